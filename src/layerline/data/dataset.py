@@ -1,0 +1,86 @@
+"""What every part after LOAD takes: images as they lie in memory, which of them are for what, and how bytes become numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images and labels as they were loaded. Cuts never copy them: a Split points into one.
+
+    images: uint8 or float32 (N, C, H, W), a view in which every image is contiguous either as C, H, W or as H, W, C,
+            and the images follow each other without a gap. It may be memory-mapped and read-only.
+    labels: int32 (N,), each in 0 … classes−1, or −1 for an image of a class that was not asked for.
+    """
+
+    images: NDArray[Any]
+    labels: NDArray[np.int32]
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether an image lies in memory as H, W, C (with one channel both orders are the same: False)."""
+        _, C, H, W = self.images.shape
+        return C > 1 and self.images.strides[1] == self.images.itemsize and H * W > 1
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Some images of a set, by index, in the order in which they are evaluated.
+
+    indices: int64 (M,), ascending unless a caller wants otherwise; each is an image's index in the loaded data.
+    """
+
+    source: ImageSet
+    indices: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.indices)
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """Return the labels of these images, int32 (M,)."""
+        return self.source.labels[self.indices]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How a stored value becomes what the network sees: x = value · scale[c] + shift[c], in float32, two roundings."""
+
+    scale: tuple[float, ...]
+    shift: tuple[float, ...]
+
+    def apply(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Return float32 (N, C, H, W): the reference that every engine's loader must equal bit for bit."""
+        scale = np.asarray(self.scale, np.float32)[None, :, None, None]
+        shift = np.asarray(self.shift, np.float32)[None, :, None, None]
+        return images.astype(np.float32) * scale + shift
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set cut into its splits. Classes have names; label k is classes[k]."""
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    validation: Split | None
+    test: Split | None
+    scaling: Scaling
+    fingerprint: str
+    """SHA-256 (hex) of the content that was loaded, before any cut."""
+    notes: tuple[str, ...] = field(default=())
+    """Sentences for the screen: what was assumed, each with the flag that changes it."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return (C, H, W) of an image."""
+        _, C, H, W = self.train.source.images.shape
+        return C, H, W

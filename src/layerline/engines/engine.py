@@ -1,0 +1,102 @@
+"""What an engine is: something that runs training steps, evaluates and predicts, and whose whole state can be read and set."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from layerline.data.dataset import ImageSet, Split
+
+
+@dataclass(frozen=True, eq=False)
+class Running:
+    """What the training steps since `reset_running` have gathered, each image before the update it takes part in."""
+
+    loss: float
+    """Sum over images of the cross-entropy (nats), added in float64."""
+    confusion: NDArray[np.int64]
+    """(K, K): row is the truth, column the prediction."""
+
+    @property
+    def images(self) -> int:
+        """Return the number of images seen."""
+        return int(self.confusion.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What the network says of each image of a split, in the split's order."""
+
+    probabilities: NDArray[np.float32]
+    """(M, K), each row sums to 1 within rounding."""
+    losses: NDArray[np.float64]
+    """(M,): cross-entropy (nats) of each image against its label."""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """All that training has changed, in PyTorch's names and layouts, whatever the engine keeps inside."""
+
+    weights: dict[str, NDArray[np.float32]]
+    """As `network.to_torch().state_dict()`."""
+    optimizer: dict[str, NDArray[np.float32]]
+    """`momentum.<weight name>` for SGD with momentum; empty without."""
+
+
+class Engine(abc.ABC):
+    """A network built for a recipe. Final classes: `CompiledEngine`, `TorchEngine`.
+
+    The constructor of each takes `(network, scaling, recipe, threads=None)` with a checked Network, a Scaling and a
+    Recipe, and starts with the weights that `layerline.network.initial_weights(network, recipe)` gives.
+    """
+
+    name: ClassVar[str]
+
+    @abc.abstractmethod
+    def train(self, images: ImageSet, order: NDArray[np.int64], learning_rates: NDArray[np.float64], first: int) -> int:
+        """Run steps `first`, `first`+1, … of an epoch; return how many steps were done.
+
+        Step k of the epoch takes images order[k·B : (k+1)·B] (B the batch size; the last batch may be smaller, its
+        mean is over its own size) and the learning rate learning_rates[k]; there are ceil(len(order) / B) steps.
+        Returns early when `stop` was called, or after the first step whose loss is not finite (then `diverged_step`
+        holds its number in the epoch). Called from one thread; `progress` and `stop` may be called from another.
+        """
+
+    @abc.abstractmethod
+    def progress(self) -> int:
+        """Return the number of steps done by the running or last call of `train`."""
+
+    @abc.abstractmethod
+    def stop(self) -> None:
+        """Ask the running `train` to return after the step it is in. Safe in a signal handler."""
+
+    @property
+    @abc.abstractmethod
+    def diverged_step(self) -> int | None:
+        """Return the step of the last `train` call whose loss was not finite, or None."""
+
+    @abc.abstractmethod
+    def running(self) -> Running:
+        """Return what the steps since `reset_running` have gathered."""
+
+    @abc.abstractmethod
+    def reset_running(self) -> None:
+        """Start gathering anew (a new epoch)."""
+
+    @abc.abstractmethod
+    def evaluate(self, split: Split) -> Outputs:
+        """Return probabilities and losses of every image of `split`, weights as they are now."""
+
+    @abc.abstractmethod
+    def state(self) -> State:
+        """Return a copy of the weights and the optimiser's tensors."""
+
+    @abc.abstractmethod
+    def set_state(self, state: State) -> None:
+        """Take over weights and optimiser tensors; names and shapes must be the network's."""

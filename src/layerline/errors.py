@@ -1,0 +1,36 @@
+"""What can go wrong, in two kinds: the user's mistake (exit 2, no traceback) and a run that diverged (exit 1).
+
+Anything else that is raised is a bug of ours: the command line says so and exits with 70.
+"""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A mistake in what the user gave: a file, an option, data. The message says where, what, and what to do."""
+
+    def __init__(self, message: str, help: str | None = None) -> None:  # noqa: A002 - the word the message prints
+        """Keep `message` (where and what) and `help` (what to do, printed on a line of its own)."""
+        super().__init__(message)
+        self.message = message
+        self.help = help
+
+    def __str__(self) -> str:
+        """Return the message as it is printed, with its help line."""
+        return self.message if self.help is None else f"{self.message}\n  help: {self.help}"
+
+
+class NetworkError(UserError):
+    """A network file that cannot be read or does not fit; up to ten mistakes, each with its line and a caret."""
+
+
+class DataError(UserError):
+    """Data that cannot be read, or does not agree with itself or with the network."""
+
+
+class RecipeError(UserError):
+    """An option of the training that is out of range or makes no sense with the others."""
+
+
+class DivergedError(Exception):
+    """The loss stopped being a finite number; the weights of the last finished epoch are kept."""
