@@ -1,0 +1,7 @@
+"""The graphs of a run: loss, accuracy and macro F1 over the epochs, the confusion matrix, the first filters."""
+
+from __future__ import annotations
+
+from layerline.report.graphs import Drawn, draw
+
+__all__ = ["Drawn", "draw"]

@@ -1,0 +1,127 @@
+"""Numbers as people read them: the one module that rounds and formats. What a program reads is never rounded here."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+NOTHING: Final = "–"
+"""What stands where there is no number."""
+
+_LONGEST_NAME: Final = 60
+
+
+def loss(value: float | None) -> str:
+    """Return a loss with four decimals, or four digits where it is large or tiny: 0.3012, 23.03, 1.2e-05."""
+    if value is None:
+        return NOTHING
+    if not math.isfinite(value):
+        return _not_finite(value)
+    if value != 0 and (abs(value) < 0.001 or abs(value) >= 100_000):
+        return f"{value:.1e}"
+    return f"{value:.4f}" if abs(value) < 9.99995 else f"{value:#.4g}".rstrip(".")
+
+
+def fraction(value: float | None, digits: int = 4) -> str:
+    """Return a share between 0 and 1 with `digits` decimals; only what is exactly 1 (or 0) reads as 1 (or 0)."""
+    if value is None:
+        return NOTHING
+    if not math.isfinite(value):
+        return _not_finite(value)
+    return f"{_inside(value, digits):.{digits}f}"
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    """Return a share between 0 and 1 as per cent, `67 %`; only what is exactly 1 reads as 100 %, below 1 as `<1 %`."""
+    if value is None:
+        return NOTHING
+    if not math.isfinite(value):
+        return _not_finite(value)
+    step = 10.0**-digits
+    if 0 < value * 100 < step / 2:
+        return f"<{step:.{digits}f} %"
+    return f"{100 * _inside(value, digits + 2):.{digits}f} %"
+
+
+def count(value: int) -> str:
+    """Return a whole number with commas between thousands: 20,000."""
+    return f"{value:,d}"
+
+
+def classes(occurring: int, known: int) -> str:
+    """Return how many classes occur: `10 classes`, or `9 of 10 classes` where one is missing."""
+    return f"{known} classes" if occurring == known else f"{occurring} of {known} classes"
+
+
+def seconds(value: float | None) -> str:
+    """Return a duration in the unit a person would use: 3.2 ms, 0.84 s, 12.3 s, 4 min 05 s, 1 h 12 min."""
+    if value is None:
+        return NOTHING
+    if not math.isfinite(value):
+        return _not_finite(value)
+    if value < 0.09995:
+        return f"{value * 1e3:.1f} ms"
+    if value < 9.995:
+        return f"{value:.2f} s"
+    if value < 59.95:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(value / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(number_of_bytes: int) -> str:
+    """Return a size in decimal units: 842 B, 12.3 kB, 1.25 MB (1 MB is 1,000,000 bytes)."""
+    value = float(number_of_bytes)
+    if abs(value) < 1000:
+        return f"{number_of_bytes} B"
+    for unit in ("kB", "MB", "GB"):
+        value /= 1000
+        if abs(value) < 999.5:
+            return f"{_three_digits(value)} {unit}"
+    return f"{_three_digits(value / 1000)} TB"
+
+
+def speed(images_per_second: float | None) -> str:
+    """Return a number of images a second with three digits: 48,200 images/s."""
+    if images_per_second is None:
+        return NOTHING
+    if not math.isfinite(images_per_second):
+        return _not_finite(images_per_second)
+    value = images_per_second
+    if value >= 1:
+        value = round(value, 2 - math.floor(math.log10(value)))
+    text = f"{value:,.0f}" if value >= 100 else _three_digits(value)
+    return f"{text} images/s"
+
+
+def rate(learning_rate: float) -> str:
+    """Return a learning rate with at most four digits: 0.05, 0.001, 8.333e-05."""
+    return f"{learning_rate:.4g}" if math.isfinite(learning_rate) else _not_finite(learning_rate)
+
+
+def name(text: str, longest: int = _LONGEST_NAME) -> str:
+    """Return a name from outside fit for a line: what cannot be printed is escaped, what is too long ends in `…`."""
+    shown = "".join(letter if letter.isprintable() else _escaped(letter) for letter in text[: longest + 1])
+    return shown if len(shown) <= longest and len(text) <= longest else shown[: longest - 1] + "…"
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def _inside(value: float, digits: int) -> float:
+    """Round, but keep what lies strictly between 0 and 1 off 1 (0.99996 is not a perfect score)."""
+    rounded = round(value, digits)
+    return 1.0 - 10.0**-digits if rounded >= 1.0 > value else rounded
+
+
+def _three_digits(value: float) -> str:
+    decimals = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
+    return f"{value:.{decimals}f}"
+
+
+def _not_finite(value: float) -> str:
+    return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"

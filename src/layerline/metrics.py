@@ -1,0 +1,78 @@
+"""How right a classifier is, from whole counts: accuracy, precision, recall and F1 out of one confusion matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What a confusion matrix says. TP, FP, FN are a class's true positives, false positives and false negatives.
+
+    A class that occurs neither in the truth nor among the predictions has no precision, recall or F1: NaN, and it is
+    left out of the mean. Where a class occurs, 0/0 counts as 0, as in scikit-learn.
+    """
+
+    accuracy: float
+    """ΣTP / images; NaN without images."""
+    macro_f1: float
+    """The mean of F1 over the classes that occur; NaN without images."""
+    precision: NDArray[np.float64]
+    """(K,): TP / (TP + FP)."""
+    recall: NDArray[np.float64]
+    """(K,): TP / (TP + FN)."""
+    f1: NDArray[np.float64]
+    """(K,): 2TP / (2TP + FP + FN)."""
+    support: NDArray[np.int64]
+    """(K,): images whose truth is the class, TP + FN."""
+    occurring: int
+    """How many classes occur in the truth or among the predictions."""
+
+    @property
+    def classes(self) -> int:
+        """Return K, the number of classes the matrix knows."""
+        return len(self.support)
+
+
+def confusion(truth: ArrayLike, prediction: ArrayLike, K: int) -> NDArray[np.int64]:
+    """Return how often class k was taken for class j, int64 (K, K): row is the truth, column the prediction.
+
+    Raises ValueError where a label is not in 0 … K−1 or the two differ in length.
+    """
+    rows, columns = np.asarray(truth, np.int64), np.asarray(prediction, np.int64)
+    if rows.ndim != 1 or rows.shape != columns.shape:
+        raise ValueError(f"truth {rows.shape} and prediction {columns.shape} must be one list each, equally long")
+    if len(rows) and (min(rows.min(), columns.min()) < 0 or max(rows.max(), columns.max()) >= K):
+        raise ValueError(f"a label is not in 0 … {K - 1}")
+    return np.bincount(rows * K + columns, minlength=K * K).reshape(K, K).astype(np.int64, copy=False)
+
+
+def measure(matrix: NDArray[np.int64]) -> Scores:
+    """Return the scores of an int64 (K, K) confusion matrix (row is the truth). All quotients are float64."""
+    right = np.diagonal(matrix).astype(np.int64)
+    support, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    occurs = (support + predicted) > 0
+    f1 = _quotient(2 * right, support + predicted, occurs)
+    images = int(support.sum())
+    return Scores(
+        accuracy=int(right.sum()) / images if images else float("nan"),
+        macro_f1=float(f1[occurs].mean()) if images else float("nan"),
+        precision=_quotient(right, predicted, occurs),
+        recall=_quotient(right, support, occurs),
+        f1=f1,
+        support=support,
+        occurring=int(occurs.sum()),
+    )
+
+
+def _quotient(top: NDArray[np.int64], bottom: NDArray[np.int64], occurs: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return top / bottom, 0 where bottom is 0, NaN where the class does not occur."""
+    values = np.where(occurs, 0.0, np.nan)
+    np.divide(top, bottom, out=values, where=bottom > 0)
+    return values

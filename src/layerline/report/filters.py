@@ -1,0 +1,141 @@
+"""What the first layer looks for: its filters as a grid of small images, in colour where the network sees RGB."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from layerline.report import sheet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from layerline.network import Network
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+_MOST: Final = 144
+"""Tiles in a picture."""
+_MOST_CHANNELS: Final = 16
+_TALLEST: Final = 4.5
+
+
+@dataclass(frozen=True, eq=False)
+class Filters:
+    """The weights of one layer as images: (O, C, R, S), and what they are, for the title."""
+
+    title: str
+    weights: NDArray[Any]
+
+
+def first_filters(network: Network, weights: Mapping[str, NDArray[Any]]) -> Filters | None:
+    """Return the first convolution's filters, else the weights of an FC layer that reads the input, else None."""
+    for node in network.nodes:
+        if node.layer.kind in ("conv", "depthwise"):
+            found = weights[f"{node.path}.weight"]
+            units, _, R, S = found.shape
+            return Filters(f"First convolution: {units} {'filter' if units == 1 else 'filters'} of {R}×{S}", found)
+    flat_inputs = {node.index + 1 for node in network.nodes if node.layer.kind == "flat" and node.inputs == (0,)}
+    for node in network.nodes:
+        if node.layer.kind == "fc" and node.inputs[0] in flat_inputs:
+            found = weights[f"{node.path}.weight"]
+            units = len(found)
+            title = f"First FC layer: weights of {units} {'unit' if units == 1 else 'units'}"
+            return Filters(title, found.reshape(units, *network.input_shape))
+    return None
+
+
+def picture(filters: Filters) -> Figure:
+    """Return the figure: one scale for all tiles, zero in the middle (white, or grey where the filters are in colour).
+
+    One channel: a tile a filter. Three: a tile a filter, in colour. Otherwise a column a filter and a row a channel.
+    """
+    weights = np.asarray(filters.weights, np.float64)
+    largest = float(np.abs(weights).max()) or 1.0
+    C = weights.shape[1]
+    if C in (1, 3):
+        shown = weights[:_MOST]
+        columns, tiles = _columns(shown), [np.moveaxis(tile, 0, -1) for tile in shown]
+        note = "grey is zero; colours as the network sees them" if C == 3 else ""
+    else:
+        shown = weights[:_MOST_CHANNELS, :_MOST_CHANNELS]
+        columns, tiles = len(shown), [tile[:, :, None] for channel in shown.swapaxes(0, 1) for tile in channel]
+        note = "a column is a filter, a row a channel"
+    title = filters.title + _left_out(weights, shown)
+    figure, axes = _paper(_mosaic(tiles, columns).shape, bar=C != 3)
+    width, height = figure.get_size_inches()
+    if C == 3:
+        _colours(axes, _mosaic([tile / largest / 2 + 0.5 for tile in tiles], columns))
+    else:
+        _bar(figure, axes, _shades(axes, _mosaic(tiles, columns)[:, :, 0], largest))
+    figure.text(0.12 / width, 0.06 / height, note, va="bottom", color=sheet.FAINT)
+    figure.text(0.12 / width, 1 - 0.1 / height, title, va="top", fontsize=8.5, fontweight="bold")
+    return figure
+
+
+def _columns(tiles: NDArray[np.float64]) -> int:
+    """Return how many tiles stand side by side: the whole is about 3 wide and 2 high, with full rows where they fit."""
+    count, _, R, S = tiles.shape
+    wish = math.sqrt(1.5 * count * (R + 1) / (S + 1))
+    full = [c for c in range(1, count + 1) if count % c == 0 and wish / 1.4 <= c <= wish * 1.4]
+    return min(full, key=lambda c: abs(c - wish), default=min(count, max(1, round(wish))))
+
+
+def _mosaic(tiles: list[NDArray[np.float64]], columns: int) -> NDArray[np.float64]:
+    """Return the tiles (R, S, 1 or 3) as one image, `columns` in a row, with gaps of NaN between them."""
+    R, S, D = tiles[0].shape
+    gap = 1 if max(R, S) < 20 else 2
+    rows = -(-len(tiles) // columns)
+    whole = np.full((rows * (R + gap) - gap, columns * (S + gap) - gap, D), np.nan)
+    for k, tile in enumerate(tiles):
+        j, i = divmod(k, columns)
+        whole[j * (R + gap) : j * (R + gap) + R, i * (S + gap) : i * (S + gap) + S] = tile
+    return whole
+
+
+def _paper(shape: tuple[int, ...], bar: bool) -> tuple[Figure, Axes]:
+    """Return a figure a column wide whose axes fit an image of (rows, columns, …) exactly."""
+    left, right, bottom, top = 0.12, 0.62 if bar else 0.12, 0.25, 0.34
+    width = sheet.COLUMN - left - right
+    height = width * shape[0] / shape[1]
+    if height > _TALLEST:
+        width, height = width * _TALLEST / height, _TALLEST
+    figure, axes = sheet.sheet(sheet.COLUMN, height + bottom + top, left, sheet.COLUMN - left - width, bottom, top)
+    axes.set_axis_off()
+    return figure, axes
+
+
+def _shades(axes: Axes, mosaic: NDArray[np.float64], largest: float) -> ScalarMappable:
+    import matplotlib as mpl
+
+    colours = mpl.colormaps["RdBu_r"].with_extremes(bad=sheet.EMPTY)
+    return axes.imshow(mosaic, cmap=colours, vmin=-largest, vmax=largest, interpolation="nearest", aspect="auto")
+
+
+def _colours(axes: Axes, mosaic: NDArray[np.float64]) -> None:
+    opaque = ~np.isnan(mosaic[:, :, :1])
+    image = (np.concatenate([np.nan_to_num(mosaic).clip(0.0, 1.0), opaque], axis=2) * 255).round().astype(np.uint8)
+    axes.imshow(image, interpolation="nearest", aspect="auto")
+
+
+def _bar(figure: Figure, axes: Axes, colours: ScalarMappable) -> None:
+    box = axes.get_position()
+    inch = 1 / figure.get_figwidth()
+    bar = figure.add_axes((box.x1 + 0.08 * inch, box.y0, 0.08 * inch, box.height))
+    low, high = colours.get_clim()
+    scale = figure.colorbar(colours, cax=bar, ticks=[low, 0.0, high])
+    scale.ax.set_yticklabels([f"{low:.2g}".replace("-", "−"), "0", f"{high:.2g}"], fontsize=6.5)
+    scale.ax.tick_params(length=2, pad=1.5)
+    scale.outline.set_linewidth(0.4)
+
+
+def _left_out(weights: NDArray[np.float64], shown: NDArray[np.float64]) -> str:
+    parts = [f"first {len(shown)}"] if len(shown) < len(weights) else []
+    if shown.shape[1] < weights.shape[1]:
+        parts.append(f"{shown.shape[1]} of {weights.shape[1]} channels")
+    return f" ({', '.join(parts)})" if parts else ""

@@ -1,0 +1,277 @@
+"""The folder of a run: its name, and every file in it but the graphs and the model. docs/run-folder.md lists all.
+
+Nothing is written before `start`. What is inside holds relative paths only, and no user's or machine's name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from layerline import metrics, whole_file
+from layerline.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+RUNS: Final = Path("runs")
+GRAPHS: Final = ("loss", "accuracy", "macro_f1", "confusion", "filters")
+"""Each is written as .png and .svg."""
+
+NETWORK, EXPERIMENT, HISTORY = "network.cnn", "experiment.toml", "history.jsonl"
+RESULT, PREDICTIONS, MODEL, CHECKPOINTS = "result.json", "predictions.npz", "model.safetensors", "checkpoints"
+
+_OURS: Final = "# Written by layerline: this folder is a run."
+_LONGEST_STEM: Final = 80
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """An epoch, as history.jsonl keeps it. The validation figures are None where there is no validation set."""
+
+    epoch: int
+    """From 1."""
+    train_loss: float
+    train_accuracy: float
+    train_macro_f1: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    validation_macro_f1: float | None
+    learning_rate: float
+    """Of the epoch's last step."""
+    train_seconds: float
+    """The training pass alone."""
+    seconds: float
+    """With the validation."""
+    images_per_second: float
+    """In the training pass."""
+    best: bool
+    """Whether this epoch was the best up to here; the last row that says so is the best of the run."""
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """How right the model is on one class; see `metrics.Scores`. NaN where the class does not occur."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What the test set says, as result.json keeps it; all but the classes is None where there is no test set."""
+
+    classes: tuple[str, ...]
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+    test_macro_f1: float | None = None
+    per_class: tuple[ClassRow, ...] | None = None
+    confusion: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(cls, classes: Sequence[str], loss: float, confusion: NDArray[np.int64]) -> Result:
+        """Return the result of a test: the mean loss (nats) and the int64 (K, K) confusion matrix, row = truth."""
+        scores = metrics.measure(confusion)
+        columns = (scores.precision.tolist(), scores.recall.tolist(), scores.f1.tolist(), scores.support.tolist())
+        rows = tuple(ClassRow(*row) for row in zip(classes, *columns, strict=True))
+        return cls(tuple(classes), float(loss), scores.accuracy, scores.macro_f1, rows, confusion)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the keys of result.json with plain values."""
+        rows = self.per_class
+        return {
+            "test_loss": self.test_loss,
+            "test_accuracy": self.test_accuracy,
+            "test_macro_f1": self.test_macro_f1,
+            "classes": list(self.classes),
+            "per_class": None if rows is None else [dataclasses.asdict(row) for row in rows],
+            "confusion": None if self.confusion is None else self.confusion.tolist(),
+        }
+
+
+class RunFolder:
+    """The folder that a run writes into. Final; made by `named` or `numbered`, and on the disk only after `start`."""
+
+    def __init__(self, path: Path, *, force: bool, numbered: bool) -> None:
+        """Keep where the folder will be; `named` and `numbered` are the ways to say so."""
+        self.path = path
+        self._force = force
+        self._numbered = numbered
+
+    @classmethod
+    def named(cls, out: Path, *, force: bool = False) -> RunFolder:
+        """Return the folder the user named by --out, which must not exist, or with `force` must hold a run of ours.
+
+        Raises UserError where it exists and may not be replaced, or where it cannot be made.
+        """
+        if os.path.lexists(out):
+            _check_replaceable(out, force)
+        _check_writable(out)
+        return cls(out, force=force, numbered=False)
+
+    @classmethod
+    def numbered(cls, network: str, data: str, *, runs: Path = RUNS) -> RunFolder:
+        """Return `<runs>/<network>-<data>-<number>` with the number after the highest that exists.
+
+        Raises UserError where it cannot be made.
+        """
+        path = _next(runs, f"{_plain(network, 'network')}-{_plain(data, 'data')}")
+        _check_writable(path)
+        return cls(path, force=False, numbered=True)
+
+    def start(self, network: str, experiment: Mapping[str, Any]) -> None:
+        """Make the folder and write network.cnn (the text `network`), experiment.toml and an empty history.
+
+        A folder that is replaced loses every file a run writes, and keeps every other. Raises UserError where
+        somebody else has made the folder since, or it cannot be written.
+        """
+        import tomli_w
+
+        toml = f"{_OURS}\n\n{tomli_w.dumps(experiment)}"
+        self._make()
+        self._write(EXPERIMENT, toml.encode())
+        self._remove_old_files()
+        self._write(NETWORK, network.encode())
+        self._write(HISTORY, b"")
+
+    def append(self, row: EpochRow) -> None:
+        """Add an epoch to history.jsonl, flushed. Raises UserError where the disk is full."""
+        path = self.path / HISTORY
+        try:
+            with path.open("ab") as file:
+                file.write(json_line(dataclasses.asdict(row)).encode() + b"\n")
+        except OSError as error:
+            raise whole_file.unwritable(path, error) from error
+
+    def write_result(self, result: Result) -> None:
+        """Write result.json: a key a line, a class a line, a row of the matrix a line."""
+        lines = [f"  {json_line(key)}: {_spread(value)}" for key, value in result.as_dict().items()]
+        text = "{\n" + ",\n".join(lines) + "\n}\n"
+        self._write(RESULT, text.encode("utf-8", "backslashreplace"))
+
+    def write_predictions(self, truth: ArrayLike, probabilities: NDArray[np.float32]) -> None:
+        """Write predictions.npz: truth and prediction int32 (M,), probabilities float32 (M, K).
+
+        The prediction is the most probable class, the first of equals.
+        """
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            truth=np.asarray(truth, np.int32),
+            prediction=probabilities.argmax(axis=1).astype(np.int32),
+            probabilities=np.asarray(probabilities, np.float32),
+        )
+        self._write(PREDICTIONS, buffer.getbuffer())
+
+    def _make(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            while True:
+                try:
+                    self.path.mkdir(exist_ok=self._force)
+                    return
+                except FileExistsError:
+                    if not self._numbered:
+                        raise UserError(f"{self.path}: exists already", "choose another name for --out") from None
+                    self.path = _next(self.path.parent, self.path.name.rpartition("-")[0])
+        except OSError as error:
+            raise whole_file.unwritable(self.path, error) from error
+
+    def _remove_old_files(self) -> None:
+        """Remove what an earlier run left, by name; experiment.toml is new already, so the folder stays ours."""
+        graphs = [f"{graph}.{ending}" for graph in GRAPHS for ending in ("png", "svg")]
+        try:
+            for name in (NETWORK, HISTORY, RESULT, PREDICTIONS, MODEL, "report.html", *graphs):
+                (self.path / name).unlink(missing_ok=True)
+            checkpoints = self.path / CHECKPOINTS
+            if checkpoints.is_dir() and not checkpoints.is_symlink():
+                shutil.rmtree(checkpoints)
+        except OSError as error:
+            raise whole_file.unwritable(self.path, error) from error
+
+    def _write(self, name: str, content: bytes | memoryview) -> None:
+        whole_file.write(self.path / name, (content,))
+
+
+def json_line(value: Any) -> str:
+    """Return `value` as JSON on one line; numbers keep all their digits, and one that is not finite is null."""
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case np.generic():
+            return _finite(value.item())
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _finite(part) for key, part in value.items()}
+        case list() | tuple():
+            return [_finite(part) for part in value]
+    return value
+
+
+def _spread(value: Any) -> str:
+    """Return JSON with each part of a list of lists or objects on a line of its own."""
+    if isinstance(value, list) and value and isinstance(value[0], list | dict):
+        return "[\n" + ",\n".join(f"    {json_line(part)}" for part in value) + "\n  ]"
+    return json_line(value)
+
+
+def _plain(text: str, otherwise: str) -> str:
+    """Return a name made of letters, digits, dots, dashes and underscores, fit for a folder on any system."""
+    kept = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in text)
+    return kept[:_LONGEST_STEM].strip(".-") or otherwise
+
+
+def _next(runs: Path, stem: str) -> Path:
+    numbers = [_number(entry.name, stem) for entry in runs.iterdir()] if runs.is_dir() else []
+    return runs / f"{stem}-{max(numbers, default=0) + 1}"
+
+
+def _number(name: str, stem: str) -> int:
+    head, _, tail = name.rpartition("-")
+    return int(tail) if head == stem and tail.isascii() and tail.isdecimal() and len(tail) < 10 else 0
+
+
+def _check_replaceable(out: Path, force: bool) -> None:
+    if not out.is_dir():
+        raise UserError(f"--out {out}: is a file, not a folder", "choose another name")
+    if not force:
+        raise UserError(f"--out {out}: exists already", "choose another name, or replace an old run with --force")
+    if not _is_run(out):
+        raise UserError(
+            f"--out {out}: exists, and holds no {EXPERIMENT} written by layerline",
+            "--force replaces only the folder of an earlier run: choose another name",
+        )
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        with (folder / EXPERIMENT).open("rb") as file:
+            return file.read(len(_OURS)) == _OURS.encode()
+    except OSError:
+        return False
+
+
+def _check_writable(path: Path) -> None:
+    """Raise UserError where the nearest folder that exists is not one, or may not be written."""
+    nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not nearest.is_dir():
+        raise UserError(f"{path}: cannot be made, {nearest} is a file", "choose another --out")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: cannot be made, {nearest} may not be written", "choose another --out")
