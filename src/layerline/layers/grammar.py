@@ -1,0 +1,251 @@
+"""How a line of a network file is written: words, their arguments, and the values that an argument may have."""
+
+from __future__ import annotations
+
+import abc
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, final
+
+from layerline import figures
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Pair = tuple[int, int]
+"""(height, width)."""
+
+LARGEST: Final = 1_000_000
+"""The largest whole number that an argument may be."""
+
+CLASSES: Final = 0
+"""The value of `FC classes` until the data says how many classes there are."""
+
+_WHOLE: Final = re.compile(r"-?[0-9]+", re.ASCII)
+_PAIR: Final = re.compile(r"(-?[0-9]+)[xX×](-?[0-9]+)", re.ASCII)
+_REAL: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+_LONGEST_SHOWN: Final = 40
+
+
+class Misfit(Exception):  # noqa: N818 - it is what it is called; the public error is NetworkError
+    """Something in a network that cannot be, said without file and line: those are added at the public door."""
+
+    def __init__(self, reason: str, help: str | None = None, argument: str | None = None) -> None:  # noqa: A002
+        """Keep the short reason, what to do about it, and the name of the argument at fault (None: the layer)."""
+        super().__init__(reason)
+        self.reason = reason
+        self.help = help
+        self.argument = argument
+
+
+def shown(text: str) -> str:
+    """Return text of the user's fit for a message: nothing that a terminal obeys, and not long."""
+    return figures.name(text, _LONGEST_SHOWN)
+
+
+def times(sizes: tuple[int, ...]) -> str:
+    """Return sizes as a message shows them: 16×12×12."""
+    return "×".join(f"{size:,d}" for size in sizes)
+
+
+def written(pair: Pair) -> str:
+    """Return a pair as a network file has it: `3` for (3, 3), `3x5` for (3, 5)."""
+    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
+
+
+class Kind(abc.ABC):
+    """What values an argument may have. Each knows how to read one and how to write it."""
+
+    @abc.abstractmethod
+    def read(self, name: str, text: str) -> Any:
+        """Return the value that `text` is. Raises Misfit, in which the argument is called `name`."""
+
+    def write(self, value: Any) -> str:
+        """Return the text that `read` would turn into `value`."""
+        return str(value)
+
+
+@final
+@dataclass(frozen=True)
+class Whole(Kind):
+    """A whole number in ASCII digits, from `low` to `high`."""
+
+    low: int = 1
+    high: int = LARGEST
+
+    def read(self, name: str, text: str) -> int:
+        """Return the number."""
+        if not _WHOLE.fullmatch(text):
+            raise _unreadable(name, text, self._wanted())
+        return self.inside(name, text, text)
+
+    def inside(self, name: str, digits: str, text: str) -> int:
+        """Return the number that `digits` (a part of `text`) are, which may be of any length."""
+        short = digits.lstrip("-0") or "0"
+        number = int(short) if len(short) < 20 else self.high + 1
+        number = -number if digits.startswith("-") else number
+        if not self.low <= number <= self.high:
+            raise Misfit(f"{name} must be {self._wanted()}, not {shown(text)}")
+        return number
+
+    def _wanted(self) -> str:
+        return f"a whole number from {self.low:,d} to {self.high:,d}"
+
+
+@final
+@dataclass(frozen=True)
+class Sizes(Kind):
+    """A height and a width: `3x5`, or `3` for both; where `same` is set, also the word `same`."""
+
+    low: int = 1
+    same: bool = False
+
+    def read(self, name: str, text: str) -> Pair | str:
+        """Return (height, width), or "same"."""
+        if self.same and text.lower() == "same":
+            return "same"
+        one = Whole(self.low)
+        if _WHOLE.fullmatch(text):
+            both = one.inside(name, text, text)
+            return both, both
+        match = _PAIR.fullmatch(text)
+        if not match:
+            raise _unreadable(name, text, "a whole number, or height x width like 3x5" + ", or same" * self.same)
+        return one.inside(name, match[1], text), one.inside(name, match[2], text)
+
+    def write(self, value: Pair | str) -> str:
+        """Return `3`, `3x5` or `same`."""
+        return value if isinstance(value, str) else written(value)
+
+
+@final
+@dataclass(frozen=True)
+class Real(Kind):
+    """A decimal number from `low` to `high`, where an open end does not belong to the range."""
+
+    low: float
+    high: float
+    open_low: bool = False
+    open_high: bool = False
+    example: str = "0.5"
+
+    def read(self, name: str, text: str) -> float:
+        """Return the number, a float64."""
+        if not _REAL.fullmatch(text):
+            raise _unreadable(name, text, self._wanted())
+        number = float(text)
+        inside = self.low <= number <= self.high
+        if not inside or (self.open_low and number == self.low) or (self.open_high and number == self.high):
+            raise Misfit(f"{name} must be {self._wanted()}, not {shown(text)}")
+        return number
+
+    def write(self, value: float) -> str:
+        """Return the shortest text that gives the same float64: 0.1, 1e-5."""
+        return re.sub(r"e([+-])0+", lambda sign: "e" + sign[1].strip("+"), repr(value))
+
+    def _wanted(self) -> str:
+        left = f"above {self.low:g}" if self.open_low else f"from {self.low:g}"
+        right = f"below {self.high:g}" if self.open_high else f"to {self.high:g}"
+        return f"a number {left} {'and ' if self.open_low or self.open_high else ''}{right}, like {self.example}"
+
+
+@final
+@dataclass(frozen=True)
+class YesNo(Kind):
+    """`yes` or `no`."""
+
+    def read(self, name: str, text: str) -> bool:
+        """Return whether it is yes."""
+        answer = {"yes": True, "no": False}.get(text.lower())
+        if answer is None:
+            likely = {"true": "yes", "1": "yes", "on": "yes", "false": "no", "0": "no", "off": "no"}.get(text.lower())
+            raise Misfit(f"{name} must be yes or no, not {shown(text)}", likely and f"write {name}={likely}")
+        return answer
+
+    def write(self, value: bool) -> str:
+        """Return yes or no."""
+        return "yes" if value else "no"
+
+
+@final
+@dataclass(frozen=True)
+class Outputs(Kind):
+    """A whole number, or the word `classes` for as many as the data has."""
+
+    def read(self, name: str, text: str) -> int:
+        """Return the number, or CLASSES."""
+        if text.lower() == "classes":
+            return CLASSES
+        if not _WHOLE.fullmatch(text):
+            raise _unreadable(name, text, f"a whole number from 1 to {LARGEST:,d}, or the word classes")
+        return Whole().read(name, text)
+
+    def write(self, value: int) -> str:
+        """Return the number, or `classes`."""
+        return "classes" if value == CLASSES else str(value)
+
+
+@final
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a word. Without a default it must be given; `like` names the argument it equals by default."""
+
+    name: str
+    kind: Kind
+    default: Any = None
+    like: str | None = None
+    bare: bool = False
+    """Whether the readable form writes the value alone: `Conv 6`, but `kernel=5`."""
+
+    @property
+    def required(self) -> bool:
+        """Whether the argument must be given."""
+        return self.default is None and self.like is None
+
+    def usage(self) -> str:
+        """Return the argument as a usage line shows it: `kernel`, `[stride=1]`, `[stride=window]`."""
+        if self.required:
+            return self.name
+        return f"[{self.name}={self.like or self.kind.write(self.default)}]"
+
+
+@final
+@dataclass(frozen=True)
+class Word:
+    """The first word of a line, what may stand behind it, and how else it may be spelled (case never matters)."""
+
+    name: str
+    arguments: tuple[Argument, ...] = ()
+    spellings: tuple[str, ...] = ()
+
+    def usage(self) -> str:
+        """Return how the line is written: `Pool window [stride=window] [padding=0]`."""
+        return " ".join([self.name, *(argument.usage() for argument in self.arguments)])
+
+    def with_defaults(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a value for every argument, from the given ones and the defaults."""
+        values: dict[str, Any] = {}
+        for argument in self.arguments:
+            otherwise = values.get(argument.like) if argument.like else argument.default
+            values[argument.name] = given.get(argument.name, otherwise)
+        return values
+
+    def write(self, values: Mapping[str, Any]) -> str:
+        """Return the line in its readable form: `Conv 6 kernel=5 padding=2`; what equals its default is left out."""
+        parts = [self.name]
+        for argument in self.arguments:
+            value = values[argument.name]
+            otherwise = values[argument.like] if argument.like else argument.default
+            if argument.required or value != otherwise:
+                text = argument.kind.write(value)
+                parts.append(text if argument.bare else f"{argument.name}={text}")
+        return " ".join(parts)
+
+
+def _unreadable(name: str, text: str, wanted: str) -> Misfit:
+    helps = None
+    if "," in text:
+        helps = "values are separated by spaces, without commas"
+    elif not text.isascii() and any(letter.isdigit() for letter in text):
+        helps = "use the plain digits 0 to 9"
+    return Misfit(f"{name} must be {wanted}, not {shown(text) or 'nothing'}", helps)

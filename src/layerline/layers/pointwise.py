@@ -1,0 +1,155 @@
+"""Layers whose output has the shape of their input: activations, BatchNorm, Dropout, and the sum of two branches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from layerline.layers.grammar import Argument, Misfit, Real, Word, times
+from layerline.layers.layer import Layer, Shape, Weight
+
+
+@dataclass(frozen=True)
+class Pointwise(Layer):
+    """A layer that keeps the shape, image or flat list. Abstract."""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return the input's shape."""
+        return inputs[0]
+
+
+@final
+@dataclass(frozen=True)
+class ReLU(Pointwise):
+    """y = x where x > 0, else 0; NaN stays NaN. Its derivative at 0 is 0."""
+
+    kind: ClassVar[str] = "relu"
+    word: ClassVar[Word] = Word("ReLU")
+
+
+@final
+@dataclass(frozen=True)
+class LeakyReLU(Pointwise):
+    """y = x where x > 0, else slope · x."""
+
+    kind: ClassVar[str] = "leaky_relu"
+    word: ClassVar[Word] = Word("LeakyReLU", (Argument("slope", Real(0, 1, example="0.01"), default=0.01, bare=True),))
+
+    slope: float = 0.01
+
+
+@final
+@dataclass(frozen=True)
+class GELU(Pointwise):
+    """y = x · (1 + erf(x / √2)) / 2, not the tanh approximation."""
+
+    kind: ClassVar[str] = "gelu"
+    word: ClassVar[Word] = Word("GELU")
+
+
+@final
+@dataclass(frozen=True)
+class SiLU(Pointwise):
+    """y = x / (1 + e^−x)."""
+
+    kind: ClassVar[str] = "silu"
+    word: ClassVar[Word] = Word("SiLU", (), ("Swish",))
+
+
+@final
+@dataclass(frozen=True)
+class Tanh(Pointwise):
+    """y = tanh x."""
+
+    kind: ClassVar[str] = "tanh"
+    word: ClassVar[Word] = Word("Tanh")
+
+
+@final
+@dataclass(frozen=True)
+class Sigmoid(Pointwise):
+    """y = 1 / (1 + e^−x)."""
+
+    kind: ClassVar[str] = "sigmoid"
+    word: ClassVar[Word] = Word("Sigmoid")
+
+
+@final
+@dataclass(frozen=True)
+class BatchNorm(Pointwise):
+    """y = w[c] · (x − mean[c]) / √(variance[c] + eps) + b[c], over batch, height and width of a channel.
+
+    Training uses the batch's mean and (biased) variance, and moves running_mean and running_var (unbiased) towards
+    them by `momentum` (PyTorch's convention); evaluation uses the running ones.
+    """
+
+    kind: ClassVar[str] = "batch_norm"
+    word: ClassVar[Word] = Word(
+        "BatchNorm",
+        (
+            Argument("momentum", Real(0, 1, open_low=True, example="0.1"), default=0.1),
+            Argument("eps", Real(0, 1, open_low=True, example="1e-5"), default=1e-5),
+        ),
+        ("BatchNorm2d", "BatchNormalization"),
+    )
+
+    momentum: float = 0.1
+    eps: float = 1e-5
+
+    def advice(self) -> Misfit | None:
+        """Return a word of doubt where momentum looks like Keras's, which is 1 − ours."""
+        if self.momentum < 0.5:
+            return None
+        other = Real(0, 1).write(round(1 - self.momentum, 12))
+        return Misfit(
+            f"momentum={Real(0, 1).write(self.momentum)} is the share that a new batch gets, as in PyTorch",
+            f"if it comes from Keras or TensorFlow, write momentum={other}" if self.momentum < 1 else None,
+            "momentum",
+        )
+
+    def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
+        """Return weight and bias (C), and the buffers running_mean, running_var (C) and num_batches_tracked ()."""
+        C = inputs[0][0]
+        return (
+            Weight("weight", (C,), start="ones"),
+            Weight("bias", (C,), start="zeros"),
+            Weight("running_mean", (C,), trained=False, start="zeros"),
+            Weight("running_var", (C,), trained=False, start="ones"),
+            Weight("num_batches_tracked", (), trained=False, start="zeros", dtype="int64"),
+        )
+
+    def multiply_adds(self, *inputs: Shape) -> int:
+        """Return one for every number: y = x · a + b."""
+        numbers = 1
+        for size in inputs[0]:
+            numbers *= size
+        return numbers
+
+
+@final
+@dataclass(frozen=True)
+class Dropout(Pointwise):
+    """In training y = 0 with probability p, else x / (1 − p); in evaluation y = x."""
+
+    kind: ClassVar[str] = "dropout"
+    word: ClassVar[Word] = Word("Dropout", (Argument("p", Real(0, 1, open_high=True), bare=True),))
+
+    p: float
+
+
+@final
+@dataclass(frozen=True)
+class Add(Layer):
+    """y = x₁ + x₂, the end of a Residual; both have the same shape. It has no line of its own."""
+
+    kind: ClassVar[str] = "add"
+    word: ClassVar[Word] = Word("Residual")
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return the shape of both. Raises Misfit where they differ."""
+        branch, other = inputs
+        if branch != other:
+            raise Misfit(
+                f"the two branches of this Residual give {times(branch)} and {times(other)}; they must be equal"
+            )
+        return branch

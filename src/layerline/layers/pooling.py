@@ -1,0 +1,89 @@
+"""Layers that make an image smaller without weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from layerline.layers.grammar import Argument, Misfit, Pair, Sizes, Word, times, written
+from layerline.layers.layer import Layer, Shape, image
+from layerline.layers.windows import Pads, Window, symmetric
+
+_ARGUMENTS = (
+    Argument("window", Sizes(), bare=True),
+    Argument("stride", Sizes(), like="window"),
+    Argument("padding", Sizes(low=0), default=(0, 0)),
+)
+
+
+@dataclass(frozen=True)
+class Pooling(Layer):
+    """A window that makes one number of the points it covers, a channel at a time: (C, H, W) → (C, P, Q). Abstract."""
+
+    window: Pair
+    stride: Pair
+    padding: Pair = (0, 0)
+
+    @property
+    def pads(self) -> Pads:
+        """Return the rows and columns around the image: (top, left, bottom, right)."""
+        return symmetric(self.padding)
+
+    def contradiction(self) -> Misfit | None:
+        """Return what is wrong with padding of more than half the window."""
+        half = (self.window[0] // 2, self.window[1] // 2)
+        if self.padding[0] <= half[0] and self.padding[1] <= half[1]:
+            return None
+        reason = f"padding {written(self.padding)} is more than half of the {times(self.window)} window"
+        return Misfit(reason, f"use padding of at most {written(half)}", "padding")
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return (C, P, Q), rounded down. Raises Misfit for a flat list and a window too large."""
+        C, H, W = image(self, inputs[0])
+        window = Window(self.window, self.stride, self.pads)
+        if not window.fits(H, W):
+            padded = "padded " if any(self.padding) else ""
+            reason = f"the {times(self.window)} window is larger than its {padded}{times(window.padded(H, W))} input"
+            raise Misfit(reason, self._smaller(*window.padded(H, W)), "window")
+        return (C, *window.positions(H, W))
+
+    def _smaller(self, H: int, W: int) -> str:
+        name = self.word.name
+        if H == W == 1:
+            return f"remove this {name}, or an earlier one: nothing is left to pool"
+        tens, ones = divmod(self.window[0], 10)
+        if self.window[0] == self.window[1] and 1 <= tens <= min(H, W, 9) and ones:
+            return f"did you mean `{name} {tens} {ones}`, a window of {tens} and a stride of {ones}?"
+        return f"use a window of at most {written((min(H, self.window[0]), min(W, self.window[1])))}"
+
+
+@final
+@dataclass(frozen=True)
+class Pool(Pooling):
+    """y[c,p,q] = max over the window of x[c]; float32. Padding never wins; of equals, the first in row-major order."""
+
+    kind: ClassVar[str] = "pool"
+    word: ClassVar[Word] = Word("Pool", _ARGUMENTS, ("MaxPool", "MaxPool2d", "MaxPooling2d"))
+
+
+@final
+@dataclass(frozen=True)
+class AvgPool(Pooling):
+    """y[c,p,q] = the sum of x[c] over the window / the window's points; float32. Padding counts, as zeros."""
+
+    kind: ClassVar[str] = "avg_pool"
+    word: ClassVar[Word] = Word("AvgPool", _ARGUMENTS, ("AvgPool2d", "AveragePooling2d", "AveragePool"))
+
+
+@final
+@dataclass(frozen=True)
+class GlobalPool(Layer):
+    """y[c,0,0] = mean over h, w of x[c,h,w]; float32 (C, H, W) → (C, 1, 1)."""
+
+    kind: ClassVar[str] = "global_pool"
+    word: ClassVar[Word] = Word("GlobalPool", (), ("GlobalAveragePooling2d", "GlobalAvgPool", "GlobalAvgPool2d"))
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return (C, 1, 1). Raises Misfit for a flat list."""
+        C, _, _ = image(self, inputs[0])
+        return C, 1, 1

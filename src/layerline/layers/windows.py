@@ -1,0 +1,89 @@
+"""What slides over an image: sizes of the output, and what to say where the window does not fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+from layerline.layers.grammar import Misfit, Pair, times, written
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+Pads = tuple[int, int, int, int]
+"""(top, left, bottom, right): rows and columns put around the image."""
+
+
+@final
+@dataclass(frozen=True)
+class Window:
+    """A window of `extent` points, `dilation` apart, that moves by `stride` over an image with `pads` around it."""
+
+    extent: Pair
+    stride: Pair
+    pads: Pads
+    dilation: Pair = (1, 1)
+
+    @property
+    def span(self) -> Pair:
+        """Return the rows and columns from its first point to its last: dilation · (extent − 1) + 1."""
+        (R, S), (down, across) = self.extent, self.dilation
+        return down * (R - 1) + 1, across * (S - 1) + 1
+
+    def padded(self, H: int, W: int) -> Pair:
+        """Return the image's height and width with the padding."""
+        top, left, bottom, right = self.pads
+        return H + top + bottom, W + left + right
+
+    def fits(self, H: int, W: int) -> bool:
+        """Whether the window has at least one place."""
+        return all(span <= size for span, size in zip(self.span, self.padded(H, W), strict=True))
+
+    def positions(self, H: int, W: int) -> Pair:
+        """Return P, Q = ⌊(padded size − span) / stride⌋ + 1, the places of the window down and across.
+
+        Dumoulin & Visin 2016 (arXiv:1603.07285), relation 6, and 15 with dilation. The window must fit.
+        """
+        (height, width), (tall, wide), (down, across) = self.padded(H, W), self.span, self.stride
+        return (height - tall) // down + 1, (width - wide) // across + 1
+
+
+def symmetric(padding: Pair) -> Pads:
+    """Return the same padding on opposite sides."""
+    vertical, horizontal = padding
+    return vertical, horizontal, vertical, horizontal
+
+
+def same_pads(kernel: Pair, dilation: Pair) -> Pads:
+    """Return the padding that keeps an image's size at stride 1; an odd total puts one more at the bottom and right."""
+    down, across = ((k - 1) * d for k, d in zip(kernel, dilation, strict=True))
+    return down // 2, across // 2, down - down // 2, across - across // 2
+
+
+def kernel_misfit(window: Window, H: int, W: int) -> Misfit:
+    """Return what to say of a kernel that is larger than its padded image."""
+    padded, (tall, wide) = window.padded(H, W), window.span
+    dilated = window.dilation != (1, 1)
+    what = f"the {times(window.extent)} kernel" + dilated * f" with dilation {written(window.dilation)}"
+    spans = f" spans {times(window.span)}, which" * dilated
+    size = f"padded {times(padded)}" if any(window.pads) else times(padded)
+    most = [min(k, (n - 1) // d + 1) for n, d, k in zip(padded, window.dilation, window.extent, strict=True)]
+    top, left, *_ = window.pads
+    least = (max(top, -(-(tall - H) // 2)), max(left, -(-(wide - W) // 2)))
+    return Misfit(
+        f"{what}{spans} is larger than its {size} input",
+        f"use a kernel of at most {written((most[0], most[1]))}, or padding of at least {written(least)}",
+        "kernel",
+    )
+
+
+def same_stride_misfit(padding: Pair | Literal["same"], stride: Pair, kernel: Pair) -> Misfit | None:
+    """Return what to say of padding=same with a stride, or None where there is nothing to say."""
+    if padding != "same" or stride == (1, 1):
+        return None
+    halves = (kernel[0] // 2, kernel[1] // 2)
+    return Misfit(
+        f"padding=same needs stride 1, and the stride is {written(stride)}",
+        f"give the padding as a number: padding={written(halves)}",
+        "padding",
+    )

@@ -1,0 +1,103 @@
+"""A checked network: nodes in the order of the data, with every shape and weight known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from layerline.errors import NetworkError
+    from layerline.layers import Layer, Shape, Weight
+
+
+@final
+@dataclass(frozen=True)
+class Node:
+    """A layer in its place. Values are numbered: 0 is the network's input, node k makes value k + 1."""
+
+    index: int
+    layer: Layer
+    inputs: tuple[int, ...]
+    """The values it reads: one, or two for `add`."""
+    input_shapes: tuple[Shape, ...]
+    shape: Shape
+    """Of its output."""
+    path: str
+    """Its module in `to_torch()`: `3`, `4.body.0`; its weights are called `<path>.weight`, …"""
+    line: int
+    """The line of the file it comes from, from 1."""
+
+    @property
+    def weights(self) -> dict[str, Weight]:
+        """Return its weights by their full name: `<path>.weight`, …"""
+        return {f"{self.path}.{weight.name}": weight for weight in self.layer.weights(*self.input_shapes)}
+
+    @property
+    def parameters(self) -> int:
+        """Return the number of its trained weights."""
+        return sum(weight.size for weight in self.layer.weights(*self.input_shapes) if weight.trained)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Return its multiply-adds for one image, forward."""
+        return self.layer.multiply_adds(*self.input_shapes)
+
+
+@final
+@dataclass(frozen=True)
+class Network:
+    """A network whose every layer fits the one before it, and whose last gives one number a class.
+
+    A final Softmax is a node like any other; the logits are the value in front of it. It changes no weight.
+    """
+
+    name: str
+    """Without folder and `.cnn`."""
+    text: str
+    """The network file's text."""
+    input_shape: tuple[int, int, int]
+    """(C, H, W)."""
+    classes: int
+    nodes: tuple[Node, ...]
+    notes: tuple[str, ...] = ()
+    """What is legal but likely not meant, in the form of an error: for the screen."""
+    file: str = ""
+    """What messages call the file."""
+
+    @property
+    def weights(self) -> dict[str, Weight]:
+        """Return every weight by its name, in the order of `to_torch().state_dict()`."""
+        return {name: weight for node in self.nodes for name, weight in node.weights.items()}
+
+    @property
+    def parameter_count(self) -> int:
+        """Return the number of trained weights."""
+        return sum(node.parameters for node in self.nodes)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Return the multiply-adds for one image, forward."""
+        return sum(node.multiply_adds for node in self.nodes)
+
+    def describe(self, batch_size: int = 64) -> str:
+        """Return the table of layers: shape, parameters, multiply-adds, memory of a training step; 80 columns."""
+        from layerline.network.table import describe
+
+        return describe(self, batch_size)
+
+    def to_torch(self, probabilities: bool = False) -> nn.Sequential:
+        """Return it as PyTorch's modules, float32 (N, C, H, W) → logits (N, classes), or probabilities.
+
+        Raises UserError where PyTorch is not installed. The weights are PyTorch's own; `initial_weights` gives ours.
+        """
+        from layerline.network.to_torch import to_torch
+
+        return to_torch(self, probabilities)
+
+    def refusal(self, node: Node, reason: str, help: str | None = None) -> NetworkError:  # noqa: A002
+        """Return the error that names `node`'s line, for who cannot work with it: an engine, an export."""
+        from layerline.network_file.mistakes import refusal
+
+        return refusal(self.file, self.text, node.line, reason, help)
