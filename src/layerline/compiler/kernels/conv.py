@@ -1,0 +1,241 @@
+"""Convolution, forward: y = x ⋆ w + b, where wished with ReLU and max pooling in the same kernel.
+
+The maths.  Padded input x (C, H, W), filters w (O, C, R, S), float32:
+    y[o, p, q] = b[o] + Σ_r Σ_s Σ_c w[o, c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw]
+(Dumoulin & Visin 2016, arXiv:1603.07285, relation 6). A sum starts with the bias and takes its terms in the order r, s, c.
+Pooled: the largest of a window, the first in row-major order on ties; a NaN wins. ReLU: 0 where 0 > y.
+Behind a pool the kernel also writes *where* the largest came from: the place in x of its patch's first tap. The gradient
+of the filters is then a sum over these places alone (kernels/conv_gradients.py).
+
+The schedule.  Pixels lie as H, W, C, so that the taps (s, c) of a filter row lie side by side: a *run* of J = S·C values
+(of C where the kernel is dilated). A vector holds neighbouring filters; a tile is V such vectors × T pixels, T·V ≤ 28 of
+32 registers (12 of 16): per tap V loads of weights, T broadcasts out of x, T·V multiply-adds. Two load ports and two
+8-lane multiply-adds a cycle (Zen 4) are both near full with V = 1, T = 28: 29 loads for 28 multiply-adds.
+A pooled tile holds whole windows, so that the maximum is taken between registers, lane by lane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from layerline.compiler.layout import Block, Columns, Rows
+from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.tile import balanced, filter_blocks
+
+if TYPE_CHECKING:
+    from layerline.compiler.machine import Machine
+    from layerline.compiler.pen import Index, Pen, Pointer, Value, Variable
+
+
+@dataclass(frozen=True)
+class ConvShape:
+    """The sizes of a convolution: input plane, filters, kernel, stride, dilation, padding at the top and the left."""
+
+    x: Plane
+    filters: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[int, int]
+    out: tuple[int, int]
+    """(P, Q)"""
+
+    @property
+    def run_offsets(self) -> tuple[int, int]:
+        """Return the elements of x between kernel rows, and between runs in a row."""
+        return self.dilation[0] * self.x.pitch, self.dilation[1] * self.x.channels
+
+    @property
+    def runs(self) -> tuple[int, int]:
+        """Return (kernel rows, runs in a row)."""
+        R, S = self.kernel
+        return (R, 1) if self.dilation[1] == 1 or S == 1 else (R, S)
+
+    @property
+    def run_length(self) -> int:
+        """Return J: the taps of a run."""
+        return self.kernel[1] * self.x.channels // self.runs[1]
+
+    @property
+    def origin(self) -> int:
+        """Return where the patch of output (0, 0) begins in x."""
+        x = self.x
+        return (x.top - self.padding[0]) * x.pitch + (x.left - self.padding[1]) * x.channels
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Return the elements of x from an output row to the next, and from a column to the next."""
+        return self.stride[0] * self.x.pitch, self.stride[1] * self.x.channels
+
+    @property
+    def label(self) -> str:
+        """Return the sizes as symbols have them."""
+        (R, S), (sh, sw), (dh, dw) = self.kernel, self.stride, self.dilation
+        P, Q = self.out
+        dilated = f"d{dh}_{dw}" if (dh, dw) != (1, 1) else ""
+        return f"{self.x.label}_o{self.filters}p{P}q{Q}_k{R}_{S}s{sh}_{sw}{dilated}a{self.origin}"
+
+    def rows(self, machine: Machine) -> Rows:
+        """Return the layout of the filters with taps side by side."""
+        J, K = self.run_length, self.runs[0] * self.runs[1]
+        lanes = machine.lanes_for(J)
+        shape = (self.filters, self.x.channels, *self.kernel)
+        return Rows(shape, K, J, -(-J // lanes) * lanes)
+
+
+@dataclass(frozen=True)
+class ConvTile:
+    """How: vectors of filters, and output units (pixels, or pool windows) a tile, in rows × columns."""
+
+    blocks: tuple[Block, ...]
+    rows: int
+    columns: int
+
+
+def conv_tile(shape: ConvShape, machine: Machine, pool: tuple[int, int] = (1, 1)) -> ConvTile | None:
+    """Return the tile for a convolution, or None where not even one pool window fits in the registers."""
+    window = pool[0] * pool[1]
+    P, Q = shape.out[0] // pool[0], shape.out[1] // pool[1]
+    vectors = 4 if machine.registers >= 32 else 2
+    while vectors > 1 and window * vectors * 2 > machine.accumulators:
+        vectors //= 2
+    blocks = filter_blocks(shape.filters, machine, vectors)
+    units = machine.accumulators // (window * max(block.vectors for block in blocks))
+    if not units:
+        return None
+    columns = balanced(Q, units)[0][1]
+    return ConvTile(blocks, balanced(P, max(1, units // columns))[0][1], columns)
+
+
+@dataclass(frozen=True)
+class ConvForward(Kernel):
+    """y = x ⋆ w + b; then the largest of each pool window and its place in x (`at`), then ReLU; where asked."""
+
+    shape: ConvShape
+    y: Plane
+    tile: ConvTile
+    bias: bool = True
+    relu: bool = False
+    pool: tuple[int, int] = (1, 1)
+    places: bool = False
+
+    writes: ClassVar[frozenset[str]] = frozenset({"y", "at"})
+
+    @property
+    def pointers(self) -> dict[str, str]:  # type: ignore[override]
+        """Return argument → element type."""
+        bias = {"b": "f32"} if self.bias else {}
+        places = {"at": "i32"} if self.places else {}
+        return {"x": "f32", "w": "f32", **bias, "y": "f32", **places}
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        pooled = f"_pool{self.pool[0]}_{self.pool[1]}" if self.pool != (1, 1) else ""
+        what = "conv" + "_b" * self.bias + pooled + "_relu" * self.relu + "_at" * self.places
+        blocks = "".join(f"_{b.count}x{b.vectors}v{b.lanes}" for b in self.tile.blocks)
+        return f"{what}_fwd_{self.shape.label}_{self.y.label}__{self.tile.rows}x{self.tile.columns}{blocks}"
+
+    def columns(self, machine: Machine) -> Columns:
+        """Return the layout of w."""
+        return Columns(self.shape.rows(machine), self.tile.blocks)
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        P, Q = self.shape.out[0] // self.pool[0], self.shape.out[1] // self.pool[1]
+        weights = 0
+        with pen.loop("n", pen.count("images")) as n:
+            x = pen.at(pen.pointer("x"), n * room(self.shape.x.size))
+            y = pen.at(pen.pointer("y"), n * room(self.y.size) + self.y.origin)
+            at = pen.at(pen.pointer("at"), n * room(P * Q * self.shape.filters)) if self.places else None
+            for block in self.tile.blocks:
+                taps = self.shape.runs[0] * self.shape.runs[1] * self.shape.run_length
+                with pen.loop("block", block.count) as k:
+                    w = pen.at(pen.pointer("w"), k * (taps * block.width) + weights)
+                    o = k * block.width + block.first
+                    for p0, height, p_tiles in balanced(P, self.tile.rows):
+                        for q0, width, q_tiles in balanced(Q, self.tile.columns):
+                            with pen.loop("p", p_tiles) as i, pen.loop("q", q_tiles) as j:
+                                spot = _Spot(i * height + p0, j * width + q0, o, height, width, block)
+                                self._tile(pen, spot, (x, w, y, at))
+                weights += block.count * block.width * taps
+
+    def _tile(self, pen: Pen, spot: _Spot, memory: tuple[Pointer, Pointer, Pointer, Pointer | None]) -> None:
+        shape, block, (ph, pw) = self.shape, spot.block, self.pool
+        x, w, _, _ = memory
+        down, right = shape.steps
+        patch = spot.p * (ph * down) + spot.q * (pw * right) + shape.origin
+        x = pen.at(x, patch)
+        bias = [
+            pen.load(pen.pointer("b"), spot.o + v * block.lanes, block.lanes) if self.bias else pen.constant(0.0, block.lanes)
+            for v in range(block.vectors)
+        ]
+        pixels = [(a, b) for a in range(spot.height * ph) for b in range(spot.width * pw)]
+        sums = {(a, b, v): pen.variable(bias[v]) for a, b in pixels for v in range(block.vectors)}
+        R, runs = shape.runs
+        run_down, run_right = shape.run_offsets
+        with pen.loop("r", R) as r, pen.loop("s", runs) as s:
+            x_run = pen.at(x, r * run_down + s * run_right)
+            w_run = pen.at(w, (r * runs + s) * (shape.run_length * block.width))
+            with pen.loop("j", shape.run_length) as j:
+                taps = [pen.load(w_run, j * block.width + v * block.lanes, block.lanes) for v in range(block.vectors)]
+                for a, b in pixels:
+                    value = pen.broadcast(x_run, j + (a * down + b * right), block.lanes)
+                    for v, tap in enumerate(taps):
+                        pen.write(sums[a, b, v], pen.fma(tap, value, pen.read(sums[a, b, v])))
+        for a in range(spot.height):
+            for b in range(spot.width):
+                for v in range(block.vectors):
+                    self._finish(pen, spot, (a, b, v), sums, memory, patch)
+
+    def _finish(
+        self,
+        pen: Pen,
+        spot: _Spot,
+        unit: tuple[int, int, int],
+        sums: dict[tuple[int, int, int], Variable],
+        memory: tuple[Pointer, Pointer, Pointer, Pointer | None],
+        patch: Index,
+    ) -> None:
+        """Pool, clip and store one vector of one unit."""
+        (a, b, v), (ph, pw), block = unit, self.pool, spot.block
+        down, right = self.shape.steps
+        window = [(pen.read(sums[a * ph + i, b * pw + j, v]), i * down + j * right) for i in range(ph) for j in range(pw)]
+        largest, place = first_largest(pen, window)
+        if self.relu:
+            largest = pen.relu(largest)
+        count = min(block.lanes, self.shape.filters - block.first - v * block.lanes)
+        row, column, o = spot.p + a, spot.q + b, spot.o + v * block.lanes
+        _, _, y, at = memory
+        pen.store(largest, y, row * self.y.pitch + column * self.y.channels + o, count)
+        if at is not None:
+            Q = self.shape.out[1] // pw
+            corner = patch + (a * ph * down + b * pw * right)
+            place = pen.add(place, pen.splat(pen.convert(corner.whole, "i32"), block.lanes))
+            pen.store(place, at, (row * Q + column) * self.shape.filters + o, count)
+
+
+@dataclass(frozen=True, eq=False)
+class _Spot:
+    """Where a tile is: its first output unit, its first filter, its size."""
+
+    p: Index
+    q: Index
+    o: Index
+    height: int
+    width: int
+    block: Block
+
+
+def first_largest(pen: Pen, window: list[tuple[Value, int]]) -> tuple[Value, Value]:
+    """Return, lane by lane, the first largest of (value, place) pairs and its place (i32); a NaN wins, the last one."""
+    from layerline.compiler.pen import lanes_of
+
+    lanes = lanes_of(window[0][0])
+    largest, place = window[0][0], pen.constant(window[0][1], lanes, "i32")
+    for value, where in window[1:]:
+        better = pen.either(pen.greater(value, largest), pen.not_a_number(value))
+        largest = pen.select(better, value, largest)
+        place = pen.select(better, pen.constant(where, lanes, "i32"), place)
+    return largest, place

@@ -1,0 +1,250 @@
+"""Convolution, backward: the gradients of the filters and of the input.
+
+The maths.  With dy (O, P, Q) the gradient by the convolution's output, before ReLU and pool:
+    dw[o, c, r, s] = Σ_n Σ_p Σ_q dy[o, p, q] · x[c, p·sh + r·dh, q·sw + s·dw]
+    dx[c, h, w]    = Σ_o Σ_r Σ_s dy[o, p, q] · w[o, c, r, s]  over the p, q with p·sh + r·dh = h, q·sw + s·dw = w
+Behind a max pool dy is zero but at one place a window. The filters' gradient is then taken over these places alone: a sum
+over the pooled outputs of dy · (the patch at that place), P·Q / (ph·pw) terms and not P·Q. Places may repeat.
+Terms are added image by image and in the order p, q; dx's in the order p, r, s, (vector of j), q, each the sum over o.
+
+The schedule.  Lanes run over j, the taps of a run (kernels/conv.py), which lie side by side in x, dx and w alike: no
+transposition anywhere. ConvFilters keeps F filters × K runs × V vectors of dw in registers through a whole image. With
+places each filter reads its own patch: one load a multiply-add, so F ≥ 2 filters hide the latency of the sums. Without, the
+patch's K·V vectors serve F filters. ConvInput sums T pixels × V vectors over all filters and only then touches dx: one
+read and one write for O multiply-adds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.tile import balanced
+
+if TYPE_CHECKING:
+    from layerline.compiler.kernels.conv import ConvShape
+    from layerline.compiler.layout import Rows
+    from layerline.compiler.machine import Machine
+    from layerline.compiler.pen import Index, Pen, Pointer, Variable
+
+
+@dataclass(frozen=True)
+class FiltersTile:
+    """How: filters × runs × vectors of dw that are summed at once."""
+
+    filters: int
+    runs: int
+    vectors: int
+
+
+def filters_tile(shape: ConvShape, machine: Machine, *, places: bool) -> FiltersTile:
+    """Return the tile of the filters' gradient."""
+    rows, most = shape.rows(machine), machine.accumulators - 2
+    vectors = balanced(rows.padded // machine.lanes_for(rows.length), most if places else 6)[0][1]
+    runs = balanced(rows.runs, max(1, (most if places else 8) // vectors))[0][1]
+    filters = min(4 if places else most, most // (runs * vectors))
+    return FiltersTile(balanced(shape.filters, max(1, filters))[0][1], runs, vectors)
+
+
+@dataclass(frozen=True)
+class ConvFilters(Kernel):
+    """dw += Σ over images and pixels of dy · patch of x; with `places`, over pooled outputs and their places in x."""
+
+    shape: ConvShape
+    dy: Plane
+    """Where dy lies: P × Q pixels, or with `places` the pooled ones."""
+    tile: FiltersTile
+    places: bool = False
+
+    writes: ClassVar[frozenset[str]] = frozenset({"dw"})
+
+    @property
+    def pointers(self) -> dict[str, str]:  # type: ignore[override]
+        """Return argument → element type."""
+        return {"x": "f32", "dy": "f32", **({"at": "i32"} if self.places else {}), "dw": "f32"}
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        what = "conv_at_filters" if self.places else "conv_filters"
+        return f"{what}_{self.shape.label}_{self.dy.label}__{self.tile.filters}x{self.tile.runs}x{self.tile.vectors}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        rows, lanes = self.shape.rows(pen.machine), pen.machine.lanes_for(self.shape.run_length)
+        outputs = self.dy.height * self.dy.width * self.shape.filters
+        with pen.loop("n", pen.count("images")) as n:
+            x = pen.at(pen.pointer("x"), n * room(self.shape.x.size))
+            dy = pen.at(pen.pointer("dy"), n * room(self.dy.size) + self.dy.origin)
+            at = pen.at(pen.pointer("at"), n * room(outputs)) if self.places else None
+            for v0, vectors, v_tiles in balanced(rows.padded // lanes, self.tile.vectors):
+                for k0, runs, k_tiles in balanced(rows.runs, self.tile.runs):
+                    for o0, filters, o_tiles in balanced(self.shape.filters, self.tile.filters):
+                        with (
+                            pen.loop("v", v_tiles) as v,
+                            pen.loop("k", k_tiles) as k,
+                            pen.loop("o", o_tiles) as o,
+                        ):
+                            spot = _Spot(o * filters + o0, k * runs + k0, (v * vectors + v0) * lanes, filters, runs, vectors)
+                            self._tile(pen, spot, rows, lanes, (x, dy, at))
+
+    def _tile(
+        self, pen: Pen, spot: _Spot, rows: Rows, lanes: int, memory: tuple[Pointer, Pointer, Pointer | None]
+    ) -> None:
+        x, dy, at = memory
+        shape = self.shape
+        dw = pen.at(pen.pointer("dw"), spot.o * (rows.runs * rows.padded) + spot.k * rows.padded + spot.j)
+        cells = [(f, k, v) for f in range(spot.filters) for k in range(spot.runs) for v in range(spot.vectors)]
+        where = {(f, k, v): (f * rows.runs + k) * rows.padded + v * lanes for f, k, v in cells}
+        sums = {cell: pen.variable(pen.load(dw, where[cell], lanes)) for cell in cells}
+        # runs of one tile are neighbours: a kernel row apart, or (dilated) a tap apart, a whole kernel row a tile
+        starts = [self._run(pen, spot.k + k) + spot.j for k in range(spot.runs)]
+        patches = [pen.at(x, start) for start in starts]
+        with pen.loop("p", self.dy.height) as p, pen.loop("q", self.dy.width) as q:
+            g_at = p * self.dy.pitch + q * self.dy.channels + spot.o
+            if at is None:
+                self._dense(pen, spot, sums, patches, (dy, g_at), p, q)
+            else:
+                here = (p * self.dy.width + q) * shape.filters + spot.o
+                self._sparse(pen, spot, sums, patches, (dy, g_at), (at, here))
+        for cell in cells:
+            pen.store(pen.read(sums[cell]), dw, where[cell])
+
+    def _run(self, pen: Pen, run: Index) -> Index:
+        """Return where run number `run` lies in a patch."""
+        down, right = self.shape.run_offsets
+        runs = self.shape.runs[1]
+        if runs == 1:
+            return run * down
+        row, tap = pen.divided(run, runs)
+        return row * down + tap * right
+
+    def _dense(
+        self,
+        pen: Pen,
+        spot: _Spot,
+        sums: dict[tuple[int, int, int], Variable],
+        patches: list[Pointer],
+        dy: tuple[Pointer, Index],
+        p: Index,
+        q: Index,
+    ) -> None:
+        lanes = pen.machine.lanes_for(self.shape.run_length)
+        down, right = self.shape.steps
+        patch = p * down + q * right + self.shape.origin
+        x = {(k, v): pen.load(patches[k], patch + v * lanes, lanes) for k in range(spot.runs) for v in range(spot.vectors)}
+        for f in range(spot.filters):
+            g = pen.broadcast(dy[0], dy[1] + f, lanes)
+            for k, v in x:
+                pen.write(sums[f, k, v], pen.fma(g, x[k, v], pen.read(sums[f, k, v])))
+
+    def _sparse(
+        self,
+        pen: Pen,
+        spot: _Spot,
+        sums: dict[tuple[int, int, int], Variable],
+        patches: list[Pointer],
+        dy: tuple[Pointer, Index],
+        at: tuple[Pointer, Index],
+    ) -> None:
+        lanes = pen.machine.lanes_for(self.shape.run_length)
+        for f in range(spot.filters):
+            g = pen.broadcast(dy[0], dy[1] + f, lanes)
+            place = pen.as_index(pen.load(at[0], at[1] + f))
+            for k in range(spot.runs):
+                for v in range(spot.vectors):
+                    x = pen.load(patches[k], place + v * lanes, lanes)
+                    pen.write(sums[f, k, v], pen.fma(g, x, pen.read(sums[f, k, v])))
+
+
+@dataclass(frozen=True, eq=False)
+class _Spot:
+    """Where a tile of dw is: its first filter, run and tap, and its size."""
+
+    o: Index
+    k: Index
+    j: Index
+    filters: int
+    runs: int
+    vectors: int
+
+
+@dataclass(frozen=True)
+class InputTile:
+    """How: pixels × vectors of a run that are summed over the filters at once."""
+
+    pixels: int
+    vectors: int
+
+
+def input_tile(shape: ConvShape, machine: Machine) -> InputTile:
+    """Return the tile of the input's gradient."""
+    vectors = balanced(shape.rows(machine).padded // machine.lanes_for(shape.run_length), 4 if machine.registers >= 32 else 2)
+    pixels = (machine.accumulators - 2) // vectors[0][1]
+    return InputTile(balanced(shape.out[1], max(1, pixels))[0][1], vectors[0][1])
+
+
+@dataclass(frozen=True)
+class ConvInput(Kernel):
+    """dx = (set) or dx += (add) the sum over filters and pixels of dy · w, at every tap's place."""
+
+    shape: ConvShape
+    dy: Plane
+    tile: InputTile
+    add: bool = False
+
+    pointers: ClassVar[dict[str, str]] = {"dy": "f32", "w": "f32", "dx": "f32"}
+    writes: ClassVar[frozenset[str]] = frozenset({"dx"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        what = "conv_input_add" if self.add else "conv_input"
+        return f"{what}_{self.shape.label}_{self.dy.label}__{self.tile.pixels}x{self.tile.vectors}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        shape, (R, runs) = self.shape, self.shape.runs
+        rows, lanes = shape.rows(pen.machine), pen.machine.lanes_for(shape.run_length)
+        (down, right), (run_down, run_right) = shape.steps, shape.run_offsets
+        P, Q = shape.out
+        with pen.loop("n", pen.count("images")) as n:
+            dx = pen.at(pen.pointer("dx"), n * room(shape.x.size))
+            dy = pen.at(pen.pointer("dy"), n * room(self.dy.size) + self.dy.origin)
+            if not self.add:
+                clear(pen, dx, shape.x.size)
+            with pen.loop("p", P) as p, pen.loop("r", R) as r, pen.loop("s", runs) as s:
+                for v0, vectors, v_tiles in balanced(rows.padded // lanes, self.tile.vectors):
+                    for q0, pixels, q_tiles in balanced(Q, self.tile.pixels):
+                        with pen.loop("v", v_tiles) as v, pen.loop("q", q_tiles) as t:
+                            q, j = t * pixels + q0, (v * vectors + v0) * lanes
+                            place = p * down + r * run_down + s * run_right + q * right + j + shape.origin
+                            w = pen.at(pen.pointer("w"), (r * runs + s) * rows.padded + j)
+                            g = pen.at(dy, p * self.dy.pitch + q * self.dy.channels)
+                            self._tile(pen, (g, w, pen.at(dx, place)), rows, pixels, vectors)
+
+    def _tile(
+        self, pen: Pen, memory: tuple[Pointer, Pointer, Pointer], rows: Rows, pixels: int, vectors: int
+    ) -> None:
+        g, w, dx = memory
+        lanes, right = pen.machine.lanes_for(self.shape.run_length), self.shape.steps[1]
+        zero = pen.constant(0.0, lanes)
+        sums = {(t, v): pen.variable(zero) for t in range(pixels) for v in range(vectors)}
+        with pen.loop("o", self.shape.filters) as o:
+            taps = [pen.load(w, o * (rows.runs * rows.padded) + v * lanes, lanes) for v in range(vectors)]
+            for t in range(pixels):
+                value = pen.broadcast(g, o + t * self.dy.channels, lanes)
+                for v, tap in enumerate(taps):
+                    pen.write(sums[t, v], pen.fma(value, tap, pen.read(sums[t, v])))
+        for v in range(vectors):
+            for t in range(pixels):
+                place = t * right + v * lanes
+                pen.store(pen.add(pen.load(dx, place, lanes), pen.read(sums[t, v])), dx, place)
+
+
+def clear(pen: Pen, memory: Pointer, size: int) -> None:
+    """Write zeros over the first `size` elements; up to a vector more, inside the buffer's room."""
+    lanes = pen.machine.lanes
+    with pen.loop("clear", -(-size // lanes) * lanes, step=lanes) as i:
+        pen.store(pen.constant(0.0, lanes), memory, i)

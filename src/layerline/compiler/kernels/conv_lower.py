@@ -1,0 +1,61 @@
+"""How Conv becomes kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layerline.compiler.kernels.conv import ConvForward, ConvShape, conv_tile
+from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile, input_tile
+from layerline.compiler.kernels.fc import BiasSum
+from layerline.compiler.kernels.update import Grid
+from layerline.compiler.layout import Columns, Vector
+from layerline.compiler.program import Plane
+
+if TYPE_CHECKING:
+    from layerline.compiler.build import Builder, Value
+    from layerline.compiler.program import Buffer
+    from layerline.network import Node
+
+
+def lower(b: Builder, node: Node) -> None:
+    """Add a convolution and its way back."""
+    layer, x = node.layer, b.value(node.inputs[0])
+    O, P, Q = node.shape
+    top, left, _, _ = layer.pads
+    shape = ConvShape(x.plane, O, layer.kernel, layer.stride, layer.dilation, (top, left), (P, Q))
+    tile = conv_tile(shape, b.machine)
+    assert tile is not None  # noqa: S101 - one pixel always fits
+    y = b.output(node, Plane(O, P, Q), trained=True)
+    rows = shape.rows(b.machine)
+    columns = Columns(rows, tile.blocks)
+    grid = Grid(O * rows.runs, rows.length, rows.padded)
+    layouts = (("r", rows), ("c", columns)) if b.training else (("c", columns),)
+    weights = b.tensor(f"{node.path}.weight", f"w{node.index}", layouts, grid)
+    bias: tuple[Buffer, ...] = ()
+    if layer.bias:
+        bias = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(O, O)),), Grid(1, O, O))
+    b.op(ConvForward(shape, y.plane, tile, layer.bias), x.buffer, weights[-1], *bias, y.buffer)
+    if b.training:
+        b.way_back.append(lambda: _back(b, node, shape, (x, y), (weights[0], grid, columns)))
+
+
+def _back(
+    b: Builder, node: Node, shape: ConvShape, values: tuple[Value, Value], weights: tuple[Buffer, Grid, Columns]
+) -> None:
+    (x, y), (w, grid, columns) = values, weights
+    dy = b.gradient(y)[0]
+    if node.layer.bias:
+        bias_sum(b, f"{node.path}.bias", y, dy)
+    partial = b.partial(f"{node.path}.weight", grid)
+    b.op(ConvFilters(shape, y.plane, filters_tile(shape, b.machine, places=False)), x.buffer, dy, partial)
+    b.step(f"{node.path}.weight", grid, columns)
+    if x.trained_above:
+        dx, add = b.gradient(x)
+        b.op(ConvInput(shape, y.plane, input_tile(shape, b.machine), add), dy, w, dx)
+
+
+def bias_sum(b: Builder, name: str, y: Value, dy: Buffer) -> None:
+    """Add the gradient of a bias and its step."""
+    grid = Grid(1, y.plane.channels, y.plane.channels)
+    b.op(BiasSum(y.plane), dy, b.partial(name, grid))
+    b.step(name, grid)

@@ -1,0 +1,297 @@
+"""Fully connected layers.
+
+The maths.  x (N, I), w (O, I), float32:
+    y[n, o] = b[o] + Σ_i x[n, i] · w[o, i]      dx[n, i] = Σ_o dy[n, o] · w[o, i]      dw[o, i] = Σ_n dy[n, o] · x[n, i]
+The sum over i is taken in lanes (lane l adds i = l, l + L, …), which are then folded as a tree; those over o and n in order.
+
+The schedule.  Lanes run over i in all three, so that the weights lie one way only. Forward: M images × K outputs are summed
+at once, M + K loads for M·K multiply-adds. Filters' gradient: nobody keeps it per shard; an item owns a slice of w, sums
+the whole batch in registers and, where the optimiser allows, takes the step at once: the gradient never goes to memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from layerline.compiler.kernels.relu import vectors
+from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.tile import balanced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from layerline.compiler.kernels.update import Sgd
+    from layerline.compiler.machine import Machine
+    from layerline.compiler.pen import Index, Pen, Value
+
+
+@dataclass(frozen=True)
+class FCShape:
+    """Inputs and outputs, and the elements of a row of weights."""
+
+    inputs: int
+    outputs: int
+    padded: int
+
+    @property
+    def label(self) -> str:
+        """Return the sizes as symbols have them."""
+        return f"i{self.inputs}o{self.outputs}"
+
+
+def fc_shape(inputs: int, outputs: int, machine: Machine) -> FCShape:
+    """Return the sizes with rows padded to whole vectors."""
+    lanes = machine.lanes_for(inputs)
+    return FCShape(inputs, outputs, -(-inputs // lanes) * lanes)
+
+
+@dataclass(frozen=True)
+class FCTile:
+    """How: images (or filters) × vectors (or outputs) at once."""
+
+    images: int
+    width: int
+
+
+def images_at_once(images: int, most: int) -> int:
+    """Return how many images a tile takes: the largest part of a group, at most `most`, that leaves the least over."""
+    return max(range(1, most + 1), key=lambda m: (-(images % m) if m <= images else -images, m))
+
+
+def forward_tile(shape: FCShape, machine: Machine, images: int) -> FCTile:
+    """Return the tile of the forward kernel for groups of so many images."""
+    most = machine.accumulators - 2
+    M = images_at_once(images, 5 if machine.registers >= 32 else 3)
+    return FCTile(M, balanced(shape.outputs, max(1, (most - M) // M))[0][1])
+
+
+def input_tile(shape: FCShape, machine: Machine, images: int) -> FCTile:
+    """Return the tile of the input's gradient for groups of so many images."""
+    M = images_at_once(images, 5 if machine.registers >= 32 else 3)
+    vectors = shape.padded // machine.lanes_for(shape.inputs)
+    return FCTile(M, balanced(vectors, min(4, max(1, (machine.accumulators - 4) // M)))[0][1])
+
+
+def image_tiles(pen: Pen, most: int) -> Iterator[tuple[Index, int]]:
+    """Write a loop over tiles of `most` images, then one over the images left: yields the first image and how many."""
+    tiles, _ = pen.divided(pen.count("images"), most)
+    if most > 1:
+        with pen.loop("tile", tiles) as tile:
+            yield tile * most, most
+        with pen.loop("n", pen.count("images"), tiles * most) as n:
+            yield n, 1
+    else:
+        with pen.loop("n", pen.count("images")) as n:
+            yield n, 1
+
+
+@dataclass(frozen=True)
+class FCForward(Kernel):
+    """y = x · wᵀ + b."""
+
+    shape: FCShape
+    tile: FCTile
+    bias: bool = True
+
+    writes: ClassVar[frozenset[str]] = frozenset({"y"})
+
+    @property
+    def pointers(self) -> dict[str, str]:  # type: ignore[override]
+        """Return argument → element type."""
+        return {"x": "f32", "w": "f32", **({"b": "f32"} if self.bias else {}), "y": "f32"}
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"fc{'_b' * self.bias}_fwd_{self.shape.label}__{self.tile.images}x{self.tile.width}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        for n, images in image_tiles(pen, self.tile.images):
+            for o0, outputs, tiles in balanced(self.shape.outputs, self.tile.width):
+                with pen.loop("o", tiles) as t:
+                    self._tile(pen, n, t * outputs + o0, images, outputs)
+
+    def _tile(self, pen: Pen, n: Index, o: Index, images: int, outputs: int) -> None:
+        shape, lanes = self.shape, pen.machine.lanes_for(self.shape.inputs)
+        x, w = pen.at(pen.pointer("x"), n * room(shape.inputs)), pen.at(pen.pointer("w"), o * shape.padded)
+        zero = pen.constant(0.0, lanes)
+        sums = {(m, k): pen.variable(zero) for m in range(images) for k in range(outputs)}
+        with pen.loop("i", shape.padded, step=lanes) as i:
+            values = [pen.load(x, i + m * room(shape.inputs), lanes) for m in range(images)]
+            for k in range(outputs):
+                weights = pen.load(w, i + k * shape.padded, lanes)
+                for m, value in enumerate(values):
+                    pen.write(sums[m, k], pen.fma(weights, value, pen.read(sums[m, k])))
+        y = pen.at(pen.pointer("y"), n * room(shape.outputs) + o)
+        for (m, k), total in sums.items():
+            value = pen.fold(pen.read(total))
+            if self.bias:
+                value = pen.add(value, pen.load(pen.pointer("b"), o + k))
+            pen.store(value, y, m * room(shape.outputs) + k)
+
+
+@dataclass(frozen=True)
+class FCInput(Kernel):
+    """dx = dy · w (set), or dx += it (add)."""
+
+    shape: FCShape
+    tile: FCTile
+    add: bool = False
+
+    pointers: ClassVar[dict[str, str]] = {"dy": "f32", "w": "f32", "dx": "f32"}
+    writes: ClassVar[frozenset[str]] = frozenset({"dx"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"fc_input{'_add' * self.add}_{self.shape.label}__{self.tile.images}x{self.tile.width}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        lanes = pen.machine.lanes_for(self.shape.inputs)
+        for n, images in image_tiles(pen, self.tile.images):
+            for v0, vectors, tiles in balanced(self.shape.padded // lanes, self.tile.width):
+                with pen.loop("v", tiles) as t:
+                    self._tile(pen, n, (t * vectors + v0) * lanes, images, vectors)
+
+    def _tile(self, pen: Pen, n: Index, i: Index, images: int, vectors: int) -> None:
+        shape, lanes = self.shape, pen.machine.lanes_for(self.shape.inputs)
+        dx = pen.at(pen.pointer("dx"), n * room(shape.inputs) + i)
+        dy, w = pen.at(pen.pointer("dy"), n * room(shape.outputs)), pen.at(pen.pointer("w"), i)
+        cells = {(m, v): m * room(shape.inputs) + v * lanes for m in range(images) for v in range(vectors)}
+        zero = pen.constant(0.0, lanes)
+        sums = {cell: pen.variable(pen.load(dx, at, lanes) if self.add else zero) for cell, at in cells.items()}
+        with pen.loop("o", shape.outputs) as o:
+            weights = [pen.load(w, o * shape.padded + v * lanes, lanes) for v in range(vectors)]
+            for m in range(images):
+                g = pen.broadcast(dy, o + m * room(shape.outputs), lanes)
+                for v, weight in enumerate(weights):
+                    pen.write(sums[m, v], pen.fma(g, weight, pen.read(sums[m, v])))
+        for cell, at in cells.items():
+            pen.store(pen.read(sums[cell]), dx, at)
+
+
+def weights_tile(shape: FCShape, machine: Machine) -> FCTile:
+    """Return the tile of the weights' gradient: outputs × vectors."""
+    vectors = balanced(shape.padded // machine.lanes_for(shape.inputs), 2)[0][1]
+    return FCTile(balanced(shape.outputs, (machine.accumulators - 4) // vectors)[0][1], vectors)
+
+
+@dataclass(frozen=True)
+class FCWeights(Kernel):
+    """dw = Σ over the batch of dy · x, slice by slice; with an optimiser the step is taken at once and dw is nowhere."""
+
+    shape: FCShape
+    tile: FCTile
+    optimizer: Sgd | None = None
+
+    writes: ClassVar[frozenset[str]] = frozenset({"dw", "w", "v"})
+
+    _OUTPUTS_A_SLICE: ClassVar[int] = 64
+
+    @property
+    def pointers(self) -> dict[str, str]:  # type: ignore[override]
+        """Return argument → element type."""
+        return {"x": "f32", "dy": "f32", **(self.optimizer.pointers if self.optimizer else {"dw": "f32"})}
+
+    @property
+    def scalars(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Return the scalar arguments."""
+        return ("item", "images", "rate") if self.optimizer else ("item", "images")
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        step = f"_{self.optimizer.label}" if self.optimizer else ""
+        return f"fc_weights{step}_{self.shape.label}__{self.tile.images}x{self.tile.width}"
+
+    @property
+    def slices(self) -> int:
+        """Return pieces of outputs × pieces of inputs."""
+        return self._output_pieces * -(-self.shape.padded // self._piece)
+
+    @property
+    def _output_pieces(self) -> int:
+        return -(-self.shape.outputs // self._OUTPUTS_A_SLICE)
+
+    @property
+    def _piece(self) -> int:
+        """Inputs a slice: as many as a tile has at the most lanes; a machine with fewer lanes loops."""
+        return 16 * self.tile.width
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        shape, lanes = self.shape, pen.machine.lanes_for(self.shape.inputs)
+        column, row = pen.divided(pen.count("item"), self._output_pieces)
+        first_input = column * self._piece
+        for base, size, _ in _split(shape.padded, self._piece):
+            with pen.when(pen.within(first_input - base, shape.padded - base if size < self._piece else self._full(shape))):
+                for o_base, outputs, _ in _split(shape.outputs, self._OUTPUTS_A_SLICE):
+                    full = outputs == self._OUTPUTS_A_SLICE
+                    limit = shape.outputs // self._OUTPUTS_A_SLICE * self._OUTPUTS_A_SLICE if full else shape.outputs - o_base
+                    first_output = row * self._OUTPUTS_A_SLICE
+                    with pen.when(pen.within(first_output - o_base, limit)):
+                        for o0, count, tiles in balanced(outputs, self.tile.images):
+                            for v0, vectors, steps in balanced(size // lanes, self.tile.width):
+                                with pen.loop("o", tiles) as t, pen.loop("v", steps) as u:
+                                    o = first_output + (t * count + o0)
+                                    self._tile(pen, o, first_input + (u * vectors + v0) * lanes, count, vectors)
+
+    def _full(self, shape: FCShape) -> int:
+        return shape.padded // self._piece * self._piece
+
+    def _tile(self, pen: Pen, o: Index, i: Index, outputs: int, vectors: int) -> None:
+        shape, lanes = self.shape, pen.machine.lanes_for(self.shape.inputs)
+        x, dy = pen.at(pen.pointer("x"), i), pen.at(pen.pointer("dy"), o)
+        zero = pen.constant(0.0, lanes)
+        sums = {(k, v): pen.variable(zero) for k in range(outputs) for v in range(vectors)}
+        with pen.loop("n", pen.count("images")) as n:
+            values = [pen.load(x, n * room(shape.inputs) + v * lanes, lanes) for v in range(vectors)]
+            for k in range(outputs):
+                g = pen.broadcast(dy, n * room(shape.outputs) + k, lanes)
+                for v, value in enumerate(values):
+                    pen.write(sums[k, v], pen.fma(g, value, pen.read(sums[k, v])))
+        for (k, v), total in sums.items():
+            self._finish(pen, pen.read(total), o * shape.padded + i + (k * shape.padded + v * lanes), lanes)
+
+    def _finish(self, pen: Pen, g: Value, place: Index, lanes: int) -> None:
+        if self.optimizer is None:
+            pen.store(g, pen.pointer("dw"), place)
+        else:
+            self.optimizer.step(pen, g, place, lanes)
+
+
+def _split(n: int, piece: int) -> list[tuple[int, int, int]]:
+    """Cut n into whole pieces and a remainder: (first, size, count) of each kind."""
+    whole, rest = divmod(n, piece)
+    return [cut for cut in ((0, piece, whole), (whole * piece, rest, 1)) if cut[1] and cut[2]]
+
+
+@dataclass(frozen=True)
+class BiasSum(Kernel):
+    """db += Σ over images and pixels of dy, channel by channel: a partial gradient a shard."""
+
+    dy: Plane
+
+    pointers: ClassVar[dict[str, str]] = {"dy": "f32", "db": "f32"}
+    writes: ClassVar[frozenset[str]] = frozenset({"db"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"bias_sum_{self.dy.label}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        plane, db = self.dy, pen.pointer("db")
+        lanes = pen.machine.lanes_for(plane.channels)
+        for o, count in vectors(pen, plane.channels, lanes):
+            total = pen.variable(pen.load(db, o, lanes))
+            with pen.loop("n", pen.count("images")) as n:
+                dy = pen.at(pen.pointer("dy"), n * room(plane.size) + plane.origin)
+                with pen.loop("p", plane.height) as p, pen.loop("q", plane.width) as q:
+                    value = pen.load(dy, p * plane.pitch + q * plane.channels + o, lanes)
+                    pen.write(total, pen.add(pen.read(total), value))
+            pen.store(pen.read(total), db, o, count)

@@ -1,0 +1,56 @@
+"""How FC, Flat and Softmax become kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layerline.compiler.kernels.conv_lower import bias_sum
+from layerline.compiler.kernels.fc import FCForward, FCInput, FCWeights, fc_shape, forward_tile, input_tile, weights_tile
+from layerline.compiler.kernels.update import Grid
+from layerline.compiler.layout import Matrix, Vector
+from layerline.compiler.program import Op, Plane
+
+if TYPE_CHECKING:
+    from layerline.compiler.build import Builder, Value
+    from layerline.compiler.kernels.fc import FCShape
+    from layerline.compiler.program import Buffer
+    from layerline.network import Node
+
+
+def lower_flat(b: Builder, node: Node) -> None:
+    """Flat moves nothing: the same value under another shape. The order of its elements is the weights' business."""
+    b.values[node.index + 1] = b.value(node.inputs[0])
+
+
+def lower_nothing(b: Builder, node: Node) -> None:
+    """Softmax is taken together with the loss."""
+    b.values[node.index + 1] = b.value(node.inputs[0])
+
+
+def lower(b: Builder, node: Node) -> None:
+    """Add a fully connected layer and its way back."""
+    layer, x = node.layer, b.value(node.inputs[0])
+    shape = fc_shape(x.plane.size, layer.outputs, b.machine)
+    y = b.output(node, Plane(layer.outputs, 1, 1), trained=True)
+    grid = Grid(layer.outputs, shape.inputs, shape.padded)
+    layout = Matrix(layer.outputs, x.image, shape.padded)
+    weights = b.tensor(f"{node.path}.weight", f"w{node.index}", (("", layout),), grid)
+    bias: tuple[Buffer, ...] = ()
+    if layer.bias:
+        length = layer.outputs
+        bias = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(length, length)),), Grid(1, length, length))
+    b.op(FCForward(shape, forward_tile(shape, b.machine, b.group), layer.bias), x.buffer, *weights, *bias, y.buffer)
+    if b.training:
+        b.way_back.append(lambda: _back(b, node, shape, (x, y), (weights[0], grid)))
+
+
+def _back(b: Builder, node: Node, shape: FCShape, values: tuple[Value, Value], weights: tuple[Buffer, Grid]) -> None:
+    (x, y), (w, grid) = values, weights
+    dy, name = b.gradient(y)[0], f"{node.path}.weight"
+    if node.layer.bias:
+        bias_sum(b, f"{node.path}.bias", y, dy)
+    b.sums.append(Op(FCWeights(shape, weights_tile(shape, b.machine)), (x.buffer, dy, b.whole_gradient(name))))
+    b.step(name, grid)
+    if x.trained_above:
+        dx, add = b.gradient(x)
+        b.op(FCInput(shape, input_tile(shape, b.machine, b.group), add), dy, w, dx)

@@ -1,0 +1,189 @@
+"""Softmax and cross-entropy: where forward ends and backward begins.
+
+The maths.  For logits z (K) of an image with label y, m the largest of z:
+    p[k] = e^(z[k] − m) / Σ_j e^(z[j] − m)        loss = ln Σ_j e^(z[j] − m) − (z[y] − m)
+    dz[k] = (p[k] − [k = y]) / batch
+The logits and p are float32, an image's loss and all sums of losses float64. The prediction is the first largest logit. A
+logit that is not a number makes the loss not a number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from layerline.compiler.kernels.functions import exp, log
+from layerline.compiler.kernels.relu import vectors
+from layerline.compiler.program import Kernel, room
+
+if TYPE_CHECKING:
+    from layerline.compiler.pen import Index, Pen, Pointer, Value
+
+
+@dataclass(frozen=True, eq=False)
+class _Softmax:
+    """What the first two passes over the logits leave: e^(z − m) in `out`, and these."""
+
+    total: Value
+    largest: Value
+    first_largest: Index
+
+
+def _exponentials(pen: Pen, z: Pointer, out: Pointer, K: int) -> _Softmax:
+    """Write out[k] = e^(z[k] − m)."""
+    lanes = pen.machine.lanes_for(K)
+    lowest = pen.constant(float("-inf"), lanes)
+    largest = pen.variable(lowest)
+    for i, count in vectors(pen, K, lanes):
+        value, so_far = pen.first_lanes(pen.load(z, i, lanes), count, lowest), pen.read(largest)
+        pen.write(largest, pen.select(pen.greater(value, so_far), value, so_far))
+    m = pen.fold(pen.read(largest), "largest")
+    all_m, last = pen.splat(m, lanes), pen.constant(K - 1, lanes, "i32")
+    place, total = pen.variable(last), pen.variable(pen.constant(0.0, lanes))
+    for i, count in vectors(pen, K, lanes):
+        value = pen.first_lanes(pen.load(z, i, lanes), count, lowest)
+        number = pen.add(pen.lane_numbers(lanes), pen.splat(pen.convert(i.whole, "i32"), lanes))
+        here, so_far = pen.select(pen.equal(value, all_m), number, last), pen.read(place)
+        pen.write(place, pen.select(pen.greater(so_far, here), here, so_far))
+        power = pen.first_lanes(exp(pen, pen.sub(value, all_m)), count, pen.constant(0.0, lanes))
+        pen.write(total, pen.add(pen.read(total), power))
+        pen.store(power, out, i, count)
+    return _Softmax(pen.fold(pen.read(total)), m, pen.as_index(pen.fold(pen.read(place), "smallest")))
+
+
+def _loss(pen: Pen, z: Pointer, label: Index, softmax: _Softmax) -> Value:
+    """Return the cross-entropy in float64."""
+    margin = pen.sub(pen.convert(pen.load(z, label), "f64"), pen.convert(softmax.largest, "f64"))
+    return pen.sub(log(pen, pen.convert(softmax.total, "f64")), margin)
+
+
+@dataclass(frozen=True)
+class SoftmaxLoss(Kernel):
+    """dz = (softmax(z) − one-hot(label)) / batch; the shard's loss and the thread's confusion matrix are added to."""
+
+    classes: int
+
+    pointers: ClassVar[dict[str, str]] = {
+        "z": "f32",
+        "labels": "i32",
+        "order": "i64",
+        "dz": "f32",
+        "loss": "f64",
+        "confusion": "i64",
+    }
+    writes: ClassVar[frozenset[str]] = frozenset({"dz", "loss", "confusion"})
+    scalars: ClassVar[tuple[str, ...]] = ("images", "inverse")
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"softmax_loss_k{self.classes}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        K, lanes = self.classes, pen.machine.lanes_for(self.classes)
+        one = pen.constant(1.0)
+        with pen.loop("n", pen.count("images")) as n:
+            z, dz = (pen.at(pen.pointer(name), n * room(K)) for name in ("z", "dz"))
+            image = pen.as_index(pen.load(pen.pointer("order"), n))
+            label = pen.as_index(pen.load(pen.pointer("labels"), image))
+            softmax = _exponentials(pen, z, dz, K)
+            loss, confusion = pen.pointer("loss"), pen.pointer("confusion")
+            pen.store(pen.add(pen.load(loss), _loss(pen, z, label, softmax)), loss)
+            cell = label * K + softmax.first_largest
+            pen.store(pen.add(pen.load(confusion, cell), pen.constant(1, 1, "i64")), confusion, cell)
+            inverse = pen.scalar("inverse")
+            share = pen.splat(pen.div(one, softmax.total), lanes)
+            for i, count in vectors(pen, K, lanes):
+                p = pen.mul(pen.load(dz, i, lanes), share)
+                number = pen.add(pen.lane_numbers(lanes), pen.splat(pen.convert(i.whole, "i32"), lanes))
+                hit = pen.equal(number, pen.splat(pen.convert(label.whole, "i32"), lanes))
+                difference = pen.select(hit, pen.sub(p, pen.constant(1.0, lanes)), p)
+                pen.store(pen.mul(difference, pen.splat(inverse, lanes)), dz, i, count)
+
+
+@dataclass(frozen=True)
+class Probabilities(Kernel):
+    """probabilities = softmax(z) and losses = the cross-entropy of each image: how the forward-only Program ends."""
+
+    classes: int
+
+    pointers: ClassVar[dict[str, str]] = {
+        "z": "f32",
+        "labels": "i32",
+        "order": "i64",
+        "probabilities": "f32",
+        "losses": "f64",
+    }
+    writes: ClassVar[frozenset[str]] = frozenset({"probabilities", "losses"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"probabilities_k{self.classes}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        K, lanes = self.classes, pen.machine.lanes_for(self.classes)
+        with pen.loop("n", pen.count("images")) as n:
+            z = pen.at(pen.pointer("z"), n * room(K))
+            p = pen.at(pen.pointer("probabilities"), n * K)
+            image = pen.as_index(pen.load(pen.pointer("order"), n))
+            label = pen.as_index(pen.load(pen.pointer("labels"), image))
+            softmax = _exponentials(pen, z, p, K)
+            pen.store(_loss(pen, z, label, softmax), pen.pointer("losses"), n)
+            share = pen.div(pen.constant(1.0), softmax.total)
+            with pen.loop("k", K) as k:
+                pen.store(pen.mul(pen.load(p, k), share), p, k)
+
+
+@dataclass(frozen=True)
+class Reorder(Kernel):
+    """y[b, a] = x[a, b] for an image of a × b floats: classes that lie as H, W, C in memory count as C, H, W."""
+
+    inner: int
+    """b, the fast index of x."""
+    outer: int
+
+    pointers: ClassVar[dict[str, str]] = {"x": "f32", "y": "f32"}
+    writes: ClassVar[frozenset[str]] = frozenset({"y"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"reorder_{self.outer}x{self.inner}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        with pen.loop("n", pen.count("images")) as n:
+            x, y = (pen.at(pen.pointer(name), n * room(self.inner * self.outer)) for name in ("x", "y"))
+            with pen.loop("a", self.outer) as a, pen.loop("b", self.inner) as b:
+                pen.store(pen.load(x, a * self.inner + b), y, b * self.outer + a)
+
+
+@dataclass(frozen=True)
+class LossTotal(Kernel):
+    """total[1] = the step's loss, shard by shard; total[0] += it."""
+
+    pointers: ClassVar[dict[str, str]] = {"loss": "f64", "total": "f64"}
+    writes: ClassVar[frozenset[str]] = frozenset({"total"})
+    scalars: ClassVar[tuple[str, ...]] = ("item", "shards")
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return "loss_total"
+
+    @property
+    def slices(self) -> int:
+        """Return 1: one thread adds it up."""
+        return 1
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        loss, total = pen.pointer("loss"), pen.pointer("total")
+        step = pen.variable(pen.constant(0.0, 1, "f64"))
+        with pen.loop("shard", pen.count("shards")) as shard:
+            pen.write(step, pen.add(pen.read(step), pen.load(loss, shard * room(1))))
+        pen.store(pen.read(step), total, 1)
+        pen.store(pen.add(pen.load(total), pen.read(step)), total)

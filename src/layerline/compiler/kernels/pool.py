@@ -1,0 +1,171 @@
+"""Max pooling where it stands alone.
+
+The maths.  y[c, p, q] = the largest x[c, h, w] in the window h = p·sh − ph + i, w = q·sw − pw + j, cut off at the image's
+edge; the first in row-major order on ties; a NaN wins, the last one (PyTorch's rule). `at` is its place in x, a float's index.
+dx = Σ dy over the windows whose largest it was, in the order p, q. Places repeat where windows overlap.
+
+The schedule.  Lanes run over channels. The gradient is scattered value by value: one read and write of dx an output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from layerline.compiler.kernels.conv_gradients import clear
+from layerline.compiler.kernels.relu import vectors
+from layerline.compiler.program import Kernel, Plane, room
+
+if TYPE_CHECKING:
+    from layerline.compiler.pen import Index, Pen, Pointer
+
+
+@dataclass(frozen=True)
+class PoolShape:
+    """The sizes of a pooling: input plane, window, stride, padding, output rows and columns."""
+
+    x: Plane
+    window: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    out: tuple[int, int]
+
+    @property
+    def label(self) -> str:
+        """Return the sizes as symbols have them."""
+        (a, b), (sh, sw), (ph, pw) = self.window, self.stride, self.padding
+        return f"{self.x.label}_k{a}_{b}s{sh}_{sw}p{ph}_{pw}"
+
+
+@dataclass(frozen=True)
+class PoolForward(Kernel):
+    """y = the largest of each window; with `places`, `at` = where it was."""
+
+    shape: PoolShape
+    y: Plane
+    places: bool = False
+
+    writes: ClassVar[frozenset[str]] = frozenset({"y", "at"})
+
+    @property
+    def pointers(self) -> dict[str, str]:  # type: ignore[override]
+        """Return argument → element type."""
+        return {"x": "f32", "y": "f32", **({"at": "i32"} if self.places else {})}
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"pool{'_at' * self.places}_fwd_{self.shape.label}_{self.y.label}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        shape, C = self.shape, self.shape.x.channels
+        P, Q = shape.out
+        with pen.loop("n", pen.count("images")) as n:
+            x = pen.at(pen.pointer("x"), n * room(shape.x.size))
+            y = pen.at(pen.pointer("y"), n * room(self.y.size) + self.y.origin)
+            at = pen.at(pen.pointer("at"), n * room(P * Q * C)) if self.places else None
+            with pen.loop("p", P) as p, pen.loop("q", Q) as q:
+                for c, count in vectors(pen, C, pen.machine.lanes_for(C)):
+                    self._window(pen, (p, q, c), count, (x, y, at))
+
+    def _window(
+        self, pen: Pen, spot: tuple[Index, Index, Index], count: int, memory: tuple[Pointer, Pointer, Pointer | None]
+    ) -> None:
+        (p, q, c), (x, y, at), shape = spot, memory, self.shape
+        lanes, plane = pen.machine.lanes_for(shape.x.channels), shape.x
+        top, bottom = pen.clipped(p * shape.stride[0] - shape.padding[0], shape.window[0], plane.height)
+        left, right = pen.clipped(q * shape.stride[1] - shape.padding[1], shape.window[1], plane.width)
+        first = top * plane.pitch + left * plane.channels + c + plane.origin
+        largest, place = pen.variable(pen.load(x, first, lanes)), pen.variable(pen.convert(first.whole, "i32"))
+        places = pen.variable(pen.splat(pen.read(place), lanes))
+        with pen.loop("h", bottom, top) as h, pen.loop("w", right, left) as w:
+            here = h * plane.pitch + w * plane.channels + c + plane.origin
+            value, so_far = pen.load(x, here, lanes), pen.read(largest)
+            better = pen.either(pen.greater(value, so_far), pen.not_a_number(value))
+            pen.write(largest, pen.select(better, value, so_far))
+            pen.write(places, pen.select(better, pen.splat(pen.convert(here.whole, "i32"), lanes), pen.read(places)))
+        pen.store(pen.read(largest), y, p * self.y.pitch + q * self.y.channels + c, count)
+        if at is not None:
+            numbered = pen.add(pen.read(places), pen.lane_numbers(lanes))
+            pen.store(numbered, at, (p * shape.out[1] + q) * plane.channels + c, count)
+
+
+@dataclass(frozen=True)
+class PoolBackward(Kernel):
+    """dx = (set) or dx += (add) dy at the places `at`."""
+
+    dy: Plane
+    dx: Plane
+    add: bool = False
+
+    pointers: ClassVar[dict[str, str]] = {"dy": "f32", "at": "i32", "dx": "f32"}
+    writes: ClassVar[frozenset[str]] = frozenset({"dx"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"pool_bwd{'_add' * self.add}_{self.dy.label}_{self.dx.label}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        dy, C = self.dy, self.dy.channels
+        with pen.loop("n", pen.count("images")) as n:
+            g = pen.at(pen.pointer("dy"), n * room(dy.size) + dy.origin)
+            at = pen.at(pen.pointer("at"), n * room(dy.height * dy.width * C))
+            dx = pen.at(pen.pointer("dx"), n * room(self.dx.size))
+            if not self.add:
+                clear(pen, dx, self.dx.size)
+            with pen.loop("p", dy.height) as p, pen.loop("i", dy.width * C) as i:
+                place = pen.as_index(pen.load(at, p * (dy.width * C) + i))
+                pen.store(pen.add(pen.load(dx, place), pen.load(g, p * dy.pitch + i)), dx, place)
+
+
+@dataclass(frozen=True)
+class Unpool(Kernel):
+    """dy of a convolution from the gradient behind its own pool, whose places are patches of the convolution's input.
+
+    Windows do not overlap, so that every output is written once: g where its patch is the place, else 0. The outputs
+    outside all windows (sizes are rounded down) stay zero from the start.
+    """
+
+    g: Plane
+    dy: Plane
+    pool: tuple[int, int]
+    steps: tuple[int, int]
+    """Elements of the convolution's input between rows and columns of its output."""
+    origin: int
+
+    pointers: ClassVar[dict[str, str]] = {"g": "f32", "at": "i32", "dy": "f32"}
+    writes: ClassVar[frozenset[str]] = frozenset({"dy"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        (a, b), (down, right) = self.pool, self.steps
+        return f"unpool{a}_{b}_{self.g.label}_{self.dy.label}_s{down}_{right}a{self.origin}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        g, C, lanes = self.g, self.g.channels, pen.machine.lanes_for(self.g.channels)
+        with pen.loop("n", pen.count("images")) as n:
+            source = pen.at(pen.pointer("g"), n * room(g.size) + g.origin)
+            at = pen.at(pen.pointer("at"), n * room(g.height * g.width * C))
+            dy = pen.at(pen.pointer("dy"), n * room(self.dy.size) + self.dy.origin)
+            with pen.loop("p", g.height) as p, pen.loop("q", g.width) as q:
+                for c, count in vectors(pen, C, lanes):
+                    value = pen.load(source, p * g.pitch + q * C + c, lanes)
+                    place = pen.load(at, (p * g.width + q) * C + c, lanes)
+                    self._window(pen, (p, q, c), value, place, dy, count)
+
+    def _window(
+        self, pen: Pen, spot: tuple[Index, Index, Index], value: object, place: object, dy: Pointer, count: int
+    ) -> None:
+        (p, q, c), (a, b), (down, right) = spot, self.pool, self.steps
+        lanes = pen.machine.lanes_for(self.g.channels)
+        for i in range(a):
+            for j in range(b):
+                patch = (p * a + i) * down + (q * b + j) * right + self.origin
+                here = pen.equal(place, pen.splat(pen.convert(patch.whole, "i32"), lanes))
+                to = (p * a + i) * self.dy.pitch + (q * b + j) * self.dy.channels + c
+                pen.store(pen.select(here, value, pen.constant(0.0, lanes)), dy, to, count)

@@ -1,0 +1,32 @@
+"""How Pool becomes kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layerline.compiler.kernels.pool import PoolBackward, PoolForward, PoolShape
+from layerline.compiler.program import Plane
+
+if TYPE_CHECKING:
+    from layerline.compiler.build import Builder
+    from layerline.network import Node
+
+
+def lower(b: Builder, node: Node) -> None:
+    """Add a max pooling and its way back."""
+    layer, x = node.layer, b.value(node.inputs[0])
+    C, P, Q = node.shape
+    y = b.output(node, Plane(C, P, Q))
+    shape = PoolShape(x.plane, layer.window, layer.stride, layer.padding, (P, Q))
+    if not (b.training and x.trained_above):
+        b.op(PoolForward(shape, y.plane), x.buffer, y.buffer)
+        return
+    at = b.scratch(f"at{node.index}", P * Q * C, "i32")
+    b.op(PoolForward(shape, y.plane, places=True), x.buffer, y.buffer, at)
+
+    def back() -> None:
+        dy = b.gradient(y)[0]
+        dx, add = b.gradient(x)
+        b.op(PoolBackward(y.plane, x.plane, add), dy, at, dx)
+
+    b.way_back.append(back)

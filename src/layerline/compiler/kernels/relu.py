@@ -1,0 +1,99 @@
+"""ReLU where it stands alone.
+
+The maths.  y = 0 where 0 > x, else x: a NaN goes through.  dx = 0 where y ≤ 0, else dy (PyTorch's threshold_backward).
+
+The schedule.  A row of an image is W·C neighbouring floats; whole vectors, then one that stores only what is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from layerline.compiler.program import Kernel, Plane, room
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from layerline.compiler.pen import Index, Pen, Pointer, Value
+
+
+@dataclass(frozen=True)
+class ReLUForward(Kernel):
+    """y = max(x, 0)."""
+
+    x: Plane
+    y: Plane
+
+    pointers: ClassVar[dict[str, str]] = {"x": "f32", "y": "f32"}
+    writes: ClassVar[frozenset[str]] = frozenset({"y"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"relu_fwd_{self.x.label}_{self.y.label}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+
+        def step(memory: tuple[Pointer, ...], places: tuple[Index, ...], lanes: int) -> Value:
+            return pen.relu(pen.load(memory[0], places[0], lanes))
+
+        elementwise(pen, ((self.x, "x"), (self.y, "y")), step)
+
+
+@dataclass(frozen=True)
+class ReLUBackward(Kernel):
+    """dx = (set) or dx += (add) dy where y is above zero."""
+
+    y: Plane
+    """How y and dy lie."""
+    dx: Plane
+    add: bool = False
+
+    pointers: ClassVar[dict[str, str]] = {"dy": "f32", "y": "f32", "dx": "f32"}
+    writes: ClassVar[frozenset[str]] = frozenset({"dx"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"relu_bwd{'_add' * self.add}_{self.y.label}_{self.dx.label}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+
+        def step(memory: tuple[Pointer, ...], places: tuple[Index, ...], lanes: int) -> Value:
+            dy, y = (pen.load(m, i, lanes) for m, i in zip(memory[:2], places[:2], strict=True))
+            zero = pen.constant(0.0, lanes)
+            dx = pen.select(pen.not_greater(y, zero), zero, dy)
+            return pen.add(pen.load(memory[2], places[2], lanes), dx) if self.add else dx
+
+        elementwise(pen, ((self.y, "dy"), (self.y, "y"), (self.dx, "dx")), step)
+
+
+def elementwise(
+    pen: Pen,
+    planes: tuple[tuple[Plane, str], ...],
+    step: Callable[[tuple[Pointer, ...], tuple[Index, ...], int], Value],
+) -> None:
+    """Write a loop over images, rows and vectors; `step` makes the last plane's vector out of the other planes."""
+    plain = all(not any((p.top, p.left, p.bottom, p.right)) for p, _ in planes)
+    last = planes[-1][0]
+    rows, n = (1, last.size) if plain else (last.height, last.width * last.channels)
+    lanes = pen.machine.lanes_for(n)
+    with pen.loop("n", pen.count("images")) as image:
+        memory = tuple(pen.at(pen.pointer(name), image * room(p.size) + p.origin) for p, name in planes)
+        with pen.loop("h", rows) as h:
+            row = tuple(pen.at(m, h * p.pitch) for m, (p, _) in zip(memory, planes, strict=True))
+            for i, count in vectors(pen, n, lanes):
+                pen.store(step(row, (i,) * len(row), lanes), row[-1], i, count)
+
+
+def vectors(pen: Pen, n: int, lanes: int) -> Iterator[tuple[Index, int]]:
+    """Write a loop over whole vectors of n elements, then the rest: yields the place and how many lanes count."""
+    whole = n - n % lanes
+    if whole:
+        with pen.loop("i", whole, step=lanes) as i:
+            yield i, lanes
+    if n % lanes:
+        yield pen.index(whole), n % lanes

@@ -1,0 +1,194 @@
+"""From gradients to weights: sums over shards, and the optimiser's step.
+
+The maths.  PyTorch's SGD: g += λ·w;  v = μ·v + g;  w −= η·v  (without momentum w −= η·g; without decay g as it is).
+A gradient that is partial per shard is added up in the order of the shards first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from layerline.compiler.program import Kernel, room
+from layerline.compiler.tile import balanced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from layerline.compiler.layout import Columns
+    from layerline.compiler.pen import Index, Pen, Pointer, Value
+
+
+@dataclass(frozen=True)
+class Sgd:
+    """Which terms the step has; μ and λ come at run time, in `hyper`."""
+
+    momentum: bool
+    decay: bool
+
+    @property
+    def label(self) -> str:
+        """Return the step as symbols have it."""
+        return "sgd" + "_m" * self.momentum + "_d" * self.decay
+
+    @property
+    def pointers(self) -> dict[str, str]:
+        """Return the arguments a kernel needs to take the step."""
+        momentum = {"v": "f32"} if self.momentum else {}
+        return {"w": "f32", **momentum, "hyper": "f32"}
+
+    def step(self, pen: Pen, g: Value, place: Index, lanes: int) -> Value:
+        """Write one vector's step with gradient g; returns the new weights."""
+        w_at, rate = pen.pointer("w"), pen.splat(pen.scalar("rate"), lanes)
+        w = pen.load(w_at, place, lanes)
+        if self.decay:
+            g = pen.fma(pen.broadcast(pen.pointer("hyper"), 1, lanes), w, g)
+        if self.momentum:
+            g = pen.fma(pen.broadcast(pen.pointer("hyper"), 0, lanes), pen.load(pen.pointer("v"), place, lanes), g)
+            pen.store(g, pen.pointer("v"), place)
+        w = pen.fma(pen.negative(rate), g, w)
+        pen.store(w, w_at, place)
+        return w
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A tensor as rows of `length` numbers, `padded` elements apart; the rest of a row stays zero."""
+
+    rows: int
+    length: int
+    padded: int
+
+    @property
+    def size(self) -> int:
+        """Return the elements."""
+        return self.rows * self.padded
+
+
+@dataclass(frozen=True)
+class Reduce(Kernel):
+    """g = Σ over shards of the partial gradients, in order."""
+
+    grid: Grid
+
+    pointers: ClassVar[dict[str, str]] = {"partial": "f32", "g": "f32"}
+    writes: ClassVar[frozenset[str]] = frozenset({"g"})
+    scalars: ClassVar[tuple[str, ...]] = ("item", "shards")
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"reduce_r{self.grid.rows}l{self.grid.length}p{self.grid.padded}"
+
+    @property
+    def slices(self) -> int:
+        """Return the number of pieces of rows."""
+        return _pieces(self.grid.rows)
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        lanes = pen.machine.lanes_for(self.grid.length)
+        for row in _rows(pen, self.grid.rows):
+            with pen.loop("j", self.grid.padded, step=lanes) as j:
+                place = row * self.grid.padded + j
+                pen.store(shard_sum(pen, pen.pointer("partial"), self.grid.size, place, lanes), pen.pointer("g"), place)
+
+
+def shard_sum(pen: Pen, partial: Pointer, size: int, place: Index, lanes: int) -> Value:
+    """Return the sum over shards, first to last, of one vector of a partial gradient."""
+    total = pen.variable(pen.load(partial, place, lanes))
+    with pen.loop("shard", pen.count("shards"), pen.index(1)) as shard:
+        pen.write(total, pen.add(pen.read(total), pen.load(partial, shard * room(size) + place, lanes)))
+    return pen.read(total)
+
+
+@dataclass(frozen=True)
+class Step(Kernel):
+    """The optimiser's step on a tensor; `partial`: g is one gradient a shard. Filters are written as columns as well."""
+
+    grid: Grid
+    optimizer: Sgd
+    partial: bool = False
+    columns: Columns | None = None
+
+    writes: ClassVar[frozenset[str]] = frozenset({"w", "v", "w_columns"})
+
+    @property
+    def scalars(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Return the scalar arguments."""
+        return ("item", "shards", "rate") if self.partial else ("item", "rate")
+
+    @property
+    def pointers(self) -> dict[str, str]:  # type: ignore[override]
+        """Return argument → element type."""
+        columns = {"w_columns": "f32"} if self.columns else {}
+        return {"g": "f32", **self.optimizer.pointers, **columns}
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        what = self.optimizer.label + "_partial" * self.partial
+        columns = ""
+        if self.columns:
+            columns = f"_k{self.columns.rows.runs}__" + "_".join(
+                f"{b.count}x{b.vectors}v{b.lanes}" for b in self.columns.blocks
+            )
+        return f"{what}_r{self.grid.rows}l{self.grid.length}p{self.grid.padded}{columns}"
+
+    @property
+    def slices(self) -> int:
+        """Return the number of pieces of rows."""
+        return _pieces(self.grid.rows)
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        grid, lanes = self.grid, pen.machine.lanes_for(self.grid.length)
+        whole = grid.length - grid.length % lanes
+        for row in _rows(pen, grid.rows):
+            start = row * grid.padded
+            if whole:
+                with pen.loop("j", whole, step=lanes) as j:
+                    self._vector(pen, start + j, lanes, lanes)
+            if grid.length % lanes:
+                self._vector(pen, start + whole, lanes, grid.length % lanes)
+            if self.columns:
+                self._write_columns(pen, self.columns, row, start)
+
+    def _vector(self, pen: Pen, place: Index, lanes: int, count: int) -> None:
+        g_at = pen.pointer("g")
+        g = shard_sum(pen, g_at, self.grid.size, place, lanes) if self.partial else pen.load(g_at, place, lanes)
+        self.optimizer.step(pen, pen.first_lanes(g, count, pen.constant(0.0, lanes)), place, lanes)
+
+    def _write_columns(self, pen: Pen, columns: Columns, row: Index, start: Index) -> None:
+        """Copy a row of taps, now stepped, into its column of the layout that the forward kernel reads."""
+        o, run = pen.divided(row, columns.rows.runs)
+        place, stride, base = pen.index(0), pen.index(0), 0
+        for block in columns.blocks:
+            k, lane = pen.divided(o + -block.first, block.width)
+            here = k * (columns.taps * block.width) + lane + base
+            later = pen.greater(o.whole, pen.index(block.first - 1).whole)
+            place = pen.chosen(later, here, place)
+            stride = pen.chosen(later, pen.index(block.width), stride)
+            base += block.count * block.width * columns.taps
+        length = columns.rows.length
+        first = place + pen.product(run * length, stride)
+        with pen.loop("tap", length) as tap:
+            value = pen.load(pen.pointer("w"), start + tap)
+            pen.store(value, pen.pointer("w_columns"), first + pen.product(tap, stride))
+
+
+_MOST_PIECES = 16
+
+
+def _pieces(rows: int) -> int:
+    return min(rows, _MOST_PIECES)
+
+
+def _rows(pen: Pen, rows: int) -> Iterator[Index]:
+    """Write a loop over the rows of piece `item`: yields the row, once for each size that pieces have."""
+    done = 0
+    for first, size, count in balanced(rows, -(-rows // _pieces(rows))):
+        item = pen.count("item") - done
+        with pen.when(pen.within(item, count)), pen.loop("row", item * size + (first + size), item * size + first) as row:
+            yield row
+        done += count

@@ -1,0 +1,86 @@
+"""What code is written for: the vector width, the registers and the instructions of one CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from layerline.errors import UserError
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One CPU as the code generator sees it. Two machines that are equal get the same bits."""
+
+    triple: str
+    cpu: str
+    features: str
+    lanes: int
+    """float32 values in the widest vector: 16, 8, 4, or 1."""
+    registers: int
+    """Vector registers that the CPU can name."""
+    fma: bool
+    """Whether a·b + c is one instruction with one rounding; else it is two, with two."""
+
+    def lanes_for(self, n: int) -> int:
+        """Return the narrowest vector that holds n values, or the widest there is.
+
+        A narrow vector is not a slow one: a Zen 4 core makes two 8-lane multiply-adds a cycle and one of 16 lanes, so
+        that 6 filters cost 6/8 of a full vector and not 6/16.
+        """
+        for lanes in (1, 4, 8, 16):
+            if n <= lanes <= self.lanes:
+                return lanes
+        return self.lanes
+
+    @property
+    def accumulators(self) -> int:
+        """Return how many registers a tile may sum in: the rest holds weights, a broadcast value and a temporary."""
+        return self.registers - 4
+
+
+_X86: Final = {  # the CPUs that can be asked for by name: lanes, registers, FMA
+    "x86-64": (4, 16, False),
+    "haswell": (8, 16, True),
+    "x86-64-v3": (8, 16, True),
+    "x86-64-v4": (16, 32, True),
+}
+
+
+def host() -> Machine:
+    """Return the CPU this runs on."""
+    from llvmlite import binding as llvm
+
+    triple, cpu = llvm.get_process_triple(), llvm.get_host_cpu_name()
+    features = llvm.get_host_cpu_features()
+    return Machine(triple, cpu, features.flatten(), *_widest(triple, features))
+
+
+def _widest(triple: str, features: dict[str, bool]) -> tuple[int, int, bool]:
+    architecture = triple.partition("-")[0]
+    if architecture in ("aarch64", "arm64"):
+        return 4, 32, True
+    if architecture != "x86_64":
+        return 1, 8, False
+    if features.get("avx512f") and features.get("avx512vl") and features.get("avx512dq"):
+        return 16, 32, True
+    if features.get("avx2") and features.get("fma"):
+        return 8, 16, True
+    return 4, 16, bool(features.get("fma"))
+
+
+def named(cpu: str | None = None, lanes: int | None = None) -> Machine:
+    """Return the host, an older CPU of its family by name, or either with narrower vectors.
+
+    Raises UserError for a CPU that is not known or lanes that the CPU does not have.
+    """
+    machine = host()
+    if cpu is not None:
+        if cpu not in _X86 or not machine.triple.startswith("x86_64"):
+            raise UserError(f"--cpu {cpu}: not known", "on x86-64 one of: " + ", ".join(_X86))
+        machine = Machine(machine.triple, cpu, "", *_X86[cpu])
+    if lanes is not None:
+        if lanes not in (1, 4, 8, 16) or lanes > machine.lanes:
+            raise UserError(f"--lanes {lanes}: {machine.cpu} has 1, 4, … {machine.lanes}")
+        machine = Machine(machine.triple, machine.cpu, machine.features, lanes, machine.registers, machine.fma)
+    return machine

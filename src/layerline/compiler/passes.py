@@ -1,0 +1,194 @@
+"""What makes a plain Program fast: each pass is a function Program → Program, and `verify` runs after each.
+
+    fuse_relu     conv; relu                →  conv_relu
+    fuse_pool     conv; pool; … gradients   →  conv_pool; … the filters' gradient over the pooled places alone
+    fuse_update   reduce; step / fc_weights; step  →  one kernel, the gradient stays in registers
+    drop_unread   an op whose results nobody reads is left out
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from layerline.compiler.kernels.conv import ConvForward, conv_tile
+from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile
+from layerline.compiler.kernels.fc import BiasSum, FCWeights
+from layerline.compiler.kernels.pool import PoolBackward, PoolForward, Unpool
+from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
+from layerline.compiler.kernels.update import Reduce, Step
+from layerline.compiler.program import Buffer, Op, Program, room
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerline.compiler.machine import Machine
+
+
+def optimise(program: Program, machine: Machine, *, fuse_updates: bool = True) -> Program:
+    """Return the Program after all passes; without `fuse_updates` whole gradients stay readable."""
+    verify(program, "build")
+    for name, run in PASSES.items():
+        if name != "fuse_update" or fuse_updates:
+            program = run(program, machine)
+            verify(program, name)
+    return program
+
+
+def verify(program: Program, after: str) -> None:
+    """Raise AssertionError, naming the pass at fault, where an op reads what no op before it wrote, or a name is twice."""
+    known = {b for t in program.tensors for b in (*(home for home, _ in t.homes), t.momentum) if b is not None}
+    names: dict[str, Buffer] = {}
+    for op in program.ops:
+        for buffer in op.buffers:
+            if names.setdefault(buffer.name, buffer) != buffer:
+                raise AssertionError(f"after {after}: two buffers are called {buffer.name}")
+        for buffer in op.read:
+            if buffer.per not in ("given", "position") and buffer not in known:
+                raise AssertionError(f"after {after}: {op.kernel.symbol} reads {buffer.name}, which nothing wrote")
+        known.update(op.written)
+
+
+def _writer(program: Program, buffer: Buffer) -> Op | None:
+    return next((op for op in program.ops if buffer in op.written), None)
+
+
+def _readers(program: Program, buffer: Buffer) -> list[Op]:
+    return [op for op in program.ops if buffer in op.read]
+
+
+def _swap(program: Program, changes: dict[Op, tuple[Op, ...]]) -> Program:
+    """Return the Program with ops replaced by others, or by none."""
+    return replace(program, ops=tuple(new for op in program.ops for new in changes.get(op, (op,))))
+
+
+def fuse_relu(program: Program, _: Machine) -> Program:
+    """conv(x → y); relu(y → z)  →  conv_relu(x → z), where nothing else reads y."""
+    for relu in [op for op in program.ops if isinstance(op.kernel, ReLUForward)]:
+        y, z = relu["x"], relu["y"]
+        conv = _writer(program, y)
+        if conv and isinstance(conv.kernel, ConvForward) and _readers(program, y) == [relu] and z.plane:
+            kernel = replace(conv.kernel, relu=True, y=z.plane)
+            fused = Op(kernel, tuple(z if b == y else b for b in conv.buffers))
+            program = _swap(program, {conv: (fused,), relu: ()})
+    return program
+
+
+def fuse_pool(program: Program, machine: Machine) -> Program:
+    """conv(x → z); pool(z → u, at)  →  conv_pool(x → u, at), where windows neither overlap nor are padded.
+
+    On the way back:   pool_bwd(du, at → dz); [relu_bwd(dz, z → dy);] conv_filters(x, dy → dw)
+                    →  [relu_bwd(du, u → g);] conv_at_filters(x, g, at → dw); and unpool(g, at → dy) where dy is still read.
+    """
+    for pool in [op for op in program.ops if isinstance(op.kernel, PoolForward)]:
+        conv = _writer(program, pool["x"])
+        if conv and isinstance(conv.kernel, ConvForward) and _fits(program, conv, pool, machine):
+            program = _fuse_pool(program, conv, pool, machine)
+    return program
+
+
+def _fits(program: Program, conv: Op, pool: Op, machine: Machine) -> bool:
+    """Whether the pool can be taken in the convolution's registers."""
+    assert isinstance(conv.kernel, ConvForward)  # noqa: S101 - the caller looked
+    assert isinstance(pool.kernel, PoolForward)  # noqa: S101 - the caller looked
+    shape = pool.kernel.shape
+    apart = shape.window == shape.stride and shape.padding == (0, 0) and conv.kernel.pool == (1, 1)
+    others = [op for op in _readers(program, pool["x"]) if op is not pool and not isinstance(op.kernel, ReLUBackward)]
+    return apart and not others and conv_tile(conv.kernel.shape, machine, shape.window) is not None
+
+
+def _fuse_pool(program: Program, conv: Op, pool: Op, machine: Machine) -> Program:
+    old, how = conv.kernel, pool.kernel
+    assert isinstance(old, ConvForward)  # noqa: S101 - the caller looked
+    assert isinstance(how, PoolForward)  # noqa: S101 - the caller looked
+    tile = conv_tile(old.shape, machine, how.shape.window)
+    assert tile is not None  # noqa: S101 - the caller looked
+    kernel = replace(old, y=how.y, tile=tile, pool=how.shape.window, places=how.places)
+    inputs = [b for b in conv.buffers if b != pool["x"]]
+    places = [pool["at"]] if how.places else []
+    ways_back = [op for op in program.ops if isinstance(op.kernel, PoolBackward) and places and op["at"] == places[0]]
+    program = _swap(program, {conv: (Op(kernel, (*inputs, pool["y"], *places)),), pool: ()})
+    for back in ways_back:
+        program = _pooled_way_back(program, kernel, pool, back, machine)
+    return _new_columns(program, old, kernel, conv["w"], machine)
+
+
+def _pooled_way_back(program: Program, conv: ConvForward, pool: Op, back: Op, machine: Machine) -> Program:
+    """Move ReLU's way back before the pool's, and take the convolution's gradients over the pooled places."""
+    u, at, g, dy = pool["y"], pool["at"], back["dy"], back["dx"]
+    changes: dict[Op, tuple[Op, ...]] = {back: ()}
+    relu = next((op for op in _readers(program, dy) if isinstance(op.kernel, ReLUBackward)), None)
+    if relu:
+        dy, masked = relu["dx"], Buffer(g.name + "_masked", g.size, "image", plane=conv.y)
+        changes[relu] = (Op(ReLUBackward(conv.y, conv.y), (g, u, masked)),)
+        g = masked
+    shape = conv.shape
+    for op in _readers(program, dy):
+        if isinstance(op.kernel, BiasSum):
+            changes[op] = (Op(BiasSum(conv.y), (g, op["db"])),)
+        elif isinstance(op.kernel, ConvFilters):
+            tile = filters_tile(shape, machine, places=True)
+            changes[op] = (Op(ConvFilters(shape, conv.y, tile, places=True), (op["x"], g, at, op["dw"])),)
+        elif isinstance(op.kernel, ConvInput):
+            unpool = Op(Unpool(conv.y, op.kernel.dy, conv.pool, shape.steps, shape.origin), (g, at, dy))
+            changes[op] = (unpool, op)
+    return _swap(program, changes)
+
+
+def _new_columns(program: Program, old: ConvForward, new: ConvForward, w: Buffer, machine: Machine) -> Program:
+    """Give the filters' columns the layout of the new tile, wherever they are read and written."""
+    before, after = old.columns(machine), new.columns(machine)
+    if before == after:
+        return program
+    buffer = replace(w, size=room(after.size))
+    ops = []
+    for op in program.ops:
+        kernel = op.kernel
+        if isinstance(kernel, Step) and kernel.columns and w in op.buffers:
+            kernel = replace(kernel, columns=after)
+        ops.append(Op(kernel, tuple(buffer if b == w else b for b in op.buffers)))
+    tensors = tuple(
+        replace(t, homes=tuple((buffer, after) if b == w else (b, layout) for b, layout in t.homes)) for t in program.tensors
+    )
+    return replace(program, ops=tuple(ops), tensors=tensors)
+
+
+def fuse_update(program: Program, _: Machine) -> Program:
+    """reduce(partial → g); step(g → w)  →  step(partial → w);  fc_weights(x, dy → g); step(g → w)  →  fc_weights(… → w).
+
+    Only where nothing else reads the whole gradient: clipping and several ranks do.
+    """
+    for step in [op for op in program.ops if isinstance(op.kernel, Step)]:
+        g, kernel = step["g"], step.kernel
+        assert isinstance(kernel, Step)  # noqa: S101 - the list is of these
+        source = _writer(program, g)
+        if source is None or _readers(program, g) != [step]:
+            continue
+        if isinstance(source.kernel, Reduce):
+            fused = Op(replace(kernel, partial=True), (source["partial"], *step.buffers[1:]))
+        elif isinstance(source.kernel, FCWeights):
+            fused = Op(replace(source.kernel, optimizer=kernel.optimizer), (source["x"], source["dy"], *step.buffers[1:]))
+        else:
+            continue
+        program = _swap(program, {source: (), step: (fused,)})
+        tensors = tuple(replace(t, gradient=None) if t.gradient == g else t for t in program.tensors)
+        program = replace(program, tensors=tensors)
+    return program
+
+
+def drop_unread(program: Program, _: Machine) -> Program:
+    """Leave out, from the last to the first, every op whose images' buffers are read by no op."""
+    kept: list[Op] = []
+    for op in reversed(program.ops):
+        wanted = {b for later in kept for b in later.read}
+        if all(b.per != "image" for b in op.written) or any(b in wanted for b in op.written):
+            kept.append(op)
+    return replace(program, ops=tuple(reversed(kept)))
+
+
+PASSES: Final[dict[str, Callable[[Program, Machine], Program]]] = {
+    "fuse_relu": fuse_relu,
+    "fuse_pool": fuse_pool,
+    "fuse_update": fuse_update,
+    "drop_unread": drop_unread,
+}

@@ -1,0 +1,74 @@
+"""Program → Schedule: phases between which all threads meet, and a place in memory for every buffer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from layerline.compiler.pen import BYTES
+from layerline.compiler.program import Phase, Program, Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from layerline.compiler.program import Buffer, Op
+
+LINE: Final = 64
+"""Bytes of a cache line; every item of every buffer begins on one."""
+
+
+def schedule(program: Program) -> Schedule:
+    """Return the Program's phases and the offsets of its buffers."""
+    phases = cut(program)
+    kept = outliving(phases)
+    arena, arena_bytes = _place((b, _items(b, program)) for b in program.buffers if b.per in ("once", "shard") or b in kept)
+    scratch, scratch_bytes = _place(
+        (b, program.group if b.per == "image" else 1)
+        for b in program.buffers
+        if (b.per == "image" and b not in kept) or b.per == "thread"
+    )
+    return Schedule(program, phases, arena, scratch, arena_bytes, scratch_bytes)
+
+
+def cut(program: Program) -> tuple[Phase, ...]:
+    """Cut the ops into phases: over images, or over slices that do not touch what another op of the phase writes."""
+    phases: list[Phase] = []
+    for op in program.ops:
+        over = "images" if op.kernel.slices is None else "slices"
+        if phases and phases[-1].over == over and (over == "images" or _independent(op, phases[-1])):
+            phases[-1] = Phase((*phases[-1].ops, op), over)
+        else:
+            phases.append(Phase((op,), over))
+    return tuple(phases)
+
+
+def _independent(op: Op, phase: Phase) -> bool:
+    mine, my_results = set(op.buffers), set(op.written)
+    return not any(mine & set(other.written) or my_results & set(other.buffers) for other in phase.ops)
+
+
+def outliving(phases: tuple[Phase, ...]) -> frozenset[Buffer]:
+    """Return the images' buffers that a later phase reads: they are kept for the whole batch."""
+    written: dict[Buffer, int] = {}
+    kept = set()
+    for number, phase in enumerate(phases):
+        for op in phase.ops:
+            kept.update(b for b in op.buffers if b.per == "image" and written.get(b, number) != number)
+            written.update({b: number for b in op.written if b not in written})
+    return frozenset(kept)
+
+
+def item_bytes(buffer: Buffer) -> int:
+    """Return the bytes from one item of a buffer to the next."""
+    return buffer.size * BYTES[buffer.dtype]
+
+
+def _items(buffer: Buffer, program: Program) -> int:
+    return {"once": 1, "shard": program.shards, "image": program.batch_size}[buffer.per]
+
+
+def _place(buffers: Iterable[tuple[Buffer, int]]) -> tuple[dict[Buffer, int], int]:
+    offsets, at = {}, 0
+    for buffer, items in buffers:
+        offsets[buffer] = at
+        at += -(-(item_bytes(buffer) * items) // LINE) * LINE
+    return offsets, at + LINE

@@ -1,0 +1,365 @@
+"""The compiled engine: runs the machine code that `compiler` writes for a network, in threads, many steps a call."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+import numpy as np
+
+from layerline.compiler import compiled
+from layerline.compiler.driver import CONTROL, PREDICT_POINTERS, TRAIN_POINTERS, WORDS_A_LINE
+from layerline.compiler.kernels.update import Sgd
+from layerline.compiler.machine import host
+from layerline.compiler.task import Task
+from layerline.engines.engine import Engine, Outputs, Running, State
+from layerline.engines.threads import cores
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from layerline.compiler.compiled import Compiled
+    from layerline.compiler.machine import Machine
+    from layerline.compiler.program import Buffer, Tensor
+    from layerline.data.dataset import ImageSet, Scaling, Split
+    from layerline.network import Network
+    from layerline.recipe import Recipe
+
+CHUNK = 256
+"""Images that a thread takes at a time when it predicts."""
+
+
+@final
+class CompiledEngine(Engine):
+    """Machine code for one network, batch size and CPU. The same bits for every number of threads."""
+
+    name: ClassVar[str] = "compiled"
+
+    def __init__(
+        self,
+        network: Network,
+        scaling: Scaling,
+        recipe: Recipe,
+        threads: int | None = None,
+        *,
+        machine: Machine | None = None,
+        fuse_updates: bool = True,
+    ) -> None:
+        """Prepare; code is written when the first images come, for it depends on how they lie in memory.
+
+        machine: what to write code for, the host if not given. fuse_updates=False keeps whole gradients readable.
+        Raises NetworkError where a layer has no kernels yet.
+        """
+        from layerline.compiler.build import refuse_unknown
+        from layerline.network import initial_weights
+
+        refuse_unknown(network)
+        self._network, self._scaling, self._recipe = network, scaling, recipe
+        self._threads = threads or cores()
+        self._machine = machine or host()
+        self._fuse_updates = fuse_updates
+        self._trainer: _Trainer | None = None
+        self._predictor: _Predictor | None = None
+        self._state = State(initial_weights(network, recipe.seed, recipe.init), _no_momentum(network, recipe))
+        self._control = np.zeros((len(CONTROL) + 64) * WORDS_A_LINE, np.int64)
+        self._stopping = False
+
+    def train(self, images: ImageSet, order: NDArray[np.int64], learning_rates: NDArray[np.float64], first: int) -> int:
+        """Run steps `first`, `first`+1, … of an epoch; return how many steps were done."""
+        last = self._recipe.steps(len(order))
+        if last <= first:
+            return 0
+        _check_order(images, order)
+        trainer = self._trainer_for(images)
+        self._control[:] = 0
+        self._control[CONTROL.index("stop") * WORDS_A_LINE] = self._stopping
+        self._control[CONTROL.index("done") * WORDS_A_LINE] = first
+        self._stopping = False
+        trainer.run(images, order, np.ascontiguousarray(learning_rates, np.float64), first, last, self._control)
+        return self._word("done") - first
+
+    def progress(self) -> int:
+        """Return the number of steps of the epoch done by the running or last call of `train`."""
+        return self._word("done")
+
+    def stop(self) -> None:
+        """Ask the running `train` to return after the step it is in; if none runs, the next one does one step."""
+        self._stopping = True
+        self._control[CONTROL.index("stop") * WORDS_A_LINE] = 1
+
+    @property
+    def diverged_step(self) -> int | None:
+        """Return the step of the last `train` call whose loss was not finite, or None."""
+        step = self._word("diverged")
+        return step - 1 if step else None
+
+    def running(self) -> Running:
+        """Return what the steps since `reset_running` have gathered."""
+        if self._trainer is None:
+            K = self._network.classes
+            return Running(0.0, np.zeros((K, K), np.int64))
+        return self._trainer.running()
+
+    def reset_running(self) -> None:
+        """Start gathering anew (a new epoch)."""
+        if self._trainer is not None:
+            self._trainer.reset_running()
+
+    def evaluate(self, split: Split) -> Outputs:
+        """Return probabilities and losses of every image of `split`, weights as they are now."""
+        _check_order(split.source, split.indices)
+        task = self._task(split.source, training=False)
+        if self._predictor is None or self._predictor.compiled.task != task:
+            self._predictor = _Predictor(compiled.compile_network(self._network, self._machine, task), self)
+        self._predictor.memory.put({name: (value, None) for name, value in self.state().weights.items()})
+        return self._predictor.run(split.source, split.indices, self._threads)
+
+    def state(self) -> State:
+        """Return a copy of the weights and the optimiser's tensors."""
+        return self._trainer.memory.state() if self._trainer else self._state
+
+    def set_state(self, state: State) -> None:
+        """Take over weights and optimiser tensors; names and shapes must be the network's."""
+        _check_state(state, self._state)
+        self._state = state
+        if self._trainer is not None:
+            self._trainer.memory.put_state(state)
+
+    def gradients(self) -> dict[str, NDArray[np.float32]]:
+        """Return the whole gradient of the last step by parameter; only with fuse_updates=False."""
+        if self._trainer is None:
+            raise RuntimeError("no step has been taken")
+        return self._trainer.memory.gradients()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the bits depend on beside network, data and recipe."""
+        m = self._machine
+        return {"cpu": m.cpu, "triple": m.triple, "lanes": m.lanes, "fma": m.fma, "threads": self._threads}
+
+    def _word(self, name: str) -> int:
+        return int(self._control[CONTROL.index(name) * WORDS_A_LINE])
+
+    def _task(self, images: ImageSet, *, training: bool) -> Task:
+        recipe = self._recipe
+        even = len(set(zip(self._scaling.scale, self._scaling.shift, strict=True))) == 1
+        return Task(
+            recipe.batch_size if training else 1,
+            Sgd(recipe.momentum > 0, recipe.weight_decay > 0),
+            {"uint8": "u8", "float32": "f32"}[images.images.dtype.name],
+            images.channels_last,
+            even,
+            training,
+            self._fuse_updates,
+        )
+
+    def _trainer_for(self, images: ImageSet) -> _Trainer:
+        task = self._task(images, training=True)
+        if self._trainer is None or self._trainer.compiled.task != task:
+            before = self._trainer
+            trainer = _Trainer(compiled.compile_network(self._network, self._machine, task), self)
+            trainer.memory.put_state(before.memory.state() if before else self._state)
+            self._trainer = trainer
+        return self._trainer
+
+    @property
+    def threads(self) -> int:
+        """Return how many threads work."""
+        return self._threads
+
+    def constants(self) -> dict[str, NDArray[np.float32]]:
+        """Return the arrays that kernels read and nobody changes."""
+        hyper = np.array([self._recipe.momentum, self._recipe.weight_decay], np.float32)
+        scale, shift = (np.array(values, np.float32) for values in (self._scaling.scale, self._scaling.shift))
+        return {"hyper": hyper, "scale": scale, "shift": shift}
+
+
+class _Memory:
+    """The arena of a Program and a scratch for each thread; parameters go in and out in PyTorch's layout."""
+
+    def __init__(self, code: Compiled, threads: int) -> None:
+        self.code = code
+        schedule = code.schedule
+        self.scratch_bytes = -(-schedule.scratch_bytes // 4096) * 4096
+        self._bytes = np.zeros(schedule.arena_bytes + threads * self.scratch_bytes + 64, np.uint8)
+        start = -self._bytes.ctypes.data % 64
+        self.arena = self._bytes[start : start + schedule.arena_bytes]
+        self.scratches = [
+            self._bytes[start + schedule.arena_bytes + k * self.scratch_bytes :][: self.scratch_bytes] for k in range(threads)
+        ]
+
+    def floats(self, buffer: Buffer) -> NDArray[np.float32]:
+        """Return a view of a buffer that is there once."""
+        at = self.code.schedule.in_arena[buffer]
+        return self.arena[at : at + 4 * buffer.size].view(np.float32)
+
+    def put(self, values: dict[str, tuple[NDArray[np.float32], NDArray[np.float32] | None]]) -> None:
+        """Write parameters, and their momentum where there is one."""
+        for tensor in self.tensors:
+            weight, momentum = values[tensor.name]
+            for buffer, layout in tensor.homes:
+                if buffer in self.code.schedule.in_arena:
+                    self.floats(buffer)[: layout.size] = layout.pack(weight)
+            if tensor.momentum is not None and momentum is not None:
+                layout = tensor.homes[0][1]
+                self.floats(tensor.momentum)[: layout.size] = layout.pack(momentum)
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Return the Program's parameters."""
+        return self.code.schedule.program.tensors
+
+    def put_state(self, state: State) -> None:
+        """Write all that training changes."""
+        self.put({name: (value, state.optimizer.get(f"momentum.{name}")) for name, value in state.weights.items()})
+
+    def state(self) -> State:
+        """Return a copy of all that training changes."""
+        weights, momenta = {}, {}
+        for tensor in self.tensors:
+            buffer, layout = tensor.homes[0]
+            weights[tensor.name] = layout.unpack(self.floats(buffer))
+            if tensor.momentum is not None:
+                momenta[f"momentum.{tensor.name}"] = layout.unpack(self.floats(tensor.momentum))
+        return State(weights, momenta)
+
+    def gradients(self) -> dict[str, NDArray[np.float32]]:
+        """Return the whole gradients of the last step."""
+        return {t.name: t.homes[0][1].unpack(self.floats(t.gradient)) for t in self.tensors if t.gradient is not None}
+
+
+class _Trainer:
+    """A training Program with its memory."""
+
+    def __init__(self, code: Compiled, engine: CompiledEngine) -> None:
+        self.compiled, self.threads = code, engine.threads
+        self.memory = _Memory(code, engine.threads)
+        self._constants = engine.constants()
+        self._classes = engine._network.classes
+        types = [ctypes.c_int64] * 5
+        self._function = code.code.function("train", [ctypes.c_void_p] * len(TRAIN_POINTERS) + types)
+
+    def run(
+        self,
+        images: ImageSet,
+        order: NDArray[np.int64],
+        rates: NDArray[np.float64],
+        first: int,
+        last: int,
+        control: NDArray[np.int64],
+    ) -> None:
+        """Run steps first … last−1 in all threads."""
+        arrays = {
+            "arena": self.memory.arena,
+            "control": control,
+            "images": images.images,
+            "labels": images.labels,
+            "order": order,
+            "rates": rates,
+            **self._constants,
+        }
+        addresses = {name: array.ctypes.data for name, array in arrays.items()}
+        addresses["yield_core"] = _yield_address()
+
+        def work(thread: int) -> None:
+            mine = {**addresses, "scratch": self.memory.scratches[thread].ctypes.data}
+            self._function(*(mine[name] for name in TRAIN_POINTERS), thread, self.threads, first, last, len(order))
+
+        _in_threads(work, self.threads)
+
+    def _buffer(self, name: str) -> Buffer:
+        return next(b for b in self.compiled.schedule.program.buffers if b.name == name)
+
+    def _confusions(self) -> list[NDArray[np.int64]]:
+        buffer = self._buffer("confusion")
+        at, n = self.compiled.schedule.in_scratch[buffer], self._classes**2
+        return [scratch[at : at + 8 * n].view(np.int64) for scratch in self.memory.scratches]
+
+    def _total(self) -> NDArray[np.float64]:
+        at = self.compiled.schedule.in_arena[self._buffer("total")]
+        return self.memory.arena[at : at + 16].view(np.float64)
+
+    def running(self) -> Running:
+        """Return loss and confusion matrix since `reset_running`."""
+        confusion = sum(self._confusions(), np.zeros(self._classes**2, np.int64))
+        return Running(float(self._total()[0]), confusion.reshape(self._classes, self._classes))
+
+    def reset_running(self) -> None:
+        """Set both to zero."""
+        self._total()[:] = 0
+        for confusion in self._confusions():
+            confusion[:] = 0
+
+
+class _Predictor:
+    """A forward-only Program with its memory."""
+
+    def __init__(self, code: Compiled, engine: CompiledEngine) -> None:
+        self.compiled = code
+        self.memory = _Memory(code, engine.threads)
+        self._constants = engine.constants()
+        self._classes = engine._network.classes
+        types = [ctypes.c_int64] * 2
+        self._function = code.code.function("predict", [ctypes.c_void_p] * len(PREDICT_POINTERS) + types)
+
+    def run(self, images: ImageSet, indices: NDArray[np.int64], threads: int) -> Outputs:
+        """Return what the network says of the images at `indices`."""
+        n = len(indices)
+        outputs = Outputs(np.empty((n, self._classes), np.float32), np.empty(n, np.float64))
+        labels = np.maximum(images.labels, 0)
+        arrays = {
+            "arena": self.memory.arena,
+            "images": images.images,
+            "labels": labels,
+            "order": indices,
+            "probabilities": outputs.probabilities,
+            "losses": outputs.losses,
+            **self._constants,
+        }
+        addresses = {name: array.ctypes.data for name, array in arrays.items()}
+        starts = iter(range(0, n, CHUNK))
+
+        def work(thread: int) -> None:
+            mine = {**addresses, "scratch": self.memory.scratches[thread].ctypes.data}
+            pointers = [mine[name] for name in PREDICT_POINTERS]
+            for start in starts:  # a range's iterator is safe to share: each start is handed out once
+                self._function(*pointers, start, min(start + CHUNK, n))
+
+        _in_threads(work, min(threads, -(-n // CHUNK)))
+        return outputs
+
+
+def _in_threads(work: Any, threads: int) -> None:
+    """Run work(0) … work(threads − 1) side by side; the caller's thread never enters machine code."""
+    workers = [threading.Thread(target=work, args=(k,), name=f"layerline-{k}", daemon=True) for k in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+def _yield_address() -> int:
+    """Return the address of the C library's function that offers the core to another thread."""
+    library = ctypes.CDLL(None)
+    return ctypes.cast(library.sched_yield, ctypes.c_void_p).value or 0
+
+
+def _no_momentum(network: Network, recipe: Recipe) -> dict[str, NDArray[np.float32]]:
+    if not recipe.momentum:
+        return {}
+    return {f"momentum.{name}": np.zeros(weight.shape, np.float32) for name, weight in network.weights.items()}
+
+
+def _check_order(images: ImageSet, order: NDArray[np.int64]) -> None:
+    """Refuse what machine code would read past: indices and labels come from us, so this is a bug if it fails."""
+    if order.dtype != np.int64 or not order.flags.c_contiguous:
+        raise ValueError("order must be contiguous int64")
+    if len(order) and (order.min() < 0 or order.max() >= len(images.images)):
+        raise ValueError(f"order names images outside 0 … {len(images.images) - 1}")
+
+
+def _check_state(state: State, like: State) -> None:
+    for given, known in ((state.weights, like.weights), (state.optimizer, like.optimizer)):
+        shapes = {name: value.shape for name, value in given.items()}
+        if shapes != {name: value.shape for name, value in known.items()}:
+            raise ValueError("the state is not of this network and optimiser")

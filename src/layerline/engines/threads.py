@@ -1,0 +1,23 @@
+"""How many cores this process may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def cores() -> int:
+    """Return the cores that affinity and the control group's quota leave, at least 1."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(affinity, _quota() or affinity))
+
+
+def _quota() -> int | None:
+    """Return the whole cores of the control group's quota, or None where there is none."""
+    try:
+        quota, period = CGROUP_QUOTA.read_text().split()
+    except (OSError, ValueError):
+        return None
+    return None if quota == "max" else int(quota) // int(period)
