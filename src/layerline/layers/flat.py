@@ -77,6 +77,7 @@ class Softmax(Layer):
 
     kind: ClassVar[str] = "softmax"
     word: ClassVar[Word] = Word("Softmax")
+    last_only: ClassVar[bool] = True
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return the input's shape. Raises Misfit for an image."""

@@ -47,6 +47,8 @@ class Layer(abc.ABC):
     """What tables are keyed by: engines, PyTorch modules, kernels."""
     word: ClassVar[Word]
     """How its line is written; its arguments are the fields of the dataclass."""
+    last_only: ClassVar[bool] = False
+    """Whether it may stand on the last line only."""
 
     @abc.abstractmethod
     def output_shape(self, *inputs: Shape) -> Shape:

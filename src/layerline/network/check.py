@@ -1,0 +1,174 @@
+"""CHECK: follows the shape through every line of a network file; what does not fit is said at its place."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Final, final
+
+from layerline import figures
+from layerline.layers import Misfit
+from layerline.network.flow import Flow
+from layerline.network.graph import Network
+from layerline.network.memory import PER_PARAMETER, machine_bytes, training_bytes
+from layerline.network_file import Block, LayerLine, Mistakes, Span, check_size, code_span, read_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from layerline.network.graph import Node
+    from layerline.network_file import Tree
+
+Image = tuple[int, int, int]
+"""(C, H, W)."""
+
+_SUFFIX: Final = ".cnn"
+
+
+def parse(
+    text: str,
+    *,
+    name: str = "network",
+    input_shape: Image | None = None,
+    classes: int | None = None,
+    memory: int | None = None,
+) -> Network:
+    """Return the network that `text` describes, everything in it checked.
+
+    `name` is what messages call the file. `input_shape` (C, H, W) and `classes` are the data's; without them the file
+    must have an Input line and a number in its last FC. `memory` is the machine's, in bytes (None: ask the system).
+    Raises NetworkError with up to ten mistakes, each with its place and a repair.
+    """
+    size = len(text.encode("utf-8", "surrogatepass"))
+    check_size(figures.name(name, 200), size, size)
+    mistakes = Mistakes(name, text)
+    tree = read_tree(mistakes)
+    checker = _Checker(tree, mistakes, input_shape, classes)
+    found = checker.check()
+    mistakes.raise_any()
+    assert found is not None  # noqa: S101 - without a mistake there is a network
+    flow, outputs = found
+    _check_memory(flow.nodes, mistakes, memory or machine_bytes())
+    mistakes.raise_any()
+    assert checker.input_shape is not None  # noqa: S101 - the same
+    path = PurePath(name)
+    stem = path.stem if path.suffix.lower() == _SUFFIX else path.name
+    nodes, notes = tuple(flow.nodes), tuple(flow.notes.values())
+    return Network(stem, text, checker.input_shape, outputs, nodes, notes, name)
+
+
+@final
+class _Checker:
+    """Checks one tree against what is known of the data."""
+
+    def __init__(self, tree: Tree, mistakes: Mistakes, input_shape: Image | None, classes: int | None) -> None:
+        self.tree = tree
+        self.mistakes = mistakes
+        self.input_shape = tree.input_shape or input_shape
+        self.data_shape = input_shape
+        self.classes = classes
+
+    def check(self) -> tuple[Flow, int] | None:
+        """Return the walked flow and the number of classes; None where something is wrong, which is then kept."""
+        if not self.tree.whole:
+            return None
+        if not self.tree.items:
+            self._add_no_layers()
+            return None
+        self._check_input()
+        flow = Flow(self.mistakes, self.classes)
+        flow.begin(self.input_shape)
+        flow.walk(self.tree.items)
+        return self._check_end(flow)
+
+    def _check_input(self) -> None:
+        line = self.tree.input
+        if line and self.tree.input_shape and self.data_shape and self.tree.input_shape != self.data_shape:
+            C, H, W = self.data_shape
+            given, has = ("×".join(map(str, shape)) for shape in (self.tree.input_shape, self.data_shape))
+            misfit = Misfit(
+                f"the input is to be {given}, and the images of the data are {has}",
+                f"write `Input {C} {H} {W}`, or remove the line: the data then decides",
+            )
+            self.mistakes.add(line.span, misfit)
+        elif self.input_shape is None and line is None:
+            misfit = Misfit(
+                "the size of the images is not known",
+                "give the data (--data), or put a line like `Input 1 28 28` (channels, height, width) at the top",
+            )
+            self.mistakes.add(self.tree.items[0].span, misfit)
+
+    def _check_end(self, flow: Flow) -> tuple[Flow, int] | None:
+        """Return the number of outputs, which must be one a class."""
+        if flow.shape is None:
+            return None
+        last = self.tree.items[-1]
+        if len(flow.shape) == 3:
+            wanted = "classes" if self.classes is None else f"classes`, which is `FC {self.classes}"
+            shape = "×".join(map(str, flow.shape))
+            misfit = Misfit(
+                f"the network ends in a {shape} image; it must end in one number a class",
+                f"add a line `Flat` and a line `FC {wanted}`",
+            )
+            self.mistakes.add(last.span, misfit, flow.shapes())
+            return None
+        (outputs,) = flow.shape
+        if self.classes is not None and outputs != self.classes:
+            self._add_wrong_outputs(outputs, self.classes, flow)
+        elif outputs < 2:
+            misfit = Misfit(f"the network has {outputs} output; it needs one for each of at least 2 classes")
+            self.mistakes.add(last.span, misfit)
+        return flow, outputs
+
+    def _add_wrong_outputs(self, outputs: int, classes: int, flow: Flow) -> None:
+        line = _last_with_outputs(self.tree.items)
+        reason = f"the network has {outputs:,d} outputs, and the data has {classes:,d} classes"
+        if line:
+            misfit = Misfit(reason, f"write `FC classes`, or `FC {classes}`")
+            self.mistakes.add(line.span_of("outputs"), misfit)
+        else:
+            last = self.tree.items[-1]
+            self.mistakes.add(last.span, Misfit(reason, "add a line `FC classes`"), flow.shapes())
+
+    def _add_no_layers(self) -> None:
+        if self.mistakes.lines == [""]:
+            reason = "the file is empty: there are no layers"
+        else:
+            reason = "there are no layers in this file"
+        misfit = Misfit(reason, "write one layer a line; the smallest network is `Flat` and `FC classes`")
+        line = self.tree.input.statement.line if self.tree.input else 1
+        self.mistakes.add(Span(line, 0, len(self.mistakes.lines[line - 1])), misfit)
+
+
+def _check_memory(nodes: list[Node], mistakes: Mistakes, memory: int) -> None:
+    """Refuse a network of which one image cannot be trained in the machine's memory."""
+    needed = training_bytes(nodes, 1)
+    if needed <= memory:
+        return
+    worst = max(nodes, key=lambda node: training_bytes([node], 1))
+    part = training_bytes([worst], 1)
+    by_parameters = 2 * PER_PARAMETER * worst.parameters > part
+    what = (
+        f"its {figures.count(worst.parameters)} parameters"
+        if by_parameters
+        else f"its {'×'.join(map(str, worst.shape))} output"
+    )
+    reason = (
+        f"a training step of one image takes about {figures.size(needed)}, "
+        f"and this machine has {figures.size(memory)}; {what} alone: {figures.size(part)}"
+    )
+    helps = "use fewer filters, a larger stride, or smaller images"
+    if by_parameters:
+        helps = "use fewer outputs or filters, or pool more in front of this line"
+    mistakes.add(code_span(mistakes.lines, worst.line), Misfit(reason, helps))
+
+
+def _last_with_outputs(items: Iterable[LayerLine | Block]) -> LayerLine | None:
+    """Return the last line that gives its outputs, the FC that decides how many the network has."""
+    found = None
+    for item in items:
+        match item:
+            case LayerLine():
+                found = item if item.has("outputs") else found
+            case Block():
+                found = _last_with_outputs([*item.body, *(item.shortcut or [])]) or found
+    return found

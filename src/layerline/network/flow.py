@@ -1,0 +1,162 @@
+"""The walk of a shape through a tree of lines: blocks unrolled, a node made of every layer, what does not fit said."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Final, final
+
+from layerline.layers import Add, Conv, Misfit
+from layerline.layers.grammar import times
+from layerline.network.graph import Node
+from layerline.network_file import Block, LayerLine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from layerline.layers import Layer, Shape
+    from layerline.network_file import Mistakes, Span
+
+_LONGEST_TRAIL: Final = 68
+_SAME_FOR_ALL: Final = 64
+"""The largest stride that a Shortcut is suggested with."""
+
+
+@dataclasses.dataclass
+class _At:
+    """Where the walk is: the value that arrives and its shape (None: not known, because of a mistake before)."""
+
+    value: int
+    shape: Shape | None
+    trail: tuple[str, ...]
+    """The shapes on the way here, for messages."""
+
+
+@final
+class Flow:
+    """Walks once through a tree. `nodes` are good only where no mistake was added."""
+
+    def __init__(self, mistakes: Mistakes, classes: int | None) -> None:
+        """Keep where mistakes go and how many classes the data has, if that is known."""
+        self.nodes: list[Node] = []
+        self.notes: dict[Span, str] = {}
+        self._mistakes = mistakes
+        self._classes = classes
+        self._at = _At(0, None, ())
+
+    @property
+    def shape(self) -> Shape | None:
+        """Return the shape that the walk has reached; None behind a mistake."""
+        return self._at.shape
+
+    def begin(self, shape: Shape | None) -> None:
+        """Start at the input."""
+        self._at = _At(0, shape, (times(shape),) if shape else ())
+
+    def shapes(self) -> str | None:
+        """Return the shapes on the way to here, those nearest if there are many: `… → Conv 6×24×24 → Pool 6×12×12`."""
+        trail = list(self._at.trail)
+        while len(" → ".join(trail)) > _LONGEST_TRAIL and len(trail) > 2:
+            trail[:2] = ["…"]
+        return " → ".join(trail) if self._at.shape else None
+
+    def walk(self, items: Iterable[LayerLine | Block], inside: str = "", position: int = 0) -> int:
+        """Walk through `items`, whose first is module `position` of the module `inside`; return the next position."""
+        for item in items:
+            match item:
+                case LayerLine():
+                    self._step(item, f"{inside}{position}")
+                    position += 1
+                case Block() if item.residual:
+                    self._residual(item, f"{inside}{position}")
+                    position += 1
+                case Block():
+                    for _ in range(item.count):
+                        position = self.walk(item.body, inside, position)
+        return position
+
+    def _step(self, line: LayerLine, path: str) -> None:
+        layer = line.layer
+        if layer is None:
+            self._at.shape = None
+            return
+        self._advise(line, layer)
+        if layer.needs_classes:
+            if self._classes is None:
+                self._add_no_classes(line)
+                self._at.shape = None
+                return
+            layer = layer.with_classes(self._classes)
+        if self._at.shape is None:
+            self._at.shape = layer.shape_of_unknown()
+            return
+        try:
+            shape = layer.output_shape(self._at.shape)
+        except Misfit as misfit:
+            self._mistakes.add(line.span_of(misfit.argument), misfit, self.shapes())
+            self._at.shape = layer.shape_of_unknown()
+            return
+        self._put(layer, (self._at.value,), (self._at.shape,), shape, path, line.span.line)
+
+    def _put(
+        self, layer: Layer, inputs: tuple[int, ...], shapes: tuple[Shape, ...], shape: Shape, path: str, line: int
+    ) -> None:
+        index = len(self.nodes)
+        self.nodes.append(Node(index, layer, inputs, shapes, shape, path, line))
+        changed = shape != self._at.shape
+        trail = (*self._at.trail, f"{layer.word.name} {times(shape)}") if changed else self._at.trail
+        self._at = _At(index + 1, shape, trail)
+
+    def _residual(self, block: Block, path: str) -> None:
+        start = dataclasses.replace(self._at)
+        self.walk(block.body, f"{path}.body.")
+        branch, self._at = self._at, dataclasses.replace(start)
+        if block.shortcut:
+            self.walk(block.shortcut, f"{path}.shortcut.")
+        other = self._at
+        if branch.shape is None or other.shape is None:
+            self._at = _At(0, None, ())
+            return
+        layer = Add()
+        try:
+            shape = layer.output_shape(branch.shape, other.shape)
+        except Misfit as misfit:
+            helps = _equal(branch.shape, start.shape or (), has_shortcut=block.shortcut is not None)
+            self._mistakes.add(block.span, Misfit(misfit.reason, helps), _branches(branch, other))
+            self._at = _At(0, None, ())
+            return
+        values, shapes = (branch.value, other.value), (branch.shape, other.shape)
+        self._at = branch
+        self._put(layer, values, shapes, shape, path, block.span.line)
+
+    def _advise(self, line: LayerLine, layer: Layer) -> None:
+        advice = layer.advice()
+        if advice:
+            span = line.span_of(advice.argument)
+            self.notes.setdefault(span, self._mistakes.render(span, advice))
+
+    def _add_no_classes(self, line: LayerLine) -> None:
+        misfit = Misfit(
+            "how many classes there are is not known without data",
+            "give the data (--data), or write the number of classes here, as in `FC 10`",
+        )
+        self._mistakes.add(line.span_of("outputs"), misfit)
+
+
+def _branches(branch: _At, other: _At) -> str | None:
+    """Return the two ways to a sum that does not fit."""
+    ways = (" → ".join(at.trail[-2:]) for at in (branch, other))
+    return " and ".join(ways)
+
+
+def _equal(branch: Shape, start: Shape, *, has_shortcut: bool) -> str:
+    """Return how the second branch can be given the shape of the first."""
+    if has_shortcut:
+        return f"make the last layer of the Shortcut give {times(branch)}"
+    for stride in range(1, _SAME_FOR_ALL + 1):
+        if len(branch) == len(start) == 3:
+            layer = Conv(branch[0], (1, 1), (stride, stride))
+            if layer.output_shape(start) == branch:
+                return f"put a line `Shortcut` and a line `{layer}` in front of this block's End"
+    if len(branch) == len(start) == 3 and branch[0] == start[0]:
+        return "keep the size in this block, for instance with padding=same"
+    return f"make the block give {times(start)}, or add a Shortcut that gives {times(branch)}"

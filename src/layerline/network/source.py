@@ -1,0 +1,75 @@
+"""Where a network comes from: a file, or one of the presets in the package."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from layerline import figures
+from layerline.errors import NetworkError
+from layerline.network.check import parse
+from layerline.network_file import read_text
+
+if TYPE_CHECKING:
+    import os
+    from importlib.resources.abc import Traversable
+
+    from layerline.network.check import Image
+    from layerline.network.graph import Network
+
+_SUFFIX: Final = ".cnn"
+
+
+def read(
+    path_or_preset: str | os.PathLike[str], *, input_shape: Image | None = None, classes: int | None = None
+) -> Network:
+    """Return the network in a file, or, where there is no such file, the preset of that name; see `parse`.
+
+    Raises NetworkError where there is neither, and for every mistake in the file.
+    """
+    name, text = find(path_or_preset)
+    return parse(text, name=name, input_shape=input_shape, classes=classes)
+
+
+def find(path_or_preset: str | os.PathLike[str]) -> tuple[str, str]:
+    """Return what messages call the file, and its text. Raises NetworkError where there is neither file nor preset."""
+    path, given = Path(path_or_preset), str(path_or_preset)
+    try:
+        exists = path.exists()
+    except (OSError, ValueError):
+        exists = False
+    if exists:
+        return given, read_text(path)
+    if given in presets():
+        return given, preset(given)
+    raise NetworkError(f"{figures.name(given, 200)}: there is no such file, and no preset of that name", _near(path))
+
+
+def presets() -> tuple[str, ...]:
+    """Return the names of the presets, sorted."""
+    names = (file.name for file in _folder().iterdir())
+    return tuple(sorted(name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)))
+
+
+def preset(name: str) -> str:
+    """Return the text of a preset."""
+    return _folder().joinpath(name + _SUFFIX).read_text(encoding="utf-8")
+
+
+def _folder() -> Traversable:
+    return resources.files("layerline").joinpath("presets")
+
+
+def _near(path: Path) -> str:
+    name = path.name[:100]
+    try:
+        here = [file.name for file in path.parent.iterdir() if file.suffix == _SUFFIX]
+    except (OSError, ValueError):
+        here = []
+    near = difflib.get_close_matches(name, here, n=1)
+    if near:
+        return f"did you mean the file `{figures.name(str(path.parent / near[0]), 200)}`?"
+    near = difflib.get_close_matches(name.removesuffix(_SUFFIX).lower(), presets(), n=1)
+    return f"did you mean the preset `{near[0]}`?" if near else "the presets are: " + ", ".join(presets())

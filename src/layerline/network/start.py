@@ -1,0 +1,57 @@
+"""The weights that training starts from."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from layerline import randomness
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from layerline.layers import Weight
+    from layerline.network.graph import Network
+
+
+def initial_weights(network: Network, seed: int, init: str = "torch") -> dict[str, NDArray[Any]]:
+    """Return the first weights under the names and in the layouts of `to_torch().state_dict()`, float32.
+
+    torch:  weights and biases uniform in ± 1/√fan_in (Kaiming uniform with a = √5, as PyTorch's layers start)
+    he:     weights normal with deviation √(2/fan_in) (He et al. 2015, arXiv:1502.01852, eq. 10); biases 0
+    xavier: weights uniform in ± √(6/(fan_in + fan_out)) (Glorot & Bengio 2010, eq. 16); biases 0
+
+    Element k of a layer's arrays, one behind the other, is drawn at (seed, INIT, layer=the node's index, element=k),
+    in float64, then rounded. BatchNorm starts at weight 1, bias 0, mean 0, variance 1; its count (int64) at 0.
+    """
+    import numpy as np
+
+    weights: dict[str, NDArray[Any]] = {}
+    for node in network.nodes:
+        first = 0
+        for name, weight in node.weights.items():
+            elements = np.arange(first, first + weight.size, dtype=np.uint64)
+            values = _values(weight, init, seed, node.index, elements)
+            weights[name] = values.reshape(weight.shape).astype(weight.dtype)
+            first += weight.size
+    return weights
+
+
+def _values(weight: Weight, init: str, seed: int, layer: int, elements: NDArray[np.uint64]) -> NDArray[np.float64]:
+    import numpy as np
+
+    if weight.start != "drawn" or (init != "torch" and len(weight.shape) == 1):
+        return np.full(weight.size, 1.0 if weight.start == "ones" else 0.0)
+    place = {"layer": layer, "element": elements}
+    if init == "he":
+        deviation = math.sqrt(2 / weight.fan_in)
+        return deviation * randomness.normal(seed, randomness.Purpose.INIT, **place)
+    bound = 1 / math.sqrt(weight.fan_in) if init == "torch" else math.sqrt(6 / (weight.fan_in + _fan_out(weight)))
+    return (2.0 * randomness.uniform(seed, randomness.Purpose.INIT, **place) - 1.0) * bound
+
+
+def _fan_out(weight: Weight) -> int:
+    """Return how many outputs a weight (O, …, R, S) feeds from one input: O · R · S, as PyTorch counts."""
+    O, _, *kernel = weight.shape
+    return O * math.prod(kernel)

@@ -1,0 +1,68 @@
+"""The table that `layerline describe` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from layerline import figures
+from layerline.layers.grammar import times
+from layerline.network.memory import PER_PARAMETER, PER_VALUE, training_bytes
+
+if TYPE_CHECKING:
+    from layerline.network.graph import Network, Node
+
+_COLUMNS: Final = 80
+_GAP: Final = "  "
+_HEAD: Final = ("layer", "output", "parameters", "multiply-adds", "memory")
+_NARROWEST: Final = 12
+
+
+def describe(network: Network, batch_size: int = 64) -> str:
+    """Return the table: a row a layer, the totals, and what the memory of a training step counts; 80 columns."""
+    rows = [_row(node, batch_size) for node in network.nodes]
+    total = (
+        "total",
+        "",
+        figures.count(network.parameter_count),
+        figures.count(network.multiply_adds),
+        figures.size(training_bytes(network.nodes, batch_size)),
+    )
+    table = [_HEAD, *rows, total]
+    widths = [max(len(row[column]) for row in table) for column in range(len(_HEAD))]
+    left = _COLUMNS - sum(widths[1:]) - len(_GAP) * (len(_HEAD) - 1)
+    widths[0] = min(widths[0], max(left, _NARROWEST))
+    lines = [_line(row, widths) for row in table]
+    rule = "─" * max(map(len, lines))
+    return "\n".join(
+        [
+            f"{figures.name(network.name)}: input {times(network.input_shape)}, {network.classes} classes",
+            "",
+            lines[0],
+            rule,
+            *lines[1:-1],
+            rule,
+            lines[-1],
+            "",
+            "multiply-adds: of one image, forward",
+            f"memory: of a training step with {batch_size} images, by a plain estimate: {PER_PARAMETER} bytes a",
+            f"parameter (weight, gradient, momentum) and {PER_VALUE} a value of each image (value, gradient)",
+        ]
+    )
+
+
+def _row(node: Node, batch_size: int) -> tuple[str, ...]:
+    indent = "  " * node.path.count(".body.") + "  " * node.path.count(".shortcut.")
+    return (
+        indent + str(node.layer),
+        times(node.shape),
+        figures.count(node.parameters) if node.parameters else figures.NOTHING,
+        figures.count(node.multiply_adds) if node.multiply_adds else figures.NOTHING,
+        figures.size(training_bytes([node], batch_size)),
+    )
+
+
+def _line(row: tuple[str, ...], widths: list[int]) -> str:
+    first = row[0] if len(row[0]) <= widths[0] else row[0][: widths[0] - 1] + "…"
+    cells = [f"{first:<{widths[0]}}", f"{row[1]:<{widths[1]}}"]
+    cells += [f"{cell:>{width}}" for cell, width in zip(row[2:], widths[2:], strict=True)]
+    return _GAP.join(cells)

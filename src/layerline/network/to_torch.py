@@ -1,0 +1,41 @@
+"""A network as an nn.Sequential of PyTorch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from layerline.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from layerline.network.graph import Network
+
+_JOIN: Final = "add"
+_SOFTMAX: Final = "softmax"
+
+
+def to_torch(network: Network, probabilities: bool = False) -> nn.Sequential:
+    """Return the modules, float32 (N, C, H, W) → logits (N, classes), or their softmax with `probabilities`.
+
+    Raises UserError where PyTorch is not installed.
+    """
+    try:
+        from torch import nn
+
+        from layerline.torch_layers import MODULES, Residual
+    except ModuleNotFoundError as error:
+        raise UserError("PyTorch is not installed", "install it with: pip install 'layerline[torch]'") from error
+    blocks: dict[str, list[nn.Module]] = {"": []}  # the path of an nn.Sequential → its modules so far
+    for node in network.nodes:
+        if node.layer.kind == _SOFTMAX:
+            continue
+        if node.layer.kind == _JOIN:
+            branches = (blocks.pop(f"{node.path}.{branch}", []) for branch in ("body", "shortcut"))
+            module: nn.Module = Residual(*(nn.Sequential(*branch) for branch in branches))
+        else:
+            module = MODULES[node.layer.kind](node.layer, *node.input_shapes)
+        blocks.setdefault(node.path.rpartition(".")[0], []).append(module)
+    if probabilities:
+        blocks[""].append(nn.Softmax(dim=1))
+    return nn.Sequential(*blocks[""])

@@ -1,0 +1,23 @@
+"""READ: the network file, from bytes to a tree of lines, and back to its readable form."""
+
+from __future__ import annotations
+
+from layerline.network_file.layout import formatted
+from layerline.network_file.mistakes import Mistakes, Span, code_span
+from layerline.network_file.reading import LARGEST_FILE, check_size, read_text
+from layerline.network_file.tree import MOST_LAYERS, Block, LayerLine, Tree, read_tree
+
+__all__ = [
+    "LARGEST_FILE",
+    "MOST_LAYERS",
+    "Block",
+    "LayerLine",
+    "Mistakes",
+    "Span",
+    "Tree",
+    "check_size",
+    "code_span",
+    "formatted",
+    "read_text",
+    "read_tree",
+]

@@ -1,0 +1,148 @@
+"""Mistakes in a network file, and how they are shown: file:line:column, the line, a caret, the shapes, what to do."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, final
+
+from layerline import figures
+from layerline.errors import NetworkError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layerline.layers import Misfit
+
+MOST_SHOWN: Final = 10
+_COLUMNS: Final = 80
+_MARGIN: Final = 7
+"""What stands in front of a shown line: `   3 | `."""
+
+_NEWLINE: Final = re.compile(r"\r\n|\n|\r")
+
+
+@final
+@dataclass(frozen=True, order=True)
+class Span:
+    """A piece of one line: the line from 1, start and end from 0 in characters (code points), the end not included."""
+
+    line: int
+    start: int
+    end: int
+
+
+@final
+class Mistakes:
+    """Gathers what is wrong with one file, for one error that says it all, up to ten at once."""
+
+    def __init__(self, file: str, text: str) -> None:
+        """Keep what the file is called and its lines."""
+        self.file = file
+        self.lines = split(text)
+        self._shown: dict[Span, str] = {}
+        self._more = False
+
+    @property
+    def full(self) -> bool:
+        """Whether no other mistake would be shown, so that looking for more is of no use."""
+        return len(self._shown) >= MOST_SHOWN
+
+    def add(self, span: Span, misfit: Misfit, shapes: str | None = None) -> None:
+        """Keep that `misfit` is at `span`; a place that has a mistake already is left with it."""
+        if span in self._shown:
+            return
+        if self.full:
+            self._more = True
+        else:
+            self._shown[span] = self.render(span, misfit, shapes)
+
+    def render(self, span: Span, misfit: Misfit, shapes: str | None = None) -> str:
+        """Return the message, without a newline at the end."""
+        return render(self.file, self.lines, span, misfit.reason, misfit.help, shapes)
+
+    def raise_any(self) -> None:
+        """Raise NetworkError with every mistake in the order of the file, if there is one."""
+        if not self._shown:
+            return
+        parts = [self._shown[span] for span in sorted(self._shown)]
+        if self._more:
+            parts.append(f"These are {MOST_SHOWN} mistakes; there are more.")
+        raise NetworkError("\n\n".join(parts))
+
+
+def split(text: str) -> list[str]:
+    """Return the lines of a text, which end in LF, CRLF or CR and in nothing else."""
+    return _NEWLINE.split(text)
+
+
+def refusal(file: str, text: str, line: int, reason: str, help: str | None) -> NetworkError:  # noqa: A002
+    """Return the error about the whole of line `line` (from 1)."""
+    lines = split(text)
+    return NetworkError(render(file, lines, code_span(lines, line), reason, help))
+
+
+def code_span(lines: Sequence[str], line: int) -> Span:
+    """Return where line `line` (from 1) says something: without spaces around it and without its comment."""
+    code = lines[line - 1].partition("#")[0].rstrip()
+    return Span(line, len(code) - len(code.lstrip()), len(code))
+
+
+def render(
+    file: str,
+    lines: Sequence[str],
+    span: Span,
+    reason: str,
+    help: str | None = None,  # noqa: A002
+    shapes: str | None = None,
+) -> str:
+    """Return a message in the form of all messages about a network file. Nothing in it is a control character."""
+    shown, before, width = _window(lines[span.line - 1], span)
+    message = [f"{figures.name(file, 200)}:{span.line}:{span.start + 1}: {reason}"]
+    if shown:
+        number = f"{span.line:>{_MARGIN - 3}d}"
+        message += [f"{number} | {shown}", f"{' ' * len(number)} | {' ' * before}{'^' * width}"]
+    if shapes:
+        message.append(f"  shapes: {shapes}")
+    if help:
+        message.append(_folded(f"  help: {help}"))
+    return "\n".join(message)
+
+
+def _folded(text: str) -> str:
+    """Return a text in lines of at most 80 columns, where it has spaces to break at."""
+    import textwrap
+
+    lines = textwrap.wrap(text, _COLUMNS, subsequent_indent=" " * 8, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines)
+
+
+def _window(line: str, span: Span) -> tuple[str, int, int]:
+    """Return the part of a line that fits, the columns in front of the caret, and how many carets."""
+    cells = [_cell(letter) for letter in line[: span.end + _COLUMNS]]
+    room = _COLUMNS - _MARGIN - 2
+    first = 0
+    if sum(map(_width, cells[: span.end])) > room and span.start > 8:
+        first = span.start - 8
+    shown, last = "", first
+    while last < len(cells) and _width(shown) + _width(cells[last]) <= room:
+        shown += cells[last]
+        last += 1
+    before = _width("".join(cells[first : span.start]))
+    carets = max(1, _width("".join(cells[span.start : min(span.end, last)])))
+    left, right = "…" * (first > 0), "…" * (last < len(line))
+    return (left + shown + right).rstrip(), before + len(left), carets
+
+
+def _cell(letter: str) -> str:
+    """Return how a character is shown: a tab as four spaces, and what cannot be printed escaped."""
+    return "    " if letter == "\t" else figures.name(letter)
+
+
+def _width(shown: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    if shown.isascii():
+        return len(shown)
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in shown)
+    return len(shown) + wide - sum(unicodedata.combining(letter) > 0 for letter in shown)

@@ -1,0 +1,67 @@
+"""The network file on the disk: found, not too large, and text."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from layerline import figures
+from layerline.errors import NetworkError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LARGEST_FILE: Final = 2**20
+"""In bytes."""
+
+_MAGIC: Final = {
+    b"PK\x03\x04": "a zip archive or a PyTorch model",
+    b"\x89HDF": "an HDF5 file or a Keras model",
+    b"\x1f\x8b": "a gzip archive",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"\x80": "a Python pickle",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+}
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a network file, without a byte order mark. Raises NetworkError where it is none."""
+    shown = figures.name(os.fspath(path), 200)
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+            size = max(len(content), os.fstat(file.fileno()).st_size)
+    except IsADirectoryError:
+        raise NetworkError(f"{shown}: is a folder, not a network file") from None
+    except (OSError, ValueError) as error:
+        raise NetworkError(f"{shown}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    check_size(shown, len(content), size)
+    return _decoded(shown, content)
+
+
+def check_size(shown: str, read: int, size: int) -> None:
+    """Raise NetworkError where a file of `size` bytes, of which `read` were read, is too large."""
+    if read > LARGEST_FILE:
+        raise NetworkError(
+            f"{shown}: has {figures.size(size)}, and a network file has at most 1 MiB",
+            "check that this is the file you mean: a network takes a line a layer",
+        )
+
+
+def _decoded(shown: str, content: bytes) -> str:
+    for magic, what in _MAGIC.items():
+        if content.startswith(magic):
+            raise NetworkError(f"{shown}: is {what}, not a network file", "a network file is plain text, in UTF-8")
+    zero = content.find(0)
+    if zero >= 0:
+        raise NetworkError(f"{shown}: is not text: byte {zero:,d} is 0", "a network file is plain text, in UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise NetworkError(
+            f"{shown}:{line}: byte 0x{content[error.start]:02x} at offset {error.start:,d} is not UTF-8",
+            "save the file as UTF-8, or keep to plain letters",
+        ) from None

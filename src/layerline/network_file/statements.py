@@ -1,0 +1,67 @@
+"""The first step of reading: from text to words with their place. What a word means is not known here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, final
+
+from layerline.layers import Misfit
+from layerline.network_file.mistakes import Span
+
+if TYPE_CHECKING:
+    from layerline.network_file.mistakes import Mistakes
+
+_PIECE: Final = re.compile(r"[^ \t]+")
+_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+@final
+@dataclass(frozen=True)
+class Token:
+    """A piece of a line between spaces."""
+
+    text: str
+    span: Span
+
+
+@final
+@dataclass(frozen=True)
+class Statement:
+    """A line that says something: its first word and what stands behind it."""
+
+    word: Token
+    arguments: tuple[Token, ...]
+
+    @property
+    def line(self) -> int:
+        """Return its line, from 1."""
+        return self.word.span.line
+
+
+@final
+@dataclass(frozen=True)
+class Line:
+    """A line of the file: its statement and its comment (from the `#`), either of which may be missing."""
+
+    number: int
+    statement: Statement | None
+    comment: str | None
+
+
+def read_lines(mistakes: Mistakes) -> list[Line]:
+    """Return every line of the file; control characters, also in comments, are mistakes."""
+    return [_read(number, text, mistakes) for number, text in enumerate(mistakes.lines, start=1)]
+
+
+def _read(number: int, text: str, mistakes: Mistakes) -> Line:
+    forbidden = _FORBIDDEN.search(text)
+    if forbidden:
+        mistakes.add(
+            Span(number, forbidden.start(), forbidden.end()),
+            Misfit(f"a control character, U+{ord(forbidden[0]):04X}, cannot stand here", "remove it"),
+        )
+    code, mark, comment = text.partition("#")
+    tokens = [Token(piece[0], Span(number, *piece.span())) for piece in _PIECE.finditer(code)]
+    statement = Statement(tokens[0], tuple(tokens[1:])) if tokens and not forbidden else None
+    return Line(number, statement, (mark + comment).rstrip() if mark else None)

@@ -1,0 +1,266 @@
+"""READ: the text of a network file as a tree of layers and blocks, every mistake of writing found at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, final
+
+from layerline.layers import LAYERS, Argument, Misfit, Word
+from layerline.layers.grammar import Whole
+from layerline.network_file.statements import Line, Statement, read_lines
+from layerline.network_file.unknown import unknown_word
+from layerline.network_file.values import Values
+
+if TYPE_CHECKING:
+    from layerline.layers import Layer
+    from layerline.network_file.mistakes import Mistakes, Span
+
+MOST_LAYERS: Final = 10_000
+"""How many layers a network may have, every Repeat unrolled."""
+DEEPEST: Final = 50
+"""How many blocks may stand inside one another."""
+_LARGEST_SIDE: Final = 65_536
+
+_SIDE: Final = Whole(high=_LARGEST_SIDE)
+_INPUT: Final = Word("Input", tuple(Argument(name, _SIDE, bare=True) for name in ("channels", "height", "width")))
+_RESIDUAL: Final = Word("Residual")
+_SHORTCUT: Final = Word("Shortcut")
+_REPEAT: Final = Word("Repeat", (Argument("n", Whole(), bare=True),))
+_END: Final = Word("End")
+
+_STRUCTURE: Final = (_INPUT, _RESIDUAL, _SHORTCUT, _REPEAT, _END)
+_LAYER_WORDS: Final = {layer.word.name: layer for layer in LAYERS if layer.word.name != _RESIDUAL.name}
+_WORDS: Final = {
+    spelling.lower(): word
+    for word in (*(layer.word for layer in _LAYER_WORDS.values()), *_STRUCTURE)
+    for spelling in (word.name, *word.spellings)
+}
+"""Every spelling in lower case → its word."""
+
+
+@final
+@dataclass(frozen=True)
+class LayerLine:
+    """A line that is a layer; None where the line has a mistake."""
+
+    statement: Statement
+    layer: Layer | None
+    values: Values | None
+
+    @property
+    def span(self) -> Span:
+        """Return where its word is."""
+        return self.statement.word.span
+
+    def has(self, argument: str) -> bool:
+        """Whether the line gives the argument."""
+        return self.values is not None and argument in self.values.spans
+
+    def span_of(self, argument: str | None) -> Span:
+        """Return where an argument is, or the word."""
+        return self.values.span_of(argument) if self.values else self.span
+
+
+@final
+@dataclass
+class Block:
+    """A Residual or a Repeat with its lines; written to while the file is read, then left alone."""
+
+    statement: Statement
+    word: Word
+    count: int = 1
+    """Of a Repeat."""
+    body: list[LayerLine | Block] = field(default_factory=list)
+    shortcut: list[LayerLine | Block] | None = None
+    """Of a Residual: its second branch; None is the input itself."""
+    shortcut_line: int = 0
+    size: int = 0
+    """How many layers it has, unrolled."""
+
+    @property
+    def span(self) -> Span:
+        """Return where its first word is."""
+        return self.statement.word.span
+
+    @property
+    def residual(self) -> bool:
+        """Whether it is a Residual."""
+        return self.word is _RESIDUAL
+
+    @property
+    def open_branch(self) -> list[LayerLine | Block]:
+        """Return the branch that the next line belongs to."""
+        return self.body if self.shortcut is None else self.shortcut
+
+
+@final
+@dataclass
+class Tree:
+    """A network file as read. `mended` lines are what fmt writes: the depth and the readable form of each line."""
+
+    lines: list[Line]
+    items: list[LayerLine | Block] = field(default_factory=list)
+    input: LayerLine | None = None
+    input_shape: tuple[int, int, int] | None = None
+    readable: dict[int, tuple[int, str]] = field(default_factory=dict)
+    whole: bool = True
+    """Whether the blocks are closed and small enough to be walked."""
+
+
+def read_tree(mistakes: Mistakes) -> Tree:
+    """Return the tree of the file whose lines `mistakes` holds; what is wrong is added there."""
+    tree = Tree(read_lines(mistakes))
+    reader = _Reader(tree, mistakes)
+    for line in tree.lines:
+        if line.statement and not reader.read(line.statement):
+            break
+    reader.close()
+    return tree
+
+
+@final
+class _Reader:
+    """Reads statement after statement, with the blocks that are open."""
+
+    def __init__(self, tree: Tree, mistakes: Mistakes) -> None:
+        self.tree = tree
+        self.mistakes = mistakes
+        self.open: list[Block] = []
+        self.size = 0
+        self.last: LayerLine | None = None  # a line that may only be the last
+
+    def read(self, statement: Statement) -> bool:
+        """Take in one statement; return False where it makes no sense to read on."""
+        if self.mistakes.full:
+            self.mistakes.add(statement.word.span, Misfit("unread"))
+            self.open.clear()
+            self.tree.whole = False
+            return False
+        if self.last and self.last.layer:
+            name = self.last.layer.word.name
+            misfit = Misfit(f"{name} stands on the last line only", f"remove it; the loss needs no {name}")
+            self.mistakes.add(self.last.span, misfit)
+            self.last = None
+        word = _WORDS.get(statement.word.text.lower())
+        if word is None:
+            self.mistakes.add(statement.word.span, unknown_word(statement.word.text, _WORDS))
+            self._branch().append(LayerLine(statement, None, None))
+            return True
+        values = Values(word, statement, self.mistakes)
+        read = values.read()
+        action = {
+            _INPUT.name: self._input,
+            _RESIDUAL.name: self._begin,
+            _REPEAT.name: self._begin,
+            _SHORTCUT.name: self._shortcut,
+            _END.name: self._end,
+        }.get(word.name, self._layer)
+        return action(values, read)
+
+    def close(self) -> None:
+        """Say which blocks have no End."""
+        for block in self.open:
+            misfit = Misfit(f"this {block.word.name} has no End", "add a line `End` behind the last line of the block")
+            self.mistakes.add(block.statement.word.span, misfit)
+            self.tree.whole = False
+
+    def _branch(self) -> list[LayerLine | Block]:
+        return self.open[-1].open_branch if self.open else self.tree.items
+
+    def _write(self, values: Values, read: dict[str, Any] | None, depth: int) -> None:
+        if read is not None:
+            self.tree.readable[values.statement.line] = (depth, values.word.write(read))
+
+    def _layer(self, values: Values, read: dict[str, Any] | None) -> bool:
+        self._write(values, read, len(self.open))
+        layer = None
+        if read is not None:
+            layer = _LAYER_WORDS[values.word.name](**read)
+            misfit = layer.contradiction()
+            if misfit:
+                self.mistakes.add(values.span_of(misfit.argument), misfit)
+                layer = None
+        line = LayerLine(values.statement, layer, values)
+        self._branch().append(line)
+        if layer and layer.last_only:
+            self.last = line
+        return self._grow(1, values)
+
+    def _grow(self, layers: int, values: Values) -> bool:
+        """Count layers in; return False where they are too many."""
+        if self.open:
+            self.open[-1].size += layers
+        else:
+            self.size += layers
+        size = self.open[-1].size if self.open else self.size
+        if size <= MOST_LAYERS:
+            return True
+        reason = f"here the network passes {MOST_LAYERS:,d} layers, the most that it may have"
+        self.mistakes.add(values.statement.word.span, Misfit(reason, "use fewer layers"))
+        self.open.clear()
+        self.tree.whole = False
+        return False
+
+    def _input(self, values: Values, read: dict[str, Any] | None) -> bool:
+        self._write(values, read, len(self.open))
+        span = values.statement.word.span
+        if self.tree.input:
+            first = self.tree.input.statement.line
+            self.mistakes.add(span, Misfit(f"Input is given twice, in line {first} and in line {span.line}"))
+        elif self.open or self.tree.items:
+            self.mistakes.add(span, Misfit("Input stands in front of all layers", "move this line to the top"))
+        self.tree.input = self.tree.input or LayerLine(values.statement, None, values)
+        if read is not None and self.tree.input_shape is None:
+            self.tree.input_shape = (read["channels"], read["height"], read["width"])
+        return True
+
+    def _begin(self, values: Values, read: dict[str, Any] | None) -> bool:
+        self._write(values, read, len(self.open))
+        block = Block(values.statement, values.word, (read or {}).get("n", 1))
+        if len(self.open) == DEEPEST:
+            misfit = Misfit(f"more than {DEEPEST} blocks stand inside one another here", "close some with End")
+            self.mistakes.add(values.statement.word.span, misfit)
+            self.open.clear()
+            self.tree.whole = False
+            return False
+        self._branch().append(block)
+        self.open.append(block)
+        return True
+
+    def _shortcut(self, values: Values, read: dict[str, Any] | None) -> bool:
+        self._write(values, read, max(len(self.open) - 1, 0))
+        span, block = values.statement.word.span, self.open[-1] if self.open else None
+        if block is None or not block.residual:
+            inside = block is not None and any(outer.residual for outer in self.open)
+            helps = f"close the Repeat of line {block.statement.line} with End first" if block and inside else None
+            self.mistakes.add(span, Misfit("Shortcut stands only inside a Residual", helps or "remove it"))
+        elif block.shortcut is not None:
+            lines = f"in line {block.shortcut_line} and in line {span.line}"
+            self.mistakes.add(span, Misfit(f"this Residual has two Shortcuts, {lines}", "remove one of the two"))
+        else:
+            self._refuse_empty(block, block.body, "has no lines in front of its Shortcut")
+            block.shortcut, block.shortcut_line = [], span.line
+        return True
+
+    def _end(self, values: Values, read: dict[str, Any] | None) -> bool:
+        self._write(values, read, max(len(self.open) - 1, 0))
+        if not self.open:
+            misfit = Misfit("this End closes nothing", "remove it, or begin its block with Residual or Repeat")
+            self.mistakes.add(values.statement.word.span, misfit)
+            return True
+        block = self.open.pop()
+        if block.shortcut is None:
+            self._refuse_empty(block, block.body, "is empty")
+        else:
+            self._refuse_empty(block, block.shortcut, "has an empty Shortcut")
+        return self._grow(block.size * block.count + block.residual, block_values(block, values))
+
+    def _refuse_empty(self, block: Block, branch: list[LayerLine | Block], what: str) -> None:
+        if not branch:
+            misfit = Misfit(f"this {block.word.name} {what}", "put layers there, or remove the block")
+            self.mistakes.add(block.statement.word.span, misfit)
+
+
+def block_values(block: Block, values: Values) -> Values:
+    """Return values that point at the block's first line, for a mistake of the whole block."""
+    return Values(block.word, block.statement, values.mistakes)

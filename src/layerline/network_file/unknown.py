@@ -1,0 +1,47 @@
+"""What to say of a first word that is none of ours."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING, Final
+
+from layerline.layers import Misfit
+from layerline.layers.grammar import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from layerline.layers import Word
+
+_CALL: Final = re.compile(r"(?:[A-Za-z_.]*\.)?([A-Za-z0-9_]+)\(.*", re.ASCII)
+_OTHERWISE: Final = {
+    "convolution": "Conv",
+    "fullyconnected": "FC",
+    "fully_connected": "FC",
+    "full": "FC",
+    "output": "FC",
+    "leaky": "LeakyReLU",
+    "mean": "AvgPool",
+    "bn": "BatchNorm",
+    "skip": "Residual",
+}
+"""Words of others that are spelled too differently to be near."""
+
+
+def unknown_word(text: str, words: Mapping[str, Word]) -> Misfit:
+    """Return the mistake for a line that begins with `text`; `words` are all by their spelling in lower case."""
+    call = _CALL.fullmatch(text[:80])
+    called = words.get(call[1].lower()) if call else None
+    if called:
+        return Misfit(f"`{shown(text)}` has brackets", f"write it with spaces alone: {called.usage()}")
+    reason = f"`{shown(text)}` is not a layer"
+    lower = text[:40].lower()
+    near = _OTHERWISE.get(lower)
+    if not near:
+        matches = difflib.get_close_matches(lower, words, n=1)
+        near = words[matches[0]].name if matches else None
+    if near:
+        return Misfit(reason, f"did you mean `{near}`?")
+    names = dict.fromkeys(word.name for word in words.values())
+    return Misfit(reason, "a line begins with one of: " + " ".join(names))

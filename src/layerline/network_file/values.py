@@ -1,0 +1,106 @@
+"""From what stands behind a word to a value for each of its arguments."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, final
+
+from layerline.layers import Misfit
+from layerline.layers.grammar import shown
+from layerline.network_file.mistakes import Span
+
+if TYPE_CHECKING:
+    from layerline.layers import Argument, Word
+    from layerline.network_file.mistakes import Mistakes
+    from layerline.network_file.statements import Statement, Token
+
+
+@final
+@dataclass
+class Values:
+    """The values given on one line, with their places; stateful while the line is read."""
+
+    word: Word
+    statement: Statement
+    mistakes: Mistakes
+    given: dict[str, Any] = field(default_factory=dict)
+    spans: dict[str, Span] = field(default_factory=dict)
+    wrong: bool = False
+
+    def read(self) -> dict[str, Any] | None:
+        """Return a value for every argument, or None where the line has a mistake (which is then kept)."""
+        named: Token | None = None
+        for position, token in enumerate(self.statement.arguments):
+            if "=" in token.text:
+                named = token
+                self._read_named(token)
+            elif named:
+                self._fail(token.span, self._behind(token, named))
+            elif position < len(self.word.arguments):
+                self._take(self.word.arguments[position], token.text, token.span, token.span)
+            else:
+                self._fail(token.span, self._too_many())
+                break
+        missing = [
+            argument for argument in self.word.arguments if argument.required and argument.name not in self.spans
+        ]
+        if missing and not self.wrong:
+            names = " and ".join(argument.name for argument in missing)
+            self._fail(self.statement.word.span, Misfit(f"{self.word.name} needs its {names}", self._usage()))
+        return None if self.wrong else self.word.with_defaults(self.given)
+
+    def span_of(self, argument: str | None) -> Span:
+        """Return where an argument was given, or where the word is."""
+        return self.spans.get(argument or "", self.statement.word.span)
+
+    def _fail(self, span: Span, misfit: Misfit) -> None:
+        self.wrong = True
+        self.mistakes.add(span, misfit)
+
+    def _read_named(self, token: Token) -> None:
+        name, _, text = token.text.partition("=")
+        start = token.span.start
+        argument = {argument.name: argument for argument in self.word.arguments}.get(name.lower())
+        if not name or not text:
+            example = f"{name or 'name'}={text or 'value'}"
+            self._fail(token.span, Misfit(f"`{shown(token.text)}` is not complete", f"write {example} without spaces"))
+        elif argument is None:
+            self._fail(Span(token.span.line, start, start + len(name)), self._unknown(name))
+        else:
+            value = Span(token.span.line, start + len(name) + 1, token.span.end)
+            self._take(argument, text, value, token.span)
+
+    def _take(self, argument: Argument, text: str, value: Span, whole: Span) -> None:
+        earlier = self.spans.get(argument.name)
+        if earlier:
+            places = f"in column {earlier.start + 1} and in column {whole.start + 1}"
+            self._fail(whole, Misfit(f"{argument.name} is given twice, {places}", "remove one of the two"))
+            return
+        self.spans[argument.name] = whole
+        try:
+            self.given[argument.name] = argument.kind.read(argument.name, text)
+        except Misfit as misfit:
+            self._fail(value, misfit)
+
+    def _too_many(self) -> Misfit:
+        most = len(self.word.arguments)
+        if not most:
+            return Misfit(f"{self.word.name} takes no values", f"write `{self.word.name}` alone")
+        return Misfit(f"{self.word.name} takes at most {most} {'value' if most == 1 else 'values'}", self._usage())
+
+    def _behind(self, token: Token, named: Token) -> Misfit:
+        free = [argument.name for argument in self.word.arguments if argument.name not in self.spans]
+        reason = f"`{shown(token.text)}` has no name, and stands behind `{shown(named.text)}`"
+        if named.text.endswith("="):
+            return Misfit(reason, f"write {shown(named.text + token.text)} without spaces")
+        return Misfit(reason, f"give it one: {free[0]}={shown(token.text)}" if free else self._usage())
+
+    def _unknown(self, name: str) -> Misfit:
+        reason = f"{self.word.name} has no argument `{shown(name)}`"
+        known = [argument.name for argument in self.word.arguments]
+        near = difflib.get_close_matches(name.lower()[:40], known, n=1)
+        return Misfit(reason, f"did you mean `{near[0]}`?" if near else self._usage())
+
+    def _usage(self) -> str:
+        return f"write: {self.word.usage()}" if self.word.arguments else f"write `{self.word.name}` alone"
