@@ -17,7 +17,7 @@ def loss(value: float | None) -> str:
         return NOTHING
     if not math.isfinite(value):
         return _not_finite(value)
-    if value != 0 and (abs(value) < 0.001 or abs(value) >= 100_000):
+    if value != 0 and (abs(value) < 0.001 or abs(value) >= 9999.5):
         return f"{value:.1e}"
     return f"{value:.4f}" if abs(value) < 9.99995 else f"{value:#.4g}".rstrip(".")
 

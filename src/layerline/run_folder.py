@@ -186,7 +186,9 @@ class RunFolder:
                     return
                 except FileExistsError:
                     if not self._numbered:
-                        raise UserError(f"{self.path}: exists already", "choose another name for --out") from None
+                        raise UserError(
+                            f"--out {self.path}: exists since a moment ago", "choose another name"
+                        ) from None
                     self.path = _next(self.path.parent, self.path.name.rpartition("-")[0])
         except OSError as error:
             raise whole_file.unwritable(self.path, error) from error
@@ -272,6 +274,6 @@ def _check_writable(path: Path) -> None:
     """Raise UserError where the nearest folder that exists is not one, or may not be written."""
     nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not nearest.is_dir():
-        raise UserError(f"{path}: cannot be made, {nearest} is a file", "choose another --out")
+        raise UserError(f"{path}: cannot be made, {nearest} is a file", "choose another place by --out")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UserError(f"{path}: cannot be made, {nearest} may not be written", "choose another --out")
+        raise UserError(f"{path}: cannot be made, {nearest} may not be written", "choose another place by --out")

@@ -13,11 +13,12 @@ from layerline.report import sheet
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from layerline.network import Network
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
+
+    from layerline.network import Network
 
 _MOST: Final = 144
 """Tiles in a picture."""
@@ -61,12 +62,13 @@ def picture(filters: Filters) -> Figure:
     if C in (1, 3):
         shown = weights[:_MOST]
         columns, tiles = _columns(shown), [np.moveaxis(tile, 0, -1) for tile in shown]
-        note = "grey is zero; colours as the network sees them" if C == 3 else ""
+        part = f"the first {len(shown)} of {len(weights)}" if len(shown) < len(weights) else ""
+        note = f"grey is zero; {part or 'colours as the network sees them'}" if C == 3 else part
     else:
         shown = weights[:_MOST_CHANNELS, :_MOST_CHANNELS]
         columns, tiles = len(shown), [tile[:, :, None] for channel in shown.swapaxes(0, 1) for tile in channel]
-        note = "a column is a filter, a row a channel"
-    title = filters.title + _left_out(weights, shown)
+        part = f" (the first {columns} × {shown.shape[1]})" if shown.size < weights.size else ""
+        note = f"columns: filters, rows: channels{part}"
     figure, axes = _paper(_mosaic(tiles, columns).shape, bar=C != 3)
     width, height = figure.get_size_inches()
     if C == 3:
@@ -74,7 +76,7 @@ def picture(filters: Filters) -> Figure:
     else:
         _bar(figure, axes, _shades(axes, _mosaic(tiles, columns)[:, :, 0], largest))
     figure.text(0.12 / width, 0.06 / height, note, va="bottom", color=sheet.FAINT)
-    figure.text(0.12 / width, 1 - 0.1 / height, title, va="top", fontsize=8.5, fontweight="bold")
+    figure.text(0.12 / width, 1 - 0.1 / height, filters.title, va="top", fontsize=8.5, fontweight="bold")
     return figure
 
 
@@ -132,10 +134,3 @@ def _bar(figure: Figure, axes: Axes, colours: ScalarMappable) -> None:
     scale.ax.set_yticklabels([f"{low:.2g}".replace("-", "−"), "0", f"{high:.2g}"], fontsize=6.5)
     scale.ax.tick_params(length=2, pad=1.5)
     scale.outline.set_linewidth(0.4)
-
-
-def _left_out(weights: NDArray[np.float64], shown: NDArray[np.float64]) -> str:
-    parts = [f"first {len(shown)}"] if len(shown) < len(weights) else []
-    if shown.shape[1] < weights.shape[1]:
-        parts.append(f"{shown.shape[1]} of {weights.shape[1]} channels")
-    return f" ({', '.join(parts)})" if parts else ""

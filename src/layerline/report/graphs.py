@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from layerline.network import Network
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from layerline.network import Network
     from layerline.run_folder import EpochRow, Result
 
 

@@ -1,0 +1,144 @@
+"""The model file: what is in it, that others read it, and that no change goes unseen."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from layerline import model_file
+from layerline.data.dataset import Scaling
+from layerline.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CARD = model_file.Card(
+    network_name="small",
+    network="# Netz für zwei Klassen\r\nConv 2 3\nFlat\nFC classes\n",
+    input_shape=(1, 5, 4),
+    classes=("Katze", "猫", "a\x1b[31m\n"),
+    scaling=Scaling((1 / 255,), (-0.1307 / 0.3081,)),
+    versions={"layerline": "0.1.0", "numpy": "2.0.0"},
+)
+
+
+@pytest.fixture
+def weights() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(7)
+    return {
+        "4.weight": rng.normal(size=(3, 12)).astype(np.float32),
+        "0.weight": rng.normal(size=(5, 3, 1, 2)).astype(np.float32).transpose(3, 2, 1, 0)[:, :, :, :3],
+        "0.bias": np.array([np.nan, np.float32(1e-45)], np.float32),
+        "1.num_batches_tracked": np.array(7, np.int64),
+        "2.empty": np.zeros((0, 3), np.float32),
+    }
+
+
+def test_safetensors_reads_what_was_saved(tmp_path: Path, weights: dict[str, np.ndarray]) -> None:
+    """The safetensors package sees every array, bit for bit, in its dtype and shape, and all metadata."""
+    from safetensors import safe_open
+    from safetensors.numpy import load_file
+
+    digest = model_file.save(tmp_path / "m.safetensors", weights, CARD)
+    found = load_file(tmp_path / "m.safetensors")
+    assert set(found) == set(weights)
+    for name, array in weights.items():
+        assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
+        assert found[name].tobytes() == array.tobytes()
+    with safe_open(tmp_path / "m.safetensors", "np") as file:
+        metadata = file.metadata()
+    assert metadata["sha256"] == digest
+    assert (metadata["format"], metadata["format_version"]) == ("layerline", "1")
+    assert (metadata["network_name"], metadata["network"]) == (CARD.network_name, CARD.network)
+    assert json.loads(metadata["input_shape"]) == [1, 5, 4]
+    assert tuple(json.loads(metadata["classes"])) == CARD.classes
+    assert json.loads(metadata["scaling"]) == {"scale": [1 / 255], "shift": [-0.1307 / 0.3081]}
+    assert json.loads(metadata["versions"]) == CARD.versions
+
+
+def test_pytorch_loads_it(tmp_path: Path) -> None:
+    """A PyTorch network takes the file as its state dict, strictly, and computes the same."""
+    import torch
+    from safetensors.torch import load_file
+
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten(), torch.nn.Linear(12, 3))
+    state = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    model_file.save(tmp_path / "m.safetensors", state, CARD)
+    other = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten(), torch.nn.Linear(12, 3))
+    other.load_state_dict(load_file(tmp_path / "m.safetensors"), strict=True)
+    images = torch.randn(4, 1, 5, 4)
+    assert torch.equal(network(images), other(images))
+
+
+def test_the_digest_is_what_the_document_says(tmp_path: Path, weights: dict[str, np.ndarray]) -> None:
+    """SHA-256 of the whole file with the digest's 64 digits, bytes 35 to 98 from 0, replaced by zeros."""
+    digest = model_file.save(tmp_path / "m.safetensors", weights, CARD)
+    data = (tmp_path / "m.safetensors").read_bytes()
+    blank, times = re.subn(rb'"sha256":"[0-9a-f]{64}"', b'"sha256":"' + b"0" * 64 + b'"', data)
+    assert times == 1
+    assert hashlib.sha256(blank).hexdigest() == digest
+    assert data[35:99] == digest.encode()
+
+
+def test_reads_back(tmp_path: Path, weights: dict[str, np.ndarray]) -> None:
+    """`read_weights` gives the arrays in the order they were saved in, writable, and the metadata."""
+    model_file.save(tmp_path / "m.safetensors", weights, CARD)
+    found, metadata = model_file.read_weights(tmp_path / "m.safetensors")
+    assert list(found) == list(weights)
+    for name, array in weights.items():
+        assert found[name].shape == array.shape
+        assert found[name].tobytes() == array.tobytes()
+        assert found[name].flags.writeable
+    assert metadata["network"] == CARD.network
+
+
+def test_equal_models_give_equal_files(tmp_path: Path, weights: dict[str, np.ndarray]) -> None:
+    """Nothing but the model decides the bytes, not even the order in which versions are given."""
+    turned = model_file.Card(**{**vars(CARD), "versions": dict(reversed(CARD.versions.items()))})
+    assert model_file.save(tmp_path / "a", weights, CARD) == model_file.save(tmp_path / "b", weights, turned)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_no_changed_byte_goes_unseen(tmp_path: Path, weights: dict[str, np.ndarray]) -> None:
+    """Each byte changed by one bit, each length cut to, and bytes appended: all are refused."""
+    path = tmp_path / "m.safetensors"
+    model_file.save(path, weights, CARD)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(1)
+    wrong = [whole[:k] for k in range(len(whole))] + [whole + b"\0", whole + whole]
+    wrong += [whole[:k] + bytes([whole[k] ^ (1 << int(rng.integers(8)))]) + whole[k + 1 :] for k in range(len(whole))]
+    for data in wrong:
+        path.write_bytes(data)
+        with pytest.raises(UserError, match=r"not a model file|SHA-256"):
+            model_file.read_weights(path)
+
+
+def test_a_full_disk_leaves_the_old_file(
+    tmp_path: Path, weights: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the disk is full when the file is flushed, the old file stays, no other is left, and the error says so."""
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(b"old")
+
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match="cannot be written: No space left on device"):
+        model_file.save(path, weights, CARD)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_has_no_place_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"0\.weight: float64"):
+        model_file.save(tmp_path / "m", {"0.weight": np.zeros(3)}, CARD)
+    assert not list(tmp_path.iterdir())
