@@ -43,6 +43,15 @@ def shown(text: str) -> str:
     return figures.name(text, _LONGEST_SHOWN)
 
 
+def hidden(text: str) -> str | None:
+    """Return what to do about a character that does not show, or None where there is none."""
+    found = next((letter for letter in text if not letter.isprintable()), None)
+    if found is None:
+        return None
+    what = "a space that is not the plain one" if found.isspace() else "a character that does not show"
+    return f"it holds {what} (U+{ord(found):04X}): type it anew"
+
+
 def times(sizes: tuple[int, ...]) -> str:
     """Return sizes as a message shows them: 16×12×12."""
     return "×".join(f"{size:,d}" for size in sizes)
@@ -128,6 +137,8 @@ class Real(Kind):
     open_low: bool = False
     open_high: bool = False
     example: str = "0.5"
+    share: bool = False
+    """Whether it is a share of something, which some write in per cent."""
 
     def read(self, name: str, text: str) -> float:
         """Return the number, a float64."""
@@ -136,7 +147,8 @@ class Real(Kind):
         number = float(text)
         inside = self.low <= number <= self.high
         if not inside or (self.open_low and number == self.low) or (self.open_high and number == self.high):
-            raise Misfit(f"{name} must be {self._wanted()}, not {shown(text)}")
+            helps = f"for {number:g} % write {number / 100:g}" if self.share and 1 < number < 100 else None
+            raise Misfit(f"{name} must be {self._wanted()}, not {shown(text)}", helps)
         return number
 
     def write(self, value: float) -> str:
@@ -144,9 +156,9 @@ class Real(Kind):
         return re.sub(r"e([+-])0+", lambda sign: "e" + sign[1].strip("+"), repr(value))
 
     def _wanted(self) -> str:
-        left = f"above {self.low:g}" if self.open_low else f"from {self.low:g}"
-        right = f"below {self.high:g}" if self.open_high else f"to {self.high:g}"
-        return f"a number {left} {'and ' if self.open_low or self.open_high else ''}{right}, like {self.example}"
+        left = f"above {self.low:g}" if self.open_low else f"of at least {self.low:g}"
+        right = f"below {self.high:g}" if self.open_high else f"at most {self.high:g}"
+        return f"a number {left} and {right}, like {self.example}"
 
 
 @final
@@ -243,7 +255,7 @@ class Word:
 
 
 def _unreadable(name: str, text: str, wanted: str) -> Misfit:
-    helps = None
+    helps = hidden(text)
     if "," in text:
         helps = "values are separated by spaces, without commas"
     elif not text.isascii() and any(letter.isdigit() for letter in text):

@@ -98,7 +98,7 @@ def image(layer: Layer, shape: Shape) -> tuple[int, int, int]:
         name = layer.word.name
         raise Misfit(
             f"{name} needs an image, and a flat list of {times(shape)} numbers arrives",
-            f"move this line in front of the Flat, or remove {name}",
+            "move this line in front of `Flat`, or remove it",
         )
     C, H, W = shape
     return C, H, W

@@ -132,7 +132,7 @@ class Dropout(Pointwise):
     """In training y = 0 with probability p, else x / (1 − p); in evaluation y = x."""
 
     kind: ClassVar[str] = "dropout"
-    word: ClassVar[Word] = Word("Dropout", (Argument("p", Real(0, 1, open_high=True), bare=True),))
+    word: ClassVar[Word] = Word("Dropout", (Argument("p", Real(0, 1, open_high=True, share=True), bare=True),))
 
     p: float
 
@@ -149,7 +149,9 @@ class Add(Layer):
         """Return the shape of both. Raises Misfit where they differ."""
         branch, other = inputs
         if branch != other:
-            raise Misfit(
-                f"the two branches of this Residual give {times(branch)} and {times(other)}; they must be equal"
-            )
+            raise Misfit(f"a sum needs equal shapes, and gets {times(branch)} and {times(other)}")
         return branch
+
+    def __str__(self) -> str:
+        """Return what a table calls it."""
+        return "End (sum)"

@@ -52,7 +52,7 @@ class Pooling(Layer):
         if H == W == 1:
             return f"remove this {name}, or an earlier one: nothing is left to pool"
         tens, ones = divmod(self.window[0], 10)
-        if self.window[0] == self.window[1] and 1 <= tens <= min(H, W, 9) and ones:
+        if self.window[0] == self.window[1] and 1 <= ones <= tens <= min(H, W, 9):
             return f"did you mean `{name} {tens} {ones}`, a window of {tens} and a stride of {ones}?"
         return f"use a window of at most {written((min(H, self.window[0]), min(W, self.window[1])))}"
 

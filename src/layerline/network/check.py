@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from layerline import figures
 from layerline.layers import Misfit
+from layerline.layers.grammar import times
 from layerline.network.flow import Flow
 from layerline.network.graph import Network
 from layerline.network.memory import PER_PARAMETER, machine_bytes, training_bytes
@@ -84,7 +85,7 @@ class _Checker:
         line = self.tree.input
         if line and self.tree.input_shape and self.data_shape and self.tree.input_shape != self.data_shape:
             C, H, W = self.data_shape
-            given, has = ("×".join(map(str, shape)) for shape in (self.tree.input_shape, self.data_shape))
+            given, has = times(self.tree.input_shape), times(self.data_shape)
             misfit = Misfit(
                 f"the input is to be {given}, and the images of the data are {has}",
                 f"write `Input {C} {H} {W}`, or remove the line: the data then decides",
@@ -103,11 +104,9 @@ class _Checker:
             return None
         last = self.tree.items[-1]
         if len(flow.shape) == 3:
-            wanted = "classes" if self.classes is None else f"classes`, which is `FC {self.classes}"
-            shape = "×".join(map(str, flow.shape))
             misfit = Misfit(
-                f"the network ends in a {shape} image; it must end in one number a class",
-                f"add a line `Flat` and a line `FC {wanted}`",
+                f"the network ends in a {times(flow.shape)} image; it must end in one number a class",
+                "add the lines `Flat` and `FC classes`" if self.classes else "add the lines `Flat` and, say, `FC 10`",
             )
             self.mistakes.add(last.span, misfit, flow.shapes())
             return None
@@ -115,13 +114,15 @@ class _Checker:
         if self.classes is not None and outputs != self.classes:
             self._add_wrong_outputs(outputs, self.classes, flow)
         elif outputs < 2:
-            misfit = Misfit(f"the network has {outputs} output; it needs one for each of at least 2 classes")
+            misfit = Misfit(
+                f"the network has {outputs} {_outputs(outputs)}; it needs one for each of at least 2 classes"
+            )
             self.mistakes.add(last.span, misfit)
         return flow, outputs
 
     def _add_wrong_outputs(self, outputs: int, classes: int, flow: Flow) -> None:
         line = _last_with_outputs(self.tree.items)
-        reason = f"the network has {outputs:,d} outputs, and the data has {classes:,d} classes"
+        reason = f"the network has {outputs:,d} {_outputs(outputs)}, and the data has {classes:,d} classes"
         if line:
             misfit = Misfit(reason, f"write `FC classes`, or `FC {classes}`")
             self.mistakes.add(line.span_of("outputs"), misfit)
@@ -139,6 +140,10 @@ class _Checker:
         self.mistakes.add(Span(line, 0, len(self.mistakes.lines[line - 1])), misfit)
 
 
+def _outputs(number: int) -> str:
+    return "output" if number == 1 else "outputs"
+
+
 def _check_memory(nodes: list[Node], mistakes: Mistakes, memory: int) -> None:
     """Refuse a network of which one image cannot be trained in the machine's memory."""
     needed = training_bytes(nodes, 1)
@@ -147,18 +152,13 @@ def _check_memory(nodes: list[Node], mistakes: Mistakes, memory: int) -> None:
     worst = max(nodes, key=lambda node: training_bytes([node], 1))
     part = training_bytes([worst], 1)
     by_parameters = 2 * PER_PARAMETER * worst.parameters > part
-    what = (
-        f"its {figures.count(worst.parameters)} parameters"
-        if by_parameters
-        else f"its {'×'.join(map(str, worst.shape))} output"
-    )
     reason = (
-        f"a training step of one image takes about {figures.size(needed)}, "
-        f"and this machine has {figures.size(memory)}; {what} alone: {figures.size(part)}"
+        f"a training step of one image takes about {figures.size(needed)}, and this machine has {figures.size(memory)}"
     )
-    helps = "use fewer filters, a larger stride, or smaller images"
+    helps = f"this line gives {times(worst.shape)} numbers: use fewer filters, a larger stride, or smaller images"
     if by_parameters:
-        helps = "use fewer outputs or filters, or pool more in front of this line"
+        count = figures.count(worst.parameters)
+        helps = f"this line has {count} parameters: use fewer outputs or filters, or pool more in front of it"
     mistakes.add(code_span(mistakes.lines, worst.line), Misfit(reason, helps))
 
 

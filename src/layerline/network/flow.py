@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from layerline.network_file import Mistakes, Span
 
 _LONGEST_TRAIL: Final = 68
-_SAME_FOR_ALL: Final = 64
+_LARGEST_STRIDE: Final = 64
 """The largest stride that a Shortcut is suggested with."""
 
 
@@ -119,9 +119,9 @@ class Flow:
         layer = Add()
         try:
             shape = layer.output_shape(branch.shape, other.shape)
-        except Misfit as misfit:
-            helps = _equal(branch.shape, start.shape or (), has_shortcut=block.shortcut is not None)
-            self._mistakes.add(block.span, Misfit(misfit.reason, helps), _branches(branch, other))
+        except Misfit:
+            misfit = _unequal(branch.shape, other.shape, start.shape or (), has_shortcut=block.shortcut is not None)
+            self._mistakes.add(block.span, misfit)
             self._at = _At(0, None, ())
             return
         values, shapes = (branch.value, other.value), (branch.shape, other.shape)
@@ -142,21 +142,22 @@ class Flow:
         self._mistakes.add(line.span_of("outputs"), misfit)
 
 
-def _branches(branch: _At, other: _At) -> str | None:
-    """Return the two ways to a sum that does not fit."""
-    ways = (" → ".join(at.trail[-2:]) for at in (branch, other))
-    return " and ".join(ways)
+def _unequal(branch: Shape, other: Shape, start: Shape, *, has_shortcut: bool) -> Misfit:
+    """Return what to say of a Residual whose branches differ."""
+    second = "its Shortcut gives" if has_shortcut else "its input is"
+    reason = f"this Residual gives {times(branch)}, and {second} {times(other)}; a sum needs them equal"
+    return Misfit(reason, _equal(branch, start, has_shortcut=has_shortcut))
 
 
 def _equal(branch: Shape, start: Shape, *, has_shortcut: bool) -> str:
     """Return how the second branch can be given the shape of the first."""
     if has_shortcut:
         return f"make the last layer of the Shortcut give {times(branch)}"
-    for stride in range(1, _SAME_FOR_ALL + 1):
-        if len(branch) == len(start) == 3:
-            layer = Conv(branch[0], (1, 1), (stride, stride))
-            if layer.output_shape(start) == branch:
-                return f"put a line `Shortcut` and a line `{layer}` in front of this block's End"
-    if len(branch) == len(start) == 3 and branch[0] == start[0]:
-        return "keep the size in this block, for instance with padding=same"
+    if len(branch) == len(start) == 3:
+        layers = (Conv(branch[0], (1, 1), (stride, stride)) for stride in range(1, _LARGEST_STRIDE + 1))
+        fitting = next((layer for layer in layers if layer.output_shape(start) == branch), None)
+        if fitting:
+            return f"put the lines `Shortcut` and `{fitting}` in front of this block's `End`"
+        if branch[0] == start[0]:
+            return "keep the size in this block, for instance with padding=same"
     return f"make the block give {times(start)}, or add a Shortcut that gives {times(branch)}"

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = 80
 _GAP: Final = "  "
+_INDENT: Final = "  "
 _HEAD: Final = ("layer", "output", "parameters", "multiply-adds", "memory")
 _NARROWEST: Final = 12
 
 
 def describe(network: Network, batch_size: int = 64) -> str:
     """Return the table: a row a layer, the totals, and what the memory of a training step counts; 80 columns."""
-    rows = [_row(node, batch_size) for node in network.nodes]
+    rows = _rows(network, batch_size)
     total = (
         "total",
         "",
@@ -44,16 +45,31 @@ def describe(network: Network, batch_size: int = 64) -> str:
             lines[-1],
             "",
             "multiply-adds: of one image, forward",
-            f"memory: of a training step with {batch_size} images, by a plain estimate: {PER_PARAMETER} bytes a",
-            f"parameter (weight, gradient, momentum) and {PER_VALUE} a value of each image (value, gradient)",
+            f"memory: of a training step with {batch_size:,d} images, a plain estimate: {PER_PARAMETER} bytes a",
+            f"parameter (weight, gradient, momentum), {PER_VALUE} a value of an image (value, gradient)",
         ]
     )
 
 
-def _row(node: Node, batch_size: int) -> tuple[str, ...]:
-    indent = "  " * node.path.count(".body.") + "  " * node.path.count(".shortcut.")
+def _rows(network: Network, batch_size: int) -> list[tuple[str, ...]]:
+    """Return a row a layer, and one where a branch of a Residual begins."""
+    rows: list[tuple[str, ...]] = []
+    begun: set[str] = set()
+    for node in network.nodes:
+        steps = node.path.split(".")
+        for end in range(2, len(steps), 2):
+            branch = ".".join(steps[:end])
+            if branch not in begun:
+                begun.add(branch)
+                word = "Residual" if steps[end - 1] == "body" else "Shortcut"
+                rows.append((_INDENT * (end // 2 - 1) + word, "", "", "", ""))
+        rows.append(_row(node, len(steps) // 2, batch_size))
+    return rows
+
+
+def _row(node: Node, depth: int, batch_size: int) -> tuple[str, ...]:
     return (
-        indent + str(node.layer),
+        _INDENT * depth + str(node.layer),
         times(node.shape),
         figures.count(node.parameters) if node.parameters else figures.NOTHING,
         figures.count(node.multiply_adds) if node.multiply_adds else figures.NOTHING,

@@ -20,6 +20,8 @@ _COLUMNS: Final = 80
 _MARGIN: Final = 7
 """What stands in front of a shown line: `   3 | `."""
 
+_NO_BREAK: Final = "\u00a0"
+_QUOTED: Final = re.compile("`[^`]*`")
 _NEWLINE: Final = re.compile(r"\r\n|\n|\r")
 
 
@@ -43,6 +45,7 @@ class Mistakes:
         self.lines = split(text)
         self._shown: dict[Span, str] = {}
         self._more = False
+        self._said: set[str] = set()
 
     @property
     def full(self) -> bool:
@@ -55,8 +58,10 @@ class Mistakes:
             return
         if self.full:
             self._more = True
-        else:
-            self._shown[span] = self.render(span, misfit, shapes)
+            return
+        helps = misfit.help if misfit.help not in self._said or len(misfit.help) < _COLUMNS else None
+        self._said.add(misfit.help or "")
+        self._shown[span] = render(self.file, self.lines, span, misfit.reason, helps, shapes)
 
     def render(self, span: Span, misfit: Misfit, shapes: str | None = None) -> str:
         """Return the message, without a newline at the end."""
@@ -111,11 +116,12 @@ def render(
 
 
 def _folded(text: str) -> str:
-    """Return a text in lines of at most 80 columns, where it has spaces to break at."""
+    """Return a text in lines of at most 80 columns; what stands between backticks stays together."""
     import textwrap
 
-    lines = textwrap.wrap(text, _COLUMNS, subsequent_indent=" " * 8, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(lines)
+    whole = _QUOTED.sub(lambda quoted: quoted[0].replace(" ", _NO_BREAK), text)
+    lines = textwrap.wrap(whole, _COLUMNS, subsequent_indent=" " * 8, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace(_NO_BREAK, " ")
 
 
 def _window(line: str, span: Span) -> tuple[str, int, int]:

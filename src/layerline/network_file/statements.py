@@ -12,14 +12,15 @@ from layerline.network_file.mistakes import Span
 if TYPE_CHECKING:
     from layerline.network_file.mistakes import Mistakes
 
-_PIECE: Final = re.compile(r"[^ \t]+")
+_PIECE: Final = re.compile(r"[^ \t=]++[ \t]*+=[ \t]*+[^ \t=]++(?![ \t]*=)|[^ \t]++")
+"""A word, a value, or name=value, where spaces around the sign do not matter."""
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @final
 @dataclass(frozen=True)
 class Token:
-    """A piece of a line between spaces."""
+    """A word, a value, or name=value."""
 
     text: str
     span: Span

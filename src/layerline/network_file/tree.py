@@ -195,7 +195,7 @@ class _Reader:
         size = self.open[-1].size if self.open else self.size
         if size <= MOST_LAYERS:
             return True
-        reason = f"here the network passes {MOST_LAYERS:,d} layers, the most that it may have"
+        reason = f"this makes more than {MOST_LAYERS:,d} layers, the most that a network may have"
         self.mistakes.add(values.statement.word.span, Misfit(reason, "use fewer layers"))
         self.open.clear()
         self.tree.whole = False
@@ -206,7 +206,9 @@ class _Reader:
         span = values.statement.word.span
         if self.tree.input:
             first = self.tree.input.statement.line
-            self.mistakes.add(span, Misfit(f"Input is given twice, in line {first} and in line {span.line}"))
+            self.mistakes.add(
+                span, Misfit(f"Input is given twice, in line {first} and in line {span.line}", "remove one of the two")
+            )
         elif self.open or self.tree.items:
             self.mistakes.add(span, Misfit("Input stands in front of all layers", "move this line to the top"))
         self.tree.input = self.tree.input or LayerLine(values.statement, None, values)

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from layerline.layers import Misfit
-from layerline.layers.grammar import shown
+from layerline.layers.grammar import hidden, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +36,9 @@ def unknown_word(text: str, words: Mapping[str, Word]) -> Misfit:
     if called:
         return Misfit(f"`{shown(text)}` has brackets", f"write it with spaces alone: {called.usage()}")
     reason = f"`{shown(text)}` is not a layer"
+    unseen = hidden(text)
+    if unseen:
+        return Misfit(reason, unseen)
     lower = text[:40].lower()
     near = _OTHERWISE.get(lower)
     if not near:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from layerline.layers import Misfit
 from layerline.layers.grammar import shown
@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from layerline.layers import Argument, Word
     from layerline.network_file.mistakes import Mistakes
     from layerline.network_file.statements import Statement, Token
+
+
+_OTHERWISE: Final = {
+    "out_channels": "filters",
+    "kernel_size": "kernel",
+    "pool_size": "window",
+    "units": "outputs",
+    "out_features": "outputs",
+    "rate": "p",
+    "alpha": "slope",
+    "epsilon": "eps",
+}
+"""What others call an argument → what it is called here."""
 
 
 @final
@@ -59,16 +72,16 @@ class Values:
         self.mistakes.add(span, misfit)
 
     def _read_named(self, token: Token) -> None:
-        name, _, text = token.text.partition("=")
+        name, text = (part.strip(" \t") for part in token.text.split("=", 1))
         start = token.span.start
         argument = {argument.name: argument for argument in self.word.arguments}.get(name.lower())
         if not name or not text:
-            example = f"{name or 'name'}={text or 'value'}"
-            self._fail(token.span, Misfit(f"`{shown(token.text)}` is not complete", f"write {example} without spaces"))
+            what = ("value", "behind") if name else ("name", "in front of")
+            self._fail(token.span, Misfit(f"`{shown(token.text)}` has no {what[0]}", f"put one {what[1]} the `=`"))
         elif argument is None:
             self._fail(Span(token.span.line, start, start + len(name)), self._unknown(name))
         else:
-            value = Span(token.span.line, start + len(name) + 1, token.span.end)
+            value = Span(token.span.line, token.span.end - len(text), token.span.end)
             self._take(argument, text, value, token.span)
 
     def _take(self, argument: Argument, text: str, value: Span, whole: Span) -> None:
@@ -92,14 +105,15 @@ class Values:
     def _behind(self, token: Token, named: Token) -> Misfit:
         free = [argument.name for argument in self.word.arguments if argument.name not in self.spans]
         reason = f"`{shown(token.text)}` has no name, and stands behind `{shown(named.text)}`"
-        if named.text.endswith("="):
-            return Misfit(reason, f"write {shown(named.text + token.text)} without spaces")
         return Misfit(reason, f"give it one: {free[0]}={shown(token.text)}" if free else self._usage())
 
     def _unknown(self, name: str) -> Misfit:
         reason = f"{self.word.name} has no argument `{shown(name)}`"
+        lower = name.lower()[:40]
+        if lower == "activation":
+            return Misfit(reason, "write the activation as a line of its own, like `ReLU`")
         known = [argument.name for argument in self.word.arguments]
-        near = difflib.get_close_matches(name.lower()[:40], known, n=1)
+        near = [_OTHERWISE[lower]] if _OTHERWISE.get(lower) in known else difflib.get_close_matches(lower, known, n=1)
         return Misfit(reason, f"did you mean `{near[0]}`?" if near else self._usage())
 
     def _usage(self) -> str:

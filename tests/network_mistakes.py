@@ -1,0 +1,136 @@
+"""Network files with mistakes, by name. What each is told is in golden/network/<name>.txt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MNIST = (1, 28, 28)
+
+
+@dataclass(frozen=True)
+class Case:
+    text: str
+    input_shape: tuple[int, int, int] | None = MNIST
+    classes: int | None = 10
+    memory: int = 16_000_000_000
+
+
+def _with(line: str) -> Case:
+    """A line in a network that is otherwise right."""
+    return Case(f"# a network\n{line}\nFlat\nFC classes\n")
+
+
+CASES = {
+    # A1: nothing there
+    "empty": Case(""),
+    "only-comments": Case("# a network\n\n   # and nothing else\n"),
+    "only-input": Case("Input 1 28 28\n"),
+    # A5: words
+    "unknown-layer": Case("Conv 6 5\nReLu6\nPol 2\nFlat\nFC classes\n"),
+    "unknown-layer-far": _with("Transformer 8"),
+    "unknown-layer-other-word": _with("Convolution 8 3"),
+    "called-like-python": Case("nn.Conv2d(1, 6, 5)\nnn.ReLU()\nFlat\nFC classes\n"),
+    "unknown-argument": _with("Conv 6 kernal=5"),
+    "unknown-argument-far": _with("Conv 6 5 activation=relu"),
+    # counts of values
+    "kernel-missing": _with("Conv 6"),
+    "all-missing": _with("Conv"),
+    "too-many": _with("Pool 2 2 0 1"),
+    "too-many-for-none": _with("ReLU 6"),
+    "named-then-bare": _with("Conv 6 kernel=5 2"),
+    "nothing-behind-equals": _with("Conv 6 kernel="),
+    # A7: twice
+    "given-twice": _with("Conv 6 5 1 stride=2"),
+    "given-twice-by-name": _with("Conv 6 5 stride=1 stride=1"),
+    "input-twice": Case("Input 1 28 28\nInput 3 28 28\nFlat\nFC classes"),
+    "input-late": Case("Flat\nInput 1 28 28\nFC classes"),
+    # A8: ranges
+    "filters-zero": _with("Conv 0 5"),
+    "filters-negative": _with("Conv -6 5"),
+    "kernel-zero": _with("Conv 6 0"),
+    "kernel-half-zero": _with("Conv 6 3x0"),
+    "stride-zero": _with("Conv 6 5 0"),
+    "dilation-zero": _with("Conv 6 5 dilation=0"),
+    "padding-negative": _with("Conv 6 5 padding=-1"),
+    "number-too-long": _with("Conv " + "9" * 5000 + " 5"),
+    "number-not-whole": _with("Conv 6 5.0"),
+    "number-with-comma": _with("Conv 6, 5"),
+    "number-in-other-digits": _with("Conv \uff16 5"),
+    "outputs-no-number": Case("Flat\nFC ten"),
+    "bias-true": _with("Conv 6 5 bias=true"),
+    "repeat-zero": Case("Repeat 0\nReLU\nEnd\nFlat\nFC classes"),
+    "input-zero": Case("Input 0 28 28\nFlat\nFC classes", None),
+    # A9, A10: windows
+    "kernel-too-large": Case("Conv 6 5\nReLU\nPool 2\nConv 16 13\nFlat\nFC classes"),
+    "kernel-too-large-padded": _with("Conv 16 33 padding=1"),
+    "kernel-too-large-one-way": _with("Conv 16 3x40"),
+    "kernel-too-large-dilated": _with("Conv 16 5 dilation=8"),
+    "depthwise-too-large": _with("Depthwise 29"),
+    "pool-digits-together": Case("Conv 6 5\nReLU\nPool 2\nPool 22\nFlat\nFC classes"),
+    "pool-too-large": Case("Conv 6 5\nPool 25\nFlat\nFC classes"),
+    "pool-to-nothing": Case("Pool 2\nPool 2\nPool 2\nPool 2\nPool 2\nFlat\nFC classes"),
+    "pool-padding": _with("Pool 3 2 2"),
+    "same-with-stride": _with("Conv 6 5 2 same"),
+    # A12, A13: memory
+    "memory-parameters": Case("Conv 1000 3\nFlat\nFC 100000\nFC classes"),
+    "memory-values": Case("Conv 1000000 1 padding=1000\nGlobalPool\nFlat\nFC classes"),
+    # A14: size
+    "too-many-layers": Case("Repeat 1000\nRepeat 1000\nReLU\nEnd\nEnd\nFlat\nFC classes"),
+    "too-deep": Case("Residual\n" * 60 + "ReLU\n" + "End\n" * 60),
+    # A16: branches
+    "residual-channels": Case("Conv 8 3\nResidual\nConv 16 3 stride=2 padding=1\nEnd\nFlat\nFC classes"),
+    "residual-size": Case("Conv 8 3\nResidual\nConv 8 3\nReLU\nConv 8 3\nEnd\nFlat\nFC classes"),
+    "residual-shortcut": Case("Conv 8 3\nResidual\nConv 16 3 1 1\nShortcut\nConv 8 1\nEnd\nFlat\nFC classes"),
+    "residual-flat": Case("Flat\nResidual\nFC 100\nEnd\nFC classes"),
+    # A17: outputs
+    "outputs-not-classes": Case("Flat\nFC 100\nReLU\nFC 12\nSoftmax"),
+    "outputs-not-classes-no-fc": Case("GlobalPool\nFlat\n"),
+    "ends-in-image": Case("Conv 10 5\nReLU"),
+    "ends-in-image-no-data": Case("Conv 10 5\nReLU", MNIST, None),
+    "one-output": Case("Flat\nFC 1", MNIST, None),
+    # A18: flat or not
+    "fc-before-flat": Case("Conv 6 5\nFC classes"),
+    "conv-after-flat": Case("Flat\nConv 6 5\nFC classes"),
+    "flat-twice": Case("Flat\nFlat\nFC classes"),
+    "softmax-before-flat": Case("Conv 10 5\nSoftmax"),
+    "softmax-not-last": Case("Flat\nFC 10\nSoftmax\nReLU\nFC classes"),
+    "softmax-in-block": Case("Flat\nResidual\nFC 784\nSoftmax\nEnd\nFC classes"),
+    # A19, A21: attacks are text like any other
+    "python-code": _with("__import__('os').system('touch canary')"),
+    "yaml-code": _with("!!python/object/apply:os.system ['touch canary']"),
+    "format-code": _with("Conv {0.__class__} ${HOME} `id` %n"),
+    "ansi": _with("Conv\x1b[31m 6 5"),
+    "ansi-in-comment": _with("ReLU # \x1b]0;title\x07"),
+    "not-printable": _with("Re\u202eLU"),
+    "no-break-space": _with("Conv\u00a06 5"),
+    # A22, A23: other ranges
+    "dropout-one": _with("Dropout 1.0"),
+    "dropout-large": _with("Dropout 50"),
+    "dropout-negative": _with("Dropout -0.1"),
+    "dropout-nan": _with("Dropout nan"),
+    "batch-norm-eps": _with("BatchNorm eps=0"),
+    "batch-norm-momentum": _with("BatchNorm momentum=1.5"),
+    "groups-channels": Case("Conv 8 3\nConv 9 3 groups=3\nFlat\nFC classes"),
+    "groups-filters": _with("Conv 16 3 groups=3"),
+    # blocks
+    "end-missing": Case("Residual\nConv 1 3 1 1\nFlat\nFC classes"),
+    "end-missing-inner": Case("Residual\nRepeat 2\nConv 1 3 1 1\nEnd\nFlat\nFC classes"),
+    "end-of-nothing": Case("ReLU\nEnd\nFlat\nFC classes"),
+    "shortcut-outside": Case("ReLU\nShortcut\nFlat\nFC classes"),
+    "shortcut-in-repeat": Case("Residual\nRepeat 2\nReLU\nShortcut\nReLU\nEnd\nEnd\nFlat\nFC classes"),
+    "shortcut-twice": Case("Residual\nReLU\nShortcut\nReLU\nShortcut\nReLU\nEnd\nFlat\nFC classes"),
+    "block-empty": Case("Repeat 3\nEnd\nResidual\nEnd\nResidual\nReLU\nShortcut\nEnd\nFlat\nFC classes"),
+    # data or no data
+    "no-input": Case("Conv 6 5\nFlat\nFC 10", None, None),
+    "no-classes": Case("Input 1 28 28\nFlat\nFC classes", None, None),
+    "input-not-data": Case("Input 3 32 32\nFlat\nFC classes"),
+    # several at once, and places that are hard to point at
+    "several": Case("Conv 6\nRelux\nPool 2 2\nConv 16 5 padding=-2 stride=0\nFlat\nFC 12\n"),
+    "several-shapes": Case("Conv 6 31\nPool 2\nFlat\nConv 8 3\nFC 12\n"),
+    "eleven": Case("Bad\n" * 11),
+    "tabs": Case("\tConv\t6\t99\t# a tab\n\tFlat\n\tFC\tclasses"),
+    "wide-letters": _with("Conv 畳み込み 5"),
+    "long-line": _with("Conv " + "1 " * 200),
+    "long-word": _with("x" * 500),
+    "in-repeat": Case("Repeat 4\nConv 8 9\nEnd\nFlat\nFC classes"),
+}
