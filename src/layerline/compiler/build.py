@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import prod
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.kernels import conv_lower, fc_lower, pool_lower, relu_lower
@@ -46,7 +45,6 @@ class Builder:
     network: Network
     machine: Machine
     task: Task
-    group: int
     values: dict[int, Value] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
     sums: list[Op] = field(default_factory=list)
@@ -146,9 +144,7 @@ def images(task: Task) -> Buffer:
 def build(network: Network, machine: Machine, task: Task) -> Program:
     """Return the plain Program. Raises NetworkError naming the line of a layer that the engine cannot run yet."""
     refuse_unknown(network)
-    shard = shard_size(task.batch_size) if task.training else PREDICTION_GROUP
-    group = group_size(network, shard)
-    b = Builder(network, machine, task, group)
+    b = Builder(network, machine, task)
     C, H, W = network.input_shape
     plane = Plane(C, H, W, *_border(network, 0))
     x = Value(Buffer("x", room(plane.size), "image", plane=plane), plane, (C, H, W), trained_above=False)
@@ -161,7 +157,8 @@ def build(network: Network, machine: Machine, task: Task) -> Program:
     for back in reversed(b.way_back):
         back()
     ops = (*b.ops, *b.sums, *b.steps)
-    return Program(ops, tuple(b.tensors), task.training, task.batch_size, shard, group)
+    shard = shard_size(task.batch_size) if task.training else PREDICTION_GROUP
+    return Program(ops, tuple(b.tensors), task.training, task.batch_size, shard, group=1)
 
 
 def _finish(b: Builder, logits: Value) -> None:
@@ -217,19 +214,6 @@ def shard_size(batch_size: int) -> int:
 
 PREDICTION_GROUP: Final = 10
 """Images that the forward-only Program takes through the network together, at most."""
-
-CACHE_BYTES: Final = 512 * 1024
-"""What the images of a group may take: half of a core's L2 cache on the machines we know (1 MiB, Zen 4 and later)."""
-
-
-def group_size(network: Network, shard: int) -> int:
-    """Return how many images go through the network and back together, so that they stay in a core's cache.
-
-    An image takes about three numbers for each value of each layer: the value, its gradient, a place. The bits do not
-    depend on it: it is how, not what.
-    """
-    values = sum(prod(node.shape) for node in network.nodes) + prod(network.input_shape)
-    return max(1, min(shard, CACHE_BYTES // (12 * values)))
 
 
 def _border(network: Network, value: int) -> tuple[int, int, int, int]:

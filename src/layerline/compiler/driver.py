@@ -1,10 +1,12 @@
 """Schedule → LLVM IR: every kernel once, and around them the function that runs many steps, or predicts many images.
 
-    train(thread, threads, memory…, first, last, total)    steps first … last−1 of an epoch of `total` images
-    predict(memory…, first, last)                          the images at places first … last−1 of `order`
+    train(memory…, first, total)     steps from `first` on, up to control's `end`, of an epoch of `total` images
+    predict(memory…, first, last)    the images at places first … last−1 of `order`
 
 Threads share `control`, a row of 64-bit integers each on a cache line of its own (CONTROL names them). In a phase they draw
-tickets for shards or slices; at its end they meet. Sums never depend on who drew what.
+tickets for shards or slices; it is over when every ticket drawn in it is finished, whoever did the work: a thread that the
+system keeps off its core between two tickets holds up nobody, and catches up by finding phase after phase done. Tickets
+are numbered through, so that a late thread cannot draw one of a later phase. Sums never depend on who drew what.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from llvmlite import ir
 
-from layerline.compiler.pen import Pen, Pointer
+from layerline.compiler.pen import BYTES, Pen, Pointer
 from layerline.compiler.schedule import item_bytes
 
 if TYPE_CHECKING:
@@ -21,13 +23,15 @@ if TYPE_CHECKING:
     from layerline.compiler.pen import Index, Value
     from layerline.compiler.program import Buffer, Kernel, Op, Phase, Schedule
 
-CONTROL: Final = ("stop", "done", "arrived", "diverged", "going", "tickets")
-"""stop: asked to; done: steps; arrived: at all meetings; diverged: step + 1; going: 0 ends the run; tickets: one a phase."""
+CONTROL: Final = ("stop", "done", "diverged", "end", "drawn", "finished")
+"""stop: asked to; done: steps; diverged: step + 1; end: the step before which to end; drawn, finished: tickets since start."""
 
 WORDS_A_LINE: Final = 8
+
 SPINS: Final = 2000
-"""Looks at the counter before a waiting thread offers its core to others. Three threads on two cores took 4,160 µs a step
-with a pure spin and 76 µs so (two Zen 4 cores, 2026-11)."""
+"""Looks at a counter before a waiting thread offers its core to others, and between naps of NAP_MICROSECONDS after that."""
+YIELDS: Final = 50
+NAP_MICROSECONDS: Final = 50
 
 TRAIN_POINTERS: Final = {
     "arena": "u8",
@@ -41,8 +45,9 @@ TRAIN_POINTERS: Final = {
     "shift": "f32",
     "hyper": "f32",
     "yield_core": "u8",
+    "nap": "u8",
 }
-TRAIN_SCALARS: Final = ("thread", "threads", "first", "last", "total")
+TRAIN_SCALARS: Final = ("first", "total")
 PREDICT_POINTERS: Final = {
     "arena": "u8",
     "scratch": "u8",
@@ -139,26 +144,16 @@ class _Train:
         self.schedule, self.program = schedule, schedule.program
         self.pen = Pen(module, machine, "train", TRAIN_POINTERS, TRAIN_SCALARS, alone=False)
         self.calls = _Calls(self.pen, schedule, kernels)
-        self.met = self.pen.variable(self.pen.constant(0, 1, "i64"))
+        self.phase_end = self.pen.variable(self.pen.constant(0, 1, "i64"))
 
     def write(self) -> None:
         """Write the loop over steps."""
         pen = self.pen
-        first = pen.is_zero(pen.count("thread"))
         with pen.repeat("step", pen.count("first")) as (step, leave):
-            leave(pen.at_least(step, pen.count("last")))
+            leave(pen.at_least(step, pen.as_index(pen.atomic_load(self._word("end")))))
             where = self._where(step)
-            for number, phase in enumerate(self.schedule.phases):
-                with pen.when(first):
-                    previous = (number - 1) % len(self.schedule.phases)
-                    pen.atomic_store(pen.constant(0, 1, "i64"), self._word("tickets", previous))
-                self._phase(number, phase, where)
-                if number == len(self.schedule.phases) - 1:
-                    with pen.when(first):
-                        self._decide(step)
-                self._meet()
-            leave(self._not_finite(first, step))
-            leave(pen.is_zero(pen.as_index(pen.atomic_load(self._word("going")))))
+            for phase in self.schedule.phases:
+                self._phase(phase, step, where)
         pen.end()
 
     def _where(self, step: Index) -> dict[str, Index | Value]:
@@ -171,32 +166,27 @@ class _Train:
         rate = pen.convert(pen.load(pen.pointer("rates"), step), "f32")
         return {"start": start, "images": images, "shards": shards, "inverse": inverse, "rate": rate}
 
-    def _not_finite(self, first: Value, step: Index) -> Value:
-        """Return whether the step's loss is not a finite number, and note the step."""
-        pen = self.pen
-        total = next(b for b in self.program.buffers if b.name == "total")
-        place = self.schedule.in_arena[total] + item_bytes(total) // total.size
-        loss = pen.load(Pointer(pen.at(pen.pointer("arena"), place).value, "f64"))
-        finite = pen.equal(pen.sub(loss, loss), pen.constant(0.0, 1, "f64"))
-        diverged = pen.negation(finite)
-        with pen.when(pen.both(first, diverged)):
-            pen.atomic_store((step + 1).whole, self._word("diverged"))
-        return diverged
+    def _word(self, name: str) -> Pointer:
+        return self.pen.at(self.pen.pointer("control"), CONTROL.index(name) * WORDS_A_LINE)
 
-    def _word(self, name: str, number: int = 0) -> Pointer:
-        return self.pen.at(self.pen.pointer("control"), (CONTROL.index(name) + number) * WORDS_A_LINE)
-
-    def _phase(self, number: int, phase: Phase, where: dict[str, Index | Value]) -> None:
-        """Write the loop in which a thread draws tickets until there are none."""
+    def _phase(self, phase: Phase, step: Index, where: dict[str, Index | Value]) -> None:
+        """Write the loop in which a thread draws tickets until there are none, then waits until all are finished."""
         pen = self.pen
-        limit = where["shards"] if phase.over == "images" else pen.index(sum(op.kernel.slices or 0 for op in phase.ops))
+        first = pen.as_index(pen.read(self.phase_end))
+        tickets = where["shards"] if phase.over == "images" else pen.index(sum(op.kernel.slices or 0 for op in phase.ops))
+        end = pen.sum(first, tickets)
+        pen.write(self.phase_end, end.whole)
         with pen.repeat("draw") as (_, leave):
-            ticket = pen.as_index(pen.atomic_add(self._word("tickets", number), 1))
-            leave(pen.at_least(ticket, limit))
-            if phase.over == "images":
-                self._shard(phase, ticket, where)
-            else:
-                self._slice(phase, ticket, where)
+            drawn = pen.atomic_load(self._word("drawn"))
+            leave(pen.at_least(pen.as_index(drawn), end))
+            with pen.when(pen.atomic_claim(self._word("drawn"), drawn)):
+                ticket = pen.rest(pen.as_index(drawn), first)
+                if phase.over == "images":
+                    self._shard(phase, ticket, where)
+                else:
+                    self._slice(phase, ticket, step, where)
+                pen.atomic_add(self._word("finished"), 1)
+        self._wait(end)
 
     def _shard(self, phase: Phase, shard: Index, where: dict[str, Index | Value]) -> None:
         """Write one shard's way through a phase: clear its sums, then group after group of its images."""
@@ -212,30 +202,42 @@ class _Train:
             for op in phase.ops:
                 self.calls.images(op, place, count, {k: v for k, v in where.items() if k != "images"})
 
-    def _slice(self, phase: Phase, ticket: Index, where: dict[str, Index | Value]) -> None:
+    def _slice(self, phase: Phase, ticket: Index, step: Index, where: dict[str, Index | Value]) -> None:
         done = 0
         for op in phase.ops:
             slices = op.kernel.slices or 0
             with self.pen.when(self.pen.within(ticket - done, slices)):
                 self.calls.slice(op, ticket - done, where)
+                if any(b.name == "total" for b in op.written):
+                    self._decide(step)
             done += slices
 
     def _decide(self, step: Index) -> None:
-        """Write what the first thread does before the last meeting of a step: count it, and say whether to go on."""
+        """Write what follows a step's loss: count the step, and end after it if asked to or if the loss is not finite."""
         pen = self.pen
-        zero, one = pen.constant(0, 1, "i64"), pen.constant(1, 1, "i64")
-        pen.atomic_store((step + 1).whole, self._word("done"))
-        asked = pen.is_zero(pen.as_index(pen.atomic_load(self._word("stop"))))
-        pen.atomic_store(pen.select(asked, one, zero), self._word("going"))
+        total = next(b for b in self.program.buffers if b.name == "total")
+        place = self.schedule.in_arena[total] + BYTES["f64"]
+        loss = pen.load(Pointer(pen.at(pen.pointer("arena"), place).value, "f64"))
+        diverged = pen.negation(pen.equal(pen.sub(loss, loss), pen.constant(0.0, 1, "f64")))
+        following = (step + 1).whole
+        pen.atomic_store(following, self._word("done"))
+        with pen.when(diverged):
+            pen.atomic_store(following, self._word("diverged"))
+        asked = pen.negation(pen.is_zero(pen.as_index(pen.atomic_load(self._word("stop")))))
+        with pen.when(pen.either(asked, diverged)):
+            pen.atomic_store(following, self._word("end"))
 
-    def _meet(self) -> None:
-        """Write a meeting of all threads: look SPINS times, then offer the core to others between looks."""
+    def _wait(self, end: Index) -> None:
+        """Write the wait until all tickets before `end` are finished.
+
+        Spin, then offer the core, then nap: a core that falls idle is given the thread that still works, if that one
+        waits behind another process.
+        """
         pen = self.pen
-        target = pen.add(pen.read(self.met), pen.count("threads").whole)
-        pen.write(self.met, target)
-        pen.atomic_add(self._word("arrived"), 1)
         with pen.repeat("look") as (look, leave):
-            leave(pen.at_least(pen.as_index(pen.atomic_load(self._word("arrived"))), pen.as_index(target)))
+            leave(pen.at_least(pen.as_index(pen.atomic_load(self._word("finished"))), end))
             pen.pause()
-            with pen.when(pen.at_least(look, pen.index(SPINS))):
+            with pen.when(pen.at_least(look, SPINS)):
                 pen.call_address(pen.pointer("yield_core"))
+            with pen.when(pen.at_least(look, SPINS + YIELDS)):
+                pen.call_address(pen.pointer("nap"), NAP_MICROSECONDS)

@@ -3,6 +3,7 @@
     fuse_relu     conv; relu                →  conv_relu
     fuse_pool     conv; pool; … gradients   →  conv_pool; … the filters' gradient over the pooled places alone
     fuse_update   reduce; step / fc_weights; step  →  one kernel, the gradient stays in registers
+    group_images  FC kernels for one image  →  for as many as stay in the cache together
     drop_unread   an op whose results nobody reads is left out
 """
 
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile
-from layerline.compiler.kernels.fc import BiasSum, FCWeights
+from layerline.compiler.kernels.fc import BiasSum, FCForward, FCInput, FCWeights, forward_tile, input_tile
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, Unpool
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
 from layerline.compiler.kernels.update import Reduce, Step
+from layerline.compiler.pen import BYTES
 from layerline.compiler.program import Buffer, Op, Program, room
 
 if TYPE_CHECKING:
@@ -186,9 +188,32 @@ def drop_unread(program: Program, _: Machine) -> Program:
     return replace(program, ops=tuple(reversed(kept)))
 
 
+CACHE_BYTES: Final = 512 * 1024
+"""What the images of a group may take: half of a core's L2 cache on the machines we know (1 MiB, Zen 4 and later)."""
+
+
+def group_images(program: Program, machine: Machine) -> Program:
+    """Take as many images through the network and back together as stay in a core's cache; at most a shard.
+
+    FC layers then read their weights once for several images. The bits do not depend on it: it is how, not what.
+    """
+    image_bytes = sum(b.size * BYTES[b.dtype] for b in program.buffers if b.per == "image")
+    group = max(1, min(program.shard_size, CACHE_BYTES // image_bytes))
+    ops = []
+    for op in program.ops:
+        kernel = op.kernel
+        if isinstance(kernel, FCForward):
+            kernel = replace(kernel, tile=forward_tile(kernel.shape, machine, group))
+        elif isinstance(kernel, FCInput):
+            kernel = replace(kernel, tile=input_tile(kernel.shape, machine, group))
+        ops.append(Op(kernel, op.buffers))
+    return replace(program, ops=tuple(ops), group=group)
+
+
 PASSES: Final[dict[str, Callable[[Program, Machine], Program]]] = {
     "fuse_relu": fuse_relu,
     "fuse_pool": fuse_pool,
     "fuse_update": fuse_update,
     "drop_unread": drop_unread,
+    "group_images": group_images,
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from llvmlite import ir
@@ -157,6 +158,10 @@ class Pen:
     def within(self, index: Index, count: int) -> Value:
         """Return whether 0 ≤ index < count."""
         return self.builder.icmp_unsigned("<", index.whole, ir.Constant(I64, count))
+
+    def sum(self, a: Index, b: Index) -> Index:
+        """Return a + b."""
+        return a + b
 
     def rest(self, a: Index, b: Index) -> Index:
         """Return a − b."""
@@ -315,9 +320,9 @@ class Pen:
         """Call a function written by another pen."""
         self.builder.call(function, arguments)
 
-    def call_address(self, address: Pointer) -> None:
-        """Call a C function of no arguments by its address."""
-        self.builder.call(_Callee(address.value), [])
+    def call_address(self, address: Pointer, *numbers: int) -> None:
+        """Call a C function of int arguments by its address."""
+        self.builder.call(_Callee(address.value, len(numbers)), [ir.Constant(I32, number) for number in numbers])
 
     def pause(self) -> None:
         """Tell the CPU that this is a waiting loop, where it has a word for that."""
@@ -329,6 +334,12 @@ class Pen:
     def atomic_add(self, memory: Pointer, number: int) -> Value:
         """Add to a shared 64-bit integer; returns what it was. Everything written before is seen by who reads it after."""
         return self.builder.atomic_rmw("add", memory.value, ir.Constant(I64, number), "acq_rel")
+
+    def atomic_claim(self, memory: Pointer, seen: Value) -> Value:
+        """Add 1 to a shared 64-bit integer if it still is what was seen; returns whether it was."""
+        following = self.builder.add(seen, ir.Constant(I64, 1))
+        pair = self.builder.cmpxchg(memory.value, seen, following, "acq_rel", "acquire")
+        return self.builder.extract_value(pair, 1)
 
     def atomic_load(self, memory: Pointer) -> Value:
         """Return a shared 64-bit integer."""
@@ -344,10 +355,9 @@ class Pen:
         """Return a scalar in every lane."""
         if lanes == 1:
             return value
-        typ = ir.VectorType(value.type, lanes)
-        first = self.builder.insert_element(ir.Constant(typ, ir.Undefined), value, ir.Constant(I32, 0))
-        mask = ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)
-        return self.builder.shuffle_vector(first, ir.Constant(typ, ir.Undefined), mask)
+        undefined, zero, zeros = _splat_constants(value.type, lanes)
+        first = self.builder.insert_element(undefined, value, zero)
+        return self.builder.shuffle_vector(first, undefined, zeros)
 
     def fma(self, a: Value, b: Value, c: Value) -> Value:
         """Return a·b + c: one rounding where the machine has the instruction, else two."""
@@ -483,11 +493,17 @@ SCALARS: Final = {"inverse": "f32", "rate": "f32"}
 """Scalar arguments that are not 64-bit integers: 1 / batch, and the learning rate."""
 
 
+@cache
+def _splat_constants(element: Value, lanes: int) -> tuple[Value, Value, Value]:
+    zero = ir.Constant(I32, 0)
+    return ir.Constant(ir.VectorType(element, lanes), ir.Undefined), zero, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)
+
+
 class _Callee:
     """An address as llvmlite's `call` wants a function: with a type."""
 
-    def __init__(self, address: Value) -> None:
-        self.address, self.function_type = address, ir.FunctionType(ir.VoidType(), [])
+    def __init__(self, address: Value, arguments: int) -> None:
+        self.address, self.function_type = address, ir.FunctionType(ir.VoidType(), [I32] * arguments)
 
     def __getattr__(self, name: str) -> Value:
         return getattr(self.address, name)

@@ -75,8 +75,9 @@ class CompiledEngine(Engine):
         self._control[:] = 0
         self._control[CONTROL.index("stop") * WORDS_A_LINE] = self._stopping
         self._control[CONTROL.index("done") * WORDS_A_LINE] = first
+        self._control[CONTROL.index("end") * WORDS_A_LINE] = last
         self._stopping = False
-        trainer.run(images, order, np.ascontiguousarray(learning_rates, np.float64), first, last, self._control)
+        trainer.run(images, order, np.ascontiguousarray(learning_rates, np.float64), first, self._control)
         return self._word("done") - first
 
     def progress(self) -> int:
@@ -236,7 +237,7 @@ class _Trainer:
         self.memory = _Memory(code, engine.threads)
         self._constants = engine.constants()
         self._classes = engine._network.classes
-        types = [ctypes.c_int64] * 5
+        types = [ctypes.c_int64] * 2
         self._function = code.code.function("train", [ctypes.c_void_p] * len(TRAIN_POINTERS) + types)
 
     def run(
@@ -245,10 +246,9 @@ class _Trainer:
         order: NDArray[np.int64],
         rates: NDArray[np.float64],
         first: int,
-        last: int,
         control: NDArray[np.int64],
     ) -> None:
-        """Run steps first … last−1 in all threads."""
+        """Run steps from `first` on in all threads, up to control's `end`."""
         arrays = {
             "arena": self.memory.arena,
             "control": control,
@@ -259,11 +259,11 @@ class _Trainer:
             **self._constants,
         }
         addresses = {name: array.ctypes.data for name, array in arrays.items()}
-        addresses["yield_core"] = _yield_address()
+        addresses["yield_core"], addresses["nap"] = _library_address("sched_yield"), _library_address("usleep")
 
         def work(thread: int) -> None:
             mine = {**addresses, "scratch": self.memory.scratches[thread].ctypes.data}
-            self._function(*(mine[name] for name in TRAIN_POINTERS), thread, self.threads, first, last, len(order))
+            self._function(*(mine[name] for name in TRAIN_POINTERS), first, len(order))
 
         _in_threads(work, self.threads)
 
@@ -338,10 +338,9 @@ def _in_threads(work: Any, threads: int) -> None:
         worker.join()
 
 
-def _yield_address() -> int:
-    """Return the address of the C library's function that offers the core to another thread."""
-    library = ctypes.CDLL(None)
-    return ctypes.cast(library.sched_yield, ctypes.c_void_p).value or 0
+def _library_address(name: str) -> int:
+    """Return the address of a function of the C library: machine code calls it through a pointer."""
+    return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0
 
 
 def _no_momentum(network: Network, recipe: Recipe) -> dict[str, NDArray[np.float32]]:

@@ -48,7 +48,7 @@ def fc_shape(inputs: int, outputs: int, machine: Machine) -> FCShape:
 
 @dataclass(frozen=True)
 class FCTile:
-    """How: images (or filters) × vectors (or outputs) at once."""
+    """How: images × outputs (forward), or images × vectors (the input's gradient) at once."""
 
     images: int
     width: int
@@ -173,10 +173,20 @@ class FCInput(Kernel):
             pen.store(pen.read(sums[cell]), dx, at)
 
 
-def weights_tile(shape: FCShape, machine: Machine) -> FCTile:
-    """Return the tile of the weights' gradient: outputs × vectors."""
-    vectors = balanced(shape.padded // machine.lanes_for(shape.inputs), 2)[0][1]
-    return FCTile(balanced(shape.outputs, (machine.accumulators - 4) // vectors)[0][1], vectors)
+@dataclass(frozen=True)
+class WeightsTile:
+    """How: outputs × vectors of so many lanes at once."""
+
+    outputs: int
+    vectors: int
+    lanes: int
+
+
+def weights_tile(shape: FCShape, machine: Machine) -> WeightsTile:
+    """Return the tile of the weights' gradient."""
+    lanes = machine.lanes_for(shape.inputs)
+    vectors = balanced(shape.padded // lanes, 2)[0][1]
+    return WeightsTile(balanced(shape.outputs, (machine.accumulators - 4) // vectors)[0][1], vectors, lanes)
 
 
 @dataclass(frozen=True)
@@ -184,12 +194,10 @@ class FCWeights(Kernel):
     """dw = Σ over the batch of dy · x, slice by slice; with an optimiser the step is taken at once and dw is nowhere."""
 
     shape: FCShape
-    tile: FCTile
+    tile: WeightsTile
     optimizer: Sgd | None = None
 
     writes: ClassVar[frozenset[str]] = frozenset({"dw", "w", "v"})
-
-    _OUTPUTS_A_SLICE: ClassVar[int] = 64
 
     @property
     def pointers(self) -> dict[str, str]:  # type: ignore[override]
@@ -205,42 +213,27 @@ class FCWeights(Kernel):
     def symbol(self) -> str:
         """Return the kernel's name."""
         step = f"_{self.optimizer.label}" if self.optimizer else ""
-        return f"fc_weights{step}_{self.shape.label}__{self.tile.images}x{self.tile.width}"
+        return f"fc_weights{step}_{self.shape.label}__{self.tile.outputs}x{self.tile.vectors}v{self.tile.lanes}"
 
     @property
     def slices(self) -> int:
-        """Return pieces of outputs × pieces of inputs."""
-        return self._output_pieces * -(-self.shape.padded // self._piece)
+        """Return the pieces of the inputs: each item owns some columns of w, all outputs."""
+        return sum(count for _, _, count in self._pieces)
 
     @property
-    def _output_pieces(self) -> int:
-        return -(-self.shape.outputs // self._OUTPUTS_A_SLICE)
-
-    @property
-    def _piece(self) -> int:
-        """Inputs a slice: as many as a tile has at the most lanes; a machine with fewer lanes loops."""
-        return 16 * self.tile.width
+    def _pieces(self) -> list[tuple[int, int, int]]:
+        return balanced(self.shape.padded // self.tile.lanes, self.tile.vectors)
 
     def write(self, pen: Pen) -> None:
         """Write the function's body."""
-        shape, lanes = self.shape, pen.machine.lanes_for(self.shape.inputs)
-        column, row = pen.divided(pen.count("item"), self._output_pieces)
-        first_input = column * self._piece
-        for base, size, _ in _split(shape.padded, self._piece):
-            with pen.when(pen.within(first_input - base, shape.padded - base if size < self._piece else self._full(shape))):
-                for o_base, outputs, _ in _split(shape.outputs, self._OUTPUTS_A_SLICE):
-                    full = outputs == self._OUTPUTS_A_SLICE
-                    limit = shape.outputs // self._OUTPUTS_A_SLICE * self._OUTPUTS_A_SLICE if full else shape.outputs - o_base
-                    first_output = row * self._OUTPUTS_A_SLICE
-                    with pen.when(pen.within(first_output - o_base, limit)):
-                        for o0, count, tiles in balanced(outputs, self.tile.images):
-                            for v0, vectors, steps in balanced(size // lanes, self.tile.width):
-                                with pen.loop("o", tiles) as t, pen.loop("v", steps) as u:
-                                    o = first_output + (t * count + o0)
-                                    self._tile(pen, o, first_input + (u * vectors + v0) * lanes, count, vectors)
-
-    def _full(self, shape: FCShape) -> int:
-        return shape.padded // self._piece * self._piece
+        done = 0
+        for v0, vectors, pieces in self._pieces:
+            item = pen.count("item") - done
+            with pen.when(pen.within(item, pieces)):
+                for o0, outputs, tiles in balanced(self.shape.outputs, self.tile.outputs):
+                    with pen.loop("o", tiles) as t:
+                        self._tile(pen, t * outputs + o0, (item * vectors + v0) * self.tile.lanes, outputs, vectors)
+            done += pieces
 
     def _tile(self, pen: Pen, o: Index, i: Index, outputs: int, vectors: int) -> None:
         shape, lanes = self.shape, pen.machine.lanes_for(self.shape.inputs)
@@ -261,12 +254,6 @@ class FCWeights(Kernel):
             pen.store(g, pen.pointer("dw"), place)
         else:
             self.optimizer.step(pen, g, place, lanes)
-
-
-def _split(n: int, piece: int) -> list[tuple[int, int, int]]:
-    """Cut n into whole pieces and a remainder: (first, size, count) of each kind."""
-    whole, rest = divmod(n, piece)
-    return [cut for cut in ((0, piece, whole), (whole * piece, rest, 1)) if cut[1] and cut[2]]
 
 
 @dataclass(frozen=True)

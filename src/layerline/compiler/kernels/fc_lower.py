@@ -39,7 +39,7 @@ def lower(b: Builder, node: Node) -> None:
     if layer.bias:
         length = layer.outputs
         bias = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(length, length)),), Grid(1, length, length))
-    b.op(FCForward(shape, forward_tile(shape, b.machine, b.group), layer.bias), x.buffer, *weights, *bias, y.buffer)
+    b.op(FCForward(shape, forward_tile(shape, b.machine, images=1), layer.bias), x.buffer, *weights, *bias, y.buffer)
     if b.training:
         b.way_back.append(lambda: _back(b, node, shape, (x, y), (weights[0], grid)))
 
@@ -53,4 +53,4 @@ def _back(b: Builder, node: Node, shape: FCShape, values: tuple[Value, Value], w
     b.step(name, grid)
     if x.trained_above:
         dx, add = b.gradient(x)
-        b.op(FCInput(shape, input_tile(shape, b.machine, b.group), add), dy, w, dx)
+        b.op(FCInput(shape, input_tile(shape, b.machine, images=1), add), dy, w, dx)

@@ -1,0 +1,94 @@
+"""What `layerline engine show` prints: each stage on the way from a network to machine code, as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from layerline.compiler.build import build
+from layerline.compiler.compiled import plan
+from layerline.compiler.driver import write_module
+from layerline.compiler.kernels.update import Sgd
+from layerline.compiler.machine import named
+from layerline.compiler.task import Task
+from layerline.errors import UserError
+from layerline.figures import count, size
+
+if TYPE_CHECKING:
+    from layerline.compiler.machine import Machine
+    from layerline.compiler.program import Buffer, Op, Program, Schedule
+    from layerline.network import Network
+    from layerline.recipe import Recipe
+
+STAGES: Final = ("plan", "program", "llvm", "asm")
+
+
+def show(
+    network: Network,
+    recipe: Recipe,
+    stage: str = "plan",
+    *,
+    cpu: str | None = None,
+    lanes: int | None = None,
+    training: bool = True,
+) -> str:
+    """Return a stage as text: the phases with their kernels, every op with its buffers, LLVM's IR, or assembly.
+
+    Raises UserError for a stage or CPU that is not known, NetworkError for a layer without kernels.
+    """
+    from layerline.compiler import jit
+
+    if stage not in STAGES:
+        raise UserError(f"--stage {stage}: not known", "one of: " + ", ".join(STAGES))
+    machine = named(cpu, lanes)
+    optimizer = Sgd(recipe.momentum > 0, recipe.weight_decay > 0)
+    task = Task(recipe.batch_size if training else 1, optimizer, training=training)
+    if stage == "program":
+        return program_text(network, machine, task)
+    schedule = plan(network, machine, task)
+    if stage == "plan":
+        return plan_text(network, machine, schedule)
+    text = write_module(schedule, machine)
+    return jit.optimised_text(text, machine) if stage == "llvm" else jit.assembly(text, machine)
+
+
+def plan_text(network: Network, machine: Machine, schedule: Schedule) -> str:
+    """Return the phases, the kernels in each, and the memory."""
+    program = schedule.program
+    lines = [f"{network.name} on {machine.cpu}: {machine.lanes} lanes, {machine.registers} registers"]
+    if program.training:
+        lines.append(
+            f"batch {count(program.batch_size)}: {program.shards} shards of {program.shard_size} images, "
+            f"{program.group} at a time"
+        )
+    for number, phase in enumerate(schedule.phases, 1):
+        lines += ["", f"phase {number}, over {phase.over}"]
+        lines += [f"  {_call(op)}" for op in phase.ops]
+    arena, scratch = size(schedule.arena_bytes), size(schedule.scratch_bytes)
+    lines += ["", f"memory: {arena} for all threads, {scratch} for each"]
+    return "\n".join(lines) + "\n"
+
+
+def _call(op: Op) -> str:
+    slices = op.kernel.slices
+    return op.kernel.symbol + (f"  ({slices} slices)" if slices and slices > 1 else "")
+
+
+def program_text(network: Network, machine: Machine, task: Task) -> str:
+    """Return the plain Program and the one that runs, op by op with their buffers."""
+    plain, schedule = build(network, machine, task), plan(network, machine, task)
+    return "\n".join(["# plain", *_ops(plain), "", "# as it runs", *_ops(schedule.program), ""])
+
+
+def _ops(program: Program) -> list[str]:
+    lines = []
+    for op in program.ops:
+        reads, writes = (", ".join(map(_buffer, some)) for some in (op.read, op.written))
+        lines += [op.kernel.symbol, f"    {reads} → {writes}"]
+    return lines
+
+
+def _buffer(buffer: Buffer) -> str:
+    if buffer.per in ("given", "position"):
+        return buffer.name
+    of = "" if buffer.per == "once" else f" a {buffer.per}"
+    return f"{buffer.name}[{buffer.size} {buffer.dtype}{of}]"

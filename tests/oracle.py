@@ -1,0 +1,173 @@
+"""PyTorch in float64 as the oracle of the compiled engine: one step's gradients, and how far each is from the truth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from layerline.data.dataset import ImageSet, Scaling
+from layerline.engines.compiled import CompiledEngine
+from layerline.engines.engine import State
+from layerline.network import parse
+from layerline.recipe import Recipe
+from random_networks import draw
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from layerline.compiler.machine import Machine
+    from layerline.network import Network
+
+KINDS = ("conv", "relu", "pool", "flat", "fc", "softmax")
+MARGIN = 1e-5
+"""Below it, float32 and float64 may disagree on the side of a ReLU or on the winner of a pool."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, a batch for it, and weights."""
+
+    network: Network
+    images: np.ndarray
+    labels: np.ndarray
+    weights: dict[str, np.ndarray]
+    scaling: Scaling
+
+
+@dataclass
+class Verdicts:
+    """What was found over many networks."""
+
+    ratios: list[float] = field(default_factory=list)
+    """Our error over PyTorch float32's, for every parameter tensor in which PyTorch errs at all."""
+    drawn_again: int = 0
+    worst: tuple[float, str] = (0.0, "")
+    """Our error over what is allowed, and the network's text."""
+
+    @property
+    def geometric_mean(self) -> float:
+        return math.exp(sum(map(math.log, self.ratios)) / len(self.ratios))
+
+
+def random_case(rng: Random, verdicts: Verdicts, kinds: tuple[str, ...] = KINDS, **sizes: int) -> Case:
+    """Draw a network and a batch in which no ReLU input or pool margin is within MARGIN of the edge."""
+    while True:
+        case = _draw(rng, kinds, **sizes)
+        if not case.weights:
+            continue
+        if _margin(case) >= MARGIN:
+            return case
+        verdicts.drawn_again += 1
+
+
+def _draw(rng: Random, kinds: tuple[str, ...], **sizes: int) -> Case:
+    network = parse(draw(rng, kinds, keep_default=("groups",), **sizes), name="drawn")
+    numbers = np.random.default_rng(rng.getrandbits(64))
+    batch = rng.choice((1, 2, 3, 5, 8, 17, 20))
+    C, H, W = network.input_shape
+    if rng.random() < 0.5:
+        images = numbers.integers(0, 256, (batch, C, H, W), dtype=np.uint8)
+        scaling = Scaling((1 / 255,) * C, (0.0,) * C)
+    else:
+        images = numbers.standard_normal((batch, C, H, W)).astype(np.float32)
+        scaling = Scaling(tuple(numbers.uniform(0.5, 2, C)), tuple(numbers.uniform(-1, 1, C)))
+    if rng.random() < 0.3:  # an image lies in memory as H, W, C
+        images = np.ascontiguousarray(images.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    labels = numbers.integers(0, network.classes, batch).astype(np.int32)
+    torch.manual_seed(rng.getrandbits(63))
+    weights = {name: value.numpy().copy() for name, value in network.to_torch().state_dict().items()}
+    return Case(network, images, labels, weights, scaling)
+
+
+def _margin(case: Case) -> float:
+    """Return the smallest distance from zero of any ReLU input, and between the two largest values of any pool window."""
+    model, smallest = _model(case, torch.float64), [math.inf]
+
+    def before_relu(_: nn.Module, inputs: tuple[torch.Tensor], __: torch.Tensor) -> None:
+        smallest[0] = min(smallest[0], _nearest(inputs[0].abs()))
+
+    def before_pool(module: nn.Module, inputs: tuple[torch.Tensor], _: torch.Tensor) -> None:
+        smallest[0] = min(smallest[0], _nearest(_lead(module, inputs[0])))
+
+    for module in model.modules():
+        if isinstance(module, nn.ReLU):
+            module.register_forward_hook(before_relu)
+        elif isinstance(module, nn.MaxPool2d):
+            module.register_forward_hook(before_pool)
+    with torch.no_grad():
+        model(_inputs(case, torch.float64))
+    return smallest[0]
+
+
+def _nearest(distances: torch.Tensor) -> float:
+    """Return the smallest distance that is not zero: an exact tie is one in float32 as well."""
+    positive = distances[distances > 0]
+    return float(positive.min()) if positive.numel() else math.inf
+
+
+def _lead(pool: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Return by how much the largest value of each window leads the second largest."""
+    (h, w), (ph, pw) = pool.kernel_size, pool.padding
+    padded = nn.functional.pad(x, (pw, pw, ph, ph), value=-math.inf)
+    windows = padded.unfold(2, h, pool.stride[0]).unfold(3, w, pool.stride[1]).flatten(-2)
+    if windows.shape[-1] == 1:
+        return torch.full((1,), math.inf)
+    best = windows.topk(2, dim=-1).values
+    return (best[..., 0] - best[..., 1]).nan_to_num(posinf=1.0)
+
+
+def _model(case: Case, dtype: torch.dtype) -> nn.Module:
+    model = case.network.to_torch()
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in case.weights.items()})
+    return model.to(dtype)
+
+
+def _inputs(case: Case, dtype: torch.dtype) -> torch.Tensor:
+    return torch.from_numpy(case.scaling.apply(case.images)).to(dtype)
+
+
+def torch_gradients(case: Case, dtype: torch.dtype) -> dict[str, np.ndarray]:
+    """Return PyTorch's gradients of the mean cross-entropy of the batch."""
+    model = _model(case, dtype)
+    loss = nn.functional.cross_entropy(model(_inputs(case, dtype)), torch.from_numpy(case.labels.astype(np.int64)))
+    loss.backward()
+    return {name: p.grad.double().numpy() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def engine_for(case: Case, recipe: Recipe, machine: Machine | None = None, **options: object) -> CompiledEngine:
+    """Return a compiled engine that starts with the case's weights."""
+    engine = CompiledEngine(case.network, case.scaling, recipe, machine=machine, **options)
+    momenta = engine.state().optimizer
+    engine.set_state(State(case.weights, momenta))
+    return engine
+
+
+def our_gradients(case: Case, machine: Machine | None = None, threads: int = 2) -> dict[str, np.ndarray]:
+    """Return the engine's gradients: after one step from rest the momentum is the gradient, exactly."""
+    batch = len(case.images)
+    engine = engine_for(case, Recipe(batch_size=batch, momentum=0.9), machine, threads=threads)
+    steps = engine.train(ImageSet(case.images, case.labels), np.arange(batch), np.zeros(1), 0)
+    assert steps == 1
+    return {name.removeprefix("momentum."): value for name, value in engine.state().optimizer.items()}
+
+
+def judge(case: Case, verdicts: Verdicts, machine: Machine | None = None) -> None:
+    """Assert the rule: ‖g − g64‖ ≤ max(2 × PyTorch float32's error, 10⁻⁶ × the largest ‖g64‖) for every tensor."""
+    truth, theirs = torch_gradients(case, torch.float64), torch_gradients(case, torch.float32)
+    ours = our_gradients(case, machine)
+    assert ours.keys() == truth.keys()
+    largest = max(float(np.linalg.norm(g)) for g in truth.values())
+    for name, g64 in truth.items():
+        error, their_error = (float(np.linalg.norm(g - g64)) for g in (ours[name], theirs[name]))
+        allowed = max(2 * their_error, 1e-6 * largest)
+        assert np.isfinite(ours[name]).all(), f"{name} is not finite in\n{case.network.text}"
+        if allowed:
+            verdicts.worst = max(verdicts.worst, (error / allowed, case.network.text))
+        assert error <= allowed, f"{name}: {error:.2e} > {allowed:.2e} (batch {len(case.images)})\n{case.network.text}"
+        if error and their_error:
+            verdicts.ratios.append(error / their_error)
