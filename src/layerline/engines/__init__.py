@@ -1,0 +1,51 @@
+"""RUN: engines by name. Each is imported when it is made, so that one that is not installed costs nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from layerline.errors import RecipeError, UserError
+
+if TYPE_CHECKING:
+    from layerline.data.dataset import Scaling
+    from layerline.engines.engine import Engine
+    from layerline.network import Network
+    from layerline.recipe import Recipe
+
+NAMES: Final = ("compiled", "torch")
+MOST_THREADS: Final = 1024
+
+__all__ = ["MOST_THREADS", "NAMES", "check", "make"]
+
+
+def check(name: str, threads: int | None) -> None:
+    """Raise RecipeError where there is no such engine, or `threads` is out of range."""
+    if name not in NAMES:
+        import difflib
+
+        near = difflib.get_close_matches(name, NAMES, n=1)
+        hint = f"did you mean {near[0]}?" if near else "one of: " + ", ".join(NAMES)
+        raise RecipeError(f"--engine {name}: not known", hint)
+    whole = isinstance(threads, int) and not isinstance(threads, bool)
+    if threads is not None and not (whole and 1 <= threads <= MOST_THREADS):
+        raise RecipeError(f"--threads {threads}: must be a whole number from 1 to {MOST_THREADS:,d}")
+
+
+def make(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads: int | None = None) -> Engine:
+    """Return the engine called `name`, with the first weights of the recipe. Without `threads` it uses every core.
+
+    Raises RecipeError as `check` does, NetworkError where the engine cannot run a layer, and UserError where the
+    engine is not installed.
+    """
+    check(name, threads)
+    if name == "compiled":
+        from layerline.engines.compiled import CompiledEngine
+
+        return CompiledEngine(network, scaling, recipe, threads)
+    try:
+        import torch  # noqa: F401 - only whether it is there
+    except ModuleNotFoundError as error:
+        raise UserError("--engine torch: PyTorch is not installed", "pip install 'layerline[torch]'") from error
+    from layerline.engines.torch_engine import TorchEngine
+
+    return TorchEngine(network, scaling, recipe, threads)

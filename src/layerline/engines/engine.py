@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -57,6 +57,13 @@ class Engine(abc.ABC):
     """
 
     name: ClassVar[str]
+
+    def prepare(self, images: ImageSet) -> None:  # noqa: B027 - most engines have nothing to prepare
+        """Do now what the first `train` on these images would do first, such as writing code; nothing by default."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the bits depend on beside network, data and recipe, for the run's record; plain values."""
+        return {}
 
     @abc.abstractmethod
     def train(self, images: ImageSet, order: NDArray[np.int64], learning_rates: NDArray[np.float64], first: int) -> int:
