@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from random_networks import draw
 from torch import nn
 
 from layerline.data.dataset import ImageSet, Scaling
@@ -15,7 +16,6 @@ from layerline.engines.compiled import CompiledEngine
 from layerline.engines.engine import State
 from layerline.network import parse
 from layerline.recipe import Recipe
-from random_networks import draw
 
 if TYPE_CHECKING:
     from random import Random
@@ -85,7 +85,8 @@ def _draw(rng: Random, kinds: tuple[str, ...], **sizes: int) -> Case:
 
 
 def _margin(case: Case) -> float:
-    """Return the smallest distance from zero of any ReLU input, and between the two largest values of any pool window."""
+    """Return the smallest distance from zero of any ReLU input, and between the two largest values of any pool
+    window."""
     model, smallest = _model(case, torch.float64), [math.inf]
 
     def before_relu(_: nn.Module, inputs: tuple[torch.Tensor], __: torch.Tensor) -> None:

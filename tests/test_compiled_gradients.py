@@ -5,16 +5,17 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from oracle import Verdicts, judge, random_case
 
 from layerline.compiler.machine import host, named
-from oracle import Verdicts, judge, random_case
 
 NARROWER = {"8 lanes": ("haswell", None), "4 lanes": ("x86-64", None), "1 lane": ("x86-64", 1)}
 
 
 @pytest.mark.parametrize("part", range(4))
 def test_gradients_at_the_hosts_width(part: int) -> None:
-    """Every tensor is within twice PyTorch's error of the truth, and on the whole no worse than 1.2 times: 200 networks."""
+    """Every tensor is within twice PyTorch's error of the truth, and on the whole no worse than 1.2 times: 200
+    networks."""
     rng, verdicts = Random(1000 + part), Verdicts()
     for _ in range(50):
         judge(random_case(rng, verdicts), verdicts)

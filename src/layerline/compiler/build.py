@@ -1,4 +1,5 @@
-"""Network → Program, as plainly as possible: every layer its own kernels, every gradient a buffer, every update a kernel.
+"""Network → Program, as plainly as possible: every layer its own kernels, every gradient a buffer, every update a
+kernel.
 
 `passes` makes it fast. How a layer is lowered stands in its kernel file: LOWER maps a layer's kind to that function.
 """
@@ -65,7 +66,9 @@ class Builder:
         """Return what a node reads."""
         return self.values[number]
 
-    def output(self, node: Node, plane: Plane, *, trained: bool = False, image: tuple[int, int, int] | None = None) -> Value:
+    def output(
+        self, node: Node, plane: Plane, *, trained: bool = False, image: tuple[int, int, int] | None = None
+    ) -> Value:
         """Make the value that a node writes; its plane gets the border that its readers want."""
         top, left, bottom, right = _border(self.network, node.index + 1)
         plane = Plane(plane.channels, plane.height, plane.width, top, left, bottom, right)
@@ -80,7 +83,8 @@ class Builder:
         return Buffer(name, room(size), "image", dtype)
 
     def gradient(self, value: Value) -> tuple[Buffer, bool]:
-        """Return where the gradient by a value is written, and whether it is added to what is there (a second reader)."""
+        """Return where the gradient by a value is written, and whether it is added to what is there (a second
+        reader)."""
         if value.gradient is None:
             value.gradient = Buffer("d" + value.buffer.name, value.buffer.size, "image", plane=value.plane)
             return value.gradient, False
@@ -120,7 +124,7 @@ class Builder:
         return tensor.gradient
 
 
-# what the caller brings; `position` buffers have an element (or a row of them) for each image of the batch, in its order
+# What the caller brings. `position` buffers have an element, or a row, for each image of the batch, in its order.
 LABELS = Buffer("labels", 0, "given", "i32")
 ORDER = Buffer("order", 1, "position", "i64")
 SCALE, SHIFT = Buffer("scale", 0, "given"), Buffer("shift", 0, "given")
@@ -134,6 +138,8 @@ LOWER = {
     "fc": fc_lower.lower,
     "softmax": fc_lower.lower_nothing,
 }
+BORDER = {"conv": conv_lower.border}
+"""What a layer of a kind wants around its input; the others want nothing."""
 
 
 def images(task: Task) -> Buffer:
@@ -218,9 +224,7 @@ PREDICTION_GROUP: Final = 10
 
 def _border(network: Network, value: int) -> tuple[int, int, int, int]:
     """Return the zeros around a value that its readers want: (top, left, bottom, right)."""
-    sides = [(0, 0, 0, 0)]
-    for node in network.nodes:
-        if value in node.inputs and node.layer.kind == "conv":
-            sides.append(node.layer.pads)
+    readers = [node for node in network.nodes if value in node.inputs and node.layer.kind in BORDER]
+    sides = [(0, 0, 0, 0), *(BORDER[node.layer.kind](node) for node in readers)]
     top, left, bottom, right = (max(side) for side in zip(*sides, strict=True))
     return top, left, bottom, right

@@ -3,8 +3,10 @@
     train(memory…, first, total)     steps from `first` on, up to control's `end`, of an epoch of `total` images
     predict(memory…, first, last)    the images at places first … last−1 of `order`
 
-Threads share `control`, a row of 64-bit integers each on a cache line of its own (CONTROL names them). In a phase they draw
-tickets for shards or slices; it is over when every ticket drawn in it is finished, whoever did the work: a thread that the
+Threads share `control`, a row of 64-bit integers each on a cache line of its own (CONTROL names them). In a phase they
+draw
+tickets for shards or slices; it is over when every ticket drawn in it is finished, whoever did the work: a thread that
+the
 system keeps off its core between two tickets holds up nobody, and catches up by finding phase after phase done. Tickets
 are numbered through, so that a late thread cannot draw one of a later phase. Sums never depend on who drew what.
 """
@@ -24,12 +26,14 @@ if TYPE_CHECKING:
     from layerline.compiler.program import Buffer, Kernel, Op, Phase, Schedule
 
 CONTROL: Final = ("stop", "done", "diverged", "end", "drawn", "finished")
-"""stop: asked to; done: steps; diverged: step + 1; end: the step before which to end; drawn, finished: tickets since start."""
+"""stop: asked to; done: steps; diverged: step + 1; end: the step before which to end; drawn, finished: tickets since
+start."""
 
 WORDS_A_LINE: Final = 8
 
 SPINS: Final = 2000
-"""Looks at a counter before a waiting thread offers its core to others, and between naps of NAP_MICROSECONDS after that."""
+"""Looks at a counter before a waiting thread offers its core to others, and between naps of NAP_MICROSECONDS after
+that."""
 YIELDS: Final = 50
 NAP_MICROSECONDS: Final = 50
 
@@ -173,7 +177,9 @@ class _Train:
         """Write the loop in which a thread draws tickets until there are none, then waits until all are finished."""
         pen = self.pen
         first = pen.as_index(pen.read(self.phase_end))
-        tickets = where["shards"] if phase.over == "images" else pen.index(sum(op.kernel.slices or 0 for op in phase.ops))
+        tickets = (
+            where["shards"] if phase.over == "images" else pen.index(sum(op.kernel.slices or 0 for op in phase.ops))
+        )
         end = pen.sum(first, tickets)
         pen.write(self.phase_end, end.whole)
         with pen.repeat("draw") as (_, leave):
@@ -213,7 +219,8 @@ class _Train:
             done += slices
 
     def _decide(self, step: Index) -> None:
-        """Write what follows a step's loss: count the step, and end after it if asked to or if the loss is not finite."""
+        """Write what follows a step's loss: count the step, and end after it if asked to or if the loss is not
+        finite."""
         pen = self.pen
         total = next(b for b in self.program.buffers if b.name == "total")
         place = self.schedule.in_arena[total] + BYTES["f64"]

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-
 class Layout(abc.ABC):
-    """A one-to-one map between a tensor in PyTorch's order and the elements of a buffer; the rest of the buffer is zero."""
+    """A one-to-one map between a tensor in PyTorch's order and the elements of a buffer; the rest of the buffer is
+    zero."""
 
     @property
     @abc.abstractmethod

@@ -1,10 +1,10 @@
 """What makes a plain Program fast: each pass is a function Program → Program, and `verify` runs after each.
 
-    fuse_relu     conv; relu                →  conv_relu
-    fuse_pool     conv; pool; … gradients   →  conv_pool; … the filters' gradient over the pooled places alone
-    fuse_update   reduce; step / fc_weights; step  →  one kernel, the gradient stays in registers
-    group_images  FC kernels for one image  →  for as many as stay in the cache together
-    drop_unread   an op whose results nobody reads is left out
+fuse_relu     conv; relu                →  conv_relu
+fuse_pool     conv; pool; … gradients   →  conv_pool; … the filters' gradient over the pooled places alone
+fuse_update   reduce; step / fc_weights; step  →  one kernel, the gradient stays in registers
+group_images  FC kernels for one image  →  for as many as stay in the cache together
+drop_unread   an op whose results nobody reads is left out
 """
 
 from __future__ import annotations
@@ -22,23 +22,22 @@ from layerline.compiler.pen import BYTES
 from layerline.compiler.program import Buffer, Op, Program, room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from layerline.compiler.machine import Machine
 
 
 def optimise(program: Program, machine: Machine, *, fuse_updates: bool = True) -> Program:
     """Return the Program after all passes; without `fuse_updates` whole gradients stay readable."""
     verify(program, "build")
-    for name, run in PASSES.items():
-        if name != "fuse_update" or fuse_updates:
+    for run in PASSES:
+        if run is not fuse_update or fuse_updates:
             program = run(program, machine)
-            verify(program, name)
+            verify(program, run.__name__)
     return program
 
 
 def verify(program: Program, after: str) -> None:
-    """Raise AssertionError, naming the pass at fault, where an op reads what no op before it wrote, or a name is twice."""
+    """Raise AssertionError, naming the pass at fault, where an op reads what no op before it wrote, or a name is
+    twice."""
     known = {b for t in program.tensors for b in (*(home for home, _ in t.homes), t.momentum) if b is not None}
     names: dict[str, Buffer] = {}
     for op in program.ops:
@@ -80,7 +79,8 @@ def fuse_pool(program: Program, machine: Machine) -> Program:
     """conv(x → z); pool(z → u, at)  →  conv_pool(x → u, at), where windows neither overlap nor are padded.
 
     On the way back:   pool_bwd(du, at → dz); [relu_bwd(dz, z → dy);] conv_filters(x, dy → dw)
-                    →  [relu_bwd(du, u → g);] conv_at_filters(x, g, at → dw); and unpool(g, at → dy) where dy is still read.
+                    →  [relu_bwd(du, u → g);] conv_at_filters(x, g, at → dw); and unpool(g, at → dy) where dy is still
+                    read.
     """
     for pool in [op for op in program.ops if isinstance(op.kernel, PoolForward)]:
         conv = _writer(program, pool["x"])
@@ -150,13 +150,15 @@ def _new_columns(program: Program, old: ConvForward, new: ConvForward, w: Buffer
             kernel = replace(kernel, columns=after)
         ops.append(Op(kernel, tuple(buffer if b == w else b for b in op.buffers)))
     tensors = tuple(
-        replace(t, homes=tuple((buffer, after) if b == w else (b, layout) for b, layout in t.homes)) for t in program.tensors
+        replace(t, homes=tuple((buffer, after) if b == w else (b, layout) for b, layout in t.homes))
+        for t in program.tensors
     )
     return replace(program, ops=tuple(ops), tensors=tensors)
 
 
 def fuse_update(program: Program, _: Machine) -> Program:
-    """reduce(partial → g); step(g → w)  →  step(partial → w);  fc_weights(x, dy → g); step(g → w)  →  fc_weights(… → w).
+    """reduce(partial → g); step(g → w)  →  step(partial → w);  fc_weights(x, dy → g); step(g → w)  →  fc_weights(… →
+    w).
 
     Only where nothing else reads the whole gradient: clipping and several ranks do.
     """
@@ -169,7 +171,9 @@ def fuse_update(program: Program, _: Machine) -> Program:
         if isinstance(source.kernel, Reduce):
             fused = Op(replace(kernel, partial=True), (source["partial"], *step.buffers[1:]))
         elif isinstance(source.kernel, FCWeights):
-            fused = Op(replace(source.kernel, optimizer=kernel.optimizer), (source["x"], source["dy"], *step.buffers[1:]))
+            fused = Op(
+                replace(source.kernel, optimizer=kernel.optimizer), (source["x"], source["dy"], *step.buffers[1:])
+            )
         else:
             continue
         program = _swap(program, {source: (), step: (fused,)})
@@ -210,10 +214,5 @@ def group_images(program: Program, machine: Machine) -> Program:
     return replace(program, ops=tuple(ops), group=group)
 
 
-PASSES: Final[dict[str, Callable[[Program, Machine], Program]]] = {
-    "fuse_relu": fuse_relu,
-    "fuse_pool": fuse_pool,
-    "fuse_update": fuse_update,
-    "drop_unread": drop_unread,
-    "group_images": group_images,
-}
+PASSES: Final = (fuse_relu, fuse_pool, fuse_relu, fuse_update, drop_unread, group_images)
+"""In this order; fuse_relu once more for a ReLU behind the pool."""

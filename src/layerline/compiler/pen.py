@@ -1,6 +1,7 @@
 """The words that kernels are written in, and all address arithmetic.
 
-A kernel is a Python function that writes LLVM IR with a Pen. `with pen.loop(...)` is a loop in the code that is written;
+A kernel is a Python function that writes LLVM IR with a Pen. `with pen.loop(...)` is a loop in the code that is
+written;
 a Python `for` unrolls now, while writing. A vector of one lane is a plain number.
 """
 
@@ -97,8 +98,18 @@ def lanes_of(value: Value) -> int:
 class Pen:
     """Writes one function: the kernel's arguments by name, loops, memory, arithmetic."""
 
-    def __init__(self, module: ir.Module, machine: Machine, symbol: str, pointers: dict[str, str], scalars: Sequence[str], *, alone: bool = True) -> None:
-        """Begin function `symbol` of (pointers…, scalars…); scalars are 64-bit integers, or float where SCALARS says so.
+    def __init__(
+        self,
+        module: ir.Module,
+        machine: Machine,
+        symbol: str,
+        pointers: dict[str, str],
+        scalars: Sequence[str],
+        *,
+        alone: bool = True,
+    ) -> None:
+        """Begin function `symbol` of (pointers…, scalars…); scalars are 64-bit integers, or float where SCALARS says
+        so.
 
         `alone`: what the pointers lead to does not overlap, and no other thread changes it.
         """
@@ -124,7 +135,7 @@ class Pen:
         self.builder.ret_void()
         self._entry.branch(self._body)
 
-    # -- arguments, constants ------------------------------------------------------------------------------------------
+    # -- arguments, constants ---------------------------------------------------------------------------
 
     def pointer(self, name: str) -> Pointer:
         """Return a pointer argument."""
@@ -204,11 +215,12 @@ class Pen:
         numbers = [ir.Constant(I32, first + lane) for lane in range(lanes)]
         return numbers[0] if lanes == 1 else ir.Constant(ir.VectorType(I32, lanes), numbers)
 
-    # -- control ---------------------------------------------------------------------------------------------------------
+    # -- control ---------------------------------------------------------------------------
 
     @contextmanager
     def loop(self, name: str, stop: int | Index, start: int | Index = 0, step: int = 1) -> Iterator[Index]:
-        """Write a counted loop; yields its index. A loop known to run once is not a loop; known bounds must run once."""
+        """Write a counted loop; yields its index. A loop known to run once is not a loop; known bounds must run
+        once."""
         if isinstance(start, int) and isinstance(stop, int):
             if stop <= start:
                 raise ValueError(f"loop {name} runs from {start} to {stop}: never")
@@ -275,7 +287,7 @@ class Pen:
         """Change a variable."""
         self.builder.store(value, variable.slot)
 
-    # -- memory ----------------------------------------------------------------------------------------------------------
+    # -- memory ---------------------------------------------------------------------------
 
     def at(self, pointer: Pointer, index: Index | int) -> Pointer:
         """Return the pointer `index` elements on."""
@@ -314,7 +326,7 @@ class Pen:
         with self.loop("zero", size // BYTES["f32"], step=lanes) as i:
             self.store(self.constant(0.0, lanes), floats, i)
 
-    # -- other functions, other threads --------------------------------------------------------------------------------
+    # -- other functions, other threads ---------------------------------------------------------------------------
 
     def call(self, function: Value, arguments: list[Value]) -> None:
         """Call a function written by another pen."""
@@ -332,7 +344,8 @@ class Pen:
             self.builder.call(found or ir.Function(self.module, ir.FunctionType(ir.VoidType(), []), name), [])
 
     def atomic_add(self, memory: Pointer, number: int) -> Value:
-        """Add to a shared 64-bit integer; returns what it was. Everything written before is seen by who reads it after."""
+        """Add to a shared 64-bit integer; returns what it was. Everything written before is seen by who reads it
+        after."""
         return self.builder.atomic_rmw("add", memory.value, ir.Constant(I64, number), "acq_rel")
 
     def atomic_claim(self, memory: Pointer, seen: Value) -> Value:
@@ -349,7 +362,7 @@ class Pen:
         """Change a shared 64-bit integer. (An exchange: llvmlite's atomic store refuses opaque pointers.)"""
         self.builder.atomic_rmw("xchg", memory.value, value, "acq_rel")
 
-    # -- arithmetic ------------------------------------------------------------------------------------------------------
+    # -- arithmetic ---------------------------------------------------------------------------
 
     def splat(self, value: Value, lanes: int) -> Value:
         """Return a scalar in every lane."""
@@ -420,7 +433,8 @@ class Pen:
         return self.select(self.greater(zero, x), zero, x)
 
     def fold(self, value: Value, combine: str = "add") -> Value:
-        """Return the lanes of a vector combined (add, largest, smallest) as a tree: lane k with lane k + half, and again."""
+        """Return the lanes of a vector combined (add, largest, smallest) as a tree: lane k with lane k + half, and
+        again."""
         lanes = lanes_of(value)
         while lanes > 1:
             lanes //= 2
@@ -496,7 +510,11 @@ SCALARS: Final = {"inverse": "f32", "rate": "f32"}
 @cache
 def _splat_constants(element: Value, lanes: int) -> tuple[Value, Value, Value]:
     zero = ir.Constant(I32, 0)
-    return ir.Constant(ir.VectorType(element, lanes), ir.Undefined), zero, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)
+    return (
+        ir.Constant(ir.VectorType(element, lanes), ir.Undefined),
+        zero,
+        ir.Constant(ir.VectorType(I32, lanes), [0] * lanes),
+    )
 
 
 class _Callee:

@@ -68,16 +68,19 @@ class Buffer:
     name: str
     size: int
     per: str
-    """image · shard · thread · once; of the caller's, `given` (images, labels) or `position` (order: one for each image)."""
+    """image · shard · thread · once; of the caller's, `given` (images, labels) or `position` (order: one for each
+    image)."""
     dtype: str = "f32"
     plane: Plane | None = None
     """For an image's values: how they lie."""
 
 
 class Kernel(abc.ABC):
-    """One function of machine code: what it computes and how (its tile), as a frozen dataclass. Equal kernels share code.
+    """One function of machine code: what it computes and how (its tile), as a frozen dataclass. Equal kernels share
+    code.
 
-    The pointer arguments come first, then the scalars. A kernel of range `images` does `images` neighbouring images; one
+    The pointer arguments come first, then the scalars. A kernel of range `images` does `images` neighbouring images;
+    one
     of range `slices` does slice `item` of `slices`; it knows nothing of threads.
     """
 
@@ -180,7 +183,8 @@ class Phase:
 class Schedule:
     """A Program cut into phases, with a place for every buffer.
 
-    Offsets are in bytes. What is there once, or once a shard, and those images' buffers that outlive their phase lie in the
+    Offsets are in bytes. What is there once, or once a shard, and those images' buffers that outlive their phase lie
+    in the
     arena; other images' buffers, and what a thread has for itself, lie in a scratch that each thread has.
     """
 

@@ -20,7 +20,9 @@ def schedule(program: Program) -> Schedule:
     """Return the Program's phases and the offsets of its buffers."""
     phases = cut(program)
     kept = outliving(phases)
-    arena, arena_bytes = _place((b, _items(b, program)) for b in program.buffers if b.per in ("once", "shard") or b in kept)
+    arena, arena_bytes = _place(
+        (b, _items(b, program)) for b in program.buffers if b.per in ("once", "shard") or b in kept
+    )
     scratch, scratch_bytes = _place(
         (b, program.group if b.per == "image" else 1)
         for b in program.buffers
@@ -49,7 +51,7 @@ def _independent(op: Op, phase: Phase) -> bool:
 def outliving(phases: tuple[Phase, ...]) -> frozenset[Buffer]:
     """Return the images' buffers that a later phase reads: they are kept for the whole batch."""
     written: dict[Buffer, int] = {}
-    kept = set()
+    kept: set[Buffer] = set()
     for number, phase in enumerate(phases):
         for op in phase.ops:
             kept.update(b for b in op.buffers if b.per == "image" and written.get(b, number) != number)

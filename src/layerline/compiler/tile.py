@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 def balanced(n: int, most: int) -> list[tuple[int, int, int]]:
-    """Cut n into as few pieces of at most `most` as it takes, as equal as they can be: (first, size, count) of each size.
+    """Cut n into as few pieces of at most `most` as it takes, as equal as they can be: (first, size, count) of each
+    size.
 
     28 pixels in pieces of at most 12 are [(0, 10, 1), (10, 9, 2)]: no piece is a small remainder.
     """
@@ -25,7 +26,11 @@ def filter_blocks(filters: int, machine: Machine, most: int) -> tuple[Block, ...
     """Cut filters into vectors, at most `most` vectors a block; what is left over gets a vector of its own width."""
     lanes = machine.lanes_for(filters)
     whole, rest = divmod(filters, lanes)
-    blocks = [Block(first * lanes, lanes, vectors, count) for first, vectors, count in balanced(whole, most)] if whole else []
+    blocks = (
+        [Block(first * lanes, lanes, vectors, count) for first, vectors, count in balanced(whole, most)]
+        if whole
+        else []
+    )
     if rest:
         narrow = machine.lanes_for(rest)
         blocks.append(Block(whole * lanes, narrow, 1, 1))

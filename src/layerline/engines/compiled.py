@@ -186,7 +186,8 @@ class _Memory:
         start = -self._bytes.ctypes.data % 64
         self.arena = self._bytes[start : start + schedule.arena_bytes]
         self.scratches = [
-            self._bytes[start + schedule.arena_bytes + k * self.scratch_bytes :][: self.scratch_bytes] for k in range(threads)
+            self._bytes[start + schedule.arena_bytes + k * self.scratch_bytes :][: self.scratch_bytes]
+            for k in range(threads)
         ]
 
     def floats(self, buffer: Buffer) -> NDArray[np.float32]:
@@ -307,7 +308,7 @@ class _Predictor:
         n = len(indices)
         outputs = Outputs(np.empty((n, self._classes), np.float32), np.empty(n, np.float64))
         labels = np.maximum(images.labels, 0)
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "arena": self.memory.arena,
             "images": images.images,
             "labels": labels,

@@ -2,13 +2,17 @@
 
 The maths.  Padded input x (C, H, W), filters w (O, C, R, S), float32:
     y[o, p, q] = b[o] + Σ_r Σ_s Σ_c w[o, c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw]
-(Dumoulin & Visin 2016, arXiv:1603.07285, relation 6). A sum starts with the bias and takes its terms in the order r, s, c.
+(Dumoulin & Visin 2016, arXiv:1603.07285, relation 6). A sum starts with the bias and takes its terms in the order r,
+s, c.
 Pooled: the largest of a window, the first in row-major order on ties; a NaN wins. ReLU: 0 where 0 > y.
-Behind a pool the kernel also writes *where* the largest came from: the place in x of its patch's first tap. The gradient
+Behind a pool the kernel also writes *where* the largest came from: the place in x of its patch's first tap. The
+gradient
 of the filters is then a sum over these places alone (kernels/conv_gradients.py).
 
-The schedule.  Pixels lie as H, W, C, so that the taps (s, c) of a filter row lie side by side: a *run* of J = S·C values
-(of C where the kernel is dilated). A vector holds neighbouring filters; a tile is V such vectors × T pixels, T·V ≤ 28 of
+The schedule.  Pixels lie as H, W, C, so that the taps (s, c) of a filter row lie side by side: a *run* of J = S·C
+values
+(of C where the kernel is dilated). A vector holds neighbouring filters; a tile is V such vectors × T pixels, T·V ≤ 28
+of
 32 registers (12 of 16): per tap V loads of weights, T broadcasts out of x, T·V multiply-adds. Two load ports and two
 8-lane multiply-adds a cycle (Zen 4) are both near full with V = 1, T = 28: 29 loads for 28 multiply-adds.
 A pooled tile holds whole windows, so that the maximum is taken between registers, lane by lane.
@@ -168,7 +172,9 @@ class ConvForward(Kernel):
         patch = spot.p * (ph * down) + spot.q * (pw * right) + shape.origin
         x = pen.at(x, patch)
         bias = [
-            pen.load(pen.pointer("b"), spot.o + v * block.lanes, block.lanes) if self.bias else pen.constant(0.0, block.lanes)
+            pen.load(pen.pointer("b"), spot.o + v * block.lanes, block.lanes)
+            if self.bias
+            else pen.constant(0.0, block.lanes)
             for v in range(block.vectors)
         ]
         pixels = [(a, b) for a in range(spot.height * ph) for b in range(spot.width * pw)]
@@ -201,7 +207,9 @@ class ConvForward(Kernel):
         """Pool, clip and store one vector of one unit."""
         (a, b, v), (ph, pw), block = unit, self.pool, spot.block
         down, right = self.shape.steps
-        window = [(pen.read(sums[a * ph + i, b * pw + j, v]), i * down + j * right) for i in range(ph) for j in range(pw)]
+        window = [
+            (pen.read(sums[a * ph + i, b * pw + j, v]), i * down + j * right) for i in range(ph) for j in range(pw)
+        ]
         largest, place = first_largest(pen, window)
         if self.relu:
             largest = pen.relu(largest)

@@ -3,13 +3,15 @@
 The maths.  With dy (O, P, Q) the gradient by the convolution's output, before ReLU and pool:
     dw[o, c, r, s] = Σ_n Σ_p Σ_q dy[o, p, q] · x[c, p·sh + r·dh, q·sw + s·dw]
     dx[c, h, w]    = Σ_o Σ_r Σ_s dy[o, p, q] · w[o, c, r, s]  over the p, q with p·sh + r·dh = h, q·sw + s·dw = w
-Behind a max pool dy is zero but at one place a window. The filters' gradient is then taken over these places alone: a sum
+Behind a max pool dy is zero but at one place a window. The filters' gradient is then taken over these places alone: a
+sum
 over the pooled outputs of dy · (the patch at that place), P·Q / (ph·pw) terms and not P·Q. Places may repeat.
 Terms are added image by image and in the order p, q; dx's in the order p, r, s, (vector of j), q, each the sum over o.
 
 The schedule.  Lanes run over j, the taps of a run (kernels/conv.py), which lie side by side in x, dx and w alike: no
 transposition anywhere. ConvFilters keeps F filters × K runs × V vectors of dw in registers through a whole image. With
-places each filter reads its own patch: one load a multiply-add, so F ≥ 2 filters hide the latency of the sums. Without, the
+places each filter reads its own patch: one load a multiply-add, so F ≥ 2 filters hide the latency of the sums.
+Without, the
 patch's K·V vectors serve F filters. ConvInput sums T pixels × V vectors over all filters and only then touches dx: one
 read and one write for O multiply-adds.
 """
@@ -86,7 +88,9 @@ class ConvFilters(Kernel):
                             pen.loop("k", k_tiles) as k,
                             pen.loop("o", o_tiles) as o,
                         ):
-                            spot = _Spot(o * filters + o0, k * runs + k0, (v * vectors + v0) * lanes, filters, runs, vectors)
+                            spot = _Spot(
+                                o * filters + o0, k * runs + k0, (v * vectors + v0) * lanes, filters, runs, vectors
+                            )
                             self._tile(pen, spot, rows, lanes, (x, dy, at))
 
     def _tile(
@@ -133,7 +137,11 @@ class ConvFilters(Kernel):
         lanes = pen.machine.lanes_for(self.shape.run_length)
         down, right = self.shape.steps
         patch = p * down + q * right + self.shape.origin
-        x = {(k, v): pen.load(patches[k], patch + v * lanes, lanes) for k in range(spot.runs) for v in range(spot.vectors)}
+        x = {
+            (k, v): pen.load(patches[k], patch + v * lanes, lanes)
+            for k in range(spot.runs)
+            for v in range(spot.vectors)
+        }
         for f in range(spot.filters):
             g = pen.broadcast(dy[0], dy[1] + f, lanes)
             for k, v in x:
@@ -180,7 +188,9 @@ class InputTile:
 
 def input_tile(shape: ConvShape, machine: Machine) -> InputTile:
     """Return the tile of the input's gradient."""
-    vectors = balanced(shape.rows(machine).padded // machine.lanes_for(shape.run_length), 4 if machine.registers >= 32 else 2)
+    vectors = balanced(
+        shape.rows(machine).padded // machine.lanes_for(shape.run_length), 4 if machine.registers >= 32 else 2
+    )
     pixels = (machine.accumulators - 2) // vectors[0][1]
     return InputTile(balanced(shape.out[1], max(1, pixels))[0][1], vectors[0][1])
 
@@ -216,17 +226,16 @@ class ConvInput(Kernel):
                 clear(pen, dx, shape.x.size)
             with pen.loop("p", P) as p, pen.loop("r", R) as r, pen.loop("s", runs) as s:
                 for v0, vectors, v_tiles in balanced(rows.padded // lanes, self.tile.vectors):
-                    for q0, pixels, q_tiles in balanced(Q, self.tile.pixels):
-                        with pen.loop("v", v_tiles) as v, pen.loop("q", q_tiles) as t:
-                            q, j = t * pixels + q0, (v * vectors + v0) * lanes
-                            place = p * down + r * run_down + s * run_right + q * right + j + shape.origin
-                            w = pen.at(pen.pointer("w"), (r * runs + s) * rows.padded + j)
-                            g = pen.at(dy, p * self.dy.pitch + q * self.dy.channels)
-                            self._tile(pen, (g, w, pen.at(dx, place)), rows, pixels, vectors)
+                    with pen.loop("v", v_tiles) as v:
+                        for q0, pixels, q_tiles in balanced(Q, self.tile.pixels):
+                            with pen.loop("q", q_tiles) as t:
+                                q, j = t * pixels + q0, (v * vectors + v0) * lanes
+                                place = p * down + r * run_down + s * run_right + q * right + j + shape.origin
+                                w = pen.at(pen.pointer("w"), (r * runs + s) * rows.padded + j)
+                                g = pen.at(dy, p * self.dy.pitch + q * self.dy.channels)
+                                self._tile(pen, (g, w, pen.at(dx, place)), rows, pixels, vectors)
 
-    def _tile(
-        self, pen: Pen, memory: tuple[Pointer, Pointer, Pointer], rows: Rows, pixels: int, vectors: int
-    ) -> None:
+    def _tile(self, pen: Pen, memory: tuple[Pointer, Pointer, Pointer], rows: Rows, pixels: int, vectors: int) -> None:
         g, w, dx = memory
         lanes, right = pen.machine.lanes_for(self.shape.run_length), self.shape.steps[1]
         zero = pen.constant(0.0, lanes)

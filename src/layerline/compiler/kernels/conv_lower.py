@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from layerline.compiler.kernels.conv import ConvForward, ConvShape, conv_tile
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile, input_tile
@@ -14,12 +14,18 @@ from layerline.compiler.program import Plane
 if TYPE_CHECKING:
     from layerline.compiler.build import Builder, Value
     from layerline.compiler.program import Buffer
+    from layerline.layers import Conv
     from layerline.network import Node
+
+
+def border(node: Node) -> tuple[int, int, int, int]:
+    """Return the zeros that a convolution wants around its input: (top, left, bottom, right)."""
+    return cast("Conv", node.layer).pads
 
 
 def lower(b: Builder, node: Node) -> None:
     """Add a convolution and its way back."""
-    layer, x = node.layer, b.value(node.inputs[0])
+    layer, x = cast("Conv", node.layer), b.value(node.inputs[0])
     O, P, Q = node.shape
     top, left, _, _ = layer.pads
     shape = ConvShape(x.plane, O, layer.kernel, layer.stride, layer.dilation, (top, left), (P, Q))
@@ -44,7 +50,7 @@ def _back(
 ) -> None:
     (x, y), (w, grid, columns) = values, weights
     dy = b.gradient(y)[0]
-    if node.layer.bias:
+    if cast("Conv", node.layer).bias:
         bias_sum(b, f"{node.path}.bias", y, dy)
     partial = b.partial(f"{node.path}.weight", grid)
     b.op(ConvFilters(shape, y.plane, filters_tile(shape, b.machine, places=False)), x.buffer, dy, partial)

@@ -2,10 +2,13 @@
 
 The maths.  x (N, I), w (O, I), float32:
     y[n, o] = b[o] + Σ_i x[n, i] · w[o, i]      dx[n, i] = Σ_o dy[n, o] · w[o, i]      dw[o, i] = Σ_n dy[n, o] · x[n, i]
-The sum over i is taken in lanes (lane l adds i = l, l + L, …), which are then folded as a tree; those over o and n in order.
+The sum over i is taken in lanes (lane l adds i = l, l + L, …), which are then folded as a tree; those over o and n in
+order.
 
-The schedule.  Lanes run over i in all three, so that the weights lie one way only. Forward: M images × K outputs are summed
-at once, M + K loads for M·K multiply-adds. Filters' gradient: nobody keeps it per shard; an item owns a slice of w, sums
+The schedule.  Lanes run over i in all three, so that the weights lie one way only. Forward: M images × K outputs are
+summed
+at once, M + K loads for M·K multiply-adds. Filters' gradient: nobody keeps it per shard; an item owns a slice of w,
+sums
 the whole batch in registers and, where the optimiser allows, takes the step at once: the gradient never goes to memory.
 """
 
@@ -14,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from layerline.compiler.kernels.relu import vectors
+from layerline.compiler.kernels.relu import vectors as whole_vectors
 from layerline.compiler.program import Kernel, Plane, room
 from layerline.compiler.tile import balanced
 
@@ -191,7 +194,8 @@ def weights_tile(shape: FCShape, machine: Machine) -> WeightsTile:
 
 @dataclass(frozen=True)
 class FCWeights(Kernel):
-    """dw = Σ over the batch of dy · x, slice by slice; with an optimiser the step is taken at once and dw is nowhere."""
+    """dw = Σ over the batch of dy · x, slice by slice; with an optimiser the step is taken at once and dw is
+    nowhere."""
 
     shape: FCShape
     tile: WeightsTile
@@ -274,7 +278,7 @@ class BiasSum(Kernel):
         """Write the function's body."""
         plane, db = self.dy, pen.pointer("db")
         lanes = pen.machine.lanes_for(plane.channels)
-        for o, count in vectors(pen, plane.channels, lanes):
+        for o, count in whole_vectors(pen, plane.channels, lanes):
             total = pen.variable(pen.load(db, o, lanes))
             with pen.loop("n", pen.count("images")) as n:
                 dy = pen.at(pen.pointer("dy"), n * room(plane.size) + plane.origin)

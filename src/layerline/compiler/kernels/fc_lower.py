@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from layerline.compiler.kernels.conv_lower import bias_sum
-from layerline.compiler.kernels.fc import FCForward, FCInput, FCWeights, fc_shape, forward_tile, input_tile, weights_tile
+from layerline.compiler.kernels.fc import (
+    FCForward,
+    FCInput,
+    FCWeights,
+    fc_shape,
+    forward_tile,
+    input_tile,
+    weights_tile,
+)
 from layerline.compiler.kernels.update import Grid
 from layerline.compiler.layout import Matrix, Vector
 from layerline.compiler.program import Op, Plane
@@ -14,6 +22,7 @@ if TYPE_CHECKING:
     from layerline.compiler.build import Builder, Value
     from layerline.compiler.kernels.fc import FCShape
     from layerline.compiler.program import Buffer
+    from layerline.layers import FC
     from layerline.network import Node
 
 
@@ -29,7 +38,7 @@ def lower_nothing(b: Builder, node: Node) -> None:
 
 def lower(b: Builder, node: Node) -> None:
     """Add a fully connected layer and its way back."""
-    layer, x = node.layer, b.value(node.inputs[0])
+    layer, x = cast("FC", node.layer), b.value(node.inputs[0])
     shape = fc_shape(x.plane.size, layer.outputs, b.machine)
     y = b.output(node, Plane(layer.outputs, 1, 1), trained=True)
     grid = Grid(layer.outputs, shape.inputs, shape.padded)
@@ -47,7 +56,7 @@ def lower(b: Builder, node: Node) -> None:
 def _back(b: Builder, node: Node, shape: FCShape, values: tuple[Value, Value], weights: tuple[Buffer, Grid]) -> None:
     (x, y), (w, grid) = values, weights
     dy, name = b.gradient(y)[0], f"{node.path}.weight"
-    if node.layer.bias:
+    if cast("FC", node.layer).bias:
         bias_sum(b, f"{node.path}.bias", y, dy)
     b.sums.append(Op(FCWeights(shape, weights_tile(shape, b.machine)), (x.buffer, dy, b.whole_gradient(name))))
     b.step(name, grid)

@@ -3,7 +3,8 @@
 The maths.  For logits z (K) of an image with label y, m the largest of z:
     p[k] = e^(z[k] − m) / Σ_j e^(z[j] − m)        loss = ln Σ_j e^(z[j] − m) − (z[y] − m)
     dz[k] = (p[k] − [k = y]) / batch
-The logits and p are float32, an image's loss and all sums of losses float64. The prediction is the first largest logit. A
+The logits and p are float32, an image's loss and all sums of losses float64. The prediction is the first largest
+logit. A
 logit that is not a number makes the loss not a number.
 """
 
@@ -124,7 +125,7 @@ class Probabilities(Kernel):
 
     def write(self, pen: Pen) -> None:
         """Write the function's body."""
-        K, lanes = self.classes, pen.machine.lanes_for(self.classes)
+        K = self.classes
         with pen.loop("n", pen.count("images")) as n:
             z = pen.at(pen.pointer("z"), n * room(K))
             p = pen.at(pen.pointer("probabilities"), n * K)

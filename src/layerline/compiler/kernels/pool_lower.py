@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, PoolShape
 from layerline.compiler.program import Plane
 
 if TYPE_CHECKING:
     from layerline.compiler.build import Builder
+    from layerline.layers import Pool
     from layerline.network import Node
 
 
 def lower(b: Builder, node: Node) -> None:
     """Add a max pooling and its way back."""
-    layer, x = node.layer, b.value(node.inputs[0])
+    layer, x = cast("Pool", node.layer), b.value(node.inputs[0])
     C, P, Q = node.shape
     y = b.output(node, Plane(C, P, Q))
     shape = PoolShape(x.plane, layer.window, layer.stride, layer.padding, (P, Q))

@@ -104,7 +104,8 @@ def shard_sum(pen: Pen, partial: Pointer, size: int, place: Index, lanes: int) -
 
 @dataclass(frozen=True)
 class Step(Kernel):
-    """The optimiser's step on a tensor; `partial`: g is one gradient a shard. Filters are written as columns as well."""
+    """The optimiser's step on a tensor; `partial`: g is one gradient a shard. Filters are written as columns as
+    well."""
 
     grid: Grid
     optimizer: Sgd
@@ -189,6 +190,9 @@ def _rows(pen: Pen, rows: int) -> Iterator[Index]:
     done = 0
     for first, size, count in balanced(rows, -(-rows // _pieces(rows))):
         item = pen.count("item") - done
-        with pen.when(pen.within(item, count)), pen.loop("row", item * size + (first + size), item * size + first) as row:
+        with (
+            pen.when(pen.within(item, count)),
+            pen.loop("row", item * size + (first + size), item * size + first) as row,
+        ):
             yield row
         done += count

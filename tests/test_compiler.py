@@ -1,0 +1,294 @@
+"""The compiler's stages: what is fused, how phases are cut, that how changes no bit, and its elementary functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import log
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from kernel_runner import aligned, planes, run
+from torch.nn import functional
+
+from layerline.compiler.build import build, shard_size
+from layerline.compiler.compiled import plan
+from layerline.compiler.kernels import functions
+from layerline.compiler.kernels.conv import ConvForward, ConvShape, ConvTile, conv_tile
+from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, FiltersTile, InputTile
+from layerline.compiler.kernels.update import Sgd
+from layerline.compiler.layout import Columns, Matrix, Rows
+from layerline.compiler.machine import Machine, host, named
+from layerline.compiler.passes import PASSES, verify
+from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.task import Task
+from layerline.compiler.tile import balanced, filter_blocks
+from layerline.errors import UserError
+from layerline.network import parse
+
+if TYPE_CHECKING:
+    from layerline.compiler.pen import Pen
+
+SIX_LAYER = "Input 1 28 28\nConv 6 5 1 2\nReLU\nPool 2 2\nFlat\nFC 10\nSoftmax\n"
+TWO_CONVS = "Input 1 12 12\nConv 6 3\nPool 2\nReLU\nConv 8 3 1 1\nReLU\nFlat\nFC 10\n"
+SGD = Sgd(momentum=True, decay=False)
+
+
+def test_a_convolution_takes_relu_and_pool_into_its_kernel() -> None:
+    """conv, ReLU and pool are one kernel in either order, and the filters' gradient runs over the pooled places."""
+    for middle in ("ReLU\nPool 2 2", "Pool 2 2\nReLU"):
+        text = SIX_LAYER.replace("ReLU\nPool 2 2", middle)
+        names = [op.kernel.symbol for op in plan(parse(text, name="n"), host(), Task(50, SGD)).program.ops]
+        assert sum(name.startswith("conv_b_pool2_2_relu_at_fwd") for name in names) == 1
+        assert sum(name.startswith("conv_at_filters") for name in names) == 1
+        assert not any(name.startswith(("pool", "relu_fwd", "unpool")) for name in names)
+
+
+def test_a_gradient_by_the_input_is_dense_again() -> None:
+    """Behind the first pool no gradient by the images is made; a second convolution unpools for its own input."""
+    names = [op.kernel.symbol for op in plan(parse(TWO_CONVS, name="n"), host(), Task(50, SGD)).program.ops]
+    assert sum(name.startswith("conv_input") for name in names) == 1
+    assert not any(name.startswith("unpool") for name in names)
+    deeper = TWO_CONVS.replace("ReLU\nFlat", "ReLU\nPool 2\nFlat")
+    names = [op.kernel.symbol for op in plan(parse(deeper, name="n"), host(), Task(50, SGD)).program.ops]
+    assert sum(name.startswith("unpool") for name in names) == 1
+
+
+def test_overlapping_and_padded_pools_stand_alone() -> None:
+    """Only windows side by side are taken in registers."""
+    for pool in ("Pool 3 2", "Pool 2 2 1", "Pool 8"):
+        text = SIX_LAYER.replace("Pool 2 2", pool)
+        names = [op.kernel.symbol for op in plan(parse(text, name="n"), host(), Task(50, SGD)).program.ops]
+        assert sum(name.startswith("pool_at_fwd") for name in names) == 1, pool
+
+
+def test_six_layers_train_in_two_phases() -> None:
+    """All images, then all slices of all weights; what the weights' gradient reads is kept for the whole batch."""
+    schedule = plan(parse(SIX_LAYER, name="n"), host(), Task(50, SGD))
+    assert [phase.over for phase in schedule.phases] == ["images", "slices"]
+    kept = {b.name for b in schedule.in_arena if b.per == "image"}
+    assert kept == {"y2", "dy4"}
+
+
+def test_whole_gradients_need_a_phase_of_their_own() -> None:
+    """Without fused updates the steps wait until every gradient is whole."""
+    schedule = plan(parse(SIX_LAYER, name="n"), host(), Task(50, SGD, fuse_updates=False))
+    assert [phase.over for phase in schedule.phases] == ["images", "slices", "slices"]
+    assert all(tensor.gradient in schedule.in_arena for tensor in schedule.program.tensors)
+
+
+def test_prediction_has_one_phase_and_no_places() -> None:
+    """The forward-only Program keeps nothing that training would need."""
+    schedule = plan(parse(SIX_LAYER, name="n"), host(), Task(1, SGD, training=False))
+    assert len(schedule.phases) == 1
+    assert not any(
+        b.per in ("shard", "thread") or b.dtype == "i32" for b in schedule.program.buffers if b.per != "given"
+    )
+
+
+def test_buffers_do_not_overlap() -> None:
+    """Every buffer of the arena ends before the next begins, on lines of 64 bytes."""
+    schedule = plan(parse(TWO_CONVS, name="n"), host(), Task(50, SGD))
+    items = {"once": 1, "shard": schedule.program.shards, "image": 50}
+    spans = sorted(
+        (at, at + b.size * {"f32": 4, "i32": 4, "f64": 8, "i64": 8}[b.dtype] * items[b.per])
+        for b, at in schedule.in_arena.items()
+    )
+    assert all(at % 64 == 0 for at, _ in spans)
+    assert all(end <= following for (_, end), (following, _) in pairwise(spans))
+    assert spans[-1][1] <= schedule.arena_bytes
+
+
+def test_verify_names_the_pass_that_loses_a_writer() -> None:
+    """A Program whose op was dropped though its result is read is refused."""
+    program = build(parse(SIX_LAYER, name="n"), host(), Task(50, SGD))
+    broken = replace(program, ops=program.ops[1:])
+    with pytest.raises(AssertionError, match=r"after fuse_relu: .* reads x, which nothing wrote"):
+        verify(broken, "fuse_relu")
+
+
+def test_every_pass_leaves_a_program_that_is_right() -> None:
+    """The passes one by one on a network with every layer."""
+    program = build(parse(TWO_CONVS, name="n"), host(), Task(50, SGD))
+    for run_pass in PASSES:
+        program = run_pass(program, host())
+        verify(program, run_pass.__name__)
+
+
+@given(st.integers(1, 500), st.integers(1, 40))
+def test_balanced_pieces_cover_everything_once(n: int, most: int) -> None:
+    """Pieces follow each other, none is larger than asked, sizes differ by one at most."""
+    cuts, at = balanced(n, most), 0
+    for first, size, count in cuts:
+        assert first == at
+        assert 1 <= size <= most
+        at += size * count
+    assert at == n
+    assert max(size for _, size, _ in cuts) - min(size for _, size, _ in cuts) <= 1
+
+
+@given(st.integers(1, 300), st.sampled_from([1, 4, 8, 16]), st.integers(1, 4))
+def test_filter_blocks_cover_every_filter_once(filters: int, lanes: int, most: int) -> None:
+    """Blocks follow each other and only the last may hold more lanes than filters."""
+    machine, at = Machine("x", "x", "", lanes, 32, fma=True), 0
+    for block in filter_blocks(filters, machine, most):
+        assert block.first == at
+        assert block.vectors <= most
+        at += block.width * block.count
+    assert at >= filters
+    assert at - filters < lanes
+
+
+@given(st.integers(1, 5000))
+def test_shards_cover_the_batch(batch: int) -> None:
+    """At most 16 shards, none of them empty."""
+    size = shard_size(batch)
+    shards = -(-batch // size)
+    assert shards <= 16
+    assert (shards - 1) * size < batch
+
+
+def test_layouts_are_one_to_one() -> None:
+    """What is packed is unpacked unchanged."""
+    numbers = np.random.default_rng(0)
+    machine = host()
+    shape = ConvShape(Plane(3, 9, 9), 22, (3, 2), (1, 1), (1, 1), (0, 0), (7, 8))
+    filters = numbers.standard_normal((22, 3, 3, 2)).astype(np.float32)
+    rows = shape.rows(machine)
+    for layout in (rows, Columns(rows, filter_blocks(22, machine, 4)), Rows((22, 3, 3, 2), 6, 3, 4)):
+        np.testing.assert_array_equal(layout.unpack(layout.pack(filters)), filters)
+        assert layout.pack(filters).shape == (layout.size,)
+    weights = numbers.standard_normal((7, 30)).astype(np.float32)
+    np.testing.assert_array_equal((m := Matrix(7, (2, 5, 3), 32)).unpack(m.pack(weights)), weights)
+
+
+@dataclass(frozen=True)
+class _Exp(Kernel):
+    pointers: ClassVar[dict[str, str]] = {"x": "f32", "y": "f32"}
+    writes: ClassVar[frozenset[str]] = frozenset({"y"})
+    symbol: ClassVar[str] = "exp"
+
+    def write(self, pen: Pen) -> None:
+        lanes = pen.machine.lanes
+        with pen.loop("i", pen.count("images"), step=lanes) as i:
+            pen.store(functions.exp(pen, pen.load(pen.pointer("x"), i, lanes)), pen.pointer("y"), i)
+
+
+@dataclass(frozen=True)
+class _Log(Kernel):
+    pointers: ClassVar[dict[str, str]] = {"x": "f64", "y": "f64"}
+    writes: ClassVar[frozenset[str]] = frozenset({"y"})
+    symbol: ClassVar[str] = "log"
+
+    def write(self, pen: Pen) -> None:
+        with pen.loop("i", pen.count("images")) as i:
+            pen.store(functions.log(pen, pen.load(pen.pointer("x"), i)), pen.pointer("y"), i)
+
+
+@pytest.mark.parametrize("machine", [host(), named(lanes=1), named("x86-64")], ids=lambda m: f"{m.cpu}-{m.lanes}")
+def test_exp_errs_by_less_than_one_and_a_half_units(machine: Machine) -> None:
+    """e^x for 200,000 numbers from −87 to 0, against float64; NaN stays NaN, what is lower counts as −87."""
+    n = 200_000
+    x, y = aligned(n), aligned(n)
+    x[:] = np.linspace(-87, 0, n, dtype=np.float32)
+    run(_Exp(), machine, {"x": x, "y": y}, images=n)
+    exact = np.exp(x.astype(np.float64))
+    assert np.abs(y - exact).max() > 0
+    assert (np.abs(y - exact) / np.spacing(exact.astype(np.float32))).max() <= 1.5
+    x[:4] = (np.nan, -200, -np.inf, 0)
+    run(_Exp(), machine, {"x": x, "y": y}, images=n)
+    assert np.isnan(y[0])
+    assert 0 < y[1] == y[2] < 2e-38
+    assert y[3] == 1
+
+
+def test_log_errs_by_at_most_four_units() -> None:
+    """ln x for numbers from 1 to 10⁶, against NumPy's float64; NaN stays NaN."""
+    n = 50_000
+    x, y = aligned(n, np.float64), aligned(n, np.float64)
+    x[:] = np.exp(np.linspace(0, log(1e6), n))
+    x[0], x[1] = 1.0, np.nan
+    run(_Log(), host(), {"x": x, "y": y}, images=n)
+    assert y[0] == 0
+    assert np.isnan(y[1])
+    exact = np.log(x[2:])
+    assert (np.abs(y[2:] - exact) / np.spacing(exact)).max() <= 4
+
+
+def conv_arrays(shape: ConvShape, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    numbers = np.random.default_rng(1)
+    x = shape.x
+    images = numbers.standard_normal((n, x.channels, x.height, x.width)).astype(np.float32)
+    filters = numbers.standard_normal((shape.filters, x.channels, *shape.kernel)).astype(np.float32)
+    bias = numbers.standard_normal(shape.filters).astype(np.float32)
+    dy = numbers.standard_normal((n, shape.filters, *shape.out)).astype(np.float32)
+    return images, filters, bias, dy
+
+
+SHAPE = ConvShape(Plane(3, 10, 11, 1, 1, 1, 1), 22, (3, 3), (1, 1), (1, 1), (1, 1), (10, 11))
+
+
+@pytest.mark.parametrize("machine", [host(), named(lanes=4)], ids=lambda m: f"{m.lanes} lanes")
+def test_tiles_change_no_bit_forward(machine: Machine) -> None:
+    """Whatever the tile, the same sums in the same order; and PyTorch's result within rounding."""
+    images, filters, bias, _ = conv_arrays(SHAPE, 2)
+    y_plane, results = Plane(22, 10, 11), []
+    best = conv_tile(SHAPE, machine)
+    assert best is not None
+    for blocks in (best.blocks, filter_blocks(22, machine, 1)):
+        for rows, columns in ((1, 1), (1, 5), (3, 2), (best.rows, best.columns)):
+            kernel = ConvForward(SHAPE, y_plane, ConvTile(blocks, rows, columns))
+            w = aligned(room(kernel.columns(machine).size))
+            w[: kernel.columns(machine).size] = kernel.columns(machine).pack(filters)
+            b = aligned(room(22))
+            b[:22] = bias
+            y = aligned(2 * room(y_plane.size))
+            run(kernel, machine, {"x": planes(images, (1, 1, 1, 1)), "w": w, "b": b, "y": y}, images=2)
+            results.append(y.reshape(2, -1)[:, : y_plane.size].reshape(2, 10, 11, 22).transpose(0, 3, 1, 2))
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+    x64, w64, b64 = (torch.from_numpy(a).double() for a in (images, filters, bias))
+    exact = functional.conv2d(x64, w64, b64, padding=1).numpy()
+    terms = functional.conv2d(x64.abs(), w64.abs(), b64.abs(), padding=1).numpy()
+    assert (np.abs(results[0] - exact) <= 28 * 2.0**-24 * terms).all()
+
+
+@pytest.mark.parametrize("machine", [host(), named(lanes=4)], ids=lambda m: f"{m.lanes} lanes")
+def test_tiles_change_no_bit_backward(machine: Machine) -> None:
+    """The same for the gradients by the filters and by the input."""
+    images, filters, _, dy = conv_arrays(SHAPE, 2)
+    rows = SHAPE.rows(machine)
+    x, g, dy_plane = planes(images, (1, 1, 1, 1)), planes(dy), Plane(22, 10, 11)
+    w = aligned(room(rows.size))
+    w[: rows.size] = rows.pack(filters)
+    by_filters, by_input = [], []
+    for tile in (FiltersTile(1, 1, 1), FiltersTile(5, 2, 1), FiltersTile(3, 3, 1)):
+        dw = aligned(room(rows.size), fill=0.0)
+        run(ConvFilters(SHAPE, dy_plane, tile), machine, {"x": x, "dy": g, "dw": dw}, images=2)
+        by_filters.append(rows.unpack(dw))
+    for tile in (InputTile(1, 1), InputTile(4, 1), InputTile(11, 1)):
+        dx = aligned(2 * room(SHAPE.x.size))
+        run(ConvInput(SHAPE, dy_plane, tile), machine, {"dy": g, "w": w, "dx": dx}, images=2)
+        by_input.append(dx.reshape(2, -1)[:, : SHAPE.x.size].copy())
+    for results in (by_filters, by_input):
+        for result in results[1:]:
+            np.testing.assert_array_equal(result, results[0])
+
+
+def test_symbols_of_different_kernels_differ() -> None:
+    """A kernel's name tells what and how: no two kernels of a Program share one."""
+    for text in (SIX_LAYER, TWO_CONVS):
+        kernels = {op.kernel for op in plan(parse(text, name="n"), host(), Task(50, SGD)).program.ops}
+        assert len({kernel.symbol for kernel in kernels}) == len(kernels)
+
+
+def test_an_unknown_cpu_or_width_is_refused() -> None:
+    """With what is known."""
+    with pytest.raises(UserError, match="--cpu pentium: not known"):
+        named("pentium")
+    with pytest.raises(UserError, match="--lanes 5"):
+        named(lanes=5)
