@@ -97,9 +97,7 @@ class Depthwise(Layer):
     """
 
     kind: ClassVar[str] = "depthwise"
-    word: ClassVar[Word] = Word(
-        "Depthwise", (Argument("kernel", Sizes(), bare=True), _STRIDE, _PADDING), ("DepthwiseConv2d", "DepthwiseConv")
-    )
+    word: ClassVar[Word] = Word("Depthwise", (Argument("kernel", Sizes(), bare=True), _STRIDE, _PADDING))
 
     kernel: Pair
     stride: Pair = (1, 1)

@@ -72,7 +72,7 @@ class AvgPool(Pooling):
     """y[c,p,q] = the sum of x[c] over the window / the window's points; float32. Padding counts, as zeros."""
 
     kind: ClassVar[str] = "avg_pool"
-    word: ClassVar[Word] = Word("AvgPool", _ARGUMENTS, ("AvgPool2d", "AveragePooling2d", "AveragePool"))
+    word: ClassVar[Word] = Word("AvgPool", _ARGUMENTS, ("AvgPool2d",))
 
 
 @final
@@ -81,7 +81,7 @@ class GlobalPool(Layer):
     """y[c,0,0] = mean over h, w of x[c,h,w]; float32 (C, H, W) → (C, 1, 1)."""
 
     kind: ClassVar[str] = "global_pool"
-    word: ClassVar[Word] = Word("GlobalPool", (), ("GlobalAveragePooling2d", "GlobalAvgPool", "GlobalAvgPool2d"))
+    word: ClassVar[Word] = Word("GlobalPool", (), ("GlobalAveragePooling2d",))
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return (C, 1, 1). Raises Misfit for a flat list."""

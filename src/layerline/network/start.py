@@ -43,12 +43,12 @@ def _values(weight: Weight, init: str, seed: int, layer: int, elements: NDArray[
 
     if weight.start != "drawn" or (init != "torch" and len(weight.shape) == 1):
         return np.full(weight.size, 1.0 if weight.start == "ones" else 0.0)
-    place = {"layer": layer, "element": elements}
     if init == "he":
         deviation = math.sqrt(2 / weight.fan_in)
-        return deviation * randomness.normal(seed, randomness.Purpose.INIT, **place)
+        return deviation * randomness.normal(seed, randomness.Purpose.INIT, layer=layer, element=elements)
     bound = 1 / math.sqrt(weight.fan_in) if init == "torch" else math.sqrt(6 / (weight.fan_in + _fan_out(weight)))
-    return (2.0 * randomness.uniform(seed, randomness.Purpose.INIT, **place) - 1.0) * bound
+    drawn = randomness.uniform(seed, randomness.Purpose.INIT, layer=layer, element=elements)
+    return (2.0 * drawn - 1.0) * bound
 
 
 def _fan_out(weight: Weight) -> int:

@@ -16,6 +16,7 @@ _GAP: Final = "  "
 _INDENT: Final = "  "
 _HEAD: Final = ("layer", "output", "parameters", "multiply-adds", "memory")
 _NARROWEST: Final = 12
+_LONG: Final = 10**12
 
 
 def describe(network: Network, batch_size: int = 64) -> str:
@@ -24,8 +25,8 @@ def describe(network: Network, batch_size: int = 64) -> str:
     total = (
         "total",
         "",
-        figures.count(network.parameter_count),
-        figures.count(network.multiply_adds),
+        _count(network.parameter_count),
+        _count(network.multiply_adds),
         figures.size(training_bytes(network.nodes, batch_size)),
     )
     table = [_HEAD, *rows, total]
@@ -36,7 +37,7 @@ def describe(network: Network, batch_size: int = 64) -> str:
     rule = "─" * max(map(len, lines))
     return "\n".join(
         [
-            f"{figures.name(network.name)}: input {times(network.input_shape)}, {network.classes} classes",
+            f"{figures.name(network.name, 30)}: input {times(network.input_shape)}, {network.classes} classes",
             "",
             lines[0],
             rule,
@@ -45,8 +46,8 @@ def describe(network: Network, batch_size: int = 64) -> str:
             lines[-1],
             "",
             "multiply-adds: of one image, forward",
-            f"memory: of a training step with {batch_size:,d} images, a plain estimate: {PER_PARAMETER} bytes a",
-            f"parameter (weight, gradient, momentum), {PER_VALUE} a value of an image (value, gradient)",
+            f"memory: of a training step with {batch_size:,d} images, a plain estimate:",
+            f"{PER_PARAMETER} bytes a parameter (weight, gradient, momentum), {PER_VALUE} a value (itself, gradient)",
         ]
     )
 
@@ -70,15 +71,22 @@ def _rows(network: Network, batch_size: int) -> list[tuple[str, ...]]:
 def _row(node: Node, depth: int, batch_size: int) -> tuple[str, ...]:
     return (
         _INDENT * depth + str(node.layer),
-        times(node.shape),
-        figures.count(node.parameters) if node.parameters else figures.NOTHING,
-        figures.count(node.multiply_adds) if node.multiply_adds else figures.NOTHING,
+        "×".join(map(str, node.shape)),
+        _count(node.parameters),
+        _count(node.multiply_adds),
         figures.size(training_bytes([node], batch_size)),
     )
+
+
+def _count(number: int) -> str:
+    """Return a count in at most 15 columns; nothing for 0."""
+    if number >= _LONG:
+        return f"{number:.3e}"
+    return figures.count(number) if number else figures.NOTHING
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:
     first = row[0] if len(row[0]) <= widths[0] else row[0][: widths[0] - 1] + "…"
     cells = [f"{first:<{widths[0]}}", f"{row[1]:<{widths[1]}}"]
     cells += [f"{cell:>{width}}" for cell, width in zip(row[2:], widths[2:], strict=True)]
-    return _GAP.join(cells)
+    return _GAP.join(cells).rstrip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
@@ -10,10 +11,14 @@ from layerline.layers import Misfit
 from layerline.network_file.mistakes import Span
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from layerline.network_file.mistakes import Mistakes
 
 _PIECE: Final = re.compile(r"[^ \t=]++[ \t]*+=[ \t]*+[^ \t=]++(?![ \t]*=)|[^ \t]++")
 """A word, a value, or name=value, where spaces around the sign do not matter."""
+_MOST_PIECES: Final = 50
+"""No line has so many values; what stands behind them is a mistake all the same."""
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -50,9 +55,9 @@ class Line:
     comment: str | None
 
 
-def read_lines(mistakes: Mistakes) -> list[Line]:
-    """Return every line of the file; control characters, also in comments, are mistakes."""
-    return [_read(number, text, mistakes) for number, text in enumerate(mistakes.lines, start=1)]
+def read_lines(mistakes: Mistakes) -> Iterator[Line]:
+    """Yield every line of the file, read when asked for; control characters, also in comments, are mistakes."""
+    return (_read(number, text, mistakes) for number, text in enumerate(mistakes.lines, start=1))
 
 
 def _read(number: int, text: str, mistakes: Mistakes) -> Line:
@@ -63,6 +68,7 @@ def _read(number: int, text: str, mistakes: Mistakes) -> Line:
             Misfit(f"a control character, U+{ord(forbidden[0]):04X}, cannot stand here", "remove it"),
         )
     code, mark, comment = text.partition("#")
-    tokens = [Token(piece[0], Span(number, *piece.span())) for piece in _PIECE.finditer(code)]
+    pieces = itertools.islice(_PIECE.finditer(code), _MOST_PIECES)
+    tokens = [Token(piece[0], Span(number, *piece.span())) for piece in pieces]
     statement = Statement(tokens[0], tuple(tokens[1:])) if tokens and not forbidden else None
     return Line(number, statement, (mark + comment).rstrip() if mark else None)

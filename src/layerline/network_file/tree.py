@@ -28,11 +28,12 @@ _SHORTCUT: Final = Word("Shortcut")
 _REPEAT: Final = Word("Repeat", (Argument("n", Whole(), bare=True),))
 _END: Final = Word("End")
 
-_STRUCTURE: Final = (_INPUT, _RESIDUAL, _SHORTCUT, _REPEAT, _END)
+STRUCTURE: Final = (_INPUT, _RESIDUAL, _SHORTCUT, _REPEAT, _END)
+"""The words that are no layers."""
 _LAYER_WORDS: Final = {layer.word.name: layer for layer in LAYERS if layer.word.name != _RESIDUAL.name}
 _WORDS: Final = {
     spelling.lower(): word
-    for word in (*(layer.word for layer in _LAYER_WORDS.values()), *_STRUCTURE)
+    for word in (*(layer.word for layer in _LAYER_WORDS.values()), *STRUCTURE)
     for spelling in (word.name, *word.spellings)
 }
 """Every spelling in lower case → its word."""
@@ -96,22 +97,24 @@ class Block:
 @final
 @dataclass
 class Tree:
-    """A network file as read. `mended` lines are what fmt writes: the depth and the readable form of each line."""
+    """A network file as read; written to while it is read, then left alone."""
 
-    lines: list[Line]
+    lines: list[Line] = field(default_factory=list)
     items: list[LayerLine | Block] = field(default_factory=list)
     input: LayerLine | None = None
     input_shape: tuple[int, int, int] | None = None
     readable: dict[int, tuple[int, str]] = field(default_factory=dict)
+    """The number of a line → how many blocks it stands in, and its readable form."""
     whole: bool = True
     """Whether the blocks are closed and small enough to be walked."""
 
 
 def read_tree(mistakes: Mistakes) -> Tree:
     """Return the tree of the file whose lines `mistakes` holds; what is wrong is added there."""
-    tree = Tree(read_lines(mistakes))
+    tree = Tree()
     reader = _Reader(tree, mistakes)
-    for line in tree.lines:
+    for line in read_lines(mistakes):
+        tree.lines.append(line)
         if line.statement and not reader.read(line.statement):
             break
     reader.close()

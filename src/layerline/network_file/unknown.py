@@ -24,6 +24,8 @@ _OTHERWISE: Final = {
     "leaky": "LeakyReLU",
     "mean": "AvgPool",
     "bn": "BatchNorm",
+    "averagepooling2d": "AvgPool",
+    "swish": "SiLU",
     "skip": "Residual",
 }
 """Words of others that are spelled too differently to be near."""

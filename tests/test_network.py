@@ -1,0 +1,170 @@
+"""Checking: nodes, names, counts, the table, presets and the first weights."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from layerline.errors import NetworkError
+from layerline.network import initial_weights, parse, presets, read, training_bytes
+
+RESIDUAL = """\
+Input 3 16 16
+Conv 8 3 padding=1
+Residual
+    Repeat 2
+        Conv 8 3 padding=1
+        ReLU
+    End
+    Residual
+        BatchNorm
+    End
+Shortcut
+    Conv 8 1
+End
+GlobalPool
+Flat
+FC 4
+Softmax
+"""
+
+
+def test_values_paths_and_lines_of_a_network_with_blocks():
+    """Repeat is unrolled, the branches of a Residual are nested modules, and `add` joins their values at its place."""
+    found = [(n.layer.kind, n.inputs, n.path, n.line) for n in parse(RESIDUAL).nodes]
+    assert found == [
+        ("conv", (0,), "0", 2),
+        ("conv", (1,), "1.body.0", 5),
+        ("relu", (2,), "1.body.1", 6),
+        ("conv", (3,), "1.body.2", 5),
+        ("relu", (4,), "1.body.3", 6),
+        ("batch_norm", (5,), "1.body.4.body.0", 9),
+        ("add", (6, 5), "1.body.4", 8),
+        ("conv", (1,), "1.shortcut.0", 12),
+        ("add", (7, 8), "1", 3),
+        ("global_pool", (9,), "2", 14),
+        ("flat", (10,), "3", 15),
+        ("fc", (11,), "4", 16),
+        ("softmax", (12,), "5", 17),
+    ]
+    for index, node in enumerate(parse(RESIDUAL).nodes):
+        assert node.index == index
+        assert node.shape == node.layer.output_shape(*node.input_shapes)
+
+
+def test_the_data_decides_what_the_file_leaves_open():
+    """Input shape and classes come from the data; a file that gives both needs none."""
+    open_ = parse("Flat\nFC classes", input_shape=(3, 4, 5), classes=7)
+    assert (open_.input_shape, open_.classes) == ((3, 4, 5), 7)
+    assert open_.nodes[1].layer.outputs == 7
+    closed = parse("Input 3 4 5\nFlat\nFC 7")
+    assert (closed.input_shape, closed.classes) == ((3, 4, 5), 7)
+    assert [node.layer for node in closed.nodes] == [node.layer for node in open_.nodes]
+
+
+def test_explicit_defaults_are_the_same_network():
+    """White space and written-out defaults change no layer; another value does (hostile case 25)."""
+    shape = {"input_shape": (1, 9, 9)}
+    plain = parse("Conv 2 3\nFlat\nFC 3", **shape).nodes
+    assert parse("  Conv\t2  3 1 0 dilation=1 groups=1 bias=yes\nFlat\nFC 3", **shape).nodes == plain
+    assert parse("Conv 2 3 bias=no\nFlat\nFC 3", **shape).nodes != plain
+
+
+def test_momentum_that_looks_like_keras_is_a_note_and_no_error():
+    """BatchNorm momentum=0.99 trains, with a note that names the line and the value that Keras would mean."""
+    (note,) = parse("Input 1 4 4\nRepeat 3\nBatchNorm momentum=0.99\nEnd\nFlat\nFC 3", name="net.cnn").notes
+    assert note == (
+        "net.cnn:3:11: momentum=0.99 is the share that a new batch gets, as in PyTorch\n"
+        "   3 | BatchNorm momentum=0.99\n"
+        "     |           ^^^^^^^^^^^^^\n"
+        "  help: if it comes from Keras or TensorFlow, write momentum=0.01"
+    )
+    assert parse("Input 1 4 4\nBatchNorm\nFlat\nFC 3").notes == ()
+
+
+def test_an_engine_can_refuse_a_line():
+    """`refusal` names the line of a layer in the form of every message."""
+    network = parse("Input 1 4 4\n\n   GELU   # smooth\nFlat\nFC 3", name="my/net.cnn")
+    error = network.refusal(network.nodes[0], "the engine cannot run GELU yet", "use ReLU")
+    assert isinstance(error, NetworkError)
+    assert str(error) == (
+        "my/net.cnn:3:4: the engine cannot run GELU yet\n   3 |    GELU   # smooth\n     |    ^^^^\n  help: use ReLU"
+    )
+    assert network.name == "net"
+
+
+def test_memory_is_checked_against_what_is_there():
+    """A network is refused where one image's training step would not fit, and accepted where it just does."""
+    text = "Flat\nFC 100\nFC 10"
+    network = parse(text, input_shape=(1, 28, 28))
+    needed = training_bytes(network.nodes, 1)
+    assert needed == 12 * network.parameter_count + 8 * (784 + 100 + 10)
+    assert training_bytes(network.nodes, 50) == 12 * network.parameter_count + 50 * 8 * (784 + 100 + 10)
+    parse(text, input_shape=(1, 28, 28), memory=needed)
+    with pytest.raises(NetworkError, match="a training step of one image takes about"):
+        parse(text, input_shape=(1, 28, 28), memory=needed - 1)
+
+
+@pytest.mark.parametrize("name", presets())
+def test_the_table_of_each_preset(name, golden):
+    """The table that `describe` prints for the presets."""
+    golden(f"describe-{name}.txt", read(name, input_shape=(1, 28, 28), classes=10).describe())
+
+
+def test_the_table_of_a_network_with_blocks(golden):
+    """Branches are headed and indented, the sum is a row of its own."""
+    golden("describe-residual.txt", parse(RESIDUAL).describe())
+
+
+def test_the_table_fits_80_columns():
+    """However large the numbers and long the lines, no line of the table has more than 80 columns."""
+    text = (
+        "Conv 100000 kernel=30x31 stride=11x12 padding=13x14 dilation=2x1 groups=1 bias=no\nGlobalPool\nFlat\nFC 100000"
+    )
+    table = parse(text, input_shape=(3, 1000, 1000), memory=2**62, name="n" * 300).describe(batch_size=10_000)
+    assert max(map(len, table.splitlines())) <= 80
+
+
+def test_weights_are_initialised_as_documented():
+    """The three ways to start: scale and kind of every array, dtypes, and the same when asked again."""
+    network = parse(RESIDUAL)
+    for init in ("torch", "he", "xavier"):
+        weights = initial_weights(network, 3, init)
+        assert {name: (w.shape, str(w.dtype)) for name, w in weights.items()} == {
+            name: (w.shape, w.dtype) for name, w in network.weights.items()
+        }
+        again = initial_weights(network, 3, init)
+        assert all(np.array_equal(weights[name], again[name]) for name in weights)
+        assert weights["1.body.4.body.0.running_var"].tolist() == [1.0] * 8
+        assert weights["1.body.4.body.0.num_batches_tracked"] == 0
+        assert (weights["0.bias"] == 0).all() == (init != "torch")
+    assert not np.array_equal(initial_weights(network, 3)["0.weight"], initial_weights(network, 4)["0.weight"])
+    assert not np.array_equal(weights["1.body.0.weight"], weights["1.body.2.weight"])
+
+
+@pytest.mark.parametrize(
+    ("init", "deviation", "bound"),
+    [
+        ("torch", 1 / math.sqrt(3 * 300), 1 / math.sqrt(300)),
+        ("he", math.sqrt(2 / 300), math.inf),
+        ("xavier", math.sqrt(2 / 500), math.sqrt(6 / 500)),
+    ],
+)
+def test_scale_of_the_first_weights(init, deviation, bound):
+    """60,000 drawn weights have the mean and deviation of their distribution, within five standard errors."""
+    weight = initial_weights(parse("Input 3 10 10\nFlat\nFC 200\nFC 2"), 7, init)["1.weight"].astype(np.float64)
+    n = weight.size
+    assert n == 200 * 300
+    assert abs(weight.mean()) < 5 * deviation / math.sqrt(n)
+    kurtosis = 3.0 if init == "he" else 1.8  # of the normal and of the uniform distribution
+    assert abs(weight.std() / deviation - 1) < 5 * math.sqrt((kurtosis - 1) / (4 * n))
+    assert abs(weight).max() <= bound * (1 + 2**-23)
+    assert init == "he" or abs(weight).max() > 0.99 * bound
+
+
+def test_bias_and_weight_of_a_layer_are_drawn_apart():
+    """The bias does not repeat the first weights of its layer."""
+    weights = initial_weights(parse("Input 1 2 2\nFlat\nFC 4\nFC 2"), 0)
+    assert len({*weights["1.weight"].ravel().tolist(), *weights["1.bias"].tolist()}) == 16 + 4
