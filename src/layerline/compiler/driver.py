@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Final
 
 from llvmlite import ir
 
-from layerline.compiler.pen import BYTES, Pen, Pointer
+from layerline.compiler.pen import Pen
 from layerline.compiler.schedule import item_bytes
+from layerline.compiler.values import BYTES, Pointer
 
 if TYPE_CHECKING:
     from layerline.compiler.machine import Machine
-    from layerline.compiler.pen import Index, Value
     from layerline.compiler.program import Buffer, Kernel, Op, Phase, Schedule
+    from layerline.compiler.values import Index, Value
 
 CONTROL: Final = ("stop", "done", "diverged", "end", "drawn", "finished")
 """stop: asked to; done: steps; diverged: step + 1; end: the step before which to end; drawn, finished: tickets since

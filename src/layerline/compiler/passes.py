@@ -18,8 +18,8 @@ from layerline.compiler.kernels.fc import BiasSum, FCForward, FCInput, FCWeights
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, Unpool
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
 from layerline.compiler.kernels.update import Reduce, Step
-from layerline.compiler.pen import BYTES
 from layerline.compiler.program import Buffer, Op, Program, room
+from layerline.compiler.values import BYTES
 
 if TYPE_CHECKING:
     from layerline.compiler.machine import Machine

@@ -8,94 +8,36 @@ a Python `for` unrolls now, while writing. A vector of one lane is a plain numbe
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, final
 
 from llvmlite import ir
+
+from layerline.compiler.arithmetic import Arithmetic
+from layerline.compiler.values import (
+    BYTES,
+    I32,
+    I64,
+    POINTER,
+    TYPES,
+    Index,
+    Pointer,
+    Value,
+    Variable,
+    lanes_of,
+    vector_type,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from layerline.compiler.machine import Machine
 
-Value = Any
-"""An llvmlite.ir value; llvmlite has no types."""
-
-I1, I8, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 32, 64))
-F32, F64 = ir.FloatType(), ir.DoubleType()
-POINTER = ir.PointerType()
-TYPES: Final = {"u8": I8, "i32": I32, "i64": I64, "f32": F32, "f64": F64}
-BYTES: Final = {"u8": 1, "i32": 4, "i64": 8, "f32": 4, "f64": 8}
+SCALARS: Final = {"inverse": "f32", "rate": "f32"}
+"""Scalar arguments that are not 64-bit integers: 1 / batch, and the learning rate."""
 
 
-@dataclass(frozen=True, eq=False)
-class Pointer:
-    """An address in memory and the type of what lies there."""
-
-    value: Value
-    dtype: str
-
-
-@dataclass(frozen=True, eq=False)
-class Index:
-    """An integer expression: a value at run time plus a constant, which ends up in the instruction's displacement."""
-
-    builder: ir.IRBuilder
-    value: Value | None
-    constant: int = 0
-
-    def __add__(self, other: Index | int) -> Index:
-        """Return the sum."""
-        if isinstance(other, int):
-            return Index(self.builder, self.value, self.constant + other)
-        if self.value is None or other.value is None:
-            return Index(self.builder, self.value or other.value, self.constant + other.constant)
-        return Index(self.builder, self.builder.add(self.value, other.value), self.constant + other.constant)
-
-    __radd__ = __add__
-
-    def __mul__(self, factor: int) -> Index:
-        """Return the product with a constant."""
-        if self.value is None or factor == 1:
-            return Index(self.builder, self.value, self.constant * factor)
-        if factor == 0:
-            return Index(self.builder, None, 0)
-        return Index(self.builder, self.builder.mul(self.value, ir.Constant(I64, factor)), self.constant * factor)
-
-    __rmul__ = __mul__
-
-    def __sub__(self, other: int) -> Index:
-        """Return the difference from a constant."""
-        return self + -other
-
-    @property
-    def whole(self) -> Value:
-        """Return the expression as one 64-bit value."""
-        if self.value is None:
-            return ir.Constant(I64, self.constant)
-        return self.builder.add(self.value, ir.Constant(I64, self.constant)) if self.constant else self.value
-
-
-class Variable:
-    """A value that changes in a loop; LLVM keeps it in a register."""
-
-    def __init__(self, slot: Value, typ: Value) -> None:
-        """Keep the stack slot that LLVM's SROA pass turns into a register."""
-        self.slot, self.type = slot, typ
-
-
-def vector_type(element: Value, lanes: int) -> Value:
-    """Return the LLVM type of `lanes` values."""
-    return element if lanes == 1 else ir.VectorType(element, lanes)
-
-
-def lanes_of(value: Value) -> int:
-    """Return how many lanes a value has."""
-    return value.type.count if isinstance(value.type, ir.VectorType) else 1
-
-
-class Pen:
+@final
+class Pen(Arithmetic):
     """Writes one function: the kernel's arguments by name, loops, memory, arithmetic."""
 
     def __init__(
@@ -203,17 +145,6 @@ class Pen:
         start = self.builder.select(self.builder.icmp_signed("<", start, zero), zero, start)
         end = self.builder.select(self.builder.icmp_signed(">", end, most), most, end)
         return Index(self.builder, start), Index(self.builder, end)
-
-    def constant(self, number: float, lanes: int = 1, dtype: str = "f32") -> Value:
-        """Return `number` in every lane."""
-        element = TYPES[dtype]
-        one = ir.Constant(element, number)
-        return one if lanes == 1 else ir.Constant(ir.VectorType(element, lanes), [one] * lanes)
-
-    def lane_numbers(self, lanes: int, first: int = 0) -> Value:
-        """Return i32 lanes first, first+1, …"""
-        numbers = [ir.Constant(I32, first + lane) for lane in range(lanes)]
-        return numbers[0] if lanes == 1 else ir.Constant(ir.VectorType(I32, lanes), numbers)
 
     # -- control ---------------------------------------------------------------------------
 
@@ -362,160 +293,6 @@ class Pen:
         """Change a shared 64-bit integer. (An exchange: llvmlite's atomic store refuses opaque pointers.)"""
         self.builder.atomic_rmw("xchg", memory.value, value, "acq_rel")
 
-    # -- arithmetic ---------------------------------------------------------------------------
-
-    def splat(self, value: Value, lanes: int) -> Value:
-        """Return a scalar in every lane."""
-        if lanes == 1:
-            return value
-        undefined, zero, zeros = _splat_constants(value.type, lanes)
-        first = self.builder.insert_element(undefined, value, zero)
-        return self.builder.shuffle_vector(first, undefined, zeros)
-
-    def fma(self, a: Value, b: Value, c: Value) -> Value:
-        """Return a·b + c: one rounding where the machine has the instruction, else two."""
-        if not self.machine.fma:
-            return self.builder.fadd(self.builder.fmul(a, b), c)
-        suffix = _suffix(a.type)
-        return self.builder.call(self._intrinsic(f"llvm.fma.{suffix}", a.type, 3), [a, b, c])
-
-    def add(self, a: Value, b: Value) -> Value:
-        """Return a + b."""
-        return self.builder.fadd(a, b) if _is_float(a) else self.builder.add(a, b)
-
-    def sub(self, a: Value, b: Value) -> Value:
-        """Return a − b."""
-        return self.builder.fsub(a, b) if _is_float(a) else self.builder.sub(a, b)
-
-    def mul(self, a: Value, b: Value) -> Value:
-        """Return a · b."""
-        return self.builder.fmul(a, b) if _is_float(a) else self.builder.mul(a, b)
-
-    def div(self, a: Value, b: Value) -> Value:
-        """Return a / b (floating point)."""
-        return self.builder.fdiv(a, b)
-
-    def greater(self, a: Value, b: Value) -> Value:
-        """Return, lane by lane, whether a > b; false where either is not a number."""
-        return self.builder.fcmp_ordered(">", a, b) if _is_float(a) else self.builder.icmp_signed(">", a, b)
-
-    def not_greater(self, a: Value, b: Value) -> Value:
-        """Return, lane by lane, whether a ≤ b; false where either is not a number."""
-        return self.builder.fcmp_ordered("<=", a, b)
-
-    def equal(self, a: Value, b: Value) -> Value:
-        """Return, lane by lane, whether a = b; false where either is not a number."""
-        return self.builder.fcmp_ordered("==", a, b) if _is_float(a) else self.builder.icmp_signed("==", a, b)
-
-    def not_a_number(self, a: Value) -> Value:
-        """Return, lane by lane, whether a is NaN."""
-        return self.builder.fcmp_unordered("uno", a, a)
-
-    def either(self, a: Value, b: Value) -> Value:
-        """Return a or b, lane by lane."""
-        return self.builder.or_(a, b)
-
-    def both(self, a: Value, b: Value) -> Value:
-        """Return a and b, lane by lane."""
-        return self.builder.and_(a, b)
-
-    def negation(self, a: Value) -> Value:
-        """Return not a, lane by lane."""
-        return self.builder.not_(a)
-
-    def select(self, condition: Value, then: Value, otherwise: Value) -> Value:
-        """Return `then` where the condition holds, else `otherwise`, lane by lane."""
-        return self.builder.select(condition, then, otherwise)
-
-    def relu(self, x: Value) -> Value:
-        """Return 0 where 0 > x, else x: a NaN goes through, as in PyTorch."""
-        zero = self.constant(0.0, lanes_of(x), "f32")
-        return self.select(self.greater(zero, x), zero, x)
-
-    def fold(self, value: Value, combine: str = "add") -> Value:
-        """Return the lanes of a vector combined (add, largest, smallest) as a tree: lane k with lane k + half, and
-        again."""
-        lanes = lanes_of(value)
-        while lanes > 1:
-            lanes //= 2
-            low, high = self._lanes(value, range(lanes)), self._lanes(value, range(lanes, 2 * lanes))
-            if combine == "add":
-                value = self.add(low, high)
-            else:
-                value = self.select(self.greater(high, low), *((high, low) if combine == "largest" else (low, high)))
-        return value
-
-    def first_lanes(self, value: Value, count: int, otherwise: Value) -> Value:
-        """Return the first `count` lanes of a vector, and `otherwise` in those behind."""
-        lanes = lanes_of(value)
-        if count >= lanes:
-            return value
-        mask = ir.Constant(ir.VectorType(I1, lanes), [ir.Constant(I1, int(lane < count)) for lane in range(lanes)])
-        return self.select(mask, value, otherwise)
-
-    def negative(self, a: Value) -> Value:
-        """Return −a."""
-        return self.builder.fneg(a)
-
-    def bits(self, value: Value, dtype: str) -> Value:
-        """Return the same bits as another type of the same size."""
-        return self.builder.bitcast(value, vector_type(TYPES[dtype], lanes_of(value)))
-
-    def shifted_left(self, value: Value, count: int) -> Value:
-        """Return an integer's bits moved up."""
-        return self.builder.shl(value, self._like(value, count))
-
-    def shifted_right(self, value: Value, count: int) -> Value:
-        """Return an integer's bits moved down, zeros from above."""
-        return self.builder.lshr(value, self._like(value, count))
-
-    def masked(self, value: Value, mask: int) -> Value:
-        """Return an integer's bits where the mask has them."""
-        return self.builder.and_(value, self._like(value, mask))
-
-    def _like(self, value: Value, number: int) -> Value:
-        lanes = lanes_of(value)
-        one = ir.Constant(value.type.element if lanes > 1 else value.type, number)
-        return one if lanes == 1 else ir.Constant(value.type, [one] * lanes)
-
-    def convert(self, value: Value, dtype: str) -> Value:
-        """Return a value in another type: bytes and integers to float, float to double, i64 to i32 and back."""
-        element, lanes = TYPES[dtype], lanes_of(value)
-        target, source = vector_type(element, lanes), value.type.element if lanes > 1 else value.type
-        if source == element:
-            return value
-        if _is_float(value):
-            return self.builder.fpext(value, target) if element == F64 else self.builder.fptrunc(value, target)
-        if element in (F32, F64):
-            return self.builder.uitofp(value, target) if source == I8 else self.builder.sitofp(value, target)
-        if element.width < source.width:
-            return self.builder.trunc(value, target)
-        return self.builder.zext(value, target) if source == I8 else self.builder.sext(value, target)
-
-    def _lanes(self, value: Value, which: range) -> Value:
-        if len(which) == 1:
-            return self.builder.extract_element(value, ir.Constant(I32, which[0]))
-        mask = ir.Constant(ir.VectorType(I32, len(which)), list(which))
-        return self.builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), mask)
-
-    def _intrinsic(self, name: str, typ: Value, arguments: int) -> Value:
-        found = self.module.globals.get(name)
-        return found or ir.Function(self.module, ir.FunctionType(typ, [typ] * arguments), name)
-
-
-SCALARS: Final = {"inverse": "f32", "rate": "f32"}
-"""Scalar arguments that are not 64-bit integers: 1 / batch, and the learning rate."""
-
-
-@cache
-def _splat_constants(element: Value, lanes: int) -> tuple[Value, Value, Value]:
-    zero = ir.Constant(I32, 0)
-    return (
-        ir.Constant(ir.VectorType(element, lanes), ir.Undefined),
-        zero,
-        ir.Constant(ir.VectorType(I32, lanes), [0] * lanes),
-    )
-
 
 class _Callee:
     """An address as llvmlite's `call` wants a function: with a type."""
@@ -525,14 +302,3 @@ class _Callee:
 
     def __getattr__(self, name: str) -> Value:
         return getattr(self.address, name)
-
-
-def _is_float(value: Value) -> bool:
-    element = value.type.element if isinstance(value.type, ir.VectorType) else value.type
-    return isinstance(element, (ir.FloatType, ir.DoubleType))
-
-
-def _suffix(typ: Value) -> str:
-    if isinstance(typ, ir.VectorType):
-        return f"v{typ.count}{_suffix(typ.element)}"
-    return "f32" if typ == F32 else "f64"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from layerline.compiler.pen import BYTES
 from layerline.compiler.program import Phase, Program, Schedule
+from layerline.compiler.values import BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

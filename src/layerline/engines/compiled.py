@@ -250,7 +250,7 @@ class _Trainer:
         control: NDArray[np.int64],
     ) -> None:
         """Run steps from `first` on in all threads, up to control's `end`."""
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "arena": self.memory.arena,
             "control": control,
             "images": images.images,

@@ -29,7 +29,8 @@ from layerline.compiler.tile import balanced, filter_blocks
 
 if TYPE_CHECKING:
     from layerline.compiler.machine import Machine
-    from layerline.compiler.pen import Index, Pen, Pointer, Value, Variable
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Index, Pointer, Value, Variable
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ class _Spot:
 
 def first_largest(pen: Pen, window: list[tuple[Value, int]]) -> tuple[Value, Value]:
     """Return, lane by lane, the first largest of (value, place) pairs and its place (i32); a NaN wins, the last one."""
-    from layerline.compiler.pen import lanes_of
+    from layerline.compiler.values import lanes_of
 
     lanes = lanes_of(window[0][0])
     largest, place = window[0][0], pen.constant(window[0][1], lanes, "i32")

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from layerline.compiler.kernels.conv import ConvShape
     from layerline.compiler.layout import Rows
     from layerline.compiler.machine import Machine
-    from layerline.compiler.pen import Index, Pen, Pointer, Variable
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Index, Pointer, Variable
 
 
 @dataclass(frozen=True)

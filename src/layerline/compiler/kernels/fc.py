@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from layerline.compiler.kernels.update import Sgd
     from layerline.compiler.machine import Machine
-    from layerline.compiler.pen import Index, Pen, Value
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Index, Value
 
 
 @dataclass(frozen=True)

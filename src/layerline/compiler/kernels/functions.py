@@ -15,10 +15,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from layerline.compiler.pen import lanes_of
+from layerline.compiler.values import lanes_of
 
 if TYPE_CHECKING:
-    from layerline.compiler.pen import Pen, Value
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Value
 
 LOWEST: Final = -87.0
 _MAGIC: Final = 1.5 * 2**23  # adding it rounds a small float32 to a whole number, which is then in the low bits

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, ClassVar
 from layerline.compiler.program import Kernel, Plane, room
 
 if TYPE_CHECKING:
-    from layerline.compiler.pen import Index, Pen, Pointer
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Index, Pointer
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from layerline.compiler.kernels.relu import vectors
 from layerline.compiler.program import Kernel, room
 
 if TYPE_CHECKING:
-    from layerline.compiler.pen import Index, Pen, Pointer, Value
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Index, Pointer, Value
 
 
 @dataclass(frozen=True, eq=False)

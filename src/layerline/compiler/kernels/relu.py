@@ -15,7 +15,8 @@ from layerline.compiler.program import Kernel, Plane, room
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from layerline.compiler.pen import Index, Pen, Pointer, Value
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Index, Pointer, Value
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layerline.compiler.layout import Columns
-    from layerline.compiler.pen import Index, Pen, Pointer, Value
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Index, Pointer, Value
 
 
 @dataclass(frozen=True)
