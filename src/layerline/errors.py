@@ -34,3 +34,14 @@ class RecipeError(UserError):
 
 class DivergedError(Exception):
     """The loss stopped being a finite number; the weights of the last finished epoch are kept."""
+
+    def __init__(self, message: str, help: str | None = None, run: object = None) -> None:  # noqa: A002 - as above
+        """Keep `message` (at which step), `help` (the likely cause), and the `Run` up to there, where there is one."""
+        super().__init__(message)
+        self.message = message
+        self.help = help
+        self.run = run
+
+    def __str__(self) -> str:
+        """Return the message as it is printed, with its help line."""
+        return self.message if self.help is None else f"{self.message}\n  help: {self.help}"

@@ -52,17 +52,19 @@ class Recipe:
         """Return the number of steps in an epoch of `images` images: ceil(images / batch_size)."""
         return -(-images // self.batch_size)
 
-    def learning_rates(self, images: int) -> NDArray[np.float64]:
-        """Return the learning rate of every step of the run, float64 (epochs · steps,).
+    def learning_rates(self, images: int, epoch: int | None = None) -> NDArray[np.float64]:
+        """Return the learning rate of every step of the run, or of one epoch (from 1), float64 (steps,).
 
         constant: lr;  linear: lr · (1 − t / T) at step t of T, so that the step after the last would have 0.
         """
         import numpy as np
 
-        T = self.epochs * self.steps(images)
+        steps = self.steps(images)
+        T = self.epochs * steps
+        t = np.arange(T) if epoch is None else np.arange((epoch - 1) * steps, epoch * steps)
         if self.schedule == "constant":
-            return np.full(T, self.learning_rate)
-        return self.learning_rate * (1.0 - np.arange(T) / T)
+            return np.full(len(t), self.learning_rate)
+        return self.learning_rate * (1.0 - t / T)
 
     def as_dict(self) -> dict[str, int | float | str]:
         """Return every value by its name in experiment.toml."""
@@ -71,13 +73,14 @@ class Recipe:
 
 def _whole(option: str, value: int, low: int, high: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise RecipeError(f"--{option} {value}: must be a whole number from {low} to {high}")
+        raise RecipeError(f"--{option} {value}: must be a whole number from {low:,d} to {high:,d}")
 
 
 def _number(
     option: str, value: float, *, low: float, high: float, open_low: bool = False, open_high: bool = False
 ) -> None:
-    fits = math.isfinite(value) and low <= value <= high
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    fits = number and math.isfinite(value) and low <= value <= high
     if not fits or (open_low and value == low) or (open_high and value == high):
         left = f"above {low:g}" if open_low else f"from {low:g}"
         right = f"below {high:g}" if open_high else f"to {high:g}"
@@ -88,6 +91,6 @@ def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         import difflib
 
-        near = difflib.get_close_matches(value, known, n=1)
+        near = difflib.get_close_matches(str(value), known, n=1)
         hint = f"did you mean {near[0]}?" if near else "one of: " + ", ".join(known)
         raise RecipeError(f"--{option} {value}: not known", hint)

@@ -1,4 +1,4 @@
-"""What an engine is: something that runs training steps, evaluates and predicts, and whose whole state can be read and set."""
+"""What an engine is: it runs training steps, evaluates and predicts, and its whole state can be read and set."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import abc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from layerline.data.dataset import ImageSet, Split

@@ -1,4 +1,4 @@
-"""The engine on PyTorch's CPU kernels: PyTorch's own layers, loss and SGD. The tests' oracle, and an engine of its own."""
+"""The engine on PyTorch's own layers, loss and SGD, on the CPU: the tests' oracle, and an engine like any other."""
 
 from __future__ import annotations
 

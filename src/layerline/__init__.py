@@ -1,0 +1,75 @@
+"""Layerline: a convolutional image classifier is a text file, one layer a line; this trains it on your computer, fast.
+
+    data = layerline.load_data("digits")
+    network = layerline.read("digits-small", data)
+    run = layerline.train(network, data, epochs=10)
+
+Importing this package imports nothing else, not even NumPy: each name is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from layerline.api import parse, read
+    from layerline.data import load_data
+    from layerline.errors import DataError, DivergedError, NetworkError, RecipeError, UserError
+    from layerline.network import Network, presets
+    from layerline.recipe import Recipe
+    from layerline.training import Model, Progress, Run, train
+
+__version__: Final = "0.1.0"
+
+__all__ = [
+    "DataError",
+    "DivergedError",
+    "Model",
+    "Network",
+    "NetworkError",
+    "Progress",
+    "Recipe",
+    "RecipeError",
+    "Run",
+    "UserError",
+    "__version__",
+    "load_data",
+    "parse",
+    "presets",
+    "read",
+    "train",
+]
+
+_HOMES: Final = {
+    "DataError": "errors",
+    "DivergedError": "errors",
+    "Model": "training",
+    "Network": "network",
+    "NetworkError": "errors",
+    "Progress": "training",
+    "Recipe": "recipe",
+    "RecipeError": "errors",
+    "Run": "training",
+    "UserError": "errors",
+    "load_data": "data",
+    "parse": "api",
+    "presets": "network",
+    "read": "api",
+    "train": "training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what `name` is in, the first time it is asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'layerline' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"layerline.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__

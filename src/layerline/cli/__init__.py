@@ -1,0 +1,7 @@
+"""The command `layerline`. Nothing heavy is imported here: each command's module is imported when it is called."""
+
+from __future__ import annotations
+
+from layerline.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,77 @@
+"""What a training is about to do, in a few lines; what was not asked for stands with the flag that changes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layerline import figures
+from layerline.experiment.options import BY_KEY
+
+if TYPE_CHECKING:
+    from layerline.data.dataset import Dataset
+    from layerline.engines.engine import Engine
+    from layerline.experiment.experiment import Experiment
+    from layerline.network import Network
+
+
+def facts(experiment: Experiment, data: Dataset, network: Network, engine: Engine) -> list[tuple[str, str]]:
+    """Return label and text of each line."""
+    return [
+        ("data", _data(data)),
+        ("split", _split(experiment, data)),
+        *(("", note) for note in data.notes),
+        ("network", _network(network)),
+        ("recipe", _recipe(experiment)),
+        ("engine", _engine(experiment, engine)),
+    ]
+
+
+def _data(data: Dataset) -> str:
+    C, H, W = data.shape
+    count = sum(len(split) for split in (data.train, data.validation, data.test) if split is not None)
+    named = ", ".join(figures.name(name, 20) for name in data.classes[:6]) + (", …" if len(data.classes) > 6 else "")
+    images = f"{figures.count(count)} images {C}×{H}×{W}"
+    return f"{figures.name(data.name)}: {images}, {len(data.classes)} classes ({named})"
+
+
+def _split(experiment: Experiment, data: Dataset) -> str:
+    parts = [f"train {figures.count(len(data.train))}"]
+    for key, split in (("validation", data.validation), ("test", data.test)):
+        size = "none" if split is None else figures.count(len(split))
+        parts.append(f"{key} {size}{_flag(experiment, key)}")
+    return ", ".join(parts)
+
+
+def _network(network: Network) -> str:
+    parameters, work = figures.count(network.parameter_count), figures.count(network.multiply_adds)
+    return f"{figures.name(network.name)}: {parameters} parameters, {work} multiply-adds an image"
+
+
+def _recipe(experiment: Experiment) -> str:
+    recipe = experiment.recipe
+    parts = [f"{recipe.optimizer}, momentum {figures.rate(recipe.momentum)}{_flag(experiment, 'momentum')}"]
+    falling = " falling linearly to 0" if recipe.schedule == "linear" else ""
+    rate = f"learning rate {figures.rate(recipe.learning_rate)}{_flag(experiment, 'learning_rate')}"
+    parts.append(rate + falling + (_flag(experiment, "schedule") if falling else ""))
+    if recipe.weight_decay:
+        parts.append(f"weight decay {figures.rate(recipe.weight_decay)}")
+    parts.append(f"batch {figures.count(recipe.batch_size)}{_flag(experiment, 'batch_size')}")
+    parts.append(f"{figures.count(recipe.epochs)} epochs{_flag(experiment, 'epochs')}")
+    parts.append(f"seed {recipe.seed}{_flag(experiment, 'seed')}")
+    return ", ".join(parts)
+
+
+def _engine(experiment: Experiment, engine: Engine) -> str:
+    known = engine.facts()
+    parts = [engine.name]
+    if "threads" in known:
+        word = "thread" if known["threads"] == 1 else "threads"
+        parts.append(f"{known['threads']} {word}{_flag(experiment, 'threads')}")
+    if "lanes" in known:
+        parts.append(f"{known['lanes']} lanes ({known.get('cpu')})")
+    return ", ".join(parts)
+
+
+def _flag(experiment: Experiment, key: str) -> str:
+    """Return ` (--flag)` for what was assumed, nothing for what was asked for."""
+    return "" if key in experiment.given else f" ({BY_KEY[key].flag})"

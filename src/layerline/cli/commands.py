@@ -1,0 +1,136 @@
+"""What our commands do that click's do not: late imports, options in groups, no option twice."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from layerline.experiment.options import BY_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from layerline.experiment.options import Option
+
+COMMANDS: Final = {
+    "train": "Train a network on images.",
+    "describe": "Print the table of a network's layers.",
+    "fmt": "Print or write a network file in its readable form.",
+    "engine": "Look into the compiled engine.",
+}
+"""Each is the function of its name in the module of its name, with what the list of commands says of it."""
+
+
+class Commands(click.Group):
+    """The commands by name, imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the order of a user's work."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command, imported; None where there is none."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"layerline.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first argument names. Raises UsageError with the nearest one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            error = click.UsageError(f"{args[0]}: there is no such command", ctx)
+            help_line = f"did you mean {near[0]}?" if near else "one of: " + ", ".join(COMMANDS)
+            error.help = help_line  # type: ignore[attr-defined]  # read by main
+            raise error
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list without importing a command."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+class GroupedOption(click.Option):
+    """An option that knows its group in --help."""
+
+    def __init__(self, *declarations: Any, group: str, **named: Any) -> None:
+        """Keep the group."""
+        super().__init__(*declarations, **named)
+        self.group = group
+
+
+class Command(click.Command):
+    """A command whose options come in groups, and at most once each."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse what is given twice, then do as click does."""
+        _refuse_twice(self, args)
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options under the name of their group."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            row = parameter.get_help_record(ctx)
+            if row is not None and isinstance(parameter, click.Option):
+                groups.setdefault(getattr(parameter, "group", "Help"), []).append(row)
+        for name, rows in groups.items():
+            with formatter.section(name):
+                formatter.write_dl(rows)
+
+
+def _refuse_twice(command: click.Command, args: Sequence[str]) -> None:
+    """Raise UsageError where a flag is given twice, under whatever of its names."""
+    flags = {name: option for option in command.params for name in option.opts + option.secondary_opts}
+    seen: set[str | None] = set()
+    rest = iter(args)
+    for word in rest:
+        if word == "--":
+            return
+        name, equals, _ = word.partition("=")
+        option = flags.get(name)
+        if not isinstance(option, click.Option) or not word.startswith("--"):
+            continue
+        if option.name in seen:
+            raise click.UsageError(f"{name}: given twice; which one counts is not guessed")
+        seen.add(option.name)
+        if not equals and not option.is_flag:
+            next(rest, None)
+
+
+def options(keys: Iterable[str], group: str) -> Callable[[Any], Any]:
+    """Return a decorator that adds the options of these keys, their values as text; what is not given is None."""
+    chosen = [BY_KEY[key] for key in keys]
+
+    def add(function: Any) -> Any:
+        for option in reversed(chosen):
+            function = _option(option, group)(function)
+        return function
+
+    return add
+
+
+def _option(option: Option, group: str) -> Callable[[Any], Any]:
+    default = "" if option.default is None else f" [{option.default}]"
+    return click.option(
+        *(option.flag, *option.also, option.key),
+        cls=GroupedOption,
+        group=group,
+        metavar=option.metavar,
+        help=option.help + default,
+        envvar="LAYERLINE_DATA" if option.key == "data_dir" else None,
+    )
+
+
+def given(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of the table that were given."""
+    return {key: value for key, value in values.items() if key in BY_KEY and value is not None}

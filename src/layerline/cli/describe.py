@@ -1,0 +1,69 @@
+"""`layerline describe`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from layerline.cli.commands import Command, given, options
+from layerline.errors import UserError
+
+if TYPE_CHECKING:
+    from layerline.network import Network
+
+
+@click.command(cls=Command)
+@click.argument("net")
+@options(("data", "data_dir", "classes"), "Data")
+@options(("batch_size",), "Memory")
+def describe(net: str, **values: Any) -> None:
+    """Print the layers of NET: their output shapes, parameters, multiply-adds, and the memory of a training step.
+
+    NET is a network file, a preset, a model file (.safetensors) or the folder of a run. A network that has no line
+    Input, or ends in FC classes, needs --data.
+    """
+    flags = given(values)
+    batch_size = flags.pop("batch_size", None)
+    click.echo(network(net, flags).describe(**({} if batch_size is None else {"batch_size": _size(batch_size)})))
+
+
+def network(net: str, flags: dict[str, Any]) -> Network:
+    """Return the network that NET names, for the data that the flags name. Raises UserError."""
+    from layerline.experiment.options import BY_KEY
+    from layerline.network import read
+
+    if Path(net).is_dir():
+        return _of_model(Path(net) / "model.safetensors", f"{net}: is a folder without a model.safetensors")
+    if net.endswith(".safetensors"):
+        return _of_model(Path(net), f"{net}: there is no such file")
+    if "data" not in flags:
+        return read(net)
+    from layerline.data import load_data
+
+    cuts = {key: BY_KEY[key].value(value) for key, value in flags.items() if key != "data"}
+    data = load_data(flags["data"], **cuts)
+    return read(net, input_shape=data.shape, classes=len(data.classes))
+
+
+def _of_model(path: Path, missing: str) -> Network:
+    import json
+
+    from layerline.model_file import read_weights
+    from layerline.network import parse
+
+    if not path.is_file():
+        raise UserError(missing)
+    _, card = read_weights(path)
+    C, H, W = json.loads(card["input_shape"])
+    return parse(
+        card["network"], name=card["network_name"], input_shape=(C, H, W), classes=len(json.loads(card["classes"]))
+    )
+
+
+def _size(given_size: str) -> int:
+    from layerline.experiment.options import BY_KEY
+    from layerline.recipe import Recipe
+
+    return Recipe(batch_size=BY_KEY["batch_size"].value(given_size)).batch_size

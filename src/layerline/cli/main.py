@@ -1,0 +1,139 @@
+"""The door of the command line: what is raised inside becomes a message and an exit code here, and only here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import click
+
+from layerline import __version__
+from layerline.cli.commands import Commands
+from layerline.cli.terminal import detach, prepare_streams
+from layerline.errors import DivergedError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+OK: Final = 0
+DIVERGED: Final = 1
+MISTAKE: Final = 2
+BUG: Final = 70
+STOPPED: Final = 130
+
+_BUG_TEXT: Final = (
+    "This is a bug in Layerline, not a mistake of yours. Please report it with the lines above "
+    f"(layerline {__version__})."
+)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["--help"], "max_content_width": 80})
+@click.version_option(__version__, message="layerline %(version)s")
+def layerline() -> None:
+    """Train a convolutional image classifier from a text file, one layer a line.
+
+    The first steps: layerline train digits-small --data digits
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code: 0, 1 diverged, 2 a mistake, 70 our bug, 130 and 143 stopped."""
+    prepare_streams()
+    _take_sigterm()
+    try:
+        code = _run(arguments)
+    except KeyboardInterrupt:
+        _stop_now()
+    return _flushed(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Return the exit code of the command; every error is said on stderr."""
+    try:
+        code = layerline.main(args=arguments, prog_name="layerline", standalone_mode=False)
+    except click.ClickException as error:
+        _say(_usage(error))
+        return MISTAKE
+    except UserError as error:
+        _say(str(error))
+        return MISTAKE
+    except DivergedError as error:
+        _say(str(error))
+        return DIVERGED
+    except MemoryError:
+        _say("there is not enough memory for this\n  help: use a smaller --batch-size, --limit, or a smaller network")
+        return MISTAKE
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.exceptions.Abort:
+        raise KeyboardInterrupt from None
+    except BrokenPipeError:
+        return OK
+    except Exception:
+        import traceback
+
+        _say(traceback.format_exc() + "\n" + _BUG_TEXT)
+        return BUG
+    return code if isinstance(code, int) else OK
+
+
+def _usage(error: click.ClickException) -> str:
+    """Return click's error in the words of ours."""
+    message = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    help_line = getattr(error, "help", None)
+    match error:
+        case click.NoSuchOption():
+            help_line = f"did you mean {error.possibilities[0]}?" if error.possibilities else None
+            message = f"{error.option_name}: there is no such option"
+        case click.MissingParameter(param=click.Argument() as argument):
+            message = f"{(argument.name or '').upper()}: missing"
+        case click.BadOptionUsage():
+            message = f"{error.option_name}: {message}"
+    if help_line is None and context is not None:
+        help_line = f"{context.command_path} --help lists what there is"
+    return message + (f"\n  help: {help_line}" if help_line else "")
+
+
+def _say(message: str) -> None:
+    """Write to stderr; where that is closed there is nobody to tell."""
+    with contextlib.suppress(OSError, ValueError):
+        click.echo(message, err=True)
+
+
+def _take_sigterm() -> None:
+    """Let SIGTERM end the process as an exit would, so that half-written files are removed."""
+
+    def leave(number: int, frame: FrameType | None) -> NoReturn:
+        del frame
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, leave)
+
+
+def _stop_now() -> NoReturn:
+    """Leave at once: a thread may still be in machine code, and must not outlive the interpreter's memory."""
+    _say("\nstopped")
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(STOPPED)
+
+
+def _flushed(code: int) -> int:
+    """Return `code` after the output has left, or 2 where it could not; a closed pipe is no mistake."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        detach(sys.stdout)
+    except OSError as error:
+        detach(sys.stdout)
+        _say(f"the output cannot be written: {error.strerror or error}")
+        return code or MISTAKE
+    return code

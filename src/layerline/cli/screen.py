@@ -1,0 +1,165 @@
+"""What a user sees of a training: what is assumed, the progress, a row an epoch, the test, where the files are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, final
+
+from layerline import figures
+from layerline.cli import assumptions, tested
+from layerline.training import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layerline.cli.terminal import Terminal
+    from layerline.data.dataset import Dataset
+    from layerline.engines.engine import Engine
+    from layerline.experiment.experiment import Experiment
+    from layerline.metrics import Scores
+    from layerline.network import Network
+    from layerline.run_folder import EpochRow
+    from layerline.training import Interrupt, Progress, Run
+
+_HEAD: Final = (
+    "                validation                 training         learning",
+    "epoch     loss accuracy macro F1     loss accuracy macro F1      rate    time",
+)
+_STAR: Final = "★"
+_BAR: Final = 16
+
+
+@final
+class Screen(Watcher):
+    """The screen of one training; says nothing but the folder when it is quiet."""
+
+    def __init__(self, terminal: Terminal, interrupt: Interrupt, *, quiet: bool) -> None:
+        """Keep where to write, and who knows that the user wants to stop."""
+        self._terminal, self._interrupt, self._quiet = terminal, interrupt, quiet
+        self._headed = False
+        self._warned = False
+
+    def waiting(self, text: str) -> None:
+        """Show what is being done, on a terminal, until something else is."""
+        if not self._quiet:
+            self._terminal.draw(f"{text} …")
+
+    def assumed(
+        self, experiment: Experiment, data: Dataset, network: Network, engine: Engine, folder: str, *, named: bool
+    ) -> None:
+        """Say what is about to happen, each assumption with the flag that changes it."""
+        if self._quiet:
+            return
+        for label, text in assumptions.facts(experiment, data, network, engine):
+            self._terminal.fact(label, text)
+        self._terminal.fact("folder", folder if named else f"{folder} (--out)")
+        for note in network.notes:
+            self._terminal.say()
+            self._terminal.say(note)
+        self._terminal.say()
+
+    def progress(self, progress: Progress) -> None:
+        """Draw the bottom line."""
+        if self._interrupt.signal is not None and not self._warned:
+            self._warned = True
+            self._say("stopping after this step; Ctrl-C again stops at once")
+        if not self._quiet:
+            self._terminal.draw(_line(progress))
+
+    def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> None:
+        """Write the row of a finished epoch."""
+        if not self._headed:
+            self._headed = True
+            for head in _HEAD:
+                self._say(head)
+        self._say(_row(row))
+        for name, scores in (("validation", validation), ("training", train)):
+            if scores is not None and scores.occurring < scores.classes:
+                counted = figures.classes(scores.occurring, scores.classes)
+                self._say(f"       the {name} macro F1 is over {counted}: the others did not occur")
+
+    def ended(self, run: Run) -> None:
+        """Write how the training ended: the test, or where it was stopped, and the files."""
+        self._terminal.clear()
+        if self._quiet:
+            if run.folder is not None:
+                self._terminal.say(str(run.folder))
+            return
+        if run.result.confusion is not None:
+            self._say_all(("", *tested.lines(run)))
+        elif run.stopped is None:
+            self._say_all(("", f"no test set; the model has the weights of epoch {run.model_epoch}"))
+        if run.stopped is not None:
+            self._say_all(("", *_stopped(run)))
+        self._say_all(("", *_files(run)))
+
+    def diverged(self, run: Run) -> None:
+        """Write which weights were kept when the loss stopped being a number."""
+        self._terminal.clear()
+        if run.model_epoch:
+            self._say_all(("", f"the model has the weights of epoch {run.model_epoch}, the last one finished"))
+        else:
+            self._say_all(("", "no epoch was finished: there is no model"))
+        self._say_all(("", *_files(run), ""))
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            self._terminal.say(text)
+
+    def _say_all(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._say(line)
+
+
+def _line(progress: Progress) -> str:
+    """Return the bottom line, at most 80 columns: `epoch 3/10  ████░░░░  38 %  48,200 images/s  12.0 s left`."""
+    if progress.phase == "compiling":
+        return "writing machine code for this network and CPU …"
+    if progress.phase == "test":
+        return "test …"
+    full = round(progress.done * _BAR)
+    parts = [
+        f"epoch {progress.epoch}/{progress.epochs}",
+        "█" * full + "░" * (_BAR - full),
+        f"{figures.percent(progress.done):>5}",
+    ]
+    if progress.phase == "validation":
+        parts.append("validation")
+    elif progress.images_per_second is not None:
+        parts.append(figures.speed(progress.images_per_second))
+    if progress.seconds_left is not None:
+        parts.append(f"{figures.seconds(progress.seconds_left)} left")
+    return "  ".join(parts)
+
+
+def _row(row: EpochRow) -> str:
+    held = _cells(row.validation_loss, row.validation_accuracy, row.validation_macro_f1)
+    train = _cells(row.train_loss, row.train_accuracy, row.train_macro_f1)
+    star = _STAR if row.best else " "
+    time = figures.seconds(row.seconds).replace(" min ", "m")
+    return f"{row.epoch:5d} {held} {train} {figures.rate(row.learning_rate):>9} {time:>7} {star}".rstrip()
+
+
+def _cells(loss: float | None, accuracy: float | None, macro_f1: float | None) -> str:
+    return f"{figures.loss(loss):>8} {figures.fraction(accuracy):>8} {figures.fraction(macro_f1):>8}"
+
+
+def _stopped(run: Run) -> list[str]:
+    epoch = len(run.history) + 1
+    place = f"in epoch {epoch}, after step {run.steps:,d}" if run.steps else f"after epoch {len(run.history)}"
+    if not run.history and not run.steps:
+        place = "before the first step"
+    which = f"of epoch {run.model_epoch}, the best of {len(run.history)}" if run.history else "as they are now"
+    return [f"stopped {place}; the model has the weights {which}", "the test set was not used"]
+
+
+def _files(run: Run) -> list[str]:
+    """Return the folder and its files, folded; a graph is named once for its .png and .svg."""
+    import textwrap
+
+    if run.folder is None:
+        return []
+    vectors = {name for name in run.files if name.endswith(".svg")}
+    names = [name for name in run.files if name not in vectors]
+    text = " · ".join(names) + (" (and .svg)" if vectors else "")
+    lines = textwrap.wrap(text, 76, break_long_words=False, break_on_hyphens=False)
+    return [f"{run.folder}/", *(f"    {line}" for line in lines), *run.notes]

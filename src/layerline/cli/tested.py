@@ -1,0 +1,101 @@
+"""The test as text: its figures, the table of the classes, the confusion matrix or its worst cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from layerline import figures
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from layerline.run_folder import Result
+    from layerline.training import Run
+
+COLUMNS: Final = 80
+LARGEST_MATRIX: Final = 20
+"""Classes up to which the matrix is printed, where it fits."""
+MOST_ROWS: Final = 50
+"""Rows of the table of classes; beyond, the worst are shown."""
+MOST_CONFUSIONS: Final = 10
+_LONGEST_NAME: Final = 28
+
+
+def lines(run: Run) -> list[str]:
+    """Return the report of a run that was tested."""
+    result = run.result
+    assert result.confusion is not None  # noqa: S101 - the run was tested
+    occurring = int(((result.confusion.sum(0) + result.confusion.sum(1)) > 0).sum())
+    over = "" if occurring == len(result.classes) else f" over {figures.classes(occurring, len(result.classes))}"
+    head = (
+        f"test of {figures.count(int(result.confusion.sum()))} images with the weights of epoch {run.model_epoch}: "
+        f"loss {figures.loss(result.test_loss)}"
+    )
+    scores = (
+        f"accuracy {figures.fraction(result.test_accuracy)}, macro F1 {figures.fraction(result.test_macro_f1)}{over}"
+    )
+    return [head, scores, "", *_per_class(result), "", *_confusion(result.confusion, result.classes)]
+
+
+def _per_class(result: Result) -> list[str]:
+    rows = list(result.per_class or ())
+    note = []
+    if len(rows) > MOST_ROWS:
+        rows = sorted(rows, key=lambda row: 2.0 if row.f1 != row.f1 else row.f1)[:MOST_ROWS]  # NaN last
+        note = [f"(the {MOST_ROWS} of {len(result.classes)} classes with the lowest F1; all are in result.json)"]
+    names = [figures.name(row.name, _LONGEST_NAME) for row in rows]
+    width = max(5, *map(len, names))
+    table = [f"{'class':<{width}}  precision    recall        F1    images"]
+    for name, row in zip(names, rows, strict=True):
+        cells = [figures.fraction(None if value != value else value) for value in (row.precision, row.recall, row.f1)]
+        table.append(f"{name:<{width}}  {cells[0]:>9}  {cells[1]:>8}  {cells[2]:>8}  {figures.count(row.support):>8}")
+    return table + note
+
+
+def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
+    """Return the matrix with names over its columns, else with numbers, else the worst confusions: what fits."""
+    if len(classes) <= LARGEST_MATRIX:
+        names = [figures.name(name, _LONGEST_NAME) for name in classes]
+        for rows, columns in ((names, names), _numbered(names)):
+            table = _matrix(matrix, rows, columns)
+            if max(map(len, table)) <= COLUMNS:
+                return ["confusion matrix: a row is the true class, a column what the model said", *table]
+    return _worst(matrix, classes)
+
+
+def _matrix(matrix: NDArray[np.int64], rows: Sequence[str], columns: Sequence[str]) -> list[str]:
+    cells = [["·" if value == 0 else str(value) for value in row] for row in matrix.tolist()]
+    width = max(len(cell) for row in (*cells, list(columns)) for cell in row) + 2
+    left = max(map(len, rows))
+    head = " " * left + "".join(f"{column:>{width}}" for column in columns)
+    return [
+        head,
+        *(f"{name:<{left}}" + "".join(f"{c:>{width}}" for c in row) for name, row in zip(rows, cells, strict=True)),
+    ]
+
+
+def _numbered(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return names with a letter each for the rows, and the letters alone for the columns."""
+    letters = [chr(ord("a") + k) for k in range(len(names))]
+    width = max(map(len, names))
+    return [f"{name:<{width}}  {letter}" for name, letter in zip(names, letters, strict=True)], letters
+
+
+def _worst(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
+    """Return the cells off the diagonal with the most images, most first."""
+    wrong = matrix.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_CONFUSIONS]
+    rows = [
+        f"{figures.count(int(wrong.flat[k])):>8}  {figures.name(classes[k // len(classes)], _LONGEST_NAME)} "
+        f"taken for {figures.name(classes[k % len(classes)], _LONGEST_NAME)}"
+        for k in order.tolist()
+        if wrong.flat[k] > 0
+    ]
+    if not rows:
+        return ["no image was taken for another class"]
+    return ["most often confused (all in confusion.png and result.json):", *rows]

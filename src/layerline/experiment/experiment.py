@@ -1,0 +1,77 @@
+"""What is to be trained, on what, and how: from experiment.toml, from flags, or from both, where flags win."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from layerline import engines
+from layerline.errors import UserError
+from layerline.experiment import toml_file
+from layerline.experiment.options import BY_KEY, DATA_KEYS, RECIPE_KEYS
+from layerline.network import find
+from layerline.network_file import formatted
+from layerline.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from layerline.data.dataset import Dataset
+    from layerline.network import Network
+
+_SUFFIX: Final = ".toml"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A network's text, where the data is and how it is cut, and how to train. Everything but the data is checked."""
+
+    file: str
+    """What messages call the network."""
+    text: str
+    source: str
+    """The data: a name or a path."""
+    cuts: Mapping[str, Any]
+    """The other data options that were given."""
+    recipe: Recipe = field(default_factory=Recipe)
+    engine: str = "compiled"
+    threads: int | None = None
+    given: frozenset[str] = frozenset()
+    """The keys of all options that were given, by flag or file; the others are assumed."""
+
+    def load(self) -> Dataset:
+        """Return the data, loaded and cut. Raises DataError."""
+        from layerline.data import load_data
+
+        return load_data(self.source, seed=self.recipe.seed, **self.cuts)
+
+    def network(self, data: Dataset) -> Network:
+        """Return the network for these images and classes. Raises NetworkError where it does not fit them."""
+        from layerline.network import parse
+
+        return parse(self.text, name=self.file, input_shape=data.shape, classes=len(data.classes))
+
+
+def settle(net: str, flags: Mapping[str, Any]) -> Experiment:
+    """Return the experiment of a command line: NET is a network, or an experiment.toml whose values `flags` override.
+
+    flags: values by the keys of OPTIONS, only those that were given. Raises UserError for whatever is wrong with them;
+    the network is read as far as that goes without the data.
+    """
+    values: dict[str, Any] = {}
+    text: tuple[str, str] | None = None
+    if net.lower().endswith(_SUFFIX):
+        written = toml_file.read(Path(net))
+        text = written.text or find(written.net or "")
+        values = dict(written.values)
+    values.update({key: BY_KEY[key].value(given) for key, given in flags.items()})
+    recipe = Recipe(**{key: value for key, value in values.items() if key in RECIPE_KEYS})
+    engine, threads = values.get("engine", "compiled"), values.get("threads")
+    engines.check(engine, threads)
+    file, content = text or find(net)
+    formatted(content, file)  # raises where a line cannot be read, before the data is loaded
+    if "data" not in values:
+        raise UserError("--data: missing", "name the data: --data digits is in the package, --data PATH is your own")
+    cuts = {key: values[key] for key in DATA_KEYS if key in values and key != "data"}
+    return Experiment(file, content, values["data"], cuts, recipe, engine, threads, frozenset(values))

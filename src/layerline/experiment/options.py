@@ -1,0 +1,91 @@
+"""Every option of a training, once: the command line, experiment.toml and a run's record are made from this table."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from layerline.recipe import INITS, OPTIMIZERS, SCHEDULES, Recipe
+
+Kind = Literal["whole", "number", "share", "text", "list"]
+"""share: a number, or the word `none`."""
+
+_WHOLE: Final = re.compile(r"[+-]?[0-9]+")
+_NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?inf|nan", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option: a flag on the command line, and a key of a section of experiment.toml."""
+
+    key: str
+    """In experiment.toml: `batch_size`."""
+    section: str
+    """Of experiment.toml: data or train."""
+    kind: Kind
+    metavar: str
+    help: str
+    default: Any = None
+    also: tuple[str, ...] = ()
+    """Other names of the flag."""
+
+    @property
+    def flag(self) -> str:
+        """Return its flag: `--batch-size`."""
+        return "--" + self.key.replace("_", "-")
+
+    def value(self, given: Any) -> Any:
+        """Return what a flag's text, or a value of experiment.toml, means; what is not understood stays as it is.
+
+        Ranges, and what was not understood, are for the part that the value goes to: it names the option.
+        """
+        if self.kind == "list":
+            parts = given if isinstance(given, list) else str(given).split(",")
+            return tuple(str(part).strip() for part in parts)
+        if not isinstance(given, str):
+            return float(given) if self.kind in ("number", "share") and type(given) is int else given
+        text = given.strip()
+        if self.kind == "whole" and _WHOLE.fullmatch(text) and len(text) < 40:
+            return int(text)
+        if self.kind in ("number", "share") and _NUMBER.fullmatch(text):
+            return float(text)
+        return text if self.kind == "share" else given
+
+
+_R: Final = Recipe()
+
+OPTIONS: Final[tuple[Option, ...]] = (
+    Option("data", "data", "text", "DATA", "a name (digits, mnist, fashion-mnist) or a path: IDX files, .npz"),
+    Option("data_dir", "data", "text", "DIR", "where named sets lie (or $LAYERLINE_DATA)"),
+    Option("classes", "data", "list", "A,B,…", "only these classes, by name or number [all]"),
+    Option(
+        "test", "data", "share", "SHARE", "share taken for the test, or none [0.15 where the data brings no test set]"
+    ),
+    Option(
+        "validation",
+        "data",
+        "share",
+        "SHARE",
+        "share of the training images kept for validation, or none [0.1 where the data brings none]",
+    ),
+    Option("limit", "data", "whole", "N", "train on N images, in proportion to the classes [all]"),
+    Option(
+        "normalize", "data", "text", "HOW", "max: divide by the type's or set's maximum; standard: mean 0, deviation 1"
+    ),
+    Option("epochs", "train", "whole", "N", "how often every training image is seen", _R.epochs),
+    Option("batch_size", "train", "whole", "N", "images a step", _R.batch_size),
+    Option("learning_rate", "train", "number", "RATE", "of the first step", _R.learning_rate, also=("--lr",)),
+    Option("schedule", "train", "text", "NAME", f"of the learning rate: {' or '.join(SCHEDULES)}", _R.schedule),
+    Option("optimizer", "train", "text", "NAME", " or ".join(OPTIMIZERS), _R.optimizer),
+    Option("momentum", "train", "number", "μ", "of the optimizer, below 1", _R.momentum),
+    Option("weight_decay", "train", "number", "λ", "added to the gradient as λ · weight", _R.weight_decay),
+    Option("init", "train", "text", "NAME", f"of the weights: {', '.join(INITS)}", _R.init),
+    Option("seed", "train", "whole", "N", "of the cuts, the first weights and the order of images", _R.seed),
+    Option("engine", "train", "text", "NAME", "compiled, or torch (needs PyTorch)", "compiled"),
+    Option("threads", "train", "whole", "N", "threads that work [all cores this process may use]"),
+)
+
+BY_KEY: Final = {option.key: option for option in OPTIONS}
+DATA_KEYS: Final = tuple(option.key for option in OPTIONS if option.section == "data")
+RECIPE_KEYS: Final = tuple(_R.as_dict())

@@ -1,0 +1,92 @@
+"""The record of a run: experiment.toml with every default written out, and what the run depended on besides."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from layerline.experiment.options import DATA_KEYS
+from layerline.experiment.toml_file import ABOUT
+from layerline.run_folder import NETWORK
+from layerline.versions import versions
+
+if TYPE_CHECKING:
+    from layerline.data.dataset import Dataset
+    from layerline.engines.engine import Engine
+    from layerline.experiment.experiment import Experiment
+    from layerline.network import Network
+    from layerline.recipe import Recipe
+
+_TELLING: Final = ("/", "/home", "/Users", "C:\\", "C:\\Users")
+"""A path that leads through one of these from one place to another may tell a user's name."""
+
+
+def record(
+    network: Network, data: Dataset, recipe: Recipe, engine: Engine, experiment: Experiment | None, folder: Path
+) -> dict[str, Any]:
+    """Return the content of experiment.toml for the run in `folder`.
+
+    experiment: None for a training from Python, whose data options are not known; then only the data's name stands.
+    """
+    facts = engine.facts()
+    train: dict[str, Any] = {**recipe.as_dict(), "engine": engine.name}
+    if "threads" in facts:
+        train["threads"] = facts["threads"]
+    return {
+        "network": {"file": NETWORK},
+        "data": _data_section(data, experiment, folder),
+        "train": train,
+        ABOUT: {
+            "network": {"name": network.name, "parameters": network.parameter_count},
+            "data": _about_data(data),
+            "versions": versions(),
+            "engine": {key: value for key, value in facts.items() if key != "threads" and value is not None},
+        },
+    }
+
+
+def _data_section(data: Dataset, experiment: Experiment | None, folder: Path) -> dict[str, Any]:
+    if experiment is None:
+        return {"data": data.name}
+    cuts = {key: _plain(experiment.cuts[key]) for key in DATA_KEYS if experiment.cuts.get(key) is not None}
+    for key in ("validation", "test"):
+        cuts.setdefault(key, _share(data, key))
+    cuts["data"] = _path_from(folder, experiment.source)
+    if "data_dir" in cuts:
+        cuts["data_dir"] = _path_from(folder, cuts["data_dir"])
+    return {key: cuts[key] for key in DATA_KEYS if key in cuts}
+
+
+def _share(data: Dataset, key: str) -> Any:
+    return "none" if getattr(data, key) is None else 0.1
+
+
+def _about_data(data: Dataset) -> dict[str, Any]:
+    sizes = {name: len(split) for name in ("train", "validation", "test") if (split := getattr(data, name)) is not None}
+    C, H, W = data.shape
+    return {
+        "name": data.name,
+        "fingerprint": data.fingerprint,
+        "classes": list(data.classes),
+        "image": [C, H, W],
+        "images": sizes,
+        "scale": list(data.scaling.scale),
+        "shift": list(data.scaling.shift),
+    }
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _path_from(folder: Path, given: str) -> str:
+    """Return a path as seen from the run's folder; only its last part where the way there may tell a user's name."""
+    if not Path(given).exists():
+        return given
+    there, here = Path(given).resolve(), folder.resolve()
+    try:
+        shared = os.path.commonpath([there, here])
+    except ValueError:  # different drives
+        shared = _TELLING[0]
+    return there.name if shared in _TELLING else Path(os.path.relpath(there, here)).as_posix()

@@ -1,0 +1,192 @@
+"""experiment.toml: read, every key known and of a possible value; what is wrong is said at its place."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any, Final, final
+
+from layerline import engines, figures
+from layerline.errors import RecipeError, UserError
+from layerline.experiment.options import BY_KEY, OPTIONS, RECIPE_KEYS
+from layerline.network import presets
+from layerline.network_file import Span
+from layerline.network_file.mistakes import render, split
+from layerline.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+LARGEST_FILE: Final = 2**20
+"""In bytes."""
+
+ABOUT: Final = "about"
+"""The section that a run's record has besides, which is not read."""
+_SECTIONS: Final = ("network", "data", "train")
+_NETWORK_KEYS: Final = ("file", "text")
+_PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What an experiment.toml says: the network, and values by the keys of OPTIONS; paths are as seen from here."""
+
+    net: str | None
+    """The network's file or preset, where it names one."""
+    text: tuple[str, str] | None
+    """Otherwise what messages call it, and its text."""
+    values: dict[str, Any]
+
+
+def read(path: Path) -> Written:
+    """Return what the file says. Raises UserError for what it cannot say, at its place."""
+    shown = figures.name(str(path), 200)
+    file = _File(shown, _text(path, shown))
+    content = file.content()
+    file.check_keys("", content, (*_SECTIONS, ABOUT))
+    for section in _SECTIONS:
+        if not isinstance(content.get(section, {}), dict):
+            raise file.error("", section, "must be a section", f"write [{section}] on a line of its own")
+    net, text = _network(file, content.get("network", {}), path.parent)
+    values: dict[str, Any] = {}
+    for section in ("data", "train"):
+        known = [option.key for option in OPTIONS if option.section == section]
+        file.check_keys(section, content.get(section, {}), known)
+        for key, given in content.get(section, {}).items():
+            values[key] = file.value(section, key, given)
+    for key in ("data", "data_dir"):
+        if key in values:
+            values[key] = _seen_from_here(values[key], path.parent)
+    return Written(net, text, values)
+
+
+def _network(file: _File, section: dict[str, Any], folder: Path) -> tuple[str | None, tuple[str, str] | None]:
+    """Return the network's path or preset, or else its text with a name."""
+    file.check_keys("network", section, _NETWORK_KEYS)
+    if len(section) != 1:
+        raise UserError(
+            f"{file.name}: there must be a section [network] with either file or text",
+            'write, for example, [network] and below it file = "lenet5.cnn"',
+        )
+    ((key, given),) = section.items()
+    if not isinstance(given, str):
+        raise file.error("network", key, f"must be text in quotes, and is {given!r}")
+    if key == "text":
+        return None, (f"{file.name} [network] text", given)
+    path = folder / given
+    return (given if not path.exists() and given in presets() else str(path)), None
+
+
+def _seen_from_here(given: str, folder: Path) -> str:
+    """Return a path that was relative to `folder` as seen from here; what is no path there is a name and stays."""
+    path = folder / given
+    return str(path) if path.exists() else given
+
+
+def _text(path: Path, shown: str) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        raise UserError(f"{shown}: there is no such file") from None
+    except OSError as error:
+        raise UserError(f"{shown}: cannot be read: {error.strerror or error}") from error
+    if len(content) > LARGEST_FILE:
+        raise UserError(
+            f"{shown}: is larger than 1 MiB, which no experiment needs", "check that this is the right file"
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{shown}: byte {error.start:,d} is not UTF-8: an experiment is plain text") from None
+
+
+@final
+class _File:
+    """A TOML text that can say where a key stands."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self._text = text
+        self._lines = split(text)
+
+    def content(self) -> dict[str, Any]:
+        """Return what tomllib reads. Raises UserError where it is no TOML."""
+        try:
+            return tomllib.loads(self._text.replace("\r\n", "\n").replace("\r", "\n"))
+        except tomllib.TOMLDecodeError as error:
+            place = _PLACE.search(str(error))
+            reason = _PLACE.sub("", str(error)).lower()
+            if not place:
+                raise UserError(f"{self.name}: is not TOML: {reason}") from None
+            line, column = min(int(place[1]), len(self._lines)), int(place[2]) - 1
+            span = Span(line, column, column + 1)
+            raise UserError(render(self.name, self._lines, span, f"is not TOML: {reason}")) from None
+        except RecursionError:
+            raise UserError(f"{self.name}: is nested too deeply for an experiment") from None
+
+    def check_keys(self, section: str, given: Iterable[str], known: Iterable[str]) -> None:
+        """Raise UserError at the first key that is not known."""
+        known = tuple(known)
+        for key in given:
+            if key not in known:
+                raise self.error(section, key, _unknown(section, key), _near(section, key, known))
+
+    def value(self, section: str, key: str, given: Any) -> Any:
+        """Return what the value of a key means. Raises UserError where it is impossible."""
+        option = BY_KEY[key]
+        if isinstance(given, dict) or (isinstance(given, list) and option.kind != "list"):
+            raise self.error(section, key, f"{key} must be one value")
+        if option.kind == "text" and not isinstance(given, str):
+            raise self.error(section, key, f"{key} must be text in quotes, and is {given!r}")
+        value = option.value(given)
+        try:
+            if key in RECIPE_KEYS:
+                dataclasses.replace(Recipe(), **{key: value})
+            elif key == "engine":
+                engines.check(value, None)
+            elif key == "threads":
+                engines.check("compiled", value)
+        except RecipeError as error:
+            reason = error.message.replace(option.flag, f"{key} =", 1)
+            raise self.error(section, key, reason, error.help) from None
+        return value
+
+    def error(self, section: str, key: str, reason: str, help: str | None = None) -> UserError:  # noqa: A002
+        """Return the error about a key, at its place if that is found."""
+        span = self._span(section, key)
+        if span is None:
+            return UserError(f"{self.name}: {reason}", help)
+        return UserError(render(self.name, self._lines, span, reason, help))
+
+    def _span(self, section: str, key: str) -> Span | None:
+        """Return where a key, or the header of a section, stands in lines as people write them."""
+        inside = ""
+        for number, line in enumerate(self._lines, 1):
+            header = re.match(r"\s*\[+\s*([^\]#]+?)\s*\]", line)
+            if header:
+                inside = header[1]
+            elif inside != section:
+                continue
+            found = re.match(rf"\s*(\[?\s*\"?){re.escape(key)}\b", line)
+            if found and bool(header) == (section == "" and "[" in found[0]):
+                return Span(number, found.end() - len(key), found.end())
+        return None
+
+
+def _unknown(section: str, key: str) -> str:
+    return f"[{section}] has no key {figures.name(key)}" if section else f"{figures.name(key)} is not a section"
+
+
+def _near(section: str, key: str, known: tuple[str, ...]) -> str:
+    elsewhere = BY_KEY.get(key)
+    if elsewhere and elsewhere.section != section:
+        return f"it belongs in the section [{elsewhere.section}]"
+    near = difflib.get_close_matches(key.replace("-", "_").lower(), known, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean {near[0]}?"
+    return "known here: " + ", ".join(name for name in known if name != ABOUT)

@@ -1,0 +1,11 @@
+"""TRAIN: from a network, data and a recipe to a run with its history, result, model and folder."""
+
+from __future__ import annotations
+
+from layerline.training.interrupt import Interrupt
+from layerline.training.model import Model
+from layerline.training.run import Run
+from layerline.training.session import train
+from layerline.training.watch import Progress, Watcher
+
+__all__ = ["Interrupt", "Model", "Progress", "Run", "Watcher", "train"]

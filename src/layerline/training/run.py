@@ -1,0 +1,59 @@
+"""What a training leaves: its history, its result, its model, its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+from layerline import figures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from layerline.run_folder import EpochRow, Result
+    from layerline.training.model import Model
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A training that has ended, or was stopped."""
+
+    history: tuple[EpochRow, ...]
+    """A row a finished epoch."""
+    result: Result
+    """Of the test, with the weights of the best epoch; its figures are None without a test set, or when stopped."""
+    model: Model
+    """With the weights of the best epoch; those of the last finished epoch where the training diverged."""
+    model_epoch: int
+    """The epoch that the model's weights come from; 0 where none was finished."""
+    folder: Path | None
+    """Where it was written to, if it was."""
+    files: tuple[str, ...] = ()
+    """The files of the folder."""
+    notes: tuple[str, ...] = ()
+    """Why a graph was not drawn, where one was not."""
+    stopped: int | None = None
+    """The signal that stopped it, or None."""
+    steps: int = 0
+    """Steps done in the epoch that was stopped; 0 where none was."""
+
+    def __repr__(self) -> str:
+        """Return the epochs as lines, and the test: what a notebook shows."""
+        rows = [f"{len(self.history)} epochs, the model is of epoch {self.model_epoch}"]
+        for row in self.history:
+            held = "" if row.validation_loss is None else _figures("validation", *_validation(row)) + ", "
+            train = _figures("training", row.train_loss, row.train_accuracy, row.train_macro_f1)
+            rows.append(f"{row.epoch:5d}  {held}{train}{'  ★' if row.best else ''}")
+        result = self.result
+        if result.test_loss is not None:
+            rows.append(_figures("test", result.test_loss, result.test_accuracy, result.test_macro_f1))
+        return "\n".join(rows)
+
+
+def _validation(row: EpochRow) -> tuple[float | None, float | None, float | None]:
+    return row.validation_loss, row.validation_accuracy, row.validation_macro_f1
+
+
+def _figures(name: str, loss: float | None, accuracy: float | None, macro_f1: float | None) -> str:
+    return f"{name} {figures.loss(loss)} {figures.fraction(accuracy)} {figures.fraction(macro_f1)}"

@@ -1,0 +1,230 @@
+"""TRAIN: one training from its first check to its last file."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from layerline import engines
+from layerline.errors import DivergedError, NetworkError, RecipeError
+from layerline.experiment.options import RECIPE_KEYS
+from layerline.experiment.record import record
+from layerline.recipe import Recipe
+from layerline.run_folder import MODEL, Result, RunFolder
+from layerline.training.interrupt import Interrupt
+from layerline.training.loop import Loop
+from layerline.training.model import Model
+from layerline.training.run import Run
+from layerline.training.watch import Progress, Watcher
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from layerline.data.dataset import Dataset
+    from layerline.engines.engine import Engine
+    from layerline.experiment.experiment import Experiment
+    from layerline.metrics import Scores
+    from layerline.network import Network
+    from layerline.run_folder import EpochRow
+
+
+def train(
+    network: Network,
+    data: Dataset,
+    recipe: Recipe | None = None,
+    *,
+    engine: str = "compiled",
+    threads: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    on_epoch: Callable[[EpochRow], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    **options: Any,
+) -> Run:
+    """Train `network` on `data` and return the run; the test set is used once, with the weights of the best epoch.
+
+    options: values of the recipe by name, such as epochs=10, batch_size=50, learning_rate=0.001 (see Recipe).
+    out: a folder to write the run into; None writes nothing. Ctrl-C ends the training after the running step: the run
+    then has `stopped`. Raises UserError (RecipeError, NetworkError, …) before anything is written, and DivergedError.
+    """
+    recipe = _recipe(recipe, options)
+    folder = None if out is None else RunFolder.named(Path(out), force=force)
+    ready = engines.make(engine, checked(network, data, recipe), data.scaling, recipe, threads)
+    return run(network, data, recipe, ready, folder=folder, watcher=_Callbacks(on_epoch, on_progress), threads=threads)
+
+
+def run(
+    network: Network,
+    data: Dataset,
+    recipe: Recipe,
+    engine: Engine,
+    *,
+    folder: RunFolder | None,
+    watcher: Watcher,
+    experiment: Experiment | None = None,
+    interrupt: Interrupt | None = None,
+    threads: int | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Run:
+    """Train on an engine that is made, and write all files of the run; see `train`. What is given was checked."""
+    if folder is not None:
+        folder.start(network.text, record(network, data, recipe, engine, experiment, folder.path))
+    with interrupt or Interrupt() as entered:
+        keep = _nothing if folder is None else folder.append
+        loop = Loop(engine, data, recipe, watcher, entered, keep, clock)
+        training = _Training(network, data, engine, folder, loop, entered, threads)
+        try:
+            whole = loop.run()
+        except DivergedError as error:
+            raise DivergedError(error.message, error.help, training.diverged()) from None
+        return training.finish() if whole else training.stop()
+
+
+def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
+    """Return the network. Raises an error where it is not for these images, or a batch of them cannot be normalised."""
+    if (network.input_shape, network.classes) != (data.shape, len(data.classes)):
+        has, needs = _kind(data.shape, len(data.classes)), _kind(network.input_shape, network.classes)
+        raise NetworkError(
+            f"the network takes {needs}, and the data has {has}",
+            "read the network with the data: layerline.read(path, data)",
+        )
+    B = recipe.batch_size
+    last = len(data.train) % B or B
+    for node in network.nodes:
+        values = 1 if len(node.shape) == 1 else node.shape[1] * node.shape[2]
+        if node.layer.kind == "batch_norm" and last * values == 1:
+            raise network.refusal(
+                node,
+                f"the last batch of {len(data.train):,d} images has one image, of which there is no variance",
+                f"use --batch-size {next((b for b in range(B + 1, B + 64) if len(data.train) % b != 1), B)}",
+            )
+    return network
+
+
+@final
+class _Training:
+    """The end of a training, in its three forms."""
+
+    def __init__(
+        self,
+        network: Network,
+        data: Dataset,
+        engine: Engine,
+        folder: RunFolder | None,
+        loop: Loop,
+        interrupt: Interrupt,
+        threads: int | None,
+    ) -> None:
+        self._network, self._data, self._engine, self._threads = network, data, engine, threads
+        self._folder, self._loop, self._interrupt = folder, loop, interrupt
+        self._files = [] if folder is None else ["network.cnn", "experiment.toml", "history.jsonl"]
+
+    def finish(self) -> Run:
+        """Test the best weights, write everything, and return the run."""
+        best = self._loop.best
+        assert best is not None  # noqa: S101 - at least one epoch was run
+        model = self._save(best.weights)
+        self._engine.set_state(best)
+        result = Result(self._data.classes)
+        if self._data.test is not None:
+            test = self._loop.measure(self._data.test, "test")
+            result = Result.of(self._data.classes, test.loss, test.confusion)
+            if self._folder is not None:
+                self._folder.write_predictions(test.truth, test.probabilities)
+                self._files.append("predictions.npz")
+        if self._folder is not None:
+            self._folder.write_result(result)
+            self._files.append("result.json")
+        notes = self._draw(result, best.weights) if self._interrupt.signal is None else ()
+        return self._run(result, model, self._best_epoch, notes)
+
+    def stop(self) -> Run:
+        """Save the best weights so far, or those of the step that was finished, and return the run."""
+        best = self._loop.best
+        model = self._save((best or self._engine.state()).weights)
+        unfinished = self._loop.steps_done if self._loop.epoch > len(self._loop.history) else 0
+        return self._run(Result(self._data.classes), model, self._best_epoch, steps=unfinished)
+
+    def diverged(self) -> Run:
+        """Save the weights of the last finished epoch, if there is one, and return the run."""
+        last = self._loop.last
+        weights = (last or self._engine.state()).weights
+        model = self._save(weights, write=last is not None)
+        return self._run(Result(self._data.classes), model, len(self._loop.history))
+
+    @property
+    def _best_epoch(self) -> int:
+        return max((row.epoch for row in self._loop.history if row.best), default=0)
+
+    def _save(self, weights: Mapping[str, NDArray[Any]], *, write: bool = True) -> Model:
+        data, name = self._data, self._engine.name
+        model = Model(self._network, data.classes, data.scaling, weights, engine=name, threads=self._threads)
+        if write and self._folder is not None:
+            model.save(self._folder.path / MODEL)
+            self._files.append(MODEL)
+        return model
+
+    def _draw(self, result: Result, weights: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
+        if self._folder is None:
+            return ()
+        from layerline import report
+
+        drawn = report.draw(self._folder.path, self._loop.history, result, self._network, weights)
+        self._files += drawn.files
+        return drawn.missing
+
+    def _run(self, result: Result, model: Model, epoch: int, notes: tuple[str, ...] = (), steps: int = 0) -> Run:
+        return Run(
+            tuple(self._loop.history),
+            result,
+            model,
+            epoch,
+            None if self._folder is None else self._folder.path,
+            tuple(self._files),
+            notes,
+            self._interrupt.signal,
+            steps,
+        )
+
+
+@final
+class _Callbacks(Watcher):
+    """Two functions as a watcher."""
+
+    def __init__(
+        self, on_epoch: Callable[[EpochRow], None] | None, on_progress: Callable[[Progress], None] | None
+    ) -> None:
+        self._on_epoch, self._on_progress = on_epoch, on_progress
+
+    def progress(self, progress: Progress) -> None:
+        if self._on_progress is not None:
+            self._on_progress(progress)
+
+    def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> None:
+        del train, validation
+        if self._on_epoch is not None:
+            self._on_epoch(row)
+
+
+def _recipe(recipe: Recipe | None, options: Mapping[str, Any]) -> Recipe:
+    for name in options:
+        if name not in RECIPE_KEYS:
+            import difflib
+
+            near = difflib.get_close_matches(name, RECIPE_KEYS, n=1)
+            hint = f"did you mean {near[0]}?" if near else "known: " + ", ".join(RECIPE_KEYS)
+            raise RecipeError(f"{name}: there is no such option", hint)
+    return dataclasses.replace(recipe or Recipe(), **options)
+
+
+def _kind(shape: tuple[int, int, int], K: int) -> str:
+    return f"{'×'.join(map(str, shape))} images of {K} classes"
+
+
+def _nothing(row: EpochRow) -> None:
+    del row

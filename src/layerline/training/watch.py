@@ -1,0 +1,56 @@
+"""What a training says of itself while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from layerline.metrics import Scores
+    from layerline.run_folder import EpochRow
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is, some ten times a second."""
+
+    phase: str
+    """compiling, training, validation, or test."""
+    epoch: int
+    """From 1; 0 while compiling."""
+    epochs: int
+    step: int
+    """Steps done in this epoch."""
+    steps: int
+    """Steps of an epoch."""
+    images: int
+    """Training images seen in this epoch."""
+    train_seconds: float
+    """Since this epoch's first step; it stands still during the validation."""
+    seconds: float
+    """Since the first step of the run."""
+
+    @property
+    def done(self) -> float:
+        """Return the share of the run's steps that is done."""
+        return ((self.epoch - 1) * self.steps + self.step) / (self.epochs * self.steps) if self.epoch else 0.0
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Return the speed of this epoch's training pass; None before it has one."""
+        return self.images / self.train_seconds if self.images and self.train_seconds > 0 else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Return how long the rest will take if it goes on as it did; None before that can be told."""
+        return self.seconds * (1 - self.done) / self.done if self.done > 0 else None
+
+
+class Watcher:
+    """Who is told; does nothing by itself. Not final: the screen is one."""
+
+    def progress(self, progress: Progress) -> None:
+        """Take how far it is."""
+
+    def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> None:
+        """Take a finished epoch."""
