@@ -1,7 +1,7 @@
 """Layerline: a convolutional image classifier is a text file, one layer a line; this trains it on your computer, fast.
 
     data = layerline.load_data("digits")
-    network = layerline.read("digits-small", data)
+    network = layerline.read("digits", data)
     run = layerline.train(network, data, epochs=10)
 
 Importing this package imports nothing else, not even NumPy: each name is fetched when it is first used.

@@ -37,7 +37,7 @@ _BUG_TEXT: Final = (
 def layerline() -> None:
     """Train a convolutional image classifier from a text file, one layer a line.
 
-    The first steps: layerline train digits-small --data digits
+    The first steps: layerline train digits --data digits
     """
 
 

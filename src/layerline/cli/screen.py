@@ -135,7 +135,7 @@ def _row(row: EpochRow) -> str:
     held = _cells(row.validation_loss, row.validation_accuracy, row.validation_macro_f1)
     train = _cells(row.train_loss, row.train_accuracy, row.train_macro_f1)
     star = _STAR if row.best else " "
-    time = figures.seconds(row.seconds).replace(" min ", "m")
+    time = figures.seconds(row.seconds).replace(" min ", "m").replace(" h ", "h").replace(" min", "m")
     return f"{row.epoch:5d} {held} {train} {figures.rate(row.learning_rate):>9} {time:>7} {star}".rstrip()
 
 
