@@ -1,0 +1,52 @@
+"""What a figure was measured under: machine, versions, and what else the machine did meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def conditions() -> dict[str, Any]:
+    """Return machine and versions."""
+    from layerline.compiler.machine import host
+    from layerline.engines.threads import cores
+
+    machine = host()
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cpu": machine.cpu,
+        "cores": cores(),
+        "lanes": machine.lanes,
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("layerline", "llvmlite", "numpy")},
+        "load_before": os.getloadavg()[0],
+    }
+
+
+def steal() -> float:
+    """Return the seconds that the host has taken from this machine's cores since it started (Linux), else 0."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 0.0
+    return int(stat.read_text().split("\n", 1)[0].split()[8]) / os.sysconf("SC_CLK_TCK")
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Return least, median and largest."""
+    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+def write(name: str, result: dict[str, Any]) -> None:
+    """Write a result beside the others, and say so."""
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps({**conditions(), **result}, indent=2) + "\n")
+    print(f"written: {path.relative_to(RESULTS.parent.parent)}")

@@ -1,0 +1,86 @@
+"""Start-up and memory: what a user waits for before the first step, and the most memory a run takes.
+
+    python benchmarks/startup.py --data mnist --data-dir DIR
+
+Whole processes, median of --runs: `layerline --help`; a run of one epoch on all images, its peak memory from the system's
+own account. In this process: the time to write and compile the code of every preset, for training and for prediction.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from conditions import spread, write
+
+from layerline.compiler.compiled import compile_network
+from layerline.compiler.kernels.update import Sgd
+from layerline.compiler.machine import host
+from layerline.compiler.task import Task
+from layerline.network import presets, read
+
+
+def whole_process(command: list[str]) -> tuple[float, float]:
+    """Return the seconds that a command takes, and its peak memory in bytes."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - our own command
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise RuntimeError(f"{command} ended with {status}")
+    return time.perf_counter() - start, usage.ru_maxrss * 1024
+
+
+def compile_seconds(runs: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the seconds to compile each preset for MNIST (digits for its own), with momentum, batch 64."""
+    seconds = {}
+    for preset in presets():
+        shape = (1, 8, 8) if preset.startswith("digits") else (1, 28, 28)
+        network = read(preset, input_shape=shape, classes=10)
+        for training in (True, False):
+            task = Task(64 if training else 1, Sgd(momentum=True, decay=False), training=training)
+            taken = []
+            for _ in range(runs):
+                start = time.perf_counter()
+                compile_network(network, host(), task)
+                taken.append(time.perf_counter() - start)
+            seconds.setdefault(preset, {})["training" if training else "prediction"] = spread(taken)
+    return seconds
+
+
+def main() -> None:
+    """Measure and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--runs", type=int, default=9)
+    options = parser.parse_args()
+    layerline = [str(Path(sys.executable).with_name("layerline"))]
+    helps = [whole_process([*layerline, "--help"])[0] for _ in range(options.runs + 1)][1:]
+    print(f"--help: {spread(helps)['median']:.3f} s")
+    folder = tempfile.mkdtemp()
+    train = [*layerline, "train", "six-layer", "--data", options.data, "--epochs", "2", "--quiet"]
+    train += ["--data-dir", options.data_dir] if options.data_dir else []
+    runs = [whole_process([*train, "--out", f"{folder}/{number}"]) for number in range(3)]
+    shutil.rmtree(folder)
+    print(f"train, 2 epochs: {spread([r[0] for r in runs])['median']:.2f} s, {max(r[1] for r in runs) / 1e6:.0f} MB at most")
+    compiling = compile_seconds(options.runs)
+    for preset, parts in compiling.items():
+        print(f"compile {preset}: " + ", ".join(f"{part} {times['median']:.2f} s" for part, times in parts.items()))
+    result = {
+        "what": f"whole processes; training six-layer on {options.data}, 2 epochs, default recipe",
+        "help_seconds": spread(helps),
+        "train_seconds": spread([r[0] for r in runs]),
+        "train_peak_bytes": spread([r[1] for r in runs]),
+        "compile_seconds": compiling,
+    }
+    write("startup", result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Threads: the same bits for every number of them, what two gain over one, and what happens when a core is busy.
+
+    python benchmarks/threads.py six-layer --data mnist --data-dir DIR --batch-size 50
+
+Every figure is the median of --rounds rounds; in a round the cases run in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from conditions import spread, write
+
+import layerline
+from layerline.engines import make
+from layerline.recipe import Recipe
+
+if TYPE_CHECKING:
+    from layerline.data.dataset import Dataset
+    from layerline.engines.engine import Engine
+
+BUSY = "while True: pass"
+
+
+def engine_for(data: Dataset, options: argparse.Namespace, threads: int) -> tuple[Engine, Recipe]:
+    """Return a new engine and its recipe."""
+    network = layerline.read(options.network, data)
+    recipe = Recipe(batch_size=options.batch_size, momentum=0.9, learning_rate=0.01)
+    return make("compiled", network, data.scaling, recipe, threads), recipe
+
+
+def digest(data: Dataset, options: argparse.Namespace, threads: int) -> str:
+    """Return the SHA-256 of the weights after an epoch."""
+    engine, recipe = engine_for(data, options, threads)
+    engine.train(data.train.source, data.train.indices, recipe.learning_rates(len(data.train)), 0)
+    return hashlib.sha256(b"".join(a.tobytes() for a in engine.state().weights.values())).hexdigest()
+
+
+def rounds(data: Dataset, options: argparse.Namespace) -> dict[int, list[float]]:
+    """Return the microseconds an image of one and of two threads, in turn."""
+    engines = {threads: engine_for(data, options, threads) for threads in (1, 2)}
+    taken: dict[int, list[float]] = {1: [], 2: []}
+    for number in range(options.rounds + 1):
+        for threads, (engine, recipe) in engines.items():
+            start = time.perf_counter()
+            engine.train(data.train.source, data.train.indices, recipe.learning_rates(len(data.train)), 0)
+            if number:  # the first one compiles
+                taken[threads].append((time.perf_counter() - start) / len(data.train) * 1e6)
+    return taken
+
+
+def report(taken: dict[int, list[float]]) -> dict[str, Any]:
+    """Return both medians and the ratios round by round."""
+    ratios = [one / two for one, two in zip(taken[1], taken[2], strict=True)]
+    return {"one_thread": spread(taken[1]), "two_threads": spread(taken[2]), "one_over_two": spread(ratios)}
+
+
+def main() -> None:
+    """Measure and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("network")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--data-dir")
+    parser.add_argument("--batch-size", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=9)
+    options = parser.parse_args()
+    data = layerline.load_data(options.data, data_dir=options.data_dir, validation="none")
+    digests = {f"{threads} threads, run {run}": digest(data, options, threads) for threads in (1, 2, 3, 4) for run in (1, 2)}
+    for name, value in digests.items():
+        print(f"{name}: {value}")
+    free = report(rounds(data, options))
+    busy_process = subprocess.Popen([sys.executable, "-c", BUSY])  # noqa: S603 - our own loop
+    try:
+        busy = report(rounds(data, options))
+    finally:
+        busy_process.kill()
+    for name, figures in (("free", free), ("one core busy", busy)):
+        one, two = figures["one_thread"]["median"], figures["two_threads"]["median"]
+        gain = figures["one_over_two"]["median"]
+        print(f"{name}: one thread {one:.2f} µs an image, two {two:.2f}; median of the ratios {gain:.2f}")
+    same = len(set(digests.values())) == 1
+    result = {"what": f"{options.network} on {options.data}, batch {options.batch_size}", "same_bits": same}
+    write(f"threads-{Path(options.network).stem}-{options.data}", {**result, "sha256": digests, "free": free, "busy": busy})
+    print(f"same bits: {same}; median of one thread over two: {statistics.median([free['one_over_two']['median']]):.2f}")
+
+
+if __name__ == "__main__":
+    main()
