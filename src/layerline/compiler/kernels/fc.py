@@ -59,15 +59,14 @@ class FCTile:
 
 
 def images_at_once(images: int, most: int) -> int:
-    """Return how many images a tile takes: the largest part of a group, at most `most`, that leaves the least over."""
-    return max(range(1, most + 1), key=lambda m: (-(images % m) if m <= images else -images, m))
+    """Return how many images a tile takes, at most `most`: as few tiles as can be, those left over counting one each."""
+    return min(range(1, most + 1), key=lambda m: (images // m + images % m, -m))
 
 
 def forward_tile(shape: FCShape, machine: Machine, images: int) -> FCTile:
     """Return the tile of the forward kernel for groups of so many images."""
-    most = machine.accumulators - 2
     M = images_at_once(images, 5 if machine.registers >= 32 else 3)
-    return FCTile(M, balanced(shape.outputs, max(1, (most - M) // M))[0][1])
+    return FCTile(M, balanced(shape.outputs, (machine.registers - M - 1) // M)[0][1])
 
 
 def input_tile(shape: FCShape, machine: Machine, images: int) -> FCTile:
