@@ -1,0 +1,8 @@
+"""LOAD: data sets, from a name or a path to images in memory, cut into training, validation and test."""
+
+from __future__ import annotations
+
+from layerline.data.dataset import Dataset, ImageSet, Scaling, Split
+from layerline.data.load import load_data
+
+__all__ = ["Dataset", "ImageSet", "Scaling", "Split", "load_data"]

@@ -1,4 +1,4 @@
-"""What every part after LOAD takes: images as they lie in memory, which of them are for what, and how bytes become numbers."""
+"""What every part after LOAD takes: images as they lie in memory, which are for what, how bytes become numbers."""
 
 from __future__ import annotations
 
@@ -78,6 +78,9 @@ class Dataset:
     """SHA-256 (hex) of the content that was loaded, before any cut."""
     notes: tuple[str, ...] = field(default=())
     """Sentences for the screen: what was assumed, each with the flag that changes it."""
+    cuts: dict[str, Any] = field(default_factory=dict)
+    """The options of `load_data` that make these cuts again, defaults written out; `test` and `validation` are missing
+    where the data brought that set, for then there is nothing to choose."""
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -1,0 +1,53 @@
+"""What identifies a data set: SHA-256 of its content, however it was packed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from layerline.data.dataset import ImageSet
+    from layerline.data.part import SplitName
+
+_CODES: Final = {"uint8": 0x08, "int32": 0x0C, "float32": 0x0D}
+
+
+def digest(array: NDArray[Any]) -> str:
+    """Return SHA-256 (hex) of an array as an IDX file holds it: header, then the values in memory's order.
+
+    So the digest of a set of uint8 images that came as IDX is that of the (unpacked) file. Values wider than a byte are
+    taken as little-endian.
+    """
+    last = array.ndim == 4 and not array.flags.c_contiguous
+    ordered = array.transpose(0, 2, 3, 1) if last else array
+    shape = [array.shape[0], *array.shape[2:]] if array.ndim == 4 and array.shape[1] == 1 else ordered.shape
+    header = bytes([0, 0, _CODES[array.dtype.name], len(shape)]) + np.array(shape, ">u4").tobytes()
+    content = hashlib.sha256(header)
+    values = np.ascontiguousarray(ordered, ordered.dtype.newbyteorder("<"))
+    content.update(values.reshape(-1).view(np.uint8).data)
+    return content.hexdigest()
+
+
+def digests(sets: Mapping[SplitName, ImageSet], classes: tuple[str, ...]) -> dict[tuple[SplitName, str], str]:
+    """Return the digest of the images and the labels of each split; labels of at most 256 classes as uint8."""
+    narrow = np.uint8 if len(classes) <= 256 else np.int32
+    found: dict[tuple[SplitName, str], str] = {}
+    for split, part in sets.items():
+        found[split, "images"] = digest(part.images)
+        found[split, "labels"] = digest(part.labels.astype(narrow))
+    return found
+
+
+def fingerprint(found: Mapping[tuple[SplitName, str], str], classes: tuple[str, ...], last_for_test: int) -> str:
+    """Return SHA-256 (hex) of lines that hold the digests, the names of the classes, and an agreed test set."""
+    lines = [f"{split} {what} {found[split, what]}" for split, what in found]
+    lines.append("classes " + json.dumps(classes))
+    lines.append(f"last for test {last_for_test}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,0 +1,200 @@
+"""The cuts, in this order: classes, test, validation, limit. They choose images by index and copy none."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+
+from layerline import figures, randomness
+from layerline.data.dataset import ImageSet, Split
+from layerline.data.quotas import proportional
+from layerline.errors import DataError
+from layerline.randomness import Purpose
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+DEFAULT_TEST: Final = 0.15
+DEFAULT_VALIDATION: Final = 0.1
+
+Share = float | int | Literal["none"] | None
+"""A share between 0 and 1, a whole number of images, none, or (None) the default."""
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """What to cut. Raises DataError where a value is out of range, naming its option."""
+
+    classes: tuple[str, ...] | None = None
+    test: Share = None
+    validation: Share = None
+    limit: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        _check_share("test", self.test)
+        _check_share("validation", self.validation)
+        whole = isinstance(self.limit, int) and not isinstance(self.limit, bool)
+        if self.limit is not None and (not whole or self.limit < 1):
+            raise DataError(f"--limit {figures.name(str(self.limit))}: must be a whole number of images, 1 or more")
+        whole = isinstance(self.seed, int) and not isinstance(self.seed, bool)
+        if not whole or not 0 <= self.seed < 2**64:
+            raise DataError(f"--seed {figures.name(str(self.seed))}: must be a whole number from 0 to {2**64 - 1:,d}")
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Images that a cut can be taken from: their indices, and the classes by name."""
+
+    source: ImageSet
+    indices: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Return the number of images of each class, int64 (K,)."""
+        return np.bincount(self.source.labels[self.indices], minlength=len(self.classes)).astype(np.int64)
+
+    def split(self) -> Split:
+        """Return the images as a split."""
+        return Split(self.source, self.indices)
+
+
+def choose(asked: Sequence[object] | None, classes: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the positions of the classes that were asked for, by name or else by number, in the data's order."""
+    if asked is None:
+        return tuple(range(len(classes)))
+    chosen: list[int] = []
+    for item in asked:
+        position = _position(str(item).strip(), classes)
+        if position in chosen:
+            raise DataError(f"--classes: {figures.name(classes[position])} is given twice", "name every class once")
+        chosen.append(position)
+    if len(chosen) < 2:
+        raise DataError(
+            f"--classes: found {figures.classes(len(chosen), len(classes))}, expected at least 2",
+            "with one class there is nothing to tell apart: name two or more",
+        )
+    return tuple(sorted(chosen))
+
+
+def keep(source: ImageSet, chosen: tuple[int, ...], K: int) -> ImageSet:
+    """Return the set with labels 0, 1, … for the chosen of its K classes, and −1 for all others."""
+    if len(chosen) == K:
+        return source
+    new = np.full(K, -1, np.int32)
+    new[list(chosen)] = np.arange(len(chosen))
+    return ImageSet(source.images, new[source.labels])
+
+
+def take(pool: Pool, share: Share, purpose: Purpose, option: str, seed: int) -> tuple[Pool, Pool]:
+    """Return what a share or a number of images of the pool takes, and what it leaves; both have every class.
+
+    The taken number is spread over the classes in proportion (see `quotas.proportional`). Of each class those images
+    are taken that come first by their random number at (seed, purpose, image), so that nearly all stay where they are
+    when images are added. Raises DataError where a class would have no image left.
+    """
+    counts = pool.counts
+    asked = f"--{option} {_shown(share)}"
+    total = _total(share, len(pool.indices), len(pool.classes), asked)
+    quotas = proportional(counts.tolist(), total)
+    for k, (count, quota) in enumerate(zip(counts.tolist(), quotas, strict=True)):
+        if quota == 0 or quota >= count:
+            raise DataError(
+                f"{asked}: takes {figures.count(quota)} of the {_images(count)} of class "
+                f"{figures.name(pool.classes[k])}, expected at least 1 taken and 1 left",
+                f"add images of this class, leave it out with --classes, choose another share, or --{option} none",
+            )
+    taken = _first(pool, quotas, purpose, seed)
+    return (
+        Pool(pool.source, pool.indices[taken], pool.classes),
+        Pool(pool.source, pool.indices[~taken], pool.classes),
+    )
+
+
+def limit(pool: Pool, number: int, seed: int) -> Pool:
+    """Return `number` images of the pool, in proportion to the classes, chosen as in `take`; all where it has fewer."""
+    K = len(pool.classes)
+    if number >= len(pool.indices):
+        return pool
+    if number < K:
+        raise DataError(
+            f"--limit {number}: found {K} classes, expected at least one image for each", f"use --limit {K} or more"
+        )
+    taken = _first(pool, proportional(pool.counts.tolist(), number), Purpose.LIMIT, seed)
+    return Pool(pool.source, pool.indices[taken], pool.classes)
+
+
+def _first(pool: Pool, quotas: list[int], purpose: Purpose, seed: int) -> NDArray[np.bool_]:
+    """Return which images of the pool are among the first quotas[k] of their class k, by random number."""
+    labels = pool.source.labels[pool.indices]
+    keys = randomness.uint64(seed, purpose, image=pool.indices)
+    order = np.lexsort((keys, labels))
+    counts = np.bincount(labels, minlength=len(quotas))
+    place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    taken = np.zeros(len(order), bool)
+    taken[order] = place < np.repeat(quotas, counts)
+    return taken
+
+
+def _total(share: Share, n: int, K: int, asked: str) -> int:
+    """Return how many images to take of n in K classes."""
+    if not isinstance(share, int | float):
+        raise TypeError(f"{share!r} is no share")
+    if share < 1:
+        return min(n, max(K, math.floor(share * n + 0.5)))
+    total = int(share)
+    if total < K:
+        raise DataError(
+            f"{asked}: found a number of images, expected at least one for each of the {K} classes",
+            f"use {K} or more, or a share below 1",
+        )
+    if total > n - K:
+        raise DataError(
+            f"{asked}: found {figures.count(n)} images, expected so many and one left for each of the {K} classes",
+            f"use at most {figures.count(max(0, n - K))}, or a share below 1",
+        )
+    return total
+
+
+def _check_share(option: str, share: Any) -> None:
+    if share is None or (isinstance(share, str) and share == "none"):
+        return
+    asked = f"--{option} {figures.name(_shown(share))}"
+    wrong = "must be a share between 0 and 1, a whole number of images, or none"
+    if not isinstance(share, int | float) or isinstance(share, bool) or not math.isfinite(share):
+        raise DataError(f"{asked}: {wrong}")
+    if share <= 0:
+        raise DataError(f"{asked}: {wrong}", f"--{option} none takes no images")
+    if share > 1 and share != int(share):
+        percent = f"a share is below 1: {share / 100:g} is {share:g} %"
+        raise DataError(f"{asked}: {wrong}", percent if share < 100 else None)
+
+
+def _position(asked: str, classes: tuple[str, ...]) -> int:
+    if asked in classes:
+        return classes.index(asked)
+    if asked.isascii() and asked.isdigit() and len(asked) < 10 and int(asked) < len(classes):
+        return int(asked)
+    near = difflib.get_close_matches(asked, classes, n=1)
+    names = ", ".join(figures.name(name, 30) for name in classes[:12]) + (", …" if len(classes) > 12 else "")
+    known = f"by name, or by number from 0 to {len(classes) - 1}: {names}"
+    raise DataError(
+        f"--classes {figures.name(asked)}: not a class of this data",
+        f"did you mean {figures.name(near[0])}?" if near else known,
+    )
+
+
+def _shown(share: Any) -> str:
+    return f"{share:g}" if isinstance(share, float) and abs(share) < 1e6 else str(share)
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{figures.count(count)} images"

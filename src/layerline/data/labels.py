@@ -1,0 +1,187 @@
+"""Labels of any kind become class numbers and class names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from layerline import figures
+from layerline.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from layerline.data.part import Part, SplitName
+
+Labels = dict["SplitName", "NDArray[np.int32]"]
+
+_MOST_CLASSES: Final = 10_000
+_LONGEST_NAME: Final = 200
+
+
+def settle(parts: Mapping[SplitName, Part], classes: tuple[str, ...] | None) -> tuple[Labels, tuple[str, ...]]:
+    """Return the labels of each split as int32 (N,), and the names of the classes.
+
+    Whole numbers from 0 (also as floats, truth values, (N, 1), or one-hot) and text are labels. The classes are those
+    that occur in training, in order; a number's name is its decimal. classes: the names, where they are known; labels
+    are then their positions. Raises DataError for anything else, and for splits whose classes differ.
+    """
+    values = {split: _plain(part) for split, part in parts.items()}
+    if classes is not None:
+        for split, array in values.items():
+            _check_known(array, parts[split].labels.place, classes)
+        return {split: array.astype(np.int32) for split, array in values.items()}, classes
+    known = np.unique(values["train"])
+    if len(known) > _MOST_CLASSES:
+        raise DataError(
+            f"{parts['train'].labels.place}: found {figures.count(len(known))} different labels, "
+            f"expected at most {figures.count(_MOST_CLASSES)} classes",
+            "labels say which class an image belongs to: bring them into classes",
+        )
+    for split, array in values.items():
+        _check_same_kind(array, values["train"], parts, split)
+        _check_classes(array, known, parts, split)
+    labels: Labels = {split: np.searchsorted(known, array).astype(np.int32) for split, array in values.items()}
+    return labels, tuple(_name(value, parts["train"].labels.place) for value in known.tolist())
+
+
+def _plain(part: Part) -> NDArray[Any]:
+    """Return labels as int64 or text (N,), one for each image."""
+    labels, place = part.labels.array, part.labels.place
+    if labels.dtype.kind not in "buifUS":
+        raise DataError(
+            f"{place}: found the type {labels.dtype}, expected numbers or names", "save a class for each image"
+        )
+    count = len(part.images.array)
+    if labels.ndim not in (1, 2) or 0 in labels.shape:
+        raise DataError(
+            f"{place}: found the shape {_times(labels.shape)}, expected a label for each image: {count}",
+            "save labels as (N,)",
+        )
+    if len(labels) != count:
+        raise DataError(
+            f"{place}: found {figures.count(len(labels))} labels, "
+            f"expected {figures.count(count)}, one for each image of {part.images.place}",
+            "images and labels must be of the same set, in the same order",
+        )
+    if labels.ndim == 2:
+        labels = labels[:, 0] if labels.shape[1] == 1 else _one_hot(labels, place)
+    if labels.dtype.kind == "f":
+        labels = _whole(labels, place)
+    return labels if labels.dtype.kind in "US" else _integers(labels, place)
+
+
+def _one_hot(labels: NDArray[Any], place: str) -> NDArray[Any]:
+    if labels.dtype.kind in "US":
+        raise DataError(f"{place}: found text of {_times(labels.shape)}, expected one name an image", "save it as (N,)")
+    right = ((labels == 0) | (labels == 1)).all(axis=1) & (np.count_nonzero(labels, axis=1) == 1)
+    if not right.all():
+        first = int(np.argmin(right))
+        raise DataError(
+            f"{place}: found {_times(labels.shape)} values that are not one-hot, the first in row {first}, "
+            "expected a label for each image, or a single 1 in each row",
+            "save the number of the class: labels.argmax(1) where each row holds shares",
+        )
+    return np.asarray(labels.argmax(axis=1))
+
+
+def _whole(labels: NDArray[Any], place: str) -> NDArray[np.int64]:
+    right = np.isfinite(labels) & (labels == np.trunc(labels)) & (np.abs(labels) < 2**31)
+    if not right.all():
+        first = int(np.argmin(right))
+        raise DataError(
+            f"{place}: found the label {float(labels[first]):g} at image {first}, expected a whole number",
+            "labels are the numbers of classes, from 0",
+        )
+    return labels.astype(np.int64)
+
+
+def _integers(labels: NDArray[Any], place: str) -> NDArray[np.int64]:
+    wrong = (labels < 0) | (labels >= 2**31) if labels.dtype.kind != "b" else np.zeros(labels.shape, bool)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise DataError(
+            f"{place}: found the label {int(labels[first])} at image {first}, expected 0 to 2,147,483,647",
+            "number the classes from 0",
+        )
+    return labels.astype(np.int64)
+
+
+def _check_known(labels: NDArray[Any], place: str, classes: tuple[str, ...]) -> None:
+    K = len(classes)
+    if labels.dtype.kind in "US":
+        raise DataError(
+            f"{place}: found names, expected numbers from 0 to {K - 1}", "check that this is the right file"
+        )
+    wrong = labels >= K
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise DataError(
+            f"{place}: found the label {labels[first]} at image {first} ({_labels(int(wrong.sum()))} in all), "
+            f"expected 0 to {K - 1}, for there are {K} classes",
+            "check that images and labels are those of this set",
+        )
+
+
+def _check_same_kind(
+    labels: NDArray[Any], train: NDArray[Any], parts: Mapping[SplitName, Part], split: SplitName
+) -> None:
+    if labels.dtype.kind != train.dtype.kind:
+        words = {True: "numbers", False: "names"}
+        raise DataError(
+            f"{parts[split].labels.place}: found {words[labels.dtype.kind == 'i']}, "
+            f"expected {words[train.dtype.kind == 'i']} as in {parts['train'].labels.place}",
+            "save both in the same way",
+        )
+
+
+def _check_classes(
+    labels: NDArray[Any], known: NDArray[Any], parts: Mapping[SplitName, Part], split: SplitName
+) -> None:
+    """Refuse a split with a class that training does not have."""
+    wrong = ~np.isin(labels, known)
+    if not wrong.any():
+        return
+    first = int(np.argmax(wrong))
+    extra = [_name(value, parts[split].labels.place) for value in np.unique(labels[wrong]).tolist()]
+    lacking = [_name(value, "") for value in known[~np.isin(known, labels)].tolist()]
+    also = f", and none of {_listed(lacking)}" if lacking else ""
+    count = _labels(int(wrong.sum()))
+    raise DataError(
+        f"{parts[split].labels.place}: found {count} of {_listed(extra)}, the first at image {first}{also}, "
+        f"expected the {len(known)} classes of {parts['train'].labels.place}: {_listed(_names(known))}",
+        "training and test must have the same classes, spelled alike",
+    )
+
+
+def _names(known: NDArray[Any]) -> list[str]:
+    return [_name(value, "") for value in known.tolist()]
+
+
+def _name(value: Any, place: str) -> str:
+    """Return the name of a class."""
+    try:
+        name = value.decode("utf-8") if isinstance(value, bytes) else str(value)
+        name.encode("utf-8")
+    except UnicodeError:
+        raise DataError(f"{place}: found a class name that is not UTF-8, expected text", "spell it anew") from None
+    if not name.strip() or len(name) > _LONGEST_NAME:
+        found = f"a class name of {figures.count(len(name))} letters" if name.strip() else "an empty class name"
+        raise DataError(f"{place}: found {found}, expected 1 to {_LONGEST_NAME} letters", "name every class")
+    return name
+
+
+def _labels(count: int) -> str:
+    return "1 label" if count == 1 else f"{figures.count(count)} labels"
+
+
+def _listed(names: list[str]) -> str:
+    shown = [figures.name(name, 30) for name in names[:8]]
+    return ", ".join(shown) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) if shape else "one value"

@@ -1,0 +1,158 @@
+"""LOAD: from a name or a path to a data set that is read, checked, cut and ready to be scaled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from layerline import figures
+from layerline.data import content, cuts, labels, pixels, scaling, sources
+from layerline.data.cuts import Cuts, Pool
+from layerline.data.dataset import Dataset, ImageSet, Split
+from layerline.errors import DataError
+from layerline.randomness import Purpose
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from layerline.data.cuts import Share
+    from layerline.data.part import Parts, SplitName
+
+Sets = dict["SplitName", ImageSet]
+
+
+def load_data(
+    source: str | os.PathLike[str],
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    classes: str | Sequence[str | int] | None = None,
+    test: Share = None,
+    validation: Share = None,
+    limit: int | None = None,
+    normalize: str | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """Read a data set, check it, and cut it into training, validation and test. Raises DataError.
+
+    source: `digits`, `mnist`, `fashion-mnist`, or a path: an .npz file, an IDX file of images, a folder of IDX files.
+    data_dir: where named sets are looked for.
+    classes: only these, by name or number, as "0,1" or [0, 1]; they keep the data's order.
+    test, validation: a share (0.1), a number of images (200), or "none"; taken from the training images where the data
+        brings no such set, 0.15 and 0.1 by default. validation is a share of what the test leaves.
+    limit: train on so many images.
+    normalize: "max" (divide by the largest value pixels can have; the default) or "standard" (mean 0, deviation 1).
+    seed: what the cuts are drawn from, 0 to 2⁶⁴ − 1.
+    """
+    normalize = scaling.check(normalize)
+    asked = classes.split(",") if isinstance(classes, str) else classes
+    wanted = Cuts(None if asked is None else tuple(map(str, asked)), test, validation, limit, seed)
+    parts = sources.read(source, data_dir)
+    sets, names, maximum, notes = _settled(parts)
+    digests = content.digests(sets, names)
+    notes += _unofficial(parts, digests)
+    chosen = cuts.choose(wanted.classes, names)
+    kept = tuple(names[k] for k in chosen)
+    kept_sets = {split: cuts.keep(item, chosen, len(names)) for split, item in sets.items()}
+    pools = _pools(kept_sets, kept, parts.last_for_test)
+    splits, made = _cut(pools, wanted)
+    return Dataset(
+        parts.name,
+        kept,
+        splits["train"],
+        splits.get("validation"),
+        splits.get("test"),
+        scaling.scaling(splits["train"], maximum, normalize),
+        content.fingerprint(digests, names, parts.last_for_test),
+        notes + _incomplete(splits, kept),
+        {**made, "normalize": normalize},
+    )
+
+
+def _settled(parts: Parts) -> tuple[Sets, tuple[str, ...], float, tuple[str, ...]]:
+    """Return images and labels of each split, checked against each other, class names, maximum and notes."""
+    targets, names = labels.settle(parts.splits, parts.classes)
+    images, maximum, notes = pixels.settle({split: part.images for split, part in parts.splits.items()}, parts.maximum)
+    sets = {split: ImageSet(images[split], targets[split]) for split in parts.splits}
+    if len(names) < 2:
+        raise DataError(
+            f"{parts.splits['train'].labels.place}: found only the class {figures.name(names[0])}, expected at least 2",
+            "with one class there is nothing to tell apart: add images of another",
+        )
+    return sets, names, maximum, parts.notes + notes
+
+
+def _unofficial(parts: Parts, digests: Mapping[tuple[SplitName, str], str]) -> tuple[str, ...]:
+    """Return a note where the content of a named set is not the published one."""
+    other = [" ".join(key) for key, official in parts.official.items() if digests[key] != official]
+    if not other:
+        return ()
+    return (f"this is not the official {parts.name}: its {figures.name(', '.join(other), 100)} differ (SHA-256)",)
+
+
+def _pools(sets: Sets, classes: tuple[str, ...], last_for_test: int) -> dict[SplitName, Pool]:
+    """Return the images of the chosen classes in each set, an agreed test set parted from training."""
+    pools: dict[SplitName, Pool] = {}
+    for split, item in sets.items():
+        pools[split] = Pool(item, np.flatnonzero(item.labels >= 0).astype(np.int64), classes)
+    if last_for_test:
+        all_of_it = pools["train"]
+        first = len(all_of_it.source.labels) - last_for_test
+        is_test = all_of_it.indices >= first
+        pools["train"] = Pool(all_of_it.source, all_of_it.indices[~is_test], classes)
+        pools["test"] = Pool(all_of_it.source, all_of_it.indices[is_test], classes)
+    for split, pool in pools.items():
+        counts = pool.counts
+        if (split == "train" and not counts.all()) or not len(pool.indices):
+            k = int(np.argmin(counts))
+            raise DataError(
+                f"found no {split} image of class {figures.name(classes[k])}, expected at least one",
+                "leave the class out with --classes" if split == "train" else f"use --{split} none",
+            )
+    return pools
+
+
+def _cut(pools: dict[SplitName, Pool], wanted: Cuts) -> tuple[dict[SplitName, Split], dict[str, Any]]:
+    """Return the splits, and the options that make them again."""
+    left = pools["train"]
+    splits: dict[SplitName, Split] = {}
+    made: dict[str, Any] = {} if wanted.classes is None else {"classes": left.classes}
+    steps: tuple[tuple[SplitName, Share, float, Purpose], ...] = (
+        ("test", wanted.test, cuts.DEFAULT_TEST, Purpose.TEST_SPLIT),
+        ("validation", wanted.validation, cuts.DEFAULT_VALIDATION, Purpose.VALIDATION_SPLIT),
+    )
+    for split, share, default, purpose in steps:
+        brought = pools.get(split)
+        if share == "none":
+            made[split] = "none"
+        elif brought is not None:
+            if share is not None:
+                raise DataError(
+                    f"--{split} {share:g}: found a {split} set in the data, of {figures.count(len(brought.indices))} "
+                    "images, expected none",
+                    f"leave --{split} out to use it, or --{split} none to leave the set out",
+                )
+            splits[split] = brought.split()
+        else:
+            made[split] = default if share is None else share
+            taken, left = cuts.take(left, made[split], purpose, split, wanted.seed)
+            splits[split] = taken.split()
+    if wanted.limit is not None:
+        left = cuts.limit(left, wanted.limit, wanted.seed)
+        made["limit"] = wanted.limit
+    splits["train"] = left.split()
+    return splits, made
+
+
+def _incomplete(splits: Mapping[SplitName, Split], classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a note for each split that lacks a class."""
+    notes = []
+    for name, split in splits.items():
+        counts = np.bincount(split.labels, minlength=len(classes))
+        if not counts.all():
+            missing = np.flatnonzero(counts == 0)
+            shown = ", ".join(figures.name(classes[k], 30) for k in missing[:4]) + (", …" if len(missing) > 4 else "")
+            occurring = figures.classes(len(classes) - len(missing), len(classes))
+            notes.append(f"{name} has {occurring}: no image of {shown}")
+    return tuple(notes)

@@ -1,0 +1,46 @@
+"""What a reader hands on: arrays as the file held them, each with what messages call it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SplitName = Literal["train", "validation", "test"]
+SPLITS: Final[tuple[SplitName, ...]] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """An array, and where it was found: `photos.npz: x_train`."""
+
+    array: NDArray[Any]
+    place: str
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The images of one split and their labels, not yet checked against each other."""
+
+    images: Found
+    labels: Found
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """All that a source brings."""
+
+    name: str
+    splits: dict[SplitName, Part]
+    """`train` is always there."""
+    classes: tuple[str, ...] | None = None
+    """The names of the classes, where they are known without looking at the labels."""
+    maximum: float | None = None
+    """The largest value a pixel can have, where it is known without looking at the type."""
+    last_for_test: int = 0
+    """How many images at the end of `train` are the test set by agreement."""
+    official: dict[tuple[SplitName, str], str] = field(default_factory=dict)
+    """SHA-256 of arrays (see `content.digest`) by split and `images` or `labels`, where they are published."""
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,196 @@
+"""Pixels of any type become uint8 or float32 (N, C, H, W), without a copy where they are that already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from layerline import figures
+from layerline.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from layerline.data.part import Found, SplitName
+
+Images = dict["SplitName", "NDArray[Any]"]
+
+_BLOCK: Final = 2**20
+"""Values that are looked at together."""
+_MOST_CHANNELS: Final = 4
+"""A size of at most so many can only be channels."""
+_BYTE: Final = 255
+_SHORT: Final = 65535
+_DARK: Final = 64
+"""Images of bytes that stay below a quarter of the range are probably not in bytes' range."""
+
+
+def settle(found: Mapping[SplitName, Found], maximum: float | None) -> tuple[Images, float, tuple[str, ...]]:
+    """Return the images of each split, what their pixels are divided by, and sentences about what was assumed.
+
+    uint8 and bool stay, and are divided by 255 and 1. Other whole numbers from 0 to 255 become uint8; those up to
+    65,535 become float32 and are divided by 65,535. Floats become float32; they stay as they are where none is above 1
+    or one is below 0; else they are divided by 255 where the largest is above 128 and at most 255, or by the largest.
+    maximum: what to divide by where it is known. Raises DataError for shapes and values that fit none of this.
+    """
+    notes: list[str] = []
+    images: Images = {}
+    for split, item in found.items():
+        images[split] = _channels_first(item, notes)
+    _check_alike(images, found)
+    ranges = {split: _range(array, found[split].place) for split, array in images.items()}
+    kind = images["train"].dtype.kind
+    if kind == "f":
+        return *_floats(images, found, ranges, maximum, notes), tuple(notes)
+    return *_wholes(images, found, ranges, maximum, notes), tuple(notes)
+
+
+def _channels_first(found: Found, notes: list[str]) -> NDArray[Any]:
+    """Return a view (N, C, H, W)."""
+    array, place = found.array, found.place
+    if array.dtype.kind not in "buif":
+        raise DataError(
+            f"{place}: found the type {array.dtype}, expected numbers",
+            "save pixels as uint8, or as float32 from 0 to 1",
+        )
+    if array.ndim not in (3, 4):
+        raise DataError(
+            f"{place}: found {array.ndim} dimensions ({_times(array.shape)}), expected 3 or 4",
+            "shape it as (N, H, W), (N, C, H, W) or (N, H, W, C): N images, C channels, H rows, W columns",
+        )
+    if 0 in array.shape:
+        raise DataError(f"{place}: found the shape {_times(array.shape)}, expected no size of 0", "put images into it")
+    if array.ndim == 3:
+        return array[:, None]
+    first, last = array.shape[1], array.shape[3]
+    few = (first <= _MOST_CHANNELS, last <= _MOST_CHANNELS)
+    channels_last = last < first if few[0] == few[1] else few[1]
+    if few[0] == few[1]:
+        order = "(N, H, W, C)" if channels_last else "(N, C, H, W)"
+        notes.append(f"{place} of {_times(array.shape)} is taken as {order}, for {min(first, last)} channels")
+    return array.transpose(0, 3, 1, 2) if channels_last else array
+
+
+def _check_alike(images: Images, found: Mapping[SplitName, Found]) -> None:
+    train = images["train"]
+    for split, array in images.items():
+        if array.shape[1:] != train.shape[1:]:
+            raise DataError(
+                f"{found[split].place}: found images of {_times(array.shape[1:])}, "
+                f"expected {_times(train.shape[1:])} as in {found['train'].place}",
+                "bring all images to one size",
+            )
+        if array.dtype.newbyteorder("=") != train.dtype.newbyteorder("="):
+            raise DataError(
+                f"{found[split].place}: found the type {array.dtype}, "
+                f"expected {train.dtype} as in {found['train'].place}",
+                "save both in one type, scaled alike",
+            )
+
+
+def _range(array: NDArray[Any], place: str) -> tuple[float, float]:
+    """Return the smallest and the largest value. Raises DataError where one is not finite, with the first of them."""
+    low, high, bad, first = np.inf, -np.inf, 0, -1
+    is_float = array.dtype.kind == "f"
+    for start, block in _blocks(array):
+        if is_float:
+            finite = np.isfinite(block)
+            if not finite.all():
+                wrong = ~finite.reshape(len(block), -1).all(axis=1)
+                bad += int(finite.size - np.count_nonzero(finite))
+                first = start + int(np.argmax(wrong)) if first < 0 else first
+                continue
+        low, high = min(low, block.min().item()), max(high, block.max().item())
+    if bad:
+        raise DataError(
+            f"{place}: found {figures.count(bad)} values that are NaN or infinite, the first in image {first}, "
+            "expected finite numbers",
+            "leave these images out, or mend what made them",
+        )
+    return low, high
+
+
+def _blocks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield pieces of some images each, with the index of the first."""
+    step = max(1, _BLOCK // (array.size // len(array)))
+    for start in range(0, len(array), step):
+        yield start, array[start : start + step]
+
+
+def _wholes(
+    images: Images,
+    found: Mapping[SplitName, Found],
+    ranges: Mapping[SplitName, tuple[float, float]],
+    maximum: float | None,
+    notes: list[str],
+) -> tuple[Images, float]:
+    dtype = images["train"].dtype
+    high = max(high for _, high in ranges.values())
+    for split, (smallest, largest) in ranges.items():
+        if smallest < 0 or largest > (maximum or _SHORT):
+            raise DataError(
+                f"{found[split].place}: found the value {_whole(smallest if smallest < 0 else largest)}, "
+                f"expected whole numbers from 0 to {_whole(maximum or _SHORT)}",
+                "scale the images to 0 … 255 and save them as uint8",
+            )
+    if dtype.kind == "b":
+        return {split: array.view(np.uint8) for split, array in images.items()}, maximum or 1.0
+    if maximum is not None:
+        return {split: array.astype(np.uint8, copy=False) for split, array in images.items()}, maximum
+    if dtype == np.uint8:
+        if high < _DARK:
+            notes.append(
+                f"the largest pixel is {_whole(high)}, and all are divided by 255; "
+                "--normalize standard scales by what is there"
+            )
+        return images, float(_BYTE)
+    if high <= _BYTE:
+        notes.append(f"pixels of type {dtype}, the largest {_whole(high)}, are divided by 255")
+        return {split: array.astype(np.uint8) for split, array in images.items()}, float(_BYTE)
+    notes.append(f"pixels of type {dtype}, the largest {_whole(high)}, are divided by 65,535")
+    return {split: array.astype(np.float32) for split, array in images.items()}, float(_SHORT)
+
+
+def _floats(
+    images: Images,
+    found: Mapping[SplitName, Found],
+    ranges: Mapping[SplitName, tuple[float, float]],
+    maximum: float | None,
+    notes: list[str],
+) -> tuple[Images, float]:
+    low, high = min(low for low, _ in ranges.values()), max(high for _, high in ranges.values())
+    if max(-low, high) > np.finfo(np.float32).max:
+        raise DataError(
+            f"{found['train'].place}: found values up to {max(-low, high):.3g}, expected at most 3.4e+38",
+            "scale the images",
+        )
+    for split, (smallest, largest) in ranges.items():
+        other = ranges["train"]
+        unalike = min(largest, other[1]) <= 1 and max(largest, other[1]) > 2 and min(smallest, other[0]) >= 0
+        if unalike and min(largest, other[1]) > 0:
+            raise DataError(
+                f"{found[split].place}: found values up to {largest:.4g}, "
+                f"expected a range like that of {found['train'].place}, up to {other[1]:.4g}",
+                "scale both alike",
+            )
+    settled = {split: array.astype(np.float32, copy=False) for split, array in images.items()}
+    span = f"pixels from {low:.4g} to {high:.4g}"
+    if maximum is not None:
+        return settled, maximum
+    if low < 0 or high <= 1:
+        notes.append(f"{span} are taken as they are (--normalize)")
+        return settled, 1.0
+    by = float(_BYTE) if _BYTE // 2 + 1 < high <= _BYTE else high
+    notes.append(f"{span} are divided by {by:.4g} (--normalize)")
+    return settled, by
+
+
+def _whole(value: float) -> str:
+    return figures.count(int(value))
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) if shape else "one value"
