@@ -82,9 +82,9 @@ def _number(
     number = isinstance(value, int | float) and not isinstance(value, bool)
     fits = number and math.isfinite(value) and low <= value <= high
     if not fits or (open_low and value == low) or (open_high and value == high):
-        left = f"above {low:g}" if open_low else f"from {low:g}"
-        right = f"below {high:g}" if open_high else f"to {high:g}"
-        raise RecipeError(f"--{option} {value}: must be a number {left} {right}")
+        left = f"above {low:g}" if open_low else f"at least {low:g}"
+        right = f"below {high:,.0f}" if open_high else f"at most {high:,.0f}"
+        raise RecipeError(f"--{option} {value}: must be a number {left} and {right}")
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from layerline.cli.main import main
+from layerline.cli.door import main
 
 __all__ = ["main"]

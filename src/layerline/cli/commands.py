@@ -24,7 +24,24 @@ COMMANDS: Final = {
 """Each is the function of its name in the module of its name, with what the list of commands says of it."""
 
 
-class Commands(click.Group):
+class Words(click.Group):
+    """A group that says which command was likely meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first argument names. Raises UsageError with the nearest one."""
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], known, n=1)
+            error = click.UsageError(f"{args[0]}: there is no such command", ctx)
+            help_line = f"did you mean {near[0]}?" if near else "one of: " + ", ".join(known)
+            error.help = help_line  # type: ignore[attr-defined]  # read by door
+            raise error
+        return super().resolve_command(ctx, args)
+
+
+class Commands(Words):
     """The commands by name, imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -39,18 +56,6 @@ class Commands(click.Group):
             return None
         command: click.Command = getattr(import_module(f"layerline.cli.{cmd_name}"), cmd_name)
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the first argument names. Raises UsageError with the nearest one."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            error = click.UsageError(f"{args[0]}: there is no such command", ctx)
-            help_line = f"did you mean {near[0]}?" if near else "one of: " + ", ".join(COMMANDS)
-            error.help = help_line  # type: ignore[attr-defined]  # read by main
-            raise error
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list without importing a command."""

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from layerline.cli.commands import Command, GroupedOption, given, options
+from layerline.cli.commands import Command, GroupedOption, Words, given, options
 from layerline.errors import UserError
 
 
-@click.group()
+@click.group(cls=Words)
 def engine() -> None:
     """Look into the compiled engine."""
 

@@ -80,6 +80,10 @@ class CompiledEngine(Engine):
         trainer.run(images, order, np.ascontiguousarray(learning_rates, np.float64), first, self._control)
         return self._word("done") - first
 
+    def prepare(self, images: ImageSet) -> None:
+        """Write the machine code that trains on images that lie in memory like these."""
+        self._trainer_for(images)
+
     def progress(self) -> int:
         """Return the number of steps of the epoch done by the running or last call of `train`."""
         return self._word("done")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from layerline import engines
 from layerline.errors import UserError
 from layerline.experiment import toml_file
-from layerline.experiment.options import BY_KEY, DATA_KEYS, RECIPE_KEYS
+from layerline.experiment.options import BY_KEY, DATA_KEYS, RECIPE_KEYS, check_limit
 from layerline.network import find
 from layerline.network_file import formatted
 from layerline.recipe import Recipe
@@ -71,6 +71,7 @@ def settle(net: str, flags: Mapping[str, Any]) -> Experiment:
     engines.check(engine, threads)
     file, content = text or find(net)
     formatted(content, file)  # raises where a line cannot be read, before the data is loaded
+    check_limit(values.get("limit"))
     if "data" not in values:
         raise UserError("--data: missing", "name the data: --data digits is in the package, --data PATH is your own")
     cuts = {key: values[key] for key in DATA_KEYS if key in values and key != "data"}

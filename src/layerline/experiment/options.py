@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from layerline.errors import RecipeError
 from layerline.recipe import INITS, OPTIMIZERS, SCHEDULES, Recipe
 
 Kind = Literal["whole", "number", "share", "text", "list"]
@@ -56,23 +57,15 @@ class Option:
 _R: Final = Recipe()
 
 OPTIONS: Final[tuple[Option, ...]] = (
-    Option("data", "data", "text", "DATA", "a name (digits, mnist, fashion-mnist) or a path: IDX files, .npz"),
+    Option("data", "data", "text", "DATA", "a name (digits, mnist, fashion-mnist) or a path: IDX folder, .npz file"),
     Option("data_dir", "data", "text", "DIR", "where named sets lie (or $LAYERLINE_DATA)"),
     Option("classes", "data", "list", "A,B,…", "only these classes, by name or number [all]"),
     Option(
-        "test", "data", "share", "SHARE", "share taken for the test, or none [0.15 where the data brings no test set]"
+        "test", "data", "share", "SHARE", "for the test: a share, a number of images, or none [the data's own, or 0.15]"
     ),
-    Option(
-        "validation",
-        "data",
-        "share",
-        "SHARE",
-        "share of the training images kept for validation, or none [0.1 where the data brings none]",
-    ),
+    Option("validation", "data", "share", "SHARE", "of the training images, for validation: likewise [0.1]"),
     Option("limit", "data", "whole", "N", "train on N images, in proportion to the classes [all]"),
-    Option(
-        "normalize", "data", "text", "HOW", "max: divide by the type's or set's maximum; standard: mean 0, deviation 1"
-    ),
+    Option("normalize", "data", "text", "HOW", "max: divide by the largest value; standard: mean 0, deviation 1 [max]"),
     Option("epochs", "train", "whole", "N", "how often every training image is seen", _R.epochs),
     Option("batch_size", "train", "whole", "N", "images a step", _R.batch_size),
     Option("learning_rate", "train", "number", "RATE", "of the first step", _R.learning_rate, also=("--lr",)),
@@ -89,3 +82,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
 BY_KEY: Final = {option.key: option for option in OPTIONS}
 DATA_KEYS: Final = tuple(option.key for option in OPTIONS if option.section == "data")
 RECIPE_KEYS: Final = tuple(_R.as_dict())
+
+
+def check_limit(limit: Any) -> None:
+    """Raise RecipeError where a limit is given that is no number of images."""
+    if limit is not None and not (type(limit) is int and limit >= 1):
+        raise RecipeError(f"--limit {limit}: must be a whole number from 1")

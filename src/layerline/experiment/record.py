@@ -27,7 +27,7 @@ def record(
 ) -> dict[str, Any]:
     """Return the content of experiment.toml for the run in `folder`.
 
-    experiment: None for a training from Python, whose data options are not known; then only the data's name stands.
+    experiment: None for a training from Python, of whose data only the name is known, and not where it lies.
     """
     facts = engine.facts()
     train: dict[str, Any] = {**recipe.as_dict(), "engine": engine.name}
@@ -47,19 +47,13 @@ def record(
 
 
 def _data_section(data: Dataset, experiment: Experiment | None, folder: Path) -> dict[str, Any]:
-    if experiment is None:
-        return {"data": data.name}
-    cuts = {key: _plain(experiment.cuts[key]) for key in DATA_KEYS if experiment.cuts.get(key) is not None}
-    for key in ("validation", "test"):
-        cuts.setdefault(key, _share(data, key))
-    cuts["data"] = _path_from(folder, experiment.source)
-    if "data_dir" in cuts:
-        cuts["data_dir"] = _path_from(folder, cuts["data_dir"])
-    return {key: cuts[key] for key in DATA_KEYS if key in cuts}
-
-
-def _share(data: Dataset, key: str) -> Any:
-    return "none" if getattr(data, key) is None else 0.1
+    section = {key: _plain(value) for key, value in data.cuts.items()}
+    section["data"] = data.name
+    if experiment is not None:
+        section["data"] = _path_from(folder, experiment.source)
+        if "data_dir" in experiment.cuts:
+            section["data_dir"] = _path_from(folder, experiment.cuts["data_dir"])
+    return {key: section[key] for key in DATA_KEYS if key in section}
 
 
 def _about_data(data: Dataset) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from layerline import engines, figures
 from layerline.errors import RecipeError, UserError
-from layerline.experiment.options import BY_KEY, OPTIONS, RECIPE_KEYS
+from layerline.experiment.options import BY_KEY, OPTIONS, RECIPE_KEYS, check_limit
 from layerline.network import presets
 from layerline.network_file import Span
 from layerline.network_file.mistakes import render, split
@@ -50,7 +50,7 @@ def read(path: Path) -> Written:
     file.check_keys("", content, (*_SECTIONS, ABOUT))
     for section in _SECTIONS:
         if not isinstance(content.get(section, {}), dict):
-            raise file.error("", section, "must be a section", f"write [{section}] on a line of its own")
+            raise file.error("", section, f"{section} must be a section", f"write [{section}] on a line of its own")
     net, text = _network(file, content.get("network", {}), path.parent)
     values: dict[str, Any] = {}
     for section in ("data", "train"):
@@ -74,7 +74,7 @@ def _network(file: _File, section: dict[str, Any], folder: Path) -> tuple[str | 
         )
     ((key, given),) = section.items()
     if not isinstance(given, str):
-        raise file.error("network", key, f"must be text in quotes, and is {given!r}")
+        raise file.error("network", key, f"{key} must be text in quotes, and is {given!r}")
     if key == "text":
         return None, (f"{file.name} [network] text", given)
     path = folder / given
@@ -125,7 +125,8 @@ class _File:
                 raise UserError(f"{self.name}: is not TOML: {reason}") from None
             line, column = min(int(place[1]), len(self._lines)), int(place[2]) - 1
             span = Span(line, column, column + 1)
-            raise UserError(render(self.name, self._lines, span, f"is not TOML: {reason}")) from None
+            hint = "text stands in quotes" if reason == "invalid value" else None
+            raise UserError(render(self.name, self._lines, span, f"is not TOML: {reason}", hint)) from None
         except RecursionError:
             raise UserError(f"{self.name}: is nested too deeply for an experiment") from None
 
@@ -151,6 +152,8 @@ class _File:
                 engines.check(value, None)
             elif key == "threads":
                 engines.check("compiled", value)
+            elif key == "limit":
+                check_limit(value)
         except RecipeError as error:
             reason = error.message.replace(option.flag, f"{key} =", 1)
             raise self.error(section, key, reason, error.help) from None

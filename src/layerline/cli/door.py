@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -25,6 +26,9 @@ DIVERGED: Final = 1
 MISTAKE: Final = 2
 BUG: Final = 70
 STOPPED: Final = 130
+
+_FULL: Final = (errno.ENOSPC, errno.EIO)
+"""What writing to stdout fails with where the disk is full or the terminal is gone."""
 
 _BUG_TEXT: Final = (
     "This is a bug in Layerline, not a mistake of yours. Please report it with the lines above "
@@ -74,7 +78,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         raise KeyboardInterrupt from None
     except BrokenPipeError:
         return OK
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            return _unwritten(error)
         import traceback
 
         _say(traceback.format_exc() + "\n" + _BUG_TEXT)
@@ -94,7 +100,7 @@ def _usage(error: click.ClickException) -> str:
         case click.MissingParameter(param=click.Argument() as argument):
             message = f"{(argument.name or '').upper()}: missing"
         case click.BadOptionUsage():
-            message = f"{error.option_name}: {message}"
+            message = f"{error.option_name}: needs a value"
     if help_line is None and context is not None:
         help_line = f"{context.command_path} --help lists what there is"
     return message + (f"\n  help: {help_line}" if help_line else "")
@@ -133,7 +139,12 @@ def _flushed(code: int) -> int:
     except BrokenPipeError:
         detach(sys.stdout)
     except OSError as error:
-        detach(sys.stdout)
-        _say(f"the output cannot be written: {error.strerror or error}")
-        return code or MISTAKE
+        return code or _unwritten(error)
     return code
+
+
+def _unwritten(error: OSError) -> int:
+    """Say that stdout takes no more, and return the exit code."""
+    detach(sys.stdout)
+    _say(f"the output cannot be written: {error.strerror or error}")
+    return MISTAKE

@@ -1,0 +1,469 @@
+"""The command line, as a process: what it prints, what it writes, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import small_data
+
+import layerline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COMMAND = [sys.executable, "-m", "layerline"]
+ROOT = Path(__file__).parents[1]
+NET = "Conv 4 3 1 1\nReLU\nPool 2\nFlat\nFC classes\n"
+PLAIN = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "LANG": "C.UTF-8"}
+"""An environment that a test's outcome may depend on; HOME is not even set."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with a network and data that can be learned in no time."""
+    (tmp_path / "net.cnn").write_text(NET)
+    data = small_data.images(200)
+    np.savez(tmp_path / "bands.npz", x=data.images[:, 0], y=data.labels)
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str, environment: dict[str, str] | None = None, **named: Any) -> Any:
+    """Run the command in `folder` and return what subprocess returns, output as text."""
+    return subprocess.run(  # noqa: S603
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env={**PLAIN, **(environment or {})},
+        capture_output=True,
+        timeout=120,
+        check=False,
+        **{"encoding": "utf-8", **named},
+    )
+
+
+def train(folder: Path, *arguments: str, **named: Any) -> Any:
+    return run(folder, "train", "net.cnn", "--data", "bands.npz", "--epochs", "2", *arguments, **named)
+
+
+def steady(text: str) -> str:
+    """Return output with what differs from machine to machine replaced: times, figures, the CPU."""
+    text = re.sub(r" +\d+\.\d+ m?s( ★)?$", "  TIME", text, flags=re.MULTILINE)
+    text = re.sub(r"\d\.\d{4}(?!\d)", "#.####", text)
+    text = re.sub(r"^(\d)(  +[\d·]+)+$", r"\1  COUNTS", text, flags=re.MULTILINE)
+    return re.sub(r"(compiled, ).*", r"\1…", text)
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+def test_a_training_prints_and_writes_what_it_says(folder: Path, golden: Callable[[str, str], None]) -> None:
+    """Piped: plain lines of at most 80 columns; exit 0; every file of the run is there, and result agrees with it."""
+    ended = train(folder, "--threads", "1")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "\x1b" not in ended.stdout
+    assert "\r" not in ended.stdout
+    assert max(map(len, ended.stdout.splitlines())) <= 80
+    golden("train.txt", steady(ended.stdout))
+    out = folder / "runs" / "net-bands-1"
+    named = re.findall(r"[a-z_1]+\.[a-z]+", ended.stdout[ended.stdout.rindex("runs/") :])
+    written = {path.name for path in out.iterdir()}
+    assert {name for name in named if name != "net-bands-1"} == {name for name in written if not name.endswith("svg")}
+    result = json.loads((out / "result.json").read_text())
+    assert f"accuracy {result['test_accuracy']:.4f}" in ended.stdout
+    assert len((out / "history.jsonl").read_text().splitlines()) == 2
+    experiment = tomllib.loads((out / "experiment.toml").read_text())
+    assert experiment["train"]["epochs"] == 2
+    assert experiment["data"] == {"data": "../../bands.npz", "test": 0.15, "validation": 0.1, "normalize": "max"}
+
+
+def test_runs_are_numbered_and_out_is_kept(folder: Path) -> None:
+    """A second run has the next number; --out is refused where it exists, and --force replaces only a run."""
+    for number in (1, 2):
+        assert train(folder, "--quiet").stdout == f"runs/net-bands-{number}\n"
+    (folder / "mine").mkdir()
+    (folder / "mine" / "thesis.txt").write_text("years of work")
+    for arguments in (["--out", "mine"], ["--out", "mine", "--force"], ["--out", "net.cnn", "--force"], ["--force"]):
+        before = files(folder)
+        ended = train(folder, *arguments)
+        assert ended.returncode == 2, arguments
+        assert files(folder) == before
+    assert train(folder, "--out", "runs/net-bands-2").returncode == 2
+    assert train(folder, "--out", "runs/net-bands-2", "--force", "--epochs=1").returncode == 2  # --epochs twice
+    assert (
+        run(
+            folder, "train", "net.cnn", "--data", "bands.npz", "--epochs=1", "--out", "runs/net-bands-2", "--force"
+        ).returncode
+        == 0
+    )
+    assert len((folder / "runs" / "net-bands-2" / "history.jsonl").read_text().splitlines()) == 1
+
+
+def test_an_experiment_is_trained_again_from_its_record(folder: Path) -> None:
+    """`layerline train RUN/experiment.toml` gives the same model, byte for byte; flags override it."""
+    assert train(folder, "--seed", "3", "--lr", "0.1").returncode == 0
+    first = folder / "runs" / "net-bands-1"
+    again = run(folder, "train", str(first / "experiment.toml"), "--out", "again")
+    assert again.returncode == 0, again.stderr
+    history, other = ((path / "history.jsonl").read_text() for path in (first, folder / "again"))
+    losses = [[json.loads(line)["train_loss"] for line in text.splitlines()] for text in (history, other)]
+    assert losses[0] == losses[1]
+    shorter = run(folder, "train", str(first / "experiment.toml"), "--out", "shorter", "--epochs", "1")
+    assert shorter.returncode == 0
+    assert len((folder / "shorter" / "history.jsonl").read_text().splitlines()) == 1
+
+
+def test_the_torch_engine_trains_too(folder: Path) -> None:
+    """`--engine torch` prints and writes the same kinds of things."""
+    ended = train(folder, "--engine", "torch", "--threads", "1")
+    assert ended.returncode == 0, ended.stderr
+    assert "engine   torch, 1 thread" in ended.stdout
+    assert (folder / "runs" / "net-bands-1" / "model.safetensors").exists()
+
+
+BAD: dict[str, list[str]] = {
+    "no command": ["trian"],
+    "no network": ["train"],
+    "unknown option": ["train", "net.cnn", "--epoch", "3"],
+    "abbreviated option": ["train", "net.cnn", "--learn", "3"],
+    "repeated option": ["train", "net.cnn", "--epochs", "3", "--data", "bands.npz", "--epochs=4"],
+    "repeated under another name": ["train", "net.cnn", "--lr", "3", "--learning-rate", "4"],
+    "option without value": ["train", "net.cnn", "--data"],
+    "too many arguments": ["train", "net.cnn", "other.cnn"],
+    "no data": ["train", "net.cnn"],
+    "unknown data": ["train", "net.cnn", "--data", "digit"],
+    "unknown network": ["train", "lenet", "--data", "digits"],
+    "force without out": ["train", "net.cnn", "--data", "digits", "--force"],
+    "batch 0": ["train", "net.cnn", "--data", "bands.npz", "--batch-size", "0"],
+    "learning rate nan": ["train", "net.cnn", "--data", "bands.npz", "--lr", "nan"],
+    "limit": ["train", "net.cnn", "--data", "bands.npz", "--limit", "many"],
+    "out is a file": ["train", "net.cnn", "--data", "bands.npz", "--out", "net.cnn"],
+    "out in a file": ["train", "net.cnn", "--data", "bands.npz", "--out", "net.cnn/run"],
+    "network that does not fit": ["train", "big.cnn", "--data", "bands.npz"],
+    "layer without kernels": ["train", "norm.cnn", "--data", "bands.npz"],
+    "empty network": ["train", "empty.cnn", "--data", "bands.npz"],
+    "network that is no text": ["train", "bands.npz", "--data", "bands.npz"],
+    "describe without data": ["describe", "lenet5"],
+    "describe a folder": ["describe", "."],
+    "unknown stage": ["engine", "show", "fixed.cnn", "--stage", "ast"],
+    "lanes": ["engine", "show", "fixed.cnn", "--lanes", "many"],
+    "engine without command": ["engine", "shwo"],
+    "fmt both": ["fmt", "net.cnn", "--write", "--check"],
+    "fmt a preset": ["fmt", "lenet5", "--write"],
+}
+
+
+def test_mistakes_end_with_2_and_write_nothing(folder: Path, golden: Callable[[str, str], None]) -> None:
+    """Every mistake: exit 2, nothing on stdout, a message on stderr without a traceback, no file touched."""
+    (folder / "big.cnn").write_text("Conv 4 13\nFlat\nFC classes\n")
+    (folder / "norm.cnn").write_text("Conv 4 3\nBatchNorm\nFlat\nFC classes\n")
+    (folder / "fixed.cnn").write_text("Input 1 6 6\nFlat\nFC 3\n")
+    (folder / "empty.cnn").write_text("")
+    before = {name: (folder / name).read_bytes() for name in files(folder)}
+    said = []
+    for name, arguments in BAD.items():
+        ended = run(folder, *arguments)
+        assert (ended.returncode, ended.stdout) == (2, ""), (name, ended.stderr)
+        assert "Traceback" not in ended.stderr
+        assert {path: (folder / path).read_bytes() for path in files(folder)} == before, name
+        said.append(f"--- {name}\n$ layerline {' '.join(arguments)}\n{ended.stderr.replace(str(folder), 'HERE')}")
+    golden("mistakes.txt", "\n".join(said))
+
+
+def test_validation_stands_without_asserts(folder: Path) -> None:
+    """Under `python -O` mistakes are found as ever, and training works."""
+    for arguments, code in ((["--batch-size", "0"], 2), (["--out", "net.cnn"], 2), (["--out", "run"], 0)):
+        command = [sys.executable, "-O", "-m", "layerline", "train", "net.cnn", "--data", "bands.npz", *arguments]
+        ended = subprocess.run(command, cwd=folder, env=PLAIN, capture_output=True, check=False)  # noqa: S603
+        assert ended.returncode == code
+
+
+def test_divergence_ends_with_1(folder: Path) -> None:
+    """A loss that is no number: exit 1, the step and the cause on stderr, and what is kept on stdout."""
+    (folder / "net.cnn").write_text("Conv 4 3\nConv 4 3\nFlat\nFC classes\n")
+    ended = train(folder, "--lr", "1e5")
+    assert ended.returncode == 1
+    assert re.match(r"diverged: the loss is no longer a finite number at step \d+ of epoch \d", ended.stderr)
+    assert "help: the learning rate 1e+05 is likely too large: try --learning-rate 0.05" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "no epoch was finished: there is no model" in ended.stdout or "the last one finished" in ended.stdout
+
+
+def test_a_bug_of_ours_ends_with_70(folder: Path) -> None:
+    """What nobody foresaw: exit 70, the traceback, and a line that says that it is not the user's mistake."""
+    code = (
+        "import sys, layerline.cli.door as m, layerline.experiment.experiment as e\n"
+        "def broken(*_): raise ZeroDivisionError('oh')\n"
+        "e.settle = broken\n"
+        "sys.exit(m.main(['train', 'net.cnn', '--data', 'digits']))"
+    )
+    ended = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code], cwd=folder, env=PLAIN, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 70
+    assert "ZeroDivisionError: oh" in ended.stderr
+    assert "This is a bug in Layerline, not a mistake of yours." in ended.stderr
+
+
+def long_run(folder: Path) -> subprocess.Popen[bytes]:
+    """Start a training that would take hours, and wait for its first two epochs."""
+    command = [*COMMAND, "train", "net.cnn", "--data", "bands.npz", "--epochs", "1000000", "--out", "run"]
+    process = subprocess.Popen(  # noqa: S603
+        command, cwd=folder, env=PLAIN, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    history = folder / "run" / "history.jsonl"
+    deadline = time.monotonic() + 60
+    while not (history.exists() and history.read_bytes().count(b"\n") >= 2):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_signals_end_a_training_well(folder: Path, number: signal.Signals, code: int) -> None:
+    """Ctrl-C and SIGTERM: the model and the whole history are there, no half file, and the exit code says which."""
+    process = long_run(folder)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert errors == b""
+    assert b"the model has the weights of epoch" in output
+    names = {path.name for path in (folder / "run").iterdir()}
+    assert names == {"network.cnn", "experiment.toml", "history.jsonl", "model.safetensors"}
+    rows = [json.loads(line) for line in (folder / "run" / "history.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+    assert run(folder, "describe", "run").returncode == 0
+
+
+def test_nohup_is_respected(folder: Path) -> None:
+    """A signal that the process was started to ignore stays ignored."""
+    command = [*COMMAND, "train", "net.cnn", "--data", "bands.npz", "--epochs", "300", "--quiet", "--out", "run"]
+    process = subprocess.Popen(  # noqa: S603
+        command,
+        cwd=folder,
+        env=PLAIN,
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    while not (folder / "run").exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate(timeout=60)[0] == b"run\n"
+    assert process.returncode == 0
+
+
+def test_stopped_before_it_begins(folder: Path) -> None:
+    """Ctrl-C while the data is read (here: from a pipe that nobody fills) ends with 130, SIGTERM with 143."""
+    os.mkfifo(folder / "net2.cnn")
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        process = subprocess.Popen(  # noqa: S603
+            [*COMMAND, "fmt", "net2.cnn"], cwd=folder, env=PLAIN, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        time.sleep(0.6)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=10)
+        assert process.returncode == code
+        assert b"Traceback" not in errors
+
+
+def on_terminal(folder: Path, *arguments: str, columns: int = 80, **environment: str) -> str:
+    """Return what a terminal of that width receives, escape sequences and all."""
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(  # noqa: S603
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env={**PLAIN, "TERM": "xterm", "COLUMNS": str(columns), **environment},
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+    )
+    os.close(follower)
+    received = b""
+    while True:
+        if select.select([leader], [], [], 60)[0]:
+            try:
+                part = os.read(leader, 65536)
+            except OSError:
+                break
+            if not part:
+                break
+            received += part
+    os.close(leader)
+    assert process.wait() == 0, received
+    return received.decode()
+
+
+def test_a_terminal_shows_progress(folder: Path) -> None:
+    """On a terminal a bar is drawn and removed again; what stays is what a pipe gets; nothing is wider than it."""
+    (folder / "net.cnn").write_text("Conv 64 5 1 2\nReLU\nConv 64 5 1 2\nReLU\nFlat\nFC classes\n")
+    arguments = ("train", "net.cnn", "--data", "bands.npz", "--epochs", "2", "--threads", "1", "--batch-size", "1")
+    received = on_terminal(folder, *arguments, "--engine", "torch")
+    assert "\x1b[K" in received
+    assert re.search(r"epoch \d/2  [█░]{16}", received)
+    stays = re.sub(r"\r[^\r\n]*\x1b\[K", "", received.replace("\r\n", "\n"))
+    assert "\x1b" not in stays
+    assert max(len(line) for part in received.split("\n") for line in re.split(r"\r|\x1b\[K", part)) <= 80
+    piped = run(folder, *arguments, "--engine", "torch")
+    assert steady(stays).replace("bands-1", "") == steady(piped.stdout).replace("bands-2", "")
+    assert "\x1b" not in on_terminal(folder, *arguments, TERM="dumb")
+
+
+@pytest.mark.parametrize("environment", [{"LANG": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+def test_a_plain_locale_is_enough(folder: Path, environment: dict[str, str]) -> None:
+    """With LANG=C, and with an output that is ASCII only, training prints and ends as ever; × and ★ become x and *."""
+    ended = train(folder, environment=environment, encoding=None)
+    assert ended.returncode == 0, ended.stderr
+    if "PYTHONUTF8" in environment:
+        assert b" *\n" in ended.stdout
+        assert b"1x6x6" in ended.stdout
+        ended.stdout.decode("ascii")
+
+
+def test_a_reader_that_leaves_does_not_end_the_training(folder: Path) -> None:
+    """`layerline train … | head -1` trains to the end; `layerline describe … | head -1` ends quietly; both exit 0."""
+    for arguments in ("train net.cnn --data bands.npz --epochs 3 --out run", "describe digits --data digits", "--help"):
+        command = f"{sys.executable} -u -m layerline {arguments} 2>errors | head -1 >first; exit ${{PIPESTATUS[0]}}"
+        ended = subprocess.run(["bash", "-c", command], cwd=folder, env=PLAIN, check=False)  # noqa: S603, S607
+        assert ended.returncode == 0, arguments
+        assert (folder / "errors").read_text() == ""
+    assert (folder / "run" / "result.json").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_cannot_be_written_is_said(folder: Path) -> None:
+    """A full disk under stdout: what only prints says so and ends with 2; a training goes on."""
+    with Path("/dev/full").open("w") as full:
+        for arguments, code in (
+            (["fmt", "net.cnn"], 2),
+            (["train", "net.cnn", "--data", "bands.npz", "--epochs", "1"], 0),
+        ):
+            ended = subprocess.run(  # noqa: S603
+                [*COMMAND, *arguments], cwd=folder, env=PLAIN, stdout=full, stderr=subprocess.PIPE, check=False
+            )
+            assert ended.returncode == code
+            assert (b"cannot be written" in ended.stderr) == (code == 2)
+
+
+def test_nothing_goes_over_the_network(folder: Path) -> None:
+    """With sockets that refuse to be made, a training runs from its first line to its last graph."""
+    (folder / "sitecustomize.py").write_text(
+        "import sys\n"
+        "def refuse(event, arguments):\n"
+        "    if event.startswith('socket.') and event != 'socket.gethostname':\n"
+        "        raise SystemExit('a socket was touched: ' + event)\n"
+        "sys.addaudithook(refuse)\n"
+    )
+    path = f"{folder}:{PLAIN['PYTHONPATH']}"
+    touched = subprocess.run(
+        [sys.executable, "-c", "import socket; socket.socket()"], env={**PLAIN, "PYTHONPATH": path}, check=False
+    )
+    assert touched.returncode == 1  # the guard guards
+    ended = train(folder, environment={"PYTHONPATH": path})
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_run_s_files_hold_no_name(folder: Path) -> None:
+    """No text file of a run holds the user's name, the machine's, or the absolute path of the work."""
+    import getpass
+    import socket
+
+    assert train(folder).returncode == 0
+    for path in (folder / "runs" / "net-bands-1").iterdir():
+        content = path.read_bytes()
+        assert str(folder).encode() not in content, path
+        for name in (getpass.getuser(), socket.gethostname()):
+            assert len(name) <= 4 or name.encode() not in content, path  # a short one turns up by chance
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_said_first(folder: Path) -> None:
+    """Where the current folder is read-only, the message names it before any training."""
+    folder.chmod(0o500)
+    try:
+        ended = train(folder)
+    finally:
+        folder.chmod(0o700)
+    assert ended.returncode == 2
+    assert "may not be written" in ended.stderr
+
+
+def test_fmt_prints_writes_and_checks(folder: Path) -> None:
+    """`fmt` prints the readable form, `--write` puts it into the file, `--check` exits with 1 where it would."""
+    readable = "Conv 4 kernel=3 padding=1\nReLU\nPool 2\nFlat\nFC classes\n"
+    net = folder / "net.cnn"
+    net.write_bytes(b"\xef\xbb\xbf" + NET.replace("\n", "\r\n").encode())
+    assert run(folder, "fmt", "net.cnn").stdout == readable
+    checked = run(folder, "fmt", "net.cnn", "--check")
+    assert (checked.returncode, checked.stdout) == (1, "")
+    assert "layerline fmt net.cnn --write" in checked.stderr
+    assert run(folder, "fmt", "net.cnn", "--write").returncode == 0
+    assert net.read_bytes() == readable.encode()
+    assert run(folder, "fmt", "net.cnn", "--check").returncode == 0
+    assert run(folder, "fmt", "lenet5").stdout == layerline.network.preset("lenet5")
+
+
+def test_describe_takes_what_can_be_described(folder: Path) -> None:
+    """A file with data, a preset with data, a model file and a run's folder each give the table of the same network."""
+    assert train(folder).returncode == 0
+    out = "runs/net-bands-1"
+    tables = [
+        run(folder, "describe", *arguments)
+        for arguments in (["net.cnn", "--data", "bands.npz"], [out], [f"{out}/model.safetensors"])
+    ]
+    assert {table.returncode for table in tables} == {0}
+    assert tables[0].stdout == tables[1].stdout == tables[2].stdout
+    assert "batch" not in tables[0].stderr
+    other = run(folder, "describe", "net.cnn", "--data", "bands.npz", "--batch-size", "5000")
+    assert "with 5,000 images" in other.stdout
+
+
+def test_engine_show_prints_every_stage(folder: Path) -> None:
+    """Each stage prints something of its own; narrower lanes and prediction change it."""
+    (folder / "net.cnn").write_text("Input 1 6 6\n" + NET.replace("classes", "3"))
+    shown = {}
+    for stage in ("plan", "program", "llvm", "asm"):
+        ended = run(folder, "engine", "show", "net.cnn", "--stage", stage)
+        assert ended.returncode == 0, ended.stderr
+        shown[stage] = ended.stdout
+    assert "phase 1" in shown["plan"]
+    assert "define" in shown["llvm"]
+    assert ".text" in shown["asm"]
+    assert len(set(shown.values())) == 4
+    narrow = run(folder, "engine", "show", "net.cnn", "--lanes", "1").stdout
+    assert "1 lanes" in narrow
+    assert "phase" not in run(folder, "engine", "show", "net.cnn", "--predict").stdout.splitlines()[1]
+
+
+def test_version_and_help(golden: Callable[[str, str], None], folder: Path) -> None:
+    """--version says the version; every --help fits 80 columns and is as it was read and found good."""
+    assert run(folder, "--version").stdout == f"layerline {layerline.__version__}\n"
+    said = []
+    for arguments in ([], ["train"], ["describe"], ["fmt"], ["engine"], ["engine", "show"]):
+        ended = run(folder, *arguments, "--help")
+        assert ended.returncode == 0
+        assert max(map(len, ended.stdout.splitlines())) <= 80
+        said.append(ended.stdout)
+    golden("help.txt", "\n".join(said))
+
+
+def test_help_is_quick(folder: Path) -> None:
+    """`layerline --help` takes at most 0.12 s more than Python itself, the quickest of ten on a busy machine."""
+    times = []
+    for _ in range(10):
+        start = time.perf_counter()
+        assert run(folder, "--help").returncode == 0
+        times.append(time.perf_counter() - start)
+    assert min(times) <= 0.12
