@@ -7,6 +7,7 @@ from random import Random
 import pytest
 from oracle import Verdicts, judge, random_case
 
+from layerline.compiler.kernels import conv_lower
 from layerline.compiler.machine import host, named
 
 NARROWER = {"8 lanes": ("haswell", None), "4 lanes": ("x86-64", None), "1 lane": ("x86-64", 1)}
@@ -21,6 +22,15 @@ def test_gradients_at_the_hosts_width(part: int) -> None:
         judge(random_case(rng, verdicts), verdicts)
     assert verdicts.geometric_mean <= 1.2
     assert verdicts.drawn_again <= 100
+
+
+def test_gradients_where_items_own_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same where no partial gradients fit into memory and an item sums its filters over the batch: 30 networks."""
+    monkeypatch.setattr(conv_lower, "MOST_PARTIAL_BYTES", 0)
+    rng, verdicts = Random(77), Verdicts()
+    for _ in range(30):
+        judge(random_case(rng, verdicts), verdicts)
+    assert verdicts.geometric_mean <= 1.2
 
 
 @pytest.mark.skipif(not host().triple.startswith("x86_64"), reason="asks for older x86-64 CPUs")

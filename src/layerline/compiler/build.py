@@ -58,6 +58,11 @@ class Builder:
         """Whether there is a way back."""
         return self.task.training
 
+    @property
+    def shards(self) -> int:
+        """Return the shards of a full batch."""
+        return -(-self.task.batch_size // shard_size(self.task.batch_size))
+
     def op(self, kernel: Kernel, *buffers: Buffer) -> None:
         """Add an op."""
         self.ops.append(Op(kernel, buffers))

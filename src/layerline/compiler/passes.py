@@ -130,7 +130,8 @@ def _pooled_way_back(program: Program, conv: ConvForward, pool: Op, back: Op, ma
             changes[op] = (Op(BiasSum(conv.y), (g, op["db"])),)
         elif isinstance(op.kernel, ConvFilters):
             tile = filters_tile(shape, machine, places=True)
-            changes[op] = (Op(ConvFilters(shape, conv.y, tile, places=True), (op["x"], g, at, op["dw"])),)
+            kernel = replace(op.kernel, dy=conv.y, tile=tile, places=True)
+            changes[op] = (Op(kernel, (op["x"], g, at, op["dw"])),)
         elif isinstance(op.kernel, ConvInput):
             unpool = Op(Unpool(conv.y, op.kernel.dy, conv.pool, shape.steps, shape.origin), (g, at, dy))
             changes[op] = (unpool, op)

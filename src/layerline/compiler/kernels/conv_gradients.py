@@ -59,8 +59,24 @@ class ConvFilters(Kernel):
     """Where dy lies: P × Q pixels, or with `places` the pooled ones."""
     tile: FiltersTile
     places: bool = False
+    owned: bool = False
+    """An item owns some filters and sums them over the whole batch; else dw is one shard's, added to image by image."""
 
     writes: ClassVar[frozenset[str]] = frozenset({"dw"})
+
+    @property
+    def scalars(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Return the scalar arguments."""
+        return ("item", "images") if self.owned else ("images",)
+
+    @property
+    def slices(self) -> int | None:
+        """Return the pieces of the filters, where items own them."""
+        return sum(count for _, _, count in self._pieces) if self.owned else None
+
+    @property
+    def _pieces(self) -> list[tuple[int, int, int]]:
+        return balanced(self.shape.filters, self.tile.filters)
 
     @property
     def pointers(self) -> dict[str, str]:  # type: ignore[override]
@@ -70,29 +86,40 @@ class ConvFilters(Kernel):
     @property
     def symbol(self) -> str:
         """Return the kernel's name."""
-        what = "conv_at_filters" if self.places else "conv_filters"
+        what = ("conv_at_filters" if self.places else "conv_filters") + "_owned" * self.owned
         return f"{what}_{self.shape.label}_{self.dy.label}__{self.tile.filters}x{self.tile.runs}x{self.tile.vectors}"
 
     def write(self, pen: Pen) -> None:
         """Write the function's body."""
+        if not self.owned:
+            with pen.loop("n", pen.count("images")) as n:
+                for o0, filters, tiles in self._pieces:
+                    with pen.loop("o", tiles) as o:
+                        self._image(pen, n, o * filters + o0, filters)
+            return
+        rows, done = self.shape.rows(pen.machine), 0
+        size, lanes = rows.runs * rows.padded, pen.machine.lanes_for(rows.length)
+        for o0, filters, pieces in self._pieces:
+            item = pen.count("item") - done
+            with pen.when(pen.within(item, pieces)):
+                o = item * filters + o0
+                clear(pen, pen.at(pen.pointer("dw"), o * size), filters * size, lanes)
+                with pen.loop("n", pen.count("images")) as n:
+                    self._image(pen, n, o, filters)
+            done += pieces
+
+    def _image(self, pen: Pen, n: Index, o: Index, filters: int) -> None:
+        """Add one image's part to some filters, tile after tile of their taps."""
         rows, lanes = self.shape.rows(pen.machine), pen.machine.lanes_for(self.shape.run_length)
         outputs = self.dy.height * self.dy.width * self.shape.filters
-        with pen.loop("n", pen.count("images")) as n:
-            x = pen.at(pen.pointer("x"), n * room(self.shape.x.size))
-            dy = pen.at(pen.pointer("dy"), n * room(self.dy.size) + self.dy.origin)
-            at = pen.at(pen.pointer("at"), n * room(outputs)) if self.places else None
-            for v0, vectors, v_tiles in balanced(rows.padded // lanes, self.tile.vectors):
-                for k0, runs, k_tiles in balanced(rows.runs, self.tile.runs):
-                    for o0, filters, o_tiles in balanced(self.shape.filters, self.tile.filters):
-                        with (
-                            pen.loop("v", v_tiles) as v,
-                            pen.loop("k", k_tiles) as k,
-                            pen.loop("o", o_tiles) as o,
-                        ):
-                            spot = _Spot(
-                                o * filters + o0, k * runs + k0, (v * vectors + v0) * lanes, filters, runs, vectors
-                            )
-                            self._tile(pen, spot, rows, lanes, (x, dy, at))
+        x = pen.at(pen.pointer("x"), n * room(self.shape.x.size))
+        dy = pen.at(pen.pointer("dy"), n * room(self.dy.size) + self.dy.origin)
+        at = pen.at(pen.pointer("at"), n * room(outputs)) if self.places else None
+        for v0, vectors, v_tiles in balanced(rows.padded // lanes, self.tile.vectors):
+            for k0, runs, k_tiles in balanced(rows.runs, self.tile.runs):
+                with pen.loop("v", v_tiles) as v, pen.loop("k", k_tiles) as k:
+                    spot = _Spot(o, k * runs + k0, (v * vectors + v0) * lanes, filters, runs, vectors)
+                    self._tile(pen, spot, rows, lanes, (x, dy, at))
 
     def _tile(
         self, pen: Pen, spot: _Spot, rows: Rows, lanes: int, memory: tuple[Pointer, Pointer, Pointer | None]
@@ -253,8 +280,8 @@ class ConvInput(Kernel):
                 pen.store(pen.add(pen.load(dx, place, lanes), pen.read(sums[t, v])), dx, place)
 
 
-def clear(pen: Pen, memory: Pointer, size: int) -> None:
+def clear(pen: Pen, memory: Pointer, size: int, lanes: int | None = None) -> None:
     """Write zeros over the first `size` elements; up to a vector more, inside the buffer's room."""
-    lanes = pen.machine.lanes
+    lanes = lanes or pen.machine.lanes
     with pen.loop("clear", -(-size // lanes) * lanes, step=lanes) as i:
         pen.store(pen.constant(0.0, lanes), memory, i)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from layerline.compiler.kernels.conv import ConvForward, ConvShape, conv_tile
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile, input_tile
 from layerline.compiler.kernels.fc import BiasSum
 from layerline.compiler.kernels.update import Grid
 from layerline.compiler.layout import Columns, Vector
-from layerline.compiler.program import Plane
+from layerline.compiler.program import Op, Plane
+from layerline.compiler.values import BYTES
 
 if TYPE_CHECKING:
     from layerline.compiler.build import Builder, Value
     from layerline.compiler.program import Buffer
     from layerline.layers import Conv
     from layerline.network import Node
+
+
+MOST_PARTIAL_BYTES: Final = 64 * 1024 * 1024
+"""What the partial gradients of one convolution may take, for all shards together; above, an item owns some filters."""
 
 
 def border(node: Node) -> tuple[int, int, int, int]:
@@ -52,9 +57,13 @@ def _back(
     dy = b.gradient(y)[0]
     if cast("Conv", node.layer).bias:
         bias_sum(b, f"{node.path}.bias", y, dy)
-    partial = b.partial(f"{node.path}.weight", grid)
-    b.op(ConvFilters(shape, y.plane, filters_tile(shape, b.machine, places=False)), x.buffer, dy, partial)
-    b.step(f"{node.path}.weight", grid, columns)
+    name, tile = f"{node.path}.weight", filters_tile(shape, b.machine, places=False)
+    if grid.size * BYTES["f32"] * b.shards > MOST_PARTIAL_BYTES:
+        kernel = ConvFilters(shape, y.plane, tile, owned=True)
+        b.sums.append(Op(kernel, (x.buffer, dy, b.whole_gradient(name))))
+    else:
+        b.op(ConvFilters(shape, y.plane, tile), x.buffer, dy, b.partial(name, grid))
+    b.step(name, grid, columns)
     if x.trained_above:
         dx, add = b.gradient(x)
         b.op(ConvInput(shape, y.plane, input_tile(shape, b.machine), add), dy, w, dx)

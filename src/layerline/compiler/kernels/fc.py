@@ -59,7 +59,8 @@ class FCTile:
 
 
 def images_at_once(images: int, most: int) -> int:
-    """Return how many images a tile takes, at most `most`: as few tiles as can be, those left over counting one each."""
+    """Return how many images a tile takes, at most `most`: as few tiles as can be, those left over counting one
+    each."""
     return min(range(1, most + 1), key=lambda m: (images // m + images % m, -m))
 
 
