@@ -215,6 +215,20 @@ def test_indices_out_of_range_are_refused() -> None:
         engine(SIX_LAYER).train(images, np.array([0, 8]), np.ones(1), 0)
 
 
+def test_labels_and_memory_that_do_not_fit_are_refused() -> None:
+    """A label outside the classes would be counted outside the confusion matrix; gaps would be read as images."""
+    images = images_for(SIX_LAYER, 8)
+    for label in (-1, 10):
+        labels = images.labels.copy()
+        labels[3] = label
+        with pytest.raises(ValueError, match="labels outside"):
+            engine(SIX_LAYER).train(ImageSet(images.images, labels), np.arange(8), np.ones(1), 0)
+    with pytest.raises(ValueError, match="without gaps"):
+        engine(SIX_LAYER).train(ImageSet(images.images[:, :, ::-1], images.labels), np.arange(8), np.ones(1), 0)
+    with pytest.raises(ValueError, match="the network's input"):
+        engine(DEEP).train(images, np.arange(8), np.ones(1), 0)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="protects memory with mprotect")
 def test_no_byte_past_the_images_is_read() -> None:
     """Images that end with a page, before one that may not be read, for widths below and above a vector's."""

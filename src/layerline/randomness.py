@@ -57,6 +57,10 @@ def _words(
 ) -> tuple[NDArray[np.uint64], ...]:
     if not 0 <= seed < 2**64 or not 0 <= epoch < 2**32 or not 0 <= layer < 2**24:
         raise ValueError(f"seed {seed}, epoch {epoch} or layer {layer} does not fit into the counter")
+    for name, given in (("image", image), ("element", element)):
+        numbers = np.asarray(given)
+        if numbers.size and (numbers.min() < 0 or numbers.max() >= 2**32):
+            raise ValueError(f"the {name} {numbers.min()} or {numbers.max()} does not fit into the counter")
     return philox((element, image, epoch, (purpose << 24) | layer), (seed & 0xFFFFFFFF, seed >> 32))
 
 
@@ -70,13 +74,16 @@ def uint64(
 
 def uniform(seed: int, purpose: Purpose, **place: Any) -> NDArray[np.float64]:
     """Return numbers in [0, 1), float64: the upper 53 bits of `uint64` times 2⁻⁵³."""
-    return (uint64(seed, purpose, **place) >> np.uint64(11)) * 2.0**-53
+    return np.asarray((uint64(seed, purpose, **place) >> np.uint64(11)) * 2.0**-53, np.float64)
 
 
 def normal(
     seed: int, purpose: Purpose, *, epoch: int = 0, image: ArrayLike = 0, layer: int = 0, element: ArrayLike = 0
 ) -> NDArray[np.float64]:
-    """Return standard normal numbers, float64, by Box and Muller: √(−2 ln u) · cos 2πv, u from words 0, 1, v from 2, 3."""
+    """Return standard normal numbers, float64, by Box and Muller: √(−2 ln u) · cos 2πv.
+
+    u and v are the upper 53 bits of words 0 and 1, and of words 2 and 3, in steps of 2⁻⁵³; u is half a step more.
+    """
     words = _words(seed, purpose, epoch, image, layer, element)
     u, v = ((low | high << _HALF) >> np.uint64(11) for low, high in (words[:2], words[2:]))
     return np.asarray(np.sqrt(-2 * np.log((u + 0.5) * 2.0**-53)) * np.cos(2 * np.pi * (v * 2.0**-53)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar, final
@@ -14,6 +15,7 @@ from layerline.compiler.kernels.update import Sgd
 from layerline.compiler.machine import host
 from layerline.compiler.task import Task
 from layerline.engines.engine import Engine, Outputs, Running, State
+from layerline.engines.memory import Memory
 from layerline.engines.threads import cores
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from layerline.compiler.compiled import Compiled
     from layerline.compiler.machine import Machine
-    from layerline.compiler.program import Buffer, Tensor
+    from layerline.compiler.program import Buffer
     from layerline.data.dataset import ImageSet, Scaling, Split
     from layerline.network import Network
     from layerline.recipe import Recipe
@@ -70,7 +72,7 @@ class CompiledEngine(Engine):
         last = self._recipe.steps(len(order))
         if last <= first:
             return 0
-        _check_order(images, order)
+        self._check(images, order)
         trainer = self._trainer_for(images)
         self._control[:] = 0
         self._control[CONTROL.index("stop") * WORDS_A_LINE] = self._stopping
@@ -113,16 +115,16 @@ class CompiledEngine(Engine):
 
     def evaluate(self, split: Split) -> Outputs:
         """Return probabilities and losses of every image of `split`, weights as they are now."""
-        _check_order(split.source, split.indices)
+        self._check(split.source, split.indices)
         task = self._task(split.source, training=False)
         if self._predictor is None or self._predictor.compiled.task != task:
-            self._predictor = _Predictor(compiled.compile_network(self._network, self._machine, task), self)
+            self._predictor = _Predictor(*self._made_for(task))
         self._predictor.memory.put({name: (value, None) for name, value in self.state().weights.items()})
-        return self._predictor.run(split.source, split.indices, self._threads)
+        return self._predictor.run(split.source, split.indices)
 
     def state(self) -> State:
         """Return a copy of the weights and the optimiser's tensors."""
-        return self._trainer.memory.state() if self._trainer else self._state
+        return self._trainer.memory.state() if self._trainer else copy.deepcopy(self._state)
 
     def set_state(self, state: State) -> None:
         """Take over weights and optimiser tensors; names and shapes must be the network's."""
@@ -162,86 +164,46 @@ class CompiledEngine(Engine):
         task = self._task(images, training=True)
         if self._trainer is None or self._trainer.compiled.task != task:
             before = self._trainer
-            trainer = _Trainer(compiled.compile_network(self._network, self._machine, task), self)
+            trainer = _Trainer(*self._made_for(task))
             trainer.memory.put_state(before.memory.state() if before else self._state)
             self._trainer = trainer
         return self._trainer
 
-    @property
-    def threads(self) -> int:
-        """Return how many threads work."""
-        return self._threads
+    def _check(self, images: ImageSet, order: NDArray[np.int64]) -> None:
+        """Raise ValueError for what machine code, which checks nothing, would read or write past: a bug of ours."""
+        N, *shape = images.images.shape
+        if tuple(shape) != self._network.input_shape:
+            raise ValueError(f"the images are {shape}, the network's input is {self._network.input_shape}")
+        values = images.images.transpose(0, 2, 3, 1) if images.channels_last else images.images
+        if not values.flags.c_contiguous:
+            raise ValueError("images must follow each other without gaps, each as C, H, W or H, W, C")
+        if order.dtype != np.int64 or not order.flags.c_contiguous or images.labels.dtype != np.int32:
+            raise ValueError("order must be contiguous int64, labels int32")
+        if len(order) and (order.min() < 0 or order.max() >= min(N, len(images.labels))):
+            raise ValueError(f"order names images outside 0 … {N - 1}")
+        labels = images.labels[order]
+        if len(order) and (labels.min() < 0 or labels.max() >= self._network.classes):
+            raise ValueError(f"order names images with labels outside 0 … {self._network.classes - 1}")
 
-    def constants(self) -> dict[str, NDArray[np.float32]]:
-        """Return the arrays that kernels read and nobody changes."""
-        hyper = np.array([self._recipe.momentum, self._recipe.weight_decay], np.float32)
-        scale, shift = (np.array(values, np.float32) for values in (self._scaling.scale, self._scaling.shift))
-        return {"hyper": hyper, "scale": scale, "shift": shift}
-
-
-class _Memory:
-    """The arena of a Program and a scratch for each thread; parameters go in and out in PyTorch's layout."""
-
-    def __init__(self, code: Compiled, threads: int) -> None:
-        self.code = code
-        schedule = code.schedule
-        self.scratch_bytes = -(-schedule.scratch_bytes // 4096) * 4096
-        self._bytes = np.zeros(schedule.arena_bytes + threads * self.scratch_bytes + 64, np.uint8)
-        start = -self._bytes.ctypes.data % 64
-        self.arena = self._bytes[start : start + schedule.arena_bytes]
-        self.scratches = [
-            self._bytes[start + schedule.arena_bytes + k * self.scratch_bytes :][: self.scratch_bytes]
-            for k in range(threads)
-        ]
-
-    def floats(self, buffer: Buffer) -> NDArray[np.float32]:
-        """Return a view of a buffer that is there once."""
-        at = self.code.schedule.in_arena[buffer]
-        return self.arena[at : at + 4 * buffer.size].view(np.float32)
-
-    def put(self, values: dict[str, tuple[NDArray[np.float32], NDArray[np.float32] | None]]) -> None:
-        """Write parameters, and their momentum where there is one."""
-        for tensor in self.tensors:
-            weight, momentum = values[tensor.name]
-            for buffer, layout in tensor.homes:
-                if buffer in self.code.schedule.in_arena:
-                    self.floats(buffer)[: layout.size] = layout.pack(weight)
-            if tensor.momentum is not None and momentum is not None:
-                layout = tensor.homes[0][1]
-                self.floats(tensor.momentum)[: layout.size] = layout.pack(momentum)
-
-    @property
-    def tensors(self) -> tuple[Tensor, ...]:
-        """Return the Program's parameters."""
-        return self.code.schedule.program.tensors
-
-    def put_state(self, state: State) -> None:
-        """Write all that training changes."""
-        self.put({name: (value, state.optimizer.get(f"momentum.{name}")) for name, value in state.weights.items()})
-
-    def state(self) -> State:
-        """Return a copy of all that training changes."""
-        weights, momenta = {}, {}
-        for tensor in self.tensors:
-            buffer, layout = tensor.homes[0]
-            weights[tensor.name] = layout.unpack(self.floats(buffer))
-            if tensor.momentum is not None:
-                momenta[f"momentum.{tensor.name}"] = layout.unpack(self.floats(tensor.momentum))
-        return State(weights, momenta)
-
-    def gradients(self) -> dict[str, NDArray[np.float32]]:
-        """Return the whole gradients of the last step."""
-        return {t.name: t.homes[0][1].unpack(self.floats(t.gradient)) for t in self.tensors if t.gradient is not None}
+    def _made_for(self, task: Task) -> tuple[Compiled, int, int, dict[str, NDArray[np.float32]]]:
+        """Return code for a task, and what it runs with: classes, threads, the arrays that kernels only read."""
+        recipe, scaling = self._recipe, self._scaling
+        constants = {
+            "hyper": np.array([recipe.momentum, recipe.weight_decay], np.float32),
+            "scale": np.array(scaling.scale, np.float32),
+            "shift": np.array(scaling.shift, np.float32),
+        }
+        code = compiled.compile_network(self._network, self._machine, task)
+        return code, self._network.classes, self._threads, constants
 
 
 class _Trainer:
     """A training Program with its memory."""
 
-    def __init__(self, code: Compiled, engine: CompiledEngine) -> None:
-        self.compiled, self.threads = code, engine.threads
-        self.memory = _Memory(code, engine.threads)
-        self._constants = engine.constants()
-        self._classes = engine._network.classes
+    def __init__(self, code: Compiled, classes: int, threads: int, constants: dict[str, NDArray[np.float32]]) -> None:
+        self.compiled, self.threads = code, threads
+        self.memory = Memory(code, threads)
+        self._constants, self._classes = constants, classes
         types = [ctypes.c_int64] * 2
         self._function = code.code.function("train", [ctypes.c_void_p] * len(TRAIN_POINTERS) + types)
 
@@ -299,23 +261,21 @@ class _Trainer:
 class _Predictor:
     """A forward-only Program with its memory."""
 
-    def __init__(self, code: Compiled, engine: CompiledEngine) -> None:
-        self.compiled = code
-        self.memory = _Memory(code, engine.threads)
-        self._constants = engine.constants()
-        self._classes = engine._network.classes
+    def __init__(self, code: Compiled, classes: int, threads: int, constants: dict[str, NDArray[np.float32]]) -> None:
+        self.compiled, self.threads = code, threads
+        self.memory = Memory(code, threads)
+        self._constants, self._classes = constants, classes
         types = [ctypes.c_int64] * 2
         self._function = code.code.function("predict", [ctypes.c_void_p] * len(PREDICT_POINTERS) + types)
 
-    def run(self, images: ImageSet, indices: NDArray[np.int64], threads: int) -> Outputs:
+    def run(self, images: ImageSet, indices: NDArray[np.int64]) -> Outputs:
         """Return what the network says of the images at `indices`."""
         n = len(indices)
         outputs = Outputs(np.empty((n, self._classes), np.float32), np.empty(n, np.float64))
-        labels = np.maximum(images.labels, 0)
         arrays: dict[str, NDArray[Any]] = {
             "arena": self.memory.arena,
             "images": images.images,
-            "labels": labels,
+            "labels": images.labels,
             "order": indices,
             "probabilities": outputs.probabilities,
             "losses": outputs.losses,
@@ -330,7 +290,7 @@ class _Predictor:
             for start in starts:  # a range's iterator is safe to share: each start is handed out once
                 self._function(*pointers, start, min(start + CHUNK, n))
 
-        _in_threads(work, min(threads, -(-n // CHUNK)))
+        _in_threads(work, min(self.threads, -(-n // CHUNK)))
         return outputs
 
 
@@ -352,14 +312,6 @@ def _no_momentum(network: Network, recipe: Recipe) -> dict[str, NDArray[np.float
     if not recipe.momentum:
         return {}
     return {f"momentum.{name}": np.zeros(weight.shape, np.float32) for name, weight in network.weights.items()}
-
-
-def _check_order(images: ImageSet, order: NDArray[np.int64]) -> None:
-    """Refuse what machine code would read past: indices and labels come from us, so this is a bug if it fails."""
-    if order.dtype != np.int64 or not order.flags.c_contiguous:
-        raise ValueError("order must be contiguous int64")
-    if len(order) and (order.min() < 0 or order.max() >= len(images.images)):
-        raise ValueError(f"order names images outside 0 … {len(images.images) - 1}")
 
 
 def _check_state(state: State, like: State) -> None:

@@ -1,0 +1,72 @@
+"""A compiled Program's memory: one arena, a scratch for each thread; parameters in and out in PyTorch's layout."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+
+from layerline.engines.engine import State
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from layerline.compiler.compiled import Compiled
+    from layerline.compiler.program import Buffer, Tensor
+
+
+@final
+class Memory:
+    """The arena of a Program and a scratch for each thread; parameters go in and out in PyTorch's layout."""
+
+    def __init__(self, code: Compiled, threads: int) -> None:
+        """Take memory for so many threads, all of it zero."""
+        self.code = code
+        schedule = code.schedule
+        self.scratch_bytes = -(-schedule.scratch_bytes // 4096) * 4096
+        self._bytes = np.zeros(schedule.arena_bytes + threads * self.scratch_bytes + 64, np.uint8)
+        start = -self._bytes.ctypes.data % 64
+        self.arena = self._bytes[start : start + schedule.arena_bytes]
+        self.scratches = [
+            self._bytes[start + schedule.arena_bytes + k * self.scratch_bytes :][: self.scratch_bytes]
+            for k in range(threads)
+        ]
+
+    def floats(self, buffer: Buffer) -> NDArray[np.float32]:
+        """Return a view of a buffer that is there once."""
+        at = self.code.schedule.in_arena[buffer]
+        return self.arena[at : at + 4 * buffer.size].view(np.float32)
+
+    def put(self, values: dict[str, tuple[NDArray[np.float32], NDArray[np.float32] | None]]) -> None:
+        """Write parameters, and their momentum where there is one."""
+        for tensor in self.tensors:
+            weight, momentum = values[tensor.name]
+            for buffer, layout in tensor.homes:
+                if buffer in self.code.schedule.in_arena:
+                    self.floats(buffer)[: layout.size] = layout.pack(weight)
+            if tensor.momentum is not None and momentum is not None:
+                layout = tensor.homes[0][1]
+                self.floats(tensor.momentum)[: layout.size] = layout.pack(momentum)
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Return the Program's parameters."""
+        return self.code.schedule.program.tensors
+
+    def put_state(self, state: State) -> None:
+        """Write all that training changes."""
+        self.put({name: (value, state.optimizer.get(f"momentum.{name}")) for name, value in state.weights.items()})
+
+    def state(self) -> State:
+        """Return a copy of all that training changes."""
+        weights, momenta = {}, {}
+        for tensor in self.tensors:
+            buffer, layout = tensor.homes[0]
+            weights[tensor.name] = layout.unpack(self.floats(buffer))
+            if tensor.momentum is not None:
+                momenta[f"momentum.{tensor.name}"] = layout.unpack(self.floats(tensor.momentum))
+        return State(weights, momenta)
+
+    def gradients(self) -> dict[str, NDArray[np.float32]]:
+        """Return the whole gradients of the last step."""
+        return {t.name: t.homes[0][1].unpack(self.floats(t.gradient)) for t in self.tensors if t.gradient is not None}
