@@ -84,8 +84,7 @@ def _array(file: IO[bytes], info: zipfile.ZipInfo, place: str) -> NDArray[Any]:
         if not piece:
             raise EOFError
         view[filled : filled + len(piece)] = piece
-        filled += len(piece)
-    file.read(1)  # at its end the reader compares the checksum
+        filled += len(piece)  # at the end the reader compares the checksum
     values = buffer.view(found.dtype)
     if found.fortran_order:
         return np.ascontiguousarray(values.reshape(found.shape, order="F"))

@@ -108,7 +108,7 @@ def take(pool: Pool, share: Share, purpose: Purpose, option: str, seed: int) -> 
     for k, (count, quota) in enumerate(zip(counts.tolist(), quotas, strict=True)):
         if quota == 0 or quota >= count:
             raise DataError(
-                f"{asked}: takes {figures.count(quota)} of the {_images(count)} of class "
+                f"{asked}: takes {figures.count(quota)} of {_images(count)} of class "
                 f"{figures.name(pool.classes[k])}, expected at least 1 taken and 1 left",
                 f"add images of this class, leave it out with --classes, choose another share, or --{option} none",
             )
@@ -153,7 +153,8 @@ def _total(share: Share, n: int, K: int, asked: str) -> int:
     total = int(share)
     if total < K:
         raise DataError(
-            f"{asked}: found a number of images, expected at least one for each of the {K} classes",
+            f"{asked}: found a number of images (shares are below 1), "
+            f"expected at least one for each of the {K} classes",
             f"use {K} or more, or a share below 1",
         )
     if total > n - K:
@@ -183,11 +184,11 @@ def _position(asked: str, classes: tuple[str, ...]) -> int:
         return classes.index(asked)
     if asked.isascii() and asked.isdigit() and len(asked) < 10 and int(asked) < len(classes):
         return int(asked)
-    near = difflib.get_close_matches(asked, classes, n=1)
+    near = [] if asked.isdigit() else difflib.get_close_matches(asked, classes, n=1)
     names = ", ".join(figures.name(name, 30) for name in classes[:12]) + (", …" if len(classes) > 12 else "")
     known = f"by name, or by number from 0 to {len(classes) - 1}: {names}"
     raise DataError(
-        f"--classes {figures.name(asked)}: not a class of this data",
+        f"--classes{' ' * bool(asked)}{figures.name(asked)}: not a class of this data",
         f"did you mean {figures.name(near[0])}?" if near else known,
     )
 

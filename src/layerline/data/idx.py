@@ -25,6 +25,7 @@ Role = Literal["images", "labels"]
 
 TYPES: Final = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _DIMENSIONS: Final[dict[Role, tuple[int, ...]]] = {"images": (3, 4), "labels": (1,)}
+_SHAPES: Final[dict[Role, str]] = {"images": "write images as (N, H, W)", "labels": "write labels as (N,)"}
 _MAGIC: Final[dict[Role, int]] = {"images": 2051, "labels": 2049}
 _OTHER: Final[dict[Role, Role]] = {"images": "labels", "labels": "images"}
 _LARGEST_MACHINE: Final = 2**62
@@ -69,7 +70,7 @@ def _header(stream: Stream, role: Role) -> tuple[np.dtype[Any], tuple[int, ...]]
         )
     if dimensions not in _DIMENSIONS[role]:
         known = " or ".join(map(str, _DIMENSIONS[role]))
-        raise DataError(f"{stream.name}:3: found {dimensions} dimensions, expected {known} for {role}", FETCH)
+        raise DataError(f"{stream.name}:3: found {dimensions} dimensions, expected {known} for {role}", _SHAPES[role])
     sizes = stream.take(4 * dimensions)
     if len(sizes) < 4 * dimensions:
         raise _cut_off(stream, 4 + 4 * dimensions, f"a header with {dimensions} sizes")

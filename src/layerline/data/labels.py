@@ -184,4 +184,4 @@ def _listed(names: list[str]) -> str:
 
 
 def _times(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape)) if shape else "one value"
+    return "×".join(map(str, shape)) if shape else "of a single value"

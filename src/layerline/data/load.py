@@ -72,8 +72,8 @@ def load_data(
 
 def _settled(parts: Parts) -> tuple[Sets, tuple[str, ...], float, tuple[str, ...]]:
     """Return images and labels of each split, checked against each other, class names, maximum and notes."""
-    targets, names = labels.settle(parts.splits, parts.classes)
     images, maximum, notes = pixels.settle({split: part.images for split, part in parts.splits.items()}, parts.maximum)
+    targets, names = labels.settle(parts.splits, parts.classes)
     sets = {split: ImageSet(images[split], targets[split]) for split in parts.splits}
     if len(names) < 2:
         raise DataError(
@@ -104,11 +104,17 @@ def _pools(sets: Sets, classes: tuple[str, ...], last_for_test: int) -> dict[Spl
         pools["test"] = Pool(all_of_it.source, all_of_it.indices[is_test], classes)
     for split, pool in pools.items():
         counts = pool.counts
-        if (split == "train" and not counts.all()) or not len(pool.indices):
-            k = int(np.argmin(counts))
+        if split == "train" and not counts.all():
             raise DataError(
-                f"found no {split} image of class {figures.name(classes[k])}, expected at least one",
-                "leave the class out with --classes" if split == "train" else f"use --{split} none",
+                f"--classes: found no training image of {figures.name(classes[int(np.argmin(counts))])}, "
+                "expected at least one of each class",
+                "leave this class out with --classes",
+            )
+        if not len(pool.indices):
+            named = ", ".join(figures.name(name, 30) for name in classes[:8])
+            raise DataError(
+                f"--classes: found no {split} image of {named}, expected at least one",
+                f"choose others, or --{split} none",
             )
     return pools
 

@@ -28,7 +28,7 @@ _PLAIN: Final = "buifUS"
 _REFUSED: Final = {
     "O": "Python objects, which are pickled and never read",
     "c": "complex numbers",
-    "V": "structured or raw values",
+    "V": "values of several parts",
     "M": "dates",
     "m": "time differences",
 }
@@ -102,7 +102,7 @@ def _dtype(described: object, place: str, damaged: DataError) -> np.dtype[Any]:
         raise damaged
     if kind not in _PLAIN:
         raise DataError(
-            f"{place}: found the type {shown} ({_REFUSED.get(kind, 'not plain numbers')}), expected numbers",
-            'save an array of plain numbers: uint8, or float32 with .astype("float32")',
+            f"{place}: found {_REFUSED.get(kind, 'no plain numbers')} (type {shown}), expected numbers or names",
+            "save images as uint8 or float32, labels as whole numbers or text",
         )
     return dtype

@@ -64,7 +64,9 @@ def _endings(name: str, members: dict[str, zipfile.ZipInfo]) -> dict[SplitName, 
 
 def _missing(name: str, members: dict[str, zipfile.ZipInfo], key: str, beside: str) -> DataError:
     found = _listed([figures.name(member) for member in members]) or "no array"
-    near = [member for member in members if member.lower() == key] or difflib.get_close_matches(key, members, n=1)
+    ours = {letter + ending for endings in _ENDINGS.values() for ending in endings for letter in "xy"}
+    others = [member for member in members if member not in ours]
+    near = [member for member in others if member.lower() == key] or difflib.get_close_matches(key, others, n=1)
     hint = f"is {figures.name(near[0])} meant? rename it: " if near else ""
     return DataError(f"{name}: found {found}, expected {key}{beside}", hint + _HELP)
 

@@ -21,7 +21,7 @@ Images = dict["SplitName", "NDArray[Any]"]
 _BLOCK: Final = 2**20
 """Values that are looked at together."""
 _MOST_CHANNELS: Final = 4
-"""A size of at most so many can only be channels."""
+"""Where one of the two sizes is at most so many, and the other is not, there is no doubt."""
 _BYTE: Final = 255
 _SHORT: Final = 65535
 _DARK: Final = 64
@@ -49,7 +49,7 @@ def settle(found: Mapping[SplitName, Found], maximum: float | None) -> tuple[Ima
 
 
 def _channels_first(found: Found, notes: list[str]) -> NDArray[Any]:
-    """Return a view (N, C, H, W)."""
+    """Return a view (N, C, H, W): channels are the smaller of the second and the last size."""
     array, place = found.array, found.place
     if array.dtype.kind not in "buif":
         raise DataError(
@@ -66,9 +66,8 @@ def _channels_first(found: Found, notes: list[str]) -> NDArray[Any]:
     if array.ndim == 3:
         return array[:, None]
     first, last = array.shape[1], array.shape[3]
-    few = (first <= _MOST_CHANNELS, last <= _MOST_CHANNELS)
-    channels_last = last < first if few[0] == few[1] else few[1]
-    if few[0] == few[1]:
+    channels_last = last < first
+    if (first <= _MOST_CHANNELS) == (last <= _MOST_CHANNELS):
         order = "(N, H, W, C)" if channels_last else "(N, C, H, W)"
         notes.append(f"{place} of {_times(array.shape)} is taken as {order}, for {min(first, last)} channels")
     return array.transpose(0, 3, 1, 2) if channels_last else array
@@ -162,7 +161,7 @@ def _floats(
     notes: list[str],
 ) -> tuple[Images, float]:
     low, high = min(low for low, _ in ranges.values()), max(high for _, high in ranges.values())
-    if max(-low, high) > np.finfo(np.float32).max:
+    if max(-low, high) > float(np.finfo(np.float32).max):
         raise DataError(
             f"{found['train'].place}: found values up to {max(-low, high):.3g}, expected at most 3.4e+38",
             "scale the images",
@@ -193,4 +192,4 @@ def _whole(value: float) -> str:
 
 
 def _times(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape)) if shape else "one value"
+    return "×".join(map(str, shape)) if shape else "a single value"

@@ -21,6 +21,7 @@ _GZIP_WINDOW: Final = 31
 """What makes zlib read the header of gzip, and check the CRC and the length behind the data."""
 
 FETCH: Final = "the file is damaged: fetch it again"
+_TOO_LONG: Final = "by its header the data ends there, so the file is damaged: fetch it again"
 
 
 def open_stream(path: Path) -> Stream:
@@ -118,9 +119,9 @@ class _Plain(Stream):
     def close_end(self) -> None:
         if self.take(1):
             raise DataError(
-                f"{self.name}:{self.at - 1}: found {figures.count(self._size - self.at + 1)} more bytes, "
+                f"{self.name}:{self.at - 1}: found {_bytes(self._size - self.at + 1)} more, "
                 f"expected the end of the file",
-                "its header says that the data ends here: " + FETCH,
+                _TOO_LONG,
             )
 
 
@@ -175,7 +176,7 @@ class _Gzip(Stream):
         if self.take(1):
             raise DataError(
                 f"{self.name}: found more than {figures.count(self.at - 1)} bytes when unpacked, expected no more",
-                "its header says that the data ends there: " + FETCH,
+                _TOO_LONG,
             )
         try:
             rest = self._unpack.unused_data or self._file.read(2)
@@ -185,3 +186,7 @@ class _Gzip(Stream):
             at = self._read - len(self._unpack.unused_data)
             what = "a second gzip member" if rest.startswith(GZIP) else "other bytes behind the gzipped data"
             raise DataError(f"{self.name}:{at}: found {what}, expected the end of the file", FETCH)
+
+
+def _bytes(count: int) -> str:
+    return "1 byte" if count == 1 else f"{figures.count(count)} bytes"
