@@ -20,14 +20,14 @@ import pytest
 import small_data
 
 import layerline
+from layerline.network import preset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 COMMAND = [sys.executable, "-m", "layerline"]
-ROOT = Path(__file__).parents[1]
 NET = "Conv 4 3 1 1\nReLU\nPool 2\nFlat\nFC classes\n"
-PLAIN = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "LANG": "C.UTF-8"}
+PLAIN = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(layerline.__file__).parents[1]), "LANG": "C.UTF-8"}
 """An environment that a test's outcome may depend on; HOME is not even set."""
 
 
@@ -308,7 +308,7 @@ def on_terminal(folder: Path, *arguments: str, columns: int = 80, **environment:
 
 def test_a_terminal_shows_progress(folder: Path) -> None:
     """On a terminal a bar is drawn and removed again; what stays is what a pipe gets; nothing is wider than it."""
-    (folder / "net.cnn").write_text("Conv 64 5 1 2\nReLU\nConv 64 5 1 2\nReLU\nFlat\nFC classes\n")
+    (folder / "net.cnn").write_text("Conv 32 5 1 2\nReLU\nConv 32 5 1 2\nReLU\nFlat\nFC classes\n")
     arguments = ("train", "net.cnn", "--data", "bands.npz", "--epochs", "2", "--threads", "1", "--batch-size", "1")
     received = on_terminal(folder, *arguments, "--engine", "torch")
     assert "\x1b[K" in received
@@ -340,6 +340,18 @@ def test_a_reader_that_leaves_does_not_end_the_training(folder: Path) -> None:
         assert ended.returncode == 0, arguments
         assert (folder / "errors").read_text() == ""
     assert (folder / "run" / "result.json").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["fmt", "net.cnn"], ["train", "net.cnn", "--data", "bands.npz"]])
+def test_a_pipe_without_a_reader_is_no_mistake(folder: Path, arguments: list[str]) -> None:
+    """Output into a pipe that nobody holds open: exit 0, nothing on stderr, not even from the interpreter's end."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(  # noqa: S603
+        [*COMMAND, *arguments], cwd=folder, env=PLAIN, stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -412,7 +424,7 @@ def test_fmt_prints_writes_and_checks(folder: Path) -> None:
     assert run(folder, "fmt", "net.cnn", "--write").returncode == 0
     assert net.read_bytes() == readable.encode()
     assert run(folder, "fmt", "net.cnn", "--check").returncode == 0
-    assert run(folder, "fmt", "lenet5").stdout == layerline.network.preset("lenet5")
+    assert run(folder, "fmt", "lenet5").stdout == preset("lenet5")
 
 
 def test_describe_takes_what_can_be_described(folder: Path) -> None:

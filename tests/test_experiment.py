@@ -17,6 +17,7 @@ from layerline.errors import NetworkError, RecipeError, UserError
 from layerline.experiment.experiment import settle
 from layerline.experiment.options import OPTIONS
 from layerline.experiment.record import record
+from layerline.network import preset
 from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def test_a_network_can_be_a_preset_or_text(folder: Path) -> None:
     """`file` may be a preset's name where no such file is; `text` holds the network itself, and messages say so."""
     path = folder / "e.toml"
     path.write_text('[network]\nfile = "lenet5"\n[data]\ndata = "digits"\n')
-    assert settle(str(path), {}).text == layerline.network.preset("lenet5")
+    assert settle(str(path), {}).text == preset("lenet5")
     path.write_text('[network]\ntext = """\nFlat\nFC klasses\n"""\n[data]\ndata = "digits"\n')
     with pytest.raises(NetworkError, match=r"e.toml \[network\] text:2"):
         settle(str(path), {})

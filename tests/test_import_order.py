@@ -11,8 +11,10 @@ import pytest
 
 import layerline
 from layerline.layers import LAYERS
+from layerline.network import preset
 
 SOURCE = Path(layerline.__file__).parent
+ROOT = Path(__file__).parents[1]
 FILES = sorted(SOURCE.rglob("*.py"))
 
 ORDER = (
@@ -148,11 +150,11 @@ def test_the_version_is_the_package_s() -> None:
     """`__version__` is what pyproject.toml says."""
     import tomllib
 
-    with (SOURCE.parents[1] / "pyproject.toml").open("rb") as file:
+    with (ROOT / "pyproject.toml").open("rb") as file:
         assert tomllib.load(file)["project"]["version"] == layerline.__version__
 
 
 def test_examples_are_the_presets() -> None:
     """Every preset lies in examples/ as a file with the same text, and examples/ has no other network."""
-    examples = {path.stem: path.read_text(encoding="utf-8") for path in (SOURCE.parents[1] / "examples").glob("*.cnn")}
-    assert examples == {name: layerline.network.preset(name) for name in layerline.presets()}
+    examples = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "examples").glob("*.cnn")}
+    assert examples == {name: preset(name) for name in layerline.presets()}

@@ -168,7 +168,12 @@ def test_the_global_generator_is_left_alone() -> None:
         assert torch.equal(torch.get_rng_state(), before)
         weights.append(subject.state().weights["2.weight"] - initial_weights(network(text), seed)["2.weight"])
     torch.set_rng_state(state)
+    parted = engine(Recipe(seed=3, batch_size=8), text)
+    parted.train(IMAGES, DATA.train.indices[:32], np.full(4, 0.1), 0)
+    parted.train(IMAGES, DATA.train.indices, np.full(9, 0.1), 4)
+    weights.append(parted.state().weights["2.weight"] - initial_weights(network(text), 3)["2.weight"])
     assert np.array_equal(weights[0], weights[1])
+    assert np.array_equal(weights[0], weights[3])
     assert not np.allclose(weights[0], weights[2], atol=1e-4)
 
 

@@ -16,7 +16,6 @@ from scripted_engine import ScriptedEngine
 
 import layerline
 from layerline import model_file, training
-from layerline.data.dataset import ImageSet, Split
 from layerline.errors import DataError, DivergedError, NetworkError, RecipeError, UserError
 from layerline.randomness import epoch_order
 from layerline.recipe import Recipe
@@ -201,6 +200,7 @@ def test_it_learns(engine: str, tmp_path: Path) -> None:
     assert ended.result.test_accuracy == 1.0
     assert ended.history[-1].train_loss < 0.5 * ended.history[0].train_loss
     assert tuple(seen) == ended.history
+    assert [row.images_per_second * row.train_seconds for row in seen] == [pytest.approx(140)] * 6
     assert set(ended.files) == {path.name for path in out.iterdir()}
     lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     assert lines == [dataclasses.asdict(row) for row in ended.history]
@@ -330,16 +330,3 @@ def test_progress_is_told_while_it_runs() -> None:
     assert last.images_per_second > 0
     assert last.seconds_left is not None
     assert last.seconds_left > 0
-
-
-def test_evaluation_does_not_need_labels() -> None:
-    """An image whose class was not asked for (label −1) can be predicted."""
-    data = small_data.dataset()
-    source = ImageSet(data.train.source.images, np.full_like(data.train.source.labels, -1))
-    split = Split(source, np.arange(4, dtype=np.int64))
-    network = layerline.parse(TEXT, data)
-    for name in ENGINES:
-        from layerline import engines
-
-        outputs = engines.make(name, network, data.scaling, Recipe()).evaluate(split)
-        assert np.isfinite(outputs.probabilities).all()

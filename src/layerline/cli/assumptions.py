@@ -56,7 +56,8 @@ def _recipe(experiment: Experiment) -> str:
     if recipe.weight_decay:
         parts.append(f"weight decay {figures.rate(recipe.weight_decay)}")
     parts.append(f"batch {figures.count(recipe.batch_size)}{_flag(experiment, 'batch_size')}")
-    parts.append(f"{figures.count(recipe.epochs)} epochs{_flag(experiment, 'epochs')}")
+    epochs = "epoch" if recipe.epochs == 1 else "epochs"
+    parts.append(f"{figures.count(recipe.epochs)} {epochs}{_flag(experiment, 'epochs')}")
     parts.append(f"seed {recipe.seed}{_flag(experiment, 'seed')}")
     return ", ".join(parts)
 

@@ -30,6 +30,9 @@ STOPPED: Final = 130
 _FULL: Final = (errno.ENOSPC, errno.EIO)
 """What writing to stdout fails with where the disk is full or the terminal is gone."""
 
+_NO_MEMORY: Final = ("can't start new thread", "failed to map segment", "annot allocate memory")
+"""What is said, beside MemoryError, where a limit on memory is reached."""
+
 _BUG_TEXT: Final = (
     "This is a bug in Layerline, not a mistake of yours. Please report it with the lines above "
     f"(layerline {__version__})."
@@ -59,7 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     """Return the exit code of the command; every error is said on stderr."""
     try:
-        code = layerline.main(args=arguments, prog_name="layerline", standalone_mode=False)
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        with layerline.make_context("layerline", words) as context:  # click's own main exits with 1 on a closed pipe
+            code = layerline.invoke(context)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        return OK
     except click.ClickException as error:
         _say(_usage(error))
         return MISTAKE
@@ -69,18 +77,18 @@ def _run(arguments: Sequence[str] | None) -> int:
     except DivergedError as error:
         _say(str(error))
         return DIVERGED
-    except MemoryError:
-        _say("there is not enough memory for this\n  help: use a smaller --batch-size, --limit, or a smaller network")
-        return MISTAKE
     except click.exceptions.Exit as error:
         return error.exit_code
-    except click.exceptions.Abort:
-        raise KeyboardInterrupt from None
     except BrokenPipeError:
         return OK
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
             return _unwritten(error)
+        if isinstance(error, MemoryError) or any(sign in str(error) for sign in _NO_MEMORY):
+            _say(
+                "there is not enough memory for this\n  help: use a smaller --batch-size, --limit, or a smaller network"
+            )
+            return MISTAKE
         import traceback
 
         _say(traceback.format_exc() + "\n" + _BUG_TEXT)

@@ -25,6 +25,12 @@ _HEAD: Final = (
     "epoch     loss accuracy macro F1     loss accuracy macro F1      rate    time",
 )
 _STAR: Final = "★"
+_PHASES: Final = {
+    "compiling": "writing machine code for this network and CPU …",
+    "test": "looking at the test set …",
+    "drawing": "drawing the graphs …",
+}
+"""The bottom line outside the epochs."""
 _BAR: Final = 16
 
 
@@ -112,10 +118,8 @@ class Screen(Watcher):
 
 def _line(progress: Progress) -> str:
     """Return the bottom line, at most 80 columns: `epoch 3/10  ████░░░░  38 %  48,200 images/s  12.0 s left`."""
-    if progress.phase == "compiling":
-        return "writing machine code for this network and CPU …"
-    if progress.phase == "test":
-        return "test …"
+    if progress.phase in _PHASES:
+        return _PHASES[progress.phase]
     full = round(progress.done * _BAR)
     parts = [
         f"epoch {progress.epoch}/{progress.epochs}",

@@ -71,12 +71,15 @@ def _named(out: Path, force: bool) -> RunFolder:
 
 
 def _train(experiment: Experiment, folder: RunFolder | None, *, quiet: bool) -> Run:
+    import logging
+
     from layerline import engines, training
     from layerline.cli.screen import Screen
     from layerline.cli.terminal import Terminal
     from layerline.run_folder import RunFolder
     from layerline.training.session import checked, run
 
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its cache is nothing a user asked for
     signals = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
     interrupt = training.Interrupt(signals)
     screen = Screen(Terminal(sys.stdout, os.environ), interrupt, quiet=quiet)

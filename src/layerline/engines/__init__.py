@@ -39,13 +39,26 @@ def make(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads:
     """
     check(name, threads)
     if name == "compiled":
+        _need("llvmlite.binding", "--engine compiled: llvmlite", "pip install --force-reinstall llvmlite")
         from layerline.engines.compiled import CompiledEngine
 
         return CompiledEngine(network, scaling, recipe, threads)
-    try:
-        import torch  # noqa: F401 - only whether it is there
-    except ModuleNotFoundError as error:
-        raise UserError("--engine torch: PyTorch is not installed", "pip install 'layerline[torch]'") from error
+    _need("torch", "--engine torch: PyTorch", "pip install 'layerline[torch]'")
     from layerline.engines.torch_engine import TorchEngine
 
     return TorchEngine(network, scaling, recipe, threads)
+
+
+def _need(module: str, what: str, repair: str) -> None:
+    """Import a module. Raises UserError where it is not there, or its library cannot be loaded."""
+    from importlib import import_module
+
+    try:
+        import_module(module)
+    except ModuleNotFoundError as error:
+        raise UserError(f"{what} is not installed", repair) from error
+    except (ImportError, OSError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(
+            f"{what} cannot be loaded: {reason}", f"give it more memory if that is limited, or {repair}"
+        ) from error

@@ -115,7 +115,7 @@ class TorchEngine(Engine):
                 x, labels = self._batch(split.source, split.indices[part])
                 logits = self._module(x).double()
                 outputs.probabilities[part] = torch.softmax(logits, 1).numpy()
-                outputs.losses[part] = functional.cross_entropy(logits, labels.clamp(min=0), reduction="none").numpy()
+                outputs.losses[part] = functional.cross_entropy(logits, labels, reduction="none").numpy()
         return outputs
 
     def state(self) -> State:

@@ -96,6 +96,10 @@ class Loop:
         confusion = metrics.confusion(truth, outputs.probabilities.argmax(axis=1), K)
         return Measured(float(outputs.losses.mean()), confusion, outputs.probabilities, truth)
 
+    def announce(self, phase: str) -> None:
+        """Tell the watcher what is done next, in this thread."""
+        self._watcher.progress(self._progress(phase, self._clock()))
+
     def _run_epoch(self, epoch: int) -> bool:
         """Run one epoch and keep its row; return False where it was stopped before its end."""
         if self._stopped():

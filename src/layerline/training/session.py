@@ -174,6 +174,7 @@ class _Training:
             return ()
         from layerline import report
 
+        self._loop.announce("drawing")
         drawn = report.draw(self._folder.path, self._loop.history, result, self._network, weights)
         self._files += drawn.files
         return drawn.missing
