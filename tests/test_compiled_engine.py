@@ -200,6 +200,18 @@ def test_a_loss_that_is_not_finite_stops_at_its_step(poison: float) -> None:
     assert e.diverged_step == 2
 
 
+@pytest.mark.parametrize("pool", ["Pool 2", "Pool 3 1"])
+def test_one_nan_anywhere_in_a_pool_window_wins(pool: str) -> None:
+    """A single NaN behind a 1×1 convolution reaches the loss from every place in the image, and from no other image."""
+    text = f"Input 1 4 4\nConv 2 1\n{pool}\nReLU\nFlat\nFC 2\n"
+    images = np.ones((17, 1, 4, 4), np.float32)
+    for place in range(16):
+        images[place, 0, place // 4, place % 4] = np.nan
+    losses = engine(text).evaluate(Split(ImageSet(images, np.zeros(17, np.int32)), np.arange(17))).losses
+    assert np.isnan(losses[:16]).all()
+    assert np.isfinite(losses[16])
+
+
 def test_a_layer_without_kernels_is_refused_with_its_line() -> None:
     """Before any code is written, with the line and what to do."""
     with pytest.raises(NetworkError) as caught:
