@@ -150,6 +150,7 @@ def test_a_whole_number_is_a_number_of_images(tmp_path):
     write_npz(tmp_path / "set.npz", x=images, y=labels)
     data = load_data(tmp_path / "set.npz", test=30, validation=20.0)
     assert (len(data.test), len(data.validation), len(data.train)) == (30, 20, 50)
+    assert repr(data.cuts["validation"]) == "20"
     none = load_data(tmp_path / "set.npz", test="none", validation="none")
     assert (none.test, none.validation, len(none.train)) == (None, None, 100)
 

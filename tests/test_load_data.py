@@ -89,6 +89,20 @@ def test_the_fingerprint_is_of_the_content(tmp_path):
     assert fingerprints[3] in same
 
 
+def test_the_fingerprint_is_made_as_documented(tmp_path):
+    """A fingerprint can be made by hand from the files, as docs/conventions.md says."""
+    train, test = pictures(60), pictures(30, seed=1)
+    write_idx(tmp_path, "train", *train)
+    write_idx(tmp_path, "t10k", *test)
+    lines = [
+        f"{split} {what} {hashlib.sha256(idx_bytes(array)).hexdigest()}"
+        for split, arrays in (("train", train), ("test", test))
+        for what, array in zip(("images", "labels"), arrays, strict=True)
+    ]
+    lines += ['classes ["0", "1", "2"]', "last for test 0"]
+    assert load_data(tmp_path).fingerprint == hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
 def test_a_digest_is_that_of_the_idx_file():
     """The digest of uint8 images and labels is SHA-256 of the file that holds them, channels last or first or none."""
     for shape in ((6, 5), (6, 5, 3), (3, 6, 5)):

@@ -141,8 +141,9 @@ def _cut(pools: dict[SplitName, Pool], wanted: Cuts) -> tuple[dict[SplitName, Sp
                 )
             splits[split] = brought.split()
         else:
-            made[split] = default if share is None else share
-            taken, left = cuts.take(left, made[split], purpose, split, wanted.seed)
+            asked = default if share is None else share
+            made[split] = int(asked) if asked >= 1 else asked
+            taken, left = cuts.take(left, asked, purpose, split, wanted.seed)
             splits[split] = taken.split()
     if wanted.limit is not None:
         left = cuts.limit(left, wanted.limit, wanted.seed)
