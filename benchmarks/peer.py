@@ -1,7 +1,7 @@
 """The peer: PyTorch training the same network on the same images, in a process of its own.
 
-It reads a line, trains one epoch, and prints the seconds that took. Images are converted to float32 tensors once, before
-any clock starts. Eager mode, the order of an epoch drawn anew each time, no figures gathered: nothing but training.
+It reads a line, trains one epoch, and prints the seconds that took. Images are converted to float32 tensors once,
+before any clock starts. Eager mode, the order of an epoch drawn anew each time, no figures gathered: only training.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def main() -> None:
     x = torch.from_numpy(data.scaling.apply(data.train.source.images)).contiguous(memory_format=order)
     y = torch.from_numpy(data.train.source.labels.astype(np.int64))
     torch.manual_seed(0)
-    model = network.to_torch().to(memory_format=order)
+    model = network.to_torch()
+    model.to(memory_format=order)  # type: ignore[call-overload]  # PyTorch's types do not know it
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     numbers = np.random.default_rng(0)
 
@@ -47,7 +48,7 @@ def main() -> None:
             some = places[first : first + options.batch_size]
             loss = nn.functional.cross_entropy(model(x[some]), y[some])
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         return time.perf_counter() - start
 

@@ -2,8 +2,9 @@
 
     python benchmarks/startup.py --data mnist --data-dir DIR
 
-Whole processes, median of --runs: `layerline --help`; a run of one epoch on all images, its peak memory from the system's
-own account. In this process: the time to write and compile the code of every preset, for training and for prediction.
+Whole processes, median of --runs: `layerline --help`; a run of two epochs on all images, its peak memory from the
+system's own account. In this process: the time to write and compile the code of every preset, for training and for
+prediction.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from layerline.network import presets, read
 def whole_process(command: list[str]) -> tuple[float, float]:
     """Return the seconds that a command takes, and its peak memory in bytes."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - our own command
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise RuntimeError(f"{command} ended with {status}")
@@ -38,7 +39,7 @@ def whole_process(command: list[str]) -> tuple[float, float]:
 
 def compile_seconds(runs: int) -> dict[str, dict[str, dict[str, float]]]:
     """Return the seconds to compile each preset for MNIST (digits for its own), with momentum, batch 64."""
-    seconds = {}
+    seconds: dict[str, dict[str, dict[str, float]]] = {}
     for preset in presets():
         shape = (1, 8, 8) if preset.startswith("digits") else (1, 28, 28)
         network = read(preset, input_shape=shape, classes=10)
@@ -68,15 +69,16 @@ def main() -> None:
     train += ["--data-dir", options.data_dir] if options.data_dir else []
     runs = [whole_process([*train, "--out", f"{folder}/{number}"]) for number in range(3)]
     shutil.rmtree(folder)
-    print(f"train, 2 epochs: {spread([r[0] for r in runs])['median']:.2f} s, {max(r[1] for r in runs) / 1e6:.0f} MB at most")
+    seconds, peaks = zip(*runs, strict=True)
+    print(f"train, 2 epochs: {spread(list(seconds))['median']:.2f} s, {max(peaks) / 1e6:.0f} MB at most")
     compiling = compile_seconds(options.runs)
     for preset, parts in compiling.items():
         print(f"compile {preset}: " + ", ".join(f"{part} {times['median']:.2f} s" for part, times in parts.items()))
     result = {
         "what": f"whole processes; training six-layer on {options.data}, 2 epochs, default recipe",
         "help_seconds": spread(helps),
-        "train_seconds": spread([r[0] for r in runs]),
-        "train_peak_bytes": spread([r[1] for r in runs]),
+        "train_seconds": spread(list(seconds)),
+        "train_peak_bytes": spread(list(peaks)),
         "compile_seconds": compiling,
     }
     write("startup", result)

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from conditions import spread, write
 
 import layerline
@@ -73,23 +71,24 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
     data = layerline.load_data(options.data, data_dir=options.data_dir, validation="none")
-    digests = {f"{threads} threads, run {run}": digest(data, options, threads) for threads in (1, 2, 3, 4) for run in (1, 2)}
+    cases = [(threads, run) for threads in (1, 2, 3, 4) for run in (1, 2)]
+    digests = {f"{threads} threads, run {run}": digest(data, options, threads) for threads, run in cases}
     for name, value in digests.items():
         print(f"{name}: {value}")
     free = report(rounds(data, options))
-    busy_process = subprocess.Popen([sys.executable, "-c", BUSY])  # noqa: S603 - our own loop
+    busy_process = subprocess.Popen([sys.executable, "-c", BUSY])
     try:
         busy = report(rounds(data, options))
     finally:
         busy_process.kill()
     for name, figures in (("free", free), ("one core busy", busy)):
-        one, two = figures["one_thread"]["median"], figures["two_threads"]["median"]
-        gain = figures["one_over_two"]["median"]
+        one, two, gain = (figures[key]["median"] for key in ("one_thread", "two_threads", "one_over_two"))
         print(f"{name}: one thread {one:.2f} µs an image, two {two:.2f}; median of the ratios {gain:.2f}")
     same = len(set(digests.values())) == 1
+    print(f"same bits: {same}")
     result = {"what": f"{options.network} on {options.data}, batch {options.batch_size}", "same_bits": same}
-    write(f"threads-{Path(options.network).stem}-{options.data}", {**result, "sha256": digests, "free": free, "busy": busy})
-    print(f"same bits: {same}; median of one thread over two: {statistics.median([free['one_over_two']['median']]):.2f}")
+    result |= {"sha256": digests, "free": free, "busy": busy}
+    write(f"threads-{Path(options.network).stem}-{options.data}", result)
 
 
 if __name__ == "__main__":
