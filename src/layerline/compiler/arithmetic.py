@@ -78,6 +78,10 @@ class Arithmetic:
         """Return, lane by lane, whether a is NaN."""
         return self.builder.fcmp_unordered("uno", a, a)
 
+    def not_numbers(self, a: Value, b: Value) -> Value:
+        """Return, lane by lane, whether a or b is NaN: one comparison for two."""
+        return self.builder.fcmp_unordered("uno", a, b)
+
     def either(self, a: Value, b: Value) -> Value:
         """Return a or b, lane by lane."""
         return self.builder.or_(a, b)

@@ -130,10 +130,10 @@ def _pooled_way_back(program: Program, conv: ConvForward, pool: Op, back: Op, ma
             changes[op] = (Op(BiasSum(conv.y), (g, op["db"])),)
         elif isinstance(op.kernel, ConvFilters):
             tile = filters_tile(shape, machine, places=True)
-            kernel = replace(op.kernel, dy=conv.y, tile=tile, places=True)
+            kernel = replace(op.kernel, dy=conv.y, tile=tile, places=True, window=conv.pool)
             changes[op] = (Op(kernel, (op["x"], g, at, op["dw"])),)
         elif isinstance(op.kernel, ConvInput):
-            unpool = Op(Unpool(conv.y, op.kernel.dy, conv.pool, shape.steps, shape.origin), (g, at, dy))
+            unpool = Op(Unpool(conv.y, op.kernel.dy, conv.pool, shape.steps), (g, at, dy))
             changes[op] = (unpool, op)
     return _swap(program, changes)
 

@@ -246,6 +246,14 @@ class Pen(Arithmetic):
             self.builder.store(part, self.at(to, done).value, align=BYTES[pointer.dtype])
             done += piece
 
+    def prefetch(self, pointer: Pointer, index: Index | int) -> None:
+        """Ask for the cache line of an element; one outside of all memory does no harm."""
+        name = "llvm.prefetch.p0"
+        typ = ir.FunctionType(ir.VoidType(), [POINTER, I32, I32, I32])
+        function = self.module.globals.get(name) or ir.Function(self.module, typ, name)
+        read, keep, data = ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)
+        self.builder.call(function, [self.at(pointer, index).value, read, keep, data])
+
     def broadcast(self, pointer: Pointer, index: Index | int, lanes: int) -> Value:
         """Return one element in every lane."""
         return self.splat(self.load(pointer, index), lanes)

@@ -5,9 +5,8 @@ The maths.  Padded input x (C, H, W), filters w (O, C, R, S), float32:
 (Dumoulin & Visin 2016, arXiv:1603.07285, relation 6). A sum starts with the bias and takes its terms in the order r,
 s, c.
 Pooled: the largest of a window, the first in row-major order on ties; a NaN wins. ReLU: 0 where 0 > y.
-Behind a pool the kernel also writes *where* the largest came from: the place in x of its patch's first tap. The
-gradient
-of the filters is then a sum over these places alone (kernels/conv_gradients.py).
+Behind a pool the kernel also writes *where* the largest came from: how far its patch begins behind that of the window's
+first output. The gradient of the filters is then a sum over these places alone (kernels/conv_gradients.py).
 
 The schedule.  Pixels lie as H, W, C, so that the taps (s, c) of a filter row lie side by side: a *run* of J = S·C
 values
@@ -20,6 +19,7 @@ A pooled tile holds whole windows, so that the maximum is taken between register
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -194,7 +194,17 @@ class ConvForward(Kernel):
         for a in range(spot.height):
             for b in range(spot.width):
                 for v in range(block.vectors):
-                    self._finish(pen, spot, (a, b, v), sums, memory, patch)
+                    self._finish(pen, spot, (a, b, v), sums, memory)
+
+    @property
+    def _spills(self) -> bool:
+        """Whether lanes without a filter may be stored: what they spill over is written after them, or is never read.
+
+        So it is where the outputs are written in the order in which they lie: one block, one row and one width of
+        tiles. The lanes hold zeros, for their weights and biases are zeros.
+        """
+        in_order = self.tile.rows == 1 and len(balanced(self.shape.out[1] // self.pool[1], self.tile.columns)) == 1
+        return in_order and len(self.tile.blocks) == 1 and self.tile.blocks[0].count == self.tile.blocks[0].vectors == 1
 
     def _finish(
         self,
@@ -203,7 +213,6 @@ class ConvForward(Kernel):
         unit: tuple[int, int, int],
         sums: dict[tuple[int, int, int], Variable],
         memory: tuple[Pointer, Pointer, Pointer, Pointer | None],
-        patch: Index,
     ) -> None:
         """Pool, clip and store one vector of one unit."""
         (a, b, v), (ph, pw), block = unit, self.pool, spot.block
@@ -214,15 +223,17 @@ class ConvForward(Kernel):
         largest, place = first_largest(pen, window)
         if self.relu:
             largest = pen.relu(largest)
-        count = min(block.lanes, self.shape.filters - block.first - v * block.lanes)
+        lanes = block.lanes
+        count = min(lanes, self.shape.filters - block.first - v * lanes)
         row, column, o = spot.p + a, spot.q + b, spot.o + v * block.lanes
         _, _, y, at = memory
-        pen.store(largest, y, row * self.y.pitch + column * self.y.channels + o, count)
+        bare = self.y.pitch == self.y.width * self.y.channels and self.y.size == self.y.pitch * self.y.height
+        pen.store(
+            largest, y, row * self.y.pitch + column * self.y.channels + o, lanes if self._spills and bare else count
+        )
         if at is not None:
             Q = self.shape.out[1] // pw
-            corner = patch + (a * ph * down + b * pw * right)
-            place = pen.add(place, pen.splat(pen.convert(corner.whole, "i32"), block.lanes))
-            pen.store(place, at, (row * Q + column) * self.shape.filters + o, count)
+            pen.store(place, at, (row * Q + column) * self.shape.filters + o, lanes if self._spills else count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,13 +249,17 @@ class _Spot:
 
 
 def first_largest(pen: Pen, window: list[tuple[Value, int]]) -> tuple[Value, Value]:
-    """Return, lane by lane, the first largest of (value, place) pairs and its place (i32); a NaN wins, the last one."""
+    """Return, lane by lane, the first largest of (value, place) pairs and its place (i32); a NaN among them wins."""
     from layerline.compiler.values import lanes_of
 
     lanes = lanes_of(window[0][0])
     largest, place = window[0][0], pen.constant(window[0][1], lanes, "i32")
     for value, where in window[1:]:
-        better = pen.either(pen.greater(value, largest), pen.not_a_number(value))
+        better = pen.greater(value, largest)
         largest = pen.select(better, value, largest)
         place = pen.select(better, pen.constant(where, lanes, "i32"), place)
-    return largest, place
+    values = [value for value, _ in window]
+    odd = pen.not_numbers(values[0], values[-1])
+    for one, other in zip(values[1:-1:2], [*values[2:-1:2], values[-1]], strict=False):
+        odd = pen.either(odd, pen.not_numbers(one, other))
+    return pen.select(odd, pen.constant(math.nan, lanes), largest), place

@@ -59,6 +59,8 @@ class ConvFilters(Kernel):
     """Where dy lies: P × Q pixels, or with `places` the pooled ones."""
     tile: FiltersTile
     places: bool = False
+    window: tuple[int, int] = (1, 1)
+    """With places: the pool's window; a place counts from the patch of its first output."""
     owned: bool = False
     """An item owns some filters and sums them over the whole batch; else dw is one shard's, added to image by image."""
 
@@ -87,6 +89,8 @@ class ConvFilters(Kernel):
     def symbol(self) -> str:
         """Return the kernel's name."""
         what = ("conv_at_filters" if self.places else "conv_filters") + "_owned" * self.owned
+        if self.places:
+            what += f"_{self.window[0]}_{self.window[1]}"
         return f"{what}_{self.shape.label}_{self.dy.label}__{self.tile.filters}x{self.tile.runs}x{self.tile.vectors}"
 
     def write(self, pen: Pen) -> None:
@@ -139,7 +143,9 @@ class ConvFilters(Kernel):
                 self._dense(pen, spot, sums, patches, (dy, g_at), p, q)
             else:
                 here = (p * self.dy.width + q) * shape.filters + spot.o
-                self._sparse(pen, spot, sums, patches, (dy, g_at), (at, here))
+                down, right = shape.steps
+                corner = p * (self.window[0] * down) + q * (self.window[1] * right) + shape.origin
+                self._sparse(pen, spot, sums, [pen.at(patch, corner) for patch in patches], (dy, g_at), (at, here))
         for cell in cells:
             pen.store(pen.read(sums[cell]), dw, where[cell])
 

@@ -15,7 +15,7 @@ the whole batch in registers and, where the optimiser allows, takes the step at 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from layerline.compiler.kernels.relu import vectors as whole_vectors
 from layerline.compiler.program import Kernel, Plane, room
@@ -27,7 +27,17 @@ if TYPE_CHECKING:
     from layerline.compiler.kernels.update import Sgd
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
-    from layerline.compiler.values import Index, Value
+    from layerline.compiler.values import Index, Pointer, Value, Variable
+
+
+MOST_ITEMS: Final = 16
+"""Into how many items at most the weights' gradient is cut: drawing one costs two shared counters."""
+
+CHAINS: Final = 4
+"""Sums that a bias's gradient is taken in."""
+
+AHEAD: Final = 8
+"""Images ahead that the weights' gradient asks for: another core has written half of them a moment ago."""
 
 
 @dataclass(frozen=True)
@@ -223,22 +233,31 @@ class FCWeights(Kernel):
     @property
     def slices(self) -> int:
         """Return the pieces of the inputs: each item owns some columns of w, all outputs."""
-        return sum(count for _, _, count in self._pieces)
+        return sum(items for *_, items in self._pieces)
 
     @property
-    def _pieces(self) -> list[tuple[int, int, int]]:
-        return balanced(self.shape.padded // self.tile.lanes, self.tile.vectors)
+    def _pieces(self) -> list[tuple[int, int, int, int]]:
+        """Return (first vector, vectors a tile, tiles, items) of each size of tile."""
+        cuts = balanced(self.shape.padded // self.tile.lanes, self.tile.vectors)
+        return [(first, vectors, tiles, -(-tiles // self._tiles_an_item)) for first, vectors, tiles in cuts]
+
+    @property
+    def _tiles_an_item(self) -> int:
+        vectors = self.shape.padded // self.tile.lanes
+        return max(1, -(-vectors // (self.tile.vectors * MOST_ITEMS)))
 
     def write(self, pen: Pen) -> None:
         """Write the function's body."""
-        done = 0
-        for v0, vectors, pieces in self._pieces:
+        done, several = 0, self._tiles_an_item
+        for v0, vectors, tiles, items in self._pieces:
             item = pen.count("item") - done
-            with pen.when(pen.within(item, pieces)):
-                for o0, outputs, tiles in balanced(self.shape.outputs, self.tile.outputs):
-                    with pen.loop("o", tiles) as t:
-                        self._tile(pen, t * outputs + o0, (item * vectors + v0) * self.tile.lanes, outputs, vectors)
-            done += pieces
+            with pen.when(pen.within(item, items)):
+                first = item * several
+                with pen.loop("v", pen.smaller(first + several, tiles), first) as v:
+                    for o0, outputs, o_tiles in balanced(self.shape.outputs, self.tile.outputs):
+                        with pen.loop("o", o_tiles) as t:
+                            self._tile(pen, t * outputs + o0, (v * vectors + v0) * self.tile.lanes, outputs, vectors)
+            done += items
 
     def _tile(self, pen: Pen, o: Index, i: Index, outputs: int, vectors: int) -> None:
         shape, lanes = self.shape, pen.machine.lanes_for(self.shape.inputs)
@@ -246,6 +265,8 @@ class FCWeights(Kernel):
         zero = pen.constant(0.0, lanes)
         sums = {(k, v): pen.variable(zero) for k in range(outputs) for v in range(vectors)}
         with pen.loop("n", pen.count("images")) as n:
+            for v in range(vectors):
+                pen.prefetch(x, n * room(shape.inputs) + (AHEAD * room(shape.inputs) + v * lanes))
             values = [pen.load(x, n * room(shape.inputs) + v * lanes, lanes) for v in range(vectors)]
             for k in range(outputs):
                 g = pen.broadcast(dy, n * room(shape.outputs) + k, lanes)
@@ -263,7 +284,10 @@ class FCWeights(Kernel):
 
 @dataclass(frozen=True)
 class BiasSum(Kernel):
-    """db += Σ over images and pixels of dy, channel by channel: a partial gradient a shard."""
+    """db += Σ over images and pixels of dy, channel by channel: a partial gradient a shard.
+
+    Four sums, of the columns q mod 4 = 0, 1, 2, 3, hide an addition's latency; they are added as (0 + 1) + (2 + 3).
+    """
 
     dy: Plane
 
@@ -280,10 +304,20 @@ class BiasSum(Kernel):
         plane, db = self.dy, pen.pointer("db")
         lanes = pen.machine.lanes_for(plane.channels)
         for o, count in whole_vectors(pen, plane.channels, lanes):
-            total = pen.variable(pen.load(db, o, lanes))
+            sums = [pen.variable(pen.constant(0.0, lanes)) for _ in range(CHAINS)]
             with pen.loop("n", pen.count("images")) as n:
                 dy = pen.at(pen.pointer("dy"), n * room(plane.size) + plane.origin)
-                with pen.loop("p", plane.height) as p, pen.loop("q", plane.width) as q:
-                    value = pen.load(dy, p * plane.pitch + q * plane.channels + o, lanes)
-                    pen.write(total, pen.add(pen.read(total), value))
-            pen.store(pen.read(total), db, o, count)
+                with pen.loop("p", plane.height) as p:
+                    row, whole = p * plane.pitch + o, plane.width - plane.width % CHAINS
+                    if whole:
+                        with pen.loop("q", whole, step=CHAINS) as q:
+                            self._add(pen, dy, row + q * plane.channels, sums, lanes)
+                    self._add(pen, dy, row + whole * plane.channels, sums[: plane.width % CHAINS], lanes)
+            total = pen.add(*(pen.add(pen.read(a), pen.read(b)) for a, b in (sums[:2], sums[2:])))
+            pen.store(pen.add(pen.load(db, o, lanes), total), db, o, count)
+
+    def _add(self, pen: Pen, dy: Pointer, first: Index, sums: list[Variable], lanes: int) -> None:
+        """Add neighbouring pixels, each to its own sum."""
+        for k, total in enumerate(sums):
+            value = pen.load(dy, first + k * self.dy.channels, lanes)
+            pen.write(total, pen.add(pen.read(total), value))

@@ -126,7 +126,7 @@ class PoolBackward(Kernel):
 
 @dataclass(frozen=True)
 class Unpool(Kernel):
-    """dy of a convolution from the gradient behind its own pool, whose places are patches of the convolution's input.
+    """dy of a convolution from the gradient behind its own pool, whose places are patches of its input.
 
     Windows do not overlap, so that every output is written once: g where its patch is the place, else 0. The outputs
     outside all windows (sizes are rounded down) stay zero from the start.
@@ -137,7 +137,6 @@ class Unpool(Kernel):
     pool: tuple[int, int]
     steps: tuple[int, int]
     """Elements of the convolution's input between rows and columns of its output."""
-    origin: int
 
     pointers: ClassVar[dict[str, str]] = {"g": "f32", "at": "i32", "dy": "f32"}
     writes: ClassVar[frozenset[str]] = frozenset({"dy"})
@@ -146,7 +145,7 @@ class Unpool(Kernel):
     def symbol(self) -> str:
         """Return the kernel's name."""
         (a, b), (down, right) = self.pool, self.steps
-        return f"unpool{a}_{b}_{self.g.label}_{self.dy.label}_s{down}_{right}a{self.origin}"
+        return f"unpool{a}_{b}_{self.g.label}_{self.dy.label}_s{down}_{right}"
 
     def write(self, pen: Pen) -> None:
         """Write the function's body."""
@@ -168,7 +167,6 @@ class Unpool(Kernel):
         lanes = pen.machine.lanes_for(self.g.channels)
         for i in range(a):
             for j in range(b):
-                patch = (p * a + i) * down + (q * b + j) * right + self.origin
-                here = pen.equal(place, pen.splat(pen.convert(patch.whole, "i32"), lanes))
+                here = pen.equal(place, pen.constant(i * down + j * right, lanes, "i32"))
                 to = (p * a + i) * self.dy.pitch + (q * b + j) * self.dy.channels + c
                 pen.store(pen.select(here, value, pen.constant(0.0, lanes)), dy, to, count)

@@ -7,7 +7,7 @@ A gradient that is partial per shard is added up in the order of the shards firs
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from layerline.compiler.program import Kernel, room
 from layerline.compiler.tile import balanced
@@ -84,12 +84,12 @@ class Reduce(Kernel):
     @property
     def slices(self) -> int:
         """Return the number of pieces of rows."""
-        return _pieces(self.grid.rows)
+        return _pieces(self.grid)
 
     def write(self, pen: Pen) -> None:
         """Write the function's body."""
         lanes = pen.machine.lanes_for(self.grid.length)
-        for row in _rows(pen, self.grid.rows):
+        for row in _rows(pen, self.grid):
             with pen.loop("j", self.grid.padded, step=lanes) as j:
                 place = row * self.grid.padded + j
                 pen.store(shard_sum(pen, pen.pointer("partial"), self.grid.size, place, lanes), pen.pointer("g"), place)
@@ -140,13 +140,13 @@ class Step(Kernel):
     @property
     def slices(self) -> int:
         """Return the number of pieces of rows."""
-        return _pieces(self.grid.rows)
+        return _pieces(self.grid)
 
     def write(self, pen: Pen) -> None:
         """Write the function's body."""
         grid, lanes = self.grid, pen.machine.lanes_for(self.grid.length)
         whole = grid.length - grid.length % lanes
-        for row in _rows(pen, grid.rows):
+        for row in _rows(pen, grid):
             start = row * grid.padded
             if whole:
                 with pen.loop("j", whole, step=lanes) as j:
@@ -179,17 +179,19 @@ class Step(Kernel):
             pen.store(value, pen.pointer("w_columns"), first + pen.product(tap, stride))
 
 
-_MOST_PIECES = 16
+MOST_PIECES: Final = 16
+LEAST_ELEMENTS: Final = 2048
+"""Elements that are worth a piece of their own: drawing one costs two shared counters."""
 
 
-def _pieces(rows: int) -> int:
-    return min(rows, _MOST_PIECES)
+def _pieces(grid: Grid) -> int:
+    return max(1, min(grid.rows, MOST_PIECES, grid.size // LEAST_ELEMENTS))
 
 
-def _rows(pen: Pen, rows: int) -> Iterator[Index]:
+def _rows(pen: Pen, grid: Grid) -> Iterator[Index]:
     """Write a loop over the rows of piece `item`: yields the row, once for each size that pieces have."""
     done = 0
-    for first, size, count in balanced(rows, -(-rows // _pieces(rows))):
+    for first, size, count in balanced(grid.rows, -(-grid.rows // _pieces(grid))):
         item = pen.count("item") - done
         with (
             pen.when(pen.within(item, count)),
