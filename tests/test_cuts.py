@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from layerline.data import ImageSet, load_data
 from layerline.data.cuts import Pool, limit, take
 from layerline.data.quotas import proportional
+from layerline.errors import DataError
 from layerline.randomness import Purpose, uint64
 
 
@@ -131,6 +132,27 @@ def test_classes_go_by_name_then_by_number(tmp_path):
     assert load_data(tmp_path / "set.npz", classes=("emu", 1)).classes == ("1", "emu")
     assert load_data(tmp_path / "set.npz", classes=" dog , 1").classes == ("1", "dog")
     assert load_data(tmp_path / "set.npz", classes=[3, "2"]).classes == ("dog", "emu")
+
+
+def test_a_number_is_never_a_position_among_numbers(tmp_path):
+    """Where the classes are called 1, 2 and 3, `1,2` means these two; 0, which none is called, is refused."""
+    images, labels = pictures(60)
+    write_npz(tmp_path / "set.npz", x=images, y=labels + 1)
+    assert load_data(tmp_path / "set.npz", classes="1,2").classes == ("1", "2")
+    with pytest.raises(DataError, match="--classes 0: not a class"):
+        load_data(tmp_path / "set.npz", classes="0,2")
+
+
+def test_numbers_may_be_numpy_s():
+    """NumPy's numbers cut as Python's do, and `cuts` holds Python's, which any file can hold."""
+    plain = load_data("digits", validation=0.25, limit=100, seed=3)
+    numpy = load_data("digits", validation=np.float32(0.25), limit=np.int64(100), seed=np.uint64(3))
+    np.testing.assert_array_equal(plain.train.indices, numpy.train.indices)
+    assert {name: type(value) for name, value in numpy.cuts.items()} == {
+        "validation": float,
+        "limit": int,
+        "normalize": str,
+    }
 
 
 def test_defaults_are_written_out(tmp_path):

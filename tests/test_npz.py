@@ -217,3 +217,13 @@ def test_bent_archives_only_raise_data_error(tmp_path, method):
             data = load_data(tmp_path / "bent.npz", test="none", validation="none")
             np.testing.assert_array_equal(data.train.source.images[:, 0], IMAGES)
             np.testing.assert_array_equal(data.train.labels, LABELS)
+
+
+@pytest.mark.parametrize("kind", ["u1", "<u2", ">i4", "?", "f2", ">f4", "f8", "longdouble"])
+def test_a_scaling_is_of_plain_numbers(kind, tmp_path):
+    """Whatever the type of the pixels, the scaling is of Python's floats: model files hold nothing else."""
+    images, labels = pictures(60)
+    write_npz(tmp_path / "set.npz", x=(images / 2).astype(kind), y=labels)  # floats up to 127.5 are divided by that
+    for normalize in ("max", "standard"):
+        scaling = load_data(tmp_path / "set.npz", normalize=normalize).scaling
+        assert {type(number) for number in (*scaling.scale, *scaling.shift)} == {float}

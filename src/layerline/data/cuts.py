@@ -38,7 +38,11 @@ class Cuts:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check every value."""
+        """Check every value, NumPy's numbers made Python's."""
+        for option in ("test", "validation", "limit", "seed"):
+            value = getattr(self, option)
+            if isinstance(value, np.integer | np.floating):
+                object.__setattr__(self, option, value.item())
         _check_share("test", self.test)
         _check_share("validation", self.validation)
         whole = isinstance(self.limit, int) and not isinstance(self.limit, bool)
@@ -68,7 +72,10 @@ class Pool:
 
 
 def choose(asked: Sequence[object] | None, classes: tuple[str, ...]) -> tuple[int, ...]:
-    """Return the positions of the classes that were asked for, by name or else by number, in the data's order."""
+    """Return the positions of the classes that were asked for, by name or else by number, in the data's order.
+
+    Where all names are numbers themselves (labels 1, 2, 3), a number is a name and never a position.
+    """
     if asked is None:
         return tuple(range(len(classes)))
     chosen: list[int] = []
@@ -109,7 +116,7 @@ def take(pool: Pool, share: Share, purpose: Purpose, option: str, seed: int) -> 
         if quota == 0 or quota >= count:
             raise DataError(
                 f"{asked}: takes {figures.count(quota)} of {_images(count)} of class "
-                f"{figures.name(pool.classes[k])}, expected at least 1 taken and 1 left",
+                f"{figures.name(pool.classes[k])}{_where(pool, k)}, expected at least 1 taken and 1 left",
                 f"add images of this class, leave it out with --classes, choose another share, or --{option} none",
             )
     taken = _first(pool, quotas, purpose, seed)
@@ -142,6 +149,12 @@ def _first(pool: Pool, quotas: list[int], purpose: Purpose, seed: int) -> NDArra
     taken = np.zeros(len(order), bool)
     taken[order] = place < np.repeat(quotas, counts)
     return taken
+
+
+def _where(pool: Pool, k: int) -> str:
+    """Return where the only image of a class is: its label may be a mistake."""
+    of_class = pool.indices[pool.source.labels[pool.indices] == k]
+    return f" (image {of_class[0]})" if len(of_class) == 1 else ""
 
 
 def _total(share: Share, n: int, K: int, asked: str) -> int:
@@ -182,11 +195,12 @@ def _check_share(option: str, share: Any) -> None:
 def _position(asked: str, classes: tuple[str, ...]) -> int:
     if asked in classes:
         return classes.index(asked)
-    if asked.isascii() and asked.isdigit() and len(asked) < 10 and int(asked) < len(classes):
+    words = not all(name.isascii() and name.isdigit() for name in classes)
+    if words and asked.isascii() and asked.isdigit() and len(asked) < 10 and int(asked) < len(classes):
         return int(asked)
     near = [] if asked.isdigit() else difflib.get_close_matches(asked, classes, n=1)
     names = ", ".join(figures.name(name, 30) for name in classes[:12]) + (", …" if len(classes) > 12 else "")
-    known = f"by name, or by number from 0 to {len(classes) - 1}: {names}"
+    known = f"by name, or by number from 0 to {len(classes) - 1}: {names}" if words else f"the classes are {names}"
     raise DataError(
         f"--classes{' ' * bool(asked)}{figures.name(asked)}: not a class of this data",
         f"did you mean {figures.name(near[0])}?" if near else known,

@@ -13,7 +13,7 @@ import numpy as np
 
 from layerline import figures
 from layerline.data import recognise
-from layerline.data.stream import FETCH, Stream, open_stream
+from layerline.data.stream import FETCH, Stream, counted, open_stream
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def read(path: Path, role: Role) -> NDArray[Any]:
             buffer = np.empty(count, np.uint8)
         except (MemoryError, ValueError) as error:
             raise DataError(
-                f"{stream.name}: found images of {figures.size(count)}, expected what fits into memory",
+                f"{stream.name}: found {role} of {figures.size(count)}, expected what fits into memory",
                 "use a machine with more memory, or a part of the data",
             ) from error
         if stream.fill(buffer.data) < count:
@@ -98,16 +98,18 @@ def _not_idx(stream: Stream, magic: bytes, role: Role) -> DataError:
 
 def _check_size(stream: Stream, shape: tuple[int, ...], start: int, count: int) -> None:
     if start + count > stream.most or count > _LARGEST_MACHINE:
+        turned = tuple(int.from_bytes(size.to_bytes(4, "little"), "big") for size in shape)
+        looks = math.prod(turned) * count // math.prod(shape) + start <= stream.most
         raise DataError(
             f"{stream.name}:{start}: found a file of {stream.content}, expected {figures.count(start + count)} "
             f"for {_times(shape)} values",
-            FETCH,
+            f"the sizes look little-endian ({_times(turned)}): write the header big-endian" if looks else FETCH,
         )
 
 
 def _cut_off(stream: Stream, expected: int, what: str) -> DataError:
     return DataError(
-        f"{stream.name}:{stream.at}: found the end after {figures.count(stream.at)} bytes, "
+        f"{stream.name}:{stream.at}: found the end after {counted(stream.at)}, "
         f"expected {figures.count(expected)} for {what}",
         FETCH,
     )

@@ -69,7 +69,7 @@ def _channels_first(found: Found, notes: list[str]) -> NDArray[Any]:
     channels_last = last < first
     if (first <= _MOST_CHANNELS) == (last <= _MOST_CHANNELS):
         order = "(N, H, W, C)" if channels_last else "(N, C, H, W)"
-        notes.append(f"{place} of {_times(array.shape)} is taken as {order}, for {min(first, last)} channels")
+        notes.append(f"{place} of {_times(array.shape)} is taken as {order}, for {_channels(min(first, last))}")
     return array.transpose(0, 3, 1, 2) if channels_last else array
 
 
@@ -102,7 +102,7 @@ def _range(array: NDArray[Any], place: str) -> tuple[float, float]:
                 bad += int(finite.size - np.count_nonzero(finite))
                 first = start + int(np.argmax(wrong)) if first < 0 else first
                 continue
-        low, high = min(low, block.min().item()), max(high, block.max().item())
+        low, high = min(low, float(block.min())), max(high, float(block.max()))
     if bad:
         raise DataError(
             f"{place}: found {figures.count(bad)} values that are NaN or infinite, the first in image {first}, "
@@ -185,6 +185,10 @@ def _floats(
     by = float(_BYTE) if _BYTE // 2 + 1 < high <= _BYTE else high
     notes.append(f"{span} are divided by {by:.4g} (--normalize)")
     return settled, by
+
+
+def _channels(count: int) -> str:
+    return "1 channel" if count == 1 else f"{count} channels"
 
 
 def _whole(value: float) -> str:

@@ -67,6 +67,8 @@ def read(source: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None
             return _digits()
         if source in NAMED:
             return _named(NAMED[source], None if data_dir is None else Path(data_dir))
+        if not source.strip():
+            raise DataError("--data: found nothing, expected a name or a path", READ)
     path = Path(source)
     try:
         if path.is_dir():
@@ -74,7 +76,8 @@ def read(source: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None
         if path.exists():
             return _file(path)
     except (OSError, ValueError) as error:
-        raise DataError(f"--data {figures.name(str(source))}: cannot be read: {error}", "check the path") from error
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise DataError(f"--data {figures.name(str(source))}: cannot be read: {reason}", "check the path") from error
     raise _unknown(str(source))
 
 
@@ -161,8 +164,6 @@ def _unknown(source: str) -> DataError:
     asked = figures.name(source, 200)
     if source.lower() in _LATER:
         return DataError(f"--data {asked}: not read yet", READ)
-    if not source.strip():
-        return DataError("--data: found nothing, expected a name or a path", READ)
     if any(mark in source for mark in "/\\."):
         return DataError(f"--data {asked}: found no file or folder there", f"check the path; {READ}")
     near = difflib.get_close_matches(source.lower(), NAMES, n=1)

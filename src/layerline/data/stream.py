@@ -119,7 +119,7 @@ class _Plain(Stream):
     def close_end(self) -> None:
         if self.take(1):
             raise DataError(
-                f"{self.name}:{self.at - 1}: found {_bytes(self._size - self.at + 1)} more, "
+                f"{self.name}:{self.at - 1}: found {counted(self._size - self.at + 1)} more, "
                 f"expected the end of the file",
                 _TOO_LONG,
             )
@@ -188,5 +188,6 @@ class _Gzip(Stream):
             raise DataError(f"{self.name}:{at}: found {what}, expected the end of the file", FETCH)
 
 
-def _bytes(count: int) -> str:
+def counted(count: int) -> str:
+    """Return a number of bytes as messages print it."""
     return "1 byte" if count == 1 else f"{figures.count(count)} bytes"
