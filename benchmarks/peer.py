@@ -43,6 +43,7 @@ def main() -> None:
 
     def epoch(images: int) -> float:
         places = torch.from_numpy(numbers.permutation(data.train.indices)[:images])
+        float(x.sum())  # a virtual machine may have taken idle memory away: have it back before the clock starts
         start = time.perf_counter()
         for first in range(0, images, options.batch_size):
             some = places[first : first + options.batch_size]
