@@ -4,11 +4,10 @@
     predict(memory…, first, last)    the images at places first … last−1 of `order`
 
 Threads share `control`, a row of 64-bit integers each on a cache line of its own (CONTROL names them). In a phase they
-draw
-tickets for shards or slices; it is over when every ticket drawn in it is finished, whoever did the work: a thread that
-the
-system keeps off its core between two tickets holds up nobody, and catches up by finding phase after phase done. Tickets
-are numbered through, so that a late thread cannot draw one of a later phase. Sums never depend on who drew what.
+draw tickets for shards or slices; it is over when every ticket drawn in it is finished, whoever did the work: a thread
+that the system keeps off its core between two tickets holds up nobody, and catches up by finding phase after phase
+done. Tickets are numbered through, so that a late thread cannot draw one of a later phase. Sums never depend on who
+drew what.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The words that kernels are written in, and all address arithmetic.
 
 A kernel is a Python function that writes LLVM IR with a Pen. `with pen.loop(...)` is a loop in the code that is
-written;
-a Python `for` unrolls now, while writing. A vector of one lane is a plain number.
+written; a Python `for` unrolls now, while writing. A vector of one lane is a plain number.
 """
 
 from __future__ import annotations

@@ -80,8 +80,7 @@ class Kernel(abc.ABC):
     code.
 
     The pointer arguments come first, then the scalars. A kernel of range `images` does `images` neighbouring images;
-    one
-    of range `slices` does slice `item` of `slices`; it knows nothing of threads.
+    one of range `slices` does slice `item` of `slices`; it knows nothing of threads.
     """
 
     pointers: ClassVar[dict[str, str]]
@@ -183,9 +182,8 @@ class Phase:
 class Schedule:
     """A Program cut into phases, with a place for every buffer.
 
-    Offsets are in bytes. What is there once, or once a shard, and those images' buffers that outlive their phase lie
-    in the
-    arena; other images' buffers, and what a thread has for itself, lie in a scratch that each thread has.
+    Offsets are in bytes. What is there once, or once a shard, and those images' buffers that outlive their phase lie in
+    the arena; other images' buffers, and what a thread has for itself, lie in a scratch that each thread has.
     """
 
     program: Program

@@ -2,19 +2,16 @@
 
 The maths.  Padded input x (C, H, W), filters w (O, C, R, S), float32:
     y[o, p, q] = b[o] + Σ_r Σ_s Σ_c w[o, c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw]
-(Dumoulin & Visin 2016, arXiv:1603.07285, relation 6). A sum starts with the bias and takes its terms in the order r,
-s, c.
-Pooled: the largest of a window, the first in row-major order on ties; a NaN wins. ReLU: 0 where 0 > y.
-Behind a pool the kernel also writes *where* the largest came from: how far its patch begins behind that of the window's
-first output. The gradient of the filters is then a sum over these places alone (kernels/conv_gradients.py).
+(Dumoulin & Visin 2016, arXiv:1603.07285, relation 6). A sum starts with the bias and takes its terms in the order r, s,
+c. Pooled: the largest of a window, the first in row-major order on ties; a NaN wins. ReLU: 0 where 0 > y. Behind a pool
+the kernel also writes *where* the largest came from: how far its patch begins behind that of the window's first output.
+The gradient of the filters is then a sum over these places alone (kernels/conv_gradients.py).
 
 The schedule.  Pixels lie as H, W, C, so that the taps (s, c) of a filter row lie side by side: a *run* of J = S·C
-values
-(of C where the kernel is dilated). A vector holds neighbouring filters; a tile is V such vectors × T pixels, T·V ≤ 28
-of
-32 registers (12 of 16): per tap V loads of weights, T broadcasts out of x, T·V multiply-adds. Two load ports and two
-8-lane multiply-adds a cycle (Zen 4) are both near full with V = 1, T = 28: 29 loads for 28 multiply-adds.
-A pooled tile holds whole windows, so that the maximum is taken between registers, lane by lane.
+values (of C where the kernel is dilated). A vector holds neighbouring filters; a tile is V such vectors × T pixels, T·V
+≤ 28 of 32 registers (12 of 16): per tap V loads of weights, T broadcasts out of x, T·V multiply-adds. Two load ports
+and two 8-lane multiply-adds a cycle (Zen 4) are both near full with V = 1, T = 28: 29 loads for 28 multiply-adds. A
+pooled tile holds whole windows, so that the maximum is taken between registers, lane by lane.
 """
 
 from __future__ import annotations

@@ -4,16 +4,14 @@ The maths.  With dy (O, P, Q) the gradient by the convolution's output, before R
     dw[o, c, r, s] = Σ_n Σ_p Σ_q dy[o, p, q] · x[c, p·sh + r·dh, q·sw + s·dw]
     dx[c, h, w]    = Σ_o Σ_r Σ_s dy[o, p, q] · w[o, c, r, s]  over the p, q with p·sh + r·dh = h, q·sw + s·dw = w
 Behind a max pool dy is zero but at one place a window. The filters' gradient is then taken over these places alone: a
-sum
-over the pooled outputs of dy · (the patch at that place), P·Q / (ph·pw) terms and not P·Q. Places may repeat.
-Terms are added image by image and in the order p, q; dx's in the order p, r, s, (vector of j), q, each the sum over o.
+sum over the pooled outputs of dy · (the patch at that place), P·Q / (ph·pw) terms and not P·Q. Places may repeat. Terms
+are added image by image and in the order p, q; dx's in the order p, r, s, (vector of j), q, each the sum over o.
 
 The schedule.  Lanes run over j, the taps of a run (kernels/conv.py), which lie side by side in x, dx and w alike: no
 transposition anywhere. ConvFilters keeps F filters × K runs × V vectors of dw in registers through a whole image. With
-places each filter reads its own patch: one load a multiply-add, so F ≥ 2 filters hide the latency of the sums.
-Without, the
-patch's K·V vectors serve F filters. ConvInput sums T pixels × V vectors over all filters and only then touches dx: one
-read and one write for O multiply-adds.
+places each filter reads its own patch: one load a multiply-add, so F ≥ 2 filters hide the latency of the sums. Without,
+the patch's K·V vectors serve F filters. ConvInput sums T pixels × V vectors over all filters and only then touches dx:
+one read and one write for O multiply-adds.
 """
 
 from __future__ import annotations

@@ -6,10 +6,9 @@ The sum over i is taken in lanes (lane l adds i = l, l + L, …), which are then
 order.
 
 The schedule.  Lanes run over i in all three, so that the weights lie one way only. Forward: M images × K outputs are
-summed
-at once, M + K loads for M·K multiply-adds. Filters' gradient: nobody keeps it per shard; an item owns a slice of w,
-sums
-the whole batch in registers and, where the optimiser allows, takes the step at once: the gradient never goes to memory.
+summed at once, M + K loads for M·K multiply-adds. Filters' gradient: nobody keeps it per shard; an item owns a slice of
+w, sums the whole batch in registers and, where the optimiser allows, takes the step at once: the gradient never goes to
+memory.
 """
 
 from __future__ import annotations

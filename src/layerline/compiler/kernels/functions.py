@@ -2,12 +2,10 @@
 
 exp    e^x = 2^n · e^r with n the whole number nearest to x / ln 2 and |r| ≤ ln 2 / 2; e^r by Taylor to r⁷ / 7!, whose
        remainder is at most 0.3466⁸ / 8! = 5.2·10⁻⁹. Error at most 1.5 units in the last place for −87 ≤ x ≤ 0; a
-       smaller x
-       counts as −87 (1.6·10⁻³⁸).
-log    ln x = e · ln 2 + 2 artanh s, s = (m − 1) / (m + 1), x = 2^e · m, √½ ≤ m < √2, by its series to s²¹ (|s| ≤
-0.1716:
-       the remainder is below 2·10⁻¹⁸). Error at most 4 units in the last place of float64: two from s, one from the
-       series, one from the sum.
+       smaller x counts as −87 (1.6·10⁻³⁸).
+log    ln x = e · ln 2 + 2 artanh s, s = (m − 1) / (m + 1), x = 2^e · m, √½ ≤ m < √2, by its series to s²¹ (where
+       |s| ≤ 0.1716 the remainder is below 2·10⁻¹⁸). Error at most 4 units in the last place of float64: two from s,
+       one from the series, one from the sum.
 """
 
 from __future__ import annotations

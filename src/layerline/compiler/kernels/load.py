@@ -1,12 +1,10 @@
 """Loading: an image's bytes become floats inside a border of zeros.
 
 The maths.  x[h, w, c] = value[c, h, w] · scale[c] + shift[c], float32, two roundings; value is uint8 or float32 and
-lies as
-C, H, W or as H, W, C.
+lies as C, H, W or as H, W, C.
 
 The schedule.  No byte outside the image is touched, for it may be the last one of a memory-mapped file: a row is read
-in
-vectors that fit into it, the last one drawn back so that it ends with the row.
+in vectors that fit into it, the last one drawn back so that it ends with the row.
 """
 
 from __future__ import annotations

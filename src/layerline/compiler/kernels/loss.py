@@ -3,9 +3,8 @@
 The maths.  For logits z (K) of an image with label y, m the largest of z:
     p[k] = e^(z[k] − m) / Σ_j e^(z[j] − m)        loss = ln Σ_j e^(z[j] − m) − (z[y] − m)
     dz[k] = (p[k] − [k = y]) / batch
-The logits and p are float32, an image's loss and all sums of losses float64. The prediction is the first largest
-logit. A
-logit that is not a number makes the loss not a number.
+The logits and p are float32, an image's loss and all sums of losses float64. The prediction is the first largest logit.
+A logit that is not a number makes the loss not a number.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Max pooling where it stands alone.
 
 The maths.  y[c, p, q] = the largest x[c, h, w] in the window h = p·sh − ph + i, w = q·sw − pw + j, cut off at the
-image's
-edge; the first in row-major order on ties; a NaN wins, the last one (PyTorch's rule). `at` is its place in x, a
+image's edge; the first in row-major order on ties; a NaN wins, the last one (PyTorch's rule). `at` is its place in x, a
 float's index.
 dx = Σ dy over the windows whose largest it was, in the order p, q. Places repeat where windows overlap.
 
