@@ -38,7 +38,8 @@ def _split(experiment: Experiment, data: Dataset) -> str:
     parts = [f"train {figures.count(len(data.train))}"]
     for key, split in (("validation", data.validation), ("test", data.test)):
         size = "none" if split is None else figures.count(len(split))
-        parts.append(f"{key} {size}{_flag(experiment, key)}")
+        brought = split is not None and key not in data.cuts
+        parts.append(f"{key} {size}" + (" (the data's own)" if brought else _flag(experiment, key)))
     return ", ".join(parts)
 
 

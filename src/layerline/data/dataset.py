@@ -40,6 +40,10 @@ class Split:
     source: ImageSet
     indices: NDArray[np.int64]
 
+    def __repr__(self) -> str:
+        """Return the number of images: the arrays would fill a screen."""
+        return f"Split({len(self):,d} images)"
+
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.indices)
