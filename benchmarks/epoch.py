@@ -21,6 +21,7 @@ from conditions import spread, steal, write
 
 import layerline
 from layerline.engines import make
+from layerline.engines.epoch import Epoch
 from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -69,14 +70,14 @@ def our_epoch(data: Dataset, options: argparse.Namespace) -> tuple[Callable[[int
     rates = np.full(recipe.steps(len(data.train)), 0.01)
     numbers = np.random.default_rng(0)
     start = time.perf_counter()
-    engine.train(data.train.source, data.train.indices[: options.batch_size].copy(), rates, 0)
+    engine.train(Epoch(data.train.source, data.train.indices[: options.batch_size].copy(), rates), 0)
     compiling = time.perf_counter() - start
 
     def epoch(images: int) -> float:
         order = numbers.permutation(data.train.indices)[:images]
         int(data.train.source.images.sum())  # as the peer does: idle memory back before the clock starts
         begin = time.perf_counter()
-        engine.train(data.train.source, order, rates, 0)
+        engine.train(Epoch(data.train.source, order, rates), 0)
         return time.perf_counter() - begin
 
     return epoch, compiling

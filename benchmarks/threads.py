@@ -19,6 +19,7 @@ from conditions import spread, write
 
 import layerline
 from layerline.engines import make
+from layerline.engines.epoch import Epoch
 from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def engine_for(data: Dataset, options: argparse.Namespace, threads: int) -> tupl
 def digest(data: Dataset, options: argparse.Namespace, threads: int) -> str:
     """Return the SHA-256 of the weights after an epoch."""
     engine, recipe = engine_for(data, options, threads)
-    engine.train(data.train.source, data.train.indices, recipe.learning_rates(len(data.train)), 0)
+    engine.train(Epoch(data.train.source, data.train.indices, recipe.learning_rates(len(data.train))), 0)
     return hashlib.sha256(b"".join(a.tobytes() for a in engine.state().weights.values())).hexdigest()
 
 
@@ -49,7 +50,7 @@ def rounds(data: Dataset, options: argparse.Namespace) -> dict[int, list[float]]
     for number in range(options.rounds + 1):
         for threads, (engine, recipe) in engines.items():
             start = time.perf_counter()
-            engine.train(data.train.source, data.train.indices, recipe.learning_rates(len(data.train)), 0)
+            engine.train(Epoch(data.train.source, data.train.indices, recipe.learning_rates(len(data.train))), 0)
             if number:  # the first one compiles
                 taken[threads].append((time.perf_counter() - start) / len(data.train) * 1e6)
     return taken

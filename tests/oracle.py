@@ -14,6 +14,7 @@ from torch import nn
 from layerline.data.dataset import ImageSet, Scaling
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.engine import State
+from layerline.engines.epoch import Epoch
 from layerline.network import parse
 from layerline.recipe import Recipe
 
@@ -152,7 +153,7 @@ def our_gradients(case: Case, machine: Machine | None = None, threads: int = 2) 
     """Return the engine's gradients: after one step from rest the momentum is the gradient, exactly."""
     batch = len(case.images)
     engine = engine_for(case, Recipe(batch_size=batch, momentum=0.9), machine, threads=threads)
-    steps = engine.train(ImageSet(case.images, case.labels), np.arange(batch), np.zeros(1), 0)
+    steps = engine.train(Epoch(ImageSet(case.images, case.labels), np.arange(batch), np.zeros(1)), 0)
     assert steps == 1
     return {name.removeprefix("momentum."): value for name, value in engine.state().optimizer.items()}
 

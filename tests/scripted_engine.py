@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.data.dataset import ImageSet, Split
+    from layerline.data.dataset import Split
+    from layerline.engines.epoch import Epoch
 
 
 class ScriptedEngine(Engine):
@@ -37,12 +38,11 @@ class ScriptedEngine(Engine):
         self._diverged: int | None = None
         self._done = 0
 
-    def train(self, images: ImageSet, order: NDArray[np.int64], learning_rates: NDArray[np.float64], first: int) -> int:
-        del images
-        self.orders.append(order)
-        self.rates.append(learning_rates)
+    def train(self, epoch: Epoch, first: int) -> int:
+        self.orders.append(epoch.order)
+        self.rates.append(epoch.learning_rates)
         self.epoch += 1
-        steps = -(-len(order) // self.batch_size)
+        steps = -(-len(epoch.order) // self.batch_size)
         for step in range(first, steps):
             self.during(int(self.epoch), step)
             self._done = step + 1

@@ -19,6 +19,7 @@ from torch import nn
 from layerline.compiler.machine import host, named
 from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines.compiled import CompiledEngine
+from layerline.engines.epoch import Epoch
 from layerline.errors import NetworkError
 from layerline.network import parse
 from layerline.recipe import Recipe
@@ -52,7 +53,7 @@ def digest(state: State) -> str:
 def epoch(e: CompiledEngine, images: ImageSet, first: int = 0, seed: int = 3) -> int:
     order = np.random.default_rng(seed).permutation(len(images.labels)).astype(np.int64)
     steps = -(-len(order) // e._recipe.batch_size)
-    return e.train(images, order, np.linspace(0.1, 0.01, steps), first)
+    return e.train(Epoch(images, order, np.linspace(0.1, 0.01, steps)), first)
 
 
 @pytest.mark.parametrize("text", [SIX_LAYER, DEEP])
@@ -105,7 +106,7 @@ def test_fused_updates_change_no_bit() -> None:
         digests = set()
         for fuse_updates in (True, False):
             e = engine_for(case, Recipe(batch_size=batch, momentum=0.9), fuse_updates=fuse_updates)
-            e.train(images, np.arange(len(case.images)), np.full(20, 0.1), 0)
+            e.train(Epoch(images, np.arange(len(case.images)), np.full(20, 0.1)), 0)
             digests.add(digest(e.state()))
         assert len(digests) == 1, case.network.text
 
@@ -125,7 +126,7 @@ def test_running_figures_are_those_before_each_update() -> None:
     """Loss and confusion matrix of an epoch with learning rate 0 are the evaluation's."""
     images = images_for(DEEP, 61)
     e = engine(DEEP)
-    e.train(images, np.arange(61), np.zeros(8), 0)
+    e.train(Epoch(images, np.arange(61), np.zeros(8)), 0)
     outputs = e.evaluate(Split(images, np.arange(61)))
     confusion = np.zeros((4, 4), np.int64)
     np.add.at(confusion, (images.labels, outputs.probabilities.argmax(1)), 1)
@@ -161,7 +162,7 @@ def test_going_on_from_a_state_is_as_if_nothing_had_happened() -> None:
     for seed in range(2):
         epoch(first, images, seed=seed)
     order = np.random.default_rng(2).permutation(50).astype(np.int64)
-    first.train(images, order[:24], np.linspace(0.1, 0.01, 7), 0)
+    first.train(Epoch(images, order[:24], np.linspace(0.1, 0.01, 7)), 0)
     second = engine(DEEP, threads=3)
     second.set_state(first.state())
     assert epoch(second, images, first=3, seed=2) == 4
@@ -183,7 +184,7 @@ def test_stop_ends_after_the_running_step() -> None:
     assert epoch(stopped, images) == 1
     assert stopped.progress() == 1
     order = np.random.default_rng(3).permutation(80).astype(np.int64)
-    whole.train(images, order[:8], np.linspace(0.1, 0.01, 10), 0)
+    whole.train(Epoch(images, order[:8], np.linspace(0.1, 0.01, 10)), 0)
     assert digest(stopped.state()) == digest(whole.state())
     assert epoch(stopped, images, first=1) == 9
 
@@ -195,7 +196,7 @@ def test_a_loss_that_is_not_finite_stops_at_its_step(poison: float) -> None:
     images = numbers.standard_normal((40, 1, 12, 12)).astype(np.float32)
     images[21, 0, 6, 6] = poison
     e = engine(SIX_LAYER)
-    steps = e.train(ImageSet(images, np.zeros(40, np.int32)), np.arange(40), np.full(5, 0.1), 0)
+    steps = e.train(Epoch(ImageSet(images, np.zeros(40, np.int32)), np.arange(40), np.full(5, 0.1)), 0)
     assert steps == 3
     assert e.diverged_step == 2
 
@@ -224,7 +225,7 @@ def test_indices_out_of_range_are_refused() -> None:
     """Machine code checks nothing, so the engine does."""
     images = images_for(SIX_LAYER, 8)
     with pytest.raises(ValueError, match="outside"):
-        engine(SIX_LAYER).train(images, np.array([0, 8]), np.ones(1), 0)
+        engine(SIX_LAYER).train(Epoch(images, np.array([0, 8]), np.ones(1)), 0)
 
 
 def test_labels_and_memory_that_do_not_fit_are_refused() -> None:
@@ -234,11 +235,11 @@ def test_labels_and_memory_that_do_not_fit_are_refused() -> None:
         labels = images.labels.copy()
         labels[3] = label
         with pytest.raises(ValueError, match="labels outside"):
-            engine(SIX_LAYER).train(ImageSet(images.images, labels), np.arange(8), np.ones(1), 0)
+            engine(SIX_LAYER).train(Epoch(ImageSet(images.images, labels), np.arange(8), np.ones(1)), 0)
     with pytest.raises(ValueError, match="without gaps"):
-        engine(SIX_LAYER).train(ImageSet(images.images[:, :, ::-1], images.labels), np.arange(8), np.ones(1), 0)
+        engine(SIX_LAYER).train(Epoch(ImageSet(images.images[:, :, ::-1], images.labels), np.arange(8), np.ones(1)), 0)
     with pytest.raises(ValueError, match="the network's input"):
-        engine(DEEP).train(images, np.arange(8), np.ones(1), 0)
+        engine(DEEP).train(Epoch(images, np.arange(8), np.ones(1)), 0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="protects memory with mprotect")
@@ -249,6 +250,7 @@ def test_no_byte_past_the_images_is_read() -> None:
         import numpy as np
         from layerline.data.dataset import ImageSet, Scaling, Split
         from layerline.engines.compiled import CompiledEngine
+        from layerline.engines.epoch import Epoch
         from layerline.network import parse
         from layerline.recipe import Recipe
         for C, H, W in ((1, 5, 3), (1, 28, 28), (3, 7, 9), (1, 4, 17), (2, 3, 1)):
@@ -266,7 +268,7 @@ def test_no_byte_past_the_images_is_read() -> None:
                 network = parse(f"Input {C} {H} {W}\\nConv 3 3 1 1\\nFlat\\nFC 2\\n", name="net")
                 e = CompiledEngine(network, Scaling((1.0,) * C, (0.0,) * C), Recipe(batch_size=4), 1)
                 data = ImageSet(order, np.zeros(4, np.int32))
-                e.train(data, np.arange(4), np.ones(1), 0)
+                e.train(Epoch(data, np.arange(4), np.ones(1)), 0)
                 e.evaluate(Split(data, np.arange(4)))
     """)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)  # noqa: S603
@@ -294,5 +296,5 @@ def test_a_data_set_larger_than_a_float_can_count_is_counted_exactly() -> None:
     n = 2**24 + 16
     e = engine("Input 1 1 1\nFlat\nFC 2\n", batch_size=4096)
     images = ImageSet(np.zeros((n, 1, 1, 1), np.uint8), np.zeros(n, np.int32))
-    e.train(images, np.arange(n), np.zeros(-(-n // 4096)), 0)
+    e.train(Epoch(images, np.arange(n), np.zeros(-(-n // 4096))), 0)
     assert e.running().images == n

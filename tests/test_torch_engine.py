@@ -16,6 +16,7 @@ from torch.nn import functional
 from layerline import engines
 from layerline.data.dataset import ImageSet, Split
 from layerline.engines.engine import State
+from layerline.engines.epoch import Epoch
 from layerline.engines.torch_engine import TorchEngine
 from layerline.errors import RecipeError, UserError
 from layerline.network import initial_weights, parse
@@ -65,7 +66,7 @@ def test_steps_follow_the_formula(momentum: float, weight_decay: float) -> None:
     order = np.random.default_rng(1).permutation(65).astype(np.int64)
     rates = recipe.learning_rates(65)
     subject = engine(recipe, dtype="float64")
-    assert subject.train(IMAGES, order, rates, 0) == 9
+    assert subject.train(Epoch(IMAGES, order, rates), 0) == 9
     expected = by_hand(recipe, order, rates)
     weights = subject.state().weights
     assert list(weights) == list(expected)
@@ -101,10 +102,10 @@ def test_state_goes_round() -> None:
     recipe = Recipe(batch_size=8)
     order, rates = DATA.train.indices, np.full(9, 0.1)
     first, second = engine(recipe), engine(recipe)
-    first.train(IMAGES, order[:32], rates, 0)
+    first.train(Epoch(IMAGES, order[:32], rates), 0)
     second.set_state(first.state())
     for subject in (first, second):
-        subject.train(IMAGES, order, rates, 4)
+        subject.train(Epoch(IMAGES, order, rates), 4)
     ours, theirs = first.state(), second.state()
     for left, right in ((ours.weights, theirs.weights), (ours.optimizer, theirs.optimizer)):
         assert list(left) == list(right)
@@ -117,7 +118,7 @@ def test_running_figures_are_from_before_the_update() -> None:
     recipe = Recipe(batch_size=70)
     subject = engine(recipe)
     before = subject.evaluate(DATA.train)
-    subject.train(IMAGES, DATA.train.indices, np.array([0.5]), 0)
+    subject.train(Epoch(IMAGES, DATA.train.indices, np.array([0.5])), 0)
     running = subject.running()
     assert running.images == 70
     # float32 logits are the same ones, up to the order of sums in the kernels: 36·2⁻²⁴ of values below 1, 70 images.
@@ -136,20 +137,20 @@ def test_stop_ends_after_a_step() -> None:
     subject = engine(recipe)
     rates = np.full(70, 1e-3)
     subject.stop()
-    assert subject.train(IMAGES, DATA.train.indices, rates, 0) == 1
+    assert subject.train(Epoch(IMAGES, DATA.train.indices, rates), 0) == 1
     timer = threading.Timer(0.05, subject.stop)
     order = np.tile(DATA.train.indices, 2000)
     timer.start()
-    done = subject.train(IMAGES, order, np.full(len(order), 1e-3), 0)
+    done = subject.train(Epoch(IMAGES, order, np.full(len(order), 1e-3)), 0)
     assert 0 < done < len(order)
     assert subject.progress() == done
-    assert subject.train(IMAGES, DATA.train.indices, rates, 68) == 2
+    assert subject.train(Epoch(IMAGES, DATA.train.indices, rates), 68) == 2
 
 
 def test_divergence_is_seen() -> None:
     """A learning rate beyond all reason ends `train` after the first step whose loss is not finite."""
     subject = engine(Recipe(batch_size=10, learning_rate=1e6))
-    done = subject.train(IMAGES, DATA.train.indices, np.full(7, 1e38), 0)
+    done = subject.train(Epoch(IMAGES, DATA.train.indices, np.full(7, 1e38)), 0)
     assert subject.diverged_step is not None
     assert done == subject.diverged_step + 1 < 7
     assert engine(Recipe()).diverged_step is None
@@ -164,13 +165,13 @@ def test_the_global_generator_is_left_alone() -> None:
         torch.rand(5)
         subject = engine(Recipe(seed=seed, batch_size=8), text)
         before = torch.get_rng_state()
-        subject.train(IMAGES, DATA.train.indices, np.full(9, 0.1), 0)
+        subject.train(Epoch(IMAGES, DATA.train.indices, np.full(9, 0.1)), 0)
         assert torch.equal(torch.get_rng_state(), before)
         weights.append(subject.state().weights["2.weight"] - initial_weights(network(text), seed)["2.weight"])
     torch.set_rng_state(state)
     parted = engine(Recipe(seed=3, batch_size=8), text)
-    parted.train(IMAGES, DATA.train.indices[:32], np.full(4, 0.1), 0)
-    parted.train(IMAGES, DATA.train.indices, np.full(9, 0.1), 4)
+    parted.train(Epoch(IMAGES, DATA.train.indices[:32], np.full(4, 0.1)), 0)
+    parted.train(Epoch(IMAGES, DATA.train.indices, np.full(9, 0.1)), 4)
     weights.append(parted.state().weights["2.weight"] - initial_weights(network(text), 3)["2.weight"])
     assert np.array_equal(weights[0], weights[1])
     assert np.array_equal(weights[0], weights[3])

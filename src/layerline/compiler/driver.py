@@ -18,7 +18,7 @@ from llvmlite import ir
 
 from layerline.compiler.pen import Pen
 from layerline.compiler.schedule import item_bytes
-from layerline.compiler.values import BYTES, Pointer
+from layerline.compiler.values import BYTES, PACE, Pointer
 
 if TYPE_CHECKING:
     from layerline.compiler.machine import Machine
@@ -44,7 +44,7 @@ TRAIN_POINTERS: Final = {
     "images": "u8",
     "labels": "i32",
     "order": "i64",
-    "rates": "f64",
+    "pace": "f64",
     "scale": "f32",
     "shift": "f32",
     "hyper": "f32",
@@ -161,14 +161,14 @@ class _Train:
         pen.end()
 
     def _where(self, step: Index) -> dict[str, Index | Value]:
-        """Return what kernels are told of a step: its images, shards, 1 / batch and learning rate."""
+        """Return what kernels are told of a step: where it starts, its images, its shards, and its pace."""
         pen, program = self.pen, self.program
         start = step * program.batch_size
         images = pen.smaller(pen.rest(pen.count("total"), start), program.batch_size)
         shards, _ = pen.divided(images + (program.shard_size - 1), program.shard_size)
-        inverse = pen.div(pen.constant(1.0), pen.convert(images.whole, "f32"))
-        rate = pen.convert(pen.load(pen.pointer("rates"), step), "f32")
-        return {"start": start, "images": images, "shards": shards, "inverse": inverse, "rate": rate}
+        row = [pen.load(pen.pointer("pace"), step * len(PACE) + k) for k in range(len(PACE))]
+        numbers = {name: pen.convert(number, "f32") for name, number in zip(PACE, row, strict=True)}
+        return {"start": start, "images": images, "shards": shards, **numbers}
 
     def _word(self, name: str) -> Pointer:
         return self.pen.at(self.pen.pointer("control"), CONTROL.index(name) * WORDS_A_LINE)

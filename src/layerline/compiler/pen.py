@@ -16,6 +16,7 @@ from layerline.compiler.values import (
     BYTES,
     I32,
     I64,
+    PACE,
     POINTER,
     TYPES,
     Index,
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
     from layerline.compiler.machine import Machine
 
-SCALARS: Final = {"inverse": "f32", "rate": "f32"}
-"""Scalar arguments that are not 64-bit integers: 1 / batch, and the learning rate."""
+SCALARS: Final = dict.fromkeys(PACE, "f32")
+"""Scalar arguments that are not 64-bit integers."""
 
 
 @final

@@ -16,6 +16,7 @@ from layerline.compiler.machine import host
 from layerline.compiler.task import Task
 from layerline.engines.engine import Engine, Outputs, Running, State
 from layerline.engines.memory import Memory
+from layerline.engines.pace import pace
 from layerline.engines.threads import cores
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from layerline.compiler.machine import Machine
     from layerline.compiler.program import Buffer
     from layerline.data.dataset import ImageSet, Scaling, Split
+    from layerline.engines.epoch import Epoch
     from layerline.network import Network
     from layerline.recipe import Recipe
 
@@ -67,19 +69,19 @@ class CompiledEngine(Engine):
         self._control = np.zeros((len(CONTROL) + 64) * WORDS_A_LINE, np.int64)
         self._stopping = False
 
-    def train(self, images: ImageSet, order: NDArray[np.int64], learning_rates: NDArray[np.float64], first: int) -> int:
+    def train(self, epoch: Epoch, first: int) -> int:
         """Run steps `first`, `first`+1, … of an epoch; return how many steps were done."""
-        last = self._recipe.steps(len(order))
+        images, last = epoch.images, self._recipe.steps(len(epoch.order))
         if last <= first:
             return 0
-        self._check(images, order)
+        self._check(images, epoch.order)
         trainer = self._trainer_for(images)
         self._control[:] = 0
         self._control[CONTROL.index("stop") * WORDS_A_LINE] = self._stopping
         self._control[CONTROL.index("done") * WORDS_A_LINE] = first
         self._control[CONTROL.index("end") * WORDS_A_LINE] = last
         self._stopping = False
-        trainer.run(images, order, np.ascontiguousarray(learning_rates, np.float64), first, self._control)
+        trainer.run(epoch, pace(epoch, self._recipe), first, self._control)
         return self._word("done") - first
 
     def prepare(self, images: ImageSet) -> None:
@@ -207,22 +209,15 @@ class _Trainer:
         types = [ctypes.c_int64] * 2
         self._function = code.code.function("train", [ctypes.c_void_p] * len(TRAIN_POINTERS) + types)
 
-    def run(
-        self,
-        images: ImageSet,
-        order: NDArray[np.int64],
-        rates: NDArray[np.float64],
-        first: int,
-        control: NDArray[np.int64],
-    ) -> None:
+    def run(self, epoch: Epoch, pace: NDArray[np.float64], first: int, control: NDArray[np.int64]) -> None:
         """Run steps from `first` on in all threads, up to control's `end`."""
         arrays: dict[str, NDArray[Any]] = {
             "arena": self.memory.arena,
             "control": control,
-            "images": images.images,
-            "labels": images.labels,
-            "order": order,
-            "rates": rates,
+            "images": epoch.images.images,
+            "labels": epoch.images.labels,
+            "order": epoch.order,
+            "pace": pace,
             **self._constants,
         }
         addresses = {name: array.ctypes.data for name, array in arrays.items()}
@@ -230,7 +225,7 @@ class _Trainer:
 
         def work(thread: int) -> None:
             mine = {**addresses, "scratch": self.memory.scratches[thread].ctypes.data}
-            self._function(*(mine[name] for name in TRAIN_POINTERS), first, len(order))
+            self._function(*(mine[name] for name in TRAIN_POINTERS), first, len(epoch.order))
 
         _in_threads(work, self.threads)
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.data.dataset import ImageSet, Split
+    from layerline.engines.epoch import Epoch
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +19,7 @@ class Running:
     """What the training steps since `reset_running` have gathered, each image before the update it takes part in."""
 
     loss: float
-    """Sum over images of the cross-entropy (nats), added in float64."""
+    """Sum over images of the objective (nats; the cross-entropy, if the recipe does not say otherwise), in float64."""
     confusion: NDArray[np.int64]
     """(K, K): row is the truth, column the prediction."""
 
@@ -45,7 +46,13 @@ class State:
     weights: dict[str, NDArray[np.float32]]
     """As `network.to_torch().state_dict()`."""
     optimizer: dict[str, NDArray[np.float32]]
-    """`momentum.<weight name>` for SGD with momentum; empty without."""
+    """`momentum.<weight name>` for SGD with momentum and what Muon moves; `exp_avg.<…>` and `exp_avg_sq.<…>` for AdamW
+    and what Muon leaves to it; `ema.<…>` for every trained weight where the recipe keeps averages."""
+
+    @property
+    def averaged(self) -> dict[str, NDArray[np.float32]]:
+        """Return the weights that are evaluated and kept: the averages where there are any, else the weights."""
+        return {name: self.optimizer.get(f"ema.{name}", value) for name, value in self.weights.items()}
 
 
 class Engine(abc.ABC):
@@ -65,7 +72,7 @@ class Engine(abc.ABC):
         return {}
 
     @abc.abstractmethod
-    def train(self, images: ImageSet, order: NDArray[np.int64], learning_rates: NDArray[np.float64], first: int) -> int:
+    def train(self, epoch: Epoch, first: int) -> int:
         """Run steps `first`, `first`+1, … of an epoch; return how many steps were done.
 
         Step k of the epoch takes images order[k·B : (k+1)·B] (B the batch size; the last batch may be smaller, its

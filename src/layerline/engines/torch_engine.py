@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.data.dataset import ImageSet, Scaling, Split
+    from layerline.engines.epoch import Epoch
     from layerline.network import Network
     from layerline.recipe import Recipe
 
@@ -62,7 +63,7 @@ class TorchEngine(Engine):
         self._load_weights(initial_weights(network, recipe.seed, recipe.init))
         self._load_momenta({})
 
-    def train(self, images: ImageSet, order: NDArray[np.int64], learning_rates: NDArray[np.float64], first: int) -> int:
+    def train(self, epoch: Epoch, first: int) -> int:
         """Run steps `first`, `first`+1, … of an epoch; return how many steps were done."""
         torch.set_num_threads(self._threads)
         B = self._recipe.batch_size
@@ -70,8 +71,9 @@ class TorchEngine(Engine):
         self._module.train()
         with torch.random.fork_rng(devices=[]):  # Dropout draws from PyTorch's global generator: ours, while we train
             torch.set_rng_state(self._dice)
-            for step in range(first, self._recipe.steps(len(order))):
-                finite = self._step(images, order[step * B : (step + 1) * B], float(learning_rates[step]))
+            for step in range(first, self._recipe.steps(len(epoch.order))):
+                batch, rate = epoch.order[step * B : (step + 1) * B], float(epoch.learning_rates[step])
+                finite = self._step(epoch.images, batch, rate)
                 self._done = step + 1
                 if not finite:
                     self._diverged = step

@@ -1,0 +1,43 @@
+"""What an epoch is before it is run: everything that is worked out in Python, so that machine code decides nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from layerline.randomness import epoch_order
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from layerline.data.dataset import ImageSet, Split
+    from layerline.recipe import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Epoch:
+    """One pass over images: in which order, with which rates. Step k takes order[k·B : (k+1)·B], B the batch size."""
+
+    images: ImageSet
+    order: NDArray[np.int64]
+    """(M,): indices of images."""
+    learning_rates: NDArray[np.float64]
+    """(steps,)"""
+    number: int = 1
+    """Of the epoch, from 1: random numbers that belong to an image are keyed by it."""
+    first_step: int = 0
+    """Steps of the run before this epoch."""
+    weights: NDArray[np.float64] | None = None
+    """(steps,): the class weights of a batch's labels, added up, by which its loss is divided; None: its images."""
+
+
+def plan_epoch(recipe: Recipe, split: Split, number: int) -> Epoch:
+    """Return epoch `number` (from 1) of a recipe over the images of a split."""
+    return Epoch(
+        images=split.source,
+        order=epoch_order(recipe.seed, number, split.indices),
+        learning_rates=recipe.learning_rates(len(split), number),
+        number=number,
+        first_step=(number - 1) * recipe.steps(len(split)),
+    )
