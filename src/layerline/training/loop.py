@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, TypeVar, final
 import numpy as np
 
 from layerline import metrics
+from layerline.engines.epoch import plan_epoch
 from layerline.errors import DivergedError
-from layerline.randomness import epoch_order
 from layerline.run_folder import EpochRow
 from layerline.training.divergence import likely_cause
 from layerline.training.watch import Progress
@@ -105,11 +105,9 @@ class Loop:
         if self._stopped():
             return False
         self._epoch, self._epoch_began = epoch, self._clock()
-        train, recipe = self._data.train, self._recipe
-        order = epoch_order(recipe.seed, epoch, train.indices)
-        rates = recipe.learning_rates(len(train), epoch)
+        plan = plan_epoch(self._recipe, self._data.train, epoch)
         self._engine.reset_running()
-        done = self._aside(lambda: self._engine.train(train.source, order, rates, 0), "training")
+        done = self._aside(lambda: self._engine.train(plan, 0), "training")
         train_seconds = self._clock() - self._epoch_began
         if self._engine.diverged_step is not None:
             raise self._diverged(self._engine.diverged_step)
@@ -119,7 +117,7 @@ class Loop:
         state = self._engine.state()
         if not _finite(state, validation):
             raise self._diverged(self._steps - 1)
-        self._finish_epoch(state, validation, float(rates[-1]), train_seconds)
+        self._finish_epoch(state, validation, float(plan.learning_rates[-1]), train_seconds)
         return True
 
     def _finish_epoch(self, state: State, validation: Measured | None, rate: float, train_seconds: float) -> None:
