@@ -30,6 +30,20 @@ FC 4
 Softmax
 """
 
+RESNET20 = 269_722  # He et al. 2016, table 6: "0.27M"; convolutions, BatchNorm's two numbers a channel, 64 × 10 + 10
+SHORTCUTS = 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64
+FOR_CIFAR = {
+    "mobile-small": (3 * 32 * 9 + 64)
+    + sum(c * 10 + 2 * c + c * o + 2 * o for c, o in ((32, 64), (64, 128), (128, 128), (128, 256), (256, 256)))
+    + 256 * 10
+    + 10,
+    "resnet20": RESNET20 + SHORTCUTS,
+    "vgg-small": sum(c * o * 9 + o for c, o in ((3, 32), (32, 32), (32, 64), (64, 64), (64, 128), (128, 128)))
+    + 128 * 4 * 4 * 10
+    + 10,
+}
+"""Presets made for 3×32×32, and how many weights they have with ten classes."""
+
 
 def test_values_paths_and_lines_of_a_network_with_blocks():
     """Repeat is unrolled, the branches of a Residual are nested modules, and `add` joins their values at its place."""
@@ -110,7 +124,19 @@ def test_memory_is_checked_against_what_is_there():
 @pytest.mark.parametrize("name", presets())
 def test_the_table_of_each_preset(name, golden):
     """The table that `describe` prints for the presets."""
-    golden(f"describe-{name}.txt", read(name, input_shape=(1, 28, 28), classes=10).describe())
+    shape = (3, 32, 32) if name in FOR_CIFAR else (1, 28, 28)
+    golden(f"describe-{name}.txt", read(name, input_shape=shape, classes=10).describe())
+
+
+@pytest.mark.parametrize("name", FOR_CIFAR)
+def test_presets_for_32_by_32_have_the_parameters_counted_by_hand(name):
+    """The presets for CIFAR-10 have as many weights as the sum by hand, and become modules with an output a class."""
+    import torch
+
+    network = read(name, input_shape=(3, 32, 32), classes=10)
+    module = network.to_torch()
+    assert network.parameter_count == FOR_CIFAR[name] == sum(p.numel() for p in module.parameters())
+    assert module(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 
 
 def test_the_table_of_a_network_with_blocks(golden):
