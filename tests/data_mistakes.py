@@ -265,7 +265,7 @@ def name_unknown() -> Loaded:
 
 @case
 def name_later() -> Loaded:
-    return "cifar10", {}
+    return "cifar100", {}
 
 
 @case

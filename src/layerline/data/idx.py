@@ -92,7 +92,8 @@ def _not_idx(stream: Stream, magic: bytes, role: Role) -> DataError:
             f"{stream.name}:0: found {magic.hex(' ')}, which looks little-endian, {expected}",
             "the header's bytes are in the wrong order: write the header big-endian",
         )
-    found = f"{magic.hex(' ')}, which is not IDX" if what is None else what + (" in gzip" if stream.packed else "")
+    packed = f" in {stream.packed}" if stream.packed else ""
+    found = f"{magic.hex(' ')}, which is not IDX" if what is None else what + packed
     return DataError(f"{stream.name}:0: found {found}, {expected}", recognise.remedy(what))
 
 

@@ -15,7 +15,7 @@ from layerline.randomness import Purpose
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from layerline.data.cuts import Share
     from layerline.data.part import Parts, SplitName
@@ -33,10 +33,12 @@ def load_data(
     limit: int | None = None,
     normalize: str | None = None,
     seed: int = 0,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> Dataset:
     """Read a data set, check it, and cut it into training, validation and test. Raises DataError.
 
-    source: `digits`, `mnist`, `fashion-mnist`, or a path: an .npz file, an IDX file of images, a folder of IDX files.
+    source: `digits`, `mnist`, `fashion-mnist`, `cifar10`, or a path: a folder of images or a tar of one, CIFAR-10's
+        batches, an .npz file, an IDX file of images, a folder of IDX files.
     data_dir: where named sets are looked for.
     classes: only these, by name or number, as "0,1" or [0, 1]; they keep the data's order.
     test, validation: a share (0.1), a number of images (200), or "none"; taken from the training images where the data
@@ -44,11 +46,13 @@ def load_data(
     limit: train on so many images.
     normalize: "max" (divide by the largest value pixels can have; the default) or "standard" (mean 0, deviation 1).
     seed: what the cuts are drawn from, 0 to 2⁶⁴ − 1.
+    progress: called now and then while image files are decoded, with how many are done, and of how many (None where
+        that is not known).
     """
     normalize = scaling.check(normalize)
     asked = classes.split(",") if isinstance(classes, str) else classes
     wanted = Cuts(None if asked is None else tuple(map(str, asked)), test, validation, limit, seed)
-    parts = sources.read(source, data_dir)
+    parts = sources.read(source, data_dir, progress)
     sets, names, maximum, notes = _settled(parts)
     digests = content.digests(sets, names)
     notes += _unofficial(parts, digests)

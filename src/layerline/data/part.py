@@ -18,6 +18,8 @@ class Found:
 
     array: NDArray[Any]
     place: str
+    order: Literal["CHW", "HWC"] | None = None
+    """How an image with channels lies in it, where that is known without looking at the sizes."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,7 +49,7 @@ def settle(found: Mapping[SplitName, Found], maximum: float | None) -> tuple[Ima
 
 
 def _channels_first(found: Found, notes: list[str]) -> NDArray[Any]:
-    """Return a view (N, C, H, W): channels are the smaller of the second and the last size."""
+    """Return a view (N, C, H, W): where nothing else is known, channels are the smaller of the second and last size."""
     array, place = found.array, found.place
     if array.dtype.kind not in "buif":
         raise DataError(
@@ -66,6 +66,8 @@ def _channels_first(found: Found, notes: list[str]) -> NDArray[Any]:
     if array.ndim == 3:
         return array[:, None]
     first, last = array.shape[1], array.shape[3]
+    if found.order is not None:
+        return array if found.order == "CHW" else array.transpose(0, 3, 1, 2)
     channels_last = last < first
     if (first <= _MOST_CHANNELS) == (last <= _MOST_CHANNELS):
         order = "(N, H, W, C)" if channels_last else "(N, C, H, W)"

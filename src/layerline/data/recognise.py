@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GZIP: Final = b"\x1f\x8b"
+XZ: Final = b"\xfd7zXZ\x00"
 ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 
 _HTML: Final = "an HTML page"
@@ -26,7 +27,7 @@ _SIGNATURES: Final = (
     (b"MATLAB", "a MATLAB file"),
     (b"%PDF", "a PDF document"),
     (b"BZh", "a bzip2 file"),
-    (b"\xfd7zXZ", "an xz file"),
+    (XZ, "an xz file"),
     (b"7z\xbc\xaf", "a 7z archive"),
     (b"Rar!", "a RAR archive"),
     (b"\x28\xb5\x2f\xfd", "a Zstandard file"),

@@ -8,22 +8,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from layerline import figures
-from layerline.data import idx, idx_folder, npz, recognise
+from layerline.data import cifar, idx, idx_folder, image_archive, image_folder, named_cifar, npz, recognise, tar
 from layerline.data.part import Found, Part, Parts
 from layerline.data.recognise import shown
+from layerline.data.stream import open_stream
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
     import os
 
+    from layerline.data.decoding import Progress
     from layerline.data.part import SplitName
 
-READ: Final = "what is read: digits, mnist, fashion-mnist; or a path: an .npz file, an IDX file, a folder of IDX files"
+READ: Final = (
+    "what is read: digits, mnist, fashion-mnist, cifar10; or a path: a folder of images, a tar of one, "
+    "CIFAR-10's batches, an .npz file, an IDX file, a folder of IDX files"
+)
 
 _DIGITS: Final = Path(__file__).parent / "digits"
 _DIGITS_TEST: Final = 360
-_LATER: Final = {"cifar10", "cifar-10", "cifar100", "cifar-100"}
-_IMAGES: Final = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
+_LATER: Final = {"cifar100", "cifar-100"}
 _TEN: Final = tuple("0123456789")
 
 
@@ -57,24 +61,28 @@ FASHION: Final = Named(
     {},
 )
 NAMED: Final = {named.name: named for named in (MNIST, FASHION)}
-NAMES: Final = ("digits", *NAMED)
+NAMES: Final = ("digits", *NAMED, named_cifar.NAME)
 
 
-def read(source: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None) -> Parts:
+def read(
+    source: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None, progress: Progress | None = None
+) -> Parts:
     """Return what `source` brings: a set known by name, or what lies at a path. Raises DataError."""
     if isinstance(source, str):
         if source == "digits":
             return _digits()
         if source in NAMED:
             return _named(NAMED[source], None if data_dir is None else Path(data_dir))
+        if source == named_cifar.NAME:
+            return named_cifar.read(None if data_dir is None else Path(data_dir), progress)
         if not source.strip():
             raise DataError("--data: found nothing, expected a name or a path", READ)
     path = Path(source)
     try:
         if path.is_dir():
-            return _folder(path)
+            return _folder(path, progress)
         if path.exists():
-            return _file(path)
+            return _file(path, progress)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise DataError(f"--data {figures.name(str(source))}: cannot be read: {reason}", "check the path") from error
@@ -116,47 +124,42 @@ def _named(named: Named, data_dir: Path | None) -> Parts:
     return Parts(named.name, parts.splits, named.classes, official=named.official)
 
 
-def _folder(path: Path) -> Parts:
+def _folder(path: Path, progress: Progress | None) -> Parts:
     if idx_folder.is_one(path):
         return idx_folder.read(path)
+    batches = cifar.place_of(path)
+    if batches is not None:
+        return cifar.read_folder(batches)
+    parts = image_folder.read_folder(path, progress)
+    if parts is not None:
+        return parts
     names = sorted(child.name for child in path.iterdir())
     arrays = [name for name in names if name.lower().endswith(".npz")]
     if len(arrays) == 1:
         raise DataError(
             f"{shown(path)}: found a folder, expected the file in it", f"write --data {shown(path / arrays[0])}"
         )
-    raise DataError(
-        f"{shown(path)}: found {_contents(path, names)}, expected IDX files such as {idx_folder.OFFICIAL[0]}.gz", READ
-    )
-
-
-def _contents(path: Path, names: list[str]) -> str:
-    if not names:
-        return "an empty folder"
-    for name in names[:1000]:
-        child = path / name
-        inside = child.iterdir() if child.is_dir() else iter([child])
-        if any(item.suffix.lower() in _IMAGES for item, _ in zip(inside, range(100), strict=False)):
-            return "a folder of images, which are not read yet"
     some = ", ".join(figures.name(name, 30) for name in names[:4])
-    return f"a folder with {some}" + (", …" if len(names) > 4 else "")
+    found = f"a folder with {some}" + (", …" if len(names) > 4 else "") if names else "an empty folder"
+    raise DataError(f"{shown(path)}: found {found}, expected images in class/image, or files of a known set", READ)
 
 
-def _file(path: Path) -> Parts:
+def _file(path: Path, progress: Progress | None) -> Parts:
     if not path.is_file():
         raise DataError(
             f"{shown(path)}: found something that is not a file, expected a file or a folder", "check the path"
         )
-    try:
-        with path.open("rb") as file:
-            start = file.read(300)
-    except OSError as error:
-        raise recognise.unreadable(path, error) from error
+    with open_stream(path) as stream:
+        start = stream.take(tar.BLOCK)
+    if tar.begins(start):
+        return image_archive.read(path, progress)
     if start.startswith(recognise.ZIP) or path.suffix.lower() == ".npz":
         return npz.read(path)
-    what = recognise.kind(start)
-    if what and not start.startswith(recognise.GZIP) and "idx" not in path.name.lower():
-        raise DataError(f"{shown(path)}: found {what}, expected IDX or .npz", f"{recognise.remedy(what)}; {READ}")
+    what = recognise.kind(start[:300])
+    if what and stream.packed is None and "idx" not in path.name.lower():
+        raise DataError(
+            f"{shown(path)}: found {what}, expected images in a tar, IDX or .npz", f"{recognise.remedy(what)}; {READ}"
+        )
     return idx_folder.read_file(path)
 
 

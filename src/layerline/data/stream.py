@@ -1,13 +1,14 @@
-"""The bytes of a file from first to last, unpacked where it is gzipped: found by content, never by name."""
+"""The bytes of a file from first to last, unpacked where it is gzip or xz: found by content, never by name."""
 
 from __future__ import annotations
 
 import abc
+import lzma
 import zlib
 from typing import IO, TYPE_CHECKING, Final, final
 
 from layerline import figures
-from layerline.data.recognise import GZIP, shown, unreadable
+from layerline.data.recognise import GZIP, XZ, shown, unreadable
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ _DENSEST: Final = 1032
 """Deflate makes at most so many bytes of one: 258 bytes from two bits, zlib's own technical note."""
 _GZIP_WINDOW: Final = 31
 """What makes zlib read the header of gzip, and check the CRC and the length behind the data."""
+_XZ_DENSEST: Final = 2**13
+"""What xz makes at most of one byte: long runs of one value came to 6,900."""
+_XZ_MEMORY: Final = 2**28
+"""Bytes that unpacking xz may take; `xz -9` asks for 65 MB."""
 
 FETCH: Final = "the file is damaged: fetch it again"
 _TOO_LONG: Final = "by its header the data ends there, so the file is damaged: fetch it again"
@@ -35,18 +40,21 @@ def open_stream(path: Path) -> Stream:
     except OSError as error:
         raise unreadable(path, error) from error
     try:
-        packed = file.read(2) == GZIP
+        start = file.read(len(XZ))
         file.seek(0)
     except OSError as error:
         file.close()
         raise unreadable(path, error) from error
-    return _Gzip(path, file, size) if packed else _Plain(path, file, size)
+    if start.startswith(GZIP):
+        return _Gzip(path, file, size)
+    return _Xz(path, file, size) if start == XZ else _Plain(path, file, size)
 
 
 class Stream(abc.ABC):
     """The content of an open file, read once from its first byte to its last."""
 
-    packed: bool
+    packed: str | None
+    """How the content is packed: `gzip`, `xz`, or not."""
 
     def __init__(self, path: Path, file: IO[bytes], size: int) -> None:
         """Take over an open file of `size` bytes."""
@@ -107,7 +115,7 @@ class Stream(abc.ABC):
 
 @final
 class _Plain(Stream):
-    packed = False
+    packed = None
 
     @property
     def most(self) -> int:
@@ -125,22 +133,71 @@ class _Plain(Stream):
             )
 
 
-@final
-class _Gzip(Stream):
-    packed = True
+class _Packed(Stream):
+    """A file that is unpacked as it is read."""
+
+    word: str
+    """What messages call packed bytes."""
+    densest: int
+    """How many bytes one can become."""
 
     def __init__(self, path: Path, file: IO[bytes], size: int) -> None:
         super().__init__(path, file, size)
-        self._unpack = zlib.decompressobj(_GZIP_WINDOW)
         self._read = 0
 
     @property
     def most(self) -> int:
-        return self._size * _DENSEST
+        return self._size * self.densest
 
     @property
     def content(self) -> str:
-        return f"{figures.count(self._size)} gzipped bytes, which hold at most {figures.count(self.most)}"
+        return f"{figures.count(self._size)} {self.word} bytes, which hold at most {figures.count(self.most)}"
+
+    @property
+    @abc.abstractmethod
+    def _unused(self) -> bytes:
+        """Return what was read of the file behind the end of its packed data."""
+
+    def _next(self) -> bytes:
+        packed = self._file.read(_CHUNK)
+        if not packed:
+            raise DataError(
+                f"{self.name}:{self._size}: found the end of the file, expected the rest of its {self.word} data", FETCH
+            )
+        self._read += len(packed)
+        return packed
+
+    def close_end(self) -> None:
+        if self.take(1):
+            raise DataError(
+                f"{self.name}: found more than {figures.count(self.at - 1)} bytes when unpacked, expected no more",
+                _TOO_LONG,
+            )
+        try:
+            rest = self._unused or self._file.read(len(XZ))
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        if rest:
+            at = self._read - len(self._unused)
+            second = {GZIP: "a second gzip member", XZ: "a second xz stream"}
+            found = (what for magic, what in second.items() if rest.startswith(magic))
+            what = next(found, f"other bytes behind the {self.word} data")
+            raise DataError(f"{self.name}:{at}: found {what}, expected the end of the file", FETCH)
+
+
+@final
+class _Gzip(_Packed):
+    packed = "gzip"
+    word = "gzipped"
+    densest = _DENSEST
+
+    def __init__(self, path: Path, file: IO[bytes], size: int) -> None:
+        super().__init__(path, file, size)
+        self._unpack = zlib.decompressobj(_GZIP_WINDOW)
+
+    @property
+    def _unused(self) -> bytes:
+        return self._unpack.unused_data
 
     def _some(self, buffer: memoryview) -> int:
         while not self._unpack.eof:
@@ -154,15 +211,6 @@ class _Gzip(Stream):
                 return len(piece)
         return 0
 
-    def _next(self) -> bytes:
-        packed = self._file.read(_CHUNK)
-        if not packed:
-            raise DataError(
-                f"{self.name}:{self._size}: found the end of the file, expected the rest of its gzipped data", FETCH
-            )
-        self._read += len(packed)
-        return packed
-
     def _damaged(self, reason: str) -> DataError:
         if "incorrect data check" in reason:
             found = "found data whose checksum (CRC-32) is not the one behind it, expected that they agree"
@@ -172,20 +220,49 @@ class _Gzip(Stream):
             found = "found bytes that are not gzip's, expected gzipped data"
         return DataError(f"{self.name}:{self._read - len(self._unpack.unconsumed_tail)}: {found}", FETCH)
 
-    def close_end(self) -> None:
-        if self.take(1):
-            raise DataError(
-                f"{self.name}: found more than {figures.count(self.at - 1)} bytes when unpacked, expected no more",
-                _TOO_LONG,
+
+@final
+class _Xz(_Packed):
+    packed = "xz"
+    word = "xz"
+    densest = _XZ_DENSEST
+
+    def __init__(self, path: Path, file: IO[bytes], size: int) -> None:
+        super().__init__(path, file, size)
+        self._unpack = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+    @property
+    def _unused(self) -> bytes:
+        return self._unpack.unused_data
+
+    def _some(self, buffer: memoryview) -> int:
+        while not self._unpack.eof:
+            packed = self._next() if self._unpack.needs_input else b""
+            try:
+                piece = self._unpack.decompress(packed, min(len(buffer), _CHUNK))
+            except (lzma.LZMAError, MemoryError) as error:
+                raise self._damaged(str(error)) from None
+            if piece:
+                buffer[: len(piece)] = piece
+                return len(piece)
+        return 0
+
+    def _damaged(self, reason: str) -> DataError:
+        if "limit" in reason.lower():
+            return DataError(
+                f"{self.name}: found xz data that takes more than {figures.size(_XZ_MEMORY)} to unpack, expected less",
+                "pack it anew: xz -6",
             )
-        try:
-            rest = self._unpack.unused_data or self._file.read(2)
-        except OSError as error:
-            raise unreadable(self.path, error) from error
-        if rest:
-            at = self._read - len(self._unpack.unused_data)
-            what = "a second gzip member" if rest.startswith(GZIP) else "other bytes behind the gzipped data"
-            raise DataError(f"{self.name}:{at}: found {what}, expected the end of the file", FETCH)
+        return DataError(f"{self.name}: found damaged xz data, expected that its checksums agree", FETCH)
+
+
+def whole_file(path: Path, most: int) -> bytes | None:
+    """Return the bytes of a file as they are, or None where there are more than `most`. Raises OSError."""
+    with path.open("rb") as file:
+        if file.seek(0, 2) > most:
+            return None
+        file.seek(0)
+        return file.read()
 
 
 def counted(count: int) -> str:

@@ -1,0 +1,36 @@
+"""A tar archive: CIFAR-10's batches where they are in it, else image files in folders."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from layerline.data import cifar, image_folder
+from layerline.data.stream import open_stream
+from layerline.data.tar import Tar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from layerline.data.decoding import Progress
+    from layerline.data.part import Parts
+    from layerline.data.tar import Member
+
+
+def read(path: Path, progress: Progress | None) -> Parts:
+    """Return what is in an archive, read once from front to end. Raises DataError."""
+    with open_stream(path) as stream:
+        tar = Tar(stream)
+        members = iter(tar)
+        passed: list[Member] = []  # none of these is read, whatever comes behind them
+        for member in members:
+            batch = member.kind == "file" and cifar.form_of(member.name)
+            if batch or image_folder.is_candidate(member) or len(passed) > image_folder.MOST_LEFT:
+                break
+            passed.append(member)
+        else:
+            return image_folder.read_tar(path, tar, passed, progress)
+        whole = itertools.chain(passed, [member], members)
+        if batch:
+            return cifar.read_tar(path, tar, whole)
+        return image_folder.read_tar(path, tar, whole, progress)

@@ -1,0 +1,199 @@
+"""One image file becomes pixels: uint8 (H, W) where it is gray, or (H, W, 3).
+
+Which formats are read is decided by the first bytes, before any decoder sees them. What becomes of a pixel:
+
+    gray of 1, 8, 16 bits           gray; of 16 bits the upper 8
+    RGB, palette, of 8 or 16 bits   RGB; of 16 bits the upper 8
+    CMYK, YCCK, YCbCr               RGB by Pillow's formula, without colour profiles
+    with transparency               laid over white, then as above
+
+An EXIF orientation is applied. Of an animation or a file of several pages, the first is taken.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from layerline import figures
+from layerline.data import recognise
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+FORMATS: Final = "PNG, JPEG, BMP or TIFF"
+LARGEST_FILE: Final = 2**28
+"""Bytes of an image file."""
+MOST_PIXELS: Final = 80_000_000
+"""Below the number at which Pillow begins to warn. 240 MB as RGB."""
+
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_SIGNATURES: Final = (
+    (_PNG, "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+)
+_OTHERS: Final = ((b"RIFF", "a WebP image"), (b"%!PS", "a PostScript file"), (b"\0\0\0", "a video or HEIF image"))
+_ORIENTATION: Final = 0x0112
+_TO_GRAY: Final = {"1", "LA", "La"}
+_TO_RGB: Final = {"P", "PA", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
+_ALPHA: Final = {"LA", "La", "PA", "RGBA", "RGBa"}
+_SIXTEEN: Final = {"I;16", "I;16L", "I;16B", "I;16N"}
+_WHITE: Final = 255
+
+
+class BadImageError(Exception):
+    """Why an image file cannot be used, as part of a sentence: `found …`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded image."""
+
+    size: tuple[int, int]
+    """(H, W), after the orientation is applied."""
+    pixels: NDArray[np.uint8] | None
+    """uint8 (H, W) or (H, W, 3); None where only the size was asked for."""
+    several: bool
+    """Whether the file has more frames or pages, which are left out."""
+
+
+def decode(content: bytes, *, only_size: bool = False) -> Picture:
+    """Return the image in the bytes of a file. Raises BadImageError."""
+    kind = _kind(content)
+    if kind == "PNG":
+        _check_png(content)
+    try:
+        image = _opened(content, kind)
+        H, W = image.height, image.width
+        if W * H > MOST_PIXELS:
+            raise BadImageError(f"{W}×{H} pixels, expected at most {figures.count(MOST_PIXELS)}")
+        several = bool(getattr(image, "is_animated", False))
+        if not only_size:
+            image.load()
+        turn = _orientation(image)
+        if only_size:
+            sideways = turn >= 5 and kind != "TIFF"  # of TIFF, Pillow gives the size as it will be
+            return Picture((W, H) if sideways else (H, W), None, several)
+        pixels = _pixels(_turned(image, turn))
+    except BadImageError:
+        raise
+    except Exception as error:  # whatever a decoder raises, the file is at fault
+        raise BadImageError(_reason(error)) from error
+    return Picture((pixels.shape[0], pixels.shape[1]), pixels, several)
+
+
+def is_image(start: bytes) -> bool:
+    """Return whether a file that begins so is in one of the formats that are read."""
+    return any(start.startswith(signature) for signature, _ in _SIGNATURES)
+
+
+def _kind(content: bytes) -> str:
+    """Return the format by the first bytes. Raises BadImageError for what is not read."""
+    for signature, name in _SIGNATURES:
+        if content.startswith(signature):
+            return name
+    start = content[:300]
+    what = next((what for magic, what in _OTHERS if start.startswith(magic)), None) or recognise.kind(start)
+    raise BadImageError(f"{what or 'bytes that are no image'}, expected {FORMATS}")
+
+
+def _check_png(content: bytes) -> None:
+    """Compare the checksum of every chunk of a PNG file up to IEND: its decoder compares only some."""
+    at, end = len(_PNG), len(content)
+    while at + 12 <= end:
+        length, name = struct.unpack_from(">I4s", content, at)
+        if at + 12 + length > end:
+            break
+        (told,) = struct.unpack_from(">I", content, at + 8 + length)
+        if zlib.crc32(memoryview(content)[at + 4 : at + 8 + length]) != told:
+            raise BadImageError(f"a PNG chunk at byte {at} whose checksum is wrong")
+        if name == b"IEND":
+            return
+        at += 12 + length
+    raise BadImageError("a PNG image that is cut off")
+
+
+def _opened(content: bytes, kind: str) -> Image:
+    image: Image = _pillow().open(io.BytesIO(content), formats=(kind,))
+    return image
+
+
+@functools.cache
+def _pillow() -> Any:
+    """Return Pillow's module Image, with the formats that are read."""
+    from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401 - they register
+
+    return Image
+
+
+def _orientation(image: Image) -> int:
+    """Return EXIF's orientation, 1 to 8; 1 where there is none, or it cannot be read."""
+    try:
+        turn = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # a broken EXIF block does not make the pixels wrong
+        return 1
+    return turn if turn in range(1, 9) else 1
+
+
+def _turned(image: Image, turn: int) -> Image:
+    """Undo an EXIF orientation (Exif 2.32, tag 0112: where the stored first row and column belong)."""
+    if turn == 1:
+        return image
+    ways = (
+        "FLIP_LEFT_RIGHT",
+        "ROTATE_180",
+        "FLIP_TOP_BOTTOM",
+        "TRANSPOSE",
+        "ROTATE_270",
+        "TRANSVERSE",
+        "ROTATE_90",
+    )
+    turned: Image = image.transpose(_pillow().Transpose[ways[turn - 2]])
+    return turned
+
+
+def _pixels(image: Image) -> NDArray[np.uint8]:
+    """Return uint8 (H, W) or (H, W, 3)."""
+    mode = image.mode
+    if mode in _SIXTEEN:
+        return (np.asarray(image) >> 8).astype(np.uint8)
+    if mode not in {"L", "RGB", *_TO_GRAY, *_TO_RGB}:
+        raise BadImageError(f"pixels of the kind {mode}, expected gray or RGB of 8 or 16 bits")
+    target = "L" if mode == "L" or mode in _TO_GRAY else "RGB"
+    if mode in _ALPHA or "transparency" in image.info:
+        image = _over_white(image, target)
+    elif mode != target:
+        image = image.convert(target)
+    shape = (image.height, image.width) if target == "L" else (image.height, image.width, 3)
+    return np.frombuffer(image.tobytes(), np.uint8).reshape(shape)
+
+
+def _over_white(image: Image, target: str) -> Image:
+    clear = image.convert("RGBA")
+    paper: Image = _pillow().new(target, image.size, _WHITE if target == "L" else (_WHITE,) * 3)
+    paper.paste(clear.convert(target), mask=clear.getchannel("A"))
+    return paper
+
+
+def _reason(error: Exception) -> str:
+    """Return what Pillow says, in our words where the case is a usual one."""
+    text = " ".join(str(error).split())
+    if "truncated" in text.lower() or "not processed" in text or isinstance(error, EOFError):
+        return "an image that is cut off"
+    if "decompression bomb" in text or "exceeds limit" in text:
+        return f"too many pixels, expected at most {figures.count(MOST_PIXELS)}"
+    if "cannot identify" in text or not text:
+        return "an image that is damaged"
+    return f"an image that cannot be decoded ({figures.name(text, 60)})"

@@ -1,0 +1,193 @@
+"""One image file: which formats are read, what becomes of every kind of pixel, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from image_files import apng, jpeg, picture, png, png_chunk, saved, tiff
+from PIL import Image, PngImagePlugin
+
+from layerline.data.image_file import MOST_PIXELS, BadImageError, decode
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
+"""Pillow warns of much that is refused here; whoever loads a folder does not see it."""
+
+GRAY, RGB = picture(0, (6, 5), 1), picture(1)
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
+@pytest.mark.parametrize("pixels", [GRAY, RGB], ids=["gray", "RGB"])
+def test_lossless_formats_give_back_their_pixels(form, pixels):
+    """What was saved without loss is what is read: gray stays (H, W), colour (H, W, 3)."""
+    found = decode(saved(pixels, form))
+    np.testing.assert_array_equal(found.pixels, pixels)
+    assert (found.size, found.several) == ((6, 5), False)
+
+
+def test_jpeg_is_what_pillow_makes_of_it():
+    """JPEG is decoded as Pillow does it by itself."""
+    for pixels in (GRAY, RGB):
+        content = jpeg(pixels)
+        np.testing.assert_array_equal(decode(content).pixels, np.asarray(Image.open(io.BytesIO(content))))
+
+
+def over_white(colour, alpha):
+    """Return colour laid over white, before rounding."""
+    share = alpha.astype(float) / 255
+    share = share[..., None] if colour.ndim == 3 else share
+    return colour * share + 255 * (1 - share)
+
+
+def test_transparency_is_laid_over_white():
+    """RGBA and gray with alpha are mixed with white by their alpha, within one rounding."""
+    alpha = picture(3, (6, 5), 1)
+    alpha[0], alpha[1] = 0, 255
+    for colour in (RGB, GRAY):
+        found = decode(png(np.dstack([colour, alpha]))).pixels
+        assert found.shape == colour.shape
+        assert np.abs(found - over_white(colour, alpha)).max() <= 1
+        assert (found[0] == 255).all()
+        np.testing.assert_array_equal(found[1], colour[1])
+
+
+def test_a_palette_becomes_its_colours():
+    """An image with a palette has the colours of its palette; what the palette makes transparent is white."""
+    image = Image.fromarray(GRAY % 4, "P")
+    image.putpalette([0, 0, 0, 250, 10, 20, 30, 240, 50, 60, 70, 230])
+    colours = np.array([[0, 0, 0], [250, 10, 20], [30, 240, 50], [60, 70, 230]], np.uint8)
+    np.testing.assert_array_equal(decode(saved(image, "PNG")).pixels, colours[GRAY % 4])
+    colours[2] = 255
+    np.testing.assert_array_equal(decode(saved(image, "PNG", transparency=2)).pixels, colours[GRAY % 4])
+
+
+def test_one_bit_becomes_black_and_white():
+    """An image of one bit a pixel is gray, 0 and 255."""
+    found = decode(saved(Image.fromarray(GRAY > 128), "PNG")).pixels
+    np.testing.assert_array_equal(found, np.where(GRAY > 128, 255, 0))
+
+
+def test_of_sixteen_bits_the_upper_eight_stay():
+    """16-bit gray in PNG and TIFF, and 16-bit RGB in PNG: the upper byte of each value."""
+    wide = np.random.default_rng(0).integers(0, 65536, (6, 5, 3)).astype(np.uint16)
+    np.testing.assert_array_equal(decode(png(wide[..., 0])).pixels, wide[..., 0] // 256)
+    np.testing.assert_array_equal(decode(tiff(wide[..., 0])).pixels, wide[..., 0] // 256)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in wide)
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 6, 16, 2, 0, 0, 0))
+    content = b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
+    np.testing.assert_array_equal(decode(content).pixels, wide // 256)
+
+
+def test_cmyk_becomes_rgb():
+    """A CMYK JPEG of one ink is near (255 − ink) in RGB: JPEG's loss on a plain area is below 3."""
+    ink = np.zeros((16, 16, 4), np.uint8)
+    ink[..., 0] = 200
+    found = decode(saved(Image.fromarray(ink, "CMYK"), "JPEG", quality=95)).pixels
+    assert found.shape == (16, 16, 3)
+    assert np.abs(found.astype(int) - (55, 255, 255)).max() < 3
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "JPEG"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_an_exif_orientation_is_applied(form, turn):
+    """Each of EXIF's eight orientations is undone, in all formats that have one, and the size is that of the result."""
+    upright = np.repeat(np.repeat(np.array([[0, 90, 180], [255, 30, 130]], np.uint8), 16, axis=0), 16, axis=1)
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.T,
+        6: np.rot90(upright),
+        7: upright[::-1, ::-1].T,
+        8: np.rot90(upright, -1),
+    }[turn]
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    content = saved(np.ascontiguousarray(stored), form, exif=exif)
+    found = decode(content)
+    assert np.abs(found.pixels.astype(int) - upright).max() <= (4 if form == "JPEG" else 0)
+    assert decode(content, only_size=True).size == found.size == (32, 48)
+
+
+def test_a_broken_exif_block_changes_nothing():
+    """An orientation that is none, and EXIF data that is no EXIF, leave the image as it is."""
+    exif = Image.Exif()
+    exif[0x0112] = 99
+    for block in (exif.tobytes(), b"Exif\0\0nonsense", b"Exif\0\0II*\0\xff\xff\xff\xff"):
+        assert decode(saved(RGB, "PNG", exif=block)).size == (6, 5)
+
+
+def test_of_an_animation_the_first_frame_is_taken():
+    """An animated PNG and a TIFF of two pages give their first image, and say that there are more."""
+    pages = saved(RGB, "TIFF", save_all=True, append_images=[Image.fromarray(picture(2))])
+    for content in (apng([RGB, picture(2)]), pages):
+        found = decode(content)
+        np.testing.assert_array_equal(found.pixels, RGB)
+        assert found.several
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2000), (2000, 1), (1, 65500)])
+def test_the_smallest_and_longest_images_are_read(size):
+    """A single pixel, a row, and JPEG's longest image keep their shape."""
+    pixels = picture(0, size)
+    np.testing.assert_array_equal(decode(png(pixels)).pixels, pixels)
+    assert decode(jpeg(pixels)).size == size
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "TIFF"])
+def test_a_file_that_is_cut_anywhere_is_refused(form):
+    """However many bytes are missing, a cut file is refused, and never anything else is raised.
+
+    BMP and TIFF may have filling behind their pixels, and JPEG ends in two bytes that hold nothing.
+    """
+    content = saved(picture(0, (20, 20)), form)
+    for length in (*range(0, len(content) - 3, 7), len(content) - 3):
+        with pytest.raises(BadImageError):
+            decode(content[:length])
+
+
+def test_every_damaged_byte_of_a_png_is_noticed():
+    """PNG has checksums: whichever byte is changed, the file is refused."""
+    content = bytearray(png(RGB))
+    for position in range(len(content)):
+        content[position] ^= 0x55
+        with pytest.raises(BadImageError):
+            decode(bytes(content))
+        content[position] ^= 0x55
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "an empty file"),
+        (b"GIF89a" + bytes(40), "a GIF image"),
+        (b"RIFF\x24\0\0\0WEBPVP8 " + bytes(40), "a WebP image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "a PostScript file"),
+        (b"<svg></svg>", "an XML or HTML page"),
+        (b"\xd0\xcf\x11\xe0" + bytes(40), "no image"),
+        (b"P6 1 1 255 abc", "plain text"),
+    ],
+)
+def test_other_formats_are_named_before_a_decoder_sees_them(content, what, monkeypatch):
+    """Only four formats reach a decoder, whatever the file is called."""
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("a decoder was asked"))
+    with pytest.raises(BadImageError, match=what):
+        decode(content)
+
+
+def test_bombs_are_refused_by_their_header():
+    """More pixels than allowed, and text that unpacks to much, are refused before they are unpacked."""
+    side = int(MOST_PIXELS**0.5) + 1
+    big = png_chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
+    end = png_chunk(b"IDAT", b"") + png_chunk(b"IEND", b"")
+    with pytest.raises(BadImageError, match="pixels, expected at most 80,000,000"):
+        decode(b"\x89PNG\r\n\x1a\n" + big + end)
+    small = png(RGB)
+    bomb = png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**26)))
+    with pytest.raises(BadImageError):
+        decode(small[:33] + bomb + small[33:])
+    assert PngImagePlugin.MAX_TEXT_CHUNK <= 2**20

@@ -1,0 +1,331 @@
+"""Images in folders and archives: splits, classes, order, what is beside them, and memory as they lie in it."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import subprocess
+import sys
+import tarfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from cifar_files import packed, special, tar_of
+from image_files import apng, jpeg, picture, png, tree
+
+from layerline.data import decoding, load_data
+from layerline.data.image_stack import ImageStack
+from layerline.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES = ("cat", "dog", "emu")
+
+
+def seed(prefix: str, number: int, k: int) -> int:
+    """Return a number that no other image has."""
+    return 10_000 * len(prefix) + 100 * number + k
+
+
+def several(prefix: str = "", count: int = 5, size: tuple[int, int] = (6, 5), channels: int = 3) -> dict[str, bytes]:
+    """Return image files of three classes."""
+    return {
+        f"{prefix}{name}/{k:02}.png": png(picture(seed(prefix, number, k), size, channels))
+        for number, name in enumerate(NAMES)
+        for k in range(count)
+    }
+
+
+def expected(prefix: str = "", count: int = 5, **options) -> np.ndarray:
+    """Return the pixels of `several`, sorted by class and name."""
+    return np.stack([picture(seed(prefix, c, k), **options) for c in range(3) for k in range(count)])
+
+
+WAYS = {
+    "folder": None,
+    "tar": lambda content: content,
+    "gz": packed,
+    "xz": lzma.compress,
+}
+
+
+def put(folder: Path, files: dict[str, bytes], way: str) -> Path:
+    """Write files as a folder, or as an archive."""
+    if way == "folder":
+        tree(folder / "photos", files)
+        return folder / "photos"
+    (folder / "photos.bin").write_bytes(WAYS[way](tar_of(files)))
+    return folder / "photos.bin"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_classes_are_folders(tmp_path, way):
+    """`class/image`: the folder is the class, images are sorted by name, lie as H, W, C and are cut as any data."""
+    data = load_data(put(tmp_path, several(), way))
+    assert data.classes == NAMES
+    np.testing.assert_array_equal(data.train.source.images.transpose(0, 2, 3, 1), expected())
+    np.testing.assert_array_equal(data.train.source.labels, np.repeat(np.arange(3), 5))
+    assert data.train.source.channels_last
+    assert (len(data.train), len(data.validation), len(data.test)) == (9, 3, 3)
+    assert data.scaling.scale == (1 / 255,) * 3
+    assert (data.notes, data.name) == ((), "photos" if way == "folder" else "photos.bin")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("validation", ["val", "valid", "Validation"])
+def test_splits_are_folders(tmp_path, way, validation):
+    """`split/class/image`: train, validation under any of its names, and test are taken as they are."""
+    files = {**several("train/", 5), **several(f"{validation}/", 2), **several("test/", 3)}
+    data = load_data(put(tmp_path, files, way))
+    sizes = {"train": 5, validation: 2, "test": 3}
+    for split, (name, count) in zip((data.train, data.validation, data.test), sizes.items(), strict=True):
+        found = split.source.images[split.indices].transpose(0, 2, 3, 1)
+        np.testing.assert_array_equal(found, expected(f"{name}/", count))
+    assert data.cuts == {"normalize": "max"}
+
+
+def test_packing_and_order_change_no_fingerprint(tmp_path):
+    """A folder, and archives of it in any order and with any folder around, are one data set."""
+    files = {**several("train/"), **several("test/")}
+    tree(tmp_path / "a", files)
+    backwards = dict(reversed(files.items()))
+    (tmp_path / "b.tar").write_bytes(tar_of(backwards))
+    (tmp_path / "c.tar").write_bytes(tar_of({f"./some/where/{name}": files[name] for name in files}))
+    loaded = [load_data(tmp_path / name) for name in ("a", "b.tar", "c.tar")]
+    assert len({data.fingerprint for data in loaded}) == 1
+    assert len({data.train.source.images.tobytes() for data in loaded}) == 1
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_long_and_foreign_names_are_read_from_every_kind_of_tar(tmp_path, form):
+    """Names above 100 bytes and beyond ASCII are the same from ustar, GNU and pax archives."""
+    files = {f"{'x' * 80}/{name}/{'y' * 60}{k}.png": png(picture(k)) for name in ("Käse", "dog") for k in range(4)}
+    (tmp_path / "a.tar").write_bytes(tar_of(files, form=form))
+    data = load_data(tmp_path / "a.tar")
+    assert data.classes == ("Käse", "dog")
+    assert len(data.train.source.labels) == 8
+
+
+def test_an_archive_is_what_tarfile_says(tmp_path):
+    """For archives that Python writes, our reader yields the members and contents that Python's reader yields."""
+    from layerline.data.stream import open_stream
+    from layerline.data.tar import Tar
+
+    rng = np.random.default_rng(0)
+    files = {f"d{k % 7}/{'n' * k}{k}": rng.bytes(k * 997 % 3000) for k in range(200)}
+    extra = (special("folder", tarfile.DIRTYPE), special("link", tarfile.SYMTYPE, "d1"))
+    for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        content = tar_of(files, *extra, form=form)
+        (tmp_path / "a.tar").write_bytes(content)
+        with open_stream(tmp_path / "a.tar") as stream:
+            tar = Tar(stream)
+            found = [(m.name, m.kind, tar.read(m) if m.kind == "file" and "1" in m.name else b"") for m in tar]
+        with tarfile.open(fileobj=io.BytesIO(content)) as known:
+            kinds = {tarfile.DIRTYPE: "folder", tarfile.SYMTYPE: "other"}
+            assert found == [
+                (
+                    m.name,
+                    kinds.get(m.type, "file"),
+                    known.extractfile(m).read() if m.isfile() and "1" in m.name else b"",
+                )
+                for m in known
+            ]
+
+
+def test_what_lies_beside_the_images_is_counted(tmp_path):
+    """Files of systems, texts and loose files are no images; how many there are is said, with one of each kind."""
+    junk = (".DS_Store", "cat/.DS_Store", "cat/Thumbs.db", "cat/._0.png", "dog/desktop.ini")
+    beside = dict.fromkeys((*junk, "README.md", "dog/labels.txt", "model.bin"), b"?")
+    tree(tmp_path / "a", several() | beside | {"__MACOSX/cat/._0.png": b"?", ".ipynb_checkpoints/0.png": b"?"})
+    (tmp_path / "b").write_bytes(tar_of(several() | beside | {"__MACOSX/cat/._0.png": b"?", ".git/0.png": b"?"}))
+    folder, archive = load_data(tmp_path / "a"), load_data(tmp_path / "b")
+    assert folder.fingerprint == archive.fingerprint
+    for data, name in ((folder, "a"), (archive, "b")):
+        assert sorted(data.notes) == [
+            f"not used of {tmp_path}/{name}: files in no folder of a class (1), such as model.bin",
+            f"not used of {tmp_path}/{name}: hidden or system files (7), such as .DS_Store",
+            f"not used of {tmp_path}/{name}: text files (2), such as README.md",
+        ]
+
+
+def test_links_and_odd_names_in_an_archive_are_counted(tmp_path, monkeypatch):
+    """Links, devices and names that lead elsewhere are not followed, and nothing is written anywhere."""
+    monkeypatch.chdir(tmp_path)
+    extra = (
+        special("cat/l.png", tarfile.SYMTYPE, "/etc/passwd"),
+        special("cat/h.png", tarfile.LNKTYPE, "cat/00.png"),
+        special("cat/d.png", tarfile.BLKTYPE),
+        special("../cat/e.png", tarfile.REGTYPE),
+        special("/cat/f.png", tarfile.REGTYPE),
+    )
+    (tmp_path / "a.tar").write_bytes(tar_of(several(), *extra))
+    data = load_data("a.tar")
+    assert len(data.train.source.labels) == 15
+    assert data.notes == (
+        "not used of a.tar: links and devices (3), such as cat/l.png",
+        "not used of a.tar: files outside the archive's folder (2), such as ../cat/e.png",
+    )
+    assert [path.name for path in tmp_path.rglob("*")] == ["a.tar"]
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (("10", "2", "1"), ("1", "2", "10")),
+        (("b", "B", "a"), ("B", "a", "b")),
+        (("10", "2", "x"), ("10", "2", "x")),
+    ],
+)
+def test_the_order_of_the_classes(tmp_path, names, order):
+    """Classes are in the order of their numbers where all are numbers, else of their letters."""
+    tree(tmp_path, {f"{name}/{k}.png": png(picture(k)) for name in names for k in range(4)})
+    data = load_data(tmp_path)
+    assert data.classes == order
+    assert any("are two classes" in note for note in data.notes) == ("B" in names)
+
+
+def test_names_with_odd_letters(tmp_path):
+    """File names with newlines, leading dashes, 255 bytes and bytes that are not UTF-8 are files like others."""
+    odd = ("-rf.png", "a\nb.png", "x" * 251 + ".png", "\udcff.png", "no suffix")
+    tree(tmp_path, {f"{name}/{file}": png(picture()) for name in ("cat", "dog") for file in odd})
+    assert len(load_data(tmp_path).train.source.labels) == 10
+
+
+def test_accents_written_in_two_ways_are_one_class(tmp_path):
+    """A class whose folder in train has a composed accent and in test a decomposed one (as macOS does) is one class."""
+    cafe = {"train": "caf\u00e9", "test": "cafe\u0301"}
+    tree(tmp_path, {f"{s}/{c}/{k}.png": png(picture(k)) for s in cafe for c in (cafe[s], "dog") for k in range(4)})
+    assert load_data(tmp_path).classes == ("caf\u00e9", "dog")
+
+
+def test_gray_images_among_others_become_rgb(tmp_path):
+    """Where all are gray there is one channel; one image in colour makes all RGB, wherever it stands in the order."""
+    gray = several(channels=1)
+    tree(tmp_path / "gray", gray)
+    assert load_data(tmp_path / "gray").shape == (1, 6, 5)
+    for place in ("cat/00.png", "dog/02.png", "emu/04.png"):
+        tree(tmp_path / place[:3], gray | {place: png(picture(99))})
+        data = load_data(tmp_path / place[:3])
+        pixels = np.repeat(expected(channels=1)[..., None], 3, axis=3)
+        pixels[sorted(gray).index(place)] = picture(99)
+        np.testing.assert_array_equal(data.train.source.images.transpose(0, 2, 3, 1), pixels)
+        assert data.notes == ("14 of 15 images are gray, and taken as RGB like the others",)
+
+
+def test_images_of_one_pixel_and_of_few_rows_are_channels_last(tmp_path):
+    """The channels of a picture are known, however small it is."""
+    for size in ((1, 1), (2, 40), (3, 3), (40, 2)):
+        tree(tmp_path / str(size), several(size=size))
+        data = load_data(tmp_path / str(size))
+        assert data.shape == (3, *size)
+        np.testing.assert_array_equal(data.train.source.images.transpose(0, 2, 3, 1), expected(size=size))
+        assert data.notes == ()
+
+
+def test_an_image_in_train_and_test_is_told(tmp_path):
+    """A file that is in training and in test is counted: the test's figures would be too good."""
+    files = {**several("train/"), **several("test/")}
+    tree(
+        tmp_path,
+        files | {"test/cat/again.png": files["train/dog/01.png"], "test/cat/more.png": files["train/cat/00.png"]},
+    )
+    assert load_data(tmp_path).notes == ("2 images of test also in train: its figures will look too good",)
+
+
+def test_an_animation_is_told(tmp_path):
+    """Where a file has several frames, a note names it."""
+    tree(tmp_path, several() | {"cat/00.png": apng([picture(0), picture(1)])})
+    data = load_data(tmp_path)
+    assert data.notes == ("1 image such as cat/00.png has several frames or pages: the first is taken",)
+    np.testing.assert_array_equal(data.train.source.images.transpose(0, 2, 3, 1), expected())
+
+
+def test_a_class_without_images_in_test_is_there_by_its_folder(tmp_path):
+    """An empty folder in test says that the class is meant; the class is missing there, and a note says so."""
+    files = {**several("train/"), **{name: content for name, content in several("test/").items() if "emu" not in name}}
+    tree(tmp_path, files)
+    (tmp_path / "test" / "emu").mkdir()
+    data = load_data(tmp_path)
+    assert data.classes == NAMES
+    assert data.notes == ("test has 2 of 3 classes: no image of emu",)
+
+
+def test_many_threads_keep_the_order(tmp_path, monkeypatch):
+    """Large images are decoded by several threads, small ones by none, and the order is that of the names."""
+    monkeypatch.setattr(decoding, "_cores", lambda: 4)
+    for size in ((8, 8), (70, 70)):
+        tree(tmp_path / str(size), several(count=60, size=size))
+        data = load_data(tmp_path / str(size))
+        np.testing.assert_array_equal(data.train.source.images.transpose(0, 2, 3, 1), expected(count=60, size=size))
+
+
+def test_progress_is_reported(tmp_path):
+    """The hook learns how many images are done, of how many where that is known; the last call says all."""
+    calls = []
+    tree(tmp_path / "a", several(count=80))
+    load_data(tmp_path / "a", progress=lambda done, of: calls.append((done, of)))
+    assert calls == [(100, 240), (200, 240), (240, 240)]
+    calls.clear()
+    (tmp_path / "b.tar").write_bytes(tar_of(several(count=80)))
+    load_data(tmp_path / "b.tar", progress=lambda done, of: calls.append((done, of)))
+    assert calls == [(100, None), (200, None)]
+
+
+def test_a_stack_grows_and_gives_back_what_was_put_in():
+    """Images come back as they were added, through every growth, gray ones repeated from the first colour on."""
+    pixels = [picture(k, (3, 4), 1 if k < 700 else 3) for k in range(900)]
+    stack = ImageStack("a")
+    for item in pixels:
+        stack.add(item)
+    whole = [np.repeat(item[..., None], 3, axis=2) if item.ndim == 2 else item for item in pixels]
+    assert (len(stack), stack.gray) == (900, 700)
+    np.testing.assert_array_equal(stack.taken(), np.stack(whole))
+
+
+def test_many_bad_images_are_listed_to_a_limit(tmp_path):
+    """All bad files are named together, up to a hundred; with more than a thousand the rest is not looked at."""
+    tree(tmp_path / "a", {f"{name}/{k:04}.png": b"" for name in ("cat", "dog") for k in range(80)})
+    with pytest.raises(DataError) as caught:
+        load_data(tmp_path / "a")
+    lines = str(caught.value).splitlines()
+    assert "found 160 bad images" in lines[0]
+    assert len(lines) == 1 + 100 + 1 + 1
+    assert lines[101].strip() == "… and 60 more"
+    tree(tmp_path / "b", {f"{name}/{k:04}.png": b"" for name in ("cat", "dog") for k in range(800)})
+    with pytest.raises(DataError, match="found 1,000 bad images or more"):
+        load_data(tmp_path / "b")
+
+
+def test_a_copy_of_cifar_10_as_images_is_found_by_name(tmp_path):
+    """`cifar10` takes an archive of images or a folder of them in its place, and says that it is a copy."""
+    names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    files = {
+        f"{s}/{c}/{k}.jpg": jpeg(picture(k, (32, 32))) for s in ("train", "test") for c in names for k in range(10)
+    }
+    (tmp_path / "a/cifar10").mkdir(parents=True)
+    (tmp_path / "a/cifar10/cifar10-jpeg.tar.xz").write_bytes(lzma.compress(tar_of(files)))
+    tree(tmp_path / "b/cifar10", files)
+    for where in ("a", "b"):
+        data = load_data("cifar10", data_dir=tmp_path / where)
+        assert (data.name, data.classes, data.shape) == ("cifar10", names, (3, 32, 32))
+        assert "is a copy of CIFAR-10 as image files" in data.notes[0]
+
+
+def test_memory_is_that_of_the_images(tmp_path):
+    """Loading 40 MB of images takes less than 1.5 times that beside Python and Pillow: nothing is held twice."""
+    pixels = np.full((100, 100, 3), 7, np.uint8)
+    files = {f"{name}/{k}.png": png(pixels) for name in ("cat", "dog") for k in range(680)}
+    (tmp_path / "a.tar").write_bytes(tar_of(files))
+    program = (
+        "import resource, sys, layerline.data as d, PIL.PngImagePlugin\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        "before = peak()\n"
+        "d.load_data(sys.argv[1])\n"
+        "print(peak() - before)\n"
+    )
+    run = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", program, str(tmp_path / "a.tar")], capture_output=True, text=True, check=True
+    )
+    assert int(run.stdout) < 1.5 * 2 * 680 * 30_000
