@@ -171,6 +171,11 @@ def pickle_cut() -> Loaded:
 
 
 @case
+def pickle_more_behind() -> Loaded:
+    return python(pickled(*batches()[FIRST]) + b"cos\nsystem\n")
+
+
+@case
 def pickle_no_data() -> Loaded:
     return python(pickled(*batches()[FIRST], data=b""))
 
@@ -304,6 +309,11 @@ def tar_gz_checksum() -> Loaded:
     content = bytearray(packed(tar_of({"a/1.png": png(picture()), "b/1.png": png(picture())})))
     content[-5] ^= 1
     return archive(bytes(content))
+
+
+@case
+def tar_gz_trailing() -> Loaded:
+    return archive(packed(tar_of({"a/1.png": png(picture()), "b/1.png": png(picture())})) + b"more")
 
 
 @case
