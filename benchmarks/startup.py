@@ -21,7 +21,7 @@ from pathlib import Path
 from conditions import spread, write
 
 from layerline.compiler.compiled import compile_network
-from layerline.compiler.kernels.update import Sgd
+from layerline.compiler.kernels.optimizers import Sgd
 from layerline.compiler.machine import host
 from layerline.compiler.task import Task
 from layerline.network import presets, read
@@ -44,7 +44,7 @@ def compile_seconds(runs: int) -> dict[str, dict[str, dict[str, float]]]:
         shape = (1, 8, 8) if preset.startswith("digits") else (1, 28, 28)
         network = read(preset, input_shape=shape, classes=10)
         for training in (True, False):
-            task = Task(64 if training else 1, Sgd(momentum=True, decay=False), training=training)
+            task = Task(64 if training else 1, Sgd(decay=False), training=training)
             taken = []
             for _ in range(runs):
                 start = time.perf_counter()

@@ -152,7 +152,6 @@ BAD: dict[str, list[str]] = {
     "out is a file": ["train", "net.cnn", "--data", "bands.npz", "--out", "net.cnn"],
     "out in a file": ["train", "net.cnn", "--data", "bands.npz", "--out", "net.cnn/run"],
     "network that does not fit": ["train", "big.cnn", "--data", "bands.npz"],
-    "layer without kernels": ["train", "norm.cnn", "--data", "bands.npz"],
     "empty network": ["train", "empty.cnn", "--data", "bands.npz"],
     "network that is no text": ["train", "bands.npz", "--data", "bands.npz"],
     "describe without data": ["describe", "lenet5"],
@@ -168,7 +167,6 @@ BAD: dict[str, list[str]] = {
 def test_mistakes_end_with_2_and_write_nothing(folder: Path, golden: Callable[[str, str], None]) -> None:
     """Every mistake: exit 2, nothing on stdout, a message on stderr without a traceback, no file touched."""
     (folder / "big.cnn").write_text("Conv 4 13\nFlat\nFC classes\n")
-    (folder / "norm.cnn").write_text("Conv 4 3\nBatchNorm\nFlat\nFC classes\n")
     (folder / "fixed.cnn").write_text("Input 1 6 6\nFlat\nFC 3\n")
     (folder / "empty.cnn").write_text("")
     before = {name: (folder / name).read_bytes() for name in files(folder)}

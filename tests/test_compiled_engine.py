@@ -20,7 +20,6 @@ from layerline.compiler.machine import host, named
 from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.epoch import Epoch
-from layerline.errors import NetworkError
 from layerline.network import parse
 from layerline.recipe import Recipe
 
@@ -211,14 +210,6 @@ def test_one_nan_anywhere_in_a_pool_window_wins(pool: str) -> None:
     losses = engine(text).evaluate(Split(ImageSet(images, np.zeros(17, np.int32)), np.arange(17))).losses
     assert np.isnan(losses[:16]).all()
     assert np.isfinite(losses[16])
-
-
-def test_a_layer_without_kernels_is_refused_with_its_line() -> None:
-    """Before any code is written, with the line and what to do."""
-    with pytest.raises(NetworkError) as caught:
-        engine("Input 1 8 8\nConv 4 3\nBatchNorm\nFlat\nFC 3\n")
-    assert "net:3:1: the compiled engine cannot run BatchNorm yet" in str(caught.value)
-    assert "--engine torch" in str(caught.value)
 
 
 def test_indices_out_of_range_are_refused() -> None:

@@ -22,6 +22,7 @@ def test_gradients_at_the_hosts_width(part: int) -> None:
         judge(random_case(rng, verdicts), verdicts)
     assert verdicts.geometric_mean <= 1.2
     assert verdicts.drawn_again <= 100
+    assert verdicts.ill <= 2
 
 
 def test_gradients_where_items_own_filters(monkeypatch: pytest.MonkeyPatch) -> None:

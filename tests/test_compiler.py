@@ -20,7 +20,7 @@ from layerline.compiler.compiled import plan
 from layerline.compiler.kernels import functions
 from layerline.compiler.kernels.conv import ConvForward, ConvShape, ConvTile, conv_tile
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, FiltersTile, InputTile
-from layerline.compiler.kernels.update import Sgd
+from layerline.compiler.kernels.optimizers import Sgd
 from layerline.compiler.layout import Columns, Matrix, Rows
 from layerline.compiler.machine import Machine, host, named
 from layerline.compiler.passes import PASSES, verify

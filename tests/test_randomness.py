@@ -69,6 +69,7 @@ def test_purposes_keep_their_numbers():
         "TEST_SPLIT": 3,
         "VALIDATION_SPLIT": 4,
         "LIMIT": 5,
+        "DROPOUT": 6,
     }
 
 

@@ -33,6 +33,7 @@ class Purpose(enum.IntEnum):
     TEST_SPLIT = 3
     VALIDATION_SPLIT = 4
     LIMIT = 5
+    DROPOUT = 6
 
 
 def philox(counter: tuple[ArrayLike, ...], key: tuple[int, int]) -> tuple[NDArray[np.uint64], ...]:
@@ -93,3 +94,20 @@ def epoch_order(seed: int, epoch: int, indices: NDArray[np.int64]) -> NDArray[np
     """Return `indices` in the order of an epoch: a stable sort by (seed, ORDER, epoch, image)'s 64-bit numbers."""
     keys = uint64(seed, Purpose.ORDER, epoch=epoch, image=indices)
     return np.asarray(indices[np.argsort(keys, kind="stable")], np.int64)
+
+
+def dropout_keep(
+    seed: int, epoch: int, images: NDArray[np.int64], layer: int, shape: tuple[int, ...], p: float
+) -> NDArray[np.bool_]:
+    """Return which elements Dropout keeps: bool (len(images), *shape), shape (C, H, W) or (K,).
+
+    Element e of an image counts in the order H, W, C. Its block of four words is (e // 64) · 16 + e mod 16, its word of
+    the block (e // 16) mod 4, so that a vector of counters makes four vectors of neighbours; kept where the word is at
+    least p · 2³².
+    """
+    C, H, W = shape if len(shape) == 3 else (shape[0], 1, 1)
+    e = np.arange(C * H * W)
+    words = _words(seed, Purpose.DROPOUT, epoch, images[:, None], layer, e // 64 * 16 + e % 16)
+    chosen = np.choose(e // 16 % 4, words)
+    kept = (chosen >= min(round(p * 2**32), 2**32 - 1)).reshape(len(images), H, W, C).transpose(0, 3, 1, 2)
+    return np.asarray(kept.reshape(len(images), *shape))

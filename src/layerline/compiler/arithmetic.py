@@ -128,9 +128,39 @@ class Arithmetic:
         """Return −a."""
         return self.builder.fneg(a)
 
+    def magnitude(self, a: Value) -> Value:
+        """Return |a|: the sign bit cleared."""
+        return self.bits(self.masked(self.bits(a, "i32"), 0x7FFFFFFF), "f32")
+
+    def with_sign(self, a: Value, sign: Value) -> Value:
+        """Return a ≥ 0 with the sign of another."""
+        bit = self.masked(self.bits(sign, "i32"), 0x80000000)
+        return self.bits(self.builder.or_(self.bits(a, "i32"), bit), "f32")
+
+    def sqrt(self, a: Value) -> Value:
+        """Return √a, rounded once."""
+        return self.builder.call(self._intrinsic(f"llvm.sqrt.{_suffix(a.type)}", a.type, 1), [a])
+
     def bits(self, value: Value, dtype: str) -> Value:
         """Return the same bits as another type of the same size."""
         return self.builder.bitcast(value, vector_type(TYPES[dtype], lanes_of(value)))
+
+    def below(self, a: Value, b: Value) -> Value:
+        """Return, lane by lane, whether a < b, both without a sign."""
+        return self.builder.icmp_unsigned("<", a, b)
+
+    def exclusive(self, a: Value, b: Value) -> Value:
+        """Return the bits that a and b do not share."""
+        return self.builder.xor(a, b)
+
+    def wide_product(self, a: Value, factor: int) -> tuple[Value, Value]:
+        """Return the high and the low 32 bits of an i32 without a sign times a constant."""
+        lanes = lanes_of(a)
+        wide = self.builder.zext(a, vector_type(TYPES["i64"], lanes))
+        product = self.builder.mul(wide, self.constant(factor, lanes, "i64"))
+        narrow = vector_type(I32, lanes)
+        high = self.builder.trunc(self.builder.lshr(product, self.constant(32, lanes, "i64")), narrow)
+        return high, self.builder.trunc(product, narrow)
 
     def shifted_left(self, value: Value, count: int) -> Value:
         """Return an integer's bits moved up."""

@@ -9,15 +9,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from layerline.compiler.kernels import conv_lower, fc_lower, pool_lower, relu_lower
+from layerline.compiler.folding import folds
+from layerline.compiler.kernels import (
+    activations_lower,
+    average_lower,
+    batch_norm_lower,
+    conv_lower,
+    depthwise_lower,
+    dropout_lower,
+    fc_lower,
+    pool_lower,
+    relu_lower,
+    sum_lower,
+)
 from layerline.compiler.kernels.load import Load
 from layerline.compiler.kernels.loss import LossTotal, Probabilities, Reorder, SoftmaxLoss
+from layerline.compiler.kernels.step_lower import HYPER, clipping, kept_beside, step
 from layerline.compiler.kernels.update import Reduce, Step
 from layerline.compiler.program import Buffer, Op, Plane, Program, Tensor, room
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from layerline.compiler.kernels.muon import Filters
     from layerline.compiler.kernels.update import Grid
     from layerline.compiler.layout import Columns, Layout
     from layerline.compiler.machine import Machine
@@ -52,6 +66,17 @@ class Builder:
     steps: list[Op] = field(default_factory=list)
     tensors: list[Tensor] = field(default_factory=list)
     way_back: list[Callable[[], None]] = field(default_factory=list)
+    kinds: dict[str, str] = field(default_factory=dict)
+    """A trained parameter's name → filters, matrix or plain."""
+    grids: dict[Buffer, Grid] = field(default_factory=dict)
+    """How each parameter's gradient lies."""
+    folds: dict[int, int] = field(default_factory=dict)
+    """In the forward-only Program: a BatchNorm's node → the node whose weights take it in."""
+
+    @property
+    def order(self) -> Buffer:
+        """Return which images the batch has."""
+        return ORDER
 
     @property
     def training(self) -> bool:
@@ -75,13 +100,38 @@ class Builder:
         self, node: Node, plane: Plane, *, trained: bool = False, image: tuple[int, int, int] | None = None
     ) -> Value:
         """Make the value that a node writes; its plane gets the border that its readers want."""
-        top, left, bottom, right = _border(self.network, node.index + 1)
+        top, left, bottom, right = self.border(node.index + 1)
         plane = Plane(plane.channels, plane.height, plane.width, top, left, bottom, right)
         buffer = Buffer(f"y{node.index}", room(plane.size), "image", plane=plane)
         trained = trained or any(self.values[i].trained_above for i in node.inputs)
         value = Value(buffer, plane, image or (plane.channels, plane.height, plane.width), trained)
         self.values[node.index + 1] = value
         return value
+
+    def border(self, value: int) -> tuple[int, int, int, int]:
+        """Return the zeros around a value that its readers want: (top, left, bottom, right)."""
+        sides = [(0, 0, 0, 0)]
+        for node in self.network.nodes:
+            if value in node.inputs:
+                if node.layer.kind in BORDER:
+                    sides.append(BORDER[node.layer.kind](node))
+                elif self.passes(node):
+                    sides.append(self.border(node.index + 1))
+        top, left, bottom, right = (max(side) for side in zip(*sides, strict=True))
+        return top, left, bottom, right
+
+    def passes(self, node: Node) -> bool:
+        """Whether a layer does nothing in the forward-only Program, so that its output is its input."""
+        return not self.training and (node.layer.kind == "dropout" or node.index in self.folds)
+
+    def takes_in(self, node: Node) -> bool:
+        """Whether a layer's weights take in the BatchNorm behind it, which gives it a bias."""
+        return not self.training and node.index in self.folds.values()
+
+    def readers(self, value: Value) -> int:
+        """Return how many layers read a value, under whatever number."""
+        inputs = [i for node in self.network.nodes for i in node.inputs if self.values.get(node.index + 1) is not value]
+        return sum(self.values[i] is value for i in inputs if i in self.values)
 
     def scratch(self, name: str, size: int, dtype: str = "f32") -> Buffer:
         """Make a buffer for each image."""
@@ -95,24 +145,33 @@ class Builder:
             return value.gradient, False
         return value.gradient, True
 
-    def tensor(self, name: str, buffer: str, layouts: tuple[tuple[str, Layout], ...], grid: Grid) -> tuple[Buffer, ...]:
-        """Make a parameter and its homes; returns their buffers."""
+    def tensor(
+        self,
+        name: str,
+        buffer: str,
+        layouts: tuple[tuple[str, Layout], ...],
+        grid: Grid | None = None,
+        kind: str = "plain",
+    ) -> tuple[Buffer, ...]:
+        """Make a parameter and its homes; returns their buffers. Without a grid it is not trained.
+
+        kind: filters (of a convolution), matrix (of FC), or plain (a bias, or of a norm).
+        """
         homes = tuple((Buffer(buffer + suffix, room(layout.size), "once"), layout) for suffix, layout in layouts)
-        momentum = gradient = None
-        if self.training:
+        slots: tuple[tuple[str, Buffer], ...] = ()
+        gradient = None
+        if self.training and grid is not None:
             gradient = Buffer("d" + buffer, room(grid.size), "once")
-            momentum = Buffer("v" + buffer, room(grid.size), "once") if self.task.optimizer.momentum else None
-        self.tensors.append(Tensor(name, homes, momentum, gradient))
+            names = kept_beside(self.task, kind)
+            slots = tuple((slot, Buffer(f"{slot}_{buffer}", room(grid.size), "once")) for slot in names)
+            self.kinds[name], self.grids[gradient] = kind, grid
+        self.tensors.append(Tensor(name, homes, slots, gradient))
         return tuple(home for home, _ in homes)
 
-    def step(self, name: str, grid: Grid, columns: Columns | None = None) -> None:
-        """Add the optimiser's step on a parameter, from its whole gradient."""
-        tensor = next(t for t in self.tensors if t.name == name)
-        assert tensor.gradient is not None  # noqa: S101 - only called when training
-        homes = [buffer for buffer, _ in tensor.homes]
-        momentum = [tensor.momentum] if tensor.momentum else []
-        kernel = Step(grid, self.task.optimizer, columns=columns)
-        self.steps.append(Op(kernel, (tensor.gradient, homes[0], *momentum, HYPER, *homes[1:])))
+    def step(self, name: str, grid: Grid, columns: Columns | None = None, filters: Filters | None = None) -> None:
+        """Add the optimiser's step on a parameter, from its whole gradient. filters: how those of a Conv lie."""
+        tensor, kind = next(t for t in self.tensors if t.name == name), self.kinds[name]
+        step(self, tensor, kind, Step(grid, self.task.stepped_by(kind), columns=columns), filters)
 
     def partial(self, name: str, grid: Grid) -> Buffer:
         """Make a gradient that is summed shard by shard, and the op that adds the shards up."""
@@ -132,8 +191,9 @@ class Builder:
 # What the caller brings. `position` buffers have an element, or a row, for each image of the batch, in its order.
 LABELS = Buffer("labels", 0, "given", "i32")
 ORDER = Buffer("order", 1, "position", "i64")
+CLASS_WEIGHTS = Buffer("class_weights", 0, "given")
+"""One a class, then their sum."""
 SCALE, SHIFT = Buffer("scale", 0, "given"), Buffer("shift", 0, "given")
-HYPER = Buffer("hyper", 0, "given")
 
 LOWER = {
     "conv": conv_lower.lower,
@@ -142,8 +202,15 @@ LOWER = {
     "flat": fc_lower.lower_flat,
     "fc": fc_lower.lower,
     "softmax": fc_lower.lower_nothing,
+    "batch_norm": batch_norm_lower.lower,
+    "add": sum_lower.lower,
+    "depthwise": depthwise_lower.lower,
+    "avg_pool": average_lower.lower,
+    "global_pool": average_lower.lower_global,
+    "dropout": dropout_lower.lower,
+    **dict.fromkeys(activations_lower.FUNCTIONS, activations_lower.lower),
 }
-BORDER = {"conv": conv_lower.border}
+BORDER = {"conv": conv_lower.border, "depthwise": conv_lower.border}
 """What a layer of a kind wants around its input; the others want nothing."""
 
 
@@ -153,11 +220,10 @@ def images(task: Task) -> Buffer:
 
 
 def build(network: Network, machine: Machine, task: Task) -> Program:
-    """Return the plain Program. Raises NetworkError naming the line of a layer that the engine cannot run yet."""
-    refuse_unknown(network)
-    b = Builder(network, machine, task)
+    """Return the plain Program."""
+    b = Builder(network, machine, task, folds={} if task.training else folds(network))
     C, H, W = network.input_shape
-    plane = Plane(C, H, W, *_border(network, 0))
+    plane = Plane(C, H, W, *b.border(0))
     x = Value(Buffer("x", room(plane.size), "image", plane=plane), plane, (C, H, W), trained_above=False)
     b.values[0] = x
     load = Load(plane, task.source, task.channels_last and C > 1, task.even_scaling)
@@ -167,7 +233,7 @@ def build(network: Network, machine: Machine, task: Task) -> Program:
     _finish(b, b.values[len(network.nodes)])
     for back in reversed(b.way_back):
         back()
-    ops = (*b.ops, *b.sums, *b.steps)
+    ops = (*b.ops, *b.sums, *clipping(b), *b.steps)
     shard = shard_size(task.batch_size) if task.training else PREDICTION_GROUP
     return Program(ops, tuple(b.tensors), task.training, task.batch_size, shard, group=1)
 
@@ -187,24 +253,12 @@ def _finish(b: Builder, logits: Value) -> None:
     dz = b.gradient(logits)[0]
     loss, total = Buffer("loss", room(1), "shard", "f64"), Buffer("total", room(2), "once", "f64")
     confusion = Buffer("confusion", K * K, "thread", "i64")
+    dz_ordered = b.scratch("dz", K) if reorder else dz
+    extra = () if b.task.objective.plain else (HYPER, CLASS_WEIGHTS)
+    b.op(SoftmaxLoss(K, b.task.objective), z, LABELS, ORDER, *extra, dz_ordered, loss, confusion)
     if reorder:
-        dz_ordered = b.scratch("dz", K)
-        b.op(SoftmaxLoss(K), z, LABELS, ORDER, dz_ordered, loss, confusion)
         b.op(Reorder(H * W, C), dz_ordered, dz)
-    else:
-        b.op(SoftmaxLoss(K), z, LABELS, ORDER, dz, loss, confusion)
     b.sums.append(Op(LossTotal(), (loss, total)))
-
-
-def refuse_unknown(network: Network) -> None:
-    """Raise NetworkError for the first layer that has no kernels yet, with its line."""
-    for node in network.nodes:
-        layer = node.layer
-        groups = getattr(layer, "groups", 1)
-        if layer.kind not in LOWER or groups != 1:
-            what = f"Conv with groups={groups}" if layer.kind in LOWER else layer.word.name
-            help_text = "it runs Conv, ReLU, Pool, Flat, FC and Softmax; `--engine torch` runs every layer"
-            raise network.refusal(node, f"the compiled engine cannot run {what} yet", help_text)
 
 
 def shard_size(batch_size: int) -> int:
@@ -233,11 +287,3 @@ def _longest(batch_size: int, size: int, threads: int) -> int:
 
 PREDICTION_GROUP: Final = 10
 """Images that the forward-only Program takes through the network together, at most."""
-
-
-def _border(network: Network, value: int) -> tuple[int, int, int, int]:
-    """Return the zeros around a value that its readers want: (top, left, bottom, right)."""
-    readers = [node for node in network.nodes if value in node.inputs and node.layer.kind in BORDER]
-    sides = [(0, 0, 0, 0), *(BORDER[node.layer.kind](node) for node in readers)]
-    top, left, bottom, right = (max(side) for side in zip(*sides, strict=True))
-    return top, left, bottom, right

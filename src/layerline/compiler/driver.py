@@ -48,6 +48,8 @@ TRAIN_POINTERS: Final = {
     "scale": "f32",
     "shift": "f32",
     "hyper": "f32",
+    "dice": "i32",
+    "class_weights": "f32",
     "yield_core": "u8",
     "nap": "u8",
 }

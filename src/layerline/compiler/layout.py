@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 
@@ -32,10 +34,12 @@ class Layout(abc.ABC):
 
 @dataclass(frozen=True)
 class Vector(Layout):
-    """A bias: O values."""
+    """A number a channel, or behind Flat a number a value: then they lie as the image does, H, W, C."""
 
     length: int
     padded: int
+    image: tuple[int, int, int] | None = None
+    """(C, H, W) of what Flat saw."""
 
     @property
     def size(self) -> int:
@@ -45,12 +49,15 @@ class Vector(Layout):
     def pack(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return float32 (size,)."""
         out = np.zeros(self.padded, np.float32)
-        out[: self.length] = tensor
+        out[: self.length] = tensor if self.image is None else tensor.reshape(self.image).transpose(1, 2, 0).reshape(-1)
         return out
 
     def unpack(self, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return float32 (O,)."""
-        return buffer[: self.length].copy()
+        if self.image is None:
+            return buffer[: self.length].copy()
+        C, H, W = self.image
+        return buffer[: self.length].reshape(H, W, C).transpose(2, 0, 1).reshape(-1).copy()
 
 
 @dataclass(frozen=True)
@@ -101,15 +108,29 @@ class Block:
 
 @dataclass(frozen=True)
 class Columns(Layout):
-    """Filters side by side: block after block, in each [run][j][o], so that a vector holds one tap of many filters."""
+    """Filters side by side: block after block, in each [run][j][o], so that a vector holds one tap of many filters.
+
+    The blocks are those of a group's filters; group follows group.
+    """
 
     rows: Rows
     blocks: tuple[Block, ...]
+    groups: int = 1
 
     @property
     def size(self) -> int:
         """Return the buffer's elements."""
+        return self.groups * self.group_size
+
+    @property
+    def group_size(self) -> int:
+        """Return the elements of a group."""
         return sum(b.count * b.width for b in self.blocks) * self.taps
+
+    @property
+    def group_filters(self) -> int:
+        """Return the filters of a group."""
+        return self.rows.shape[0] // self.groups
 
     @property
     def taps(self) -> int:
@@ -118,29 +139,58 @@ class Columns(Layout):
 
     def pack(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return float32 (size,)."""
-        O = self.rows.shape[0]
-        taps = tensor.reshape(self.rows.shape).transpose(0, 2, 3, 1).reshape(O, self.taps)
-        pieces = []
+        taps = tensor.reshape(self.rows.shape).transpose(0, 2, 3, 1).reshape(self.groups, -1, self.taps)
+        out = np.zeros(self.size, np.float32)
+        for group in range(self.groups):
+            for first, piece in self._pieces(out, group):
+                some = taps[group, first : first + piece.shape[1]]
+                piece[:, : len(some)] = some.T
+        return out
+
+    def _pieces(self, buffer: NDArray[np.float32], group: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield each block of a group: its first filter (of the group), and a view of it as (taps, filters)."""
+        at = group * self.group_size
         for block in self.blocks:
             for k in range(block.count):
-                first = block.first + k * block.width
-                piece = np.zeros((self.taps, block.width), np.float32)
-                some = taps[first : first + block.width]
-                piece[:, : len(some)] = some.T
-                pieces.append(piece.reshape(-1))
-        return np.concatenate(pieces)
+                n = block.width * self.taps
+                yield block.first + k * block.width, buffer[at : at + n].reshape(self.taps, block.width)
+                at += n
 
     def unpack(self, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return float32 (O, C, R, S)."""
         O, C, R, S = self.rows.shape
-        taps, at = np.zeros((O, self.taps), np.float32), 0
-        for block in self.blocks:
-            for k in range(block.count):
-                first, n = block.first + k * block.width, block.width * self.taps
-                some = taps[first : first + block.width]
-                some[:] = buffer[at : at + n].reshape(self.taps, block.width).T[: len(some)]
-                at += n
+        taps = np.zeros((self.groups, self.group_filters, self.taps), np.float32)
+        for group in range(self.groups):
+            for first, piece in self._pieces(buffer, group):
+                some = taps[group, first : first + piece.shape[1]]
+                some[:] = piece.T[: len(some)]
         return np.ascontiguousarray(taps.reshape(O, R, S, C).transpose(0, 3, 1, 2))
+
+
+@dataclass(frozen=True)
+class Taps(Layout):
+    """A filter a channel: [tap][c], a vector holds one tap of many channels. `shape` is PyTorch's (C, 1, R, S)."""
+
+    shape: tuple[int, int, int, int]
+    padded: int
+
+    @property
+    def size(self) -> int:
+        """Return the buffer's elements."""
+        return self.shape[2] * self.shape[3] * self.padded
+
+    def pack(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return float32 (size,)."""
+        C, _, R, S = self.shape
+        out = np.zeros((R * S, self.padded), np.float32)
+        out[:, :C] = tensor.reshape(C, R * S).T
+        return out.reshape(-1)
+
+    def unpack(self, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return float32 (C, 1, R, S)."""
+        C, _, R, S = self.shape
+        taps = buffer[: self.size].reshape(R * S, self.padded)[:, :C]
+        return np.ascontiguousarray(taps.T.reshape(self.shape))
 
 
 @dataclass(frozen=True)

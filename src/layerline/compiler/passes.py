@@ -38,7 +38,7 @@ def optimise(program: Program, machine: Machine, *, fuse_updates: bool = True) -
 def verify(program: Program, after: str) -> None:
     """Raise AssertionError, naming the pass at fault, where an op reads what no op before it wrote, or a name is
     twice."""
-    known = {b for t in program.tensors for b in (*(home for home, _ in t.homes), t.momentum) if b is not None}
+    known = {b for t in program.tensors for pairs in (t.homes, [(b, n) for n, b in t.slots]) for b, _ in pairs}
     names: dict[str, Buffer] = {}
     for op in program.ops:
         for buffer in op.buffers:
@@ -94,7 +94,12 @@ def _fits(program: Program, conv: Op, pool: Op, machine: Machine) -> bool:
     assert isinstance(conv.kernel, ConvForward)  # noqa: S101 - the caller looked
     assert isinstance(pool.kernel, PoolForward)  # noqa: S101 - the caller looked
     shape = pool.kernel.shape
-    apart = shape.window == shape.stride and shape.padding == (0, 0) and conv.kernel.pool == (1, 1)
+    apart = (
+        shape.window == shape.stride
+        and shape.padding == (0, 0)
+        and conv.kernel.pool == (1, 1)
+        and not conv.kernel.places
+    )
     others = [op for op in _readers(program, pool["x"]) if op is not pool and not isinstance(op.kernel, ReLUBackward)]
     return apart and not others and conv_tile(conv.kernel.shape, machine, shape.window) is not None
 

@@ -137,7 +137,8 @@ class Tensor:
     name: str
     homes: tuple[tuple[Buffer, Layout], ...]
     """The first is the master; the others are copies in another order, written whenever the master is."""
-    momentum: Buffer | None = None
+    slots: tuple[tuple[str, Buffer], ...] = ()
+    """What the optimiser keeps beside it, by the name the engine's state has it under; it lies as in the first home."""
     gradient: Buffer | None = None
     """Where the whole gradient can be read after a step: only in a plain Program."""
 
@@ -160,7 +161,8 @@ class Program:
         """Return every buffer once, in the order of first use; parameters without a reader come last."""
         seen = dict.fromkeys(b for op in self.ops for b in op.buffers)
         seen.update(dict.fromkeys(b for t in self.tensors for b, _ in t.homes))
-        seen.update(dict.fromkeys(b for t in self.tensors for b in (t.momentum, t.gradient) if b is not None))
+        seen.update(dict.fromkeys(b for t in self.tensors for _, b in t.slots))
+        seen.update(dict.fromkeys(t.gradient for t in self.tensors if t.gradient is not None))
         return tuple(seen)
 
     @property

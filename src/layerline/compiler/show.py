@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Final
 from layerline.compiler.build import build
 from layerline.compiler.compiled import plan
 from layerline.compiler.driver import write_module
-from layerline.compiler.kernels.update import Sgd
 from layerline.compiler.machine import named
-from layerline.compiler.task import Task
+from layerline.compiler.task import task_of
 from layerline.errors import UserError
 from layerline.figures import count, size
 
 if TYPE_CHECKING:
     from layerline.compiler.machine import Machine
     from layerline.compiler.program import Buffer, Op, Program, Schedule
+    from layerline.compiler.task import Task
     from layerline.network import Network
     from layerline.recipe import Recipe
 
@@ -40,8 +40,7 @@ def show(
     if stage not in STAGES:
         raise UserError(f"--stage {stage}: not known", "one of: " + ", ".join(STAGES))
     machine = named(cpu, lanes)
-    optimizer = Sgd(recipe.momentum > 0, recipe.weight_decay > 0)
-    task = Task(recipe.batch_size if training else 1, optimizer, training=training)
+    task = task_of(recipe, training=training)
     if stage == "program":
         return program_text(network, machine, task)
     schedule = plan(network, machine, task)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from layerline.compiler.kernels.loss import CROSS_ENTROPY, Objective
+from layerline.compiler.kernels.optimizers import Sgd
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernels.update import Sgd
+    from layerline.compiler.kernels.optimizers import Optimizer
+    from layerline.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -14,7 +19,7 @@ class Task:
     """Training or prediction, of what images, with which optimiser."""
 
     batch_size: int
-    optimizer: Sgd
+    optimizer: Optimizer
     source: str = "u8"
     """What a stored value is: u8 or f32."""
     channels_last: bool = False
@@ -23,3 +28,23 @@ class Task:
     training: bool = True
     fuse_updates: bool = True
     """Off: the whole gradient of every parameter stays readable after a step."""
+    spare_biases: bool = False
+    """Whether biases and norms do not decay."""
+    muon: bool = False
+    """Whether filters of convolutions are stepped by Muon, and only the rest by the optimiser."""
+    objective: Objective = CROSS_ENTROPY
+
+    def stepped_by(self, kind: str) -> Optimizer:
+        """Return the optimiser of a tensor of a kind (filters, matrix, plain: a bias or of a norm)."""
+        spared = kind == "plain" and self.spare_biases
+        return dataclasses.replace(self.optimizer, decay=False) if spared else self.optimizer
+
+
+def task_of(recipe: Recipe, *, training: bool = True, **images: Any) -> Task:
+    """Return the task of a recipe, for images that lie as `images` says (source, channels_last, even_scaling)."""
+    return Task(
+        recipe.batch_size if training else 1,
+        Sgd(recipe.weight_decay > 0, momentum=recipe.momentum > 0),
+        training=training,
+        **images,
+    )

@@ -16,8 +16,9 @@ POINTER = ir.PointerType()
 TYPES: Final = {"u8": I8, "i32": I32, "i64": I64, "f32": F32, "f64": F64}
 BYTES: Final = {"u8": 1, "i32": 4, "i64": 8, "f32": 4, "f64": 8}
 
-PACE: Final = ("rate", "inverse")
-"""What changes from step to step: the learning rate; one over the images of a batch, or over their class weights."""
+PACE: Final = ("rate", "inverse", "adam_rate", "adam_scale")
+"""What changes from step to step: the learning rate η; one over the images of a batch, or over their class weights;
+η / (1 − β₁ᵗ) and 1 / √(1 − β₂ᵗ) at step t of the run."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import copy
 import ctypes
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 
 from layerline.compiler import compiled
 from layerline.compiler.driver import CONTROL, PREDICT_POINTERS, TRAIN_POINTERS, WORDS_A_LINE
-from layerline.compiler.kernels.update import Sgd
+from layerline.compiler.folding import folded_weights
+from layerline.compiler.kernels.step_lower import slots_of
 from layerline.compiler.machine import host
-from layerline.compiler.task import Task
+from layerline.compiler.task import task_of
 from layerline.engines.engine import Engine, Outputs, Running, State
 from layerline.engines.memory import Memory
-from layerline.engines.pace import pace
+from layerline.engines.tables import constants, tables
 from layerline.engines.threads import cores
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from layerline.compiler.compiled import Compiled
     from layerline.compiler.machine import Machine
     from layerline.compiler.program import Buffer
+    from layerline.compiler.task import Task
     from layerline.data.dataset import ImageSet, Scaling, Split
     from layerline.engines.epoch import Epoch
     from layerline.network import Network
@@ -53,19 +56,15 @@ class CompiledEngine(Engine):
         """Prepare; code is written when the first images come, for it depends on how they lie in memory.
 
         machine: what to write code for, the host if not given. fuse_updates=False keeps whole gradients readable.
-        Raises NetworkError where a layer has no kernels yet.
         """
-        from layerline.compiler.build import refuse_unknown
-        from layerline.network import initial_weights
-
-        refuse_unknown(network)
         self._network, self._scaling, self._recipe = network, scaling, recipe
         self._threads = threads or cores()
         self._machine = machine or host()
         self._fuse_updates = fuse_updates
         self._trainer: _Trainer | None = None
         self._predictor: _Predictor | None = None
-        self._state = State(initial_weights(network, recipe.seed, recipe.init), _no_momentum(network, recipe))
+        self._state = _first_state(network, recipe)
+        self._counters = _counters(network, self._state)
         self._control = np.zeros((len(CONTROL) + 64) * WORDS_A_LINE, np.int64)
         self._stopping = False
 
@@ -81,8 +80,11 @@ class CompiledEngine(Engine):
         self._control[CONTROL.index("done") * WORDS_A_LINE] = first
         self._control[CONTROL.index("end") * WORDS_A_LINE] = last
         self._stopping = False
-        trainer.run(epoch, pace(epoch, self._recipe), first, self._control)
-        return self._word("done") - first
+        trainer.run(epoch, tables(epoch, self._recipe), first, self._control)
+        done = self._word("done") - first
+        for counter in self._counters.values():
+            counter += done
+        return done
 
     def prepare(self, images: ImageSet) -> None:
         """Write the machine code that trains on images that lie in memory like these."""
@@ -121,17 +123,22 @@ class CompiledEngine(Engine):
         task = self._task(split.source, training=False)
         if self._predictor is None or self._predictor.compiled.task != task:
             self._predictor = _Predictor(*self._made_for(task))
-        self._predictor.memory.put({name: (value, None) for name, value in self.state().weights.items()})
+        self._predictor.memory.put(folded_weights(self._network, self.state().averaged))
         return self._predictor.run(split.source, split.indices)
 
     def state(self) -> State:
         """Return a copy of the weights and the optimiser's tensors."""
-        return self._trainer.memory.state() if self._trainer else copy.deepcopy(self._state)
+        if self._trainer is None:
+            return copy.deepcopy(self._state)
+        found = self._trainer.memory.state()
+        weights = {**found.weights, **{name: counter.copy() for name, counter in self._counters.items()}}
+        return State({name: weights[name] for name in self._network.weights}, found.optimizer)
 
     def set_state(self, state: State) -> None:
         """Take over weights and optimiser tensors; names and shapes must be the network's."""
         _check_state(state, self._state)
-        self._state = state
+        self._state = copy.deepcopy(state)
+        self._counters = _counters(self._network, state)
         if self._trainer is not None:
             self._trainer.memory.put_state(state)
 
@@ -150,24 +157,17 @@ class CompiledEngine(Engine):
         return int(self._control[CONTROL.index(name) * WORDS_A_LINE])
 
     def _task(self, images: ImageSet, *, training: bool) -> Task:
-        recipe = self._recipe
         even = len(set(zip(self._scaling.scale, self._scaling.shift, strict=True))) == 1
-        return Task(
-            recipe.batch_size if training else 1,
-            Sgd(recipe.momentum > 0, recipe.weight_decay > 0),
-            {"uint8": "u8", "float32": "f32"}[images.images.dtype.name],
-            images.channels_last,
-            even,
-            training,
-            self._fuse_updates,
-        )
+        source = {"uint8": "u8", "float32": "f32"}[images.images.dtype.name]
+        task = task_of(self._recipe, training=training, source=source, channels_last=images.channels_last)
+        return replace(task, even_scaling=even, fuse_updates=self._fuse_updates)
 
     def _trainer_for(self, images: ImageSet) -> _Trainer:
         task = self._task(images, training=True)
         if self._trainer is None or self._trainer.compiled.task != task:
             before = self._trainer
             trainer = _Trainer(*self._made_for(task))
-            trainer.memory.put_state(before.memory.state() if before else self._state)
+            trainer.memory.put_state(self.state() if before else self._state)
             self._trainer = trainer
         return self._trainer
 
@@ -189,14 +189,8 @@ class CompiledEngine(Engine):
 
     def _made_for(self, task: Task) -> tuple[Compiled, int, int, dict[str, NDArray[np.float32]]]:
         """Return code for a task, and what it runs with: classes, threads, the arrays that kernels only read."""
-        recipe, scaling = self._recipe, self._scaling
-        constants = {
-            "hyper": np.array([recipe.momentum, recipe.weight_decay], np.float32),
-            "scale": np.array(scaling.scale, np.float32),
-            "shift": np.array(scaling.shift, np.float32),
-        }
         code = compiled.compile_network(self._network, self._machine, task)
-        return code, self._network.classes, self._threads, constants
+        return code, self._network.classes, self._threads, constants(self._recipe, self._scaling)
 
 
 class _Trainer:
@@ -209,7 +203,7 @@ class _Trainer:
         types = [ctypes.c_int64] * 2
         self._function = code.code.function("train", [ctypes.c_void_p] * len(TRAIN_POINTERS) + types)
 
-    def run(self, epoch: Epoch, pace: NDArray[np.float64], first: int, control: NDArray[np.int64]) -> None:
+    def run(self, epoch: Epoch, tables: dict[str, NDArray[Any]], first: int, control: NDArray[np.int64]) -> None:
         """Run steps from `first` on in all threads, up to control's `end`."""
         arrays: dict[str, NDArray[Any]] = {
             "arena": self.memory.arena,
@@ -217,7 +211,7 @@ class _Trainer:
             "images": epoch.images.images,
             "labels": epoch.images.labels,
             "order": epoch.order,
-            "pace": pace,
+            **tables,
             **self._constants,
         }
         addresses = {name: array.ctypes.data for name, array in arrays.items()}
@@ -303,10 +297,20 @@ def _library_address(name: str) -> int:
     return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0
 
 
-def _no_momentum(network: Network, recipe: Recipe) -> dict[str, NDArray[np.float32]]:
-    if not recipe.momentum:
-        return {}
-    return {f"momentum.{name}": np.zeros(weight.shape, np.float32) for name, weight in network.weights.items()}
+def _first_state(network: Network, recipe: Recipe) -> State:
+    """Return the state that a run begins with: averages begin as the weights, everything else beside them as zero."""
+    from layerline.network import initial_weights
+
+    weights, kept = initial_weights(network, recipe.seed, recipe.init), {}
+    for name, slots in slots_of(network, task_of(recipe)).items():
+        for slot in slots:
+            kept[f"{slot}.{name}"] = weights[name].copy() if slot == "ema" else np.zeros_like(weights[name])
+    return State(weights, kept)
+
+
+def _counters(network: Network, state: State) -> dict[str, NDArray[Any]]:
+    """Return copies of the state's whole numbers: BatchNorm's count of batches, which machine code has no use for."""
+    return {name: np.array(state.weights[name]) for name, w in network.weights.items() if w.dtype == "int64"}
 
 
 def _check_state(state: State, like: State) -> None:

@@ -28,6 +28,8 @@ class Epoch:
     """Of the epoch, from 1: random numbers that belong to an image are keyed by it."""
     first_step: int = 0
     """Steps of the run before this epoch."""
+    class_weights: NDArray[np.float64] | None = None
+    """(K,), or None where every class counts the same."""
     weights: NDArray[np.float64] | None = None
     """(steps,): the class weights of a batch's labels, added up, by which its loss is divided; None: its images."""
 

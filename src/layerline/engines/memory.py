@@ -37,16 +37,12 @@ class Memory:
         at = self.code.schedule.in_arena[buffer]
         return self.arena[at : at + 4 * buffer.size].view(np.float32)
 
-    def put(self, values: dict[str, tuple[NDArray[np.float32], NDArray[np.float32] | None]]) -> None:
-        """Write parameters, and their momentum where there is one."""
+    def put(self, weights: dict[str, NDArray[np.float32]]) -> None:
+        """Write parameters."""
         for tensor in self.tensors:
-            weight, momentum = values[tensor.name]
             for buffer, layout in tensor.homes:
                 if buffer in self.code.schedule.in_arena:
-                    self.floats(buffer)[: layout.size] = layout.pack(weight)
-            if tensor.momentum is not None and momentum is not None:
-                layout = tensor.homes[0][1]
-                self.floats(tensor.momentum)[: layout.size] = layout.pack(momentum)
+                    self.floats(buffer)[: layout.size] = layout.pack(weights[tensor.name])
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -55,17 +51,21 @@ class Memory:
 
     def put_state(self, state: State) -> None:
         """Write all that training changes."""
-        self.put({name: (value, state.optimizer.get(f"momentum.{name}")) for name, value in state.weights.items()})
+        self.put(state.weights)
+        for tensor in self.tensors:
+            layout = tensor.homes[0][1]
+            for slot, buffer in tensor.slots:
+                self.floats(buffer)[: layout.size] = layout.pack(state.optimizer[f"{slot}.{tensor.name}"])
 
     def state(self) -> State:
         """Return a copy of all that training changes."""
-        weights, momenta = {}, {}
+        weights, kept = {}, {}
         for tensor in self.tensors:
             buffer, layout = tensor.homes[0]
             weights[tensor.name] = layout.unpack(self.floats(buffer))
-            if tensor.momentum is not None:
-                momenta[f"momentum.{tensor.name}"] = layout.unpack(self.floats(tensor.momentum))
-        return State(weights, momenta)
+            for slot, beside in tensor.slots:
+                kept[f"{slot}.{tensor.name}"] = layout.unpack(self.floats(beside))
+        return State(weights, kept)
 
     def gradients(self) -> dict[str, NDArray[np.float32]]:
         """Return the whole gradients of the last step."""

@@ -8,10 +8,11 @@ the kernel also writes *where* the largest came from: how far its patch begins b
 The gradient of the filters is then a sum over these places alone (kernels/conv_gradients.py).
 
 The schedule.  Pixels lie as H, W, C, so that the taps (s, c) of a filter row lie side by side: a *run* of J = S·C
-values (of C where the kernel is dilated). A vector holds neighbouring filters; a tile is V such vectors × T pixels, T·V
-≤ 28 of 32 registers (12 of 16): per tap V loads of weights, T broadcasts out of x, T·V multiply-adds. Two load ports
-and two 8-lane multiply-adds a cycle (Zen 4) are both near full with V = 1, T = 28: 29 loads for 28 multiply-adds. A
-pooled tile holds whole windows, so that the maximum is taken between registers, lane by lane.
+values (of C where the kernel is dilated, of a group's channels where there are groups). A vector holds neighbouring
+filters; a tile is V such vectors × T pixels, T·V ≤ 28 of 32 registers (12 of 16): per tap V loads of weights, T
+broadcasts out of x, T·V multiply-adds. Two load ports and two 8-lane multiply-adds a cycle (Zen 4) are both near full
+with V = 1, T = 28: 29 loads for 28 multiply-adds. A pooled tile holds whole windows, so that the maximum is taken
+between registers, lane by lane.
 """
 
 from __future__ import annotations
@@ -42,6 +43,17 @@ class ConvShape:
     padding: tuple[int, int]
     out: tuple[int, int]
     """(P, Q)"""
+    groups: int = 1
+
+    @property
+    def group_channels(self) -> int:
+        """Return the channels of x that a filter sees."""
+        return self.x.channels // self.groups
+
+    @property
+    def group_filters(self) -> int:
+        """Return the filters that see the same channels."""
+        return self.filters // self.groups
 
     @property
     def run_offsets(self) -> tuple[int, int]:
@@ -52,12 +64,12 @@ class ConvShape:
     def runs(self) -> tuple[int, int]:
         """Return (kernel rows, runs in a row)."""
         R, S = self.kernel
-        return (R, 1) if self.dilation[1] == 1 or S == 1 else (R, S)
+        return (R, 1) if S == 1 or (self.dilation[1] == 1 and self.groups == 1) else (R, S)
 
     @property
     def run_length(self) -> int:
         """Return J: the taps of a run."""
-        return self.kernel[1] * self.x.channels // self.runs[1]
+        return self.kernel[1] * self.group_channels // self.runs[1]
 
     @property
     def origin(self) -> int:
@@ -76,13 +88,14 @@ class ConvShape:
         (R, S), (sh, sw), (dh, dw) = self.kernel, self.stride, self.dilation
         P, Q = self.out
         dilated = f"d{dh}_{dw}" if (dh, dw) != (1, 1) else ""
-        return f"{self.x.label}_o{self.filters}p{P}q{Q}_k{R}_{S}s{sh}_{sw}{dilated}a{self.origin}"
+        grouped = f"g{self.groups}" if self.groups > 1 else ""
+        return f"{self.x.label}_o{self.filters}p{P}q{Q}_k{R}_{S}s{sh}_{sw}{dilated}{grouped}a{self.origin}"
 
     def rows(self, machine: Machine) -> Rows:
         """Return the layout of the filters with taps side by side."""
         J, K = self.run_length, self.runs[0] * self.runs[1]
         lanes = machine.lanes_for(J)
-        shape = (self.filters, self.x.channels, *self.kernel)
+        shape = (self.filters, self.group_channels, *self.kernel)
         return Rows(shape, K, J, -(-J // lanes) * lanes)
 
 
@@ -102,7 +115,7 @@ def conv_tile(shape: ConvShape, machine: Machine, pool: tuple[int, int] = (1, 1)
     vectors = 4 if machine.registers >= 32 else 2
     while vectors > 1 and window * vectors * 2 > machine.accumulators:
         vectors //= 2
-    blocks = filter_blocks(shape.filters, machine, vectors)
+    blocks = filter_blocks(shape.group_filters, machine, vectors)
     units = machine.accumulators // (window * max(block.vectors for block in blocks))
     if not units:
         return None
@@ -141,27 +154,34 @@ class ConvForward(Kernel):
 
     def columns(self, machine: Machine) -> Columns:
         """Return the layout of w."""
-        return Columns(self.shape.rows(machine), self.tile.blocks)
+        return Columns(self.shape.rows(machine), self.tile.blocks, self.shape.groups)
 
     def write(self, pen: Pen) -> None:
         """Write the function's body."""
-        P, Q = self.shape.out[0] // self.pool[0], self.shape.out[1] // self.pool[1]
-        weights = 0
-        with pen.loop("n", pen.count("images")) as n:
-            x = pen.at(pen.pointer("x"), n * room(self.shape.x.size))
+        shape = self.shape
+        P, Q = shape.out[0] // self.pool[0], shape.out[1] // self.pool[1]
+        group_weights = self.columns(pen.machine).size // shape.groups
+        with pen.loop("n", pen.count("images")) as n, pen.loop("g", shape.groups) as g:
+            x = pen.at(pen.pointer("x"), n * room(shape.x.size) + g * shape.group_channels)
             y = pen.at(pen.pointer("y"), n * room(self.y.size) + self.y.origin)
-            at = pen.at(pen.pointer("at"), n * room(P * Q * self.shape.filters)) if self.places else None
-            for block in self.tile.blocks:
-                taps = self.shape.runs[0] * self.shape.runs[1] * self.shape.run_length
-                with pen.loop("block", block.count) as k:
-                    w = pen.at(pen.pointer("w"), k * (taps * block.width) + weights)
-                    o = k * block.width + block.first
-                    for p0, height, p_tiles in balanced(P, self.tile.rows):
-                        for q0, width, q_tiles in balanced(Q, self.tile.columns):
-                            with pen.loop("p", p_tiles) as i, pen.loop("q", q_tiles) as j:
-                                spot = _Spot(i * height + p0, j * width + q0, o, height, width, block)
-                                self._tile(pen, spot, (x, w, y, at))
-                weights += block.count * block.width * taps
+            at = pen.at(pen.pointer("at"), n * room(P * Q * shape.filters)) if self.places else None
+            self._group(pen, g * shape.group_filters, (x, pen.at(pen.pointer("w"), g * group_weights), y, at))
+
+    def _group(self, pen: Pen, o: Index, memory: tuple[Pointer, Pointer, Pointer, Pointer | None]) -> None:
+        """Write all outputs of a group's filters, the first of which is o."""
+        P, Q = self.shape.out[0] // self.pool[0], self.shape.out[1] // self.pool[1]
+        taps, weights = self.shape.runs[0] * self.shape.runs[1] * self.shape.run_length, 0
+        x, w, y, at = memory
+        for block in self.tile.blocks:
+            with pen.loop("block", block.count) as k:
+                w_block = pen.at(w, k * (taps * block.width) + weights)
+                first = o + (k * block.width + block.first)
+                for p0, height, p_tiles in balanced(P, self.tile.rows):
+                    for q0, width, q_tiles in balanced(Q, self.tile.columns):
+                        with pen.loop("p", p_tiles) as i, pen.loop("q", q_tiles) as j:
+                            spot = _Spot(i * height + p0, j * width + q0, first, height, width, block)
+                            self._tile(pen, spot, (x, w_block, y, at))
+            weights += block.count * block.width * taps
 
     def _tile(self, pen: Pen, spot: _Spot, memory: tuple[Pointer, Pointer, Pointer, Pointer | None]) -> None:
         shape, block, (ph, pw) = self.shape, spot.block, self.pool
@@ -201,6 +221,7 @@ class ConvForward(Kernel):
         tiles. The lanes hold zeros, for their weights and biases are zeros.
         """
         in_order = self.tile.rows == 1 and len(balanced(self.shape.out[1] // self.pool[1], self.tile.columns)) == 1
+        in_order = in_order and self.shape.groups == 1
         return in_order and len(self.tile.blocks) == 1 and self.tile.blocks[0].count == self.tile.blocks[0].vectors == 1
 
     def _finish(
@@ -221,7 +242,7 @@ class ConvForward(Kernel):
         if self.relu:
             largest = pen.relu(largest)
         lanes = block.lanes
-        count = min(lanes, self.shape.filters - block.first - v * lanes)
+        count = min(lanes, self.shape.group_filters - block.first - v * lanes)
         row, column, o = spot.p + a, spot.q + b, spot.o + v * block.lanes
         _, _, y, at = memory
         bare = self.y.pitch == self.y.width * self.y.channels and self.y.size == self.y.pitch * self.y.height

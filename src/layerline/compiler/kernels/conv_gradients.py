@@ -45,7 +45,7 @@ def filters_tile(shape: ConvShape, machine: Machine, *, places: bool) -> Filters
     vectors = balanced(rows.padded // machine.lanes_for(rows.length), most if places else 6)[0][1]
     runs = balanced(rows.runs, max(1, (most if places else 8) // vectors))[0][1]
     filters = min(4 if places else most, most // (runs * vectors))
-    return FiltersTile(balanced(shape.filters, max(1, filters))[0][1], runs, vectors)
+    return FiltersTile(balanced(shape.group_filters, max(1, filters))[0][1], runs, vectors)
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ class ConvFilters(Kernel):
     @property
     def slices(self) -> int | None:
         """Return the pieces of the filters, where items own them."""
-        return sum(count for _, _, count in self._pieces) if self.owned else None
+        return self.shape.groups * sum(count for _, _, count in self._pieces) if self.owned else None
 
     @property
     def _pieces(self) -> list[tuple[int, int, int]]:
-        return balanced(self.shape.filters, self.tile.filters)
+        return balanced(self.shape.group_filters, self.tile.filters)
 
     @property
     def pointers(self) -> dict[str, str]:  # type: ignore[override]
@@ -94,29 +94,32 @@ class ConvFilters(Kernel):
     def write(self, pen: Pen) -> None:
         """Write the function's body."""
         if not self.owned:
-            with pen.loop("n", pen.count("images")) as n:
+            with pen.loop("n", pen.count("images")) as n, pen.loop("g", self.shape.groups) as g:
                 for o0, filters, tiles in self._pieces:
                     with pen.loop("o", tiles) as o:
-                        self._image(pen, n, o * filters + o0, filters)
+                        self._image(pen, n, g, o * filters + o0, filters)
             return
         rows, done = self.shape.rows(pen.machine), 0
         size, lanes = rows.runs * rows.padded, pen.machine.lanes_for(rows.length)
         for o0, filters, pieces in self._pieces:
             item = pen.count("item") - done
-            with pen.when(pen.within(item, pieces)):
-                o = item * filters + o0
-                clear(pen, pen.at(pen.pointer("dw"), o * size), filters * size, lanes)
+            with pen.when(pen.within(item, pieces * self.shape.groups)):
+                g, piece = pen.divided(item, pieces)
+                o = piece * filters + o0
+                first = (o + g * self.shape.group_filters) * size
+                clear(pen, pen.at(pen.pointer("dw"), first), filters * size, lanes)
                 with pen.loop("n", pen.count("images")) as n:
-                    self._image(pen, n, o, filters)
-            done += pieces
+                    self._image(pen, n, g, o, filters)
+            done += pieces * self.shape.groups
 
-    def _image(self, pen: Pen, n: Index, o: Index, filters: int) -> None:
-        """Add one image's part to some filters, tile after tile of their taps."""
+    def _image(self, pen: Pen, n: Index, g: Index, o: Index, filters: int) -> None:
+        """Add one image's part to some filters of a group, from its filter o on, tile after tile of their taps."""
         rows, lanes = self.shape.rows(pen.machine), pen.machine.lanes_for(self.shape.run_length)
         outputs = self.dy.height * self.dy.width * self.shape.filters
-        x = pen.at(pen.pointer("x"), n * room(self.shape.x.size))
+        x = pen.at(pen.pointer("x"), n * room(self.shape.x.size) + g * self.shape.group_channels)
         dy = pen.at(pen.pointer("dy"), n * room(self.dy.size) + self.dy.origin)
         at = pen.at(pen.pointer("at"), n * room(outputs)) if self.places else None
+        o = o + g * self.shape.group_filters
         for v0, vectors, v_tiles in balanced(rows.padded // lanes, self.tile.vectors):
             for k0, runs, k_tiles in balanced(rows.runs, self.tile.runs):
                 with pen.loop("v", v_tiles) as v, pen.loop("k", k_tiles) as k:
@@ -252,27 +255,30 @@ class ConvInput(Kernel):
         (down, right), (run_down, run_right) = shape.steps, shape.run_offsets
         P, Q = shape.out
         with pen.loop("n", pen.count("images")) as n:
-            dx = pen.at(pen.pointer("dx"), n * room(shape.x.size))
-            dy = pen.at(pen.pointer("dy"), n * room(self.dy.size) + self.dy.origin)
             if not self.add:
-                clear(pen, dx, shape.x.size)
-            with pen.loop("p", P) as p, pen.loop("r", R) as r, pen.loop("s", runs) as s:
-                for v0, vectors, v_tiles in balanced(rows.padded // lanes, self.tile.vectors):
-                    with pen.loop("v", v_tiles) as v:
-                        for q0, pixels, q_tiles in balanced(Q, self.tile.pixels):
-                            with pen.loop("q", q_tiles) as t:
-                                q, j = t * pixels + q0, (v * vectors + v0) * lanes
-                                place = p * down + r * run_down + s * run_right + q * right + j + shape.origin
-                                w = pen.at(pen.pointer("w"), (r * runs + s) * rows.padded + j)
-                                g = pen.at(dy, p * self.dy.pitch + q * self.dy.channels)
-                                self._tile(pen, (g, w, pen.at(dx, place)), rows, pixels, vectors)
+                clear(pen, pen.at(pen.pointer("dx"), n * room(shape.x.size)), shape.x.size)
+            with pen.loop("group", shape.groups) as group:
+                dx = pen.at(pen.pointer("dx"), n * room(shape.x.size) + group * shape.group_channels)
+                filters = group * shape.group_filters
+                dy = pen.at(pen.pointer("dy"), n * room(self.dy.size) + filters + self.dy.origin)
+                weights = pen.at(pen.pointer("w"), filters * (rows.runs * rows.padded))
+                with pen.loop("p", P) as p, pen.loop("r", R) as r, pen.loop("s", runs) as s:
+                    for v0, vectors, v_tiles in balanced(rows.padded // lanes, self.tile.vectors):
+                        with pen.loop("v", v_tiles) as v:
+                            for q0, pixels, q_tiles in balanced(Q, self.tile.pixels):
+                                with pen.loop("q", q_tiles) as t:
+                                    q, j = t * pixels + q0, (v * vectors + v0) * lanes
+                                    place = p * down + r * run_down + s * run_right + q * right + j + shape.origin
+                                    w = pen.at(weights, (r * runs + s) * rows.padded + j)
+                                    g = pen.at(dy, p * self.dy.pitch + q * self.dy.channels)
+                                    self._tile(pen, (g, w, pen.at(dx, place)), rows, pixels, vectors)
 
     def _tile(self, pen: Pen, memory: tuple[Pointer, Pointer, Pointer], rows: Rows, pixels: int, vectors: int) -> None:
         g, w, dx = memory
         lanes, right = pen.machine.lanes_for(self.shape.run_length), self.shape.steps[1]
         zero = pen.constant(0.0, lanes)
         sums = {(t, v): pen.variable(zero) for t in range(pixels) for v in range(vectors)}
-        with pen.loop("o", self.shape.filters) as o:
+        with pen.loop("o", self.shape.group_filters) as o:
             taps = [pen.load(w, o * (rows.runs * rows.padded) + v * lanes, lanes) for v in range(vectors)]
             for t in range(pixels):
                 value = pen.broadcast(g, o + t * self.dy.channels, lanes)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 from layerline.compiler.kernels.conv import ConvForward, ConvShape, conv_tile
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile, input_tile
 from layerline.compiler.kernels.fc import BiasSum
+from layerline.compiler.kernels.muon import Filters
 from layerline.compiler.kernels.update import Grid
 from layerline.compiler.layout import Columns, Vector
 from layerline.compiler.program import Op, Plane
@@ -32,20 +33,24 @@ def lower(b: Builder, node: Node) -> None:
     """Add a convolution and its way back."""
     layer, x = cast("Conv", node.layer), b.value(node.inputs[0])
     O, P, Q = node.shape
+    if layer.groups == O == x.plane.channels > 1:
+        from layerline.compiler.kernels.depthwise_lower import lower_depthwise
+
+        lower_depthwise(b, node, dilation=layer.dilation, bias=layer.bias)
+        return
     top, left, _, _ = layer.pads
-    shape = ConvShape(x.plane, O, layer.kernel, layer.stride, layer.dilation, (top, left), (P, Q))
+    shape = ConvShape(x.plane, O, layer.kernel, layer.stride, layer.dilation, (top, left), (P, Q), layer.groups)
     tile = conv_tile(shape, b.machine)
     assert tile is not None  # noqa: S101 - one pixel always fits
     y = b.output(node, Plane(O, P, Q), trained=True)
     rows = shape.rows(b.machine)
-    columns = Columns(rows, tile.blocks)
+    columns = Columns(rows, tile.blocks, layer.groups)
     grid = Grid(O * rows.runs, rows.length, rows.padded)
     layouts = (("r", rows), ("c", columns)) if b.training else (("c", columns),)
-    weights = b.tensor(f"{node.path}.weight", f"w{node.index}", layouts, grid)
-    bias: tuple[Buffer, ...] = ()
-    if layer.bias:
-        bias = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(O, O)),), Grid(1, O, O))
-    b.op(ConvForward(shape, y.plane, tile, layer.bias), x.buffer, weights[-1], *bias, y.buffer)
+    weights = b.tensor(f"{node.path}.weight", f"w{node.index}", layouts, grid, "filters")
+    has_bias = layer.bias or b.takes_in(node)
+    bias = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(O, O)),), Grid(1, O, O)) if has_bias else ()
+    b.op(ConvForward(shape, y.plane, tile, has_bias), x.buffer, weights[-1], *bias, y.buffer)
     if b.training:
         b.way_back.append(lambda: _back(b, node, shape, (x, y), (weights[0], grid, columns)))
 
@@ -63,7 +68,7 @@ def _back(
         b.sums.append(Op(kernel, (x.buffer, dy, b.whole_gradient(name))))
     else:
         b.op(ConvFilters(shape, y.plane, tile), x.buffer, dy, b.partial(name, grid))
-    b.step(name, grid, columns)
+    b.step(name, grid, columns, Filters(shape.filters, columns.rows.runs, grid.length, grid.padded))
     if x.trained_above:
         dx, add = b.gradient(x)
         b.op(ConvInput(shape, y.plane, input_tile(shape, b.machine), add), dy, w, dx)

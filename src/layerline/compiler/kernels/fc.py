@@ -16,14 +16,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from layerline.compiler.kernels.relu import vectors as whole_vectors
+from layerline.compiler.kernels.loops import vectors as whole_vectors
 from layerline.compiler.program import Kernel, Plane, room
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layerline.compiler.kernels.update import Sgd
+    from layerline.compiler.kernels.optimizers import Optimizer
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value, Variable
@@ -209,9 +209,12 @@ class FCWeights(Kernel):
 
     shape: FCShape
     tile: WeightsTile
-    optimizer: Sgd | None = None
+    optimizer: Optimizer | None = None
 
-    writes: ClassVar[frozenset[str]] = frozenset({"dw", "w", "v"})
+    @property
+    def writes(self) -> frozenset[str]:  # type: ignore[override]
+        """Return the arguments that change."""
+        return frozenset({"w", *self.optimizer.kept.values()} if self.optimizer else {"dw"})
 
     @property
     def pointers(self) -> dict[str, str]:  # type: ignore[override]
@@ -221,7 +224,7 @@ class FCWeights(Kernel):
     @property
     def scalars(self) -> tuple[str, ...]:  # type: ignore[override]
         """Return the scalar arguments."""
-        return ("item", "images", "rate") if self.optimizer else ("item", "images")
+        return ("item", "images", *(self.optimizer.scalars if self.optimizer else ()))
 
     @property
     def symbol(self) -> str:
@@ -285,7 +288,8 @@ class FCWeights(Kernel):
 class BiasSum(Kernel):
     """db += Σ over images and pixels of dy, channel by channel: a partial gradient a shard.
 
-    Four sums, of the columns q mod 4 = 0, 1, 2, 3, hide an addition's latency; they are added as (0 + 1) + (2 + 3).
+    Image by image, each in four sums, of the columns q mod 4 = 0, 1, 2, 3, which hide an addition's latency; they are
+    added as (0 + 1) + (2 + 3).
     """
 
     dy: Plane
@@ -302,18 +306,18 @@ class BiasSum(Kernel):
         """Write the function's body."""
         plane, db = self.dy, pen.pointer("db")
         lanes = pen.machine.lanes_for(plane.channels)
-        for o, count in whole_vectors(pen, plane.channels, lanes):
-            sums = [pen.variable(pen.constant(0.0, lanes)) for _ in range(CHAINS)]
-            with pen.loop("n", pen.count("images")) as n:
-                dy = pen.at(pen.pointer("dy"), n * room(plane.size) + plane.origin)
+        with pen.loop("n", pen.count("images")) as n:
+            dy = pen.at(pen.pointer("dy"), n * room(plane.size) + plane.origin)
+            for o, count in whole_vectors(pen, plane.channels, lanes):
+                sums = [pen.variable(pen.constant(0.0, lanes)) for _ in range(CHAINS)]
                 with pen.loop("p", plane.height) as p:
                     row, whole = p * plane.pitch + o, plane.width - plane.width % CHAINS
                     if whole:
                         with pen.loop("q", whole, step=CHAINS) as q:
                             self._add(pen, dy, row + q * plane.channels, sums, lanes)
                     self._add(pen, dy, row + whole * plane.channels, sums[: plane.width % CHAINS], lanes)
-            total = pen.add(*(pen.add(pen.read(a), pen.read(b)) for a, b in (sums[:2], sums[2:])))
-            pen.store(pen.add(pen.load(db, o, lanes), total), db, o, count)
+                total = pen.add(*(pen.add(pen.read(a), pen.read(b)) for a, b in (sums[:2], sums[2:])))
+                pen.store(pen.add(pen.load(db, o, lanes), total), db, o, count)
 
     def _add(self, pen: Pen, dy: Pointer, first: Index, sums: list[Variable], lanes: int) -> None:
         """Add neighbouring pixels, each to its own sum."""

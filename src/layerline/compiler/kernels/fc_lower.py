@@ -14,6 +14,7 @@ from layerline.compiler.kernels.fc import (
     input_tile,
     weights_tile,
 )
+from layerline.compiler.kernels.sum import Copy
 from layerline.compiler.kernels.update import Grid
 from layerline.compiler.layout import Matrix, Vector
 from layerline.compiler.program import Op, Plane
@@ -27,8 +28,25 @@ if TYPE_CHECKING:
 
 
 def lower_flat(b: Builder, node: Node) -> None:
-    """Flat moves nothing: the same value under another shape. The order of its elements is the weights' business."""
-    b.values[node.index + 1] = b.value(node.inputs[0])
+    """Flat moves nothing: the same value under another shape. The order of its elements is the weights' business.
+
+    Only where another reader wants a border around the image it takes a copy without one.
+    """
+    x = b.value(node.inputs[0])
+    bare = Plane(x.plane.channels, x.plane.height, x.plane.width)
+    if x.plane == bare:
+        b.values[node.index + 1] = x
+        return
+    y = b.output(node, bare, image=x.image)
+    b.op(Copy(x.plane, bare), x.buffer, y.buffer)
+    if b.training and x.trained_above:
+
+        def back() -> None:
+            dy = b.gradient(y)[0]
+            dx, add = b.gradient(x)
+            b.op(Copy(bare, x.plane, add), dy, dx)
+
+        b.way_back.append(back)
 
 
 def lower_nothing(b: Builder, node: Node) -> None:
@@ -43,12 +61,10 @@ def lower(b: Builder, node: Node) -> None:
     y = b.output(node, Plane(layer.outputs, 1, 1), trained=True)
     grid = Grid(layer.outputs, shape.inputs, shape.padded)
     layout = Matrix(layer.outputs, x.image, shape.padded)
-    weights = b.tensor(f"{node.path}.weight", f"w{node.index}", (("", layout),), grid)
-    bias: tuple[Buffer, ...] = ()
-    if layer.bias:
-        length = layer.outputs
-        bias = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(length, length)),), Grid(1, length, length))
-    b.op(FCForward(shape, forward_tile(shape, b.machine, images=1), layer.bias), x.buffer, *weights, *bias, y.buffer)
+    weights = b.tensor(f"{node.path}.weight", f"w{node.index}", (("", layout),), grid, "matrix")
+    O, has_bias = layer.outputs, layer.bias or b.takes_in(node)
+    bias = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(O, O)),), Grid(1, O, O)) if has_bias else ()
+    b.op(FCForward(shape, forward_tile(shape, b.machine, images=1), has_bias), x.buffer, *weights, *bias, y.buffer)
     if b.training:
         b.way_back.append(lambda: _back(b, node, shape, (x, y), (weights[0], grid)))
 

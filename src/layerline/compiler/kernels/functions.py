@@ -6,6 +6,12 @@ exp    e^x = 2^n · e^r with n the whole number nearest to x / ln 2 and |r| ≤ 
 log    ln x = e · ln 2 + 2 artanh s, s = (m − 1) / (m + 1), x = 2^e · m, √½ ≤ m < √2, by its series to s²¹ (where
        |s| ≤ 0.1716 the remainder is below 2·10⁻¹⁸). Error at most 4 units in the last place of float64: two from s,
        one from the series, one from the sum.
+tanh   x + x³ · P(x²) for |x| < 0.6, P of degree 5 (minimax, relative error 5.5·10⁻⁹); else (1 − t) / (1 + t) with
+       t = e^(−2|x|) and the sign of x. Error at most 4 units in the last place.
+σ      1 / (1 + e^−x) as 1 / (1 + t) for x ≥ 0 and t / (1 + t) below, t = e^−|x|. Error at most 4 units.
+Φ      the normal distribution, (1 + erf(x / √2)) / 2 = erfc(−x / √2) / 2, with erfc z = e^(−z²) · u · Q(u) for z ≥ 0,
+       u = 1 / (1 + 0.4 z), Q of degree 9 (minimax up to z = 9.5, relative error 6.7·10⁻⁹). Absolute error at most
+       1.5·2⁻²³; GELU is x · Φ(x).
 """
 
 from __future__ import annotations
@@ -20,6 +26,12 @@ if TYPE_CHECKING:
     from layerline.compiler.values import Value
 
 LOWEST: Final = -87.0
+_TANH: Final = (-0.33333334, 0.133333, -0.053958446, 0.021762416, -0.008322982, 0.002269324)
+_ERFC: Final = (
+    0.22571066, 0.22488007, 0.21551062, 0.1269454, 0.27990872,
+    -0.29886788, 0.56475496, -0.51172197, 0.20347467, -0.030595234,
+)  # fmt: skip
+_SLOPE: Final = 0.4
 _MAGIC: Final = 1.5 * 2**23  # adding it rounds a small float32 to a whole number, which is then in the low bits
 _LN2_HIGH: Final = 0.693359375  # nine bits: n times it is exact
 _LN2_LOW: Final = math.log(2) - _LN2_HIGH
@@ -41,6 +53,47 @@ def exp(pen: Pen, x: Value) -> Value:
         power = pen.fma(power, r, number(1 / math.factorial(k)))
     exponent = pen.sub(pen.bits(shifted, "i32"), pen.constant(0x4B400000 - 127, lanes, "i32"))
     return pen.mul(power, pen.bits(pen.shifted_left(exponent, 23), "f32"))
+
+
+def _polynomial(pen: Pen, coefficients: tuple[float, ...], x: Value) -> Value:
+    """Return Σ coefficients[k] · x^k by Horner's rule."""
+    lanes = lanes_of(x)
+    result = pen.constant(coefficients[-1], lanes)
+    for coefficient in coefficients[-2::-1]:
+        result = pen.fma(result, x, pen.constant(coefficient, lanes))
+    return result
+
+
+def tanh(pen: Pen, x: Value) -> Value:
+    """Return tanh x for float32 lanes; NaN stays NaN."""
+    lanes = lanes_of(x)
+    one = pen.constant(1.0, lanes)
+    size = pen.magnitude(x)
+    t = exp(pen, pen.mul(size, pen.constant(-2.0, lanes)))
+    far = pen.with_sign(pen.div(pen.sub(one, t), pen.add(one, t)), x)
+    square = pen.mul(x, x)
+    near = pen.fma(pen.mul(x, square), _polynomial(pen, _TANH, square), x)
+    return pen.select(pen.greater(size, pen.constant(0.6, lanes)), far, near)
+
+
+def sigmoid(pen: Pen, x: Value) -> Value:
+    """Return 1 / (1 + e^−x) for float32 lanes; NaN stays NaN."""
+    lanes = lanes_of(x)
+    one = pen.constant(1.0, lanes)
+    t = exp(pen, pen.negative(pen.magnitude(x)))
+    above = pen.select(pen.greater(pen.constant(0.0, lanes), x), t, one)
+    return pen.div(above, pen.add(one, t))
+
+
+def normal(pen: Pen, x: Value) -> tuple[Value, Value]:
+    """Return Φ(x) and e^(−x² / 2) for float32 lanes; NaN stays NaN."""
+    lanes = lanes_of(x)
+    one, half = pen.constant(1.0, lanes), pen.constant(0.5, lanes)
+    bell = exp(pen, pen.mul(pen.mul(x, x), pen.constant(-0.5, lanes)))
+    z = pen.mul(pen.magnitude(x), pen.constant(math.sqrt(0.5), lanes))
+    u = pen.div(one, pen.fma(z, pen.constant(_SLOPE, lanes), one))
+    tail = pen.mul(half, pen.mul(bell, pen.mul(u, _polynomial(pen, _ERFC, u))))
+    return pen.select(pen.greater(x, pen.constant(0.0, lanes)), pen.sub(one, tail), tail), bell
 
 
 def log(pen: Pen, x: Value) -> Value:

@@ -3,6 +3,9 @@
 The maths.  For logits z (K) of an image with label y, m the largest of z:
     p[k] = e^(z[k] − m) / Σ_j e^(z[j] − m)        loss = ln Σ_j e^(z[j] − m) − (z[y] − m)
     dz[k] = (p[k] − [k = y]) / batch
+With label smoothing ε and class weights v (PyTorch's cross_entropy), V = Σ_k v[k], lse = m + ln Σ_j e^(z[j] − m):
+    loss = (1 − ε) · v[y] · (lse − z[y]) + ε / K · Σ_k v[k] · (lse − z[k])
+    dz[k] = (p[k] · ((1 − ε) · v[y] + ε / K · V) − (1 − ε) · v[y] · [k = y] − ε / K · v[k]) / Σ over the batch of v[y]
 The logits and p are float32, an image's loss and all sums of losses float64. The prediction is the first largest logit.
 A logit that is not a number makes the loss not a number.
 """
@@ -10,10 +13,11 @@ A logit that is not a number makes the loss not a number.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from layerline.compiler.kernels.functions import exp, log
-from layerline.compiler.kernels.relu import vectors
+from layerline.compiler.kernels.loops import vectors
+from layerline.compiler.kernels.optimizers import hyper
 from layerline.compiler.program import Kernel, room
 
 if TYPE_CHECKING:
@@ -59,26 +63,43 @@ def _loss(pen: Pen, z: Pointer, label: Index, softmax: _Softmax) -> Value:
 
 
 @dataclass(frozen=True)
+class Objective:
+    """What is trained for, beside plain cross-entropy; ε and the weights come at run time."""
+
+    smoothing: bool = False
+    weighted: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is plain cross-entropy."""
+        return not (self.smoothing or self.weighted)
+
+
+CROSS_ENTROPY: Final = Objective()
+
+
+@dataclass(frozen=True)
 class SoftmaxLoss(Kernel):
-    """dz = (softmax(z) − one-hot(label)) / batch; the shard's loss and the thread's confusion matrix are added to."""
+    """dz = the loss's gradient; the shard's loss and the thread's confusion matrix are added to."""
 
     classes: int
+    objective: Objective = CROSS_ENTROPY
 
-    pointers: ClassVar[dict[str, str]] = {
-        "z": "f32",
-        "labels": "i32",
-        "order": "i64",
-        "dz": "f32",
-        "loss": "f64",
-        "confusion": "i64",
-    }
+    @property
+    def pointers(self) -> dict[str, str]:  # type: ignore[override]
+        """Return argument → element type."""
+        extra = {} if self.objective.plain else {"hyper": "f32", "class_weights": "f32"}
+        first = {"z": "f32", "labels": "i32", "order": "i64", **extra}
+        return {**first, "dz": "f32", "loss": "f64", "confusion": "i64"}
+
     writes: ClassVar[frozenset[str]] = frozenset({"dz", "loss", "confusion"})
     scalars: ClassVar[tuple[str, ...]] = ("images", "inverse")
 
     @property
     def symbol(self) -> str:
         """Return the kernel's name."""
-        return f"softmax_loss_k{self.classes}"
+        objective = "_smooth" * self.objective.smoothing + "_weighted" * self.objective.weighted
+        return f"softmax_loss{objective}_k{self.classes}"
 
     def write(self, pen: Pen) -> None:
         """Write the function's body."""
@@ -90,7 +111,8 @@ class SoftmaxLoss(Kernel):
             label = pen.as_index(pen.load(pen.pointer("labels"), image))
             softmax = _exponentials(pen, z, dz, K)
             loss, confusion = pen.pointer("loss"), pen.pointer("confusion")
-            pen.store(pen.add(pen.load(loss), _loss(pen, z, label, softmax)), loss)
+            shares = None if self.objective.plain else self._shares(pen, label)
+            pen.store(pen.add(pen.load(loss), self._loss(pen, z, label, softmax, shares)), loss)
             cell = label * K + softmax.first_largest
             pen.store(pen.add(pen.load(confusion, cell), pen.constant(1, 1, "i64")), confusion, cell)
             inverse = pen.scalar("inverse")
@@ -99,8 +121,57 @@ class SoftmaxLoss(Kernel):
                 p = pen.mul(pen.load(dz, i, lanes), share)
                 number = pen.add(pen.lane_numbers(lanes), pen.splat(pen.convert(i.whole, "i32"), lanes))
                 hit = pen.equal(number, pen.splat(pen.convert(label.whole, "i32"), lanes))
-                difference = pen.select(hit, pen.sub(p, pen.constant(1.0, lanes)), p)
+                if shares is None:
+                    difference = pen.select(hit, pen.sub(p, pen.constant(1.0, lanes)), p)
+                else:
+                    difference = self._difference(pen, p, hit, shares, i)
                 pen.store(pen.mul(difference, pen.splat(inverse, lanes)), dz, i, count)
+
+    def _shares(self, pen: Pen, label: Index) -> _Shares:
+        """Return (1 − ε) · v[y], ε / K, and (1 − ε) · v[y] + ε / K · V."""
+        K, one, weights = self.classes, pen.constant(1.0), pen.pointer("class_weights")
+        v, V = (pen.load(weights, label), pen.load(weights, K)) if self.objective.weighted else (one, pen.constant(K))
+        if not self.objective.smoothing:
+            return _Shares(v, pen.constant(0.0), v)
+        smoothing = hyper(pen, "label_smoothing", 1)
+        hit, spread = pen.mul(pen.sub(one, smoothing), v), pen.mul(smoothing, pen.constant(1 / K))
+        return _Shares(hit, spread, pen.fma(spread, V, hit))
+
+    def _loss(self, pen: Pen, z: Pointer, label: Index, softmax: _Softmax, shares: _Shares | None) -> Value:
+        """Return the image's loss in float64."""
+        plain = _loss(pen, z, label, softmax)
+        if shares is None:
+            return plain
+        loss = pen.mul(pen.convert(shares.hit, "f64"), plain)
+        if not self.objective.smoothing:
+            return loss
+        spread = pen.variable(pen.constant(0.0, 1, "f64"))
+        with pen.loop("k", self.classes) as k:
+            term = _loss(pen, z, k, softmax)
+            if self.objective.weighted:
+                term = pen.mul(term, pen.convert(pen.load(pen.pointer("class_weights"), k), "f64"))
+            pen.write(spread, pen.add(pen.read(spread), term))
+        return pen.add(loss, pen.mul(pen.convert(shares.spread, "f64"), pen.read(spread)))
+
+    def _difference(self, pen: Pen, p: Value, hit: Value, shares: _Shares, k: Index) -> Value:
+        """Return one vector of the gradient by the logits, times what the loss is divided by."""
+        lanes = pen.machine.lanes_for(self.classes)
+        all_of, one, spread = (pen.splat(value, lanes) for value in (shares.all_of, shares.hit, shares.spread))
+        share = pen.mul(p, all_of)
+        if self.objective.smoothing:
+            if self.objective.weighted:
+                spread = pen.mul(spread, pen.load(pen.pointer("class_weights"), k, lanes))
+            share = pen.sub(share, spread)
+        return pen.select(hit, pen.sub(share, one), share)
+
+
+@dataclass(frozen=True, eq=False)
+class _Shares:
+    """What an image's label makes of the objective: scalars."""
+
+    hit: Value
+    spread: Value
+    all_of: Value
 
 
 @dataclass(frozen=True)
@@ -145,6 +216,8 @@ class Reorder(Kernel):
     inner: int
     """b, the fast index of x."""
     outer: int
+    apart: int | None = None
+    """The elements from one image to the next, where they are not the room that an image takes."""
 
     pointers: ClassVar[dict[str, str]] = {"x": "f32", "y": "f32"}
     writes: ClassVar[frozenset[str]] = frozenset({"y"})
@@ -152,12 +225,13 @@ class Reorder(Kernel):
     @property
     def symbol(self) -> str:
         """Return the kernel's name."""
-        return f"reorder_{self.outer}x{self.inner}"
+        return f"reorder_{self.outer}x{self.inner}" + (f"_{self.apart}" if self.apart else "")
 
     def write(self, pen: Pen) -> None:
         """Write the function's body."""
         with pen.loop("n", pen.count("images")) as n:
-            x, y = (pen.at(pen.pointer(name), n * room(self.inner * self.outer)) for name in ("x", "y"))
+            apart = self.apart or room(self.inner * self.outer)
+            x, y = (pen.at(pen.pointer(name), n * apart) for name in ("x", "y"))
             with pen.loop("a", self.outer) as a, pen.loop("b", self.inner) as b:
                 pen.store(pen.load(x, a * self.inner + b), y, b * self.outer + a)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from layerline.compiler.kernels.conv_gradients import clear
-from layerline.compiler.kernels.relu import vectors
+from layerline.compiler.kernels.loops import vectors
 from layerline.compiler.program import Kernel, Plane, room
 
 if TYPE_CHECKING:

@@ -1,8 +1,6 @@
 """ReLU where it stands alone.
 
 The maths.  y = 0 where 0 > x, else x: a NaN goes through.  dx = 0 where y ≤ 0, else dy (PyTorch's threshold_backward).
-
-The schedule.  A row of an image is W·C neighbouring floats; whole vectors, then one that stores only what is left.
 """
 
 from __future__ import annotations
@@ -10,11 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.kernels.loops import elementwise
+from layerline.compiler.program import Kernel, Plane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
 
@@ -70,31 +67,3 @@ class ReLUBackward(Kernel):
             return pen.add(pen.load(memory[2], places[2], lanes), dx) if self.add else dx
 
         elementwise(pen, ((self.y, "dy"), (self.y, "y"), (self.dx, "dx")), step)
-
-
-def elementwise(
-    pen: Pen,
-    planes: tuple[tuple[Plane, str], ...],
-    step: Callable[[tuple[Pointer, ...], tuple[Index, ...], int], Value],
-) -> None:
-    """Write a loop over images, rows and vectors; `step` makes the last plane's vector out of the other planes."""
-    plain = all(not any((p.top, p.left, p.bottom, p.right)) for p, _ in planes)
-    last = planes[-1][0]
-    rows, n = (1, last.size) if plain else (last.height, last.width * last.channels)
-    lanes = pen.machine.lanes_for(n)
-    with pen.loop("n", pen.count("images")) as image:
-        memory = tuple(pen.at(pen.pointer(name), image * room(p.size) + p.origin) for p, name in planes)
-        with pen.loop("h", rows) as h:
-            row = tuple(pen.at(m, h * p.pitch) for m, (p, _) in zip(memory, planes, strict=True))
-            for i, count in vectors(pen, n, lanes):
-                pen.store(step(row, (i,) * len(row), lanes), row[-1], i, count)
-
-
-def vectors(pen: Pen, n: int, lanes: int) -> Iterator[tuple[Index, int]]:
-    """Write a loop over whole vectors of n elements, then the rest: yields the place and how many lanes count."""
-    whole = n - n % lanes
-    if whole:
-        with pen.loop("i", whole, step=lanes) as i:
-            yield i, lanes
-    if n % lanes:
-        yield pen.index(whole), n % lanes

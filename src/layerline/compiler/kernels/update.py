@@ -1,7 +1,6 @@
 """From gradients to weights: sums over shards, and the optimiser's step.
 
-The maths.  PyTorch's SGD: g += λ·w;  v = μ·v + g;  w −= η·v  (without momentum w −= η·g; without decay g as it is).
-A gradient that is partial per shard is added up in the order of the shards first.
+A gradient that is partial per shard is added up in the order of the shards first. kernels/optimizers.py has the steps.
 """
 
 from __future__ import annotations
@@ -15,41 +14,10 @@ from layerline.compiler.tile import balanced
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from layerline.compiler.kernels.optimizers import Optimizer
     from layerline.compiler.layout import Columns
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
-
-
-@dataclass(frozen=True)
-class Sgd:
-    """Which terms the step has; μ and λ come at run time, in `hyper`."""
-
-    momentum: bool
-    decay: bool
-
-    @property
-    def label(self) -> str:
-        """Return the step as symbols have it."""
-        return "sgd" + "_m" * self.momentum + "_d" * self.decay
-
-    @property
-    def pointers(self) -> dict[str, str]:
-        """Return the arguments a kernel needs to take the step."""
-        momentum = {"v": "f32"} if self.momentum else {}
-        return {"w": "f32", **momentum, "hyper": "f32"}
-
-    def step(self, pen: Pen, g: Value, place: Index, lanes: int) -> Value:
-        """Write one vector's step with gradient g; returns the new weights."""
-        w_at, rate = pen.pointer("w"), pen.splat(pen.scalar("rate"), lanes)
-        w = pen.load(w_at, place, lanes)
-        if self.decay:
-            g = pen.fma(pen.broadcast(pen.pointer("hyper"), 1, lanes), w, g)
-        if self.momentum:
-            g = pen.fma(pen.broadcast(pen.pointer("hyper"), 0, lanes), pen.load(pen.pointer("v"), place, lanes), g)
-            pen.store(g, pen.pointer("v"), place)
-        w = pen.fma(pen.negative(rate), g, w)
-        pen.store(w, w_at, place)
-        return w
 
 
 @dataclass(frozen=True)
@@ -84,12 +52,12 @@ class Reduce(Kernel):
     @property
     def slices(self) -> int:
         """Return the number of pieces of rows."""
-        return _pieces(self.grid)
+        return pieces(self.grid)
 
     def write(self, pen: Pen) -> None:
         """Write the function's body."""
         lanes = pen.machine.lanes_for(self.grid.length)
-        for row in _rows(pen, self.grid):
+        for row in each_row(pen, self.grid):
             with pen.loop("j", self.grid.padded, step=lanes) as j:
                 place = row * self.grid.padded + j
                 pen.store(shard_sum(pen, pen.pointer("partial"), self.grid.size, place, lanes), pen.pointer("g"), place)
@@ -109,16 +77,19 @@ class Step(Kernel):
     well."""
 
     grid: Grid
-    optimizer: Sgd
+    optimizer: Optimizer
     partial: bool = False
     columns: Columns | None = None
 
-    writes: ClassVar[frozenset[str]] = frozenset({"w", "v", "w_columns"})
+    @property
+    def writes(self) -> frozenset[str]:  # type: ignore[override]
+        """Return the arguments that change."""
+        return frozenset({"w", "w_columns", *self.optimizer.kept.values()})
 
     @property
     def scalars(self) -> tuple[str, ...]:  # type: ignore[override]
         """Return the scalar arguments."""
-        return ("item", "shards", "rate") if self.partial else ("item", "rate")
+        return ("item", *(("shards",) if self.partial else ()), *self.optimizer.scalars)
 
     @property
     def pointers(self) -> dict[str, str]:  # type: ignore[override]
@@ -132,7 +103,8 @@ class Step(Kernel):
         what = self.optimizer.label + "_partial" * self.partial
         columns = ""
         if self.columns:
-            columns = f"_k{self.columns.rows.runs}__" + "_".join(
+            grouped = f"g{self.columns.groups}" * (self.columns.groups > 1)
+            columns = f"_k{self.columns.rows.runs}{grouped}__" + "_".join(
                 f"{b.count}x{b.vectors}v{b.lanes}" for b in self.columns.blocks
             )
         return f"{what}_r{self.grid.rows}l{self.grid.length}p{self.grid.padded}{columns}"
@@ -140,13 +112,13 @@ class Step(Kernel):
     @property
     def slices(self) -> int:
         """Return the number of pieces of rows."""
-        return _pieces(self.grid)
+        return pieces(self.grid)
 
     def write(self, pen: Pen) -> None:
         """Write the function's body."""
         grid, lanes = self.grid, pen.machine.lanes_for(self.grid.length)
         whole = grid.length - grid.length % lanes
-        for row in _rows(pen, grid):
+        for row in each_row(pen, grid):
             start = row * grid.padded
             if whole:
                 with pen.loop("j", whole, step=lanes) as j:
@@ -164,6 +136,7 @@ class Step(Kernel):
     def _write_columns(self, pen: Pen, columns: Columns, row: Index, start: Index) -> None:
         """Copy a row of taps, now stepped, into its column of the layout that the forward kernel reads."""
         o, run = pen.divided(row, columns.rows.runs)
+        group, o = pen.divided(o, columns.group_filters) if columns.groups > 1 else (pen.index(0), o)
         place, stride, base = pen.index(0), pen.index(0), 0
         for block in columns.blocks:
             k, lane = pen.divided(o + -block.first, block.width)
@@ -173,7 +146,7 @@ class Step(Kernel):
             stride = pen.chosen(later, pen.index(block.width), stride)
             base += block.count * block.width * columns.taps
         length = columns.rows.length
-        first = place + pen.product(run * length, stride)
+        first = place + pen.product(run * length, stride) + group * columns.group_size
         with pen.loop("tap", length) as tap:
             value = pen.load(pen.pointer("w"), start + tap)
             pen.store(value, pen.pointer("w_columns"), first + pen.product(tap, stride))
@@ -184,14 +157,15 @@ LEAST_ELEMENTS: Final = 2048
 """Elements that are worth a piece of their own: drawing one costs two shared counters."""
 
 
-def _pieces(grid: Grid) -> int:
+def pieces(grid: Grid) -> int:
+    """Return into how many pieces a tensor's rows are cut."""
     return max(1, min(grid.rows, MOST_PIECES, grid.size // LEAST_ELEMENTS))
 
 
-def _rows(pen: Pen, grid: Grid) -> Iterator[Index]:
+def each_row(pen: Pen, grid: Grid) -> Iterator[Index]:
     """Write a loop over the rows of piece `item`: yields the row, once for each size that pieces have."""
     done = 0
-    for first, size, count in balanced(grid.rows, -(-grid.rows // _pieces(grid))):
+    for first, size, count in balanced(grid.rows, -(-grid.rows // pieces(grid))):
         item = pen.count("item") - done
         with (
             pen.when(pen.within(item, count)),

@@ -1,0 +1,66 @@
+"""BatchNorm without a batch: in the forward-only Program it is a scale and a shift, and mostly not even that.
+
+Behind a layer with weights that nothing else reads, y = (W·x + c − mean) · a + b with a = w / √(running_var + eps) is
+one layer with weights W · a and bias (c − mean) · a + b. Elsewhere it stays, with its mean and a worked out before.
+The new weights are worked out in float64 and rounded once, so that a prediction differs from PyTorch's evaluation by
+what rounding the weights costs: at most 2⁻²⁴ of each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from layerline.compiler.kernels.batch_norm import LINEAR
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from layerline.network import Network, Node
+
+WEIGHTED: Final = ("conv", "depthwise", "fc")
+
+
+def folds(network: Network) -> dict[int, int]:
+    """Return for each BatchNorm that can be folded: its node's index → that of the layer whose weights take it in."""
+    found = {}
+    for node in network.nodes:
+        if node.layer.kind == "batch_norm" and node.inputs[0]:
+            before = network.nodes[node.inputs[0] - 1]
+            readers = [other for other in network.nodes if before.index + 1 in other.inputs]
+            if before.layer.kind in WEIGHTED and readers == [node]:
+                found[node.index] = before.index
+    return found
+
+
+def folded_weights(network: Network, weights: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+    """Return the forward-only Program's parameters from the network's weights (PyTorch's names and layouts)."""
+    found = {name: np.asarray(value, np.float32) for name, value in weights.items()}
+    into = folds(network)
+    for node in network.nodes:
+        if node.layer.kind != "batch_norm":
+            continue
+        mean, a, b = _linear(node, weights)
+        if node.index not in into:
+            high = np.asarray(mean, np.float32)
+            for name, value in zip(LINEAR, (high, mean - high, a), strict=True):
+                found[f"{node.path}.{name}"] = np.asarray(value, np.float32)
+            continue
+        path = network.nodes[into[node.index]].path
+        w = np.asarray(weights[f"{path}.weight"], np.float64)
+        c = np.asarray(weights.get(f"{path}.bias", np.zeros(len(w))), np.float64)
+        found[f"{path}.weight"] = (w * a.reshape(-1, *[1] * (w.ndim - 1))).astype(np.float32)
+        found[f"{path}.bias"] = ((c - mean) * a + b).astype(np.float32)
+    return found
+
+
+def _linear(node: Node, weights: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.float64], ...]:
+    """Return (mean, a, b) of a BatchNorm."""
+    w, b, mean, variance = (
+        np.asarray(weights[f"{node.path}.{name}"], np.float64)
+        for name in ("weight", "bias", "running_mean", "running_var")
+    )
+    return mean, w / np.sqrt(variance + node.layer.eps), b  # type: ignore[attr-defined]  # it is a BatchNorm

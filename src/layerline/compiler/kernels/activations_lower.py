@@ -1,0 +1,47 @@
+"""How activation functions become kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from layerline.compiler.kernels.activations import (
+    GELU,
+    Activation,
+    ActivationBackward,
+    ActivationForward,
+    LeakyReLU,
+    Sigmoid,
+    SiLU,
+    Tanh,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerline.compiler.build import Builder
+    from layerline.network import Node
+
+FUNCTIONS: Final[dict[str, Callable[[Any], Activation]]] = {
+    "leaky_relu": lambda layer: LeakyReLU(layer.slope),
+    "gelu": lambda _: GELU(),
+    "silu": lambda _: SiLU(),
+    "tanh": lambda _: Tanh(),
+    "sigmoid": lambda _: Sigmoid(),
+}
+"""The kind of a layer → its function, from the layer."""
+
+
+def lower(b: Builder, node: Node) -> None:
+    """Add an activation and its way back."""
+    function, x = FUNCTIONS[node.layer.kind](node.layer), b.value(node.inputs[0])
+    y = b.output(node, x.plane, image=x.image)
+    b.op(ActivationForward(function, x.plane, y.plane), x.buffer, y.buffer)
+    if b.training and x.trained_above:
+        known = y if function.from_result else x
+
+        def back() -> None:
+            dy = b.gradient(y)[0]
+            dx, add = b.gradient(x)
+            b.op(ActivationBackward(function, known.plane, y.plane, x.plane, add), dy, known.buffer, dx)
+
+        b.way_back.append(back)

@@ -1,0 +1,111 @@
+"""Average pooling, over windows or the whole image.
+
+The maths.  y[c, p, q] = Σ x[c, h, w] / (kh·kw) over the window h = p·sh − ph + i, w = q·sw − pw + j; outside the image
+x is 0 and counts (PyTorch's count_include_pad).  dx[c, h, w] = Σ dy / (kh·kw) over the windows that cover it, in the
+order p, q. A window is added row by row, each row first, so that the rounding of a whole image grows with H + W and not
+H·W.
+
+The schedule.  Lanes run over channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from layerline.compiler.kernels.conv_gradients import clear
+from layerline.compiler.kernels.loops import vectors
+from layerline.compiler.program import Kernel, Plane, room
+
+if TYPE_CHECKING:
+    from layerline.compiler.kernels.pool import PoolShape
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Index, Pointer, Value
+
+
+@dataclass(frozen=True)
+class AverageForward(Kernel):
+    """y = the mean of each window."""
+
+    shape: PoolShape
+    y: Plane
+
+    pointers: ClassVar[dict[str, str]] = {"x": "f32", "y": "f32"}
+    writes: ClassVar[frozenset[str]] = frozenset({"y"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"average_fwd_{self.shape.label}_{self.y.label}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        shape, y, lanes = self.shape, self.y, pen.machine.lanes_for(self.shape.x.channels)
+        share = pen.constant(1 / (shape.window[0] * shape.window[1]), lanes)
+        with pen.loop("n", pen.count("images")) as n:
+            source = pen.at(pen.pointer("x"), n * room(shape.x.size) + shape.x.origin)
+            to = pen.at(pen.pointer("y"), n * room(y.size) + y.origin)
+            with pen.loop("p", y.height) as p, pen.loop("q", y.width) as q:
+                for c, count in vectors(pen, y.channels, lanes):
+                    total = self._window(pen, source, p, q, c)
+                    pen.store(pen.mul(total, share), to, p * y.pitch + q * y.channels + c, count)
+
+    def _window(self, pen: Pen, source: Pointer, p: Index, q: Index, c: Index) -> Value:
+        """Return the sum over a window, row by row."""
+        x, lanes = self.shape.x, pen.machine.lanes_for(self.shape.x.channels)
+        (top, bottom), (left, right) = covered(pen, self.shape, p, q)
+        zero = pen.constant(0.0, lanes)
+        total = pen.variable(zero)
+        with pen.loop("h", bottom, top) as h:
+            row = pen.variable(zero)
+            with pen.loop("w", right, left) as w:
+                value = pen.load(source, h * x.pitch + w * x.channels + c, lanes)
+                pen.write(row, pen.add(pen.read(row), value))
+            pen.write(total, pen.add(pen.read(total), pen.read(row)))
+        return pen.read(total)
+
+
+@dataclass(frozen=True)
+class AverageBackward(Kernel):
+    """dx = (set) or dx += (add) dy's share of each window."""
+
+    shape: PoolShape
+    dy: Plane
+    add: bool = False
+
+    pointers: ClassVar[dict[str, str]] = {"dy": "f32", "dx": "f32"}
+    writes: ClassVar[frozenset[str]] = frozenset({"dx"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"average_bwd{'_add' * self.add}_{self.shape.label}_{self.dy.label}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        shape, dy, lanes = self.shape, self.dy, pen.machine.lanes_for(self.shape.x.channels)
+        share = pen.constant(1 / (shape.window[0] * shape.window[1]), lanes)
+        with pen.loop("n", pen.count("images")) as n:
+            dx = pen.at(pen.pointer("dx"), n * room(shape.x.size))
+            if not self.add:
+                clear(pen, dx, shape.x.size)
+            dx = pen.at(dx, shape.x.origin)
+            source = pen.at(pen.pointer("dy"), n * room(dy.size) + dy.origin)
+            with pen.loop("p", dy.height) as p, pen.loop("q", dy.width) as q:
+                for c, count in vectors(pen, dy.channels, lanes):
+                    g = pen.mul(pen.load(source, p * dy.pitch + q * dy.channels + c, lanes), share)
+                    self._window(pen, g, dx, (p, q, c), count)
+
+    def _window(self, pen: Pen, g: Value, dx: Pointer, spot: tuple[Index, Index, Index], count: int) -> None:
+        """Add to every value of a window."""
+        (p, q, c), x, lanes = spot, self.shape.x, pen.machine.lanes_for(self.shape.x.channels)
+        (top, bottom), (left, right) = covered(pen, self.shape, p, q)
+        with pen.loop("h", bottom, top) as h, pen.loop("w", right, left) as w:
+            here = h * x.pitch + w * x.channels + c
+            pen.store(pen.add(pen.load(dx, here, lanes), g), dx, here, count)
+
+
+def covered(pen: Pen, shape: PoolShape, p: Index, q: Index) -> tuple[tuple[Index, Index], tuple[Index, Index]]:
+    """Return the rows and the columns of the image that a window covers: (first, end) of each."""
+    rows = pen.clipped(p * shape.stride[0] - shape.padding[0], shape.window[0], shape.x.height)
+    return rows, pen.clipped(q * shape.stride[1] - shape.padding[1], shape.window[1], shape.x.width)

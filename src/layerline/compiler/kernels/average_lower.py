@@ -1,0 +1,41 @@
+"""How AvgPool and GlobalPool become kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from layerline.compiler.kernels.average import AverageBackward, AverageForward
+from layerline.compiler.kernels.pool import PoolShape
+from layerline.compiler.program import Plane
+
+if TYPE_CHECKING:
+    from layerline.compiler.build import Builder
+    from layerline.layers import AvgPool
+    from layerline.network import Node
+
+
+def lower(b: Builder, node: Node) -> None:
+    """Add an average pooling and its way back."""
+    layer, x = cast("AvgPool", node.layer), b.value(node.inputs[0])
+    C, P, Q = node.shape
+    _add(b, node, PoolShape(x.plane, layer.window, layer.stride, layer.padding, (P, Q)), Plane(C, P, Q))
+
+
+def lower_global(b: Builder, node: Node) -> None:
+    """Add an average over the whole image: a window that is all of it."""
+    x = b.value(node.inputs[0])
+    whole = (x.plane.height, x.plane.width)
+    _add(b, node, PoolShape(x.plane, whole, whole, (0, 0), (1, 1)), Plane(x.plane.channels, 1, 1))
+
+
+def _add(b: Builder, node: Node, shape: PoolShape, plane: Plane) -> None:
+    x, y = b.value(node.inputs[0]), b.output(node, plane)
+    b.op(AverageForward(shape, y.plane), x.buffer, y.buffer)
+    if b.training and x.trained_above:
+
+        def back() -> None:
+            dy = b.gradient(y)[0]
+            dx, add = b.gradient(x)
+            b.op(AverageBackward(shape, y.plane, add), dy, dx)
+
+        b.way_back.append(back)

@@ -1,0 +1,309 @@
+"""Batch normalisation: sums over a batch, what follows from them, and the two ways through.
+
+The maths.  Over the M = batch · H · W values of a channel (Ioffe & Szegedy 2015, arXiv:1502.03167, algorithm 1):
+    mean = Σ x / M      variance = Σ x² / M − mean²      a = w / √(variance + eps)      y = (x − mean) · a + b
+    db = Σ dy           D = Σ dy · (x − mean)            dw = D / √(variance + eps)
+    dx = a · ((dy − db / M) − (x − mean) · D / (M · (variance + eps)))
+    running_mean += momentum · (mean − running_mean);  running_var likewise, towards variance · M / (M − 1)
+x, y and their gradients are float32; the sums, and all that is worked out once a channel, float64. A square of a
+float32 is exact in float64, so that one pass over x is enough: the variance is right to 2⁻⁵² · mean² / variance. That
+replaces Chan's joining of means and squares, which would need two passes and a division an image. Terms are added image
+by image, row by row, in two sums of the even and the odd columns, then shard by shard.
+
+The schedule.  Lanes run over channels. Forward and backward each read x once for the sums and once for the result; all
+threads meet in between, for the sums are over the whole batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from layerline.compiler.kernels.loops import vectors
+from layerline.compiler.program import Kernel, Plane, room
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Index, Value, Variable
+
+CHAINS = 2
+"""Columns that are added apart, to hide the latency of an addition."""
+
+
+LINEAR: Final = ("mean", "mean_rest", "a")
+"""What the forward pass takes from the statistics."""
+
+
+def halves(pen: Pen, value: Value) -> tuple[Value, Value]:
+    """Return a float64 as the sum of two float32: what it is rounded to, and the rest.
+
+    The rounding of a number that all values of a channel share would not average out in a sum over them.
+    """
+    high = pen.convert(value, "f32")
+    return high, pen.convert(pen.sub(value, pen.convert(high, "f64")), "f32")
+
+
+def stride(C: int) -> int:
+    """Return the elements from one per-channel list to the next in a buffer of several."""
+    return room(C)
+
+
+@dataclass(frozen=True)
+class BatchNormSums(Kernel):
+    """sums += (Σ x, Σ x²), channel by channel: partial per shard."""
+
+    x: Plane
+
+    pointers: ClassVar[dict[str, str]] = {"x": "f32", "sums": "f64"}
+    writes: ClassVar[frozenset[str]] = frozenset({"sums"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"batch_norm_sums_{self.x.label}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+
+        def terms(n: Index, p: Index, q: Index, c: Index, lanes: int) -> tuple[Value, Value]:
+            x = pen.convert(pen.load(pen.pointer("x"), place(self.x, n, p, q, c), lanes), "f64")
+            return x, pen.mul(x, x)
+
+        add_up(pen, self.x, terms)
+
+
+@dataclass(frozen=True)
+class BatchNormGradientSums(Kernel):
+    """sums += (Σ dy, Σ dy · (x − mean)), channel by channel: partial per shard."""
+
+    x: Plane
+    dy: Plane
+
+    pointers: ClassVar[dict[str, str]] = {"x": "f32", "dy": "f32", "exact": "f64", "sums": "f64"}
+    writes: ClassVar[frozenset[str]] = frozenset({"sums"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"batch_norm_gradient_sums_{self.x.label}_{self.dy.label}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+
+        def terms(n: Index, p: Index, q: Index, c: Index, lanes: int) -> tuple[Value, Value]:
+            x = pen.convert(pen.load(pen.pointer("x"), place(self.x, n, p, q, c), lanes), "f64")
+            dy = pen.convert(pen.load(pen.pointer("dy"), place(self.dy, n, p, q, c), lanes), "f64")
+            return dy, pen.mul(dy, pen.sub(x, pen.load(pen.pointer("exact"), c, lanes)))
+
+        add_up(pen, self.x, terms)
+
+
+def place(plane: Plane, n: Index, p: Index, q: Index, c: Index) -> Index:
+    """Return where a channel of a pixel of an image lies."""
+    return n * room(plane.size) + p * plane.pitch + q * plane.channels + c + plane.origin
+
+
+def add_up(pen: Pen, plane: Plane, terms: Callable[[Index, Index, Index, Index, int], tuple[Value, Value]]) -> None:
+    """Write sums[0] += Σ of the first term, sums[1] += Σ of the second, over all pixels of all images."""
+    C, lanes, sums = plane.channels, pen.machine.lanes_for(plane.channels), pen.pointer("sums")
+    zero = pen.constant(0.0, lanes, "f64")
+    with pen.loop("n", pen.count("images")) as n:
+        for c, count in vectors(pen, C, lanes):
+            chains = [[pen.variable(zero) for _ in range(2)] for _ in range(CHAINS)]
+
+            def add(p: Index, q: Index, chain: list[Variable], c: Index = c) -> None:
+                for total, term in zip(chain, terms(n, p, q, c, lanes), strict=True):
+                    pen.write(total, pen.add(pen.read(total), term))
+
+            whole = plane.width - plane.width % CHAINS
+            with pen.loop("p", plane.height) as p:
+                if whole:
+                    with pen.loop("q", whole, step=CHAINS) as q:
+                        for k, chain in enumerate(chains):
+                            add(p, q + k, chain)
+                if plane.width % CHAINS:
+                    add(p, pen.index(whole), chains[0])
+            for k in range(2):
+                here = c + k * stride(C)
+                image = pen.add(pen.read(chains[0][k]), pen.read(chains[1][k]))
+                pen.store(pen.add(pen.load(sums, here, lanes), image), sums, here, count)
+
+
+@dataclass(frozen=True)
+class BatchNormStatistics(Kernel):
+    """From the shards' sums: exact = (mean, 1/√(variance + eps)), mean, a; the running statistics move."""
+
+    channels: int
+    pixels: int
+    momentum: float
+    eps: float
+
+    pointers: ClassVar[dict[str, str]] = {
+        "sums": "f64",
+        "w": "f32",
+        "exact": "f64",
+        **dict.fromkeys(LINEAR, "f32"),
+        "running_mean": "f32",
+        "running_var": "f32",
+    }
+    writes: ClassVar[frozenset[str]] = frozenset({"exact", *LINEAR, "running_mean", "running_var"})
+    scalars: ClassVar[tuple[str, ...]] = ("item", "images", "shards")
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"batch_norm_statistics_c{self.channels}p{self.pixels}m{self.momentum}e{self.eps}"
+
+    @property
+    def slices(self) -> int:
+        """Return 1: it is little work."""
+        return 1
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        C, lanes = self.channels, pen.machine.lanes_for(self.channels)
+        one = pen.constant(1.0, lanes, "f64")
+        M = values(pen, self.pixels, lanes)
+        for c, count in vectors(pen, C, lanes):
+            first, second = (joined(pen, C, c + k * stride(C), lanes) for k in range(2))
+            mean = pen.div(first, M)
+            variance = pen.sub(pen.div(second, M), pen.mul(mean, mean))
+            zero = pen.constant(0.0, lanes, "f64")
+            variance = pen.select(pen.greater(zero, variance), zero, variance)
+            inverse = pen.div(one, pen.sqrt(pen.add(variance, pen.constant(self.eps, lanes, "f64"))))
+            a = pen.mul(inverse, pen.convert(pen.load(pen.pointer("w"), c, lanes), "f64"))
+            for k, value in enumerate((mean, inverse)):
+                pen.store(value, pen.pointer("exact"), c + k * stride(C), count)
+            for name, value in zip(LINEAR, (*halves(pen, mean), pen.convert(a, "f32")), strict=True):
+                pen.store(value, pen.pointer(name), c, count)
+            self._move(pen, "running_mean", mean, c, count)
+            self._move(pen, "running_var", pen.div(pen.mul(variance, M), pen.sub(M, one)), c, count)
+
+    def _move(self, pen: Pen, name: str, towards: Value, c: Index, count: int) -> None:
+        """Write running += momentum · (towards − running), rounded once."""
+        lanes = pen.machine.lanes_for(self.channels)
+        old = pen.convert(pen.load(pen.pointer(name), c, lanes), "f64")
+        kept = pen.mul(pen.constant(1 - self.momentum, lanes, "f64"), old)
+        new = pen.add(pen.mul(pen.constant(self.momentum, lanes, "f64"), towards), kept)
+        pen.store(pen.convert(new, "f32"), pen.pointer(name), c, count)
+
+
+def values(pen: Pen, pixels: int, lanes: int) -> Value:
+    """Return M, the values of a channel in the batch, in every lane."""
+    return pen.splat(pen.convert((pen.count("images") * pixels).whole, "f64"), lanes)
+
+
+def joined(pen: Pen, C: int, here: Index, lanes: int) -> Value:
+    """Return the sum over shards, first to last, of one vector of their sums."""
+    total = pen.variable(pen.load(pen.pointer("sums"), here, lanes))
+    with pen.loop("shard", pen.count("shards"), pen.index(1)) as shard:
+        other = pen.load(pen.pointer("sums"), shard * room(2 * stride(C)) + here, lanes)
+        pen.write(total, pen.add(pen.read(total), other))
+    return pen.read(total)
+
+
+@dataclass(frozen=True)
+class BatchNormForward(Kernel):
+    """y = (x − mean) · a + b."""
+
+    x: Plane
+    y: Plane
+
+    pointers: ClassVar[dict[str, str]] = dict.fromkeys(("x", *LINEAR, "b", "y"), "f32")
+    writes: ClassVar[frozenset[str]] = frozenset({"y"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"batch_norm_fwd_{self.x.label}_{self.y.label}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        C, lanes = self.x.channels, pen.machine.lanes_for(self.x.channels)
+        with pen.loop("n", pen.count("images")) as n:
+            for c, count in vectors(pen, C, lanes):
+                mean, rest, a, b = (pen.load(pen.pointer(name), c, lanes) for name in (*LINEAR, "b"))
+                with pen.loop("p", self.x.height) as p, pen.loop("q", self.x.width) as q:
+                    x = pen.load(pen.pointer("x"), place(self.x, n, p, q, c), lanes)
+                    y = pen.fma(pen.sub(pen.sub(x, mean), rest), a, b)
+                    pen.store(y, pen.pointer("y"), place(self.y, n, p, q, c), count)
+
+
+@dataclass(frozen=True)
+class BatchNormGradients(Kernel):
+    """From the shards' sums: dw, db, and slope = (db / M, D / (M · (variance + eps)))."""
+
+    channels: int
+    pixels: int
+
+    pointers: ClassVar[dict[str, str]] = {"sums": "f64", "exact": "f64", "dw": "f32", "db": "f32", "slope": "f32"}
+    writes: ClassVar[frozenset[str]] = frozenset({"dw", "db", "slope"})
+    scalars: ClassVar[tuple[str, ...]] = ("item", "images", "shards")
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"batch_norm_gradients_c{self.channels}p{self.pixels}"
+
+    @property
+    def slices(self) -> int:
+        """Return 1: it is little work."""
+        return 1
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        C, lanes = self.channels, pen.machine.lanes_for(self.channels)
+        M = values(pen, self.pixels, lanes)
+        for c, count in vectors(pen, C, lanes):
+            db, D = (joined(pen, C, c + k * stride(C), lanes) for k in range(2))
+            inverse = pen.load(pen.pointer("exact"), c + stride(C), lanes)
+            dw = pen.mul(D, inverse)
+            for name, value in (("dw", dw), ("db", db)):
+                pen.store(pen.convert(value, "f32"), pen.pointer(name), c, count)
+            slope = (pen.div(db, M), pen.div(pen.mul(dw, inverse), M))
+            for k, value in enumerate((*halves(pen, slope[0]), *halves(pen, slope[1]))):
+                pen.store(value, pen.pointer("slope"), c + k * stride(C), count)
+
+
+@dataclass(frozen=True)
+class BatchNormBackward(Kernel):
+    """dx = (set) or dx += (add) a · ((dy − slope₀) − (x − mean) · slope₁)."""
+
+    x: Plane
+    dy: Plane
+    add: bool = False
+
+    pointers: ClassVar[dict[str, str]] = {
+        "x": "f32",
+        "dy": "f32",
+        **dict.fromkeys(LINEAR, "f32"),
+        "slope": "f32",
+        "dx": "f32",
+    }
+    writes: ClassVar[frozenset[str]] = frozenset({"dx"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"batch_norm_bwd{'_add' * self.add}_{self.x.label}_{self.dy.label}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        C, lanes = self.x.channels, pen.machine.lanes_for(self.x.channels)
+        with pen.loop("n", pen.count("images")) as n:
+            for c, count in vectors(pen, C, lanes):
+                mean, rest, a = (pen.load(pen.pointer(name), c, lanes) for name in LINEAR)
+                even, even_rest, steep, steep_rest = (
+                    pen.load(pen.pointer("slope"), c + k * stride(C), lanes) for k in range(4)
+                )
+                steep, steep_rest = pen.negative(steep), pen.negative(steep_rest)
+                with pen.loop("p", self.x.height) as p, pen.loop("q", self.x.width) as q:
+                    here = place(self.x, n, p, q, c)
+                    x = pen.sub(pen.sub(pen.load(pen.pointer("x"), here, lanes), mean), rest)
+                    dy = pen.sub(pen.load(pen.pointer("dy"), place(self.dy, n, p, q, c), lanes), even)
+                    dx = pen.mul(a, pen.fma(x, steep, pen.fma(x, steep_rest, pen.sub(dy, even_rest))))
+                    if self.add:
+                        dx = pen.add(pen.load(pen.pointer("dx"), here, lanes), dx)
+                    pen.store(dx, pen.pointer("dx"), here, count)

@@ -1,0 +1,81 @@
+"""How BatchNorm becomes kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+
+from layerline.compiler.kernels.batch_norm import (
+    LINEAR,
+    BatchNormBackward,
+    BatchNormForward,
+    BatchNormGradients,
+    BatchNormGradientSums,
+    BatchNormStatistics,
+    BatchNormSums,
+    stride,
+)
+from layerline.compiler.kernels.update import Grid
+from layerline.compiler.layout import Vector
+from layerline.compiler.program import Buffer, Plane, room
+
+if TYPE_CHECKING:
+    from layerline.compiler.build import Builder, Value
+    from layerline.layers import BatchNorm
+    from layerline.network import Node
+
+RUNNING: Final = ("running_mean", "running_var")
+
+
+def lower(b: Builder, node: Node) -> None:
+    """Add a normalisation and its way back; the forward-only Program has it in the weights before it, if it can."""
+    x = b.value(node.inputs[0])
+    if not b.training and node.index in b.folds:
+        b.values[node.index + 1] = x
+        return
+    y = b.output(node, x.plane, trained=True, image=x.image)
+    planes = (_seen(node, x), _seen(node, y))
+    if not b.training:
+        linear = [_list(b, node, x, name, trained=False) for name in LINEAR]
+        b.op(BatchNormForward(*planes), x.buffer, *linear, _list(b, node, x, "bias", trained=False), y.buffer)
+        return
+    layer, C, pixels = cast("BatchNorm", node.layer), planes[0].channels, planes[0].height * planes[0].width
+    w, bias = (_list(b, node, x, name, trained=True) for name in ("weight", "bias"))
+    running = [_list(b, node, x, name, trained=False) for name in RUNNING]
+    sums = Buffer(f"sums{node.index}", room(2 * stride(C)), "shard", "f64")
+    exact = Buffer(f"exact{node.index}", room(2 * stride(C)), "once", "f64")
+    linear = [Buffer(f"{name}{node.index}", stride(C), "once") for name in LINEAR]
+    b.op(BatchNormSums(planes[0]), x.buffer, sums)
+    b.op(BatchNormStatistics(C, pixels, layer.momentum, layer.eps), sums, w, exact, *linear, *running)
+    b.op(BatchNormForward(*planes), x.buffer, *linear, bias, y.buffer)
+    b.way_back.append(lambda: _back(b, node, (x, y), exact, linear))
+
+
+def _seen(node: Node, value: Value) -> Plane:
+    """Return a value's plane as a normalisation sees it: behind Flat every number is a channel."""
+    return value.plane if len(node.shape) == 3 else Plane(value.plane.size, 1, 1)
+
+
+def _list(b: Builder, node: Node, x: Value, name: str, *, trained: bool) -> Buffer:
+    """Make a parameter that has a number a channel."""
+    C = node.shape[0]
+    layout = Vector(C, C, x.image if len(node.shape) == 1 else None)
+    grid = Grid(1, C, C) if trained else None
+    (buffer,) = b.tensor(f"{node.path}.{name}", f"{name}{node.index}", (("", layout),), grid)
+    return buffer
+
+
+def _back(b: Builder, node: Node, values: tuple[Value, Value], exact: Buffer, linear: list[Buffer]) -> None:
+    x, y = values
+    planes = (_seen(node, x), _seen(node, y))
+    C, pixels = planes[0].channels, planes[0].height * planes[0].width
+    dy = b.gradient(y)[0]
+    sums = Buffer(f"dsums{node.index}", room(2 * stride(C)), "shard", "f64")
+    slope = Buffer(f"slope{node.index}", room(4 * stride(C)), "once")
+    dw, db = (b.whole_gradient(f"{node.path}.{name}") for name in ("weight", "bias"))
+    b.op(BatchNormGradientSums(*planes), x.buffer, dy, exact, sums)
+    b.op(BatchNormGradients(C, pixels), sums, exact, dw, db, slope)
+    for name in ("weight", "bias"):
+        b.step(f"{node.path}.{name}", Grid(1, C, C))
+    if x.trained_above:
+        dx, add = b.gradient(x)
+        b.op(BatchNormBackward(*planes, add), x.buffer, dy, *linear, slope, dx)

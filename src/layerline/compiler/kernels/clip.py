@@ -1,0 +1,91 @@
+"""Clipping by the norm of all gradients together.
+
+The maths.  factor = min(1, c / (‖g‖ + 10⁻⁶)), with ‖g‖² = Σ over all tensors of Σ g² (PyTorch's clip_grad_norm_;
+Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063, algorithm 1). A piece's squares are added in float64, in lanes that are
+folded as a tree; the pieces in the order of the tensors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from layerline.compiler.kernels.loops import vectors
+from layerline.compiler.kernels.optimizers import hyper
+from layerline.compiler.kernels.update import each_row, pieces
+from layerline.compiler.program import Kernel
+
+if TYPE_CHECKING:
+    from layerline.compiler.kernels.update import Grid
+    from layerline.compiler.pen import Pen
+
+
+@dataclass(frozen=True)
+class Squares(Kernel):
+    """squares[item] = Σ g² over a piece of the rows."""
+
+    grid: Grid
+
+    pointers: ClassVar[dict[str, str]] = {"g": "f32", "squares": "f64"}
+    writes: ClassVar[frozenset[str]] = frozenset({"squares"})
+    scalars: ClassVar[tuple[str, ...]] = ("item",)
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"squares_r{self.grid.rows}l{self.grid.length}p{self.grid.padded}"
+
+    @property
+    def slices(self) -> int:
+        """Return the number of pieces of rows."""
+        return pieces(self.grid)
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        grid, lanes = self.grid, pen.machine.lanes_for(self.grid.length)
+        total = pen.variable(pen.constant(0.0, lanes, "f64"))
+        for row in each_row(pen, grid):
+            for j, count in vectors(pen, grid.length, lanes):
+                g = pen.load(pen.pointer("g"), row * grid.padded + j, lanes)
+                g = pen.convert(pen.first_lanes(g, count, pen.constant(0.0, lanes)), "f64")
+                pen.write(total, pen.fma(g, g, pen.read(total)))
+        pen.store(pen.fold(pen.read(total)), pen.pointer("squares"), pen.count("item"))
+
+
+@dataclass(frozen=True)
+class ClipFactor(Kernel):
+    """factor = min(1, c / (‖g‖ + 10⁻⁶)) from the squares of all tensors' pieces."""
+
+    counts: tuple[int, ...]
+
+    writes: ClassVar[frozenset[str]] = frozenset({"factor"})
+    scalars: ClassVar[tuple[str, ...]] = ("item",)
+
+    @property
+    def pointers(self) -> dict[str, str]:  # type: ignore[override]
+        """Return argument → element type."""
+        squares = {f"squares{k}": "f64" for k in range(len(self.counts))}
+        return {**squares, "hyper": "f32", "factor": "f32"}
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return "clip_factor_" + "_".join(map(str, self.counts))
+
+    @property
+    def slices(self) -> int:
+        """Return 1: it is little work."""
+        return 1
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        total = pen.variable(pen.constant(0.0, 1, "f64"))
+        for k, count in enumerate(self.counts):
+            with pen.loop("piece", count) as piece:
+                pen.write(total, pen.add(pen.read(total), pen.load(pen.pointer(f"squares{k}"), piece)))
+        norm = pen.sqrt(pen.read(total))
+        most = pen.convert(hyper(pen, "clip_norm", 1), "f64")
+        factor = pen.div(most, pen.add(norm, pen.constant(1e-6, 1, "f64")))
+        one = pen.constant(1.0, 1, "f64")
+        factor = pen.select(pen.greater(factor, one), one, factor)
+        pen.store(pen.convert(factor, "f32"), pen.pointer("factor"))

@@ -1,0 +1,176 @@
+"""Convolution with a filter a channel, forward and backward.
+
+The maths.  x (C, H, W), w (C, 1, R, S), float32:
+    y[c, p, q] = b[c] + Σ_r Σ_s w[c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw]
+    dw[c, r, s] = Σ_n Σ_p Σ_q dy[c, p, q] · x[c, p·sh + r·dh, q·sw + s·dw]
+    dx[c, h, w] = Σ dy[c, p, q] · w[c, r, s]  over the p, q, r, s with p·sh + r·dh = h, q·sw + s·dw = w
+Sums over taps take them in the order r, s; those over pixels image by image in the order p, q; dx's in the order p, q.
+
+The schedule.  Lanes run over channels; a vector of x meets a vector of w, and nothing is broadcast. Forward sums T
+pixels of a row at once, so that a weight is loaded once for T multiply-adds. The filters' gradient keeps all taps in
+registers through an image, or as many rows of taps as fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from layerline.compiler.kernels.conv_gradients import clear
+from layerline.compiler.kernels.loops import vectors
+from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.tile import balanced
+
+if TYPE_CHECKING:
+    from layerline.compiler.kernels.conv import ConvShape
+    from layerline.compiler.machine import Machine
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Index, Pointer
+
+
+def padded_channels(C: int, machine: Machine) -> int:
+    """Return the elements from one tap of all channels to the next."""
+    lanes = machine.lanes_for(C)
+    return -(-C // lanes) * lanes
+
+
+def tap_place(shape: ConvShape, r: Index | int, s: Index | int) -> Index | int:
+    """Return how far a tap lies behind the patch's first value, in elements of x."""
+    down, right = shape.dilation[0] * shape.x.pitch, shape.dilation[1] * shape.x.channels
+    return r * down + s * right
+
+
+@dataclass(frozen=True)
+class DepthwiseForward(Kernel):
+    """y = x ⋆ w + b, channel by channel."""
+
+    shape: ConvShape
+    y: Plane
+    bias: bool = True
+
+    writes: ClassVar[frozenset[str]] = frozenset({"y"})
+
+    @property
+    def pointers(self) -> dict[str, str]:  # type: ignore[override]
+        """Return argument → element type."""
+        return {"x": "f32", "w": "f32", **({"b": "f32"} if self.bias else {}), "y": "f32"}
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"depthwise{'_b' * self.bias}_fwd_{self.shape.label}_{self.y.label}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        shape, lanes = self.shape, pen.machine.lanes_for(self.shape.filters)
+        P, Q = shape.out
+        with pen.loop("n", pen.count("images")) as n:
+            x = pen.at(pen.pointer("x"), n * room(shape.x.size) + shape.origin)
+            y = pen.at(pen.pointer("y"), n * room(self.y.size) + self.y.origin)
+            for c, count in vectors(pen, shape.filters, lanes):
+                with pen.loop("p", P) as p:
+                    for q0, pixels, tiles in balanced(Q, pen.machine.accumulators - 2):
+                        with pen.loop("q", tiles) as t:
+                            self._tile(pen, (p, t * pixels + q0, c), (x, y), pixels, count)
+
+    def _tile(
+        self, pen: Pen, spot: tuple[Index, Index, Index], memory: tuple[Pointer, Pointer], pixels: int, count: int
+    ) -> None:
+        """Write some neighbouring pixels of a row, one vector of channels each."""
+        (p, q, c), (x, y), shape = spot, memory, self.shape
+        lanes = pen.machine.lanes_for(shape.filters)
+        down, right = shape.steps
+        patch = pen.at(x, p * down + q * right + c)
+        start = pen.load(pen.pointer("b"), c, lanes) if self.bias else pen.constant(0.0, lanes)
+        sums = [pen.variable(start) for _ in range(pixels)]
+        padded = padded_channels(shape.filters, pen.machine)
+        with pen.loop("r", shape.kernel[0]) as r, pen.loop("s", shape.kernel[1]) as s:
+            w = pen.load(pen.pointer("w"), (r * shape.kernel[1] + s) * padded + c, lanes)
+            for t, total in enumerate(sums):
+                value = pen.load(patch, tap_place(shape, r, s) + t * right, lanes)
+                pen.write(total, pen.fma(w, value, pen.read(total)))
+        for t, total in enumerate(sums):
+            to = p * self.y.pitch + (q + t) * self.y.channels + c
+            pen.store(pen.read(total), y, to, count)
+
+
+@dataclass(frozen=True)
+class DepthwiseFilters(Kernel):
+    """dw += Σ over images and pixels of dy · x at each tap: partial per shard."""
+
+    shape: ConvShape
+    dy: Plane
+
+    pointers: ClassVar[dict[str, str]] = {"x": "f32", "dy": "f32", "dw": "f32"}
+    writes: ClassVar[frozenset[str]] = frozenset({"dw"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"depthwise_filters_{self.shape.label}_{self.dy.label}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        shape, lanes = self.shape, pen.machine.lanes_for(self.shape.filters)
+        R, S = shape.kernel
+        most = pen.machine.accumulators - 2
+        with pen.loop("n", pen.count("images")) as n:
+            for c, count in vectors(pen, shape.filters, lanes):
+                for s0, columns, s_tiles in balanced(S, most):
+                    for r0, rows, r_tiles in balanced(R, max(1, most // columns)):
+                        with pen.loop("r", r_tiles) as i, pen.loop("s", s_tiles) as j:
+                            self._tile(pen, (n, i * rows + r0, j * columns + s0, c), (rows, columns), count)
+
+    def _tile(self, pen: Pen, spot: tuple[Index, Index, Index, Index], size: tuple[int, int], count: int) -> None:
+        """Write an image's part of some taps."""
+        (n, r, s, c), shape, dy = spot, self.shape, self.dy
+        lanes, padded = pen.machine.lanes_for(shape.filters), padded_channels(shape.filters, pen.machine)
+        down, right = shape.steps
+        x = pen.at(pen.pointer("x"), n * room(shape.x.size) + tap_place(shape, r, s) + c + shape.origin)
+        g_at = pen.at(pen.pointer("dy"), n * room(dy.size) + c + dy.origin)
+        dw = pen.at(pen.pointer("dw"), (r * shape.kernel[1] + s) * padded + c)
+        taps = [(i, j) for i in range(size[0]) for j in range(size[1])]
+        where = {(i, j): (i * shape.kernel[1] + j) * padded for i, j in taps}
+        sums = {tap: pen.variable(pen.load(dw, where[tap], lanes)) for tap in taps}
+        with pen.loop("p", shape.out[0]) as p, pen.loop("q", shape.out[1]) as q:
+            g = pen.load(g_at, p * dy.pitch + q * dy.channels, lanes)
+            for i, j in taps:
+                value = pen.load(x, p * down + q * right + tap_place(shape, i, j), lanes)
+                pen.write(sums[i, j], pen.fma(g, value, pen.read(sums[i, j])))
+        for tap in taps:
+            pen.store(pen.read(sums[tap]), dw, where[tap], count)
+
+
+@dataclass(frozen=True)
+class DepthwiseInput(Kernel):
+    """dx = (set) or dx += (add) dy · w at every tap's place."""
+
+    shape: ConvShape
+    dy: Plane
+    add: bool = False
+
+    pointers: ClassVar[dict[str, str]] = {"dy": "f32", "w": "f32", "dx": "f32"}
+    writes: ClassVar[frozenset[str]] = frozenset({"dx"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"depthwise_input{'_add' * self.add}_{self.shape.label}_{self.dy.label}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        shape, dy, lanes = self.shape, self.dy, pen.machine.lanes_for(self.shape.filters)
+        padded, (down, right) = padded_channels(shape.filters, pen.machine), shape.steps
+        with pen.loop("n", pen.count("images")) as n:
+            dx = pen.at(pen.pointer("dx"), n * room(shape.x.size))
+            if not self.add:
+                clear(pen, dx, shape.x.size)
+            source = pen.at(pen.pointer("dy"), n * room(dy.size) + dy.origin)
+            for c, count in vectors(pen, shape.filters, lanes):
+                with pen.loop("p", shape.out[0]) as p, pen.loop("q", shape.out[1]) as q:
+                    g = pen.load(source, p * dy.pitch + q * dy.channels + c, lanes)
+                    patch = pen.at(dx, p * down + q * right + c + shape.origin)
+                    with pen.loop("r", shape.kernel[0]) as r, pen.loop("s", shape.kernel[1]) as s:
+                        w = pen.load(pen.pointer("w"), (r * shape.kernel[1] + s) * padded + c, lanes)
+                        here = tap_place(shape, r, s)
+                        pen.store(pen.fma(g, w, pen.load(patch, here, lanes)), patch, here, count)

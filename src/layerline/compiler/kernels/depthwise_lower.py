@@ -1,0 +1,56 @@
+"""How Depthwise, and a Conv that is one, become kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from layerline.compiler.kernels.conv import ConvShape
+from layerline.compiler.kernels.conv_lower import bias_sum
+from layerline.compiler.kernels.depthwise import DepthwiseFilters, DepthwiseForward, DepthwiseInput, padded_channels
+from layerline.compiler.kernels.muon import Filters
+from layerline.compiler.kernels.update import Grid
+from layerline.compiler.layout import Taps, Vector
+from layerline.compiler.program import Plane
+
+if TYPE_CHECKING:
+    from layerline.compiler.build import Builder, Value
+    from layerline.compiler.program import Buffer
+    from layerline.layers import Depthwise
+    from layerline.network import Node
+
+
+def lower(b: Builder, node: Node) -> None:
+    """Add a depthwise convolution."""
+    lower_depthwise(b, node, dilation=(1, 1), bias=True)
+
+
+def lower_depthwise(b: Builder, node: Node, *, dilation: tuple[int, int], bias: bool) -> None:
+    """Add a convolution with a filter a channel, and its way back."""
+    layer, x = cast("Depthwise", node.layer), b.value(node.inputs[0])
+    C, P, Q = node.shape
+    top, left, _, _ = layer.pads
+    shape = ConvShape(x.plane, C, layer.kernel, layer.stride, dilation, (top, left), (P, Q), groups=C)
+    padded = padded_channels(C, b.machine)
+    grid = Grid(layer.kernel[0] * layer.kernel[1], C, padded)
+    y = b.output(node, Plane(C, P, Q), trained=True)
+    bias = bias or b.takes_in(node)
+    layout = Taps((C, 1, *layer.kernel), padded)
+    (w,) = b.tensor(f"{node.path}.weight", f"w{node.index}", (("", layout),), grid, "filters")
+    extra = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(C, C)),), Grid(1, C, C)) if bias else ()
+    b.op(DepthwiseForward(shape, y.plane, bias), x.buffer, w, *extra, y.buffer)
+    if b.training:
+        b.way_back.append(lambda: _back(b, node, shape, (x, y), (w, grid), bias=bias))
+
+
+def _back(
+    b: Builder, node: Node, shape: ConvShape, values: tuple[Value, Value], weights: tuple[Buffer, Grid], *, bias: bool
+) -> None:
+    (x, y), (w, grid), name = values, weights, f"{node.path}.weight"
+    dy = b.gradient(y)[0]
+    if bias:
+        bias_sum(b, f"{node.path}.bias", y, dy)
+    b.op(DepthwiseFilters(shape, y.plane), x.buffer, dy, b.partial(name, grid))
+    b.step(name, grid, filters=Filters(grid.rows, 1, grid.length, grid.padded))
+    if x.trained_above:
+        dx, add = b.gradient(x)
+        b.op(DepthwiseInput(shape, y.plane, add), dy, w, dx)

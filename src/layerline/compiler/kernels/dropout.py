@@ -1,0 +1,94 @@
+"""Dropout: y = x · m, where m is 0 with probability p and 1 / (1 − p) else; dx = dy · m.
+
+The maths.  Element e of an image (in the order H, W, C) takes word (e // 16) mod 4 of Philox4x32-10 (Salmon et al.
+2011, §3.3) for the counter ((e // 64) · 16 + e mod 16, image, epoch, purpose · 2²⁴ + layer) and the seed as key, and is
+kept where the word is at least p · 2³²: one call of the generator makes four vectors of neighbouring elements, whatever
+their width. `randomness.dropout_keep` is the same in NumPy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from layerline.compiler.kernels.loops import elementwise
+from layerline.compiler.kernels.philox import philox
+from layerline.compiler.program import Kernel, Plane, room
+from layerline.randomness import Purpose
+
+if TYPE_CHECKING:
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Index, Pointer, Value
+
+CHUNK: Final = 64
+"""Elements that 16 counters make."""
+COUNTERS: Final = 16
+
+
+@dataclass(frozen=True)
+class DropoutMask(Kernel):
+    """m = 0 or 1 / (1 − p) for every element of an image."""
+
+    size: int
+    p: float
+    layer: int
+
+    pointers: ClassVar[dict[str, str]] = {"order": "i64", "dice": "i32", "m": "f32"}
+    writes: ClassVar[frozenset[str]] = frozenset({"m"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"dropout_mask_{self.size}p{self.p}l{self.layer}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        lanes, dice = pen.machine.lanes, pen.pointer("dice")
+        key = (pen.load(dice, 0), pen.load(dice, 1))
+        purpose = pen.constant(int(Purpose.DROPOUT) << 24 | self.layer, lanes, "i32")
+        epoch = pen.broadcast(dice, 2, lanes)
+        least = pen.constant(min(round(self.p * 2**32), 2**32 - 1), lanes, "i32")
+        zero, kept = pen.constant(0.0, lanes), pen.constant(1 / (1 - self.p), lanes)
+        with pen.loop("n", pen.count("images")) as n:
+            image = pen.splat(pen.convert(pen.load(pen.pointer("order"), n), "i32"), lanes)
+            m = pen.at(pen.pointer("m"), n * mask_room(self.size))
+            with pen.loop("chunk", -(-self.size // CHUNK)) as chunk:
+                for first in range(0, COUNTERS, lanes):
+                    block = pen.splat(pen.convert((chunk * COUNTERS).whole, "i32"), lanes)
+                    block = pen.add(block, pen.lane_numbers(lanes, first))
+                    for word, value in enumerate(philox(pen, (block, image, epoch, purpose), key)):
+                        chosen = pen.select(pen.below(value, least), zero, kept)
+                        pen.store(chosen, m, chunk * CHUNK + (word * COUNTERS + first))
+
+
+def mask_room(size: int) -> int:
+    """Return the elements from one image's mask to the next."""
+    return room(-(-size // CHUNK) * CHUNK)
+
+
+@dataclass(frozen=True)
+class Masked(Kernel):
+    """y = (set) or y += (add) x · m."""
+
+    x: Plane
+    y: Plane
+    add: bool = False
+
+    pointers: ClassVar[dict[str, str]] = {"x": "f32", "m": "f32", "y": "f32"}
+    writes: ClassVar[frozenset[str]] = frozenset({"y"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"masked{'_add' * self.add}_{self.x.label}_{self.y.label}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        bare = Plane(self.x.channels, self.x.height, self.x.width)
+
+        def step(memory: tuple[Pointer, ...], places: tuple[Index, ...], lanes: int) -> Value:
+            y = pen.mul(pen.load(memory[0], places[0], lanes), pen.load(memory[1], places[1], lanes))
+            return pen.add(pen.load(memory[2], places[2], lanes), y) if self.add else y
+
+        planes = ((self.x, "x"), (bare, "m"), (self.y, "y"))
+        elementwise(pen, planes, step, {"m": mask_room(bare.size)})

@@ -1,0 +1,52 @@
+"""The loops that kernels without a tile of their own run in: over the vectors of a row, over all values of images.
+
+A row of an image is W·C neighbouring floats; whole vectors, then one that stores only what is left.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from layerline.compiler.program import Plane, room
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Index, Pointer, Value
+
+NONE: Final[Mapping[str, int]] = {}
+
+
+def elementwise(
+    pen: Pen,
+    planes: tuple[tuple[Plane, str], ...],
+    step: Callable[[tuple[Pointer, ...], tuple[Index, ...], int], Value],
+    rooms: Mapping[str, int] = NONE,
+) -> None:
+    """Write a loop over images, rows and vectors; `step` makes the last plane's vector out of the other planes.
+
+    rooms: the elements from one image to the next, for the arguments where that is not the plane's room.
+    """
+    plain = all(not any((p.top, p.left, p.bottom, p.right)) for p, _ in planes)
+    last = planes[-1][0]
+    rows, n = (1, last.size) if plain else (last.height, last.width * last.channels)
+    lanes = pen.machine.lanes_for(n)
+    with pen.loop("n", pen.count("images")) as image:
+        memory = tuple(
+            pen.at(pen.pointer(name), image * rooms.get(name, room(p.size)) + p.origin) for p, name in planes
+        )
+        with pen.loop("h", rows) as h:
+            row = tuple(pen.at(m, h * p.pitch) for m, (p, _) in zip(memory, planes, strict=True))
+            for i, count in vectors(pen, n, lanes):
+                pen.store(step(row, (i,) * len(row), lanes), row[-1], i, count)
+
+
+def vectors(pen: Pen, n: int, lanes: int) -> Iterator[tuple[Index, int]]:
+    """Write a loop over whole vectors of n elements, then the rest: yields the place and how many lanes count."""
+    whole = n - n % lanes
+    if whole:
+        with pen.loop("i", whole, step=lanes) as i:
+            yield i, lanes
+    if n % lanes:
+        yield pen.index(whole), n % lanes

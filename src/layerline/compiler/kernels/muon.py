@@ -1,0 +1,223 @@
+"""Muon's direction: the momentum of a matrix of filters, made nearly orthogonal.
+
+The maths.  For the gradient g of filters, seen as a matrix (O, C·R·S):
+    v = μ·v + g      u = g + μ·v      X = u / (‖u‖ + 10⁻⁷), transposed if it is higher than wide
+    five times       A = X·Xᵀ      B = b·A + c·A·A      X = a·X + B·X      (a, b, c) = (3.4445, −4.7750, 2.0315)
+‖u‖ is Frobenius' norm. (Jordan 2024, "Muon: an optimizer for hidden layers in neural networks".) Every sum is float32;
+those over k run in lanes that are folded as a tree, or in the order of k.
+
+The schedule.  One item does a whole tensor: filters are small, and tensors run side by side. X·Xᵀ sums 4 × 4 products
+at once, 8 loads for 16 multiply-adds; the other products sum 4 rows × 4 vectors, a broadcast for 4 multiply-adds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from layerline.compiler.kernels.loops import vectors
+from layerline.compiler.kernels.optimizers import hyper
+from layerline.compiler.program import Kernel
+from layerline.compiler.tile import balanced
+
+if TYPE_CHECKING:
+    from layerline.compiler.machine import Machine
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Index, Value
+
+COEFFICIENTS: Final = (3.4445, -4.7750, 2.0315)
+ROUNDS: Final = 5
+TINY: Final = 1e-7
+AT_ONCE: Final = 4
+"""Rows, columns or vectors of a tile."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Filters as they lie: `lines` lines, each of `runs` runs of `length` numbers, `padded` apart."""
+
+    lines: int
+    runs: int
+    length: int
+    padded: int
+
+    @property
+    def transposed(self) -> bool:
+        """Whether X is the matrix turned: it is to be wider than high."""
+        return self.lines > self.runs * self.length
+
+    @property
+    def line(self) -> int:
+        """Return the elements from a line to the next."""
+        return self.runs * self.padded
+
+    def lanes(self, machine: Machine) -> int:
+        """Return the lanes that X's rows are taken in."""
+        return machine.lanes_for(self.lines if self.transposed else self.length)
+
+    def shape(self, machine: Machine) -> tuple[int, int]:
+        """Return the rows of X and their elements; what is padded is zero and changes nothing."""
+        if not self.transposed:
+            return self.lines, self.line
+        lanes = self.lanes(machine)
+        return self.line, -(-self.lines // lanes) * lanes
+
+    def square(self, machine: Machine) -> int:
+        """Return the elements of a row of A."""
+        lanes = self.lanes(machine)
+        return -(-self.shape(machine)[0] // lanes) * lanes
+
+    def room(self, machine: Machine) -> tuple[int, int]:
+        """Return the elements of X and of A."""
+        m, n = self.shape(machine)
+        return max(m * n, self.lines * self.line), m * self.square(machine)
+
+
+@dataclass(frozen=True)
+class MuonDirection(Kernel):
+    """v moves, and u = the direction. X, Y, A and B are its own; their padding is zero from the start."""
+
+    filters: Filters
+    clip: bool = False
+
+    writes: ClassVar[frozenset[str]] = frozenset({"v", "X", "Y", "A", "B", "u"})
+    scalars: ClassVar[tuple[str, ...]] = ("item",)
+
+    @property
+    def pointers(self) -> dict[str, str]:  # type: ignore[override]
+        """Return argument → element type."""
+        names = ("g", "v", "hyper", *(("factor",) if self.clip else ()), "X", "Y", "A", "B", "u")
+        return dict.fromkeys(names, "f32")
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        f = self.filters
+        return f"muon{'_c' * self.clip}_{f.lines}x{f.runs}x{f.length}p{f.padded}"
+
+    @property
+    def slices(self) -> int:
+        """Return 1: an item is a tensor."""
+        return 1
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        m, n = self.filters.shape(pen.machine)
+        lanes = self.filters.lanes(pen.machine)
+        self._momentum(pen)
+        self._scale(pen)
+        a, b, c = COEFFICIENTS
+        wide, square = _Matrix("X", m, n), self.filters.square(pen.machine)
+        A = _Matrix("A", m, square)
+        with pen.loop("round", ROUNDS):
+            self._gram(pen, wide, A, lanes)
+            mix(pen, (A, A, A, _Matrix("B", m, square)), (b, c), lanes)
+            mix(pen, (_Matrix("B", m, square), wide, wide, _Matrix("Y", m, n)), (a, 1.0), lanes)
+            with pen.loop("i", m * n, step=lanes) as i:
+                pen.store(pen.load(pen.pointer("Y"), i, lanes), pen.pointer("X"), i)
+        self._hand_out(pen)
+
+    def _momentum(self, pen: Pen) -> None:
+        """Write v = μ·v + g and u = g + μ·v, without the padding of g, which holds anything."""
+        f, lanes = self.filters, pen.machine.lanes_for(self.filters.length)
+        mu = hyper(pen, "momentum", lanes)
+        with pen.loop("line", f.lines * f.runs) as line:
+            for j, count in vectors(pen, f.length, lanes):
+                here = line * f.padded + j
+                g = pen.first_lanes(pen.load(pen.pointer("g"), here, lanes), count, pen.constant(0.0, lanes))
+                if self.clip:
+                    g = pen.mul(g, pen.broadcast(pen.pointer("factor"), 0, lanes))
+                v = pen.fma(mu, pen.load(pen.pointer("v"), here, lanes), g)
+                pen.store(v, pen.pointer("v"), here)
+                pen.store(pen.fma(mu, v, g), pen.pointer("u"), here)
+
+    def _scale(self, pen: Pen) -> None:
+        """Write X = u / (‖u‖ + 10⁻⁷), turned where it is higher than wide."""
+        f, lanes = self.filters, pen.machine.lanes_for(self.filters.length)
+        total = pen.variable(pen.constant(0.0, lanes))
+        with pen.loop("i", f.lines * f.line, step=lanes) as i:
+            u = pen.load(pen.pointer("u"), i, lanes)
+            pen.write(total, pen.fma(u, u, pen.read(total)))
+        norm = pen.add(pen.sqrt(pen.fold(pen.read(total))), pen.constant(TINY))
+        share = pen.div(pen.constant(1.0), norm)
+        if not f.transposed:
+            with pen.loop("i", f.lines * f.line, step=lanes) as i:
+                scaled = pen.mul(pen.load(pen.pointer("u"), i, lanes), pen.splat(share, lanes))
+                pen.store(scaled, pen.pointer("X"), i)
+            return
+        n = f.shape(pen.machine)[1]
+        with pen.loop("line", f.lines) as line, pen.loop("k", f.line) as k:
+            value = pen.mul(pen.load(pen.pointer("u"), line * f.line + k), share)
+            pen.store(value, pen.pointer("X"), k * n + line)
+
+    def _gram(self, pen: Pen, X: _Matrix, A: _Matrix, lanes: int) -> None:
+        """Write A = X·Xᵀ."""
+        pieces = balanced(X.rows, AT_ONCE)
+        for i0, rows, i_tiles in pieces:
+            for j0, columns, j_tiles in pieces:
+                with pen.loop("i", i_tiles) as i, pen.loop("j", j_tiles) as j:
+                    self._gram_tile(pen, (X, A), (i * rows + i0, j * columns + j0), (rows, columns), lanes)
+
+    def _gram_tile(
+        self, pen: Pen, matrices: tuple[_Matrix, _Matrix], at: tuple[Index, Index], size: tuple[int, int], lanes: int
+    ) -> None:
+        (X, A), (i, j) = matrices, at
+        x = pen.pointer(X.name)
+        sums = {(a, b): pen.variable(pen.constant(0.0, lanes)) for a in range(size[0]) for b in range(size[1])}
+        with pen.loop("k", X.columns, step=lanes) as k:
+            left = [pen.load(x, (i + a) * X.columns + k, lanes) for a in range(size[0])]
+            right = [pen.load(x, (j + b) * X.columns + k, lanes) for b in range(size[1])]
+            for (a, b), total in sums.items():
+                pen.write(total, pen.fma(left[a], right[b], pen.read(total)))
+        for (a, b), total in sums.items():
+            pen.store(pen.fold(pen.read(total)), pen.pointer(A.name), (i + a) * A.columns + (j + b))
+
+    def _hand_out(self, pen: Pen) -> None:
+        """Write u from X."""
+        f, lanes = self.filters, pen.machine.lanes_for(self.filters.length)
+        if not f.transposed:
+            with pen.loop("i", f.lines * f.line, step=lanes) as i:
+                pen.store(pen.load(pen.pointer("X"), i, lanes), pen.pointer("u"), i)
+            return
+        n = f.shape(pen.machine)[1]
+        with pen.loop("line", f.lines) as line, pen.loop("k", f.line) as k:
+            pen.store(pen.load(pen.pointer("X"), k * n + line), pen.pointer("u"), line * f.line + k)
+
+
+@dataclass(frozen=True)
+class _Matrix:
+    """An argument as a matrix: rows of so many elements, a multiple of the lanes."""
+
+    name: str
+    rows: int
+    columns: int
+
+
+def mix(pen: Pen, matrices: tuple[_Matrix, _Matrix, _Matrix, _Matrix], shares: tuple[float, float], lanes: int) -> None:
+    """Write out = α·base + β·left·right, for (left, right, base, out) and (α, β)."""
+    left, right, base, out = matrices
+    for i0, rows, i_tiles in balanced(left.rows, AT_ONCE):
+        for v0, wide, v_tiles in balanced(out.columns // lanes, AT_ONCE):
+            with pen.loop("i", i_tiles) as t, pen.loop("v", v_tiles) as v:
+                i, j = t * rows + i0, (v * wide + v0) * lanes
+                cells = [(a, k) for a in range(rows) for k in range(wide)]
+                sums = {cell: pen.variable(pen.constant(0.0, lanes)) for cell in cells}
+                with pen.loop("k", left.rows) as k:
+                    row = [pen.load(pen.pointer(right.name), k * right.columns + j + w * lanes, lanes)
+                           for w in range(wide)]  # fmt: skip
+                    for a in range(rows):
+                        factor = pen.broadcast(pen.pointer(left.name), (i + a) * left.columns + k, lanes)
+                        for w in range(wide):
+                            pen.write(sums[a, w], pen.fma(factor, row[w], pen.read(sums[a, w])))
+                for a, w in cells:
+                    here = (i + a) * out.columns + j + w * lanes
+                    old = pen.load(pen.pointer(base.name), here, lanes)
+                    _store(pen, pen.read(sums[a, w]), old, shares, (out.name, here))
+
+
+def _store(pen: Pen, total: Value, old: Value, shares: tuple[float, float], to: tuple[str, Index]) -> None:
+    from layerline.compiler.values import lanes_of
+
+    lanes = lanes_of(total)
+    kept = pen.mul(pen.constant(shares[0], lanes), old)
+    pen.store(pen.fma(pen.constant(shares[1], lanes), total, kept), pen.pointer(to[0]), to[1])

@@ -1,0 +1,37 @@
+"""How the sum at the end of a Residual becomes kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layerline.compiler.kernels.sum import Copy, Sum
+
+if TYPE_CHECKING:
+    from layerline.compiler.build import Builder, Value
+    from layerline.compiler.program import Buffer
+    from layerline.network import Node
+
+
+def lower(b: Builder, node: Node) -> None:
+    """Add a sum and its way back."""
+    branches = [b.value(i) for i in node.inputs]
+    y = b.output(node, branches[0].plane, image=branches[0].image)
+    b.op(Sum(branches[0].plane, branches[1].plane, y.plane), *(x.buffer for x in branches), y.buffer)
+    if b.training and y.trained_above:
+
+        def back() -> None:
+            dy = b.gradient(y)[0]
+            for x in branches:
+                if x.trained_above:
+                    hand_on(b, dy, y, x)
+
+        b.way_back.append(back)
+
+
+def hand_on(b: Builder, dy: Buffer, y: Value, x: Value) -> None:
+    """Make the gradient by y the gradient by x, or a part of it."""
+    if x.gradient is None and b.readers(x) == 1 and x.plane == y.plane:
+        x.gradient = dy
+    else:
+        dx, add = b.gradient(x)
+        b.op(Copy(y.plane, x.plane, add), dy, dx)

@@ -1,0 +1,55 @@
+"""The tables of an epoch that machine code reads: what changes from step to step or image to image, worked out here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from layerline.compiler.kernels.optimizers import HYPER
+from layerline.compiler.program import room
+from layerline.compiler.values import PACE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from layerline.data.dataset import Scaling
+    from layerline.engines.epoch import Epoch
+    from layerline.recipe import Recipe
+
+
+def tables(epoch: Epoch, recipe: Recipe) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an epoch by the name of the pointer they go to."""
+    seed = (recipe.seed & 0xFFFFFFFF, recipe.seed >> 32)
+    given = np.zeros(0) if epoch.class_weights is None else epoch.class_weights
+    weights = np.zeros(room(len(given) + 1), np.float32)
+    weights[: len(given) + 1] = [*given, given.sum()]
+    return {
+        "pace": pace(epoch, recipe),
+        "dice": np.array([*seed, epoch.number], np.uint32),
+        "class_weights": weights,
+    }
+
+
+def pace(epoch: Epoch, recipe: Recipe) -> NDArray[np.float64]:
+    """Return float64 (steps, len(PACE)): a row of numbers a step."""
+    steps, M = recipe.steps(len(epoch.order)), len(epoch.order)
+    rows = np.empty((steps, len(PACE)))
+    sizes = np.minimum(recipe.batch_size, M - recipe.batch_size * np.arange(steps))
+    rows[:, 0] = epoch.learning_rates[:steps]
+    rows[:, 1] = 1 / (sizes if epoch.weights is None else epoch.weights[:steps])
+    t = epoch.first_step + 1 + np.arange(steps)
+    rows[:, 2] = rows[:, 0] / (1 - getattr(recipe, "beta1", 0.9) ** t)
+    rows[:, 3] = 1 / np.sqrt(1 - getattr(recipe, "beta2", 0.999) ** t)
+    return rows
+
+
+def constants(recipe: Recipe, scaling: Scaling) -> dict[str, NDArray[np.float32]]:
+    """Return the arrays that stay the same through a run, by the name of the pointer they go to."""
+    values = recipe.as_dict()
+    hyper = [float(values[name]) if isinstance(values.get(name), int | float) else 0.0 for name in HYPER]
+    return {
+        "hyper": np.array(hyper, np.float32),
+        "scale": np.array(scaling.scale, np.float32),
+        "shift": np.array(scaling.shift, np.float32),
+    }
