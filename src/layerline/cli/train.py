@@ -21,21 +21,14 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("net")
-@options(("data", "data_dir", "classes", "test", "validation", "limit", "normalize"), "Data")
+@options(("data", "data_dir", "classes", "test", "validation", "limit", "normalize", "augment"), "Data")
+@options(("epochs", "within", "patience", "batch_size", "seed", "init"), "Run")
+@options(("learning_rate", "schedule", "warmup", "step_epochs", "step_factor"), "Learning rate")
 @options(
-    (
-        "epochs",
-        "batch_size",
-        "learning_rate",
-        "schedule",
-        "optimizer",
-        "momentum",
-        "weight_decay",
-        "init",
-        "seed",
-    ),
-    "Recipe",
+    ("optimizer", "momentum", "nesterov", "beta1", "beta2", "eps", "weight_decay", "decay", "clip_norm", "ema"),
+    "Optimizer",
 )
+@options(("label_smoothing", "class_weights"), "Loss")
 @options(("engine", "threads"), "Machine")
 @click.option(
     *("--out", "out"),

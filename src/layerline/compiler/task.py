@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from layerline.compiler.kernels.loss import CROSS_ENTROPY, Objective
-from layerline.compiler.kernels.optimizers import Sgd
+from layerline.compiler.kernels.optimizers import AdamW, Sgd
+from layerline.recipe.checks import NONE
 
 if TYPE_CHECKING:
     from layerline.compiler.kernels.optimizers import Optimizer
@@ -44,7 +45,18 @@ def task_of(recipe: Recipe, *, training: bool = True, **images: Any) -> Task:
     """Return the task of a recipe, for images that lie as `images` says (source, channels_last, even_scaling)."""
     return Task(
         recipe.batch_size if training else 1,
-        Sgd(recipe.weight_decay > 0, momentum=recipe.momentum > 0),
+        optimizer_of(recipe),
         training=training,
+        spare_biases=recipe.decay == "weights",
+        muon=recipe.optimizer == "muon",
+        objective=Objective(recipe.label_smoothing > 0, recipe.class_weights != NONE),
         **images,
     )
+
+
+def optimizer_of(recipe: Recipe) -> Optimizer:
+    """Return what steps each weight by itself: of muon that is AdamW, for all but filters."""
+    decay, clip, ema = recipe.weight_decay > 0, recipe.clip_norm != NONE, recipe.ema != NONE
+    if recipe.optimizer == "sgd":
+        return Sgd(decay, clip, ema, momentum=recipe.momentum > 0, nesterov=recipe.nesterov)
+    return AdamW(decay, clip, ema)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from layerline.randomness import epoch_order
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from layerline.data.dataset import ImageSet, Split
@@ -34,12 +35,20 @@ class Epoch:
     """(steps,): the class weights of a batch's labels, added up, by which its loss is divided; None: its images."""
 
 
-def plan_epoch(recipe: Recipe, split: Split, number: int) -> Epoch:
+def plan_epoch(recipe: Recipe, split: Split, number: int, classes: int) -> Epoch:
     """Return epoch `number` (from 1) of a recipe over the images of a split."""
+    order = epoch_order(recipe.seed, number, split.indices)
+    class_weights = recipe.weights_of(np.bincount(split.labels, minlength=classes))
+    weights = None
+    if class_weights is not None:
+        begins = np.arange(0, len(order), recipe.batch_size)
+        weights = np.add.reduceat(class_weights[split.source.labels[order]], begins)
     return Epoch(
         images=split.source,
-        order=epoch_order(recipe.seed, number, split.indices),
+        order=order,
         learning_rates=recipe.learning_rates(len(split), number),
         number=number,
         first_step=(number - 1) * recipe.steps(len(split)),
+        class_weights=class_weights,
+        weights=weights,
     )

@@ -39,8 +39,8 @@ def pace(epoch: Epoch, recipe: Recipe) -> NDArray[np.float64]:
     rows[:, 0] = epoch.learning_rates[:steps]
     rows[:, 1] = 1 / (sizes if epoch.weights is None else epoch.weights[:steps])
     t = epoch.first_step + 1 + np.arange(steps)
-    rows[:, 2] = rows[:, 0] / (1 - getattr(recipe, "beta1", 0.9) ** t)
-    rows[:, 3] = 1 / np.sqrt(1 - getattr(recipe, "beta2", 0.999) ** t)
+    rows[:, 2] = rows[:, 0] / (1 - recipe.beta1**t)
+    rows[:, 3] = 1 / np.sqrt(1 - recipe.beta2**t)
     return rows
 
 

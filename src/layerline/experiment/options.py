@@ -9,8 +9,8 @@ from typing import Any, Final, Literal
 from layerline.errors import RecipeError
 from layerline.recipe import INITS, OPTIMIZERS, SCHEDULES, Recipe
 
-Kind = Literal["whole", "number", "share", "text", "list"]
-"""share: a number, or the word `none`."""
+Kind = Literal["whole", "number", "share", "text", "list", "switch", "count"]
+"""share: a number, or a word such as `none`; count: a whole number, or a word; switch: yes or no."""
 
 _WHOLE: Final = re.compile(r"[+-]?[0-9]+")
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?inf|nan", re.ASCII)
@@ -47,17 +47,26 @@ class Option:
         if not isinstance(given, str):
             return float(given) if self.kind in ("number", "share") and type(given) is int else given
         text = given.strip()
-        if self.kind == "whole" and _WHOLE.fullmatch(text) and len(text) < 40:
+        if self.kind == "switch" and text.lower() in _SWITCH:
+            return _SWITCH[text.lower()]
+        if self.kind in ("whole", "count") and _WHOLE.fullmatch(text) and len(text) < 40:
             return int(text)
         if self.kind in ("number", "share") and _NUMBER.fullmatch(text):
             return float(text)
         return text if self.kind == "share" else given
 
 
+_SWITCH: Final = {"yes": True, "true": True, "no": False, "false": False}
 _R: Final = Recipe()
 
 OPTIONS: Final[tuple[Option, ...]] = (
-    Option("data", "data", "text", "DATA", "a name (digits, mnist, fashion-mnist) or a path: IDX folder, .npz file"),
+    Option(
+        "data",
+        "data",
+        "text",
+        "DATA",
+        "a name (digits, mnist, cifar10) or a path: folder or tar of images, IDX, .npz",
+    ),
     Option("data_dir", "data", "text", "DIR", "where named sets lie (or $LAYERLINE_DATA)"),
     Option("classes", "data", "list", "A,B,…", "only these classes, by name or number [all]"),
     Option(
@@ -66,13 +75,37 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("validation", "data", "share", "SHARE", "of the training images, for validation: likewise [0.1]"),
     Option("limit", "data", "whole", "N", "train on N images, in proportion to the classes [all]"),
     Option("normalize", "data", "text", "HOW", "max: divide by the largest value; standard: mean 0, deviation 1 [max]"),
+    Option(
+        "augment",
+        "train",
+        "text",
+        "WORDS",
+        "what is done to images as they are loaded: flip,shift=4,…",
+        _R.augment,
+    ),
     Option("epochs", "train", "whole", "N", "how often every training image is seen", _R.epochs),
+    Option("within", "train", "text", "TIME", "train as many epochs as fit: 90s, 5m, 1h [none]", _R.within),
+    Option("patience", "train", "count", "N", "stop after N epochs without a better one [none]", _R.patience),
     Option("batch_size", "train", "whole", "N", "images a step", _R.batch_size),
-    Option("learning_rate", "train", "number", "RATE", "of the first step", _R.learning_rate, also=("--lr",)),
-    Option("schedule", "train", "text", "NAME", f"of the learning rate: {' or '.join(SCHEDULES)}", _R.schedule),
-    Option("optimizer", "train", "text", "NAME", " or ".join(OPTIMIZERS), _R.optimizer),
-    Option("momentum", "train", "number", "μ", "of the optimizer, below 1", _R.momentum),
-    Option("weight_decay", "train", "number", "λ", "added to the gradient as λ · weight", _R.weight_decay),
+    Option("learning_rate", "train", "number", "RATE", "the highest", _R.learning_rate, also=("--lr",)),
+    Option("schedule", "train", "text", "NAME", f"of the learning rate: {', '.join(SCHEDULES)}", _R.schedule),
+    Option("warmup", "train", "number", "EPOCHS", "over which the rate rises first", _R.warmup),
+    Option("step_epochs", "train", "share", "EPOCHS", "between the steps of --schedule step [none]", _R.step_epochs),
+    Option("step_factor", "train", "number", "SHARE", "of the rate that is left after a step", _R.step_factor),
+    Option("optimizer", "train", "text", "NAME", ", ".join(OPTIMIZERS), _R.optimizer),
+    Option("momentum", "train", "number", "μ", "of sgd and muon, below 1", _R.momentum),
+    Option("nesterov", "train", "switch", "YES", "whether sgd looks ahead: yes or no", _R.nesterov),
+    Option("beta1", "train", "number", "β₁", "of adamw: how slowly the mean of gradients moves", _R.beta1),
+    Option("beta2", "train", "number", "β₂", "of adamw: how slowly the mean of their squares moves", _R.beta2),
+    Option("eps", "train", "number", "ε", "of adamw: added to the root", _R.eps),
+    Option("weight_decay", "train", "number", "λ", "how much of a weight decays, times the rate", _R.weight_decay),
+    Option("decay", "train", "text", "WHAT", "what decays: all, or weights (no biases and norms)", _R.decay),
+    Option("clip_norm", "train", "share", "NORM", "the most that all gradients together may be [none]", _R.clip_norm),
+    Option("ema", "train", "share", "SHARE", "keep a moving average of the weights, such as 0.999 [none]", _R.ema),
+    Option(
+        *("label_smoothing", "train", "number", "ε", "of the target that goes to all classes alike"), _R.label_smoothing
+    ),
+    Option("class_weights", "train", "list", "HOW", "none, balanced, sqrt, or a number a class", _R.class_weights),
     Option("init", "train", "text", "NAME", f"of the weights: {', '.join(INITS)}", _R.init),
     Option("seed", "train", "whole", "N", "of the cuts, the first weights and the order of images", _R.seed),
     Option("engine", "train", "text", "NAME", "compiled, or torch (needs PyTorch)", "compiled"),

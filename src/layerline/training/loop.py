@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import Dataset, Split
     from layerline.engines.engine import Engine, State
+    from layerline.engines.epoch import Epoch
     from layerline.metrics import Scores
     from layerline.recipe import Recipe
     from layerline.training.interrupt import Interrupt
@@ -105,7 +106,7 @@ class Loop:
         if self._stopped():
             return False
         self._epoch, self._epoch_began = epoch, self._clock()
-        plan = plan_epoch(self._recipe, self._data.train, epoch)
+        plan = plan_epoch(self._recipe, self._data.train, epoch, len(self._data.classes))
         self._engine.reset_running()
         done = self._aside(lambda: self._engine.train(plan, 0), "training")
         train_seconds = self._clock() - self._epoch_began
@@ -117,22 +118,22 @@ class Loop:
         state = self._engine.state()
         if not _finite(state, validation):
             raise self._diverged(self._steps - 1)
-        self._finish_epoch(state, validation, float(plan.learning_rates[-1]), train_seconds)
+        self._finish_epoch(state, validation, plan, train_seconds)
         return True
 
-    def _finish_epoch(self, state: State, validation: Measured | None, rate: float, train_seconds: float) -> None:
+    def _finish_epoch(self, state: State, validation: Measured | None, plan: Epoch, train_seconds: float) -> None:
         running = self._engine.running()
         train = metrics.measure(running.confusion)
         held: Scores | None = metrics.measure(validation.confusion) if validation else None
         row = EpochRow(
             epoch=self._epoch,
-            train_loss=running.loss / running.images,
+            train_loss=running.loss / (running.images if plan.weights is None else float(plan.weights.sum())),
             train_accuracy=train.accuracy,
             train_macro_f1=train.macro_f1,
             validation_loss=validation.loss if validation else None,
             validation_accuracy=held.accuracy if held else None,
             validation_macro_f1=held.macro_f1 if held else None,
-            learning_rate=rate,
+            learning_rate=float(plan.learning_rates[-1]),
             train_seconds=train_seconds,
             seconds=self._clock() - self._epoch_began,
             images_per_second=running.images / train_seconds,

@@ -11,7 +11,7 @@ from layerline import engines
 from layerline.errors import DivergedError, NetworkError, RecipeError
 from layerline.experiment.options import RECIPE_KEYS
 from layerline.experiment.record import record
-from layerline.recipe import Recipe
+from layerline.recipe import Recipe, check_together
 from layerline.run_folder import MODEL, Result, RunFolder
 from layerline.training.interrupt import Interrupt
 from layerline.training.loop import Loop
@@ -93,6 +93,8 @@ def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
             f"the network takes {needs}, and the data has {has}",
             "read the network with the data: layerline.read(path, data)",
         )
+    kinds = {node.layer.kind for node in network.nodes}
+    check_together(recipe, kinds, len(data.train), len(data.classes), validation=data.validation is not None)
     B = recipe.batch_size
     last = len(data.train) % B or B
     for node in network.nodes:

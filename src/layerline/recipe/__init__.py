@@ -1,0 +1,8 @@
+"""How a network is trained: every number that is not in the network or the data, checked once."""
+
+from __future__ import annotations
+
+from layerline.recipe.recipe import CLASS_WEIGHTS, DECAYS, INITS, OPTIMIZERS, SCHEDULES, Recipe
+from layerline.recipe.together import check_together
+
+__all__ = ["CLASS_WEIGHTS", "DECAYS", "INITS", "OPTIMIZERS", "SCHEDULES", "Recipe", "check_together"]

@@ -1,0 +1,165 @@
+"""The recipe: its values, their ranges, and the learning rate of every step."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from layerline.errors import RecipeError
+from layerline.recipe import checks
+from layerline.recipe.checks import NONE
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+OPTIMIZERS: Final = ("sgd", "adamw", "muon")
+SCHEDULES: Final = ("linear", "constant", "cosine", "one-cycle", "step")
+INITS: Final = ("torch", "he", "xavier")
+DECAYS: Final = ("all", "weights")
+CLASS_WEIGHTS: Final = (NONE, "balanced", "sqrt")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The training recipe. Raises RecipeError where a value is out of range, naming its option.
+
+    docs/recipes.md has every formula. `check_together` looks at what the values mean beside each other.
+    """
+
+    epochs: int = 10
+    within: str = NONE
+    """A time such as 5m, which decides the epochs; or none."""
+    patience: int | str = NONE
+    """Epochs without a better one after which to stop; or none."""
+    batch_size: int = 64
+    learning_rate: float = 0.05
+    schedule: str = "linear"
+    warmup: float = 0.0
+    """Epochs over which the rate rises."""
+    step_epochs: float | str = NONE
+    step_factor: float = 0.1
+    optimizer: str = "sgd"
+    momentum: float = 0.9
+    nesterov: bool = False
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    decay: str = "all"
+    """What decays: all, or weights (no biases, nothing of a norm)."""
+    clip_norm: float | str = NONE
+    ema: float | str = NONE
+    label_smoothing: float = 0.0
+    class_weights: str | tuple[float, ...] = NONE
+    augment: str = NONE
+    init: str = "torch"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        checks.whole("epochs", self.epochs, 1, 1_000_000)
+        checks.seconds("within", self.within)
+        if self.patience != NONE:
+            checks.whole("patience", self.patience, 1, 1_000_000)  # type: ignore[arg-type]  # that is what it checks
+        checks.whole("batch-size", self.batch_size, 1, 2**31 - 1)
+        checks.whole("seed", self.seed, 0, 2**64 - 1)
+        checks.number("learning-rate", self.learning_rate, low=0.0, high=1e6, open_low=True)
+        checks.number("warmup", self.warmup, low=0.0, high=1e6)
+        checks.number("step-epochs", self.step_epochs, low=0.0, high=1e6, open_low=True, none=True)
+        checks.number("step-factor", self.step_factor, low=0.0, high=1.0, open_low=True)
+        self._check_optimizer()
+        checks.number("label-smoothing", self.label_smoothing, low=0.0, high=1.0, open_high=True)
+        self._check_class_weights()
+        for option, value, known in (
+            ("schedule", self.schedule, SCHEDULES),
+            ("decay", self.decay, DECAYS),
+            ("init", self.init, INITS),
+        ):
+            checks.one_of(option, value, known)
+        if not isinstance(self.augment, str):
+            raise RecipeError(f"--augment {self.augment}: must be text, such as flip,shift=4")
+
+    def _check_optimizer(self) -> None:
+        checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
+        checks.number("momentum", self.momentum, low=0.0, high=1.0, open_high=True)
+        checks.switch("nesterov", self.nesterov)
+        checks.number("beta1", self.beta1, low=0.0, high=1.0, open_high=True)
+        checks.number("beta2", self.beta2, low=0.0, high=1.0, open_high=True)
+        checks.number("eps", self.eps, low=0.0, high=1.0, open_low=True)
+        checks.number("weight-decay", self.weight_decay, low=0.0, high=1e6)
+        checks.number("clip-norm", self.clip_norm, low=0.0, high=1e9, open_low=True, none=True)
+        checks.number("ema", self.ema, low=0.0, high=1.0, open_low=True, open_high=True, none=True)
+
+    def _check_class_weights(self) -> None:
+        given: Any = self.class_weights
+        if isinstance(given, list | tuple) and len(given) == 1 and given[0] in CLASS_WEIGHTS:
+            given = given[0]
+        if isinstance(given, str):
+            checks.one_of("class-weights", given, CLASS_WEIGHTS)
+        else:
+            try:
+                given = tuple(float(value) for value in given)
+            except (TypeError, ValueError):
+                known = ", ".join(CLASS_WEIGHTS)
+                raise RecipeError(
+                    f"--class-weights {self.class_weights}: not known", f"one of: {known}, or a number a class: 1,2.5,1"
+                ) from None
+            for value in given:
+                checks.number("class-weights", value, low=0.0, high=1e6, open_low=True)
+        object.__setattr__(self, "class_weights", given)
+
+    @property
+    def within_seconds(self) -> float | None:
+        """Return the time that decides the epochs, in seconds, or None."""
+        return checks.seconds("within", self.within)
+
+    def steps(self, images: int) -> int:
+        """Return the number of steps in an epoch of `images` images: ceil(images / batch_size)."""
+        return -(-images // self.batch_size)
+
+    def learning_rates(self, images: int, epoch: int | None = None) -> NDArray[np.float64]:
+        """Return the learning rate of every step of the run, or of one epoch (from 1), float64 (steps,).
+
+        learning_rate times the schedule's share (schedules.py), and while it warms up, over W steps, times (t + 1) / W.
+        """
+        import numpy as np
+
+        from layerline.recipe.schedules import CURVES, stairs
+
+        steps = self.steps(images)
+        T = self.epochs * steps
+        first, last = (0, T) if epoch is None else ((epoch - 1) * steps, epoch * steps)
+        t = np.arange(first, last, dtype=np.float64)
+        if self.schedule in CURVES:
+            share = CURVES[self.schedule](t, T)
+        else:
+            share = stairs(t, float(self.step_epochs) * steps, self.step_factor)
+        if self.warmup:
+            share = share * np.minimum(1.0, (t + 1) / max(1.0, round(self.warmup * steps)))
+        return np.asarray(self.learning_rate * share)
+
+    def weights_of(self, counts: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """Return the weight of each class, float64 (K,), from its number of training images; None: all count the same.
+
+        balanced: n / (K · n_k), so that every class weighs the same in all; sqrt: its square root, scaled so that the
+        mean over the images is 1. A class without images weighs nothing.
+        """
+        import numpy as np
+
+        if self.class_weights == NONE:
+            return None
+        if isinstance(self.class_weights, tuple):
+            return np.array(self.class_weights)
+        with np.errstate(divide="ignore"):
+            weights = np.where(counts > 0, counts.sum() / (np.count_nonzero(counts) * counts.astype(float)), 0.0)
+        if self.class_weights == "sqrt":
+            weights = np.sqrt(weights)
+            weights *= counts.sum() / (weights * counts).sum()
+        return np.asarray(weights)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return every value by its name in experiment.toml, as plain values."""
+        values = dataclasses.asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
