@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from layerline import figures
 from layerline.experiment.options import BY_KEY
+from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
     from layerline.engines.engine import Engine
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
+
+
+_PLAIN: Final = Recipe()
 
 
 def facts(experiment: Experiment, data: Dataset, network: Network, engine: Engine) -> list[tuple[str, str]]:
@@ -49,18 +53,52 @@ def _network(network: Network) -> str:
 
 
 def _recipe(experiment: Experiment) -> str:
+    """Return the recipe: what every training has with its flag, and what was asked for beside it."""
     recipe = experiment.recipe
-    parts = [f"{recipe.optimizer}, momentum {figures.rate(recipe.momentum)}{_flag(experiment, 'momentum')}"]
-    falling = " falling linearly to 0" if recipe.schedule == "linear" else ""
+    parts = [recipe.optimizer + _flag(experiment, "optimizer") * (recipe.optimizer != "sgd")]
+    if recipe.optimizer != "adamw":
+        parts.append(f"momentum {figures.rate(recipe.momentum)}{_flag(experiment, 'momentum')}")
     rate = f"learning rate {figures.rate(recipe.learning_rate)}{_flag(experiment, 'learning_rate')}"
-    parts.append(rate + falling + (_flag(experiment, "schedule") if falling else ""))
-    if recipe.weight_decay:
-        parts.append(f"weight decay {figures.rate(recipe.weight_decay)}")
+    curve = _CURVES[recipe.schedule]
+    parts.append(rate + curve + _flag(experiment, "schedule") * bool(curve))
+    parts += [
+        text.format(_shown(value)) for key, text in _ASKED.items() if _differs(value := getattr(recipe, key), key)
+    ]
     parts.append(f"batch {figures.count(recipe.batch_size)}{_flag(experiment, 'batch_size')}")
-    epochs = "epoch" if recipe.epochs == 1 else "epochs"
-    parts.append(f"{figures.count(recipe.epochs)} {epochs}{_flag(experiment, 'epochs')}")
+    if recipe.within != "none":
+        parts.append(f"as many epochs as fit into {recipe.within}")
+    else:
+        epochs = "epoch" if recipe.epochs == 1 else "epochs"
+        parts.append(f"{figures.count(recipe.epochs)} {epochs}{_flag(experiment, 'epochs')}")
     parts.append(f"seed {recipe.seed}{_flag(experiment, 'seed')}")
     return ", ".join(parts)
+
+
+_CURVES: Final = {
+    "linear": " falling linearly to 0",
+    "cosine": " falling as a cosine to 0",
+    "one-cycle": " in one cycle",
+    "step": " falling in steps",
+    "constant": "",
+}
+_ASKED: Final = {
+    "warmup": "warm-up of {} epochs",
+    "nesterov": "Nesterov",
+    "weight_decay": "weight decay {}",
+    "clip_norm": "gradients clipped at {}",
+    "ema": "averaged weights ({})",
+    "label_smoothing": "label smoothing {}",
+    "class_weights": "class weights {}",
+    "augment": "augmentation {}",
+    "patience": "patience {}",
+}
+"""What is not part of every training → what the screen calls it."""
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_shown, value))
+    return figures.rate(value) if isinstance(value, float) else str(value)
 
 
 def _engine(experiment: Experiment, engine: Engine) -> str:

@@ -71,6 +71,10 @@ class Screen(Watcher):
         if not self._quiet:
             self._terminal.draw(_line(progress))
 
+    def note(self, text: str) -> None:
+        """Write a sentence."""
+        self._say(text)
+
     def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> None:
         """Write the row of a finished epoch."""
         if not self._headed:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline import engines
-from layerline.errors import UserError
+from layerline.errors import RecipeError, UserError
 from layerline.experiment import toml_file
 from layerline.experiment.options import BY_KEY, DATA_KEYS, RECIPE_KEYS, check_limit
 from layerline.network import find
 from layerline.network_file import formatted
 from layerline.recipe import Recipe
+from layerline.recipe.checks import NONE
+from layerline.recipe.together import BOTH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +68,8 @@ def settle(net: str, flags: Mapping[str, Any]) -> Experiment:
         text = written.text or find(written.net or "")
         values = dict(written.values)
     values.update({key: BY_KEY[key].value(given) for key, given in flags.items()})
+    if {"within", "epochs"} <= set(values) and values["within"] != NONE:
+        raise RecipeError(*BOTH)
     recipe = Recipe(**{key: value for key, value in values.items() if key in RECIPE_KEYS})
     engine, threads = values.get("engine", "compiled"), values.get("threads")
     engines.check(engine, threads)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from layerline.recipe.recipe import Recipe
 
+BOTH: Final = ("--within decides the number of epochs, and --epochs gives one", "leave one of them out")
+"""What is said where both are given."""
 FILTERS: Final = ("conv", "depthwise")
 """The kinds of layers whose weights are filters, which Muon steps."""
 

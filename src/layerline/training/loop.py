@@ -83,11 +83,22 @@ class Loop:
         return self._epoch
 
     def run(self) -> bool:
-        """Run all epochs; return whether they were all run, and not stopped. Raises DivergedError."""
+        """Run the epochs; return whether the training came to its end, and was not stopped. Raises DivergedError."""
         if not self._stopped():
             self._aside(lambda: self._engine.prepare(self._data.train.source), "compiling")
         self._began = self._clock()
-        return all(self._run_epoch(epoch) for epoch in range(1, self._recipe.epochs + 1))
+        for epoch in range(1, self._recipe.epochs + 1):
+            if not self._run_epoch(epoch):
+                return False
+            if self._gives_up() and epoch < self._recipe.epochs:
+                self._watcher.note(f"no better epoch for {self._recipe.patience}: ends here (--patience)")
+                break
+        return True
+
+    def _gives_up(self) -> bool:
+        """Return whether so many epochs went by without a better one that the recipe ends the training."""
+        best = max(row.epoch for row in self.history if row.best)
+        return isinstance(self._recipe.patience, int) and len(self.history) - best >= self._recipe.patience
 
     def measure(self, split: Split, phase: str) -> Measured:
         """Return what the network, as it is now, says of `split`."""

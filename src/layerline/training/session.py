@@ -12,12 +12,15 @@ from layerline.errors import DivergedError, NetworkError, RecipeError
 from layerline.experiment.options import RECIPE_KEYS
 from layerline.experiment.record import record
 from layerline.recipe import Recipe, check_together
+from layerline.recipe.checks import NONE
+from layerline.recipe.together import BOTH
 from layerline.run_folder import MODEL, Result, RunFolder
 from layerline.training.interrupt import Interrupt
 from layerline.training.loop import Loop
 from layerline.training.model import Model
 from layerline.training.run import Run
 from layerline.training.watch import Progress, Watcher
+from layerline.training.within import fit_epochs
 
 if TYPE_CHECKING:
     import os
@@ -72,6 +75,10 @@ def run(
     clock: Callable[[], float] = time.perf_counter,
 ) -> Run:
     """Train on an engine that is made, and write all files of the run; see `train`. What is given was checked."""
+    if recipe.within_seconds is not None:
+        time_given = recipe.within
+        recipe = fit_epochs(engine, data, recipe, clock)
+        watcher.note(f"{recipe.epochs:,d} epochs fit into {time_given} (--within)")
     if folder is not None:
         folder.start(network.text, record(network, data, recipe, engine, experiment, folder.path))
     with interrupt or Interrupt() as entered:
@@ -130,7 +137,7 @@ class _Training:
         """Test the best weights, write everything, and return the run."""
         best = self._loop.best
         assert best is not None  # noqa: S101 - at least one epoch was run
-        model = self._save(best.weights)
+        model = self._save(best.averaged)
         self._engine.set_state(best)
         result = Result(self._data.classes)
         if self._data.test is not None:
@@ -142,20 +149,20 @@ class _Training:
         if self._folder is not None:
             self._folder.write_result(result)
             self._files.append("result.json")
-        notes = self._draw(result, best.weights) if self._interrupt.signal is None else ()
+        notes = self._draw(result, best.averaged) if self._interrupt.signal is None else ()
         return self._run(result, model, self._best_epoch, notes)
 
     def stop(self) -> Run:
         """Save the best weights so far, or those of the step that was finished, and return the run."""
         best = self._loop.best
-        model = self._save((best or self._engine.state()).weights)
+        model = self._save((best or self._engine.state()).averaged)
         unfinished = self._loop.steps_done if self._loop.epoch > len(self._loop.history) else 0
         return self._run(Result(self._data.classes), model, self._best_epoch, steps=unfinished)
 
     def diverged(self) -> Run:
         """Save the weights of the last finished epoch, if there is one, and return the run."""
         last = self._loop.last
-        weights = (last or self._engine.state()).weights
+        weights = (last or self._engine.state()).averaged
         model = self._save(weights, write=last is not None)
         return self._run(Result(self._data.classes), model, len(self._loop.history))
 
@@ -215,6 +222,8 @@ class _Callbacks(Watcher):
 
 
 def _recipe(recipe: Recipe | None, options: Mapping[str, Any]) -> Recipe:
+    if {"within", "epochs"} <= set(options) and options["within"] != NONE:
+        raise RecipeError(*BOTH)
     for name in options:
         if name not in RECIPE_KEYS:
             import difflib

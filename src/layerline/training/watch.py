@@ -52,5 +52,8 @@ class Watcher:
     def progress(self, progress: Progress) -> None:
         """Take how far it is."""
 
+    def note(self, text: str) -> None:
+        """Take a sentence about the training, such as why it ends early."""
+
     def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> None:
         """Take a finished epoch."""
