@@ -61,9 +61,8 @@ def _recipe(experiment: Experiment) -> str:
     rate = f"learning rate {figures.rate(recipe.learning_rate)}{_flag(experiment, 'learning_rate')}"
     curve = _CURVES[recipe.schedule]
     parts.append(rate + curve + _flag(experiment, "schedule") * bool(curve))
-    parts += [
-        text.format(_shown(value)) for key, text in _ASKED.items() if _differs(value := getattr(recipe, key), key)
-    ]
+    asked = {key: getattr(recipe, key) for key in _ASKED}
+    parts += [_ASKED[key].format(_shown(value)) for key, value in asked.items() if value != getattr(_PLAIN, key)]
     parts.append(f"batch {figures.count(recipe.batch_size)}{_flag(experiment, 'batch_size')}")
     if recipe.within != "none":
         parts.append(f"as many epochs as fit into {recipe.within}")
