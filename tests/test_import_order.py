@@ -48,7 +48,7 @@ LATE = {("network", "torch_layers")}
 """`Network.to_torch` is the one door to what comes after it, opened when it is called."""
 
 HEAVY = ("torch", "matplotlib", "llvmlite", "PIL", "rich", "safetensors", "sklearn")
-OWNERS = {"torch": ("torch_layers.py", "engines/torch_engine.py"), "llvmlite": ("compiler/",)}
+OWNERS = {"torch": ("torch_layers.py", "engines/torch_"), "llvmlite": ("compiler/",)}
 """Files and folders that are imported late themselves, and may import these at their top."""
 
 

@@ -157,7 +157,7 @@ def test_divergence_is_seen() -> None:
 
 
 def test_the_global_generator_is_left_alone() -> None:
-    """Dropout draws the same for the same seed, and PyTorch's own generator stands where it stood."""
+    """Dropout draws the same for the same seed and images, however steps are parted, and nothing from PyTorch."""
     text = "Flat\nDropout 0.5\nFC classes\n"
     state = torch.get_rng_state()
     weights = []

@@ -1,4 +1,4 @@
-"""The engine on PyTorch's own layers, loss and SGD, on the CPU: the tests' oracle, and an engine like any other."""
+"""The engine on PyTorch's own layers, loss and optimisers, on the CPU: the tests' oracle, and one like any other."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from torch.nn import functional
 
 from layerline.engines.engine import Engine, Outputs, Running, State
 from layerline.engines.threads import cores
+from layerline.engines.torch_dropout import put_keyed_dropout
+from layerline.engines.torch_steps import Steps
 from layerline.network import initial_weights
 
 if TYPE_CHECKING:
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 256
 """Images evaluated in one call."""
-
-_MOMENTUM = "momentum_buffer"
 
 
 @final
@@ -49,37 +49,26 @@ class TorchEngine(Engine):
         self._threads = threads or cores()
         self._dtype = {"float32": torch.float32, "float64": torch.float64}[dtype]
         self._module = network.to_torch().to(self._dtype)
-        self._optimizer = torch.optim.SGD(
-            self._module.parameters(),
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-        )
-        self._dice = torch.Generator().manual_seed(recipe.seed % 2**63).get_state()
+        self._dropouts = put_keyed_dropout(self._module, network, recipe.seed)
         self._stopping = False
         self._done = 0
         self._diverged: int | None = None
         self.reset_running()
         self._load_weights(initial_weights(network, recipe.seed, recipe.init))
-        self._load_momenta({})
+        self._steps = Steps(self._module, recipe)
 
     def train(self, epoch: Epoch, first: int) -> int:
         """Run steps `first`, `first`+1, … of an epoch; return how many steps were done."""
         torch.set_num_threads(self._threads)
-        B = self._recipe.batch_size
         self._done, self._diverged = first, None
         self._module.train()
-        with torch.random.fork_rng(devices=[]):  # Dropout draws from PyTorch's global generator: ours, while we train
-            torch.set_rng_state(self._dice)
-            for step in range(first, self._recipe.steps(len(epoch.order))):
-                batch, rate = epoch.order[step * B : (step + 1) * B], float(epoch.learning_rates[step])
-                finite = self._step(epoch.images, batch, rate)
-                self._done = step + 1
-                if not finite:
-                    self._diverged = step
-                if not finite or self._stopping:
-                    break
-            self._dice = torch.get_rng_state()
+        for step in range(first, self._recipe.steps(len(epoch.order))):
+            finite = self._step(epoch, step)
+            self._done = step + 1
+            if not finite:
+                self._diverged = step
+            if not finite or self._stopping:
+                break
         self._stopping = False
         return self._done - first
 
@@ -106,7 +95,7 @@ class TorchEngine(Engine):
         self._confusion = np.zeros((self._classes, self._classes), np.int64)
 
     def evaluate(self, split: Split) -> Outputs:
-        """Return probabilities and losses of every image of `split`, weights as they are now."""
+        """Return probabilities and losses of every image of `split`, weights as they are now, or their averages."""
         torch.set_num_threads(self._threads)
         n = len(split)
         outputs = Outputs(np.empty((n, self._classes), np.float32), np.empty(n, np.float64))
@@ -115,7 +104,7 @@ class TorchEngine(Engine):
             for start in range(0, n, AT_ONCE):
                 part = slice(start, start + AT_ONCE)
                 x, labels = self._batch(split.source, split.indices[part])
-                logits = self._module(x).double()
+                logits = torch.func.functional_call(self._module, self._steps.averages, (x,)).double()
                 outputs.probabilities[part] = torch.softmax(logits, 1).numpy()
                 outputs.losses[part] = functional.cross_entropy(logits, labels, reduction="none").numpy()
         return outputs
@@ -123,21 +112,21 @@ class TorchEngine(Engine):
     def state(self) -> State:
         """Return a copy of the weights and the optimiser's tensors; float64 for an engine of float64."""
         weights = {name: value.numpy().copy() for name, value in self._module.state_dict().items()}
-        momenta: dict[str, NDArray[Any]] = {}
-        if self._recipe.momentum:
-            for name, parameter in self._module.named_parameters():
-                momenta[f"momentum.{name}"] = self._optimizer.state[parameter][_MOMENTUM].numpy().copy()
-        return State(weights, momenta)
+        return State(weights, self._steps.state())
 
     def set_state(self, state: State) -> None:
         """Take over weights and optimiser tensors; names and shapes must be the network's."""
         self._load_weights(state.weights)
-        self._load_momenta(state.optimizer)
+        self._steps.set_state(state.optimizer)
 
     def gradients(self, images: ImageSet, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        """Return the gradient of the mean loss of these images by parameter name; nothing is updated."""
+        """Return the gradient of the mean loss of these images by parameter name; no weight moves.
+
+        Dropout drops what it drops in the first epoch.
+        """
         torch.set_num_threads(self._threads)
         self._module.train()
+        self._tell(1, indices)
         x, labels = self._batch(images, indices)
         parameters = dict(self._module.named_parameters())
         loss = functional.cross_entropy(self._module(x), labels)
@@ -149,23 +138,35 @@ class TorchEngine(Engine):
         capability = torch.backends.cpu.get_cpu_capability()
         return {"torch": torch.__version__, "cpu": capability, "threads": self._threads}
 
-    def _step(self, images: ImageSet, indices: NDArray[np.int64], learning_rate: float) -> bool:
+    def _step(self, epoch: Epoch, step: int) -> bool:
         """Take one step, gather its figures, and return whether the loss was finite."""
-        x, labels = self._batch(images, indices)
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
-        self._optimizer.zero_grad()
+        B = self._recipe.batch_size
+        indices = epoch.order[step * B : (step + 1) * B]
+        x, labels = self._batch(epoch.images, indices)
+        self._tell(epoch.number, indices)
+        self._module.zero_grad()
         logits = self._module(x)
-        loss = functional.cross_entropy(logits, labels)
-        self._gather(logits.detach(), labels)
+        divisor = len(indices) if epoch.weights is None else float(epoch.weights[step])
+        loss = self._objective(logits, labels, epoch) / divisor
+        self._gather(logits.detach(), labels, epoch)
         loss.backward()  # type: ignore[no-untyped-call]  # PyTorch leaves it untyped
-        self._optimizer.step()
+        self._steps.take(float(epoch.learning_rates[step]), epoch.first_step + step + 1)
         return bool(torch.isfinite(loss))
 
-    def _gather(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        self._loss += float(functional.cross_entropy(logits.double(), labels, reduction="sum"))
+    def _objective(self, logits: torch.Tensor, labels: torch.Tensor, epoch: Epoch) -> torch.Tensor:
+        """Return the sum over a batch of class weight times smoothed cross-entropy."""
+        weights = None if epoch.class_weights is None else torch.tensor(epoch.class_weights, dtype=logits.dtype)
+        smoothing = self._recipe.label_smoothing
+        return functional.cross_entropy(logits, labels, weights, reduction="sum", label_smoothing=smoothing)
+
+    def _gather(self, logits: torch.Tensor, labels: torch.Tensor, epoch: Epoch) -> None:
+        self._loss += float(self._objective(logits.double(), labels, epoch))
         prediction = logits.numpy().argmax(axis=1)
         np.add.at(self._confusion, (labels.numpy(), prediction), 1)
+
+    def _tell(self, epoch: int, indices: NDArray[np.int64]) -> None:
+        for dropout in self._dropouts:
+            dropout.tell(epoch, indices)
 
     def _batch(self, images: ImageSet, indices: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         x = torch.from_numpy(np.ascontiguousarray(self._scaling.apply(images.images[indices])))
@@ -173,12 +174,3 @@ class TorchEngine(Engine):
 
     def _load_weights(self, weights: dict[str, NDArray[Any]]) -> None:
         self._module.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
-
-    def _load_momenta(self, momenta: dict[str, NDArray[Any]]) -> None:
-        """Set v of every parameter; zero where none is given, which is what SGD starts from (v = 0·μ + g = g)."""
-        if not self._recipe.momentum:
-            return
-        for name, parameter in self._module.named_parameters():
-            given = momenta.get(f"momentum.{name}")
-            value = torch.zeros_like(parameter) if given is None else torch.tensor(given).to(self._dtype)
-            self._optimizer.state[parameter][_MOMENTUM] = value

@@ -1,0 +1,51 @@
+"""Dropout as a module of PyTorch with our own random numbers, which belong to an image, not to the order of calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast, final
+
+import numpy as np
+import torch
+from torch import nn
+
+from layerline.randomness import dropout_keep
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from layerline.layers import Dropout
+    from layerline.network import Network, Node
+
+
+@final
+class KeyedDropout(nn.Module):
+    """y = x · float32(1 / (1 − p)) where `randomness.dropout_keep` says so, else 0; in evaluation y = x."""
+
+    def __init__(self, node: Node, p: float, seed: int) -> None:
+        """Keep what the numbers are keyed by, but for the batch."""
+        super().__init__()
+        self._layer, self._shape, self._p, self._seed = node.index, node.shape, p, seed
+        self._epoch, self._images = 0, np.zeros(0, np.int64)
+
+    def tell(self, epoch: int, images: NDArray[np.int64]) -> None:
+        """Say which images, by their index in the data, the next batch has, and in which epoch (from 1)."""
+        self._epoch, self._images = epoch, images
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the batch with some elements gone and the others scaled up."""
+        if not self.training:
+            return x
+        keep = dropout_keep(self._seed, self._epoch, self._images, self._layer, self._shape, self._p)
+        return x * torch.from_numpy(keep * np.float32(1 / (1 - self._p))).to(x.dtype)
+
+
+def put_keyed_dropout(module: nn.Sequential, network: Network, seed: int) -> list[KeyedDropout]:
+    """Put a KeyedDropout in place of every nn.Dropout of `network.to_torch()`; returns them."""
+    put = []
+    for node in network.nodes:
+        if node.layer.kind == "dropout":
+            parent, _, name = node.path.rpartition(".")
+            new = KeyedDropout(node, cast("Dropout", node.layer).p, seed)
+            setattr(module.get_submodule(parent), name, new)
+            put.append(new)
+    return put
