@@ -70,6 +70,7 @@ def test_purposes_keep_their_numbers():
         "VALIDATION_SPLIT": 4,
         "LIMIT": 5,
         "DROPOUT": 6,
+        "AUGMENT": 7,
     }
 
 

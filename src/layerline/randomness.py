@@ -34,6 +34,7 @@ class Purpose(enum.IntEnum):
     VALIDATION_SPLIT = 4
     LIMIT = 5
     DROPOUT = 6
+    AUGMENT = 7
 
 
 def philox(counter: tuple[ArrayLike, ...], key: tuple[int, int]) -> tuple[NDArray[np.uint64], ...]:
