@@ -193,6 +193,16 @@ class Arithmetic:
             return self.builder.trunc(value, target)
         return self.builder.zext(value, target) if source == I8 else self.builder.sext(value, target)
 
+    def whole_below(self, a: Value) -> Value:
+        """Return ⌊a⌋ of a number below 2³¹ as i32: what is cut off is added where that went up."""
+        cut = self.builder.fptosi(a, I32)
+        return self.select(self.greater(self.convert(cut, "f32"), a), self.sub(cut, self._like(cut, 1)), cut)
+
+    def reversed_lanes(self, value: Value) -> Value:
+        """Return the lanes of a vector in reverse order."""
+        lanes = lanes_of(value)
+        return value if lanes == 1 else self._lanes(value, range(lanes - 1, -1, -1))
+
     def _lanes(self, value: Value, which: range) -> Value:
         if len(which) == 1:
             return self.builder.extract_element(value, ir.Constant(I32, which[0]))

@@ -1,0 +1,282 @@
+"""Loading with augmentation: an image's bytes, moved, turned, cut and lit, become floats inside a border of zeros.
+
+The maths.  That of `data.augmented`, whose `apply` is the reference: where a pixel comes from by the tables `moves` and
+`numbers` (a row an image of the batch), cutout, v·gain + offset, v·scale + shift; float32, every product and sum
+rounded by itself. What is random was drawn before; here is no decision.
+
+The schedule.  Moves by whole pixels copy the part of a row that is inside in vectors, the last one drawn back so that
+it ends with that part; a flipped row of one channel does the same with its lanes reversed. All that has its channels
+apart, scaled apart, or reversed goes value by value, as do the few columns that come from outside, and all that is
+warped: four places for each pixel, whose channels share the arithmetic. No byte outside the image is touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from layerline.compiler.kernels.loops import vectors
+from layerline.compiler.program import Kernel, Plane, room
+from layerline.data.augmented import MOVES, NUMBERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Index, Pointer, Value
+    from layerline.data.augmented import Steps
+
+PERIODS = 2**20
+"""Added to a place before it is mirrored, so that it is not negative: more than an image 0.1 as large can be away."""
+
+
+@dataclass(frozen=True)
+class Augment(Kernel):
+    """x = the images that `order` names, augmented, · scale + shift."""
+
+    x: Plane
+    source: str
+    """u8 or f32"""
+    channels_last: bool
+    even: bool
+    """Whether all channels are scaled alike."""
+    steps: Steps
+
+    writes: ClassVar[frozenset[str]] = frozenset({"x"})
+
+    @property
+    def pointers(self) -> dict[str, str]:  # type: ignore[override]
+        """Return argument → element type."""
+        tables = {"order": "i64", "moves": "i32", "numbers": "f32", "scale": "f32", "shift": "f32"}
+        return {"images": self.source, **tables, "x": "f32"}
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        order, scaling = "hwc" if self.channels_last else "chw", "even" if self.even else "each"
+        return f"augment_{self.steps.label}_{self.source}_{order}_{scaling}_{self.x.label}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        with pen.loop("n", pen.count("images")) as n:
+            image = _Image(self, pen, n)
+            if self.steps.warp:
+                image.warp()
+            else:
+                image.move()
+            if self.steps.cutout:
+                image.cut()
+
+
+class _Image:
+    """Writes the code for one image: its row of the tables is in registers."""
+
+    def __init__(self, kernel: Augment, pen: Pen, n: Index) -> None:
+        self.pen, self.kernel = pen, kernel
+        self.C, self.H, self.W = kernel.x.channels, kernel.x.height, kernel.x.width
+        number = pen.as_index(pen.load(pen.pointer("order"), n))
+        self.source = pen.at(pen.pointer("images"), number * (self.C * self.H * self.W))
+        self.x = pen.at(pen.pointer("x"), n * room(kernel.x.size) + kernel.x.origin)
+        moves, numbers = pen.pointer("moves"), pen.pointer("numbers")
+        self.moves = {name: pen.as_index(pen.load(moves, n * len(MOVES) + k)) for k, name in enumerate(MOVES)}
+        self.numbers = {name: pen.load(numbers, n * len(NUMBERS) + k) for k, name in enumerate(NUMBERS)}
+        self.even = (pen.load(pen.pointer("scale")), pen.load(pen.pointer("shift")))
+        self.flipped = pen.at_least(self.moves["flip"], 1)
+        pixels_lie_as_they_shall = self.C == 1 or self.H * self.W == 1 or kernel.channels_last
+        self.as_it_lies = kernel.even and pixels_lie_as_they_shall
+
+    # -- values ---------------------------------------------------------------------------
+
+    def finished(self, v: Value, c: Index, lanes: int = 1) -> Value:
+        """Return what a stored value (float32) of channel c becomes: lit and scaled."""
+        pen = self.pen
+        if self.kernel.steps.light:
+            gain, offset = (pen.splat(self.numbers[name], lanes) for name in ("gain", "offset"))
+            v = pen.add(pen.mul(v, gain), offset)
+        if self.kernel.even:
+            scale, shift = (pen.splat(number, lanes) for number in self.even)
+        else:
+            scale, shift = (pen.broadcast(pen.pointer(name), c, lanes) for name in ("scale", "shift"))
+        return pen.add(pen.mul(v, scale), shift)
+
+    def black(self, c: Index, lanes: int = 1) -> Value:
+        """Return what a stored 0 becomes."""
+        return self.finished(self.pen.constant(0.0, lanes), c, lanes)
+
+    def stored(self, pixel: Index, c: Index) -> Value:
+        """Return the stored value of a pixel inside the image, as float32."""
+        place = pixel * self.C + c if self.kernel.channels_last else c * (self.H * self.W) + pixel
+        return self.pen.convert(self.pen.load(self.source, place), "f32")
+
+    def mirrored(self, place: Index, size: int) -> Index:
+        """Return the place inside that is the mirror image of one that may lie outside."""
+        pen, period = self.pen, 2 * size - 2
+        if size == 1:
+            return pen.index(0)
+        _, place = pen.divided(place + period * PERIODS, period)
+        return pen.smaller(place, pen.rest(pen.index(period), place))
+
+    # -- whole pixels ---------------------------------------------------------------------------
+
+    def move(self) -> None:
+        """Write the image moved by whole pixels and flipped."""
+        pen = self.pen
+        with pen.loop("h", self.H) as h:
+            to = pen.at(self.x, h * self.kernel.x.pitch)
+            row = pen.rest(h, self.moves["down"])
+            if self.kernel.steps.mirrored:
+                self.row(self.mirrored(row, self.H), to)
+            else:
+                inside = pen.within(row, self.H)
+                with pen.when(inside):
+                    self.row(row, to)
+                with pen.when(pen.negation(inside)):
+                    self.black_row(to)
+
+    def row(self, row: Index, to: Pointer) -> None:
+        """Write a row: columns `first` to `last` come from inside the image, those beside them from outside."""
+        pen, right = self.pen, self.moves["right"]
+        first, last = pen.clipped(right, self.W, self.W)
+        for start, stop in ((pen.index(0), first), (last, pen.index(self.W))):
+            with pen.loop("w", stop, start) as w:
+                self.edge(row, w, to)
+        if not self.as_it_lies:
+            with pen.loop("w", last, first) as w:
+                self.pixel(row, pen.rest(w, right), w, to)
+            return
+        values, start = pen.rest(last, first) * self.C, pen.rest(first, right)
+        begin = pen.at(to, first * self.C)
+        with pen.when(pen.negation(self.flipped)):
+            self.straight(pen.at(self.source, (row * self.W + start) * self.C), begin, values)
+        with pen.when(self.flipped):
+            if self.C == 1:
+                end = pen.rest(row * self.W + (self.W - 1), start)
+                self.reversed(pen.at(self.source, end), begin, values)
+            else:
+                with pen.loop("w", last, first) as w:
+                    self.pixel(row, pen.rest(w, right), w, to)
+
+    def edge(self, row: Index, w: Index, to: Pointer) -> None:
+        """Write a pixel that comes from a column outside the image."""
+        pen = self.pen
+        if self.kernel.steps.mirrored:
+            self.pixel(row, self.mirrored(pen.rest(w, self.moves["right"]), self.W), w, to)
+        else:
+            with pen.loop("c", self.C) as c:
+                pen.store(self.black(c), to, w * self.C + c)
+
+    def pixel(self, row: Index, column: Index, w: Index, to: Pointer) -> None:
+        """Write a pixel from a place inside the image, before the flip."""
+        pen = self.pen
+        column = pen.chosen(self.flipped, pen.rest(pen.index(self.W - 1), column), column)
+        with pen.loop("c", self.C) as c:
+            pen.store(self.finished(self.stored(row * self.W + column, c), c), to, w * self.C + c)
+
+    def straight(self, source: Pointer, to: Pointer, n: Index) -> None:
+        """Write n neighbouring values, n from 1 on."""
+        pen = self.pen
+
+        def some(i: Index, lanes: int) -> None:
+            v = pen.convert(pen.load(source, i, lanes), "f32")
+            pen.store(self.finished(v, pen.index(0), lanes), to, i)
+
+        self.in_vectors(n, some)
+
+    def reversed(self, end: Pointer, to: Pointer, n: Index) -> None:
+        """Write n neighbouring values, the one at `end` first, the one before it next."""
+        pen = self.pen
+
+        def some(i: Index, lanes: int) -> None:
+            v = pen.load(pen.at(end, pen.rest(pen.index(1 - lanes), i)), 0, lanes)
+            pen.store(self.finished(pen.convert(pen.reversed_lanes(v), "f32"), pen.index(0), lanes), to, i)
+
+        self.in_vectors(n, some)
+
+    def in_vectors(self, n: Index, some: Callable[[Index, int], None]) -> None:
+        """Write `some` for whole vectors of n values, the last drawn back; where n is less than one, value by value."""
+        pen = self.pen
+        lanes = max(lanes for lanes in (1, 4, 8, 16) if lanes <= min(self.W * self.C, pen.machine.lanes))
+        if lanes == 1:
+            with pen.loop("i", n) as i:
+                some(i, 1)
+            return
+        with pen.loop("i", n - lanes, step=lanes) as i:
+            some(i, lanes)
+        wide = pen.at_least(n, lanes)
+        with pen.when(wide):
+            some(n - lanes, lanes)
+        with pen.when(pen.negation(wide)), pen.loop("i", n) as i:
+            some(i, 1)
+
+    # -- nothing ---------------------------------------------------------------------------
+
+    def black_row(self, to: Pointer) -> None:
+        """Write a row that comes from outside the image."""
+        pen = self.pen
+        if self.kernel.even:
+            n = self.W * self.C
+            lanes = pen.machine.lanes_for(n)
+            for i, count in vectors(pen, n, lanes):
+                pen.store(self.black(pen.index(0), lanes), to, i, count)
+            return
+        with pen.loop("w", self.W) as w, pen.loop("c", self.C) as c:
+            pen.store(self.black(c), to, w * self.C + c)
+
+    def cut(self) -> None:
+        """Write the rectangle that is cut out over what is there."""
+        pen = self.pen
+        with pen.loop("h", self.moves["bottom"], self.moves["top"]) as h:
+            to = pen.at(self.x, h * self.kernel.x.pitch)
+            with pen.loop("w", self.moves["end"], self.moves["left"]) as w, pen.loop("c", self.C) as c:
+                pen.store(self.black(c), to, w * self.C + c)
+
+    # -- between pixels ---------------------------------------------------------------------------
+
+    def warp(self) -> None:
+        """Write the image as the affine map takes it."""
+        pen = self.pen
+        a, b, c, d, e, f = (self.numbers[name] for name in "abcdef")
+        with pen.loop("h", self.H) as row:
+            to, h = pen.at(self.x, row * self.kernel.x.pitch), pen.convert(row.whole, "f32")
+            with pen.loop("w", self.W) as column:
+                w = pen.convert(column.whole, "f32")
+                y = pen.add(pen.add(pen.mul(a, h), pen.mul(b, w)), c)
+                x = pen.add(pen.add(pen.mul(d, h), pen.mul(e, w)), f)
+                self.between(y, x, pen.at(to, column * self.C))
+
+    def between(self, y: Value, x: Value, to: Pointer) -> None:
+        """Write the pixel that lies at (y, x), between four."""
+        pen = self.pen
+        rows, s = self.neighbours(y, self.H)
+        columns, t = self.neighbours(x, self.W)
+        one = pen.constant(1.0)
+        with pen.loop("c", self.C) as c:
+            left, right = pen.sub(one, t), t
+            upper, lower = (
+                pen.add(pen.mul(self.there(row, columns[0], c), left), pen.mul(self.there(row, columns[1], c), right))
+                for row in rows
+            )
+            v = pen.add(pen.mul(upper, pen.sub(one, s)), pen.mul(lower, s))
+            pen.store(self.finished(v, c), to, c)
+
+    def neighbours(self, place: Value, size: int) -> tuple[list[tuple[Index, Value]], Value]:
+        """Return the pixels before and behind a place on an axis, each with whether it is inside (where that can
+        matter, brought inside), and how far the place is behind the first."""
+        pen, found = self.pen, []
+        whole = pen.whole_below(place)
+        first = pen.as_index(whole)
+        for k in (first, first + 1):
+            if self.kernel.steps.mirrored:
+                found.append((self.mirrored(k, size), None))
+            else:
+                inside = pen.within(k, size)
+                found.append((pen.chosen(inside, k, pen.index(0)), inside))
+        return found, pen.sub(place, pen.convert(whole, "f32"))
+
+    def there(self, row: tuple[Index, Value], column: tuple[Index, Value], c: Index) -> Value:
+        """Return the stored value in a row and column, 0 where one of them is outside."""
+        pen = self.pen
+        v = self.stored(row[0] * self.W + column[0], c)
+        if self.kernel.steps.mirrored:
+            return v
+        return pen.select(pen.both(row[1], column[1]), v, pen.constant(0.0))
