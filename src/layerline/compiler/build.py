@@ -22,11 +22,13 @@ from layerline.compiler.kernels import (
     relu_lower,
     sum_lower,
 )
+from layerline.compiler.kernels.augment import Augment
 from layerline.compiler.kernels.load import Load
 from layerline.compiler.kernels.loss import LossTotal, Probabilities, Reorder, SoftmaxLoss
 from layerline.compiler.kernels.step_lower import HYPER, clipping, kept_beside, step
 from layerline.compiler.kernels.update import Reduce, Step
 from layerline.compiler.program import Buffer, Op, Plane, Program, Tensor, room
+from layerline.data import augmented
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,6 +196,8 @@ ORDER = Buffer("order", 1, "position", "i64")
 CLASS_WEIGHTS = Buffer("class_weights", 0, "given")
 """One a class, then their sum."""
 SCALE, SHIFT = Buffer("scale", 0, "given"), Buffer("shift", 0, "given")
+MOVES = Buffer("moves", len(augmented.MOVES), "position", "i32")
+NUMBERS = Buffer("numbers", len(augmented.NUMBERS), "position")
 
 LOWER = {
     "conv": conv_lower.lower,
@@ -226,8 +230,11 @@ def build(network: Network, machine: Machine, task: Task) -> Program:
     plane = Plane(C, H, W, *b.border(0))
     x = Value(Buffer("x", room(plane.size), "image", plane=plane), plane, (C, H, W), trained_above=False)
     b.values[0] = x
-    load = Load(plane, task.source, task.channels_last and C > 1, task.even_scaling)
-    b.op(load, images(task), ORDER, SCALE, SHIFT, x.buffer)
+    lies = (plane, task.source, task.channels_last and C > 1, task.even_scaling)
+    if task.augmented is None:
+        b.op(Load(*lies), images(task), ORDER, SCALE, SHIFT, x.buffer)
+    else:
+        b.op(Augment(*lies, task.augmented), images(task), ORDER, MOVES, NUMBERS, SCALE, SHIFT, x.buffer)
     for node in network.nodes:
         LOWER[node.layer.kind](b, node)
     _finish(b, b.values[len(network.nodes)])

@@ -50,6 +50,8 @@ TRAIN_POINTERS: Final = {
     "hyper": "f32",
     "dice": "i32",
     "class_weights": "f32",
+    "moves": "i32",
+    "numbers": "f32",
     "yield_core": "u8",
     "nap": "u8",
 }

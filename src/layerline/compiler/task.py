@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from layerline.compiler.kernels.loss import CROSS_ENTROPY, Objective
 from layerline.compiler.kernels.optimizers import AdamW, Sgd
+from layerline.data.augmentation import Augmentation
 from layerline.recipe.checks import NONE
 
 if TYPE_CHECKING:
     from layerline.compiler.kernels.optimizers import Optimizer
+    from layerline.data.augmentation import Steps
     from layerline.recipe import Recipe
 
 
@@ -34,6 +36,8 @@ class Task:
     muon: bool = False
     """Whether filters of convolutions are stepped by Muon, and only the rest by the optimiser."""
     objective: Objective = CROSS_ENTROPY
+    augmented: Steps | None = None
+    """What is done to images as they are loaded."""
 
     def stepped_by(self, kind: str) -> Optimizer:
         """Return the optimiser of a tensor of a kind (filters, matrix, plain: a bias or of a norm)."""
@@ -43,6 +47,7 @@ class Task:
 
 def task_of(recipe: Recipe, *, training: bool = True, **images: Any) -> Task:
     """Return the task of a recipe, for images that lie as `images` says (source, channels_last, even_scaling)."""
+    augmentation = Augmentation.parse(recipe.augment) if training else None
     return Task(
         recipe.batch_size if training else 1,
         optimizer_of(recipe),
@@ -50,6 +55,7 @@ def task_of(recipe: Recipe, *, training: bool = True, **images: Any) -> Task:
         spare_biases=recipe.decay == "weights",
         muon=recipe.optimizer == "muon",
         objective=Objective(recipe.label_smoothing > 0, recipe.class_weights != NONE),
+        augmented=None if augmentation is None else augmentation.steps,
         **images,
     )
 

@@ -61,6 +61,11 @@ class Drawn:
     numbers: NDArray[np.float32]
     """(M, len(NUMBERS))"""
 
+    @property
+    def tables(self) -> tuple[tuple[NDArray[Any], int, type], ...]:
+        """Return each table with its number of columns and its type."""
+        return (self.moves, len(MOVES), np.int32), (self.numbers, len(NUMBERS), np.float32)
+
 
 def apply(values: NDArray[Any], drawn: Drawn, rows: slice | NDArray[Any], scaling: Scaling) -> NDArray[np.float32]:
     """Return images augmented and scaled, float32 (n, C, H, W).

@@ -98,7 +98,7 @@ def keep(source: ImageSet, chosen: tuple[int, ...], K: int) -> ImageSet:
         return source
     new = np.full(K, -1, np.int32)
     new[list(chosen)] = np.arange(len(chosen))
-    return ImageSet(source.images, new[source.labels])
+    return ImageSet(source.images, new[source.labels], source.maximum)
 
 
 def take(pool: Pool, share: Share, purpose: Purpose, option: str, seed: int) -> tuple[Pool, Pool]:

@@ -22,6 +22,8 @@ class ImageSet:
 
     images: NDArray[Any]
     labels: NDArray[np.int32]
+    maximum: float = 255.0
+    """The largest value that a pixel can have: what augmentation measures brightness and contrast by."""
 
     @property
     def channels_last(self) -> bool:

@@ -74,6 +74,7 @@ class CompiledEngine(Engine):
         if last <= first:
             return 0
         self._check(images, epoch.order)
+        self._check_drawn(epoch)
         trainer = self._trainer_for(images)
         self._control[:] = 0
         self._control[CONTROL.index("stop") * WORDS_A_LINE] = self._stopping
@@ -191,6 +192,15 @@ class CompiledEngine(Engine):
         """Return code for a task, and what it runs with: classes, threads, the arrays that kernels only read."""
         code = compiled.compile_network(self._network, self._machine, task)
         return code, self._network.classes, self._threads, constants(self._recipe, self._scaling)
+
+    def _check_drawn(self, epoch: Epoch) -> None:
+        """Raise ValueError where the tables of augmentation are not those that the code reads: a bug of ours."""
+        drawn, steps = epoch.drawn, self._task(epoch.images, training=True).augmented
+        if steps != (None if drawn is None else drawn.steps):
+            raise ValueError(f"the recipe augments by {self._recipe.augment}, the epoch has other tables")
+        for table, columns, dtype in () if drawn is None else drawn.tables:
+            if table.shape != (len(epoch.order), columns) or table.dtype != dtype or not table.flags.c_contiguous:
+                raise ValueError("the tables of augmentation do not fit the order")
 
 
 class _Trainer:

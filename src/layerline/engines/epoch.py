@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from layerline.data.augmentation import Augmentation
 from layerline.randomness import epoch_order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from layerline.data.augmentation import Drawn
     from layerline.data.dataset import ImageSet, Split
     from layerline.recipe import Recipe
 
@@ -33,11 +35,17 @@ class Epoch:
     """(K,), or None where every class counts the same."""
     weights: NDArray[np.float64] | None = None
     """(steps,): the class weights of a batch's labels, added up, by which its loss is divided; None: its images."""
+    drawn: Drawn | None = None
+    """What augmentation does to each image, by its position in `order`; None where there is none."""
 
 
 def plan_epoch(recipe: Recipe, split: Split, number: int, classes: int) -> Epoch:
     """Return epoch `number` (from 1) of a recipe over the images of a split."""
     order = epoch_order(recipe.seed, number, split.indices)
+    augmentation, drawn = Augmentation.parse(recipe.augment), None
+    if augmentation is not None:
+        _, C, H, W = split.source.images.shape
+        drawn = augmentation.draw(recipe.seed, number, order, (C, H, W), split.source.maximum)
     class_weights = recipe.weights_of(np.bincount(split.labels, minlength=classes))
     weights = None
     if class_weights is not None:
@@ -51,4 +59,5 @@ def plan_epoch(recipe: Recipe, split: Split, number: int, classes: int) -> Epoch
         first_step=(number - 1) * recipe.steps(len(split)),
         class_weights=class_weights,
         weights=weights,
+        drawn=drawn,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from layerline.engines.epoch import Epoch
     from layerline.recipe import Recipe
 
+_NOTHING: Final = np.zeros(1, np.int32)
+"""What stands for a table that machine code does not read."""
+
 
 def tables(epoch: Epoch, recipe: Recipe) -> dict[str, NDArray[Any]]:
     """Return the arrays of an epoch by the name of the pointer they go to."""
@@ -28,6 +31,8 @@ def tables(epoch: Epoch, recipe: Recipe) -> dict[str, NDArray[Any]]:
         "pace": pace(epoch, recipe),
         "dice": np.array([*seed, epoch.number], np.uint32),
         "class_weights": weights,
+        "moves": _NOTHING if epoch.drawn is None else epoch.drawn.moves,
+        "numbers": _NOTHING if epoch.drawn is None else epoch.drawn.numbers,
     }
 
 
