@@ -10,7 +10,8 @@ import small_data
 import torch
 from torch import nn
 
-from layerline.data.dataset import Split
+from layerline.data.augmentation import Augmentation
+from layerline.data.dataset import ImageSet, Split
 from layerline.engines.engine import State
 from layerline.engines.epoch import Epoch, plan_epoch
 from layerline.engines.torch_engine import TorchEngine
@@ -225,3 +226,21 @@ def test_dropout_is_off_when_it_is_evaluated_and_keyed_by_the_image() -> None:
     same.set_state(State({name.replace("2.", "1."): value for name, value in weights.items()}, {}))
     part = Split(IMAGES, np.arange(20, dtype=np.int64))
     assert np.array_equal(same.evaluate(part).losses, alone.evaluate(part).losses)
+
+
+def test_images_are_trained_on_as_they_were_drawn() -> None:
+    """An epoch of flipped images takes the steps of an epoch of images that lie flipped."""
+    recipe = Recipe(epochs=1, batch_size=B)
+    order, rates = DATA.train.indices, recipe.learning_rates(len(DATA.train))
+    drawn = Augmentation(flip="alternate", shift=1).draw(3, 1, order, DATA.shape)
+    moved = IMAGES.images.copy()
+    for image, row in zip(order, drawn.moves, strict=True):
+        down, right, flip = (int(value) for value in row[:3])
+        turned = IMAGES.images[image, 0, :, :: -1 if flip else 1]
+        moved[image, 0] = np.pad(turned, 1)[1 - down :, 1 - right :][:6, :6]
+    one, other = engine(recipe), engine(recipe)
+    one.train(Epoch(IMAGES, order, rates, drawn=drawn), 0)
+    other.train(Epoch(ImageSet(moved, IMAGES.labels), order, rates), 0)
+    assert len(set(drawn.moves[:, 2])) == 2
+    for name, value in other.state().weights.items():
+        assert np.array_equal(one.state().weights[name], value)

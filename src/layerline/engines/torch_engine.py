@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from layerline.data.augmentation import apply
 from layerline.engines.engine import Engine, Outputs, Running, State
 from layerline.engines.threads import cores
 from layerline.engines.torch_dropout import put_keyed_dropout
@@ -141,8 +142,12 @@ class TorchEngine(Engine):
     def _step(self, epoch: Epoch, step: int) -> bool:
         """Take one step, gather its figures, and return whether the loss was finite."""
         B = self._recipe.batch_size
-        indices = epoch.order[step * B : (step + 1) * B]
+        rows = slice(step * B, (step + 1) * B)
+        indices = epoch.order[rows]
         x, labels = self._batch(epoch.images, indices)
+        if epoch.drawn is not None:
+            augmented = apply(epoch.images.images[indices], epoch.drawn, rows, self._scaling)
+            x = torch.from_numpy(np.ascontiguousarray(augmented)).to(self._dtype)
         self._tell(epoch.number, indices)
         self._module.zero_grad()
         logits = self._module(x)
