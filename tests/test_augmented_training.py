@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+import layerline
 from layerline.data import load_data
 from layerline.data.augmentation import apply
 from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.epoch import Epoch, plan_epoch
 from layerline.engines.torch_engine import TorchEngine
+from layerline.errors import RecipeError
 from layerline.network import parse
 from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from layerline.engines.engine import Engine
 
 NETWORK = parse("Input 3 11 14\nConv 5 3 1 1\nReLU\nPool 2\nFlat\nFC 4\n", name="net")
@@ -147,3 +153,27 @@ def test_brightness_is_measured_by_what_the_data_can_have() -> None:
     drawn = plan_epoch(Recipe(augment="brightness=0.5"), data.train, 1, 2).drawn
     assert drawn is not None
     assert 7 < np.abs(drawn.numbers[:, 1]).max() <= 8
+
+
+@pytest.mark.parametrize("engine", ["compiled", "torch"])
+def test_words_that_do_not_fit_are_refused_before_anything_is_written(engine: str, tmp_path: Path) -> None:
+    """A word that is not known is refused before the data is read, a shift out of sight before the folder is made."""
+    folder, common = tmp_path / "run", ["train", "digits", "--engine", engine, "--out"]
+    for words, source, said in (
+        ("flap", "nowhere", "--augment flap: not known\n  help: did you mean flip?\n"),
+        (
+            "shift=8",
+            "digits",
+            "--augment shift=8: images of 8×8 could be moved out of sight\n  help: use at most shift=7\n",
+        ),
+    ):
+        ran = subprocess.run(  # noqa: S603 - our own command
+            [sys.executable, "-m", "layerline", *common, str(folder), "--data", source, "--augment", words],
+            capture_output=True,
+            text=True,
+        )
+        assert (ran.returncode, ran.stderr) == (2, f"--augment {wrong}\n  help: {repair}\n")
+        assert not folder.exists()
+    data = load_data("digits")
+    with pytest.raises(RecipeError, match="use at most shift=7"):
+        layerline.train(layerline.read("digits", data), data, augment="shift=8", engine=engine)

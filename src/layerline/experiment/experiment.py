@@ -71,6 +71,7 @@ def settle(net: str, flags: Mapping[str, Any]) -> Experiment:
     if {"within", "epochs"} <= set(values) and values["within"] != NONE:
         raise RecipeError(*BOTH)
     recipe = Recipe(**{key: value for key, value in values.items() if key in RECIPE_KEYS})
+    _check_augment(recipe)
     engine, threads = values.get("engine", "compiled"), values.get("threads")
     engines.check(engine, threads)
     file, content = text or find(net)
@@ -80,3 +81,10 @@ def settle(net: str, flags: Mapping[str, Any]) -> Experiment:
         raise UserError("--data: missing", "name the data: --data digits is in the package, --data PATH is your own")
     cuts = {key: values[key] for key in DATA_KEYS if key in values and key != "data"}
     return Experiment(file, content, values["data"], cuts, recipe, engine, threads, frozenset(values))
+
+
+def _check_augment(recipe: Recipe) -> None:
+    """Raise RecipeError where the words of --augment are not understood, before the data is loaded."""
+    from layerline.data.augmentation import Augmentation
+
+    Augmentation.parse(recipe.augment)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from layerline import engines
+from layerline.data.augmentation import Augmentation
 from layerline.errors import DivergedError, NetworkError, RecipeError
 from layerline.experiment.options import RECIPE_KEYS
 from layerline.experiment.record import record
@@ -102,6 +103,9 @@ def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
         )
     kinds = {node.layer.kind for node in network.nodes}
     check_together(recipe, kinds, len(data.train), len(data.classes), validation=data.validation is not None)
+    augmentation = Augmentation.parse(recipe.augment)
+    if augmentation is not None:
+        augmentation.check(data.shape)
     B = recipe.batch_size
     last = len(data.train) % B or B
     for node in network.nodes:
