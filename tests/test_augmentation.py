@@ -204,10 +204,10 @@ def test_a_word_more_changes_nothing_of_the_others() -> None:
 def test_drawn_numbers_are_those_of_the_document() -> None:
     """docs/augmentation.md's numbers: element k of (seed, AUGMENT, epoch, image) by the published formula."""
     u = [float(uniform(9, Purpose.AUGMENT, epoch=4, image=77, element=k)) for k in range(9)]
-    drawn = parsed("shift=3,flip,cutout=5,brightness=0.3,contrast=0.4").draw(9, 4, np.array([77]), (1, 10, 12), 16.0)
-    top, left = int(u[3] * 10) - 2, int(u[4] * 12) - 2
+    drawn = parsed("shift=3,flip,cutout=6,brightness=0.3,contrast=0.4").draw(9, 4, np.array([77]), (1, 10, 12), 16.0)
+    top, left = int(u[3] * 10) - 3, int(u[4] * 12) - 3
     moves = (int(u[0] * 7) - 3, int(u[1] * 7) - 3, u[2] < 0.5, max(top, 0), max(left, 0))
-    assert tuple(drawn.moves[0]) == (*moves, min(top + 5, 10), min(left + 5, 12))
+    assert tuple(drawn.moves[0]) == (*moves, min(top + 6, 10), min(left + 6, 12))
     gain = 1 + 0.4 * (2 * u[6] - 1)
     assert drawn.numbers[0, 0] == np.float32(gain)
     assert drawn.numbers[0, 1] == np.float32(16 * ((1 - gain) / 2 + 0.3 * (2 * u[5] - 1)))

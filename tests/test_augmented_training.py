@@ -13,7 +13,7 @@ import pytest
 
 import layerline
 from layerline.data import load_data
-from layerline.data.augmentation import apply
+from layerline.data.augmentation import Augmentation, apply
 from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.epoch import Epoch, plan_epoch
@@ -146,6 +146,18 @@ def test_tables_of_another_recipe_are_refused() -> None:
             CompiledEngine(NETWORK, SCALING, its, 1).train(wrong, 0)
 
 
+def test_an_epoch_draws_for_its_number_its_order_and_its_seed() -> None:
+    """What `plan_epoch` hands on is the augmentation's own draw for the images in the epoch's order."""
+    recipe, source = Recipe(batch_size=8, augment=WORDS[2], seed=11), images()
+    epoch, augmentation = planned(recipe, source, 3), Augmentation.parse(WORDS[2])
+    assert augmentation is not None
+    assert epoch.drawn is not None
+    drawn = augmentation.draw(11, 3, epoch.order, (3, 11, 14))
+    np.testing.assert_array_equal(epoch.drawn.moves, drawn.moves)
+    np.testing.assert_array_equal(epoch.drawn.numbers, drawn.numbers)
+    assert (planned(recipe, source, 2).drawn.numbers != drawn.numbers).any()  # type: ignore[union-attr]
+
+
 def test_brightness_is_measured_by_what_the_data_can_have() -> None:
     """digits has values to 16: brightness=0.5 moves by at most 8, and nearly that."""
     data = load_data("digits", classes="0,1")
@@ -159,13 +171,9 @@ def test_brightness_is_measured_by_what_the_data_can_have() -> None:
 def test_words_that_do_not_fit_are_refused_before_anything_is_written(engine: str, tmp_path: Path) -> None:
     """A word that is not known is refused before the data is read, a shift out of sight before the folder is made."""
     folder, common = tmp_path / "run", ["train", "digits", "--engine", engine, "--out"]
-    for words, source, said in (
-        ("flap", "nowhere", "--augment flap: not known\n  help: did you mean flip?\n"),
-        (
-            "shift=8",
-            "digits",
-            "--augment shift=8: images of 8×8 could be moved out of sight\n  help: use at most shift=7\n",
-        ),
+    for words, source, wrong, repair in (
+        ("flap", "nowhere", "flap: not known", "did you mean flip?"),
+        ("shift=8", "digits", "shift=8: images of 8×8 could be moved out of sight", "use at most shift=7"),
     ):
         ran = subprocess.run(  # noqa: S603 - our own command
             [sys.executable, "-m", "layerline", *common, str(folder), "--data", source, "--augment", words],
