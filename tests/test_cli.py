@@ -461,7 +461,7 @@ def test_version_and_help(golden: Callable[[str, str], None], folder: Path) -> N
     """--version says the version; every --help fits 80 columns and is as it was read and found good."""
     assert run(folder, "--version").stdout == f"layerline {layerline.__version__}\n"
     said = []
-    for arguments in ([], ["train"], ["describe"], ["fmt"], ["engine"], ["engine", "show"]):
+    for arguments in ([], ["train"], ["describe"], ["data"], ["data", "show"], ["fmt"], ["engine"], ["engine", "show"]):
         ended = run(folder, *arguments, "--help")
         assert ended.returncode == 0
         assert max(map(len, ended.stdout.splitlines())) <= 80

@@ -1,0 +1,62 @@
+"""`layerline data`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from layerline.cli.commands import Command, GroupedOption, Words, given, options
+from layerline.errors import UserError
+
+
+@click.group(cls=Words)
+def data() -> None:
+    """Look at the images of a data set."""
+
+
+@data.command(cls=Command)
+@click.argument("source", metavar="DATA")
+@options(("augment", "seed"), "Augmentation")
+@options(("data_dir", "classes", "test", "validation", "limit"), "Data")
+@click.option(*("--out", "out"), cls=GroupedOption, group="Output", metavar="FILE", help="the sheet, a PNG [DATA.png]")
+@click.option(*("--force", "force"), cls=GroupedOption, group="Output", is_flag=True, help="replace the file")
+def show(source: str, out: str | None, force: bool, **values: Any) -> None:
+    """Draw images of each class of DATA on a sheet.
+
+    DATA is what train takes as --data. With --augment each image is followed by what the first epochs of a training
+    with this --seed make of it.
+    """
+    from layerline import whole_file
+    from layerline.data import load_data
+    from layerline.data.augmentation import Augmentation
+    from layerline.experiment.options import BY_KEY
+    from layerline.report import samples
+
+    flags = {key: BY_KEY[key].value(value) for key, value in given(values).items()}
+    augmentation = Augmentation.parse(flags.pop("augment", "none"))
+    path = None if out is None else _free(Path(out), force=force)
+    loaded = load_data(source, **flags)
+    path = path or _free(Path(f"{_plain(loaded.name)}.png"), force=force)
+    chosen = samples.choose(loaded, augmentation, flags.get("seed", 0))
+    whole_file.write(path, (samples.picture(chosen),))
+    click.echo(f"{path}: {chosen.title}")
+
+
+def _free(path: Path, *, force: bool) -> Path:
+    """Return a path that a PNG can be written to. Raises UserError, before any work is done."""
+    if path.suffix.lower() != ".png":
+        raise UserError(f"--out {path}: the sheet is a PNG", f"use --out {path}.png")
+    if path.is_dir():
+        raise UserError(f"--out {path}: is a folder", f"use --out {path / 'sheet.png'}")
+    if not path.parent.is_dir():
+        raise UserError(f"--out {path}: there is no folder {path.parent}", f"make it: mkdir -p {path.parent}")
+    if path.exists() and not force:
+        raise UserError(f"{path}: exists already", "choose another name with --out, or replace it with --force")
+    return path
+
+
+def _plain(name: str) -> str:
+    """Return a name as a file's: no separators, nothing that hides it."""
+    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name).lstrip(".") or "data"

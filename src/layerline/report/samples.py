@@ -1,0 +1,179 @@
+"""What a network is shown: some images of each class, as they are and as augmentation makes them, on one sheet."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from layerline import figures
+from layerline.data.augmentation import apply
+from layerline.data.dataset import Scaling
+from layerline.report import sheet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from layerline.data.augmentation import Augmentation
+    from layerline.data.dataset import Dataset
+
+MOST_CLASSES: Final = 30
+"""Rows of a sheet."""
+PLAIN: Final = 12
+"""Images of a class where there is no augmentation."""
+GROUPS: Final = 2
+"""Images of a class where there is one; each with as many epochs of it as `EPOCHS`."""
+EPOCHS: Final = 5
+
+_DOTS: Final = 200
+"""Pixels of the sheet an inch."""
+_TILE: Final = 96
+"""Pixels of the sheet that the longer side of an image fills, about."""
+_GAP: Final = 6
+_APART: Final = 24
+_MARGIN: Final = 30
+_WIDEST_NAME: Final = 26
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """The images of a class."""
+
+    name: str
+    count: int
+    """Images of the class to train on."""
+    tiles: NDArray[np.float32]
+    """(k, H, W, 1 or 3), from 0 (black) to 1 (white)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """What is on a sheet: a row a class, the same columns in each."""
+
+    title: str
+    notes: tuple[str, ...]
+    headings: tuple[str, ...]
+    columns: int
+    group: int
+    """Columns that belong to one image; a gap follows."""
+    rows: tuple[Row, ...]
+
+
+def choose(data: Dataset, augmentation: Augmentation | None, seed: int) -> Samples:
+    """Return images of each class, evenly spread over those to train on, and what epochs 1, 2, … make of them.
+
+    An image is augmented as a training with this seed augments it. Raises RecipeError where images are too small.
+    """
+    C, H, W = data.shape
+    if augmentation is not None:
+        augmentation.check(data.shape)
+    count, epochs = (PLAIN, 0) if augmentation is None else (GROUPS, EPOCHS)
+    labels = data.train.labels
+    most = max(np.bincount(labels, minlength=1))
+    count = min(count, int(most))
+    rows = []
+    for k, name in enumerate(data.classes[:MOST_CLASSES]):
+        members = data.train.indices[labels == k]
+        images = members[np.arange(min(count, len(members))) * len(members) // max(1, min(count, len(members)))]
+        rows.append(Row(name, len(members), _shown(_versions(data, augmentation, seed, images))))
+    channels = "1 channel" if C == 1 else f"{C} channels"
+    title = f"{figures.name(data.name)}: {figures.count(len(data.train))} images to train on, {H}×{W}, {channels}"
+    names = ("original", *(f"epoch {number}" for number in range(1, epochs + 1)))
+    headings = names * count if augmentation is not None else ()
+    return Samples(title, _notes(data, augmentation, seed), headings, len(names) * count, len(names), tuple(rows))
+
+
+def _notes(data: Dataset, augmentation: Augmentation | None, seed: int) -> tuple[str, ...]:
+    notes = []
+    if augmentation is not None:
+        notes.append(f"--augment {augmentation.text} --seed {seed}")
+    if len(data.classes) > MOST_CLASSES:
+        notes.append(f"the first {MOST_CLASSES} of {len(data.classes)} classes")
+    if data.shape[0] not in (1, 3):
+        notes.append(f"the first of {data.shape[0]} channels")
+    return tuple(notes)
+
+
+def _versions(
+    data: Dataset, augmentation: Augmentation | None, seed: int, images: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return each image, followed by what the first epochs make of it, float32 (k, C, H, W), 1 the largest value."""
+    source, C = data.train.source, data.shape[0]
+    scaling = Scaling((1 / source.maximum,) * C, (0.0,) * C)
+    values = source.images[images]
+    found = [scaling.apply(values)]
+    if augmentation is not None:
+        for number in range(1, EPOCHS + 1):
+            drawn = augmentation.draw(seed, number, images, data.shape, source.maximum)
+            found.append(apply(values, drawn, slice(0, len(images)), scaling))
+    return np.stack(found, axis=1).reshape(-1, *data.shape)
+
+
+def _shown(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return images (k, C, H, W) as they are drawn: (k, H, W, 1 or 3); what is beyond black or white is that."""
+    colours = images if images.shape[1] == 3 else images[:, :1]
+    return np.nan_to_num(np.moveaxis(colours, 1, -1)).clip(0.0, 1.0)
+
+
+def picture(samples: Samples) -> bytes:
+    """Return the sheet as a PNG: the same bytes for the same samples. No pixel of a small image is blurred."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    with sheet.look():
+        figure = _drawn(samples)
+        FigureCanvasAgg(figure)
+        png = io.BytesIO()
+        figure.savefig(png, format="png", dpi=_DOTS, metadata={"Software": None})
+    return png.getvalue()
+
+
+def _drawn(samples: Samples) -> Figure:
+    """Return the figure; everything is placed in its pixels, counted from the upper left corner."""
+    from matplotlib.figure import Figure
+
+    tiles = [[_sized(tile) for tile in row.tiles] for row in samples.rows]
+    h, w, _ = _sized(np.zeros(samples.rows[0].tiles.shape[1:], np.float32)).shape
+    names = [figures.name(row.name, _WIDEST_NAME) for row in samples.rows]
+    letters = sheet.TEXT / 72 * _DOTS
+    left = _MARGIN + round(sheet.longest([*names, "00,000 images"], sheet.TEXT) * _DOTS) + 16
+    apart = _APART if samples.group > 1 else 0
+    place = [left + k * (w + _GAP) + k // samples.group * apart for k in range(samples.columns)]
+    texts = [samples.title, *samples.notes]
+    top = _MARGIN + round(letters * (1.9 * len(texts) + (1.6 if samples.headings else 0.6)))
+    widest = max(place[-1] + w, _MARGIN + round(sheet.longest(texts, sheet.TEXT * 1.2) * _DOTS))
+    width, height = widest + _MARGIN, top + len(tiles) * (h + _GAP) - _GAP + _MARGIN
+    figure = Figure(figsize=(width / _DOTS, height / _DOTS), dpi=_DOTS)
+
+    def write(text: str, x: float, y: float, **look: Any) -> None:
+        figure.text(x / width, 1 - y / height, text, **{"va": "center", **look})
+
+    for k, text in enumerate(texts):
+        look = {"fontsize": 8.5, "fontweight": "bold"} if k == 0 else {"color": sheet.FAINT}
+        write(text, _MARGIN, _MARGIN + (0.6 + 1.9 * k) * letters, **look)
+    for x, heading in zip(place, samples.headings, strict=False):
+        write(heading, x + w / 2, top - 0.8 * letters, ha="center", fontsize=5.5, color=sheet.FAINT)
+    for k, (row, name) in enumerate(zip(samples.rows, names, strict=True)):
+        y = top + k * (h + _GAP)
+        write(name, _MARGIN, y + h / 2 - 0.65 * letters)
+        images = f"{figures.count(row.count)} {'image' if row.count == 1 else 'images'}"
+        write(images, _MARGIN, y + h / 2 + 0.65 * letters, fontsize=5.5, color=sheet.FAINT)
+        for x, tile in zip(place, tiles[k], strict=False):
+            figure.figimage(tile, x, height - y - h, origin="upper")
+    return figure
+
+
+def _sized(tile: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return an image (H, W, 1 or 3) as uint8 (h, w, 3): each pixel a square, unless it is larger than a tile."""
+    from PIL import Image
+
+    bytes_ = np.repeat((tile * 255).round().astype(np.uint8), 3 // tile.shape[2], axis=2)
+    H, W = bytes_.shape[:2]
+    longer = max(H, W)
+    if longer > 2 * _TILE:
+        small = (max(1, round(W * 2 * _TILE / longer)), max(1, round(H * 2 * _TILE / longer)))
+        return np.asarray(Image.fromarray(bytes_).resize(small, Image.Resampling.BOX))
+    times = max(1, round(_TILE / longer))
+    return bytes_.repeat(times, axis=0).repeat(times, axis=1)
