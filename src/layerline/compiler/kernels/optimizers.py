@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Value
 
-HYPER: Final = ("momentum", "weight_decay", "beta1", "beta2", "eps", "label_smoothing", "clip_norm", "ema")
-"""The recipe's numbers that stay the same through a run, in the order in which they lie in `hyper`."""
+HYPER: Final = (
+    *("momentum", "weight_decay", "beta1", "beta2", "eps", "label_smoothing", "clip_norm", "ema"),
+    *("rest1", "rest2"),
+)
+"""The recipe's numbers that stay the same through a run, in the order in which they lie in `hyper`; rest1 and rest2 are
+1 − β₁ and 1 − β₂, which a float32 β would give with few digits: 1.3·10⁻⁵ off for β₂ = 0.999."""
 
 
 def hyper(pen: Pen, name: str, lanes: int) -> Value:
@@ -137,11 +141,10 @@ class AdamW(Optimizer):
 
     def moved(self, pen: Pen, g: Value, place: Index, lanes: int) -> Value:
         """Return one vector of the new weights."""
-        one = pen.constant(1.0, lanes)
         m, s = (pen.load(pen.pointer(name), place, lanes) for name in "ms")
-        m = pen.fma(pen.sub(one, hyper(pen, "beta1", lanes)), pen.sub(g, m), m)
+        m = pen.fma(hyper(pen, "rest1", lanes), pen.sub(g, m), m)
         beta2 = hyper(pen, "beta2", lanes)
-        s = pen.fma(beta2, s, pen.mul(pen.sub(one, beta2), pen.mul(g, g)))
+        s = pen.fma(beta2, s, pen.mul(hyper(pen, "rest2", lanes), pen.mul(g, g)))
         for name, value in (("m", m), ("s", s)):
             pen.store(value, pen.pointer(name), place)
         rate, scale = (pen.splat(pen.scalar(name), lanes) for name in ("adam_rate", "adam_scale"))
