@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from math import sqrt
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from layerline.data.augmentation import Augmentation, Drawn, Steps, apply
+from layerline.data.augmentation import ELEMENTS, Augmentation, Drawn, Steps, apply
 from layerline.data.augmented import MOVES, NUMBERS, STILL
 from layerline.data.dataset import Scaling
 from layerline.errors import RecipeError
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EVERYTHING = "shift=4,padding=reflect,flip,cutout=8,brightness=0.2,contrast=0.2,rotate=10,scale=0.1"
-PLAIN = Scaling((1.0,), (0.0,))
+ROOT = Path(__file__).parents[1]
 
 
 def parsed(text: str) -> Augmentation:
@@ -317,6 +319,18 @@ BAD = (
     *("brightness=0", "brightness=1.5", "contrast=1", "contrast=nan", "rotate=181", "rotate=١٠", "scale=0.95"),
     *("scale=inf", "brightness=1e-999", "flip" + "," * 2000),
 )
+
+
+def test_every_example_in_the_documents_is_understood() -> None:
+    """What stands behind --augment in a document is parsed; the table of numbers has every element."""
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
+    examples = [text for page in texts.values() for text in re.findall(r"--augment ([a-z0-9=.,]+)", page)]
+    assert len(examples) >= 4
+    for text in examples:
+        Augmentation.parse(text)
+    rows = re.findall(r"^\| ([0-9, ]+) \| `(\w+)` \|", texts["augmentation.md"], re.MULTILINE)
+    words = [word for numbers, word in rows for _ in numbers.split(",")]
+    assert words == ["shift", "shift", "flip", "cutout", "cutout", *ELEMENTS[5:]]
 
 
 def test_bad_words_are_refused_with_the_repair(golden: Callable[[str, str], None]) -> None:
