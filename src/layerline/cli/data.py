@@ -17,12 +17,12 @@ def data() -> None:
 
 
 @data.command(cls=Command)
-@click.argument("source", metavar="DATA")
+@click.argument("data")
 @options(("augment", "seed"), "Augmentation")
 @options(("data_dir", "classes", "test", "validation", "limit"), "Data")
 @click.option(*("--out", "out"), cls=GroupedOption, group="Output", metavar="FILE", help="the sheet, a PNG [DATA.png]")
 @click.option(*("--force", "force"), cls=GroupedOption, group="Output", is_flag=True, help="replace the file")
-def show(source: str, out: str | None, force: bool, **values: Any) -> None:
+def show(out: str | None, force: bool, **values: Any) -> None:
     """Draw images of each class of DATA on a sheet.
 
     DATA is what train takes as --data. With --augment each image is followed by what the first epochs of a training
@@ -37,7 +37,7 @@ def show(source: str, out: str | None, force: bool, **values: Any) -> None:
     flags = {key: BY_KEY[key].value(value) for key, value in given(values).items()}
     augmentation = Augmentation.parse(flags.pop("augment", "none"))
     path = None if out is None else _free(Path(out), force=force)
-    loaded = load_data(source, **flags)
+    loaded = load_data(flags.pop("data"), **flags)
     path = path or _free(Path(f"{_plain(loaded.name)}.png"), force=force)
     chosen = samples.choose(loaded, augmentation, flags.get("seed", 0))
     whole_file.write(path, (samples.picture(chosen),))
@@ -47,13 +47,16 @@ def show(source: str, out: str | None, force: bool, **values: Any) -> None:
 def _free(path: Path, *, force: bool) -> Path:
     """Return a path that a PNG can be written to. Raises UserError, before any work is done."""
     if path.suffix.lower() != ".png":
-        raise UserError(f"--out {path}: the sheet is a PNG", f"use --out {path}.png")
-    if path.is_dir():
-        raise UserError(f"--out {path}: is a folder", f"use --out {path / 'sheet.png'}")
-    if not path.parent.is_dir():
-        raise UserError(f"--out {path}: there is no folder {path.parent}", f"make it: mkdir -p {path.parent}")
-    if path.exists() and not force:
-        raise UserError(f"{path}: exists already", "choose another name with --out, or replace it with --force")
+        raise UserError(f"--out {path}: the sheet is a PNG", f"use --out {path.with_suffix('.png')}")
+    try:
+        if path.is_dir():
+            raise UserError(f"--out {path}: is a folder", f"use --out {path / 'sheet.png'}")
+        if not path.parent.is_dir():
+            raise UserError(f"--out {path}: there is no folder {path.parent}", f"make it: mkdir -p {path.parent}")
+        if path.exists() and not force:
+            raise UserError(f"{path}: exists already", "choose another name with --out, or replace it with --force")
+    except OSError as error:  # a name too long for the disk, a folder that may not be looked into
+        raise UserError(f"--out {path}: {error.strerror or error}", "choose another name") from error
     return path
 
 

@@ -143,8 +143,9 @@ def _drawn(samples: Samples) -> Figure:
     place = [left + k * (w + _GAP) + k // samples.group * apart for k in range(samples.columns)]
     texts = [samples.title, *samples.notes]
     top = _MARGIN + round(letters * (1.9 * len(texts) + (1.6 if samples.headings else 0.6)))
+    high = max(h, round(2.8 * letters))
     widest = max(place[-1] + w, _MARGIN + round(sheet.longest(texts, sheet.TEXT * 1.2) * _DOTS))
-    width, height = widest + _MARGIN, top + len(tiles) * (h + _GAP) - _GAP + _MARGIN
+    width, height = widest + _MARGIN, top + len(tiles) * (high + _GAP) - _GAP + _MARGIN
     figure = Figure(figsize=(width / _DOTS, height / _DOTS), dpi=_DOTS)
 
     def write(text: str, x: float, y: float, **look: Any) -> None:
@@ -156,7 +157,7 @@ def _drawn(samples: Samples) -> Figure:
     for x, heading in zip(place, samples.headings, strict=False):
         write(heading, x + w / 2, top - 0.8 * letters, ha="center", fontsize=5.5, color=sheet.FAINT)
     for k, (row, name) in enumerate(zip(samples.rows, names, strict=True)):
-        y = top + k * (h + _GAP)
+        y = top + k * (high + _GAP) + (high - h) // 2
         write(name, _MARGIN, y + h / 2 - 0.65 * letters)
         images = f"{figures.count(row.count)} {'image' if row.count == 1 else 'images'}"
         write(images, _MARGIN, y + h / 2 + 0.65 * letters, fontsize=5.5, color=sheet.FAINT)
