@@ -5,15 +5,16 @@ The maths.  That of `data.augmented`, whose `apply` is the reference: where a pi
 rounded by itself. What is random was drawn before; here is no decision.
 
 The schedule.  Moves by whole pixels copy the part of a row that is inside in vectors, the last one drawn back so that
-it ends with that part; a flipped row of one channel does the same with its lanes reversed. All that has its channels
-apart, scaled apart, or reversed goes value by value, as do the few columns that come from outside, and all that is
-warped: four places for each pixel, whose channels share the arithmetic. No byte outside the image is touched.
+it ends with that part; a flipped row of one channel does the same with its lanes reversed. What has its channels apart,
+scaled apart, or reversed goes value by value, as do the few columns that come from outside, and all that is warped:
+four places for each pixel, whose channels share the arithmetic. Whether a place is inside is asked only where one of
+the four is not. No byte outside the image is touched.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from layerline.compiler.kernels.loops import vectors
 from layerline.compiler.program import Kernel, Plane, room
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from layerline.compiler.values import Index, Pointer, Value
     from layerline.data.augmented import Steps
 
-PERIODS = 2**20
+PERIODS: Final = 2**20
 """Added to a place before it is mirrored, so that it is not negative: more than an image 0.1 as large can be away."""
 
 
@@ -245,36 +246,48 @@ class _Image:
                 self.between(y, x, pen.at(to, column * self.C))
 
     def between(self, y: Value, x: Value, to: Pointer) -> None:
-        """Write the pixel that lies at (y, x), between four."""
+        """Write the pixel that comes from (y, x), between four: where all are inside, nothing more is asked."""
         pen = self.pen
-        rows, s = self.neighbours(y, self.H)
-        columns, t = self.neighbours(x, self.W)
-        one = pen.constant(1.0)
+        row, s = self.floor(y)
+        column, t = self.floor(x)
+        inside = pen.both(pen.within(row, self.H - 1), pen.within(column, self.W - 1))
+        with pen.when(inside):
+            first = row * self.W + column
+            self.blend(lambda below, behind, c: self.stored(first + (below * self.W + behind), c), s, t, to)
+        with pen.when(pen.negation(inside)):
+            rows, columns = self.neighbours(row, self.H), self.neighbours(column, self.W)
+            self.blend(lambda below, behind, c: self.there(rows[below], columns[behind], c), s, t, to)
+
+    def blend(self, corner: Callable[[int, int, Index], Value], s: Value, t: Value, to: Pointer) -> None:
+        """Write what lies s below and t behind the first of four corners."""
+        pen, one = self.pen, self.pen.constant(1.0)
         with pen.loop("c", self.C) as c:
-            left, right = pen.sub(one, t), t
             upper, lower = (
-                pen.add(pen.mul(self.there(row, columns[0], c), left), pen.mul(self.there(row, columns[1], c), right))
-                for row in rows
+                pen.add(pen.mul(corner(below, 0, c), pen.sub(one, t)), pen.mul(corner(below, 1, c), t))
+                for below in (0, 1)
             )
             v = pen.add(pen.mul(upper, pen.sub(one, s)), pen.mul(lower, s))
             pen.store(self.finished(v, c), to, c)
 
-    def neighbours(self, place: Value, size: int) -> tuple[list[tuple[Index, Value]], Value]:
-        """Return the pixels before and behind a place on an axis, each with whether it is inside (where that can
-        matter, brought inside), and how far the place is behind the first."""
-        pen, found = self.pen, []
+    def floor(self, place: Value) -> tuple[Index, Value]:
+        """Return the pixel before a place on an axis, and how far behind it the place is."""
+        pen = self.pen
         whole = pen.whole_below(place)
-        first = pen.as_index(whole)
+        return pen.as_index(whole), pen.sub(place, pen.convert(whole, "f32"))
+
+    def neighbours(self, first: Index, size: int) -> list[tuple[Index, Value]]:
+        """Return a pixel on an axis and the next, brought inside, each with whether it was (where that matters)."""
+        pen, found = self.pen, []
         for k in (first, first + 1):
             if self.kernel.steps.mirrored:
                 found.append((self.mirrored(k, size), None))
             else:
                 inside = pen.within(k, size)
                 found.append((pen.chosen(inside, k, pen.index(0)), inside))
-        return found, pen.sub(place, pen.convert(whole, "f32"))
+        return found
 
     def there(self, row: tuple[Index, Value], column: tuple[Index, Value], c: Index) -> Value:
-        """Return the stored value in a row and column, 0 where one of them is outside."""
+        """Return the stored value in a row and column, 0 where one of them was outside."""
         pen = self.pen
         v = self.stored(row[0] * self.W + column[0], c)
         if self.kernel.steps.mirrored:
