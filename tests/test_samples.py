@@ -125,6 +125,9 @@ def test_a_sheet_ends_with_the_thirtieth_class_and_says_so(tmp_path: Path) -> No
     assert len(found.rows) == 30
     assert found.notes == ("--augment flip --seed 0", "the first 30 of 40 classes", "the first of 2 channels")
     assert decoded(samples.picture(found)).shape[1] < 2500
+    first = loaded.train.source.images[:, 0].astype(np.float32) / np.float32(255)
+    for row in found.rows:
+        assert (np.abs(first - row.tiles[0, :, :, 0]).max(axis=(1, 2)) < 1e-6).any()
 
 
 def test_classes_with_few_images_have_few_tiles(tmp_path: Path) -> None:
@@ -135,6 +138,16 @@ def test_classes_with_few_images_have_few_tiles(tmp_path: Path) -> None:
     assert [len(row.tiles) for row in found.rows] == [samples.PLAIN, 1]
     assert len(np.unique(found.rows[0].tiles.reshape(samples.PLAIN, -1), axis=0)) == samples.PLAIN
     samples.picture(found)
+
+
+def test_white_is_the_largest_value_that_the_data_can_have() -> None:
+    """digits has values to 16: its whitest pixels are white, and brightness=0.5 moves black by up to half, no more."""
+    found = samples.choose(load_data("digits"), Augmentation.parse("brightness=0.5"), seed=0)
+    originals = np.array([row.tiles[:: found.group] for row in found.rows])
+    assert originals.max() == 1
+    assert len(np.unique(originals)) == 17
+    black = [row.tiles.min(axis=(1, 2, 3)).max() for row in found.rows]
+    assert 0.4 < max(black) <= 0.5
 
 
 def test_images_too_small_are_refused(tmp_path: Path) -> None:
