@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from layerline.cli.commands import Command, GroupedOption, Words, given, options
+from layerline.cli.terminal import Terminal
 from layerline.errors import UserError
 
 
@@ -37,20 +40,23 @@ def show(out: str | None, force: bool, **values: Any) -> None:
     flags = {key: BY_KEY[key].value(value) for key, value in given(values).items()}
     augmentation = Augmentation.parse(flags.pop("augment", "none"))
     path = None if out is None else _free(Path(out), force=force)
+    terminal = Terminal(sys.stdout, os.environ)
+    terminal.draw("reading the data …")
     loaded = load_data(flags.pop("data"), **flags)
     path = path or _free(Path(f"{_plain(loaded.name)}.png"), force=force)
     chosen = samples.choose(loaded, augmentation, flags.get("seed", 0))
     whole_file.write(path, (samples.picture(chosen),))
+    terminal.clear()
     click.echo(f"{path}: {chosen.title}")
 
 
 def _free(path: Path, *, force: bool) -> Path:
     """Return a path that a PNG can be written to. Raises UserError, before any work is done."""
-    if path.suffix.lower() != ".png":
-        raise UserError(f"--out {path}: the sheet is a PNG", f"use --out {path.with_suffix('.png')}")
     try:
         if path.is_dir():
             raise UserError(f"--out {path}: is a folder", f"use --out {path / 'sheet.png'}")
+        if path.suffix.lower() != ".png":
+            raise UserError(f"--out {path}: the sheet is a PNG", f"use --out {path.with_suffix('.png')}")
         if not path.parent.is_dir():
             raise UserError(f"--out {path}: there is no folder {path.parent}", f"make it: mkdir -p {path.parent}")
         if path.exists() and not force:
