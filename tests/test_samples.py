@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 import layerline
@@ -20,7 +23,7 @@ from layerline.data.dataset import Scaling
 from layerline.engines.epoch import plan_epoch
 from layerline.errors import RecipeError
 from layerline.recipe import Recipe
-from layerline.report import samples
+from layerline.report import samples, sheet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,6 +133,28 @@ def test_a_sheet_ends_with_the_thirtieth_class_and_says_so(tmp_path: Path) -> No
         assert (np.abs(first - row.tiles[0, :, :, 0]).max(axis=(1, 2)) < 1e-6).any()
 
 
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [((64, 9), "none"), ((64, 9), "flip"), ((3, 200), "flip"), ((1, 1), "flip"), ((8, 8), "shift=1")],
+)
+def test_no_text_leaves_the_sheet_or_touches_another(shape: tuple[int, ...], words: str, tmp_path: Path) -> None:
+    """Title, notes, headings and names stand inside the margins, and no two of them overlap, nor a name an image."""
+    found = samples.choose(data(tmp_path, shape, names=("a", "W" * 40, "c")), Augmentation.parse(words), seed=0)
+    with sheet.look():
+        figure = samples._drawn(found)
+        canvas = FigureCanvasAgg(figure)
+        boxes = [text.get_window_extent(canvas.get_renderer()) for text in figure.texts]
+    width, height = figure.get_size_inches() * figure.dpi
+    assert all(0 < box.x0 < box.x1 < width and 0 < box.y0 < box.y1 < height for box in boxes)
+    assert not [1 for a, b in itertools.combinations(boxes, 2) if a.overlaps(b)]
+    tiles = [(image.ox, image.oy, image.get_size()) for image in figure.images]
+    assert len(tiles) == 3 * found.columns
+    for x, y, (h, w) in tiles:
+        assert 0 < x < x + w < width
+        assert 0 < y < y + h < height
+        assert not [box for box in boxes if box.overlaps(Bbox.from_bounds(x, y, w, h))]
+
+
 def test_classes_with_few_images_have_few_tiles(tmp_path: Path) -> None:
     """A class of one image beside one of many: no image is shown twice."""
     x = np.random.default_rng(2).integers(0, 256, (41, 4, 4), dtype=np.uint8)
@@ -185,6 +210,7 @@ def test_the_command_writes_one_file(tmp_path: Path) -> None:
 MISTAKES = (
     ("digits", "--out", "here.png"),
     ("digits", "--out", "sheet.jpg"),
+    ("digits", "--out", "."),
     ("digits", "--out", "folder.png"),
     ("digits", "--out", "nowhere/sheet.png"),
     ("digits", "--out", "n" * 300 + ".png"),

@@ -36,6 +36,10 @@ _GAP: Final = 6
 _APART: Final = 24
 _MARGIN: Final = 30
 _WIDEST_NAME: Final = 26
+_TITLE: Final = 8.5
+_SMALL: Final = 5.5
+_BOLD: Final = 1.2
+"""Bold letters are at most so much wider than others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,11 +144,13 @@ def _drawn(samples: Samples) -> Figure:
     letters = sheet.TEXT / 72 * _DOTS
     left = _MARGIN + round(sheet.longest([*names, "00,000 images"], sheet.TEXT) * _DOTS) + 16
     apart = _APART if samples.group > 1 else 0
-    place = [left + k * (w + _GAP) + k // samples.group * apart for k in range(samples.columns)]
+    wide = max(w, round(sheet.longest(samples.headings, _SMALL) * _DOTS) if samples.headings else 0)
+    place = [left + k * (wide + _GAP) + k // samples.group * apart for k in range(samples.columns)]
     texts = [samples.title, *samples.notes]
     top = _MARGIN + round(letters * (1.9 * len(texts) + (1.6 if samples.headings else 0.6)))
     high = max(h, round(2.8 * letters))
-    widest = max(place[-1] + w, _MARGIN + round(sheet.longest(texts, sheet.TEXT * 1.2) * _DOTS))
+    longest = max(sheet.longest(texts, sheet.TEXT), sheet.longest(texts[:1], _TITLE * _BOLD))
+    widest = max(place[-1] + wide, _MARGIN + round(longest * _DOTS))
     width, height = widest + _MARGIN, top + len(tiles) * (high + _GAP) - _GAP + _MARGIN
     figure = Figure(figsize=(width / _DOTS, height / _DOTS), dpi=_DOTS)
 
@@ -152,17 +158,17 @@ def _drawn(samples: Samples) -> Figure:
         figure.text(x / width, 1 - y / height, text, **{"va": "center", **look})
 
     for k, text in enumerate(texts):
-        look = {"fontsize": 8.5, "fontweight": "bold"} if k == 0 else {"color": sheet.FAINT}
+        look = {"fontsize": _TITLE, "fontweight": "bold"} if k == 0 else {"color": sheet.FAINT}
         write(text, _MARGIN, _MARGIN + (0.6 + 1.9 * k) * letters, **look)
     for x, heading in zip(place, samples.headings, strict=False):
-        write(heading, x + w / 2, top - 0.8 * letters, ha="center", fontsize=5.5, color=sheet.FAINT)
+        write(heading, x + wide / 2, top - 0.8 * letters, ha="center", fontsize=_SMALL, color=sheet.FAINT)
     for k, (row, name) in enumerate(zip(samples.rows, names, strict=True)):
         y = top + k * (high + _GAP) + (high - h) // 2
         write(name, _MARGIN, y + h / 2 - 0.65 * letters)
         images = f"{figures.count(row.count)} {'image' if row.count == 1 else 'images'}"
-        write(images, _MARGIN, y + h / 2 + 0.65 * letters, fontsize=5.5, color=sheet.FAINT)
+        write(images, _MARGIN, y + h / 2 + 0.65 * letters, fontsize=_SMALL, color=sheet.FAINT)
         for x, tile in zip(place, tiles[k], strict=False):
-            figure.figimage(tile, x, height - y - h, origin="upper")
+            figure.figimage(tile, x + (wide - w) // 2, height - y - h, origin="upper")
     return figure
 
 
