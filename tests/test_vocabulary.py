@@ -15,9 +15,10 @@ from oracle import Verdicts, engine_for, random_case
 
 from layerline.compiler.folding import folds
 from layerline.compiler.kernels import functions
+from layerline.compiler.kernels.activations import GELU, ActivationForward, LeakyReLU, Sigmoid, SiLU, Tanh
 from layerline.compiler.kernels.dropout import DropoutMask, mask_room
 from layerline.compiler.machine import host, named
-from layerline.compiler.program import Kernel
+from layerline.compiler.program import Kernel, Plane, room
 from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.engine import State
@@ -106,6 +107,49 @@ def test_functions_of_what_is_no_number(name: str) -> None:
         y = _ours(name, x, "host")
         np.testing.assert_allclose(y[::2], 1.0, atol=1e-37)
         np.testing.assert_allclose(y[1::2], low, atol=1e-37)
+
+
+SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-30, -1e-30, 1e-40, 5.0, -5.0, 14.0, -14.0, 88.0, -88.0, 1e30, -1e30)
+PYTORCHS = {
+    "leaky": (LeakyReLU(0.1), lambda x: torch.nn.functional.leaky_relu(x, 0.1)),
+    "flat leaky": (LeakyReLU(0.0), lambda x: torch.nn.functional.leaky_relu(x, 0.0)),
+    "sigmoid": (Sigmoid(), torch.sigmoid),
+    "tanh": (Tanh(), torch.tanh),
+    "silu": (SiLU(), torch.nn.functional.silu),
+    "gelu": (GELU(), torch.nn.functional.gelu),
+}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", PYTORCHS)
+def test_activations_at_the_corners_are_pytorchs(name: str, width: str) -> None:
+    """NaN, infinities, zeros, denormal, tiny and huge numbers: y is PyTorch's in float64 within 4 units and 1e-36.
+
+    In float32 PyTorch's GELU loses its tail (−1.19e-6 for −1.43e-6 at −5) and the infinity.
+    """
+    function, theirs = PYTORCHS[name]
+    plane = Plane(len(SPECIAL), 1, 1)
+    arrays = {"x": aligned(room(plane.size)), "y": aligned(room(plane.size))}
+    arrays["x"][: plane.size] = SPECIAL
+    run(ActivationForward(function, plane, plane), named(*WIDTHS[width]), arrays, images=1)
+    truth = theirs(torch.tensor(SPECIAL, dtype=torch.float32).double()).numpy()
+    np.testing.assert_allclose(arrays["y"][: plane.size], truth, rtol=4 * 2.0**-23, atol=1e-36)
+
+
+@pytest.mark.parametrize("text", ["AvgPool 3 2 1", "AvgPool 2x4 1 1x2", "AvgPool 5 3", "GlobalPool", "Pool 3 1 1"])
+def test_pools_at_the_corners_are_pytorchs(text: str) -> None:
+    """Windows over the edge, sizes rounded down, infinities and NaN: the probabilities are PyTorch's, NaN for NaN."""
+    network = parse(f"Input 2 7 6\n{text}\nFlat\nFC 3\n", name="pool")
+    numbers = np.random.default_rng(1)
+    images = numbers.standard_normal((5, 2, 7, 6)).astype(np.float32)
+    images[1, 0, 3, 2], images[2, 1, 6, 5], images[3, 0, 0, 0] = np.nan, np.inf, -np.inf
+    engine = CompiledEngine(network, Scaling((1.0,) * 2, (0.0,) * 2), Recipe(), 1)
+    ours = engine.evaluate(Split(ImageSet(images, np.zeros(5, np.int32)), np.arange(5))).probabilities
+    module = network.to_torch(probabilities=True)
+    module.load_state_dict({name: torch.tensor(value) for name, value in engine.state().weights.items()})
+    with torch.no_grad():
+        theirs = module(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

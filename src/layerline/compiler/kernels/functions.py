@@ -82,7 +82,9 @@ def sigmoid(pen: Pen, x: Value) -> Value:
     """Return 1 / (1 + e^−x) for float32 lanes; NaN stays NaN."""
     lanes = lanes_of(x)
     one = pen.constant(1.0, lanes)
-    t = exp(pen, pen.negative(pen.magnitude(x)))
+    size = pen.magnitude(x)
+    t = exp(pen, pen.negative(size))
+    t = pen.select(pen.greater(size, pen.constant(-LOWEST, lanes)), pen.constant(0.0, lanes), t)
     above = pen.select(pen.greater(pen.constant(0.0, lanes), x), t, one)
     return pen.div(above, pen.add(one, t))
 
