@@ -20,7 +20,6 @@ from layerline.randomness import dropout_keep
 from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from random import Random
 
     from layerline.compiler.machine import Machine
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
 
 MARGIN = 1e-5
 """Below it, float32 and float64 may disagree on the side of a ReLU or on the winner of a pool."""
+FUNCTIONS = (nn.Tanh, nn.Sigmoid, nn.SiLU, nn.GELU)
+FUNCTION_UNITS = 4
+"""The error that elementary functions state, in units in the last place."""
 
 
 @dataclass(frozen=True)
@@ -188,46 +190,56 @@ def our_gradients(case: Case, machine: Machine | None = None, threads: int = 2) 
 
 
 def rounding(case: Case, truth: dict[str, np.ndarray]) -> dict[str, float]:
-    """Return what float32 costs at least: how far the gradients move in float64 where every image, weight and output of
-    a layer, and every gradient by one, is changed by up to half a unit in the last place; the largest of three draws.
+    """Return what float32 costs at least: how far the gradients move in float64 where every image and weight, every
+    output of a layer and every gradient by one is changed by up to half a unit in the last place, and what an
+    elementary function puts out by up to the error that it states; the largest of three draws.
 
     BatchNorm over a few values makes gradients that cancel. PyTorch's error is then a matter of luck: its own, with the
     images in another order, breaks "twice PyTorch's" as often as ours (2 of 300 networks each).
     """
-    half = 2.0**-24
     moved = dict.fromkeys(truth, 0.0)
     for seed in range(3):
-        numbers = torch.Generator().manual_seed(seed)
-
-        def noisy(value: torch.Tensor, numbers: torch.Generator = numbers) -> torch.Tensor:
-            return value * (1 + half * (2 * torch.rand(value.shape, generator=numbers, dtype=value.dtype) - 1))
-
-        model = _model(case, torch.float64)
+        noise, model = _Noise(seed), _model(case, torch.float64)
         with torch.no_grad():
             for parameter in model.parameters():
-                parameter.copy_(noisy(parameter))
+                parameter.copy_(noise(parameter))
         for module in model.modules():
             if not list(module.children()):
-                module.register_forward_hook(lambda _, __, y: _NoisyBack.apply(noisy(y), noisy))
+                module.register_forward_hook(noise.after)
         labels = torch.from_numpy(case.labels.astype(np.int64))
-        nn.functional.cross_entropy(model(noisy(_inputs(case, torch.float64))), labels).backward()
+        nn.functional.cross_entropy(model(noise(_inputs(case, torch.float64))), labels).backward()
         for name, parameter in model.named_parameters():
             assert parameter.grad is not None
             moved[name] = max(moved[name], float(np.linalg.norm(parameter.grad.numpy() - truth[name])))
     return moved
 
 
+class _Noise:
+    """Rounding made at random: up to so many float32 units in the last place."""
+
+    def __init__(self, seed: int) -> None:
+        self._numbers = torch.Generator().manual_seed(seed)
+
+    def __call__(self, value: torch.Tensor, units: float = 0.5) -> torch.Tensor:
+        random = 2 * torch.rand(value.shape, generator=self._numbers, dtype=value.dtype) - 1
+        return value * (1 + units * 2.0**-23 * random)
+
+    def after(self, module: nn.Module, _: object, y: torch.Tensor) -> torch.Tensor:
+        """Return a layer's output, rounded; the gradient by it will be, too."""
+        return _NoisyBack.apply(self(y, FUNCTION_UNITS if isinstance(module, FUNCTIONS) else 0.5), self)
+
+
 class _NoisyBack(torch.autograd.Function):
     """y = x; dx = dy with rounding."""
 
     @staticmethod
-    def forward(context: Any, x: torch.Tensor, noisy: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        context.noisy = noisy
+    def forward(context: Any, x: torch.Tensor, noise: _Noise) -> torch.Tensor:
+        context.noise = noise
         return x.clone()
 
     @staticmethod
     def backward(context: Any, dy: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return context.noisy(dy), None
+        return context.noise(dy), None
 
 
 def judge(case: Case, verdicts: Verdicts, machine: Machine | None = None) -> None:

@@ -15,12 +15,14 @@ import layerline
 from layerline.data import load_data
 from layerline.data.augmentation import Augmentation, apply
 from layerline.data.dataset import ImageSet, Scaling, Split
+from layerline.engines import make
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.epoch import Epoch, plan_epoch
 from layerline.engines.torch_engine import TorchEngine
 from layerline.errors import RecipeError
 from layerline.network import parse
 from layerline.recipe import Recipe
+from layerline.training.within import fit_epochs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,12 +93,7 @@ def test_an_epoch_goes_on_where_it_stopped() -> None:
     epoch = planned(recipe, source, 2)
     whole, first, second = (CompiledEngine(NETWORK, SCALING, recipe, 2) for _ in range(3))
     whole.train(epoch, 0)
-    part = dataclasses.replace(
-        epoch,
-        order=epoch.order[:24],
-        drawn=dataclasses.replace(epoch.drawn, moves=epoch.drawn.moves[:24], numbers=epoch.drawn.numbers[:24]),
-    )  # type: ignore[arg-type, union-attr]
-    assert first.train(part, 0) == 3
+    assert first.train(epoch.first(24), 0) == 3
     second.set_state(first.state())
     assert second.train(epoch, 3) == 3
     for name, value in whole.state().weights.items():
@@ -185,3 +182,21 @@ def test_words_that_do_not_fit_are_refused_before_anything_is_written(engine: st
     data = load_data("digits")
     with pytest.raises(RecipeError, match="use at most shift=7"):
         layerline.train(layerline.read("digits", data), data, augment="shift=8", engine=engine)
+
+
+@pytest.mark.parametrize("name", ["compiled", "torch"])
+def test_epochs_that_fit_into_a_time_are_measured_with_augmentation(name: str) -> None:
+    """--within trains on a part of an epoch first, whose tables are that part's; then the run ends in the bits of one
+    of as many epochs."""
+    data = load_data("digits", limit=300)
+    network = layerline.read("digits", data)
+    recipe = Recipe(augment="shift=1,flip", class_weights="balanced", within="2s", batch_size=32)
+    times = iter(np.arange(0, 1e4, 0.02))
+    engine = make(name, network, data.scaling, recipe, 2)
+    fitted = fit_epochs(engine, data, recipe, lambda: float(next(times)))
+    assert fitted.epochs > 2
+    found = []
+    for used in (engine, make(name, network, data.scaling, fitted, 2)):
+        used.train(plan_epoch(fitted, data.train, 1, 10), 0)
+        found.append(bits(used))
+    assert found[0] == found[1]

@@ -169,6 +169,22 @@ def test_going_on_from_a_state_is_as_if_nothing_had_happened() -> None:
     assert digest(second.state()) == digest(whole.state())
 
 
+@pytest.mark.parametrize("layers", ["Depthwise 3\nFlat", "Conv 16 1 bias=no\nBatchNorm\nFlat", "GlobalPool\nFlat"])
+@pytest.mark.parametrize("channels", [1, 3, 16, 32])
+def test_a_state_does_not_change_with_the_engine(layers: str, channels: int) -> None:
+    """It is a copy also where weights lie in memory as PyTorch has them, without padding."""
+    text = f"Input {channels} 4 4\n{layers}\nFC 16\nReLU\nFC 3\n"
+    e = engine(text)
+    images = images_for(text, 32)
+    epoch(e, images)
+    state = e.state()
+    before = digest(state)
+    epoch(e, images)
+    assert digest(state) == before != digest(e.state())
+    e.set_state(state)
+    assert digest(e.state()) == before
+
+
 def test_a_state_of_another_network_is_refused() -> None:
     """Names and shapes must be the network's."""
     with pytest.raises(ValueError, match="not of this network"):

@@ -29,7 +29,7 @@ class Layout(abc.ABC):
 
     @abc.abstractmethod
     def unpack(self, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return PyTorch's tensor from float32 (size,)."""
+        """Return a copy: PyTorch's tensor from float32 (size,)."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Rows(Layout):
         """Return float32 (O, C, R, S)."""
         O, C, R, S = self.shape
         rows = buffer[: self.size].reshape(O, self.runs, self.padded)[:, :, : self.length]
-        return np.ascontiguousarray(rows.reshape(O, R, S, C).transpose(0, 3, 1, 2))
+        return np.array(rows.reshape(O, R, S, C).transpose(0, 3, 1, 2), order="C")
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class Columns(Layout):
             for first, piece in self._pieces(buffer, group):
                 some = taps[group, first : first + piece.shape[1]]
                 some[:] = piece.T[: len(some)]
-        return np.ascontiguousarray(taps.reshape(O, R, S, C).transpose(0, 3, 1, 2))
+        return np.array(taps.reshape(O, R, S, C).transpose(0, 3, 1, 2), order="C")
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class Taps(Layout):
         """Return float32 (C, 1, R, S)."""
         C, _, R, S = self.shape
         taps = buffer[: self.size].reshape(R * S, self.padded)[:, :C]
-        return np.ascontiguousarray(taps.T.reshape(self.shape))
+        return np.array(taps.T.reshape(self.shape), order="C")
 
 
 @dataclass(frozen=True)
@@ -218,4 +218,4 @@ class Matrix(Layout):
         """Return float32 (O, I) in PyTorch's order C, H, W."""
         C, H, W = self.image
         rows = buffer[: self.size].reshape(self.outputs, self.padded)[:, : C * H * W]
-        return np.ascontiguousarray(rows.reshape(self.outputs, H, W, C).transpose(0, 3, 1, 2).reshape(self.outputs, -1))
+        return np.array(rows.reshape(self.outputs, H, W, C).transpose(0, 3, 1, 2).reshape(self.outputs, -1), order="C")

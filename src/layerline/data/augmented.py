@@ -66,6 +66,10 @@ class Drawn:
         """Return each table with its number of columns and its type."""
         return (self.moves, len(MOVES), np.int32), (self.numbers, len(NUMBERS), np.float32)
 
+    def first(self, images: int) -> Drawn:
+        """Return what is done to the first images, as many as that."""
+        return Drawn(self.steps, self.moves[:images], self.numbers[:images])
+
 
 def apply(values: NDArray[Any], drawn: Drawn, rows: slice | NDArray[Any], scaling: Scaling) -> NDArray[np.float32]:
     """Return images augmented and scaled, float32 (n, C, H, W).

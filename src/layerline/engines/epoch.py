@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,11 @@ class Epoch:
     """(steps,): the class weights of a batch's labels, added up, by which its loss is divided; None: its images."""
     drawn: Drawn | None = None
     """What augmentation does to each image, by its position in `order`; None where there is none."""
+
+    def first(self, images: int) -> Epoch:
+        """Return the epoch with only the first of its images, as many as that."""
+        drawn = None if self.drawn is None else self.drawn.first(images)
+        return dataclasses.replace(self, order=self.order[:images], drawn=drawn)
 
 
 def plan_epoch(recipe: Recipe, split: Split, number: int, classes: int) -> Epoch:
