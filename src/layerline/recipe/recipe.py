@@ -96,6 +96,8 @@ class Recipe:
         given: Any = self.class_weights
         if isinstance(given, list | tuple) and len(given) == 1 and given[0] in CLASS_WEIGHTS:
             given = given[0]
+        if isinstance(given, str) and "," in given:
+            given = given.split(",")
         if isinstance(given, str):
             checks.one_of("class-weights", given, CLASS_WEIGHTS)
         else:

@@ -17,6 +17,9 @@ BOTH: Final = ("--within decides the number of epochs, and --epochs gives one", 
 FILTERS: Final = ("conv", "depthwise")
 """The kinds of layers whose weights are filters, which Muon steps."""
 
+OF_OPTIMIZERS: Final = {"momentum": ("sgd", "muon"), **dict.fromkeys(("beta1", "beta2", "eps"), ("adamw", "muon"))}
+"""Numbers that only some optimizers look at."""
+
 
 def check_together(recipe: Recipe, kinds: Collection[str], images: int, classes: int, *, validation: bool) -> None:
     """Raise RecipeError where values make no sense together.
@@ -45,9 +48,10 @@ def _check_optimizer(recipe: Recipe, kinds: Collection[str]) -> None:
         )
     if recipe.nesterov and not recipe.momentum:
         raise RecipeError("--nesterov needs momentum, and --momentum is 0", "try --momentum 0.9")
-    for name in ("beta1", "beta2", "eps"):
-        if recipe.optimizer == "sgd" and getattr(recipe, name) != getattr(default, name):
-            raise RecipeError(f"--{name} belongs to --optimizer adamw and muon, not sgd", f"leave --{name} out")
+    for name, owners in OF_OPTIMIZERS.items():
+        if recipe.optimizer not in owners and getattr(recipe, name) != getattr(default, name):
+            known = " and ".join(owners)
+            raise RecipeError(f"--{name} belongs to --optimizer {known}, not {recipe.optimizer}", f"leave --{name} out")
     if recipe.decay != "all" and not recipe.weight_decay:
         raise RecipeError(
             f"--decay {recipe.decay} says what decays, and --weight-decay is 0", "try --weight-decay 5e-4"
@@ -59,8 +63,10 @@ def _check_schedule(recipe: Recipe, images: int) -> None:
     if recipe.schedule == "step" and recipe.step_epochs == NONE:
         third = max(1, round(recipe.epochs / 3))
         raise RecipeError("--schedule step needs --step-epochs: after how many epochs", f"try --step-epochs {third}")
-    if recipe.schedule != "step" and recipe.step_epochs != NONE:
-        raise RecipeError(f"--step-epochs belongs to --schedule step, not {recipe.schedule}", "add --schedule step")
+    for name in ("step_epochs", "step_factor"):
+        if recipe.schedule != "step" and getattr(recipe, name) != getattr(type(recipe)(), name):
+            option = name.replace("_", "-")
+            raise RecipeError(f"--{option} belongs to --schedule step, not {recipe.schedule}", "add --schedule step")
     if recipe.schedule == "one-cycle" and steps < 3:
         raise RecipeError(
             f"--schedule one-cycle needs at least 3 steps to rise and fall, and the run has {steps}",
