@@ -21,6 +21,13 @@ def pytest_configure() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
+@pytest.fixture(autouse=True)
+def nobodys_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test see the data sets that the user who runs it has fetched."""
+    monkeypatch.setenv("XDG_DATA_HOME", "/nowhere")
+    monkeypatch.delenv("LAYERLINE_DATA", raising=False)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite-golden", action="store_true", help="write golden files instead of comparing with them")
 

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
 COMMAND = [sys.executable, "-m", "layerline"]
 NET = "Conv 4 3 1 1\nReLU\nPool 2\nFlat\nFC classes\n"
-PLAIN = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(layerline.__file__).parents[1]), "LANG": "C.UTF-8"}
+PLAIN = {
+    "PATH": os.environ["PATH"],
+    "PYTHONPATH": str(Path(layerline.__file__).parents[1]),
+    "LANG": "C.UTF-8",
+    "XDG_DATA_HOME": "/nowhere",
+}
 """An environment that a test's outcome may depend on; HOME is not even set."""
 
 

@@ -190,6 +190,6 @@ def test_nothing_is_read_from_the_environment(tmp_path, monkeypatch):
     from layerline.errors import DataError
 
     monkeypatch.setenv("LAYERLINE_DATA", str(tmp_path))
-    with pytest.raises(DataError, match="no --data-dir"):
+    with pytest.raises(DataError, match="/nowhere/layerline"):
         load_data("mnist")
     assert Path(tmp_path).exists()

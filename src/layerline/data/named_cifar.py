@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, Final
 
-from layerline.data import cifar, image_archive, image_folder
+from layerline.data import catalogue, cifar, image_archive, image_folder
 from layerline.data.cifar_batch import CLASSES
 from layerline.data.recognise import shown
 from layerline.errors import DataError
@@ -24,30 +24,34 @@ _ARCHIVE: Final = re.compile(r"cifar.?10(?!0).*\.(tar(\..z)?|t.z)", re.IGNORECAS
 
 def read(data_dir: Path | None, progress: Progress | None) -> Parts:
     """Return CIFAR-10 from the first place where it is. Raises DataError where there is none."""
-    if data_dir is None:
-        raise DataError(
-            f"--data {NAME}: found no --data-dir, expected the folder that its files are in",
-            f"put {_archives()} into DIR/{_FOLDERS[0]}, then add --data-dir DIR or set LAYERLINE_DATA=DIR",
-        )
-    if not data_dir.is_dir():
-        raise DataError(f"--data-dir {shown(data_dir)}: found no folder there, expected one", "check the path")
+    folder = catalogue.folder_of(NAME, data_dir)
+    place = place_of(folder)
+    if place is None:
+        raise catalogue.absent(NAME, data_dir, folder, f"{' or '.join(cifar.ARCHIVES)} (as it is or unpacked)")
+    if place.is_file():
+        return _copy(image_archive.read(place, progress), place)
+    if cifar.place_of(place) is not None:
+        return cifar.read_folder(place)
+    parts = image_folder.read_folder(place, progress)
+    if parts is None:
+        raise DataError(f"{shown(place)}: found no image in train, expected some", "put them into train/CLASS")
+    return _copy(parts, place)
+
+
+def place_of(data_dir: Path) -> Path | None:
+    """Return the first place in a data folder that CIFAR-10 may be read from: batches, an archive, image files."""
     folders = [folder for folder in (data_dir / name for name in _FOLDERS) if folder.is_dir()]
     for folder in folders:
         batches = cifar.place_of(folder)
         if batches is not None:
-            return cifar.read_folder(batches)
+            return batches
     for folder in folders:
-        archives = sorted((path for path in folder.iterdir() if _ARCHIVE.fullmatch(path.name)), key=_preference)
+        archives = [path for path in folder.iterdir() if _ARCHIVE.fullmatch(path.name)]
         if archives:
-            return _copy(image_archive.read(archives[0], progress), archives[0])
+            return min(archives, key=_preference)
         if (folder / "train").is_dir():
-            parts = image_folder.read_folder(folder, progress)
-            if parts is not None:
-                return _copy(parts, folder)
-    raise DataError(
-        f"--data {NAME}: found no files of it in {shown(data_dir)}, expected them in {shown(data_dir / _FOLDERS[0])}",
-        f"put {_archives()} there, as it is or unpacked",
-    )
+            return folder
+    return None
 
 
 def _copy(parts: Parts, place: Path) -> Parts:
@@ -66,7 +70,3 @@ def _copy(parts: Parts, place: Path) -> Parts:
 
 def _preference(path: Path) -> tuple[bool, str]:
     return path.name not in cifar.ARCHIVES, path.name
-
-
-def _archives() -> str:
-    return " or ".join(cifar.ARCHIVES)

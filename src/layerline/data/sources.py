@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from layerline import figures
-from layerline.data import cifar, idx, idx_folder, image_archive, image_folder, named_cifar, npz, recognise, tar
+from layerline.data import (
+    catalogue,
+    cifar,
+    idx,
+    idx_folder,
+    image_archive,
+    image_folder,
+    named_cifar,
+    npz,
+    recognise,
+    tar,
+)
 from layerline.data.part import Found, Part, Parts
 from layerline.data.recognise import shown
 from layerline.data.stream import open_stream
@@ -41,6 +52,11 @@ class Named:
     classes: tuple[str, ...]
     official: dict[tuple[SplitName, str], str]
     """SHA-256 of the (unpacked) files, where it is known."""
+
+    def place(self, data_dir: Path) -> Path:
+        """Return the folder, of those that this set may be in, that has most of its files."""
+        folders = [data_dir / name for name in (*self.folders, ".")]
+        return max(folders, key=lambda folder: len(idx_folder.present(folder)))
 
 
 MNIST: Final = Named(
@@ -89,6 +105,14 @@ def read(
     raise _unknown(str(source))
 
 
+def place_of(name: str, data_dir: Path) -> Path | None:
+    """Return where all that a named set needs is, in a data folder; None where it is not."""
+    if name in NAMED:
+        place = NAMED[name].place(data_dir)
+        return place if len(idx_folder.present(place)) == len(idx_folder.OFFICIAL) else None
+    return named_cifar.place_of(data_dir)
+
+
 def _digits() -> Parts:
     images = _DIGITS / "digits-images-idx3-ubyte.gz"
     labels = _DIGITS / "digits-labels-idx1-ubyte.gz"
@@ -97,24 +121,11 @@ def _digits() -> Parts:
 
 
 def _named(named: Named, data_dir: Path | None) -> Parts:
-    files = ", ".join(f"{name}.gz" for name in idx_folder.OFFICIAL)
-    if data_dir is None:
-        here = f", or write --data ./{named.name} for the folder that is here" if Path(named.name).is_dir() else ""
-        raise DataError(
-            f"--data {named.name}: found no --data-dir, expected the folder that its files are in",
-            f"put {files} (gzipped or not) into DIR/{named.folders[0]}, "
-            f"then add --data-dir DIR or set LAYERLINE_DATA=DIR{here}",
-        )
-    if not data_dir.is_dir():
-        raise DataError(f"--data-dir {shown(data_dir)}: found no folder there, expected one", "check the path")
-    folders = [data_dir / name for name in (*named.folders, ".")]
-    best = max(folders, key=lambda folder: len(idx_folder.present(folder)))
+    folder = catalogue.folder_of(named.name, data_dir)
+    best = named.place(folder)
     lacking = [f"{name}.gz" for name in idx_folder.OFFICIAL if name not in idx_folder.present(best)]
     if len(lacking) == len(idx_folder.OFFICIAL):
-        raise DataError(
-            f"--data {named.name}: found no files of it in {shown(data_dir)}, expected them in {shown(folders[0])}",
-            f"put {files} (gzipped or not) there",
-        )
+        raise catalogue.absent(named.name, data_dir, folder, ", ".join(lacking) + " (gzipped or not)")
     if lacking:
         raise DataError(
             f"--data {named.name}: found no {', '.join(lacking)} in {shown(best)}, expected all four files",

