@@ -192,7 +192,7 @@ def absent(name: str, data_dir: Path | None, folder: Path, files: str) -> DataEr
     """
     place = folder / KNOWN[name].folder
     here = f", or write --data ./{name} for the folder that is here" if Path(name).is_dir() else ""
-    other = "" if data_dir else f"; --data-dir DIR or LAYERLINE_DATA=DIR names another folder{here}"
+    other = "" if data_dir else f" (--data-dir names another folder){here}"
     return DataError(
         f"--data {name}: found no files of it in {shown(folder)}, expected them in {shown(place)}",
         f"{fetching(name, data_dir)}, or put {files} there{other}",
