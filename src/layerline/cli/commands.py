@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COMMANDS: Final = {
     "train": "Train a network on images.",
     "describe": "Print the table of a network's layers.",
-    "data": "Look at the images of a data set.",
+    "data": "Fetch data sets, look at them, and check them.",
     "fmt": "Print or write a network file in its readable form.",
     "engine": "Look into the compiled engine.",
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from layerline.cli import data_sets
 from layerline.cli.commands import Command, GroupedOption, Words, given, options
 from layerline.cli.terminal import Terminal
 from layerline.errors import UserError
@@ -16,7 +17,11 @@ from layerline.errors import UserError
 
 @click.group(cls=Words)
 def data() -> None:
-    """Look at the images of a data set."""
+    """Fetch data sets, look at their images, and check them."""
+
+
+data.add_command(data_sets.list_)
+data.add_command(data_sets.fetch)
 
 
 @data.command(cls=Command)

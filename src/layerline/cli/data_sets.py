@@ -1,0 +1,95 @@
+"""`layerline data list` and `layerline data fetch`: the sets that are known by name."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from layerline import figures
+from layerline.cli.commands import Command, GroupedOption, options
+from layerline.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from layerline.data.catalogue import Known
+
+_COLOURS: Final = {1: "gray", 3: "RGB"}
+
+
+@click.command("list", cls=Command)
+@options(("data_dir",), "Data")
+def list_(data_dir: str | None) -> None:
+    """List the data sets that are known by name, and where they lie."""
+    from layerline.cli.table import folded, table
+    from layerline.data import catalogue
+
+    folder = Path(data_dir) if data_dir is not None else catalogue.default_folder()
+    rows = [_row(known, folder) for known in catalogue.KNOWN.values()]
+    for line in table(("name", "images", "size", "classes", "where it is"), rows, left=(0, 2, 4)):
+        click.echo(line)
+    click.echo()
+    for known in catalogue.KNOWN.values():
+        size = f" {figures.size(known.download)} to fetch." if known.archives else ""
+        click.echo(folded(f"{known.name}: {known.title}.{size} {known.source}. Licence: {known.licence}."))
+    click.echo()
+    where = "no folder: this user has no home" if folder is None else catalogue.shown(folder)
+    click.echo(folded(f"named sets are looked for in {where} (--data-dir, or LAYERLINE_DATA)"))
+
+
+def _row(known: Known, folder: Path | None) -> tuple[str, ...]:
+    C, H, W = known.shape
+    return (
+        known.name,
+        figures.count(known.images),
+        f"{H}×{W} {_COLOURS[C]}",
+        str(known.classes),
+        _place(known, folder),
+    )
+
+
+def _place(known: Known, folder: Path | None) -> str:
+    """Return where a set is in the folder of named sets, `/` for that itself; else the command that fetches it."""
+    from layerline.data import sources
+
+    if not known.archives:
+        return "in the package"
+    place = None if folder is None or not folder.is_dir() else sources.place_of(known.name, folder)
+    if place is None or folder is None:
+        return f"layerline data fetch {known.name}"
+    below = "" if place == folder else figures.name(place.relative_to(folder).as_posix())
+    return below + "/" * place.is_dir()
+
+
+@click.command(cls=Command)
+@click.argument("name")
+@options(("data_dir",), "Data")
+@click.option(
+    *("--force", "force"),
+    cls=GroupedOption,
+    group="Output",
+    is_flag=True,
+    help="replace files that are not the right ones",
+)
+def fetch(name: str, data_dir: str | None, force: bool) -> None:
+    """Fetch the data set NAME from where it is published.
+
+    NAME is one of mnist, fashion-mnist and cifar10. Its files go to --data-dir, else to a folder of yours, where
+    --data NAME finds them. Each is checked by its size and SHA-256; mirrors are tried in turn.
+    """
+    from layerline.cli.download_screen import DownloadScreen
+    from layerline.cli.table import folded
+    from layerline.data import catalogue, fetch
+
+    terminal = Terminal(sys.stdout, os.environ)
+    screen = DownloadScreen(terminal)
+    try:
+        folder = fetch.fetch(name, None if data_dir is None else Path(data_dir), watcher=screen, force=force)
+    finally:
+        terminal.clear()
+    known = catalogue.KNOWN[name]
+    terminal.say(f"{name} is in {catalogue.shown(folder)}")
+    terminal.say(folded(f"{known.source}. Licence: {known.licence}."))
+    terminal.say(f"train on it: layerline train --data {name}" + (f" --data-dir {data_dir}" if data_dir else ""))

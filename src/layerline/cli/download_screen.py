@@ -1,0 +1,74 @@
+"""What a user sees of a download."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, final
+
+from layerline import figures
+from layerline.data.fetch import Watcher
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from layerline.cli.terminal import Terminal
+    from layerline.data.catalogue import Archive
+
+_BAR: Final = 12
+_OFTEN: Final = 0.1
+"""Seconds between two drawings of the bar."""
+_SETTLED: Final = 0.5
+"""Seconds after which the speed says how long the rest takes,"""
+_LONG: Final = 360_000
+"""and how much of that is shown."""
+
+
+@final
+class DownloadScreen(Watcher):
+    """The screen of a download: on a terminal a bar with bytes and time left; a line a file that stays."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        """Keep where to write."""
+        self._terminal = terminal
+        self._since = self._drawn = 0.0
+        self._failed: list[str] = []
+
+    def began(self, archive: Archive, mirror: str) -> None:
+        """Say who is asked."""
+        self._since, self._drawn = time.monotonic(), 0.0
+        self._terminal.draw(f"{archive.name}: asking {mirror} …")
+
+    def got(self, archive: Archive, count: int) -> None:
+        """Draw the bar."""
+        now = time.monotonic()
+        if now - self._drawn >= _OFTEN:
+            self._drawn = now
+            self._terminal.draw(progress(archive, count, now - self._since))
+
+    def kept(self, archive: Archive, path: Path, *, fetched: bool) -> None:
+        """Write that a file is in its place."""
+        del path
+        for line in self._failed:
+            self._terminal.say(line)
+        self._failed.clear()
+        how = "fetched" if fetched else "was there"
+        self._terminal.say(f"{archive.name}: {how}, {figures.size(archive.size)}, SHA-256 is right")
+
+    def failed(self, archive: Archive, mirror: str, reason: str) -> None:
+        """Keep what a mirror did instead: it is written where another mirror has the file, else the error says it."""
+        self._failed.append(f"{mirror}{archive.name} {reason}")
+
+
+def progress(archive: Archive, count: int, seconds: float) -> str:
+    """Return the bottom line of a download: `cifar-10.tar.gz  ███░░░  65 of 170 MB  2.1 MB/s  50 s left`."""
+    done = count / archive.size
+    full = round(done * _BAR)
+    parts = [
+        figures.name(archive.name, 26),
+        "█" * full + "░" * (_BAR - full),
+        f"{figures.size(count)} of {figures.size(archive.size)}",
+    ]
+    rest = seconds * (1 - done) / done
+    if seconds > _SETTLED and rest < _LONG:
+        parts.append(f"{figures.seconds(rest)} left")
+    return "  ".join(parts)
