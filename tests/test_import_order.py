@@ -48,7 +48,7 @@ ORDER = (
 LATE = {("network", "torch_layers")}
 """`Network.to_torch` is the one door to what comes after it, opened when it is called."""
 
-HEAVY = ("torch", "matplotlib", "llvmlite", "PIL", "pooch", "requests", "rich", "safetensors", "sklearn")
+HEAVY = ("torch", "jinja2", "matplotlib", "llvmlite", "PIL", "pooch", "requests", "rich", "safetensors", "sklearn")
 OWNERS = {"torch": ("torch_layers.py", "engines/torch_"), "llvmlite": ("compiler/",)}
 """Files and folders that are imported late themselves, and may import these at their top."""
 

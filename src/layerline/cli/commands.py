@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = {
     "train": "Train a network on images.",
+    "report": "Write the report of a run as one HTML file.",
     "describe": "Print the table of a network's layers.",
     "data": "Fetch data sets, look at them, and check them.",
     "fmt": "Print or write a network file in its readable form.",

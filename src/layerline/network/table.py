@@ -21,7 +21,7 @@ _LONG: Final = 10**12
 
 def describe(network: Network, batch_size: int = 64) -> str:
     """Return the table: a row a layer, the totals, and what the memory of a training step counts; 80 columns."""
-    rows = _rows(network, batch_size)
+    layers = rows(network, batch_size)
     total = (
         "total",
         "",
@@ -29,7 +29,7 @@ def describe(network: Network, batch_size: int = 64) -> str:
         _count(network.multiply_adds),
         figures.size(training_bytes(network.nodes, batch_size)),
     )
-    table = [_HEAD, *rows, total]
+    table = [_HEAD, *layers, total]
     widths = [max(len(row[column]) for row in table) for column in range(len(_HEAD))]
     left = _COLUMNS - sum(widths[1:]) - len(_GAP) * (len(_HEAD) - 1)
     widths[0] = min(widths[0], max(left, _NARROWEST))
@@ -52,9 +52,9 @@ def describe(network: Network, batch_size: int = 64) -> str:
     )
 
 
-def _rows(network: Network, batch_size: int) -> list[tuple[str, ...]]:
+def rows(network: Network, batch_size: int) -> list[tuple[str, ...]]:
     """Return a row a layer, and one where a branch of a Residual begins."""
-    rows: list[tuple[str, ...]] = []
+    found: list[tuple[str, ...]] = []
     begun: set[str] = set()
     for node in network.nodes:
         steps = node.path.split(".")
@@ -63,9 +63,9 @@ def _rows(network: Network, batch_size: int) -> list[tuple[str, ...]]:
             if branch not in begun:
                 begun.add(branch)
                 word = "Residual" if steps[end - 1] == "body" else "Shortcut"
-                rows.append((_INDENT * (end // 2 - 1) + word, "", "", "", ""))
-        rows.append(_row(node, len(steps) // 2, batch_size))
-    return rows
+                found.append((_INDENT * (end // 2 - 1) + word, "", "", "", ""))
+        found.append(_row(node, len(steps) // 2, batch_size))
+    return found
 
 
 def _row(node: Node, depth: int, batch_size: int) -> tuple[str, ...]:

@@ -24,6 +24,8 @@ _MOST: Final = 144
 """Tiles in a picture."""
 _MOST_CHANNELS: Final = 16
 _TALLEST: Final = 4.5
+_POSITIVE: Final = (178, 24, 43)
+_NEGATIVE: Final = (33, 102, 172)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,16 +61,7 @@ def picture(filters: Filters) -> Figure:
     weights = np.asarray(filters.weights, np.float64)
     largest = float(np.abs(weights).max()) or 1.0
     C = weights.shape[1]
-    if C in (1, 3):
-        shown = weights[:_MOST]
-        columns, tiles = _columns(shown), [np.moveaxis(tile, 0, -1) for tile in shown]
-        part = f"the first {len(shown)} of {len(weights)}" if len(shown) < len(weights) else ""
-        note = f"grey is zero; {part or 'colours as the network sees them'}" if C == 3 else part
-    else:
-        shown = weights[:_MOST_CHANNELS, :_MOST_CHANNELS]
-        columns, tiles = len(shown), [tile[:, :, None] for channel in shown.swapaxes(0, 1) for tile in channel]
-        part = f" (the first {columns} × {shown.shape[1]})" if shown.size < weights.size else ""
-        note = f"columns: filters, rows: channels{part}"
+    tiles, columns, note = _arranged(weights)
     figure, axes = _paper(_mosaic(tiles, columns).shape, bar=C != 3)
     width, height = figure.get_size_inches()
     if C == 3:
@@ -78,6 +71,40 @@ def picture(filters: Filters) -> Figure:
     figure.text(0.12 / width, 0.06 / height, note, va="bottom", color=sheet.FAINT)
     figure.text(0.12 / width, 1 - 0.1 / height, filters.title, va="top", fontsize=8.5, fontweight="bold")
     return figure
+
+
+def pixels(filters: Filters) -> tuple[NDArray[np.uint8], str]:
+    """Return the same picture without its frame, uint8 (rows, columns, 4), a pixel a weight, and a note about it.
+
+    Gaps are clear. Red is positive, blue negative, white zero; in colour grey is zero.
+    """
+    weights = np.asarray(filters.weights, np.float64)
+    largest = float(np.abs(weights).max()) or 1.0
+    tiles, columns, note = _arranged(weights)
+    mosaic = _mosaic(tiles, columns) / largest
+    opaque = ~np.isnan(mosaic[:, :, :1])
+    mosaic = np.nan_to_num(mosaic)
+    if weights.shape[1] == 3:
+        colours = mosaic * 127.5 + 127.5
+    else:
+        full = np.where(mosaic > 0, _POSITIVE, _NEGATIVE)
+        colours = 255 + np.abs(mosaic) * (full - 255)
+        note = "; ".join(part for part in ("red is positive, blue negative, white zero", note) if part)
+    return np.concatenate([colours, opaque * 255.0], axis=2).round().clip(0, 255).astype(np.uint8), note
+
+
+def _arranged(weights: NDArray[np.float64]) -> tuple[list[NDArray[np.float64]], int, str]:
+    """Return the tiles (R, S, 1 or 3) of (O, C, R, S) in their order, how many stand in a row, and a note."""
+    C = weights.shape[1]
+    if C in (1, 3):
+        shown = weights[:_MOST]
+        part = f"the first {len(shown)} of {len(weights)}" if len(shown) < len(weights) else ""
+        note = f"grey is zero; {part or 'colours as the network sees them'}" if C == 3 else part
+        return [np.moveaxis(tile, 0, -1) for tile in shown], _columns(shown), note
+    shown = weights[:_MOST_CHANNELS, :_MOST_CHANNELS]
+    part = f" (the first {len(shown)} × {shown.shape[1]})" if shown.size < weights.size else ""
+    tiles = [tile[:, :, None] for channel in shown.swapaxes(0, 1) for tile in channel]
+    return tiles, len(shown), f"columns: filters, rows: channels{part}"
 
 
 def _columns(tiles: NDArray[np.float64]) -> int:

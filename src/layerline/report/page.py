@@ -1,0 +1,169 @@
+"""report.html: one file with all of a run, made from the files of its folder and the pixels of its images."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from layerline import __version__, figures, whole_file
+from layerline.report import cells, courses, filters, headline, run_files, shown, tables, thumbnails
+from layerline.report.judged import SURE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import jinja2
+    from numpy.typing import NDArray
+
+    from layerline.report.run_files import RunFiles
+    from layerline.report.shown import Images
+
+FILE: Final = "report.html"
+LARGEST: Final = 3_000_000
+"""Bytes of the page, always."""
+MARK: Final = "<!-- Written by layerline: the report of a run. -->"
+"""The second line of the page: what tells ours from another file."""
+HAS_IMAGES: Final = '<ul class="images">'
+"""What stands in a page with images, and not in another."""
+
+_SPARE: Final = 20_000
+_LARGEST_FILTERS: Final = 640
+_OLD: Final = "the run is of an older version, which did not keep which images were tested"
+
+
+def write(
+    folder: Path,
+    *,
+    pixels: Callable[[str, int], NDArray[np.uint8]] | None,
+    assumptions: Sequence[tuple[str, str]] = (),
+    out: Path | None = None,
+    why: str = "",
+) -> Path:
+    """Write the report of the run in `folder` to `out`, or to its report.html, and return where it is.
+
+    pixels: from a split and an image's index in the loaded data to its pixels, uint8 (H, W) or (H, W, 3); None leaves
+    the images out, and `why` says in the page why they are. assumptions: (option, reason); none: those of the record.
+    Raises UserError where the folder holds no run, a file of it is damaged, or the page cannot be written.
+    """
+    path = out or folder / FILE
+    whole_file.write(path, (render(run_files.read(folder), pixels, assumptions, why),))
+    return path
+
+
+def render(
+    run: RunFiles,
+    pixels: Callable[[str, int], NDArray[np.uint8]] | None = None,
+    assumptions: Sequence[tuple[str, str]] = (),
+    why: str = "",
+) -> bytes:
+    """Return the page, at most LARGEST bytes: the same bytes for the same files and pixels."""
+    fixed = _fixed(run, assumptions)
+    chosen = shown.choose(run)
+    images = shown.bare(run, chosen)
+    indexed = all(judged.index is not None for judged in run.judged.values())
+    if pixels is not None and not indexed:
+        pixels, why = None, _OLD
+    if pixels is not None and (chosen.worst or chosen.pairs):
+        room = LARGEST - _SPARE - len(_page(fixed, shown.empty_cells(images), chosen, ""))
+        images = shown.filled(run, chosen, thumbnails.Thumbnails(pixels), room)
+    page = _page(fixed, images, chosen, why)
+    if len(page) > LARGEST:  # many long names: the cells say how many images they have, and no more
+        page = _page(fixed, shown.empty_cells(shown.bare(run, chosen)), chosen, why)
+    return page
+
+
+def _page(fixed: dict[str, Any], images: Images, chosen: shown.Chosen, why: str) -> bytes:
+    page = _template().render(**fixed, images=images, chosen=chosen, why=why, most_wrong=cells.MOST_WRONG)
+    return page.encode("utf-8", "backslashreplace")
+
+
+def _fixed(run: RunFiles, assumptions: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Return what the page says whatever images it has."""
+    split = "test" if run.tested or "test" in run.judged else "validation"
+    confusion = run.confusion(split)
+    network = run.about("network", "name") or (run.network.name if run.network else "network")
+    remarks = (run.result or {}).get("remarks") or ()
+    script = _file("sort.js").strip()
+    return {
+        "mark": MARK,
+        "version": __version__,
+        "style": _file("report.css"),
+        "script": script,
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "title": f"{figures.name(str(network))} on {figures.name(str(run.about('data', 'name') or 'data'))}",
+        "run": figures.name(run.folder.resolve().name),
+        "split": split,
+        "headline": headline.of(run),
+        "remarks": [figures.name(str(remark), 500) for remark in remarks][:100],
+        "course": courses.of(run) if run.history else None,
+        "classes": [] if confusion is None else tables.classes(run, confusion),
+        "class_count": len(run.classes),
+        "matrix": _matrix(run, confusion),
+        "turned": any(len(name) > 3 for name in run.classes),
+        "heat": cells.picture(confusion) if confusion is not None and len(confusion) > cells.MOST_CLASSES else "",
+        "confusion": confusion is not None,
+        "sure": figures.percent(SURE),
+        "filters": _filters(run),
+        "assumed": tables.assumed(run, assumptions),
+        "settings": tables.settings(run),
+        "data": tables.data(run),
+        "layers": tables.layers(run),
+        "text": tables.text(run),
+        "repeat": tables.repeat(run),
+    }
+
+
+def _matrix(run: RunFiles, confusion: NDArray[np.int64] | None) -> list[cells.Row]:
+    if confusion is None or len(confusion) > cells.MOST_CLASSES:
+        return []
+    panels = frozenset(pair.panel for pair in cells.pairs(confusion, None))
+    return cells.rows(confusion, run.classes, panels)
+
+
+def _filters(run: RunFiles) -> dict[str, Any] | None:
+    """Return the first filters as an image, enlarged in the page to about 12 pixels a weight; None without any."""
+    if run.network is None or run.weights is None:
+        return None
+    try:
+        found = filters.first_filters(run.network, run.weights)
+    except (KeyError, ValueError):  # the model file is of another network
+        return None
+    if found is None or not np.isfinite(found.weights).all():
+        return None
+    pixels, note = filters.pixels(found)
+    height, width, _ = pixels.shape
+    every = -(-max(height, width) // _LARGEST_FILTERS)
+    if every > 1:
+        note = "; ".join(
+            part for part in (note, f"every {figures.count(every)}th weight of each row and column") if part
+        )
+    return {
+        "title": found.title,
+        "note": note,
+        "uri": thumbnails.png(pixels[::every, ::every]),
+        "width": min(12 * width, 640),
+    }
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_file),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html")
+
+
+def _file(name: str) -> str:
+    return (resources.files("layerline.report") / "templates" / name).read_text(encoding="utf-8")

@@ -1,0 +1,213 @@
+"""The plain tables of the page: classes, what was assumed, the data, the layers, and how to repeat it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from layerline import figures
+from layerline.layers.grammar import times
+from layerline.network import table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from layerline.report.run_files import RunFiles
+
+MOST_CLASSES: Final = 500
+"""Rows of the table of classes; of more, those with the lowest F1 are shown."""
+MOST_LAYERS: Final = 400
+MOST_TEXT: Final = 40_000
+"""Letters of the network file."""
+_MOST_ROWS: Final = 100
+_LONGEST: Final = 300
+_BATCH: Final = 64
+_SAID: Final = {"cpu": "CPU", "lanes": "lanes of the CPU", "fma": "fused multiply-add"}
+_SPLITS: Final = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class ClassLine:
+    """A row of the table of classes."""
+
+    name: str
+    cells: tuple[str, ...]
+    """images, precision, recall, F1, as they read."""
+    keys: tuple[float, ...]
+    """The same as numbers to sort by; −1 where there is none."""
+    share: float
+    """F1, for the bar."""
+    taken_for: str
+
+
+def classes(run: RunFiles, confusion: NDArray[np.int64]) -> list[ClassLine]:
+    """Return a row a class, from the int64 (K, K) counts, row = truth."""
+    from layerline import metrics
+
+    scores = metrics.measure(confusion)
+    wrong = confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(np.nan_to_num(scores.f1, nan=2.0), kind="stable")[:MOST_CLASSES]
+    found = []
+    for k in sorted(order.tolist()):
+        values = [float(column[k]) for column in (scores.precision, scores.recall, scores.f1)]
+        known = [None if value != value else value for value in values]
+        other = int(wrong[k].argmax())
+        often = int(wrong[k, other])
+        found.append(
+            ClassLine(
+                figures.name(run.classes[k]),
+                (figures.count(int(scores.support[k])), *map(figures.fraction, known)),
+                (float(scores.support[k]), *(-1.0 if value is None else round(value, 6) for value in known)),
+                known[2] or 0.0,
+                f"{figures.name(run.classes[other], 24)} ({figures.count(often)})" if often else "",
+            )
+        )
+    return found
+
+
+def assumed(run: RunFiles, given: Sequence[tuple[str, str]]) -> list[tuple[str, str, str, str]]:
+    """Return (what, value, why, flag) for each value that was not given; from the record where `given` is empty."""
+    pairs = list(given) or [(str(key), str(why)) for key, why in (run.about("assumed") or {}).items()]
+    values = {**_section(run, "data"), **_section(run, "train")}
+    found = []
+    for key, why in pairs[:_MOST_ROWS]:
+        value = _value(values[key]) if key in values else ""
+        flag = "--" + key.replace("_", "-") if key.replace("_", "").isalnum() else ""
+        found.append((figures.name(key.replace("_", " ")), value, figures.name(why, _LONGEST), figures.name(flag)))
+    return found
+
+
+def settings(run: RunFiles) -> list[tuple[str, str]]:
+    """Return every option of the run with its value, as experiment.toml has them."""
+    both = [*_section(run, "data").items(), *_section(run, "train").items()]
+    return [(figures.name("--" + key.replace("_", "-")), _value(value)) for key, value in both[:_MOST_ROWS]]
+
+
+def _section(run: RunFiles, name: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = run.experiment.get(name, {})
+    return found
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return figures.rate(value)
+    if isinstance(value, list):
+        more = f", … ({figures.count(len(value))} in all)" if len(value) > 20 else ""
+        return ", ".join(figures.name(str(part), 30) for part in value[:20]) + more
+    return figures.name(str(value), _LONGEST)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the network learned from."""
+
+    facts: tuple[tuple[str, str], ...]
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+    """Images by class and split."""
+    more: str
+    notes: tuple[str, ...]
+
+
+def data(run: RunFiles) -> Data:
+    """Return what experiment.toml says of the data, with the images of each class where they are known."""
+    about = run.about("data") or {}
+    image, sizes = about.get("image"), about.get("images") or {}
+    facts = [("name", figures.name(str(about.get("name", figures.NOTHING))))]
+    if isinstance(image, list) and len(image) == 3:
+        channels = {1: "1 channel (grey)", 3: "3 channels (colour)"}.get(image[0], f"{image[0]} channels")
+        facts.append(("size of an image", f"{image[1]}×{image[2]}, {channels}"))
+    facts.append(("classes", figures.count(len(run.classes))))
+    facts += [(f"{split} images", figures.count(sizes[split]) if split in sizes else "none") for split in _SPLITS]
+    if about.get("fingerprint"):
+        facts.append(("fingerprint", figures.name(str(about["fingerprint"]), 70)))
+    counts = _counts(run, about)
+    names = run.classes[:MOST_CLASSES]
+    rows = [
+        (figures.name(name), tuple(figures.count(int(column[k])) for column in counts.values()))
+        for k, name in enumerate(names)
+    ]
+    more = (
+        f"The first {MOST_CLASSES} of {figures.count(len(run.classes))} classes."
+        if len(names) < len(run.classes)
+        else ""
+    )
+    said = [str(note) for key in ("notes", "findings") for note in about.get(key) or ()]
+    notes = tuple(figures.name(note, _LONGEST) for note in said[:_MOST_ROWS])
+    return Data(tuple(facts), tuple(counts), tuple(rows) if counts else (), more, notes)
+
+
+def _counts(run: RunFiles, about: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Return the images of each class by split: from the record, else from what was predicted."""
+    K, recorded = len(run.classes), about.get("counts") or {}
+    found: dict[str, list[int]] = {}
+    for split in _SPLITS:
+        listed = recorded.get(split)
+        if isinstance(listed, list) and len(listed) == K:
+            found[split] = listed
+        elif (confusion := run.confusion(split)) is not None:
+            found[split] = confusion.sum(axis=1).tolist()
+    return found
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The table of layers, as `layerline describe` prints it."""
+
+    head: str
+    rows: tuple[tuple[str, ...], ...]
+    total: tuple[str, ...]
+    more: str
+
+
+def layers(run: RunFiles) -> Layers | None:
+    """Return the table for a training step with the run's batch size; None where the network is not known."""
+    network = run.network
+    if network is None:
+        return None
+    from layerline.network import training_bytes
+
+    batch = _section(run, "train").get("batch_size", _BATCH)
+    rows = [(row[0].replace("  ", "\u2003"), *row[1:]) for row in table.rows(network, batch)]
+    more = f"The first {MOST_LAYERS} of {figures.count(len(rows))} lines." if len(rows) > MOST_LAYERS else ""
+    total = (
+        figures.count(network.parameter_count),
+        figures.count(network.multiply_adds),
+        figures.size(training_bytes(network.nodes, batch)),
+    )
+    head = (
+        f"{figures.name(network.name, 40)}: input {times(network.input_shape)}, {figures.count(network.classes)} "
+        "classes. "
+        f"Multiply-adds are of one image, forward; memory is of a training step with {figures.count(batch)} images, "
+        "a plain estimate."
+    )
+    return Layers(head, tuple(rows[:MOST_LAYERS]), total, more)
+
+
+def text(run: RunFiles) -> tuple[str, str]:
+    """Return the network file, what cannot be printed escaped, and a sentence where it was cut."""
+    lines = [figures.name(line, 400) for line in run.network_text[:MOST_TEXT].splitlines()]
+    cut = f"The first {figures.count(MOST_TEXT)} letters." if len(run.network_text) > MOST_TEXT else ""
+    return "\n".join(lines), cut
+
+
+def repeat(run: RunFiles) -> list[tuple[str, str]]:
+    """Return what a repetition depends on: versions, seed, the machine, the fingerprints."""
+    rows = [
+        (figures.name(str(name)), figures.name(str(found))) for name, found in (run.about("versions") or {}).items()
+    ]
+    train = _section(run, "train")
+    rows += [(key, _value(train[key])) for key in ("seed", "engine", "threads") if key in train]
+    for key, value in (run.about("engine") or {}).items():
+        if key not in dict(rows):
+            rows.append((_SAID.get(key, figures.name(str(key).replace("_", " "))), _value(value)))
+    if run.digest:
+        rows.append(("SHA-256 of the model file", figures.name(run.digest, 70)))
+    return rows[:_MOST_ROWS]
