@@ -68,6 +68,7 @@ def test_classes_are_folders(tmp_path, way):
     np.testing.assert_array_equal(data.train.source.images.transpose(0, 2, 3, 1), expected())
     np.testing.assert_array_equal(data.train.source.labels, np.repeat(np.arange(3), 5))
     assert data.train.source.channels_last
+    assert list(data.train.source.names) == sorted(several())
     assert (len(data.train), len(data.validation), len(data.test)) == (9, 3, 3)
     assert data.scaling.scale == (1 / 255,) * 3
     assert (data.notes, data.name) == ((), "photos" if way == "folder" else "photos.bin")

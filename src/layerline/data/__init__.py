@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerline.data.dataset import Dataset, ImageSet, Scaling, Split
+from layerline.data.dataset import Dataset, ImageSet, Resized, Scaling, Split
 from layerline.data.load import load_data
 
-__all__ = ["Dataset", "ImageSet", "Scaling", "Split", "load_data"]
+__all__ = ["Dataset", "ImageSet", "Resized", "Scaling", "Split", "load_data"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import math
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ def keep(source: ImageSet, chosen: tuple[int, ...], K: int) -> ImageSet:
         return source
     new = np.full(K, -1, np.int32)
     new[list(chosen)] = np.arange(len(chosen))
-    return ImageSet(source.images, new[source.labels], source.maximum)
+    return dataclasses.replace(source, labels=new[source.labels])
 
 
 def take(pool: Pool, share: Share, purpose: Purpose, option: str, seed: int) -> tuple[Pool, Pool]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+Fit = Literal["crop", "pad", "stretch"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +28,11 @@ class ImageSet:
     labels: NDArray[np.int32]
     maximum: float = 255.0
     """The largest value that a pixel can have: what augmentation measures brightness and contrast by."""
+    names: Sequence[str] | None = None
+    """The path of each image's file below the folder of the classes or splits, `cat/001.jpg`; None where the images
+    have no files of their own."""
+    groups: NDArray[np.int64] | None = None
+    """int64 (N,): images of one number stay on one side of every cut."""
 
     @property
     def channels_last(self) -> bool:
@@ -70,6 +79,21 @@ class Scaling:
         return images.astype(np.float32) * scale + shift
 
 
+@dataclass(frozen=True)
+class Resized:
+    """How image files of one or many sizes were brought to one."""
+
+    sizes: int
+    """How many different sizes were found."""
+    smallest: tuple[int, int]
+    """(H, W) of the image of the fewest pixels."""
+    largest: tuple[int, int]
+    """(H, W) of the image of the most pixels."""
+    size: tuple[int, int]
+    """(H, W) of all of them now."""
+    fit: Fit
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set cut into its splits. Classes have names; label k is classes[k]."""
@@ -87,6 +111,10 @@ class Dataset:
     cuts: dict[str, Any] = field(default_factory=dict)
     """The options of `load_data` that make these cuts again, defaults written out; `test` and `validation` are missing
     where the data brought that set, for then there is nothing to choose."""
+    resized: Resized | None = None
+    """None where every image is as large as its file has it."""
+    skipped: tuple[str, ...] = ()
+    """Files that --skip-bad left out, each with its reason."""
 
     @property
     def shape(self) -> tuple[int, int, int]:

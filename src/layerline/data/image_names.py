@@ -38,6 +38,8 @@ class Layout:
     """The split and the class of the images in a folder."""
     splits: tuple[SplitName, ...]
     notes: tuple[str, ...] = ()
+    top: int = 0
+    """How many outer folders there are around all of it."""
 
     def rank(self, folders: Folders) -> tuple[int, int]:
         """Return the split's place and the class of the images in a folder: the order in which they are kept."""
@@ -68,12 +70,12 @@ def layout(place: str, folders: Collection[Folders], empty: Iterable[Folders] = 
     if depths == {1} and len(splits) < len(firsts):
         _check_not_alone(place, top)
         bare: list[tuple[SplitName, str]] = [("train", names[0]) for names in _below(top, empty, 1)]
-        return _of_classes(place, {path: ("train", path[-1]) for path in folders}, bare)
+        return _of_classes(place, len(top), {path: ("train", path[-1]) for path in folders}, bare)
     if depths == {2} and len(splits) == len(firsts):
         _check_splits(place, splits)
         known = {path: (splits[names[0]], names[1]) for path, names in inner.items()}
         bare = [(splits[first], name) for first, name in _below(top, empty, 2) if first in splits]
-        return _of_classes(place, known, bare)
+        return _of_classes(place, len(top), known, bare)
     raise _no_layout(place, folders, inner, depths)
 
 
@@ -131,7 +133,7 @@ def _no_layout(place: str, folders: Collection[Folders], inner: dict[Folders, Fo
 
 
 def _of_classes(
-    place: str, known: dict[Folders, tuple[SplitName, str]], bare: Sequence[tuple[SplitName, str]]
+    place: str, top: int, known: dict[Folders, tuple[SplitName, str]], bare: Sequence[tuple[SplitName, str]]
 ) -> Layout:
     """Return the layout of folders whose split and class are known; bare: classes that are there without images."""
     names: dict[SplitName, dict[str, Folders]] = {}
@@ -150,7 +152,7 @@ def _of_classes(
     _check_filled(place, classes, with_bare["train"])
     numbers = {name: k for k, name in enumerate(classes)}
     of = {path: (split, numbers[_checked(place, name)]) for path, (split, name) in known.items()}
-    return Layout(classes, of, tuple(split for split in SPLITS if split in names), _similar(classes))
+    return Layout(classes, of, tuple(split for split in SPLITS if split in names), _similar(classes), top)
 
 
 def _check_alike(place: str, names: dict[SplitName, set[str]]) -> None:

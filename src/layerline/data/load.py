@@ -78,7 +78,7 @@ def _settled(parts: Parts) -> tuple[Sets, tuple[str, ...], float, tuple[str, ...
     """Return images and labels of each split, checked against each other, class names, maximum and notes."""
     images, maximum, notes = pixels.settle({split: part.images for split, part in parts.splits.items()}, parts.maximum)
     targets, names = labels.settle(parts.splits, parts.classes)
-    sets = {split: ImageSet(images[split], targets[split], maximum) for split in parts.splits}
+    sets = {split: ImageSet(images[split], targets[split], maximum, part.names) for split, part in parts.splits.items()}
     if len(names) < 2:
         raise DataError(
             f"{parts.splits['train'].labels.place}: found only the class {figures.name(names[0])}, expected at least 2",

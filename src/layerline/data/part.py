@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 SplitName = Literal["train", "validation", "test"]
@@ -28,6 +30,8 @@ class Part:
 
     images: Found
     labels: Found
+    names: Sequence[str] | None = None
+    """The path of each image's file, below the folder of the classes or splits."""
 
 
 @dataclass(frozen=True, eq=False)

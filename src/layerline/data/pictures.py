@@ -89,7 +89,8 @@ class Album:
             images = Found(
                 pixels[first:last], f"{self._place}: {split}" if len(found.splits) > 1 else self._place, "HWC"
             )
-            splits[split] = Part(images, Found(ranks[first:last, 1], images.place))
+            names = ["/".join((*keys[k][2][found.top :], keys[k][3])) for k in order[first:last]]
+            splits[split] = Part(images, Found(ranks[first:last, 1], images.place), names)
         notes = (*left.notes(self._place), *found.notes, *self._told(), *self._shared(ranks[:, 0], order))
         return Parts(name, splits, found.classes, notes=notes)
 
