@@ -32,9 +32,7 @@ _NOT_FOUND: Final = "the data was not found, or could not be read, when the repo
     help="yes: the images must be found; no: leave them out [where they are found]",
 )
 @click.option(*("--out", "out"), cls=GroupedOption, group="Report", metavar="FILE", help="the report [RUN/report.html]")
-@click.option(
-    *("--force", "force"), cls=GroupedOption, group="Report", is_flag=True, help="replace FILE, whatever it is"
-)
+@click.option(*("--force", "force"), cls=GroupedOption, group="Report", is_flag=True, help="replace the file")
 @options(("data", "data_dir"), "Data, where it is not where it was")
 def report(run: str, with_images: str | None, out: str | None, force: bool, **values: Any) -> None:
     """Write the report of RUN, the folder of a training, as one HTML file of at most 3 MB.

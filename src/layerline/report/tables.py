@@ -36,7 +36,7 @@ class ClassLine:
 
     name: str
     cells: tuple[str, ...]
-    """images, precision, recall, F1, as they read."""
+    """images, F1, precision, recall, as they read."""
     keys: tuple[float, ...]
     """The same as numbers to sort by; −1 where there is none."""
     share: float
@@ -54,7 +54,7 @@ def classes(run: RunFiles, confusion: NDArray[np.int64]) -> list[ClassLine]:
     order = np.argsort(np.nan_to_num(scores.f1, nan=2.0), kind="stable")[:MOST_CLASSES]
     found = []
     for k in sorted(order.tolist()):
-        values = [float(column[k]) for column in (scores.precision, scores.recall, scores.f1)]
+        values = [float(column[k]) for column in (scores.f1, scores.precision, scores.recall)]
         known = [None if value != value else value for value in values]
         other = int(wrong[k].argmax())
         often = int(wrong[k, other])
@@ -63,7 +63,7 @@ def classes(run: RunFiles, confusion: NDArray[np.int64]) -> list[ClassLine]:
                 figures.name(run.classes[k]),
                 (figures.count(int(scores.support[k])), *map(figures.fraction, known)),
                 (float(scores.support[k]), *(-1.0 if value is None else round(value, 6) for value in known)),
-                known[2] or 0.0,
+                known[0] or 0.0,
                 f"{figures.name(run.classes[other], 24)} ({figures.count(often)})" if often else "",
             )
         )
