@@ -1,0 +1,242 @@
+"""The data doctor: what is wrong with a data set that was read without an error, before anything is trained on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from layerline import figures
+from layerline.data import masks
+from layerline.data.copies import copies
+from layerline.data.part import SPLITS, SplitName
+from layerline.data.survey import Survey, survey
+from layerline.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from layerline.data.dataset import Dataset
+
+Place = tuple[SplitName, int]
+
+KINDS: Final = {
+    "leak": "the same image in two of training, validation and test",
+    "conflict": "the same image in two classes",
+    "mask": "masks or label images beside photos",
+    "duplicates": "the same image more than once in one set",
+    "constant": "images of one colour",
+    "few": "classes with hardly any images",
+}
+"""What may be found. The first three can refuse a training."""
+REFUSED: Final = ("leak", "conflict", "mask")
+MOST: Final = 0.01
+"""Share of a set's images that may be leaks, or in conflict: that much changes no figure by more than 0.01."""
+FEWEST_TRAIN: Final = 5
+FEWEST_HELD: Final = 3
+"""Images of a class in validation or test: with two, each moves its recall by half."""
+_NAMED: Final = 3
+_WORDS: Final = {"train": "training", "validation": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong, or may be."""
+
+    kind: str
+    """Of KINDS."""
+    message: str
+    """A sentence with counts, and at most three names."""
+    refuses: bool
+    """Whether nothing is trained before this is mended or allowed."""
+    images: tuple[Place, ...] = ()
+    """Those that it is about, by split and index in the loaded data."""
+    groups: tuple[int, ...] = ()
+    """For copies: a number for each of `images`, the same for images that are equal."""
+
+
+def examine(data: Dataset) -> tuple[Finding, ...]:
+    """Return what is wrong with a data set, what refuses first. It looks at every pixel once."""
+    seen = survey(data)
+    groups = copies(data, seen)
+    found = (
+        _leak(data, seen, groups),
+        _conflict(data, seen, groups),
+        _mask(data, seen),
+        _duplicates(data, seen, groups),
+        _constant(data, seen),
+        *_few(data),
+    )
+    return tuple(sorted((item for item in found if item is not None), key=lambda item: not item.refuses))
+
+
+def check(findings: Sequence[Finding], allow: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the messages of findings that do not refuse, or are allowed by their kind.
+
+    Raises DataError with all the others in one message, and for a word of `allow` that is no kind.
+    """
+    check_allow(allow)
+    wrong = [item for item in findings if item.refuses and item.kind not in allow]
+    if wrong:
+        kinds = ",".join(item.kind for item in wrong)
+        raise DataError(
+            "\n    ".join(
+                ["the data would give figures that are wrong:", *(f"{item.kind}: {item.message}" for item in wrong)]
+            ),
+            f"layerline data check lists every image; mend the data, or train on it as it is with --allow {kinds}",
+        )
+    return tuple(item.message for item in findings)
+
+
+def check_allow(allow: Collection[str]) -> None:
+    """Raise DataError for a word of --allow that is no kind of finding."""
+    import difflib
+
+    for word in allow:
+        if word not in KINDS:
+            near = difflib.get_close_matches(word, KINDS, n=1)
+            raise DataError(
+                f"--allow {figures.name(word)}: not a kind of finding",
+                f"did you mean {near[0]}?" if near else "one of: " + ", ".join(REFUSED),
+            )
+
+
+def called(data: Dataset, place: Place) -> str:
+    """Return what messages call an image: the path of its file, else its split and index."""
+    split, index = place
+    names = getattr(data, split).source.names
+    return figures.name(names[index], 80) if names is not None else f"{split} image {index}"
+
+
+def _leak(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding | None:
+    """Find images of validation and test that are in an earlier split, too."""
+    leaks = [group for group in groups if len(set(seen.splits[group].tolist())) > 1]
+    if not leaks:
+        return None
+    told, worst = [], 0.0
+    for rank, split in reversed(list(enumerate(SPLITS))):
+        for earlier, other in enumerate(SPLITS[:rank]):
+            count = sum(
+                int((seen.splits[group] == rank).sum()) for group in leaks if (seen.splits[group] == earlier).any()
+            )
+            if count:
+                size = len(getattr(data, split))
+                worst = max(worst, count / size)
+                told.append(f"{_of(count, size)} {split} images are also in {_WORDS[other]}")
+    good = "figures on them are too good" if worst > MOST else "so few change no figure by more than 0.01"
+    message = f"{', '.join(told)} ({_pairs(data, seen, leaks)}): {good}"
+    return _of_groups("leak", message, worst > MOST, seen, leaks)
+
+
+def _conflict(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding | None:
+    """Find equal images with different labels."""
+    conflicts = [group for group in groups if len(set(seen.labels[group].tolist())) > 1]
+    if not conflicts:
+        return None
+    counts = np.bincount(seen.splits[np.concatenate(conflicts)], minlength=len(SPLITS))
+    worst = max(int(count) / len(getattr(data, split)) for split, count in zip(SPLITS, counts, strict=True) if count)
+    group = conflicts[0]
+    first = group[0]
+    second = next(at for at in group if seen.labels[at] != seen.labels[first])
+    examples = " and ".join(
+        f"{called(data, seen.place(at))} as {figures.name(data.classes[seen.labels[at]], 30)}" for at in (first, second)
+    )
+    verb = "is" if len(conflicts) == 1 else "are each"
+    copies_of_them = figures.count(sum(map(len, conflicts)))
+    message = f"{_images(len(conflicts))} {verb} in two classes or more ({copies_of_them} copies), such as {examples}"
+    return _of_groups("conflict", message, worst > MOST, seen, conflicts)
+
+
+def _duplicates(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding | None:
+    """Find equal images with the same label in one split: of each group, all but the first of its split are counted."""
+    found, extra = [], 0
+    for group in groups:
+        splits = seen.splits[group]
+        for rank in set(splits.tolist()):
+            inside = [at for at, split in zip(group, splits.tolist(), strict=True) if split == rank]
+            if len(inside) > 1 and len(set(seen.labels[inside].tolist())) == 1:
+                found.append(inside)
+                extra += len(inside) - 1
+    if not found:
+        return None
+    verb = "is a copy" if extra == 1 else "are copies"
+    message = f"{_images(extra)} {verb} of others in the same set and class ({_pairs(data, seen, found)})"
+    return _of_groups("duplicates", message, False, seen, found)
+
+
+def _mask(data: Dataset, seen: Survey) -> Finding | None:
+    names = _names(data)
+    flat, many = masks.by_colours(seen)
+    named = np.zeros_like(flat) if names is None else masks.by_name(names) | masks.by_folder(names, seen)
+    found = named if named.any() else flat
+    if not found.any():
+        return None
+    why = "by their names" if named.any() else "few colours where the others have many"
+    refuses = bool(named.any()) or many
+    places = [seen.place(at) for at in np.flatnonzero(found).tolist()]
+    shown = ", ".join(called(data, place) for place in places[:_NAMED])
+    verb = "looks like a mask or a label image" if len(places) == 1 else "look like masks or label images"
+    message = f"{_images(len(places))} {verb} beside photos, {why}, such as {shown}"
+    if refuses:
+        message += ": the network would learn to tell file types apart (--exclude leaves them out)"
+    return Finding("mask", message, refuses, tuple(places))
+
+
+def _constant(data: Dataset, seen: Survey) -> Finding | None:
+    places = [seen.place(at) for at in np.flatnonzero(seen.constant).tolist()]
+    if not places:
+        return None
+    shown = ", ".join(called(data, place) for place in places[:_NAMED])
+    verb = "has" if len(places) == 1 else "have"
+    return Finding("constant", f"{_images(len(places))} {verb} one colour only, such as {shown}", False, tuple(places))
+
+
+def _few(data: Dataset) -> Iterable[Finding]:
+    """Yield a finding for each split in which classes have too few images; one that is missing altogether is a note."""
+    for name in SPLITS:
+        fewest = FEWEST_TRAIN if name == "train" else FEWEST_HELD
+        split = getattr(data, name)
+        if split is None:
+            continue
+        counts = np.bincount(split.labels, minlength=len(data.classes))
+        few = np.flatnonzero((counts > 0) & (counts < fewest))
+        if len(few):
+            few = few[np.argsort(counts[few], kind="stable")]
+            shown = ", ".join(f"{figures.name(data.classes[k], 30)} ({counts[k]})" for k in few[:_NAMED])
+            verb = "class has" if len(few) == 1 else "classes have"
+            more = ", …" if len(few) > _NAMED else ""
+            images = tuple((name, int(k)) for k in split.indices[np.isin(split.labels, few)])
+            message = f"{len(few)} {verb} fewer than {fewest} {_WORDS[name]} images: {shown}{more}"
+            yield Finding("few", message, False, images)
+
+
+def _names(data: Dataset) -> list[str] | None:
+    """Return the path of every image's file; None where there are none."""
+    names: list[str] = []
+    for split in (data.train, data.validation, data.test):
+        if split is not None:
+            if split.source.names is None:
+                return None
+            names += [split.source.names[index] for index in split.indices.tolist()]
+    return names
+
+
+def _of_groups(kind: str, message: str, refuses: bool, seen: Survey, groups: list[list[int]]) -> Finding:
+    places = tuple(seen.place(at) for group in groups for at in group)
+    numbers = tuple(k for k, group in enumerate(groups) for _ in group)
+    return Finding(kind, message, refuses, places, numbers)
+
+
+def _pairs(data: Dataset, seen: Survey, groups: list[list[int]]) -> str:
+    """Return the first of the copies: `such as a.jpg = b.jpg`."""
+    first, *_, last = groups[0]
+    return f"such as {called(data, seen.place(first))} = {called(data, seen.place(last))}"
+
+
+def _of(count: int, size: int) -> str:
+    return f"{figures.count(count)} of {figures.count(size)}"
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{figures.count(count)} images"

@@ -1,0 +1,98 @@
+"""Masks and label images beside photos: by what their files are called, and by how few colours they have."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from layerline.data.survey import Survey
+
+FLAT: Final = 0.9
+"""Share of an image's pixels in its four most frequent colours from which on it looks like a mask."""
+PHOTO: Final = 0.5
+"""Share up to which an image looks like a photo."""
+PHOTOS: Final = 0.5
+"""Share of the other images that must look like photos, or few colours are nothing special here."""
+MANY: Final = 0.2
+"""Share of all images from which on those that look like masks are refused without a name that says so."""
+SOME: Final = 0.005
+"""Share from which on they are told."""
+_MIXED: Final = (0.05, 0.95)
+"""Shares of a class between which it is a mixture: a class of drawings alone is a class, not a mistake."""
+
+_WORDS: Final = (
+    "masks?|seg|segm|segmentations?|labels?|labelids|annotations?|gt|groundtruth|ground-truth|trimaps?|mattes?"
+)
+_PART: Final = re.compile(rf"(?:^|[-_. ])(?:{_WORDS})(?=$|[-_. ]|\d)", re.IGNORECASE)
+_FOLDER: Final = re.compile(rf"(?:\w+[-_. ])?(?:{_WORDS})", re.IGNORECASE)
+_LETTERS: Final = re.compile(r"[\W_]+")
+
+
+def by_name(names: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which files are called like the mask of another in their folder: `a_mask.png` beside `a.jpg`."""
+    found = np.zeros(len(names), np.bool_)
+    split = [_split(name) for name in names]
+    there = {(folder, _plain(stem)) for folder, stem in split if not _PART.search(stem)}
+    for k, (folder, stem) in enumerate(split):
+        if _PART.search(stem):
+            found[k] = (folder, _plain(_PART.sub("", stem))) in there
+    return found
+
+
+def by_folder(names: Sequence[str], seen: Survey) -> NDArray[np.bool_]:
+    """Return which files are in a folder called like one of masks, whose files are called like those of another folder.
+
+    `masks/1.png` beside `images/1.jpg`, read as two classes. Only where the images of that folder look like masks, and
+    the others like photos: `mask/1.jpg` and `no_mask/1.jpg` may be faces.
+    """
+    found = np.zeros(len(names), np.bool_)
+    if seen.flatness is None:
+        return found
+    split = [_split(name) for name in names]
+    called = np.array([bool(_FOLDER.fullmatch(folder.rsplit("/", 1)[-1])) for folder, _ in split])
+    if not called.any() or called.all():
+        return found
+    others = {_plain(stem) for (_, stem), mask in zip(split, called, strict=True) if not mask}
+    if np.median(seen.flatness[~called]) > PHOTO:
+        return found
+    for folder in {folder for (folder, _), mask in zip(split, called, strict=True) if mask}:
+        here = np.array([other == folder for other, _ in split])
+        paired = np.mean([_plain(_PART.sub("", stem)) in others for other, stem in split if other == folder])
+        if paired >= PHOTOS and np.median(seen.flatness[here]) >= FLAT:
+            found |= here
+    return found
+
+
+def by_colours(seen: Survey) -> tuple[NDArray[np.bool_], bool]:
+    """Return which images look like masks among photos, and whether they are so many that this is no accident."""
+    if seen.flatness is None:
+        return np.zeros(len(seen.labels), np.bool_), False
+    flat = (seen.flatness >= FLAT) & ~seen.constant
+    rest = seen.flatness[~flat & ~seen.constant]
+    share = float(flat.mean())
+    if not flat.any() or not len(rest) or share < SOME or (rest <= PHOTO).mean() < PHOTOS:
+        return np.zeros_like(flat), False
+    counts = np.bincount(seen.labels)
+    shares = np.bincount(seen.labels, flat)[counts > 0] / counts[counts > 0]
+    mixed = (shares >= _MIXED[0]) & (shares <= _MIXED[1])
+    if not mixed.mean() >= PHOTOS:
+        return np.zeros_like(flat), False
+    return flat, share >= MANY
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return the folder of a file, and its name without the ending."""
+    folder, _, last = name.rpartition("/")
+    return folder, last.rpartition(".")[0] or last
+
+
+def _plain(stem: str) -> str:
+    """Return the letters and digits of a name."""
+    return _LETTERS.sub("", stem).lower()

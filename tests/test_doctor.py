@@ -1,0 +1,389 @@
+"""The data doctor: each kind of finding appears with data made for it, and not otherwise."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from image_files import jpeg, tree
+
+from layerline.data import doctor, load_data
+from layerline.data.copies import copies
+from layerline.data.dataset import Dataset, ImageSet, Scaling, Split
+from layerline.data.doctor import KINDS, REFUSED, Finding, check, examine
+from layerline.data.survey import survey
+from layerline.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+CLASSES = ("ant", "bee", "cow")
+
+
+def photos(n: int, shape: tuple[int, ...] = (40, 48, 3), seed: int = 0) -> NDArray[np.uint8]:
+    """Return n images that are like photos in this: smooth shapes under noise, many colours."""
+    rng = np.random.default_rng(seed)
+    H, W = shape[0], shape[1]
+    y, x = np.mgrid[:H, :W]
+    waves = rng.uniform(0.05, 0.3, (n, 2, 3))
+    fields = [np.sin(a[0, :, None, None] * y + a[1, :, None, None] * x) for a in waves]
+    smooth = np.moveaxis(np.stack(fields), 1, -1) * 90 + 128
+    pixels = np.clip(smooth + rng.normal(0, 12, smooth.shape), 0, 255).astype(np.uint8)
+    return pixels if len(shape) == 3 else pixels[..., 0]
+
+
+def drawn_mask(seed: int, size: tuple[int, int] = (40, 48), value: int = 255) -> NDArray[np.uint8]:
+    """Return a mask: one blob on black, (H, W)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: size[0], : size[1]]
+    centre = rng.uniform(12, 28, 2)
+    return np.where((y - centre[0]) ** 2 + (x - centre[1]) ** 2 < rng.uniform(40, 120), value, 0).astype(np.uint8)
+
+
+def dataset(train: Any, test: Any = None, validation: Any = None, names: Any = None, last: bool = True) -> Dataset:
+    """Return a data set of images (n, H, W, C) and labels for each split, each with a source of its own."""
+
+    def split(given: Any, names: Any) -> Split | None:
+        if given is None:
+            return None
+        images, labels = given
+        stack = np.asarray(images)
+        stack = stack[:, None] if stack.ndim == 3 else stack.transpose(0, 3, 1, 2)
+        stack = stack if last else np.ascontiguousarray(stack)
+        source = ImageSet(stack, np.asarray(labels, np.int32), names=names)
+        return Split(source, np.arange(len(stack), dtype=np.int64))
+
+    named = names or {}
+    return Dataset(
+        "made",
+        CLASSES,
+        split(train, named.get("train")),
+        split(validation, named.get("validation")),
+        split(test, named.get("test")),
+        Scaling((1 / 255,) * 3, (0.0,) * 3),
+        "0" * 64,
+    )
+
+
+def labels(n: int) -> NDArray[np.int32]:
+    return np.arange(n, dtype=np.int32) % 3
+
+
+def found(data: Dataset) -> dict[str, Finding]:
+    findings = examine(data)
+    assert all(item.kind in KINDS for item in findings)
+    return {item.kind: item for item in findings}
+
+
+CLEAN = photos(360)
+
+
+def test_nothing_is_said_of_clean_data():
+    """Photos without any fault, in three splits, give no finding; neither do the digits in the package."""
+    data = dataset((CLEAN[:240], labels(240)), (CLEAN[240:300], labels(60)), (CLEAN[300:], labels(60)))
+    assert examine(data) == ()
+    assert examine(load_data("digits")) == ()
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_copies_across_splits_are_a_leak(last):
+    """Test images that are in training are counted and named; above 1 % of the test set they refuse."""
+    train, test = CLEAN[:240].copy(), CLEAN[240:340].copy()
+    test[[7, 9]] = train[[100, 101]]
+    of_class = labels(100)
+    of_class[[7, 9]] = labels(240)[[100, 101]]
+    items = found(dataset((train, labels(240)), (test, of_class), last=last))
+    assert set(items) == {"leak"}
+    leak = items["leak"]
+    assert leak.refuses
+    assert leak.message.startswith("2 of 100 test images are also in training (such as train image 100 = test image 7)")
+    assert leak.images == (("train", 100), ("test", 7), ("train", 101), ("test", 9))
+    assert leak.groups == (0, 0, 1, 1)
+
+
+def test_one_leak_in_a_hundred_is_told_and_not_refused():
+    """1 % of a set changes its accuracy by at most 0.01: so much is told, more is refused."""
+    train, test = CLEAN[:240].copy(), CLEAN[240:340].copy()
+    test[7] = train[102]
+    of_class = labels(100)
+    of_class[7] = labels(240)[102]
+    leak = found(dataset((train, labels(240)), (test, of_class)))["leak"]
+    assert not leak.refuses
+    assert "1 of 100 test images" in leak.message
+    assert check([leak]) == (leak.message,)
+    short = found(dataset((train, labels(240)), (test[:99], of_class[:99])))["leak"]
+    assert short.refuses
+
+
+def test_a_leak_between_any_two_splits_is_found():
+    """Validation against training, test against training, test against validation: each is counted on its own."""
+    train, validation, test = CLEAN[:240].copy(), CLEAN[240:300].copy(), CLEAN[300:].copy()
+    validation[[0, 3]] = train[[0, 3]]
+    test[[6, 9, 12]] = train[[6, 9, 12]]
+    test[15] = validation[15]
+    leak = found(dataset((train, labels(240)), (test, labels(60)), (validation, labels(60))))["leak"]
+    for told in (
+        "3 of 60 test images are also in training",
+        "1 of 60 test images are also in validation",
+        "2 of 60 validation images are also in training",
+    ):
+        assert told in leak.message
+
+
+def test_the_same_image_in_two_classes_is_a_conflict():
+    """It is found in one split and across two, says the classes, and refuses above 1 % of a split."""
+    train = CLEAN[:240].copy()
+    train[[31, 35]] = train[[10, 10]]
+    items = found(dataset((train, labels(240)), (CLEAN[240:300], labels(60))))
+    assert set(items) == {"conflict"}
+    assert items["conflict"].refuses
+    assert "train image 10 as bee and train image 35 as cow" in items["conflict"].message
+    test = CLEAN[240:300].copy()
+    test[0] = train[100]
+    items = found(dataset((CLEAN[:240], labels(240)), (test, labels(60))))
+    assert items["conflict"].refuses
+    assert items["conflict"].images == (("train", 100), ("test", 0))
+    assert "leak" in items
+
+
+def test_a_conflict_in_a_thousand_is_told_and_not_refused():
+    """Two of 360 images are below 1 %."""
+    train = CLEAN.copy()
+    train[10] = train[35]
+    conflict = found(dataset((train, labels(360))))["conflict"]
+    assert not conflict.refuses
+
+
+def test_copies_in_one_split_and_class_are_told():
+    """Copies inside training are told and never refused; the first of each is not counted."""
+    train = CLEAN[:240].copy()
+    train[[3, 6, 9]] = train[0]
+    items = found(dataset((train, labels(240)), (CLEAN[240:300], labels(60))))
+    assert set(items) == {"duplicates"}
+    assert not items["duplicates"].refuses
+    assert items["duplicates"].message.startswith("3 images are copies of others in the same set and class")
+    assert items["duplicates"].images == tuple(("train", k) for k in (0, 3, 6, 9))
+
+
+def test_images_of_one_colour_are_told_and_are_no_copies():
+    """Black images in all splits and classes are constant: neither leak, conflict nor duplicates."""
+    train, test = CLEAN[:240].copy(), CLEAN[240:300].copy()
+    train[[1, 2, 3]] = 0
+    test[5] = 0
+    train[7] = [10, 20, 30]
+    items = found(dataset((train, labels(240)), (test, labels(60))))
+    assert set(items) == {"constant"}
+    assert not items["constant"].refuses
+    assert items["constant"].images == (*(("train", k) for k in (1, 2, 3, 7)), ("test", 5))
+
+
+def test_one_pixel_makes_an_image_another():
+    """An image that differs from another in one pixel is no copy; one with a single pixel on black is not constant."""
+    train = CLEAN[:240].copy()
+    train[3] = train[0]
+    train[3, 39, 47, 2] ^= 1
+    train[5] = 0
+    train[5, 17, 23, 1] = 1
+    assert found(dataset((train, labels(240)))) == {}
+
+
+def test_classes_with_hardly_any_images_are_told():
+    """Fewer than 5 training images, or fewer than 3 to test on, are told; a missing class is a note of loading."""
+    of_train = np.array([0] * 100 + [1] * 100 + [2] * 4)
+    of_test = np.array([0] * 30 + [1] * 2 + [2] * 3)
+    items = examine(dataset((CLEAN[:204], of_train), (CLEAN[204:239], of_test)))
+    assert [item.message for item in items] == [
+        "1 class has fewer than 5 training images: cow (4)",
+        "1 class has fewer than 3 test images: bee (2)",
+    ]
+    assert not any(item.refuses for item in items)
+    enough = np.array([0] * 100 + [1] * 99 + [2] * 5)
+    assert examine(dataset((CLEAN[:204], enough), (CLEAN[204:237], np.repeat([0, 1], [30, 3])))) == ()
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((1, 1), np.uint8), ((3, 5, 3), np.uint8), ((28, 28), np.uint8), ((9, 7, 2), np.float32), ((32, 32, 4), np.uint8)],
+)
+def test_copies_are_those_that_are_equal_byte_for_byte(shape, dtype):
+    """Over random images of few values, of any shape and type, the groups are those of SHA-256 over each image."""
+    rng = np.random.default_rng(3)
+    base = rng.integers(0, 4, (60, *shape)).astype(dtype)
+    images = base[rng.integers(0, 60, 200)]
+    data = dataset((images, labels(200)))
+    seen = survey(data)
+    expected: dict[bytes, list[int]] = {}
+    for k, image in enumerate(images):
+        if len(np.unique(image.reshape(image.shape[0] * image.shape[1], -1), axis=0)) > 1:
+            expected.setdefault(hashlib.sha256(image.tobytes()).digest(), []).append(k)
+    assert copies(data, seen) == sorted(group for group in expected.values() if len(group) > 1)
+    assert seen.constant.sum() == 200 - sum(map(len, expected.values()))
+
+
+def test_equal_keys_do_not_make_a_copy(monkeypatch):
+    """Where keys of different images collide, the images are compared."""
+    from layerline.data import survey as module
+
+    monkeypatch.setattr(module, "_keys", lambda images, _: np.zeros(len(images), np.uint64))
+    train = CLEAN[:240].copy()
+    train[3] = train[0]
+    items = found(dataset((train, labels(240))))
+    assert set(items) == {"duplicates"}
+    assert items["duplicates"].images == (("train", 0), ("train", 3))
+
+
+def test_keys_differ_where_only_upper_bytes_do():
+    """Among 65,536 images that differ in the last byte of two words alone, no two have one key."""
+    images = np.zeros((2**16, 4, 4), np.uint8)
+    high, low = np.divmod(np.arange(2**16), 256)
+    images[:, 1, 3], images[:, 3, 3] = high, low
+    keys = survey(dataset((images, labels(2**16)))).keys
+    assert len(np.unique(keys)) == 2**16
+
+
+def test_only_images_of_a_split_are_looked_at():
+    """Images that were left out by --limit or --classes are no copies of those that are used."""
+    images = CLEAN[:240].copy()
+    images[200:] = images[:40]
+    source = ImageSet(images.transpose(0, 3, 1, 2), labels(240))
+    data = dataset((images, labels(240)))
+    used = Dataset(
+        "made",
+        CLASSES,
+        Split(source, np.r_[0:100, 150:200]),
+        None,
+        Split(source, np.arange(100, 150)),
+        data.scaling,
+        data.fingerprint,
+    )
+    assert examine(used) == ()
+
+
+# masks
+
+
+def named_files(n: int, ending: str = ".jpg", folder: str = "ant") -> list[str]:
+    return [f"{folder}/{k:03}{ending}" for k in range(n)]
+
+
+@pytest.mark.parametrize("called", ["{}_mask.png", "{}-seg.png", "mask_{}.png", "{}_Label.png", "{} gt.tif"])
+def test_masks_by_name_refuse(called):
+    """A file called like another with a word for masks is one, whatever its pixels."""
+    names = named_files(100) + [f"ant/{called.format(f'{k:03}')}" for k in range(20)]
+    mask = found(dataset((CLEAN[:120], [0] * 120), names={"train": names}))["mask"]
+    assert mask.refuses
+    assert mask.images == tuple(("train", k) for k in range(100, 120))
+    assert "by their names" in mask.message
+
+
+def test_a_word_for_masks_alone_is_none():
+    """`label_7.jpg` without a `7.jpg` beside it, and faces in mask/ and no_mask/, are images like others."""
+    names = [f"ant/label_{k}.jpg" for k in range(60)] + [f"bee/bottle_label {k}.jpg" for k in range(60)]
+    assert found(dataset((CLEAN[:120], [0] * 60 + [1] * 60), names={"train": names})) == {}
+    names = named_files(60, folder="mask") + named_files(60, folder="no_mask")
+    assert found(dataset((CLEAN[:120], [0] * 60 + [1] * 60), names={"train": names})) == {}
+
+
+def test_a_folder_of_masks_beside_one_of_images_refuses():
+    """images/1.jpg and masks/1.png, read as two classes."""
+    drawn = np.stack([np.repeat(drawn_mask(k)[..., None], 3, 2) for k in range(60)])
+    names = named_files(60, folder="images") + named_files(60, ".png", folder="masks")
+    data = dataset((np.concatenate([CLEAN[:60], drawn]), [0] * 60 + [1] * 60), names={"train": names})
+    mask = found(data)["mask"]
+    assert mask.refuses
+    assert mask.images == tuple(("train", k) for k in range(60, 120))
+
+
+def mixture(share: float, n: int = 300, value: int = 255) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Return photos of which a share, spread over the classes, are masks."""
+    images, of_class = CLEAN[:n].copy(), labels(n)
+    for k in range(int(share * n)):
+        images[k] = drawn_mask(k, value=value)[..., None]
+    return images, of_class
+
+
+def test_masks_by_colours_refuse_where_they_are_many():
+    """A third of the images of every class has a few colours, and the others have many."""
+    mask = found(dataset(mixture(0.33)))["mask"]
+    assert mask.refuses
+    assert len(mask.images) == 99
+    assert "few colours where the others have many" in mask.message
+
+
+def test_few_images_with_few_colours_are_told():
+    """Below a fifth of all images it may be their nature: told, not refused; below 0.5 % not even that."""
+    items = found(dataset(mixture(0.1)))
+    assert not items["mask"].refuses
+    assert "mask" not in found(dataset(mixture(0.0034)))
+
+
+def test_drawings_are_no_masks():
+    """Where all images have few colours, or those of one class alone, nothing is said."""
+    assert found(dataset(mixture(1.0))) == {}
+    images, of_class = CLEAN[:300].copy(), labels(300)
+    for k in np.flatnonzero(of_class == 2):
+        images[k] = drawn_mask(k)[..., None]
+    assert found(dataset((images, of_class))) == {}
+
+
+def test_masks_survive_jpeg_and_resizing(tmp_path: Path):
+    """Masks that were saved as JPEG among photos are still seen, gray or in colour."""
+    for k, of_class in itertools.product(range(40), ("ant", "bee")):
+        seed = 2 * k + (of_class == "bee")
+        tree(tmp_path, {f"{of_class}/{k:03}.jpg": jpeg(photos(1, seed=seed)[0])})
+        tree(tmp_path, {f"{of_class}/x{k:03}.jpg": jpeg(np.repeat(drawn_mask(seed)[..., None], 3, 2))})
+    mask = found(load_data(tmp_path))["mask"]
+    assert mask.refuses
+    assert len(mask.images) == 80
+
+
+# what is done about it
+
+LEAK = Finding("leak", "3 of 60 test images are also in training", True)
+MASK = Finding("mask", "9 images look like masks", True)
+FEW = Finding("few", "1 class has fewer than 5 training images: cow (4)", False)
+
+
+def test_refusals_come_together_and_can_be_allowed():
+    """All that refuse are in one error, each with its kind; what is allowed is told in place of that."""
+    with pytest.raises(DataError) as caught:
+        check([LEAK, MASK, FEW])
+    assert caught.value.message.splitlines()[1:] == [f"    leak: {LEAK.message}", f"    mask: {MASK.message}"]
+    assert caught.value.help.endswith("--allow leak,mask")
+    with pytest.raises(DataError, match="mask: 9 images") as caught:
+        check([LEAK, MASK, FEW], ["leak"])
+    assert "leak:" not in caught.value.message
+    assert check([LEAK, MASK, FEW], ("leak", "mask")) == (LEAK.message, MASK.message, FEW.message)
+    assert check([FEW]) == (FEW.message,)
+    assert check([]) == ()
+
+
+def test_a_word_that_allows_nothing_is_refused():
+    """--allow knows the kinds; the nearest is named, else all that refuse."""
+    with pytest.raises(DataError) as caught:
+        check([], ["leek"])
+    assert str(caught.value) == "--allow leek: not a kind of finding\n  help: did you mean leak?"
+    with pytest.raises(DataError, match="--allow all: not a kind") as caught:
+        check([], ["all"])
+    assert caught.value.help == "one of: leak, conflict, mask"
+
+
+def test_only_the_kinds_that_say_so_refuse():
+    """What the documentation calls refusing is what can refuse."""
+    assert set(REFUSED) < set(KINDS)
+    assert doctor.MOST == 0.01
+
+
+def test_names_of_files_are_escaped():
+    """A file's name cannot write to the terminal."""
+    train = CLEAN[:240].copy()
+    train[3] = train[0]
+    names = ["a\x1b[31m.jpg" if k == 0 else f"{k}.jpg" for k in range(240)]
+    message = found(dataset((train, labels(240)), names={"train": names}))["duplicates"].message
+    assert "\x1b" not in message
+    assert r"a\x1b[31m.jpg = 3.jpg" in message
