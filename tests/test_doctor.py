@@ -129,7 +129,7 @@ def test_a_leak_between_any_two_splits_is_found():
     leak = found(dataset((train, labels(240)), (test, labels(60)), (validation, labels(60))))["leak"]
     for told in (
         "3 of 60 test images are also in training",
-        "1 of 60 test images are also in validation",
+        "1 of 60 test images is also in validation",
         "2 of 60 validation images are also in training",
     ):
         assert told in leak.message

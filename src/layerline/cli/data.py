@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from layerline.cli import data_sets
+from layerline.cli import data_report, data_sets
 from layerline.cli.commands import Command, GroupedOption, Words, given, options
 from layerline.cli.terminal import Terminal
 from layerline.errors import UserError
@@ -22,6 +22,8 @@ def data() -> None:
 
 data.add_command(data_sets.list_)
 data.add_command(data_sets.fetch)
+data.add_command(data_report.info)
+data.add_command(data_report.check)
 
 
 @data.command(cls=Command)

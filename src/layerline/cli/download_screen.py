@@ -52,7 +52,7 @@ class DownloadScreen(Watcher):
             self._terminal.say(line)
         self._failed.clear()
         how = "fetched" if fetched else "was there"
-        self._terminal.say(f"{archive.name}: {how}, {figures.size(archive.size)}, SHA-256 is right")
+        self._terminal.say(f"{archive.name}: {how}, {figures.size(archive.size)}, checked by SHA-256")
 
     def failed(self, archive: Archive, mirror: str, reason: str) -> None:
         """Keep what a mirror did instead: it is written where another mirror has the file, else the error says it."""

@@ -123,7 +123,8 @@ def _leak(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding | Non
             if count:
                 size = len(getattr(data, split))
                 worst = max(worst, count / size)
-                told.append(f"{_of(count, size)} {split} images are also in {_WORDS[other]}")
+                verb = "is" if count == 1 else "are"
+                told.append(f"{_of(count, size)} {split} images {verb} also in {_WORDS[other]}")
     good = "figures on them are too good" if worst > MOST else "so few change no figure by more than 0.01"
     message = f"{', '.join(told)} ({_pairs(data, seen, leaks)}): {good}"
     return _of_groups("leak", message, worst > MOST, seen, leaks)

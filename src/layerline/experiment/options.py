@@ -75,6 +75,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("validation", "data", "share", "SHARE", "of the training images, for validation: likewise [0.1]"),
     Option("limit", "data", "whole", "N", "train on N images, in proportion to the classes [all]"),
     Option("normalize", "data", "text", "HOW", "max: divide by the largest value; standard: mean 0, deviation 1 [max]"),
+    Option("allow", "data", "list", "KINDS", "train in spite of leak, conflict or mask: docs/data-check.md [none]"),
     Option(
         "augment",
         "train",

@@ -1,0 +1,170 @@
+"""`layerline data info` and `layerline data check`: what is in a data set, and what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from layerline import figures
+from layerline.cli.commands import Command, given, options
+from layerline.cli.table import folded, table
+from layerline.cli.terminal import Terminal
+from layerline.experiment.options import BY_KEY, DATA_KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layerline.data.dataset import Dataset
+    from layerline.data.doctor import Finding
+
+_OPTIONS: Final = tuple(key for key in DATA_KEYS if key not in ("data", "normalize", "allow"))
+_MOST_ROWS: Final = 50
+_LONGEST_NAME: Final = 28
+_SPLITS: Final = ("train", "validation", "test")
+_REFUSED: Final = 2
+
+
+@click.command(cls=Command)
+@click.argument("data")
+@options((*_OPTIONS, "seed"), "Data")
+def info(**values: Any) -> None:
+    """Print what is in DATA: images by class and set, their size and type, its fingerprint, and every note.
+
+    DATA is what train takes as --data, and so are the options.
+    """
+    for line in _lines(_load(values)):
+        click.echo(line)
+
+
+@click.command(cls=Command)
+@click.argument("data")
+@options((*_OPTIONS, "seed", "allow"), "Data")
+def check(**values: Any) -> int:
+    """Look for what is wrong with DATA that was read without an error, and list every image it is about.
+
+    Ends with 0 where train would begin, and with 2 where it would refuse. DATA is what train takes as --data.
+    """
+    from layerline.data import doctor
+
+    flags = given(values)
+    allow = BY_KEY["allow"].value(flags.pop("allow")) if "allow" in flags else ()
+    doctor.check_allow(allow)
+    data = _load(flags)
+    findings = doctor.examine(data)
+    for line in _checked(data, findings, allow):
+        click.echo(line)
+    return _REFUSED if any(item.refuses and item.kind not in allow for item in findings) else 0
+
+
+def _load(values: dict[str, Any]) -> Dataset:
+    """Return the data that the options name, with a word on the terminal while it is read."""
+    from layerline.data import load_data
+
+    flags = {key: BY_KEY[key].value(value) for key, value in given(values).items()}
+    source = flags.pop("data")
+    terminal = Terminal(sys.stdout, os.environ)
+    terminal.draw("reading the data …")
+
+    def progress(done: int, of: int | None) -> None:
+        terminal.draw(f"reading the data … {figures.count(done)}" + (f" of {figures.count(of)}" if of else ""))
+
+    try:
+        return load_data(source, progress=progress, **flags)
+    finally:
+        terminal.clear()
+
+
+def _lines(data: Dataset) -> list[str]:
+    """Return the report of `info`."""
+    images = data.train.source.images
+    C, H, W = data.shape
+    colour = {1: "gray", 3: "RGB"}.get(C, f"{C}-channel")
+    splits = [(name, split) for name in _SPLITS if (split := getattr(data, name)) is not None]
+    total = sum(len(split) for _, split in splits)
+    sources = {id(split.source): split.source for _, split in splits}.values()
+    held = sum(source.images.nbytes for source in sources)
+    largest = f"{data.train.source.maximum:g}"
+    return [
+        folded(
+            f"{figures.name(data.name)}: {figures.count(total)} {colour} images of {H}×{W}, "
+            f"{len(data.classes)} classes, {figures.size(held)} as {images.dtype} from 0 to {largest}"
+        ),
+        folded(", ".join(f"{name} {figures.count(len(split))}" for name, split in splits)),
+        *_resized(data),
+        "",
+        *_counts(data, splits),
+        "",
+        f"fingerprint {data.fingerprint}",
+        *(folded(f"note: {note}") for note in data.notes),
+        *(folded(f"left out: {figures.name(file, 200)}") for file in data.skipped),
+    ]
+
+
+def _resized(data: Dataset) -> list[str]:
+    """Return a line on the sizes that were found, where the images were brought to one."""
+    if data.resized is None:
+        return []
+    found, (least, most) = data.resized, (data.resized.smallest, data.resized.largest)
+    sizes = "1 size" if found.sizes == 1 else f"{figures.count(found.sizes)} sizes"
+    between = "" if least == most else f" from {least[0]}×{least[1]} to {most[0]}×{most[1]}"
+    return [folded(f"{sizes}{between}, brought to {found.size[0]}×{found.size[1]} ({found.fit})")]
+
+
+def _counts(data: Dataset, splits: Sequence[tuple[str, Any]]) -> list[str]:
+    """Return the table of the classes; of very many, those with the fewest training images."""
+    import numpy as np
+
+    counts = np.stack([np.bincount(split.labels, minlength=len(data.classes)) for _, split in splits], axis=1)
+    shown, told = list(range(len(data.classes))), []
+    if len(shown) > _MOST_ROWS:
+        shown = np.argsort(counts[:, 0], kind="stable")[:_MOST_ROWS].tolist()
+        told = [f"(the {_MOST_ROWS} of {figures.count(len(data.classes))} classes with the fewest training images)"]
+    rows = [_row(figures.name(data.classes[k], _LONGEST_NAME), counts[k], counts.sum()) for k in shown]
+    rows.append(_row("all", counts.sum(axis=0), counts.sum()))
+    return [*table(("class", *(name for name, _ in splits), "together", "share"), rows), *told]
+
+
+def _row(name: str, counts: Any, total: Any) -> tuple[str, ...]:
+    together = int(counts.sum())
+    share = figures.percent(together / int(total), 1)
+    return (name, *(figures.count(int(count)) for count in counts), figures.count(together), share)
+
+
+def _checked(data: Dataset, findings: Sequence[Finding], allow: Sequence[str]) -> list[str]:
+    """Return the report of `check`: notes, then each finding with all the images it is about."""
+    total = sum(len(split) for split in (data.train, data.validation, data.test) if split is not None)
+    refusing = [item for item in findings if item.refuses and item.kind not in allow]
+    found = "nothing is wrong" if not findings else f"{_counted(len(findings), 'finding')}"
+    if findings:
+        found += (
+            f", of which {len(refusing)} would be refused by train" if refusing else ", none of them refused by train"
+        )
+    lines = [f"{figures.name(data.name)}: {_counted(total, 'image')} in {len(data.classes)} classes: {found}"]
+    lines += [folded(f"note: {note}") for note in data.notes]
+    for item in findings:
+        how = "" if not item.refuses else " (allowed)" if item.kind in allow else f" (refused; --allow {item.kind})"
+        lines += ["", folded(f"{item.kind}: {item.message}{how}"), *_images(data, item)]
+    return lines
+
+
+def _images(data: Dataset, item: Finding) -> list[str]:
+    """Return a line for each image of a finding; copies of one image stand in one paragraph."""
+    from layerline.data.doctor import called
+
+    lines, before = [], None
+    for k, (split, index) in enumerate(item.images):
+        group = item.groups[k] if item.groups else None
+        mark = "  " if group is None or group != before else "  = "
+        before = group
+        source = getattr(data, split).source
+        label = figures.name(data.classes[source.labels[index]], _LONGEST_NAME)
+        where = f"{split}, class {label}" + (f", image {index}" if source.names is not None else "")
+        lines.append(f"{mark}{called(data, (split, index))}: {where}")
+    return lines
+
+
+def _counted(count: int, word: str) -> str:
+    return f"1 {word}" if count == 1 else f"{figures.count(count)} {word}s"
