@@ -127,11 +127,12 @@ def empty_cells(images: Images) -> Images:
 def filled(run: RunFiles, chosen: Chosen, makes: Thumbnails, room: int) -> Images:
     """Return the images with pixels that take at most `room` bytes together.
 
-    The large ones take at most half of it: the largest of the sides at which all fit. What is left goes to the cells,
-    an image a cell in turn, mistakes first, until it is spent.
+    The large ones take at most half of it: the largest of the sides at which all fit. What is left goes to the cells:
+    all their images at the largest size at which they fit, else an image a cell in turn, mistakes first, until it is
+    spent.
     """
     large = [*chosen.worst, *chosen.suspected]
-    side = makes.side(list({_key(judged, place) for judged, place, _ in large}), room // 4) if large else SMALL
+    side = makes.side(list({_key(judged, place) for judged, place, _ in large}), room // 4) if large else SMALL[-1]
     if not side:
         return bare(run, chosen)
     spent = 0
@@ -146,15 +147,27 @@ def filled(run: RunFiles, chosen: Chosen, makes: Thumbnails, room: int) -> Image
 
 def _panels(run: RunFiles, chosen: Chosen, makes: Thumbnails, room: int) -> tuple[Panel, ...]:
     taken: dict[str, list[tuple[int, Thumbnail | None]]] = {}
+    for side in SMALL:
+        taken, whole = _taken(run, chosen, makes, side, room)
+        if whole:
+            break
+    return tuple(_panel(run, chosen, pair, taken.get(pair.panel, [])) for pair in chosen.pairs)
+
+
+def _taken(
+    run: RunFiles, chosen: Chosen, makes: Thumbnails, side: int, room: int
+) -> tuple[dict[str, list[tuple[int, Thumbnail | None]]], bool]:
+    """Return the images of the cells at this size as far as they fit, and whether all do."""
+    taken: dict[str, list[tuple[int, Thumbnail | None]]] = {}
     if chosen.judged is not None:
         for pair, place in cells.in_turn(chosen.pairs):
-            thumbnail = makes.one(*_key(chosen.judged, place), SMALL)
+            thumbnail = makes.one(*_key(chosen.judged, place), side)
             entry = _entry(run, chosen.judged, place, pair.prediction)
             room -= len(thumbnail.uri) + _MARKUP + len(escape(entry.name + entry.alt).encode("utf-8", "replace"))
             if room < 0:
-                break
+                return taken, False
             taken.setdefault(pair.panel, []).append((place, thumbnail))
-    return tuple(_panel(run, chosen, pair, taken.get(pair.panel, [])) for pair in chosen.pairs)
+    return taken, True
 
 
 def _panel(run: RunFiles, chosen: Chosen, pair: Pair, places: Iterable[tuple[int, Thumbnail | None]]) -> Panel:

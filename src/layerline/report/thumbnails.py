@@ -21,8 +21,8 @@ Pixels = "Callable[[str, int], NDArray[np.uint8]]"
 
 SIDES: Final = (256, 192, 160, 128, 96, 64)
 """The longer sides that the large images may have, largest first."""
-SMALL: Final = 64
-"""The longer side of the images in the cells of the confusion matrix."""
+SMALL: Final = (128, 96, 64)
+"""The longer sides that the images in the cells of the confusion matrix may have."""
 _EXACT: Final = 64
 """Images whose longer side is at most this are PNG, every pixel as it is; larger ones are JPEG."""
 _QUALITY: Final = 85
