@@ -37,6 +37,7 @@ ORDER = (
     "run_folder",
     "report",
     "experiment",
+    "comparison",
     "assume",
     "training",
     "api",

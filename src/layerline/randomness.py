@@ -35,6 +35,7 @@ class Purpose(enum.IntEnum):
     LIMIT = 5
     DROPOUT = 6
     AUGMENT = 7
+    COMPARE = 9
 
 
 def philox(counter: tuple[ArrayLike, ...], key: tuple[int, int]) -> tuple[NDArray[np.uint64], ...]:
