@@ -85,9 +85,9 @@ def read(folder: Path) -> RunFiles:
             f"has no {EXPERIMENT}, so it is not the folder of a run" if folder.is_dir() else "there is no such folder"
         )
         raise UserError(f"{folder}: {what}", "name a folder that layerline train wrote, such as runs/lenet5-mnist-1")
-    experiment = _toml(folder / EXPERIMENT)
+    experiment = read_experiment(folder / EXPERIMENT)
     text = _bytes(folder / NETWORK).decode("utf-8", "replace") if (folder / NETWORK).exists() else ""
-    result = _result(folder / RESULT) if (folder / RESULT).exists() else None
+    result = read_result(folder / RESULT) if (folder / RESULT).exists() else None
     weights, card = _model(folder / MODEL) if (folder / MODEL).exists() else (None, {})
     about = experiment.get("about", {}).get("data", {})
     named = (result or {}).get("classes") or about.get("classes") or json.loads(card.get("classes", "[]"))
@@ -96,7 +96,7 @@ def read(folder: Path) -> RunFiles:
     return RunFiles(
         folder,
         experiment,
-        _history(folder / HISTORY) if (folder / HISTORY).exists() else (),
+        read_history(folder / HISTORY) if (folder / HISTORY).exists() else (),
         result,
         judged,
         classes,
@@ -114,7 +114,8 @@ def _bytes(path: Path) -> bytes:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def read_experiment(path: Path) -> dict[str, Any]:
+    """Return experiment.toml, [about] with its sections alone. Raises UserError where it cannot be read."""
     try:
         found = tomllib.loads(_bytes(path).decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -125,7 +126,8 @@ def _toml(path: Path) -> dict[str, Any]:
     return found | {"about": {key: value for key, value in about.items() if isinstance(value, dict)}}
 
 
-def _result(path: Path) -> dict[str, Any]:
+def read_result(path: Path) -> dict[str, Any]:
+    """Return result.json. Raises UserError where it is damaged."""
     try:
         found = json.loads(_bytes(path))
     except (ValueError, RecursionError) as error:
@@ -139,7 +141,7 @@ def _result(path: Path) -> dict[str, Any]:
     return found
 
 
-def _history(path: Path) -> tuple[EpochRow, ...]:
+def read_history(path: Path) -> tuple[EpochRow, ...]:
     """Return the epochs; a last line that was cut short, as a crash leaves it, is left out."""
     lines = _bytes(path).splitlines()
     rows: list[EpochRow] = []
