@@ -63,8 +63,9 @@ def train(folder: Path, *arguments: str, **named: Any) -> Any:
 
 
 def steady(text: str) -> str:
-    """Return output with what differs from machine to machine replaced: times, figures, the CPU."""
-    text = re.sub(r" +\d+\.\d+ m?s( ★)?$", "  TIME", text, flags=re.MULTILINE)
+    """Return output with what differs from machine to machine replaced: times, figures, the CPU, a measured rate."""
+    text = re.sub(r" +\S+ +\d+\.\d+ m?s( ★)?$", "  RATE  TIME", text, flags=re.MULTILINE)
+    text = re.sub(r"learning rate \d\.\d+", "learning rate RATE", text)
     text = re.sub(r"\d\.\d{4}(?!\d)", "#.####", text)
     text = re.sub(r"^(\d)(  +[\d·]+)+$", r"\1  COUNTS", text, flags=re.MULTILINE)
     return re.sub(r"(compiled, ).*", r"\1…", text)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from layerline import figures
+from layerline.assume.rules import UNBALANCED
 from layerline.experiment.options import BY_KEY
 from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
+    from layerline.assume import Assumed
     from layerline.data.dataset import Dataset
     from layerline.engines.engine import Engine
     from layerline.experiment.experiment import Experiment
@@ -18,15 +22,15 @@ if TYPE_CHECKING:
 _PLAIN: Final = Recipe()
 
 
-def facts(experiment: Experiment, data: Dataset, network: Network, engine: Engine) -> list[tuple[str, str]]:
+def facts(experiment: Experiment, data: Dataset, network: Network, assumed: Assumed) -> list[tuple[str, str]]:
     """Return label and text of each line."""
     return [
         ("data", _data(data)),
         ("split", _split(experiment, data)),
         *(("", note) for note in data.notes),
-        ("network", _network(network)),
-        ("recipe", _recipe(experiment)),
-        ("engine", _engine(experiment, engine)),
+        ("network", _network(experiment, network)),
+        ("recipe", _recipe(experiment, assumed)),
+        ("engine", _engine(experiment, assumed.engine)),
     ]
 
 
@@ -35,7 +39,16 @@ def _data(data: Dataset) -> str:
     count = sum(len(split) for split in (data.train, data.validation, data.test) if split is not None)
     named = ", ".join(figures.name(name, 20) for name in data.classes[:6]) + (", …" if len(data.classes) > 6 else "")
     images = f"{figures.count(count)} images {C}×{H}×{W}"
-    return f"{figures.name(data.name)}: {images}, {len(data.classes)} classes ({named})"
+    return f"{figures.name(data.name)}: {images}, {len(data.classes)} classes ({named}){_spread(data)}"
+
+
+def _spread(data: Dataset) -> str:
+    """Return how large the largest and the smallest class are, where they differ much."""
+    counts = np.bincount(data.train.labels, minlength=len(data.classes))
+    if counts.max() < UNBALANCED * counts.min():
+        return ""
+    shares = [figures.percent(float(share), 1) for share in (counts.max() / counts.sum(), counts.min() / counts.sum())]
+    return f", the largest {shares[0]}, the smallest {shares[1]} of the training images"
 
 
 def _split(experiment: Experiment, data: Dataset) -> str:
@@ -47,13 +60,14 @@ def _split(experiment: Experiment, data: Dataset) -> str:
     return ", ".join(parts)
 
 
-def _network(network: Network) -> str:
+def _network(experiment: Experiment, network: Network) -> str:
     parameters, work = figures.count(network.parameter_count), figures.count(network.multiply_adds)
-    return f"{figures.name(network.name)}: {parameters} parameters, {work} multiply-adds an image"
+    chosen = " (NET)" if experiment.file is None else ""
+    return f"{figures.name(network.name)}{chosen}: {parameters} parameters, {work} multiply-adds an image"
 
 
-def _recipe(experiment: Experiment) -> str:
-    """Return the recipe: what every training has with its flag, and what was asked for beside it."""
+def _recipe(experiment: Experiment, assumed: Assumed) -> str:
+    """Return the recipe: what every training has with its flag, what was chosen, and what was asked for beside it."""
     recipe = experiment.recipe
     parts = [recipe.optimizer + _flag(experiment, "optimizer") * (recipe.optimizer != "sgd")]
     if recipe.optimizer != "adamw":
@@ -62,13 +76,19 @@ def _recipe(experiment: Experiment) -> str:
     curve = _CURVES[recipe.schedule]
     parts.append(rate + curve + _flag(experiment, "schedule") * bool(curve))
     asked = {key: getattr(recipe, key) for key in _ASKED}
-    parts += [_ASKED[key].format(_shown(value)) for key, value in asked.items() if value != getattr(_PLAIN, key)]
+    parts += [
+        _ASKED[key].format(_shown(value)) + _flag(experiment, key) * (key in assumed.reasons)
+        for key, value in asked.items()
+        if value != getattr(_PLAIN, key)
+    ]
+    parts += [f"no {words}{_flag(experiment, key)}" for key, words in _LEFT.items() if _is_left(key, recipe, assumed)]
     parts.append(f"batch {figures.count(recipe.batch_size)}{_flag(experiment, 'batch_size')}")
     if recipe.within != "none":
         parts.append(f"as many epochs as fit into {recipe.within}")
     else:
         epochs = "epoch" if recipe.epochs == 1 else "epochs"
-        parts.append(f"{figures.count(recipe.epochs)} {epochs}{_flag(experiment, 'epochs')}")
+        time = "" if assumed.seconds is None else f" ≈ {figures.seconds(assumed.seconds)} here"
+        parts.append(f"{figures.count(recipe.epochs)} {epochs}{time}{_flag(experiment, 'epochs')}")
     parts.append(f"seed {recipe.seed}{_flag(experiment, 'seed')}")
     return ", ".join(parts)
 
@@ -92,6 +112,14 @@ _ASKED: Final = {
     "patience": "patience {}",
 }
 """What is not part of every training → what the screen calls it."""
+
+
+_LEFT: Final = {"class_weights": "class weights", "augment": "augmentation"}
+"""What may be chosen to be left out."""
+
+
+def _is_left(key: str, recipe: Recipe, assumed: Assumed) -> bool:
+    return key in assumed.reasons and getattr(recipe, key) == getattr(_PLAIN, key)
 
 
 def _shown(value: object) -> str:

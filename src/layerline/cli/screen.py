@@ -11,9 +11,9 @@ from layerline.training import Watcher
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from layerline.assume import Assumed
     from layerline.cli.terminal import Terminal
     from layerline.data.dataset import Dataset
-    from layerline.engines.engine import Engine
     from layerline.experiment.experiment import Experiment
     from layerline.metrics import Scores
     from layerline.network import Network
@@ -50,12 +50,12 @@ class Screen(Watcher):
             self._terminal.draw(f"{text} …")
 
     def assumed(
-        self, experiment: Experiment, data: Dataset, network: Network, engine: Engine, folder: str, *, named: bool
+        self, experiment: Experiment, data: Dataset, network: Network, assumed: Assumed, folder: str, *, named: bool
     ) -> None:
         """Say what is about to happen, each assumption with the flag that changes it."""
         if self._quiet:
             return
-        for label, text in assumptions.facts(experiment, data, network, engine):
+        for label, text in assumptions.facts(experiment, data, network, assumed):
             self._terminal.fact(label, text)
         self._terminal.fact("folder", folder if named else f"{folder} (--out)")
         for note in network.notes:

@@ -14,13 +14,18 @@ from layerline.cli.commands import Command, GroupedOption, given, options
 from layerline.errors import DivergedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerline.assume import Assumed
+    from layerline.data.dataset import Dataset
     from layerline.experiment.experiment import Experiment
+    from layerline.network import Network
     from layerline.run_folder import RunFolder
     from layerline.training import Run
 
 
 @click.command(cls=Command)
-@click.argument("net")
+@click.argument("net", required=False)
 @options(("data", "data_dir", "classes", "test", "validation", "limit", "normalize", "augment"), "Data")
 @options(("epochs", "within", "patience", "batch_size", "seed", "init"), "Run")
 @options(("learning_rate", "schedule", "warmup", "step_epochs", "step_factor"), "Learning rate")
@@ -41,11 +46,12 @@ if TYPE_CHECKING:
 @click.option(
     *("--quiet", "quiet"), cls=GroupedOption, group="Output", is_flag=True, help="print nothing but the run's folder"
 )
-def train(net: str, out: str | None, force: bool, quiet: bool, **values: Any) -> int:
+def train(net: str | None, out: str | None, force: bool, quiet: bool, **values: Any) -> int:
     """Train NET on images, and write what came out of it to a folder.
 
     NET is a network file, the name of a preset (such as lenet5), or an experiment.toml, whose values the options
-    override. What is not given is assumed, and said. Ctrl-C ends after the running step and keeps the best weights.
+    override; without it, a preset that suits the images. What is not given is chosen for this network and data, and
+    said. Ctrl-C ends after the running step and keeps the best weights.
     """
     from layerline.experiment.experiment import settle
 
@@ -65,8 +71,9 @@ def _named(out: Path, force: bool) -> RunFolder:
 
 def _train(experiment: Experiment, folder: RunFolder | None, *, quiet: bool) -> Run:
     import logging
+    from dataclasses import replace
 
-    from layerline import engines, training
+    from layerline import training
     from layerline.cli.screen import Screen
     from layerline.cli.terminal import Terminal
     from layerline.run_folder import RunFolder
@@ -79,20 +86,22 @@ def _train(experiment: Experiment, folder: RunFolder | None, *, quiet: bool) -> 
     screen.waiting("reading the data")
     data = experiment.load()
     network = checked(experiment.network(data), data, experiment.recipe)
-    engine = engines.make(experiment.engine, network, data.scaling, experiment.recipe, experiment.threads)
     where = folder or RunFolder.numbered(network.name, data.name)
-    screen.assumed(experiment, data, network, engine, f"{where.path}", named=folder is not None)
+    assumed = _assumed(experiment, network, data, screen.waiting)
+    experiment = replace(experiment, recipe=assumed.recipe)
+    screen.assumed(experiment, data, network, assumed, f"{where.path}", named=folder is not None)
     try:
         ended = run(
             network,
             data,
-            experiment.recipe,
-            engine,
+            assumed.recipe,
+            assumed.engine,
             folder=where,
             watcher=screen,
             experiment=experiment,
             interrupt=interrupt,
             threads=experiment.threads,
+            reasons=assumed.reasons,
         )
     except DivergedError as error:
         if isinstance(error.run, training.Run):
@@ -100,3 +109,14 @@ def _train(experiment: Experiment, folder: RunFolder | None, *, quiet: bool) -> 
         raise
     screen.ended(ended)
     return ended
+
+
+def _assumed(experiment: Experiment, network: Network, data: Dataset, say: Callable[[str], None]) -> Assumed:
+    """Return the recipe and its engine: of a file as it is, else with choices for what was not given."""
+    from layerline import engines
+    from layerline.assume import Assumed, fill
+
+    recipe, name, threads = experiment.recipe, experiment.engine, experiment.threads
+    if experiment.exact:
+        return Assumed(recipe, engines.make(name, network, data.scaling, recipe, threads))
+    return fill(network, data, recipe, experiment.given, engine=name, threads=threads, say=say)

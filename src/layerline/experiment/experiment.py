@@ -29,8 +29,8 @@ _SUFFIX: Final = ".toml"
 class Experiment:
     """A network's text, where the data is and how it is cut, and how to train. Everything but the data is checked."""
 
-    file: str
-    """What messages call the network."""
+    file: str | None
+    """What messages call the network; None where the data decides which it is."""
     text: str
     source: str
     """The data: a name or a path."""
@@ -41,6 +41,10 @@ class Experiment:
     threads: int | None = None
     given: frozenset[str] = frozenset()
     """The keys of all options that were given, by flag or file; the others are assumed."""
+    exact: bool = False
+    """Whether it comes from a file: what that leaves out has its plain default, and nothing is assumed."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Key of the recipe → why its value was chosen, where the tool chose it."""
 
     def load(self) -> Dataset:
         """Return the data, loaded and cut. Raises DataError."""
@@ -52,18 +56,26 @@ class Experiment:
         """Return the network for these images and classes. Raises NetworkError where it does not fit them."""
         from layerline.network import parse
 
+        if self.file is None:
+            from layerline.network.fitted import preset_for
+
+            file, text = find(preset_for(data.shape))
+            return parse(text, name=file, input_shape=data.shape, classes=len(data.classes))
         return parse(self.text, name=self.file, input_shape=data.shape, classes=len(data.classes))
 
 
-def settle(net: str, flags: Mapping[str, Any]) -> Experiment:
+def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
     """Return the experiment of a command line: NET is a network, or an experiment.toml whose values `flags` override.
+
+    None: a preset that suits the images, which the experiment chooses when it has seen them.
 
     flags: values by the keys of OPTIONS, only those that were given. Raises UserError for whatever is wrong with them;
     the network is read as far as that goes without the data.
     """
     values: dict[str, Any] = {}
     text: tuple[str, str] | None = None
-    if net.lower().endswith(_SUFFIX):
+    exact = net is not None and net.lower().endswith(_SUFFIX)
+    if net is not None and exact:
         written = toml_file.read(Path(net))
         text = written.text or find(written.net or "")
         values = dict(written.values)
@@ -74,13 +86,14 @@ def settle(net: str, flags: Mapping[str, Any]) -> Experiment:
     _check_augment(recipe)
     engine, threads = values.get("engine", "compiled"), values.get("threads")
     engines.check(engine, threads)
-    file, content = text or find(net)
-    formatted(content, file)  # raises where a line cannot be read, before the data is loaded
+    file, content = text or (find(net) if net is not None else (None, ""))
+    if file is not None:
+        formatted(content, file)  # raises where a line cannot be read, before the data is loaded
     check_limit(values.get("limit"))
     if "data" not in values:
         raise UserError("--data: missing", "name the data: --data digits is in the package, --data PATH is your own")
     cuts = {key: values[key] for key in DATA_KEYS if key in values and key != "data"}
-    return Experiment(file, content, values["data"], cuts, recipe, engine, threads, frozenset(values))
+    return Experiment(file, content, values["data"], cuts, recipe, engine, threads, frozenset(values), exact)
 
 
 def _check_augment(recipe: Recipe) -> None:

@@ -6,12 +6,18 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from layerline.experiment.options import DATA_KEYS
 from layerline.experiment.toml_file import ABOUT
 from layerline.run_folder import NETWORK
 from layerline.versions import versions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
     from layerline.data.dataset import Dataset
     from layerline.engines.engine import Engine
     from layerline.experiment.experiment import Experiment
@@ -23,11 +29,18 @@ _TELLING: Final = ("/", "/home", "/Users", "C:\\", "C:\\Users")
 
 
 def record(
-    network: Network, data: Dataset, recipe: Recipe, engine: Engine, experiment: Experiment | None, folder: Path
+    network: Network,
+    data: Dataset,
+    recipe: Recipe,
+    engine: Engine,
+    experiment: Experiment | None,
+    folder: Path,
+    reasons: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the content of experiment.toml for the run in `folder`.
 
     experiment: None for a training from Python, of whose data only the name is known, and not where it lies.
+    reasons: why values of the recipe were chosen, by their keys.
     """
     facts = engine.facts()
     train: dict[str, Any] = {**recipe.as_dict(), "engine": engine.name}
@@ -39,9 +52,10 @@ def record(
         "train": train,
         ABOUT: {
             "network": {"name": network.name, "parameters": network.parameter_count},
-            "data": _about_data(data),
+            "data": _about_data(data, experiment),
             "versions": versions(),
             "engine": {key: value for key, value in facts.items() if key != "threads" and value is not None},
+            **({"assumed": dict(reasons)} if reasons else {}),
         },
     }
 
@@ -56,18 +70,35 @@ def _data_section(data: Dataset, experiment: Experiment | None, folder: Path) ->
     return {key: section[key] for key in DATA_KEYS if key in section}
 
 
-def _about_data(data: Dataset) -> dict[str, Any]:
-    sizes = {name: len(split) for name in ("train", "validation", "test") if (split := getattr(data, name)) is not None}
+def _about_data(data: Dataset, experiment: Experiment | None) -> dict[str, Any]:
+    splits = {name: split for name in ("train", "validation", "test") if (split := getattr(data, name)) is not None}
     C, H, W = data.shape
     return {
         "name": data.name,
         "fingerprint": data.fingerprint,
         "classes": list(data.classes),
         "image": [C, H, W],
-        "images": sizes,
+        "images": {name: len(split) for name, split in splits.items()},
+        "counts": {name: _counts(split.labels, len(data.classes)) for name, split in splits.items()},
+        "notes": [_without_way(note, experiment) for note in data.notes],
         "scale": list(data.scaling.scale),
         "shift": list(data.scaling.shift),
     }
+
+
+def _counts(labels: NDArray[np.int32], K: int) -> list[int]:
+    counts: list[int] = np.bincount(labels, minlength=K).tolist()
+    return counts
+
+
+def _without_way(note: str, experiment: Experiment | None) -> str:
+    """Return a note about the data that names no folder above it, for that may tell a user's name."""
+    if experiment is None or not Path(experiment.source).exists():
+        return note
+    given = Path(experiment.source)
+    for way in (str(given.resolve()), experiment.source):
+        note = note.replace(way, given.resolve().name)
+    return note
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from layerline import engines
+from layerline.assume import Assumed, fill
 from layerline.data.augmentation import Augmentation
 from layerline.errors import DivergedError, NetworkError, RecipeError
 from layerline.experiment.options import RECIPE_KEYS
@@ -52,14 +53,27 @@ def train(
 ) -> Run:
     """Train `network` on `data` and return the run; the test set is used once, with the weights of the best epoch.
 
+    recipe: taken as it is. Without one, what the options leave out is chosen for this network and data, or measured,
+        as `layerline train` does (docs/recipes.md).
     options: values of the recipe by name, such as epochs=10, batch_size=50, learning_rate=0.001 (see Recipe).
     out: a folder to write the run into; None writes nothing. Ctrl-C ends the training after the running step: the run
     then has `stopped`. Raises UserError (RecipeError, NetworkError, …) before anything is written, and DivergedError.
     """
-    recipe = _recipe(recipe, options)
+    asked = _recipe(recipe, options)
     folder = None if out is None else RunFolder.named(Path(out), force=force)
-    ready = engines.make(engine, checked(network, data, recipe), data.scaling, recipe, threads)
-    return run(network, data, recipe, ready, folder=folder, watcher=_Callbacks(on_epoch, on_progress), threads=threads)
+    checked(network, data, asked)
+    if recipe is None:
+        assumed = fill(network, data, asked, options, engine=engine, threads=threads)
+    else:
+        assumed = Assumed(asked, engines.make(engine, network, data.scaling, asked, threads))
+    watcher = _Callbacks(on_epoch, on_progress)
+    return run(
+        *(network, data, assumed.recipe, assumed.engine),
+        folder=folder,
+        watcher=watcher,
+        reasons=assumed.reasons,
+        threads=threads,
+    )
 
 
 def run(
@@ -73,6 +87,7 @@ def run(
     experiment: Experiment | None = None,
     interrupt: Interrupt | None = None,
     threads: int | None = None,
+    reasons: Mapping[str, str] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Run:
     """Train on an engine that is made, and write all files of the run; see `train`. What is given was checked."""
@@ -81,7 +96,7 @@ def run(
         recipe = fit_epochs(engine, data, recipe, clock)
         watcher.note(f"{recipe.epochs:,d} epochs fit into {time_given} (--within)")
     if folder is not None:
-        folder.start(network.text, record(network, data, recipe, engine, experiment, folder.path))
+        folder.start(network.text, record(network, data, recipe, engine, experiment, folder.path, reasons))
     with interrupt or Interrupt() as entered:
         keep = _nothing if folder is None else folder.append
         loop = Loop(engine, data, recipe, watcher, entered, keep, clock)
@@ -186,10 +201,12 @@ class _Training:
         if self._folder is None:
             return ()
         from layerline import report
+        from layerline.report import page, thumbnails
 
         self._loop.announce("drawing")
         drawn = report.draw(self._folder.path, self._loop.history, result, self._network, weights)
-        self._files += drawn.files
+        path = page.write(self._folder.path, pixels=thumbnails.of(self._data))
+        self._files += [*drawn.files, path.name]
         return drawn.missing
 
     def _run(self, result: Result, model: Model, epoch: int, notes: tuple[str, ...] = (), steps: int = 0) -> Run:

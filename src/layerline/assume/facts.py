@@ -1,0 +1,44 @@
+"""What rules may know: numbers about the data and the network, and no pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from layerline.data.dataset import Dataset
+    from layerline.network import Network
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A network and a data set, as far as a recipe depends on them."""
+
+    shape: tuple[int, int, int]
+    """(C, H, W) of an image."""
+    classes: tuple[str, ...]
+    counts: tuple[int, ...]
+    """Training images of each class."""
+    kinds: frozenset[str]
+    """Of the network's layers."""
+    multiply_adds: int
+    """Of one image, forward."""
+
+    @classmethod
+    def of(cls, network: Network, data: Dataset) -> Facts:
+        """Return the facts about a network and the data it is for."""
+        counts = np.bincount(data.train.labels, minlength=len(data.classes))
+        kinds = frozenset(node.layer.kind for node in network.nodes)
+        return cls(data.shape, data.classes, tuple(counts.tolist()), kinds, network.multiply_adds)
+
+    @property
+    def images(self) -> int:
+        """Return the number of training images."""
+        return sum(self.counts)
+
+    @property
+    def imbalance(self) -> float:
+        """Return how many times as many images the largest class has as the smallest."""
+        return max(self.counts) / max(1, min(self.counts))

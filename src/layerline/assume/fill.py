@@ -1,0 +1,76 @@
+"""A recipe for a network and a data set: what was given stays, the rest is chosen or measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from layerline import engines
+from layerline.assume import epochs, rate
+from layerline.assume.facts import Facts
+from layerline.assume.rules import choose
+from layerline.recipe.checks import NONE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from layerline.assume.choice import Choice
+    from layerline.data.dataset import Dataset
+    from layerline.engines.engine import Engine
+    from layerline.network import Network
+    from layerline.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """A recipe that is whole, the engine that was made for it, and why its values are what they are."""
+
+    recipe: Recipe
+    engine: Engine
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Key of the recipe → reason, for every value that was neither given nor a plain default."""
+    seconds: float | None = None
+    """How long the training will take, as far as that was measured."""
+
+
+def fill(
+    network: Network,
+    data: Dataset,
+    recipe: Recipe,
+    given: Collection[str],
+    *,
+    engine: str = "compiled",
+    threads: int | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+    say: Callable[[str], None] | None = None,
+) -> Assumed:
+    """Return the recipe, a value chosen where none was given: by rules first, then rate and epochs by measuring.
+
+    given: keys of the recipe that were asked for. say: is told what is being measured. The engine's weights are those
+    that training starts with.
+    """
+    say = say or _silent
+    choices = choose(Facts.of(network, data), recipe, given)
+    recipe = _with(recipe, choices)
+    made = engines.make(engine, network, data.scaling, recipe, threads)
+    if "learning_rate" not in given:
+        say("trying learning rates")
+        choices["learning_rate"] = rate.choose(made, data, recipe, network.multiply_adds)
+        recipe = _with(recipe, choices)
+    seconds = None
+    if "epochs" not in given and recipe.within == NONE:
+        say("measuring how long an epoch takes")
+        choices["epochs"], seconds = epochs.choose(made, data, recipe, clock)
+        recipe = _with(recipe, choices)
+    return Assumed(recipe, made, {key: choice.reason for key, choice in choices.items()}, seconds)
+
+
+def _with(recipe: Recipe, choices: dict[str, Choice]) -> Recipe:
+    values: dict[str, Any] = {key: choice.value for key, choice in choices.items()}
+    return dataclasses.replace(recipe, **values)
+
+
+def _silent(text: str) -> None:
+    del text

@@ -1,0 +1,53 @@
+"""How long an epoch takes here: some of its steps are timed, and a piece of its validation."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Final
+
+from layerline.data.dataset import Split
+from layerline.engines.epoch import plan_epoch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerline.data.dataset import Dataset
+    from layerline.engines.engine import Engine
+    from layerline.recipe import Recipe
+
+FIRST_STEPS: Final = 4
+"""Steps that are not counted: memory is touched for the first time."""
+MEASURED_SECONDS: Final = 1.0
+MOST_IMAGES: Final = 2_000
+"""Validation images that are looked at."""
+
+
+def epoch_seconds(engine: Engine, data: Dataset, recipe: Recipe, clock: Callable[[], float]) -> float:
+    """Return how long an epoch of training with its validation takes; the engine's state is put back."""
+    engine.prepare(data.train.source)
+    state = engine.state()
+    seconds = _training_seconds(engine, data, recipe, clock)
+    if data.validation is not None:
+        some = Split(data.validation.source, data.validation.indices[:MOST_IMAGES])
+        engine.evaluate(some)  # writes its code
+        start = clock()
+        engine.evaluate(some)
+        seconds += (clock() - start) * len(data.validation) / len(some)
+    engine.set_state(state)
+    engine.reset_running()
+    return seconds
+
+
+def _training_seconds(engine: Engine, data: Dataset, recipe: Recipe, clock: Callable[[], float]) -> float:
+    """Return how long the training pass of an epoch takes, from some of its steps."""
+    plan = plan_epoch(dataclasses.replace(recipe, epochs=1), data.train, 1, len(data.classes))
+    steps = recipe.steps(len(data.train))
+    count = min(FIRST_STEPS, steps)
+    while True:
+        part = plan.first(count * recipe.batch_size)
+        start = clock()
+        engine.train(part, 0)
+        took = clock() - start
+        if count == steps or took >= MEASURED_SECONDS / 2:
+            return took * steps / count
+        count = min(steps, max(2 * count, int(count * MEASURED_SECONDS / max(took, 1e-3))))

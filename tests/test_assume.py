@@ -1,0 +1,247 @@
+"""What is assumed where nothing is asked for: each rule, the two measurements, and what the screen says of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from scripted_engine import ScriptedEngine
+
+import layerline
+from layerline import assume, engines
+from layerline.assume import Assumed, Facts, epochs, rate
+from layerline.cli import assumptions
+from layerline.data import load_data
+from layerline.data.dataset import Dataset, ImageSet, Resized, Scaling, Split
+from layerline.experiment.experiment import Experiment
+from layerline.network import find
+from layerline.recipe import Recipe, check_together
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+DIGITS = tuple("0123456789")
+CONV = frozenset({"conv", "relu", "pool", "flat", "fc"})
+
+
+def facts(**changes: Any) -> Facts:
+    known: dict[str, Any] = {
+        "shape": (3, 32, 32),
+        "classes": CIFAR,
+        "counts": (4500,) * 10,
+        "kinds": CONV,
+        "multiply_adds": 10**6,
+    }
+    return Facts(**{**known, **changes})
+
+
+def chosen(given: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    choices = assume.choose(facts(**changes), Recipe(**(given or {})), given or {})
+    return {key: choice.value for key, choice in choices.items()}
+
+
+RULES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    # name: what is given, what the data is, what is chosen
+    "colour photos": (
+        {},
+        {},
+        {"optimizer": "muon", "schedule": "one-cycle", "batch_size": 64, "augment": "flip,shift=2"},
+    ),
+    "gray images are not flipped": ({}, {"shape": (1, 28, 28), "classes": DIGITS}, {"augment": "shift=1"}),
+    "small images are not moved": ({}, {"shape": (3, 8, 8)}, {"augment": "none"}),
+    "colour digits are not flipped": ({}, {"classes": ("1", "2"), "counts": (9000, 9000)}, {"augment": "shift=2"}),
+    "sides are not flipped": (
+        {},
+        {"classes": ("hand-left", "hand-right"), "counts": (900, 900)},
+        {"augment": "shift=2"},
+    ),
+    "a name that holds a side is none": (
+        {},
+        {"classes": ("leftover", "bright"), "counts": (9000, 9000)},
+        {"augment": "flip,shift=2"},
+    ),
+    "no filters": ({}, {"kinds": frozenset({"flat", "fc"})}, {"optimizer": "adamw"}),
+    "depthwise filters": ({}, {"kinds": frozenset({"depthwise", "flat", "fc"})}, {"optimizer": "muon"}),
+    "a rate alone is sgd's": ({"learning_rate": 0.1}, {}, {"optimizer": "sgd"}),
+    "momentum alone is sgd's": ({"momentum": 0.5}, {}, {"optimizer": "sgd"}),
+    "betas are adamw's": ({"beta1": 0.8}, {}, {"optimizer": "adamw"}),
+    "what is given is not chosen": ({"optimizer": "sgd", "augment": "none"}, {}, {"optimizer": None, "augment": None}),
+    "balanced": ({}, {"counts": (290, 100) + (200,) * 8}, {"class_weights": "none"}),
+    "unbalanced": ({}, {"counts": (300, 100) + (200,) * 8}, {"class_weights": "sqrt"}),
+    "few images": ({}, {"counts": (40,) * 10}, {"batch_size": 16}),
+    "very few images": ({}, {"counts": (2,) * 10}, {"batch_size": 8}),
+    "a last batch of one cannot be normalised": (
+        {},
+        {"counts": (6401,) * 5 + (6400,) * 5, "kinds": CONV | {"batch_norm"}, "classes": CIFAR},
+        {"batch_size": 64},
+    ),
+    "an image too many": (
+        {},
+        {"counts": (6401,) + (6400,) * 9, "kinds": CONV | {"batch_norm"}},
+        {"batch_size": 65},
+    ),
+    "steps": ({"step_epochs": 3.0}, {}, {"schedule": "step"}),
+    "warm-up": ({"warmup": 1.0}, {}, {"schedule": "linear"}),
+    "too few steps for a cycle": ({"epochs": 1}, {"counts": (30,) * 10, "classes": CIFAR}, {"schedule": "one-cycle"}),
+    "much too few": ({"epochs": 1, "batch_size": 100}, {"counts": (30,) * 10}, {"schedule": "linear"}),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rules(name: str) -> None:
+    """Each rule chooses what docs/recipes.md says, and what it chooses goes together."""
+    given, data, expected = RULES[name]
+    found = chosen(given, **data)
+    assert {key: found.get(key) for key in expected} == expected
+    known = facts(**data)
+    recipe = Recipe(**{"epochs": 30, **given, **found})
+    more = {"learning_rate": 0.01} if "learning_rate" not in given else {}
+    check_together(dataclasses.replace(recipe, **more), known.kinds, known.images, 10, validation=True)
+
+
+def test_every_choice_has_a_reason() -> None:
+    """A reason is a phrase of its own, and mentions no value that is not there."""
+    for given, data, _ in RULES.values():
+        for key, choice in assume.choose(facts(**data), Recipe(**given), given).items():
+            assert key not in given
+            assert 10 < len(choice.reason) < 90
+            assert not choice.reason.endswith(".")
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load_data("digits")
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw", "sgd"])
+def test_the_rate_is_one_that_trains(digits: Dataset, optimizer: str) -> None:
+    """Half of a rate that was tried; the weights are those of before; twice the same; a run with it learns."""
+    network = layerline.read("digits", digits)
+    recipe = Recipe(optimizer=optimizer, schedule="one-cycle", batch_size=32)
+    engine = engines.make("compiled", network, digits.scaling, recipe, 2)
+    before = engine.state()
+    choice = rate.choose(engine, digits, recipe, network.multiply_adds)
+    after = engine.state()
+    for name, weight in before.weights.items():
+        np.testing.assert_array_equal(after.weights[name], weight)
+    assert engine.running().images == 0
+    tried = [rate.DEFAULT[optimizer] * 2.0**k / 2 for k in rate.DOUBLINGS]
+    assert choice.value in tried
+    assert rate.choose(engine, digits, recipe, network.multiply_adds) == choice
+    run = layerline.train(network, digits, Recipe(**{**recipe.as_dict(), "learning_rate": choice.value, "epochs": 12}))
+    assert max(row.validation_accuracy or 0 for row in run.history) > 0.9
+
+
+def test_a_rate_is_not_tested_where_that_would_take_long(digits: Dataset) -> None:
+    """From so many multiply-adds on, the default is taken, and it says why; no step is taken."""
+    recipe = Recipe(optimizer="muon")
+    engine = ScriptedEngine([], 64)
+    choice = rate.choose(engine, digits, recipe, 10**9)
+    assert choice.value == rate.DEFAULT["muon"]
+    assert "too large" in choice.reason
+    assert not engine.orders
+
+
+def test_rates_that_all_fail_leave_the_default(digits: Dataset) -> None:
+    """Where no rate learns, and where one diverges, nothing is concluded from it."""
+    engine = ScriptedEngine([1.0] * 7, 64)
+    choice = rate.choose(engine, digits, Recipe(optimizer="adamw"), 10**6)
+    assert choice.value == rate.DEFAULT["adamw"]
+    assert "no rate from 0.0005 to 0.016 learned enough" in choice.reason
+
+
+@pytest.mark.parametrize(
+    ("images", "step_seconds", "expected"),
+    [
+        (54_000, 0.001, 30),  # 0.84 s an epoch
+        (54_000, 0.05, 14),  # 42 s an epoch: as many as fit into ten minutes
+        (54_000, 1.0, epochs.FEWEST),
+        (640, 0.001, 60),
+        (1_280, 0.001, 40),
+    ],
+)
+def test_epochs_follow_from_the_time_of_one(images: int, step_seconds: float, expected: int) -> None:
+    """As many as fit into ten minutes, within bounds; small sets get more."""
+    now = [0.0]
+    engine = ScriptedEngine([], 64)
+
+    def during(epoch: int, step: int) -> None:
+        del epoch, step
+        now[0] += step_seconds
+
+    engine.during = during
+    data = made((1, 4, 4), DIGITS, (images // 10,) * 10)
+    choice, seconds = epochs.choose(engine, dataclasses.replace(data, validation=None), Recipe(), lambda: now[0])
+    assert choice.value == expected
+    steps = -(-images // 64)
+    assert seconds == pytest.approx(expected * steps * step_seconds, rel=0.01)
+    assert ("fits into" in choice.reason) == (expected not in (30, 60, 40))
+
+
+def test_python_assumes_as_the_command_does(digits: Dataset, tmp_path: Path) -> None:
+    """Without a recipe, what is left out is chosen and its reasons are written down; with one it is taken as it is."""
+    import tomllib
+
+    network = layerline.read("digits", digits)
+    layerline.train(network, digits, epochs=1, out=tmp_path / "a")
+    layerline.train(network, digits, Recipe(epochs=1), out=tmp_path / "b")
+    first, second = (tomllib.loads((tmp_path / name / "experiment.toml").read_text()) for name in "ab")
+    assert first["train"]["optimizer"] == "muon"
+    assert set(first["about"]["assumed"]) == {
+        *("optimizer", "batch_size", "schedule", "class_weights", "augment", "learning_rate"),
+    }
+    assert second["train"]["optimizer"] == "sgd"
+    assert "assumed" not in second["about"]
+
+
+def made(
+    shape: tuple[int, int, int], classes: tuple[str, ...], counts: tuple[int, ...], name: str = "made", **more: Any
+) -> Dataset:
+    """Return a data set of black images: its numbers are what matters."""
+    N = sum(counts)
+    images = np.broadcast_to(np.uint8(0), (N, *shape))
+    source = ImageSet(images, np.repeat(np.arange(len(counts)), counts).astype(np.int32))
+    indices = np.arange(N, dtype=np.int64)
+    held = Split(source, indices[::10])
+    scaling = Scaling((1 / 255,) * shape[0], (0.0,) * shape[0])
+    return Dataset(name, classes, Split(source, indices), held, held, scaling, "0" * 64, **more)
+
+
+PHOTOS = made(
+    (3, 128, 128),
+    ("cat", "cow", "dog", "hen", "horse", "pig", "sheep"),
+    (10_251, 2_500, 1_200, 600, 400, 181, 168),
+    "photos",
+    resized=Resized(412, (97, 120), (3_024, 4_032), (128, 128), "crop"),
+    cuts={"test": 0.15, "validation": 0.1, "normalize": "max"},
+)
+BLOCKS: dict[str, tuple[Dataset, str | None]] = {
+    "digits": (made((1, 8, 8), DIGITS, (129,) * 10, "digits", cuts={"validation": 0.1}), "digits"),
+    "MNIST": (made((1, 28, 28), DIGITS, (5_400,) * 10, "mnist", cuts={"validation": 0.1}), "lenet5"),
+    "CIFAR-10": (made((3, 32, 32), CIFAR, (4_500,) * 10, "cifar10", cuts={"validation": 0.1}), "vgg-small"),
+    "photos of many sizes": (PHOTOS, None),
+}
+
+
+def test_the_block(golden: Callable[[str, str], None]) -> None:
+    """Every value that was chosen stands there with the flag that changes it."""
+    said = []
+    for title, (data, net) in BLOCKS.items():
+        file, text = (None, "") if net is None else find(net)
+        experiment = Experiment(file, text, data.name, {}, given=frozenset({"data"}))
+        network = experiment.network(data)
+        choices = assume.choose(Facts.of(network, data), Recipe(), ())
+        values = {key: choice.value for key, choice in choices.items()}
+        recipe = dataclasses.replace(Recipe(), **values, learning_rate=0.004, epochs=30)
+        reasons = {key: choice.reason for key, choice in choices.items()}
+        assumed = Assumed(recipe, ScriptedEngine([], 64), {**reasons, "learning_rate": "", "epochs": ""}, 2460.0)
+        experiment = dataclasses.replace(experiment, recipe=recipe)
+        lines = [f"{label:9}{text}" for label, text in assumptions.facts(experiment, data, network, assumed)]
+        said.append(f"--- {title}\n" + "\n".join(lines))
+        for key in reasons:
+            assert f"(--{key.replace('_', '-')}" in "\n".join(lines)
+    golden("assumed.txt", "\n\n".join(said))
