@@ -1,0 +1,81 @@
+"""What is assumed without any option, against a search: 30 runs over learning rate and epochs, chosen by validation.
+
+    python benchmarks/defaults.py --data mnist --data-dir DIR --network lenet5
+
+The default is to be within a point of the best of the search. The search keeps all else as the default has it; what it
+found is told for the validation set, by which it was chosen, and for the test set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import time
+from typing import TYPE_CHECKING, Any
+
+from conditions import write
+
+import layerline
+from layerline.assume import fill
+from layerline.recipe import Recipe
+
+if TYPE_CHECKING:
+    from layerline.data.dataset import Dataset
+    from layerline.network import Network
+
+RATES = tuple(0.0005 * 2.0**k for k in range(6))
+EPOCHS = (5, 10, 15, 20, 30)
+
+
+def main() -> None:
+    """Train the default and the 30 of the search, and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--network", default="lenet5")
+    parser.add_argument("--limit", type=int)
+    options = parser.parse_args()
+    data = layerline.load_data(options.data, data_dir=options.data_dir, limit=options.limit)
+    network = layerline.read(options.network, data)
+    default = fill(network, data, Recipe(), ())
+    found = [trained(network, data, default.recipe)]
+    for epochs, rate in itertools.product(EPOCHS, RATES):
+        recipe = dataclasses.replace(default.recipe, learning_rate=rate, epochs=epochs)
+        found.append(trained(network, data, recipe))
+    best = max(found[1:], key=lambda run: run["validation_accuracy"])
+    write(
+        f"defaults-{options.network}-{data.name}",
+        {
+            "what": "no option but network and data, against a search of 30 runs over learning rate and epochs",
+            "images": len(data.train),
+            "default": found[0],
+            "best_of_search": best,
+            "points_behind_on_validation": 100 * (best["validation_accuracy"] - found[0]["validation_accuracy"]),
+            "points_behind_on_test": 100 * (best["test_accuracy"] - found[0]["test_accuracy"]),
+            "recipe": default.recipe.as_dict(),
+            "reasons": default.reasons,
+            "search": found[1:],
+        },
+    )
+
+
+def trained(network: Network, data: Dataset, recipe: Recipe) -> dict[str, Any]:
+    """Train, and return the figures of the epoch whose weights are kept."""
+    start = time.perf_counter()
+    run = layerline.train(network, data, recipe)
+    kept = run.history[run.model_epoch - 1]
+    row = {
+        "learning_rate": recipe.learning_rate,
+        "epochs": recipe.epochs,
+        "validation_accuracy": kept.validation_accuracy,
+        "validation_loss": kept.validation_loss,
+        "test_accuracy": run.result.test_accuracy,
+        "seconds": time.perf_counter() - start,
+    }
+    print(row, flush=True)
+    return row
+
+
+if __name__ == "__main__":
+    main()
