@@ -141,6 +141,25 @@ def test_fetch_on_the_command_line(tmp_path, golden):
     assert info.stdout.startswith("mnist: 800 gray images of 28×28, 10 classes")
 
 
+def test_a_full_disk_leaves_nothing(tmp_path):
+    """Where the disk takes no more, the message says how much room is needed, and no part of a file is left."""
+    content = packed(idx_bytes(pictures(400, 10, shape=(28, 28))[0]))
+    name = "train-images-idx3-ubyte.gz"
+    digest = hashlib.sha256(content).hexdigest()
+    with serving({name: content}) as (server, _):
+        code = (
+            "import dataclasses, resource; from layerline.data.catalogue import *; "
+            f"KNOWN['mnist'] = dataclasses.replace(MNIST, archives=(Archive('{name}', {len(content)}, '{digest}'),), "
+            f"mirrors=('{server}/good/',)); resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
+        )
+        ended = run(tmp_path, "fetch", "mnist", "--data-dir", "sets", code=code)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(
+        f"sets/mnist/{name}: cannot be written: File too large\n  help: make room for 314 kB"
+    )
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_info_of_a_set(tmp_path, golden):
     """The table of digits, to the letter, at 80 columns."""
     ended = run(tmp_path, "info", "digits")

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from image_files import jpeg, tree
+from image_files import jpeg, png, tree
 
-from layerline.data import doctor, load_data
+from layerline.data import doctor, load_data, masks
 from layerline.data.copies import copies
 from layerline.data.dataset import Dataset, ImageSet, Scaling, Split
 from layerline.data.doctor import KINDS, REFUSED, Finding, check, examine
+from layerline.data.scaling import scaling
 from layerline.data.survey import survey
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 CLASSES = ("ant", "bee", "cow")
@@ -342,6 +344,45 @@ def test_masks_survive_jpeg_and_resizing(tmp_path: Path):
     assert len(mask.images) == 80
 
 
+@pytest.mark.parametrize("maximum", [1.0, 16.0, 65535.0])
+def test_colours_are_counted_in_floats_too(maximum):
+    """Images as float32 of any range give the finding of the same images as bytes."""
+    images, of_class = mixture(0.33)
+    stack = (images.astype(np.float32) * np.float32(maximum / 255)).transpose(0, 3, 1, 2)
+    data = dataset((images, of_class))
+    source = ImageSet(stack, of_class, maximum)
+    floats = dataclasses.replace(data, train=Split(source, data.train.indices))
+    assert found(floats)["mask"].images == found(data)["mask"].images
+
+
+def test_small_images_are_not_judged_by_colours():
+    """Below 32 pixels a side nothing is said: MNIST's digits have few colours, too."""
+    images, of_class = mixture(0.33)
+    assert found(dataset((images[:, :31, :31], of_class))) == {}
+    assert set(found(dataset((images[:, :32, :32], of_class)))) == {"mask"}
+
+
+def test_images_that_are_all_of_one_colour_give_no_nan():
+    """Where every image is constant, that is told, and scaling by the deviation gives finite numbers."""
+    images = np.full((60, 8, 8), 7, np.uint8)
+    data = dataset((images, labels(60)))
+    assert len(found(data)["constant"].images) == 60
+    for how in ("max", "standard"):
+        assert np.isfinite(scaling(data.train, 255.0, how).apply(data.train.source.images)).all()
+
+
+def test_a_class_that_is_missing_from_a_set_is_told(tmp_path):
+    """It is a note of loading, which says k of C; the doctor does not say it again."""
+    for split, classes in (("train", CLASSES), ("val", CLASSES[:2]), ("test", CLASSES)):
+        for of_class, k in itertools.product(classes, range(5)):
+            seed = sum(map(ord, split + of_class)) * 10 + k
+            tree(tmp_path, {f"{split}/{of_class}/{k}.png": png(photos(1, seed=seed)[0])})
+    (tmp_path / "val" / "cow").mkdir()
+    data = load_data(tmp_path)
+    assert data.notes == ("validation has 2 of 3 classes: no image of cow",)
+    assert examine(data) == ()
+
+
 # what is done about it
 
 LEAK = Finding("leak", "3 of 60 test images are also in training", True)
@@ -373,10 +414,22 @@ def test_a_word_that_allows_nothing_is_refused():
     assert caught.value.help == "one of: leak, conflict, mask"
 
 
-def test_only_the_kinds_that_say_so_refuse():
-    """What the documentation calls refusing is what can refuse."""
-    assert set(REFUSED) < set(KINDS)
-    assert doctor.MOST == 0.01
+def test_the_documentation_has_every_kind_and_threshold():
+    """docs/data-check.md lists the kinds in order, says which refuse, and has the numbers of the program."""
+    text = (Path(__file__).parents[1] / "docs" / "data-check.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (refuses|says so)", text, re.MULTILINE)
+    assert rows == [(kind, "refuses" if kind in REFUSED else "says so") for kind in KINDS]
+    flat = " ".join(text.split())
+    for said in (
+        f"more than {doctor.MOST:.0%}".replace("%", " %"),
+        f"fewer than {doctor.FEWEST_TRAIN} training images, or with 1 or {doctor.FEWEST_HELD - 1} images to validate",
+        f"have {100 * masks.FLAT:.0f} % of some 144",
+        f"at most {100 * masks.PHOTO:.0f} %",
+        f"From {100 * masks.MANY:.0f} % of all images on they refuse; from {100 * masks.SOME:g} % on they are told",
+        "at least 32 × 32",
+        "between 5 % and 95 %",
+    ):
+        assert said in flat, said
 
 
 def test_names_of_files_are_escaped():

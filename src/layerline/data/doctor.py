@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -69,6 +70,11 @@ def examine(data: Dataset) -> tuple[Finding, ...]:
         *_few(data),
     )
     return tuple(sorted((item for item in found if item is not None), key=lambda item: not item.refuses))
+
+
+def examined(data: Dataset, allow: Collection[str] = ()) -> Dataset:
+    """Return the data set with what was found as notes. Raises DataError for findings that refuse; see `check`."""
+    return dataclasses.replace(data, notes=data.notes + check(examine(data), allow))
 
 
 def check(findings: Sequence[Finding], allow: Collection[str] = ()) -> tuple[str, ...]:
