@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("net", required=False)
-@options(("data", "data_dir", "classes", "test", "validation", "limit", "normalize", "augment"), "Data")
+@options(("data", "data_dir", "classes", "test", "validation", "limit", "normalize", "augment", "allow"), "Data")
 @options(("epochs", "within", "patience", "batch_size", "seed", "init"), "Run")
 @options(("learning_rate", "schedule", "warmup", "step_epochs", "step_factor"), "Learning rate")
 @options(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from layerline.network import Network
 
 _SUFFIX: Final = ".toml"
+ALLOW: Final = "allow"
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,18 @@ class Experiment:
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Key of the recipe → why its value was chosen, where the tool chose it."""
 
-    def load(self) -> Dataset:
-        """Return the data, loaded and cut. Raises DataError."""
-        from layerline.data import load_data
+    @property
+    def allow(self) -> tuple[str, ...]:
+        """Return the kinds of findings that do not keep it from being trained."""
+        return tuple(self.cuts.get(ALLOW, ()))
 
-        return load_data(self.source, seed=self.recipe.seed, **self.cuts)
+    def load(self) -> Dataset:
+        """Return the data, loaded, cut and examined. Raises DataError."""
+        from layerline.data import load_data
+        from layerline.data.doctor import examined
+
+        cuts = {key: value for key, value in self.cuts.items() if key != ALLOW}
+        return examined(load_data(self.source, seed=self.recipe.seed, **cuts), self.allow)
 
     def network(self, data: Dataset) -> Network:
         """Return the network for these images and classes. Raises NetworkError where it does not fit them."""

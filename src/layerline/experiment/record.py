@@ -65,6 +65,8 @@ def _data_section(data: Dataset, experiment: Experiment | None, folder: Path) ->
     section["data"] = data.name
     if experiment is not None:
         section["data"] = _path_from(folder, experiment.source)
+        if experiment.allow:
+            section["allow"] = list(experiment.allow)
         if "data_dir" in experiment.cuts:
             section["data_dir"] = _path_from(folder, experiment.cuts["data_dir"])
     return {key: section[key] for key in DATA_KEYS if key in section}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 from layerline import engines
 from layerline.assume import Assumed, fill
 from layerline.data.augmentation import Augmentation
+from layerline.data.doctor import examined
 from layerline.errors import DivergedError, NetworkError, RecipeError
 from layerline.experiment.options import RECIPE_KEYS
 from layerline.experiment.record import record
@@ -26,7 +27,7 @@ from layerline.training.within import fit_epochs
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -49,6 +50,7 @@ def train(
     force: bool = False,
     on_epoch: Callable[[EpochRow], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    allow: Collection[str] = (),
     **options: Any,
 ) -> Run:
     """Train `network` on `data` and return the run; the test set is used once, with the weights of the best epoch.
@@ -56,11 +58,13 @@ def train(
     recipe: taken as it is. Without one, what the options leave out is chosen for this network and data, or measured,
         as `layerline train` does (docs/recipes.md).
     options: values of the recipe by name, such as epochs=10, batch_size=50, learning_rate=0.001 (see Recipe).
+    allow: kinds of findings about the data that are no reason to refuse (docs/data-check.md).
     out: a folder to write the run into; None writes nothing. Ctrl-C ends the training after the running step: the run
     then has `stopped`. Raises UserError (RecipeError, NetworkError, …) before anything is written, and DivergedError.
     """
     asked = _recipe(recipe, options)
     folder = None if out is None else RunFolder.named(Path(out), force=force)
+    data = examined(data, allow)
     checked(network, data, asked)
     if recipe is None:
         assumed = fill(network, data, asked, options, engine=engine, threads=threads)
