@@ -43,10 +43,11 @@ def of(run: RunFiles) -> Headline:
     """Return the first figures of a run; of the validation set where there was no test."""
     result = run.result or {}
     if run.tested:
-        images = sum(row["support"] for row in result.get("per_class") or ())
+        counts = run.confusion("test")
         state: tuple[str, ...] = ()
         values = {name: result.get(f"test_{name}") for name in _NAMES}
-        where, loss = f"{figures.count(images)} test images", result.get("test_loss")
+        where = "the test images" if counts is None else f"{figures.count(int(counts.sum()))} test images"
+        loss = result.get("test_loss")
     else:
         values, where, loss = _validation(run)
         state = _missing(run, where)

@@ -15,6 +15,7 @@ import numpy as np
 from layerline import metrics, model_file
 from layerline.errors import UserError
 from layerline.network import parse
+from layerline.report import form
 from layerline.report.judged import Judged
 from layerline.run_folder import EXPERIMENT, HISTORY, MODEL, NETWORK, PREDICTIONS, RESULT, EpochRow
 
@@ -115,15 +116,13 @@ def _bytes(path: Path) -> bytes:
 
 
 def read_experiment(path: Path) -> dict[str, Any]:
-    """Return experiment.toml, [about] with its sections alone. Raises UserError where it cannot be read."""
+    """Return experiment.toml; data, train and about are there. Raises UserError where it cannot be read."""
     try:
         found = tomllib.loads(_bytes(path).decode("utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not TOML: {error}", _AGAIN) from None
-    about = found.get("about", {})
-    if not isinstance(about, dict) or not all(isinstance(found.get(key, {}), dict) for key in ("data", "train")):
-        raise UserError(f"{path}: [data], [train] and [about] must be sections", _AGAIN)
-    return found | {"about": {key: value for key, value in about.items() if isinstance(value, dict)}}
+    form.check(path, found, form.EXPERIMENT, _AGAIN)
+    return {"data": {}, "train": {}, "about": {}} | found
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -132,11 +131,11 @@ def read_result(path: Path) -> dict[str, Any]:
         found = json.loads(_bytes(path))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not JSON: {error}", _AGAIN) from None
-    if not isinstance(found, dict) or not isinstance(found.get("classes"), list):
+    if not isinstance(found, dict) or not found.get("classes"):
         raise UserError(f"{path}: is not the result of a run", _AGAIN)
+    form.check(path, found, form.RESULT, _AGAIN)
     K, confusion = len(found["classes"]), found.get("confusion")
-    rows = confusion if isinstance(confusion, list) else []
-    if confusion is not None and [len(row) if isinstance(row, list) else 0 for row in rows] != [K] * K:
+    if confusion is not None and [len(row or ()) for row in confusion] != [K] * K:
         raise UserError(f"{path}: the confusion matrix is not {K} × {K}", _AGAIN)
     return found
 
