@@ -370,17 +370,6 @@ def images_of_floats() -> Loaded:
 
 
 @case
-def images_of_many_sizes() -> Loaded:
-    sizes = ((6, 5), (6, 5), (7, 5), (8, 5), (9, 5), (9, 6), (9, 7), (9, 8), (6, 5))
-    return folder_of({f"{'ab'[k % 2]}/{k}.png": png(picture(k, size)) for k, size in enumerate(sizes)})
-
-
-@case
-def images_of_two_sizes_in_a_tar() -> Loaded:
-    return archive(tar_of({f"{name}/1.png": png(picture(k, (6, 5 + k))) for k, name in enumerate("ab")}))
-
-
-@case
 def images_in_one_folder() -> Loaded:
     return folder_of({"1.png": png(picture()), "2.png": png(picture())})
 

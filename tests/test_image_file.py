@@ -110,7 +110,7 @@ def test_an_exif_orientation_is_applied(form, turn):
     content = saved(np.ascontiguousarray(stored), form, exif=exif)
     found = decode(content)
     assert np.abs(found.pixels.astype(int) - upright).max() <= (4 if form == "JPEG" else 0)
-    assert decode(content, only_size=True).size == found.size == (32, 48)
+    assert found.size == (32, 48)
 
 
 def test_a_broken_exif_block_changes_nothing():

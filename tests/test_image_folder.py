@@ -255,10 +255,10 @@ def test_a_class_without_images_in_test_is_there_by_its_folder(tmp_path):
 
 def test_many_threads_keep_the_order(tmp_path, monkeypatch):
     """Large images are decoded by several threads, small ones by none, and the order is that of the names."""
-    monkeypatch.setattr(decoding, "_cores", lambda: 4)
+    monkeypatch.setattr(decoding, "cores", lambda: 4)
     for size in ((8, 8), (70, 70)):
         tree(tmp_path / str(size), several(count=60, size=size))
-        data = load_data(tmp_path / str(size))
+        data = load_data(tmp_path / str(size), size=size[0])
         np.testing.assert_array_equal(data.train.source.images.transpose(0, 2, 3, 1), expected(count=60, size=size))
 
 
@@ -323,7 +323,7 @@ def test_memory_is_that_of_the_images(tmp_path):
         "import resource, sys, layerline.data as d, PIL.PngImagePlugin\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
         "before = peak()\n"
-        "d.load_data(sys.argv[1])\n"
+        "d.load_data(sys.argv[1], size=100)\n"
         "print(peak() - before)\n"
     )
     run = subprocess.run(  # noqa: S603

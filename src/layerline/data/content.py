@@ -27,20 +27,29 @@ def digest(array: NDArray[Any]) -> str:
     """
     last = array.ndim == 4 and not array.flags.c_contiguous
     ordered = array.transpose(0, 2, 3, 1) if last else array
-    shape = [array.shape[0], *array.shape[2:]] if array.ndim == 4 and array.shape[1] == 1 else ordered.shape
-    header = bytes([0, 0, _CODES[array.dtype.name], len(shape)]) + np.array(shape, ">u4").tobytes()
-    content = hashlib.sha256(header)
+    shape = (array.shape[0], *array.shape[2:]) if array.ndim == 4 and array.shape[1] == 1 else ordered.shape
+    content = hashlib.sha256(header(shape, array.dtype.name))
     values = np.ascontiguousarray(ordered, ordered.dtype.newbyteorder("<"))
     content.update(values.reshape(-1).view(np.uint8).data)
     return content.hexdigest()
 
 
-def digests(sets: Mapping[SplitName, ImageSet], classes: tuple[str, ...]) -> dict[tuple[SplitName, str], str]:
-    """Return the digest of the images and the labels of each split; labels of at most 256 classes as uint8."""
+def header(shape: tuple[int, ...], dtype: str = "uint8") -> bytes:
+    """Return the first bytes of an IDX file of this shape and type."""
+    return bytes([0, 0, _CODES[dtype], len(shape)]) + np.array(shape, ">u4").tobytes()
+
+
+def digests(
+    sets: Mapping[SplitName, ImageSet], classes: tuple[str, ...], known: Mapping[SplitName, str]
+) -> dict[tuple[SplitName, str], str]:
+    """Return the digest of the images and the labels of each split; labels of at most 256 classes as uint8.
+
+    known: those of images that need not be formed anew.
+    """
     narrow = np.uint8 if len(classes) <= 256 else np.int32
     found: dict[tuple[SplitName, str], str] = {}
     for split, part in sets.items():
-        found[split, "images"] = digest(part.images)
+        found[split, "images"] = known.get(split) or digest(part.images)
         found[split, "labels"] = digest(part.labels.astype(narrow))
     return found
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from layerline import figures, randomness
 from layerline.data.dataset import ImageSet, Split
-from layerline.data.quotas import proportional
+from layerline.data.quotas import proportional, whole_groups
 from layerline.errors import DataError
 from layerline.randomness import Purpose
 
@@ -106,8 +106,9 @@ def take(pool: Pool, share: Share, purpose: Purpose, option: str, seed: int) -> 
     """Return what a share or a number of images of the pool takes, and what it leaves; both have every class.
 
     The taken number is spread over the classes in proportion (see `quotas.proportional`). Of each class those images
-    are taken that come first by their random number at (seed, purpose, image), so that nearly all stay where they are
-    when images are added. Raises DataError where a class would have no image left.
+    are taken that come first by their random number at (seed, purpose, key of the image), so that nearly all stay where
+    they are when images are added. Groups are taken whole (see `whole_groups`). Raises DataError where a class would
+    have no image left.
     """
     counts = pool.counts
     asked = f"--{option} {_shown(share)}"
@@ -120,7 +121,12 @@ def take(pool: Pool, share: Share, purpose: Purpose, option: str, seed: int) -> 
                 f"{figures.name(pool.classes[k])}{_where(pool, k)}, expected at least 1 taken and 1 left",
                 f"add images of this class, leave it out with --classes, choose another share, or --{option} none",
             )
-    taken = _first(pool, quotas, purpose, seed)
+    if pool.source.groups is None:
+        taken = _first(pool, quotas, purpose, seed)
+    else:
+        labels, groups = pool.source.labels[pool.indices], pool.source.groups[pool.indices]
+        taken = whole_groups(labels, groups, quotas, lambda keys: _numbers(seed, purpose, keys))
+        _check_groups(labels[taken], counts, groups, labels, pool.classes, asked)
     return (
         Pool(pool.source, pool.indices[taken], pool.classes),
         Pool(pool.source, pool.indices[~taken], pool.classes),
@@ -143,13 +149,40 @@ def limit(pool: Pool, number: int, seed: int) -> Pool:
 def _first(pool: Pool, quotas: list[int], purpose: Purpose, seed: int) -> NDArray[np.bool_]:
     """Return which images of the pool are among the first quotas[k] of their class k, by random number."""
     labels = pool.source.labels[pool.indices]
-    keys = randomness.uint64(seed, purpose, image=pool.indices)
+    keys = _numbers(seed, purpose, pool.source.keys[pool.indices])
     order = np.lexsort((keys, labels))
     counts = np.bincount(labels, minlength=len(quotas))
     place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
     taken = np.zeros(len(order), bool)
     taken[order] = place < np.repeat(quotas, counts)
     return taken
+
+
+def _numbers(seed: int, purpose: Purpose, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return a random number for each key: its lower 32 bits are the image, its upper 32 the element."""
+    low, high = keys & np.uint64(0xFFFFFFFF), keys >> np.uint64(32)
+    return randomness.uint64(seed, purpose, image=low, element=high)
+
+
+def _check_groups(
+    taken: NDArray[np.int32],
+    counts: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    labels: NDArray[np.int32],
+    classes: tuple[str, ...],
+    asked: str,
+) -> None:
+    """Refuse a cut by groups that leaves a class without images on a side."""
+    found = np.bincount(taken, minlength=len(classes))
+    for k, name in enumerate(classes):
+        if not 0 < found[k] < counts[k]:
+            among = len(np.unique(groups[labels == k]))
+            raise DataError(
+                f"{asked}: takes {figures.count(int(found[k]))} of {_images(int(counts[k]))} of class "
+                f"{figures.name(name)}, which are in {'1 group' if among == 1 else f'{figures.count(among)} groups'}, "
+                "expected at least 1 taken and 1 left, and no group on both sides",
+                "make groups smaller, leave the class out with --classes, or bring the sets yourself",
+            )
 
 
 def _where(pool: Pool, k: int) -> str:

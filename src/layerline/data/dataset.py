@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+from layerline.data import path_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +36,11 @@ class ImageSet:
     have no files of their own."""
     groups: NDArray[np.int64] | None = None
     """int64 (N,): images of one number stay on one side of every cut."""
+
+    @cached_property
+    def keys(self) -> NDArray[np.uint64]:
+        """Return what each image is known by when cuts are drawn, uint64 (N,): a hash of its name, else its index."""
+        return np.arange(len(self.labels), dtype=np.uint64) if self.names is None else path_keys.keys(self.names)
 
     @property
     def channels_last(self) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from layerline import figures
+from layerline.data.cores import cores
 from layerline.data.image_file import LARGEST_FILE, BadImageError, Picture, decode
 from layerline.data.stream import whole_file
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerline.data.image_names import Folders
+    from layerline.data.sizing import Sizing
 
 Progress = Callable[[int, int | None], None]
 """Called with how many images are done, and how many there are, where that is known."""
@@ -42,6 +42,13 @@ class File:
     folders: Folders
     name: str
     content: bytes | Path
+    stamp: tuple[int, ...] = ()
+    """Size, times, and place on the disk: what changes when the file does. Empty in an archive."""
+
+    @property
+    def path(self) -> str:
+        """Return its path below what was named as the data."""
+        return "/".join((*self.folders, self.name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,16 +63,16 @@ class Decoded:
 
 
 class Decoder:
-    """Decodes files in batches. After `only_sizes` it looks at headers alone."""
+    """Decodes files in batches, into what is asked of their size and colours."""
 
-    def __init__(self) -> None:
-        """Begin with pixels."""
-        self._only_size = threading.Event()
+    def __init__(self, sizing: Sizing) -> None:
+        """Keep what is asked for."""
+        self._sizing = sizing
         self._most = _BATCH
 
-    def only_sizes(self) -> None:
-        """From now on, decode no pixels: the images cannot be used, and are only counted by size."""
-        self._only_size.set()
+    def aim(self, sizing: Sizing) -> None:
+        """Ask for something else from now on; some files may be under way."""
+        self._sizing = sizing
 
     def __call__(self, files: Iterable[File]) -> Iterator[Decoded]:
         """Yield what becomes of each file, in order."""
@@ -79,11 +86,15 @@ class Decoder:
             small = _are_small(started)
             self._most = _BATCH_OF_SMALL if small else _BATCH
             yield from started
-            if small:
-                for batch in batches:
-                    yield from self._batch(batch)
-                return
-            with ThreadPoolExecutor(_cores(), "decode") as pool:
+            for batch in batches if small else ():
+                decoded = self._batch(batch)
+                yield from decoded
+                if not _are_small(decoded):
+                    break
+            else:
+                if small:
+                    return
+            with ThreadPoolExecutor(cores(), "decode") as pool:
                 yield from self._ahead(pool, batches)
 
     def _ahead(self, pool: ThreadPoolExecutor, batches: Iterator[list[File]]) -> Iterator[Decoded]:
@@ -92,7 +103,7 @@ class Decoder:
         try:
             for batch in batches:
                 waiting.append(pool.submit(self._batch, batch))
-                if len(waiting) > 2 * _cores():
+                if len(waiting) > 2 * cores():
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
@@ -116,15 +127,25 @@ class Decoder:
         return [self._one(file) for file in files]
 
     def _one(self, file: File) -> Decoded:
+        content = b""
         try:
-            content = file.content if isinstance(file.content, bytes) else _read(file.content)
-            picture = decode(content, only_size=self._only_size.is_set())
+            content = read(file)
+            picture = decode(content, self._sizing)
         except BadImageError as error:
-            return Decoded(file, None, str(error), b"")
-        return Decoded(file, picture, "", hashlib.blake2b(content, digest_size=16).digest())
+            return Decoded(file, None, str(error), digest(content))
+        return Decoded(file, picture, "", digest(content))
 
 
-def _read(path: Path) -> bytes:
+def digest(content: bytes) -> bytes:
+    """Return what is the same for the same bytes: the first half of their SHA-256."""
+    return hashlib.sha256(content).digest()[:16]
+
+
+def read(file: File) -> bytes:
+    """Return the bytes of a file. Raises BadImageError."""
+    if isinstance(file.content, bytes):
+        return file.content
+    path = file.content
     try:
         if not path.is_file():
             raise BadImageError("something that is not a file")
@@ -139,8 +160,3 @@ def _read(path: Path) -> bytes:
 def _are_small(started: list[Decoded]) -> bool:
     sizes = [item.picture.size for item in started if item.picture is not None]
     return bool(sizes) and max(H * W for H, W in sizes) < _SMALL
-
-
-def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

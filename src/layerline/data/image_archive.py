@@ -6,19 +6,29 @@ import itertools
 from typing import TYPE_CHECKING
 
 from layerline.data import cifar, image_folder
+from layerline.data.decoding import File
+from layerline.data.keeper import Keeper, stamp
 from layerline.data.stream import open_stream
 from layerline.data.tar import Tar
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from layerline.data.asked import Asked
     from layerline.data.decoding import Progress
     from layerline.data.part import Parts
     from layerline.data.tar import Member
 
 
-def read(path: Path, progress: Progress | None) -> Parts:
+def read(path: Path, asked: Asked, progress: Progress | None) -> Parts:
     """Return what is in an archive, read once from front to end. Raises DataError."""
+    keeper = None
+    if asked.cache is not None:
+        file = File((), "", path, stamp(path.stat()))
+        keeper = Keeper(asked.cache, ["archive", *asked.key], [file], archive=True)
+        parts = image_folder.tar_that_was_kept(path, asked, keeper)
+        if parts is not None:
+            return parts
     with open_stream(path) as stream:
         tar = Tar(stream)
         members = iter(tar)
@@ -29,8 +39,8 @@ def read(path: Path, progress: Progress | None) -> Parts:
                 break
             passed.append(member)
         else:
-            return image_folder.read_tar(path, tar, passed, progress)
+            return image_folder.read_tar(path, tar, passed, asked, keeper, progress)
         whole = itertools.chain(passed, [member], members)
         if batch:
             return cifar.read_tar(path, tar, whole)
-        return image_folder.read_tar(path, tar, whole, progress)
+        return image_folder.read_tar(path, tar, whole, asked, keeper, progress)

@@ -7,7 +7,9 @@ Which formats are read is decided by the first bytes, before any decoder sees th
     CMYK, YCCK, YCbCr               RGB by Pillow's formula, without colour profiles
     with transparency               laid over white, then as above
 
-An EXIF orientation is applied. Of an animation or a file of several pages, the first is taken.
+An EXIF orientation is applied. Of an animation or a file of several pages, the first is taken. What is to be resized
+(see `sizing`) is so after all of this. Of a JPEG that is at least twice as large as needed in both directions, the
+decoder leaves out the highest frequencies and gives a half, a quarter or an eighth of the size (its draft mode).
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import numpy as np
 
 from layerline import figures
 from layerline.data import recognise
+from layerline.data.sizing import AS_IT_IS, Sizing, drafted, fitted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,15 +65,15 @@ class Picture:
     """A decoded image."""
 
     size: tuple[int, int]
-    """(H, W), after the orientation is applied."""
-    pixels: NDArray[np.uint8] | None
-    """uint8 (H, W) or (H, W, 3); None where only the size was asked for."""
+    """(H, W) of the file, after the orientation is applied."""
+    pixels: NDArray[np.uint8]
+    """uint8 (H, W) or (H, W, 3), resized where that was asked for."""
     several: bool
     """Whether the file has more frames or pages, which are left out."""
 
 
-def decode(content: bytes, *, only_size: bool = False) -> Picture:
-    """Return the image in the bytes of a file. Raises BadImageError."""
+def decode(content: bytes, sizing: Sizing = AS_IT_IS) -> Picture:
+    """Return the image in the bytes of a file, in the size and colours asked for. Raises BadImageError."""
     kind = _kind(content)
     if kind == "PNG":
         _check_png(content)
@@ -80,18 +83,15 @@ def decode(content: bytes, *, only_size: bool = False) -> Picture:
         if W * H > MOST_PIXELS:
             raise BadImageError(f"{W}×{H} pixels, expected at most {figures.count(MOST_PIXELS)}")
         several = bool(getattr(image, "is_animated", False))
-        if not only_size:
-            image.load()
-        turn = _orientation(image)
-        if only_size:
-            sideways = turn >= 5 and kind != "TIFF"  # of TIFF, Pillow gives the size as it will be
-            return Picture((W, H) if sideways else (H, W), None, several)
-        pixels = _pixels(_turned(image, turn))
+        turned, size = _upright(image, kind, sizing)
+        plain = _plain(turned, gray=sizing.gray)
+        target = sizing.target(size)
+        pixels = _array(plain if target is None else fitted(plain, target, sizing.fit))
     except BadImageError:
         raise
     except Exception as error:  # whatever a decoder raises, the file is at fault
         raise BadImageError(_reason(error)) from error
-    return Picture((pixels.shape[0], pixels.shape[1]), pixels, several)
+    return Picture(size, pixels, several)
 
 
 def is_image(start: bytes) -> bool:
@@ -147,6 +147,23 @@ def _orientation(image: Image) -> int:
     return turn if turn in range(1, 9) else 1
 
 
+def _upright(image: Image, kind: str, sizing: Sizing) -> tuple[Image, tuple[int, int]]:
+    """Return the decoded image as it is to be looked at, and the size that all of the file has so."""
+    if kind != "JPEG":
+        image.load()
+        turned = _turned(image, _orientation(image))
+        return turned, (turned.height, turned.width)
+    turn = _orientation(image)
+    sideways = turn >= 5
+    size = (image.width, image.height) if sideways else (image.height, image.width)
+    target = sizing.target(size)
+    if target is not None:
+        H, W = drafted(size, target, sizing.fit)
+        image.draft(None, (H, W) if sideways else (W, H))
+    image.load()
+    return _turned(image, turn), size
+
+
 def _turned(image: Image, turn: int) -> Image:
     """Undo an EXIF orientation (Exif 2.32, tag 0112: where the stored first row and column belong)."""
     if turn == 1:
@@ -164,11 +181,12 @@ def _turned(image: Image, turn: int) -> Image:
     return turned
 
 
-def _pixels(image: Image) -> NDArray[np.uint8]:
-    """Return uint8 (H, W) or (H, W, 3)."""
+def _plain(image: Image, *, gray: bool | None) -> Image:
+    """Return the image in the mode L or RGB."""
     mode = image.mode
     if mode in _SIXTEEN:
-        return (np.asarray(image) >> 8).astype(np.uint8)
+        image = _pillow().fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        mode = "L"
     if mode not in {"L", "RGB", *_TO_GRAY, *_TO_RGB}:
         raise BadImageError(f"pixels of the kind {mode}, expected gray or RGB of 8 or 16 bits")
     target = "L" if mode == "L" or mode in _TO_GRAY else "RGB"
@@ -176,7 +194,14 @@ def _pixels(image: Image) -> NDArray[np.uint8]:
         image = _over_white(image, target)
     elif mode != target:
         image = image.convert(target)
-    shape = (image.height, image.width) if target == "L" else (image.height, image.width, 3)
+    if gray is None or target == ("L" if gray else "RGB"):
+        return image
+    return image.convert("L" if gray else "RGB")
+
+
+def _array(image: Image) -> NDArray[np.uint8]:
+    """Return uint8 (H, W) or (H, W, 3)."""
+    shape = (image.height, image.width) if image.mode == "L" else (image.height, image.width, 3)
     return np.frombuffer(image.tobytes(), np.uint8).reshape(shape)
 
 

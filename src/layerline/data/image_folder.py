@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from layerline import figures
 from layerline.data import image_file
+from layerline.data.asked import check_used, matching
 from layerline.data.decoding import File
 from layerline.data.image_names import Folders, is_junk, is_text, layout
-from layerline.data.pictures import Album, Left
+from layerline.data.image_parts import parts
+from layerline.data.keeper import Keeper, stamp
+from layerline.data.pictures import Album, Left, of_kept
 from layerline.data.recognise import shown, unreadable
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from layerline.data.asked import Asked
     from layerline.data.decoding import Progress
+    from layerline.data.image_names import Layout
+    from layerline.data.label_file import LabelFile
     from layerline.data.part import Parts
+    from layerline.data.pictures import Pictures, Roll
     from layerline.data.tar import Member, Tar
 
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -34,7 +42,7 @@ _JUNK, _TEXT, _LOOSE, _LINKS = (
 )
 
 
-def read_folder(path: Path, progress: Progress | None) -> Parts | None:
+def read_folder(path: Path, asked: Asked, progress: Progress | None) -> Parts | None:
     """Return the images below a folder; None where there are none. Raises DataError."""
     left, files, empty = Left(), list[File](), set[Folders]()
     try:
@@ -43,22 +51,116 @@ def read_folder(path: Path, progress: Progress | None) -> Parts | None:
         raise unreadable(path, error) from error
     if not files or not _are_images(files):
         return None
-    found = layout(shown(path), {file.folders for file in files}, empty)
-    files.sort(key=lambda file: (*found.rank(file.folders), file.folders, file.name))
-    album = Album(shown(path), len(files))
-    album.fill(files, progress)
-    return album.parts(path.resolve().name or "data", found, left)
+    place = shown(path)
+    files = _wanted(files, asked, left, place)
+    found = asked.labels or layout(place, {file.folders for file in files}, empty)
+    files.sort(key=lambda file: (*found.rank(file.folders, file.name), file.folders, file.name))
+    keeper = Keeper(asked.cache, asked.key, files) if asked.cache is not None else None
+    pictures = kept(keeper)
+    if pictures is None:
+        album = Album(place, asked, len(files))
+        album.fill(files, progress)
+        if not album.roll.files:
+            raise DataError(f"{place}: found no image that can be read, expected some", "mend the files")
+        pictures = album.sorted_by(found, keeper, {})
+    return parts(place, path.resolve().name or "data", pictures, found, left, asked)
 
 
-def read_tar(path: Path, tar: Tar, members: Iterable[Member], progress: Progress | None) -> Parts:
-    """Return the images in an archive, from its members. Raises DataError; nothing is written anywhere."""
-    left, empty = Left(), set[Folders]()
-    album = Album(tar.name)
-    album.fill(_files(tar, members, left, empty), progress)
+def read_tar(
+    path: Path, tar: Tar, members: Iterable[Member], asked: Asked, keeper: Keeper | None, progress: Progress | None
+) -> Parts:
+    """Return the images in an archive, from its members. Raises DataError; nothing is written beside the cache."""
+    beside = _Beside()
+    album = Album(tar.name, asked)
+    album.fill(_files(tar, members, asked, beside), progress)
     if not album.folders:
         raise DataError(f"{tar.name}: found no image in it, expected some", "name an archive of class/image")
-    found = layout(tar.name, album.folders, empty - album.folders)
-    return album.parts(_stem(path), found, left)
+    asked_for = _arranged(tar.name, asked, beside, album.roll)
+    pictures = album.sorted_by(asked_for, keeper, beside.facts())
+    return parts(tar.name, _stem(path), pictures, asked_for, beside.left, asked)
+
+
+def tar_that_was_kept(path: Path, asked: Asked, keeper: Keeper) -> Parts | None:
+    """Return the images of an archive that were kept, None where they are not."""
+    found = keeper.find()
+    if found is None:
+        return None
+    try:
+        pictures, beside = of_kept(found, keeper), _Beside.of(found.facts)
+    except (KeyError, TypeError, ValueError):
+        return None
+    arranged = _arranged(shown(path), asked, beside, pictures.roll)
+    return parts(shown(path), _stem(path), pictures, arranged, beside.left, asked)
+
+
+def kept(keeper: Keeper | None) -> Pictures | None:
+    """Return images that were kept, None where they are not."""
+    found = keeper.find() if keeper is not None else None
+    if found is None or keeper is None:
+        return None
+    try:
+        return of_kept(found, keeper)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+@dataclass
+class _Beside:
+    """What an archive has besides images."""
+
+    left: Left = field(default_factory=Left)
+    empty: set[Folders] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
+    """Patterns of --exclude that matched."""
+    paths: list[str] = field(default_factory=list)
+    """Of files that --labels does not name."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return all of it as JSON takes it."""
+        return {
+            "left": self.left.files,
+            "empty": sorted(map(list, self.empty)),
+            "used": sorted(self.used),
+            "paths": self.paths,
+        }
+
+    @classmethod
+    def of(cls, facts: dict[str, Any]) -> _Beside:
+        """Return what `facts` gave."""
+        return cls(Left(facts["left"]), set(map(tuple, facts["empty"])), set(facts["used"]), facts["paths"])
+
+
+def _arranged(place: str, asked: Asked, beside: _Beside, roll: Roll) -> Layout | LabelFile:
+    """Return which files are of which class and split, now that all of an archive is known."""
+    check_used(beside.used, asked.exclude, place)
+    folders = {folders for folders, _ in roll.files}
+    if asked.labels is None:
+        return layout(place, folders, beside.empty - folders)
+    rows = (asked.labels.row(*file) for file in roll.files)
+    asked.labels.check_met(place, {row.file for row in rows if row} | set(beside.paths), beside.paths)
+    return asked.labels
+
+
+def _wanted(files: list[File], asked: Asked, left: Left, place: str) -> list[File]:
+    """Return the files that are to be read; the others are counted. Raises DataError where options do not fit them."""
+    if not asked.exclude and asked.labels is None:
+        return files
+    wanted, met, used = list[File](), set[str](), set[str]()
+    for file in files:
+        used |= matching(file, asked.exclude)
+        row = asked.labels.row(file.folders, file.name) if asked.labels is not None else None
+        met |= {row.file} if row else set()
+        reason = asked.unwanted(file)
+        if reason:
+            left.add(reason, file.path)
+        else:
+            wanted.append(file)
+    check_used(used, asked.exclude, place)
+    if asked.labels is not None:
+        asked.labels.check_met(place, met, [file.path for file in files])
+    if not wanted:
+        raise DataError(f"{place}: found only files that --exclude names, expected images", "exclude fewer")
+    return wanted
 
 
 def is_candidate(member: Member) -> bool:
@@ -88,9 +190,17 @@ def _walk(path: Path, folders: Folders, left: Left, files: list[File], empty: se
             elif not folders and not name.lower().endswith(_SUFFIXES):
                 left.add(_LOOSE, name)
             else:
-                files.append(File(folders, name, Path(entry.path)))
+                files.append(File(folders, name, Path(entry.path), _stamp(entry)))
     if len(files) == before and not inner:
         empty.add(folders)
+
+
+def _stamp(entry: os.DirEntry[str]) -> tuple[int, ...]:
+    """Return what changes when a file does; zeros where it cannot be told: reading it will say why."""
+    try:
+        return stamp(entry.stat() if os.name != "nt" else Path(entry.path).stat())
+    except OSError:
+        return (0,) * 5
 
 
 def _are_images(files: list[File]) -> bool:
@@ -104,14 +214,15 @@ def _are_images(files: list[File]) -> bool:
     return False
 
 
-def _files(tar: Tar, members: Iterable[Member], left: Left, empty: set[Folders]) -> Iterator[File]:
+def _files(tar: Tar, members: Iterable[Member], asked: Asked, beside: _Beside) -> Iterator[File]:
     """Yield the files of an archive that should be images."""
+    left = beside.left
     seen: set[tuple[Folders, str]] = set()
     for member in members:
         folders, name = _split(member.name)
         place = f"{tar.name}: {figures.name(member.name, 100)}"
         if member.kind == "folder":
-            empty.add((*folders, name))
+            beside.empty.add((*folders, name))
             continue
         kind = _kind(member, folders, name)
         if kind:
@@ -130,7 +241,15 @@ def _files(tar: Tar, members: Iterable[Member], left: Left, empty: set[Folders])
                 "take it out",
             )
         seen.add((folders, name))
-        yield File(folders, name, tar.read(member))
+        file = File(folders, name, b"")
+        beside.used |= matching(file, asked.exclude)
+        reason = asked.unwanted(file)
+        if reason:
+            left.add(reason, file.path)
+            row = asked.labels.row(folders, name) if asked.labels is not None else None
+            beside.paths.append(row.file if row else file.path)
+        else:
+            yield replace(file, content=tar.read(member))
 
 
 def _kind(member: Member, folders: Folders, name: str) -> str:

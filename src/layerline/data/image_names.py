@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Folders = tuple[str, ...]
 """The folders an image is in, outermost first."""
 
-_SPLIT_NAMES: Final[dict[str, SplitName]] = {
+SPLIT_NAMES: Final[dict[str, SplitName]] = {
     "train": "train",
     "val": "validation",
     "valid": "validation",
@@ -25,7 +25,7 @@ _SPLIT_NAMES: Final[dict[str, SplitName]] = {
 }
 _JUNK: Final = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
 _TEXTS: Final = (".txt", ".md", ".csv", ".tsv", ".json", ".xml", ".html", ".htm", ".yaml", ".yml", ".url", ".log")
-_LONGEST_NAME: Final = 200
+LONGEST_NAME: Final = 200
 _LAYOUT: Final = "bring them into class/image or split/class/image, where split is train, val or test"
 
 
@@ -41,7 +41,7 @@ class Layout:
     top: int = 0
     """How many outer folders there are around all of it."""
 
-    def rank(self, folders: Folders) -> tuple[int, int]:
+    def rank(self, folders: Folders, name: str) -> tuple[int, int]:  # noqa: ARG002 - a file of labels asks for it
         """Return the split's place and the class of the images in a folder: the order in which they are kept."""
         split, label = self.of[folders]
         return SPLITS.index(split), label
@@ -66,7 +66,7 @@ def layout(place: str, folders: Collection[Folders], empty: Iterable[Folders] = 
     inner = {path: path[len(top) :] for path in folders}
     depths = {len(path) for path in inner.values()}
     firsts = {path[0] for path in inner.values() if path}
-    splits = {first: _SPLIT_NAMES[first.lower()] for first in firsts if first.lower() in _SPLIT_NAMES}
+    splits = {first: SPLIT_NAMES[first.lower()] for first in firsts if first.lower() in SPLIT_NAMES}
     if depths == {1} and len(splits) < len(firsts):
         _check_not_alone(place, top)
         bare: list[tuple[SplitName, str]] = [("train", names[0]) for names in _below(top, empty, 1)]
@@ -92,7 +92,7 @@ def _below(top: Folders, folders: Iterable[Folders], depth: int) -> list[Folders
 
 
 def _check_not_alone(place: str, top: Folders) -> None:
-    if top and _SPLIT_NAMES.get(top[-1].lower(), "train") != "train":
+    if top and SPLIT_NAMES.get(top[-1].lower(), "train") != "train":
         raise DataError(
             f"{place}: found images in {_shown(top)} alone, expected some in train, too",
             "name the folder itself to cut it into training and test",
@@ -123,7 +123,7 @@ def _no_layout(place: str, folders: Collection[Folders], inner: dict[Folders, Fo
         names = " and ".join(sorted(_shown(path) for path in folders))
         return DataError(f"{place}: found images right in {names}, expected a folder for each class there", _LAYOUT)
     if depths == {2}:
-        wrong = sorted(path[0] for path in inner.values() if path[0].lower() not in _SPLIT_NAMES)[0]
+        wrong = sorted(path[0] for path in inner.values() if path[0].lower() not in SPLIT_NAMES)[0]
         return DataError(
             f"{place}: found images in folders of {figures.name(wrong)}, expected only train, val and test", _LAYOUT
         )
@@ -148,7 +148,7 @@ def _of_classes(
     for split, name in bare:
         with_bare[split].add(_checked(place, name))
     _check_alike(place, with_bare)
-    classes = _sorted(names["train"])
+    classes = in_order(names["train"])
     _check_filled(place, classes, with_bare["train"])
     numbers = {name: k for k, name in enumerate(classes)}
     of = {path: (split, numbers[_checked(place, name)]) for path, (split, name) in known.items()}
@@ -186,14 +186,14 @@ def _checked(place: str, name: str) -> str:
             f"{place}: found the folder {figures.name(name)}, whose name is not UTF-8, expected text", "rename it"
         ) from None
     name = unicodedata.normalize("NFC", name)
-    if not name.strip() or len(name) > _LONGEST_NAME:
+    if not name.strip() or len(name) > LONGEST_NAME:
         raise DataError(
-            f"{place}: found a class name of {len(name)} letters, expected 1 to {_LONGEST_NAME}", "rename its folder"
+            f"{place}: found a class name of {len(name)} letters, expected 1 to {LONGEST_NAME}", "rename its folder"
         )
     return name
 
 
-def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
     """Return classes in order: as numbers where all are, else by their letters' code points."""
     listed = sorted(names)
     if all(name.isascii() and name.isdigit() for name in listed):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from layerline import figures
-from layerline.data import content, cuts, labels, pixels, scaling, sources
+from layerline.data import content, cuts, groups, pixels, scaling, sources
+from layerline.data import labels as classes_of
+from layerline.data.asked import asked
 from layerline.data.cuts import Cuts, Pool
 from layerline.data.dataset import Dataset, ImageSet, Split
 from layerline.errors import DataError
@@ -15,8 +18,10 @@ from layerline.randomness import Purpose
 
 if TYPE_CHECKING:
     import os
+    import re
     from collections.abc import Callable, Mapping, Sequence
 
+    from layerline.data.asked import Asked
     from layerline.data.cuts import Share
     from layerline.data.part import Parts, SplitName
 
@@ -33,6 +38,15 @@ def load_data(
     limit: int | None = None,
     normalize: str | None = None,
     seed: int = 0,
+    size: int | str | None = None,
+    fit: str | None = None,
+    gray: bool | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    group_by: str | None = None,
+    exclude: str | None = None,
+    skip_bad: float | None = None,
+    cache: str | os.PathLike[str] | Literal[False] | None = None,
+    input_shape: tuple[int, int, int] | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Dataset:
     """Read a data set, check it, and cut it into training, validation and test. Raises DataError.
@@ -46,21 +60,32 @@ def load_data(
     limit: train on so many images.
     normalize: "max" (divide by the largest value pixels can have; the default) or "standard" (mean 0, deviation 1).
     seed: what the cuts are drawn from, 0 to 2⁶⁴ − 1.
+    size, fit, gray, labels, group_by, exclude, skip_bad, cache, input_shape: of image files, see `asked.asked`.
     progress: called now and then while image files are decoded, with how many are done, and of how many (None where
         that is not known).
     """
     normalize = scaling.check(normalize)
-    asked = classes.split(",") if isinstance(classes, str) else classes
-    wanted = Cuts(None if asked is None else tuple(map(str, asked)), test, validation, limit, seed)
-    parts = sources.read(source, data_dir, progress)
+    named = classes.split(",") if isinstance(classes, str) else classes
+    wanted = Cuts(None if named is None else tuple(map(str, named)), test, validation, limit, seed)
+    images = asked(size, fit, gray, labels, group_by, exclude, skip_bad, cache, input_shape)
+    return _loaded(sources.read(source, data_dir, images, progress), wanted, images, normalize)
+
+
+def _loaded(parts: Parts, wanted: Cuts, images: Asked, normalize: str) -> Dataset:
+    """Return what a source brought, checked and cut. Raises DataError."""
     sets, names, maximum, notes = _settled(parts)
-    digests = content.digests(sets, names)
-    notes += _unofficial(parts, digests)
+    if images.group_by is not None:
+        sets = _grouped(sets, images.group_by)
+    known = {split: part.images.known.digest for split, part in parts.splits.items() if part.images.known is not None}
+    digests = content.digests(sets, names, known)
+    notes += (*groups.check_apart(sets), *_unofficial(parts, digests))
     chosen = cuts.choose(wanted.classes, names)
     kept = tuple(names[k] for k in chosen)
     kept_sets = {split: cuts.keep(item, chosen, len(names)) for split, item in sets.items()}
     pools = _pools(kept_sets, kept, parts.last_for_test)
     splits, made = _cut(pools, wanted)
+    if parts.of_files:
+        made |= images.options(splits["train"].source.images.shape[2:], resized=parts.resized is not None)
     return Dataset(
         parts.name,
         kept,
@@ -71,14 +96,26 @@ def load_data(
         content.fingerprint(digests, names, parts.last_for_test),
         notes + _incomplete(splits, kept),
         {**made, "normalize": normalize},
+        parts.resized,
+        parts.skipped,
     )
+
+
+def _grouped(sets: Sets, pattern: re.Pattern[str]) -> Sets:
+    """Return the sets with the groups that --group-by makes. Raises DataError where there are groups already."""
+    if any(item.groups is not None for item in sets.values()):
+        raise DataError("--group-by: found the column group in --labels, expected one of them", "leave --group-by out")
+    return {split: replace(item, groups=groups.of_names(item.names or (), pattern)) for split, item in sets.items()}
 
 
 def _settled(parts: Parts) -> tuple[Sets, tuple[str, ...], float, tuple[str, ...]]:
     """Return images and labels of each split, checked against each other, class names, maximum and notes."""
     images, maximum, notes = pixels.settle({split: part.images for split, part in parts.splits.items()}, parts.maximum)
-    targets, names = labels.settle(parts.splits, parts.classes)
-    sets = {split: ImageSet(images[split], targets[split], maximum, part.names) for split, part in parts.splits.items()}
+    targets, names = classes_of.settle(parts.splits, parts.classes)
+    sets = {
+        split: ImageSet(images[split], targets[split], maximum, part.names, part.groups)
+        for split, part in parts.splits.items()
+    }
     if len(names) < 2:
         raise DataError(
             f"{parts.splits['train'].labels.place}: found only the class {figures.name(names[0])}, expected at least 2",

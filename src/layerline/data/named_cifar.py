@@ -14,6 +14,7 @@ from layerline.errors import DataError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from layerline.data.asked import Asked
     from layerline.data.decoding import Progress
     from layerline.data.part import Parts
 
@@ -22,17 +23,17 @@ _FOLDERS: Final = ("cifar10", "cifar-10", "CIFAR10", ".")
 _ARCHIVE: Final = re.compile(r"cifar.?10(?!0).*\.(tar(\..z)?|t.z)", re.IGNORECASE)
 
 
-def read(data_dir: Path | None, progress: Progress | None) -> Parts:
+def read(data_dir: Path | None, asked: Asked, progress: Progress | None) -> Parts:
     """Return CIFAR-10 from the first place where it is. Raises DataError where there is none."""
     folder = catalogue.folder_of(NAME, data_dir)
     place = place_of(folder)
     if place is None:
         raise catalogue.absent(NAME, data_dir, folder, f"{' or '.join(cifar.ARCHIVES)} (as it is or unpacked)")
     if place.is_file():
-        return _copy(image_archive.read(place, progress), place)
+        return _copy(image_archive.read(place, asked, progress), place)
     if cifar.place_of(place) is not None:
         return cifar.read_folder(place)
-    parts = image_folder.read_folder(place, progress)
+    parts = image_folder.read_folder(place, asked, progress)
     if parts is None:
         raise DataError(f"{shown(place)}: found no image in train, expected some", "put them into train/CLASS")
     return _copy(parts, place)

@@ -8,10 +8,23 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
+
+    from layerline.data.dataset import Resized
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: Final[tuple[SplitName, ...]] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was learned of an array when it was written."""
+
+    digest: str
+    """See `content.digest`."""
+    low: int
+    high: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +35,7 @@ class Found:
     place: str
     order: Literal["CHW", "HWC"] | None = None
     """How an image with channels lies in it, where that is known without looking at the sizes."""
+    known: Known | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +46,8 @@ class Part:
     labels: Found
     names: Sequence[str] | None = None
     """The path of each image's file, below the folder of the classes or splits."""
+    groups: NDArray[np.int64] | None = None
+    """See `dataset.ImageSet.groups`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,3 +66,7 @@ class Parts:
     official: dict[tuple[SplitName, str], str] = field(default_factory=dict)
     """SHA-256 of arrays (see `content.digest`) by split and `images` or `labels`, where they are published."""
     notes: tuple[str, ...] = ()
+    resized: Resized | None = None
+    skipped: tuple[str, ...] = ()
+    of_files: bool = False
+    """Whether the images were files of their own."""

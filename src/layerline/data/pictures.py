@@ -1,32 +1,35 @@
-"""Image files that lie in folders, on the disk or in a tar, become training, validation and test."""
+"""Image files are decoded, brought to one size, counted, and put in order."""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
 from layerline import figures
+from layerline.data import content
+from layerline.data.bad import MOST, check_bad
+from layerline.data.cache import Part, digest_of
 from layerline.data.decoding import Decoded, Decoder, File
 from layerline.data.image_stack import ImageStack
-from layerline.data.part import SPLITS, Found, Part, Parts
-from layerline.errors import DataError
+from layerline.data.part import Known
+from layerline.data.sizing import DEFAULT, pixels_fitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
+    from layerline.data.asked import Asked
+    from layerline.data.cache import Kept
     from layerline.data.decoding import Progress
     from layerline.data.image_names import Folders, Layout
-    from layerline.data.part import SplitName
+    from layerline.data.keeper import Keeper
+    from layerline.data.label_file import LabelFile
 
-_MOST_BAD: Final = 1000
-"""With so many bad images there is no point in looking at the rest."""
-_SHOWN_BAD: Final = 100
-_SHOWN_SIZES: Final = 6
 _EVERY: Final = 100
 """Images between two reports of progress."""
 
@@ -50,128 +53,174 @@ class Left:
         )
 
 
+@dataclass
+class Roll:
+    """What is known of decoded images, in their order."""
+
+    files: list[tuple[Folders, str]] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
+    """Of the bytes of their files."""
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    """(H, W) of their files → how many."""
+    several: list[str] = field(default_factory=list)
+    """Those with more frames or pages."""
+    bad: list[str] = field(default_factory=list)
+    """Files that cannot be used, each with the reason."""
+    gray: int = 0
+
+    def facts(self) -> dict[str, Any]:
+        """Return all of it as JSON takes it."""
+        return {
+            "files": [[*folders, name] for folders, name in self.files],
+            "digests": [digest.hex() for digest in self.digests],
+            "sizes": [[*size, count] for size, count in self.sizes.items()],
+            "several": self.several,
+            "bad": self.bad,
+            "gray": self.gray,
+        }
+
+    @classmethod
+    def of(cls, facts: dict[str, Any]) -> Roll:
+        """Return what `facts` gave."""
+        return cls(
+            [(tuple(parts[:-1]), parts[-1]) for parts in facts["files"]],
+            [bytes.fromhex(digest) for digest in facts["digests"]],
+            Counter({(H, W): count for H, W, count in facts["sizes"]}),
+            facts["several"],
+            facts["bad"],
+            facts["gray"],
+        )
+
+    def sorted_by(self, order: list[int]) -> Roll:
+        """Return the same of images in another order."""
+        return replace(self, files=[self.files[k] for k in order], digests=[self.digests[k] for k in order])
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Decoded images in the order in which a data set has them."""
+
+    pixels: NDArray[np.uint8]
+    """uint8 (N, H, W) or (N, H, W, 3)."""
+    roll: Roll
+    known: dict[tuple[int, int], Known] = field(default_factory=dict)
+    """What is known of images from one number to another."""
+    note: str = ""
+    """Where they are kept."""
+
+
+@final
 class Album:
     """Images as they are decoded, with the folder and the name of each."""
 
-    def __init__(self, place: str, expected: int = 0) -> None:
+    def __init__(self, place: str, asked: Asked, expected: int = 0) -> None:
         """Begin empty; expected is how many images there will be, where it is known."""
-        self._place = place
-        self._expected = expected
-        self._stack = ImageStack(place, expected)
-        self._files: list[tuple[Folders, str]] = []
-        self._digests: list[bytes] = []
-        self._bad: list[str] = []
-        self._sizes: Counter[tuple[int, int]] = Counter()
-        self._several: list[str] = []
+        self._place, self._asked, self._expected = place, asked, expected
+        self._sizing = asked.sizing
+        self._stack = ImageStack(place, expected, asked.cache)
+        self._read: list[bytes] = []
+        self.roll = Roll()
 
     def fill(self, files: Iterable[File], progress: Progress | None) -> None:
-        """Decode all files. Raises DataError with all that are bad, or where the images are not of one size."""
-        decoder = Decoder()
-        for done, item in enumerate(decoder(files), 1):
-            self._add(item, decoder)
-            if progress is not None and (done % _EVERY == 0 or done == self._expected):
-                progress(done, self._expected or None)
-            if len(self._bad) == _MOST_BAD:
-                break
-        self._check()
-
-    def parts(self, name: str, found: Layout, left: Left) -> Parts:
-        """Return the images by split, sorted by class and name."""
-        keys = [(*found.rank(folders), folders, file) for folders, file in self._files]
-        order = sorted(range(len(keys)), key=keys.__getitem__)
-        pixels = self._stack.taken()
-        if order != list(range(len(order))):
-            pixels = pixels[order]
-        splits: dict[SplitName, Part] = {}
-        ranks = np.array([keys[k][:2] for k in order], np.int32)
-        for split in found.splits:
-            first, last = np.searchsorted(ranks[:, 0], [SPLITS.index(split), SPLITS.index(split) + 1])
-            images = Found(
-                pixels[first:last], f"{self._place}: {split}" if len(found.splits) > 1 else self._place, "HWC"
-            )
-            names = ["/".join((*keys[k][2][found.top :], keys[k][3])) for k in order[first:last]]
-            splits[split] = Part(images, Found(ranks[first:last, 1], images.place), names)
-        notes = (*left.notes(self._place), *found.notes, *self._told(), *self._shared(ranks[:, 0], order))
-        return Parts(name, splits, found.classes, notes=notes)
+        """Decode all files. Raises DataError with all that are bad, where these are more than may be left out."""
+        decoder = Decoder(self._sizing)
+        try:
+            for done, item in enumerate(decoder(files), 1):
+                self._add(item, decoder)
+                if progress is not None and (done % _EVERY == 0 or done == self._expected):
+                    progress(done, self._expected or None)
+                if len(self.roll.bad) == MOST and not self._asked.skip_bad:
+                    break
+            check_bad(self.roll.bad, len(self._read), self._asked.skip_bad, self._place)
+        except BaseException:
+            self._stack.drop()
+            raise
+        self.roll.gray = self._stack.gray
 
     @property
     def folders(self) -> set[Folders]:
         """Return the folders that images are in."""
-        return {folders for folders, _ in self._files}
+        return {folders for folders, _ in self.roll.files}
+
+    def sorted_by(self, found: Layout | LabelFile, keeper: Keeper | None, more: dict[str, Any]) -> Pictures:
+        """Return the images by split, class and name, and keep them where there is a keeper and they are many.
+
+        more: facts that are kept beside them.
+        """
+        keys = [(*found.rank(folders, name), folders, name) for folders, name in self.roll.files]
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        moved = order != list(range(len(order)))
+        roll = self.roll.sorted_by(order)
+        bounds = _bounds(np.array([keys[k][0] for k in order]))
+        shape = (len(order), *self._stack.shape)
+        if moved and self._stack.in_file:
+            self._stack.change(lambda pixels: pixels, order)
+            moved = False
+        failed, taken = self._stack.failed, self._stack.taken()
+        if not isinstance(taken, Part):
+            note = f"decoded images are not kept: {failed}" if failed else ""
+            return Pictures(taken[order] if moved else taken, roll, note=note)
+        assert keeper is not None  # noqa: S101 - nothing is in a file without one
+        try:
+            known = {}
+            size = int(np.prod(shape[1:]))
+            for first, last in bounds:
+                header = content.header((last - first, *shape[1:]))
+                known[first, last] = Known(*digest_of(taken, header, first * size, last * size))
+            facts = {
+                **more,
+                **roll.facts(),
+                "shape": shape,
+                "known": [[*bound, k.digest, k.low, k.high] for bound, k in known.items()],
+            }
+            return of_kept(keeper.keep(taken, facts, self._read), keeper, new=True)
+        except OSError as error:
+            pixels = np.frombuffer(taken.read(0, int(np.prod(shape))), np.uint8).reshape(shape)
+            return Pictures(pixels, roll, note=f"decoded images are not kept: {error.strerror or error}")
+        finally:
+            taken.drop()
 
     def _add(self, item: Decoded, decoder: Decoder) -> None:
-        file, picture = item.file, item.picture
+        file, picture, roll = item.file, item.picture, self.roll
+        self._read.append(item.digest)
         if picture is None:
-            self._bad.append(f"{_path(file.folders, file.name)}: found {item.reason}")
+            roll.bad.append(f"{figures.name(file.path, 100)}: found {item.reason}")
             return
-        self._sizes[picture.size] += 1
-        if len(self._sizes) > 1:
-            decoder.only_sizes()
-            return
-        assert picture.pixels is not None  # noqa: S101 - the decoder gives them until it is told to stop
-        self._stack.add(picture.pixels)
-        self._files.append((file.folders, file.name))
-        self._digests.append(item.digest)
+        roll.sizes[picture.size] += 1
+        if self._sizing.size is None:
+            target = self._sizing.target(picture.size)
+            unlike = len(self._stack) and self._stack.shape[:2] != picture.pixels.shape[:2]
+            if target is not None or unlike:
+                self._aim(target or DEFAULT, decoder)
+        pixels = picture.pixels
+        if self._sizing.size is not None:
+            pixels = pixels_fitted(pixels, self._sizing.size, self._sizing.fit)
+        self._stack.add(pixels)
+        roll.files.append((file.folders, file.name))
+        roll.digests.append(item.digest)
         if picture.several:
-            self._several.append(_path(file.folders, file.name))
+            roll.several.append(figures.name(file.path, 100))
 
-    def _check(self) -> None:
-        if self._bad:
-            raise self._all_bad()
-        if len(self._sizes) > 1:
-            largest = [f"{W}×{H} ({figures.count(n)})" for (H, W), n in self._sizes.most_common(_SHOWN_SIZES)]
-            more = f" and {len(self._sizes) - _SHOWN_SIZES} more" if len(self._sizes) > _SHOWN_SIZES else ""
-            raise DataError(
-                f"{self._place}: found images of {figures.count(len(self._sizes))} sizes, width × height: "
-                f"{', '.join(largest)}{more}; expected one size",
-                "bring all images to one size first; images of many sizes are not read yet",
-            )
-
-    def _all_bad(self) -> DataError:
-        count = (
-            f"{figures.count(_MOST_BAD)} bad images or more"
-            if len(self._bad) == _MOST_BAD
-            else ("1 bad image" if len(self._bad) == 1 else f"{figures.count(len(self._bad))} bad images")
-        )
-        lines = sorted(self._bad)[:_SHOWN_BAD]
-        rest = len(self._bad) - len(lines)
-        also = [f"… and {figures.count(rest)} more"] * bool(rest)
-        return DataError(
-            "\n    ".join([f"{self._place}: found {count}, expected that all can be read", *lines, *also]),
-            "mend these files, or take them out",
-        )
-
-    def _told(self) -> tuple[str, ...]:
-        notes = []
-        if 0 < self._stack.gray < len(self._files):
-            notes.append(
-                f"{figures.count(self._stack.gray)} of {figures.count(len(self._files))} images are gray, "
-                "and taken as RGB like the others"
-            )
-        if self._several:
-            notes.append(
-                f"{_images(len(self._several))} such as {self._several[0]} has several frames or pages: "
-                "the first is taken"
-            )
-        return tuple(notes)
-
-    def _shared(self, splits: NDArray[Any], order: list[int]) -> tuple[str, ...]:
-        """Return a note where a file is in two splits: figures of the test set are then too good."""
-        by_split = {
-            split: {self._digests[order[k]] for k in np.flatnonzero(splits == rank).tolist()}
-            for rank, split in enumerate(SPLITS)
-        }
-        notes = []
-        for split in ("validation", "test"):
-            both = len(by_split[split] & by_split["train"])
-            if both:
-                notes.append(f"{_images(both)} of {split} also in train: its figures will look too good")
-        return tuple(notes)
+    def _aim(self, target: tuple[int, int], decoder: Decoder) -> None:
+        """From now on all images are of this size, and those that are there become so."""
+        self._sizing = replace(self._sizing, size=target)
+        decoder.aim(self._sizing)
+        if len(self._stack):
+            fit = self._sizing.fit
+            self._stack.change(lambda pixels: pixels_fitted(pixels, target, fit))
 
 
-def _path(folders: Folders, name: str) -> str:
-    return figures.name("/".join((*folders, name)), 100)
+def of_kept(kept: Kept, keeper: Keeper, *, new: bool = False) -> Pictures:
+    """Return images that were kept."""
+    from layerline.data.catalogue import shown
+
+    known = {(first, last): Known(digest, low, high) for first, last, digest, low, high in kept.facts["known"]}
+    where = f"{shown(keeper.cache.folder)} ({figures.size(kept.bytes)})"
+    note = f"decoded images are kept for the next start in {where}" if new else f"decoded images were kept in {where}"
+    return Pictures(kept.pixels, Roll.of(kept.facts), known, f"{note}; --cache no does without")
 
 
-def _images(count: int, kind: str = "") -> str:
-    return f"1 {kind}image" if count == 1 else f"{figures.count(count)} {kind}images"
+def _bounds(splits: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return where the images of each split begin and end."""
+    edges = [0, *(np.flatnonzero(np.diff(splits)) + 1).tolist(), len(splits)]
+    return list(itertools.pairwise(edges))

@@ -41,7 +41,7 @@ def settle(found: Mapping[SplitName, Found], maximum: float | None) -> tuple[Ima
     for split, item in found.items():
         images[split] = _channels_first(item, notes)
     _check_alike(images, found)
-    ranges = {split: _range(array, found[split].place) for split, array in images.items()}
+    ranges = {split: _range(array, found[split]) for split, array in images.items()}
     kind = images["train"].dtype.kind
     if kind == "f":
         return *_floats(images, found, ranges, maximum, notes), tuple(notes)
@@ -92,8 +92,10 @@ def _check_alike(images: Images, found: Mapping[SplitName, Found]) -> None:
             )
 
 
-def _range(array: NDArray[Any], place: str) -> tuple[float, float]:
+def _range(array: NDArray[Any], item: Found) -> tuple[float, float]:
     """Return the smallest and the largest value. Raises DataError where one is not finite, with the first of them."""
+    if item.known is not None:
+        return float(item.known.low), float(item.known.high)
     low, high, bad, first = np.inf, -np.inf, 0, -1
     is_float = array.dtype.kind == "f"
     for start, block in _blocks(array):
@@ -107,7 +109,7 @@ def _range(array: NDArray[Any], place: str) -> tuple[float, float]:
         low, high = min(low, float(block.min())), max(high, float(block.max()))
     if bad:
         raise DataError(
-            f"{place}: found {figures.count(bad)} values that are NaN or infinite, the first in image {first}, "
+            f"{item.place}: found {figures.count(bad)} values that are NaN or infinite, the first in image {first}, "
             "expected finite numbers",
             "leave these images out, or mend what made them",
         )

@@ -28,6 +28,7 @@ from layerline.errors import DataError
 if TYPE_CHECKING:
     import os
 
+    from layerline.data.asked import Asked
     from layerline.data.decoding import Progress
     from layerline.data.part import SplitName
 
@@ -81,24 +82,36 @@ NAMES: Final = ("digits", *NAMED, named_cifar.NAME)
 
 
 def read(
-    source: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None, progress: Progress | None = None
+    source: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None,
+    asked: Asked,
+    progress: Progress | None = None,
 ) -> Parts:
     """Return what `source` brings: a set known by name, or what lies at a path. Raises DataError."""
+    parts = _read(source, data_dir, asked, progress)
+    if not parts.of_files:
+        asked.check_arrays(str(source))
+    return parts
+
+
+def _read(
+    source: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None, asked: Asked, progress: Progress | None
+) -> Parts:
     if isinstance(source, str):
         if source == "digits":
             return _digits()
         if source in NAMED:
             return _named(NAMED[source], None if data_dir is None else Path(data_dir))
         if source == named_cifar.NAME:
-            return named_cifar.read(None if data_dir is None else Path(data_dir), progress)
+            return named_cifar.read(None if data_dir is None else Path(data_dir), asked, progress)
         if not source.strip():
             raise DataError("--data: found nothing, expected a name or a path", READ)
     path = Path(source)
     try:
         if path.is_dir():
-            return _folder(path, progress)
+            return _folder(path, asked, progress)
         if path.exists():
-            return _file(path, progress)
+            return _file(path, asked, progress)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise DataError(f"--data {figures.name(str(source))}: cannot be read: {reason}", "check the path") from error
@@ -135,13 +148,13 @@ def _named(named: Named, data_dir: Path | None) -> Parts:
     return Parts(named.name, parts.splits, named.classes, official=named.official)
 
 
-def _folder(path: Path, progress: Progress | None) -> Parts:
+def _folder(path: Path, asked: Asked, progress: Progress | None) -> Parts:
     if idx_folder.is_one(path):
         return idx_folder.read(path)
     batches = cifar.place_of(path)
     if batches is not None:
         return cifar.read_folder(batches)
-    parts = image_folder.read_folder(path, progress)
+    parts = image_folder.read_folder(path, asked, progress)
     if parts is not None:
         return parts
     names = sorted(child.name for child in path.iterdir())
@@ -155,7 +168,7 @@ def _folder(path: Path, progress: Progress | None) -> Parts:
     raise DataError(f"{shown(path)}: found {found}, expected images in class/image, or files of a known set", READ)
 
 
-def _file(path: Path, progress: Progress | None) -> Parts:
+def _file(path: Path, asked: Asked, progress: Progress | None) -> Parts:
     if not path.is_file():
         raise DataError(
             f"{shown(path)}: found something that is not a file, expected a file or a folder", "check the path"
@@ -163,7 +176,7 @@ def _file(path: Path, progress: Progress | None) -> Parts:
     with open_stream(path) as stream:
         start = stream.take(tar.BLOCK)
     if tar.begins(start):
-        return image_archive.read(path, progress)
+        return image_archive.read(path, asked, progress)
     if start.startswith(recognise.ZIP) or path.suffix.lower() == ".npz":
         return npz.read(path)
     what = recognise.kind(start[:300])

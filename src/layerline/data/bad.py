@@ -1,0 +1,46 @@
+"""Files that cannot be used are all listed and refused, or left out where they are few and that is asked for."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from layerline import figures
+from layerline.errors import DataError
+
+MOST: Final = 1000
+"""With so many bad images there is no point in looking at the rest, where none may be left out."""
+_SHOWN: Final = 100
+_LARGEST_SHARE: Final = 0.5
+"""Above which it is no use to leave them out."""
+
+
+def check_bad(bad: list[str], total: int, skip: float, place: str) -> None:
+    """Raise DataError where more than the share `skip` of all files is bad. bad: files, each with the reason."""
+    if len(bad) <= math.floor(skip * total):
+        return
+    lines = sorted(bad)[:_SHOWN]
+    rest = len(bad) - len(lines)
+    also = [f"… and {figures.count(rest)} more"] * bool(rest)
+    stopped = len(bad) == MOST and not skip
+    found = f"{_images(len(bad))} or more" if stopped else _images(len(bad))
+    expected = "expected that all can be read"
+    if skip:
+        found += f" of {figures.count(total)}"
+        expected = f"expected at most {figures.count(math.floor(skip * total))}, for --skip-bad {skip:g}"
+    share = _above(len(bad) / total)
+    other = f", or leave them out: --skip-bad {share}" if share < _LARGEST_SHARE and not stopped else ""
+    raise DataError(
+        "\n    ".join([f"{place}: found {found}, {expected}", *lines, *also]),
+        f"mend these files, {'take them out' if other else 'or take them out'}{other}",
+    )
+
+
+def _above(share: float) -> float:
+    """Return a share of two digits that is at least this one."""
+    step = 10.0 ** (math.floor(math.log10(share)) - 1)
+    return float(f"{math.ceil(share / step - 1e-9) * step:.3g}")
+
+
+def _images(count: int) -> str:
+    return "1 bad image" if count == 1 else f"{figures.count(count)} bad images"

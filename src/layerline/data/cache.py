@@ -1,0 +1,262 @@
+"""A folder of decoded images that were kept, so that the next start need not decode them again.
+
+What is kept is believed only after it was looked through. A file there is `<quick>-<content>.images`: `quick` is a
+digest of the names and sizes of the image files and of what was asked of them, `content` one of their bytes. It holds
+the pixels from its first byte on, then facts about them as JSON, then the facts' length and SHA-256. Among the facts is
+the SHA-256 of every block of 8 MiB of pixels; all are compared before the first pixel is used, on all cores. The folder
+and its files must belong to who runs this, and nobody else may be able to write to them; a link is not followed. What
+does not hold is not used, and made anew.
+
+A file is written under another name and then renamed, so that others see all of it or nothing. It is not flushed to
+the disk: what a loss of power leaves half written has other digests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import mmap
+import os
+import stat
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from layerline.data.cores import cores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+ENDING: Final = ".images"
+_SEEN: Final = ".seen"
+_PART: Final = ".part"
+BLOCK: Final = 2**23
+_MAGIC: Final = b"layerline images 1\n"
+_LENGTH: Final = 8
+_DIGEST: Final = 32
+_TAIL: Final = _LENGTH + _DIGEST + len(_MAGIC)
+_LARGEST_FACTS: Final = 2**30
+_OLD: Final = 24 * 3600 * 10**9
+"""Nanoseconds after which a file that was never finished is removed."""
+_OTHERS_WRITE: Final = 0o022
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """Decoded images in a file that was looked through."""
+
+    pixels: NDArray[np.uint8]
+    """Memory-mapped, read-only."""
+    facts: dict[str, Any]
+    bytes: int
+
+
+class Part:
+    """A file that is being written, under a name that nobody looks for."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the file. Raises OSError."""
+        handle, name = tempfile.mkstemp(_PART, ".", folder)
+        self.path = Path(name)
+        self.file = os.fdopen(handle, "w+b", buffering=0)
+
+    def write(self, content: bytes | memoryview) -> None:
+        """Write behind what is there. Raises OSError; what was written before can still be read."""
+        left = memoryview(content)
+        while left:
+            left = left[self.file.write(left) :]
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Return bytes of what was written. Raises OSError."""
+        return _at(self.file.fileno(), offset, count)
+
+    def drop(self) -> None:
+        """Remove the file, where it still has this name."""
+        with contextlib.suppress(OSError):
+            self.file.close()
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+
+class Cache:
+    """The folder. `refused` says why it is not used, where it is not."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the folder where it is not there, and look who may write to it."""
+        self.folder = folder
+        self.now = 0
+        """The time, in nanoseconds, by the clock that files are stamped with."""
+        self.refused: str | None = None
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.refused = _unsafe(folder.lstat(), "a folder")
+            if self.refused is None:
+                probe = Part(folder)
+                self.now = os.fstat(probe.file.fileno()).st_mtime_ns
+                probe.drop()
+                self._tidy()
+        except OSError as error:
+            self.refused = error.strerror or str(error)
+
+    def part(self) -> Part:
+        """Return a new file to write to. Raises OSError."""
+        return Part(self.folder)
+
+    def find(self, quick: str, content: Callable[[list[str]], str]) -> Kept | None:
+        """Return what is kept of files with this digest, None where there is nothing, or nothing to be trusted.
+
+        content: gives the digest of the files' bytes, and is asked only where that may be there: with those that are.
+        """
+        try:
+            names = [path.name for path in self.folder.iterdir() if path.name.endswith(ENDING)]
+        except OSError:
+            return None
+        known = [name.removesuffix(ENDING).removeprefix(f"{quick}-") for name in names if name.startswith(f"{quick}-")]
+        if not known:
+            return None
+        wanted = content(known)
+        return _opened(self.folder / f"{quick}-{wanted}{ENDING}") if wanted in known else None
+
+    def keep(self, part: Part, facts: dict[str, Any], quick: str, content: str) -> Kept:
+        """Put facts behind the pixels in `part` and give it its name. Raises OSError; nothing is then kept."""
+        size = os.fstat(part.file.fileno()).st_size
+        whole = {**facts, "blocks": _digests(part.file.fileno(), size)}
+        text = json.dumps(whole, separators=(",", ":")).encode()
+        part.write(text)
+        part.write(len(text).to_bytes(_LENGTH, "big") + hashlib.sha256(text).digest() + _MAGIC)
+        pixels = _mapped(part.file.fileno(), whole["shape"])
+        total = os.fstat(part.file.fileno()).st_size
+        part.path.replace(self.folder / f"{quick}-{content}{ENDING}")
+        part.file.close()
+        return Kept(pixels, whole, total)
+
+    def note(self, quick: str, content: str, facts: Any) -> None:
+        """Write down something small beside what is kept; whether that works does not matter."""
+        text = json.dumps(facts, separators=(",", ":")).encode()
+        with contextlib.suppress(OSError):
+            part = self.part()
+            try:
+                part.write(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+                part.file.close()
+                part.path.replace(self.folder / f"{quick}-{content}{_SEEN}")
+            finally:
+                part.drop()
+
+    def noted(self, quick: str, content: str) -> Any:
+        """Return what was written down so; None where there is nothing to be trusted."""
+        try:
+            with _safely(self.folder / f"{quick}-{content}{_SEEN}") as file:
+                told, _, text = file.read(_LARGEST_FACTS).partition(b"\n")
+            return json.loads(text) if hashlib.sha256(text).hexdigest().encode() == told else None
+        except (OSError, ValueError):
+            return None
+
+    def _tidy(self) -> None:
+        """Remove what a program that was killed left behind a day ago or earlier."""
+        for path in self.folder.iterdir():
+            if path.name.startswith(".") and path.name.endswith(_PART):
+                with contextlib.suppress(OSError):
+                    if path.lstat().st_mtime_ns < self.now - _OLD:
+                        path.unlink()
+
+
+def _opened(path: Path) -> Kept | None:
+    """Return the images in a file, None where it is not what was written there once."""
+    try:
+        with _safely(path) as file:
+            handle = file.fileno()
+            size = os.fstat(handle).st_size
+            tail = _at(handle, size - _TAIL, _TAIL) if size > _TAIL else b""
+            length = int.from_bytes(tail[:_LENGTH], "big")
+            start = size - _TAIL - length
+            if not tail.endswith(_MAGIC) or not 0 < length < _LARGEST_FACTS or start <= 0:
+                return None
+            text = _at(handle, start, length)
+            if hashlib.sha256(text).digest() != tail[_LENGTH : _LENGTH + _DIGEST]:
+                return None
+            facts = json.loads(text)
+            if int(np.prod(facts["shape"], dtype=object)) != start or _digests(handle, start) != facts["blocks"]:
+                return None
+            return Kept(_mapped(handle, facts["shape"]), facts, size)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+@contextlib.contextmanager
+def _safely(path: Path) -> Iterator[Any]:
+    """Open a file to read, where it belongs to us alone. Raises OSError."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.open(path, flags)
+    with os.fdopen(handle, "rb") as file:
+        reason = _unsafe(os.fstat(handle), "a file")
+        if reason:
+            raise OSError(reason)
+        yield file
+
+
+def _unsafe(found: os.stat_result, what: str) -> str | None:
+    """Return why something is not to be trusted by what it is and who may write to it, None where it is."""
+    right = stat.S_ISDIR if what == "a folder" else stat.S_ISREG
+    if not right(found.st_mode):
+        return f"it is not {what}"
+    user = getattr(os, "geteuid", None)
+    if user is None:  # Windows: what is in a user's own folder is theirs
+        return None
+    if found.st_uid != user():
+        return "it belongs to somebody else"
+    return "others may write to it" if found.st_mode & _OTHERS_WRITE else None
+
+
+def _at(handle: int, offset: int, count: int) -> bytes:
+    """Return bytes of an open file. Raises OSError where it has fewer."""
+    pieces, left = [], count
+    while left:
+        piece = _pread(handle, left, offset + count - left)
+        if not piece:
+            raise OSError("the file is shorter than it was")
+        pieces.append(piece)
+        left -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _pread(handle: int, count: int, offset: int) -> bytes:
+    pread = getattr(os, "pread", None)
+    if pread is not None:
+        found: bytes = pread(handle, count, offset)
+        return found
+    os.lseek(handle, offset, os.SEEK_SET)
+    return os.read(handle, count)
+
+
+def _digests(handle: int, size: int) -> list[str]:
+    """Return SHA-256 (hex) of every block of the first `size` bytes; threads where several can read at once."""
+
+    def one(start: int) -> str:
+        return hashlib.sha256(_at(handle, start, min(BLOCK, size - start))).hexdigest()
+
+    with ThreadPoolExecutor(cores() if hasattr(os, "pread") else 1, "verify") as pool:
+        return list(pool.map(one, range(0, size, BLOCK)))
+
+
+def _mapped(handle: int, shape: list[int]) -> NDArray[np.uint8]:
+    count = int(np.prod(shape))
+    mapped = mmap.mmap(handle, count, access=mmap.ACCESS_READ)
+    return np.frombuffer(mapped, np.uint8, count).reshape(shape)
+
+
+def digest_of(part: Part, header: bytes, start: int, stop: int) -> tuple[str, int, int]:
+    """Return SHA-256 (hex) of `header` and bytes of a part, and the smallest and the largest of these bytes."""
+    found, low, high = hashlib.sha256(header), 255, 0
+    for offset in range(start, stop, BLOCK):
+        block = part.read(offset, min(BLOCK, stop - offset))
+        found.update(block)
+        values = np.frombuffer(block, np.uint8)
+        low, high = min(low, int(values.min())), max(high, int(values.max()))
+    return found.hexdigest(), low, high
