@@ -30,7 +30,8 @@ MOST_NAMED: Final = 2000
 """Images in all cells where only their names are shown."""
 _NAMED: Final = 12
 _LONGEST_NAME: Final = 24
-_DARK: Final = 0.55
+DARKEST: Final = 0.78
+"""How much of the colour the darkest cell has: its number stays readable (a contrast of 4.5) in light and dark."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,16 @@ def rows(confusion: NDArray[np.int64], classes: Sequence[str], panels: frozenset
             panel = f"cell-{j}-{k}"
             images = "1 image" if count == 1 else f"{figures.count(count)} images"
             label = f"{images} of {names[j]}: " + ("right" if j == k else f"taken for {names[k]}")
-            style = ("right" if j == k else "wrong") + (" dark" if share > _DARK else "") + ("" if count else " none")
+            style = ("right" if j == k else "wrong") + ("" if count else " none")
             cells.append(
-                Cell(count, figures.count(count), label, f"{share:.2f}", style, panel if panel in panels else "")
+                Cell(
+                    count,
+                    figures.count(count),
+                    label,
+                    f"{DARKEST * share:.2f}",
+                    style,
+                    panel if panel in panels else "",
+                )
             )
         found.append(Row(names[j], tuple(cells), figures.count(total)))
     return found
