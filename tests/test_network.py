@@ -37,12 +37,17 @@ FOR_CIFAR = {
     + sum(c * 10 + 2 * c + c * o + 2 * o for c, o in ((32, 64), (64, 128), (128, 128), (128, 256), (256, 256)))
     + 256 * 10
     + 10,
+    "photo-small": sum(c * o * k * k + 2 * o for c, o, k in ((3, 32, 5), (32, 64, 3), (64, 64, 3), (64, 128, 3)))
+    + 128 * 256 * 9
+    + 2 * 256
+    + 256 * 10
+    + 10,
     "resnet20": RESNET20 + SHORTCUTS,
     "vgg-small": sum(c * o * 9 + o for c, o in ((3, 32), (32, 32), (32, 64), (64, 64), (64, 128), (128, 128)))
     + 128 * 4 * 4 * 10
     + 10,
 }
-"""Presets made for 3×32×32, and how many weights they have with ten classes."""
+"""Presets that take 3×32×32, and how many weights they have with ten classes."""
 
 
 def test_values_paths_and_lines_of_a_network_with_blocks():

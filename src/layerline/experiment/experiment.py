@@ -11,7 +11,7 @@ from layerline.errors import RecipeError, UserError
 from layerline.experiment import toml_file
 from layerline.experiment.options import BY_KEY, DATA_KEYS, RECIPE_KEYS, check_limit
 from layerline.network import find
-from layerline.network_file import formatted
+from layerline.network_file import Mistakes, formatted, read_tree
 from layerline.recipe import Recipe
 from layerline.recipe.checks import NONE
 from layerline.recipe.together import BOTH
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from layerline.data.dataset import Dataset
+    from layerline.data.decoding import Progress
     from layerline.network import Network
 
 _SUFFIX: Final = ".toml"
@@ -52,22 +53,30 @@ class Experiment:
         """Return the kinds of findings that do not keep it from being trained."""
         return tuple(self.cuts.get(ALLOW, ()))
 
-    def load(self) -> Dataset:
-        """Return the data, loaded, cut and examined. Raises DataError."""
+    def load(self, progress: Progress | None = None, cache: Path | None = None) -> Dataset:
+        """Return the data, loaded, cut and examined. Raises DataError.
+
+        progress: see `load_data`; cache: where decoded images are kept, where no option says it.
+        """
         from layerline.data import load_data
         from layerline.data.doctor import examined
 
         cuts = {key: value for key, value in self.cuts.items() if key != ALLOW}
-        return examined(load_data(self.source, seed=self.recipe.seed, **cuts), self.allow)
+        cuts = {"cache": cache, "input_shape": self._input_shape(), **cuts}
+        return examined(load_data(self.source, seed=self.recipe.seed, progress=progress, **cuts), self.allow)
+
+    def _input_shape(self) -> tuple[int, int, int] | None:
+        """Return what the network's line Input says, None where it has none."""
+        return None if self.file is None else read_tree(Mistakes(self.file, self.text)).input_shape
 
     def network(self, data: Dataset) -> Network:
         """Return the network for these images and classes. Raises NetworkError where it does not fit them."""
         from layerline.network import parse
 
         if self.file is None:
-            from layerline.network.fitted import preset_for
+            from layerline.network.fitted import choose
 
-            file, text = find(preset_for(data.shape))
+            file, text = choose(data.shape, len(data.classes), len(data.train))
             return parse(text, name=file, input_shape=data.shape, classes=len(data.classes))
         return parse(self.text, name=self.file, input_shape=data.shape, classes=len(data.classes))
 
