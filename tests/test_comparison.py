@@ -133,6 +133,42 @@ def test_the_bootstrap_of_macro_f1_is_what_it_says() -> None:
     assert found.value == pytest.approx(f1(truth, b) - f1(truth, a), abs=1e-12)
 
 
+def test_the_permutation_test_of_macro_f1_is_what_it_says() -> None:
+    """Each draw exchanges what the two say of the images with u < ½; scikit-learn counts the same draws as large."""
+    truth, a, b = predictions(40, 3, 4)
+    real, as_large = f1(truth, b) - f1(truth, a), 0
+    for draw in range(200):
+        swap = uniform(2, Purpose.COMPARE, epoch=1, image=draw, element=np.arange(40)) < 0.5
+        exchanged = f1(truth, np.where(swap, a, b)) - f1(truth, np.where(swap, b, a))
+        as_large += abs(exchanged) >= abs(real) - 1e-12
+    found = paired.macro_f1_difference(truth, a, b, 3, seed=2, draws=200)
+    assert found.p == (1 + as_large) / 201
+    assert 0.02 < found.p < 0.98
+
+
+def test_four_images_show_nothing() -> None:
+    """Where four of 300 images tell A from B, the bootstrap leaves out 0, and still nothing is shown."""
+    truth = np.arange(300) % 3
+    a = np.where(np.arange(300) < 270, truth, (truth + 1) % 3)
+    b = np.where(np.arange(300) < 4, (truth + 1) % 3, a)
+    found = paired.paired(truth, a, b, 3)
+    assert found.accuracy.p == 0.125
+    assert found.macro_f1.high < 0
+    assert found.macro_f1.p == pytest.approx(0.125, abs=0.03)
+    assert not found.macro_f1.shown
+
+
+def test_equal_models_are_told_apart_in_one_of_twenty() -> None:
+    """Of 400 pairs of equally good models with a rare class, at most 7.5 % are shown to differ in macro F1."""
+    shown = 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        truth = (rng.random(150) < 0.1).astype(np.int64)
+        a, b = (np.where(rng.random(150) < 0.85, truth, 1 - truth) for _ in range(2))
+        shown += paired.macro_f1_difference(truth, a, b, 2, draws=200).shown
+    assert 0.01 < shown / 400 < 0.075
+
+
 def test_classes_that_do_not_occur_are_left_out_of_macro_f1() -> None:
     """With 10 classes of which 3 occur the difference is that of the 3."""
     truth, a, b = predictions(50, 3, 1)
@@ -148,8 +184,8 @@ def test_two_models_in_all() -> None:
     assert found.only_b == sum(y == t != x for t, x, y in zip(truth, a, b, strict=True))
     assert found.alike == sum(x == y for x, y in zip(a, b, strict=True))
     assert found.accuracy.value == pytest.approx(found.b.accuracy - found.a.accuracy)
-    assert (found.p < 0.05) == (found.needed is None)
+    assert found.accuracy.shown == (found.needed is None)
     same = paired.paired(truth, a, a, 5, draws=100)
-    assert (same.only_a, same.only_b, same.alike, same.p, same.needed) == (0, 0, 400, 1.0, None)
-    assert same.macro_f1 == Difference(0.0, 0.0, 0.0)
+    assert (same.only_a, same.only_b, same.alike, same.accuracy.p, same.needed) == (0, 0, 400, 1.0, None)
+    assert same.macro_f1 == Difference(0.0, 0.0, 0.0, 1.0)
     assert paired.paired(truth[:1], a[:1], b[:1], 5, draws=10).images == 1

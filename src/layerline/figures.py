@@ -72,6 +72,26 @@ def seconds(value: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def short_seconds(value: float | None) -> str:
+    """Return a duration for a narrow column: 3.2 ms, 12.3 s, 4m05 s, 1h12m."""
+    return seconds(value).replace(" min ", "m").replace(" h ", "h").replace(" min", "m")
+
+
+def difference(value: float | None, digits: int = 4) -> str:
+    """Return how much more one share is than another, with its sign: +0.0049, -0.0120; 0.0000 where it rounds to 0."""
+    if value is None or not math.isfinite(value):
+        return NOTHING if value is None else _not_finite(value)
+    rounded = round(value, digits)
+    return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"
+
+
+def chance(p: float) -> str:
+    """Return a p-value as it stands in a sentence: p = 0.031, p = 0.0004, p < 0.0001."""
+    if p < 0.0001:
+        return "p < 0.0001"
+    return f"p = {p:.4f}" if p < 0.01 else f"p = {_inside(p, 3):.3f}" if p < 1 else "p = 1"
+
+
 def size(number_of_bytes: int) -> str:
     """Return a size in decimal units: 842 B, 12.3 kB, 1.25 MB (1 MB is 1,000,000 bytes)."""
     value = float(number_of_bytes)

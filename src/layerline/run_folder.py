@@ -13,7 +13,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -31,6 +31,8 @@ GRAPHS: Final = ("loss", "accuracy", "macro_f1", "confusion", "filters")
 
 NETWORK, EXPERIMENT, HISTORY = "network.cnn", "experiment.toml", "history.jsonl"
 RESULT, PREDICTIONS, MODEL, CHECKPOINTS = "result.json", "predictions.npz", "model.safetensors", "checkpoints"
+ENDING = "ending.json"
+"""Only where a training did not come to its end."""
 
 _OURS: Final = "# Written by layerline: this folder is a run."
 _LONGEST_STEM: Final = 80
@@ -163,6 +165,10 @@ class RunFolder:
         text = "{\n" + ",\n".join(lines) + "\n}\n"
         self._write(RESULT, text.encode("utf-8", "backslashreplace"))
 
+    def write_ending(self, ended: Literal["stopped", "diverged"], epochs: int, steps: int) -> None:
+        """Write ending.json: how a training ended before its time, after so many epochs and steps of the next one."""
+        self._write(ENDING, json_line({"ended": ended, "epochs": epochs, "steps": steps}).encode() + b"\n")
+
     def write_predictions(self, truth: ArrayLike, probabilities: NDArray[np.float32]) -> None:
         """Write predictions.npz: truth and prediction int32 (M,), probabilities float32 (M, K).
 
@@ -197,7 +203,7 @@ class RunFolder:
         """Remove what an earlier run left, by name; experiment.toml is new already, so the folder stays ours."""
         graphs = [f"{graph}.{ending}" for graph in GRAPHS for ending in ("png", "svg")]
         try:
-            for name in (NETWORK, HISTORY, RESULT, PREDICTIONS, MODEL, "report.html", *graphs):
+            for name in (NETWORK, HISTORY, RESULT, ENDING, PREDICTIONS, MODEL, "report.html", *graphs):
                 (self.path / name).unlink(missing_ok=True)
             checkpoints = self.path / CHECKPOINTS
             if checkpoints.is_dir() and not checkpoints.is_symlink():

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 COMMANDS: Final = {
     "train": "Train a network on images.",
     "report": "Write the report of a run as one HTML file.",
+    "runs": "List the runs that are there.",
+    "compare": "Say which of two runs is better, and whether that can be chance.",
+    "new": "Write a network file to begin with.",
     "describe": "Print the table of a network's layers.",
     "data": "Fetch data sets, look at them, and check them.",
     "fmt": "Print or write a network file in its readable form.",

@@ -1,0 +1,102 @@
+"""`layerline compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from layerline import figures
+from layerline.cli.commands import Command, GroupedOption
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layerline.comparison.comparison import Comparison
+    from layerline.comparison.differences import Changed
+    from layerline.comparison.paired import Difference
+
+_LONGEST_VALUE = 24
+
+
+@click.command(cls=Command)
+@click.argument("a")
+@click.argument("b")
+@click.option(*("--json", "as_json"), cls=GroupedOption, group="Output", is_flag=True, help="print JSON, every figure")
+def compare(a: str, b: str, as_json: bool) -> None:
+    """Say which of the runs A and B is better on the images that both were tested on.
+
+    A and B are folders of runs. The test is paired: it counts the images of which only one of the two is right
+    (McNemar's exact test), and draws images anew for the macro F1 (bootstrap).
+    """
+    from layerline.comparison import compare as compared
+    from layerline.comparison import verdict
+
+    found = compared(Path(a), Path(b))
+    if as_json:
+        said = {"verdict": verdict.sentence(found), "caveats": verdict.caveats(found)}
+        click.echo(json.dumps(found.as_dict() | said, indent=2, ensure_ascii=False))
+        return
+    for line in lines(found):
+        click.echo(line)
+
+
+def lines(found: Comparison) -> list[str]:
+    """Return the comparison as text: figures, verdict, what it leaves open, what differs."""
+    from layerline.cli.table import folded
+    from layerline.comparison import verdict
+
+    said = [f"{side}  {figures.name(str(run.folder), 76)}" for side, run in (("A", found.a), ("B", found.b))]
+    said += ["", *_figures(found), "", folded(verdict.sentence(found)), ""]
+    said += [folded(text) for text in verdict.caveats(found)]
+    said += ["", *_network(found.layers), *_values(found.values)]
+    return [line for k, line in enumerate(said) if line or said[k - 1]]  # one empty line at a time
+
+
+def _figures(found: Comparison) -> list[str]:
+    from layerline.cli.table import table
+
+    p = found.paired
+    rows = [
+        ("accuracy", *_difference(p.a.accuracy, p.b.accuracy, p.accuracy)),
+        ("macro F1", *_difference(p.a.macro_f1, p.b.macro_f1, p.macro_f1)),
+        ("only this one is right", figures.count(p.only_a), figures.count(p.only_b), "", "", ""),
+        ("parameters", *(_parameters(run.about("network", "parameters")) for run in (found.a, found.b)), "", "", ""),
+    ]
+    head = f"{figures.count(p.images)} {found.split} image{'s' * (p.images != 1)}"
+    return table((head, "A", "B", "B - A", "95 % interval", "chance"), rows)
+
+
+def _difference(a: float, b: float, difference: Difference) -> tuple[str, ...]:
+    """Return the cells of a row: both figures, the difference, its interval, how likely chance makes it."""
+    low, high = figures.difference(difference.low), figures.difference(difference.high)
+    between = figures.difference(difference.value), f"{low} to {high}", figures.chance(difference.p)
+    return figures.fraction(a), figures.fraction(b), *between
+
+
+def _parameters(number: object) -> str:
+    return figures.count(number) if type(number) is int else figures.NOTHING
+
+
+def _network(layers: Sequence[str]) -> list[str]:
+    if not layers:
+        return ["network: the same"]
+    return ["network (- A, + B):", *(f"    {figures.name(line, 76)}" for line in layers)]
+
+
+def _values(values: Sequence[Changed]) -> list[str]:
+    from layerline.cli.table import table
+
+    if not values:
+        return ["recipe, data and versions: the same"]
+    rows = [(changed.key, _shown(changed.a), _shown(changed.b)) for changed in values]
+    return ["", *table(("experiment.toml", "A", "B"), rows, left=(0, 1, 2))]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return figures.NOTHING
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return figures.name({"True": "yes", "False": "no"}.get(text, text), _LONGEST_VALUE)

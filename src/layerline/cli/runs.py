@@ -1,0 +1,217 @@
+"""`layerline runs`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import shutil
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from layerline import figures
+from layerline.cli.commands import Command, GroupedOption
+from layerline.cli.terminal import COLUMNS
+from layerline.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from layerline.comparison.listing import Listing, RunRow
+
+_ALIASES: Final = {
+    "loss": "validation_loss",
+    "accuracy": "test_accuracy",
+    "macro_f1": "test_macro_f1",
+    "f1": "test_macro_f1",
+    "time": "seconds",
+}
+_HEADS: Final = {
+    "name": ("", "name"),
+    "network": ("", "network"),
+    "data": ("", "data"),
+    "images": ("", "images"),
+    "epochs": ("", "epochs"),
+    "validation_loss": ("validation", "loss"),
+    "test_accuracy": ("test", "accuracy"),
+    "test_macro_f1": ("test", "macro F1"),
+    "seconds": ("", "time"),
+    "when": ("", "when"),
+}
+"""The columns of the table, each with its two lines of heading."""
+_LEFT: Final = ("name", "network", "data")
+_DROPPED: Final = ("images", "when", "seconds", "data", "network")
+"""What is left out first where the terminal is too narrow; all of it is in --json."""
+_GAP: Final = "  "
+_NARROWEST_NAME: Final = 12
+_STATES: Final = {"finished": "no test"}
+"""What stands for the accuracy where there is none; else the state itself."""
+
+
+@click.command(cls=Command)
+@click.argument("dirs", nargs=-1, metavar="[DIR]...")
+@click.option(
+    *("--sort", "sort"),
+    cls=GroupedOption,
+    group="Output",
+    metavar="COLUMN",
+    help="test-accuracy, macro-f1 (highest first), validation-loss, epochs, seconds, name, … [when]",
+)
+@click.option(*("--reverse", "reverse"), cls=GroupedOption, group="Output", is_flag=True, help="the other way round")
+@click.option(*("--json", "as_json"), cls=GroupedOption, group="Output", is_flag=True, help="print JSON, every figure")
+def runs(dirs: tuple[str, ...], sort: str | None, reverse: bool, as_json: bool) -> None:
+    """List the runs in DIR, which is a run or a folder of runs [runs].
+
+    On a terminal it is a table; into a pipe or file go all figures with all their digits, separated by tabs.
+    """
+    from layerline.comparison.listing import listing, ordered
+    from layerline.run_folder import RUNS
+
+    column = _column(sort or "when")
+    if not dirs and not RUNS.is_dir():
+        raise UserError(f"{RUNS}: there is no such folder here", "layerline train makes it; or name the folder of runs")
+    found = listing([Path(given) for given in dirs] or [RUNS])
+    rows = ordered(found.runs, column, backwards=reverse)
+    notes = _notes(found, ", ".join(dirs) or str(RUNS))
+    if as_json:
+        click.echo(json.dumps([row.as_dict() for row in rows], indent=2, ensure_ascii=False))
+    elif sys.stdout.isatty():
+        lines = table(rows, min(200, shutil.get_terminal_size().columns)) if rows else []
+        for line in (*lines, *([""] if lines and notes else ()), *notes):
+            click.echo(line)
+        return
+    else:
+        for line in tabs(rows):
+            click.echo(line)
+    for note in notes:
+        click.echo(note, err=True)
+
+
+def table(runs: Sequence[RunRow], columns: int = COLUMNS) -> list[str]:
+    """Return the runs as a table of at most so many columns; what is left out for that is said below it."""
+    cells = {key: [_CELLS[key](run) for run in runs] for key in _HEADS}
+    shown = [key for key in _HEADS if key not in ("network", "data") or not _all_say(runs)]
+    left_out = []
+    for key in _DROPPED:
+        if _width(shown, cells) > columns and key in shown:
+            shown.remove(key)
+            left_out.append(key)
+    too_wide = _width(shown, cells) - columns
+    if too_wide > 0:
+        longest = max(_NARROWEST_NAME, max(map(len, cells["name"])) - too_wide)
+        cells["name"] = [figures.name(name, longest) for name in cells["name"]]
+    lines = [*_head(shown, cells), *(_line(shown, cells, k) for k in range(len(runs)))]
+    if left_out:
+        names = ", ".join(_HEADS[key][1] for key in _HEADS if key in left_out)
+        lines += ["", *textwrap.wrap(f"left out: {names} (a wider terminal, --json)", max(columns, 30))]
+    return lines
+
+
+def tabs(runs: Sequence[RunRow]) -> list[str]:
+    """Return a line of the columns' names and a line a run, separated by tabs; what is not there is empty."""
+    from layerline.comparison.listing import COLUMNS as KEYS
+
+    lines = ["\t".join(KEYS)]
+    for run in runs:
+        values = run.as_dict()
+        lines.append("\t".join("" if values[key] is None else _one_line(str(values[key])) for key in KEYS))
+    return lines
+
+
+def _column(asked: str) -> str:
+    key = asked.strip().lower().replace("-", "_")
+    key = _ALIASES.get(key, key)
+    if key not in _HEADS:
+        names = [name.replace("_", "-") for name in _HEADS]
+        near = difflib.get_close_matches(asked.lower(), [*names, *_ALIASES], n=1)
+        hint = f"did you mean {near[0]}?" if near else "one of: " + ", ".join(names)
+        raise UserError(f"--sort {figures.name(asked)}: there is no such column", hint)
+    return key
+
+
+def _notes(found: Listing, where: str) -> list[str]:
+    notes = [] if found.runs else [f"{where}: no runs"]
+    notes += [f"damaged: {figures.name(run.damage, 400)}" for run in found.runs if run.damage is not None]
+    if found.others:
+        notes.append("1 folder is no run" if found.others == 1 else f"{found.others} folders are no runs")
+    return notes
+
+
+_CELLS: Final[dict[str, Callable[[RunRow], str]]] = {
+    "name": lambda run: figures.name(run.name),
+    "network": lambda run: figures.name(run.network or figures.NOTHING, 24),
+    "data": lambda run: figures.name(run.data or figures.NOTHING, 24),
+    "images": lambda run: figures.NOTHING if run.images is None else figures.count(run.images),
+    "epochs": lambda run: _epochs(run),
+    "validation_loss": lambda run: figures.loss(run.validation_loss),
+    "test_accuracy": lambda run: _accuracy(run),
+    "test_macro_f1": lambda run: figures.fraction(run.test_macro_f1),
+    "seconds": lambda run: figures.short_seconds(run.seconds),
+    "when": lambda run: _when(run),
+}
+
+
+def _epochs(run: RunRow) -> str:
+    """Return the epochs of a run and its best one, `10 ★8`; of one that did not end, `3/10 ★2`."""
+    if run.state == "damaged":
+        return figures.NOTHING
+    whole = run.state == "finished" or run.epochs_planned is None
+    done = str(run.epochs) if whole else f"{run.epochs}/{run.epochs_planned}"
+    return done if run.best_epoch is None else f"{done} ★{run.best_epoch}"
+
+
+def _accuracy(run: RunRow) -> str:
+    if run.test_accuracy is not None:
+        return figures.fraction(run.test_accuracy)
+    return _STATES.get(run.state, run.state)
+
+
+def _when(run: RunRow) -> str:
+    """Return `2026-11-23 15:42`, in the zone of here."""
+    from layerline.comparison.listing import written
+
+    return written(run.when)[:16].replace("T", " ")
+
+
+def _all_say(runs: Sequence[RunRow]) -> bool:
+    """Return whether every name begins with the network and the data, so that they need no columns."""
+    return all(run.state == "damaged" or f"{run.network}-{run.data}-" in f"{run.name}-" for run in runs)
+
+
+def _width(shown: Sequence[str], cells: dict[str, list[str]]) -> int:
+    return sum(_widths(shown, cells)) + len(_GAP) * (len(shown) - 1)
+
+
+def _widths(shown: Sequence[str], cells: dict[str, list[str]]) -> list[int]:
+    """Return the width of each column; the upper heading of a column may lean over an empty one at its left."""
+    return [
+        max(len(cell) for cell in (*cells[key], _HEADS[key][1], _HEADS[key][0] * (key != "validation_loss")))
+        for key in shown
+    ]
+
+
+def _head(shown: Sequence[str], cells: dict[str, list[str]]) -> list[str]:
+    """Return the two lines of heading."""
+    upper, lower = "", ""
+    for key, width in zip(shown, _widths(shown, cells), strict=True):
+        first, second = _HEADS[key]
+        end = len(lower) + len(_GAP) * bool(lower) + width
+        lower += _GAP * bool(lower) + (f"{second:<{width}}" if key in _LEFT else f"{second:>{width}}")
+        upper = upper.rstrip() + " " * (end - len(upper.rstrip()) - len(first)) + first if first else upper
+    return [upper.rstrip(), lower.rstrip()]
+
+
+def _line(shown: Sequence[str], cells: dict[str, list[str]], k: int) -> str:
+    parts = [
+        f"{cells[key][k]:<{width}}" if key in _LEFT else f"{cells[key][k]:>{width}}"
+        for key, width in zip(shown, _widths(shown, cells), strict=True)
+    ]
+    return _GAP.join(parts).rstrip()
+
+
+def _one_line(text: str) -> str:
+    """Return a value that a line of tab-separated ones can hold."""
+    return figures.name(text, 10_000)

@@ -1,0 +1,195 @@
+"""Two runs side by side: which images both were tested on, and what their predictions there say."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from layerline import figures
+from layerline.comparison import differences
+from layerline.comparison.paired import Paired, paired
+from layerline.errors import UserError
+from layerline.report import run_files
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+    from layerline.comparison.differences import Changed
+    from layerline.report.judged import Judged
+    from layerline.report.run_files import RunFiles
+
+Split = Literal["test", "validation"]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two runs, A and B, on the images that both were tested on."""
+
+    a: RunFiles
+    b: RunFiles
+    classes: tuple[str, ...]
+    split: Split
+    """validation where not both have a test set: those images chose the epoch of each, so both look too good."""
+    by_name: bool
+    """Whether images are the same by the names of their files: the data has not the same fingerprint."""
+    left_out: tuple[int, int]
+    """Images of A's and of B's set that the other's does not have."""
+    paired: Paired
+    layers: tuple[str, ...]
+    """See `differences.layers`; empty where the networks are the same."""
+    values: tuple[Changed, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        p = self.paired
+        sides = {
+            side: {
+                "run": run.folder.as_posix(),
+                "accuracy": scores.accuracy,
+                "macro_f1": scores.macro_f1,
+                "only_right": only,
+            }
+            for side, run, scores, only in (("a", self.a, p.a, p.only_a), ("b", self.b, p.b, p.only_b))
+        }
+        return {
+            **sides,
+            "split": self.split,
+            "by_name": self.by_name,
+            "left_out": list(self.left_out),
+            "images": p.images,
+            "alike": p.alike,
+            "accuracy_difference": dataclasses.asdict(p.accuracy),
+            "macro_f1_difference": dataclasses.asdict(p.macro_f1),
+            "images_needed": p.needed,
+            "layers": list(self.layers),
+            "values": {changed.key: [changed.a, changed.b] for changed in self.values},
+        }
+
+
+def compare(a: str | os.PathLike[str], b: str | os.PathLike[str], *, seed: int = 0) -> Comparison:
+    """Return how the runs in the folders `a` and `b` differ; `seed` is that of the bootstrap.
+
+    Images are the same by their index where the data has the same fingerprint, else by the names of their files.
+    Raises UserError where one is no run, is damaged, has no predictions, or was tested on other images or classes.
+    """
+    runs = run_files.read(Path(a)), run_files.read(Path(b))
+    _check_classes(*runs)
+    split = _split(*runs)
+    both = runs[0].judged[split], runs[1].judged[split]
+    by_name = not _same_data(*runs)
+    places = _common(runs, both, split, by_name)
+    renumbered = np.array([runs[0].classes.index(name) for name in runs[1].classes], np.int64)
+    truth = both[0].truth[places[0]]
+    _check_truth(runs, truth, renumbered[both[1].truth[places[1]]])
+    return Comparison(
+        *runs,
+        runs[0].classes,
+        split,
+        by_name,
+        (len(both[0]) - len(truth), len(both[1]) - len(truth)),
+        paired(
+            truth,
+            both[0].prediction[places[0]],
+            renumbered[both[1].prediction[places[1]]],
+            len(runs[0].classes),
+            seed=seed,
+        ),
+        differences.layers(*runs),
+        differences.values(*runs),
+    )
+
+
+def _check_classes(a: RunFiles, b: RunFiles) -> None:
+    """Raise UserError where the classes are not the same; their order may be another."""
+    lacks = [
+        f"only {run.folder} has {_some([name for name in run.classes if name not in other.classes])}"
+        for run, other in ((a, b), (b, a))
+        if set(run.classes) - set(other.classes)
+    ]
+    if lacks:
+        raise UserError(
+            f"{a.folder} and {b.folder}: do not tell apart the same classes: {'; '.join(lacks)}",
+            "train both with the same --classes",
+        )
+
+
+def _split(a: RunFiles, b: RunFiles) -> Split:
+    """Return the images to compare on. Raises UserError where there are none."""
+    for run in (a, b):
+        if not run.judged:
+            why = "it did not come to its end" if run.result is None else "it had neither a test nor a validation set"
+            raise UserError(
+                f"{run.folder}: has no predictions: {why}", "train it to its end, with --test or --validation"
+            )
+    if "test" in a.judged and "test" in b.judged:
+        return "test"
+    if "validation" in a.judged and "validation" in b.judged:
+        return "validation"
+    raise UserError(
+        f"{a.folder} has predictions of {' and '.join(a.judged)} images, {b.folder} of {' and '.join(b.judged)} images",
+        "a paired test needs the same images: train both with the same --test and --validation",
+    )
+
+
+def _same_data(a: RunFiles, b: RunFiles) -> bool:
+    fingerprint = a.about("data", "fingerprint")
+    return bool(fingerprint) and fingerprint == b.about("data", "fingerprint")
+
+
+def _common(
+    runs: tuple[RunFiles, RunFiles], both: tuple[Judged, Judged], split: Split, by_name: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where in each set the images lie that are in both. Raises UserError where there are none."""
+    names = f"{runs[0].folder} and {runs[1].folder}"
+    if by_name and None in (both[0].names, both[1].names):
+        raise UserError(
+            f"{names}: were trained on different data: {_data(runs[0])}; {_data(runs[1])}",
+            "a paired test needs the same images: train both on the same data",
+        )
+    one, two = (
+        np.asarray(judged.names if by_name else _index(judged, run)) for judged, run in zip(both, runs, strict=True)
+    )
+    _, here, there = np.intersect1d(one, two, return_indices=True)
+    if not len(here):
+        other = f"; their data differ: {_data(runs[0])}; {_data(runs[1])}" if by_name else ""
+        raise UserError(
+            f"{names}: no {split} image of one is a {split} image of the other{other}",
+            "train both on the same data with the same --split-seed: it decides which images are in which set",
+        )
+    order = np.argsort(here)  # in the order of A's set, so that the bootstrap does not depend on names
+    return here[order].astype(np.int64), there[order].astype(np.int64)
+
+
+def _check_truth(runs: tuple[RunFiles, RunFiles], truth: NDArray[np.int64], other: NDArray[np.int64]) -> None:
+    """Raise UserError where the same image has one class in A and another in B."""
+    differ = np.flatnonzero(truth != other)
+    if len(differ):
+        classes = [figures.name(runs[0].classes[labels[differ[0]]], 30) for labels in (truth, other)]
+        raise UserError(
+            f"{runs[0].folder} and {runs[1].folder}: {figures.count(len(differ))} of the images have other labels, "
+            f"such as {classes[0]} in one and {classes[1]} in the other",
+            "labels were changed between the two trainings: train both on the same data",
+        )
+
+
+def _index(judged: Judged, run: RunFiles) -> NDArray[np.int64]:
+    if judged.index is None:
+        raise UserError(f"{run.folder}: predictions.npz does not say which images it is of", "train the run again")
+    return judged.index
+
+
+def _data(run: RunFiles) -> str:
+    name, fingerprint = (str(run.about("data", key) or "?") for key in ("name", "fingerprint"))
+    image = run.about("data", "image")
+    size = "×".join(map(str, image)) if isinstance(image, list) else "?"
+    return f"{figures.name(name, 30)} of {size}, fingerprint {figures.name(fingerprint[:8])}…"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(figures.name(name, 30) for name in names[:5]) + (", …" if len(names) > 5 else "")
