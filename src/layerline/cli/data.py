@@ -11,6 +11,7 @@ import click
 
 from layerline.cli import data_report, data_sets
 from layerline.cli.commands import Command, GroupedOption, Words, given, options
+from layerline.cli.reading import IMAGE_OPTIONS, Reading, cache_folder
 from layerline.cli.terminal import Terminal
 from layerline.errors import UserError
 
@@ -30,6 +31,7 @@ data.add_command(data_report.check)
 @click.argument("data")
 @options(("augment", "seed"), "Augmentation")
 @options(("data_dir", "classes", "test", "validation", "limit"), "Data")
+@options(IMAGE_OPTIONS, "Image files")
 @click.option(*("--out", "out"), cls=GroupedOption, group="Output", metavar="FILE", help="the sheet, a PNG [DATA.png]")
 @click.option(*("--force", "force"), cls=GroupedOption, group="Output", is_flag=True, help="replace the file")
 def show(out: str | None, force: bool, **values: Any) -> None:
@@ -48,8 +50,7 @@ def show(out: str | None, force: bool, **values: Any) -> None:
     augmentation = Augmentation.parse(flags.pop("augment", "none"))
     path = None if out is None else _free(Path(out), force=force)
     terminal = Terminal(sys.stdout, os.environ)
-    terminal.draw("reading the data …")
-    loaded = load_data(flags.pop("data"), **flags)
+    loaded = load_data(flags.pop("data"), progress=Reading(terminal), **{"cache": cache_folder(), **flags})
     path = path or _free(Path(f"{_plain(loaded.name)}.png"), force=force)
     chosen = samples.choose(loaded, augmentation, flags.get("seed", 0))
     whole_file.write(path, (samples.picture(chosen),))

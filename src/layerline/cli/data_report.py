@@ -10,6 +10,7 @@ import click
 
 from layerline import figures
 from layerline.cli.commands import Command, given, options
+from layerline.cli.reading import Reading, cache_folder
 from layerline.cli.table import folded, table
 from layerline.cli.terminal import Terminal
 from layerline.experiment.options import BY_KEY, DATA_KEYS
@@ -66,13 +67,8 @@ def _load(values: dict[str, Any]) -> Dataset:
     flags = {key: BY_KEY[key].value(value) for key, value in given(values).items()}
     source = flags.pop("data")
     terminal = Terminal(sys.stdout, os.environ)
-    terminal.draw("reading the data …")
-
-    def progress(done: int, of: int | None) -> None:
-        terminal.draw(f"reading the data … {figures.count(done)}" + (f" of {figures.count(of)}" if of else ""))
-
     try:
-        return load_data(source, progress=progress, **flags)
+        return load_data(source, progress=Reading(terminal), **{"cache": cache_folder(), **flags})
     finally:
         terminal.clear()
 

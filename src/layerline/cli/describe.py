@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from layerline.cli.commands import Command, given, options
+from layerline.cli.reading import cache_folder
 from layerline.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("net")
-@options(("data", "data_dir", "classes"), "Data")
+@options(("data", "data_dir", "classes", "size", "gray"), "Data")
 @options(("batch_size",), "Memory")
 def describe(net: str, **values: Any) -> None:
     """Print the layers of NET: their output shapes, parameters, multiply-adds, and the memory of a training step.
@@ -43,7 +44,7 @@ def network(net: str, flags: dict[str, Any]) -> Network:
     from layerline.data import load_data
 
     cuts = {key: BY_KEY[key].value(value) for key, value in flags.items() if key != "data"}
-    data = load_data(flags["data"], **cuts)
+    data = load_data(flags["data"], cache=cache_folder(), **cuts)
     return read(net, input_shape=data.shape, classes=len(data.classes))
 
 

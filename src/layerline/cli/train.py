@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from layerline.cli.commands import Command, GroupedOption, given, options
+from layerline.cli.reading import IMAGE_OPTIONS, Reading, cache_folder
 from layerline.errors import DivergedError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("net", required=False)
 @options(("data", "data_dir", "classes", "test", "validation", "limit", "normalize", "augment", "allow"), "Data")
+@options(IMAGE_OPTIONS, "Image files")
 @options(("epochs", "within", "patience", "batch_size", "seed", "init"), "Run")
 @options(("learning_rate", "schedule", "warmup", "step_epochs", "step_factor"), "Learning rate")
 @options(
@@ -82,9 +84,9 @@ def _train(experiment: Experiment, folder: RunFolder | None, *, quiet: bool) -> 
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its cache is nothing a user asked for
     signals = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
     interrupt = training.Interrupt(signals)
-    screen = Screen(Terminal(sys.stdout, os.environ), interrupt, quiet=quiet)
-    screen.waiting("reading the data")
-    data = experiment.load()
+    terminal = Terminal(sys.stdout, os.environ)
+    screen = Screen(terminal, interrupt, quiet=quiet)
+    data = experiment.load(None if quiet else Reading(terminal), cache_folder())
     network = checked(experiment.network(data), data, experiment.recipe)
     where = folder or RunFolder.numbered(network.name, data.name)
     assumed = _assumed(experiment, network, data, screen.waiting)

@@ -107,6 +107,8 @@ class Cache:
 
     def part(self) -> Part:
         """Return a new file to write to. Raises OSError."""
+        if self.refused is not None:
+            raise OSError(self.refused)
         return Part(self.folder)
 
     def find(self, quick: str, content: Callable[[list[str]], str]) -> Kept | None:
@@ -114,6 +116,8 @@ class Cache:
 
         content: gives the digest of the files' bytes, and is asked only where that may be there: with those that are.
         """
+        if self.refused is not None:
+            return None
         try:
             names = [path.name for path in self.folder.iterdir() if path.name.endswith(ENDING)]
         except OSError:

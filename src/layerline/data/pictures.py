@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import numpy as np
 
 from layerline import figures
-from layerline.data import content
+from layerline.data import catalogue, content
 from layerline.data.bad import MOST, check_bad
 from layerline.data.cache import Part, digest_of
 from layerline.data.decoding import Decoded, Decoder, File
@@ -20,6 +20,7 @@ from layerline.data.sizing import DEFAULT, pixels_fitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -158,7 +159,7 @@ class Album:
             moved = False
         failed, taken = self._stack.failed, self._stack.taken()
         if not isinstance(taken, Part):
-            note = f"decoded images are not kept: {failed}" if failed else ""
+            note = f"the decoded images are not kept: {failed}" if failed else ""
             return Pictures(taken[order] if moved else taken, roll, note=note)
         assert keeper is not None  # noqa: S101 - nothing is in a file without one
         try:
@@ -173,10 +174,10 @@ class Album:
                 "shape": shape,
                 "known": [[*bound, k.digest, k.low, k.high] for bound, k in known.items()],
             }
-            return of_kept(keeper.keep(taken, facts, self._read), keeper, new=True)
+            return of_kept(keeper.keep(taken, facts, self._read), keeper)
         except OSError as error:
             pixels = np.frombuffer(taken.read(0, int(np.prod(shape))), np.uint8).reshape(shape)
-            return Pictures(pixels, roll, note=f"decoded images are not kept: {error.strerror or error}")
+            return Pictures(pixels, roll, note=f"the decoded images are not kept: {error.strerror or error}")
         finally:
             taken.drop()
 
@@ -210,14 +211,18 @@ class Album:
             self._stack.change(lambda pixels: pixels_fitted(pixels, target, fit))
 
 
-def of_kept(kept: Kept, keeper: Keeper, *, new: bool = False) -> Pictures:
+def of_kept(kept: Kept, keeper: Keeper) -> Pictures:
     """Return images that were kept."""
-    from layerline.data.catalogue import shown
-
     known = {(first, last): Known(digest, low, high) for first, last, digest, low, high in kept.facts["known"]}
-    where = f"{shown(keeper.cache.folder)} ({figures.size(kept.bytes)})"
-    note = f"decoded images are kept for the next start in {where}" if new else f"decoded images were kept in {where}"
-    return Pictures(kept.pixels, Roll.of(kept.facts), known, f"{note}; --cache no does without")
+    where = _without_names(keeper.cache.folder)
+    note = f"the decoded images are kept in {where} for the next start: {figures.size(kept.bytes)} (--cache)"
+    return Pictures(kept.pixels, Roll.of(kept.facts), known, note)
+
+
+def _without_names(folder: Path) -> str:
+    """Return a folder as a note names it: the note is kept with the run, which is to tell nobody's name."""
+    text = catalogue.shown(folder)
+    return text if text.startswith("~") else figures.name(folder.name or text)
 
 
 def _bounds(splits: NDArray[np.int64]) -> list[tuple[int, int]]:

@@ -67,8 +67,9 @@ def _data_section(data: Dataset, experiment: Experiment | None, folder: Path) ->
         section["data"] = _path_from(folder, experiment.source)
         if experiment.allow:
             section["allow"] = list(experiment.allow)
-        if "data_dir" in experiment.cuts:
-            section["data_dir"] = _path_from(folder, experiment.cuts["data_dir"])
+        for key in ("data_dir", "labels"):
+            if key in experiment.cuts:
+                section[key] = _path_from(folder, experiment.cuts[key])
     return {key: section[key] for key in DATA_KEYS if key in section}
 
 

@@ -1,0 +1,72 @@
+"""What a user sees while images are read, and where decoded ones are kept unless `--cache` says otherwise."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, final
+
+from layerline import figures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerline.cli.terminal import Terminal
+
+IMAGE_OPTIONS: Final = ("size", "fit", "gray", "labels", "group_by", "exclude", "skip_bad", "cache")
+"""The options of image files, by their keys."""
+
+_BAR: Final = 12
+_OFTEN: Final = 0.1
+"""Seconds between two drawings of the bar."""
+_SELDOM: Final = 10.0
+"""Seconds between two lines where there is no terminal."""
+_SOON: Final = 1.0
+"""Seconds after which the speed is known well enough to be told."""
+
+
+def cache_folder() -> Path | None:
+    """Return the folder of this user's caches that decoded images are kept in; None where there is none."""
+    import platformdirs
+
+    folder = Path(platformdirs.user_cache_dir("layerline", appauthor=False)) / "images"
+    return folder if folder.is_absolute() else None
+
+
+@final
+class Reading:
+    """A bar with images a second and the time left; without a terminal a line now and then."""
+
+    def __init__(self, terminal: Terminal, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin to measure. clock: seconds since any moment."""
+        self._terminal, self._clock = terminal, clock
+        self._began = clock()
+        self._told = self._began
+        terminal.draw("reading the data …")
+
+    def __call__(self, done: int, of: int | None) -> None:
+        """Show how many images are read, of how many where that is known."""
+        now = self._clock()
+        if now - self._told < (_OFTEN if self._terminal.draws else _SELDOM):
+            return
+        self._told = now
+        text = _line(done, of, now - self._began)
+        if self._terminal.draws:
+            self._terminal.draw(text)
+        else:
+            self._terminal.say(text)
+
+
+def _line(done: int, of: int | None, seconds: float) -> str:
+    """Return `reading  ███░░░░░░░░░  25 %  5,000/20,000  812 images/s  18.5 s left`."""
+    speed = done / seconds if seconds >= _SOON else None
+    parts = ["reading"]
+    if of:
+        full = round(done / of * _BAR)
+        parts += ["█" * full + "░" * (_BAR - full), f"{figures.percent(done / of):>5}"]
+    parts.append(f"{figures.count(done)}/{figures.count(of)}" if of else f"{figures.count(done)} images")
+    if speed:
+        parts.append(figures.speed(speed))
+        if of:
+            parts.append(f"{figures.seconds((of - done) / speed)} left")
+    return "  ".join(parts)
