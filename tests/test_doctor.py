@@ -248,6 +248,13 @@ def test_keys_differ_where_only_upper_bytes_do():
     assert len(np.unique(keys)) == 2**16
 
 
+def test_keys_differ_where_only_the_last_bytes_do():
+    """What is left behind the last whole word counts: 256 images of 3 × 3 pixels that differ in the last one."""
+    images = np.zeros((256, 3, 3), np.uint8)
+    images[:, 2, 2] = np.arange(256)
+    assert len(np.unique(survey(dataset((images, labels(256)))).keys)) == 256
+
+
 def test_only_images_of_a_split_are_looked_at():
     """Images that were left out by --limit or --classes are no copies of those that are used."""
     images = CLEAN[:240].copy()
@@ -301,6 +308,21 @@ def test_a_folder_of_masks_beside_one_of_images_refuses():
     assert mask.images == tuple(("train", k) for k in range(60, 120))
 
 
+def test_a_class_called_mask_may_be_one():
+    """The name is not enough: its images must have few colours, the others many, and the files be called alike."""
+    drawn = np.stack([np.repeat(drawn_mask(k)[..., None], 3, 2) for k in range(60)])
+    more = np.stack([np.repeat(drawn_mask(k)[..., None], 3, 2) for k in range(60, 120)])
+    alike = named_files(60, folder="faces") + named_files(60, folder="mask")
+    other = named_files(60, folder="faces") + [f"mask/m{k}x.png" for k in range(60)]
+    of_class = [0] * 60 + [1] * 60
+    for images, names in (
+        (CLEAN[:120], alike),  # faces with masks on
+        (np.concatenate([more, drawn]), alike),  # all are drawings
+        (np.concatenate([CLEAN[:60], drawn]), other),  # drawings that belong to no photo
+    ):
+        assert found(dataset((images, of_class), names={"train": names})) == {}
+
+
 def mixture(share: float, n: int = 300, value: int = 255) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Return photos of which a share, spread over the classes, are masks."""
     images, of_class = CLEAN[:n].copy(), labels(n)
@@ -330,6 +352,13 @@ def test_drawings_are_no_masks():
     images, of_class = CLEAN[:300].copy(), labels(300)
     for k in np.flatnonzero(of_class == 2):
         images[k] = drawn_mask(k)[..., None]
+    assert found(dataset((images, of_class))) == {}
+
+
+def test_few_colours_are_nothing_special_among_product_shots():
+    """Where most of every image is white, images of white and one colour are not told, however many."""
+    images, of_class = mixture(0.33)
+    images[99:, :28] = 255
     assert found(dataset((images, of_class))) == {}
 
 
