@@ -82,9 +82,12 @@ def test_a_run_that_was_stopped_says_so(tmp_path: Path) -> None:
     """A folder without result.json, and one without a single epoch, have a report."""
     folder = report_runs.make(tmp_path / "r", validation=report_runs.predicted(3, 30, seed=1), stopped=True)
     text = said(folder, "figures")
-    assert "did not reach its end" in text
-    assert "83.33 %" not in text
-    assert "81.33 %" not in text.replace("81.33 %", "")
+    assert "did not come to its end: it was stopped or its loss was no longer a number." in text
+    (folder / "ending.json").write_text('{"ended": "stopped", "epochs": 4, "steps": 1200}')
+    assert "it was stopped 1,200 steps into epoch 5. So nothing was tested." in said(folder, "figures")
+    (folder / "ending.json").write_text('{"ended": "diverged", "epochs": 4, "steps": 0}')
+    assert "its loss was no longer a number. So nothing was tested." in said(folder, "figures")
+    assert "81.33 %" in text  # of the validation set in epoch 3, the best
     for name in ("history.jsonl", "model.safetensors", "network.cnn"):
         (folder / name).unlink()
     assert "No epoch was finished" in said(folder, "curves")
@@ -130,6 +133,7 @@ DAMAGE = {
     "experiment.toml": (b"[train\n", "is not TOML"),
     "result.json": (b'{"classes": ["a"], "confusion": [[1, 2]]}', "the confusion matrix is not 1 × 1"),
     "predictions.npz": (b"PK\x03\x04 no zip", "is not a file of predictions"),
+    "ending.json": (b"[]", "must hold a table"),
     "history.jsonl": (b'{"epoch": 1}\n{"epoch": 2}\n', "history.jsonl:1: is not an epoch"),
     "model.safetensors": (b"nothing", "not a model file"),
 }
@@ -169,7 +173,7 @@ def replaced(value: Any, way: tuple[str | int, ...], odd: object) -> Any:
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd)[:9])
 def test_a_changed_record_is_refused_or_shown(tmp_path: Path, odd: object) -> None:
-    """Whatever stands in place of a part of experiment.toml or result.json: the page is made, or a UserError says so."""
+    """Whatever stands in place of a part of experiment.toml or result.json: a page is made, or a UserError raised."""
     folder = report_runs.make(tmp_path / "r", test=report_runs.predicted(3, 12), epochs=1)
     for name, read, dump in (
         ("experiment.toml", tomllib.loads, tomli_w.dumps),

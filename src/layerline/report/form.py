@@ -44,6 +44,7 @@ EXPERIMENT: Final = {
         "assumed": {_ANY: TEXT},
     },
 }
+ENDING: Final = {"ended": TEXT, "epochs": WHOLE, "steps": WHOLE}
 RESULT: Final = {
     "test_loss": NUMBER,
     "test_accuracy": NUMBER,

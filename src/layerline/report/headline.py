@@ -88,10 +88,7 @@ def _validation(run: RunFiles) -> tuple[dict[str, float | None], str, float | No
 
 def _missing(run: RunFiles, where: str) -> tuple[str, ...]:
     if run.result is None:
-        first = (
-            "This training did not reach its end: it was stopped, or its loss was no longer a number. "
-            "So nothing was tested."
-        )
+        first = f"This training did not come to its end: {_cause(run)}. So nothing was tested."
     else:
         first = "There was no test set (--test), so nothing was tested."
     if where:
@@ -106,6 +103,14 @@ def _missing(run: RunFiles, where: str) -> tuple[str, ...]:
             "remembers them, not how well it will do on new ones.",
         )
     return (first,)
+
+
+def _cause(run: RunFiles) -> str:
+    causes = {"stopped": "it was stopped", "diverged": "its loss was no longer a number"}
+    cause = causes.get(run.ending.get("ended") or "", " or ".join(causes.values()))
+    steps = run.ending.get("steps") or 0
+    after = f" {figures.count(steps)} steps into epoch {len(run.history) + 1}" if steps else ""
+    return cause + after
 
 
 def _merit(name: str, value: Any, interval: Any, baselines: dict[str, Any]) -> Merit:

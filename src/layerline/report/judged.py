@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 SURE: Final = 0.9
 """The least probability of another class for which a label is listed."""
+_BLOCK: Final = 4096
+"""Images that are compared with the thresholds at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +64,16 @@ def suspects(judged: Judged, sure: float = SURE) -> Suspects:
     those with p_j ≥ t_j is not i, and p_j ≥ sure. Nothing is counted to a class without images: it has no threshold.
     Source: Northcutt, Jiang and Chuang 2021, "Confident Learning", JAIR 70, equations 1 and 2; `sure` is ours.
     """
-    p = judged.probabilities.astype(np.float64)
-    M, K = p.shape
+    M, K = judged.probabilities.shape
     support = np.bincount(judged.truth, minlength=K)
     sums = np.bincount(judged.truth, judged.of_truth(), minlength=K)
     t = np.where(support > 0, sums / np.maximum(support, 1), np.inf)
-    counted = np.where(p >= t, p, -1.0)
-    other = counted.argmax(axis=1)
-    of_other = counted[np.arange(M), other]
+    other, of_other = np.empty(M, np.int64), np.empty(M)
+    for start in range(0, M, _BLOCK):  # in blocks, as float64 of a large test set would be many times its size
+        block = slice(start, start + _BLOCK)
+        p = judged.probabilities[block].astype(np.float64)
+        counted = np.where(p >= t, p, -1.0)
+        other[block], of_other[block] = counted.argmax(axis=1), counted.max(axis=1)
     places = np.flatnonzero((other != judged.truth) & (of_other >= sure))
     margin = (of_other - judged.of_truth())[places]
     order = np.argsort(-margin, kind="stable")

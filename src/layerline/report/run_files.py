@@ -17,7 +17,7 @@ from layerline.errors import UserError
 from layerline.network import parse
 from layerline.report import form
 from layerline.report.judged import Judged
-from layerline.run_folder import EXPERIMENT, HISTORY, MODEL, NETWORK, PREDICTIONS, RESULT, EpochRow
+from layerline.run_folder import ENDING, EXPERIMENT, HISTORY, MODEL, NETWORK, PREDICTIONS, RESULT, EpochRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +52,8 @@ class RunFiles:
     """None where there is no model file."""
     digest: str
     """SHA-256 of the model file; empty where there is none."""
+    ending: Mapping[str, Any]
+    """ending.json: how a training ended before its time; empty where it came to its end, or nothing says so."""
 
     def about(self, *keys: str) -> Any:
         """Return what experiment.toml says under [about] at these keys, or None."""
@@ -105,6 +107,7 @@ def read(folder: Path) -> RunFiles:
         _network(experiment, text, classes),
         weights,
         card.get("sha256", ""),
+        _ending(folder / ENDING) if (folder / ENDING).exists() else {},
     )
 
 
@@ -138,6 +141,15 @@ def read_result(path: Path) -> dict[str, Any]:
     if confusion is not None and [len(row or ()) for row in confusion] != [K] * K:
         raise UserError(f"{path}: the confusion matrix is not {K} × {K}", _AGAIN)
     return found
+
+
+def _ending(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(_bytes(path))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: is not JSON: {error}", _AGAIN) from None
+    form.check(path, found, form.ENDING, _AGAIN)
+    return found or {}
 
 
 def read_history(path: Path) -> tuple[EpochRow, ...]:
