@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from layerline.cli.commands import Command, given, options
-from layerline.cli.reading import cache_folder
+from layerline.cli.reading import IMAGE_OPTIONS, cache_folder
 from layerline.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("net")
-@options(("data", "data_dir", "classes", "size", "gray"), "Data")
+@options(("data", "data_dir", "classes", *IMAGE_OPTIONS), "Data")
 @options(("batch_size",), "Memory")
 def describe(net: str, **values: Any) -> None:
     """Print the layers of NET: their output shapes, parameters, multiply-adds, and the memory of a training step.
@@ -33,7 +33,8 @@ def describe(net: str, **values: Any) -> None:
 def network(net: str, flags: dict[str, Any]) -> Network:
     """Return the network that NET names, for the data that the flags name. Raises UserError."""
     from layerline.experiment.options import BY_KEY
-    from layerline.network import read
+    from layerline.network import find, parse, read
+    from layerline.network_file import Mistakes, read_tree
 
     if Path(net).is_dir():
         return _of_model(Path(net) / "model.safetensors", f"{net}: is a folder without a model.safetensors")
@@ -44,8 +45,10 @@ def network(net: str, flags: dict[str, Any]) -> Network:
     from layerline.data import load_data
 
     cuts = {key: BY_KEY[key].value(value) for key, value in flags.items() if key != "data"}
-    data = load_data(flags["data"], cache=cache_folder(), **cuts)
-    return read(net, input_shape=data.shape, classes=len(data.classes))
+    file, text = find(net)
+    shape = read_tree(Mistakes(file, text)).input_shape
+    data = load_data(flags["data"], **{"cache": cache_folder(), "input_shape": shape, **cuts})
+    return parse(text, name=file, input_shape=data.shape, classes=len(data.classes))
 
 
 def _of_model(path: Path, missing: str) -> Network:

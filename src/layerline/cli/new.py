@@ -1,0 +1,180 @@
+"""`layerline new`."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from layerline import figures
+from layerline.cli.commands import Command, GroupedOption, given, options
+from layerline.cli.reading import IMAGE_OPTIONS, Reading, cache_folder
+from layerline.errors import UserError
+from layerline.experiment.options import BY_KEY
+
+if TYPE_CHECKING:
+    from layerline.data.dataset import Dataset
+
+_SUFFIX: Final = ".cnn"
+_STDOUT: Final = "-"
+_CUTS: Final = ("test", "validation", "limit")
+_DESCRIBED: Final = ("data", "data_dir", "classes", *IMAGE_OPTIONS)
+"""The options that describe takes too."""
+
+
+@click.command(cls=Command)
+@click.argument("preset", required=False)
+@options((*_DESCRIBED[:3], *_CUTS, *IMAGE_OPTIONS), "Data")
+@click.option(
+    *("--out", "out"),
+    cls=GroupedOption,
+    group="Output",
+    metavar="FILE",
+    help="the file, which must not exist, or - to print it [PRESET.cnn or DATA.cnn]",
+)
+@click.option(*("--force", "force"), cls=GroupedOption, group="Output", is_flag=True, help="replace the file")
+def new(preset: str | None, out: str | None, force: bool, **values: Any) -> None:
+    """Write a network file to begin with, with comments.
+
+    PRESET: that preset, and with --data what comes out of each of its lines. With --data alone: a network made for
+    these images, every line explained. With neither: the list of presets.
+    """
+    flags = given(values)
+    if "data" not in flags:
+        _refuse_without_data(preset, out, force, flags)
+    if preset is None and "data" not in flags:
+        click.echo("\n".join(_listed()))
+        return
+    if preset is not None:
+        _check_preset(preset)
+    path = _path(out, force)
+    if path is None and out is None and preset is not None:
+        path = _path(f"{preset}{_SUFFIX}", force)
+    data = _load(flags) if "data" in flags else None
+    if path is None and out is None and data is not None:
+        path = _path(f"{_plain(data.name)}{_SUFFIX}", force)
+    text = _text(preset, data)
+    if path is None:
+        click.echo(text, nl=False)
+        return
+    from layerline import whole_file
+
+    whole_file.write(path, (text.encode(),))
+    click.echo("\n".join(_next_steps(path, text, data, flags)))
+
+
+def _text(preset: str | None, data: Dataset | None) -> str:
+    """Return the file. Raises NetworkError where the preset does not fit the data."""
+    from layerline import network
+    from layerline.layers.grammar import times
+    from layerline.network.commented import with_shapes
+    from layerline.network.fitted import fitted
+
+    if preset is None and data is not None:
+        return fitted(data.shape, len(data.classes), len(data.train))
+    head = (
+        f"# The preset {preset}. This file is yours: change what you like, then look at it with `layerline describe`.\n"
+    )
+    if data is None:
+        return head + "\n" + network.preset(str(preset))
+    read = network.read(str(preset), input_shape=data.shape, classes=len(data.classes))
+    said = (
+        f"# Behind → is what comes out of a line, for {times(data.shape)} images; other sizes are the preset's own.\n"
+    )
+    return head + said + "\n" + with_shapes(read)
+
+
+def _load(flags: dict[str, Any]) -> Dataset:
+    from layerline.cli.terminal import Terminal
+    from layerline.data import load_data
+
+    values = {"cache": cache_folder(), **{key: BY_KEY[key].value(value) for key, value in flags.items()}}
+    terminal = Terminal(sys.stderr, os.environ)
+    try:
+        return load_data(values.pop("data"), progress=Reading(terminal), **values)
+    finally:
+        terminal.clear()
+
+
+def _refuse_without_data(preset: str | None, out: str | None, force: bool, flags: dict[str, Any]) -> None:
+    """Raise UsageError for options that mean nothing without data, or without anything to write."""
+    for key in flags:
+        raise click.UsageError(f"{BY_KEY[key].flag}: is about the data, and there is no --data")
+    if preset is None:
+        for flag in ["--out"] * (out is not None) + ["--force"] * force:
+            raise click.UsageError(f"{flag}: there is nothing to write without PRESET or --data")
+
+
+def _check_preset(name: str) -> None:
+    from layerline.network import presets
+
+    if name not in presets():
+        near = difflib.get_close_matches(name.lower().removesuffix(_SUFFIX), presets(), n=1)
+        hint = f"did you mean {near[0]}?" if near else "the presets are: " + ", ".join(presets())
+        raise UserError(f"{figures.name(name)}: there is no preset of that name", hint)
+
+
+def _path(out: str | None, force: bool) -> Path | None:
+    """Return where to write, None for the standard output or where it is not known yet. Raises UserError."""
+    if out is None or out == _STDOUT:
+        return None
+    path = Path(out)
+    try:
+        if path.is_dir():
+            raise UserError(f"--out {path}: is a folder", f"use --out {path / ('network' + _SUFFIX)}")
+        if path.suffix.lower() != _SUFFIX:
+            raise UserError(f"--out {path}: a network file ends in {_SUFFIX}", f"use --out {path}{_SUFFIX}")
+        if not path.parent.is_dir():
+            raise UserError(f"--out {path}: there is no folder {path.parent}", f"make it: mkdir -p {path.parent}")
+        if os.path.lexists(path) and not force:
+            raise UserError(f"{path}: exists already", "choose another name with --out, or replace it with --force")
+    except OSError as error:  # a name too long for the disk, a folder that may not be looked into
+        raise UserError(f"--out {path}: {error.strerror or error}", "choose another name") from error
+    return path
+
+
+def _plain(name: str) -> str:
+    """Return a name as a file's: no separators, nothing that hides it."""
+    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name).lstrip(".-") or "network"
+
+
+def _listed() -> list[str]:
+    """Return the presets with the first line of each, and what to do with them."""
+    from layerline.cli.table import table
+    from layerline.network import preset, presets
+
+    rows = [(name, preset(name).splitlines()[0].lstrip("# ").partition(": ")[0].rstrip(".:")) for name in presets()]
+    return [
+        *table(("preset", ""), rows, left=(0, 1)),
+        "",
+        "layerline new PRESET               writes it as a file, to be changed",
+        "layerline new PRESET --data DATA   with what comes out of each line",
+        "layerline new --data DATA          a network made for the data, every line explained",
+    ]
+
+
+def _next_steps(path: Path, text: str, data: Dataset | None, flags: dict[str, Any]) -> list[str]:
+    from layerline.network import parse
+
+    if data is None:
+        flags, size = {"data": "DATA"}, ""
+    else:
+        network = parse(text, name=str(path), input_shape=data.shape, classes=len(data.classes))
+        parameters, work = figures.count(network.parameter_count), figures.count(network.multiply_adds)
+        size = f": {parameters} parameters, {work} multiply-adds an image"
+    file = shlex.quote(str(path))
+    described = {key: value for key, value in flags.items() if key in _DESCRIBED}
+    return [
+        f"{path}{size}",
+        f"    layerline describe {file} {_words(described)}",
+        f"    layerline train {file} {_words(flags)}",
+    ]
+
+
+def _words(flags: dict[str, Any]) -> str:
+    return " ".join(f"{BY_KEY[key].flag} {shlex.quote(str(value))}" for key, value in flags.items())
