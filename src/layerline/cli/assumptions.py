@@ -13,7 +13,7 @@ from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
     from layerline.assume import Assumed
-    from layerline.data.dataset import Dataset
+    from layerline.data.dataset import Dataset, Resized
     from layerline.engines.engine import Engine
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
@@ -26,6 +26,7 @@ def facts(experiment: Experiment, data: Dataset, network: Network, assumed: Assu
     """Return label and text of each line."""
     return [
         ("data", _data(data)),
+        *([] if data.resized is None else [("", _sizes(experiment, data.resized))]),
         ("split", _split(experiment, data)),
         *(("", note) for note in data.notes),
         ("network", _network(experiment, network)),
@@ -49,6 +50,15 @@ def _spread(data: Dataset) -> str:
         return ""
     shares = [figures.percent(float(share), 1) for share in (counts.max() / counts.sum(), counts.min() / counts.sum())]
     return f", the largest {shares[0]}, the smallest {shares[1]} of the training images"
+
+
+def _sizes(experiment: Experiment, resized: Resized) -> str:
+    """Return which sizes the images had, and how they were brought to one."""
+    (h, w), (H, W), (rows, columns) = resized.smallest, resized.largest, resized.size
+    how = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}[resized.fit]
+    many = f"{figures.count(resized.sizes)} sizes from {w}×{h} to {W}×{H}" if resized.sizes > 1 else f"{w}×{h}"
+    size, fit = _flag(experiment, "size"), _flag(experiment, "fit")
+    return f"{many} (width × height) brought to {columns}×{rows}{size}, {how}{fit}"
 
 
 def _split(experiment: Experiment, data: Dataset) -> str:
