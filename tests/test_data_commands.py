@@ -66,15 +66,14 @@ def faulty(tmp_path: Path) -> Path:
         tree(tmp_path / "photos", {f"train/{('ant', 'bee')[k % 2]}/{k:03}.jpg": images[k]})
     for k in range(30):
         tree(tmp_path / "photos", {f"test/{('ant', 'bee')[k % 2]}/{k:03}.jpg": images[120 + k]})
-    mask = png(np.repeat(drawn_mask(1)[..., None], 3, 2))
     black = png(np.zeros((40, 48, 3), np.uint8))
     tree(
         tmp_path / "photos",
         {
-            "test/ant/leak.jpg": images[6],
-            "train/bee/other.jpg": images[6],
+            **{f"test/ant/leak{k}.jpg": images[k] for k in (2, 4, 6)},
+            **{f"train/bee/other{k}.jpg": images[k] for k in (6, 10, 14, 16, 18)},
             "train/ant/again.jpg": images[8],
-            "train/ant/000_mask.png": mask,
+            **{f"train/ant/{k:03}_mask.png": png(np.repeat(drawn_mask(k)[..., None], 3, 2)) for k in (0, 2, 4)},
             "train/ant/black.png": black,
             **{f"train/cow/{k}.jpg": jpeg(photos(1, seed=90 + k)[0]) for k in range(2)},
             "test/cow/7.jpg": jpeg(photos(1, seed=97)[0]),

@@ -67,8 +67,9 @@ def _load(values: dict[str, Any]) -> Dataset:
     flags = {key: BY_KEY[key].value(value) for key, value in given(values).items()}
     source = flags.pop("data")
     terminal = Terminal(sys.stdout, os.environ)
+    flags.setdefault("cache", cache_folder())
     try:
-        return load_data(source, progress=Reading(terminal), **{"cache": cache_folder(), **flags})
+        return load_data(source, progress=Reading(terminal), **flags)
     finally:
         terminal.clear()
 

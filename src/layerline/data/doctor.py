@@ -34,6 +34,8 @@ KINDS: Final = {
 REFUSED: Final = ("leak", "conflict", "mask")
 MOST: Final = 0.01
 """Share of a set's images that may be leaks, or in conflict: that much changes no figure by more than 0.01."""
+ALWAYS: Final = 2
+"""So many may be: in a set in which they are more than MOST, chance moves a figure by more than they do."""
 FEWEST_TRAIN: Final = 5
 FEWEST_HELD: Final = 3
 """Images of a class in validation or test: with two, each moves its recall by half."""
@@ -120,7 +122,7 @@ def _leak(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding | Non
     leaks = [group for group in groups if len(set(seen.splits[group].tolist())) > 1]
     if not leaks:
         return None
-    told, worst = [], 0.0
+    told, refuses = [], False
     for rank, split in reversed(list(enumerate(SPLITS))):
         for earlier, other in enumerate(SPLITS[:rank]):
             count = sum(
@@ -128,12 +130,12 @@ def _leak(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding | Non
             )
             if count:
                 size = len(getattr(data, split))
-                worst = max(worst, count / size)
+                refuses |= _too_many(count, size)
                 verb = "is" if count == 1 else "are"
                 told.append(f"{_of(count, size)} {split} images {verb} also in {_WORDS[other]}")
-    good = "figures on them are too good" if worst > MOST else "so few change no figure by more than 0.01"
+    good = "figures on them are too good" if refuses else "so few hardly change a figure"
     message = f"{', '.join(told)} ({_pairs(data, seen, leaks)}): {good}"
-    return _of_groups("leak", message, worst > MOST, seen, leaks)
+    return _of_groups("leak", message, refuses, seen, leaks)
 
 
 def _conflict(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding | None:
@@ -141,8 +143,11 @@ def _conflict(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding |
     conflicts = [group for group in groups if len(set(seen.labels[group].tolist())) > 1]
     if not conflicts:
         return None
-    counts = np.bincount(seen.splits[np.concatenate(conflicts)], minlength=len(SPLITS))
-    worst = max(int(count) / len(getattr(data, split)) for split, count in zip(SPLITS, counts, strict=True) if count)
+    wrong = [at for group in conflicts for at in _outvoted(seen, group)]
+    counts = np.bincount(seen.splits[wrong], minlength=len(SPLITS)).tolist()
+    refuses = any(
+        _too_many(count, len(getattr(data, split))) for split, count in zip(SPLITS, counts, strict=True) if count
+    )
     group = conflicts[0]
     first = group[0]
     second = next(at for at in group if seen.labels[at] != seen.labels[first])
@@ -152,7 +157,18 @@ def _conflict(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding |
     verb = "is" if len(conflicts) == 1 else "are each"
     copies_of_them = figures.count(sum(map(len, conflicts)))
     message = f"{_images(len(conflicts))} {verb} in two classes or more ({copies_of_them} copies), such as {examples}"
-    return _of_groups("conflict", message, worst > MOST, seen, conflicts)
+    return _of_groups("conflict", message, refuses, seen, conflicts)
+
+
+def _outvoted(seen: Survey, group: list[int]) -> list[int]:
+    """Return those of equal images whose label most of them do not have; on a tie the first one's label stands."""
+    labels = seen.labels[group].tolist()
+    stands = max(labels, key=labels.count)
+    return [at for at, label in zip(group, labels, strict=True) if label != stands]
+
+
+def _too_many(count: int, size: int) -> bool:
+    return count > ALWAYS and count / size > MOST
 
 
 def _duplicates(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding | None:
@@ -176,11 +192,12 @@ def _mask(data: Dataset, seen: Survey) -> Finding | None:
     names = _names(data)
     flat, many = masks.by_colours(seen)
     named = np.zeros_like(flat) if names is None else masks.by_name(names) | masks.by_folder(names, seen)
-    found = named if named.any() else flat
+    sure = bool(named.any()) and not many
+    found = named if sure else named | flat
     if not found.any():
         return None
-    why = "by their names" if named.any() else "few colours where the others have many"
-    refuses = bool(named.any()) or many
+    why = "by their names" if sure else "few colours where the others have many"
+    refuses = many or int(named.sum()) > ALWAYS
     places = [seen.place(at) for at in np.flatnonzero(found).tolist()]
     shown = ", ".join(called(data, place) for place in places[:_NAMED])
     verb = "looks like a mask or a label image" if len(places) == 1 else "look like masks or label images"

@@ -74,6 +74,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option("validation", "data", "share", "SHARE", "of the training images, for validation: likewise [0.1]"),
     Option("limit", "data", "whole", "N", "train on N images, in proportion to the classes [all]"),
+    Option("split_seed", "data", "whole", "N", "which images go to test, validation and --limit [as --seed]"),
     Option("normalize", "data", "text", "HOW", "max: divide by the largest value; standard: mean 0, deviation 1 [max]"),
     Option("size", "data", "count", "SIZE", "bring images to 128×128, or to 96x128 [128; equal ones up to 64 stay]"),
     Option("fit", "data", "text", "HOW", "how images get that size: crop, pad or stretch [crop]"),
@@ -124,6 +125,12 @@ OPTIONS: Final[tuple[Option, ...]] = (
 BY_KEY: Final = {option.key: option for option in OPTIONS}
 DATA_KEYS: Final = tuple(option.key for option in OPTIONS if option.section == "data")
 RECIPE_KEYS: Final = tuple(_R.as_dict())
+
+
+def check_split_seed(seed: Any) -> None:
+    """Raise RecipeError where a seed of the cuts is given that is none."""
+    if seed is not None and not (type(seed) is int and 0 <= seed < 2**64):
+        raise RecipeError(f"--split-seed {seed}: must be a whole number from 0 to {2**64 - 1:,d}")
 
 
 def check_limit(limit: Any) -> None:
