@@ -203,6 +203,9 @@ def test_divergence_ends_with_1(folder: Path) -> None:
     assert "help: the learning rate 1e+05 is likely too large: try --learning-rate 0.05" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "no epoch was finished: there is no model" in ended.stdout or "the last one finished" in ended.stdout
+    ending = json.loads((folder / "runs" / "net-bands-1" / "ending.json").read_text())
+    assert ending["ended"] == "diverged"
+    assert "diverged" in run(folder, "runs").stdout
 
 
 def test_a_bug_of_ours_ends_with_70(folder: Path) -> None:
@@ -246,7 +249,8 @@ def test_signals_end_a_training_well(folder: Path, number: signal.Signals, code:
     assert errors == b""
     assert b"the model has the weights of epoch" in output
     names = {path.name for path in (folder / "run").iterdir()}
-    assert names == {"network.cnn", "experiment.toml", "history.jsonl", "model.safetensors"}
+    assert names == {"network.cnn", "experiment.toml", "history.jsonl", "ending.json", "model.safetensors"}
+    assert json.loads((folder / "run" / "ending.json").read_text())["ended"] == "stopped"
     rows = [json.loads(line) for line in (folder / "run" / "history.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
     assert run(folder, "describe", "run").returncode == 0
@@ -467,7 +471,18 @@ def test_version_and_help(golden: Callable[[str, str], None], folder: Path) -> N
     """--version says the version; every --help fits 80 columns and is as it was read and found good."""
     assert run(folder, "--version").stdout == f"layerline {layerline.__version__}\n"
     said = []
-    for arguments in ([], ["train"], ["describe"], ["data"], ["data", "show"], ["fmt"], ["engine"], ["engine", "show"]):
+    for arguments in (
+        [],
+        ["train"],
+        ["runs"],
+        ["compare"],
+        ["describe"],
+        ["data"],
+        ["data", "show"],
+        ["fmt"],
+        ["engine"],
+        ["engine", "show"],
+    ):
         ended = run(folder, *arguments, "--help")
         assert ended.returncode == 0
         assert max(map(len, ended.stdout.splitlines())) <= 80

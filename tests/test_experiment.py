@@ -14,7 +14,7 @@ import tomli_w
 import layerline
 from layerline import engines
 from layerline.errors import NetworkError, RecipeError, UserError
-from layerline.experiment.experiment import settle
+from layerline.experiment.experiment import Experiment, settle
 from layerline.experiment.options import OPTIONS
 from layerline.experiment.record import record
 from layerline.network import preset
@@ -153,6 +153,9 @@ def test_every_mistake_has_its_message(
         ({"seed": str(2**64)}, f"--seed {2**64}: must be a whole number from 0"),
         ({"seed": "abc"}, "--seed abc: must be a whole number"),
         ({"seed": "9" * 5000}, "--seed 999"),
+        ({"split_seed": "-1"}, "--split-seed -1: must be a whole number from 0"),
+        ({"split_seed": "abc"}, "--split-seed abc: must be a whole number"),
+        ({"split_seed": str(2**64)}, f"--split-seed {2**64}: must be a whole number from 0"),
         ({"threads": "0"}, "--threads 0: must be a whole number from 1 to 1,024"),
         ({"threads": "1000000"}, "--threads 1000000: must be a whole number from 1 to 1,024"),
         ({"optimizer": "adamm"}, "--optimizer adamm: not known"),
@@ -164,6 +167,30 @@ def test_options_out_of_range_are_refused(flags: dict[str, Any], reason: str) ->
     with pytest.raises(RecipeError) as caught:
         settle("lenet5", {"data": "nowhere", **flags})
     assert str(caught.value).startswith(reason)
+
+
+def test_the_cuts_have_a_seed_of_their_own(folder: Path) -> None:
+    """With --split-seed the sets stay whatever --seed is; without it they go with --seed. A record keeps it."""
+
+    def cut(**flags: str) -> Experiment:
+        return settle("digits", {"data": "digits", "limit": "500", **flags})
+
+    def images(**flags: str) -> list[int]:
+        return cut(**flags).load().train.indices.tolist()
+
+    assert images(seed="5", split_seed="3") == images(seed="3") == images(seed="9", split_seed="3")
+    assert images(seed="5") != images(seed="3")
+    experiment = cut(seed="5", split_seed="3")
+    data = experiment.load()
+    network = experiment.network(data)
+    engine = engines.make("compiled", network, data.scaling, experiment.recipe, 1)
+    (folder / "network.cnn").write_text(network.text)
+    (folder / "experiment.toml").write_text(
+        tomli_w.dumps(record(network, data, experiment.recipe, engine, experiment, folder))
+    )
+    again = settle(str(folder / "experiment.toml"), {})
+    assert (again.cuts["split_seed"], again.recipe.seed) == (3, 5)
+    assert again.load().train.indices.tolist() == images(seed="3")
 
 
 def test_data_must_be_named() -> None:

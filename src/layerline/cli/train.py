@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("net", required=False)
-@options(("data", "data_dir", "classes", "test", "validation", "limit", "normalize", "augment", "allow"), "Data")
+@options(
+    ("data", "data_dir", "classes", "test", "validation", "limit", "normalize", "augment", "allow", "split_seed"),
+    "Data",
+)
 @options(IMAGE_OPTIONS, "Image files")
 @options(("epochs", "within", "patience", "batch_size", "seed", "init"), "Run")
 @options(("learning_rate", "schedule", "warmup", "step_epochs", "step_factor"), "Learning rate")

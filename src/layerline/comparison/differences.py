@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from layerline.report.run_files import RunFiles
 
-_PLACES: Final = ("data", "data_dir")
-"""Keys of [data] that say where the data lies, which is not what it is."""
+_PLACES: Final = ("data", "data_dir", "labels", "cache")
+"""Keys of [data] that say where something lies, which is not what it is."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from layerline import engines
 from layerline.errors import RecipeError, UserError
 from layerline.experiment import toml_file
-from layerline.experiment.options import BY_KEY, DATA_KEYS, RECIPE_KEYS, check_limit
+from layerline.experiment.options import BY_KEY, DATA_KEYS, RECIPE_KEYS, check_limit, check_split_seed
 from layerline.network import find
 from layerline.network_file import Mistakes, formatted, read_tree
 from layerline.recipe import Recipe
@@ -63,7 +63,8 @@ class Experiment:
 
         cuts = {key: value for key, value in self.cuts.items() if key != ALLOW}
         cuts = {"cache": cache, "input_shape": self._input_shape(), **cuts}
-        return examined(load_data(self.source, seed=self.recipe.seed, progress=progress, **cuts), self.allow)
+        seed = cuts.pop("split_seed", self.recipe.seed)
+        return examined(load_data(self.source, seed=seed, progress=progress, **cuts), self.allow)
 
     def _input_shape(self) -> tuple[int, int, int] | None:
         """Return what the network's line Input says, None where it has none."""
@@ -107,6 +108,7 @@ def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
     if file is not None:
         formatted(content, file)  # raises where a line cannot be read, before the data is loaded
     check_limit(values.get("limit"))
+    check_split_seed(values.get("split_seed"))
     if "data" not in values:
         raise UserError("--data: missing", "name the data: --data digits is in the package, --data PATH is your own")
     cuts = {key: values[key] for key in DATA_KEYS if key in values and key != "data"}

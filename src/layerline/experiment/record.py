@@ -65,6 +65,8 @@ def _data_section(data: Dataset, experiment: Experiment | None, folder: Path) ->
     section["data"] = data.name
     if experiment is not None:
         section["data"] = _path_from(folder, experiment.source)
+        if "split_seed" in experiment.cuts:
+            section["split_seed"] = experiment.cuts["split_seed"]
         if experiment.allow:
             section["allow"] = list(experiment.allow)
         for key in ("data_dir", "labels"):

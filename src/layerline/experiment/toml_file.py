@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from layerline import engines, figures
 from layerline.errors import RecipeError, UserError
-from layerline.experiment.options import BY_KEY, OPTIONS, RECIPE_KEYS, check_limit
+from layerline.experiment.options import BY_KEY, OPTIONS, RECIPE_KEYS, check_limit, check_split_seed
 from layerline.network import presets
 from layerline.network_file import Span
 from layerline.network_file.mistakes import render, split
@@ -154,6 +154,8 @@ class _File:
                 engines.check("compiled", value)
             elif key == "limit":
                 check_limit(value)
+            elif key == "split_seed":
+                check_split_seed(value)
         except RecipeError as error:
             reason = error.message.replace(option.flag, f"{key} =", 1)
             raise self.error(section, key, reason, error.help) from None

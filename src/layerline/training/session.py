@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from layerline import engines
 from layerline.assume import Assumed, fill
@@ -17,8 +17,10 @@ from layerline.experiment.record import record
 from layerline.recipe import Recipe, check_together
 from layerline.recipe.checks import NONE
 from layerline.recipe.together import BOTH
-from layerline.run_folder import MODEL, Result, RunFolder
+from layerline.run_folder import ENDING, MODEL, Result, RunFolder
 from layerline.training.interrupt import Interrupt
+from layerline.training.live import Several
+from layerline.training.live import live as live_figure
 from layerline.training.loop import Loop
 from layerline.training.model import Model
 from layerline.training.run import Run
@@ -48,6 +50,7 @@ def train(
     threads: int | None = None,
     out: str | os.PathLike[str] | None = None,
     force: bool = False,
+    live: bool = True,
     on_epoch: Callable[[EpochRow], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     allow: Collection[str] = (),
@@ -59,6 +62,7 @@ def train(
         as `layerline train` does (docs/recipes.md).
     options: values of the recipe by name, such as epochs=10, batch_size=50, learning_rate=0.001 (see Recipe).
     allow: kinds of findings about the data that are no reason to refuse (docs/data-check.md).
+    live: whether, in a notebook, one figure follows the training.
     out: a folder to write the run into; None writes nothing. Ctrl-C ends the training after the running step: the run
     then has `stopped`. Raises UserError (RecipeError, NetworkError, …) before anything is written, and DivergedError.
     """
@@ -70,7 +74,9 @@ def train(
         assumed = fill(network, data, asked, options, engine=engine, threads=threads)
     else:
         assumed = Assumed(asked, engines.make(engine, network, data.scaling, asked, threads))
-    watcher = _Callbacks(on_epoch, on_progress)
+    figure = live_figure() if live else None
+    callbacks = _Callbacks(on_epoch, on_progress)
+    watcher = callbacks if figure is None else Several((callbacks, figure))
     return run(
         *(network, data, assumed.recipe, assumed.engine),
         folder=folder,
@@ -180,6 +186,7 @@ class _Training:
         best = self._loop.best
         model = self._save((best or self._engine.state()).averaged)
         unfinished = self._loop.steps_done if self._loop.epoch > len(self._loop.history) else 0
+        self._say_ending("stopped", unfinished)
         return self._run(Result(self._data.classes), model, self._best_epoch, steps=unfinished)
 
     def diverged(self) -> Run:
@@ -187,7 +194,13 @@ class _Training:
         last = self._loop.last
         weights = (last or self._engine.state()).averaged
         model = self._save(weights, write=last is not None)
+        self._say_ending("diverged", self._loop.steps_done)
         return self._run(Result(self._data.classes), model, len(self._loop.history))
+
+    def _say_ending(self, ended: Literal["stopped", "diverged"], steps: int) -> None:
+        if self._folder is not None:
+            self._folder.write_ending(ended, len(self._loop.history), steps)
+            self._files.append(ENDING)
 
     @property
     def _best_epoch(self) -> int:
