@@ -15,6 +15,7 @@ from cifar_files import packed, special, tar_of
 from image_files import apng, jpeg, picture, png, tree
 
 from layerline.data import decoding, load_data
+from layerline.data.doctor import examine
 from layerline.data.image_stack import ImageStack
 from layerline.errors import DataError
 
@@ -226,13 +227,15 @@ def test_images_of_one_pixel_and_of_few_rows_are_channels_last(tmp_path):
 
 
 def test_an_image_in_train_and_test_is_told(tmp_path):
-    """A file that is in training and in test is counted: the test's figures would be too good."""
+    """A file that is in training and in test is counted, by name: the test's figures would be too good."""
     files = {**several("train/"), **several("test/")}
     tree(
         tmp_path,
         files | {"test/cat/again.png": files["train/dog/01.png"], "test/cat/more.png": files["train/cat/00.png"]},
     )
-    assert load_data(tmp_path).notes == ("2 images of test also in train: its figures will look too good",)
+    told = {item.kind: item.message for item in examine(load_data(tmp_path, validation="none"))}
+    assert told["leak"].startswith("2 of ")
+    assert "test images are also in training (such as train/cat/00.png = test/cat/more.png)" in told["leak"]
 
 
 def test_an_animation_is_told(tmp_path):

@@ -43,7 +43,6 @@ def parts(place: str, name: str, pictures: Pictures, found: Layout | LabelFile, 
         *left.notes(place),
         *found.notes,
         *_told(roll, pixels.ndim > 3, asked, resized),
-        *_shared(roll, ranks),
         *([pictures.note] if pictures.note else []),
     )
     return Parts(
@@ -102,20 +101,6 @@ def _told(roll: Roll, colour: bool, asked: Asked, resized: Resized | None) -> tu
             notes.append(
                 f"{_images(grown)} of {figures.count(len(roll.files))} smaller than {W}×{H}: enlarged (--size, --fit)"
             )
-    return tuple(notes)
-
-
-def _shared(roll: Roll, ranks: np.ndarray) -> tuple[str, ...]:
-    """Return a note where a file is in two splits: figures of the test set are then too good."""
-    by_split = {
-        split: {roll.digests[k] for k in np.flatnonzero(ranks[:, 0] == rank).tolist()}
-        for rank, split in enumerate(SPLITS)
-    }
-    notes = []
-    for split in ("validation", "test"):
-        both = len(by_split[split] & by_split["train"])
-        if both:
-            notes.append(f"{_images(both)} of {split} also in train: its figures will look too good")
     return tuple(notes)
 
 
