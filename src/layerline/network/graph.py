@@ -87,6 +87,12 @@ class Network:
 
         return describe(self, batch_size)
 
+    def _repr_html_(self) -> str:
+        """Return the table of layers as a notebook shows it."""
+        from layerline.network.table import as_html
+
+        return as_html(self)
+
     def to_torch(self, probabilities: bool = False) -> nn.Sequential:
         """Return it as PyTorch's modules, float32 (N, C, H, W) → logits (N, classes), or probabilities.
 

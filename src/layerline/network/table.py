@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Final
 
 from layerline import figures
@@ -50,6 +51,34 @@ def describe(network: Network, batch_size: int = 64) -> str:
             f"{PER_PARAMETER} bytes a parameter (weight, gradient, momentum), {PER_VALUE} a value (itself, gradient)",
         ]
     )
+
+
+def as_html(network: Network, batch_size: int = 64) -> str:
+    """Return the table as HTML, for a notebook: nothing is loaded from anywhere, and every text is escaped."""
+    total = (
+        "total",
+        "",
+        _count(network.parameter_count),
+        _count(network.multiply_adds),
+        figures.size(training_bytes(network.nodes, batch_size)),
+    )
+    head = "".join(_cell("th", name, column) for column, name in enumerate(_HEAD))
+    body = "".join(
+        f"<tr>{''.join(_cell('td', cell, column) for column, cell in enumerate(row))}</tr>"
+        for row in (*rows(network, batch_size), total)
+    )
+    title = f"{figures.name(network.name)}: input {times(network.input_shape)}, {network.classes:,d} classes"
+    notes = f"multiply-adds: of one image, forward; memory: of a training step with {batch_size:,d} images"
+    return (
+        f'<div class="layerline-network"><p><b>{escape(title)}</b></p>'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p><small>{notes}</small></p></div>"
+    )
+
+
+def _cell(tag: str, text: str, column: int) -> str:
+    """Return a cell; the layers' indentation is kept."""
+    style = "text-align:left;white-space:pre" if column == 0 else "text-align:right"
+    return f'<{tag} style="{style}">{escape(text)}</{tag}>'
 
 
 def rows(network: Network, batch_size: int) -> list[tuple[str, ...]]:

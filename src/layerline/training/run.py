@@ -20,7 +20,7 @@ class Run:
     """A training that has ended, or was stopped."""
 
     history: tuple[EpochRow, ...]
-    """A row a finished epoch."""
+    """A row a finished epoch; pandas.DataFrame(run.history) is a table of them."""
     result: Result
     """Of the test, with the weights of the best epoch; its figures are None without a test set, or when stopped."""
     model: Model
@@ -39,7 +39,7 @@ class Run:
     """Steps done in the epoch that was stopped; 0 where none was."""
 
     def __repr__(self) -> str:
-        """Return the epochs as lines, and the test: what a notebook shows."""
+        """Return the epochs as lines, and the test."""
         rows = [f"{len(self.history)} epochs, the model is of epoch {self.model_epoch}"]
         for row in self.history:
             held = "" if row.validation_loss is None else _figures("validation", *_validation(row)) + ", "
@@ -49,6 +49,13 @@ class Run:
         if result.test_loss is not None:
             rows.append(_figures("test", result.test_loss, result.test_accuracy, result.test_macro_f1))
         return "\n".join(rows)
+
+    def _repr_html_(self) -> str:
+        """Return the test, the curves and the remarks: what a notebook shows where it can draw."""
+        from layerline.report import notebook
+
+        folder = None if self.folder is None else str(self.folder)
+        return notebook.run(self.history, self.result.as_dict(), self.model_epoch, self.stopped is not None, folder)
 
 
 def _validation(row: EpochRow) -> tuple[float | None, float | None, float | None]:

@@ -1,0 +1,130 @@
+"""A run as a notebook shows it, finished or still training: figures, curves as inline SVG, remarks.
+
+Everything is in the text that is returned: nothing is loaded from anywhere, and what comes from outside is escaped.
+"""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import TYPE_CHECKING, Any, Final
+
+from layerline import figures
+from layerline.report import drawing
+from layerline.report.curves import MERITS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from layerline.report.curves import Merit
+    from layerline.run_folder import EpochRow
+
+_SETS: Final = (("training", "train"), ("validation", "validation"))
+_FIGURES: Final = (("accuracy", "accuracy"), ("macro_f1", "macro F1"))
+_MOST_REMARKS: Final = 50
+_LONGEST_REMARK: Final = 500
+
+_STYLE: Final = (
+    "<style>"
+    ".layerline-run{font-size:14px;line-height:1.5;max-width:72rem}"
+    ".layerline-run .charts{display:flex;flex-wrap:wrap;gap:8px}"
+    ".layerline-run figure{margin:0;flex:1 1 280px;max-width:420px}"
+    ".layerline-run svg{display:block;width:100%;height:auto}"
+    ".layerline-run svg text{font-size:12.5px;fill:currentColor}"
+    ".layerline-run svg .tick{font-size:11.5px;opacity:.75}"
+    ".layerline-run svg .grid{stroke:currentColor;stroke-opacity:.2;fill:none}"
+    ".layerline-run .training{color:#0072b2}.layerline-run .validation{color:#d55e00}"
+    ".layerline-run svg .training,.layerline-run svg .validation{fill:none;stroke:currentColor;stroke-width:2}"
+    ".layerline-run svg .validation>path{stroke-dasharray:7 3}"
+    ".layerline-run svg g circle,.layerline-run svg g rect{fill:currentColor;stroke:none}"
+    ".layerline-run svg .test{stroke:currentColor;stroke-width:1.6;stroke-dasharray:2 4;fill:none}"
+    ".layerline-run svg .star{fill:currentColor;stroke:none}"
+    ".layerline-run p{margin:.3em 0}.layerline-run ul{margin:.3em 0}"
+    "</style>"
+)
+
+
+def run(
+    history: Sequence[EpochRow], result: Mapping[str, Any], model_epoch: int, stopped: bool, folder: str | None
+) -> str:
+    """Return a run that has ended as HTML; `result` has the keys of result.json."""
+    parts = [_said(_ending(history, model_epoch, stopped))]
+    parts += _tested(result)
+    parts.append(_charts(history, result))
+    remarks = [
+        f"<li>{escape(figures.name(str(remark), _LONGEST_REMARK))}</li>" for remark in result.get("remarks") or ()
+    ]
+    parts += [f"<ul>{''.join(remarks[:_MOST_REMARKS])}</ul>"] if remarks else []
+    parts += [] if folder is None else [_said(f"written to {figures.name(folder, 200)}")]
+    return _whole(parts)
+
+
+def training(history: Sequence[EpochRow], line: str) -> str:
+    """Return a run that is going on as HTML: `line` says how far it is."""
+    return _whole([_said(line), _charts(history, {})])
+
+
+def _whole(parts: Sequence[str]) -> str:
+    return f'<div class="layerline-run">{_STYLE}{"".join(parts)}</div>'
+
+
+def _said(text: str) -> str:
+    return f"<p>{escape(text)}</p>"
+
+
+def _ending(history: Sequence[EpochRow], model_epoch: int, stopped: bool) -> str:
+    epochs = "1 epoch" if len(history) == 1 else f"{figures.count(len(history))} epochs"
+    seconds = figures.seconds(sum(row.seconds for row in history)) if history else ""
+    ended = f"stopped after {epochs}" if stopped else epochs
+    model = f"; the model is of epoch {model_epoch}" if model_epoch else ""
+    return ended + (f" in {seconds}" if seconds else "") + model
+
+
+def _tested(result: Mapping[str, Any]) -> list[str]:
+    """Return the figures of the test with their intervals, and what can be had without the network."""
+    if result.get("test_loss") is None:
+        return [_said("no test")]
+    intervals, baselines = result.get("intervals") or {}, result.get("baselines") or {}
+    parts = []
+    for key, name in _FIGURES:
+        between = intervals.get(f"test_{key}")
+        spread = f" ({_share(between[0])} to {_share(between[1])})" if between else ""
+        parts.append(f"<b>{escape(name)} {escape(_share(result.get(f'test_{key}')))}</b>{escape(spread)}")
+    text = f"<p>test: {', '.join(parts)}, loss {escape(figures.loss(result['test_loss']))}</p>"
+    always, thumbnails = baselines.get("largest_class"), baselines.get("thumbnails")
+    beside = []
+    if always:
+        beside.append(f"always {figures.name(str(always.get('class')))}: {_share(always.get('accuracy'))}")
+    if thumbnails:
+        beside.append(f"logistic regression on thumbnails: {_share(thumbnails.get('accuracy'))}")
+    return [text, _said("beside it, accuracy of " + "; ".join(beside))] if beside else [text]
+
+
+def _share(value: float | None) -> str:
+    return figures.fraction(value)
+
+
+def _charts(history: Sequence[EpochRow], result: Mapping[str, Any]) -> str:
+    if not history:
+        return ""
+    held = any(row.validation_loss is not None for row in history)
+    key = " · ".join(f'<span class="{name}">{name}</span>' for name, _ in _SETS[: 1 + held])
+    key += " · test: dotted" if result.get("test_loss") is not None else ""
+    charts = "".join(_chart(history, merit, result.get(f"test_{merit.name}")) for merit in MERITS)
+    return f'<div class="charts">{charts}</div><p>{key}</p>'
+
+
+def _chart(history: Sequence[EpochRow], merit: Merit, level: float | None) -> str:
+    """Return the lines of a merit; nothing where it has no finite number."""
+    lines = []
+    for name, prefix in _SETS:
+        points = [(row.epoch, getattr(row, f"{prefix}_{merit.name}")) for row in history]
+        finite = [(epoch, value) for epoch, value in points if value is not None and math.isfinite(value)]
+        lines += [drawing.Line(name, name, finite)] if finite else []
+    if not lines:
+        return ""
+    level = level if level is not None and math.isfinite(level) else None
+    summary = "; ".join(f"{line.label}: {merit.shown(line.points[-1][1])} at the end" for line in lines)
+    best = max((row.epoch for row in history if row.best), default=None)
+    svg = drawing.chart(merit.title, summary, lines, level, best, merit.shown, may_be_log=not merit.is_share)
+    return f"<figure><figcaption>{escape(merit.title)}</figcaption>{svg}</figure>"

@@ -1,0 +1,123 @@
+"""A training that a notebook watches: one figure, drawn again after each epoch, and a line that says how far it is.
+
+IPython is never imported here: who runs in a notebook has it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final, final
+
+from layerline import figures
+from layerline.training.watch import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from layerline.metrics import Scores
+    from layerline.run_folder import EpochRow
+    from layerline.training.watch import Progress
+
+_OFTEN: Final = 0.5
+"""Seconds between two drawings of the line."""
+
+
+@final
+class Several(Watcher):
+    """Tells each of several watchers."""
+
+    def __init__(self, watchers: Sequence[Watcher]) -> None:
+        """Keep them, in the order in which they are told."""
+        self._watchers = watchers
+
+    def progress(self, progress: Progress) -> None:
+        """Tell each how far it is."""
+        for watcher in self._watchers:
+            watcher.progress(progress)
+
+    def note(self, text: str) -> None:
+        """Tell each a sentence."""
+        for watcher in self._watchers:
+            watcher.note(text)
+
+    def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> None:
+        """Tell each of an epoch."""
+        for watcher in self._watchers:
+            watcher.epoch(row, train, validation)
+
+
+@final
+class Live(Watcher):
+    """The figure of one training."""
+
+    def __init__(self, show: Callable[[str, str], None]) -> None:
+        """Keep `show`, which takes HTML and the same as plain text, and puts it in place of what it showed before."""
+        self._show = show
+        self._history: list[EpochRow] = []
+        self._notes: list[str] = []
+        self._line, self._drawn, self._phase, self._epochs = "", -_OFTEN, "", 0
+
+    def progress(self, progress: Progress) -> None:
+        """Draw the line, some times a second."""
+        if progress.phase == self._phase and progress.seconds - self._drawn < _OFTEN:
+            return
+        self._phase, self._drawn, self._epochs = progress.phase, progress.seconds, progress.epochs
+        self._line = _line(progress)
+        self._draw()
+
+    def note(self, text: str) -> None:
+        """Add a sentence to the line."""
+        self._notes.append(text)
+        self._draw()
+
+    def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> None:
+        """Draw the curves with one more epoch."""
+        del train, validation
+        self._history.append(row)
+        self._line = f"epoch {row.epoch} of {max(self._epochs, row.epoch)}, {figures.speed(row.images_per_second)}"
+        self._draw()
+
+    def _draw(self) -> None:
+        from layerline.report import notebook
+
+        text = "; ".join([self._line, *self._notes])
+        self._show(notebook.training(self._history, text), text)
+
+
+def live() -> Live | None:
+    """Return a figure in the notebook that this process is the kernel of; None where it is none."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    if shell is None or getattr(shell, "kernel", None) is None:
+        return None
+    return Live(_display())
+
+
+def _display() -> Callable[[str, str], None]:
+    handle: Any = None
+
+    def show(html: str, plain: str) -> None:
+        nonlocal handle
+        bundle = {"text/html": html, "text/plain": plain}
+        if handle is None:
+            handle = sys.modules["IPython"].display.display(bundle, raw=True, display_id=True)
+        else:
+            handle.update(bundle, raw=True)
+
+    return show
+
+
+def _line(progress: Progress) -> str:
+    """Return how far it is: `epoch 3 of 10, 38 %, 48,200 images/s, 12.0 s left`."""
+    if not progress.epoch or progress.phase not in ("training", "validation"):
+        return {
+            "compiling": "writing machine code",
+            "test": "looking at the test set",
+            "drawing": "drawing the graphs",
+        }.get(progress.phase, progress.phase)
+    parts = [f"epoch {progress.epoch} of {progress.epochs}", figures.percent(progress.done)]
+    if progress.images_per_second is not None:
+        parts.append(figures.speed(progress.images_per_second))
+    if progress.seconds_left is not None:
+        parts.append(f"{figures.seconds(progress.seconds_left)} left")
+    return ", ".join(parts)
