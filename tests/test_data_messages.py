@@ -7,7 +7,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from data_mistakes_images import CASES
+from data_mistakes_options import CASES
 
 from layerline.data import load_data
 from layerline.errors import DataError

@@ -131,9 +131,10 @@ def largest_share(skip_bad: Any) -> float:
     if skip_bad is None:
         return 0.0
     if not isinstance(skip_bad, int | float) or isinstance(skip_bad, bool) or not 0 <= skip_bad < 1:
+        percent = isinstance(skip_bad, int | float) and not isinstance(skip_bad, bool) and 1 <= skip_bad < 100
         raise DataError(
             f"--skip-bad {figures.name(str(skip_bad))}: must be a share of the files, from 0 to below 1",
-            "0.01 leaves out up to 1 % of them",
+            f"{skip_bad / 100:g} is {skip_bad:g} %" if percent else "0.01 leaves out up to 1 % of them",
         )
     return float(skip_bad)
 

@@ -29,10 +29,12 @@ def check_bad(bad: list[str], total: int, skip: float, place: str) -> None:
         found += f" of {figures.count(total)}"
         expected = f"expected at most {figures.count(math.floor(skip * total))}, for --skip-bad {skip:g}"
     share = _above(len(bad) / total)
-    other = f", or leave them out: --skip-bad {share}" if share < _LARGEST_SHARE and not stopped else ""
+    help_text = "mend these files, or take them out"
+    if share < _LARGEST_SHARE and not stopped:
+        help_text = f"mend or remove these files, or leave them out: --skip-bad {share}"
     raise DataError(
         "\n    ".join([f"{place}: found {found}, {expected}", *lines, *also]),
-        f"mend these files, {'take them out' if other else 'or take them out'}{other}",
+        help_text,
     )
 
 

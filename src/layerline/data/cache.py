@@ -157,7 +157,8 @@ class Cache:
         """Return what was written down so; None where there is nothing to be trusted."""
         try:
             with _safely(self.folder / f"{quick}-{content}{_SEEN}") as file:
-                told, _, text = file.read(_LARGEST_FACTS).partition(b"\n")
+                size = os.fstat(file.fileno()).st_size
+                told, _, text = _at(file.fileno(), 0, min(size, _LARGEST_FACTS)).partition(b"\n")
             return json.loads(text) if hashlib.sha256(text).hexdigest().encode() == told else None
         except (OSError, ValueError):
             return None

@@ -137,7 +137,8 @@ def _arranged(place: str, asked: Asked, beside: _Beside, roll: Roll) -> Layout |
     if asked.labels is None:
         return layout(place, folders, beside.empty - folders)
     rows = (asked.labels.row(*file) for file in roll.files)
-    asked.labels.check_met(place, {row.file for row in rows if row} | set(beside.paths), beside.paths)
+    paths = ["/".join((*folders, name)) for folders, name in roll.files]
+    asked.labels.check_met(place, {row.file for row in rows if row} | set(beside.paths), paths + beside.paths)
     return asked.labels
 
 

@@ -22,6 +22,7 @@ from layerline import figures
 from layerline.data.image_names import LONGEST_NAME, SPLIT_NAMES, Folders, in_order
 from layerline.data.part import SPLITS
 from layerline.data.recognise import kind, shown
+from layerline.data.stream import whole_file
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
@@ -140,13 +141,12 @@ def read(path: str | os.PathLike[str]) -> LabelFile:
 
 def _content(path: Path, place: str) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST + 1)
+        content = whole_file(path, _LARGEST)
     except OSError as error:
         raise DataError(f"--labels {place}: cannot be read: {error.strerror or error}", "check the path") from error
     except ValueError as error:
         raise DataError(f"--labels {place}: cannot be read: {error}", "check the path") from error
-    if len(content) > _LARGEST:
+    if content is None:
         raise DataError(f"{place}: found more than {figures.size(_LARGEST)}, expected lines of file,label", "check it")
     what = kind(content[:300])
     if what not in (None, "plain text"):

@@ -1,0 +1,237 @@
+"""What can be wrong with the options of image files: the cases of data_mistakes_images.py go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cifar_files import tar_of
+from data_mistakes import Loaded, case
+from data_mistakes_images import CASES as CASES
+from image_files import folder_of, picture, png, tree
+
+
+def photos(**options: object) -> Loaded:
+    """Write a folder of two classes, and return it with options."""
+    source, _ = folder_of({f"{path}/{k}.png": png(picture(k)) for path in ("cat", "dog") for k in range(4)})
+    return source, options
+
+
+def labels(text: str, **options: object) -> Loaded:
+    """Write a folder and labels for it."""
+    Path("labels.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
+    return photos(labels="labels.csv", **options)
+
+
+@case
+def size_word() -> Loaded:
+    return photos(size="large")
+
+
+@case
+def size_zero() -> Loaded:
+    return photos(size="0x128")
+
+
+@case
+def size_huge() -> Loaded:
+    return photos(size=5000)
+
+
+@case
+def size_not_the_networks() -> Loaded:
+    return photos(size=64, input_shape=(3, 32, 32))
+
+
+@case
+def gray_not_the_networks() -> Loaded:
+    return photos(gray=True, input_shape=(3, 32, 32))
+
+
+@case
+def fit_unknown() -> Loaded:
+    return photos(fit="croop")
+
+
+@case
+def gray_word() -> Loaded:
+    return photos(gray="maybe")
+
+
+@case
+def image_options_for_arrays() -> Loaded:
+    return "digits", {"size": 32, "exclude": "*.png"}
+
+
+@case
+def exclude_nothing() -> Loaded:
+    return photos(exclude=" , ")
+
+
+@case
+def exclude_matches_nothing() -> Loaded:
+    return photos(exclude="0.png,*_msk.png")
+
+
+@case
+def exclude_matches_nothing_in_a_tar() -> Loaded:
+    Path("set.tar").write_bytes(tar_of({f"{name}/1.png": png(picture(k)) for k, name in enumerate("ab")}))
+    return "set.tar", {"exclude": "*.jpg"}
+
+
+@case
+def exclude_everything() -> Loaded:
+    return photos(exclude="*.png")
+
+
+@case
+def skip_bad_percent() -> Loaded:
+    return photos(skip_bad=5.0)
+
+
+@case
+def skip_bad_word() -> Loaded:
+    return photos(skip_bad="some")
+
+
+@case
+def skip_bad_too_many() -> Loaded:
+    source, _ = photos()
+    tree("set", {"cat/5.png": b"", "cat/6.png": png(picture())[:50]})
+    return source, {"skip_bad": 0.1}
+
+
+@case
+def skip_bad_might_help() -> Loaded:
+    source, _ = photos()
+    tree("set", {"cat/5.png": b"", "cat/6.png": png(picture())[:50]})
+    return source, {}
+
+
+@case
+def skip_bad_takes_a_class() -> Loaded:
+    source, _ = photos()
+    tree("set", {"emu/5.png": b""})
+    return source, {"skip_bad": 0.5}
+
+
+@case
+def group_by_no_expression() -> Loaded:
+    return photos(group_by="p(")
+
+
+@case
+def group_by_matches_not_all() -> Loaded:
+    return photos(group_by=r"([1-3])\.png")
+
+
+@case
+def group_by_only_two() -> Loaded:
+    return photos(group_by=r"cat|dog")
+
+
+@case
+def group_by_and_the_column() -> Loaded:
+    return labels("file,label,group\ncat/0.png,a,x\ndog/0.png,b,y\n", group_by=".")
+
+
+@case
+def labels_file_lacking() -> Loaded:
+    return photos(labels="labels.csv")
+
+
+@case
+def labels_is_an_image() -> Loaded:
+    Path("labels.csv").write_bytes(png(picture()))
+    return photos(labels="labels.csv")
+
+
+@case
+def labels_not_utf8() -> Loaded:
+    return labels("file,label\ncat/0.png,a\ncat/1.png,caf\udce9\n")
+
+
+@case
+def labels_without_header() -> Loaded:
+    return labels("cat/0.png,cat\ndog/0.png,dog\n")
+
+
+@case
+def labels_of_other_columns() -> Loaded:
+    return labels("image,class\ncat/0.png,cat\ndog/0.png,dog\n")
+
+
+@case
+def labels_column_misspelled() -> Loaded:
+    return labels("file,label,splitt\ncat/0.png,cat,train\n")
+
+
+@case
+def labels_column_twice() -> Loaded:
+    return labels("file,label,label\ncat/0.png,cat,dog\n")
+
+
+@case
+def labels_header_alone() -> Loaded:
+    return labels("file,label\n")
+
+
+@case
+def labels_cells_too_many() -> Loaded:
+    return labels("file,label\ncat/0.png,cat\ncat/1.png,cat,dog\n")
+
+
+@case
+def labels_quote_open() -> Loaded:
+    return labels('file,label\ncat/0.png,"cat\n')
+
+
+@case
+def labels_without_label() -> Loaded:
+    return labels("file,label\ncat/0.png,cat\ncat/1.png, \n")
+
+
+@case
+def labels_file_twice() -> Loaded:
+    return labels("file,label\ncat/0.png,cat\ndog/0.png,dog\n./cat/0.png,dog\n")
+
+
+@case
+def labels_split_unknown() -> Loaded:
+    return labels("file,label,split\ncat/0.png,cat,train\ndog/0.png,dog,tarin\n")
+
+
+@case
+def labels_split_empty() -> Loaded:
+    return labels("file,label,split\ncat/0.png,cat,train\ndog/0.png,dog,\n")
+
+
+@case
+def labels_without_train() -> Loaded:
+    return labels("file,label,split\ncat/0.png,cat,test\ndog/0.png,dog,val\n")
+
+
+@case
+def labels_class_not_in_train() -> Loaded:
+    return labels("file,label,split\ncat/0.png,cat,train\ndog/0.png,dog,train\ncat/1.png,Cat,test\n")
+
+
+@case
+def labels_name_no_file() -> Loaded:
+    return labels("file,label\ncat/0.png,cat\n0,dog\ncat/9.png,cat\n")
+
+
+@case
+def labels_name_another_folder() -> Loaded:
+    return labels("file,label\nphotos/all/cat/0.png,cat\nphotos/all/dog/0.png,dog\n")
+
+
+@case
+def labels_name_no_file_of_a_tar() -> Loaded:
+    Path("set.tar").write_bytes(tar_of({f"{name}/1.png": png(picture(k)) for k, name in enumerate("ab")}))
+    Path("labels.csv").write_text("file,label\na/1.png,a\nb/1.png,b\nb/2.png,b\n")
+    return "set.tar", {"labels": "labels.csv"}
+
+
+@case
+def labels_of_terminal_codes() -> Loaded:
+    return labels("file,label\ncat/0.png,cat\n\x1b[31m.png,dog\n")

@@ -1,0 +1,162 @@
+"""Images of any size in one: which size, which part of the image, and that nothing else is done to it."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from image_files import jpeg, picture, png, saved
+from PIL import Image
+
+from layerline.data.image_file import decode
+from layerline.data.sizing import Sizing, drafted, parse, pixels_fitted, written
+
+ROUNDING = 1.02
+"""Pillow rounds to whole numbers after each of two passes, half a step each, and holds its weights in 22 bits."""
+
+
+def weights(n: int, first: float, last: float, N: int) -> np.ndarray:
+    """Return float64 (N, n): what each of n values weighs in each of N that lie between `first` and `last`.
+
+    A triangle around the middle of each result, as wide to either side as results are apart, and at least one value.
+    """
+    step = (last - first) / N
+    middle = first + (np.arange(N)[:, None] + 0.5) * step
+    weight = np.maximum(0, 1 - np.abs(np.arange(n)[None] + 0.5 - middle) / max(step, 1.0))
+    return weight / weight.sum(axis=1, keepdims=True)
+
+
+def resized(pixels: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float]) -> np.ndarray:
+    """Return the part `box` (top, left, bottom, right) of an image in another size, in float64."""
+    top, left, bottom, right = box
+    rows = weights(pixels.shape[0], top, bottom, size[0])
+    columns = weights(pixels.shape[1], left, right, size[1])
+    return np.einsum("ph,hw...,qw->pq...", rows, pixels.astype(np.float64), columns)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("size", "target", "box"),
+    [
+        ((40, 60), (20, 20), (0, 10, 40, 50)),
+        ((60, 40), (20, 20), (10, 0, 50, 40)),
+        ((41, 60), (16, 16), (0, 9.5, 41, 50.5)),
+        ((30, 30), (10, 20), (7.5, 0, 22.5, 30)),
+        ((5, 7), (20, 20), (0, 1, 5, 6)),
+        ((1, 90), (4, 4), (0, 44.5, 1, 45.5)),
+    ],
+)
+def test_crop_takes_the_middle_antialiased(channels, size, target, box):
+    """`crop`: the largest part of the target's proportions, from the middle, weighed by a triangle."""
+    pixels = picture(1, size, channels)
+    found = pixels_fitted(pixels, target, "crop")
+    assert (found.dtype, found.shape[:2]) == (np.uint8, target)
+    assert np.abs(found - resized(pixels, target, box)).max() <= ROUNDING
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pad_keeps_all_with_black_on_both_sides(channels):
+    """`pad`: the whole image in its own proportions, in the middle, and 0 elsewhere."""
+    pixels = picture(1, (40, 60), channels)
+    found = pixels_fitted(pixels, (30, 30), "pad")
+    assert not found[:5].any()
+    assert not found[25:].any()
+    assert np.abs(found[5:25] - resized(pixels, (20, 30), (0, 0, 40, 60))).max() <= ROUNDING
+    assert pixels_fitted(picture(1, (1, 6000), 1), (8, 8), "pad").shape == (8, 8)
+
+
+def test_stretch_keeps_all_and_no_proportions():
+    """`stretch`: all of the image, each side by its own factor."""
+    pixels = picture(1, (40, 60))
+    found = pixels_fitted(pixels, (32, 20), "stretch")
+    assert np.abs(found - resized(pixels, (32, 20), (0, 0, 40, 60))).max() <= ROUNDING
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_an_image_of_the_size_is_not_touched(fit):
+    """What has the size already has the same bytes behind it."""
+    pixels = picture(1, (17, 23))
+    np.testing.assert_array_equal(pixels_fitted(pixels, (17, 23), fit), pixels)
+
+
+def test_an_image_is_turned_before_it_is_fitted():
+    """An image that lies on its side is cropped as it is looked at, and its size is that of the upright one."""
+    upright = picture(3, (90, 40))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for form in ("PNG", "TIFF"):
+        content = saved(np.ascontiguousarray(np.rot90(upright)), form, exif=exif)
+        found = decode(content, Sizing((30, 20)))
+        assert found.size == (90, 40)
+        np.testing.assert_array_equal(found.pixels, pixels_fitted(upright, (30, 20), "crop"))
+
+
+def test_transparency_is_laid_over_white_before_it_is_fitted():
+    """Pixels that are not seen have no part in the average."""
+    pixels = np.zeros((60, 60, 4), np.uint8)
+    pixels[:, ::2, 3] = 255
+    found = decode(png(pixels), Sizing((20, 20))).pixels
+    over = np.zeros((60, 60, 3), np.uint8)
+    over[:, 1::2] = 255
+    np.testing.assert_array_equal(found, pixels_fitted(over, (20, 20), "crop"))
+
+
+@pytest.mark.parametrize(
+    ("size", "target", "fit", "least"),
+    [
+        ((400, 600), (128, 128), "crop", (128, 192)),
+        ((400, 600), (128, 128), "pad", (85, 128)),
+        ((400, 600), (96, 128), "stretch", (96, 128)),
+        ((100, 600), (128, 128), "crop", (100, 600)),
+        ((100, 600), (128, 128), "stretch", (100, 128)),
+    ],
+)
+def test_a_decoder_is_asked_for_no_less_than_is_needed(size, target, fit, least):
+    """The least size is that of the whole image at the scale it is fitted with; what has to grow is decoded in full."""
+    assert drafted(size, target, fit) == least
+
+
+@pytest.mark.parametrize("turn", [1, 6])
+def test_draft_mode_is_close_to_decoding_in_full(turn):
+    """A JPEG decoded at a part of its size differs from the whole one, resized, by little more than JPEG does."""
+    smooth = Image.fromarray(picture(5, (13, 19))).resize((760, 520), Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    file = io.BytesIO()
+    smooth.save(file, "JPEG", quality=90, exif=exif)
+    upright = np.rot90(np.asarray(smooth), -1) if turn == 6 else np.asarray(smooth)
+    found = decode(file.getvalue(), Sizing((64, 64)))
+    assert found.size == upright.shape[:2]
+    full = pixels_fitted(np.ascontiguousarray(upright), (64, 64), "crop")
+    difference = np.abs(found.pixels.astype(int) - full)
+    assert difference.mean() < 2.5
+    assert difference.any(), "draft mode was not used"
+
+
+def test_gray_and_rgb_can_be_asked_for():
+    """gray=True gives one channel by ITU-R 601's weights, False three, None what the file has."""
+    colour, gray = picture(1, (8, 8)), picture(1, (8, 8), 1)
+    luma = decode(png(colour), Sizing(gray=True, stay=True)).pixels
+    assert np.abs(luma - colour @ np.array([0.299, 0.587, 0.114])).max() <= 1
+    repeated = decode(png(gray), Sizing(gray=False, stay=True)).pixels
+    np.testing.assert_array_equal(repeated, np.repeat(gray[..., None], 3, axis=2))
+    assert decode(png(gray), Sizing(stay=True)).pixels.ndim == 2
+    assert decode(jpeg(colour), Sizing((4, 4), gray=True)).pixels.shape == (4, 4)
+
+
+def test_what_may_stay():
+    """Without a size, images of at most 64 rows and columns may stay; larger ones become 128 × 128."""
+    plain = Sizing()
+    assert plain.target((64, 64)) is None
+    assert plain.target((65, 3)) == plain.target((3, 65)) == plain.target((400, 600)) == (128, 128)
+    assert Sizing((32, 32)).target((5, 5)) == (32, 32)
+    assert Sizing(stay=True).target((400, 600)) is None
+
+
+def test_sizes_as_they_are_written():
+    """128, "128", "96x128" and "96×128" are read, height first; what is written is read as the same."""
+    for given, size in ((128, (128, 128)), ("96x128", (96, 128)), (" 96×128 ", (96, 128)), ("7", (7, 7))):
+        wanted = parse(given, None, gray=None)
+        assert wanted == Sizing(size)
+        assert parse(written(size), "crop", gray=None) == wanted
