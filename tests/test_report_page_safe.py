@@ -229,3 +229,17 @@ def contrast(one: str, other: str) -> float:
 
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
+
+
+def test_names_give_way_where_they_alone_would_be_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where even the names of the cells' images do not fit, the cells say how many they have, and no more."""
+    test = report_runs.predicted(20, 2000)
+    test["names"] = np.asarray(['"' * 55 + f"{k:05d}" for k in range(2000)])
+    folder = report_runs.make(tmp_path / "run", tuple("abcdefghijklmnopqrst"), test=test)
+    whole = page.write(folder, pixels=None).read_bytes()
+    monkeypatch.setattr(page, "LARGEST", len(whole) - 1)
+    html = page.write(folder, pixels=None).read_bytes()
+    assert len(html) < len(whole)
+    panels = [div for div in read_page.parse(html).all("div") if div.attributes.get("class") == "panel"]
+    assert panels
+    assert all("Its images are not in this file" in panel.text for panel in panels)
