@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from layerline.errors import DataError, DivergedError, NetworkError, RecipeError, UserError
     from layerline.network import Network, presets
     from layerline.recipe import Recipe
-    from layerline.training import Model, Progress, Run, train
+    from layerline.training import Model, Progress, Run, Seeds, train, train_seeds
 
 __version__: Final = "0.1.0"
 
@@ -31,6 +31,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "Run",
+    "Seeds",
     "UserError",
     "__version__",
     "load_data",
@@ -38,6 +39,7 @@ __all__ = [
     "presets",
     "read",
     "train",
+    "train_seeds",
 ]
 
 _HOMES: Final = {
@@ -50,12 +52,14 @@ _HOMES: Final = {
     "Recipe": "recipe",
     "RecipeError": "errors",
     "Run": "training",
+    "Seeds": "training",
     "UserError": "errors",
     "load_data": "data",
     "parse": "api",
     "presets": "network",
     "read": "api",
     "train": "training",
+    "train_seeds": "training",
 }
 
 

@@ -69,7 +69,7 @@ class Screen(Watcher):
             self._warned = True
             self._say("stopping after this step; Ctrl-C again stops at once")
         if not self._quiet:
-            self._terminal.draw(_line(progress))
+            self._terminal.draw(bottom_line(progress))
 
     def note(self, text: str) -> None:
         """Write a sentence."""
@@ -120,7 +120,7 @@ class Screen(Watcher):
             self._say(line)
 
 
-def _line(progress: Progress) -> str:
+def bottom_line(progress: Progress) -> str:
     """Return the bottom line, at most 80 columns: `epoch 3/10  ████░░░░  38 %  48,200 images/s  12.0 s left`."""
     if progress.phase in _PHASES:
         return _PHASES[progress.phase]

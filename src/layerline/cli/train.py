@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 )
 @options(IMAGE_OPTIONS, "Image files")
 @options(("epochs", "within", "patience", "batch_size", "seed", "init"), "Run")
+@click.option(
+    *("--seeds", "seeds"),
+    cls=GroupedOption,
+    group="Run",
+    metavar="N",
+    help="train N times, with --seed and those after it: mean and 95 % interval",
+)
 @options(("learning_rate", "schedule", "warmup", "step_epochs", "step_factor"), "Learning rate")
 @options(
     ("optimizer", "momentum", "nesterov", "beta1", "beta2", "eps", "weight_decay", "decay", "clip_norm", "ema"),
@@ -51,7 +58,7 @@ if TYPE_CHECKING:
 @click.option(
     *("--quiet", "quiet"), cls=GroupedOption, group="Output", is_flag=True, help="print nothing but the run's folder"
 )
-def train(net: str | None, out: str | None, force: bool, quiet: bool, **values: Any) -> int:
+def train(net: str | None, seeds: str | None, out: str | None, force: bool, quiet: bool, **values: Any) -> int:
     """Train NET on images, and write what came out of it to a folder.
 
     NET is a network file, the name of a preset (such as lenet5), or an experiment.toml, whose values the options
@@ -63,6 +70,8 @@ def train(net: str | None, out: str | None, force: bool, quiet: bool, **values: 
     if force and out is None:
         raise click.UsageError("--force: replaces the folder that --out names, and there is no --out")
     experiment = settle(net, given(values))
+    if seeds is not None:
+        return _train_seeds(experiment, seeds, out=out, force=force, quiet=quiet)
     folder = None if out is None else _named(Path(out), force)
     run = _train(experiment, folder, quiet=quiet)
     return 0 if run.stopped is None else 128 + run.stopped
@@ -74,8 +83,25 @@ def _named(out: Path, force: bool) -> RunFolder:
     return RunFolder.named(out, force=force)
 
 
-def _train(experiment: Experiment, folder: RunFolder | None, *, quiet: bool) -> Run:
+def _train_seeds(experiment: Experiment, count: str, *, out: str | None, force: bool, quiet: bool) -> int:
+    from layerline.cli import seeds
+
+    _hush()
+    return seeds.train(experiment, count, _assumed, _signals(), out=out, force=force, quiet=quiet)
+
+
+def _hush() -> None:
     import logging
+
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its cache is nothing a user asked for
+
+
+def _signals() -> list[signal.Signals]:
+    """Return the signals that end a training after the running step."""
+    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+
+
+def _train(experiment: Experiment, folder: RunFolder | None, *, quiet: bool) -> Run:
     from dataclasses import replace
 
     from layerline import training
@@ -84,9 +110,8 @@ def _train(experiment: Experiment, folder: RunFolder | None, *, quiet: bool) -> 
     from layerline.run_folder import RunFolder
     from layerline.training.session import checked, run
 
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its cache is nothing a user asked for
-    signals = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    interrupt = training.Interrupt(signals)
+    _hush()
+    interrupt = training.Interrupt(_signals())
     terminal = Terminal(sys.stdout, os.environ)
     screen = Screen(terminal, interrupt, quiet=quiet)
     data = experiment.load(None if quiet else Reading(terminal), cache_folder())

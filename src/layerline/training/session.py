@@ -66,7 +66,7 @@ def train(
     out: a folder to write the run into; None writes nothing. Ctrl-C ends the training after the running step: the run
     then has `stopped`. Raises UserError (RecipeError, NetworkError, …) before anything is written, and DivergedError.
     """
-    asked = _recipe(recipe, options)
+    asked = recipe_of(recipe, options)
     folder = None if out is None else RunFolder.named(Path(out), force=force)
     data = examined(data, allow)
     checked(network, data, asked)
@@ -259,7 +259,8 @@ class _Callbacks(Watcher):
             self._on_epoch(row)
 
 
-def _recipe(recipe: Recipe | None, options: Mapping[str, Any]) -> Recipe:
+def recipe_of(recipe: Recipe | None, options: Mapping[str, Any]) -> Recipe:
+    """Return the recipe with the options in it. Raises RecipeError where there is no such option."""
     if {"within", "epochs"} <= set(options) and options["within"] != NONE:
         raise RecipeError(*BOTH)
     for name in options:

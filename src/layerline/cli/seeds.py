@@ -1,0 +1,170 @@
+"""`layerline train … --seeds N`: a row a training, the mean and its interval."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+from layerline.cli.reading import Reading, cache_folder
+from layerline.cli.screen import Screen, bottom_line
+from layerline.cli.terminal import Terminal
+from layerline.errors import UserError
+from layerline.run_folder import RunFolder
+from layerline.training import seeds
+from layerline.training.interrupt import Interrupt
+from layerline.training.session import checked
+from layerline.training.watch import Watcher
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable, Sequence
+
+    from layerline.assume import Assumed
+    from layerline.data.dataset import Dataset
+    from layerline.experiment.experiment import Experiment
+    from layerline.network import Network
+    from layerline.training.run import Run
+    from layerline.training.seeds import Seeds
+    from layerline.training.watch import Progress
+
+    Assume = Callable[[Experiment, Network, Dataset, Callable[[str], None]], Assumed]
+
+
+def train(
+    experiment: Experiment,
+    count: str,
+    assume: Assume,
+    signals: Sequence[signal.Signals],
+    *,
+    out: str | None,
+    force: bool,
+    quiet: bool,
+) -> int:
+    """Train with `count` seeds, print a row each and the means, and return the exit code.
+
+    What is not given is chosen once, by `assume`, with the first seed; all train with that, on data that are cut alike.
+    """
+    number = _number(count, experiment, force)
+    named = None if out is None else RunFolder.named(Path(out)).path
+    terminal = Terminal(sys.stdout, os.environ)
+    screen = Screen(terminal, Interrupt(signals), quiet=quiet)
+    data = experiment.load(None if quiet else Reading(terminal), cache_folder())
+    network = checked(experiment.network(data), data, experiment.recipe)
+    folder = named or RunFolder.numbered(network.name, f"{data.name}-seeds").path
+    assumed = assume(experiment, network, data, screen.waiting)
+    experiment = replace(experiment, recipe=assumed.recipe)
+    screen.assumed(experiment, data, network, assumed, f"{folder}", named=named is not None)
+    series = seeds.Series(
+        *(network, data, assumed, number, folder),
+        engine=experiment.engine,
+        threads=experiment.threads,
+        experiment=experiment,
+    )
+    rows = _Rows(terminal, signals, quiet=quiet)
+    rows.begin(series.found)
+    found = series.run(rows.watch, rows.ended)
+    rows.end(found)
+    if found.stopped is not None:
+        return 128 + found.stopped
+    if series.error is not None and not found.runs:
+        raise series.error
+    return 1 if found.diverged else 0
+
+
+def _number(count: str, experiment: Experiment, force: bool) -> int:
+    """Return how many seeds were asked for. Raises UserError where that is impossible."""
+    short = count.isascii() and count.isdecimal() and len(count) < 10
+    seeds.check_count(int(count) if short else count, experiment.recipe)
+    if force:
+        raise UserError("--force: replaces one run, and --seeds writes several", "choose another --out")
+    return int(count)
+
+
+@final
+class _Rows:
+    """What is said of the trainings, one after the other."""
+
+    def __init__(self, terminal: Terminal, signals: Sequence[signal.Signals], *, quiet: bool) -> None:
+        self._terminal, self._signals, self._quiet = terminal, signals, quiet
+
+    def begin(self, found: Seeds) -> None:
+        """Say which seeds will be trained with, and the head of the rows."""
+        first, last = found.asked[0], found.asked[-1]
+        text = f"{first} to {last}, a training each (--seeds); the data are cut by {found.split_seed} for all of them"
+        self._say(self._terminal.fact, "seeds", f"{text} (--split-seed)")
+        for line in ("", *seeds.HEAD):
+            self._say(self._terminal.say, line)
+
+    def watch(self, seed: int) -> tuple[Watcher, Interrupt]:
+        """Return who watches the training of a seed, and who takes its signals."""
+        interrupt = Interrupt(self._signals)
+        return (Watcher() if self._quiet else _Watch(seed, self._terminal, interrupt)), interrupt
+
+    def ended(self, seed: int, run: Run | None) -> None:
+        """Write the row of a training."""
+        self._say(self._terminal.say, seeds.row(seed, run))
+
+    def end(self, found: Seeds) -> None:
+        """Write the means, what is not in them, and where the files are."""
+        self._terminal.clear()
+        if self._quiet:
+            self._terminal.say(str(found.folder))
+            return
+        n = len(found.runs)
+        summary = seeds.summary(found)
+        for line in ("", *summary) if summary else ():
+            self._terminal.say(line)
+        self._terminal.say()
+        for text in remarks(found):
+            self._terminal.say(text)
+        self._terminal.say(f"{found.folder}/: seeds.json, and the run{'s' * (n != 1)} {_names(found)}".rstrip())
+
+    def _say(self, how: Callable[..., None], *text: str) -> None:
+        if not self._quiet:
+            how(*text)
+
+
+@final
+class _Watch(Watcher):
+    """The bottom line of one training."""
+
+    def __init__(self, seed: int, terminal: Terminal, interrupt: Interrupt) -> None:
+        self._seed, self._terminal, self._interrupt = seed, terminal, interrupt
+        self._warned = False
+
+    def progress(self, progress: Progress) -> None:
+        """Draw the line."""
+        if self._interrupt.signal is not None and not self._warned:
+            self._warned = True
+            self._terminal.say("stopping after this step, and no other seed; Ctrl-C again stops at once")
+        self._terminal.draw(f"seed {self._seed}: {bottom_line(progress)}")
+
+
+def remarks(found: Seeds) -> list[str]:
+    """Return sentences on what the means are of, folded."""
+    from layerline.cli.table import folded
+
+    n = len(found.runs)
+    said = []
+    if n >= seeds.FEWEST:
+        said.append(
+            f"± is half the 95 % interval of the mean of {n} trainings, by Student's t. It is about the chance in "
+            "training, not about which images were tested; result.json has the interval for that."
+        )
+    elif n == 1:
+        said.append("one training was finished: an interval needs two")
+    if found.diverged:
+        named = ", ".join(map(str, found.diverged))
+        kind = "seed" if len(found.diverged) == 1 else "seeds"
+        said.append(f"{kind} {named} diverged and is in no mean, which makes the mean look better than the recipe is")
+    if found.stopped is not None:
+        said.append(f"stopped: {n} of {len(found.asked)} trainings came to their end; the means are of these")
+    return [folded(text) for text in said]
+
+
+def _names(found: Seeds) -> str:
+    names = [seeds.name(seed) for seed in found.runs]
+    return ", ".join(names) if len(names) <= 6 else f"{names[0]} to {names[-1]}"

@@ -1,0 +1,273 @@
+"""One recipe with several seeds: how good it is on average, and how sure that average is."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, final
+
+from layerline import engines, figures, whole_file
+from layerline.assume import Assumed, fill
+from layerline.comparison.listing import SEEDS
+from layerline.comparison.student import mean_of
+from layerline.data.doctor import examined
+from layerline.errors import DivergedError, RecipeError
+from layerline.run_folder import RunFolder, json_line
+from layerline.training.interrupt import Interrupt
+from layerline.training.session import checked, recipe_of, run
+from layerline.training.watch import Watcher
+from layerline.training.within import fit_epochs
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Collection
+
+    from layerline.comparison.student import Mean
+    from layerline.data.dataset import Dataset
+    from layerline.experiment.experiment import Experiment
+    from layerline.network import Network
+    from layerline.recipe import Recipe
+    from layerline.training.run import Run
+
+FEWEST: Final = 2
+MOST: Final = 1000
+FIGURES: Final = ("validation_loss", "test_accuracy", "test_macro_f1")
+"""What the mean is taken of; the validation loss is that of the best epoch."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Seeds:
+    """Trainings that differ only in their seed. Those that diverged or were stopped are in no mean."""
+
+    asked: tuple[int, ...]
+    """The seeds to train with."""
+    runs: dict[int, Run] = field(default_factory=dict)
+    """By seed, those that came to their end."""
+    diverged: tuple[int, ...] = ()
+    """Seeds with which the loss stopped being a number."""
+    stopped: int | None = None
+    """The signal that ended the last training, and all after it; or None."""
+    split_seed: int | None = None
+    """What the data were cut by, for all alike; None where they were cut before, in Python."""
+    folder: Path | None = None
+    """Where the folders of the runs and seeds.json were written to, if they were."""
+
+    def values(self, figure: str) -> list[float]:
+        """Return a figure of each run, in the order of the seeds; one that is None in a run is left out."""
+        found = [_figure(run, figure) for run in self.runs.values()]
+        return [value for value in found if value is not None]
+
+    def mean(self, figure: str) -> Mean | None:
+        """Return the mean of validation_loss, test_accuracy or test_macro_f1 with its interval; None without values."""
+        values = self.values(figure)
+        return mean_of(values) if values else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what seeds.json holds."""
+        means = {figure: self.mean(figure) for figure in FIGURES}
+        return {
+            "seeds": list(self.asked),
+            "split_seed": self.split_seed,
+            "finished": list(self.runs),
+            "diverged": list(self.diverged),
+            "stopped": self.stopped,
+            "runs": [name(seed) for seed in self.runs],
+            **{key: None if mean is None else dataclasses.asdict(mean) for key, mean in means.items()},
+        }
+
+    def __repr__(self) -> str:
+        """Return a row a run, the mean and its interval."""
+        return "\n".join(table(self))
+
+
+def train_seeds(
+    network: Network,
+    data: Dataset,
+    recipe: Recipe | None = None,
+    *,
+    seeds: int = 5,
+    engine: str = "compiled",
+    threads: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    on_run: Callable[[Run], None] | None = None,
+    allow: Collection[str] = (),
+    **options: Any,
+) -> Seeds:
+    """Train `network` on `data` with `seeds` seeds, the recipe's and those after it, and return the runs with means.
+
+    The data are cut already, so all train and are tested on the same images: the interval of the mean is about the
+    training (first weights, order, dropout, augmentation), not about the cuts. What no option says is chosen once.
+
+    out: a folder to make, for a run each and seeds.json; None writes nothing. on_run: called with each run that came to
+    its end. Else as `train`, but a seed that diverges is left out, in `diverged`; only where all do, DivergedError.
+    """
+    asked = recipe_of(recipe, options)
+    check_count(seeds, asked)
+    folder = None if out is None else RunFolder.named(Path(out)).path
+    data = examined(data, allow)
+    checked(network, data, asked)
+    if recipe is None:
+        assumed = fill(network, data, asked, options, engine=engine, threads=threads)
+    else:
+        assumed = Assumed(asked, engines.make(engine, network, data.scaling, asked, threads))
+    series = Series(network, data, assumed, seeds, folder, engine=engine, threads=threads)
+    found = series.run(lambda _: (Watcher(), Interrupt()), lambda _, run: on_run(run) if run and on_run else None)
+    if not found.runs and series.error is not None and found.stopped is None:
+        raise series.error
+    return found
+
+
+@final
+class Series:
+    """The trainings one after the other; seeds.json says after each what is finished."""
+
+    def __init__(
+        self,
+        network: Network,
+        data: Dataset,
+        assumed: Assumed,
+        count: int,
+        folder: Path | None,
+        *,
+        engine: str,
+        threads: int | None,
+        experiment: Experiment | None = None,
+    ) -> None:
+        """Keep what is to be trained; what is given was checked. `assumed` has the first seed and its engine."""
+        first = assumed.recipe.seed
+        self.error: DivergedError | None = None
+        """Of the last seed that diverged."""
+        self._network, self._data, self._assumed, self._folder = network, data, assumed, folder
+        self._engine, self._threads, self._experiment = engine, threads, experiment
+        split = None if experiment is None else experiment.cuts.get("split_seed", first)
+        self._found = Seeds(tuple(range(first, first + count)), split_seed=split, folder=folder)
+
+    @property
+    def found(self) -> Seeds:
+        """Return what there is so far."""
+        return self._found
+
+    def run(self, watch: Callable[[int], tuple[Watcher, Interrupt]], ended: Callable[[int, Run | None], None]) -> Seeds:
+        """Train with every seed and return what came out of it.
+
+        watch: gives watcher and interrupt of a seed's training. ended: is told of every training that came to its end,
+        and with None that one diverged. A training that is stopped ends the series.
+        """
+        recipe = self._assumed.recipe
+        if recipe.within_seconds is not None:  # once, so that all train for as many epochs
+            recipe = fit_epochs(self._assumed.engine, self._data, recipe, time.perf_counter)
+        self._keep(self._found)
+        for seed in self._found.asked:
+            watcher, interrupt = watch(seed)
+            try:
+                run = self._train(dataclasses.replace(recipe, seed=seed), watcher, interrupt)
+            except DivergedError as error:
+                self.error = error
+                self._keep(dataclasses.replace(self._found, diverged=(*self._found.diverged, seed)))
+                ended(seed, None)
+                continue
+            whole = run.stopped is None or run.result.test_loss is not None
+            runs = self._found.runs | ({seed: run} if whole else {})
+            self._keep(dataclasses.replace(self._found, runs=runs, stopped=run.stopped))
+            if whole:
+                ended(seed, run)
+            if run.stopped is not None:
+                break
+        return self._found
+
+    def _train(self, recipe: Recipe, watcher: Watcher, interrupt: Interrupt) -> Run:
+        first = self._found.asked[0]
+        engine = self._assumed.engine
+        if recipe.seed != first:
+            engine = engines.make(self._engine, self._network, self._data.scaling, recipe, self._threads)
+        experiment = self._experiment
+        if experiment is not None:
+            cuts = {**experiment.cuts, "split_seed": self._found.split_seed}
+            experiment = dataclasses.replace(experiment, recipe=recipe, cuts=cuts)
+        return run(
+            *(self._network, self._data, recipe, engine),
+            folder=None if self._folder is None else RunFolder.named(self._folder / name(recipe.seed)),
+            watcher=watcher,
+            experiment=experiment,
+            interrupt=interrupt,
+            threads=self._threads,
+            reasons=self._assumed.reasons,
+        )
+
+    def _keep(self, found: Seeds) -> None:
+        self._found = found
+        if self._folder is None:
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise whole_file.unwritable(self._folder, error) from error
+        lines = [f"  {json_line(key)}: {json_line(value)}" for key, value in found.as_dict().items()]
+        whole_file.write(self._folder / SEEDS, (("{\n" + ",\n".join(lines) + "\n}\n").encode(),))
+
+
+def check_count(count: object, recipe: Recipe) -> None:
+    """Raise RecipeError where the number of seeds is impossible."""
+    if type(count) is not int or not FEWEST <= count <= MOST:
+        hint = "an interval needs two trainings or more; five are usual"
+        raise RecipeError(
+            f"--seeds {figures.name(str(count))}: must be a whole number from {FEWEST} to {MOST:,d}", hint
+        )
+    if recipe.seed + count > 2**64:
+        raise RecipeError(
+            f"--seeds {count}: the last seed would be above 2⁶⁴ - 1", f"use --seed {2**64 - count} or less"
+        )
+
+
+def name(seed: int) -> str:
+    """Return the name of a seed's folder."""
+    return f"seed-{seed}"
+
+
+HEAD: Final = (
+    "                    validation      test      test",
+    "seed        epochs        loss  accuracy  macro F1    time",
+)
+
+
+def row(seed: int, run: Run | None) -> str:
+    """Return a training as a line below HEAD; None: it diverged."""
+    if run is None:
+        return f"{seed:<8}  diverged: the loss is no longer a finite number"
+    epochs = f"{len(run.history)} ★{run.model_epoch}"
+    cells = _cells(*(_figure(run, key) for key in FIGURES))
+    return f"{seed:<8}  {epochs:>8}  {cells}  {figures.short_seconds(sum(each.seconds for each in run.history)):>6}"
+
+
+def summary(found: Seeds) -> list[str]:
+    """Return the lines below the rows: the mean, half its 95 % interval, the standard deviation of the runs."""
+    means = [found.mean(figure) for figure in FIGURES]
+    if not found.runs:
+        return []
+    lines = [f"{'mean':<18}  {_cells(*(None if mean is None else mean.mean for mean in means))}"]
+    if len(found.runs) >= FEWEST:
+        halves = (None if mean is None or mean.high is None else mean.high - mean.mean for mean in means)
+        lines.append(f"{'± (95 %)':<18}  {_cells(*halves)}")
+        lines.append(f"{'deviation':<18}  {_cells(*(None if mean is None else mean.deviation for mean in means))}")
+    return lines
+
+
+def table(found: Seeds) -> list[str]:
+    """Return the runs and their means as lines."""
+    rows = [row(seed, found.runs.get(seed)) for seed in found.asked if seed in found.runs or seed in found.diverged]
+    return [*HEAD, *rows, *summary(found)]
+
+
+def _cells(loss: float | None, accuracy: float | None, macro_f1: float | None) -> str:
+    return f"{figures.loss(loss):>10}  {figures.fraction(accuracy):>8}  {figures.fraction(macro_f1):>8}"
+
+
+def _figure(run: Run, figure: str) -> float | None:
+    if figure == "validation_loss":
+        best = next((each for each in run.history if each.epoch == run.model_epoch), None)
+        return None if best is None else best.validation_loss
+    value: float | None = getattr(run.result, figure)
+    return value

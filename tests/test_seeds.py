@@ -1,0 +1,214 @@
+"""`layerline train … --seeds N`, and `train_seeds`: the same cuts, a run a seed, means of what came to its end."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import small_data
+
+import layerline
+from layerline.errors import DivergedError, RecipeError
+from layerline.recipe import Recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from layerline.data.dataset import Dataset
+
+NET = "Conv 4 3 1 1\nReLU\nPool 2\nFlat\nFC classes\n"
+QUICK: dict[str, Any] = {"epochs": 2, "batch_size": 16, "learning_rate": 0.02, "threads": 1}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "net.cnn").write_text(NET)
+    data = small_data.images(200)
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "bands.npz",
+        x=data.images[:, 0] // 3 + rng.integers(0, 150, data.images[:, 0].shape, np.uint8),
+        y=data.labels,
+    )
+    return tmp_path
+
+
+def network(data: Dataset) -> layerline.Network:
+    return layerline.parse(NET, data)
+
+
+OPTIONS = ["--data", "bands.npz", "--lr", "0.02", "--threads", "1"]
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "layerline", *arguments]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
+
+
+def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return command(folder, "train", "net.cnn", *OPTIONS, *arguments)
+
+
+def test_each_seed_is_the_training_alone() -> None:
+    """The runs are those that `train` makes with each seed; the means and t-interval are those of their figures."""
+    data = small_data.dataset()
+    found = layerline.train_seeds(network(data), data, Recipe(epochs=2, batch_size=16, seed=4), seeds=3, threads=1)
+    assert found.asked == (4, 5, 6) == tuple(found.runs)
+    for seed, run in found.runs.items():
+        alone = layerline.train(network(data), data, Recipe(epochs=2, batch_size=16, seed=seed), threads=1)
+        assert [row.train_loss for row in alone.history] == [row.train_loss for row in run.history]
+        assert alone.result.test_macro_f1 == run.result.test_macro_f1
+    losses = [min(row.validation_loss or 0 for row in run.history) for run in found.runs.values()]
+    mean = found.mean("validation_loss")
+    assert mean is not None
+    assert mean.mean == pytest.approx(statistics.mean(losses))
+    assert mean.high == pytest.approx(mean.mean + 4.302653 * statistics.stdev(losses) / math.sqrt(3), rel=1e-6)
+    assert f"{mean.mean:.4f}" in repr(found)
+
+
+def test_what_is_not_asked_is_chosen_once() -> None:
+    """Without a learning rate one is found with the first seed, and all seeds train with it."""
+    data = small_data.dataset()
+    heard: list[layerline.Run] = []
+    found = layerline.train_seeds(network(data), data, seeds=2, on_run=heard.append, epochs=1, batch_size=16, threads=1)
+    assert heard == list(found.runs.values())
+    assert len({run.history[0].learning_rate for run in heard}) == 1
+
+
+def test_without_a_test_set_only_the_loss_has_a_mean(tmp_path: Path) -> None:
+    """No test, no mean of it; without validation no mean at all. The files hold null, and the table a dash."""
+    for number, data in enumerate((small_data.dataset(test=None), small_data.dataset(test=None, validation=None))):
+        out = tmp_path / str(number)
+        found = layerline.train_seeds(network(data), data, seeds=2, out=out, **QUICK)
+        assert found.mean("test_accuracy") is None
+        assert (found.mean("validation_loss") is None) == (number == 1)
+        assert json.loads((out / "seeds.json").read_text())["test_macro_f1"] is None
+        assert "–" in repr(found).splitlines()[-3]
+
+
+def test_a_seed_that_diverges_is_in_no_mean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The others go on; it is named in seeds.json. Where all diverge, that is raised."""
+    from layerline.training import seeds
+
+    real = seeds.run
+
+    def sometimes(net: Any, data: Any, recipe: Recipe, engine: Any, **named: Any) -> Any:
+        if recipe.seed in bad:
+            raise DivergedError(f"diverged with {recipe.seed}")
+        return real(net, data, recipe, engine, **named)
+
+    monkeypatch.setattr(seeds, "run", sometimes)
+    data, bad = small_data.dataset(), {1}
+    found = layerline.train_seeds(network(data), data, seeds=3, out=tmp_path / "out", **QUICK)
+    assert (tuple(found.runs), found.diverged) == ((0, 2), (1,))
+    written = json.loads((tmp_path / "out" / "seeds.json").read_text())
+    assert (written["seeds"], written["finished"], written["diverged"]) == ([0, 1, 2], [0, 2], [1])
+    assert len(written["test_accuracy"]["values"]) == 2
+    assert "diverged" in repr(found)
+    bad = {0, 1, 2}
+    with pytest.raises(DivergedError, match="diverged with 2"):
+        layerline.train_seeds(network(data), data, seeds=3, **QUICK)
+
+
+@pytest.mark.parametrize("count", [1, 0, -1, 1001, 2.0, "5", True, None])
+def test_impossible_numbers_of_seeds(count: Any) -> None:
+    """Fewer than two give no interval; refused before anything is trained."""
+    data = small_data.dataset()
+    with pytest.raises(RecipeError, match="must be a whole number from 2 to 1,000"):
+        layerline.train_seeds(network(data), data, seeds=count)
+    with pytest.raises(RecipeError, match="use --seed 18446744073709551614 or less"):
+        layerline.train_seeds(network(data), data, seeds=2, seed=2**64 - 1)
+
+
+def test_the_command_trains_on_the_same_cuts(folder: Path) -> None:
+    """Each run has its folder, its seed and one --split-seed; it can be trained again from its record to the same."""
+    ended = call(folder, "--seeds", "3", "--seed", "5", "--epochs", "2")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert max(map(len, ended.stdout.splitlines())) <= 80
+    out = folder / "runs" / "net-bands-seeds-1"
+    assert sorted(path.name for path in out.iterdir()) == ["seed-5", "seed-6", "seed-7", "seeds.json"]
+    truths = [np.load(out / f"seed-{seed}" / "predictions.npz")["truth"].tolist() for seed in (5, 6, 7)]
+    assert truths[0] == truths[1] == truths[2]
+    for seed in (5, 6, 7):
+        record = tomllib.loads((out / f"seed-{seed}" / "experiment.toml").read_text())
+        assert (record["train"]["seed"], record["data"]["split_seed"]) == (seed, 5)
+    written = json.loads((out / "seeds.json").read_text())
+    results = [json.loads((out / f"seed-{seed}" / "result.json").read_text()) for seed in (5, 6, 7)]
+    assert written["test_accuracy"]["values"] == [result["test_accuracy"] for result in results]
+    assert f"{written['test_accuracy']['mean']:.4f}" in ended.stdout
+    again = command(folder, "train", str(out / "seed-6" / "experiment.toml"), "--out", "again")
+    assert again.returncode == 0, again.stderr
+    assert json.loads((folder / "again" / "result.json").read_text())["test_loss"] == results[1]["test_loss"]
+
+
+def test_quiet_and_out(folder: Path) -> None:
+    """--quiet prints the folder alone; --out names it, and must not exist; runs lists what is in it."""
+    ended = call(folder, "--seeds", "2", "--epochs", "1", "--quiet", "--out", "mine")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "mine\n", "")
+    assert (folder / "mine" / "seed-1" / "result.json").exists()
+    assert call(folder, "--seeds", "2", "--epochs", "1", "--out", "mine").returncode == 2
+    listed = command(folder, "runs", "mine")
+    assert [line.split("\t")[0] for line in listed.stdout.splitlines()[1:]] == ["seed-0", "seed-1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seeds", "1"], "--seeds 1: must be a whole number from 2 to 1,000"),
+        (["--seeds", "five"], "--seeds five: must be a whole number from 2 to 1,000"),
+        (["--seeds", "3", "--out", "x", "--force"], "--force: replaces one run, and --seeds writes several"),
+    ],
+)
+def test_mistakes_write_nothing(folder: Path, arguments: list[str], message: str) -> None:
+    """Exit 2, the reason, no folder."""
+    ended = call(folder, *arguments)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(message)
+    assert sorted(path.name for path in folder.iterdir()) == ["bands.npz", "net.cnn"]
+
+
+def test_divergence_is_told(folder: Path) -> None:
+    """Where every seed diverges: exit 1, a row each, the cause, and no mean."""
+    (folder / "deep.cnn").write_text("Conv 4 3\nConv 4 3\nFlat\nFC classes\n")
+    options = ["--data", "bands.npz", "--epochs", "2", "--lr", "1e5", "--seeds", "2"]
+    ended = command(folder, "train", "deep.cnn", *options)
+    assert ended.returncode == 1
+    assert ended.stdout.count("diverged: the loss is no longer a finite number") == 2
+    assert "mean  " not in ended.stdout
+    assert "too large" in ended.stderr
+
+
+def test_ctrl_c_summarises_what_is_finished(folder: Path) -> None:
+    """After the second of five trainings: the running one is stopped, none is begun, the means are of the two."""
+    more = ["--epochs", "1500", "--batch-size", "4", "--seeds", "5", "--out", "mine"]
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "layerline", "train", "net.cnn", *OPTIONS, *more],
+        cwd=folder,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 90
+    history = folder / "mine" / "seed-2" / "history.jsonl"
+    while time.monotonic() < until and process.poll() is None and not (history.exists() and history.read_text()):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")
+    assert "stopped: 2 of 5 trainings came to their end; the means are of these" in output
+    written = json.loads((folder / "mine" / "seeds.json").read_text())
+    assert (written["finished"], written["stopped"]) == ([0, 1], 2)
+    assert len(written["validation_loss"]["values"]) == 2
+    assert json.loads((folder / "mine" / "seed-2" / "ending.json").read_text())["ended"] == "stopped"
+    assert not (folder / "mine" / "seed-3").exists()
