@@ -60,13 +60,14 @@ def age(folder: Path) -> None:
 @pytest.fixture
 def later(monkeypatch):
     """Let the cache believe that it is an hour later, so that files just written are no longer fresh."""
-    begin = cache.Cache.__init__
+    begin = cache.Cache.begin
 
-    def init(self, folder):
-        begin(self, folder)
-        self.now += 3600 * 10**9
+    def begun(self):
+        before = self.now
+        begin(self)
+        self.now += 3600 * 10**9 if self.now != before else 0
 
-    monkeypatch.setattr(cache.Cache, "__init__", init)
+    monkeypatch.setattr(cache.Cache, "begin", begun)
 
 
 def same(one, other) -> bool:
@@ -181,6 +182,14 @@ def test_small_sets_are_not_kept(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(image_stack, "MOST_IN_MEMORY", 10**6)
     assert load_data(photos, cache=tmp_path / "cache").notes == load_data(photos).notes
     assert not kept(tmp_path / "cache")
+
+
+@pytest.mark.parametrize("source", ["digits", "set"])
+def test_no_folder_is_made_for_what_is_not_kept(photos, tmp_path, monkeypatch, source):
+    """Arrays, and folders of images that are too few, leave no folder behind."""
+    monkeypatch.setattr(image_stack, "MOST_IN_MEMORY", 2**26)
+    load_data(photos if source == "set" else source, cache=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("value", [None, False, "no"])

@@ -89,11 +89,19 @@ class Cache:
     """The folder. `refused` says why it is not used, where it is not."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder where it is not there, and look who may write to it."""
+        """Keep where it is; nothing is made before it is needed."""
         self.folder = folder
         self.now = 0
-        """The time, in nanoseconds, by the clock that files are stamped with."""
+        """The time when it was begun, in nanoseconds, by the clock that files are stamped with."""
         self.refused: str | None = None
+        self._begun = False
+
+    def begin(self) -> None:
+        """Make the folder where it is not there, and look who may write to it."""
+        if self._begun:
+            return
+        self._begun = True
+        folder = self.folder
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.refused = _unsafe(folder.lstat(), "a folder")
@@ -107,6 +115,7 @@ class Cache:
 
     def part(self) -> Part:
         """Return a new file to write to. Raises OSError."""
+        self.begin()
         if self.refused is not None:
             raise OSError(self.refused)
         return Part(self.folder)
@@ -116,6 +125,7 @@ class Cache:
 
         content: gives the digest of the files' bytes, and is asked only where that may be there: with those that are.
         """
+        self.begin()
         if self.refused is not None:
             return None
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline import figures
-from layerline.data import image_file
+from layerline.data import image_file, image_stack
 from layerline.data.asked import check_used, matching
 from layerline.data.decoding import File
 from layerline.data.image_names import Folders, is_junk, is_text, layout
@@ -16,6 +16,7 @@ from layerline.data.image_parts import parts
 from layerline.data.keeper import Keeper, stamp
 from layerline.data.pictures import Album, Left, of_kept
 from layerline.data.recognise import shown, unreadable
+from layerline.data.sizing import DEFAULT
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def read_folder(path: Path, asked: Asked, progress: Progress | None) -> Parts | 
     files = _wanted(files, asked, left, place)
     found = asked.labels or layout(place, {file.folders for file in files}, empty)
     files.sort(key=lambda file: (*found.rank(file.folders, file.name), file.folders, file.name))
-    keeper = Keeper(asked.cache, asked.key, files) if asked.cache is not None else None
+    keeper = Keeper(asked.cache, asked.key, files) if asked.cache is not None and _are_many(files, asked) else None
     pictures = kept(keeper)
     if pictures is None:
         album = Album(place, asked, len(files))
@@ -194,6 +195,12 @@ def _walk(path: Path, folders: Folders, left: Left, files: list[File], empty: se
                 files.append(File(folders, name, Path(entry.path), _stamp(entry)))
     if len(files) == before and not inner:
         empty.add(folders)
+
+
+def _are_many(files: list[File], asked: Asked) -> bool:
+    """Return whether images of all these files could be so many bytes that they are kept."""
+    H, W = asked.sizing.size or DEFAULT
+    return len(files) * H * W * 3 >= image_stack.MOST_IN_MEMORY
 
 
 def _stamp(entry: os.DirEntry[str]) -> tuple[int, ...]:

@@ -43,6 +43,7 @@ class Keeper:
         """
         from PIL import __version__ as pillow
 
+        cache.begin()  # before any file is read: one that is written from now on is fresh
         self.cache = cache
         self._files = files
         names = [(file.path, file.stamp[0] if file.stamp else 0) for file in files]
