@@ -28,6 +28,7 @@ PLAIN = {
     "PYTHONPATH": str(Path(layerline.__file__).parents[1]),
     "LANG": "C.UTF-8",
     "XDG_DATA_HOME": "/nowhere",
+    "XDG_CACHE_HOME": "/nowhere",
 }
 
 
@@ -175,6 +176,26 @@ def test_info_counts_what_the_options_leave(clean):
     assert ["ant", "30", "10", "40", "50.0", "%"] in rows
     assert ["all", "60", "20", "80", "100.0", "%"] in rows
     assert rows[0][:7] == ["photos:", "80", "RGB", "images", "of", "40×48,", "2"]
+
+
+@pytest.mark.parametrize("option", [*data_report._OPTIONS, "seed"])
+def test_every_option_reaches_the_data(option, clean):
+    """An option with a value that makes no sense is a mistake of the user's, said by the flag's name, or works."""
+    flag = "--" + option.replace("_", "-")
+    ended = run(clean, "info", "photos", flag, "(")
+    if option in ("data_dir", "cache"):  # any text will do
+        assert ended.returncode == 0
+    else:
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert flag in ended.stderr.splitlines()[0]
+
+
+def test_the_cuts_can_have_a_seed_of_their_own():
+    """--split-seed wins over --seed, as in train."""
+    five = load_data("digits", seed=5).train.indices
+    for given in ({"seed": "5"}, {"seed": "6", "split_seed": "5"}, {"split_seed": "5"}):
+        np.testing.assert_array_equal(data_report._load({"data": "digits", **given}).train.indices, five)
+    assert not np.array_equal(data_report._load({"data": "digits"}).train.indices, five)
 
 
 def test_info_of_many_classes_shows_the_smallest():

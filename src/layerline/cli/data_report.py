@@ -13,7 +13,7 @@ from layerline.cli.commands import Command, given, options
 from layerline.cli.reading import Reading, cache_folder
 from layerline.cli.table import folded, table
 from layerline.cli.terminal import Terminal
-from layerline.experiment.options import BY_KEY, DATA_KEYS
+from layerline.experiment.options import BY_KEY, DATA_KEYS, check_limit, check_split_seed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,13 +63,18 @@ def check(**values: Any) -> int:
 def _load(values: dict[str, Any]) -> Dataset:
     """Return the data that the options name, with a word on the terminal while it is read."""
     from layerline.data import load_data
+    from layerline.recipe import Recipe
 
     flags = {key: BY_KEY[key].value(value) for key, value in given(values).items()}
     source = flags.pop("data")
+    check_limit(flags.get("limit"))
+    check_split_seed(flags.get("split_seed"))
+    seed = Recipe(seed=flags.pop("seed", 0)).seed
+    seed = flags.pop("split_seed", seed)
     terminal = Terminal(sys.stdout, os.environ)
     flags.setdefault("cache", cache_folder())
     try:
-        return load_data(source, progress=Reading(terminal), **flags)
+        return load_data(source, seed=seed, progress=Reading(terminal), **flags)
     finally:
         terminal.clear()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from layerline.errors import RecipeError
-from layerline.recipe import INITS, OPTIMIZERS, SCHEDULES, Recipe
+from layerline.recipe import BESTS, INITS, OPTIMIZERS, SCHEDULES, Recipe
 
 Kind = Literal["whole", "number", "share", "text", "list", "switch", "count"]
 """share: a number, or a word such as `none`; count: a whole number, or a word; switch: yes or no."""
@@ -95,6 +95,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option("epochs", "train", "whole", "N", "how often every training image is seen", _R.epochs),
     Option("within", "train", "text", "TIME", "train as many epochs as fit: 90s, 5m, 1h [none]", _R.within),
+    Option("best", "train", "text", "WHAT", f"what tells the best epoch in validation: {', '.join(BESTS)}", _R.best),
     Option("patience", "train", "count", "N", "stop after N epochs without a better one [none]", _R.patience),
     Option("batch_size", "train", "whole", "N", "images a step", _R.batch_size),
     Option("learning_rate", "train", "number", "RATE", "the highest", _R.learning_rate, also=("--lr",)),
