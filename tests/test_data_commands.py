@@ -28,7 +28,6 @@ PLAIN = {
     "PYTHONPATH": str(Path(layerline.__file__).parents[1]),
     "LANG": "C.UTF-8",
     "XDG_DATA_HOME": "/nowhere",
-    "XDG_CACHE_HOME": "/nowhere",
 }
 
 
@@ -38,7 +37,7 @@ def run(folder: Path, *arguments: str, code: str = "pass", **environment: str) -
     return subprocess.run(  # noqa: S603
         [sys.executable, "-c", start, "data", *arguments],
         cwd=folder,
-        env={**PLAIN, **environment},
+        env={**PLAIN, "XDG_CACHE_HOME": str(folder / ".cache"), **environment},
         capture_output=True,
         encoding="utf-8",
         timeout=120,
