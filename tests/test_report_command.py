@@ -126,7 +126,7 @@ def test_predictions_of_an_older_version_have_no_images(tmp_path: Path) -> None:
     folder = report_runs.make(tmp_path / "r", test=test)
     tree = read_page.read(page.write(folder, pixels=pixels))
     assert not [img for img in tree.all("img") if "filters" not in img.attributes.get("class", "")]
-    assert "older version" in read_page.section(tree, "mistakes").text
+    assert "older versions" in read_page.section(tree, "mistakes").text
 
 
 DAMAGE = {
@@ -268,6 +268,13 @@ def copy(trained: Path, tmp_path: Path) -> Path:
     return tmp_path / "copy"
 
 
+def test_training_ends_with_a_report(trained: Path) -> None:
+    """`layerline train` writes report.html, with the images of the test."""
+    tree = read_page.read(trained / "run" / "report.html")
+    assert_no_empty_frame(tree)
+    assert list(tree.one("section", **{"aria-labelledby": "confusion"}).all("img"))
+
+
 def test_the_report_is_made_again(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`layerline report RUN` finds the data by experiment.toml, and gives the file that training gave."""
     path = copy / "run" / "report.html"
@@ -289,6 +296,24 @@ def test_without_images_the_page_is_small(copy: Path, capsys: pytest.CaptureFixt
     assert main(arguments) == 2
     assert "exists already" in capsys.readouterr().err
     assert main([*arguments, "--force"]) == 0
+
+
+def test_data_that_moved_is_said_and_can_be_named(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A report with images is not replaced by one without, unless asked; --data says where the data is now."""
+    path = copy / "run" / "report.html"
+    before = path.read_bytes()
+    (copy / "bands.npz").rename(copy / "moved.npz")
+    assert main(["report", str(copy / "run")]) == 2
+    assert "has images, and a new one would have none" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert main(["report", str(copy / "run"), "--with-images", "yes"]) == 2
+    assert "bands.npz" in capsys.readouterr().err
+    assert main(["report", str(copy / "run"), "--data", str(copy / "moved.npz")]) == 0
+    assert path.read_bytes() == before
+    out = copy / "other.html"
+    assert main(["report", str(copy / "run"), "--out", str(out)]) == 0
+    assert str(copy) not in out.read_text()
+    assert "the data was not found" in out.read_text()
 
 
 def test_other_data_gives_no_images(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -152,6 +152,19 @@ def test_pixels_of_a_data_set(C: int, dtype: type, maximum: float, last: bool) -
     assert np.array_equal(shown, expected.astype(np.uint8))
 
 
+def test_images_of_older_runs_are_those_of_the_split_in_order() -> None:
+    """Predictions without indices get those of the split where all labels agree, and none where one does not."""
+    labels = np.asarray([0, 1, 2, 1, 0], np.int32)
+    source = ImageSet(np.zeros((5, 1, 2, 2), np.uint8), labels, names=[f"{k}.png" for k in range(5)])
+    split = Split(source, np.asarray([1, 2, 4]))
+    stored = thumbnails.of(Dataset("d", ("a", "b", "c"), split, None, split, Scaling((1.0,), (0.0,)), "0" * 64))
+    for truth, index, names in (([1, 2, 0], [1, 2, 4], ("1.png", "2.png", "4.png")), ([1, 2, 1], None, None)):
+        p = np.eye(3, dtype=np.float32)[truth]
+        found = stored.indexed(Judged("test", np.asarray(truth), p.argmax(1), p, None, None))
+        assert (None if found.index is None else found.index.tolist()) == index
+        assert found.names == names
+
+
 def test_cells_get_images_in_turn() -> None:
     """Every mistake's cell gets its first image before one gets its second, and cells that are right come after."""
     pairs = [cells.Pair(0, 1, 3, (1, 2, 3)), cells.Pair(1, 1, 2, (8, 9)), cells.Pair(1, 0, 1, (5,))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import functools
 import hashlib
 from importlib import resources
@@ -34,7 +35,7 @@ HAS_IMAGES: Final = '<ul class="images">'
 
 _SPARE: Final = 20_000
 _LARGEST_FILTERS: Final = 640
-_OLD: Final = "the run is of an older version, which did not keep which images were tested"
+_OLD: Final = "the run does not say which images were tested, as older versions did not"
 
 
 def write(
@@ -63,6 +64,9 @@ def render(
     why: str = "",
 ) -> bytes:
     """Return the page, at most LARGEST bytes: the same bytes for the same files and pixels."""
+    if isinstance(pixels, thumbnails.Stored):
+        judged = {split: pixels.indexed(part) for split, part in run.judged.items()}
+        run = dataclasses.replace(run, judged=judged)
     fixed = _fixed(run, assumptions)
     chosen = shown.choose(run)
     images = shown.bare(run, chosen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.data.dataset import Dataset
-
-Pixels = "Callable[[str, int], NDArray[np.uint8]]"
-"""From a split (test, validation) and an image's index in the loaded data to its pixels, (H, W) or (H, W, 3)."""
+    from layerline.report.judged import Judged
 
 SIDES: Final = (256, 192, 160, 128, 96, 64)
 """The longer sides that the large images may have, largest first."""
@@ -93,14 +91,20 @@ def png(pixels: NDArray[np.uint8]) -> str:
     return uri("png", buffer.getvalue())
 
 
-def of(data: Dataset) -> Callable[[str, int], NDArray[np.uint8]]:
-    """Return what `page.write` takes as `pixels`: the images of a loaded data set, black to white as they are stored.
+@final
+class Stored:
+    """The images of a loaded data set, as `page.write` takes them: black to white as they are stored.
 
     Three channels are colours; of another number than one and three the first is shown.
     """
 
-    def pixels(split: str, index: int) -> NDArray[np.uint8]:
-        source = getattr(data, split).source
+    def __init__(self, data: Dataset) -> None:
+        """Keep the data; nothing is copied."""
+        self._data = data
+
+    def __call__(self, split: str, index: int) -> NDArray[np.uint8]:
+        """Return the pixels of an image by its index in the loaded data, (H, W) or (H, W, 3)."""
+        source = getattr(self._data, split).source
         image: NDArray[Any] = source.images[index]
         shown = np.moveaxis(image, 0, -1) if len(image) == 3 else image[0]
         if shown.dtype == np.uint8 and source.maximum == 255:
@@ -108,4 +112,19 @@ def of(data: Dataset) -> Callable[[str, int], NDArray[np.uint8]]:
         values = np.nan_to_num(shown.astype(np.float64)) / source.maximum * 255
         return np.asarray(values.clip(0, 255).round().astype(np.uint8))
 
-    return pixels
+    def indexed(self, judged: Judged) -> Judged:
+        """Return `judged` with the indices and names of its images, where the split has just these labels in order.
+
+        Runs of older versions did not keep them; their predictions are in the order of the split.
+        """
+        split = getattr(self._data, judged.split)
+        if judged.index is not None or split is None or not np.array_equal(split.labels, judged.truth):
+            return judged
+        listed = split.source.names
+        names = None if listed is None else tuple(str(listed[k]) for k in split.indices.tolist())
+        return replace(judged, index=split.indices, names=names)
+
+
+def of(data: Dataset) -> Stored:
+    """Return what `page.write` takes as `pixels` for a data set that is loaded."""
+    return Stored(data)
