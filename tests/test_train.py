@@ -60,6 +60,20 @@ def test_an_epoch_visits_every_training_image_once() -> None:
     np.testing.assert_allclose(np.concatenate(engine.rates), [0.5 * (1 - t / 20) for t in range(20)], rtol=1e-15)
 
 
+def test_the_best_epoch_can_be_told_by_macro_f1() -> None:
+    """With --best macro_f1 an epoch is the best that has a higher one than all before it, whatever its loss."""
+    data = layerline.load_data("digits", limit=400)
+    network = layerline.read("digits", data)
+    ended = layerline.train(network, data, Recipe(epochs=12, best="macro_f1", label_smoothing=0.3, learning_rate=0.1))
+    scores = [row.validation_macro_f1 or 0 for row in ended.history]
+    assert [row.best for row in ended.history] == [
+        score > max(scores[:k], default=-1) for k, score in enumerate(scores)
+    ]
+    assert ended.model_epoch == scores.index(max(scores)) + 1
+    by_loss = layerline.train(network, data, Recipe(epochs=12, label_smoothing=0.3, learning_rate=0.1))
+    assert [row.best for row in by_loss.history] != [row.best for row in ended.history]
+
+
 @pytest.mark.parametrize(
     ("losses", "best", "stars"),
     [

@@ -119,6 +119,7 @@ _ASKED: Final = {
     "label_smoothing": "label smoothing {}",
     "class_weights": "class weights {}",
     "augment": "augmentation {}",
+    "best": "the best epoch by {}",
     "patience": "patience {}",
 }
 """What is not part of every training → what the screen calls it."""

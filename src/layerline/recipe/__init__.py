@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerline.recipe.recipe import CLASS_WEIGHTS, DECAYS, INITS, OPTIMIZERS, SCHEDULES, Recipe
+from layerline.recipe.recipe import BESTS, CLASS_WEIGHTS, DECAYS, INITS, OPTIMIZERS, SCHEDULES, Recipe
 from layerline.recipe.together import check_together
 
-__all__ = ["CLASS_WEIGHTS", "DECAYS", "INITS", "OPTIMIZERS", "SCHEDULES", "Recipe", "check_together"]
+__all__ = ["BESTS", "CLASS_WEIGHTS", "DECAYS", "INITS", "OPTIMIZERS", "SCHEDULES", "Recipe", "check_together"]

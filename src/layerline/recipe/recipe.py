@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 OPTIMIZERS: Final = ("sgd", "adamw", "muon")
 SCHEDULES: Final = ("linear", "constant", "cosine", "one-cycle", "step")
 INITS: Final = ("torch", "he", "xavier")
+BESTS: Final = ("loss", "macro_f1")
 DECAYS: Final = ("all", "weights")
 CLASS_WEIGHTS: Final = (NONE, "balanced", "sqrt")
 
@@ -31,6 +32,8 @@ class Recipe:
     epochs: int = 10
     within: str = NONE
     """A time such as 5m, which decides the epochs; or none."""
+    best: str = "loss"
+    """What tells the best epoch, on the validation set: loss, or macro_f1."""
     patience: int | str = NONE
     """Epochs without a better one after which to stop; or none."""
     batch_size: int = 64
@@ -73,6 +76,7 @@ class Recipe:
         checks.number("label-smoothing", self.label_smoothing, low=0.0, high=1.0, open_high=True)
         self._check_class_weights()
         for option, value, known in (
+            ("best", self.best, BESTS),
             ("schedule", self.schedule, SCHEDULES),
             ("decay", self.decay, DECAYS),
             ("init", self.init, INITS),

@@ -148,7 +148,7 @@ class Loop:
             train_seconds=train_seconds,
             seconds=self._clock() - self._epoch_began,
             images_per_second=running.images / train_seconds,
-            best=self._is_best(validation),
+            best=self._is_best(validation, held),
         )
         self.last = state
         if row.best:
@@ -157,10 +157,15 @@ class Loop:
         self._keep(row)
         self._watcher.epoch(row, train, held)
 
-    def _is_best(self, validation: Measured | None) -> bool:
-        """Return whether the validation loss is the lowest yet; without one every epoch is the best yet."""
+    def _is_best(self, validation: Measured | None, scores: Scores | None) -> bool:
+        """Return whether an epoch is better than all before it; without a validation set, every epoch is."""
+        if validation is None or scores is None:
+            return True
+        if self._recipe.best == "macro_f1":
+            known = [row.validation_macro_f1 for row in self.history if row.validation_macro_f1 is not None]
+            return all(scores.macro_f1 > before for before in known)
         losses = [row.validation_loss for row in self.history if row.validation_loss is not None]
-        return validation is None or all(validation.loss < loss for loss in losses)
+        return all(validation.loss < before for before in losses)
 
     def _diverged(self, step: int) -> DivergedError:
         """Return the error for step `step` (from 0) of the running epoch."""
