@@ -10,6 +10,7 @@ import click
 
 from layerline import figures
 from layerline.cli.commands import Command, GroupedOption
+from layerline.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from layerline.comparison.comparison import Comparison
     from layerline.comparison.differences import Changed
     from layerline.comparison.paired import Difference
+    from layerline.comparison.recipes import Recipes
 
 _LONGEST_VALUE = 24
 
@@ -29,17 +31,30 @@ def compare(a: str, b: str, as_json: bool) -> None:
     """Say which of the runs A and B is better on the images that both were tested on.
 
     A and B are folders of runs. The test is paired: it counts the images of which only one of the two is right
-    (McNemar's exact test), and draws images anew for the macro F1 (bootstrap).
+    (McNemar's exact test), and draws images anew for the macro F1 (bootstrap). Two folders that --seeds has made are
+    compared by their means.
     """
     from layerline.comparison import compare as compared
-    from layerline.comparison import verdict
+    from layerline.comparison import recipes, verdict
 
-    found = compared(Path(a), Path(b))
-    if as_json:
+    folders = Path(a), Path(b)
+    several = [recipes.holds_seeds(folder) for folder in folders]
+    if any(several) and not all(several):
+        one, other = folders if several[0] else folders[::-1]
+        if not other.is_dir():
+            raise UserError(f"{other}: there is no such folder", f"compare {one} with another folder of several seeds")
+        raise UserError(
+            f"{one}: has the runs of several seeds, and {other} is one run",
+            f"compare two of a kind, such as {other} with a run in {one}",
+        )
+    if all(several):
+        means = recipes.compare_recipes(*folders)
+        plain, shown = means.as_dict() | {"verdict": recipes.sentence(means)}, recipe_lines(means)
+    else:
+        found = compared(*folders)
         said = {"verdict": verdict.sentence(found), "caveats": verdict.caveats(found)}
-        click.echo(json.dumps(found.as_dict() | said, indent=2, ensure_ascii=False))
-        return
-    for line in lines(found):
+        plain, shown = found.as_dict() | said, lines(found)
+    for line in [json.dumps(plain, indent=2, ensure_ascii=False)] if as_json else shown:
         click.echo(line)
 
 
@@ -53,6 +68,24 @@ def lines(found: Comparison) -> list[str]:
     said += [folded(text) for text in verdict.caveats(found)]
     said += ["", *_network(found.layers), *_values(found.values)]
     return [line for k, line in enumerate(said) if line or said[k - 1]]  # one empty line at a time
+
+
+def recipe_lines(found: Recipes) -> list[str]:
+    """Return the comparison of two folders of seeds as text."""
+    from layerline.cli.table import folded, table
+    from layerline.comparison import recipes
+
+    rows = []
+    for key, (a, b) in found.means.items():
+        shown = figures.loss if key == "validation_loss" else figures.fraction
+        _, _, *rest = _difference(a.mean, b.mean, found.differences[key])
+        rows.append((key.replace("_f1", " F1").replace("_", " "), shown(a.mean), shown(b.mean), *rest))
+    said = []
+    for k, (side, folder) in enumerate((("A", found.a), ("B", found.b))):
+        runs = max((len(pair[k].values) for pair in found.means.values()), default=0)
+        said.append(f"{side}  {figures.name(str(folder), 60)}: {runs} runs")
+    said += ["", *table(("means", "A", "B", "B - A", "95 % interval", "chance"), rows)] if rows else []
+    return [*said, "", folded(recipes.sentence(found)), "", *_network(found.layers), *_values(found.values)]
 
 
 def _figures(found: Comparison) -> list[str]:
@@ -90,7 +123,7 @@ def _values(values: Sequence[Changed]) -> list[str]:
     from layerline.cli.table import table
 
     if not values:
-        return ["recipe, data and versions: the same"]
+        return ["", "recipe, data and versions: the same"]
     rows = [(changed.key, _shown(changed.a), _shown(changed.b)) for changed in values]
     return ["", *table(("experiment.toml", "A", "B"), rows, left=(0, 1, 2))]
 

@@ -1,0 +1,177 @@
+"""Two recipes, each trained with several seeds: whether their means differ by more than chance in training makes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from layerline import figures
+from layerline.comparison import differences
+from layerline.comparison.listing import SEEDS
+from layerline.comparison.paired import LEVEL, Difference
+from layerline.comparison.student import Mean, central, mean_of, quantile
+from layerline.errors import UserError
+from layerline.report import run_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from layerline.comparison.differences import Changed
+    from layerline.report.run_files import RunFiles
+
+FIGURES: Final = ("validation_loss", "test_accuracy", "test_macro_f1")
+_CUTS: Final = ("split_seed", "classes", "test", "validation")
+"""Keys of [data] by which the tested images are chosen."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recipes:
+    """The seeds of A and of B; a figure that one of them does not have is in no dictionary."""
+
+    a: Path
+    b: Path
+    means: dict[str, tuple[Mean, Mean]]
+    differences: dict[str, Difference]
+    """B's mean less A's, with interval and p by Welch's test."""
+    layers: tuple[str, ...]
+    values: tuple[Changed, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        sides = (("a", self.a, 0), ("b", self.b, 1))
+        return {
+            **{
+                side: {"seeds": path.as_posix(), **{key: list(pair[k].values) for key, pair in self.means.items()}}
+                for side, path, k in sides
+            },
+            **{f"{key}_difference": dataclasses.asdict(each) for key, each in self.differences.items()},
+            "layers": list(self.layers),
+            "values": {changed.key: [changed.a, changed.b] for changed in self.values},
+        }
+
+
+def holds_seeds(folder: Path) -> bool:
+    """Return whether the folder has the runs of one recipe with several seeds."""
+    return (folder / SEEDS).is_file()
+
+
+def compare_recipes(a: Path, b: Path) -> Recipes:
+    """Return how two folders of seeds differ. Raises UserError where one is damaged, or not on the same images."""
+    found = [_read(folder) for folder in (a, b)]
+    runs = [run_files.read(folder / said["runs"][0]) for folder, said in zip((a, b), found, strict=True)]
+    _check_same_images(*runs)
+    means = {key: tuple(_mean(said, key) for said in found) for key in FIGURES}
+    pairs = {key: (one, two) for key, (one, two) in means.items() if one is not None and two is not None}
+    return Recipes(
+        a,
+        b,
+        pairs,
+        {key: welch(*pair) for key, pair in pairs.items()},
+        differences.layers(*runs),
+        tuple(changed for changed in differences.values(*runs) if changed.key != "seed"),
+    )
+
+
+def welch(a: Mean, b: Mean) -> Difference:
+    """Return B's mean less A's, with its 95 % interval and p, for n ≥ 2 values of each.
+
+        t = (b̄ − ā) / √(v_a + v_b),    v = s² / n of each,    ν = (v_a + v_b)² / (v_a² / (n_a − 1) + v_b² / (n_b − 1))
+
+    Welch 1947, "The generalization of 'Student's' problem when several different population variances are involved",
+    Biometrika 34. ν is rounded down, which makes the interval a little wider.
+    """
+    parts = [_variance(mean) for mean in (a, b)]
+    square = sum(part for part, _ in parts)
+    value = b.mean - a.mean
+    if square == 0:
+        return Difference(value, value, value, 0.0 if value else 1.0)
+    nu = int(square**2 / sum(part**2 / degrees for part, degrees in parts) * (1 + 1e-12))
+    half = quantile(1 - LEVEL / 2, nu) * math.sqrt(square)
+    return Difference(value, value - half, value + half, max(0.0, 1 - central(abs(value) / math.sqrt(square), nu)))
+
+
+def _variance(mean: Mean) -> tuple[float, int]:
+    """Return v and n − 1."""
+    n = len(mean.values)
+    return (mean.deviation or 0.0) ** 2 / n, n - 1
+
+
+def sentence(found: Recipes) -> str:
+    """Return the verdict: `B is better: …`, `not shown: …`."""
+    if found.a.resolve() == found.b.resolve():
+        return "A and B are the same folder: there is nothing to compare"
+    accuracy, f1 = (found.differences.get(key) for key in ("test_accuracy", "test_macro_f1"))
+    if accuracy is None or f1 is None:
+        return _by_loss(found.differences.get("validation_loss"))
+    by_accuracy, by_f1 = (each.better if each.shown else "" for each in (accuracy, f1))
+    if by_accuracy and by_f1 and by_accuracy != by_f1:
+        said = (
+            f"{by_accuracy} has the higher mean accuracy, {_by(accuracy)}, but {by_f1} the higher macro F1, {_by(f1)}"
+        )
+        return f"neither is better: {said}"
+    if by_accuracy:
+        beside = "and so is its macro F1" if by_f1 else "a difference of macro F1 is not shown"
+        return f"{by_accuracy} is better: its mean accuracy is higher, {_by(accuracy)}; {beside}, {_by(f1)}"
+    if by_f1:
+        return f"{by_f1} is better in macro F1, {_by(f1)}; a difference of accuracy is not shown, {_by(accuracy)}"
+    return f"not shown: the accuracies differ {_by(accuracy)}, which may be chance in training; more seeds tell more"
+
+
+def _by_loss(loss: Difference | None) -> str:
+    if loss is None:
+        return "nothing to compare: not both have figures of a test or a validation set"
+    said = f"by {figures.loss(abs(loss.value))} ({figures.chance(loss.p)})"
+    if loss.shown:
+        better = "A" if loss.better == "B" else "B"
+        return f"{better} is better: its mean validation loss is lower {said}; there is no test set"
+    return f"not shown: the validation losses differ {said}, which may be chance in training; there is no test set"
+
+
+def _by(difference: Difference) -> str:
+    return f"by {figures.fraction(abs(difference.value))} ({figures.chance(difference.p)})"
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / SEEDS
+    again = "copy the folder again from where it was made, or train once more"
+    try:
+        said = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read: {error}", again) from error
+    runs = said.get("runs") if isinstance(said, dict) else None
+    if not isinstance(runs, list) or not all(isinstance(run, str) for run in runs):
+        raise UserError(f"{path}: does not list the runs", again)
+    if len(runs) < 2:
+        raise UserError(
+            f"{path}: {len(runs)} of its trainings came to their end: a comparison needs 2", "train with more --seeds"
+        )
+    return dict(said)
+
+
+def _mean(said: dict[str, Any], figure: str) -> Mean | None:
+    """Return the mean of a figure, None where fewer than two runs have it."""
+    part = said.get(figure)
+    values = part.get("values") if isinstance(part, dict) else None
+    if not isinstance(values, list) or len(values) < 2 or not all(isinstance(value, int | float) for value in values):
+        return None
+    return mean_of([float(value) for value in values])
+
+
+def _check_same_images(a: RunFiles, b: RunFiles) -> None:
+    differ = [
+        f"{key} {first} and {second}"
+        for key, first, second in (
+            ("fingerprints", *(str(run.about("data", "fingerprint"))[:8] for run in (a, b))),
+            ("classes", *(",".join(run.classes) for run in (a, b))),
+            *((key, *(run.experiment.get("data", {}).get(key, "by default") for run in (a, b))) for key in _CUTS),
+        )
+        if first != second
+    ]
+    if differ:
+        raise UserError(
+            f"{a.folder} and {b.folder}: were not tested on the same images: {figures.name('; '.join(differ), 200)}",
+            "train both on the same data with the same --split-seed, --test and --validation",
+        )
