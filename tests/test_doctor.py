@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import hashlib
 import itertools
 import re
@@ -301,6 +302,24 @@ def test_masks_by_name_refuse(called):
     few = found(dataset((CLEAN[:102], [0] * 102), names={"train": names[:102]}))["mask"]
     assert not few.refuses, "two of them are told"
     assert found(dataset((CLEAN[:103], [0] * 103), names={"train": names[:103]}))["mask"].refuses
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (["a/1_mask.png", "b/2_mask.png"], "*_mask.png"),
+        (["a/1_mask.png", "b/mask_2.png", "b/2-seg.tif"], "*-seg.tif,*_mask.png,mask_*"),
+        (["a/1_mask_7.png", "a/1_mask_8.png", "a/2_mask_1.png", "a/2_mask_2.png"], ""),
+        (["masks/1.png"], ""),
+        ([], ""),
+    ],
+)
+def test_how_to_leave_masks_out_is_worked_out(files, told):
+    """The pattern for --exclude stands in the message where three or fewer do, and it leaves out just these files."""
+    assert masks.patterns(files) == told
+    for file in files if told else ():
+        assert any(fnmatch.fnmatchcase(file.rpartition("/")[2], pattern) for pattern in told.split(","))
+    assert not any(fnmatch.fnmatchcase("1.png", pattern) for pattern in told.split(","))
 
 
 def test_a_word_for_masks_alone_is_none():

@@ -192,7 +192,7 @@ def _mask(data: Dataset, seen: Survey) -> Finding | None:
     names = _names(data)
     flat, many = masks.by_colours(seen)
     named = np.zeros_like(flat) if names is None else masks.by_name(names) | masks.by_folder(names, seen)
-    sure = bool(named.any()) and not many
+    sure = bool(named.any()) and not (many and (flat & ~named).any())
     found = named if sure else named | flat
     if not found.any():
         return None
@@ -203,7 +203,9 @@ def _mask(data: Dataset, seen: Survey) -> Finding | None:
     verb = "looks like a mask or a label image" if len(places) == 1 else "look like masks or label images"
     message = f"{_images(len(places))} {verb} beside photos, {why}, such as {shown}"
     if refuses:
-        message += ": the network would learn to tell file types apart (--exclude leaves them out)"
+        files = [names[k] for k in np.flatnonzero(found).tolist()] if names is not None else []
+        which = f" '{figures.name(masks.patterns(files))}'" if masks.patterns(files) else ""
+        message += f": the network would learn to tell photos from drawings (--exclude{which} leaves them out)"
     return Finding("mask", message, refuses, tuple(places))
 
 

@@ -26,6 +26,7 @@ SOME: Final = 0.005
 """Share from which on they are told."""
 _MIXED: Final = (0.05, 0.95)
 """Shares of a class between which it is a mixture: a class of drawings alone is a class, not a mistake."""
+_PATTERNS: Final = 3
 
 _WORDS: Final = (
     "masks?|seg|segm|segmentations?|labels?|labelids|annotations?|gt|groundtruth|ground-truth|trimaps?|mattes?"
@@ -85,6 +86,21 @@ def by_colours(seen: Survey) -> tuple[NDArray[np.bool_], bool]:
     if not mixed.mean() >= PHOTOS:
         return np.zeros_like(flat), False
     return flat, share >= MANY
+
+
+def patterns(names: Sequence[str]) -> str:
+    """Return what --exclude takes to leave these files out, `*_mask.png,mask_*`; nothing where the list is long."""
+    found = []
+    for name in names:
+        stem = _split(name)[1]
+        ending = name[name.rindex(stem) + len(stem) :]
+        match = _PART.search(stem)
+        if match is None:
+            return ""
+        begin = stem[: match.end() + (not stem[match.end() : match.end() + 1].isdigit())]
+        found.append(f"{begin}*" if match.start() == 0 else f"*{stem[match.start() :]}{ending}")
+    chosen = sorted(set(found))
+    return ",".join(chosen) if len(chosen) <= _PATTERNS else ""
 
 
 def _split(name: str) -> tuple[str, str]:
