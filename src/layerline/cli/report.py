@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from layerline.cli.commands import Command, GroupedOption, given, options
+from layerline.cli.reading import Reading, cache_folder
 from layerline.cli.terminal import Terminal
 from layerline.errors import UserError
 
@@ -66,9 +67,8 @@ def _found(folder: Path, fingerprint: object, values: dict[str, Any]) -> tuple[D
     from layerline.run_folder import EXPERIMENT
 
     terminal = Terminal(sys.stdout, os.environ)
-    terminal.draw("reading the data …")
     try:
-        data = settle(str(folder / EXPERIMENT), given(values)).load()
+        data = settle(str(folder / EXPERIMENT), given(values)).load(Reading(terminal), cache_folder())
     except UserError as error:
         return None, error.message.splitlines()[0]
     finally:
