@@ -74,7 +74,8 @@ def test_mcnemar_is_scipy_s() -> None:
 
 def test_six_discordant_images_are_the_fewest_that_show_anything() -> None:
     """Five on one side and none on the other are not shown, six are."""
-    assert paired.mcnemar(0, 5) == 0.0625
+    assert paired.mcnemar(0, 5) == pytest.approx(0.0625)
+    assert paired.mcnemar(6, 7) == 1
     assert paired.mcnemar(0, 6) == pytest.approx(0.03125)
 
 

@@ -107,6 +107,18 @@ def test_network_and_data_have_columns_where_names_do_not_say_them(runs: Path) -
     assert "x…" in lines[-1] or any("x…" in line for line in lines)
 
 
+def test_what_is_the_same_of_all_is_said_once(runs: Path) -> None:
+    """Where the terminal is too narrow for all columns, a network that all have goes below the table."""
+    mine = runs.parent / "mine"
+    mine.mkdir()
+    for number in (9, 10):
+        (runs / f"small-bands-{number}").rename(mine / f"of-the-{number}th")
+    lines = table(listing([mine]).runs, 80)
+    assert "network" not in lines[1]
+    assert lines[-2:] == ["", "of all: network small, data bands"]
+    assert len(lines[1]) <= 80
+
+
 def test_runs_are_sorted(runs: Path) -> None:
     """By figures of the test the best comes first, by others the lowest; what has no figure is last either way."""
     found = listing([runs]).runs

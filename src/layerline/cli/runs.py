@@ -94,6 +94,9 @@ def table(runs: Sequence[RunRow], columns: int = COLUMNS) -> list[str]:
     """Return the runs as a table of at most so many columns; what is left out for that is said below it."""
     cells = {key: [_CELLS[key](run) for run in runs] for key in _HEADS}
     shown = [key for key in _HEADS if key not in ("network", "data") or not _all_say(runs)]
+    alike = [key for key in ("network", "data") if key in shown and len(set(cells[key])) == 1]
+    if alike and _width(shown, cells) > columns:
+        shown = [key for key in shown if key not in alike]
     left_out = []
     for key in _DROPPED:
         if _width(shown, cells) > columns and key in shown:
@@ -104,9 +107,14 @@ def table(runs: Sequence[RunRow], columns: int = COLUMNS) -> list[str]:
         longest = max(_NARROWEST_NAME, max(map(len, cells["name"])) - too_wide)
         cells["name"] = [figures.name(name, longest) for name in cells["name"]]
     lines = [*_head(shown, cells), *(_line(shown, cells, k) for k in range(len(runs)))]
+    said = [f"{key} {cells[key][0]}" for key in alike if key not in shown]
+    lines += ["", f"of all: {', '.join(said)}"] if said else []
     if left_out:
         names = ", ".join(_HEADS[key][1] for key in _HEADS if key in left_out)
-        lines += ["", *textwrap.wrap(f"left out: {names} (a wider terminal, --json)", max(columns, 30))]
+        lines += [
+            *([] if said else [""]),
+            *textwrap.wrap(f"left out: {names} (a wider terminal, --json)", max(columns, 30)),
+        ]
     return lines
 
 

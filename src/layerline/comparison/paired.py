@@ -113,7 +113,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
     right is as likely A's as B's. His χ² is the approximation of this binomial tail for large n.
     """
     n, m = only_a + only_b, min(only_a, only_b)
-    if 2 * m >= n:
+    if 2 * m + 1 >= n:  # both tails together are all there is
         return 1.0
     term = total = 1.0  # the terms of the sum by that of k = m, downwards
     for k in range(m, 0, -1):
