@@ -97,6 +97,8 @@ def table(runs: Sequence[RunRow], columns: int = COLUMNS) -> list[str]:
     alike = [key for key in ("network", "data") if key in shown and len(set(cells[key])) == 1]
     if alike and _width(shown, cells) > columns:
         shown = [key for key in shown if key not in alike]
+    if _width(shown, cells) > columns:
+        cells["when"] = [when[:10] for when in cells["when"]]
     left_out = []
     for key in _DROPPED:
         if _width(shown, cells) > columns and key in shown:
