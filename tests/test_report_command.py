@@ -63,6 +63,7 @@ def test_without_a_test_set_the_validation_set_speaks_and_the_page_says_so(tmp_p
     assert "30 validation images" in text
     assert "Of the validation images" in said(folder, "classes")
     assert "of the validation images" in said(folder, "mistakes")
+    assert "Validation images of which the network is very sure" in said(folder, "labels")
     assert "test images none" in said(folder, "data")
 
 

@@ -103,6 +103,7 @@ def _fixed(run: RunFiles, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
         "title": f"{figures.name(str(network))} on {figures.name(str(run.about('data', 'name') or 'data'))}",
         "run": figures.name(run.folder.resolve().name),
         "split": split,
+        "judged": list(run.judged),
         "headline": headline.of(run),
         "remarks": [figures.name(str(remark), 500) for remark in remarks][:100],
         "course": courses.of(run) if run.history else None,
