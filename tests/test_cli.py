@@ -476,6 +476,7 @@ def test_version_and_help(golden: Callable[[str, str], None], folder: Path) -> N
         ["train"],
         ["runs"],
         ["compare"],
+        ["new"],
         ["describe"],
         ["data"],
         ["data", "show"],
