@@ -105,33 +105,38 @@ def test_transparency_is_laid_over_white_before_it_is_fitted():
 @pytest.mark.parametrize(
     ("size", "target", "fit", "least"),
     [
-        ((400, 600), (128, 128), "crop", (128, 192)),
-        ((400, 600), (128, 128), "pad", (85, 128)),
-        ((400, 600), (96, 128), "stretch", (96, 128)),
+        ((400, 600), (128, 128), "crop", (192, 288)),
+        ((400, 600), (128, 128), "pad", (128, 192)),
+        ((400, 600), (96, 128), "stretch", (144, 192)),
         ((100, 600), (128, 128), "crop", (100, 600)),
-        ((100, 600), (128, 128), "stretch", (100, 128)),
+        ((180, 270), (128, 128), "crop", (180, 270)),
+        ((100, 600), (128, 128), "stretch", (100, 192)),
     ],
 )
-def test_a_decoder_is_asked_for_no_less_than_is_needed(size, target, fit, least):
-    """The least size is that of the whole image at the scale it is fitted with; what has to grow is decoded in full."""
+def test_a_decoder_is_asked_for_half_as_much_again_as_is_needed(size, target, fit, least):
+    """The least size is 1.5 times that of the whole image at the scale it is fitted with, or the image's own."""
     assert drafted(size, target, fit) == least
 
 
 @pytest.mark.parametrize("turn", [1, 6])
-def test_draft_mode_is_close_to_decoding_in_full(turn):
-    """A JPEG decoded at a part of its size differs from the whole one, resized, by little more than JPEG does."""
-    smooth = Image.fromarray(picture(5, (13, 19))).resize((760, 520), Image.Resampling.BICUBIC)
+@pytest.mark.parametrize(("size", "eighths"), [((400, 600), 4), ((520, 760), 2), ((900, 400), 2), ((380, 380), 8)])
+def test_draft_mode_is_what_its_decoder_gives_at_that_scale(size, eighths, turn):
+    """A JPEG is decoded at so many eighths and resized; that is off the whole one, resized, by less than 1 of 255."""
+    smooth = Image.fromarray(picture(5, (13, 19))).resize(size[::-1], Image.Resampling.BICUBIC)
     exif = Image.Exif()
     exif[0x0112] = turn
     file = io.BytesIO()
     smooth.save(file, "JPEG", quality=90, exif=exif)
-    upright = np.rot90(np.asarray(smooth), -1) if turn == 6 else np.asarray(smooth)
-    found = decode(file.getvalue(), Sizing((64, 64)))
-    assert found.size == upright.shape[:2]
-    full = pixels_fitted(np.ascontiguousarray(upright), (64, 64), "crop")
-    difference = np.abs(found.pixels.astype(int) - full)
-    assert difference.mean() < 2.5
-    assert difference.any(), "draft mode was not used"
+    target = (64, 64) if eighths < 4 else (128, 128)
+    found = decode(file.getvalue(), Sizing(target))
+    drafts = Image.open(file)
+    drafts.draft(None, (-(-size[1] * eighths // 8), -(-size[0] * eighths // 8)))
+    assert drafts.height == -(-size[0] * eighths // 8)
+    upright = np.rot90(np.asarray(drafts), -1) if turn == 6 else np.asarray(drafts)
+    np.testing.assert_array_equal(found.pixels, pixels_fitted(np.ascontiguousarray(upright), target, "crop"))
+    full = decode(file.getvalue(), Sizing(stay=True))
+    assert found.size == full.size
+    assert np.abs(found.pixels.astype(int) - pixels_fitted(full.pixels, target, "crop")).mean() < 1
 
 
 def test_gray_and_rgb_can_be_asked_for():

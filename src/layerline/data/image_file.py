@@ -8,8 +8,8 @@ Which formats are read is decided by the first bytes, before any decoder sees th
     with transparency               laid over white, then as above
 
 An EXIF orientation is applied. Of an animation or a file of several pages, the first is taken. What is to be resized
-(see `sizing`) is so after all of this. Of a JPEG that is at least twice as large as needed in both directions, the
-decoder leaves out the highest frequencies and gives a half, a quarter or an eighth of the size (its draft mode).
+(see `sizing`) is so after all of this. Of a JPEG at least three times as large as needed, the decoder leaves out the
+highest frequencies and gives a half, a quarter or an eighth of the size (its draft mode).
 """
 
 from __future__ import annotations
