@@ -77,6 +77,12 @@ class Live(Watcher):
         self._line = f"epoch {row.epoch} of {max(self._epochs, row.epoch)}, {figures.speed(row.images_per_second)}"
         self._draw()
 
+    def ended(self) -> None:
+        """Say that the training has ended."""
+        epochs = "1 epoch" if len(self._history) == 1 else f"{figures.count(len(self._history))} epochs"
+        self._line = f"ended after {epochs}"
+        self._draw()
+
     def _draw(self) -> None:
         from layerline.report import notebook
 
@@ -113,6 +119,7 @@ def _line(progress: Progress) -> str:
         return {
             "compiling": "writing machine code",
             "test": "looking at the test set",
+            "comparing": "training what is compared with",
             "drawing": "drawing the graphs",
         }.get(progress.phase, progress.phase)
     parts = [f"epoch {progress.epoch} of {progress.epochs}", figures.percent(progress.done)]

@@ -77,13 +77,16 @@ def train(
     figure = live_figure() if live else None
     callbacks = _Callbacks(on_epoch, on_progress)
     watcher = callbacks if figure is None else Several((callbacks, figure))
-    return run(
+    ended = run(
         *(network, data, assumed.recipe, assumed.engine),
         folder=folder,
         watcher=watcher,
         reasons=assumed.reasons,
         threads=threads,
     )
+    if figure is not None:
+        figure.ended()
+    return ended
 
 
 def run(
