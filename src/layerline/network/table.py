@@ -77,7 +77,7 @@ def as_html(network: Network, batch_size: int = 64) -> str:
 
 def _cell(tag: str, text: str, column: int) -> str:
     """Return a cell; the layers' indentation is kept."""
-    style = "text-align:left;white-space:pre" if column == 0 else "text-align:right"
+    style = "padding:.15em .6em;" + ("text-align:left;white-space:pre" if column == 0 else "text-align:right")
     return f'<{tag} style="{style}">{escape(text)}</{tag}>'
 
 

@@ -33,7 +33,7 @@ _STYLE: Final = (
     ".layerline-run svg text{font-size:12.5px;fill:currentColor}"
     ".layerline-run svg .tick{font-size:11.5px;opacity:.75}"
     ".layerline-run svg .grid{stroke:currentColor;stroke-opacity:.2;fill:none}"
-    ".layerline-run .training{color:#0072b2}.layerline-run .validation{color:#d55e00}"
+    ".layerline-run .training{color:#1f87c9}.layerline-run .validation{color:#d55e00}"
     ".layerline-run svg .training,.layerline-run svg .validation{fill:none;stroke:currentColor;stroke-width:2}"
     ".layerline-run svg .validation>path{stroke-dasharray:7 3}"
     ".layerline-run svg g circle,.layerline-run svg g rect{fill:currentColor;stroke:none}"
@@ -94,7 +94,7 @@ def _tested(result: Mapping[str, Any]) -> list[str]:
     always, thumbnails = baselines.get("largest_class"), baselines.get("thumbnails")
     beside = []
     if always:
-        beside.append(f"always {figures.name(str(always.get('class')))}: {_share(always.get('accuracy'))}")
+        beside.append(f"always “{figures.name(str(always.get('class')))}”: {_share(always.get('accuracy'))}")
     if thumbnails:
         beside.append(f"logistic regression on thumbnails: {_share(thumbnails.get('accuracy'))}")
     return [text, _said("beside it, accuracy of " + "; ".join(beside))] if beside else [text]
