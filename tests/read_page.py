@@ -45,7 +45,7 @@ class Element:
                 yield child
             else:
                 yield from child._texts()
-                yield " " if child.tag not in ("bdi", "b") else ""
+                yield " " if child.tag not in ("bdi", "b", "code") else ""
 
 
 class _Builder(HTMLParser):

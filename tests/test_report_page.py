@@ -76,6 +76,16 @@ def test_the_figures_stand_with_their_intervals_and_baselines(run: Path) -> None
     assert "epoch 3" in said.text
 
 
+def test_flags_in_sentences_are_code(run: Path) -> None:
+    """A remark that names a flag shows it as code, so that no line breaks in it; the rest of it is text."""
+    result = json.loads((run / "result.json").read_text())
+    result["remarks"] = ["train longer, with --epochs 10 <b>--not a--flag</b>"]
+    (run / "result.json").write_text(json.dumps(result))
+    (remark,) = (li for li in read_page.section(written(run), "figures").all("li") if "longer" in li.text)
+    assert [code.text for code in remark.all()] == ["--epochs", "--not"]
+    assert "<b>" in remark.text
+
+
 def test_bars_are_as_long_as_their_shares(run: Path) -> None:
     """On the scale a bar of 43.75 % is 0.4375 of the way from 0 % to 100 %, and the interval lies on the network's."""
     drawing = next(read_page.section(written(run), "figures").all("svg"))

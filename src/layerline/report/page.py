@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import functools
 import hashlib
+import re
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import jinja2
+    import markupsafe
     from numpy.typing import NDArray
 
     from layerline.report.run_files import RunFiles
@@ -33,6 +35,7 @@ MARK: Final = "<!-- Written by layerline: the report of a run. -->"
 HAS_IMAGES: Final = '<ul class="images">'
 """What stands in a page with images, and not in another."""
 
+_FLAG: Final = re.compile(r"(?<![\w-])(--[a-z][a-z-]{1,30})(?![\w-])")
 _SPARE: Final = 20_000
 _LARGEST_FILTERS: Final = 640
 _OLD: Final = "the run does not say which images were tested, as older versions did not"
@@ -168,7 +171,15 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters["count"] = figures.count  # numbers read alike everywhere: 12,345
+    environment.filters["flags"] = _flags
     return environment.get_template("report.html")
+
+
+def _flags(text: str) -> markupsafe.Markup:
+    """Return a sentence, escaped, in which flags such as --epochs are code, so that no line breaks within one."""
+    import markupsafe
+
+    return markupsafe.Markup(_FLAG.sub(r"<code>\1</code>", str(markupsafe.escape(text))))  # noqa: S704 - is escaped
 
 
 def _file(name: str) -> str:
