@@ -31,6 +31,7 @@ ORDER = (
     "compiler",
     "engines",
     "metrics",
+    "measure",
     "whole_file",
     "model_file",
     "versions",

@@ -71,6 +71,7 @@ def test_purposes_keep_their_numbers():
         "LIMIT": 5,
         "DROPOUT": 6,
         "AUGMENT": 7,
+        "BOOTSTRAP": 8,
         "COMPARE": 9,
     }
 

@@ -13,6 +13,7 @@ import pytest
 
 from layerline import metrics
 from layerline.errors import UserError
+from layerline.measure.predictions import Predictions
 from layerline.run_folder import EpochRow, Result, RunFolder
 
 GOLDEN = Path(__file__).parent / "golden" / "run_folder.txt"
@@ -143,7 +144,9 @@ def test_the_result_of_a_test_set() -> None:
     text = (folder.path / "result.json").read_text("utf-8")
     found = json.loads(text)
     scores = metrics.measure(matrix)
-    assert list(found) == ["test_loss", "test_accuracy", "test_macro_f1", "classes", "per_class", "confusion"]
+    keys = ["test_loss", "test_accuracy", "test_macro_f1", "classes", "per_class", "confusion"]
+    assert list(found) == [*keys, "intervals", "baselines", "remarks"]
+    assert (found["intervals"], found["baselines"], found["remarks"]) == (None, None, [])
     assert (found["test_loss"], found["test_accuracy"], found["test_macro_f1"]) == (0.25, 0.85, scores.macro_f1)
     assert found["classes"] == ["0", "Käse", "\udcff"]
     assert found["per_class"][1] == {
@@ -151,29 +154,48 @@ def test_the_result_of_a_test_set() -> None:
     }  # fmt: skip
     assert found["per_class"][2] == {"name": "\udcff", "precision": None, "recall": None, "f1": None, "support": 0}
     assert found["confusion"] == matrix.tolist()
-    assert len(text.splitlines()) == 2 + 4 + 2 * (3 + 2)
+    assert len(text.splitlines()) == 2 + 7 + 2 * (3 + 2)
 
 
 def test_the_result_without_a_test_set() -> None:
-    """Every field but the classes is null."""
+    """Every field but the classes and the remarks is null."""
     folder = started()
-    folder.write_result(Result(("0", "1")))
-    found = json.loads((folder.path / "result.json").read_text())
-    assert found.pop("classes") == ["0", "1"]
+    folder.write_result(Result(("0", "1"), remarks=("“ü” is rare.",)))
+    found = json.loads((folder.path / "result.json").read_text("utf-8"))
+    assert (found.pop("classes"), found.pop("remarks")) == (["0", "1"], ["“ü” is rare."])
     assert set(found.values()) == {None}
-    assert len(found) == 5
+    assert len(found) == 7
+
+
+def test_what_stands_beside_a_result() -> None:
+    """Intervals are lists of two, baselines tables, remarks a list of sentences."""
+    folder = started()
+    result = Result.of(("a", "b"), 0.25, np.array([[8, 2], [1, 9]]))
+    thumbnails = {"accuracy": 0.5, "macro_f1": 0.4, "images": 7}
+    beside = replace(result, intervals={"test_accuracy": (0.7, 0.9)}, baselines={"thumbnails": thumbnails})
+    folder.write_result(beside)
+    found = json.loads((folder.path / "result.json").read_text())
+    assert found["intervals"] == {"test_accuracy": [0.7, 0.9]}
+    assert found["baselines"] == {"thumbnails": thumbnails}
 
 
 def test_predictions() -> None:
-    """The three arrays load without pickle; the prediction is the most probable class, the first of equals."""
+    """The arrays of both sets load without pickle; the prediction is the most probable class, the first of equals."""
     folder = started()
     probabilities = np.array([[0.25, 0.75], [0.5, 0.5], [0.75, 0.25]], np.float32)
-    folder.write_predictions(np.array([1, 1, 0]), probabilities)
+    test = Predictions(np.array([1, 1, 0], np.int32), probabilities, np.array([5, 7, 9]))
+    names = ["a/ü.png", "b/\udcff.png", "b/3.png"]
+    held = Predictions(np.array([0, 1, 1], np.int32), probabilities, np.array([1, 2, 3]), names)
+    folder.write_predictions(test, held)
     first = (folder.path / "predictions.npz").read_bytes()
-    folder.write_predictions(np.array([1, 1, 0]), probabilities)
+    folder.write_predictions(test, held)
     assert (folder.path / "predictions.npz").read_bytes() == first
     with np.load(folder.path / "predictions.npz", allow_pickle=False) as found:
-        assert sorted(found) == ["prediction", "probabilities", "truth"]
+        keys = ["index", "prediction", "probabilities", "truth"]
+        assert sorted(found) == sorted([*keys, *(f"validation_{key}" for key in (*keys, "names"))])
+        assert (found["index"].tolist(), found["index"].dtype) == ([5, 7, 9], np.int64)
+        assert found["validation_names"].tolist() == names
+        assert found["validation_truth"].tolist() == [0, 1, 1]
         assert (found["truth"].tolist(), found["prediction"].tolist()) == ([1, 1, 0], [1, 0, 0])
         assert (found["truth"].dtype, found["prediction"].dtype) == (np.int32, np.int32)
         assert found["probabilities"].dtype == np.float32

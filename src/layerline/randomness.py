@@ -35,6 +35,7 @@ class Purpose(enum.IntEnum):
     LIMIT = 5
     DROPOUT = 6
     AUGMENT = 7
+    BOOTSTRAP = 8
     COMPARE = 9
 
 

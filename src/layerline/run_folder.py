@@ -23,7 +23,9 @@ from layerline.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
+
+    from layerline.measure.predictions import Predictions
 
 RUNS: Final = Path("runs")
 GRAPHS: Final = ("loss", "accuracy", "macro_f1", "confusion", "filters")
@@ -75,7 +77,7 @@ class ClassRow:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What the test set says, as result.json keeps it; all but the classes is None where there is no test set."""
+    """What the test set says, as result.json keeps it; without one, all but the classes and remarks is None."""
 
     classes: tuple[str, ...]
     test_loss: float | None = None
@@ -83,6 +85,12 @@ class Result:
     test_macro_f1: float | None = None
     per_class: tuple[ClassRow, ...] | None = None
     confusion: NDArray[np.int64] | None = None
+    intervals: Mapping[str, tuple[float, float]] | None = None
+    """The 95 % intervals of test_accuracy and test_macro_f1: see measure.intervals."""
+    baselines: Mapping[str, Mapping[str, Any]] | None = None
+    """What can be had without a network: largest_class and thumbnails, see measure.baselines."""
+    remarks: tuple[str, ...] = ()
+    """Sentences that apply to this training and its test: see measure.remarks. There may be some without a test."""
 
     @classmethod
     def of(cls, classes: Sequence[str], loss: float, confusion: NDArray[np.int64]) -> Result:
@@ -102,6 +110,9 @@ class Result:
             "classes": list(self.classes),
             "per_class": None if rows is None else [dataclasses.asdict(row) for row in rows],
             "confusion": None if self.confusion is None else self.confusion.tolist(),
+            "intervals": None if self.intervals is None else {name: list(at) for name, at in self.intervals.items()},
+            "baselines": None if self.baselines is None else {name: dict(of) for name, of in self.baselines.items()},
+            "remarks": list(self.remarks),
         }
 
 
@@ -169,18 +180,12 @@ class RunFolder:
         """Write ending.json: how a training ended before its time, after so many epochs and steps of the next one."""
         self._write(ENDING, json_line({"ended": ended, "epochs": epochs, "steps": steps}).encode() + b"\n")
 
-    def write_predictions(self, truth: ArrayLike, probabilities: NDArray[np.float32]) -> None:
-        """Write predictions.npz: truth and prediction int32 (M,), probabilities float32 (M, K).
-
-        The prediction is the most probable class, the first of equals.
-        """
+    def write_predictions(self, test: Predictions | None, validation: Predictions | None) -> None:
+        """Write predictions.npz: the arrays of both sets, as far as they are there; docs/run-folder.md lists them."""
+        arrays: dict[str, Any] = {} if test is None else dict(test.arrays())
+        arrays |= {} if validation is None else validation.arrays("validation_")
         buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            truth=np.asarray(truth, np.int32),
-            prediction=probabilities.argmax(axis=1).astype(np.int32),
-            probabilities=np.asarray(probabilities, np.float32),
-        )
+        np.savez(buffer, **arrays)
         self._write(PREDICTIONS, buffer.getbuffer())
 
     def _make(self) -> None:

@@ -28,6 +28,7 @@ _STAR: Final = "★"
 _PHASES: Final = {
     "compiling": "writing machine code for this network and CPU …",
     "test": "looking at the test set …",
+    "comparing": "measuring what can be had without the network …",
     "drawing": "drawing the graphs …",
 }
 """The bottom line outside the epochs."""
@@ -98,6 +99,7 @@ class Screen(Watcher):
             self._say_all(("", *tested.lines(run)))
         elif run.stopped is None:
             self._say_all(("", f"no test set; the model has the weights of epoch {run.model_epoch}"))
+            self._say_all(tested.told(run.result.remarks))
         if run.stopped is not None:
             self._say_all(("", *_stopped(run)))
         self._say_all(("", *_files(run)))

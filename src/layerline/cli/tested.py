@@ -1,4 +1,4 @@
-"""The test as text: its figures, the table of the classes, the confusion matrix or its worst cells."""
+"""The test as text: its figures and what stands beside them, the classes, the confusion matrix, the remarks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from layerline import figures
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,6 +23,10 @@ MOST_ROWS: Final = 50
 """Rows of the table of classes; beyond, the worst are shown."""
 MOST_CONFUSIONS: Final = 10
 _LONGEST_NAME: Final = 28
+_LONGEST_ALWAYS: Final = 17
+_LONGEST_REMARK: Final = 500
+_THUMBNAILS: Final = "regression on thumbnails"
+"""Logistic regression on 16×16 thumbnails: what fits beside the figures."""
 
 
 def lines(run: Run) -> list[str]:
@@ -30,15 +34,49 @@ def lines(run: Run) -> list[str]:
     result = run.result
     assert result.confusion is not None  # noqa: S101 - the run was tested
     occurring = int(((result.confusion.sum(0) + result.confusion.sum(1)) > 0).sum())
-    over = "" if occurring == len(result.classes) else f" over {figures.classes(occurring, len(result.classes))}"
+    over = "" if occurring == len(result.classes) else figures.classes(occurring, len(result.classes))
     head = (
         f"test of {figures.count(int(result.confusion.sum()))} images with the weights of epoch {run.model_epoch}: "
         f"loss {figures.loss(result.test_loss)}"
     )
-    scores = (
-        f"accuracy {figures.fraction(result.test_accuracy)}, macro F1 {figures.fraction(result.test_macro_f1)}{over}"
-    )
-    return [head, scores, "", *_per_class(result), "", *_confusion(result.confusion, result.classes)]
+    note = [f"macro F1 is over {over}: the others did not occur"] if over else []
+    remarks = [] if not result.remarks else ["", *told(result.remarks)]
+    table = ["", *_per_class(result), "", *_confusion(result.confusion, result.classes)]
+    return [head, "", *_beside(result), *note, *table, *remarks]
+
+
+def told(remarks: Sequence[str]) -> list[str]:
+    """Return remarks as lines of at most 80 columns, each with a sign before it."""
+    import textwrap
+
+    wrapper = textwrap.TextWrapper(COLUMNS, initial_indent="! ", subsequent_indent="  ")
+    return [line for text in remarks for line in wrapper.wrap(figures.name(text, _LONGEST_REMARK))]
+
+
+def _beside(result: Result) -> list[str]:
+    """Return accuracy and macro F1 with their intervals, and below them what can be had without the network."""
+    intervals = result.intervals or {}
+    own = {"accuracy": result.test_accuracy, "macro_f1": result.test_macro_f1}
+    rows: list[tuple[str, Mapping[str, float | None]]] = [("this network", own)]
+    baselines = result.baselines or {}
+    if "largest_class" in baselines:
+        always = baselines["largest_class"]
+        rows.append((f"always {figures.name(str(always['class']), _LONGEST_ALWAYS)}", always))
+    if "thumbnails" in baselines:
+        rows.append((_THUMBNAILS, baselines["thumbnails"]))
+    width = max(len(label) for label, _ in rows)
+    head = f"{'':<{width}}  accuracy  95 % interval   macro F1  95 % interval"
+    if not intervals:
+        head = f"{'':<{width}}  accuracy                 macro F1"
+    lines = [head.rstrip()]
+    for label, values in rows:
+        cells = [f"{label:<{width}}"]
+        for name in own:
+            between = intervals.get(f"test_{name}") if values is own else None
+            spread = "" if between is None else " to ".join(figures.fraction(bound, 3) for bound in between)
+            cells += [f"{figures.fraction(values[name]):>8}", f"{spread:<14}"]
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def _per_class(result: Result) -> list[str]:

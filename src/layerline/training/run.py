@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from layerline import figures
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from layerline.run_folder import EpochRow, Result
@@ -39,7 +40,7 @@ class Run:
     """Steps done in the epoch that was stopped; 0 where none was."""
 
     def __repr__(self) -> str:
-        """Return the epochs as lines, and the test."""
+        """Return the epochs as lines, and the test with its intervals, baselines and remarks."""
         rows = [f"{len(self.history)} epochs, the model is of epoch {self.model_epoch}"]
         for row in self.history:
             held = "" if row.validation_loss is None else _figures("validation", *_validation(row)) + ", "
@@ -48,6 +49,12 @@ class Run:
         result = self.result
         if result.test_loss is not None:
             rows.append(_figures("test", result.test_loss, result.test_accuracy, result.test_macro_f1))
+        if result.intervals is not None:
+            accuracy, macro_f1 = (result.intervals[f"test_{name}"] for name in ("accuracy", "macro_f1"))
+            rows.append(f"95 % intervals: accuracy {_between(accuracy)}, macro F1 {_between(macro_f1)}")
+        for label, beside in _baselines(result):
+            rows.append(f"{label} {figures.fraction(beside['accuracy'])} {figures.fraction(beside['macro_f1'])}")
+        rows += result.remarks
         return "\n".join(rows)
 
     def _repr_html_(self) -> str:
@@ -56,6 +63,19 @@ class Run:
 
         folder = None if self.folder is None else str(self.folder)
         return notebook.run(self.history, self.result.as_dict(), self.model_epoch, self.stopped is not None, folder)
+
+
+def _between(interval: tuple[float, float]) -> str:
+    return " to ".join(map(figures.fraction, interval))
+
+
+def _baselines(result: Result) -> list[tuple[str, Mapping[str, Any]]]:
+    found = []
+    if result.baselines is not None:
+        largest, thumbnails = result.baselines.get("largest_class"), result.baselines.get("thumbnails")
+        found += [] if largest is None else [(f"always {figures.name(str(largest['class']))}", largest)]
+        found += [] if thumbnails is None else [("logistic regression on thumbnails", thumbnails)]
+    return found
 
 
 def _validation(row: EpochRow) -> tuple[float | None, float | None, float | None]:

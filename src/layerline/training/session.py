@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
 
+import numpy as np
+
 from layerline import engines
 from layerline.assume import Assumed, fill
 from layerline.data.augmentation import Augmentation
@@ -14,6 +16,8 @@ from layerline.data.doctor import examined
 from layerline.errors import DivergedError, NetworkError, RecipeError
 from layerline.experiment.options import RECIPE_KEYS
 from layerline.experiment.record import record
+from layerline.measure import baselines, intervals, remarks
+from layerline.measure.predictions import Predictions
 from layerline.recipe import Recipe, check_together
 from layerline.recipe.checks import NONE
 from layerline.recipe.together import BOTH
@@ -33,12 +37,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.data.dataset import Dataset
+    from layerline.data.dataset import Dataset, Split
     from layerline.engines.engine import Engine
     from layerline.experiment.experiment import Experiment
     from layerline.metrics import Scores
     from layerline.network import Network
     from layerline.run_folder import EpochRow
+    from layerline.training.loop import Measured
 
 
 def train(
@@ -113,7 +118,7 @@ def run(
     with interrupt or Interrupt() as entered:
         keep = _nothing if folder is None else folder.append
         loop = Loop(engine, data, recipe, watcher, entered, keep, clock)
-        training = _Training(network, data, engine, folder, loop, entered, threads)
+        training = _Training(network, data, recipe, engine, folder, loop, entered, threads)
         try:
             whole = loop.run()
         except DivergedError as error:
@@ -155,13 +160,15 @@ class _Training:
         self,
         network: Network,
         data: Dataset,
+        recipe: Recipe,
         engine: Engine,
         folder: RunFolder | None,
         loop: Loop,
         interrupt: Interrupt,
         threads: int | None,
     ) -> None:
-        self._network, self._data, self._engine, self._threads = network, data, engine, threads
+        self._network, self._data, self._recipe = network, data, recipe
+        self._engine, self._threads = engine, threads
         self._folder, self._loop, self._interrupt = folder, loop, interrupt
         self._files = [] if folder is None else ["network.cnn", "experiment.toml", "history.jsonl"]
 
@@ -171,18 +178,36 @@ class _Training:
         assert best is not None  # noqa: S101 - at least one epoch was run
         model = self._save(best.averaged)
         self._engine.set_state(best)
-        result = Result(self._data.classes)
-        if self._data.test is not None:
-            test = self._loop.measure(self._data.test, "test")
-            result = Result.of(self._data.classes, test.loss, test.confusion)
-            if self._folder is not None:
-                self._folder.write_predictions(test.truth, test.probabilities)
-                self._files.append("predictions.npz")
+        result = self._judge()
         if self._folder is not None:
             self._folder.write_result(result)
             self._files.append("result.json")
         notes = self._draw(result, best.averaged) if self._interrupt.signal is None else ()
         return self._run(result, model, self._best_epoch, notes)
+
+    def _judge(self) -> Result:
+        """Return what the test says, with what stands beside it; keep what the network says of every held image."""
+        data = self._data
+        test = None if data.test is None else self._loop.measure(data.test, "test")
+        held = None if data.validation is None or self._folder is None else self._loop.measure(data.validation, "test")
+        if self._folder is not None and (test or held):
+            self._folder.write_predictions(_predictions(data.test, test), _predictions(data.validation, held))
+            self._files.append("predictions.npz")
+        result = Result(data.classes)
+        if test is not None:
+            result = Result.of(data.classes, test.loss, test.confusion)
+            beside = None
+            if self._interrupt.signal is None:
+                self._loop.announce("comparing")
+                beside = baselines.measured(data)
+            spread = intervals.intervals(test.confusion, self._recipe.seed)
+            result = dataclasses.replace(result, intervals=spread, baselines=beside)
+        counts = {
+            name: np.bincount(split.labels, minlength=len(data.classes))
+            for name, split in (("train", data.train), ("validation", data.validation), ("test", data.test))
+            if split is not None
+        }
+        return dataclasses.replace(result, remarks=remarks.of(self._loop.history, result, counts, self._recipe))
 
     def stop(self) -> Run:
         """Save the best weights so far, or those of the step that was finished, and return the run."""
@@ -260,6 +285,14 @@ class _Callbacks(Watcher):
         del train, validation
         if self._on_epoch is not None:
             self._on_epoch(row)
+
+
+def _predictions(split: Split | None, measured: Measured | None) -> Predictions | None:
+    if split is None or measured is None:
+        return None
+    listed = split.source.names
+    names = None if listed is None else [str(listed[k]) for k in split.indices.tolist()]
+    return Predictions(measured.truth, measured.probabilities, split.indices, names)
 
 
 def recipe_of(recipe: Recipe | None, options: Mapping[str, Any]) -> Recipe:

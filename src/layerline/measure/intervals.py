@@ -1,0 +1,103 @@
+"""How sure a figure of the test is: percentile intervals by bootstrap, from nothing but the confusion matrix.
+
+Efron and Tibshirani 1993, "An Introduction to the Bootstrap", section 13.3. A resample takes N of the N test images
+with replacement. Accuracy and macro F1 depend on the counts of the confusion matrix alone, and the counts of a resample
+are multinomial: N images, each in cell i with probability counts[i] / N. So the counts are drawn, and not the images.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from layerline import randomness
+from layerline.randomness import Purpose
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RESAMPLES: Final = 2000
+LEVEL: Final = 0.95
+
+_SPARE: Final = 3.0
+"""A Poisson number of images is drawn at once, so many of its standard deviations below N; the rest singly."""
+_AT_ONCE: Final = 1 << 20
+"""Random numbers drawn at once."""
+
+
+def intervals(
+    confusion: NDArray[np.int64], seed: int = 0, resamples: int = RESAMPLES
+) -> dict[str, tuple[float, float]] | None:
+    """Return the 95 % intervals of test_accuracy and test_macro_f1; None without images.
+
+    confusion: int64 (K, K), row = truth. From the 2.5 % to the 97.5 % quantile of the resamples' figures.
+    """
+    if not confusion.sum():
+        return None
+    accuracy, macro_f1 = _figures(confusion, seed, resamples)
+    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    return {
+        name: (float(low), float(high))
+        for name, (low, high) in (
+            ("test_accuracy", np.quantile(accuracy, tails)),
+            ("test_macro_f1", np.quantile(macro_f1, tails)),
+        )
+    }
+
+
+def _figures(
+    confusion: NDArray[np.int64], seed: int, resamples: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return accuracy and macro F1 of each resample, float64 (resamples,) each."""
+    K, N = len(confusion), int(confusion.sum())
+    rows, columns = np.nonzero(confusion)
+    cells = confusion[rows, columns]
+    right = (np.arange(K) == rows[:, None]) & (rows == columns)[:, None]
+    either = (np.arange(K) == rows[:, None]).astype(float) + (np.arange(K) == columns[:, None])
+    accuracy, macro_f1 = np.empty(resamples), np.empty(resamples)
+    step = max(1, _AT_ONCE // (len(cells) + math.ceil(_SPARE * math.sqrt(N))))
+    for first in range(0, resamples, step):
+        numbers = np.arange(first, min(first + step, resamples))
+        drawn = draw(cells, seed, numbers).astype(float)
+        true, bottom = drawn @ right, drawn @ either  # TP and 2TP + FP + FN of each class
+        f1 = np.divide(2 * true, bottom, out=np.zeros_like(bottom), where=bottom > 0)
+        accuracy[numbers] = true.sum(axis=1) / N
+        macro_f1[numbers] = f1.sum(axis=1) / (bottom > 0).sum(axis=1)
+    return accuracy, macro_f1
+
+
+def draw(cells: NDArray[np.int64], seed: int, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the cells' counts in some resamples, int64 (len(numbers), len(cells)); each row sums to N = Σ cells.
+
+    Exact, and far fewer draws than N a resample. Independent Poisson numbers whose means are in proportion to the
+    cells are, given their sum M, multinomial with M images; N − M images drawn singly complete them. Their mean sum is
+    N − 3√N; a resample where M is above N all the same begins anew, singly. At (seed, BOOTSTRAP, image = number of the
+    resample), epoch 0 has the Poisson numbers, element = cell; epoch 1 the single images.
+    """
+    N = int(cells.sum())
+    share = max(0.0, 1 - _SPARE / math.sqrt(N))
+    u = randomness.uniform(seed, Purpose.BOOTSTRAP, image=numbers[:, None], element=np.arange(len(cells)))
+    drawn = np.empty(u.shape, np.int64)
+    for count in np.unique(cells).tolist():
+        same = cells == count
+        drawn[:, same] = np.searchsorted(_poisson(count * share), u[:, same], side="right")
+    drawn[drawn.sum(axis=1) > N] = 0
+    missing = N - drawn.sum(axis=1)
+    row = np.repeat(np.arange(len(numbers)), missing)
+    element = np.arange(len(row)) - np.repeat(np.cumsum(missing) - missing, missing)
+    u = randomness.uniform(seed, Purpose.BOOTSTRAP, epoch=1, image=numbers[row], element=element)
+    cell = np.repeat(np.arange(len(cells)), cells)[(u * N).astype(np.int64)]
+    singly = np.bincount(row * len(cells) + cell, minlength=drawn.size)
+    return np.asarray(drawn + singly.reshape(drawn.shape), np.int64)
+
+
+def _poisson(mean: float) -> NDArray[np.float64]:
+    """Return P(X ≤ k) of a Poisson number for k = 0, 1, … as far as it is below 1 in float64."""
+    if mean == 0:
+        return np.ones(1)
+    k = np.arange(math.ceil(mean + 10 * math.sqrt(mean)) + 20)
+    factorials = np.concatenate([[0.0], np.cumsum(np.log(k[1:]))])
+    sums = np.cumsum(np.exp(k * math.log(mean) - mean - factorials))
+    return np.asarray(sums / sums[-1], np.float64)

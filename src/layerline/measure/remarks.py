@@ -1,0 +1,146 @@
+"""Sentences about a training and its test, each where it applies and with its numbers. Pure: nothing is read or drawn.
+
+Every rule is stated at its function, and in docs/reading-the-results.md. They are thresholds of ours: a sentence says
+where to look, and no sentence does not mean that all is well.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from layerline import figures
+from layerline.measure import courses
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from layerline.recipe import Recipe
+    from layerline.run_folder import EpochRow, Result
+
+FEW: Final = 10
+"""Images of a class below which one image moves its F1 by more than 0.1."""
+_MOST_NAMES: Final = 3
+_LONGEST_NAME: Final = 30
+
+
+def of(
+    history: Sequence[EpochRow], result: Result, counts: Mapping[str, NDArray[np.int64]], recipe: Recipe
+) -> tuple[str, ...]:
+    """Return the sentences that apply, the gravest first.
+
+    result: with intervals and baselines as far as they are known; counts: images of each class, int64 (K,), by split:
+    train, and validation and test where they are.
+    """
+    said = _said(result, counts["train"], recipe)
+    low = _beside_baselines(result)
+    steps = courses.of(history, counts["train"], recipe)
+    return (*said, *low, *steps, *_few(result.classes, counts))
+
+
+def _said(result: Result, train: NDArray[np.int64], recipe: Recipe) -> list[str]:
+    """Return what the columns of the confusion matrix say: classes that are never predicted.
+
+    One class alone where all predictions are of it, and the truth has others; else the classes that occur in the test
+    and are never predicted.
+    """
+    if result.confusion is None:
+        return []
+    predicted, truth = result.confusion.sum(axis=0), result.confusion.sum(axis=1)
+    M = figures.count(int(truth.sum()))
+    if (predicted > 0).sum() == 1 and (truth > 0).sum() > 1:
+        name = _name(result.classes[int(predicted.argmax())])
+        return [f"The network says {name} of all {M} test images: it has learned nothing that tells them apart."]
+    never = np.flatnonzero((predicted == 0) & (truth > 0))
+    if not len(never):
+        return []
+    if len(never) == 1:
+        k = int(never[0])
+        text = (
+            f"The network never says {_name(result.classes[k])}, which {_images(int(truth[k]), 'test')} "
+            f"{'is' if truth[k] == 1 else 'are'}; it learned from {int(train[k]):,d} of {int(train.sum()):,d} images."
+        )
+    else:
+        text = (
+            f"The network never says {len(never)} of the {len(truth)} classes ({_names(result.classes, never)}), which "
+            f"{_images(int(truth[never].sum()), 'test')} are; it learned from {int(train[never].sum()):,d} of "
+            f"{int(train.sum()):,d} images."
+        )
+    rare = bool((train[never] * 2 <= train.sum() / len(train)).any())
+    advice = " More images of it help" if len(never) == 1 else " More images of them help"
+    return [text + f"{advice}, or --class-weights balanced." if rare and recipe.class_weights == "none" else text]
+
+
+def _beside_baselines(result: Result) -> list[str]:
+    """Return whether something simpler does as well.
+
+    A baseline does as well where its accuracy is not below the interval of the network's, and better where it is above
+    it. One that always says a class and one of thumbnails are not told of both: the poorer one says it all.
+    """
+    if not result.intervals or not result.baselines or result.test_accuracy is None:
+        return []
+    low, high = result.intervals["test_accuracy"]
+    own = f"{_share(result.test_accuracy)} (95 % interval {_share(low)} to {_share(high)})"
+    largest, thumbnails = result.baselines.get("largest_class"), result.baselines.get("thumbnails")
+    if largest is not None and largest["accuracy"] >= low:
+        always = f"always saying {_name(str(largest['class']))}"
+        return [
+            f"The network is not shown to be better than {always}: its accuracy is {own}, and {always} gives "
+            f"{_share(largest['accuracy'])}."
+        ]
+    if thumbnails is not None and thumbnails["accuracy"] >= low:
+        how = "better" if thumbnails["accuracy"] > high else "as well"
+        return [
+            f"Logistic regression on 16×16 thumbnails does {how}: {_share(thumbnails['accuracy'])}, and the network's "
+            f"accuracy is {own}. Either the images are easy, or the network is trained too little."
+        ]
+    return []
+
+
+def _few(classes: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> list[str]:
+    """Return which sets have so few images of a class that its figures are mostly chance: fewer than 10.
+
+    Where a class is predicted as often as it occurs, n times, F1 = TP / n: an image more or less moves it by 1 / n.
+    """
+    remarks = []
+    for split, flag in (("validation", "--validation"), ("test", "--test")):
+        if split not in counts:
+            continue
+        of_class = counts[split]
+        few = np.flatnonzero(of_class < FEW)
+        if not len(few):
+            continue
+        rarest = int(few[of_class[few].argmin()])
+        n, name = int(of_class[rarest]), _name(classes[rarest])
+        if n:
+            text = f"The {split} set has {_images(n)} of {name}: its F1 there moves by {_move(n)} an image."
+        else:
+            text = f"The {split} set has no image of {name}: it says nothing of that class."
+        if len(few) > 1:
+            text += f" Of {len(few)} of the {len(of_class)} classes it has fewer than {FEW}."
+        remarks.append(f"{text} More images, or a larger share by {flag}, make it surer.")
+    return remarks
+
+
+def _move(n: int) -> str:
+    return f"{1 / n:.1f}" if n > 1 else "1"
+
+
+def _images(n: int, kind: str = "") -> str:
+    return f"{n:,d} {kind + ' ' if kind else ''}{'image' if n == 1 else 'images'}"
+
+
+def _name(text: str) -> str:
+    return f"“{figures.name(text, _LONGEST_NAME)}”"
+
+
+def _names(classes: Sequence[str], which: NDArray[np.int64]) -> str:
+    shown = ", ".join(_name(classes[k]) for k in which[:_MOST_NAMES].tolist())
+    return shown + (", …" if len(which) > _MOST_NAMES else "")
+
+
+def _share(value: float) -> str:
+    return figures.fraction(value, 3)

@@ -1,0 +1,246 @@
+"""Every remark appears with data made for it, and not otherwise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import layerline
+from layerline.measure import remarks
+from layerline.recipe import Recipe
+from layerline.run_folder import EpochRow, Result
+
+LN10 = math.log(10)
+
+
+def rows(train: list[float], validation: list[float] | None = None) -> list[EpochRow]:
+    held: list[float | None] = [None] * len(train) if validation is None else list(validation)
+    return [
+        EpochRow(e + 1, train[e], 0.5, 0.5, held[e], 0.5, 0.5, 0.05, 1.0, 1.0, 100.0, best=True)
+        for e in range(len(train))
+    ]
+
+
+def told(
+    train: list[float] = [],  # noqa: B006 - it is only read
+    validation: list[float] | None = None,
+    confusion: list[list[int]] | None = None,
+    counts: dict[str, list[int]] | None = None,
+    interval: tuple[float, float] = (0.6, 0.8),
+    largest: float = 0.3,
+    thumbnails: float = 0.4,
+    **recipe: object,
+) -> tuple[str, ...]:
+    matrix = np.array(confusion if confusion is not None else (np.eye(10, dtype=int) * 20).tolist())
+    classes = tuple("abcdefghij"[: len(matrix)])
+    result = replace(
+        Result.of(classes, 0.5, matrix),
+        test_accuracy=0.7,
+        intervals={"test_accuracy": interval, "test_macro_f1": interval},
+        baselines={
+            "largest_class": {"class": "a", "accuracy": largest, "macro_f1": 0.1},
+            "thumbnails": {"accuracy": thumbnails, "macro_f1": 0.4, "images": 100},
+        },
+    )
+    if confusion is None:
+        result = replace(result, confusion=None)
+    given = counts or {"train": [100] * len(matrix)}
+    options = {"epochs": max(1, len(train)), "schedule": "constant"} | recipe
+    return remarks.of(
+        rows(train, validation),
+        result,
+        {name: np.array(of_class) for name, of_class in given.items()},
+        Recipe(**options),  # type: ignore[arg-type]
+    )
+
+
+GOOD = [2.0, 1.2, 0.7, 0.45, 0.33, 0.28, 0.26, 0.25, 0.248, 0.247]
+GOOD_HELD = [1.6, 1.0, 0.7, 0.5, 0.42, 0.39, 0.385, 0.384, 0.3835, 0.3834]
+
+
+def test_a_good_training_has_no_remarks() -> None:
+    """Losses that fall and settle, a matrix with few mistakes, a clear distance to the baselines: nothing is said."""
+    matrix = (np.eye(10, dtype=int) * 18 + 1).tolist()
+    counts = {"train": [100] * 10, "validation": [10] * 10, "test": [28] * 10}
+    assert told(GOOD, GOOD_HELD, matrix, counts) == ()
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (
+            {"confusion": [[0, 0, 10], [0, 0, 10], [0, 0, 10]]},
+            "The network says “c” of all 30 test images: it has learned nothing that tells them apart.",
+        ),
+        (
+            {"confusion": [[9, 0, 1], [8, 0, 2], [0, 0, 10]], "counts": {"train": [100, 20, 100]}},
+            "The network never says “b”, which 10 test images are; it learned from 20 of 220 images. "
+            "More images of it help, or --class-weights balanced.",
+        ),
+        (
+            {"confusion": [[9, 0, 1], [1, 0, 0], [0, 0, 10]], "counts": {"train": [100, 90, 100]}},
+            "The network never says “b”, which 1 test image is; it learned from 90 of 290 images.",
+        ),
+        (
+            {
+                "confusion": [[9, 0, 0, 1], [8, 0, 0, 2], [3, 0, 0, 0], [0, 0, 0, 10]],
+                "counts": {"train": [1000, 20, 9, 1000]},
+            },
+            "The network never says 2 of the 4 classes (“b”, “c”), which 13 test images are; it learned from 29 of "
+            "2,029 images. More images of them help, or --class-weights balanced.",
+        ),
+        (
+            {"largest": 0.6},
+            "The network is not shown to be better than always saying “a”: its accuracy is 0.700 (95 % interval 0.600 "
+            "to 0.800), and always saying “a” gives 0.600.",
+        ),
+        (
+            {"thumbnails": 0.62},
+            "Logistic regression on 16×16 thumbnails does as well: 0.620, and the network's accuracy is 0.700 (95 % "
+            "interval 0.600 to 0.800). Either the images are easy, or the network is trained too little.",
+        ),
+        (
+            {"thumbnails": 0.81},
+            "Logistic regression on 16×16 thumbnails does better: 0.810, and the network's accuracy is 0.700 (95 % "
+            "interval 0.600 to 0.800). Either the images are easy, or the network is trained too little.",
+        ),
+        (
+            {"counts": {"train": [100] * 10, "validation": [10, 3, *[10] * 8]}},
+            "The validation set has 3 images of “b”: its F1 there moves by 0.3 an image. More images, or a larger "
+            "share by --validation, make it surer.",
+        ),
+        (
+            {"counts": {"train": [100] * 10, "test": [10, 9, 1, *[10] * 7]}},
+            "The test set has 1 image of “c”: its F1 there moves by 1 an image. Of 2 of the 10 classes it has fewer "
+            "than 10. More images, or a larger share by --test, make it surer.",
+        ),
+        (
+            {"counts": {"train": [100] * 10, "test": [0, *[10] * 9]}},
+            "The test set has no image of “a”: it says nothing of that class. More images, or a larger share by "
+            "--test, make it surer.",
+        ),
+        (
+            {"train": [1.5, 1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05], "validation": [1.4, 1, 0.8, 0.7, 0.6, 0.8, 1.0, 1.2]},
+            "The network over-fits since epoch 6: from epoch 5 to 8 the training loss fell from 0.3000 to 0.0500, and "
+            "the validation loss rose from 0.6000 to 1.2000. More images, --augment, Dropout or --weight-decay help; "
+            "more epochs do not.",
+        ),
+        (
+            {"train": [2.32, 2.31, 2.30, 2.29, 2.28, 2.27], "learning_rate": 0.0001},
+            "The training loss fell by 0.0500 only, to 2.2700, in 6 epochs, and as fast at the end as at the beginning "
+            "(guessing gives ln 10 = 2.3026): the learning rate 0.0001 is too low. Try --learning-rate 0.001.",
+        ),
+        (
+            {"train": [2.4, 2.9, 2.31, 2.31, 2.31], "learning_rate": 2.0},
+            "The training loss was 2.9000 in epoch 2, worse than guessing (guessing gives ln 10 = 2.3026). The "
+            "learning rate 2 is too high: try --learning-rate 0.05.",
+        ),
+        (
+            {"train": [2.0, 1.0, 1.5, 0.9, 1.3, 0.8], "learning_rate": 0.2},
+            "The training loss jumped 2 times, from 1.0000 to 1.5000 in epoch 3. The learning rate 0.2 is too high: "
+            "try --learning-rate 0.02.",
+        ),
+        (
+            {"train": [2.31, 2.303, 2.304, 2.303, 2.3026]},
+            "The training loss is 2.3026 after 5 epochs, which knowing nothing but how frequent the classes are gives "
+            "as well (2.3026): nothing was learned. Either the learning rate 0.05 is wrong (try --learning-rate "
+            "0.005), or the labels have nothing to do with the images: look at them with layerline data show.",
+        ),
+        (
+            {"train": [2.0, 1.7, 1.4, 1.2, 1.0], "validation": [1.9, 1.6, 1.3, 1.15, 1.0]},
+            "The validation loss was still falling when the training ended, from 1.1500 to 1.0000 in the last of 5 "
+            "epochs: train longer, with --epochs 10.",
+        ),
+        (
+            {"train": [2.0, 1.7, 1.4, 1.2, 0.9]},
+            "The training loss was still falling when the training ended, from 1.2000 to 0.9000 in the last of 5 "
+            "epochs: train longer, with --epochs 10.",
+        ),
+    ],
+)
+def test_a_remark_appears_where_it_applies(data: dict[str, object], expected: str) -> None:
+    """Data made for a sentence has this sentence and no other."""
+    assert told(**data) == (expected,)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        # The one class that is said is the only one there is.
+        {"confusion": [[20, 0], [0, 0]]},
+        # A class that is not in the test is never said.
+        {"confusion": [[9, 0, 1], [0, 0, 0], [0, 0, 10]]},
+        {"largest": 0.599, "thumbnails": 0.599},
+        {"counts": {"train": [100] * 10, "validation": [10] * 10, "test": [10] * 10}},
+        # Validation loss rises for two epochs only, for long but by little, or the training loss rises as well.
+        {"train": [1.0, 0.5, 0.3, 0.2, 0.1], "validation": [1.0, 0.9, 0.8, 0.9, 1.2]},
+        {"train": [1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02], "validation": [1.0, 0.8, 0.85, 0.84, 0.86, 0.87, 0.87]},
+        {"train": [1.0, 0.5, 0.1, 0.05, 0.02, 0.01], "validation": [0.1, 0.02, 0.03, 0.03, 0.03, 0.03]},
+        {"train": [1.0, 0.3, 0.35, 0.36, 0.37, 0.35], "validation": [1.0, 0.5, 0.6, 0.8, 0.9, 0.9]},
+        # Slow, but fast at first; as fast as before, but most of it is gone; and with a rate that falls to 0.
+        {"train": [2.2, 1.8, 1.65, 1.6, 1.58, 1.57, 1.565, 1.563]},
+        # One bad epoch; the first epoch alone above guessing.
+        {"train": [2.0, 1.0, 1.5, 0.9, 0.8, 0.79, 0.79]},
+        {"train": [3.5, 1.5, 1.0, 0.8, 0.7, 0.69, 0.69]},
+        # Too short to say anything.
+        {"train": [2.3, 2.3, 2.3]},
+        {"train": [2.0, 1.0, 0.5], "validation": [2.0, 1.0, 0.5]},
+        # The last epoch is the best by a hair, or after a worse one.
+        {"train": [1.0, 0.5, 0.4, 0.3, 0.2], "validation": [1.0, 0.5, 0.4, 0.38, 0.379]},
+        {"train": [1.0, 0.5, 0.4, 0.3, 0.2], "validation": [1.0, 0.5, 0.4, 0.42, 0.3]},
+        {"train": [math.nan, 0.5, 0.4, 0.3, 0.2]},
+    ],
+)
+def test_no_remark_appears_where_none_applies(data: dict[str, object]) -> None:
+    """Data close to those of a sentence have none."""
+    assert told(**data) == ()  # type: ignore[arg-type]
+
+
+def test_a_rate_that_falls_hides_no_slowness() -> None:
+    """With a linear schedule a loss falls less and less; weighed by the rates it is as slow as with a constant one."""
+    rates = Recipe(epochs=6, schedule="linear").learning_rates(1000).reshape(6, -1).mean(axis=1)
+    train = (2.3 - 0.5 * (np.cumsum(rates) - rates / 2)).tolist()
+    assert ["too low" in text for text in told(train, schedule="linear")] == [True]
+
+
+def test_classes_that_are_rare_change_what_guessing_gives() -> None:
+    """Where one class has 90 % of the images, a loss of 0.325 is what their shares give, and nothing was learned."""
+    counts = {"train": [900, 100]}
+    matrix = [[20, 1], [1, 20]]
+    flat = [0.33, 0.326, 0.3255, 0.326, 0.3252]
+    assert any("nothing was learned" in text for text in told(flat, confusion=matrix, counts=counts))
+    assert told([0.33, 0.28, 0.25, 0.24, 0.24], confusion=matrix, counts=counts) == ()
+
+
+def test_without_a_test_the_training_is_remarked_on() -> None:
+    """Sentences about the losses need no test set."""
+    found = remarks.of(
+        rows([2.32, 2.31, 2.30, 2.29, 2.28]), Result(tuple("abcdefghij")), {"train": np.full(10, 100)},
+        Recipe(epochs=5, schedule="constant"),
+    )  # fmt: skip
+    assert len(found) == 1
+    assert "too low" in found[0]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_good_runs_of_digits_have_no_remarks(seed: int) -> None:
+    """A training that works gives no alarm."""
+    data = layerline.load_data("digits")
+    network = layerline.read("digits", data)
+    run = layerline.train(network, data, Recipe(epochs=20, learning_rate=0.05, seed=seed))
+    assert run.result.test_accuracy is not None
+    assert run.result.test_accuracy > 0.95
+    assert run.result.remarks == ()
+
+
+@pytest.mark.parametrize(("learning_rate", "word"), [(1e-6, "too low"), (3.0, "learning rate")])
+def test_bad_runs_of_digits_have_remarks(learning_rate: float, word: str) -> None:
+    """A training with a rate that is far off is told so."""
+    data = layerline.load_data("digits")
+    recipe = Recipe(epochs=6, learning_rate=learning_rate, clip_norm=1.0)
+    run = layerline.train(layerline.read("digits", data), data, recipe)
+    assert any(word in text for text in run.result.remarks), run.result.remarks
+    assert all(text in repr(run) for text in run.result.remarks)
