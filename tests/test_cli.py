@@ -67,6 +67,7 @@ def steady(text: str) -> str:
     text = re.sub(r" +\S+ +\d+\.\d+ m?s( ★)?$", "  RATE  TIME", text, flags=re.MULTILINE)
     text = re.sub(r"learning rate \d\.\d+", "learning rate RATE", text)
     text = re.sub(r"\d\.\d{4}(?!\d)", "#.####", text)
+    text = re.sub(r"\d\.\d{3} to \d\.\d{3}(?!\d)", "#.### to #.###", text)
     text = re.sub(r"^(\d)(  +[\d·]+)+$", r"\1  COUNTS", text, flags=re.MULTILINE)
     return re.sub(r"(compiled, ).*", r"\1…", text)
 
@@ -88,7 +89,7 @@ def test_a_training_prints_and_writes_what_it_says(folder: Path, golden: Callabl
     written = {path.name for path in out.iterdir()}
     assert {name for name in named if name != "net-bands-1"} == {name for name in written if not name.endswith("svg")}
     result = json.loads((out / "result.json").read_text())
-    assert f"accuracy {result['test_accuracy']:.4f}" in ended.stdout
+    assert re.search(rf"^this network +{result['test_accuracy']:.4f}  ", ended.stdout, re.MULTILINE)
     assert len((out / "history.jsonl").read_text().splitlines()) == 2
     experiment = tomllib.loads((out / "experiment.toml").read_text())
     assert experiment["train"]["epochs"] == 2

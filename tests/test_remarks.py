@@ -118,6 +118,11 @@ def test_a_good_training_has_no_remarks() -> None:
             "than 10. More images, or a larger share by --test, make it surer.",
         ),
         (
+            {"counts": {"train": [100] * 10, "test": [*[7] * 9, 4]}},
+            "The test set has 4 images of “j”: its F1 there moves by 0.2 an image. It has fewer than 10 of every "
+            "class. More images, or a larger share by --test, make it surer.",
+        ),
+        (
             {"counts": {"train": [100] * 10, "test": [0, *[10] * 9]}},
             "The test set has no image of “a”: it says nothing of that class. More images, or a larger share by "
             "--test, make it surer.",

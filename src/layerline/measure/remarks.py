@@ -93,10 +93,11 @@ def _beside_baselines(result: Result) -> list[str]:
         ]
     if thumbnails is not None and thumbnails["accuracy"] >= low:
         how = "better" if thumbnails["accuracy"] > high else "as well"
-        return [
+        text = (
             f"Logistic regression on 16×16 thumbnails does {how}: {_share(thumbnails['accuracy'])}, and the network's "
-            f"accuracy is {own}. Either the images are easy, or the network is trained too little."
-        ]
+        )
+        why = "Either the images are easy, or the network is trained too little."
+        return [f"{text}accuracy is {own}. {'The images are easy.' if result.test_accuracy == 1 else why}"]
     return []
 
 
@@ -119,7 +120,9 @@ def _few(classes: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> lis
             text = f"The {split} set has {_images(n)} of {name}: its F1 there moves by {_move(n)} an image."
         else:
             text = f"The {split} set has no image of {name}: it says nothing of that class."
-        if len(few) > 1:
+        if len(few) > 1 and len(few) == len(of_class):
+            text += f" It has fewer than {FEW} of every class."
+        elif len(few) > 1:
             text += f" Of {len(few)} of the {len(of_class)} classes it has fewer than {FEW}."
         remarks.append(f"{text} More images, or a larger share by {flag}, make it surer.")
     return remarks
