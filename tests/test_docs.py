@@ -26,7 +26,13 @@ from PIL import Image, ImageDraw
 import layerline
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("first-network.md", "from-keras-and-pytorch.md", "my-own-photos.md", "comparing-runs.md")
+PAGES = (
+    "first-network.md",
+    "from-keras-and-pytorch.md",
+    "my-own-photos.md",
+    "comparing-runs.md",
+    "reading-the-results.md",
+)
 FENCE = re.compile(r"^```(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LEFT_OUT = "…"
 
