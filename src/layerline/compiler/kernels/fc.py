@@ -288,8 +288,9 @@ class FCWeights(Kernel):
 class BiasSum(Kernel):
     """db += Σ over images and pixels of dy, channel by channel: a partial gradient a shard.
 
-    Image by image, each in four sums, of the columns q mod 4 = 0, 1, 2, 3, which hide an addition's latency; they are
-    added as (0 + 1) + (2 + 3).
+    Row by row, each in four sums, of the columns q mod 4 = 0, 1, 2, 3, which hide an addition's latency; they are
+    added as (0 + 1) + (2 + 3), then rows, then images. So no chain is longer than Q / 4, P or N terms, and rounding grows
+    with their sum and not with their product.
     """
 
     dy: Plane
@@ -309,15 +310,17 @@ class BiasSum(Kernel):
         with pen.loop("n", pen.count("images")) as n:
             dy = pen.at(pen.pointer("dy"), n * room(plane.size) + plane.origin)
             for o, count in whole_vectors(pen, plane.channels, lanes):
-                sums = [pen.variable(pen.constant(0.0, lanes)) for _ in range(CHAINS)]
+                image = pen.variable(pen.constant(0.0, lanes))
                 with pen.loop("p", plane.height) as p:
+                    sums = [pen.variable(pen.constant(0.0, lanes)) for _ in range(CHAINS)]
                     row, whole = p * plane.pitch + o, plane.width - plane.width % CHAINS
                     if whole:
                         with pen.loop("q", whole, step=CHAINS) as q:
                             self._add(pen, dy, row + q * plane.channels, sums, lanes)
                     self._add(pen, dy, row + whole * plane.channels, sums[: plane.width % CHAINS], lanes)
-                total = pen.add(*(pen.add(pen.read(a), pen.read(b)) for a, b in (sums[:2], sums[2:])))
-                pen.store(pen.add(pen.load(db, o, lanes), total), db, o, count)
+                    total = pen.add(*(pen.add(pen.read(a), pen.read(b)) for a, b in (sums[:2], sums[2:])))
+                    pen.write(image, pen.add(pen.read(image), total))
+                pen.store(pen.add(pen.load(db, o, lanes), pen.read(image)), db, o, count)
 
     def _add(self, pen: Pen, dy: Pointer, first: Index, sums: list[Variable], lanes: int) -> None:
         """Add neighbouring pixels, each to its own sum."""
