@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     "Data",
 )
 @options(IMAGE_OPTIONS, "Image files")
-@options(("epochs", "within", "patience", "batch_size", "seed", "init"), "Run")
+@options(("epochs", "within", "best", "patience", "batch_size", "seed", "init"), "Run")
 @click.option(
     *("--seeds", "seeds"),
     cls=GroupedOption,

@@ -289,8 +289,8 @@ class BiasSum(Kernel):
     """db += Σ over images and pixels of dy, channel by channel: a partial gradient a shard.
 
     Row by row, each in four sums, of the columns q mod 4 = 0, 1, 2, 3, which hide an addition's latency; they are
-    added as (0 + 1) + (2 + 3), then rows, then images. So no chain is longer than Q / 4, P or N terms, and rounding grows
-    with their sum and not with their product.
+    added as (0 + 1) + (2 + 3), then rows, then images. So no chain is longer than Q / 4, P or N terms, and rounding
+    grows with their sum and not with their product.
     """
 
     dy: Plane
