@@ -169,7 +169,8 @@ def _files(run: Run) -> list[str]:
     if run.folder is None:
         return []
     vectors = {name for name in run.files if name.endswith(".svg")}
-    names = [name for name in run.files if name not in vectors]
-    text = " · ".join(names) + (" (and .svg)" if vectors else "")
+    graphs = [name for name in run.files if name.removesuffix(".png") + ".svg" in vectors and name not in vectors]
+    others = [name for name in run.files if name not in vectors and name not in graphs]
+    text = " · ".join(others + graphs) + (" (and .svg)" if graphs else "")
     lines = textwrap.wrap(text, 76, break_long_words=False, break_on_hyphens=False)
     return [f"{run.folder}/", *(f"    {line}" for line in lines), *run.notes]
