@@ -35,14 +35,15 @@ def main() -> None:
     parser.add_argument("--data-dir")
     parser.add_argument("--network", default="lenet5")
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--threads", type=int, help="the same bits with any number")
     options = parser.parse_args()
     data = layerline.load_data(options.data, data_dir=options.data_dir, limit=options.limit)
     network = layerline.read(options.network, data)
-    default = fill(network, data, Recipe(), ())
-    found = [trained(network, data, default.recipe)]
+    default = fill(network, data, Recipe(), (), threads=options.threads)
+    found = [trained(network, data, default.recipe, options.threads)]
     for epochs, rate in itertools.product(EPOCHS, RATES):
         recipe = dataclasses.replace(default.recipe, learning_rate=rate, epochs=epochs)
-        found.append(trained(network, data, recipe))
+        found.append(trained(network, data, recipe, options.threads))
     best = max(found[1:], key=lambda run: run["validation_accuracy"])
     write(
         f"defaults-{options.network}-{data.name}",
@@ -60,10 +61,10 @@ def main() -> None:
     )
 
 
-def trained(network: Network, data: Dataset, recipe: Recipe) -> dict[str, Any]:
+def trained(network: Network, data: Dataset, recipe: Recipe, threads: int | None) -> dict[str, Any]:
     """Train, and return the figures of the epoch whose weights are kept."""
     start = time.perf_counter()
-    run = layerline.train(network, data, recipe)
+    run = layerline.train(network, data, recipe, threads=threads)
     kept = run.history[run.model_epoch - 1]
     row = {
         "learning_rate": recipe.learning_rate,
