@@ -1,53 +1,105 @@
-"""A file that is there whole or not at all: what a stopped program or a full disk leaves is the old file."""
+"""A file that is there whole or not at all: a stopped program, a full disk or a loss of power leaves the old one.
+
+The order makes it so. The bytes go to a temporary file in the same folder, which was not there before; they are flushed
+to the disk, and where that is asked for, read again and compared; the temporary file takes the name in one step; and
+the folder is flushed, so that the name outlives a loss of power as well.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-from typing import TYPE_CHECKING
+import shutil
+from typing import TYPE_CHECKING, Final
 
+from layerline import figures
 from layerline.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+SHARED: Final = 0o666
+"""The permissions of a file as other programs make one: the process's mask takes from them."""
+PRIVATE: Final = 0o600
+_ENDING: Final = ".part"
+_CANNOT: Final = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EISDIR)
+"""What systems answer on which a folder cannot be opened or flushed."""
 
-def write(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+
+def write(
+    path: Path,
+    parts: Iterable[bytes | memoryview],
+    *,
+    mode: int = SHARED,
+    verify: Callable[[Path], None] | None = None,
+) -> None:
     """Write `parts` one behind the other as the file `path`, in place of the one that may be there.
 
-    They go to `.<name>.part` in the same folder, are flushed to the disk, and take the name in one step.
+    verify: is given the temporary file once it is on the disk, and raises OSError where it is not what was written.
     Raises UserError where the folder cannot be written or the disk is full; the old file is then as it was.
     """
-    part = path.with_name(f".{path.name}.part")
+    pieces = list(parts)
+    part = path.with_name(f".{path.name}.{os.getpid()}{_ENDING}")
     try:
-        with part.open("wb") as file:
-            for piece in parts:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_new(part, pieces, mode)
+        if verify is not None:
+            verify(part)
         part.replace(path)
         _settle(path.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise unwritable(path, error) from error
+            raise unwritable(path, error, sum(len(piece) for piece in pieces)) from error
         raise
 
 
-def unwritable(path: Path, error: OSError) -> UserError:
-    """Return the error to raise where the system refused to write `path`."""
-    return UserError(
-        f"{path}: cannot be written: {error.strerror or error}", "free some space, or choose another folder"
-    )
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed; nobody may be writing to the folder meanwhile."""
+    with contextlib.suppress(OSError):
+        for left in folder.glob(f".*{_ENDING}"):
+            left.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError, size: int | None = None) -> UserError:
+    """Return the error to raise where the system refused to write `path`, which was to have so many bytes."""
+    reason = error.strerror or str(error)
+    if size is not None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        reason += f" ({figures.size(size)} needed{_free(path.parent, error)})"
+    return UserError(f"{path}: cannot be written: {reason}", "free some space, or choose another folder")
+
+
+def _free(folder: Path, error: OSError) -> str:
+    """Return how much a full disk still has, as part of a sentence; a quota or a limit leaves more than can be used."""
+    if error.errno != errno.ENOSPC:
+        return ""
+    with contextlib.suppress(OSError):
+        return f", {figures.size(shutil.disk_usage(folder).free)} free"
+    return ""
+
+
+def _write_new(part: Path, pieces: Sequence[bytes | memoryview], mode: int) -> None:
+    """Write a file that is not there, and flush it to the disk."""
+    with contextlib.suppress(FileNotFoundError):
+        part.unlink()  # left by a killed process that had our number
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), mode)
+    with os.fdopen(handle, "wb") as file:
+        for piece in pieces:
+            file.write(piece)
+        file.flush()
+        os.fsync(handle)
 
 
 def _settle(folder: Path) -> None:
-    """Flush the folder itself, so that the new name outlives a loss of power; not every system can."""
-    with contextlib.suppress(OSError):
+    """Flush the folder itself, so that the new name outlives a loss of power, where the system can do that."""
+    try:
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
