@@ -72,6 +72,9 @@ class ScriptedEngine(Engine):
         confusion[0, 0], confusion[1, 0] = images - 10, 10
         return Running(2.0 * images, confusion)
 
+    def set_running(self, running: Running) -> None:
+        pass
+
     def reset_running(self) -> None:
         pass
 

@@ -137,6 +137,22 @@ def test_running_figures_are_those_before_each_update() -> None:
     assert e.running().loss == 0
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_running_figures_can_be_taken_over(threads: int) -> None:
+    """An engine that is given state and figures after step 3 ends the epoch with the figures of one that did it all."""
+    images, order = images_for(DEEP, 61), np.arange(61)
+    whole, before, after = engine(DEEP), engine(DEEP), engine(DEEP, threads=threads)
+    epoch = Epoch(images, order, np.full(8, 0.01))
+    whole.train(epoch, 0)
+    before.train(Epoch(images, order[:24], epoch.learning_rates), 0)
+    after.set_state(before.state())
+    after.set_running(before.running())
+    after.train(epoch, 3)
+    assert after.running().loss == whole.running().loss
+    np.testing.assert_array_equal(after.running().confusion, whole.running().confusion)
+    np.testing.assert_equal(after.state().weights, whole.state().weights)
+
+
 @pytest.mark.parametrize("text", [SIX_LAYER, DEEP])
 def test_a_prediction_does_not_depend_on_its_batch(text: str) -> None:
     """An image alone, among others, in another order, by other threads: the same bits."""

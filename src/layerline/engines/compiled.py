@@ -65,6 +65,7 @@ class CompiledEngine(Engine):
         self._predictor: _Predictor | None = None
         self._state = _first_state(network, recipe)
         self._counters = _counters(network, self._state)
+        self._running = Running(0.0, np.zeros((network.classes, network.classes), np.int64))
         self._control = np.zeros((len(CONTROL) + 64) * WORDS_A_LINE, np.int64)
         self._stopping = False
 
@@ -108,15 +109,16 @@ class CompiledEngine(Engine):
 
     def running(self) -> Running:
         """Return what the steps since `reset_running` have gathered."""
-        if self._trainer is None:
-            K = self._network.classes
-            return Running(0.0, np.zeros((K, K), np.int64))
-        return self._trainer.running()
+        return self._running if self._trainer is None else self._trainer.running()
 
-    def reset_running(self) -> None:
-        """Start gathering anew (a new epoch)."""
+    def set_running(self, running: Running) -> None:
+        """Go on gathering from there, as if the steps before had been done by this engine."""
+        K = self._network.classes
+        if running.confusion.shape != (K, K):
+            raise ValueError(f"the confusion matrix is {running.confusion.shape}, the network has {K} classes")
+        self._running = running
         if self._trainer is not None:
-            self._trainer.reset_running()
+            self._trainer.set_running(running)
 
     def evaluate(self, split: Split) -> Outputs:
         """Return probabilities and losses of every image of `split`, weights as they are now."""
@@ -169,6 +171,7 @@ class CompiledEngine(Engine):
             before = self._trainer
             trainer = _Trainer(*self._made_for(task))
             trainer.memory.put_state(self.state() if before else self._state)
+            trainer.set_running(self.running())
             self._trainer = trainer
         return self._trainer
 
@@ -246,14 +249,16 @@ class _Trainer:
         return self.memory.arena[at : at + 16].view(np.float64)
 
     def running(self) -> Running:
-        """Return loss and confusion matrix since `reset_running`."""
+        """Return loss and confusion matrix."""
         confusion = sum(self._confusions(), np.zeros(self._classes**2, np.int64))
         return Running(float(self._total()[0]), confusion.reshape(self._classes, self._classes))
 
-    def reset_running(self) -> None:
-        """Set both to zero."""
-        self._total()[:] = 0
-        for confusion in self._confusions():
+    def set_running(self, running: Running) -> None:
+        """Put both in place; which thread's share of the matrix holds what is of no matter."""
+        self._total()[:] = (running.loss, 0.0)
+        first, *others = self._confusions()
+        first[:] = running.confusion.reshape(-1)
+        for confusion in others:
             confusion[:] = 0
 
 

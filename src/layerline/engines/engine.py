@@ -6,8 +6,11 @@ import abc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from layerline.data.dataset import ImageSet, Split
@@ -54,6 +57,11 @@ class State:
         """Return the weights that are evaluated and kept: the averages where there are any, else the weights."""
         return {name: self.optimizer.get(f"ema.{name}", value) for name, value in self.weights.items()}
 
+    def with_averaged(self, weights: Mapping[str, NDArray[np.float32]]) -> State:
+        """Return the state of which `averaged` is `weights`: what evaluates with them."""
+        kept = {f"ema.{name}": value for name, value in weights.items() if f"ema.{name}" in self.optimizer}
+        return State(dict(weights), {**self.optimizer, **kept})
+
 
 class Engine(abc.ABC):
     """A network built for a recipe. Final classes: `CompiledEngine`, `TorchEngine`.
@@ -99,8 +107,12 @@ class Engine(abc.ABC):
         """Return what the steps since `reset_running` have gathered."""
 
     @abc.abstractmethod
+    def set_running(self, running: Running) -> None:
+        """Go on gathering from there, as if the steps before had been done by this engine."""
+
     def reset_running(self) -> None:
         """Start gathering anew (a new epoch)."""
+        self.set_running(Running(0.0, np.zeros_like(self.running().confusion)))
 
     @abc.abstractmethod
     def evaluate(self, split: Split) -> Outputs:

@@ -54,7 +54,7 @@ class TorchEngine(Engine):
         self._stopping = False
         self._done = 0
         self._diverged: int | None = None
-        self.reset_running()
+        self.set_running(Running(0.0, np.zeros((network.classes, network.classes), np.int64)))
         self._load_weights(initial_weights(network, recipe.seed, recipe.init))
         self._steps = Steps(self._module, recipe)
 
@@ -90,10 +90,9 @@ class TorchEngine(Engine):
         """Return what the steps since `reset_running` have gathered."""
         return Running(self._loss, self._confusion.copy())
 
-    def reset_running(self) -> None:
-        """Start gathering anew (a new epoch)."""
-        self._loss = 0.0
-        self._confusion = np.zeros((self._classes, self._classes), np.int64)
+    def set_running(self, running: Running) -> None:
+        """Go on gathering from there, as if the steps before had been done by this engine."""
+        self._loss, self._confusion = running.loss, running.confusion.copy()
 
     def evaluate(self, split: Split) -> Outputs:
         """Return probabilities and losses of every image of `split`, weights as they are now, or their averages."""
