@@ -69,6 +69,24 @@ def test_threads_do_not_change_the_bits(text: str) -> None:
     assert len(results) == 1
 
 
+def test_engines_that_share_code_share_nothing_else() -> None:
+    """Two engines of one network, which run the same machine code in turn, end as each would alone."""
+    sets = [images_for(DEEP, 40, seed) for seed in (1, 2)]
+    alone = [engine(DEEP, seed=seed) for seed in (1, 2)]
+    together = [engine(DEEP, seed=seed) for seed in (1, 2)]
+    for e, images in zip(alone, sets, strict=True):
+        epoch(e, images)
+        epoch(e, images)
+    for _ in range(2):
+        for e, images in zip(together, sets, strict=True):
+            epoch(e, images)
+    assert together[0]._trainer is not None
+    assert together[1]._trainer is not None
+    assert together[0]._trainer.compiled is together[1]._trainer.compiled
+    assert [digest(e.state()) for e in together] == [digest(e.state()) for e in alone]
+    assert digest(alone[0].state()) != digest(alone[1].state())
+
+
 @pytest.mark.parametrize(("momentum", "weight_decay"), [(0.0, 0.0), (0.9, 0.0), (0.0, 0.01), (0.5, 0.01)])
 def test_twenty_steps_end_where_pytorch_does(momentum: float, weight_decay: float) -> None:
     """After 20 steps, the last batch of each epoch ragged, weights are within 1e-5 of PyTorch's, by their norm."""

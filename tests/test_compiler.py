@@ -16,7 +16,7 @@ from kernel_runner import aligned, planes, run
 from torch.nn import functional
 
 from layerline.compiler.build import build, shard_size
-from layerline.compiler.compiled import plan
+from layerline.compiler.compiled import KEPT, compile_network, plan
 from layerline.compiler.kernels import functions
 from layerline.compiler.kernels.conv import ConvForward, ConvShape, ConvTile, conv_tile
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, FiltersTile, InputTile
@@ -292,3 +292,19 @@ def test_an_unknown_cpu_or_width_is_refused() -> None:
         named("pentium")
     with pytest.raises(UserError, match="--lanes 5"):
         named(lanes=5)
+
+
+def test_the_last_codes_are_kept() -> None:
+    """Who asks for equal code gets the same; another network, task or machine has its own; only so many are kept."""
+    network, task = parse(TWO_CONVS, name="n"), Task(8, SGD)
+    first = compile_network(network, host(), task)
+    assert compile_network(parse(TWO_CONVS, name="n"), host(), Task(8, Sgd(momentum=True, decay=False))) is first
+    others = (
+        compile_network(parse(TWO_CONVS.replace("FC 10", "FC 9"), name="n"), host(), task),
+        compile_network(network, host(), replace(task, training=False)),
+        compile_network(network, named(lanes=4), task),
+    )
+    assert len({id(found.code) for found in (first, *others)}) == 4
+    for classes in range(2, 2 + KEPT):
+        compile_network(parse(f"Input 1 2 2\nFlat\nFC {classes}\n", name="n"), host(), task)
+    assert compile_network(network, host(), task) is not first
