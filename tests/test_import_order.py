@@ -33,15 +33,19 @@ ORDER = (
     "metrics",
     "measure",
     "whole_file",
+    "tensor_file",
     "model_file",
     "versions",
+    "folder_lock",
     "run_folder",
+    "checkpoint",
     "report",
     "experiment",
     "comparison",
     "assume",
     "training",
     "api",
+    "sklearn",
     "cli",
     "__main__",
 )
@@ -51,7 +55,7 @@ LATE = {("network", "torch_layers")}
 """`Network.to_torch` is the one door to what comes after it, opened when it is called."""
 
 HEAVY = ("torch", "jinja2", "matplotlib", "llvmlite", "PIL", "pooch", "requests", "rich", "safetensors", "sklearn")
-OWNERS = {"torch": ("torch_layers.py", "engines/torch_"), "llvmlite": ("compiler/",)}
+OWNERS = {"torch": ("torch_layers.py", "engines/torch_"), "llvmlite": ("compiler/",), "sklearn": ("sklearn/",)}
 """Files and folders that are imported late themselves, and may import these at their top."""
 
 

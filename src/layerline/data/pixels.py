@@ -183,12 +183,17 @@ def _floats(
     span = f"pixels from {low:.4g} to {high:.4g}"
     if maximum is not None:
         return settled, maximum
-    if low < 0 or high <= 1:
-        notes.append(f"{span} are taken as they are (--normalize)")
-        return settled, 1.0
-    by = float(_BYTE) if _BYTE // 2 + 1 < high <= _BYTE else high
-    notes.append(f"{span} are divided by {by:.4g} (--normalize)")
+    by = divisor(low, high)
+    done = "taken as they are" if by == 1 else f"divided by {by:.4g}"
+    notes.append(f"{span} are {done} (--normalize)")
     return settled, by
+
+
+def divisor(low: float, high: float) -> float:
+    """Return what floats from `low` to `high` are divided by where nothing else is known; see `settle`."""
+    if low < 0 or high <= 1:
+        return 1.0
+    return float(_BYTE) if _BYTE // 2 + 1 < high <= _BYTE else high
 
 
 def _channels(count: int) -> str:

@@ -1,0 +1,17 @@
+"""A layerline network as a scikit-learn classifier: `ConvNetClassifier`. docs/scikit-learn.md is the page about it.
+
+Importing this package imports scikit-learn (the extra `layerline[sklearn]`); importing `layerline` does not.
+"""
+
+from __future__ import annotations
+
+try:
+    from sklearn.utils.validation import validate_data  # noqa: F401 - the youngest of the names that are used
+except ImportError as error:
+    raise ImportError(
+        "layerline.sklearn needs scikit-learn 1.6 or newer\n  help: pip install 'layerline[sklearn]'"
+    ) from error
+
+from layerline.sklearn.classifier import ConvNetClassifier
+
+__all__ = ["ConvNetClassifier"]

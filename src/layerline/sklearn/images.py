@@ -1,0 +1,93 @@
+"""What scikit-learn calls X, as the images that a network takes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from layerline.data import pixels
+from layerline.data.dataset import ImageSet, Split
+from layerline.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Shape = tuple[int, int, int]
+"""(C, H, W)."""
+
+LAYOUTS: Final = ("NCHW", "NHWC")
+BYTE: Final = 255.0
+
+
+def shape_of(X: NDArray[Any], layout: str, given: object) -> Shape:
+    """Return (C, H, W) of an image: as X shows it, or as it is given where X is flat, else X's d columns as (d, 1, 1).
+
+    Raises DataError where X has neither 2, 3 nor 4 dimensions, or is not of the shape that is given.
+    """
+    if layout not in LAYOUTS:
+        raise DataError(f"layout={layout!r}: not known", "one of: " + ", ".join(LAYOUTS))
+    wanted = _checked_shape(given)
+    if X.ndim == 2:
+        shape = wanted or (X.shape[1], 1, 1)
+    elif X.ndim == 3:
+        shape = (1, *X.shape[1:])
+    elif X.ndim == 4:
+        shape = X.shape[1:] if layout == "NCHW" else (X.shape[3], *X.shape[1:3])
+    else:
+        raise DataError(
+            f"X has {X.ndim} dimensions, {_times(X.shape)}",
+            "shape it as (N, d), (N, H, W), (N, C, H, W) or (N, H, W, C)",
+        )
+    if X.ndim > 2 and wanted not in (None, shape):
+        raise DataError(
+            f"input_shape={wanted}, and X has images of {_times(shape)} (C×H×W)",
+            "leave input_shape out, or give the images' own; layout='NHWC' is for channels that come last",
+        )
+    if math.prod(X.shape[1:]) != math.prod(shape):
+        raise DataError(
+            f"input_shape={shape} has {math.prod(shape):,d} values, and X has {X.shape[1]:,d} features",
+            f"give an input_shape (C, H, W) of which the product is {X.shape[1]:,d}",
+        )
+    return shape
+
+
+def as_images(X: NDArray[Any], layout: str, shape: Shape) -> NDArray[Any]:
+    """Return X, uint8 or float32, as (N, C, H, W): a view where it is contiguous.
+
+    Raises DataError where X has images of another shape.
+    """
+    if shape_of(X, layout, shape if X.ndim == 2 else None) != shape:
+        raise DataError(
+            f"X has images of {_times(X.shape[1:])}, and the network takes {_times(shape)} (C×H×W)",
+            "give images of the shape that it was trained on",
+        )
+    C, H, W = shape
+    whole = np.ascontiguousarray(X)
+    return whole.reshape(-1, C, H, W) if layout == "NCHW" else whole.reshape(-1, H, W, C).transpose(0, 3, 1, 2)
+
+
+def as_split(images: NDArray[Any], labels: NDArray[np.int32]) -> Split:
+    """Return all images with their labels, and the largest value that a pixel can have."""
+    return Split(ImageSet(images, labels, maximum_of(images)), np.arange(len(labels), dtype=np.int64))
+
+
+def maximum_of(images: NDArray[Any]) -> float:
+    """Return what pixels are divided by to lie in 0 … 1, as for the arrays of an .npz file."""
+    return BYTE if images.dtype == np.uint8 else pixels.divisor(float(images.min()), float(images.max()))
+
+
+def _checked_shape(given: object) -> Shape | None:
+    """Return the shape that is given, if one is. Raises DataError where it is not three sizes."""
+    if given is None:
+        return None
+    sizes = tuple(given) if isinstance(given, list | tuple | np.ndarray) else ()
+    if len(sizes) != 3 or not all(isinstance(size, int | np.integer) and size > 0 for size in sizes):
+        raise DataError(f"input_shape={given!r}: must be three whole numbers", "give (C, H, W), such as (1, 28, 28)")
+    C, H, W = map(int, sizes)
+    return C, H, W
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
