@@ -32,6 +32,7 @@ PAGES = (
     "my-own-photos.md",
     "comparing-runs.md",
     "reading-the-results.md",
+    "scikit-learn.md",
 )
 FENCE = re.compile(r"^```(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LEFT_OUT = "…"
