@@ -20,7 +20,7 @@ from layerline.network import find, parse
 from layerline.randomness import Purpose
 from layerline.recipe import Recipe
 from layerline.sklearn.course import Course
-from layerline.sklearn.door import value_errors
+from layerline.sklearn.door import all_or_nothing, translated
 from layerline.sklearn.images import as_images, as_split, shape_of
 
 if TYPE_CHECKING:
@@ -114,24 +114,23 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         """Train from the start, and return self. X is (N, d), (N, H, W), (N, C, H, W) or (N, H, W, C); y has N labels.
 
         uint8 stays as it is, without a copy where it is contiguous; all else becomes float32. Raises ValueError and
-        TypeError as scikit-learn does, DivergedError where the loss stops being finite, KeyboardInterrupt.
+        TypeError as scikit-learn does, DivergedError where the loss stops being finite, KeyboardInterrupt; the
+        estimator is then what it was before.
         """
-        images, y = self._checked(X, y, reset=True)
-        classes = _classes(y)
-        codes = _codes(y, classes)
-        with value_errors():
-            recipe = self._recipe()
-            train, held = self._cut(as_split(images, codes), classes, recipe.seed)
+        with all_or_nothing(self), translated():
+            images, y = self._checked(X, y, reset=True)
+            classes, recipe = _classes(y), self._recipe()
+            train, held = self._cut(as_split(images, _codes(y, classes)), classes, recipe.seed)
             course = self._begun(train, classes, recipe)
             course.fit(train, held)
-        return self._take(course, classes)
+            return self._take(course, classes)
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
         """Run one epoch over these images at `learning_rate`, from where the last call or `fit` ended; return self.
 
         Weights and the optimiser's state go on, at a constant rate: whoever wants a schedule sets `learning_rate`
         between calls. All other parameters are those of the first call, which needs `classes`, all labels there will
-        ever be. A call that raises leaves the estimator as it was. Raises as `fit` does.
+        ever be. Raises as `fit` does.
         """
         first = not self.__sklearn_is_fitted__()
         if first and classes is None:
@@ -139,13 +138,12 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         known = self.classes_ if classes is None else _classes(classes)
         if not first and not np.array_equal(known, self.classes_):
             raise ValueError(f"classes are {_listed(known)}, and were {_listed(self.classes_)} before: leave them out")
-        images, y = self._checked(X, y, reset=first)
-        codes = _codes(y, known)
-        with value_errors():
-            train = as_split(images, codes)
+        with all_or_nothing(self), translated():
+            images, y = self._checked(X, y, reset=first)
+            train = as_split(images, _codes(y, known))
             course = self._begun(train, known, self._recipe()) if first else self._course
             course.go_on(train, _plain(self.learning_rate))
-        return self._take(course, known)
+            return self._take(course, known)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the probability of each class for each image, float32 (N, K), in the order of `classes_`.
@@ -153,9 +151,8 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         They are those of `to_model().predict_proba`, bit for bit. Raises ValueError, TypeError and NotFittedError.
         """
         check_is_fitted(self)
-        images = self._images(X)
-        with value_errors():
-            return self._model.predict(images)
+        with translated():
+            return self._model.predict(self._images(X))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the likeliest label of each image, (N,), of equals the first. Raises as predict_proba does."""
@@ -169,7 +166,7 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model file, for `layerline.load` and the command line. Raises ValueError and NotFittedError."""
-        with value_errors():
+        with translated():
             self.to_model().save(path)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -214,41 +211,42 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         try:
             return parse(text, name=name, input_shape=shape, classes=K)
         except NetworkError as error:
-            if self.input_shape is not None or shape[1:] != (1, 1):
+            if self.input_shape is not None or shape[1:] != (1, 1) or "input" not in error.message:
                 raise
             flat = f"flat X is taken as {shape[0]:,d} channels of 1×1: say what images it has by input_shape=(C, H, W)"
             raise NetworkError(str(error), flat) from None
 
     def _cut(self, split: Split, classes: NDArray[Any], seed: int) -> tuple[Split, Split | None]:
         """Return the images to train on and those to tell the best epoch by, as `layerline train` cuts them."""
-        if self.validation_fraction is None:
+        if self.validation_fraction in (None, "none"):
             return split, None
-        wanted = Cuts(validation=self.validation_fraction)
+        wanted = Cuts(validation=self.validation_fraction)  # checked, and a plain number
         pool = Pool(split.source, split.indices, _names(classes))
         held, left = take(pool, wanted.validation, Purpose.VALIDATION_SPLIT, "validation", seed)
         return left.split(), held.split()
 
     def _checked(self, X: ArrayLike, y: ArrayLike, *, reset: bool) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return images (N, C, H, W) and labels (N,); reset: whether they say what X has to be from now on."""
+        """Return images (N, C, H, W) and labels (N,); reset: whether they say what X has to be from now on.
+
+        Raises DataError beside what scikit-learn raises.
+        """
         if reset or _dimensions(X) <= 2:
             values, labels = validate_data(self, X, y, reset=reset, dtype=DTYPES, allow_nd=True)
         else:
             values, labels = check_X_y(X, y, dtype=DTYPES, allow_nd=True, estimator=self)
         check_classification_targets(labels)
-        with value_errors():
-            shape = shape_of(values, self.layout, self.input_shape) if reset else self.network_.input_shape
-            images = as_images(values, self.layout, shape)
+        shape = shape_of(values, self.layout, self.input_shape) if reset else self.network_.input_shape
+        images = as_images(values, self.layout, shape)
         self.n_features_in_ = math.prod(shape)
         return images, labels
 
     def _images(self, X: ArrayLike) -> NDArray[Any]:
-        """Return images (N, C, H, W) to predict."""
+        """Return images (N, C, H, W) to predict. Raises as `_checked` does."""
         if _dimensions(X) <= 2:
             values = validate_data(self, X, reset=False, dtype=DTYPES)
         else:
             values = check_array(X, dtype=DTYPES, allow_nd=True, estimator=self, input_name="X")
-        with value_errors():
-            return as_images(values, self.layout, self.network_.input_shape)
+        return as_images(values, self.layout, self.network_.input_shape)
 
     def _take(self, course: Course, classes: NDArray[Any]) -> Self:
         self.classes_, self.network_, self.history_ = classes, course.network, course.history

@@ -1,4 +1,4 @@
-"""The door between two packages: layerline's mistakes of the user become the ValueError that scikit-learn expects."""
+"""The door between two packages: what layerline raises, as scikit-learn expects it, in the words of the parameters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING, Final
 
-from layerline.errors import UserError
+from layerline.errors import DivergedError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,15 +20,33 @@ _ELSEWHERE: Final = {"leave it out with --classes": "leave it out", "--validatio
 
 
 @contextlib.contextmanager
-def value_errors() -> Iterator[None]:
-    """Raise ValueError for a UserError, in the same words, but that `--batch-size 0` is called `batch_size=0`."""
+def translated() -> Iterator[None]:
+    """Raise ValueError for a UserError; in it and in a DivergedError, `--batch-size 0` is called `batch_size=0`."""
     try:
         yield
     except UserError as error:
-        text = str(error)
-        for words, here in _ELSEWHERE.items():
-            text = text.replace(words, here)
-        raise ValueError(_FLAG.sub(_parameter, text)) from error
+        raise ValueError(_in_parameters(str(error))) from error
+    except DivergedError as error:
+        advice = None if error.help is None else _in_parameters(error.help)
+        raise DivergedError(error.message, advice, error.run) from error
+
+
+@contextlib.contextmanager
+def all_or_nothing(estimator: object) -> Iterator[None]:
+    """Put every attribute back where something is raised."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def _in_parameters(text: str) -> str:
+    for words, here in _ELSEWHERE.items():
+        text = text.replace(words, here)
+    return _FLAG.sub(_parameter, text)
 
 
 def _parameter(flag: re.Match[str]) -> str:
