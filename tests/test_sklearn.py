@@ -331,6 +331,13 @@ def test_what_fails_leaves_the_estimator_as_it_was() -> None:
 def test_validation_tells_the_best_epoch() -> None:
     """With validation_fraction, a part of each class is held back, the history has its figures, patience ends it."""
     X, y = images(60)
+    cut: list[Split] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Course, "fit", lambda _, train, held: cut.extend([train, held]))
+        estimator(validation_fraction=0.2).fit(X, y)
+    train, held = cut
+    assert np.bincount(held.labels).tolist() == [4, 4, 4]
+    assert sorted([*train.indices, *held.indices]) == list(range(60))
     fitted = estimator(validation_fraction=0.2, epochs=60, patience=3, learning_rate=0.05).fit(X, y)
     rows = fitted.history_
     assert len(rows) < 60
