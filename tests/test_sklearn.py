@@ -33,6 +33,7 @@ from layerline.sklearn.images import as_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 CNN = "Conv 3 3\nReLU\nBatchNorm\nPool 2\nFlat\nDropout 0.2\nFC classes\nSoftmax\n"
 COLOUR = (3, 6, 6)
@@ -111,6 +112,25 @@ def test_a_fit_is_a_training() -> None:
     assert weights(fitted) == {name: array.tobytes() for name, array in run.model.weights.items()}
     assert [row.train_loss for row in fitted.history_] == [row.train_loss for row in run.history]
     assert fitted.to_model().scaling == scaled
+
+
+def test_the_model_says_the_same(tmp_path: Path) -> None:
+    """Estimator, its model, and the estimator pickled or copied give the same probabilities, from bytes or floats."""
+    X, y = images(shape=COLOUR)
+    fitted = estimator().fit(X, y)
+    said = fitted.predict_proba(X)
+    assert said.dtype == np.float32
+    assert said.shape == (len(X), 3)
+    others = (
+        fitted.to_model().predict(X),
+        pickle.loads(pickle.dumps(fitted)).predict_proba(X),  # noqa: S301 - our own
+        copy.deepcopy(fitted).predict_proba(X.astype(np.float64)),
+    )
+    for other in others:
+        assert other.tobytes() == said.tobytes()
+    fitted.save(tmp_path / "one.safetensors")
+    fitted.to_model().save(tmp_path / "two.safetensors")
+    assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "two.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("shape", [(1, 6, 6), COLOUR])
