@@ -20,7 +20,7 @@ from pathlib import Path
 
 from conditions import spread, write
 
-from layerline.compiler.compiled import compile_network
+from layerline.compiler.compiled import compile_network, plan
 from layerline.compiler.kernels.optimizers import Sgd
 from layerline.compiler.machine import host
 from layerline.compiler.task import Task
@@ -47,6 +47,8 @@ def compile_seconds(runs: int) -> dict[str, dict[str, dict[str, float]]]:
             task = Task(64 if training else 1, Sgd(decay=False), training=training)
             taken = []
             for _ in range(runs):
+                compile_network.cache_clear()
+                plan.cache_clear()
                 start = time.perf_counter()
                 compile_network(network, host(), task)
                 taken.append(time.perf_counter() - start)

@@ -235,18 +235,24 @@ def test_the_record_is_an_experiment_again(folder: Path, monkeypatch: pytest.Mon
     assert about["versions"]["layerline"] == layerline.__version__
 
 
-def test_the_record_tells_nobody_s_name(tmp_path: Path) -> None:
-    """A path that leads through the root or the folder of all homes is cut to its last part; a near one is relative."""
+def test_the_record_tells_nobody_s_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path that leads into somebody's home from outside it is cut to its last part; others are relative."""
     data = small_data.dataset()
     network = layerline.parse("Flat\nFC classes\n", data)
     engine = engines.make("compiled", network, data.scaling, Recipe(), 1)
     near = tmp_path / "images"
     near.mkdir()
     first = dataclasses.replace(settle("lenet5", {"data": str(near)}), cuts={"data_dir": str(tmp_path)})
+    monkeypatch.setattr("layerline.experiment.record._HOMES", (tmp_path.parent,))
     far = record(network, data, Recipe(), engine, first, Path("/proc/runs/x"))["data"]
     assert (far["data"], far["data_dir"]) == ("images", tmp_path.name)
+    other = record(network, data, Recipe(), engine, first, tmp_path.parent / "somebody" / "runs" / "x")["data"]
+    assert (other["data"], other["data_dir"]) == ("images", tmp_path.name)
     close = record(network, data, Recipe(), engine, first, tmp_path / "runs" / "x")["data"]
     assert (close["data"], close["data_dir"]) == ("../../images", "../..")
+    monkeypatch.undo()
+    shared = record(network, data, Recipe(), engine, first, Path("/proc/runs/x"))["data"]
+    assert (Path("/proc/runs/x") / shared["data"]).resolve() == near.resolve()
 
 
 @pytest.mark.parametrize("path", sorted((EXAMPLES / "experiments").glob("*.toml")), ids=lambda path: path.stem)

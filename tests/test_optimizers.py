@@ -99,7 +99,8 @@ in one place errs by 1e-5 (the last test) and more."""
 def _compiled_once() -> Iterator[None]:
     """Write the code of a task once: a schedule changes none of it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled, "compile_network", functools.cache(compiled.compile_network))
+        patch.setattr(compiled, "plan", functools.cache(compiled.plan))
+        patch.setattr(compiled, "compile_schedule", functools.cache(compiled.compile_schedule))
         yield
 
 

@@ -33,6 +33,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def started(out: str = "out", *, force: bool = False) -> RunFolder:
     folder = RunFolder.named(Path(out), force=force)
     folder.start("Conv 1 1\n", EXPERIMENT)
+    folder.release()
     return folder
 
 
@@ -125,11 +126,10 @@ def test_history_has_an_object_an_epoch() -> None:
     """Each append is on the disk at once, with exactly the keys of the contract, all digits, null for NaN and None."""
     folder = started()
     history = folder.path / "history.jsonl"
-    folder.append(ROW)
+    folder.append([ROW])
     assert json.loads(history.read_text()) == dict(zip(KEYS, vars(ROW).values(), strict=True))
-    folder.append(
-        replace(ROW, epoch=2, train_loss=0.1 + 0.2, validation_loss=None, train_macro_f1=math.nan, best=np.False_)
-    )
+    second = replace(ROW, epoch=2, train_loss=0.1 + 0.2, validation_loss=None, train_macro_f1=math.nan, best=np.False_)
+    folder.append([ROW, second])
     lines = [json.loads(line) for line in history.read_text().splitlines()]
     assert [list(line) for line in lines] == [KEYS, KEYS]
     assert lines[1]["train_loss"] == 0.1 + 0.2

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from layerline.errors import DataError, DivergedError, NetworkError, RecipeError, UserError
     from layerline.network import Network, presets
     from layerline.recipe import Recipe
-    from layerline.training import Model, Progress, Run, Seeds, train, train_seeds
+    from layerline.training import Model, Progress, Run, Seeds, resume, train, train_seeds
 
 __version__: Final = "0.1.0"
 
@@ -38,6 +38,7 @@ __all__ = [
     "parse",
     "presets",
     "read",
+    "resume",
     "train",
     "train_seeds",
 ]
@@ -58,6 +59,7 @@ _HOMES: Final = {
     "parse": "api",
     "presets": "network",
     "read": "api",
+    "resume": "training",
     "train": "training",
     "train_seeds": "training",
 }

@@ -13,15 +13,17 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 
 from layerline import metrics, whole_file
 from layerline.errors import UserError
+from layerline.folder_lock import FolderLock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -33,6 +35,7 @@ GRAPHS: Final = ("loss", "accuracy", "macro_f1", "confusion", "filters")
 
 NETWORK, EXPERIMENT, HISTORY = "network.cnn", "experiment.toml", "history.jsonl"
 RESULT, PREDICTIONS, MODEL, CHECKPOINTS = "result.json", "predictions.npz", "model.safetensors", "checkpoints"
+REPORT = "report.html"
 ENDING = "ending.json"
 """Only where a training did not come to its end."""
 
@@ -124,15 +127,20 @@ class RunFolder:
         self.path = path
         self._force = force
         self._numbered = numbered
+        self._lock: FolderLock | None = None
+        self._rows = 0
+        self._history_bytes = 0
 
     @classmethod
     def named(cls, out: Path, *, force: bool = False) -> RunFolder:
         """Return the folder the user named by --out, which must not exist, or with `force` must hold a run of ours.
 
-        Raises UserError where it exists and may not be replaced, or where it cannot be made.
+        Raises UserError where it exists and may not be replaced, another training is writing to it, or it cannot be
+        made.
         """
         if os.path.lexists(out):
             _check_replaceable(out, force)
+            FolderLock(out).release()
         _check_writable(out)
         return cls(out, force=force, numbered=False)
 
@@ -156,19 +164,67 @@ class RunFolder:
 
         toml = f"{_OURS}\n\n{tomli_w.dumps(experiment)}"
         self._make()
+        self._lock = FolderLock(self.path)
         self._write(EXPERIMENT, toml.encode())
         self._remove_old_files()
         self._write(NETWORK, network.encode())
         self._write(HISTORY, b"")
 
-    def append(self, row: EpochRow) -> None:
-        """Add an epoch to history.jsonl, flushed. Raises UserError where the disk is full."""
+    @classmethod
+    def existing(cls, path: Path) -> RunFolder:
+        """Return the folder of an earlier run, locked: nobody else writes to it until `release`.
+
+        Raises UserError where it is no run, or another process is writing to it.
+        """
+        if not is_run(path):
+            raise UserError(f"{path}: not the folder of a run", f"a run has an {EXPERIMENT} that layerline wrote")
+        folder = cls(path, force=False, numbered=False)
+        folder._lock = FolderLock(path)
+        return folder
+
+    def go_on(self, history: Sequence[EpochRow]) -> None:
+        """Go on after these epochs: history.jsonl has them and no others, and what told of an end is removed."""
+        for name in (ENDING, RESULT, REPORT):
+            try:
+                (self.path / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise whole_file.unwritable(self.path / name, error) from error
+        content = b"".join(_line(row) for row in history)
+        self._write(HISTORY, content)
+        self._rows, self._history_bytes = len(history), len(content)
+
+    def append(self, history: Sequence[EpochRow]) -> None:
+        """Add the epochs to history.jsonl that it does not have yet, flushed.
+
+        Raises UserError where the disk is full; the file then ends with a whole line, as before.
+        """
         path = self.path / HISTORY
+        lines = b"".join(_line(row) for row in history[self._rows :])
         try:
-            with path.open("ab") as file:
-                file.write(json_line(dataclasses.asdict(row)).encode() + b"\n")
+            with path.open("r+b") as file:
+                file.seek(self._history_bytes)
+                try:
+                    file.write(lines)
+                    file.flush()
+                except OSError:
+                    file.truncate(self._history_bytes)
+                    raise
         except OSError as error:
             raise whole_file.unwritable(path, error) from error
+        self._rows, self._history_bytes = len(history), self._history_bytes + len(lines)
+
+    def release(self) -> None:
+        """Let others write to the folder."""
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        """Return the folder; it is released at the end."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Release it."""
+        self.release()
 
     def write_result(self, result: Result) -> None:
         """Write result.json: a key a line, a class a line, a row of the matrix a line."""
@@ -208,7 +264,7 @@ class RunFolder:
         """Remove what an earlier run left, by name; experiment.toml is new already, so the folder stays ours."""
         graphs = [f"{graph}.{ending}" for graph in GRAPHS for ending in ("png", "svg")]
         try:
-            for name in (NETWORK, HISTORY, RESULT, ENDING, PREDICTIONS, MODEL, "report.html", *graphs):
+            for name in (NETWORK, HISTORY, RESULT, ENDING, PREDICTIONS, MODEL, REPORT, *graphs):
                 (self.path / name).unlink(missing_ok=True)
             checkpoints = self.path / CHECKPOINTS
             if checkpoints.is_dir() and not checkpoints.is_symlink():
@@ -218,6 +274,10 @@ class RunFolder:
 
     def _write(self, name: str, content: bytes | memoryview) -> None:
         whole_file.write(self.path / name, (content,))
+
+
+def _line(row: EpochRow) -> bytes:
+    return json_line(dataclasses.asdict(row)).encode() + b"\n"
 
 
 def json_line(value: Any) -> str:
@@ -266,14 +326,15 @@ def _check_replaceable(out: Path, force: bool) -> None:
         raise UserError(f"--out {out}: is a file, not a folder", "choose another name")
     if not force:
         raise UserError(f"--out {out}: exists already", "choose another name, or replace an old run with --force")
-    if not _is_run(out):
+    if not is_run(out):
         raise UserError(
             f"--out {out}: exists, and holds no {EXPERIMENT} written by layerline",
             "--force replaces only the folder of an earlier run: choose another name",
         )
 
 
-def _is_run(folder: Path) -> bool:
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is one that a run has written."""
     try:
         with (folder / EXPERIMENT).open("rb") as file:
             return file.read(len(_OURS)) == _OURS.encode()

@@ -11,6 +11,7 @@ from layerline import engines
 from layerline.assume import epochs, rate
 from layerline.assume.facts import Facts
 from layerline.assume.rules import choose
+from layerline.engines.room import check_room
 from layerline.recipe.checks import NONE
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def fill(
     choices = choose(Facts.of(network, data), recipe, given)
     recipe = _with(recipe, choices)
     made = engines.make(engine, network, data.scaling, recipe, threads)
+    check_room(made, data, recipe)
     if "learning_rate" not in given:
         say("trying learning rates")
         choices["learning_rate"] = rate.choose(made, data, recipe, network.multiply_adds)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from layerline.network import Network
     from layerline.run_folder import EpochRow
     from layerline.training import Interrupt, Progress, Run
+    from layerline.training.resuming import Reopened
 
 _HEAD: Final = (
     "                validation                 training         learning",
@@ -63,6 +64,17 @@ class Screen(Watcher):
             self._terminal.say()
             self._terminal.say(note)
         self._terminal.say()
+
+    def resumed(self, found: Reopened) -> None:
+        """Say where a run goes on, and what was found damaged."""
+        epochs, step = found.snapshot.position
+        recipe = found.experiment.recipe
+        place = f"after epoch {epochs} of {recipe.epochs}"
+        if step:
+            place += f" and step {step:,d} of {recipe.steps(len(found.data.train)):,d}"
+        for note in found.notes:
+            self._say(f"damaged, and not used: {note}")
+        self._say_all((f"goes on {place if epochs or step else 'from the beginning'}", ""))
 
     def progress(self, progress: Progress) -> None:
         """Draw the bottom line."""

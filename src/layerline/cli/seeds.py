@@ -14,7 +14,7 @@ from layerline.cli.terminal import Terminal
 from layerline.errors import UserError
 from layerline.run_folder import RunFolder
 from layerline.training import seeds
-from layerline.training.interrupt import Interrupt
+from layerline.training.interrupt import Interrupt, exit_code
 from layerline.training.session import checked
 from layerline.training.watch import Watcher
 
@@ -68,7 +68,7 @@ def train(
     found = series.run(rows.watch, rows.ended)
     rows.end(found)
     if found.stopped is not None:
-        return 128 + found.stopped
+        return exit_code(found.stopped)
     if series.error is not None and not found.runs:
         raise series.error
     return 1 if found.diverged else 0

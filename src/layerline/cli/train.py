@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -15,14 +16,15 @@ from layerline.cli.reading import IMAGE_OPTIONS, Reading, cache_folder
 from layerline.errors import DivergedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from layerline.assume import Assumed
+    from layerline.cli.screen import Screen
     from layerline.data.dataset import Dataset
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
     from layerline.run_folder import RunFolder
-    from layerline.training import Run
+    from layerline.training import Interrupt, Run
 
 
 @click.command(cls=Command)
@@ -54,27 +56,75 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="folder to write to, which must not exist [runs/NETWORK-DATA-NUMBER]",
 )
+@click.option(
+    *("--resume", "resume"),
+    cls=GroupedOption,
+    group="Output",
+    metavar="RUN",
+    help="go on with a run that was stopped or killed, to the same bits",
+)
+@click.option(
+    *("--checkpoint-every", "every"),
+    cls=GroupedOption,
+    group="Output",
+    metavar="TIME",
+    help="how often to save within an epoch; its end always is; or none [5m]",
+)
 @click.option(*("--force", "force"), cls=GroupedOption, group="Output", is_flag=True, help="replace the run in --out")
 @click.option(
     *("--quiet", "quiet"), cls=GroupedOption, group="Output", is_flag=True, help="print nothing but the run's folder"
 )
-def train(net: str | None, seeds: str | None, out: str | None, force: bool, quiet: bool, **values: Any) -> int:
+def train(
+    net: str | None,
+    seeds: str | None,
+    out: str | None,
+    resume: str | None,
+    every: str | None,
+    force: bool,
+    quiet: bool,
+    **values: Any,
+) -> int:
     """Train NET on images, and write what came out of it to a folder.
 
     NET is a network file, the name of a preset (such as lenet5), or an experiment.toml, whose values the options
     override; without it, a preset that suits the images. What is not given is chosen for this network and data, and
-    said. Ctrl-C ends after the running step and keeps the best weights.
+    said. Ctrl-C ends after the running step and keeps the best weights; --resume goes on from there.
     """
     from layerline.experiment.experiment import settle
 
     if force and out is None:
         raise click.UsageError("--force: replaces the folder that --out names, and there is no --out")
+    seconds = _seconds(every)
+    if resume is not None:
+        if out is not None or seeds is not None:
+            raise click.UsageError(f"--resume: goes on in its own folder, and does not go with {_other(out)}")
+        return _code(_resumed(Path(resume), net, given(values), seconds, quiet=quiet))
     experiment = settle(net, given(values))
     if seeds is not None:
         return _train_seeds(experiment, seeds, out=out, force=force, quiet=quiet)
     folder = None if out is None else _named(Path(out), force)
-    run = _train(experiment, folder, quiet=quiet)
-    return 0 if run.stopped is None else 128 + run.stopped
+    return _code(_train(experiment, folder, seconds, quiet=quiet))
+
+
+def _other(out: str | None) -> str:
+    return "--seeds" if out is None else "--out"
+
+
+def _code(run: Run) -> int:
+    from layerline.training.interrupt import exit_code
+
+    return 0 if run.stopped is None else exit_code(run.stopped)
+
+
+def _seconds(every: str | None) -> float:
+    """Return the seconds between checkpoints. Raises RecipeError where they cannot be understood."""
+    from layerline.checkpoint.keeper import EVERY
+    from layerline.recipe import checks
+
+    if every is None:
+        return EVERY
+    seconds = checks.seconds("checkpoint-every", every)
+    return math.inf if seconds is None else seconds
 
 
 def _named(out: Path, force: bool) -> RunFolder:
@@ -101,38 +151,65 @@ def _signals() -> list[signal.Signals]:
     return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 
-def _train(experiment: Experiment, folder: RunFolder | None, *, quiet: bool) -> Run:
+def _train(experiment: Experiment, folder: RunFolder | None, every: float, *, quiet: bool) -> Run:
     from dataclasses import replace
 
-    from layerline import training
-    from layerline.cli.screen import Screen
-    from layerline.cli.terminal import Terminal
     from layerline.run_folder import RunFolder
     from layerline.training.session import checked, run
 
-    _hush()
-    interrupt = training.Interrupt(_signals())
-    terminal = Terminal(sys.stdout, os.environ)
-    screen = Screen(terminal, interrupt, quiet=quiet)
-    data = experiment.load(None if quiet else Reading(terminal), cache_folder())
+    screen, interrupt, reading = _beginning(quiet=quiet)
+    data = experiment.load(reading, cache_folder())
     network = checked(experiment.network(data), data, experiment.recipe)
     where = folder or RunFolder.numbered(network.name, data.name)
     assumed = _assumed(experiment, network, data, screen.waiting)
     experiment = replace(experiment, recipe=assumed.recipe)
     screen.assumed(experiment, data, network, assumed, f"{where.path}", named=folder is not None)
-    try:
-        ended = run(
-            network,
-            data,
-            assumed.recipe,
-            assumed.engine,
+    return _shown(
+        screen,
+        lambda: run(
+            *(network, data, assumed.recipe, assumed.engine),
             folder=where,
             watcher=screen,
             experiment=experiment,
             interrupt=interrupt,
             threads=experiment.threads,
             reasons=assumed.reasons,
-        )
+            every=every,
+        ),
+    )
+
+
+def _resumed(path: Path, net: str | None, flags: Mapping[str, Any], every: float, *, quiet: bool) -> Run:
+    """Go on with the run in the folder `path`."""
+    from layerline.assume import Assumed
+    from layerline.training.resuming import reopen
+
+    screen, interrupt, reading = _beginning(quiet=quiet)
+    found = reopen(path, flags, net, lambda experiment: experiment.load(reading, cache_folder()))
+    assumed = Assumed(found.experiment.recipe, found.engine)
+    screen.assumed(found.experiment, found.data, found.network, assumed, str(path), named=True)
+    screen.resumed(found)
+    return _shown(screen, lambda: found.go_on(screen, interrupt, every=every))
+
+
+def _beginning(*, quiet: bool) -> tuple[Screen, Interrupt, Reading | None]:
+    """Return who shows the training, who takes its signals, and who shows how far reading the data is."""
+    from layerline.cli.screen import Screen
+    from layerline.cli.terminal import Terminal
+    from layerline.training import Interrupt
+
+    _hush()
+    interrupt = Interrupt(_signals())
+    terminal = Terminal(sys.stdout, os.environ)
+    return Screen(terminal, interrupt, quiet=quiet), interrupt, None if quiet else Reading(terminal)
+
+
+def _shown(screen: Screen, train: Callable[[], Run]) -> Run:
+    """Return the run that `train` makes, its end shown."""
+    from layerline import training
+
+    try:
+        ended = train()
     except DivergedError as error:
         if isinstance(error.run, training.Run):
             screen.diverged(error.run)

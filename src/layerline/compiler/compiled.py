@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 KEPT: Final = 8
 """So much machine code is kept in the process for who asks again, up to 24 MB each (resnet20). Half of a fit on few
-images is the compiler, and a cross-validation fits one network again and again: scikit-learn's 55 checks of an estimator
-take 5.8 s instead of 17.4 s (2026-11-23, two cores of an AMD EPYC, Zen 4)."""
+images is the compiler, and a cross-validation fits one network again and again: scikit-learn's 55 checks of an
+estimator take 5.8 s instead of 17.4 s (2026-11-23, two cores of an AMD EPYC, Zen 4)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -180,7 +180,7 @@ class Phase:
     """images · slices"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Schedule:
     """A Program cut into phases, with a place for every buffer.
 

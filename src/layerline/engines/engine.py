@@ -75,6 +75,11 @@ class Engine(abc.ABC):
     def prepare(self, images: ImageSet) -> None:  # noqa: B027 - most engines have nothing to prepare
         """Do now what the first `train` on these images would do first, such as writing code; nothing by default."""
 
+    def memory(self, images: ImageSet, batch_size: int) -> int:
+        """Return how many bytes training on these images takes beside them; 0 where the engine cannot tell."""
+        del images, batch_size
+        return 0
+
     def facts(self) -> dict[str, Any]:
         """Return what the bits depend on beside network, data and recipe, for the run's record; plain values."""
         return {}

@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.compiler.compiled import Compiled
-    from layerline.compiler.program import Buffer, Tensor
+    from layerline.compiler.program import Buffer, Schedule, Tensor
+
+
+def memory_of(schedule: Schedule, threads: int) -> int:
+    """Return the bytes that a Program takes with so many threads: its arena, their scratches, room to align."""
+    return schedule.arena_bytes + threads * _scratch_bytes(schedule) + 64
+
+
+def _scratch_bytes(schedule: Schedule) -> int:
+    return -(-schedule.scratch_bytes // 4096) * 4096
 
 
 @final
@@ -23,8 +32,8 @@ class Memory:
         """Take memory for so many threads, all of it zero."""
         self.code = code
         schedule = code.schedule
-        self.scratch_bytes = -(-schedule.scratch_bytes // 4096) * 4096
-        self._bytes = np.zeros(schedule.arena_bytes + threads * self.scratch_bytes + 64, np.uint8)
+        self.scratch_bytes = _scratch_bytes(schedule)
+        self._bytes = np.zeros(memory_of(schedule, threads), np.uint8)
         start = -self._bytes.ctypes.data % 64
         self.arena = self._bytes[start : start + schedule.arena_bytes]
         self.scratches = [

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from layerline.network import Network
     from layerline.recipe import Recipe
 
-_TELLING: Final = ("/", "/home", "/Users", "C:\\", "C:\\Users")
-"""A path that leads through one of these from one place to another may tell a user's name."""
+_HOMES: Final = tuple(map(Path, ("/home", "/Users", "/media", "/run/media", "/Volumes", "C:\\Users")))
+"""What lies in one of these is called after a user, or a user's disk."""
 
 
 def record(
@@ -111,12 +111,19 @@ def _plain(value: Any) -> Any:
 
 
 def _path_from(folder: Path, given: str) -> str:
-    """Return a path as seen from the run's folder; only its last part where the way there may tell a user's name."""
+    """Return a path as seen from the run's folder; only its last part where the way there tells a user's name."""
     if not Path(given).exists():
         return given
     there, here = Path(given).resolve(), folder.resolve()
-    try:
-        shared = os.path.commonpath([there, here])
-    except ValueError:  # different drives
-        shared = _TELLING[0]
-    return there.name if shared in _TELLING else Path(os.path.relpath(there, here)).as_posix()
+    if there.anchor != here.anchor:  # different drives
+        return there.name
+    telling = any(
+        home in there.parents and (home not in here.parents or _below(home, there) != _below(home, here))
+        for home in _HOMES
+    )
+    return there.name if telling else Path(os.path.relpath(there, here)).as_posix()
+
+
+def _below(home: Path, path: Path) -> str:
+    """Return the name of the folder in `home` that `path` is in."""
+    return path.parts[len(home.parts)]

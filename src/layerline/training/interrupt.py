@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @final
 class Interrupt:
-    """While it is entered, signals are kept here. A second signal raises KeyboardInterrupt, or SystemExit(128 + n).
+    """While it is entered, signals are kept here. A second signal raises KeyboardInterrupt, or SystemExit(143).
 
     Signals that the process ignores (nohup) stay ignored. Outside the main thread it does nothing.
     """
@@ -46,7 +46,12 @@ class Interrupt:
         if self.signal is not None:
             if number == signal.SIGINT:
                 raise KeyboardInterrupt
-            raise SystemExit(128 + number)
+            raise SystemExit(exit_code(number))
         self.signal = number
         if self.ask is not None:
             self.ask()
+
+
+def exit_code(number: int) -> int:
+    """Return the code of a process that a signal ended: 130 for Ctrl-C, 143 for all that ask it to go."""
+    return 128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar, final
 
 import numpy as np
 
 from layerline import metrics
+from layerline.checkpoint import Snapshot
 from layerline.engines.epoch import plan_epoch
 from layerline.errors import DivergedError
 from layerline.run_folder import EpochRow
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from layerline.checkpoint import Keeper
+    from layerline.checkpoint.snapshot import Weights
     from layerline.data.dataset import Dataset, Split
     from layerline.engines.engine import Engine, State
     from layerline.engines.epoch import Epoch
@@ -56,47 +60,62 @@ class Loop:
         recipe: Recipe,
         watcher: Watcher,
         interrupt: Interrupt,
-        keep: Callable[[EpochRow], None],
+        keeper: Keeper | None,
         clock: Callable[[], float],
     ) -> None:
-        """Prepare; `keep` is called with the row of every finished epoch, before the watcher is."""
+        """Prepare. With a keeper, the watcher is told of an epoch when it is kept."""
         self.history: list[EpochRow] = []
-        self.best: State | None = None
-        """The weights of the best epoch; None before one is finished."""
-        self.last: State | None = None
-        """The weights of the last finished epoch."""
+        self.best: Weights | None = None
+        """The weights of the best epoch, as they are evaluated; None before one is finished."""
+        self.last: Weights | None = None
+        """Likewise of the last finished epoch."""
+        self.steps_done = 0
+        """Of the epoch that is not finished; 0 where none has begun."""
         self._engine, self._data, self._recipe = engine, data, recipe
-        self._watcher, self._interrupt, self._keep, self._clock = watcher, interrupt, keep, clock
+        self._watcher, self._interrupt, self._keeper, self._clock = watcher, interrupt, keeper, clock
+        self._untold: deque[tuple[EpochRow, Scores, Scores | None]] = deque()
         self._steps = recipe.steps(len(data.train))
         self._epoch = 0
+        self._spent = 0.0
         self._began = self._epoch_began = clock()
         interrupt.ask = engine.stop
 
-    @property
-    def steps_done(self) -> int:
-        """Return the steps done in the epoch that is running or was stopped."""
-        return self._engine.progress()
-
-    @property
-    def epoch(self) -> int:
-        """Return the number of the epoch that is running or was the last, from 1; 0 before the first."""
-        return self._epoch
+    def go_on(self, snapshot: Snapshot) -> None:
+        """Take over what a training was between two steps; `run` then does what that one would have done next."""
+        self._engine.set_state(snapshot.state)
+        self._engine.set_running(snapshot.running)
+        self.history, self.best, self.last = list(snapshot.history), snapshot.best, snapshot.last
+        self.steps_done, self._spent = snapshot.step, snapshot.train_seconds
 
     def run(self) -> bool:
         """Run the epochs; return whether the training came to its end, and was not stopped. Raises DivergedError."""
+        if self._ends():
+            return True
         if not self._stopped():
             self._aside(lambda: self._engine.prepare(self._data.train.source), "compiling")
-        self._began = self._clock()
-        for epoch in range(1, self._recipe.epochs + 1):
-            if not self._run_epoch(epoch):
+        self._began = self._clock() - self._spent - sum(row.seconds for row in self.history)
+        while not self._ends():
+            if not self._run_epoch(len(self.history) + 1):
                 return False
-            if self._gives_up() and epoch < self._recipe.epochs:
-                self._watcher.note(f"no better epoch for {self._recipe.patience}: ends here (--patience)")
-                break
+        if len(self.history) < self._recipe.epochs:
+            self._watcher.note(f"no better epoch for {self._recipe.patience}: ends here (--patience)")
         return True
 
-    def _gives_up(self) -> bool:
-        """Return whether so many epochs went by without a better one that the recipe ends the training."""
+    def keep(self) -> None:
+        """Let the keeper have the training as it is now, between two steps."""
+        if self._keeper is not None:
+            self._keeper.offer(self._snapshot(self._engine.state()))
+
+    def settle(self) -> None:
+        """Wait until all is kept, and tell of it."""
+        if self._keeper is not None:
+            self._keeper.close()
+        self._tell()
+
+    def _ends(self) -> bool:
+        """Return whether all epochs are done, or so many without a better one that the recipe ends the training."""
+        if not self.history or len(self.history) >= self._recipe.epochs:
+            return bool(self.history)
         best = max(row.epoch for row in self.history if row.best)
         return isinstance(self._recipe.patience, int) and len(self.history) - best >= self._recipe.patience
 
@@ -113,17 +132,18 @@ class Loop:
         self._watcher.progress(self._progress(phase, self._clock()))
 
     def _run_epoch(self, epoch: int) -> bool:
-        """Run one epoch and keep its row; return False where it was stopped before its end."""
+        """Run one epoch, or the rest of it, and keep its row; return False where it was stopped before its end."""
         if self._stopped():
             return False
-        self._epoch, self._epoch_began = epoch, self._clock()
+        self._epoch, self._epoch_began = epoch, self._clock() - self._spent
         plan = plan_epoch(self._recipe, self._data.train, epoch, len(self._data.classes))
-        self._engine.reset_running()
-        done = self._aside(lambda: self._engine.train(plan, 0), "training")
-        train_seconds = self._clock() - self._epoch_began
+        if self.steps_done == 0:
+            self._engine.reset_running()
+        self._run_steps(plan)
+        train_seconds, self._spent = self._clock() - self._epoch_began, 0.0
         if self._engine.diverged_step is not None:
             raise self._diverged(self._engine.diverged_step)
-        if done < self._steps:
+        if self.steps_done < self._steps:
             return False
         validation = self.measure(self._data.validation, "validation") if self._data.validation else None
         state = self._engine.state()
@@ -131,6 +151,16 @@ class Loop:
             raise self._diverged(self._steps - 1)
         self._finish_epoch(state, validation, plan, train_seconds)
         return True
+
+    def _run_steps(self, plan: Epoch) -> None:
+        """Run the steps of an epoch, kept every now and then, to its end or to where it is stopped."""
+        while True:
+            self.steps_done += self._aside(lambda: self._engine.train(plan, self.steps_done), "training")
+            self._spent = self._clock() - self._epoch_began
+            ended = self.steps_done == self._steps or self._engine.diverged_step is not None
+            if ended or self._stopped():
+                return
+            self.keep()
 
     def _finish_epoch(self, state: State, validation: Measured | None, plan: Epoch, train_seconds: float) -> None:
         running = self._engine.running()
@@ -150,12 +180,29 @@ class Loop:
             images_per_second=running.images / train_seconds,
             best=self._is_best(validation, held),
         )
-        self.last = state
+        self.last = state.averaged
         if row.best:
-            self.best = state
+            self.best = self.last
         self.history.append(row)
-        self._keep(row)
-        self._watcher.epoch(row, train, held)
+        self.steps_done = 0
+        self._untold.append((row, train, held))
+        if self._keeper is not None:
+            self._keeper.offer(self._snapshot(state))
+        self._tell()
+
+    def _snapshot(self, state: State) -> Snapshot:
+        history, running = tuple(self.history), self._engine.running()
+        return Snapshot(history, self.steps_done, state, self.best, self.last, running, self._spent)
+
+    def _tell(self) -> None:
+        """Tell the watcher of the epochs that are kept, and of what went wrong in keeping them."""
+        settled = len(self.history)
+        if self._keeper is not None:
+            settled = self._keeper.settled
+            for note in self._keeper.notes():
+                self._watcher.note(note)
+        while self._untold and self._untold[0][0].epoch <= settled:
+            self._watcher.epoch(*self._untold.popleft())
 
     def _is_best(self, validation: Measured | None, scores: Scores | None) -> bool:
         """Return whether an epoch is better than all before it; without a validation set, every epoch is."""
@@ -196,6 +243,9 @@ class Loop:
         thread.start()
         thread.join(TICK)
         while thread.is_alive():
+            if phase == "training" and self._keeper is not None and self._keeper.due():
+                self._engine.stop()
+            self._tell()
             self._watcher.progress(self._progress(phase, start))
             thread.join(TICK)
         if errors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from pathlib import Path
@@ -11,8 +12,11 @@ import numpy as np
 
 from layerline import engines
 from layerline.assume import Assumed, fill
+from layerline.checkpoint import Checkpoints, Identity, Keeper
+from layerline.checkpoint.keeper import EVERY
 from layerline.data.augmentation import Augmentation
 from layerline.data.doctor import examined
+from layerline.engines.room import check_room
 from layerline.errors import DivergedError, NetworkError, RecipeError
 from layerline.experiment.options import RECIPE_KEYS
 from layerline.experiment.record import record
@@ -21,7 +25,7 @@ from layerline.measure.predictions import Predictions
 from layerline.recipe import Recipe, check_together
 from layerline.recipe.checks import NONE
 from layerline.recipe.together import BOTH
-from layerline.run_folder import ENDING, MODEL, Result, RunFolder
+from layerline.run_folder import CHECKPOINTS, ENDING, EXPERIMENT, HISTORY, MODEL, NETWORK, Result, RunFolder
 from layerline.training.interrupt import Interrupt
 from layerline.training.live import Several
 from layerline.training.live import live as live_figure
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from layerline.checkpoint import Snapshot
     from layerline.data.dataset import Dataset, Split
     from layerline.engines.engine import Engine
     from layerline.experiment.experiment import Experiment
@@ -106,23 +111,40 @@ def run(
     interrupt: Interrupt | None = None,
     threads: int | None = None,
     reasons: Mapping[str, str] | None = None,
+    snapshot: Snapshot | None = None,
+    every: float = EVERY,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Run:
-    """Train on an engine that is made, and write all files of the run; see `train`. What is given was checked."""
+    """Train on an engine that is made, and write all files of the run; see `train`. What is given was checked.
+
+    snapshot: where to go on, in the folder of the run that it is of. every: seconds between checkpoints in an epoch.
+    """
+    check_room(engine, data, recipe)
     if recipe.within_seconds is not None:
         time_given = recipe.within
         recipe = fit_epochs(engine, data, recipe, clock)
         watcher.note(f"{recipe.epochs:,d} epochs fit into {time_given} (--within)")
+    keeper, nothing = None, contextlib.nullcontext()
     if folder is not None:
-        folder.start(network.text, record(network, data, recipe, engine, experiment, folder.path, reasons))
-    with interrupt or Interrupt() as entered:
-        keep = _nothing if folder is None else folder.append
-        loop = Loop(engine, data, recipe, watcher, entered, keep, clock)
+        if snapshot is None:
+            folder.start(network.text, record(network, data, recipe, engine, experiment, folder.path, reasons))
+        else:
+            folder.go_on(snapshot.history)
+        kept = Checkpoints(folder.path / CHECKPOINTS)
+        keeper = Keeper(kept, Identity.of(network, data, recipe, engine), folder, every)
+    with interrupt or Interrupt() as entered, folder or nothing, keeper or nothing:
+        loop = Loop(engine, data, recipe, watcher, entered, keeper, clock)
+        if snapshot is not None:
+            loop.go_on(snapshot)
         training = _Training(network, data, recipe, engine, folder, loop, entered, threads)
         try:
             whole = loop.run()
         except DivergedError as error:
+            loop.settle()
             raise DivergedError(error.message, error.help, training.diverged()) from None
+        if not whole:
+            loop.keep()
+        loop.settle()
         return training.finish() if whole else training.stop()
 
 
@@ -170,19 +192,19 @@ class _Training:
         self._network, self._data, self._recipe = network, data, recipe
         self._engine, self._threads = engine, threads
         self._folder, self._loop, self._interrupt = folder, loop, interrupt
-        self._files = [] if folder is None else ["network.cnn", "experiment.toml", "history.jsonl"]
+        self._files = [] if folder is None else [NETWORK, EXPERIMENT, HISTORY, CHECKPOINTS]
 
     def finish(self) -> Run:
         """Test the best weights, write everything, and return the run."""
         best = self._loop.best
         assert best is not None  # noqa: S101 - at least one epoch was run
-        model = self._save(best.averaged)
-        self._engine.set_state(best)
+        model = self._save(best)
+        self._engine.set_state(self._engine.state().with_averaged(best))
         result = self._judge()
         if self._folder is not None:
             self._folder.write_result(result)
             self._files.append("result.json")
-        notes = self._draw(result, best.averaged) if self._interrupt.signal is None else ()
+        notes = self._draw(result, best) if self._interrupt.signal is None else ()
         return self._run(result, model, self._best_epoch, notes)
 
     def _judge(self) -> Result:
@@ -211,17 +233,15 @@ class _Training:
 
     def stop(self) -> Run:
         """Save the best weights so far, or those of the step that was finished, and return the run."""
-        best = self._loop.best
-        model = self._save((best or self._engine.state()).averaged)
-        unfinished = self._loop.steps_done if self._loop.epoch > len(self._loop.history) else 0
+        model = self._save(self._loop.best or self._engine.state().averaged)
+        unfinished = self._loop.steps_done
         self._say_ending("stopped", unfinished)
         return self._run(Result(self._data.classes), model, self._best_epoch, steps=unfinished)
 
     def diverged(self) -> Run:
         """Save the weights of the last finished epoch, if there is one, and return the run."""
         last = self._loop.last
-        weights = (last or self._engine.state()).averaged
-        model = self._save(weights, write=last is not None)
+        model = self._save(last or self._engine.state().averaged, write=last is not None)
         self._say_ending("diverged", self._loop.steps_done)
         return self._run(Result(self._data.classes), model, len(self._loop.history))
 
@@ -311,7 +331,3 @@ def recipe_of(recipe: Recipe | None, options: Mapping[str, Any]) -> Recipe:
 
 def _kind(shape: tuple[int, int, int], K: int) -> str:
     return f"{'×'.join(map(str, shape))} images of {K} classes"
-
-
-def _nothing(row: EpochRow) -> None:
-    del row

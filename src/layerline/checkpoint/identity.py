@@ -1,0 +1,134 @@
+"""What a training's bits depend on beside its state: where two agree in it, one can go on from the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from layerline import figures
+from layerline.versions import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from layerline.data.dataset import Dataset, Split
+    from layerline.engines.engine import Engine
+    from layerline.network import Network
+    from layerline.recipe import Recipe
+
+_VERSIONS: Final = ("layerline", "llvmlite")
+"""Of the packages that decide which machine code is written."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Network, data, recipe and engine of a training, as plain values."""
+
+    network: str
+    """The text of the network file."""
+    data: Mapping[str, Any]
+    cuts: Mapping[str, Any]
+    """The options that made the splits, to say what differs; whether they are the same is told by the data."""
+    recipe: Mapping[str, Any]
+    engine: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, network: Network, data: Dataset, recipe: Recipe, engine: Engine) -> Identity:
+        """Return what this training is."""
+        facts = {key: value for key, value in engine.facts().items() if key != "threads"}
+        found = versions()
+        made = {key: found[key] for key in _VERSIONS if key in found}
+        return cls.read(
+            json.dumps(
+                {
+                    "network": network.text,
+                    "data": _data(data),
+                    "cuts": dict(data.cuts),
+                    "recipe": recipe.as_dict(),
+                    "engine": {"engine": engine.name, **facts, **made},
+                }
+            )
+        )
+
+    @classmethod
+    def read(cls, text: str) -> Identity:
+        """Return the identity that `text` is. Raises KeyError, TypeError or ValueError where it is none."""
+        return cls(**json.loads(text))
+
+    @property
+    def text(self) -> str:
+        """Return it as JSON."""
+        return json.dumps(dataclasses.asdict(self))
+
+    def differences(self, kept: Identity) -> list[str]:
+        """Return what this has that `kept` has not, a sentence each; none where one can go on from the other."""
+        return [
+            *_network_differences(self.network, kept.network),
+            *_data_differences(self, kept),
+            *_differing(self.recipe, kept.recipe, flags=True),
+            *_differing(self.engine, kept.engine, flags=False),
+        ]
+
+
+def _data(data: Dataset) -> dict[str, Any]:
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {
+        "name": data.name,
+        "fingerprint": data.fingerprint,
+        "classes": list(data.classes),
+        "shape": list(data.shape),
+        "scaling": [list(data.scaling.scale), list(data.scaling.shift)],
+        "splits": {name: None if split is None else _digest(split) for name, split in splits.items()},
+    }
+
+
+def _digest(split: Split) -> str:
+    """Return the SHA-256 of which images a split has, in which order, under which labels."""
+    found = hashlib.sha256(split.indices.astype("<i8").tobytes())
+    found.update(split.labels.astype("<i4").tobytes())
+    return found.hexdigest()
+
+
+def _network_differences(text: str, kept: str) -> Iterator[str]:
+    """Yield the first line that differs."""
+    for number, (line, before) in enumerate(
+        itertools.zip_longest(text.splitlines(), kept.splitlines(), fillvalue="no more"), start=1
+    ):
+        if line != before:
+            yield f"network: line {number} is {figures.name(line.strip(), 40)}, it was {figures.name(before, 40)}"
+            return
+
+
+def _data_differences(now: Identity, kept: Identity) -> list[str]:
+    """Return why the data is not the same; where its content is, by the options that cut it."""
+    if now.data == kept.data:
+        return []
+    print_now, print_kept = (each.data["fingerprint"][:12] for each in (now, kept))
+    if print_now != print_kept:
+        name = figures.name(now.data["name"])
+        return [f"data: {name} has the content {print_now}… (SHA-256), it was {print_kept}…"]
+    if found := _differing(now.cuts, kept.cuts, flags=True):
+        return found
+    if now.data["classes"] != kept.data["classes"]:
+        return [f"data: {len(now.data['classes'])} classes, it had {len(kept.data['classes'])}, or others by name"]
+    return ["data: other images are for training, validation or the test"]
+
+
+def _differing(now: Mapping[str, Any], kept: Mapping[str, Any], *, flags: bool) -> list[str]:
+    """Return a sentence for each key whose value is another one."""
+    sentences = []
+    for key in sorted({*now, *kept}):
+        if now.get(key) != kept.get(key):
+            name = f"--{key.replace('_', '-')}" if flags else f"{key}:"
+            sentences.append(f"{name} {_shown(now.get(key))}, it was {_shown(kept.get(key))}")
+    return sentences
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return figures.name(",".join(map(str, value)), 60)
+    return "none" if value is None else figures.name(str(value), 60)

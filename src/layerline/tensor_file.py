@@ -1,0 +1,217 @@
+"""A file of tensors: safetensors, with texts beside them and a SHA-256 over every byte.
+
+docs/model-file.md, "Bytes" and "Digest", is the definition. The bytes depend on nothing but the content: equal content
+gives equal files. (The header is written here because the safetensors package, 0.8, puts the keys of `__metadata__` in
+a new order each time.) Reading checks the digest before anything else is looked at, and runs nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from layerline import whole_file
+from layerline.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+DTYPES: Final[dict[str, np.dtype[Any]]] = {
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+    "I64": np.dtype("<i8"),
+}
+LARGEST_HEADER: Final = 100_000_000
+"""Bytes: what the safetensors package reads at most."""
+_METADATA: Final = "__metadata__"
+_BEFORE_DIGEST: Final = b'{"__metadata__":{"sha256":"'
+DIGEST_AT: Final = 8 + len(_BEFORE_DIGEST)
+DIGEST_LENGTH: Final = 64
+_BLANK: Final = b"0" * DIGEST_LENGTH
+
+
+@dataclass(frozen=True, eq=False)
+class Tensors:
+    """What a file holds."""
+
+    arrays: dict[str, NDArray[Any]]
+    """Views of the file's bytes: they cannot be written to."""
+    metadata: dict[str, str]
+    """Without the digest."""
+    digest: str
+    """SHA-256 of the file, in hexadecimal digits."""
+
+
+class FileError(UserError):
+    """A file of tensors that cannot be read: another kind of file, cut short, changed, or not what it says."""
+
+
+def write(
+    path: Path,
+    arrays: Mapping[str, NDArray[Any]],
+    metadata: Mapping[str, str],
+    *,
+    mode: int = whole_file.SHARED,
+    verify: bool = False,
+) -> str:
+    """Write a file, whole or not at all, and return its SHA-256 (hex).
+
+    arrays: float32, float64 or int64. mode: the file's permissions. verify: read it again from the disk and compare
+    before it takes its name. Raises UserError where it cannot be written.
+    """
+    stored = {name: np.asarray(array, _dtype(name, array)[1], order="C") for name, array in arrays.items()}
+    header = _header(stored, metadata)
+    found = hashlib.sha256(header)
+    for array in stored.values():
+        found.update(_bytes(array))
+    digest = found.hexdigest()
+    signed = header[:DIGEST_AT] + digest.encode("ascii") + header[DIGEST_AT + DIGEST_LENGTH :]
+
+    def check(part: Path) -> None:
+        if digest_of(part.read_bytes()) != digest:
+            raise OSError(errno.EIO, "what is on the disk is not what was written")
+
+    whole_file.write(path, _parts(signed, stored), mode=mode, verify=check if verify else None)
+    return digest
+
+
+def read(path: Path) -> Tensors:
+    """Return what a file that `write` wrote holds. Raises FileError where it is not exactly such a file."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if not content:
+        raise FileError(f"{path}: is empty", "copy it again")
+    if content[8:DIGEST_AT] != _BEFORE_DIGEST or len(content) < DIGEST_AT + DIGEST_LENGTH:
+        kind = foreign(content)
+        raise FileError(f"{path}: {kind or 'not a file that layerline wrote'}", "it was not read any further")
+    claimed = content[DIGEST_AT : DIGEST_AT + DIGEST_LENGTH]
+    digest = digest_of(content)
+    if digest.encode("ascii") != claimed:
+        raise FileError(f"{path}: the content does not match its SHA-256", "it was changed or cut short: copy it again")
+    try:
+        arrays, metadata = _parsed(content)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FileError(f"{path}: {error}", "the file was not made by layerline as it is") from error
+    return Tensors(arrays, metadata, digest)
+
+
+def digest_of(content: bytes) -> str:
+    """Return the SHA-256 of a file's bytes with the digits of the digest in it replaced by zeros."""
+    found = hashlib.sha256(content[:DIGEST_AT] + _BLANK)
+    found.update(memoryview(content)[DIGEST_AT + DIGEST_LENGTH :])
+    return found.hexdigest()
+
+
+_FOREIGN: Final = (
+    (b"\x89HDF\r\n\x1a\n", "a HDF5 file (.h5, as Keras writes)"),
+    (b"GGUF", "a GGUF file"),
+    (b"\x93NUMPY", "a NumPy file"),
+    (b"\x80\x02", "a pickle, which can run anything when it is read (.pt, .pkl)"),
+    (b"\x80\x03", "a pickle, which can run anything when it is read (.pkl)"),
+    (b"\x80\x04", "a pickle, which can run anything when it is read (.pkl)"),
+    (b"\x80\x05", "a pickle, which can run anything when it is read (.pkl)"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"<", "an HTML or XML page"),
+    (b"\x08", "an ONNX file, by its first byte"),
+)
+_IN_ZIP: Final = (
+    (b"data.pkl", "a PyTorch file (.pt), which holds a pickle"),
+    (b"model.weights.h5", "a Keras file (.keras)"),
+    (b".npy", "an .npz file of NumPy"),
+)
+
+
+def foreign(content: bytes) -> str | None:
+    """Return what kind of file this is by its first bytes, None where that is not known. Nothing of it is read."""
+    if content.startswith(b"PK\x03\x04"):
+        kinds = (kind for sign, kind in _IN_ZIP if sign in content[:65536] or sign in content[-65536:])
+        return next(kinds, "a zip file")
+    if content[8:10] == b'{"':
+        return "a safetensors file that another program wrote or changed"
+    return next((kind for sign, kind in _FOREIGN if content.startswith(sign)), None)
+
+
+def _parsed(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Return arrays and metadata of a file whose digest is right. Raises ValueError for what `write` never writes."""
+    length = int.from_bytes(content[:8], "little")
+    if length > min(LARGEST_HEADER, len(content) - 8):
+        raise ValueError(f"its header is {length:,d} bytes by its first 8, the file has {len(content) - 8:,d}")
+    entries = json.loads(content[8 : 8 + length], object_pairs_hook=_unique)
+    metadata = entries.pop(_METADATA)
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise ValueError("its metadata is not text")
+    del metadata["sha256"]
+    body, arrays, end = memoryview(content)[8 + length :], {}, 0
+    for name, entry in entries.items():
+        arrays[name], end = _array(name, body, entry, end)
+    if end != len(body):
+        raise ValueError(f"{len(body) - end:,d} bytes belong to no tensor")
+    return arrays, metadata
+
+
+def _array(name: str, body: memoryview, entry: Any, start: int) -> tuple[NDArray[Any], int]:
+    """Return a tensor, and where the next one begins: they follow each other without gaps."""
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise ValueError(f"tensor {name}: not described by dtype, shape and data_offsets")
+    if entry["dtype"] not in DTYPES:
+        raise ValueError(f"tensor {name}: of the kind {entry['dtype']}, expected one of {', '.join(DTYPES)}")
+    dtype, shape = DTYPES[entry["dtype"]], entry["shape"]
+    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError(f"tensor {name}: its shape is not a list of whole numbers")
+    end = start + math.prod(shape) * dtype.itemsize
+    if entry["data_offsets"] != [start, end] or end > len(body):
+        raise ValueError(f"tensor {name}: lies at {entry['data_offsets']}, expected [{start}, {end}]")
+    return np.frombuffer(body[start:end], dtype).reshape(shape), end
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in its header")
+    return found
+
+
+def _header(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+    """Return the file up to the first tensor, with zeros for the digest, padded by spaces to a multiple of 8."""
+    entries: dict[str, Any] = {_METADATA: {"sha256": _BLANK.decode(), **metadata}}
+    offset = 0
+    for name, array in arrays.items():
+        entries[name] = {
+            "dtype": _dtype(name, array)[0],
+            "shape": list(array.shape),
+            "data_offsets": [offset, offset + array.nbytes],
+        }
+        offset += array.nbytes
+    text = json.dumps(entries, separators=(",", ":"), allow_nan=False).encode("ascii")
+    text += b" " * (-len(text) % 8)
+    if not text.startswith(_BEFORE_DIGEST) or len(text) > LARGEST_HEADER:
+        raise ValueError("the header is not what its format says")
+    return len(text).to_bytes(8, "little") + text
+
+
+def _parts(header: bytes, arrays: Mapping[str, NDArray[Any]]) -> Iterator[bytes | memoryview]:
+    yield header
+    for array in arrays.values():
+        yield _bytes(array)
+
+
+def _bytes(array: NDArray[Any]) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
+
+
+def _dtype(name: str, array: NDArray[Any]) -> tuple[str, np.dtype[Any]]:
+    for word, dtype in DTYPES.items():
+        if array.dtype == dtype:
+            return word, dtype
+    raise ValueError(f"{name}: {array.dtype} has no place in a file of tensors ({', '.join(DTYPES)} have)")

@@ -1,0 +1,159 @@
+"""TRAIN: going on with a run that was stopped or killed, in its own folder, to the bits it would have had."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, final
+
+import numpy as np
+
+from layerline import engines
+from layerline.checkpoint import Checkpoints, Identity, Snapshot
+from layerline.engines.engine import Running
+from layerline.errors import DataError, UserError
+from layerline.experiment.experiment import settle
+from layerline.network import find, parse
+from layerline.run_folder import CHECKPOINTS, ENDING, EXPERIMENT, NETWORK, REPORT, RESULT, RunFolder
+from layerline.training.session import checked, run
+from layerline.training.watch import Watcher
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+
+    from layerline.checkpoint import Found
+    from layerline.data.dataset import Dataset
+    from layerline.engines.engine import Engine
+    from layerline.experiment.experiment import Experiment
+    from layerline.network import Network
+    from layerline.training.interrupt import Interrupt
+    from layerline.training.run import Run
+
+MOST_DIFFERENCES: Final = 10
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Reopened:
+    """A run that can go on. Its folder is locked until `go_on` ends, or `folder.release`."""
+
+    folder: RunFolder
+    experiment: Experiment
+    network: Network
+    data: Dataset
+    engine: Engine
+    snapshot: Snapshot
+    notes: tuple[str, ...]
+    """What was found damaged, and is not used."""
+
+    def go_on(self, watcher: Watcher, interrupt: Interrupt | None = None, **options: Any) -> Run:
+        """Train the rest and write the files of the run; see `session.run`."""
+        return run(
+            *(self.network, self.data, self.experiment.recipe, self.engine),
+            folder=self.folder,
+            watcher=watcher,
+            experiment=self.experiment,
+            interrupt=interrupt,
+            threads=self.experiment.threads,
+            snapshot=self.snapshot,
+            **options,
+        )
+
+
+def reopen(
+    path: Path,
+    flags: Mapping[str, Any],
+    net: str | None = None,
+    load: Callable[[Experiment], Dataset] | None = None,
+) -> Reopened:
+    """Return the run in the folder `path` as it was at its newest checkpoint that is whole.
+
+    flags, net: what the user asks for again, which must be what the run has; threads, and where the data lies, may be
+    others. load: gives the data of an experiment. Raises UserError where it is no run, has come to its end, another
+    process is at it, or network, data, recipe or engine are not its own: with the differences.
+    """
+    folder = RunFolder.existing(path)
+    try:
+        return _reopened(folder, flags, net, load)
+    except BaseException:
+        folder.release()
+        raise
+
+
+def _reopened(
+    folder: RunFolder, flags: Mapping[str, Any], net: str | None, load: Callable[[Experiment], Dataset] | None
+) -> Reopened:
+    path = folder.path
+    if (path / RESULT).exists() and (path / REPORT).exists() and not (path / ENDING).exists():
+        raise UserError(f"{path}: the run has come to its end", f"train it again: layerline rerun {path}")
+    if not (path / NETWORK).exists():
+        raise UserError(f"{path}: the run was stopped before it began", "start it again with --force")
+    found = Checkpoints(path / CHECKPOINTS).latest()
+    experiment = settle(str(path / EXPERIMENT), flags)
+    data = _loaded(experiment, load)
+    about = _about(path)
+    text = experiment.text if net is None else find(net)[1]
+    name = str(about.get("network", {}).get("name", "network"))
+    network = parse(text, name=name, input_shape=data.shape, classes=len(data.classes))
+    recipe = experiment.recipe
+    engine = engines.make(experiment.engine, checked(network, data, recipe), data.scaling, recipe, experiment.threads)
+    _check_same(path, Identity.of(network, data, recipe, engine), found, about)
+    if found is not None:
+        Checkpoints(path / CHECKPOINTS).set_aside(found)
+    snapshot = _first(engine, len(data.classes)) if found is None else found.snapshot
+    return Reopened(folder, experiment, network, data, engine, snapshot, () if found is None else found.damaged)
+
+
+def _loaded(experiment: Experiment, load: Callable[[Experiment], Dataset] | None) -> Dataset:
+    """Return the data of a run. Raises DataError."""
+    try:
+        return experiment.load() if load is None else load(experiment)
+    except DataError as error:
+        elsewhere = "if the data lies elsewhere now, add --data PATH or --data-dir DIR"
+        raise DataError(error.message, elsewhere if error.help is None else f"{error.help}; {elsewhere}") from error
+
+
+def _check_same(path: Path, identity: Identity, found: Found | None, about: Mapping[str, Any]) -> None:
+    """Raise UserError where what would go on is not what was begun."""
+    if found is not None:
+        differences = identity.differences(found.identity)
+    else:
+        before = about.get("data", {}).get("fingerprint")
+        differences = [] if before == identity.data["fingerprint"] else ["data: another content than the run's"]
+    if differences:
+        raise UserError(
+            f"{path}: cannot go on, for this is not the run that was begun:\n    "
+            + "\n    ".join(differences[:MOST_DIFFERENCES]),
+            "leave out what differs; or begin a run of its own: layerline train "
+            f"{path / EXPERIMENT} with what is to be different",
+        )
+
+
+def _about(path: Path) -> Mapping[str, Any]:
+    """Return what the run's record says of network and data."""
+    about = tomllib.loads((path / EXPERIMENT).read_text("utf-8")).get("about", {})
+    return about if isinstance(about, dict) else {}
+
+
+def _first(engine: Engine, classes: int) -> Snapshot:
+    """Return the snapshot of a training that has not begun."""
+    return Snapshot((), 0, engine.state(), None, None, Running(0.0, np.zeros((classes, classes), np.int64)))
+
+
+def resume(
+    folder: str | os.PathLike[str],
+    data: Dataset | None = None,
+    *,
+    threads: int | None = None,
+    watcher: Watcher | None = None,
+) -> Run:
+    """Go on with the run in `folder` that was stopped or killed, and return it as `train` would have.
+
+    The weights, the optimiser's tensors and the history become, bit for bit, those of a training that was never
+    stopped, with any number of `threads`. data: where the run's experiment.toml does not say where it lies, as for a
+    training from Python. Raises UserError where network, data, recipe or engine are not the run's own.
+    """
+    flags = {} if threads is None else {"threads": threads}
+    return reopen(Path(folder), flags, load=None if data is None else lambda _: data).go_on(watcher or Watcher())
