@@ -414,6 +414,7 @@ def test_messages(golden: Callable[[str, str], None]) -> None:
     ask("input_shape of flat X", flat, input_shape=(1, 5, 5))
     ask("flat X without input_shape", flat)
     ask("five dimensions", X[:, None])
+    ask("empty images", X[:, :, :0])
     ask("network", network="Conv 3 9\nFlat\nFC 4\n")
     ask("preset", network="lenet")
     ask("outputs", flat, network="Flat\nFC 4\n")

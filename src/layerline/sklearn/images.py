@@ -29,6 +29,8 @@ def shape_of(X: NDArray[Any], layout: str, given: object) -> Shape:
     if layout not in LAYOUTS:
         raise DataError(f"layout={layout!r}: not known", "one of: " + ", ".join(LAYOUTS))
     wanted = _checked_shape(given)
+    if 0 in X.shape:
+        raise DataError(f"X has no values: its shape is {_times(X.shape)}", "put images into it")
     if X.ndim == 2:
         shape = wanted or (X.shape[1], 1, 1)
     elif X.ndim == 3:

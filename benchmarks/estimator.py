@@ -1,0 +1,79 @@
+"""What keeping machine code saves in scikit-learn: fits of one network on few images, with and without.
+
+    python benchmarks/estimator.py
+
+A cross-validation of five folds on the digits, epochs as few as a search tries, in turn with code that is forgotten
+before every fit and with code that is kept; and scikit-learn's own checks of the estimator, likewise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import sklearn
+from conditions import spread, write
+from sklearn.datasets import load_digits
+from sklearn.model_selection import cross_val_score
+from sklearn.utils.estimator_checks import check_estimator
+
+from layerline.compiler.compiled import compile_network, plan
+from layerline.sklearn import ConvNetClassifier
+from layerline.sklearn.course import Course
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def forgetful(fit: Callable[..., None]) -> Callable[..., None]:
+    """Return a fit before which all code is forgotten."""
+
+    def forgetting(*arguments: Any) -> None:
+        compile_network.cache_clear()
+        plan.cache_clear()
+        fit(*arguments)
+
+    return forgetting
+
+
+def seconds(work: Callable[[], object], *, kept: bool) -> float:
+    """Return how long some fits take."""
+    whole = Course.fit
+    compile_network.cache_clear()
+    plan.cache_clear()
+    if not kept:
+        Course.fit = forgetful(whole)  # type: ignore[method-assign]  # for as long as it is timed
+    start = time.perf_counter()
+    work()
+    taken = time.perf_counter() - start
+    Course.fit = whole  # type: ignore[method-assign]
+    return taken
+
+
+def main() -> None:
+    """Measure and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=7)
+    pairs = parser.parse_args().pairs
+    X, y = load_digits(return_X_y=True)
+    short = ConvNetClassifier(epochs=5, threads=1)
+    works: dict[str, Callable[[], object]] = {
+        "five folds": lambda: cross_val_score(short, X, y, cv=5),
+        "check_estimator": lambda: check_estimator(ConvNetClassifier(threads=1), on_skip=None),
+    }
+    result: dict[str, Any] = {"what": f"scikit-learn {sklearn.__version__}, the default network, seconds, in turn"}
+    warnings.simplefilter("ignore")
+    for name, work in works.items():
+        times: dict[bool, list[float]] = {False: [], True: []}
+        for _ in range(pairs):
+            for kept, taken in times.items():
+                taken.append(seconds(work, kept=kept))
+        result[name] = {"forgotten": spread(times[False]), "kept": spread(times[True]), "pairs": pairs}
+        print(f"{name}: {result[name]['forgotten']['median']:.2f} s, kept {result[name]['kept']['median']:.2f} s")
+    write("estimator", result)
+
+
+if __name__ == "__main__":
+    main()
