@@ -183,7 +183,11 @@ class RunFolder:
         return folder
 
     def go_on(self, history: Sequence[EpochRow]) -> None:
-        """Go on after these epochs: history.jsonl has them and no others, and what told of an end is removed."""
+        """Go on after these epochs: history.jsonl has them and no others, and what told of an end is removed.
+
+        So is what a killed process has left half-written.
+        """
+        whole_file.remove_unfinished(self.path)
         for name in (ENDING, RESULT, REPORT):
             try:
                 (self.path / name).unlink(missing_ok=True)

@@ -43,11 +43,11 @@ def write(
     pieces = list(parts)
     part = path.with_name(f".{path.name}.{os.getpid()}{_ENDING}")
     try:
-        _write_new(part, pieces, mode)
+        _write_new(part, pieces, mode, forget=verify is not None)
         if verify is not None:
             verify(part)
         part.replace(path)
-        _settle(path.parent)
+        flush_folder(path.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
@@ -59,7 +59,7 @@ def write(
 def remove_unfinished(folder: Path) -> None:
     """Remove the temporary files of processes that were killed; nobody may be writing to the folder meanwhile."""
     with contextlib.suppress(OSError):
-        for left in folder.glob(f".*{_ENDING}"):
+        for left in folder.glob(f".*.[0-9]*{_ENDING}"):
             left.unlink(missing_ok=True)
 
 
@@ -80,8 +80,11 @@ def _free(folder: Path, error: OSError) -> str:
     return ""
 
 
-def _write_new(part: Path, pieces: Sequence[bytes | memoryview], mode: int) -> None:
-    """Write a file that is not there, and flush it to the disk."""
+def _write_new(part: Path, pieces: Sequence[bytes | memoryview], mode: int, *, forget: bool) -> None:
+    """Write a file that is not there, and flush it to the disk.
+
+    forget: the system is to keep none of it in memory, so that who reads it reads the disk.
+    """
     with contextlib.suppress(FileNotFoundError):
         part.unlink()  # left by a killed process that had our number
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), mode)
@@ -90,10 +93,13 @@ def _write_new(part: Path, pieces: Sequence[bytes | memoryview], mode: int) -> N
             file.write(piece)
         file.flush()
         os.fsync(handle)
+        if forget and hasattr(os, "posix_fadvise"):
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _settle(folder: Path) -> None:
-    """Flush the folder itself, so that the new name outlives a loss of power, where the system can do that."""
+def flush_folder(folder: Path) -> None:
+    """Flush a folder itself, so that a new name in it outlives a loss of power, where the system can do that."""
     try:
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -58,7 +58,9 @@ class Checkpoints:
         Raises UserError where it cannot be written; those that were there are then as they were.
         """
         try:
-            self.folder.mkdir(mode=0o700, exist_ok=True)
+            if not self.folder.is_dir():
+                self.folder.mkdir(mode=0o700, exist_ok=True)
+                whole_file.flush_folder(self.folder.parent)
         except OSError as error:
             raise whole_file.unwritable(self.folder, error) from error
         path = self.folder / name_of(snapshot.position)

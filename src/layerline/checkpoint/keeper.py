@@ -12,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, Self, final
 
+from layerline.checkpoint.folder import name_of
 from layerline.errors import UserError
 
 if TYPE_CHECKING:
@@ -91,12 +92,14 @@ class Keeper:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """End the thread; after an error, such as the wish to stop at once, nothing is waited for."""
+        """End the thread; after an error it ends only what it has begun, and the wish to stop now does not wait."""
         if error is None:
             self.close()
         with self._changed:
             self._waiting, self._closing = None, True
             self._changed.notify()
+        if isinstance(error, Exception):
+            self._thread.join()  # before the folder is unlocked
 
     def _check(self) -> None:
         if self._failed is not None:
@@ -124,18 +127,21 @@ class Keeper:
             return snapshot
 
     def _save(self, snapshot: Snapshot) -> None:
-        """Write a snapshot and the rows of its epochs; say when that fails first, and when it works again."""
-        note = None
-        try:
-            path = self._checkpoints.save(snapshot, self._identity)
-            self._folder.append(snapshot.history)
-            if self._failing:
-                note = f"{path.name} is written: checkpoints work again"
-            self._failing = False
-        except UserError as error:
-            if not self._failing:
-                note = f"{error.message}; the training goes on, what was kept before is whole"
-            self._failing = True
+        """Write a snapshot, and the rows of its epochs in any case; say when that fails first, and works again."""
+        note, failures = None, []
+        for work in (
+            lambda: self._checkpoints.save(snapshot, self._identity),
+            lambda: self._folder.append(snapshot.history),
+        ):
+            try:
+                work()
+            except UserError as error:
+                failures.append(error.message)
+        if failures and not self._failing:
+            note = f"{failures[0]}; the training goes on, what was kept before is whole"
+        if self._failing and not failures:
+            note = f"{name_of(snapshot.position)} is written: checkpoints work again"
+        self._failing = bool(failures)
         with self._changed:
             self._settled = len(snapshot.history)
             self._notes += [] if note is None else [note]

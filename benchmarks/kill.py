@@ -1,0 +1,216 @@
+"""SIGKILL at random instants over training and saving: does every run go on, with nothing lost, to the same bits?
+
+    python benchmarks/kill.py --kills 1200 --seed 1
+
+Each run is trained whole once, then again in a folder of its own, where its process is killed and the run resumed until
+it ends. After each kill every file of `checkpoints/` is read: its digest must fit, and the newest must hold each epoch
+that stands in history.jsonl. To have many instants within steps and saves, epochs are short, no graphs are drawn, the
+keeper looks every 5 ms, and two of three processes leave out the rest between two saves. A process is a fork of this
+one, so that importing takes no time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import mmap
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+from conditions import write
+
+import layerline
+from layerline.checkpoint import Checkpoints, folder, keeper
+from layerline.training import loop, session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+NETWORKS: Final = (
+    "Conv 8 3 1 1\nReLU\nDropout 0.2\nFlat\nFC classes\n",
+    "Conv 6 3 1 1\nBatchNorm\nReLU\nMaxPool 2\nConv 8 3 1 1\nReLU\nFlat\nFC classes\n",
+    "Flat\nFC 64\nReLU\nDropout 0.5\nFC classes\n",
+)
+RECIPES: Final[tuple[dict[str, Any], ...]] = (
+    {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.02, "augment": "shift=1"},
+    {"optimizer": "adamw", "learning_rate": 0.002, "ema": 0.9},
+    {"optimizer": "muon", "learning_rate": 0.01, "label_smoothing": 0.1},
+)
+LONGEST: Final = 0.25
+"""Seconds after the first step within which a process is killed."""
+STARTING: Final = 0.05
+"""Share of the processes that are killed before their first step."""
+TRAINING, SAVING = 0, 1
+"""Bytes of the shared memory in which a process says what it does."""
+
+
+def main() -> None:
+    """Kill, resume and compare until there were enough kills, and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=1200)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    session._Training._draw = lambda *_: ()  # type: ignore[method-assign]
+    loop.TICK = 0.005  # type: ignore[misc]
+    counts: Counter[str] = Counter()
+    begin, data = time.perf_counter(), layerline.load_data("digits", limit=1200)
+    with tempfile.TemporaryDirectory(prefix="layerline-kill-") as scratch:
+        while counts["kills"] < options.kills:
+            number = counts["runs"]
+            run = _Run(Path(scratch) / str(number), data, number, Random(options.seed * 10_000 + number), counts)  # noqa: S311
+            run.through()
+            counts["runs"] += 1
+            shutil.rmtree(run.out.parent)
+            print(f"{counts['runs']} runs, {counts['kills']} kills: all went on to the same bits", flush=True)
+    result = {
+        "what": "SIGKILL at random instants: every run went on to the bits of the whole one, nothing lost",
+        "seed": options.seed,
+        **counts,
+        "epochs_lost": 0,
+        "corrupt_files": 0,
+        "runs_that_differ": 0,
+        "seconds": time.perf_counter() - begin,
+    }
+    print(json.dumps(result, indent=2))
+    write("kill", result)
+
+
+class _Run:
+    """One training, whole, and the same killed again and again. Ends the benchmark where anything is not as it was."""
+
+    def __init__(self, scratch: Path, data: Any, number: int, rng: Random, counts: Counter[str]) -> None:
+        from interrupted import Training  # type: ignore[import-not-found]  # it lies with the tests
+
+        network = layerline.parse(NETWORKS[number % len(NETWORKS)], data)
+        options = RECIPES[number // len(NETWORKS) % len(RECIPES)]
+        recipe = layerline.Recipe(epochs=25, batch_size=rng.choice([1, 2, 5]), seed=number, **options)
+        self.case = Training(network, data, recipe)
+        self.whole, self.out = scratch / "whole", scratch / "killed"
+        self._rng, self._counts = rng, counts
+        self._doing = mmap.mmap(-1, 2)
+        scratch.mkdir()
+
+    def through(self) -> None:
+        """Train whole; then kill and resume to the end; compare."""
+        from interrupted import traces, trained
+
+        if self._end_of(self._start(lambda: trained(self.case, self.whole), rest=keeper.REST)) != 0:
+            raise SystemExit("the whole run failed")
+        while not self._attempt():
+            self._look()
+        found, expected = traces(self.out), traces(self.whole)
+        differing = [key for key in expected if found[key] != expected[key]]
+        if differing:
+            raise SystemExit(f"{self.out}: other {', '.join(differing)} than the whole run: {self.case.recipe}")
+        left = list(self.out.rglob("*.part"))
+        if left:
+            raise SystemExit(f"left half-written: {left}")
+
+    def _attempt(self) -> bool:
+        """Begin or go on with the run in a process, kill it at an instant; return whether it had ended before."""
+        process = self._start(self._go, rest=self._rng.choice([0.0, 0.0, float(keeper.REST)]))
+        wait = self._rng.uniform(0, LONGEST)
+        if self._rng.random() < STARTING:
+            time.sleep(wait)
+        else:
+            while (
+                not self._doing[TRAINING] and os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+            ):
+                time.sleep(0.001)
+            time.sleep(wait)
+        os.kill(process, signal.SIGKILL)
+        code = self._end_of(process)
+        if code == 0:
+            return True
+        if code != -signal.SIGKILL:
+            raise SystemExit(f"{self.out}: a process ended with {code}")
+        self._counts["kills"] += 1
+        doing = "a save" if self._doing[SAVING] else "training" if self._doing[TRAINING] else "the start"
+        self._counts[f"kills_in_{doing.replace(' ', '_')}"] += 1
+        return False
+
+    def _go(self) -> None:
+        from interrupted import gone_on, trained
+
+        if not (self.out / "network.cnn").exists():  # killed before the run began: the user starts it again
+            shutil.rmtree(self.out, ignore_errors=True)
+            trained(self.case, self.out, every=0.01)
+        else:
+            gone_on(self.case, self.out, every=0.01)
+
+    def _look(self) -> None:
+        """Read all that a kill has left: each checkpoint is whole, and the newest has what history.jsonl has."""
+        kept = Checkpoints(self.out / "checkpoints")
+        parts = list(self.out.rglob("*.part"))
+        self._counts["kills_that_left_a_temporary_file"] += bool(parts)
+        snapshots = [folder._read(path, position)[0] for position, path in kept._listed()]  # raises where corrupt
+        self._counts["checkpoints_read"] += len(snapshots)
+        if list(kept.folder.glob("*.damaged")):
+            raise SystemExit(f"{kept.folder}: a checkpoint was set aside as damaged")
+        history = self.out / "history.jsonl"
+        text = history.read_text() if history.exists() else ""
+        if text and not text.endswith("\n"):
+            raise SystemExit(f"{history}: its last line is not whole")
+        rows = [json.loads(line) for line in text.splitlines()]
+        held = [dataclasses.asdict(row) for row in snapshots[0].history] if snapshots else []
+        self._counts["rows_seen_and_kept"] += len(rows)
+        if rows != held[: len(rows)]:
+            raise SystemExit(f"{history}: has epochs that the newest checkpoint lacks")
+
+    def _start(self, work: Callable[[], object], rest: float) -> int:
+        """Return the number of a process that does `work` and says in the shared memory what it is at."""
+        self._doing[:] = b"\0\0"
+        process = os.fork()
+        if process:
+            return process
+        code = 1
+        try:
+            keeper.REST = rest  # type: ignore[misc,assignment]
+            self._mark()
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+
+    def _mark(self) -> None:
+        """Let this process say when it runs steps and when it saves."""
+        run_steps, save, doing = loop.Loop._run_steps, Checkpoints.save, self._doing
+
+        def steps(*arguments: Any) -> None:
+            doing[TRAINING] = 1
+            run_steps(*arguments)
+
+        def saves(*arguments: Any) -> Path:
+            doing[SAVING] = 1
+            try:
+                return save(*arguments)
+            finally:
+                doing[SAVING] = 0
+
+        loop.Loop._run_steps, Checkpoints.save = steps, saves  # type: ignore[method-assign,assignment]
+
+    @staticmethod
+    def _end_of(process: int) -> int:
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def _ended(process: int) -> bool:
+    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+if __name__ == "__main__":
+    main()
