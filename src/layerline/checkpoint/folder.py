@@ -11,11 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
-from layerline import tensor_file, whole_file
+from layerline import __version__, tensor_file, whole_file
 from layerline.checkpoint.identity import Identity
 from layerline.checkpoint.snapshot import Snapshot
 from layerline.errors import UserError
-from layerline.versions import versions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +66,7 @@ class Checkpoints:
         texts = {
             "format": FORMAT,
             "format_version": str(FORMAT_VERSION),
-            "layerline": versions()["layerline"],
+            "layerline": __version__,
             "identity": identity.text,
             **snapshot.texts(),
         }
@@ -113,8 +112,10 @@ class Checkpoints:
         return sorted(found, reverse=True)
 
     def _remove_old(self, snapshot: Snapshot) -> None:
-        """Remove all but the newest and that of the best epoch; what cannot be removed stays."""
-        listed = [(position, path) for position, path in self._listed() if position <= snapshot.position]
+        """Remove all but the newest and that of the best epoch; what cannot be listed or removed stays."""
+        listed = []
+        with contextlib.suppress(UserError):
+            listed = [(position, path) for position, path in self._listed() if position <= snapshot.position]
         for position, path in listed[KEPT:]:
             if position != (snapshot.best_epoch, 0):
                 with contextlib.suppress(OSError):
@@ -141,7 +142,7 @@ def _read(path: Path, position: Position) -> tuple[Snapshot, Identity]:
     if version != str(FORMAT_VERSION):
         raise UserError(
             f"{path}: made by layerline {held.metadata.get('layerline', '?')} in version {version} of the format, "
-            f"this is {versions()['layerline']} with version {FORMAT_VERSION}"
+            f"this is {__version__} with version {FORMAT_VERSION}"
         )
     try:
         snapshot, identity = _parsed(held)
