@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from interrupted import digest
 
-from layerline import tensor_file
+from layerline import tensor_file, whole_file
 from layerline.checkpoint import Checkpoints, Identity, Keeper, Snapshot
 from layerline.engines.engine import Running, State
 from layerline.errors import UserError
@@ -246,10 +246,19 @@ def test_a_failed_save_leaves_all_as_it_was(kept: Checkpoints, monkeypatch: pyte
         patched.setattr("os.fsync", full)
         with pytest.raises(UserError, match=r"No space left on device \([0-9.]+ kB needed, [0-9.]+ .B free\)"):
             kept.save(snapshot(2), IDENTITY)
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "read_bytes", lambda _: b"something else" * 10)
-        with pytest.raises(UserError, match="what is on the disk is not what was written"):
-            kept.save(snapshot(2), IDENTITY)
+    written = whole_file._write_new
+    for at in (3, tensor_file.DIGEST_AT + 1, -1):
+
+        def spoilt(part: Path, *arguments: Any, at: int = at, **options: Any) -> None:
+            written(part, *arguments, **options)
+            content = bytearray(part.read_bytes())
+            content[at] ^= 1
+            part.write_bytes(content)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(whole_file, "_write_new", spoilt)
+            with pytest.raises(UserError, match="what is on the disk is not what was written"):
+                kept.save(snapshot(2), IDENTITY)
     assert names(kept.folder) == ["epoch-1.safetensors"]
     kept.save(snapshot(2), IDENTITY)
 

@@ -37,6 +37,8 @@ _BEFORE_DIGEST: Final = b'{"__metadata__":{"sha256":"'
 DIGEST_AT: Final = 8 + len(_BEFORE_DIGEST)
 DIGEST_LENGTH: Final = 64
 _BLANK: Final = b"0" * DIGEST_LENGTH
+_PIECE: Final = 1 << 16
+"""Bytes that are read at a time where a file is compared with what was written."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +79,7 @@ def write(
     signed = header[:DIGEST_AT] + digest.encode("ascii") + header[DIGEST_AT + DIGEST_LENGTH :]
 
     def check(part: Path) -> None:
-        if digest_of(part.read_bytes()) != digest:
+        if not _holds(part, digest):
             raise OSError(errno.EIO, "what is on the disk is not what was written")
 
     whole_file.write(path, _parts(signed, stored), mode=mode, verify=check if verify else None)
@@ -111,6 +113,16 @@ def digest_of(content: bytes) -> str:
     found = hashlib.sha256(content[:DIGEST_AT] + _BLANK)
     found.update(memoryview(content)[DIGEST_AT + DIGEST_LENGTH :])
     return found.hexdigest()
+
+
+def _holds(path: Path, digest: str) -> bool:
+    """Return whether a file has this digest, and says so; it is read in pieces, and takes no memory."""
+    with path.open("rb", buffering=0) as file:
+        found = hashlib.sha256(file.read(DIGEST_AT) + _BLANK)
+        claimed = file.read(DIGEST_LENGTH)
+        while piece := file.read(_PIECE):
+            found.update(piece)
+    return claimed == digest.encode("ascii") and found.hexdigest() == digest
 
 
 _FOREIGN: Final = (

@@ -1,0 +1,224 @@
+"""A fault at every system call of a save: is the old checkpoint whole, or the new one, and is that found?
+
+    python benchmarks/save_faults.py
+
+A process saves one checkpoint beside older ones, or the first of all. Its system calls are counted first (strace);
+then, for each of them, a new process is killed when it makes that call (SIGKILL), or the call is refused (ENOSPC, EIO).
+That the fault fell on the call that was meant is read from strace's record. Linux with strace only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import traceback
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from conditions import write
+
+from layerline.checkpoint import Checkpoints, Identity, Snapshot, folder
+from layerline.engines.engine import Running, State
+from layerline.errors import UserError
+from layerline.run_folder import EpochRow
+
+IDENTITY: Final = Identity("Flat\nFC 2\n", {"classes": ["a", "b"]}, {}, {}, {})
+FAULTS: Final = {"SIGKILL": "signal=KILL", "ENOSPC": "error=ENOSPC", "EIO": "error=EIO"}
+OLD, NEW, NEXT = 4, 5, 6
+"""Epochs: of the newest checkpoint before, of the one that is saved, of one that is saved afterwards."""
+_CALL: Final = re.compile(r"\d+ +([a-z_0-9]+)\(")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A system call: the so-and-so-manieth of its name since the record begins."""
+
+    name: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process that saved came to its end."""
+
+    code: int
+    """Negative: the signal."""
+    said: dict[str, str]
+    """What it wrote at its end: `outcome` is saved, refused or traceback; `text` says why."""
+    calls: list[Call]
+    """From the first of the save to the last; of a process that was killed, up to there."""
+    struck: list[Call]
+    """On which the fault fell."""
+
+
+def main() -> None:
+    """Count the calls, let each fail in each way, and write the figures; what is not as it should be ends it."""
+    begin, figures = time.perf_counter(), {}
+    with tempfile.TemporaryDirectory(prefix="layerline-faults-") as name:
+        scratch = Path(name)
+        model = scratch / "model"
+        for epochs in (2, 3, OLD):
+            Checkpoints(model).save(snapshot(epochs), IDENTITY)
+        figures["beside_three_older"] = each_call(scratch, model)
+        figures["the_first_of_all"] = each_call(scratch, None)
+    result = {
+        "what": "a fault at every system call of a save: each time a whole checkpoint is found, and no other",
+        "file_system": file_system(),
+        **figures,
+        "faults": sum(figure["faults"] for figure in figures.values()),
+        "corrupt_checkpoints": 0,
+        "older_checkpoint_lost": 0,
+        "tracebacks": 0,
+        "seconds": time.perf_counter() - begin,
+    }
+    print(json.dumps(result, indent=2))
+    write("save-faults", result)
+
+
+def each_call(scratch: Path, model: Path | None) -> dict[str, Any]:
+    """Return what came of a fault at each call of a save, in each way."""
+    plain, outcomes = saved(scratch, model, None, None), Counter[str]()
+    if plain.said.get("outcome") != "saved" or not plain.calls:
+        raise SystemExit(f"the save without a fault: {plain}")
+    for call in plain.calls:
+        for fault in FAULTS:
+            outcomes.update([f"{fault}: {judged(scratch, model, call, fault)}"])
+    print(f"{len(plain.calls)} system calls: {' '.join(call.name for call in plain.calls)}")
+    return {
+        "calls": dict(Counter(call.name for call in plain.calls)),
+        "number_of_calls": len(plain.calls),
+        "faults": sum(outcomes.values()),
+        "outcomes": dict(sorted(outcomes.items())),
+    }
+
+
+def judged(scratch: Path, model: Path | None, call: Call, fault: str) -> str:
+    """Let one call fail in one way, and return what came of it. Raises SystemExit where anything is not whole."""
+    place = f"{fault} at {call.name} number {call.number}"
+    ended = saved(scratch, model, call, fault)
+    outcome = ended.said.get("outcome", "killed")
+    expected = {"killed": -signal.SIGKILL, "saved": 0, "refused": 0}.get(outcome)
+    if ended.code != expected or (outcome == "killed") != (fault == "SIGKILL"):
+        raise SystemExit(f"{place}: ended with {ended.code}: {ended.said}")
+    if ended.struck != [call]:
+        raise SystemExit(f"{place}: the fault fell on {ended.struck}")
+    if outcome == "refused" and not re.search(r"cannot be (written|read): ", ended.said["text"]):
+        raise SystemExit(f"{place}: says {ended.said['text']}")
+    return outcome + left(place, Checkpoints(scratch / "checkpoints"), {None if model is None else OLD, NEW}, outcome)
+
+
+def left(place: str, kept: Checkpoints, allowed: set[int | None], outcome: str) -> str:
+    """Return what a save has left. Raises SystemExit where that is not whole, or the next save does not work."""
+    temporary = bool(list(kept.folder.glob(".*.part")))
+    for position, path in kept._listed():
+        folder._read(path, position)  # raises where one is corrupt
+    found = kept.latest()
+    newest = None if found is None else found.snapshot.position[0]
+    if newest not in allowed or (outcome == "saved" and newest != NEW):
+        raise SystemExit(f"{place}: {outcome}, and the newest is {newest}")
+    if list(kept.folder.glob(".*.part")):
+        raise SystemExit(f"{place}: looking has left a temporary file")
+    kept.save(snapshot(NEXT), IDENTITY)
+    after = kept.latest()
+    if after is None or after.snapshot.position != (NEXT, 0):
+        raise SystemExit(f"{place}: the next save is not found")
+    which = {OLD: "the old one", NEW: "the new one", None: "none"}[newest]
+    return f", {which} found" + (", a temporary file removed" if temporary else "")
+
+
+def saved(scratch: Path, model: Path | None, call: Call | None, fault: str | None) -> Ended:
+    """Save a checkpoint in a process of its own, with a fault at one call, beside copies of those of `model`."""
+    for name in ("checkpoints", "said", "calls"):
+        path = scratch / name
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    if model is not None:
+        shutil.copytree(model, scratch / "checkpoints")
+    process = os.fork()
+    if process == 0:
+        save(scratch)
+    os.waitid(os.P_PID, process, os.WSTOPPED)
+    inject = [] if call is None else ["-e", f"inject={call.name}:{FAULTS[str(fault)]}:when={call.number}"]
+    traced = ["strace", "-f", "-o", str(scratch / "calls"), *inject, "-p", str(process)]
+    with subprocess.Popen(traced, stderr=subprocess.PIPE, text=True) as strace:
+        if strace.stderr is None or "attached" not in strace.stderr.readline():
+            os.kill(process, signal.SIGKILL)
+            raise SystemExit("strace cannot trace here")
+        os.kill(process, signal.SIGCONT)
+        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        strace.wait()
+    said = scratch / "said"
+    calls, struck = record((scratch / "calls").read_text().splitlines(), killed=code < 0)
+    return Ended(code, json.loads(said.read_text()) if said.exists() else {}, calls, struck)
+
+
+def save(scratch: Path) -> None:
+    """Wait for the tracer, save, and write down what came of it. Ends the process."""
+    code = 1
+    try:
+        taken, kept = snapshot(NEW), Checkpoints(scratch / "checkpoints")
+        os.kill(os.getpid(), signal.SIGSTOP)
+        said = {"outcome": "saved", "text": ""}
+        os.getpgid(0)  # where the save begins, in the record
+        try:
+            kept.save(taken, IDENTITY)
+        except UserError as error:
+            said = {"outcome": "refused", "text": str(error)}
+        except BaseException:
+            said = {"outcome": "traceback", "text": traceback.format_exc()}
+        os.getsid(0)  # where it ends
+        (scratch / "said").write_text(json.dumps(said))
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def record(lines: list[str], *, killed: bool) -> tuple[list[Call], list[Call]]:
+    """Return the calls of the save, and those of them on which the fault fell."""
+    seen, within, calls, struck = Counter[str](), False, [], []
+    for line in lines:
+        if (match := _CALL.match(line)) is None:
+            continue
+        seen[match[1]] += 1
+        call = Call(match[1], seen[match[1]])
+        if call.name == "getsid":
+            within = False
+        if within:
+            calls.append(call)
+        if "(INJECTED)" in line and within:
+            struck.append(call)
+        if call.name == "getpgid":
+            within = True
+    return calls, calls[-1:] if killed else struck
+
+
+def snapshot(epochs: int) -> Snapshot:
+    """Return a training after so many epochs, of which the second was the best."""
+    rng = np.random.default_rng(epochs)
+
+    def weights() -> dict[str, Any]:
+        return {f"{k}.weight": rng.normal(size=(100, 100)).astype("f4") for k in range(2)}
+
+    state = State(weights(), {f"momentum.{name}": value for name, value in weights().items()})
+    history = tuple(
+        EpochRow(epoch, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.01, 1.0, 1.0, 9.0, epoch <= 2) for epoch in range(1, epochs + 1)
+    )
+    return Snapshot(history, 0, state, weights(), state.averaged, Running(0.0, np.zeros((2, 2), np.int64)))
+
+
+def file_system() -> str:
+    """Return the kind of the file system that was written to."""
+    found = subprocess.run(["df", "--output=fstype", tempfile.gettempdir()], capture_output=True, text=True, check=True)
+    return found.stdout.split()[-1]
+
+
+if __name__ == "__main__":
+    main()
