@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from interrupted import TIMES, digest, gone_on, traces, trained, training
+from interrupted import TIMES, Cut, digest, gone_on, traces, trained, training
 
 import layerline
 from layerline import model_file
 from layerline.errors import DivergedError, UserError
 from layerline.run_folder import RunFolder
+from layerline.training import Interrupt, Watcher
+from layerline.training.loop import Loop
 from layerline.training.resuming import reopen
 
 if TYPE_CHECKING:
@@ -61,16 +63,11 @@ def test_a_training_can_be_cut_again_and_again(tmp_path: Path) -> None:
     _, case = drawn(3)
     trained(case, tmp_path / "whole")
     trained(case, tmp_path / "cut", (1, 1))
-    from interrupted import Cut
-
-    from layerline.training import Interrupt, Watcher
-    from layerline.training.resuming import reopen
-
     for epoch in range(1, case.recipe.epochs + 1):
         for step in range(1, case.steps + 1):
             interrupt = Interrupt()
             found = reopen(tmp_path / "cut", {"threads": 1}, load=lambda _: case.data)
-            object.__setattr__(found, "engine", Cut(found.engine, interrupt, epoch, step))
+            object.__setattr__(found.what, "engine", Cut(found.what.engine, interrupt, epoch, step))
             found.go_on(Watcher(), interrupt)
     gone_on(case, tmp_path / "cut")
     assert traces(tmp_path / "cut") == traces(tmp_path / "whole")
@@ -118,33 +115,30 @@ def test_a_divergence_after_a_cut_keeps_the_last_finished_epoch(tmp_path: Path) 
     assert digest(models[0]) == digest(models[1])
 
 
-def test_python_resumes(tmp_path: Path) -> None:
+def test_python_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`layerline.resume` gives the run that `train` would have given, and the one of torch likewise."""
     data = layerline.load_data("digits", limit=300)
     network = layerline.read("digits", data)
     for engine in ("compiled", "torch"):
-        whole = layerline.train(network, data, layerline.Recipe(epochs=3), engine=engine, threads=1)
-        out = tmp_path / engine
-        _stopped_after(
-            1,
-            lambda on_epoch, engine=engine, out=out: layerline.train(
-                network, data, layerline.Recipe(epochs=3), engine=engine, threads=1, out=out, on_epoch=on_epoch
-            ),
-        )
+        out, recipe = tmp_path / engine, layerline.Recipe(epochs=3)
+        whole = layerline.train(network, data, recipe, engine=engine, threads=1)
+        with monkeypatch.context() as patch:
+            patch.setattr(Loop, "_finish_epoch", _interrupted(Loop._finish_epoch))
+            assert layerline.train(network, data, recipe, engine=engine, threads=1, out=out).stopped == signal.SIGINT
         run = layerline.resume(out, data)
         for name, weight in whole.model.weights.items():
             np.testing.assert_array_equal(run.model.weights[name], weight)
         assert _untimed(run) == _untimed(whole)
 
 
-def _stopped_after(epoch: int, train: Callable[..., Run]) -> None:
-    """Send Ctrl-C to a training when its epoch is told."""
+def _interrupted(finish_epoch: Callable[..., None]) -> Callable[..., None]:
+    """Return what a loop does at the end of an epoch, with Ctrl-C behind it."""
 
-    def stop(row: layerline.run_folder.EpochRow) -> None:
-        if row.epoch == epoch:
-            signal.raise_signal(signal.SIGINT)
+    def finish(*given: object) -> None:
+        finish_epoch(*given)
+        signal.raise_signal(signal.SIGINT)
 
-    assert train(stop).stopped == signal.SIGINT
+    return finish
 
 
 def _untimed(run: Run) -> list[dict[str, object]]:
@@ -174,12 +168,13 @@ def stopped_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     code = (
         "import sys, layerline.training.session as s\n"
         "from layerline.cli.door import main\n"
-        "import layerline.run_folder as f, signal\n"
-        "before = f.RunFolder.append\n"
-        "def append(self, rows):\n"
-        "    before(self, rows)\n"
-        "    if len(rows) == 1: signal.raise_signal(signal.SIGINT)\n"
-        "f.RunFolder.append = append\n"
+        "import signal\n"
+        "from layerline.training.loop import Loop\n"
+        "before = Loop._finish_epoch\n"
+        "def finish(self, *given):\n"
+        "    before(self, *given)\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "Loop._finish_epoch = finish\n"
         f"sys.exit(main({['train', *line, '--out', 'run']!r}))"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)  # noqa: S603 - our own command

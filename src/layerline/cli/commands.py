@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = {
     "train": "Train a network on images.",
+    "rerun": "Train a run again, and check that the same bits come out.",
     "report": "Write the report of a run as one HTML file.",
     "runs": "List the runs that are there.",
     "compare": "Say which of two runs is better, and whether that can be chance.",

@@ -68,10 +68,10 @@ class Screen(Watcher):
     def resumed(self, found: Reopened) -> None:
         """Say where a run goes on, and what was found damaged."""
         epochs, step = found.snapshot.position
-        recipe = found.experiment.recipe
+        recipe = found.what.experiment.recipe
         place = f"after epoch {epochs} of {recipe.epochs}"
         if step:
-            place += f" and step {step:,d} of {recipe.steps(len(found.data.train)):,d}"
+            place += f" and step {step:,d} of {recipe.steps(len(found.what.data.train)):,d}"
         for note in found.notes:
             self._say(f"damaged, and not used: {note}")
         self._say_all((f"goes on {place if epochs or step else 'from the beginning'}", ""))
@@ -115,6 +115,12 @@ class Screen(Watcher):
         if run.stopped is not None:
             self._say_all(("", *_stopped(run)))
         self._say_all(("", *_files(run)))
+
+    def verdict(self, lines: Sequence[str]) -> None:
+        """Write what a comparison came to, also where it is quiet: it is what was asked for."""
+        self._terminal.clear()
+        for line in ("", *lines):
+            self._terminal.say(line)
 
     def diverged(self, run: Run) -> None:
         """Write which weights were kept when the loss stopped being a number."""

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from layerline.cli.commands import Command, GroupedOption, given, options
-from layerline.cli.reading import IMAGE_OPTIONS, Reading, cache_folder
-from layerline.errors import DivergedError
+from layerline.cli.reading import IMAGE_OPTIONS, cache_folder
+from layerline.cli.running import beginning, code, hush, shown, signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from layerline.assume import Assumed
-    from layerline.cli.screen import Screen
     from layerline.data.dataset import Dataset
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
     from layerline.run_folder import RunFolder
-    from layerline.training import Interrupt, Run
+    from layerline.training import Run
 
 
 @click.command(cls=Command)
@@ -98,22 +94,16 @@ def train(
     if resume is not None:
         if out is not None or seeds is not None:
             raise click.UsageError(f"--resume: goes on in its own folder, and does not go with {_other(out)}")
-        return _code(_resumed(Path(resume), net, given(values), seconds, quiet=quiet))
+        return code(_resumed(Path(resume), net, given(values), seconds, quiet=quiet))
     experiment = settle(net, given(values))
     if seeds is not None:
         return _train_seeds(experiment, seeds, out=out, force=force, quiet=quiet)
     folder = None if out is None else _named(Path(out), force)
-    return _code(_train(experiment, folder, seconds, quiet=quiet))
+    return code(_train(experiment, folder, seconds, quiet=quiet))
 
 
 def _other(out: str | None) -> str:
     return "--seeds" if out is None else "--out"
-
-
-def _code(run: Run) -> int:
-    from layerline.training.interrupt import exit_code
-
-    return 0 if run.stopped is None else exit_code(run.stopped)
 
 
 def _seconds(every: str | None) -> float:
@@ -136,19 +126,8 @@ def _named(out: Path, force: bool) -> RunFolder:
 def _train_seeds(experiment: Experiment, count: str, *, out: str | None, force: bool, quiet: bool) -> int:
     from layerline.cli import seeds
 
-    _hush()
-    return seeds.train(experiment, count, _assumed, _signals(), out=out, force=force, quiet=quiet)
-
-
-def _hush() -> None:
-    import logging
-
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its cache is nothing a user asked for
-
-
-def _signals() -> list[signal.Signals]:
-    """Return the signals that end a training after the running step."""
-    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    hush()
+    return seeds.train(experiment, count, _assumed, signals(), out=out, force=force, quiet=quiet)
 
 
 def _train(experiment: Experiment, folder: RunFolder | None, every: float, *, quiet: bool) -> Run:
@@ -157,14 +136,14 @@ def _train(experiment: Experiment, folder: RunFolder | None, every: float, *, qu
     from layerline.run_folder import RunFolder
     from layerline.training.session import checked, run
 
-    screen, interrupt, reading = _beginning(quiet=quiet)
+    screen, interrupt, reading = beginning(quiet=quiet)
     data = experiment.load(reading, cache_folder())
     network = checked(experiment.network(data), data, experiment.recipe)
     where = folder or RunFolder.numbered(network.name, data.name)
     assumed = _assumed(experiment, network, data, screen.waiting)
     experiment = replace(experiment, recipe=assumed.recipe)
     screen.assumed(experiment, data, network, assumed, f"{where.path}", named=folder is not None)
-    return _shown(
+    return shown(
         screen,
         lambda: run(
             *(network, data, assumed.recipe, assumed.engine),
@@ -181,41 +160,14 @@ def _train(experiment: Experiment, folder: RunFolder | None, every: float, *, qu
 
 def _resumed(path: Path, net: str | None, flags: Mapping[str, Any], every: float, *, quiet: bool) -> Run:
     """Go on with the run in the folder `path`."""
-    from layerline.assume import Assumed
     from layerline.training.resuming import reopen
 
-    screen, interrupt, reading = _beginning(quiet=quiet)
+    screen, interrupt, reading = beginning(quiet=quiet)
     found = reopen(path, flags, net, lambda experiment: experiment.load(reading, cache_folder()))
-    assumed = Assumed(found.experiment.recipe, found.engine)
-    screen.assumed(found.experiment, found.data, found.network, assumed, str(path), named=True)
+    what = found.what
+    screen.assumed(what.experiment, what.data, what.network, what.plain, str(path), named=True)
     screen.resumed(found)
-    return _shown(screen, lambda: found.go_on(screen, interrupt, every=every))
-
-
-def _beginning(*, quiet: bool) -> tuple[Screen, Interrupt, Reading | None]:
-    """Return who shows the training, who takes its signals, and who shows how far reading the data is."""
-    from layerline.cli.screen import Screen
-    from layerline.cli.terminal import Terminal
-    from layerline.training import Interrupt
-
-    _hush()
-    interrupt = Interrupt(_signals())
-    terminal = Terminal(sys.stdout, os.environ)
-    return Screen(terminal, interrupt, quiet=quiet), interrupt, None if quiet else Reading(terminal)
-
-
-def _shown(screen: Screen, train: Callable[[], Run]) -> Run:
-    """Return the run that `train` makes, its end shown."""
-    from layerline import training
-
-    try:
-        ended = train()
-    except DivergedError as error:
-        if isinstance(error.run, training.Run):
-            screen.diverged(error.run)
-        raise
-    screen.ended(ended)
-    return ended
+    return shown(screen, lambda: found.go_on(screen, interrupt, every=every))
 
 
 def _assumed(experiment: Experiment, network: Network, data: Dataset, say: Callable[[str], None]) -> Assumed:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from layerline.compiler.compiled import Compiled
     from layerline.compiler.machine import Machine
-    from layerline.compiler.program import Buffer, Schedule
+    from layerline.compiler.program import Buffer
     from layerline.compiler.task import Task
     from layerline.data.dataset import ImageSet, Scaling, Split
     from layerline.engines.epoch import Epoch
@@ -70,7 +70,6 @@ class CompiledEngine(Engine):
         self._running = Running(0.0, np.zeros((network.classes, network.classes), np.int64))
         self._control = np.zeros((len(CONTROL) + 64) * WORDS_A_LINE, np.int64)
         self._stopping = False
-        self._plans: dict[Task, Schedule] = {}
 
     def train(self, epoch: Epoch, first: int) -> int:
         """Run steps `first`, `first`+1, … of an epoch; return how many steps were done."""
@@ -94,7 +93,10 @@ class CompiledEngine(Engine):
     def memory(self, images: ImageSet, batch_size: int) -> int:
         """Return the bytes that training on these images takes: of both Programs, and of the copies of the state."""
         task, predict = self._task(images, training=True), self._task(images, training=False)
-        programs = [self._planned(each) for each in (replace(task, batch_size=batch_size), predict)]
+        programs = [
+            compiled.plan(self._network, self._machine, each)
+            for each in (replace(task, batch_size=batch_size), predict)
+        ]
         arrays = [*self._state.weights.values(), *self._state.optimizer.values()]
         return sum(memory_of(each, self._threads) for each in programs) + COPIES * sum(a.nbytes for a in arrays)
 
@@ -205,12 +207,6 @@ class CompiledEngine(Engine):
         """Return code for a task, and what it runs with: classes, threads, the arrays that kernels only read."""
         code = compiled.compile_network(self._network, self._machine, task)
         return code, self._network.classes, self._threads, constants(self._recipe, self._scaling)
-
-    def _planned(self, task: Task) -> Schedule:
-        """Return the Program of a task, built once."""
-        if task not in self._plans:
-            self._plans[task] = compiled.plan(self._network, self._machine, task)
-        return self._plans[task]
 
     def _check_drawn(self, epoch: Epoch) -> None:
         """Raise ValueError where the tables of augmentation are not those that the code reads: a bug of ours."""

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, final
 import numpy as np
 
 from layerline import engines
+from layerline.assume import Assumed
 from layerline.checkpoint import Checkpoints, Identity, Snapshot
 from layerline.engines.engine import Running
 from layerline.errors import DataError, UserError
 from layerline.experiment.experiment import settle
+from layerline.experiment.toml_file import ABOUT
 from layerline.network import find, parse
 from layerline.run_folder import CHECKPOINTS, ENDING, EXPERIMENT, NETWORK, REPORT, RESULT, RunFolder
 from layerline.training.session import checked, run
@@ -36,30 +38,51 @@ MOST_DIFFERENCES: Final = 10
 
 @final
 @dataclass(frozen=True, eq=False)
-class Reopened:
-    """A run that can go on. Its folder is locked until `go_on` ends, or `folder.release`."""
+class Written:
+    """What a run trains, made from its experiment.toml."""
 
-    folder: RunFolder
     experiment: Experiment
     network: Network
     data: Dataset
     engine: Engine
+
+    @property
+    def identity(self) -> Identity:
+        """Return what its bits depend on."""
+        return Identity.of(self.network, self.data, self.experiment.recipe, self.engine)
+
+    @property
+    def plain(self) -> Assumed:
+        """Return the recipe with its engine, nothing of it assumed."""
+        return Assumed(self.experiment.recipe, self.engine)
+
+    def train(self, folder: RunFolder | None, watcher: Watcher, interrupt: Interrupt | None, **options: Any) -> Run:
+        """Train it; see `session.run`."""
+        return run(
+            *(self.network, self.data, self.experiment.recipe, self.engine),
+            folder=folder,
+            watcher=watcher,
+            experiment=self.experiment,
+            interrupt=interrupt,
+            threads=self.experiment.threads,
+            **options,
+        )
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Reopened:
+    """A run that can go on. Its folder is locked until `go_on` ends, or `folder.release`."""
+
+    folder: RunFolder
+    what: Written
     snapshot: Snapshot
     notes: tuple[str, ...]
     """What was found damaged, and is not used."""
 
     def go_on(self, watcher: Watcher, interrupt: Interrupt | None = None, **options: Any) -> Run:
         """Train the rest and write the files of the run; see `session.run`."""
-        return run(
-            *(self.network, self.data, self.experiment.recipe, self.engine),
-            folder=self.folder,
-            watcher=watcher,
-            experiment=self.experiment,
-            interrupt=interrupt,
-            threads=self.experiment.threads,
-            snapshot=self.snapshot,
-            **options,
-        )
+        return self.what.train(self.folder, watcher, interrupt, snapshot=self.snapshot, **options)
 
 
 def reopen(
@@ -91,19 +114,29 @@ def _reopened(
     if not (path / NETWORK).exists():
         raise UserError(f"{path}: the run was stopped before it began", "start it again with --force")
     found = Checkpoints(path / CHECKPOINTS).latest()
+    what = written(path, flags, net, load)
+    _check_same(path, what.identity, found)
+    if found is not None:
+        Checkpoints(path / CHECKPOINTS).set_aside(found)
+    snapshot = _first(what.engine, len(what.data.classes)) if found is None else found.snapshot
+    return Reopened(folder, what, snapshot, () if found is None else found.damaged)
+
+
+def written(
+    path: Path,
+    flags: Mapping[str, Any],
+    net: str | None = None,
+    load: Callable[[Experiment], Dataset] | None = None,
+) -> Written:
+    """Return what the run in `path` trains, made anew from its files; see `reopen`. Raises UserError."""
     experiment = settle(str(path / EXPERIMENT), flags)
     data = _loaded(experiment, load)
-    about = _about(path)
     text = experiment.text if net is None else find(net)[1]
-    name = str(about.get("network", {}).get("name", "network"))
+    name = str(_about(path, "network").get("name", "network"))
     network = parse(text, name=name, input_shape=data.shape, classes=len(data.classes))
     recipe = experiment.recipe
     engine = engines.make(experiment.engine, checked(network, data, recipe), data.scaling, recipe, experiment.threads)
-    _check_same(path, Identity.of(network, data, recipe, engine), found, about)
-    if found is not None:
-        Checkpoints(path / CHECKPOINTS).set_aside(found)
-    snapshot = _first(engine, len(data.classes)) if found is None else found.snapshot
-    return Reopened(folder, experiment, network, data, engine, snapshot, () if found is None else found.damaged)
+    return Written(experiment, network, data, engine)
 
 
 def _loaded(experiment: Experiment, load: Callable[[Experiment], Dataset] | None) -> Dataset:
@@ -115,12 +148,12 @@ def _loaded(experiment: Experiment, load: Callable[[Experiment], Dataset] | None
         raise DataError(error.message, elsewhere if error.help is None else f"{error.help}; {elsewhere}") from error
 
 
-def _check_same(path: Path, identity: Identity, found: Found | None, about: Mapping[str, Any]) -> None:
+def _check_same(path: Path, identity: Identity, found: Found | None) -> None:
     """Raise UserError where what would go on is not what was begun."""
     if found is not None:
         differences = identity.differences(found.identity)
     else:
-        before = about.get("data", {}).get("fingerprint")
+        before = _about(path, "data").get("fingerprint")
         differences = [] if before == identity.data["fingerprint"] else ["data: another content than the run's"]
     if differences:
         raise UserError(
@@ -131,10 +164,10 @@ def _check_same(path: Path, identity: Identity, found: Found | None, about: Mapp
         )
 
 
-def _about(path: Path) -> Mapping[str, Any]:
-    """Return what the run's record says of network and data."""
-    about = tomllib.loads((path / EXPERIMENT).read_text("utf-8")).get("about", {})
-    return about if isinstance(about, dict) else {}
+def _about(path: Path, key: str) -> Mapping[str, Any]:
+    """Return what the run's record says of its network, or its data."""
+    found = tomllib.loads((path / EXPERIMENT).read_text("utf-8")).get(ABOUT, {}).get(key, {})
+    return found if isinstance(found, dict) else {}
 
 
 def _first(engine: Engine, classes: int) -> Snapshot:

@@ -1,0 +1,62 @@
+"""What the commands that train share: who shows it, who takes signals, and what the exit code is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from layerline.cli.reading import Reading
+from layerline.errors import DivergedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerline.cli.screen import Screen
+    from layerline.training import Interrupt, Run
+
+
+def beginning(*, quiet: bool) -> tuple[Screen, Interrupt, Reading | None]:
+    """Return who shows the training, who takes its signals, and who shows how far reading the data is."""
+    from layerline.cli.screen import Screen
+    from layerline.cli.terminal import Terminal
+    from layerline.training import Interrupt
+
+    hush()
+    interrupt = Interrupt(signals())
+    terminal = Terminal(sys.stdout, os.environ)
+    return Screen(terminal, interrupt, quiet=quiet), interrupt, None if quiet else Reading(terminal)
+
+
+def shown(screen: Screen, train: Callable[[], Run]) -> Run:
+    """Return the run that `train` makes, its end shown."""
+    from layerline import training
+
+    try:
+        ended = train()
+    except DivergedError as error:
+        if isinstance(error.run, training.Run):
+            screen.diverged(error.run)
+        raise
+    screen.ended(ended)
+    return ended
+
+
+def code(run: Run) -> int:
+    """Return the exit code of a training: 0, or 130 or 143 where it was stopped."""
+    from layerline.training.interrupt import exit_code
+
+    return 0 if run.stopped is None else exit_code(run.stopped)
+
+
+def signals() -> list[signal.Signals]:
+    """Return the signals that end a training after the running step."""
+    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+
+
+def hush() -> None:
+    """Let only us speak: where matplotlib keeps its cache is nothing a user asked for."""
+    import logging
+
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
