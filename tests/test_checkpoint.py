@@ -301,9 +301,17 @@ def offered(gate: Gate, keeper: Keeper, taken: Snapshot) -> list[str]:
     keeper.offer(taken)
     assert gate.begun.acquire(timeout=10)
     gate.go.release()
-    while keeper.settled < len(taken.history):
-        threading.Event().wait(0.001)
+    settle(keeper, len(taken.history))
     return keeper.notes()
+
+
+def settle(keeper: Keeper, epochs: int) -> None:
+    """Wait until so many epochs are dealt with."""
+    for _ in range(10_000):
+        if keeper.settled >= epochs:
+            return
+        threading.Event().wait(0.001)
+    pytest.fail("the keeper does not come to it")
 
 
 def test_one_checkpoint_stands_for_several(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,8 +388,7 @@ def test_writing_rests(run: RunFolder, kept: Checkpoints, monkeypatch: pytest.Mo
     now = [0.0]
     writer = Keeper(kept, IDENTITY, run, clock=lambda: now[0])
     writer.offer(snapshot(1))
-    while writer.settled < 1:
-        threading.Event().wait(0.001)
+    settle(writer, 1)
     writer.offer(snapshot(2))
     now[0] = 98.0
     threading.Event().wait(0.05)
