@@ -223,6 +223,15 @@ def test_temporary_files_are_no_checkpoints(kept: Checkpoints) -> None:
     assert names(kept.folder) == [".mine.part"]
 
 
+def test_a_run_that_goes_on_has_no_temporary_files(run: RunFolder) -> None:
+    """What a process left half-written in the run's folder when it was killed is removed; the user's files stay."""
+    for name in (".model.safetensors.12.part", ".mine.part", "mine.part"):
+        (run.path / name).write_text("half")
+    run.go_on(snapshot(2).history)
+    assert names(run.path) == [".mine.part", "experiment.toml", "history.jsonl", "mine.part", "network.cnn"]
+    assert rows(run) == [1, 2]
+
+
 def test_two_that_say_latest(kept: Checkpoints) -> None:
     """Two files of one position: one that is whole is taken, whichever it is."""
     path = kept.save(snapshot(2), IDENTITY)

@@ -254,6 +254,7 @@ class RunFolder:
             while True:
                 try:
                     self.path.mkdir(exist_ok=self._force)
+                    whole_file.flush_folder(self.path.parent)
                     return
                 except FileExistsError:
                     if not self._numbered:
