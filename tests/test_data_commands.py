@@ -174,7 +174,7 @@ def test_info_counts_what_the_options_leave(clean):
     assert ["class", "train", "test", "together", "share"] in rows
     assert ["ant", "30", "10", "40", "50.0", "%"] in rows
     assert ["all", "60", "20", "80", "100.0", "%"] in rows
-    assert rows[0][:7] == ["photos:", "80", "RGB", "images", "of", "40×48,", "2"]
+    assert rows[0][:7] == ["photos:", "80", "RGB", "images", "of", "48×40,", "2"]
 
 
 @pytest.mark.parametrize("option", [*data_report._OPTIONS, "seed"])
@@ -227,7 +227,7 @@ def test_info_tells_of_sizes_and_files_left_out():
         skipped=("cat/7.jpg: cut off",),
     )
     lines = data_report._lines(data)
-    assert "412 sizes from 40×60 to 600×800, brought to 128×128 (crop)" in lines
+    assert "412 sizes from 60×40 to 800×600, brought to 128×128 (crop)" in lines
     assert "left out: cat/7.jpg: cut off" in lines
 
 

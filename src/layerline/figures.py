@@ -104,6 +104,11 @@ def size(number_of_bytes: int) -> str:
     return f"{_three_digits(value / 1000)} TB"
 
 
+def picture(height: int, width: int) -> str:
+    """Return the size of a picture as photos are named, width × height: 640×480. (A tensor's shape is C×H×W.)"""
+    return f"{width}×{height}"
+
+
 def speed(images_per_second: float | None) -> str:
     """Return a number of images a second with three digits: 48,200 images/s."""
     if images_per_second is None:

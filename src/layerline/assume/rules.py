@@ -6,6 +6,7 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, Final
 
+from layerline import figures
 from layerline.assume.choice import Choice
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _augment(facts: Facts, recipe: Recipe, given: Collection[str]) -> Choice:
     del recipe, given
     C, H, W = facts.shape
     if min(H, W) < SMALLEST_SHIFTED:
-        return Choice("none", f"images of {H}×{W} are too small to be moved")
+        return Choice("none", f"images of {figures.picture(H, W)} are too small to be moved")
     shift = f"shift={min(H, W) // SHIFT_SHARE}"
     if C == 1:
         return Choice(shift, "gray images: no flip, which would spoil digits, letters and X-rays")

@@ -54,11 +54,11 @@ def _spread(data: Dataset) -> str:
 
 def _sizes(experiment: Experiment, resized: Resized) -> str:
     """Return which sizes the images had, and how they were brought to one."""
-    (h, w), (H, W), (rows, columns) = resized.smallest, resized.largest, resized.size
     how = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}[resized.fit]
-    many = f"{figures.count(resized.sizes)} sizes from {w}×{h} to {W}×{H}" if resized.sizes > 1 else f"{w}×{h}"
+    least, most, now = (figures.picture(*each) for each in (resized.smallest, resized.largest, resized.size))
+    many = f"{figures.count(resized.sizes)} sizes from {least} to {most}" if resized.sizes > 1 else least
     size, fit = _flag(experiment, "size"), _flag(experiment, "fit")
-    return f"{many} (width × height) brought to {columns}×{rows}{size}, {how}{fit}"
+    return f"{many} (width × height) brought to {now}{size}, {how}{fit}"
 
 
 def _split(experiment: Experiment, data: Dataset) -> str:

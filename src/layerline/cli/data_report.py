@@ -91,7 +91,7 @@ def _lines(data: Dataset) -> list[str]:
     largest = f"{data.train.source.maximum:g}"
     return [
         folded(
-            f"{figures.name(data.name)}: {figures.count(total)} {colour} images of {H}×{W}, "
+            f"{figures.name(data.name)}: {figures.count(total)} {colour} images of {figures.picture(H, W)}, "
             f"{len(data.classes)} classes, {figures.size(held)} as {images.dtype} from 0 to {largest}"
         ),
         folded(", ".join(f"{name} {figures.count(len(split))}" for name, split in splits)),
@@ -111,8 +111,8 @@ def _resized(data: Dataset) -> list[str]:
         return []
     found, (least, most) = data.resized, (data.resized.smallest, data.resized.largest)
     sizes = "1 size" if found.sizes == 1 else f"{figures.count(found.sizes)} sizes"
-    between = "" if least == most else f" from {least[0]}×{least[1]} to {most[0]}×{most[1]}"
-    return [folded(f"{sizes}{between}, brought to {found.size[0]}×{found.size[1]} ({found.fit})")]
+    between = "" if least == most else f" from {figures.picture(*least)} to {figures.picture(*most)}"
+    return [folded(f"{sizes}{between}, brought to {figures.picture(*found.size)} ({found.fit})")]
 
 
 def _counts(data: Dataset, splits: Sequence[tuple[str, Any]]) -> list[str]:

@@ -44,7 +44,7 @@ def _row(known: Known, folder: Path | None) -> tuple[str, ...]:
     return (
         known.name,
         figures.count(known.images),
-        f"{H}×{W} {_COLOURS[C]}",
+        f"{figures.picture(H, W)} {_COLOURS[C]}",
         str(known.classes),
         _place(known, folder),
     )

@@ -29,6 +29,7 @@ _STAR: Final = "★"
 _PHASES: Final = {
     "compiling": "writing machine code for this network and CPU …",
     "test": "looking at the test set …",
+    "judging": "looking at the validation set with the best weights …",
     "comparing": "measuring what can be had without the network …",
     "drawing": "drawing the graphs …",
 }

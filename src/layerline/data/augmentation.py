@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from layerline import figures
 from layerline.data.augmentation_words import check, check_padding, read
 from layerline.data.augmented import MOVES, NUMBERS, STILL, Drawn, Steps, apply
 from layerline.errors import RecipeError
@@ -97,7 +98,7 @@ class Augmentation:
             value = getattr(self, name)
             if value > most:
                 raise RecipeError(
-                    f"--augment {name}={value}: images of {H}×{W} could be {what}",
+                    f"--augment {name}={value}: images of {figures.picture(H, W)} could be {what}",
                     f"use at most {name}={most}" if most else f"leave {name} out",
                 )
 

@@ -99,7 +99,8 @@ def _told(roll: Roll, colour: bool, asked: Asked, resized: Resized | None) -> tu
         grown = sum(count for (h, w), count in roll.sizes.items() if h < H or w < W)
         if grown:
             notes.append(
-                f"{_images(grown)} of {figures.count(len(roll.files))} smaller than {W}×{H}: enlarged (--size, --fit)"
+                f"{_images(grown)} of {figures.count(len(roll.files))} smaller than {figures.picture(H, W)}: "
+                "enlarged (--size, --fit)"
             )
     return tuple(notes)
 

@@ -84,7 +84,8 @@ def choose(data: Dataset, augmentation: Augmentation | None, seed: int) -> Sampl
         images = members[np.arange(min(count, len(members))) * len(members) // max(1, min(count, len(members)))]
         rows.append(Row(name, len(members), _shown(_versions(data, augmentation, seed, images))))
     channels = "1 channel" if C == 1 else f"{C} channels"
-    title = f"{figures.name(data.name)}: {figures.count(len(data.train))} images to train on, {H}×{W}, {channels}"
+    count_of = f"{figures.count(len(data.train))} images to train on"
+    title = f"{figures.name(data.name)}: {count_of}, {figures.picture(H, W)}, {channels}"
     names = ("original", *(f"epoch {number}" for number in range(1, epochs + 1)))
     headings = names * count if augmentation is not None else ()
     return Samples(title, _notes(data, augmentation, seed), headings, len(names) * count, len(names), tuple(rows))

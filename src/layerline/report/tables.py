@@ -123,7 +123,7 @@ def data(run: RunFiles) -> Data:
     facts = [("name", figures.name(str(about.get("name", figures.NOTHING))))]
     if isinstance(image, list) and len(image) == 3:
         channels = {1: "1 channel (grey)", 3: "3 channels (colour)"}.get(image[0], f"{image[0]} channels")
-        facts.append(("size of an image", f"{image[1]}×{image[2]}, {channels}"))
+        facts.append(("size of an image", f"{figures.picture(image[1], image[2])}, {channels}"))
     facts.append(("classes", figures.count(len(run.classes))))
     facts += [(f"{split} images", figures.count(sizes[split]) if split in sizes else "none") for split in _SPLITS]
     if about.get("fingerprint"):

@@ -211,7 +211,9 @@ class _Training:
         """Return what the test says, with what stands beside it; keep what the network says of every held image."""
         data = self._data
         test = None if data.test is None else self._loop.measure(data.test, "test")
-        held = None if data.validation is None or self._folder is None else self._loop.measure(data.validation, "test")
+        held = None
+        if self._folder is not None and data.validation is not None:
+            held = self._loop.measure(data.validation, "judging")
         if self._folder is not None and (test or held):
             self._folder.write_predictions(_predictions(data.test, test), _predictions(data.validation, held))
             self._files.append("predictions.npz")

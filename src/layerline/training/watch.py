@@ -15,7 +15,7 @@ class Progress:
     """How far a training is, some ten times a second."""
 
     phase: str
-    """compiling, training, validation, test, or drawing (the graphs)."""
+    """compiling, training, validation, test, judging (the validation set, by the best weights), comparing, drawing."""
     epoch: int
     """From 1; 0 while compiling."""
     epochs: int
