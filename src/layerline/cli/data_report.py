@@ -92,7 +92,7 @@ def _lines(data: Dataset) -> list[str]:
     return [
         folded(
             f"{figures.name(data.name)}: {figures.count(total)} {colour} images of {figures.picture(H, W)}, "
-            f"{len(data.classes)} classes, {figures.size(held)} as {images.dtype} from 0 to {largest}"
+            f"{len(data.classes)} classes, {figures.size(held)} as {images.dtype} divided by {largest}"
         ),
         folded(", ".join(f"{name} {figures.count(len(split))}" for name, split in splits)),
         *_resized(data),
