@@ -119,6 +119,7 @@ def _line(progress: Progress) -> str:
         return {
             "compiling": "writing machine code",
             "test": "looking at the test set",
+            "judging": "looking at the validation set with the best weights",
             "comparing": "training what is compared with",
             "drawing": "drawing the graphs",
         }.get(progress.phase, progress.phase)
