@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from random_networks import draw
 
-from layerline import model_file
+from layerline import tensor_file
 from layerline.data.dataset import Dataset, ImageSet, Scaling, Split
 from layerline.engines import make
 from layerline.errors import DivergedError, NetworkError, RecipeError
@@ -154,7 +154,7 @@ def traces(out: Path) -> dict[str, Any]:
         "weights": digest(state.weights),
         "optimizer": digest(state.optimizer),
         "history": rows,
-        "model": digest(model_file.read_weights(out / "model.safetensors")[0]),
+        "model": digest(tensor_file.read(out / "model.safetensors").arrays),
         "result": result.read_text() if result.exists() else None,
     }
 

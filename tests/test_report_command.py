@@ -136,7 +136,7 @@ DAMAGE = {
     "predictions.npz": (b"PK\x03\x04 no zip", "is not a file of predictions"),
     "ending.json": (b"[]", "must hold a table"),
     "history.jsonl": (b'{"epoch": 1}\n{"epoch": 2}\n', "history.jsonl:1: is not an epoch"),
-    "model.safetensors": (b"nothing", "not a model file"),
+    "model.safetensors": (b"nothing", "not a file that layerline wrote"),
 }
 
 

@@ -17,7 +17,7 @@ import pytest
 from interrupted import TIMES, Cut, digest, gone_on, traces, trained, training
 
 import layerline
-from layerline import model_file
+from layerline import tensor_file
 from layerline.errors import DivergedError, UserError
 from layerline.run_folder import RunFolder
 from layerline.training import Interrupt, Watcher
@@ -111,7 +111,7 @@ def test_a_divergence_after_a_cut_keeps_the_last_finished_epoch(tmp_path: Path) 
     with pytest.raises(DivergedError) as cut:
         gone_on(case, tmp_path / "cut")
     assert cut.value.message == whole.value.message
-    models = [model_file.read_weights(tmp_path / name / "model.safetensors")[0] for name in ("whole", "cut")]
+    models = [tensor_file.read(tmp_path / name / "model.safetensors").arrays for name in ("whole", "cut")]
     assert digest(models[0]) == digest(models[1])
 
 

@@ -1,36 +1,51 @@
-"""The trained model as a file: safetensors, with all that prediction needs in its header and a SHA-256 over every byte.
+"""The trained model as a file: its weights, with all that prediction needs beside them.
 
-docs/model-file.md is the definition. The bytes depend on nothing but the model: equal models give equal files. (The
-header is written here because the safetensors package, 0.8, puts the keys of `__metadata__` in a new order each time.)
+docs/model-file.md is the definition; `tensor_file` writes and reads the bytes. What is read is checked against the
+network that the file itself describes: every weight, by name, shape and type, and no other.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import numpy as np
 
-from layerline import whole_file
-from layerline.errors import UserError
+from layerline import figures, tensor_file
+from layerline.data.dataset import Fit, Scaling
+from layerline.errors import NetworkError
+from layerline.network import parse
+from layerline.tensor_file import FileError
+from layerline.versions import versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from layerline.data.dataset import Scaling
+    from layerline.network import Network
 
+FORMAT: Final = "layerline"
 FORMAT_VERSION: Final = 1
-_DTYPES: Final[dict[str, np.dtype[Any]]] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
-_BEFORE_DIGEST: Final = b'{"__metadata__":{"sha256":"'
-_DIGEST_AT: Final = 8 + len(_BEFORE_DIGEST)
-_DIGEST_LENGTH: Final = 64
-_LONGEST_HEADER: Final = 100_000_000
+_DTYPES: Final = (np.dtype(np.float32), np.dtype(np.int64))
+LONGEST_NETWORK: Final = 2**20
+"""Characters of the network's text: as many as a network file may have bytes."""
+LONGEST_NAME: Final = 10_000
+"""Characters of the name of a class, or of the network."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What becomes of an image file before the network sees it; its size and colours follow from the input's shape."""
+
+    fit: Fit = "crop"
+    """How an image of another size is brought to the input's: see data.sizing."""
+    maximum: float = 255.0
+    """The largest value that a pixel of the training images could have: an image file's 255 becomes this."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,18 @@ class Card:
     scaling: Scaling
     versions: Mapping[str, str]
     """Package → version, `layerline` among them."""
+    preprocessing: Preprocessing = Preprocessing()
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A model file that was read and found whole."""
+
+    network: Network
+    card: Card
+    weights: dict[str, NDArray[Any]]
+    """Under the names, and in the layouts and order, of `to_torch().state_dict()`; they cannot be written to."""
+    digest: str
 
 
 def save(path: Path, weights: Mapping[str, NDArray[Any]], card: Card) -> str:
@@ -53,91 +80,112 @@ def save(path: Path, weights: Mapping[str, NDArray[Any]], card: Card) -> str:
     weights: float32 (or int64) arrays under the names and in the layouts and order of `to_torch().state_dict()`.
     Raises UserError where the file cannot be written.
     """
-    arrays = {name: np.asarray(array, _dtype(name, array)[1], order="C") for name, array in weights.items()}
-    header = _header(arrays, card)
-    digest = hashlib.sha256(header)
-    for array in arrays.values():
-        digest.update(_bytes(array))
-    text = digest.hexdigest()
-    signed = header[:_DIGEST_AT] + text.encode("ascii") + header[_DIGEST_AT + _DIGEST_LENGTH :]
-    whole_file.write(path, _parts(signed, arrays))
-    return text
+    for name, array in weights.items():
+        if array.dtype not in _DTYPES:
+            raise ValueError(f"{name}: {array.dtype} has no place in a model file (float32 and int64 have)")
+    return tensor_file.write(path, weights, _metadata(card))
 
 
-def read_weights(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Return the weights and the header's metadata of a file that `save` wrote; the digest is checked before anything.
+def read(path: Path, *, not_finite: bool = False) -> Stored:
+    """Return what a model file holds.
 
-    Raises UserError where the file is cut short, changed, or not one of ours.
+    not_finite: take weights that are NaN or infinite too. Raises FileError where it is another kind of file, cut short,
+    changed, of a newer format, or not what the network in it needs.
     """
-    data = path.read_bytes()
-    claimed = data[_DIGEST_AT : _DIGEST_AT + _DIGEST_LENGTH]
-    if data[8:_DIGEST_AT] != _BEFORE_DIGEST or len(claimed) < _DIGEST_LENGTH:
-        raise UserError(f"{path}: not a model file of layerline")
-    found = hashlib.sha256(data[:_DIGEST_AT])
-    found.update(b"0" * _DIGEST_LENGTH)
-    found.update(memoryview(data)[_DIGEST_AT + _DIGEST_LENGTH :])
-    if found.hexdigest().encode("ascii") != claimed:
-        raise UserError(f"{path}: the content does not match its SHA-256", "it was changed or cut short: copy it again")
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
-    metadata: dict[str, str] = header.pop("__metadata__")
-    body = memoryview(data)[8 + length :]
-    return {name: _array(body, entry) for name, entry in header.items()}, metadata
+    held = tensor_file.read(path)
+    _check_format(path, held.metadata)
+    try:
+        card = _card(held.metadata)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise FileError(f"{path}: its metadata is not that of a model: {error}") from error
+    try:
+        network = parse(card.network, name=card.network_name, input_shape=card.input_shape, classes=len(card.classes))
+    except NetworkError as error:
+        raise FileError(f"{path}: the network in it cannot be built:\n{error.message}", error.help) from error
+    _check_weights(path, network, held.arrays, not_finite=not_finite)
+    return Stored(network, card, held.arrays, held.digest)
 
 
-def _header(arrays: Mapping[str, NDArray[Any]], card: Card) -> bytes:
-    """Return the file up to the first weight, with zeros for the digest, padded by spaces to a multiple of 8."""
-    entries: dict[str, Any] = {"__metadata__": {"sha256": "0" * _DIGEST_LENGTH, **_metadata(card)}}
-    offset = 0
-    for name, array in arrays.items():
-        entries[name] = {
-            "dtype": _dtype(name, array)[0],
-            "shape": list(array.shape),
-            "data_offsets": [offset, offset + array.nbytes],
-        }
-        offset += array.nbytes
-    text = json.dumps(entries, separators=(",", ":"), allow_nan=False).encode("ascii")
-    text += b" " * (-len(text) % 8)
-    if not text.startswith(_BEFORE_DIGEST) or len(text) > _LONGEST_HEADER:
-        raise ValueError("the header of the model file is not what its format says")
-    return len(text).to_bytes(8, "little") + text
+def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
+    """Raise FileError where the file is no model, or of a format that is newer than this program."""
+    if metadata.get("format") != FORMAT:
+        what = figures.name(metadata.get("format", "something else"))
+        raise FileError(f"{path}: holds a {what}, expected a model", "a model is called model.safetensors in its run")
+    version = metadata.get("format_version", "")
+    if version != str(FORMAT_VERSION):
+        made = "unknown"
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            made = str(json.loads(metadata["versions"])["layerline"])
+        raise FileError(
+            f"{path}: made by layerline {figures.name(made)} in version {figures.name(version)} of the format, "
+            f"this is layerline {versions()['layerline']} with version {FORMAT_VERSION}",
+            "update layerline: pip install --upgrade layerline",
+        )
+
+
+def _check_weights(path: Path, network: Network, arrays: Mapping[str, NDArray[Any]], *, not_finite: bool) -> None:
+    """Raise FileError where the weights are not exactly those of the network, or not finite."""
+    table = network.weights
+    if list(arrays) != list(table):
+        missing = [name for name in table if name not in arrays]
+        more = [name for name in arrays if name not in table]
+        what = f"{missing[0]} is missing" if missing else f"{more[0]} is too many" if more else "their order is another"
+        raise FileError(f"{path}: its weights are not those of its network: {figures.name(what, 80)}")
+    for name, weight in table.items():
+        array = arrays[name]
+        if array.shape != tuple(weight.shape) or array.dtype != np.dtype(weight.dtype):
+            raise FileError(
+                f"{path}: {name} is {array.dtype} {array.shape}, the network in it needs {weight.dtype} "
+                f"{tuple(weight.shape)}"
+            )
+        if not not_finite and not np.isfinite(array).all():
+            count = figures.count(int((~np.isfinite(array)).sum()))
+            raise FileError(
+                f"{path}: {name} has {count} numbers that are NaN or infinite",
+                "train again with a lower learning rate; to look at it as it is: layerline.load(path, not_finite=True)",
+            )
 
 
 def _metadata(card: Card) -> dict[str, str]:
     """Return the card as the strings of `__metadata__`; what is not a string is JSON text."""
     scaling = {"scale": [float(x) for x in card.scaling.scale], "shift": [float(x) for x in card.scaling.shift]}
+    preprocessing = {"fit": card.preprocessing.fit, "maximum": float(card.preprocessing.maximum)}
     return {
-        "format": "layerline",
+        "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
         "network_name": card.network_name,
         "network": card.network,
         "input_shape": json.dumps([int(size) for size in card.input_shape]),
         "classes": json.dumps(list(card.classes)),
         "scaling": json.dumps(scaling, allow_nan=False),
+        "preprocessing": json.dumps(preprocessing, allow_nan=False),
         "versions": json.dumps(dict(sorted(card.versions.items()))),
     }
 
 
-def _parts(header: bytes, arrays: Mapping[str, NDArray[Any]]) -> Iterator[bytes | memoryview]:
-    yield header
-    for array in arrays.values():
-        yield _bytes(array)
+def _card(metadata: Mapping[str, str]) -> Card:
+    """Return the card that metadata tells of. Raises KeyError, TypeError or ValueError where it tells of none."""
+    name, text = metadata["network_name"], metadata["network"]
+    classes, shape = json.loads(metadata["classes"]), json.loads(metadata["input_shape"])
+    scaling, found = json.loads(metadata["scaling"]), json.loads(metadata["preprocessing"])
+    if len(text) > LONGEST_NETWORK or max(map(len, (name, *classes)), default=0) > LONGEST_NAME:
+        raise ValueError("a text in it is too long")
+    if not (len(shape) == 3 and all(type(size) is int and size > 0 for size in shape)):
+        raise ValueError("input_shape is not three whole numbers above 0")
+    if len(classes) < 1 or not all(isinstance(each, str) for each in classes) or len(set(classes)) != len(classes):
+        raise ValueError("classes are not names that differ")
+    scale, shift = tuple(map(_finite, scaling["scale"])), tuple(map(_finite, scaling["shift"]))
+    if not len(scale) == len(shift) == shape[0]:
+        raise ValueError(f"scaling is not for {shape[0]} channels")
+    if found["fit"] not in get_args(Fit) or _finite(found["maximum"]) <= 0:
+        raise ValueError("preprocessing is not a fit and a maximum")
+    C, H, W = shape
+    preprocessing = Preprocessing(found["fit"], float(found["maximum"]))
+    made = {str(key): str(value) for key, value in json.loads(metadata["versions"]).items()}
+    return Card(name, text, (C, H, W), tuple(classes), Scaling(scale, shift), made, preprocessing)
 
 
-def _bytes(array: NDArray[Any]) -> memoryview:
-    return array.reshape(-1).view(np.uint8).data
-
-
-def _dtype(name: str, array: NDArray[Any]) -> tuple[str, np.dtype[Any]]:
-    for word, dtype in _DTYPES.items():
-        if array.dtype == dtype:
-            return word, dtype
-    raise ValueError(f"{name}: {array.dtype} has no place in a model file (float32 and int64 have)")
-
-
-def _array(body: memoryview, entry: Mapping[str, Any]) -> NDArray[Any]:
-    start, end = entry["data_offsets"]
-    dtype, shape = _DTYPES[entry["dtype"]], tuple(entry["shape"])
-    if end - start != math.prod(shape) * dtype.itemsize:
-        raise ValueError("the shape and the length of a weight disagree")
-    return np.frombuffer(body[start:end], dtype).reshape(shape).copy()
+def _finite(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("a number in it is not one")
+    return float(value)

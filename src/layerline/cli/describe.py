@@ -52,18 +52,11 @@ def network(net: str, flags: dict[str, Any]) -> Network:
 
 
 def _of_model(path: Path, missing: str) -> Network:
-    import json
-
-    from layerline.model_file import read_weights
-    from layerline.network import parse
+    from layerline import model_file
 
     if not path.is_file():
         raise UserError(missing)
-    _, card = read_weights(path)
-    C, H, W = json.loads(card["input_shape"])
-    return parse(
-        card["network"], name=card["network_name"], input_shape=(C, H, W), classes=len(json.loads(card["classes"]))
-    )
+    return model_file.read(path, not_finite=True).network
 
 
 def _size(given_size: str) -> int:

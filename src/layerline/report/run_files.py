@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import metrics, model_file
+from layerline import metrics, tensor_file
 from layerline.errors import UserError
 from layerline.network import parse
 from layerline.report import form
@@ -176,10 +176,8 @@ def _number(key: str, value: Any) -> Any:
 
 
 def _model(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    try:
-        return model_file.read_weights(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    held = tensor_file.read(path)
+    return held.arrays, {**held.metadata, "sha256": held.digest}
 
 
 def _network(experiment: Mapping[str, Any], text: str, classes: tuple[str, ...]) -> Network | None:
