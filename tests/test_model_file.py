@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import json
 import os
+import pickle
 import re
 from typing import TYPE_CHECKING
 
@@ -142,3 +144,139 @@ def test_what_has_no_place_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"0\.weight: float64"):
         model_file.save(tmp_path / "m", {"0.weight": np.zeros(3)}, CARD)
     assert not list(tmp_path.iterdir())
+
+
+NETWORK = "Conv 2 3\nFlat\nFC 2\n"
+
+
+@pytest.fixture
+def good() -> tuple[dict[str, np.ndarray], model_file.Card]:
+    """Return the weights of a network, and its card."""
+    from layerline.network import initial_weights, parse
+
+    network = parse(NETWORK, name="n", input_shape=(1, 5, 4), classes=2)
+    return initial_weights(network, 0), dataclasses.replace(CARD, network=NETWORK, classes=("a", "b"))
+
+
+def test_a_model_is_read_back(tmp_path: Path, good: tuple[dict[str, np.ndarray], model_file.Card]) -> None:
+    """`read` gives the network, the card and the weights that were saved."""
+    weights, card = good
+    card = dataclasses.replace(card, preprocessing=model_file.Preprocessing("pad", 16.0))
+    digest = model_file.save(tmp_path / "m.safetensors", weights, card)
+    held = model_file.read(tmp_path / "m.safetensors")
+    assert held.digest == digest
+    assert (held.card, held.network.text) == (card, NETWORK)
+    assert list(held.weights) == list(weights)
+    for name, array in weights.items():
+        np.testing.assert_array_equal(held.weights[name], array)
+
+
+def _with(card: model_file.Card, **metadata: str) -> dict[str, str]:
+    return {**model_file._metadata(card), **metadata}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "layerline checkpoint"}, "holds a layerline checkpoint, expected a model"),
+        ({"format_version": "2", "versions": '{"layerline": "3.1.0"}'}, "made by layerline 3.1.0 in version 2"),
+        ({"classes": '["a", "a"]'}, "classes are not names that differ"),
+        ({"classes": '["a", "b", "c"]'}, "the network in it cannot be built"),
+        ({"classes": json.dumps(["a", "b" * 1_000_000])}, "a text in it is too long"),
+        ({"input_shape": "[1, 5]"}, "input_shape is not three whole numbers"),
+        ({"input_shape": "[1, 5, 5]"}, r"FC|2.weight is float32 \(2, 12\), the network in it needs"),
+        ({"scaling": '{"scale": [NaN], "shift": [0]}'}, "a number in it is not one"),
+        ({"scaling": '{"scale": [1, 1], "shift": [0, 0]}'}, "scaling is not for 1 channels"),
+        ({"preprocessing": '{"fit": "squeeze", "maximum": 255}'}, "preprocessing is not a fit and a maximum"),
+        ({"network": "Conv 2 3\nBad\n"}, "the network in it cannot be built"),
+    ],
+)
+def test_metadata_that_is_not_a_model_s_is_refused(
+    change: dict[str, str], message: str, tmp_path: Path, good: tuple[dict[str, np.ndarray], model_file.Card]
+) -> None:
+    """A file whose digest fits, and whose metadata no model has: refused, with what it is."""
+    weights, card = good
+    tensor_file.write(tmp_path / "m", weights, _with(card, **change))
+    with pytest.raises(tensor_file.FileError, match=message):
+        model_file.read(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"0.bias": np.zeros(2, np.int64)}, r"0.bias is int64 \(2,\), the network in it needs float32"),
+        ({"0.bias": np.zeros(3, np.float32)}, r"0.bias is float32 \(3,\), the network in it needs"),
+        ({"9.bias": np.zeros(2, np.float32)}, "9.bias is too many"),
+        ({"0.bias": np.array([np.nan, np.inf], np.float32)}, "0.bias has 2 numbers that are NaN or infinite"),
+        ({"0.bias": None}, "0.bias is missing"),
+    ],
+)
+def test_weights_that_are_not_the_network_s_are_refused(
+    change: dict[str, np.ndarray | None],
+    message: str,
+    tmp_path: Path,
+    good: tuple[dict[str, np.ndarray], model_file.Card],
+) -> None:
+    """Another type or shape, one too many, one too few, one that is not finite: refused, with its name."""
+    weights, card = good
+    changed = {name: array for name, array in {**weights, **change}.items() if array is not None}
+    tensor_file.write(tmp_path / "m", changed, _with(card))
+    with pytest.raises(tensor_file.FileError, match=message):
+        model_file.read(tmp_path / "m")
+    if "NaN" in message:
+        assert np.isnan(model_file.read(tmp_path / "m", not_finite=True).weights["0.bias"][0])
+
+
+FOREIGN = {
+    "pickle": (pickle.dumps({"a": 1}), "a pickle, which can run anything"),
+    "old pickle": (b"\x80\x02}q\x00.", "a pickle, which can run anything"),
+    "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(200), "a HDF5 file"),
+    "zip with a pickle": (b"PK\x03\x04" + bytes(26) + b"archive/data.pkl" + bytes(200), "a PyTorch file"),
+    "keras": (b"PK\x03\x04" + bytes(26) + b"model.weights.h5" + bytes(200), "a Keras file"),
+    "onnx": (b"\x08\x09\x12\x07pytorch" + bytes(200), "an ONNX file"),
+    "html": (b"<!DOCTYPE html><html>" + bytes(200), "an HTML or XML page"),
+    "empty": (b"", "is empty"),
+    "other safetensors": (b"\x40" + bytes(7) + b'{"a":{"dtype"' + bytes(200), "another program wrote"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_other_formats_are_recognised_and_refused(kind: str, tmp_path: Path) -> None:
+    """By their first bytes; nothing of them is read, and no other way is tried."""
+    content, message = FOREIGN[kind]
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(tensor_file.FileError, match=message):
+        model_file.read(tmp_path / "model.safetensors")
+
+
+HEADERS = {
+    "a gap": lambda e: e["b"].update(data_offsets=[16, 24]),
+    "an overlap": lambda e: e["b"].update(data_offsets=[4, 12]),
+    "backwards": lambda e: e["a"].update(data_offsets=[8, 0]),
+    "another size": lambda e: e["a"].update(shape=[3]),
+    "a product that wraps": lambda e: e["a"].update(shape=[2**32, 2**32]),
+    "an unknown type": lambda e: e["a"].update(dtype="BF16"),
+    "a negative size": lambda e: e["a"].update(shape=[-2]),
+    "bytes of nobody": lambda e: e.pop("b"),
+}
+
+
+@pytest.mark.parametrize("kind", [*HEADERS, "a name twice"])
+def test_headers_that_lie_are_refused(kind: str, tmp_path: Path) -> None:
+    """Tensors that do not lie one behind the other, as large as their shape, under names of their own: refused."""
+    path = tmp_path / "m"
+    tensor_file.write(path, {"a": np.zeros(2, np.float32), "b": np.zeros(2, np.float32)}, {})
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    text = content[8 : 8 + length].decode()
+    if kind == "a name twice":
+        text = text.replace('"b":', '"a":')
+    else:
+        entries = json.loads(text)
+        HEADERS[kind](entries)
+        text = json.dumps(entries, separators=(",", ":"))
+    changed = len(text).to_bytes(8, "little") + text.encode() + content[8 + length :]
+    digest = tensor_file.digest_of(changed).encode()
+    path.write_bytes(changed[:35] + digest + changed[99:])
+    with pytest.raises(tensor_file.FileError, match=r"tensor|twice|belong to no tensor"):
+        tensor_file.read(path)

@@ -122,7 +122,7 @@ def test_the_model_says_the_same(tmp_path: Path) -> None:
     assert said.dtype == np.float32
     assert said.shape == (len(X), 3)
     others = (
-        fitted.to_model().predict(X),
+        fitted.to_model().predict_proba(X),
         pickle.loads(pickle.dumps(fitted)).predict_proba(X),  # noqa: S301 - our own
         copy.deepcopy(fitted).predict_proba(X.astype(np.float64)),
     )

@@ -220,7 +220,7 @@ def test_it_learns(engine: str, tmp_path: Path) -> None:
     assert lines == [dataclasses.asdict(row) for row in ended.history]
     saved = np.load(out / "predictions.npz")
     assert data.test is not None
-    assert np.array_equal(ended.model.predict(data.test.source.images[data.test.indices]), saved["probabilities"])
+    assert np.array_equal(ended.model.predict_proba(data.test.source.images[data.test.indices]), saved["probabilities"])
 
 
 def test_the_engines_agree() -> None:
@@ -251,19 +251,19 @@ def test_prediction_takes_images_as_they_come(engine: str) -> None:
     data = small_data.dataset()
     model = layerline.train(layerline.parse(TEXT, data), data, engine=engine, epochs=1).model
     images = data.train.source.images[:5]
-    expected = model.predict(images)
+    expected = model.predict_proba(images)
     assert expected.shape == (5, 3)
     np.testing.assert_allclose(expected.sum(1), 1, atol=3 * 2**-24)
-    assert np.array_equal(model.predict(images[:, 0]), expected)
-    assert np.array_equal(model.predict(images.transpose(0, 2, 3, 1), layout="NHWC"), expected)
-    assert np.array_equal(model.predict(images[:1]), expected[:1])
-    assert model.predict(images[:0]).shape == (0, 3)
+    assert np.array_equal(model.predict_proba(images[:, 0]), expected)
+    assert np.array_equal(model.predict_proba(images.transpose(0, 2, 3, 1), layout="NHWC"), expected)
+    assert np.array_equal(model.predict_proba(images[:1]), expected[:1])
+    assert model.predict_proba(images[:0]).shape == (0, 3)
     with pytest.raises(DataError, match=r"the network takes \(N, 1, 6, 6\)"):
-        model.predict(images[:, :, :5])
+        model.predict_proba(images[:, :, :5])
     with pytest.raises(DataError, match="float64"):
-        model.predict(images.astype(np.float64))
+        model.predict_proba(images.astype(np.float64))
     with pytest.raises(DataError, match="layout='HWC'"):
-        model.predict(images, layout="HWC")
+        model.predict_proba(images, layout="HWC")
 
 
 def test_a_diverging_learning_rate_stops_both_engines() -> None:
@@ -343,3 +343,18 @@ def test_progress_is_told_while_it_runs() -> None:
     assert last.images_per_second > 0
     assert last.seconds_left is not None
     assert last.seconds_left > 0
+
+
+def test_a_model_is_loaded_as_it_was(tmp_path: Path) -> None:
+    """`layerline.load` of the file, and of the run's folder, predicts the same bits; it names classes as `predict`."""
+    data = small_data.dataset()
+    out = tmp_path / "run"
+    ended = layerline.train(layerline.parse(TEXT, data), data, Recipe(epochs=2), threads=1, out=out)
+    images = data.test.source.images[data.test.indices] if data.test else np.zeros(0)
+    expected = ended.model.predict_proba(images)
+    for path in (out, out / "model.safetensors"):
+        model = layerline.load(path)
+        assert model.classes == data.classes
+        assert model.preprocessing.maximum == data.train.source.maximum
+        np.testing.assert_array_equal(model.predict_proba(images), expected)
+        assert model.predict(images).tolist() == [data.classes[k] for k in expected.argmax(axis=1)]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from layerline.errors import DataError, DivergedError, NetworkError, RecipeError, UserError
     from layerline.network import Network, presets
     from layerline.recipe import Recipe
-    from layerline.training import Model, Progress, Run, Seeds, resume, train, train_seeds
+    from layerline.training import Model, Progress, Run, Seeds, load, resume, train, train_seeds
 
 __version__: Final = "0.1.0"
 
@@ -34,6 +34,7 @@ __all__ = [
     "Seeds",
     "UserError",
     "__version__",
+    "load",
     "load_data",
     "parse",
     "presets",
@@ -55,6 +56,7 @@ _HOMES: Final = {
     "Run": "training",
     "Seeds": "training",
     "UserError": "errors",
+    "load": "training",
     "load_data": "data",
     "parse": "api",
     "presets": "network",

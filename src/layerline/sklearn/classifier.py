@@ -152,7 +152,7 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         """
         check_is_fitted(self)
         with translated():
-            return self._model.predict(self._images(X))
+            return self._model.predict_proba(self._images(X))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the likeliest label of each image, (N,), of equals the first. Raises as predict_proba does."""

@@ -12,6 +12,7 @@ from layerline import engines, metrics
 from layerline.data.dataset import Dataset
 from layerline.engines.epoch import plan_epoch
 from layerline.errors import DivergedError
+from layerline.model_file import Preprocessing
 from layerline.recipe import Recipe
 from layerline.run_folder import EpochRow
 from layerline.training import Interrupt, Model, Watcher
@@ -43,6 +44,7 @@ class Course:
         self.history: tuple[EpochRow, ...] = ()
         self._classes, self._recipe, self._steps = classes, recipe, 0
         self._engine_name, self._threads = engine, threads
+        self._preprocessing = Preprocessing()
         self._engine: Engine | None = self._made()
         self._kept: State | None = None
 
@@ -57,6 +59,7 @@ class Course:
         if ended.stopped is not None:
             raise KeyboardInterrupt
         self.history = ended.history
+        self._preprocessing = Preprocessing(maximum=train.source.maximum)
         self._steps = len(ended.history) * recipe.steps(len(train))
 
     def go_on(self, train: Split, learning_rate: float) -> None:
@@ -75,13 +78,17 @@ class Course:
             engine.set_state(before)
             raise
         self.history += (row,)
+        self._preprocessing = Preprocessing(maximum=train.source.maximum)
         self._steps += recipe.steps(len(train))
 
     def model(self) -> Model:
         """Return the model as it is now."""
         weights = self._ready().state().averaged
         return Model(
-            self.network, self._classes, self.scaling, weights, engine=self._engine_name, threads=self._threads
+            *(self.network, self._classes, self.scaling, weights),
+            engine=self._engine_name,
+            threads=self._threads,
+            preprocessing=self._preprocessing,
         )
 
     def _epoch(self, engine: Engine, plan: Epoch, data: Dataset, recipe: Recipe) -> EpochRow:

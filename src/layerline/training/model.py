@@ -1,4 +1,4 @@
-"""A trained network in memory: it predicts, and it can be saved."""
+"""A trained network in memory: it predicts, and it can be saved and loaded."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from layerline import engines, model_file
 from layerline.data.dataset import ImageSet, Split
 from layerline.engines.engine import State
 from layerline.errors import DataError
-from layerline.model_file import Card
+from layerline.model_file import Card, Preprocessing
 from layerline.recipe import Recipe
+from layerline.run_folder import MODEL
 from layerline.versions import versions
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from layerline.data.dataset import Scaling
+    from layerline.data.dataset import Dataset, Scaling
     from layerline.engines.engine import Engine
     from layerline.network import Network
 
@@ -41,17 +42,35 @@ class Model:
         *,
         engine: str = "compiled",
         threads: int | None = None,
+        preprocessing: Preprocessing | None = None,
     ) -> None:
-        """Keep them; the engine is made when it is first asked to predict."""
+        """Keep them; the engine is made when it is first asked to predict.
+
+        preprocessing: what becomes of an image file; None: cropped, of values up to 255.
+        """
         self.network = network
         self.classes = classes
         self.scaling = scaling
         self.weights = dict(weights)
+        self.preprocessing = preprocessing or Preprocessing()
         self._engine_name, self._threads = engine, threads
         self._engine: Engine | None = None
 
-    def predict(self, images: ArrayLike, layout: str | None = None) -> NDArray[np.float32]:
-        """Return the probability of each class for each image, float32 (N, K); row.argmax() counts into `classes`.
+    def predict(self, images: ArrayLike, layout: str | None = None) -> NDArray[np.str_]:
+        """Return the name of the most probable class of each image, (N,); images as for `predict_proba`.
+
+        >>> import layerline
+        >>> data = layerline.load_data("digits")
+        >>> run = layerline.train(layerline.read("digits", data), data, epochs=20, learning_rate=0.05, batch_size=64)
+        >>> run.model.predict(data.test.source.images[data.test.indices[:4]])
+        array(['2', '3', '4', '5'], dtype='<U1')
+        """
+        best = self.predict_proba(images, layout).argmax(axis=1)
+        names: NDArray[np.str_] = np.asarray(self.classes)[best]
+        return names
+
+    def predict_proba(self, images: ArrayLike, layout: str | None = None) -> NDArray[np.float32]:
+        """Return the probability of each class for each image, float32 (N, K); column k is of `classes[k]`.
 
         images: uint8 or float32 on the scale of the training images, (N, C, H, W), or (N, H, W) where there is one
         channel; other orders by `layout`: NCHW, NHWC, NHW. Raises DataError where they are not of the network's shape.
@@ -70,6 +89,7 @@ class Model:
             self.classes,
             self.scaling,
             versions(),
+            self.preprocessing,
         )
         model_file.save(Path(path), self.weights, card)
 
@@ -80,6 +100,26 @@ class Model:
             )
             self._engine.set_state(State(self.weights, {}))
         return self._engine
+
+
+def load(path: str | os.PathLike[str], *, threads: int | None = None, not_finite: bool = False) -> Model:
+    """Return the model in a model file, or in the folder of a run.
+
+    threads: that predict; all cores if not given. not_finite: take weights that are NaN or infinite too. Raises
+    FileError (a UserError) where it is another kind of file, cut short, changed, or of a newer format; nothing in a
+    file is ever run.
+    """
+    there = Path(path)
+    held = model_file.read(there / MODEL if there.is_dir() else there, not_finite=not_finite)
+    card = held.card
+    return Model(
+        *(held.network, card.classes, card.scaling, held.weights), threads=threads, preprocessing=card.preprocessing
+    )
+
+
+def preprocessing_of(data: Dataset) -> Preprocessing:
+    """Return what became of the image files of a data set."""
+    return Preprocessing("crop" if data.resized is None else data.resized.fit, data.train.source.maximum)
 
 
 def _as_nchw(images: NDArray[Any], layout: str | None, shape: tuple[int, int, int]) -> NDArray[Any]:

@@ -30,7 +30,7 @@ from layerline.training.interrupt import Interrupt
 from layerline.training.live import Several
 from layerline.training.live import live as live_figure
 from layerline.training.loop import Loop
-from layerline.training.model import Model
+from layerline.training.model import Model, preprocessing_of
 from layerline.training.run import Run
 from layerline.training.watch import Progress, Watcher
 from layerline.training.within import fit_epochs
@@ -258,7 +258,12 @@ class _Training:
 
     def _save(self, weights: Mapping[str, NDArray[Any]], *, write: bool = True) -> Model:
         data, name = self._data, self._engine.name
-        model = Model(self._network, data.classes, data.scaling, weights, engine=name, threads=self._threads)
+        model = Model(
+            *(self._network, data.classes, data.scaling, weights),
+            engine=name,
+            threads=self._threads,
+            preprocessing=preprocessing_of(data),
+        )
         if write and self._folder is not None:
             model.save(self._folder.path / MODEL)
             self._files.append(MODEL)
