@@ -32,6 +32,7 @@ PAGES = (
     "my-own-photos.md",
     "comparing-runs.md",
     "reading-the-results.md",
+    "predicting.md",
     "scikit-learn.md",
 )
 FENCE = re.compile(r"^```(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -155,7 +156,7 @@ def test_examples_give_what_the_page_shows(page: str, tmp_path: Path, monkeypatc
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    if page == "my-own-photos.md":
+    if page in ("my-own-photos.md", "predicting.md"):
         photos(folder / "photos")
     names: dict[str, Any] = {}
     found = blocks((DOCS / page).read_text(encoding="utf-8"))

@@ -44,6 +44,7 @@ ORDER = (
     "comparison",
     "assume",
     "training",
+    "prediction",
     "api",
     "sklearn",
     "cli",

@@ -96,7 +96,9 @@ def read(path: Path, *, not_finite: bool = False) -> Stored:
     _check_format(path, held.metadata)
     try:
         card = _card(held.metadata)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except KeyError as error:
+        raise FileError(f"{path}: its metadata has no {error.args[0]}", "train it again with this version") from error
+    except (TypeError, ValueError, RecursionError) as error:
         raise FileError(f"{path}: its metadata is not that of a model: {error}") from error
     try:
         network = parse(card.network, name=card.network_name, input_shape=card.input_shape, classes=len(card.classes))

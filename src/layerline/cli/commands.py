@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = {
     "train": "Train a network on images.",
+    "predict": "Say what images show.",
     "rerun": "Train a run again, and check that the same bits come out.",
     "report": "Write the report of a run as one HTML file.",
     "runs": "List the runs that are there.",

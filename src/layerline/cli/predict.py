@@ -1,0 +1,131 @@
+"""`layerline predict`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from layerline import figures
+from layerline.cli.commands import Command, GroupedOption
+from layerline.errors import RecipeError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from layerline.prediction import Prediction
+
+FORMATS: Final = ("table", "csv", "jsonl")
+UNSURE: Final = "unsure"
+
+
+@click.command(cls=Command)
+@click.argument("model")
+@click.argument("images", nargs=-1, required=True)
+@click.option(
+    *("--format", "format_"), cls=GroupedOption, group="Output", metavar="HOW", help=f"{', '.join(FORMATS)} [table]"
+)
+@click.option(
+    *("--top", "top"), cls=GroupedOption, group="Output", metavar="K", help="the K most probable classes of each [1]"
+)
+@click.option(
+    *("--unsure", "unsure"),
+    cls=GroupedOption,
+    group="Output",
+    metavar="SHARE",
+    help="say `unsure` where the most probable class has less than this [0]",
+)
+def predict(model: str, images: Sequence[str], format_: str | None, top: str | None, unsure: str | None) -> None:
+    """Say what the images show: files, folders with all images below them, or - for one image from standard input.
+
+    MODEL is a model.safetensors or the folder of a run. Images are turned upright, sized and scaled as they were in the
+    training. Those that cannot be read are listed at the end, and the exit code is then 2.
+    """
+    from layerline.data.decoding import File
+    from layerline.prediction import files_of, predictions
+    from layerline.training import load
+
+    way = format_ or FORMATS[0]
+    if way not in FORMATS:
+        raise RecipeError(f"--format {way}: not known", f"one of: {', '.join(FORMATS)}")
+    loaded = load(model)
+    count = _whole(top, len(loaded.classes))
+    write = _Lines(way, loaded.classes, count, _share(unsure))
+    given = [Path(image) for image in images if image != "-"]
+    piped = [File((), "-", sys.stdin.buffer.read())] if "-" in images else []
+    bad: list[Prediction] = []
+    for found in predictions(loaded, [*piped, *files_of(given)]):
+        if found.probabilities is None:
+            bad.append(found)
+        else:
+            write(found.name, found.probabilities)
+    if bad:
+        one = len(bad) == 1
+        raise UserError(
+            f"{figures.count(len(bad))} {'image' if one else 'images'} cannot be read:\n"
+            + "\n".join(f"    {figures.name(each.name, 200)}: found {each.reason}" for each in bad),
+            "the others were predicted",
+        )
+
+
+def _whole(top: str | None, classes: int) -> int:
+    if top is None:
+        return 1
+    if not (top.isascii() and top.isdecimal() and 1 <= int(top[:9]) <= classes):
+        raise RecipeError(f"--top {figures.name(top)}: must be a whole number from 1 to {classes}, the classes")
+    return int(top)
+
+
+def _share(unsure: str | None) -> float:
+    if unsure is None:
+        return 0.0
+    try:
+        share = float(unsure)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise RecipeError(f"--unsure {figures.name(unsure)}: must be a number from 0 to 1")
+    return share
+
+
+class _Lines:
+    """Writes a line an image, in one of the formats."""
+
+    def __init__(self, way: str, classes: Sequence[str], top: int, unsure: float) -> None:
+        self._classes, self._top, self._unsure = classes, top, unsure
+        self._width = max(len(figures.name(name, 40)) for name in (*classes, UNSURE))
+        ways: dict[str, Callable[..., None]] = {"table": self._row, "csv": self._csv, "jsonl": self._json}
+        self._write = ways[way]
+        if way == "csv":
+            numbered = [f"{key}_{k}" for k in range(2, top + 1) for key in ("class", "probability")]
+            self._csv_row(["file", "class", "probability", UNSURE, *numbered])
+
+    def __call__(self, name: str, probabilities: Any) -> None:
+        """Write what is said of a file."""
+        best = (-probabilities).argsort(kind="stable")[: self._top]
+        said = [(self._classes[k], float(probabilities[k])) for k in best.tolist()]
+        self._write(name, said, said[0][1] < self._unsure)
+
+    def _row(self, name: str, said: list[tuple[str, float]], unsure: bool) -> None:
+        cells = [f"{figures.fraction(share)}  {figures.name(label, 40):<{self._width}}" for label, share in said]
+        if unsure:
+            cells.insert(0, f"{UNSURE:<{self._width}}")
+        click.echo("  ".join([*cells, figures.name(name, 500)]))
+
+    def _csv(self, name: str, said: list[tuple[str, float]], unsure: bool) -> None:
+        rest = [value for pair in said[1:] for value in pair]
+        self._csv_row([name, *said[0], "yes" if unsure else "no", *rest])
+
+    def _json(self, name: str, said: list[tuple[str, float]], unsure: bool) -> None:
+        top = [{"class": label, "probability": share} for label, share in said]
+        click.echo(json.dumps({"file": name, **top[0], UNSURE: unsure, "top": top}))
+
+    def _csv_row(self, values: list[Any]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="").writerow(values)
+        click.echo(text.getvalue())

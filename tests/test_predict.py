@@ -1,0 +1,158 @@
+"""`layerline predict`: what a model says of image files is, bit for bit, what its training said of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+import layerline
+from layerline.cli.door import layerline as command
+from layerline.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CLASSES = ("cat", "dog")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with photos of many sizes, some on their side by EXIF, and a run on them."""
+    folder = tmp_path_factory.mktemp("predict")
+    rng = np.random.default_rng(3)
+    for k, name in enumerate(CLASSES):
+        (folder / "photos" / name).mkdir(parents=True)
+        for number in range(24):
+            H, W = rng.integers(20, 60, 2)
+            pixels = rng.integers(0, 100, (H, W, 3)) + 100 * k
+            exif = Image.Exif()
+            exif[0x0112] = int(rng.choice([1, 6]))
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / "photos" / name / f"{number:02}.jpg", exif=exif)
+    (folder / "net.cnn").write_text("Conv 4 3\nReLU\nPool 2\nFlat\nFC classes\n")
+    line = [str(folder / "net.cnn"), "--data", str(folder / "photos"), "--size", "16x20", "--fit", "pad"]
+    line += ["--normalize", "standard", "--epochs", "2", "--lr", "0.01", "--cache", "no", "--threads", "1", "--quiet"]
+    ended = CliRunner().invoke(command, ["train", *line, "--out", str(folder / "run")], catch_exceptions=False)
+    assert ended.exit_code == 0
+    return folder
+
+
+def run(folder: Path, words: Sequence[str], **named: object) -> Result:
+    return CliRunner().invoke(command, ["predict", str(folder / "run"), *words], **named)  # type: ignore[arg-type]
+
+
+def rows(ended: Result) -> list[dict[str, object]]:
+    return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+def test_files_give_the_bits_of_the_training(trained: Path) -> None:
+    """Every test image, read again from its file, has the probabilities that predictions.npz keeps, to the last bit."""
+    kept = np.load(trained / "run" / "predictions.npz")
+    ended = run(trained, [str(trained / "photos"), "--format", "jsonl", "--top", "2"])
+    assert ended.exit_code == 0, ended.output
+    said = {str(row["file"]): {t["class"]: t["probability"] for t in row["top"]} for row in rows(ended)}  # type: ignore[attr-defined]
+    assert len(said) == 48
+    for name, probabilities in zip(kept["names"].tolist(), kept["probabilities"], strict=True):
+        found = said[str(trained / "photos" / name)]
+        assert [np.float32(found[label]) for label in CLASSES] == probabilities.tolist()
+
+
+def test_python_gives_the_same_bits(trained: Path) -> None:
+    """`load(…).predict_proba` of the decoded pixels, and the command, agree to the last bit, in every memory order."""
+    from layerline.data.image_file import decode
+    from layerline.data.sizing import Sizing
+
+    path = trained / "photos" / "cat" / "03.jpg"
+    pixels = decode(path.read_bytes(), Sizing((16, 20), "pad", gray=False)).pixels[None]
+    model = layerline.load(trained / "run")
+    (row,) = rows(run(trained, [str(path), "--format", "jsonl", "--top", "2"]))
+    said = {t["class"]: np.float32(t["probability"]) for t in row["top"]}  # type: ignore[attr-defined]
+    for images, layout in (
+        (pixels, "NHWC"),
+        (pixels.transpose(0, 3, 1, 2), "NCHW"),
+        (pixels.transpose(0, 3, 1, 2).astype(np.float32), "NCHW"),
+    ):
+        assert model.predict_proba(images, layout)[0].tolist() == [said[label] for label in model.classes]
+
+
+def test_one_image_from_standard_input(trained: Path) -> None:
+    """`-` is an image's bytes on standard input; it is said to be what its file is."""
+    path = trained / "photos" / "dog" / "05.jpg"
+    (piped,) = rows(run(trained, ["-", "--format", "jsonl"], input=path.read_bytes()))
+    (named,) = rows(run(trained, [str(path), "--format", "jsonl"]))
+    assert piped["file"] == "-"
+    assert {**piped, "file": ""} == {**named, "file": ""}
+
+
+def test_csv_and_table_say_the_same(trained: Path) -> None:
+    """CSV has a head and full digits; the table four; --unsure marks what is below the share, and nothing else."""
+    words = [str(trained / "photos" / "cat"), "--unsure", "0.6"]
+    plain = rows(run(trained, [*words, "--format", "jsonl"]))
+    found = list(csv.DictReader(io.StringIO(run(trained, [*words, "--format", "csv"]).stdout)))
+    assert [(row["file"], row["class"], float(row["probability"])) for row in found] == [
+        (row["file"], row["class"], row["probability"]) for row in plain
+    ]
+    assert [row["unsure"] == "yes" for row in found] == [row["unsure"] for row in plain]
+    assert [row["unsure"] for row in plain] == [row["probability"] < 0.6 for row in plain]  # type: ignore[operator]
+    lines = run(trained, words).stdout.splitlines()
+    for line, row in zip(lines, plain, strict=True):
+        assert line.endswith(f"  {row['file']}")
+        assert line.startswith("unsure") == row["unsure"]
+        assert f"{row['probability']:.4f}"[:5] in line
+
+
+def test_what_cannot_be_read_is_listed_and_the_others_predicted(trained: Path, tmp_path: Path) -> None:
+    """Damaged and foreign files are listed together at the end, exit 2; every other image has its line."""
+    good = (trained / "photos" / "cat" / "00.jpg").read_bytes()
+    (tmp_path / "good.jpg").write_bytes(good)
+    (tmp_path / "cut.jpg").write_bytes(good[: len(good) // 2])
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "notes.txt").write_text("beside")
+    ended = run(trained, [str(tmp_path), "--format", "jsonl"])
+    assert [row["file"] for row in rows(ended)] == [str(tmp_path / "good.jpg")]
+    assert isinstance(ended.exception, UserError)
+    assert "2 images cannot be read" in ended.exception.message
+    assert "cut.jpg: found an image that is cut off" in ended.exception.message
+    assert "text.png: found " in ended.exception.message
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere.jpg"], "nowhere.jpg: there is no such file or folder"),
+        ([".", "--top", "3"], "--top 3: must be a whole number from 1 to 2"),
+        ([".", "--unsure", "60"], "--unsure 60: must be a number from 0 to 1"),
+        ([".", "--format", "xml"], "--format xml: not known"),
+        (["empty"], "empty: found no image in this folder"),
+    ],
+)
+def test_mistakes(
+    words: list[str], message: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each mistake is told with what is expected, before anything is printed."""
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    ended = run(trained, words)
+    assert isinstance(ended.exception, UserError)
+    assert message in ended.exception.message
+    assert ended.stdout == ""
+
+
+def test_pixels_come_to_the_scale_of_the_training(tmp_path: Path) -> None:
+    """A model of digits, whose largest value is 16, sees an image file's 255 as 16."""
+    data = layerline.load_data("digits", limit=200)
+    ended = layerline.train(layerline.read("digits", data), data, layerline.Recipe(epochs=2), threads=1)
+    ended.model.save(tmp_path / "run")
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (8, 8), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    (row,) = rows(run(tmp_path, [str(tmp_path / "a.png"), "--format", "jsonl"]))
+    expected = ended.model.predict_proba((pixels.astype(np.float32) * np.float32(16 / 255))[None])
+    assert np.float32(row["probability"]) == expected.max()  # type: ignore[arg-type]
