@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from layerline import figures
-from layerline.data import content, cuts, groups, scaling, sources
+from layerline.data import content, cuts, groups, pixels, scaling, sources
+from layerline.data import labels as classes_of
 from layerline.data.asked import asked
-from layerline.data.brought import settled
 from layerline.data.cuts import Cuts, Pool
 from layerline.data.dataset import Dataset, ImageSet, Split
 from layerline.errors import DataError
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from layerline.data.asked import Asked
     from layerline.data.cuts import Share
     from layerline.data.part import Parts, SplitName
+
+Sets = dict["SplitName", ImageSet]
 
 
 def load_data(
@@ -107,14 +109,19 @@ def _grouped(sets: Sets, pattern: re.Pattern[str]) -> Sets:
 
 
 def _settled(parts: Parts) -> tuple[Sets, tuple[str, ...], float, tuple[str, ...]]:
-    """Return what `settled` does. Raises DataError where there is one class only."""
-    sets, names, maximum, notes = settled(parts)
+    """Return images and labels of each split, checked against each other, class names, maximum and notes."""
+    images, maximum, notes = pixels.settle({split: part.images for split, part in parts.splits.items()}, parts.maximum)
+    targets, names = classes_of.settle(parts.splits, parts.classes)
+    sets = {
+        split: ImageSet(images[split], targets[split], maximum, part.names, part.groups)
+        for split, part in parts.splits.items()
+    }
     if len(names) < 2:
         raise DataError(
             f"{parts.splits['train'].labels.place}: found only the class {figures.name(names[0])}, expected at least 2",
             "with one class there is nothing to tell apart: add images of another",
         )
-    return sets, names, maximum, notes
+    return sets, names, maximum, parts.notes + notes
 
 
 def _unofficial(parts: Parts, digests: Mapping[tuple[SplitName, str], str]) -> tuple[str, ...]:
