@@ -26,10 +26,10 @@ TOO_HIGH: Final = 1.1
 JUMP: Final = 0.15
 """A rise of the training loss from one epoch to the next, in shares of ln K, is a jump."""
 LEFT: Final = 0.6
-"""A loss is slow where more than so much of ln K is left, (lenet5 on CIFAR-10 with sgd, 6 epochs: 0.63 is left with a
-rate of 0.004, which ten times as much improves from 0.495 to 0.597; 0.51 is left with 0.04, which is no longer slow)"""
+"""A loss is slow where more than so much of ln K is left (lenet5 on CIFAR-10, sgd, 6 epochs: 0.63 is left with a rate
+of 0.004, which ten times as much improves from 0.495 to 0.597; 0.51 is left with 0.04, which is no longer slow),"""
 SLOW: Final = 0.5
-"""and later steps gain more than this share of early ones."""
+"""and where later steps gain more than this share of what early ones do."""
 HARDLY: Final = 0.85
 """Where more than so much of ln K is left, ten times the rate is tried, else four times."""
 RISE: Final = 0.1
