@@ -493,11 +493,18 @@ def test_version_and_help(golden: Callable[[str, str], None], folder: Path) -> N
     golden("help.txt", "\n".join(said))
 
 
-def test_help_is_quick(folder: Path) -> None:
-    """`layerline --help` takes at most 0.12 s more than Python itself, the quickest of ten on a busy machine."""
-    times = []
-    for _ in range(10):
-        start = time.perf_counter()
-        assert run(folder, "--help").returncode == 0
-        times.append(time.perf_counter() - start)
-    assert min(times) <= 0.12
+def test_help_is_quick() -> None:
+    """`layerline --help` takes at most 0.12 s of a core more than Python itself, the quickest of ten each: what else
+    the machine does makes neither much longer."""
+    python = min(processor_seconds([sys.executable, "-c", ""]) for _ in range(10))
+    assert min(processor_seconds([*COMMAND, "--help"]) for _ in range(10)) <= python + 0.12
+
+
+def processor_seconds(command: list[str]) -> float:
+    """Return what a command takes of a core."""
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, env=PLAIN, capture_output=True, check=True)  # noqa: S603 - our own command
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
