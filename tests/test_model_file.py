@@ -9,7 +9,7 @@ import json
 import os
 import pickle
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +17,6 @@ import pytest
 from layerline import model_file, tensor_file
 from layerline.data.dataset import Scaling
 from layerline.errors import UserError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CARD = model_file.Card(
     network_name="small",
@@ -187,6 +184,23 @@ def _with(card: model_file.Card, **metadata: str) -> dict[str, str]:
         ({"input_shape": "[1, 5, 5]"}, r"FC|2.weight is float32 \(2, 12\), the network in it needs"),
         ({"scaling": '{"scale": [NaN], "shift": [0]}'}, "a number in it is not one"),
         ({"scaling": '{"scale": [1, 1], "shift": [0, 0]}'}, "scaling is not for 1 channels"),
+        ({"scaling": '{"scale": [1' + "0" * 400 + '], "shift": [0]}'}, "a number in it is not one that float32 has"),
+        ({"scaling": '{"scale": [true], "shift": [0]}'}, "a number in it is not one"),
+        ({"scaling": "[1, 0]"}, r"\[1, 0\] is not an object"),
+        ({"scaling": '{"scale": 1, "shift": 0}'}, "not that of a model"),
+        ({"classes": '{"a": 0, "b": 1}'}, "is not a list"),
+        ({"classes": '[["a"], "b"]'}, "classes are not names that differ"),
+        ({"classes": "[" * 100_000}, "not that of a model"),
+        ({"input_shape": "5"}, "5 is not a list"),
+        ({"input_shape": "[1, 5.0, 4]"}, "input_shape is not three whole numbers"),
+        ({"input_shape": "[1, 1000000000000, 1000000000000]"}, "the network in it"),
+        ({"network": "ReLU\n" * 300_000}, "a text in it is too long"),
+        ({"network": "Repeat 1000000\nConv 2 3\nEnd\n"}, "the network in it cannot be built"),
+        ({"versions": "7"}, "7 is not an object"),
+        ({"versions": "[]", "format_version": "2"}, "made by layerline unknown in version 2"),
+        ({"preprocessing": '{"fit": ["crop"], "maximum": 255}'}, "preprocessing is not a fit and a maximum"),
+        ({"preprocessing": '{"fit": "crop", "maximum": "255"}'}, "a number in it is not one"),
+        ({"preprocessing": '{"fit": "crop"}'}, "its metadata has no maximum"),
         ({"preprocessing": '{"fit": "squeeze", "maximum": 255}'}, "preprocessing is not a fit and a maximum"),
         ({"network": "Conv 2 3\nBad\n"}, "the network in it cannot be built"),
     ],
@@ -249,6 +263,39 @@ def test_other_formats_are_recognised_and_refused(kind: str, tmp_path: Path) -> 
         model_file.read(tmp_path / "model.safetensors")
 
 
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    """A device, which has no end, and a pipe nobody writes to are refused at once; so is a name that is not there."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (Path("/dev/zero"), tmp_path / "pipe"):
+        with pytest.raises(tensor_file.FileError, match="is not a file"):
+            tensor_file.read(path)
+    with pytest.raises(tensor_file.FileError, match="cannot be read: No such file"):
+        tensor_file.read(tmp_path / "absent")
+
+
+def test_of_a_foreign_file_only_the_ends_are_read(tmp_path: Path) -> None:
+    """A zip of 2 TB is told by its first bytes and by the list of files at its end."""
+    path = tmp_path / "huge.pt"
+    with path.open("wb") as file:
+        file.write(b"PK\x03\x04")
+        file.seek(2 * 10**12)
+        file.write(b"archive/data.pkl" + bytes(1000))
+    with pytest.raises(tensor_file.FileError, match="a PyTorch file"):
+        tensor_file.read(path)
+
+
+def test_names_from_a_file_are_fit_for_a_message(tmp_path: Path) -> None:
+    """A tensor's name that is long, and of control characters, is cut and escaped where it is told."""
+    path = tmp_path / "m"
+    tensor_file.write(path, {"\x1b[31m" + "x" * 10_000: np.zeros(2, np.float32)}, {})
+    content = path.read_bytes().replace(b'"F32"', b'"F16"')
+    path.write_bytes(tensor_file.signed(content))
+    with pytest.raises(tensor_file.FileError, match=r"of the kind F16, expected one of F32") as caught:
+        tensor_file.read(path)
+    assert "\x1b" not in caught.value.message
+    assert len(caught.value.message) < 300 + len(str(path))
+
+
 HEADERS = {
     "a gap": lambda e: e["b"].update(data_offsets=[16, 24]),
     "an overlap": lambda e: e["b"].update(data_offsets=[4, 12]),
@@ -258,6 +305,11 @@ HEADERS = {
     "an unknown type": lambda e: e["a"].update(dtype="BF16"),
     "a negative size": lambda e: e["a"].update(shape=[-2]),
     "bytes of nobody": lambda e: e.pop("b"),
+    "no bytes at another's place": lambda e: e["b"].update(shape=[0], data_offsets=[0, 0]),
+    "a type that is a list": lambda e: e["a"].update(dtype=["F32"]),
+    "a shape that is a number": lambda e: e["a"].update(shape=2),
+    "offsets that are text": lambda e: e["a"].update(data_offsets="0, 8"),
+    "no entry": lambda e: e.update(a=None),
 }
 
 
@@ -276,7 +328,6 @@ def test_headers_that_lie_are_refused(kind: str, tmp_path: Path) -> None:
         HEADERS[kind](entries)
         text = json.dumps(entries, separators=(",", ":"))
     changed = len(text).to_bytes(8, "little") + text.encode() + content[8 + length :]
-    digest = tensor_file.digest_of(changed).encode()
-    path.write_bytes(changed[:35] + digest + changed[99:])
+    path.write_bytes(tensor_file.signed(changed))
     with pytest.raises(tensor_file.FileError, match=r"tensor|twice|belong to no tensor"):
         tensor_file.read(path)

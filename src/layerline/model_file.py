@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, get_args
 
@@ -31,7 +30,9 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "layerline"
 FORMAT_VERSION: Final = 1
+_BYTE: Final = 255.0
 _DTYPES: Final = (np.dtype(np.float32), np.dtype(np.int64))
+_LARGEST: Final = float(np.finfo(np.float32).max)
 LONGEST_NETWORK: Final = 2**20
 """Characters of the network's text: as many as a network file may have bytes."""
 LONGEST_NAME: Final = 10_000
@@ -46,6 +47,13 @@ class Preprocessing:
     """How an image of another size is brought to the input's: see data.sizing."""
     maximum: float = 255.0
     """The largest value that a pixel of the training images could have: an image file's 255 becomes this."""
+
+    def scaled(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Return an image file's pixels, uint8, on the scale of the training: float32 where their 255 is another."""
+        if self.maximum == _BYTE:
+            return pixels
+        scaled: NDArray[np.float32] = np.multiply(pixels, np.float32(self.maximum / _BYTE), dtype=np.float32)
+        return scaled
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
     if metadata.get("format") != FORMAT:
         what = figures.name(metadata.get("format", "something else"))
         raise FileError(f"{path}: holds a {what}, expected a model", "a model is called model.safetensors in its run")
-    version = metadata.get("format_version", "")
+    version = metadata.get("format_version", "(none)")
     if version != str(FORMAT_VERSION):
         made = "unknown"
         with contextlib.suppress(KeyError, TypeError, ValueError):
@@ -168,14 +176,14 @@ def _metadata(card: Card) -> dict[str, str]:
 def _card(metadata: Mapping[str, str]) -> Card:
     """Return the card that metadata tells of. Raises KeyError, TypeError or ValueError where it tells of none."""
     name, text = metadata["network_name"], metadata["network"]
-    classes, shape = json.loads(metadata["classes"]), json.loads(metadata["input_shape"])
-    scaling, found = json.loads(metadata["scaling"]), json.loads(metadata["preprocessing"])
-    if len(text) > LONGEST_NETWORK or max(map(len, (name, *classes)), default=0) > LONGEST_NAME:
+    classes, shape = _list(metadata["classes"]), _list(metadata["input_shape"])
+    scaling, found, made = (_object(metadata[key]) for key in ("scaling", "preprocessing", "versions"))
+    if len(classes) < 1 or not all(isinstance(each, str) for each in classes) or len(set(classes)) != len(classes):
+        raise ValueError("classes are not names that differ")
+    if len(text) > LONGEST_NETWORK or max(map(len, (name, *classes))) > LONGEST_NAME:
         raise ValueError("a text in it is too long")
     if not (len(shape) == 3 and all(type(size) is int and size > 0 for size in shape)):
         raise ValueError("input_shape is not three whole numbers above 0")
-    if len(classes) < 1 or not all(isinstance(each, str) for each in classes) or len(set(classes)) != len(classes):
-        raise ValueError("classes are not names that differ")
     scale, shift = tuple(map(_finite, scaling["scale"])), tuple(map(_finite, scaling["shift"]))
     if not len(scale) == len(shift) == shape[0]:
         raise ValueError(f"scaling is not for {shape[0]} channels")
@@ -183,11 +191,25 @@ def _card(metadata: Mapping[str, str]) -> Card:
         raise ValueError("preprocessing is not a fit and a maximum")
     C, H, W = shape
     preprocessing = Preprocessing(found["fit"], float(found["maximum"]))
-    made = {str(key): str(value) for key, value in json.loads(metadata["versions"]).items()}
-    return Card(name, text, (C, H, W), tuple(classes), Scaling(scale, shift), made, preprocessing)
+    said = {str(package): str(version) for package, version in made.items()}
+    return Card(name, text, (C, H, W), tuple(classes), Scaling(scale, shift), said, preprocessing)
+
+
+def _list(text: str) -> list[Any]:
+    found = json.loads(text)
+    if not isinstance(found, list):
+        raise TypeError(f"{figures.name(text)} is not a list")
+    return found
+
+
+def _object(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise TypeError(f"{figures.name(text)} is not an object")
+    return found
 
 
 def _finite(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError("a number in it is not one")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
+        raise ValueError("a number in it is not one that float32 has")
     return float(value)

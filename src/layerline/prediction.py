@@ -48,7 +48,7 @@ def predictions(model: Model, files: Iterable[File]) -> Iterator[Prediction]:
     decoded = iter(decoder(files))
     while batch := list(itertools.islice(decoded, BATCH)):
         pixels = [item.picture.pixels.reshape(H, W, C) for item in batch if item.picture is not None]
-        rows = iter(model.predict_proba(_scaled(np.stack(pixels), model), "NHWC") if pixels else ())
+        rows = iter(model.predict_proba(model.preprocessing.scaled(np.stack(pixels)), "NHWC") if pixels else ())
         for item in batch:
             yield Prediction(item.file.path, None if item.picture is None else next(rows), item.reason)
 
@@ -74,9 +74,3 @@ def files_of(paths: Sequence[Path]) -> list[File]:
 
 def _is_image_file(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not is_junk(path.name) and path.is_file()
-
-
-def _scaled(pixels: NDArray[np.uint8], model: Model) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """Return pixels on the scale of the training images: as they are where 255 was their largest value too."""
-    maximum = model.preprocessing.maximum
-    return pixels if maximum == 255 else pixels.astype(np.float32) * np.float32(maximum / 255)

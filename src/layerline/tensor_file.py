@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import whole_file
+from layerline import figures, whole_file
 from layerline.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ _BEFORE_DIGEST: Final = b'{"__metadata__":{"sha256":"'
 DIGEST_AT: Final = 8 + len(_BEFORE_DIGEST)
 DIGEST_LENGTH: Final = 64
 _BLANK: Final = b"0" * DIGEST_LENGTH
+_ENDS: Final = 1 << 16
+"""Bytes at both ends of a foreign file that are looked at."""
 _PIECE: Final = 1 << 16
 """Bytes that are read at a time where a file is compared with what was written."""
 
@@ -89,14 +91,9 @@ def write(
 def read(path: Path) -> Tensors:
     """Return what a file that `write` wrote holds. Raises FileError where it is not exactly such a file."""
     try:
-        content = path.read_bytes()
+        content = _content(path)
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if not content:
-        raise FileError(f"{path}: is empty", "copy it again")
-    if content[8:DIGEST_AT] != _BEFORE_DIGEST or len(content) < DIGEST_AT + DIGEST_LENGTH:
-        kind = foreign(content)
-        raise FileError(f"{path}: {kind or 'not a file that layerline wrote'}", "it was not read any further")
     claimed = content[DIGEST_AT : DIGEST_AT + DIGEST_LENGTH]
     digest = digest_of(content)
     if digest.encode("ascii") != claimed:
@@ -108,11 +105,33 @@ def read(path: Path) -> Tensors:
     return Tensors(arrays, metadata, digest)
 
 
+def _content(path: Path) -> bytes:
+    """Return the bytes of a file that begins as ours do; of any other, no more is read than tells what it is."""
+    if path.exists() and not path.is_file():  # a device or a pipe has no end
+        raise FileError(f"{path}: is not a file", "name a file that layerline wrote")
+    with path.open("rb") as file:
+        start = file.read(DIGEST_AT + DIGEST_LENGTH)
+        if not start:
+            raise FileError(f"{path}: is empty", "copy it again")
+        if len(start) == DIGEST_AT + DIGEST_LENGTH and start[8:DIGEST_AT] == _BEFORE_DIGEST:
+            file.seek(0)
+            return file.read()
+        start += file.read(_ENDS)
+        file.seek(max(file.tell(), file.seek(0, 2) - _ENDS))
+        kind = foreign(start, file.read())
+    raise FileError(f"{path}: {kind or 'not a file that layerline wrote'}", "it was not read any further")
+
+
 def digest_of(content: bytes) -> str:
     """Return the SHA-256 of a file's bytes with the digits of the digest in it replaced by zeros."""
     found = hashlib.sha256(content[:DIGEST_AT] + _BLANK)
     found.update(memoryview(content)[DIGEST_AT + DIGEST_LENGTH :])
     return found.hexdigest()
+
+
+def signed(content: bytes) -> bytes:
+    """Return a file's bytes with the digest in it made that of the rest."""
+    return content[:DIGEST_AT] + digest_of(content).encode("ascii") + content[DIGEST_AT + DIGEST_LENGTH :]
 
 
 def _holds(path: Path, digest: str) -> bool:
@@ -144,14 +163,14 @@ _IN_ZIP: Final = (
 )
 
 
-def foreign(content: bytes) -> str | None:
-    """Return what kind of file this is by its first bytes, None where that is not known. Nothing of it is read."""
-    if content.startswith(b"PK\x03\x04"):
-        kinds = (kind for sign, kind in _IN_ZIP if sign in content[:65536] or sign in content[-65536:])
+def foreign(start: bytes, end: bytes = b"") -> str | None:
+    """Return what kind of file begins and ends so; None where that is not known. Nothing of it is interpreted."""
+    if start.startswith(b"PK\x03\x04"):
+        kinds = (kind for sign, kind in _IN_ZIP if sign in start or sign in end)  # a zip lists its files at its end
         return next(kinds, "a zip file")
-    if content[8:10] == b'{"':
+    if start[8:10] == b'{"':
         return "a safetensors file that another program wrote or changed"
-    return next((kind for sign, kind in _FOREIGN if content.startswith(sign)), None)
+    return next((kind for sign, kind in _FOREIGN if start.startswith(sign)), None)
 
 
 def _parsed(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -159,7 +178,7 @@ def _parsed(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     length = int.from_bytes(content[:8], "little")
     if length > min(LARGEST_HEADER, len(content) - 8):
         raise ValueError(f"its header is {length:,d} bytes by its first 8, the file has {len(content) - 8:,d}")
-    entries = json.loads(content[8 : 8 + length], object_pairs_hook=_unique)
+    entries = _entries(content[8 : 8 + length])
     metadata = entries.pop(_METADATA)
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise ValueError("its metadata is not text")
@@ -172,18 +191,31 @@ def _parsed(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     return arrays, metadata
 
 
+def _entries(header: bytes) -> dict[str, Any]:
+    """Return the header as a dictionary, every name in it once. Raises ValueError."""
+    try:
+        text = header.decode("utf-8")
+        found: dict[str, Any] = json.loads(text, object_pairs_hook=_unique)
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"its header is not JSON text ({error})") from error
+    return found
+
+
 def _array(name: str, body: memoryview, entry: Any, start: int) -> tuple[NDArray[Any], int]:
     """Return a tensor, and where the next one begins: they follow each other without gaps."""
+    place = f"tensor {figures.name(name)}"
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"tensor {name}: not described by dtype, shape and data_offsets")
-    if entry["dtype"] not in DTYPES:
-        raise ValueError(f"tensor {name}: of the kind {entry['dtype']}, expected one of {', '.join(DTYPES)}")
-    dtype, shape = DTYPES[entry["dtype"]], entry["shape"]
+        raise ValueError(f"{place}: not described by dtype, shape and data_offsets")
+    kind, shape, offsets = str(entry["dtype"]), entry["shape"], entry["data_offsets"]
+    if kind not in DTYPES:
+        raise ValueError(f"{place}: of the kind {figures.name(kind)}, expected one of {', '.join(DTYPES)}")
+    dtype = DTYPES[kind]
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
-        raise ValueError(f"tensor {name}: its shape is not a list of whole numbers")
+        raise ValueError(f"{place}: its shape is not a list of whole numbers")
     end = start + math.prod(shape) * dtype.itemsize
-    if entry["data_offsets"] != [start, end] or end > len(body):
-        raise ValueError(f"tensor {name}: lies at {entry['data_offsets']}, expected [{start}, {end}]")
+    if offsets != [start, end] or end > len(body):
+        expected = f"[{start}, {end}]" if end <= len(body) else f"no more than {len(body):,d} bytes"
+        raise ValueError(f"{place}: lies at {figures.name(str(offsets))}, expected {expected}")
     return np.frombuffer(body[start:end], dtype).reshape(shape), end
 
 
