@@ -184,11 +184,15 @@ def test_small_sets_are_not_kept(photos, tmp_path, monkeypatch):
     assert not kept(tmp_path / "cache")
 
 
-@pytest.mark.parametrize("source", ["digits", "set"])
+@pytest.mark.parametrize("source", ["digits", "set", "set.tar", "few"])
 def test_no_folder_is_made_for_what_is_not_kept(photos, tmp_path, monkeypatch, source):
-    """Arrays, and folders of images that are too few, leave no folder behind."""
-    monkeypatch.setattr(image_stack, "MOST_IN_MEMORY", 2**26)
-    load_data(photos if source == "set" else source, cache=tmp_path / "cache")
+    """Arrays, images that are too few, and archives and folders whose images turn out small leave no folder behind."""
+    monkeypatch.setattr(image_stack, "MOST_IN_MEMORY", 10**6 if source == "set" else 2**26)
+    (tmp_path / "set.tar").write_bytes(
+        tar_of({str(p.relative_to(photos)): p.read_bytes() for p in photos.rglob("*.png")})
+    )
+    wanted = {"digits": "digits", "set.tar": tmp_path / "set.tar"}.get(source, photos)
+    load_data(wanted, cache=tmp_path / "cache" / "images")
     assert not (tmp_path / "cache").exists()
 
 

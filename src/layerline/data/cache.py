@@ -97,25 +97,27 @@ class Cache:
         self._begun = False
 
     def begin(self) -> None:
-        """Make the folder where it is not there, and look who may write to it."""
+        """Look what time it is, and who may write to the folder where it is there; it is made when it is needed."""
         if self._begun:
             return
         self._begun = True
-        folder = self.folder
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.refused = _unsafe(folder.lstat(), "a folder")
+            there = os.path.lexists(self.folder)
+            if there:
+                self.refused = _unsafe(self.folder.lstat(), "a folder")
             if self.refused is None:
-                probe = Part(folder)
-                self.now = os.fstat(probe.file.fileno()).st_mtime_ns
-                probe.drop()
-                self._tidy()
+                self.now = _time_at(self.folder)
+                if there:
+                    self._tidy()
         except OSError as error:
             self.refused = error.strerror or str(error)
 
     def part(self) -> Part:
         """Return a new file to write to. Raises OSError."""
         self.begin()
+        if self.refused is None:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.refused = _unsafe(self.folder.lstat(), "a folder")
         if self.refused is not None:
             raise OSError(self.refused)
         return Part(self.folder)
@@ -214,6 +216,13 @@ def _safely(path: Path) -> Iterator[Any]:
         if reason:
             raise OSError(reason)
         yield file
+
+
+def _time_at(folder: Path) -> int:
+    """Return the time of the disk that a folder is on, or will be, in nanoseconds. Leaves nothing. Raises OSError."""
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    with tempfile.TemporaryFile(dir=there) as file:
+        return os.fstat(file.fileno()).st_mtime_ns
 
 
 def _unsafe(found: os.stat_result, what: str) -> str | None:
