@@ -7,17 +7,14 @@ import os
 import pty
 import re
 import select
-import signal
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-import small_data
+from command import COMMAND, NET, PLAIN, run, train, with_data
 
 import layerline
 from layerline.network import preset
@@ -25,41 +22,11 @@ from layerline.network import preset
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-COMMAND = [sys.executable, "-m", "layerline"]
-NET = "Conv 4 3 1 1\nReLU\nPool 2\nFlat\nFC classes\n"
-PLAIN = {
-    "PATH": os.environ["PATH"],
-    "PYTHONPATH": str(Path(layerline.__file__).parents[1]),
-    "LANG": "C.UTF-8",
-    "XDG_DATA_HOME": "/nowhere",
-}
-"""An environment that a test's outcome may depend on; HOME is not even set."""
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return a folder with a network and data that can be learned in no time."""
-    (tmp_path / "net.cnn").write_text(NET)
-    data = small_data.images(200)
-    np.savez(tmp_path / "bands.npz", x=data.images[:, 0], y=data.labels)
-    return tmp_path
-
-
-def run(folder: Path, *arguments: str, environment: dict[str, str] | None = None, **named: Any) -> Any:
-    """Run the command in `folder` and return what subprocess returns, output as text."""
-    return subprocess.run(  # noqa: S603
-        [*COMMAND, *arguments],
-        cwd=folder,
-        env={**PLAIN, **(environment or {})},
-        capture_output=True,
-        timeout=120,
-        check=False,
-        **{"encoding": "utf-8", **named},
-    )
-
-
-def train(folder: Path, *arguments: str, **named: Any) -> Any:
-    return run(folder, "train", "net.cnn", "--data", "bands.npz", "--epochs", "2", *arguments, **named)
+    return with_data(tmp_path)
 
 
 def steady(text: str) -> str:
@@ -223,70 +190,6 @@ def test_a_bug_of_ours_ends_with_70(folder: Path) -> None:
     assert ended.returncode == 70
     assert "ZeroDivisionError: oh" in ended.stderr
     assert "This is a bug in Layerline, not a mistake of yours." in ended.stderr
-
-
-def long_run(folder: Path) -> subprocess.Popen[bytes]:
-    """Start a training that would take hours, and wait for its first two epochs."""
-    command = [*COMMAND, "train", "net.cnn", "--data", "bands.npz", "--epochs", "1000000", "--out", "run"]
-    process = subprocess.Popen(  # noqa: S603
-        command, cwd=folder, env=PLAIN, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
-    history = folder / "run" / "history.jsonl"
-    deadline = time.monotonic() + 60
-    while not (history.exists() and history.read_bytes().count(b"\n") >= 2):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return process
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
-def test_signals_end_a_training_well(folder: Path, number: signal.Signals, code: int) -> None:
-    """Ctrl-C and SIGTERM: the model and the whole history are there, no half file, and the exit code says which."""
-    process = long_run(folder)
-    process.send_signal(number)
-    output, errors = process.communicate(timeout=30)
-    assert process.returncode == code
-    assert errors == b""
-    assert b"the model has the weights of epoch" in output
-    names = {path.name for path in (folder / "run").iterdir()}
-    files = {"network.cnn", "experiment.toml", "history.jsonl", "ending.json", "model.safetensors"}
-    assert names == {*files, "checkpoints"}
-    assert json.loads((folder / "run" / "ending.json").read_text())["ended"] == "stopped"
-    rows = [json.loads(line) for line in (folder / "run" / "history.jsonl").read_text().splitlines()]
-    assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
-    assert run(folder, "describe", "run").returncode == 0
-
-
-def test_nohup_is_respected(folder: Path) -> None:
-    """A signal that the process was started to ignore stays ignored."""
-    command = [*COMMAND, "train", "net.cnn", "--data", "bands.npz", "--epochs", "300", "--quiet", "--out", "run"]
-    process = subprocess.Popen(  # noqa: S603
-        command,
-        cwd=folder,
-        env=PLAIN,
-        stdout=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
-    )
-    while not (folder / "run").exists():
-        time.sleep(0.02)
-    process.send_signal(signal.SIGHUP)
-    assert process.communicate(timeout=60)[0] == b"run\n"
-    assert process.returncode == 0
-
-
-def test_stopped_before_it_begins(folder: Path) -> None:
-    """Ctrl-C while the data is read (here: from a pipe that nobody fills) ends with 130, SIGTERM with 143."""
-    os.mkfifo(folder / "net2.cnn")
-    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        process = subprocess.Popen(  # noqa: S603
-            [*COMMAND, "fmt", "net2.cnn"], cwd=folder, env=PLAIN, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        time.sleep(0.6)
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=10)
-        assert process.returncode == code
-        assert b"Traceback" not in errors
 
 
 def on_terminal(folder: Path, *arguments: str, columns: int = 80, **environment: str) -> str:

@@ -8,7 +8,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +24,7 @@ import layerline
 from layerline import Recipe
 from layerline.data import scaling
 from layerline.data.dataset import Dataset, ImageSet, Split
+from layerline.engines.compiled import CompiledEngine
 from layerline.errors import DivergedError
 from layerline.randomness import epoch_order
 from layerline.sklearn import ConvNetClassifier
@@ -34,6 +34,8 @@ from layerline.sklearn.images import as_images
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from layerline.engines.epoch import Epoch
 
 CNN = "Conv 3 3\nReLU\nBatchNorm\nPool 2\nFlat\nDropout 0.2\nFC classes\nSoftmax\n"
 COLOUR = (3, 6, 6)
@@ -367,25 +369,25 @@ def test_validation_tells_the_best_epoch() -> None:
     assert estimator().fit(X, y).history_[-1].validation_loss is None
 
 
-def test_ctrl_c_ends_a_search() -> None:
+def test_ctrl_c_ends_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in a fit, and in partial_fit, is a KeyboardInterrupt after the running step; nothing is half fitted."""
     X, y = images(240)
-    endless = estimator(epochs=1_000_000)
-    timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
-    timer.start()
+    endless, begun = estimator(epochs=1_000_000), estimator(batch_size=1).partial_fit(X, y, [0, 1, 2])
+    before, train, steps = weights(begun), CompiledEngine.train, []
+
+    def interrupted(engine: CompiledEngine, epoch: Epoch, first: int) -> int:
+        signal.raise_signal(signal.SIGINT)
+        steps.append(train(engine, epoch, first))
+        return steps[-1]
+
+    monkeypatch.setattr(CompiledEngine, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         endless.fit(X, y)
-    timer.join()
     assert not hasattr(endless, "classes_")
-    begun = estimator(batch_size=1).partial_fit(X, y, [0, 1, 2])
-    before = weights(begun)
-    timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
-    many = np.tile(X, (400, 1, 1, 1)), np.tile(y, 400)
-    timer.start()
     with pytest.raises(KeyboardInterrupt):
-        begun.partial_fit(*many)
-    timer.join()
+        begun.partial_fit(X, y)
     assert weights(begun) == before
+    assert steps[-1] == 1
 
 
 def test_messages(golden: Callable[[str, str], None]) -> None:

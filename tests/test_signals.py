@@ -1,0 +1,106 @@
+"""Signals, from outside, to a process: what is saved, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from command import COMMAND, PLAIN, run, with_data
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with a network and data that can be learned in no time."""
+    return with_data(tmp_path)
+
+
+def long_run(folder: Path) -> subprocess.Popen[bytes]:
+    """Start a training that would take hours, and wait for its first two epochs."""
+    command = [*COMMAND, "train", "net.cnn", "--data", "bands.npz", "--epochs", "1000000", "--out", "run"]
+    process = subprocess.Popen(  # noqa: S603
+        command, cwd=folder, env=PLAIN, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    history = folder / "run" / "history.jsonl"
+    deadline = time.monotonic() + 60
+    while not (history.exists() and history.read_bytes().count(b"\n") >= 2):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+def test_signals_end_a_training_well(folder: Path, number: signal.Signals, code: int) -> None:
+    """Ctrl-C and SIGTERM: the model and the whole history are there, no half file, and the exit code says which."""
+    process = long_run(folder)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert errors == b""
+    assert b"the model has the weights of epoch" in output
+    names = {path.name for path in (folder / "run").iterdir()}
+    files = {"network.cnn", "experiment.toml", "history.jsonl", "ending.json", "model.safetensors"}
+    assert names == {*files, "checkpoints"}
+    assert json.loads((folder / "run" / "ending.json").read_text())["ended"] == "stopped"
+    rows = [json.loads(line) for line in (folder / "run" / "history.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+    assert run(folder, "describe", "run").returncode == 0
+
+
+def test_nohup_is_respected(folder: Path) -> None:
+    """A signal that the process was started to ignore stays ignored."""
+    command = [*COMMAND, "train", "net.cnn", "--data", "bands.npz", "--epochs", "300", "--quiet", "--out", "run"]
+    process = subprocess.Popen(  # noqa: S603
+        command,
+        cwd=folder,
+        env=PLAIN,
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    while not (folder / "run").exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate(timeout=60)[0] == b"run\n"
+    assert process.returncode == 0
+
+
+@contextlib.contextmanager
+def waited_for(pipe: Path) -> Iterator[None]:
+    """Wait until a process reads from the pipe; keep it open, and empty."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            break
+        except OSError:  # nobody reads yet
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    time.sleep(0.2)  # between opening and reading Python does not look for signals
+    try:
+        yield
+    finally:
+        os.close(writer)
+
+
+def test_stopped_before_it_begins(folder: Path) -> None:
+    """Ctrl-C while the data is read (here: from a pipe that nobody fills) ends with 130, SIGTERM with 143."""
+    os.mkfifo(folder / "net2.cnn")
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        process = subprocess.Popen(  # noqa: S603
+            [*COMMAND, "fmt", "net2.cnn"], cwd=folder, env=PLAIN, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        with waited_for(folder / "net2.cnn"):
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=30)
+        assert process.returncode == code
+        assert b"Traceback" not in errors
