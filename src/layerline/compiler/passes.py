@@ -191,10 +191,11 @@ def fuse_update(program: Program, _: Machine) -> Program:
 def drop_unread(program: Program, _: Machine) -> Program:
     """Leave out, from the last to the first, every op whose images' buffers are read by no op."""
     kept: list[Op] = []
+    wanted: set[Buffer] = set()
     for op in reversed(program.ops):
-        wanted = {b for later in kept for b in later.read}
         if all(b.per != "image" for b in op.written) or any(b in wanted for b in op.written):
             kept.append(op)
+            wanted.update(op.read)
     return replace(program, ops=tuple(reversed(kept)))
 
 

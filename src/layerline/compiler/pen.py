@@ -271,9 +271,14 @@ class Pen(Arithmetic):
         """Call a function written by another pen."""
         self.builder.call(function, arguments)
 
+    def call_like(self, like: Value, address: Pointer, arguments: list[Value]) -> None:
+        """Call a function by its address; it takes what the function `like` takes."""
+        self.builder.call(_Callee(address.value, like.function_type), arguments)
+
     def call_address(self, address: Pointer, *numbers: int) -> None:
         """Call a C function of int arguments by its address."""
-        self.builder.call(_Callee(address.value, len(numbers)), [ir.Constant(I32, number) for number in numbers])
+        typ = ir.FunctionType(ir.VoidType(), [I32] * len(numbers))
+        self.builder.call(_Callee(address.value, typ), [ir.Constant(I32, number) for number in numbers])
 
     def pause(self) -> None:
         """Tell the CPU that this is a waiting loop, where it has a word for that."""
@@ -305,8 +310,8 @@ class Pen(Arithmetic):
 class _Callee:
     """An address as llvmlite's `call` wants a function: with a type."""
 
-    def __init__(self, address: Value, arguments: int) -> None:
-        self.address, self.function_type = address, ir.FunctionType(ir.VoidType(), [I32] * arguments)
+    def __init__(self, address: Value, typ: ir.FunctionType) -> None:
+        self.address, self.function_type = address, typ
 
     def __getattr__(self, name: str) -> Value:
         return getattr(self.address, name)

@@ -8,12 +8,11 @@ the whole network (`once`). Where an image's buffer lives (in a thread's scratch
 from __future__ import annotations
 
 import abc
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from layerline.compiler.layout import Layout
     from layerline.compiler.pen import Pen
 
@@ -119,15 +118,17 @@ class Op:
         """Return the buffer of a kernel's argument."""
         return dict(zip(self.kernel.pointers, self.buffers, strict=True))[name]
 
-    @property
-    def written(self) -> Iterator[Buffer]:
-        """Yield the buffers it changes."""
-        return (b for a, b in zip(self.kernel.pointers, self.buffers, strict=True) if a in self.kernel.writes)
+    @functools.cached_property
+    def written(self) -> tuple[Buffer, ...]:
+        """The buffers it changes."""
+        writes = self.kernel.writes
+        return tuple(b for a, b in zip(self.kernel.pointers, self.buffers, strict=True) if a in writes)
 
-    @property
-    def read(self) -> Iterator[Buffer]:
-        """Yield the buffers it only reads."""
-        return (b for a, b in zip(self.kernel.pointers, self.buffers, strict=True) if a not in self.kernel.writes)
+    @functools.cached_property
+    def read(self) -> tuple[Buffer, ...]:
+        """The buffers it only reads."""
+        writes = self.kernel.writes
+        return tuple(b for a, b in zip(self.kernel.pointers, self.buffers, strict=True) if a not in writes)
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ MOST_PIXELS: Final = 400_000_000
 FEWEST_IMAGES: Final = 1000
 """As many are taken in any case, where there are so many."""
 
-_BLOCK: Final = 1 << 23
-"""Values of images that are made float32 at once: 32 MiB."""
+_BLOCK: Final = 1 << 20
+"""Values that are made float32 or float64 at once: 4 or 8 MiB."""
 
 
 def measured(data: Dataset) -> dict[str, dict[str, Any]] | None:
@@ -75,15 +75,26 @@ def _thumbnails_say(data: Dataset, images: NDArray[np.int64]) -> NDArray[np.int6
     """Return the class that the regression says of each test image."""
     assert data.test is not None  # noqa: S101 - the caller looked
     x = thumbnails(data.train, images)
-    mean, deviation = x.mean(axis=0), x.std(axis=0)
+    mean = x.mean(axis=0)
+    x -= mean
+    deviation = _root_mean_square(x)
     if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
         return None
     # A border pixel that is set in one image of thousands would count as hundreds of deviations.
     least = max(float(deviation.max()) / 100, 1e-30)
     scale = (1 / np.maximum(deviation, least)).astype(np.float32)
-    w, b = logistic.fit((x - mean) * scale, data.train.labels[images], len(data.classes))
+    x *= scale
+    w, b = logistic.fit(x, data.train.labels[images], len(data.classes))
     tested = thumbnails(data.test, np.arange(len(data.test)))
     return np.asarray(((tested - mean) * scale @ w + b).argmax(axis=1), np.int64)
+
+
+def _root_mean_square(x: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return √(mean x²) of each column, added in float64."""
+    step = max(1, _BLOCK // x.shape[1])
+    blocks = (x[first : first + step].astype(np.float64) for first in range(0, len(x), step))
+    squares = np.sum([np.einsum("nd,nd->d", block, block) for block in blocks], axis=0)
+    return np.asarray(np.sqrt(squares / len(x)), np.float64)
 
 
 def thumbnails(split: Split, places: NDArray[np.int64]) -> NDArray[np.float32]:
