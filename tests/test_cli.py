@@ -192,7 +192,7 @@ def test_a_bug_of_ours_ends_with_70(folder: Path) -> None:
     assert "This is a bug in Layerline, not a mistake of yours." in ended.stderr
 
 
-def on_terminal(folder: Path, *arguments: str, columns: int = 80, **environment: str) -> str:
+def on_terminal(folder: Path, *arguments: str, columns: int = 80, code: int = 0, **environment: str) -> str:
     """Return what a terminal of that width receives, escape sequences and all."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(  # noqa: S603
@@ -215,8 +215,24 @@ def on_terminal(folder: Path, *arguments: str, columns: int = 80, **environment:
                 break
             received += part
     os.close(leader)
-    assert process.wait() == 0, received
+    assert process.wait() == code, received
     return received.decode()
+
+
+def on_screen(received: str) -> list[str]:
+    """Return the lines that are to be seen in the end: \\r goes back to the first column, ESC [ K empties the rest."""
+    lines = []
+    for line in received.split("\n"):
+        cells, column = "", 0
+        for part in re.findall(r"\r|\x1b\[K|[^\r\x1b]+", line):
+            if part == "\r":
+                column = 0
+            elif part == "\x1b[K":
+                cells = cells[:column]
+            else:
+                cells, column = cells[:column] + part + cells[column + len(part) :], column + len(part)
+        lines.append(cells)
+    return lines
 
 
 def test_a_terminal_shows_progress(folder: Path) -> None:
@@ -232,6 +248,22 @@ def test_a_terminal_shows_progress(folder: Path) -> None:
     piped = run(folder, *arguments, "--engine", "torch")
     assert steady(stays).replace("bands-1", "") == steady(piped.stdout).replace("bands-2", "")
     assert "\x1b" not in on_terminal(folder, *arguments, TERM="dumb")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "net.cnn", "--data", "mnist"),
+        ("new", "--data", "mnist", "--out", "made.cnn"),
+        ("train", "net.cnn", "--data", "bands.npz", "--patience", "3", "--validation", "none"),
+    ],
+)
+def test_a_refusal_begins_a_line_of_its_own(folder: Path, arguments: tuple[str, ...]) -> None:
+    """On a terminal, what was drawn while reading is gone before a message is written."""
+    received = on_terminal(folder, *arguments, code=2)
+    assert "reading the data" in received
+    assert on_screen(received)[0].startswith("--")
+    assert not any("reading the data" in line for line in on_screen(received))
 
 
 @pytest.mark.parametrize("environment", [{"LANG": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])

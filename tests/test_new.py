@@ -40,9 +40,11 @@ def photos(folder: Path) -> None:
 
 
 def test_without_arguments_the_presets_are_listed(capsys, golden):
-    """Every preset stands in the list with what it is, and the three ways to write a file."""
+    """Every preset stands in the list with what it is, and the three ways to write a file, in 80 columns."""
     assert main(["new"]) == 0
-    golden("new.txt", capsys.readouterr().out.rstrip("\n"))
+    listed = capsys.readouterr().out.rstrip("\n")
+    assert max(map(len, listed.split("\n"))) <= 80
+    golden("new.txt", listed)
     for name in presets():
         assert main(["new", name, "--out", "-"]) == 0
         text = capsys.readouterr().out

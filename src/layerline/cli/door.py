@@ -14,7 +14,7 @@ import click
 
 from layerline import __version__
 from layerline.cli.commands import Commands
-from layerline.cli.terminal import detach, prepare_streams
+from layerline.cli.terminal import detach, prepare_streams, wipe
 from layerline.errors import DivergedError, UserError
 
 if TYPE_CHECKING:
@@ -117,6 +117,8 @@ def _usage(error: click.ClickException) -> str:
 def _say(message: str) -> None:
     """Write to stderr; where that is closed there is nobody to tell."""
     with contextlib.suppress(OSError, ValueError):
+        for stream in (sys.stdout, sys.stderr):
+            wipe(stream, os.environ)
         click.echo(message, err=True)
 
 

@@ -154,7 +154,7 @@ def _listed() -> list[str]:
         "",
         "layerline new PRESET               writes it as a file, to be changed",
         "layerline new PRESET --data DATA   with what comes out of each line",
-        "layerline new --data DATA          a network made for the data, every line explained",
+        "layerline new --data DATA          a network for the data, every line explained",
     ]
 
 

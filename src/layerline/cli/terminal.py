@@ -57,14 +57,26 @@ def detach(stream: TextIO) -> None:
         pass
 
 
+def wipe(stream: TextIO | None, environment: Mapping[str, str]) -> None:
+    """Remove a bottom line that may still be drawn, so that what is said next begins a line of its own."""
+    if stream is not None and draws_on(stream, environment):
+        stream.write("\r\x1b[K")
+        stream.flush()
+
+
+def draws_on(stream: TextIO, environment: Mapping[str, str]) -> bool:
+    """Return whether a bottom line is drawn there. `environment` is os.environ: TERM=dumb means no drawing."""
+    return stream.isatty() and environment.get("TERM") != "dumb"
+
+
 @final
 class Terminal:
     """Lines that stay, and on a terminal one line at the bottom that is drawn again and again."""
 
     def __init__(self, stream: TextIO | None, environment: Mapping[str, str]) -> None:
-        """Look what the stream is. `environment` is os.environ: TERM=dumb means no drawing."""
+        """Look what the stream is."""
         self._stream = stream
-        self.draws = stream is not None and stream.isatty() and environment.get("TERM") != "dumb"
+        self.draws = stream is not None and draws_on(stream, environment)
         """Whether the bottom line is shown at all."""
         self._drawn = False
 

@@ -30,6 +30,8 @@ LEFT: Final = 0.6
 of 0.004, which ten times as much improves from 0.495 to 0.597; 0.51 is left with 0.04, which is no longer slow),"""
 SLOW: Final = 0.5
 """and where later steps gain more than this share of what early ones do."""
+BELOW: Final = 0.001
+"""A loss is below guessing, and something is learned, from this share of it on."""
 HARDLY: Final = 0.85
 """Where more than so much of ln K is left, ten times the rate is tried, else four times."""
 RISE: Final = 0.1
@@ -85,10 +87,9 @@ def _too_low(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Reci
     Alike: what a learning rate of 1 over a step would gain is, over the second half of the steps, more than half of
     what it is over the first half, both weighed by the schedule's learning rates.
     """
-    guess = math.log(len(train))
-    if losses[-1] < LEFT * guess or not (np.diff(losses) < 0).all():
+    guess, rates = math.log(len(train)), _rates(losses, train, recipe)
+    if losses[-1] < LEFT * guess or not _falls(losses, rates, _entropy(train, recipe)):
         return []
-    rates = recipe.learning_rates(int(train.sum())).reshape(recipe.epochs, -1).mean(axis=1)[: len(losses)]
     gone = np.cumsum(rates) - rates / 2  # the distance gone when half of an epoch is done, which its mean loss is of
     middle = int(np.searchsorted(gone, (gone[0] + gone[-1]) / 2))
     if not 0 < middle < len(gone) - 1:
@@ -107,15 +108,20 @@ def _too_low(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Reci
 
 
 def _nothing_learned(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Recipe) -> list[str]:
-    """Say that nothing was learned: the lowest training loss is not 2 % below what guessing by the shares gives."""
-    shares = train[train > 0] / train.sum()
-    entropy = float(-(shares * np.log(shares)).sum()) if recipe.class_weights == "none" else math.log(len(train))
+    """Say that nothing was learned: the lowest training loss is not 2 % below what guessing by the shares gives.
+
+    Where every epoch lowered it all the same, the rate is too low.
+    """
+    entropy = _entropy(train, recipe)
     if losses.min() < (1 - NOTHING_LEARNED) * entropy:
         return []
+    wrong, other = "wrong", _tenth(recipe)
+    if _falls(losses, _rates(losses, train, recipe), entropy):
+        wrong, other = "too low", figures.rate(10 * recipe.learning_rate)
     return [
         f"The training loss is {figures.loss(float(losses[-1]))} after {len(losses)} epochs, which knowing nothing but "
         f"how frequent the classes are gives as well ({figures.loss(entropy)}): nothing was learned. Either the "
-        f"learning rate {figures.rate(recipe.learning_rate)} is wrong (try --learning-rate {_tenth(recipe)}), or the "
+        f"learning rate {figures.rate(recipe.learning_rate)} is {wrong} (try --learning-rate {other}), or the "
         "labels have nothing to do with the images: look at them with layerline data show."
     ]
 
@@ -167,6 +173,39 @@ def _still_improving(history: Sequence[EpochRow], losses: NDArray[np.float64]) -
 def _validation(history: Sequence[EpochRow]) -> NDArray[np.float64] | None:
     held = np.array([np.nan if row.validation_loss is None else row.validation_loss for row in history], float)
     return held if np.isfinite(held).all() else None
+
+
+def _falls(losses: NDArray[np.float64], rates: NDArray[np.float64], entropy: float) -> bool:
+    """Return whether every epoch lowered the loss, and not because it comes to rest at guessing as the rate falls.
+
+    What steps that are too long leave above guessing goes with the rate; what short ones gain goes with the way, the
+    sum of the rates. The one that explains the epochs behind the first better, by least squares, is the reason.
+    """
+    if not (np.diff(losses) < 0).all():
+        return False
+    if losses[-1] < (1 - BELOW) * entropy:
+        return True
+    rates = rates / rates.max()
+    with_rate, with_way = (_unexplained(losses[1:], by[1:]) for by in (rates, np.cumsum(rates)))
+    return with_way <= with_rate
+
+
+def _unexplained(y: NDArray[np.float64], x: NDArray[np.float64]) -> float:
+    """Return the sum of squares that a straight line in x leaves of y; float64 (n,)."""
+    x, y = x - x.mean(), y - y.mean()
+    slope = x @ y / (x @ x) if x.any() else 0.0
+    return float(((y - slope * x) ** 2).sum())
+
+
+def _rates(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Recipe) -> NDArray[np.float64]:
+    """Return the mean learning rate of each epoch that there was."""
+    return recipe.learning_rates(int(train.sum())).reshape(recipe.epochs, -1).mean(axis=1)[: len(losses)]
+
+
+def _entropy(train: NDArray[np.int64], recipe: Recipe) -> float:
+    """Return the loss of knowing nothing but how frequent the classes are; with class weights they count alike."""
+    shares = train[train > 0] / train.sum()
+    return float(-(shares * np.log(shares)).sum()) if recipe.class_weights == "none" else math.log(len(train))
 
 
 def _guess(train: NDArray[np.int64]) -> str:
