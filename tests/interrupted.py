@@ -14,13 +14,14 @@ from random_networks import draw
 from layerline import tensor_file
 from layerline.data.dataset import Dataset, ImageSet, Scaling, Split
 from layerline.engines import make
+from layerline.engines.agreement import checked
 from layerline.errors import DivergedError, NetworkError, RecipeError
 from layerline.network import parse
 from layerline.recipe import OPTIMIZERS, SCHEDULES, Recipe
 from layerline.run_folder import RunFolder
 from layerline.training import Interrupt, Watcher
 from layerline.training.resuming import reopen
-from layerline.training.session import checked, run
+from layerline.training.session import run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from layerline.assume import Assumed, Facts, epochs, rate
 from layerline.cli import assumptions
 from layerline.data import load_data
 from layerline.data.dataset import Dataset, ImageSet, Resized, Scaling, Split
+from layerline.errors import NetworkError
 from layerline.experiment.experiment import Experiment
 from layerline.network import find
 from layerline.recipe import Recipe, check_together
@@ -101,6 +103,36 @@ def test_rules(name: str) -> None:
     recipe = Recipe(**{"epochs": 30, **given, **found})
     more = {"learning_rate": 0.01} if "learning_rate" not in given else {}
     check_together(dataclasses.replace(recipe, **more), known.kinds, known.images, 10, validation=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"step_epochs": 3.0}, {"schedule": "step"}),
+        ({"beta1": 0.8}, {"optimizer": "adamw"}),
+        ({"warmup": 12.0}, {"schedule": "linear", "epochs": 50}),
+        ({"warmup": 70.0}, {"schedule": "linear", "epochs": 71}),
+    ],
+)
+def test_an_option_alone_is_no_mistake(digits: Dataset, given: dict[str, Any], expected: dict[str, Any]) -> None:
+    """What goes with the values that are chosen is accepted, though it would not go with the plain defaults."""
+    some = dataclasses.replace(digits, train=Split(digits.train.source, digits.train.indices[:128]))
+    network = layerline.read("digits", some)
+    found = assume.fill(
+        network, some, Recipe(**given), given, clock=itertools.count(0, 0.001).__next__
+    ).recipe.as_dict()
+    assert {key: found[key] for key in expected} == expected
+
+
+def test_a_batch_size_is_chosen_that_can_be_normalised(digits: Dataset) -> None:
+    """Of 129 images, batches of 64 or 8 leave one alone, in which a norm over one value a channel has no variance: the
+    size is refused where it is asked for, and not chosen where none is."""
+    some = dataclasses.replace(digits, train=Split(digits.train.source, digits.train.indices[:129]))
+    network = layerline.parse("Flat\nFC 8\nBatchNorm\nFC classes", input_shape=some.shape, classes=10)
+    assert assume.fill(network, some, Recipe(), ()).recipe.batch_size == 9
+    for size in (8, 64):
+        with pytest.raises(NetworkError, match="the last batch of 129 images has one image"):
+            assume.fill(network, some, Recipe(batch_size=size), {"batch_size"})
 
 
 def test_every_choice_has_a_reason() -> None:

@@ -157,7 +157,7 @@ REFUSED: dict[str, list[str]] = {
     "--nesterov maybe: must be yes or no": ["--nesterov", "maybe"],
     "--optimizer adam: not known\n  help: did you mean adamw?": ["--optimizer", "adam"],
     "--within 5: must be a time such as 90s": ["--within", "5"],
-    "--beta1 belongs to --optimizer adamw and muon, not sgd": ["--beta1", "0.8"],
+    "--beta1 belongs to --optimizer adamw and muon, not sgd": ["--optimizer", "sgd", "--beta1", "0.8"],
     "--optimizer muon steps filters, and this network has no Conv": ["--optimizer", "muon"],
     "--class-weights has 2 numbers for 10 classes": ["--class-weights", "1,2"],
     "--patience needs a validation set": ["--patience", "3", "--validation", "none"],

@@ -25,11 +25,17 @@ SECONDS: Final = 600.0
 """A training takes no longer by itself, but for the fewest epochs."""
 
 
+def fewest(recipe: Recipe) -> int:
+    """Return how many epochs are chosen at least: with a warm-up, more than that takes."""
+    return max(FEWEST, int(recipe.warmup) + 1)
+
+
 def choose(engine: Engine, data: Dataset, recipe: Recipe, clock: Callable[[], float]) -> tuple[Choice, float]:
     """Return the epochs, and the seconds that they will take; the engine's state is put back."""
     seconds = epoch_seconds(engine, data, recipe, clock)
-    wanted = min(MOST_OF_SMALL, max(MOST, math.ceil(STEPS / recipe.steps(len(data.train)))))
-    count = max(FEWEST, min(wanted, int(SECONDS / seconds)))
+    least = fewest(recipe)
+    wanted = max(least, min(MOST_OF_SMALL, max(MOST, math.ceil(STEPS / recipe.steps(len(data.train))))))
+    count = max(least, min(wanted, int(SECONDS / seconds)))
     if count == wanted:
         reason = f"{figures.seconds(count * seconds)} here"
     else:

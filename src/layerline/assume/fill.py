@@ -11,6 +11,7 @@ from layerline import engines
 from layerline.assume import epochs, rate
 from layerline.assume.facts import Facts
 from layerline.assume.rules import choose
+from layerline.engines.agreement import checked
 from layerline.engines.room import check_room
 from layerline.recipe.checks import NONE
 
@@ -50,11 +51,14 @@ def fill(
     """Return the recipe, a value chosen where none was given: by rules first, then rate and epochs by measuring.
 
     given: keys of the recipe that were asked for. say: is told what is being measured. The engine's weights are those
-    that training starts with.
+    that training starts with. Raises UserError where what was given does not go with the network, the data or itself.
     """
     say = say or _silent
     choices = choose(Facts.of(network, data), recipe, given)
     recipe = _with(recipe, choices)
+    if "epochs" not in given:
+        recipe = dataclasses.replace(recipe, epochs=epochs.fewest(recipe))
+    checked(network, data, recipe)
     made = engines.make(engine, network, data.scaling, recipe, threads)
     check_room(made, data, recipe)
     if "learning_rate" not in given:
@@ -67,6 +71,14 @@ def fill(
         choices["epochs"], seconds = epochs.choose(made, data, recipe, clock)
         recipe = _with(recipe, choices)
     return Assumed(recipe, made, {key: choice.reason for key, choice in choices.items()}, seconds)
+
+
+def as_given(
+    network: Network, data: Dataset, recipe: Recipe, *, engine: str = "compiled", threads: int | None = None
+) -> Assumed:
+    """Return a recipe that is taken as it is, with its engine. Raises UserError where it is not for the two."""
+    checked(network, data, recipe)
+    return Assumed(recipe, engines.make(engine, network, data.scaling, recipe, threads))
 
 
 def _with(recipe: Recipe, choices: dict[str, Choice]) -> Recipe:

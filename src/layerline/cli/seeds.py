@@ -15,7 +15,6 @@ from layerline.errors import UserError
 from layerline.run_folder import RunFolder
 from layerline.training import seeds
 from layerline.training.interrupt import Interrupt, exit_code
-from layerline.training.session import checked
 from layerline.training.watch import Watcher
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def train(
     terminal = Terminal(sys.stdout, os.environ)
     screen = Screen(terminal, Interrupt(signals), quiet=quiet)
     data = experiment.load(None if quiet else Reading(terminal), cache_folder())
-    network = checked(experiment.network(data), data, experiment.recipe)
+    network = experiment.network(data)
     folder = named or RunFolder.numbered(network.name, f"{data.name}-seeds").path
     assumed = assume(experiment, network, data, screen.waiting)
     experiment = replace(experiment, recipe=assumed.recipe)

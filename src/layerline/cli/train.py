@@ -134,11 +134,11 @@ def _train(experiment: Experiment, folder: RunFolder | None, every: float, *, qu
     from dataclasses import replace
 
     from layerline.run_folder import RunFolder
-    from layerline.training.session import checked, run
+    from layerline.training.session import run
 
     screen, interrupt, reading = beginning(quiet=quiet)
     data = experiment.load(reading, cache_folder())
-    network = checked(experiment.network(data), data, experiment.recipe)
+    network = experiment.network(data)
     where = folder or RunFolder.numbered(network.name, data.name)
     assumed = _assumed(experiment, network, data, screen.waiting)
     experiment = replace(experiment, recipe=assumed.recipe)
@@ -172,10 +172,9 @@ def _resumed(path: Path, net: str | None, flags: Mapping[str, Any], every: float
 
 def _assumed(experiment: Experiment, network: Network, data: Dataset, say: Callable[[str], None]) -> Assumed:
     """Return the recipe and its engine: of a file as it is, else with choices for what was not given."""
-    from layerline import engines
-    from layerline.assume import Assumed, fill
+    from layerline.assume import as_given, fill
 
     recipe, name, threads = experiment.recipe, experiment.engine, experiment.threads
     if experiment.exact:
-        return Assumed(recipe, engines.make(name, network, data.scaling, recipe, threads))
+        return as_given(network, data, recipe, engine=name, threads=threads)
     return fill(network, data, recipe, experiment.given, engine=name, threads=threads, say=say)

@@ -10,6 +10,7 @@ import numpy as np
 
 from layerline import engines, metrics
 from layerline.data.dataset import Dataset
+from layerline.engines.agreement import checked
 from layerline.engines.epoch import plan_epoch
 from layerline.errors import DivergedError
 from layerline.model_file import Preprocessing
@@ -17,7 +18,7 @@ from layerline.recipe import Recipe
 from layerline.run_folder import EpochRow
 from layerline.training import Interrupt, Model, Watcher
 from layerline.training.divergence import likely_cause
-from layerline.training.session import checked, run
+from layerline.training.session import run
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Scaling, Split

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
-from layerline import engines
-from layerline.assume import Assumed
+from layerline.assume import Assumed, as_given
 from layerline.checkpoint import Checkpoints, Identity, Snapshot
 from layerline.engines.engine import Running
 from layerline.errors import DataError, UserError
@@ -18,7 +17,7 @@ from layerline.experiment.experiment import settle
 from layerline.experiment.toml_file import ABOUT
 from layerline.network import find, parse
 from layerline.run_folder import CHECKPOINTS, ENDING, EXPERIMENT, NETWORK, REPORT, RESULT, RunFolder
-from layerline.training.session import checked, run
+from layerline.training.session import run
 from layerline.training.watch import Watcher
 
 if TYPE_CHECKING:
@@ -134,9 +133,8 @@ def written(
     text = experiment.text if net is None else find(net)[1]
     name = str(_about(path, "network").get("name", "network"))
     network = parse(text, name=name, input_shape=data.shape, classes=len(data.classes))
-    recipe = experiment.recipe
-    engine = engines.make(experiment.engine, checked(network, data, recipe), data.scaling, recipe, experiment.threads)
-    return Written(experiment, network, data, engine)
+    made = as_given(network, data, experiment.recipe, engine=experiment.engine, threads=experiment.threads)
+    return Written(experiment, network, data, made.engine)
 
 
 def _loaded(experiment: Experiment, load: Callable[[Experiment], Dataset] | None) -> Dataset:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 from layerline import engines, figures, whole_file
-from layerline.assume import Assumed, fill
+from layerline.assume import as_given, fill
 from layerline.comparison.listing import SEEDS
 from layerline.comparison.student import mean_of
 from layerline.data.doctor import examined
 from layerline.errors import DivergedError, RecipeError
 from layerline.run_folder import RunFolder, json_line
 from layerline.training.interrupt import Interrupt
-from layerline.training.session import checked, recipe_of, run
+from layerline.training.session import recipe_of, run
 from layerline.training.watch import Watcher
 from layerline.training.within import fit_epochs
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Collection
 
+    from layerline.assume import Assumed
     from layerline.comparison.student import Mean
     from layerline.data.dataset import Dataset
     from layerline.experiment.experiment import Experiment
@@ -108,11 +109,10 @@ def train_seeds(
     check_count(seeds, asked)
     folder = None if out is None else RunFolder.named(Path(out)).path
     data = examined(data, allow)
-    checked(network, data, asked)
     if recipe is None:
         assumed = fill(network, data, asked, options, engine=engine, threads=threads)
     else:
-        assumed = Assumed(asked, engines.make(engine, network, data.scaling, asked, threads))
+        assumed = as_given(network, data, asked, engine=engine, threads=threads)
     series = Series(network, data, assumed, seeds, folder, engine=engine, threads=threads)
     found = series.run(lambda _: (Watcher(), Interrupt()), lambda _, run: on_run(run) if run and on_run else None)
     if not found.runs and series.error is not None and found.stopped is None:

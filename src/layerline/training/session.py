@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 
-from layerline import engines
-from layerline.assume import Assumed, fill
+from layerline.assume import as_given, fill
 from layerline.checkpoint import Checkpoints, Identity, Keeper
 from layerline.checkpoint.keeper import EVERY
-from layerline.data.augmentation import Augmentation
 from layerline.data.doctor import examined
 from layerline.engines.room import check_room
-from layerline.errors import DivergedError, NetworkError, RecipeError
+from layerline.errors import DivergedError, RecipeError
 from layerline.experiment.options import RECIPE_KEYS
 from layerline.experiment.record import record
 from layerline.measure import baselines, intervals, remarks
 from layerline.measure.predictions import Predictions
-from layerline.recipe import Recipe, check_together
+from layerline.recipe import Recipe
 from layerline.recipe.checks import NONE
 from layerline.recipe.together import BOTH
 from layerline.run_folder import CHECKPOINTS, ENDING, EXPERIMENT, HISTORY, MODEL, NETWORK, Result, RunFolder
@@ -79,11 +77,10 @@ def train(
     asked = recipe_of(recipe, options)
     folder = None if out is None else RunFolder.named(Path(out), force=force)
     data = examined(data, allow)
-    checked(network, data, asked)
     if recipe is None:
         assumed = fill(network, data, asked, options, engine=engine, threads=threads)
     else:
-        assumed = Assumed(asked, engines.make(engine, network, data.scaling, asked, threads))
+        assumed = as_given(network, data, asked, engine=engine, threads=threads)
     figure = live_figure() if live else None
     callbacks = _Callbacks(on_epoch, on_progress)
     watcher = callbacks if figure is None else Several((callbacks, figure))
@@ -146,32 +143,6 @@ def run(
             loop.keep()
         loop.settle()
         return training.finish() if whole else training.stop()
-
-
-def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
-    """Return the network. Raises an error where it is not for these images, or a batch of them cannot be normalised."""
-    if (network.input_shape, network.classes) != (data.shape, len(data.classes)):
-        has, needs = _kind(data.shape, len(data.classes)), _kind(network.input_shape, network.classes)
-        raise NetworkError(
-            f"the network takes {needs}, and the data has {has}",
-            "read the network with the data: layerline.read(path, data)",
-        )
-    kinds = {node.layer.kind for node in network.nodes}
-    check_together(recipe, kinds, len(data.train), len(data.classes), validation=data.validation is not None)
-    augmentation = Augmentation.parse(recipe.augment)
-    if augmentation is not None:
-        augmentation.check(data.shape)
-    B = recipe.batch_size
-    last = len(data.train) % B or B
-    for node in network.nodes:
-        values = 1 if len(node.shape) == 1 else node.shape[1] * node.shape[2]
-        if node.layer.kind == "batch_norm" and last * values == 1:
-            raise network.refusal(
-                node,
-                f"the last batch of {len(data.train):,d} images has one image, of which there is no variance",
-                f"use --batch-size {next((b for b in range(B + 1, B + 64) if len(data.train) % b != 1), B)}",
-            )
-    return network
 
 
 @final
@@ -334,7 +305,3 @@ def recipe_of(recipe: Recipe | None, options: Mapping[str, Any]) -> Recipe:
             hint = f"did you mean {near[0]}?" if near else "known: " + ", ".join(RECIPE_KEYS)
             raise RecipeError(f"{name}: there is no such option", hint)
     return dataclasses.replace(recipe or Recipe(), **options)
-
-
-def _kind(shape: tuple[int, int, int], K: int) -> str:
-    return f"{'×'.join(map(str, shape))} images of {K} classes"

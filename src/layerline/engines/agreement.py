@@ -1,0 +1,44 @@
+"""Whether a network, its images and a recipe go together: asked before an engine is made for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layerline.data.augmentation import Augmentation
+from layerline.errors import NetworkError
+from layerline.recipe import check_together
+
+if TYPE_CHECKING:
+    from layerline.data.dataset import Dataset
+    from layerline.network import Network
+    from layerline.recipe import Recipe
+
+
+def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
+    """Return the network. Raises an error where it is not for these images, or a batch of them cannot be normalised."""
+    if (network.input_shape, network.classes) != (data.shape, len(data.classes)):
+        has, needs = _kind(data.shape, len(data.classes)), _kind(network.input_shape, network.classes)
+        raise NetworkError(
+            f"the network takes {needs}, and the data has {has}",
+            "read the network with the data: layerline.read(path, data)",
+        )
+    kinds = {node.layer.kind for node in network.nodes}
+    check_together(recipe, kinds, len(data.train), len(data.classes), validation=data.validation is not None)
+    augmentation = Augmentation.parse(recipe.augment)
+    if augmentation is not None:
+        augmentation.check(data.shape)
+    B = recipe.batch_size
+    last = len(data.train) % B or B
+    for node in network.nodes:
+        values = 1 if len(node.shape) == 1 else node.shape[1] * node.shape[2]
+        if node.layer.kind == "batch_norm" and last * values == 1:
+            raise network.refusal(
+                node,
+                f"the last batch of {len(data.train):,d} images has one image, of which there is no variance",
+                f"use --batch-size {next((b for b in range(B + 1, B + 64) if len(data.train) % b != 1), B)}",
+            )
+    return network
+
+
+def _kind(shape: tuple[int, int, int], K: int) -> str:
+    return f"{'×'.join(map(str, shape))} images of {K} classes"
