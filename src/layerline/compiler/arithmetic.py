@@ -203,6 +203,48 @@ class Arithmetic:
         lanes = lanes_of(value)
         return value if lanes == 1 else self._lanes(value, range(lanes - 1, -1, -1))
 
+    def picked(self, vectors: list[Value], first: int, step: int, count: int) -> Value:
+        """Return lanes first, first + step, … of vectors one behind the other, `count` of them; those past the end are
+        any."""
+        lanes = lanes_of(vectors[0])
+        places = [min(first + k * step, len(vectors) * lanes - 1) for k in range(count)]
+        return self._gathered(vectors, [divmod(place, lanes) for place in places])
+
+    def woven(self, vectors: list[Value]) -> list[Value]:
+        """Return the first lanes of all vectors, then the second lanes, and so on, in as many vectors.
+
+        A power of two is woven in halves, log₂ steps of one shuffle a vector; others vector by vector.
+        """
+        n, lanes = len(vectors), lanes_of(vectors[0])
+        if n & (n - 1):
+            places = [(place % n, place // n) for place in range(n * lanes)]
+            return [self._gathered(vectors, places[k : k + lanes]) for k in range(0, n * lanes, lanes)]
+        order = [lane + lanes * other for lane in range(lanes) for other in (0, 1)]
+        for _ in range(n.bit_length() - 1):
+            pairs = zip(vectors[: n // 2], vectors[n // 2 :], strict=True)
+            vectors = [self._shuffled(a, b, part) for a, b in pairs for part in (order[:lanes], order[lanes:])]
+        return vectors
+
+    def _gathered(self, vectors: list[Value], places: list[tuple[int, int]]) -> Value:
+        """Return lanes by (vector, lane); out of more than two vectors only as many as a vector has."""
+        sources = sorted({source for source, _ in places})
+        lanes, second = lanes_of(vectors[0]), sources[min(1, len(sources) - 1)]
+        mask = [lane + lanes * (source == second != sources[0]) for source, lane in places]
+        gathered = self._shuffled(vectors[sources[0]], vectors[second], mask)
+        for number in sources[2:]:
+            mask = [lanes + lane if source == number else k for k, (source, lane) in enumerate(places)]
+            gathered = self._shuffled(gathered, vectors[number], mask)
+        return gathered
+
+    def _shuffled(self, a: Value, b: Value, mask: list[int]) -> Value:
+        """Return lanes of a, then b, by their numbers; of one lane a scalar."""
+        lanes = lanes_of(a)
+        if lanes == 1:
+            return (a, b)[mask[0]]
+        if len(mask) == 1:
+            return self.builder.extract_element((a, b)[mask[0] // lanes], ir.Constant(I32, mask[0] % lanes))
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(mask)), mask))
+
     def _lanes(self, value: Value, which: range) -> Value:
         if len(which) == 1:
             return self.builder.extract_element(value, ir.Constant(I32, which[0]))

@@ -3,6 +3,7 @@
 fuse_relu     conv; relu                →  conv_relu
 fuse_pool     conv; pool; … gradients   →  conv_pool; … the filters' gradient over the pooled places alone
 fuse_update   reduce; step / fc_weights; step  →  one kernel, the gradient stays in registers
+across        conv                      →  conv_across, columns in the lanes, where filters would leave lanes empty
 group_images  FC kernels for one image  →  for as many as stay in the cache together
 drop_unread   an op whose results nobody reads is left out
 """
@@ -13,10 +14,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
+from layerline.compiler.kernels.conv_across import ConvAcross, across_tile
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile
 from layerline.compiler.kernels.fc import BiasSum, FCForward, FCInput, FCWeights, forward_tile, input_tile
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, Unpool
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
+from layerline.compiler.kernels.split import Split
 from layerline.compiler.kernels.update import Reduce, Step
 from layerline.compiler.program import Buffer, Op, Program, room
 from layerline.compiler.values import BYTES
@@ -199,6 +202,25 @@ def drop_unread(program: Program, _: Machine) -> Program:
     return replace(program, ops=tuple(reversed(kept)))
 
 
+def across(program: Program, machine: Machine) -> Program:
+    """conv(x → y)  →  conv_across(x → y), where columns fill the lanes better than filters; x of several channels is
+    split into planes first."""
+    ops: list[Op] = []
+    planes: dict[Buffer, Buffer] = {}
+    for op in program.ops:
+        kernel = op.kernel
+        tile = across_tile(kernel, machine) if isinstance(kernel, ConvForward) else None
+        if tile is None or not isinstance(kernel, ConvForward):
+            ops.append(op)
+            continue
+        x = op["x"]
+        if kernel.shape.x.channels > 1 and x not in planes:
+            planes[x] = Buffer(x.name + "_planes", x.size, "image")
+            ops.append(Op(Split(kernel.shape.x), (x, planes[x])))
+        ops.append(Op(ConvAcross(kernel, tile), (planes.get(x, x), *op.buffers[1:])))
+    return replace(program, ops=tuple(ops))
+
+
 CACHE_BYTES: Final = 512 * 1024
 """What the images of a group may take: half of a core's L2 cache on the machines we know (1 MiB, Zen 4 and later)."""
 
@@ -221,5 +243,5 @@ def group_images(program: Program, machine: Machine) -> Program:
     return replace(program, ops=tuple(ops), group=group)
 
 
-PASSES: Final = (fuse_relu, fuse_pool, fuse_relu, fuse_update, drop_unread, group_images)
+PASSES: Final = (fuse_relu, fuse_pool, fuse_relu, fuse_update, drop_unread, across, group_images)
 """In this order; fuse_relu once more for a ReLU behind the pool."""

@@ -4,19 +4,24 @@ The maths.  x[h, w, c] = value[c, h, w] · scale[c] + shift[c], float32, two rou
 lies as C, H, W or as H, W, C.
 
 The schedule.  No byte outside the image is touched, for it may be the last one of a memory-mapped file: a row is read
-in vectors that fit into it, the last one drawn back so that it ends with the row.
+in vectors that fit into it, the last one drawn back so that it ends with the row. Up to four planes are woven into
+pixels in registers.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.values import lanes_of
 
 if TYPE_CHECKING:
     from layerline.compiler.pen import Pen
-    from layerline.compiler.values import Index, Pointer
+    from layerline.compiler.values import Index, Pointer, Value
+
+MOST_WOVEN: Final = 4
+"""Channels that are woven: n of them take up to n·(n − 1) shuffles."""
 
 
 @dataclass(frozen=True)
@@ -46,39 +51,50 @@ class Load(Kernel):
     def write(self, pen: Pen) -> None:
         """Write the function's body."""
         C, H, W = self.x.channels, self.x.height, self.x.width
-        as_it_lies = self.even and (C == 1 or H * W == 1 or self.channels_last)
         with pen.loop("n", pen.count("images")) as n:
             image = pen.as_index(pen.load(pen.pointer("order"), n))
             source = pen.at(pen.pointer("images"), image * (C * H * W))
             x = pen.at(pen.pointer("x"), n * room(self.x.size) + self.x.origin)
             with pen.loop("h", H) as h:
                 to = pen.at(x, h * self.x.pitch)
-                if as_it_lies:
-                    self._row(pen, pen.at(source, h * (W * C)), to, W * C)
+                if self.even and (C == 1 or H * W == 1 or self.channels_last):
+                    self._row(pen, pen.at(source, h * (W * C)), to, 1, W * C)
+                elif C <= MOST_WOVEN:
+                    self._row(pen, pen.at(source, h * (W * C if self.channels_last else W)), to, C, W)
                 else:
-                    self._pixels(pen, source, h * W, to)
+                    self._values(pen, source, h * W, to)
 
-    def _row(self, pen: Pen, source: Pointer, to: Pointer, n: int) -> None:
-        """Write a row whose values lie in memory as they shall lie, all scaled alike."""
-        lanes = max(lanes for lanes in (1, 4, 8, 16) if lanes <= min(n, pen.machine.lanes))
-        last = n - lanes
+    def _row(self, pen: Pen, source: Pointer, to: Pointer, C: int, W: int) -> None:
+        """Write a row in vectors of pixels, the last one drawn back so that it ends with the row."""
+        lanes = max(lanes for lanes in (1, 4, 8, 16) if lanes <= min(W, pen.machine.lanes))
+        numbers = [
+            [pen.broadcast(pen.pointer(name), pen.index(c), lanes) for c in range(C)] for name in ("scale", "shift")
+        ]
+        if self.channels_last:
+            numbers = [pen.woven(channels) for channels in numbers]
+        last = W - lanes
         if last:
             with pen.loop("w", last, step=lanes) as w:
-                self._scaled(pen, source, to, w, pen.index(0), lanes)
-        self._scaled(pen, source, to, pen.index(last), pen.index(0), lanes)
+                self._pixels(pen, source, to, w, numbers)
+        self._pixels(pen, source, to, pen.index(last), numbers)
 
-    def _pixels(self, pen: Pen, source: Pointer, first: Index, to: Pointer) -> None:
-        """Write a row value by value: C planes become pixels of C values, or channels have scales of their own."""
+    def _pixels(self, pen: Pen, source: Pointer, to: Pointer, w: Index, numbers: list[list[Value]]) -> None:
+        """Write a vector of pixels, from C vectors of values: of a channel each, or as pixels already."""
+        C, lanes = len(numbers[0]), lanes_of(numbers[0][0])
+        plane = self.x.height * self.x.width
+        places = [w * C + k * lanes if self.channels_last else w + k * plane for k in range(C)]
+        values = [
+            pen.add(pen.mul(pen.convert(pen.load(source, place, lanes), "f32"), scale), shift)
+            for place, scale, shift in zip(places, *numbers, strict=True)
+        ]
+        for k, value in enumerate(values if self.channels_last else pen.woven(values)):
+            pen.store(value, to, w * C + k * lanes)
+
+    def _values(self, pen: Pen, source: Pointer, first: Index, to: Pointer) -> None:
+        """Write a row value by value: many channels, of scales of their own or apart in memory."""
         C, H, W = self.x.channels, self.x.height, self.x.width
         with pen.loop("c", C) as c, pen.loop("w", W) as w:
             place = (first + w) * C + c if self.channels_last else first + w + c * (H * W)
-            value = self._value(pen, source, place, c, 1)
-            pen.store(value, to, w * C + c)
-
-    def _scaled(self, pen: Pen, source: Pointer, to: Pointer, w: Index, c: Index, lanes: int) -> None:
-        pen.store(self._value(pen, source, w, c, lanes), to, w)
-
-    def _value(self, pen: Pen, source: Pointer, place: Index, c: Index, lanes: int) -> object:
-        value = pen.convert(pen.load(source, place, lanes), "f32")
-        scale, shift = (pen.broadcast(pen.pointer(name), c, lanes) for name in ("scale", "shift"))
-        return pen.add(pen.mul(value, scale), shift)
+            scale, shift = (pen.load(pen.pointer(name), c) for name in ("scale", "shift"))
+            value = pen.convert(pen.load(source, place), "f32")
+            pen.store(pen.add(pen.mul(value, scale), shift), to, w * C + c)

@@ -1,0 +1,44 @@
+"""Pixels to planes: an image's channels, which lie side by side, one behind the other.
+
+The maths.  planes[c, h, w] = x[h, w, c], border and all.
+
+The schedule.  C vectors of pixels are C vectors of channels: each is picked out of the C loaded ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from layerline.compiler.kernels.loops import vectors
+from layerline.compiler.program import Kernel, Plane, room
+
+if TYPE_CHECKING:
+    from layerline.compiler.pen import Pen
+
+
+@dataclass(frozen=True)
+class Split(Kernel):
+    """planes = x, channel by channel."""
+
+    x: Plane
+
+    pointers: ClassVar[dict[str, str]] = {"x": "f32", "planes": "f32"}
+    writes: ClassVar[frozenset[str]] = frozenset({"planes"})
+
+    @property
+    def symbol(self) -> str:
+        """Return the kernel's name."""
+        return f"split_{self.x.label}"
+
+    def write(self, pen: Pen) -> None:
+        """Write the function's body."""
+        C = self.x.channels
+        pixels = self.x.size // C
+        lanes = pen.machine.lanes_for(pixels)
+        with pen.loop("n", pen.count("images")) as n:
+            x, planes = (pen.at(pen.pointer(name), n * room(self.x.size)) for name in self.pointers)
+            for i, count in vectors(pen, pixels, lanes):
+                loaded = [pen.load(x, i * C + k * lanes, lanes) for k in range(C)]
+                for c in range(C):
+                    pen.store(pen.picked(loaded, c, C, lanes), planes, i + c * pixels, count)
