@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 
-from layerline import metrics, whole_file
+from layerline import figures, metrics, whole_file
 from layerline.errors import UserError
 from layerline.folder_lock import FolderLock
 
@@ -41,6 +41,8 @@ ENDING = "ending.json"
 
 _OURS: Final = "# Written by layerline: this folder is a run."
 _LONGEST_STEM: Final = 80
+_LONGEST_NAME: Final = 255
+"""Bytes of a file's name, where the system does not say."""
 
 
 @dataclass(frozen=True)
@@ -163,12 +165,17 @@ class RunFolder:
         import tomli_w
 
         toml = f"{_OURS}\n\n{tomli_w.dumps(experiment)}"
-        self._make()
+        new = self._make()
         self._lock = FolderLock(self.path)
-        self._write(EXPERIMENT, toml.encode())
-        self._remove_old_files()
-        self._write(NETWORK, network.encode())
-        self._write(HISTORY, b"")
+        try:
+            self._write(EXPERIMENT, toml.encode())
+            self._remove_old_files()
+            self._write(NETWORK, network.encode())
+            self._write(HISTORY, b"")
+        except UserError:
+            if new:  # so that the same command can be given again
+                shutil.rmtree(self.path, ignore_errors=True)
+            raise
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
@@ -232,9 +239,7 @@ class RunFolder:
 
     def write_result(self, result: Result) -> None:
         """Write result.json: a key a line, a class a line, a row of the matrix a line."""
-        lines = [f"  {json_line(key)}: {_spread(value)}" for key, value in result.as_dict().items()]
-        text = "{\n" + ",\n".join(lines) + "\n}\n"
-        self._write(RESULT, text.encode("utf-8", "backslashreplace"))
+        self._write(RESULT, f"{as_text(result.as_dict())}\n".encode("utf-8", "backslashreplace"))
 
     def write_ending(self, ended: Literal["stopped", "diverged"], epochs: int, steps: int) -> None:
         """Write ending.json: how a training ended before its time, after so many epochs and steps of the next one."""
@@ -248,14 +253,16 @@ class RunFolder:
         np.savez(buffer, **arrays)
         self._write(PREDICTIONS, buffer.getbuffer())
 
-    def _make(self) -> None:
+    def _make(self) -> bool:
+        """Make the folder; return whether it was not there."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             while True:
+                new = not self.path.exists()
                 try:
                     self.path.mkdir(exist_ok=self._force)
                     whole_file.flush_folder(self.path.parent)
-                    return
+                    return new
                 except FileExistsError:
                     if not self._numbered:
                         raise UserError(
@@ -283,6 +290,12 @@ class RunFolder:
 
 def _line(row: EpochRow) -> bytes:
     return json_line(dataclasses.asdict(row)).encode() + b"\n"
+
+
+def as_text(values: Mapping[str, Any]) -> str:
+    """Return a result as JSON: a key a line, a class a line, a row of the matrix a line."""
+    lines = [f"  {json_line(key)}: {_spread(value)}" for key, value in values.items()]
+    return "{\n" + ",\n".join(lines) + "\n}"
 
 
 def json_line(value: Any) -> str:
@@ -328,7 +341,8 @@ def _number(name: str, stem: str) -> int:
 
 def _check_replaceable(out: Path, force: bool) -> None:
     if not out.is_dir():
-        raise UserError(f"--out {out}: is a file, not a folder", "choose another name")
+        what = "a link that leads nowhere" if out.is_symlink() else "a file, not a folder"
+        raise UserError(f"--out {out}: is {what}", "choose another name")
     if not force:
         raise UserError(f"--out {out}: exists already", "choose another name, or replace an old run with --force")
     if not is_run(out):
@@ -348,9 +362,20 @@ def is_run(folder: Path) -> bool:
 
 
 def _check_writable(path: Path) -> None:
-    """Raise UserError where the nearest folder that exists is not one, or may not be written."""
-    nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    """Raise UserError where the nearest folder that exists is not one, or may not be written, or takes no such name."""
+    other = "choose another place by --out"
+    try:
+        nearest = next(folder for folder in (path, *path.absolute().parents) if os.path.lexists(folder))
+        longest = os.pathconf(nearest, "PC_NAME_MAX") if hasattr(os, "pathconf") else _LONGEST_NAME
+        nearest.stat()
+    except OSError as error:
+        raise UserError(f"{figures.name(str(path), 200)}: cannot be made: {error.strerror}", other) from error
     if not nearest.is_dir():
-        raise UserError(f"{path}: cannot be made, {nearest} is a file", "choose another place by --out")
+        raise UserError(f"{path}: cannot be made, {nearest} is a file", other)
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UserError(f"{path}: cannot be made, {nearest} may not be written", "choose another place by --out")
+        raise UserError(f"{path}: cannot be made, {nearest} may not be written", other)
+    for name in path.absolute().relative_to(nearest.absolute()).parts:
+        if len(os.fsencode(name)) > longest:
+            raise UserError(
+                f"{figures.name(name)}: has {len(os.fsencode(name)):,d} bytes, a name may have {longest}", other
+            )

@@ -76,8 +76,18 @@ def _free(folder: Path, error: OSError) -> str:
     if error.errno != errno.ENOSPC:
         return ""
     with contextlib.suppress(OSError):
+        if _holds_no_more_files(folder):
+            return ", and the disk holds no more files: it has no free inode"
         return f", {figures.size(shutil.disk_usage(folder).free)} free"
     return ""
+
+
+def _holds_no_more_files(folder: Path) -> bool:
+    """Return whether there is no room for a name more, on systems that count them. Raises OSError."""
+    if not hasattr(os, "statvfs"):
+        return False
+    found = os.statvfs(folder)
+    return found.f_files > 0 and found.f_favail == 0
 
 
 def _write_new(part: Path, pieces: Sequence[bytes | memoryview], mode: int, *, forget: bool) -> None:

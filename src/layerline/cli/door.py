@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
-from layerline import __version__
+from layerline import __version__, figures
 from layerline.cli.commands import Commands
 from layerline.cli.terminal import detach, prepare_streams, wipe
 from layerline.errors import DivergedError, UserError
@@ -26,12 +26,17 @@ DIVERGED: Final = 1
 MISTAKE: Final = 2
 BUG: Final = 70
 STOPPED: Final = 130
+ENDED: Final = 143
 
 _FULL: Final = (errno.ENOSPC, errno.EIO)
 """What writing to stdout fails with where the disk is full or the terminal is gone."""
 
-_NO_MEMORY: Final = ("can't start new thread", "failed to map segment", "annot allocate memory")
+_NO_FILES: Final = (errno.EMFILE, errno.ENFILE)
+_NO_THREAD: Final = "can't start new thread"
+_NO_MEMORY: Final = ("failed to map segment", "annot allocate memory")
 """What is said, beside MemoryError, where a limit on memory is reached."""
+
+_LONGEST_LINE: Final = 1000
 
 _BUG_TEXT: Final = (
     "This is a bug in Layerline, not a mistake of yours. Please report it with the lines above "
@@ -51,11 +56,15 @@ def layerline() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, 1 diverged, 2 a mistake, 70 our bug, 130 and 143 stopped."""
     prepare_streams()
-    _take_sigterm()
+    _take_signals()
     try:
         code = _run(arguments)
     except KeyboardInterrupt:
-        _stop_now()
+        _stop_now(STOPPED)
+    except SystemExit as error:
+        if error.code != ENDED:
+            raise
+        _stop_now(ENDED)
     return _flushed(code)
 
 
@@ -82,18 +91,33 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:
         return OK
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
-            return _unwritten(error)
-        if isinstance(error, MemoryError) or any(sign in str(error) for sign in _NO_MEMORY):
-            _say(
-                "there is not enough memory for this\n  help: use a smaller --batch-size, --limit, or a smaller network"
-            )
-            return MISTAKE
-        import traceback
-
-        _say(traceback.format_exc() + "\n" + _BUG_TEXT)
-        return BUG
+        return _unforeseen(error)
     return code if isinstance(code, int) else OK
+
+
+def _unforeseen(error: Exception) -> int:
+    """Return the exit code of an error that is no mistake of the user's: a limit of the system, or a bug of ours."""
+    limit = _limit(error)
+    if limit is not None:
+        _say(limit)
+        return MISTAKE
+    if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+        return _unwritten(error)
+    import traceback
+
+    _say("".join(traceback.format_exception(error)) + "\n" + _BUG_TEXT)
+    return BUG
+
+
+def _limit(error: Exception) -> str | None:
+    """Return what to say where a limit of the system is reached, None where the error is another."""
+    if isinstance(error, OSError) and error.errno in _NO_FILES:
+        return "too many files are open at once\n  help: raise that limit (ulimit -n): 64 are enough"
+    if _NO_THREAD in str(error):
+        return "the system starts no more threads\n  help: raise its limit (ulimit -u, ulimit -v), or use --threads 1"
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in _NO_MEMORY):
+        return "there is not enough memory for this\n  help: use a smaller --batch-size, --limit, or a smaller network"
+    return None
 
 
 def _usage(error: click.ClickException) -> str:
@@ -103,42 +127,49 @@ def _usage(error: click.ClickException) -> str:
     help_line = getattr(error, "help", None)
     match error:
         case click.NoSuchOption():
-            help_line = f"did you mean {error.possibilities[0]}?" if error.possibilities else None
+            near = sorted(error.possibilities or (), key=lambda name: not name.startswith(error.option_name))
+            help_line = f"did you mean {near[0]}?" if near else None
             message = f"{error.option_name}: there is no such option"
         case click.MissingParameter(param=click.Argument() as argument):
             message = f"{(argument.name or '').upper()}: missing"
         case click.BadOptionUsage():
-            message = f"{error.option_name}: needs a value"
+            takes = "takes no" if "does not take" in message else "needs a"
+            message = f"{error.option_name}: {takes} value"
     if help_line is None and context is not None:
         help_line = f"{context.command_path} --help lists what there is"
     return message + (f"\n  help: {help_line}" if help_line else "")
 
 
 def _say(message: str) -> None:
-    """Write to stderr; where that is closed there is nobody to tell."""
+    """Write to stderr, nothing in it that a terminal obeys; where that is closed there is nobody to tell."""
+    plain = "\n".join(figures.name(line, _LONGEST_LINE) for line in message.split("\n"))
     with contextlib.suppress(OSError, ValueError):
         for stream in (sys.stdout, sys.stderr):
             wipe(stream, os.environ)
-        click.echo(message, err=True)
+        click.echo(plain, err=True)
 
 
-def _take_sigterm() -> None:
-    """Let SIGTERM end the process as an exit would, so that half-written files are removed."""
+def _take_signals() -> None:
+    """Let what asks the process to go end it as an exit would, so that half-written files are removed."""
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:
-        del frame
-        raise SystemExit(128 + number)
+        del number, frame
+        raise SystemExit(ENDED)
 
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, leave)
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, leave)
 
 
-def _stop_now() -> NoReturn:
+def _stop_now(code: int) -> NoReturn:
     """Leave at once: a thread may still be in machine code, and must not outlive the interpreter's memory."""
     _say("\nstopped")
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
-    os._exit(STOPPED)
+    os._exit(code)
 
 
 def _flushed(code: int) -> int:

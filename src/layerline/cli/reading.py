@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
 from layerline import figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from layerline.cli.terminal import Terminal
 
@@ -29,8 +29,10 @@ def cache_folder() -> Path | None:
     """Return the folder of this user's caches that decoded images are kept in; None where there is none."""
     import platformdirs
 
-    folder = Path(platformdirs.user_cache_dir("layerline", appauthor=False)) / "images"
-    return folder if folder.is_absolute() else None
+    from layerline.data import catalogue
+
+    folder = catalogue.own(platformdirs.user_cache_dir)
+    return None if folder is None else folder / "images"
 
 
 @final

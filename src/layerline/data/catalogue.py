@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from layerline import figures
 from layerline.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -163,8 +166,19 @@ def default_folder() -> Path | None:
     """Return the folder that named sets are looked for in where none is given; None where this user has none."""
     import platformdirs
 
-    folder = Path(platformdirs.user_data_dir("layerline", appauthor=False))
-    return folder if folder.is_absolute() else None
+    return own(platformdirs.user_data_dir)
+
+
+def own(folder: Callable[..., str]) -> Path | None:
+    """Return this user's folder for Layerline, as platformdirs has it; None where this user has no home.
+
+    folder: its function, which raises or makes a relative path where HOME is not set and nobody knows the user.
+    """
+    try:
+        found = Path(folder("layerline", appauthor=False))
+    except RuntimeError:
+        return None
+    return found if found.is_absolute() else None
 
 
 def folder_of(name: str, data_dir: Path | None) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from layerline import figures
 from layerline.errors import RecipeError, UserError
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ def check(name: str, threads: int | None) -> None:
 
         near = difflib.get_close_matches(name, NAMES, n=1)
         hint = f"did you mean {near[0]}?" if near else "one of: " + ", ".join(NAMES)
-        raise RecipeError(f"--engine {name}: not known", hint)
+        raise RecipeError(f"--engine {figures.name(str(name))}: not known", hint)
     whole = isinstance(threads, int) and not isinstance(threads, bool)
     if threads is not None and not (whole and 1 <= threads <= MOST_THREADS):
-        raise RecipeError(f"--threads {threads}: must be a whole number from 1 to {MOST_THREADS:,d}")
+        raise RecipeError(f"--threads {figures.name(str(threads))}: must be a whole number from 1 to {MOST_THREADS:,d}")
 
 
 def make(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads: int | None = None) -> Engine:

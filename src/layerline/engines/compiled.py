@@ -16,12 +16,16 @@ from layerline.compiler.folding import folded_weights
 from layerline.compiler.kernels.step_lower import slots_of
 from layerline.compiler.machine import host
 from layerline.compiler.task import task_of
+from layerline.engines import arithmetic
 from layerline.engines.engine import Engine, Outputs, Running, State
 from layerline.engines.memory import Memory, memory_of
 from layerline.engines.tables import constants, tables
 from layerline.engines.threads import cores
+from layerline.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from layerline.compiler.compiled import Compiled
@@ -84,7 +88,8 @@ class CompiledEngine(Engine):
         self._control[CONTROL.index("done") * WORDS_A_LINE] = first
         self._control[CONTROL.index("end") * WORDS_A_LINE] = last
         self._stopping = False
-        trainer.run(epoch, tables(epoch, self._recipe), first, self._control)
+        with arithmetic.plain():
+            trainer.run(epoch, tables(epoch, self._recipe), first, self._control)
         done = self._word("done") - first
         for counter in self._counters.values():
             counter += done
@@ -103,6 +108,11 @@ class CompiledEngine(Engine):
     def prepare(self, images: ImageSet) -> None:
         """Write the machine code that trains on images that lie in memory like these."""
         self._trainer_for(images)
+
+    def prepared(self, images: ImageSet) -> bool:
+        """Return whether there is machine code, and memory, to train and evaluate on images that lie like these."""
+        made = {each.compiled.task for each in (self._trainer, self._predictor) if each is not None}
+        return {self._task(images, training=training) for training in (True, False)} <= made
 
     def progress(self) -> int:
         """Return the number of steps of the epoch done by the running or last call of `train`."""
@@ -138,8 +148,9 @@ class CompiledEngine(Engine):
         task = self._task(split.source, training=False)
         if self._predictor is None or self._predictor.compiled.task != task:
             self._predictor = _Predictor(*self._made_for(task))
-        self._predictor.memory.put(folded_weights(self._network, self.state().averaged))
-        return self._predictor.run(split.source, split.indices)
+        with arithmetic.plain():
+            self._predictor.memory.put(folded_weights(self._network, self.state().averaged))
+            return self._predictor.run(split.source, split.indices)
 
     def state(self) -> State:
         """Return a copy of the weights and the optimiser's tensors."""
@@ -310,11 +321,25 @@ class _Predictor:
         return outputs
 
 
-def _in_threads(work: Any, threads: int) -> None:
-    """Run work(0) … work(threads − 1) side by side; the caller's thread never enters machine code."""
-    workers = [threading.Thread(target=work, args=(k,), name=f"layerline-{k}", daemon=True) for k in range(threads)]
-    for worker in workers:
-        worker.start()
+def _in_threads(work: Callable[[int], None], number: int) -> None:
+    """Run work(0) … work(number − 1) side by side; the caller's thread never enters machine code.
+
+    Where the system starts no more threads, those that are there do it all, to the same bits. Raises UserError where
+    it starts none.
+    """
+    workers: list[threading.Thread] = []
+    for k in range(number):
+        worker = threading.Thread(target=work, args=(k,), name=f"layerline-{k}", daemon=True)
+        try:
+            worker.start()
+        except (RuntimeError, MemoryError) as error:
+            if not workers:
+                raise UserError(
+                    "the system starts no thread to train or predict in",
+                    "a limit on processes (ulimit -u) or memory (ulimit -v) is reached: raise it",
+                ) from error
+            break
+        workers.append(worker)
     for worker in workers:
         worker.join()
 

@@ -75,6 +75,11 @@ class Engine(abc.ABC):
     def prepare(self, images: ImageSet) -> None:  # noqa: B027 - most engines have nothing to prepare
         """Do now what the first `train` on these images would do first, such as writing code; nothing by default."""
 
+    def prepared(self, images: ImageSet) -> bool:
+        """Return whether all that training on images that lie in memory like these takes has been taken."""
+        del images
+        return False
+
     def memory(self, images: ImageSet, batch_size: int) -> int:
         """Return how many bytes training on these images takes beside them; 0 where the engine cannot tell."""
         del images, batch_size

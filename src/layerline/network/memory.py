@@ -16,9 +16,11 @@ PER_PARAMETER: Final = 12
 PER_VALUE: Final = 8
 """Bytes: a number of a layer's output and its gradient, float32."""
 _MOST: Final = 2**62
-_GROUPS: Final = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory"))
+_GROUPS: Final = Path("/sys/fs/cgroup")
+_OWN_GROUPS: Final = Path("/proc/self/cgroup")
 _LIMITS: Final = ("memory.max", "memory.limit_in_bytes")
-"""In each of these folders: versions 2 and 1 of control groups."""
+_USED: Final = ("anon", "total_rss")
+"""Files and keys of memory.stat in versions 2 and 1 of control groups."""
 
 
 def training_bytes(nodes: Iterable[Node], batch_size: int) -> int:
@@ -38,51 +40,69 @@ def values(node: Node) -> int:
 
 
 def machine_bytes() -> int:
-    """Return the memory this process may use, in bytes: the machine's, or the control group's limit if lower."""
-    return min([_physical(), *_group_limits()])
+    """Return the memory this process may use, in bytes: the machine's, or a control group's limit if lower."""
+    return min([_physical(), *(limit for limit, _ in _groups())])
 
 
 def free_bytes() -> int:
     """Return how much more memory this process may take, in bytes, as far as the system says.
 
-    It is the least of what the machine has available, what the control group's limit leaves beside its files in
-    memory, and what the limit on the address space leaves.
+    It is the least of what the machine has available, and of what the limits of its control groups leave beside their
+    files in memory.
     """
-    found = [_available()]
-    for limit, group in zip(_group_limits(), _GROUPS, strict=True):
-        found.append(limit - _numbers(group / "memory.stat").get("anon", 0))
-    found += _address_space()
-    return max(0, min(found))
+    return max(0, min([_available(), *(limit - used for limit, used in _groups())]))
 
 
-def _group_limits() -> list[int]:
-    """Return the limits of the control group, 2⁶² for one that is not there."""
-    limits = []
-    for group, name in zip(_GROUPS, _LIMITS, strict=True):
-        try:
-            text = (group / name).read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError):
-            text = "max"
-        limits.append(int(text) if text.isdecimal() else _MOST)
-    return limits
-
-
-def _available() -> int:
-    """Return what the machine can give without swapping, or what it has where the system does not say."""
-    kilobytes = _numbers(Path("/proc/meminfo")).get("MemAvailable:")
-    return _physical() if kilobytes is None else 1024 * kilobytes
-
-
-def _address_space() -> list[int]:
-    """Return what a limit on this process's addresses leaves; nothing where there is none."""
+def free_addresses() -> int | None:
+    """Return how many more bytes this process may give addresses to (`ulimit -v`), None where there is no limit."""
     try:
         import resource
 
         limit = resource.getrlimit(resource.RLIMIT_AS)[0]
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     except (ImportError, OSError, ValueError, IndexError):
+        return None
+    return None if limit == resource.RLIM_INFINITY else max(0, limit - pages * resource.getpagesize())
+
+
+def _groups() -> list[tuple[int, int]]:
+    """Return limit and use, in bytes, of each control group with a limit that this process is in.
+
+    They lie one in the other; in a container the outer ones cannot be seen.
+    """
+    found = []
+    for folder in _group_folders():
+        try:
+            limit = next((folder / name).read_text(encoding="ascii") for name in _LIMITS if (folder / name).exists())
+        except (OSError, UnicodeDecodeError, StopIteration):
+            continue
+        if limit.strip().isdecimal():
+            numbers = _numbers(folder / "memory.stat")
+            found.append((int(limit), next((numbers[key] for key in _USED if key in numbers), 0)))
+    return found
+
+
+def _group_folders() -> list[Path]:
+    """Return the folders of the memory groups that this process may be in, the innermost first."""
+    try:
+        lines = _OWN_GROUPS.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
         return []
-    return [] if limit == resource.RLIM_INFINITY else [limit - pages * resource.getpagesize()]
+    found = []
+    for line in lines:
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root = _GROUPS / "memory" if controllers else _GROUPS
+        inner = root / path.lstrip("/")
+        found += [inner, *(folder for folder in inner.parents if folder.is_relative_to(root))]
+    return found
+
+
+def _available() -> int:
+    """Return what the machine can give without swapping, or what it has where the system does not say."""
+    kilobytes = _numbers(Path("/proc/meminfo")).get("MemAvailable:")
+    return _physical() if kilobytes is None else 1024 * kilobytes
 
 
 def _numbers(path: Path) -> dict[str, int]:

@@ -1,0 +1,115 @@
+"""What an engine does not depend on: what a library asked of the processor, and how many threads the system starts."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import platform
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import small_data
+
+from layerline.engines import make
+from layerline.engines.epoch import Epoch
+from layerline.errors import UserError
+from layerline.network import parse
+from layerline.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DATA = small_data.dataset(64, validation=None, test=None)
+NETWORK = parse("Flat\nFC classes\n", input_shape=DATA.shape, classes=3)
+STEPS = 150
+REGISTERS = {"x86_64": (28, 0x8040), "aarch64": (0, 1 << 24)}
+"""Machine → where fenv_t of glibc has MXCSR or FPCR, and the bits that take what is below 1.2e-38 for zero."""
+
+
+@contextlib.contextmanager
+def tiny_numbers_are_zero() -> Iterator[None]:
+    """Do what the start of a library compiled with -ffast-math does in this thread."""
+    library = ctypes.CDLL("libm.so.6")
+    before, changed = ctypes.create_string_buffer(256), ctypes.create_string_buffer(256)
+    library.fegetenv(before)
+    library.fegetenv(changed)
+    at, bits = REGISTERS[platform.machine()]
+    word = ctypes.c_uint32.from_buffer(changed, at)
+    word.value |= bits
+    library.fesetenv(changed)
+    try:
+        yield
+    finally:
+        library.fesetenv(before)
+
+
+def trained(threads: int = 2) -> tuple[str, int]:
+    """Return the digest of weights and probabilities, and how many weights are below 1.2e-38 and not zero.
+
+    The upper third of the images is made black, so that its weights do nothing but decay: 0.55¹⁵⁰ = 1e-39.
+    """
+    images = small_data.images(64)
+    images.images[:, :, :2] = 0
+    recipe = Recipe(batch_size=64, weight_decay=0.9, momentum=0.0)
+    engine = make("compiled", NETWORK, DATA.scaling, recipe, threads)
+    for number in range(STEPS):
+        order = np.random.default_rng(number).permutation(64).astype(np.int64)
+        assert engine.train(Epoch(images, order, np.array([0.5])), 0) == 1
+    weights = engine.state().weights
+    bits = np.concatenate([each.ravel().view(np.int32) & 0x7FFFFFFF for each in weights.values()])
+    outputs = engine.evaluate(DATA.train).probabilities
+    content = b"".join(each.tobytes() for each in (*weights.values(), outputs))
+    return hashlib.sha256(content).hexdigest(), int(np.count_nonzero((bits > 0) & (bits < 0x00800000)))
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() not in REGISTERS or platform.libc_ver()[0] != "glibc",
+    reason="knows the registers of glibc",
+)
+def test_another_library_s_arithmetic_changes_no_bit() -> None:
+    """Where a library made the processor take tiny numbers for zero, weights end in the same bits; afterwards that
+    library finds what it had asked for."""
+    expected, tiny = trained()
+    assert tiny > 0  # there is something to be taken for zero
+    with tiny_numbers_are_zero():
+        assert np.float32(1e-39) * np.float32(0.5) == 0
+        found = trained()
+        assert np.float32(1e-39) * np.float32(0.5) == 0
+    assert np.float32(1e-39) * np.float32(0.5) != 0
+    assert found == (expected, tiny)
+
+
+@pytest.mark.parametrize("allowed", [1, 3])
+def test_fewer_threads_than_asked_for_do_the_same(allowed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system starts no more threads (ulimit -u), those that are there do all of it, to the same bits."""
+    expected, start, alive = trained(threads=8), threading.Thread.start, list[threading.Thread]()
+
+    def limited(thread: threading.Thread) -> None:
+        alive[:] = [each for each in alive if each.is_alive()]
+        if len(alive) >= allowed:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+        alive.append(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    assert trained(threads=8) == expected
+
+
+def test_no_thread_at_all_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system starts none, it is an error with what to do, and not a wait without an end."""
+
+    def none(thread: threading.Thread) -> None:
+        del thread
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none)
+    with pytest.raises(UserError) as caught:
+        trained()
+    assert str(caught.value) == (
+        "the system starts no thread to train or predict in\n"
+        "  help: a limit on processes (ulimit -u) or memory (ulimit -v) is reached: raise it"
+    )
