@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,48 @@ def idx_type() -> Loaded:
 @case
 def idx_one_dimension_of_pairs() -> Loaded:
     return idx_pair(idx_bytes(IMAGES.reshape(30, 30)))
+
+
+@case
+def idx_no_dimensions() -> Loaded:
+    return idx_pair(idx_header(8))
+
+
+@case
+def idx_labels_of_two_dimensions() -> Loaded:
+    return idx_pair(idx_bytes(IMAGES), idx_bytes(LABELS.reshape(30, 1)))
+
+
+@case
+def idx_labels_not_whole() -> Loaded:
+    return idx_pair(idx_bytes(IMAGES), idx_bytes(LABELS.astype("f4") + 0.5))
+
+
+@case
+def idx_labels_negative() -> Loaded:
+    return idx_pair(idx_bytes(IMAGES), idx_bytes(LABELS.astype("i1") - 1))
+
+
+@case
+def idx_one_value_is_nan() -> Loaded:
+    images = IMAGES.astype("f4")
+    images[3, 1, 1] = float("nan")
+    return idx_pair(idx_bytes(images))
+
+
+@case
+def idx_is_a_folder() -> Loaded:
+    (Path("set") / NAME).mkdir(parents=True)
+    (Path("set") / LABEL_NAME).write_bytes(idx_bytes(LABELS))
+    return "set", {}
+
+
+@case
+def idx_is_a_pipe() -> Loaded:
+    Path("set").mkdir()
+    os.mkfifo(Path("set") / NAME)
+    (Path("set") / LABEL_NAME).write_bytes(idx_bytes(LABELS))
+    return "set", {}
 
 
 @case

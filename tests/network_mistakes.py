@@ -72,6 +72,7 @@ CASES = {
     "pool-padding": _with("Pool 3 2 2"),
     "same-with-stride": _with("Conv 6 5 2 same"),
     # A12, A13: memory
+    "products-that-wrap": Case("Flat\nFC 4194305\nFC 4194305\nFC 211106198978564\nFC classes"),
     "memory-parameters": Case("Conv 1000 3\nFlat\nFC 100000\nFC classes"),
     "memory-values": Case("Conv 1000000 1 padding=1000\nGlobalPool\nFlat\nFC classes"),
     # A14: size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -100,6 +101,25 @@ def test_a_huge_file_is_not_read(tmp_path):
     with pytest.raises(NetworkError, match=r"has 10\.0 GB, and a network file has at most 1 MiB"):
         read_text(path)
     assert time.perf_counter() - start < 1
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no endless file here")
+def test_a_file_without_an_end_is_not_read_for_long():
+    """Of what has no size, one byte more than is allowed is read (hostile case 4)."""
+    with pytest.raises(NetworkError, match=r"has 1\.05 MB, and a network file has at most 1 MiB"):
+        read_text(Path("/dev/zero"))
+
+
+def test_what_a_terminal_obeys_is_escaped_in_a_file_s_name(tmp_path, monkeypatch):
+    """A file whose name holds control characters is read, and named with them escaped (hostile case 21)."""
+    monkeypatch.chdir(tmp_path)
+    name = "\x1b[31mred\u202e.cnn"
+    Path(name).write_text("Bad\n")
+    for of in (name, name + "x"):
+        with pytest.raises(NetworkError) as caught:
+            read(of, input_shape=(1, 28, 28), classes=10)
+        assert str(caught.value).startswith("\\x1b[31mred\\u202e.cnn")
+        assert all(letter == "\n" or letter.isprintable() for letter in str(caught.value))
 
 
 def test_no_file_and_no_preset(tmp_path, monkeypatch):

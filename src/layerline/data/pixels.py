@@ -108,9 +108,9 @@ def _range(array: NDArray[Any], item: Found) -> tuple[float, float]:
                 continue
         low, high = min(low, float(block.min())), max(high, float(block.max()))
     if bad:
+        values = "1 value that is" if bad == 1 else f"{figures.count(bad)} values that are"
         raise DataError(
-            f"{item.place}: found {figures.count(bad)} values that are NaN or infinite, the first in image {first}, "
-            "expected finite numbers",
+            f"{item.place}: found {values} NaN or infinite, the first in image {first}, expected finite numbers",
             "leave these images out, or mend what made them",
         )
     return low, high

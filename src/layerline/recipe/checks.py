@@ -6,6 +6,7 @@ import math
 import re
 from typing import Final
 
+from layerline import figures
 from layerline.errors import RecipeError
 
 NONE: Final = "none"
@@ -16,7 +17,7 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 def whole(option: str, value: int, low: int, high: int) -> None:
     """Raise RecipeError where a value is no whole number of the range."""
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise RecipeError(f"--{option} {value}: must be a whole number from {low:,d} to {high:,d}")
+        raise RecipeError(f"--{option} {figures.name(str(value))}: must be a whole number from {low:,d} to {high:,d}")
 
 
 def number(
@@ -35,10 +36,10 @@ def number(
     fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     fits = fits and low <= value <= high  # type: ignore[operator]  # it is a number
     if not fits or (open_low and value == low) or (open_high and value == high):
-        left = f"above {low:g}" if open_low else f"at least {low:g}"
+        left = f"above {low:g}" if open_low else f"of at least {low:g}"
         right = f"below {high:,.0f}" if open_high else f"at most {high:,.0f}"
         word = ", or none" if none else ""
-        raise RecipeError(f"--{option} {value}: must be a number {left} and {right}{word}")
+        raise RecipeError(f"--{option} {figures.name(str(value))}: must be a number {left} and {right}{word}")
 
 
 def one_of(option: str, value: object, known: tuple[str, ...]) -> None:
@@ -48,13 +49,13 @@ def one_of(option: str, value: object, known: tuple[str, ...]) -> None:
 
         near = difflib.get_close_matches(str(value), known, n=1)
         hint = f"did you mean {near[0]}?" if near else "one of: " + ", ".join(known)
-        raise RecipeError(f"--{option} {value}: not known", hint)
+        raise RecipeError(f"--{option} {figures.name(str(value))}: not known", hint)
 
 
 def switch(option: str, value: object) -> None:
     """Raise RecipeError where a value is neither yes nor no."""
     if not isinstance(value, bool):
-        raise RecipeError(f"--{option} {value}: must be yes or no")
+        raise RecipeError(f"--{option} {figures.name(str(value))}: must be yes or no")
 
 
 def seconds(option: str, value: str) -> float | None:
@@ -64,5 +65,5 @@ def seconds(option: str, value: str) -> float | None:
     found = _TIME.fullmatch(str(value).strip().lower())
     time = float(found[1]) * _SECONDS[found[2]] if found else 0.0
     if not 0 < time <= 1e7:
-        raise RecipeError(f"--{option} {value}: must be a time such as 90s, 5m or 1.5h, or none")
+        raise RecipeError(f"--{option} {figures.name(str(value))}: must be a time such as 90s, 5m or 1.5h, or none")
     return time
