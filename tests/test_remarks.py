@@ -32,13 +32,14 @@ def told(
     interval: tuple[float, float] = (0.6, 0.8),
     largest: float = 0.3,
     thumbnails: float = 0.4,
+    accuracy: float = 0.7,
     **recipe: object,
 ) -> tuple[str, ...]:
     matrix = np.array(confusion if confusion is not None else (np.eye(10, dtype=int) * 20).tolist())
     classes = tuple("abcdefghij"[: len(matrix)])
     result = replace(
         Result.of(classes, 0.5, matrix),
-        test_accuracy=0.7,
+        test_accuracy=accuracy,
         intervals={"test_accuracy": interval, "test_macro_f1": interval},
         baselines={
             "largest_class": {"class": "a", "accuracy": largest, "macro_f1": 0.1},
@@ -101,6 +102,19 @@ def test_a_good_training_has_no_remarks() -> None:
             {"thumbnails": 0.62},
             "Logistic regression on 16×16 thumbnails does as well: 0.620, and the network's accuracy is 0.700 (95 % "
             "interval 0.600 to 0.800). Either the images are easy, or the network is trained too little.",
+        ),
+        (
+            {
+                "confusion": [[9, 0, 1], [8, 0, 2], [0, 0, 10]],
+                "counts": {"train": [100, 20, 100]},
+                "class_weights": "sqrt",
+            },
+            "The network never says “b”, which 10 test images are; it learned from 20 of 220 images.",
+        ),
+        (
+            {"accuracy": 1.0, "interval": (1.0, 1.0), "thumbnails": 1.0},
+            "Logistic regression on 16×16 thumbnails does as well: 1.000, and the network's accuracy is 1.000 (95 % "
+            "interval 1.000 to 1.000). The images are easy.",
         ),
         (
             {"thumbnails": 0.81},
@@ -190,10 +204,15 @@ def test_a_remark_appears_where_it_applies(data: dict[str, object], expected: st
         # One bad epoch; the first epoch alone above guessing.
         {"train": [2.0, 1.0, 1.5, 0.9, 0.8, 0.79, 0.79]},
         {"train": [3.5, 1.5, 1.0, 0.8, 0.7, 0.69, 0.69]},
+        # Validation loss rises for four epochs of fifty.
+        {"train": np.linspace(1, 0.1, 50).tolist(), "validation": [*np.linspace(1, 0.5, 46).tolist(), *[0.8] * 4]},
+        # A little was learned, 3 % of what guessing gives.
+        {"train": [2.31, 2.24, 2.232, 2.234, 2.233]},
         # Too short to say anything.
         {"train": [2.3, 2.3, 2.3]},
         {"train": [2.0, 1.0, 0.5], "validation": [2.0, 1.0, 0.5]},
-        # The last epoch is the best by a hair, or after a worse one.
+        # The last epoch is the best by a hair, or after a worse one, or after epochs that gained next to nothing.
+        {"train": [1.0, 0.5, 0.4, 0.3, 0.2], "validation": [1.0, 0.4, 0.3995, 0.399, 0.389]},
         {"train": [1.0, 0.5, 0.4, 0.3, 0.2], "validation": [1.0, 0.5, 0.4, 0.38, 0.379]},
         {"train": [1.0, 0.5, 0.4, 0.3, 0.2], "validation": [1.0, 0.5, 0.4, 0.42, 0.3]},
         {"train": [math.nan, 0.5, 0.4, 0.3, 0.2]},
@@ -202,6 +221,16 @@ def test_a_remark_appears_where_it_applies(data: dict[str, object], expected: st
 def test_no_remark_appears_where_none_applies(data: dict[str, object]) -> None:
     """Data close to those of a sentence have none."""
     assert told(**data) == ()  # type: ignore[arg-type]
+
+
+def test_the_gravest_comes_first() -> None:
+    """What the test says of the network stands before what it says of the training, and that before few images."""
+    train, held = [1.5, 1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05], [1.4, 1, 0.8, 0.7, 0.6, 0.8, 1.0, 1.2]
+    counts = {"train": [100] * 3, "validation": [3] * 3}
+    found = told(train, held, [[0, 0, 10], [0, 0, 10], [0, 0, 10]], counts, largest=0.6)
+    words = ("says “c” of all", "not shown to be better", "over-fits", "validation set has 3 images")
+    assert len(found) == len(words)
+    assert all(word in text for word, text in zip(words, found, strict=True))
 
 
 def test_a_rate_that_falls_hides_no_slowness() -> None:
