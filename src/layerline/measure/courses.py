@@ -199,7 +199,8 @@ def _unexplained(y: NDArray[np.float64], x: NDArray[np.float64]) -> float:
 
 def _rates(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Recipe) -> NDArray[np.float64]:
     """Return the mean learning rate of each epoch that there was."""
-    return recipe.learning_rates(int(train.sum())).reshape(recipe.epochs, -1).mean(axis=1)[: len(losses)]
+    rates: NDArray[np.float64] = recipe.learning_rates(int(train.sum())).reshape(recipe.epochs, -1).mean(axis=1)
+    return rates[: len(losses)]
 
 
 def _entropy(train: NDArray[np.int64], recipe: Recipe) -> float:
