@@ -174,6 +174,11 @@ def test_a_good_training_has_no_remarks() -> None:
             "epochs: train longer, with --epochs 10.",
         ),
         (
+            {"train": [1.0, 0.1, 0.01, 0.004, 0.0024]},
+            "The training loss was still falling when the training ended, from 0.0040 to 0.0024 in the last of 5 "
+            "epochs: train longer, with --epochs 10.",
+        ),
+        (
             {"train": [2.0, 1.7, 1.4, 1.2, 0.9]},
             "The training loss was still falling when the training ended, from 1.2000 to 0.9000 in the last of 5 "
             "epochs: train longer, with --epochs 10.",
@@ -215,6 +220,9 @@ def test_a_remark_appears_where_it_applies(data: dict[str, object], expected: st
         {"train": [1.0, 0.5, 0.4, 0.3, 0.2], "validation": [1.0, 0.4, 0.3995, 0.399, 0.389]},
         {"train": [1.0, 0.5, 0.4, 0.3, 0.2], "validation": [1.0, 0.5, 0.4, 0.38, 0.379]},
         {"train": [1.0, 0.5, 0.4, 0.3, 0.2], "validation": [1.0, 0.5, 0.4, 0.42, 0.3]},
+        # It still falls, and less than a thousandth of ln 10 = 2.3026 is left to gain.
+        {"train": [1.0, 0.1, 0.01, 0.003, 0.0022]},
+        {"train": [1.0, 0.5, 0.4, 0.3, 0.2], "validation": [0.1, 0.01, 1e-3, 1e-4, 1e-5]},
         {"train": [math.nan, 0.5, 0.4, 0.3, 0.2]},
     ],
 )

@@ -43,7 +43,9 @@ WAIT: Final = 0.1
 FALL: Final = 0.05
 """A loss still falls where the last quarter of the epochs lowered it by more than this share,"""
 LAST_FALL: Final = 0.02
-"""and the last epoch by more than this one."""
+"""and the last epoch by more than this one,"""
+NOTHING_LEFT: Final = 0.001
+"""as long as more than this share of ln K is left: with ten classes a probability of 0.998 for the right one."""
 _LARGEST_RATE: Final = 0.05
 
 
@@ -57,7 +59,7 @@ def of(history: Sequence[EpochRow], train: NDArray[np.int64], recipe: Recipe) ->
         found = rule(losses, train, recipe)
         if found:
             return found
-    return [*_over_fitted(history, losses), *_still_improving(history, losses)]
+    return [*_over_fitted(history, losses), *_still_improving(history, losses, math.log(K))]
 
 
 def _too_high(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Recipe) -> list[str]:
@@ -149,14 +151,16 @@ def _over_fitted(history: Sequence[EpochRow], losses: NDArray[np.float64]) -> li
     ]
 
 
-def _still_improving(history: Sequence[EpochRow], losses: NDArray[np.float64]) -> list[str]:
+def _still_improving(history: Sequence[EpochRow], losses: NDArray[np.float64], guess: float) -> list[str]:
     """Say that a longer training would be better: the last epoch is the best and the loss still falls.
 
     Of the validation set, else of the training set. The last three epochs each lowered it, the last quarter of the
-    epochs by more than 5 %, the last epoch by more than 2 %.
+    epochs by more than 5 %, the last epoch by more than 2 %. Not where next to nothing is left of it.
     """
     held = _validation(history)
     name, course = ("training", losses) if held is None else ("validation", held)
+    if course[-1] <= NOTHING_LEFT * guess:
+        return []
     quarter = max(3, len(course) // 4)
     start = float(course[max(0, len(course) - 1 - quarter)])
     if course.argmin() != len(course) - 1 or not (np.diff(course[-4:]) < 0).all():
