@@ -187,7 +187,16 @@ def test_bombs_are_refused_by_their_header():
     with pytest.raises(BadImageError, match="pixels, expected at most 80,000,000"):
         decode(b"\x89PNG\r\n\x1a\n" + big + end)
     small = png(RGB)
-    bomb = png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**26)))
-    with pytest.raises(BadImageError):
-        decode(small[:33] + bomb + small[33:])
+    unpacked = zlib.compress(bytes(2**26))
+    for name, start in ((b"zTXt", b"a\0\0"), (b"iTXt", b"a\0\1\0\0\0"), (b"iCCP", b"a\0\0")):
+        with pytest.raises(BadImageError, match="text or a colour profile that unpacks to too much"):
+            decode(small[:33] + png_chunk(name, start + unpacked) + small[33:])
     assert PngImagePlugin.MAX_TEXT_CHUNK <= 2**20
+
+
+def test_what_is_behind_the_pixels_of_a_png_is_left_out():
+    """Pixel data that unpack to 64 MB more than the header says change nothing."""
+    rows = b"".join(b"\0" + row.tobytes() for row in RGB)
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", RGB.shape[1], RGB.shape[0], 8, 2, 0, 0, 0))
+    content = header + png_chunk(b"IDAT", zlib.compress(rows + bytes(2**26))) + png_chunk(b"IEND", b"")
+    np.testing.assert_array_equal(decode(b"\x89PNG\r\n\x1a\n" + content).pixels, RGB)

@@ -240,9 +240,13 @@ def test_an_image_in_train_and_test_is_told(tmp_path):
 
 def test_an_animation_is_told(tmp_path):
     """Where a file has several frames, a note names it."""
-    tree(tmp_path, several() | {"cat/00.png": apng([picture(0), picture(1)])})
+    moving = apng([picture(0), picture(1)])
+    tree(tmp_path, several() | {"cat/00.png": moving})
     data = load_data(tmp_path)
     assert data.notes == ("1 image such as cat/00.png has several frames or pages: the first is taken",)
+    tree(tmp_path, {"dog/00.png": moving})
+    two = load_data(tmp_path)
+    assert two.notes == ("2 images such as cat/00.png have several frames or pages: the first is taken",)
     np.testing.assert_array_equal(data.train.source.images.transpose(0, 2, 3, 1), expected())
 
 

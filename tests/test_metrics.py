@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -13,6 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from layerline import metrics
+from layerline.cli.screen import Screen
+from layerline.cli.terminal import Terminal
+from layerline.run_folder import EpochRow
+from layerline.training import Interrupt
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,6 +90,19 @@ def test_an_absent_class_is_left_out_of_the_mean() -> None:
     assert scores.classes == 3
     assert np.isnan([scores.precision[1], scores.recall[1], scores.f1[1]]).all()
     assert scores.macro_f1 == pytest.approx((16 / 18 + 20 / 22) / 2, abs=1e-15)
+
+
+def test_the_row_of_an_epoch_says_over_how_many_classes_its_mean_is() -> None:
+    """Where validation or training has 2 of 3 classes, the screen says so below the row, and otherwise nothing."""
+    whole, part = metrics.measure(np.eye(3, dtype=int)), metrics.measure(np.array([[8, 0, 2], [0, 0, 0], [0, 0, 10]]))
+    row = EpochRow(1, 1.0, 0.5, 0.5, 1.0, 0.5, 0.5, 0.01, 1.0, 1.0, 100.0, best=True)
+    told = {}
+    for name, train, validation in (("validation", whole, part), ("training", part, whole), ("", whole, whole)):
+        screen = io.StringIO()
+        Screen(Terminal(screen, {}), Interrupt(()), quiet=False).epoch(row, train, validation)
+        told[name] = [line.strip() for line in screen.getvalue().splitlines()[3:]]
+    said = "the {} macro F1 is over 2 of 3 classes: the others did not occur"
+    assert told == {name: [said.format(name)] if name else [] for name in told}
 
 
 def test_a_class_that_is_only_predicted_counts_as_zero() -> None:

@@ -227,3 +227,18 @@ def test_a_scaling_is_of_plain_numbers(kind, tmp_path):
     for normalize in ("max", "standard"):
         scaling = load_data(tmp_path / "set.npz", normalize=normalize).scaling
         assert {type(number) for number in (*scaling.scale, *scaling.shift)} == {float}
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_values_behind_the_array_are_refused(tmp_path, method):
+    """A member of 64 MB behind a header that says 3,840 bytes is refused by its size, before it is unpacked."""
+    images, labels = pictures(60, shape=(8, 8))
+    with zipfile.ZipFile(tmp_path / "set.npz", "w", method) as archive:
+        archive.writestr("x.npy", npy_bytes(images) + bytes(2**26))
+        archive.writestr("y.npy", npy_bytes(labels))
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"x: found 67,112,704 bytes of values, expected 3,840 for 60 × 8 × 8 of uint8"):
+        load_data(tmp_path / "set.npz")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**25

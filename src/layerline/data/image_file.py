@@ -219,6 +219,8 @@ def _reason(error: Exception) -> str:
         return "an image that is cut off"
     if "decompression bomb" in text or "exceeds limit" in text:
         return f"too many pixels, expected at most {figures.count(MOST_PIXELS)}"
+    if text.startswith("Decompressed data too large"):
+        return "a PNG image with text or a colour profile that unpacks to too much"
     if "cannot identify" in text or not text:
         return "an image that is damaged"
     return f"an image that cannot be decoded ({figures.name(text, 60)})"

@@ -86,8 +86,9 @@ def _told(roll: Roll, colour: bool, asked: Asked, resized: Resized | None) -> tu
             "and taken as RGB like the others"
         )
     if roll.several:
+        have = "has" if len(roll.several) == 1 else "have"
         notes.append(
-            f"{_images(len(roll.several))} such as {roll.several[0]} has several frames or pages: the first is taken"
+            f"{_images(len(roll.several))} such as {roll.several[0]} {have} several frames or pages: the first is taken"
         )
     if roll.bad:
         notes.append(

@@ -63,7 +63,7 @@ def _plain(part: Part) -> NDArray[Any]:
         )
     if len(labels) != count:
         raise DataError(
-            f"{place}: found {figures.count(len(labels))} labels, "
+            f"{place}: found {figures.count(len(labels))} {'label' if len(labels) == 1 else 'labels'}, "
             f"expected {figures.count(count)}, one for each image of {part.images.place}",
             "images and labels must be of the same set, in the same order",
         )
