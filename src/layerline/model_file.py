@@ -48,11 +48,14 @@ class Preprocessing:
     maximum: float = 255.0
     """The largest value that a pixel of the training images could have: an image file's 255 becomes this."""
 
-    def scaled(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Return an image file's pixels, uint8, on the scale of the training: float32 where their 255 is another."""
-        if self.maximum == _BYTE:
+    def scaled(self, pixels: NDArray[Any], maximum: float = _BYTE) -> NDArray[Any]:
+        """Return pixels whose largest value is `maximum`, as in an image file, on the scale of the training.
+
+        As they are where that is the same; else float32, `maximum` having become the training's.
+        """
+        if self.maximum == maximum:
             return pixels
-        scaled: NDArray[np.float32] = np.multiply(pixels, np.float32(self.maximum / _BYTE), dtype=np.float32)
+        scaled: NDArray[np.float32] = np.multiply(pixels, np.float32(self.maximum / maximum), dtype=np.float32)
         return scaled
 
 

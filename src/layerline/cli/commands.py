@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 COMMANDS: Final = {
     "train": "Train a network on images.",
     "predict": "Say what images show.",
+    "evaluate": "Test a model on images whose classes are known.",
     "rerun": "Train a run again, and check that the same bits come out.",
     "report": "Write the report of a run as one HTML file.",
     "runs": "List the runs that are there.",
@@ -119,19 +120,22 @@ def _refuse_twice(command: click.Command, args: Sequence[str]) -> None:
             next(rest, None)
 
 
-def options(keys: Iterable[str], group: str) -> Callable[[Any], Any]:
-    """Return a decorator that adds the options of these keys, their values as text; what is not given is None."""
+def options(keys: Iterable[str], group: str, *, hidden: bool = False) -> Callable[[Any], Any]:
+    """Return a decorator that adds the options of these keys, their values as text; what is not given is None.
+
+    hidden: --help does not list them.
+    """
     chosen = [BY_KEY[key] for key in keys]
 
     def add(function: Any) -> Any:
         for option in reversed(chosen):
-            function = _option(option, group)(function)
+            function = _option(option, group, hidden=hidden)(function)
         return function
 
     return add
 
 
-def _option(option: Option, group: str) -> Callable[[Any], Any]:
+def _option(option: Option, group: str, *, hidden: bool) -> Callable[[Any], Any]:
     default = "" if option.default is None else f" [{option.default}]"
     return click.option(
         *(option.flag, *option.also, option.key),
@@ -140,6 +144,7 @@ def _option(option: Option, group: str) -> Callable[[Any], Any]:
         metavar=option.metavar,
         help=option.help + default,
         envvar="LAYERLINE_DATA" if option.key == "data_dir" else None,
+        hidden=hidden,
     )
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from layerline.cli.commands import Command, given, options
 from layerline.cli.reading import IMAGE_OPTIONS, cache_folder
-from layerline.errors import UserError
+from layerline.cli.terminal import Terminal
 
 if TYPE_CHECKING:
+    from layerline.model_file import Card, Stored
     from layerline.network import Network
+
+SUFFIX: Final = ".safetensors"
+MOST_CLASSES: Final = 50
+"""Names that are listed."""
+LONGEST_NAME: Final = 30
 
 
 @click.command(cls=Command)
@@ -22,12 +30,21 @@ if TYPE_CHECKING:
 def describe(net: str, **values: Any) -> None:
     """Print the layers of NET: their output shapes, parameters, multiply-adds, and the memory of a training step.
 
-    NET is a network file, a preset, a model file (.safetensors) or the folder of a run. A network that has no line
-    Input, or ends in FC classes, needs --data.
+    NET is a network file, a preset, a model file (.safetensors) or the folder of a run; of a model also its classes,
+    what images it takes, and what made it. A network that has no line Input, or ends in FC classes, needs --data.
     """
     flags = given(values)
     batch_size = flags.pop("batch_size", None)
-    click.echo(network(net, flags).describe(**({} if batch_size is None else {"batch_size": _size(batch_size)})))
+    size = {} if batch_size is None else {"batch_size": _size(batch_size)}
+    if Path(net).is_dir() or net.endswith(SUFFIX):
+        stored = _stored(net)
+        terminal = Terminal(sys.stdout, os.environ)
+        for label, text in _facts(stored):
+            terminal.fact(label, text)
+        terminal.say()
+        click.echo(stored.network.describe(**size))
+    else:
+        click.echo(network(net, flags).describe(**size))
 
 
 def network(net: str, flags: dict[str, Any]) -> Network:
@@ -36,10 +53,8 @@ def network(net: str, flags: dict[str, Any]) -> Network:
     from layerline.network import find, parse, read
     from layerline.network_file import Mistakes, read_tree
 
-    if Path(net).is_dir():
-        return _of_model(Path(net) / "model.safetensors", f"{net}: is a folder without a model.safetensors")
-    if net.endswith(".safetensors"):
-        return _of_model(Path(net), f"{net}: there is no such file")
+    if Path(net).is_dir() or net.endswith(SUFFIX):
+        return _stored(net).network
     if "data" not in flags:
         return read(net)
     from layerline.data import load_data
@@ -51,12 +66,56 @@ def network(net: str, flags: dict[str, Any]) -> Network:
     return parse(text, name=file, input_shape=data.shape, classes=len(data.classes))
 
 
-def _of_model(path: Path, missing: str) -> Network:
+def _stored(net: str) -> Stored:
+    """Return the model in a file or the folder of a run, as it is. Raises UserError."""
     from layerline import model_file
+    from layerline.training.model import file_of
 
-    if not path.is_file():
-        raise UserError(missing)
-    return model_file.read(path, not_finite=True).network
+    return model_file.read(file_of(Path(net)), not_finite=True)
+
+
+def _facts(stored: Stored) -> list[tuple[str, str]]:
+    """Return what a model file says beside its layers, label and text of each line."""
+    import numpy as np
+
+    from layerline import figures
+    from layerline.model_file import FORMAT_VERSION
+
+    card = stored.card
+    shown = ", ".join(figures.name(name, LONGEST_NAME) for name in card.classes[:MOST_CLASSES])
+    more = len(card.classes) - MOST_CLASSES
+    versions = {"layerline": card.versions.get("layerline", "?"), **card.versions}
+    bad = sum(int((~np.isfinite(array)).sum()) for array in stored.weights.values())
+    facts = [
+        ("classes", f"{len(card.classes)}: {shown}" + (f" and {figures.count(more)} more" if more > 0 else "")),
+        ("images", _images(card)),
+        ("scaling", _scaling(card)),
+        ("made by", ", ".join(f"{figures.name(name, 30)} {figures.name(v, 30)}" for name, v in versions.items())),
+        ("file", f"version {FORMAT_VERSION} of the format, SHA-256 {stored.digest}"),
+    ]
+    return facts + ([("weights", f"{figures.count(bad)} numbers are NaN or infinite")] if bad else [])
+
+
+def _images(card: Card) -> str:
+    """Return what images the model takes, and what becomes of image files."""
+    from layerline import figures
+
+    C, H, W = card.input_shape
+    kind = {1: "gray", 3: "RGB"}.get(C, f"{C} channels")
+    how = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}[card.preprocessing.fit]
+    files = f"image files are brought to this size, {how}" if C in (1, 3) else "arrays only"
+    return f"{kind}, {figures.picture(H, W)} (width × height); {files}"
+
+
+def _scaling(card: Card) -> str:
+    """Return how a stored value becomes what the network sees, from 0 to the largest, channel by channel."""
+    maximum = card.preprocessing.maximum
+    ranges = [
+        f"{shift:.4g} to {maximum * scale + shift:.4g}"
+        for scale, shift in zip(card.scaling.scale, card.scaling.shift, strict=True)
+    ]
+    alike = len(set(ranges)) == 1
+    return f"values from 0 to {maximum:g} become {ranges[0] if alike else ', '.join(ranges) + ' by channel'}"
 
 
 def _size(given_size: str) -> int:

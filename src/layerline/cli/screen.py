@@ -109,7 +109,7 @@ class Screen(Watcher):
                 self._terminal.say(str(run.folder))
             return
         if run.result.confusion is not None:
-            self._say_all(("", *tested.lines(run)))
+            self._say_all(("", *tested.lines(run.result, _head(run))))
         elif run.stopped is None:
             self._say_all(("", f"no test set; the model has the weights of epoch {run.model_epoch}"))
             self._say_all(tested.told(run.result.remarks))
@@ -179,6 +179,14 @@ def _stopped(run: Run) -> list[str]:
         place = "before the first step"
     which = f"of epoch {run.model_epoch}, the best of {len(run.history)}" if run.history else "as they are now"
     return [f"stopped {place}; the model has the weights {which}", "the test set was not used"]
+
+
+def _head(run: Run) -> str:
+    """Return the first line of the test of a run."""
+    assert run.result.confusion is not None  # noqa: S101 - the run was tested
+    count = figures.count(int(run.result.confusion.sum()))
+    loss = figures.loss(run.result.test_loss)
+    return f"test of {count} images with the weights of epoch {run.model_epoch}: loss {loss}"
 
 
 def _files(run: Run) -> list[str]:

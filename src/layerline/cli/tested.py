@@ -1,4 +1,4 @@
-"""The test as text: its figures and what stands beside them, the classes, the confusion matrix, the remarks."""
+"""A test as text: its figures and what stands beside them, the classes, the confusion matrix, the remarks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.run_folder import Result
-    from layerline.training import Run
 
 COLUMNS: Final = 80
 LARGEST_MATRIX: Final = 20
@@ -29,19 +28,17 @@ _THUMBNAILS: Final = "regression on thumbnails"
 """Logistic regression on 16×16 thumbnails: what fits beside the figures."""
 
 
-def lines(run: Run) -> list[str]:
-    """Return the report of a run that was tested."""
-    result = run.result
-    assert result.confusion is not None  # noqa: S101 - the run was tested
+def lines(result: Result, head: str, *, more: str | None = None) -> list[str]:
+    """Return the report of a test, `head` its first line.
+
+    more: where all of it can be had, where that is not the run's own files.
+    """
+    assert result.confusion is not None  # noqa: S101 - there was a test
     occurring = int(((result.confusion.sum(0) + result.confusion.sum(1)) > 0).sum())
     over = "" if occurring == len(result.classes) else figures.classes(occurring, len(result.classes))
-    head = (
-        f"test of {figures.count(int(result.confusion.sum()))} images with the weights of epoch {run.model_epoch}: "
-        f"loss {figures.loss(result.test_loss)}"
-    )
     note = [f"macro F1 is over {over}: the others did not occur"] if over else []
     remarks = [] if not result.remarks else ["", *told(result.remarks)]
-    table = ["", *_per_class(result), "", *_confusion(result.confusion, result.classes)]
+    table = ["", *_per_class(result, more), "", *_confusion(result.confusion, result.classes, more)]
     return [head, "", *_beside(result), *note, *table, *remarks]
 
 
@@ -79,12 +76,14 @@ def _beside(result: Result) -> list[str]:
     return lines
 
 
-def _per_class(result: Result) -> list[str]:
+def _per_class(result: Result, more: str | None) -> list[str]:
     rows = list(result.per_class or ())
     note = []
     if len(rows) > MOST_ROWS:
         rows = sorted(rows, key=lambda row: 2.0 if row.f1 != row.f1 else row.f1)[:MOST_ROWS]  # NaN last
-        note = [f"(the {MOST_ROWS} of {len(result.classes)} classes with the lowest F1; all are in result.json)"]
+        note = [
+            f"(the {MOST_ROWS} of {len(result.classes)} classes with the lowest F1; all are in {more or 'result.json'})"
+        ]
     names = [figures.name(row.name, _LONGEST_NAME) for row in rows]
     width = max(5, *map(len, names))
     table = [f"{'class':<{width}}  precision    recall        F1    images"]
@@ -94,7 +93,7 @@ def _per_class(result: Result) -> list[str]:
     return table + note
 
 
-def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
+def _confusion(matrix: NDArray[np.int64], classes: Sequence[str], more: str | None) -> list[str]:
     """Return the matrix with names over its columns, else with numbers, else the worst confusions: what fits."""
     if len(classes) <= LARGEST_MATRIX:
         names = [figures.name(name, _LONGEST_NAME) for name in classes]
@@ -102,7 +101,7 @@ def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
             table = _matrix(matrix, rows, columns)
             if max(map(len, table)) <= COLUMNS:
                 return ["confusion matrix: a row is the true class, a column what the model said", *table]
-    return _worst(matrix, classes)
+    return _worst(matrix, classes, more)
 
 
 def _matrix(matrix: NDArray[np.int64], rows: Sequence[str], columns: Sequence[str]) -> list[str]:
@@ -123,7 +122,7 @@ def _numbered(names: Sequence[str]) -> tuple[list[str], list[str]]:
     return [f"{name:<{width}}  {letter}" for name, letter in zip(names, letters, strict=True)], letters
 
 
-def _worst(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
+def _worst(matrix: NDArray[np.int64], classes: Sequence[str], more: str | None) -> list[str]:
     """Return the cells off the diagonal with the most images, most first."""
     wrong = matrix.copy()
     np.fill_diagonal(wrong, 0)
@@ -136,4 +135,4 @@ def _worst(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
     ]
     if not rows:
         return ["no image was taken for another class"]
-    return ["most often confused (all in confusion.png and result.json):", *rows]
+    return [f"most often confused (all in {more or 'confusion.png and result.json'}):", *rows]

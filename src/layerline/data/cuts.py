@@ -24,8 +24,19 @@ if TYPE_CHECKING:
 DEFAULT_TEST: Final = 0.15
 DEFAULT_VALIDATION: Final = 0.1
 
-Share = float | int | Literal["none"] | None
-"""A share between 0 and 1, a whole number of images, none, or (None) the default."""
+Taken = float | int | Literal["none"]
+"""A share between 0 and 1, a whole number of images, or none."""
+
+
+@dataclass(frozen=True)
+class Own:
+    """The set that the data brings; what is taken where it brings none."""
+
+    otherwise: Taken = "none"
+
+
+Share = Taken | Own | None
+"""None: the default."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +224,8 @@ def _total(share: Share, n: int, K: int, asked: str) -> int:
 
 
 def _check_share(option: str, share: Any) -> None:
+    if isinstance(share, Own):
+        share = share.otherwise
     if share is None or (isinstance(share, str) and share == "none"):
         return
     asked = f"--{option} {figures.name(_shown(share))}"

@@ -11,7 +11,7 @@ from layerline import figures
 from layerline.data import content, cuts, groups, pixels, scaling, sources
 from layerline.data import labels as classes_of
 from layerline.data.asked import asked
-from layerline.data.cuts import Cuts, Pool
+from layerline.data.cuts import Cuts, Own, Pool
 from layerline.data.dataset import Dataset, ImageSet, Split
 from layerline.errors import DataError
 from layerline.randomness import Purpose
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from layerline.data.asked import Asked
     from layerline.data.cuts import Share
     from layerline.data.part import Parts, SplitName
+    from layerline.data.sizing import Sizing
 
 Sets = dict["SplitName", ImageSet]
 
@@ -47,6 +48,7 @@ def load_data(
     skip_bad: float | None = None,
     cache: str | os.PathLike[str] | Literal[False] | None = None,
     input_shape: tuple[int, int, int] | None = None,
+    sizing: Sizing | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Dataset:
     """Read a data set, check it, and cut it into training, validation and test. Raises DataError.
@@ -56,11 +58,13 @@ def load_data(
     data_dir: where named sets are looked for.
     classes: only these, by name or number, as "0,1" or [0, 1]; they keep the data's order.
     test, validation: a share (0.1), a number of images (200), or "none"; taken from the training images where the data
-        brings no such set, 0.15 and 0.1 by default. validation is a share of what the test leaves.
+        brings no such set, 0.15 and 0.1 by default. validation is a share of what the test leaves. cuts.Own(0.3): only
+        where it brings none.
     limit: train on so many images.
     normalize: "max" (divide by the largest value pixels can have; the default) or "standard" (mean 0, deviation 1).
     seed: what the cuts are drawn from, 0 to 2⁶⁴ − 1.
     size, fit, gray, labels, group_by, exclude, skip_bad, cache, input_shape: of image files, see `asked.asked`.
+    sizing: in place of size, fit, gray and input_shape, what a model says of image files; arrays stay as they are.
     progress: called now and then while image files are decoded, with how many are done, and of how many (None where
         that is not known).
     """
@@ -68,6 +72,8 @@ def load_data(
     named = classes.split(",") if isinstance(classes, str) else classes
     wanted = Cuts(None if named is None else tuple(map(str, named)), test, validation, limit, seed)
     images = asked(size, fit, gray, labels, group_by, exclude, skip_bad, cache, input_shape)
+    if sizing is not None:
+        images = replace(images, sizing=sizing)
     return _loaded(sources.read(source, data_dir, images, progress), wanted, images, normalize)
 
 
@@ -171,6 +177,8 @@ def _cut(pools: dict[SplitName, Pool], wanted: Cuts) -> tuple[dict[SplitName, Sp
     )
     for split, share, default, purpose in steps:
         brought = pools.get(split)
+        if isinstance(share, Own):
+            share = None if brought is not None else share.otherwise
         if share == "none":
             made[split] = "none"
         elif brought is not None:

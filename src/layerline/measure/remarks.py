@@ -35,40 +35,43 @@ def of(
     result: with intervals and baselines as far as they are known; counts: images of each class, int64 (K,), by split:
     train, and validation and test where they are.
     """
-    said = _said(result, counts["train"], recipe)
+    said = _said(result, "test", counts["train"], recipe)
     low = _beside_baselines(result)
     steps = courses.of(history, counts["train"], recipe)
     return (*said, *low, *steps, *_few(result.classes, counts))
 
 
-def _said(result: Result, train: NDArray[np.int64], recipe: Recipe) -> list[str]:
+def of_evaluation(result: Result) -> tuple[str, ...]:
+    """Return the sentences that apply to a result of which the training is not known, the gravest first."""
+    few = [] if result.confusion is None else _few(result.classes, {"": result.confusion.sum(axis=1)})
+    return (*_said(result, ""), *_beside_baselines(result), *few)
+
+
+def _said(result: Result, kind: str, train: NDArray[np.int64] | None = None, recipe: Recipe | None = None) -> list[str]:
     """Return what the columns of the confusion matrix say: classes that are never predicted.
 
     One class alone where all predictions are of it, and the truth has others; else the classes that occur in the test
-    and are never predicted.
+    and are never predicted. kind: of the images, `test`; train: how many of each class were learned from.
     """
     if result.confusion is None:
         return []
     predicted, truth = result.confusion.sum(axis=0), result.confusion.sum(axis=1)
-    M = figures.count(int(truth.sum()))
     if (predicted > 0).sum() == 1 and (truth > 0).sum() > 1:
-        name = _name(result.classes[int(predicted.argmax())])
-        return [f"The network says {name} of all {M} test images: it has learned nothing that tells them apart."]
+        name, all_of_them = _name(result.classes[int(predicted.argmax())]), _images(int(truth.sum()), kind)
+        nothing = "it has learned nothing that tells them apart"
+        return [f"The network says {name} of all {all_of_them}{f': {nothing}' if train is not None else ''}."]
     never = np.flatnonzero((predicted == 0) & (truth > 0))
     if not len(never):
         return []
-    if len(never) == 1:
-        k = int(never[0])
-        text = (
-            f"The network never says {_name(result.classes[k])}, which {_images(int(truth[k]), 'test')} "
-            f"{'is' if truth[k] == 1 else 'are'}; it learned from {int(train[k]):,d} of {int(train.sum()):,d} images."
-        )
-    else:
-        text = (
-            f"The network never says {len(never)} of the {len(truth)} classes ({_names(result.classes, never)}), which "
-            f"{_images(int(truth[never].sum()), 'test')} are; it learned from {int(train[never].sum()):,d} of "
-            f"{int(train.sum()):,d} images."
-        )
+    which = f"{len(never)} of the {len(truth)} classes ({_names(result.classes, never)})"
+    count = int(truth[never].sum())
+    text = (
+        f"The network never says {_name(result.classes[int(never[0])]) if len(never) == 1 else which}, which "
+        f"{_images(count, kind)} {'is' if count == 1 else 'are'}"
+    )
+    if train is None or recipe is None:
+        return [f"{text}."]
+    text += f"; it learned from {int(train[never].sum()):,d} of {int(train.sum()):,d} images."
     rare = bool((train[never] * 2 <= train.sum() / len(train)).any())
     advice = " More images of it help" if len(never) == 1 else " More images of them help"
     return [text + f"{advice}, or --class-weights balanced." if rare and recipe.class_weights == "none" else text]
@@ -104,10 +107,12 @@ def _beside_baselines(result: Result) -> list[str]:
 def _few(classes: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> list[str]:
     """Return which sets have so few images of a class that its figures are mostly chance: fewer than 10.
 
+    A set without a name is the only one, and no larger share of anything can be taken for it.
+
     Where a class is predicted as often as it occurs, n times, F1 = TP / n: an image more or less moves it by 1 / n.
     """
     remarks = []
-    for split, flag in (("validation", "--validation"), ("test", "--test")):
+    for split, flag in (("", ""), ("validation", "--validation"), ("test", "--test")):
         if split not in counts:
             continue
         of_class = counts[split]
@@ -116,15 +121,17 @@ def _few(classes: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> lis
             continue
         rarest = int(few[of_class[few].argmin()])
         n, name = int(of_class[rarest]), _name(classes[rarest])
+        called = f"The {split} set" if split else "The set"
         if n:
-            text = f"The {split} set has {_images(n)} of {name}: its F1 there moves by {_move(n)} an image."
+            text = f"{called} has {_images(n)} of {name}: its F1 there moves by {_move(n)} an image."
         else:
-            text = f"The {split} set has no image of {name}: it says nothing of that class."
+            text = f"{called} has no image of {name}: it says nothing of that class."
         if len(few) > 1 and len(few) == len(of_class):
             text += f" It has fewer than {FEW} of every class."
         elif len(few) > 1:
             text += f" Of {len(few)} of the {len(of_class)} classes it has fewer than {FEW}."
-        remarks.append(f"{text} More images, or a larger share by {flag}, make it surer.")
+        more = f"More images, or a larger share by {flag}, make" if flag else "More images make"
+        remarks.append(f"{text} {more} it surer.")
     return remarks
 
 

@@ -8,23 +8,30 @@ from typing import TYPE_CHECKING, Any, Final, final
 import numpy as np
 
 from layerline import engines, model_file
+from layerline.data import load_data
 from layerline.data.dataset import ImageSet, Split
+from layerline.data.doctor import examined
+from layerline.data.sizing import Sizing
 from layerline.engines.engine import State
 from layerline.errors import DataError
 from layerline.model_file import Card, Preprocessing
 from layerline.recipe import Recipe
 from layerline.run_folder import MODEL
+from layerline.tensor_file import FileError
+from layerline.training import evaluation
 from layerline.versions import versions
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from numpy.typing import ArrayLike, NDArray
 
     from layerline.data.dataset import Dataset, Scaling
     from layerline.engines.engine import Engine
     from layerline.network import Network
+    from layerline.run_folder import Result
+    from layerline.training.evaluation import Which
 
 LAYOUTS: Final = ("NCHW", "NHWC", "NHW")
 
@@ -80,6 +87,64 @@ class Model:
         split = Split(ImageSet(batch, labels), np.arange(len(batch), dtype=np.int64))
         return self._ready().evaluate(split).probabilities
 
+    def evaluate(
+        self,
+        data: Dataset,
+        split: Which = "test",
+        *,
+        seed: int = 0,
+        baselines: bool = True,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Result:
+        """Return the test of this model on images whose classes are known, as a training's `run.result` has it.
+
+        With M images, p[m, k] the probability of class k and t[m] the true class of image m:
+        test_loss = −(1/M) Σₘ ln p[m, t[m]] in nats, added in float64; confusion[t, k] counts the images of class t of
+        which k is the most probable, int64 (K, K); accuracy, and macro F1 over the classes that occur, follow from it
+        (see `metrics.Scores`), and so do the 95 % intervals, whose bootstrap is drawn by `seed`.
+
+        data: of images (C, H, W) as the network takes them; classes go by their names, in whatever order. Pixels whose
+        largest value is another than in the training are scaled to it.
+        split: "test", "validation", "train", or "all" that the data has.
+        baselines: fit what can be had without a network to the training images of `data` (seconds; not for "train" and
+        "all").
+        progress: called now and then with how many images are done, and of how many.
+        Raises DataError where the images are of another shape or were fitted otherwise, where the classes are others,
+        with the difference, and where there is no such set. `load_data` of this model reads data as it takes it.
+
+        >>> import layerline
+        >>> data = layerline.load_data("digits")
+        >>> run = layerline.train(layerline.read("digits", data), data, epochs=20, learning_rate=0.05, batch_size=64)
+        >>> tested = run.model.evaluate(data)
+        >>> tested.confusion.shape, int(tested.confusion.sum())
+        ((10, 10), 360)
+        >>> tested.test_loss == run.result.test_loss and tested.intervals == run.result.intervals
+        True
+        """
+        evaluation.check(data, self.network.input_shape, self.classes, self.preprocessing)
+        return evaluation.evaluated(
+            *(self._ready(), data, split, self.classes, self.preprocessing),
+            seed=seed,
+            with_baselines=baselines,
+            progress=progress,
+        )
+
+    def load_data(self, source: str | os.PathLike[str], *, allow: Collection[str] = (), **options: Any) -> Dataset:
+        """Return a data set as this model takes it: image files in its size and colours, by its fit.
+
+        options: those of `layerline.load_data`, but for size, fit, gray and input_shape: the model says them.
+        allow: kinds of findings about the data that are no reason to refuse (docs/data-check.md). Raises DataError
+        where the data is not for this model, as `evaluate` does, or would give wrong figures.
+        """
+        for name in ("size", "fit", "gray", "input_shape", "sizing"):
+            if name in options:
+                raise DataError(f"{name}: the model says it, and it cannot be another", "leave it out")
+        C, H, W = self.network.input_shape
+        sizing = Sizing((H, W), self.preprocessing.fit, gray={1: True, 3: False}.get(C))
+        data = load_data(source, sizing=sizing, **options)
+        evaluation.check(data, self.network.input_shape, self.classes, self.preprocessing)
+        return examined(data, allow)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model file (safetensors). Raises UserError where it cannot be written."""
         card = Card(
@@ -109,12 +174,20 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None, not_finite
     FileError (a UserError) where it is another kind of file, cut short, changed, or of a newer format; nothing in a
     file is ever run.
     """
-    there = Path(path)
-    held = model_file.read(there / MODEL if there.is_dir() else there, not_finite=not_finite)
+    held = model_file.read(file_of(Path(path)), not_finite=not_finite)
     card = held.card
     return Model(
         *(held.network, card.classes, card.scaling, held.weights), threads=threads, preprocessing=card.preprocessing
     )
+
+
+def file_of(path: Path) -> Path:
+    """Return the model file that a path names, or that is in the run it names. Raises FileError where none is there."""
+    file = path / MODEL if path.is_dir() else path
+    if not file.exists():
+        what = f"is a folder without a {MODEL}" if path.is_dir() else "there is no such file"
+        raise FileError(f"{path}: {what}", "name a model file, or the folder of a run")
+    return file
 
 
 def preprocessing_of(data: Dataset) -> Preprocessing:
