@@ -120,7 +120,7 @@ def main() -> None:
     ratios = [theirs / ours for ours, theirs in taken]
     mine, peer_best = ([pair[who] / images * 1e6 for pair in taken] for who in (0, 1))
     result = {
-        "what": f"one training epoch, {options.network} on {options.data}, batch {options.batch_size}",
+        "what": f"one training epoch, {options.network} on {data.name}, batch {options.batch_size}",
         "images": images,
         "threads": options.threads,
         "pytorch": peers[0].version,
@@ -130,7 +130,7 @@ def main() -> None:
         "pairs": pairs,
     }
     print(f"median ratio {spread(ratios)['median']:.1f}")
-    write(f"epoch-{Path(options.network).stem}-{options.data}-{options.threads}-threads", result)
+    write(f"epoch-{Path(options.network).stem}-{data.name}-{options.threads}-threads", result)
 
 
 if __name__ == "__main__":
