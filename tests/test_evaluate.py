@@ -435,3 +435,39 @@ def test_a_pipe_that_closes_is_no_mistake(trained: Path) -> None:
         started.stdout.close()
         assert started.stderr.read() == b""
         assert started.wait() == 0
+
+
+def test_a_run_that_does_not_say_what_it_held_back_is_not_believed(trained: Path, tmp_path: Path) -> None:
+    """Without predictions.npz, as in a run that was stopped, that nothing is known is said, beside the figures."""
+    for name in ("run-photos", "photos"):
+        shutil.copytree(trained / name, tmp_path / name)
+    (tmp_path / "run-photos" / "predictions.npz").unlink()
+    ended = process(tmp_path, "evaluate", "run-photos")
+    assert ended.returncode == 0
+    assert "! The run does not say which images it held back." in ended.stdout
+    assert "held back from the training" not in ended.stdout
+
+
+def test_a_training_from_python_that_cut_by_another_seed_is_found_out(here: Path) -> None:
+    """Its record has the recipe's seed and not that of the cuts: the images that it was trained on are counted."""
+    data = layerline.load_data("photos", size="16x20", cache="no")
+    network = layerline.parse(NET, data)
+    ended = layerline.train(network, data, layerline.Recipe(epochs=1, seed=3), out="from-python", threads=1, live=False)
+    seen = re.search(r"(\d+) of these 10 images were not", remarked("from-python", "--data", "photos"))
+    assert seen is not None
+    assert int(seen[1]) == len(set(cut(3)) - set(cut(0)) - set(cut(0, "validation")))
+    found = figures("from-python", "--data", "photos", "--seed", "0")
+    assert found["test_loss"] == ended.result.test_loss
+    shutil.rmtree(here / "from-python")
+
+
+def test_describe_says_where_weights_are_not_numbers(tmp_path: Path) -> None:
+    """A model that diverged is described all the same, and evaluated not."""
+    model = model_of_bands()
+    model.weights = {name: array.copy() for name, array in model.weights.items()}
+    next(iter(model.weights.values())).reshape(-1)[:2] = np.nan
+    model.save(tmp_path / "model.safetensors")
+    assert "weights  2 numbers are NaN or infinite\n" in process(tmp_path, "describe", "model.safetensors").stdout
+    ended = process(tmp_path, "evaluate", "model.safetensors", "--data", "digits")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "2 numbers that are NaN" in ended.stderr

@@ -155,9 +155,14 @@ def _cuts(run: Origin | None, flags: dict[str, Any], which: str) -> dict[str, An
 
 
 def _show(terminal: Terminal, done: int, of: int) -> None:
+    """Show how many images are done; behind the last come the baselines, which take as long."""
     from layerline import figures
 
-    terminal.draw(f"testing  {figures.count(done)}/{figures.count(of)} images")
+    terminal.draw(
+        f"testing  {figures.count(done)}/{figures.count(of)} images"
+        if done < of
+        else "measuring what can be had without the network …"
+    )
 
 
 def _facts(

@@ -141,6 +141,8 @@ def evaluated(
                 progress(done, total)
             outputs.append(engine.evaluate(piece))
             done += len(piece)
+    if progress is not None:
+        progress(done, total)
     losses = np.concatenate([each.losses for each in outputs])
     said = np.concatenate([each.probabilities.argmax(axis=1) for each in outputs])
     truth = np.concatenate([split.labels for _, split in chosen])
