@@ -71,6 +71,7 @@ RULES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "a rate alone is sgd's": ({"learning_rate": 0.1}, {}, {"optimizer": "sgd"}),
     "momentum alone is sgd's": ({"momentum": 0.5}, {}, {"optimizer": "sgd"}),
     "betas are adamw's": ({"beta1": 0.8}, {}, {"optimizer": "adamw"}),
+    "betas beside a rate, too": ({"beta1": 0.8, "learning_rate": 0.01}, {}, {"optimizer": "adamw"}),
     "what is given is not chosen": ({"optimizer": "sgd", "augment": "none"}, {}, {"optimizer": None, "augment": None}),
     "balanced": ({}, {"counts": (290, 100) + (200,) * 8}, {"class_weights": "none"}),
     "unbalanced": ({}, {"counts": (300, 100) + (200,) * 8}, {"class_weights": "sqrt"}),

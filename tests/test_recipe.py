@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import command
 import numpy as np
 import pytest
 import torch
@@ -262,3 +263,13 @@ def test_class_weights_make_up_for_numbers() -> None:
     assert given is not None
     assert given.tolist() == [1, 2]
     assert Recipe().weights_of(counts) is None
+
+
+@pytest.mark.parametrize("option", ["--step-epochs 1", "--beta1 0.8", "--warmup 12"])
+def test_the_command_line_takes_an_option_alone(option: str, tmp_path: Path) -> None:
+    """What would not go with the plain defaults goes with the values that are chosen for it, and trains."""
+    (tmp_path / "net.cnn").write_text("Flat\nFC classes\n")
+    options = ["--data", "digits", "--limit", "40", "--learning-rate", "0.01", *option.split()]
+    for more in ((), ("--seeds", "2")):
+        ended = command.run(tmp_path, "train", "net.cnn", *options, *more)
+        assert ended.returncode == 0, ended.stderr

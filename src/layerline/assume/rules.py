@@ -48,11 +48,11 @@ def choose(facts: Facts, recipe: Recipe, given: Collection[str]) -> dict[str, Ch
 def _optimizer(facts: Facts, recipe: Recipe, given: Collection[str]) -> Choice:
     """Muon where there are filters. Who gives a rate or a momentum alone means the plain one, SGD."""
     del recipe
-    named = [key for key in ("learning_rate", "momentum", "nesterov") if key in given]
-    if named:
-        return Choice("sgd", f"--{named[0].replace('_', '-')} is given, and is understood as that of sgd")
-    if {"beta1", "beta2", "eps"} & set(given):
+    named = [key for key in ("momentum", "nesterov", "learning_rate") if key in given]
+    if {"beta1", "beta2", "eps"} & set(given) and named in ([], ["learning_rate"]):
         return Choice("adamw", "beta1, beta2 and eps are its own")
+    if named:
+        return Choice("sgd", f"--{named[-1].replace('_', '-')} is given, and is understood as that of sgd")
     if facts.kinds & FILTERS:
         return Choice("muon", "the network has filters: it learns faster than with sgd, at nearly any rate")
     return Choice("adamw", "the network has no filters")
