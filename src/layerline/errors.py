@@ -32,6 +32,15 @@ class RecipeError(UserError):
     """An option of the training that is out of range or makes no sense with the others."""
 
 
+class UnwrittenError(UserError):
+    """The training came to its end, and its graphs or its report could not be written."""
+
+    def __init__(self, message: str, run: object) -> None:
+        """Keep why, and the `Run`, of which the model and the result are written."""
+        super().__init__(message, "free some space; then `layerline train --resume` on this folder writes the rest")
+        self.run = run
+
+
 class DivergedError(Exception):
     """The loss stopped being a finite number; the weights of the last finished epoch are kept."""
 

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from layerline.cli.reading import Reading
-from layerline.errors import DivergedError
+from layerline.errors import DivergedError, UnwrittenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +38,10 @@ def shown(screen: Screen, train: Callable[[], Run]) -> Run:
     except DivergedError as error:
         if isinstance(error.run, training.Run):
             screen.diverged(error.run)
+        raise
+    except UnwrittenError as error:
+        if isinstance(error.run, training.Run):
+            screen.ended(error.run)
         raise
     screen.ended(ended)
     return ended

@@ -15,7 +15,7 @@ from layerline.checkpoint import Checkpoints, Identity, Keeper
 from layerline.checkpoint.keeper import EVERY
 from layerline.data.doctor import examined
 from layerline.engines.room import check_room
-from layerline.errors import DivergedError, RecipeError
+from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
 from layerline.experiment.options import RECIPE_KEYS
 from layerline.experiment.record import record
 from layerline.measure import baselines, intervals, remarks
@@ -166,7 +166,7 @@ class _Training:
         self._files = [] if folder is None else [NETWORK, EXPERIMENT, HISTORY, CHECKPOINTS]
 
     def finish(self) -> Run:
-        """Test the best weights, write everything, and return the run."""
+        """Test the best weights, write everything, and return the run. Raises UnwrittenError where graphs cannot be."""
         best = self._loop.best
         assert best is not None  # noqa: S101 - at least one epoch was run
         model = self._save(best)
@@ -175,7 +175,10 @@ class _Training:
         if self._folder is not None:
             self._folder.write_result(result)
             self._files.append("result.json")
-        notes = self._draw(result, best) if self._interrupt.signal is None else ()
+        try:
+            notes = self._draw(result, best) if self._interrupt.signal is None else ()
+        except UserError as error:  # a full disk: what the training has found is written and handed over
+            raise UnwrittenError(error.message, self._run(result, model, self._best_epoch)) from error
         return self._run(result, model, self._best_epoch, notes)
 
     def _judge(self) -> Result:
@@ -248,8 +251,8 @@ class _Training:
 
         self._loop.announce("drawing")
         drawn = report.draw(self._folder.path, self._loop.history, result, self._network, weights)
-        path = page.write(self._folder.path, pixels=thumbnails.of(self._data))
-        self._files += [*drawn.files, path.name]
+        self._files += drawn.files
+        self._files.append(page.write(self._folder.path, pixels=thumbnails.of(self._data)).name)
         return drawn.missing
 
     def _run(self, result: Result, model: Model, epoch: int, notes: tuple[str, ...] = (), steps: int = 0) -> Run:
