@@ -112,6 +112,11 @@ def test_a_good_training_has_no_remarks() -> None:
             "The network never says “b”, which 10 test images are; it learned from 20 of 220 images.",
         ),
         (
+            {"accuracy": 1.0, "interval": (1.0, 1.0), "confusion": [[59, 0], [0, 300]], "counts": {"train": [100] * 2}},
+            "None of the 359 test images is wrong, which is no certainty: up to 0.8 % of all such images may still be, "
+            "and the intervals do not show it.",
+        ),
+        (
             {"accuracy": 1.0, "interval": (1.0, 1.0), "thumbnails": 1.0},
             "Logistic regression on 16×16 thumbnails does as well: 1.000, and the network's accuracy is 1.000 (95 % "
             "interval 1.000 to 1.000). The images are easy.",
@@ -195,6 +200,8 @@ def test_a_remark_appears_where_it_applies(data: dict[str, object], expected: st
     [
         # The one class that is said is the only one there is.
         {"confusion": [[20, 0], [0, 0]]},
+        # One image of 360 is wrong.
+        {"accuracy": 359 / 360, "confusion": [[59, 1], [0, 300]]},
         # A class that is not in the test is never said.
         {"confusion": [[9, 0, 1], [0, 0, 0], [0, 0, 10]]},
         {"largest": 0.599, "thumbnails": 0.599},

@@ -38,13 +38,13 @@ def of(
     said = _said(result, "test", counts["train"], recipe)
     low = _beside_baselines(result)
     steps = courses.of(history, counts["train"], recipe)
-    return (*said, *low, *steps, *_few(result.classes, counts))
+    return (*said, *low, *steps, *_none_wrong(result, "test"), *_few(result.classes, counts))
 
 
 def of_evaluation(result: Result) -> tuple[str, ...]:
     """Return the sentences that apply to a result of which the training is not known, the gravest first."""
     few = [] if result.confusion is None else _few(result.classes, {"": result.confusion.sum(axis=1)})
-    return (*_said(result, ""), *_beside_baselines(result), *few)
+    return (*_said(result, ""), *_beside_baselines(result), *_none_wrong(result, ""), *few)
 
 
 def _said(result: Result, kind: str, train: NDArray[np.int64] | None = None, recipe: Recipe | None = None) -> list[str]:
@@ -102,6 +102,21 @@ def _beside_baselines(result: Result) -> list[str]:
         why = "Either the images are easy, or the network is trained too little."
         return [f"{text}accuracy is {own}. {'The images are easy.' if result.test_accuracy == 1 else why}"]
     return []
+
+
+def _none_wrong(result: Result, kind: str) -> list[str]:
+    """Return what no mistake among N images shows, where the bootstrap's interval is one point: at most 1 − 0.05^(1/N).
+
+    With a larger share of wrong images among all there are, N right ones would be drawn less than once in twenty times.
+    """
+    N = 0 if result.confusion is None else int(result.confusion.sum())
+    if not N or result.test_accuracy != 1:
+        return []
+    most = figures.percent(1 - 0.05 ** (1 / N), 1)
+    return [
+        f"None of the {_images(N, kind)} is wrong, which is no certainty: up to {most} of all such images may still "
+        "be, and the intervals do not show it."
+    ]
 
 
 def _few(classes: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> list[str]:
