@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_networks import ARGUMENTS
 
 from layerline.layers import LAYERS, Conv, Depthwise, Layer, Misfit, Pool
 from layerline.layers.grammar import Outputs, Real, Sizes, Whole, YesNo
@@ -27,6 +28,11 @@ def test_words_and_kinds_are_unique():
     spellings = [name.lower() for layer in LAYERS for name in (layer.word.name, *layer.word.spellings)]
     assert len(set(kinds)) == len(kinds)
     assert len(set(spellings)) == len(spellings)
+
+
+def test_every_argument_can_be_drawn():
+    """The generator of random networks knows each argument of the vocabulary, and no other."""
+    assert {argument.name for layer in LAYERS for argument in layer.word.arguments} == set(ARGUMENTS)
 
 
 def test_defaults_in_python_are_those_of_the_file():

@@ -53,11 +53,13 @@ def test_every_spelling_is_read():
     for layer in LAYERS:
         if layer.kind in ("add", "softmax"):
             continue
-        values = {"conv": " 2 1", "depthwise": " 1", "pool": " 1", "avg_pool": " 1", "dropout": " 0.1", "fc": " 4"}
-        before = "" if layer.kind in ("flat",) else ("Flat\n" if layer.kind == "fc" else "")
+        values = "".join(
+            " 0.1" if argument.name == "p" else " 1" for argument in layer.word.arguments if argument.required
+        )
+        before = "Flat\n" if layer.kind == "fc" else ""
         after = "FC 10" if layer.kind in ("flat", "fc") else "Flat\nFC 10"
         for name in (layer.word.name, *layer.word.spellings):
-            text = f"{before}{name}{values.get(layer.kind, '')}\n{after}"
+            text = f"{before}{name}{values}\n{after}"
             assert layer.kind in {node.layer.kind for node in parse(text, input_shape=(2, 4, 4)).nodes}
 
 
