@@ -10,6 +10,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+import held
 import pytest
 from command import COMMAND, PLAIN, run, with_data
 
@@ -104,3 +105,21 @@ def test_stopped_before_it_begins(folder: Path) -> None:
             _, errors = process.communicate(timeout=30)
         assert process.returncode == code
         assert b"Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("phase", "sent"),
+    [
+        ("load", "TERM"),
+        ("compile", "INT"),
+        ("batch", "KILL"),
+        ("eval", "TERM twice"),
+        ("save", "INT twice"),
+        ("model", "HUP"),
+        ("draw", "STOP, CONT"),
+    ],
+)
+def test_a_signal_in_every_phase(folder: Path, phase: str, sent: str) -> None:
+    """Whenever a signal comes: the exit code that says which, no traceback; while data is read nothing is written;
+    later what is there goes on to the whole run. `benchmarks/signals.py` tries every pair."""
+    held.check(folder, phase, sent)
