@@ -156,3 +156,24 @@ def test_pixels_come_to_the_scale_of_the_training(tmp_path: Path) -> None:
     (row,) = rows(run(tmp_path, [str(tmp_path / "a.png"), "--format", "jsonl"]))
     expected = ended.model.predict_proba((pixels.astype(np.float32) * np.float32(16 / 255))[None])
     assert np.float32(row["probability"]) == expected.max()  # type: ignore[arg-type]
+
+
+def test_names_that_a_terminal_obeys(tmp_path: Path) -> None:
+    """A class name of escape codes or markup: exact where a program reads (CSV, JSON), escaped in the table."""
+    names = ["\x1b[31mred", "<img src=x onerror=alert(1)>"]
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 6, 6), dtype=np.uint8)
+    np.savez(tmp_path / "set.npz", x=pixels, y=np.array(names)[np.arange(40) % 2])
+    Image.fromarray(pixels[0]).save(tmp_path / "one.png")
+    (tmp_path / "net.cnn").write_text("Flat\nFC classes\n")
+    line = [str(tmp_path / "net.cnn"), "--data", str(tmp_path / "set.npz"), "--epochs", "1", "--lr", "0.01", "--quiet"]
+    ended = CliRunner().invoke(command, ["train", *line, "--out", str(tmp_path / "run")], catch_exceptions=False)
+    assert ended.exit_code == 0
+    one = [str(tmp_path / "one.png"), "--top", "2"]
+    said = run(tmp_path, [*one, "--format", "jsonl"]).stdout
+    assert sorted(each["class"] for each in json.loads(said)["top"]) == sorted(names)
+    row = next(csv.DictReader(io.StringIO(run(tmp_path, [*one, "--format", "csv"]).stdout)))
+    assert {row["class"], row["class_2"]} == set(names)
+    table = run(tmp_path, one).stdout
+    assert "\\x1b[31mred" in table
+    assert "\x1b" not in table
+    assert "<img src=x" not in (tmp_path / "run" / "report.html").read_text()

@@ -128,4 +128,4 @@ class _Lines:
     def _csv_row(self, values: list[Any]) -> None:
         text = io.StringIO()
         csv.writer(text, lineterminator="").writerow(values)
-        click.echo(text.getvalue())
+        click.echo(text.getvalue(), color=not sys.stdout.isatty())  # who is no terminal gets names as they are
