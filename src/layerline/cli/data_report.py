@@ -32,9 +32,9 @@ _REFUSED: Final = 2
 @click.argument("data")
 @options((*_OPTIONS, "seed"), "Data")
 def info(**values: Any) -> None:
-    """Print what is in DATA: images by class and set, their size and type, its fingerprint, and every note.
+    """Print the images of DATA by class and set, their size and type.
 
-    DATA is what train takes as --data, and so are the options.
+    With them stand the fingerprint and every note. DATA and the options are those of train.
     """
     for line in _lines(_load(values)):
         click.echo(line)
@@ -44,9 +44,10 @@ def info(**values: Any) -> None:
 @click.argument("data")
 @options((*_OPTIONS, "seed", "allow"), "Data")
 def check(**values: Any) -> int:
-    """Look for what is wrong with DATA that was read without an error, and list every image it is about.
+    """Look for what is wrong with DATA, and list every image it is about.
 
-    Ends with 0 where train would begin, and with 2 where it would refuse. DATA is what train takes as --data.
+    DATA is what train takes as --data, and must be readable. Ends with 0 where train would begin, and with 2 where it
+    would refuse.
     """
     from layerline.data import doctor
 
