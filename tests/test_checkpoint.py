@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -154,6 +155,16 @@ def a_lie(path: Path) -> None:
     shutil.copy(path.with_name("epoch-2.safetensors"), path)
 
 
+def a_link_to_nothing(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 def of_a_newer_format(path: Path) -> None:
     rewritten(path, {"format_version": "2", "layerline": "9.9"})
 
@@ -178,6 +189,8 @@ def rewritten(path: Path, changes: dict[str, str]) -> None:
         (one_bit, "does not match its SHA-256"),
         (empty, "is empty"),
         (a_lie, "its content is of epoch-2.safetensors"),
+        (a_link_to_nothing, "cannot be read: No such file or directory"),
+        (a_folder, "is not a file"),
         (of_a_newer_format, "made by layerline 9.9 in version 2 of the format, this is"),
         (a_model, "not a checkpoint of layerline"),
         (without_history, "not what a checkpoint holds"),
@@ -188,17 +201,18 @@ def test_what_is_not_whole_never_counts(spoil: Callable[[Path], None], message: 
     kept.save(snapshot(2), IDENTITY)
     newest = kept.save(snapshot(3), IDENTITY)
     spoil(newest)
-    content = newest.read_bytes()
+    content = newest.read_bytes() if newest.is_file() else newest.lstat().st_mode
     found = kept.latest()
     assert found is not None
     assert found.snapshot.position == (2, 0)
     assert len(found.damaged) == 1
     assert str(newest) in found.damaged[0]
     assert message in found.damaged[0]
-    assert newest.exists()  # looking changes nothing
+    assert os.path.lexists(newest)  # looking changes nothing
     kept.set_aside(found)
     assert names(kept.folder) == ["epoch-2.safetensors", "epoch-3.safetensors.damaged"]
-    assert newest.with_name("epoch-3.safetensors.damaged").read_bytes() == content
+    aside = newest.with_name("epoch-3.safetensors.damaged")
+    assert (aside.read_bytes() if aside.is_file() else aside.lstat().st_mode) == content
     again = kept.latest()
     assert again is not None
     assert again.damaged == ()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from layerline.api import parse, read
     from layerline.data import load_data
-    from layerline.errors import DataError, DivergedError, NetworkError, RecipeError, UserError
+    from layerline.errors import DataError, DivergedError, NetworkError, RecipeError, UnwrittenError, UserError
     from layerline.network import Network, presets
     from layerline.recipe import Recipe
     from layerline.training import Model, Progress, Run, Seeds, load, resume, train, train_seeds
@@ -32,6 +32,7 @@ __all__ = [
     "RecipeError",
     "Run",
     "Seeds",
+    "UnwrittenError",
     "UserError",
     "__version__",
     "load",
@@ -55,6 +56,7 @@ _HOMES: Final = {
     "RecipeError": "errors",
     "Run": "training",
     "Seeds": "training",
+    "UnwrittenError": "errors",
     "UserError": "errors",
     "load": "training",
     "load_data": "data",
