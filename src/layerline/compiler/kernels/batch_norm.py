@@ -298,12 +298,13 @@ class BatchNormBackward(Kernel):
                 even, even_rest, steep, steep_rest = (
                     pen.load(pen.pointer("slope"), c + k * stride(C), lanes) for k in range(4)
                 )
-                steep, steep_rest = pen.negative(steep), pen.negative(steep_rest)
+                steep, steep_rest, even_rest = (pen.negative(v) for v in (steep, steep_rest, even_rest))
                 with pen.loop("p", self.x.height) as p, pen.loop("q", self.x.width) as q:
                     here = place(self.x, n, p, q, c)
                     x = pen.sub(pen.sub(pen.load(pen.pointer("x"), here, lanes), mean), rest)
                     dy = pen.sub(pen.load(pen.pointer("dy"), place(self.dy, n, p, q, c), lanes), even)
-                    dx = pen.mul(a, pen.fma(x, steep, pen.fma(x, steep_rest, pen.sub(dy, even_rest))))
+                    line = pen.fma(x, steep, pen.fma(x, steep_rest, even_rest))
+                    dx = pen.mul(a, pen.add(dy, line))
                     if self.add:
                         dx = pen.add(pen.load(pen.pointer("dx"), here, lanes), dx)
                     pen.store(dx, pen.pointer("dx"), here, count)

@@ -288,9 +288,9 @@ class FCWeights(Kernel):
 class BiasSum(Kernel):
     """db += Σ over images and pixels of dy, channel by channel: a partial gradient a shard.
 
-    Row by row, each in four sums, of the columns q mod 4 = 0, 1, 2, 3, which hide an addition's latency; they are
-    added as (0 + 1) + (2 + 3), then rows, then images. So no chain is longer than Q / 4, P or N terms, and rounding
-    grows with their sum and not with their product.
+    An image is summed in float64, for its terms may cancel: behind BatchNorm they do, to nothing. Row by row, each in
+    four sums, of the columns q mod 4 = 0, 1, 2, 3, which hide an addition's latency; they are added as (0 + 1) +
+    (2 + 3), then rows, then, in float32, images.
     """
 
     dy: Plane
@@ -310,9 +310,9 @@ class BiasSum(Kernel):
         with pen.loop("n", pen.count("images")) as n:
             dy = pen.at(pen.pointer("dy"), n * room(plane.size) + plane.origin)
             for o, count in whole_vectors(pen, plane.channels, lanes):
-                image = pen.variable(pen.constant(0.0, lanes))
+                image = pen.variable(pen.constant(0.0, lanes, "f64"))
                 with pen.loop("p", plane.height) as p:
-                    sums = [pen.variable(pen.constant(0.0, lanes)) for _ in range(CHAINS)]
+                    sums = [pen.variable(pen.constant(0.0, lanes, "f64")) for _ in range(CHAINS)]
                     row, whole = p * plane.pitch + o, plane.width - plane.width % CHAINS
                     if whole:
                         with pen.loop("q", whole, step=CHAINS) as q:
@@ -320,10 +320,10 @@ class BiasSum(Kernel):
                     self._add(pen, dy, row + whole * plane.channels, sums[: plane.width % CHAINS], lanes)
                     total = pen.add(*(pen.add(pen.read(a), pen.read(b)) for a, b in (sums[:2], sums[2:])))
                     pen.write(image, pen.add(pen.read(image), total))
-                pen.store(pen.add(pen.load(db, o, lanes), pen.read(image)), db, o, count)
+                pen.store(pen.add(pen.load(db, o, lanes), pen.convert(pen.read(image), "f32")), db, o, count)
 
     def _add(self, pen: Pen, dy: Pointer, first: Index, sums: list[Variable], lanes: int) -> None:
         """Add neighbouring pixels, each to its own sum."""
         for k, total in enumerate(sums):
-            value = pen.load(dy, first + k * self.dy.channels, lanes)
+            value = pen.convert(pen.load(dy, first + k * self.dy.channels, lanes), "f64")
             pen.write(total, pen.add(pen.read(total), value))
