@@ -16,6 +16,7 @@ import torch
 from oracle import Verdicts, engine_for, random_case
 from torch import nn
 
+from layerline.compiler.compiled import compile_network
 from layerline.compiler.machine import host, named
 from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines.compiled import CompiledEngine
@@ -67,6 +68,19 @@ def test_threads_do_not_change_the_bits(text: str) -> None:
         running = e.running()
         results.add((digest(e.state()), running.loss, running.confusion.tobytes()))
     assert len(results) == 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_phases_in_pieces_change_no_bit(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    """A network whose phases are cut into functions of two calls ends in the bits of one whose phases are whole."""
+    images, digests = images_for(DEEP, 91), set()
+    for piece in (64, 2):
+        monkeypatch.setattr("layerline.compiler.driver.PIECE", piece)
+        compile_network.cache_clear()
+        e = engine(DEEP, threads, batch_size=20, weight_decay=1e-3)
+        epoch(e, images)
+        digests.add(digest(e.state()))
+    assert len(digests) == 1
 
 
 def test_engines_that_share_code_share_nothing_else() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import log
@@ -17,6 +18,7 @@ from torch.nn import functional
 
 from layerline.compiler.build import build, shard_size
 from layerline.compiler.compiled import KEPT, compile_network, plan
+from layerline.compiler.driver import PIECE, write_module
 from layerline.compiler.kernels import functions
 from layerline.compiler.kernels.conv import ConvForward, ConvShape, ConvTile, conv_tile
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, FiltersTile, InputTile
@@ -277,6 +279,19 @@ def test_tiles_change_no_bit_backward(machine: Machine) -> None:
     for results in (by_filters, by_input):
         for result in results[1:]:
             np.testing.assert_array_equal(result, results[0])
+
+
+def test_time_grows_with_the_layers_and_not_faster() -> None:
+    """400 layers in a row: no function calls more than its piece, each phase is in order, and training goes well."""
+    network = parse("Input 1 6 6\nRepeat 400\nConv 1 3 padding=1\nEnd\nFlat\nFC 3\n", name="deep")
+    schedule = plan(network, host(), Task(8, SGD))
+    assert [phase.over for phase in schedule.phases] == ["images", "slices"]
+    functions = re.split(r"(?m)^define ", write_module(schedule, host()))[1:]
+    calls = {text.partition("(")[0]: len(re.findall(r"(?m)^  call ", text)) for text in functions}
+    assert max(calls.values()) <= PIECE
+    assert sum(name.startswith('internal void @"phase0_way') for name in calls) == -(
+        -len(schedule.phases[0].ops) // PIECE
+    )
 
 
 def test_symbols_of_different_kernels_differ() -> None:

@@ -6,6 +6,7 @@ kernel.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -66,7 +67,7 @@ class Builder:
     ops: list[Op] = field(default_factory=list)
     sums: list[Op] = field(default_factory=list)
     steps: list[Op] = field(default_factory=list)
-    tensors: list[Tensor] = field(default_factory=list)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
     way_back: list[Callable[[], None]] = field(default_factory=list)
     kinds: dict[str, str] = field(default_factory=dict)
     """A trained parameter's name → filters, matrix or plain."""
@@ -110,15 +111,23 @@ class Builder:
         self.values[node.index + 1] = value
         return value
 
+    @functools.cached_property
+    def _reading(self) -> dict[int, list[Node]]:
+        """The nodes that read each value, by its number."""
+        reading: dict[int, list[Node]] = {}
+        for node in self.network.nodes:
+            for number in dict.fromkeys(node.inputs):
+                reading.setdefault(number, []).append(node)
+        return reading
+
     def border(self, value: int) -> tuple[int, int, int, int]:
         """Return the zeros around a value that its readers want: (top, left, bottom, right)."""
         sides = [(0, 0, 0, 0)]
-        for node in self.network.nodes:
-            if value in node.inputs:
-                if node.layer.kind in BORDER:
-                    sides.append(BORDER[node.layer.kind](node))
-                elif self.passes(node):
-                    sides.append(self.border(node.index + 1))
+        for node in self._reading.get(value, ()):
+            if node.layer.kind in BORDER:
+                sides.append(BORDER[node.layer.kind](node))
+            elif self.passes(node):
+                sides.append(self.border(node.index + 1))
         top, left, bottom, right = (max(side) for side in zip(*sides, strict=True))
         return top, left, bottom, right
 
@@ -167,17 +176,17 @@ class Builder:
             names = kept_beside(self.task, kind)
             slots = tuple((slot, Buffer(f"{slot}_{buffer}", room(grid.size), "once")) for slot in names)
             self.kinds[name], self.grids[gradient] = kind, grid
-        self.tensors.append(Tensor(name, homes, slots, gradient))
+        self.tensors[name] = Tensor(name, homes, slots, gradient)
         return tuple(home for home, _ in homes)
 
     def step(self, name: str, grid: Grid, columns: Columns | None = None, filters: Filters | None = None) -> None:
         """Add the optimiser's step on a parameter, from its whole gradient. filters: how those of a Conv lie."""
-        tensor, kind = next(t for t in self.tensors if t.name == name), self.kinds[name]
+        tensor, kind = self.tensors[name], self.kinds[name]
         step(self, tensor, kind, Step(grid, self.task.stepped_by(kind), columns=columns), filters)
 
     def partial(self, name: str, grid: Grid) -> Buffer:
         """Make a gradient that is summed shard by shard, and the op that adds the shards up."""
-        tensor = next(t for t in self.tensors if t.name == name)
+        tensor = self.tensors[name]
         assert tensor.gradient is not None  # noqa: S101 - only called when training
         partial = Buffer(tensor.gradient.name + "s", room(grid.size), "shard")
         self.sums.append(Op(Reduce(grid), (partial, tensor.gradient)))
@@ -185,7 +194,7 @@ class Builder:
 
     def whole_gradient(self, name: str) -> Buffer:
         """Return where a parameter's whole gradient goes."""
-        tensor = next(t for t in self.tensors if t.name == name)
+        tensor = self.tensors[name]
         assert tensor.gradient is not None  # noqa: S101 - only called when training
         return tensor.gradient
 
@@ -242,7 +251,7 @@ def build(network: Network, machine: Machine, task: Task) -> Program:
         back()
     ops = (*b.ops, *b.sums, *clipping(b), *b.steps)
     shard = shard_size(task.batch_size) if task.training else PREDICTION_GROUP
-    return Program(ops, tuple(b.tensors), task.training, task.batch_size, shard, group=1)
+    return Program(ops, tuple(b.tensors.values()), task.training, task.batch_size, shard, group=1)
 
 
 def _finish(b: Builder, logits: Value) -> None:

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from llvmlite import ir
 
@@ -24,11 +25,13 @@ from layerline.compiler.schedule import item_bytes
 from layerline.compiler.values import BYTES, PACE, Pointer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from layerline.compiler.machine import Machine
     from layerline.compiler.program import Buffer, Kernel, Op, Phase, Program, Schedule
     from layerline.compiler.values import Index, Value
+
+T = TypeVar("T")
 
 CONTROL: Final = ("stop", "done", "diverged", "end", "drawn", "finished")
 """stop: asked to; done: steps; diverged: step + 1; end: the step before which to end; drawn, finished: tickets since
@@ -63,6 +66,9 @@ TRAIN_POINTERS: Final = {
 TRAIN_SCALARS: Final = ("first", "total")
 TICKET: Final = ("step", "ticket")
 """What the function of a phase is told beside what all of `train` is."""
+
+PIECE: Final = 64
+"""Calls in a function at most."""
 PREDICT_POINTERS: Final = {
     "arena": "u8",
     "scratch": "u8",
@@ -190,9 +196,9 @@ class _Step:
         shards, _ = pen.divided(images + (program.shard_size - 1), program.shard_size)
         return cls(number, start, images, shards)
 
-    def scalars(self, pen: Pen, phase: Phase) -> dict[str, Index | Value]:
-        """Return what a phase's kernels ask for: where the step starts, its images, its shards, and its pace."""
-        asked = {name for op in phase.ops for name in op.kernel.scalars}
+    def scalars(self, pen: Pen, ops: Sequence[Op]) -> dict[str, Index | Value]:
+        """Return what the kernels of ops ask for: where the step starts, its images, its shards, and its pace."""
+        asked = {name for op in ops for name in op.kernel.scalars}
         places = {name: self.number * len(PACE) + k for k, name in enumerate(PACE) if name in asked}
         pace = {name: pen.convert(pen.load(pen.pointer("pace"), place), "f32") for name, place in places.items()}
         return {"start": self.start, "images": self.images, "shards": self.shards, **pace}
@@ -201,53 +207,84 @@ class _Step:
 class _Ticket:
     """Writes the function of a phase: what a thread does with one ticket, a shard or a slice.
 
-    A function of its own for each phase: LLVM's time grows faster than a function does. As one function, the 41 phases
-    of resnet20 took 0.75 s of 1.3 s.
+    A function of its own for each phase, and for each PIECE of a long one: LLVM's time grows faster than a function
+    does. As one function, the 41 phases of resnet20 took 0.75 s of 1.3 s.
     """
 
-    def __init__(self, number: int, phase: Phase, driver: _Train) -> None:
-        self.phase, self.schedule, self.program = phase, driver.schedule, driver.program
-        self.pen = Pen(
-            driver.module, driver.machine, f"phase{number}", TRAIN_POINTERS, (*TRAIN_SCALARS[1:], *TICKET), alone=False
-        )
+    def __init__(self, name: str, driver: _Train, more: Sequence[str] = ()) -> None:
+        self.name, self.driver, self.schedule, self.program = name, driver, driver.schedule, driver.program
+        scalars = (*TRAIN_SCALARS[1:], *TICKET, *more)
+        self.pen = Pen(driver.module, driver.machine, name, TRAIN_POINTERS, scalars, alone=False)
         self.pen.function.linkage = "internal"
         self.pen.function.attributes.add("noinline")
         self.calls = _Calls(self.pen, driver.schedule, driver.kernels)
+        self.step = _Step.written(self.pen, self.program, self.pen.count("step"))
 
-    def write(self) -> Value:
+    def write(self, phase: Phase) -> Value:
         """Write the function and return it."""
-        pen = self.pen
-        step = _Step.written(pen, self.program, pen.count("step"))
-        if self.phase.over == "images":
-            self._shard(pen.count("ticket"), step)
+        if phase.over == "images":
+            self._shard(phase.ops)
         else:
-            self._slice(pen.count("ticket"), step)
-        pen.end()
-        return pen.function
+            ends = itertools.accumulate(op.kernel.slices or 0 for op in phase.ops)
+            firsts = list(zip(phase.ops, [0, *ends], strict=False))
+            self._in_pieces("slices", firsts, {}, lambda piece, some, _: piece._slices(some))
+        self.pen.end()
+        return self.pen.function
 
-    def _shard(self, shard: Index, step: _Step) -> None:
+    def _in_pieces(
+        self,
+        what: str,
+        items: Sequence[T],
+        at: dict[str, Index],
+        write: Callable[[_Ticket, Sequence[T], dict[str, Index]], None],
+    ) -> None:
+        """Write what `write` writes of the items: here, or where they are many in functions that are called from here.
+
+        at: what it is told by name beside what this function is.
+        """
+        if len(items) <= PIECE:
+            write(self, items, at)
+            return
+        own = [self.pen.pointer(name).value for name in TRAIN_POINTERS]
+        own += [self.pen.scalar(name) for name in (*TRAIN_SCALARS[1:], *TICKET)]
+        for first in range(0, len(items), PIECE):
+            piece = _Ticket(f"{self.name}_{what}{first}", self.driver, tuple(at))
+            write(piece, items[first : first + PIECE], {name: piece.pen.count(name) for name in at})
+            piece.pen.end()
+            self.pen.call(piece.pen.function, [*own, *(value.whole for value in at.values())])
+
+    def _shard(self, ops: Sequence[Op]) -> None:
         """Write one shard's way through the phase: clear its sums, then group after group of its images."""
         pen, program = self.pen, self.program
-        where = {**step.scalars(pen, self.phase), "shard": shard}
-        for buffer in dict.fromkeys(b for op in self.phase.ops for b in op.written if b.per == "shard"):
-            place = self.schedule.in_arena[buffer] + shard * item_bytes(buffer)
-            pen.fill_zero(pen.at(pen.pointer("arena"), place), item_bytes(buffer))
-        first = shard * program.shard_size
-        last = pen.smaller(first + program.shard_size, step.images)
+        sums = list(dict.fromkeys(b for op in ops for b in op.written if b.per == "shard"))
+        self._in_pieces("clear", sums, {}, lambda piece, some, _: piece._clear(some))
+        first = pen.count("ticket") * program.shard_size
+        last = pen.smaller(first + program.shard_size, self.step.images)
         with pen.loop("group", last, first, program.group) as place:
-            count = pen.smaller(pen.rest(last, place), program.group)
-            for op in self.phase.ops:
-                self.calls.images(op, place, count, {k: v for k, v in where.items() if k != "images"})
+            at = {"place": place, "count": pen.smaller(pen.rest(last, place), program.group)}
+            self._in_pieces("way", ops, at, _Ticket._way)
 
-    def _slice(self, ticket: Index, step: _Step) -> None:
-        where, done = step.scalars(self.pen, self.phase), 0
-        for op in self.phase.ops:
-            slices = op.kernel.slices or 0
-            with self.pen.when(self.pen.within(ticket - done, slices)):
-                self.calls.slice(op, ticket - done, where)
+    def _clear(self, sums: Sequence[Buffer]) -> None:
+        """Write zeros over a shard's sums."""
+        for buffer in sums:
+            place = self.schedule.in_arena[buffer] + self.pen.count("ticket") * item_bytes(buffer)
+            self.pen.fill_zero(self.pen.at(self.pen.pointer("arena"), place), item_bytes(buffer))
+
+    def _way(self, ops: Sequence[Op], at: dict[str, Index]) -> None:
+        """Write the calls for a group of images, `count` from `place` on."""
+        where = {**self.step.scalars(self.pen, ops), "shard": self.pen.count("ticket")}
+        del where["images"]
+        for op in ops:
+            self.calls.images(op, at["place"], at["count"], where)
+
+    def _slices(self, ops: Sequence[tuple[Op, int]]) -> None:
+        """Write the calls for the slice of a ticket; with each op, the ticket that is its first."""
+        where, ticket = self.step.scalars(self.pen, [op for op, _ in ops]), self.pen.count("ticket")
+        for op, first in ops:
+            with self.pen.when(self.pen.within(ticket - first, op.kernel.slices or 0)):
+                self.calls.slice(op, ticket - first, where)
                 if any(b.name == "total" for b in op.written):
-                    self._decide(step.number)
-            done += slices
+                    self._decide(self.step.number)
 
     def _decide(self, step: Index) -> None:
         """Write what follows a step's loss: count the step, and end after it if asked to or if the loss is not
@@ -277,7 +314,7 @@ class _Train:
     def write(self) -> None:
         """Write the phases' functions, and the loop over steps."""
         pen, end = self.pen, self.pen.variable(self.pen.constant(0, 1, "i64"))
-        works = [_Ticket(number, phase, self).write() for number, phase in enumerate(self.schedule.phases)]
+        works = [_Ticket(f"phase{number}", self).write(phase) for number, phase in enumerate(self.schedule.phases)]
         share = _write_share(self.module, self.machine, works[0])
         memory = [pen.pointer(name).value for name in TRAIN_POINTERS]
         with pen.repeat("step", pen.count("first")) as (number, leave):

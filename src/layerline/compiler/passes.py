@@ -53,12 +53,25 @@ def verify(program: Program, after: str) -> None:
         known.update(op.written)
 
 
-def _writer(program: Program, buffer: Buffer) -> Op | None:
-    return next((op for op in program.ops if buffer in op.written), None)
+class _Uses:
+    """Who writes and who reads each buffer of a Program, looked up in no time."""
 
+    def __init__(self, program: Program) -> None:
+        self._writers: dict[Buffer, Op] = {}
+        self._readers: dict[Buffer, list[Op]] = {}
+        for op in program.ops:
+            for buffer in op.written:
+                self._writers.setdefault(buffer, op)
+            for buffer in op.read:
+                self._readers.setdefault(buffer, []).append(op)
 
-def _readers(program: Program, buffer: Buffer) -> list[Op]:
-    return [op for op in program.ops if buffer in op.read]
+    def writer(self, buffer: Buffer) -> Op | None:
+        """Return the first op that writes a buffer."""
+        return self._writers.get(buffer)
+
+    def readers(self, buffer: Buffer) -> list[Op]:
+        """Return the ops that read a buffer."""
+        return self._readers.get(buffer, [])
 
 
 def _swap(program: Program, changes: dict[Op, tuple[Op, ...]]) -> Program:
@@ -68,14 +81,16 @@ def _swap(program: Program, changes: dict[Op, tuple[Op, ...]]) -> Program:
 
 def fuse_relu(program: Program, _: Machine) -> Program:
     """conv(x → y); relu(y → z)  →  conv_relu(x → z), where nothing else reads y."""
+    uses = _Uses(program)
+    changes: dict[Op, tuple[Op, ...]] = {}
     for relu in [op for op in program.ops if isinstance(op.kernel, ReLUForward)]:
         y, z = relu["x"], relu["y"]
-        conv = _writer(program, y)
-        if conv and isinstance(conv.kernel, ConvForward) and _readers(program, y) == [relu] and z.plane:
+        conv = uses.writer(y)
+        if conv and isinstance(conv.kernel, ConvForward) and uses.readers(y) == [relu] and z.plane:
             kernel = replace(conv.kernel, relu=True, y=z.plane)
-            fused = Op(kernel, tuple(z if b == y else b for b in conv.buffers))
-            program = _swap(program, {conv: (fused,), relu: ()})
-    return program
+            changes[conv] = (Op(kernel, tuple(z if b == y else b for b in conv.buffers)),)
+            changes[relu] = ()
+    return _swap(program, changes)
 
 
 def fuse_pool(program: Program, machine: Machine) -> Program:
@@ -85,14 +100,16 @@ def fuse_pool(program: Program, machine: Machine) -> Program:
                     →  [relu_bwd(du, u → g);] conv_at_filters(x, g, at → dw); and unpool(g, at → dy) where dy is still
                     read.
     """
+    uses = _Uses(program)
     for pool in [op for op in program.ops if isinstance(op.kernel, PoolForward)]:
-        conv = _writer(program, pool["x"])
-        if conv and isinstance(conv.kernel, ConvForward) and _fits(program, conv, pool, machine):
+        conv = uses.writer(pool["x"])
+        if conv and isinstance(conv.kernel, ConvForward) and _fits(uses, conv, pool, machine):
             program = _fuse_pool(program, conv, pool, machine)
+            uses = _Uses(program)
     return program
 
 
-def _fits(program: Program, conv: Op, pool: Op, machine: Machine) -> bool:
+def _fits(uses: _Uses, conv: Op, pool: Op, machine: Machine) -> bool:
     """Whether the pool can be taken in the convolution's registers."""
     assert isinstance(conv.kernel, ConvForward)  # noqa: S101 - the caller looked
     assert isinstance(pool.kernel, PoolForward)  # noqa: S101 - the caller looked
@@ -103,7 +120,7 @@ def _fits(program: Program, conv: Op, pool: Op, machine: Machine) -> bool:
         and conv.kernel.pool == (1, 1)
         and not conv.kernel.places
     )
-    others = [op for op in _readers(program, pool["x"]) if op is not pool and not isinstance(op.kernel, ReLUBackward)]
+    others = [op for op in uses.readers(pool["x"]) if op is not pool and not isinstance(op.kernel, ReLUBackward)]
     return apart and not others and conv_tile(conv.kernel.shape, machine, shape.window) is not None
 
 
@@ -127,13 +144,14 @@ def _pooled_way_back(program: Program, conv: ConvForward, pool: Op, back: Op, ma
     """Move ReLU's way back before the pool's, and take the convolution's gradients over the pooled places."""
     u, at, g, dy = pool["y"], pool["at"], back["dy"], back["dx"]
     changes: dict[Op, tuple[Op, ...]] = {back: ()}
-    relu = next((op for op in _readers(program, dy) if isinstance(op.kernel, ReLUBackward)), None)
+    uses = _Uses(program)
+    relu = next((op for op in uses.readers(dy) if isinstance(op.kernel, ReLUBackward)), None)
     if relu:
         dy, masked = relu["dx"], Buffer(g.name + "_masked", g.size, "image", plane=conv.y)
         changes[relu] = (Op(ReLUBackward(conv.y, conv.y), (g, u, masked)),)
         g = masked
     shape = conv.shape
-    for op in _readers(program, dy):
+    for op in uses.readers(dy):
         if isinstance(op.kernel, BiasSum):
             changes[op] = (Op(BiasSum(conv.y), (g, op["db"])),)
         elif isinstance(op.kernel, ConvFilters):
@@ -171,11 +189,13 @@ def fuse_update(program: Program, _: Machine) -> Program:
 
     Only where nothing else reads the whole gradient: clipping and several ranks do.
     """
+    uses, gone = _Uses(program), set()
+    changes: dict[Op, tuple[Op, ...]] = {}
     for step in [op for op in program.ops if isinstance(op.kernel, Step)]:
         g, kernel = step["g"], step.kernel
         assert isinstance(kernel, Step)  # noqa: S101 - the list is of these
-        source = _writer(program, g)
-        if source is None or _readers(program, g) != [step]:
+        source = uses.writer(g)
+        if source is None or uses.readers(g) != [step]:
             continue
         if isinstance(source.kernel, Reduce):
             fused = Op(replace(kernel, partial=True), (source["partial"], *step.buffers[1:]))
@@ -185,10 +205,10 @@ def fuse_update(program: Program, _: Machine) -> Program:
             )
         else:
             continue
-        program = _swap(program, {source: (), step: (fused,)})
-        tensors = tuple(replace(t, gradient=None) if t.gradient == g else t for t in program.tensors)
-        program = replace(program, tensors=tensors)
-    return program
+        changes |= {source: (), step: (fused,)}
+        gone.add(g)
+    tensors = tuple(replace(t, gradient=None) if t.gradient in gone else t for t in program.tensors)
+    return replace(_swap(program, changes), tensors=tensors)
 
 
 def drop_unread(program: Program, _: Machine) -> Program:

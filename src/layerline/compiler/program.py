@@ -73,6 +73,10 @@ class Buffer:
     plane: Plane | None = None
     """For an image's values: how they lie."""
 
+    def __hash__(self) -> int:
+        """Return the name's: buffers are looked up often, and no two of a Program share a name."""
+        return hash(self.name)
+
 
 class Kernel(abc.ABC):
     """One function of machine code: what it computes and how (its tile), as a frozen dataclass. Equal kernels share
@@ -113,6 +117,10 @@ class Op:
         """Refuse a wrong number of buffers: a bug in a build function."""
         if len(self.buffers) != len(self.kernel.pointers):
             raise ValueError(f"{self.kernel.symbol} takes {len(self.kernel.pointers)} buffers, not {len(self.buffers)}")
+
+    def __hash__(self) -> int:
+        """Return the buffers': a kernel's would be worked out from all its sizes at every look."""
+        return hash(self.buffers)
 
     def __getitem__(self, name: str) -> Buffer:
         """Return the buffer of a kernel's argument."""

@@ -33,19 +33,19 @@ def schedule(program: Program) -> Schedule:
 
 def cut(program: Program) -> tuple[Phase, ...]:
     """Cut the ops into phases: over images, or over slices that do not touch what another op of the phase writes."""
-    phases: list[Phase] = []
+    phases: list[tuple[str, list[Op]]] = []
+    touched: set[Buffer] = set()
+    written: set[Buffer] = set()
     for op in program.ops:
         over = "images" if op.kernel.slices is None else "slices"
-        if phases and phases[-1].over == over and (over == "images" or _independent(op, phases[-1])):
-            phases[-1] = Phase((*phases[-1].ops, op), over)
-        else:
-            phases.append(Phase((op,), over))
-    return tuple(phases)
-
-
-def _independent(op: Op, phase: Phase) -> bool:
-    mine, my_results = set(op.buffers), set(op.written)
-    return not any(mine & set(other.written) or my_results & set(other.buffers) for other in phase.ops)
+        apart = over == "slices" and (touched.intersection(op.written) or written.intersection(op.buffers))
+        if not phases or phases[-1][0] != over or apart:
+            phases.append((over, []))
+            touched, written = set(), set()
+        phases[-1][1].append(op)
+        touched.update(op.buffers)
+        written.update(op.written)
+    return tuple(Phase(tuple(ops), over) for over, ops in phases)
 
 
 def outliving(phases: tuple[Phase, ...]) -> frozenset[Buffer]:
