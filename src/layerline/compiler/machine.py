@@ -80,7 +80,10 @@ def named(cpu: str | None = None, lanes: int | None = None) -> Machine:
             raise UserError(f"--cpu {cpu}: not known", "on x86-64 one of: " + ", ".join(_X86))
         machine = Machine(machine.triple, cpu, "", *_X86[cpu])
     if lanes is not None:
-        if lanes not in (1, 4, 8, 16) or lanes > machine.lanes:
-            raise UserError(f"--lanes {lanes}: {machine.cpu} has 1, 4, … {machine.lanes}")
+        known = [width for width in (1, 4, 8, 16) if width <= machine.lanes]
+        if lanes not in known:
+            raise UserError(
+                f"--lanes {lanes}: {machine.cpu} has none of that width", "one of: " + ", ".join(map(str, known))
+            )
         machine = Machine(machine.triple, machine.cpu, machine.features, lanes, machine.registers, machine.fma)
     return machine
