@@ -86,7 +86,9 @@ def test_a_read_only_folder_is_said_and_another_is_taken(folder: Path) -> None:
     assert within(folder, script + shlex.join([*TRAIN, "--quiet", "--out", "other/run"])).returncode == 0
 
 
-@pytest.mark.parametrize("environment", [{}, {"HOME": "/nowhere"}, {"HOME": ""}, {"TMPDIR": "/nowhere"}])
+@pytest.mark.parametrize(
+    "environment", [{}, {"HOME": "/dev/null/nowhere"}, {"HOME": ""}, {"TMPDIR": "/dev/null/nowhere"}]
+)
 def test_without_a_home_or_a_folder_for_temporary_files(folder: Path, environment: dict[str, str]) -> None:
     """Without HOME, or with one that is not there, and without TMPDIR, a training comes to its end, graphs and all."""
     plain = {name: value for name, value in PLAIN.items() if name != "XDG_DATA_HOME"}
