@@ -165,10 +165,6 @@ def a_folder(path: Path) -> None:
     path.mkdir()
 
 
-def of_a_newer_format(path: Path) -> None:
-    rewritten(path, {"format_version": "2", "layerline": "9.9"})
-
-
 def a_model(path: Path) -> None:
     rewritten(path, {"format": "layerline model"})
 
@@ -191,7 +187,6 @@ def rewritten(path: Path, changes: dict[str, str]) -> None:
         (a_lie, "its content is of epoch-2.safetensors"),
         (a_link_to_nothing, "cannot be read: No such file or directory"),
         (a_folder, "is not a file"),
-        (of_a_newer_format, "made by layerline 9.9 in version 2 of the format, this is"),
         (a_model, "not a checkpoint of layerline"),
         (without_history, "not what a checkpoint holds"),
     ],
@@ -216,6 +211,16 @@ def test_what_is_not_whole_never_counts(spoil: Callable[[Path], None], message: 
     again = kept.latest()
     assert again is not None
     assert again.damaged == ()
+
+
+def test_a_newer_format_is_not_gone_behind(kept: Checkpoints) -> None:
+    """A whole checkpoint of another version of the format is refused with both, and stays where it is."""
+    kept.save(snapshot(2), IDENTITY)
+    newest = kept.save(snapshot(3), IDENTITY)
+    rewritten(newest, {"format_version": "2", "layerline": "9.9"})
+    with pytest.raises(UserError, match=r"epoch-3.*made by layerline 9\.9 in version 2 of the format, this is"):
+        kept.latest()
+    assert names(kept.folder) == ["epoch-2.safetensors", "epoch-3.safetensors"]
 
 
 def test_none_whole_is_an_error(kept: Checkpoints) -> None:

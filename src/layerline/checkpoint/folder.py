@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
-from layerline import __version__, tensor_file, whole_file
+from layerline import __version__, figures, tensor_file, whole_file
 from layerline.checkpoint.identity import Identity
 from layerline.checkpoint.snapshot import Snapshot
 from layerline.errors import UserError
@@ -30,6 +30,11 @@ _DAMAGED: Final = ".damaged"
 
 Position = tuple[int, int]
 """(finished epochs, steps of the next)."""
+
+
+@final
+class _OtherVersion(UserError):
+    """A whole checkpoint, in a version of the format that this reader does not know."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,13 +82,16 @@ class Checkpoints:
     def latest(self) -> Found | None:
         """Return the newest checkpoint that is whole, None where there is none at all.
 
-        What a killed process left half-written is removed. Raises UserError where there are some and none is whole.
+        What a killed process left half-written is removed. Raises UserError where there are some and none is whole, and
+        where the newest is of another version of the format: going on before it would lose what it holds.
         """
         whole_file.remove_unfinished(self.folder)
         damaged: list[str] = []
         for position, path in self._listed():
             try:
                 return Found(path, *_read(path, position), tuple(damaged))
+            except _OtherVersion:
+                raise
             except UserError as error:
                 damaged.append(error.message)
         if damaged:
@@ -140,9 +148,10 @@ def _read(path: Path, position: Position) -> tuple[Snapshot, Identity]:
         raise UserError(f"{path}: not a checkpoint of layerline")
     version = held.metadata.get("format_version", "")
     if version != str(FORMAT_VERSION):
-        raise UserError(
-            f"{path}: made by layerline {held.metadata.get('layerline', '?')} in version {version} of the format, "
-            f"this is {__version__} with version {FORMAT_VERSION}"
+        raise _OtherVersion(
+            f"{path}: made by layerline {figures.name(held.metadata.get('layerline', '?'))} in version "
+            f"{figures.name(version)} of the format, this is {__version__} with version {FORMAT_VERSION}",
+            "go on with the version that wrote it",
         )
     try:
         snapshot, identity = _parsed(held)
