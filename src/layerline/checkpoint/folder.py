@@ -33,7 +33,7 @@ Position = tuple[int, int]
 
 
 @final
-class _OtherVersion(UserError):
+class _OtherVersionError(UserError):
     """A whole checkpoint, in a version of the format that this reader does not know."""
 
 
@@ -90,7 +90,7 @@ class Checkpoints:
         for position, path in self._listed():
             try:
                 return Found(path, *_read(path, position), tuple(damaged))
-            except _OtherVersion:
+            except _OtherVersionError:
                 raise
             except UserError as error:
                 damaged.append(error.message)
@@ -148,7 +148,7 @@ def _read(path: Path, position: Position) -> tuple[Snapshot, Identity]:
         raise UserError(f"{path}: not a checkpoint of layerline")
     version = held.metadata.get("format_version", "")
     if version != str(FORMAT_VERSION):
-        raise _OtherVersion(
+        raise _OtherVersionError(
             f"{path}: made by layerline {figures.name(held.metadata.get('layerline', '?'))} in version "
             f"{figures.name(version)} of the format, this is {__version__} with version {FORMAT_VERSION}",
             "go on with the version that wrote it",
