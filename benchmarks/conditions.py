@@ -6,6 +6,8 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -38,6 +40,12 @@ def steal() -> float:
     if not stat.exists():
         return 0.0
     return int(stat.read_text().split("\n", 1)[0].split()[8]) / os.sysconf("SC_CLK_TCK")
+
+
+def file_system() -> str:
+    """Return the kind of the file system that temporary folders lie on (TMPDIR says which)."""
+    found = subprocess.run(["df", "--output=fstype", tempfile.gettempdir()], capture_output=True, text=True, check=True)
+    return found.stdout.split()[-1]
 
 
 def spread(values: list[float]) -> dict[str, float]:

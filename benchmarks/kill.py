@@ -1,6 +1,6 @@
 """SIGKILL at random instants over training and saving: does every run go on, with nothing lost, to the same bits?
 
-    python benchmarks/kill.py --kills 1200 --seed 1
+    [TMPDIR=DIR] python benchmarks/kill.py --kills 1200 --seed 1
 
 Each run is trained whole once, then again in a folder of its own, where its process is killed and the run resumed until
 it ends. After each kill every file of `checkpoints/` is read: its digest must fit, and the newest must hold each epoch
@@ -27,7 +27,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from conditions import write
+from conditions import file_system, write
 
 import layerline
 from layerline import engines
@@ -77,6 +77,7 @@ def main() -> None:
             print(f"{counts['runs']} runs, {counts['kills']} kills: all went on to the same bits", flush=True)
     result = {
         "what": "SIGKILL at random instants: every run went on to the bits of the whole one, nothing lost",
+        "file_system": file_system(),
         "seed": options.seed,
         **counts,
         "epochs_lost": 0,
@@ -85,7 +86,7 @@ def main() -> None:
         "seconds": time.perf_counter() - begin,
     }
     print(json.dumps(result, indent=2))
-    write("kill", result)
+    write(f"kill-{file_system()}", result)
 
 
 class _Run:

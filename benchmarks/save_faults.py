@@ -1,6 +1,6 @@
 """A fault at every system call of a save: is the old checkpoint whole, or the new one, and is that found?
 
-    python benchmarks/save_faults.py
+    [TMPDIR=DIR] python benchmarks/save_faults.py
 
 A process saves one checkpoint beside older ones, or the first of all. Its system calls are counted first (strace);
 then, for each of them, a new process is killed when it makes that call (SIGKILL), or the call is refused (ENOSPC, EIO).
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from conditions import write
+from conditions import file_system, write
 
 from layerline.checkpoint import Checkpoints, Identity, Snapshot, folder
 from layerline.engines.engine import Running, State
@@ -81,7 +81,7 @@ def main() -> None:
         "seconds": time.perf_counter() - begin,
     }
     print(json.dumps(result, indent=2))
-    write("save-faults", result)
+    write(f"save-faults-{file_system()}", result)
 
 
 def each_call(scratch: Path, model: Path | None) -> dict[str, Any]:
@@ -212,12 +212,6 @@ def snapshot(epochs: int) -> Snapshot:
         EpochRow(epoch, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.01, 1.0, 1.0, 9.0, epoch <= 2) for epoch in range(1, epochs + 1)
     )
     return Snapshot(history, 0, state, weights(), state.averaged, Running(0.0, np.zeros((2, 2), np.int64)))
-
-
-def file_system() -> str:
-    """Return the kind of the file system that was written to."""
-    found = subprocess.run(["df", "--output=fstype", tempfile.gettempdir()], capture_output=True, text=True, check=True)
-    return found.stdout.split()[-1]
 
 
 if __name__ == "__main__":
