@@ -3,11 +3,12 @@
     train(memory…, first, total)     steps from `first` on, up to control's `end`, of an epoch of `total` images
     predict(memory…, first, last)    the images at places first … last−1 of `order`
 
-Threads share `control`, a row of 64-bit integers each on a cache line of its own (CONTROL names them). In a phase they
-draw tickets for shards or slices; it is over when every ticket drawn in it is finished, whoever did the work: a thread
-that the system keeps off its core between two tickets holds up nobody, and catches up by finding phase after phase
-done. Tickets are numbered through, so that a late thread cannot draw one of a later phase. Sums never depend on who
-drew what.
+Threads share `control`, a row of 64-bit integers each on a cache line of its own (CONTROL names the first; behind them
+each thread has two). In a phase they draw tickets for shards or slices, each first those of its own part, in which its
+cache still has what it did a step ago, then those that are left of others'. A phase is over when every ticket in it is
+finished, whoever did the work: a thread that the system keeps off its core between two tickets holds up nobody, and
+catches up by finding phase after phase done. Tickets are numbered through, so that a late thread cannot draw one of a
+later phase. Sums never depend on who drew what.
 """
 
 from __future__ import annotations
@@ -33,11 +34,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CONTROL: Final = ("stop", "done", "diverged", "end", "drawn", "finished")
-"""stop: asked to; done: steps; diverged: step + 1; end: the step before which to end; drawn, finished: tickets since
-start."""
+CONTROL: Final = ("stop", "done", "diverged", "end")
+"""stop: asked to; done: steps; diverged: step + 1; end: the step before which to end."""
+OF_A_THREAD: Final = ("drawn", "finished")
+"""drawn: the ticket of its part that is next, or one of an earlier phase; finished: tickets that it has done."""
 
 WORDS_A_LINE: Final = 8
+
+
+def control_words(threads: int) -> int:
+    """Return the 64-bit integers of `control`."""
+    return (len(CONTROL) + len(OF_A_THREAD) * threads) * WORDS_A_LINE
+
 
 SPINS: Final = 2000
 """Looks at a counter before a waiting thread offers its core to others, and between naps of NAP_MICROSECONDS after
@@ -63,9 +71,9 @@ TRAIN_POINTERS: Final = {
     "yield_core": "u8",
     "nap": "u8",
 }
-TRAIN_SCALARS: Final = ("first", "total")
-TICKET: Final = ("step", "ticket")
-"""What the function of a phase is told beside what all of `train` is."""
+TRAIN_SCALARS: Final = ("first", "total", "thread", "threads")
+TICKET: Final = ("total", "step", "ticket")
+"""What the function of a phase is told beside the memory."""
 
 PIECE: Final = 64
 """Calls in a function at most."""
@@ -213,8 +221,7 @@ class _Ticket:
 
     def __init__(self, name: str, driver: _Train, more: Sequence[str] = ()) -> None:
         self.name, self.driver, self.schedule, self.program = name, driver, driver.schedule, driver.program
-        scalars = (*TRAIN_SCALARS[1:], *TICKET, *more)
-        self.pen = Pen(driver.module, driver.machine, name, TRAIN_POINTERS, scalars, alone=False)
+        self.pen = Pen(driver.module, driver.machine, name, TRAIN_POINTERS, (*TICKET, *more), alone=False)
         self.pen.function.linkage = "internal"
         self.pen.function.attributes.add("noinline")
         self.calls = _Calls(self.pen, driver.schedule, driver.kernels)
@@ -246,7 +253,7 @@ class _Ticket:
             write(self, items, at)
             return
         own = [self.pen.pointer(name).value for name in TRAIN_POINTERS]
-        own += [self.pen.scalar(name) for name in (*TRAIN_SCALARS[1:], *TICKET)]
+        own += [self.pen.scalar(name) for name in TICKET]
         for first in range(0, len(items), PIECE):
             piece = _Ticket(f"{self.name}_{what}{first}", self.driver, tuple(at))
             write(piece, items[first : first + PIECE], {name: piece.pen.count(name) for name in at})
@@ -324,38 +331,55 @@ class _Train:
                 slices = sum(op.kernel.slices or 0 for op in phase.ops)
                 first, tickets = pen.read(end), step.shards if phase.over == "images" else pen.index(slices)
                 pen.write(end, pen.sum(pen.as_index(first), tickets).whole)
-                pen.call(share, [*memory, work, pen.scalar("total"), step.number.whole, first, pen.read(end)])
+                scalars = [pen.scalar("total"), step.number.whole, first, pen.read(end)]
+                pen.call(share, [*memory, work, *scalars, pen.scalar("thread"), pen.scalar("threads")])
         pen.end()
 
 
 def _write_share(module: ir.Module, machine: Machine, like: Value) -> Value:
-    """Write the function in which a thread draws a phase's tickets until there are none, then waits until all are
-    finished; `like` is one of the functions that it calls."""
-    scalars = ("total", "step", "first_ticket", "end_ticket")
+    """Write the function in which a thread does its share of a phase; `like` is one of the functions that it calls."""
+    scalars = ("total", "step", "first_ticket", "end_ticket", "thread", "threads")
     pen = Pen(module, machine, "share", {**TRAIN_POINTERS, "work": "u8"}, scalars, alone=False)
     pen.function.linkage = "internal"
     pen.function.attributes.add("noinline")
-    memory, end = [pen.pointer(name).value for name in TRAIN_POINTERS], pen.count("end_ticket")
-    with pen.repeat("draw") as (_, leave):
-        drawn = pen.atomic_load(_word(pen, "drawn"))
-        leave(pen.at_least(pen.as_index(drawn), end))
-        with pen.when(pen.atomic_claim(_word(pen, "drawn"), drawn)):
-            ticket = pen.rest(pen.as_index(drawn), pen.count("first_ticket"))
-            pen.call_like(like, pen.pointer("work"), [*memory, pen.scalar("total"), pen.scalar("step"), ticket.whole])
-            pen.atomic_add(_word(pen, "finished"), 1)
-    _wait(pen, end)
+    thread, threads = pen.count("thread"), pen.count("threads")
+    with pen.loop("part", threads) as other:
+        beyond = pen.sum(thread, other)
+        part = pen.chosen(pen.at_least(beyond, threads), pen.rest(beyond, threads), beyond)
+        _write_draws(pen, like, part)
+    _wait(pen)
     pen.end()
     return pen.function
 
 
-def _wait(pen: Pen, end: Index) -> None:
-    """Write the wait until all tickets before `end` are finished.
+def _write_draws(pen: Pen, like: Value, part: Index) -> None:
+    """Write the loop in which a thread draws tickets of a thread's part until there are none."""
+    first, threads = pen.count("first_ticket"), pen.count("threads")
+    tickets = pen.rest(pen.count("end_ticket"), first)
+    start, stop = (pen.sum(first, pen.quotient(pen.product(tickets, place), threads)) for place in (part, part + 1))
+    memory = [pen.pointer(name).value for name in TRAIN_POINTERS]
+    with pen.repeat("draw") as (_, leave):
+        drawn = pen.atomic_load(_word_of(pen, "drawn", part))
+        ticket = pen.larger(pen.as_index(drawn), start)
+        leave(pen.at_least(ticket, stop))
+        with pen.when(pen.atomic_claim(_word_of(pen, "drawn", part), drawn, (ticket + 1).whole)):
+            told = [pen.scalar("total"), pen.scalar("step"), pen.rest(ticket, first).whole]
+            pen.call_like(like, pen.pointer("work"), [*memory, *told])
+            pen.atomic_add(_word_of(pen, "finished", pen.count("thread")), 1)
+
+
+def _wait(pen: Pen) -> None:
+    """Write the wait until all tickets before the phase's end are finished.
 
     Spin, then offer the core, then nap: a core that falls idle is given the thread that still works, if that one waits
     behind another process.
     """
     with pen.repeat("look") as (look, leave):
-        leave(pen.at_least(pen.as_index(pen.atomic_load(_word(pen, "finished"))), end))
+        finished = pen.variable(pen.constant(0, 1, "i64"))
+        with pen.loop("of", pen.count("threads")) as thread:
+            number = pen.atomic_load(_word_of(pen, "finished", thread))
+            pen.write(finished, pen.add(pen.read(finished), number))
+        leave(pen.at_least(pen.as_index(pen.read(finished)), pen.count("end_ticket")))
         pen.pause()
         with pen.when(pen.at_least(look, SPINS)):
             pen.call_address(pen.pointer("yield_core"))
@@ -366,3 +390,9 @@ def _wait(pen: Pen, end: Index) -> None:
 def _word(pen: Pen, name: str) -> Pointer:
     """Return where threads share a number of CONTROL."""
     return pen.at(pen.pointer("control"), CONTROL.index(name) * WORDS_A_LINE)
+
+
+def _word_of(pen: Pen, name: str, thread: Index) -> Pointer:
+    """Return where a thread has a number of OF_A_THREAD."""
+    place = len(CONTROL) + OF_A_THREAD.index(name)
+    return pen.at(pen.pointer("control"), thread * (len(OF_A_THREAD) * WORDS_A_LINE) + place * WORDS_A_LINE)

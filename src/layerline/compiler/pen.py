@@ -125,6 +125,14 @@ class Pen(Arithmetic):
         b = self.index(b) if isinstance(b, int) else b
         return self.chosen(self.at_least(a, b), b, a)
 
+    def larger(self, a: Index, b: Index) -> Index:
+        """Return the larger of two index expressions."""
+        return self.chosen(self.at_least(a, b), a, b)
+
+    def quotient(self, a: Index, b: Index) -> Index:
+        """Return a // b of index expressions that are not negative."""
+        return Index(self.builder, self.builder.udiv(a.whole, b.whole))
+
     def at_least(self, a: Index, b: Index | int) -> Value:
         """Return whether a ≥ b."""
         b = self.index(b) if isinstance(b, int) else b
@@ -292,9 +300,8 @@ class Pen(Arithmetic):
         after."""
         return self.builder.atomic_rmw("add", memory.value, ir.Constant(I64, number), "acq_rel")
 
-    def atomic_claim(self, memory: Pointer, seen: Value) -> Value:
-        """Add 1 to a shared 64-bit integer if it still is what was seen; returns whether it was."""
-        following = self.builder.add(seen, ir.Constant(I64, 1))
+    def atomic_claim(self, memory: Pointer, seen: Value, following: Value) -> Value:
+        """Change a shared 64-bit integer if it still is what was seen; returns whether it was."""
         pair = self.builder.cmpxchg(memory.value, seen, following, "acq_rel", "acquire")
         return self.builder.extract_value(pair, 1)
 

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import numpy as np
 
 from layerline.compiler import compiled
-from layerline.compiler.driver import CONTROL, PREDICT_POINTERS, TRAIN_POINTERS, WORDS_A_LINE
+from layerline.compiler.driver import (
+    CONTROL,
+    PREDICT_POINTERS,
+    PREDICT_SCALARS,
+    TRAIN_POINTERS,
+    TRAIN_SCALARS,
+    WORDS_A_LINE,
+    control_words,
+)
 from layerline.compiler.folding import folded_weights
 from layerline.compiler.kernels.step_lower import slots_of
 from layerline.compiler.machine import host
@@ -72,7 +80,7 @@ class CompiledEngine(Engine):
         self._state = _first_state(network, recipe)
         self._counters = _counters(network, self._state)
         self._running = Running(0.0, np.zeros((network.classes, network.classes), np.int64))
-        self._control = np.zeros((len(CONTROL) + 64) * WORDS_A_LINE, np.int64)
+        self._control = np.zeros(control_words(self._threads), np.int64)
         self._stopping = False
 
     def train(self, epoch: Epoch, first: int) -> int:
@@ -236,7 +244,7 @@ class _Trainer:
         self.compiled, self.threads = code, threads
         self.memory = Memory(code, threads)
         self._constants, self._classes = constants, classes
-        types = [ctypes.c_int64] * 2
+        types = [ctypes.c_int64] * len(TRAIN_SCALARS)
         self._function = code.code.function("train", [ctypes.c_void_p] * len(TRAIN_POINTERS) + types)
 
     def run(self, epoch: Epoch, tables: dict[str, NDArray[Any]], first: int, control: NDArray[np.int64]) -> None:
@@ -255,7 +263,7 @@ class _Trainer:
 
         def work(thread: int) -> None:
             mine = {**addresses, "scratch": self.memory.scratches[thread].ctypes.data}
-            self._function(*(mine[name] for name in TRAIN_POINTERS), first, len(epoch.order))
+            self._function(*(mine[name] for name in TRAIN_POINTERS), first, len(epoch.order), thread, self.threads)
 
         _in_threads(work, self.threads)
 
@@ -292,7 +300,7 @@ class _Predictor:
         self.compiled, self.threads = code, threads
         self.memory = Memory(code, threads)
         self._constants, self._classes = constants, classes
-        types = [ctypes.c_int64] * 2
+        types = [ctypes.c_int64] * len(PREDICT_SCALARS)
         self._function = code.code.function("predict", [ctypes.c_void_p] * len(PREDICT_POINTERS) + types)
 
     def run(self, images: ImageSet, indices: NDArray[np.int64]) -> Outputs:

@@ -64,11 +64,12 @@ class Reduce(Kernel):
 
 
 def shard_sum(pen: Pen, partial: Pointer, size: int, place: Index, lanes: int) -> Value:
-    """Return the sum over shards, first to last, of one vector of a partial gradient."""
-    total = pen.variable(pen.load(partial, place, lanes))
+    """Return the sum over shards of one vector of a partial gradient: first to last, in float64, rounded once."""
+    total = pen.variable(pen.convert(pen.load(partial, place, lanes), "f64"))
     with pen.loop("shard", pen.count("shards"), pen.index(1)) as shard:
-        pen.write(total, pen.add(pen.read(total), pen.load(partial, shard * room(size) + place, lanes)))
-    return pen.read(total)
+        part = pen.convert(pen.load(partial, shard * room(size) + place, lanes), "f64")
+        pen.write(total, pen.add(pen.read(total), part))
+    return pen.convert(pen.read(total), "f32")
 
 
 @dataclass(frozen=True)
