@@ -2,7 +2,7 @@
 
     python benchmarks/gradients.py --networks 1000 --seed 1
 
-The rule and the oracle are those of the tests (tests/oracle.py). A network that breaks it is named, and the exit code is
+The rule and the oracle are those of the tests (tests/oracle.py). A network that breaks it is named; the exit code is
 then 1.
 """
 
