@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from layerline.compiler.layout import Block, Columns, Rows
 from layerline.compiler.program import Kernel, Plane, room
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value, Variable
+
+
+FEW_BYTES: Final = 24 * 1024
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,11 @@ class ConvShape:
     def run_length(self) -> int:
         """Return J: the taps of a run."""
         return self.kernel[1] * self.group_channels // self.runs[1]
+
+    @property
+    def few_weights(self) -> bool:
+        """Whether the filters of a group fit into a core's first cache (half of 48 kB), from the sizes alone."""
+        return 4 * self.group_filters * self.group_channels * self.kernel[0] * self.kernel[1] <= FEW_BYTES
 
     @property
     def origin(self) -> int:
