@@ -1,7 +1,8 @@
 """Schedule → LLVM IR: every kernel once, and around them the function that runs many steps, or predicts many images.
 
-    train(memory…, first, total)     steps from `first` on, up to control's `end`, of an epoch of `total` images
-    predict(memory…, first, last)    the images at places first … last−1 of `order`
+    train(memory…, first, total, thread, threads)   what one of the threads does of steps `first`, first + 1, … up to
+                                                    control's `end`, of an epoch of `total` images
+    predict(memory…, first, last)                   the images at places first … last−1 of `order`
 
 Threads share `control`, a row of 64-bit integers each on a cache line of its own (CONTROL names the first; behind them
 each thread has two). In a phase they draw tickets for shards or slices, each first those of its own part, in which its
@@ -40,12 +41,6 @@ OF_A_THREAD: Final = ("drawn", "finished")
 """drawn: the ticket of its part that is next, or one of an earlier phase; finished: tickets that it has done."""
 
 WORDS_A_LINE: Final = 8
-
-
-def control_words(threads: int) -> int:
-    """Return the 64-bit integers of `control`."""
-    return (len(CONTROL) + len(OF_A_THREAD) * threads) * WORDS_A_LINE
-
 
 SPINS: Final = 2000
 """Looks at a counter before a waiting thread offers its core to others, and between naps of NAP_MICROSECONDS after
@@ -89,6 +84,11 @@ PREDICT_POINTERS: Final = {
     "losses": "f64",
 }
 PREDICT_SCALARS: Final = ("first", "last")
+
+
+def control_words(threads: int) -> int:
+    """Return the 64-bit integers of `control`."""
+    return (len(CONTROL) + len(OF_A_THREAD) * threads) * WORDS_A_LINE
 
 
 def write_module(schedule: Schedule, machine: Machine) -> str:
@@ -136,13 +136,33 @@ def _write_kernel(module: ir.Module, machine: Machine, kernel: Kernel) -> Value:
 
 
 def _write_predict(module: ir.Module, machine: Machine, schedule: Schedule, kernels: dict[Kernel, Value]) -> None:
+    """Write `predict`, which calls all kernels, or where they are many functions that call a PIECE of them each."""
+    ops = schedule.program.ops
+    pieces = []
+    for first in range(0, len(ops), PIECE) if len(ops) > PIECE else ():
+        pen = Pen(module, machine, f"predict{first}", PREDICT_POINTERS, ("place", "count"), alone=False)
+        pen.function.linkage = "internal"
+        pen.function.attributes.add("noinline")
+        _write_way(pen, schedule, kernels, ops[first : first + PIECE], (pen.count("place"), pen.count("count")))
+        pen.end()
+        pieces.append(pen.function)
     pen = Pen(module, machine, "predict", PREDICT_POINTERS, PREDICT_SCALARS, alone=False)
-    calls = _Calls(pen, schedule, kernels)
     with pen.loop("group", pen.count("last"), pen.count("first"), schedule.program.group) as place:
         count = pen.smaller(pen.rest(pen.count("last"), place), schedule.program.group)
-        for op in schedule.program.ops:
-            calls.images(op, place, count, {})
+        for piece in pieces:
+            pen.call(piece, [*(pen.pointer(name).value for name in PREDICT_POINTERS), place.whole, count.whole])
+        if not pieces:
+            _write_way(pen, schedule, kernels, ops, (place, count))
     pen.end()
+
+
+def _write_way(
+    pen: Pen, schedule: Schedule, kernels: dict[Kernel, Value], ops: Sequence[Op], group: tuple[Index, Index]
+) -> None:
+    """Write the calls of kernels on a group of images: its first place, and how many they are."""
+    calls = _Calls(pen, schedule, kernels)
+    for op in ops:
+        calls.images(op, *group, {})
 
 
 class _Calls:
