@@ -4,12 +4,7 @@
                                                     control's `end`, of an epoch of `total` images
     predict(memory…, first, last)                   the images at places first … last−1 of `order`
 
-Threads share `control`, a row of 64-bit integers each on a cache line of its own (CONTROL names the first; behind them
-each thread has two). In a phase they draw tickets for shards or slices, each first those of its own part, in which its
-cache still has what it did a step ago, then those that are left of others'. A phase is over when every ticket in it is
-finished, whoever did the work: a thread that the system keeps off its core between two tickets holds up nobody, and
-catches up by finding phase after phase done. Tickets are numbered through, so that a late thread cannot draw one of a
-later phase. Sums never depend on who drew what.
+compiler/tickets.py says how threads share the work, compiler/calls.py what kernels are called with.
 """
 
 from __future__ import annotations
@@ -22,8 +17,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from llvmlite import ir
 
+from layerline.compiler.calls import PREDICT_POINTERS, PREDICT_SCALARS, TRAIN_POINTERS, TRAIN_SCALARS, Calls
 from layerline.compiler.pen import Pen
 from layerline.compiler.schedule import item_bytes
+from layerline.compiler.tickets import word, write_share
 from layerline.compiler.values import BYTES, PACE, Pointer
 
 if TYPE_CHECKING:
@@ -35,60 +32,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CONTROL: Final = ("stop", "done", "diverged", "end")
-"""stop: asked to; done: steps; diverged: step + 1; end: the step before which to end."""
-OF_A_THREAD: Final = ("drawn", "finished")
-"""drawn: the ticket of its part that is next, or one of an earlier phase; finished: tickets that it has done."""
-
-WORDS_A_LINE: Final = 8
-
-SPINS: Final = 2000
-"""Looks at a counter before a waiting thread offers its core to others, and between naps of NAP_MICROSECONDS after
-that."""
-YIELDS: Final = 50
-NAP_MICROSECONDS: Final = 50
-
-TRAIN_POINTERS: Final = {
-    "arena": "u8",
-    "scratch": "u8",
-    "control": "i64",
-    "images": "u8",
-    "labels": "i32",
-    "order": "i64",
-    "pace": "f64",
-    "scale": "f32",
-    "shift": "f32",
-    "hyper": "f32",
-    "dice": "i32",
-    "class_weights": "f32",
-    "moves": "i32",
-    "numbers": "f32",
-    "yield_core": "u8",
-    "nap": "u8",
-}
-TRAIN_SCALARS: Final = ("first", "total", "thread", "threads")
 TICKET: Final = ("total", "step", "ticket")
 """What the function of a phase is told beside the memory."""
 
 PIECE: Final = 64
 """Calls in a function at most."""
-PREDICT_POINTERS: Final = {
-    "arena": "u8",
-    "scratch": "u8",
-    "images": "u8",
-    "labels": "i32",
-    "order": "i64",
-    "scale": "f32",
-    "shift": "f32",
-    "probabilities": "f32",
-    "losses": "f64",
-}
-PREDICT_SCALARS: Final = ("first", "last")
-
-
-def control_words(threads: int) -> int:
-    """Return the 64-bit integers of `control`."""
-    return (len(CONTROL) + len(OF_A_THREAD) * threads) * WORDS_A_LINE
 
 
 def write_module(schedule: Schedule, machine: Machine) -> str:
@@ -160,50 +108,9 @@ def _write_way(
     pen: Pen, schedule: Schedule, kernels: dict[Kernel, Value], ops: Sequence[Op], group: tuple[Index, Index]
 ) -> None:
     """Write the calls of kernels on a group of images: its first place, and how many they are."""
-    calls = _Calls(pen, schedule, kernels)
+    calls = Calls(pen, schedule, kernels)
     for op in ops:
         calls.images(op, *group, {})
-
-
-class _Calls:
-    """Calls kernels: works out where each buffer lies."""
-
-    def __init__(self, pen: Pen, schedule: Schedule, kernels: dict[Kernel, Value]) -> None:
-        self.pen, self.schedule, self.kernels = pen, schedule, kernels
-
-    def images(self, op: Op, place: Index, count: Index, where: dict[str, Index | Value]) -> None:
-        """Call a kernel on `count` images; the first is at `place` of the batch (or of `order`)."""
-        addresses = [self._address(b, place, where) for b in op.buffers]
-        self._call(op.kernel, addresses, {"images": count.whole, **where})
-
-    def slice(self, op: Op, item: Index, where: dict[str, Index | Value]) -> None:
-        """Call a kernel on one of its slices."""
-        addresses = [self._address(b, None, where) for b in op.buffers]
-        self._call(op.kernel, addresses, {"item": item.whole, **where})
-
-    def _call(self, kernel: Kernel, addresses: list[Value], scalars: dict[str, Index | Value]) -> None:
-        values = [scalars[name] for name in kernel.scalars]
-        self.pen.call(self.kernels[kernel], addresses + [getattr(v, "whole", v) for v in values])
-
-    def _address(self, buffer: Buffer, place: Index | None, where: dict[str, Index | Value]) -> Value:
-        pen, size = self.pen, item_bytes(buffer)
-        if buffer.per == "given":
-            return pen.pointer(buffer.name).value
-        if buffer.per == "position":
-            pointer = pen.pointer(buffer.name)
-            if place is None:
-                raise ValueError(f"{buffer.name} has no meaning for a slice")
-            start = where.get("start")
-            place = place if start is None else place + start
-            return pen.at(pointer, place * buffer.size).value
-        if buffer in self.schedule.in_arena:
-            at = pen.index(self.schedule.in_arena[buffer])
-            if buffer.per == "image" and place is not None:
-                at = at + place * size
-            if buffer.per == "shard" and place is not None:
-                at = at + where["shard"] * size
-            return pen.at(pen.pointer("arena"), at).value
-        return pen.at(pen.pointer("scratch"), self.schedule.in_scratch[buffer]).value
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,7 +151,7 @@ class _Ticket:
         self.pen = Pen(driver.module, driver.machine, name, TRAIN_POINTERS, (*TICKET, *more), alone=False)
         self.pen.function.linkage = "internal"
         self.pen.function.attributes.add("noinline")
-        self.calls = _Calls(self.pen, driver.schedule, driver.kernels)
+        self.calls = Calls(self.pen, driver.schedule, driver.kernels)
         self.step = _Step.written(self.pen, self.program, self.pen.count("step"))
 
     def write(self, phase: Phase) -> Value:
@@ -322,12 +229,12 @@ class _Ticket:
         loss = pen.load(Pointer(pen.at(pen.pointer("arena"), place).value, "f64"))
         diverged = pen.negation(pen.equal(pen.sub(loss, loss), pen.constant(0.0, 1, "f64")))
         following = (step + 1).whole
-        pen.atomic_store(following, _word(pen, "done"))
+        pen.atomic_store(following, word(pen, "done"))
         with pen.when(diverged):
-            pen.atomic_store(following, _word(pen, "diverged"))
-        asked = pen.negation(pen.is_zero(pen.as_index(pen.atomic_load(_word(pen, "stop")))))
+            pen.atomic_store(following, word(pen, "diverged"))
+        asked = pen.negation(pen.is_zero(pen.as_index(pen.atomic_load(word(pen, "stop")))))
         with pen.when(pen.either(asked, diverged)):
-            pen.atomic_store(following, _word(pen, "end"))
+            pen.atomic_store(following, word(pen, "end"))
 
 
 class _Train:
@@ -342,10 +249,10 @@ class _Train:
         """Write the phases' functions, and the loop over steps."""
         pen, end = self.pen, self.pen.variable(self.pen.constant(0, 1, "i64"))
         works = [_Ticket(f"phase{number}", self).write(phase) for number, phase in enumerate(self.schedule.phases)]
-        share = _write_share(self.module, self.machine, works[0])
+        share = write_share(self.module, self.machine, works[0])
         memory = [pen.pointer(name).value for name in TRAIN_POINTERS]
         with pen.repeat("step", pen.count("first")) as (number, leave):
-            leave(pen.at_least(number, pen.as_index(pen.atomic_load(_word(pen, "end")))))
+            leave(pen.at_least(number, pen.as_index(pen.atomic_load(word(pen, "end")))))
             step = _Step.written(pen, self.program, number)
             for phase, work in zip(self.schedule.phases, works, strict=True):
                 slices = sum(op.kernel.slices or 0 for op in phase.ops)
@@ -354,65 +261,3 @@ class _Train:
                 scalars = [pen.scalar("total"), step.number.whole, first, pen.read(end)]
                 pen.call(share, [*memory, work, *scalars, pen.scalar("thread"), pen.scalar("threads")])
         pen.end()
-
-
-def _write_share(module: ir.Module, machine: Machine, like: Value) -> Value:
-    """Write the function in which a thread does its share of a phase; `like` is one of the functions that it calls."""
-    scalars = ("total", "step", "first_ticket", "end_ticket", "thread", "threads")
-    pen = Pen(module, machine, "share", {**TRAIN_POINTERS, "work": "u8"}, scalars, alone=False)
-    pen.function.linkage = "internal"
-    pen.function.attributes.add("noinline")
-    thread, threads = pen.count("thread"), pen.count("threads")
-    with pen.loop("part", threads) as other:
-        beyond = pen.sum(thread, other)
-        part = pen.chosen(pen.at_least(beyond, threads), pen.rest(beyond, threads), beyond)
-        _write_draws(pen, like, part)
-    _wait(pen)
-    pen.end()
-    return pen.function
-
-
-def _write_draws(pen: Pen, like: Value, part: Index) -> None:
-    """Write the loop in which a thread draws tickets of a thread's part until there are none."""
-    first, threads = pen.count("first_ticket"), pen.count("threads")
-    tickets = pen.rest(pen.count("end_ticket"), first)
-    start, stop = (pen.sum(first, pen.quotient(pen.product(tickets, place), threads)) for place in (part, part + 1))
-    memory = [pen.pointer(name).value for name in TRAIN_POINTERS]
-    with pen.repeat("draw") as (_, leave):
-        drawn = pen.atomic_load(_word_of(pen, "drawn", part))
-        ticket = pen.larger(pen.as_index(drawn), start)
-        leave(pen.at_least(ticket, stop))
-        with pen.when(pen.atomic_claim(_word_of(pen, "drawn", part), drawn, (ticket + 1).whole)):
-            told = [pen.scalar("total"), pen.scalar("step"), pen.rest(ticket, first).whole]
-            pen.call_like(like, pen.pointer("work"), [*memory, *told])
-            pen.atomic_add(_word_of(pen, "finished", pen.count("thread")), 1)
-
-
-def _wait(pen: Pen) -> None:
-    """Write the wait until all tickets before the phase's end are finished.
-
-    Spin, then offer the core, then nap: a core that falls idle is given the thread that still works, if that one waits
-    behind another process.
-    """
-    with pen.repeat("look") as (look, leave):
-        finished = pen.variable(pen.constant(0, 1, "i64"))
-        with pen.loop("of", pen.count("threads")) as thread:
-            number = pen.atomic_load(_word_of(pen, "finished", thread))
-            pen.write(finished, pen.add(pen.read(finished), number))
-        leave(pen.at_least(pen.as_index(pen.read(finished)), pen.count("end_ticket")))
-        pen.pause()
-        with pen.when(pen.at_least(look, SPINS)):
-            pen.call_address(pen.pointer("yield_core"))
-        with pen.when(pen.at_least(look, SPINS + YIELDS)):
-            pen.call_address(pen.pointer("nap"), NAP_MICROSECONDS)
-
-
-def _word(pen: Pen, name: str) -> Pointer:
-    """Return where threads share a number of CONTROL."""
-    return pen.at(pen.pointer("control"), CONTROL.index(name) * WORDS_A_LINE)
-
-
-def _word_of(pen: Pen, name: str, thread: Index) -> Pointer:
-    """Return where a thread has a number of OF_A_THREAD."""
-    place = len(CONTROL) + OF_A_THREAD.index(name)
-    return pen.at(pen.pointer("control"), thread * (len(OF_A_THREAD) * WORDS_A_LINE) + place * WORDS_A_LINE)

@@ -11,19 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import numpy as np
 
 from layerline.compiler import compiled
-from layerline.compiler.driver import (
-    CONTROL,
-    PREDICT_POINTERS,
-    PREDICT_SCALARS,
-    TRAIN_POINTERS,
-    TRAIN_SCALARS,
-    WORDS_A_LINE,
-    control_words,
-)
+from layerline.compiler.calls import PREDICT_POINTERS, PREDICT_SCALARS, TRAIN_POINTERS, TRAIN_SCALARS
 from layerline.compiler.folding import folded_weights
 from layerline.compiler.kernels.step_lower import slots_of
 from layerline.compiler.machine import host
 from layerline.compiler.task import task_of
+from layerline.compiler.tickets import CONTROL, WORDS_A_LINE, control_words
 from layerline.engines import arithmetic
 from layerline.engines.engine import Engine, Outputs, Running, State
 from layerline.engines.memory import Memory, memory_of

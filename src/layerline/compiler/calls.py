@@ -1,0 +1,87 @@
+"""Calls of kernels: what the functions around them are given, and where each buffer lies in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, final
+
+from layerline.compiler.schedule import item_bytes
+
+if TYPE_CHECKING:
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.program import Buffer, Kernel, Op, Schedule
+    from layerline.compiler.values import Index, Value
+
+TRAIN_POINTERS: Final = {
+    "arena": "u8",
+    "scratch": "u8",
+    "control": "i64",
+    "images": "u8",
+    "labels": "i32",
+    "order": "i64",
+    "pace": "f64",
+    "scale": "f32",
+    "shift": "f32",
+    "hyper": "f32",
+    "dice": "i32",
+    "class_weights": "f32",
+    "moves": "i32",
+    "numbers": "f32",
+    "yield_core": "u8",
+    "nap": "u8",
+}
+TRAIN_SCALARS: Final = ("first", "total", "thread", "threads")
+PREDICT_POINTERS: Final = {
+    "arena": "u8",
+    "scratch": "u8",
+    "images": "u8",
+    "labels": "i32",
+    "order": "i64",
+    "scale": "f32",
+    "shift": "f32",
+    "probabilities": "f32",
+    "losses": "f64",
+}
+PREDICT_SCALARS: Final = ("first", "last")
+
+
+@final
+class Calls:
+    """Calls kernels: works out where each buffer lies."""
+
+    def __init__(self, pen: Pen, schedule: Schedule, kernels: dict[Kernel, Value]) -> None:
+        """Keep what writes, where buffers lie, and the functions of the kernels."""
+        self.pen, self.schedule, self.kernels = pen, schedule, kernels
+
+    def images(self, op: Op, place: Index, count: Index, where: dict[str, Index | Value]) -> None:
+        """Call a kernel on `count` images; the first is at `place` of the batch (or of `order`)."""
+        addresses = [self._address(b, place, where) for b in op.buffers]
+        self._call(op.kernel, addresses, {"images": count.whole, **where})
+
+    def slice(self, op: Op, item: Index, where: dict[str, Index | Value]) -> None:
+        """Call a kernel on one of its slices."""
+        addresses = [self._address(b, None, where) for b in op.buffers]
+        self._call(op.kernel, addresses, {"item": item.whole, **where})
+
+    def _call(self, kernel: Kernel, addresses: list[Value], scalars: dict[str, Index | Value]) -> None:
+        values = [scalars[name] for name in kernel.scalars]
+        self.pen.call(self.kernels[kernel], addresses + [getattr(v, "whole", v) for v in values])
+
+    def _address(self, buffer: Buffer, place: Index | None, where: dict[str, Index | Value]) -> Value:
+        pen, size = self.pen, item_bytes(buffer)
+        if buffer.per == "given":
+            return pen.pointer(buffer.name).value
+        if buffer.per == "position":
+            pointer = pen.pointer(buffer.name)
+            if place is None:
+                raise ValueError(f"{buffer.name} has no meaning for a slice")
+            start = where.get("start")
+            place = place if start is None else place + start
+            return pen.at(pointer, place * buffer.size).value
+        if buffer in self.schedule.in_arena:
+            at = pen.index(self.schedule.in_arena[buffer])
+            if buffer.per == "image" and place is not None:
+                at = at + place * size
+            if buffer.per == "shard" and place is not None:
+                at = at + where["shard"] * size
+            return pen.at(pen.pointer("arena"), at).value
+        return pen.at(pen.pointer("scratch"), self.schedule.in_scratch[buffer]).value
