@@ -76,8 +76,7 @@ def _no_collecting() -> Iterator[None]:
 
 def _write_kernel(module: ir.Module, machine: Machine, kernel: Kernel) -> Value:
     pen = Pen(module, machine, kernel.symbol, kernel.pointers, kernel.scalars)
-    pen.function.linkage = "internal"
-    pen.function.attributes.add("noinline")
+    pen.keep_inside()
     kernel.write(pen)
     pen.end()
     return pen.function
@@ -89,8 +88,7 @@ def _write_predict(module: ir.Module, machine: Machine, schedule: Schedule, kern
     pieces = []
     for first in range(0, len(ops), PIECE) if len(ops) > PIECE else ():
         pen = Pen(module, machine, f"predict{first}", PREDICT_POINTERS, ("place", "count"), alone=False)
-        pen.function.linkage = "internal"
-        pen.function.attributes.add("noinline")
+        pen.keep_inside()
         _write_way(pen, schedule, kernels, ops[first : first + PIECE], (pen.count("place"), pen.count("count")))
         pen.end()
         pieces.append(pen.function)
@@ -149,8 +147,7 @@ class _Ticket:
     def __init__(self, name: str, driver: _Train, more: Sequence[str] = ()) -> None:
         self.name, self.driver, self.schedule, self.program = name, driver, driver.schedule, driver.program
         self.pen = Pen(driver.module, driver.machine, name, TRAIN_POINTERS, (*TICKET, *more), alone=False)
-        self.pen.function.linkage = "internal"
-        self.pen.function.attributes.add("noinline")
+        self.pen.keep_inside()
         self.calls = Calls(self.pen, driver.schedule, driver.kernels)
         self.step = _Step.written(self.pen, self.program, self.pen.count("step"))
 

@@ -72,6 +72,11 @@ class Pen(Arithmetic):
         for argument, name in zip(self.function.args[len(pointers) :], scalars, strict=True):
             self._scalars[name] = argument
 
+    def keep_inside(self) -> None:
+        """Let only this module call the function, and never copy it into who calls."""
+        self.function.linkage = "internal"
+        self.function.attributes.add("noinline")
+
     def end(self) -> None:
         """Finish the function."""
         self.builder.ret_void()

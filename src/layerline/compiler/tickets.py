@@ -43,8 +43,7 @@ def write_share(module: ir.Module, machine: Machine, like: Value) -> Value:
     """Write the function in which a thread does its share of a phase; `like` is one of the functions that it calls."""
     scalars = ("total", "step", "first_ticket", "end_ticket", "thread", "threads")
     pen = Pen(module, machine, "share", {**TRAIN_POINTERS, "work": "u8"}, scalars, alone=False)
-    pen.function.linkage = "internal"
-    pen.function.attributes.add("noinline")
+    pen.keep_inside()
     thread, threads = pen.count("thread"), pen.count("threads")
     with pen.loop("part", threads) as other:
         beyond = pen.sum(thread, other)
