@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Final
 from conditions import file_system, write
 
 import layerline
-from layerline import engines
+from layerline import engines, workers
 from layerline.checkpoint import Checkpoints, folder, keeper
 from layerline.training import loop, session
 
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     session._Training._draw = lambda *_: ()  # type: ignore[method-assign]
-    loop.TICK = 0.005  # type: ignore[misc]
+    workers.TICK = 0.005  # type: ignore[misc]
     counts: Counter[str] = Counter()
     begin, data = time.perf_counter(), layerline.load_data("digits", limit=1200)
     with tempfile.TemporaryDirectory(prefix="layerline-kill-") as scratch:

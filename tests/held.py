@@ -47,8 +47,8 @@ sys.exit(main(["train", "net.cnn", "--data", "bands.npz", "--epochs", "3", "--lr
 PHASES = {
     "load": ("layerline.data.sources", "read", "", ""),
     "compile": ("layerline.compiler.compiled", "compile_network", "", ""),
-    "batch": ("layerline.engines.compiled", "_Trainer.run", "", ""),
-    "eval": ("layerline.engines.compiled", "_Predictor.run", "", ""),
+    "batch": ("layerline.engines.trainer", "Trainer.run", "", ""),
+    "eval": ("layerline.engines.predictor", "Predictor.run", "", ""),
     "save": ("layerline.whole_file", "_write_new", "checkpoints", "after"),
     "model": ("layerline.whole_file", "_write_new", "model.safetensors", "after"),
     "draw": ("layerline.report", "draw", "", ""),

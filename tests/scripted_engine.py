@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Split
     from layerline.engines.epoch import Epoch
 
+INPUTS = 36
+"""Of the FC layer: values of an image of small_data."""
+
 
 class ScriptedEngine(Engine):
-    """Its only weight counts the epochs it has run; its losses come from `losses`, one an evaluation."""
+    """Every weight of its network, `Flat / FC classes`, is the number of epochs it has run; its losses come from
+    `losses`, one an evaluation."""
 
     name: ClassVar[str] = "scripted"
 
@@ -84,7 +88,8 @@ class ScriptedEngine(Engine):
         return Outputs(probabilities, np.full(len(split), self.losses.pop(0)))
 
     def state(self) -> State:
-        return State({"0.weight": np.full((2, 2), self.epoch, np.float32)}, {})
+        shapes = {"1.weight": (self.K, INPUTS), "1.bias": (self.K,)}
+        return State({name: np.full(shape, self.epoch, np.float32) for name, shape in shapes.items()}, {})
 
     def set_state(self, state: State) -> None:
-        self.epoch = float(state.weights["0.weight"][0, 0])
+        self.epoch = float(state.weights["1.bias"][0])

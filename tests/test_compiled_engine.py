@@ -16,7 +16,7 @@ import torch
 from oracle import Verdicts, engine_for, random_case
 from torch import nn
 
-from layerline.compiler.compiled import compile_network
+from layerline.compiler.compiled import compiled_alone
 from layerline.compiler.machine import host, named
 from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines.compiled import CompiledEngine
@@ -76,7 +76,7 @@ def test_phases_in_pieces_change_no_bit(monkeypatch: pytest.MonkeyPatch, threads
     images, digests = images_for(DEEP, 91), set()
     for piece in (64, 2):
         monkeypatch.setattr("layerline.compiler.driver.PIECE", piece)
-        compile_network.cache_clear()
+        compiled_alone.cache_clear()
         e = engine(DEEP, threads, batch_size=20, weight_decay=1e-3)
         epoch(e, images)
         said = e.evaluate(Split(images, np.arange(91)))

@@ -205,8 +205,8 @@ def model_of_bands(fit: str = "crop") -> layerline.Model:
     data = small_data.dataset()
     ended = layerline.train(layerline.parse(NET, data), data, epochs=2, batch_size=8, learning_rate=0.02, threads=1)
     model = ended.model
-    model.preprocessing = dataclasses.replace(model.preprocessing, fit=fit)  # type: ignore[arg-type]
-    return model
+    preprocessing = dataclasses.replace(model.preprocessing, fit=fit)  # type: ignore[arg-type]
+    return dataclasses.replace(model, preprocessing=preprocessing)
 
 
 def changed(data: Dataset, source: ImageSet, **others: Any) -> Dataset:
@@ -252,7 +252,7 @@ def test_what_cannot_be_scaled_is_refused_and_what_floats_are_by_chance_is_not()
         model.evaluate(changed(data, ImageSet(floats, source.labels, 100.0)))
     with pytest.raises(layerline.DataError, match=r"found pixels below 0, and the model's were from 0 to 255"):
         model.evaluate(changed(data, ImageSet(floats / 128 - 1, source.labels, 1.0)))
-    model.preprocessing = dataclasses.replace(model.preprocessing, maximum=239.5)
+    model = dataclasses.replace(model, preprocessing=dataclasses.replace(model.preprocessing, maximum=239.5))
     as_it_is = model.evaluate(changed(data, ImageSet(floats, source.labels, 239.5)))
     assert model.evaluate(changed(data, ImageSet(floats, source.labels, 238.0))).test_loss == as_it_is.test_loss
 
@@ -464,8 +464,9 @@ def test_a_training_from_python_that_cut_by_another_seed_is_found_out(here: Path
 def test_describe_says_where_weights_are_not_numbers(tmp_path: Path) -> None:
     """A model that diverged is described all the same, and evaluated not."""
     model = model_of_bands()
-    model.weights = {name: array.copy() for name, array in model.weights.items()}
-    next(iter(model.weights.values())).reshape(-1)[:2] = np.nan
+    weights = {name: array.copy() for name, array in model.weights.items()}
+    next(iter(weights.values())).reshape(-1)[:2] = np.nan
+    model = dataclasses.replace(model, weights=weights)
     model.save(tmp_path / "model.safetensors")
     assert "weights  2 numbers are NaN or infinite\n" in process(tmp_path, "describe", "model.safetensors").stdout
     ended = process(tmp_path, "evaluate", "model.safetensors", "--data", "digits")

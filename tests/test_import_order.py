@@ -20,6 +20,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
     "",  # the package itself: a version and late names
     "errors",
+    "workers",
     "figures",
     "randomness",
     "layers",
@@ -52,8 +53,8 @@ ORDER = (
 )
 """Every part of the package; a module imports from its own part and from those before it."""
 
-LATE = {("network", "torch_layers")}
-"""`Network.to_torch` is the one door to what comes after it, opened when it is called."""
+LATE = {("network", "torch_layers"), ("", "workers")}
+"""`Network.to_torch`, and the package's late names, are doors to what comes after them, opened when they are called."""
 
 HEAVY = ("torch", "jinja2", "matplotlib", "llvmlite", "PIL", "pooch", "requests", "rich", "safetensors", "sklearn")
 OWNERS = {"torch": ("torch_layers.py", "engines/torch_"), "llvmlite": ("compiler/",), "sklearn": ("sklearn/",)}

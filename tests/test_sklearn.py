@@ -208,7 +208,9 @@ def test_the_largest_value(values: tuple[int, int], dtype: str, divisor: float) 
 def test_bytes_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     """Contiguous uint8 and float32 images are trained on where they lie, also flat ones, also cut for validation."""
     taken: list[np.ndarray] = []
-    monkeypatch.setattr(Course, "fit", lambda _, train, held: taken.extend([train.source.images, held.source.images]))
+    monkeypatch.setattr(
+        Course, "fitted", lambda self, train, held: taken.extend([train.source.images, held.source.images]) or self
+    )
     X, y = images()
     for form in (X, X[:, 0], X.astype(np.float32)):
         estimator(validation_fraction=0.25).fit(form, y)
@@ -355,7 +357,7 @@ def test_validation_tells_the_best_epoch() -> None:
     X, y = images(60)
     cut: list[Split] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Course, "fit", lambda _, train, held: cut.extend([train, held]))
+        patch.setattr(Course, "fitted", lambda self, train, held: cut.extend([train, held]) or self)
         estimator(validation_fraction=0.2).fit(X, y)
     train, held = cut
     assert np.bincount(held.labels).tolist() == [4, 4, 4]

@@ -88,7 +88,7 @@ def test_the_best_epoch_is_saved_and_tested(losses: list[float], best: int, star
     ended = train()
     assert [row.epoch for row in ended.history if row.best] == stars
     assert ended.model_epoch == best
-    assert (ended.model.weights["0.weight"] == best).all()
+    assert (ended.model.weights["1.weight"] == best).all()
     assert engine.evaluated == [1, 2, 3, 4, best]
     assert ended.result.test_loss == pytest.approx(0.3)
 
@@ -138,7 +138,7 @@ def test_divergence_keeps_the_last_finished_epoch(tmp_path: Path, at: tuple[int,
     model = tmp_path / "run" / "model.safetensors"
     assert model.exists() == (finished > 0)
     if finished:
-        assert (tensor_file.read(model).arrays["0.weight"] == finished).all()
+        assert (tensor_file.read(model).arrays["1.weight"] == finished).all()
 
 
 def test_weights_ruined_by_the_last_step_are_seen() -> None:
@@ -171,27 +171,29 @@ def test_ctrl_c_ends_after_the_running_step(tmp_path: Path) -> None:
     assert steps[-1] == (3, 1)
     assert (ended.stopped, ended.steps, ended.model_epoch, len(ended.history)) == (signal.SIGINT, 2, 1, 2)
     assert ended.result.test_loss is None
-    assert (tensor_file.read(tmp_path / "run" / "model.safetensors").arrays["0.weight"] == 1).all()
+    assert (tensor_file.read(tmp_path / "run" / "model.safetensors").arrays["1.weight"] == 1).all()
     assert not (tmp_path / "run" / "result.json").exists()
 
 
-def test_a_second_ctrl_c_does_not_wait() -> None:
-    """While the step still runs, a second SIGINT raises KeyboardInterrupt in the thread that waits."""
+def test_a_second_ctrl_c_waits_for_the_running_step_alone() -> None:
+    """A second SIGINT raises KeyboardInterrupt in the thread that waits, when the step it came in has ended."""
     engine, train = scripted([0.3])
-    released = []
+    steps = []
 
-    def during(_epoch: int, _step: int) -> None:
+    def during(_epoch: int, step: int) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         while not engine._stopping:
             pass
+        engine._stopping = False
         os.kill(os.getpid(), signal.SIGINT)
-        while not released:
+        while not engine._stopping:  # asked again, by who waits no longer for more than this step
             pass
+        steps.append(step)
 
     engine.during = during
     with pytest.raises(KeyboardInterrupt):
         train()
-    released.append(True)
+    assert steps == [0]
     assert engine.evaluated == []
 
 

@@ -75,7 +75,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'layerline' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f"layerline.{_HOMES[name]}"), name)
+    from layerline.workers import IMPORTS
+
+    with IMPORTS:
+        value = getattr(import_module(f"layerline.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

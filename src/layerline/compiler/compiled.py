@@ -41,9 +41,17 @@ def plan(network: Network, machine: Machine, task: Task) -> Schedule:
     return schedule(program)
 
 
-@functools.lru_cache(KEPT)
 def compile_network(network: Network, machine: Machine, task: Task) -> Compiled:
-    """Return the network's machine code; that of the last few is kept, and is the same object for equal arguments."""
+    """Return the network's machine code; that of the last few is kept, and is the same object for equal arguments.
+
+    Threads that ask for the same at once wait for one compilation.
+    """
+    return jit.alone(lambda: compiled_alone(network, machine, task))
+
+
+@functools.lru_cache(KEPT)
+def compiled_alone(network: Network, machine: Machine, task: Task) -> Compiled:
+    """Return what `compile_network` does; for a thread that has LLVM alone."""
     return compile_schedule(plan(network, machine, task), machine, task)
 
 

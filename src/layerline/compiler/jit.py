@@ -1,20 +1,64 @@
-"""All LLVM objects: a module of IR goes in, machine code that can be called comes out."""
+"""All LLVM objects: a module of IR goes in, machine code that can be called comes out.
+
+LLVM runs in a thread of ours, one at a time in a process (`alone`): an exception that a signal raises in the caller's
+thread finds none of its locks half taken, and the thread has the stack that code generation takes. A process that forks
+or ends waits for it: a child whose parent was compiling would wait for locks that nobody holds any more, and LLVM
+crashes where its globals are destroyed under it.
+"""
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import threading
+from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from llvmlite import binding as llvm
+from llvmlite.binding import ffi
+
+from layerline.workers import aside, fork_waits_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from layerline.compiler.machine import Machine
 
-_lock = threading.Lock()  # LLVM compiles are serial in a process
+T = TypeVar("T")
+
+fork_waits_for(ffi.lib._lock._lock)  # llvmlite's own; a fork takes it after ours, as we do
+_lock: Final = fork_waits_for(threading.RLock())
+"""Held while LLVM works."""
+_here: Final = threading.local()
+_unused: Final[deque[Any]] = deque()
+"""LLVM's objects behind code that nobody calls any more, to be disposed of where LLVM may work."""
+
+
+def alone(work: Callable[[], T]) -> T:
+    """Return what `work`, which uses LLVM, returns; nothing else in the process uses it meanwhile.
+
+    An exception of a signal that comes while it works is raised when it is done.
+    """
+    if getattr(_here, "inside", False):
+        return work()
+    return aside(lambda: _locked(work), "layerline-compiling")
+
+
+def _locked(work: Callable[[], T]) -> T:
+    with _lock:
+        _here.inside = True
+        _unused.clear()
+        return work()
+
+
+def _end() -> None:
+    """Wait for LLVM; from now on only this thread, in which the process ends, may use it."""
+    _lock.acquire()
+    _here.inside = True
+
+
+atexit.register(_end)
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,13 +66,15 @@ class Code:
     """Machine code in memory; it lives as long as this object."""
 
     engine: Any
-    names: frozenset[str]
+    addresses: Mapping[str, int]
 
     def function(self, name: str, arguments: Sequence[Any]) -> Any:
         """Return a callable of the C signature void name(arguments…). Calling it releases the GIL."""
-        if name not in self.names:  # LLVM aborts the process when asked for a name it does not know
-            raise KeyError(name)
-        return ctypes.CFUNCTYPE(None, *arguments)(self.engine.get_function_address(name))
+        return ctypes.CFUNCTYPE(None, *arguments)(self.addresses[name])
+
+    def __del__(self, unused: Callable[[Any], None] = _unused.append) -> None:
+        """Leave LLVM's objects to the next who may use LLVM."""
+        unused(self.engine)
 
 
 def optimised(text: str, machine: Machine) -> tuple[Any, Any]:
@@ -56,23 +102,32 @@ def optimised(text: str, machine: Machine) -> tuple[Any, Any]:
 
 
 def compile_text(text: str, machine: Machine) -> Code:
-    """Return the compiled functions of a module of LLVM IR."""
-    with _lock:
+    """Return the compiled functions of a module of LLVM IR.
+
+    All its sections come from one stretch of memory (use_lmm): else LLVM puts constants more than 2 GB from the code
+    where so much is mapped between two holes of the address space, and ends the process.
+    """
+
+    def work() -> Code:
         module, target_machine = optimised(text, machine)
-        names = frozenset(f.name for f in module.functions if not f.is_declaration)
-        engine = llvm.create_mcjit_compiler(module, target_machine)
+        names = [f.name for f in module.functions if not f.is_declaration]
+        engine = llvm.create_mcjit_compiler(module, target_machine, use_lmm=True)
         engine.finalize_object()
-    return Code(engine, names)
+        return Code(engine, {name: engine.get_function_address(name) for name in names})
+
+    return alone(work)
 
 
 def optimised_text(text: str, machine: Machine) -> str:
     """Return the IR after LLVM's passes."""
-    with _lock:
-        return str(optimised(text, machine)[0])
+    return alone(lambda: str(optimised(text, machine)[0]))
 
 
 def assembly(text: str, machine: Machine) -> str:
     """Return the assembly of a module, as the JIT compiles it."""
-    with _lock:
+
+    def work() -> str:
         module, target_machine = optimised(text, machine)
         return str(target_machine.emit_assembly(module))
+
+    return alone(work)

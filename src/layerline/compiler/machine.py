@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,8 +48,15 @@ _X86: Final = {  # the CPUs that can be asked for by name: lanes, registers, FMA
 }
 
 
+@functools.cache
 def host() -> Machine:
     """Return the CPU this runs on."""
+    from layerline.compiler import jit
+
+    return jit.alone(_host)
+
+
+def _host() -> Machine:
     from llvmlite import binding as llvm
 
     triple, cpu = llvm.get_process_triple(), llvm.get_host_cpu_name()

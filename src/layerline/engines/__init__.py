@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline import figures
 from layerline.errors import RecipeError, UserError
+from layerline.workers import IMPORTS
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Scaling
@@ -40,12 +41,14 @@ def make(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads:
     """
     check(name, threads)
     if name == "compiled":
-        _need("llvmlite.binding", "--engine compiled: llvmlite", "pip install --force-reinstall llvmlite")
-        from layerline.engines.compiled import CompiledEngine
+        with IMPORTS:
+            _need("llvmlite.binding", "--engine compiled: llvmlite", "pip install --force-reinstall llvmlite")
+            from layerline.engines.compiled import CompiledEngine
 
         return CompiledEngine(network, scaling, recipe, threads)
-    _need("torch", "--engine torch: PyTorch", "pip install 'layerline[torch]'")
-    from layerline.engines.torch_engine import TorchEngine
+    with IMPORTS:
+        _need("torch", "--engine torch: PyTorch", "pip install 'layerline[torch]'")
+        from layerline.engines.torch_engine import TorchEngine
 
     return TorchEngine(network, scaling, recipe, threads)
 

@@ -7,7 +7,6 @@ then end in other bits.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import platform
@@ -15,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
 _KNOWN: Final = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
 _DEFAULT: Final = ctypes.c_void_p(-1)
@@ -31,21 +30,20 @@ def _library() -> ctypes.CDLL:
     return loaded if hasattr(loaded, "fesetenv") else ctypes.CDLL("libm.so.6")
 
 
-@contextlib.contextmanager
-def plain() -> Iterator[None]:
-    """Let this thread, and those it starts meanwhile, compute as IEEE 754 says; then as they did before.
+def plainly(work: Callable[[], None]) -> None:
+    """Do some work while this thread computes as IEEE 754 says; then it computes as before.
 
-    POSIX: a new thread has the floating-point environment of the one that made it. Elsewhere than on Linux it does
-    nothing.
+    Elsewhere than on Linux it does the work and no more. No signal finds the thread between the two: Python takes
+    signals after a call, and the call that is under way here is inside `try`.
     """
     if not _KNOWN:
-        yield
+        work()
         return
     library = _library()
     before = ctypes.create_string_buffer(_ROOM)
     library.fegetenv(before)
-    library.fesetenv(_DEFAULT)
     try:
-        yield
+        library.fesetenv(_DEFAULT)
+        work()
     finally:
         library.fesetenv(before)

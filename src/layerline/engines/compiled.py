@@ -3,43 +3,35 @@
 from __future__ import annotations
 
 import copy
-import ctypes
-import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 
 from layerline.compiler import compiled
-from layerline.compiler.calls import PREDICT_POINTERS, PREDICT_SCALARS, TRAIN_POINTERS, TRAIN_SCALARS
 from layerline.compiler.folding import folded_weights
 from layerline.compiler.kernels.step_lower import slots_of
 from layerline.compiler.machine import host
 from layerline.compiler.task import task_of
-from layerline.compiler.tickets import CONTROL, WORDS_A_LINE, control_words
-from layerline.engines import arithmetic
 from layerline.engines.engine import Engine, Outputs, Running, State
-from layerline.engines.memory import Memory, memory_of
+from layerline.engines.memory import memory_of
+from layerline.engines.predictor import Predictor
 from layerline.engines.tables import constants, tables
 from layerline.engines.threads import cores
-from layerline.errors import UserError
+from layerline.engines.trainer import Control, Trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from layerline.compiler.compiled import Compiled
     from layerline.compiler.machine import Machine
-    from layerline.compiler.program import Buffer
     from layerline.compiler.task import Task
     from layerline.data.dataset import ImageSet, Scaling, Split
     from layerline.engines.epoch import Epoch
+    from layerline.engines.memory import Memory
     from layerline.network import Network
     from layerline.recipe import Recipe
 
-CHUNK = 256
-"""Images that a thread takes at a time when it predicts."""
 COPIES = 4
 """Of the state while training: the first, the last, the best, and one that is being written."""
 
@@ -68,12 +60,14 @@ class CompiledEngine(Engine):
         self._threads = threads or cores()
         self._machine = machine or host()
         self._fuse_updates = fuse_updates
-        self._trainer: _Trainer | None = None
-        self._predictor: _Predictor | None = None
+        self._constants = constants(recipe, scaling)
+        self._trainer: Trainer | None = None
+        self._weighed: tuple[int, Predictor, Memory] | None = None
+        self._version = 0
         self._state = _first_state(network, recipe)
         self._counters = _counters(network, self._state)
         self._running = Running(0.0, np.zeros((network.classes, network.classes), np.int64))
-        self._control = np.zeros(control_words(self._threads), np.int64)
+        self._control = Control(self._threads)
         self._stopping = False
 
     def train(self, epoch: Epoch, first: int) -> int:
@@ -84,14 +78,10 @@ class CompiledEngine(Engine):
         self._check(images, epoch.order)
         self._check_drawn(epoch)
         trainer = self._trainer_for(images)
-        self._control[:] = 0
-        self._control[CONTROL.index("stop") * WORDS_A_LINE] = self._stopping
-        self._control[CONTROL.index("done") * WORDS_A_LINE] = first
-        self._control[CONTROL.index("end") * WORDS_A_LINE] = last
-        self._stopping = False
-        with arithmetic.plain():
-            trainer.run(epoch, tables(epoch, self._recipe), first, self._control)
-        done = self._word("done") - first
+        self._control.begin(first, last, stop=self._stopping)
+        self._stopping, self._version = False, self._version + 1
+        trainer.run(epoch, tables(epoch, self._recipe), first, self._control)
+        done = self._control["done"] - first
         for counter in self._counters.values():
             counter += done
         return done
@@ -112,22 +102,23 @@ class CompiledEngine(Engine):
 
     def prepared(self, images: ImageSet) -> bool:
         """Return whether there is machine code, and memory, to train and evaluate on images that lie like these."""
-        made = {each.compiled.task for each in (self._trainer, self._predictor) if each is not None}
+        predictor = None if self._weighed is None else self._weighed[1]
+        made = {each.compiled.task for each in (self._trainer, predictor) if each is not None}
         return {self._task(images, training=training) for training in (True, False)} <= made
 
     def progress(self) -> int:
         """Return the number of steps of the epoch done by the running or last call of `train`."""
-        return self._word("done")
+        return self._control["done"]
 
     def stop(self) -> None:
         """Ask the running `train` to return after the step it is in; if none runs, the next one does one step."""
         self._stopping = True
-        self._control[CONTROL.index("stop") * WORDS_A_LINE] = 1
+        self._control.stop()
 
     @property
     def diverged_step(self) -> int | None:
         """Return the step of the last `train` call whose loss was not finite, or None."""
-        step = self._word("diverged")
+        step = self._control["diverged"]
         return step - 1 if step else None
 
     def running(self) -> Running:
@@ -144,14 +135,13 @@ class CompiledEngine(Engine):
             self._trainer.set_running(running)
 
     def evaluate(self, split: Split) -> Outputs:
-        """Return probabilities and losses of every image of `split`, weights as they are now."""
+        """Return probabilities and losses of every image of `split`, weights as they are now.
+
+        Any number of threads may call it at once, and a signal handler too, while nobody trains or sets the state.
+        """
         self._check(split.source, split.indices)
-        task = self._task(split.source, training=False)
-        if self._predictor is None or self._predictor.compiled.task != task:
-            self._predictor = _Predictor(*self._made_for(task))
-        with arithmetic.plain():
-            self._predictor.memory.put(folded_weights(self._network, self.state().averaged))
-            return self._predictor.run(split.source, split.indices)
+        predictor, weights = self._predictor_for(self._task(split.source, training=False))
+        return predictor.run(weights, split.source, split.indices)
 
     def state(self) -> State:
         """Return a copy of the weights and the optimiser's tensors."""
@@ -166,6 +156,7 @@ class CompiledEngine(Engine):
         _check_state(state, self._state)
         self._state = copy.deepcopy(state)
         self._counters = _counters(self._network, state)
+        self._version += 1
         if self._trainer is not None:
             self._trainer.memory.put_state(state)
 
@@ -180,24 +171,35 @@ class CompiledEngine(Engine):
         m = self._machine
         return {"cpu": m.cpu, "triple": m.triple, "lanes": m.lanes, "fma": m.fma, "threads": self._threads}
 
-    def _word(self, name: str) -> int:
-        return int(self._control[CONTROL.index(name) * WORDS_A_LINE])
-
     def _task(self, images: ImageSet, *, training: bool) -> Task:
         even = len(set(zip(self._scaling.scale, self._scaling.shift, strict=True))) == 1
         source = {"uint8": "u8", "float32": "f32"}[images.images.dtype.name]
         task = task_of(self._recipe, training=training, source=source, channels_last=images.channels_last)
         return replace(task, even_scaling=even, fuse_updates=self._fuse_updates)
 
-    def _trainer_for(self, images: ImageSet) -> _Trainer:
+    def _trainer_for(self, images: ImageSet) -> Trainer:
         task = self._task(images, training=True)
         if self._trainer is None or self._trainer.compiled.task != task:
             before = self._trainer
-            trainer = _Trainer(*self._made_for(task))
+            trainer = Trainer(self._code_for(task), self._network.classes, self._threads, self._constants)
             trainer.memory.put_state(self.state() if before else self._state)
             trainer.set_running(self.running())
             self._trainer = trainer
         return self._trainer
+
+    def _predictor_for(self, task: Task) -> tuple[Predictor, Memory]:
+        """Return what predicts, with the weights as they are now: the last one, or a new one, of which calls that are
+        under way know nothing."""
+        version, kept = self._version, self._weighed
+        if kept is not None and kept[0] == version and kept[1].compiled.task == task:
+            return kept[1:]
+        if kept is None or kept[1].compiled.task != task:
+            predictor = Predictor(self._code_for(task), self._network, self._threads, self._constants)
+        else:
+            predictor = kept[1]
+        weights = predictor.weighed(folded_weights(self._network, self.state().averaged))
+        self._weighed = (version, predictor, weights)
+        return predictor, weights
 
     def _check(self, images: ImageSet, order: NDArray[np.int64]) -> None:
         """Raise ValueError for what machine code, which checks nothing, would read or write past: a bug of ours."""
@@ -215,10 +217,8 @@ class CompiledEngine(Engine):
         if len(order) and (labels.min() < 0 or labels.max() >= self._network.classes):
             raise ValueError(f"order names images with labels outside 0 … {self._network.classes - 1}")
 
-    def _made_for(self, task: Task) -> tuple[Compiled, int, int, dict[str, NDArray[np.float32]]]:
-        """Return code for a task, and what it runs with: classes, threads, the arrays that kernels only read."""
-        code = compiled.compile_network(self._network, self._machine, task)
-        return code, self._network.classes, self._threads, constants(self._recipe, self._scaling)
+    def _code_for(self, task: Task) -> Compiled:
+        return compiled.compile_network(self._network, self._machine, task)
 
     def _check_drawn(self, epoch: Epoch) -> None:
         """Raise ValueError where the tables of augmentation are not those that the code reads: a bug of ours."""
@@ -228,126 +228,6 @@ class CompiledEngine(Engine):
         for table, columns, dtype in () if drawn is None else drawn.tables:
             if table.shape != (len(epoch.order), columns) or table.dtype != dtype or not table.flags.c_contiguous:
                 raise ValueError("the tables of augmentation do not fit the order")
-
-
-class _Trainer:
-    """A training Program with its memory."""
-
-    def __init__(self, code: Compiled, classes: int, threads: int, constants: dict[str, NDArray[np.float32]]) -> None:
-        self.compiled, self.threads = code, threads
-        self.memory = Memory(code, threads)
-        self._constants, self._classes = constants, classes
-        types = [ctypes.c_int64] * len(TRAIN_SCALARS)
-        self._function = code.code.function("train", [ctypes.c_void_p] * len(TRAIN_POINTERS) + types)
-
-    def run(self, epoch: Epoch, tables: dict[str, NDArray[Any]], first: int, control: NDArray[np.int64]) -> None:
-        """Run steps from `first` on in all threads, up to control's `end`."""
-        arrays: dict[str, NDArray[Any]] = {
-            "arena": self.memory.arena,
-            "control": control,
-            "images": epoch.images.images,
-            "labels": epoch.images.labels,
-            "order": epoch.order,
-            **tables,
-            **self._constants,
-        }
-        addresses = {name: array.ctypes.data for name, array in arrays.items()}
-        addresses["yield_core"], addresses["nap"] = _library_address("sched_yield"), _library_address("usleep")
-
-        def work(thread: int) -> None:
-            mine = {**addresses, "scratch": self.memory.scratches[thread].ctypes.data}
-            self._function(*(mine[name] for name in TRAIN_POINTERS), first, len(epoch.order), thread, self.threads)
-
-        _in_threads(work, self.threads)
-
-    def _buffer(self, name: str) -> Buffer:
-        return next(b for b in self.compiled.schedule.program.buffers if b.name == name)
-
-    def _confusions(self) -> list[NDArray[np.int64]]:
-        buffer = self._buffer("confusion")
-        at, n = self.compiled.schedule.in_scratch[buffer], self._classes**2
-        return [scratch[at : at + 8 * n].view(np.int64) for scratch in self.memory.scratches]
-
-    def _total(self) -> NDArray[np.float64]:
-        at = self.compiled.schedule.in_arena[self._buffer("total")]
-        return self.memory.arena[at : at + 16].view(np.float64)
-
-    def running(self) -> Running:
-        """Return loss and confusion matrix."""
-        confusion = sum(self._confusions(), np.zeros(self._classes**2, np.int64))
-        return Running(float(self._total()[0]), confusion.reshape(self._classes, self._classes))
-
-    def set_running(self, running: Running) -> None:
-        """Put both in place; which thread's share of the matrix holds what is of no matter."""
-        self._total()[:] = (running.loss, 0.0)
-        first, *others = self._confusions()
-        first[:] = running.confusion.reshape(-1)
-        for confusion in others:
-            confusion[:] = 0
-
-
-class _Predictor:
-    """A forward-only Program with its memory."""
-
-    def __init__(self, code: Compiled, classes: int, threads: int, constants: dict[str, NDArray[np.float32]]) -> None:
-        self.compiled, self.threads = code, threads
-        self.memory = Memory(code, threads)
-        self._constants, self._classes = constants, classes
-        types = [ctypes.c_int64] * len(PREDICT_SCALARS)
-        self._function = code.code.function("predict", [ctypes.c_void_p] * len(PREDICT_POINTERS) + types)
-
-    def run(self, images: ImageSet, indices: NDArray[np.int64]) -> Outputs:
-        """Return what the network says of the images at `indices`."""
-        n = len(indices)
-        outputs = Outputs(np.empty((n, self._classes), np.float32), np.empty(n, np.float64))
-        arrays: dict[str, NDArray[Any]] = {
-            "arena": self.memory.arena,
-            "images": images.images,
-            "labels": images.labels,
-            "order": indices,
-            "probabilities": outputs.probabilities,
-            "losses": outputs.losses,
-            **self._constants,
-        }
-        addresses = {name: array.ctypes.data for name, array in arrays.items()}
-        starts = iter(range(0, n, CHUNK))
-
-        def work(thread: int) -> None:
-            mine = {**addresses, "scratch": self.memory.scratches[thread].ctypes.data}
-            pointers = [mine[name] for name in PREDICT_POINTERS]
-            for start in starts:  # a range's iterator is safe to share: each start is handed out once
-                self._function(*pointers, start, min(start + CHUNK, n))
-
-        _in_threads(work, min(self.threads, -(-n // CHUNK)))
-        return outputs
-
-
-def _in_threads(work: Callable[[int], None], number: int) -> None:
-    """Run work(0) … work(number − 1) side by side; the caller's thread never enters machine code.
-
-    Where the system starts no more threads, those that are there do it all, to the same bits. Raises UserError where
-    it starts none.
-    """
-    workers: list[threading.Thread] = []
-    for k in range(number):
-        worker = threading.Thread(target=work, args=(k,), name=f"layerline-{k}", daemon=True)
-        try:
-            worker.start()
-        except (RuntimeError, MemoryError) as error:
-            if not workers:
-                raise UserError(
-                    "the system starts no thread to train or predict in",
-                    "a limit on processes (ulimit -u) or memory (ulimit -v) is reached: raise it",
-                ) from error
-            break
-        workers.append(worker)
-    for worker in workers:
-        worker.join()
-
-
-def _library_address(name: str) -> int:
-    """Return the address of a function of the C library: machine code calls it through a pointer."""
-    return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0
 
 
 def _first_state(network: Network, recipe: Recipe) -> State:

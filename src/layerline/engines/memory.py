@@ -1,8 +1,8 @@
-"""A compiled Program's memory: one arena, a scratch for each thread; parameters in and out in PyTorch's layout."""
+"""A compiled Program's memory: its arena, and scratches for its threads; parameters in and out in PyTorch's layout."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
@@ -14,32 +14,30 @@ if TYPE_CHECKING:
     from layerline.compiler.compiled import Compiled
     from layerline.compiler.program import Buffer, Schedule, Tensor
 
+ALIGNED: Final = 64
+"""Bytes of a cache line: what a thread writes lies on lines that no other thread writes to."""
+
 
 def memory_of(schedule: Schedule, threads: int) -> int:
     """Return the bytes that a Program takes with so many threads: its arena, their scratches, room to align."""
-    return schedule.arena_bytes + threads * _scratch_bytes(schedule) + 64
+    return schedule.arena_bytes + threads * schedule.scratch_bytes + (threads + 1) * ALIGNED
 
 
-def _scratch_bytes(schedule: Schedule) -> int:
-    return -(-schedule.scratch_bytes // 4096) * 4096
+def aligned(size: int) -> NDArray[np.uint8]:
+    """Return so many bytes, all of them zero, that begin on a cache line."""
+    held = np.zeros(size + ALIGNED, np.uint8)
+    start = -held.ctypes.data % ALIGNED
+    return held[start : start + size]
 
 
 @final
 class Memory:
-    """The arena of a Program and a scratch for each thread; parameters go in and out in PyTorch's layout."""
+    """The arena of a Program; parameters go in and out in PyTorch's layout."""
 
-    def __init__(self, code: Compiled, threads: int) -> None:
-        """Take memory for so many threads, all of it zero."""
+    def __init__(self, code: Compiled) -> None:
+        """Take memory, all of it zero."""
         self.code = code
-        schedule = code.schedule
-        self.scratch_bytes = _scratch_bytes(schedule)
-        self._bytes = np.zeros(memory_of(schedule, threads), np.uint8)
-        start = -self._bytes.ctypes.data % 64
-        self.arena = self._bytes[start : start + schedule.arena_bytes]
-        self.scratches = [
-            self._bytes[start + schedule.arena_bytes + k * self.scratch_bytes :][: self.scratch_bytes]
-            for k in range(threads)
-        ]
+        self.arena = aligned(code.schedule.arena_bytes)
 
     def floats(self, buffer: Buffer) -> NDArray[np.float32]:
         """Return a view of a buffer that is there once."""

@@ -14,6 +14,7 @@ from layerline.engines.threads import cores
 from layerline.engines.torch_dropout import put_keyed_dropout
 from layerline.engines.torch_steps import Steps
 from layerline.network import initial_weights
+from layerline.workers import check
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,6 +65,7 @@ class TorchEngine(Engine):
         self._done, self._diverged = first, None
         self._module.train()
         for step in range(first, self._recipe.steps(len(epoch.order))):
+            check()
             finite = self._step(epoch, step)
             self._done = step + 1
             if not finite:
@@ -102,6 +104,7 @@ class TorchEngine(Engine):
         self._module.eval()
         with torch.no_grad():
             for start in range(0, n, AT_ONCE):
+                check()
                 part = slice(start, start + AT_ONCE)
                 x, labels = self._batch(split.source, split.indices[part])
                 logits = torch.func.functional_call(self._module, self._steps.averages, (x,)).double()

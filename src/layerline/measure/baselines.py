@@ -12,6 +12,7 @@ import numpy as np
 
 from layerline import metrics
 from layerline.measure import logistic
+from layerline.workers import MATRICES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +46,8 @@ def measured(data: Dataset) -> dict[str, dict[str, Any]] | None:
         "largest_class": {"class": data.classes[largest]} | _scores(truth, np.full(len(truth), largest), K)
     }
     images = fitted_on(data)
-    said = _thumbnails_say(data, images)
+    with MATRICES:
+        said = _thumbnails_say(data, images)
     if said is not None:
         found["thumbnails"] = _scores(truth, said, K) | {"images": len(images)}
     return found

@@ -14,6 +14,7 @@ import numpy as np
 
 from layerline import randomness
 from layerline.randomness import Purpose
+from layerline.workers import MATRICES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +37,8 @@ def intervals(
     """
     if not confusion.sum():
         return None
-    accuracy, macro_f1 = _figures(confusion, seed, resamples)
+    with MATRICES:
+        accuracy, macro_f1 = _figures(confusion, seed, resamples)
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     return {
         name: (float(low), float(high))

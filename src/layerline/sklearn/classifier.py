@@ -20,7 +20,7 @@ from layerline.network import find, parse
 from layerline.randomness import Purpose
 from layerline.recipe import Recipe
 from layerline.sklearn.course import Course
-from layerline.sklearn.door import all_or_nothing, translated
+from layerline.sklearn.door import all_or_nothing, in_turn, translated
 from layerline.sklearn.images import as_images, as_split, shape_of
 
 if TYPE_CHECKING:
@@ -71,6 +71,9 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     history_ : a row an epoch (layerline.Run.history), over `fit` and all calls of `partial_fit` behind it.
     """
 
+    _course: Course
+    _model: Model
+
     def __init__(
         self,
         network: str | os.PathLike[str] | None = None,
@@ -110,6 +113,7 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         """Keep the parameters as they are; `fit` checks them."""
         self.__dict__.update({name: value for name, value in locals().items() if name != "self"})
 
+    @in_turn
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train from the start, and return self. X is (N, d), (N, H, W), (N, C, H, W) or (N, H, W, C); y has N labels.
 
@@ -121,10 +125,9 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             images, y = self._checked(X, y, reset=True)
             classes, recipe = _classes(y), self._recipe()
             train, held = self._cut(as_split(images, _codes(y, classes)), classes, recipe.seed)
-            course = self._begun(train, classes, recipe)
-            course.fit(train, held)
-            return self._take(course, classes)
+            return self._take(self._begun(train, classes, recipe).fitted(train, held), classes)
 
+    @in_turn
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
         """Run one epoch over these images at `learning_rate`, from where the last call or `fit` ended; return self.
 
@@ -142,8 +145,7 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             images, y = self._checked(X, y, reset=first)
             train = as_split(images, _codes(y, known))
             course = self._begun(train, known, self._recipe()) if first else self._course
-            course.go_on(train, _plain(self.learning_rate))
-            return self._take(course, known)
+            return self._take(course.gone_on(train, _plain(self.learning_rate)), known)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the probability of each class for each image, float32 (N, K), in the order of `classes_`.
@@ -249,8 +251,9 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         return as_images(values, self.layout, self.network_.input_shape)
 
     def _take(self, course: Course, classes: NDArray[Any]) -> Self:
-        self.classes_, self.network_, self.history_ = classes, course.network, course.history
-        self._course, self._model = course, course.model()
+        self.__dict__.update(
+            classes_=classes, network_=course.network, history_=course.history, _course=course, _model=course.model()
+        )  # at one stroke, for an interrupt may come at any time, and other threads predict
         return self
 
 

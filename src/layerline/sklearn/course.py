@@ -1,9 +1,11 @@
-"""A training that can be gone on with, and kept: an engine between two epochs."""
+"""A training that can be continued, and kept: where it is between two epochs."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
+from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -28,68 +30,75 @@ if TYPE_CHECKING:
 
 
 @final
+@dataclass(frozen=True, eq=False)
 class Course:
-    """A network with its recipe, on the way. A pickled one goes on with the same bits."""
+    """A network with its recipe, and how far it has come. It never changes: a step on its way is another Course.
 
-    def __init__(
-        self,
-        network: Network,
-        classes: tuple[str, ...],
-        scaling: Scaling,
-        recipe: Recipe,
-        engine: str,
-        threads: int | None,
-    ) -> None:
-        """Keep what all epochs share; the weights are those that the recipe begins with. Raises UserError."""
-        self.network, self.scaling = network, scaling
-        self.history: tuple[EpochRow, ...] = ()
-        self._classes, self._recipe, self._steps = classes, recipe, 0
-        self._engine_name, self._threads = engine, threads
-        self._preprocessing = Preprocessing()
-        self._engine: Engine | None = self._made()
-        self._kept: State | None = None
+    So whatever fails or is interrupted, who held the Course before has it as it was; copies share it without harm; and
+    a pickled one goes on with the same bits.
+    """
 
-    def fit(self, train: Split, validation: Split | None) -> None:
-        """Run the recipe from its start to its end; the weights are then those of the best epoch.
+    network: Network
+    classes: tuple[str, ...]
+    scaling: Scaling
+    recipe: Recipe
+    engine: str
+    threads: int | None
+    history: tuple[EpochRow, ...] = ()
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    steps: int = 0
+    """Of the optimizer, so far."""
+    state: State | None = None
+    """All that training has changed; None at the start, where the recipe says it."""
+    _spare: deque[Engine] = field(default_factory=deque)
+    """An engine in this state, for the first who goes on from here."""
+
+    def fitted(self, train: Split, validation: Split | None) -> Course:
+        """Return where the recipe ends, run from its start to its end; the weights are those of the best epoch.
 
         Raises UserError, DivergedError, and KeyboardInterrupt where Ctrl-C stopped it.
         """
-        data, recipe, engine = self._data(train, validation), self._recipe, self._ready()
+        data, recipe = self._data(train, validation), self.recipe
         checked(self.network, data, recipe)
-        ended = run(self.network, data, recipe, engine, folder=None, watcher=Watcher(), threads=self._threads)
+        engine = self._made()
+        ended = run(self.network, data, recipe, engine, folder=None, watcher=Watcher(), threads=self.threads)
         if ended.stopped is not None:
             raise KeyboardInterrupt
-        self.history = ended.history
-        self._preprocessing = Preprocessing(maximum=train.source.maximum)
-        self._steps = len(ended.history) * recipe.steps(len(train))
+        return self._after(engine, ended.history, train, len(ended.history) * recipe.steps(len(train)))
 
-    def go_on(self, train: Split, learning_rate: float) -> None:
-        """Run one more epoch, over these images, at one rate. Where it fails, everything is as it was before.
+    def gone_on(self, train: Split, learning_rate: float) -> Course:
+        """Return where one more epoch leads, over these images, at one rate.
 
         Raises UserError, DivergedError, and KeyboardInterrupt where Ctrl-C stopped it.
         """
         recipe = dataclasses.replace(self._plain, learning_rate=learning_rate)
-        data, engine, K = self._data(train, None), self._ready(), len(self._classes)
+        data, K = self._data(train, None), len(self.classes)
         checked(self.network, data, recipe)
-        plan = dataclasses.replace(plan_epoch(recipe, train, len(self.history) + 1, K), first_step=self._steps)
-        before = engine.state()
-        try:
-            row = self._epoch(engine, plan, data, recipe)
-        except BaseException:
-            engine.set_state(before)
-            raise
-        self.history += (row,)
-        self._preprocessing = Preprocessing(maximum=train.source.maximum)
-        self._steps += recipe.steps(len(train))
+        plan = dataclasses.replace(plan_epoch(recipe, train, len(self.history) + 1, K), first_step=self.steps)
+        engine = self._ready()
+        row = self._epoch(engine, plan, data, recipe)
+        return self._after(engine, (*self.history, row), train, self.steps + recipe.steps(len(train)))
 
     def model(self) -> Model:
         """Return the model as it is now."""
-        weights = self._ready().state().averaged
+        state = self.state or self._made().state()
         return Model(
-            *(self.network, self._classes, self.scaling, weights),
-            engine=self._engine_name,
-            threads=self._threads,
-            preprocessing=self._preprocessing,
+            *(self.network, self.classes, self.scaling, state.averaged),
+            engine=self.engine,
+            threads=self.threads,
+            preprocessing=self.preprocessing,
+        )
+
+    def _after(self, engine: Engine, history: tuple[EpochRow, ...], train: Split, steps: int) -> Course:
+        """Return the Course whose engine has done so much."""
+        preprocessing = Preprocessing(maximum=train.source.maximum)
+        return dataclasses.replace(
+            self,
+            history=history,
+            preprocessing=preprocessing,
+            steps=steps,
+            state=engine.state(),
+            _spare=deque((engine,)),
         )
 
     def _epoch(self, engine: Engine, plan: Epoch, data: Dataset, recipe: Recipe) -> EpochRow:
@@ -126,7 +135,7 @@ class Course:
     def _plain(self) -> Recipe:
         """Return the recipe of an epoch after which nobody knows how many more there will be."""
         return dataclasses.replace(
-            self._recipe,
+            self.recipe,
             within="none",
             patience="none",
             schedule="constant",
@@ -136,21 +145,21 @@ class Course:
         )
 
     def _data(self, train: Split, validation: Split | None) -> Dataset:
-        return Dataset("X", self._classes, train, validation, None, self.scaling, fingerprint="")
+        return Dataset("X", self.classes, train, validation, None, self.scaling, fingerprint="")
 
     def _ready(self) -> Engine:
-        """Return the engine; one that was pickled is made anew, and takes over where the other was."""
-        if self._engine is None:
-            self._engine = self._made()
-            assert self._kept is not None  # noqa: S101 - an engine is only left out for its state
-            self._engine.set_state(self._kept)
-            self._kept = None
-        return self._engine
+        """Return an engine in this state, and let go of it: whoever takes it moves it on."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return self._made()
 
     def _made(self) -> Engine:
-        return engines.make(self._engine_name, self.network, self.scaling, self._recipe, self._threads)
+        engine = engines.make(self.engine, self.network, self.scaling, self.recipe, self.threads)
+        if self.state is not None:
+            engine.set_state(self.state)
+        return engine
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return everything but the engine, which is machine code, with the engine's state instead."""
-        kept = self._kept if self._engine is None else self._engine.state()
-        return {**self.__dict__, "_engine": None, "_kept": kept}
+        """Return everything but the engine, which is machine code."""
+        return {**self.__dict__, "_spare": deque()}

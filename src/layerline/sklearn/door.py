@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
 import re
-from typing import TYPE_CHECKING, Final
+import threading
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, final
+from weakref import WeakKeyDictionary
 
 from layerline.errors import DivergedError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+Parameters = ParamSpec("Parameters")
+T = TypeVar("T")
 
 _FLAG: Final = re.compile(r"(?<![\w-])--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?: (?=[-+]?[.0-9]|none\b|[^ ]+: ))?")
 """A flag, and the blank between it and its value: a number, none, or the word that a colon follows."""
@@ -38,9 +45,54 @@ def all_or_nothing(estimator: object) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
+        estimator.__dict__ = before  # at one stroke, whatever comes next
         raise
+
+
+def in_turn(fit: Callable[Parameters, T]) -> Callable[Parameters, T]:
+    """Return a method that fits: calls in several threads wait for each other, one inside another is refused.
+
+    Raises RuntimeError where a signal handler, or a callback, fits an estimator while it is being fitted.
+    """
+
+    @functools.wraps(fit)
+    def waiting(*arguments: Parameters.args, **named: Parameters.kwargs) -> T:
+        estimator = arguments[0]
+        with _guard:
+            turn = _turns.setdefault(estimator, _Turn())
+        with turn.lock:
+            if turn.taken:
+                raise RuntimeError(f"{type(estimator).__name__} is being fitted by this thread: let that end first")
+            try:
+                turn.taken = True
+                return fit(*arguments, **named)
+            finally:
+                turn.taken = False
+
+    return waiting
+
+
+@final
+class _Turn:
+    """Whose turn it is with an estimator."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.taken = False
+
+
+_guard = threading.RLock()
+_turns: WeakKeyDictionary[object, _Turn] = WeakKeyDictionary()
+
+
+def _forget() -> None:
+    """Let a child be at none of the turns of its parent's other threads, which it does not have."""
+    global _guard, _turns
+    _guard, _turns = threading.RLock(), WeakKeyDictionary()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _in_parameters(text: str) -> str:

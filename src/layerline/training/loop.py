@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar, final
+from typing import TYPE_CHECKING, TypeVar, final
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from layerline.errors import DivergedError
 from layerline.run_folder import EpochRow
 from layerline.training.divergence import likely_cause
 from layerline.training.watch import Progress
+from layerline.workers import aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from layerline.training.watch import Watcher
 
 T = TypeVar("T")
-
-TICK: Final = 0.1
-"""Seconds between two looks at a running engine."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,28 +226,15 @@ class Loop:
 
     def _aside(self, work: Callable[[], T], phase: str) -> T:
         """Do `work` in a thread of its own and return its result; this thread reports and takes signals meanwhile."""
-        results: list[T] = []
-        errors: list[BaseException] = []
-
-        def target() -> None:
-            try:
-                results.append(work())
-            except BaseException as error:  # raised again below, in the thread that waits
-                errors.append(error)
-
-        thread = threading.Thread(target=target, name=f"layerline-{phase}", daemon=True)
         start = self._clock()
-        thread.start()
-        thread.join(TICK)
-        while thread.is_alive():
+
+        def tick() -> None:
             if phase == "training" and self._keeper is not None and self._keeper.due():
                 self._engine.stop()
             self._tell()
             self._watcher.progress(self._progress(phase, start))
-            thread.join(TICK)
-        if errors:
-            raise errors[0]
-        return results[0]
+
+        return aside(work, f"layerline-{phase}", tick, ask=self._engine.stop)
 
     def _progress(self, phase: str, start: float) -> Progress:
         now = self._clock()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import Dataset, Scaling
     from layerline.engines.engine import Engine
+    from layerline.layers import Weight
     from layerline.network import Network
     from layerline.run_folder import Result
     from layerline.training.evaluation import Which
@@ -37,31 +41,29 @@ LAYOUTS: Final = ("NCHW", "NHWC", "NHW")
 
 
 @final
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
-    """Weights with all that prediction needs: the network, the class names, the scaling of the images."""
+    """Weights with all that prediction needs: the network, the class names, the scaling of the images.
 
-    def __init__(
-        self,
-        network: Network,
-        classes: tuple[str, ...],
-        scaling: Scaling,
-        weights: Mapping[str, NDArray[Any]],
-        *,
-        engine: str = "compiled",
-        threads: int | None = None,
-        preprocessing: Preprocessing | None = None,
-    ) -> None:
-        """Keep them; the engine is made when it is first asked to predict.
+    Nothing in it changes, so what it predicts is what it saves; any number of threads may ask it at once. It pickles,
+    without its machine code, which is made when it is first asked to predict.
+    """
 
-        preprocessing: what becomes of an image file; None: cropped, of values up to 255.
-        """
-        self.network = network
-        self.classes = classes
-        self.scaling = scaling
-        self.weights = dict(weights)
-        self.preprocessing = preprocessing or Preprocessing()
-        self._engine_name, self._threads = engine, threads
-        self._engine: Engine | None = None
+    network: Network
+    classes: tuple[str, ...]
+    scaling: Scaling
+    weights: Mapping[str, NDArray[Any]]
+    """Copies of those that are given, in the network's types; read-only."""
+    engine: str = field(default="compiled", kw_only=True)
+    threads: int | None = field(default=None, kw_only=True)
+    """That predict; every core if not given."""
+    preprocessing: Preprocessing = field(default_factory=Preprocessing, kw_only=True)
+    """What becomes of an image file; cropped, of values up to 255, if not given."""
+    _made: Engine | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        """Copy the weights. Raises ValueError where they are not the network's, by name and shape."""
+        self._keep("weights", MappingProxyType(_read_only(self.weights, self.network.weights)))
 
     def predict(self, images: ArrayLike, layout: str | None = None) -> NDArray[np.str_]:
         """Return the name of the most probable class of each image, (N,); images as for `predict_proba`.
@@ -159,12 +161,32 @@ class Model:
         model_file.save(Path(path), self.weights, card)
 
     def _ready(self) -> Engine:
-        if self._engine is None:
-            self._engine = engines.make(
-                self._engine_name, self.network, self.scaling, Recipe(momentum=0.0), self._threads
-            )
-            self._engine.set_state(State(self.weights, {}))
-        return self._engine
+        """Return the engine; who is first makes it, and others see it when it has its weights."""
+        made = self._made
+        if made is None:
+            made = engines.make(self.engine, self.network, self.scaling, Recipe(momentum=0.0), self.threads)
+            made.set_state(State(dict(self.weights), {}))
+            self._keep("_made", made)
+        return made
+
+    def _keep(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes an equal model again."""
+        make = functools.partial(Model, engine=self.engine, threads=self.threads, preprocessing=self.preprocessing)
+        return make, (self.network, self.classes, self.scaling, dict(self.weights))
+
+
+def _read_only(weights: Mapping[str, NDArray[Any]], like: Mapping[str, Weight]) -> dict[str, NDArray[Any]]:
+    """Return copies of weights in the network's order and types that nobody can write to. Raises ValueError."""
+    shapes = {name: tuple(weight.shape) for name, weight in like.items()}
+    if {name: np.shape(weight) for name, weight in weights.items()} != shapes:
+        raise ValueError("the weights are not this network's: their names or shapes are others")
+    copies = {name: np.array(weights[name], weight.dtype) for name, weight in like.items()}
+    for copy in copies.values():
+        copy.flags.writeable = False
+    return copies
 
 
 def load(path: str | os.PathLike[str], *, threads: int | None = None, not_finite: bool = False) -> Model:

@@ -1,0 +1,101 @@
+"""A forward-only Program that any number of threads may run at once: each call has its own memory."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, final
+
+import numpy as np
+
+from layerline.compiler.calls import PREDICT_POINTERS, PREDICT_SCALARS
+from layerline.engines import arithmetic
+from layerline.engines.engine import Outputs
+from layerline.engines.memory import Memory, aligned
+from layerline.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from layerline.compiler.compiled import Compiled
+    from layerline.data.dataset import ImageSet
+    from layerline.network import Network
+
+CHUNK: Final = 256
+"""Images that a thread takes at a time, at most."""
+WORK: Final = 1 << 30
+"""Multiply-adds that a thread does between two looks at whether it is to stop: some tens of milliseconds."""
+
+
+@final
+class Predictor:
+    """Machine code that predicts, apart from the weights it predicts with.
+
+    Nothing in it changes but the pool of scratches: a scratch is with one thread at a time, and what a call writes
+    belongs to the call. So calls in several threads, and in a signal handler in the middle of a call, are right.
+    """
+
+    def __init__(
+        self, code: Compiled, network: Network, threads: int, constants: Mapping[str, NDArray[np.float32]]
+    ) -> None:
+        """Prepare. constants: the arrays that kernels only read, by the name of the pointer they go to."""
+        schedule = code.schedule
+        if any(b in schedule.in_arena for op in schedule.program.ops for b in op.written):
+            raise ValueError("a forward-only Program writes to its arena, which all calls share")
+        self.compiled = code
+        self._classes, self._threads, self._constants = network.classes, threads, dict(constants)
+        self._chunk = min(CHUNK, max(schedule.program.group, WORK // max(1, network.multiply_adds)))
+        types = [ctypes.c_int64] * len(PREDICT_SCALARS)
+        self._function = code.code.function("predict", [ctypes.c_void_p] * len(PREDICT_POINTERS) + types)
+        self._scratches: deque[NDArray[np.uint8]] = deque(maxlen=threads)
+
+    def weighed(self, weights: dict[str, NDArray[np.float32]]) -> Memory:
+        """Return an arena that holds these weights; it never changes."""
+        memory = Memory(self.compiled)
+        memory.put(weights)
+        memory.arena.flags.writeable = False
+        return memory
+
+    def run(self, weights: Memory, images: ImageSet, indices: NDArray[np.int64]) -> Outputs:
+        """Return what the network says of the images at `indices`. Raises StoppedError as Workers do."""
+        n = len(indices)
+        outputs = Outputs(np.empty((n, self._classes), np.float32), np.empty(n, np.float64))
+        arrays: dict[str, NDArray[Any]] = {
+            "arena": weights.arena,
+            "images": images.images,
+            "labels": images.labels,
+            "order": indices,
+            "probabilities": outputs.probabilities,
+            "losses": outputs.losses,
+            **self._constants,
+        }
+        starts = iter(range(0, n, self._chunk))
+
+        def piece(scratch: NDArray[np.uint8], start: int) -> None:
+            given = {**arrays, "scratch": scratch}  # this closure keeps all that machine code writes to
+            pointers = [given[name].ctypes.data for name in PREDICT_POINTERS]
+            arithmetic.plainly(lambda: self._function(*pointers, start, min(start + self._chunk, n)))
+
+        def work(thread: int) -> None:
+            del thread
+            scratch = self._scratch()
+            for start in itertools.takewhile(lambda _: not workers.stopped, starts):  # each start is handed out once
+                piece(scratch, start)
+            self._scratches.append(scratch)
+
+        workers = Workers(work, min(self._threads, -(-n // self._chunk)))
+        if n <= self._chunk:
+            work(0)  # this thread does so little itself
+        else:
+            workers.run()
+        return outputs
+
+    def _scratch(self) -> NDArray[np.uint8]:
+        """Return memory for a thread: what an earlier call has left there is written over, its borders stay zero."""
+        try:
+            return self._scratches.pop()
+        except IndexError:
+            return aligned(self.compiled.schedule.scratch_bytes)

@@ -1,0 +1,113 @@
+"""A training Program with its memory: one call runs many steps, in all threads."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from layerline.compiler.calls import TRAIN_POINTERS, TRAIN_SCALARS
+from layerline.compiler.tickets import CONTROL, WORDS_A_LINE, control_words
+from layerline.engines import arithmetic
+from layerline.engines.engine import Running
+from layerline.engines.memory import Memory, aligned
+from layerline.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from layerline.compiler.compiled import Compiled
+    from layerline.compiler.program import Buffer
+    from layerline.engines.epoch import Epoch
+
+
+@final
+class Control:
+    """What threads that train share, and others read and set meanwhile: see compiler.tickets."""
+
+    def __init__(self, threads: int) -> None:
+        """Take memory for so many threads."""
+        self.words = np.zeros(control_words(threads), np.int64)
+
+    def begin(self, first: int, end: int, *, stop: bool) -> None:
+        """Set all to what a call begins with that does the steps from `first` to before `end`."""
+        self.words[:] = 0
+        for name, value in (("stop", stop), ("done", first), ("end", end)):
+            self.words[CONTROL.index(name) * WORDS_A_LINE] = value
+
+    def __getitem__(self, name: str) -> int:
+        """Return a number of tickets.CONTROL."""
+        return int(self.words[CONTROL.index(name) * WORDS_A_LINE])
+
+    def stop(self) -> None:
+        """Let the threads end after the step that they are in."""
+        self.words[CONTROL.index("stop") * WORDS_A_LINE] = 1
+
+
+@final
+class Trainer:
+    """Machine code that trains, the arena with all that training changes, and a scratch for each thread."""
+
+    def __init__(
+        self, code: Compiled, classes: int, threads: int, constants: Mapping[str, NDArray[np.float32]]
+    ) -> None:
+        """Take memory. constants: the arrays that kernels only read, by the name of the pointer they go to."""
+        self.compiled, self.threads = code, threads
+        self.memory = Memory(code)
+        self._scratches = [aligned(code.schedule.scratch_bytes) for _ in range(threads)]
+        self._constants, self._classes = dict(constants), classes
+        types = [ctypes.c_int64] * len(TRAIN_SCALARS)
+        self._function = code.code.function("train", [ctypes.c_void_p] * len(TRAIN_POINTERS) + types)
+
+    def run(self, epoch: Epoch, tables: Mapping[str, NDArray[Any]], first: int, control: Control) -> None:
+        """Run steps from `first` on in all threads, up to control's `end`. Raises StoppedError as Workers do."""
+        arrays: dict[str, NDArray[Any]] = {
+            "arena": self.memory.arena,
+            "control": control.words,
+            "images": epoch.images.images,
+            "labels": epoch.images.labels,
+            "order": epoch.order,
+            **tables,
+            **self._constants,
+        }
+        functions = {"yield_core": _library_address("sched_yield"), "nap": _library_address("usleep")}
+
+        def work(thread: int) -> None:
+            given = {**arrays, "scratch": self._scratches[thread]}  # this closure keeps all that machine code writes to
+            addresses = {**functions, **{name: array.ctypes.data for name, array in given.items()}}
+            pointers = [addresses[name] for name in TRAIN_POINTERS]
+            arithmetic.plainly(lambda: self._function(*pointers, first, len(epoch.order), thread, self.threads))
+
+        Workers(work, self.threads, ask=control.stop).run()
+
+    def running(self) -> Running:
+        """Return loss and confusion matrix."""
+        confusion = sum(self._confusions(), np.zeros(self._classes**2, np.int64))
+        return Running(float(self._total()[0]), confusion.reshape(self._classes, self._classes))
+
+    def set_running(self, running: Running) -> None:
+        """Put both in place; which thread's share of the matrix holds what is of no matter."""
+        self._total()[:] = (running.loss, 0.0)
+        first, *others = self._confusions()
+        first[:] = running.confusion.reshape(-1)
+        for confusion in others:
+            confusion[:] = 0
+
+    def _buffer(self, name: str) -> Buffer:
+        return next(b for b in self.compiled.schedule.program.buffers if b.name == name)
+
+    def _confusions(self) -> list[NDArray[np.int64]]:
+        at, n = self.compiled.schedule.in_scratch[self._buffer("confusion")], self._classes**2
+        return [scratch[at : at + 8 * n].view(np.int64) for scratch in self._scratches]
+
+    def _total(self) -> NDArray[np.float64]:
+        at = self.compiled.schedule.in_arena[self._buffer("total")]
+        return self.memory.arena[at : at + 16].view(np.float64)
+
+
+def _library_address(name: str) -> int:
+    """Return the address of a function of the C library: machine code calls it through a pointer."""
+    return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0

@@ -1,0 +1,235 @@
+"""Threads that work side by side for one call, and never outlive it, whatever is raised while it waits for them.
+
+A signal may raise in the waiting thread between any two steps of Python: Ctrl-C, the handler of a timeout, SystemExit.
+Machine code that then still ran would write into memory that its caller has let go. So whatever is raised, the workers
+are told to stop, they are waited for, and only then does it go on its way. Whether a worker is at work is told by the
+worker itself and not by `Thread.is_alive`: Python 3.11 takes a thread for ended whose `join` was interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sys
+import threading
+from typing import TYPE_CHECKING, Final, TypeVar, final
+
+from layerline.errors import UserError
+
+if TYPE_CHECKING:
+    from _thread import RLock as Lock
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+TICK: Final = 0.1
+"""Seconds between two looks of the waiting thread, where nothing wakes it."""
+STACK: Final = 1 << 20
+"""Bytes of stack that a worker has at least: LLVM's code generator takes 100 kB for a deep network, and a thread has
+128 kB on some systems, or what `threading.stack_size` or `ulimit -s` leaves it."""
+
+_here: Final = threading.local()
+
+
+class StoppedError(Exception):
+    """The workers of this thread were told to stop: what they have done so far is not whole."""
+
+
+@final
+class Workers:
+    """Threads that each do a part of one piece of work.
+
+    Workers that a worker starts belong to it: to stop the outer ones stops the inner ones too.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[int], None],
+        number: int = 1,
+        *,
+        ask: Callable[[], None] | None = None,
+        name: str = "layerline",
+    ) -> None:
+        """Prepare threads that run work(0) … work(number − 1).
+
+        work: owns all that it writes to; it looks at `stopped` now and then, or `ask` lets it return early.
+        ask: may be called more than once, from any thread, also where no work is under way.
+        """
+        self.stopped = False
+        """Whether the work is to end early."""
+        self._work, self._number, self._name = work, number, name
+        self._ask = ask
+        self._over = False
+        self._at_work: set[int] = set()
+        self._ended: set[int] = set()
+        self._done: set[int] = set()
+        self._errors: list[BaseException] = []
+        self._threads: list[threading.Thread] = []
+        self._news: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._inner: set[Workers] = set()
+
+    def run(self, tick: Callable[[], None] | None = None) -> None:
+        """Do the work and return when it is done; `tick` is called now and then meanwhile, in this thread.
+
+        Raises what a worker or `tick` raises, and StoppedError where an outer worker was stopped. Where the system
+        starts no more threads, those that are there do it all; UserError where it starts none.
+        """
+        outer: Workers | None = getattr(_here, "workers", None)
+        try:
+            if outer is not None:
+                outer._inner.add(self)
+                check()
+            try:
+                self._begin()
+                self._wait(tick)
+            finally:
+                self._end()
+        finally:  # once more, for an interrupt may come on the way into the first
+            self._end()
+            if outer is not None:
+                outer._inner.discard(self)
+        if self._errors:
+            raise self._errors[0]
+        if self.stopped:
+            raise StoppedError("the work was told to stop")
+
+    def stop(self) -> None:
+        """Ask the workers, and those that they have started, to end early. Safe in a signal handler."""
+        self.stopped = True
+        for inner in tuple(self._inner):
+            inner.stop()
+        if self._ask is not None:
+            self._ask()
+
+    def _begin(self) -> None:
+        """Start the threads; where the system has no more of them, at least one."""
+        for k in range(self._number):
+            thread = threading.Thread(target=self._target, args=(k,), name=f"{self._name}-{k}", daemon=True)
+            try:
+                with _stack():
+                    thread.start()
+            except (RuntimeError, MemoryError) as error:
+                if self._threads:
+                    return
+                raise UserError(
+                    "the system starts no thread to train or predict in",
+                    "a limit on processes (ulimit -u) or memory (ulimit -v) is reached: raise it",
+                ) from error
+            self._threads.append(thread)
+
+    def _target(self, k: int) -> None:
+        """Do the part of thread k."""
+        _here.workers = self
+        self._at_work.add(k)  # before the look at _over, as _end sets it before it looks here: one sees the other
+        try:
+            if not self._over:
+                self._work(k)
+                self._done.add(k)
+        except BaseException as error:  # raised again in the thread that waits
+            self._errors.append(error)
+            self.stop()
+        finally:
+            self._ended.add(k)
+            self._at_work.discard(k)
+            self._news.put(None)
+
+    def _wait(self, tick: Callable[[], None] | None) -> None:
+        """Wait until every thread has ended, and raise where one has not done its part."""
+        while any(k not in self._ended and thread.is_alive() for k, thread in enumerate(self._threads)):
+            try:
+                self._news.get(timeout=TICK)
+            except queue.Empty:
+                if tick is not None:
+                    tick()
+        missing = len(self._threads) - len(self._done)
+        if missing and not self._errors:
+            raise RuntimeError(f"{missing} of {len(self._threads)} threads ended before their work")
+
+    def _end(self) -> None:
+        """Return when nobody is at work, and none will begin; what is raised meanwhile is raised then."""
+        late: BaseException | None = None
+        self._over = True
+        while self._at_work or self._threads:
+            try:
+                if self._at_work:
+                    self.stop()
+                    self._news.get(timeout=TICK)
+                else:
+                    self._threads.pop().join(TICK)
+            except queue.Empty:
+                pass
+            except BaseException as error:
+                late = error
+        if late is not None:
+            raise late
+
+
+def aside(
+    work: Callable[[], T],
+    name: str,
+    tick: Callable[[], None] | None = None,
+    *,
+    ask: Callable[[], None] | None = None,
+) -> T:
+    """Return what `work` returns, done in a thread of its own; `tick` and `ask` as for Workers."""
+    results: list[T] = []
+    Workers(lambda _: results.append(work()), name=name, ask=ask).run(tick)
+    return results[0]
+
+
+def check() -> None:
+    """Raise StoppedError where this thread is a worker that was told to stop."""
+    workers: Workers | None = getattr(_here, "workers", None)
+    if workers is not None and workers.stopped:
+        raise StoppedError("the work was told to stop")
+
+
+def fork_waits_for(lock: Lock) -> Lock:
+    """Return the lock, which from now on is held, by who forks, while the process forks.
+
+    A child has only the thread that forked. What another thread was about, with a lock taken, it finds so for ever.
+    """
+
+    def release() -> None:
+        with contextlib.suppress(RuntimeError):  # not taken: a signal raised before it was, which Python ignores here
+            lock.release()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=lock.acquire, after_in_parent=release, after_in_child=release)
+    return lock
+
+
+IMPORTS: Final = fork_waits_for(threading.RLock())
+"""Held while modules are imported late."""
+MATRICES: Final = fork_waits_for(threading.RLock())
+"""Held while NumPy multiplies large matrices: its library has locks and threads of its own."""
+_STACKS: Final = fork_waits_for(threading.RLock())
+
+
+@contextlib.contextmanager
+def _stack() -> Iterator[None]:
+    """Let a thread that is started meanwhile have STACK bytes, where the process gives its threads fewer.
+
+    Python has one size for all threads that start: only where it is too small for ours, it is another for this moment.
+    """
+    if _stack_of_a_thread() >= STACK:
+        yield
+        return
+    with _STACKS:
+        before = threading.stack_size(STACK)
+        try:
+            yield
+        finally:
+            threading.stack_size(before)
+
+
+def _stack_of_a_thread() -> int:
+    """Return the bytes of stack that the next thread gets, as far as the process or the system says so."""
+    size = threading.stack_size()
+    if size or sys.platform == "win32":
+        return size or STACK
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    return STACK if limit == resource.RLIM_INFINITY else limit
