@@ -20,6 +20,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
     "",  # the package itself: a version and late names
     "errors",
+    "scalars",
     "figures",
     "randomness",
     "layers",
