@@ -80,6 +80,8 @@ def test_names_come_from_the_meta_file(tmp_path):
     files = binary_files()
     write(tmp_path, files | {"batches.meta.txt": "\n".join(CLASSES[::-1]).encode() + b"\n\n"})
     assert load_data(tmp_path).classes == CLASSES[::-1]
+    (tmp_path / "batches.meta.txt").write_text("\n".join(["caf\u0065\u0301", *CLASSES[1:]]), encoding="utf-8")
+    assert load_data(tmp_path).classes == ("caf\u00e9", *CLASSES[1:])  # accents are composed, as in folders
     (tmp_path / "batches.meta.txt").unlink()
     assert load_data(tmp_path).classes == CLASSES
 

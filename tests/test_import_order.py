@@ -21,6 +21,7 @@ ORDER = (
     "",  # the package itself: a version and late names
     "errors",
     "workers",
+    "scalars",
     "figures",
     "randomness",
     "layers",

@@ -159,6 +159,36 @@ def test_names_are_labels(tmp_path, kind):
     assert "test has 2 of 3 classes: no image of dog" in data.notes
 
 
+@pytest.mark.parametrize("kind", [np.str_, np.bytes_])
+def test_accents_are_composed(tmp_path, kind):
+    """A name with é as one letter and as e with an accent is one class, as in folders, also by --classes."""
+    composed, decomposed = "café", "cafe\u0301"
+
+    def text(names):
+        return np.array([name.encode() for name in names] if kind is np.bytes_ else names)
+
+    train, test = [composed, "tea", decomposed] * 10, [decomposed, "tea"]
+    data = loaded(tmp_path, x_train=IMAGES, y_train=text(train), x_test=IMAGES[:2], y_test=text(test))
+    assert data.classes == (composed, "tea")
+    np.testing.assert_array_equal(data.train.labels, [0, 1, 0] * 10)
+    np.testing.assert_array_equal(data.test.labels, [0, 1])
+    for asked in (composed, decomposed):
+        assert load_data(tmp_path / "set.npz", validation="none", classes=["tea", asked]).classes == data.classes
+    plain = loaded(
+        tmp_path, x_train=IMAGES, y_train=text([composed, "tea", composed] * 10), x_test=IMAGES[:2], y_test=text(test)
+    )
+    assert plain.fingerprint == data.fingerprint
+
+
+def test_text_and_bytes_are_the_same_names(tmp_path):
+    """Names may be text in one split and bytes in the other."""
+    names = np.array(["cat", "dog", "emu"])
+    data = loaded(
+        tmp_path, x_train=IMAGES, y_train=names[LABELS], x_test=IMAGES[:3], y_test=names[LABELS[:3]].astype(np.bytes_)
+    )
+    np.testing.assert_array_equal(data.test.labels, LABELS[:3])
+
+
 @pytest.mark.parametrize(("dtype", "copies"), [(np.uint8, 1), (np.float32, 1), (np.float64, 1.5)])
 def test_memory_is_that_of_the_images(tmp_path, dtype, copies):
     """uint8 and float32 images are held once, float64 while they become float32; 3 MB is for blocks and the reader."""

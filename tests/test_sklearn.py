@@ -425,6 +425,8 @@ def test_messages(golden: Callable[[str, str], None]) -> None:
     ask("validation", validation_fraction=1.5)
     ask("validation of few", X[:4], y[:4], validation_fraction=0.5)
     ask("one class", y=np.zeros(48))
+    ask("masked values", np.ma.MaskedArray(X, X > 230))
+    ask("labels that look alike", y=np.array(["caf\u00e9", "cafe\u0301", "tea"])[y])
     ask("one image in the last batch", X[:41], y[:41], network="Flat\nFC 4\nBatchNorm\nFC classes\n")
     for title, call in {
         "partial_fit without classes": lambda: estimator().partial_fit(X, y),

@@ -5,9 +5,12 @@ Anything else that is raised is a bug of ours: the command line says so and exit
 
 from __future__ import annotations
 
+import copyreg
+from typing import Any
 
-class UserError(Exception):
-    """A mistake in what the user gave: a file, an option, data. The message says where, what, and what to do."""
+
+class _ToldError(Exception):
+    """A message with a help line. It can be pickled and copied, whatever a class below takes to be made."""
 
     def __init__(self, message: str, help: str | None = None) -> None:  # noqa: A002 - the word the message prints
         """Keep `message` (where and what) and `help` (what to do, printed on a line of its own)."""
@@ -18,6 +21,14 @@ class UserError(Exception):
     def __str__(self) -> str:
         """Return the message as it is printed, with its help line."""
         return self.message if self.help is None else f"{self.message}\n  help: {self.help}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what is pickled: class, arguments and attributes; `__init__` is not called a second time."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+
+
+class UserError(_ToldError):
+    """A mistake in what the user gave: a file, an option, data. The message says where, what, and what to do."""
 
 
 class NetworkError(UserError):
@@ -41,16 +52,10 @@ class UnwrittenError(UserError):
         self.run = run
 
 
-class DivergedError(Exception):
+class DivergedError(_ToldError):
     """The loss stopped being a finite number; the weights of the last finished epoch are kept."""
 
     def __init__(self, message: str, help: str | None = None, run: object = None) -> None:  # noqa: A002 - as above
         """Keep `message` (at which step), `help` (the likely cause), and the `Run` up to there, where there is one."""
-        super().__init__(message)
-        self.message = message
-        self.help = help
+        super().__init__(message, help)
         self.run = run
-
-    def __str__(self) -> str:
-        """Return the message as it is printed, with its help line."""
-        return self.message if self.help is None else f"{self.message}\n  help: {self.help}"

@@ -12,6 +12,7 @@ from layerline.data import groups, label_file
 from layerline.data.cache import Cache
 from layerline.data.sizing import PLAIN, Sizing, parse, written
 from layerline.errors import DataError
+from layerline.scalars import is_number, plain
 
 if TYPE_CHECKING:
     import os
@@ -102,7 +103,7 @@ def asked(
     """
     wanted = parse(size, fit, gray=gray)
     if input_shape is not None:
-        wanted = wanted.of_network(input_shape)
+        wanted = wanted.of_network(plain(input_shape))
     values = (size, fit, gray, labels, group_by, exclude, skip_bad)
     return Asked(
         wanted,
@@ -130,8 +131,9 @@ def largest_share(skip_bad: Any) -> float:
     """Return the largest share of --skip-bad. Raises DataError where it is none."""
     if skip_bad is None:
         return 0.0
-    if not isinstance(skip_bad, int | float) or isinstance(skip_bad, bool) or not 0 <= skip_bad < 1:
-        percent = isinstance(skip_bad, int | float) and not isinstance(skip_bad, bool) and 1 <= skip_bad < 100
+    skip_bad = plain(skip_bad)
+    if not is_number(skip_bad) or not 0 <= skip_bad < 1:
+        percent = is_number(skip_bad) and 1 <= skip_bad < 100
         raise DataError(
             f"--skip-bad {figures.name(str(skip_bad))}: must be a share of the files, from 0 to below 1",
             f"{skip_bad / 100:g} is {skip_bad:g} %" if percent else "0.01 leaves out up to 1 % of them",

@@ -18,6 +18,7 @@ from layerline.data.augmentation_words import check, check_padding, read
 from layerline.data.augmented import MOVES, NUMBERS, STILL, Drawn, Steps, apply
 from layerline.errors import RecipeError
 from layerline.randomness import Purpose, uint64, uniform
+from layerline.scalars import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,12 @@ class Augmentation:
         return cls(**values) if values else None
 
     def __post_init__(self) -> None:
-        """Refuse values out of range (those that `parse` would), and padding where nothing moves."""
+        """Refuse values out of range (those that `parse` would), and padding where nothing moves.
+
+        NumPy's numbers are made Python's first.
+        """
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
         for name, value in self._given.items():
             check(name, value)
         check_padding(self._given)
@@ -69,7 +75,7 @@ class Augmentation:
     def _given(self) -> dict[str, Any]:
         """Return the values that do something, in the order of the fields."""
         values = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
-        return {field.name: value for field, value in values if value != field.default}
+        return {field.name: value for field, value in values if not _equal(value, field.default)}
 
     @property
     def text(self) -> str:
@@ -178,3 +184,8 @@ class Augmentation:
         side = np.where(moves["flip"] == 1, -1.0, 1.0)
         table[:, 2], table[:, 3], table[:, 4] = cos, sin, mid_h - (cos * h + sin * w)
         table[:, 5], table[:, 6], table[:, 7] = -side * sin, side * cos, mid_w - side * (cos * w - sin * h)
+
+
+def _equal(value: object, default: object) -> bool:
+    """Return whether a value is the default, said in whatever way: 0 is 0.0, and False and arrays are neither."""
+    return type(value) in (int, float, str) and value == default

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from layerline import figures
 from layerline.errors import RecipeError
+from layerline.scalars import is_number, is_whole
 
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,20}")
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
@@ -93,9 +94,9 @@ def check(name: str, value: object) -> None:
     if word.known:
         fits = value in word.known
     elif word.whole:
-        fits = type(value) is int and 1 <= value <= _MOST_PIXELS
+        fits = is_whole(value) and 1 <= value <= _MOST_PIXELS
     else:
-        fits = isinstance(value, int | float) and type(value) is not bool and 0 < value <= word.most
+        fits = is_number(value) and 0 < value <= word.most
         fits = fits and not (word.below and value == word.most)
     if not fits:
         near = difflib.get_close_matches(str(value), word.known, n=1) if word.known else []

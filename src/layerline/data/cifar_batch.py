@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -95,7 +96,7 @@ def names_of_python(content: bytes, place: str) -> tuple[str, ...]:
 
 def _names(found: list[bytes], place: str) -> tuple[str, ...]:
     try:
-        names = tuple(name.decode("utf-8") for name in found)
+        names = tuple(unicodedata.normalize("NFC", name.decode("utf-8")) for name in found)
     except UnicodeDecodeError:
         raise DataError(f"{place}: found a class name that is not UTF-8, expected text", FETCH) from None
     if len(set(names)) != len(CLASSES) or len(names) != len(CLASSES) or max(map(len, names)) > 200:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -15,6 +16,7 @@ from layerline.data.dataset import ImageSet, Split
 from layerline.data.quotas import proportional, whole_groups
 from layerline.errors import DataError
 from layerline.randomness import Purpose
+from layerline.scalars import is_number, is_whole, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +36,10 @@ class Own:
 
     otherwise: Taken = "none"
 
+    def __post_init__(self) -> None:
+        """Make a number of NumPy's Python's."""
+        object.__setattr__(self, "otherwise", plain(self.otherwise))
+
 
 Share = Taken | Own | None
 """None: the default."""
@@ -52,16 +58,12 @@ class Cuts:
     def __post_init__(self) -> None:
         """Check every value, NumPy's numbers made Python's."""
         for option in ("test", "validation", "limit", "seed"):
-            value = getattr(self, option)
-            if isinstance(value, np.integer | np.floating):
-                object.__setattr__(self, option, value.item())
+            object.__setattr__(self, option, plain(getattr(self, option)))
         _check_share("test", self.test)
         _check_share("validation", self.validation)
-        whole = isinstance(self.limit, int) and not isinstance(self.limit, bool)
-        if self.limit is not None and (not whole or self.limit < 1):
+        if self.limit is not None and (not is_whole(self.limit) or self.limit < 1):
             raise DataError(f"--limit {figures.name(str(self.limit))}: must be a whole number of images, 1 or more")
-        whole = isinstance(self.seed, int) and not isinstance(self.seed, bool)
-        if not whole or not 0 <= self.seed < 2**64:
+        if not is_whole(self.seed) or not 0 <= self.seed < 2**64:
             raise DataError(f"--seed {figures.name(str(self.seed))}: must be a whole number from 0 to {2**64 - 1:,d}")
 
 
@@ -92,7 +94,7 @@ def choose(asked: Sequence[object] | None, classes: tuple[str, ...]) -> tuple[in
         return tuple(range(len(classes)))
     chosen: list[int] = []
     for item in asked:
-        position = _position(str(item).strip(), classes)
+        position = _position(unicodedata.normalize("NFC", str(item).strip()), classes)
         if position in chosen:
             raise DataError(f"--classes: {figures.name(classes[position])} is given twice", "name every class once")
         chosen.append(position)
@@ -230,7 +232,7 @@ def _check_share(option: str, share: Any) -> None:
         return
     asked = f"--{option} {figures.name(_shown(share))}"
     wrong = "must be a share between 0 and 1, a whole number of images, or none"
-    if not isinstance(share, int | float) or isinstance(share, bool) or not math.isfinite(share):
+    if not is_number(share):
         raise DataError(f"{asked}: {wrong}")
     if share <= 0:
         raise DataError(f"{asked}: {wrong}", f"--{option} none takes no images")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -25,8 +26,9 @@ _LONGEST_NAME: Final = 200
 def settle(parts: Mapping[SplitName, Part], classes: tuple[str, ...] | None) -> tuple[Labels, tuple[str, ...]]:
     """Return the labels of each split as int32 (N,), and the names of the classes.
 
-    Whole numbers from 0 (also as floats, truth values, (N, 1), or one-hot) and text are labels. The classes are those
-    that occur in training, in order; a number's name is its decimal. classes: the names, where they are known; labels
+    Whole numbers from 0 (also as floats, truth values, (N, 1), or one-hot) and text are labels; text that differs only
+    in how accents are composed is one label. The classes are those that occur in training, in order; a number's name
+    is its decimal. classes: the names, where they are known; labels
     are then their positions. Raises DataError for anything else, and for splits whose classes differ.
     """
     values = {split: _plain(part) for split, part in parts.items()}
@@ -71,7 +73,13 @@ def _plain(part: Part) -> NDArray[Any]:
         labels = labels[:, 0] if labels.shape[1] == 1 else _one_hot(labels, place)
     if labels.dtype.kind == "f":
         labels = _whole(labels, place)
-    return labels if labels.dtype.kind in "US" else _integers(labels, place)
+    return _composed(labels, place) if labels.dtype.kind in "US" else _integers(labels, place)
+
+
+def _composed(labels: NDArray[Any], place: str) -> NDArray[np.str_]:
+    """Return names as text whose accents are composed, as those of folders are: é is one letter, never two."""
+    known, places = np.unique(labels, return_inverse=True)
+    return np.array([_name(value, place) for value in known.tolist()], np.str_)[places]
 
 
 def _one_hot(labels: NDArray[Any], place: str) -> NDArray[Any]:
@@ -162,9 +170,9 @@ def _names(known: NDArray[Any]) -> list[str]:
 
 
 def _name(value: Any, place: str) -> str:
-    """Return the name of a class."""
+    """Return the name of a class, its accents composed."""
     try:
-        name = value.decode("utf-8") if isinstance(value, bytes) else str(value)
+        name = unicodedata.normalize("NFC", value.decode("utf-8") if isinstance(value, bytes) else str(value))
         name.encode("utf-8")
     except UnicodeError:
         raise DataError(f"{place}: found a class name that is not UTF-8, expected text", "spell it anew") from None

@@ -15,6 +15,7 @@ from layerline.data.cuts import Cuts, Own, Pool
 from layerline.data.dataset import Dataset, ImageSet, Split
 from layerline.errors import DataError
 from layerline.randomness import Purpose
+from layerline.scalars import plain
 
 if TYPE_CHECKING:
     import os
@@ -69,6 +70,7 @@ def load_data(
         that is not known).
     """
     normalize = scaling.check(normalize)
+    classes = plain(classes)
     named = classes.split(",") if isinstance(classes, str) else classes
     wanted = Cuts(None if named is None else tuple(map(str, named)), test, validation, limit, seed)
     images = asked(size, fit, gray, labels, group_by, exclude, skip_bad, cache, input_shape)

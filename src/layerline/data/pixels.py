@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -96,24 +97,47 @@ def _range(array: NDArray[Any], item: Found) -> tuple[float, float]:
     """Return the smallest and the largest value. Raises DataError where one is not finite, with the first of them."""
     if item.known is not None:
         return float(item.known.low), float(item.known.high)
-    low, high, bad, first = np.inf, -np.inf, 0, -1
-    is_float = array.dtype.kind == "f"
-    for start, block in _blocks(array):
-        if is_float:
-            finite = np.isfinite(block)
-            if not finite.all():
-                wrong = ~finite.reshape(len(block), -1).all(axis=1)
-                bad += int(finite.size - np.count_nonzero(finite))
-                first = start + int(np.argmax(wrong)) if first < 0 else first
-                continue
-        low, high = min(low, float(block.min())), max(high, float(block.max()))
-    if bad:
-        values = "1 value that is" if bad == 1 else f"{figures.count(bad)} values that are"
-        raise DataError(
-            f"{item.place}: found {values} NaN or infinite, the first in image {first}, expected finite numbers",
-            "leave these images out, or mend what made them",
-        )
+    low, high = _extremes(array)
+    if not math.isfinite(low + high):
+        check_finite(array, item.place)
     return low, high
+
+
+def _extremes(array: NDArray[Any]) -> tuple[float, float]:
+    """Return the smallest and the largest value; NaN where one is NaN. Nothing as large as the array is made."""
+    pairs = [(block.min(), block.max()) for _, block in _blocks(array)]
+    return float(np.min([low for low, _ in pairs])), float(np.max([high for _, high in pairs]))
+
+
+def check_finite(images: NDArray[Any], place: str) -> None:
+    """Raise DataError where a value of images (N, …) is NaN or infinite, with how many are and the first image."""
+    if images.dtype.kind != "f" or not images.size or all(map(math.isfinite, _extremes(images))):
+        return
+    bad, first = 0, -1
+    for start, block in _blocks(images):
+        wrong = np.count_nonzero(~np.isfinite(block).reshape(len(block), -1), axis=1)
+        if wrong.any():
+            bad += int(wrong.sum())
+            first = start + int(np.argmax(wrong > 0)) if first < 0 else first
+    values = "1 value that is" if bad == 1 else f"{figures.count(bad)} values that are"
+    raise DataError(
+        f"{place}: found {values} NaN or infinite, the first in image {first}, expected finite numbers",
+        "leave these images out, or mend what made them",
+    )
+
+
+def unmasked(values: Any, place: str) -> Any:
+    """Return what is given, of a masked array its data. Raises DataError where a value of it is masked: it has none."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    masked = int(np.count_nonzero(np.ma.getmaskarray(values)))
+    if masked:
+        raise DataError(
+            f"{place}: found {'1 masked value' if masked == 1 else f'{figures.count(masked)} masked values'}, "
+            "expected a value everywhere",
+            "fill them, such as with 0: array.filled(0)",
+        )
+    return values.data
 
 
 def _blocks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:

@@ -21,6 +21,7 @@ import numpy as np
 from layerline import figures
 from layerline.data.dataset import Fit
 from layerline.errors import DataError
+from layerline.scalars import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,6 +85,7 @@ PLAIN: Final = Sizing()
 
 def parse(size: int | str | None, fit: str | None, *, gray: bool | None) -> Sizing:
     """Return what --size, --fit and --gray mean. Raises DataError where they mean nothing."""
+    size, gray = plain(size), plain(gray)
     if fit is not None and fit not in FITS:
         raise DataError(f"--fit {figures.name(str(fit))}: must be one of {', '.join(FITS)}")
     if gray is not None and not isinstance(gray, bool):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline import figures
 from layerline.errors import RecipeError, UserError
+from layerline.scalars import is_whole, plain
 from layerline.workers import IMPORTS
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ def check(name: str, threads: int | None) -> None:
         near = difflib.get_close_matches(name, NAMES, n=1)
         hint = f"did you mean {near[0]}?" if near else "one of: " + ", ".join(NAMES)
         raise RecipeError(f"--engine {figures.name(str(name))}: not known", hint)
-    whole = isinstance(threads, int) and not isinstance(threads, bool)
-    if threads is not None and not (whole and 1 <= threads <= MOST_THREADS):
+    if threads is not None and not (is_whole(threads) and 1 <= threads <= MOST_THREADS):
         raise RecipeError(f"--threads {figures.name(str(threads))}: must be a whole number from 1 to {MOST_THREADS:,d}")
 
 
@@ -39,6 +39,7 @@ def make(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads:
     Raises RecipeError as `check` does, NetworkError where the engine cannot run a layer, and UserError where the
     engine is not installed.
     """
+    threads = plain(threads)
     check(name, threads)
     if name == "compiled":
         with IMPORTS:

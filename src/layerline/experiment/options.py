@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from layerline import figures
 from layerline.errors import RecipeError
 from layerline.recipe import BESTS, INITS, OPTIMIZERS, SCHEDULES, Recipe
+from layerline.scalars import is_whole, plain
 
 Kind = Literal["whole", "number", "share", "text", "list", "switch", "count"]
 """share: a number, or a word such as `none`; count: a whole number, or a word; switch: yes or no."""
@@ -45,8 +46,9 @@ class Option:
         if self.kind == "list":
             parts = given if isinstance(given, list) else str(given).split(",")
             return tuple(str(part).strip() for part in parts)
+        given = plain(given)
         if not isinstance(given, str):
-            return float(given) if self.kind in ("number", "share") and type(given) is int else given
+            return float(given) if self.kind in ("number", "share") and is_whole(given) else given
         text = given.strip()
         if self.kind == "switch" and text.lower() in _SWITCH:
             return _SWITCH[text.lower()]
@@ -131,11 +133,11 @@ RECIPE_KEYS: Final = tuple(_R.as_dict())
 
 def check_split_seed(seed: Any) -> None:
     """Raise RecipeError where a seed of the cuts is given that is none."""
-    if seed is not None and not (type(seed) is int and 0 <= seed < 2**64):
+    if seed is not None and not (is_whole(seed) and 0 <= seed < 2**64):
         raise RecipeError(f"--split-seed {figures.name(str(seed))}: must be a whole number from 0 to {2**64 - 1:,d}")
 
 
 def check_limit(limit: Any) -> None:
     """Raise RecipeError where a limit is given that is no number of images."""
-    if limit is not None and not (type(limit) is int and limit >= 1):
+    if limit is not None and not (is_whole(limit) and limit >= 1):
         raise RecipeError(f"--limit {figures.name(str(limit))}: must be a whole number from 1")

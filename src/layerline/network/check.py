@@ -12,6 +12,7 @@ from layerline.network.flow import Flow
 from layerline.network.graph import Network
 from layerline.network.memory import PER_PARAMETER, machine_bytes, training_bytes
 from layerline.network_file import Block, LayerLine, Mistakes, Span, check_size, code_span, read_tree
+from layerline.scalars import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,6 +40,7 @@ def parse(
     must have an Input line and a number in its last FC. `memory` is the machine's, in bytes (None: ask the system).
     Raises NetworkError with up to ten mistakes, each with its place and a repair.
     """
+    input_shape, classes = plain(input_shape), plain(classes)
     size = len(text.encode("utf-8", "surrogatepass"))
     check_size(figures.name(name, 200), size, size)
     mistakes = Mistakes(name, text)

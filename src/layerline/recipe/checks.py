@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Final
 
-from layerline import figures
+from layerline import figures, scalars
 from layerline.errors import RecipeError
 
 NONE: Final = "none"
@@ -14,9 +13,9 @@ _TIME: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?)\s*(s|m|h)")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 
 
-def whole(option: str, value: int, low: int, high: int) -> None:
+def whole(option: str, value: object, low: int, high: int) -> None:
     """Raise RecipeError where a value is no whole number of the range."""
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+    if not scalars.is_whole(value) or not low <= value <= high:
         raise RecipeError(f"--{option} {figures.name(str(value))}: must be a whole number from {low:,d} to {high:,d}")
 
 
@@ -31,10 +30,9 @@ def number(
     none: bool = False,
 ) -> None:
     """Raise RecipeError where a value is no number of the range; `none` may be a word where it is allowed."""
-    if none and value == NONE:
+    if none and isinstance(value, str) and value == NONE:
         return
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    fits = fits and low <= value <= high  # type: ignore[operator]  # it is a number
+    fits = scalars.is_number(value) and low <= value <= high
     if not fits or (open_low and value == low) or (open_high and value == high):
         left = f"above {low:g}" if open_low else f"of at least {low:g}"
         right = f"below {high:,.0f}" if open_high else f"at most {high:,.0f}"
@@ -44,7 +42,7 @@ def number(
 
 def one_of(option: str, value: object, known: tuple[str, ...]) -> None:
     """Raise RecipeError, with a near miss, where a word is not known."""
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         import difflib
 
         near = difflib.get_close_matches(str(value), known, n=1)
@@ -60,7 +58,7 @@ def switch(option: str, value: object) -> None:
 
 def seconds(option: str, value: str) -> float | None:
     """Return a time such as 90s, 5m or 1.5h in seconds, None for `none`. Raises RecipeError."""
-    if value == NONE:
+    if isinstance(value, str) and value == NONE:
         return None
     found = _TIME.fullmatch(str(value).strip().lower())
     time = float(found[1]) * _SECONDS[found[2]] if found else 0.0

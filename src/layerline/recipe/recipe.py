@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from layerline.errors import RecipeError
 from layerline.recipe import checks
 from layerline.recipe.checks import NONE
+from layerline.scalars import plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,11 +62,13 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check every value."""
+        """Check every value, NumPy's numbers made Python's: whoever reads a recipe sees only those."""
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
         checks.whole("epochs", self.epochs, 1, 1_000_000)
         checks.seconds("within", self.within)
-        if self.patience != NONE:
-            checks.whole("patience", self.patience, 1, 1_000_000)  # type: ignore[arg-type]  # that is what it checks
+        if not isinstance(self.patience, str) or self.patience != NONE:
+            checks.whole("patience", self.patience, 1, 1_000_000)
         checks.whole("batch-size", self.batch_size, 1, 2**31 - 1)
         checks.whole("seed", self.seed, 0, 2**64 - 1)
         checks.number("learning-rate", self.learning_rate, low=0.0, high=1e6, open_low=True)
@@ -98,15 +101,15 @@ class Recipe:
 
     def _check_class_weights(self) -> None:
         given: Any = self.class_weights
-        if isinstance(given, list | tuple) and len(given) == 1 and given[0] in CLASS_WEIGHTS:
-            given = given[0]
+        if isinstance(given, list | tuple) and len(given) == 1 and isinstance(given[0], str) and "," not in given[0]:
+            given = plain(given[0])
         if isinstance(given, str) and "," in given:
             given = given.split(",")
         if isinstance(given, str):
             checks.one_of("class-weights", given, CLASS_WEIGHTS)
         else:
             try:
-                given = tuple(float(value) for value in given)
+                given = tuple(value if isinstance(value, bool) else float(value) for value in plain(list(given)))
             except (TypeError, ValueError):
                 known = ", ".join(CLASS_WEIGHTS)
                 raise RecipeError(

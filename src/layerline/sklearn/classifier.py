@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import unicodedata
 from typing import TYPE_CHECKING, Any, Final, Self, final
 
 import numpy as np
@@ -13,12 +14,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, check_X_y, validate_data
 
 from layerline import figures
+from layerline.data import pixels
 from layerline.data import scaling as scalings
 from layerline.data.cuts import Cuts, Pool, take
 from layerline.errors import NetworkError
 from layerline.network import find, parse
 from layerline.randomness import Purpose
 from layerline.recipe import Recipe
+from layerline.scalars import plain
 from layerline.sklearn.course import Course
 from layerline.sklearn.door import all_or_nothing, in_turn, translated
 from layerline.sklearn.images import as_images, as_split, shape_of
@@ -67,6 +70,7 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     classes_ : the labels, sorted.
     n_features_in_ : C·H·W, the number of values in an image.
     feature_names_in_ : names of X's columns, where it has names.
+    layout_ : the `layout` of `fit`, or of the first `partial_fit`: what X has to predict, whatever is set afterwards.
     network_ : the layerline.Network that was trained; `print(est.network_.describe())`.
     history_ : a row an epoch (layerline.Run.history), over `fit` and all calls of `partial_fit` behind it.
     """
@@ -145,7 +149,7 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             images, y = self._checked(X, y, reset=first)
             train = as_split(images, _codes(y, known))
             course = self._begun(train, known, self._recipe()) if first else self._course
-            return self._take(course.gone_on(train, _plain(self.learning_rate)), known)
+            return self._take(course.gone_on(train, self.learning_rate), known)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the probability of each class for each image, float32 (N, K), in the order of `classes_`.
@@ -196,14 +200,14 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         seed = self.random_state
         if seed is None or isinstance(seed, np.random.RandomState):
             seed = int(check_random_state(seed).randint(2**32, dtype=np.uint64))
-        return Recipe(seed=_plain(seed), **{name: _plain(getattr(self, name)) for name in RECIPE})
+        return Recipe(seed=seed, **{name: getattr(self, name) for name in RECIPE})
 
     def _begun(self, train: Split, classes: NDArray[Any], recipe: Recipe) -> Course:
         """Return a course at its start: network and scaling follow from the images it begins with."""
         shape = train.source.images.shape[1:]
         network = self._read(shape, len(classes))
         scaling = scalings.scaling(train, train.source.maximum, scalings.check(self.normalize))
-        return Course(network, _names(classes), scaling, recipe, self.engine, _plain(self.threads))
+        return Course(network, _names(classes), scaling, recipe, self.engine, self.threads)
 
     def _read(self, shape: Shape, K: int) -> Network:
         """Return the network for images of a shape and K classes. Raises NetworkError."""
@@ -220,9 +224,9 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
     def _cut(self, split: Split, classes: NDArray[Any], seed: int) -> tuple[Split, Split | None]:
         """Return the images to train on and those to tell the best epoch by, as `layerline train` cuts them."""
-        if self.validation_fraction in (None, "none"):
-            return split, None
         wanted = Cuts(validation=self.validation_fraction)  # checked, and a plain number
+        if wanted.validation in (None, "none"):
+            return split, None
         pool = Pool(split.source, split.indices, _names(classes))
         held, left = take(pool, wanted.validation, Purpose.VALIDATION_SPLIT, "validation", seed)
         return left.split(), held.split()
@@ -232,23 +236,27 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
         Raises DataError beside what scikit-learn raises.
         """
+        X, y = pixels.unmasked(X, "X"), pixels.unmasked(y, "y")
         if reset or _dimensions(X) <= 2:
             values, labels = validate_data(self, X, y, reset=reset, dtype=DTYPES, allow_nd=True)
         else:
             values, labels = check_X_y(X, y, dtype=DTYPES, allow_nd=True, estimator=self)
         check_classification_targets(labels)
-        shape = shape_of(values, self.layout, self.input_shape) if reset else self.network_.input_shape
-        images = as_images(values, self.layout, shape)
+        if reset:
+            self.layout_: str = plain(self.layout)
+        shape = shape_of(values, self.layout_, self.input_shape) if reset else self.network_.input_shape
+        images = as_images(values, self.layout_, shape)
         self.n_features_in_ = math.prod(shape)
         return images, labels
 
     def _images(self, X: ArrayLike) -> NDArray[Any]:
-        """Return images (N, C, H, W) to predict. Raises as `_checked` does."""
+        """Return images (N, C, H, W) to predict, in the layout of the first fit. Raises as `_checked` does."""
+        X = pixels.unmasked(X, "X")
         if _dimensions(X) <= 2:
             values = validate_data(self, X, reset=False, dtype=DTYPES)
         else:
             values = check_array(X, dtype=DTYPES, allow_nd=True, estimator=self, input_name="X")
-        return as_images(values, self.layout, self.network_.input_shape)
+        return as_images(values, self.layout_, self.network_.input_shape)
 
     def _take(self, course: Course, classes: NDArray[Any]) -> Self:
         self.__dict__.update(
@@ -263,10 +271,11 @@ def _dimensions(X: Any) -> int:
 
 
 def _classes(labels: ArrayLike) -> NDArray[Any]:
-    """Return the different labels, sorted. Raises ValueError where there are fewer than two."""
+    """Return the different labels, sorted. Raises ValueError where there are fewer than two, or two look alike."""
     classes = np.unique(np.asarray(labels))
     if len(classes) < 2:
         raise ValueError(f"found 1 class, {_listed(classes)}, expected at least 2: there is nothing to tell apart")
+    _check_alike(classes.tolist())
     return classes
 
 
@@ -276,6 +285,7 @@ def _codes(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32]:
     labels, inverse = np.unique(y, return_inverse=True)
     unknown = [label for label in labels.tolist() if label not in position]
     if unknown:
+        _check_alike([*position, *unknown])
         raise ValueError(
             f"y has {_listed(unknown)}, and the classes are {_listed(classes)}: give all in the first call"
         )
@@ -283,15 +293,26 @@ def _codes(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32]:
 
 
 def _names(classes: NDArray[Any]) -> tuple[str, ...]:
-    """Return the labels as text, as the model keeps them."""
-    return tuple(map(str, classes.tolist()))
+    """Return the labels as text, as the model keeps them: accents composed, as in all names of classes."""
+    return tuple(_name(label) for label in classes.tolist())
+
+
+def _name(label: Any) -> str:
+    return unicodedata.normalize("NFC", str(label))
+
+
+def _check_alike(labels: Iterable[Any]) -> None:
+    """Raise ValueError where two labels are one name: é as one letter, and as e with an accent behind it."""
+    known: dict[str, Any] = {}
+    for label in labels:
+        other = known.setdefault(_name(label), label)
+        if other is not label:
+            raise ValueError(
+                f"found two labels that look alike, {other!a} and {label!a}: write both in one way, such as "
+                "unicodedata.normalize('NFC', label)"
+            )
 
 
 def _listed(labels: Iterable[Any]) -> str:
     shown = [figures.name(str(label), 30) for label in labels]
     return ", ".join(shown[:8]) + (", …" if len(shown) > 8 else "")
-
-
-def _plain(value: Any) -> Any:
-    """Return a number of NumPy's, such as a parameter grid has, as Python's."""
-    return value.item() if isinstance(value, np.generic) else value

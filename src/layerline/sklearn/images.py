@@ -10,6 +10,7 @@ import numpy as np
 from layerline.data import pixels
 from layerline.data.dataset import ImageSet, Split
 from layerline.errors import DataError
+from layerline.scalars import is_whole, plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,10 +85,10 @@ def _checked_shape(given: object) -> Shape | None:
     """Return the shape that is given, if one is. Raises DataError where it is not three sizes."""
     if given is None:
         return None
-    sizes = tuple(given) if isinstance(given, list | tuple | np.ndarray) else ()
-    if len(sizes) != 3 or not all(isinstance(size, int | np.integer) and size > 0 for size in sizes):
+    sizes = tuple(map(plain, given)) if isinstance(given, list | tuple | np.ndarray) and np.ndim(given) else ()
+    if len(sizes) != 3 or not all(is_whole(size) and size > 0 for size in sizes):
         raise DataError(f"input_shape={given!r}: must be three whole numbers", "give (C, H, W), such as (1, 28, 28)")
-    C, H, W = map(int, sizes)
+    C, H, W = sizes
     return C, H, W
 
 

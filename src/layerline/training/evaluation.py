@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from layerline import figures, metrics
+from layerline.data import pixels
 from layerline.data.dataset import ImageSet, Split
 from layerline.errors import DataError
 from layerline.measure import baselines, intervals, remarks
+from layerline.recipe import checks
 from layerline.run_folder import Result
+from layerline.scalars import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -57,7 +60,10 @@ def parts(data: Dataset, which: str) -> list[tuple[str, Split]]:
 
 
 def check(data: Dataset, shape: tuple[int, int, int], classes: Sequence[str], preprocessing: Preprocessing) -> None:
-    """Raise DataError where the data is not what a model takes: its images, what became of them, its classes."""
+    """Raise DataError where the data is not what a model takes: its images, what became of them, its classes.
+
+    Images by hand may be NaN or infinite; `load_data` has refused such already.
+    """
     name = figures.name(data.name)
     if data.shape != shape:
         raise DataError(
@@ -70,6 +76,8 @@ def check(data: Dataset, shape: tuple[int, int, int], classes: Sequence[str], pr
             f"{name}: found images fitted by {data.resized.fit}, and the model's were by {preprocessing.fit}",
             "read them as the model's were: model.load_data(path)",
         )
+    for images in _images(data):
+        pixels.check_finite(images, name)
     _check_scale(data, preprocessing.maximum)
     _check_classes(data, classes)
 
@@ -90,7 +98,8 @@ def _check_scale(data: Dataset, needs: float) -> None:
 
 
 def _images(data: Dataset) -> list[NDArray[np.generic]]:
-    return [split.source.images for split in (data.train, data.validation, data.test) if split is not None]
+    splits = [split for split in (data.train, data.validation, data.test) if split is not None]
+    return list({id(split.source): split.source.images for split in splits}.values())
 
 
 def largest(source: ImageSet, needs: float) -> float:
@@ -132,6 +141,8 @@ def evaluated(
     progress: Callable[[int, int], None] | None,
 ) -> Result:
     """Return what an engine says of images, as the test of a training would; see `Model.evaluate`."""
+    seed = plain(seed)
+    checks.whole("seed", seed, 0, 2**64 - 1)
     chosen = [(name, _named(split, data.classes, classes)) for name, split in parts(data, which)]
     total, done = sum(len(split) for _, split in chosen), 0
     outputs: list[Outputs] = []

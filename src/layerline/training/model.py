@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import numpy as np
 
 from layerline import engines, model_file
-from layerline.data import load_data
+from layerline.data import load_data, pixels
 from layerline.data.dataset import ImageSet, Split
 from layerline.data.doctor import examined
 from layerline.data.sizing import Sizing
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from layerline.training.evaluation import Which
 
 LAYOUTS: Final = ("NCHW", "NHWC", "NHW")
+_PLACE: Final = "the images"
 
 
 @final
@@ -82,9 +83,11 @@ class Model:
         """Return the probability of each class for each image, float32 (N, K); column k is of `classes[k]`.
 
         images: uint8 or float32 on the scale of the training images, (N, C, H, W), or (N, H, W) where there is one
-        channel; other orders by `layout`: NCHW, NHWC, NHW. Raises DataError where they are not of the network's shape.
+        channel; other orders by `layout`: NCHW, NHWC, NHW. Raises DataError where they are not of the network's shape,
+        and where a value is NaN, infinite or masked.
         """
-        batch = _as_nchw(np.asarray(images), layout, self.network.input_shape)
+        batch = _as_nchw(np.asarray(pixels.unmasked(images, _PLACE)), layout, self.network.input_shape)
+        pixels.check_finite(batch, _PLACE)
         labels = np.zeros(len(batch), np.int32)
         split = Split(ImageSet(batch, labels), np.arange(len(batch), dtype=np.int64))
         return self._ready().evaluate(split).probabilities
@@ -111,8 +114,9 @@ class Model:
         baselines: fit what can be had without a network to the training images of `data` (seconds; not for "train" and
         "all").
         progress: called now and then with how many images are done, and of how many.
-        Raises DataError where the images are of another shape or were fitted otherwise, where the classes are others,
-        with the difference, and where there is no such set. `load_data` of this model reads data as it takes it.
+        Raises DataError where the images are of another shape or were fitted otherwise, where one is not finite, where
+        the classes are others, with the difference, and where there is no such set; RecipeError where `seed` is none.
+        `load_data` of this model reads data as it takes it.
 
         >>> import layerline
         >>> data = layerline.load_data("digits")

@@ -15,6 +15,7 @@ from layerline.comparison.student import mean_of
 from layerline.data.doctor import examined
 from layerline.errors import DivergedError, RecipeError
 from layerline.run_folder import RunFolder, json_line
+from layerline.scalars import is_whole, plain
 from layerline.training.interrupt import Interrupt
 from layerline.training.session import recipe_of, run
 from layerline.training.watch import Watcher
@@ -105,7 +106,7 @@ def train_seeds(
     out: a folder to make, for a run each and seeds.json; None writes nothing. on_run: called with each run that came to
     its end. Else as `train`, but a seed that diverges is left out, in `diverged`; only where all do, DivergedError.
     """
-    asked = recipe_of(recipe, options)
+    asked, seeds = recipe_of(recipe, options), plain(seeds)
     check_count(seeds, asked)
     folder = None if out is None else RunFolder.named(Path(out)).path
     data = examined(data, allow)
@@ -211,7 +212,7 @@ class Series:
 
 def check_count(count: object, recipe: Recipe) -> None:
     """Raise RecipeError where the number of seeds is impossible."""
-    if type(count) is not int or not FEWEST <= count <= MOST:
+    if not is_whole(count) or not FEWEST <= count <= MOST:
         hint = "an interval needs two trainings or more; five are usual"
         raise RecipeError(
             f"--seeds {figures.name(str(count))}: must be a whole number from {FEWEST} to {MOST:,d}", hint
