@@ -187,9 +187,9 @@ def test_little_memory_is_refused_before_the_training(folder: Path) -> None:
 
 
 def test_few_open_files_are_enough(folder: Path) -> None:
-    """64 open files at once are enough for all; where 7 are not, that is said."""
+    """64 open files at once are enough for all; where 5 are not, that is said."""
     assert limited(folder, resource.RLIMIT_NOFILE, 64).returncode == 0
-    ended = limited(folder, resource.RLIMIT_NOFILE, 7)
+    ended = limited(folder, resource.RLIMIT_NOFILE, 5)
     assert ended.returncode == 2
     assert "too many files are open at once\n  help: raise that limit (ulimit -n): 64 are enough\n" in ended.stderr
 

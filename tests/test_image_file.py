@@ -11,10 +11,11 @@ import pytest
 from image_files import apng, jpeg, picture, png, png_chunk, saved, tiff
 from PIL import Image, PngImagePlugin
 
+from layerline.data import image_file
 from layerline.data.image_file import MOST_PIXELS, BadImageError, decode
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
-"""Pillow warns of much that is refused here; whoever loads a folder does not see it."""
+pytestmark = pytest.mark.filterwarnings("error")
+"""Pillow warns of much that it reads; none of that reaches it."""
 
 GRAY, RGB = picture(0, (6, 5), 1), picture(1)
 
@@ -174,7 +175,7 @@ def test_every_damaged_byte_of_a_png_is_noticed():
 )
 def test_other_formats_are_named_before_a_decoder_sees_them(content, what, monkeypatch):
     """Only four formats reach a decoder, whatever the file is called."""
-    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("a decoder was asked"))
+    monkeypatch.setattr(image_file, "_opened", lambda *_: pytest.fail("a decoder was asked"))
     with pytest.raises(BadImageError, match=what):
         decode(content)
 
@@ -200,3 +201,106 @@ def test_what_is_behind_the_pixels_of_a_png_is_left_out():
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", RGB.shape[1], RGB.shape[0], 8, 2, 0, 0, 0))
     content = header + png_chunk(b"IDAT", zlib.compress(rows + bytes(2**26))) + png_chunk(b"IEND", b"")
     np.testing.assert_array_equal(decode(b"\x89PNG\r\n\x1a\n" + content).pixels, RGB)
+
+
+def in_jpeg(marker: bytes, said: bytes, content: bytes) -> bytes:
+    """Return a JPEG file with a segment more at its beginning."""
+    return content[:2] + marker + struct.pack(">H", len(said) + 2) + said + content[2:]
+
+
+def tags(content: bytes) -> dict[int, int]:
+    """Return where the entries of a little-endian TIFF file's first directory are, by their tags."""
+    (start,) = struct.unpack_from("<L", content, 4)
+    (count,) = struct.unpack_from("<H", content, start)
+    places = [start + 2 + 12 * k for k in range(count)]
+    return {struct.unpack_from("<H", content, at)[0]: at for at in places}
+
+
+def with_entry(content: bytes, tag: int, entry: bytes) -> bytes:
+    at = tags(content)[tag]
+    return content[:at] + entry + content[at + 12 :]
+
+
+def odd_files() -> dict[str, tuple[bytes, bytes]]:
+    """Return files that Pillow warns of, each with a plain one of the same pixels."""
+    plain, flat = jpeg(RGB), saved(RGB, "TIFF", dpi=(72, 72))
+    broken = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + struct.pack("<HHLL", 0x010F, 2, 900, 5000) + bytes(4)
+    endless = b"Exif\0\0II*\0\x08\0\0\0\x09\0"
+    animation = png_chunk(b"acTL", bytes(8))
+    behind = with_entry(flat, 296, struct.pack("<HHLL", 305, 2, 900, len(flat)))
+    twice = with_entry(flat, 296, struct.pack("<HHLHH", 296, 3, 2, 2, 2))
+    far = with_entry(flat, 296, struct.pack("<HHLL", 296, 3, 3, 8))
+    settings = with_entry(flat, 296, struct.pack("<HHLL", 0x8769, 4, 1, 2**31))
+    small = png(RGB)
+    return {
+        "JPEG with EXIF outside its block": (in_jpeg(b"\xff\xe1", broken, plain[:2] + plain[20:]), plain),
+        "JPEG with EXIF that is cut": (in_jpeg(b"\xff\xe1", endless, plain[:2] + plain[20:]), plain),
+        "JPEG of several images that says it wrong": (in_jpeg(b"\xff\xe2", b"MPF\0II*\0\x08\0\0\0\0\0", plain), plain),
+        "PNG of no frames": (small[:33] + animation + small[33:], small),
+        "PNG of frames told twice": (small[:33] + png_chunk(b"acTL", b"\0\0\0\2" * 2) * 2 + small[33:], small),
+        "PNG with EXIF that is cut": (small[:33] + png_chunk(b"eXIf", endless[6:]) + small[33:], small),
+        "TIFF with a tag behind its end": (behind, flat),
+        "TIFF with a tag twice": (twice, flat),
+        "TIFF with a tag three times elsewhere": (far, flat),
+        "TIFF with a camera's settings outside": (settings, flat),
+    }
+
+
+def read_by_pillow(content: bytes) -> None:
+    with Image.open(io.BytesIO(content)) as image:
+        image.load()
+        image.getexif().get(0x0112)
+        dict(getattr(image, "tag_v2", {}))
+
+
+@pytest.mark.parametrize("name", sorted(odd_files()))
+def test_what_pillow_warns_of_changes_nothing(name):
+    """Odd metadata makes no good image bad, whatever the filters of warnings are, and Pillow does warn of it."""
+    content, plain = odd_files()[name]
+    np.testing.assert_array_equal(decode(content).pixels, decode(plain).pixels)
+    assert not decode(content).several
+    with pytest.raises(UserWarning):
+        read_by_pillow(content)
+
+
+@pytest.mark.parametrize("turn", [1, 3, 6, 8])
+def test_xmp_says_the_orientation_where_exif_does_not(turn):
+    """As cameras' software writes it; EXIF comes first."""
+    said = f'<rdf:Description tiff:Orientation="{turn}"/>'.encode()
+    content = in_jpeg(b"\xff\xe1", b"http://ns.adobe.com/xap/1.0/\0" + said, jpeg(RGB))
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    np.testing.assert_array_equal(decode(content).pixels, decode(saved(RGB, "JPEG", exif=exif)).pixels)
+
+
+def test_a_jpeg_of_several_images_says_so():
+    """Of a multi-picture file the first image is taken."""
+    several = saved(RGB, "MPO", save_all=True, append_images=[Image.fromarray(picture(2))])
+    found = decode(several)
+    assert found.several
+    np.testing.assert_array_equal(found.pixels, decode(jpeg(RGB)).pixels)
+
+
+@pytest.mark.parametrize("limit", [1, None])
+def test_pillow_s_own_limit_is_not_asked(limit, monkeypatch):
+    """A program that has set Pillow's limit of pixels, or has none, reads the same images; of a TIFF, whose decoder
+    asks for itself, the limit is the program's wish, and the message names it."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    for form in ("PNG", "BMP", "JPEG"):
+        assert decode(saved(RGB, form)).size == RGB.shape[:2]
+    if limit is None:
+        assert decode(tiff(RGB)).size == RGB.shape[:2]
+    else:
+        with pytest.raises(BadImageError, match="exceeds limit of 2 pixels"):
+            decode(tiff(RGB))
+
+
+def test_a_tiff_of_huge_tiles_is_refused():
+    """Tiles of 90 million pixels under a small image are refused before there is memory for them, without a warning."""
+    flat = saved(RGB, "TIFF", dpi=(72, 72))
+    wide = with_entry(flat, 282, struct.pack("<HHLL", 0x0142, 4, 1, 9000))
+    high = with_entry(wide, 283, struct.pack("<HHLL", 0x0143, 4, 1, 10000))
+    offsets = with_entry(high, 296, struct.pack("<HHLL", 0x0144, 4, 1, 8))
+    strips = with_entry(offsets, 273, struct.pack("<HHLL", 40000, 4, 1, 8))
+    with pytest.raises(BadImageError, match="tiles of 9000×10000 pixels, expected at most 80,000,000"):
+        decode(strips)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import io
 import itertools
 import math
 import os
@@ -19,16 +21,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
 from PIL import Image
 
 from layerline import figures, metrics, report
 from layerline.report import curves, filters, matrix, sheet
+from layerline.report.marks import Area, Pixels, Stroke, Text
+from layerline.report.sheet import Frame, Sheet
 from layerline.run_folder import EpochRow, Result
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from collections.abc import Iterable, Iterator
 
 NAMES = ["loss", "accuracy", "macro_f1", "confusion", "filters"]
 
@@ -66,31 +68,44 @@ def result(K: int, images: int = 1000, name: str = "{}") -> Result:
 WEIGHTS = {"0.weight": np.random.default_rng(0).normal(size=(6, 1, 5, 5)).astype(np.float32)}
 
 
-def texts(figure: Figure) -> list[Text]:
-    return [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+def texts(drawn: Sheet) -> list[Text]:
+    return [mark for mark in drawn.marks if isinstance(mark, Text) and mark.words]
 
 
-def boxes(figure: Figure, chosen: list[Text]) -> list[Any]:
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw(renderer)
-    return [text.get_window_extent(renderer) for text in chosen]
+def words(drawn: Sheet) -> list[str]:
+    return [text.words for text in texts(drawn)]
 
 
-def assert_within(figure: Figure) -> None:
+@functools.cache
+def ink(text: Text) -> tuple[float, float, float, float]:
+    """Return how far the ink of a text reaches from its place, in inches: it is painted and looked at."""
+    reach = round(1 + 0.1 * max(len(line) for line in text.words.split("\n")))
+    paper = Sheet(2 * reach, 2 * reach, [replace(text, x=reach, y=reach, colour="#000000")])
+    rows, columns = np.nonzero(np.asarray(Image.open(io.BytesIO(paper.png(72))))[:, :, 0] < 230)
+    left, right, low, high = columns.min(), columns.max() + 1, rows.max() + 1, rows.min()
+    return left / 72 - reach, reach - low / 72, right / 72 - reach, reach - high / 72
+
+
+def boxes(chosen: Iterable[Text]) -> Iterator[tuple[Text, list[float]]]:
+    for text in chosen:
+        place = (text.x, text.y, text.x, text.y)
+        yield text, [a + b for a, b in zip(place, ink(replace(text, x=0, y=0, colour="#000000")), strict=True)]
+
+
+def assert_within(drawn: Sheet) -> None:
     """Every text lies on the paper."""
-    chosen = texts(figure)
-    paper = figure.bbox
-    for text, box in zip(chosen, boxes(figure, chosen), strict=True):
-        inside = box.x0 >= -0.5 and box.y0 >= -0.5 and box.x1 <= paper.x1 + 0.5 and box.y1 <= paper.y1 + 0.5
-        assert inside, (text.get_text(), box)
+    for text, (x0, y0, x1, y1) in boxes(texts(drawn)):
+        assert x0 >= -0.01, text
+        assert y0 >= -0.01, text
+        assert x1 <= drawn.width + 0.01, text
+        assert y1 <= drawn.height + 0.01, text
 
 
-def assert_apart(figure: Figure, chosen: list[Text]) -> None:
+def assert_apart(chosen: list[Text]) -> None:
     """No two of the texts cover each other."""
-    pairs = itertools.combinations(zip(chosen, boxes(figure, chosen), strict=True), 2)
-    for (one, box), (other, its) in pairs:
-        overlap = min(box.x1, its.x1) - max(box.x0, its.x0), min(box.y1, its.y1) - max(box.y0, its.y0)
-        assert min(overlap) <= 0.5, (one.get_text(), other.get_text())
+    for (one, box), (other, its) in itertools.combinations(boxes(chosen), 2):
+        overlap = min(box[2], its[2]) - max(box[0], its[0]), min(box[3], its[3]) - max(box[1], its[1])
+        assert min(overlap) <= 0.02, (one, other)
 
 
 def test_all_are_drawn(tmp_path: Path) -> None:
@@ -129,9 +144,15 @@ SCRIPT = """
 import sys, numpy as np
 from pathlib import Path
 import test_report as t
-t.report.draw(Path(sys.argv[1]), t.history(3), t.result(30), t.network("conv"), t.WEIGHTS)
+t.report.draw(Path(sys.argv[1]), t.history(200), t.result(30), t.network("conv"), t.WEIGHTS)
 assert "matplotlib.pyplot" not in sys.modules
 """
+
+
+def in_a_process(script: str, folder: Path) -> None:
+    paths = os.pathsep.join([str(Path(__file__).parent), *(path for path in sys.path if path)])
+    environment = {**os.environ, "PYTHONHASHSEED": "3", "PYTHONPATH": paths}
+    subprocess.run([sys.executable, "-c", script, str(folder)], check=True, env=environment)  # noqa: S603 - our script
 
 
 def test_equal_runs_give_equal_files(tmp_path: Path) -> None:
@@ -139,10 +160,8 @@ def test_equal_runs_give_equal_files(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()
-    paths = os.pathsep.join([str(Path(__file__).parent), *(path for path in sys.path if path)])
-    environment = {**os.environ, "PYTHONHASHSEED": "3", "PYTHONPATH": paths}
-    subprocess.run([sys.executable, "-c", SCRIPT, str(there)], check=True, env=environment)  # noqa: S603 - our script
-    report.draw(here, history(3), result(30), network("conv"), WEIGHTS)
+    in_a_process(SCRIPT, there)
+    report.draw(here, history(200), result(30), network("conv"), WEIGHTS)
     digests = [
         {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
         for folder in (here, there)
@@ -151,19 +170,49 @@ def test_equal_runs_give_equal_files(tmp_path: Path) -> None:
     assert digests[0] == digests[1]
 
 
-def test_a_user_s_settings_change_nothing_and_are_kept(tmp_path: Path) -> None:
-    """With a dark and large style set the files are the same, and the style is still set afterwards."""
-    import matplotlib as mpl
+PLAIN = "import matplotlib as mpl\n"
+HOSTILE = (
+    PLAIN
+    + """
+hostile = {
+    "text.usetex": True, "axes.grid": True, "font.family": ["no such font"], "font.size": 30, "savefig.bbox": "tight",
+    "savefig.dpi": 17, "savefig.transparent": True, "svg.fonttype": "none", "svg.hashsalt": "x", "svg.id": "y",
+    "svg.image_inline": False, "lines.linewidth": 9, "lines.antialiased": False, "patch.antialiased": False,
+    "text.antialiased": False, "text.hinting": "none", "text.kerning_factor": 6, "axes.facecolor": "black",
+    "path.sketch": (9, 9, 9), "path.simplify": True, "path.simplify_threshold": 1.0, "path.snap": False,
+    "agg.path.chunksize": 101, "image.lut": 3, "image.composite_image": False, "axes.unicode_minus": False,
+    "figure.facecolor": "red", "figure.autolayout": True, "figure.dpi": 300, "hatch.linewidth": 9, "xtick.top": True,
+    "axes.formatter.use_locale": True, "text.parse_math": True,
+}
+mpl.rcParams.update({name: value for name, value in hostile.items() if name in mpl.rcParams})  # versions differ
+"""
+)
 
-    with sheet.look():
-        plain = sheet.publish(_curve(history(2)), tmp_path, "plain")
-    with mpl.rc_context({"axes.facecolor": "black", "font.size": 30, "lines.linewidth": 9, "svg.hashsalt": "x"}):
-        before = dict(mpl.rcParams)
-        with sheet.look():
-            other = sheet.publish(_curve(history(2)), tmp_path, "other")
-        assert dict(mpl.rcParams) == before
-    for one, two in zip(plain, other, strict=True):
-        assert (tmp_path / one).read_bytes() == (tmp_path / two).read_bytes()
+
+def test_a_user_s_settings_change_nothing(tmp_path: Path) -> None:
+    """In processes with matplotlib's settings and with hostile ones, the files are the same, byte for byte."""
+    digests = []
+    for name, settings in (("plain", PLAIN), ("hostile", HOSTILE)):
+        folder = tmp_path / name
+        folder.mkdir()
+        in_a_process(settings + SCRIPT, folder)
+        digests.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()})
+    assert len(digests[0]) == 10
+    assert digests[0] == digests[1]
+
+
+def test_no_setting_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the graphs are drawn, the only settings of matplotlib's that are read are those that a path begins with
+    and `path.should_simplify` overrules, those of hatches, of which there are none, and the chunks of long lines that
+    are simplified."""
+    import matplotlib as mpl
+    from matplotlib.backends import backend_agg  # noqa: F401 - importing it reads settings of its own
+
+    asked = set()
+    read = mpl.RcParams.__getitem__
+    monkeypatch.setattr(mpl.RcParams, "__getitem__", lambda self, key: asked.add(key) or read(self, key))
+    report.draw(tmp_path, history(200), result(30, name="class {}"), network("conv"), WEIGHTS)
+    assert asked <= {"path.simplify", "path.simplify_threshold", "agg.path.chunksize", "hatch.linewidth", "hatch.color"}
 
 
 def test_class_names_cannot_spoil_a_picture(tmp_path: Path) -> None:
@@ -176,10 +225,31 @@ def test_class_names_cannot_spoil_a_picture(tmp_path: Path) -> None:
     ET.parse(tmp_path / "confusion.svg")  # noqa: S314 - our own file
 
 
-def _curve(rows: list[EpochRow], told: Result | None = None, merit: int = 0) -> Figure:
-    figure = curves.curve(curves.MERITS[merit], rows, told or result(10))
-    assert figure is not None
-    return figure
+def _curve(rows: list[EpochRow], told: Result | None = None, merit: int = 0) -> Sheet:
+    drawn = curves.curve(curves.MERITS[merit], rows, told or result(10))
+    assert drawn is not None
+    return drawn
+
+
+def drawn_lines(drawn: Sheet) -> dict[str, list[Stroke]]:
+    """Return the lines by their colours."""
+    found: dict[str, list[Stroke]] = {}
+    for mark in drawn.marks:
+        if isinstance(mark, Stroke):
+            found.setdefault(mark.colour, []).append(mark)
+    return found
+
+
+def straight(values: list[float], places: list[float]) -> bool:
+    """Whether places follow from values by one factor and one shift."""
+    fitted = np.polyval(np.polyfit(values, places, 1), values)
+    return bool(np.abs(fitted - places).max() < 1e-6)
+
+
+def level_of(drawn: Sheet, value: str) -> float:
+    """Return the height of the tick that is labelled so; labels of the y axis are those that stand right of it."""
+    (found,) = {text.y for text in texts(drawn) if text.words == value and text.across == "right"}
+    return found
 
 
 @pytest.mark.parametrize(("epochs", "validation", "best"), [(1, True, 1), (10, True, 8), (3, False, 3), (200, True, 9)])
@@ -188,52 +258,76 @@ def test_a_curve_shows_its_numbers(epochs: int, validation: bool, best: int, mer
     """The lines are the history, the star stands at the best epoch, the test is dashed across; texts can be read."""
     rows, told = history(epochs, validation=validation, best=best), result(10)
     name = curves.MERITS[merit].name
-    with sheet.look():
-        figure = _curve(rows, told, merit)
-        lines = figure.axes[0].get_lines()
-        expected = [[getattr(row, f"train_{name}") for row in rows]]
-        if validation:
-            expected.append([getattr(row, f"validation_{name}") for row in rows])
-        for line, values in zip(lines, expected, strict=False):
-            assert list(line.get_xdata()) == list(range(1, epochs + 1))
-            assert list(line.get_ydata()) == values
-            assert (line.get_marker() == "") == (epochs > 30)
-        test, star = lines[len(expected)], lines[len(expected) + 1]
-        assert set(test.get_ydata()) == {getattr(told, f"test_{name}")}
-        assert test.is_dashed()
-        assert (star.get_marker(), list(star.get_xdata()), list(star.get_ydata())) == (
-            "*", [best], [expected[-1][best - 1]],
-        )  # fmt: skip
-        assert len(lines) == len(expected) + 2
-        words = " ".join(text.get_text() for text in texts(figure))
-        for label in ("training", *(["validation"] if validation else []), "test", f"★ best: epoch {best}"):
-            assert label in words
-        assert_within(figure)
-        axis = figure.axes[0]
-        assert_apart(figure, [*axis.texts, *figure.texts, axis.title, axis.xaxis.label, *axis.get_xticklabels()])
-        assert_apart(figure, list(axis.get_yticklabels()))
+    drawn = _curve(rows, told, merit)
+    lines = drawn_lines(drawn)
+    shown = {sheet.TRAINING: "train"} | ({sheet.VALIDATION: "validation"} if validation else {})
+    numbers = [text for text in texts(drawn) if text.across == "right" and text.words[0].isdigit()]
+    scale = [float(text.words) for text in numbers]
+    log = merit == 0 and epochs == 200
+    assert straight([math.log(value) for value in scale] if log else scale, [text.y for text in numbers])
+    to_height = np.polyfit(np.log(scale) if log else scale, [text.y for text in numbers], 1)
+    for colour, prefix in shown.items():
+        values = [getattr(row, f"{prefix}_{name}") for row in rows]
+        expected = np.polyval(to_height, np.log(values) if log else values)
+        marks = [mark for mark in drawn.marks if isinstance(mark, Area) and mark.colour == colour and mark.edge is None]
+        assert len(marks) == (epochs if epochs <= 30 else 0)
+        for mark, height in zip(marks, expected, strict=False):
+            assert abs(np.mean([y for _, y in mark.points]) - height) < 1e-6
+        if epochs > 1:
+            (line,) = lines[colour]
+            np.testing.assert_allclose([y for _, y in line.points], expected, atol=1e-6)
+            assert straight(list(range(epochs)), [x for x, _ in line.points])
+    (test,) = lines[sheet.TEST]
+    assert test.dashes
+    value = getattr(told, f"test_{name}")
+    assert {round(y, 6) for _, y in test.points} == {round(np.polyval(to_height, math.log(value) if log else value), 6)}
+    (star,) = [mark for mark in drawn.marks if isinstance(mark, Area) and mark.edge]
+    assert star.colour == (sheet.VALIDATION if validation else sheet.TRAINING)
+    if epochs > 1:
+        best_place = lines[star.colour][0].points[best - 1]
+        np.testing.assert_allclose(np.mean(star.points, axis=0), best_place, atol=1e-6)
+    said = " ".join(words(drawn))
+    for label in ("training", *(["validation"] if validation else []), "test", f"★ best: epoch {best}"):
+        assert label in said
+    assert_within(drawn)
+    assert_apart(texts(drawn))
 
 
 def test_a_loss_that_is_not_a_number_is_left_out() -> None:
     """Epochs without a finite value are gaps, and a history of nothing else has no picture."""
     rows = history(4)
     rows[2] = replace(rows[2], train_loss=math.nan, validation_loss=math.inf)
-    with sheet.look():
-        lines = _curve(rows).axes[0].get_lines()
-        assert [list(line.get_xdata()) for line in lines[:2]] == [[1, 2, 4], [1, 2, 4]]
-        nothing = [replace(row, train_loss=math.nan, validation_loss=None) for row in rows]
-        assert curves.curve(curves.MERITS[0], nothing, result(2)) is None
+    drawn = _curve(rows)
+    places = {text.words: text.x for text in texts(drawn) if text.words in {"1", "2", "4"} and text.up == "top"}
+    for colour in (sheet.TRAINING, sheet.VALIDATION):
+        (line,) = drawn_lines(drawn)[colour]
+        assert [x for x, _ in line.points] == [places["1"], places["2"], places["4"]]
+    nothing = [replace(row, train_loss=math.nan, validation_loss=None) for row in rows]
+    assert curves.curve(curves.MERITS[0], nothing, result(2)) is None
 
 
 def test_a_loss_that_falls_far_is_logarithmic() -> None:
     """From a factor of 50 on the axis of the loss is logarithmic, with plain numbers; shares never are."""
-    with sheet.look():
-        assert _curve(history(10)).axes[0].get_yscale() == "linear"
-        far = _curve(history(1000), result(2)).axes[0]
-        assert far.get_yscale() == "log"
-        labels = [text.get_text() for text in far.get_yticklabels()]
-        assert "0.1" in labels
-        assert _curve(history(1000), merit=1).axes[0].get_yscale() == "linear"
+    near = _curve(history(10))
+    assert level_of(near, "1.5") - level_of(near, "1.0") == pytest.approx(level_of(near, "1.0") - level_of(near, "0.5"))
+    far = _curve(history(1000), result(2))
+    assert level_of(far, "1") - level_of(far, "0.1") == pytest.approx(level_of(far, "0.1") - level_of(far, "0.01"))
+    shares = _curve(history(1000), merit=1)
+    assert level_of(shares, "0.9") - level_of(shares, "0.8") == pytest.approx(
+        level_of(shares, "0.8") - level_of(shares, "0.7")
+    )
+
+
+@given(st.floats(1e-6, 1e6), st.floats(1e-9, 1.0))
+def test_values_of_an_axis_are_round_and_differ(low: float, share: float) -> None:
+    """However narrow the range, there are at least two values, each within it, and no two read alike."""
+    high = low * (1 + share) + 1e-9
+    found = curves.round_values(low, high)
+    assert len(found) >= 2
+    assert len({reads for _, reads in found}) == len(found)
+    for value, reads in found:
+        assert low - 1e-9 * high <= value <= high * (1 + 1e-9)
+        assert float(reads) == pytest.approx(value, rel=1e-9, abs=1e-12)
 
 
 @given(st.lists(st.floats(-0.5, 1.5), min_size=1, max_size=3), st.floats(0.01, 0.3))
@@ -254,55 +348,82 @@ def test_a_matrix_can_be_read(K: int, name: str) -> None:
     """Every class is named on both sides, no name covers another or leaves the paper, and cells say their counts."""
     told = result(K, images=400 * K, name=name)
     assert told.confusion is not None
-    with sheet.look():
-        figure = matrix.picture(told.confusion, told.classes)
-        axes = figure.axes[0]
-        shown = [figures.name(label, 16) for label in told.classes]
-        assert [text.get_text() for text in axes.get_xticklabels()] == shown
-        assert [text.get_text() for text in axes.get_yticklabels()] == shown
-        assert_within(figure)
-        assert_apart(figure, list(axes.get_xticklabels()))
-        assert_apart(figure, list(axes.get_yticklabels()))
-        assert_apart(figure, [axes.xaxis.label, *axes.get_xticklabels()[:3], *figure.texts])
-        assert_apart(figure, [*figure.texts, figure.axes[1].title, *figure.axes[1].get_yticklabels()])
-        if K <= 12:
-            assert_apart(figure, list(axes.texts))
-    counts = {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in reversed(axes.texts)}
+    drawn = matrix.picture(told.confusion, told.classes)
+    shown = [figures.name(label, 16) for label in told.classes]
+    below, beside, rest = texts(drawn)[:K], texts(drawn)[K : 2 * K], texts(drawn)[2 * K :]
+    assert [text.words for text in below] == shown
+    assert [text.words for text in beside] == shown
+    assert len({round(text.y, 9) for text in below}) == 1
+    assert len({round(text.x, 9) for text in beside}) == 1
+    assert_within(drawn)
+    inside = [text for text in rest if text.across == "center" and text.up == "center"]
+    around = [text for text in rest if text not in inside]
+    if K <= 30:
+        assert_apart([*below, *beside, *around])
+    else:
+        assert_apart(below)
+        assert_apart(beside)
+        assert_apart([*below[:3], *around])
+    if K <= 12:
+        assert_apart(inside)
+    columns, rows = [text.x for text in below], [text.y for text in beside]
+    counts = {}
+    for text in inside:
+        if not text.words.endswith("%"):
+            at = (int(np.argmin([abs(y - text.y) for y in rows])), int(np.argmin([abs(x - text.x) for x in columns])))
+            counts[at] = text.words
     expected = {} if K > 25 else {(j, k): f"{told.confusion[j, k]:,d}" for j, k in np.argwhere(told.confusion).tolist()}
     assert counts == expected
 
 
+def pixels(drawn: Sheet) -> np.ndarray[Any, Any]:
+    """Return the first image on a sheet."""
+    return next(mark.pixels for mark in drawn.marks if isinstance(mark, Pixels))
+
+
 def test_colour_is_the_share_of_the_row() -> None:
-    """The cells are coloured by the share of their row; a row without images has none."""
-    with sheet.look():
-        figure = matrix.picture(np.array([[3, 1, 0], [0, 0, 0], [0, 5, 5]]), ("a", "b", "c"))
-    shares = np.ma.filled(figure.axes[0].collections[0].get_array().astype(float), np.nan).reshape(3, 3)
-    np.testing.assert_array_equal(shares, [[0.75, 0.25, 0], [np.nan] * 3, [0, 0.5, 0.5]])
+    """The cells are coloured by the share of their row, darker for more; a row without images has no colour."""
+    found = pixels(matrix.picture(np.array([[3, 1, 0], [0, 0, 0], [0, 5, 5]]), ("a", "b", "c")))
+    assert found.shape == (3, 3, 3)
+    assert (found[1] == 0xE4).all()
+    light = found.astype(int).sum(axis=2)
+    assert light[0, 0] < light[2, 1] == light[2, 2] < light[0, 1] < light[0, 2] == light[2, 0]
+    assert found[0, 2].tolist() == [0xF7, 0xFB, 0xFF]
+    everything = pixels(matrix.picture(np.array([[4, 0], [0, 9]]), ("a", "b")))
+    assert everything[0, 0].tolist() == [0x08, 0x30, 0x6B]
 
 
 def test_the_worst_pairs_are_listed() -> None:
     """With many classes the pairs most often confused stand below, the most frequent first; right ones never do."""
     confusion = np.diag(np.full(14, 50))
     confusion[3, 5], confusion[9, 2] = 7, 12
-    with sheet.look():
-        figure = matrix.picture(confusion, [f"c{k}" for k in range(14)])
-    assert figure.texts[-1].get_text().splitlines()[1:] == ["c9 → c2: 12 of 62", "c3 → c5: 7 of 57"]
+    drawn = matrix.picture(confusion, [f"c{k}" for k in range(14)])
+    assert words(drawn)[-1].splitlines()[1:] == ["c9 → c2: 12 of 62", "c3 → c5: 7 of 57"]
 
 
 def test_filters_are_shown_as_they_are() -> None:
-    """Each tile of the picture is its filter, weight for weight, with nothing between; the scale is symmetric."""
+    """Each tile is its filter, weight for weight: red where positive, blue where negative, paler nearer to zero; with
+    nothing between; the scale is symmetric."""
     weights = WEIGHTS["0.weight"]
     found = filters.first_filters(network("relu", "conv"), {"1.weight": weights})
     assert found is not None
-    with sheet.look():
-        image = filters.picture(found).axes[0].get_images()[0]
-    shown = np.ma.filled(image.get_array(), np.nan)
-    assert shown.shape == (2 * 6 - 1, 3 * 6 - 1)
+    drawn = filters.picture(found)
+    shown = pixels(drawn).astype(int)
+    assert shown.shape == (2 * 6 - 1, 3 * 6 - 1, 3)
+    gaps = np.ones(shown.shape[:2], bool)
     for k in range(6):
         top, left = k // 3 * 6, k % 3 * 6
-        np.testing.assert_array_equal(shown[top : top + 5, left : left + 5], weights[k, 0])
-    assert np.isnan(shown).sum() == shown.size - weights.size
-    assert image.get_clim() == (-np.abs(weights).max(), np.abs(weights).max())
+        tile, weight = shown[top : top + 5, left : left + 5], weights[k, 0]
+        gaps[top : top + 5, left : left + 5] = False
+        share = weight / np.abs(weights).max()
+        strong = np.abs(share) > 0.05
+        assert ((tile[:, :, 0] > tile[:, :, 2]) == (weight > 0))[strong].all()
+        for sign in (share > 0, share < 0):
+            order = np.argsort(np.abs(share[sign]))
+            assert (np.diff(tile.sum(axis=2)[sign][order]) <= 0).all()
+    assert (shown[gaps] == 0xE4).all()
+    largest = f"{np.abs(weights).max():.2g}"
+    assert {f"−{largest}", "0", largest} <= set(words(drawn))
 
 
 def test_rgb_filters_are_in_colour() -> None:
@@ -311,8 +432,7 @@ def test_rgb_filters_are_in_colour() -> None:
     weights[1, :, 0, 1] = (0.5, -0.5, 0.25)
     found = filters.first_filters(network("conv", shape=(3, 8, 8)), {"0.weight": weights})
     assert found is not None
-    with sheet.look():
-        image = np.asarray(filters.picture(found).axes[0].get_images()[0].get_array())
+    image = pixels(filters.picture(found))
     assert image.shape == (2, 5, 4)
     assert image[0, 0].tolist() == [128, 128, 128, 255]
     assert image[0, 4].tolist() == [255, 0, 191, 255]
@@ -335,11 +455,31 @@ def test_an_fc_layer_that_reads_the_image_is_shown() -> None:
 )
 def test_filters_of_any_shape_fit_the_paper(shape: tuple[int, ...]) -> None:
     """One filter or hundreds, of one channel or 64, all zero: a picture a column wide whose texts lie on the paper."""
-    with sheet.look():
-        figure = filters.picture(filters.Filters("First convolution: 64 filters of 3×5", np.zeros(shape)))
-        assert figure.get_figwidth() == 3.5
-        assert figure.get_figheight() <= 5.2
-        assert_within(figure)
-        assert_apart(figure, list(figure.texts))
-        left_out = shape[0] > 32 or shape[1] == 64
-        assert ("the first" in figure.texts[0].get_text()) == left_out
+    drawn = filters.picture(filters.Filters("First convolution: 64 filters of 3×5", np.zeros(shape)))
+    assert drawn.width == 3.5
+    assert drawn.height <= 5.2
+    assert_within(drawn)
+    assert_apart(texts(drawn))
+    left_out = shape[0] > 32 or shape[1] == 64
+    assert any("the first" in each for each in words(drawn)) == left_out
+
+
+def test_both_files_show_the_same() -> None:
+    """Pixels, lines, areas and turned text stand in the SVG where they stand in the PNG: all its numbers are there."""
+    paper = Sheet(2, 1)
+    paper.pixels(Frame(0.5, 0.25, 0.5, 0.5), np.array([[[255, 0, 0], [0, 255, 0]]], np.uint8))
+    paper.line([(1.5, 0.25), (1.5, 0.75)], "#0000FF", 2.0)
+    paper.text(0.25, 0.5, "ll", size=20, turned=True)
+    png = np.asarray(Image.open(io.BytesIO(paper.png(72))))
+    assert png.shape == (72, 144, 3)
+    assert png[36, 40].tolist() == [255, 0, 0]
+    assert png[36, 60].tolist() == [0, 255, 0]
+    assert png[20, 108].tolist() == [0, 0, 255]
+    assert png[10, 108].tolist() == [255, 255, 255]
+    assert (png[30:36, 6:16] < 60).any(axis=(0, 2)).all()  # letters that lie on their side
+    tree = ET.fromstring(paper.svg(72))  # noqa: S314 - our own file
+    image = tree.find("{http://www.w3.org/2000/svg}image")
+    assert image is not None
+    assert [image.get(name) for name in ("x", "y", "width", "height")] == ["36", "18", "36", "36"]
+    assert [path.get("d") for path in tree.iter("{http://www.w3.org/2000/svg}path")][-1] == "M108 54L108 18"
+    assert len(list(tree.iter("{http://www.w3.org/2000/svg}use"))) == 2

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.transforms import Bbox
 from PIL import Image
 
 import layerline
@@ -24,7 +22,9 @@ from layerline.data.dataset import Scaling
 from layerline.engines.epoch import plan_epoch
 from layerline.errors import RecipeError
 from layerline.recipe import Recipe
-from layerline.report import samples, sheet
+from layerline.report import samples
+from layerline.report.marks import Pixels, Text
+from layerline.report.sheet import Sheet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,19 +142,36 @@ def test_no_text_leaves_the_sheet_or_touches_another(shape: tuple[int, ...], wor
     """Title, notes, headings and names stand inside the margins, and no two of them overlap, nor a name an image."""
     loaded = dataclasses.replace(data(tmp_path, shape, names=("a", "W" * 40, "c")), name="W" * 50)
     found = samples.choose(loaded, Augmentation.parse(words), seed=0)
-    with sheet.look():
-        figure = samples._drawn(found)
-        canvas = FigureCanvasAgg(figure)
-        boxes = [text.get_window_extent(canvas.get_renderer()) for text in figure.texts]
-    width, height = figure.get_size_inches() * figure.dpi
-    assert all(0 < box.x0 < box.x1 < width and 0 < box.y0 < box.y1 < height for box in boxes)
-    assert not [1 for a, b in itertools.combinations(boxes, 2) if a.overlaps(b)]
-    tiles = [(image.ox, image.oy, image.get_size()) for image in figure.images]
+    drawn = samples._drawn(found)
+    texts = [mark for mark in drawn.marks if isinstance(mark, Text)]
+    boxes = [ink(drawn, text) for text in texts if text.words]
+    width, height = drawn.width * 200, drawn.height * 200
+    assert all(0 < x0 < x1 < width and 0 < y0 < y1 < height for x0, y0, x1, y1 in boxes)
+    assert not [1 for a, b in itertools.combinations(boxes, 2) if overlap(a, b)]
+    tiles = [
+        (mark.left * 200, mark.bottom * 200, (mark.left + mark.width) * 200, (mark.bottom + mark.height) * 200)
+        for mark in drawn.marks
+        if isinstance(mark, Pixels)
+    ]
     assert len(tiles) == 3 * found.columns
-    for x, y, (h, w) in tiles:
-        assert 0 < x < x + w < width
-        assert 0 < y < y + h < height
-        assert not [box for box in boxes if box.overlaps(Bbox.from_bounds(x, y, w, h))]
+    for tile in tiles:
+        assert 0 < tile[0] < tile[2] < width
+        assert 0 < tile[1] < tile[3] < height
+        assert not [box for box in boxes if overlap(box, tile)]
+
+
+Box = tuple[float, float, float, float]
+
+
+def ink(drawn: Sheet, text: Text) -> Box:
+    """Return where the ink of one text is, in pixels from the lower left corner: it is painted alone, and looked at."""
+    alone = decoded(Sheet(drawn.width, drawn.height, [dataclasses.replace(text, colour="#000000")]).png(200))
+    rows, columns = np.nonzero(alone[:, :, 0] < 128)
+    return float(columns.min()), float(len(alone) - 1 - rows.max()), float(columns.max() + 1), len(alone) - rows.min()
+
+
+def overlap(a: Box, b: Box) -> bool:
+    return min(a[2], b[2]) > max(a[0], b[0]) and min(a[3], b[3]) > max(a[1], b[1])
 
 
 def test_classes_with_few_images_have_few_tiles(tmp_path: Path) -> None:

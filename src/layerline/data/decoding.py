@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -80,22 +79,20 @@ class Decoder:
         first = next(batches, None)
         if first is None:
             return
-        with warnings.catch_warnings():  # Pillow warns of what is refused or told in a note
-            warnings.simplefilter("ignore")
-            started = self._batch(first)
-            small = _are_small(started)
-            self._most = _BATCH_OF_SMALL if small else _BATCH
-            yield from started
-            for batch in batches if small else ():
-                decoded = self._batch(batch)
-                yield from decoded
-                if not _are_small(decoded):
-                    break
-            else:
-                if small:
-                    return
-            with ThreadPoolExecutor(cores(), "decode") as pool:
-                yield from self._ahead(pool, batches)
+        started = self._batch(first)
+        small = _are_small(started)
+        self._most = _BATCH_OF_SMALL if small else _BATCH
+        yield from started
+        for batch in batches if small else ():
+            decoded = self._batch(batch)
+            yield from decoded
+            if not _are_small(decoded):
+                break
+        else:
+            if small:
+                return
+        with ThreadPoolExecutor(cores(), "decode") as pool:
+            yield from self._ahead(pool, batches)
 
     def _ahead(self, pool: ThreadPoolExecutor, batches: Iterator[list[File]]) -> Iterator[Decoded]:
         """Keep some batches under way, so that reading and decoding overlap and memory stays small."""

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline import figures
-from layerline.data import recognise
+from layerline.data import metadata, recognise
 from layerline.data.sizing import AS_IT_IS, Sizing, drafted, fitted
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ FORMATS: Final = "PNG, JPEG, BMP or TIFF"
 LARGEST_FILE: Final = 2**28
 """Bytes of an image file."""
 MOST_PIXELS: Final = 80_000_000
-"""Below the number at which Pillow begins to warn. 240 MB as RGB."""
+"""240 MB as RGB. Pillow's own limit, which a program may set otherwise, is not asked."""
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _SIGNATURES: Final = (
@@ -49,6 +49,8 @@ _SIGNATURES: Final = (
 )
 _OTHERS: Final = ((b"RIFF", "a WebP image"), (b"%!PS", "a PostScript file"), (b"\0\0\0", "a video or HEIF image"))
 _ORIENTATION: Final = 0x0112
+_TILE: Final = (0x0142, 0x0143)
+"""Tags of TIFF: the width and the height of its tiles."""
 _TO_GRAY: Final = {"1", "LA", "La"}
 _TO_RGB: Final = {"P", "PA", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
 _ALPHA: Final = {"LA", "La", "PA", "RGBA", "RGBa"}
@@ -78,17 +80,21 @@ def decode(content: bytes, sizing: Sizing = AS_IT_IS) -> Picture:
     if kind == "PNG":
         _check_png(content)
     try:
-        image = _opened(content, kind)
+        beside = metadata.beside(content, kind)
+        image = _opened(beside.content, kind)
         H, W = image.height, image.width
         if W * H > MOST_PIXELS:
             raise BadImageError(f"{W}×{H} pixels, expected at most {figures.count(MOST_PIXELS)}")
-        several = bool(getattr(image, "is_animated", False))
-        turned, size = _upright(image, kind, sizing)
+        _check_tiles(image)
+        several = beside.several or bool(getattr(image, "is_animated", False))
+        turned, size = _upright(image, beside.turn, sizing)
         plain = _plain(turned, gray=sizing.gray)
         target = sizing.target(size)
         pixels = _array(plain if target is None else fitted(plain, target, sizing.fit))
     except BadImageError:
         raise
+    except struct.error as error:
+        raise BadImageError("an image that is damaged") from error
     except Exception as error:  # whatever a decoder raises, the file is at fault
         raise BadImageError(_reason(error)) from error
     return Picture(size, pixels, several)
@@ -111,49 +117,74 @@ def _kind(content: bytes) -> str:
 
 def _check_png(content: bytes) -> None:
     """Compare the checksum of every chunk of a PNG file up to IEND: its decoder compares only some."""
-    at, end = len(_PNG), len(content)
-    while at + 12 <= end:
-        length, name = struct.unpack_from(">I4s", content, at)
-        if at + 12 + length > end:
-            break
-        (told,) = struct.unpack_from(">I", content, at + 8 + length)
-        if zlib.crc32(memoryview(content)[at + 4 : at + 8 + length]) != told:
+    for name, at, end in metadata.chunks(content):
+        (told,) = struct.unpack_from(">I", content, end - 4)
+        if zlib.crc32(memoryview(content)[at + 4 : end - 4]) != told:
             raise BadImageError(f"a PNG chunk at byte {at} whose checksum is wrong")
         if name == b"IEND":
             return
-        at += 12 + length
     raise BadImageError("a PNG image that is cut off")
 
 
+def _check_tiles(image: Image) -> None:
+    """Refuse a TIFF whose single tiles are larger than an image may be: Pillow would warn, and reserve their memory."""
+    tags = getattr(image, "tag_v2", {})
+    w, h = (tags.get(tag, 0) for tag in _TILE)
+    if w * h > MOST_PIXELS:
+        raise BadImageError(f"tiles of {w}×{h} pixels, expected at most {figures.count(MOST_PIXELS)}")
+
+
 def _opened(content: bytes, kind: str) -> Image:
-    image: Image = _pillow().open(io.BytesIO(content), formats=(kind,))
+    """Open it with the decoder of its format; `Image.open` would warn of sizes that are refused or allowed here."""
+    try:
+        image: Image = _decoders()[kind](io.BytesIO(content))
+    except (SyntaxError, IndexError, TypeError) as error:
+        raise BadImageError("an image that is damaged") from error
     return image
 
 
 @functools.cache
+def _decoders() -> dict[str, Any]:
+    """Return Pillow's decoders of the formats that are read."""
+    from PIL.BmpImagePlugin import BmpImageFile
+    from PIL.JpegImagePlugin import JpegImageFile
+    from PIL.PngImagePlugin import PngImageFile
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    return {"PNG": PngImageFile, "JPEG": JpegImageFile, "BMP": BmpImageFile, "TIFF": TiffImageFile}
+
+
+@functools.cache
 def _pillow() -> Any:
-    """Return Pillow's module Image, with the formats that are read."""
-    from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401 - they register
+    """Return Pillow's module Image."""
+    from PIL import Image
 
     return Image
 
 
 def _orientation(image: Image) -> int:
-    """Return EXIF's orientation, 1 to 8; 1 where there is none, or it cannot be read."""
+    """Return the orientation of a decoded PNG, BMP or TIFF, 1 to 8; 1 where there is none, or it cannot be read."""
+    said = image.info
     try:
-        turn = image.getexif().get(_ORIENTATION, 1)
+        turn: Any = getattr(image, "tag_v2", {}).get(_ORIENTATION)
+        if turn in range(1, 9):
+            return int(turn)
+        exif = said.get("exif") or bytes.fromhex("".join(said.get("Raw profile type exif", "").split("\n")[3:]))
     except Exception:  # a broken EXIF block does not make the pixels wrong
         return 1
-    return turn if turn in range(1, 9) else 1
+    xmp = said.get("XML:com.adobe.xmp", "").encode() or said.get("xmp", b"")
+    return metadata.orientation(exif, xmp)
 
 
-def _upright(image: Image, kind: str, sizing: Sizing) -> tuple[Image, tuple[int, int]]:
-    """Return the decoded image as it is to be looked at, and the size that all of the file has so."""
-    if kind != "JPEG":
+def _upright(image: Image, turn: int | None, sizing: Sizing) -> tuple[Image, tuple[int, int]]:
+    """Return the decoded image as it is to be looked at, and the size that all of the file has so.
+
+    turn: the orientation of a JPEG; None where it is known only of the decoded image.
+    """
+    if turn is None:
         image.load()
         turned = _turned(image, _orientation(image))
         return turned, (turned.height, turned.width)
-    turn = _orientation(image)
     sideways = turn >= 5
     size = (image.width, image.height) if sideways else (image.height, image.width)
     target = sizing.target(size)
@@ -217,10 +248,8 @@ def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
     if "truncated" in text.lower() or "not processed" in text or isinstance(error, EOFError):
         return "an image that is cut off"
-    if "decompression bomb" in text or "exceeds limit" in text:
-        return f"too many pixels, expected at most {figures.count(MOST_PIXELS)}"
     if text.startswith("Decompressed data too large"):
         return "a PNG image with text or a colour profile that unpacks to too much"
-    if "cannot identify" in text or not text:
+    if not text:
         return "an image that is damaged"
     return f"an image that cannot be decoded ({figures.name(text, 60)})"

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 from layerline import figures
 from layerline.report import sheet
+from layerline.report.drawing import ticks
+from layerline.report.sheet import Frame, Sheet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from layerline.run_folder import EpochRow, Result
 
 _HEIGHT: Final = 2.3
+_LEFT, _BELOW, _ABOVE = 0.5, 0.4, 0.3
 _RIGHT: Final = 0.72
 """Inches at the right for the names of the lines."""
 _MOST_MARKERS: Final = 30
@@ -51,27 +51,31 @@ class _Line:
     values: list[float]
 
 
-def curve(merit: Merit, history: Sequence[EpochRow], result: Result) -> Figure | None:
-    """Return the figure of one merit over at least one epoch; None where no value is a finite number."""
+def curve(merit: Merit, history: Sequence[EpochRow], result: Result) -> Sheet | None:
+    """Return the sheet of one merit over at least one epoch; None where no value is a finite number."""
     lines = [line for line in _lines(merit, history) if line.values]
     if not lines:
         return None
     test = getattr(result, f"test_{merit.name}")
     test = test if test is not None and math.isfinite(test) else None
-    figure, axes = sheet.sheet(sheet.COLUMN, _HEIGHT, left=0.5, right=_RIGHT, bottom=0.4, top=0.3)
-    for line in lines:
-        layer = 5 if len(history) == 1 else 2  # a single point may lie under the star
-        marker = line.marker if len(line.values) <= _MOST_MARKERS else ""
-        axes.plot(line.epochs, line.values, color=line.colour, linewidth=1.3, marker=marker, markersize=3, zorder=layer)
-    if test is not None:
-        axes.axhline(test, color=sheet.TEST, linewidth=1.0, dashes=(4, 2), zorder=1.5)
-    _across(axes, [row.epoch for row in history])
-    _upwards(axes, merit, [value for line in lines for value in line.values] + ([] if test is None else [test]))
-    axes.set_title(merit.title, loc="left", fontweight="bold")
-    _star(axes, lines[-1], history)
+    paper = Sheet(sheet.COLUMN, _HEIGHT)
+    levels = [] if test is None else [test]
+    frame = _frame(merit, [row.epoch for row in history], [value for line in lines for value in line.values] + levels)
+    _axes(paper, frame, [row.epoch for row in history])
+    for level in levels:
+        across = [(frame.left, frame.up(level)), (frame.right, frame.up(level))]
+        paper.line(across, sheet.TEST, 1.0, dashes=(4, 2))
+    best = [row.epoch for row in history if row.best]
+    if len(history) > 1:
+        _trace(paper, frame, lines)
+    if best:
+        _star(paper, frame, lines[-1], best[-1])
+    if len(history) == 1:  # a single point may lie under the star
+        _trace(paper, frame, lines)
+    paper.text(frame.left, frame.top + 6 / 72, merit.title, size=sheet.TITLE, bold=True)
     ends = [(line.label, line.colour, line.values[-1]) for line in lines]
-    _name_lines(axes, merit, ends + ([] if test is None else [("test", sheet.TEST, test)]))
-    return figure
+    _name_lines(paper, frame, merit, ends + [("test", sheet.TEST, level) for level in levels])
+    return paper
 
 
 def _lines(merit: Merit, history: Sequence[EpochRow]) -> list[_Line]:
@@ -84,63 +88,93 @@ def _lines(merit: Merit, history: Sequence[EpochRow]) -> list[_Line]:
     return lines
 
 
-def _across(axes: Axes, epochs: list[int]) -> None:
-    """Lay out the axis of the epochs: whole numbers, half an epoch of air for one epoch, else a little."""
-    from matplotlib.ticker import MaxNLocator
+def _frame(merit: Merit, epochs: list[int], values: list[float]) -> Frame:
+    """Lay out the axes: half an epoch of air for one epoch, else a little; shares end at 1, losses at 0.
 
+    A loss that falls far is on a logarithmic axis.
+    """
     air = max(0.03 * (epochs[-1] - epochs[0]), 0.15) if len(epochs) > 1 else 0.5
-    axes.set_xlim(epochs[0] - air, epochs[-1] + air)
-    if len(epochs) <= 10:
-        axes.set_xticks(epochs)
-    else:
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
-    axes.set_xlabel("epoch")
-
-
-def _upwards(axes: Axes, merit: Merit, values: list[float]) -> None:
-    """Lay out the axis of the values: shares end at 1, losses at 0, and a loss that falls far is logarithmic."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
+    x = (epochs[0] - air, epochs[-1] + air)
     low, high = min(values), max(values)
-    axes.grid(axis="y")
-    if not merit.is_share and low > 0 and high / low >= _LOG_FROM:
-        axes.set_yscale("log")
-        axes.set_ylim(low / 1.3, high * 1.3)
-        subs = (1.0, 2.0, 5.0) if high / low < 1e3 else (1.0,)
-        axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=8))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-        return
-    air = max(0.06 * (high - low), 0.004 if merit.is_share else 0.02 * high, 1e-9)
-    bottom, top = max(low - air, 0.0) if low >= 0 else low - air, high + air
-    axes.set_ylim(bottom, min(top, 1.0 + 0.3 * air) if merit.is_share else top)
+    log = not merit.is_share and low > 0 and high / low >= _LOG_FROM
+    if log:
+        y = (low / 1.3, high * 1.3)
+    else:
+        air = max(0.06 * (high - low), 0.004 if merit.is_share else 0.02 * high, 1e-9)
+        bottom, top = max(low - air, 0.0) if low >= 0 else low - air, high + air
+        y = (bottom, min(top, 1.0 + 0.3 * air) if merit.is_share else top)
+    return Frame(_LEFT, _BELOW, sheet.COLUMN - _LEFT - _RIGHT, _HEIGHT - _BELOW - _ABOVE, x, y, log)
 
 
-def _star(axes: Axes, line: _Line, history: Sequence[EpochRow]) -> None:
+def _axes(paper: Sheet, frame: Frame, epochs: list[int]) -> None:
+    """Draw the two axes with their values, and a faint line across at each value."""
+    values = _decades(*frame.y) if frame.log else round_values(*frame.y)
+    for value, _ in values:
+        paper.line([(frame.left, frame.up(value)), (frame.right, frame.up(value))], sheet.EMPTY)
+    whole = epochs if len(epochs) <= 10 else sorted({round(tick) for tick in ticks(*frame.x, 6)})
+    paper.below(frame, [(epoch, str(epoch)) for epoch in whole])
+    paper.beside(frame, values)
+    paper.line([(frame.left, frame.bottom), (frame.right, frame.bottom)])
+    paper.line([(frame.left, frame.bottom), (frame.left, frame.top)])
+    paper.text(frame.left + frame.width / 2, frame.bottom - 18.5 / 72, "epoch", across="center", up="top")
+
+
+def round_values(low: float, high: float) -> list[tuple[float, str]]:
+    """Return round values in this range, and how they read."""
+    found = ticks(low, high, 7)
+    step = found[1] - found[0] if len(found) > 1 else 1.0
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    return [(value, f"{value:.{decimals}f}".replace("-", "−")) for value in found]
+
+
+def _decades(low: float, high: float) -> list[tuple[float, str]]:
+    """Return powers of ten in this range, and how they read; in a small range also twice and five times them."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    every = -(-len(powers) // 8)
+    steps = (1, 2, 5) if high / low < 1e3 else (1,)
+    found = [step * 10.0**power for power in powers if power % every == 0 for step in steps]
+    return [(value, f"{value:g}".replace("-", "−")) for value in found if low <= value <= high]
+
+
+def _trace(paper: Sheet, frame: Frame, lines: Sequence[_Line]) -> None:
+    """Draw the lines, with a mark at every epoch where there are few."""
+    for line in lines:
+        places = [(frame.across(epoch), frame.up(value)) for epoch, value in zip(line.epochs, line.values, strict=True)]
+        if len(places) > 1:
+            paper.line(places, line.colour, 1.3)
+        corners, turn = (24, 0.0) if line.marker == "o" else (4, math.pi / 4)
+        radius = (1.5 if line.marker == "o" else 1.5 * math.sqrt(2)) + 0.5
+        for place in places if len(places) <= _MOST_MARKERS else ():
+            paper.area(_polygon(place, [radius] * corners, turn), line.colour)
+
+
+def _star(paper: Sheet, frame: Frame, line: _Line, best: int) -> None:
     """Mark the best epoch on the line that decided it, and say its number at the top."""
-    best = [row.epoch for row in history if row.best]
-    if not best:
-        return
-    if best[-1] in line.epochs:
-        value = line.values[line.epochs.index(best[-1])]
-        axes.plot(
-            best[-1], value, "*", color=line.colour, markersize=10, markeredgecolor="white", markeredgewidth=0.6,
-            zorder=4, clip_on=False,
-        )  # fmt: skip
-    title = (0.985, axes.get_position().y1 + 6 / 72 / _HEIGHT)
-    axes.figure.text(*title, f"★ best: epoch {best[-1]}", ha="right", va="baseline", color=sheet.FAINT)
+    if best in line.epochs:
+        place = (frame.across(best), frame.up(line.values[line.epochs.index(best)]))
+        points = _polygon(place, [5.0, 5.0 * 0.381966] * 5, math.pi / 2)
+        paper.area(points, line.colour, edge=sheet.WHITE, width=0.6)
+    x = 0.985 * sheet.COLUMN
+    paper.text(x, frame.top + 6 / 72, f"★ best: epoch {best}", across="right", colour=sheet.FAINT)
 
 
-def _name_lines(axes: Axes, merit: Merit, ends: Sequence[tuple[str, str, float]]) -> None:
+def _polygon(centre: tuple[float, float], radii: Sequence[float], turn: float) -> list[tuple[float, float]]:
+    """Return corners around a place in inches, at these distances in points, the first in the direction `turn`."""
+    angles = [turn + 2 * math.pi * k / len(radii) for k in range(len(radii))]
+    return [
+        (centre[0] + radius / 72 * math.cos(angle), centre[1] + radius / 72 * math.sin(angle))
+        for radius, angle in zip(radii, angles, strict=True)
+    ]
+
+
+def _name_lines(paper: Sheet, frame: Frame, merit: Merit, ends: Sequence[tuple[str, str, float]]) -> None:
     """Write each line's name and last value beside its end, moved apart where they would touch."""
-    to_axes = axes.transData + axes.transAxes.inverted()
-    heights = [float(to_axes.transform((axes.get_xlim()[1], value))[1]) for _, _, value in ends]
-    gap = 2.35 * sheet.TEXT / 72 / (axes.get_position().height * _HEIGHT)
-    for (label, colour, value), height in zip(ends, apart(heights, gap, 0.2 * gap, 1 - 0.45 * gap), strict=True):
-        axes.text(
-            1.03, height, f"{label}\n{merit.shown(value)}", transform=axes.transAxes, color=colour, va="center",
-            linespacing=1.05,
-        )  # fmt: skip
+    heights = [frame.up(value) for _, _, value in ends]
+    gap = 2.35 * sheet.TEXT / 72
+    placed = apart(heights, gap, frame.bottom + 0.2 * gap, frame.top - 0.45 * gap)
+    for (label, colour, value), height in zip(ends, placed, strict=True):
+        words = f"{label}\n{merit.shown(value)}"
+        paper.text(frame.right + 0.03 * frame.width, height, words, colour=colour, up="center", spacing=1.05)
 
 
 def apart(heights: Sequence[float], gap: float, low: float, high: float) -> list[float]:

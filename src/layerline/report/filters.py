@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline.report import sheet
+from layerline.report.sheet import Frame, Sheet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from matplotlib.axes import Axes
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from layerline.network import Network
@@ -53,8 +51,8 @@ def first_filters(network: Network, weights: Mapping[str, NDArray[Any]]) -> Filt
     return None
 
 
-def picture(filters: Filters) -> Figure:
-    """Return the figure: one scale for all tiles, zero in the middle (white, or grey where the filters are in colour).
+def picture(filters: Filters) -> Sheet:
+    """Return the sheet: one scale for all tiles, zero in the middle (white, or grey where the filters are in colour).
 
     One channel: a tile a filter. Three: a tile a filter, in colour. Otherwise a column a filter and a row a channel.
     """
@@ -62,15 +60,20 @@ def picture(filters: Filters) -> Figure:
     largest = float(np.abs(weights).max()) or 1.0
     C = weights.shape[1]
     tiles, columns, note = _arranged(weights)
-    figure, axes = _paper(_mosaic(tiles, columns).shape, bar=C != 3)
-    width, height = figure.get_size_inches()
+    mosaic = _mosaic(tiles, columns) / largest / 2 + 0.5
+    paper, frame = _paper(mosaic.shape, bar=C != 3)
     if C == 3:
-        _colours(axes, _mosaic([tile / largest / 2 + 0.5 for tile in tiles], columns))
+        opaque = ~np.isnan(mosaic[:, :, :1])
+        values = np.concatenate([np.nan_to_num(mosaic).clip(0.0, 1.0), opaque], axis=2)
+        paper.pixels(frame, (values * 255).round().astype(np.uint8))
     else:
-        _bar(figure, axes, _shades(axes, _mosaic(tiles, columns)[:, :, 0], largest))
-    figure.text(0.12 / width, 0.06 / height, note, va="bottom", color=sheet.FAINT)
-    figure.text(0.12 / width, 1 - 0.1 / height, filters.title, va="top", fontsize=8.5, fontweight="bold")
-    return figure
+        paper.pixels(frame, sheet.shaded(mosaic[:, :, 0], sheet.RED_BLUE))
+        scale = Frame(frame.right + 0.08, frame.bottom, 0.08, frame.height, y=(-largest, largest))
+        marks = ((-largest, f"−{largest:.2g}"), (0.0, "0"), (largest, f"{largest:.2g}"))
+        paper.bar(scale, sheet.RED_BLUE, marks)
+    paper.text(0.12, 0.06, note, up="bottom", colour=sheet.FAINT)
+    paper.text(0.12, paper.height - 0.1, filters.title, up="top", size=sheet.TITLE, bold=True)
+    return paper
 
 
 def pixels(filters: Filters) -> tuple[NDArray[np.uint8], str]:
@@ -127,37 +130,11 @@ def _mosaic(tiles: list[NDArray[np.float64]], columns: int) -> NDArray[np.float6
     return whole
 
 
-def _paper(shape: tuple[int, ...], bar: bool) -> tuple[Figure, Axes]:
-    """Return a figure a column wide whose axes fit an image of (rows, columns, …) exactly."""
+def _paper(shape: tuple[int, ...], bar: bool) -> tuple[Sheet, Frame]:
+    """Return a sheet a column wide, and the frame on it that an image of (rows, columns, …) fits exactly."""
     left, right, bottom, top = 0.12, 0.62 if bar else 0.12, 0.25, 0.34
     width = sheet.COLUMN - left - right
     height = width * shape[0] / shape[1]
     if height > _TALLEST:
         width, height = width * _TALLEST / height, _TALLEST
-    figure, axes = sheet.sheet(sheet.COLUMN, height + bottom + top, left, sheet.COLUMN - left - width, bottom, top)
-    axes.set_axis_off()
-    return figure, axes
-
-
-def _shades(axes: Axes, mosaic: NDArray[np.float64], largest: float) -> ScalarMappable:
-    import matplotlib as mpl
-
-    colours = mpl.colormaps["RdBu_r"].with_extremes(bad=sheet.EMPTY)
-    return axes.imshow(mosaic, cmap=colours, vmin=-largest, vmax=largest, interpolation="nearest", aspect="auto")
-
-
-def _colours(axes: Axes, mosaic: NDArray[np.float64]) -> None:
-    opaque = ~np.isnan(mosaic[:, :, :1])
-    image = (np.concatenate([np.nan_to_num(mosaic).clip(0.0, 1.0), opaque], axis=2) * 255).round().astype(np.uint8)
-    axes.imshow(image, interpolation="nearest", aspect="auto")
-
-
-def _bar(figure: Figure, axes: Axes, colours: ScalarMappable) -> None:
-    box = axes.get_position()
-    inch = 1 / figure.get_figwidth()
-    bar = figure.add_axes((box.x1 + 0.08 * inch, box.y0, 0.08 * inch, box.height))
-    low, high = colours.get_clim()
-    scale = figure.colorbar(colours, cax=bar, ticks=[low, 0.0, high])
-    scale.ax.set_yticklabels([f"{low:.2g}".replace("-", "−"), "0", f"{high:.2g}"], fontsize=6.5)
-    scale.ax.tick_params(length=2, pad=1.5)
-    scale.outline.set_linewidth(0.4)
+    return Sheet(sheet.COLUMN, height + bottom + top), Frame(left, bottom, width, height)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from layerline.report import curves, filters, matrix, sheet
+from layerline.report import curves, filters, matrix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from layerline.network import Network
+    from layerline.report.sheet import Sheet
     from layerline.run_folder import EpochRow, Result
 
 
@@ -40,22 +40,21 @@ def draw(
     """
     files: list[str] = []
     missing: list[str] = []
-    with sheet.look():
-        for name, figure in _figures(history, result, network, weights):
-            if isinstance(figure, str):
-                missing.append(f"no {name}.png: {figure}")
-            else:
-                files += sheet.publish(figure, folder, name)
+    for name, sheet in _sheets(history, result, network, weights):
+        if isinstance(sheet, str):
+            missing.append(f"no {name}.png: {sheet}")
+        else:
+            files += sheet.publish(folder, name)
     return Drawn(tuple(files), tuple(missing))
 
 
-def _figures(
+def _sheets(
     history: Sequence[EpochRow], result: Result, network: Network, weights: Mapping[str, NDArray[Any]]
-) -> Iterator[tuple[str, Figure | str]]:
-    """Yield each graph's name with its figure, or with the reason why there is none; one figure lives at a time."""
+) -> Iterator[tuple[str, Sheet | str]]:
+    """Yield each graph's name with its sheet, or with the reason why there is none."""
     for merit in curves.MERITS:
-        figure = curves.curve(merit, history, result) if history else None
-        yield merit.name, figure or "no epoch was finished"
+        sheet = curves.curve(merit, history, result) if history else None
+        yield merit.name, sheet or "no epoch was finished"
     if result.confusion is None:
         yield "confusion", "there is no test set"
     else:

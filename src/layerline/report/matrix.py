@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -9,13 +10,11 @@ import numpy as np
 
 from layerline import figures
 from layerline.report import sheet
+from layerline.report.sheet import Frame, Sheet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matplotlib.axes import Axes
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 _LONGEST_NAME: Final = 16
@@ -38,8 +37,8 @@ class _Layout:
     """Every how many classes a name stands."""
 
 
-def picture(confusion: NDArray[np.int64], classes: Sequence[str], source: str = "test images") -> Figure:
-    """Return the figure of an int64 (K, K) matrix (row = truth).
+def picture(confusion: NDArray[np.int64], classes: Sequence[str], source: str = "test images") -> Sheet:
+    """Return the sheet of an int64 (K, K) matrix (row = truth).
 
     Up to 12 classes a cell says its images and their share of the row, up to 25 its images; above that only colour
     speaks. From 13 classes on the pairs that are confused most often are listed below. Empty cells say nothing.
@@ -55,19 +54,21 @@ def picture(confusion: NDArray[np.int64], classes: Sequence[str], source: str = 
     side = layout.cell * K
     spare = max(sheet.COLUMN - left - right - side, 0.0)
     width, height = left + side + right + spare, bottom + side + top
-    figure, axes = sheet.sheet(width, height, left + spare / 2, right + spare / 2, bottom, top)
+    paper = Sheet(width, height)
+    frame = Frame(left + spare / 2, bottom, side, side, x=(-0.5, K - 0.5), y=(K - 0.5, -0.5))
     shares = confusion / np.where(confusion.sum(axis=1) > 0, confusion.sum(axis=1), np.nan)[:, None]
-    colours = _cells(axes, shares)
-    _names(axes, labels, layout, turned)
+    paper.pixels(frame, sheet.shaded(np.sqrt(shares), sheet.BLUES))
+    paper.outline(frame)
+    _names(paper, frame, labels, layout, turned, length)
     if layout.counts:
-        _numbers(axes, confusion, shares, layout)
-    _bar(figure, axes, colours)
+        _numbers(paper, frame, confusion, shares, layout)
+    _bar(paper, frame)
     title = f"{figures.count(int(np.trace(confusion)))} of {figures.count(int(confusion.sum()))} {source} right"
-    figure.text((left + spare / 2) / width, 1 - 0.1 / height, title, va="top", fontsize=8.5, fontweight="bold")
+    paper.text(frame.left, height - 0.1, title, up="top", size=sheet.TITLE, bold=True)
     if pairs:
         text = "most often confused (truth → prediction):\n" + "\n".join(pairs)
-        figure.text((left + spare / 2) / width, 0.06 / height, text, va="bottom", linespacing=1.25)
-    return figure
+        paper.text(frame.left, 0.06, text, up="bottom", spacing=1.25)
+    return paper
 
 
 def _layout(K: int) -> _Layout:
@@ -81,58 +82,39 @@ def _layout(K: int) -> _Layout:
     return _Layout(8.5 / K, names=5.2, counts=False, shares=False, every=-(-K // 100))
 
 
-def _cells(axes: Axes, shares: NDArray[np.float64]) -> ScalarMappable:
-    """Colour each cell by its share of the row; the scale is a square root, so that one mistake in a hundred shows.
-
-    The cells are a mesh, as an image would first be stretched to the size of the paper, in float64: 120 MB for 100
-    classes. A mesh of more than 25 classes is pixels in the SVG as well (1.6 MB of paths for 100 otherwise).
-    """
-    import matplotlib as mpl
-    from matplotlib.colors import PowerNorm
-
-    K = len(shares)
-    edges = np.arange(K + 1) - 0.5
-    colours = mpl.colormaps["Blues"].with_extremes(bad=sheet.EMPTY)
-    mesh = axes.pcolormesh(edges, edges, shares, cmap=colours, norm=PowerNorm(0.5, 0.0, 1.0), rasterized=K > 25)
-    axes.set_ylim(K - 0.5, -0.5)
-    return mesh
+def _names(paper: Sheet, frame: Frame, labels: list[str], layout: _Layout, turned: bool, length: float) -> None:
+    """Write every class's name, or that of every few, below and at the left; then what the two sides are."""
+    ticks = [(k, labels[k]) for k in range(0, len(labels), layout.every)]
+    paper.below(frame, ticks, size=layout.names, length=0, pad=2, turned=turned)
+    paper.beside(frame, ticks, size=layout.names, length=0, pad=2)
+    high = length if turned else layout.names / 72
+    paper.text(frame.left + frame.width / 2, frame.bottom - high - 5 / 72, "prediction", across="center", up="top")
+    x = frame.left - length - 5 / 72
+    paper.text(x, frame.bottom + frame.height / 2, "truth", across="center", turned=True)
 
 
-def _names(axes: Axes, labels: list[str], layout: _Layout, turned: bool) -> None:
-    places = range(0, len(labels), layout.every)
-    shown = [labels[k] for k in places]
-    axes.set_xticks(places, shown, rotation=90 if turned else 0, fontsize=layout.names)
-    axes.set_yticks(places, shown, fontsize=layout.names)
-    axes.tick_params(length=0, pad=2)
-    axes.set_xlabel("prediction", labelpad=3)
-    axes.set_ylabel("truth", labelpad=3)
-    for spine in axes.spines.values():
-        spine.set_visible(True)
-
-
-def _numbers(axes: Axes, confusion: NDArray[np.int64], shares: NDArray[np.float64], layout: _Layout) -> None:
+def _numbers(
+    paper: Sheet, frame: Frame, confusion: NDArray[np.int64], shares: NDArray[np.float64], layout: _Layout
+) -> None:
     """Write the images of each cell that has any, and under them the share of the row."""
-    up = 0.054 / layout.cell
-    for j, k in np.argwhere(confusion):
+    up = 0.054 if layout.shares else 0.0
+    for j, k in np.argwhere(confusion).tolist():
         number, share = figures.count(int(confusion[j, k])), float(shares[j, k])
-        colour = "white" if share > _DARK else sheet.INK
+        colour = sheet.WHITE if share > _DARK else sheet.INK
         room = layout.cell * 72 * 0.92
         size = min(sheet.TEXT, room / (0.62 * len(number)))
-        axes.text(k, j - up * layout.shares, number, ha="center", va="center", color=colour, fontsize=size)
+        x, y = frame.across(k), frame.up(j)
+        paper.text(x, y + up, number, size=size, colour=colour, across="center", up="center")
         if layout.shares:
-            text = figures.percent(share)
-            axes.text(k, j + 1.5 * up, text, ha="center", va="center", color=colour, fontsize=5.6)
+            paper.text(x, y - 1.5 * up, figures.percent(share), size=5.6, colour=colour, across="center", up="center")
 
 
-def _bar(figure: Figure, axes: Axes, colours: ScalarMappable) -> None:
-    box = axes.get_position()
-    inch = 1 / figure.get_figwidth()
-    bar = figure.add_axes((box.x1 + 0.1 * inch, box.y0, 0.09 * inch, box.height))
-    scale = figure.colorbar(colours, cax=bar, ticks=[0, 0.01, 0.1, 0.25, 0.5, 1])
-    scale.ax.set_yticklabels(["0", "1 %", "10 %", "25 %", "50 %", "100 %"], fontsize=6.5)
-    scale.ax.tick_params(length=2, pad=1.5)
-    scale.outline.set_linewidth(0.4)
-    bar.set_title("of row", fontsize=6.5, loc="left", pad=7)
+def _bar(paper: Sheet, frame: Frame) -> None:
+    """Draw what share of the row a colour is: a square root, so that one mistake in a hundred shows."""
+    scale = Frame(frame.right + 0.1, frame.bottom, 0.09, frame.height)
+    marks = ((0, "0"), (0.01, "1 %"), (0.1, "10 %"), (0.25, "25 %"), (0.5, "50 %"), (1, "100 %"))
+    paper.bar(scale, sheet.BLUES, [(math.sqrt(share), reads) for share, reads in marks])
+    paper.text(scale.left, scale.top + 7 / 72, "of row", size=6.5)
 
 
 def _worst(confusion: NDArray[np.int64], labels: list[str]) -> list[str]:

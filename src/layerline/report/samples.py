@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,9 +11,9 @@ from layerline import figures
 from layerline.data.augmentation import apply
 from layerline.data.dataset import Scaling
 from layerline.report import sheet
+from layerline.report.sheet import Sheet
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from layerline.data.augmentation import Augmentation
@@ -125,19 +124,11 @@ def _shown(images: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def picture(samples: Samples) -> bytes:
     """Return the sheet as a PNG: the same bytes for the same samples. No pixel of a small image is blurred."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    with sheet.look():
-        figure = _drawn(samples)
-        FigureCanvasAgg(figure)
-        png = io.BytesIO()
-        figure.savefig(png, format="png", dpi=_DOTS, metadata={"Software": None})
-    return png.getvalue()
+    return _drawn(samples).png(_DOTS)
 
 
-def _drawn(samples: Samples) -> Figure:
-    """Return the figure; everything is placed in its pixels, counted from the upper left corner."""
-    from matplotlib.figure import Figure
+def _drawn(samples: Samples) -> Sheet:
+    """Return the sheet; everything is placed in its pixels, counted from the upper left corner."""
 
     tiles = [[_sized(tile) for tile in row.tiles] for row in samples.rows]
     h, w, _ = _sized(np.zeros(samples.rows[0].tiles.shape[1:], np.float32)).shape
@@ -153,24 +144,25 @@ def _drawn(samples: Samples) -> Figure:
     longest = max(sheet.longest(texts, sheet.TEXT), sheet.longest(texts[:1], _TITLE * _BOLD))
     widest = max(place[-1] + wide, _MARGIN + round(longest * _DOTS))
     width, height = widest + _MARGIN, top + len(tiles) * (high + _GAP) - _GAP + _MARGIN
-    figure = Figure(figsize=(width / _DOTS, height / _DOTS), dpi=_DOTS)
+    paper = Sheet(width / _DOTS, height / _DOTS)
 
     def write(text: str, x: float, y: float, **look: Any) -> None:
-        figure.text(x / width, 1 - y / height, text, **{"va": "center", **look})
+        paper.text(x / _DOTS, (height - y) / _DOTS, text, up="center", **look)
 
     for k, text in enumerate(texts):
-        look = {"fontsize": _TITLE, "fontweight": "bold"} if k == 0 else {"color": sheet.FAINT}
+        look = {"size": _TITLE, "bold": True} if k == 0 else {"colour": sheet.FAINT}
         write(text, _MARGIN, _MARGIN + (0.6 + 1.9 * k) * letters, **look)
     for x, heading in zip(place, samples.headings, strict=False):
-        write(heading, x + wide / 2, top - 0.8 * letters, ha="center", fontsize=_SMALL, color=sheet.FAINT)
+        write(heading, x + wide / 2, top - 0.8 * letters, across="center", size=_SMALL, colour=sheet.FAINT)
     for k, (row, name) in enumerate(zip(samples.rows, names, strict=True)):
         y = top + k * (high + _GAP) + (high - h) // 2
         write(name, _MARGIN, y + h / 2 - 0.65 * letters)
         images = f"{figures.count(row.count)} {'image' if row.count == 1 else 'images'}"
-        write(images, _MARGIN, y + h / 2 + 0.65 * letters, fontsize=_SMALL, color=sheet.FAINT)
+        write(images, _MARGIN, y + h / 2 + 0.65 * letters, size=_SMALL, colour=sheet.FAINT)
         for x, tile in zip(place, tiles[k], strict=False):
-            figure.figimage(tile, x + (wide - w) // 2, height - y - h, origin="upper")
-    return figure
+            left, bottom = x + (wide - w) // 2, height - y - h
+            paper.pixels(sheet.Frame(left / _DOTS, bottom / _DOTS, w / _DOTS, h / _DOTS), tile)
+    return paper
 
 
 def _sized(tile: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -1,24 +1,28 @@
 """The paper the graphs are drawn on: one look, whatever a user's settings are, and files that are equal for equal runs.
 
-matplotlib is used through its objects (Figure, Agg and SVG canvas); pyplot is never imported, so no window system is
-touched. What it keeps as global settings is set for the time of a drawing and then put back.
+A sheet is a list of marks; `painting` makes a PNG or an SVG of it. Nothing of matplotlib that reads its global settings
+is used (Figure, Axes, Text, …), so that none has to be set, not even for a moment: another thread may be drawing.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, final
+
+import numpy as np
 
 from layerline import whole_file
+from layerline.report import painting
+from layerline.report.letters import longest
+from layerline.report.marks import Area, Mark, Pixels, Stroke, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+__all__ = ["Frame", "Sheet", "longest"]
 
 COLUMN: Final = 3.5
 """The width of a paper's column, in inches; graphs that hold more are wider."""
@@ -30,89 +34,154 @@ TEST: Final = "#333333"
 INK: Final = "#222222"
 FAINT: Final = "#767676"
 EMPTY: Final = "#E4E4E4"
+WHITE: Final = "#FFFFFF"
 
 TEXT: Final = 7.5
 """Size of text in points."""
+TITLE: Final = 8.5
+_SMALL: Final = 6.5
+_LINE: Final = 0.6
+"""Width of the lines around a graph, in points."""
 
-_SETTINGS: Final[Any] = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "axes.labelsize": TEXT,
-    "axes.linewidth": 0.6,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": 8.5,
-    "axes.unicode_minus": True,
-    "figure.facecolor": "white",
-    "font.family": ["DejaVu Sans"],
-    "font.size": TEXT,
-    "grid.color": EMPTY,
-    "grid.linewidth": 0.6,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "layerline",
-    "text.color": INK,
-    "text.parse_math": False,
-    "xtick.color": FAINT,
-    "xtick.labelcolor": INK,
-    "xtick.labelsize": TEXT,
-    "ytick.color": FAINT,
-    "ytick.labelcolor": INK,
-    "ytick.labelsize": TEXT,
-}
+# ColorBrewer's Blues and reversed RdBu (Harrower and Brewer 2003), from the first to the last colour.
+BLUES: Final = "f7fbff deebf7 c6dbef 9ecae1 6baed6 4292c6 2171b5 08519c 08306b"
+RED_BLUE: Final = "053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fddbc7 f4a582 d6604d b2182b 67001f"
+
+Across = Literal["left", "center", "right"]
+Up = Literal["top", "center", "baseline", "bottom"]
 
 
-@contextlib.contextmanager
-def look() -> Iterator[None]:
-    """Hold matplotlib's settings at ours; afterwards they are what they were."""
-    import warnings
+@dataclass(frozen=True)
+class Frame:
+    """A rectangle on the paper, in inches from its lower left corner, and the values its edges stand for."""
 
-    import matplotlib as mpl
+    left: float
+    bottom: float
+    width: float
+    height: float
+    x: tuple[float, float] = (0.0, 1.0)
+    y: tuple[float, float] = (0.0, 1.0)
+    log: bool = False
+    """Whether the y axis is logarithmic."""
 
-    log = logging.getLogger("matplotlib.font_manager")
-    level = log.level
-    with mpl.rc_context(), warnings.catch_warnings():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_SETTINGS)
-        warnings.filterwarnings("ignore", message="Glyph")  # a class name in a script the font lacks is drawn as boxes
-        log.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            log.setLevel(level)
+    @property
+    def right(self) -> float:
+        """Return where it ends, in inches."""
+        return self.left + self.width
 
+    @property
+    def top(self) -> float:
+        """Return where it ends, in inches."""
+        return self.bottom + self.height
 
-def sheet(width: float, height: float, left: float, right: float, bottom: float, top: float) -> tuple[Figure, Axes]:
-    """Return an empty figure of `width` × `height` inches and its axes, with these margins in inches."""
-    from matplotlib.figure import Figure
+    def across(self, x: float) -> float:
+        """Return the place of a value on the x axis, in inches."""
+        return self.left + self.width * (x - self.x[0]) / (self.x[1] - self.x[0])
 
-    figure = Figure(figsize=(width, height))
-    box = (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
-    return figure, figure.add_axes(box)
-
-
-def longest(texts: Sequence[str], points: float) -> float:
-    """Return the length in inches of the longest of `texts` (at least one) at this size of letters."""
-    from matplotlib.textpath import TextPath
-
-    candidates = sorted(texts, key=len)[-8:]
-    return max(float(TextPath((0, 0), text, size=points).get_extents().width) for text in candidates) / 72
+    def up(self, y: float) -> float:
+        """Return the place of a value on the y axis, in inches."""
+        low, high, at = np.log((*self.y, y)) if self.log else (*self.y, y)
+        return float(self.bottom + self.height * (at - low) / (high - low))
 
 
-def publish(figure: Figure, folder: Path, name: str) -> tuple[str, str]:
-    """Write `<name>.png` and `<name>.svg`, without a date or a version inside, and return the two names.
+@final
+@dataclass
+class Sheet:
+    """White paper of `width` × `height` inches, and what is on it; a later mark covers those before it."""
 
-    A PNG has 300 pixels an inch up to a column's width, 200 beyond. Raises UserError where it cannot be written.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    width: float
+    height: float
+    marks: list[Mark] = field(default_factory=list)
 
-    dots = 300 if figure.get_figwidth() <= COLUMN else 200
-    png, svg = io.BytesIO(), io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(png, format="png", dpi=dots, metadata={"Software": None})
-    FigureCanvasSVG(figure)
-    figure.savefig(svg, format="svg", dpi=dots, metadata={"Date": None, "Creator": None})
-    for ending, content in (("png", png), ("svg", svg)):
-        whole_file.write(folder / f"{name}.{ending}", (content.getbuffer(),))
-    return f"{name}.png", f"{name}.svg"
+    def text(
+        self, x: float, y: float, words: str, *, size: float = TEXT, colour: str = INK, bold: bool = False,
+        across: Across = "left", up: Up = "baseline", turned: bool = False, spacing: float = 1.2,
+    ) -> None:  # fmt: skip
+        """Write words there, in one or more lines; turned ones run upwards, with `across` along them."""
+        self.marks.append(Text(x, y, words, size, colour, bold, across, up, turned, spacing))
+
+    def line(
+        self, points: Sequence[tuple[float, float]], colour: str = FAINT, width: float = _LINE, *,
+        dashes: tuple[float, ...] = (),
+    ) -> None:  # fmt: skip
+        """Draw a line through the points; its width and dashes are in points of 1/72 inch."""
+        self.marks.append(Stroke(tuple(points), colour, width, dashes))
+
+    def area(
+        self, points: Sequence[tuple[float, float]], colour: str, *, edge: str | None = None, width: float = 0.0
+    ) -> None:
+        """Fill a polygon."""
+        self.marks.append(Area(tuple(points), colour, edge, width))
+
+    def pixels(self, frame: Frame, pixels: NDArray[np.uint8]) -> None:
+        """Fill a frame with pixels (H, W, 3 or 4), each a rectangle of one colour."""
+        self.marks.append(Pixels(frame.left, frame.bottom, frame.width, frame.height, pixels))
+
+    def outline(self, frame: Frame, width: float = _LINE) -> None:
+        """Draw the frame's four sides."""
+        x0, y0, x1, y1 = frame.left, frame.bottom, frame.right, frame.top
+        for side in (((x0, y0), (x1, y0)), ((x0, y1), (x1, y1)), ((x0, y0), (x0, y1)), ((x1, y0), (x1, y1))):
+            self.line(side, width=width)
+
+    def below(
+        self, frame: Frame, ticks: Sequence[tuple[float, str]], *, size: float = TEXT, length: float = 3.5,
+        pad: float = 3.5, turned: bool = False,
+    ) -> None:  # fmt: skip
+        """Write the values of the x axis under the frame; length and pad of the ticks are in points."""
+        for value, words in ticks:
+            x = frame.across(value)
+            if length:
+                self.line([(x, frame.bottom), (x, frame.bottom - length / 72)], width=0.8)
+            y = frame.bottom - (length + pad) / 72
+            if turned:
+                self.text(x, y, words, size=size, across="right", up="center", turned=True)
+            else:
+                self.text(x, y, words, size=size, across="center", up="top")
+
+    def beside(
+        self, frame: Frame, ticks: Sequence[tuple[float, str]], *, size: float = TEXT, length: float = 3.5,
+        pad: float = 3.5, right: bool = False,
+    ) -> None:  # fmt: skip
+        """Write the values of the y axis at the left or the right of the frame."""
+        edge, away = (frame.right, 1) if right else (frame.left, -1)
+        for value, words in ticks:
+            y = frame.up(value)
+            if length:
+                self.line([(edge, y), (edge + away * length / 72, y)], width=0.8)
+            x = edge + away * (length + pad) / 72
+            self.text(x, y, words, size=size, across="left" if right else "right", up="center")
+
+    def bar(self, frame: Frame, colours: str, ticks: Sequence[tuple[float, str]]) -> None:
+        """Draw a scale of colours with its values at the right."""
+        shades = shaded(np.linspace(1.0, 0.0, 256)[:, None], colours)
+        self.pixels(frame, shades)
+        self.outline(frame, 0.4)
+        self.beside(frame, ticks, size=_SMALL, length=2, pad=1.5, right=True)
+
+    def png(self, dots: int) -> bytes:
+        """Return the sheet as a PNG of `dots` pixels an inch, without a date or a version inside."""
+        return painting.png(self.width, self.height, self.marks, dots)
+
+    def svg(self, dots: int) -> bytes:
+        """Return the sheet as an SVG, its pixels as a PNG of `dots` an inch, without a date or a version inside."""
+        return painting.svg(self.width, self.height, self.marks, dots)
+
+    def publish(self, folder: Path, name: str) -> tuple[str, str]:
+        """Write `<name>.png` and `<name>.svg`, and return the two names.
+
+        A PNG has 300 pixels an inch up to a column's width, 200 beyond. Raises UserError where it cannot be written.
+        """
+        dots = 300 if self.width <= COLUMN else 200
+        for ending, content in (("png", self.png(dots)), ("svg", self.svg(dots))):
+            whole_file.write(folder / f"{name}.{ending}", (content,))
+        return f"{name}.png", f"{name}.svg"
+
+
+def shaded(shares: NDArray[np.float64], colours: str) -> NDArray[np.uint8]:
+    """Return uint8 (…, 3) for values from 0 to 1, between the first and the last of the colours; NaN is EMPTY."""
+    known = np.array([list(bytes.fromhex(each)) for each in colours.split()], np.float64)
+    at = np.linspace(0.0, 1.0, len(known))
+    filled = np.nan_to_num(shares)
+    found = np.stack([np.interp(filled, at, known[:, k]) for k in range(3)], axis=-1)
+    found[np.isnan(shares)] = list(bytes.fromhex(EMPTY[1:]))
+    return found.round().astype(np.uint8)

@@ -1,0 +1,62 @@
+"""What can be on a sheet. Places are in inches from its lower left corner, widths and sizes in points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Points = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """A line through points."""
+
+    points: Points
+    colour: str
+    width: float
+    dashes: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Area:
+    """A filled polygon, with a line around it where it has an edge."""
+
+    points: Points
+    colour: str
+    edge: str | None
+    width: float
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """An image (H, W, 3 or 4); a pixel is a rectangle of one colour."""
+
+    left: float
+    bottom: float
+    width: float
+    height: float
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Text:
+    """Lines of text at a place; see Sheet.text."""
+
+    x: float
+    y: float
+    words: str
+    size: float
+    colour: str
+    bold: bool
+    across: str
+    up: str
+    turned: bool
+    spacing: float
+
+
+Mark = Stroke | Area | Pixels | Text
