@@ -9,10 +9,12 @@ worker itself and not by `Thread.is_alive`: Python 3.11 takes a thread for ended
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import queue
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Final, TypeVar, final
 
 from layerline.errors import UserError
@@ -25,6 +27,8 @@ T = TypeVar("T")
 
 TICK: Final = 0.1
 """Seconds between two looks of the waiting thread, where nothing wakes it."""
+LATE: Final = 1000
+"""Looks at whether a thread is gone, before it is taken for one that was never started."""
 STACK: Final = 1 << 20
 """Bytes of stack that a worker has at least: LLVM's code generator takes 100 kB for a deep network, and a thread has
 128 kB on some systems, or what `threading.stack_size` or `ulimit -s` leaves it."""
@@ -106,17 +110,18 @@ class Workers:
         """Start the threads; where the system has no more of them, at least one."""
         for k in range(self._number):
             thread = threading.Thread(target=self._target, args=(k,), name=f"{self._name}-{k}", daemon=True)
+            self._threads.append(thread)
             try:
                 with _stack():
                     thread.start()
             except (RuntimeError, MemoryError) as error:
+                self._threads.pop()
                 if self._threads:
                     return
                 raise UserError(
                     "the system starts no thread to train or predict in",
                     "a limit on processes (ulimit -u) or memory (ulimit -v) is reached: raise it",
                 ) from error
-            self._threads.append(thread)
 
     def _target(self, k: int) -> None:
         """Do the part of thread k."""
@@ -156,7 +161,8 @@ class Workers:
                     self.stop()
                     self._news.get(timeout=TICK)
                 else:
-                    self._threads.pop().join(TICK)
+                    _leave(self._threads[-1])
+                    self._threads.pop()
             except queue.Empty:
                 pass
             except BaseException as error:
@@ -183,6 +189,17 @@ def check() -> None:
     workers: Workers | None = getattr(_here, "workers", None)
     if workers is not None and workers.stopped:
         raise StoppedError("the work was told to stop")
+
+
+def _leave(thread: threading.Thread) -> None:
+    """Wait until a thread that has nothing more to do is gone; one whose start was interrupted may never come."""
+    for _ in range(LATE):
+        if thread.is_alive():
+            thread.join(TICK)
+        elif thread in threading.enumerate():
+            time.sleep(TICK / 100)
+        else:
+            return
 
 
 def fork_waits_for(lock: Lock) -> Lock:
@@ -226,10 +243,15 @@ def _stack() -> Iterator[None]:
 
 def _stack_of_a_thread() -> int:
     """Return the bytes of stack that the next thread gets, as far as the process or the system says so."""
-    size = threading.stack_size()
+    size = int(_given_stack())
     if size or sys.platform == "win32":
         return size or STACK
     import resource
 
     limit = resource.getrlimit(resource.RLIMIT_STACK)[0]
     return STACK if limit == resource.RLIM_INFINITY else limit
+
+
+_given_stack: Final = ctypes.pythonapi.PyThread_get_stacksize
+"""What `threading.stack_size` was last given; to ask that itself would set it to 0."""
+_given_stack.restype = ctypes.c_size_t
