@@ -139,7 +139,8 @@ def test_a_disk_that_is_full_at_the_start_keeps_nothing(folder: Path, mount: str
 
 @pytest.mark.parametrize("size", ["8k", "32k", "200k"])
 def test_a_disk_that_fills_up_later(folder: Path, size: str) -> None:
-    """Wherever it fills up: exit 2 with both sizes, no half file; with more room --resume ends at the whole run."""
+    """Wherever it fills up: the test is shown, exit 2 with both sizes, no half file; with more room --resume ends
+    at the whole run."""
     (folder / "small").mkdir()
     assert train(folder, "--lr", "0.01", "--quiet", "--out", "whole").returncode == 0
     script = (
@@ -152,7 +153,7 @@ def test_a_disk_that_fills_up_later(folder: Path, size: str) -> None:
     assert "\ncode 2\n" in ended.stdout
     assert re.search(r"No space left on device \(\S+ k?B needed, \S+ k?B free\)", ended.stderr)
     assert ".part" not in ended.stdout
-    assert ("\ntest of 30 images" in ended.stdout) == (size == "200k")  # the result was written, and is shown
+    assert "\ntest of 30 images" in ended.stdout  # it is shown, written or not
     assert losses(folder / "resumed") == losses(folder / "whole")
     models = [tensor_file.read(folder / out / "model.safetensors").arrays for out in ("whole", "resumed")]
     for name, array in models[0].items():

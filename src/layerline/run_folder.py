@@ -245,11 +245,15 @@ class RunFolder:
 
     def lost(self) -> str | None:
         """Return what became of the folder where the run's files are no longer in it; None where they are."""
-        if is_run(self.path):
+        try:
+            (self.path / EXPERIMENT).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            if not os.path.lexists(self.path):
+                return "is no longer there"
+            return "is no longer the folder of the run" if self.path.is_dir() else "is now a file"
+        except OSError:  # it may not be looked into: what could not be written says why
             return None
-        if not self.path.exists():
-            return "is no longer there"
-        return "is no longer the folder of the run" if self.path.is_dir() else "is now a file"
+        return None
 
     def words(self, text: str) -> str:
         """Return a text with the folder named as the user wrote it."""

@@ -121,7 +121,7 @@ class _Rows:
         for line in ("", *summary) if summary else ():
             self._terminal.say(line)
         self._terminal.say()
-        for text in remarks(found):
+        for text in (*remarks(found), *_notes(found)):
             self._terminal.say(text)
         self._terminal.say(f"{folder}/: seeds.json, and the run{'s' * (n != 1)} {_names(found)}".rstrip())
 
@@ -166,6 +166,11 @@ def remarks(found: Seeds) -> list[str]:
     if found.stopped is not None:
         said.append(f"stopped: {n} of {len(found.asked)} trainings came to their end; the means are of these")
     return [folded(text) for text in said]
+
+
+def _notes(found: Seeds) -> list[str]:
+    """Return why graphs are missing, each sentence once."""
+    return list(dict.fromkeys(note for run in found.runs.values() for note in run.notes))
 
 
 def _names(found: Seeds) -> str:

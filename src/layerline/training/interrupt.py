@@ -28,6 +28,7 @@ class Interrupt:
         """What the first signal calls, such as an engine's `stop`."""
         self._signals = signals
         self._given_back = contextlib.ExitStack()
+        self._leaving = False
 
     def __enter__(self) -> Self:
         """Take the signals over; all of them or, where that is interrupted, none."""
@@ -49,11 +50,14 @@ class Interrupt:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Give the signals back, all of them, also where one comes meanwhile."""
+        self._leaving = True
         self._given_back.close()
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         del frame
         if self.signal is not None:
+            if self._leaving:
+                return
             if number == signal.SIGINT:
                 raise KeyboardInterrupt
             raise SystemExit(exit_code(number))
@@ -65,7 +69,7 @@ class Interrupt:
 def _give_back(number: signal.Signals, handler: Any) -> None:
     try:
         signal.signal(number, handler)
-    except BaseException:  # raised by the handler of a signal that came just before: ours, or one that is back already
+    except BaseException:  # raised for a signal that came just before, by a handler that is back already
         signal.signal(number, handler)
         raise
 

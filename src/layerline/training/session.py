@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import os
 import signal
 import time
 from pathlib import Path
@@ -49,7 +50,6 @@ from layerline.training.watch import Progress, Watcher
 from layerline.training.within import fit_epochs
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
@@ -343,7 +343,7 @@ class _Training:
             model,
             epoch,
             folder,
-            () if folder is None else tuple(name for name in self._files if (folder / name).exists()),
+            () if folder is None else tuple(name for name in self._files if os.path.lexists(folder / name)),
             tuple(notes),
             self._interrupt.signal,
             steps,
