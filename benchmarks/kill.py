@@ -4,7 +4,7 @@
 
 Each run is trained whole once, then again in a folder of its own, where its process is killed and the run resumed until
 it ends. After each kill every file of `checkpoints/` is read: its digest must fit, and the newest and history.jsonl
-must agree on the epochs that both have. An epoch that stood in history.jsonl must come out the same where it is computed
+must agree on the epochs that both have. An epoch that stood in history.jsonl must be the same where it is computed
 again. To have many instants within steps and saves, epochs are short, no graphs are drawn, the keeper looks every 5 ms,
 and two of three processes leave out the rest between two saves. A process is a fork of this one, in which everything is
 imported and the machine code written, so that its first step comes at once.

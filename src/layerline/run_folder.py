@@ -235,7 +235,7 @@ class RunFolder:
                     file.truncate(self._history_bytes)
                     raise
         except OSError as error:
-            raise whole_file.unwritable(path, error) from error
+            raise whole_file.unwritable(path, error, len(lines)) from error
         self._rows, self._history_bytes = len(history), self._history_bytes + len(lines)
 
     def release(self) -> None:
