@@ -5,6 +5,7 @@ Folders that may not be written and disks that are full are made in a namespace 
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import re
@@ -21,6 +22,7 @@ import pytest
 from command import COMMAND, PLAIN, run, train, with_data
 
 from layerline import tensor_file
+from layerline.cli.door import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,6 +197,19 @@ def test_few_open_files_are_enough(folder: Path) -> None:
     assert "\nno graphs: OSError: [Errno 24] Too many open files" in ended.stdout
     assert losses(folder / "run") == losses(folder / "whole")
     assert run(folder, "describe", "run").returncode == 0
+
+
+def test_too_many_open_files_are_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no more files can be opened, that is no bug of ours: exit 2, and what to do."""
+
+    def opened(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("layerline.network_file.formatted", opened)
+    assert main(["fmt", "lenet5"]) == 2
+    assert capsys.readouterr().err == (
+        "too many files are open at once\n  help: raise that limit (ulimit -n): 64 are enough\n"
+    )
 
 
 def test_no_shared_memory_is_needed(folder: Path) -> None:

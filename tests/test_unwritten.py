@@ -74,14 +74,14 @@ def refusing(code: int) -> Callable[[Path, pytest.MonkeyPatch], None]:
     return refuse
 
 
-ELSEWHERE = "in Python, `error.run.model.save(…)` writes the model; else train again, into another folder"
+ELSEWHERE = "train again, into another folder; in Python `error.run` has the run: error.run.model.save(…)"
 REST = "`layerline train --resume {out}` (in Python layerline.resume) writes the rest"
 DAMAGES: dict[str, tuple[Any, str, str]] = {
-    "gone": (gone, "{out}: is no longer there: what the training came to could not be written", ELSEWHERE),
-    "a file": (a_file, "{out}: is now a file: what the training came to could not be written", ELSEWHERE),
+    "gone": (gone, "{out}: is no longer there, so the run could not be saved", ELSEWHERE),
+    "a file": (a_file, "{out}: is now a file, so the run could not be saved", ELSEWHERE),
     "another": (
         another,
-        "{out}: is no longer the folder of the run: what the training came to could not be written",
+        "{out}: is no longer the folder of the run, so the run could not be saved",
         ELSEWHERE,
     ),
     "full": (
@@ -397,4 +397,4 @@ def test_a_folder_that_goes_away_on_the_command_line(
     said, errors = capsys.readouterr()
     assert "test of 30 images" in said
     assert "model.safetensors" not in said
-    assert errors == f"run: is no longer there: what the training came to could not be written\n  help: {ELSEWHERE}\n"
+    assert errors == f"run: is no longer there, so the run could not be saved\n  help: {ELSEWHERE}\n"

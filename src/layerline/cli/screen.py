@@ -193,11 +193,11 @@ def _head(run: Run) -> str:
 
 
 def _files(run: Run, folder: Path | None) -> list[str]:
-    """Return the folder and its files, folded; a graph is named once for its .png and .svg."""
+    """Return the folder and its files, folded, if there are any; a graph is named once for its .png and .svg."""
     import textwrap
 
-    if folder is None:
-        return []
+    if folder is None or not run.files:
+        return [*run.notes]
     vectors = {name for name in run.files if name.endswith(".svg")}
     graphs = [name for name in run.files if name.removesuffix(".png") + ".svg" in vectors and name not in vectors]
     others = [name for name in run.files if name not in vectors and name not in graphs]

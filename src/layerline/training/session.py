@@ -271,8 +271,8 @@ class _Training:
         message = self._folder.as_given(error).message
         if lost is not None:
             return (
-                f"{given}: {lost}: what the training came to could not be written",
-                "in Python, `error.run.model.save(…)` writes the model; else train again, into another folder",
+                f"{given}: {lost}, so the run could not be saved",
+                "train again, into another folder; in Python `error.run` has the run: error.run.model.save(…)",
             )
         rest = f"`layerline train --resume {given}` (in Python layerline.resume) writes the rest"
         cause = error.__cause__
