@@ -324,63 +324,79 @@ def rows(run: RunFolder) -> list[int]:
     return [json.loads(line)["epoch"] for line in (run.path / "history.jsonl").read_text().splitlines()]
 
 
-def offered(gate: Gate, keeper: Keeper, taken: Snapshot) -> list[str]:
-    """Offer a snapshot, wait until it is dealt with, and return what is said of it."""
+def begun(gate: Gate, keeper: Keeper, taken: Snapshot) -> list[str]:
+    """Offer a snapshot, wait until its checkpoint is begun, and return what was said of those before, and its rows."""
     keeper.offer(taken)
     assert gate.begun.acquire(timeout=10)
-    gate.go.release()
-    settle(keeper, len(taken.history))
     return keeper.notes()
 
 
-def settle(keeper: Keeper, epochs: int) -> None:
-    """Wait until so many epochs are dealt with."""
+def wait_for(what: Callable[[], bool]) -> None:
+    """Wait until something is so, ten seconds at most."""
     for _ in range(10_000):
-        if keeper.settled >= epochs:
+        if what():
             return
         threading.Event().wait(0.001)
     pytest.fail("the keeper does not come to it")
 
 
 def test_one_checkpoint_stands_for_several(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While one is written, the newest takes the place of those that wait; each epoch gets its row, once kept."""
+    """While one is written, the newest takes the place of those that wait; each epoch's row is there at once."""
     gate = Gate()
     with keeper(gate, run, monkeypatch) as writer:
-        writer.offer(snapshot(1))
-        assert gate.begun.acquire(timeout=10)
+        begun(gate, writer, snapshot(1))
         for epochs in (2, 3, 4):
             writer.offer(snapshot(epochs))
-        assert (writer.settled, rows(run)) == (0, [])
+            assert rows(run) == list(range(1, epochs + 1))
+        assert gate.saved == []
         gate.go.release(2)
     assert gate.saved == [(1, 0), (4, 0)]
-    assert (writer.settled, rows(run)) == (4, [1, 2, 3, 4])
+    assert rows(run) == [1, 2, 3, 4]
 
 
 def test_a_failure_is_said_once(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of checkpoints that fail one after the other the first is said, and the first that works again."""
     gate = Gate()
+    expected = [
+        (None, []),
+        (UserError("disk: full", "buy one"), []),
+        (UserError("disk: full", "buy one"), ["disk: full; the training goes on, what was kept before is whole"]),
+        (None, []),
+        (None, ["epoch-4.safetensors is written: checkpoints work again"]),
+    ]
     with keeper(gate, run, monkeypatch) as writer:
-        assert offered(gate, writer, snapshot(1)) == []
-        gate.error = UserError("disk: full", "buy one")
-        assert offered(gate, writer, snapshot(2)) == ["disk: full; the training goes on, what was kept before is whole"]
-        assert offered(gate, writer, snapshot(3)) == []
-        assert rows(run) == [1, 2, 3]  # the rows of epochs that were shown are written all the same
-        gate.error = None
-        assert offered(gate, writer, snapshot(4)) == ["epoch-4.safetensors is written: checkpoints work again"]
-        assert offered(gate, writer, snapshot(5)) == []
+        for epochs, (error, said) in enumerate(expected, 1):
+            assert begun(gate, writer, snapshot(epochs)) == said
+            assert rows(run) == list(range(1, epochs + 1))
+            gate.error = error
+            gate.go.release()
+    assert writer.notes() == []
 
 
 def test_rows_that_cannot_be_written_are_said_too(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where history.jsonl cannot be written, that is said; what was missed is written as soon as that works."""
     gate = Gate()
+    gate.go.release(3)
     with keeper(gate, run, monkeypatch) as writer:
         history = run.path / "history.jsonl"
         history.rename(run.path / "away")
-        (said,) = offered(gate, writer, snapshot(2))
+        (said,) = begun(gate, writer, snapshot(2))
         assert said.startswith(f"{history}: cannot be written: No such file or directory")
+        assert begun(gate, writer, snapshot(3)) == []
         (run.path / "away").rename(history)
-        assert len(offered(gate, writer, snapshot(3))) == 1
-    assert rows(run) == [1, 2, 3]
+        assert begun(gate, writer, snapshot(4)) == ["history.jsonl can be written again"]
+    assert rows(run) == [1, 2, 3, 4]
+
+
+def test_a_folder_that_is_gone_is_said_once(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rows and checkpoints fail for one reason, one sentence says so, and does not call anything whole."""
+    monkeypatch.setattr("layerline.checkpoint.keeper.REST", 0.0)
+    shutil.rmtree(run.path)
+    with Keeper(Checkpoints(run.path / "checkpoints"), IDENTITY, run) as writer:
+        for epochs in (1, 2, 3):
+            writer.offer(snapshot(epochs))
+    (said,) = writer.notes()
+    assert said == (f"{run.path}/history.jsonl: cannot be written: No such file or directory; the training goes on")
 
 
 def test_an_error_of_ours_is_raised(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,18 +410,31 @@ def test_an_error_of_ours_is_raised(run: RunFolder, monkeypatch: pytest.MonkeyPa
         writer.close()
     with pytest.raises(ValueError, match="ours"):
         writer.offer(snapshot(2))
-    assert rows(run) == []
+    assert rows(run) == [1]
 
 
-def test_after_an_error_what_is_begun_is_ended(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A training that fails is left when nobody writes to its folder any more, and what waited is not written."""
+def test_after_an_error_all_that_was_told_is_kept(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that fails, as by a callback that ends a search, is left with a checkpoint of all that it told, and
+    nobody writes to its folder any more."""
     gate = Gate()
     with pytest.raises(ZeroDivisionError), keeper(gate, run, monkeypatch) as writer:  # noqa: PT012 - the order is the claim
-        writer.offer(snapshot(1))
-        assert gate.begun.acquire(timeout=10)
+        begun(gate, writer, snapshot(1))
         writer.offer(snapshot(2))
         threading.Timer(0.05, gate.go.release, [2]).start()
         raise ZeroDivisionError
+    assert gate.saved == [(1, 0), (2, 0)]
+
+
+def test_a_wish_to_stop_now_does_not_wait(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A KeyboardInterrupt leaves what is begun to itself, and what waited is not begun."""
+    gate = Gate()
+    with pytest.raises(KeyboardInterrupt), keeper(gate, run, monkeypatch) as writer:  # noqa: PT012 - the order is the claim
+        begun(gate, writer, snapshot(1))
+        writer.offer(snapshot(2))
+        raise KeyboardInterrupt
+    assert gate.saved == []
+    gate.go.release(2)
+    writer.close()
     assert gate.saved == [(1, 0)]
 
 
@@ -416,13 +445,13 @@ def test_writing_rests(run: RunFolder, kept: Checkpoints, monkeypatch: pytest.Mo
     now = [0.0]
     writer = Keeper(kept, IDENTITY, run, clock=lambda: now[0])
     writer.offer(snapshot(1))
-    settle(writer, 1)
+    wait_for((kept.folder / "epoch-1.safetensors").exists)
     writer.offer(snapshot(2))
     now[0] = 98.0
     threading.Event().wait(0.05)
-    assert (writer.settled, names(kept.folder)) == (1, ["epoch-1.safetensors"])
+    assert names(kept.folder) == ["epoch-1.safetensors"]
     writer.close()
-    assert writer.settled == 2
+    assert names(kept.folder) == ["epoch-1.safetensors", "epoch-2.safetensors"]
 
 
 def test_within_an_epoch_by_the_clock(run: RunFolder, kept: Checkpoints) -> None:

@@ -37,7 +37,7 @@ SEEDS = range(6)
 @pytest.fixture(autouse=True)
 def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw no graphs: they have nothing to do with going on, and take most of the time."""
-    monkeypatch.setattr("layerline.training.session._Training._draw", lambda *_: ())
+    monkeypatch.setattr("layerline.training.session._Training._picture", lambda *_: [])
 
 
 def drawn(seed: int) -> tuple[Random, Training]:

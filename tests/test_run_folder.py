@@ -40,7 +40,7 @@ def started(out: str = "out", *, force: bool = False) -> RunFolder:
 def test_nothing_is_written_before_the_start(tmp_path: Path) -> None:
     """Choosing a folder, by name or by number, leaves the disk as it was."""
     RunFolder.named(Path("deep/er/out"))
-    assert RunFolder.numbered("lenet5", "mnist").path == Path("runs/lenet5-mnist-1")
+    assert RunFolder.numbered("lenet5", "mnist").given == Path("runs/lenet5-mnist-1")
     assert not list(tmp_path.iterdir())
 
 
@@ -57,7 +57,7 @@ def test_numbers_go_on_from_the_highest() -> None:
     """A run is numbered behind the highest of the same network and data; other names do not count."""
     for name in ("a-b-1", "a-b-7", "a-b-x", "a-b-c-9", "a-b-", "b-9", "a-b-²"):
         Path("runs", name).mkdir(parents=True)
-    assert RunFolder.numbered("a", "b").path == Path("runs/a-b-8")
+    assert RunFolder.numbered("a", "b").given == Path("runs/a-b-8")
 
 
 def test_two_that_start_together_get_two_folders() -> None:
@@ -65,7 +65,7 @@ def test_two_that_start_together_get_two_folders() -> None:
     first, second = RunFolder.numbered("a", "b"), RunFolder.numbered("a", "b")
     for folder in (first, second):
         folder.start("", {})
-    assert (first.path, second.path) == (Path("runs/a-b-1"), Path("runs/a-b-2"))
+    assert (first.given, second.given) == (Path("runs/a-b-1"), Path("runs/a-b-2"))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_two_that_start_together_get_two_folders() -> None:
     ],
 )
 def test_a_name_from_outside_makes_one_plain_folder(network: str, data: str, name: str) -> None:
-    assert RunFolder.numbered(network, data).path == Path("runs") / name
+    assert RunFolder.numbered(network, data).given == Path("runs") / name
 
 
 def test_force_replaces_a_run_and_keeps_what_is_not_ours() -> None:

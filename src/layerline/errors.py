@@ -44,11 +44,11 @@ class RecipeError(UserError):
 
 
 class UnwrittenError(UserError):
-    """The training came to its end, and its graphs or its report could not be written."""
+    """The training came to its end, or was stopped, and not all files of its folder could be written."""
 
-    def __init__(self, message: str, run: object) -> None:
-        """Keep why, and the `Run`, of which the model and the result are written."""
-        super().__init__(message, "free some space; then `layerline train --resume` on this folder writes the rest")
+    def __init__(self, message: str, help: str | None = None, run: object = None) -> None:  # noqa: A002 - as above
+        """Keep why, what to do, and the `Run`, which is complete: history, result and model."""
+        super().__init__(message, help)
         self.run = run
 
 

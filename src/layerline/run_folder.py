@@ -5,6 +5,7 @@ Nothing is written before `start`. What is inside holds relative paths only, and
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -22,7 +23,7 @@ from layerline.errors import UserError
 from layerline.folder_lock import FolderLock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -126,7 +127,10 @@ class RunFolder:
 
     def __init__(self, path: Path, *, force: bool, numbered: bool) -> None:
         """Keep where the folder will be; `named` and `numbered` are the ways to say so."""
-        self.path = path
+        self.given = path
+        """As the user wrote it: what messages say."""
+        self.path = path.absolute()
+        """Where it is, whatever folder becomes the current one."""
         self._force = force
         self._numbered = numbered
         self._lock: FolderLock | None = None
@@ -145,6 +149,13 @@ class RunFolder:
             FolderLock(out).release()
         _check_writable(out)
         return cls(out, force=force, numbered=False)
+
+    def inner(self, name: str) -> RunFolder:
+        """Return the folder of a run that is to lie in this one. Raises UserError where it cannot be made."""
+        with self.named_as_given():
+            found = RunFolder.named(self.path / name)
+        found.given = self.given / name
+        return found
 
     @classmethod
     def numbered(cls, network: str, data: str, *, runs: Path = RUNS) -> RunFolder:
@@ -165,17 +176,18 @@ class RunFolder:
         import tomli_w
 
         toml = f"{_OURS}\n\n{tomli_w.dumps(experiment)}"
-        new = self._make()
-        self._lock = FolderLock(self.path)
-        try:
-            self._write(EXPERIMENT, toml.encode())
-            self._remove_old_files()
-            self._write(NETWORK, network.encode())
-            self._write(HISTORY, b"")
-        except UserError:
-            if new:  # so that the same command can be given again
-                shutil.rmtree(self.path, ignore_errors=True)
-            raise
+        with self.named_as_given():
+            new = self._make()
+            self._lock = FolderLock(self.path)
+            try:
+                self._write(EXPERIMENT, toml.encode())
+                self._remove_old_files()
+                self._write(NETWORK, network.encode())
+                self._write(HISTORY, b"")
+            except UserError:
+                if new:  # so that the same command can be given again
+                    shutil.rmtree(self.path, ignore_errors=True)
+                raise
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
@@ -186,7 +198,8 @@ class RunFolder:
         if not is_run(path):
             raise UserError(f"{path}: not the folder of a run", f"a run has an {EXPERIMENT} that layerline wrote")
         folder = cls(path, force=False, numbered=False)
-        folder._lock = FolderLock(path)
+        with folder.named_as_given():
+            folder._lock = FolderLock(folder.path)
         return folder
 
     def go_on(self, history: Sequence[EpochRow]) -> None:
@@ -195,19 +208,20 @@ class RunFolder:
         So is what a killed process has left half-written.
         """
         whole_file.remove_unfinished(self.path)
-        for name in (ENDING, RESULT, REPORT):
-            try:
-                (self.path / name).unlink(missing_ok=True)
-            except OSError as error:
-                raise whole_file.unwritable(self.path / name, error) from error
         content = b"".join(_line(row) for row in history)
-        self._write(HISTORY, content)
+        with self.named_as_given():
+            for name in (ENDING, RESULT, REPORT):
+                try:
+                    (self.path / name).unlink(missing_ok=True)
+                except OSError as error:
+                    raise whole_file.unwritable(self.path / name, error) from error
+            self._write(HISTORY, content)
         self._rows, self._history_bytes = len(history), len(content)
 
     def append(self, history: Sequence[EpochRow]) -> None:
         """Add the epochs to history.jsonl that it does not have yet, flushed.
 
-        Raises UserError where the disk is full; the file then ends with a whole line, as before.
+        Raises UserError where it is no longer there, or the disk is full: it then ends with a whole line, as before.
         """
         path = self.path / HISTORY
         lines = b"".join(_line(row) for row in history[self._rows :])
@@ -221,13 +235,44 @@ class RunFolder:
                     file.truncate(self._history_bytes)
                     raise
         except OSError as error:
-            raise whole_file.unwritable(path, error) from error
+            raise whole_file.unwritable(path, error, len(lines)) from error
         self._rows, self._history_bytes = len(history), self._history_bytes + len(lines)
 
     def release(self) -> None:
         """Let others write to the folder."""
         if self._lock is not None:
             self._lock.release()
+
+    def lost(self) -> str | None:
+        """Return what became of the folder where the run's files are no longer in it; None where they are."""
+        try:
+            (self.path / EXPERIMENT).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            if not os.path.lexists(self.path):
+                return "is no longer there"
+            return "is no longer the folder of the run" if self.path.is_dir() else "is now a file"
+        except OSError:  # it may not be looked into: what could not be written says why
+            return None
+        return None
+
+    def words(self, text: str) -> str:
+        """Return a text with the folder named as the user wrote it."""
+        return text.replace(str(self.path), str(self.given))
+
+    def as_given(self, error: UserError) -> UserError:
+        """Return the error with the folder named as the user wrote it."""
+        error.message = self.words(error.message)
+        error.help = None if error.help is None else self.words(error.help)
+        error.args = (error.message,)
+        return error
+
+    @contextlib.contextmanager
+    def named_as_given(self) -> Iterator[None]:
+        """Let a UserError name the folder as the user wrote it."""
+        try:
+            yield
+        except UserError as error:
+            raise self.as_given(error)  # noqa: B904 - it is the same one
 
     def __enter__(self) -> Self:
         """Return the folder; it is released at the end."""
@@ -266,9 +311,10 @@ class RunFolder:
                 except FileExistsError:
                     if not self._numbered:
                         raise UserError(
-                            f"--out {self.path}: exists since a moment ago", "choose another name"
+                            f"--out {self.given}: exists since a moment ago", "choose another name"
                         ) from None
                     self.path = _next(self.path.parent, self.path.name.rpartition("-")[0])
+                    self.given = self.given.with_name(self.path.name)
         except OSError as error:
             raise whole_file.unwritable(self.path, error) from error
 

@@ -68,7 +68,21 @@ def unwritable(path: Path, error: OSError, size: int | None = None) -> UserError
     reason = error.strerror or str(error)
     if size is not None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         reason += f" ({figures.size(size)} needed{_free(path.parent, error)})"
-    return UserError(f"{path}: cannot be written: {reason}", "free some space, or choose another folder")
+    return UserError(f"{path}: cannot be written: {reason}", f"{remedy(error)}, or choose another one")
+
+
+def remedy(error: OSError) -> str:
+    """Return what to do about the folder that something could not be written to, as the first half of a sentence."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return "free some space on the disk of that folder"
+        case errno.EFBIG:
+            return "raise the limit on the size of files (ulimit -f) for that folder"
+        case errno.ENOENT | errno.ENOTDIR:
+            return "make that folder"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return "make that folder writable"
+    return "check the disk of that folder"
 
 
 def _free(folder: Path, error: OSError) -> str:

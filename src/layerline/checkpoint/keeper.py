@@ -1,9 +1,9 @@
 """Who writes the checkpoints: a thread of its own, so that training does not wait for the disk.
 
-An epoch counts as finished, and is told and put into history.jsonl, when a checkpoint that holds it is on the disk (or
-could not be written, which is said). Where epochs are faster than the disk, one checkpoint stands for several: the
-newest snapshot takes the place of one that waits. The work of writing stays below a hundredth of the run: after a
-checkpoint that took so much of a core, the next begins 99 times as long later.
+An epoch's row is in history.jsonl at once, before anybody is told of the epoch. Its checkpoint follows: where epochs
+are faster than the disk, one checkpoint stands for several, and the newest snapshot takes the place of one that waits.
+The work of writing stays below a hundredth of the run: after a checkpoint that took so much of a core, the next begins
+99 times as long later. What a killed training told beyond its newest checkpoint is computed again, to the same bits.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Self, final
 
 from layerline.checkpoint.folder import name_of
 from layerline.errors import UserError
+from layerline.run_folder import CHECKPOINTS, HISTORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,22 +50,20 @@ class Keeper:
         self._changed = threading.Condition()
         self._waiting: Snapshot | None = None
         self._closing = False
-        self._settled = 0
         self._notes: list[str] = []
-        self._failing = False
+        self._failing: set[str] = set()
         self._failed: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="layerline-checkpoints", daemon=True)
         self._thread.start()
 
-    @property
-    def settled(self) -> int:
-        """Return how many finished epochs are kept."""
-        return self._settled
-
     def offer(self, snapshot: Snapshot) -> None:
-        """Hand over a snapshot, which is then no longer changed; it is written as soon as that may be."""
+        """Write the rows of its epochs, and hand over a snapshot, which is then no longer changed.
+
+        It is written as soon as that may be.
+        """
         self._check()
         self._offered = self._clock()
+        self._attempt(HISTORY, lambda: self._folder.append(snapshot.history), f"{HISTORY} can be written again")
         with self._changed:
             self._waiting = snapshot
             self._changed.notify()
@@ -92,11 +91,13 @@ class Keeper:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """End the thread; after an error it ends only what it has begun, and the wish to stop now does not wait."""
+        """End the thread, after an error too with what waits; only the wish to stop now does not wait for it."""
         if error is None:
             self.close()
         with self._changed:
-            self._waiting, self._closing = None, True
+            self._closing = True
+            if not isinstance(error, Exception):
+                self._waiting = None
             self._changed.notify()
         if isinstance(error, Exception):
             self._thread.join()  # before the folder is unlocked
@@ -127,21 +128,21 @@ class Keeper:
             return snapshot
 
     def _save(self, snapshot: Snapshot) -> None:
-        """Write a snapshot, and the rows of its epochs in any case; say when that fails first, and works again."""
-        note, failures = None, []
-        for work in (
-            lambda: self._checkpoints.save(snapshot, self._identity),
-            lambda: self._folder.append(snapshot.history),
-        ):
-            try:
-                work()
-            except UserError as error:
-                failures.append(error.message)
-        if failures and not self._failing:
-            note = f"{failures[0]}; the training goes on, what was kept before is whole"
-        if self._failing and not failures:
-            note = f"{name_of(snapshot.position)} is written: checkpoints work again"
-        self._failing = bool(failures)
+        again = f"{name_of(snapshot.position)} is written: checkpoints work again"
+        self._attempt(CHECKPOINTS, lambda: self._checkpoints.save(snapshot, self._identity), again)
+
+    def _attempt(self, what: str, write: Callable[[], object], again: str) -> None:
+        """Write; of what fails for the same reason the first is said, and by `again` when everything works again."""
+        failure = None
+        try:
+            write()
+        except UserError as error:
+            failure = self._folder.as_given(error).message
         with self._changed:
-            self._settled = len(snapshot.history)
-            self._notes += [] if note is None else [note]
+            if failure is None and what in self._failing:
+                self._failing.remove(what)
+                self._notes += [] if self._failing else [again]
+            if failure is not None:
+                whole = "" if self._folder.lost() else ", what was kept before is whole"
+                self._notes += [] if self._failing else [f"{failure}; the training goes on{whole}"]
+                self._failing.add(what)

@@ -14,6 +14,7 @@ from layerline.cli.running import beginning, code, shown
 if TYPE_CHECKING:
     from layerline.cli.screen import Screen
     from layerline.report.run_files import RunFiles
+    from layerline.run_folder import RunFolder
     from layerline.training import Run
     from layerline.training.resuming import Written
 
@@ -56,15 +57,15 @@ def rerun(run: str, check: bool, out: str | None, quiet: bool, **values: Any) ->
     screen, interrupt, reading = beginning(quiet=quiet)
     what = written(path, given(values), load=lambda experiment: experiment.load(reading, cache_folder()))
     folder = None if check else _folder(out, what)
-    where = f"{run} again, compared with it" if folder is None else str(folder.path)
+    where = f"{run} again, compared with it" if folder is None else str(folder.given)
     screen.assumed(what.experiment, what.data, what.network, what.plain, where, named=check or out is not None)
-    ended = shown(screen, lambda: what.train(folder, screen, interrupt))
+    ended = shown(screen, folder, lambda: what.train(folder, screen, interrupt))
     if before is None or ended.stopped is not None:
         return code(ended)
     return _compared(path, before, ended, screen)
 
 
-def _folder(out: str | None, what: Written) -> Any:
+def _folder(out: str | None, what: Written) -> RunFolder:
     from layerline.run_folder import RunFolder
 
     return RunFolder.numbered(what.network.name, what.data.name) if out is None else RunFolder.named(Path(out))

@@ -12,8 +12,10 @@ from layerline.errors import DivergedError, UnwrittenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from layerline.cli.screen import Screen
+    from layerline.run_folder import RunFolder
     from layerline.training import Interrupt, Run
 
 
@@ -29,22 +31,26 @@ def beginning(*, quiet: bool) -> tuple[Screen, Interrupt, Reading | None]:
     return Screen(terminal, interrupt, quiet=quiet), interrupt, None if quiet else Reading(terminal)
 
 
-def shown(screen: Screen, train: Callable[[], Run]) -> Run:
-    """Return the run that `train` makes, its end shown."""
+def shown(screen: Screen, folder: RunFolder | None, train: Callable[[], Run]) -> Run:
+    """Return the run that `train` makes, its end shown, with the folder as the user wrote it."""
     from layerline import training
 
     try:
         ended = train()
     except DivergedError as error:
         if isinstance(error.run, training.Run):
-            screen.diverged(error.run)
+            screen.diverged(error.run, _given(folder))
         raise
     except UnwrittenError as error:
         if isinstance(error.run, training.Run):
-            screen.ended(error.run)
+            screen.ended(error.run, _given(folder))
         raise
-    screen.ended(ended)
+    screen.ended(ended, _given(folder))
     return ended
+
+
+def _given(folder: RunFolder | None) -> Path | None:
+    return None if folder is None else folder.given  # the number of a folder without a name is known when it is made
 
 
 def code(run: Run) -> int:

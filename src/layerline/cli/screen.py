@@ -10,6 +10,7 @@ from layerline.training import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from layerline.assume import Assumed
     from layerline.cli.terminal import Terminal
@@ -101,12 +102,12 @@ class Screen(Watcher):
                 counted = figures.classes(scores.occurring, scores.classes)
                 self._say(f"       the {name} macro F1 is over {counted}: the others did not occur")
 
-    def ended(self, run: Run) -> None:
-        """Write how the training ended: the test, or where it was stopped, and the files."""
+    def ended(self, run: Run, folder: Path | None) -> None:
+        """Write how the training ended: the test, or where it was stopped, and the files in `folder`."""
         self._terminal.clear()
         if self._quiet:
-            if run.folder is not None:
-                self._terminal.say(str(run.folder))
+            if folder is not None:
+                self._terminal.say(str(folder))
             return
         if run.result.confusion is not None:
             self._say_all(("", *tested.lines(run.result, _head(run))))
@@ -115,7 +116,7 @@ class Screen(Watcher):
             self._say_all(tested.told(run.result.remarks))
         if run.stopped is not None:
             self._say_all(("", *_stopped(run)))
-        self._say_all(("", *_files(run)))
+        self._say_all(("", *_files(run, folder)))
 
     def verdict(self, lines: Sequence[str]) -> None:
         """Write what a comparison came to, also where it is quiet: it is what was asked for."""
@@ -123,14 +124,14 @@ class Screen(Watcher):
         for line in ("", *lines):
             self._terminal.say(line)
 
-    def diverged(self, run: Run) -> None:
+    def diverged(self, run: Run, folder: Path | None) -> None:
         """Write which weights were kept when the loss stopped being a number."""
         self._terminal.clear()
         if run.model_epoch:
             self._say_all(("", f"the model has the weights of epoch {run.model_epoch}, the last one finished"))
         else:
             self._say_all(("", "no epoch was finished: there is no model"))
-        self._say_all(("", *_files(run), ""))
+        self._say_all(("", *_files(run, folder), ""))
 
     def _say(self, text: str) -> None:
         if not self._quiet:
@@ -177,6 +178,8 @@ def _stopped(run: Run) -> list[str]:
     place = f"in epoch {epoch}, after step {run.steps:,d}" if run.steps else f"after epoch {len(run.history)}"
     if not run.history and not run.steps:
         place = "before the first step"
+    if run.result.confusion is not None:
+        return ["stopped after the test"]
     which = f"of epoch {run.model_epoch}, the best of {len(run.history)}" if run.history else "as they are now"
     return [f"stopped {place}; the model has the weights {which}", "the test set was not used"]
 
@@ -189,15 +192,15 @@ def _head(run: Run) -> str:
     return f"test of {count} images with the weights of epoch {run.model_epoch}: loss {loss}"
 
 
-def _files(run: Run) -> list[str]:
-    """Return the folder and its files, folded; a graph is named once for its .png and .svg."""
+def _files(run: Run, folder: Path | None) -> list[str]:
+    """Return the folder and its files, folded, if there are any; a graph is named once for its .png and .svg."""
     import textwrap
 
-    if run.folder is None:
-        return []
+    if folder is None or not run.files:
+        return [*run.notes]
     vectors = {name for name in run.files if name.endswith(".svg")}
     graphs = [name for name in run.files if name.removesuffix(".png") + ".svg" in vectors and name not in vectors]
     others = [name for name in run.files if name not in vectors and name not in graphs]
     text = " · ".join(others + graphs) + (" (and .svg)" if graphs else "")
     lines = textwrap.wrap(text, 76, break_long_words=False, break_on_hyphens=False)
-    return [f"{run.folder}/", *(f"    {line}" for line in lines), *run.notes]
+    return [f"{folder}/", *(f"    {line}" for line in lines), *run.notes]

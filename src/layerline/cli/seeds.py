@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, final
 from layerline.cli.reading import Reading, cache_folder
 from layerline.cli.screen import Screen, bottom_line
 from layerline.cli.terminal import Terminal
-from layerline.errors import UserError
+from layerline.errors import UnwrittenError, UserError
 from layerline.run_folder import RunFolder
 from layerline.training import seeds
 from layerline.training.interrupt import Interrupt, exit_code
@@ -47,15 +47,15 @@ def train(
     What is not given is chosen once, by `assume`, with the first seed; all train with that, on data that are cut alike.
     """
     number = _number(count, experiment, force)
-    named = None if out is None else RunFolder.named(Path(out)).path
+    named = None if out is None else RunFolder.named(Path(out))
     terminal = Terminal(sys.stdout, os.environ)
     screen = Screen(terminal, Interrupt(signals), quiet=quiet)
     data = experiment.load(None if quiet else Reading(terminal), cache_folder())
     network = experiment.network(data)
-    folder = named or RunFolder.numbered(network.name, f"{data.name}-seeds").path
+    folder = named or RunFolder.numbered(network.name, f"{data.name}-seeds")
     assumed = assume(experiment, network, data, screen.waiting)
     experiment = replace(experiment, recipe=assumed.recipe)
-    screen.assumed(experiment, data, network, assumed, f"{folder}", named=named is not None)
+    screen.assumed(experiment, data, network, assumed, f"{folder.given}", named=named is not None)
     series = seeds.Series(
         *(network, data, assumed, number, folder),
         engine=experiment.engine,
@@ -64,8 +64,12 @@ def train(
     )
     rows = _Rows(terminal, signals, quiet=quiet)
     rows.begin(series.found)
-    found = series.run(rows.watch, rows.ended)
-    rows.end(found)
+    try:
+        found = series.run(rows.watch, rows.ended)
+    except UnwrittenError:
+        rows.end(series.found, folder.given)
+        raise
+    rows.end(found, folder.given)
     if found.stopped is not None:
         return exit_code(found.stopped)
     if series.error is not None and not found.runs:
@@ -106,20 +110,20 @@ class _Rows:
         """Write the row of a training."""
         self._say(self._terminal.say, seeds.row(seed, run))
 
-    def end(self, found: Seeds) -> None:
+    def end(self, found: Seeds, folder: Path) -> None:
         """Write the means, what is not in them, and where the files are."""
         self._terminal.clear()
         if self._quiet:
-            self._terminal.say(str(found.folder))
+            self._terminal.say(str(folder))
             return
         n = len(found.runs)
         summary = seeds.summary(found)
         for line in ("", *summary) if summary else ():
             self._terminal.say(line)
         self._terminal.say()
-        for text in remarks(found):
+        for text in (*remarks(found), *_notes(found)):
             self._terminal.say(text)
-        self._terminal.say(f"{found.folder}/: seeds.json, and the run{'s' * (n != 1)} {_names(found)}".rstrip())
+        self._terminal.say(f"{folder}/: seeds.json, and the run{'s' * (n != 1)} {_names(found)}".rstrip())
 
     def _say(self, how: Callable[..., None], *text: str) -> None:
         if not self._quiet:
@@ -162,6 +166,11 @@ def remarks(found: Seeds) -> list[str]:
     if found.stopped is not None:
         said.append(f"stopped: {n} of {len(found.asked)} trainings came to their end; the means are of these")
     return [folded(text) for text in said]
+
+
+def _notes(found: Seeds) -> list[str]:
+    """Return why graphs are missing, each sentence once."""
+    return list(dict.fromkeys(note for run in found.runs.values() for note in run.notes))
 
 
 def _names(found: Seeds) -> str:

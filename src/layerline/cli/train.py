@@ -142,9 +142,10 @@ def _train(experiment: Experiment, folder: RunFolder | None, every: float, *, qu
     where = folder or RunFolder.numbered(network.name, data.name)
     assumed = _assumed(experiment, network, data, screen.waiting)
     experiment = replace(experiment, recipe=assumed.recipe)
-    screen.assumed(experiment, data, network, assumed, f"{where.path}", named=folder is not None)
+    screen.assumed(experiment, data, network, assumed, f"{where.given}", named=folder is not None)
     return shown(
         screen,
+        where,
         lambda: run(
             *(network, data, assumed.recipe, assumed.engine),
             folder=where,
@@ -167,7 +168,7 @@ def _resumed(path: Path, net: str | None, flags: Mapping[str, Any], every: float
     what = found.what
     screen.assumed(what.experiment, what.data, what.network, what.plain, str(path), named=True)
     screen.resumed(found)
-    return shown(screen, lambda: found.go_on(screen, interrupt, every=every))
+    return shown(screen, found.folder, lambda: found.go_on(screen, interrupt, every=every))
 
 
 def _assumed(experiment: Experiment, network: Network, data: Dataset, say: Callable[[str], None]) -> Assumed:

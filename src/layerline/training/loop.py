@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, final
 
@@ -60,7 +59,7 @@ class Loop:
         keeper: Keeper | None,
         clock: Callable[[], float],
     ) -> None:
-        """Prepare. With a keeper, the watcher is told of an epoch when it is kept."""
+        """Prepare. With a keeper, an epoch's row is in history.jsonl when the watcher is told of it."""
         self.history: list[EpochRow] = []
         self.best: Weights | None = None
         """The weights of the best epoch, as they are evaluated; None before one is finished."""
@@ -70,7 +69,6 @@ class Loop:
         """Of the epoch that is not finished; 0 where none has begun."""
         self._engine, self._data, self._recipe = engine, data, recipe
         self._watcher, self._interrupt, self._keeper, self._clock = watcher, interrupt, keeper, clock
-        self._untold: deque[tuple[EpochRow, Scores, Scores | None]] = deque()
         self._steps = recipe.steps(len(data.train))
         self._epoch = 0
         self._spent = 0.0
@@ -104,7 +102,7 @@ class Loop:
             self._keeper.offer(self._snapshot(self._engine.state()))
 
     def settle(self) -> None:
-        """Wait until all is kept, and tell of it."""
+        """Wait until all is kept, and tell what went wrong in that."""
         if self._keeper is not None:
             self._keeper.close()
         self._tell()
@@ -182,24 +180,20 @@ class Loop:
             self.best = self.last
         self.history.append(row)
         self.steps_done = 0
-        self._untold.append((row, train, held))
         if self._keeper is not None:
             self._keeper.offer(self._snapshot(state))
         self._tell()
+        self._watcher.epoch(row, train, held)
 
     def _snapshot(self, state: State) -> Snapshot:
         history, running = tuple(self.history), self._engine.running()
         return Snapshot(history, self.steps_done, state, self.best, self.last, running, self._spent)
 
     def _tell(self) -> None:
-        """Tell the watcher of the epochs that are kept, and of what went wrong in keeping them."""
-        settled = len(self.history)
+        """Tell the watcher what went wrong in keeping the training, and what works again."""
         if self._keeper is not None:
-            settled = self._keeper.settled
             for note in self._keeper.notes():
                 self._watcher.note(note)
-        while self._untold and self._untold[0][0].epoch <= settled:
-            self._watcher.epoch(*self._untold.popleft())
 
     def _is_best(self, validation: Measured | None, scores: Scores | None) -> bool:
         """Return whether an epoch is better than all before it; without a validation set, every epoch is."""

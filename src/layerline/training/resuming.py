@@ -16,7 +16,7 @@ from layerline.errors import DataError, UserError
 from layerline.experiment.experiment import settle
 from layerline.experiment.toml_file import ABOUT
 from layerline.network import find, parse
-from layerline.run_folder import CHECKPOINTS, ENDING, EXPERIMENT, NETWORK, REPORT, RESULT, RunFolder
+from layerline.run_folder import CHECKPOINTS, ENDING, EXPERIMENT, GRAPHS, NETWORK, REPORT, RESULT, RunFolder
 from layerline.training.session import run
 from layerline.training.watch import Watcher
 
@@ -98,7 +98,8 @@ def reopen(
     """
     folder = RunFolder.existing(path)
     try:
-        return _reopened(folder, flags, net, load)
+        with folder.named_as_given():
+            return _reopened(folder, flags, net, load)
     except BaseException:
         folder.release()
         raise
@@ -108,17 +109,18 @@ def _reopened(
     folder: RunFolder, flags: Mapping[str, Any], net: str | None, load: Callable[[Experiment], Dataset] | None
 ) -> Reopened:
     path = folder.path
-    if (path / RESULT).exists() and (path / REPORT).exists() and not (path / ENDING).exists():
+    drawn = all((path / name).exists() for name in (RESULT, REPORT, f"{GRAPHS[0]}.png"))
+    if drawn and not (path / ENDING).exists():
         raise UserError(f"{path}: the run has come to its end", f"train it again: layerline rerun {path}")
     if not (path / NETWORK).exists():
         raise UserError(f"{path}: the run was stopped before it began", "start it again with --force")
     found = Checkpoints(path / CHECKPOINTS).latest()
-    what = written(path, flags, net, load)
+    what = written(folder.given, flags, net, load)
     _check_same(path, what.identity, found)
     if found is not None:
         Checkpoints(path / CHECKPOINTS).set_aside(found)
     snapshot = _first(what.engine, len(what.data.classes)) if found is None else found.snapshot
-    return Reopened(folder, what, snapshot, () if found is None else found.damaged)
+    return Reopened(folder, what, snapshot, () if found is None else tuple(map(folder.words, found.damaged)))
 
 
 def written(

@@ -29,11 +29,11 @@ class Run:
     model_epoch: int
     """The epoch that the model's weights come from; 0 where none was finished."""
     folder: Path | None
-    """Where it was written to, if it was."""
+    """Where it was written to, if it was: an absolute path."""
     files: tuple[str, ...] = ()
     """The files of the folder."""
     notes: tuple[str, ...] = ()
-    """Why a graph was not drawn, where one was not."""
+    """Why a graph or the report is missing, or other files where it diverged, and what to do about it."""
     stopped: int | None = None
     """The signal that stopped it, or None."""
     steps: int = 0

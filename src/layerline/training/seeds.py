@@ -6,14 +6,14 @@ import dataclasses
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, cast, final
 
 from layerline import engines, figures, whole_file
 from layerline.assume import as_given, fill
 from layerline.comparison.listing import SEEDS
 from layerline.comparison.student import mean_of
 from layerline.data.doctor import examined
-from layerline.errors import DivergedError, RecipeError
+from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
 from layerline.run_folder import RunFolder, json_line
 from layerline.scalars import is_whole, plain
 from layerline.training.interrupt import Interrupt
@@ -105,10 +105,11 @@ def train_seeds(
 
     out: a folder to make, for a run each and seeds.json; None writes nothing. on_run: called with each run that came to
     its end. Else as `train`, but a seed that diverges is left out, in `diverged`; only where all do, DivergedError.
+    Where the folder can no longer be written, no other seed is begun: the `run` of UnwrittenError is what there is.
     """
     asked, seeds = recipe_of(recipe, options), plain(seeds)
     check_count(seeds, asked)
-    folder = None if out is None else RunFolder.named(Path(out)).path
+    folder = None if out is None else RunFolder.named(Path(out))
     data = examined(data, allow)
     if recipe is None:
         assumed = fill(network, data, asked, options, engine=engine, threads=threads)
@@ -131,7 +132,7 @@ class Series:
         data: Dataset,
         assumed: Assumed,
         count: int,
-        folder: Path | None,
+        folder: RunFolder | None,
         *,
         engine: str,
         threads: int | None,
@@ -144,7 +145,8 @@ class Series:
         self._network, self._data, self._assumed, self._folder = network, data, assumed, folder
         self._engine, self._threads, self._experiment = engine, threads, experiment
         split = None if experiment is None else experiment.cuts.get("split_seed", first)
-        self._found = Seeds(tuple(range(first, first + count)), split_seed=split, folder=folder)
+        where = None if folder is None else folder.path
+        self._found = Seeds(tuple(range(first, first + count)), split_seed=split, folder=where)
 
     @property
     def found(self) -> Seeds:
@@ -155,29 +157,51 @@ class Series:
         """Train with every seed and return what came out of it.
 
         watch: gives watcher and interrupt of a seed's training. ended: is told of every training that came to its end,
-        and with None that one diverged. A training that is stopped ends the series.
+        and with None that one diverged. A training that is stopped ends the series. Raises UnwrittenError with what
+        there is where the folder of a training that has begun, or of one after the first, cannot be written.
         """
         recipe = self._assumed.recipe
         if recipe.within_seconds is not None:  # once, so that all train for as many epochs
             recipe = fit_epochs(self._assumed.engine, self._data, recipe, time.perf_counter)
         self._keep(self._found)
         for seed in self._found.asked:
-            watcher, interrupt = watch(seed)
             try:
-                run = self._train(dataclasses.replace(recipe, seed=seed), watcher, interrupt)
-            except DivergedError as error:
-                self.error = error
-                self._keep(dataclasses.replace(self._found, diverged=(*self._found.diverged, seed)))
-                ended(seed, None)
-                continue
-            whole = run.stopped is None or run.result.test_loss is not None
-            runs = self._found.runs | ({seed: run} if whole else {})
-            self._keep(dataclasses.replace(self._found, runs=runs, stopped=run.stopped))
-            if whole:
-                ended(seed, run)
-            if run.stopped is not None:
+                stopped = self._one(dataclasses.replace(recipe, seed=seed), watch, ended)
+            except UserError as error:
+                if not self._found.runs:
+                    raise
+                raise UnwrittenError(error.message, error.help, self._found) from error
+            if stopped:
                 break
         return self._found
+
+    def _one(
+        self,
+        recipe: Recipe,
+        watch: Callable[[int], tuple[Watcher, Interrupt]],
+        ended: Callable[[int, Run | None], None],
+    ) -> bool:
+        """Train with one seed and keep what came out of it; return whether it was stopped."""
+        seed, unwritten = recipe.seed, None
+        try:
+            run = self._train(recipe, *watch(seed))
+        except DivergedError as error:
+            self.error = error
+            self._keep(dataclasses.replace(self._found, diverged=(*self._found.diverged, seed)))
+            ended(seed, None)
+            return False
+        except UnwrittenError as error:
+            run, unwritten = cast("Run", error.run), error
+        whole = run.stopped is None or run.result.test_loss is not None
+        runs = self._found.runs | ({seed: run} if whole else {})
+        self._found = dataclasses.replace(self._found, runs=runs, stopped=run.stopped)
+        if unwritten is None:
+            self._keep(self._found)
+        if whole:
+            ended(seed, run)
+        if unwritten is not None:
+            raise unwritten
+        return run.stopped is not None
 
     def _train(self, recipe: Recipe, watcher: Watcher, interrupt: Interrupt) -> Run:
         first = self._found.asked[0]
@@ -190,7 +214,7 @@ class Series:
             experiment = dataclasses.replace(experiment, recipe=recipe, cuts=cuts)
         return run(
             *(self._network, self._data, recipe, engine),
-            folder=None if self._folder is None else RunFolder.named(self._folder / name(recipe.seed)),
+            folder=None if self._folder is None else self._folder.inner(name(recipe.seed)),
             watcher=watcher,
             experiment=experiment,
             interrupt=interrupt,
@@ -202,12 +226,14 @@ class Series:
         self._found = found
         if self._folder is None:
             return
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise whole_file.unwritable(self._folder, error) from error
         lines = [f"  {json_line(key)}: {json_line(value)}" for key, value in found.as_dict().items()]
-        whole_file.write(self._folder / SEEDS, (("{\n" + ",\n".join(lines) + "\n}\n").encode(),))
+        path = self._folder.path
+        with self._folder.named_as_given():
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise whole_file.unwritable(path, error) from error
+            whole_file.write(path / SEEDS, (("{\n" + ",\n".join(lines) + "\n}\n").encode(),))
 
 
 def check_count(count: object, recipe: Recipe) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
+import os
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 
+from layerline import figures, whole_file
 from layerline.assume import as_given, fill
 from layerline.checkpoint import Checkpoints, Identity, Keeper
 from layerline.checkpoint.keeper import EVERY
@@ -23,7 +27,19 @@ from layerline.measure.predictions import Predictions
 from layerline.recipe import Recipe
 from layerline.recipe.checks import NONE
 from layerline.recipe.together import BOTH
-from layerline.run_folder import CHECKPOINTS, ENDING, EXPERIMENT, HISTORY, MODEL, NETWORK, Result, RunFolder
+from layerline.run_folder import (
+    CHECKPOINTS,
+    ENDING,
+    EXPERIMENT,
+    HISTORY,
+    MODEL,
+    NETWORK,
+    PREDICTIONS,
+    REPORT,
+    RESULT,
+    Result,
+    RunFolder,
+)
 from layerline.training.interrupt import Interrupt
 from layerline.training.live import Several
 from layerline.training.live import live as live_figure
@@ -34,8 +50,7 @@ from layerline.training.watch import Progress, Watcher
 from layerline.training.within import fit_epochs
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -73,6 +88,7 @@ def train(
     live: whether, in a notebook, one figure follows the training.
     out: a folder to write the run into; None writes nothing. Ctrl-C ends the training after the running step: the run
     then has `stopped`. Raises UserError (RecipeError, NetworkError, …) before anything is written, and DivergedError.
+    Where the folder can no longer be written, the training goes on to its end: UnwrittenError has the run.
     """
     asked = recipe_of(recipe, options)
     folder = None if out is None else RunFolder.named(Path(out), force=force)
@@ -147,7 +163,7 @@ def run(
 
 @final
 class _Training:
-    """The end of a training, in its three forms."""
+    """The end of a training, in its three forms; each gives the run, whether its folder can be written or not."""
 
     def __init__(
         self,
@@ -164,22 +180,21 @@ class _Training:
         self._engine, self._threads = engine, threads
         self._folder, self._loop, self._interrupt = folder, loop, interrupt
         self._files = [] if folder is None else [NETWORK, EXPERIMENT, HISTORY, CHECKPOINTS]
+        self._unwritten: UserError | None = None
+        """Why the first file that could not be written was not."""
 
     def finish(self) -> Run:
-        """Test the best weights, write everything, and return the run. Raises UnwrittenError where graphs cannot be."""
+        """Test the best weights, write everything, and return the run. Raises UnwrittenError where that fails."""
         best = self._loop.best
         assert best is not None  # noqa: S101 - at least one epoch was run
         model = self._save(best)
         self._engine.set_state(self._engine.state().with_averaged(best))
         result = self._judge()
-        if self._folder is not None:
-            self._folder.write_result(result)
-            self._files.append("result.json")
-        try:
-            notes = self._draw(result, best) if self._interrupt.signal is None else ()
-        except UserError as error:  # a full disk: what the training has found is written and handed over
-            raise UnwrittenError(error.message, self._run(result, model, self._best_epoch)) from error
-        return self._run(result, model, self._best_epoch, notes)
+        self._write(RESULT, lambda folder: folder.write_result(result))
+        notes: list[str] = []
+        if self._interrupt.signal is None and self._unwritten is None:
+            notes = self._picture(result, best)
+        return self._whole(self._run(result, model, self._best_epoch, notes))
 
     def _judge(self) -> Result:
         """Return what the test says, with what stands beside it; keep what the network says of every held image."""
@@ -188,9 +203,9 @@ class _Training:
         held = None
         if self._folder is not None and data.validation is not None:
             held = self._loop.measure(data.validation, "judging")
-        if self._folder is not None and (test or held):
-            self._folder.write_predictions(_predictions(data.test, test), _predictions(data.validation, held))
-            self._files.append("predictions.npz")
+        if test or held:
+            tested, judged = _predictions(data.test, test), _predictions(data.validation, held)
+            self._write(PREDICTIONS, lambda folder: folder.write_predictions(tested, judged))
         result = Result(data.classes)
         if test is not None:
             result = Result.of(data.classes, test.loss, test.confusion)
@@ -208,23 +223,62 @@ class _Training:
         return dataclasses.replace(result, remarks=remarks.of(self._loop.history, result, counts, self._recipe))
 
     def stop(self) -> Run:
-        """Save the best weights so far, or those of the step that was finished, and return the run."""
+        """Save the best weights so far, or those of the step that was finished, and return the run.
+
+        Raises UnwrittenError where they cannot be written.
+        """
         model = self._save(self._loop.best or self._engine.state().averaged)
         unfinished = self._loop.steps_done
         self._say_ending("stopped", unfinished)
-        return self._run(Result(self._data.classes), model, self._best_epoch, steps=unfinished)
+        return self._whole(self._run(Result(self._data.classes), model, self._best_epoch, steps=unfinished))
 
     def diverged(self) -> Run:
-        """Save the weights of the last finished epoch, if there is one, and return the run."""
+        """Save the weights of the last finished epoch, if there is one, and return the run.
+
+        Where they cannot be written, its notes say why: that it diverged is the error.
+        """
         last = self._loop.last
         model = self._save(last or self._engine.state().averaged, write=last is not None)
         self._say_ending("diverged", self._loop.steps_done)
-        return self._run(Result(self._data.classes), model, len(self._loop.history))
+        notes = () if self._unwritten is None else self._why(self._unwritten)
+        return self._run(Result(self._data.classes), model, len(self._loop.history), notes)
 
     def _say_ending(self, ended: Literal["stopped", "diverged"], steps: int) -> None:
-        if self._folder is not None:
-            self._folder.write_ending(ended, len(self._loop.history), steps)
-            self._files.append(ENDING)
+        epochs = len(self._loop.history)
+        self._write(ENDING, lambda folder: folder.write_ending(ended, epochs, steps))
+
+    def _write(self, name: str, write: Callable[[RunFolder], object]) -> None:
+        """Write a file of the run, if it has a folder; that it cannot be written is kept for the end."""
+        if self._folder is None:
+            return
+        try:
+            write(self._folder)
+        except UserError as error:
+            self._unwritten = self._unwritten or error
+        else:
+            self._files += [] if name in self._files else [name]
+
+    def _whole(self, run: Run) -> Run:
+        """Return the run. Raises UnwrittenError, which has it, where a file of it is not written."""
+        if self._unwritten is None:
+            return run
+        raise UnwrittenError(*self._why(self._unwritten), run) from self._unwritten
+
+    def _why(self, error: UserError) -> tuple[str, str]:
+        """Return why the run is not all written, and what to do."""
+        assert self._folder is not None  # noqa: S101 - something was to be written there
+        given, lost = self._folder.given, self._folder.lost()
+        message = self._folder.as_given(error).message
+        if lost is not None:
+            return (
+                f"{given}: {lost}, so the run could not be saved",
+                "train again, into another folder; in Python `error.run` has the run: error.run.model.save(…)",
+            )
+        rest = f"`layerline train --resume {given}` (in Python layerline.resume) writes the rest"
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno != errno.ENOENT:
+            rest = f"{whole_file.remedy(cause)}; then {rest}"
+        return message, rest
 
     @property
     def _best_epoch(self) -> int:
@@ -238,32 +292,59 @@ class _Training:
             threads=self._threads,
             preprocessing=preprocessing_of(data),
         )
-        if write and self._folder is not None:
-            model.save(self._folder.path / MODEL)
-            self._files.append(MODEL)
+        self._write(HISTORY, lambda folder: folder.append(self._loop.history))
+        if write:
+            self._write(MODEL, lambda folder: model.save(folder.path / MODEL))
         return model
 
-    def _draw(self, result: Result, weights: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
-        if self._folder is None:
-            return ()
-        from layerline import report
-        from layerline.report import page, thumbnails
+    def _picture(self, result: Result, weights: Mapping[str, NDArray[Any]]) -> list[str]:
+        """Draw the graphs and write the report; return why one is missing.
 
+        A library that cannot draw is no reason to lose the run, nor is a Ctrl-C: the run then has `stopped`.
+        """
+        if self._folder is None:
+            return []
         self._loop.announce("drawing")
-        drawn = report.draw(self._folder.path, self._loop.history, result, self._network, weights)
+        notes: list[str] = []
+        rest = f"`layerline train --resume {self._folder.given}` (in Python layerline.resume)"
+        for name, make in (("graphs", self._draw), (REPORT, self._report)):
+            try:
+                notes += make(self._folder, result, weights)
+            except UserError as error:
+                self._unwritten = error
+                break
+            except KeyboardInterrupt:
+                self._interrupt.signal = signal.SIGINT
+                notes.append(f"no {name}: stopped while drawing; {rest} draws the rest")
+                break
+            except Exception as error:  # matplotlib or jinja2 is broken, or asked for what it does not have
+                reason = f"{type(error).__name__}: {figures.name(str(error), 200)}"
+                notes.append(f"no {name}: {reason}; once that is put right, {rest} adds them")
+        return notes
+
+    def _draw(self, folder: RunFolder, result: Result, weights: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
+        from layerline import report
+
+        drawn = report.draw(folder.path, self._loop.history, result, self._network, weights)
         self._files += drawn.files
-        self._files.append(page.write(self._folder.path, pixels=thumbnails.of(self._data)).name)
         return drawn.missing
 
-    def _run(self, result: Result, model: Model, epoch: int, notes: tuple[str, ...] = (), steps: int = 0) -> Run:
+    def _report(self, folder: RunFolder, *_: object) -> tuple[str, ...]:
+        from layerline.report import page, thumbnails
+
+        self._files.append(page.write(folder.path, pixels=thumbnails.of(self._data)).name)
+        return ()
+
+    def _run(self, result: Result, model: Model, epoch: int, notes: Sequence[str] = (), steps: int = 0) -> Run:
+        folder = None if self._folder is None else self._folder.path
         return Run(
             tuple(self._loop.history),
             result,
             model,
             epoch,
-            None if self._folder is None else self._folder.path,
-            tuple(self._files),
-            notes,
+            folder,
+            () if folder is None else tuple(name for name in self._files if os.path.lexists(folder / name)),
+            tuple(notes),
             self._interrupt.signal,
             steps,
         )
