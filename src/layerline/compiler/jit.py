@@ -56,11 +56,16 @@ def optimised(text: str, machine: Machine) -> tuple[Any, Any]:
 
 
 def compile_text(text: str, machine: Machine) -> Code:
-    """Return the compiled functions of a module of LLVM IR."""
+    """Return the compiled functions of a module of LLVM IR.
+
+    Code and constants are in one piece of memory (`use_lmm`). LLVM's own manager asks the system for each separately,
+    and aborts the process where they end up more than 2 GB apart: so it did beside PyTorch's CUDA libraries, which are
+    3 GB with gaps of a few pages.
+    """
     with _lock:
         module, target_machine = optimised(text, machine)
         names = frozenset(f.name for f in module.functions if not f.is_declaration)
-        engine = llvm.create_mcjit_compiler(module, target_machine)
+        engine = llvm.create_mcjit_compiler(module, target_machine, use_lmm=True)
         engine.finalize_object()
     return Code(engine, names)
 
