@@ -43,6 +43,7 @@ def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
+@pytest.mark.smoke
 def test_a_training_prints_and_writes_what_it_says(folder: Path, golden: Callable[[str, str], None]) -> None:
     """Piped: plain lines of at most 80 columns; exit 0; every file of the run is there, and result agrees with it."""
     ended = train(folder, "--threads", "1")
@@ -85,6 +86,7 @@ def test_runs_are_numbered_and_out_is_kept(folder: Path) -> None:
     assert len((folder / "runs" / "net-bands-2" / "history.jsonl").read_text().splitlines()) == 1
 
 
+@pytest.mark.smoke
 def test_an_experiment_is_trained_again_from_its_record(folder: Path) -> None:
     """`layerline train RUN/experiment.toml` gives the same model, byte for byte; flags override it."""
     assert train(folder, "--seed", "3", "--lr", "0.1").returncode == 0
@@ -138,6 +140,7 @@ BAD: dict[str, list[str]] = {
 }
 
 
+@pytest.mark.smoke
 def test_mistakes_end_with_2_and_write_nothing(folder: Path, golden: Callable[[str, str], None]) -> None:
     """Every mistake: exit 2, nothing on stdout, a message on stderr without a traceback, no file touched."""
     (folder / "big.cnn").write_text("Conv 4 13\nFlat\nFC classes\n")
@@ -357,6 +360,7 @@ def test_a_folder_that_cannot_be_written_is_said_first(folder: Path) -> None:
     assert "may not be written" in ended.stderr
 
 
+@pytest.mark.smoke
 def test_fmt_prints_writes_and_checks(folder: Path) -> None:
     """`fmt` prints the readable form, `--write` puts it into the file, `--check` exits with 1 where it would."""
     readable = "Conv 4 kernel=3 padding=1\nReLU\nPool 2\nFlat\nFC classes\n"
@@ -372,6 +376,7 @@ def test_fmt_prints_writes_and_checks(folder: Path) -> None:
     assert run(folder, "fmt", "lenet5").stdout == preset("lenet5")
 
 
+@pytest.mark.smoke
 def test_describe_takes_what_can_be_described(folder: Path) -> None:
     """A file with data, a model file and a run's folder each give the table of the same network; a model also facts."""
     assert train(folder).returncode == 0
@@ -406,6 +411,7 @@ def test_engine_show_prints_every_stage(folder: Path) -> None:
     assert "phase" not in run(folder, "engine", "show", "net.cnn", "--predict").stdout.splitlines()[1]
 
 
+@pytest.mark.smoke
 def test_version_and_help(golden: Callable[[str, str], None], folder: Path) -> None:
     """--version says the version; every --help fits 80 columns and is as it was read and found good."""
     assert run(folder, "--version").stdout == f"layerline {layerline.__version__}\n"

@@ -69,6 +69,7 @@ def say(a: Path | str, b: Path | str) -> str:
     return f"$ layerline compare {a} {b}\n{ended.stdout}"
 
 
+@pytest.mark.smoke
 def test_what_is_said(golden: Callable[[str, str], None]) -> None:
     """A clear difference, one not shown, with another network and recipe; each sentence read and found good."""
     make("weak", test=model(0.8), epochs=4)

@@ -82,6 +82,7 @@ def faulty(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.smoke
 def test_list_says_where_each_set_is(tmp_path, golden):
     """A table of 80 columns; sets that are there with their place, the others with the command that fetches them."""
     ended = run(tmp_path, "list")
@@ -113,6 +114,7 @@ def test_list_works_without_a_folder(tmp_path):
     assert "no folder: this user has no home" in ended.stdout
 
 
+@pytest.mark.smoke
 def test_fetch_on_the_command_line(tmp_path, golden):
     """A line a file, then where the set is, its licence and what to do next; what the first mirror did is told."""
     images, labels = pictures(400, 10, shape=(28, 28))
@@ -159,6 +161,7 @@ def test_a_full_disk_leaves_nothing(tmp_path):
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.smoke
 def test_info_of_a_set(tmp_path, golden):
     """The table of digits, to the letter, at 80 columns."""
     ended = run(tmp_path, "info", "digits")
@@ -238,6 +241,7 @@ def test_check_of_clean_data_ends_with_0(clean):
     assert ended.stdout == "photos: 120 images in 3 classes: nothing is wrong\n"
 
 
+@pytest.mark.smoke
 def test_check_lists_everything_and_ends_with_2(faulty, golden):
     """Every finding with every image it is about; what refuses comes first, with the option that allows it."""
     ended = run(faulty, "check", "photos")

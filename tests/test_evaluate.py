@@ -106,6 +106,7 @@ def refused(*words: str) -> str:
     return str(ended.exception)
 
 
+@pytest.mark.smoke
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("name", LINES)
 def test_a_run_on_its_own_data_gives_its_own_result(name: str) -> None:

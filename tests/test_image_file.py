@@ -20,6 +20,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 GRAY, RGB = picture(0, (6, 5), 1), picture(1)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
 @pytest.mark.parametrize("pixels", [GRAY, RGB], ids=["gray", "RGB"])
 def test_lossless_formats_give_back_their_pixels(form, pixels):
@@ -29,6 +30,7 @@ def test_lossless_formats_give_back_their_pixels(form, pixels):
     assert (found.size, found.several) == ((6, 5), False)
 
 
+@pytest.mark.smoke
 def test_jpeg_is_what_pillow_makes_of_it():
     """JPEG is decoded as Pillow does it by itself."""
     for pixels in (GRAY, RGB):
@@ -43,6 +45,7 @@ def over_white(colour, alpha):
     return colour * share + 255 * (1 - share)
 
 
+@pytest.mark.smoke
 def test_transparency_is_laid_over_white():
     """RGBA and gray with alpha are mixed with white by their alpha, within one rounding."""
     alpha = picture(3, (6, 5), 1)
@@ -55,6 +58,7 @@ def test_transparency_is_laid_over_white():
         np.testing.assert_array_equal(found[1], colour[1])
 
 
+@pytest.mark.smoke
 def test_a_palette_becomes_its_colours():
     """An image with a palette has the colours of its palette; what the palette makes transparent is white."""
     image = Image.fromarray(GRAY % 4, "P")
@@ -71,6 +75,7 @@ def test_one_bit_becomes_black_and_white():
     np.testing.assert_array_equal(found, np.where(GRAY > 128, 255, 0))
 
 
+@pytest.mark.smoke
 def test_of_sixteen_bits_the_upper_eight_stay():
     """16-bit gray in PNG and TIFF, and 16-bit RGB in PNG: the upper byte of each value."""
     wide = np.random.default_rng(0).integers(0, 65536, (6, 5, 3)).astype(np.uint16)
@@ -82,6 +87,7 @@ def test_of_sixteen_bits_the_upper_eight_stay():
     np.testing.assert_array_equal(decode(content).pixels, wide // 256)
 
 
+@pytest.mark.smoke
 def test_cmyk_becomes_rgb():
     """A CMYK JPEG of one ink is near (255 − ink) in RGB: JPEG's loss on a plain area is below 3."""
     ink = np.zeros((16, 16, 4), np.uint8)
@@ -91,6 +97,7 @@ def test_cmyk_becomes_rgb():
     assert np.abs(found.astype(int) - (55, 255, 255)).max() < 3
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "JPEG"])
 @pytest.mark.parametrize("turn", range(1, 9))
 def test_an_exif_orientation_is_applied(form, turn):

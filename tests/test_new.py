@@ -52,6 +52,7 @@ def test_without_arguments_the_presets_are_listed(capsys, golden):
         assert formatted(text) == text
 
 
+@pytest.mark.smoke
 def test_a_preset_becomes_a_file_of_its_own(here, capsys):
     """The file is the preset behind a line that says so, and the same network."""
     assert main(["new", "lenet5"]) == 0
@@ -96,6 +97,7 @@ def test_what_is_written_passes_describe(here, arguments, capsys):
     assert trained[1:2] == described[1:2]
 
 
+@pytest.mark.smoke
 def test_a_fitted_network_trains(here, capsys):
     """`new --data digits` gives a network that learns them."""
     assert main(["new", "--data", "digits", "--out", "mine.cnn"]) == 0

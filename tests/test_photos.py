@@ -43,6 +43,7 @@ def fitted(images: dict[str, np.ndarray], size=(128, 128), fit="crop") -> np.nda
     return np.stack([pixels_fitted(images[name], size, fit) for name in sorted(images)])
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("order", ["as named", "small ones first", "large ones first"])
 @pytest.mark.parametrize("way", ["folder", "tar"])
 def test_images_of_many_sizes_become_one(tmp_path, way, order):

@@ -52,6 +52,7 @@ def rows(ended: Result) -> list[dict[str, object]]:
     return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
+@pytest.mark.smoke
 def test_files_give_the_bits_of_the_training(trained: Path) -> None:
     """Every test image, read again from its file, has the probabilities that predictions.npz keeps, to the last bit."""
     kept = np.load(trained / "run" / "predictions.npz")

@@ -400,28 +400,6 @@ def test_machine_code_calls_nobody(machine: Machine) -> None:
             assert undefined(jit.alone(emitted)) == set(), (name, training, optimizer)
 
 
-FAR = """
-import mmap
-import layerline
-data = layerline.load_data("digits")
-small = [mmap.mmap(-1, 2 * 4096) for _ in range(400)]
-large = mmap.mmap(-1, 5 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)  # MAP_NORESERVE
-for block in small[::2]:
-    block.close()
-for k in range(4):
-    text = f"Conv {16 + k} 3 1 1\\nGELU\\nPool 2\\nConv {24 + k} 3\\nBatchNorm\\nReLU\\nFlat\\nFC 9\\nFC classes\\n"
-    layerline.train(layerline.parse(text, data), data, epochs=1, learning_rate=0.01, optimizer="sgd")
-print("trained")
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="maps memory as Linux does")
-def test_a_full_address_space() -> None:
-    """Where 5 GB are mapped between holes of two pages, machine code and its constants still lie near each other."""
-    ended = script(FAR)
-    assert (ended.returncode, ended.stdout) == (0, "trained\n"), ended.stderr
-
-
 COMPILING = """
 import os, signal, sys, threading
 import layerline

@@ -276,6 +276,7 @@ def test_training_ends_with_a_report(trained: Path) -> None:
     assert list(tree.one("section", **{"aria-labelledby": "confusion"}).all("img"))
 
 
+@pytest.mark.smoke
 def test_the_report_is_made_again(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`layerline report RUN` finds the data by experiment.toml, and gives the file that training gave."""
     path = copy / "run" / "report.html"

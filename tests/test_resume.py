@@ -223,6 +223,7 @@ def test_a_second_training_of_a_folder_is_refused(stopped_run: Path) -> None:
     RunFolder.existing(stopped_run / "run").release()
 
 
+@pytest.mark.smoke
 def test_the_command_goes_on_and_then_has_nothing_to_do(stopped_run: Path, tmp_path: Path) -> None:
     """The command resumes with no other option; a run that has come to its end says so."""
     import shutil

@@ -87,6 +87,7 @@ def test_figures_are_those_of_the_files(runs: Path) -> None:
     assert run.when == NOON + 600
 
 
+@pytest.mark.smoke
 def test_the_table_at_80_columns(runs: Path, golden: Callable[[str, str], None]) -> None:
     """At 100, 80 and 52 columns nothing is wider; what is left out is said."""
     found = listing([runs]).runs

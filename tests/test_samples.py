@@ -213,6 +213,7 @@ def show(folder: Path, *arguments: str) -> Any:
     )
 
 
+@pytest.mark.smoke
 def test_the_command_writes_one_file(tmp_path: Path) -> None:
     """The sheet under the data's name or --out's, the same bytes each time, and a line that says so."""
     ended = show(tmp_path, "digits", "--classes", "3,7", "--augment", "shift=1")

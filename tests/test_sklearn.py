@@ -56,6 +56,7 @@ def weights(fitted: ConvNetClassifier) -> dict[str, bytes]:
     return {name: array.tobytes() for name, array in fitted.to_model().weights.items()}
 
 
+@pytest.mark.smoke
 @parametrize_with_checks([ConvNetClassifier(threads=1)])
 def test_scikit_learn_s_own_checks(estimator: ConvNetClassifier, check: Callable[[Any], None]) -> None:
     """Every check that scikit-learn has for a classifier passes; none is excused."""
@@ -116,6 +117,7 @@ def test_a_fit_is_a_training() -> None:
     assert fitted.to_model().scaling == scaled
 
 
+@pytest.mark.smoke
 def test_the_model_says_the_same(tmp_path: Path) -> None:
     """Estimator, its model, and the estimator pickled or copied give the same probabilities, from bytes or floats."""
     X, y = images(shape=COLOUR)
@@ -242,6 +244,7 @@ def test_labels_of_every_kind() -> None:
         assert fitted.to_model().classes == tuple(str(label) for label in sorted(set(labels.tolist())))
 
 
+@pytest.mark.smoke
 def test_the_usual_company() -> None:
     """It works in a Pipeline, in cross_val_score and in GridSearchCV, whose NumPy numbers it takes, and in copies."""
     X, y = images(60)
@@ -291,6 +294,7 @@ def test_partial_fit_goes_on(optimizer: str) -> None:
     assert [row.epoch for row in parts.history_] == [1, 2, 3]
 
 
+@pytest.mark.smoke
 def test_partial_fit_after_fit_and_after_pickling() -> None:
     """fit, then partial_fit, is one fit; and an estimator that was pickled goes on with the same bits."""
     X, y = images()

@@ -1,4 +1,5 @@
-"""What an engine does not depend on: what a library asked of the processor, and how many threads the system starts."""
+"""What an engine does not depend on: what a library asked of the processor, where libraries are in memory, and how many
+threads the system starts."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import contextlib
 import ctypes
 import hashlib
 import platform
+import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -81,6 +83,42 @@ def test_another_library_s_arithmetic_changes_no_bit() -> None:
         assert np.float32(1e-39) * np.float32(0.5) == 0
     assert np.float32(1e-39) * np.float32(0.5) != 0
     assert found == (expected, tiny)
+
+
+SCATTERED = """
+import ctypes, mmap
+from layerline.compiler.compiled import compile_network
+from layerline.compiler.kernels.optimizers import Sgd
+from layerline.compiler.machine import host
+from layerline.compiler.task import Task
+from layerline.network import parse
+
+task = Task(50, Sgd(momentum=True, decay=False))
+network = parse("Input 1 28 28\\nConv 6 5\\nReLU\\nFlat\\nFC 10", name="n")
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+
+def reserved(size):
+    return libc.mmap(None, size, 0, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+
+wall, above = reserved(3 << 30), []
+while len(above) < 50_000 and (page := reserved(mmap.PAGESIZE)) > wall:
+    above.append(page)
+for page in above[::2]:
+    libc.munmap(page, mmap.PAGESIZE)
+compile_network(network, host(), task)
+print("compiled")
+"""
+"""Takes 3 GB of addresses and every page above them, as Linux gives them from the top, and gives single pages back."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="knows how Linux gives out addresses")
+def test_code_compiles_where_memory_is_scattered() -> None:
+    """Code compiles where only single pages are free above 3 GB that are taken, as among the libraries of CUDA."""
+    ended = subprocess.run([sys.executable, "-c", SCATTERED], capture_output=True, text=True)  # noqa: S603
+    assert (ended.returncode, ended.stdout) == (0, "compiled\n"), ended.stderr
 
 
 @pytest.mark.parametrize("allowed", [1, 3])
