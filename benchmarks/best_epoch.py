@@ -1,0 +1,161 @@
+"""Which epoch's weights to keep: every rule on the same trainings, seen from the test set.
+
+    python benchmarks/best_epoch.py clothing-30 clothing-10 cifar10-100 … --data-dir DIR --seeds 5
+
+Each set is trained with no option but the seed, which also draws the splits; validation and test are looked at after
+every epoch. A rule sees the validation figures alone. What it costs is the test's macro F1 (and accuracy) of the last
+epoch less that of the epoch it chooses, in points. DIR holds mnist/, cifar10/ and clothing/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from conditions import write
+
+import layerline
+from layerline import metrics
+from layerline.assume import fill
+from layerline.engines.epoch import plan_epoch
+from layerline.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerline.data.dataset import Dataset, Split
+    from layerline.engines.engine import Engine
+
+Figures = dict[str, list[float]]
+
+
+def lowest_loss(seen: Figures, images: int) -> int:
+    """Return the epoch of the lowest loss, the earlier of equals: the rule until 2026-11-29."""
+    del images
+    return int(np.argmin(seen["loss"]))
+
+
+def last(seen: Figures, images: int) -> int:
+    """Return the last epoch."""
+    del images
+    return len(seen["loss"]) - 1
+
+
+def best(merit: str) -> Callable[[Figures, int], int]:
+    """Return the rule that takes the best epoch by a figure, the later of equals."""
+
+    def rule(seen: Figures, images: int) -> int:
+        del images
+        values = np.array(seen[merit])
+        return int(np.flatnonzero(values == values.max())[-1])
+
+    return rule
+
+
+def within_an_error(*, lowest: bool) -> Callable[[Figures, int], int]:
+    """Return the rule that takes the epoch of lowest loss, or the last, of those within a standard error of the best
+    accuracy."""
+
+    def rule(seen: Figures, images: int) -> int:
+        accuracy = np.array(seen["accuracy"])
+        p = accuracy.max()
+        near = np.flatnonzero(accuracy >= p - np.sqrt(p * (1 - p) / images) - 1e-12)
+        return int(near[np.argmin(np.array(seen["loss"])[near])] if lowest else near[-1])
+
+    return rule
+
+
+RULES: dict[str, Callable[[Figures, int], int]] = {
+    "lowest loss": lowest_loss,
+    "last": last,
+    "best accuracy": best("accuracy"),
+    "best macro F1": best("macro_f1"),
+    "lowest loss within an error": within_an_error(lowest=True),
+    "last within an error": within_an_error(lowest=False),
+}
+
+
+def main() -> None:
+    """Train, and write what each rule would have kept."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="+")
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--schedule", help="instead of the one that is chosen")
+    parser.add_argument("--name", default="best-epoch")
+    options = parser.parse_args()
+    given = {} if options.schedule is None else {"schedule": options.schedule}
+    found: dict[str, Any] = {}
+    for name in options.sets:
+        runs = [trained(name, seed, options.data_dir, given) for seed in range(options.seeds)]
+        found[name] = {"rules": summary(runs), "runs": runs}
+        for rule, row in found[name]["rules"].items():
+            print(f"{name:16s} {rule:28s} {row['macro_f1']:.4f}  behind the last {row['behind_last']:+.2f}", flush=True)
+    write(options.name, {"what": "the epoch that each rule keeps, by its test figures", "given": given, "sets": found})
+
+
+def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return for each rule the means over the seeds."""
+    rows = {}
+    for rule, choose in RULES.items():
+        chosen = [choose(run["validation"], run["validation_images"]) for run in runs]
+        kept = {m: [run["test"][m][k] for run, k in zip(runs, chosen, strict=True)] for m in ("macro_f1", "accuracy")}
+        end = [run["test"]["macro_f1"][-1] for run in runs]
+        behind = [100 * (e - k) for e, k in zip(end, kept["macro_f1"], strict=True)]
+        rows[rule] = {
+            "macro_f1": float(np.mean(kept["macro_f1"])),
+            "accuracy": float(np.mean(kept["accuracy"])),
+            "behind_last": float(np.mean(behind)),
+            "worst_behind_last": max(behind),
+            "epochs": [k + 1 for k in chosen],
+        }
+    return rows
+
+
+def trained(name: str, seed: int, folder: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of every epoch of one training."""
+    network, data = subject(name, seed, folder)
+    assumed = fill(network, data, Recipe(seed=seed, **given), given)
+    engine, recipe = assumed.engine, assumed.recipe
+    splits = {"validation": data.validation, "test": data.test}
+    seen: dict[str, Figures] = {split: {"loss": [], "accuracy": [], "macro_f1": []} for split in ("validation", "test")}
+    for epoch in range(1, recipe.epochs + 1):
+        engine.reset_running()
+        engine.train(plan_epoch(recipe, data.train, epoch, len(data.classes)), 0)
+        for split, images in splits.items():
+            for merit, value in measured(engine, images, len(data.classes)).items():
+                seen[split][merit].append(value)
+    return {"seed": seed, "epochs": recipe.epochs, "validation_images": len(data.validation or ()), **seen}
+
+
+def measured(engine: Engine, split: Split | None, K: int) -> dict[str, float]:
+    """Return loss, accuracy and macro F1."""
+    if split is None:
+        raise ValueError("the rules are compared on data with a validation and a test set")
+    outputs = engine.evaluate(split)
+    scores = metrics.measure(metrics.confusion(split.labels, outputs.probabilities.argmax(axis=1), K))
+    return {"loss": float(outputs.losses.mean()), "accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
+
+
+def subject(name: str, seed: int, folder: Path) -> tuple[layerline.Network, Dataset]:
+    """Return network and data: `<set>-<training images of a class>`, or the whole set."""
+    base, _, each = name.partition("-")
+    sources: dict[str, str | Path] = {
+        "clothing": folder / "clothing" / "clothing-30.tar",
+        "cifar10": folder / "cifar10" / "cifar10-jpeg.tar.xz",
+        "photos": Path(tempfile.gettempdir()) / "layerline-photos",  # of benchmarks/folder_of_photos.py
+        "mnist": "mnist",
+        "digits": "digits",
+    }
+    limit = int(each) * 10 if each and not (base == "clothing" and each == "30") else None
+    data = layerline.load_data(sources[base], data_dir=str(folder), seed=seed, limit=limit)
+    network = {"clothing": "photo-small", "photos": "photo-small", "digits": "digits"}.get(base, "lenet5")
+    return layerline.read(network, data), dataclasses.replace(data, name=name)
+
+
+if __name__ == "__main__":
+    main()
