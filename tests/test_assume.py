@@ -68,7 +68,16 @@ RULES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     ),
     "no filters": ({}, {"kinds": frozenset({"flat", "fc"})}, {"optimizer": "adamw"}),
     "depthwise filters": ({}, {"kinds": frozenset({"depthwise", "flat", "fc"})}, {"optimizer": "muon"}),
-    "a rate alone is sgd's": ({"learning_rate": 0.1}, {}, {"optimizer": "sgd"}),
+    "a high rate alone is sgd's": ({"learning_rate": 0.1}, {}, {"optimizer": "sgd"}),
+    "a rate that suits any is for the one chosen": ({"learning_rate": 0.001}, {}, {"optimizer": "muon"}),
+    "the highest of them": ({"learning_rate": 0.01}, {}, {"optimizer": "muon"}),
+    "a little higher": ({"learning_rate": 0.011}, {}, {"optimizer": "sgd"}),
+    "a low rate without filters": (
+        {"learning_rate": 0.001},
+        {"kinds": frozenset({"flat", "fc"})},
+        {"optimizer": "adamw"},
+    ),
+    "a low rate beside a momentum": ({"learning_rate": 0.001, "momentum": 0.5}, {}, {"optimizer": "sgd"}),
     "momentum alone is sgd's": ({"momentum": 0.5}, {}, {"optimizer": "sgd"}),
     "betas are adamw's": ({"beta1": 0.8}, {}, {"optimizer": "adamw"}),
     "betas beside a rate, too": ({"beta1": 0.8, "learning_rate": 0.01}, {}, {"optimizer": "adamw"}),
@@ -188,31 +197,32 @@ def test_rates_that_all_fail_leave_the_default(digits: Dataset) -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "step_seconds", "expected"),
+    ("images", "multiply_adds", "warmup", "expected", "reason"),
     [
-        (54_000, 0.001, 30),  # 0.84 s an epoch
-        (54_000, 0.05, 14),  # 42 s an epoch: as many as fit into ten minutes
-        (54_000, 1.0, epochs.FEWEST),
-        (640, 0.001, 60),
-        (1_280, 0.001, 40),
+        (54_000, 416_000, 0, 30, "enough for most"),  # lenet5 on MNIST
+        (54_000, 41_000_000, 0, 15, "as many as 100·10¹² multiply-adds allow, at least 8"),
+        (54_000, 10**9, 0, epochs.FEWEST, "as many as 100·10¹² multiply-adds allow, at least 8"),
+        (640, 10**6, 0, 60, "800 steps, or as near as that comes"),
+        (1_280, 10**6, 0, 40, "800 steps, or as near as that comes"),
+        (54_000, 10**6, 70, 71, "more than the warm-up"),
     ],
 )
-def test_epochs_follow_from_the_time_of_one(images: int, step_seconds: float, expected: int) -> None:
-    """As many as fit into ten minutes, within bounds; small sets get more."""
-    now = [0.0]
-    engine = ScriptedEngine([], 64)
+def test_epochs_follow_from_the_work(
+    images: int, multiply_adds: int, warmup: float, expected: int, reason: str
+) -> None:
+    """As many as a number of multiply-adds allows, within bounds; small sets get more."""
+    recipe = Recipe(warmup=warmup, epochs=100)
+    choice = epochs.choose(recipe, images, multiply_adds)
+    assert (choice.value, choice.reason) == (expected, reason)
 
-    def during(epoch: int, step: int) -> None:
-        del epoch, step
-        now[0] += step_seconds
 
-    engine.during = during
-    data = made((1, 4, 4), DIGITS, (images // 10,) * 10)
-    choice, seconds = epochs.choose(engine, dataclasses.replace(data, validation=None), Recipe(), lambda: now[0])
-    assert choice.value == expected
-    steps = -(-images // 64)
-    assert seconds == pytest.approx(expected * steps * step_seconds, rel=0.01)
-    assert ("fits into" in choice.reason) == (expected not in (30, 60, 40))
+def test_what_is_chosen_does_not_depend_on_the_clock(digits: Dataset) -> None:
+    """On a computer a thousand times as slow, the same is chosen; how long it will take is another matter."""
+    network, ticks = layerline.read("vgg-small", digits), itertools.count()
+    slow = assume.fill(network, digits, Recipe(), (), clock=lambda: 50.0 * next(ticks))
+    fast = assume.fill(network, digits, Recipe(), (), clock=lambda: 0.05 * next(ticks))
+    assert slow.recipe == fast.recipe
+    assert slow.reasons == fast.reasons
 
 
 def test_python_assumes_as_the_command_does(digits: Dataset, tmp_path: Path) -> None:

@@ -134,8 +134,8 @@ WRITERS = {
 }  # fmt: skip
 """Names that set something for the whole process."""
 ALLOWED = {("signal", "training/interrupt.py"), ("stack_size", "workers.py")}
-"""The handler of Ctrl-C while a training runs in the main thread is documented; so is the stack of a thread of ours, where
-the process gives its threads too little."""
+"""Both are documented: the handler of Ctrl-C while a training runs in the main thread, and the stack of a thread of ours
+where the process gives its threads too little."""
 
 
 def written(tree: ast.AST) -> list[str]:

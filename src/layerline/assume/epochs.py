@@ -1,4 +1,4 @@
-"""The number of epochs, from how long one takes here and how many steps a training needs."""
+"""The number of epochs, from how many steps a training needs and how much work an epoch is."""
 
 from __future__ import annotations
 
@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from layerline import figures
 from layerline.assume.choice import Choice
-from layerline.assume.pace import epoch_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from layerline.data.dataset import Dataset
-    from layerline.engines.engine import Engine
     from layerline.recipe import Recipe
 
 FEWEST, MOST = 8, 30
@@ -21,8 +16,10 @@ STEPS: Final = 800
 """Steps of a small set are worth having even where they take more epochs than MOST …"""
 MOST_OF_SMALL: Final = 60
 """… up to this many."""
-SECONDS: Final = 600.0
-"""A training takes no longer by itself, but for the fewest epochs."""
+WORK: Final = 1e14
+"""Multiply-adds that a training does by itself at most, but for the fewest epochs: six minutes on two fast cores
+(vgg-small: 2.7·10¹¹ a second, Zen 5, 2026-11-29), half an hour on slow ones. They are counted, not timed, so that one
+command is one training on every computer."""
 
 
 def fewest(recipe: Recipe) -> int:
@@ -30,14 +27,19 @@ def fewest(recipe: Recipe) -> int:
     return max(FEWEST, int(recipe.warmup) + 1)
 
 
-def choose(engine: Engine, data: Dataset, recipe: Recipe, clock: Callable[[], float]) -> tuple[Choice, float]:
-    """Return the epochs, and the seconds that they will take; the engine's state is put back."""
-    seconds = epoch_seconds(engine, data, recipe, clock)
+def choose(recipe: Recipe, images: int, multiply_adds: int) -> Choice:
+    """Return the epochs for so many training images of so many multiply-adds each, forward.
+
+    The way back counts as two forward.
+    """
     least = fewest(recipe)
-    wanted = max(least, min(MOST_OF_SMALL, max(MOST, math.ceil(STEPS / recipe.steps(len(data.train))))))
-    count = max(least, min(wanted, int(SECONDS / seconds)))
-    if count == wanted:
-        reason = f"{figures.seconds(count * seconds)} here"
-    else:
-        reason = f"what fits into {figures.seconds(SECONDS)} here, at {figures.seconds(seconds)} an epoch"
-    return Choice(count, reason), count * seconds
+    wanted = max(least, min(MOST_OF_SMALL, max(MOST, math.ceil(STEPS / recipe.steps(images)))))
+    epoch = 3 * max(1, multiply_adds) * images
+    count = max(least, min(wanted, int(WORK / epoch)))
+    if count < wanted:
+        return Choice(count, f"as many as {figures.count(int(WORK / 1e12))}·10¹² multiply-adds allow, at least {least}")
+    if count == least:
+        return Choice(count, "more than the warm-up")
+    return Choice(
+        count, "enough for most" if count == MOST else f"{figures.count(STEPS)} steps, or as near as that comes"
+    )

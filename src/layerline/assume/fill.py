@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from layerline import engines
 from layerline.assume import epochs, rate
 from layerline.assume.facts import Facts
+from layerline.assume.pace import epoch_seconds
 from layerline.assume.rules import choose
 from layerline.engines.agreement import checked
 from layerline.engines.room import check_room
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from layerline.recipe import Recipe
 
 
+LONG: Final = 2e12
+"""Multiply-adds from which on it is worth a second to say how long a training will take: half a minute on two cores."""
+
+
 @dataclass(frozen=True)
 class Assumed:
     """A recipe that is whole, the engine that was made for it, and why its values are what they are."""
@@ -34,7 +39,7 @@ class Assumed:
     reasons: dict[str, str] = field(default_factory=dict)
     """Key of the recipe → reason, for every value that was neither given nor a plain default."""
     seconds: float | None = None
-    """How long the training will take, as far as that was measured."""
+    """How long the training will take, where that was measured: it takes long."""
 
 
 def fill(
@@ -48,9 +53,9 @@ def fill(
     clock: Callable[[], float] = time.perf_counter,
     say: Callable[[str], None] | None = None,
 ) -> Assumed:
-    """Return the recipe, a value chosen where none was given: by rules first, then rate and epochs by measuring.
+    """Return the recipe, a value chosen where none was given: by rules, and the rate by a test of several.
 
-    given: keys of the recipe that were asked for. say: is told what is being measured. The engine's weights are those
+    given: keys of the recipe that were asked for. say: is told what is being tried. The engine's weights are those
     that training starts with. Raises UserError where what was given does not go with the network, the data or itself.
     """
     say = say or _silent
@@ -65,11 +70,13 @@ def fill(
         say("trying learning rates")
         choices["learning_rate"] = rate.choose(made, data, recipe, network.multiply_adds)
         recipe = _with(recipe, choices)
-    seconds = None
     if "epochs" not in given and recipe.within == NONE:
-        say("measuring how long an epoch takes")
-        choices["epochs"], seconds = epochs.choose(made, data, recipe, clock)
+        choices["epochs"] = epochs.choose(recipe, len(data.train), network.multiply_adds)
         recipe = _with(recipe, choices)
+    seconds = None
+    if recipe.within == NONE and 3 * network.multiply_adds * len(data.train) * recipe.epochs > LONG:
+        say("measuring how long an epoch takes")
+        seconds = recipe.epochs * epoch_seconds(made, data, recipe, clock)
     return Assumed(recipe, made, {key: choice.reason for key, choice in choices.items()}, seconds)
 
 
