@@ -20,6 +20,7 @@ from layerline.errors import NetworkError
 from layerline.experiment.experiment import Experiment
 from layerline.network import find
 from layerline.recipe import Recipe, check_together
+from layerline.recipe.usual import RATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,7 +172,7 @@ def test_the_rate_is_one_that_trains(digits: Dataset, optimizer: str) -> None:
     for name, weight in before.weights.items():
         np.testing.assert_array_equal(after.weights[name], weight)
     assert engine.running().images == 0
-    tried = [rate.DEFAULT[optimizer] * 2.0**k / 2 for k in rate.DOUBLINGS]
+    tried = [RATES[optimizer] * 2.0**k / 2 for k in rate.DOUBLINGS]
     assert choice.value in tried
     assert rate.choose(engine, digits, recipe, network.multiply_adds) == choice
     run = layerline.train(network, digits, Recipe(**{**recipe.as_dict(), "learning_rate": choice.value, "epochs": 12}))
@@ -183,7 +184,7 @@ def test_a_rate_is_not_tested_where_that_would_take_long(digits: Dataset) -> Non
     recipe = Recipe(optimizer="muon")
     engine = ScriptedEngine([], 64)
     choice = rate.choose(engine, digits, recipe, 10**9)
-    assert choice.value == rate.DEFAULT["muon"]
+    assert choice.value == RATES["muon"]
     assert "too large" in choice.reason
     assert not engine.orders
 
@@ -192,7 +193,7 @@ def test_rates_that_all_fail_leave_the_default(digits: Dataset) -> None:
     """Where no rate learns, and where one diverges, nothing is concluded from it."""
     engine = ScriptedEngine([1.0] * 7, 64)
     choice = rate.choose(engine, digits, Recipe(optimizer="adamw"), 10**6)
-    assert choice.value == rate.DEFAULT["adamw"]
+    assert choice.value == RATES["adamw"]
     assert "no rate from 0.0005 to 0.016 learned enough" in choice.reason
 
 

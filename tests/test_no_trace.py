@@ -134,7 +134,7 @@ WRITERS = {
 }  # fmt: skip
 """Names that set something for the whole process."""
 ALLOWED = {("signal", "training/interrupt.py"), ("stack_size", "workers.py")}
-"""Both are documented: the handler of Ctrl-C while a training runs in the main thread, and the stack of a thread of ours
+"""Both are documented: the handler of Ctrl-C while a training runs in the main thread, the stack of a thread of ours
 where the process gives its threads too little."""
 
 

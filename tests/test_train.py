@@ -35,7 +35,7 @@ def scripted(
     """Return a scripted engine, and a function that runs a training on it."""
     data = small_data.dataset(70, validation, test)
     network = layerline.parse("Flat\nFC classes\n", data)
-    recipe = Recipe(epochs=epochs, batch_size=16, learning_rate=0.5)
+    recipe = Recipe(epochs=epochs, batch_size=16, learning_rate=0.5, best="loss")
     engine = ScriptedEngine(losses, recipe.batch_size)
     ticks = itertools.count()
 

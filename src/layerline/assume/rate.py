@@ -17,14 +17,13 @@ from layerline.assume.choice import Choice
 from layerline.data.dataset import Split
 from layerline.engines.epoch import plan_epoch
 from layerline.figures import rate as shown
+from layerline.recipe.usual import RATES
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
     from layerline.engines.engine import Engine
     from layerline.recipe import Recipe
 
-DEFAULT: Final = {"muon": 0.004, "adamw": 0.002, "sgd": 0.02}
-"""Where nothing can be learned from a test."""
 DOUBLINGS: Final = range(-2, 4)
 """The rates tried are the default times 2 to the power of these."""
 STEPS: Final = 100
@@ -41,7 +40,7 @@ LEARNED: Final = 0.9
 
 def choose(engine: Engine, data: Dataset, recipe: Recipe, multiply_adds: int) -> Choice:
     """Return the learning rate for a recipe's optimizer; the engine's state is put back."""
-    default = DEFAULT[recipe.optimizer]
+    default = RATES[recipe.optimizer]
     image_work = 3 * max(1, multiply_adds) * len(DOUBLINGS)
     steps = min(STEPS, int(WORK / image_work / recipe.batch_size))
     if steps < FEWEST_STEPS:

@@ -37,7 +37,7 @@ def of(
     """
     said = _said(result, "test", counts["train"], recipe)
     low = _beside_baselines(result)
-    steps = courses.of(history, counts["train"], recipe)
+    steps = courses.of(history, counts, recipe)
     return (*said, *low, *steps, *_none_wrong(result, "test"), *_few(result.classes, counts))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 OPTIMIZERS: Final = ("sgd", "adamw", "muon")
 SCHEDULES: Final = ("linear", "constant", "cosine", "one-cycle", "step")
 INITS: Final = ("torch", "he", "xavier")
-BESTS: Final = ("loss", "macro_f1")
+BESTS: Final = ("accuracy", "loss", "macro_f1")
 DECAYS: Final = ("all", "weights")
 CLASS_WEIGHTS: Final = (NONE, "balanced", "sqrt")
 
@@ -33,8 +33,9 @@ class Recipe:
     epochs: int = 10
     within: str = NONE
     """A time such as 5m, which decides the epochs; or none."""
-    best: str = "loss"
-    """What tells the best epoch, on the validation set: loss, or macro_f1."""
+    best: str = "accuracy"
+    """What tells the best epoch, on the validation set: accuracy (the last one that is within a standard error of the
+    highest), loss (the lowest), or macro_f1 (the highest)."""
     patience: int | str = NONE
     """Epochs without a better one after which to stop; or none."""
     batch_size: int = 64

@@ -88,7 +88,7 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         validation_fraction: float | None = None,
         epochs: int = 30,
         within: str = "none",
-        best: str = "loss",
+        best: str = "accuracy",
         patience: int | str = "none",
         batch_size: int = 32,
         learning_rate: float = 0.01,

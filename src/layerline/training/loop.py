@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, final
 
@@ -12,6 +13,7 @@ from layerline.checkpoint import Snapshot
 from layerline.engines.epoch import plan_epoch
 from layerline.errors import DivergedError
 from layerline.run_folder import EpochRow
+from layerline.training.best import is_best, without_a_better
 from layerline.training.divergence import likely_cause
 from layerline.training.watch import Progress
 from layerline.workers import aside
@@ -111,8 +113,8 @@ class Loop:
         """Return whether all epochs are done, or so many without a better one that the recipe ends the training."""
         if not self.history or len(self.history) >= self._recipe.epochs:
             return bool(self.history)
-        best = max(row.epoch for row in self.history if row.best)
-        return isinstance(self._recipe.patience, int) and len(self.history) - best >= self._recipe.patience
+        patience, rule = self._recipe.patience, self._recipe.best
+        return isinstance(patience, int) and without_a_better(rule, self.history) >= patience
 
     def measure(self, split: Split, phase: str) -> Measured:
         """Return what the network, as it is now, says of `split`."""
@@ -173,8 +175,10 @@ class Loop:
             train_seconds=train_seconds,
             seconds=self._clock() - self._epoch_began,
             images_per_second=running.images / train_seconds,
-            best=self._is_best(validation, held),
+            best=False,
         )
+        images = len(self._data.validation or ())
+        row = dataclasses.replace(row, best=is_best(self._recipe.best, (*self.history, row), images))
         self.last = state.averaged
         if row.best:
             self.best = self.last
@@ -194,16 +198,6 @@ class Loop:
         if self._keeper is not None:
             for note in self._keeper.notes():
                 self._watcher.note(note)
-
-    def _is_best(self, validation: Measured | None, scores: Scores | None) -> bool:
-        """Return whether an epoch is better than all before it; without a validation set, every epoch is."""
-        if validation is None or scores is None:
-            return True
-        if self._recipe.best == "macro_f1":
-            known = [row.validation_macro_f1 for row in self.history if row.validation_macro_f1 is not None]
-            return all(scores.macro_f1 > before for before in known)
-        losses = [row.validation_loss for row in self.history if row.validation_loss is not None]
-        return all(validation.loss < before for before in losses)
 
     def _diverged(self, step: int) -> DivergedError:
         """Return the error for step `step` (from 0) of the running epoch."""

@@ -1,0 +1,163 @@
+"""How often each remark is right, and whether its advice helps when it is typed.
+
+    python benchmarks/remarks.py --data-dir DIR
+
+Trainings of small networks on slices of digits, MNIST and CIFAR-10: with rates that are far off and rates that are
+not, too short and long enough, with labels that are drawn by lot and with true ones. Each says which remark it deserves.
+Reported are the shares of those that deserve a remark and get it, of those that do not and get it, and of those in which
+the options that it names, added to the same training, lowered the test loss. DIR holds mnist/ and cifar10/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from conditions import write
+
+import layerline
+from layerline.assume import fill
+from layerline.data.dataset import ImageSet, Split
+from layerline.recipe import Recipe
+from layerline.recipe.usual import usual_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from layerline.data.dataset import Dataset
+
+WORDS = {
+    "too low": "is too low",
+    "too high": "is too high",
+    "train longer": "train longer",
+    "labels": "nothing to do with the images",
+}
+"""Remark → words in it."""
+OPTION = re.compile(r"--(epochs|optimizer|momentum|learning-rate) ([a-z0-9.e-]+[a-z0-9])")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A training, and the remark that it deserves, if one."""
+
+    data: Dataset
+    network: layerline.Network
+    recipe: Recipe
+    deserves: str | None
+
+
+def main() -> None:
+    """Train, type the advice, and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=4)
+    options = parser.parse_args()
+    counts: dict[str, dict[str, int]] = {name: defaultdict(int) for name in WORDS}
+    odd: list[dict[str, Any]] = []
+    for case in cases(options.data_dir, options.seeds):
+        run = layerline.train(case.network, case.data, case.recipe, live=False)
+        for name, words in WORDS.items():
+            said = next((text for text in run.result.remarks if words in text), None)
+            kind = "deserved" if case.deserves == name else "undeserved"
+            counts[name][kind] += 1
+            counts[name][f"{kind}_said"] += said is not None
+            if (said is not None) != (case.deserves == name):
+                odd.append({"remark": name, "said": said, "deserves": case.deserves, **about(case, run)})
+            if said is not None and (again := advised(case, said)) is not None:
+                counts[name]["typed"] += 1
+                counts[name]["helped"] += better(again, run)
+    rows = {name: {**found, **shares(found)} for name, found in counts.items()}
+    for name, row in rows.items():
+        print(f"{name:14s} " + "  ".join(f"{key} {value}" for key, value in row.items()))
+    write("remarks", {"what": "remarks: right, wrong, and whether their advice helps", "remarks": rows, "odd": odd})
+
+
+def cases(folder: Path, seeds: int) -> Iterator[Case]:
+    """Yield the trainings."""
+    for seed in range(seeds):
+        for data, network in subjects(folder, seed):
+            chosen = fill(network, data, Recipe(seed=seed), ()).recipe
+            yield Case(data, network, dataclasses.replace(chosen, epochs=30), None)
+            for optimizer in ("muon", "sgd", "adamw"):
+                recipe = Recipe(optimizer=optimizer, epochs=12, schedule="one-cycle", seed=seed, batch_size=32)
+                usual = usual_rate(recipe)
+                for factor, deserves in ((1 / 1000, "too low"), (1 / 60, "too low"), (0.5, None), (1.5, None)):
+                    yield Case(data, network, dataclasses.replace(recipe, learning_rate=usual * factor), deserves)
+                wild = dataclasses.replace(recipe, learning_rate=usual * (300 if optimizer == "sgd" else 3000))
+                yield Case(data, network, wild, "too high")
+            short = dataclasses.replace(chosen, epochs=5, schedule="constant", learning_rate=chosen.learning_rate / 3)
+            yield Case(data, network, short, "train longer")
+            yield Case(shuffled(data, seed), network, dataclasses.replace(chosen, epochs=30, augment="none"), "labels")
+
+
+def subjects(folder: Path, seed: int) -> Iterator[tuple[Dataset, layerline.Network]]:
+    """Yield data sets with a network each."""
+    cifar = folder / "cifar10" / "cifar10-jpeg.tar.xz"
+    for source, network, more in (
+        ("digits", "digits", {}),
+        ("mnist", "six-layer", {"limit": 1_500}),
+        (cifar, "six-layer", {"limit": 1_500, "classes": "cat,dog"}),
+        (cifar, "lenet5", {"limit": 2_000}),
+    ):
+        data = layerline.load_data(source, data_dir=str(folder), seed=seed, **more)
+        if data.test is not None:
+            data = dataclasses.replace(data, test=Split(data.test.source, data.test.indices[:2_000]))
+        yield data, layerline.read(network, data)
+
+
+def shuffled(data: Dataset, seed: int) -> Dataset:
+    """Return the data with labels drawn by lot."""
+
+    def drawn(split: Split | None) -> Split | None:
+        if split is None:
+            return None
+        source, numbers = split.source, np.random.default_rng(seed)
+        labels = numbers.integers(0, len(data.classes), len(source.labels)).astype(np.int32)
+        images = ImageSet(source.images, labels, source.maximum)
+        return Split(images, split.indices)
+
+    train = drawn(data.train) or data.train
+    return dataclasses.replace(data, train=train, validation=drawn(data.validation), test=drawn(data.test))
+
+
+def advised(case: Case, said: str) -> layerline.Run | None:
+    """Return the same training with the options that a remark names; None where it names none."""
+    found = {key.replace("-", "_"): value for key, value in OPTION.findall(said)}
+    if not found:
+        return None
+    kinds = {"epochs": int, "momentum": float, "learning_rate": float, "optimizer": str}
+    recipe = dataclasses.replace(case.recipe, **{key: kinds[key](value) for key, value in found.items()})
+    return layerline.train(case.network, case.data, recipe, live=False)
+
+
+def better(again: layerline.Run, run: layerline.Run) -> bool:
+    """Return whether the test loss is lower."""
+    after, before = again.result.test_loss, run.result.test_loss
+    return after is not None and before is not None and after < before
+
+
+def shares(found: dict[str, int]) -> dict[str, float]:
+    """Return the three shares, as far as there is something to tell."""
+    pairs = {
+        "right": ("deserved_said", "deserved"),
+        "false": ("undeserved_said", "undeserved"),
+        "help": ("helped", "typed"),
+    }
+    return {name: round(found[a] / found[b], 4) for name, (a, b) in pairs.items() if found.get(b)}
+
+
+def about(case: Case, run: layerline.Run) -> dict[str, Any]:
+    """Return what tells a case from others."""
+    recipe = case.recipe
+    kept = {key: getattr(recipe, key) for key in ("optimizer", "learning_rate", "epochs", "seed")}
+    losses = [round(row.train_loss, 4) for row in run.history]
+    return {"data": case.data.name, "network": case.network.name, **kept, "train_losses": losses}
+
+
+if __name__ == "__main__":
+    main()

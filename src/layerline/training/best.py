@@ -1,0 +1,48 @@
+"""TRAIN: which epoch's weights are kept, as the validation set tells (measured: docs/decisions/0007-which-epoch.md)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layerline.run_folder import EpochRow
+
+
+def is_best(rule: str, seen: Sequence[EpochRow], images: int) -> bool:
+    """Return whether the last of the epochs `seen` is the best of them by a rule of the recipe.
+
+    accuracy: its validation accuracy is within a standard error √(p(1 − p) / images) of the highest, p. A schedule that
+    ends at 0 is good at its end, and what a few images say of two epochs is chance.
+    loss: its validation loss is lower than all before. macro_f1: its validation macro F1 is the highest, or as high.
+    Without a validation set every epoch is the best. images: of the validation set.
+    """
+    *before, now = _values(seen, _DECIDES[rule])
+    if now is None:
+        return True
+    if rule == "loss":
+        return all(now < each for each in before)
+    highest = max([now, *before])
+    spread = math.sqrt(highest * (1 - highest) / images) if rule == "accuracy" else 0.0
+    return bool(now >= highest - spread)
+
+
+def without_a_better(rule: str, history: Sequence[EpochRow]) -> int:
+    """Return how many epochs there were since the rule's figure was at its best.
+
+    By accuracy, since it or the loss was: as long as one of them gets better, something is learned.
+    """
+    losses, merits = (_values(history, name) for name in ("validation_loss", _DECIDES[rule]))
+    reached = losses.index(min(losses)) if rule != "macro_f1" else 0
+    if rule != "loss":
+        reached = max(reached, merits.index(max(merits)))
+    return len(history) - 1 - reached
+
+
+_DECIDES: Final = {"accuracy": "validation_accuracy", "loss": "validation_loss", "macro_f1": "validation_macro_f1"}
+
+
+def _values(history: Sequence[EpochRow], name: str) -> list[Any]:
+    return [getattr(row, name) for row in history]
