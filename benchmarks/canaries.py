@@ -1,0 +1,185 @@
+"""Guard zones around all that machine code writes to, and what a process's settings were."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+import weakref
+import zlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from layerline.engines import memory, predictor, trainer
+
+ZONE: Final = 4096
+"""Bytes of a guard zone, on either side."""
+PATTERN: Final = 0xA5
+KEPT: Final = 400
+"""Buffers that nobody holds any more and that are still watched."""
+
+
+@dataclass
+class _Guarded:
+    view: weakref.ref[Any]
+    held: Any
+    start: int
+    size: int
+    freed: int | None = None
+    """Checksum of the contents when the buffer was first seen to be nobody's."""
+
+    def fault(self) -> str | None:
+        end = self.start + self.size
+        before, behind = self.held[self.start - ZONE : self.start], self.held[end : end + ZONE]
+        for name, zone in (("before", before), ("behind", behind)):
+            changed = np.flatnonzero(zone != PATTERN)
+            if len(changed):
+                return f"guard zone {name} a buffer of {self.size} bytes: {len(changed)} changed, first {changed[0]}"
+        return None
+
+
+class Canaries:
+    """Puts every arena, scratch, control word and output between two guard zones, and watches them, freed ones too."""
+
+    def __init__(self) -> None:
+        """Take over how layerline.engines takes memory."""
+        self._all: list[_Guarded] = []
+        guarded: Any = self._aligned
+        memory.aligned = predictor.aligned = trainer.aligned = guarded
+        outputs: Any = _Numpy(self)
+        predictor.np = trainer.np = outputs
+
+    def _aligned(self, size: int) -> Any:
+        return self._buffer(size, 0)
+
+    def _buffer(self, size: int, value: int) -> Any:
+        held = np.full(size + 2 * ZONE + memory.ALIGNED, PATTERN, np.uint8)
+        start = ZONE + -(held.ctypes.data + ZONE) % memory.ALIGNED
+        view = held[start : start + size]
+        view[:] = value
+        self._all.append(_Guarded(weakref.ref(view), held, start, size))
+        return view
+
+    def array(self, shape: Any, dtype: Any, value: int) -> Any:
+        """Return an array between guard zones, each of its bytes `value`."""
+        kind = np.dtype(dtype)
+        return self._buffer(int(np.prod(shape)) * kind.itemsize, value).view(kind).reshape(shape)
+
+    def faults(self) -> list[str]:
+        """Return which guard zones are not as they were."""
+        return [fault for each in tuple(self._all) if (fault := each.fault()) is not None]
+
+    def settle(self) -> list[str]:
+        """Return what is wrong, freed buffers that were written to among it; for a moment in which nobody is at work."""
+        found = self.faults()
+        freed = [each for each in self._all if each.view() is None]
+        for each in freed:
+            now = zlib.crc32(each.held[each.start : each.start + each.size])
+            if each.freed is not None and now != each.freed:
+                found.append(f"a freed buffer of {each.size} bytes was written to")
+            each.freed = now
+        forgotten = {id(each) for each in freed[:-KEPT]}
+        self._all = [each for each in self._all if id(each) not in forgotten]
+        return found
+
+
+class _Numpy:
+    """NumPy, but that `empty` and `zeros` lie between guard zones."""
+
+    def __init__(self, canaries: Canaries) -> None:
+        self._canaries = canaries
+
+    def empty(self, shape: Any, dtype: Any = np.float64) -> Any:
+        return self._canaries.array(shape, dtype, 0xFF)  # NaN, where it is not written to
+
+    def zeros(self, shape: Any, dtype: Any = np.float64) -> Any:
+        return self._canaries.array(shape, dtype, 0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+
+def plain_arithmetic() -> bool:
+    """Return whether this thread computes as IEEE 754 says: rounds to nearest, and keeps the smallest numbers."""
+    tiny = np.array([1e-42], np.float32)
+    return ctypes.CDLL(None).fegetround() == 0 and bool((tiny * np.float32(0.5))[0] != 0)
+
+
+class Settings:
+    """What a process's settings are, to be compared and put back."""
+
+    def __init__(self) -> None:
+        """Look."""
+        self._before = self._now()
+
+    def _now(self) -> dict[str, Any]:
+        import matplotlib as mpl
+
+        return {
+            "warnings.filters": list(warnings.filters),
+            "warnings.showwarning": warnings.showwarning,
+            "rcParams": dict(mpl.rcParams),
+            "handlers": [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)],
+            "stack_size": threading.stack_size(),
+            "gc": gc.isenabled(),
+            "cwd": os.getcwd(),  # noqa: PTH109 - as the system says it
+            "environ": dict(os.environ),
+            "errstate": np.geterr(),
+            "switch": sys.getswitchinterval(),
+            "font_log": logging.getLogger("matplotlib.font_manager").level,
+            "hooks": (sys.excepthook, threading.excepthook),
+            "arithmetic": plain_arithmetic(),
+        }
+
+    def changed(self) -> list[str]:
+        """Return what is other than before, and put back what would be found again and again."""
+        import matplotlib as mpl
+
+        now, before = self._now(), self._before
+        found = []
+        for name, value in before.items():
+            if now[name] == value:
+                continue
+            detail = ""
+            if name == "rcParams":
+                detail = " " + ", ".join(key for key in value if now[name].get(key) != value[key])[:200]
+                dict.update(mpl.rcParams, value)
+            elif name == "warnings.filters":
+                detail = f" now begin with {now[name][:2]}"
+                warnings.filters[:] = value  # type: ignore[index]
+            elif name == "font_log":
+                logging.getLogger("matplotlib.font_manager").setLevel(value)
+            elif name == "handlers":
+                detail = f" {now[name]}"
+                for number, handler in zip(
+                    (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM), value, strict=True
+                ):
+                    signal.signal(number, handler)
+            else:
+                detail = f" {now[name]!r:.200} was {value!r:.200}"
+            found.append(f"settings: {name} changed{detail}")
+        return found
+
+
+def threads_left(patience: float = 5.0) -> list[str]:
+    """Return the names of layerline's threads that do not end."""
+    end = time.monotonic() + patience
+    while True:
+        left = [t.name for t in threading.enumerate() if t.name.startswith(("layerline", "decode", "Thread"))]
+        if not left or time.monotonic() > end:
+            return left
+        time.sleep(0.01)
+
+
+def resident() -> float:
+    """Return the memory that this process holds, MB (Linux)."""
+    with open("/proc/self/statm") as file:  # noqa: PTH123 - hundreds of times
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
