@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 import warnings
 import weakref
 import zlib
@@ -25,6 +26,7 @@ ZONE: Final = 4096
 PATTERN: Final = 0xA5
 KEPT: Final = 400
 """Buffers that nobody holds any more and that are still watched."""
+KEPT_BYTES: Final = 100_000_000
 
 
 @dataclass
@@ -58,20 +60,20 @@ class Canaries:
         predictor.np = trainer.np = outputs
 
     def _aligned(self, size: int) -> Any:
-        return self._buffer(size, 0)
+        return self._buffer((size,), np.dtype(np.uint8), 0)
 
-    def _buffer(self, size: int, value: int) -> Any:
+    def _buffer(self, shape: Any, kind: np.dtype[Any], value: int) -> Any:
+        size = int(np.prod(shape)) * kind.itemsize
         held = np.full(size + 2 * ZONE + memory.ALIGNED, PATTERN, np.uint8)
         start = ZONE + -(held.ctypes.data + ZONE) % memory.ALIGNED
-        view = held[start : start + size]
-        view[:] = value
+        held[start : start + size] = value
+        view = held[start : start + size].view(kind).reshape(shape)  # NumPy's view of a view holds `held` alone
         self._all.append(_Guarded(weakref.ref(view), held, start, size))
         return view
 
     def array(self, shape: Any, dtype: Any, value: int) -> Any:
         """Return an array between guard zones, each of its bytes `value`."""
-        kind = np.dtype(dtype)
-        return self._buffer(int(np.prod(shape)) * kind.itemsize, value).view(kind).reshape(shape)
+        return self._buffer(shape, np.dtype(dtype), value)
 
     def faults(self) -> list[str]:
         """Return which guard zones are not as they were."""
@@ -86,7 +88,11 @@ class Canaries:
             if each.freed is not None and now != each.freed:
                 found.append(f"a freed buffer of {each.size} bytes was written to")
             each.freed = now
-        forgotten = {id(each) for each in freed[:-KEPT]}
+        forgotten, held = {id(each) for each in freed[:-KEPT]}, 0
+        for each in reversed(freed):
+            held += each.size
+            if held > KEPT_BYTES:
+                forgotten.add(id(each))
         self._all = [each for each in self._all if id(each) not in forgotten]
         return found
 
@@ -173,10 +179,19 @@ def threads_left(patience: float = 5.0) -> list[str]:
     """Return the names of layerline's threads that do not end."""
     end = time.monotonic() + patience
     while True:
-        left = [t.name for t in threading.enumerate() if t.name.startswith(("layerline", "decode", "Thread"))]
+        left = [_told(t) for t in threading.enumerate() if t.name.startswith(("layerline", "decode", "Thread"))]
         if not left or time.monotonic() > end:
             return left
         time.sleep(0.01)
+
+
+def _told(thread: threading.Thread) -> str:
+    """Return a thread's name and where it is: one whose start was interrupted stays in Python's list, and is none."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    where = "" if frame is None else "".join(traceback.format_stack(frame)[-3:])
+    limbo = thread in threading._limbo.values()  # type: ignore[attr-defined]
+    alive, started = thread.is_alive(), thread._started.is_set()  # type: ignore[attr-defined]
+    return f"{thread.name} (limbo {limbo}, alive {alive}, started {started}, frame {where or None})"
 
 
 def resident() -> float:

@@ -269,7 +269,9 @@ class Round:
 
         left = threads_left()
         if left:
-            self._fault(f"threads left: {left}", None)
+            self._fault(f"threads left: {left}".replace("\n", " "), None)
+            for thread in set(threading._limbo):  # type: ignore[attr-defined]  # told once
+                threading._limbo.pop(thread, None)  # type: ignore[attr-defined]
         for fault in () if self._canaries is None else self._canaries.settle():
             self._fault(fault, None)
         if self._canaries is None:
@@ -333,7 +335,7 @@ class Round:
     def _slope(self) -> float | None:
         """Return by how many MB a minute memory grew in the second half."""
         half = self._memory[len(self._memory) // 2 :]
-        if len(half) < 5:
+        if len(half) < 5 or self._canaries is not None:  # which keeps freed buffers
             return None
         fit = statistics.linear_regression([t / 60 for t, _ in half], [mb for _, mb in half])
         return round(fit.slope, 1)
