@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import logging
@@ -54,10 +55,11 @@ class Canaries:
     def __init__(self) -> None:
         """Take over how layerline.engines takes memory."""
         self._all: list[_Guarded] = []
-        guarded: Any = self._aligned
-        memory.aligned = predictor.aligned = trainer.aligned = guarded
-        outputs: Any = _Numpy(self)
-        predictor.np = trainer.np = outputs
+        given: Any
+        for given in (memory, predictor, trainer):
+            given.aligned = self._aligned
+        for given in (predictor, trainer):
+            given.np = _Numpy(self)
 
     def _aligned(self, size: int) -> Any:
         return self._buffer((size,), np.dtype(np.uint8), 0)
@@ -80,7 +82,7 @@ class Canaries:
         return [fault for each in tuple(self._all) if (fault := each.fault()) is not None]
 
     def settle(self) -> list[str]:
-        """Return what is wrong, freed buffers that were written to among it; for a moment in which nobody is at work."""
+        """Return what is wrong, freed buffers that were written to among it; for when nobody is at work."""
         found = self.faults()
         freed = [each for each in self._all if each.view() is None]
         for each in freed:
@@ -175,14 +177,47 @@ class Settings:
         return found
 
 
+_told_before: Final[weakref.WeakSet[threading.Thread]] = weakref.WeakSet()
+
+
 def threads_left(patience: float = 5.0) -> list[str]:
-    """Return the names of layerline's threads that do not end."""
+    """Return the names of layerline's threads that do not end, and where they are; each is told once."""
     end = time.monotonic() + patience
     while True:
-        left = [_told(t) for t in threading.enumerate() if t.name.startswith(("layerline", "decode", "Thread"))]
+        left = [t for t in threading.enumerate() if t.name.startswith(("layerline", "decode", "Thread"))]
+        left = [t for t in left if t not in _told_before]
         if not left or time.monotonic() > end:
-            return left
+            _told_before.update(left)
+            return [_told(t) for t in left]
         time.sleep(0.01)
+
+
+def locks_held() -> list[str]:
+    """Return which of layerline's locks cannot be had by another thread, and let go of those that this one holds."""
+    from llvmlite.binding import ffi
+
+    from layerline import workers
+    from layerline.compiler import jit
+
+    locks = {"IMPORTS": workers.IMPORTS, "MATRICES": workers.MATRICES, "_STACKS": workers._STACKS}
+    locks |= {"jit._lock": jit._lock, "llvmlite's": ffi.lib._lock._lock}
+    held: list[str] = []
+
+    def look() -> None:
+        for name, lock in locks.items():
+            if lock.acquire(timeout=2):
+                lock.release()
+            else:
+                held.append(name)
+
+    thread = threading.Thread(target=look, name="looking")
+    thread.start()
+    thread.join()
+    for name in held:
+        with contextlib.suppress(RuntimeError):
+            while True:
+                locks[name].release()
+    return held
 
 
 def _told(thread: threading.Thread) -> str:

@@ -10,10 +10,10 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterator
     from random import Random
     from types import FrameType
@@ -149,6 +149,7 @@ class Starts:
     """
 
     def __init__(self) -> None:
+        """Make the lock, in a forked child anew."""
         self.lock = threading.RLock()  # a handler may predict in the middle of a start
 
     def watch(self) -> None:
@@ -159,7 +160,7 @@ class Starts:
             with self.lock:
                 start(thread)
 
-        threading.Thread.start = alone  # type: ignore[method-assign]
+        threading.Thread.start = alone  # type: ignore[method-assign,assignment]
         os.register_at_fork(after_in_child=self.__init__)  # type: ignore[misc]
 
 

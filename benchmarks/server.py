@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -68,12 +69,14 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     """Return the figures of all servers, asked in turn."""
     with tempfile.TemporaryDirectory(prefix="layerline-server-") as name:
         folder = Path(name)
-        data = layerline.load_data("mnist", data_dir=options.data_dir, limit=6000) if options.data_dir else made_up(folder)
+        data = (
+            layerline.load_data("mnist", data_dir=options.data_dir, limit=6000) if options.data_dir else made_up(folder)
+        )
         network = layerline.read("lenet5", data)
         run = layerline.train(network, data, epochs=2, learning_rate=0.05, optimizer="sgd", batch_size=32)
         source = data.train.source.images
         images = np.ascontiguousarray(source[np.arange(options.requests) % len(source)].reshape(-1, 1, SIZE, SIZE))
-        servers = {"layerline": run.model.predict_proba}
+        servers: dict[str, Answer] = {"layerline": run.model.predict_proba}
         if find_spec("onnx") and find_spec("onnxruntime"):
             servers["onnxruntime"] = onnx_session(run.model)
         known = {name: np.concatenate([answer(image[None]) for image in images]) for name, answer in servers.items()}
@@ -88,8 +91,11 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
                 found = served(answer, file, options)
                 if number:  # the first one warms up
                     taken[name].append(found)
-                print(f"{name}: {found['requests_a_second']:.0f} requests a second, p50 {found['p50_ms']:.2f} ms, "
-                      f"p95 {found['p95_ms']:.2f}, p99 {found['p99_ms']:.2f}, {found['wrong']} wrong", flush=True)
+                print(
+                    f"{name}: {found['requests_a_second']:.0f} requests a second, p50 {found['p50_ms']:.2f} ms, "
+                    f"p95 {found['p95_ms']:.2f}, p99 {found['p99_ms']:.2f}, {found['wrong']} wrong",
+                    flush=True,
+                )
         differ = [float(np.abs(k - known["layerline"]).max()) for k in known.values()]
     return {
         "what": f"lenet5, {options.requests} requests of one image, {options.clients} clients on kept connections",
@@ -123,12 +129,11 @@ def made_up(folder: Path) -> Any:
 
 def onnx_session(model: layerline.Model) -> Answer:
     """Return what ONNX Runtime says of images, by a graph of lenet5 with this model's weights."""
-    import onnxruntime
-    from onnx import TensorProto, helper, numpy_helper
-
+    onnx, onnxruntime = import_module("onnx"), import_module("onnxruntime")  # no dependencies of ours
+    helper, TensorProto = onnx.helper, onnx.TensorProto
     nodes: list[Any] = []
     constants = [
-        numpy_helper.from_array(np.asarray(values, np.float32), name)
+        onnx.numpy_helper.from_array(np.asarray(values, np.float32), name)
         for name, values in (*model.weights.items(), ("scale", model.scaling.scale), ("shift", model.scaling.shift))
     ]
     at = "images"
@@ -215,7 +220,7 @@ def _handler(answer: Answer) -> type[BaseHTTPRequestHandler]:
         disable_nagle_algorithm = True
         wbufsize = -1  # an answer goes out as one packet
 
-        def do_POST(self) -> None:  # noqa: N802 - http.server looks for this name
+        def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"]))
             probabilities = answer(np.frombuffer(content, np.uint8).reshape(1, 1, SIZE, SIZE))[0]
             told = {"class": int(probabilities.argmax()), "probabilities": probabilities.tolist()}
@@ -269,7 +274,9 @@ def ask(port: int, file: Path, numbers: range, clients: int) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    print(json.dumps({"milliseconds": milliseconds, "wrong": len(wrong), "errors": errors, "ended": time.perf_counter()}))
+    print(
+        json.dumps({"milliseconds": milliseconds, "wrong": len(wrong), "errors": errors, "ended": time.perf_counter()})
+    )
 
 
 if __name__ == "__main__":

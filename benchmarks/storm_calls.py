@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -22,6 +21,7 @@ from layerline.sklearn import ConvNetClassifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from random import Random
 
 NETWORKS: Final = (
@@ -37,6 +37,13 @@ IMAGES: Final = 5000
 ESTIMATOR: Final = "Conv 3 3 1 1\nReLU\nMaxPool 2\nFlat\nFC classes\n"
 LONGEST: Final = 16
 """Epochs of partial_fit that are known."""
+
+
+COPIED: Final[tuple[Callable[[Any], Any], ...]] = (
+    copy.copy,
+    copy.deepcopy,
+    lambda each: pickle.loads(pickle.dumps(each)),  # noqa: S301 - our own
+)
 
 
 class WrongError(AssertionError):
@@ -76,24 +83,25 @@ class Calls:
                 pixels = random.integers(0, 256, (70, 70, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(self._folder / name / f"{k}.png")
         self._prepare_models(random)
-        self._prepare_trainings()
-        self._prepare_estimators()
+        for prepare in (self._prepare_trainings, self._prepare_estimators):
+            prepare()
+            print("prepared", flush=True)  # the supervisor takes silence for a hang
         self._loaded = {name: self._load_digest(name) for name in ("folder", "digits")}
         self.kinds = {
-            "predict_proba": self.predict_proba,
-            "predict": self.predict,
-            "predict of a new model": self.predict_of_new,
-            "evaluate": self.evaluate,
-            "train": self.train,
-            "train with out=": self.train_out,
-            "train with a chosen rate": self.train_chosen,
-            "estimator fit": self.fit,
-            "estimator partial_fit": self.partial_fit,
-            "estimator shared": self.shared,
-            "load_data": self.load,
-            "save and load": self.save,
-            "copies": self.copies,
-            "fork": self.fork,
+            "predict_proba": self._predict_proba,
+            "predict": self._predict,
+            "predict of a new model": self._predict_of_new,
+            "evaluate": self._evaluate,
+            "train": self._train,
+            "train with out=": self._train_out,
+            "train with a chosen rate": self._train_chosen,
+            "estimator fit": self._fit,
+            "estimator partial_fit": self._partial_fit,
+            "estimator shared": self._use_shared,
+            "load_data": self._load,
+            "save and load": self._save,
+            "copies": self._copies,
+            "fork": self._fork,
         }
         self.weights = dict.fromkeys(self.kinds, 3) | {
             "predict_proba": 10,
@@ -111,7 +119,9 @@ class Calls:
             given = random.integers(0, 256, (IMAGES, 1, size, size), dtype=np.uint8)
             network = layerline.parse(text, input_shape=(1, size, size), classes=10)
             weights = {
-                name: (random.standard_normal(w.shape) * 0.1).astype(w.dtype) if w.dtype != "int64" else np.zeros(w.shape)
+                name: (random.standard_normal(w.shape) * 0.1).astype(w.dtype)
+                if w.dtype != "int64"
+                else np.zeros(w.shape)
                 for name, w in network.weights.items()
             }
             for name in weights:
@@ -126,8 +136,11 @@ class Calls:
 
     def _prepare_trainings(self) -> None:
         self._networks = [layerline.parse(text, self.data) for text, size in NETWORKS if size == 8]
-        self._trained, self._predicted, self._tested = {}, {}, {}
-        self._test_images = self.data.test.source.images  # type: ignore[union-attr]
+        self._trained: dict[tuple[int, int | str], str] = {}
+        self._predicted: dict[tuple[int, int], Any] = {}
+        self._tested: dict[tuple[int, int], tuple[layerline.Model, str]] = {}
+        assert self.data.test is not None  # noqa: S101 - digits have one
+        self._test_images = self.data.test.source.images
         for n, network in enumerate(self._networks):
             for r, recipe in enumerate(RECIPES):
                 run = layerline.train(network, self.data, **recipe, threads=1)
@@ -138,7 +151,7 @@ class Calls:
             self._trained[n, "chosen"] = digest(run)
 
     def _test_digest(self, model: layerline.Model) -> str:
-        told = [model.evaluate(self.data, which, baselines=False) for which in ("test", "all")]  # type: ignore[arg-type]
+        told = [model.evaluate(self.data, which, baselines=False) for which in ("test", "all")]
         return repr([(t.test_loss, None if t.confusion is None else t.confusion.tolist(), t.intervals) for t in told])
 
     def _prepare_estimators(self) -> None:
@@ -173,16 +186,16 @@ class Calls:
             chosen, known = chosen.astype(np.float32), self.floats[n]
         same(model.predict_proba(chosen), known[start : start + count], f"predict_proba, network {n}, {count} images")
 
-    def predict_proba(self, rng: Random) -> None:
+    def _predict_proba(self, rng: Random) -> None:
         self.some(rng)
 
-    def predict(self, rng: Random) -> None:
+    def _predict(self, rng: Random) -> None:
         n = rng.randrange(len(self.models))
         count = rng.randint(1, IMAGES)
         names = self.models[n].predict(self.images[n][:count])
         same(names, np.asarray(self.models[n].classes)[self.known[n][:count].argmax(axis=1)], "predict")
 
-    def predict_of_new(self, rng: Random) -> None:
+    def _predict_of_new(self, rng: Random) -> None:
         n = rng.randrange(len(self.models))
         old = self.models[n]
         if rng.random() < 0.3:
@@ -194,20 +207,18 @@ class Calls:
             self.some(rng, model, n)
             self.some(rng, model, n)
 
-    def evaluate(self, rng: Random) -> None:
+    def _evaluate(self, rng: Random) -> None:
         model, known = self._tested[rng.choice(sorted(self._tested))]
         if self._test_digest(model) != known:
             raise WrongError("evaluate: wrong")
 
-    def train(self, rng: Random) -> None:
+    def _train(self, rng: Random) -> None:
         key = rng.choice(sorted(self._tested))
-        run = layerline.train(
-            self._networks[key[0]], self.data, **RECIPES[key[1]], threads=rng.choice((None, 1, 2, 3))
-        )
+        run = layerline.train(self._networks[key[0]], self.data, **RECIPES[key[1]], threads=rng.choice((None, 1, 2, 3)))
         if run.stopped is None and digest(run) != self._trained[key]:
             raise WrongError(f"train {key}: other bits")
 
-    def train_out(self, rng: Random) -> None:
+    def _train_out(self, rng: Random) -> None:
         key = rng.choice(sorted(self._tested))
         path = self._path()
         try:
@@ -219,13 +230,13 @@ class Calls:
         finally:
             shutil.rmtree(path, ignore_errors=True)
 
-    def train_chosen(self, rng: Random) -> None:
+    def _train_chosen(self, rng: Random) -> None:
         n = rng.randrange(len(self._networks))
         run = layerline.train(self._networks[n], self.data, epochs=1, batch_size=20, optimizer="sgd")
         if run.stopped is None and digest(run) != self._trained[n, "chosen"]:
             raise WrongError(f"train {n} with a chosen rate: other bits")
 
-    def fit(self, rng: Random) -> None:
+    def _fit(self, rng: Random) -> None:
         found = self.estimator(rng.choice((None, 1, 2))).fit(self.X, self.y)
         same(found.predict_proba(self.X), self._states[0], "fit")
 
@@ -233,12 +244,12 @@ class Calls:
         """Raise WrongError where an estimator is between two of its states."""
         same(estimator.predict_proba(self.X), self._states[len(estimator.history_) - 2], what)
 
-    def partial_fit(self, rng: Random) -> None:
+    def _partial_fit(self, rng: Random) -> None:
         own = getattr(self._own, "estimator", None)
         if own is not None:  # it may have been interrupted
             self.check(own, "an estimator after partial_fit, done or interrupted")
         if own is None or len(own.history_) >= 2 + LONGEST:
-            how = rng.choice((copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))))  # noqa: S301
+            how = rng.choice(COPIED)
             own = self._own.estimator = how(self._fitted)
         before = len(own.history_)
         own.partial_fit(self.X, self.y)
@@ -246,7 +257,7 @@ class Calls:
             raise WrongError("partial_fit: no new epoch")
         self.check(own, "partial_fit")
 
-    def shared(self, rng: Random) -> None:
+    def _use_shared(self, rng: Random) -> None:
         estimator = self._shared
         if len(estimator.history_) >= 2 + LONGEST - 1:
             self._shared = copy.deepcopy(self._fitted)
@@ -265,12 +276,12 @@ class Calls:
                     told.update(np.ascontiguousarray(array).tobytes())
         return told.hexdigest()
 
-    def load(self, rng: Random) -> None:
+    def _load(self, rng: Random) -> None:
         name = rng.choice(("folder", "folder", "digits"))
         if self._load_digest(name) != self._loaded[name]:
             raise WrongError(f"load_data {name}: other data")
 
-    def save(self, rng: Random) -> None:
+    def _save(self, rng: Random) -> None:
         n = rng.randrange(len(self.models))
         path = self._path().with_suffix(".safetensors")
         try:
@@ -279,20 +290,20 @@ class Calls:
         finally:
             path.unlink(missing_ok=True)
 
-    def copies(self, rng: Random) -> None:
-        how = rng.choice((copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))))  # noqa: S301
+    def _copies(self, rng: Random) -> None:
+        how = rng.choice(COPIED)
         n = rng.randrange(len(self.models))
         self.some(rng, how(self.models[n]), n)
         self.check(how(self._fitted), "a copy of an estimator")
 
-    def fork(self, rng: Random) -> None:
+    def _fork(self, rng: Random) -> None:
         """Let a child predict and train; who called reaps it later."""
         if os.fork():
             return
         code = 1
         try:
             self._pause()
-            for call in (self.predict_proba, self.train, self.predict_of_new, self.partial_fit):
+            for call in (self._predict_proba, self._train, self._predict_of_new, self._partial_fit):
                 call(rng)
             code = 0
         except BaseException:
