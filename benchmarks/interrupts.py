@@ -90,6 +90,8 @@ class Signals:
         if isinstance(found.exc_value, RAISED):
             self.unraisable.append(str(found.object)[:150])
             self._counts["interrupts that Python ignored (in a callback)"] += 1
+        elif getattr(found.object, "__module__", "") == "logging":  # its own lock around a fork, after an interrupt
+            self._counts["errors of logging around a fork"] += 1
         else:
             self.faults.append(f"unraisable {found.exc_value!r} in {found.object!r}"[:300])
 
