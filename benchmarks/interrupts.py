@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import queue
 import signal
@@ -41,6 +42,22 @@ def place(frame: FrameType | None) -> str:
             return f"{name.removeprefix('layerline.')}.{frame.f_code.co_name}"
         frame = frame.f_back
     return f"outside ({inner})"
+
+
+class _NoLock:
+    """What logging takes for its lock here: an interrupt in its hook after a fork would leave a real one taken."""
+
+    def acquire(self) -> None:
+        """Do nothing."""
+
+    def release(self) -> None:
+        """Do nothing."""
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing."""
 
 
 class Sender:
@@ -85,13 +102,12 @@ class Signals:
         signal.signal(signal.SIGINT, self._take)
         signal.signal(signal.SIGALRM, self._take)
         sys.unraisablehook = self._unraisable
+        logging._lock = _NoLock()  # type: ignore[attr-defined]
 
     def _unraisable(self, found: Any) -> None:
         if isinstance(found.exc_value, RAISED):
             self.unraisable.append(str(found.object)[:150])
             self._counts["interrupts that Python ignored (in a callback)"] += 1
-        elif getattr(found.object, "__module__", "") == "logging":  # its own lock around a fork, after an interrupt
-            self._counts["errors of logging around a fork"] += 1
         else:
             self.faults.append(f"unraisable {found.exc_value!r} in {found.object!r}"[:300])
 
