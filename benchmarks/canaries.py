@@ -1,0 +1,235 @@
+"""Guard zones around all that machine code writes to, and what a process's settings were."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+import warnings
+import weakref
+import zlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from layerline.engines import memory, predictor, trainer
+
+ZONE: Final = 4096
+"""Bytes of a guard zone, on either side."""
+PATTERN: Final = 0xA5
+KEPT: Final = 400
+"""Buffers that nobody holds any more and that are still watched."""
+KEPT_BYTES: Final = 100_000_000
+
+
+@dataclass
+class _Guarded:
+    view: weakref.ref[Any]
+    held: Any
+    start: int
+    size: int
+    freed: int | None = None
+    """Checksum of the contents when the buffer was first seen to be nobody's."""
+
+    def fault(self) -> str | None:
+        end = self.start + self.size
+        before, behind = self.held[self.start - ZONE : self.start], self.held[end : end + ZONE]
+        for name, zone in (("before", before), ("behind", behind)):
+            changed = np.flatnonzero(zone != PATTERN)
+            if len(changed):
+                return f"guard zone {name} a buffer of {self.size} bytes: {len(changed)} changed, first {changed[0]}"
+        return None
+
+
+class Canaries:
+    """Puts every arena, scratch, control word and output between two guard zones, and watches them, freed ones too."""
+
+    def __init__(self) -> None:
+        """Take over how layerline.engines takes memory."""
+        self._all: list[_Guarded] = []
+        given: Any
+        for given in (memory, predictor, trainer):
+            given.aligned = self._aligned
+        for given in (predictor, trainer):
+            given.np = _Numpy(self)
+
+    def _aligned(self, size: int) -> Any:
+        return self._buffer((size,), np.dtype(np.uint8), 0)
+
+    def _buffer(self, shape: Any, kind: np.dtype[Any], value: int) -> Any:
+        size = int(np.prod(shape)) * kind.itemsize
+        held = np.full(size + 2 * ZONE + memory.ALIGNED, PATTERN, np.uint8)
+        start = ZONE + -(held.ctypes.data + ZONE) % memory.ALIGNED
+        held[start : start + size] = value
+        view = held[start : start + size].view(kind).reshape(shape)  # NumPy's view of a view holds `held` alone
+        self._all.append(_Guarded(weakref.ref(view), held, start, size))
+        return view
+
+    def array(self, shape: Any, dtype: Any, value: int) -> Any:
+        """Return an array between guard zones, each of its bytes `value`."""
+        return self._buffer(shape, np.dtype(dtype), value)
+
+    def faults(self) -> list[str]:
+        """Return which guard zones are not as they were."""
+        return [fault for each in tuple(self._all) if (fault := each.fault()) is not None]
+
+    def settle(self) -> list[str]:
+        """Return what is wrong, freed buffers that were written to among it; for when nobody is at work."""
+        found = self.faults()
+        freed = [each for each in self._all if each.view() is None]
+        for each in freed:
+            now = zlib.crc32(each.held[each.start : each.start + each.size])
+            if each.freed is not None and now != each.freed:
+                found.append(f"a freed buffer of {each.size} bytes was written to")
+            each.freed = now
+        forgotten, held = {id(each) for each in freed[:-KEPT]}, 0
+        for each in reversed(freed):
+            held += each.size
+            if held > KEPT_BYTES:
+                forgotten.add(id(each))
+        self._all = [each for each in self._all if id(each) not in forgotten]
+        return found
+
+
+class _Numpy:
+    """NumPy, but that `empty` and `zeros` lie between guard zones."""
+
+    def __init__(self, canaries: Canaries) -> None:
+        self._canaries = canaries
+
+    def empty(self, shape: Any, dtype: Any = np.float64) -> Any:
+        return self._canaries.array(shape, dtype, 0xFF)  # NaN, where it is not written to
+
+    def zeros(self, shape: Any, dtype: Any = np.float64) -> Any:
+        return self._canaries.array(shape, dtype, 0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+
+def plain_arithmetic() -> bool:
+    """Return whether this thread computes as IEEE 754 says: rounds to nearest, and keeps the smallest numbers."""
+    tiny = np.array([1e-42], np.float32)
+    return ctypes.CDLL(None).fegetround() == 0 and bool((tiny * np.float32(0.5))[0] != 0)
+
+
+class Settings:
+    """What a process's settings are, to be compared and put back."""
+
+    def __init__(self) -> None:
+        """Look."""
+        self._before = self._now()
+
+    def _now(self) -> dict[str, Any]:
+        import matplotlib as mpl
+
+        return {
+            "warnings.filters": list(warnings.filters),
+            "warnings.showwarning": warnings.showwarning,
+            "rcParams": dict(mpl.rcParams),
+            "handlers": [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)],
+            "stack_size": threading.stack_size(),
+            "gc": gc.isenabled(),
+            "cwd": os.getcwd(),  # noqa: PTH109 - as the system says it
+            "environ": dict(os.environ),
+            "errstate": np.geterr(),
+            "switch": sys.getswitchinterval(),
+            "font_log": logging.getLogger("matplotlib.font_manager").level,
+            "hooks": (sys.excepthook, threading.excepthook),
+            "arithmetic": plain_arithmetic(),
+        }
+
+    def changed(self) -> list[str]:
+        """Return what is other than before, and put back what would be found again and again."""
+        import matplotlib as mpl
+
+        now, before = self._now(), self._before
+        found = []
+        for name, value in before.items():
+            if now[name] == value:
+                continue
+            detail = ""
+            if name == "rcParams":
+                detail = " " + ", ".join(key for key in value if now[name].get(key) != value[key])[:200]
+                dict.update(mpl.rcParams, value)
+            elif name == "warnings.filters":
+                detail = f" now begin with {now[name][:2]}"
+                warnings.filters[:] = value  # type: ignore[index]
+            elif name == "font_log":
+                logging.getLogger("matplotlib.font_manager").setLevel(value)
+            elif name == "handlers":
+                detail = f" {now[name]}"
+                for number, handler in zip(
+                    (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM), value, strict=True
+                ):
+                    signal.signal(number, handler)
+            else:
+                detail = f" {now[name]!r:.200} was {value!r:.200}"
+            found.append(f"settings: {name} changed{detail}")
+        return found
+
+
+_told_before: Final[weakref.WeakSet[threading.Thread]] = weakref.WeakSet()
+
+
+def threads_left(patience: float = 5.0) -> list[str]:
+    """Return the names of layerline's threads that do not end, and where they are; each is told once."""
+    end = time.monotonic() + patience
+    while True:
+        left = [t for t in threading.enumerate() if t.name.startswith(("layerline", "decode", "Thread"))]
+        left = [t for t in left if t not in _told_before]
+        if not left or time.monotonic() > end:
+            _told_before.update(left)
+            return [_told(t) for t in left]
+        time.sleep(0.01)
+
+
+def locks_held() -> list[str]:
+    """Return which of layerline's locks cannot be had by another thread, and let go of those that this one holds."""
+    from llvmlite.binding import ffi
+
+    from layerline import workers
+    from layerline.compiler import jit
+
+    locks = {"IMPORTS": workers.IMPORTS, "MATRICES": workers.MATRICES, "_STACKS": workers._STACKS}
+    locks |= {"jit._lock": jit._lock, "llvmlite's": ffi.lib._lock._lock}
+    held: list[str] = []
+
+    def look() -> None:
+        for name, lock in locks.items():
+            if lock.acquire(timeout=2):
+                lock.release()
+            else:
+                held.append(name)
+
+    thread = threading.Thread(target=look, name="looking")
+    thread.start()
+    thread.join()
+    for name in held:
+        with contextlib.suppress(RuntimeError):
+            while True:
+                locks[name].release()
+    return held
+
+
+def _told(thread: threading.Thread) -> str:
+    """Return a thread's name and where it is: one whose start was interrupted stays in Python's list, and is none."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    where = "" if frame is None else "".join(traceback.format_stack(frame)[-3:])
+    limbo = thread in threading._limbo.values()  # type: ignore[attr-defined]
+    alive, started = thread.is_alive(), thread._started.is_set()  # type: ignore[attr-defined]
+    return f"{thread.name} (limbo {limbo}, alive {alive}, started {started}, frame {where or None})"
+
+
+def resident() -> float:
+    """Return the memory that this process holds, MB (Linux)."""
+    with open("/proc/self/statm") as file:  # noqa: PTH123 - hundreds of times
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -1,0 +1,230 @@
+"""Interrupts at random: signals in the main thread, exceptions that are set in other threads from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Iterator
+    from random import Random
+    from types import FrameType
+
+KINDS: Final = ("none", "sigint", "sigint twice", "timeout", "timeouts", "exit", "predicting", "predicting")
+
+
+class UserTimeout(Exception):  # noqa: N818 - as users call theirs
+    """What a user's handler of SIGALRM raises."""
+
+
+class Async(BaseException):
+    """What is set in a thread by PyThreadState_SetAsyncExc."""
+
+
+RAISED: Final = (KeyboardInterrupt, UserTimeout, SystemExit, Async)
+
+
+def place(frame: FrameType | None) -> str:
+    """Return the innermost function of layerline that a frame is in, or that it is in none."""
+    inner = "" if frame is None else frame.f_code.co_name
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name.startswith("layerline"):
+            return f"{name.removeprefix('layerline.')}.{frame.f_code.co_name}"
+        frame = frame.f_back
+    return f"outside ({inner})"
+
+
+class _NoLock:
+    """What logging takes for its lock here: an interrupt in its hook after a fork would leave a real one taken."""
+
+    def acquire(self) -> None:
+        """Do nothing."""
+
+    def release(self) -> None:
+        """Do nothing."""
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing."""
+
+
+class Sender:
+    """A thread that does things at given times."""
+
+    def __init__(self) -> None:
+        """Start it."""
+        self._due: queue.PriorityQueue[tuple[float, int, Callable[[], None]]] = queue.PriorityQueue()
+        self._number = 0
+        threading.Thread(target=self._run, daemon=True, name="storm-sender").start()
+
+    def later(self, seconds: float, do: Callable[[], None]) -> None:
+        """Do something so many seconds from now."""
+        self._number += 1
+        self._due.put((time.monotonic() + seconds, self._number, do))
+
+    def _run(self) -> None:
+        while True:
+            when, number, do = self._due.get()
+            wait = when - time.monotonic()
+            if wait > 0.01:  # something earlier may come
+                self._due.put((when, number, do))
+                time.sleep(0.005)
+                continue
+            time.sleep(max(0.0, wait))
+            do()
+
+
+class Signals:
+    """Interrupts of the main thread: armed for a call, never outside it."""
+
+    def __init__(self, sender: Sender, counts: Counter[str], places: Counter[str]) -> None:
+        """Take over SIGINT and SIGALRM."""
+        self._sender, self._counts, self._places = sender, counts, places
+        self.armed, self.raised = False, 0
+        self.last = ""
+        self._busy, self._kind = False, "none"
+        self._token = 0
+        self._predict: Callable[[], None] = lambda: None
+        self.faults: list[str] = []
+        self.unraisable: list[str] = []
+        signal.signal(signal.SIGINT, self._take)
+        signal.signal(signal.SIGALRM, self._take)
+        sys.unraisablehook = self._unraisable
+        logging._lock = _NoLock()  # type: ignore[attr-defined]
+
+    def _unraisable(self, found: Any) -> None:
+        if isinstance(found.exc_value, RAISED):
+            self.unraisable.append(str(found.object)[:150])
+            self._counts["interrupts that Python ignored (in a callback)"] += 1
+        else:
+            self.faults.append(f"unraisable {found.exc_value!r} in {found.object!r}"[:300])
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        if not self.armed or self._busy:
+            return
+        self._busy = True
+        try:
+            self.last = place(frame)
+            self._places[self.last] += 1
+            self._counts[f"interrupt: {self._kind}"] += 1
+            if self._kind == "predicting":
+                self._predict()
+                return
+        finally:
+            self._busy = False
+        self.raised += 1
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(3) if self._kind == "exit" else UserTimeout
+
+    def arm(self, kind: str, seconds: float, rng: Random, predict: Callable[[], None]) -> None:
+        """Let interrupts of a kind come within a call that takes about so many seconds."""
+        self._kind, self._predict, self.raised = kind, predict, 0
+        self.unraisable.clear()
+        self._token += 1
+        delay = max(5e-5, rng.random() * 1.3 * seconds * rng.choice((0.1, 1, 1, 1)))
+        self.armed = kind != "none"
+        if kind.startswith("sigint"):
+            token = self._token
+            for k in range(2 if kind == "sigint twice" else 1):
+                self._sender.later(delay + k * rng.uniform(0.0005, 0.05), lambda: self._kill(token))
+        elif kind in ("timeout", "exit"):
+            signal.setitimer(signal.ITIMER_REAL, delay)
+        elif kind in ("timeouts", "predicting"):
+            signal.setitimer(signal.ITIMER_REAL, delay, rng.uniform(0.0005, 0.02))
+
+    def _kill(self, token: int) -> None:
+        if self.armed and token == self._token:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def disarm(self) -> None:
+        """Let no more come; whatever is raised meanwhile is over with it."""
+        while True:
+            try:
+                self.armed = False
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                time.sleep(0)
+            except RAISED:
+                continue
+            return
+
+
+class Starts:
+    """Keeps exceptions from outside away from Thread.start: while a thread starts another, Python 3.11 takes the new
+    one for it, which then dies before it says that it has started, and `start` waits for ever.
+    """
+
+    def __init__(self) -> None:
+        """Make the lock, in a forked child anew."""
+        self.lock = threading.RLock()  # a handler may predict in the middle of a start
+
+    def watch(self) -> None:
+        """Let every start of a thread, and every exception from outside, wait for each other."""
+        start = threading.Thread.start
+
+        def alone(thread: threading.Thread) -> None:
+            with self.lock:
+                start(thread)
+
+        threading.Thread.start = alone  # type: ignore[method-assign,assignment]
+        os.register_at_fork(after_in_child=self.__init__)  # type: ignore[misc]
+
+
+_starts = Starts()
+watch_starts = _starts.watch
+
+
+class Victim:
+    """A thread of the user's in which exceptions are set from outside, while it is open to them."""
+
+    def __init__(self) -> None:
+        """Keep which thread this is: the one that makes it."""
+        self._ident = threading.get_ident()
+        self.open = self._sending = False
+        self.sent = 0
+
+    def send(self) -> None:
+        """Set an exception in it, from another thread."""
+        self._sending = True
+        with _starts.lock:
+            if self.open:
+                self.sent += 1
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._ident), ctypes.py_object(Async))
+        self._sending = False
+
+    def close(self) -> None:
+        """Let no more come; for the thread itself."""
+        while True:
+            try:
+                self.open = False
+                while self._sending:
+                    time.sleep(0.0005)
+                for _ in range(100):
+                    pass
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._ident), None)
+            except Async:
+                continue
+            return
+
+
+@contextlib.contextmanager
+def switching(seconds: float) -> Iterator[None]:
+    """Let threads take turns so often."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(seconds)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
