@@ -3,9 +3,10 @@
     python benchmarks/remarks.py --data-dir DIR
 
 Trainings of small networks on slices of digits, MNIST and CIFAR-10: with rates that are far off and rates that are
-not, too short and long enough, with labels that are drawn by lot and with true ones. Each says which remark it deserves.
-Reported are the shares of those that deserve a remark and get it, of those that do not and get it, and of those in which
-the options that it names, added to the same training, lowered the test loss. DIR holds mnist/ and cifar10/.
+not, too short and long enough, with labels that are drawn by lot and with true ones. Each says which remark it
+deserves. Reported are the shares of those that deserve a remark and get it, of those that do not and get it, and of
+those in which the options that it names, added to the same training, lowered the test loss. DIR holds mnist/ and
+cifar10/.
 """
 
 from __future__ import annotations

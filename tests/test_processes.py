@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from command import PLAIN
 from llvmlite import binding as llvm
+from threads import threads_of_ours
 
 import layerline
 from layerline.compiler import compiled, jit
@@ -119,7 +120,7 @@ def test_an_interrupted_prediction(
             model.predict_proba(images)
         assert signalling.at_work == 0
         whole._function = signalling.function
-        assert [t for t in threading.enumerate() if t.name.startswith("layerline")] == []
+        assert threads_of_ours() == 0
         np.testing.assert_array_equal(model.predict_proba(images), expected)
 
 
@@ -203,7 +204,7 @@ def test_an_interrupted_training_leaves_no_thread(monkeypatch: pytest.MonkeyPatc
             patch.setattr(whole, last, signalling)
             with pytest.raises(TooLateError):
                 layerline.train(network, data, **options)
-        assert [t for t in threading.enumerate() if t.name.startswith("layerline")] == []
+        assert threads_of_ours() == 0
 
 
 def test_weights_of_a_model_stay(run: layerline.Run, images: NDArray[np.uint8]) -> None:

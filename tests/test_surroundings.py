@@ -3,19 +3,20 @@ threads the system starts."""
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import hashlib
 import platform
 import subprocess
 import sys
-import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import small_data
 
+from layerline import workers
 from layerline.engines import make
 from layerline.engines.epoch import Epoch
 from layerline.errors import UserError
@@ -124,27 +125,32 @@ def test_code_compiles_where_memory_is_scattered() -> None:
 @pytest.mark.parametrize("allowed", [1, 3])
 def test_fewer_threads_than_asked_for_do_the_same(allowed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system starts no more threads (ulimit -u), those that are there do all of it, to the same bits."""
-    expected, start, alive = trained(threads=8), threading.Thread.start, list[threading.Thread]()
+    expected, begin, started = trained(threads=8), workers.start, workers.Workers._begin
 
-    def limited(thread: threading.Thread) -> None:
-        alive[:] = [each for each in alive if each.is_alive()]
-        if len(alive) >= allowed:
-            raise RuntimeError("can't start new thread")
-        start(thread)
-        alive.append(thread)
+    def fewer(self: workers.Workers) -> None:
+        left = [allowed]
 
-    monkeypatch.setattr(threading.Thread, "start", limited)
+        def limited(*arguments: Any) -> None:
+            if not left[0]:
+                arguments[0].append(None)
+                raise RuntimeError("can't start new thread")
+            left[0] -= 1
+            begin(*arguments)
+
+        monkeypatch.setattr(workers, "start", limited)
+        started(self)
+
+    monkeypatch.setattr(workers.Workers, "_begin", fewer)
     assert trained(threads=8) == expected
 
 
 def test_no_thread_at_all_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system starts none, it is an error with what to do, and not a wait without an end."""
 
-    def none(thread: threading.Thread) -> None:
-        del thread
+    def none(*_: object) -> int:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(threading.Thread, "start", none)
+    monkeypatch.setattr(_thread, "start_new_thread", none)
     with pytest.raises(UserError) as caught:
         trained()
     assert str(caught.value) == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import subprocess
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from command import PLAIN
+from threads import threads_of_ours
 
 from layerline import workers
 from layerline.errors import UserError
-from layerline.workers import StoppedError, Workers, aside, check
+from layerline.workers import StoppedError, Workers, aside, check, spread
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -46,17 +48,15 @@ class Busy:
             self.at_work -= 1
 
 
-def left() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("layerline")]
-
-
 def test_each_does_its_part() -> None:
-    """work(0) … work(n − 1) are done once each, in threads that have ended when the call returns."""
-    done: list[tuple[int, str]] = []
-    Workers(lambda k: done.append((k, threading.current_thread().name)), 5).run()
-    assert sorted(done) == [(k, f"layerline-{k}") for k in range(5)]
-    assert left() == []
-    assert aside(lambda: 7, "layerline-x") == 7
+    """work(0) … work(n − 1) are done once each, in threads of their own that are gone when the call returns."""
+    done: list[tuple[int, int]] = []
+    Workers(lambda k: done.append((k, threading.get_ident())), 5).run()
+    assert sorted(k for k, _ in done) == list(range(5))
+    assert threading.get_ident() not in {thread for _, thread in done}
+    assert threads_of_ours() == 0
+    assert aside(lambda: 7) == 7
+    assert spread(lambda item: item * item, range(100), 3) == [k * k for k in range(100)]
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit, TooLateError])
@@ -75,7 +75,7 @@ def test_a_signal_in_the_waiting_thread(raised: type[BaseException]) -> None:
         signal.signal(signal.SIGUSR1, before)
     assert busy.at_work == 0
     assert busy.asked >= 1
-    assert left() == []
+    assert threads_of_ours() == 0
 
 
 def test_a_second_signal_while_they_stop() -> None:
@@ -99,7 +99,7 @@ def test_a_second_signal_while_they_stop() -> None:
         for number, old in zip((signal.SIGUSR1, signal.SIGUSR2), before, strict=True):
             signal.signal(number, old)
     assert busy.at_work == 0
-    assert left() == []
+    assert threads_of_ours() == 0
 
 
 def test_an_interrupt_at_every_line() -> None:
@@ -129,10 +129,7 @@ def test_an_interrupt_at_every_line() -> None:
         finally:
             sys.settrace(None)
         assert busy.at_work == 0, line
-        for thread in threading.enumerate():
-            if thread.name.startswith("layerline"):
-                thread.join()  # one that was just being started finds the work over
-        assert busy.at_work == 0, line
+        assert threads_of_ours() == 0, line
         if ended is StoppedError and countdown[0] > 0:
             break
     assert 30 < line < 199
@@ -185,22 +182,22 @@ def test_inner_workers_stop_with_the_outer_ones() -> None:
             raise TooLateError
 
     with pytest.raises(TooLateError):
-        aside(work, "layerline-outer", tick)
+        aside(work, tick)
     assert seen == ["stopped", "stopped"]
     assert (inner.at_work, late.at_work, late.asked) == (0, 0, 0)
 
 
 def test_fewer_threads_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system starts two threads of four, the two do their work; where none, it is the user's limit."""
-    start, allowed, done = threading.Thread.start, [2], []
+    begin, allowed, done = _thread.start_new_thread, [2], list[int]()
 
-    def limited(thread: threading.Thread) -> None:
+    def limited(*arguments: Any) -> int:
         if allowed[0] == 0:
             raise RuntimeError("can't start new thread")
         allowed[0] -= 1
-        start(thread)
+        return begin(*arguments)
 
-    monkeypatch.setattr(threading.Thread, "start", limited)
+    monkeypatch.setattr(_thread, "start_new_thread", limited)
     Workers(done.append, 4).run()
     assert sorted(done) == [0, 1]
     with pytest.raises(UserError, match="starts no thread"):
@@ -208,13 +205,29 @@ def test_fewer_threads_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_thread_that_ends_before_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was not done is never taken for done."""
-    run = threading.Thread.run
-    monkeypatch.setattr(threading.Thread, "run", lambda thread: None if thread.name == "layerline-1" else run(thread))
-    done: list[int] = []
+    """What was not done is never taken for done, as where the memory for a thread's first step is missing."""
+    begin, done = _thread.start_new_thread, list[int]()
+
+    def failing(function: Any, arguments: tuple[Any, ...]) -> int:
+        return begin(function, arguments) if arguments[2] == 0 else begin(str, ())
+
+    monkeypatch.setattr(_thread, "start_new_thread", failing)
     with pytest.raises(RuntimeError, match="1 of 2 threads ended before their work"):
         Workers(done.append, 2).run()
     assert done == [0]
+
+
+def test_ends_told_in_any_order() -> None:
+    """However threads take turns at their ends, work that was done is not taken for work that was stopped."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(3000):
+            asked: list[int] = []
+            Workers(lambda _: None, 3, ask=lambda asked=asked: asked.append(1)).run()
+            assert asked == []
+    finally:
+        sys.setswitchinterval(interval)
 
 
 SMALL_STACKS = """

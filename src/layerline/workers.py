@@ -2,12 +2,17 @@
 
 A signal may raise in the waiting thread between any two steps of Python: Ctrl-C, the handler of a timeout, SystemExit.
 Machine code that then still ran would write into memory that its caller has let go. So whatever is raised, the workers
-are told to stop, they are waited for, and only then does it go on its way. Whether a worker is at work is told by the
-worker itself and not by `Thread.is_alive`: Python 3.11 takes a thread for ended whose `join` was interrupted.
+are told to stop, they are waited for, and only then does it go on its way.
+
+Python's own `threading.Thread` and `Condition` do not survive such an exception: `start` and `join` are steps of Python
+with locks in them, and interrupted they leave a thread that nobody waits for, a KeyError in place of the exception, or
+a lock that nobody releases. So threads start by the one call `_thread.start_new_thread`, and what is shared are sets,
+deques and SimpleQueues, whose steps are whole.
 """
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import os
@@ -15,14 +20,16 @@ import queue
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Final, TypeVar, final
+import weakref
+from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 
 from layerline.errors import UserError
 
 if TYPE_CHECKING:
     from _thread import RLock as Lock
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 TICK: Final = 0.1
@@ -53,7 +60,6 @@ class Workers:
         number: int = 1,
         *,
         ask: Callable[[], None] | None = None,
-        name: str = "layerline",
     ) -> None:
         """Prepare threads that run work(0) … work(number − 1).
 
@@ -62,14 +68,14 @@ class Workers:
         """
         self.stopped = False
         """Whether the work is to end early."""
-        self._work, self._number, self._name = work, number, name
+        self._work, self._number = work, number
         self._ask = ask
         self._over = False
         self._at_work: set[int] = set()
         self._ended: set[int] = set()
         self._done: set[int] = set()
         self._errors: list[BaseException] = []
-        self._threads: list[threading.Thread] = []
+        self._threads: list[Thread] = []
         self._news: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._inner: set[Workers] = set()
 
@@ -109,14 +115,11 @@ class Workers:
     def _begin(self) -> None:
         """Start the threads; where the system has no more of them, at least one."""
         for k in range(self._number):
-            thread = threading.Thread(target=self._target, args=(k,), name=f"{self._name}-{k}", daemon=True)
-            self._threads.append(thread)
             try:
-                with _stack():
-                    thread.start()
+                start(self._threads, self._target, k)
             except (RuntimeError, MemoryError) as error:
-                self._threads.pop()
-                if self._threads:
+                if len(self._threads) > 1:
+                    self._threads.pop()
                     return
                 raise UserError(
                     "the system starts no thread to train or predict in",
@@ -135,13 +138,13 @@ class Workers:
             self._errors.append(error)
             self.stop()
         finally:
-            self._ended.add(k)
             self._at_work.discard(k)
+            self._ended.add(k)
             self._news.put(None)
 
     def _wait(self, tick: Callable[[], None] | None) -> None:
         """Wait until every thread has ended, and raise where one has not done its part."""
-        while any(k not in self._ended and thread.is_alive() for k, thread in enumerate(self._threads)):
+        while any(k not in self._ended and not thread.gone for k, thread in enumerate(self._threads)):
             try:
                 self._news.get(timeout=TICK)
             except queue.Empty:
@@ -161,7 +164,7 @@ class Workers:
                     self.stop()
                     self._news.get(timeout=TICK)
                 else:
-                    _leave(self._threads[-1])
+                    self._threads[-1].leave()
                     self._threads.pop()
             except queue.Empty:
                 pass
@@ -171,17 +174,27 @@ class Workers:
             raise late
 
 
-def aside(
-    work: Callable[[], T],
-    name: str,
-    tick: Callable[[], None] | None = None,
-    *,
-    ask: Callable[[], None] | None = None,
-) -> T:
+def aside(work: Callable[[], T], tick: Callable[[], None] | None = None, *, ask: Callable[[], None] | None = None) -> T:
     """Return what `work` returns, done in a thread of its own; `tick` and `ask` as for Workers."""
     results: list[T] = []
-    Workers(lambda _: results.append(work()), name=name, ask=ask).run(tick)
+    Workers(lambda _: results.append(work()), ask=ask).run(tick)
     return results[0]
+
+
+def spread(work: Callable[[A], T], items: Sequence[A], threads: int) -> list[T]:
+    """Return work(item) of each item, in order, done by threads side by side. Raises what a work raises."""
+    results: dict[int, T] = {}
+    places = iter(range(len(items)))
+
+    def part(_: int) -> None:
+        for place in places:  # each is handed out once
+            if workers.stopped:
+                return
+            results[place] = work(items[place])
+
+    workers = Workers(part, min(threads, len(items)))
+    workers.run()
+    return [results[place] for place in range(len(items))]
 
 
 def check() -> None:
@@ -191,29 +204,62 @@ def check() -> None:
         raise StoppedError("the work was told to stop")
 
 
-def _leave(thread: threading.Thread) -> None:
-    """Wait until a thread that has nothing more to do is gone; one whose start was interrupted may never come."""
-    for _ in range(LATE):
-        if thread.is_alive():
-            thread.join(TICK)
-        elif thread in threading.enumerate():
-            time.sleep(TICK / 100)
-        else:
-            return
+class _Token:
+    """What a thread holds as long as it is there."""
+
+    __slots__ = ("__weakref__",)
+
+
+@final
+class Thread:
+    """A thread that was started, or was about to be."""
+
+    def __init__(self, token: weakref.ref[_Token]) -> None:
+        """Keep the way to what it holds."""
+        self._token = token
+
+    @property
+    def gone(self) -> bool:
+        """Return whether it has ended, whether or not it ever began."""
+        return self._token() is None
+
+    def leave(self) -> None:
+        """Wait until it is gone, having nothing more to do; one whose start was interrupted may never come."""
+        for look in range(LATE):
+            if self.gone:
+                return
+            time.sleep(0 if look < LATE // 2 else TICK / 100)
+
+
+def start(threads: list[Thread], work: Callable[..., None], *arguments: Any) -> None:
+    """Start a thread that does work(*arguments) and raises nothing; add it to `threads` before it can begin.
+
+    Raises RuntimeError and MemoryError where the system starts none; it is then the last of `threads` all the same.
+    """
+    with _stack():
+        _thread.start_new_thread(_with_token, (_held(threads), work, *arguments))
+
+
+def _held(threads: list[Thread]) -> _Token:
+    """Return the token of a thread to come: nobody but it holds the token, not even a frame that an exception keeps."""
+    token = _Token()
+    threads.append(Thread(weakref.ref(token)))
+    return token
+
+
+def _with_token(token: _Token, work: Callable[..., None], *arguments: Any) -> None:
+    work(*arguments)
+    del token
 
 
 def fork_waits_for(lock: Lock) -> Lock:
     """Return the lock, which from now on is held, by who forks, while the process forks.
 
     A child has only the thread that forked. What another thread was about, with a lock taken, it finds so for ever.
+    The hooks are methods in C: a signal raises before or after them and not inside.
     """
-
-    def release() -> None:
-        with contextlib.suppress(RuntimeError):  # not taken: a signal raised before it was, which Python ignores here
-            lock.release()
-
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=lock.acquire, after_in_parent=release, after_in_child=release)
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
     return lock
 
 

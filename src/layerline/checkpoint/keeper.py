@@ -8,13 +8,16 @@ The work of writing stays below a hundredth of the run: after a checkpoint that 
 
 from __future__ import annotations
 
-import threading
+import contextlib
+import queue
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Final, Self, final
 
 from layerline.checkpoint.folder import name_of
 from layerline.errors import UserError
 from layerline.run_folder import CHECKPOINTS, HISTORY
+from layerline.workers import Thread, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 REST: Final = 99
 """Seconds without writing for each second of a core that writing took."""
+_LOOK: Final = 0.001
+"""Seconds between two looks at whether the thread has ended."""
 EVERY: Final = 300.0
 """Seconds between snapshots within an epoch, where nothing else is asked for."""
 
@@ -43,18 +48,17 @@ class Keeper:
         every: float = EVERY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start the thread. every: seconds after which a snapshot within an epoch is due."""
+        """Prepare; the thread starts with the first snapshot. every: seconds until one within an epoch is due."""
         self._checkpoints, self._identity, self._folder = checkpoints, identity, folder
         self._every, self._clock = every, clock
         self._offered = clock()
-        self._changed = threading.Condition()
-        self._waiting: Snapshot | None = None
+        self._waiting: deque[Snapshot] = deque(maxlen=1)
         self._closing = False
-        self._notes: list[str] = []
+        self._news: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._notes: deque[str] = deque()
         self._failing: set[str] = set()
         self._failed: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="layerline-checkpoints", daemon=True)
-        self._thread.start()
+        self._threads: list[Thread] = []
 
     def offer(self, snapshot: Snapshot) -> None:
         """Write the rows of its epochs, and hand over a snapshot, which is then no longer changed.
@@ -64,9 +68,11 @@ class Keeper:
         self._check()
         self._offered = self._clock()
         self._attempt(HISTORY, lambda: self._folder.append(snapshot.history), f"{HISTORY} can be written again")
-        with self._changed:
-            self._waiting = snapshot
-            self._changed.notify()
+        self._waiting.append(snapshot)  # in place of one that waits
+        self._news.put(None)
+        if all(thread.gone for thread in self._threads):
+            with contextlib.suppress(RuntimeError, MemoryError):  # no thread to be had: written later, by who closes
+                start(self._threads, self._work)
 
     def due(self) -> bool:
         """Return whether the last snapshot was offered so long ago that it is time for one within the epoch."""
@@ -74,33 +80,39 @@ class Keeper:
 
     def notes(self) -> list[str]:
         """Return what went wrong since the last call, a sentence each: training can go on."""
-        with self._changed:
-            found, self._notes = self._notes, []
-        return found
+        return [self._notes.popleft() for _ in range(len(self._notes))]
 
     def close(self) -> None:
         """Write what waits, at once, and end the thread."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        self._thread.join()
+        self._end()
         self._check()
+        while self._waiting:
+            self._save(self._waiting.pop())
 
     def __enter__(self) -> Self:
         """Return the keeper."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """End the thread, after an error too with what waits; only the wish to stop now does not wait for it."""
+        """End the thread before the folder is unlocked, after an error too with what waits, but where it says stop."""
         if error is None:
             self.close()
-        with self._changed:
-            self._closing = True
-            if not isinstance(error, Exception):
-                self._waiting = None
-            self._changed.notify()
-        if isinstance(error, Exception):
-            self._thread.join()  # before the folder is unlocked
+        elif not isinstance(error, Exception):
+            self._waiting.clear()
+        self._end()
+
+    def _end(self) -> None:
+        """Return when the thread has ended; what is raised meanwhile is raised then."""
+        late: BaseException | None = None
+        while not self._closing or any(not thread.gone for thread in self._threads):
+            try:
+                self._closing = True
+                self._news.put(None)
+                time.sleep(_LOOK)
+            except BaseException as error:
+                late = error
+        if late is not None:
+            raise late
 
     def _check(self) -> None:
         if self._failed is not None:
@@ -118,14 +130,16 @@ class Keeper:
 
     def _next(self, rest_until: float) -> Snapshot | None:
         """Return the next snapshot to write, waiting for it; None when all is written and there will be no other."""
-        with self._changed:
-            while not self._closing:
-                left = rest_until - self._clock()
-                if self._waiting is not None and left <= 0:
-                    break
-                self._changed.wait(left if left > 0 and self._waiting is not None else None)
-            snapshot, self._waiting = self._waiting, None
-            return snapshot
+        while not self._closing:
+            left = rest_until - self._clock()
+            if self._waiting and left <= 0:
+                break
+            with contextlib.suppress(queue.Empty):
+                self._news.get(timeout=left if self._waiting else None)
+        try:
+            return self._waiting.pop()
+        except IndexError:
+            return None
 
     def _save(self, snapshot: Snapshot) -> None:
         again = f"{name_of(snapshot.position)} is written: checkpoints work again"
@@ -138,11 +152,10 @@ class Keeper:
             write()
         except UserError as error:
             failure = self._folder.as_given(error).message
-        with self._changed:
-            if failure is None and what in self._failing:
-                self._failing.remove(what)
-                self._notes += [] if self._failing else [again]
-            if failure is not None:
-                whole = "" if self._folder.lost() else ", what was kept before is whole"
-                self._notes += [] if self._failing else [f"{failure}; the training goes on{whole}"]
-                self._failing.add(what)
+        if failure is None and what in self._failing:
+            self._failing.remove(what)
+            self._notes.extend([] if self._failing else [again])
+        if failure is not None:
+            whole = "" if self._folder.lost() else ", what was kept before is whole"
+            self._notes.extend([] if self._failing else [f"{failure}; the training goes on{whole}"])
+            self._failing.add(what)

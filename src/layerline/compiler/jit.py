@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 fork_waits_for(ffi.lib._lock._lock)  # llvmlite's own; a fork takes it after ours, as we do
-_lock: Final = fork_waits_for(threading.RLock())
-"""Held while LLVM works."""
-_here: Final = threading.local()
+_lock: Final[Any] = fork_waits_for(threading.RLock())
+"""Held while LLVM works. (The type checker does not know `_is_owned`, which `threading.Condition` asks, too.)"""
 _unused: Final[deque[Any]] = deque()
 """LLVM's objects behind code that nobody calls any more, to be disposed of where LLVM may work."""
 
@@ -40,25 +39,18 @@ def alone(work: Callable[[], T]) -> T:
 
     An exception of a signal that comes while it works is raised when it is done.
     """
-    if getattr(_here, "inside", False):
+    if _lock._is_owned():  # inside such work; or where the process forks or ends, and a signal's handler asks
         return work()
-    return aside(lambda: _locked(work), "layerline-compiling")
+    return aside(lambda: _locked(work))
 
 
 def _locked(work: Callable[[], T]) -> T:
     with _lock:
-        _here.inside = True
         _unused.clear()
         return work()
 
 
-def _end() -> None:
-    """Wait for LLVM; from now on only this thread, in which the process ends, may use it."""
-    _lock.acquire()
-    _here.inside = True
-
-
-atexit.register(_end)
+atexit.register(_lock.acquire)  # and from then on only the thread in which the process ends may use LLVM
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,6 @@ import mmap
 import os
 import stat
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline.data.cores import cores
+from layerline.workers import spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -265,8 +265,7 @@ def _digests(handle: int, size: int) -> list[str]:
     def one(start: int) -> str:
         return hashlib.sha256(_at(handle, start, min(BLOCK, size - start))).hexdigest()
 
-    with ThreadPoolExecutor(cores() if hasattr(os, "pread") else 1, "verify") as pool:
-        return list(pool.map(one, range(0, size, BLOCK)))
+    return spread(one, range(0, size, BLOCK), cores() if hasattr(os, "pread") else 1)
 
 
 def _mapped(handle: int, shape: list[int]) -> NDArray[np.uint8]:

@@ -1,11 +1,14 @@
-"""Image files become pixels on several cores, in the order in which they come."""
+"""Image files become pixels on several cores, in the order in which they come.
+
+Also where one core is enough, it is never the caller's thread that decodes: what a signal's handler raises there, such
+as a TimeoutError, would be taken for what Pillow raises of a damaged image.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections import deque
+import itertools
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +16,7 @@ from layerline import figures
 from layerline.data.cores import cores
 from layerline.data.image_file import LARGEST_FILE, BadImageError, Picture, decode
 from layerline.data.stream import whole_file
+from layerline.workers import aside, spread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +30,8 @@ Progress = Callable[[int, int | None], None]
 _BATCH_OF_SMALL: Final = 128
 _BATCH: Final = 8
 """Images that are decoded together: few, for those that wait to be stored take memory."""
+_WINDOW: Final = 8
+"""Batches for each core that are decoded side by side, before the next are read."""
 _BATCH_BYTES: Final = 2**20
 """A batch has no more of these, packed as they are."""
 _SMALL: Final = 64 * 64
@@ -79,34 +85,18 @@ class Decoder:
         first = next(batches, None)
         if first is None:
             return
-        started = self._batch(first)
+        started = aside(lambda: self._batch(first))
         small = _are_small(started)
         self._most = _BATCH_OF_SMALL if small else _BATCH
         yield from started
         for batch in batches if small else ():
-            decoded = self._batch(batch)
+            decoded = aside(lambda batch=batch: self._batch(batch))  # type: ignore[misc]  # a default, to bind it now
             yield from decoded
             if not _are_small(decoded):
                 break
-        else:
-            if small:
-                return
-        with ThreadPoolExecutor(cores(), "decode") as pool:
-            yield from self._ahead(pool, batches)
-
-    def _ahead(self, pool: ThreadPoolExecutor, batches: Iterator[list[File]]) -> Iterator[Decoded]:
-        """Keep some batches under way, so that reading and decoding overlap and memory stays small."""
-        waiting: deque[Future[list[Decoded]]] = deque()
-        try:
-            for batch in batches:
-                waiting.append(pool.submit(self._batch, batch))
-                if len(waiting) > 2 * cores():
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        while window := list(itertools.islice(batches, _WINDOW * cores())):
+            for decoded in spread(self._batch, window, cores()):
+                yield from decoded
 
     def _batches(self, files: Iterable[File]) -> Iterator[list[File]]:
         batch: list[File] = []

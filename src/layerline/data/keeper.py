@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 from layerline.data.cores import cores
 from layerline.data.decoding import digest, read
 from layerline.data.image_file import BadImageError
+from layerline.workers import spread
 
 if TYPE_CHECKING:
     from layerline.data.cache import Cache, Kept, Part
@@ -72,10 +72,9 @@ class Keeper:
                 noted.update({tuple(entry[0]): entry[1] for entry in entries if entry})
         digests = [bytes.fromhex(noted.get(file.stamp, "")) for file in self._files]
         changed = [k for k, found in enumerate(digests) if not found]
-        with ThreadPoolExecutor(cores(), "read") as pool:
-            one = _digest_of_archive if self._archive else _digest
-            for k, found in zip(changed, pool.map(one, (self._files[k] for k in changed)), strict=True):
-                digests[k] = found
+        one = _digest_of_archive if self._archive else _digest
+        for k, found in zip(changed, spread(one, [self._files[k] for k in changed], cores()), strict=True):
+            digests[k] = found
         content = _joined(digests)
         if changed and content in known:
             self._note(content, digests)

@@ -222,7 +222,7 @@ class Loop:
             self._tell()
             self._watcher.progress(self._progress(phase, start))
 
-        return aside(work, f"layerline-{phase}", tick, ask=self._engine.stop)
+        return aside(work, tick, ask=self._engine.stop)
 
     def _progress(self, phase: str, start: float) -> Progress:
         now = self._clock()
