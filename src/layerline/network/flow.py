@@ -96,7 +96,10 @@ class Flow:
         try:
             shape = layer.output_shape(self._at.shape)
         except Misfit as misfit:
-            told = Misfit(misfit.reason, slip.misfit.help, misfit.argument) if slip else misfit
+            told = misfit
+            if slip:
+                otherwise = f" Otherwise {misfit.help}" if slip.misfit.argument == misfit.argument else ""
+                told = Misfit(misfit.reason, f"{slip.misfit.help}{otherwise}", misfit.argument)
             self._refuse(line, told, slip.meant if slip else layer)
             return
         self._put(layer, (self._at.value,), (self._at.shape,), shape, path, line.span.line)

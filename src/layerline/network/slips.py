@@ -142,7 +142,7 @@ def _apart(line: LayerLine, layer: Layer, name: str, size: Pair) -> tuple[str, L
     digits = list(str(size[0]))
     names = [_first(layer), "stride", "padding"]
     names = names[names.index(name) :][: len(digits)]
-    if len(names) < len(digits) or any(line.has(other) for other in names[1:]):
+    if len(names) < len(digits) or line.has("padding") or any(line.has(other) for other in names[1:]):
         return None
     tokens: list[Token] = []
     for token in line.statement.arguments:

@@ -19,7 +19,7 @@ _HEAD: Final = ("layer", "output", "parameters", "multiply-adds", "memory")
 _COUNTED: Final = "of one image, forward, in Conv, Depthwise and FC"
 _TOTAL: Final = (
     "the total is not their sum but the compiled engine's own number, on this machine",
-    "with plain SGD; the images, and about 200 MB for the program, come on top",
+    "with SGD and momentum; the images, and about 200 MB for the program, come on top",
 )
 _NARROWEST: Final = 12
 _LONG: Final = 10**12
