@@ -30,6 +30,37 @@ CASES = {
     "unknown-layer-far": _with("Transformer 8"),
     "unknown-layer-other-word": _with("Convolution 8 3"),
     "called-like-python": Case("nn.Conv2d(1, 6, 5)\nnn.ReLU()\nFlat\nFC classes\n"),
+    # lines of PyTorch, Keras and darknet, with what to write
+    "pytorch-lines": Case(
+        "nn.Conv2d(1, 16, 3, padding=1),\nself.conv1 = nn.Conv2d(1, 32, 3, 1)\nx = F.relu(self.conv1(x))\n"
+        "x = F.max_pool2d(F.relu(self.conv2(x)), 2)\nx = x.view(-1, 16*4*4)\nnn.Linear(84, 10)\nnn.BatchNorm2d(16)\n"
+        "self.fc = nn.Linear(n * 4, hidden)\nself.act = nn.PReLU()\nnn.Linear(84, num_classes)"
+    ),
+    "pytorch-program": Case("import torch.nn as nn\nclass Net(nn.Module):\n    def __init__(self):\n    return x\n])"),
+    "keras-lines": Case(
+        "Conv2D(16, 3, activation=\"relu\")\nmodel.add(Dense(10, activation='softmax'))\n"
+        "layers.MaxPooling2D((2, 2))\nBatchNormalization()\nDense(1, activation='sigmoid')\n"
+        "x = layers.Conv2D(32, (3, 5), strides=2, padding='same', use_bias=False)(x)\nSeparableConv2D(64, 3)"
+    ),
+    "darknet": Case(
+        "[net]\nheight=28\nwidth=28\nchannels=3\n[convolutional]\nbatch_normalize=1\nfilters=128\nsize=3\n"
+        "stride=1\npad=1\n"
+        "activation=leaky\n[maxpool]\nsize=2\nstride=2\n[dropout]\nprobability=.5\n[shortcut]\nfrom=-3\n[avgpool]\n"
+        "[connected]\noutput=10\nactivation=linear\n[softmax]\n[cost]\ntype=sse"
+    ),
+    "python-values": Case(
+        "Conv 8 (3,5)\nConv 8 3 padding='same'\nConv 8 3 padding=valid\nPool 2 padding=valid\nFlat\n"
+        "Dense 9 activation=tanh"
+    ),
+    # the channels or inputs that arrive come first
+    "pytorch-order": Case(
+        "Conv2d 1 20 5\nReLU\nPool 2\nConv2d 20 50 5\nBatchNorm2d 50\nFlat\nLinear 1024 240\nFC 240 12"
+    ),
+    "pytorch-order-too-large": _with("Conv 1 32 5"),
+    "pytorch-order-named": _with("Conv2d 1 6 kernel=5"),
+    # digits written together
+    "kernel-digits-together": _with("Conv 6 512"),
+    "pool-three-digits": _with("Pool 321"),
     "unknown-argument": _with("Conv 6 kernal=5"),
     "unknown-argument-far": _with("Conv 6 5 activation=relu"),
     # counts of values

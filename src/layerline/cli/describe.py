@@ -21,6 +21,7 @@ SUFFIX: Final = ".safetensors"
 MOST_CLASSES: Final = 50
 """Names that are listed."""
 LONGEST_NAME: Final = 30
+_BATCH: Final = "64"
 
 
 @click.command(cls=Command)
@@ -34,17 +35,17 @@ def describe(net: str, **values: Any) -> None:
     what images it takes, and what made it. A network that has no line Input, or ends in FC classes, needs --data.
     """
     flags = given(values)
-    batch_size = flags.pop("batch_size", None)
-    size = {} if batch_size is None else {"batch_size": _size(batch_size)}
+    batch_size = _size(flags.pop("batch_size", _BATCH))
     if Path(net).is_dir() or net.endswith(SUFFIX):
         stored = _stored(net)
         terminal = Terminal(sys.stdout, os.environ)
         for label, text in _facts(stored):
             terminal.fact(label, text)
         terminal.say()
-        click.echo(stored.network.describe(**size))
+        described = stored.network
     else:
-        click.echo(network(net, flags).describe(**size))
+        described = network(net, flags)
+    click.echo(described.describe(batch_size, _memory(described, batch_size)))
 
 
 def network(net: str, flags: dict[str, Any]) -> Network:
@@ -64,6 +65,20 @@ def network(net: str, flags: dict[str, Any]) -> Network:
     shape = read_tree(Mistakes(file, text)).input_shape
     data = load_data(flags["data"], **{"cache": cache_folder(), "input_shape": shape, **cuts})
     return parse(text, name=file, input_shape=data.shape, classes=len(data.classes))
+
+
+def _memory(network: Network, batch_size: int) -> int | None:
+    """Return what the compiled engine takes for a training, in bytes; None where it is not installed."""
+    from importlib.util import find_spec
+
+    from layerline.recipe import Recipe
+
+    if find_spec("llvmlite") is None:
+        return None
+    from layerline.engines.need import training_bytes
+    from layerline.engines.threads import cores
+
+    return training_bytes(network, Recipe(batch_size=batch_size), cores())
 
 
 def _stored(net: str) -> Stored:

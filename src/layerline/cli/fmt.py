@@ -24,7 +24,7 @@ def fmt(net: str, write: bool, check: bool) -> int:
     The readable form names the arguments (Conv 6 kernel=5 padding=2), indents blocks and keeps comments.
     """
     from layerline import whole_file
-    from layerline.network import find
+    from layerline.network import find, notes
     from layerline.network_file import formatted
 
     if write and check:
@@ -36,6 +36,8 @@ def fmt(net: str, write: bool, check: bool) -> int:
         if changed:
             click.echo(f"{file}: is not in its readable form; layerline fmt {file} --write changes it", err=True)
         return int(changed)
+    for note in notes(text, file):
+        click.echo(f"{note}\n", err=True)
     if not write:
         click.echo(readable, nl=False)
     elif not Path(net).exists():

@@ -81,14 +81,14 @@ def welch(a: Mean, b: Mean) -> Difference:
         t = (b̄ − ā) / √(v_a + v_b),    v = s² / n of each,    ν = (v_a + v_b)² / (v_a² / (n_a − 1) + v_b² / (n_b − 1))
 
     Welch 1947, "The generalization of 'Student's' problem when several different population variances are involved",
-    Biometrika 34. ν is rounded down, which makes the interval a little wider.
+    Biometrika 34. ν is not rounded.
     """
     parts = [_variance(mean) for mean in (a, b)]
     square = sum(part for part, _ in parts)
     value = b.mean - a.mean
     if square == 0:
         return Difference(value, value, value, 0.0 if value else 1.0)
-    nu = int(square**2 / sum(part**2 / degrees for part, degrees in parts) * (1 + 1e-12))
+    nu = max(1.0, square**2 / sum(part**2 / degrees for part, degrees in parts))
     half = quantile(1 - LEVEL / 2, nu) * math.sqrt(square)
     return Difference(value, value - half, value + half, max(0.0, 1 - central(abs(value) / math.sqrt(square), nu)))
 

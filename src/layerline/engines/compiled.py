@@ -14,7 +14,7 @@ from layerline.compiler.kernels.step_lower import slots_of
 from layerline.compiler.machine import host
 from layerline.compiler.task import task_of
 from layerline.engines.engine import Engine, Outputs, Running, State
-from layerline.engines.memory import memory_of
+from layerline.engines.need import needed
 from layerline.engines.predictor import Predictor
 from layerline.engines.tables import constants, tables
 from layerline.engines.threads import cores
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from layerline.engines.memory import Memory
     from layerline.network import Network
     from layerline.recipe import Recipe
-
-COPIES = 4
-"""Of the state while training: the first, the last, the best, and one that is being written."""
 
 
 @final
@@ -89,12 +86,8 @@ class CompiledEngine(Engine):
     def memory(self, images: ImageSet, batch_size: int) -> int:
         """Return the bytes that training on these images takes: of both Programs, and of the copies of the state."""
         task, predict = self._task(images, training=True), self._task(images, training=False)
-        programs = [
-            compiled.plan(self._network, self._machine, each)
-            for each in (replace(task, batch_size=batch_size), predict)
-        ]
-        arrays = [*self._state.weights.values(), *self._state.optimizer.values()]
-        return sum(memory_of(each, self._threads) for each in programs) + COPIES * sum(a.nbytes for a in arrays)
+        tasks = (replace(task, batch_size=batch_size), predict)
+        return needed(self._network, self._recipe, tasks, self._machine, self._threads)
 
     def prepare(self, images: ImageSet) -> None:
         """Write the machine code that trains on images that lie in memory like these."""

@@ -55,6 +55,10 @@ class Conv(Layer):
         """Return the kernel as a window that slides."""
         return Window(self.kernel, self.stride, self.pads, self.dilation)
 
+    def slides(self) -> Window:
+        """Return the kernel as a window that slides."""
+        return self.window
+
     def contradiction(self) -> Misfit | None:
         """Return what is wrong with padding=same and a stride, or groups that do not divide the filters."""
         if not self.filters % self.groups:
@@ -112,6 +116,10 @@ class Depthwise(Layer):
     def window(self) -> Window:
         """Return the kernel as a window that slides."""
         return Window(self.kernel, self.stride, self.pads)
+
+    def slides(self) -> Window:
+        """Return the kernel as a window that slides."""
+        return self.window
 
     def contradiction(self) -> Misfit | None:
         """Return what is wrong with padding=same and a stride."""

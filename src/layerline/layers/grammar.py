@@ -23,6 +23,7 @@ CLASSES: Final = 0
 
 _WHOLE: Final = re.compile(r"-?[0-9]+", re.ASCII)
 _PAIR: Final = re.compile(r"(-?[0-9]+)[xX×](-?[0-9]+)", re.ASCII)
+_TUPLE: Final = re.compile(r"[(\[]?([0-9]{1,7}),([0-9]{1,7})[)\]]?", re.ASCII)
 _REAL: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 _LONGEST_SHOWN: Final = 40
 
@@ -119,8 +120,19 @@ class Sizes(Kind):
             return both, both
         match = _PAIR.fullmatch(text)
         if not match:
-            raise _unreadable(name, text, "a whole number, or height x width like 3x5" + ", or same" * self.same)
+            wanted = "a whole number, or height x width like 3x5" + ", or same" * self.same
+            raise Misfit(_unreadable(name, text, wanted).reason, self._likely(name, text))
         return one.inside(name, match[1], text), one.inside(name, match[2], text)
+
+    def _likely(self, name: str, text: str) -> str | None:
+        """Return what to write for Python's `(3,5)` and `'same'`, and Keras's `valid`."""
+        pair = _TUPLE.fullmatch(text)
+        if pair:
+            return f"write {name}={pair[1] if pair[1] == pair[2] else f'{pair[1]}x{pair[2]}'}"
+        word = text.strip("'\"").lower()
+        if name == "padding" and word in ("valid", "same") and (self.same or word == "valid"):
+            return f"write {name}={'0' if word == 'valid' else word}"
+        return _unreadable(name, text, "").help
 
     def write(self, value: Pair | str) -> str:
         """Return `3`, `3x5` or `same`."""

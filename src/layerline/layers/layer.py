@@ -11,6 +11,7 @@ from layerline.layers.grammar import Misfit, times
 
 if TYPE_CHECKING:
     from layerline.layers.grammar import Word
+    from layerline.layers.windows import Window
 
 Shape = tuple[int, ...]
 """(C, H, W) of an image, (I,) of a flat list; the batch is not part of it."""
@@ -66,6 +67,10 @@ class Layer(abc.ABC):
 
     def contradiction(self) -> Misfit | None:
         """Return where the arguments contradict each other, whatever the input, or None."""
+        return None
+
+    def slides(self) -> Window | None:
+        """Return the window that it slides over an image, or None."""
         return None
 
     def advice(self) -> Misfit | None:

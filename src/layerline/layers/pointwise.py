@@ -103,7 +103,9 @@ class BatchNorm(Pointwise):
         other = Real(0, 1).write(round(1 - self.momentum, 12))
         return Misfit(
             f"momentum={Real(0, 1).write(self.momentum)} is the share that a new batch gets, as in PyTorch",
-            f"if it comes from Keras or TensorFlow, write momentum={other}" if self.momentum < 1 else None,
+            f"if it comes from Keras or TensorFlow, write momentum={other}"
+            if self.momentum < 1
+            else "if it is to be the number of channels, as in PyTorch, leave it out: it follows from the lines before",
             "momentum",
         )
 
@@ -117,13 +119,6 @@ class BatchNorm(Pointwise):
             Weight("running_var", (C,), trained=False, start="ones"),
             Weight("num_batches_tracked", (), trained=False, start="zeros", dtype="int64"),
         )
-
-    def multiply_adds(self, *inputs: Shape) -> int:
-        """Return one for every number: y = x · a + b."""
-        numbers = 1
-        for size in inputs[0]:
-            numbers *= size
-        return numbers
 
 
 @final

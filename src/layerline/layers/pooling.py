@@ -29,6 +29,10 @@ class Pooling(Layer):
         """Return the rows and columns around the image: (top, left, bottom, right)."""
         return symmetric(self.padding)
 
+    def slides(self) -> Window:
+        """Return the window with its stride and padding."""
+        return Window(self.window, self.stride, self.pads)
+
     def contradiction(self) -> Misfit | None:
         """Return what is wrong with padding of more than half the window."""
         half = (self.window[0] // 2, self.window[1] // 2)
@@ -40,7 +44,7 @@ class Pooling(Layer):
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return (C, P, Q), rounded down. Raises Misfit for a flat list and a window too large."""
         C, H, W = image(self, inputs[0])
-        window = Window(self.window, self.stride, self.pads)
+        window = self.slides()
         if not window.fits(H, W):
             padded = "padded " if any(self.padding) else ""
             reason = f"the {times(self.window)} window is larger than its {padded}{times(window.padded(H, W))} input"
@@ -51,9 +55,6 @@ class Pooling(Layer):
         name = self.word.name
         if H == W == 1:
             return f"remove this {name}, or an earlier one: nothing is left to pool"
-        tens, ones = divmod(self.window[0], 10)
-        if self.window[0] == self.window[1] and 1 <= ones <= tens <= min(H, W, 9):
-            return f"did you mean `{name} {tens} {ones}`, a window of {tens} and a stride of {ones}?"
         return f"use a window of at most {written((min(H, self.window[0]), min(W, self.window[1])))}"
 
 

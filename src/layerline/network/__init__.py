@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from layerline.network.check import parse
+from layerline.network.check import notes, parse
 from layerline.network.graph import Network, Node
 from layerline.network.memory import training_bytes
 from layerline.network.source import find, preset, presets, read
@@ -12,7 +12,18 @@ from layerline.network.source import find, preset, presets, read
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Network", "Node", "find", "initial_weights", "parse", "preset", "presets", "read", "training_bytes"]
+__all__ = [
+    "Network",
+    "Node",
+    "find",
+    "initial_weights",
+    "notes",
+    "parse",
+    "preset",
+    "presets",
+    "read",
+    "training_bytes",
+]
 
 
 def initial_weights(network: Network, seed: int, init: str = "torch") -> dict[str, NDArray[Any]]:

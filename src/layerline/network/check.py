@@ -59,6 +59,20 @@ def parse(
     return Network(stem, text, checker.input_shape, outputs, nodes, notes, name)
 
 
+def notes(text: str, name: str = "network") -> tuple[str, ...]:
+    """Return what is legal in a network file and likely not meant, as far as it shows without data.
+
+    Where the file has no Input, a line is noted wherever it may be a slip.
+    """
+    mistakes = Mistakes(name, text)
+    tree = read_tree(mistakes)
+    flow = Flow(mistakes, None)
+    flow.begin(tree.input_shape)
+    if tree.whole:
+        flow.walk(tree.items)
+    return tuple(flow.notes.values())
+
+
 @final
 class _Checker:
     """Checks one tree against what is known of the data."""
@@ -93,7 +107,7 @@ class _Checker:
                 f"write `Input {C} {H} {W}`, or remove the line: the data then decides",
             )
             self.mistakes.add(line.span, misfit)
-        elif self.input_shape is None and line is None:
+        elif self.input_shape is None and line is None and not self.tree.items[0].foreign:
             misfit = Misfit(
                 "the size of the images is not known",
                 "give the data (--data), or put a line like `Input 1 28 28` (channels, height, width) at the top",

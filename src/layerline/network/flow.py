@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from layerline.layers import Add, Conv, Misfit
 from layerline.layers.grammar import times
+from layerline.network import slips
 from layerline.network.graph import Node
 from layerline.network_file import Block, LayerLine
 
@@ -79,7 +80,10 @@ class Flow:
         if layer is None:
             self._at.shape = None
             return
-        self._advise(line, layer)
+        slip = self._slip(line, layer)
+        if slip is not None and slip.sure:
+            self._refuse(line, slip.misfit, slip.meant)
+            return
         if layer.needs_classes:
             if self._classes is None:
                 self._add_no_classes(line)
@@ -92,10 +96,21 @@ class Flow:
         try:
             shape = layer.output_shape(self._at.shape)
         except Misfit as misfit:
-            self._mistakes.add(line.span_of(misfit.argument), misfit, self.shapes())
-            self._at.shape = layer.shape_of_unknown()
+            told = misfit
+            if slip:
+                otherwise = f" Otherwise {misfit.help}" if slip.misfit.argument == misfit.argument else ""
+                told = Misfit(misfit.reason, f"{slip.misfit.help}{otherwise}", misfit.argument)
+            self._refuse(line, told, slip.meant if slip else layer)
             return
         self._put(layer, (self._at.value,), (self._at.shape,), shape, path, line.span.line)
+
+    def _refuse(self, line: LayerLine, misfit: Misfit, meant: Layer) -> None:
+        """Add a mistake, and go on with the shape that the layer is likely meant to give."""
+        self._mistakes.add(line.span_of(misfit.argument), misfit, self.shapes())
+        try:
+            self._at.shape = meant.output_shape(self._at.shape) if self._at.shape else None
+        except Misfit:
+            self._at.shape = meant.shape_of_unknown()
 
     def _put(
         self, layer: Layer, inputs: tuple[int, ...], shapes: tuple[Shape, ...], shape: Shape, path: str, line: int
@@ -128,11 +143,14 @@ class Flow:
         self._at = branch
         self._put(layer, values, shapes, shape, path, block.span.line)
 
-    def _advise(self, line: LayerLine, layer: Layer) -> None:
-        advice = layer.advice()
+    def _slip(self, line: LayerLine, layer: Layer) -> slips.Slip | None:
+        """Note what is legal and likely not meant; return what the line is likely meant to be, if that is another."""
+        found = slips.reversed_order(line, layer, self._at.shape) or slips.written_together(line, layer, self._at.shape)
+        advice = found.misfit if found else layer.advice()
         if advice:
             span = line.span_of(advice.argument)
             self.notes.setdefault(span, self._mistakes.render(span, advice))
+        return found
 
     def _add_no_classes(self, line: LayerLine) -> None:
         misfit = Misfit(

@@ -81,11 +81,14 @@ class Network:
         """Return the multiply-adds for one image, forward."""
         return sum(node.multiply_adds for node in self.nodes)
 
-    def describe(self, batch_size: int = 64) -> str:
-        """Return the table of layers: shape, parameters, multiply-adds, memory of a training step; 80 columns."""
+    def describe(self, batch_size: int = 64, memory: int | None = None) -> str:
+        """Return the table of layers: shape, parameters, multiply-adds, memory of a training step; then the notes.
+
+        `memory` is what an engine takes in all, in bytes; without it the total is an estimate like the rest.
+        """
         from layerline.network.table import describe
 
-        return describe(self, batch_size)
+        return describe(self, batch_size, memory)
 
     def _repr_html_(self) -> str:
         """Return the table of layers as a notebook shows it."""

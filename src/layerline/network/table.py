@@ -16,19 +16,27 @@ _COLUMNS: Final = 80
 _GAP: Final = "  "
 _INDENT: Final = "  "
 _HEAD: Final = ("layer", "output", "parameters", "multiply-adds", "memory")
+_COUNTED: Final = "of one image, forward, in Conv, Depthwise and FC"
+_TOTAL: Final = (
+    "the total is not their sum but the compiled engine's own number, on this machine",
+    "with SGD and momentum; the images, and about 200 MB for the program, come on top",
+)
 _NARROWEST: Final = 12
 _LONG: Final = 10**12
 
 
-def describe(network: Network, batch_size: int = 64) -> str:
-    """Return the table: a row a layer, the totals, and what the memory of a training step counts; 80 columns."""
+def describe(network: Network, batch_size: int = 64, memory: int | None = None) -> str:
+    """Return the table: a row a layer, the totals, and what they count, in 80 columns; then the network's notes.
+
+    `memory` is what an engine takes in all, in bytes; without it the total is an estimate like the rest.
+    """
     layers = rows(network, batch_size)
     total = (
         "total",
         "",
         _count(network.parameter_count),
         _count(network.multiply_adds),
-        figures.size(training_bytes(network.nodes, batch_size)),
+        figures.size(training_bytes(network.nodes, batch_size) if memory is None else memory),
     )
     table = [_HEAD, *layers, total]
     widths = [max(len(row[column]) for row in table) for column in range(len(_HEAD))]
@@ -46,9 +54,11 @@ def describe(network: Network, batch_size: int = 64) -> str:
             rule,
             lines[-1],
             "",
-            "multiply-adds: of one image, forward",
+            f"multiply-adds: {_COUNTED}",
             f"memory: of a training step with {batch_size:,d} images, a plain estimate:",
             f"{PER_PARAMETER} bytes a parameter (weight, gradient, momentum), {PER_VALUE} a value (itself, gradient)",
+            *(_TOTAL if memory is not None else ()),
+            *(f"\n{note}" for note in network.notes),
         ]
     )
 
@@ -68,10 +78,11 @@ def as_html(network: Network, batch_size: int = 64) -> str:
         for row in (*rows(network, batch_size), total)
     )
     title = f"{figures.name(network.name)}: input {times(network.input_shape)}, {network.classes:,d} classes"
-    notes = f"multiply-adds: of one image, forward; memory: of a training step with {batch_size:,d} images"
+    notes = f"multiply-adds: {_COUNTED}; memory: of a training step with {batch_size:,d} images"
     return (
         f'<div class="layerline-network"><p><b>{escape(title)}</b></p>'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p><small>{notes}</small></p></div>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p><small>{notes}</small></p>"
+        f"{''.join(f'<pre>{escape(note)}</pre>' for note in network.notes)}</div>"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from layerline.network_file.layout import formatted
 from layerline.network_file.mistakes import Mistakes, Span, code_span
 from layerline.network_file.reading import LARGEST_FILE, check_size, read_text
+from layerline.network_file.statements import Token
 from layerline.network_file.tree import MOST_LAYERS, Block, LayerLine, Tree, read_tree
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "LayerLine",
     "Mistakes",
     "Span",
+    "Token",
     "Tree",
     "check_size",
     "code_span",

@@ -52,6 +52,12 @@ class Mistakes:
         """Whether no other mistake would be shown, so that looking for more is of no use."""
         return len(self._shown) >= MOST_SHOWN
 
+    def aside(self) -> Mistakes:
+        """Return one for the same lines without a mistake yet, for a reading that is only tried."""
+        other = Mistakes(self.file, "")
+        other.lines = self.lines
+        return other
+
     def add(self, span: Span, misfit: Misfit, shapes: str | None = None) -> None:
         """Keep that `misfit` is at `span`; a place that has a mistake already is left with it."""
         if span in self._shown:

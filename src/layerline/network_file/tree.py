@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from layerline.layers import LAYERS, Argument, Misfit, Word
 from layerline.layers.grammar import Whole
-from layerline.network_file.statements import Line, Statement, read_lines
+from layerline.network_file.darknet import Section, section
+from layerline.network_file.mistakes import code_span
+from layerline.network_file.pasted import PROGRAM, pasted
+from layerline.network_file.statements import Line, Statement, Token, read_lines
 from layerline.network_file.unknown import unknown_word
 from layerline.network_file.values import Values
 
@@ -53,6 +56,11 @@ class LayerLine:
         """Return where its word is."""
         return self.statement.word.span
 
+    @property
+    def foreign(self) -> bool:
+        """Whether it begins with no word of ours: that is said, and what it is to be is not known."""
+        return self.values is None
+
     def has(self, argument: str) -> bool:
         """Whether the line gives the argument."""
         return self.values is not None and argument in self.values.spans
@@ -60,6 +68,15 @@ class LayerLine:
     def span_of(self, argument: str | None) -> Span:
         """Return where an argument is, or the word."""
         return self.values.span_of(argument) if self.values else self.span
+
+    def read_as(self, arguments: tuple[Token, ...]) -> Layer | None:
+        """Return the layer that the line would be with other arguments; None where it would be none."""
+        if self.values is None:
+            return None
+        word = self.values.word
+        read = Values(word, Statement(self.statement.word, arguments), self.values.mistakes.aside()).read()
+        layer = None if read is None else _LAYER_WORDS[word.name](**read)
+        return None if layer is None or layer.contradiction() else layer
 
 
 @final
@@ -77,6 +94,8 @@ class Block:
     shortcut_line: int = 0
     size: int = 0
     """How many layers it has, unrolled."""
+    foreign: bool = False
+    """Whether it begins with no word of ours: never."""
 
     @property
     def span(self) -> Span:
@@ -131,6 +150,9 @@ class _Reader:
         self.open: list[Block] = []
         self.size = 0
         self.last: LayerLine | None = None  # a line that may only be the last
+        self.section: Section | None = None  # of darknet
+        self.program = False  # whether a line that holds a Python program together was found
+        self.flat = False  # whether a section of darknet has made a list of the image
 
     def read(self, statement: Statement) -> bool:
         """Take in one statement; return False where it makes no sense to read on."""
@@ -144,11 +166,9 @@ class _Reader:
             misfit = Misfit(f"{name} stands on the last line only", f"remove it; the loss needs no {name}")
             self.mistakes.add(self.last.span, misfit)
             self.last = None
-        word = _WORDS.get(statement.word.text.lower())
-        if word is None:
-            self.mistakes.add(statement.word.span, unknown_word(statement.word.text, _WORDS))
-            self._branch().append(LayerLine(statement, None, None))
+        if self._foreign(statement):
             return True
+        word = _WORDS[statement.word.text.lower()]
         values = Values(word, statement, self.mistakes)
         read = values.read()
         action = {
@@ -160,8 +180,38 @@ class _Reader:
         }.get(word.name, self._layer)
         return action(values, read)
 
+    def _foreign(self, statement: Statement) -> bool:
+        """Say of a line of another language what it is here; return False where it is one of ours."""
+        span = code_span(self.mistakes.lines, statement.line)
+        code = self.mistakes.lines[statement.line - 1][span.start : span.end]
+        if self.section and self.section.take(code):
+            return True
+        self._close_section()
+        self.section = section(statement, code)
+        text = statement.word.text
+        if self.section is None:
+            known = text.lower() in _WORDS
+            if known and not code[len(text) :].lstrip().startswith("("):
+                return False
+            misfit = pasted(code, _WORDS)
+            if misfit is None and known:
+                return False
+            if misfit is not PROGRAM or not self.program:  # once: its help speaks of all such lines
+                self.mistakes.add(span if misfit else statement.word.span, misfit or unknown_word(text, _WORDS))
+            self.program = self.program or misfit is PROGRAM
+        self._branch().append(LayerLine(statement, None, None))
+        return True
+
+    def _close_section(self) -> None:
+        """Say what a section of darknet is here, once all of its lines are read."""
+        if self.section:
+            self.mistakes.add(self.section.statement.word.span, self.section.misfit(flat=self.flat))
+            self.flat = self.flat or self.section.flattens
+            self.section = None
+
     def close(self) -> None:
         """Say which blocks have no End."""
+        self._close_section()
         for block in self.open:
             misfit = Misfit(f"this {block.word.name} has no End", "add a line `End` behind the last line of the block")
             self.mistakes.add(block.statement.word.span, misfit)
@@ -177,7 +227,9 @@ class _Reader:
     def _layer(self, values: Values, read: dict[str, Any] | None) -> bool:
         self._write(values, read, len(self.open))
         layer = None
-        if read is not None:
+        if read is None and values.meant is not None:
+            layer = _LAYER_WORDS[values.word.name](**values.meant)  # so that the lines behind it are checked too
+        elif read is not None:
             layer = _LAYER_WORDS[values.word.name](**read)
             misfit = layer.contradiction()
             if misfit:

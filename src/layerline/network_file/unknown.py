@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from typing import TYPE_CHECKING, Final
 
 from layerline.layers import Misfit
@@ -14,9 +13,10 @@ if TYPE_CHECKING:
 
     from layerline.layers import Word
 
-_CALL: Final = re.compile(r"(?:[A-Za-z_.]*\.)?([A-Za-z0-9_]+)\(.*", re.ASCII)
 _OTHERWISE: Final = {
     "convolution": "Conv",
+    "convolutional": "Conv",
+    "adaptiveavgpool2d": "GlobalPool",
     "fullyconnected": "FC",
     "fully_connected": "FC",
     "full": "FC",
@@ -33,10 +33,6 @@ _OTHERWISE: Final = {
 
 def unknown_word(text: str, words: Mapping[str, Word]) -> Misfit:
     """Return the mistake for a line that begins with `text`; `words` are all by their spelling in lower case."""
-    call = _CALL.fullmatch(text[:80])
-    called = words.get(call[1].lower()) if call else None
-    if called:
-        return Misfit(f"`{shown(text)}` has brackets", f"write it with spaces alone: {called.usage()}")
     reason = f"`{shown(text)}` is not a layer"
     unseen = hidden(text)
     if unseen:

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any, Final, final
 from layerline.layers import Misfit
 from layerline.layers.grammar import shown
 from layerline.network_file.mistakes import Span
+from layerline.network_file.pasted import activation
+from layerline.network_file.statements import Statement
 
 if TYPE_CHECKING:
     from layerline.layers import Argument, Word
     from layerline.network_file.mistakes import Mistakes
-    from layerline.network_file.statements import Statement, Token
+    from layerline.network_file.statements import Token
 
 
+_ARRIVES_FIRST: Final = {"Conv": "channels", "FC": "inputs", "BatchNorm": "channels"}
+"""Words whose line in PyTorch begins with what arrives, and what that is."""
 _OTHERWISE: Final = {
     "out_channels": "filters",
     "kernel_size": "kernel",
@@ -40,9 +44,42 @@ class Values:
     given: dict[str, Any] = field(default_factory=dict)
     spans: dict[str, Span] = field(default_factory=dict)
     wrong: bool = False
+    meant: dict[str, Any] | None = None
+    """The values that the line has without its first, where it only is one in PyTorch's order."""
 
     def read(self) -> dict[str, Any] | None:
         """Return a value for every argument, or None where the line has a mistake (which is then kept)."""
+        self.meant = self._without_first()
+        if self.meant is None:
+            return self._read()
+        first, *rest = self.statement.arguments
+        what = _ARRIVES_FIRST[self.word.name]
+        reason = f"this is in PyTorch's order, in which the {what} that arrive come first"
+        line = " ".join([self.word.name, *(token.text for token in rest)])
+        self._fail(first.span, Misfit(reason, f"write `{line}`: how many {what} arrive follows from the lines before"))
+        return None
+
+    def _without_first(self) -> dict[str, Any] | None:
+        """Return the values that the line has without its first, where it has none as it stands."""
+        typed, arguments = self.statement.word, self.statement.arguments
+        if not arguments or self.word.name not in _ARRIVES_FIRST or not arguments[0].text.isdecimal():
+            return None
+        if self.word.name == "Conv" and typed.text != "Conv2d":
+            return None
+        if (
+            self.word.name == "FC"
+            and typed.text != "Linear"
+            and [token.text for token in arguments[1:]] in (["0"], ["1"])
+        ):
+            return None  # more likely whether it has a bias
+        whole, short = (
+            Values(self.word, Statement(typed, each), self.mistakes.aside()) for each in (arguments, arguments[1:])
+        )
+        read = short._read() if whole._read() is None else None
+        self.spans = short.spans if read else {}
+        return read
+
+    def _read(self) -> dict[str, Any] | None:
         named: Token | None = None
         for position, token in enumerate(self.statement.arguments):
             if "=" in token.text:
@@ -79,7 +116,7 @@ class Values:
             what = ("value", "behind") if name else ("name", "in front of")
             self._fail(token.span, Misfit(f"`{shown(token.text)}` has no {what[0]}", f"put one {what[1]} the `=`"))
         elif argument is None:
-            self._fail(Span(token.span.line, start, start + len(name)), self._unknown(name))
+            self._fail(Span(token.span.line, start, start + len(name)), self._unknown(name, text))
         else:
             value = Span(token.span.line, token.span.end - len(text), token.span.end)
             self._take(argument, text, value, token.span)
@@ -107,11 +144,12 @@ class Values:
         reason = f"`{shown(token.text)}` has no name, and stands behind `{shown(named.text)}`"
         return Misfit(reason, f"give it one: {free[0]}={shown(token.text)}" if free else self._usage())
 
-    def _unknown(self, name: str) -> Misfit:
+    def _unknown(self, name: str, text: str) -> Misfit:
         reason = f"{self.word.name} has no argument `{shown(name)}`"
         lower = name.lower()[:40]
         if lower == "activation":
-            return Misfit(reason, "write the activation as a line of its own, like `ReLU`")
+            line = activation(text) or "ReLU"
+            return Misfit(reason, f"write the activation as a line of its own: `{line}`")
         known = [argument.name for argument in self.word.arguments]
         near = [_OTHERWISE[lower]] if _OTHERWISE.get(lower) in known else difflib.get_close_matches(lower, known, n=1)
         return Misfit(reason, f"did you mean `{near[0]}`?" if near else self._usage())

@@ -1,0 +1,46 @@
+"""How much memory a training takes with the compiled engine: worked out from the Programs, without a weight made."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from layerline.compiler import compiled
+from layerline.compiler.kernels.step_lower import slots_of
+from layerline.compiler.machine import host
+from layerline.compiler.task import task_of
+from layerline.engines.memory import memory_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from layerline.compiler.machine import Machine
+    from layerline.compiler.task import Task
+    from layerline.network import Network
+    from layerline.recipe import Recipe
+
+COPIES: Final = 4
+"""Of the state while training: the first, the last, the best, and one that is being written."""
+_BYTES: Final = {"float32": 4, "int64": 8}
+
+
+def training_bytes(network: Network, recipe: Recipe, threads: int) -> int:
+    """Return the bytes that training on uint8 images, channel by channel, takes on this machine, beside the images."""
+    tasks = [
+        task_of(recipe, training=training, source="u8", channels_last=False, even_scaling=True)
+        for training in (True, False)
+    ]
+    return needed(network, recipe, tasks, host(), threads)
+
+
+def needed(network: Network, recipe: Recipe, tasks: Iterable[Task], machine: Machine, threads: int) -> int:
+    """Return the bytes of the tasks' Programs, and of the copies of the state."""
+    programs = [compiled.plan(network, machine, task) for task in tasks]
+    return sum(memory_of(each, threads) for each in programs) + COPIES * _state_bytes(network, recipe)
+
+
+def _state_bytes(network: Network, recipe: Recipe) -> int:
+    """Return the bytes of the weights, and of what the optimiser keeps beside them."""
+    weights = {name: math.prod(w.shape) * _BYTES[w.dtype] for name, w in network.weights.items()}
+    beside = sum(weights[name] * len(slots) for name, slots in slots_of(network, task_of(recipe)).items())
+    return sum(weights.values()) + beside

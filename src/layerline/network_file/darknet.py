@@ -1,0 +1,131 @@
+"""Sections of a darknet .cfg that were pasted into a network file: the lines that say the same here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, final
+
+from layerline.layers import Misfit
+from layerline.network_file.pasted import write
+
+if TYPE_CHECKING:
+    from layerline.network_file.statements import Statement
+
+_HEAD: Final = re.compile(r"\[([A-Za-z_]+)\]", re.ASCII)
+_KEY: Final = re.compile(r"([A-Za-z_]+)[ \t]*=[ \t]*(.*)", re.ASCII)
+_ACTIVATIONS: Final[dict[str, str]] = {
+    "leaky": "LeakyReLU 0.1",
+    "relu": "ReLU",
+    "logistic": "Sigmoid",
+    "tanh": "Tanh",
+    "gelu": "GELU",
+    "swish": "SiLU",
+    "linear": "",
+}
+_NOT_HERE: Final = ("cost", "crop")
+_FLAT: Final = ("connected", "softmax")
+"""Sections that take a list of numbers; darknet makes it of an image by itself."""
+
+
+@final
+@dataclass
+class Section:
+    """A `[section]` with its `key=value` lines; written to while the file is read."""
+
+    statement: Statement
+    name: str
+    values: dict[str, str] = field(default_factory=dict)
+
+    def take(self, code: str) -> bool:
+        """Take in a line `key=value`; return whether it is one."""
+        match = _KEY.fullmatch(code.strip())
+        if match:
+            self.values[match[1].lower()] = match[2].strip()
+        return match is not None
+
+    def misfit(self, *, flat: bool) -> Misfit:
+        """Return what to say of it; `flat` is whether a list of numbers arrives already."""
+        try:
+            lines = self._lines()
+        except (KeyError, ValueError):
+            lines = None
+        reason = f"[{self.name}] is a section of darknet; here a layer is one line"
+        if lines is None:
+            return Misfit(reason, "this section has no counterpart: leave it out, or write other layers")
+        if self.name in _FLAT and not flat:
+            lines = ["Flat", *lines]
+        return Misfit(reason, write(lines) if lines else "leave it out: nothing here corresponds to it")
+
+    @property
+    def flattens(self) -> bool:
+        """Whether what comes out of it is a list of numbers."""
+        return self.name in _FLAT
+
+    def _lines(self) -> list[str] | None:
+        """Return its lines, None where there is no counterpart. Raises KeyError or ValueError for values of no use."""
+        match self.name:
+            case "net" | "network":
+                return [
+                    "Input {channels} {height} {width}".format(
+                        **{key: int(v) for key, v in self.values.items() if key in ("channels", "height", "width")}
+                    )
+                ]
+            case "convolutional" | "conv":
+                return self._convolutional()
+            case "connected" | "conn":
+                return [f"FC {self._whole('output', 1)}", *self._norm(), *self._activation()]
+            case "maxpool" | "max":
+                return self._maxpool()
+            case "avgpool" | "avg":
+                return ["GlobalPool"]
+            case "dropout":
+                return [f"Dropout {float(self.values.get('probability', '0.5')):g}"]
+            case "softmax" | "soft":
+                return ["Softmax"]
+            case "batchnorm":
+                return ["BatchNorm"]
+            case "activation":
+                return self._activation("linear")
+        return [] if self.name in _NOT_HERE else None
+
+    def _whole(self, key: str, default: int) -> int:
+        return int(self.values.get(key, default))
+
+    def _norm(self) -> list[str]:
+        return ["BatchNorm"] if self._whole("batch_normalize", 0) else []
+
+    def _activation(self, default: str = "logistic") -> list[str]:
+        line = _ACTIVATIONS[self.values.get("activation", default)]
+        return [line] if line else []
+
+    def _convolutional(self) -> list[str]:
+        """darknet: pad=1 is a padding of half the size; with batch_normalize the bias is that of the BatchNorm."""
+        size, stride, groups = self._whole("size", 1), self._whole("stride", 1), self._whole("groups", 1)
+        padding = size // 2 if self._whole("pad", 0) else self._whole("padding", 0)
+        parts = [f"Conv {self._whole('filters', 1)} {size}"]
+        parts += [
+            f"{key}={value}"
+            for key, value, usual in (("stride", stride, 1), ("padding", padding, 0), ("groups", groups, 1))
+            if value != usual
+        ]
+        norm = self._norm()
+        return [" ".join([*parts, *(["bias=no"] if norm else [])]), *norm, *self._activation()]
+
+    def _maxpool(self) -> list[str] | None:
+        """darknet pads by size − 1 in all: that is size // 2 on each side of an odd window."""
+        stride = self._whole("stride", 1)
+        size = self._whole("size", stride)
+        padding = self._whole("padding", size - 1)
+        if size % 2 == 0 and stride != size:
+            return None
+        parts = [f"Pool {size}"]
+        parts += [f"stride={stride}"] if stride != size else []
+        parts += [f"padding={padding // 2}"] if padding // 2 and size % 2 else []
+        return [" ".join(parts)]
+
+
+def section(statement: Statement, code: str) -> Section | None:
+    """Return the section that begins with this line, or None."""
+    head = _HEAD.fullmatch(code.strip())
+    return Section(statement, head[1].lower()) if head else None

@@ -1,0 +1,358 @@
+"""Lines of PyTorch and Keras that were pasted into a network file: the lines that say the same here."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from layerline.layers import Misfit
+from layerline.network_file.python_call import Call, Name, read_call
+from layerline.network_file.unknown import unknown_word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from layerline.layers import Word
+
+_PROGRAM: Final = re.compile(
+    r"(?:import|from|class|def|return|super|if|for|with|print|self|model|@\w+)\b.*|[()\[\]{},: \t]+", re.ASCII
+)
+"""What holds a Python program together, and is no layer."""
+PROGRAM: Final = Misfit(
+    "this is Python, and not a layer",
+    "remove it, and what else holds the program together: import, class, def, return, brackets",
+)
+_REASON: Final = "this is Python; here a layer is a word and its values, without brackets"
+_CLASSES: Final = frozenset({"classes", "num_classes", "n_classes", "nb_classes", "num_class"})
+_KERAS: Final = re.compile(r"\b(?:keras|layers|tf)\b")
+_ACTIVATIONS: Final[dict[str, str | None]] = {
+    "relu": "ReLU",
+    "leaky_relu": "LeakyReLU",
+    "gelu": "GELU",
+    "silu": "SiLU",
+    "swish": "SiLU",
+    "tanh": "Tanh",
+    "sigmoid": "Sigmoid",
+    "softmax": "Softmax",
+    "log_softmax": "Softmax",
+    "linear": None,
+}
+"""An activation's name in Keras or torch.nn.functional → its line."""
+
+
+class _Unsaid(Exception):  # noqa: N818 - not an error of anybody: there is no such line here
+    """A call has no counterpart, or a value that the line does not say; its text is the function's name."""
+
+
+def activation(name: str) -> str | None:
+    """Return the line for an activation of that name, or None."""
+    return _ACTIVATIONS.get(name.strip("'\"").lower())
+
+
+def pasted(code: str, words: Mapping[str, Word]) -> Misfit | None:
+    """Return what to say of a line of PyTorch or Keras, with the lines to write; None where it is no such line.
+
+    `words` are ours by their spelling in lower case.
+    """
+    call = read_call(code)
+    if call is None:
+        return PROGRAM if _PROGRAM.fullmatch(code.strip()) else None
+    try:
+        lines = _lines(call, keras=bool(_KERAS.search(call.prefix)))
+    except _Unsaid as unsaid:
+        return _unsaid(str(unsaid), words)
+    return Misfit(_REASON, write(lines)) if lines else PROGRAM
+
+
+def _unsaid(function: str, words: Mapping[str, Word]) -> Misfit:
+    """Return what to say of a call that there is no line for."""
+    word = words.get(function.lower())
+    if word is not None:
+        return Misfit(_REASON, f"write it so, with a number for each value: {word.usage()}")
+    return unknown_word(function, words) if function[:1].isupper() else PROGRAM
+
+
+def write(lines: list[str]) -> str:
+    """Return the help that says which lines to write."""
+    quoted = [f"`{line}`" for line in lines]
+    if len(quoted) == 1:
+        return f"write {quoted[0]}"
+    return f"write the lines {', '.join(quoted[:-1])} and {quoted[-1]}"
+
+
+def _lines(value: Any, *, keras: bool) -> list[str]:
+    """Return the lines that a value stands for: none for a name, those of the innermost call first."""
+    if isinstance(value, tuple):
+        return [line for each in value for line in _lines(each, keras=keras)]
+    if not isinstance(value, Call):
+        return []
+    before = [line for each in value.inner for line in _lines(each, keras=keras)]
+    if value.function == "add" and value.prefix:
+        return before + [line for each in value.positional for line in _lines(each, keras=True)]
+    if value.function == "Sequential":
+        inside = keras or bool(_KERAS.search(value.prefix))
+        return before + [line for each in value.positional for line in _lines(each, keras=inside)]
+    keras = keras or bool(_KERAS.search(value.prefix)) or value.function.endswith("2D")
+    if value.function in _APPLIED:
+        on = [] if value.inner else value.positional[:1]  # F.relu(x), but x.relu() where there is a value inside
+        rest = value.positional[len(on) :]
+        before += [line for each in on for line in _lines(each, keras=keras)]
+        return before + _APPLIED[value.function](Call("", value.function, rest, value.named))
+    if value.prefix == "self":  # a layer that is made on another line
+        return before + [line for each in value.positional for line in _lines(each, keras=keras)]
+    make = (_KERAS_LAYERS.get(value.function) if keras else None) or _LAYERS.get(value.function)
+    if make is None:
+        raise _Unsaid(value.function)
+    try:
+        return before + make(value)
+    except _Unsaid:
+        raise _Unsaid(value.function) from None
+
+
+def _bind(call: Call, *names: str) -> dict[str, Any]:
+    """Return the values by their names; what has no name here is left out."""
+    return {**dict(zip(names, call.positional, strict=False)), **call.named}
+
+
+def _whole(value: Any) -> str:
+    if isinstance(value, Name) and value.text.rpartition(".")[2].lower() in _CLASSES:
+        return "classes"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _Unsaid
+    return str(value)
+
+
+def _size(value: Any) -> str:
+    """Return `3` for 3 and (3, 3), `3x5` for (3, 5)."""
+    if isinstance(value, tuple) and len(value) == 2:
+        one, two = map(_whole, value)
+        return one if one == two else f"{one}x{two}"
+    if isinstance(value, tuple) and len(value) == 1:
+        return _whole(value[0])
+    return _whole(value)
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _Unsaid
+    return re.sub(r"e([+-])0+", r"e\1", f"{value:.12g}")
+
+
+def _named(given: dict[str, Any], name: str, key: str, default: str) -> list[str]:
+    """Return `stride=2` where the value is not the default."""
+    text = _size(given[key]) if given.get(key) is not None else default
+    return [] if text == default else [f"{name}={text}"]
+
+
+def _padding(given: dict[str, Any], kernel: str, stride: str, *, pool: bool) -> list[str]:
+    """Return the padding, also where it is a word. Keras's `same` with a stride, or of a pool, is a number."""
+    value = given.get("padding", 0)
+    word = value.lower() if isinstance(value, str) else ""
+    if word == "valid" or value == 0:
+        return []
+    if word != "same":
+        return [f"padding={_size(value)}"]
+    if stride == "1" and not pool:
+        return ["padding=same"]
+    sides = ["0" if k == "1" else str((int(k) - pool) // 2) for k in kernel.split("x")]
+    text = "x".join(dict.fromkeys(sides)) if len(set(sides)) == 1 else "x".join(sides)
+    return [] if text == "0" else [f"padding={text}"]
+
+
+def _activation(given: dict[str, Any]) -> list[str]:
+    name = given.get("activation")
+    if name is None:
+        return []
+    name = name.text.rpartition(".")[2] if isinstance(name, Name) else name
+    if not isinstance(name, str) or name.lower() not in _ACTIVATIONS:
+        raise _Unsaid
+    line = activation(name)
+    return [line] if line else []
+
+
+def _bias(given: dict[str, Any], key: str) -> list[str]:
+    return ["bias=no"] if given.get(key) is False else []
+
+
+def _conv(given: dict[str, Any], filters: str, stride: str, dilation: str, bias: str) -> str:
+    kernel = _size(given.get("kernel_size"))
+    step = _size(given[stride]) if given.get(stride) is not None else "1"
+    if given.get("padding_mode", "zeros") != "zeros" or given.get("data_format") == "channels_first":
+        raise _Unsaid
+    parts = ["Conv", _whole(given.get(filters)), kernel, *_named(given, "stride", stride, "1")]
+    parts += [*_padding(given, kernel, step, pool=False), *_named(given, "dilation", dilation, "1")]
+    return " ".join([*parts, *_named(given, "groups", "groups", "1"), *_bias(given, bias)])
+
+
+_CONV: Final = ("out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode")
+_CONV_KERAS: Final = ("filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "groups")
+
+
+def _torch_conv(call: Call) -> list[str]:
+    names = _CONV if call.function.startswith("Lazy") else ("in_channels", *_CONV)
+    return [_conv(_bind(call, *names), "out_channels", "stride", "dilation", "bias")]
+
+
+def _keras_conv(call: Call) -> list[str]:
+    given = _bind(call, *_CONV_KERAS, "activation", "use_bias")
+    return [_conv(given, "filters", "strides", "dilation_rate", "use_bias"), *_activation(given)]
+
+
+def _separable(call: Call) -> list[str]:
+    given = _bind(call, *_CONV_KERAS[:4])
+    filters = _whole(given.get("filters"))
+    point = " ".join(["Conv", filters, "1", *_bias(given, "use_bias")])
+    return [_depthwise_line(given), point, *_activation(given)]
+
+
+def _depthwise(call: Call) -> list[str]:
+    given = _bind(call, "kernel_size", "strides", "padding")
+    return [_depthwise_line(given), *_activation(given)]
+
+
+def _depthwise_line(given: dict[str, Any]) -> str:
+    kernel = _size(given.get("kernel_size"))
+    step = _size(given.get("strides", 1))
+    if given.get("depth_multiplier", 1) != 1 or given.get("dilation_rate", 1) not in (1, (1, 1)):
+        raise _Unsaid
+    stride = _named(given, "stride", "strides", "1")
+    return " ".join(["Depthwise", kernel, *stride, *_padding(given, kernel, step, pool=False)])
+
+
+def _fc(given: dict[str, Any], outputs: str, bias: str) -> list[str]:
+    """Return the FC; one output, which tells two classes apart elsewhere, is one a class here."""
+    if given.get(outputs) == 1:
+        return [" ".join(["FC", "classes", *_bias(given, bias)])]
+    return [" ".join(["FC", _whole(given.get(outputs)), *_bias(given, bias)]), *_activation(given)]
+
+
+def _linear(call: Call) -> list[str]:
+    names = ("out_features", "bias") if call.function.startswith("Lazy") else ("in_features", "out_features", "bias")
+    return _fc(_bind(call, *names), "out_features", "bias")
+
+
+def _dense(call: Call) -> list[str]:
+    return _fc(_bind(call, "units", "activation", "use_bias"), "units", "use_bias")
+
+
+def _pool(word: str, names: tuple[str, str, str], default: int | None = None) -> Callable[[Call], list[str]]:
+    window, stride, padding = names
+
+    def make(call: Call) -> list[str]:
+        given = _bind(call, window, stride, padding)
+        if given.get("ceil_mode") is True or given.get("dilation", 1) != 1 or given.get("data_format"):
+            raise _Unsaid
+        size = _size(given.get(window, default))
+        parts = [word, size, *_named(given, "stride", stride, size)]
+        return [" ".join([*parts, *_padding(given, size, "", pool=True)])]
+
+    return make
+
+
+def _adaptive(call: Call) -> list[str]:
+    size = _bind(call, "output_size").get("output_size")
+    if _size(size) != "1":
+        raise _Unsaid
+    return ["GlobalPool"]
+
+
+def _torch_norm(call: Call) -> list[str]:
+    names = ("eps", "momentum") if call.function.startswith("Lazy") else ("num_features", "eps", "momentum")
+    return _norm(_bind(call, *names), "eps", lambda momentum: momentum)
+
+
+def _keras_norm(call: Call) -> list[str]:
+    given = {"momentum": 0.99, "epsilon": 0.001, **_bind(call, "axis", "momentum", "epsilon")}
+    return _norm(given, "epsilon", lambda momentum: round(1 - momentum, 12))
+
+
+def _norm(given: dict[str, Any], eps: str, ours: Callable[[float], float]) -> list[str]:
+    momentum, small = given.get("momentum", 0.1), given.get(eps, 1e-5)
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in (momentum, small)):
+        raise _Unsaid
+    parts = [("momentum", ours(momentum), 0.1), ("eps", small, 1e-5)]
+    return [" ".join(["BatchNorm", *(f"{name}={_number(value)}" for name, value, usual in parts if value != usual)])]
+
+
+def _dropout(call: Call) -> list[str]:
+    given = _bind(call, "p")
+    return [f"Dropout {_number(given.get('p', given.get('rate', 0.5)))}"]
+
+
+def _leaky(slope: float) -> Callable[[Call], list[str]]:
+    def make(call: Call) -> list[str]:
+        given = _bind(call, "negative_slope")
+        return [f"LeakyReLU {_number(given.get('negative_slope', given.get('alpha', slope)))}"]
+
+    return make
+
+
+def _input(call: Call) -> list[str]:
+    given = _bind(call, "shape")
+    shape = given.get("shape", given.get("input_shape"))
+    if not isinstance(shape, tuple) or len(shape) != 3:
+        raise _Unsaid
+    H, W, C = map(_whole, shape)
+    return [f"Input {C} {H} {W}"]
+
+
+def _always(*lines: str) -> Callable[[Call], list[str]]:
+    return lambda call: list(lines) * (call is not None)
+
+
+def _global(call: Call) -> list[str]:
+    return ["GlobalPool"] if call.named.get("keepdims") is True else ["GlobalPool", "Flat"]
+
+
+_TORCH_POOL: Final = ("kernel_size", "stride", "padding")
+_KERAS_POOL: Final = ("pool_size", "strides", "padding")
+_LAYERS: Final = {
+    "ReLU": _always("ReLU"),
+    "GELU": _always("GELU"),
+    "SiLU": _always("SiLU"),
+    "Tanh": _always("Tanh"),
+    "Sigmoid": _always("Sigmoid"),
+    "Softmax": _always("Softmax"),
+    "LogSoftmax": _always("Softmax"),
+    "Flatten": _always("Flat"),
+    "Dropout": _dropout,
+    "LeakyReLU": _leaky(0.01),
+    "Dense": _dense,
+    "Linear": _linear,
+    "LazyLinear": _linear,
+    "BatchNormalization": _keras_norm,
+    "Activation": lambda call: _activation(_bind(call, "activation")),
+    "Input": _input,
+    "InputLayer": _input,
+    "Conv2d": _torch_conv,
+    "LazyConv2d": _torch_conv,
+    "MaxPool2d": _pool("Pool", _TORCH_POOL),
+    "AvgPool2d": _pool("AvgPool", _TORCH_POOL),
+    "AdaptiveAvgPool2d": _adaptive,
+    "BatchNorm2d": _torch_norm,
+    "BatchNorm1d": _torch_norm,
+    "LazyBatchNorm2d": _torch_norm,
+    "Conv2D": _keras_conv,
+    "SeparableConv2D": _separable,
+    "DepthwiseConv2D": _depthwise,
+    "MaxPooling2D": _pool("Pool", _KERAS_POOL, 2),
+    "MaxPool2D": _pool("Pool", _KERAS_POOL, 2),
+    "AveragePooling2D": _pool("AvgPool", _KERAS_POOL, 2),
+    "AvgPool2D": _pool("AvgPool", _KERAS_POOL, 2),
+    "GlobalAveragePooling2D": _global,
+}
+"""The name of a class → its lines."""
+_KERAS_LAYERS: Final = {"LeakyReLU": _leaky(0.3)}
+_APPLIED: Final = {
+    **{name: _always(line) for name, line in _ACTIVATIONS.items() if line and name != "leaky_relu"},
+    "leaky_relu": _leaky(0.01),
+    "flatten": _always("Flat"),
+    "view": _always("Flat"),
+    "reshape": _always("Flat"),
+    "dropout": _dropout,
+    "max_pool2d": _pool("Pool", _TORCH_POOL),
+    "avg_pool2d": _pool("AvgPool", _TORCH_POOL),
+    "adaptive_avg_pool2d": _adaptive,
+}
+"""The name of a function that is applied to a value → its lines."""

@@ -1,0 +1,152 @@
+"""A line of Python as far as networks are written in it: calls, their values and names. Nothing of it is run."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final, final
+
+_LONGEST: Final = 400
+"""Characters of a line that are looked at."""
+_DEEPEST: Final = 20
+_TOKEN: Final = re.compile(
+    r"[ \t]*(?:(?P<name>\.?[A-Za-z_][\w.]*)|(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)"
+    r"|(?P<text>'[^']*'|\"[^\"]*\")|(?P<sign>[()\[\],=*+\-/:]))",
+    re.ASCII,
+)
+_BEGINNING: Final = re.compile(
+    r"(?:[A-Za-z_][\w.]*[ \t]*=[ \t]*)?(?:return[ \t]+)?(?P<call>[A-Za-z_][\w.]*[ \t]*\(.*)", re.ASCII
+)
+_CONSTANTS: Final = {"True": True, "False": False, "None": None}
+
+
+@final
+@dataclass(frozen=True)
+class Name:
+    """A name that stands for a value that the line does not say, or what else cannot be worked out."""
+
+    text: str
+
+
+@final
+@dataclass
+class Call:
+    """`prefix.function(positional, …, name=value)`; what it is applied to, as in `Dense(10)(x)`, is `inner`."""
+
+    prefix: str
+    function: str
+    positional: list[Any] = field(default_factory=list)
+    named: dict[str, Any] = field(default_factory=dict)
+    inner: list[Any] = field(default_factory=list)
+
+
+def read_call(code: str) -> Call | None:
+    """Return the call that a line makes, `x = f(…)` or `f(…),`; None where it is none, or one that cannot be read.
+
+    Brackets that are not closed on the line count as closed at its end: a program goes on there.
+    """
+    match = _BEGINNING.match(code[:_LONGEST].strip())
+    tokens = _tokens(match["call"]) if match else None
+    if not tokens:
+        return None
+    try:
+        value = _Parser(tokens).value(0)
+    except ValueError:
+        return None
+    return value if isinstance(value, Call) else None
+
+
+def _tokens(text: str) -> list[tuple[str, str]] | None:
+    """Return kind and text of each token; None where there is something else on the line."""
+    found: list[tuple[str, str]] = []
+    at = 0
+    while text[at:].strip():
+        match = _TOKEN.match(text, at)
+        if match is None or match.lastgroup is None:
+            return None
+        found.append((match.lastgroup, match[match.lastgroup]))
+        at = match.end()
+    return found
+
+
+@final
+class _Parser:
+    """Reads tokens from the left; ValueError where they are no values of Python."""
+
+    def __init__(self, tokens: list[tuple[str, str]]) -> None:
+        self._tokens = tokens
+        self._at = 0
+
+    def value(self, depth: int) -> Any:
+        """Read one value with what is computed of it: `16 * 4 * 4` is a number, other sums are a Name."""
+        if depth > _DEEPEST:
+            raise ValueError("too deep")
+        value = self._one(depth)
+        while self._next() in ("*", "+", "-", "/"):
+            sign = self._take()
+            other = self._one(depth)
+            whole = isinstance(value, int) and isinstance(other, int) and sign == "*"
+            value = value * other if whole else Name(sign)
+        return value
+
+    def _one(self, depth: int) -> Any:
+        kind, text = self._tokens[self._at] if self._at < len(self._tokens) else ("end", "")
+        self._at += 1
+        if kind == "name":
+            return self._named(text, depth)
+        if kind == "number":
+            return float(text) if re.search(r"[.eE]", text) else int(text)
+        if kind == "text":
+            return text[1:-1]
+        if text == "-":
+            value = self._one(depth)
+            return -value if isinstance(value, int | float) else Name("-")
+        if text in ("(", "["):
+            positional, _ = self._arguments(depth + 1)
+            return tuple(positional)
+        raise ValueError("no value")
+
+    def _named(self, text: str, depth: int) -> Any:
+        if text in _CONSTANTS:
+            return _CONSTANTS[text]
+        if self._next() != "(":
+            return Name(text)
+        self._take()
+        prefix, _, function = text.rpartition(".")
+        call = Call(prefix, function, *self._arguments(depth + 1))
+        while True:
+            if self._next() == "(":  # Keras: Dense(10)(x)
+                self._take()
+                call.inner, _ = self._arguments(depth + 1)
+            elif self._next().startswith(".") and self._next(1) == "(":  # self.conv(x).relu()
+                prefix, function = "", self._take()[1:]
+                self._take()
+                call = Call(prefix, function, *self._arguments(depth + 1), inner=[call])
+            else:
+                return call
+
+    def _arguments(self, depth: int) -> tuple[list[Any], dict[str, Any]]:
+        """Read to the closing bracket, or to the end of the line."""
+        positional: list[Any] = []
+        named: dict[str, Any] = {}
+        while self._at < len(self._tokens):
+            if self._next() in (")", "]"):
+                self._take()
+                break
+            if self._next() == ",":
+                self._take()
+            elif self._next(1) == "=" and self._tokens[self._at][0] == "name":
+                name = self._take()
+                self._take()
+                named[name] = self.value(depth)
+            else:
+                positional.append(self.value(depth))
+        return positional, named
+
+    def _next(self, ahead: int = 0) -> str:
+        at = self._at + ahead
+        return self._tokens[at][1] if at < len(self._tokens) and self._tokens[at][0] != "text" else ""
+
+    def _take(self) -> str:
+        self._at += 1
+        return self._tokens[self._at - 1][1]
