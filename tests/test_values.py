@@ -21,6 +21,7 @@ from layerline.data.cuts import Own
 from layerline.data.dataset import Dataset, Scaling
 from layerline.errors import DataError, RecipeError, UserError
 from layerline.experiment.experiment import settle
+from layerline.model_file import Preprocessing
 from layerline.network import initial_weights
 from layerline.recipe import Recipe
 from layerline.scalars import plain
@@ -274,7 +275,8 @@ def test_image_files_may_be_read_by_such_values(tmp_path: Path, monkeypatch: pyt
 
 def model() -> Model:
     network = layerline.parse(NET, small_data.dataset())
-    return Model(network, ("a", "b", "c"), Scaling((1.0,), (0.0,)), initial_weights(network, 0), threads=1)
+    weights, as_floats = initial_weights(network, 0), Preprocessing(maximum=1.0)
+    return Model(network, ("a", "b", "c"), Scaling((1.0,), (0.0,)), weights, threads=1, preprocessing=as_floats)
 
 
 def floats(n: int = 3000) -> np.ndarray:
