@@ -94,10 +94,27 @@ def _is_pillow(given: Any) -> bool:
 
 
 def _is_made(given: Any) -> bool:
-    """Return whether it is a Pillow image that its file no longer tells: read already, changed, or of a later page."""
+    """Return whether it is a Pillow image that its file no longer tells: read and changed, or of a later page."""
+    if not _is_pillow(given):
+        return False
     file = getattr(given, "fp", None)
-    unread = getattr(given, "tile", None) and file is not None and not file.closed
-    return _is_pillow(given) and not (unread and given.tell() == 0)
+    if getattr(given, "tile", None) and file is not None and not file.closed:
+        return bool(given.tell())
+    return not _is_as_its_file(given)
+
+
+def _is_as_its_file(image: Any) -> bool:
+    """Return whether a JPEG that was read still has its file's pixels: of a large one the decoder gives a part only."""
+    name = os.fsdecode(getattr(image, "filename", ""))
+    if image.format != "JPEG" or not Path(name).is_file():
+        return False
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(name) as again:
+            return again.format == "JPEG" and again.size == image.size and again.tobytes() == image.tobytes()
+    except (OSError, ValueError, UnidentifiedImageError):  # the file is another by now: the image itself is asked about
+        return False
 
 
 def _file(given: Any) -> File:
@@ -105,6 +122,8 @@ def _file(given: Any) -> File:
     if isinstance(given, File):
         return given
     if _is_pillow(given):
+        if not given.tile:
+            return File((), str(given.filename), Path(os.fsdecode(given.filename)))
         place = given.fp.tell()  # where its decoder goes on
         given.fp.seek(0)
         content = given.fp.read()
