@@ -75,6 +75,24 @@ def test_many_images_without_contrast() -> None:
     )
 
 
+def test_many_images_without_a_pixel_below_0() -> None:
+    """For a model of images from -1 to 1, as CIFAR-10's, those from 0 to 1 are told, and its own are not."""
+    seen = Brightness((-0.05,), (0.5,), 0.25, -1.0, 1.0)
+    own = np.random.default_rng(3).normal(-0.05, 0.5, (20, 1, 8, 8)).clip(-1, 1)
+    for images, expected in (
+        (own, None),
+        (
+            (own + 1) / 2,
+            "None of these images has a pixel below 0, and those it learned from go down to -1.00: normalised",
+        ),
+        ((own[:15] + 1) / 2, None),
+    ):
+        look = Look(seen)
+        look.add(images.astype(np.float32), 1.0)
+        found = look.remark()
+        assert found is expected or str(found).startswith(str(expected))
+
+
 def test_mean_and_deviation_are_those_of_the_training_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """By channel, over the images that are trained on, divided by the largest value; of many images a part."""
     rng = np.random.default_rng(2)

@@ -88,7 +88,7 @@ class Look:
         """Begin with none. seen: of what the model learned from; None where its file does not say."""
         self._seen = seen
         self._images, self._values = 0, 0
-        self._sum, self._squares = 0.0, 0.0
+        self._sum, self._squares, self._low = 0.0, 0.0, math.inf
 
     def add(self, images: NDArray[Any], maximum: float) -> None:
         """Look at images (N, …) whose largest value is `maximum`, at 256 of them where they are more."""
@@ -101,6 +101,8 @@ class Look:
         self._sum += float(np.add.reduce(some, axis=None, dtype=np.float64 if some.dtype.kind == "f" else np.int64)) / (
             maximum
         )
+        if self._seen.normalised:
+            self._low = min(self._low, float(some.min()) / maximum)
         if n > 1:  # an image alone is not asked for its contrast
             self._squares += float(np.square(some, dtype=np.float32).sum(dtype=np.float64)) / maximum**2
 
@@ -118,6 +120,11 @@ class Look:
             return f"{which} much {word} ({_short(found)}) than those it learned from ({_short(seen.middle)}): {cause}"
         if not many:
             return None
+        if seen.normalised and self._low >= 0:
+            return (
+                f"None of these images has a pixel below 0, and those it learned from go down to {_short(seen.low)}: "
+                "normalised differently?"
+            )
         deviation = math.sqrt(max(0.0, self._squares / self._values - found**2))
         if not seen.contrast / CONTRAST <= deviation <= seen.contrast * CONTRAST:
             word = "more" if deviation > seen.contrast else "less"
