@@ -129,9 +129,10 @@ def _scaled(images: NDArray[Any], has: float, preprocessing: Preprocessing) -> t
     needs = preprocessing.maximum
     if has == needs:
         return preprocessing.scaled(images, has), None
+    by = f"{needs / has:g}" if needs > has else f"1/{has / needs:g}"
     said = (
-        f"the images are from 0 to {has:g}, and the model's were from 0 to {needs:g}: they were multiplied by "
-        f"{f'{needs / has:g}' if needs > has else f'1/{has / needs:g}'}"
+        f"the images are taken to be from 0 to {has:g}, and the model's were from 0 to {needs:g}: "
+        f"they were multiplied by {by}"
     )
     return preprocessing.scaled(images, has), said
 
