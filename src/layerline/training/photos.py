@@ -124,7 +124,7 @@ def _file(given: Any) -> File:
     if _is_pillow(given):
         if not given.tile:
             return File((), str(given.filename), Path(os.fsdecode(given.filename)))
-        place = given.fp.tell()  # where its decoder goes on
+        place = given.fp.tell()  # it is left as it was found
         given.fp.seek(0)
         content = given.fp.read()
         given.fp.seek(place)
