@@ -16,6 +16,7 @@ from PIL import Image
 import layerline
 from layerline.cli.door import layerline as command
 from layerline.errors import UserError
+from layerline.training import photos
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,6 +82,65 @@ def test_python_gives_the_same_bits(trained: Path) -> None:
         (pixels.transpose(0, 3, 1, 2).astype(np.float32), "NCHW"),
     ):
         assert model.predict_proba(images, layout)[0].tolist() == [said[label] for label in model.classes]
+
+
+def test_python_takes_files_and_pillow_images(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths, strings, Pillow images read or not yet, lists of all of them: the command's answer, bit for bit."""
+    paths = sorted((trained / "photos").rglob("*.jpg"))
+    ended = run(trained, [str(trained / "photos"), "--format", "jsonl", "--top", "2"])
+    said = {str(row["file"]): {t["class"]: np.float32(t["probability"]) for t in row["top"]} for row in rows(ended)}  # type: ignore[attr-defined]
+    model = layerline.load(trained / "run")
+    expected = np.array([[said[str(path)][label] for label in CLASSES] for path in paths])
+    unread, read = [Image.open(path) for path in paths], [Image.open(path) for path in paths]
+    for image in read:
+        image.load()
+    mixed = [(str(path), path, unread[k], read[k])[k % 4] for k, path in enumerate(paths)]
+    monkeypatch.setattr(photos, "BATCH", 7)
+    for given in (paths, list(map(str, paths)), unread, read, mixed, tuple(mixed), np.array(list(map(str, paths)))):
+        np.testing.assert_array_equal(model.predict_proba(given), expected)
+    for one in (paths[3], str(paths[3]), unread[3], read[3], io.BytesIO(paths[3].read_bytes())):
+        given = Image.open(one) if isinstance(one, io.BytesIO) else one
+        np.testing.assert_array_equal(model.predict_proba(given), expected[3:4])
+    assert model.predict(paths[:2]).tolist() == [CLASSES[k] for k in expected[:2].argmax(axis=1)]
+
+
+def test_a_pillow_image_is_taken_as_it_is_now(trained: Path) -> None:
+    """What a program has drawn into an image counts, and its orientation; gray and palette become what files become."""
+    model = layerline.load(trained / "run")
+    drawn = Image.open(trained / "photos" / "cat" / "00.jpg")
+    drawn.paste((255, 0, 0), (0, 0, 9, 9))
+    kept = io.BytesIO()
+    drawn.save(kept, "PNG", exif=drawn.getexif())
+    unread = Image.open(kept)
+    place = kept.tell()
+    np.testing.assert_array_equal(model.predict_proba(drawn), model.predict_proba(unread))
+    assert kept.tell() == place
+    np.testing.assert_array_equal(np.asarray(unread), np.asarray(drawn))
+    for mode in ("L", "P", "RGBA"):
+        changed, file = Image.open(trained / "photos" / "dog" / "01.jpg").convert(mode), io.BytesIO()
+        changed.save(file, "PNG", exif=changed.getexif())
+        np.testing.assert_array_equal(model.predict_proba(changed), model.predict_proba(Image.open(file)))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("nowhere.jpg", "nowhere.jpg: there is no such file"),
+        (Path(), "is a folder, expected an image file\n  help: name its files in order: sorted("),
+        (["text.png", "text.png"], "2 images cannot be read:\n    text.png: found "),
+        (Image.new("F", (4, 4)), "a Pillow image: found pixels of the kind F"),
+        (["text.png", np.zeros((3, 16, 20))], "found a ndarray at 1, expected a path or a Pillow image"),
+    ],
+)
+def test_files_that_cannot_be_asked_about(
+    given: object, message: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In Python every image must be readable, for the answer has a row for each; all that are not are told at once."""
+    monkeypatch.chdir(tmp_path)
+    Path("text.png").write_text("no image")
+    with pytest.raises(UserError) as caught:
+        layerline.load(trained / "run").predict(given)
+    assert message in str(caught.value)
 
 
 def test_one_image_from_standard_input(trained: Path) -> None:

@@ -59,7 +59,7 @@ def images(n: int = 30) -> tuple[np.ndarray, np.ndarray]:
 
 
 def estimator(**parameters: Any) -> ConvNetClassifier:
-    given = {"network": CNN, "input_shape": SHAPE, "epochs": 2, "batch_size": 10, "threads": 1}
+    given = {"network": CNN, "input_shape": SHAPE, "layout": "NCHW", "epochs": 2, "batch_size": 10, "threads": 1}
     return ConvNetClassifier(**given | parameters)
 
 

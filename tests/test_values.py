@@ -21,6 +21,7 @@ from layerline.data.cuts import Own
 from layerline.data.dataset import Dataset, Scaling
 from layerline.errors import DataError, RecipeError, UserError
 from layerline.experiment.experiment import settle
+from layerline.model_file import Preprocessing
 from layerline.network import initial_weights
 from layerline.recipe import Recipe
 from layerline.scalars import plain
@@ -272,9 +273,10 @@ def test_image_files_may_be_read_by_such_values(tmp_path: Path, monkeypatch: pyt
             layerline.load_data(source, **wrong)
 
 
-def model() -> Model:
+def model(maximum: float = 1.0) -> Model:
     network = layerline.parse(NET, small_data.dataset())
-    return Model(network, ("a", "b", "c"), Scaling((1.0,), (0.0,)), initial_weights(network, 0), threads=1)
+    weights, scaled = initial_weights(network, 0), Preprocessing(maximum=maximum)
+    return Model(network, ("a", "b", "c"), Scaling((1.0,), (0.0,)), weights, threads=1, preprocessing=scaled)
 
 
 def floats(n: int = 3000) -> np.ndarray:
@@ -337,16 +339,17 @@ def test_every_layout_is_looked_at(layout: str) -> None:
 def test_masked_images(kind: type) -> None:
     """A masked array without a masked value is its data; one masked value is refused, with how many and what to do."""
     images = (floats(20) * 9).astype(kind)
+    asked = model(255.0 if kind is np.uint8 else 1.0)
     for mask in (np.ma.nomask, np.zeros(images.shape, bool)):
-        found = model().predict_proba(np.ma.MaskedArray(images, mask))
-        np.testing.assert_array_equal(found, model().predict_proba(images))
+        found = asked.predict_proba(np.ma.MaskedArray(images, mask))
+        np.testing.assert_array_equal(found, asked.predict_proba(images))
     masked = np.ma.MaskedArray(images, np.zeros(images.shape, bool))
     masked[3, 0, 1] = np.ma.masked
-    for call in (model().predict, model().predict_proba):
+    for call in (asked.predict, asked.predict_proba):
         with pytest.raises(DataError) as caught:
             call(masked)
         assert str(caught.value) == (
             "the images: found 6 masked values, expected a value everywhere\n"
             "  help: fill them, such as with 0: array.filled(0)"
         )
-    assert len(model().predict(masked.filled(0))) == 20
+    assert len(asked.predict(masked.filled(0))) == 20

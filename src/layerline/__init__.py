@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from layerline.api import parse, read
     from layerline.data import load_data
-    from layerline.errors import DataError, DivergedError, NetworkError, RecipeError, UnwrittenError, UserError
+    from layerline.errors import (
+        DataError,
+        DivergedError,
+        ImagesWarning,
+        NetworkError,
+        RecipeError,
+        UnwrittenError,
+        UserError,
+    )
     from layerline.network import Network, presets
     from layerline.recipe import Recipe
     from layerline.training import Model, Progress, Run, Seeds, load, resume, train, train_seeds
@@ -24,6 +32,7 @@ __version__: Final = "0.1.0"
 __all__ = [
     "DataError",
     "DivergedError",
+    "ImagesWarning",
     "Model",
     "Network",
     "NetworkError",
@@ -48,6 +57,7 @@ __all__ = [
 _HOMES: Final = {
     "DataError": "errors",
     "DivergedError": "errors",
+    "ImagesWarning": "errors",
     "Model": "training",
     "Network": "network",
     "NetworkError": "errors",

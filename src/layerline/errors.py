@@ -59,3 +59,7 @@ class DivergedError(_ToldError):
         """Keep `message` (at which step), `help` (the likely cause), and the `Run` up to there, where there is one."""
         super().__init__(message, help)
         self.run = run
+
+
+class ImagesWarning(UserWarning):
+    """Images given to a model were brought to the scale of its training, or are far from those that it learned from."""

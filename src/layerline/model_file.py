@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 import numpy as np
 
 from layerline import figures, tensor_file
+from layerline.data.brightness import Brightness
 from layerline.data.dataset import Fit, Scaling
 from layerline.errors import NetworkError
 from layerline.network import parse
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "layerline"
 FORMAT_VERSION: Final = 1
+SEEN: Final = "training_images"
+"""The key of their brightness: the only one that may be missing."""
 _BYTE: Final = 255.0
 _DTYPES: Final = (np.dtype(np.float32), np.dtype(np.int64))
 _LARGEST: Final = float(np.finfo(np.float32).max)
@@ -47,6 +50,8 @@ class Preprocessing:
     """How an image of another size is brought to the input's: see data.sizing."""
     maximum: float = 255.0
     """The largest value that a pixel of the training images could have: an image file's 255 becomes this."""
+    seen: Brightness | None = None
+    """How bright the training images are; None in files that do not say it."""
 
     def scaled(self, pixels: NDArray[Any], maximum: float = _BYTE) -> NDArray[Any]:
         """Return pixels whose largest value is `maximum`, as in an image file, on the scale of the training.
@@ -163,6 +168,7 @@ def _metadata(card: Card) -> dict[str, str]:
     """Return the card as the strings of `__metadata__`; what is not a string is JSON text."""
     scaling = {"scale": [float(x) for x in card.scaling.scale], "shift": [float(x) for x in card.scaling.shift]}
     preprocessing = {"fit": card.preprocessing.fit, "maximum": float(card.preprocessing.maximum)}
+    seen = card.preprocessing.seen
     return {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
@@ -172,6 +178,7 @@ def _metadata(card: Card) -> dict[str, str]:
         "classes": json.dumps(list(card.classes)),
         "scaling": json.dumps(scaling, allow_nan=False),
         "preprocessing": json.dumps(preprocessing, allow_nan=False),
+        **({} if seen is None else {SEEN: json.dumps(asdict(seen), allow_nan=False)}),
         "versions": json.dumps(dict(sorted(card.versions.items()))),
     }
 
@@ -193,9 +200,23 @@ def _card(metadata: Mapping[str, str]) -> Card:
     if found["fit"] not in get_args(Fit) or _finite(found["maximum"]) <= 0:
         raise ValueError("preprocessing is not a fit and a maximum")
     C, H, W = shape
-    preprocessing = Preprocessing(found["fit"], float(found["maximum"]))
+    preprocessing = Preprocessing(found["fit"], float(found["maximum"]), _seen(metadata.get(SEEN), C))
     said = {str(package): str(version) for package, version in made.items()}
     return Card(name, text, (C, H, W), tuple(classes), Scaling(scale, shift), said, preprocessing)
+
+
+def _seen(text: str | None, channels: int) -> Brightness | None:
+    """Return how bright the training images are, if that is told. Raises KeyError, TypeError or ValueError."""
+    if text is None:
+        return None
+    found = _object(text)
+    mean, deviation = tuple(map(_finite, found["mean"])), tuple(map(_finite, found["deviation"]))
+    if not len(mean) == len(deviation) == channels:
+        raise ValueError(f"{SEEN} are not of {channels} channels")
+    spread, low, high = (_finite(found[key]) for key in ("spread", "low", "high"))
+    if min(*deviation, spread) < 0 or low > high:
+        raise ValueError(f"{SEEN} have a deviation below 0, or their range is empty")
+    return Brightness(mean, deviation, spread, low, high)
 
 
 def _list(text: str) -> list[Any]:

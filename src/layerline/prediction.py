@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from layerline.data.decoding import Decoder, File
+from layerline.data.decoding import File
 from layerline.data.image_names import is_junk
-from layerline.data.sizing import Sizing
 from layerline.errors import DataError
+from layerline.training import photos
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
+    from layerline.data.brightness import Look
     from layerline.training import Model
 
-BATCH: Final = 256
-"""Images that are held at a time."""
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
@@ -36,20 +33,16 @@ class Prediction:
     reason: str = ""
 
 
-def predictions(model: Model, files: Iterable[File]) -> Iterator[Prediction]:
-    """Yield what `model` says of each file, in order. Raises DataError where its input is no image of files."""
-    C, H, W = model.network.input_shape
-    if C not in (1, 3):
-        raise DataError(
-            f"the model takes images of {C} channels, image files have 1 or 3",
-            "give it arrays in Python: layerline.load(path).predict(images)",
-        )
-    decoder = Decoder(Sizing((H, W), model.preprocessing.fit, gray=C == 1))
-    decoded = iter(decoder(files))
-    while batch := list(itertools.islice(decoded, BATCH)):
-        pixels = [item.picture.pixels.reshape(H, W, C) for item in batch if item.picture is not None]
-        rows = iter(model.predict_proba(model.preprocessing.scaled(np.stack(pixels)), "NHWC") if pixels else ())
-        for item in batch:
+def predictions(model: Model, files: Iterable[File], look: Look | None = None) -> Iterator[Prediction]:
+    """Yield what `model` says of each file, in order. Raises DataError where its input is no image of files.
+
+    look: what looks at the images as they come, to say in the end whether they are unlike the training's.
+    """
+    for found, images in photos.decoded(files, model.network.input_shape, model.preprocessing):
+        if look is not None:
+            look.add(images, model.preprocessing.maximum)
+        rows = iter(model.probabilities(images.transpose(0, 3, 1, 2)))
+        for item in found:
             yield Prediction(item.file.path, None if item.picture is None else next(rows), item.reason)
 
 

@@ -46,6 +46,7 @@ def predict(model: str, images: Sequence[str], format_: str | None, top: str | N
     MODEL is a model.safetensors or the folder of a run. Images are turned upright, sized and scaled as they were in the
     training. Those that cannot be read are listed at the end, and the exit code is then 2.
     """
+    from layerline.data.brightness import Look
     from layerline.data.decoding import File
     from layerline.prediction import files_of, predictions
     from layerline.training import load
@@ -59,11 +60,15 @@ def predict(model: str, images: Sequence[str], format_: str | None, top: str | N
     given = [Path(image) for image in images if image != "-"]
     piped = [File((), "-", sys.stdin.buffer.read())] if "-" in images else []
     bad: list[Prediction] = []
-    for found in predictions(loaded, [*piped, *files_of(given)]):
+    look = Look(loaded.preprocessing.seen)
+    for found in predictions(loaded, [*piped, *files_of(given)], look):
         if found.probabilities is None:
             bad.append(found)
         else:
             write(found.name, found.probabilities)
+    remark = look.remark()
+    if remark is not None:
+        click.echo(f"! {remark}", err=True)  # beside the lines, which a program may read
     if bad:
         one = len(bad) == 1
         raise UserError(

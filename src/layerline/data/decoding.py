@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 from layerline import figures
 from layerline.data.cores import cores
-from layerline.data.image_file import LARGEST_FILE, BadImageError, Picture, decode
+from layerline.data.image_file import LARGEST_FILE, BadImageError, Picture, decode, decode_pillow
 from layerline.data.stream import whole_file
 from layerline.workers import aside, spread
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from PIL.Image import Image
 
     from layerline.data.image_names import Folders
     from layerline.data.sizing import Sizing
@@ -121,6 +123,15 @@ class Decoder:
         except BadImageError as error:
             return Decoded(file, None, str(error), digest(content))
         return Decoded(file, picture, "", digest(content))
+
+
+def of_pillow(image: Image, sizing: Sizing) -> Decoded:
+    """Return what becomes of a Pillow image whose pixels are in memory."""
+    file = File((), "a Pillow image", b"")
+    try:
+        return Decoded(file, decode_pillow(image, sizing), "", b"")
+    except BadImageError as error:
+        return Decoded(file, None, str(error), b"")
 
 
 def digest(content: bytes) -> bytes:

@@ -100,6 +100,20 @@ def decode(content: bytes, sizing: Sizing = AS_IT_IS) -> Picture:
     return Picture(size, pixels, several)
 
 
+def decode_pillow(image: Image, sizing: Sizing) -> Picture:
+    """Return a Pillow image whose pixels are in memory, as its file would be decoded. Raises BadImageError."""
+    try:
+        turned, size = _upright(image, None, sizing)
+        plain = _plain(turned, gray=sizing.gray)
+        target = sizing.target(size)
+        pixels = _array(plain if target is None else fitted(plain, target, sizing.fit))
+    except BadImageError:
+        raise
+    except Exception as error:  # whatever Pillow raises, the image is at fault
+        raise BadImageError(_reason(error)) from error
+    return Picture(size, pixels, several=False)
+
+
 def is_image(start: bytes) -> bool:
     """Return whether a file that begins so is in one of the formats that are read."""
     return any(start.startswith(signature) for signature, _ in _SIGNATURES)

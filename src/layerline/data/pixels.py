@@ -21,7 +21,7 @@ Images = dict["SplitName", "NDArray[Any]"]
 
 _BLOCK: Final = 2**20
 """Values that are looked at together."""
-_MOST_CHANNELS: Final = 4
+MOST_CHANNELS: Final = 4
 """Where one of the two sizes is at most so many, and the other is not, there is no doubt."""
 _BYTE: Final = 255
 _SHORT: Final = 65535
@@ -70,7 +70,7 @@ def _channels_first(found: Found, notes: list[str]) -> NDArray[Any]:
     if found.order is not None:
         return array if found.order == "CHW" else array.transpose(0, 3, 1, 2)
     channels_last = last < first
-    if (first <= _MOST_CHANNELS) == (last <= _MOST_CHANNELS):
+    if (first <= MOST_CHANNELS) == (last <= MOST_CHANNELS):
         order = "(N, H, W, C)" if channels_last else "(N, C, H, W)"
         notes.append(f"{place} of {_times(array.shape)} is taken as {order}, for {_channels(min(first, last))}")
     return array.transpose(0, 3, 1, 2) if channels_last else array

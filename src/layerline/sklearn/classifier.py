@@ -14,17 +14,18 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, check_X_y, validate_data
 
 from layerline import figures
-from layerline.data import pixels
+from layerline.data import brightness, pixels
 from layerline.data import scaling as scalings
 from layerline.data.cuts import Cuts, Pool, take
 from layerline.errors import NetworkError
+from layerline.model_file import Preprocessing
 from layerline.network import find, parse
 from layerline.randomness import Purpose
 from layerline.recipe import Recipe
 from layerline.scalars import plain
 from layerline.sklearn.course import Course
 from layerline.sklearn.door import all_or_nothing, in_turn, translated
-from layerline.sklearn.images import as_images, as_split, shape_of
+from layerline.sklearn.images import as_images, as_split, layout_of, shape_of
 
 if TYPE_CHECKING:
     import os
@@ -55,7 +56,8 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         None is `Flat`, `FC 32`, `ReLU`, `FC classes`, `Softmax`.
     input_shape : (C, H, W) of an image, for X of shape (N, C·H·W). Where it is None, an X of shape (N, d) is N images
         of d channels of 1×1; X of more dimensions shows its shape itself.
-    layout : "NCHW", or "NHWC" where channels come last, also in flat X.
+    layout : "NCHW", or "NHWC" where channels come last, also in flat X. None tells by the shape of X, (N, 28, 28, 3) or
+        (N, 3, 28, 28), and refuses what may be both; flat X is then in the order C, H, W.
     normalize : "standard", every channel to mean 0 and deviation 1, or "max", divided by the largest value that pixels
         can have. What it comes to is worked out from the images of `fit`, or of the first `partial_fit`, and kept.
     validation_fraction : a share of the images, or a number of them, to tell the best epoch by; None trains on all.
@@ -70,7 +72,7 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     classes_ : the labels, sorted.
     n_features_in_ : C·H·W, the number of values in an image.
     feature_names_in_ : names of X's columns, where it has names.
-    layout_ : the `layout` of `fit`, or of the first `partial_fit`: what X has to predict, whatever is set afterwards.
+    layout_ : the layout of `fit`, or of the first `partial_fit`: what X has to predict, whatever is set afterwards.
     network_ : the layerline.Network that was trained; `print(est.network_.describe())`.
     history_ : a row an epoch (layerline.Run.history), over `fit` and all calls of `partial_fit` behind it.
     """
@@ -83,7 +85,7 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         network: str | os.PathLike[str] | None = None,
         input_shape: Shape | None = None,
         *,
-        layout: str = "NCHW",
+        layout: str | None = None,
         normalize: str = "standard",
         validation_fraction: float | None = None,
         epochs: int = 30,
@@ -154,11 +156,12 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the probability of each class for each image, float32 (N, K), in the order of `classes_`.
 
-        They are those of `to_model().predict_proba`, bit for bit. Raises ValueError, TypeError and NotFittedError.
+        They are those of `to_model().predict_proba`, bit for bit, with its ImagesWarning where X is on another scale,
+        or far from what was trained on. Raises ValueError, TypeError and NotFittedError.
         """
         check_is_fitted(self)
         with translated():
-            return self._model.predict_proba(self._images(X))
+            return self._model.predict_proba(self._images(X), "NCHW")
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the likeliest label of each image, (N,), of equals the first. Raises as predict_proba does."""
@@ -207,7 +210,9 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         shape = train.source.images.shape[1:]
         network = self._read(shape, len(classes))
         scaling = scalings.scaling(train, train.source.maximum, scalings.check(self.normalize))
-        return Course(network, _names(classes), scaling, recipe, self.engine, self.threads)
+        seen = None if shape[1:] == (1, 1) else brightness.of(train)  # a table has no brightness
+        preprocessing = Preprocessing(maximum=train.source.maximum, seen=seen)
+        return Course(network, _names(classes), scaling, recipe, self.engine, self.threads, preprocessing)
 
     def _read(self, shape: Shape, K: int) -> Network:
         """Return the network for images of a shape and K classes. Raises NetworkError."""
@@ -243,7 +248,7 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             values, labels = check_X_y(X, y, dtype=DTYPES, allow_nd=True, estimator=self)
         check_classification_targets(labels)
         if reset:
-            self.layout_: str = plain(self.layout)
+            self.layout_: str = layout_of(values, plain(self.layout), self.input_shape)
         shape = shape_of(values, self.layout_, self.input_shape) if reset else self.network_.input_shape
         images = as_images(values, self.layout_, shape)
         self.n_features_in_ = math.prod(shape)

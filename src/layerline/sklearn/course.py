@@ -15,7 +15,6 @@ from layerline.data.dataset import Dataset
 from layerline.engines.agreement import checked
 from layerline.engines.epoch import plan_epoch
 from layerline.errors import DivergedError
-from layerline.model_file import Preprocessing
 from layerline.recipe import Recipe
 from layerline.run_folder import EpochRow
 from layerline.training import Interrupt, Model, Watcher
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Scaling, Split
     from layerline.engines.engine import Engine, State
     from layerline.engines.epoch import Epoch
+    from layerline.model_file import Preprocessing
     from layerline.network import Network
 
 
@@ -44,8 +44,9 @@ class Course:
     recipe: Recipe
     engine: str
     threads: int | None
+    preprocessing: Preprocessing
+    """Of the images that it began with, as the scaling is."""
     history: tuple[EpochRow, ...] = ()
-    preprocessing: Preprocessing = field(default_factory=Preprocessing)
     steps: int = 0
     """Of the optimizer, so far."""
     state: State | None = None
@@ -64,7 +65,7 @@ class Course:
         ended = run(self.network, data, recipe, engine, folder=None, watcher=Watcher(), threads=self.threads)
         if ended.stopped is not None:
             raise KeyboardInterrupt
-        return self._after(engine, ended.history, train, len(ended.history) * recipe.steps(len(train)))
+        return self._after(engine, ended.history, len(ended.history) * recipe.steps(len(train)))
 
     def gone_on(self, train: Split, learning_rate: float) -> Course:
         """Return where one more epoch leads, over these images, at one rate.
@@ -77,7 +78,7 @@ class Course:
         plan = dataclasses.replace(plan_epoch(recipe, train, len(self.history) + 1, K), first_step=self.steps)
         engine = self._ready()
         row = self._epoch(engine, plan, data, recipe)
-        return self._after(engine, (*self.history, row), train, self.steps + recipe.steps(len(train)))
+        return self._after(engine, (*self.history, row), self.steps + recipe.steps(len(train)))
 
     def model(self) -> Model:
         """Return the model as it is now."""
@@ -89,13 +90,11 @@ class Course:
             preprocessing=self.preprocessing,
         )
 
-    def _after(self, engine: Engine, history: tuple[EpochRow, ...], train: Split, steps: int) -> Course:
+    def _after(self, engine: Engine, history: tuple[EpochRow, ...], steps: int) -> Course:
         """Return the Course whose engine has done so much."""
-        preprocessing = Preprocessing(maximum=train.source.maximum)
         return dataclasses.replace(
             self,
             history=history,
-            preprocessing=preprocessing,
             steps=steps,
             state=engine.state(),
             _spare=deque((engine,)),

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
 from layerline import figures, metrics
-from layerline.data import pixels
+from layerline.data import brightness, pixels
 from layerline.data.dataset import ImageSet, Split
 from layerline.errors import DataError
 from layerline.measure import baselines, intervals, remarks
 from layerline.recipe import checks
 from layerline.run_folder import Result
 from layerline.scalars import plain
+from layerline.training.scale import OF_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 Which = Literal["test", "validation", "train", "all"]
 WHICH: Final[tuple[Which, ...]] = ("test", "validation", "train", "all")
-OF_TYPES: Final = (1.0, 16.0, 255.0, 65535.0)
-"""What pixels are divided by where their type says it: floats up to 1, `digits`, bytes, 16 bits."""
 
 _AT_ONCE: Final = 1 << 24
 """Values of images that are looked at between two words of progress."""
@@ -78,22 +77,32 @@ def check(data: Dataset, shape: tuple[int, int, int], classes: Sequence[str], pr
         )
     for images in _images(data):
         pixels.check_finite(images, name)
-    _check_scale(data, preprocessing.maximum)
+    _check_scale(data, preprocessing)
     _check_classes(data, classes)
 
 
-def _check_scale(data: Dataset, needs: float) -> None:
+def _check_scale(data: Dataset, preprocessing: Preprocessing) -> None:
     """Raise DataError where it cannot be told how pixels come to the scale of the training: see `largest`."""
-    has, found = data.train.source.maximum, ""
+    has, needs, seen = data.train.source.maximum, preprocessing.maximum, preprocessing.seen
+    normalised = seen is not None and seen.normalised
+    found = ""
     if has != needs and needs in OF_TYPES and has not in OF_TYPES:
         found = f"pixels up to {has:.4g}"
-    elif has != needs and has == 1 and any(float(images.min()) < 0 for images in _images(data)):
-        found = "pixels below 0"
+    elif has != needs and normalised:
+        found = f"pixels from 0 to {has:.4g}"
+    elif has == 1 and (has != needs or (seen is not None and not normalised)):
+        low = min(float(images.min()) for images in _images(data))
+        found = "pixels below 0" if low < (brightness.BELOW if has == needs else 0) else ""
     if found:
+        were = (
+            f"from {seen.low:.4g} to {seen.high:.4g}" if seen is not None and normalised else f"from 0 to {needs:.4g}"
+        )
         raise DataError(
-            f"{figures.name(data.name)}: found {found}, and the model's were from 0 to {needs:.4g}: how one becomes "
-            "the other cannot be told",
-            "save them as uint8, or as floats from 0 to 1",
+            f"{figures.name(data.name)}: found {found}, and the model's were {were}: how one becomes the other cannot "
+            "be told",
+            "normalise them as the training images were"
+            if normalised
+            else "save them as uint8, or as floats from 0 to 1",
         )
 
 
@@ -146,11 +155,13 @@ def evaluated(
     chosen = [(name, _named(split, data.classes, classes)) for name, split in parts(data, which)]
     total, done = sum(len(split) for _, split in chosen), 0
     outputs: list[Outputs] = []
+    look = brightness.Look(preprocessing.seen)
     for _, split in chosen:
         for piece in _pieces(split, preprocessing):
             if progress is not None:
                 progress(done, total)
             outputs.append(engine.evaluate(piece))
+            look.add(_some(piece), preprocessing.maximum)
             done += len(piece)
     if progress is not None:
         progress(done, total)
@@ -161,7 +172,8 @@ def evaluated(
     result = Result.of(classes, float(losses.mean()), confusion)
     beside = _beside(data, chosen) if with_baselines else None
     result = dataclasses.replace(result, intervals=intervals.intervals(confusion, seed), baselines=beside)
-    return dataclasses.replace(result, remarks=remarks.of_evaluation(result))
+    unlike = look.remark()
+    return dataclasses.replace(result, remarks=(*((unlike,) if unlike else ()), *remarks.of_evaluation(result)))
 
 
 def _beside(data: Dataset, chosen: list[tuple[str, Split]]) -> dict[str, dict[str, object]] | None:
@@ -195,6 +207,12 @@ def _pieces(split: Split, preprocessing: Preprocessing) -> Iterator[Split]:
             images = preprocessing.scaled(np.ascontiguousarray(source.images[some]), has)
             scaled = ImageSet(images, source.labels[some], preprocessing.maximum)
             yield Split(scaled, np.arange(len(some), dtype=np.int64))
+
+
+def _some(split: Split) -> NDArray[Any]:
+    """Return as many images of a split as are looked at, evenly spread."""
+    indices = split.indices
+    return split.source.images[indices[:: -(-len(indices) // brightness.AT_ONCE)]]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import re
+import sys
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -11,24 +14,25 @@ from typing import TYPE_CHECKING, Any, Final, final
 import numpy as np
 
 from layerline import engines, model_file
-from layerline.data import load_data, pixels
+from layerline.data import brightness, load_data, pixels
+from layerline.data.brightness import Look
 from layerline.data.dataset import ImageSet, Split
 from layerline.data.doctor import examined
 from layerline.data.sizing import Sizing
 from layerline.engines.engine import State
-from layerline.errors import DataError
+from layerline.errors import DataError, ImagesWarning, UserError
 from layerline.model_file import Card, Preprocessing
 from layerline.recipe import Recipe
 from layerline.run_folder import MODEL
 from layerline.tensor_file import FileError
-from layerline.training import evaluation
+from layerline.training import arrays, evaluation, photos, scale
 from layerline.versions import versions
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Collection, Mapping
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from layerline.data.dataset import Dataset, Scaling
     from layerline.engines.engine import Engine
@@ -37,8 +41,22 @@ if TYPE_CHECKING:
     from layerline.run_folder import Result
     from layerline.training.evaluation import Which
 
-LAYOUTS: Final = ("NCHW", "NHWC", "NHW")
-_PLACE: Final = "the images"
+_WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
+"""A whole number as Python writes it, of those that int64 has."""
+_TABLE: Final = Preprocessing(maximum=float("inf"))
+"""Of images of 1×1, whose values are on whatever scale they are."""
+_OTHERS: Final = {
+    **dict.fromkeys((".pt", ".pth", ".ckpt"), "PyTorch"),
+    **dict.fromkeys((".h5", ".hdf5", ".keras"), "Keras"),
+    **dict.fromkeys((".pkl", ".pickle", ".joblib"), "pickle"),
+    **dict.fromkeys((".npz", ".npy"), "NumPy"),
+    ".onnx": "ONNX",
+    ".tflite": "TensorFlow Lite",
+    ".pb": "TensorFlow",
+    ".mlmodel": "Core ML",
+    ".gguf": "GGUF",
+}
+"""Suffixes that promise a file of another program."""
 
 
 @final
@@ -60,37 +78,80 @@ class Model:
     """That predict; every core if not given."""
     preprocessing: Preprocessing = field(default_factory=Preprocessing, kw_only=True)
     """What becomes of an image file; cropped, of values up to 255, if not given."""
+    _labels: NDArray[np.str_] | NDArray[np.int64] = field(init=False)
+    """What `predict` calls the classes."""
     _made: Engine | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Copy the weights. Raises ValueError where they are not the network's, by name and shape."""
         self._keep("weights", MappingProxyType(_read_only(self.weights, self.network.weights)))
+        whole = all(_WHOLE.fullmatch(name) for name in self.classes)
+        self._keep("_labels", np.array([int(name) for name in self.classes] if whole else self.classes))
 
-    def predict(self, images: ArrayLike, layout: str | None = None) -> NDArray[np.str_]:
-        """Return the name of the most probable class of each image, (N,); images as for `predict_proba`.
+    def predict(self, images: Any, layout: str | None = None) -> NDArray[np.str_] | NDArray[np.int64]:
+        """Return the most probable class of each image, (N,); images as for `predict_proba`.
+
+        As int64 where every class is a whole number written plainly ("0", "1", "10"), so that they compare with labels;
+        else by name.
 
         >>> import layerline
         >>> data = layerline.load_data("digits")
         >>> run = layerline.train(layerline.read("digits", data), data, epochs=20, learning_rate=0.05, batch_size=64)
         >>> run.model.predict(data.test.source.images[data.test.indices[:4]])
-        array(['2', '3', '4', '5'], dtype='<U1')
+        array([2, 3, 4, 5])
         """
-        best = self.predict_proba(images, layout).argmax(axis=1)
-        names: NDArray[np.str_] = np.asarray(self.classes)[best]
-        return names
+        best: NDArray[np.str_] | NDArray[np.int64] = self._labels[self.predict_proba(images, layout).argmax(axis=1)]
+        return best
 
-    def predict_proba(self, images: ArrayLike, layout: str | None = None) -> NDArray[np.float32]:
+    def predict_proba(self, images: Any, layout: str | None = None) -> NDArray[np.float32]:
         """Return the probability of each class for each image, float32 (N, K); column k is of `classes[k]`.
 
-        images: uint8 or float32 on the scale of the training images, (N, C, H, W), or (N, H, W) where there is one
-        channel; other orders by `layout`: NCHW, NHWC, NHW. Raises DataError where they are not of the network's shape,
-        and where a value is NaN, infinite or masked.
+        images: an array of numbers, (N, C, H, W) or (N, H, W, C), with one channel (N, H, W), or one image without N:
+        told apart by the network's shape, or by `layout`, NCHW, NHWC or NHW. Or paths of image files and Pillow images,
+        one or a list, which become what they would have become in the training, as for `layerline predict`.
+        Values of another scale are brought to the training's where their type and range leave no doubt, with an
+        ImagesWarning; another tells of images far from those of the training (docs/predicting.md).
+        Raises DataError where the shape fits no order or two, where the scale cannot be told, where a value is NaN,
+        infinite or masked, and where files cannot be read.
         """
-        batch = _as_nchw(np.asarray(pixels.unmasked(images, _PLACE)), layout, self.network.input_shape)
-        pixels.check_finite(batch, _PLACE)
+        look = Look(self.preprocessing.seen)
+        listed = None if type(images) is np.ndarray and images.dtype == np.uint8 else photos.listed(images)
+        if listed is None:
+            found = self._of_array(images, layout, look)
+        else:
+            if layout is not None:
+                raise DataError(f"layout={layout!r}: image files say it themselves", "leave it out")
+            found = self._of_photos(listed, look)
+        remark = look.remark()
+        if remark is not None:
+            warned(remark)
+        return found
+
+    def probabilities(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """Return `predict_proba` of images (N, C, H, W) that are as in the training; nothing of them is checked."""
         labels = np.zeros(len(batch), np.int32)
         split = Split(ImageSet(batch, labels), np.arange(len(batch), dtype=np.int64))
         return self._ready().evaluate(split).probabilities
+
+    def _of_array(self, images: Any, layout: str | None, look: Look) -> NDArray[np.float32]:
+        shape = self.network.input_shape
+        array = arrays.as_array(pixels.unmasked(images, scale.PLACE))
+        axes = arrays.order_of(array, layout, shape)
+        table = shape[1:] == (1, 1)
+        scaled, note = scale.brought(np.ascontiguousarray(array), _TABLE if table else self.preprocessing)
+        if note is not None:
+            warned(note)
+        batch = arrays.batch(scaled, axes, shape)
+        look.add(batch, self.preprocessing.maximum)
+        return self.probabilities(batch)
+
+    def _of_photos(self, listed: list[Any], look: Look) -> NDArray[np.float32]:
+        parts = []
+        for found, images in photos.decoded(listed, self.network.input_shape, self.preprocessing):
+            photos.check_read(found)
+            look.add(images, self.preprocessing.maximum)
+            parts.append(self.probabilities(images.transpose(0, 3, 1, 2)))
+        return np.concatenate(parts)
 
     def evaluate(
         self,
@@ -152,7 +213,11 @@ class Model:
         return examined(data, allow)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model file (safetensors). Raises UserError where it cannot be written."""
+        """Write the model file (safetensors).
+
+        Raises UserError where it cannot be written, and where its suffix is that of another format (.pt, .onnx, .pkl).
+        """
+        _check_name(Path(path))
         card = Card(
             self.network.name,
             self.network.text,
@@ -217,24 +282,29 @@ def file_of(path: Path) -> Path:
 
 
 def preprocessing_of(data: Dataset) -> Preprocessing:
-    """Return what became of the image files of a data set."""
-    return Preprocessing("crop" if data.resized is None else data.resized.fit, data.train.source.maximum)
+    """Return what became of the image files of a data set, and how bright those are that are trained on."""
+    fit = "crop" if data.resized is None else data.resized.fit
+    seen = None if data.shape[1:] == (1, 1) else brightness.of(data.train)
+    return Preprocessing(fit, data.train.source.maximum, seen)
 
 
-def _as_nchw(images: NDArray[Any], layout: str | None, shape: tuple[int, int, int]) -> NDArray[Any]:
-    """Return the images as (N, C, H, W), a view where that is enough, contiguous as C, H, W or as H, W, C."""
-    layout = layout or ("NHW" if images.ndim == 3 else "NCHW")
-    if layout not in LAYOUTS:
-        raise DataError(f"layout={layout!r}: not known", "one of: " + ", ".join(LAYOUTS))
-    if images.dtype not in (np.uint8, np.float32):
-        raise DataError(f"the images are {images.dtype}", "give uint8 or float32, on the scale of the training images")
-    if images.ndim == len(layout):
-        whole = np.ascontiguousarray(images)
-        batch = whole[:, None] if layout == "NHW" else whole.transpose(0, 3, 1, 2) if layout == "NHWC" else whole
-        if batch.shape[1:] == shape:
-            return batch
-    needed = dict(zip("NCHW", ("N", *map(str, shape)), strict=True))
-    raise DataError(
-        f"the images have shape {images.shape}, and the network takes ({', '.join(needed[axis] for axis in layout)})",
-        "give them in that shape, or say how they lie by layout=: " + ", ".join(LAYOUTS),
-    )
+def warned(text: str) -> None:
+    """Warn of images, at the line that asked about them: the nearest that is neither ours nor scikit-learn's."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in (
+        "layerline",
+        "sklearn",
+    ):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, ImagesWarning, stacklevel=level)
+
+
+def _check_name(path: Path) -> None:
+    """Raise UserError where a name promises a file of another program."""
+    kind = _OTHERS.get(path.suffix.lower())
+    if kind is not None:
+        to_torch = "; for PyTorch: model.network.to_torch() takes safetensors.torch.load_file of it as its state dict"
+        raise UserError(
+            f"{path}: {path.suffix} is a name of {kind} files, and a model is a safetensors file",
+            f"call it {path.with_suffix('.safetensors').name}" + (to_torch if kind == "PyTorch" else ""),
+        )
