@@ -17,7 +17,7 @@ from layerline.data.stream import whole_file
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layerline.data.image_names import Folders
+    from layerline.data.layout_refusal import Folders
     from layerline.data.sizing import Sizing
 
 Progress = Callable[[int, int | None], None]
