@@ -69,12 +69,12 @@ def of_names(names: Sequence[str], wanted: re.Pattern[str]) -> NDArray[np.int64]
 def _matches(names: Sequence[str], wanted: re.Pattern[str]) -> list[str]:
     """Return what group 1 of the expression matches in each name, or else all that is matched; "" without a match.
 
-    With one repetition, a search takes at most the square of a name's length in steps. With several, it may take more
-    than anybody can wait for, and nothing in this process could stop it: another one does it, for a time. Names that
-    are read again and again, such as a name of no letters but one, must not hang a program.
+    With one repetition and no choice, a search takes at most the square of a name's length in steps. With more, such as
+    `(x|x)*y`, it may take longer than anybody can wait for, and nothing in this process could stop it: another one does
+    it, for a time.
     """
     squares = sum(len(name) ** 2 for name in names)
-    if sum(map(wanted.pattern.count, "*+?{")) <= 1 and squares <= _MOST_SQUARES:
+    if _is_simple(wanted.pattern) and squares <= _MOST_SQUARES:
         found = map(wanted.search, names)
         return [(match[1] if wanted.groups else match[0]) or "" if match else "" for match in found]
     asked = f"--group-by {figures.name(wanted.pattern)}"
@@ -94,6 +94,12 @@ def _matches(names: Sequence[str], wanted: re.Pattern[str]) -> list[str]:
         raise DataError(f"{asked}: cannot be searched for in another process: {error}", simpler) from error
     matches: list[str] = json.loads(done.stdout)
     return matches
+
+
+def _is_simple(written: str) -> bool:
+    """Return whether an expression has at most one repetition, and no choice that it could repeat."""
+    repetitions = sum(map(written.count, "*+?{"))
+    return repetitions == 0 or (repetitions == 1 and "|" not in written)
 
 
 def check_apart(sets: Mapping[SplitName, ImageSet]) -> tuple[str, ...]:
