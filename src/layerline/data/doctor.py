@@ -41,8 +41,8 @@ ALWAYS: Final = 2
 FEWEST_TRAIN: Final = 5
 FEWEST_HELD: Final = 3
 """Images of a class in validation or test: with two, each moves its recall by half."""
-NOTHING_IN_THEM: Final = 0.9
-"""Share of all images, or of a class, from which on images of one colour are refused: there is nothing to learn."""
+NOTHING_IN_THEM: Final = 0.8
+"""Share of all images, or of a class, from which on images of one colour are refused: hardly anything is left to learn from."""
 _NAMED: Final = 3
 _WORDS: Final = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -262,12 +262,12 @@ def _constant(data: Dataset, seen: Survey) -> Finding | None:
     empty = np.flatnonzero((plain > 0) & (plain >= NOTHING_IN_THEM * total))
     refuses = True
     if len(places) >= NOTHING_IN_THEM * len(seen.labels):
-        message += f": {_of(len(places), len(seen.labels))}, so there is nothing to learn from"
+        message += f": {_of(len(places), len(seen.labels))}, so there is hardly anything to learn from"
     elif len(empty):
         k = int(empty[0])
         message += (
             f": of class {figures.name(data.classes[k], 30)} they are {_of(int(plain[k]), int(total[k]))}, "
-            "so there is nothing in it to learn from"
+            "so hardly anything in it can be learned from"
         )
     else:
         refuses = False
