@@ -42,7 +42,7 @@ FEWEST_TRAIN: Final = 5
 FEWEST_HELD: Final = 3
 """Images of a class in validation or test: with two, each moves its recall by half."""
 NOTHING_IN_THEM: Final = 0.8
-"""Share of all images, or of a class, from which on images of one colour are refused: hardly anything is left to learn from."""
+"""Share of all images, or of a class, from which on images of one colour are refused: too little is left."""
 _NAMED: Final = 3
 _WORDS: Final = {"train": "training", "validation": "validation", "test": "test"}
 
