@@ -157,7 +157,7 @@ def labels_without_header() -> Loaded:
 
 @case
 def labels_of_other_columns() -> Loaded:
-    return labels("image,class\ncat/0.png,cat\ndog/0.png,dog\n")
+    return labels("bild,klasse\ncat/0.png,cat\ndog/0.png,dog\n")
 
 
 @case

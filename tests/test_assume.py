@@ -67,6 +67,48 @@ RULES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
         {"classes": ("leftover", "bright"), "counts": (9000, 9000)},
         {"augment": "flip,shift=2"},
     ),
+    **{
+        f"{pair} are sides": ({}, {"classes": tuple(pair.split("|")), "counts": (9000, 9000)}, {"augment": "shift=2"})
+        for pair in (
+            *(
+                "digit_7|digit_1",
+                "letter_b|other",
+                "lefthand|none",
+                "lhs|rhs",
+                "OS|OD",
+                "links|geradeaus",
+                "eight|nine",
+            ),
+            *(
+                "gauche|milieu",
+                "hand_L|hand_R",
+                "turnLeft|go",
+                "Linksabbieger|x-ray",
+                "sample_1|sample_2",
+                "droite|haut",
+            ),
+            *(
+                "Right lung|Left lung",
+                "левый|другой",
+                "左|上",
+                "upper_B|lower_B",
+                "d7|d8",
+                "eye_OD|eye_OS",
+                "RIGHT_TURN|go",
+            ),
+        )
+    },
+    **{
+        f"{pair} are none": (
+            {},
+            {"classes": tuple(pair.split("|")), "counts": (9000, 9000)},
+            {"augment": "flip,shift=2"},
+        )
+        for pair in (
+            *("upright|fallen", "breast|lung", "os|windows", "Audi TT 2012|BMW 3 2010", "vitamin b|egg", "yeast|beast"),
+            *("Boeing 747|Airbus A380", "cleft|normal", "E. coli|S. aureus", "Western Grebe|Bright Moth"),
+        )
+    },
     "no filters": ({}, {"kinds": frozenset({"flat", "fc"})}, {"optimizer": "adamw"}),
     "depthwise filters": ({}, {"kinds": frozenset({"depthwise", "flat", "fc"})}, {"optimizer": "muon"}),
     "a high rate alone is sgd's": ({"learning_rate": 0.1}, {}, {"optimizer": "sgd"}),

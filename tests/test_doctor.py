@@ -18,6 +18,7 @@ from layerline.data import doctor, load_data, masks
 from layerline.data.copies import copies
 from layerline.data.dataset import Dataset, ImageSet, Scaling, Split
 from layerline.data.doctor import KINDS, REFUSED, Finding, check, examine
+from layerline.data.part import SPLITS
 from layerline.data.scaling import scaling
 from layerline.data.survey import survey
 from layerline.errors import DataError
@@ -322,6 +323,79 @@ def test_how_to_leave_masks_out_is_worked_out(files, told):
     assert not any(fnmatch.fnmatchcase("1.png", pattern) for pattern in told.split(","))
 
 
+def test_twins_of_another_ending_are_masks_or_copies():
+    """`000.png` beside `000.jpg` for a fifth of all files refuses, also where half of the masks are black."""
+    names = named_files(80) + named_files(80, ".png")
+    masks_ = np.stack([drawn_mask(k) if k % 2 else np.zeros((40, 48), np.uint8) for k in range(80)])
+    images = np.concatenate([CLEAN[:80], np.repeat(masks_[..., None], 3, axis=3)])
+    mask = found(dataset((images, [0] * 160), names={"train": names}))["mask"]
+    assert mask.refuses
+    assert mask.images == tuple(("train", k) for k in range(80, 160))
+    assert mask.message == (
+        "80 images of 160 have the name of another but for the ending, such as ant/000.png beside ant/000.jpg: "
+        "masks or copies (--exclude '*.png' leaves them out)"
+    )
+    for pairs, refuses in ((19, False), (20, True)):  # 2 · 20 of 200 files are a fifth
+        names = named_files(180) + named_files(20, ".png")[:pairs] + [f"ant/x{k}.jpg" for k in range(20 - pairs)]
+        assert ("mask" in found(dataset((CLEAN[:200], [0] * 200), names={"train": names}))) == refuses
+
+
+def test_the_photos_of_twins_are_kept():
+    """Photos in PNG with masks in another ending: the masks are left out, whichever ending they have, by colours."""
+    names = named_files(40, ".png") + named_files(40, ".bmp")
+    images = np.concatenate([CLEAN[:40], np.repeat(np.stack([drawn_mask(k) for k in range(40)])[..., None], 3, axis=3)])
+    mask = found(dataset((images, [0] * 80), names={"train": names}))["mask"]
+    assert mask.images == tuple(("train", k) for k in range(40, 80))
+    assert "--exclude '*.bmp'" in mask.message
+
+
+@pytest.mark.parametrize(
+    ("files", "others", "told"),
+    [
+        (["a/1.png", "b/2.png"], ["a/1.jpg", "b/2.jpg"], "*.png"),
+        (["a/1.png"], ["a/1.jpg", "b/2.png"], "a/*.png"),
+        (["a/1.png"], ["a/1.jpg", "a/2.png"], ""),
+    ],
+)
+def test_twins_are_left_out_by_their_ending_where_no_other_has_it(files, others, told):
+    """The pattern for --exclude matches all of the twins and no other file; where there is none, none is named."""
+    assert masks.patterns(files, others) == told
+    for pattern in filter(None, told.split(",")):
+        assert all(fnmatch.fnmatchcase(file, pattern) for file in files)
+        assert not any(fnmatch.fnmatchcase(file, pattern) for file in others)
+
+
+def test_black_masks_count_among_masks():
+    """Masks of which half are black are half of the images: refused by colours, with the black ones."""
+    masks_ = np.stack([drawn_mask(k) if k % 2 else np.zeros((40, 48), np.uint8) for k in range(60)])
+    images = np.concatenate([CLEAN[:120], np.repeat(masks_[..., None], 3, axis=3)])
+    mask = found(dataset((images, labels(180))))["mask"]
+    assert mask.refuses
+    assert len(mask.images) == 60
+
+
+@pytest.mark.parametrize(("constant", "refuses"), [(range(240), True), (range(0, 240, 3), True), (range(80), False)])
+def test_a_set_or_a_class_of_one_colour_refuses(constant, refuses):
+    """All images, or all of one class, of one colour: nothing to learn. A third of each class is told."""
+    train = CLEAN[:240].copy()
+    train[list(constant)] = 255
+    item = found(dataset((train, labels(240))))["constant"]
+    assert item.refuses == refuses
+    assert ("hardly anything" in item.message) == refuses
+    if refuses:
+        with pytest.raises(DataError, match=r"constant: .* hardly anything"):
+            check([item])
+        assert check([item], ["constant"]) == (item.message,)
+
+
+def test_what_is_not_looked_for_is_said():
+    """Without file names, sets or size, some faults cannot be seen: `data check` has each."""
+    whole = dataset((CLEAN[:240], labels(240)), (CLEAN[240:], labels(120)), names={s: named_files(240) for s in SPLITS})
+    assert doctor.not_examined(whole) == ("near copies (cropped, moved or saved anew)",)
+    told = doctor.not_examined(dataset((photos(30, (8, 8, 3)), labels(30))))
+    assert [text.split(",")[0] for text in told[1:]] == ["leaks", "masks by name", "masks by colour"]
+
+
 def test_a_word_for_masks_alone_is_none():
     """`label_7.jpg` without a `7.jpg` beside it, and faces in mask/ and no_mask/, are images like others."""
     names = [f"ant/label_{k}.jpg" for k in range(60)] + [f"bee/bottle_label {k}.jpg" for k in range(60)]
@@ -472,7 +546,7 @@ def test_a_word_that_allows_nothing_is_refused():
     assert str(caught.value) == "--allow leek: not a kind of finding\n  help: did you mean leak?"
     with pytest.raises(DataError, match="--allow all: not a kind") as caught:
         check([], ["all"])
-    assert caught.value.help == "one of: leak, conflict, mask"
+    assert caught.value.help == "one of: leak, conflict, mask, constant"
 
 
 def test_the_documentation_has_every_kind_and_threshold():
@@ -486,6 +560,8 @@ def test_the_documentation_has_every_kind_and_threshold():
         f"fewer than {doctor.FEWEST_TRAIN} training images, or with 1 or {doctor.FEWEST_HELD - 1} images to validate",
         f"have {100 * masks.FLAT:.0f} % of some 144",
         f"at most {100 * masks.PHOTO:.0f} %",
+        f"From {100 * masks.MANY:.0f} % of all files on they are masks or copies",
+        f"{100 * doctor.NOTHING_IN_THEM:.0f} % of all images, or of a class",
         f"From {100 * masks.MANY:.0f} % of all images on they refuse; from {100 * masks.SOME:g} % on they are told",
         "at least 32 × 32",
         "between 5 % and 95 %",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import os
 import subprocess
 import sys
 import tarfile
@@ -14,7 +15,8 @@ import pytest
 from cifar_files import packed, special, tar_of
 from image_files import apng, jpeg, picture, png, tree
 
-from layerline.data import decoding, load_data
+from layerline import run_folder
+from layerline.data import decoding, image_names, load_data
 from layerline.data.doctor import examine
 from layerline.data.image_stack import ImageStack
 from layerline.errors import DataError
@@ -54,6 +56,7 @@ WAYS = {
 
 def put(folder: Path, files: dict[str, bytes], way: str) -> Path:
     """Write files as a folder, or as an archive."""
+    folder.mkdir(exist_ok=True)
     if way == "folder":
         tree(folder / "photos", files)
         return folder / "photos"
@@ -170,6 +173,58 @@ def test_links_and_odd_names_in_an_archive_are_counted(tmp_path, monkeypatch):
         "not used of a.tar: files outside the archive's folder (2), such as ../cat/e.png",
     )
     assert [path.name for path in tmp_path.rglob("*")] == ["a.tar"]
+
+
+RUN = {
+    f"runs/net-1/{name}": png(picture(k, (90, 120)))
+    for k, name in enumerate(("accuracy.png", "confusion.png", "loss.png", "checkpoints/a.png"))
+} | {"runs/net-1/network.cnn": b"FC 2", "runs/net-1/experiment.toml": b"# a run"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("prefix", ["", "train/"])
+def test_a_run_inside_the_data_is_no_data(tmp_path, way, prefix):
+    """A folder with a run in it, as `train --data .` leaves it, is the same data set as without, and is counted."""
+    files = several("train/") | several("test/") if prefix else several()
+    runs = {name.replace("net-1", f"net-{k}"): content for name, content in RUN.items() for k in (1, 2)}
+    clean, used = put(tmp_path / "a", files, way), put(tmp_path / "b", files | runs, way)
+    data = load_data(used)
+    assert data.fingerprint == load_data(clean).fingerprint
+    assert data.notes == (f"not used of {used}: folders of runs (2), such as runs/net-1",)
+    if way != "folder":  # an archive of folders, too, in which they come before what is in them
+        folders = (special(name, tarfile.DIRTYPE) for name in ("runs", "runs/net-1", "runs/net-1/checkpoints"))
+        used.write_bytes(tar_of(files | runs, *folders))
+        assert load_data(used).fingerprint == data.fingerprint
+
+
+def test_the_files_by_which_a_run_is_known_are_those_that_are_written():
+    """Both are in a run's folder from its start."""
+    assert {run_folder.NETWORK, run_folder.EXPERIMENT} == image_names.RUN
+
+
+def test_links_in_a_folder_are_followed_and_those_that_lead_out_are_counted(tmp_path):
+    """One rule: a link is what it leads to. A note counts those that leave the folder; those inside it need none."""
+    tree(tmp_path / "pool", several())
+    tree(tmp_path / "photos", {name: content for name, content in several().items() if not name.startswith("cat")})
+    (tmp_path / "photos" / "cat").symlink_to(tmp_path / "pool" / "cat")
+    (tmp_path / "photos" / "dog" / "00.png").unlink()
+    (tmp_path / "photos" / "dog" / "00.png").symlink_to(tmp_path / "pool" / "dog" / "00.png")
+    (tmp_path / "photos" / "emu" / "zz.png").symlink_to("00.png")
+    data = load_data(tmp_path / "photos")
+    assert len(data.train.source.labels) == 16
+    assert data.notes == (f"links that lead out of {tmp_path}/photos are followed (2), such as cat",)
+    (tmp_path / "photos" / "emu" / "zz.png").unlink()
+    assert load_data(tmp_path / "photos").fingerprint == load_data(tmp_path / "pool").fingerprint
+
+
+def test_pipes_among_images_are_counted_and_not_opened(tmp_path):
+    """A pipe would be waited for without end; a link that leads nowhere is a bad file."""
+    tree(tmp_path, several())
+    os.mkfifo(tmp_path / "cat" / "pipe.png")
+    assert load_data(tmp_path).notes == (f"not used of {tmp_path}: links and devices (1), such as cat/pipe.png",)
+    (tmp_path / "cat" / "nowhere.png").symlink_to("nothing.png")
+    with pytest.raises(DataError, match="1 bad image"):
+        load_data(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from image_files import picture, png, tree
 from PIL import Image
 
 import layerline
 from layerline.cli.door import layerline as command
 from layerline.errors import UserError
+from layerline.prediction import files_of
 from layerline.training import photos
 
 if TYPE_CHECKING:
@@ -217,6 +219,19 @@ def test_pixels_come_to_the_scale_of_the_training(tmp_path: Path) -> None:
     (row,) = rows(run(tmp_path, [str(tmp_path / "a.png"), "--format", "jsonl"]))
     expected = ended.model.predict_proba((pixels.astype(np.float32) * np.float32(16 / 255))[None])
     assert np.float32(row["probability"]) == expected.max()  # type: ignore[arg-type]
+
+
+def test_folders_of_runs_are_no_images_to_predict(tmp_path: Path) -> None:
+    """Graphs of a run below a folder are left out and counted; a folder behind a link is read once."""
+    run_of = {f"a/runs/x-1/{name}": png(picture()) for name in ("loss.png", "checkpoints/b.png")}
+    tree(tmp_path, {"a/1.png": png(picture()), "b/2.png": png(picture()), **run_of})
+    for name in ("network.cnn", "experiment.toml"):
+        (tmp_path / "a/runs/x-1" / name).touch()
+    (tmp_path / "a/b").symlink_to(tmp_path / "b")
+    (tmp_path / "b/again").symlink_to(tmp_path / "a")
+    files, runs = files_of([tmp_path / "a"])
+    assert [file.name for file in files] == [str(tmp_path / "a/1.png"), str(tmp_path / "a/b/2.png")]
+    assert runs == [tmp_path / "a/runs/x-1"]
 
 
 def test_names_that_a_terminal_obeys(tmp_path: Path) -> None:

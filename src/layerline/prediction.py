@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from layerline.data.decoding import File
-from layerline.data.image_names import is_junk
+from layerline.data.image_names import is_junk, is_run
 from layerline.errors import DataError
 from layerline.training import photos
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -46,15 +47,17 @@ def predictions(model: Model, files: Iterable[File], look: Look | None = None) -
             yield Prediction(item.file.path, None if item.picture is None else next(rows), item.reason)
 
 
-def files_of(paths: Sequence[Path]) -> list[File]:
+def files_of(paths: Sequence[Path]) -> tuple[list[File], list[Path]]:
     """Return the image files that `paths` name: files as they are, folders with all that is below them, by name.
 
+    Folders of runs below these are left out, and returned. Links are followed, as in training.
     Raises DataError where there is no such path, or no image in a folder.
     """
     found: list[File] = []
+    runs: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(each for each in path.rglob("*") if _is_image_file(each))
+            inside = _below(path, runs)
             if not inside:
                 raise DataError(f"{path}: found no image in this folder", f"images end in {', '.join(SUFFIXES)}")
             found += [File((), str(each), each) for each in inside]
@@ -62,7 +65,23 @@ def files_of(paths: Sequence[Path]) -> list[File]:
             found.append(File((), str(path), path))
         else:
             raise DataError(f"{path}: there is no such file or folder", "check the path")
-    return found
+    return found, runs
+
+
+def _below(folder: Path, runs: list[Path]) -> list[Path]:
+    """Return the image files below a folder by name; `runs` gets the folders of runs, which are left out."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for where, folders, names in os.walk(folder, followlinks=True):
+        path, real = Path(where), os.path.realpath(where)
+        if real in seen or (path != folder and is_run(names)):
+            if real not in seen:  # else a link leads back
+                runs.append(path)
+            folders.clear()
+            continue
+        seen.add(real)
+        found += [each for each in map(path.joinpath, names) if _is_image_file(each)]
+    return sorted(found)
 
 
 def _is_image_file(path: Path) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import TYPE_CHECKING, Final
 
 from layerline import figures
 from layerline.assume.choice import Choice
+from layerline.assume.sides import sided
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -31,8 +31,6 @@ SHIFT_SHARE: Final = 16
 HIGHEST_OF_ANY: Final = 0.01
 """Up to this learning rate, given alone, it may be meant for any optimizer: 0.001 is what tutorials give Adam, and with
 it lenet5 reaches 0.851 on MNIST by sgd and 0.992 by muon."""
-
-_SIDED: Final = re.compile(r"(^|[^a-z])(left|right|clockwise|counter-?clockwise|anticlockwise|east|west)([^a-z]|$)")
 
 
 def choose(facts: Facts, recipe: Recipe, given: Collection[str]) -> dict[str, Choice]:
@@ -103,15 +101,10 @@ def _augment(facts: Facts, recipe: Recipe, given: Collection[str]) -> Choice:
     shift = f"shift={min(H, W) // SHIFT_SHARE}"
     if C == 1:
         return Choice(shift, "gray images: no flip, which would spoil digits, letters and X-rays")
-    sided = next((name for name in facts.classes if _has_sides(name)), None)
-    if sided is not None:
-        return Choice(shift, f"no flip, for a mirror image of “{sided[:30]}” may be of another class")
+    name = sided(facts.classes)
+    if name is not None:
+        return Choice(shift, f"no flip, for a mirror image of “{name[:30]}” may be of another class")
     return Choice(f"flip,{shift}", "colour images look as likely from the left as from the right")
-
-
-def _has_sides(name: str) -> bool:
-    """Return whether a class is a digit, a letter, or named for a side."""
-    return len(name) == 1 or name.isdigit() or bool(_SIDED.search(name.lower()))
 
 
 _RULES: Final[dict[str, Callable[[Facts, Recipe, Collection[str]], Choice]]] = {

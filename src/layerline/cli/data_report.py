@@ -138,15 +138,18 @@ def _row(name: str, counts: Any, total: Any) -> tuple[str, ...]:
 
 def _checked(data: Dataset, findings: Sequence[Finding], allow: Sequence[str]) -> list[str]:
     """Return the report of `check`: notes, then each finding with all the images it is about."""
+    from layerline.data.doctor import not_examined
+
     total = sum(len(split) for split in (data.train, data.validation, data.test) if split is not None)
     refusing = [item for item in findings if item.refuses and item.kind not in allow]
-    found = "nothing is wrong" if not findings else f"{_counted(len(findings), 'finding')}"
+    found = "nothing found" if not findings else f"{_counted(len(findings), 'finding')}"
     if findings:
         found += (
             f", of which {len(refusing)} would be refused by train" if refusing else ", none of them refused by train"
         )
     lines = [f"{figures.name(data.name)}: {_counted(total, 'image')} in {len(data.classes)} classes: {found}"]
     lines += [folded(f"note: {note}") for note in data.notes]
+    lines.append(folded(f"not looked for: {'; '.join(not_examined(data))}"))
     for item in findings:
         how = "" if not item.refuses else " (allowed)" if item.kind in allow else f" (refused; --allow {item.kind})"
         lines += ["", folded(f"{item.kind}: {item.message}{how}"), *_images(data, item)]

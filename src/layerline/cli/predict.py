@@ -59,9 +59,13 @@ def predict(model: str, images: Sequence[str], format_: str | None, top: str | N
     write = _Lines(way, loaded.classes, count, _share(unsure))
     given = [Path(image) for image in images if image != "-"]
     piped = [File((), "-", sys.stdin.buffer.read())] if "-" in images else []
+    files, runs = files_of(given)
+    if runs:
+        some = f"({figures.count(len(runs))}), such as {figures.name(str(runs[0]), 100)}"
+        click.echo(f"note: not used: folders of runs {some}", err=True)
     bad: list[Prediction] = []
     look = Look(loaded.preprocessing.seen)
-    for found in predictions(loaded, [*piped, *files_of(given)], look):
+    for found in predictions(loaded, [*piped, *files], look):
         if found.probabilities is None:
             bad.append(found)
         else:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-    from layerline.data.image_names import Folders
+    from layerline.data.layout_refusal import Folders
     from layerline.data.sizing import Sizing
 
 Progress = Callable[[int, int | None], None]

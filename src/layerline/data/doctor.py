@@ -12,11 +12,13 @@ from layerline import figures
 from layerline.data import masks
 from layerline.data.copies import copies
 from layerline.data.part import SPLITS, SplitName
-from layerline.data.survey import Survey, survey
+from layerline.data.survey import SMALLEST, Survey, survey
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
+
+    from numpy.typing import NDArray
 
     from layerline.data.dataset import Dataset
 
@@ -30,8 +32,8 @@ KINDS: Final = {
     "constant": "images of one colour",
     "few": "classes with hardly any images",
 }
-"""What may be found. The first three can refuse a training."""
-REFUSED: Final = ("leak", "conflict", "mask")
+"""What may be found. The first three, and images of one colour, can refuse a training."""
+REFUSED: Final = ("leak", "conflict", "mask", "constant")
 MOST: Final = 0.01
 """Share of a set's images that may be leaks, or in conflict: that much changes no figure by more than 0.01."""
 ALWAYS: Final = 2
@@ -39,6 +41,8 @@ ALWAYS: Final = 2
 FEWEST_TRAIN: Final = 5
 FEWEST_HELD: Final = 3
 """Images of a class in validation or test: with two, each moves its recall by half."""
+NOTHING_IN_THEM: Final = 0.8
+"""Share of all images, or of a class, from which on images of one colour are refused: too little is left."""
 _NAMED: Final = 3
 _WORDS: Final = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -72,6 +76,19 @@ def examine(data: Dataset) -> tuple[Finding, ...]:
         *_few(data),
     )
     return tuple(sorted((item for item in found if item is not None), key=lambda item: not item.refuses))
+
+
+def not_examined(data: Dataset) -> tuple[str, ...]:
+    """Return what `examine` cannot see in this data set, so that "nothing found" is not read as "nothing there"."""
+    sets = [split for split in (data.train, data.validation, data.test) if split is not None]
+    told = ["near copies (cropped, moved or saved anew)"]
+    if len(sets) == 1:
+        told.append("leaks, for there is only a training set")
+    if _names(data) is None:
+        told.append("masks by name, for arrays have no file names")
+    if min(data.shape[1:]) < SMALLEST:
+        told.append(f"masks by colour, for the images are smaller than {SMALLEST}×{SMALLEST}")
+    return tuple(told)
 
 
 def examined(data: Dataset, allow: Collection[str] = ()) -> Dataset:
@@ -192,6 +209,9 @@ def _mask(data: Dataset, seen: Survey) -> Finding | None:
     names = _names(data)
     flat, many = masks.by_colours(seen)
     named = np.zeros_like(flat) if names is None else masks.by_name(names) | masks.by_folder(names, seen)
+    twins, paired = masks.by_twin(names, seen) if names is not None else (np.zeros_like(flat), False)
+    if paired and not (named & ~twins).any():
+        return _twins(seen, names or [], twins)
     sure = bool(named.any()) and not (many and (flat & ~named).any())
     found = named if sure else named | flat
     if not found.any():
@@ -203,10 +223,31 @@ def _mask(data: Dataset, seen: Survey) -> Finding | None:
     verb = "looks like a mask or a label image" if len(places) == 1 else "look like masks or label images"
     message = f"{_images(len(places))} {verb} beside photos, {why}, such as {shown}"
     if refuses:
-        files = [names[k] for k in np.flatnonzero(found).tolist()] if names is not None else []
-        which = f" '{figures.name(masks.patterns(files))}'" if masks.patterns(files) else ""
+        which = _exclude(names or [], found)
         message += f": the network would learn to tell photos from drawings (--exclude{which} leaves them out)"
     return Finding("mask", message, refuses, tuple(places))
+
+
+def _twins(seen: Survey, names: list[str], twins: NDArray[np.bool_]) -> Finding:
+    """Return the finding for files that have a twin of another ending."""
+    places = [seen.place(at) for at in np.flatnonzero(twins).tolist()]
+    first = int(np.flatnonzero(twins)[0])
+    stem = names[first].rpartition(".")[0]
+    other = next(name for k, name in enumerate(names) if not twins[k] and name.rpartition(".")[0] == stem)
+    message = (
+        f"{_images(len(places))} of {figures.count(len(names))} have the name of another but for the ending, such as "
+        f"{figures.name(names[first], 60)} beside {figures.name(other, 60)}: masks or copies "
+        f"(--exclude{_exclude(names, twins)} leaves them out)"
+    )
+    return Finding("mask", message, True, tuple(places))
+
+
+def _exclude(names: list[str], found: NDArray[np.bool_]) -> str:
+    """Return the patterns for --exclude that leave out just the files that were found, quoted; nothing without any."""
+    files = [names[k] for k in np.flatnonzero(found).tolist()] if names else []
+    others = [names[k] for k in np.flatnonzero(~found).tolist()] if names else []
+    which = masks.patterns(files, others)
+    return f" '{figures.name(which)}'" if which else ""
 
 
 def _constant(data: Dataset, seen: Survey) -> Finding | None:
@@ -215,7 +256,24 @@ def _constant(data: Dataset, seen: Survey) -> Finding | None:
         return None
     shown = ", ".join(called(data, place) for place in places[:_NAMED])
     verb = "has" if len(places) == 1 else "have"
-    return Finding("constant", f"{_images(len(places))} {verb} one colour only, such as {shown}", False, tuple(places))
+    message = f"{_images(len(places))} {verb} one colour only, such as {shown}"
+    total = np.bincount(seen.labels, minlength=len(data.classes))
+    plain = np.bincount(seen.labels[seen.constant], minlength=len(data.classes))
+    empty = np.flatnonzero((plain > 0) & (plain >= NOTHING_IN_THEM * total))
+    refuses = True
+    if len(places) >= NOTHING_IN_THEM * len(seen.labels):
+        message += f": {_of(len(places), len(seen.labels))}, so there is hardly anything to learn from"
+    elif len(empty):
+        k = int(empty[0])
+        message += (
+            f": of class {figures.name(data.classes[k], 30)} they are {_of(int(plain[k]), int(total[k]))}, "
+            "so hardly anything in it can be learned from"
+        )
+    else:
+        refuses = False
+    if refuses and data.train.source.names is not None:
+        message += " (transparent images are laid over white: what is drawn in white on them is lost)"
+    return Finding("constant", message, refuses, tuple(places))
 
 
 def _few(data: Dataset) -> Iterable[Finding]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -19,7 +22,18 @@ if TYPE_CHECKING:
     from layerline.data.dataset import ImageSet
     from layerline.data.part import SplitName
 
-_SHOWN = 3
+_SHOWN: Final = 3
+LONGEST: Final = 20.0
+"""Seconds that a search may take in another process: 100,000 names and an ordinary expression take below 1."""
+_MOST_SQUARES: Final = 10**9
+"""Sum of the squares of the names' lengths up to which an expression with one repetition is searched for right here."""
+_SEARCH: Final = """
+import json, re, sys
+pattern, names = json.loads(sys.stdin.buffer.read())
+wanted = re.compile(pattern)
+found = map(wanted.search, names)
+print(json.dumps([(match[1] if wanted.groups else match[0]) or "" if match else "" for match in found]))
+"""
 
 
 def pattern(group_by: str | None) -> re.Pattern[str] | None:
@@ -41,20 +55,51 @@ def of_names(names: Sequence[str], wanted: re.Pattern[str]) -> NDArray[np.int64]
     Raises DataError for names without a match: images that belong together may be among them.
     """
     asked = f"--group-by {figures.name(wanted.pattern)}"
-    found, lacking = list[str](), list[str]()
-    for name in names:
-        match = wanted.search(name)
-        if match is None or not (match[1] if wanted.groups else match[0]):
-            lacking.append(name)
-        else:
-            found.append(f"group {match[1] if wanted.groups else match[0]}")
+    matches = _matches(names, wanted)
+    lacking = [name for name, match in zip(names, matches, strict=True) if not match]
     if lacking:
         some = ", ".join(figures.name(name, 60) for name in lacking[:_SHOWN]) + (", …" * (len(lacking) > _SHOWN))
         raise DataError(
             f"{asked}: found no match in {figures.count(len(lacking))} of {figures.count(len(names))} names: {some}",
             "it is searched for in the path below the folder of the classes or splits, and each must have it",
         )
-    return path_keys.groups(found)
+    return path_keys.groups(f"group {match}" for match in matches)
+
+
+def _matches(names: Sequence[str], wanted: re.Pattern[str]) -> list[str]:
+    """Return what group 1 of the expression matches in each name, or else all that is matched; "" without a match.
+
+    With one repetition and no choice, a search takes at most the square of a name's length in steps. With more, such as
+    `(x|x)*y`, it may take longer than anybody can wait for, and nothing in this process could stop it: another one does
+    it, for a time.
+    """
+    squares = sum(len(name) ** 2 for name in names)
+    if _is_simple(wanted.pattern) and squares <= _MOST_SQUARES:
+        found = map(wanted.search, names)
+        return [(match[1] if wanted.groups else match[0]) or "" if match else "" for match in found]
+    asked = f"--group-by {figures.name(wanted.pattern)}"
+    simpler = r"repeat less in it, such as patient(\d+)"
+    if not sys.executable or getattr(sys, "frozen", False):
+        raise DataError(f"{asked}: found several repetitions, expected one in a program without Python", simpler)
+    given = json.dumps([wanted.pattern, list(names)]).encode()
+    command = [sys.executable, "-I", "-S", "-c", _SEARCH]
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, timeout=LONGEST, check=True)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        count = figures.count(len(names))
+        raise DataError(
+            f"{asked}: found no end of the search in {count} names after {LONGEST:g} s, expected one", simpler
+        ) from None
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise DataError(f"{asked}: cannot be searched for in another process: {error}", simpler) from error
+    matches: list[str] = json.loads(done.stdout)
+    return matches
+
+
+def _is_simple(written: str) -> bool:
+    """Return whether an expression has at most one repetition, and no choice that it could repeat."""
+    repetitions = sum(map(written.count, "*+?{"))
+    return repetitions == 0 or (repetitions == 1 and "|" not in written)
 
 
 def check_apart(sets: Mapping[SplitName, ImageSet]) -> tuple[str, ...]:

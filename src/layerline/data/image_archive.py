@@ -12,10 +12,12 @@ from layerline.data.stream import open_stream
 from layerline.data.tar import Tar
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from layerline.data.asked import Asked
     from layerline.data.decoding import Progress
+    from layerline.data.layout_refusal import Folders
     from layerline.data.part import Parts
     from layerline.data.tar import Member
 
@@ -29,6 +31,15 @@ def read(path: Path, asked: Asked, progress: Progress | None) -> Parts:
         parts = image_folder.tar_that_was_kept(path, asked, keeper)
         if parts is not None:
             return parts
+    try:
+        return _read(path, asked, keeper, progress)
+    except image_folder.RunsInsideError as error:  # seen only when its images had been read
+        return _read(path, asked, keeper, progress, error.runs)
+
+
+def _read(
+    path: Path, asked: Asked, keeper: Keeper | None, progress: Progress | None, runs: Collection[Folders] = ()
+) -> Parts:
     with open_stream(path) as stream:
         tar = Tar(stream)
         members = iter(tar)
@@ -39,8 +50,8 @@ def read(path: Path, asked: Asked, progress: Progress | None) -> Parts:
                 break
             passed.append(member)
         else:
-            return image_folder.read_tar(path, tar, passed, asked, keeper, progress)
+            return image_folder.read_tar(path, tar, passed, asked, keeper, progress, runs)
         whole = itertools.chain(passed, [member], members)
         if batch:
             return cifar.read_tar(path, tar, whole)
-        return image_folder.read_tar(path, tar, whole, asked, keeper, progress)
+        return image_folder.read_tar(path, tar, whole, asked, keeper, progress, runs)

@@ -11,16 +11,17 @@ from layerline import figures
 from layerline.data import image_file, image_stack
 from layerline.data.asked import check_used, matching
 from layerline.data.decoding import File
-from layerline.data.image_names import Folders, is_junk, is_text, layout
+from layerline.data.image_names import RUN, is_junk, is_run, is_text, layout
 from layerline.data.image_parts import parts
 from layerline.data.keeper import Keeper, stamp
+from layerline.data.layout_refusal import Beside, Folders
 from layerline.data.pictures import Album, Left, of_kept
 from layerline.data.recognise import shown, unreadable
 from layerline.data.sizing import DEFAULT
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from layerline.data.asked import Asked
     from layerline.data.decoding import Progress
@@ -35,17 +36,18 @@ _DEEPEST: Final = 8
 MOST_LEFT: Final = 10_000
 """Files in an archive that are no images."""
 _PEEK: Final = 20
-_JUNK, _TEXT, _LOOSE, _LINKS = (
+_JUNK, _TEXT, _LOOSE, _LINKS, _RUNS = (
     "hidden or system files",
     "text files",
     "files in no folder of a class",
     "links and devices",
+    "folders of runs",
 )
 
 
 def read_folder(path: Path, asked: Asked, progress: Progress | None) -> Parts | None:
     """Return the images below a folder; None where there are none. Raises DataError."""
-    left, files, empty = Left(), list[File](), set[Folders]()
+    left, files, empty = Left(root=os.path.realpath(path)), list[File](), set[Folders]()
     try:
         _walk(path, (), left, files, empty)
     except OSError as error:
@@ -54,7 +56,11 @@ def read_folder(path: Path, asked: Asked, progress: Progress | None) -> Parts | 
         return None
     place = shown(path)
     files = _wanted(files, asked, left, place)
-    found = asked.labels or layout(place, {file.folders for file in files}, empty)
+    if asked.labels is None:
+        beside = Beside([(file.folders, file.name) for file in files], left.files.get(_TEXT, []))
+        found: Layout | LabelFile = layout(place, {file.folders for file in files}, empty, beside)
+    else:
+        found = asked.labels
     files.sort(key=lambda file: (*found.rank(file.folders, file.name), file.folders, file.name))
     keeper = Keeper(asked.cache, asked.key, files) if asked.cache is not None and _are_many(files, asked) else None
     pictures = kept(keeper)
@@ -67,13 +73,33 @@ def read_folder(path: Path, asked: Asked, progress: Progress | None) -> Parts | 
     return parts(place, path.resolve().name or "data", pictures, found, left, asked)
 
 
+class RunsInsideError(Exception):
+    """An archive has folders of runs, of which some files were taken for images before that was seen."""
+
+    def __init__(self, runs: set[Folders]) -> None:
+        """Take the folders."""
+        super().__init__(runs)
+        self.runs = runs
+
+
 def read_tar(
-    path: Path, tar: Tar, members: Iterable[Member], asked: Asked, keeper: Keeper | None, progress: Progress | None
+    path: Path,
+    tar: Tar,
+    members: Iterable[Member],
+    asked: Asked,
+    keeper: Keeper | None,
+    progress: Progress | None,
+    runs: Collection[Folders] = (),
 ) -> Parts:
-    """Return the images in an archive, from its members. Raises DataError; nothing is written beside the cache."""
+    """Return the images in an archive, from its members. Raises DataError; nothing is written beside the cache.
+
+    runs: folders that are passed over. Raises RunsInsideError where there are others.
+    """
     beside = _Beside()
+    for run in sorted(runs):
+        beside.left.add(_RUNS, "/".join(run))
     album = Album(tar.name, asked)
-    album.fill(_files(tar, members, asked, beside), progress)
+    album.fill(_files(tar, _outside(members, runs), asked, beside), progress)
     if not album.folders:
         raise DataError(f"{tar.name}: found no image in it, expected some", "name an archive of class/image")
     asked_for = _arranged(tar.name, asked, beside, album.roll)
@@ -136,11 +162,19 @@ def _arranged(place: str, asked: Asked, beside: _Beside, roll: Roll) -> Layout |
     check_used(beside.used, asked.exclude, place)
     folders = {folders for folders, _ in roll.files}
     if asked.labels is None:
-        return layout(place, folders, beside.empty - folders)
+        known = Beside(roll.files, beside.left.files.get(_TEXT, []), is_folder=False)
+        return layout(place, folders, _without_any(beside.empty, folders), known)
     rows = (asked.labels.row(*file) for file in roll.files)
     paths = ["/".join((*folders, name)) for folders, name in roll.files]
     asked.labels.check_met(place, {row.file for row in rows if row} | set(beside.paths), paths + beside.paths)
+    asked.labels.check_once(place, roll.files)
     return asked.labels
+
+
+def _without_any(empty: set[Folders], filled: set[Folders]) -> set[Folders]:
+    """Return the folders of an archive that have neither images nor folders in them."""
+    outer = {path[:depth] for path in empty | filled for depth in range(len(path))}
+    return empty - filled - outer
 
 
 def _wanted(files: list[File], asked: Asked, left: Left, place: str) -> list[File]:
@@ -160,6 +194,7 @@ def _wanted(files: list[File], asked: Asked, left: Left, place: str) -> list[Fil
     check_used(used, asked.exclude, place)
     if asked.labels is not None:
         asked.labels.check_met(place, met, [file.path for file in files])
+        asked.labels.check_once(place, ((file.folders, file.name) for file in wanted))
     if not wanted:
         raise DataError(f"{place}: found only files that --exclude names, expected images", "exclude fewer")
     return wanted
@@ -174,27 +209,42 @@ def _walk(path: Path, folders: Folders, left: Left, files: list[File], empty: se
     """Collect the files below a folder; `empty` gets the folders without any."""
     before = len(files)
     inner = False
-    with os.scandir(path) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            name = entry.name
-            if is_junk(name):
-                left.add(_JUNK, _join(folders, name))
-            elif entry.is_dir():
-                inner = True
-                if len(folders) == _DEEPEST:
-                    raise DataError(
-                        f"{shown(path)}: found folders more than {_DEEPEST} deep, expected class/image",
-                        "name the folder that holds the classes; a link may lead back to it",
-                    )
-                _walk(Path(entry.path), (*folders, name), left, files, empty)
-            elif is_text(name):
-                left.add(_TEXT, _join(folders, name))
-            elif not folders and not name.lower().endswith(_SUFFIXES):
-                left.add(_LOOSE, name)
-            else:
-                files.append(File(folders, name, Path(entry.path), _stamp(entry)))
+    with os.scandir(path) as opened:
+        entries = sorted(opened, key=lambda entry: entry.name)
+    if folders and is_run([entry.name for entry in entries]):
+        left.add(_RUNS, "/".join(folders))
+        return
+    for entry in entries:
+        name = entry.name
+        if is_junk(name):
+            left.add(_JUNK, _join(folders, name))
+            continue
+        if entry.is_symlink() and not _is_below(entry.path, left.root):
+            left.elsewhere.append(_join(folders, name))
+        if entry.is_dir():
+            inner = True
+            if len(folders) == _DEEPEST:
+                raise DataError(
+                    f"{shown(path)}: found folders more than {_DEEPEST} deep, expected class/image",
+                    "name the folder that holds the classes; a link may lead back to it",
+                )
+            _walk(Path(entry.path), (*folders, name), left, files, empty)
+        elif is_text(name):
+            left.add(_TEXT, _join(folders, name))
+        elif not folders and not name.lower().endswith(_SUFFIXES):
+            left.add(_LOOSE, name)
+        elif entry.is_file() or not Path(entry.path).exists():  # a link that leads nowhere: reading it says so
+            files.append(File(folders, name, Path(entry.path), _stamp(entry)))
+        else:
+            left.add(_LINKS, _join(folders, name))
     if len(files) == before and not inner:
         empty.add(folders)
+
+
+def _is_below(link: str, root: str) -> bool:
+    """Return whether a link leads to something below a folder, both without links in their own paths."""
+    target = os.path.realpath(link)
+    return target == root or target.startswith(root.rstrip(os.sep) + os.sep)
 
 
 def _are_many(files: list[File], asked: Asked) -> bool:
@@ -220,6 +270,25 @@ def _are_images(files: list[File]) -> bool:
             if image_file.is_image(opened.read(16)):
                 return True
     return False
+
+
+def _outside(members: Iterable[Member], runs: Collection[Folders]) -> Iterator[Member]:
+    """Yield the members that are in no folder of a run. Raises RunsInsideError where there are more such folders."""
+    names: dict[Folders, set[str]] = {}
+    found: set[Folders] = set()
+    for member in members:
+        folders, name = _split(member.name)
+        path = (*folders, name) if member.kind == "folder" else folders
+        if any(path[: len(run)] == run or (path == run[: len(path)] and member.kind == "folder") for run in runs):
+            continue
+        if name in RUN and member.kind == "file" and folders:
+            names.setdefault(folders, set()).add(name)
+            if is_run(names[folders]):
+                found.add(folders)
+        if not found:
+            yield member
+    if found:
+        raise RunsInsideError(found)
 
 
 def _files(tar: Tar, members: Iterable[Member], asked: Asked, beside: _Beside) -> Iterator[File]:

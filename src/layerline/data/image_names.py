@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, final
 
 from layerline import figures
+from layerline.data import split_names
+from layerline.data.layout_refusal import Beside, Folders, Refusal
 from layerline.data.part import SPLITS, SplitName
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-Folders = tuple[str, ...]
-"""The folders an image is in, outermost first."""
-
-SPLIT_NAMES: Final[dict[str, SplitName]] = {
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
 _JUNK: Final = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
 _TEXTS: Final = (".txt", ".md", ".csv", ".tsv", ".json", ".xml", ".html", ".htm", ".yaml", ".yml", ".url", ".log")
 LONGEST_NAME: Final = 200
-_LAYOUT: Final = "bring them into class/image or split/class/image, where split is train, val or test"
+
+
+RUN: Final = frozenset(("network.cnn", "experiment.toml"))
+"""What is in every folder of a run from its first second on; run_folder.py writes both."""
 
 
 @dataclass(frozen=True)
@@ -57,26 +52,43 @@ def is_text(name: str) -> bool:
     return name.lower().endswith(_TEXTS)
 
 
-def layout(place: str, folders: Collection[Folders], empty: Iterable[Folders] = ()) -> Layout:
+def is_run(names: Collection[str]) -> bool:
+    """Return whether a folder with files of these names is that of a run: its graphs are no images to learn from."""
+    return RUN.issubset(names)
+
+
+def layout(
+    place: str, folders: Collection[Folders], empty: Iterable[Folders] = (), beside: Beside | None = None
+) -> Layout:
     """Return what the folders with images in them mean. Raises DataError.
 
-    folders: those with images; empty: those without, which say that a class is there.
+    folders: those with images; empty: those without, which say that a class is there; beside: for messages.
     """
     top = _common(folders)
-    inner = {path: path[len(top) :] for path in folders}
-    depths = {len(path) for path in inner.values()}
-    firsts = {path[0] for path in inner.values() if path}
-    splits = {first: SPLIT_NAMES[first.lower()] for first in firsts if first.lower() in SPLIT_NAMES}
-    if depths == {1} and len(splits) < len(firsts):
+    inner = {path[len(top) :] for path in folders}
+    firsts = {path[0] for path in inner if path}
+    splits = split_names.among(firsts)
+    if {len(path) for path in inner} == {1} and not splits:
         _check_not_alone(place, top)
         bare: list[tuple[SplitName, str]] = [("train", names[0]) for names in _below(top, empty, 1)]
-        return _of_classes(place, len(top), {path: ("train", path[-1]) for path in folders}, bare)
-    if depths == {2} and len(splits) == len(firsts):
-        _check_splits(place, splits)
-        known = {path: (splits[names[0]], names[1]) for path, names in inner.items()}
-        bare = [(splits[first], name) for first, name in _below(top, empty, 2) if first in splits]
-        return _of_classes(place, len(top), known, bare)
-    raise _no_layout(place, folders, inner, depths)
+        lone = tuple(
+            f"{figures.name(name)} is taken as a class, not as a split"
+            for name in sorted(firsts)
+            if split_names.meaning(name)
+        )
+        return _of_classes(place, len(top), {path: ("train", path[-1]) for path in folders}, bare, lone)
+    around = {name: _around(name, inner) for name in splits}
+    read = {name: of for name in splits if (of := split_names.split_of(name)) and around[name] is not None}
+    if () in inner or len(read) < len(firsts):
+        raise Refusal(place, top, inner, splits, read, beside or Beside()).error()
+    _check_splits(place, read)
+    known: dict[Folders, tuple[SplitName, str]] = {}
+    bare = []
+    for name, split in read.items():
+        outer = (*top, name, *(around[name] or ()))
+        known |= {path: (split, path[-1]) for path in folders if path[: len(outer)] == outer}
+        bare += [(split, path[0]) for path in _below(outer, empty, 1)]
+    return _of_classes(place, len(top), known, bare)
 
 
 def _common(folders: Collection[Folders]) -> Folders:
@@ -86,13 +98,34 @@ def _common(folders: Collection[Folders]) -> Folders:
     return first[:shared]
 
 
+def _around(name: str, inner: Collection[Folders]) -> Folders | None:
+    """Return the folders between a split and its classes, `seg_train/seg_train/sea`; None where it holds no classes.
+
+    Such a folder is called like the split, or images, data and the like; and its classes are all at one depth.
+    """
+    below = [path[1:] for path in inner if path[0] == name] if () not in inner else []
+    if not below:
+        return None
+    outer = _common(below)
+    if len(below) == 1:
+        outer = outer[:-1]
+    means = split_names.meaning(name)
+    around = tuple(part for part in outer if split_names.meaning(part) == means or split_names.names_no_class(part))
+    classes = [path[len(outer) :] for path in below]
+    if around != outer or any(len(path) != 1 for path in classes):
+        return None
+    names = {path[0] for path in classes}
+    lone = len(names) == 1 and split_names.names_no_class(*names)
+    return None if lone or split_names.among(names) else outer
+
+
 def _below(top: Folders, folders: Iterable[Folders], depth: int) -> list[Folders]:
     """Return the folders that are so deep below `top`, without it."""
     return [path[len(top) :] for path in folders if path[: len(top)] == top and len(path) == len(top) + depth]
 
 
 def _check_not_alone(place: str, top: Folders) -> None:
-    if top and SPLIT_NAMES.get(top[-1].lower(), "train") != "train":
+    if any(split_names.meaning(name) not in (None, "train") for name in top[-2:]):
         raise DataError(
             f"{place}: found images in {_shown(top)} alone, expected some in train, too",
             "name the folder itself to cut it into training and test",
@@ -114,31 +147,18 @@ def _check_splits(place: str, splits: dict[str, SplitName]) -> None:
         )
 
 
-def _no_layout(place: str, folders: Collection[Folders], inner: dict[Folders, Folders], depths: set[int]) -> DataError:
-    if len(folders) == 1:
-        only = _shown(next(iter(folders)))
-        where = f"all in one folder, {only}" if only else "that are in no folder of a class"
-        return DataError(f"{place}: found images {where}, expected a folder for each class", _LAYOUT)
-    if depths == {1}:
-        names = " and ".join(sorted(_shown(path) for path in folders))
-        return DataError(f"{place}: found images right in {names}, expected a folder for each class there", _LAYOUT)
-    if depths == {2}:
-        wrong = sorted(path[0] for path in inner.values() if path[0].lower() not in SPLIT_NAMES)[0]
-        return DataError(
-            f"{place}: found images in folders of {figures.name(wrong)}, expected only train, val and test", _LAYOUT
-        )
-    shallow, deep = min(inner, key=lambda path: (len(path), path)), max(inner, key=lambda path: (len(path), path))
-    first = _shown(shallow) or "no folder"
-    return DataError(f"{place}: found images in {first} and in {_shown(deep)}, expected all at one depth", _LAYOUT)
-
-
 def _of_classes(
-    place: str, top: int, known: dict[Folders, tuple[SplitName, str]], bare: Sequence[tuple[SplitName, str]]
+    place: str,
+    top: int,
+    known: dict[Folders, tuple[SplitName, str]],
+    bare: Sequence[tuple[SplitName, str]],
+    notes: tuple[str, ...] = (),
 ) -> Layout:
     """Return the layout of folders whose split and class are known; bare: classes that are there without images."""
+    spelled = _Spelled(_checked(place, name) for split, name in (*known.values(), *bare) if split == "train")
     names: dict[SplitName, dict[str, Folders]] = {}
     for path, (split, name) in sorted(known.items()):
-        before = names.setdefault(split, {}).setdefault(_checked(place, name), path)
+        before = names.setdefault(split, {}).setdefault(spelled.as_in_train(_checked(place, name), split), path)
         if before != path:
             raise DataError(
                 f"{place}: found two folders of the class {figures.name(name)} in {split}, written differently",
@@ -146,13 +166,42 @@ def _of_classes(
             )
     with_bare = {split: set(found) for split, found in names.items()}
     for split, name in bare:
-        with_bare[split].add(_checked(place, name))
+        with_bare[split].add(spelled.as_in_train(_checked(place, name), split))
     _check_alike(place, with_bare)
     classes = in_order(names["train"])
     _check_filled(place, classes, with_bare["train"])
     numbers = {name: k for k, name in enumerate(classes)}
-    of = {path: (split, numbers[_checked(place, name)]) for path, (split, name) in known.items()}
-    return Layout(classes, of, tuple(split for split in SPLITS if split in names), _similar(classes), top)
+    of = {path: (split, numbers[name]) for split, paths in names.items() for name, path in paths.items()}
+    splits = tuple(split for split in SPLITS if split in names)
+    return Layout(classes, of, splits, notes + spelled.notes + _similar(classes), top)
+
+
+@final
+class _Spelled:
+    """The classes of training, which other splits may write in other case."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """Take the names of the classes in training."""
+        self._names = set(names)
+        self._told: dict[SplitName, list[str]] = {}
+
+    def as_in_train(self, name: str, split: SplitName) -> str:
+        """Return the class that a name of a split means: its own, or the only one that differs in case alone."""
+        if split == "train" or name in self._names:
+            return name
+        near = [other for other in self._names if other.casefold() == name.casefold()]
+        if len(near) != 1:
+            return name
+        self._told.setdefault(split, []).append(f"{figures.name(name)} for {figures.name(near[0])}")
+        return near[0]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return a note for each split that writes classes in other case."""
+        return tuple(
+            f"{split} writes {told[0]}" + (f" and {len(told) - 1} more" if len(told) > 1 else "") + ": the same class"
+            for split, told in self._told.items()
+        )
 
 
 def _check_alike(place: str, names: dict[SplitName, set[str]]) -> None:

@@ -3,7 +3,8 @@
     file,label,split,group
     cat/001.jpg,cat,train,farm 7
 
-The header names the columns, in any order; `file` and `label` must be there. Other columns are not used.
+The header names the columns, in any order; `file` and `label` must be there, or what others call them (`image_id`,
+`class`), or one column for each class that is 1 where the image is of it. Other columns are not used.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import csv
 import difflib
 import hashlib
 import io
+import re
+import shlex
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from layerline import figures
-from layerline.data.image_names import LONGEST_NAME, SPLIT_NAMES, Folders, in_order
+from layerline.data import split_names
+from layerline.data.image_names import LONGEST_NAME, in_order
 from layerline.data.part import SPLITS
 from layerline.data.recognise import kind, shown
 from layerline.data.stream import whole_file
@@ -27,8 +31,9 @@ from layerline.errors import DataError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
+    from layerline.data.layout_refusal import Folders
     from layerline.data.part import SplitName
 
 _LARGEST: Final = 2**26
@@ -74,10 +79,11 @@ class LabelFile:
         return tuple(split for split in SPLITS if split in named)
 
     def row(self, folders: Folders, name: str) -> Row | None:
-        """Return the line of a file, by its path or by that without the outermost folder; None where there is none."""
+        """Return the line of a file, by its path or its end, with or without a suffix; None where there is none."""
         parts = (*folders, name)
-        for path in ("/".join(parts), "/".join(parts[1:])):
-            row = self.rows.get(unicodedata.normalize("NFC", path))
+        for first in range(len(parts)):
+            path = unicodedata.normalize("NFC", "/".join(parts[first:]))
+            row = self.rows.get(path) or self.rows.get(path.rpartition(".")[0])
             if row is not None:
                 return row
         return None
@@ -111,6 +117,20 @@ class LabelFile:
             f"did you mean {figures.name(near, 100)}?" if near else "a file is named by its path below that folder",
         )
 
+    def check_once(self, place: str, files: Iterable[tuple[Folders, str]]) -> None:
+        """Raise DataError where one line names several of the files: `0.jpg` those in train/ and in test/."""
+        met: dict[str, str] = {}
+        for folders, name in files:
+            row, path = self.row(folders, name), "/".join((*folders, name))
+            before = met.setdefault(row.file, path) if row is not None else path
+            if row is not None and before != path:
+                where = figures.name(path.removesuffix(f"/{row.file}"), 60)
+                raise DataError(
+                    f"{self.place}:{row.line}: found the file {figures.name(row.file, 80)}, which in {place} may be "
+                    f"{figures.name(before, 80)} or {figures.name(path, 80)}, expected one of them",
+                    f"leave the others out, such as with --exclude {shlex.quote(where)}, or name files by their paths",
+                )
+
 
 def read(path: str | os.PathLike[str]) -> LabelFile:
     """Return what a file of labels says. Raises DataError with the line that is wrong."""
@@ -118,7 +138,7 @@ def read(path: str | os.PathLike[str]) -> LabelFile:
     content = _content(Path(path), place)
     lines = _lines(content.decode("utf-8-sig"), place)
     header_line, header = next(lines, (1, []))
-    columns, notes = _columns(header, f"{place}:{header_line}")
+    columns, classes, notes = _columns(header, f"{place}:{header_line}")
     rows: dict[str, Row] = {}
     for line, cells in lines:
         if len(cells) != len(header):
@@ -126,7 +146,10 @@ def read(path: str | os.PathLike[str]) -> LabelFile:
                 f"{place}:{line}: found {_cells(len(cells))}, expected {len(header)} as in the first line",
                 'a name with a comma in it stands in quotes: "a, b.jpg"',
             )
-        row = _row({name: cells[k].strip() for name, k in columns.items()}, line, f"{place}:{line}")
+        found_in = {name: cells[k].strip() for name, k in columns.items()}
+        if classes:
+            found_in["label"] = _marked({name: cells[k].strip() for name, k in classes.items()}, f"{place}:{line}")
+        row = _row(found_in, line, f"{place}:{line}")
         before = rows.setdefault(row.file, row)
         if before is not row:
             raise DataError(
@@ -136,7 +159,19 @@ def read(path: str | os.PathLike[str]) -> LabelFile:
             )
     found = LabelFile(place, rows, hashlib.sha256(content).hexdigest(), "split" in columns, "group" in columns, notes)
     _check(found)
+    found.notes += _missing(found)
     return found
+
+
+def _missing(found: LabelFile) -> tuple[str, ...]:
+    """Return a note where a class is called like a value that is missing: programs write NaN where a cell is empty."""
+    names = [name for name in found.classes if name.lower() in _NO_VALUE]
+    if not names or len(names) == len(found.classes):
+        return ()
+    lines = [row.line for row in found.rows.values() if row.label in names]
+    told = f"{figures.count(len(lines))} lines" if len(lines) > 1 else "1 line"
+    classes = " and ".join(map(figures.name, names))
+    return (f"{classes} is taken as a class, in {told} such as {found.place}:{lines[0]}: is its label missing?",)
 
 
 def _content(path: Path, place: str) -> bytes:
@@ -182,21 +217,29 @@ def _lines(text: str, place: str) -> Iterator[tuple[int, list[str]]]:
             yield line, cells
 
 
-def _columns(header: list[str], place: str) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Return where the columns stand that are read, and a note on the others."""
+def _columns(header: list[str], place: str) -> tuple[dict[str, int], dict[str, int], tuple[str, ...]]:
+    """Return where the columns stand that are read, those of classes where each has one, and notes."""
     names = [name.strip().lower() for name in header]
     shown_names = ", ".join(figures.name(name, 30) for name in header[:8]) or "nothing"
-    lacking = [name for name in _NEEDED if name not in names]
-    others = [name for name in names if name not in _COLUMNS]
-    for name in lacking:
-        near = _nearly(name, others)
-        raise DataError(
-            f"{place}: found the columns {shown_names}, expected {' and '.join(lacking)} among them",
-            f"did you mean {name} by {figures.name(near, 30)}? {_HEADER}" if near else _HEADER,
-        )
     twice = next((name for name in _COLUMNS if names.count(name) > 1), None)
     if twice:
         raise DataError(f"{place}: found the column {twice} twice, expected it once", "rename one of them")
+    columns: dict[str, int] = {name: names.index(name) for name in _COLUMNS if name in names}
+    called = _called(names, columns)
+    columns |= called
+    others = [name for k, name in enumerate(names) if k not in columns.values()]
+    classes = {}
+    if "file" in columns and "label" not in columns and len(others) > 1 and not _nearly("label", others):
+        classes = {header[k].strip(): k for k, name in enumerate(names) if name in others}
+        others = []
+    for name in _NEEDED:
+        if name not in columns and not (name == "label" and classes):
+            near = _nearly(name, others)
+            raise DataError(
+                f"{place}: found the columns {shown_names}, expected "
+                f"{' and '.join(needed for needed in _NEEDED if needed not in columns)} among them",
+                f"did you mean {name} by {figures.name(near, 30)}? {_HEADER}" if near else _HEADER,
+            )
     for name in ("split", "group"):
         near = "" if name in names else _nearly(name, others)
         if near:
@@ -204,22 +247,73 @@ def _columns(header: list[str], place: str) -> tuple[dict[str, int], tuple[str, 
                 f"{place}: found the column {figures.name(near, 30)}, expected file, label, split or group",
                 f"did you mean {name}? Rename it, so that it is clear whether it is read",
             )
-    notes = (f"not read of {place.rpartition(':')[0]}: the columns {', '.join(others[:8])}",) if others else ()
-    return {name: names.index(name) for name in _COLUMNS if name in names}, notes
+    table = place.rpartition(":")[0]
+    notes = [f"{table}: {figures.name(header[k].strip(), 30)} is read as {name}" for name, k in called.items()]
+    if others:
+        shown_others = ", ".join(figures.name(name, 30) or "without a name" for name in others[:8])
+        notes.append(f"not read of {table}: the columns {shown_others}")
+    return columns, classes, tuple(notes)
 
 
+def _called(names: list[str], columns: dict[str, int]) -> dict[str, int]:
+    """Return the columns of files and labels that are called otherwise, where no other can be meant.
+
+    Of two columns of which one has the files, the other has the labels.
+    """
+    found: dict[str, int] = {}
+    for needed in _NEEDED:
+        if needed in columns:
+            continue
+        free = [k for k, name in enumerate(names) if name and k not in (*columns.values(), *found.values())]
+        known = [k for k in free if _SIGNS.sub("", names[k]) in _MEANT[needed]]
+        if needed == "label" and len(free) == 1 and "file" in found and not _nearly("split", [names[free[0]]]):
+            known = free
+        if len(known) == 1:
+            found[needed] = known[0]
+    return found
+
+
+def _marked(cells: dict[str, str], place: str) -> str:
+    """Return the class whose column is 1. Raises DataError where there is not exactly one."""
+    values = {name: _TRUTH.get(value.lower()) for name, value in cells.items()}
+    wrong = next((name for name, value in values.items() if value is None), None)
+    if wrong is not None:
+        raise DataError(
+            f"{place}: found {figures.name(cells[wrong], 30) or 'nothing'} in the column {figures.name(wrong, 30)}, "
+            "expected a column called label, or 0 and 1 in a column for each class",
+            _HEADER,
+        )
+    marked = [name for name, value in values.items() if value]
+    if len(marked) != 1:
+        some = ", ".join(figures.name(name, 30) for name in marked[:4])
+        told = f"{len(marked)} classes ({some})" if marked else "none"
+        raise DataError(
+            f"{place}: found {told} of one image, expected one: several labels of an image are not read",
+            "leave the line out, or decide for one class",
+        )
+    return marked[0]
+
+
+_SIGNS: Final = re.compile(r"[\W_]+")
+_TRUTH: Final = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+_NO_VALUE: Final = ("nan", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "-", "?", "unknown", "missing")
+"""Labels that may be none. A set may have such a class, so they are told."""
 _MEANT: Final = {
-    "file": ("filename", "file_name", "path", "filepath", "file_path", "image", "img", "image_path", "name", "id"),
-    "label": ("labels", "class", "class_name", "classname", "category", "target", "y", "species", "diagnosis"),
-    "split": ("splits", "set", "subset", "fold"),
-    "group": ("groups", "patient", "patient_id", "subject"),
+    "file": (
+        *("filename", "filenames", "files", "path", "paths", "filepath", "image", "images", "img", "imagepath"),
+        *("imagename", "imagefile", "imageid", "imgid", "name", "id", "fname"),
+    ),
+    "label": (
+        *("labels", "class", "classes", "classname", "category", "target", "y", "species", "diagnosis", "breed"),
+        *("labelname", "cats"),
+    ),
 }
 """What others call these columns."""
 
 
 def _nearly(name: str, others: list[str]) -> str:
     """Return which of the other columns may be meant by a name; nothing where none is near."""
-    known = [other for other in others if other in _MEANT[name] and name in _NEEDED]
+    known = [other for other in others if _SIGNS.sub("", other) in _MEANT.get(name, ())]
     return next(iter(known or difflib.get_close_matches(name, others, n=1, cutoff=0.75)), "")
 
 
@@ -233,9 +327,9 @@ def _row(cells: dict[str, str], line: int, place: str) -> Row:
             f"{place}: found a label of {len(label)} letters, expected at most {LONGEST_NAME}", "shorten it"
         )
     asked = cells.get("split", "train")
-    split = SPLIT_NAMES.get(asked.lower())
+    split = split_names.split_of(asked)
     if split is None:
-        near = difflib.get_close_matches(asked.lower(), SPLIT_NAMES, n=1)
+        near = difflib.get_close_matches(asked.lower(), ("train", "val", "test", "validation"), n=1)
         raise DataError(
             f"{place}: found the split {figures.name(asked) or 'without a name'}, expected train, val or test",
             f"did you mean {near[0]}?" if near else "leave the column out to have the sets drawn",

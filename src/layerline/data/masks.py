@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -21,7 +22,7 @@ PHOTO: Final = 0.5
 PHOTOS: Final = 0.5
 """Share of the other images that must look like photos, or few colours are nothing special here."""
 MANY: Final = 0.2
-"""Share of all images from which on those that look like masks are refused without a name that says so."""
+"""Share of all images from which on those that look like masks, or have a twin, are refused without a name for it."""
 SOME: Final = 0.005
 """Share from which on they are told."""
 _MIXED: Final = (0.05, 0.95)
@@ -71,14 +72,41 @@ def by_folder(names: Sequence[str], seen: Survey) -> NDArray[np.bool_]:
     return found
 
 
+def by_twin(names: Sequence[str], seen: Survey) -> tuple[NDArray[np.bool_], bool]:
+    """Return which files are the mask or the copy of one with the same name and another ending: `a.png` and `a.jpg`.
+
+    And whether those pairs are so many that this is no accident. Of the endings, one is chosen for all pairs: that of
+    which more images are flatter than their twins, or of one colour; else the less frequent, else the later.
+    """
+    found = np.zeros(len(names), np.bool_)
+    twins: dict[tuple[str, str], list[int]] = {}
+    for k, name in enumerate(names):
+        twins.setdefault(_split(name), []).append(k)
+    pairs = [group for group in twins.values() if len(group) > 1]
+    if not pairs:
+        return found, False
+    endings = [_ending(name) for name in names]
+    flat = seen.constant.astype(np.float32) if seen.flatness is None else seen.flatness
+    flatter: Counter[str] = Counter()
+    for group in pairs:
+        least = min(flat[k] for k in group)
+        flatter.update(endings[k] for k in group if flat[k] > least)
+    often = Counter(endings)
+    photo = min(often, key=lambda ending: (flatter[ending], -often[ending], ending))
+    for group in pairs:
+        kept = next((k for k in group if endings[k] == photo), group[0])
+        found[[k for k in group if k != kept]] = True
+    return found, sum(map(len, pairs)) >= MANY * len(names)
+
+
 def by_colours(seen: Survey) -> tuple[NDArray[np.bool_], bool]:
     """Return which images look like masks among photos, and whether they are so many that this is no accident."""
     if seen.flatness is None:
         return np.zeros(len(seen.labels), np.bool_), False
-    flat = (seen.flatness >= FLAT) & ~seen.constant
-    rest = seen.flatness[~flat & ~seen.constant]
+    flat = (seen.flatness >= FLAT) | seen.constant  # a mask of nothing is black
+    rest = seen.flatness[~flat]
     share = float(flat.mean())
-    if not flat.any() or not len(rest) or share < SOME or (rest <= PHOTO).mean() < PHOTOS:
+    if not (flat & ~seen.constant).any() or not len(rest) or share < SOME or (rest <= PHOTO).mean() < PHOTOS:
         return np.zeros_like(flat), False
     counts = np.bincount(seen.labels)
     shares = np.bincount(seen.labels, flat)[counts > 0] / counts[counts > 0]
@@ -88,9 +116,16 @@ def by_colours(seen: Survey) -> tuple[NDArray[np.bool_], bool]:
     return flat, share >= MANY
 
 
-def patterns(names: Sequence[str]) -> str:
-    """Return what --exclude takes to leave these files out, `*_mask.png,mask_*`; nothing where the list is long."""
+def patterns(names: Sequence[str], others: Sequence[str] = ()) -> str:
+    """Return what --exclude takes to leave these files out and no others, `*_mask.png,mask_*`.
+
+    Without a word in their names, it is their ending, where no other file has it: `*.png`, or `cat/*.png`. Nothing
+    where the list is long.
+    """
     found = []
+    if others and not any(_PART.search(_split(name)[1]) for name in names):
+        found = _endings(names, others)
+        return ",".join(found) if len(found) <= _PATTERNS else ""
     for name in names:
         stem = _split(name)[1]
         ending = name[name.rindex(stem) + len(stem) :]
@@ -101,6 +136,21 @@ def patterns(names: Sequence[str]) -> str:
         found.append(f"{begin}*" if match.start() == 0 else f"*{stem[match.start() :]}{ending}")
     chosen = sorted(set(found))
     return ",".join(chosen) if len(chosen) <= _PATTERNS else ""
+
+
+def _endings(names: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Return patterns of endings that match all of `names` and none of the others: for all folders, else for each."""
+    ways: tuple[Callable[[str], str], ...] = (_ending, lambda name: f"{_split(name)[0]}/*{_ending(name)}")
+    for of in ways:
+        found = {of(name) for name in names}
+        if not found & {of(name) for name in others} and "" not in found:
+            return sorted(f"*{pattern}" if pattern.startswith(".") else pattern for pattern in found)
+    return []
+
+
+def _ending(name: str) -> str:
+    dot = name.rpartition("/")[2].rpartition(".")
+    return f".{dot[2]}" if dot[0] else ""
 
 
 def _split(name: str) -> tuple[str, str]:

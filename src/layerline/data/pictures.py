@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from layerline.data.asked import Asked
     from layerline.data.cache import Kept
     from layerline.data.decoding import Progress
-    from layerline.data.image_names import Folders, Layout
+    from layerline.data.image_names import Layout
     from layerline.data.keeper import Keeper
     from layerline.data.label_file import LabelFile
+    from layerline.data.layout_refusal import Folders
 
 _EVERY: Final = 100
 """Images between two reports of progress."""
@@ -40,6 +41,10 @@ class Left:
     """What is there beside the images, by kind: told in a note, never silently passed over."""
 
     files: dict[str, list[str]] = field(default_factory=dict)
+    elsewhere: list[str] = field(default_factory=list)
+    """Links that lead out of the folder. They are followed."""
+    root: str = ""
+    """The folder, without links in its path."""
 
     def add(self, kind: str, name: str) -> int:
         """Count a file; return how many there are of all kinds."""
@@ -48,10 +53,14 @@ class Left:
 
     def notes(self, place: str) -> tuple[str, ...]:
         """Return a sentence for each kind."""
-        return tuple(
+        told = [
             f"not used of {place}: {kind} ({figures.count(len(names))}), such as {figures.name(names[0], 100)}"
             for kind, names in self.files.items()
-        )
+        ]
+        if self.elsewhere:
+            some = f"({figures.count(len(self.elsewhere))}), such as {figures.name(self.elsewhere[0], 100)}"
+            told.append(f"links that lead out of {place} are followed {some}")
+        return tuple(told)
 
 
 @dataclass

@@ -23,7 +23,7 @@ _WORD: Final = 8
 _SEED: Final = 4
 _GRID: Final = 12
 """Pixels of an image's row, and of its column, that are looked at for colours."""
-_SMALLEST: Final = 32
+SMALLEST: Final = 32
 """Rows and columns below which too few pixels are left to tell a photo from a mask."""
 _COLOURS: Final = 4
 """The shares of so many of an image's most frequent colours are added up."""
@@ -56,7 +56,7 @@ def survey(data: Dataset) -> Survey:
         (place, split) for place, split in enumerate((data.train, data.validation, data.test)) if split is not None
     ]
     M = sum(len(split) for _, split in parts)
-    big = min(data.shape[1:]) >= _SMALLEST
+    big = min(data.shape[1:]) >= SMALLEST
     found = Survey(
         np.concatenate([np.full(len(split), place, np.int8) for place, split in parts]),
         np.concatenate([split.indices for _, split in parts]),

@@ -87,7 +87,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("exclude", "data", "text", "NAMES", "image files to leave out: *_mask.png,old [none]"),
     Option("skip_bad", "data", "number", "SHARE", "leave out files that cannot be read, up to this share [0]"),
     Option("cache", "data", "text", "DIR", "where many decoded images are kept, or no [the user's cache]"),
-    Option("allow", "data", "list", "KINDS", "train in spite of leak, conflict or mask: docs/data-check.md [none]"),
+    Option(
+        "allow", "data", "list", "KINDS", "train despite these findings, such as leak,mask: docs/data-check.md [none]"
+    ),
     Option(
         "augment",
         "train",
