@@ -16,11 +16,14 @@ import warnings
 import weakref
 import zlib
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from layerline.engines import memory, predictor, trainer
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 ZONE: Final = 4096
 """Bytes of a guard zone, on either side."""
@@ -177,19 +180,28 @@ class Settings:
         return found
 
 
-_told_before: Final[weakref.WeakSet[threading.Thread]] = weakref.WeakSet()
-
-
 def threads_left(patience: float = 5.0) -> list[str]:
-    """Return the names of layerline's threads that do not end, and where they are; each is told once."""
+    """Return where layerline's threads are that do not end."""
     end = time.monotonic() + patience
     while True:
-        left = [t for t in threading.enumerate() if t.name.startswith(("layerline", "decode", "Thread"))]
-        left = [t for t in left if t not in _told_before]
+        left = _ours()
         if not left or time.monotonic() > end:
-            _told_before.update(left)
-            return [_told(t) for t in left]
+            return left
         time.sleep(0.01)
+
+
+def _ours() -> list[str]:
+    """Return where each thread is that Workers and their like have started: all begin in the same function."""
+    from layerline import workers
+
+    found = []
+    for frame in sys._current_frames().values():
+        first: FrameType | None = frame
+        while first is not None and first.f_back is not None:
+            first = first.f_back
+        if first is not None and first.f_code is workers._with_token.__code__:
+            found.append("; ".join(f"{each.filename}:{each.lineno}" for each in traceback.extract_stack(frame)[-4:]))
+    return found
 
 
 def locks_held() -> list[str]:
@@ -218,15 +230,6 @@ def locks_held() -> list[str]:
             while True:
                 locks[name].release()
     return held
-
-
-def _told(thread: threading.Thread) -> str:
-    """Return a thread's name and where it is: one whose start was interrupted stays in Python's list, and is none."""
-    frame = sys._current_frames().get(thread.ident or 0)
-    where = "" if frame is None else "".join(traceback.format_stack(frame)[-3:])
-    limbo = thread in threading._limbo.values()  # type: ignore[attr-defined]
-    alive, started = thread.is_alive(), thread._started.is_set()  # type: ignore[attr-defined]
-    return f"{thread.name} (limbo {limbo}, alive {alive}, started {started}, frame {where or None})"
 
 
 def resident() -> float:
