@@ -193,7 +193,11 @@ class Calls:
         n = rng.randrange(len(self.models))
         count = rng.randint(1, IMAGES)
         names = self.models[n].predict(self.images[n][:count])
-        same(names, np.asarray(self.models[n].classes).astype(names.dtype)[self.known[n][:count].argmax(axis=1)], "predict")
+        same(
+            names,
+            np.asarray(self.models[n].classes).astype(names.dtype)[self.known[n][:count].argmax(axis=1)],
+            "predict",
+        )
 
     def _predict_of_new(self, rng: Random) -> None:
         n = rng.randrange(len(self.models))
