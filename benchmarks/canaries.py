@@ -135,7 +135,7 @@ class Settings:
         import matplotlib as mpl
 
         return {
-            "warnings.filters": list(warnings.filters),
+            "warnings.filters": [each for each in warnings.filters if not _is_of_science(each)],
             "warnings.showwarning": warnings.showwarning,
             "rcParams": dict(mpl.rcParams),
             "handlers": [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)],
@@ -178,6 +178,11 @@ class Settings:
                 detail = f" {now[name]!r:.200} was {value!r:.200}"
             found.append(f"settings: {name} changed{detail}")
         return found
+
+
+def _is_of_science(given: Any) -> bool:
+    """Return whether a filter is one that scikit-learn and what it uses set for a moment, or when they are imported."""
+    return given[2].__module__.partition(".")[0] in ("numpy", "scipy", "sklearn")
 
 
 def threads_left(patience: float = 5.0) -> list[str]:

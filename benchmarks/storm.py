@@ -251,7 +251,7 @@ class Round:
                 self.places[place(None if at is None else at.tb_frame)] += 1
             except BaseException as error:
                 victim.close()
-                # Python gives an exception from outside to a thread that its victim is just starting, which then is none
+                # An exception from outside goes to a thread that its victim is just starting, which then ends.
                 if how != "none" and "ended before their work" in str(error):
                     self.counts["interrupted"] += 1
                 else:

@@ -451,6 +451,39 @@ def test_a_fork_while_another_thread_compiles() -> None:
     assert (ended.returncode, ended.stdout) == (0, "0\n0\n0\n"), ended.stderr
 
 
+HANDLER_IN_A_FORK = """
+def hook():
+    if not done:
+        done.append(1)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        train("Conv 6 3\\nReLU\\nFlat\\nFC classes\\n")
+
+done = []
+signal.signal(signal.SIGUSR1, lambda *_: train("Conv 5 3\\nReLU\\nFlat\\nFC classes\\n"))
+"""
+FORKING = """
+train("Flat\\nFC classes\\n")
+child = os.fork()
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+train("Conv 7 3\\nReLU\\nFlat\\nFC classes\\n")
+print(done)
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after_in_parent"])
+def test_a_handler_that_trains_while_the_process_forks(when: str) -> None:
+    """What the fork holds, a handler that comes in somebody's hook has; then the fork has it again."""
+    hooks = (
+        f"os.register_at_fork({when}=hook)\n"  # before the package's own, so that it comes between them and the fork
+    )
+    ended = script(
+        COMPILING.replace("import layerline\n", HANDLER_IN_A_FORK + hooks + "import layerline\n", 1) + FORKING
+    )
+    assert (ended.returncode, ended.stdout) == (0, "[1]\n"), ended.stderr
+
+
 @pytest.mark.parametrize(("how", "code"), [(ENDS, 0), (RAISES, 3)], ids=["daemon", "SystemExit"])
 def test_an_end_while_a_thread_compiles(how: str, code: int) -> None:
     """A process that ends while LLVM compiles ends as it would otherwise."""

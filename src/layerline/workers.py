@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 from layerline.errors import UserError
 
 if TYPE_CHECKING:
-    from _thread import RLock as Lock
     from collections.abc import Callable, Iterator, Sequence
 
 A = TypeVar("A")
@@ -41,6 +40,9 @@ STACK: Final = 1 << 20
 128 kB on some systems, or what `threading.stack_size` or `ulimit -s` leaves it."""
 
 _here: Final = threading.local()
+_at_forks: Final[list[Any]] = []
+"""The locks of fork_waits_for: RLocks, of which the type checker does not know `_is_owned` and `_at_fork_reinit`, which
+`threading` uses, too."""
 
 
 class StoppedError(Exception):
@@ -86,7 +88,12 @@ class Workers:
         starts no more threads, those that are there do it all; UserError where it starts none.
         """
         outer: Workers | None = getattr(_here, "workers", None)
+        held = [lock for lock in _at_forks if lock._is_owned()]
         try:
+            for (
+                lock
+            ) in held:  # a signal's handler in the middle of a fork: the workers may need it before the fork does
+                lock.release()
             if outer is not None:
                 outer._inner.add(self)
                 check()
@@ -99,6 +106,8 @@ class Workers:
             self._end()
             if outer is not None:
                 outer._inner.discard(self)
+            for lock in held:
+                lock.acquire()
         if self._errors:
             raise self._errors[0]
         if self.stopped:
@@ -197,6 +206,19 @@ def spread(work: Callable[[A], T], items: Sequence[A], threads: int) -> list[T]:
     return [results[place] for place in range(len(items))]
 
 
+def _let_go() -> list[Any]:
+    """Release what this thread holds as one that forks; return what to acquire again.
+
+    Workers may need it: then a signal's handler, between two hooks of a fork, has started them.
+    """
+    held = []
+    for lock in _at_forks:
+        while lock._is_owned():
+            lock.release()
+            held.append(lock)
+    return held
+
+
 def check() -> None:
     """Raise StoppedError where this thread is a worker that was told to stop."""
     workers: Workers | None = getattr(_here, "workers", None)
@@ -252,22 +274,24 @@ def _with_token(token: _Token, work: Callable[..., None], *arguments: Any) -> No
     del token
 
 
-def fork_waits_for(lock: Lock) -> Lock:
+def fork_waits_for(lock: Any) -> Any:
     """Return the lock, which from now on is held, by who forks, while the process forks.
 
     A child has only the thread that forked. What another thread was about, with a lock taken, it finds so for ever.
-    The hooks are methods in C: a signal raises before or after them and not inside.
+    The hooks are methods in C: no step of Python is in them that a signal could interrupt. A handler that raises while
+    one waits ends that wait, and Python forks all the same: so there are three of them, one behind the other.
     """
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    for _ in range(3 if hasattr(os, "register_at_fork") else 0):
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock._at_fork_reinit)
+    _at_forks.append(lock)
     return lock
 
 
-IMPORTS: Final = fork_waits_for(threading.RLock())
+IMPORTS: Final[Any] = fork_waits_for(threading.RLock())
 """Held while modules are imported late."""
-MATRICES: Final = fork_waits_for(threading.RLock())
+MATRICES: Final[Any] = fork_waits_for(threading.RLock())
 """Held while NumPy multiplies large matrices: its library has locks and threads of its own."""
-_STACKS: Final = fork_waits_for(threading.RLock())
+_STACKS: Final[Any] = fork_waits_for(threading.RLock())
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 fork_waits_for(ffi.lib._lock._lock)  # llvmlite's own; a fork takes it after ours, as we do
 _lock: Final[Any] = fork_waits_for(threading.RLock())
-"""Held while LLVM works. (The type checker does not know `_is_owned`, which `threading.Condition` asks, too.)"""
+"""Held while LLVM works."""
 _unused: Final[deque[Any]] = deque()
 """LLVM's objects behind code that nobody calls any more, to be disposed of where LLVM may work."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import functools
 import os
 import signal
 import time
@@ -48,6 +49,7 @@ from layerline.training.model import Model, preprocessing_of
 from layerline.training.run import Run
 from layerline.training.watch import Progress, Watcher
 from layerline.training.within import fit_epochs
+from layerline.workers import StoppedError, aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -309,7 +311,7 @@ class _Training:
         rest = f"`layerline train --resume {self._folder.given}` (in Python layerline.resume)"
         for name, make in (("graphs", self._draw), (REPORT, self._report)):
             try:
-                notes += make(self._folder, result, weights)
+                notes += aside(functools.partial(self._attempt, name, make, rest, result, weights))
             except UserError as error:
                 self._unwritten = error
                 break
@@ -317,10 +319,26 @@ class _Training:
                 self._interrupt.signal = signal.SIGINT
                 notes.append(f"no {name}: stopped while drawing; {rest} draws the rest")
                 break
-            except Exception as error:  # matplotlib or jinja2 is broken, or asked for what it does not have
-                reason = f"{type(error).__name__}: {figures.name(str(error), 200)}"
-                notes.append(f"no {name}: {reason}; once that is put right, {rest} adds them")
         return notes
+
+    def _attempt(
+        self,
+        name: str,
+        make: Callable[[RunFolder, Result, Mapping[str, NDArray[Any]]], tuple[str, ...]],
+        rest: str,
+        result: Result,
+        weights: Mapping[str, NDArray[Any]],
+    ) -> tuple[str, ...]:
+        """Return what `make` says, or why it could not: in a thread where no signal raises, so that this is why."""
+        if self._folder is None:
+            return ()
+        try:
+            return make(self._folder, result, weights)
+        except (UserError, StoppedError):
+            raise
+        except Exception as error:  # matplotlib or jinja2 is broken, or asked for what it does not have
+            reason = f"{type(error).__name__}: {figures.name(str(error), 200)}"
+            return (f"no {name}: {reason}; once that is put right, {rest} adds them",)
 
     def _draw(self, folder: RunFolder, result: Result, weights: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
         from layerline import report
