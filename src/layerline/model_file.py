@@ -15,6 +15,7 @@ import numpy as np
 
 from layerline import figures, tensor_file
 from layerline.data.dataset import Fit, Scaling
+from layerline.data.sizing import Sizing
 from layerline.errors import NetworkError
 from layerline.network import parse
 from layerline.tensor_file import FileError
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "layerline"
 FORMAT_VERSION: Final = 1
-_BYTE: Final = 255.0
+BYTE: Final = 255.0
 _DTYPES: Final = (np.dtype(np.float32), np.dtype(np.int64))
 _LARGEST: Final = float(np.finfo(np.float32).max)
 LONGEST_NETWORK: Final = 2**20
@@ -47,12 +48,23 @@ class Preprocessing:
     """How an image of another size is brought to the input's: see data.sizing."""
     maximum: float = 255.0
     """The largest value that a pixel of the training images could have: an image file's 255 becomes this."""
+    deep: bool = False
+    """Whether gray of 16 bits in an image file stays as it is, on the scale of the training; else its upper 8 count."""
 
-    def scaled(self, pixels: NDArray[Any], maximum: float = _BYTE) -> NDArray[Any]:
+    def sizing(self, shape: tuple[int, int, int]) -> Sizing:
+        """Return how image files are read for a network that takes (C, H, W)."""
+        C, H, W = shape
+        gray = {1: True, 3: False}.get(C)
+        return Sizing((H, W), self.fit, gray=gray, deep=self.deep, largest=self.maximum if self.deep else None)
+
+    def scaled(self, pixels: NDArray[Any], maximum: float = BYTE) -> NDArray[Any]:
         """Return pixels whose largest value is `maximum`, as in an image file, on the scale of the training.
 
-        As they are where that is the same; else float32, `maximum` having become the training's.
+        As they are where that is the same, or they are whole numbers of 16 bits; else float32, `maximum` having become
+        the training's.
         """
+        if pixels.dtype == np.uint16:
+            return pixels.astype(np.float32)
         if self.maximum == maximum:
             return pixels
         scaled: NDArray[np.float32] = np.multiply(pixels, np.float32(self.maximum / maximum), dtype=np.float32)
@@ -162,7 +174,9 @@ def _check_weights(path: Path, network: Network, arrays: Mapping[str, NDArray[An
 def _metadata(card: Card) -> dict[str, str]:
     """Return the card as the strings of `__metadata__`; what is not a string is JSON text."""
     scaling = {"scale": [float(x) for x in card.scaling.scale], "shift": [float(x) for x in card.scaling.shift]}
-    preprocessing = {"fit": card.preprocessing.fit, "maximum": float(card.preprocessing.maximum)}
+    preprocessing: dict[str, Any] = {"fit": card.preprocessing.fit, "maximum": float(card.preprocessing.maximum)}
+    if card.preprocessing.deep:
+        preprocessing["bits"] = 16
     return {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
@@ -192,8 +206,10 @@ def _card(metadata: Mapping[str, str]) -> Card:
         raise ValueError(f"scaling is not for {shape[0]} channels")
     if found["fit"] not in get_args(Fit) or _finite(found["maximum"]) <= 0:
         raise ValueError("preprocessing is not a fit and a maximum")
+    if found.get("bits", 8) not in (8, 16):
+        raise ValueError("preprocessing is of other bits than 8 and 16")
     C, H, W = shape
-    preprocessing = Preprocessing(found["fit"], float(found["maximum"]))
+    preprocessing = Preprocessing(found["fit"], float(found["maximum"]), found.get("bits", 8) == 16)
     said = {str(package): str(version) for package, version in made.items()}
     return Card(name, text, (C, H, W), tuple(classes), Scaling(scale, shift), said, preprocessing)
 

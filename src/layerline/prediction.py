@@ -10,7 +10,6 @@ import numpy as np
 
 from layerline.data.decoding import Decoder, File
 from layerline.data.image_names import is_junk
-from layerline.data.sizing import Sizing
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def predictions(model: Model, files: Iterable[File]) -> Iterator[Prediction]:
             f"the model takes images of {C} channels, image files have 1 or 3",
             "give it arrays in Python: layerline.load(path).predict(images)",
         )
-    decoder = Decoder(Sizing((H, W), model.preprocessing.fit, gray=C == 1))
+    decoder = Decoder(model.preprocessing.sizing(model.network.input_shape))
     decoded = iter(decoder(files))
     while batch := list(itertools.islice(decoded, BATCH)):
         pixels = [item.picture.pixels.reshape(H, W, C) for item in batch if item.picture is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,9 +15,12 @@ from layerline.data.decoding import File
 from layerline.data.image_names import Folders, is_junk, is_text, layout
 from layerline.data.image_parts import parts
 from layerline.data.keeper import Keeper, stamp
+from layerline.data.outlines import Outlines
 from layerline.data.pictures import Album, Left, of_kept
 from layerline.data.recognise import shown, unreadable
-from layerline.data.sizing import DEFAULT
+from layerline.data.sizing import LARGEST_USUAL
+from layerline.data.stream import open_stream
+from layerline.data.tar import Tar
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,13 +32,15 @@ if TYPE_CHECKING:
     from layerline.data.label_file import LabelFile
     from layerline.data.part import Parts
     from layerline.data.pictures import Pictures, Roll
-    from layerline.data.tar import Member, Tar
+    from layerline.data.tar import Member
 
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _DEEPEST: Final = 8
 MOST_LEFT: Final = 10_000
 """Files in an archive that are no images."""
 _PEEK: Final = 20
+_MOST_HELD: Final = 2**26
+"""Bytes of an archive's images that are held after the headers were looked at; of more, the archive is read again."""
 _JUNK, _TEXT, _LOOSE, _LINKS = (
     "hidden or system files",
     "text files",
@@ -59,7 +65,7 @@ def read_folder(path: Path, asked: Asked, progress: Progress | None) -> Parts | 
     keeper = Keeper(asked.cache, asked.key, files) if asked.cache is not None and _are_many(files, asked) else None
     pictures = kept(keeper)
     if pictures is None:
-        album = Album(place, asked, len(files))
+        album = Album(place, asked, _outlines(files, asked), len(files))
         album.fill(files, progress)
         if not album.roll.files:
             raise DataError(f"{place}: found no image that can be read, expected some", "mend the files")
@@ -70,15 +76,51 @@ def read_folder(path: Path, asked: Asked, progress: Progress | None) -> Parts | 
 def read_tar(
     path: Path, tar: Tar, members: Iterable[Member], asked: Asked, keeper: Keeper | None, progress: Progress | None
 ) -> Parts:
-    """Return the images in an archive, from its members. Raises DataError; nothing is written beside the cache."""
-    beside = _Beside()
-    album = Album(tar.name, asked)
-    album.fill(_files(tar, members, asked, beside), progress)
+    """Return the images in an archive, from its members. Raises DataError; nothing is written beside the cache.
+
+    It is read twice, the first time for the headers of its images, unless these are few or options say all.
+    """
+    beside, outlines, held, size = _Beside(), Outlines(asked.sizing), list[File](), 0
+    files = _files(tar, members, asked, beside)
+    for file in files:
+        outlines.add(file)
+        held.append(file)
+        size += len(bytes(file.content))
+        if size > _MOST_HELD:
+            break
+    whole = size <= _MOST_HELD
+    if not whole and outlines.enough:
+        source: Iterable[File] = itertools.chain(held, files)
+    elif whole:
+        source = held
+    else:
+        held.clear()
+        for file in files:
+            outlines.add(file)
+        beside = _Beside()
+        source = _again(path, asked, beside)
+    album = Album(tar.name, asked, outlines, len(outlines.sizes) if not outlines.enough else 0)
+    album.fill(source, progress)
     if not album.folders:
         raise DataError(f"{tar.name}: found no image in it, expected some", "name an archive of class/image")
     asked_for = _arranged(tar.name, asked, beside, album.roll)
     pictures = album.sorted_by(asked_for, keeper, beside.facts())
     return parts(tar.name, _stem(path), pictures, asked_for, beside.left, asked)
+
+
+def _again(path: Path, asked: Asked, beside: _Beside) -> Iterator[File]:
+    """Yield the files of an archive from its beginning."""
+    with open_stream(path) as stream:
+        tar = Tar(stream)
+        yield from _files(tar, tar, asked, beside)
+
+
+def _outlines(files: list[File], asked: Asked) -> Outlines:
+    """Return what the headers of files say."""
+    outlines = Outlines(asked.sizing)
+    for file in files:
+        outlines.add(file)
+    return outlines
 
 
 def tar_that_was_kept(path: Path, asked: Asked, keeper: Keeper) -> Parts | None:
@@ -199,7 +241,7 @@ def _walk(path: Path, folders: Folders, left: Left, files: list[File], empty: se
 
 def _are_many(files: list[File], asked: Asked) -> bool:
     """Return whether images of all these files could be so many bytes that they are kept."""
-    H, W = asked.sizing.size or DEFAULT
+    H, W = asked.sizing.size or (LARGEST_USUAL, LARGEST_USUAL)
     return len(files) * H * W * 3 >= image_stack.MOST_IN_MEMORY
 
 

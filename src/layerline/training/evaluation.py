@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 Which = Literal["test", "validation", "train", "all"]
 WHICH: Final[tuple[Which, ...]] = ("test", "validation", "train", "all")
-OF_TYPES: Final = (1.0, 16.0, 255.0, 65535.0)
-"""What pixels are divided by where their type says it: floats up to 1, `digits`, bytes, 16 bits."""
+OF_TYPES: Final = (1.0, 16.0, 255.0)
+"""What pixels are divided by where their type says it: floats up to 1, `digits`, bytes."""
 
 _AT_ONCE: Final = 1 << 24
 """Values of images that are looked at between two words of progress."""
@@ -85,7 +85,8 @@ def check(data: Dataset, shape: tuple[int, int, int], classes: Sequence[str], pr
 def _check_scale(data: Dataset, needs: float) -> None:
     """Raise DataError where it cannot be told how pixels come to the scale of the training: see `largest`."""
     has, found = data.train.source.maximum, ""
-    if has != needs and needs in OF_TYPES and has not in OF_TYPES:
+    typed = has in OF_TYPES and not data.train.source.deep
+    if has != needs and needs in OF_TYPES and not typed:
         found = f"pixels up to {has:.4g}"
     elif has != needs and has == 1 and any(float(images.min()) < 0 for images in _images(data)):
         found = "pixels below 0"
@@ -108,7 +109,7 @@ def largest(source: ImageSet, needs: float) -> float:
     What a type says: 255 of bytes, 1 of floats up to 1. Where only the images themselves say it, of both, no more than
     chance makes them differ, and pixels stay as they are.
     """
-    return source.maximum if source.maximum in OF_TYPES else needs
+    return source.maximum if source.maximum in OF_TYPES and not source.deep else needs
 
 
 def _check_classes(data: Dataset, classes: Sequence[str]) -> None:

@@ -14,10 +14,9 @@ from layerline import engines, model_file
 from layerline.data import load_data, pixels
 from layerline.data.dataset import ImageSet, Split
 from layerline.data.doctor import examined
-from layerline.data.sizing import Sizing
 from layerline.engines.engine import State
 from layerline.errors import DataError
-from layerline.model_file import Card, Preprocessing
+from layerline.model_file import BYTE, Card, Preprocessing
 from layerline.recipe import Recipe
 from layerline.run_folder import MODEL
 from layerline.tensor_file import FileError
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from layerline.data.dataset import Dataset, Scaling
+    from layerline.data.dataset import Dataset, Fit, Scaling
     from layerline.engines.engine import Engine
     from layerline.layers import Weight
     from layerline.network import Network
@@ -145,8 +144,7 @@ class Model:
         for name in ("size", "fit", "gray", "input_shape", "sizing"):
             if name in options:
                 raise DataError(f"{name}: the model says it, and it cannot be another", "leave it out")
-        C, H, W = self.network.input_shape
-        sizing = Sizing((H, W), self.preprocessing.fit, gray={1: True, 3: False}.get(C))
+        sizing = self.preprocessing.sizing(self.network.input_shape)
         data = load_data(source, sizing=sizing, **options)
         evaluation.check(data, self.network.input_shape, self.classes, self.preprocessing)
         return examined(data, allow)
@@ -218,7 +216,9 @@ def file_of(path: Path) -> Path:
 
 def preprocessing_of(data: Dataset) -> Preprocessing:
     """Return what became of the image files of a data set."""
-    return Preprocessing("crop" if data.resized is None else data.resized.fit, data.train.source.maximum)
+    fit: Fit = "crop" if data.resized is None else data.resized.fit
+    source = data.train.source
+    return Preprocessing(fit, source.maximum, source.deep or source.maximum > BYTE)
 
 
 def _as_nchw(images: NDArray[Any], layout: str | None, shape: tuple[int, int, int]) -> NDArray[Any]:
