@@ -30,6 +30,7 @@ WHICH: Final[tuple[Which, ...]] = ("test", "validation", "train", "all")
 OF_TYPES: Final = (1.0, 16.0, 255.0)
 """What pixels are divided by where their type says it: floats up to 1, `digits`, bytes."""
 
+_SHORT: Final = 65535.0
 _AT_ONCE: Final = 1 << 24
 """Values of images that are looked at between two words of progress."""
 _MOST_NAMES: Final = 8
@@ -85,8 +86,7 @@ def check(data: Dataset, shape: tuple[int, int, int], classes: Sequence[str], pr
 def _check_scale(data: Dataset, needs: float) -> None:
     """Raise DataError where it cannot be told how pixels come to the scale of the training: see `largest`."""
     has, found = data.train.source.maximum, ""
-    typed = has in OF_TYPES and not data.train.source.deep
-    if has != needs and needs in OF_TYPES and not typed:
+    if has != needs and needs in OF_TYPES and not _typed(data.train.source, needs):
         found = f"pixels up to {has:.4g}"
     elif has != needs and has == 1 and any(float(images.min()) < 0 for images in _images(data)):
         found = "pixels below 0"
@@ -109,7 +109,17 @@ def largest(source: ImageSet, needs: float) -> float:
     What a type says: 255 of bytes, 1 of floats up to 1. Where only the images themselves say it, of both, no more than
     chance makes them differ, and pixels stay as they are.
     """
-    return source.maximum if source.maximum in OF_TYPES and not source.deep else needs
+    return source.maximum if _typed(source, needs) else needs
+
+
+def _typed(source: ImageSet, needs: float) -> bool:
+    """Return whether these pixels have their largest value by their type, and not by what was found in them.
+
+    Images of 16 bits that reach the end of their range are taken so only for a training on other types.
+    """
+    if source.maximum == _SHORT:
+        return needs in OF_TYPES
+    return source.maximum in OF_TYPES and not source.deep
 
 
 def _check_classes(data: Dataset, classes: Sequence[str]) -> None:
