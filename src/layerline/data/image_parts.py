@@ -126,7 +126,8 @@ def _told(roll: Roll, colour: bool, asked: Asked, resized: Resized | None) -> tu
             notes.append(f"the crop cuts away {figures.percent(resized.cut)} of the average image (--fit, --size)")
         elif resized.cut and asked.sizing.fit is None:
             notes.append(
-                f"a crop would cut away {figures.percent(resized.cut)} of the average image: stretched instead (--fit)"
+                f"a crop would cut away {figures.percent(resized.cut)} of the average image, "
+                "more than a fifth of most: stretched instead (--fit)"
             )
         grown = sum(count for (h, w), count in roll.sizes.items() if h < H or w < W)
         if grown:
