@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from layerline.data.sizing import fitted
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -66,3 +68,8 @@ def folder_of(files: dict[str, bytes]) -> tuple[str, dict[str, Any]]:
     """Write files into the folder `set`, and return it as what is loaded."""
     tree("set", files)
     return "set", {}
+
+
+def fitted_pixels(pixels: NDArray[Any], target: tuple[int, int], fit: Any) -> NDArray[Any]:
+    """Return uint8 (H, W) or (H, W, 3) in another size, as an image that comes of a file without draft mode gets it."""
+    return np.asarray(fitted(Image.fromarray(pixels), target, fit))

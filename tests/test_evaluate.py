@@ -262,11 +262,11 @@ def test_what_cannot_be_scaled_is_refused_and_what_floats_are_by_chance_is_not()
 def test_python_refuses_what_is_not_the_model_s() -> None:
     """Another fit, shape, set or size is refused with what to do; `model.load_data` reads what the model takes."""
     model = layerline.load("run-photos")
-    cropped = layerline.load_data("photos", size="16x20", cache="no")
+    cropped = layerline.load_data("photos", size="16x20", fit="crop", cache="no")
     with pytest.raises(layerline.DataError, match=r"fitted by crop, and the model's were by pad"):
         model.evaluate(cropped)
-    with pytest.raises(layerline.DataError, match=r"found images of 3×128×128, and the model takes 3×16×20"):
-        model.evaluate(layerline.load_data("photos", cache="no"))
+    with pytest.raises(layerline.DataError, match=r"found images of 3×40×40, and the model takes 3×16×20"):
+        model.evaluate(layerline.load_data("photos", size=40, cache="no"))
     with pytest.raises(layerline.DataError, match=r"--split testing: not known"):
         model.evaluate(model.load_data("photos", cache="no"), "testing")  # type: ignore[arg-type]
     with pytest.raises(layerline.DataError, match=r"size: the model says it"):

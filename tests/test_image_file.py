@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
-from image_files import apng, jpeg, picture, png, png_chunk, saved, tiff
-from PIL import Image, PngImagePlugin
+from image_files import apng, fitted_pixels, jpeg, picture, png, png_chunk, saved, tiff
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from layerline.data import image_file
+from layerline.data import image_file, metadata
 from layerline.data.image_file import MOST_PIXELS, BadImageError, decode
+from layerline.data.sizing import Sizing
 
 pytestmark = pytest.mark.filterwarnings("error")
 """Pillow warns of much that it reads; none of that reaches it."""
@@ -75,16 +77,113 @@ def test_one_bit_becomes_black_and_white():
     np.testing.assert_array_equal(found, np.where(GRAY > 128, 255, 0))
 
 
+def deep(content: bytes, **options: Any) -> np.ndarray:
+    return decode(content, Sizing(deep=True, **options)).pixels
+
+
+def test_sixteen_bits_of_gray_are_kept_where_that_is_asked_for():
+    """16-bit gray in PNG and TIFF: every value, also as RGB, and resized to whole numbers near Pillow's own float32."""
+    wide = np.random.default_rng(0).integers(0, 65536, (24, 20)).astype(np.uint16)
+    for content in (png(wide), tiff(wide), saved(wide.astype(">u2"), "TIFF")):
+        found = decode(content, Sizing(deep=True))
+        assert (found.pixels.dtype, found.halved) == (np.uint16, False)
+        np.testing.assert_array_equal(found.pixels, wide)
+        np.testing.assert_array_equal(deep(content, gray=False), np.repeat(wide[..., None], 3, axis=2))
+    smaller = np.asarray(Image.fromarray(wide.astype(np.float32)).resize((10, 12), Image.Resampling.BILINEAR))
+    assert np.abs(deep(png(wide), size=(12, 10)) - smaller).max() <= 0.5
+    np.testing.assert_array_equal(deep(png(GRAY)), GRAY)
+    np.testing.assert_array_equal(deep(png(GRAY), largest=510.0), GRAY.astype(int) * 2)
+
+
+def test_sixteen_bits_that_become_eight_are_counted():
+    """`halved` says so of gray and of RGB, and of nothing else."""
+    wide = np.random.default_rng(0).integers(0, 65536, (6, 5)).astype(np.uint16)
+    assert all(decode(content).halved for content in (png(wide), tiff(wide), rgb_of_sixteen(np.dstack([wide] * 3))))
+    assert not any(decode(content).halved for content in (png(GRAY), tiff(RGB), jpeg(RGB)))
+
+
+def test_white_at_zero_is_turned_round():
+    """A TIFF whose 0 is white, of 8 or 16 bits in either order of bytes; white is what its tag for it says, if any."""
+    wide = np.random.default_rng(0).integers(0, 4096, (6, 5)).astype(np.uint16)
+    for order in "<>":
+        for largest, tagged in ((65535, {}), (4095, {0x0119: 4095})):
+            info = TiffImagePlugin.ImageFileDirectory_v2()
+            for tag, value in tagged.items():
+                info[tag] = value
+            content = patched(saved(wide.astype(f"{order}u2"), "TIFF", tiffinfo=info), 0x0106, 0)
+            np.testing.assert_array_equal(deep(content), largest - wide)
+            np.testing.assert_array_equal(decode(content).pixels, (largest - wide) // 256)
+    np.testing.assert_array_equal(decode(patched(tiff(GRAY), 0x0106, 0)).pixels, 255 - GRAY)
+
+
+def test_a_transparent_colour_of_sixteen_bits_is_laid_over_white():
+    """Of gray the value with all its bits, of RGB the upper bytes; white is 65,535 where 16 bits are kept."""
+    wide = np.array([[400, 401, 5], [65535, 400, 0]], np.uint16)
+    content = saved(wide, "PNG", transparency=400)
+    np.testing.assert_array_equal(deep(content), np.where(wide == 400, 65535, wide))
+    np.testing.assert_array_equal(decode(content).pixels, np.where(wide == 400, 255, wide >> 8))
+    colours = np.array([[[300, 200, 100], [300, 200, 700]]], np.uint16)
+    clear = png_chunk(b"tRNS", struct.pack(">HHH", 300, 200, 100))
+    np.testing.assert_array_equal(decode(rgb_of_sixteen(colours, clear)).pixels, [[[255] * 3, [1, 0, 2]]])
+
+
+def patched(content: bytes, tag: int, value: int) -> bytes:
+    """Return a TIFF file that says another whole number under a tag."""
+    changed = bytearray(content)
+    directory = metadata._Directory(changed)
+    for at, found, kind, _ in directory.entries():
+        if found == tag:
+            struct.pack_into(directory.order + {3: "H", 4: "L"}[kind], changed, at, value)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("more", [{}, {0x0116: 12}])
+@pytest.mark.parametrize("pixels", [RGB, GRAY, GRAY.astype(np.uint16)])
+@pytest.mark.parametrize("packed", [{}, {"compression": "tiff_lzw"}, {"compression": "packbits"}])
+def test_a_tiff_with_fewer_rows_than_its_header_says_is_bad(packed, pixels, more):
+    """Its height doubled, with as many rows in a strip or twice as many, anything behind its pixels: never read."""
+    content = saved(pixels, "TIFF", **packed)
+    assert decode(content).size == (6, 5)
+    for tag, value in {0x0101: 12, **more}.items():
+        content = patched(content, tag, value)
+    with pytest.raises(BadImageError, match=r"^(6 rows of pixels, expected the 12 of its header|an image that .*)$"):
+        decode(content + bytes(1000))
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize(
+    ("size", "target"), [((1033, 1033), (64, 64)), ((777, 1025), (48, 64)), ((1025, 803), (48, 40))]
+)
+def test_a_jpeg_in_draft_mode_lies_where_the_whole_one_does(size, target, turn):
+    """What of its last row and column is outside the picture is left out: off a full decoding by 4 of 255 at most.
+
+    Without that it was 33 on the first of these pictures.
+    """
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    coarse = Image.fromarray(picture(1, (16, 16))).resize(size[::-1], Image.Resampling.BICUBIC)
+    content = saved(coarse, "JPEG", quality=92, exif=exif)
+    whole = decode(content).pixels
+    for fit in ("crop", "pad", "stretch"):
+        found = decode(content, Sizing(target, fit)).pixels.astype(int)
+        assert np.abs(found - fitted_pixels(whole, target, fit)).max() <= 4
+
+
+def rgb_of_sixteen(wide: np.ndarray, more: bytes = b"") -> bytes:
+    """Return a PNG file of RGB of 16 bits, which Pillow cannot write."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in wide)
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", wide.shape[1], wide.shape[0], 16, 2, 0, 0, 0))
+    pixels = png_chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + header + more + pixels + png_chunk(b"IEND", b"")
+
+
 @pytest.mark.smoke
-def test_of_sixteen_bits_the_upper_eight_stay():
+def test_of_sixteen_bits_the_upper_eight_stay_otherwise():
     """16-bit gray in PNG and TIFF, and 16-bit RGB in PNG: the upper byte of each value."""
     wide = np.random.default_rng(0).integers(0, 65536, (6, 5, 3)).astype(np.uint16)
     np.testing.assert_array_equal(decode(png(wide[..., 0])).pixels, wide[..., 0] // 256)
     np.testing.assert_array_equal(decode(tiff(wide[..., 0])).pixels, wide[..., 0] // 256)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in wide)
-    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 6, 16, 2, 0, 0, 0))
-    content = b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
-    np.testing.assert_array_equal(decode(content).pixels, wide // 256)
+    np.testing.assert_array_equal(decode(rgb_of_sixteen(wide)).pixels, wide // 256)
 
 
 @pytest.mark.smoke

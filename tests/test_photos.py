@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from cifar_files import tar_of
-from image_files import jpeg, picture, png, tree
+from image_files import fitted_pixels, jpeg, picture, png, tree
 
 from layerline.data import ImageSet, decoding, image_stack, load_data
-from layerline.data.sizing import pixels_fitted
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
@@ -39,15 +38,15 @@ def stored(data) -> np.ndarray:
     return data.train.source.images.transpose(0, 2, 3, 1)
 
 
-def fitted(images: dict[str, np.ndarray], size=(128, 128), fit="crop") -> np.ndarray:
-    return np.stack([pixels_fitted(images[name], size, fit) for name in sorted(images)])
+def fitted(images: dict[str, np.ndarray], size=(20, 20), fit="crop") -> np.ndarray:
+    return np.stack([fitted_pixels(images[name], size, fit) for name in sorted(images)])
 
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("order", ["as named", "small ones first", "large ones first"])
 @pytest.mark.parametrize("way", ["folder", "tar"])
 def test_images_of_many_sizes_become_one(tmp_path, way, order):
-    """They are 128 × 128, cropped, whatever comes first in an archive; how many sizes there were is told."""
+    """They are 20 × 20, the median of the shorter sides, whatever comes first; how many sizes there were is told."""
     images = mixed()
     content = files(images)
     if order != "as named":
@@ -60,10 +59,15 @@ def test_images_of_many_sizes_become_one(tmp_path, way, order):
     np.testing.assert_array_equal(stored(data), fitted(images))
     resized = data.resized
     assert (resized.sizes, resized.smallest, resized.largest) == (6, (1, 1), (129, 128))
-    assert (resized.size, resized.fit) == ((128, 128), "crop")
-    assert data.cuts["size"] == "128"
+    assert (resized.size, resized.fit) == ((20, 20), "crop")
+    assert data.cuts["size"] == "20"
     assert data.cuts["fit"] == "crop"
-    assert data.notes == ("20 images of 28 smaller than 128×128: enlarged (--size, --fit)",)
+    cut = (8 * (1 / 6) + 4 * (2 / 9) + 4 * (14 / 15) + 4 * (1 / 129)) / 28
+    assert resized.cut == pytest.approx(cut)
+    assert data.notes == (
+        "the crop cuts away 21 % of the average image (--fit, --size)",
+        "12 images of 28 smaller than 20×20: enlarged (--size, --fit)",
+    )
     assert list(data.train.source.names) == sorted(images)
 
 
@@ -79,12 +83,12 @@ def test_the_number_of_threads_changes_nothing(tmp_path, monkeypatch):
 
 
 def test_equal_images_up_to_64_stay_and_larger_ones_do_not(tmp_path):
-    """64 × 64 stays as it is, 65 × 64 becomes 128 × 128, though all are equal; with --size all become what it says."""
+    """64 × 64 stays as it is, 65 × 64 becomes 64 × 64, though all are equal; with --size all become what it says."""
     for size in ((64, 64), (65, 64)):
         images = {f"{c}/{k}.png": picture(k, size) for c in ("a", "b") for k in range(9)}
         tree(tmp_path / str(size), files(images))
         data = load_data(tmp_path / str(size))
-        assert data.shape[1:] == (size if size == (64, 64) else (128, 128))
+        assert data.shape[1:] == (64, 64)
         assert (data.resized is None) == (size == (64, 64)) == ("size" not in data.cuts)
         small = load_data(tmp_path / str(size), size="32x40", fit="stretch")
         np.testing.assert_array_equal(stored(small), fitted(images, (32, 40), "stretch"))
@@ -94,13 +98,13 @@ def test_gray_images_stay_gray_when_they_are_resized(tmp_path):
     """One channel where all files are gray; the first one in colour makes all RGB, also those that were resized."""
     images = mixed(channels=1)
     tree(tmp_path / "a", files(images))
-    assert load_data(tmp_path / "a").shape == (1, 128, 128)
+    assert load_data(tmp_path / "a").shape == (1, 20, 20)
     images["dog/05.png"] = picture(9, (40, 50))
     tree(tmp_path / "b", files(images))
     data = load_data(tmp_path / "b")
     for k, name in enumerate(sorted(images)):
         pixels = images[name] if images[name].ndim == 3 else np.repeat(images[name][..., None], 3, axis=2)
-        np.testing.assert_array_equal(stored(data)[k], pixels_fitted(pixels, (128, 128), "crop"))
+        np.testing.assert_array_equal(stored(data)[k], fitted_pixels(pixels, (20, 20), "crop"))
 
 
 def test_gray_can_be_asked_for(tmp_path):

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import read_page
 import report_runs
+from image_files import picture, png, tree
 from sklearn.metrics import precision_recall_fscore_support
 
-from layerline.report import page, run_files
+from layerline.data import load_data
+from layerline.report import page, run_files, thumbnails
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -265,3 +267,18 @@ def test_the_layers_are_those_of_describe(run: Path) -> None:
     described = [line.split() for line in network.describe(32).split("─\n")[1].split("\n─")[0].splitlines()]
     rows = [row.text.split() for row in read_page.section(written(run), "network").one("tbody").all("tr")][:-1]
     assert rows == described
+
+
+def test_originals_stand_beside_what_the_network_sees(run: Path, tmp_path: Path) -> None:
+    """With the data, of which a crop would cut away half: how much, and six images in both forms, never enlarged."""
+    files = {f"{c}/{k}.png": png(picture(k + 60 * (c == "b"), (70, 140))) for c in "ab" for k in range(60)}
+    tree(tmp_path / "wide", files)
+    data = load_data(tmp_path / "wide")
+    text = page.render(run_files.read(run), thumbnails.of(data)).decode()
+    assert "A crop would cut away 50 % of the average image; all are stretched instead." in text
+    pairs = re.findall(r'<span class="pair">(.*?)</span><bdi>(.*?)</bdi>', text)
+    assert len(pairs) == 6
+    assert {name for _, name in pairs} <= set(files)
+    sizes = {tuple(re.findall(r'width="(\d+)" height="(\d+)"', shown)) for shown, _ in pairs}
+    assert sizes == {(("128", "64"), ("64", "64"))}
+    assert '<span class="pair">' not in page.render(run_files.read(run), pixels).decode()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from image_files import picture, png, tree
 from PIL import Image
 
 import layerline
@@ -257,3 +258,29 @@ def test_mistakes_write_nothing(golden: Callable[[str, str], None], tmp_path: Pa
         assert (tmp_path / "here.png").read_bytes() == b"a photograph"
         said.append(f"$ layerline data show {' '.join(arguments)[:40]}\n{ended.stderr.replace('n' * 290, 'n…')}")
     golden("data-show.txt", "\n".join(said))
+
+
+def test_originals_stand_beside_what_is_left_of_them(tmp_path: Path) -> None:
+    """Where a crop cuts away something, the sheet says how much, and ends with whole images beside fitted ones."""
+    images = {f"{c}/{k}.png": picture(k + 10 * (c == "b"), (70, 140)) for c in "ab" for k in range(5)}
+    tree(tmp_path / "wide", {name: png(pixels) for name, pixels in images.items()})
+    for fit, text in (
+        ("crop", "The crop cuts away 50 % of the average image. Original beside cropped:"),
+        (
+            None,
+            "A crop would cut away 50 % of the average image; all are stretched instead. Original beside stretched:",
+        ),
+    ):
+        data = load_data(tmp_path / "wide", fit=fit)
+        for augmentation in (None, Augmentation.parse("flip")):
+            chosen = samples.choose(data, augmentation, 0)
+            assert chosen.pairing == text
+            assert len(chosen.pairs) == 6
+            sheet = decoded(samples.picture(chosen))
+            assert data.resized is not None
+            for example in data.resized.examples[:3]:
+                for pixels, size in ((example.original, (128, 64)), (example.fitted, (128, 128))):
+                    whole = Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR)
+                    assert len(places(np.asarray(whole), sheet)) == 1
+    square = samples.choose(load_data(tmp_path / "wide", size="35x70"), None, 0)
+    assert (square.pairs, square.pairing) == ((), "")

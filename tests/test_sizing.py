@@ -6,11 +6,11 @@ import io
 
 import numpy as np
 import pytest
-from image_files import jpeg, picture, png, saved
+from image_files import fitted_pixels, jpeg, picture, png, saved
 from PIL import Image
 
 from layerline.data.image_file import decode
-from layerline.data.sizing import Sizing, drafted, parse, pixels_fitted, written
+from layerline.data.sizing import Sizing, cut, drafted, parse, settled, usual, written
 
 ROUNDING = 1.02
 """Pillow rounds to whole numbers after each of two passes, half a step each, and holds its weights in 22 bits."""
@@ -50,7 +50,7 @@ def resized(pixels: np.ndarray, size: tuple[int, int], box: tuple[float, float, 
 def test_crop_takes_the_middle_antialiased(channels, size, target, box):
     """`crop`: the largest part of the target's proportions, from the middle, weighed by a triangle."""
     pixels = picture(1, size, channels)
-    found = pixels_fitted(pixels, target, "crop")
+    found = fitted_pixels(pixels, target, "crop")
     assert (found.dtype, found.shape[:2]) == (np.uint8, target)
     assert np.abs(found - resized(pixels, target, box)).max() <= ROUNDING
 
@@ -59,17 +59,17 @@ def test_crop_takes_the_middle_antialiased(channels, size, target, box):
 def test_pad_keeps_all_with_black_on_both_sides(channels):
     """`pad`: the whole image in its own proportions, in the middle, and 0 elsewhere."""
     pixels = picture(1, (40, 60), channels)
-    found = pixels_fitted(pixels, (30, 30), "pad")
+    found = fitted_pixels(pixels, (30, 30), "pad")
     assert not found[:5].any()
     assert not found[25:].any()
     assert np.abs(found[5:25] - resized(pixels, (20, 30), (0, 0, 40, 60))).max() <= ROUNDING
-    assert pixels_fitted(picture(1, (1, 6000), 1), (8, 8), "pad").shape == (8, 8)
+    assert fitted_pixels(picture(1, (1, 6000), 1), (8, 8), "pad").shape == (8, 8)
 
 
 def test_stretch_keeps_all_and_no_proportions():
     """`stretch`: all of the image, each side by its own factor."""
     pixels = picture(1, (40, 60))
-    found = pixels_fitted(pixels, (32, 20), "stretch")
+    found = fitted_pixels(pixels, (32, 20), "stretch")
     assert np.abs(found - resized(pixels, (32, 20), (0, 0, 40, 60))).max() <= ROUNDING
 
 
@@ -77,7 +77,7 @@ def test_stretch_keeps_all_and_no_proportions():
 def test_an_image_of_the_size_is_not_touched(fit):
     """What has the size already has the same bytes behind it."""
     pixels = picture(1, (17, 23))
-    np.testing.assert_array_equal(pixels_fitted(pixels, (17, 23), fit), pixels)
+    np.testing.assert_array_equal(fitted_pixels(pixels, (17, 23), fit), pixels)
 
 
 def test_an_image_is_turned_before_it_is_fitted():
@@ -89,7 +89,7 @@ def test_an_image_is_turned_before_it_is_fitted():
         content = saved(np.ascontiguousarray(np.rot90(upright)), form, exif=exif)
         found = decode(content, Sizing((30, 20)))
         assert found.size == (90, 40)
-        np.testing.assert_array_equal(found.pixels, pixels_fitted(upright, (30, 20), "crop"))
+        np.testing.assert_array_equal(found.pixels, fitted_pixels(upright, (30, 20), "crop"))
 
 
 def test_transparency_is_laid_over_white_before_it_is_fitted():
@@ -99,7 +99,7 @@ def test_transparency_is_laid_over_white_before_it_is_fitted():
     found = decode(png(pixels), Sizing((20, 20))).pixels
     over = np.zeros((60, 60, 3), np.uint8)
     over[:, 1::2] = 255
-    np.testing.assert_array_equal(found, pixels_fitted(over, (20, 20), "crop"))
+    np.testing.assert_array_equal(found, fitted_pixels(over, (20, 20), "crop"))
 
 
 @pytest.mark.parametrize(
@@ -133,30 +133,64 @@ def test_draft_mode_is_what_its_decoder_gives_at_that_scale(size, eighths, turn)
     drafts.draft(None, (-(-size[1] * eighths // 8), -(-size[0] * eighths // 8)))
     assert drafts.height == -(-size[0] * eighths // 8)
     upright = np.rot90(np.asarray(drafts), -1) if turn == 6 else np.asarray(drafts)
-    np.testing.assert_array_equal(found.pixels, pixels_fitted(np.ascontiguousarray(upright), target, "crop"))
-    full = decode(file.getvalue(), Sizing(stay=True))
+    np.testing.assert_array_equal(found.pixels, fitted_pixels(np.ascontiguousarray(upright), target, "crop"))
+    full = decode(file.getvalue(), Sizing())
     assert found.size == full.size
-    assert np.abs(found.pixels.astype(int) - pixels_fitted(full.pixels, target, "crop")).mean() < 1
+    assert np.abs(found.pixels.astype(int) - fitted_pixels(full.pixels, target, "crop")).mean() < 1
 
 
 def test_gray_and_rgb_can_be_asked_for():
     """gray=True gives one channel by ITU-R 601's weights, False three, None what the file has."""
     colour, gray = picture(1, (8, 8)), picture(1, (8, 8), 1)
-    luma = decode(png(colour), Sizing(gray=True, stay=True)).pixels
+    luma = decode(png(colour), Sizing(gray=True)).pixels
     assert np.abs(luma - colour @ np.array([0.299, 0.587, 0.114])).max() <= 1
-    repeated = decode(png(gray), Sizing(gray=False, stay=True)).pixels
+    repeated = decode(png(gray), Sizing(gray=False)).pixels
     np.testing.assert_array_equal(repeated, np.repeat(gray[..., None], 3, axis=2))
-    assert decode(png(gray), Sizing(stay=True)).pixels.ndim == 2
+    assert decode(png(gray), Sizing()).pixels.ndim == 2
     assert decode(jpeg(colour), Sizing((4, 4), gray=True)).pixels.shape == (4, 4)
 
 
 def test_what_may_stay():
-    """Without a size, images of at most 64 rows and columns may stay; larger ones become 128 × 128."""
-    plain = Sizing()
-    assert plain.target((64, 64)) is None
-    assert plain.target((65, 3)) == plain.target((3, 65)) == plain.target((400, 600)) == (128, 128)
-    assert Sizing((32, 32)).target((5, 5)) == (32, 32)
-    assert Sizing(stay=True).target((400, 600)) is None
+    """Equal images of at most 64 rows and columns stay; others become squares that half of them need not grow for."""
+    assert usual({(64, 40): 9}) == (64, 40)
+    assert usual({(65, 64): 9}) == usual({(64, 65): 9}) == usual({(64, 64): 1, (65, 65): 1}) == (64, 64)
+    assert usual({(100, 100): 2059, (3024, 3024): 3}) == (96, 96)
+    assert usual({(400, 600): 5}) == usual({(600, 400): 5}) == (128, 128)
+    assert usual({(28, 28): 9, (30, 31): 8, (500, 500): 1}) == (28, 28)
+    assert usual({(1, 300): 3, (2, 3): 1}) == (1, 1)
+
+
+@pytest.mark.parametrize("shorter", range(1, 140))
+def test_sides_that_are_chosen_are_4_to_7_times_a_power_of_two(shorter):
+    """The largest of 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, … 112, 128 that is not above the median."""
+    sides = {k * 2**power for k in (4, 5, 6, 7) for power in range(6)} | {1, 2, 3}
+    best = max(side for side in sides if side <= min(shorter, 128))
+    assert usual({(shorter, 400): 3}) == (best, best)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fit"),
+    [
+        ({(100, 100): 9}, "crop"),
+        ({(100, 125): 9}, "crop"),
+        ({(100, 126): 9}, "stretch"),
+        ({(300, 400): 5, (400, 400): 4}, "stretch"),
+        ({(300, 400): 4, (400, 400): 5}, "crop"),
+        ({(300, 400): 5, (400, 400): 5}, "crop"),
+    ],
+)
+def test_what_is_cropped_where_nothing_is_asked_for(sizes, fit):
+    """A fit that is asked for stays; else it is stretch where the median image would lose more than a fifth."""
+    assert settled(Sizing(), sizes, deep=False).fit == fit
+    assert settled(Sizing(fit="pad"), sizes, deep=False).fit == "pad"
+    assert settled(Sizing(fit="crop"), sizes, deep=False).fit == "crop"
+
+
+def test_what_a_crop_cuts_away():
+    """The share of the image that is beyond the largest part of the target's proportions."""
+    for size, target, share in (((3, 4), (1, 1), 1 / 4), ((4, 3), (128, 128), 1 / 4), ((50, 100), (10, 20), 0)):
+        assert cut(size, target) == pytest.approx(share)
+    assert cut((100, 100), (96, 128)) == pytest.approx(1 / 4)
 
 
 def test_sizes_as_they_are_written():
@@ -164,4 +198,4 @@ def test_sizes_as_they_are_written():
     for given, size in ((128, (128, 128)), ("96x128", (96, 128)), (" 96×128 ", (96, 128)), ("7", (7, 7))):
         wanted = parse(given, None, gray=None)
         assert wanted == Sizing(size)
-        assert parse(written(size), "crop", gray=None) == wanted
+        assert parse(written(size), None, gray=None) == wanted

@@ -16,6 +16,7 @@ import numpy as np
 from layerline import figures, tensor_file
 from layerline.data.brightness import Brightness
 from layerline.data.dataset import Fit, Scaling
+from layerline.data.sizing import Sizing
 from layerline.errors import NetworkError
 from layerline.network import parse
 from layerline.tensor_file import FileError
@@ -33,7 +34,7 @@ FORMAT: Final = "layerline"
 FORMAT_VERSION: Final = 1
 SEEN: Final = "training_images"
 """The key of their brightness: the only one that may be missing."""
-_BYTE: Final = 255.0
+BYTE: Final = 255.0
 _DTYPES: Final = (np.dtype(np.float32), np.dtype(np.int64))
 _LARGEST: Final = float(np.finfo(np.float32).max)
 LONGEST_NETWORK: Final = 2**20
@@ -52,12 +53,23 @@ class Preprocessing:
     """The largest value that a pixel of the training images could have: an image file's 255 becomes this."""
     seen: Brightness | None = None
     """How bright the training images are; None in files that do not say it."""
+    deep: bool = False
+    """Whether gray of 16 bits in an image file stays as it is, on the scale of the training; else its upper 8 count."""
 
-    def scaled(self, pixels: NDArray[Any], maximum: float = _BYTE) -> NDArray[Any]:
+    def sizing(self, shape: tuple[int, int, int]) -> Sizing:
+        """Return how image files are read for a network that takes (C, H, W)."""
+        C, H, W = shape
+        gray = {1: True, 3: False}.get(C)
+        return Sizing((H, W), self.fit, gray=gray, deep=self.deep, largest=self.maximum if self.deep else None)
+
+    def scaled(self, pixels: NDArray[Any], maximum: float = BYTE) -> NDArray[Any]:
         """Return pixels whose largest value is `maximum`, as in an image file, on the scale of the training.
 
-        As they are where that is the same; else float32, `maximum` having become the training's.
+        As they are where that is the same, or they are whole numbers of 16 bits; else float32, `maximum` having become
+        the training's.
         """
+        if pixels.dtype == np.uint16:
+            return pixels.astype(np.float32)
         if self.maximum == maximum:
             return pixels
         scaled: NDArray[np.float32] = np.multiply(pixels, np.float32(self.maximum / maximum), dtype=np.float32)
@@ -167,7 +179,9 @@ def _check_weights(path: Path, network: Network, arrays: Mapping[str, NDArray[An
 def _metadata(card: Card) -> dict[str, str]:
     """Return the card as the strings of `__metadata__`; what is not a string is JSON text."""
     scaling = {"scale": [float(x) for x in card.scaling.scale], "shift": [float(x) for x in card.scaling.shift]}
-    preprocessing = {"fit": card.preprocessing.fit, "maximum": float(card.preprocessing.maximum)}
+    preprocessing: dict[str, Any] = {"fit": card.preprocessing.fit, "maximum": float(card.preprocessing.maximum)}
+    if card.preprocessing.deep:
+        preprocessing["bits"] = 16
     seen = card.preprocessing.seen
     return {
         "format": FORMAT,
@@ -199,8 +213,12 @@ def _card(metadata: Mapping[str, str]) -> Card:
         raise ValueError(f"scaling is not for {shape[0]} channels")
     if found["fit"] not in get_args(Fit) or _finite(found["maximum"]) <= 0:
         raise ValueError("preprocessing is not a fit and a maximum")
+    if found.get("bits", 8) not in (8, 16):
+        raise ValueError("preprocessing is of other bits than 8 and 16")
     C, H, W = shape
-    preprocessing = Preprocessing(found["fit"], float(found["maximum"]), _seen(metadata.get(SEEN), C))
+    preprocessing = Preprocessing(
+        found["fit"], float(found["maximum"]), _seen(metadata.get(SEEN), C), deep=found.get("bits", 8) == 16
+    )
     said = {str(package): str(version) for package, version in made.items()}
     return Card(name, text, (C, H, W), tuple(classes), Scaling(scale, shift), said, preprocessing)
 

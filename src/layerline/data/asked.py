@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from layerline import figures
 from layerline.data import groups, label_file
 from layerline.data.cache import Cache
-from layerline.data.sizing import PLAIN, Sizing, parse, written
+from layerline.data.sizing import AS_IT_IS, Sizing, parse, written
 from layerline.errors import DataError
 from layerline.scalars import is_number, plain
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import os
     import re
 
+    from layerline.data.dataset import Resized
     from layerline.data.decoding import File
     from layerline.data.label_file import LabelFile
 
@@ -30,7 +31,7 @@ _FLAGS: Final = ("--size", "--fit", "--gray", "--labels", "--group-by", "--exclu
 class Asked:
     """Everything that options say of image files."""
 
-    sizing: Sizing = PLAIN
+    sizing: Sizing = AS_IT_IS
     labels: LabelFile | None = None
     exclude: tuple[str, ...] = ()
     skip_bad: float = 0.0
@@ -45,7 +46,8 @@ class Asked:
         """Return what decides which pixels come of the same files, and in which order."""
         sizing = self.sizing
         size = None if sizing.size is None else written(sizing.size)
-        return [size, sizing.fit, sizing.gray, self.labels and self.labels.digest, list(self.exclude)]
+        depth = [sizing.deep, sizing.largest]
+        return [size, sizing.fit, sizing.gray, *depth, self.labels and self.labels.digest, list(self.exclude)]
 
     def unwanted(self, file: File) -> str:
         """Return what a file is that is not to be read, nothing where it is."""
@@ -53,12 +55,13 @@ class Asked:
             return EXCLUDED
         return UNLISTED if self.labels is not None and self.labels.row(file.folders, file.name) is None else ""
 
-    def options(self, size: tuple[int, ...], *, resized: bool) -> dict[str, Any]:
+    def options(self, size: tuple[int, ...], resized: Resized | None) -> dict[str, Any]:
         """Return the options that make the same of the same files again; size: (H, W) of all images now."""
         sizing = self.sizing
         found: dict[str, Any] = {}
-        if resized or sizing.size is not None:
-            found |= {"size": written((size[0], size[1])), "fit": sizing.fit}
+        if resized is not None or sizing.size is not None:
+            fit = sizing.how if resized is None else resized.fit
+            found |= {"size": written((size[0], size[1])), "fit": fit}
         known = {
             "gray": sizing.gray,
             "labels": self.labels_path or None,
@@ -90,8 +93,10 @@ def asked(
 ) -> Asked:
     """Return what is asked of image files; all but the last two are refused where the data is arrays.
 
-    size, fit: bring all images to one size, 128 or "96x128" (height × width), by "crop", "pad" or "stretch". Without
-        it, images that are all equal and at most 64 stay as they are, and others become 128 × 128.
+    size, fit: bring all images to one size, 128 or "96x128" (height × width), by "crop", "pad" or "stretch". Without a
+        size, images that are all equal and at most 64 stay as they are, and others become squares of about the median
+        of their shorter sides, at most 128. Without a fit, they are cropped; stretched where the median image would
+        lose more than a fifth.
     gray: True makes all images gray, False all RGB; without it they are gray where all files are.
     labels: a CSV file with the columns file and label, and if there are split and group, in place of folders.
     group_by: a regular expression; images whose names have the same match (its group 1) stay on one side of every cut.

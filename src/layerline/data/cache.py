@@ -9,6 +9,10 @@ does not hold is not used, and made anew.
 
 A file is written under another name and then renamed, so that others see all of it or nothing. It is not flushed to
 the disk: what a loss of power leaves half written has other digests.
+
+The pixels are read into memory. Where they would take more than half of what is free, they are copied to a file without
+a name in the same folder, and that is mapped. The file itself is never mapped: if somebody cut it short, the next pixel
+that is looked at would end the process (SIGBUS), and nothing in Python could prevent that.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline.data.cores import cores
+from layerline.network.memory import free_bytes
 from layerline.workers import spread
 
 if TYPE_CHECKING:
@@ -52,8 +57,8 @@ _OTHERS_WRITE: Final = 0o022
 class Kept:
     """Decoded images in a file that was looked through."""
 
-    pixels: NDArray[np.uint8]
-    """Memory-mapped, read-only."""
+    pixels: NDArray[Any]
+    """uint8 or uint16, read-only."""
     facts: dict[str, Any]
     bytes: int
 
@@ -143,15 +148,15 @@ class Cache:
     def keep(self, part: Part, facts: dict[str, Any], quick: str, content: str) -> Kept:
         """Put facts behind the pixels in `part` and give it its name. Raises OSError; nothing is then kept."""
         size = os.fstat(part.file.fileno()).st_size
-        whole = {**facts, "blocks": _digests(part.file.fileno(), size)}
+        pixels, blocks = _taken(part.file.fileno(), size, self.folder)
+        whole = {**facts, "blocks": blocks}
         text = json.dumps(whole, separators=(",", ":")).encode()
         part.write(text)
         part.write(len(text).to_bytes(_LENGTH, "big") + hashlib.sha256(text).digest() + _MAGIC)
-        pixels = _mapped(part.file.fileno(), whole["shape"])
         total = os.fstat(part.file.fileno()).st_size
         part.path.replace(self.folder / f"{quick}-{content}{ENDING}")
         part.file.close()
-        return Kept(pixels, whole, total)
+        return Kept(_shaped(pixels, whole), whole, total)
 
     def note(self, quick: str, content: str, facts: Any) -> None:
         """Write down something small beside what is kept; whether that works does not matter."""
@@ -199,9 +204,10 @@ def _opened(path: Path) -> Kept | None:
             if hashlib.sha256(text).digest() != tail[_LENGTH : _LENGTH + _DIGEST]:
                 return None
             facts = json.loads(text)
-            if int(np.prod(facts["shape"], dtype=object)) != start or _digests(handle, start) != facts["blocks"]:
+            if int(np.prod(facts["shape"], dtype=object)) * np.dtype(facts["type"]).itemsize != start:
                 return None
-            return Kept(_mapped(handle, facts["shape"]), facts, size)
+            pixels, blocks = _taken(handle, start, path.parent)
+            return Kept(_shaped(pixels, facts), facts, size) if blocks == facts["blocks"] else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -259,19 +265,42 @@ def _pread(handle: int, count: int, offset: int) -> bytes:
     return os.read(handle, count)
 
 
-def _digests(handle: int, size: int) -> list[str]:
-    """Return SHA-256 (hex) of every block of the first `size` bytes; threads where several can read at once."""
+def _taken(handle: int, size: int, folder: Path) -> tuple[NDArray[np.uint8], list[str]]:
+    """Return the first `size` bytes of a file, and SHA-256 (hex) of every block of them. Raises OSError.
+
+    They are the process's own from then on: what becomes of the file changes none of them.
+    """
+    if size <= free_bytes() // 2:
+        held = np.empty(size, np.uint8)
+        return held, _digests(handle, size, held)
+    with tempfile.TemporaryFile(dir=folder, prefix=".", suffix=_PART) as copy:
+        for start in range(0, size, BLOCK):
+            copy.write(_at(handle, start, min(BLOCK, size - start)))
+        copy.flush()
+        mapped = mmap.mmap(copy.fileno(), size, access=mmap.ACCESS_READ)
+        return np.frombuffer(mapped, np.uint8, size), _digests(copy.fileno(), size)
+
+
+def _shaped(pixels: NDArray[np.uint8], facts: dict[str, Any]) -> NDArray[Any]:
+    """Return bytes as the images that the facts tell of, read-only."""
+    shaped: NDArray[Any] = pixels.view(np.dtype(facts["type"])).reshape(facts["shape"])
+    shaped.flags.writeable = False
+    return shaped
+
+
+def _digests(handle: int, size: int, held: NDArray[np.uint8] | None = None) -> list[str]:
+    """Return SHA-256 (hex) of every block of the first `size` bytes; threads where several can read at once.
+
+    held: where they are put, if anywhere.
+    """
 
     def one(start: int) -> str:
-        return hashlib.sha256(_at(handle, start, min(BLOCK, size - start))).hexdigest()
+        block = _at(handle, start, min(BLOCK, size - start))
+        if held is not None:
+            held[start : start + len(block)] = np.frombuffer(block, np.uint8)
+        return hashlib.sha256(block).hexdigest()
 
     return spread(one, range(0, size, BLOCK), cores() if hasattr(os, "pread") else 1)
-
-
-def _mapped(handle: int, shape: list[int]) -> NDArray[np.uint8]:
-    count = int(np.prod(shape))
-    mapped = mmap.mmap(handle, count, access=mmap.ACCESS_READ)
-    return np.frombuffer(mapped, np.uint8, count).reshape(shape)
 
 
 def digest_of(part: Part, header: bytes, start: int, stop: int) -> tuple[str, int, int]:

@@ -36,6 +36,8 @@ class ImageSet:
     have no files of their own."""
     groups: NDArray[np.int64] | None = None
     """int64 (N,): images of one number stay on one side of every cut."""
+    deep: bool = False
+    """Whether the images are files whose 16 bits were kept: `maximum` is then the largest that was found."""
 
     @cached_property
     def keys(self) -> NDArray[np.uint64]:
@@ -87,6 +89,18 @@ class Scaling:
         return images.astype(np.float32) * scale + shift
 
 
+@dataclass(frozen=True, eq=False)
+class Example:
+    """An image as its file has it, and as it was brought to the size of all."""
+
+    name: str
+    """The path of the file."""
+    original: NDArray[Any]
+    """uint8 or uint16 (h, w) or (h, w, 3), upright and whole, made smaller."""
+    fitted: NDArray[Any]
+    """The same type, (H, W) or (H, W, 3)."""
+
+
 @dataclass(frozen=True)
 class Resized:
     """How image files of one or many sizes were brought to one."""
@@ -100,6 +114,10 @@ class Resized:
     size: tuple[int, int]
     """(H, W) of all of them now."""
     fit: Fit
+    cut: float = 0.0
+    """The share of an image that a crop to this size cuts away, on average, whatever the fit is."""
+    examples: tuple[Example, ...] = field(default=(), compare=False, repr=False)
+    """Some images of which a crop cuts away something."""
 
 
 @dataclass(frozen=True, eq=False)

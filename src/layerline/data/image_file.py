@@ -1,15 +1,19 @@
-"""One image file becomes pixels: uint8 (H, W) where it is gray, or (H, W, 3).
+"""One image file becomes pixels: uint8 (H, W) where it is gray, or (H, W, 3); uint16 where gray of 16 bits is kept.
 
 Which formats are read is decided by the first bytes, before any decoder sees them. What becomes of a pixel:
 
-    gray of 1, 8, 16 bits           gray; of 16 bits the upper 8
+    gray of 1, 8 bits               gray
+    gray of 16 bits                 gray of 16 bits, or the upper 8, as is asked for
     RGB, palette, of 8 or 16 bits   RGB; of 16 bits the upper 8
     CMYK, YCCK, YCbCr               RGB by Pillow's formula, without colour profiles
-    with transparency               laid over white, then as above
+    with transparency               laid over white, then as above; a transparent colour of RGB of 16 bits goes by the
+                                    upper 8 of each, of gray by all 16
+    white stored as 0 (TIFF)        turned round, so that black is 0
 
 An EXIF orientation is applied. Of an animation or a file of several pages, the first is taken. What is to be resized
 (see `sizing`) is so after all of this. Of a JPEG at least three times as large as needed, the decoder leaves out the
-highest frequencies and gives a half, a quarter or an eighth of the size (its draft mode).
+highest frequencies and gives a half, a quarter or an eighth of the size (its draft mode). Where that is no whole
+number of pixels, the last row and column are only in part of the picture, and count so when it is resized.
 """
 
 from __future__ import annotations
@@ -25,21 +29,24 @@ import numpy as np
 
 from layerline import figures
 from layerline.data import metadata, recognise
-from layerline.data.sizing import AS_IT_IS, Sizing, drafted, fitted
+from layerline.data.sizing import AS_IT_IS, Box, Sizing, drafted, fitted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
 FORMATS: Final = "PNG, JPEG, BMP or TIFF"
+VERSION: Final = 2
+"""Of what becomes of a file: a higher one wherever the same file gives other pixels than before, so that what was kept
+of an earlier version is not taken for them."""
 LARGEST_FILE: Final = 2**28
 """Bytes of an image file."""
 MOST_PIXELS: Final = 80_000_000
 """240 MB as RGB. Pillow's own limit, which a program may set otherwise, is not asked."""
 
-_PNG: Final = b"\x89PNG\r\n\x1a\n"
+PNG: Final = b"\x89PNG\r\n\x1a\n"
 _SIGNATURES: Final = (
-    (_PNG, "PNG"),
+    (PNG, "PNG"),
     (b"\xff\xd8\xff", "JPEG"),
     (b"BM", "BMP"),
     (b"II*\0", "TIFF"),
@@ -51,11 +58,24 @@ _OTHERS: Final = ((b"RIFF", "a WebP image"), (b"%!PS", "a PostScript file"), (b"
 _ORIENTATION: Final = 0x0112
 _TILE: Final = (0x0142, 0x0143)
 """Tags of TIFF: the width and the height of its tiles."""
+_WIDTH, _HEIGHT, _BITS, _PACKED, _SAMPLES, _PLANES = 0x0100, 0x0101, 0x0102, 0x0103, 0x0115, 0x011C
+"""Tags of TIFF: columns, rows, bits of a value, kind of packing, values of a pixel, how planes lie."""
+_SIZES: Final = (0x0117, 0x0145)
+"""Tags of TIFF: bytes of each strip or tile."""
+_UNPACKED: Final = 1
+_APART: Final = 2
+SIDEWAYS: Final = 5
+"""The orientations from which on rows become columns."""
+_FROM_RIGHT: Final = {2, 3, 7, 8}
+"""Those of which the stored last column comes to be the first column, or row."""
+_FROM_BELOW: Final = {3, 4, 6, 7}
+"""Those of which the stored last row comes to be the first row, or column."""
 _TO_GRAY: Final = {"1", "LA", "La"}
 _TO_RGB: Final = {"P", "PA", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
 _ALPHA: Final = {"LA", "La", "PA", "RGBA", "RGBa"}
 _SIXTEEN: Final = {"I;16", "I;16L", "I;16B", "I;16N"}
 _WHITE: Final = 255
+_DEEP_WHITE: Final = 65535
 
 
 class BadImageError(Exception):
@@ -68,10 +88,12 @@ class Picture:
 
     size: tuple[int, int]
     """(H, W) of the file, after the orientation is applied."""
-    pixels: NDArray[np.uint8]
-    """uint8 (H, W) or (H, W, 3), resized where that was asked for."""
+    pixels: NDArray[Any]
+    """uint8 or uint16 (H, W) or (H, W, 3), resized where that was asked for."""
     several: bool
     """Whether the file has more frames or pages, which are left out."""
+    halved: bool
+    """Whether the file has 16 bits of which only the upper 8 are here."""
 
 
 def decode(content: bytes, sizing: Sizing = AS_IT_IS) -> Picture:
@@ -86,37 +108,58 @@ def decode(content: bytes, sizing: Sizing = AS_IT_IS) -> Picture:
         if W * H > MOST_PIXELS:
             raise BadImageError(f"{W}×{H} pixels, expected at most {figures.count(MOST_PIXELS)}")
         _check_tiles(image)
+        _check_rows(image)
         several = beside.several or bool(getattr(image, "is_animated", False))
-        turned, size = _upright(image, beside.turn, sizing)
-        plain = _plain(turned, gray=sizing.gray)
-        target = sizing.target(size)
-        pixels = _array(plain if target is None else fitted(plain, target, sizing.fit))
+        wide = image.mode in _SIXTEEN or _has_wide_colours(image, content, kind)
+        clear = image.info.get("transparency")
+        if wide and isinstance(clear, tuple):  # a colour of 16 bits, while Pillow gives the upper 8 of each pixel
+            image.info["transparency"] = tuple(value >> 8 for value in clear)
+        turned, size, box = _upright(image, beside.turn, sizing)
+        plain = _plain(turned, beside.white, sizing)
+        pixels = _array(plain if sizing.size is None else fitted(plain, sizing.size, sizing.how, box), sizing)
     except BadImageError:
         raise
     except struct.error as error:
         raise BadImageError("an image that is damaged") from error
     except Exception as error:  # whatever a decoder raises, the file is at fault
         raise BadImageError(_reason(error)) from error
-    return Picture(size, pixels, several)
+    return Picture(size, pixels, several, wide and pixels.dtype == np.uint8)
 
 
 def decode_pillow(image: Image, sizing: Sizing) -> Picture:
     """Return a Pillow image whose pixels are in memory, as its file would be decoded. Raises BadImageError."""
     try:
-        turned, size = _upright(image, None, sizing)
-        plain = _plain(turned, gray=sizing.gray)
-        target = sizing.target(size)
-        pixels = _array(plain if target is None else fitted(plain, target, sizing.fit))
+        turned, size, box = _upright(image, None, sizing)
+        plain = _plain(turned, None, sizing)
+        pixels = _array(plain if sizing.size is None else fitted(plain, sizing.size, sizing.how, box), sizing)
     except BadImageError:
         raise
     except Exception as error:  # whatever Pillow raises, the image is at fault
         raise BadImageError(_reason(error)) from error
-    return Picture(size, pixels, several=False)
+    return Picture(size, pixels, several=False, halved=image.mode in _SIXTEEN and pixels.dtype == np.uint8)
 
 
 def is_image(start: bytes) -> bool:
     """Return whether a file that begins so is in one of the formats that are read."""
     return any(start.startswith(signature) for signature, _ in _SIGNATURES)
+
+
+def outline(content: bytes) -> tuple[tuple[int, int], bool]:
+    """Return the size (H, W) that the whole file of an image gives, and whether it is gray of 16 bits, by its header.
+
+    Raises BadImageError where the file cannot be opened; one that can may still have pixels that are damaged.
+    """
+    kind = _kind(content)
+    try:
+        beside = metadata.beside(content, kind)
+        image = _opened(beside.content, kind)
+        turn = _orientation(image) if kind == "PNG" else beside.turn or 1  # Pillow's size of a TIFF is upright
+    except BadImageError:
+        raise
+    except Exception as error:  # whatever a decoder raises, the file is at fault
+        raise BadImageError(_reason(error)) from error
+    size = (image.width, image.height) if turn >= SIDEWAYS else (image.height, image.width)
+    return size, image.mode in _SIXTEEN
 
 
 def _kind(content: bytes) -> str:
@@ -146,6 +189,31 @@ def _check_tiles(image: Image) -> None:
     w, h = (tags.get(tag, 0) for tag in _TILE)
     if w * h > MOST_PIXELS:
         raise BadImageError(f"tiles of {w}×{h} pixels, expected at most {figures.count(MOST_PIXELS)}")
+
+
+def _check_rows(image: Image) -> None:
+    """Refuse a TIFF that is not packed and has fewer rows than its header says: Pillow would fill up with black."""
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(_PACKED, _UNPACKED) != _UNPACKED or not tags:
+        return
+    w, h = tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0)
+    samples, bits = tags.get(_SAMPLES, 1), max(tags.get(_BITS, (1,)))
+    planes = samples if tags.get(_PLANES) == _APART else 1
+    boxes = [tile[1] for tile in getattr(image, "tile", ())]
+    covered = sum((min(w, right) - left) * (min(h, bottom) - top) for left, top, right, bottom in boxes)
+    sizes = next((tags[tag] for tag in _SIZES if tag in tags), ())
+    row = planes * -(-w * (samples // planes) * bits // 8)
+    held = sum(sizes) // row if all(sizes) and sizes else h
+    if covered < w * h * planes or held < h:
+        rows = min(held, covered // (w * planes))
+        raise BadImageError(f"{figures.count(rows)} rows of pixels, expected the {figures.count(h)} of its header")
+
+
+def _has_wide_colours(image: Image, content: bytes, kind: str) -> bool:
+    """Return whether an image that is not gray has 16 bits: of these, Pillow hands on the upper 8."""
+    if kind == "PNG":
+        return content[24] == 16
+    return kind == "TIFF" and 16 in getattr(image, "tag_v2", {}).get(_BITS, ())
 
 
 def _opened(content: bytes, kind: str) -> Image:
@@ -190,23 +258,32 @@ def _orientation(image: Image) -> int:
     return metadata.orientation(exif, xmp)
 
 
-def _upright(image: Image, turn: int | None, sizing: Sizing) -> tuple[Image, tuple[int, int]]:
-    """Return the decoded image as it is to be looked at, and the size that all of the file has so.
+def _upright(image: Image, turn: int | None, sizing: Sizing) -> tuple[Image, tuple[int, int], Box | None]:
+    """Return the decoded image as it is to be looked at, the size that all of the file has so, and where it lies in it.
 
     turn: the orientation of a JPEG; None where it is known only of the decoded image.
     """
     if turn is None:
         image.load()
         turned = _turned(image, _orientation(image))
-        return turned, (turned.height, turned.width)
-    sideways = turn >= 5
+        return turned, (turned.height, turned.width), None
+    sideways = turn >= SIDEWAYS
     size = (image.width, image.height) if sideways else (image.height, image.width)
-    target = sizing.target(size)
-    if target is not None:
-        H, W = drafted(size, target, sizing.fit)
-        image.draft(None, (H, W) if sideways else (W, H))
+    drawn = None
+    if sizing.size is not None:
+        H, W = drafted(size, sizing.size, sizing.how)
+        drawn = image.draft(None, (H, W) if sideways else (W, H))
     image.load()
-    return _turned(image, turn), size
+    box = None if drawn is None else _box(image, drawn[1][2:], turn)
+    return _turned(image, turn), size, box
+
+
+def _box(image: Image, drawn: tuple[float, float], turn: int) -> Box:
+    """Return where the picture, (width, height) from the upper left of a decoded image, lies after an orientation."""
+    right, bottom = image.width - drawn[0], image.height - drawn[1]
+    left, top = (right if turn in _FROM_RIGHT else 0.0), (bottom if turn in _FROM_BELOW else 0.0)
+    w, h = drawn
+    return (top, left, top + h, left + w) if turn >= SIDEWAYS else (left, top, left + w, top + h)
 
 
 def _turned(image: Image, turn: int) -> Image:
@@ -226,11 +303,18 @@ def _turned(image: Image, turn: int) -> Image:
     return turned
 
 
-def _plain(image: Image, *, gray: bool | None) -> Image:
-    """Return the image in the mode L or RGB."""
-    mode = image.mode
+def _plain(image: Image, white: int | None, sizing: Sizing) -> Image:
+    """Return the image in the mode L or RGB, or F where gray of 16 bits is kept: it has room for all of them.
+
+    white: of gray of 16 bits that is stored as white minus its value.
+    """
+    mode, gray = image.mode, sizing.gray
     if mode in _SIXTEEN:
-        image = _pillow().fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        wide = _wide(image, white)
+        if sizing.deep:
+            kept: Image = _pillow().fromarray(wide.astype(np.float32))
+            return kept
+        image = _pillow().fromarray((wide >> 8).astype(np.uint8))
         mode = "L"
     if mode not in {"L", "RGB", *_TO_GRAY, *_TO_RGB}:
         raise BadImageError(f"pixels of the kind {mode}, expected gray or RGB of 8 or 16 bits")
@@ -244,8 +328,30 @@ def _plain(image: Image, *, gray: bool | None) -> Image:
     return image.convert("L" if gray else "RGB")
 
 
-def _array(image: Image) -> NDArray[np.uint8]:
-    """Return uint8 (H, W) or (H, W, 3)."""
+def _wide(image: Image, white: int | None) -> NDArray[np.uint16]:
+    """Return gray of 16 bits, black 0 and laid over white, uint16 (H, W)."""
+    wide: NDArray[np.uint16] = np.asarray(image).astype(np.uint16)
+    if white is not None:
+        wide = np.subtract(white, np.minimum(wide, white), dtype=np.uint16)
+    clear = image.info.get("transparency")
+    if clear is not None:
+        wide[wide == clear] = _DEEP_WHITE
+    return wide
+
+
+def _array(image: Image, sizing: Sizing) -> NDArray[Any]:
+    """Return uint8 (H, W) or (H, W, 3); uint16 where gray of 16 bits is kept, or 8 bits stand among such."""
+    if image.mode == "F":
+        wide = np.rint(np.asarray(image)).clip(0, _DEEP_WHITE).astype(np.uint16)
+        return np.repeat(wide[..., None], 3, axis=2) if sizing.gray is False else wide
+    narrow = _bytes(image)
+    if not sizing.deep or sizing.largest is None:
+        return narrow
+    among_wide: NDArray[np.uint16] = np.rint(narrow * (sizing.largest / _WHITE)).astype(np.uint16)
+    return among_wide
+
+
+def _bytes(image: Image) -> NDArray[np.uint8]:
     shape = (image.height, image.width) if image.mode == "L" else (image.height, image.width, 3)
     return np.frombuffer(image.tobytes(), np.uint8).reshape(shape)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,9 +16,12 @@ from layerline.data.image_names import RUN, is_junk, is_run, is_text, layout
 from layerline.data.image_parts import parts
 from layerline.data.keeper import Keeper, stamp
 from layerline.data.layout_refusal import Beside, Folders
+from layerline.data.outlines import Outlines
 from layerline.data.pictures import Album, Left, of_kept
 from layerline.data.recognise import shown, unreadable
-from layerline.data.sizing import DEFAULT
+from layerline.data.sizing import LARGEST_USUAL
+from layerline.data.stream import open_stream
+from layerline.data.tar import Tar
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,13 +33,15 @@ if TYPE_CHECKING:
     from layerline.data.label_file import LabelFile
     from layerline.data.part import Parts
     from layerline.data.pictures import Pictures, Roll
-    from layerline.data.tar import Member, Tar
+    from layerline.data.tar import Member
 
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _DEEPEST: Final = 8
 MOST_LEFT: Final = 10_000
 """Files in an archive that are no images."""
 _PEEK: Final = 20
+_MOST_HELD: Final = 2**26
+"""Bytes of an archive's images that are held after the headers were looked at; of more, the archive is read again."""
 _JUNK, _TEXT, _LOOSE, _LINKS, _RUNS = (
     "hidden or system files",
     "text files",
@@ -65,7 +71,7 @@ def read_folder(path: Path, asked: Asked, progress: Progress | None) -> Parts | 
     keeper = Keeper(asked.cache, asked.key, files) if asked.cache is not None and _are_many(files, asked) else None
     pictures = kept(keeper)
     if pictures is None:
-        album = Album(place, asked, len(files))
+        album = Album(place, asked, _outlines(files, asked), len(files))
         album.fill(files, progress)
         if not album.roll.files:
             raise DataError(f"{place}: found no image that can be read, expected some", "mend the files")
@@ -93,18 +99,50 @@ def read_tar(
 ) -> Parts:
     """Return the images in an archive, from its members. Raises DataError; nothing is written beside the cache.
 
+    It is read twice, the first time for the headers of its images, unless these are few or options say all.
     runs: folders that are passed over. Raises RunsInsideError where there are others.
     """
-    beside = _Beside()
-    for run in sorted(runs):
-        beside.left.add(_RUNS, "/".join(run))
-    album = Album(tar.name, asked)
-    album.fill(_files(tar, _outside(members, runs), asked, beside), progress)
+    beside, outlines, held, size = _Beside.without(runs), Outlines(asked.sizing), list[File](), 0
+    files = _files(tar, _outside(members, runs), asked, beside)
+    for file in files:
+        outlines.add(file)
+        held.append(file)
+        size += len(bytes(file.content))
+        if size > _MOST_HELD:
+            break
+    whole = size <= _MOST_HELD
+    if not whole and outlines.enough:
+        source: Iterable[File] = itertools.chain(held, files)
+    elif whole:
+        source = held
+    else:
+        held.clear()
+        for file in files:
+            outlines.add(file)
+        beside = _Beside.without(runs)
+        source = _again(path, asked, beside, runs)
+    album = Album(tar.name, asked, outlines, len(outlines.sizes) if not outlines.enough else 0)
+    album.fill(source, progress)
     if not album.folders:
         raise DataError(f"{tar.name}: found no image in it, expected some", "name an archive of class/image")
     asked_for = _arranged(tar.name, asked, beside, album.roll)
     pictures = album.sorted_by(asked_for, keeper, beside.facts())
     return parts(tar.name, _stem(path), pictures, asked_for, beside.left, asked)
+
+
+def _again(path: Path, asked: Asked, beside: _Beside, runs: Collection[Folders]) -> Iterator[File]:
+    """Yield the files of an archive from its beginning."""
+    with open_stream(path) as stream:
+        tar = Tar(stream)
+        yield from _files(tar, _outside(tar, runs), asked, beside)
+
+
+def _outlines(files: list[File], asked: Asked) -> Outlines:
+    """Return what the headers of files say."""
+    outlines = Outlines(asked.sizing)
+    for file in files:
+        outlines.add(file)
+    return outlines
 
 
 def tar_that_was_kept(path: Path, asked: Asked, keeper: Keeper) -> Parts | None:
@@ -150,6 +188,14 @@ class _Beside:
             "used": sorted(self.used),
             "paths": self.paths,
         }
+
+    @classmethod
+    def without(cls, runs: Collection[Folders]) -> _Beside:
+        """Return what an archive begins with of which some folders of runs are passed over."""
+        beside = cls()
+        for run in sorted(runs):
+            beside.left.add(_RUNS, "/".join(run))
+        return beside
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> _Beside:
@@ -249,7 +295,7 @@ def _is_below(link: str, root: str) -> bool:
 
 def _are_many(files: list[File], asked: Asked) -> bool:
     """Return whether images of all these files could be so many bytes that they are kept."""
-    H, W = asked.sizing.size or DEFAULT
+    H, W = asked.sizing.size or (LARGEST_USUAL, LARGEST_USUAL)
     return len(files) * H * W * 3 >= image_stack.MOST_IN_MEMORY
 
 

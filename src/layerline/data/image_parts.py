@@ -12,7 +12,7 @@ from layerline.data.bad import check_bad
 from layerline.data.dataset import Resized
 from layerline.data.label_file import LabelFile
 from layerline.data.part import SPLITS, Found, Part, Parts
-from layerline.data.sizing import smallest_and_largest
+from layerline.data.sizing import cut, smallest_and_largest
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 
 def parts(place: str, name: str, pictures: Pictures, found: Layout | LabelFile, left: Left, asked: Asked) -> Parts:
     """Return images by split. Raises DataError where too many are bad, or a class has no image left."""
-    roll, pixels = pictures.roll, pictures.pixels
+    roll, pixels, maximum = pictures.roll, pictures.pixels, None
+    deep = pixels.dtype == np.uint16
+    if deep:
+        maximum = asked.sizing.largest or float(max(1, pixels.max()))
+        pixels = pixels.astype(np.float32)
     check_bad(roll.bad, len(roll.files) + len(roll.bad), asked.skip_bad, place)
     ranks = np.array([found.rank(folders, file) for folders, file in roll.files], np.int32)
-    resized = _resized(roll, (pixels.shape[1], pixels.shape[2]), asked)
+    resized = _resized(roll, (pixels.shape[1], pixels.shape[2]))
     splits: dict[SplitName, Part] = {}
     for split in found.splits:
         first, last = np.searchsorted(ranks[:, 0], [SPLITS.index(split), SPLITS.index(split) + 1]).tolist()
@@ -43,10 +47,16 @@ def parts(place: str, name: str, pictures: Pictures, found: Layout | LabelFile, 
         *left.notes(place),
         *found.notes,
         *_told(roll, pixels.ndim > 3, asked, resized),
+        *_deep(roll, maximum),
         *([pictures.note] if pictures.note else []),
     )
     return Parts(
-        name, splits, found.classes, notes=notes, resized=resized, skipped=tuple(sorted(roll.bad)), of_files=True
+        *(name, splits, found.classes, maximum),
+        notes=notes,
+        resized=resized,
+        skipped=tuple(sorted(roll.bad)),
+        of_files=True,
+        deep=deep,
     )
 
 
@@ -72,10 +82,25 @@ def _check_classes(place: str, ranks: np.ndarray, classes: tuple[str, ...]) -> N
         )
 
 
-def _resized(roll: Roll, size: tuple[int, int], asked: Asked) -> Resized | None:
+def _resized(roll: Roll, size: tuple[int, int]) -> Resized | None:
     if set(roll.sizes) == {size}:
         return None
-    return Resized(len(roll.sizes), *smallest_and_largest(roll.sizes), size, asked.sizing.fit)
+    share = sum(cut(each, size) * count for each, count in roll.sizes.items()) / sum(roll.sizes.values())
+    examples = tuple(roll.examples)
+    return Resized(len(roll.sizes), *smallest_and_largest(roll.sizes), size, roll.fit, share, examples)
+
+
+def _deep(roll: Roll, maximum: float | None) -> tuple[str, ...]:
+    """Return what became of images of 16 bits."""
+    if maximum is not None:
+        return (f"pixels of 16 bits, the largest {figures.count(int(maximum))}, are divided by it (--normalize)",)
+    if not roll.halved:
+        return ()
+    have = "has" if roll.halved == 1 else "have"
+    return (
+        f"{_images(roll.halved)} of {figures.count(len(roll.files))} {have} 16 bits, and the upper 8 are used: all 16 "
+        "are only where every image is gray and has them",
+    )
 
 
 def _told(roll: Roll, colour: bool, asked: Asked, resized: Resized | None) -> tuple[str, ...]:
@@ -97,6 +122,13 @@ def _told(roll: Roll, colour: bool, asked: Asked, resized: Resized | None) -> tu
         )
     if resized is not None:
         H, W = resized.size
+        if resized.cut and resized.fit == "crop":
+            notes.append(f"the crop cuts away {figures.percent(resized.cut)} of the average image (--fit, --size)")
+        elif resized.cut and asked.sizing.fit is None:
+            notes.append(
+                f"a crop would cut away {figures.percent(resized.cut)} of the average image, "
+                "more than a fifth of most: stretched instead (--fit)"
+            )
         grown = sum(count for (h, w), count in roll.sizes.items() if h < H or w < W)
         if grown:
             notes.append(

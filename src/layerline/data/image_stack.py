@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from layerline.data.cache import Cache, Part
 
-    Pixels = NDArray[np.uint8]
+    Pixels = NDArray[Any]
 
 _FIRST: Final = 256
 """Images there is room for at the start."""
@@ -27,7 +27,7 @@ MOST_IN_MEMORY: Final = 2**26
 
 
 class ImageStack:
-    """Images uint8 (H, W) or (H, W, 3), one behind the other; gray until the first one in colour comes."""
+    """Images uint8 or uint16 (H, W) or (H, W, 3), one behind the other; gray until the first one in colour comes."""
 
     def __init__(self, place: str, expected: int = 0, cache: Cache | None = None) -> None:
         """Begin empty, with room for the number of images that is expected, where it is known.
@@ -46,7 +46,8 @@ class ImageStack:
     def _start(self) -> None:
         self._count = 0
         self._shape: tuple[int, ...] = ()
-        self._array: Pixels = np.empty(0, np.uint8)
+        self._type: np.dtype[Any] = np.dtype(np.uint8)
+        self._array: Pixels = np.empty(0, self._type)
         self._part: Part | None = None
 
     def __len__(self) -> int:
@@ -59,30 +60,34 @@ class ImageStack:
         return self._shape
 
     @property
+    def type(self) -> np.dtype[Any]:
+        """Return the type of their values."""
+        return self._type
+
+    @property
     def in_file(self) -> bool:
         """Whether the images are in a file."""
         return self._part is not None
 
     def add(self, pixels: Pixels) -> None:
-        """Put an image behind the others, whose height and width are those of the first."""
+        """Put an image behind the others, whose height, width and type are those of the first."""
         self.gray += pixels.ndim == 2
         self._put(pixels)
 
     def change(self, to: Callable[[Pixels], Pixels], order: Iterable[int] | None = None) -> None:
         """Replace every image by what `to` makes of it, and bring them into an order."""
-        count, shape, array, part = self._count, self._shape, self._array, self._part
-        size = int(np.prod(shape))
+        count, array, part = self._count, self._array, self._part
+        stored = self._in_file
         self._start()
         try:
             for k in range(count) if order is None else order:
-                old = array[k] if part is None else np.frombuffer(part.read(k * size, size), np.uint8).reshape(shape)
-                self._put(to(old))
+                self._put(to(array[k] if part is None else stored(part, k)))
         finally:
             if part is not None:
                 part.drop()
 
     def taken(self) -> Pixels | Part:
-        """Return the images, uint8 (N, H, W) or (N, H, W, 3), or the file they are in; leave the stack empty."""
+        """Return the images, (N, H, W) or (N, H, W, 3), or the file they are in; leave the stack empty."""
         count, shape, array, part = self._count, self._shape, self._array, self._part
         self._start()
         if part is not None:
@@ -99,7 +104,7 @@ class ImageStack:
 
     def _put(self, pixels: Pixels) -> None:
         if not self._count:
-            self._shape = pixels.shape
+            self._shape, self._type = pixels.shape, pixels.dtype
         if pixels.ndim > len(self._shape):
             self.change(lambda gray: np.repeat(gray[..., None], 3, axis=2))
         if pixels.ndim < len(self._shape):
@@ -115,7 +120,7 @@ class ImageStack:
     def _into_memory(self, pixels: Pixels) -> None:
         try:
             if not self._count:
-                self._array = np.empty((max(self._expected, _FIRST), *pixels.shape), np.uint8)
+                self._array = np.empty((max(self._expected, _FIRST), *pixels.shape), self._type)
             if self._count == len(self._array):
                 room = self._count + self._count // _GROWTH
                 self._array.resize((room, *self._array.shape[1:]), refcheck=False)  # nobody else holds it
@@ -129,28 +134,37 @@ class ImageStack:
 
     def _to_file(self) -> None:
         """Write what is in memory to a file, where that is much."""
-        size = int(np.prod(self._shape))
-        if self._cache is None or self._count * size < MOST_IN_MEMORY:
+        if self._cache is None or self._count * self._bytes < MOST_IN_MEMORY:
             return
         try:
             self._part = self._cache.part()
-            self._part.write(self._array[: self._count].reshape(-1).data)
+            self._part.write(self._array[: self._count].reshape(-1).view(np.uint8).data)
         except OSError as error:
             self._give_up(error, keep=self._array)
         else:
-            self._array = np.empty(0, np.uint8)
+            self._array = np.empty(0, self._type)
 
     def _into_file(self, pixels: Pixels) -> None:
         assert self._part is not None  # noqa: S101 - the caller has looked
         try:
-            self._part.write(np.ascontiguousarray(pixels).reshape(-1).data)
+            self._part.write(np.ascontiguousarray(pixels).reshape(-1).view(np.uint8).data)
         except OSError as error:
-            size = int(np.prod(self._shape))
-            whole = np.empty((max(self._expected, self._count + _FIRST), *self._shape), np.uint8)
+            whole = np.empty((max(self._expected, self._count + _FIRST), *self._shape), self._type)
             for k in range(self._count):
-                whole[k] = np.frombuffer(self._part.read(k * size, size), np.uint8).reshape(self._shape)
+                whole[k] = self._in_file(self._part, k)
             self._give_up(error, keep=whole)
             self._into_memory(pixels)
+
+    @property
+    def _bytes(self) -> int:
+        """Return how many bytes an image has."""
+        return int(np.prod(self._shape)) * self._type.itemsize
+
+    @property
+    def _in_file(self) -> Callable[[Part, int], Pixels]:
+        """Return what reads an image of this shape and type from a file, by its number."""
+        size, kind, shape = self._bytes, self._type, self._shape
+        return lambda part, k: np.frombuffer(part.read(k * size, size), kind).reshape(shape)
 
     def _give_up(self, error: OSError, keep: Pixels) -> None:
         """Go on in memory: the disk is full, or the folder is gone."""

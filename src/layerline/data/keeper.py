@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
+from layerline.data import image_file
 from layerline.data.cores import cores
 from layerline.data.decoding import digest, read
 from layerline.data.image_file import BadImageError
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from layerline.data.cache import Cache, Kept, Part
     from layerline.data.decoding import File
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
+"""Of the facts beside the pixels; what decides the pixels themselves is `image_file.VERSION`."""
 _FRESH: Final = 2 * 10**9
 """Nanoseconds: the coarsest clock of a file system, FAT's."""
 
@@ -43,11 +45,14 @@ class Keeper:
         """
         from PIL import __version__ as pillow
 
+        from layerline import __version__ as ours
+
         cache.begin()  # before any file is read: one that is written from now on is fresh
         self.cache = cache
         self._files = files
         names = [(file.path, file.stamp[0] if file.stamp else 0) for file in files]
-        self._quick = hashlib.sha256(json.dumps([_FORMAT, pillow, key, names]).encode()).hexdigest()[:16]
+        versions = [_FORMAT, image_file.VERSION, ours, pillow]
+        self._quick = hashlib.sha256(json.dumps([*versions, key, names]).encode()).hexdigest()[:16]
         self._archive = archive
 
     def find(self) -> Kept | None:

@@ -93,7 +93,7 @@ def _loaded(parts: Parts, wanted: Cuts, images: Asked, normalize: str) -> Datase
     pools = _pools(kept_sets, kept, parts.last_for_test)
     splits, made = _cut(pools, wanted)
     if parts.of_files:
-        made |= images.options(splits["train"].source.images.shape[2:], resized=parts.resized is not None)
+        made |= images.options(splits["train"].source.images.shape[2:], parts.resized)
     return Dataset(
         parts.name,
         kept,
@@ -121,7 +121,7 @@ def _settled(parts: Parts) -> tuple[Sets, tuple[str, ...], float, tuple[str, ...
     images, maximum, notes = pixels.settle({split: part.images for split, part in parts.splits.items()}, parts.maximum)
     targets, names = classes_of.settle(parts.splits, parts.classes)
     sets = {
-        split: ImageSet(images[split], targets[split], maximum, part.names, part.groups)
+        split: ImageSet(images[split], targets[split], maximum, part.names, part.groups, parts.deep)
         for split, part in parts.splits.items()
     }
     if len(names) < 2:

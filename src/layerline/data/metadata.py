@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _ORIENTATION: Final = 0x0112
 _IMAGES: Final = 0xB001
 """How many images a multi-picture file has (CIPA DC-007, 5.2.3.2)."""
+_BITS, _COLOURS, _SAMPLES, _LARGEST = 0x0102, 0x0106, 0x0115, 0x0119
+"""Tags of TIFF: bits of a value, whether 0 is white, values of a pixel, the largest of them."""
 _POINTERS: Final = {0x8769, 0x8825, 0xA005}
 """Tags of TIFF that lead to directories of a camera's settings."""
 _UNKNOWN: Final = 0xFFFF
@@ -43,6 +45,8 @@ class Beside:
     """Of a JPEG EXIF's orientation, 1 to 8; 1 where there is none, or it cannot be read."""
     several: bool = False
     """Whether a JPEG is followed by more images."""
+    white: int | None = None
+    """Of gray of 16 bits in a TIFF that stores white minus each value: white."""
 
 
 def beside(content: bytes, kind: str) -> Beside:
@@ -50,7 +54,9 @@ def beside(content: bytes, kind: str) -> Beside:
     if kind == "JPEG":
         return of_jpeg(content)
     if kind == "TIFF":
-        return Beside(without_odd_tags(content))
+        plain = bytearray(without_odd_tags(content))
+        white = _with_black_at_zero(plain)
+        return Beside(bytes(plain), white=white)
     return Beside(without_odd_animation(content) if kind == "PNG" else content)
 
 
@@ -58,7 +64,7 @@ def of_jpeg(content: bytes) -> Beside:
     """Return what is said beside the pixels; a gain map is no further image."""
     exif, xmp, multi, gain = b"", b"", b"", False
     kept, begin = [], 0
-    for marker, start, end in _segments(content):
+    for marker, start, end in segments(content):
         if marker not in (0xE1, 0xE2):
             continue
         said = content[start + 4 : end]
@@ -77,7 +83,7 @@ def of_jpeg(content: bytes) -> Beside:
     return Beside(plain, orientation(exif, xmp), several)
 
 
-def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+def segments(content: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield each segment before the pixels: its marker, and where it begins and ends (ITU-T T.81, B.1.1.4)."""
     at = 2
     while at + 4 <= len(content) and content[at] == 0xFF:
@@ -176,6 +182,26 @@ def without_odd_tags(content: bytes) -> bytes:
             if end and unit <= directory.inline:
                 plain[at : at + unit] = plain[end - size : end - size + unit]
     return bytes(plain)
+
+
+def _with_black_at_zero(plain: bytearray) -> int | None:
+    """Change what a TIFF says of gray of 16 bits, from white at 0 to black at 0; return white where it was at 0.
+
+    Pillow reads the one and not the other, or without turning it round. White is the largest value by the tag for it,
+    else by the number of bits.
+    """
+    directory = _Directory(plain)
+    found = {tag: (at, kind, count) for at, tag, kind, count in directory.entries() if kind in _WHOLE}
+
+    def said(tag: int, otherwise: int) -> int:
+        at, kind, count = found.get(tag, (0, 0, 0))
+        return int(struct.unpack_from(directory.order + _WHOLE[kind], plain, at)[0]) if count == 1 else otherwise
+
+    if said(_COLOURS, 1) != 0 or said(_BITS, 1) != 16 or said(_SAMPLES, 1) != 1:
+        return None
+    at, kind, _ = found[_COLOURS]
+    struct.pack_into(directory.order + _WHOLE[kind], plain, at, 1)
+    return said(_LARGEST, 65535)
 
 
 def without_odd_animation(content: bytes) -> bytes:

@@ -68,5 +68,7 @@ class Parts:
     notes: tuple[str, ...] = ()
     resized: Resized | None = None
     skipped: tuple[str, ...] = ()
+    deep: bool = False
+    """Whether the images are files whose 16 bits were kept."""
     of_files: bool = False
     """Whether the images were files of their own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -13,10 +14,11 @@ from layerline import figures
 from layerline.data import catalogue, content
 from layerline.data.bad import MOST, check_bad
 from layerline.data.cache import Part, digest_of
-from layerline.data.decoding import Decoded, Decoder, File
+from layerline.data.dataset import Example
+from layerline.data.decoding import Decoded, Decoder, File, read
+from layerline.data.image_file import decode
 from layerline.data.image_stack import ImageStack
 from layerline.data.part import Known
-from layerline.data.sizing import DEFAULT, pixels_fitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,14 +28,18 @@ if TYPE_CHECKING:
 
     from layerline.data.asked import Asked
     from layerline.data.cache import Kept
+    from layerline.data.dataset import Fit
     from layerline.data.decoding import Progress
     from layerline.data.image_names import Layout
     from layerline.data.keeper import Keeper
     from layerline.data.label_file import LabelFile
     from layerline.data.layout_refusal import Folders
+    from layerline.data.outlines import Outlines
 
 _EVERY: Final = 100
 """Images between two reports of progress."""
+_EXAMPLE: Final = 160
+"""Rows and columns that an example has at most, as its file has it."""
 
 
 @dataclass
@@ -77,6 +83,11 @@ class Roll:
     bad: list[str] = field(default_factory=list)
     """Files that cannot be used, each with the reason."""
     gray: int = 0
+    halved: int = 0
+    """Files with 16 bits of which the upper 8 are used."""
+    fit: Fit = "crop"
+    """How all were brought to one size."""
+    examples: list[Example] = field(default_factory=list)
 
     def facts(self) -> dict[str, Any]:
         """Return all of it as JSON takes it."""
@@ -87,6 +98,9 @@ class Roll:
             "several": self.several,
             "bad": self.bad,
             "gray": self.gray,
+            "halved": self.halved,
+            "fit": self.fit,
+            "examples": [[each.name, _text_of(each.original), _text_of(each.fitted)] for each in self.examples],
         }
 
     @classmethod
@@ -99,6 +113,9 @@ class Roll:
             facts["several"],
             facts["bad"],
             facts["gray"],
+            facts["halved"],
+            facts["fit"],
+            [Example(name, _array_of(original), _array_of(fitted)) for name, original, fitted in facts["examples"]],
         )
 
     def sorted_by(self, order: list[int]) -> Roll:
@@ -110,8 +127,8 @@ class Roll:
 class Pictures:
     """Decoded images in the order in which a data set has them."""
 
-    pixels: NDArray[np.uint8]
-    """uint8 (N, H, W) or (N, H, W, 3)."""
+    pixels: NDArray[Any]
+    """uint8 or uint16 (N, H, W) or (N, H, W, 3)."""
     roll: Roll
     known: dict[tuple[int, int], Known] = field(default_factory=dict)
     """What is known of images from one number to another."""
@@ -123,20 +140,21 @@ class Pictures:
 class Album:
     """Images as they are decoded, with the folder and the name of each."""
 
-    def __init__(self, place: str, asked: Asked, expected: int = 0) -> None:
+    def __init__(self, place: str, asked: Asked, outlines: Outlines, expected: int = 0) -> None:
         """Begin empty; expected is how many images there will be, where it is known."""
         self._place, self._asked, self._expected = place, asked, expected
-        self._sizing = asked.sizing
+        self._sizing = outlines.settled()
+        self._examples = outlines.examples(self._sizing.size or (1, 1))
         self._stack = ImageStack(place, expected, asked.cache)
         self._read: list[bytes] = []
-        self.roll = Roll()
+        self.roll = Roll(fit=self._sizing.how)
 
     def fill(self, files: Iterable[File], progress: Progress | None) -> None:
         """Decode all files. Raises DataError with all that are bad, where these are more than may be left out."""
         decoder = Decoder(self._sizing)
         try:
             for done, item in enumerate(decoder(files), 1):
-                self._add(item, decoder)
+                self._add(item)
                 if progress is not None and (done % _EVERY == 0 or done == self._expected):
                     progress(done, self._expected or None)
                 if len(self.roll.bad) == MOST and not self._asked.skip_bad:
@@ -162,7 +180,7 @@ class Album:
         moved = order != list(range(len(order)))
         roll = self.roll.sorted_by(order)
         bounds = _bounds(np.array([keys[k][0] for k in order]))
-        shape = (len(order), *self._stack.shape)
+        shape, kind = (len(order), *self._stack.shape), self._stack.type
         if moved and self._stack.in_file:
             self._stack.change(lambda pixels: pixels, order)
             moved = False
@@ -174,50 +192,45 @@ class Album:
         try:
             known = {}
             size = int(np.prod(shape[1:]))
-            for first, last in bounds:
+            for first, last in bounds if kind == np.uint8 else ():  # others become another type before they are used
                 header = content.header((last - first, *shape[1:]))
                 known[first, last] = Known(*digest_of(taken, header, first * size, last * size))
             facts = {
                 **more,
                 **roll.facts(),
                 "shape": shape,
+                "type": kind.name,
                 "known": [[*bound, k.digest, k.low, k.high] for bound, k in known.items()],
             }
             return of_kept(keeper.keep(taken, facts, self._read), keeper)
         except OSError as error:
-            pixels = np.frombuffer(taken.read(0, int(np.prod(shape))), np.uint8).reshape(shape)
+            whole = taken.read(0, int(np.prod(shape)) * kind.itemsize)
+            pixels = np.frombuffer(whole, kind).reshape(shape)
             return Pictures(pixels, roll, note=f"the decoded images are not kept: {error.strerror or error}")
         finally:
             taken.drop()
 
-    def _add(self, item: Decoded, decoder: Decoder) -> None:
+    def _add(self, item: Decoded) -> None:
         file, picture, roll = item.file, item.picture, self.roll
         self._read.append(item.digest)
         if picture is None:
             roll.bad.append(f"{figures.name(file.path, 100)}: found {item.reason}")
             return
         roll.sizes[picture.size] += 1
-        if self._sizing.size is None:
-            target = self._sizing.target(picture.size)
-            unlike = len(self._stack) and self._stack.shape[:2] != picture.pixels.shape[:2]
-            if target is not None or unlike:
-                self._aim(target or DEFAULT, decoder)
-        pixels = picture.pixels
-        if self._sizing.size is not None:
-            pixels = pixels_fitted(pixels, self._sizing.size, self._sizing.fit)
-        self._stack.add(pixels)
+        self._stack.add(picture.pixels)
         roll.files.append((file.folders, file.name))
         roll.digests.append(item.digest)
+        roll.halved += picture.halved
         if picture.several:
             roll.several.append(figures.name(file.path, 100))
+        if file.path in self._examples:
+            roll.examples.append(Example(file.path, self._whole(file, picture.size), picture.pixels))
 
-    def _aim(self, target: tuple[int, int], decoder: Decoder) -> None:
-        """From now on all images are of this size, and those that are there become so."""
-        self._sizing = replace(self._sizing, size=target)
-        decoder.aim(self._sizing)
-        if len(self._stack):
-            fit = self._sizing.fit
-            self._stack.change(lambda pixels: pixels_fitted(pixels, target, fit))
+    def _whole(self, file: File, size: tuple[int, int]) -> NDArray[Any]:
+        """Return all of an image, made smaller."""
+        smaller = min(1.0, _EXAMPLE / max(size))
+        h, w = (max(1, round(side * smaller)) for side in size)
+        return decode(read(file), replace(self._sizing, size=(h, w), fit="stretch")).pixels
 
 
 def of_kept(kept: Kept, keeper: Keeper) -> Pictures:
@@ -226,6 +239,17 @@ def of_kept(kept: Kept, keeper: Keeper) -> Pictures:
     where = _without_names(keeper.cache.folder)
     note = f"the decoded images are kept in {where} for the next start: {figures.size(kept.bytes)} (--cache)"
     return Pictures(kept.pixels, Roll.of(kept.facts), known, note)
+
+
+def _text_of(pixels: NDArray[Any]) -> list[Any]:
+    """Return pixels as JSON takes them."""
+    return [pixels.dtype.name, pixels.shape, base64.b64encode(pixels.tobytes()).decode()]
+
+
+def _array_of(text: list[Any]) -> NDArray[Any]:
+    """Return what `_text_of` was given."""
+    name, shape, content = text
+    return np.frombuffer(base64.b64decode(content), np.dtype(name)).reshape(shape)
 
 
 def _without_names(folder: Path) -> str:

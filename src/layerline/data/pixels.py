@@ -33,8 +33,9 @@ def settle(found: Mapping[SplitName, Found], maximum: float | None) -> tuple[Ima
     """Return the images of each split, what their pixels are divided by, and sentences about what was assumed.
 
     uint8 and bool stay, and are divided by 255 and 1. Other whole numbers from 0 to 255 become uint8; those up to
-    65,535 become float32 and are divided by 65,535. Floats become float32; they stay as they are where none is above 1
-    or one is below 0; else they are divided by 255 where the largest is above 128 and at most 255, or by the largest.
+    65,535 become float32 and are divided by the largest. Floats become float32; they stay as they are where none is
+    above 1 or one is below 0; else they are divided by 255 where the largest is above 128 and at most 255, or by the
+    largest.
     maximum: what to divide by where it is known. Raises DataError for shapes and values that fit none of this.
     """
     notes: list[str] = []
@@ -177,8 +178,8 @@ def _wholes(
     if high <= _BYTE:
         notes.append(f"pixels of type {dtype}, the largest {_whole(high)}, are divided by 255")
         return {split: array.astype(np.uint8) for split, array in images.items()}, float(_BYTE)
-    notes.append(f"pixels of type {dtype}, the largest {_whole(high)}, are divided by 65,535")
-    return {split: array.astype(np.float32) for split, array in images.items()}, float(_SHORT)
+    notes.append(f"pixels of type {dtype}, the largest {_whole(high)}, are divided by it (--normalize)")
+    return {split: array.astype(np.float32) for split, array in images.items()}, high
 
 
 def _floats(

@@ -1,12 +1,16 @@
 """Images of any size are brought to one: which size that is, and how they are fitted into it.
 
-Where nothing is asked for, images that are all equal and at most 64 × 64 stay as they are; else all become 128 × 128.
-An image that has the size already is not touched. Others are resized by a triangle that is as wide as a step from one
-pixel of the result to the next, or as a pixel where the image grows (Pillow's BILINEAR, which is antialiased):
+Where nothing is asked for, images that are all equal and at most 64 × 64 stay as they are; else all become squares, as
+large as the median of their shorter sides allows (see `usual`). An image that has the size already is not touched.
+Others are resized by a triangle that is as wide as a step from one pixel of the result to the next, or as a pixel where
+the image grows (Pillow's BILINEAR, which is antialiased):
 
     crop      the largest part of the target's proportions, from the middle
     pad       all of it, with black on both sides
     stretch   all of it, its proportions changed
+
+Where nothing is asked for, they are cropped, but stretched where that would cut away more than a fifth of the median
+image (docs/decisions/0006-what-a-crop-cuts-away.md has the figures).
 """
 
 from __future__ import annotations
@@ -16,25 +20,27 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-import numpy as np
-
 from layerline import figures
 from layerline.data.dataset import Fit
 from layerline.errors import DataError
 from layerline.scalars import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from numpy.typing import NDArray
     from PIL.Image import Image
 
 Size = tuple[int, int]
 """(H, W)."""
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, in pixels: where a picture lies in a decoded image."""
 
 LARGEST_KEPT: Final = 64
 """Rows and columns up to which images of one size stay as they are."""
-DEFAULT: Final[Size] = (128, 128)
+LARGEST_USUAL: Final = 128
+"""Rows and columns that images get at most where no size is asked for."""
+MOST_CUT: Final = 0.2
+"""The share of the median image that may be cut away where no fit is asked for."""
 LARGEST: Final = 4096
 _MARGIN: Final = 1.5
 """Of what is needed, so that the triangle and not the decoder decides how sharp an image is. On pictures of clouds at
@@ -50,25 +56,27 @@ class Sizing:
 
     size: Size | None = None
     """None: what the images themselves decide."""
-    fit: Fit = "crop"
+    fit: Fit | None = None
+    """None: what the images decide; of a single one, "crop"."""
     gray: bool | None = None
     """True: all gray; False: all RGB; None: gray where all of them are."""
-    stay: bool = False
-    """Whether every image stays as large as it is."""
+    deep: bool | None = None
+    """Whether gray of 16 bits stays so, and not only its upper 8; None: where all images are of that kind."""
+    largest: float | None = None
+    """The value that the largest of 8 bits becomes among images of 16; None: there are none of 8."""
 
-    def target(self, size: Size) -> Size | None:
-        """Return the size that an image of this one gets, as far as it alone decides; None where it may stay."""
-        if self.size is None and max(size) > LARGEST_KEPT and not self.stay:
-            return DEFAULT
-        return self.size
+    @property
+    def how(self) -> Fit:
+        """Return the fit of a single image."""
+        return self.fit or "crop"
 
     def of_network(self, shape: tuple[int, int, int]) -> Sizing:
         """Return this for a network that says what it takes, (C, H, W). Raises DataError where both do not agree."""
         C, H, W = shape
-        if self.size not in (None, (H, W)):
+        if self.size is not None and self.size != (H, W):
             raise DataError(
-                f"--size {written(self.size or DEFAULT)}: the network's line Input says {H}×{W}, expected the same",
-                f"leave --size out, or change the line to Input {C} {' '.join(map(str, self.size or DEFAULT))}",
+                f"--size {written(self.size)}: the network's line Input says {H}×{W}, expected the same",
+                f"leave --size out, or change the line to Input {C} {' '.join(map(str, self.size))}",
             )
         if self.gray is not None and C in (1, 3) and self.gray != (C == 1):
             raise DataError(
@@ -79,8 +87,7 @@ class Sizing:
         return replace(self, size=(H, W), gray={1: True, 3: False}.get(C, self.gray))
 
 
-AS_IT_IS: Final = Sizing(stay=True)
-PLAIN: Final = Sizing()
+AS_IT_IS: Final = Sizing()
 
 
 def parse(size: int | str | None, fit: str | None, *, gray: bool | None) -> Sizing:
@@ -90,8 +97,50 @@ def parse(size: int | str | None, fit: str | None, *, gray: bool | None) -> Sizi
         raise DataError(f"--fit {figures.name(str(fit))}: must be one of {', '.join(FITS)}")
     if gray is not None and not isinstance(gray, bool):
         raise DataError(f"--gray {figures.name(str(gray))}: must be yes or no")
-    known: Fit = "pad" if fit == "pad" else "stretch" if fit == "stretch" else "crop"
+    known: Fit | None = next((known for known in get_args(Fit) if known == fit), None)
     return Sizing(None if size is None else _size(size), known, gray)
+
+
+def settled(asked: Sizing, sizes: Mapping[Size, int], *, deep: bool) -> Sizing:
+    """Return what is done to images of these sizes, (H, W) → how many, where something is left to them.
+
+    deep: whether all of them are gray and have 16 bits.
+    """
+    size = asked.size or usual(sizes)
+    fit = asked.fit or ("crop" if median({each: cut(each, size) for each in sizes}, sizes) <= MOST_CUT else "stretch")
+    return replace(asked, size=size, fit=fit, deep=deep if asked.deep is None else asked.deep)
+
+
+def usual(sizes: Mapping[Size, int]) -> Size:
+    """Return the size for images of these sizes, (H, W) → how many.
+
+    Their own where they are all equal and at most 64; else a square of the largest side 4, 5, 6 or 7 · 2ᵏ that is at
+    most the median of their shorter sides, and at most 128: so half of them or more need not grow.
+    """
+    first = next(iter(sizes))
+    if len(sizes) == 1 and max(first) <= LARGEST_KEPT:
+        return first
+    shorter = min(LARGEST_USUAL, int(median({size: min(size) for size in sizes}, sizes)))
+    step = 1 << max(0, shorter.bit_length() - 3)
+    side = shorter // step * step
+    return side, side
+
+
+def median(values: Mapping[Size, float], counts: Mapping[Size, int]) -> float:
+    """Return the median of a value of each image's size; of an even number of images, the lower of two."""
+    ordered = sorted(values, key=values.__getitem__)
+    left = (sum(counts.values()) + 1) // 2
+    for size in ordered:
+        left -= counts[size]
+        if left <= 0:
+            return values[size]
+    raise ValueError("there is no image")
+
+
+def cut(size: Size, target: Size) -> float:
+    """Return the share of an image of `size` that `crop` cuts away to reach the target's proportions."""
+    (h, w), (H, W) = size, target
+    return 1 - min(h * W, w * H) / max(h * W, w * H)
 
 
 def written(size: Size) -> str:
@@ -121,33 +170,29 @@ def drafted(size: Size, target: Size, fit: Fit) -> Size:
     return math.ceil(h * scale), math.ceil(w * scale)
 
 
-def fitted(image: Image, target: Size, fit: Fit) -> Image:
-    """Return an image, of mode L or RGB, in the target's size."""
-    h, w = image.height, image.width
+def fitted(image: Image, target: Size, fit: Fit, box: Box | None = None) -> Image:
+    """Return an image, of mode L, RGB or F, in the target's size.
+
+    box: what of it is the picture, where a decoder's last row or column is only in part of it.
+    """
+    left, top, right, bottom = box or (0.0, 0.0, image.width, image.height)
+    h, w = bottom - top, right - left
     H, W = target
     if (h, w) == target:
         return image
     bilinear = _bilinear()
     if fit == "stretch":
-        return image.resize((W, H), bilinear)
+        return image.resize((W, H), bilinear, box=(left, top, right, bottom))
     if fit == "crop":
         scale = max(H / h, W / w)
-        top, left = max(0.0, (h - H / scale) / 2), max(0.0, (w - W / scale) / 2)
-        return image.resize((W, H), bilinear, box=(left, top, min(w, left + W / scale), min(h, top + H / scale)))
+        x, y = left + max(0.0, (w - W / scale) / 2), top + max(0.0, (h - H / scale) / 2)
+        return image.resize((W, H), bilinear, box=(x, y, min(right, x + W / scale), min(bottom, y + H / scale)))
     scale = min(H / h, W / w)
     rows, columns = min(H, _at_least_one(h * scale)), min(W, _at_least_one(w * scale))
     paper = _empty(image.mode, target)
-    paper.paste(image.resize((columns, rows), bilinear), ((W - columns) // 2, (H - rows) // 2))
+    whole = image.resize((columns, rows), bilinear, box=(left, top, right, bottom))
+    paper.paste(whole, ((W - columns) // 2, (H - rows) // 2))
     return paper
-
-
-def pixels_fitted(pixels: NDArray[np.uint8], target: Size, fit: Fit) -> NDArray[np.uint8]:
-    """Return uint8 (H, W) or (H, W, 3) in the target's size."""
-    if pixels.shape[:2] == target:
-        return pixels
-    from PIL import Image
-
-    return np.asarray(fitted(Image.fromarray(pixels), target, fit))
 
 
 def smallest_and_largest(sizes: Iterable[Size]) -> tuple[Size, Size]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline import __version__, figures, whole_file
-from layerline.report import cells, courses, filters, headline, run_files, shown, tables, thumbnails
+from layerline.report import cells, courses, filters, headline, run_files, samples, shown, tables, thumbnails
 from layerline.report.judged import SURE
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def render(
     if isinstance(pixels, thumbnails.Stored):
         judged = {split: pixels.indexed(part) for split, part in run.judged.items()}
         run = dataclasses.replace(run, judged=judged)
-    fixed = _fixed(run, assumptions)
+    fixed = _fixed(run, assumptions) | {"fitted": _fitted(pixels)}
     chosen = shown.choose(run)
     images = shown.bare(run, chosen)
     indexed = all(judged.index is not None for judged in run.judged.values())
@@ -83,6 +83,19 @@ def render(
     if len(page) > LARGEST:  # many long names: the cells say how many images they have, and no more
         page = _page(fixed, shown.empty_cells(shown.bare(run, chosen)), chosen, why)
     return page
+
+
+def _fitted(pixels: Callable[[str, int], NDArray[np.uint8]] | None) -> dict[str, Any] | None:
+    """Return some images as their files have them and as the network sees them, where a crop cuts away something."""
+    resized = pixels.resized if isinstance(pixels, thumbnails.Stored) else None
+    if resized is None or not isinstance(pixels, thumbnails.Stored):
+        return None
+    side = max(thumbnails.SMALL)
+    images = [
+        (figures.name(name, 100), thumbnails.encoded(original, side), thumbnails.encoded(fitted, side))
+        for name, original, fitted in pixels.examples()
+    ]
+    return {"heading": samples.fitting(resized), "seen": samples.HOW[resized.fit], "images": images}
 
 
 def _page(fixed: dict[str, Any], images: Images, chosen: shown.Chosen, why: str) -> bytes:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.data.augmentation import Augmentation
-    from layerline.data.dataset import Dataset
+    from layerline.data.dataset import Dataset, Fit, Resized
 
+HOW: Final[dict[Fit, str]] = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}
 MOST_CLASSES: Final = 30
 """Rows of a sheet."""
 PLAIN: Final = 12
@@ -31,6 +32,8 @@ _DOTS: Final = 200
 """Pixels of the sheet an inch."""
 _TILE: Final = 96
 """Pixels of the sheet that the longer side of an image fills, about."""
+_WHOLE: Final = 128
+"""Pixels of the sheet that the longer side of an image fills that is shown as its file has it."""
 _GAP: Final = 6
 _APART: Final = 24
 _MARGIN: Final = 30
@@ -53,6 +56,15 @@ class Row:
 
 
 @dataclass(frozen=True, eq=False)
+class Pair:
+    """An image as its file has it, and as the network sees it."""
+
+    original: NDArray[np.float32]
+    """(h, w, 1 or 3), from 0 (black) to 1 (white)."""
+    fitted: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
 class Samples:
     """What is on a sheet: a row a class, the same columns in each."""
 
@@ -63,6 +75,18 @@ class Samples:
     group: int
     """Columns that belong to one image; a gap follows."""
     rows: tuple[Row, ...]
+    pairs: tuple[Pair, ...] = ()
+    """Some images of which a crop cuts away something."""
+    pairing: str = ""
+    """What stands over them."""
+
+
+def fitting(resized: Resized) -> str:
+    """Return how much a crop cuts away, or would."""
+    share = figures.percent(resized.cut)
+    if resized.fit == "crop":
+        return f"The crop cuts away {share} of the average image"
+    return f"A crop would cut away {share} of the average image; all are {HOW[resized.fit]} instead"
 
 
 def choose(data: Dataset, augmentation: Augmentation | None, seed: int) -> Samples:
@@ -87,7 +111,25 @@ def choose(data: Dataset, augmentation: Augmentation | None, seed: int) -> Sampl
     title = f"{figures.name(data.name)}: {count_of}, {figures.picture(H, W)}, {channels}"
     names = ("original", *(f"epoch {number}" for number in range(1, epochs + 1)))
     headings = names * count if augmentation is not None else ()
-    return Samples(title, _notes(data, augmentation, seed), headings, len(names) * count, len(names), tuple(rows))
+    pairing = "" if data.resized is None or not data.resized.cut else fitting(data.resized)
+    return Samples(
+        *(title, _notes(data, augmentation, seed), headings, len(names) * count, len(names), tuple(rows)),
+        _pairs(data) if pairing else (),
+        f"{pairing}. Original beside {HOW[data.resized.fit]}:" if pairing and data.resized else "",
+    )
+
+
+def _pairs(data: Dataset) -> tuple[Pair, ...]:
+    """Return images as their files have them, beside what is left of them."""
+    maximum = data.train.source.maximum
+    found = () if data.resized is None else data.resized.examples
+
+    def shown(pixels: NDArray[Any]) -> NDArray[np.float32]:
+        channels = pixels[..., None] if pixels.ndim == 2 else pixels
+        values: NDArray[np.float32] = (np.moveaxis(channels, -1, 0)[None] / maximum).astype(np.float32)
+        return np.asarray(_shown(values)[0])
+
+    return tuple(Pair(shown(each.original), shown(each.fitted)) for each in found)
 
 
 def _notes(data: Dataset, augmentation: Augmentation | None, seed: int) -> tuple[str, ...]:
@@ -141,9 +183,11 @@ def _drawn(samples: Samples) -> Sheet:
     texts = [samples.title, *samples.notes]
     top = _MARGIN + round(letters * (1.9 * len(texts) + (1.6 if samples.headings else 0.6)))
     high = max(h, round(2.8 * letters))
-    longest = max(sheet.longest(texts, sheet.TEXT), sheet.longest(texts[:1], _TITLE * _BOLD))
+    longest = max(sheet.longest([*texts, samples.pairing], sheet.TEXT), sheet.longest(texts[:1], _TITLE * _BOLD))
     widest = max(place[-1] + wide, _MARGIN + round(longest * _DOTS))
-    width, height = widest + _MARGIN, top + len(tiles) * (high + _GAP) - _GAP + _MARGIN
+    below = top + len(tiles) * (high + _GAP) - _GAP + _MARGIN
+    strip = _Strip.of(samples.pairs, widest - _MARGIN)
+    width, height = widest + _MARGIN, below + (round(1.9 * letters) + strip.height + _MARGIN if samples.pairing else 0)
     paper = Sheet(width / _DOTS, height / _DOTS)
 
     def write(text: str, x: float, y: float, **look: Any) -> None:
@@ -162,7 +206,49 @@ def _drawn(samples: Samples) -> Sheet:
         for x, tile in zip(place, tiles[k], strict=False):
             left, bottom = x + (wide - w) // 2, height - y - h
             paper.pixels(sheet.Frame(left / _DOTS, bottom / _DOTS, w / _DOTS, h / _DOTS), tile)
+    if samples.pairing:
+        write(samples.pairing, _MARGIN, below + 0.6 * letters)
+        strip.draw(paper, below + round(1.9 * letters), height)
     return paper
+
+
+@dataclass(frozen=True, eq=False)
+class _Strip:
+    """Pairs of images in lines, placed in pixels."""
+
+    images: tuple[tuple[int, int, NDArray[np.uint8]], ...]
+    """Each with its left edge, and how far its upper edge is below that of the strip."""
+    height: int
+
+    @classmethod
+    def of(cls, pairs: tuple[Pair, ...], width: int) -> _Strip:
+        """Place as many pairs in a line as there is room for."""
+        step = 2 * _WHOLE + _GAP + _APART
+        line = max(1, (width + _APART) // step)
+        images = []
+        for k, pair in enumerate(pairs):
+            x, y = _MARGIN + k % line * step, k // line * (_WHOLE + _APART)
+            for at, tile in ((x, pair.original), (x + _WHOLE + _GAP, pair.fitted)):
+                sized = _boxed(tile)
+                h, w, _ = sized.shape
+                images.append((at + (_WHOLE - w) // 2, y + (_WHOLE - h) // 2, sized))
+        return cls(tuple(images), -(-len(pairs) // line) * (_WHOLE + _APART) - _APART if pairs else 0)
+
+    def draw(self, paper: Sheet, top: int, height: int) -> None:
+        """Draw them on a sheet of that height in pixels."""
+        for x, y, tile in self.images:
+            h, w, _ = tile.shape
+            paper.pixels(sheet.Frame(x / _DOTS, (height - top - y - h) / _DOTS, w / _DOTS, h / _DOTS), tile)
+
+
+def _boxed(tile: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return an image (H, W, 1 or 3) as uint8 (h, w, 3), its longer side _WHOLE."""
+    from PIL import Image
+
+    bytes_ = np.repeat((tile * 255).round().astype(np.uint8), 3 // tile.shape[2], axis=2)
+    H, W = bytes_.shape[:2]
+    size = (max(1, round(W * _WHOLE / max(H, W))), max(1, round(H * _WHOLE / max(H, W))))
+    return np.asarray(Image.fromarray(bytes_).resize(size, Image.Resampling.BILINEAR))
 
 
 def _sized(tile: NDArray[np.float32]) -> NDArray[np.uint8]:

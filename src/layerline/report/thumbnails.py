@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.data.dataset import Dataset
+    from layerline.data.dataset import Dataset, Resized
     from layerline.report.judged import Judged
 
 SIDES: Final = (256, 192, 160, 128, 96, 64)
@@ -106,11 +106,19 @@ class Stored:
         """Return the pixels of an image by its index in the loaded data, (H, W) or (H, W, 3)."""
         source = getattr(self._data, split).source
         image: NDArray[Any] = source.images[index]
-        shown = np.moveaxis(image, 0, -1) if len(image) == 3 else image[0]
-        if shown.dtype == np.uint8 and source.maximum == 255:
-            return np.asarray(shown)
-        values = np.nan_to_num(shown.astype(np.float64)) / source.maximum * 255
-        return np.asarray(values.clip(0, 255).round().astype(np.uint8))
+        return _bytes(np.moveaxis(image, 0, -1) if len(image) == 3 else image[0], source.maximum)
+
+    @property
+    def resized(self) -> Resized | None:
+        """Return what was cut away of the images, or would be by a crop; None where that is nothing."""
+        found = self._data.resized
+        return found if found is not None and found.cut else None
+
+    def examples(self) -> tuple[tuple[str, NDArray[np.uint8], NDArray[np.uint8]], ...]:
+        """Return the name of some images, each as its file has it and as the network sees it."""
+        maximum = self._data.train.source.maximum
+        found = () if self.resized is None else self.resized.examples
+        return tuple((each.name, _bytes(each.original, maximum), _bytes(each.fitted, maximum)) for each in found)
 
     def indexed(self, judged: Judged) -> Judged:
         """Return `judged` with the indices and names of its images, where the split has just these labels in order.
@@ -123,6 +131,14 @@ class Stored:
         listed = split.source.names
         names = None if listed is None else tuple(str(listed[k]) for k in split.indices.tolist())
         return replace(judged, index=split.indices, names=names)
+
+
+def _bytes(pixels: NDArray[Any], maximum: float) -> NDArray[np.uint8]:
+    """Return pixels (H, W) or (H, W, 3) from black to white, the largest value being white."""
+    if pixels.dtype == np.uint8 and maximum == 255:
+        return np.asarray(pixels)
+    values = np.nan_to_num(pixels.astype(np.float64)) / maximum * 255
+    return np.asarray(values.clip(0, 255).round().astype(np.uint8))
 
 
 def of(data: Dataset) -> Stored:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Which = Literal["test", "validation", "train", "all"]
 WHICH: Final[tuple[Which, ...]] = ("test", "validation", "train", "all")
 
+_SHORT: Final = 65535.0
 _AT_ONCE: Final = 1 << 24
 """Values of images that are looked at between two words of progress."""
 _MOST_NAMES: Final = 8
@@ -86,7 +87,7 @@ def _check_scale(data: Dataset, preprocessing: Preprocessing) -> None:
     has, needs, seen = data.train.source.maximum, preprocessing.maximum, preprocessing.seen
     normalised = seen is not None and seen.normalised
     found = ""
-    if has != needs and needs in OF_TYPES and has not in OF_TYPES:
+    if has != needs and needs in OF_TYPES and not _typed(data.train.source, needs):
         found = f"pixels up to {has:.4g}"
     elif has != needs and normalised:
         found = f"pixels from 0 to {has:.4g}"
@@ -117,7 +118,17 @@ def largest(source: ImageSet, needs: float) -> float:
     What a type says: 255 of bytes, 1 of floats up to 1. Where only the images themselves say it, of both, no more than
     chance makes them differ, and pixels stay as they are.
     """
-    return source.maximum if source.maximum in OF_TYPES else needs
+    return source.maximum if _typed(source, needs) else needs
+
+
+def _typed(source: ImageSet, needs: float) -> bool:
+    """Return whether these pixels have their largest value by their type, and not by what was found in them.
+
+    Images of 16 bits that reach the end of their range are taken so only for a training on other types.
+    """
+    if source.maximum == _SHORT:
+        return needs in OF_TYPES
+    return source.maximum in OF_TYPES and not source.deep
 
 
 def _check_classes(data: Dataset, classes: Sequence[str]) -> None:

@@ -18,10 +18,9 @@ from layerline.data import brightness, load_data, pixels
 from layerline.data.brightness import Look
 from layerline.data.dataset import ImageSet, Split
 from layerline.data.doctor import examined
-from layerline.data.sizing import Sizing
 from layerline.engines.engine import State
 from layerline.errors import DataError, ImagesWarning, UserError
-from layerline.model_file import Card, Preprocessing
+from layerline.model_file import BYTE, Card, Preprocessing
 from layerline.recipe import Recipe
 from layerline.run_folder import MODEL
 from layerline.tensor_file import FileError
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.data.dataset import Dataset, Scaling
+    from layerline.data.dataset import Dataset, Fit, Scaling
     from layerline.engines.engine import Engine
     from layerline.layers import Weight
     from layerline.network import Network
@@ -206,8 +205,7 @@ class Model:
         for name in ("size", "fit", "gray", "input_shape", "sizing"):
             if name in options:
                 raise DataError(f"{name}: the model says it, and it cannot be another", "leave it out")
-        C, H, W = self.network.input_shape
-        sizing = Sizing((H, W), self.preprocessing.fit, gray={1: True, 3: False}.get(C))
+        sizing = self.preprocessing.sizing(self.network.input_shape)
         data = load_data(source, sizing=sizing, **options)
         evaluation.check(data, self.network.input_shape, self.classes, self.preprocessing)
         return examined(data, allow)
@@ -283,9 +281,10 @@ def file_of(path: Path) -> Path:
 
 def preprocessing_of(data: Dataset) -> Preprocessing:
     """Return what became of the image files of a data set, and how bright those are that are trained on."""
-    fit = "crop" if data.resized is None else data.resized.fit
+    fit: Fit = "crop" if data.resized is None else data.resized.fit
+    source = data.train.source
     seen = None if data.shape[1:] == (1, 1) else brightness.of(data.train)
-    return Preprocessing(fit, data.train.source.maximum, seen)
+    return Preprocessing(fit, source.maximum, seen, deep=source.deep or source.maximum > BYTE)
 
 
 def warned(text: str) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 
 from layerline import figures
 from layerline.data.decoding import Decoded, Decoder, File, of_pillow
-from layerline.data.sizing import Sizing
 from layerline.errors import DataError
 from layerline.workers import aside
 
@@ -62,7 +61,7 @@ def decoded(
             f"the model takes images of {C} channels, image files have 1 or 3",
             "give it arrays in Python: layerline.load(path).predict(images)",
         )
-    sizing = Sizing((H, W), preprocessing.fit, gray=C == 1)
+    sizing = preprocessing.sizing(shape)
     decoder = Decoder(sizing)
     waiting = iter(photos)
     while batch := list(itertools.islice(waiting, BATCH)):

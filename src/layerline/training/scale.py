@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from layerline.data.brightness import Brightness
     from layerline.model_file import Preprocessing
 
-OF_TYPES: Final = (1.0, 16.0, 255.0, 65535.0)
-"""What pixels are divided by where their type says it: floats up to 1, `digits`, bytes, 16 bits."""
+OF_TYPES: Final = (1.0, 16.0, 255.0)
+"""What pixels are divided by where their type says it: floats up to 1, `digits`, bytes."""
 PLACE: Final = "the images"
 _BYTE: Final = 255.0
 _SHORT: Final = 65535.0
