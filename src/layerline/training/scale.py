@@ -27,6 +27,8 @@ _BYTE: Final = 255.0
 _SHORT: Final = 65535.0
 _NORMALISED: Final = 1 / 8
 """Of the largest value: where pixels are below 0 and none is above this, they were normalised."""
+_TYPED: Final = (*OF_TYPES, _SHORT)
+"""The same of arrays, which may also be of 16 bits."""
 _TWICE: Final = 2.0
 _FAR: Final = 8
 """So many times the training's range is another scale."""
@@ -59,14 +61,14 @@ def _of_wholes(images: NDArray[Any], preprocessing: Preprocessing) -> tuple[NDAr
         return _scaled(images.view(np.uint8), 1.0, preprocessing)
     if 0 <= low <= high <= _BYTE:
         return brought(images.astype(np.uint8), preprocessing)
-    if low >= 0 and high <= _SHORT and needs in OF_TYPES and not _is_normalised(preprocessing.seen):
+    if low >= 0 and high <= _SHORT and needs in _TYPED and not _is_normalised(preprocessing.seen):
         return _scaled(images, _SHORT, preprocessing)
     return _of_floats(images.astype(np.float32), preprocessing)
 
 
 def _of_bytes(images: NDArray[np.uint8], preprocessing: Preprocessing) -> tuple[NDArray[Any], str | None]:
     needs = preprocessing.maximum
-    if needs not in OF_TYPES or not images.size:
+    if needs not in _TYPED or not images.size:
         return images, None
     high = int(images.max())
     if needs == 1 and high == 1:
@@ -82,7 +84,7 @@ def _of_bytes(images: NDArray[np.uint8], preprocessing: Preprocessing) -> tuple[
 
 def _of_floats(images: NDArray[np.float32], preprocessing: Preprocessing) -> tuple[NDArray[Any], str | None]:
     needs = preprocessing.maximum
-    if needs not in OF_TYPES:
+    if needs not in _TYPED:
         return images, None
     low, high = float(images.min()), float(images.max())
     if needs == 1:
@@ -127,6 +129,8 @@ def _of_floats_for_floats(
 def _scaled(images: NDArray[Any], has: float, preprocessing: Preprocessing) -> tuple[NDArray[Any], str | None]:
     """Bring `has` to the training's largest value, and say so."""
     needs = preprocessing.maximum
+    if images.dtype == np.uint16:  # as they come of a file, these are on the training's scale already
+        images = images.astype(np.float32)
     if has == needs:
         return preprocessing.scaled(images, has), None
     by = f"{needs / has:g}" if needs > has else f"1/{has / needs:g}"
