@@ -55,7 +55,7 @@ def check(**values: Any) -> int:
     allow = BY_KEY["allow"].value(flags.pop("allow")) if "allow" in flags else ()
     doctor.check_allow(allow)
     data = _load(flags)
-    findings = doctor.examine(data)
+    findings = doctor.examine(data, every=True)
     for line in _checked(data, findings, allow):
         click.echo(line)
     return _REFUSED if any(item.refuses and item.kind not in allow for item in findings) else 0

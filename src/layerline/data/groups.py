@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from layerline.data.part import SplitName
 
 _SHOWN = 3
+
+
+def near(group_by: str | None) -> Literal["near", "none"] | None:
+    """Return the word of --group-by that is no regular expression: keep near copies together, or nothing."""
+    return "near" if group_by == "near" else "none" if group_by == "none" else None
 
 
 def pattern(group_by: str | None) -> re.Pattern[str] | None:
