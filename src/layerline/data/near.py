@@ -31,29 +31,27 @@ ALL_OF: Final = 16_384
 """Images up to which each is compared with every other where nobody asks for it: 1 s."""
 PROBES: Final = 2048
 """Images of each set that are compared with all where there are more."""
-LIKE: Final = 0.87
-"""The likeness from which on two images are near copies."""
-LIKE_AMONG_ALIKE: Final = 0.99
-"""The same where an image is of a class whose images are all alike, such as a handwritten 1."""
-ALIKE: Final = 0.5
-"""A class is such where a quarter of its pairs that are drawn at random have a likeness above this."""
+LIKE: Final = (0.82, 0.99)
+"""The likeness from which on two images are near copies: of most images, and of a class whose images are all alike."""
+ALIKE: Final = (0.55, 0.62)
+"""Up to the first, and from the second on, a quarter of a class's pairs drawn at random have such a likeness: nothing,
+and everything, of the class is alike. Between them the limits go over into each other."""
 MANY: Final = 0.25
 """The share of images with near copies from which on the cuts keep them together unasked."""
 FEWEST: Final = 10
 """Images with near copies below which the cuts never keep them together unasked."""
 
-_LEAST_NUMBERS: Final = 0.4
-"""The product of two images' numbers below which they are no candidates."""
+_PRODUCT: Final = (0.4, 0.9)
+"""The product of two images' numbers below which they are no candidates, as LIKE has it."""
 _CANDIDATES: Final = 100_000
 """So many pairs are looked at more closely, or two an image where that is more: those with the largest products."""
-_MOVED: Final = 0.6
-"""The correlation over shifts below which a pair is not laid onto each other."""
-_SURE: Final = 0.9
-"""What both the product and the correlation must reach for an image of a class whose images are all alike."""
+_MOVED: Final = (0.6, 0.9)
+"""The correlation over shifts below which a pair is not laid onto each other, as LIKE has it."""
 _RANDOM: Final = 1000
 _UPPER: Final = 0.75
 _FEW: Final = 10
-_BLOCK: Final = 2048
+_BLOCK: Final = 1024
+"""Images by as many others are multiplied at once: 4 MB, which stay in the cache for all that is asked of them."""
 _TOGETHER: Final = 256
 """Pairs that are laid onto each other at once: about 30 MB."""
 
@@ -163,7 +161,7 @@ def _candidates(small: Sketches, probes: NDArray[np.int64]) -> _Pairs:
     With e the even numbers of two images and o their odd ones, the product of the two is e·e′ + o·o′, and with one of
     them mirrored e·e′ − o·o′: the larger is e·e′ + |o·o′|.
     """
-    M, least = len(small.grays), _LEAST_NUMBERS
+    M, least = len(small.grays), 1.0
     most = max(_CANDIDATES, 2 * len(probes))
     pairs, products = np.empty((2, 0), np.int64), np.empty(0, np.float32)
     for rows, columns in _blocks(probes, M):
@@ -198,18 +196,22 @@ def _blocks(probes: NDArray[np.int64], M: int) -> Iterator[tuple[NDArray[np.int6
 def _near(small: Sketches, labels: NDArray[np.int32], probes: NDArray[np.int64]) -> _Pairs:
     """Return the pairs of a probe and another image that are near copies."""
     alike = _alike(small, labels)
-    # The product of two images of classes that are all alike must reach _SURE where others need _LEAST_NUMBERS.
-    weight = np.where(alike, np.sqrt(_LEAST_NUMBERS / _SURE), 1).astype(np.float32)[:, None]
-    pairs = _candidates(Sketches(small.grays, small.even * weight, small.odd * weight), probes)
+    # Each divided by the root of its limit: then the product of any two must reach 1.
+    scale = (1 / np.sqrt(_between(_PRODUCT, alike)))[:, None].astype(np.float32)
+    pairs = _candidates(Sketches(small.grays, small.even * scale, small.odd * scale), probes)
     pairs, shifts, correlation = _shifted(small, pairs)
-    strict = alike[pairs.first] | alike[pairs.second]
-    kept = correlation >= np.where(strict, _SURE, _MOVED)
+    strict = np.maximum(alike[pairs.first], alike[pairs.second])
+    kept = correlation >= _between(_MOVED, strict)
     pairs, shifts, strict = pairs[kept], shifts[kept], strict[kept]
-    return pairs[_likeness(small, pairs, shifts) >= np.where(strict, LIKE_AMONG_ALIKE, LIKE)]
+    return pairs[_likeness(small, pairs, shifts) >= _between(LIKE, strict)]
 
 
-def _alike(small: Sketches, labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Return which images are of a class whose images are all alike, by pairs of one class drawn at random.
+def _between(limits: tuple[float, float], alike: NDArray[np.float64]) -> NDArray[np.float64]:
+    return limits[0] + (limits[1] - limits[0]) * alike
+
+
+def _alike(small: Sketches, labels: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return how far the images of each image's class are all alike, from 0 to 1, by pairs of a class drawn at random.
 
     A class of which fewer than _FEW pairs were drawn is taken for what all of them together are.
     """
@@ -228,11 +230,11 @@ def _alike(small: Sketches, labels: NDArray[np.int32]) -> NDArray[np.bool_]:
     meant = (found > -1) & (pairs.first != pairs.second)
     found, own = found[meant], labels[pairs.first][meant]
     if not len(found):
-        return np.zeros(M, np.bool_)
-    classes = np.full(len(counts), np.quantile(found, _UPPER) > ALIKE)
+        return np.zeros(M)
+    upper = np.full(len(counts), np.quantile(found, _UPPER))
     for k in np.flatnonzero(np.bincount(own, minlength=len(counts)) >= _FEW):
-        classes[k] = np.quantile(found[own == k], _UPPER) > ALIKE
-    return np.asarray(classes[labels], np.bool_)
+        upper[k] = np.quantile(found[own == k], _UPPER)
+    return np.clip((upper - ALIKE[0]) / (ALIKE[1] - ALIKE[0]), 0, 1)[labels]
 
 
 def _shifted(small: Sketches, pairs: _Pairs) -> tuple[_Pairs, NDArray[np.float32], NDArray[np.float32]]:

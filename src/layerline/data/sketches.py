@@ -86,9 +86,9 @@ def gradients(grays: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[
 
 
 def _grays(images: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return images (n, C, H, W) as 32×32 grays; of large ones every second or third row and column is taken."""
+    """Return images (n, C, H, W) as 32×32 grays; of more than 255 rows or columns some are taken."""
     H, W = images.shape[2:]
-    some = images[:, :, :: max(1, H // (2 * SIDE)), :: max(1, W // (2 * SIDE))]
+    some = images[:, :, :: max(1, H // (4 * SIDE)), :: max(1, W // (4 * SIDE))]
     gray = some.mean(axis=1, dtype=np.float32)
     if gray.dtype.kind == "f" and images.dtype.kind == "f":
         gray = np.nan_to_num(gray, nan=0.0, posinf=0.0, neginf=0.0)
