@@ -29,7 +29,7 @@ SMALLEST: Final = 16
 """Rows and columns below which too little is left to tell copies from images that are alike."""
 ALL_OF: Final = 16_384
 """Images up to which each is compared with every other where nobody asks for it: 1 s."""
-PROBES: Final = 2048
+PROBES: Final = 1024
 """Images of each set that are compared with all where there are more."""
 LIKE: Final = (0.82, 0.99)
 """The likeness from which on two images are near copies: of most images, and of a class whose images are all alike."""
@@ -45,6 +45,8 @@ _PRODUCT: Final = (0.4, 0.9)
 """The product of two images' numbers below which they are no candidates, as LIKE has it."""
 _CANDIDATES: Final = 100_000
 """So many pairs are looked at more closely, or two an image where that is more: those with the largest products."""
+_OF_A_PROBE: Final = 50
+"""And not more than so many for each image that is compared with all."""
 _MOVED: Final = (0.6, 0.9)
 """The correlation over shifts below which a pair is not laid onto each other, as LIKE has it."""
 _RANDOM: Final = 1000
@@ -162,7 +164,7 @@ def _candidates(small: Sketches, probes: NDArray[np.int64]) -> _Pairs:
     them mirrored e·e′ − o·o′: the larger is e·e′ + |o·o′|.
     """
     M, least = len(small.grays), 1.0
-    most = max(_CANDIDATES, 2 * len(probes))
+    most = min(max(_CANDIDATES, 2 * len(probes)), _OF_A_PROBE * len(probes))
     pairs, products = np.empty((2, 0), np.int64), np.empty(0, np.float32)
     for rows, columns in _blocks(probes, M):
         with MATRICES:
