@@ -33,9 +33,9 @@ PROBES: Final = 1024
 """Images of each set that are compared with all where there are more."""
 LIKE: Final = (0.82, 0.99)
 """The likeness from which on two images are near copies: of most images, and of a class whose images are all alike."""
-ALIKE: Final = (0.55, 0.62)
-"""Up to the first, and from the second on, a quarter of a class's pairs drawn at random have such a likeness: nothing,
-and everything, of the class is alike. Between them the limits go over into each other."""
+ALIKE: Final = (0.42, 0.5)
+"""Up to the first, images of a class are not alike, from the second on all are; between them the limits go over into
+each other. It is the mean of two medians of the likeness of random pairs of a class: of this class and of all."""
 MANY: Final = 0.25
 """The share of images with near copies from which on the cuts keep them together unasked."""
 FEWEST: Final = 10
@@ -50,10 +50,9 @@ _OF_A_PROBE: Final = 50
 _MOVED: Final = (0.6, 0.9)
 """The correlation over shifts below which a pair is not laid onto each other, as LIKE has it."""
 _RANDOM: Final = 1000
-_UPPER: Final = 0.75
 _FEW: Final = 10
-_BLOCK: Final = 1024
-"""Images by as many others are multiplied at once: 4 MB, which stay in the cache for all that is asked of them."""
+_BLOCK: Final = 2048
+"""Images by as many others are multiplied at once: smaller products wait longer for their threads than they take."""
 _TOGETHER: Final = 256
 """Pairs that are laid onto each other at once: about 30 MB."""
 
@@ -233,10 +232,10 @@ def _alike(small: Sketches, labels: NDArray[np.int32]) -> NDArray[np.float64]:
     found, own = found[meant], labels[pairs.first][meant]
     if not len(found):
         return np.zeros(M)
-    upper = np.full(len(counts), np.quantile(found, _UPPER))
+    middle = np.full(len(counts), np.median(found))
     for k in np.flatnonzero(np.bincount(own, minlength=len(counts)) >= _FEW):
-        upper[k] = np.quantile(found[own == k], _UPPER)
-    return np.clip((upper - ALIKE[0]) / (ALIKE[1] - ALIKE[0]), 0, 1)[labels]
+        middle[k] = (middle[k] + np.median(found[own == k])) / 2
+    return np.clip((middle - ALIKE[0]) / (ALIKE[1] - ALIKE[0]), 0, 1)[labels]
 
 
 def _shifted(small: Sketches, pairs: _Pairs) -> tuple[_Pairs, NDArray[np.float32], NDArray[np.float32]]:
