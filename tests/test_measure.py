@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
+from sklearn.neighbors import KNeighborsClassifier
 
 import layerline
 from layerline.data.dataset import Dataset, ImageSet, Scaling, Split
@@ -186,6 +187,35 @@ def test_fewer_images_where_all_take_too_long(monkeypatch: pytest.MonkeyPatch) -
     found = baselines.measured(data)
     assert found is not None
     assert found["thumbnails"]["images"] == 40
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 40, 24)])
+def test_the_nearest_training_image_is_scikit_learn_s(shape: tuple[int, int, int]) -> None:
+    """The class is that of the one nearest neighbour by Euclid's distance of thumbnails, as scikit-learn finds it."""
+    rng = np.random.default_rng(3)
+    images = rng.integers(256, size=(120, *shape)).astype(np.uint8)
+    data = made(images, rng.integers(3, size=120), 80, 3)
+    assert data.test is not None
+    x, t = (baselines.thumbnails(part, np.arange(len(part))).astype(float) for part in (data.train, data.test))
+    expected = KNeighborsClassifier(1).fit(x, data.train.labels).predict(t)
+    found = baselines.measured(data)
+    assert found is not None
+    assert found["nearest"] == {
+        "accuracy": pytest.approx(accuracy_score(data.test.labels, expected)),
+        "macro_f1": pytest.approx(f1_score(data.test.labels, expected, average="macro")),
+        "images": 80,
+    }
+
+
+def test_the_nearest_is_looked_for_among_fewer_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond what is affordable it is looked for among some of each class, and how many is told."""
+    monkeypatch.setattr(baselines, "FEWEST_IMAGES", 10)
+    monkeypatch.setattr(baselines, "MOST_DISTANCES", 16 * 100 * 50)
+    images = np.random.default_rng(0).integers(256, size=(500, 1, 4, 4)).astype(np.uint8)
+    found = baselines.measured(made(images, np.arange(500) % 2, 400, 2))
+    assert found is not None
+    assert found["nearest"]["images"] == 50
+    assert found["thumbnails"]["images"] == 400
 
 
 @pytest.mark.parametrize("value", [0, 7, 255])

@@ -174,13 +174,14 @@ def test_figures_beside_the_test() -> None:
         "baselines": {
             "largest_class": {"class": "cat", "accuracy": 0.4, "macro_f1": 0.1},
             "thumbnails": {"accuracy": 0.55, "macro_f1": 0.5},
+            "nearest": {"accuracy": 0.6, "macro_f1": 0.5},
         },
         "remarks": ["The model never predicts dog."],
     }
     text = Page(notebook.run([row(1, best=True), row(2)], result, 1, stopped=False, folder="runs/a-1")).text
     assert "accuracy 0.7500" in text
     assert "(0.7100 to 0.7900)" in text
-    assert "always “cat”: 0.4000; logistic regression on thumbnails: 0.5500" in text
+    assert "always “cat”: 0.4000; logistic regression on thumbnails: 0.5500; nearest training image: 0.6000" in text
     assert "The model never predicts dog." in text
     assert "2 epochs in 3.00 s; the model is of epoch 1" in text
     assert "written to runs/a-1" in text

@@ -35,6 +35,7 @@ def told(
     interval: tuple[float, float] = (0.6, 0.8),
     largest: float = 0.3,
     thumbnails: float = 0.4,
+    nearest: float | None = None,
     accuracy: float = 0.7,
     learned: float = 0.5,
     held: float = 0.5,
@@ -49,7 +50,8 @@ def told(
         baselines={
             "largest_class": {"class": "a", "accuracy": largest, "macro_f1": 0.1},
             "thumbnails": {"accuracy": thumbnails, "macro_f1": 0.4, "images": 100},
-        },
+        }
+        | ({} if nearest is None else {"nearest": {"accuracy": nearest, "macro_f1": 0.4, "images": 100}}),
     )
     if confusion is None:
         result = replace(result, confusion=None)
@@ -120,6 +122,23 @@ def test_a_good_training_has_no_remarks() -> None:
             {"accuracy": 1.0, "interval": (1.0, 1.0), "confusion": [[59, 0], [0, 300]], "counts": {"train": [100] * 2}},
             "None of the 359 test images is wrong, which is no certainty: up to 0.8 % of all such images may still be, "
             "and the intervals do not show it.",
+        ),
+        (
+            {"nearest": 0.7, "thumbnails": 0.62},
+            "The class of the nearest training image by 16×16 thumbnails does as well: 0.700, and the network's "
+            "accuracy is 0.700 (95 % interval 0.600 to 0.800). Test images may be near copies of training images "
+            "(layerline data check), or the images are easy.",
+        ),
+        (
+            {"nearest": 0.81, "thumbnails": 0.62},
+            "The class of the nearest training image by 16×16 thumbnails does better: 0.810, and the network's "
+            "accuracy is 0.700 (95 % interval 0.600 to 0.800). Test images may be near copies of training images "
+            "(layerline data check), or the images are easy.",
+        ),
+        (
+            {"nearest": 0.69, "thumbnails": 0.62},
+            "Logistic regression on 16×16 thumbnails does as well: 0.620, and the network's accuracy is 0.700 (95 % "
+            "interval 0.600 to 0.800). Either the images are easy, or the network is trained too little.",
         ),
         (
             {"accuracy": 1.0, "interval": (1.0, 1.0), "thumbnails": 1.0},

@@ -73,6 +73,7 @@ def test_the_figures_stand_with_their_intervals_and_baselines(run: Path) -> None
         assert part in said.text
     label = next(said.all("svg")).attributes["aria-label"]
     assert "logistic regression on 16×16 thumbnails 43.75 %" in label
+    assert "nearest training image by 16×16 thumbnails 56.25 %" in label
     assert "always “a” 31.25 %" in label
     assert "The network never says “b”." in said.text
     assert "epoch 3" in said.text
@@ -99,7 +100,7 @@ def test_bars_are_as_long_as_their_shares(run: Path) -> None:
         float(bar.attributes["d"].split("H")[1].split("V")[0]) for bar in drawing.all("path") if "bar" in classes(bar)
     ]
     accuracy = json.loads((run / "result.json").read_text())["test_accuracy"]
-    assert [(end - zero) / (full - zero) for end in ends] == pytest.approx([accuracy, 0.4375, 0.3125], abs=1e-3)
+    assert [(end - zero) / (full - zero) for end in ends] == pytest.approx([accuracy, 0.4375, 0.5625, 0.3125], abs=1e-3)
     (whisker,) = (path for path in drawing.all("path") if "whisker" in classes(path))
     low, high = re.findall(r"M([\d.]+) [\d.]+v", whisker.attributes["d"])
     found = [(float(x) - zero) / (full - zero) for x in (low, high)]

@@ -94,7 +94,7 @@ class Result:
     intervals: Mapping[str, tuple[float, float]] | None = None
     """The 95 % intervals of test_accuracy and test_macro_f1: see measure.intervals."""
     baselines: Mapping[str, Mapping[str, Any]] | None = None
-    """What can be had without a network: largest_class and thumbnails, see measure.baselines."""
+    """What can be had without a network: largest_class, thumbnails and nearest, see measure.baselines."""
     remarks: tuple[str, ...] = ()
     """Sentences that apply to this training and its test: see measure.remarks. There may be some without a test."""
 

@@ -55,7 +55,7 @@ def check(**values: Any) -> int:
     allow = BY_KEY["allow"].value(flags.pop("allow")) if "allow" in flags else ()
     doctor.check_allow(allow)
     data = _load(flags)
-    findings = doctor.examine(data)
+    findings = doctor.examine(data, every=True)
     for line in _checked(data, findings, allow):
         click.echo(line)
     return _REFUSED if any(item.refuses and item.kind not in allow for item in findings) else 0
@@ -149,7 +149,8 @@ def _checked(data: Dataset, findings: Sequence[Finding], allow: Sequence[str]) -
         )
     lines = [f"{figures.name(data.name)}: {_counted(total, 'image')} in {len(data.classes)} classes: {found}"]
     lines += [folded(f"note: {note}") for note in data.notes]
-    lines.append(folded(f"not looked for: {'; '.join(not_examined(data))}"))
+    unseen = not_examined(data)
+    lines += [folded(f"not looked for: {'; '.join(unseen)}")] if unseen else []
     for item in findings:
         how = "" if not item.refuses else " (allowed)" if item.kind in allow else f" (refused; --allow {item.kind})"
         lines += ["", folded(f"{item.kind}: {item.message}{how}"), *_images(data, item)]

@@ -26,6 +26,8 @@ _LONGEST_ALWAYS: Final = 17
 _LONGEST_REMARK: Final = 500
 _THUMBNAILS: Final = "regression on thumbnails"
 """Logistic regression on 16×16 thumbnails: what fits beside the figures."""
+_NEAREST: Final = "nearest training image"
+"""By 16×16 thumbnails."""
 
 
 def lines(result: Result, head: str, *, more: str | None = None) -> list[str]:
@@ -61,6 +63,8 @@ def _beside(result: Result) -> list[str]:
         rows.append((f"always {figures.name(str(always['class']), _LONGEST_ALWAYS)}", always))
     if "thumbnails" in baselines:
         rows.append((_THUMBNAILS, baselines["thumbnails"]))
+    if "nearest" in baselines:
+        rows.append((_NEAREST, baselines["nearest"]))
     width = max(len(label) for label, _ in rows)
     head = f"{'':<{width}}  accuracy  95 % interval   macro F1  95 % interval"
     if not intervals:

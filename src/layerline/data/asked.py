@@ -37,6 +37,8 @@ class Asked:
     skip_bad: float = 0.0
     cache: Cache | None = None
     group_by: re.Pattern[str] | None = None
+    near: Literal["near", "none"] | None = None
+    """Whether --group-by asks for near copies to be kept together, or for none; None leaves it to how many they are."""
     flags: tuple[str, ...] = ()
     """Those that were given and have no meaning for anything but image files."""
     labels_path: str = ""
@@ -65,7 +67,7 @@ class Asked:
         known = {
             "gray": sizing.gray,
             "labels": self.labels_path or None,
-            "group_by": self.group_by.pattern if self.group_by else None,
+            "group_by": self.group_by.pattern if self.group_by else self.near,
             "exclude": ",".join(self.exclude) or None,
             "skip_bad": self.skip_bad or None,
         }
@@ -100,6 +102,7 @@ def asked(
     gray: True makes all images gray, False all RGB; without it they are gray where all files are.
     labels: a CSV file with the columns file and label, and if there are split and group, in place of folders.
     group_by: a regular expression; images whose names have the same match (its group 1) stay on one side of every cut.
+        "near" keeps near copies together, also of arrays; "none" does not, however many there are.
     exclude: patterns between commas of files that are left out, "*_mask.png,old".
     skip_bad: leave out files that cannot be read, where they are at most this share of all.
     cache: a folder where many decoded images are kept for the next start; without it, or False, they stay in memory.
@@ -109,14 +112,17 @@ def asked(
     wanted = parse(size, fit, gray=gray)
     if input_shape is not None:
         wanted = wanted.of_network(plain(input_shape))
-    values = (size, fit, gray, labels, group_by, exclude, skip_bad)
+    near = groups.near(group_by)
+    by_name = group_by if near is None else None
+    values = (size, fit, gray, labels, by_name, exclude, skip_bad)
     return Asked(
         wanted,
         None if labels is None else label_file.read(labels),
         patterns(exclude),
         largest_share(skip_bad),
         None if cache is None or cache is False or cache == "no" else Cache(Path(cache)),
-        groups.pattern(group_by),
+        groups.pattern(by_name),
+        near,
         tuple(flag for flag, value in zip(_FLAGS, values, strict=True) if value is not None),
         "" if labels is None else str(labels),
     )

@@ -85,6 +85,11 @@ class Pool:
         return Split(self.source, self.indices)
 
 
+def draws(share: Share) -> bool:
+    """Return whether a share takes images where the data brings no such set."""
+    return (share.otherwise if isinstance(share, Own) else share) != "none"
+
+
 def choose(asked: Sequence[object] | None, classes: tuple[str, ...]) -> tuple[int, ...]:
     """Return the positions of the classes that were asked for, by name or else by number, in the data's order.
 

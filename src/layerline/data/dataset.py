@@ -19,6 +19,16 @@ Fit = Literal["crop", "pad", "stretch"]
 
 
 @dataclass(frozen=True, eq=False)
+class NearCopies:
+    """What a look for near copies found among N images of a set: see `near`."""
+
+    groups: NDArray[np.int64]
+    """int64 (N,): a number for each group of copies, the same in all sets of the data; −1 where an image has none."""
+    looked: NDArray[np.bool_]
+    """(N,): whether an image was compared with all others. Of large sets only some are."""
+
+
+@dataclass(frozen=True, eq=False)
 class ImageSet:
     """Images and labels as they were loaded. Cuts never copy them: a Split points into one.
 
@@ -38,6 +48,8 @@ class ImageSet:
     """int64 (N,): images of one number stay on one side of every cut."""
     deep: bool = False
     """Whether the images are files whose 16 bits were kept: `maximum` is then the largest that was found."""
+    near: NearCopies | None = None
+    """The near copies among the images, where they were looked for."""
 
     @cached_property
     def keys(self) -> NDArray[np.uint64]:

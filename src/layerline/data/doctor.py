@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from layerline import figures
-from layerline.data import masks
+from layerline.data import masks, near
 from layerline.data.copies import copies
 from layerline.data.part import SPLITS, SplitName
 from layerline.data.survey import SMALLEST, Survey, survey
@@ -28,6 +28,7 @@ KINDS: Final = {
     "leak": "the same image in two of training, validation and test",
     "conflict": "the same image in two classes",
     "mask": "masks or label images beside photos",
+    "near": "near copies in two of training, validation and test",
     "duplicates": "the same image more than once in one set",
     "constant": "images of one colour",
     "few": "classes with hardly any images",
@@ -63,14 +64,18 @@ class Finding:
     """For copies: a number for each of `images`, the same for images that are equal."""
 
 
-def examine(data: Dataset) -> tuple[Finding, ...]:
-    """Return what is wrong with a data set, what refuses first. It looks at every pixel once."""
+def examine(data: Dataset, *, every: bool = False) -> tuple[Finding, ...]:
+    """Return what is wrong with a data set, what refuses first. It looks at every pixel once.
+
+    every: look for near copies of every image, also of large sets (see `near`).
+    """
     seen = survey(data)
     groups = copies(data, seen)
     found = (
         _leak(data, seen, groups),
         _conflict(data, seen, groups),
         _mask(data, seen),
+        _near(data, seen, groups, every=every),
         _duplicates(data, seen, groups),
         _constant(data, seen),
         *_few(data),
@@ -81,7 +86,9 @@ def examine(data: Dataset) -> tuple[Finding, ...]:
 def not_examined(data: Dataset) -> tuple[str, ...]:
     """Return what `examine` cannot see in this data set, so that "nothing found" is not read as "nothing there"."""
     sets = [split for split in (data.train, data.validation, data.test) if split is not None]
-    told = ["near copies (cropped, moved or saved anew)"]
+    told = []
+    if min(data.shape[1:]) < near.SMALLEST:
+        told.append(f"near copies, for the images are smaller than {near.SMALLEST}×{near.SMALLEST}")
     if len(sets) == 1:
         told.append("leaks, for there is only a training set")
     if _names(data) is None:
@@ -203,6 +210,40 @@ def _duplicates(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding
     verb = "is a copy" if extra == 1 else "are copies"
     message = f"{_images(extra)} {verb} of others in the same set and class ({_pairs(data, seen, found)})"
     return _of_groups("duplicates", message, False, seen, found)
+
+
+def _near(data: Dataset, seen: Survey, copies: list[list[int]], *, every: bool) -> Finding | None:
+    """Find images of validation and test that have a near copy in an earlier split; equal ones are a leak already."""
+    if data.test is None and data.validation is None:
+        return None
+    sets = {split: each.source for split in SPLITS if (each := getattr(data, split)) is not None}
+    if any(item.near is None or (every and not item.near.looked.all()) for item in sets.values()):
+        sets = near.looked_at(sets, every=every)
+    if any(item.near is None for item in sets.values()):
+        return None
+    found = near.crossing(
+        [(sets[split], getattr(data, split).indices) for split in sets], {k for g in copies for k in g}
+    )
+    told = []
+    for rank, count, looked in found.held:
+        if _too_many(count, looked):
+            size = len(getattr(data, list(sets)[rank]))
+            some = "" if looked == size else f" (of {figures.count(size)}, evenly spread)"
+            told.append(f"{_of(count, looked)} {list(sets)[rank]} images{some}")
+    if not told:
+        return None
+    ours = all(split in data.cuts for split in sets if split != "train")
+    help_ = (
+        "--group-by near keeps copies on one side"
+        if ours
+        else (
+            "the sets are the data's own; put all images into one set, and --group-by near cuts it with copies together"
+        )
+    )
+    message = (
+        f"{' and '.join(told)} have a near copy in an earlier set ({_pairs(data, seen, found.groups)}): figures on "
+    )
+    return _of_groups("near", f"{message}them are too good; {help_}", False, seen, found.groups)
 
 
 def _mask(data: Dataset, seen: Survey) -> Finding | None:

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -34,6 +34,11 @@ wanted = re.compile(pattern)
 found = map(wanted.search, names)
 print(json.dumps([(match[1] if wanted.groups else match[0]) or "" if match else "" for match in found]))
 """
+
+
+def near(group_by: str | None) -> Literal["near", "none"] | None:
+    """Return the word of --group-by that is no regular expression: keep near copies together, or nothing."""
+    return "near" if group_by == "near" else "none" if group_by == "none" else None
 
 
 def pattern(group_by: str | None) -> re.Pattern[str] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from layerline import figures
-from layerline.data import content, cuts, groups, pixels, scaling, sources
+from layerline.data import content, cuts, groups, near, pixels, scaling, sources
 from layerline.data import labels as classes_of
 from layerline.data.asked import asked
 from layerline.data.cuts import Cuts, Own, Pool
@@ -90,10 +90,14 @@ def _loaded(parts: Parts, wanted: Cuts, images: Asked, normalize: str) -> Datase
     chosen = cuts.choose(wanted.classes, names)
     kept = tuple(names[k] for k in chosen)
     kept_sets = {split: cuts.keep(item, chosen, len(names)) for split, item in sets.items()}
+    kept_sets, many = _near_together(kept_sets, parts.last_for_test, wanted, images)
     pools = _pools(kept_sets, kept, parts.last_for_test)
     splits, made = _cut(pools, wanted)
     if parts.of_files:
         made |= images.options(splits["train"].source.images.shape[2:], parts.resized)
+    if many or images.near:
+        made["group_by"] = images.near or "near"
+    notes += many
     return Dataset(
         parts.name,
         kept,
@@ -114,6 +118,36 @@ def _grouped(sets: Sets, pattern: re.Pattern[str]) -> Sets:
     if any(item.groups is not None for item in sets.values()):
         raise DataError("--group-by: found the column group in --labels, expected one of them", "leave --group-by out")
     return {split: replace(item, groups=groups.of_names(item.names or (), pattern)) for split, item in sets.items()}
+
+
+def _near_together(sets: Sets, last_for_test: int, wanted: Cuts, images: Asked) -> tuple[Sets, tuple[str, ...]]:
+    """Return the sets with near copies as groups, where that is asked for, or they are many and something is drawn.
+
+    Where nobody asked for it, a note says so.
+    """
+    train, unasked = sets["train"], images.near is None
+    shares = {"test": wanted.test, "validation": wanted.validation}
+    brought = {*sets, *(("test",) if last_for_test else ())}
+    drawn = [split for split, share in shares.items() if split not in brought and cuts.draws(share)]
+    if images.near == "none" or not drawn or (unasked and train.groups is not None):
+        return sets, ()
+    if train.groups is not None:
+        raise DataError("--group-by near: found the column group in --labels, expected one of them", "leave one out")
+    sets = near.looked_at(sets, every=not unasked)
+    found, looked = near.share(sets["train"])
+    if unasked and found < max(near.MANY * looked, near.FEWEST):
+        return sets, ()
+    if unasked and looked < len(train.labels):
+        sets = near.looked_at(sets, every=True)
+        found, looked = near.share(sets["train"])
+    grouped = {split: replace(item, groups=near.together(item)) for split, item in sets.items()}
+    if not unasked:
+        return grouped, ()
+    return grouped, (
+        f"{figures.count(found)} of {figures.count(looked)} images have near copies, more than "
+        f"{figures.percent(near.MANY, 0)}: {' and '.join(drawn)} are drawn so that copies stay together "
+        "(--group-by none draws each image alone)",
+    )
 
 
 def _settled(parts: Parts) -> tuple[Sets, tuple[str, ...], float, tuple[str, ...]]:

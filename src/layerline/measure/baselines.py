@@ -1,7 +1,9 @@
-"""What can be had without a network: always the largest class, and logistic regression on small grey or colour images.
+"""What can be had without a network: always the largest class, a regression on thumbnails, the nearest training image.
 
 A figure says little alone: 0.70 is poor where always guessing gives 0.67, and where a straight line through thumbnails
-gives 0.95 the images are easy. Both are fitted to the training images and measured on the test images, as the network.
+gives 0.95 the images are easy. Where the class of the nearest thumbnail gives as much, memory is enough: the test may
+have near copies of training images. All are made of the training images and measured on the test images, as the
+network.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline import metrics
+from layerline.data.sketches import averaging
 from layerline.measure import logistic
 from layerline.workers import MATRICES
 
@@ -23,6 +26,8 @@ SIDE: Final = 16
 """Pixels of a thumbnail's side; a shorter side stays."""
 MOST_WORK: Final = 150_000_000
 """Images · features · classes that are fitted at most: all of MNIST. Beyond, fewer images are taken."""
+MOST_DISTANCES: Final = 50_000_000_000
+"""Training images · test images · features that are compared at most: a third of MNIST's training images."""
 MOST_PIXELS: Final = 400_000_000
 """Values of training images that are read at most."""
 FEWEST_IMAGES: Final = 1000
@@ -33,10 +38,10 @@ _BLOCK: Final = 1 << 20
 
 
 def measured(data: Dataset) -> dict[str, dict[str, Any]] | None:
-    """Return `largest_class` and `thumbnails`, as result.json has them; None without a test set.
+    """Return `largest_class`, `thumbnails` and `nearest`, as result.json has them; None without a test set.
 
-    `thumbnails` also says on how many training `images` it was fitted; it is missing where the images' values are
-    not finite, or too large for float32.
+    `thumbnails` and `nearest` also say of how many training `images` they know; they are missing where the images'
+    values are not finite, or too large for float32.
     """
     if data.test is None:
         return None
@@ -45,11 +50,14 @@ def measured(data: Dataset) -> dict[str, dict[str, Any]] | None:
     found: dict[str, dict[str, Any]] = {
         "largest_class": {"class": data.classes[largest]} | _scores(truth, np.full(len(truth), largest), K)
     }
-    images = fitted_on(data)
     with MATRICES:
-        said = _thumbnails_say(data, images)
-    if said is not None:
-        found["thumbnails"] = _scores(truth, said, K) | {"images": len(images)}
+        for name, images, say in (
+            ("thumbnails", fitted_on(data), _thumbnails_say),
+            ("nearest", compared_with(data), _nearest_says),
+        ):
+            said = say(data, images)
+            if said is not None:
+                found[name] = _scores(truth, said, K) | {"images": len(images)}
     return found
 
 
@@ -61,13 +69,27 @@ def _scores(truth: NDArray[np.int32], said: NDArray[np.int64], K: int) -> dict[s
 def fitted_on(data: Dataset) -> NDArray[np.int64]:
     """Return the training images that the regression is fitted to, by their place in the split, ascending.
 
-    All, or at most MOST_WORK and MOST_PIXELS allow: evenly spread over the images sorted by class, so that the classes
-    keep their shares.
+    All, or at most MOST_WORK and MOST_PIXELS allow.
     """
+    return _spread(data, MOST_WORK // (_features(data) * len(data.classes)))
+
+
+def compared_with(data: Dataset) -> NDArray[np.int64]:
+    """Return the training images among which the nearest is looked for, as `fitted_on`: by MOST_DISTANCES."""
+    assert data.test is not None  # noqa: S101 - the caller looked
+    return _spread(data, MOST_DISTANCES // (_features(data) * len(data.test)))
+
+
+def _features(data: Dataset) -> int:
     C, H, W = data.shape
-    features = C * min(H, SIDE) * min(W, SIDE)
-    most = min(MOST_WORK // (features * len(data.classes)), MOST_PIXELS // (C * H * W))
+    return C * min(H, SIDE) * min(W, SIDE)
+
+
+def _spread(data: Dataset, most: int) -> NDArray[np.int64]:
+    """Return at most so many training images, evenly spread over all sorted by class: the classes keep their shares."""
+    C, H, W = data.shape
     M = len(data.train)
+    most = min(most, MOST_PIXELS // (C * H * W))
     most = min(M, max(most, FEWEST_IMAGES))
     by_class = np.argsort(data.train.labels, kind="stable")
     return np.sort(by_class[np.arange(most) * M // most])
@@ -91,6 +113,24 @@ def _thumbnails_say(data: Dataset, images: NDArray[np.int64]) -> NDArray[np.int6
     return np.asarray(((tested - mean) * scale @ w + b).argmax(axis=1), np.int64)
 
 
+def _nearest_says(data: Dataset, images: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Return the class of the training image whose thumbnail has the least squares to that of each test image.
+
+    |x − t|² is least where x·t − |x|²/2 is largest; the first of several is taken.
+    """
+    assert data.test is not None  # noqa: S101 - the caller looked
+    x = thumbnails(data.train, images)
+    mean = x.mean(axis=0)
+    x -= mean
+    half = np.einsum("md,md->m", x, x) / 2
+    tested = thumbnails(data.test, np.arange(len(data.test))) - mean
+    if not (np.isfinite(half).all() and np.isfinite(tested).all()):
+        return None
+    step = max(1, _BLOCK // len(x))
+    nearest = [(tested[k : k + step] @ x.T - half).argmax(axis=1) for k in range(0, len(tested), step)]
+    return np.asarray(data.train.labels[images][np.concatenate(nearest)], np.int64)
+
+
 def _root_mean_square(x: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return √(mean x²) of each column, added in float64."""
     step = max(1, _BLOCK // x.shape[1])
@@ -102,7 +142,7 @@ def _root_mean_square(x: NDArray[np.float32]) -> NDArray[np.float64]:
 def thumbnails(split: Split, places: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return images as rows of C · 16 · 16 values, float32: each the mean over the area of the image that it covers."""
     _, C, H, W = split.source.images.shape
-    down, across = _area(H), _area(W)
+    down, across = averaging(H, min(H, SIDE)), averaging(W, min(W, SIDE))
     rows = np.empty((len(places), C * len(down) * len(across)), np.float32)
     step = max(1, _BLOCK // (C * H * W))
     for first in range(0, len(places), step):
@@ -110,14 +150,3 @@ def thumbnails(split: Split, places: NDArray[np.int64]) -> NDArray[np.float32]:
         small = down @ (block.reshape(-1, W) @ across.T).reshape(-1, H, len(across))
         rows[first : first + step] = small.reshape(len(block), -1)
     return rows
-
-
-def _area(size: int) -> NDArray[np.float32]:
-    """Return the matrix (16, size) that averages `size` values to 16: how much of each lies in each of the parts."""
-    parts = min(size, SIDE)
-    if parts == size:
-        return np.eye(size, dtype=np.float32)
-    edges = np.arange(parts + 1) * (size / parts)
-    pixel = np.arange(size)
-    within = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    return np.asarray(np.maximum(within, 0) * (parts / size), np.float32)

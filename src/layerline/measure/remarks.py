@@ -81,18 +81,28 @@ def _beside_baselines(result: Result) -> list[str]:
     """Return whether something simpler does as well.
 
     A baseline does as well where its accuracy is not below the interval of the network's, and better where it is above
-    it. One that always says a class and one of thumbnails are not told of both: the poorer one says it all.
+    it. Only one is told: that which always says a class, then the nearest image, then the regression. The nearest image
+    is told only where its accuracy is at least the network's and above the regression's: on small sets of images that
+    are alike it is often within the interval, and no copies are there.
     """
     if not result.intervals or not result.baselines or result.test_accuracy is None:
         return []
     low, high = result.intervals["test_accuracy"]
     own = f"{_share(result.test_accuracy)} (95 % interval {_share(low)} to {_share(high)})"
-    largest, thumbnails = result.baselines.get("largest_class"), result.baselines.get("thumbnails")
+    largest, thumbnails, nearest = map(result.baselines.get, ("largest_class", "thumbnails", "nearest"))
     if largest is not None and largest["accuracy"] >= low:
         always = f"always saying {_name(str(largest['class']))}"
         return [
             f"The network is not shown to be better than {always}: its accuracy is {own}, and {always} gives "
             f"{_share(largest['accuracy'])}."
+        ]
+    simple = 0.0 if thumbnails is None else thumbnails["accuracy"]
+    if nearest is not None and nearest["accuracy"] >= result.test_accuracy and nearest["accuracy"] > simple:
+        how = "better" if nearest["accuracy"] > high else "as well"
+        return [
+            f"The class of the nearest training image by 16×16 thumbnails does {how}: {_share(nearest['accuracy'])}, "
+            f"and the network's accuracy is {own}. Test images may be near copies of training images (layerline data "
+            "check), or the images are easy."
         ]
     if thumbnails is not None and thumbnails["accuracy"] >= low:
         how = "better" if thumbnails["accuracy"] > high else "as well"

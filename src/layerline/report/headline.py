@@ -120,9 +120,11 @@ def _merit(name: str, value: Any, interval: Any, baselines: dict[str, Any]) -> M
         bounds = float(interval[0]), float(interval[1])
     between = "" if bounds is None else f"95 % interval: {_share(bounds[0])} to {_share(bounds[1])}"
     rows = [("this network", value, "own")]
-    thumbnails, largest = _table(baselines.get("thumbnails")), _table(baselines.get("largest_class"))
+    thumbnails, nearest, largest = (_table(baselines.get(key)) for key in ("thumbnails", "nearest", "largest_class"))
     if thumbnails.get(name) is not None:
         rows.append(("logistic regression on 16×16 thumbnails", float(thumbnails[name]), "other"))
+    if nearest.get(name) is not None:
+        rows.append(("nearest training image by 16×16 thumbnails", float(nearest[name]), "other"))
     if largest.get(name) is not None:
         rows.append((f"always “{figures.name(str(largest.get('class', '')), 20)}”", float(largest[name]), "other"))
     read = tuple((label, _share(share)) for label, share, _ in rows)

@@ -91,12 +91,14 @@ def _tested(result: Mapping[str, Any]) -> list[str]:
         spread = f" ({_share(between[0])} to {_share(between[1])})" if between else ""
         parts.append(f"<b>{escape(name)} {escape(_share(result.get(f'test_{key}')))}</b>{escape(spread)}")
     text = f"<p>test: {', '.join(parts)}, loss {escape(figures.loss(result['test_loss']))}</p>"
-    always, thumbnails = baselines.get("largest_class"), baselines.get("thumbnails")
+    always, thumbnails, nearest = (baselines.get(key) for key in ("largest_class", "thumbnails", "nearest"))
     beside = []
     if always:
         beside.append(f"always “{figures.name(str(always.get('class')))}”: {_share(always.get('accuracy'))}")
     if thumbnails:
         beside.append(f"logistic regression on thumbnails: {_share(thumbnails.get('accuracy'))}")
+    if nearest:
+        beside.append(f"nearest training image: {_share(nearest.get('accuracy'))}")
     return [text, _said("beside it, accuracy of " + "; ".join(beside))] if beside else [text]
 
 

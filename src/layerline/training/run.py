@@ -72,9 +72,10 @@ def _between(interval: tuple[float, float]) -> str:
 def _baselines(result: Result) -> list[tuple[str, Mapping[str, Any]]]:
     found = []
     if result.baselines is not None:
-        largest, thumbnails = result.baselines.get("largest_class"), result.baselines.get("thumbnails")
+        largest, thumbnails, nearest = map(result.baselines.get, ("largest_class", "thumbnails", "nearest"))
         found += [] if largest is None else [(f"always {figures.name(str(largest['class']))}", largest)]
         found += [] if thumbnails is None else [("logistic regression on thumbnails", thumbnails)]
+        found += [] if nearest is None else [("nearest training image", nearest)]
     return found
 
 
