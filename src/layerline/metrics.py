@@ -53,10 +53,24 @@ def confusion(truth: ArrayLike, prediction: ArrayLike, K: int) -> NDArray[np.int
     return np.bincount(rows * K + columns, minlength=K * K).reshape(K, K).astype(np.int64, copy=False)
 
 
+def tallies(truth: ArrayLike, prediction: ArrayLike, K: int) -> NDArray[np.int64]:
+    """Return, int64 (3, K), how many images are of each class, how many are taken for it, and how many rightly are.
+
+    All that `measure` needs of a confusion matrix, which has K² counts. truth and prediction are in 0 … K−1.
+    """
+    rows, columns = np.asarray(truth, np.int64), np.asarray(prediction, np.int64)
+    counted = (rows, columns, rows[rows == columns])
+    return np.stack([np.bincount(labels, minlength=K) for labels in counted]).astype(np.int64, copy=False)
+
+
 def measure(matrix: NDArray[np.int64]) -> Scores:
     """Return the scores of an int64 (K, K) confusion matrix (row is the truth). All quotients are float64."""
-    right = np.diagonal(matrix).astype(np.int64)
-    support, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    return of_tallies(np.stack([matrix.sum(axis=1), matrix.sum(axis=0), np.diagonal(matrix)]))
+
+
+def of_tallies(counted: NDArray[np.int64]) -> Scores:
+    """Return the scores of what `tallies` returns: those of the confusion matrix, to the bit."""
+    support, predicted, right = counted
     occurs = (support + predicted) > 0
     f1 = _quotient(2 * right, support + predicted, occurs)
     images = int(support.sum())

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 
-from layerline import figures, metrics, whole_file
+from layerline import figures, metrics, regular_file, whole_file
 from layerline.errors import UserError
 from layerline.folder_lock import FolderLock
 
@@ -401,7 +401,7 @@ def _check_replaceable(out: Path, force: bool) -> None:
 def is_run(folder: Path) -> bool:
     """Return whether a folder is one that a run has written."""
     try:
-        with (folder / EXPERIMENT).open("rb") as file:
+        with regular_file.opened(folder / EXPERIMENT) as file:
             return file.read(len(_OURS)) == _OURS.encode()
     except OSError:
         return False

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures, whole_file
+from layerline import figures, regular_file, whole_file
 from layerline.errors import UserError
 
 if TYPE_CHECKING:
@@ -107,9 +107,7 @@ def read(path: Path) -> Tensors:
 
 def _content(path: Path) -> bytes:
     """Return the bytes of a file that begins as ours do; of any other, no more is read than tells what it is."""
-    if path.exists() and not path.is_file():  # a device or a pipe has no end
-        raise FileError(f"{path}: is not a file", "name a file that layerline wrote")
-    with path.open("rb") as file:
+    with regular_file.opened(path) as file:
         start = file.read(DIGEST_AT + DIGEST_LENGTH)
         if not start:
             raise FileError(f"{path}: is empty", "copy it again")

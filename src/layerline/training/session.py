@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 
-from layerline import figures, whole_file
+from layerline import figures, metrics, whole_file
 from layerline.assume import as_given, fill
 from layerline.checkpoint import Checkpoints, Identity, Keeper
 from layerline.checkpoint.keeper import EVERY
@@ -208,12 +208,13 @@ class _Training:
             self._write(PREDICTIONS, lambda folder: folder.write_predictions(tested, judged))
         result = Result(data.classes)
         if test is not None:
-            result = Result.of(data.classes, test.loss, test.confusion)
+            confusion = metrics.confusion(test.truth, test.prediction, len(data.classes))
+            result = Result.of(data.classes, test.loss, confusion)
             beside = None
             if self._interrupt.signal is None:
                 self._loop.announce("comparing")
                 beside = baselines.measured(data)
-            spread = intervals.intervals(test.confusion, self._recipe.seed)
+            spread = intervals.intervals(confusion, self._recipe.seed)
             result = dataclasses.replace(result, intervals=spread, baselines=beside)
         counts = {
             name: np.bincount(split.labels, minlength=len(data.classes))
