@@ -27,6 +27,8 @@ _MOST_MEMBERS: Final = 1000
 _DENSEST: Final = 1032
 """Deflate makes at most so many bytes of one."""
 _CHUNK: Final = 2**20
+_LAST_LETTER: Final = 0x10FFFF
+"""Of Unicode. Python makes no text of numbers above it, or such as ends in a SystemError."""
 _END: Final = b"PK\x05\x06"
 _END_SIZE: Final = 22
 _LOCAL_HEADER: Final = 30
@@ -103,6 +105,8 @@ def _array(file: IO[bytes], info: zipfile.ZipInfo, place: str) -> NDArray[Any]:
             raise EOFError
         view[filled : filled + len(piece)] = piece
         filled += len(piece)  # at the end the reader compares the checksum
+    if found.dtype.kind == "U" and (buffer.view(found.dtype.str[0] + "u4") > _LAST_LETTER).any():
+        raise DataError(f"{place}: found text with a letter that Unicode does not have, expected text", "save it anew")
     values = buffer.view(found.dtype)
     if found.fortran_order:
         return np.ascontiguousarray(values.reshape(found.shape, order="F"))

@@ -73,13 +73,21 @@ def _network(file: _File, section: dict[str, Any], folder: Path) -> tuple[str | 
     if key == "text":
         return None, (f"{file.name} [network] text", given)
     path = folder / given
-    return (given if not path.exists() and given in presets() else str(path)), None
+    return (given if not _is_there(path) and given in presets() else str(path)), None
 
 
 def _seen_from_here(given: str, folder: Path) -> str:
     """Return a path that was relative to `folder` as seen from here; what is no path there is a name and stays."""
     path = folder / given
-    return str(path) if path.exists() else given
+    return str(path) if _is_there(path) else given
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether there is such a path; a name that no disk can have is not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _text(path: Path, shown: str) -> str:

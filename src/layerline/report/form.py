@@ -64,6 +64,7 @@ RESULT: Final = {
     "test_macro_f1": NUMBER,
     "classes": [TEXT],
     "confusion": [[WHOLE]],
+    "confusion_cells": [[WHOLE]],
     "intervals": {_ANY: [NUMBER]},
     "baselines": {_ANY: _FIGURES},
     "remarks": [TEXT],

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from layerline.metrics import Counts
     from layerline.network import Network
     from layerline.report.judged import Judged
 
@@ -68,13 +69,16 @@ class RunFiles:
         """Return the epoch that the model is of, or None where none was finished."""
         return next((row for row in reversed(self.history) if row.best), None)
 
-    def confusion(self, split: str) -> NDArray[np.int64] | None:
+    def confusion(self, split: str) -> Counts | None:
         """Return the (K, K) counts of a split, row = truth, or None where nothing was predicted for it."""
         judged = self.judged.get(split)
         if judged is not None:
             return metrics.confusion(judged.truth, judged.prediction, len(self.classes))
-        counts = (self.result or {}).get("confusion") if split == "test" else None
-        return None if counts is None else np.asarray(counts, np.int64)
+        result = (self.result or {}) if split == "test" else {}
+        counts, cells = result.get("confusion"), result.get("confusion_cells")
+        if cells is None:
+            return None if counts is None else np.asarray(counts, np.int64)
+        return metrics.SparseCounts(len(self.classes), *np.array(cells, np.int64).reshape(-1, 3).T)
 
 
 def read(folder: Path) -> RunFiles:
@@ -122,6 +126,9 @@ def read_result(path: Path) -> dict[str, Any]:
     K, confusion = len(found["classes"]), found.get("confusion")
     if confusion is not None and [len(row) for row in confusion] != [K] * K:
         raise UserError(f"{path}: the confusion matrix is not {K} × {K}", AGAIN)
+    cells = found.get("confusion_cells") or []
+    if any(len(cell) != 3 or max(cell[:2]) >= K for cell in cells) or len({(j, k) for j, k, _ in cells}) < len(cells):
+        raise UserError(f"{path}: the cells of the confusion matrix are not of {K} × {K}", AGAIN)
     return found
 
 
