@@ -5,8 +5,8 @@
     python benchmarks/fuzz.py npz --seed 1 --case 4711        one case again, its traceback shown
 
 A child process changes valid samples and has them read, one case after the other, under a limit on its addresses. A
-case is wrong where an exception comes out that is no UserError, where it takes more than 5 s or lets the process grow by
-more than 500 MB, or where it ends the process. The seed and the number of a case decide all of it. Exit 1 where any
+case is wrong where an exception comes out that is no UserError, where it takes more than 5 s or lets the process grow
+by more than 500 MB, or where it ends the process. The seed and the number of a case decide all of it. Exit 1 where any
 case was wrong. Linux.
 """
 
@@ -137,9 +137,7 @@ def _work(name: str, seed: int, first: int, told: Connection) -> None:
         told.send(("begun", None))
         case = first
         while True:
-            told.send(
-                _outcome(lambda case=case: subject.read(Random(f"{seed} {name} {case}"), folder), subject.refusals)
-            )
+            told.send(_outcome(lambda case=case: subject.read(_random(seed, name, case), folder), subject.refusals))
             case += 1
 
 
@@ -178,12 +176,16 @@ def _limit_addresses() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
+def _random(seed: int, name: str, case: int) -> Random:
+    return Random(f"{seed} {name} {case}")  # noqa: S311 - it makes files, not secrets
+
+
 def _again(name: str, seed: int, case: int) -> int:
     with tempfile.TemporaryDirectory() as place:
         subject = INPUTS[name]()
         subject.prepare(Path(place))
         try:
-            subject.read(Random(f"{seed} {name} {case}"), Path(place))
+            subject.read(_random(seed, name, case), Path(place))
         except subject.refusals as error:
             print(f"refused: {error}")
         return 0

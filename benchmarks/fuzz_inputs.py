@@ -87,7 +87,7 @@ class _OfFiles(Input):
 class Network(_OfFiles):
     """A network file."""
 
-    def prepare(self, folder: Path) -> None:
+    def prepare(self, _folder: Path) -> None:
         """Take the presets, and their readable forms."""
         plain = [preset(name) for name in presets()]
         blocks = (

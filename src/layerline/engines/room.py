@@ -72,13 +72,13 @@ def check_room(engine: Engine, data: Dataset, recipe: Recipe, room: Room | None 
 
 
 def judging_bytes(data: Dataset) -> int:
-    """Return what is held at the end: the probabilities of all held images, and counts of all pairs of classes.
+    """Return what is held at the end: the probabilities of all held images.
 
     0 for few classes, where it is much less than BESIDE.
     """
     K = len(data.classes)
     held = sum(len(split) for split in (data.validation, data.test) if split is not None)
-    return 0 if K <= FEW_CLASSES else 4 * K * held + 8 * K * K
+    return 0 if K <= FEW_CLASSES else 4 * K * held
 
 
 def _bounds(engine: Engine, room: Room) -> list[_Bound]:

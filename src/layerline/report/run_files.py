@@ -11,6 +11,7 @@ import numpy as np
 
 from layerline import metrics, tensor_file
 from layerline.errors import UserError
+from layerline.model_file import MOST_TENSORS
 from layerline.network import parse
 from layerline.network_file import LARGEST_FILE
 from layerline.report import form, predictions_file, run_text
@@ -178,7 +179,7 @@ def _classes(path: Path, card: Mapping[str, str]) -> list[str]:
 
 
 def _model(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    held = tensor_file.read(path)
+    held = tensor_file.read(path, MOST_TENSORS)
     return held.arrays, {**held.metadata, "sha256": held.digest}
 
 

@@ -18,7 +18,7 @@ from layerline.assume import as_given, fill
 from layerline.checkpoint import Checkpoints, Identity, Keeper
 from layerline.checkpoint.keeper import EVERY
 from layerline.data.doctor import examined
-from layerline.engines.room import check_room
+from layerline.engines.room import check_room, judging_bytes
 from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
 from layerline.experiment.options import RECIPE_KEYS
 from layerline.experiment.record import record
@@ -133,6 +133,11 @@ def run(
     snapshot: where to go on, in the folder of the run that it is of. every: seconds between checkpoints in an epoch.
     """
     check_room(engine, data, recipe)
+    if judging_bytes(data):
+        watcher.note(
+            f"{figures.count(len(data.classes))} classes: what the network says of the held images takes "
+            f"{figures.size(judging_bytes(data))} of memory at the end"
+        )
     if recipe.within_seconds is not None:
         time_given = recipe.within
         recipe = fit_epochs(engine, data, recipe, clock)
