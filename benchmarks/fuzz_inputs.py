@@ -1,5 +1,5 @@
-"""What `fuzz.py` changes and reads: for each parser valid samples, made by the program itself where it writes such files,
-the checksums that are put right again behind a change, and the way in which a user's file gets there.
+"""What `fuzz.py` changes and reads: for each parser valid samples, made by the program itself where it writes such
+files, the checksums that are put right again behind a change, and the way in which a user's file gets there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 from mutations import changed
@@ -39,6 +39,8 @@ from layerline.training.resuming import reopen
 if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
+
+    from numpy.typing import NDArray
 
 _NETWORK: Final = "Conv 4 3 padding=1\nBatchNorm\nReLU\nPool 2\nFlat\nFC classes\n"
 _SIDE: Final = 8
@@ -159,6 +161,7 @@ class Cifar(_OfFiles):
     """CIFAR-10's batches, binary, pickled, and in an archive."""
 
     def __init__(self) -> None:
+        """Begin without batches."""
         super().__init__()
         self._python: dict[str, tuple[bytes, ...]] = {}
         self._binary: dict[str, tuple[bytes, ...]] = {}
@@ -173,10 +176,9 @@ class Cifar(_OfFiles):
         pickled = tuple(pickle.dumps(said, protocol) for protocol in (0, 1, 2))
         names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
         meta = pickle.dumps({b"label_names": [name.encode() for name in names], b"num_vis": 3072}, 2)
-        self._python = dict.fromkeys(stems, pickled) | {"batches.meta": (meta,)}
-        self._binary = {f"{stem}.bin": (binary,) for stem in stems} | {
-            "batches.meta.txt": ("\n".join(names).encode() + b"\n\n",)
-        }
+        self._python = {**dict.fromkeys(stems, pickled), "batches.meta": (meta,)}
+        listed = ("\n".join(names).encode() + b"\n\n",)
+        self._binary = {**{f"{stem}.bin": (binary,) for stem in stems}, "batches.meta.txt": listed}
 
     def read(self, random: Random, folder: Path) -> None:
         """Write one form, one batch of it changed, as a folder or an archive."""
@@ -255,7 +257,10 @@ class Toml(_OfFiles):
     def prepare(self, folder: Path) -> None:
         """Train once, and take the record; and write some."""
         record = (_run(folder / "run") / "experiment.toml").read_bytes()
-        plain = b'[network]\nfile = "lenet5"\n\n[data]\ndata = "digits"\nclasses = ["0", "1"]\ntest = 0.2\n\n[train]\nepochs = 3\nlearning_rate = 0.1\nclass_weights = [1.0, 2.0]\n'
+        plain = (
+            b'[network]\nfile = "lenet5"\n\n[data]\ndata = "digits"\nclasses = ["0", "1"]\ntest = 0.2\n\n'
+            b"[train]\nepochs = 3\nlearning_rate = 0.1\nclass_weights = [1.0, 2.0]\n"
+        )
         text = (
             b'[network]\ntext = """\n' + _NETWORK.encode() + b'"""\n[data]\ndata = "digits"\n[train]\nwithin = "5m"\n'
         )
@@ -424,28 +429,26 @@ INPUTS: Final[dict[str, type[Input]]] = {
 }
 
 
-def _images(n: int, channels: int = 1, side: int = _SIDE) -> np.ndarray:
+def _images(n: int, channels: int = 1, side: int = _SIDE) -> NDArray[np.uint8]:
     return np.random.default_rng(n).integers(0, 256, (n, channels, side, side)).astype(np.uint8)
 
 
-def _labels(n: int) -> np.ndarray:
+def _labels(n: int) -> NDArray[np.uint8]:
     return (np.arange(n) % 3).astype(np.uint8)
 
 
 def _data() -> Dataset:
     source = ImageSet(_images(60), _labels(60).astype(np.int32))
-    parts = [Split(source, np.arange(a, b)) for a, b in ((0, 40), (40, 50), (50, 60))]
-    return Dataset("noise", ("a", "b", "ü"), *parts, Scaling((1 / 255,), (0.0,)), "0" * 64)
+    train, held, test = (Split(source, np.arange(a, b)) for a, b in ((0, 40), (40, 50), (50, 60)))
+    return Dataset("noise", ("a", "b", "ü"), train, held, test, Scaling((1 / 255,), (0.0,)), "0" * 64)
 
 
 def _run(folder: Path, data: Dataset | None = None) -> Path:
     """Train on noise for two epochs and return the folder of the run."""
     data = data or _data()
     network = layerline.parse(_NETWORK, input_shape=data.shape, classes=3)
-    options = {"epochs": 2, "batch_size": 20, "learning_rate": 0.01, "momentum": 0.9}
-    layerline.train(
-        network, data, layerline.Recipe(**options), out=folder, live=False, threads=1, allow=("conflict", "leak")
-    )
+    recipe = layerline.Recipe(epochs=2, batch_size=20, learning_rate=0.01, momentum=0.9)
+    layerline.train(network, data, recipe, out=folder, live=False, threads=1, allow=("conflict", "leak"))
     return folder
 
 
@@ -455,13 +458,13 @@ def _png(seed: int) -> bytes:
     return file.getvalue()
 
 
-def _idx(array: np.ndarray) -> bytes:
+def _idx(array: NDArray[Any]) -> bytes:
     code = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}[array.dtype.str[1:]]
     sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
     return bytes([0, 0, code, array.ndim]) + sizes + array.astype(array.dtype.newbyteorder(">")).tobytes()
 
 
-def _npz(arrays: dict[str, np.ndarray], save: object) -> bytes:
+def _npz(arrays: dict[str, NDArray[Any]], save: object) -> bytes:
     file = io.BytesIO()
     save(file, **arrays)  # type: ignore[operator]
     return file.getvalue()
@@ -530,7 +533,7 @@ def _chunks_right(content: bytes) -> bytes:
     return b"".join((*parts, content[at:]))
 
 
-_ODD: Final = (
+_ODD: Final[tuple[Any, ...]] = (
     0,
     -1,
     1,
