@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -18,6 +19,8 @@ from data_files import npy_bytes, npy_with_header, zip_of
 import layerline
 from layerline import metrics, regular_file, tensor_file, toml_text
 from layerline.cli.door import main
+from layerline.cli.screen import Screen
+from layerline.cli.terminal import Terminal
 from layerline.comparison.listing import listing
 from layerline.comparison.recipes import compare_recipes
 from layerline.data import label_file
@@ -27,6 +30,7 @@ from layerline.measure.predictions import LARGEST, Predictions
 from layerline.report import page, predictions_file, run_files
 from layerline.report.judged import suspects
 from layerline.run_folder import Result, as_text, is_run
+from layerline.training import Interrupt, Progress
 from layerline.training.resuming import reopen
 
 if TYPE_CHECKING:
@@ -402,3 +406,13 @@ def test_no_file_of_many_classes_has_all_pairs(tmp_path: Path) -> None:
     found = run_files.read(folder).confusion("test")
     assert found is not None
     assert int(found.sum()) == 60
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(4.0, 0), (6.0, 1)])
+def test_a_long_compilation_is_told_where_no_line_is_drawn(seconds: float, lines: int) -> None:
+    """In a file or a pipe there is a line of it, once, from five seconds on."""
+    stream = io.StringIO()
+    screen = Screen(Terminal(stream, {}), Interrupt(), quiet=False)
+    for _ in range(3):
+        screen.progress(Progress("compiling", 0, 1, 0, 10, 0, 0.0, seconds))
+    assert stream.getvalue().count("machine code") == lines

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 _PIECE: Final = 2**16
 _KINDS: Final = (
-    (stat.S_ISFIFO, "is a pipe, not a file"),
-    (stat.S_ISCHR, "is a device, not a file"),
-    (stat.S_ISBLK, "is a device, not a file"),
-    (stat.S_ISSOCK, "is a socket, not a file"),
+    (stat.S_ISFIFO, "it is a pipe, not a file"),
+    (stat.S_ISCHR, "it is a device, not a file"),
+    (stat.S_ISBLK, "it is a device, not a file"),
+    (stat.S_ISSOCK, "it is a socket, not a file"),
 )
 
 
