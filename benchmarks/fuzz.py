@@ -78,7 +78,7 @@ def main() -> int:
             f"{len(found.wrong)} kinds; the slowest took {found.slowest:.2f} s",
             flush=True,
         )
-        failed |= bool(wrong)
+        failed |= bool(wrong) or not found.cases
     return int(failed)
 
 

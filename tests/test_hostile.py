@@ -416,3 +416,13 @@ def test_a_long_compilation_is_told_where_no_line_is_drawn(seconds: float, lines
     for _ in range(3):
         screen.progress(Progress("compiling", 0, 1, 0, 10, 0, 0.0, seconds))
     assert stream.getvalue().count("machine code") == lines
+
+
+def test_a_model_of_an_endless_input_is_refused(tmp_path: Path) -> None:
+    """An input whose sizes no float64 has is refused with the memory that it would take."""
+    run, _ = trained(tmp_path)
+    path = run / "model.safetensors"
+    held = tensor_file.read(path)
+    tensor_file.write(path, held.arrays, {**held.metadata, "input_shape": f"[1, {10**400}, 6]"})
+    with pytest.raises(UserError, match="the network in it cannot be built"):
+        layerline.load(path)
