@@ -211,7 +211,7 @@ def snapshot(epochs: int) -> Snapshot:
     history = tuple(
         EpochRow(epoch, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.01, 1.0, 1.0, 9.0, epoch <= 2) for epoch in range(1, epochs + 1)
     )
-    return Snapshot(history, 0, state, weights(), state.averaged, Running(0.0, np.zeros((2, 2), np.int64)))
+    return Snapshot(history, 0, state, weights(), state.averaged, Running(0.0, np.zeros((3, 2), np.int64)))
 
 
 if __name__ == "__main__":

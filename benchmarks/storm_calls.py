@@ -152,7 +152,7 @@ class Calls:
 
     def _test_digest(self, model: layerline.Model) -> str:
         told = [model.evaluate(self.data, which, baselines=False) for which in ("test", "all")]
-        return repr([(t.test_loss, None if t.confusion is None else t.confusion.tolist(), t.intervals) for t in told])
+        return repr([(t.test_loss, repr(t.confusion), t.intervals) for t in told])
 
     def _prepare_estimators(self) -> None:
         X = self.data.train.source.images[:300]

@@ -72,9 +72,9 @@ class ScriptedEngine(Engine):
 
     def running(self) -> Running:
         images = len(self.orders[-1])
-        confusion = np.zeros((self.K, self.K), np.int64)
-        confusion[0, 0], confusion[1, 0] = images - 10, 10
-        return Running(2.0 * images, confusion)
+        tallies = np.zeros((3, self.K), np.int64)
+        tallies[:, 0], tallies[0, 1] = (images - 10, images, images - 10), 10
+        return Running(2.0 * images, tallies)
 
     def set_running(self, running: Running) -> None:
         pass

@@ -47,7 +47,7 @@ def images(n: int = 46, *, channels_last: bool = True) -> ImageSet:
 
 def bits(engine: Engine) -> str:
     state, running = engine.state(), engine.running()
-    arrays = [*state.weights.values(), *state.optimizer.values(), running.confusion]
+    arrays = [*state.weights.values(), *state.optimizer.values(), running.tallies]
     return hashlib.sha256(b"".join(a.tobytes() for a in arrays) + repr(running.loss).encode()).hexdigest()
 
 
@@ -68,7 +68,7 @@ def ready(epoch: Epoch, scaling: Scaling) -> Epoch:
 @pytest.mark.parametrize("words", WORDS)
 def test_machine_code_trains_on_the_reference_s_images(words: str, channels_last: bool) -> None:
     """Three epochs with augmentation in the loader, with 1 and 3 threads, end in the bits of three epochs on the
-    reference's images given as float32: weights, momenta, loss, confusion."""
+    reference's images given as float32: weights, momenta, loss, tallies."""
     recipe, source, found = Recipe(batch_size=8, augment=words, epochs=3), images(channels_last=channels_last), set()
     for threads in (1, 3):
         engine = CompiledEngine(NETWORK, SCALING, recipe, threads)

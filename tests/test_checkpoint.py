@@ -46,7 +46,7 @@ def snapshot(epochs: int, step: int = 0, best: int | None = None, seed: int = 0)
     ends = step == 0
     kept = None if not epochs else state.averaged if best_epoch == epochs and ends else weights()
     last = None if not epochs else state.averaged if ends else weights()
-    running = Running(1 / 3 if step else 0.0, np.full((2, 2), step, np.int64))
+    running = Running(1 / 3 if step else 0.0, np.full((3, 2), step, np.int64))
     history = tuple(row(epoch, epoch <= best_epoch) for epoch in range(1, epochs + 1))
     return Snapshot(history, step, state, kept, last, running, 0.1 * step)
 
@@ -98,7 +98,7 @@ def test_what_is_saved_comes_back(taken: Snapshot, parts: set[str], kept: Checkp
         assert ours is None or theirs is None or digest(ours) == digest(theirs)
     if taken.step:
         assert back.running.loss == taken.running.loss
-        np.testing.assert_array_equal(back.running.confusion, taken.running.confusion)
+        np.testing.assert_array_equal(back.running.tallies, taken.running.tallies)
 
 
 def test_averaged_weights_are_what_is_best(kept: Checkpoints) -> None:
@@ -186,7 +186,7 @@ def rewritten(path: Path, changes: dict[str, str]) -> None:
         (empty, "is empty"),
         (a_lie, "its content is of epoch-2.safetensors"),
         (a_link_to_nothing, "cannot be read: No such file or directory"),
-        (a_folder, "is not a file"),
+        (a_folder, "cannot be read: Is a directory"),
         (a_model, "not a checkpoint of layerline"),
         (without_history, "not what a checkpoint holds"),
     ],

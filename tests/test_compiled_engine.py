@@ -58,7 +58,7 @@ def epoch(e: CompiledEngine, images: ImageSet, first: int = 0, seed: int = 3) ->
 
 @pytest.mark.parametrize("text", [SIX_LAYER, DEEP])
 def test_threads_do_not_change_the_bits(text: str) -> None:
-    """One, two, three and four threads, and a second run, end in the same weights, momenta, loss and confusion
+    """One, two, three and four threads, and a second run, end in the same weights, momenta, loss and tallies
     matrix."""
     images = images_for(text, 91)
     results = set()
@@ -66,7 +66,7 @@ def test_threads_do_not_change_the_bits(text: str) -> None:
         e = engine(text, threads, batch_size=20, weight_decay=1e-3)
         assert epoch(e, images) == 5
         running = e.running()
-        results.add((digest(e.state()), running.loss, running.confusion.tobytes()))
+        results.add((digest(e.state()), running.loss, running.tallies.tobytes()))
     assert len(results) == 1
 
 
@@ -155,15 +155,18 @@ def test_gradients_can_be_read_where_updates_are_not_fused() -> None:
 
 
 def test_running_figures_are_those_before_each_update() -> None:
-    """Loss and confusion matrix of an epoch with learning rate 0 are the evaluation's."""
+    """Loss and tallies of an epoch with learning rate 0 are the evaluation's."""
     images = images_for(DEEP, 61)
     e = engine(DEEP)
     e.train(Epoch(images, np.arange(61), np.zeros(8)), 0)
     outputs = e.evaluate(Split(images, np.arange(61)))
-    confusion = np.zeros((4, 4), np.int64)
-    np.add.at(confusion, (images.labels, outputs.probabilities.argmax(1)), 1)
+    tallies = np.zeros((3, 4), np.int64)
+    for label, said in zip(images.labels, outputs.probabilities.argmax(1), strict=True):
+        tallies[0, label] += 1
+        tallies[1, said] += 1
+        tallies[2, label] += label == said
     running = e.running()
-    np.testing.assert_array_equal(running.confusion, confusion)
+    np.testing.assert_array_equal(running.tallies, tallies)
     assert running.loss == pytest.approx(outputs.losses.sum(), rel=1e-12)
     e.reset_running()
     assert e.running().images == 0
@@ -182,7 +185,7 @@ def test_running_figures_can_be_taken_over(threads: int) -> None:
     after.set_running(before.running())
     after.train(epoch, 3)
     assert after.running().loss == whole.running().loss
-    np.testing.assert_array_equal(after.running().confusion, whole.running().confusion)
+    np.testing.assert_array_equal(after.running().tallies, whole.running().tallies)
     np.testing.assert_equal(after.state().weights, whole.state().weights)
 
 
@@ -285,7 +288,7 @@ def test_indices_out_of_range_are_refused() -> None:
 
 
 def test_labels_and_memory_that_do_not_fit_are_refused() -> None:
-    """A label outside the classes would be counted outside the confusion matrix; gaps would be read as images."""
+    """A label outside the classes would be counted outside the tallies; gaps would be read as images."""
     images = images_for(SIX_LAYER, 8)
     for label in (-1, 10):
         labels = images.labels.copy()

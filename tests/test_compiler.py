@@ -323,3 +323,27 @@ def test_the_last_codes_are_kept() -> None:
     for classes in range(2, 2 + KEPT):
         compile_network(parse(f"Input 1 2 2\nFlat\nFC {classes}\n", name="n"), host(), task)
     assert compile_network(network, host(), task) is not first
+
+
+def looked_at_one_by_one(batch: int) -> int:
+    """Return the size of a shard by trying all sizes, as it was once done."""
+
+    def longest(size: int, threads: int) -> int:
+        loads = [0] * threads
+        for first in range(0, batch, size):
+            loads[loads.index(min(loads))] += min(size, batch - first)
+        return max(loads)
+
+    sizes = range(-(-batch // 16), -(-batch // 8) + 1)
+    return min(sizes, key=lambda size: (longest(size, 2), 4 * longest(size, 4) + 8 * longest(size, 8)))
+
+
+def test_shards_are_those_of_all_sizes_tried() -> None:
+    """The few sizes that are looked at have the best among them, for every batch up to 1,500 and some larger ones."""
+    for batch in (*range(1, 1500), 4096, 8191, 10_000, 65_537):
+        assert shard_size(batch) == looked_at_one_by_one(batch), batch
+
+
+def test_the_largest_batch_has_a_shard_size() -> None:
+    """A batch of 2³¹ images is cut at once, not after looking at a hundred million sizes."""
+    assert shard_size(2**31) == 2**27

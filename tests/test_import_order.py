@@ -24,6 +24,8 @@ ORDER = (
     "scalars",
     "figures",
     "randomness",
+    "regular_file",
+    "toml_text",
     "layers",
     "network_file",
     "network",

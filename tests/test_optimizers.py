@@ -161,7 +161,7 @@ def test_every_optimizer_takes_every_option(optimizer: str, option: str) -> None
     ours, theirs = trained(CompiledEngine, recipe), trained(TorchEngine, recipe, dtype="float64")
     compare(ours.state(), theirs.state(), 2 * TOLERANCE)
     left, right = ours.running(), theirs.running()
-    assert (left.confusion == right.confusion).all()
+    assert (left.tallies == right.tallies).all()
     # An image's loss moves by its logits' error: those of weights that err by 4e-6 at the end, through four layers.
     assert left.loss == pytest.approx(right.loss, rel=4 * 2 * TOLERANCE)
     seen = ours.evaluate(SPLIT).losses, theirs.evaluate(SPLIT).losses

@@ -92,9 +92,13 @@ def chance(p: float) -> str:
     return f"p = {p:.4f}" if p < 0.01 else f"p = {_inside(p, 3):.3f}" if p < 1 else "p = 1"
 
 
+_LARGEST_SIZE: Final = 10**300
+"""What float64 still has; a hostile file may tell of more."""
+
+
 def size(number_of_bytes: int) -> str:
     """Return a size in decimal units: 842 B, 12.3 kB, 1.25 MB (1 MB is 1,000,000 bytes)."""
-    value = float(number_of_bytes)
+    value = float(min(number_of_bytes, _LARGEST_SIZE))
     if abs(value) < 1000:
         return f"{number_of_bytes} B"
     for unit in ("kB", "MB", "GB"):

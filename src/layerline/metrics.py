@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
+
+
+MOST_DENSE: Final = 1000
+"""Classes up to which files have a number for each pair of them, or for each class of every image; of more, only what
+there is: 10,000 classes have 100 million pairs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +46,46 @@ class Scores:
         return len(self.support)
 
 
-def confusion(truth: ArrayLike, prediction: ArrayLike, K: int) -> NDArray[np.int64]:
-    """Return how often class k was taken for class j, int64 (K, K): row is the truth, column the prediction.
+@final
+@dataclass(frozen=True, eq=False)
+class SparseCounts:
+    """A confusion matrix of many classes: only the cells that have images, by rows, each once."""
+
+    K: int
+    truth: NDArray[np.int64]
+    prediction: NDArray[np.int64]
+    images: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (K, K)."""
+        return self.K, self.K
+
+    def __len__(self) -> int:
+        """Return K."""
+        return self.K
+
+    def sum(self, axis: int | None = None) -> NDArray[np.int64]:
+        """Return the images of each prediction (axis 0), of each truth (axis 1), or of all, as an array has it."""
+        if axis is None:
+            return np.asarray(self.images.sum())
+        found = np.zeros(self.K, np.int64)
+        np.add.at(found, self.truth if axis else self.prediction, self.images)
+        return found
+
+    def toarray(self) -> NDArray[np.int64]:
+        """Return all K² counts."""
+        found = np.zeros(self.shape, np.int64)
+        found[self.truth, self.prediction] = self.images
+        return found
+
+
+Counts = NDArray[np.int64] | SparseCounts
+"""How often class k was taken for class j, (K, K): an array of at most MOST_DENSE classes, else sparse."""
+
+
+def confusion(truth: ArrayLike, prediction: ArrayLike, K: int) -> Counts:
+    """Return how often class k was taken for class j: row is the truth, column the prediction.
 
     Raises ValueError where a label is not in 0 … K−1 or the two differ in length.
     """
@@ -50,13 +94,49 @@ def confusion(truth: ArrayLike, prediction: ArrayLike, K: int) -> NDArray[np.int
         raise ValueError(f"truth {rows.shape} and prediction {columns.shape} must be one list each, equally long")
     if len(rows) and (min(rows.min(), columns.min()) < 0 or max(rows.max(), columns.max()) >= K):
         raise ValueError(f"a label is not in 0 … {K - 1}")
-    return np.bincount(rows * K + columns, minlength=K * K).reshape(K, K).astype(np.int64, copy=False)
+    if K <= MOST_DENSE:
+        return np.bincount(rows * K + columns, minlength=K * K).reshape(K, K).astype(np.int64, copy=False)
+    there, images = np.unique(rows * K + columns, return_counts=True)
+    return SparseCounts(K, there // K, there % K, images)
 
 
-def measure(matrix: NDArray[np.int64]) -> Scores:
-    """Return the scores of an int64 (K, K) confusion matrix (row is the truth). All quotients are float64."""
-    right = np.diagonal(matrix).astype(np.int64)
-    support, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+def cells(counts: Counts) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return truth, prediction and images of the cells that have images, by rows."""
+    if isinstance(counts, SparseCounts):
+        return counts.truth, counts.prediction, counts.images
+    rows, columns = np.nonzero(counts)
+    return rows, columns, counts[rows, columns]
+
+
+def worst(counts: Counts, most: int | None = None) -> list[tuple[int, int, int]]:
+    """Return the cells off the diagonal that have images, (truth, prediction, images), most images first."""
+    rows, columns, images = (found[None, :] for found in cells(counts))
+    wrong = np.concatenate([rows, columns, images])[:, rows[0] != columns[0]]
+    order = np.argsort(-wrong[2], kind="stable")[:most]
+    return [(j, k, count) for j, k, count in wrong[:, order].T.tolist()]
+
+
+def tallies(truth: ArrayLike, prediction: ArrayLike, K: int) -> NDArray[np.int64]:
+    """Return, int64 (3, K), how many images are of each class, how many are taken for it, and how many rightly are.
+
+    All that `measure` needs of a confusion matrix, which has K² counts. truth and prediction are in 0 … K−1.
+    """
+    rows, columns = np.asarray(truth, np.int64), np.asarray(prediction, np.int64)
+    counted = (rows, columns, rows[rows == columns])
+    return np.stack([np.bincount(labels, minlength=K) for labels in counted]).astype(np.int64, copy=False)
+
+
+def measure(counts: Counts) -> Scores:
+    """Return the scores of a confusion matrix. All quotients are float64."""
+    rows, columns, images = cells(counts)
+    right = np.zeros(len(counts), np.int64)
+    right[rows[rows == columns]] = images[rows == columns]
+    return of_tallies(np.stack([counts.sum(axis=1), counts.sum(axis=0), right]))
+
+
+def of_tallies(counted: NDArray[np.int64]) -> Scores:
+    """Return the scores of what `tallies` returns: those of the confusion matrix, to the bit."""
+    support, predicted, right = counted
     occurs = (support + predicted) > 0
     f1 = _quotient(2 * right, support + predicted, occurs)
     images = int(support.sum())

@@ -37,6 +37,8 @@ SEEN: Final = "training_images"
 BYTE: Final = 255.0
 _DTYPES: Final = (np.dtype(np.float32), np.dtype(np.int64))
 _LARGEST: Final = float(np.finfo(np.float32).max)
+MOST_TENSORS: Final = 50_000
+"""Five, which BatchNorm has, for each of the most layers that a network may have."""
 LONGEST_NETWORK: Final = 2**20
 """Characters of the network's text: as many as a network file may have bytes."""
 LONGEST_NAME: Final = 10_000
@@ -120,7 +122,7 @@ def read(path: Path, *, not_finite: bool = False) -> Stored:
     not_finite: take weights that are NaN or infinite too. Raises FileError where it is another kind of file, cut short,
     changed, of a newer format, or not what the network in it needs.
     """
-    held = tensor_file.read(path)
+    held = tensor_file.read(path, MOST_TENSORS)
     _check_format(path, held.metadata)
     try:
         card = _card(held.metadata)

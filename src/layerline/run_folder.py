@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 
-from layerline import figures, metrics, whole_file
+from layerline import figures, metrics, regular_file, whole_file
 from layerline.errors import UserError
 from layerline.folder_lock import FolderLock
 
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
 
-    from numpy.typing import NDArray
-
     from layerline.measure.predictions import Predictions
+    from layerline.metrics import Counts
 
 RUNS: Final = Path("runs")
 GRAPHS: Final = ("loss", "accuracy", "macro_f1", "confusion", "filters")
@@ -90,7 +89,7 @@ class Result:
     test_accuracy: float | None = None
     test_macro_f1: float | None = None
     per_class: tuple[ClassRow, ...] | None = None
-    confusion: NDArray[np.int64] | None = None
+    confusion: Counts | None = None
     intervals: Mapping[str, tuple[float, float]] | None = None
     """The 95 % intervals of test_accuracy and test_macro_f1: see measure.intervals."""
     baselines: Mapping[str, Mapping[str, Any]] | None = None
@@ -99,8 +98,8 @@ class Result:
     """Sentences that apply to this training and its test: see measure.remarks. There may be some without a test."""
 
     @classmethod
-    def of(cls, classes: Sequence[str], loss: float, confusion: NDArray[np.int64]) -> Result:
-        """Return the result of a test: the mean loss (nats) and the int64 (K, K) confusion matrix, row = truth."""
+    def of(cls, classes: Sequence[str], loss: float, confusion: Counts) -> Result:
+        """Return the result of a test: the mean loss (nats) and the (K, K) confusion matrix, row = truth."""
         scores = metrics.measure(confusion)
         columns = (scores.precision.tolist(), scores.recall.tolist(), scores.f1.tolist(), scores.support.tolist())
         rows = tuple(ClassRow(*row) for row in zip(classes, *columns, strict=True))
@@ -115,11 +114,18 @@ class Result:
             "test_macro_f1": self.test_macro_f1,
             "classes": list(self.classes),
             "per_class": None if rows is None else [dataclasses.asdict(row) for row in rows],
-            "confusion": None if self.confusion is None else self.confusion.tolist(),
+            **self._counts(),
             "intervals": None if self.intervals is None else {name: list(at) for name, at in self.intervals.items()},
             "baselines": None if self.baselines is None else {name: dict(of) for name, of in self.baselines.items()},
             "remarks": list(self.remarks),
         }
+
+    def _counts(self) -> dict[str, Any]:
+        """Return the confusion matrix, or of many classes the cells that have images."""
+        if isinstance(self.confusion, metrics.SparseCounts):
+            cells = np.stack(metrics.cells(self.confusion), axis=1)
+            return {"confusion": None, "confusion_cells": cells.tolist()}
+        return {"confusion": None if self.confusion is None else self.confusion.tolist()}
 
 
 class RunFolder:
@@ -401,7 +407,7 @@ def _check_replaceable(out: Path, force: bool) -> None:
 def is_run(folder: Path) -> bool:
     """Return whether a folder is one that a run has written."""
     try:
-        with (folder / EXPERIMENT).open("rb") as file:
+        with regular_file.opened(folder / EXPERIMENT) as file:
             return file.read(len(_OURS)) == _OURS.encode()
     except OSError:
         return False

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures, whole_file
+from layerline import figures, regular_file, whole_file
 from layerline.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "F64": np.dtype("<f8"),
     "I64": np.dtype("<i8"),
 }
+MOST_TENSORS: Final = 400_000
+"""A checkpoint of the most layers has a BatchNorm's five tensors for each, and of each up to eight copies."""
 LARGEST_HEADER: Final = 100_000_000
 """Bytes: what the safetensors package reads at most."""
 _METADATA: Final = "__metadata__"
@@ -88,8 +90,11 @@ def write(
     return digest
 
 
-def read(path: Path) -> Tensors:
-    """Return what a file that `write` wrote holds. Raises FileError where it is not exactly such a file."""
+def read(path: Path, most: int = MOST_TENSORS) -> Tensors:
+    """Return what a file that `write` wrote holds. Raises FileError where it is not exactly such a file.
+
+    most: how many tensors it may hold.
+    """
     try:
         content = _content(path)
     except OSError as error:
@@ -99,7 +104,7 @@ def read(path: Path) -> Tensors:
     if digest.encode("ascii") != claimed:
         raise FileError(f"{path}: the content does not match its SHA-256", "it was changed or cut short: copy it again")
     try:
-        arrays, metadata = _parsed(content)
+        arrays, metadata = _parsed(content, most)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FileError(f"{path}: {error}", "the file was not made by layerline as it is") from error
     return Tensors(arrays, metadata, digest)
@@ -107,9 +112,7 @@ def read(path: Path) -> Tensors:
 
 def _content(path: Path) -> bytes:
     """Return the bytes of a file that begins as ours do; of any other, no more is read than tells what it is."""
-    if path.exists() and not path.is_file():  # a device or a pipe has no end
-        raise FileError(f"{path}: is not a file", "name a file that layerline wrote")
-    with path.open("rb") as file:
+    with regular_file.opened(path) as file:
         start = file.read(DIGEST_AT + DIGEST_LENGTH)
         if not start:
             raise FileError(f"{path}: is empty", "copy it again")
@@ -173,13 +176,16 @@ def foreign(start: bytes, end: bytes = b"") -> str | None:
     return next((kind for sign, kind in _FOREIGN if start.startswith(sign)), None)
 
 
-def _parsed(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+def _parsed(content: bytes, most: int) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Return arrays and metadata of a file whose digest is right. Raises ValueError for what `write` never writes."""
     length = int.from_bytes(content[:8], "little")
     if length > min(LARGEST_HEADER, len(content) - 8):
         raise ValueError(f"its header is {length:,d} bytes by its first 8, the file has {len(content) - 8:,d}")
-    entries = _entries(content[8 : 8 + length])
+    header = content[8 : 8 + length]
+    _check_count(header.count(b'"data_offsets"'), most)  # before Python objects are made of them
+    entries = _entries(header)
     metadata = entries.pop(_METADATA)
+    _check_count(len(entries), most)
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise ValueError("its metadata is not text")
     del metadata["sha256"]
@@ -189,6 +195,11 @@ def _parsed(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     if end != len(body):
         raise ValueError(f"{len(body) - end:,d} bytes belong to no tensor")
     return arrays, metadata
+
+
+def _check_count(count: int, most: int) -> None:
+    if count > most:
+        raise ValueError(f"it holds {count:,d} tensors, expected at most {most:,d}")
 
 
 def _entries(header: bytes) -> dict[str, Any]:

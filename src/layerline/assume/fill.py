@@ -66,6 +66,9 @@ def fill(
     checked(network, data, recipe)
     made = engines.make(engine, network, data.scaling, recipe, threads)
     check_room(made, data, recipe)
+    if "learning_rate" not in given or ("epochs" not in given and recipe.within == NONE):
+        say("writing machine code for this network and CPU")  # of a thousand layers it takes a minute
+        made.prepare(data.train.source)
     if "learning_rate" not in given:
         say("trying learning rates")
         choices["learning_rate"] = rate.choose(made, data, recipe, network.multiply_adds)

@@ -61,6 +61,7 @@ class Checkpoints:
 
         Raises UserError where it cannot be written; those that were there are then as they were.
         """
+        self._check_own()
         try:
             if not self.folder.is_dir():
                 self.folder.mkdir(mode=0o700, exist_ok=True)
@@ -85,6 +86,7 @@ class Checkpoints:
         What a killed process left half-written is removed. Raises UserError where there are some and none is whole, and
         where the newest is of another version of the format: going on before it would lose what it holds.
         """
+        self._check_own()
         whole_file.remove_unfinished(self.folder)
         damaged: list[str] = []
         for position, path in self._listed():
@@ -100,6 +102,14 @@ class Checkpoints:
                 "start again: layerline train experiment.toml of that folder, with --out and another name",
             )
         return None
+
+    def _check_own(self) -> None:
+        """Raise UserError where the folder is a link: a run makes none, and files elsewhere would be removed."""
+        if self.folder.is_symlink():
+            raise UserError(
+                f"{self.folder}: is a link, and checkpoints are neither read nor written through one",
+                "remove the link, or put a copy of the folder it leads to in its place",
+            )
 
     def set_aside(self, found: Found) -> None:
         """Give the damaged checkpoints that are newer than `found` another name: they are no checkpoints any more."""
@@ -155,7 +165,7 @@ def _read(path: Path, position: Position) -> tuple[Snapshot, Identity]:
         )
     try:
         snapshot, identity = _parsed(held)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{path}: not what a checkpoint holds: {error}") from error
     if snapshot.position != position:
         raise UserError(f"{path}: its content is of {name_of(snapshot.position)}")

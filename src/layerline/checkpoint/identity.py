@@ -56,8 +56,14 @@ class Identity:
 
     @classmethod
     def read(cls, text: str) -> Identity:
-        """Return the identity that `text` is. Raises KeyError, TypeError or ValueError where it is none."""
-        return cls(**json.loads(text))
+        """Return the identity that `text` is. Raises TypeError or ValueError where it is none."""
+        found = cls(**json.loads(text))
+        tables = (found.data, found.cuts, found.recipe, found.engine)
+        if not isinstance(found.network, str) or not all(isinstance(table, dict) for table in tables):
+            raise TypeError("its identity is not a network's text and four tables")
+        if not isinstance(found.data.get("classes"), list):
+            raise TypeError("its identity names no classes")
+        return found
 
     @property
     def text(self) -> str:
@@ -107,7 +113,7 @@ def _data_differences(now: Identity, kept: Identity) -> list[str]:
     """Return why the data is not the same; where its content is, by the options that cut it."""
     if now.data == kept.data:
         return []
-    print_now, print_kept = (each.data["fingerprint"][:12] for each in (now, kept))
+    print_now, print_kept = (str(each.data.get("fingerprint"))[:12] for each in (now, kept))
     if print_now != print_kept:
         name = figures.name(now.data["name"])
         return [f"data: {name} has the content {print_now}… (SHA-256), it was {print_kept}…"]

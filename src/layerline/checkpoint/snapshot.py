@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class Snapshot:
         found: Arrays = {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
         if self.step:
             found["running/loss"] = np.array([self.running.loss])
-            found["running/confusion"] = self.running.confusion
+            found["running/tallies"] = self.running.tallies
         return found
 
     def texts(self) -> dict[str, str]:
@@ -76,20 +77,49 @@ class Snapshot:
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, str], classes: int) -> Snapshot:
         """Return the snapshot that `arrays` and `texts` tell of. Raises KeyError, TypeError or ValueError."""
-        history = tuple(EpochRow(**row) for row in json.loads(texts["history"]))
+        history = tuple(_row(row) for row in json.loads(texts["history"]))
+        if [row.epoch for row in history] != list(range(1, len(history) + 1)):
+            raise ValueError("its epochs do not follow each other from 1")
         position = json.loads(texts["position"])
+        step, seconds = position["step"], float(position["train_seconds"])
+        if type(step) is not int or step < 0 or not 0 <= seconds < math.inf:
+            raise ValueError("its position is not a number of steps and of seconds")
         parts: dict[str, Arrays] = {}
         for key, value in arrays.items():
             part, _, name = key.partition("/")
             parts.setdefault(part, {})[name] = value
         state = State(parts["weights"], parts.get("optimizer", {}))
-        running = Running(0.0, np.zeros((classes, classes), np.int64))
-        if position["step"]:
-            running = Running(float(parts["running"]["loss"][0]), parts["running"]["confusion"])
+        running = Running(0.0, np.zeros((3, classes), np.int64))
+        if step:
+            running = _running(parts["running"], classes)
         same = state.averaged if history else None
         best, last = parts.get("best", same), parts.get("last", same)
-        return cls(history, position["step"], state, best, last, running, position["train_seconds"])
+        return cls(history, step, state, best, last, running, seconds)
 
     def _state_is(self, epoch: int) -> bool:
         """Return whether the state is what it was at the end of that epoch."""
         return self.step == 0 and epoch == len(self.history)
+
+
+_NUMBERS: Final = tuple(field.name for field in dataclasses.fields(EpochRow) if field.name not in ("epoch", "best"))
+
+
+def _row(found: Any) -> EpochRow:
+    """Return an epoch as JSON told of it. Raises TypeError or ValueError."""
+    row = EpochRow(**found)
+    if type(row.epoch) is not int or type(row.best) is not bool:
+        raise TypeError("an epoch in it has no number, or does not say whether it was the best")
+    for key in _NUMBERS:
+        if type(getattr(row, key)) is not float and not (key.startswith("validation_") and getattr(row, key) is None):
+            raise TypeError(f"{key} of an epoch in it is no number")
+    return row
+
+
+def _running(parts: Mapping[str, NDArray[Any]], classes: int) -> Running:
+    """Return what an unfinished epoch has gathered. Raises KeyError or ValueError."""
+    loss, tallies = parts["loss"], parts["tallies"]
+    if loss.shape != (1,) or tallies.shape != (3, classes) or tallies.dtype != np.int64:
+        raise ValueError("what its unfinished epoch has gathered is not of these classes")
+    if tallies.min() < 0:
+        raise ValueError("what its unfinished epoch has gathered is below 0")
+    return Running(float(loss[0]), tallies)

@@ -32,6 +32,8 @@ _FULL: Final = (errno.ENOSPC, errno.EIO)
 """What writing to stdout fails with where the disk is full or the terminal is gone."""
 
 _NO_FILES: Final = (errno.EMFILE, errno.ENFILE)
+_NO_SUCH_PATH: Final = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR)
+"""What the system answers where it may not, or cannot, even say whether a path that somebody gave is there."""
 _NO_THREAD: Final = "can't start new thread"
 _NO_MEMORY: Final = ("failed to map segment", "annot allocate memory")
 """What is said, beside MemoryError, where a limit on memory is reached."""
@@ -96,10 +98,14 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _unforeseen(error: Exception) -> int:
-    """Return the exit code of an error that is no mistake of the user's: a limit of the system, or a bug of ours."""
+    """Return the exit code of an error that is no mistake of the user's: a limit of the system, a path that
+    it refuses, or a bug of ours."""
     limit = _limit(error)
     if limit is not None:
         _say(limit)
+        return MISTAKE
+    if isinstance(error, OSError) and error.errno in _NO_SUCH_PATH and error.filename is not None:
+        _say(f"{figures.name(os.fsdecode(error.filename), 200)}: cannot be read: {error.strerror}")
         return MISTAKE
     if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
         return _unwritten(error)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from layerline import figures, regular_file
 from layerline.cli.commands import Command, GroupedOption
 from layerline.errors import UserError
 
@@ -50,4 +51,12 @@ def fmt(net: str, write: bool, check: bool) -> int:
 def _content(file: str, text: str) -> str:
     """Return the file as it is, where `text` has lost its byte order mark and may have lost its line ends."""
     path = Path(file)
-    return path.read_bytes().decode("utf-8", "replace") if path.exists() else text
+    if not path.exists():
+        return text
+    from layerline.network_file import LARGEST_FILE
+
+    try:
+        content = regular_file.content(path, LARGEST_FILE)
+    except OSError as error:
+        raise UserError(f"{figures.name(file, 200)}: cannot be read: {error.strerror or error}") from error
+    return text if content is None else content.decode("utf-8", "replace")

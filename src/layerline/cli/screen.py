@@ -36,6 +36,8 @@ _PHASES: Final = {
 }
 """The bottom line outside the epochs."""
 _BAR: Final = 16
+_LONG: Final = 5.0
+"""Seconds of compiling after which a file or a pipe is told of it, too."""
 
 
 @final
@@ -47,6 +49,7 @@ class Screen(Watcher):
         self._terminal, self._interrupt, self._quiet = terminal, interrupt, quiet
         self._headed = False
         self._warned = False
+        self._compiling = False
 
     def waiting(self, text: str) -> None:
         """Show what is being done, on a terminal, until something else is."""
@@ -83,6 +86,10 @@ class Screen(Watcher):
         if self._interrupt.signal is not None and not self._warned:
             self._warned = True
             self._say("stopping after this step; Ctrl-C again stops at once")
+        long = progress.phase == "compiling" and progress.seconds > _LONG
+        if long and not self._compiling and not self._terminal.draws:
+            self._compiling = True
+            self._say(_PHASES["compiling"])
         if not self._quiet:
             self._terminal.draw(bottom_line(progress))
 

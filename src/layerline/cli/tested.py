@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from layerline import figures
+from layerline import figures, metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
+    from layerline.metrics import Counts
     from layerline.run_folder import Result
 
 COLUMNS: Final = 80
@@ -97,9 +97,9 @@ def _per_class(result: Result, more: str | None) -> list[str]:
     return table + note
 
 
-def _confusion(matrix: NDArray[np.int64], classes: Sequence[str], more: str | None) -> list[str]:
+def _confusion(matrix: Counts, classes: Sequence[str], more: str | None) -> list[str]:
     """Return the matrix with names over its columns, else with numbers, else the worst confusions: what fits."""
-    if len(classes) <= LARGEST_MATRIX:
+    if len(classes) <= LARGEST_MATRIX and not isinstance(matrix, metrics.SparseCounts):
         names = [figures.name(name, _LONGEST_NAME) for name in classes]
         for rows, columns in ((names, names), _numbered(names)):
             table = _matrix(matrix, rows, columns)
@@ -126,17 +126,14 @@ def _numbered(names: Sequence[str]) -> tuple[list[str], list[str]]:
     return [f"{name:<{width}}  {letter}" for name, letter in zip(names, letters, strict=True)], letters
 
 
-def _worst(matrix: NDArray[np.int64], classes: Sequence[str], more: str | None) -> list[str]:
+def _worst(matrix: Counts, classes: Sequence[str], more: str | None) -> list[str]:
     """Return the cells off the diagonal with the most images, most first."""
-    wrong = matrix.copy()
-    np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_CONFUSIONS]
     rows = [
-        f"{figures.count(int(wrong.flat[k])):>8}  {figures.name(classes[k // len(classes)], _LONGEST_NAME)} "
-        f"taken for {figures.name(classes[k % len(classes)], _LONGEST_NAME)}"
-        for k in order.tolist()
-        if wrong.flat[k] > 0
+        f"{figures.count(count):>8}  {figures.name(classes[j], _LONGEST_NAME)} "
+        f"taken for {figures.name(classes[k], _LONGEST_NAME)}"
+        for j, k, count in metrics.worst(matrix, MOST_CONFUSIONS)
     ]
     if not rows:
         return ["no image was taken for another class"]
-    return [f"most often confused (all in {more or 'confusion.png and result.json'}):", *rows]
+    files = "result.json" if isinstance(matrix, metrics.SparseCounts) else "confusion.png and result.json"
+    return [f"most often confused (all in {more or files}):", *rows]

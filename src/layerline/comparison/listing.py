@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -157,7 +156,7 @@ def _read(folder: Path, name: str) -> RunRow:
     return RunRow(
         name,
         folder,
-        _ending(folder / ENDING) if result is None else "finished",
+        _state(folder / ENDING) if result is None else "finished",
         network=_text(network.get("name")),
         parameters=_whole(network.get("parameters")),
         data=_text(data.get("name")),
@@ -174,15 +173,11 @@ def _read(folder: Path, name: str) -> RunRow:
     )
 
 
-def _ending(path: Path) -> State:
+def _state(path: Path) -> State:
     """Return how a training without a result ended, by ending.json; none is written by one that is still running."""
-    try:
-        said = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    if not path.exists():
         return "unfinished"
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-    ended = said.get("ended") if isinstance(said, dict) else None
+    ended = run_files.read_ending(path).get("ended")
     if ended == "stopped":
         return "stopped"
     if ended == "diverged":

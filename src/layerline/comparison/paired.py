@@ -91,8 +91,8 @@ def paired(
     accuracy = accuracy_difference(N, only_a, only_b)
     return Paired(
         images=N,
-        a=metrics.measure(metrics.confusion(truth, a, K)),
-        b=metrics.measure(metrics.confusion(truth, b, K)),
+        a=metrics.of_tallies(metrics.tallies(truth, a, K)),
+        b=metrics.of_tallies(metrics.tallies(truth, b, K)),
         only_a=only_a,
         only_b=only_b,
         alike=int((a == b).sum()),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline import figures
@@ -14,11 +14,10 @@ from layerline.comparison.listing import SEEDS
 from layerline.comparison.paired import LEVEL, Difference
 from layerline.comparison.student import Mean, central, mean_of, quantile
 from layerline.errors import UserError
-from layerline.report import run_files
+from layerline.report import form, run_files, run_text
+from layerline.report.run_text import AGAIN
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from layerline.comparison.differences import Changed
     from layerline.report.run_files import RunFiles
 
@@ -136,14 +135,10 @@ def _by(difference: Difference) -> str:
 
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / SEEDS
-    again = "copy the folder again from where it was made, or train once more"
-    try:
-        said = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read: {error}", again) from error
+    said = run_text.of_json(path)
     runs = said.get("runs") if isinstance(said, dict) else None
-    if not isinstance(runs, list) or not all(isinstance(run, str) for run in runs):
-        raise UserError(f"{path}: does not list the runs", again)
+    if not isinstance(runs, list) or not all(isinstance(run, str) and run == Path(run).name for run in runs):
+        raise UserError(f"{path}: does not list the runs", AGAIN)
     if len(runs) < 2:
         raise UserError(
             f"{path}: {len(runs)} of its trainings came to their end: a comparison needs 2", "train with more --seeds"
@@ -155,7 +150,7 @@ def _mean(said: dict[str, Any], figure: str) -> Mean | None:
     """Return the mean of a figure, None where fewer than two runs have it."""
     part = said.get(figure)
     values = part.get("values") if isinstance(part, dict) else None
-    if not isinstance(values, list) or len(values) < 2 or not all(isinstance(value, int | float) for value in values):
+    if not isinstance(values, list) or len(values) < 2 or not all(form.fits(form.NUMBER, value) for value in values):
         return None
     return mean_of([float(value) for value in values])
 

@@ -268,13 +268,16 @@ def _finish(b: Builder, logits: Value) -> None:
         return
     dz = b.gradient(logits)[0]
     loss, total = Buffer("loss", room(1), "shard", "f64"), Buffer("total", room(2), "once", "f64")
-    confusion = Buffer("confusion", K * K, "thread", "i64")
+    tallies = Buffer("tallies", 3 * K, "thread", "i64")
     dz_ordered = b.scratch("dz", K) if reorder else dz
     extra = () if b.task.objective.plain else (HYPER, CLASS_WEIGHTS)
-    b.op(SoftmaxLoss(K, b.task.objective), z, LABELS, ORDER, *extra, dz_ordered, loss, confusion)
+    b.op(SoftmaxLoss(K, b.task.objective), z, LABELS, ORDER, *extra, dz_ordered, loss, tallies)
     if reorder:
         b.op(Reorder(H * W, C), dz_ordered, dz)
     b.sums.append(Op(LossTotal(), (loss, total)))
+
+
+MOST_SHARDS: Final = 16
 
 
 def shard_size(batch_size: int) -> int:
@@ -282,10 +285,15 @@ def shard_size(batch_size: int) -> int:
 
     At most 16 shards. Of the sizes that give 8 to 16 it takes the one that leaves two threads idle the least, then four
     and eight: 50 images are 10 shards of 5, and not 8 of 7, which two threads would share 28 to 22.
+
+    Among the sizes that make the same number of shards, what the busier of two threads takes only rises with the size
+    (it has one full shard more) or only falls (it has the last one, which is what the others leave). So the best is the
+    smallest or the largest of them, and no batch is too large to be looked at.
     """
-    fewest = -(-batch_size // 16)
-    sizes = range(fewest, max(fewest, -(-batch_size // 8)) + 1)
-    return min(sizes, key=lambda size: (_longest(batch_size, size, 2), _idle(batch_size, size)))
+    fewest, most = -(-batch_size // MOST_SHARDS), -(-batch_size // 8)
+    smallest = [-(-batch_size // shards) for shards in range(1, MOST_SHARDS + 1)]
+    ends = {size for least in smallest for size in (least - 1, least) if fewest <= size <= most}
+    return min(sorted(ends), key=lambda size: (_longest(batch_size, size, 2), _idle(batch_size, size)))
 
 
 def _idle(batch_size: int, size: int) -> int:

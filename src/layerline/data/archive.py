@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import zipfile
 import zlib
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures
+from layerline import figures, regular_file
 from layerline.data import recognise
-from layerline.data.npy import header
+from layerline.data.npy import Header, header
 from layerline.data.recognise import shown, unreadable
 from layerline.data.stream import FETCH
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -24,6 +27,8 @@ _MOST_MEMBERS: Final = 1000
 _DENSEST: Final = 1032
 """Deflate makes at most so many bytes of one."""
 _CHUNK: Final = 2**20
+_LAST_LETTER: Final = 0x10FFFF
+"""Of Unicode. Python makes no text of numbers above it, or such as ends in a SystemError."""
 _END: Final = b"PK\x05\x06"
 _END_SIZE: Final = 22
 _LOCAL_HEADER: Final = 30
@@ -33,23 +38,27 @@ _BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError,
 """What Python's reader raises for archives that are damaged or strange."""
 
 
-def open_archive(path: Path) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
-    """Open an archive and return it with its arrays by name (without `.npy`). Raises DataError."""
-    name = shown(path)
+@contextlib.contextmanager
+def open_archive(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """Open an archive and give it with its arrays by name (without `.npy`). Raises DataError."""
     try:
-        _check_kind(path)
-        archive = zipfile.ZipFile(path)
+        file = regular_file.opened(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    with file, _archive(file, path) as archive:
+        yield archive, _members(archive, shown(path), os.fstat(file.fileno()).st_size)
+
+
+def _archive(file: IO[bytes], path: Path) -> zipfile.ZipFile:
+    try:
+        _check_kind(file, path)
+        return zipfile.ZipFile(file)
     except OSError as error:
         raise unreadable(path, error) from error
     except _BROKEN as error:
         raise DataError(
-            f"{name}: found no readable table of contents at its end, expected that of an .npz archive", FETCH
+            f"{shown(path)}: found no readable table of contents at its end, expected that of an .npz archive", FETCH
         ) from error
-    try:
-        return archive, _members(archive, name, path.stat().st_size)
-    except BaseException:
-        archive.close()
-        raise
 
 
 def read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> NDArray[Any]:
@@ -66,6 +75,17 @@ def read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> NDArray
     except _BROKEN as error:
         reason = "data whose checksum (CRC-32) is wrong" if "CRC" in str(error) else "data that cannot be unpacked"
         raise DataError(f"{place}: found {reason}, expected an array", FETCH) from error
+
+
+def header_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> Header:
+    """Return what the header of the array in a member says; no value is read. Raises DataError."""
+    try:
+        with archive.open(info) as file:
+            return header(file.read, place)
+    except OSError as error:
+        raise DataError(f"{place}: cannot be read: {error.strerror or error}", FETCH) from error
+    except _BROKEN as error:
+        raise DataError(f"{place}: found data that cannot be unpacked, expected an array", FETCH) from error
 
 
 def _array(file: IO[bytes], info: zipfile.ZipInfo, place: str) -> NDArray[Any]:
@@ -85,25 +105,25 @@ def _array(file: IO[bytes], info: zipfile.ZipInfo, place: str) -> NDArray[Any]:
             raise EOFError
         view[filled : filled + len(piece)] = piece
         filled += len(piece)  # at the end the reader compares the checksum
+    if found.dtype.kind == "U" and (buffer.view(found.dtype.str[0] + "u4") > _LAST_LETTER).any():
+        raise DataError(f"{place}: found text with a letter that Unicode does not have, expected text", "save it anew")
     values = buffer.view(found.dtype)
     if found.fortran_order:
         return np.ascontiguousarray(values.reshape(found.shape, order="F"))
     return values.reshape(found.shape)
 
 
-def _check_kind(path: Path) -> None:
+def _check_kind(file: IO[bytes], path: Path) -> None:
     """Refuse what is no zip archive, or one of very many members, by its first and last bytes."""
-    with path.open("rb") as file:
-        start = file.read(300)
-        if not start.startswith(recognise.ZIP):
-            what = recognise.kind(start) or start[:4].hex(" ")
-            raise DataError(
-                f"{shown(path)}:0: found {what}, expected an .npz archive, which begins with 50 4b",
-                recognise.remedy(what),
-            )
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _END_SIZE))
-        end = file.read()
+    start = file.read(300)
+    if not start.startswith(recognise.ZIP):
+        what = recognise.kind(start) or start[:4].hex(" ")
+        raise DataError(
+            f"{shown(path)}:0: found {what}, expected an .npz archive, which begins with 50 4b", recognise.remedy(what)
+        )
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _END_SIZE))
+    end = file.read()
     count = int.from_bytes(end[10:12], "little")
     if end.startswith(_END) and count > _MOST_MEMBERS:
         raise _too_many(shown(path), count)

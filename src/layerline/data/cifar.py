@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline import figures
+from layerline import figures, regular_file
 from layerline.data import cifar_batch
 from layerline.data.cifar_batch import CLASSES, SHAPE, Batch
 from layerline.data.part import Found, Part, Parts
 from layerline.data.recognise import shown, unreadable
-from layerline.data.stream import whole_file
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def read_folder(folder: Path) -> Parts:
         if not path.is_file():
             continue
         try:
-            content = whole_file(path, _LARGEST)
+            content = regular_file.content(path, _LARGEST)
         except OSError as error:
             raise unreadable(path, error) from error
         if content is None:
@@ -114,7 +113,7 @@ def read_tar(path: Path, tar: Tar, members: Iterable[Member]) -> Parts:
 
 def _unofficial(path: Path) -> tuple[str, ...]:
     """Return a note where an archive is not one of the published ones, byte by byte."""
-    with path.open("rb") as file:
+    with regular_file.opened(path) as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found in ARCHIVES.values():
         return ()

@@ -8,7 +8,7 @@ import hashlib
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
+from layerline import figures, regular_file
 from layerline.data import catalogue, recognise
 from layerline.data.catalogue import KNOWN, shown
 from layerline.data.download import Patience, RefusedError, download
@@ -107,7 +107,7 @@ def _is_there(archive: Archive, path: Path, *, force: bool) -> bool:
     if path.is_dir():
         raise DataError(f"{shown(path)}: found a folder, expected a file", "move it away")
     try:
-        with path.open("rb") as file:
+        with regular_file.opened(path) as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise recognise.unreadable(path, error) from error

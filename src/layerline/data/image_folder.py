@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from layerline import figures
+from layerline import figures, regular_file
 from layerline.data import image_file, image_stack
 from layerline.data.asked import check_used, matching
 from layerline.data.decoding import File
@@ -312,7 +312,7 @@ def _are_images(files: list[File]) -> bool:
     if any(file.name.lower().endswith(_SUFFIXES) for file in files):
         return True
     for file in files[:_PEEK]:
-        with Path(str(file.content)).open("rb") as opened:
+        with regular_file.opened(Path(str(file.content))) as opened:
             if image_file.is_image(opened.read(16)):
                 return True
     return False

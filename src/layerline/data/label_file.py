@@ -21,12 +21,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
+from layerline import figures, regular_file
 from layerline.data import split_names
 from layerline.data.image_names import LONGEST_NAME, in_order
 from layerline.data.part import SPLITS
 from layerline.data.recognise import kind, shown
-from layerline.data.stream import whole_file
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
@@ -176,7 +175,7 @@ def _missing(found: LabelFile) -> tuple[str, ...]:
 
 def _content(path: Path, place: str) -> bytes:
     try:
-        content = whole_file(path, _LARGEST)
+        content = regular_file.content(path, _LARGEST)
     except OSError as error:
         raise DataError(f"--labels {place}: cannot be read: {error.strerror or error}", "check the path") from error
     except ValueError as error:

@@ -26,8 +26,7 @@ _HELP: Final = "save it with numpy.savez(file, x=images, y=labels), or with x_tr
 def read(path: Path) -> Parts:
     """Return the arrays of an .npz file. Raises DataError where it cannot be read, or lacks an array or has two."""
     name = shown(path)
-    opened, members = archive.open_archive(path)
-    with opened:
+    with archive.open_archive(path) as (opened, members):
         endings = _endings(name, members)
         used = {letter + ending for ending in endings.values() for letter in "xy"}
         splits = {split: _part(opened, members, ending, name) for split, ending in endings.items()}

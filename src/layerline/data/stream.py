@@ -7,7 +7,7 @@ import lzma
 import zlib
 from typing import IO, TYPE_CHECKING, Final, final
 
-from layerline import figures
+from layerline import figures, regular_file
 from layerline.data.recognise import GZIP, XZ, shown, unreadable
 from layerline.errors import DataError
 
@@ -36,7 +36,7 @@ def open_stream(path: Path) -> Stream:
             what = "a folder" if path.is_dir() else "something that is not a file" if path.exists() else "nothing"
             raise DataError(f"{shown(path)}: found {what}, expected a file", "check the path")
         size = path.stat().st_size
-        file = path.open("rb", buffering=0)
+        file = regular_file.opened(path)
     except OSError as error:
         raise unreadable(path, error) from error
     try:
@@ -254,15 +254,6 @@ class _Xz(_Packed):
                 "pack it anew: xz -6",
             )
         return DataError(f"{self.name}: found damaged xz data, expected that its checksums agree", FETCH)
-
-
-def whole_file(path: Path, most: int) -> bytes | None:
-    """Return the bytes of a file as they are, or None where there are more than `most`. Raises OSError."""
-    with path.open("rb") as file:
-        if file.seek(0, 2) > most:
-            return None
-        file.seek(0)
-        return file.read()
 
 
 def counted(count: int) -> str:

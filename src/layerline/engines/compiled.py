@@ -63,7 +63,7 @@ class CompiledEngine(Engine):
         self._version = 0
         self._state = _first_state(network, recipe)
         self._counters = _counters(network, self._state)
-        self._running = Running(0.0, np.zeros((network.classes, network.classes), np.int64))
+        self._running = Running(0.0, np.zeros((3, network.classes), np.int64))
         self._control = Control(self._threads)
         self._stopping = False
 
@@ -121,8 +121,8 @@ class CompiledEngine(Engine):
     def set_running(self, running: Running) -> None:
         """Go on gathering from there, as if the steps before had been done by this engine."""
         K = self._network.classes
-        if running.confusion.shape != (K, K):
-            raise ValueError(f"the confusion matrix is {running.confusion.shape}, the network has {K} classes")
+        if running.tallies.shape != (3, K):
+            raise ValueError(f"the tallies are {running.tallies.shape}, the network has {K} classes")
         self._running = running
         if self._trainer is not None:
             self._trainer.set_running(running)

@@ -23,13 +23,13 @@ class Running:
 
     loss: float
     """Sum over images of the objective (nats; the cross-entropy, if the recipe does not say otherwise), in float64."""
-    confusion: NDArray[np.int64]
-    """(K, K): row is the truth, column the prediction."""
+    tallies: NDArray[np.int64]
+    """(3, K): images of each class, taken for it, rightly taken for it: see `metrics.tallies`."""
 
     @property
     def images(self) -> int:
         """Return the number of images seen."""
-        return int(self.confusion.sum())
+        return int(self.tallies[0].sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +122,7 @@ class Engine(abc.ABC):
 
     def reset_running(self) -> None:
         """Start gathering anew (a new epoch)."""
-        self.set_running(Running(0.0, np.zeros_like(self.running().confusion)))
+        self.set_running(Running(0.0, np.zeros_like(self.running().tallies)))
 
     @abc.abstractmethod
     def evaluate(self, split: Split) -> Outputs:

@@ -25,6 +25,10 @@ ADDRESSES_A_THREAD: Final = 72 * _MB
 measured with two threads, 1,250 MB with 16. A thread has a stack of 8 MB, and a heap of its own of up to 64 MB."""
 
 
+FEW_CLASSES: Final = 1000
+"""Up to which what is held of every image and class is not counted."""
+
+
 @dataclass(frozen=True)
 class Room:
     """What is free, in bytes."""
@@ -55,7 +59,7 @@ def check_room(engine: Engine, data: Dataset, recipe: Recipe, room: Room | None 
     """
     if engine.prepared(data.train.source):
         return
-    needed = engine.memory(data.train.source, recipe.batch_size)
+    needed = engine.memory(data.train.source, recipe.batch_size) + judging_bytes(data)
     for bound in _bounds(engine, room or Room(free_bytes(), free_addresses())):
         if needed + bound.beside > bound.free:
             raise UserError(
@@ -65,6 +69,16 @@ def check_room(engine: Engine, data: Dataset, recipe: Recipe, room: Room | None 
                 f"and {bound.left.format(figures.size(bound.free))}",
                 _repair(engine, data, recipe, bound),
             )
+
+
+def judging_bytes(data: Dataset) -> int:
+    """Return what is held at the end: the probabilities of all held images.
+
+    0 for few classes, where it is much less than BESIDE.
+    """
+    K = len(data.classes)
+    held = sum(len(split) for split in (data.validation, data.test) if split is not None)
+    return 0 if K <= FEW_CLASSES else 4 * K * held
 
 
 def _bounds(engine: Engine, room: Room) -> list[_Bound]:
@@ -82,7 +96,7 @@ def _repair(engine: Engine, data: Dataset, recipe: Recipe, bound: _Bound) -> str
     smaller = recipe
     while smaller.batch_size > 1 and bound.beside < bound.free:
         smaller = dataclasses.replace(smaller, batch_size=smaller.batch_size // 2)
-        needed = engine.memory(data.train.source, smaller.batch_size) + bound.beside
+        needed = engine.memory(data.train.source, smaller.batch_size) + judging_bytes(data) + bound.beside
         if needed <= bound.free:
             return f"--batch-size {smaller.batch_size:,d} takes {figures.size(needed)}"
     if bound.beside >= bound.free:

@@ -55,7 +55,7 @@ class TorchEngine(Engine):
         self._stopping = False
         self._done = 0
         self._diverged: int | None = None
-        self.set_running(Running(0.0, np.zeros((network.classes, network.classes), np.int64)))
+        self.set_running(Running(0.0, np.zeros((3, network.classes), np.int64)))
         self._load_weights(initial_weights(network, recipe.seed, recipe.init))
         self._steps = Steps(self._module, recipe)
 
@@ -90,11 +90,11 @@ class TorchEngine(Engine):
 
     def running(self) -> Running:
         """Return what the steps since `reset_running` have gathered."""
-        return Running(self._loss, self._confusion.copy())
+        return Running(self._loss, self._tallies.copy())
 
     def set_running(self, running: Running) -> None:
         """Go on gathering from there, as if the steps before had been done by this engine."""
-        self._loss, self._confusion = running.loss, running.confusion.copy()
+        self._loss, self._tallies = running.loss, running.tallies.copy()
 
     def evaluate(self, split: Split) -> Outputs:
         """Return probabilities and losses of every image of `split`, weights as they are now, or their averages."""
@@ -169,7 +169,9 @@ class TorchEngine(Engine):
     def _gather(self, logits: torch.Tensor, labels: torch.Tensor, epoch: Epoch) -> None:
         self._loss += float(self._objective(logits.double(), labels, epoch))
         prediction = logits.numpy().argmax(axis=1)
-        np.add.at(self._confusion, (labels.numpy(), prediction), 1)
+        truth = labels.numpy()
+        for tally, counted in zip(self._tallies, (truth, prediction, truth[truth == prediction]), strict=True):
+            np.add.at(tally, counted, 1)
 
     def _tell(self, epoch: int, indices: NDArray[np.int64]) -> None:
         for dropout in self._dropouts:

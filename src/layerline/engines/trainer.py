@@ -84,24 +84,24 @@ class Trainer:
         Workers(work, self.threads, ask=control.stop).run()
 
     def running(self) -> Running:
-        """Return loss and confusion matrix."""
-        confusion = sum(self._confusions(), np.zeros(self._classes**2, np.int64))
-        return Running(float(self._total()[0]), confusion.reshape(self._classes, self._classes))
+        """Return loss and tallies."""
+        tallies = sum(self._tallies(), np.zeros((3, self._classes), np.int64))
+        return Running(float(self._total()[0]), tallies)
 
     def set_running(self, running: Running) -> None:
-        """Put both in place; which thread's share of the matrix holds what is of no matter."""
+        """Put both in place; which thread's tallies hold what is of no matter."""
         self._total()[:] = (running.loss, 0.0)
-        first, *others = self._confusions()
-        first[:] = running.confusion.reshape(-1)
-        for confusion in others:
-            confusion[:] = 0
+        first, *others = self._tallies()
+        first[:] = running.tallies
+        for tallies in others:
+            tallies[:] = 0
 
     def _buffer(self, name: str) -> Buffer:
         return next(b for b in self.compiled.schedule.program.buffers if b.name == name)
 
-    def _confusions(self) -> list[NDArray[np.int64]]:
-        at, n = self.compiled.schedule.in_scratch[self._buffer("confusion")], self._classes**2
-        return [scratch[at : at + 8 * n].view(np.int64) for scratch in self._scratches]
+    def _tallies(self) -> list[NDArray[np.int64]]:
+        at, n = self.compiled.schedule.in_scratch[self._buffer("tallies")], 3 * self._classes
+        return [scratch[at : at + 8 * n].view(np.int64).reshape(3, -1) for scratch in self._scratches]
 
     def _total(self) -> NDArray[np.float64]:
         at = self.compiled.schedule.in_arena[self._buffer("total")]

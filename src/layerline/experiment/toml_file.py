@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-import tomllib
 from typing import TYPE_CHECKING, Any, Final, final
 
-from layerline import engines, figures
+from layerline import engines, figures, regular_file, toml_text
 from layerline.errors import RecipeError, UserError
 from layerline.experiment.options import BY_KEY, OPTIONS, RECIPE_KEYS, check_limit, check_split_seed
 from layerline.network import presets
@@ -20,14 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-LARGEST_FILE: Final = 2**20
-"""In bytes."""
-
 ABOUT: Final = "about"
 """The section that a run's record has besides, which is not read."""
 _SECTIONS: Final = ("network", "data", "train")
 _NETWORK_KEYS: Final = ("file", "text")
-_PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
 @final
@@ -78,24 +73,31 @@ def _network(file: _File, section: dict[str, Any], folder: Path) -> tuple[str | 
     if key == "text":
         return None, (f"{file.name} [network] text", given)
     path = folder / given
-    return (given if not path.exists() and given in presets() else str(path)), None
+    return (given if not _is_there(path) and given in presets() else str(path)), None
 
 
 def _seen_from_here(given: str, folder: Path) -> str:
     """Return a path that was relative to `folder` as seen from here; what is no path there is a name and stays."""
     path = folder / given
-    return str(path) if path.exists() else given
+    return str(path) if _is_there(path) else given
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether there is such a path; a name that no disk can have is not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _text(path: Path, shown: str) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+        content = regular_file.content(path, toml_text.LARGEST)
     except FileNotFoundError:
         raise UserError(f"{shown}: there is no such file") from None
     except OSError as error:
         raise UserError(f"{shown}: cannot be read: {error.strerror or error}") from error
-    if len(content) > LARGEST_FILE:
+    if content is None:
         raise UserError(
             f"{shown}: is larger than 1 MiB, which no experiment needs", "check that this is the right file"
         )
@@ -117,18 +119,13 @@ class _File:
     def content(self) -> dict[str, Any]:
         """Return what tomllib reads. Raises UserError where it is no TOML."""
         try:
-            return tomllib.loads(self._text.replace("\r\n", "\n").replace("\r", "\n"))
-        except tomllib.TOMLDecodeError as error:
-            place = _PLACE.search(str(error))
-            reason = _PLACE.sub("", str(error)).lower()
-            if not place:
-                raise UserError(f"{self.name}: is not TOML: {reason}") from None
-            line, column = min(int(place[1]), len(self._lines)), int(place[2]) - 1
-            span = Span(line, column, column + 1)
-            hint = "text stands in quotes" if reason == "invalid value" else None
-            raise UserError(render(self.name, self._lines, span, f"is not TOML: {reason}", hint)) from None
-        except RecursionError:
-            raise UserError(f"{self.name}: is nested too deeply for an experiment") from None
+            return toml_text.parse(self._text)
+        except toml_text.TomlError as error:
+            if error.line is None:
+                raise UserError(f"{self.name}: is not TOML: {error.reason}") from None
+            span = Span(min(error.line, len(self._lines)), error.column - 1, error.column)
+            hint = "text stands in quotes" if error.reason == "invalid value" else None
+            raise UserError(render(self.name, self._lines, span, f"is not TOML: {error.reason}", hint)) from None
 
     def check_keys(self, section: str, given: Iterable[str], known: Iterable[str]) -> None:
         """Raise UserError at the first key that is not known."""

@@ -62,7 +62,7 @@ def measured(data: Dataset) -> dict[str, dict[str, Any]] | None:
 
 
 def _scores(truth: NDArray[np.int32], said: NDArray[np.int64], K: int) -> dict[str, Any]:
-    scores = metrics.measure(metrics.confusion(truth, said, K))
+    scores = metrics.of_tallies(metrics.tallies(truth, said, K))
     return {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
 
 

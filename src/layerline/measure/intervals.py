@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline import randomness
+from layerline import metrics, randomness
 from layerline.randomness import Purpose
 from layerline.workers import MATRICES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from layerline.metrics import Counts
 
 RESAMPLES: Final = 2000
 LEVEL: Final = 0.95
@@ -28,12 +30,10 @@ _AT_ONCE: Final = 1 << 20
 """Random numbers drawn at once."""
 
 
-def intervals(
-    confusion: NDArray[np.int64], seed: int = 0, resamples: int = RESAMPLES
-) -> dict[str, tuple[float, float]] | None:
+def intervals(confusion: Counts, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, tuple[float, float]] | None:
     """Return the 95 % intervals of test_accuracy and test_macro_f1; None without images.
 
-    confusion: int64 (K, K), row = truth. From the 2.5 % to the 97.5 % quantile of the resamples' figures.
+    confusion: (K, K), row = truth. From the 2.5 % to the 97.5 % quantile of the resamples' figures.
     """
     if not confusion.sum():
         return None
@@ -49,25 +49,32 @@ def intervals(
     }
 
 
-def _figures(
-    confusion: NDArray[np.int64], seed: int, resamples: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _figures(confusion: Counts, seed: int, resamples: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return accuracy and macro F1 of each resample, float64 (resamples,) each."""
     K, N = len(confusion), int(confusion.sum())
-    rows, columns = np.nonzero(confusion)
-    cells = confusion[rows, columns]
-    right = (np.arange(K) == rows[:, None]) & (rows == columns)[:, None]
-    either = (np.arange(K) == rows[:, None]).astype(float) + (np.arange(K) == columns[:, None])
+    rows, columns, cells = metrics.cells(confusion)
+    right = np.flatnonzero(rows == columns)
     accuracy, macro_f1 = np.empty(resamples), np.empty(resamples)
-    step = max(1, _AT_ONCE // (len(cells) + math.ceil(_SPARE * math.sqrt(N))))
+    step = max(1, _AT_ONCE // (len(cells) + K + math.ceil(_SPARE * math.sqrt(N))))
     for first in range(0, resamples, step):
         numbers = np.arange(first, min(first + step, resamples))
-        drawn = draw(cells, seed, numbers).astype(float)
-        true, bottom = drawn @ right, drawn @ either  # TP and 2TP + FP + FN of each class
-        f1 = np.divide(2 * true, bottom, out=np.zeros_like(bottom), where=bottom > 0)
+        drawn = draw(cells, seed, numbers)
+        true = np.zeros((len(numbers), K), np.int64)  # TP of each class
+        true[:, rows[right]] = drawn[:, right]
+        bottom = _by_class(drawn, rows, K) + _by_class(drawn, columns, K)  # 2TP + FP + FN
+        f1 = np.divide(2 * true, bottom, out=np.zeros(bottom.shape), where=bottom > 0)
         accuracy[numbers] = true.sum(axis=1) / N
         macro_f1[numbers] = f1.sum(axis=1) / (bottom > 0).sum(axis=1)
     return accuracy, macro_f1
+
+
+def _by_class(drawn: NDArray[np.int64], classes: NDArray[np.int64], K: int) -> NDArray[np.int64]:
+    """Return the sums over the cells of each class, int64 (resamples, K); every cell has one."""
+    order = np.argsort(classes, kind="stable")
+    there, begins = np.unique(classes[order], return_index=True)
+    found = np.zeros((len(drawn), K), np.int64)
+    found[:, there] = np.add.reduceat(drawn[:, order], begins, axis=1)
+    return found
 
 
 def draw(cells: NDArray[np.int64], seed: int, numbers: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
+from layerline import figures, regular_file
 from layerline.errors import NetworkError
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ def read_text(path: Path) -> str:
     """Return the text of a network file, without a byte order mark. Raises NetworkError where it is none."""
     shown = figures.name(os.fspath(path), 200)
     try:
-        with path.open("rb") as file:
+        with regular_file.opened(path) as file:
             content = file.read(LARGEST_FILE + 1)
             size = max(len(content), os.fstat(file.fileno()).st_size)
     except IsADirectoryError:
         raise NetworkError(f"{shown}: is a folder, not a network file") from None
-    except (OSError, ValueError) as error:
-        raise NetworkError(f"{shown}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise NetworkError(f"{shown}: cannot be read: {error.strerror or error}") from error
     check_size(shown, len(content), size)
     return _decoded(shown, content)
 

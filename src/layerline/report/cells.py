@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline import figures
+from layerline import figures, metrics
 from layerline.report import thumbnails
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from layerline.metrics import Counts
     from layerline.report.judged import Judged
 
 MOST_CLASSES: Final = 30
@@ -97,18 +98,18 @@ def rows(confusion: NDArray[np.int64], classes: Sequence[str], panels: frozenset
     return found
 
 
-def pairs(confusion: NDArray[np.int64], judged: Judged | None) -> list[Pair]:
+def pairs(confusion: Counts, judged: Judged | None) -> list[Pair]:
     """Return the cells that have images, mistakes first, most images first; for many classes only the worst mistakes.
 
     The images of a mistake come with the highest loss first, those that are right with the least probability first.
     """
     K = len(confusion)
-    cells = [(j, k) for j, k in np.argwhere(confusion).tolist() if j != k or K <= MOST_CLASSES]
-    cells.sort(key=lambda cell: (cell[0] == cell[1], -int(confusion[cell]), cell))
-    if K > MOST_CLASSES:
-        cells = cells[:_MOST_PAIRS]
-    places = {} if judged is None else _places(judged, set(cells))
-    return [Pair(j, k, int(confusion[j, k]), places.get((j, k), ())) for j, k in cells]
+    wrong = metrics.worst(confusion, None if K <= MOST_CLASSES else _MOST_PAIRS)
+    right = [cell for cell in np.stack(metrics.cells(confusion), axis=1).tolist() if cell[0] == cell[1]]
+    right.sort(key=lambda cell: -cell[2])
+    cells = [*wrong, *(right if K <= MOST_CLASSES else ())]
+    places = {} if judged is None else _places(judged, {(j, k) for j, k, _ in cells})
+    return [Pair(j, k, count, places.get((j, k), ())) for j, k, count in cells]
 
 
 def _places(judged: Judged, cells: set[tuple[int, int]]) -> dict[tuple[int, int], tuple[int, ...]]:
@@ -141,10 +142,10 @@ def named(found: Sequence[Pair]) -> dict[str, list[int]]:
     return chosen
 
 
-def picture(confusion: NDArray[np.int64]) -> str:
+def picture(confusion: Counts) -> str:
     """Return the matrix as a PNG, a pixel a cell: blue on the diagonal, orange off it; empty for too many classes."""
     K = len(confusion)
-    if K > _LARGEST_PICTURE:
+    if isinstance(confusion, metrics.SparseCounts) or K > _LARGEST_PICTURE:
         return ""
     total = np.maximum(confusion.sum(axis=1), 1)[:, None]
     pixels = np.zeros((K, K, 4), np.uint8)

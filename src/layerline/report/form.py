@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline import figures
 from layerline.errors import UserError
+from layerline.run_folder import EpochRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 TEXT, NUMBER, WHOLE, COUNT = "text", "a number", "a whole number", "a whole number from 1"
+SWITCH: Final = "true or false"
 _LARGEST: Final = 2**53
+_LARGEST_NUMBER: Final = 1e300
+"""What can be added up many times without leaving float64."""
 
 _FITS: Final[dict[str, Callable[[Any], bool]]] = {
     TEXT: lambda value: type(value) is str,
-    NUMBER: lambda value: type(value) is float or (type(value) is int and abs(value) <= _LARGEST),
+    NUMBER: lambda value: type(value) in (float, int) and abs(value) <= _LARGEST_NUMBER,
     WHOLE: lambda value: type(value) is int and 0 <= value <= _LARGEST,
     COUNT: lambda value: type(value) is int and 1 <= value <= _LARGEST,
+    SWITCH: lambda value: type(value) is bool,
 }
 _ANY: Final = "*"
 """Stands for every key that is not named."""
@@ -44,6 +50,13 @@ EXPERIMENT: Final = {
         "assumed": {_ANY: TEXT},
     },
 }
+EPOCH: Final = {
+    "epoch": COUNT,
+    "best": SWITCH,
+    **dict.fromkeys(
+        (field.name for field in dataclasses.fields(EpochRow) if field.name not in ("epoch", "best")), NUMBER
+    ),
+}
 ENDING: Final = {"ended": TEXT, "epochs": WHOLE, "steps": WHOLE}
 RESULT: Final = {
     "test_loss": NUMBER,
@@ -51,6 +64,7 @@ RESULT: Final = {
     "test_macro_f1": NUMBER,
     "classes": [TEXT],
     "confusion": [[WHOLE]],
+    "confusion_cells": [[WHOLE]],
     "intervals": {_ANY: [NUMBER]},
     "baselines": {_ANY: _FIGURES},
     "remarks": [TEXT],
@@ -58,7 +72,9 @@ RESULT: Final = {
 
 
 def check(path: Path, value: Any, form: Any, help: str, at: str = "") -> None:  # noqa: A002 - as in UserError
-    """Raise UserError where a part of `value` is not of its form; None fits anywhere, and keys not named hold anything.
+    """Raise UserError where a part of `value` is not of its form; keys that are not named hold anything.
+
+    None fits anywhere but in a list, as JSON's null.
 
     form: the name of a kind, a list of one form, or a table of forms by key.
     """
@@ -77,9 +93,16 @@ def check(path: Path, value: Any, form: Any, help: str, at: str = "") -> None:  
         plain = _FITS.get(form[0]) if isinstance(form[0], str) else None
         if plain is None or not all(map(plain, value)):
             for k, part in enumerate(value):
+                if part is None:
+                    raise _not(path, f"{at}[{k}]", form[0] if isinstance(form[0], str) else "a list", help)
                 check(path, part, form[0], help, f"{at}[{k}]")
     elif not _FITS[form](value):
         raise _not(path, at, form, help)
+
+
+def fits(form: str, value: Any) -> bool:
+    """Return whether a value is of a kind."""
+    return _FITS[form](value)
 
 
 def _not(path: Path, at: str, kind: str, help: str) -> UserError:  # noqa: A002 - as in UserError

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from layerline import figures, metrics
 from layerline.report import curves, filters, matrix
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ def _sheets(
         yield merit.name, sheet or "no epoch was finished"
     if result.confusion is None:
         yield "confusion", "there is no test set"
+    elif isinstance(result.confusion, metrics.SparseCounts):
+        many = figures.count(metrics.MOST_DENSE)
+        yield "confusion", f"there are more than {many} classes; the report lists the pairs most often confused"
     else:
         yield "confusion", matrix.picture(result.confusion, result.classes)
     first = filters.first_filters(network, weights)

@@ -27,11 +27,15 @@ class Judged:
     prediction: NDArray[np.int64]
     """(M,): the most probable class."""
     probabilities: NDArray[np.float32]
-    """(M, K)."""
+    """(M, K); or of many classes, where `largest` is given, the largest of each image."""
     index: NDArray[np.int64] | None
     """(M,): which image of the loaded data it is; None in a run of an older version."""
     names: tuple[str, ...] | None
     """Of the images' files; None where there are none."""
+    largest: NDArray[np.int64] | None = None
+    """Of which classes the probabilities are, as many for each image; None: of all, in order."""
+    own: NDArray[np.float32] | None = None
+    """(M,): beside `largest`, the probability of the true class."""
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -39,7 +43,16 @@ class Judged:
 
     def of_truth(self) -> NDArray[np.float64]:
         """Return the probability of the true class, float64 (M,)."""
-        return self.probabilities[np.arange(len(self)), self.truth].astype(np.float64)
+        found = self.probabilities[np.arange(len(self)), self.truth] if self.own is None else self.own
+        return found.astype(np.float64)
+
+    def of(self, place: int, k: int) -> float:
+        """Return the probability of class k for an image; 0 where it was too small to be kept."""
+        if self.largest is None:
+            return float(self.probabilities[place, k])
+        if self.own is not None and k == self.truth[place]:
+            return float(self.own[place])
+        return float(self.probabilities[place][self.largest[place] == k].sum())
 
     def worst(self, most: int) -> NDArray[np.int64]:
         """Return the places of the mistakes with the highest loss −ln p(truth), highest first, `most` of them."""
@@ -64,7 +77,7 @@ def suspects(judged: Judged, sure: float = SURE) -> Suspects:
     those with p_j ≥ t_j is not i, and p_j ≥ sure. Nothing is counted to a class without images: it has no threshold.
     Source: Northcutt, Jiang and Chuang 2021, "Confident Learning", JAIR 70, equations 1 and 2; `sure` is ours.
     """
-    M, K = judged.probabilities.shape
+    M, K = len(judged), _classes(judged)
     support = np.bincount(judged.truth, minlength=K)
     sums = np.bincount(judged.truth, judged.of_truth(), minlength=K)
     t = np.where(support > 0, sums / np.maximum(support, 1), np.inf)
@@ -72,9 +85,19 @@ def suspects(judged: Judged, sure: float = SURE) -> Suspects:
     for start in range(0, M, _BLOCK):  # in blocks, as float64 of a large test set would be many times its size
         block = slice(start, start + _BLOCK)
         p = judged.probabilities[block].astype(np.float64)
-        counted = np.where(p >= t, p, -1.0)
-        other[block], of_other[block] = counted.argmax(axis=1), counted.max(axis=1)
+        classes = None if judged.largest is None else judged.largest[block]
+        counted = np.where(p >= (t if classes is None else t[classes]), p, -1.0)
+        most = counted.argmax(axis=1)
+        other[block] = most if classes is None else classes[np.arange(len(most)), most]
+        of_other[block] = counted.max(axis=1)
     places = np.flatnonzero((other != judged.truth) & (of_other >= sure))
     margin = (of_other - judged.of_truth())[places]
     order = np.argsort(-margin, kind="stable")
     return Suspects(places[order], other[places][order], margin[order])
+
+
+def _classes(judged: Judged) -> int:
+    """Return a number that all classes are below."""
+    if judged.largest is None:
+        return int(judged.probabilities.shape[1])
+    return 1 + max(int(judged.truth.max()), int(judged.largest.max()))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline import figures
+from layerline import figures, metrics
 from layerline.report import sheet
 from layerline.report.sheet import Frame, Sheet
 
@@ -119,11 +119,7 @@ def _bar(paper: Sheet, frame: Frame) -> None:
 
 def _worst(confusion: NDArray[np.int64], labels: list[str]) -> list[str]:
     """Return the pairs most often confused, as lines, the most frequent first."""
-    wrong = confusion.copy()
-    np.fill_diagonal(wrong, 0)
-    first = np.argsort(-wrong, axis=None, kind="stable")[:_PAIRS]
-    pairs = [divmod(int(place), len(labels)) for place in first if wrong.flat[place] > 0]
     return [
-        f"{labels[j]} → {labels[k]}: {figures.count(int(wrong[j, k]))} of {figures.count(int(confusion[j].sum()))}"
-        for j, k in pairs
+        f"{labels[j]} → {labels[k]}: {figures.count(count)} of {figures.count(int(confusion[j].sum()))}"
+        for j, k, count in metrics.worst(confusion, _PAIRS)
     ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import __version__, figures, whole_file
+from layerline import __version__, figures, metrics, whole_file
 from layerline.report import cells, courses, filters, headline, run_files, samples, shown, tables, thumbnails
 from layerline.report.judged import SURE
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import markupsafe
     from numpy.typing import NDArray
 
+    from layerline.metrics import Counts
     from layerline.report.run_files import RunFiles
     from layerline.report.shown import Images
 
@@ -127,7 +128,7 @@ def _fixed(run: RunFiles, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
         "class_count": len(run.classes),
         "matrix": _matrix(run, confusion),
         "turned": any(len(name) > 3 for name in run.classes),
-        "heat": cells.picture(confusion) if confusion is not None and len(confusion) > cells.MOST_CLASSES else "",
+        "heat": "" if confusion is None or _matrix(run, confusion) else cells.picture(confusion),
         "confusion": confusion is not None,
         "sure": figures.percent(SURE),
         "filters": _filters(run),
@@ -140,8 +141,8 @@ def _fixed(run: RunFiles, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
     }
 
 
-def _matrix(run: RunFiles, confusion: NDArray[np.int64] | None) -> list[cells.Row]:
-    if confusion is None or len(confusion) > cells.MOST_CLASSES:
+def _matrix(run: RunFiles, confusion: Counts | None) -> list[cells.Row]:
+    if confusion is None or isinstance(confusion, metrics.SparseCounts) or len(confusion) > cells.MOST_CLASSES:
         return []
     panels = frozenset(pair.panel for pair in cells.pairs(confusion, None))
     return cells.rows(confusion, run.classes, panels)

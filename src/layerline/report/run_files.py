@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import tomllib
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,9 +11,11 @@ import numpy as np
 
 from layerline import metrics, tensor_file
 from layerline.errors import UserError
+from layerline.model_file import MOST_TENSORS
 from layerline.network import parse
-from layerline.report import form
-from layerline.report.judged import Judged
+from layerline.network_file import LARGEST_FILE
+from layerline.report import form, predictions_file, run_text
+from layerline.report.run_text import AGAIN
 from layerline.run_folder import ENDING, EXPERIMENT, HISTORY, MODEL, NETWORK, PREDICTIONS, RESULT, EpochRow
 
 if TYPE_CHECKING:
@@ -25,12 +24,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from layerline.metrics import Counts
     from layerline.network import Network
+    from layerline.report.judged import Judged
 
-_AGAIN: Final = "copy the folder again from where it was made, or train once more"
 _KEYS: Final = tuple(field.name for field in dataclasses.fields(EpochRow))
-_SPLITS: Final = (("test", ""), ("validation", "validation_"))
-"""Each with what its arrays in predictions.npz begin with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +70,16 @@ class RunFiles:
         """Return the epoch that the model is of, or None where none was finished."""
         return next((row for row in reversed(self.history) if row.best), None)
 
-    def confusion(self, split: str) -> NDArray[np.int64] | None:
+    def confusion(self, split: str) -> Counts | None:
         """Return the (K, K) counts of a split, row = truth, or None where nothing was predicted for it."""
         judged = self.judged.get(split)
         if judged is not None:
             return metrics.confusion(judged.truth, judged.prediction, len(self.classes))
-        counts = (self.result or {}).get("confusion") if split == "test" else None
-        return None if counts is None else np.asarray(counts, np.int64)
+        result = (self.result or {}) if split == "test" else {}
+        counts, cells = result.get("confusion"), result.get("confusion_cells")
+        if cells is None:
+            return None if counts is None else np.asarray(counts, np.int64)
+        return metrics.SparseCounts(len(self.classes), *np.array(cells, np.int64).reshape(-1, 3).T)
 
 
 def read(folder: Path) -> RunFiles:
@@ -89,13 +90,12 @@ def read(folder: Path) -> RunFiles:
         )
         raise UserError(f"{folder}: {what}", "name a folder that layerline train wrote, such as runs/lenet5-mnist-1")
     experiment = read_experiment(folder / EXPERIMENT)
-    text = _bytes(folder / NETWORK).decode("utf-8", "replace") if (folder / NETWORK).exists() else ""
+    text = _text(folder / NETWORK) if (folder / NETWORK).exists() else ""
     result = read_result(folder / RESULT) if (folder / RESULT).exists() else None
     weights, card = _model(folder / MODEL) if (folder / MODEL).exists() else (None, {})
     about = experiment.get("about", {}).get("data", {})
-    named = (result or {}).get("classes") or about.get("classes") or json.loads(card.get("classes", "[]"))
-    classes = tuple(str(name) for name in named)
-    judged = _judged(folder / PREDICTIONS, len(classes)) if (folder / PREDICTIONS).exists() else {}
+    classes = tuple((result or {}).get("classes") or about.get("classes") or _classes(folder / MODEL, card))
+    judged = predictions_file.read(folder / PREDICTIONS, len(classes)) if (folder / PREDICTIONS).exists() else {}
     return RunFiles(
         folder,
         experiment,
@@ -107,76 +107,79 @@ def read(folder: Path) -> RunFiles:
         _network(experiment, text, classes),
         weights,
         card.get("sha256", ""),
-        _ending(folder / ENDING) if (folder / ENDING).exists() else {},
+        read_ending(folder / ENDING) if (folder / ENDING).exists() else {},
     )
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def read_experiment(path: Path) -> dict[str, Any]:
     """Return experiment.toml; data, train and about are there. Raises UserError where it cannot be read."""
-    try:
-        found = tomllib.loads(_bytes(path).decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is not TOML: {error}", _AGAIN) from None
-    form.check(path, found, form.EXPERIMENT, _AGAIN)
+    found = run_text.of_toml(path)
+    form.check(path, found, form.EXPERIMENT, AGAIN)
     return {"data": {}, "train": {}, "about": {}} | found
 
 
 def read_result(path: Path) -> dict[str, Any]:
     """Return result.json. Raises UserError where it is damaged."""
-    try:
-        found = json.loads(_bytes(path))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is not JSON: {error}", _AGAIN) from None
+    found = run_text.of_json(path)
     if not isinstance(found, dict) or not found.get("classes"):
-        raise UserError(f"{path}: is not the result of a run", _AGAIN)
-    form.check(path, found, form.RESULT, _AGAIN)
+        raise UserError(f"{path}: is not the result of a run", AGAIN)
+    form.check(path, found, form.RESULT, AGAIN)
     K, confusion = len(found["classes"]), found.get("confusion")
-    if confusion is not None and [len(row or ()) for row in confusion] != [K] * K:
-        raise UserError(f"{path}: the confusion matrix is not {K} × {K}", _AGAIN)
+    if confusion is not None and [len(row) for row in confusion] != [K] * K:
+        raise UserError(f"{path}: the confusion matrix is not {K} × {K}", AGAIN)
+    cells = found.get("confusion_cells") or []
+    if any(len(cell) != 3 or max(cell[:2]) >= K for cell in cells) or len({(j, k) for j, k, _ in cells}) < len(cells):
+        raise UserError(f"{path}: the cells of the confusion matrix are not of {K} × {K}", AGAIN)
     return found
 
 
-def _ending(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(_bytes(path))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is not JSON: {error}", _AGAIN) from None
-    form.check(path, found, form.ENDING, _AGAIN)
+def read_ending(path: Path) -> dict[str, Any]:
+    """Return ending.json. Raises UserError where it is damaged."""
+    found = run_text.of_json(path)
+    form.check(path, found, form.ENDING, AGAIN)
     return found or {}
 
 
 def read_history(path: Path) -> tuple[EpochRow, ...]:
     """Return the epochs; a last line that was cut short, as a crash leaves it, is left out."""
-    lines = _bytes(path).splitlines()
+    lines = run_text.content(path, run_text.LARGEST_HISTORY).splitlines()
     rows: list[EpochRow] = []
     for number, line in enumerate(lines, 1):
         try:
-            found = json.loads(line)
-            rows.append(EpochRow(**{key: _number(key, found[key]) for key in _KEYS}))
-        except (ValueError, TypeError, KeyError, RecursionError):
+            rows.append(_epoch(path, line))
+        except (ValueError, UserError):
             if number < len(lines):
-                raise UserError(f"{path}:{number}: is not an epoch", _AGAIN) from None
+                raise UserError(f"{path}:{number}: is not an epoch", AGAIN) from None
     return tuple(rows)
 
 
-def _number(key: str, value: Any) -> Any:
-    """Return a figure of an epoch; null is NaN, but where there is no validation set it is None."""
-    if value is None:
-        return None if key.startswith("validation_") else math.nan
-    if not isinstance(value, int | float):
-        raise TypeError(key)
-    return value
+def _epoch(path: Path, line: bytes) -> EpochRow:
+    """Return an epoch; null is NaN, but where there is no validation set it is None. Raises ValueError or UserError."""
+    found = run_text.parsed(line)
+    form.check(path, found, form.EPOCH, AGAIN)
+    if not isinstance(found, dict) or not found.keys() >= set(_KEYS) or None in (found["epoch"], found["best"]):
+        raise ValueError("not an epoch")
+    values: dict[str, Any] = {key: found[key] for key in _KEYS}
+    nothing = {key: math.nan for key, value in values.items() if value is None and not key.startswith("validation_")}
+    return EpochRow(**(values | nothing))
+
+
+def _text(path: Path) -> str:
+    return run_text.content(path, LARGEST_FILE).decode("utf-8", "replace")
+
+
+def _classes(path: Path, card: Mapping[str, str]) -> list[str]:
+    """Return the classes that a model file names. Raises UserError."""
+    try:
+        found = run_text.parsed(card.get("classes", "[]").encode("utf-8", "surrogatepass"))
+    except ValueError as error:
+        raise UserError(f"{path}: its classes are not JSON: {error}", AGAIN) from None
+    form.check(path, found, [form.TEXT], AGAIN, "classes")
+    return found or []
 
 
 def _model(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    held = tensor_file.read(path)
+    held = tensor_file.read(path, MOST_TENSORS)
     return held.arrays, {**held.metadata, "sha256": held.digest}
 
 
@@ -190,39 +193,3 @@ def _network(experiment: Mapping[str, Any], text: str, classes: tuple[str, ...])
         return parse(text, name=str(name), input_shape=(shape[0], shape[1], shape[2]), classes=len(classes))
     except UserError:
         return None
-
-
-def _judged(path: Path, K: int) -> dict[str, Judged]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found = {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: is not a file of predictions: {error}", _AGAIN) from None
-    judged = {}
-    for split, prefix in _SPLITS:
-        if f"{prefix}truth" in found and len(found[f"{prefix}truth"]):
-            judged[split] = _of_split(path, found, split, prefix, K)
-    return judged
-
-
-def _of_split(path: Path, found: Mapping[str, NDArray[Any]], split: str, prefix: str, K: int) -> Judged:
-    try:
-        truth = found[f"{prefix}truth"].astype(np.int64)
-        prediction = found[f"{prefix}prediction"].astype(np.int64)
-        probabilities = found[f"{prefix}probabilities"]
-    except KeyError as error:
-        raise UserError(f"{path}: has no array {error}", _AGAIN) from None
-    index, names = found.get(f"{prefix}index"), found.get(f"{prefix}names")
-    M = len(truth)
-    lengths = {len(array) for array in (prediction, probabilities, index, names) if array is not None}
-    labels = np.concatenate([truth, prediction])
-    if lengths != {M} or probabilities.shape != (M, K) or labels.min() < 0 or labels.max() >= K:
-        raise UserError(f"{path}: its arrays do not agree with each other and with {K} classes", _AGAIN)
-    return Judged(
-        split,
-        truth,
-        prediction,
-        probabilities,
-        None if index is None else index.astype(np.int64),
-        None if names is None else tuple(str(name) for name in names.tolist()),
-    )

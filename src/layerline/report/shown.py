@@ -182,10 +182,8 @@ def _entry(run: RunFiles, judged: Judged, place: int, other: int, thumbnail: Thu
     index = place if judged.index is None else int(judged.index[place])
     said = figures.name(judged.names[place]) if judged.names is not None else f"image {figures.count(index)}"
     names = _names(run.classes, truth, other)
-    p = judged.probabilities[place]
-    return Shown(
-        said, judged.split, *names, figures.percent(float(p[other]), 1), figures.percent(float(p[truth]), 1), thumbnail
-    )
+    probability, of_truth = (figures.percent(judged.of(place, k), 1) for k in (other, truth))
+    return Shown(said, judged.split, *names, probability, of_truth, thumbnail)
 
 
 def _names(classes: Sequence[str], truth: int, prediction: int) -> tuple[str, str]:

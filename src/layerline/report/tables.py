@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures
+from layerline import figures, metrics
 from layerline.layers.grammar import times
 from layerline.network import table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
+    from layerline.metrics import Counts
     from layerline.report.run_files import RunFiles
 
 MOST_CLASSES: Final = 500
@@ -44,20 +43,17 @@ class ClassLine:
     taken_for: str
 
 
-def classes(run: RunFiles, confusion: NDArray[np.int64]) -> list[ClassLine]:
-    """Return a row a class, from the int64 (K, K) counts, row = truth."""
-    from layerline import metrics
-
+def classes(run: RunFiles, confusion: Counts) -> list[ClassLine]:
+    """Return a row a class, from the (K, K) counts, row = truth."""
     scores = metrics.measure(confusion)
-    wrong = confusion.copy()
-    np.fill_diagonal(wrong, 0)
     order = np.argsort(np.nan_to_num(scores.f1, nan=2.0), kind="stable")[:MOST_CLASSES]
+    taken = {k: (k, 0) for k in range(len(confusion))}
+    taken |= {j: (k, count) for j, k, count in reversed(metrics.worst(confusion))}
     found = []
     for k in sorted(order.tolist()):
         values = [float(column[k]) for column in (scores.f1, scores.precision, scores.recall)]
         known = [None if value != value else value for value in values]
-        other = int(wrong[k].argmax())
-        often = int(wrong[k, other])
+        other, often = taken[k]
         found.append(
             ClassLine(
                 figures.name(run.classes[k]),

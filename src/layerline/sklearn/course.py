@@ -114,7 +114,7 @@ class Course:
             place = "" if step is None else f" at step {step + 1:,d} of epoch {plan.number}"
             raise DivergedError(f"diverged: the loss is no longer a finite number{place}", likely_cause(recipe, data))
         running = engine.running()
-        scores = metrics.measure(running.confusion)
+        scores = metrics.of_tallies(running.tallies)
         return EpochRow(
             epoch=plan.number,
             train_loss=running.loss / (running.images if plan.weights is None else float(plan.weights.sum())),

@@ -42,9 +42,11 @@ class Measured:
 
     loss: float
     """Mean cross-entropy (nats), added in float64."""
-    confusion: NDArray[np.int64]
+    scores: Scores
     probabilities: NDArray[np.float32]
     truth: NDArray[np.int32]
+    prediction: NDArray[np.int64]
+    """The first of the most probable classes."""
 
 
 @final
@@ -121,8 +123,9 @@ class Loop:
         outputs = self._aside(lambda: self._engine.evaluate(split), phase)
         K = len(self._data.classes)
         truth = split.labels
-        confusion = metrics.confusion(truth, outputs.probabilities.argmax(axis=1), K)
-        return Measured(float(outputs.losses.mean()), confusion, outputs.probabilities, truth)
+        prediction = outputs.probabilities.argmax(axis=1)
+        scores = metrics.of_tallies(metrics.tallies(truth, prediction, K))
+        return Measured(float(outputs.losses.mean()), scores, outputs.probabilities, truth, prediction)
 
     def announce(self, phase: str) -> None:
         """Tell the watcher what is done next, in this thread."""
@@ -161,8 +164,8 @@ class Loop:
 
     def _finish_epoch(self, state: State, validation: Measured | None, plan: Epoch, train_seconds: float) -> None:
         running = self._engine.running()
-        train = metrics.measure(running.confusion)
-        held: Scores | None = metrics.measure(validation.confusion) if validation else None
+        train = metrics.of_tallies(running.tallies)
+        held = validation.scores if validation else None
         row = EpochRow(
             epoch=self._epoch,
             train_loss=running.loss / (running.images if plan.weights is None else float(plan.weights.sum())),

@@ -272,8 +272,13 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None, not_finite
 
 def file_of(path: Path) -> Path:
     """Return the model file that a path names, or that is in the run it names. Raises FileError where none is there."""
-    file = path / MODEL if path.is_dir() else path
-    if not file.exists():
+    try:
+        file = path / MODEL if path.is_dir() else path
+        there = file.exists()
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise FileError(f"{path}: cannot be read: {reason}", "check the path") from error
+    if not there:
         what = f"is a folder without a {MODEL}" if path.is_dir() else "there is no such file"
         raise FileError(f"{path}: {what}", "name a model file, or the folder of a run")
     return file

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TIMES: Final = ("train_seconds", "seconds", "images_per_second")
 """What is another in every run."""
-FIGURES: Final = ("test_loss", "test_accuracy", "test_macro_f1", "confusion")
+FIGURES: Final = ("test_loss", "test_accuracy", "test_macro_f1", "confusion", "confusion_cells")
 
 
 def finished(path: Path) -> RunFiles:
@@ -68,7 +68,7 @@ def _result(before: RunFiles, run: Run) -> Iterator[str]:
     old, new = before.result or {}, run.result.as_dict()
     for key in FIGURES:
         if not _same(old.get(key), new.get(key)):
-            shown = "" if key == "confusion" else f" is {new.get(key)!r}, it was {old.get(key)!r}"
+            shown = "" if key.startswith("confusion") else f" is {new.get(key)!r}, it was {old.get(key)!r}"
             yield f"test: {key}{shown or ' is another'}"
 
 

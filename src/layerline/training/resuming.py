@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
@@ -16,6 +15,7 @@ from layerline.errors import DataError, UserError
 from layerline.experiment.experiment import settle
 from layerline.experiment.toml_file import ABOUT
 from layerline.network import find, parse
+from layerline.report import run_files
 from layerline.run_folder import CHECKPOINTS, ENDING, EXPERIMENT, GRAPHS, NETWORK, REPORT, RESULT, RunFolder
 from layerline.training.session import run
 from layerline.training.watch import Watcher
@@ -23,6 +23,8 @@ from layerline.training.watch import Watcher
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
 
     from layerline.checkpoint import Found
     from layerline.data.dataset import Dataset
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from layerline.training.run import Run
 
 MOST_DIFFERENCES: Final = 10
+_ANEW: Final = "the file was changed: remove it to go on from the one before, or train again"
 
 
 @final
@@ -118,6 +121,7 @@ def _reopened(
     what = written(folder.given, flags, net, load)
     _check_same(path, what.identity, found)
     if found is not None:
+        _check_fits(found, what)
         Checkpoints(path / CHECKPOINTS).set_aside(found)
     snapshot = _first(what.engine, len(what.data.classes)) if found is None else found.snapshot
     return Reopened(folder, what, snapshot, () if found is None else tuple(map(folder.words, found.damaged)))
@@ -164,15 +168,35 @@ def _check_same(path: Path, identity: Identity, found: Found | None) -> None:
         )
 
 
+def _check_fits(found: Found, what: Written) -> None:
+    """Raise UserError where the newest checkpoint is not what this network, engine and data can go on from."""
+    kept, like = found.snapshot, what.engine.state()
+    parts = (
+        ("weights", kept.state.weights, like.weights),
+        ("optimizer's tensors", kept.state.optimizer, like.optimizer),
+        ("best weights", kept.best, like.weights),
+        ("last weights", kept.last, like.weights),
+    )
+    for name, given, known in parts:
+        if given is not None and _forms(given) != _forms(known):
+            raise UserError(f"{found.path}: its {name} are not those of this network and recipe", _ANEW)
+    if kept.step >= max(1, what.experiment.recipe.steps(len(what.data.train))):
+        raise UserError(f"{found.path}: it is after step {kept.step:,d} of an epoch that has fewer", _ANEW)
+
+
+def _forms(arrays: Mapping[str, NDArray[Any]]) -> dict[str, tuple[tuple[int, ...], str]]:
+    return {name: (array.shape, array.dtype.name) for name, array in arrays.items()}
+
+
 def _about(path: Path, key: str) -> Mapping[str, Any]:
     """Return what the run's record says of its network, or its data."""
-    found = tomllib.loads((path / EXPERIMENT).read_text("utf-8")).get(ABOUT, {}).get(key, {})
-    return found if isinstance(found, dict) else {}
+    found: Mapping[str, Any] = run_files.read_experiment(path / EXPERIMENT)[ABOUT].get(key) or {}
+    return found
 
 
 def _first(engine: Engine, classes: int) -> Snapshot:
     """Return the snapshot of a training that has not begun."""
-    return Snapshot((), 0, engine.state(), None, None, Running(0.0, np.zeros((classes, classes), np.int64)))
+    return Snapshot((), 0, engine.state(), None, None, Running(0.0, np.zeros((3, classes), np.int64)))
 
 
 def resume(

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 
-from layerline import figures, whole_file
+from layerline import figures, metrics, whole_file
 from layerline.assume import as_given, fill
 from layerline.checkpoint import Checkpoints, Identity, Keeper
 from layerline.checkpoint.keeper import EVERY
 from layerline.data.doctor import examined
-from layerline.engines.room import check_room
+from layerline.engines.room import check_room, judging_bytes
 from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
 from layerline.experiment.options import RECIPE_KEYS
 from layerline.experiment.record import record
@@ -135,6 +135,11 @@ def run(
     snapshot: where to go on, in the folder of the run that it is of. every: seconds between checkpoints in an epoch.
     """
     check_room(engine, data, recipe)
+    if judging_bytes(data):
+        watcher.note(
+            f"{figures.count(len(data.classes))} classes: what the network says of the held images takes "
+            f"{figures.size(judging_bytes(data))} of memory at the end"
+        )
     if recipe.within_seconds is not None:
         time_given = recipe.within
         recipe = fit_epochs(engine, data, recipe, clock)
@@ -210,12 +215,13 @@ class _Training:
             self._write(PREDICTIONS, lambda folder: folder.write_predictions(tested, judged))
         result = Result(data.classes)
         if test is not None:
-            result = Result.of(data.classes, test.loss, test.confusion)
+            confusion = metrics.confusion(test.truth, test.prediction, len(data.classes))
+            result = Result.of(data.classes, test.loss, confusion)
             beside = None
             if self._interrupt.signal is None:
                 self._loop.announce("comparing")
                 beside = baselines.measured(data)
-            spread = intervals.intervals(test.confusion, self._recipe.seed)
+            spread = intervals.intervals(confusion, self._recipe.seed)
             result = dataclasses.replace(result, intervals=spread, baselines=beside)
         counts = {
             name: np.bincount(split.labels, minlength=len(data.classes))

@@ -80,7 +80,7 @@ CROSS_ENTROPY: Final = Objective()
 
 @dataclass(frozen=True)
 class SoftmaxLoss(Kernel):
-    """dz = the loss's gradient; the shard's loss and the thread's confusion matrix are added to."""
+    """dz = the loss's gradient; the shard's loss and the thread's tallies are added to."""
 
     classes: int
     objective: Objective = CROSS_ENTROPY
@@ -90,9 +90,9 @@ class SoftmaxLoss(Kernel):
         """Return argument → element type."""
         extra = {} if self.objective.plain else {"hyper": "f32", "class_weights": "f32"}
         first = {"z": "f32", "labels": "i32", "order": "i64", **extra}
-        return {**first, "dz": "f32", "loss": "f64", "confusion": "i64"}
+        return {**first, "dz": "f32", "loss": "f64", "tallies": "i64"}
 
-    writes: ClassVar[frozenset[str]] = frozenset({"dz", "loss", "confusion"})
+    writes: ClassVar[frozenset[str]] = frozenset({"dz", "loss", "tallies"})
     scalars: ClassVar[tuple[str, ...]] = ("images", "inverse")
 
     @property
@@ -110,11 +110,10 @@ class SoftmaxLoss(Kernel):
             image = pen.as_index(pen.load(pen.pointer("order"), n))
             label = pen.as_index(pen.load(pen.pointer("labels"), image))
             softmax = _exponentials(pen, z, dz, K)
-            loss, confusion = pen.pointer("loss"), pen.pointer("confusion")
+            loss = pen.pointer("loss")
             shares = None if self.objective.plain else self._shares(pen, label)
             pen.store(pen.add(pen.load(loss), self._loss(pen, z, label, softmax, shares)), loss)
-            cell = label * K + softmax.first_largest
-            pen.store(pen.add(pen.load(confusion, cell), pen.constant(1, 1, "i64")), confusion, cell)
+            self._tally(pen, label, softmax.first_largest)
             inverse = pen.scalar("inverse")
             share = pen.splat(pen.div(one, softmax.total), lanes)
             for i, count in vectors(pen, K, lanes):
@@ -126,6 +125,13 @@ class SoftmaxLoss(Kernel):
                 else:
                     difference = self._difference(pen, p, hit, shares, i)
                 pen.store(pen.mul(difference, pen.splat(inverse, lanes)), dz, i, count)
+
+    def _tally(self, pen: Pen, label: Index, said: Index) -> None:
+        """Count the image among those of its class, those taken for a class, and, where it is, those rightly taken."""
+        tallies, one, none = pen.pointer("tallies"), pen.constant(1, 1, "i64"), pen.constant(0, 1, "i64")
+        right = pen.select(pen.equal(label.whole, said.whole), one, none)
+        for place, count in ((label, one), (said + self.classes, one), (label + 2 * self.classes, right)):
+            pen.store(pen.add(pen.load(tallies, place), count), tallies, place)
 
     def _shares(self, pen: Pen, label: Index) -> _Shares:
         """Return (1 − ε) · v[y], ε / K, and (1 − ε) · v[y] + ε / K · V."""

@@ -1,0 +1,440 @@
+"""What `fuzz.py` changes and reads: for each parser valid samples, made by the program itself where it writes such
+files, the checksums that are put right again behind a change, and the way in which a user's file gets there.
+"""
+
+from __future__ import annotations
+
+import abc
+import io
+import pickle
+import shutil
+import tarfile
+from typing import TYPE_CHECKING, Final, final
+
+import numpy as np
+from fuzz_samples import (
+    NETWORK,
+    SIDE,
+    chunks_right,
+    header_changed,
+    idx,
+    json_changed,
+    labels,
+    noise,
+    npz,
+    packed,
+    pictures,
+    png,
+    run,
+    tar_of,
+    zipped,
+)
+from mutations import changed
+from PIL import Image
+
+import layerline
+from layerline import comparison, tensor_file
+from layerline.checkpoint import Checkpoints
+from layerline.comparison.listing import listing
+from layerline.data import label_file
+from layerline.data.image_file import BadImageError, decode
+from layerline.data.sizing import Sizing
+from layerline.errors import UserError
+from layerline.experiment.experiment import settle
+from layerline.network import preset, presets
+from layerline.network_file import formatted
+from layerline.report import page, run_files
+from layerline.training import origin
+from layerline.training.resuming import reopen
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from random import Random
+
+
+class Input(abc.ABC):
+    """A parser with what it is given. A case is a number: its generator decides all of it."""
+
+    refusals: tuple[type[Exception], ...] = (UserError,)
+    """What may come out."""
+
+    @abc.abstractmethod
+    def prepare(self, folder: Path) -> None:
+        """Make the samples, and what stays as it is, in an empty folder."""
+
+    @abc.abstractmethod
+    def read(self, random: Random, folder: Path) -> None:
+        """Change a sample and have it read."""
+
+
+class _OfFiles(Input):
+    """A parser of files that are changed as bytes."""
+
+    def __init__(self) -> None:
+        self.samples: dict[str, tuple[bytes, ...]] = {}
+        """The names of the files that a case writes → what may stand there."""
+
+    def read(self, random: Random, folder: Path) -> None:
+        """Write all files, one of them or two changed."""
+        wrong = set(random.sample(sorted(self.samples), min(len(self.samples), random.choice((1, 1, 2)))))
+        for name, samples in self.samples.items():
+            content = random.choice(samples)
+            (folder / name).write_bytes(self.spoilt(random, content, samples) if name in wrong else content)
+        self.given(random, folder)
+
+    def spoilt(self, random: Random, content: bytes, others: tuple[bytes, ...]) -> bytes:
+        """Return a sample changed."""
+        return changed(random, content, others)
+
+    @abc.abstractmethod
+    def given(self, random: Random, folder: Path) -> None:
+        """Have the files read."""
+
+
+@final
+class Network(_OfFiles):
+    """A network file."""
+
+    def prepare(self, _folder: Path) -> None:
+        """Take the presets, and their readable forms."""
+        plain = [preset(name) for name in presets()]
+        blocks = (
+            "Input 3 16 16\nRepeat 2\n  Residual\n    Conv 8 3 1 1\n  Shortcut\n    Conv 8 1\n  End\nEnd\nFlat\nFC 5\n"
+        )
+        texts = (*plain, *(formatted(text, "net.cnn") for text in plain), NETWORK, blocks)
+        self.samples = {"net.cnn": tuple(text.encode() for text in texts)}
+
+    def given(self, random: Random, folder: Path) -> None:
+        """Read it against data of some shape, as `train` does, and format it, as `fmt` does."""
+        path, shape = folder / "net.cnn", random.choice(((1, 28, 28), (3, 32, 32), (3, 96, 96), None))
+        network = layerline.read(path, input_shape=shape, classes=random.choice((2, 10, None)))
+        formatted(network.text, "net.cnn")
+        network.describe()
+
+
+@final
+class Idx(_OfFiles):
+    """IDX files of images and labels, gzipped, xz or neither."""
+
+    def prepare(self, folder: Path) -> None:
+        """Make images of bytes, of floats and of three channels."""
+        images = pictures(30)[:, 0]
+        kinds = (images, images.astype(">f4"), images.astype(">i2"), pictures(30, channels=3))
+        (folder / "set").mkdir()
+        self.samples = {
+            "set/train-images-idx3-ubyte": tuple(map(idx, kinds)),
+            "set/train-labels-idx1-ubyte": (
+                idx(labels(30)),
+                idx(labels(30).astype(">i4")),
+            ),
+        }
+
+    def spoilt(self, random: Random, content: bytes, others: tuple[bytes, ...]) -> bytes:
+        """Change it before it is packed, or behind that."""
+        return packed(random, content, others)
+
+    def given(self, random: Random, folder: Path) -> None:
+        """Load the folder."""
+        layerline.load_data(folder / "set")
+
+
+@final
+class Npz(_OfFiles):
+    """.npz: with one array of a member or of the archive changed."""
+
+    def prepare(self, folder: Path) -> None:
+        """Make archives with numbers, one-hot rows and text for labels."""
+        images, numbers = pictures(30), labels(30)
+        names = np.array(["cat", "dög", "e\u0301"])[numbers]
+        arrays = (
+            {"x": images[:, 0], "y": numbers},
+            {"x": images.astype(np.float32) / 255, "y": np.eye(3)[numbers]},
+            {"x_train": images, "y_train": names, "x_test": images[:9], "y_test": names[:9]},
+            {"x": images, "y": np.char.encode(names, "utf-8")},
+        )
+        self.samples = {
+            "set.npz": tuple(npz(each, save) for each in arrays for save in (np.savez, np.savez_compressed))
+        }
+
+    def spoilt(self, random: Random, content: bytes, others: tuple[bytes, ...]) -> bytes:
+        """Change a member, whose checksum is then right, or the archive."""
+        return zipped(random, content) if random.random() < 0.7 else changed(random, content, others)
+
+    def given(self, random: Random, folder: Path) -> None:
+        """Load the file."""
+        layerline.load_data(folder / "set.npz")
+
+
+@final
+class Cifar(_OfFiles):
+    """CIFAR-10's batches, binary, pickled, and in an archive."""
+
+    def __init__(self) -> None:
+        """Begin without batches."""
+        super().__init__()
+        self._python: dict[str, tuple[bytes, ...]] = {}
+        self._binary: dict[str, tuple[bytes, ...]] = {}
+
+    def prepare(self, folder: Path) -> None:
+        """Make both forms with ten images a batch."""
+        stems = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")
+        images, numbers = pictures(10, channels=3, side=32), np.arange(10, dtype=np.uint8)
+        rows = images.reshape(10, -1)
+        binary = np.concatenate([numbers[:, None], rows], axis=1).tobytes()
+        said = {b"data": rows, b"labels": numbers.tolist(), b"batch_label": b"x", b"filenames": [b"a.png"] * 10}
+        pickled = tuple(pickle.dumps(said, protocol) for protocol in (0, 1, 2))
+        names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+        meta = pickle.dumps({b"label_names": [name.encode() for name in names], b"num_vis": 3072}, 2)
+        self._python = {**dict.fromkeys(stems, pickled), "batches.meta": (meta,)}
+        listed = ("\n".join(names).encode() + b"\n\n",)
+        self._binary = {**{f"{stem}.bin": (binary,) for stem in stems}, "batches.meta.txt": listed}
+
+    def read(self, random: Random, folder: Path) -> None:
+        """Write one form, one batch of it changed, as a folder or an archive."""
+        shutil.rmtree(folder / "set", ignore_errors=True)
+        (folder / "set").mkdir()
+        self.samples = random.choice((self._python, self._binary))
+        super().read(random, folder / "set")
+
+    def given(self, random: Random, folder: Path) -> None:
+        """Load the folder, or an archive of it."""
+        if random.random() < 0.6:
+            layerline.load_data(folder)
+            return
+        members = {name: (folder / name).read_bytes() for name in self.samples}
+        path = folder.with_name("cifar-10.tar.gz")
+        path.write_bytes(packed(random, tar_of(members), (), 0.3))
+        layerline.load_data(path)
+
+
+@final
+class Tar(_OfFiles):
+    """A tar of images, whose headers' checksums are put right again, plain, gzipped or xz."""
+
+    def prepare(self, folder: Path) -> None:
+        """Make archives in the three formats that Python writes."""
+        files = {f"{name}/{k}.png": png(k) for name in ("cat", "dog") for k in range(12)}
+        files |= {
+            "cat/" + "long" * 30 + ".png": png(5),
+            "dog/ä.png": png(6),
+            "notes.txt": b"hello",
+        }
+        forms = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
+        self.samples = {"set.tar": tuple(tar_of(files, form) for form in forms)}
+
+    def spoilt(self, random: Random, content: bytes, others: tuple[bytes, ...]) -> bytes:
+        """Change a header, its checksum then right, or any bytes."""
+        if random.random() < 0.6:
+            content = header_changed(random, content)
+        return packed(random, content, others, 0.4)
+
+    def given(self, random: Random, folder: Path) -> None:
+        """Load the archive."""
+        layerline.load_data(folder / "set.tar", size=SIDE, cache=False)
+
+
+@final
+class Csv(_OfFiles):
+    """A file of labels, with image files that it is of."""
+
+    def prepare(self, folder: Path) -> None:
+        """Make images, and files that label them in several ways."""
+        names = [f"{k:02d}.png" for k in range(24)]
+        (folder / "photos").mkdir()
+        for k, name in enumerate(names):
+            (folder / "photos" / name).write_bytes(png(k))
+        lines = [
+            f"{name},{'cat' if k % 2 else 'dog'},{'test' if k % 6 == 0 else 'train'},{k // 3}"
+            for k, name in enumerate(names)
+        ]
+        full = "\n".join(["file,label,split,group", *lines]) + "\n"
+        short = "\n".join(["file,label", *(f'"{name}","c, {k % 2}"' for k, name in enumerate(names))]) + "\n"
+        self.samples = {
+            "labels.csv": tuple(
+                text.encode()
+                for text in (full, short, full.replace(",", ";"), full.replace(",", "\t").replace("\n", "\r\n"))
+            )
+        }
+
+    def given(self, random: Random, folder: Path) -> None:
+        """Read the file; now and then with the images."""
+        label_file.read(folder / "labels.csv")
+        if random.random() < 0.2:
+            layerline.load_data(folder / "photos", labels=folder / "labels.csv", size=SIDE, cache=False)
+
+
+@final
+class Toml(_OfFiles):
+    """experiment.toml, as a user writes it and as a run records it."""
+
+    def prepare(self, folder: Path) -> None:
+        """Train once, and take the record; and write some."""
+        record = (run(folder / "run") / "experiment.toml").read_bytes()
+        plain = (
+            b'[network]\nfile = "lenet5"\n\n[data]\ndata = "digits"\nclasses = ["0", "1"]\ntest = 0.2\n\n'
+            b"[train]\nepochs = 3\nlearning_rate = 0.1\nclass_weights = [1.0, 2.0]\n"
+        )
+        text = b'[network]\ntext = """\n' + NETWORK.encode() + b'"""\n[data]\ndata = "digits"\n[train]\nwithin = "5m"\n'
+        self.samples = {"experiment.toml": (record, plain, text)}
+
+    def given(self, random: Random, folder: Path) -> None:
+        """Read it, as `train` does."""
+        settle(str(folder / "experiment.toml"), {})
+        run_files.read_experiment(folder / "experiment.toml")
+
+
+class _Signed(_OfFiles):
+    """A file of tensors: most changes of its header get a length and a digest that are right again."""
+
+    def spoilt(self, random: Random, content: bytes, others: tuple[bytes, ...]) -> bytes:
+        """Change the header, or any bytes."""
+        if random.random() < 0.2:
+            return changed(random, content, others)
+        length = int.from_bytes(content[:8], "little")
+        header, body = content[8 : 8 + length].rstrip(), content[8 + length :]
+        if random.random() < 0.2:
+            body = changed(random, body)
+        start = tensor_file.DIGEST_AT + tensor_file.DIGEST_LENGTH - 8
+        header = header[:start] + json_changed(random, header[start:])
+        header += b" " * (-len(header) % 8)
+        whole = len(header).to_bytes(8, "little") + header + body
+        return tensor_file.signed(whole)
+
+
+@final
+class ModelFile(_Signed):
+    """A model file."""
+
+    def prepare(self, folder: Path) -> None:
+        """Train once."""
+        self.samples = {"model.safetensors": ((run(folder / "run") / "model.safetensors").read_bytes(),)}
+
+    def given(self, random: Random, folder: Path) -> None:
+        """Load it, as `predict` and `describe` do."""
+        model = layerline.load(folder / "model.safetensors", threads=1)
+        model.network.describe()
+
+
+@final
+class Checkpoint(_Signed):
+    """The newest checkpoint of a run that was stopped."""
+
+    def prepare(self, folder: Path) -> None:
+        """Train, stop between two epochs and within one, and keep both checkpoints."""
+        self._data = noise()
+        self._name = "run/checkpoints/epoch-2.safetensors"
+        whole = run(folder / "run", self._data)
+        for name in ("result.json", "report.html"):
+            (whole / name).unlink()
+        self._kept = {path: path.read_bytes() for path in whole.iterdir() if path.is_file()}
+        content = (folder / self._name).read_bytes()
+        for path in (whole / "checkpoints").iterdir():
+            path.unlink()
+        self.samples = {self._name: (content,)}
+
+    def given(self, random: Random, folder: Path) -> None:
+        """Find it, and make ready to go on from it, as `train --resume` does."""
+        Checkpoints(folder / "run" / "checkpoints").latest()
+        found = reopen(folder / "run", {"threads": 1}, load=lambda _: self._data)
+        found.folder.release()
+        found.what.engine.set_state(found.snapshot.state)
+        found.what.engine.set_running(found.snapshot.running)
+
+
+@final
+class RunFolder(_OfFiles):
+    """The folder of a run, of which one file or two were changed."""
+
+    def prepare(self, folder: Path) -> None:
+        """Train once, with a test and a validation set."""
+        made = run(folder / "run")
+        names = (
+            "experiment.toml",
+            "network.cnn",
+            "history.jsonl",
+            "result.json",
+            "predictions.npz",
+            "model.safetensors",
+        )
+        self.samples = {f"run/{name}": ((made / name).read_bytes(),) for name in names}
+        ending = b'{"ended": "stopped", "epochs": 1, "steps": 3}\n'
+        self.samples["run/ending.json"] = (ending,)
+        shutil.copytree(made, folder / "whole")
+
+    def spoilt(self, random: Random, content: bytes, others: tuple[bytes, ...]) -> bytes:
+        """Change a file as its kind allows."""
+        if content.startswith(b"PK") and random.random() < 0.8:
+            return zipped(random, content)
+        if content[8:10] == b'{"':
+            return _Signed.spoilt(self, random, content, others)  # type: ignore[arg-type]
+        return json_changed(random, content) if content.startswith(b"{") else changed(random, content, others)
+
+    def given(self, random: Random, folder: Path) -> None:
+        """List it, and then report, compare and evaluate as far as its files go."""
+        run = folder / "run"
+        (run / random.choice(("ending.json", "result.json", "predictions.npz"))).unlink()
+        for row in listing([run]).runs:
+            row.as_dict()
+        page.render(run_files.read(run))
+        comparison.compare(folder / "whole", run).as_dict()
+        origin.of(run / "model.safetensors")
+
+
+@final
+class ImageFile(_OfFiles):
+    """An image file of any kind that is read."""
+
+    refusals = (UserError, BadImageError)
+
+    def prepare(self, folder: Path) -> None:
+        """Make PNG, JPEG, BMP and TIFF files of every mode that Pillow writes, with text and EXIF beside the pixels."""
+        found = []
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        for mode in ("1", "L", "P", "RGB", "RGBA", "LA", "I;16", "CMYK", "F", "I"):
+            pixels = Image.fromarray(pictures(1, channels=3, side=24)[0].transpose(1, 2, 0)).convert(
+                mode if mode != "I;16" else "I"
+            )
+            image = pixels.convert("I;16") if mode == "I;16" else pixels
+            for form in ("PNG", "JPEG", "BMP", "TIFF"):
+                for more in (
+                    {},
+                    {"exif": exif},
+                    {"compression": "tiff_lzw"} if form == "TIFF" else {"progressive": True},
+                ):
+                    file = io.BytesIO()
+                    try:
+                        image.save(file, form, **more)
+                    except (OSError, ValueError, KeyError):  # a mode that this form has not
+                        continue
+                    found.append(file.getvalue())
+        self.samples = {"image": tuple(dict.fromkeys(found))}
+
+    def spoilt(self, random: Random, content: bytes, others: tuple[bytes, ...]) -> bytes:
+        """Change a file; of a PNG the checksums are most often put right again."""
+        content = changed(random, content, others)
+        return chunks_right(content) if content.startswith(b"\x89PNG") and random.random() < 0.8 else content
+
+    def given(self, random: Random, folder: Path) -> None:
+        """Decode it as a training would."""
+        sizing = Sizing(
+            random.choice((None, (16, 16), (7, 40))),
+            random.choice(("crop", "pad", "stretch")),
+            gray=random.choice((None, True, False)),
+        )
+        decode((folder / "image").read_bytes(), sizing)
+
+
+INPUTS: Final[dict[str, type[Input]]] = {
+    "network": Network,
+    "idx": Idx,
+    "npz": Npz,
+    "cifar": Cifar,
+    "tar": Tar,
+    "csv": Csv,
+    "toml": Toml,
+    "model": ModelFile,
+    "checkpoint": Checkpoint,
+    "run": RunFolder,
+    "image": ImageFile,
+}
