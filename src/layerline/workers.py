@@ -88,12 +88,8 @@ class Workers:
         starts no more threads, those that are there do it all; UserError where it starts none.
         """
         outer: Workers | None = getattr(_here, "workers", None)
-        held = [lock for lock in _at_forks if lock._is_owned()]
+        held = _let_go()
         try:
-            for (
-                lock
-            ) in held:  # a signal's handler in the middle of a fork: the workers may need it before the fork does
-                lock.release()
             if outer is not None:
                 outer._inner.add(self)
                 check()
