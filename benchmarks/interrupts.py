@@ -105,7 +105,8 @@ class Signals:
         logging._lock = _NoLock()  # type: ignore[attr-defined]
 
     def _unraisable(self, found: Any) -> None:
-        if isinstance(found.exc_value, RAISED):
+        late = "cannot release un-acquired lock" in str(found.exc_value)  # an interrupt ended a fork's wait for it
+        if isinstance(found.exc_value, RAISED) or late:
             self.unraisable.append(str(found.object)[:150])
             self._counts["interrupts that Python ignored (in a callback)"] += 1
         else:

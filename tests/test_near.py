@@ -226,7 +226,9 @@ def test_of_a_large_set_some_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(near, "PROBES", 10)
     images, _ = exposures(60, ("light",))
     arrays = {"train": ImageSet(images, np.zeros(120, np.int32))}
-    assert near.looked_at(arrays)["train"].near is None  # type: ignore[arg-type]
+    with monkeypatch.context() as patch:
+        patch.setattr(near, "ALL_OF_ARRAYS", 100)
+        assert near.looked_at(arrays)["train"].near is None  # type: ignore[arg-type]
     files = np.array([f"{k}.png" for k in range(120)])
     sets = {"train": ImageSet(images, np.zeros(120, np.int32), names=files)}  # type: ignore[arg-type]
     some = near.looked_at(sets)["train"].near  # type: ignore[arg-type]

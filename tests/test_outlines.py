@@ -108,7 +108,7 @@ def test_what_a_crop_that_is_asked_for_cuts_away_is_told(tmp_path):
     padded = load_data(tmp_path / "wide", fit="pad")
     assert not any("crop" in note for note in padded.notes)
     tree(tmp_path / "square", {f"{c}/{k}.png": png(picture(k, (70, 70))) for c in "ab" for k in range(9)})
-    square = load_data(tmp_path / "square")
+    square = load_data(tmp_path / "square", group_by="none")
     assert square.resized is not None
     assert (square.resized.cut, square.resized.examples, square.notes) == (0, (), ())
 
@@ -141,5 +141,5 @@ def test_large_sets_with_a_few_huge_photos_are_not_enlarged(tmp_path):
     small, huge = jpeg(picture(1, (100, 100))), jpeg(np.full((1500, 1500, 3), 99, np.uint8))
     tree(tmp_path, {f"{c}/{k:02}.jpg": small for c in "ab" for k in range(30)})
     tree(tmp_path, {f"a/9{k}.jpg": huge for k in range(3)})
-    data = load_data(tmp_path)
+    data = load_data(tmp_path, group_by="none")
     assert (data.shape, data.notes) == ((3, 96, 96), ())

@@ -179,4 +179,4 @@ def test_a_line_of_pixels_is_an_image(tmp_path):
     """65,500 × 1 and 1 × 1 are images like others."""
     tree(tmp_path, {f"{c}/{k}.png": png(picture(k, s)) for c in "ab" for k, s in enumerate(((1, 65_500), (1, 1)) * 4)})
     for fit in ("crop", "pad", "stretch"):
-        assert load_data(tmp_path, fit=fit).shape == (3, 128, 128)
+        assert load_data(tmp_path, fit=fit).shape == (3, 16, 16)

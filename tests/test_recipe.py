@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ALONE: dict[str, Any] = {
     "epochs": (0, 1_000_001, 2.5, True, "many"),
     "within": ("5", "0s", "5 days", "-1m", "1e9h", 300),
-    "best": ("accuracy", "f1"),
+    "best": ("precision", "f1"),
     "patience": (0, 1.5, "soon", True),
     "batch_size": (0, 2**31, "all"),
     "learning_rate": (0.0, -1.0, 2e6, float("nan"), float("inf"), "fast", True),

@@ -320,7 +320,7 @@ def test_data_that_moved_is_said_and_can_be_named(copy: Path, capsys: pytest.Cap
 
 def test_other_data_gives_no_images(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Data whose fingerprint is another does not lend its images to the run."""
-    x = np.broadcast_to((np.arange(300) % 200).astype(np.uint8)[:, None, None], (300, 8, 8))
+    x = np.random.default_rng(9).integers(0, 256, (300, 8, 8), dtype=np.uint8)
     np.savez(copy / "bands.npz", x=x, y=np.arange(300) % 3)
     assert main(["report", str(copy / "run"), "--out", str(copy / "other.html")]) == 0
     assert "another than that of the run" in capsys.readouterr().out

@@ -25,6 +25,7 @@ from layerline.errors import DivergedError, UnwrittenError
 from layerline.recipe import Recipe
 from layerline.run_folder import RunFolder
 from layerline.training import Run, Watcher
+from layerline.training.interrupt import Interrupt
 from layerline.training.session import run
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def test_a_stopped_run_is_in_the_error(damage: str, tmp_path: Path, monkeypatch:
         scripted(tmp_path / "run", engine)
     ended: Any = caught.value.run
     assert (ended.stopped, ended.steps, ended.model_epoch, len(ended.history)) == (signal.SIGINT, 2, 1, 1)
-    assert (ended.model.weights["0.weight"] == 1).all()
+    assert (ended.model.weights["1.weight"] == 1).all()
     assert message.format(out=tmp_path / "run") in caught.value.message
 
 
@@ -221,7 +222,7 @@ def test_a_diverged_run_is_in_its_error(damage: str, tmp_path: Path, monkeypatch
         scripted(tmp_path / "run", engine)
     ended: Any = caught.value.run
     assert (ended.model_epoch, len(ended.history)) == (1, 1)
-    assert (ended.model.weights["0.weight"] == 1).all()
+    assert (ended.model.weights["1.weight"] == 1).all()
     assert message.format(out=tmp_path / "run") in ended.notes[0]
     assert ended.notes[1] == remedy.format(out=tmp_path / "run")
 
@@ -358,7 +359,20 @@ def test_a_ctrl_c_while_drawing_gives_the_run(
     for times, drawn in ((1, True), (2, False)):
         out = tmp_path / str(times)
         with monkeypatch.context() as patched:
-            breaking(stage, lambda times=times: [signal.raise_signal(signal.SIGINT) for _ in range(times)], patched)  # type: ignore[misc]
+            taken: list[int] = []
+
+            def counted(self: Interrupt, *given: Any, taken: list[int] = taken, take: Any = Interrupt._take) -> None:
+                taken.append(1)
+                take(self, *given)
+
+            def interrupted(times: int = times, taken: list[int] = taken) -> None:
+                for k in range(times):
+                    signal.raise_signal(signal.SIGINT)
+                    while len(taken) <= k:  # two that come at once are one
+                        pass
+
+            patched.setattr(Interrupt, "_take", counted)
+            breaking(stage, interrupted, patched)
             ended = layerline.train(NETWORK, DATA, RECIPE, out=out)
         check(ended, whole)
         assert ended.stopped == signal.SIGINT

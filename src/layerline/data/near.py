@@ -29,6 +29,8 @@ SMALLEST: Final = 16
 """Rows and columns below which too little is left to tell copies from images that are alike."""
 ALL_OF: Final = 16_384
 """Images up to which each is compared with every other where nobody asks for it: 1 s."""
+ALL_OF_ARRAYS: Final = 2048
+"""The same of arrays; of more, to look would take longer than to read them, and more memory than they do."""
 PROBES: Final = 1024
 """Images of each set that are compared with all where there are more."""
 LIKE: Final = (0.82, 0.99)
@@ -73,8 +75,8 @@ class _Pairs:
 def looked_at(sets: Mapping[SplitName, ImageSet], *, every: bool = False) -> dict[SplitName, ImageSet]:
     """Return sets with the near copies among all their images that have a class; as they are where images are small.
 
-    every: compare each image with every other, however many they are; else of more than ALL_OF images PROBES of each
-    set are compared, where they are files, and none where they are arrays: to look would take longer than to read them.
+    every: compare each image with every other, however many they are; else of more than ALL_OF files PROBES of each
+    set are compared, and of more than ALL_OF_ARRAYS arrays none.
     """
     sources = list({id(item): item for item in sets.values()}.values())
     places = [np.flatnonzero(item.labels >= 0) for item in sources]
@@ -82,9 +84,9 @@ def looked_at(sets: Mapping[SplitName, ImageSet], *, every: bool = False) -> dic
         return dict(sets)
     sizes = [len(each) for each in places]
     chosen = [np.ones(size, np.bool_) for size in sizes]
+    if sum(sizes) > ALL_OF_ARRAYS and all(item.names is None for item in sources) and not every:
+        return dict(sets)
     if sum(sizes) > ALL_OF and not every:
-        if all(item.names is None for item in sources):
-            return dict(sets)
         for each in chosen:
             few = min(len(each), PROBES)
             each[:] = False

@@ -37,8 +37,9 @@ Box = tuple[float, float, float, float]
 
 LARGEST_KEPT: Final = 64
 """Rows and columns up to which images of one size stay as they are."""
+SMALLEST_USUAL: Final = 16
 LARGEST_USUAL: Final = 128
-"""Rows and columns that images get at most where no size is asked for."""
+"""Rows and columns that images get at least and at most where no size is asked for."""
 MOST_CUT: Final = 0.2
 """The share of the median image that may be cut away where no fit is asked for."""
 LARGEST: Final = 4096
@@ -120,7 +121,8 @@ def usual(sizes: Mapping[Size, int]) -> Size:
     first = next(iter(sizes))
     if len(sizes) == 1 and max(first) <= LARGEST_KEPT:
         return first
-    shorter = min(LARGEST_USUAL, int(median({size: min(size) for size in sizes}, sizes)))
+    median_side = int(median({size: min(size) for size in sizes}, sizes))
+    shorter = max(SMALLEST_USUAL, min(LARGEST_USUAL, median_side))
     step = 1 << max(0, shorter.bit_length() - 3)
     side = shorter // step * step
     return side, side

@@ -82,8 +82,8 @@ def _beside_baselines(result: Result) -> list[str]:
 
     A baseline does as well where its accuracy is not below the interval of the network's, and better where it is above
     it. Only one is told: that which always says a class, then the nearest image, then the regression. The nearest image
-    is told only where its accuracy is at least the network's and above the regression's: on small sets of images that
-    are alike it is often within the interval, and no copies are there.
+    is told only where its accuracy is a standard error above the network's, and above the regression's: on small sets
+    of images that are alike it is often within the interval, and no copies are there.
     """
     if not result.intervals or not result.baselines or result.test_accuracy is None:
         return []
@@ -97,7 +97,8 @@ def _beside_baselines(result: Result) -> list[str]:
             f"{_share(largest['accuracy'])}."
         ]
     simple = 0.0 if thumbnails is None else thumbnails["accuracy"]
-    if nearest is not None and nearest["accuracy"] >= result.test_accuracy and nearest["accuracy"] > simple:
+    clearly = result.test_accuracy + (high - low) / 4  # by a standard error
+    if nearest is not None and nearest["accuracy"] > max(clearly, simple):
         how = "better" if nearest["accuracy"] > high else "as well"
         return [
             f"The class of the nearest training image by 16×16 thumbnails does {how}: {_share(nearest['accuracy'])}, "

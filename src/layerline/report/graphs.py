@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from layerline import figures, metrics
 from layerline.report import curves, filters, matrix
+from layerline.workers import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,6 +46,7 @@ def draw(
         if isinstance(sheet, str):
             missing.append(f"no {name}.png: {sheet}")
         else:
+            check()  # whoever was told to stop meanwhile draws no more
             files += sheet.publish(folder, name)
     return Drawn(tuple(files), tuple(missing))
 

@@ -15,6 +15,7 @@ import numpy as np
 from layerline import __version__, figures, metrics, whole_file
 from layerline.report import cells, courses, filters, headline, run_files, samples, shown, tables, thumbnails
 from layerline.report.judged import SURE
+from layerline.workers import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,7 +58,9 @@ def write(
     Raises UserError where the folder holds no run, a file of it is damaged, or the page cannot be written.
     """
     path = out or folder / FILE
-    whole_file.write(path, (render(run_files.read(folder), pixels, assumptions, why),))
+    content = render(run_files.read(folder), pixels, assumptions, why)
+    check()  # whoever was told to stop meanwhile writes no more
+    whole_file.write(path, (content,))
     return path
 
 
