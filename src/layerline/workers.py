@@ -102,7 +102,7 @@ class Workers:
             self._end()
             if outer is not None:
                 outer._inner.discard(self)
-            for lock in held:
+            for lock in reversed(held):  # in a fork's order, which is ours
                 lock.acquire()
         if self._errors:
             raise self._errors[0]
@@ -203,7 +203,7 @@ def spread(work: Callable[[A], T], items: Sequence[A], threads: int) -> list[T]:
 
 
 def _let_go() -> list[Any]:
-    """Release what this thread holds as one that forks; return what to acquire again.
+    """Release what this thread holds as one that forks; return what to acquire again, from the last on.
 
     Workers may need it: then a signal's handler, between two hooks of a fork, has started them.
     """

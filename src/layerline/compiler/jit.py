@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import itertools
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -30,8 +31,11 @@ T = TypeVar("T")
 fork_waits_for(ffi.lib._lock._lock)  # llvmlite's own; a fork takes it after ours, as we do
 _lock: Final[Any] = fork_waits_for(threading.RLock())
 """Held while LLVM works."""
-_unused: Final[deque[Any]] = deque()
-"""LLVM's objects behind code that nobody calls any more, to be disposed of where LLVM may work."""
+_engines: Final[dict[int, Any]] = {}
+"""LLVM's objects behind code, by its number: kept here, so that Python never disposes of them where it likes."""
+_numbers: Final = itertools.count()
+_unused: Final[deque[int]] = deque()
+"""Numbers of code that nobody calls any more, to be disposed of where LLVM may work."""
 
 
 def alone(work: Callable[[], T]) -> T:
@@ -46,7 +50,8 @@ def alone(work: Callable[[], T]) -> T:
 
 def _locked(work: Callable[[], T]) -> T:
     with _lock:
-        _unused.clear()
+        for _ in range(len(_unused)):
+            del _engines[_unused.popleft()]
         return work()
 
 
@@ -57,16 +62,16 @@ atexit.register(_lock.acquire)  # and from then on only the thread in which the 
 class Code:
     """Machine code in memory; it lives as long as this object."""
 
-    engine: Any
+    number: int
     addresses: Mapping[str, int]
 
     def function(self, name: str, arguments: Sequence[Any]) -> Any:
         """Return a callable of the C signature void name(arguments…). Calling it releases the GIL."""
         return ctypes.CFUNCTYPE(None, *arguments)(self.addresses[name])
 
-    def __del__(self, unused: Callable[[Any], None] = _unused.append) -> None:
+    def __del__(self, unused: Callable[[int], None] = _unused.append) -> None:
         """Leave LLVM's objects to the next who may use LLVM."""
-        unused(self.engine)
+        unused(self.number)
 
 
 def optimised(text: str, machine: Machine) -> tuple[Any, Any]:
@@ -105,7 +110,9 @@ def compile_text(text: str, machine: Machine) -> Code:
         names = [f.name for f in module.functions if not f.is_declaration]
         engine = llvm.create_mcjit_compiler(module, target_machine, use_lmm=True)
         engine.finalize_object()
-        return Code(engine, {name: engine.get_function_address(name) for name in names})
+        code = Code(next(_numbers), {name: engine.get_function_address(name) for name in names})
+        _engines[code.number] = engine
+        return code
 
     return alone(work)
 
