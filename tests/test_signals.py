@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import signal
 import subprocess
 import time
@@ -15,7 +13,6 @@ import pytest
 from command import COMMAND, PLAIN, run, with_data
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -75,41 +72,10 @@ def test_nohup_is_respected(folder: Path) -> None:
     assert process.returncode == 0
 
 
-@contextlib.contextmanager
-def waited_for(pipe: Path) -> Iterator[None]:
-    """Wait until a process reads from the pipe; keep it open, and empty."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-            break
-        except OSError:  # nobody reads yet
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-    time.sleep(0.2)  # between opening and reading Python does not look for signals
-    try:
-        yield
-    finally:
-        os.close(writer)
-
-
-def test_stopped_before_it_begins(folder: Path) -> None:
-    """Ctrl-C while the data is read (here: from a pipe that nobody fills) ends with 130, SIGTERM with 143."""
-    os.mkfifo(folder / "net2.cnn")
-    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        process = subprocess.Popen(  # noqa: S603
-            [*COMMAND, "fmt", "net2.cnn"], cwd=folder, env=PLAIN, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        with waited_for(folder / "net2.cnn"):
-            process.send_signal(number)
-            _, errors = process.communicate(timeout=30)
-        assert process.returncode == code
-        assert b"Traceback" not in errors
-
-
 @pytest.mark.parametrize(
     ("phase", "sent"),
     [
+        ("load", "INT"),
         ("load", "TERM"),
         ("compile", "INT"),
         ("batch", "KILL"),

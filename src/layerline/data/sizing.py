@@ -116,7 +116,7 @@ def usual(sizes: Mapping[Size, int]) -> Size:
     """Return the size for images of these sizes, (H, W) → how many.
 
     Their own where they are all equal and at most 64; else a square of the largest side 4, 5, 6 or 7 · 2ᵏ that is at
-    most the median of their shorter sides, and at most 128: so half of them or more need not grow.
+    most the median of their shorter sides, and 16 to 128: so half of them or more need not grow, unless they are tiny.
     """
     first = next(iter(sizes))
     if len(sizes) == 1 and max(first) <= LARGEST_KEPT:
