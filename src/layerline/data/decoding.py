@@ -76,10 +76,6 @@ class Decoder:
         self._sizing = sizing
         self._most = _BATCH
 
-    def aim(self, sizing: Sizing) -> None:
-        """Ask for something else from now on; some files may be under way."""
-        self._sizing = sizing
-
     def __call__(self, files: Iterable[File]) -> Iterator[Decoded]:
         """Yield what becomes of each file, in order."""
         batches = self._batches(files)
