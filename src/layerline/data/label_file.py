@@ -62,7 +62,6 @@ class LabelFile:
     rows: dict[str, Row]
     digest: str
     """SHA-256 (hex) of the file."""
-    has_splits: bool
     has_groups: bool
     notes: tuple[str, ...] = ()
 
@@ -156,7 +155,7 @@ def read(path: str | os.PathLike[str]) -> LabelFile:
                 "expected every file once",
                 "remove one of the two lines",
             )
-    found = LabelFile(place, rows, hashlib.sha256(content).hexdigest(), "split" in columns, "group" in columns, notes)
+    found = LabelFile(place, rows, hashlib.sha256(content).hexdigest(), "group" in columns, notes)
     _check(found)
     found.notes += _missing(found)
     return found
