@@ -162,7 +162,7 @@ def written(path: Path, kinds: tuple[str, ...], **more: Any) -> Path:
 
 def test_cuts_keep_many_copies_together_unasked(tmp_path: Path) -> None:
     """Where more than a quarter have near copies, no object is on two sides of a cut; a note says so, with the flag."""
-    path = written(tmp_path / "many.npz", ("light", "jpeg"))
+    path = written(tmp_path / "many.npz", ("light", "mirror"))
     data = load_data(path)
     assert data.test is not None
     assert data.validation is not None
@@ -171,8 +171,8 @@ def test_cuts_keep_many_copies_together_unasked(tmp_path: Path) -> None:
     assert not (sides[0] | sides[1]) & sides[2]
     (note,) = data.notes
     assert note == (
-        "120 of 120 images have near copies, more than 25 %: test and validation are drawn so that copies stay "
-        "together (--group-by none draws each image alone)"
+        "120 of 120 images have near copies, more than 25 %: the sets are drawn so that copies stay together "
+        "(--group-by none draws each image alone)"
     )
     assert data.cuts["group_by"] == "near"
     again = load_data(path, group_by="near")
@@ -182,7 +182,7 @@ def test_cuts_keep_many_copies_together_unasked(tmp_path: Path) -> None:
 
 def test_group_by_none_draws_each_image_alone(tmp_path: Path) -> None:
     """With none the cuts are those of a set without copies, and the doctor says how many cross them."""
-    path = written(tmp_path / "many.npz", ("light", "jpeg"))
+    path = written(tmp_path / "many.npz", ("light", "mirror"))
     data = load_data(path, group_by="none")
     assert data.notes == ()
     assert data.cuts["group_by"] == "none"
@@ -200,6 +200,22 @@ def test_few_copies_change_no_cut(tmp_path: Path) -> None:
     assert data.notes == ()
     assert np.array_equal(data.train.indices, plain.train.indices)
     assert [item.kind for item in doctor.examine(data)] == ["few"]
+
+
+def test_a_class_of_one_group_is_drawn_image_by_image_unasked(tmp_path: Path) -> None:
+    """Copies that cannot be kept together stop nobody who did not ask for it; a note says so, the doctor finds them."""
+    images, objects = exposures(40, ("light", "mirror"))
+    path = tmp_path / "one.npz"
+    np.savez(path, x_train=images, y_train=np.where(objects == 7, 1, 0))
+    data = load_data(path)
+    assert data.notes[-1] == (
+        "120 of 120 images have near copies, more than 25 %: each image is drawn alone all the same, since class 1 has "
+        "too few groups"
+    )
+    assert data.cuts["group_by"] == "none"
+    assert "near" in [item.kind for item in doctor.examine(data)]
+    with pytest.raises(DataError, match="which are in 1 group"):
+        load_data(path, group_by="near")
 
 
 def test_copies_across_sets_that_the_data_brings_are_told(tmp_path: Path) -> None:

@@ -45,6 +45,15 @@ Share = Taken | Own | None
 """None: the default."""
 
 
+class GroupsError(DataError):
+    """Groups of which no set can be made that has images of every class."""
+
+    def __init__(self, name: str, message: str, help: str) -> None:  # noqa: A002 - as its base class has it
+        """Keep the class that has too few of them."""
+        super().__init__(message, help)
+        self.name = name
+
+
 @dataclass(frozen=True)
 class Cuts:
     """What to cut. Raises DataError where a value is out of range, naming its option."""
@@ -195,7 +204,8 @@ def _check_groups(
     for k, name in enumerate(classes):
         if not 0 < found[k] < counts[k]:
             among = len(np.unique(groups[labels == k]))
-            raise DataError(
+            raise GroupsError(
+                name,
                 f"{asked}: takes {figures.count(int(found[k]))} of {_images(int(counts[k]))} of class "
                 f"{figures.name(name)}, which are in {'1 group' if among == 1 else f'{figures.count(among)} groups'}, "
                 "expected at least 1 taken and 1 left, and no group on both sides",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from layerline.data.sizing import Sizing
 
 Sets = dict["SplitName", ImageSet]
+_TOGETHER: Final = "the sets are drawn so that copies stay together (--group-by none draws each image alone)"
 
 
 def load_data(
@@ -90,14 +91,22 @@ def _loaded(parts: Parts, wanted: Cuts, images: Asked, normalize: str) -> Datase
     chosen = cuts.choose(wanted.classes, names)
     kept = tuple(names[k] for k in chosen)
     kept_sets = {split: cuts.keep(item, chosen, len(names)) for split, item in sets.items()}
-    kept_sets, many = _near_together(kept_sets, parts.last_for_test, wanted, images)
-    pools = _pools(kept_sets, kept, parts.last_for_test)
-    splits, made = _cut(pools, wanted)
+    grouped, many = _near_together(kept_sets, parts.last_for_test, wanted, images)
+    group_by = "near" if many else images.near
+    try:
+        splits, made = _cut(_pools(grouped, kept, parts.last_for_test), wanted)
+    except cuts.GroupsError as e:
+        if not many:
+            raise
+        group_by = "none"
+        many += f": each image is drawn alone all the same, since class {figures.name(e.name)} has too few groups"
+        splits, made = _cut(_pools(kept_sets, kept, parts.last_for_test), wanted)
     if parts.of_files:
         made |= images.options(splits["train"].source.images.shape[2:], parts.resized)
-    if many or images.near:
-        made["group_by"] = images.near or "near"
-    notes += many
+    if group_by is not None:
+        made["group_by"] = group_by
+    if many:
+        notes += (many if group_by == "none" else f"{many}: {_TOGETHER}",)
     return Dataset(
         parts.name,
         kept,
@@ -120,33 +129,32 @@ def _grouped(sets: Sets, pattern: re.Pattern[str]) -> Sets:
     return {split: replace(item, groups=groups.of_names(item.names or (), pattern)) for split, item in sets.items()}
 
 
-def _near_together(sets: Sets, last_for_test: int, wanted: Cuts, images: Asked) -> tuple[Sets, tuple[str, ...]]:
+def _near_together(sets: Sets, last_for_test: int, wanted: Cuts, images: Asked) -> tuple[Sets, str]:
     """Return the sets with near copies as groups, where that is asked for, or they are many and something is drawn.
 
-    Where nobody asked for it, a note says so.
+    Where nobody asked for it, how many they are is said too.
     """
     train, unasked = sets["train"], images.near is None
     shares = {"test": wanted.test, "validation": wanted.validation}
     brought = {*sets, *(("test",) if last_for_test else ())}
     drawn = [split for split, share in shares.items() if split not in brought and cuts.draws(share)]
     if images.near == "none" or not drawn or (unasked and train.groups is not None):
-        return sets, ()
+        return sets, ""
     if train.groups is not None:
         raise DataError("--group-by near: found the column group in --labels, expected one of them", "leave one out")
     sets = near.looked_at(sets, every=not unasked)
     found, looked = near.share(sets["train"])
     if unasked and found < max(near.MANY * looked, near.FEWEST):
-        return sets, ()
+        return sets, ""
     if unasked and looked < len(train.labels):
         sets = near.looked_at(sets, every=True)
         found, looked = near.share(sets["train"])
     grouped = {split: replace(item, groups=near.together(item)) for split, item in sets.items()}
     if not unasked:
-        return grouped, ()
+        return grouped, ""
     return grouped, (
         f"{figures.count(found)} of {figures.count(looked)} images have near copies, more than "
-        f"{figures.percent(near.MANY, 0)}: {' and '.join(drawn)} are drawn so that copies stay together "
-        "(--group-by none draws each image alone)",
+        f"{figures.percent(near.MANY, 0)}"
     )
 
 

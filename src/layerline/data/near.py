@@ -33,7 +33,7 @@ ALL_OF_ARRAYS: Final = 2048
 """The same of arrays; of more, to look would take longer than to read them, and more memory than they do."""
 PROBES: Final = 1024
 """Images of each set that are compared with all where there are more."""
-LIKE: Final = (0.82, 0.99)
+LIKE: Final = (0.85, 0.99)
 """The likeness from which on two images are near copies: of most images, and of a class whose images are all alike."""
 ALIKE: Final = (0.42, 0.5)
 """Up to the first, images of a class are not alike, from the second on all are; between them the limits go over into
