@@ -193,10 +193,28 @@ def test_epochs_that_fit_into_a_time_are_measured_with_augmentation(name: str) -
     recipe = Recipe(augment="shift=1,flip", class_weights="balanced", within="2s", batch_size=32)
     times = iter(np.arange(0, 1e4, 0.02))
     engine = make(name, network, data.scaling, recipe, 2)
-    fitted = fit_epochs(engine, data, recipe, lambda: float(next(times)))
+    fitted = fit_epochs(engine, data, recipe, lambda: float(next(times)), 0.0, files=False).recipe
     assert fitted.epochs > 2
     found = []
     for used in (engine, make(name, network, data.scaling, fitted, 2)):
         used.train(plan_epoch(fitted, data.train, 1, 10), 0)
         found.append(bits(used))
     assert found[0] == found[1]
+
+
+def test_what_surrounds_the_epochs_takes_part_of_the_time() -> None:
+    """--within counts from the beginning of the training to its last file; one epoch is trained in any case."""
+    data = load_data("digits", limit=300)
+    network = layerline.read("digits", data)
+    recipe = Recipe(within="4s")
+    engine = make("compiled", network, data.scaling, recipe, 2)
+
+    def epochs(began: float, *, files: bool) -> int:
+        times = iter(np.arange(0, 1e4, 0.02))
+        fitted = fit_epochs(engine, data, recipe, lambda: float(next(times)), began, files=files)
+        assert fitted.beside is not None
+        assert fitted.recipe.within == "none"
+        return fitted.recipe.epochs
+
+    assert epochs(0, files=False) > epochs(-1, files=False) > epochs(-1, files=True) > 1
+    assert epochs(-100, files=False) == 1

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline import engines
-from layerline.assume import epochs, rate
+from layerline.assume import epochs, pace, rate
 from layerline.assume.facts import Facts
-from layerline.assume.pace import epoch_seconds
 from layerline.assume.rules import choose
 from layerline.engines.agreement import checked
 from layerline.engines.room import check_room
@@ -79,7 +78,7 @@ def fill(
     seconds = None
     if recipe.within == NONE and 3 * network.multiply_adds * len(data.train) * recipe.epochs > LONG:
         say("measuring how long an epoch takes")
-        seconds = recipe.epochs * epoch_seconds(made, data, recipe, clock)
+        seconds = recipe.epochs * pace.measured(made, data, recipe, clock).epoch(data)
     return Assumed(recipe, made, {key: choice.reason for key, choice in choices.items()}, seconds)
 
 

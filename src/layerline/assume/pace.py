@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from layerline.data.dataset import Split
@@ -19,23 +20,38 @@ FIRST_STEPS: Final = 4
 """Steps that are not counted: memory is touched for the first time."""
 MEASURED_SECONDS: Final = 1.0
 MOST_IMAGES: Final = 2_000
-"""Validation images that are looked at."""
+"""Held images that are looked at."""
 
 
-def epoch_seconds(engine: Engine, data: Dataset, recipe: Recipe, clock: Callable[[], float]) -> float:
-    """Return how long an epoch of training with its validation takes; the engine's state is put back."""
+@dataclass(frozen=True)
+class Pace:
+    """How long things take, in seconds."""
+
+    training: float
+    """All training images once, forward and backward."""
+    image: float
+    """What the network says of one held image."""
+
+    def epoch(self, data: Dataset) -> float:
+        """Return how long an epoch takes: training and validation."""
+        return self.training + self.image * len(data.validation or ())
+
+
+def measured(engine: Engine, data: Dataset, recipe: Recipe, clock: Callable[[], float]) -> Pace:
+    """Return how fast a training is; the engine's state is put back."""
     engine.prepare(data.train.source)
     state = engine.state()
-    seconds = _training_seconds(engine, data, recipe, clock)
-    if data.validation is not None:
-        some = Split(data.validation.source, data.validation.indices[:MOST_IMAGES])
+    training, image = _training_seconds(engine, data, recipe, clock), 0.0
+    held = data.validation or data.test
+    if held is not None:
+        some = Split(held.source, held.indices[:MOST_IMAGES])
         engine.evaluate(some)  # writes its code
         start = clock()
         engine.evaluate(some)
-        seconds += (clock() - start) * len(data.validation) / len(some)
+        image = (clock() - start) / len(some)
     engine.set_state(state)
     engine.reset_running()
-    return seconds
+    return Pace(training, image)
 
 
 def _training_seconds(engine: Engine, data: Dataset, recipe: Recipe, clock: Callable[[], float]) -> float:

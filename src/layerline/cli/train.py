@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +137,7 @@ def _train(experiment: Experiment, folder: RunFolder | None, every: float, *, qu
     from layerline.run_folder import RunFolder
     from layerline.training.session import run
 
+    began = time.perf_counter()
     screen, interrupt, reading = beginning(quiet=quiet)
     data = experiment.load(reading, cache_folder())
     network = experiment.network(data)
@@ -155,6 +157,7 @@ def _train(experiment: Experiment, folder: RunFolder | None, every: float, *, qu
             threads=experiment.threads,
             reasons=assumed.reasons,
             every=every,
+            began=began,
         ),
     )
 

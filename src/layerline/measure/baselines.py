@@ -33,12 +33,14 @@ MOST_PIXELS: Final = 400_000_000
 FEWEST_IMAGES: Final = 1000
 """As many are taken in any case, where there are so many."""
 
+Baselines = dict[str, dict[str, Any]]
+"""`largest_class`, `thumbnails` and `nearest`, as result.json has them."""
 _BLOCK: Final = 1 << 20
 """Values that are made float32 or float64 at once: 4 or 8 MiB."""
 
 
-def measured(data: Dataset) -> dict[str, dict[str, Any]] | None:
-    """Return `largest_class`, `thumbnails` and `nearest`, as result.json has them; None without a test set.
+def measured(data: Dataset) -> Baselines | None:
+    """Return the baselines; None without a test set.
 
     `thumbnails` and `nearest` also say of how many training `images` they know; they are missing where the images'
     values are not finite, or too large for float32.
@@ -47,7 +49,7 @@ def measured(data: Dataset) -> dict[str, dict[str, Any]] | None:
         return None
     truth, K = data.test.labels, len(data.classes)
     largest = int(np.bincount(data.train.labels, minlength=K).argmax())
-    found: dict[str, dict[str, Any]] = {
+    found: Baselines = {
         "largest_class": {"class": data.classes[largest]} | _scores(truth, np.full(len(truth), largest), K)
     }
     with MATRICES:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from layerline.comparison.student import Mean
     from layerline.data.dataset import Dataset
     from layerline.experiment.experiment import Experiment
+    from layerline.measure.baselines import Baselines
     from layerline.network import Network
     from layerline.recipe import Recipe
     from layerline.training.run import Run
@@ -144,6 +145,7 @@ class Series:
         """Of the last seed that diverged."""
         self._network, self._data, self._assumed, self._folder = network, data, assumed, folder
         self._engine, self._threads, self._experiment = engine, threads, experiment
+        self._beside: Baselines | None = None
         split = None if experiment is None else experiment.cuts.get("split_seed", first)
         where = None if folder is None else folder.path
         self._found = Seeds(tuple(range(first, first + count)), split_seed=split, folder=where)
@@ -162,7 +164,9 @@ class Series:
         """
         recipe = self._assumed.recipe
         if recipe.within_seconds is not None:  # once, so that all train for as many epochs
-            recipe = fit_epochs(self._assumed.engine, self._data, recipe, time.perf_counter)
+            now, files = time.perf_counter(), self._folder is not None
+            fitted = fit_epochs(self._assumed.engine, self._data, recipe, time.perf_counter, now, files=files)
+            recipe, self._beside = fitted.recipe, fitted.beside
         self._keep(self._found)
         for seed in self._found.asked:
             try:
@@ -220,6 +224,7 @@ class Series:
             interrupt=interrupt,
             threads=self._threads,
             reasons=self._assumed.reasons,
+            beside=self._beside,
         )
 
     def _keep(self, found: Seeds) -> None:

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Dataset, Split
     from layerline.engines.engine import Engine
     from layerline.experiment.experiment import Experiment
+    from layerline.measure.baselines import Baselines
     from layerline.metrics import Scores
     from layerline.network import Network
     from layerline.run_folder import EpochRow
@@ -92,6 +93,7 @@ def train(
     then has `stopped`. Raises UserError (RecipeError, NetworkError, …) before anything is written, and DivergedError.
     Where the folder can no longer be written, the training goes on to its end: UnwrittenError has the run.
     """
+    began = time.perf_counter()
     asked = recipe_of(recipe, options)
     folder = None if out is None else RunFolder.named(Path(out), force=force)
     data = examined(data, allow)
@@ -108,6 +110,7 @@ def train(
         watcher=watcher,
         reasons=assumed.reasons,
         threads=threads,
+        began=began,
     )
     if figure is not None:
         figure.ended()
@@ -129,11 +132,15 @@ def run(
     snapshot: Snapshot | None = None,
     every: float = EVERY,
     clock: Callable[[], float] = time.perf_counter,
+    began: float | None = None,
+    beside: Baselines | None = None,
 ) -> Run:
     """Train on an engine that is made, and write all files of the run; see `train`. What is given was checked.
 
     snapshot: where to go on, in the folder of the run that it is of. every: seconds between checkpoints in an epoch.
+    began: when, by the clock, the time of `within` began. beside: the baselines, where they are known.
     """
+    began = clock() if began is None else began
     check_room(engine, data, recipe)
     if judging_bytes(data):
         watcher.note(
@@ -142,7 +149,8 @@ def run(
         )
     if recipe.within_seconds is not None:
         time_given = recipe.within
-        recipe = fit_epochs(engine, data, recipe, clock)
+        fitted = fit_epochs(engine, data, recipe, clock, began, files=folder is not None)
+        recipe, beside = fitted.recipe, fitted.beside
         watcher.note(f"{recipe.epochs:,d} epochs fit into {time_given} (--within)")
     keeper, nothing = None, contextlib.nullcontext()
     if folder is not None:
@@ -156,7 +164,7 @@ def run(
         loop = Loop(engine, data, recipe, watcher, entered, keeper, clock)
         if snapshot is not None:
             loop.go_on(snapshot)
-        training = _Training(network, data, recipe, engine, folder, loop, entered, threads)
+        training = _Training(network, data, recipe, engine, folder, loop, entered, threads, beside)
         try:
             whole = loop.run()
         except DivergedError as error:
@@ -182,8 +190,9 @@ class _Training:
         loop: Loop,
         interrupt: Interrupt,
         threads: int | None,
+        beside: Baselines | None,
     ) -> None:
-        self._network, self._data, self._recipe = network, data, recipe
+        self._network, self._data, self._recipe, self._beside = network, data, recipe, beside
         self._engine, self._threads = engine, threads
         self._folder, self._loop, self._interrupt = folder, loop, interrupt
         self._files = [] if folder is None else [NETWORK, EXPERIMENT, HISTORY, CHECKPOINTS]
@@ -217,8 +226,8 @@ class _Training:
         if test is not None:
             confusion = metrics.confusion(test.truth, test.prediction, len(data.classes))
             result = Result.of(data.classes, test.loss, confusion)
-            beside = None
-            if self._interrupt.signal is None:
+            beside = self._beside
+            if beside is None and self._interrupt.signal is None:
                 self._loop.announce("comparing")
                 beside = baselines.measured(data)
             spread = intervals.intervals(confusion, self._recipe.seed)

@@ -1,11 +1,18 @@
-"""As many epochs as fit into a time: measured on the first steps, fixed then, and the same ever after."""
+"""As many epochs as fit into a time: measured on the first steps, fixed then, and the same ever after.
+
+The time is that of the whole training: from its beginning, with reading and compiling, to the end, with the test, what
+the network is compared with, and the pictures. What does not need the network is done before the first epoch, so that
+how long it took is known.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from layerline.assume.pace import epoch_seconds
+from layerline.assume import pace
+from layerline.measure import baselines
 from layerline.recipe.checks import NONE
 
 if TYPE_CHECKING:
@@ -13,18 +20,40 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import Dataset
     from layerline.engines.engine import Engine
+    from layerline.measure.baselines import Baselines
     from layerline.recipe import Recipe
 
-SPARE: Final = 0.97
-"""The share of the time that is planned for: the rest is for what comes after the epochs."""
+SPARE: Final = 0.98
+"""The share of the time left that is planned for: no two epochs take equally long."""
+FILES: Final = 1.5
+"""Seconds in which a run's graphs and its report are drawn."""
+KEEPING: Final = 0.004
+"""Seconds after each epoch in which it is written down, with a checkpoint beside."""
 
 
-def fit_epochs(engine: Engine, data: Dataset, recipe: Recipe, clock: Callable[[], float]) -> Recipe:
-    """Return the recipe with the epochs that fit into its `within`, at least one; the engine's state is put back."""
+@dataclass(frozen=True)
+class Fitted:
+    """How long to train, and what was found out on the way."""
+
+    recipe: Recipe
+    beside: Baselines | None
+
+
+def fit_epochs(
+    engine: Engine, data: Dataset, recipe: Recipe, clock: Callable[[], float], began: float, *, files: bool
+) -> Fitted:
+    """Return the recipe with the epochs that fit into its `within`, at least one; the engine's state is put back.
+
+    began: when, by the clock, its time began; files: whether the run has a folder, and so pictures.
+    """
     budget = recipe.within_seconds
     if budget is None:
-        return recipe
-    began = clock()
-    epoch = epoch_seconds(engine, data, recipe, clock)
-    left = budget * SPARE - (clock() - began)
-    return dataclasses.replace(recipe, epochs=min(max(1, int(left / epoch)), 1_000_000), within=NONE)
+        raise ValueError("the recipe has no time to fit into")
+    beside = baselines.measured(data)
+    found = pace.measured(engine, data, recipe, clock)
+    held = len(data.test or ()) + (len(data.validation or ()) if files else 0)
+    after = found.image * held + (FILES if files else 0.0)
+    epoch = found.epoch(data) + (KEEPING if files else 0.0)
+    left = (budget - (clock() - began) - after) * SPARE
+    epochs = min(max(1, int(left / epoch)), 1_000_000)
+    return Fitted(dataclasses.replace(recipe, epochs=epochs, within=NONE), beside)
