@@ -32,6 +32,8 @@ from layerline.data import metadata, recognise
 from layerline.data.sizing import AS_IT_IS, Box, Sizing, drafted, fitted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
     from PIL.Image import Image
 
@@ -75,6 +77,8 @@ _TO_RGB: Final = {"P", "PA", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
 _ALPHA: Final = {"LA", "La", "PA", "RGBA", "RGBa"}
 _SIXTEEN: Final = {"I;16", "I;16L", "I;16B", "I;16N"}
 _WHITE: Final = 255
+_BAND: Final = 1 << 20
+"""Pixels that are converted at once."""
 _DEEP_WHITE: Final = 65535
 
 
@@ -116,6 +120,7 @@ def decode(content: bytes, sizing: Sizing = AS_IT_IS) -> Picture:
             image.info["transparency"] = tuple(value >> 8 for value in clear)
         turned, size, box = _upright(image, beside.turn, sizing)
         plain = _plain(turned, beside.white, sizing)
+        del image, turned  # a quarter of a gigabyte each where they are large
         pixels = _array(plain if sizing.size is None else fitted(plain, sizing.size, sizing.how, box), sizing)
     except BadImageError:
         raise
@@ -353,14 +358,25 @@ def _array(image: Image, sizing: Sizing) -> NDArray[Any]:
 
 def _bytes(image: Image) -> NDArray[np.uint8]:
     shape = (image.height, image.width) if image.mode == "L" else (image.height, image.width, 3)
-    return np.frombuffer(image.tobytes(), np.uint8).reshape(shape)
+    pixels = np.empty(shape, np.uint8)
+    for top, some in _bands(image):
+        pixels[top : top + some.height] = np.frombuffer(some.tobytes(), np.uint8).reshape(some.height, *shape[1:])
+    return pixels
 
 
 def _over_white(image: Image, target: str) -> Image:
-    clear = image.convert("RGBA")
     paper: Image = _pillow().new(target, image.size, _WHITE if target == "L" else (_WHITE,) * 3)
-    paper.paste(clear.convert(target), mask=clear.getchannel("A"))
+    for top, some in _bands(image):
+        clear = some.convert("RGBA")
+        paper.paste(clear.convert(target), (0, top), mask=clear.getchannel("A"))
     return paper
+
+
+def _bands(image: Image) -> Iterator[tuple[int, Image]]:
+    """Yield an image in bands of whole rows, each with its first row: Pillow copies all of what it converts."""
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(image.height, top + rows)))
 
 
 def _reason(error: Exception) -> str:
