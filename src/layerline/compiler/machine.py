@@ -69,7 +69,7 @@ def _widest(triple: str, features: dict[str, bool]) -> tuple[int, int, bool]:
     if architecture in ("aarch64", "arm64"):
         return 4, 32, True
     if architecture != "x86_64":
-        return 1, 8, False
+        return 1, 16, False
     if features.get("avx512f") and features.get("avx512vl") and features.get("avx512dq"):
         return 16, 32, True
     if features.get("avx2") and features.get("fma"):
