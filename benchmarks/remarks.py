@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 WORDS = {
     "too low": "is too low",
     "too high": "is too high",
-    "train longer": "train longer",
+    "more epochs": "more epochs may help",
     "labels": "nothing to do with the images",
 }
 """Remark → words in it."""
@@ -91,9 +91,9 @@ def cases(folder: Path, seeds: int) -> Iterator[Case]:
                     yield Case(data, network, dataclasses.replace(recipe, learning_rate=usual * factor), deserves)
                 wild = dataclasses.replace(recipe, learning_rate=usual * (300 if optimizer == "sgd" else 3000))
                 yield Case(data, network, wild, "too high")
-            short = dataclasses.replace(chosen, epochs=5, schedule="constant", learning_rate=chosen.learning_rate / 3)
-            yield Case(data, network, short, "train longer")
-            yield Case(shuffled(data, seed), network, dataclasses.replace(chosen, epochs=30, augment="none"), "labels")
+            for k, epochs in enumerate((15, 30, 45)):
+                lot = dataclasses.replace(chosen, epochs=epochs, augment="none")
+                yield Case(shuffled(data, 3 * seed + k), network, lot, "labels")
 
 
 def subjects(folder: Path, seed: int) -> Iterator[tuple[Dataset, layerline.Network]]:
