@@ -55,10 +55,12 @@ class Flow:
 
     def shapes(self) -> str | None:
         """Return the shapes on the way to here, those nearest if there are many: `… → Conv 6×24×24 → Pool 6×12×12`."""
-        trail = list(self._at.trail)
+        if not self._at.shape:
+            return None
+        trail = self._at.trail
         while len(" → ".join(trail)) > _LONGEST_TRAIL and len(trail) > 2:
-            trail[:2] = ["…"]
-        return " → ".join(trail) if self._at.shape else None
+            trail = ("…", *trail[2:])
+        return " → ".join(trail)
 
     def walk(self, items: Iterable[LayerLine | Block], inside: str = "", position: int = 0) -> int:
         """Walk through `items`, whose first is module `position` of the module `inside`; return the next position."""
@@ -118,7 +120,9 @@ class Flow:
         index = len(self.nodes)
         self.nodes.append(Node(index, layer, inputs, shapes, shape, path, line))
         changed = shape != self._at.shape
-        trail = (*self._at.trail, f"{layer.word.name} {times(shape)}") if changed else self._at.trail
+        trail = self._at.trail
+        if changed:  # of more than there are characters, the first have no room in any case
+            trail = (*trail[-_LONGEST_TRAIL:], f"{layer.word.name} {times(shape)}")
         self._at = _At(index + 1, shape, trail)
 
     def _residual(self, block: Block, path: str) -> None:
