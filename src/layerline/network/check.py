@@ -131,7 +131,8 @@ class _Checker:
             self._add_wrong_outputs(outputs, self.classes, flow)
         elif outputs < 2:
             misfit = Misfit(
-                f"the network has {outputs} {_outputs(outputs)}; it needs one for each of at least 2 classes"
+                f"the network has {outputs} {_outputs(outputs)}; it needs one for each of at least 2 classes",
+                "two classes take two outputs: end with `FC 2`, without an activation behind it",
             )
             self.mistakes.add(last.span, misfit)
         return flow, outputs
