@@ -37,6 +37,8 @@ KINDS: Final = {
 REFUSED: Final = ("leak", "conflict", "mask", "constant")
 MOST: Final = 0.01
 """Share of a set's images that may be leaks, or in conflict: that much changes no figure by more than 0.01."""
+MOST_NEAR: Final = 0.02
+"""The same of near copies: of real photos without any, up to 1.6 % are alike enough to be taken for some."""
 ALWAYS: Final = 2
 """So many may be: in a set in which they are more than MOST, chance moves a figure by more than they do."""
 FEWEST_TRAIN: Final = 5
@@ -191,8 +193,8 @@ def _outvoted(seen: Survey, group: list[int]) -> list[int]:
     return [at for at, label in zip(group, labels, strict=True) if label != stands]
 
 
-def _too_many(count: int, size: int) -> bool:
-    return count > ALWAYS and count / size > MOST
+def _too_many(count: int, size: int, most: float = MOST) -> bool:
+    return count > ALWAYS and count / size > most
 
 
 def _duplicates(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding | None:
@@ -226,7 +228,7 @@ def _near(data: Dataset, seen: Survey, copies: list[list[int]], *, every: bool) 
     )
     told = []
     for rank, count, looked in found.held:
-        if _too_many(count, looked):
+        if _too_many(count, looked, MOST_NEAR):
             size = len(getattr(data, list(sets)[rank]))
             some = "" if looked == size else f" (of {figures.count(size)}, evenly spread)"
             told.append(f"{_of(count, looked)} {list(sets)[rank]} images{some}")

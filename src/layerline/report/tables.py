@@ -24,6 +24,7 @@ MOST_TEXT: Final = 40_000
 """Letters of the network file."""
 _MOST_ROWS: Final = 100
 _LONGEST: Final = 300
+_LONGEST_NOTE: Final = 600
 _BATCH: Final = 64
 _SAID: Final = {"cpu": "CPU", "lanes": "lanes of the CPU", "fma": "fused multiply-add"}
 _SPLITS: Final = ("train", "validation", "test")
@@ -136,7 +137,7 @@ def data(run: RunFiles) -> Data:
         else ""
     )
     said = [str(note) for key in ("notes", "findings") for note in about.get(key) or ()]
-    notes = tuple(figures.name(note, _LONGEST) for note in said[:_MOST_ROWS])
+    notes = tuple(figures.name(note, _LONGEST_NOTE) for note in said[:_MOST_ROWS])
     return Data(tuple(facts), tuple(counts), tuple(rows) if counts else (), more, notes)
 
 
