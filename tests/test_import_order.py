@@ -24,6 +24,7 @@ ORDER = (
     "scalars",
     "figures",
     "randomness",
+    "cores",
     "regular_file",
     "toml_text",
     "layers",

@@ -75,8 +75,8 @@ def _memory(network: Network, batch_size: int) -> int | None:
 
     if find_spec("llvmlite") is None:
         return None
+    from layerline.cores import cores
     from layerline.engines.need import training_bytes
-    from layerline.engines.threads import cores
 
     return training_bytes(network, Recipe(batch_size=batch_size), cores())
 

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline.data.cores import cores
+from layerline.cores import cores
 from layerline.network.memory import free_bytes
 from layerline.workers import spread
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from layerline import figures, regular_file
-from layerline.data.cores import cores
+from layerline.cores import cores
 from layerline.data.image_file import LARGEST_FILE, BadImageError, Picture, decode, decode_pillow
 from layerline.workers import aside, spread
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 from layerline import regular_file
+from layerline.cores import cores
 from layerline.data import image_file
-from layerline.data.cores import cores
 from layerline.data.decoding import digest, read
 from layerline.data.image_file import BadImageError
 from layerline.workers import spread

@@ -13,11 +13,11 @@ from layerline.compiler.folding import folded_weights
 from layerline.compiler.kernels.step_lower import slots_of
 from layerline.compiler.machine import host
 from layerline.compiler.task import task_of
+from layerline.cores import cores
 from layerline.engines.engine import Engine, Outputs, Running, State
 from layerline.engines.need import needed
 from layerline.engines.predictor import Predictor
 from layerline.engines.tables import constants, tables
-from layerline.engines.threads import cores
 from layerline.engines.trainer import Control, Trainer
 
 if TYPE_CHECKING:

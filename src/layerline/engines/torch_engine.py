@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from layerline.cores import cores
 from layerline.data.augmentation import apply
 from layerline.engines.engine import Engine, Outputs, Running, State
-from layerline.engines.threads import cores
 from layerline.engines.torch_dropout import put_keyed_dropout
 from layerline.engines.torch_steps import Steps
 from layerline.network import initial_weights
