@@ -11,13 +11,14 @@ CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 def cores() -> int:
     """Return the cores that affinity and the control group's quota leave, at least 1."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(affinity, _quota() or affinity))
+    quota = _quota()
+    return affinity if quota is None else min(affinity, quota)
 
 
 def _quota() -> int | None:
-    """Return the whole cores of the control group's quota, or None where there is none."""
+    """Return the whole cores of the control group's quota, at least 1; None where there is no quota."""
     try:
         quota, period = CGROUP_QUOTA.read_text().split()
     except (OSError, ValueError):
         return None
-    return None if quota == "max" else int(quota) // int(period)
+    return None if quota == "max" else max(1, int(quota) // int(period))
