@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import re
 import socket
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -113,7 +112,7 @@ def test_without_a_folder_it_is_the_user_s(mirrors, tmp_path, monkeypatch):
     ],
 )
 def test_a_bad_mirror_is_passed_over(way, said, mirrors, server, tmp_path):
-    """What a mirror does instead is told, nothing of it stays, and the next one is asked; within seconds."""
+    """What a mirror does instead is told, nothing of it stays, and the next one is asked."""
     mirrors(way, "good")
     told = []
 
@@ -122,9 +121,7 @@ def test_a_bad_mirror_is_passed_over(way, said, mirrors, server, tmp_path):
             told.append((archive.name, mirror, reason))
             assert not left(tmp_path).keys() & {f"mnist/{archive.name}"}, "a bad file has the name of a good one"
 
-    started = time.monotonic()
     fetch("mnist", tmp_path, watcher=Told(), patience=QUICK)
-    assert time.monotonic() - started < 8
     assert left(tmp_path) == {f"mnist/{name}": content for name, content in FILES.items()}
     assert told[0][:2] == (FIRST, f"{server[0]}/{way}/")
     assert re.fullmatch(said, told[0][2])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_networks import draw
+from work import Work
 
 from layerline.errors import NetworkError
 from layerline.layers import LAYERS
@@ -95,14 +95,12 @@ def test_what_is_no_network_file_is_refused(tmp_path, content, told):
 
 
 def test_a_huge_file_is_not_read(tmp_path):
-    """A file of 10 GB is refused by its size in the time of one read of 1 MiB (hostile case 4)."""
+    """A file of 10 GB is refused by its size: to read it would take more memory than there is (hostile case 4)."""
     path = tmp_path / "net.cnn"
     with path.open("wb") as file:
         file.truncate(10**10)
-    start = time.perf_counter()
     with pytest.raises(NetworkError, match=r"has 10\.0 GB, and a network file has at most 1 MiB"):
         read_text(path)
-    assert time.perf_counter() - start < 1
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no endless file here")
@@ -175,16 +173,16 @@ HOSTILE = {
     "deep names": "Residual\n" * 50 + "ReLU\n" + "End\n" * 50 + "Flat\nFC 12",
     "control characters": "\x1b" * 1_000_000,
     "line separators": "\u2028" * 300_000,
+    "a mistake in every other line": "FC 84\nFC 10\nPool 2\n" * 50_000,
 }
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_a_hostile_file_of_full_size_is_refused_in_time(case):
-    """Files of up to 1 MiB made to be slow, deep or large end in a NetworkError in time, never in a RecursionError."""
-    start = time.perf_counter()
-    with pytest.raises(NetworkError) as caught:
+def test_a_hostile_file_of_full_size_is_refused_after_little_work(case):
+    """Files of up to 1 MiB made to be slow, deep or large end in a NetworkError soon, never in a RecursionError."""
+    with Work() as work, pytest.raises(NetworkError) as caught:
         parse(HOSTILE[case], input_shape=(3, 32, 32), classes=10, memory=2**34)
-    assert time.perf_counter() - start < 5  # 0.05 to 0.7 s alone on the machine; the rest is for a busy one
+    assert work.calls < 20 * 2**20  # a byte
     assert len(str(caught.value)) < 20_000
 
 

@@ -81,15 +81,15 @@ def content(folder: Path) -> dict[str, bytes | None]:
 
 
 EACH = """
-import contextlib, io, json, sys, time
+import contextlib, io, json, sys
 from layerline.cli import main
 
 found = {}
 for name, arguments in json.load(sys.stdin).items():
-    began, out, err = time.process_time(), io.StringIO(), io.StringIO()
+    out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(arguments)
-    found[name] = (code, out.getvalue(), err.getvalue(), time.process_time() - began)
+    found[name] = (code, out.getvalue(), err.getvalue())
 json.dump(found, sys.stdout)
 """
 """Runs the command with each list of arguments, in one process."""
@@ -99,8 +99,7 @@ json.dump(found, sys.stdout)
 def test_each_is_refused_with_its_message(
     folder: Path, optimize: list[str], golden: Callable[[str, str], None]
 ) -> None:
-    """Exit 2, nothing on stdout, no file touched, the words that were read and found good, in less than a second of a
-    core; also under `python -O`."""
+    """Exit 2, nothing on stdout, no file touched, the words that were read and found good, also under `python -O`."""
     before, said = content(folder), []
     ended = subprocess.run(  # noqa: S603
         [sys.executable, *optimize, "-c", EACH],
@@ -112,9 +111,8 @@ def test_each_is_refused_with_its_message(
         check=True,
     )
     assert content(folder) == before
-    for name, (code, output, errors, seconds) in json.loads(ended.stdout).items():
+    for name, (code, output, errors) in json.loads(ended.stdout).items():
         assert (code, output) == (2, ""), (name, errors)
-        assert seconds < 1, name
         assert all(letter == "\n" or letter.isprintable() for letter in errors)
         said.append(f"--- {name.encode('unicode_escape').decode()}\n{errors.replace(str(folder), 'HERE')}")
     golden("refusals.txt", "\n".join(said))
