@@ -33,7 +33,7 @@ from mutations import changed
 from PIL import Image
 
 import layerline
-from layerline import comparison, tensor_file
+from layerline import comparison
 from layerline.checkpoint import Checkpoints
 from layerline.comparison.listing import listing
 from layerline.data import label_file
@@ -41,6 +41,7 @@ from layerline.data.image_file import BadImageError, decode
 from layerline.data.sizing import Sizing
 from layerline.errors import UserError
 from layerline.experiment.experiment import settle
+from layerline.files import tensors
 from layerline.network import preset, presets
 from layerline.network_file import formatted
 from layerline.report import page, run_files
@@ -294,11 +295,11 @@ class _Signed(_OfFiles):
         header, body = content[8 : 8 + length].rstrip(), content[8 + length :]
         if random.random() < 0.2:
             body = changed(random, body)
-        start = tensor_file.DIGEST_AT + tensor_file.DIGEST_LENGTH - 8
+        start = tensors.DIGEST_AT + tensors.DIGEST_LENGTH - 8
         header = header[:start] + json_changed(random, header[start:])
         header += b" " * (-len(header) % 8)
         whole = len(header).to_bytes(8, "little") + header + body
-        return tensor_file.signed(whole)
+        return tensors.signed(whole)
 
 
 @final

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from random_networks import draw
 
-from layerline import tensor_file
 from layerline.data.dataset import Dataset, ImageSet, Scaling, Split
 from layerline.engines import make
 from layerline.engines.agreement import checked
 from layerline.errors import DivergedError, NetworkError, RecipeError
+from layerline.files import tensors
 from layerline.network import parse
 from layerline.recipe import OPTIMIZERS, SCHEDULES, Recipe
 from layerline.run_folder import RunFolder
@@ -155,7 +155,7 @@ def traces(out: Path) -> dict[str, Any]:
         "weights": digest(state.weights),
         "optimizer": digest(state.optimizer),
         "history": rows,
-        "model": digest(tensor_file.read(out / "model.safetensors").arrays),
+        "model": digest(tensors.read(out / "model.safetensors").arrays),
         "result": result.read_text() if result.exists() else None,
     }
 

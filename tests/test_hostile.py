@@ -17,7 +17,7 @@ import small_data
 from data_files import npy_bytes, npy_with_header, zip_of
 
 import layerline
-from layerline import metrics, regular_file, tensor_file, toml_text
+from layerline import metrics
 from layerline.cli.door import main
 from layerline.cli.screen import Screen
 from layerline.cli.terminal import Terminal
@@ -26,6 +26,7 @@ from layerline.comparison.recipes import compare_recipes
 from layerline.data import label_file
 from layerline.errors import UserError
 from layerline.experiment import toml_file
+from layerline.files import regular, tensors, toml
 from layerline.measure.predictions import LARGEST, Predictions
 from layerline.report import page, predictions_file, run_files
 from layerline.report.judged import suspects
@@ -107,11 +108,11 @@ def test_no_more_is_read_than_is_allowed(tmp_path: Path) -> None:
     """`content` gives the whole of a file, and None from one byte too many on; also of a file that tells no size."""
     path = tmp_path / "file"
     path.write_bytes(b"x" * 100)
-    assert regular_file.content(path, 100) == b"x" * 100
-    assert regular_file.content(path, 99) is None
+    assert regular.content(path, 100) == b"x" * 100
+    assert regular.content(path, 99) is None
     if Path("/proc/self/status").exists():
-        assert (regular_file.content(Path("/proc/self/status"), 2**20) or b"").startswith(b"Name:")
-        assert regular_file.content(Path("/proc/self/status"), 10) is None
+        assert (regular.content(Path("/proc/self/status"), 2**20) or b"").startswith(b"Name:")
+        assert regular.content(Path("/proc/self/status"), 10) is None
 
 
 LONG = "a" * 300
@@ -163,7 +164,7 @@ def test_toml_is_read_within_bounds(tmp_path: Path, name: str) -> None:
 
 def test_ordinary_toml_is_read() -> None:
     """Names with many dots in quotes are one name; 64 bits of a seed are a number."""
-    assert toml_text.parse(f'a.b.c = "{"x." * 20}"\nseed = {2**64 - 1}') == {
+    assert toml.parse(f'a.b.c = "{"x." * 20}"\nseed = {2**64 - 1}') == {
         "a": {"b": {"c": "x." * 20}},
         "seed": 2**64 - 1,
     }
@@ -333,13 +334,13 @@ def test_a_crafted_checkpoint_is_a_users_mistake(tmp_path: Path, craft: Callable
     for other in (run / "checkpoints").iterdir():
         if other != path:
             other.unlink()
-    held = tensor_file.read(path)
+    held = tensors.read(path)
     arrays, texts = dict(held.arrays), dict(held.metadata)
     craft(arrays, texts)
     if "1000000" in texts["position"]:
         path.unlink()
         path = path.with_name("epoch-3-step-1000000.safetensors")
-    tensor_file.write(path, arrays, texts)
+    tensors.write(path, arrays, texts)
     with pytest.raises(UserError, match=path.name):
         reopen(run, {}, load=lambda _: data)
 
@@ -347,8 +348,8 @@ def test_a_crafted_checkpoint_is_a_users_mistake(tmp_path: Path, craft: Callable
 def test_too_many_tensors_are_refused_before_they_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model file of more tensors than any network has is refused by their count, its header not interpreted."""
     path = tmp_path / "model.safetensors"
-    tensor_file.write(path, {f"{k}.weight": np.zeros(1, np.float32) for k in range(60_000)}, {})
-    monkeypatch.setattr(tensor_file, "_entries", lambda _: pytest.fail("it was interpreted"))
+    tensors.write(path, {f"{k}.weight": np.zeros(1, np.float32) for k in range(60_000)}, {})
+    monkeypatch.setattr(tensors, "_entries", lambda _: pytest.fail("it was interpreted"))
     with pytest.raises(UserError, match="holds 60,000 tensors, expected at most 50,000"):
         layerline.load(path)
 
@@ -422,7 +423,7 @@ def test_a_model_of_an_endless_input_is_refused(tmp_path: Path) -> None:
     """An input whose sizes no float64 has is refused with the memory that it would take."""
     run, _ = trained(tmp_path)
     path = run / "model.safetensors"
-    held = tensor_file.read(path)
-    tensor_file.write(path, held.arrays, {**held.metadata, "input_shape": f"[1, {10**400}, 6]"})
+    held = tensors.read(path)
+    tensors.write(path, held.arrays, {**held.metadata, "input_shape": f"[1, {10**400}, 6]"})
     with pytest.raises(UserError, match="the network in it cannot be built"):
         layerline.load(path)

@@ -17,8 +17,8 @@ import pytest
 from interrupted import TIMES, Cut, digest, gone_on, traces, trained, training
 
 import layerline
-from layerline import tensor_file
 from layerline.errors import DivergedError, UserError
+from layerline.files import tensors
 from layerline.run_folder import RunFolder
 from layerline.training import Interrupt, Watcher
 from layerline.training.loop import Loop
@@ -111,7 +111,7 @@ def test_a_divergence_after_a_cut_keeps_the_last_finished_epoch(tmp_path: Path) 
     with pytest.raises(DivergedError) as cut:
         gone_on(case, tmp_path / "cut")
     assert cut.value.message == whole.value.message
-    models = [tensor_file.read(tmp_path / name / "model.safetensors").arrays for name in ("whole", "cut")]
+    models = [tensors.read(tmp_path / name / "model.safetensors").arrays for name in ("whole", "cut")]
     assert digest(models[0]) == digest(models[1])
 
 

@@ -19,9 +19,9 @@ from command import train, with_data
 from scripted_engine import ScriptedEngine
 
 import layerline
-from layerline import whole_file
 from layerline.cli.door import main
 from layerline.errors import DivergedError, UnwrittenError
+from layerline.files import whole as whole_file
 from layerline.recipe import Recipe
 from layerline.run_folder import RunFolder
 from layerline.training import Run, Watcher

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 
-from layerline import figures, metrics, regular_file, whole_file
+from layerline import figures, metrics
 from layerline.errors import UserError
-from layerline.folder_lock import FolderLock
+from layerline.files import regular, whole
+from layerline.files.lock import FolderLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -213,14 +214,14 @@ class RunFolder:
 
         So is what a killed process has left half-written.
         """
-        whole_file.remove_unfinished(self.path)
+        whole.remove_unfinished(self.path)
         content = b"".join(_line(row) for row in history)
         with self.named_as_given():
             for name in (ENDING, RESULT, REPORT):
                 try:
                     (self.path / name).unlink(missing_ok=True)
                 except OSError as error:
-                    raise whole_file.unwritable(self.path / name, error) from error
+                    raise whole.unwritable(self.path / name, error) from error
             self._write(HISTORY, content)
         self._rows, self._history_bytes = len(history), len(content)
 
@@ -241,7 +242,7 @@ class RunFolder:
                     file.truncate(self._history_bytes)
                     raise
         except OSError as error:
-            raise whole_file.unwritable(path, error, len(lines)) from error
+            raise whole.unwritable(path, error, len(lines)) from error
         self._rows, self._history_bytes = len(history), self._history_bytes + len(lines)
 
     def release(self) -> None:
@@ -312,7 +313,7 @@ class RunFolder:
                 new = not self.path.exists()
                 try:
                     self.path.mkdir(exist_ok=self._force)
-                    whole_file.flush_folder(self.path.parent)
+                    whole.flush_folder(self.path.parent)
                     return new
                 except FileExistsError:
                     if not self._numbered:
@@ -322,7 +323,7 @@ class RunFolder:
                     self.path = _next(self.path.parent, self.path.name.rpartition("-")[0])
                     self.given = self.given.with_name(self.path.name)
         except OSError as error:
-            raise whole_file.unwritable(self.path, error) from error
+            raise whole.unwritable(self.path, error) from error
 
     def _remove_old_files(self) -> None:
         """Remove what an earlier run left, by name; experiment.toml is new already, so the folder stays ours."""
@@ -334,10 +335,10 @@ class RunFolder:
             if checkpoints.is_dir() and not checkpoints.is_symlink():
                 shutil.rmtree(checkpoints)
         except OSError as error:
-            raise whole_file.unwritable(self.path, error) from error
+            raise whole.unwritable(self.path, error) from error
 
     def _write(self, name: str, content: bytes | memoryview) -> None:
-        whole_file.write(self.path / name, (content,))
+        whole.write(self.path / name, (content,))
 
 
 def _line(row: EpochRow) -> bytes:
@@ -407,7 +408,7 @@ def _check_replaceable(out: Path, force: bool) -> None:
 def is_run(folder: Path) -> bool:
     """Return whether a folder is one that a run has written."""
     try:
-        with regular_file.opened(folder / EXPERIMENT) as file:
+        with regular.opened(folder / EXPERIMENT) as file:
             return file.read(len(_OURS)) == _OURS.encode()
     except OSError:
         return False

@@ -94,13 +94,13 @@ def _free(path: Path, force: bool) -> Path:
 
 def _check_ours(path: Path, *, lost: bool, why: str) -> None:
     """Raise UserError where the page that is there is not ours, or has images that the new one would not have."""
-    from layerline import regular_file
+    from layerline.files import regular
     from layerline.report import page
 
     if not path.exists():
         return
     try:
-        content = regular_file.content(path, page.LARGEST) or b""
+        content = regular.content(path, page.LARGEST) or b""
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     if page.MARK.encode() not in content[:200]:

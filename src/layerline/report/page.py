@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import __version__, figures, metrics, whole_file
+from layerline import __version__, figures, metrics
+from layerline.files import whole
 from layerline.report import cells, courses, filters, headline, run_files, samples, shown, tables, thumbnails
 from layerline.report.judged import SURE
 from layerline.workers import check
@@ -60,7 +61,7 @@ def write(
     path = out or folder / FILE
     content = render(run_files.read(folder), pixels, assumptions, why)
     check()  # whoever was told to stop meanwhile writes no more
-    whole_file.write(path, (content,))
+    whole.write(path, (content,))
     return path
 
 

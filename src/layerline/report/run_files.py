@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import metrics, tensor_file
+from layerline import metrics
 from layerline.errors import UserError
+from layerline.files import tensors
 from layerline.model_file import MOST_TENSORS
 from layerline.network import parse
 from layerline.network_file import LARGEST_FILE
@@ -179,7 +180,7 @@ def _classes(path: Path, card: Mapping[str, str]) -> list[str]:
 
 
 def _model(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    held = tensor_file.read(path, MOST_TENSORS)
+    held = tensors.read(path, MOST_TENSORS)
     return held.arrays, {**held.metadata, "sha256": held.digest}
 
 

@@ -20,12 +20,12 @@ from layerline.data.dataset import ImageSet, Split
 from layerline.data.doctor import examined
 from layerline.engines.engine import State
 from layerline.errors import DataError, ImagesWarning, UserError
+from layerline.files.tensors import FileError
+from layerline.files.versions import versions
 from layerline.model_file import BYTE, Card, Preprocessing
 from layerline.recipe import Recipe
 from layerline.run_folder import MODEL
-from layerline.tensor_file import FileError
 from layerline.training import arrays, evaluation, photos, scale
-from layerline.versions import versions
 
 if TYPE_CHECKING:
     import os

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 
-from layerline import figures, metrics, whole_file
+from layerline import figures, metrics
 from layerline.assume import as_given, fill
 from layerline.checkpoint import Checkpoints, Identity, Keeper
 from layerline.checkpoint.keeper import EVERY
@@ -23,6 +23,7 @@ from layerline.engines.room import check_room, judging_bytes
 from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
 from layerline.experiment.options import RECIPE_KEYS
 from layerline.experiment.record import record
+from layerline.files import whole
 from layerline.measure import baselines, intervals, remarks
 from layerline.measure.predictions import Predictions
 from layerline.recipe import Recipe
@@ -166,14 +167,14 @@ def run(
             loop.go_on(snapshot)
         training = _Training(network, data, recipe, engine, folder, loop, entered, threads, beside)
         try:
-            whole = loop.run()
+            complete = loop.run()
         except DivergedError as error:
             loop.settle()
             raise DivergedError(error.message, error.help, training.diverged()) from None
-        if not whole:
+        if not complete:
             loop.keep()
         loop.settle()
-        return training.finish() if whole else training.stop()
+        return training.finish() if complete else training.stop()
 
 
 @final
@@ -294,7 +295,7 @@ class _Training:
         rest = f"`layerline train --resume {given}` (in Python layerline.resume) writes the rest"
         cause = error.__cause__
         if isinstance(cause, OSError) and cause.errno != errno.ENOENT:
-            rest = f"{whole_file.remedy(cause)}; then {rest}"
+            rest = f"{whole.remedy(cause)}; then {rest}"
         return message, rest
 
     @property
