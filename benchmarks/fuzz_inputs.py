@@ -34,7 +34,6 @@ from PIL import Image
 
 import layerline
 from layerline import comparison
-from layerline.checkpoint import Checkpoints
 from layerline.comparison.listing import listing
 from layerline.data import label_file
 from layerline.data.image_file import BadImageError, decode
@@ -44,7 +43,9 @@ from layerline.experiment.experiment import settle
 from layerline.files import tensors
 from layerline.network import preset, presets
 from layerline.network_file import formatted
-from layerline.report import page, run_files
+from layerline.report import page
+from layerline.runs import saved
+from layerline.runs.checkpoint import Checkpoints
 from layerline.training import origin
 from layerline.training.resuming import reopen
 
@@ -281,7 +282,7 @@ class Toml(_OfFiles):
     def given(self, random: Random, folder: Path) -> None:
         """Read it, as `train` does."""
         settle(str(folder / "experiment.toml"), {})
-        run_files.read_experiment(folder / "experiment.toml")
+        saved.read_experiment(folder / "experiment.toml")
 
 
 class _Signed(_OfFiles):
@@ -376,7 +377,7 @@ class RunFolder(_OfFiles):
         (run / random.choice(("ending.json", "result.json", "predictions.npz"))).unlink()
         for row in listing([run]).runs:
             row.as_dict()
-        page.render(run_files.read(run))
+        page.render(saved.read(run))
         comparison.compare(folder / "whole", run).as_dict()
         origin.of(run / "model.safetensors")
 

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 from interrupted import digest
 
-from layerline.checkpoint import Checkpoints, Identity, Keeper, Snapshot
 from layerline.engines.engine import Running, State
 from layerline.errors import UserError
 from layerline.files import tensors, whole
-from layerline.run_folder import EpochRow, RunFolder
+from layerline.runs.checkpoint import Checkpoints, Identity, Keeper, Snapshot
+from layerline.runs.folder import EpochRow, RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -316,7 +316,7 @@ class Gate:
 
 
 def keeper(gate: Gate, run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> Keeper:
-    monkeypatch.setattr("layerline.checkpoint.keeper.REST", 0.0)
+    monkeypatch.setattr("layerline.runs.checkpoint.keeper.REST", 0.0)
     return Keeper(gate, IDENTITY, run)  # type: ignore[arg-type]  # it has all that a keeper asks for
 
 
@@ -390,7 +390,7 @@ def test_rows_that_cannot_be_written_are_said_too(run: RunFolder, monkeypatch: p
 
 def test_a_folder_that_is_gone_is_said_once(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where rows and checkpoints fail for one reason, one sentence says so, and does not call anything whole."""
-    monkeypatch.setattr("layerline.checkpoint.keeper.REST", 0.0)
+    monkeypatch.setattr("layerline.runs.checkpoint.keeper.REST", 0.0)
     shutil.rmtree(run.path)
     with Keeper(Checkpoints(run.path / "checkpoints"), IDENTITY, run) as writer:
         for epochs in (1, 2, 3):
@@ -468,7 +468,7 @@ TRACED = """
 import sys; sys.path.insert(0, {tests!r})
 from pathlib import Path
 from test_checkpoint import IDENTITY, snapshot
-from layerline.checkpoint import Checkpoints
+from layerline.runs.checkpoint import Checkpoints
 Checkpoints(Path("checkpoints")).save(snapshot(1), IDENTITY)
 """
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from layerline import model_file
 from layerline.data.dataset import Scaling
 from layerline.errors import UserError
 from layerline.files import tensors
+from layerline.runs import model_file
 
 CARD = model_file.Card(
     network_name="small",

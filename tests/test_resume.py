@@ -19,7 +19,7 @@ from interrupted import TIMES, Cut, digest, gone_on, traces, trained, training
 import layerline
 from layerline.errors import DivergedError, UserError
 from layerline.files import tensors
-from layerline.run_folder import RunFolder
+from layerline.runs.folder import RunFolder
 from layerline.training import Interrupt, Watcher
 from layerline.training.loop import Loop
 from layerline.training.resuming import reopen
@@ -205,7 +205,7 @@ def test_a_second_training_of_a_folder_is_refused(stopped_run: Path) -> None:
         [
             sys.executable,
             "-c",
-            "import sys, time; from pathlib import Path; from layerline.run_folder import RunFolder\n"
+            "import sys, time; from pathlib import Path; from layerline.runs.folder import RunFolder\n"
             f"held = RunFolder.existing(Path({str(stopped_run / 'run')!r})); print('held', flush=True); time.sleep(60)",
         ],
         stdout=subprocess.PIPE,

@@ -20,7 +20,7 @@ from layerline.errors import DataError, DivergedError, NetworkError, RecipeError
 from layerline.files import tensors
 from layerline.randomness import epoch_order
 from layerline.recipe import Recipe
-from layerline.run_folder import RunFolder
+from layerline.runs.folder import RunFolder
 from layerline.training.session import run
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 
 from layerline import engines, figures
 from layerline.assume import as_given, fill
-from layerline.comparison.listing import SEEDS
 from layerline.comparison.student import mean_of
 from layerline.data.doctor import examined
 from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
 from layerline.files import whole
-from layerline.run_folder import RunFolder, json_line
+from layerline.runs.folder import RunFolder, json_line
+from layerline.runs.names import SEEDS
 from layerline.scalars import is_whole, plain
 from layerline.training.interrupt import Interrupt
 from layerline.training.session import recipe_of, run

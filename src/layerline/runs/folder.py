@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import json
 import math
 import os
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
@@ -22,23 +20,26 @@ from layerline import figures, metrics
 from layerline.errors import UserError
 from layerline.files import regular, whole
 from layerline.files.lock import FolderLock
+from layerline.runs.names import (
+    CHECKPOINTS,
+    ENDING,
+    EXPERIMENT,
+    GRAPHS,
+    HISTORY,
+    MODEL,
+    NETWORK,
+    PREDICTIONS,
+    REPORT,
+    RESULT,
+    RUNS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
-    from layerline.measure.predictions import Predictions
     from layerline.metrics import Counts
-
-RUNS: Final = Path("runs")
-GRAPHS: Final = ("loss", "accuracy", "macro_f1", "confusion", "filters")
-"""Each is written as .png and .svg."""
-
-NETWORK, EXPERIMENT, HISTORY = "network.cnn", "experiment.toml", "history.jsonl"
-RESULT, PREDICTIONS, MODEL, CHECKPOINTS = "result.json", "predictions.npz", "model.safetensors", "checkpoints"
-REPORT = "report.html"
-ENDING = "ending.json"
-"""Only where a training did not come to its end."""
 
 _OURS: Final = "# Written by layerline: this folder is a run."
 _LONGEST_STEM: Final = 80
@@ -296,14 +297,6 @@ class RunFolder:
     def write_ending(self, ended: Literal["stopped", "diverged"], epochs: int, steps: int) -> None:
         """Write ending.json: how a training ended before its time, after so many epochs and steps of the next one."""
         self._write(ENDING, json_line({"ended": ended, "epochs": epochs, "steps": steps}).encode() + b"\n")
-
-    def write_predictions(self, test: Predictions | None, validation: Predictions | None) -> None:
-        """Write predictions.npz: the arrays of both sets, as far as they are there; docs/run-folder.md lists them."""
-        arrays: dict[str, Any] = {} if test is None else dict(test.arrays())
-        arrays |= {} if validation is None else validation.arrays("validation_")
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
-        self._write(PREDICTIONS, buffer.getbuffer())
 
     def _make(self) -> bool:
         """Make the folder; return whether it was not there."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
 from layerline import __version__, figures
-from layerline.checkpoint.identity import Identity
-from layerline.checkpoint.snapshot import Snapshot
 from layerline.errors import UserError
 from layerline.files import tensors, whole
+from layerline.runs.checkpoint.identity import Identity
+from layerline.runs.checkpoint.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import numpy as np
 from layerline.experiment.options import DATA_KEYS
 from layerline.experiment.toml_file import ABOUT
 from layerline.files.versions import versions
-from layerline.run_folder import NETWORK
+from layerline.runs.names import NETWORK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
