@@ -33,17 +33,19 @@ from mutations import changed
 from PIL import Image
 
 import layerline
-from layerline import comparison, tensor_file
-from layerline.checkpoint import Checkpoints
+from layerline import comparison
 from layerline.comparison.listing import listing
 from layerline.data import label_file
 from layerline.data.image_file import BadImageError, decode
 from layerline.data.sizing import Sizing
 from layerline.errors import UserError
 from layerline.experiment.experiment import settle
+from layerline.files import tensors
 from layerline.network import preset, presets
 from layerline.network_file import formatted
-from layerline.report import page, run_files
+from layerline.report import page
+from layerline.runs import saved
+from layerline.runs.checkpoint import Checkpoints
 from layerline.training import origin
 from layerline.training.resuming import reopen
 
@@ -280,7 +282,7 @@ class Toml(_OfFiles):
     def given(self, random: Random, folder: Path) -> None:
         """Read it, as `train` does."""
         settle(str(folder / "experiment.toml"), {})
-        run_files.read_experiment(folder / "experiment.toml")
+        saved.read_experiment(folder / "experiment.toml")
 
 
 class _Signed(_OfFiles):
@@ -294,11 +296,11 @@ class _Signed(_OfFiles):
         header, body = content[8 : 8 + length].rstrip(), content[8 + length :]
         if random.random() < 0.2:
             body = changed(random, body)
-        start = tensor_file.DIGEST_AT + tensor_file.DIGEST_LENGTH - 8
+        start = tensors.DIGEST_AT + tensors.DIGEST_LENGTH - 8
         header = header[:start] + json_changed(random, header[start:])
         header += b" " * (-len(header) % 8)
         whole = len(header).to_bytes(8, "little") + header + body
-        return tensor_file.signed(whole)
+        return tensors.signed(whole)
 
 
 @final
@@ -375,7 +377,7 @@ class RunFolder(_OfFiles):
         (run / random.choice(("ending.json", "result.json", "predictions.npz"))).unlink()
         for row in listing([run]).runs:
             row.as_dict()
-        page.render(run_files.read(run))
+        page.render(saved.read(run))
         comparison.compare(folder / "whole", run).as_dict()
         origin.of(run / "model.safetensors")
 

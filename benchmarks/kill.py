@@ -32,7 +32,7 @@ from conditions import file_system, write
 
 import layerline
 from layerline import engines, workers
-from layerline.checkpoint import Checkpoints, folder, keeper
+from layerline.runs.checkpoint import Checkpoints, folder, keeper
 from layerline.training import loop, session
 from layerline.training.rerunning import TIMES
 

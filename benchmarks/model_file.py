@@ -23,10 +23,10 @@ import numpy as np
 from conditions import write
 
 import layerline
-from layerline import tensor_file
 from layerline.data.dataset import Scaling
+from layerline.files import tensors
+from layerline.files.tensors import FileError
 from layerline.network import initial_weights
-from layerline.tensor_file import FileError
 from layerline.training import Model
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def main() -> None:
         header = 8 + int.from_bytes(whole[:8], "little")
         found = cases(whole, header, options.flips, Random(options.seed))  # noqa: S311 - it draws bits
         outcomes = {name: refused(name, files, path) for name, files in found.items()}
-        signed = tried((tensor_file.signed(each) for each in flipped(whole, range(header * 8))), path)
+        signed = tried((tensors.signed(each) for each in flipped(whole, range(header * 8))), path)
     result = {
         "what": "damaged model files: all refused with a message, none raised anything else",
         "bytes": {"header": header, "file": len(whole)},

@@ -26,10 +26,10 @@ from typing import Any, Final
 import numpy as np
 from conditions import file_system, write
 
-from layerline.checkpoint import Checkpoints, Identity, Snapshot, folder
 from layerline.engines.engine import Running, State
 from layerline.errors import UserError
-from layerline.run_folder import EpochRow
+from layerline.runs.checkpoint import Checkpoints, Identity, Snapshot, folder
+from layerline.runs.folder import EpochRow
 
 IDENTITY: Final = Identity("Flat\nFC 2\n", {"classes": ["a", "b"]}, {}, {}, {})
 FAULTS: Final = {"SIGKILL": "signal=KILL", "ENOSPC": "error=ENOSPC", "EIO": "error=EIO"}

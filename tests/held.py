@@ -49,8 +49,8 @@ PHASES = {
     "compile": ("layerline.compiler.compiled", "compile_network", "", ""),
     "batch": ("layerline.engines.trainer", "Trainer.run", "", ""),
     "eval": ("layerline.engines.predictor", "Predictor.run", "", ""),
-    "save": ("layerline.whole_file", "_write_new", "checkpoints", "after"),
-    "model": ("layerline.whole_file", "_write_new", "model.safetensors", "after"),
+    "save": ("layerline.files.whole", "_write_new", "checkpoints", "after"),
+    "model": ("layerline.files.whole", "_write_new", "model.safetensors", "after"),
     "draw": ("layerline.report", "draw", "", ""),
 }
 """Phase → what begins it: module and function, a part of its first argument; or what ends it."""

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from random_networks import draw
 
-from layerline import tensor_file
 from layerline.data.dataset import Dataset, ImageSet, Scaling, Split
 from layerline.engines import make
 from layerline.engines.agreement import checked
 from layerline.errors import DivergedError, NetworkError, RecipeError
+from layerline.files import tensors
 from layerline.network import parse
 from layerline.recipe import OPTIMIZERS, SCHEDULES, Recipe
-from layerline.run_folder import RunFolder
+from layerline.runs.folder import RunFolder
 from layerline.training import Interrupt, Watcher
 from layerline.training.resuming import reopen
 from layerline.training.session import run
@@ -144,7 +144,7 @@ def gone_on(drawn: Training, out: Path, threads: int = 1, **options: Any) -> Run
 
 def traces(out: Path) -> dict[str, Any]:
     """Return all that must be the same, of a run's folder: digests of weights and optimiser, history, result."""
-    from layerline.checkpoint import Checkpoints
+    from layerline.runs.checkpoint import Checkpoints
 
     found = Checkpoints(out / "checkpoints").latest()
     assert found is not None
@@ -155,7 +155,7 @@ def traces(out: Path) -> dict[str, Any]:
         "weights": digest(state.weights),
         "optimizer": digest(state.optimizer),
         "history": rows,
-        "model": digest(tensor_file.read(out / "model.safetensors").arrays),
+        "model": digest(tensors.read(out / "model.safetensors").arrays),
         "result": result.read_text() if result.exists() else None,
     }
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tomli_w
 
-from layerline import model_file
 from layerline.data.dataset import Scaling
-from layerline.model_file import Card
+from layerline.runs import model_file
+from layerline.runs.model_file import Card
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

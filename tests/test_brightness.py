@@ -15,12 +15,13 @@ from click.testing import CliRunner
 from PIL import Image
 
 import layerline
-from layerline import ImagesWarning, model_file
+from layerline import ImagesWarning
 from layerline.cli.door import layerline as command
 from layerline.data import brightness
 from layerline.data.brightness import Brightness, Look
 from layerline.data.dataset import ImageSet, Split
 from layerline.errors import UserError
+from layerline.runs import model_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 from interrupted import digest
 
-from layerline import tensor_file, whole_file
-from layerline.checkpoint import Checkpoints, Identity, Keeper, Snapshot
 from layerline.engines.engine import Running, State
 from layerline.errors import UserError
-from layerline.run_folder import EpochRow, RunFolder
+from layerline.files import tensors, whole
+from layerline.runs.checkpoint import Checkpoints, Identity, Keeper, Snapshot
+from layerline.runs.folder import EpochRow, RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,7 @@ def run(tmp_path: Path) -> RunFolder:
 def test_what_is_saved_comes_back(taken: Snapshot, parts: set[str], kept: Checkpoints) -> None:
     """Every bit and digit of a snapshot comes back; best and last are left out where the state is the same."""
     path = kept.save(taken, IDENTITY)
-    assert {name.split("/")[0] for name in tensor_file.read(path).arrays} == parts
+    assert {name.split("/")[0] for name in tensors.read(path).arrays} == parts
     found = kept.latest()
     assert found is not None
     assert (found.path, found.identity, found.damaged) == (path, IDENTITY, ())
@@ -174,8 +174,8 @@ def without_history(path: Path) -> None:
 
 
 def rewritten(path: Path, changes: dict[str, str]) -> None:
-    held = tensor_file.read(path)
-    tensor_file.write(path, held.arrays, {**held.metadata, **changes})
+    held = tensors.read(path)
+    tensors.write(path, held.arrays, {**held.metadata, **changes})
 
 
 @pytest.mark.parametrize(
@@ -274,8 +274,8 @@ def test_a_failed_save_leaves_all_as_it_was(kept: Checkpoints, monkeypatch: pyte
         patched.setattr("os.fsync", full)
         with pytest.raises(UserError, match=r"No space left on device \([0-9.]+ kB needed, [0-9.]+ .B free\)"):
             kept.save(snapshot(2), IDENTITY)
-    written = whole_file._write_new
-    for at in (3, tensor_file.DIGEST_AT + 1, -1):
+    written = whole._write_new
+    for at in (3, tensors.DIGEST_AT + 1, -1):
 
         def spoilt(part: Path, *arguments: Any, at: int = at, **options: Any) -> None:
             written(part, *arguments, **options)
@@ -284,7 +284,7 @@ def test_a_failed_save_leaves_all_as_it_was(kept: Checkpoints, monkeypatch: pyte
             part.write_bytes(content)
 
         with monkeypatch.context() as patched:
-            patched.setattr(whole_file, "_write_new", spoilt)
+            patched.setattr(whole, "_write_new", spoilt)
             with pytest.raises(UserError, match="what is on the disk is not what was written"):
                 kept.save(snapshot(2), IDENTITY)
     assert names(kept.folder) == ["epoch-1.safetensors"]
@@ -316,7 +316,7 @@ class Gate:
 
 
 def keeper(gate: Gate, run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> Keeper:
-    monkeypatch.setattr("layerline.checkpoint.keeper.REST", 0.0)
+    monkeypatch.setattr("layerline.runs.checkpoint.keeper.REST", 0.0)
     return Keeper(gate, IDENTITY, run)  # type: ignore[arg-type]  # it has all that a keeper asks for
 
 
@@ -390,7 +390,7 @@ def test_rows_that_cannot_be_written_are_said_too(run: RunFolder, monkeypatch: p
 
 def test_a_folder_that_is_gone_is_said_once(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where rows and checkpoints fail for one reason, one sentence says so, and does not call anything whole."""
-    monkeypatch.setattr("layerline.checkpoint.keeper.REST", 0.0)
+    monkeypatch.setattr("layerline.runs.checkpoint.keeper.REST", 0.0)
     shutil.rmtree(run.path)
     with Keeper(Checkpoints(run.path / "checkpoints"), IDENTITY, run) as writer:
         for epochs in (1, 2, 3):
@@ -468,7 +468,7 @@ TRACED = """
 import sys; sys.path.insert(0, {tests!r})
 from pathlib import Path
 from test_checkpoint import IDENTITY, snapshot
-from layerline.checkpoint import Checkpoints
+from layerline.runs.checkpoint import Checkpoints
 Checkpoints(Path("checkpoints")).save(snapshot(1), IDENTITY)
 """
 

@@ -13,8 +13,8 @@ from image_files import picture, png, tiff, tree
 import layerline
 from layerline.data import image_stack, load_data
 from layerline.data.decoding import File
-from layerline.model_file import Preprocessing
 from layerline.prediction import predictions
+from layerline.runs.model_file import Preprocessing
 
 if TYPE_CHECKING:
     from pathlib import Path

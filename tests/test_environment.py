@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 from command import COMMAND, PLAIN, run, train, with_data
 
-from layerline import tensor_file
 from layerline.cli.door import main
+from layerline.files import tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,7 +157,7 @@ def test_a_disk_that_fills_up_later(folder: Path, size: str) -> None:
     assert ".part" not in ended.stdout
     assert "\ntest of 30 images" in ended.stdout  # it is shown, written or not
     assert losses(folder / "resumed") == losses(folder / "whole")
-    models = [tensor_file.read(folder / out / "model.safetensors").arrays for out in ("whole", "resumed")]
+    models = [tensors.read(folder / out / "model.safetensors").arrays for out in ("whole", "resumed")]
     for name, array in models[0].items():
         np.testing.assert_array_equal(array, models[1][name])
 

@@ -16,9 +16,9 @@ from layerline import engines
 from layerline.errors import NetworkError, RecipeError, UserError
 from layerline.experiment.experiment import Experiment, settle
 from layerline.experiment.options import OPTIONS
-from layerline.experiment.record import record
 from layerline.network import preset
 from layerline.recipe import Recipe
+from layerline.runs.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -243,7 +243,7 @@ def test_the_record_tells_nobody_s_name(tmp_path: Path, monkeypatch: pytest.Monk
     near = tmp_path / "images"
     near.mkdir()
     first = dataclasses.replace(settle("lenet5", {"data": str(near)}), cuts={"data_dir": str(tmp_path)})
-    monkeypatch.setattr("layerline.experiment.record._HOMES", (tmp_path.parent,))
+    monkeypatch.setattr("layerline.runs.record._HOMES", (tmp_path.parent,))
     far = record(network, data, Recipe(), engine, first, Path("/proc/runs/x"))["data"]
     assert (far["data"], far["data_dir"]) == ("images", tmp_path.name)
     other = record(network, data, Recipe(), engine, first, tmp_path.parent / "somebody" / "runs" / "x")["data"]

@@ -17,7 +17,7 @@ import small_data
 from data_files import npy_bytes, npy_with_header, zip_of
 
 import layerline
-from layerline import metrics, regular_file, tensor_file, toml_text
+from layerline import metrics
 from layerline.cli.door import main
 from layerline.cli.screen import Screen
 from layerline.cli.terminal import Terminal
@@ -26,10 +26,12 @@ from layerline.comparison.recipes import compare_recipes
 from layerline.data import label_file
 from layerline.errors import UserError
 from layerline.experiment import toml_file
-from layerline.measure.predictions import LARGEST, Predictions
-from layerline.report import page, predictions_file, run_files
-from layerline.report.judged import suspects
-from layerline.run_folder import Result, as_text, is_run
+from layerline.files import regular, tensors, toml
+from layerline.report import page
+from layerline.report.suspects import suspects
+from layerline.runs import predictions, saved
+from layerline.runs.folder import Result, as_text, is_run
+from layerline.runs.predictions import LARGEST, Predictions
 from layerline.training import Interrupt, Progress
 from layerline.training.resuming import reopen
 
@@ -75,11 +77,11 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "labels": label_file.read,
     "npz": layerline.load_data,
     "model": layerline.load,
-    "result": run_files.read_result,
-    "history": run_files.read_history,
-    "record": run_files.read_experiment,
-    "ending": run_files.read_ending,
-    "predictions": lambda path: predictions_file.read(path, 3),
+    "result": saved.read_result,
+    "history": saved.read_history,
+    "record": saved.read_experiment,
+    "ending": saved.read_ending,
+    "predictions": lambda path: predictions.read(path, 3),
     "seeds": lambda path: compare_recipes(path.parent, path.parent),
 }
 NAMES = {"npz": "set.npz", "model": "model.safetensors", "seeds": "seeds.json"}
@@ -107,11 +109,11 @@ def test_no_more_is_read_than_is_allowed(tmp_path: Path) -> None:
     """`content` gives the whole of a file, and None from one byte too many on; also of a file that tells no size."""
     path = tmp_path / "file"
     path.write_bytes(b"x" * 100)
-    assert regular_file.content(path, 100) == b"x" * 100
-    assert regular_file.content(path, 99) is None
+    assert regular.content(path, 100) == b"x" * 100
+    assert regular.content(path, 99) is None
     if Path("/proc/self/status").exists():
-        assert (regular_file.content(Path("/proc/self/status"), 2**20) or b"").startswith(b"Name:")
-        assert regular_file.content(Path("/proc/self/status"), 10) is None
+        assert (regular.content(Path("/proc/self/status"), 2**20) or b"").startswith(b"Name:")
+        assert regular.content(Path("/proc/self/status"), 10) is None
 
 
 LONG = "a" * 300
@@ -156,14 +158,14 @@ def test_toml_is_read_within_bounds(tmp_path: Path, name: str) -> None:
     text, reason = TOML[name]
     path = tmp_path / "experiment.toml"
     path.write_text(text)
-    for read in (toml_file.read, run_files.read_experiment):
+    for read in (toml_file.read, saved.read_experiment):
         with pytest.raises(UserError, match=f"is not TOML: {reason}"):
             read(path)
 
 
 def test_ordinary_toml_is_read() -> None:
     """Names with many dots in quotes are one name; 64 bits of a seed are a number."""
-    assert toml_text.parse(f'a.b.c = "{"x." * 20}"\nseed = {2**64 - 1}') == {
+    assert toml.parse(f'a.b.c = "{"x." * 20}"\nseed = {2**64 - 1}') == {
         "a": {"b": {"c": "x." * 20}},
         "seed": 2**64 - 1,
     }
@@ -223,7 +225,7 @@ def test_a_run_of_other_values_is_refused(tmp_path: Path, name: str) -> None:
         )
         (folder / name).write_text("\n".join(lines) + "\n")
         with pytest.raises(UserError, match=name.replace(".", r"\.")):
-            run_files.read(folder)
+            saved.read(folder)
         assert [row.state for row in listing([folder]).runs] == ["damaged"]
 
 
@@ -233,7 +235,7 @@ def test_odd_json_is_refused(tmp_path: Path, text: str) -> None:
     folder = report_runs.make(tmp_path / "r", test=report_runs.predicted(3, 30))
     (folder / "result.json").write_text(text)
     with pytest.raises(UserError, match=r"result\.json: is not JSON"):
-        run_files.read(folder)
+        saved.read(folder)
 
 
 ARRAYS: dict[str, Any] = {
@@ -251,23 +253,23 @@ def test_arrays_of_another_form_are_refused(tmp_path: Path, name: str) -> None:
     folder = report_runs.make(tmp_path / "r", test=report_runs.predicted(3, 30))
     np.savez(folder / "predictions.npz", **(report_runs.predicted(3, 30) | {name: ARRAYS[name]}))
     with pytest.raises(UserError, match=r"predictions\.npz"):
-        run_files.read(folder)
+        saved.read(folder)
 
 
 def test_only_known_arrays_are_read(tmp_path: Path) -> None:
     """A member that is no array of a run, even a damaged one, is not looked at."""
     folder = report_runs.make(tmp_path / "r", test=report_runs.predicted(3, 30))
     np.savez(folder / "predictions.npz", **report_runs.predicted(3, 30), other=np.array([None]))
-    assert len(run_files.read(folder).judged["test"]) == 30
+    assert len(saved.read(folder).predictions["test"]) == 30
 
 
 def test_what_is_larger_than_memory_is_refused_by_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sizes in the headers are compared with the memory that is free, before any value is read."""
     folder = report_runs.make(tmp_path / "r", test=report_runs.predicted(3, 30))
-    monkeypatch.setattr(predictions_file, "free_bytes", lambda: 100)
-    monkeypatch.setattr(predictions_file.archive, "read", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr(predictions, "free_bytes", lambda: 100)
+    monkeypatch.setattr(predictions.archive, "read", lambda *_: pytest.fail("it was read"))
     with pytest.raises(UserError, match=r"takes .* B, and 100 B are free"):
-        run_files.read(folder)
+        saved.read(folder)
 
 
 def trained(folder: Path) -> tuple[Path, layerline.Dataset]:
@@ -333,13 +335,13 @@ def test_a_crafted_checkpoint_is_a_users_mistake(tmp_path: Path, craft: Callable
     for other in (run / "checkpoints").iterdir():
         if other != path:
             other.unlink()
-    held = tensor_file.read(path)
+    held = tensors.read(path)
     arrays, texts = dict(held.arrays), dict(held.metadata)
     craft(arrays, texts)
     if "1000000" in texts["position"]:
         path.unlink()
         path = path.with_name("epoch-3-step-1000000.safetensors")
-    tensor_file.write(path, arrays, texts)
+    tensors.write(path, arrays, texts)
     with pytest.raises(UserError, match=path.name):
         reopen(run, {}, load=lambda _: data)
 
@@ -347,8 +349,8 @@ def test_a_crafted_checkpoint_is_a_users_mistake(tmp_path: Path, craft: Callable
 def test_too_many_tensors_are_refused_before_they_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model file of more tensors than any network has is refused by their count, its header not interpreted."""
     path = tmp_path / "model.safetensors"
-    tensor_file.write(path, {f"{k}.weight": np.zeros(1, np.float32) for k in range(60_000)}, {})
-    monkeypatch.setattr(tensor_file, "_entries", lambda _: pytest.fail("it was interpreted"))
+    tensors.write(path, {f"{k}.weight": np.zeros(1, np.float32) for k in range(60_000)}, {})
+    monkeypatch.setattr(tensors, "_entries", lambda _: pytest.fail("it was interpreted"))
     with pytest.raises(UserError, match="holds 60,000 tensors, expected at most 50,000"):
         layerline.load(path)
 
@@ -392,18 +394,18 @@ def test_no_file_of_many_classes_has_all_pairs(tmp_path: Path) -> None:
     assert said["confusion"] is None
     assert sum(images for _, _, images in said["confusion_cells"]) == 60
     (folder / "result.json").write_text(as_text(said))
-    arrays = Predictions(truth, p, np.arange(60)).arrays()
-    assert arrays["probabilities"].shape == (60, LARGEST)
-    np.savez(folder / "predictions.npz", **arrays)
-    judged = run_files.read(folder).judged["test"]
-    np.testing.assert_array_equal(judged.of_truth(), p[np.arange(60), truth].astype(np.float64))
-    assert judged.of(0, int(prediction[0])) == pytest.approx(float(p[0].max()))
-    assert set(suspects(judged).places.tolist()) <= set(np.flatnonzero(truth != prediction).tolist())
-    assert len(suspects(judged).places) == 20
+    predicted = Predictions.of("test", truth, p, np.arange(60))
+    assert predicted.probabilities.shape == (60, LARGEST)
+    predictions.write(folder / "predictions.npz", [predicted])
+    predicted = saved.read(folder).predictions["test"]
+    np.testing.assert_array_equal(predicted.of_truth(), p[np.arange(60), truth].astype(np.float64))
+    assert predicted.probability(0, int(prediction[0])) == pytest.approx(float(p[0].max()))
+    assert set(suspects(predicted).places.tolist()) <= set(np.flatnonzero(truth != prediction).tolist())
+    assert len(suspects(predicted).places) == 20
     pair = f"c{truth[0]}"
-    assert pair in page.render(run_files.read(folder)).decode()
+    assert pair in page.render(saved.read(folder)).decode()
     (folder / "predictions.npz").unlink()
-    found = run_files.read(folder).confusion("test")
+    found = saved.read(folder).confusion("test")
     assert found is not None
     assert int(found.sum()) == 60
 
@@ -422,7 +424,7 @@ def test_a_model_of_an_endless_input_is_refused(tmp_path: Path) -> None:
     """An input whose sizes no float64 has is refused with the memory that it would take."""
     run, _ = trained(tmp_path)
     path = run / "model.safetensors"
-    held = tensor_file.read(path)
-    tensor_file.write(path, held.arrays, {**held.metadata, "input_shape": f"[1, {10**400}, 6]"})
+    held = tensors.read(path)
+    tensors.write(path, held.arrays, {**held.metadata, "input_shape": f"[1, {10**400}, 6]"})
     with pytest.raises(UserError, match="the network in it cannot be built"):
         layerline.load(path)

@@ -16,8 +16,8 @@ from cifar_files import tar_of
 from image_files import picture, png, tree
 
 import layerline
-from layerline import regular_file
 from layerline.data import cache, decoding, image_file, image_stack, load_data
+from layerline.files import regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,8 +132,8 @@ def test_files_that_did_not_change_are_not_read_again(photos, tmp_path, monkeypa
     """Where size, times and place are what they were, the digest that was written down is taken."""
     load_data(photos, cache=tmp_path / "cache")
     read = []
-    whole = regular_file.content
-    monkeypatch.setattr(regular_file, "content", lambda *args: (read.append(args), whole(*args))[1])
+    whole = regular.content
+    monkeypatch.setattr(regular, "content", lambda *args: (read.append(args), whole(*args))[1])
     load_data(photos, cache=tmp_path / "cache")
     assert not read
     (photos / "train/a/03.png").touch()
@@ -147,8 +147,8 @@ def test_a_file_that_was_written_just_now_is_read_again(photos, tmp_path, monkey
     """A file that may have changed within one step of the clock is not taken for unchanged."""
     load_data(photos, cache=tmp_path / "cache")
     read = []
-    whole = regular_file.content
-    monkeypatch.setattr(regular_file, "content", lambda *args: (read.append(args), whole(*args))[1])
+    whole = regular.content
+    monkeypatch.setattr(regular, "content", lambda *args: (read.append(args), whole(*args))[1])
     load_data(photos, cache=tmp_path / "cache")
     assert len(read) == COUNT
 

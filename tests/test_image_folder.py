@@ -15,11 +15,11 @@ import pytest
 from cifar_files import packed, special, tar_of
 from image_files import apng, jpeg, picture, png, tree
 
-from layerline import run_folder
 from layerline.data import decoding, image_names, load_data
 from layerline.data.doctor import examine
 from layerline.data.image_stack import ImageStack
 from layerline.errors import DataError
+from layerline.runs import names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -199,7 +199,7 @@ def test_a_run_inside_the_data_is_no_data(tmp_path, way, prefix):
 
 def test_the_files_by_which_a_run_is_known_are_those_that_are_written():
     """Both are in a run's folder from its start."""
-    assert {run_folder.NETWORK, run_folder.EXPERIMENT} == image_names.RUN
+    assert {names.NETWORK, names.EXPERIMENT} == image_names.RUN
 
 
 def test_links_in_a_folder_are_followed_and_those_that_lead_out_are_counted(tmp_path):

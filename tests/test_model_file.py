@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from layerline import model_file, tensor_file
 from layerline.data.dataset import Scaling
 from layerline.errors import UserError
+from layerline.files import tensors
+from layerline.runs import model_file
 
 CARD = model_file.Card(
     network_name="small",
@@ -89,7 +90,7 @@ def test_the_digest_is_what_the_document_says(tmp_path: Path, weights: dict[str,
 def test_reads_back(tmp_path: Path, weights: dict[str, np.ndarray]) -> None:
     """The arrays come back in the order they were saved in, bit for bit, with the metadata."""
     model_file.save(tmp_path / "m.safetensors", weights, CARD)
-    held = tensor_file.read(tmp_path / "m.safetensors")
+    held = tensors.read(tmp_path / "m.safetensors")
     found, metadata = held.arrays, held.metadata
     assert list(found) == list(weights)
     for name, array in weights.items():
@@ -117,7 +118,7 @@ def test_no_changed_byte_goes_unseen(tmp_path: Path, weights: dict[str, np.ndarr
     for data in wrong:
         path.write_bytes(data)
         with pytest.raises(UserError, match=r"not a file that layerline wrote|another program wrote|is empty|SHA-256"):
-            tensor_file.read(path)
+            tensors.read(path)
 
 
 def test_a_full_disk_leaves_the_old_file(
@@ -210,8 +211,8 @@ def test_metadata_that_is_not_a_model_s_is_refused(
 ) -> None:
     """A file whose digest fits, and whose metadata no model has: refused, with what it is."""
     weights, card = good
-    tensor_file.write(tmp_path / "m", weights, _with(card, **change))
-    with pytest.raises(tensor_file.FileError, match=message):
+    tensors.write(tmp_path / "m", weights, _with(card, **change))
+    with pytest.raises(tensors.FileError, match=message):
         model_file.read(tmp_path / "m")
 
 
@@ -234,8 +235,8 @@ def test_weights_that_are_not_the_network_s_are_refused(
     """Another type or shape, one too many, one too few, one that is not finite: refused, with its name."""
     weights, card = good
     changed = {name: array for name, array in {**weights, **change}.items() if array is not None}
-    tensor_file.write(tmp_path / "m", changed, _with(card))
-    with pytest.raises(tensor_file.FileError, match=message):
+    tensors.write(tmp_path / "m", changed, _with(card))
+    with pytest.raises(tensors.FileError, match=message):
         model_file.read(tmp_path / "m")
     if "NaN" in message:
         assert np.isnan(model_file.read(tmp_path / "m", not_finite=True).weights["0.bias"][0])
@@ -259,7 +260,7 @@ def test_other_formats_are_recognised_and_refused(kind: str, tmp_path: Path) -> 
     """By their first bytes; nothing of them is read, and no other way is tried."""
     content, message = FOREIGN[kind]
     (tmp_path / "model.safetensors").write_bytes(content)
-    with pytest.raises(tensor_file.FileError, match=message):
+    with pytest.raises(tensors.FileError, match=message):
         model_file.read(tmp_path / "model.safetensors")
 
 
@@ -267,10 +268,10 @@ def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
     """A device, which has no end, and a pipe nobody writes to are refused at once; so is a name that is not there."""
     os.mkfifo(tmp_path / "pipe")
     for path in (Path("/dev/zero"), tmp_path / "pipe"):
-        with pytest.raises(tensor_file.FileError, match=r"cannot be read: it is a (device|pipe), not a file"):
-            tensor_file.read(path)
-    with pytest.raises(tensor_file.FileError, match="cannot be read: No such file"):
-        tensor_file.read(tmp_path / "absent")
+        with pytest.raises(tensors.FileError, match=r"cannot be read: it is a (device|pipe), not a file"):
+            tensors.read(path)
+    with pytest.raises(tensors.FileError, match="cannot be read: No such file"):
+        tensors.read(tmp_path / "absent")
 
 
 def test_of_a_foreign_file_only_the_ends_are_read(tmp_path: Path) -> None:
@@ -280,18 +281,18 @@ def test_of_a_foreign_file_only_the_ends_are_read(tmp_path: Path) -> None:
         file.write(b"PK\x03\x04")
         file.seek(2 * 10**12)
         file.write(b"archive/data.pkl" + bytes(1000))
-    with pytest.raises(tensor_file.FileError, match="a PyTorch file"):
-        tensor_file.read(path)
+    with pytest.raises(tensors.FileError, match="a PyTorch file"):
+        tensors.read(path)
 
 
 def test_names_from_a_file_are_fit_for_a_message(tmp_path: Path) -> None:
     """A tensor's name that is long, and of control characters, is cut and escaped where it is told."""
     path = tmp_path / "m"
-    tensor_file.write(path, {"\x1b[31m" + "x" * 10_000: np.zeros(2, np.float32)}, {})
+    tensors.write(path, {"\x1b[31m" + "x" * 10_000: np.zeros(2, np.float32)}, {})
     content = path.read_bytes().replace(b'"F32"', b'"F16"')
-    path.write_bytes(tensor_file.signed(content))
-    with pytest.raises(tensor_file.FileError, match=r"of the kind F16, expected one of F32") as caught:
-        tensor_file.read(path)
+    path.write_bytes(tensors.signed(content))
+    with pytest.raises(tensors.FileError, match=r"of the kind F16, expected one of F32") as caught:
+        tensors.read(path)
     assert "\x1b" not in caught.value.message
     assert len(caught.value.message) < 300 + len(str(path))
 
@@ -317,7 +318,7 @@ HEADERS = {
 def test_headers_that_lie_are_refused(kind: str, tmp_path: Path) -> None:
     """Tensors that do not lie one behind the other, as large as their shape, under names of their own: refused."""
     path = tmp_path / "m"
-    tensor_file.write(path, {"a": np.zeros(2, np.float32), "b": np.zeros(2, np.float32)}, {})
+    tensors.write(path, {"a": np.zeros(2, np.float32), "b": np.zeros(2, np.float32)}, {})
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")
     text = content[8 : 8 + length].decode()
@@ -328,6 +329,6 @@ def test_headers_that_lie_are_refused(kind: str, tmp_path: Path) -> None:
         HEADERS[kind](entries)
         text = json.dumps(entries, separators=(",", ":"))
     changed = len(text).to_bytes(8, "little") + text.encode() + content[8 + length :]
-    path.write_bytes(tensor_file.signed(changed))
-    with pytest.raises(tensor_file.FileError, match=r"tensor|twice|belong to no tensor"):
-        tensor_file.read(path)
+    path.write_bytes(tensors.signed(changed))
+    with pytest.raises(tensors.FileError, match=r"tensor|twice|belong to no tensor"):
+        tensors.read(path)

@@ -20,7 +20,7 @@ from nbclient import NotebookClient
 import layerline
 from layerline.network import parse, read
 from layerline.report import notebook
-from layerline.run_folder import EpochRow
+from layerline.runs.folder import EpochRow
 from layerline.training.live import Live, live
 from layerline.training.watch import Progress
 

@@ -17,7 +17,7 @@ from layerline.cli.reading import Reading, cache_folder
 from layerline.cli.terminal import Terminal
 from layerline.data import load_data
 from layerline.experiment.experiment import settle
-from layerline.experiment.record import _data_section
+from layerline.runs.record import _data_section
 
 if TYPE_CHECKING:
     from pathlib import Path

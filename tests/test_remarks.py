@@ -11,7 +11,7 @@ import pytest
 import layerline
 from layerline.measure import remarks
 from layerline.recipe import Recipe
-from layerline.run_folder import EpochRow, Result
+from layerline.runs.folder import EpochRow, Result
 
 TWO = {"confusion": [[20, 1], [1, 20]]}
 """A test of two classes."""

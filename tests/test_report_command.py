@@ -17,7 +17,8 @@ from test_report_page import pixels, written
 
 from layerline.cli import main
 from layerline.errors import UserError
-from layerline.report import page, run_files
+from layerline.report import page
+from layerline.runs import saved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -189,7 +190,7 @@ def test_a_changed_record_is_refused_or_shown(tmp_path: Path, odd: object) -> No
                 continue
             (folder / name).write_text(changed)
             with contextlib.suppress(UserError):
-                page.render(run_files.read(folder))
+                page.render(saved.read(folder))
         (folder / name).write_text(whole)
 
 
@@ -208,7 +209,7 @@ def test_predictions_that_do_not_agree_are_refused(tmp_path: Path, cut: str) -> 
         test[cut] = test[cut][:-1]
     np.savez(folder / "predictions.npz", **test)
     with pytest.raises(UserError, match=r"predictions\.npz"):
-        run_files.read(folder)
+        saved.read(folder)
 
 
 def test_a_pickle_in_predictions_is_not_run(tmp_path: Path) -> None:
@@ -221,7 +222,7 @@ def test_a_pickle_in_predictions_is_not_run(tmp_path: Path) -> None:
     folder = report_runs.make(tmp_path / "r", test=report_runs.predicted(3, 30))
     np.savez(folder / "predictions.npz", truth=np.asarray([Canary()], object), prediction=[0], probabilities=[[1.0]])
     with pytest.raises(UserError, match="found Python objects, which are pickled and never read"):
-        run_files.read(folder)
+        saved.read(folder)
     assert not (tmp_path / "canary").exists()
 
 
@@ -230,7 +231,7 @@ def test_an_epoch_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
     folder = report_runs.make(tmp_path / "r", test=report_runs.predicted(3, 30))
     path = folder / "history.jsonl"
     path.write_bytes(path.read_bytes()[:-40])
-    assert len(run_files.read(folder).history) == 3
+    assert len(saved.read(folder).history) == 3
 
 
 def test_a_loss_that_was_no_number_is_no_point(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from image_files import picture, png, tree
 from sklearn.metrics import precision_recall_fscore_support
 
 from layerline.data import load_data
-from layerline.report import page, run_files, thumbnails
+from layerline.report import page, thumbnails
+from layerline.runs import saved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -263,7 +264,7 @@ def test_counts_and_notes_of_the_record_are_shown(tmp_path: Path) -> None:
 
 def test_the_layers_are_those_of_describe(run: Path) -> None:
     """The table of layers has the numbers that `layerline describe` prints."""
-    network = run_files.read(run).network
+    network = saved.read(run).network
     assert network is not None
     described = [line.split() for line in network.describe(32).split("─\n")[1].split("\n─")[0].splitlines()]
     rows = [row.text.split() for row in read_page.section(written(run), "network").one("tbody").all("tr")][:-1]
@@ -275,11 +276,11 @@ def test_originals_stand_beside_what_the_network_sees(run: Path, tmp_path: Path)
     files = {f"{c}/{k}.png": png(picture(k + 60 * (c == "b"), (70, 140))) for c in "ab" for k in range(60)}
     tree(tmp_path / "wide", files)
     data = load_data(tmp_path / "wide")
-    text = page.render(run_files.read(run), thumbnails.of(data)).decode()
+    text = page.render(saved.read(run), thumbnails.of(data)).decode()
     assert "A crop would cut away 50 % of the average image; all are stretched instead." in text
     pairs = re.findall(r'<span class="pair">(.*?)</span><bdi>(.*?)</bdi>', text)
     assert len(pairs) == 6
     assert {name for _, name in pairs} <= set(files)
     sizes = {tuple(re.findall(r'width="(\d+)" height="(\d+)"', shown)) for shown, _ in pairs}
     assert sizes == {(("128", "64"), ("64", "64"))}
-    assert '<span class="pair">' not in page.render(run_files.read(run), pixels).decode()
+    assert '<span class="pair">' not in page.render(saved.read(run), pixels).decode()

@@ -14,22 +14,23 @@ from PIL import Image
 
 from layerline.data.dataset import Dataset, ImageSet, Scaling, Split
 from layerline.report import cells, drawing, thumbnails
-from layerline.report.judged import SURE, Judged, suspects
+from layerline.report.suspects import SURE, suspects
+from layerline.runs.predictions import Predictions
 
 
-def judged(M: int, K: int, seed: int, sharp: float = 3.0) -> Judged:
+def predicted(M: int, K: int, seed: int, sharp: float = 3.0) -> Predictions:
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, K, M)
     score = rng.normal(size=(M, K)) * sharp
     p = (np.exp(score) / np.exp(score).sum(axis=1, keepdims=True)).astype(np.float32)
-    return Judged("test", truth, p.argmax(axis=1), p, np.arange(M), None)
+    return Predictions("test", truth, p.argmax(axis=1), p, np.arange(M), None)
 
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("sure", [0.0, 0.5, 0.9])
 def test_suspects_follow_the_rule(seed: int, sure: float) -> None:
     """Image by image, with plain loops: the most probable class over its threshold is not the label, and is sure."""
-    found = judged(80, 4 + seed, seed)
+    found = predicted(80, 4 + seed, seed)
     p, truth = found.probabilities.astype(float), found.truth
     K = p.shape[1]
     t = [np.mean([p[i, k] for i in range(80) if truth[i] == k]) if (truth == k).any() else None for k in range(K)]
@@ -56,7 +57,7 @@ def test_flipped_labels_are_found() -> None:
     labels = truth.copy()
     labels[flipped] = (truth[flipped] + 1 + np.arange(40) % 9) % 10
     probabilities = (p / p.sum(axis=1, keepdims=True)).astype(np.float32)
-    listed = suspects(Judged("test", labels, truth, probabilities, None, None))
+    listed = suspects(Predictions("test", labels, truth, probabilities, None, None))
     assert sorted(listed.places.tolist()) == sorted(flipped.tolist())
     assert (listed.other == truth[listed.places]).all()
 
@@ -64,7 +65,7 @@ def test_flipped_labels_are_found() -> None:
 def test_a_class_without_images_is_never_suspected() -> None:
     """Without an image labelled so, a class has no threshold: no image is counted to it, however sure the model is."""
     p = np.asarray([[0.01, 0.01, 0.98], [0.9, 0.05, 0.05]], np.float32)
-    listed = suspects(Judged("test", np.asarray([0, 1]), p.argmax(1), p, None, None), sure=0.0)
+    listed = suspects(Predictions("test", np.asarray([0, 1]), p.argmax(1), p, None, None), sure=0.0)
     assert 2 not in listed.other.tolist()
     assert 0.5 < SURE < 1
 
@@ -160,7 +161,7 @@ def test_images_of_older_runs_are_those_of_the_split_in_order() -> None:
     stored = thumbnails.of(Dataset("d", ("a", "b", "c"), split, None, split, Scaling((1.0,), (0.0,)), "0" * 64))
     for truth, index, names in (([1, 2, 0], [1, 2, 4], ("1.png", "2.png", "4.png")), ([1, 2, 1], None, None)):
         p = np.eye(3, dtype=np.float32)[truth]
-        found = stored.indexed(Judged("test", np.asarray(truth), p.argmax(1), p, None, None))
+        found = stored.indexed(Predictions("test", np.asarray(truth), p.argmax(1), p, None, None))
         assert (None if found.index is None else found.index.tolist()) == index
         assert found.names == names
 

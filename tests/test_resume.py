@@ -17,9 +17,9 @@ import pytest
 from interrupted import TIMES, Cut, digest, gone_on, traces, trained, training
 
 import layerline
-from layerline import tensor_file
 from layerline.errors import DivergedError, UserError
-from layerline.run_folder import RunFolder
+from layerline.files import tensors
+from layerline.runs.folder import RunFolder
 from layerline.training import Interrupt, Watcher
 from layerline.training.loop import Loop
 from layerline.training.resuming import reopen
@@ -111,7 +111,7 @@ def test_a_divergence_after_a_cut_keeps_the_last_finished_epoch(tmp_path: Path) 
     with pytest.raises(DivergedError) as cut:
         gone_on(case, tmp_path / "cut")
     assert cut.value.message == whole.value.message
-    models = [tensor_file.read(tmp_path / name / "model.safetensors").arrays for name in ("whole", "cut")]
+    models = [tensors.read(tmp_path / name / "model.safetensors").arrays for name in ("whole", "cut")]
     assert digest(models[0]) == digest(models[1])
 
 
@@ -205,7 +205,7 @@ def test_a_second_training_of_a_folder_is_refused(stopped_run: Path) -> None:
         [
             sys.executable,
             "-c",
-            "import sys, time; from pathlib import Path; from layerline.run_folder import RunFolder\n"
+            "import sys, time; from pathlib import Path; from layerline.runs.folder import RunFolder\n"
             f"held = RunFolder.existing(Path({str(stopped_run / 'run')!r})); print('held', flush=True); time.sleep(60)",
         ],
         stdout=subprocess.PIPE,

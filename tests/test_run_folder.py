@@ -13,8 +13,9 @@ import pytest
 
 from layerline import metrics
 from layerline.errors import UserError
-from layerline.measure.predictions import Predictions
-from layerline.run_folder import EpochRow, Result, RunFolder
+from layerline.runs import predictions
+from layerline.runs.folder import EpochRow, Result, RunFolder
+from layerline.runs.predictions import Predictions
 
 GOLDEN = Path(__file__).parent / "golden" / "run_folder.txt"
 EXPERIMENT = {"network": {"file": "network.cnn"}, "train": {"epochs": 2, "learning_rate": 0.05}, "name": "ü"}
@@ -183,12 +184,12 @@ def test_predictions() -> None:
     """The arrays of both sets load without pickle; the prediction is the most probable class, the first of equals."""
     folder = started()
     probabilities = np.array([[0.25, 0.75], [0.5, 0.5], [0.75, 0.25]], np.float32)
-    test = Predictions(np.array([1, 1, 0], np.int32), probabilities, np.array([5, 7, 9]))
+    test = Predictions.of("test", np.array([1, 1, 0], np.int32), probabilities, np.array([5, 7, 9]))
     names = ["a/ü.png", "b/\udcff.png", "b/3.png"]
-    held = Predictions(np.array([0, 1, 1], np.int32), probabilities, np.array([1, 2, 3]), names)
-    folder.write_predictions(test, held)
+    held = Predictions.of("validation", np.array([0, 1, 1], np.int32), probabilities, np.array([1, 2, 3]), names)
+    predictions.write(folder.path / "predictions.npz", [test, held])
     first = (folder.path / "predictions.npz").read_bytes()
-    folder.write_predictions(test, held)
+    predictions.write(folder.path / "predictions.npz", [test, held])
     assert (folder.path / "predictions.npz").read_bytes() == first
     with np.load(folder.path / "predictions.npz", allow_pickle=False) as found:
         keys = ["index", "prediction", "probabilities", "truth"]

@@ -15,8 +15,8 @@ from layerline import ImagesWarning
 from layerline.data.brightness import Brightness
 from layerline.data.dataset import Scaling
 from layerline.errors import DataError, UserError
-from layerline.model_file import Preprocessing
 from layerline.network import initial_weights
+from layerline.runs.model_file import Preprocessing
 from layerline.sklearn import ConvNetClassifier
 from layerline.training import Model
 

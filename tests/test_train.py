@@ -15,11 +15,12 @@ import small_data
 from scripted_engine import ScriptedEngine
 
 import layerline
-from layerline import tensor_file, training
+from layerline import training
 from layerline.errors import DataError, DivergedError, NetworkError, RecipeError, UserError
+from layerline.files import tensors
 from layerline.randomness import epoch_order
 from layerline.recipe import Recipe
-from layerline.run_folder import RunFolder
+from layerline.runs.folder import RunFolder
 from layerline.training.session import run
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def test_divergence_keeps_the_last_finished_epoch(tmp_path: Path, at: tuple[int,
     model = tmp_path / "run" / "model.safetensors"
     assert model.exists() == (finished > 0)
     if finished:
-        assert (tensor_file.read(model).arrays["1.weight"] == finished).all()
+        assert (tensors.read(model).arrays["1.weight"] == finished).all()
 
 
 def test_weights_ruined_by_the_last_step_are_seen() -> None:
@@ -171,7 +172,7 @@ def test_ctrl_c_ends_after_the_running_step(tmp_path: Path) -> None:
     assert steps[-1] == (3, 1)
     assert (ended.stopped, ended.steps, ended.model_epoch, len(ended.history)) == (signal.SIGINT, 2, 1, 2)
     assert ended.result.test_loss is None
-    assert (tensor_file.read(tmp_path / "run" / "model.safetensors").arrays["1.weight"] == 1).all()
+    assert (tensors.read(tmp_path / "run" / "model.safetensors").arrays["1.weight"] == 1).all()
     assert not (tmp_path / "run" / "result.json").exists()
 
 

@@ -19,11 +19,11 @@ from command import train, with_data
 from scripted_engine import ScriptedEngine
 
 import layerline
-from layerline import whole_file
 from layerline.cli.door import main
 from layerline.errors import DivergedError, UnwrittenError
+from layerline.files import whole as whole_file
 from layerline.recipe import Recipe
-from layerline.run_folder import RunFolder
+from layerline.runs.folder import RunFolder
 from layerline.training import Run, Watcher
 from layerline.training.interrupt import Interrupt
 from layerline.training.session import run
@@ -37,12 +37,12 @@ RECIPE = Recipe(epochs=3, batch_size=16, learning_rate=0.1)
 
 STAGES = {
     "the first files are there": ("layerline.training.loop", "Loop.run"),
-    "a checkpoint": ("layerline.checkpoint", "Checkpoints.save"),
+    "a checkpoint": ("layerline.runs.checkpoint", "Checkpoints.save"),
     "an epoch": ("layerline.training.session", "_Callbacks.epoch"),
-    "the rows of the history": ("layerline.run_folder", "RunFolder.append"),
+    "the rows of the history": ("layerline.runs.folder", "RunFolder.append"),
     "model": ("layerline.training.model", "Model.save"),
-    "predictions": ("layerline.run_folder", "RunFolder.write_predictions"),
-    "result": ("layerline.run_folder", "RunFolder.write_result"),
+    "predictions": ("layerline.runs.predictions", "write"),
+    "result": ("layerline.runs.folder", "RunFolder.write_result"),
     "graphs": ("layerline.report", "draw"),
     "report": ("layerline.report.page", "write"),
 }

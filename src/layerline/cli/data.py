@@ -40,10 +40,10 @@ def show(out: str | None, force: bool, **values: Any) -> None:
     DATA is what train takes as --data. With --augment each image is followed by what the first epochs of a training
     with this --seed make of it.
     """
-    from layerline import whole_file
     from layerline.data import load_data
     from layerline.data.augmentation import Augmentation
     from layerline.experiment.options import BY_KEY
+    from layerline.files import whole
     from layerline.report import samples
 
     flags = {key: BY_KEY[key].value(value) for key, value in given(values).items()}
@@ -53,7 +53,7 @@ def show(out: str | None, force: bool, **values: Any) -> None:
     loaded = load_data(flags.pop("data"), progress=Reading(terminal), **{"cache": cache_folder(), **flags})
     path = path or _free(Path(f"{_plain(loaded.name)}.png"), force=force)
     chosen = samples.choose(loaded, augmentation, flags.get("seed", 0))
-    whole_file.write(path, (samples.picture(chosen),))
+    whole.write(path, (samples.picture(chosen),))
     terminal.clear()
     click.echo(f"{path}: {chosen.title}")
 

@@ -14,8 +14,8 @@ from layerline.cli.reading import IMAGE_OPTIONS, cache_folder
 from layerline.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from layerline.model_file import Card, Stored
     from layerline.network import Network
+    from layerline.runs.model_file import Card, Stored
 
 SUFFIX: Final = ".safetensors"
 MOST_CLASSES: Final = 50
@@ -83,7 +83,7 @@ def _memory(network: Network, batch_size: int) -> int | None:
 
 def _stored(net: str) -> Stored:
     """Return the model in a file or the folder of a run, as it is. Raises UserError."""
-    from layerline import model_file
+    from layerline.runs import model_file
     from layerline.training.model import file_of
 
     return model_file.read(file_of(Path(net)), not_finite=True)
@@ -94,7 +94,7 @@ def _facts(stored: Stored) -> list[tuple[str, str]]:
     import numpy as np
 
     from layerline import figures
-    from layerline.model_file import FORMAT_VERSION
+    from layerline.runs.model_file import FORMAT_VERSION
 
     card = stored.card
     shown = ", ".join(figures.name(name, LONGEST_NAME) for name in card.classes[:MOST_CLASSES])

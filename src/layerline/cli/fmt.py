@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from layerline import figures, regular_file
+from layerline import figures
 from layerline.cli.commands import Command, GroupedOption
 from layerline.errors import UserError
+from layerline.files import regular
 
 
 @click.command(cls=Command)
@@ -24,7 +25,7 @@ def fmt(net: str, write: bool, check: bool) -> int:
 
     The readable form names the arguments (Conv 6 kernel=5 padding=2), indents blocks and keeps comments.
     """
-    from layerline import whole_file
+    from layerline.files import whole
     from layerline.network import find, notes
     from layerline.network_file import formatted
 
@@ -44,7 +45,7 @@ def fmt(net: str, write: bool, check: bool) -> int:
     elif not Path(net).exists():
         raise UserError(f"{net}: is a preset, and presets are not written", f"layerline fmt {net} > {net}.cnn")
     elif _content(file, text) != readable:
-        whole_file.write(Path(net), (readable.encode(),))
+        whole.write(Path(net), (readable.encode(),))
     return 0
 
 
@@ -56,7 +57,7 @@ def _content(file: str, text: str) -> str:
     from layerline.network_file import LARGEST_FILE
 
     try:
-        content = regular_file.content(path, LARGEST_FILE)
+        content = regular.content(path, LARGEST_FILE)
     except OSError as error:
         raise UserError(f"{figures.name(file, 200)}: cannot be read: {error.strerror or error}") from error
     return text if content is None else content.decode("utf-8", "replace")

@@ -62,9 +62,9 @@ def new(preset: str | None, out: str | None, force: bool, **values: Any) -> None
     if path is None:
         click.echo(text, nl=False)
         return
-    from layerline import whole_file
+    from layerline.files import whole
 
-    whole_file.write(path, (text.encode(),))
+    whole.write(path, (text.encode(),))
     click.echo("\n".join(_next_steps(path, text, data, flags)))
 
 

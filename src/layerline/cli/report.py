@@ -41,12 +41,13 @@ def report(run: str, with_images: str | None, out: str | None, force: bool, **va
     The file holds everything itself, images too, and opens in any browser, without network.
     """
     from layerline import figures
-    from layerline.report import page, run_files, thumbnails
+    from layerline.report import page, thumbnails
+    from layerline.runs import saved
 
     folder = Path(run)
     if with_images not in (None, _YES, _NO):
         raise UserError(f"--with-images {figures.name(with_images)}: must be yes or no")
-    files = run_files.read(folder)
+    files = saved.read(folder)
     path = folder / page.FILE if out is None else _free(Path(out), force)
     data, why = None, _LEFT_OUT
     if with_images != _NO:
@@ -64,7 +65,7 @@ def report(run: str, with_images: str | None, out: str | None, force: bool, **va
 def _found(folder: Path, fingerprint: object, values: dict[str, Any]) -> tuple[Dataset | None, str]:
     """Return the data of the run, read again, or None and why it cannot be had."""
     from layerline.experiment.experiment import settle
-    from layerline.run_folder import EXPERIMENT
+    from layerline.runs.names import EXPERIMENT
 
     terminal = Terminal(sys.stdout, os.environ)
     try:
@@ -94,13 +95,13 @@ def _free(path: Path, force: bool) -> Path:
 
 def _check_ours(path: Path, *, lost: bool, why: str) -> None:
     """Raise UserError where the page that is there is not ours, or has images that the new one would not have."""
-    from layerline import regular_file
+    from layerline.files import regular
     from layerline.report import page
 
     if not path.exists():
         return
     try:
-        content = regular_file.content(path, page.LARGEST) or b""
+        content = regular.content(path, page.LARGEST) or b""
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     if page.MARK.encode() not in content[:200]:

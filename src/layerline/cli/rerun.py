@@ -13,8 +13,8 @@ from layerline.cli.running import beginning, code, shown
 
 if TYPE_CHECKING:
     from layerline.cli.screen import Screen
-    from layerline.report.run_files import RunFiles
-    from layerline.run_folder import RunFolder
+    from layerline.runs.folder import RunFolder
+    from layerline.runs.saved import SavedRun
     from layerline.training import Run
     from layerline.training.resuming import Written
 
@@ -66,12 +66,12 @@ def rerun(run: str, check: bool, out: str | None, quiet: bool, **values: Any) ->
 
 
 def _folder(out: str | None, what: Written) -> RunFolder:
-    from layerline.run_folder import RunFolder
+    from layerline.runs.folder import RunFolder
 
     return RunFolder.numbered(what.network.name, what.data.name) if out is None else RunFolder.named(Path(out))
 
 
-def _compared(path: Path, before: RunFiles, ended: Run, screen: Screen) -> int:
+def _compared(path: Path, before: SavedRun, ended: Run, screen: Screen) -> int:
     """Say whether the same came out, and return the exit code."""
     from layerline.training.rerunning import differences
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerline.cli.screen import Screen
-    from layerline.run_folder import RunFolder
+    from layerline.runs.folder import RunFolder
     from layerline.training import Interrupt, Run
 
 

@@ -68,7 +68,7 @@ def runs(dirs: tuple[str, ...], sort: str | None, reverse: bool, as_json: bool) 
     On a terminal it is a table; into a pipe or file go all figures with all their digits, separated by tabs.
     """
     from layerline.comparison.listing import listing, ordered
-    from layerline.run_folder import RUNS
+    from layerline.runs.names import RUNS
 
     column = _column(sort or "when")
     if not dirs and not RUNS.is_dir():

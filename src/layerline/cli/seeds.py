@@ -12,7 +12,7 @@ from layerline.cli.reading import Reading, cache_folder
 from layerline.cli.screen import Screen, bottom_line
 from layerline.cli.terminal import Terminal
 from layerline.errors import UnwrittenError, UserError
-from layerline.run_folder import RunFolder
+from layerline.runs.folder import RunFolder
 from layerline.training import seeds
 from layerline.training.interrupt import Interrupt, exit_code
 from layerline.training.watch import Watcher

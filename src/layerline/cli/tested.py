@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.metrics import Counts
-    from layerline.run_folder import Result
+    from layerline.runs.folder import Result
 
 COLUMNS: Final = 80
 LARGEST_MATRIX: Final = 20

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
-    from layerline.run_folder import RunFolder
+    from layerline.runs.folder import RunFolder
     from layerline.training import Run
 
 
@@ -109,8 +109,8 @@ def _other(out: str | None) -> str:
 
 def _seconds(every: str | None) -> float:
     """Return the seconds between checkpoints. Raises RecipeError where they cannot be understood."""
-    from layerline.checkpoint.keeper import EVERY
     from layerline.recipe import checks
+    from layerline.runs.checkpoint.keeper import EVERY
 
     if every is None:
         return EVERY
@@ -119,7 +119,7 @@ def _seconds(every: str | None) -> float:
 
 
 def _named(out: Path, force: bool) -> RunFolder:
-    from layerline.run_folder import RunFolder
+    from layerline.runs.folder import RunFolder
 
     return RunFolder.named(out, force=force)
 
@@ -134,7 +134,7 @@ def _train_seeds(experiment: Experiment, count: str, *, out: str | None, force: 
 def _train(experiment: Experiment, folder: RunFolder | None, every: float, *, quiet: bool) -> Run:
     from dataclasses import replace
 
-    from layerline.run_folder import RunFolder
+    from layerline.runs.folder import RunFolder
     from layerline.training.session import run
 
     began = time.perf_counter()

@@ -13,7 +13,7 @@ from layerline import figures
 from layerline.comparison import differences
 from layerline.comparison.paired import Paired, paired
 from layerline.errors import UserError
-from layerline.report import run_files
+from layerline.runs import saved
 
 if TYPE_CHECKING:
     import os
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.comparison.differences import Changed
-    from layerline.report.judged import Judged
-    from layerline.report.run_files import RunFiles
+    from layerline.runs.predictions import Predictions
+    from layerline.runs.saved import SavedRun
 
 Split = Literal["test", "validation"]
 
@@ -31,8 +31,8 @@ Split = Literal["test", "validation"]
 class Comparison:
     """Two runs, A and B, on the images that both were tested on."""
 
-    a: RunFiles
-    b: RunFiles
+    a: SavedRun
+    b: SavedRun
     classes: tuple[str, ...]
     split: Split
     """validation where not both have a test set: those images chose the epoch of each, so both look too good."""
@@ -78,10 +78,10 @@ def compare(a: str | os.PathLike[str], b: str | os.PathLike[str], *, seed: int =
     Images are the same by their index where the data has the same fingerprint, else by the names of their files.
     Raises UserError where one is no run, is damaged, has no predictions, or was tested on other images or classes.
     """
-    runs = run_files.read(Path(a)), run_files.read(Path(b))
+    runs = saved.read(Path(a)), saved.read(Path(b))
     _check_classes(*runs)
     split = _split(*runs)
-    both = runs[0].judged[split], runs[1].judged[split]
+    both = runs[0].predictions[split], runs[1].predictions[split]
     by_name = not _same_data(*runs)
     places = _common(runs, both, split, by_name)
     renumbered = np.array([runs[0].classes.index(name) for name in runs[1].classes], np.int64)
@@ -105,7 +105,7 @@ def compare(a: str | os.PathLike[str], b: str | os.PathLike[str], *, seed: int =
     )
 
 
-def _check_classes(a: RunFiles, b: RunFiles) -> None:
+def _check_classes(a: SavedRun, b: SavedRun) -> None:
     """Raise UserError where the classes are not the same; their order may be another."""
     lacks = [
         f"only {run.folder} has {_some([name for name in run.classes if name not in other.classes])}"
@@ -119,31 +119,32 @@ def _check_classes(a: RunFiles, b: RunFiles) -> None:
         )
 
 
-def _split(a: RunFiles, b: RunFiles) -> Split:
+def _split(a: SavedRun, b: SavedRun) -> Split:
     """Return the images to compare on. Raises UserError where there are none."""
     for run in (a, b):
-        if not run.judged:
+        if not run.predictions:
             why = "it did not come to its end" if run.result is None else "it had neither a test nor a validation set"
             raise UserError(
                 f"{run.folder}: has no predictions: {why}", "train it to its end, with --test or --validation"
             )
-    if "test" in a.judged and "test" in b.judged:
+    if "test" in a.predictions and "test" in b.predictions:
         return "test"
-    if "validation" in a.judged and "validation" in b.judged:
+    if "validation" in a.predictions and "validation" in b.predictions:
         return "validation"
     raise UserError(
-        f"{a.folder} has predictions of {' and '.join(a.judged)} images, {b.folder} of {' and '.join(b.judged)} images",
+        f"{a.folder} has predictions of {' and '.join(a.predictions)} images, "
+        f"{b.folder} of {' and '.join(b.predictions)} images",
         "a paired test needs the same images: train both with the same --test and --validation",
     )
 
 
-def _same_data(a: RunFiles, b: RunFiles) -> bool:
+def _same_data(a: SavedRun, b: SavedRun) -> bool:
     fingerprint = a.about("data", "fingerprint")
     return bool(fingerprint) and fingerprint == b.about("data", "fingerprint")
 
 
 def _common(
-    runs: tuple[RunFiles, RunFiles], both: tuple[Judged, Judged], split: Split, by_name: bool
+    runs: tuple[SavedRun, SavedRun], both: tuple[Predictions, Predictions], split: Split, by_name: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return where in each set the images lie that are in both. Raises UserError where there are none."""
     names = f"{runs[0].folder} and {runs[1].folder}"
@@ -153,7 +154,8 @@ def _common(
             "a paired test needs the same images: train both on the same data",
         )
     one, two = (
-        np.asarray(judged.names if by_name else _index(judged, run)) for judged, run in zip(both, runs, strict=True)
+        np.asarray(predictions.names if by_name else _index(predictions, run))
+        for predictions, run in zip(both, runs, strict=True)
     )
     _, here, there = np.intersect1d(one, two, return_indices=True)
     if not len(here):
@@ -166,7 +168,7 @@ def _common(
     return here[order].astype(np.int64), there[order].astype(np.int64)
 
 
-def _check_truth(runs: tuple[RunFiles, RunFiles], truth: NDArray[np.int64], other: NDArray[np.int64]) -> None:
+def _check_truth(runs: tuple[SavedRun, SavedRun], truth: NDArray[np.int64], other: NDArray[np.int64]) -> None:
     """Raise UserError where the same image has one class in A and another in B."""
     differ = np.flatnonzero(truth != other)
     if len(differ):
@@ -178,13 +180,13 @@ def _check_truth(runs: tuple[RunFiles, RunFiles], truth: NDArray[np.int64], othe
         )
 
 
-def _index(judged: Judged, run: RunFiles) -> NDArray[np.int64]:
-    if judged.index is None:
+def _index(predictions: Predictions, run: SavedRun) -> NDArray[np.int64]:
+    if predictions.index is None:
         raise UserError(f"{run.folder}: predictions.npz does not say which images it is of", "train the run again")
-    return judged.index
+    return predictions.index
 
 
-def _data(run: RunFiles) -> str:
+def _data(run: SavedRun) -> str:
     name, fingerprint = (str(run.about("data", key) or "?") for key in ("name", "fingerprint"))
     image = run.about("data", "image")
     size = "×".join(map(str, image)) if isinstance(image, list) else "?"

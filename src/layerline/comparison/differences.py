@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from layerline.report.run_files import RunFiles
+    from layerline.runs.saved import SavedRun
 
 _PLACES: Final = ("data", "data_dir", "labels", "cache")
 """Keys of [data] that say where something lies, which is not what it is."""
@@ -30,7 +30,7 @@ class Changed:
     b: Any
 
 
-def layers(a: RunFiles, b: RunFiles) -> tuple[str, ...]:
+def layers(a: SavedRun, b: SavedRun) -> tuple[str, ...]:
     """Return what was changed in the network, a line each: `- Conv 6 5`, `+ Conv 8 5`, two spaces where it stayed.
 
     Comments and ways of writing the same do not count. Empty where the networks are the same.
@@ -48,7 +48,7 @@ def layers(a: RunFiles, b: RunFiles) -> tuple[str, ...]:
     return tuple(found)
 
 
-def values(a: RunFiles, b: RunFiles) -> tuple[Changed, ...]:
+def values(a: SavedRun, b: SavedRun) -> tuple[Changed, ...]:
     """Return the values of experiment.toml that differ: [data] and [train], then versions and engine of [about]."""
     found: list[Changed] = []
     for section in ("data", "train"):

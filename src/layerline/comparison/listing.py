@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from layerline.errors import UserError
-from layerline.report import run_files
-from layerline.run_folder import ENDING, EXPERIMENT, HISTORY, RESULT
+from layerline.runs import saved
+from layerline.runs.names import ENDING, EXPERIMENT, HISTORY, RESULT, SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 State = Literal["finished", "stopped", "diverged", "unfinished", "damaged"]
 """unfinished: it is running, or its process was ended from outside."""
-
-SEEDS: Final = "seeds.json"
-"""In the folder above the runs of one recipe with several seeds."""
 
 BEST_FIRST: Final = ("test_accuracy", "test_macro_f1")
 """Columns that are sorted from the highest; all others from the lowest."""
@@ -146,9 +143,9 @@ def _read(folder: Path, name: str) -> RunRow:
     path = folder / EXPERIMENT
     if not path.is_file():
         raise UserError(f"{path}: is missing")
-    experiment = run_files.read_experiment(path)
-    history = run_files.read_history(folder / HISTORY)
-    result = run_files.read_result(folder / RESULT) if (folder / RESULT).exists() else None
+    experiment = saved.read_experiment(path)
+    history = saved.read_history(folder / HISTORY)
+    result = saved.read_result(folder / RESULT) if (folder / RESULT).exists() else None
     about = experiment.get("about", {})
     network, data = about.get("network", {}), about.get("data", {})
     best = next((row for row in reversed(history) if row.best), None)
@@ -177,7 +174,7 @@ def _state(path: Path) -> State:
     """Return how a training without a result ended, by ending.json; none is written by one that is still running."""
     if not path.exists():
         return "unfinished"
-    ended = run_files.read_ending(path).get("ended")
+    ended = saved.read_ending(path).get("ended")
     if ended == "stopped":
         return "stopped"
     if ended == "diverged":

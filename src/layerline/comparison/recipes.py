@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from layerline import figures
 from layerline.comparison import differences
-from layerline.comparison.listing import SEEDS
 from layerline.comparison.paired import LEVEL, Difference
 from layerline.comparison.student import Mean, central, mean_of, quantile
 from layerline.errors import UserError
-from layerline.report import form, run_files, run_text
-from layerline.report.run_text import AGAIN
+from layerline.runs import saved, schema, texts
+from layerline.runs.names import SEEDS
+from layerline.runs.texts import AGAIN
 
 if TYPE_CHECKING:
     from layerline.comparison.differences import Changed
-    from layerline.report.run_files import RunFiles
+    from layerline.runs.saved import SavedRun
 
 FIGURES: Final = ("validation_loss", "test_accuracy", "test_macro_f1")
 _CUTS: Final = ("split_seed", "classes", "test", "validation")
@@ -60,7 +60,7 @@ def holds_seeds(folder: Path) -> bool:
 def compare_recipes(a: Path, b: Path) -> Recipes:
     """Return how two folders of seeds differ. Raises UserError where one is damaged, or not on the same images."""
     found = [_read(folder) for folder in (a, b)]
-    runs = [run_files.read(folder / said["runs"][0]) for folder, said in zip((a, b), found, strict=True)]
+    runs = [saved.read(folder / said["runs"][0]) for folder, said in zip((a, b), found, strict=True)]
     _check_same_images(*runs)
     means = {key: tuple(_mean(said, key) for said in found) for key in FIGURES}
     pairs = {key: (one, two) for key, (one, two) in means.items() if one is not None and two is not None}
@@ -135,7 +135,7 @@ def _by(difference: Difference) -> str:
 
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / SEEDS
-    said = run_text.of_json(path)
+    said = texts.of_json(path)
     runs = said.get("runs") if isinstance(said, dict) else None
     if not isinstance(runs, list) or not all(isinstance(run, str) and run == Path(run).name for run in runs):
         raise UserError(f"{path}: does not list the runs", AGAIN)
@@ -150,12 +150,16 @@ def _mean(said: dict[str, Any], figure: str) -> Mean | None:
     """Return the mean of a figure, None where fewer than two runs have it."""
     part = said.get(figure)
     values = part.get("values") if isinstance(part, dict) else None
-    if not isinstance(values, list) or len(values) < 2 or not all(form.fits(form.NUMBER, value) for value in values):
+    if (
+        not isinstance(values, list)
+        or len(values) < 2
+        or not all(schema.fits(schema.NUMBER, value) for value in values)
+    ):
         return None
     return mean_of([float(value) for value in values])
 
 
-def _check_same_images(a: RunFiles, b: RunFiles) -> None:
+def _check_same_images(a: SavedRun, b: SavedRun) -> None:
     differ = [
         f"{key} {first} and {second}"
         for key, first, second in (

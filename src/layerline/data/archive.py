@@ -10,12 +10,13 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures, regular_file
+from layerline import figures
 from layerline.data import recognise
 from layerline.data.npy import Header, header
 from layerline.data.recognise import shown, unreadable
 from layerline.data.stream import FETCH
 from layerline.errors import DataError
+from layerline.files import regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +43,7 @@ _BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError,
 def open_archive(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
     """Open an archive and give it with its arrays by name (without `.npy`). Raises DataError."""
     try:
-        file = regular_file.opened(path)
+        file = regular.opened(path)
     except OSError as error:
         raise unreadable(path, error) from error
     with file, _archive(file, path) as archive:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline import figures, regular_file
+from layerline import figures
 from layerline.data import cifar_batch
 from layerline.data.cifar_batch import CLASSES, SHAPE, Batch
 from layerline.data.part import Found, Part, Parts
 from layerline.data.recognise import shown, unreadable
 from layerline.errors import DataError
+from layerline.files import regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -80,7 +81,7 @@ def read_folder(folder: Path) -> Parts:
         if not path.is_file():
             continue
         try:
-            content = regular_file.content(path, _LARGEST)
+            content = regular.content(path, _LARGEST)
         except OSError as error:
             raise unreadable(path, error) from error
         if content is None:
@@ -113,7 +114,7 @@ def read_tar(path: Path, tar: Tar, members: Iterable[Member]) -> Parts:
 
 def _unofficial(path: Path) -> tuple[str, ...]:
     """Return a note where an archive is not one of the published ones, byte by byte."""
-    with regular_file.opened(path) as file:
+    with regular.opened(path) as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found in ARCHIVES.values():
         return ()

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures, regular_file
+from layerline import figures
 from layerline.cores import cores
 from layerline.data.image_file import LARGEST_FILE, BadImageError, Picture, decode, decode_pillow
+from layerline.files import regular
 from layerline.workers import aside, spread
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def read(file: File) -> bytes:
         return file.content
     path = file.content
     try:
-        content = regular_file.content(path, LARGEST_FILE)
+        content = regular.content(path, LARGEST_FILE)
     except OSError as error:
         raise BadImageError(f"a file that cannot be read ({error.strerror or error})") from error
     if content is None:

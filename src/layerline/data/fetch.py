@@ -8,12 +8,13 @@ import hashlib
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures, regular_file
+from layerline import figures
 from layerline.data import catalogue, recognise
 from layerline.data.catalogue import KNOWN, shown
 from layerline.data.download import Patience, RefusedError, download
 from layerline.data.stream import counted, open_stream
 from layerline.errors import DataError
+from layerline.files import regular
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +108,7 @@ def _is_there(archive: Archive, path: Path, *, force: bool) -> bool:
     if path.is_dir():
         raise DataError(f"{shown(path)}: found a folder, expected a file", "move it away")
     try:
-        with regular_file.opened(path) as file:
+        with regular.opened(path) as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise recognise.unreadable(path, error) from error

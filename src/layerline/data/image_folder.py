@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from layerline import figures, regular_file
+from layerline import figures
 from layerline.data import image_file, image_stack
 from layerline.data.asked import check_used, matching
 from layerline.data.decoding import File
@@ -23,6 +23,7 @@ from layerline.data.sizing import LARGEST_USUAL
 from layerline.data.stream import open_stream
 from layerline.data.tar import Tar
 from layerline.errors import DataError
+from layerline.files import regular
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -312,7 +313,7 @@ def _are_images(files: list[File]) -> bool:
     if any(file.name.lower().endswith(_SUFFIXES) for file in files):
         return True
     for file in files[:_PEEK]:
-        with regular_file.opened(Path(str(file.content))) as opened:
+        with regular.opened(Path(str(file.content))) as opened:
             if image_file.is_image(opened.read(16)):
                 return True
     return False

@@ -21,7 +21,7 @@ LONGEST_NAME: Final = 200
 
 
 RUN: Final = frozenset(("network.cnn", "experiment.toml"))
-"""What is in every folder of a run from its first second on; run_folder.py writes both."""
+"""What is in every folder of a run from its first second on; runs/folder.py writes both."""
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
-from layerline import regular_file
 from layerline.cores import cores
 from layerline.data import image_file
 from layerline.data.decoding import digest, read
 from layerline.data.image_file import BadImageError
+from layerline.files import regular
 from layerline.workers import spread
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _digest(file: File) -> bytes:
 
 def _digest_of_archive(file: File) -> bytes:
     """Return the digest of an archive. Raises OSError where it is not what it was when the keeper was made."""
-    with regular_file.opened(Path(str(file.content))) as opened:
+    with regular.opened(Path(str(file.content))) as opened:
         found = hashlib.file_digest(opened, "sha256").digest()[:16]
         if stamp(os.fstat(opened.fileno())) != file.stamp:
             raise OSError("the archive changed while it was read")

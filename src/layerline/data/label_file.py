@@ -21,12 +21,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures, regular_file
+from layerline import figures
 from layerline.data import split_names
 from layerline.data.image_names import LONGEST_NAME, in_order
 from layerline.data.part import SPLITS
 from layerline.data.recognise import kind, shown
 from layerline.errors import DataError
+from layerline.files import regular
 
 if TYPE_CHECKING:
     import os
@@ -174,7 +175,7 @@ def _missing(found: LabelFile) -> tuple[str, ...]:
 
 def _content(path: Path, place: str) -> bytes:
     try:
-        content = regular_file.content(path, _LARGEST)
+        content = regular.content(path, _LARGEST)
     except OSError as error:
         raise DataError(f"--labels {place}: cannot be read: {error.strerror or error}", "check the path") from error
     except ValueError as error:

@@ -7,9 +7,10 @@ import lzma
 import zlib
 from typing import IO, TYPE_CHECKING, Final, final
 
-from layerline import figures, regular_file
+from layerline import figures
 from layerline.data.recognise import GZIP, XZ, shown, unreadable
 from layerline.errors import DataError
+from layerline.files import regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +37,7 @@ def open_stream(path: Path) -> Stream:
             what = "a folder" if path.is_dir() else "something that is not a file" if path.exists() else "nothing"
             raise DataError(f"{shown(path)}: found {what}, expected a file", "check the path")
         size = path.stat().st_size
-        file = regular_file.opened(path)
+        file = regular.opened(path)
     except OSError as error:
         raise unreadable(path, error) from error
     try:

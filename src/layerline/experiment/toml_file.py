@@ -7,9 +7,10 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Any, Final, final
 
-from layerline import engines, figures, regular_file, toml_text
+from layerline import engines, figures
 from layerline.errors import RecipeError, UserError
 from layerline.experiment.options import BY_KEY, OPTIONS, RECIPE_KEYS, check_limit, check_split_seed
+from layerline.files import regular, toml
 from layerline.network import presets
 from layerline.network_file import Span
 from layerline.network_file.mistakes import render, split
@@ -92,7 +93,7 @@ def _is_there(path: Path) -> bool:
 
 def _text(path: Path, shown: str) -> str:
     try:
-        content = regular_file.content(path, toml_text.LARGEST)
+        content = regular.content(path, toml.LARGEST)
     except FileNotFoundError:
         raise UserError(f"{shown}: there is no such file") from None
     except OSError as error:
@@ -119,8 +120,8 @@ class _File:
     def content(self) -> dict[str, Any]:
         """Return what tomllib reads. Raises UserError where it is no TOML."""
         try:
-            return toml_text.parse(self._text)
-        except toml_text.TomlError as error:
+            return toml.parse(self._text)
+        except toml.TomlError as error:
             if error.line is None:
                 raise UserError(f"{self.name}: is not TOML: {error.reason}") from None
             span = Span(min(error.line, len(self._lines)), error.column - 1, error.column)

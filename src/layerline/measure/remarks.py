@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.recipe import Recipe
-    from layerline.run_folder import EpochRow, Result
+    from layerline.runs.folder import EpochRow, Result
 
 FEW: Final = 10
 """Images of a class below which one image moves its F1 by more than 0.1."""

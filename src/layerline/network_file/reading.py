@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures, regular_file
+from layerline import figures
 from layerline.errors import NetworkError
+from layerline.files import regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,7 @@ def read_text(path: Path) -> str:
     """Return the text of a network file, without a byte order mark. Raises NetworkError where it is none."""
     shown = figures.name(os.fspath(path), 200)
     try:
-        with regular_file.opened(path) as file:
+        with regular.opened(path) as file:
             content = file.read(LARGEST_FILE + 1)
             size = max(len(content), os.fstat(file.fileno()).st_size)
     except IsADirectoryError:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.metrics import Counts
-    from layerline.report.judged import Judged
+    from layerline.runs.predictions import Predictions
 
 MOST_CLASSES: Final = 30
 """Above that the matrix is a picture, and the pairs that are confused most often stand beside it."""
@@ -98,7 +98,7 @@ def rows(confusion: NDArray[np.int64], classes: Sequence[str], panels: frozenset
     return found
 
 
-def pairs(confusion: Counts, judged: Judged | None) -> list[Pair]:
+def pairs(confusion: Counts, predictions: Predictions | None) -> list[Pair]:
     """Return the cells that have images, mistakes first, most images first; for many classes only the worst mistakes.
 
     The images of a mistake come with the highest loss first, those that are right with the least probability first.
@@ -108,14 +108,14 @@ def pairs(confusion: Counts, judged: Judged | None) -> list[Pair]:
     right = [cell for cell in np.stack(metrics.cells(confusion), axis=1).tolist() if cell[0] == cell[1]]
     right.sort(key=lambda cell: -cell[2])
     cells = [*wrong, *(right if K <= MOST_CLASSES else ())]
-    places = {} if judged is None else _places(judged, {(j, k) for j, k, _ in cells})
+    places = {} if predictions is None else _places(predictions, {(j, k) for j, k, _ in cells})
     return [Pair(j, k, count, places.get((j, k), ())) for j, k, count in cells]
 
 
-def _places(judged: Judged, cells: set[tuple[int, int]]) -> dict[tuple[int, int], tuple[int, ...]]:
+def _places(predictions: Predictions, cells: set[tuple[int, int]]) -> dict[tuple[int, int], tuple[int, ...]]:
     found: dict[tuple[int, int], list[int]] = {cell: [] for cell in cells}
-    truth, prediction = judged.truth.tolist(), judged.prediction.tolist()
-    for place in np.argsort(judged.of_truth(), kind="stable").tolist():
+    truth, prediction = predictions.truth.tolist(), predictions.prediction.tolist()
+    for place in np.argsort(predictions.of_truth(), kind="stable").tolist():
         cell = (truth[place], prediction[place])
         if cell in found and len(found[cell]) < (MOST_RIGHT if cell[0] == cell[1] else MOST_WRONG):
             found[cell].append(place)

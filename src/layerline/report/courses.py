@@ -11,7 +11,7 @@ from layerline.report import drawing
 from layerline.report.curves import MERITS
 
 if TYPE_CHECKING:
-    from layerline.report.run_files import RunFiles
+    from layerline.runs.saved import SavedRun
 
 MOST_ROWS: Final = 200
 """Epochs in the table; of more, evenly spread ones are shown."""
@@ -40,7 +40,7 @@ class Course:
     summary: str
 
 
-def of(run: RunFiles) -> Course:
+def of(run: SavedRun) -> Course:
     """Return the curves of a run with at least one epoch; a merit without a finite number has no chart."""
     history, best = run.history, run.best
     found = [_chart(run, merit) for merit in MERITS]
@@ -64,7 +64,7 @@ def of(run: RunFiles) -> Course:
     )
 
 
-def _chart(run: RunFiles, merit: Any) -> Chart | None:
+def _chart(run: SavedRun, merit: Any) -> Chart | None:
     lines, says = [], []
     for name, prefix in _SETS:
         points = [(row.epoch, getattr(row, f"{prefix}_{merit.name}")) for row in run.history]
@@ -91,7 +91,7 @@ def _cells(row: Any, held: bool) -> tuple[str, ...]:
     return (*cells, figures.rate(row.learning_rate), figures.seconds(row.seconds))
 
 
-def _summary(run: RunFiles) -> str:
+def _summary(run: SavedRun) -> str:
     count = len(run.history)
     epochs = "1 epoch" if count == 1 else f"{figures.count(count)} epochs"
     total = figures.seconds(sum(row.seconds for row in run.history))

@@ -14,7 +14,7 @@ from layerline.report.sheet import Frame, Sheet
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from layerline.run_folder import EpochRow, Result
+    from layerline.runs.folder import EpochRow, Result
 
 _HEIGHT: Final = 2.3
 _LEFT, _BELOW, _ABOVE = 0.5, 0.4, 0.3

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from layerline.network import Network
     from layerline.report.sheet import Sheet
-    from layerline.run_folder import EpochRow, Result
+    from layerline.runs.folder import EpochRow, Result
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from layerline import figures, metrics
 from layerline.report.drawing import Bar, scale
 
 if TYPE_CHECKING:
-    from layerline.report.run_files import RunFiles
+    from layerline.runs.saved import SavedRun
 
 _NAMES: Final = {"accuracy": "Accuracy", "macro_f1": "Macro F1"}
 
@@ -39,7 +39,7 @@ class Merit:
     drawing: str
 
 
-def of(run: RunFiles) -> Headline:
+def of(run: SavedRun) -> Headline:
     """Return the first figures of a run; of the validation set where there was no test."""
     result = run.result or {}
     if run.tested:
@@ -65,11 +65,11 @@ def _table(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _of_epoch(run: RunFiles) -> str:
+def _of_epoch(run: SavedRun) -> str:
     return "" if run.best is None else f" with the weights of epoch {run.best.epoch}, the best"
 
 
-def _validation(run: RunFiles) -> tuple[dict[str, float | None], str, float | None]:
+def _validation(run: SavedRun) -> tuple[dict[str, float | None], str, float | None]:
     """Return the figures of the validation set at the best epoch, what they are of (empty: nothing), and the loss."""
     confusion = run.confusion("validation")
     if confusion is not None:
@@ -86,7 +86,7 @@ def _validation(run: RunFiles) -> tuple[dict[str, float | None], str, float | No
     return {}, "", None
 
 
-def _missing(run: RunFiles, where: str) -> tuple[str, ...]:
+def _missing(run: SavedRun, where: str) -> tuple[str, ...]:
     if run.result is None:
         first = f"This training did not come to its end: {_cause(run)}. So nothing was tested."
     else:
@@ -105,7 +105,7 @@ def _missing(run: RunFiles, where: str) -> tuple[str, ...]:
     return (first,)
 
 
-def _cause(run: RunFiles) -> str:
+def _cause(run: SavedRun) -> str:
     causes = {"stopped": "it was stopped", "diverged": "its loss was no longer a number"}
     cause = causes.get(run.ending.get("ended") or "", " or ".join(causes.values()))
     steps = run.ending.get("steps") or 0

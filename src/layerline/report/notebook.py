@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from layerline.report.curves import Merit
-    from layerline.run_folder import EpochRow
+    from layerline.runs.folder import EpochRow
 
 _SETS: Final = (("training", "train"), ("validation", "validation"))
 _FIGURES: Final = (("accuracy", "accuracy"), ("macro_f1", "macro F1"))

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import __version__, figures, metrics, whole_file
-from layerline.report import cells, courses, filters, headline, run_files, samples, shown, tables, thumbnails
-from layerline.report.judged import SURE
+from layerline import __version__, figures, metrics
+from layerline.files import whole
+from layerline.report import cells, courses, filters, headline, samples, shown, tables, thumbnails
+from layerline.report.suspects import SURE
+from layerline.runs import saved
 from layerline.workers import check
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.metrics import Counts
-    from layerline.report.run_files import RunFiles
     from layerline.report.shown import Images
+    from layerline.runs.saved import SavedRun
 
 FILE: Final = "report.html"
 LARGEST: Final = 3_000_000
@@ -58,26 +60,26 @@ def write(
     Raises UserError where the folder holds no run, a file of it is damaged, or the page cannot be written.
     """
     path = out or folder / FILE
-    content = render(run_files.read(folder), pixels, assumptions, why)
+    content = render(saved.read(folder), pixels, assumptions, why)
     check()  # whoever was told to stop meanwhile writes no more
-    whole_file.write(path, (content,))
+    whole.write(path, (content,))
     return path
 
 
 def render(
-    run: RunFiles,
+    run: SavedRun,
     pixels: Callable[[str, int], NDArray[np.uint8]] | None = None,
     assumptions: Sequence[tuple[str, str]] = (),
     why: str = "",
 ) -> bytes:
     """Return the page, at most LARGEST bytes: the same bytes for the same files and pixels."""
     if isinstance(pixels, thumbnails.Stored):
-        judged = {split: pixels.indexed(part) for split, part in run.judged.items()}
-        run = dataclasses.replace(run, judged=judged)
+        predictions = {split: pixels.indexed(part) for split, part in run.predictions.items()}
+        run = dataclasses.replace(run, predictions=predictions)
     fixed = _fixed(run, assumptions) | {"fitted": _fitted(pixels)}
     chosen = shown.choose(run)
     images = shown.bare(run, chosen)
-    indexed = all(judged.index is not None for judged in run.judged.values())
+    indexed = all(part.index is not None for part in run.predictions.values())
     if pixels is not None and not indexed:
         pixels, why = None, _OLD
     if pixels is not None and (chosen.worst or chosen.pairs):
@@ -107,9 +109,9 @@ def _page(fixed: dict[str, Any], images: Images, chosen: shown.Chosen, why: str)
     return page.encode("utf-8", "backslashreplace")
 
 
-def _fixed(run: RunFiles, assumptions: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Return what the page says whatever images it has."""
-    split = "test" if run.tested or "test" in run.judged else "validation"
+    split = "test" if run.tested or "test" in run.predictions else "validation"
     confusion = run.confusion(split)
     network = run.about("network", "name") or (run.network.name if run.network else "network")
     remarks = (run.result or {}).get("remarks") or ()
@@ -123,7 +125,7 @@ def _fixed(run: RunFiles, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
         "title": f"{figures.name(str(network))} on {figures.name(str(run.about('data', 'name') or 'data'))}",
         "run": figures.name(run.folder.resolve().name),
         "split": split,
-        "judged": list(run.judged),
+        "splits": list(run.predictions),
         "headline": headline.of(run),
         "remarks": [figures.name(str(remark), 500) for remark in remarks][:100],
         "course": courses.of(run) if run.history else None,
@@ -144,14 +146,14 @@ def _fixed(run: RunFiles, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
     }
 
 
-def _matrix(run: RunFiles, confusion: Counts | None) -> list[cells.Row]:
+def _matrix(run: SavedRun, confusion: Counts | None) -> list[cells.Row]:
     if confusion is None or isinstance(confusion, metrics.SparseCounts) or len(confusion) > cells.MOST_CLASSES:
         return []
     panels = frozenset(pair.panel for pair in cells.pairs(confusion, None))
     return cells.rows(confusion, run.classes, panels)
 
 
-def _filters(run: RunFiles) -> dict[str, Any] | None:
+def _filters(run: SavedRun) -> dict[str, Any] | None:
     """Return the first filters as an image, enlarged in the page to about 12 pixels a weight; None without any."""
     if run.network is None or run.weights is None:
         return None

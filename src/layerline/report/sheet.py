@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, final
 
 import numpy as np
 
-from layerline import whole_file
+from layerline.files import whole
 from layerline.report import painting
 from layerline.report.letters import longest
 from layerline.report.marks import Area, Mark, Pixels, Stroke, Text
@@ -173,7 +173,7 @@ class Sheet:
         """
         dots = 300 if self.width <= COLUMN else 200
         for ending, content in (("png", self.png(dots)), ("svg", self.svg(dots))):
-            whole_file.write(folder / f"{name}.{ending}", (content,))
+            whole.write(folder / f"{name}.{ending}", (content,))
         return f"{name}.png", f"{name}.svg"
 
 

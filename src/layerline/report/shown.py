@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 from layerline import figures
 from layerline.report import cells
-from layerline.report.judged import suspects
+from layerline.report.suspects import suspects
 from layerline.report.thumbnails import SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from layerline.report.cells import Pair
-    from layerline.report.judged import Judged
-    from layerline.report.run_files import RunFiles
     from layerline.report.thumbnails import Thumbnail, Thumbnails
+    from layerline.runs.predictions import Predictions
+    from layerline.runs.saved import SavedRun
 
 MOST: Final = 24
 """Images in the list of mistakes, and in that of labels to look at."""
@@ -60,26 +60,30 @@ class Panel:
 class Chosen:
     """Which images are on the page, as places in their split, before their pixels are asked for."""
 
-    worst: tuple[tuple[Judged, int, int], ...]
+    worst: tuple[tuple[Predictions, int, int], ...]
     """Each with its split and the class that is said of it."""
-    suspected: tuple[tuple[Judged, int, int], ...]
+    suspected: tuple[tuple[Predictions, int, int], ...]
     mistakes: int
     """How many mistakes there are in all."""
     suspicious: int
     pairs: tuple[Pair, ...]
-    judged: Judged | None
+    predictions: Predictions | None
     """The split of the pairs and the mistakes: the test, or without one the validation set."""
 
 
-def choose(run: RunFiles) -> Chosen:
+def choose(run: SavedRun) -> Chosen:
     """Return the images that the page would like to show."""
-    judged = run.judged.get("test") or run.judged.get("validation")
-    split = "test" if run.tested or judged is None else judged.split
+    predictions = run.predictions.get("test") or run.predictions.get("validation")
+    split = "test" if run.tested or predictions is None else predictions.split
     confusion = run.confusion(split)
-    found = [] if confusion is None else cells.pairs(confusion, judged)
-    worst = () if judged is None else tuple((judged, int(k), int(judged.prediction[k])) for k in judged.worst(MOST))
+    found = [] if confusion is None else cells.pairs(confusion, predictions)
+    worst = (
+        ()
+        if predictions is None
+        else tuple((predictions, int(k), int(predictions.prediction[k])) for k in predictions.worst(MOST))
+    )
     listed = []
-    for part in run.judged.values():
+    for part in run.predictions.values():
         doubted = suspects(part)
         listed += [
             (float(margin), part, int(place), int(other))
@@ -87,12 +91,12 @@ def choose(run: RunFiles) -> Chosen:
         ]
     listed.sort(key=lambda entry: -entry[0])
     return Chosen(
-        worst,
+        tuple(worst),
         tuple((part, place, other) for _, part, place, other in listed[:MOST]),
-        0 if judged is None else int((judged.prediction != judged.truth).sum()),
+        0 if predictions is None else int((predictions.prediction != predictions.truth).sum()),
         len(listed),
         tuple(found),
-        judged,
+        predictions,
     )
 
 
@@ -107,7 +111,7 @@ class Images:
     """The longer side of the large images; 0 where there are no pixels."""
 
 
-def bare(run: RunFiles, chosen: Chosen) -> Images:
+def bare(run: SavedRun, chosen: Chosen) -> Images:
     """Return the images without pixels: names alone, and in the cells as many as a page without images may have."""
     lists = cells.named(chosen.pairs)
     return Images(
@@ -124,7 +128,7 @@ def empty_cells(images: Images) -> Images:
     return Images(images.worst, images.suspected, panels, images.side)
 
 
-def filled(run: RunFiles, chosen: Chosen, makes: Thumbnails, room: int) -> Images:
+def filled(run: SavedRun, chosen: Chosen, makes: Thumbnails, room: int) -> Images:
     """Return the images with pixels that take at most `room` bytes together.
 
     The large ones take at most half of it: the largest of the sides at which all fit. What is left goes to the cells:
@@ -132,20 +136,20 @@ def filled(run: RunFiles, chosen: Chosen, makes: Thumbnails, room: int) -> Image
     spent.
     """
     large = [*chosen.worst, *chosen.suspected]
-    side = makes.side(list({_key(judged, place) for judged, place, _ in large}), room // 4) if large else SMALL[-1]
+    side = makes.side(list({_key(split, place) for split, place, _ in large}), room // 4) if large else SMALL[-1]
     if not side:
         return bare(run, chosen)
     spent = 0
     lists: tuple[list[Shown], list[Shown]] = ([], [])
     for entries, source in zip(lists, (chosen.worst, chosen.suspected), strict=True):
-        for judged, place, other in source:
-            thumbnail = makes.one(*_key(judged, place), side)
+        for split, place, other in source:
+            thumbnail = makes.one(*_key(split, place), side)
             spent += len(thumbnail.uri)
-            entries.append(_entry(run, judged, place, other, thumbnail))
+            entries.append(_entry(run, split, place, other, thumbnail))
     return Images(tuple(lists[0]), tuple(lists[1]), _panels(run, chosen, makes, room - spent), side)
 
 
-def _panels(run: RunFiles, chosen: Chosen, makes: Thumbnails, room: int) -> tuple[Panel, ...]:
+def _panels(run: SavedRun, chosen: Chosen, makes: Thumbnails, room: int) -> tuple[Panel, ...]:
     taken: dict[str, list[tuple[int, Thumbnail | None]]] = {}
     for side in SMALL:
         taken, whole = _taken(run, chosen, makes, side, room)
@@ -155,14 +159,14 @@ def _panels(run: RunFiles, chosen: Chosen, makes: Thumbnails, room: int) -> tupl
 
 
 def _taken(
-    run: RunFiles, chosen: Chosen, makes: Thumbnails, side: int, room: int
+    run: SavedRun, chosen: Chosen, makes: Thumbnails, side: int, room: int
 ) -> tuple[dict[str, list[tuple[int, Thumbnail | None]]], bool]:
     """Return the images of the cells at this size as far as they fit, and whether all do."""
     taken: dict[str, list[tuple[int, Thumbnail | None]]] = {}
-    if chosen.judged is not None:
+    if chosen.predictions is not None:
         for pair, place in cells.in_turn(chosen.pairs):
-            thumbnail = makes.one(*_key(chosen.judged, place), side)
-            entry = _entry(run, chosen.judged, place, pair.prediction)
+            thumbnail = makes.one(*_key(chosen.predictions, place), side)
+            entry = _entry(run, chosen.predictions, place, pair.prediction)
             room -= len(thumbnail.uri) + _MARKUP + len(escape(entry.name + entry.alt).encode("utf-8", "replace"))
             if room < 0:
                 return taken, False
@@ -170,26 +174,30 @@ def _taken(
     return taken, True
 
 
-def _panel(run: RunFiles, chosen: Chosen, pair: Pair, places: Iterable[tuple[int, Thumbnail | None]]) -> Panel:
-    judged = chosen.judged
-    entries = [] if judged is None else [_entry(run, judged, k, pair.prediction, image) for k, image in places]
+def _panel(run: SavedRun, chosen: Chosen, pair: Pair, places: Iterable[tuple[int, Thumbnail | None]]) -> Panel:
+    predictions = chosen.predictions
+    entries = (
+        [] if predictions is None else [_entry(run, predictions, k, pair.prediction, image) for k, image in places]
+    )
     names = _names(run.classes, pair.truth, pair.prediction)
     return Panel(pair.panel, *names, pair.truth == pair.prediction, pair.count, tuple(entries))
 
 
-def _entry(run: RunFiles, judged: Judged, place: int, other: int, thumbnail: Thumbnail | None = None) -> Shown:
-    truth = int(judged.truth[place])
-    index = place if judged.index is None else int(judged.index[place])
-    said = figures.name(judged.names[place]) if judged.names is not None else f"image {figures.count(index)}"
+def _entry(
+    run: SavedRun, predictions: Predictions, place: int, other: int, thumbnail: Thumbnail | None = None
+) -> Shown:
+    truth = int(predictions.truth[place])
+    index = place if predictions.index is None else int(predictions.index[place])
+    said = figures.name(predictions.names[place]) if predictions.names is not None else f"image {figures.count(index)}"
     names = _names(run.classes, truth, other)
-    probability, of_truth = (figures.percent(judged.of(place, k), 1) for k in (other, truth))
-    return Shown(said, judged.split, *names, probability, of_truth, thumbnail)
+    probability, of_truth = (figures.percent(predictions.probability(place, k), 1) for k in (other, truth))
+    return Shown(said, predictions.split, *names, probability, of_truth, thumbnail)
 
 
 def _names(classes: Sequence[str], truth: int, prediction: int) -> tuple[str, str]:
     return figures.name(classes[truth], 40), figures.name(classes[prediction], 40)
 
 
-def _key(judged: Judged, place: int) -> tuple[str, int]:
-    assert judged.index is not None  # noqa: S101 - pixels are asked for only where the images are known
-    return judged.split, int(judged.index[place])
+def _key(predictions: Predictions, place: int) -> tuple[str, int]:
+    assert predictions.index is not None  # noqa: S101 - pixels are asked for only where the images are known
+    return predictions.split, int(predictions.index[place])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from layerline.metrics import Counts
-    from layerline.report.run_files import RunFiles
+    from layerline.runs.saved import SavedRun
 
 MOST_CLASSES: Final = 500
 """Rows of the table of classes; of more, those with the lowest F1 are shown."""
@@ -44,7 +44,7 @@ class ClassLine:
     taken_for: str
 
 
-def classes(run: RunFiles, confusion: Counts) -> list[ClassLine]:
+def classes(run: SavedRun, confusion: Counts) -> list[ClassLine]:
     """Return a row a class, from the (K, K) counts, row = truth."""
     scores = metrics.measure(confusion)
     order = np.argsort(np.nan_to_num(scores.f1, nan=2.0), kind="stable")[:MOST_CLASSES]
@@ -67,7 +67,7 @@ def classes(run: RunFiles, confusion: Counts) -> list[ClassLine]:
     return found
 
 
-def assumed(run: RunFiles, given: Sequence[tuple[str, str]]) -> list[tuple[str, str, str, str]]:
+def assumed(run: SavedRun, given: Sequence[tuple[str, str]]) -> list[tuple[str, str, str, str]]:
     """Return (what, value, why, flag) for each value that was not given; from the record where `given` is empty."""
     pairs = list(given) or [(str(key), str(why)) for key, why in (run.about("assumed") or {}).items()]
     values = {**_section(run, "data"), **_section(run, "train")}
@@ -79,13 +79,13 @@ def assumed(run: RunFiles, given: Sequence[tuple[str, str]]) -> list[tuple[str, 
     return found
 
 
-def settings(run: RunFiles) -> list[tuple[str, str]]:
+def settings(run: SavedRun) -> list[tuple[str, str]]:
     """Return every option of the run with its value, as experiment.toml has them."""
     both = [*_section(run, "data").items(), *_section(run, "train").items()]
     return [(figures.name("--" + key.replace("_", "-")), _value(value)) for key, value in both[:_MOST_ROWS]]
 
 
-def _section(run: RunFiles, name: str) -> Mapping[str, Any]:
+def _section(run: SavedRun, name: str) -> Mapping[str, Any]:
     found: Mapping[str, Any] = run.experiment.get(name, {})
     return found
 
@@ -113,7 +113,7 @@ class Data:
     notes: tuple[str, ...]
 
 
-def data(run: RunFiles) -> Data:
+def data(run: SavedRun) -> Data:
     """Return what experiment.toml says of the data, with the images of each class where they are known."""
     about = run.about("data") or {}
     image, sizes = about.get("image"), about.get("images") or {}
@@ -141,7 +141,7 @@ def data(run: RunFiles) -> Data:
     return Data(tuple(facts), tuple(counts), tuple(rows) if counts else (), more, notes)
 
 
-def _counts(run: RunFiles, about: Mapping[str, Any]) -> dict[str, list[int]]:
+def _counts(run: SavedRun, about: Mapping[str, Any]) -> dict[str, list[int]]:
     """Return the images of each class by split: from the record, else from what was predicted."""
     K, recorded = len(run.classes), about.get("counts") or {}
     found: dict[str, list[int]] = {}
@@ -164,7 +164,7 @@ class Layers:
     more: str
 
 
-def layers(run: RunFiles) -> Layers | None:
+def layers(run: SavedRun) -> Layers | None:
     """Return the table for a training step with the run's batch size; None where the network is not known."""
     network = run.network
     if network is None:
@@ -188,14 +188,14 @@ def layers(run: RunFiles) -> Layers | None:
     return Layers(head, tuple(rows[:MOST_LAYERS]), total, more)
 
 
-def text(run: RunFiles) -> tuple[str, str]:
+def text(run: SavedRun) -> tuple[str, str]:
     """Return the network file, what cannot be printed escaped, and a sentence where it was cut."""
     lines = [figures.name(line, 400) for line in run.network_text[:MOST_TEXT].splitlines()]
     cut = f"The first {figures.count(MOST_TEXT)} letters." if len(run.network_text) > MOST_TEXT else ""
     return "\n".join(lines), cut
 
 
-def repeat(run: RunFiles) -> list[tuple[str, str]]:
+def repeat(run: SavedRun) -> list[tuple[str, str]]:
     """Return what a repetition depends on: versions, seed, the machine, the fingerprints."""
     rows = [
         (figures.name(str(name)), figures.name(str(found))) for name, found in (run.about("versions") or {}).items()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.data.dataset import Dataset, Resized
-    from layerline.report.judged import Judged
+    from layerline.runs.predictions import Predictions
 
 SIDES: Final = (256, 192, 160, 128, 96, 64)
 """The longer sides that the large images may have, largest first."""
@@ -120,17 +120,17 @@ class Stored:
         found = () if self.resized is None else self.resized.examples
         return tuple((each.name, _bytes(each.original, maximum), _bytes(each.fitted, maximum)) for each in found)
 
-    def indexed(self, judged: Judged) -> Judged:
-        """Return `judged` with the indices and names of its images, where the split has just these labels in order.
+    def indexed(self, predictions: Predictions) -> Predictions:
+        """Return them with the indices and names of their images, where the split has just these labels in order.
 
         Runs of older versions did not keep them; their predictions are in the order of the split.
         """
-        split = getattr(self._data, judged.split)
-        if judged.index is not None or split is None or not np.array_equal(split.labels, judged.truth):
-            return judged
+        split = getattr(self._data, predictions.split)
+        if predictions.index is not None or split is None or not np.array_equal(split.labels, predictions.truth):
+            return predictions
         listed = split.source.names
         names = None if listed is None else tuple(str(listed[k]) for k in split.indices.tolist())
-        return replace(judged, index=split.indices, names=names)
+        return replace(predictions, index=split.indices, names=names)
 
 
 def _bytes(pixels: NDArray[Any], maximum: float) -> NDArray[np.uint8]:

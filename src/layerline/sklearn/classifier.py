@@ -18,10 +18,10 @@ from layerline.data import brightness, pixels
 from layerline.data import scaling as scalings
 from layerline.data.cuts import Cuts, Pool, take
 from layerline.errors import NetworkError
-from layerline.model_file import Preprocessing
 from layerline.network import find, parse
 from layerline.randomness import Purpose
 from layerline.recipe import Recipe
+from layerline.runs.model_file import Preprocessing
 from layerline.scalars import plain
 from layerline.sklearn.course import Course
 from layerline.sklearn.door import all_or_nothing, in_turn, translated

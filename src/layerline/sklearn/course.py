@@ -16,7 +16,7 @@ from layerline.engines.agreement import checked
 from layerline.engines.epoch import plan_epoch
 from layerline.errors import DivergedError
 from layerline.recipe import Recipe
-from layerline.run_folder import EpochRow
+from layerline.runs.folder import EpochRow
 from layerline.training import Interrupt, Model, Watcher
 from layerline.training.divergence import likely_cause
 from layerline.training.session import run
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Scaling, Split
     from layerline.engines.engine import Engine, State
     from layerline.engines.epoch import Epoch
-    from layerline.model_file import Preprocessing
     from layerline.network import Network
+    from layerline.runs.model_file import Preprocessing
 
 
 @final

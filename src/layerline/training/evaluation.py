@@ -13,7 +13,7 @@ from layerline.data.dataset import ImageSet, Split
 from layerline.errors import DataError
 from layerline.measure import baselines, intervals, remarks
 from layerline.recipe import checks
-from layerline.run_folder import Result
+from layerline.runs.folder import Result
 from layerline.scalars import plain
 from layerline.training.scale import OF_TYPES
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import Dataset
     from layerline.engines.engine import Engine, Outputs
-    from layerline.model_file import Preprocessing
+    from layerline.runs.model_file import Preprocessing
 
 Which = Literal["test", "validation", "train", "all"]
 WHICH: Final[tuple[Which, ...]] = ("test", "validation", "train", "all")

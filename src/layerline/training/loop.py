@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, TypeVar, final
 import numpy as np
 
 from layerline import metrics
-from layerline.checkpoint import Snapshot
 from layerline.engines.epoch import plan_epoch
 from layerline.errors import DivergedError
-from layerline.run_folder import EpochRow
+from layerline.runs.checkpoint import Snapshot
+from layerline.runs.folder import EpochRow
 from layerline.training.best import is_best, without_a_better
 from layerline.training.divergence import likely_cause
 from layerline.training.watch import Progress
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.checkpoint import Keeper
-    from layerline.checkpoint.snapshot import Weights
     from layerline.data.dataset import Dataset, Split
     from layerline.engines.engine import Engine, State
     from layerline.engines.epoch import Epoch
     from layerline.metrics import Scores
     from layerline.recipe import Recipe
+    from layerline.runs.checkpoint import Keeper
+    from layerline.runs.checkpoint.snapshot import Weights
     from layerline.training.interrupt import Interrupt
     from layerline.training.watch import Watcher
 

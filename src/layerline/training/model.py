@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
-from layerline import engines, model_file
+from layerline import engines
 from layerline.data import brightness, load_data, pixels
 from layerline.data.brightness import Look
 from layerline.data.dataset import ImageSet, Split
 from layerline.data.doctor import examined
 from layerline.engines.engine import State
 from layerline.errors import DataError, ImagesWarning, UserError
-from layerline.model_file import BYTE, Card, Preprocessing
+from layerline.files.tensors import FileError
+from layerline.files.versions import versions
 from layerline.recipe import Recipe
-from layerline.run_folder import MODEL
-from layerline.tensor_file import FileError
+from layerline.runs import model_file
+from layerline.runs.model_file import BYTE, Card, Preprocessing
+from layerline.runs.names import MODEL
 from layerline.training import arrays, evaluation, photos, scale
-from layerline.versions import versions
 
 if TYPE_CHECKING:
     import os
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from layerline.engines.engine import Engine
     from layerline.layers import Weight
     from layerline.network import Network
-    from layerline.run_folder import Result
+    from layerline.runs.folder import Result
     from layerline.training.evaluation import Which
 
 _WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")

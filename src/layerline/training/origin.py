@@ -11,8 +11,9 @@ import numpy as np
 from layerline import figures
 from layerline.data.cuts import Own
 from layerline.experiment import toml_file
-from layerline.report import run_files
-from layerline.run_folder import EXPERIMENT, is_run
+from layerline.runs import saved
+from layerline.runs.folder import is_run
+from layerline.runs.names import EXPERIMENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,9 +64,9 @@ def of(model: Path) -> Origin | None:
     folder = model if model.is_dir() else model.parent
     if not is_run(folder):
         return None
-    files = run_files.read(folder)
+    files = saved.read(folder)
     options = toml_file.read(folder / EXPERIMENT).values
-    indices = [files.judged[split].index for split in CUT if split in options and split in files.judged]
+    indices = [files.predictions[split].index for split in CUT if split in options and split in files.predictions]
     known = [index for index in indices if index is not None]
     complete = len(known) == sum(options.get(split, "none") != "none" for split in CUT)
     held_back = np.concatenate([np.zeros(0, np.int64), *known]) if complete else None

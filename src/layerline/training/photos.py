@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.model_file import Preprocessing
+    from layerline.runs.model_file import Preprocessing
 
 BATCH: Final = 256
 """Images that are held at a time."""

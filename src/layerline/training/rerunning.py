@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from layerline.errors import UserError
-from layerline.report import run_files
+from layerline.runs import saved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from layerline.report.run_files import RunFiles
-    from layerline.run_folder import EpochRow
+    from layerline.runs.folder import EpochRow
+    from layerline.runs.saved import SavedRun
     from layerline.training.run import Run
 
 TIMES: Final = ("train_seconds", "seconds", "images_per_second")
@@ -23,9 +23,9 @@ TIMES: Final = ("train_seconds", "seconds", "images_per_second")
 FIGURES: Final = ("test_loss", "test_accuracy", "test_macro_f1", "confusion", "confusion_cells")
 
 
-def finished(path: Path) -> RunFiles:
+def finished(path: Path) -> SavedRun:
     """Return the files of a run that came to its end. Raises UserError where it did not, or cannot be read."""
-    found = run_files.read(path)
+    found = saved.read(path)
     if found.ending or found.result is None or found.weights is None:
         raise UserError(
             f"{path}: the run did not come to its end: there is nothing to compare with",
@@ -34,7 +34,7 @@ def finished(path: Path) -> RunFiles:
     return found
 
 
-def differences(before: RunFiles, run: Run) -> list[str]:
+def differences(before: SavedRun, run: Run) -> list[str]:
     """Return where a run differs from the one it repeats, a sentence each; none where all bits are the same."""
     return [*_epochs(before.history, run.history), *_weights(before, run), *_result(before, run)]
 
@@ -51,7 +51,7 @@ def _epochs(before: tuple[EpochRow, ...], now: tuple[EpochRow, ...]) -> Iterator
                 return
 
 
-def _weights(before: RunFiles, run: Run) -> Iterator[str]:
+def _weights(before: SavedRun, run: Run) -> Iterator[str]:
     """Yield how many weights differ, and by how much."""
     old, new = before.weights or {}, run.model.weights
     if set(old) != set(new):
@@ -63,7 +63,7 @@ def _weights(before: RunFiles, run: Run) -> Iterator[str]:
         yield f"weights: {len(unlike)} of {len(old)} tensors differ, the first is {unlike[0]}, by at most {largest:.2g}"
 
 
-def _result(before: RunFiles, run: Run) -> Iterator[str]:
+def _result(before: SavedRun, run: Run) -> Iterator[str]:
     """Yield the figures of the test that differ."""
     old, new = before.result or {}, run.result.as_dict()
     for key in FIGURES:

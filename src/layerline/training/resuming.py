@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, Final, final
 import numpy as np
 
 from layerline.assume import Assumed, as_given
-from layerline.checkpoint import Checkpoints, Identity, Snapshot
 from layerline.engines.engine import Running
 from layerline.errors import DataError, UserError
 from layerline.experiment.experiment import settle
 from layerline.experiment.toml_file import ABOUT
 from layerline.network import find, parse
-from layerline.report import run_files
-from layerline.run_folder import CHECKPOINTS, ENDING, EXPERIMENT, GRAPHS, NETWORK, REPORT, RESULT, RunFolder
+from layerline.runs import saved
+from layerline.runs.checkpoint import Checkpoints, Identity, Snapshot
+from layerline.runs.folder import RunFolder
+from layerline.runs.names import CHECKPOINTS, ENDING, EXPERIMENT, GRAPHS, NETWORK, REPORT, RESULT
 from layerline.training.session import run
 from layerline.training.watch import Watcher
 
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.checkpoint import Found
     from layerline.data.dataset import Dataset
     from layerline.engines.engine import Engine
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
+    from layerline.runs.checkpoint import Found
     from layerline.training.interrupt import Interrupt
     from layerline.training.run import Run
 
@@ -190,7 +191,7 @@ def _forms(arrays: Mapping[str, NDArray[Any]]) -> dict[str, tuple[tuple[int, ...
 
 def _about(path: Path, key: str) -> Mapping[str, Any]:
     """Return what the run's record says of its network, or its data."""
-    found: Mapping[str, Any] = run_files.read_experiment(path / EXPERIMENT)[ABOUT].get(key) or {}
+    found: Mapping[str, Any] = saved.read_experiment(path / EXPERIMENT)[ABOUT].get(key) or {}
     return found
 
 

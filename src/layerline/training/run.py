@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from layerline.run_folder import EpochRow, Result
+    from layerline.runs.folder import EpochRow, Result
     from layerline.training.model import Model
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.data.brightness import Brightness
-    from layerline.model_file import Preprocessing
+    from layerline.runs.model_file import Preprocessing
 
 OF_TYPES: Final = (1.0, 16.0, 255.0)
 """What pixels are divided by where their type says it: floats up to 1, `digits`, bytes."""

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
-from layerline import engines, figures, whole_file
+from layerline import engines, figures
 from layerline.assume import as_given, fill
-from layerline.comparison.listing import SEEDS
 from layerline.comparison.student import mean_of
 from layerline.data.doctor import examined
 from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
-from layerline.run_folder import RunFolder, json_line
+from layerline.files import whole
+from layerline.runs.folder import RunFolder, json_line
+from layerline.runs.names import SEEDS
 from layerline.scalars import is_whole, plain
 from layerline.training.interrupt import Interrupt
 from layerline.training.session import recipe_of, run
@@ -196,12 +197,12 @@ class Series:
             return False
         except UnwrittenError as error:
             run, unwritten = cast("Run", error.run), error
-        whole = run.stopped is None or run.result.test_loss is not None
-        runs = self._found.runs | ({seed: run} if whole else {})
+        complete = run.stopped is None or run.result.test_loss is not None
+        runs = self._found.runs | ({seed: run} if complete else {})
         self._found = dataclasses.replace(self._found, runs=runs, stopped=run.stopped)
         if unwritten is None:
             self._keep(self._found)
-        if whole:
+        if complete:
             ended(seed, run)
         if unwritten is not None:
             raise unwritten
@@ -237,8 +238,8 @@ class Series:
             try:
                 path.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise whole_file.unwritable(path, error) from error
-            whole_file.write(path / SEEDS, (("{\n" + ",\n".join(lines) + "\n}\n").encode(),))
+                raise whole.unwritable(path, error) from error
+            whole.write(path / SEEDS, (("{\n" + ",\n".join(lines) + "\n}\n").encode(),))
 
 
 def check_count(count: object, recipe: Recipe) -> None:

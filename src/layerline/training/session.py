@@ -14,33 +14,24 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 
-from layerline import figures, metrics, whole_file
+from layerline import figures, metrics
 from layerline.assume import as_given, fill
-from layerline.checkpoint import Checkpoints, Identity, Keeper
-from layerline.checkpoint.keeper import EVERY
 from layerline.data.doctor import examined
 from layerline.engines.room import check_room, judging_bytes
 from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
 from layerline.experiment.options import RECIPE_KEYS
-from layerline.experiment.record import record
+from layerline.files import whole
 from layerline.measure import baselines, intervals, remarks
-from layerline.measure.predictions import Predictions
 from layerline.recipe import Recipe
 from layerline.recipe.checks import NONE
 from layerline.recipe.together import BOTH
-from layerline.run_folder import (
-    CHECKPOINTS,
-    ENDING,
-    EXPERIMENT,
-    HISTORY,
-    MODEL,
-    NETWORK,
-    PREDICTIONS,
-    REPORT,
-    RESULT,
-    Result,
-    RunFolder,
-)
+from layerline.runs import predictions
+from layerline.runs.checkpoint import Checkpoints, Identity, Keeper
+from layerline.runs.checkpoint.keeper import EVERY
+from layerline.runs.folder import Result, RunFolder
+from layerline.runs.names import CHECKPOINTS, ENDING, EXPERIMENT, HISTORY, MODEL, NETWORK, PREDICTIONS, REPORT, RESULT
+from layerline.runs.predictions import Predictions
+from layerline.runs.record import record
 from layerline.training.interrupt import Interrupt
 from layerline.training.live import Several
 from layerline.training.live import live as live_figure
@@ -56,14 +47,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.checkpoint import Snapshot
     from layerline.data.dataset import Dataset, Split
     from layerline.engines.engine import Engine
     from layerline.experiment.experiment import Experiment
     from layerline.measure.baselines import Baselines
     from layerline.metrics import Scores
     from layerline.network import Network
-    from layerline.run_folder import EpochRow
+    from layerline.runs.checkpoint import Snapshot
+    from layerline.runs.folder import EpochRow
     from layerline.training.loop import Measured
 
 
@@ -166,14 +157,14 @@ def run(
             loop.go_on(snapshot)
         training = _Training(network, data, recipe, engine, folder, loop, entered, threads, beside)
         try:
-            whole = loop.run()
+            complete = loop.run()
         except DivergedError as error:
             loop.settle()
             raise DivergedError(error.message, error.help, training.diverged()) from None
-        if not whole:
+        if not complete:
             loop.keep()
         loop.settle()
-        return training.finish() if whole else training.stop()
+        return training.finish() if complete else training.stop()
 
 
 @final
@@ -220,8 +211,8 @@ class _Training:
         if self._folder is not None and data.validation is not None:
             held = self._loop.measure(data.validation, "judging")
         if test or held:
-            tested, judged = _predictions(data.test, test), _predictions(data.validation, held)
-            self._write(PREDICTIONS, lambda folder: folder.write_predictions(tested, judged))
+            found = [*_predictions("test", data.test, test), *_predictions("validation", data.validation, held)]
+            self._write(PREDICTIONS, lambda folder: predictions.write(folder.path / PREDICTIONS, found))
         result = Result(data.classes)
         if test is not None:
             confusion = metrics.confusion(test.truth, test.prediction, len(data.classes))
@@ -294,7 +285,7 @@ class _Training:
         rest = f"`layerline train --resume {given}` (in Python layerline.resume) writes the rest"
         cause = error.__cause__
         if isinstance(cause, OSError) and cause.errno != errno.ENOENT:
-            rest = f"{whole_file.remedy(cause)}; then {rest}"
+            rest = f"{whole.remedy(cause)}; then {rest}"
         return message, rest
 
     @property
@@ -402,12 +393,12 @@ class _Callbacks(Watcher):
             self._on_epoch(row)
 
 
-def _predictions(split: Split | None, measured: Measured | None) -> Predictions | None:
+def _predictions(name: str, split: Split | None, measured: Measured | None) -> list[Predictions]:
     if split is None or measured is None:
-        return None
+        return []
     listed = split.source.names
     names = None if listed is None else [str(listed[k]) for k in split.indices.tolist()]
-    return Predictions(measured.truth, measured.probabilities, split.indices, names)
+    return [Predictions.of(name, measured.truth, measured.probabilities, split.indices, names)]
 
 
 def recipe_of(recipe: Recipe | None, options: Mapping[str, Any]) -> Recipe:

@@ -7,8 +7,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from layerline import figures, regular_file, toml_text
+from layerline import figures
 from layerline.errors import UserError
+from layerline.files import regular, toml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,7 @@ LARGEST_HISTORY: Final = 2**26
 def content(path: Path, most: int = LARGEST) -> bytes:
     """Return the bytes of a file. Raises UserError."""
     try:
-        found = regular_file.content(path, most)
+        found = regular.content(path, most)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}", AGAIN) from error
     if found is None:
@@ -34,8 +35,8 @@ def content(path: Path, most: int = LARGEST) -> bytes:
 def of_toml(path: Path) -> dict[str, Any]:
     """Return what a TOML file says. Raises UserError."""
     try:
-        return toml_text.parse(content(path, toml_text.LARGEST).decode("utf-8-sig"))
-    except (UnicodeDecodeError, toml_text.TomlError) as error:
+        return toml.parse(content(path, toml.LARGEST).decode("utf-8-sig"))
+    except (UnicodeDecodeError, toml.TomlError) as error:
         raise UserError(f"{path}: is not TOML: {error}", AGAIN) from None
 
 

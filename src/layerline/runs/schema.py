@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from layerline import figures
 from layerline.errors import UserError
-from layerline.run_folder import EpochRow
+from layerline.runs.folder import EpochRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable

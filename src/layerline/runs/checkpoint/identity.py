@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline import figures
-from layerline.versions import versions
+from layerline.files.versions import versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,37 +7,39 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import json
 import math
 import os
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 
-from layerline import figures, metrics, regular_file, whole_file
+from layerline import figures, metrics
 from layerline.errors import UserError
-from layerline.folder_lock import FolderLock
+from layerline.files import regular, whole
+from layerline.files.lock import FolderLock
+from layerline.runs.names import (
+    CHECKPOINTS,
+    ENDING,
+    EXPERIMENT,
+    GRAPHS,
+    HISTORY,
+    MODEL,
+    NETWORK,
+    PREDICTIONS,
+    REPORT,
+    RESULT,
+    RUNS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
-    from layerline.measure.predictions import Predictions
     from layerline.metrics import Counts
-
-RUNS: Final = Path("runs")
-GRAPHS: Final = ("loss", "accuracy", "macro_f1", "confusion", "filters")
-"""Each is written as .png and .svg."""
-
-NETWORK, EXPERIMENT, HISTORY = "network.cnn", "experiment.toml", "history.jsonl"
-RESULT, PREDICTIONS, MODEL, CHECKPOINTS = "result.json", "predictions.npz", "model.safetensors", "checkpoints"
-REPORT = "report.html"
-ENDING = "ending.json"
-"""Only where a training did not come to its end."""
 
 _OURS: Final = "# Written by layerline: this folder is a run."
 _LONGEST_STEM: Final = 80
@@ -213,14 +215,14 @@ class RunFolder:
 
         So is what a killed process has left half-written.
         """
-        whole_file.remove_unfinished(self.path)
+        whole.remove_unfinished(self.path)
         content = b"".join(_line(row) for row in history)
         with self.named_as_given():
             for name in (ENDING, RESULT, REPORT):
                 try:
                     (self.path / name).unlink(missing_ok=True)
                 except OSError as error:
-                    raise whole_file.unwritable(self.path / name, error) from error
+                    raise whole.unwritable(self.path / name, error) from error
             self._write(HISTORY, content)
         self._rows, self._history_bytes = len(history), len(content)
 
@@ -241,7 +243,7 @@ class RunFolder:
                     file.truncate(self._history_bytes)
                     raise
         except OSError as error:
-            raise whole_file.unwritable(path, error, len(lines)) from error
+            raise whole.unwritable(path, error, len(lines)) from error
         self._rows, self._history_bytes = len(history), self._history_bytes + len(lines)
 
     def release(self) -> None:
@@ -296,14 +298,6 @@ class RunFolder:
         """Write ending.json: how a training ended before its time, after so many epochs and steps of the next one."""
         self._write(ENDING, json_line({"ended": ended, "epochs": epochs, "steps": steps}).encode() + b"\n")
 
-    def write_predictions(self, test: Predictions | None, validation: Predictions | None) -> None:
-        """Write predictions.npz: the arrays of both sets, as far as they are there; docs/run-folder.md lists them."""
-        arrays: dict[str, Any] = {} if test is None else dict(test.arrays())
-        arrays |= {} if validation is None else validation.arrays("validation_")
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
-        self._write(PREDICTIONS, buffer.getbuffer())
-
     def _make(self) -> bool:
         """Make the folder; return whether it was not there."""
         try:
@@ -312,7 +306,7 @@ class RunFolder:
                 new = not self.path.exists()
                 try:
                     self.path.mkdir(exist_ok=self._force)
-                    whole_file.flush_folder(self.path.parent)
+                    whole.flush_folder(self.path.parent)
                     return new
                 except FileExistsError:
                     if not self._numbered:
@@ -322,7 +316,7 @@ class RunFolder:
                     self.path = _next(self.path.parent, self.path.name.rpartition("-")[0])
                     self.given = self.given.with_name(self.path.name)
         except OSError as error:
-            raise whole_file.unwritable(self.path, error) from error
+            raise whole.unwritable(self.path, error) from error
 
     def _remove_old_files(self) -> None:
         """Remove what an earlier run left, by name; experiment.toml is new already, so the folder stays ours."""
@@ -334,10 +328,10 @@ class RunFolder:
             if checkpoints.is_dir() and not checkpoints.is_symlink():
                 shutil.rmtree(checkpoints)
         except OSError as error:
-            raise whole_file.unwritable(self.path, error) from error
+            raise whole.unwritable(self.path, error) from error
 
     def _write(self, name: str, content: bytes | memoryview) -> None:
-        whole_file.write(self.path / name, (content,))
+        whole.write(self.path / name, (content,))
 
 
 def _line(row: EpochRow) -> bytes:
@@ -407,7 +401,7 @@ def _check_replaceable(out: Path, force: bool) -> None:
 def is_run(folder: Path) -> bool:
     """Return whether a folder is one that a run has written."""
     try:
-        with regular_file.opened(folder / EXPERIMENT) as file:
+        with regular.opened(folder / EXPERIMENT) as file:
             return file.read(len(_OURS)) == _OURS.encode()
     except OSError:
         return False

@@ -1,6 +1,6 @@
 """The trained model as a file: its weights, with all that prediction needs beside them.
 
-docs/model-file.md is the definition; `tensor_file` writes and reads the bytes. What is read is checked against the
+docs/model-file.md is the definition; `files.tensors` writes and reads the bytes. What is read is checked against the
 network that the file itself describes: every weight, by name, shape and type, and no other.
 """
 
@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 import numpy as np
 
-from layerline import figures, tensor_file
+from layerline import figures
 from layerline.data.brightness import Brightness
 from layerline.data.dataset import Fit, Scaling
 from layerline.data.sizing import Sizing
 from layerline.errors import NetworkError
+from layerline.files import tensors
+from layerline.files.tensors import FileError
+from layerline.files.versions import versions
 from layerline.network import parse
-from layerline.tensor_file import FileError
-from layerline.versions import versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +114,7 @@ def save(path: Path, weights: Mapping[str, NDArray[Any]], card: Card) -> str:
     for name, array in weights.items():
         if array.dtype not in _DTYPES:
             raise ValueError(f"{name}: {array.dtype} has no place in a model file (float32 and int64 have)")
-    return tensor_file.write(path, weights, _metadata(card))
+    return tensors.write(path, weights, _metadata(card))
 
 
 def read(path: Path, *, not_finite: bool = False) -> Stored:
@@ -122,7 +123,7 @@ def read(path: Path, *, not_finite: bool = False) -> Stored:
     not_finite: take weights that are NaN or infinite too. Raises FileError where it is another kind of file, cut short,
     changed, of a newer format, or not what the network in it needs.
     """
-    held = tensor_file.read(path, MOST_TENSORS)
+    held = tensors.read(path, MOST_TENSORS)
     _check_format(path, held.metadata)
     try:
         card = _card(held.metadata)

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import metrics, tensor_file
+from layerline import metrics
 from layerline.errors import UserError
-from layerline.model_file import MOST_TENSORS
+from layerline.files import tensors
 from layerline.network import parse
 from layerline.network_file import LARGEST_FILE
-from layerline.report import form, predictions_file, run_text
-from layerline.report.run_text import AGAIN
-from layerline.run_folder import ENDING, EXPERIMENT, HISTORY, MODEL, NETWORK, PREDICTIONS, RESULT, EpochRow
+from layerline.runs import predictions, schema, texts
+from layerline.runs.folder import EpochRow
+from layerline.runs.model_file import MOST_TENSORS
+from layerline.runs.names import ENDING, EXPERIMENT, HISTORY, MODEL, NETWORK, PREDICTIONS, RESULT
+from layerline.runs.texts import AGAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,13 +28,13 @@ if TYPE_CHECKING:
 
     from layerline.metrics import Counts
     from layerline.network import Network
-    from layerline.report.judged import Judged
+    from layerline.runs.predictions import Predictions
 
 _KEYS: Final = tuple(field.name for field in dataclasses.fields(EpochRow))
 
 
 @dataclass(frozen=True, eq=False)
-class RunFiles:
+class SavedRun:
     """What the files of a run say. What a stopped run did not write is None or empty."""
 
     folder: Path
@@ -40,7 +42,7 @@ class RunFiles:
     history: tuple[EpochRow, ...]
     result: Mapping[str, Any] | None
     """result.json."""
-    judged: Mapping[str, Judged]
+    predictions: Mapping[str, Predictions]
     """By split: test, validation, as far as they are there."""
     classes: tuple[str, ...]
     network_text: str
@@ -72,9 +74,9 @@ class RunFiles:
 
     def confusion(self, split: str) -> Counts | None:
         """Return the (K, K) counts of a split, row = truth, or None where nothing was predicted for it."""
-        judged = self.judged.get(split)
-        if judged is not None:
-            return metrics.confusion(judged.truth, judged.prediction, len(self.classes))
+        predicted = self.predictions.get(split)
+        if predicted is not None:
+            return metrics.confusion(predicted.truth, predicted.prediction, len(self.classes))
         result = (self.result or {}) if split == "test" else {}
         counts, cells = result.get("confusion"), result.get("confusion_cells")
         if cells is None:
@@ -82,7 +84,7 @@ class RunFiles:
         return metrics.SparseCounts(len(self.classes), *np.array(cells, np.int64).reshape(-1, 3).T)
 
 
-def read(folder: Path) -> RunFiles:
+def read(folder: Path) -> SavedRun:
     """Return the run in `folder`. Raises UserError where it is no run, or a file of it is damaged."""
     if not (folder / EXPERIMENT).is_file():
         what = (
@@ -95,13 +97,13 @@ def read(folder: Path) -> RunFiles:
     weights, card = _model(folder / MODEL) if (folder / MODEL).exists() else (None, {})
     about = experiment.get("about", {}).get("data", {})
     classes = tuple((result or {}).get("classes") or about.get("classes") or _classes(folder / MODEL, card))
-    judged = predictions_file.read(folder / PREDICTIONS, len(classes)) if (folder / PREDICTIONS).exists() else {}
-    return RunFiles(
+    predicted = predictions.read(folder / PREDICTIONS, len(classes)) if (folder / PREDICTIONS).exists() else {}
+    return SavedRun(
         folder,
         experiment,
         read_history(folder / HISTORY) if (folder / HISTORY).exists() else (),
         result,
-        judged,
+        predicted,
         classes,
         text,
         _network(experiment, text, classes),
@@ -113,17 +115,17 @@ def read(folder: Path) -> RunFiles:
 
 def read_experiment(path: Path) -> dict[str, Any]:
     """Return experiment.toml; data, train and about are there. Raises UserError where it cannot be read."""
-    found = run_text.of_toml(path)
-    form.check(path, found, form.EXPERIMENT, AGAIN)
+    found = texts.of_toml(path)
+    schema.check(path, found, schema.EXPERIMENT, AGAIN)
     return {"data": {}, "train": {}, "about": {}} | found
 
 
 def read_result(path: Path) -> dict[str, Any]:
     """Return result.json. Raises UserError where it is damaged."""
-    found = run_text.of_json(path)
+    found = texts.of_json(path)
     if not isinstance(found, dict) or not found.get("classes"):
         raise UserError(f"{path}: is not the result of a run", AGAIN)
-    form.check(path, found, form.RESULT, AGAIN)
+    schema.check(path, found, schema.RESULT, AGAIN)
     K, confusion = len(found["classes"]), found.get("confusion")
     if confusion is not None and [len(row) for row in confusion] != [K] * K:
         raise UserError(f"{path}: the confusion matrix is not {K} × {K}", AGAIN)
@@ -135,14 +137,14 @@ def read_result(path: Path) -> dict[str, Any]:
 
 def read_ending(path: Path) -> dict[str, Any]:
     """Return ending.json. Raises UserError where it is damaged."""
-    found = run_text.of_json(path)
-    form.check(path, found, form.ENDING, AGAIN)
+    found = texts.of_json(path)
+    schema.check(path, found, schema.ENDING, AGAIN)
     return found or {}
 
 
 def read_history(path: Path) -> tuple[EpochRow, ...]:
     """Return the epochs; a last line that was cut short, as a crash leaves it, is left out."""
-    lines = run_text.content(path, run_text.LARGEST_HISTORY).splitlines()
+    lines = texts.content(path, texts.LARGEST_HISTORY).splitlines()
     rows: list[EpochRow] = []
     for number, line in enumerate(lines, 1):
         try:
@@ -155,8 +157,8 @@ def read_history(path: Path) -> tuple[EpochRow, ...]:
 
 def _epoch(path: Path, line: bytes) -> EpochRow:
     """Return an epoch; null is NaN, but where there is no validation set it is None. Raises ValueError or UserError."""
-    found = run_text.parsed(line)
-    form.check(path, found, form.EPOCH, AGAIN)
+    found = texts.parsed(line)
+    schema.check(path, found, schema.EPOCH, AGAIN)
     if not isinstance(found, dict) or not found.keys() >= set(_KEYS) or None in (found["epoch"], found["best"]):
         raise ValueError("not an epoch")
     values: dict[str, Any] = {key: found[key] for key in _KEYS}
@@ -165,21 +167,21 @@ def _epoch(path: Path, line: bytes) -> EpochRow:
 
 
 def _text(path: Path) -> str:
-    return run_text.content(path, LARGEST_FILE).decode("utf-8", "replace")
+    return texts.content(path, LARGEST_FILE).decode("utf-8", "replace")
 
 
 def _classes(path: Path, card: Mapping[str, str]) -> list[str]:
     """Return the classes that a model file names. Raises UserError."""
     try:
-        found = run_text.parsed(card.get("classes", "[]").encode("utf-8", "surrogatepass"))
+        found = texts.parsed(card.get("classes", "[]").encode("utf-8", "surrogatepass"))
     except ValueError as error:
         raise UserError(f"{path}: its classes are not JSON: {error}", AGAIN) from None
-    form.check(path, found, [form.TEXT], AGAIN, "classes")
+    schema.check(path, found, [schema.TEXT], AGAIN, "classes")
     return found or []
 
 
 def _model(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    held = tensor_file.read(path, MOST_TENSORS)
+    held = tensors.read(path, MOST_TENSORS)
     return held.arrays, {**held.metadata, "sha256": held.digest}
 
 

@@ -14,19 +14,19 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, Self, final
 
-from layerline.checkpoint.folder import name_of
 from layerline.errors import UserError
-from layerline.run_folder import CHECKPOINTS, HISTORY
+from layerline.runs.checkpoint.folder import name_of
+from layerline.runs.names import CHECKPOINTS, HISTORY
 from layerline.workers import Thread, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from layerline.checkpoint.folder import Checkpoints
-    from layerline.checkpoint.identity import Identity
-    from layerline.checkpoint.snapshot import Snapshot
-    from layerline.run_folder import RunFolder
+    from layerline.runs.checkpoint.folder import Checkpoints
+    from layerline.runs.checkpoint.identity import Identity
+    from layerline.runs.checkpoint.snapshot import Snapshot
+    from layerline.runs.folder import RunFolder
 
 REST: Final = 99
 """Seconds without writing for each second of a core that writing took."""

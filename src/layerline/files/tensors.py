@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures, regular_file, whole_file
+from layerline import figures
 from layerline.errors import UserError
+from layerline.files import regular, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,7 +67,7 @@ def write(
     arrays: Mapping[str, NDArray[Any]],
     metadata: Mapping[str, str],
     *,
-    mode: int = whole_file.SHARED,
+    mode: int = whole.SHARED,
     verify: bool = False,
 ) -> str:
     """Write a file, whole or not at all, and return its SHA-256 (hex).
@@ -86,7 +87,7 @@ def write(
         if not _holds(part, digest):
             raise OSError(errno.EIO, "what is on the disk is not what was written")
 
-    whole_file.write(path, _parts(signed, stored), mode=mode, verify=check if verify else None)
+    whole.write(path, _parts(signed, stored), mode=mode, verify=check if verify else None)
     return digest
 
 
@@ -112,7 +113,7 @@ def read(path: Path, most: int = MOST_TENSORS) -> Tensors:
 
 def _content(path: Path) -> bytes:
     """Return the bytes of a file that begins as ours do; of any other, no more is read than tells what it is."""
-    with regular_file.opened(path) as file:
+    with regular.opened(path) as file:
         start = file.read(DIGEST_AT + DIGEST_LENGTH)
         if not start:
             raise FileError(f"{path}: is empty", "copy it again")

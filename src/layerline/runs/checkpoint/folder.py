@@ -11,15 +11,16 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
-from layerline import __version__, figures, tensor_file, whole_file
-from layerline.checkpoint.identity import Identity
-from layerline.checkpoint.snapshot import Snapshot
+from layerline import __version__, figures
 from layerline.errors import UserError
+from layerline.files import tensors, whole
+from layerline.runs.checkpoint.identity import Identity
+from layerline.runs.checkpoint.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layerline.tensor_file import Tensors
+    from layerline.files.tensors import Tensors
 
 FORMAT: Final = "layerline checkpoint"
 FORMAT_VERSION: Final = 1
@@ -65,9 +66,9 @@ class Checkpoints:
         try:
             if not self.folder.is_dir():
                 self.folder.mkdir(mode=0o700, exist_ok=True)
-                whole_file.flush_folder(self.folder.parent)
+                whole.flush_folder(self.folder.parent)
         except OSError as error:
-            raise whole_file.unwritable(self.folder, error) from error
+            raise whole.unwritable(self.folder, error) from error
         path = self.folder / name_of(snapshot.position)
         texts = {
             "format": FORMAT,
@@ -76,7 +77,7 @@ class Checkpoints:
             "identity": identity.text,
             **snapshot.texts(),
         }
-        tensor_file.write(path, snapshot.arrays(), texts, mode=whole_file.PRIVATE, verify=True)
+        tensors.write(path, snapshot.arrays(), texts, mode=whole.PRIVATE, verify=True)
         self._remove_old(snapshot)
         return path
 
@@ -87,7 +88,7 @@ class Checkpoints:
         where the newest is of another version of the format: going on before it would lose what it holds.
         """
         self._check_own()
-        whole_file.remove_unfinished(self.folder)
+        whole.remove_unfinished(self.folder)
         damaged: list[str] = []
         for position, path in self._listed():
             try:
@@ -153,7 +154,7 @@ def _position(match: re.Match[str]) -> Position:
 
 def _read(path: Path, position: Position) -> tuple[Snapshot, Identity]:
     """Return what a checkpoint holds. Raises UserError where it is not whole, or not a checkpoint of that name."""
-    held = tensor_file.read(path)
+    held = tensors.read(path)
     if held.metadata.get("format") != FORMAT:
         raise UserError(f"{path}: not a checkpoint of layerline")
     version = held.metadata.get("format_version", "")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline.engines.engine import Running, State
-from layerline.run_folder import EpochRow
+from layerline.runs.folder import EpochRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

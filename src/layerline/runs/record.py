@@ -10,8 +10,8 @@ import numpy as np
 
 from layerline.experiment.options import DATA_KEYS
 from layerline.experiment.toml_file import ABOUT
-from layerline.run_folder import NETWORK
-from layerline.versions import versions
+from layerline.files.versions import versions
+from layerline.runs.names import NETWORK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,61 @@
+"""The labels that are worth a second look: those that the model is very sure are others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from layerline.runs.predictions import Predictions
+
+SURE: Final = 0.9
+"""The least probability of another class for which a label is listed."""
+_BLOCK: Final = 4096
+"""Images that are compared with the thresholds at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Suspects:
+    """Images whose label may be wrong: their places in the split, the other class and its probability."""
+
+    places: NDArray[np.int64]
+    other: NDArray[np.int64]
+    margin: NDArray[np.float64]
+    """p(other class) − p(label); the list is sorted by it, largest first."""
+
+
+def suspects(predictions: Predictions, sure: float = SURE) -> Suspects:
+    """Return the images that confident learning counts to another class, and of which the model is `sure`.
+
+    t_j = mean of p_j over the images labelled j. An image labelled i is listed where the most probable class j among
+    those with p_j ≥ t_j is not i, and p_j ≥ sure. Nothing is counted to a class without images: it has no threshold.
+    Source: Northcutt, Jiang and Chuang 2021, "Confident Learning", JAIR 70, equations 1 and 2; `sure` is ours.
+    """
+    M, K = len(predictions), _classes(predictions)
+    support = np.bincount(predictions.truth, minlength=K)
+    sums = np.bincount(predictions.truth, predictions.of_truth(), minlength=K)
+    t = np.where(support > 0, sums / np.maximum(support, 1), np.inf)
+    other, of_other = np.empty(M, np.int64), np.empty(M)
+    for start in range(0, M, _BLOCK):  # in blocks, as float64 of a large test set would be many times its size
+        block = slice(start, start + _BLOCK)
+        p = predictions.probabilities[block].astype(np.float64)
+        classes = None if predictions.largest is None else predictions.largest[block]
+        counted = np.where(p >= (t if classes is None else t[classes]), p, -1.0)
+        most = counted.argmax(axis=1)
+        other[block] = most if classes is None else classes[np.arange(len(most)), most]
+        of_other[block] = counted.max(axis=1)
+    places = np.flatnonzero((other != predictions.truth) & (of_other >= sure))
+    margin = (of_other - predictions.of_truth())[places]
+    order = np.argsort(-margin, kind="stable")
+    return Suspects(places[order], other[places][order], margin[order])
+
+
+def _classes(predictions: Predictions) -> int:
+    """Return a number that all classes are below."""
+    if predictions.largest is None:
+        return int(predictions.probabilities.shape[1])
+    return 1 + max(int(predictions.truth.max()), int(predictions.largest.max()))

@@ -1,0 +1,10 @@
+"""SAVE, while a training runs: what it is at a step as a file, so that it can go on from there to the same bits."""
+
+from __future__ import annotations
+
+from layerline.runs.checkpoint.folder import Checkpoints, Found
+from layerline.runs.checkpoint.identity import Identity
+from layerline.runs.checkpoint.keeper import Keeper
+from layerline.runs.checkpoint.snapshot import Snapshot
+
+__all__ = ["Checkpoints", "Found", "Identity", "Keeper", "Snapshot"]
