@@ -19,6 +19,8 @@ from torch.nn import functional
 from layerline.compiler.build import build, shard_size
 from layerline.compiler.compiled import KEPT, compile_network, plan
 from layerline.compiler.driver import PIECE, write_module
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernel import Argument, Kernel, Over, reads, sets
 from layerline.compiler.kernels import functions
 from layerline.compiler.kernels.conv import ConvForward, ConvShape, ConvTile, conv_tile
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, FiltersTile, InputTile
@@ -26,7 +28,8 @@ from layerline.compiler.kernels.optimizers import Sgd
 from layerline.compiler.layout import Columns, Matrix, Rows
 from layerline.compiler.machine import Machine, host, named
 from layerline.compiler.passes import PASSES, verify
-from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.plane import Plane, room
+from layerline.compiler.program import Per
 from layerline.compiler.task import Task
 from layerline.compiler.tile import balanced, filter_blocks
 from layerline.errors import UserError
@@ -71,15 +74,15 @@ def test_overlapping_and_padded_pools_stand_alone() -> None:
 def test_six_layers_train_in_two_phases() -> None:
     """All images, then all slices of all weights; what the weights' gradient reads is kept for the whole batch."""
     schedule = plan(parse(SIX_LAYER, name="n"), host(), Task(50, SGD))
-    assert [phase.over for phase in schedule.phases] == ["images", "slices"]
-    kept = {b.name for b in schedule.in_arena if b.per == "image"}
+    assert [phase.over for phase in schedule.phases] == [Over.IMAGES, Over.SLICES]
+    kept = {b.name for b in schedule.in_arena if b.per is Per.IMAGE}
     assert kept == {"y2", "dy4"}
 
 
 def test_whole_gradients_need_a_phase_of_their_own() -> None:
     """Without fused updates the steps wait until every gradient is whole."""
     schedule = plan(parse(SIX_LAYER, name="n"), host(), Task(50, SGD, fuse_updates=False))
-    assert [phase.over for phase in schedule.phases] == ["images", "slices", "slices"]
+    assert [phase.over for phase in schedule.phases] == [Over.IMAGES, Over.SLICES, Over.SLICES]
     assert all(tensor.gradient in schedule.in_arena for tensor in schedule.program.tensors)
 
 
@@ -88,16 +91,18 @@ def test_prediction_has_one_phase_and_no_places() -> None:
     schedule = plan(parse(SIX_LAYER, name="n"), host(), Task(1, SGD, training=False))
     assert len(schedule.phases) == 1
     assert not any(
-        b.per in ("shard", "thread") or b.dtype == "i32" for b in schedule.program.buffers if b.per != "given"
+        b.per in (Per.SHARD, Per.THREAD) or b.dtype is DType.I32
+        for b in schedule.program.buffers
+        if b.per is not Per.GIVEN
     )
 
 
 def test_buffers_do_not_overlap() -> None:
     """Every buffer of the arena ends before the next begins, on lines of 64 bytes."""
     schedule = plan(parse(TWO_CONVS, name="n"), host(), Task(50, SGD))
-    items = {"once": 1, "shard": schedule.program.shards, "image": 50}
+    items = {Per.ONCE: 1, Per.SHARD: schedule.program.shards, Per.IMAGE: 50}
     spans = sorted(
-        (at, at + b.size * {"f32": 4, "i32": 4, "f64": 8, "i64": 8}[b.dtype] * items[b.per])
+        (at, at + b.size * {DType.F32: 4, DType.I32: 4, DType.F64: 8, DType.I64: 8}[b.dtype] * items[b.per])
         for b, at in schedule.in_arena.items()
     )
     assert all(at % 64 == 0 for at, _ in spans)
@@ -170,9 +175,11 @@ def test_layouts_are_one_to_one() -> None:
 
 @dataclass(frozen=True)
 class _Exp(Kernel):
-    pointers: ClassVar[dict[str, str]] = {"x": "f32", "y": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"y"})
     symbol: ClassVar[str] = "exp"
+
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"x": reads(1), "y": sets(1)}
 
     def write(self, pen: Pen) -> None:
         lanes = pen.machine.lanes
@@ -182,9 +189,11 @@ class _Exp(Kernel):
 
 @dataclass(frozen=True)
 class _Log(Kernel):
-    pointers: ClassVar[dict[str, str]] = {"x": "f64", "y": "f64"}
-    writes: ClassVar[frozenset[str]] = frozenset({"y"})
     symbol: ClassVar[str] = "log"
+
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"x": reads(1, DType.F64), "y": sets(1, DType.F64)}
 
     def write(self, pen: Pen) -> None:
         with pen.loop("i", pen.count("images")) as i:
@@ -285,7 +294,7 @@ def test_time_grows_with_the_layers_and_not_faster() -> None:
     """400 layers in a row: no function calls more than its piece, each phase is in order, and training goes well."""
     network = parse("Input 1 6 6\nRepeat 400\nConv 1 3 padding=1\nEnd\nFlat\nFC 3\n", name="deep")
     schedule = plan(network, host(), Task(8, SGD))
-    assert [phase.over for phase in schedule.phases] == ["images", "slices"]
+    assert [phase.over for phase in schedule.phases] == [Over.IMAGES, Over.SLICES]
     functions = re.split(r"(?m)^define ", write_module(schedule, host()))[1:]
     calls = {text.partition("(")[0]: len(re.findall(r"(?m)^  call ", text)) for text in functions}
     assert max(calls.values()) <= PIECE

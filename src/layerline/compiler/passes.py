@@ -19,10 +19,10 @@ from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, fi
 from layerline.compiler.kernels.fc import BiasSum, FCForward, FCInput, FCWeights, forward_tile, input_tile
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, Unpool
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
-from layerline.compiler.kernels.split import Split
+from layerline.compiler.kernels.split import Split, as_planes
 from layerline.compiler.kernels.update import Reduce, Step
-from layerline.compiler.program import Buffer, Op, Program, room
-from layerline.compiler.values import BYTES
+from layerline.compiler.plane import room
+from layerline.compiler.program import Buffer, Op, Per, Program
 
 if TYPE_CHECKING:
     from layerline.compiler.machine import Machine
@@ -48,7 +48,7 @@ def verify(program: Program, after: str) -> None:
             if names.setdefault(buffer.name, buffer) != buffer:
                 raise AssertionError(f"after {after}: two buffers are called {buffer.name}")
         for buffer in op.read:
-            if buffer.per not in ("given", "position") and buffer not in known:
+            if buffer.per not in (Per.GIVEN, Per.POSITION) and buffer not in known:
                 raise AssertionError(f"after {after}: {op.kernel.symbol} reads {buffer.name}, which nothing wrote")
         known.update(op.written)
 
@@ -147,7 +147,7 @@ def _pooled_way_back(program: Program, conv: ConvForward, pool: Op, back: Op, ma
     uses = _Uses(program)
     relu = next((op for op in uses.readers(dy) if isinstance(op.kernel, ReLUBackward)), None)
     if relu:
-        dy, masked = relu["dx"], Buffer(g.name + "_masked", g.size, "image", plane=conv.y)
+        dy, masked = relu["dx"], Buffer(g.name + "_masked", g.size, Per.IMAGE, plane=conv.y)
         changes[relu] = (Op(ReLUBackward(conv.y, conv.y), (g, u, masked)),)
         g = masked
     shape = conv.shape
@@ -216,7 +216,7 @@ def drop_unread(program: Program, _: Machine) -> Program:
     kept: list[Op] = []
     wanted: set[Buffer] = set()
     for op in reversed(program.ops):
-        if all(b.per != "image" for b in op.written) or any(b in wanted for b in op.written):
+        if all(b.per != Per.IMAGE for b in op.written) or any(b in wanted for b in op.written):
             kept.append(op)
             wanted.update(op.read)
     return replace(program, ops=tuple(reversed(kept)))
@@ -235,7 +235,7 @@ def across(program: Program, machine: Machine) -> Program:
             continue
         x = op["x"]
         if kernel.shape.x.channels > 1 and x not in planes:
-            planes[x] = Buffer(x.name + "_planes", x.size, "image")
+            planes[x] = Buffer(x.name + "_planes", x.size, Per.IMAGE, plane=as_planes(kernel.shape.x))
             ops.append(Op(Split(kernel.shape.x), (x, planes[x])))
         ops.append(Op(ConvAcross(kernel, tile), (planes.get(x, x), *op.buffers[1:])))
     return replace(program, ops=tuple(ops))
@@ -250,7 +250,7 @@ def group_images(program: Program, machine: Machine) -> Program:
 
     FC layers then read their weights once for several images. The bits do not depend on it: it is how, not what.
     """
-    image_bytes = sum(b.size * BYTES[b.dtype] for b in program.buffers if b.per == "image")
+    image_bytes = sum(b.size * b.dtype.bytes for b in program.buffers if b.per == Per.IMAGE)
     group = max(1, min(program.shard_size, CACHE_BYTES // image_bytes))
     ops = []
     for op in program.ops:

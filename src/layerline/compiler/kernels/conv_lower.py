@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.conv import ConvForward, ConvShape, conv_tile
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile, input_tile
 from layerline.compiler.kernels.fc import BiasSum
 from layerline.compiler.kernels.muon import Filters
 from layerline.compiler.kernels.update import Grid
 from layerline.compiler.layout import Columns, Vector
-from layerline.compiler.program import Op, Plane
-from layerline.compiler.values import BYTES
+from layerline.compiler.plane import Plane
+from layerline.compiler.program import Kind, Op
 
 if TYPE_CHECKING:
     from layerline.compiler.build import Builder, Value
@@ -47,7 +48,7 @@ def lower(b: Builder, node: Node) -> None:
     columns = Columns(rows, tile.blocks, layer.groups)
     grid = Grid(O * rows.runs, rows.length, rows.padded)
     layouts = (("r", rows), ("c", columns)) if b.training else (("c", columns),)
-    weights = b.tensor(f"{node.path}.weight", f"w{node.index}", layouts, grid, "filters")
+    weights = b.tensor(f"{node.path}.weight", f"w{node.index}", layouts, grid, Kind.FILTERS)
     has_bias = layer.bias or b.takes_in(node)
     bias = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(O, O)),), Grid(1, O, O)) if has_bias else ()
     b.op(ConvForward(shape, y.plane, tile, has_bias), x.buffer, weights[-1], *bias, y.buffer)
@@ -63,7 +64,7 @@ def _back(
     if cast("Conv", node.layer).bias:
         bias_sum(b, f"{node.path}.bias", y, dy)
     name, tile = f"{node.path}.weight", filters_tile(shape, b.machine, places=False)
-    if grid.size * BYTES["f32"] * b.shards > MOST_PARTIAL_BYTES:
+    if grid.size * DType.F32.bytes * b.shards > MOST_PARTIAL_BYTES:
         kernel = ConvFilters(shape, y.plane, tile, owned=True)
         b.sums.append(Op(kernel, (x.buffer, dy, b.whole_gradient(name))))
     else:
