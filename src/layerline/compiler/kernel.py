@@ -101,11 +101,6 @@ class Kernel(abc.ABC):
         """Write the function's body."""
 
     @property
-    def over(self) -> Over:
-        """Return what its items are."""
-        return Over.IMAGES if self.slices is None else Over.SLICES
-
-    @property
     def pointers(self) -> dict[str, DType]:
         """Return the pointer arguments' types."""
         return {name: argument.dtype for name, argument in self.arguments.items()}

@@ -1,4 +1,4 @@
-"""What makes a plain Program fast: each pass is a function Program → Program, and `verify` runs after each.
+"""What makes a plain Program fast: each pass is a function Program → Program, and `spec.check` runs after each.
 
 fuse_relu     conv; relu                →  conv_relu
 fuse_pool     conv; pool; … gradients   →  conv_pool; … the filters' gradient over the pooled places alone
@@ -23,6 +23,7 @@ from layerline.compiler.kernels.split import Split, as_planes
 from layerline.compiler.kernels.update import Reduce, Step
 from layerline.compiler.plane import room
 from layerline.compiler.program import Buffer, Op, Per, Program
+from layerline.compiler.spec import check
 
 if TYPE_CHECKING:
     from layerline.compiler.machine import Machine
@@ -30,27 +31,12 @@ if TYPE_CHECKING:
 
 def optimise(program: Program, machine: Machine, *, fuse_updates: bool = True) -> Program:
     """Return the Program after all passes; without `fuse_updates` whole gradients stay readable."""
-    verify(program, "build")
+    check(program, "build")
     for run in PASSES:
         if run is not fuse_update or fuse_updates:
             program = run(program, machine)
-            verify(program, run.__name__)
+            check(program, run.__name__)
     return program
-
-
-def verify(program: Program, after: str) -> None:
-    """Raise AssertionError, naming the pass at fault, where an op reads what no op before it wrote, or a name is
-    twice."""
-    known = {b for t in program.tensors for pairs in (t.homes, [(b, n) for n, b in t.slots]) for b, _ in pairs}
-    names: dict[str, Buffer] = {}
-    for op in program.ops:
-        for buffer in op.buffers:
-            if names.setdefault(buffer.name, buffer) != buffer:
-                raise AssertionError(f"after {after}: two buffers are called {buffer.name}")
-        for buffer in op.read:
-            if buffer.per not in (Per.GIVEN, Per.POSITION) and buffer not in known:
-                raise AssertionError(f"after {after}: {op.kernel.symbol} reads {buffer.name}, which nothing wrote")
-        known.update(op.written)
 
 
 class _Uses:

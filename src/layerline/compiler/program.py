@@ -2,7 +2,7 @@
 
 A Buffer is memory with a name. `per` says what it is one of: an image of the batch, a shard of the batch, a thread, or
 the whole network (`once`). Where an image's buffer lives (in a thread's scratch or for the whole batch) is derived by
-`passes.schedule`, never written by a layer.
+`schedule.schedule`, never written by a layer.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerline.compiler.dtype import DType
-from layerline.compiler.kernel import Access
+from layerline.compiler.kernel import Access, Over
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument, Kernel, Over
+    from layerline.compiler.kernel import Argument, Kernel
     from layerline.compiler.layout import Layout
     from layerline.compiler.plane import Plane
 
@@ -71,6 +71,11 @@ class Op:
     def __getitem__(self, name: str) -> Buffer:
         """Return the buffer of a kernel's argument."""
         return self.buffers[list(self.kernel.arguments).index(name)]
+
+    @functools.cached_property
+    def over(self) -> Over:
+        """What the kernel's items are."""
+        return Over.IMAGES if self.kernel.slices is None else Over.SLICES
 
     @functools.cached_property
     def uses(self) -> tuple[tuple[Argument, Buffer], ...]:

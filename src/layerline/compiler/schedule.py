@@ -37,7 +37,7 @@ def cut(program: Program) -> tuple[Phase, ...]:
     touched: set[Buffer] = set()
     written: set[Buffer] = set()
     for op in program.ops:
-        over = op.kernel.over
+        over = op.over
         apart = over is Over.SLICES and (touched.intersection(op.written) or written.intersection(op.buffers))
         if not phases or phases[-1][0] != over or apart:
             phases.append((over, []))
