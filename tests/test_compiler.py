@@ -186,7 +186,11 @@ def test_layouts_are_one_to_one() -> None:
     shape = ConvShape(Plane(3, 9, 9), 22, (3, 2), (1, 1), (1, 1), (0, 0), (7, 8))
     filters = numbers.standard_normal((22, 3, 3, 2)).astype(np.float32)
     rows = shape.rows(machine)
-    for layout in (rows, Columns(rows, filter_blocks(22, machine, 4)), Rows((22, 3, 3, 2), 6, 3, 4)):
+    for layout in (
+        rows,
+        Columns(rows.shape, rows.runs, rows.length, filter_blocks(22, machine, 4)),
+        Rows((22, 3, 3, 2), 6, 3, 4),
+    ):
         np.testing.assert_array_equal(layout.unpack(layout.pack(filters)), filters)
         assert layout.pack(filters).shape == (layout.size,)
     weights = numbers.standard_normal((7, 30)).astype(np.float32)
@@ -273,8 +277,8 @@ def test_tiles_change_no_bit_forward(machine: Machine) -> None:
     for blocks in (best.blocks, filter_blocks(22, machine, 1)):
         for rows, columns in ((1, 1), (1, 5), (3, 2), (best.rows, best.columns)):
             kernel = ConvForward(SHAPE, y_plane, ConvTile(blocks, rows, columns))
-            w = aligned(room(kernel.columns(machine).size))
-            w[: kernel.columns(machine).size] = kernel.columns(machine).pack(filters)
+            w = aligned(room(kernel.columns.size))
+            w[: kernel.columns.size] = kernel.columns.pack(filters)
             b = aligned(room(22))
             b[:22] = bias
             y = aligned(2 * room(y_plane.size))

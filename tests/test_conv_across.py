@@ -57,7 +57,7 @@ def computed(kernel: ConvForward | ConvAcross, conv: ConvForward, machine: Machi
         apart = aligned(x.size)
         run(Split(shape.x), machine, {"x": x, "planes": apart}, images=2)
         x = apart
-    columns = conv.columns(machine)
+    columns = conv.columns
     w, b = aligned(room(columns.size)), aligned(room(O))
     w[: columns.size] = columns.pack(numbers.standard_normal((O, C, *shape.kernel)).astype(np.float32))
     b[:O] = numbers.standard_normal(O)

@@ -16,6 +16,7 @@ from layerline.compiler import passes
 from layerline.compiler.build import build
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.activations import ActivationBackward
+from layerline.compiler.kernels.conv import ConvForward
 from layerline.compiler.kernels.conv_gradients import ConvFilters
 from layerline.compiler.kernels.optimizers import Sgd
 from layerline.compiler.kernels.update import Step
@@ -113,6 +114,14 @@ def small_layout() -> Program:
     return changed(build(network, MACHINE, replace(TASK, training=False)), "w0", size=room(3 * 9))
 
 
+def other_columns() -> Program:
+    """Return a Program that convolves with another tile than the one that its filters lie for."""
+    program = plain()
+    (conv,) = (op.kernel for op in program.ops if isinstance(op.kernel, ConvForward))
+    blocks = tuple(replace(block, lanes=4, vectors=2) for block in conv.tile.blocks)
+    return otherwise(program, ConvForward, tile=replace(conv.tile, blocks=blocks))
+
+
 BROKEN: Final[dict[str, tuple[Callable[[], Program], str, str]]] = {
     "two buffers of a name": (
         lambda: changed(plain(), "dy4", name="y4", size=48),
@@ -203,6 +212,11 @@ BROKEN: Final[dict[str, tuple[Callable[[], Program], str, str]]] = {
         small_layout,
         "layouts",
         r"parameter \S+\.weight: buffer w0 has 48 elements, the layout takes \d+",
+    ),
+    "filters in the columns of another tile": (
+        other_columns,
+        "layouts",
+        r"conv_b_fwd_\S+: buffer w0c is taken as Columns\(.*lanes=4.*\), the layout is Columns\(.*lanes=8.*\)",
     ),
     "places of another pool": (
         lambda: otherwise(optimise(plain(), MACHINE), ConvFilters, window=(3, 3)),

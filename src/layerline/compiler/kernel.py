@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from layerline.compiler.dtype import DType
 
 if TYPE_CHECKING:
+    from layerline.compiler.layout import Columns
     from layerline.compiler.pen import Pen
     from layerline.compiler.plane import Places, Plane
 
@@ -32,11 +33,12 @@ class Argument:
 
     dtype: DType
     access: Access
-    lies: Plane | Places | int | None
-    """An image; where in one pooled values came from; so many elements; or None: an array of the caller's, as it is."""
+    lies: Plane | Places | Columns | int | None
+    """An image; where in one pooled values came from; filters; so many elements; or None: an array of the caller's, as
+    it is."""
 
 
-def reads(lies: Plane | Places | int, dtype: DType = DType.F32) -> Argument:
+def reads(lies: Plane | Places | Columns | int, dtype: DType = DType.F32) -> Argument:
     """Return an argument that is only read."""
     return Argument(dtype, Access.READS, lies)
 
@@ -46,7 +48,7 @@ def given(dtype: DType = DType.F32) -> Argument:
     return Argument(dtype, Access.READS, None)
 
 
-def sets(lies: Plane | Places | int, dtype: DType = DType.F32) -> Argument:
+def sets(lies: Plane | Places | Columns | int, dtype: DType = DType.F32) -> Argument:
     """Return an argument that is written and not read."""
     return Argument(dtype, Access.SETS, lies)
 

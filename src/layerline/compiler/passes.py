@@ -123,7 +123,7 @@ def _fuse_pool(program: Program, conv: Op, pool: Op, machine: Machine) -> Progra
     program = _swap(program, {conv: (Op(kernel, (*inputs, pool["y"], *places)),), pool: ()})
     for back in ways_back:
         program = _pooled_way_back(program, kernel, pool, back, machine)
-    return _new_columns(program, old, kernel, conv["w"], machine)
+    return _new_columns(program, old, kernel, conv["w"])
 
 
 def _pooled_way_back(program: Program, conv: ConvForward, pool: Op, back: Op, machine: Machine) -> Program:
@@ -150,9 +150,9 @@ def _pooled_way_back(program: Program, conv: ConvForward, pool: Op, back: Op, ma
     return _swap(program, changes)
 
 
-def _new_columns(program: Program, old: ConvForward, new: ConvForward, w: Buffer, machine: Machine) -> Program:
+def _new_columns(program: Program, old: ConvForward, new: ConvForward, w: Buffer) -> Program:
     """Give the filters' columns the layout of the new tile, wherever they are read and written."""
-    before, after = old.columns(machine), new.columns(machine)
+    before, after = old.columns, new.columns
     if before == after:
         return program
     buffer = replace(w, size=room(after.size))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.kernel import Access, Over
+from layerline.compiler.layout import Columns
 from layerline.compiler.plane import Places, Plane, room
 from layerline.compiler.program import Per
 
@@ -169,7 +170,12 @@ def copies_follow(program: Program) -> Iterator[Fault]:
 
 
 def layouts(program: Program) -> Iterator[Fault]:
-    """A parameter's buffers, and what is kept beside it, have room for its layout."""
+    """A parameter's buffers, and what is kept beside it, have room for its layout; columns are read and written as the
+    layout has them."""
+    homes = {home: layout for tensor in program.tensors for home, layout in tensor.homes}
+    for op, argument, buffer in _uses(program):
+        if isinstance(argument.lies, Columns) and homes.get(buffer) != argument.lies:
+            yield Fault(op.kernel.symbol, buffer, f"is taken as {argument.lies}, the layout is {homes.get(buffer)}")
     for tensor in program.tensors:
         beside = [(slot, tensor.homes[0][1]) for _, slot in tensor.slots]
         for buffer, layout in (*tensor.homes, *beside):
@@ -217,7 +223,7 @@ def _moving(program: Program) -> set[Buffer]:
     return slots | {tensor.homes[0][0] for tensor in program.tensors}
 
 
-def _elements(lies: Plane | Places | int) -> int:
-    if isinstance(lies, Plane):
-        return lies.size
-    return lies.count if isinstance(lies, Places) else lies
+def _elements(lies: Plane | Places | Columns | int) -> int:
+    if isinstance(lies, int):
+        return lies
+    return lies.count if isinstance(lies, Places) else lies.size

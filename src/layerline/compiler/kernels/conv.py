@@ -78,6 +78,11 @@ class ConvShape:
         return self.kernel[1] * self.group_channels // self.runs[1]
 
     @property
+    def weights(self) -> tuple[int, int, int, int]:
+        """Return PyTorch's shape of the filters."""
+        return self.filters, self.group_channels, *self.kernel
+
+    @property
     def taps(self) -> int:
         """Return the taps of a filter."""
         return self.runs[0] * self.runs[1] * self.run_length
@@ -111,8 +116,7 @@ class ConvShape:
         """Return the layout of the filters with taps side by side."""
         J, K = self.run_length, self.runs[0] * self.runs[1]
         lanes = machine.lanes_for(J)
-        shape = (self.filters, self.group_channels, *self.kernel)
-        return Rows(shape, K, J, -(-J // lanes) * lanes)
+        return Rows(self.weights, K, J, -(-J // lanes) * lanes)
 
 
 @dataclass(frozen=True)
@@ -154,8 +158,7 @@ class ConvForward(Kernel):
     @property
     def arguments(self) -> dict[str, Argument]:
         shape, (ph, pw) = self.shape, self.pool
-        w = shape.groups * shape.taps * sum(block.count * block.width for block in self.tile.blocks)
-        found = {"x": reads(shape.x), "w": reads(w)}
+        found = {"x": reads(shape.x), "w": reads(self.columns)}
         if self.bias:
             found["b"] = reads(shape.filters)
         found["y"] = sets(self.y)
@@ -171,14 +174,17 @@ class ConvForward(Kernel):
         blocks = "".join(f"_{b.count}x{b.vectors}v{b.lanes}" for b in self.tile.blocks)
         return f"{what}_fwd_{self.shape.label}_{self.y.label}__{self.tile.rows}x{self.tile.columns}{blocks}"
 
-    def columns(self, machine: Machine) -> Columns:
+    @property
+    def columns(self) -> Columns:
         """Return the layout of w."""
-        return Columns(self.shape.rows(machine), self.tile.blocks, self.shape.groups)
+        return Columns(
+            self.shape.weights, math.prod(self.shape.runs), self.shape.run_length, self.tile.blocks, self.shape.groups
+        )
 
     def write(self, pen: Pen) -> None:
         shape = self.shape
         P, Q = shape.out[0] // self.pool[0], shape.out[1] // self.pool[1]
-        group_weights = self.columns(pen.machine).size // shape.groups
+        group_weights = self.columns.group_size
         with pen.loop("n", pen.count("images")) as n, pen.loop("g", shape.groups) as g:
             x = pen.at(pen.pointer("x"), n * room(shape.x.size) + g * shape.group_channels)
             y = pen.at(pen.pointer("y"), n * room(self.y.size) + self.y.origin)

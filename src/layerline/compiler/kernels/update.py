@@ -89,7 +89,7 @@ class Step(Kernel):
 
     @property
     def arguments(self) -> dict[str, Argument]:
-        columns = {"w_columns": sets(self.columns.size)} if self.columns else {}
+        columns = {"w_columns": sets(self.columns)} if self.columns else {}
         return {"g": reads(self.grid.size), **self.optimizer.arguments(self.grid.size), **columns}
 
     @property
@@ -98,7 +98,7 @@ class Step(Kernel):
         columns = ""
         if self.columns:
             grouped = f"g{self.columns.groups}" * (self.columns.groups > 1)
-            columns = f"_k{self.columns.rows.runs}{grouped}__" + "_".join(
+            columns = f"_k{self.columns.runs}{grouped}__" + "_".join(
                 f"{b.count}x{b.vectors}v{b.lanes}" for b in self.columns.blocks
             )
         return f"{what}_r{self.grid.rows}l{self.grid.length}p{self.grid.padded}{columns}"
@@ -132,7 +132,7 @@ class Step(Kernel):
 
     def _write_columns(self, pen: Pen, columns: Columns, row: Index, start: Index) -> None:
         """Copy a row of taps, now stepped, into its column of the layout that the forward kernel reads."""
-        o, run = pen.divided(row, columns.rows.runs)
+        o, run = pen.divided(row, columns.runs)
         group, o = pen.divided(o, columns.group_filters) if columns.groups > 1 else (pen.index(0), o)
         place, stride, base = pen.index(0), pen.index(0), 0
         for block in columns.blocks:
@@ -142,7 +142,7 @@ class Step(Kernel):
             place = pen.chosen(later, here, place)
             stride = pen.chosen(later, pen.index(block.width), stride)
             base += block.count * block.width * columns.taps
-        length = columns.rows.length
+        length = columns.length
         first = place + pen.product(run * length, stride) + group * columns.group_size
         with pen.loop("tap", length) as tap:
             value = pen.load(pen.pointer("w"), start + tap)
