@@ -10,11 +10,11 @@ from llvmlite import ir
 
 from layerline.compiler import jit
 from layerline.compiler.pen import SCALARS, Pen
-from layerline.compiler.program import room
+from layerline.compiler.plane import room
 
 if TYPE_CHECKING:
+    from layerline.compiler.kernel import Kernel
     from layerline.compiler.machine import Machine
-    from layerline.compiler.program import Kernel
 
 
 def aligned(n: int, dtype: type = np.float32, fill: float = np.nan) -> np.ndarray:
@@ -34,7 +34,7 @@ def run(kernel: Kernel, machine: Machine, arrays: dict[str, np.ndarray], **scala
     kernel.write(pen)
     pen.end()
     code = jit.compile_text(str(module), machine)
-    types = [ctypes.c_float if SCALARS.get(name) == "f32" else ctypes.c_int64 for name in kernel.scalars]
+    types = [ctypes.c_float if name in SCALARS else ctypes.c_int64 for name in kernel.scalars]
     function = code.function(kernel.symbol, [ctypes.c_void_p] * len(kernel.pointers) + types)
     function(*(arrays[name].ctypes.data for name in kernel.pointers), *(scalars[name] for name in kernel.scalars))
 

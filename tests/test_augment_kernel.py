@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from kernel_runner import aligned, run
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.augment import Augment
 from layerline.compiler.kernels.load import Load
 from layerline.compiler.machine import host, named
-from layerline.compiler.program import Plane, room
+from layerline.compiler.plane import Plane, room
 from layerline.data.augmentation import Augmentation, apply
 from layerline.data.dataset import Scaling
 
@@ -80,7 +81,7 @@ def loaded(
     """Return what the kernel writes, with the border: (n, rows, columns, C)."""
     channels_last = images.shape[1] > 1 and images.strides[1] == images.itemsize and images[0, 0].size > 1
     even = len(set(zip(scaling.scale, scaling.shift, strict=True))) == 1
-    source = {"uint8": "u8", "float32": "f32"}[images.dtype.name]
+    source = {"uint8": DType.U8, "float32": DType.F32}[images.dtype.name]
     n = len(order)
     x = aligned(n * room(plane.size), fill=OUTSIDE)
     for k in range(n):
@@ -162,5 +163,5 @@ def test_without_anything_drawn_it_is_the_plain_loader() -> None:
     x = loaded(images, order, still, scaling, host(), plane)
     plain = aligned(4 * room(plane.size), fill=0.0)
     tables = {"scale": np.array(scaling.scale, np.float32), "shift": np.array(scaling.shift, np.float32)}
-    run(Load(plane, "u8", True, True), host(), {"images": images, "order": order, "x": plain, **tables}, images=4)
+    run(Load(plane, DType.U8, True, True), host(), {"images": images, "order": order, "x": plain, **tables}, images=4)
     np.testing.assert_array_equal(x.ravel(), plain.reshape(4, -1)[:, : plane.size].ravel())

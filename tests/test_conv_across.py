@@ -10,13 +10,14 @@ import pytest
 from kernel_runner import aligned, planes, run
 
 from layerline.compiler.compiled import plan
+from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.conv import ConvForward, ConvShape, conv_tile
 from layerline.compiler.kernels.conv_across import AcrossTile, ConvAcross, across_tile
 from layerline.compiler.kernels.load import Load
 from layerline.compiler.kernels.optimizers import Sgd
 from layerline.compiler.kernels.split import Split
 from layerline.compiler.machine import Machine, host, named
-from layerline.compiler.program import Plane, room
+from layerline.compiler.plane import Plane, room
 from layerline.compiler.task import Task
 from layerline.network import parse
 
@@ -56,7 +57,7 @@ def computed(kernel: ConvForward | ConvAcross, conv: ConvForward, machine: Machi
         apart = aligned(x.size)
         run(Split(shape.x), machine, {"x": x, "planes": apart}, images=2)
         x = apart
-    columns = conv.columns(machine)
+    columns = conv.columns
     w, b = aligned(room(columns.size)), aligned(room(O))
     w[: columns.size] = columns.pack(numbers.standard_normal((O, C, *shape.kernel)).astype(np.float32))
     b[:O] = numbers.standard_normal(O)
@@ -105,16 +106,16 @@ def test_it_is_chosen_where_it_saves_vectors() -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda m: f"{m.lanes} lanes")
-@pytest.mark.parametrize("source", ["u8", "f32"])
+@pytest.mark.parametrize("source", [DType.U8, DType.F32])
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_loading_weaves_channels(machine: Machine, source: str, channels_last: bool) -> None:
+def test_loading_weaves_channels(machine: Machine, source: DType, channels_last: bool) -> None:
     """Any width and up to five channels, scaled alike or each: value · scale + shift in two roundings, as NumPy has
     it; and nothing beside the images is read or the plane's border written."""
     numbers = np.random.default_rng(0)
     for C in (1, 2, 3, 4, 5):
         for W in (1, 3, 4, 7, 16, 33):
             plane, even = Plane(C, 3, W, 1, 2, 1, 2), C == 2
-            images = numbers.integers(0, 256, (3, C, 3, W)).astype({"u8": np.uint8, "f32": np.float32}[source])
+            images = numbers.integers(0, 256, (3, C, 3, W)).astype({DType.U8: np.uint8, DType.F32: np.float32}[source])
             scale, shift = (numbers.standard_normal(C).astype(np.float32) for _ in range(2))
             if even:
                 scale[:], shift[:] = scale[0], shift[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,11 +14,12 @@ from kernel_runner import aligned, run
 from oracle import Verdicts, engine_for, random_case
 
 from layerline.compiler.folding import folds
+from layerline.compiler.kernel import Argument, Kernel, reads, sets
 from layerline.compiler.kernels import functions
 from layerline.compiler.kernels.activations import GELU, ActivationForward, LeakyReLU, Sigmoid, SiLU, Tanh
-from layerline.compiler.kernels.dropout import DropoutMask, mask_room
+from layerline.compiler.kernels.dropout import DropoutMask, mask_size
 from layerline.compiler.machine import host, named
-from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.plane import Plane, room
 from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.engine import State
@@ -41,8 +42,9 @@ class _Function(Kernel):
 
     name: str
 
-    pointers: ClassVar[dict[str, str]] = {"x": "f32", "y": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"y"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"x": reads(CHUNK), "y": sets(CHUNK)}
 
     @property
     def symbol(self) -> str:
@@ -160,7 +162,7 @@ def test_dropout_keeps_what_the_reference_keeps(size: int, p: float, width: str)
     arrays = {
         "order": images,
         "dice": np.array([seed & 0xFFFFFFFF, seed >> 32, epoch], np.uint32),
-        "m": aligned(len(images) * mask_room(size)),
+        "m": aligned(len(images) * room(mask_size(size))),
     }
     run(DropoutMask(size, p, layer), named(*WIDTHS[width]), arrays, images=len(images))
     ours = arrays["m"].reshape(len(images), -1)[:, :size]

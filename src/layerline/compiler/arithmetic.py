@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from llvmlite import ir
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.values import F32, F64, I1, I8, I32, TYPES, Value, lanes_of, vector_type
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class Arithmetic:
     module: ir.Module
     builder: ir.IRBuilder
 
-    def constant(self, number: float, lanes: int = 1, dtype: str = "f32") -> Value:
+    def constant(self, number: float, lanes: int = 1, dtype: DType = DType.F32) -> Value:
         """Return `number` in every lane."""
         element = TYPES[dtype]
         one = ir.Constant(element, number)
@@ -100,7 +101,7 @@ class Arithmetic:
 
     def relu(self, x: Value) -> Value:
         """Return 0 where 0 > x, else x: a NaN goes through, as in PyTorch."""
-        zero = self.constant(0.0, lanes_of(x), "f32")
+        zero = self.constant(0.0, lanes_of(x), DType.F32)
         return self.select(self.greater(zero, x), zero, x)
 
     def fold(self, value: Value, combine: str = "add") -> Value:
@@ -130,18 +131,18 @@ class Arithmetic:
 
     def magnitude(self, a: Value) -> Value:
         """Return |a|: the sign bit cleared."""
-        return self.bits(self.masked(self.bits(a, "i32"), 0x7FFFFFFF), "f32")
+        return self.bits(self.masked(self.bits(a, DType.I32), 0x7FFFFFFF), DType.F32)
 
     def with_sign(self, a: Value, sign: Value) -> Value:
         """Return a ≥ 0 with the sign of another."""
-        bit = self.masked(self.bits(sign, "i32"), 0x80000000)
-        return self.bits(self.builder.or_(self.bits(a, "i32"), bit), "f32")
+        bit = self.masked(self.bits(sign, DType.I32), 0x80000000)
+        return self.bits(self.builder.or_(self.bits(a, DType.I32), bit), DType.F32)
 
     def sqrt(self, a: Value) -> Value:
         """Return √a, rounded once."""
         return self.builder.call(self._intrinsic(f"llvm.sqrt.{_suffix(a.type)}", a.type, 1), [a])
 
-    def bits(self, value: Value, dtype: str) -> Value:
+    def bits(self, value: Value, dtype: DType) -> Value:
         """Return the same bits as another type of the same size."""
         return self.builder.bitcast(value, vector_type(TYPES[dtype], lanes_of(value)))
 
@@ -156,10 +157,10 @@ class Arithmetic:
     def wide_product(self, a: Value, factor: int) -> tuple[Value, Value]:
         """Return the high and the low 32 bits of an i32 without a sign times a constant."""
         lanes = lanes_of(a)
-        wide = self.builder.zext(a, vector_type(TYPES["i64"], lanes))
-        product = self.builder.mul(wide, self.constant(factor, lanes, "i64"))
+        wide = self.builder.zext(a, vector_type(TYPES[DType.I64], lanes))
+        product = self.builder.mul(wide, self.constant(factor, lanes, DType.I64))
         narrow = vector_type(I32, lanes)
-        high = self.builder.trunc(self.builder.lshr(product, self.constant(32, lanes, "i64")), narrow)
+        high = self.builder.trunc(self.builder.lshr(product, self.constant(32, lanes, DType.I64)), narrow)
         return high, self.builder.trunc(product, narrow)
 
     def shifted_left(self, value: Value, count: int) -> Value:
@@ -179,7 +180,7 @@ class Arithmetic:
         one = ir.Constant(value.type.element if lanes > 1 else value.type, number)
         return one if lanes == 1 else ir.Constant(value.type, [one] * lanes)
 
-    def convert(self, value: Value, dtype: str) -> Value:
+    def convert(self, value: Value, dtype: DType) -> Value:
         """Return a value in another type: bytes and integers to float, float to double, i64 to i32 and back."""
         element, lanes = TYPES[dtype], lanes_of(value)
         target, source = vector_type(element, lanes), value.type.element if lanes > 1 else value.type
@@ -196,7 +197,7 @@ class Arithmetic:
     def whole_below(self, a: Value) -> Value:
         """Return ⌊a⌋ of a number below 2³¹ as i32: what is cut off is added where that went up."""
         cut = self.builder.fptosi(a, I32)
-        return self.select(self.greater(self.convert(cut, "f32"), a), self.sub(cut, self._like(cut, 1)), cut)
+        return self.select(self.greater(self.convert(cut, DType.F32), a), self.sub(cut, self._like(cut, 1)), cut)
 
     def reversed_lanes(self, value: Value) -> Value:
         """Return the lanes of a vector in reverse order."""

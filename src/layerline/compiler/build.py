@@ -10,6 +10,7 @@ import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.folding import folds
 from layerline.compiler.kernels import (
     activations_lower,
@@ -28,17 +29,18 @@ from layerline.compiler.kernels.load import Load
 from layerline.compiler.kernels.loss import LossTotal, Probabilities, Reorder, SoftmaxLoss
 from layerline.compiler.kernels.step_lower import HYPER, clipping, kept_beside, step
 from layerline.compiler.kernels.update import Reduce, Step
-from layerline.compiler.program import Buffer, Op, Plane, Program, Tensor, room
+from layerline.compiler.plane import Plane, room
+from layerline.compiler.program import Buffer, Kind, Op, Per, Program, Tensor
 from layerline.data import augmented
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from layerline.compiler.kernel import Kernel
     from layerline.compiler.kernels.muon import Filters
     from layerline.compiler.kernels.update import Grid
     from layerline.compiler.layout import Columns, Layout
     from layerline.compiler.machine import Machine
-    from layerline.compiler.program import Kernel
     from layerline.compiler.task import Task
     from layerline.network import Network, Node
 
@@ -69,8 +71,8 @@ class Builder:
     steps: list[Op] = field(default_factory=list)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     way_back: list[Callable[[], None]] = field(default_factory=list)
-    kinds: dict[str, str] = field(default_factory=dict)
-    """A trained parameter's name → filters, matrix or plain."""
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    """What each trained parameter is, by its name."""
     grids: dict[Buffer, Grid] = field(default_factory=dict)
     """How each parameter's gradient lies."""
     folds: dict[int, int] = field(default_factory=dict)
@@ -105,7 +107,7 @@ class Builder:
         """Make the value that a node writes; its plane gets the border that its readers want."""
         top, left, bottom, right = self.border(node.index + 1)
         plane = Plane(plane.channels, plane.height, plane.width, top, left, bottom, right)
-        buffer = Buffer(f"y{node.index}", room(plane.size), "image", plane=plane)
+        buffer = Buffer(f"y{node.index}", room(plane.size), Per.IMAGE, plane=plane)
         trained = trained or any(self.values[i].trained_above for i in node.inputs)
         value = Value(buffer, plane, image or (plane.channels, plane.height, plane.width), trained)
         self.values[node.index + 1] = value
@@ -144,15 +146,15 @@ class Builder:
         inputs = [i for node in self.network.nodes for i in node.inputs if self.values.get(node.index + 1) is not value]
         return sum(self.values[i] is value for i in inputs if i in self.values)
 
-    def scratch(self, name: str, size: int, dtype: str = "f32") -> Buffer:
+    def scratch(self, name: str, size: int, dtype: DType = DType.F32) -> Buffer:
         """Make a buffer for each image."""
-        return Buffer(name, room(size), "image", dtype)
+        return Buffer(name, room(size), Per.IMAGE, dtype)
 
     def gradient(self, value: Value) -> tuple[Buffer, bool]:
         """Return where the gradient by a value is written, and whether it is added to what is there (a second
         reader)."""
         if value.gradient is None:
-            value.gradient = Buffer("d" + value.buffer.name, value.buffer.size, "image", plane=value.plane)
+            value.gradient = Buffer("d" + value.buffer.name, value.buffer.size, Per.IMAGE, plane=value.plane)
             return value.gradient, False
         return value.gradient, True
 
@@ -162,19 +164,16 @@ class Builder:
         buffer: str,
         layouts: tuple[tuple[str, Layout], ...],
         grid: Grid | None = None,
-        kind: str = "plain",
+        kind: Kind = Kind.PLAIN,
     ) -> tuple[Buffer, ...]:
-        """Make a parameter and its homes; returns their buffers. Without a grid it is not trained.
-
-        kind: filters (of a convolution), matrix (of FC), or plain (a bias, or of a norm).
-        """
-        homes = tuple((Buffer(buffer + suffix, room(layout.size), "once"), layout) for suffix, layout in layouts)
+        """Make a parameter and its homes; returns their buffers. Without a grid it is not trained."""
+        homes = tuple((Buffer(buffer + suffix, room(layout.size), Per.ONCE), layout) for suffix, layout in layouts)
         slots: tuple[tuple[str, Buffer], ...] = ()
         gradient = None
         if self.training and grid is not None:
-            gradient = Buffer("d" + buffer, room(grid.size), "once")
+            gradient = Buffer("d" + buffer, room(grid.size), Per.ONCE)
             names = kept_beside(self.task, kind)
-            slots = tuple((slot, Buffer(f"{slot}_{buffer}", room(grid.size), "once")) for slot in names)
+            slots = tuple((slot, Buffer(f"{slot}_{buffer}", room(grid.size), Per.ONCE)) for slot in names)
             self.kinds[name], self.grids[gradient] = kind, grid
         self.tensors[name] = Tensor(name, homes, slots, gradient)
         return tuple(home for home, _ in homes)
@@ -188,7 +187,7 @@ class Builder:
         """Make a gradient that is summed shard by shard, and the op that adds the shards up."""
         tensor = self.tensors[name]
         assert tensor.gradient is not None  # noqa: S101 - only called when training
-        partial = Buffer(tensor.gradient.name + "s", room(grid.size), "shard")
+        partial = Buffer(tensor.gradient.name + "s", room(grid.size), Per.SHARD)
         self.sums.append(Op(Reduce(grid), (partial, tensor.gradient)))
         return partial
 
@@ -200,13 +199,13 @@ class Builder:
 
 
 # What the caller brings. `position` buffers have an element, or a row, for each image of the batch, in its order.
-LABELS = Buffer("labels", 0, "given", "i32")
-ORDER = Buffer("order", 1, "position", "i64")
-CLASS_WEIGHTS = Buffer("class_weights", 0, "given")
+LABELS = Buffer("labels", 0, Per.GIVEN, DType.I32)
+ORDER = Buffer("order", 1, Per.POSITION, DType.I64)
+CLASS_WEIGHTS = Buffer("class_weights", 0, Per.GIVEN)
 """One a class, then their sum."""
-SCALE, SHIFT = Buffer("scale", 0, "given"), Buffer("shift", 0, "given")
-MOVES = Buffer("moves", len(augmented.MOVES), "position", "i32")
-NUMBERS = Buffer("numbers", len(augmented.NUMBERS), "position")
+SCALE, SHIFT = Buffer("scale", 0, Per.GIVEN), Buffer("shift", 0, Per.GIVEN)
+MOVES = Buffer("moves", len(augmented.MOVES), Per.POSITION, DType.I32)
+NUMBERS = Buffer("numbers", len(augmented.NUMBERS), Per.POSITION)
 
 LOWER = {
     "conv": conv_lower.lower,
@@ -229,7 +228,7 @@ BORDER = {"conv": conv_lower.border, "depthwise": conv_lower.border}
 
 def images(task: Task) -> Buffer:
     """Return the caller's images."""
-    return Buffer("images", 0, "given", task.source)
+    return Buffer("images", 0, Per.GIVEN, task.source)
 
 
 def build(network: Network, machine: Machine, task: Task) -> Program:
@@ -237,7 +236,7 @@ def build(network: Network, machine: Machine, task: Task) -> Program:
     b = Builder(network, machine, task, folds={} if task.training else folds(network))
     C, H, W = network.input_shape
     plane = Plane(C, H, W, *b.border(0))
-    x = Value(Buffer("x", room(plane.size), "image", plane=plane), plane, (C, H, W), trained_above=False)
+    x = Value(Buffer("x", room(plane.size), Per.IMAGE, plane=plane), plane, (C, H, W), trained_above=False)
     b.values[0] = x
     lies = (plane, task.source, task.channels_last and C > 1, task.even_scaling)
     if task.augmented is None:
@@ -263,12 +262,12 @@ def _finish(b: Builder, logits: Value) -> None:
         z = b.scratch("z", K)
         b.op(Reorder(C, H * W), logits.buffer, z)
     if not b.training:
-        probabilities, losses = Buffer("probabilities", K, "position"), Buffer("losses", 1, "position", "f64")
+        probabilities, losses = Buffer("probabilities", K, Per.POSITION), Buffer("losses", 1, Per.POSITION, DType.F64)
         b.op(Probabilities(K), z, LABELS, ORDER, probabilities, losses)
         return
     dz = b.gradient(logits)[0]
-    loss, total = Buffer("loss", room(1), "shard", "f64"), Buffer("total", room(2), "once", "f64")
-    tallies = Buffer("tallies", 3 * K, "thread", "i64")
+    loss, total = Buffer("loss", room(1), Per.SHARD, DType.F64), Buffer("total", room(2), Per.ONCE, DType.F64)
+    tallies = Buffer("tallies", 3 * K, Per.THREAD, DType.I64)
     dz_ordered = b.scratch("dz", K) if reorder else dz
     extra = () if b.task.objective.plain else (HYPER, CLASS_WEIGHTS)
     b.op(SoftmaxLoss(K, b.task.objective), z, LABELS, ORDER, *extra, dz_ordered, loss, tallies)

@@ -4,42 +4,45 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
+from layerline.compiler.dtype import DType
+from layerline.compiler.program import Per
 from layerline.compiler.schedule import item_bytes
 
 if TYPE_CHECKING:
+    from layerline.compiler.kernel import Kernel
     from layerline.compiler.pen import Pen
-    from layerline.compiler.program import Buffer, Kernel, Op, Schedule
+    from layerline.compiler.program import Buffer, Op, Schedule
     from layerline.compiler.values import Index, Value
 
 TRAIN_POINTERS: Final = {
-    "arena": "u8",
-    "scratch": "u8",
-    "control": "i64",
-    "images": "u8",
-    "labels": "i32",
-    "order": "i64",
-    "pace": "f64",
-    "scale": "f32",
-    "shift": "f32",
-    "hyper": "f32",
-    "dice": "i32",
-    "class_weights": "f32",
-    "moves": "i32",
-    "numbers": "f32",
-    "yield_core": "u8",
-    "nap": "u8",
+    "arena": DType.U8,
+    "scratch": DType.U8,
+    "control": DType.I64,
+    "images": DType.U8,
+    "labels": DType.I32,
+    "order": DType.I64,
+    "pace": DType.F64,
+    "scale": DType.F32,
+    "shift": DType.F32,
+    "hyper": DType.F32,
+    "dice": DType.I32,
+    "class_weights": DType.F32,
+    "moves": DType.I32,
+    "numbers": DType.F32,
+    "yield_core": DType.U8,
+    "nap": DType.U8,
 }
 TRAIN_SCALARS: Final = ("first", "total", "thread", "threads")
 PREDICT_POINTERS: Final = {
-    "arena": "u8",
-    "scratch": "u8",
-    "images": "u8",
-    "labels": "i32",
-    "order": "i64",
-    "scale": "f32",
-    "shift": "f32",
-    "probabilities": "f32",
-    "losses": "f64",
+    "arena": DType.U8,
+    "scratch": DType.U8,
+    "images": DType.U8,
+    "labels": DType.I32,
+    "order": DType.I64,
+    "scale": DType.F32,
+    "shift": DType.F32,
+    "probabilities": DType.F32,
+    "losses": DType.F64,
 }
 PREDICT_SCALARS: Final = ("first", "last")
 
@@ -68,9 +71,9 @@ class Calls:
 
     def _address(self, buffer: Buffer, place: Index | None, where: dict[str, Index | Value]) -> Value:
         pen, size = self.pen, item_bytes(buffer)
-        if buffer.per == "given":
+        if buffer.per == Per.GIVEN:
             return pen.pointer(buffer.name).value
-        if buffer.per == "position":
+        if buffer.per == Per.POSITION:
             pointer = pen.pointer(buffer.name)
             if place is None:
                 raise ValueError(f"{buffer.name} has no meaning for a slice")
@@ -79,9 +82,9 @@ class Calls:
             return pen.at(pointer, place * buffer.size).value
         if buffer in self.schedule.in_arena:
             at = pen.index(self.schedule.in_arena[buffer])
-            if buffer.per == "image" and place is not None:
+            if buffer.per == Per.IMAGE and place is not None:
                 at = at + place * size
-            if buffer.per == "shard" and place is not None:
+            if buffer.per == Per.SHARD and place is not None:
                 at = at + where["shard"] * size
             return pen.at(pen.pointer("arena"), at).value
         return pen.at(pen.pointer("scratch"), self.schedule.in_scratch[buffer]).value

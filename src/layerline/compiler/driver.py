@@ -16,16 +16,20 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from llvmlite import ir
 
 from layerline.compiler.calls import PREDICT_POINTERS, PREDICT_SCALARS, TRAIN_POINTERS, TRAIN_SCALARS, Calls
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernel import Over
 from layerline.compiler.pen import Pen
+from layerline.compiler.program import Per
 from layerline.compiler.schedule import item_bytes
 from layerline.compiler.tickets import word, write_share
-from layerline.compiler.values import BYTES, PACE, Pointer
+from layerline.compiler.values import PACE, Pointer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from layerline.compiler.kernel import Kernel
     from layerline.compiler.machine import Machine
-    from layerline.compiler.program import Buffer, Kernel, Op, Phase, Program, Schedule
+    from layerline.compiler.program import Buffer, Op, Phase, Program, Schedule
     from layerline.compiler.values import Index, Value
 
 T = TypeVar("T")
@@ -111,7 +115,7 @@ class _Step:
         """Return what the kernels of ops ask for: where the step starts, its images, its shards, and its pace."""
         asked = {name for op in ops for name in op.kernel.scalars}
         places = {name: self.number * len(PACE) + k for k, name in enumerate(PACE) if name in asked}
-        pace = {name: pen.convert(pen.load(pen.pointer("pace"), place), "f32") for name, place in places.items()}
+        pace = {name: pen.convert(pen.load(pen.pointer("pace"), place), DType.F32) for name, place in places.items()}
         return {"start": self.start, "images": self.images, "shards": self.shards, **pace}
 
 
@@ -131,7 +135,7 @@ class _Ticket:
 
     def write(self, phase: Phase) -> Value:
         """Write the function and return it."""
-        if phase.over == "images":
+        if phase.over is Over.IMAGES:
             self._shard(phase.ops)
         else:
             ends = itertools.accumulate(op.kernel.slices or 0 for op in phase.ops)
@@ -165,7 +169,7 @@ class _Ticket:
     def _shard(self, ops: Sequence[Op]) -> None:
         """Write one shard's way through the phase: clear its sums, then group after group of its images."""
         pen, program = self.pen, self.program
-        sums = list(dict.fromkeys(b for op in ops for b in op.written if b.per == "shard"))
+        sums = list(dict.fromkeys(b for op in ops for b in op.written if b.per == Per.SHARD))
         self._in_pieces("clear", sums, {}, lambda piece, some, _: piece._clear(some))
         first = pen.count("ticket") * program.shard_size
         last = pen.smaller(first + program.shard_size, self.step.images)
@@ -200,9 +204,9 @@ class _Ticket:
         finite."""
         pen = self.pen
         total = next(b for b in self.program.buffers if b.name == "total")
-        place = self.schedule.in_arena[total] + BYTES["f64"]
-        loss = pen.load(Pointer(pen.at(pen.pointer("arena"), place).value, "f64"))
-        diverged = pen.negation(pen.equal(pen.sub(loss, loss), pen.constant(0.0, 1, "f64")))
+        place = self.schedule.in_arena[total] + DType.F64.bytes
+        loss = pen.load(Pointer(pen.at(pen.pointer("arena"), place).value, DType.F64))
+        diverged = pen.negation(pen.equal(pen.sub(loss, loss), pen.constant(0.0, 1, DType.F64)))
         following = (step + 1).whole
         pen.atomic_store(following, word(pen, "done"))
         with pen.when(diverged):
@@ -222,7 +226,7 @@ class _Train:
 
     def write(self) -> None:
         """Write the phases' functions, and the loop over steps."""
-        pen, end = self.pen, self.pen.variable(self.pen.constant(0, 1, "i64"))
+        pen, end = self.pen, self.pen.variable(self.pen.constant(0, 1, DType.I64))
         works = [_Ticket(f"phase{number}", self).write(phase) for number, phase in enumerate(self.schedule.phases)]
         share = write_share(self.module, self.machine, works[0])
         memory = [pen.pointer(name).value for name in TRAIN_POINTERS]
@@ -231,7 +235,7 @@ class _Train:
             step = _Step.written(pen, self.program, number)
             for phase, work in zip(self.schedule.phases, works, strict=True):
                 slices = sum(op.kernel.slices or 0 for op in phase.ops)
-                first, tickets = pen.read(end), step.shards if phase.over == "images" else pen.index(slices)
+                first, tickets = pen.read(end), step.shards if phase.over is Over.IMAGES else pen.index(slices)
                 pen.write(end, pen.sum(pen.as_index(first), tickets).whole)
                 scalars = [pen.scalar("total"), step.number.whole, first, pen.read(end)]
                 pen.call(share, [*memory, work, *scalars, pen.scalar("thread"), pen.scalar("threads")])

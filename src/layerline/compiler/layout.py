@@ -110,10 +110,13 @@ class Block:
 class Columns(Layout):
     """Filters side by side: block after block, in each [run][j][o], so that a vector holds one tap of many filters.
 
-    The blocks are those of a group's filters; group follows group.
+    Runs are those of Rows, without what rows are padded with. The blocks are those of a group's filters; group follows
+    group.
     """
 
-    rows: Rows
+    shape: tuple[int, int, int, int]
+    runs: int
+    length: int
     blocks: tuple[Block, ...]
     groups: int = 1
 
@@ -130,16 +133,16 @@ class Columns(Layout):
     @property
     def group_filters(self) -> int:
         """Return the filters of a group."""
-        return self.rows.shape[0] // self.groups
+        return self.shape[0] // self.groups
 
     @property
     def taps(self) -> int:
         """Return the taps of a filter."""
-        return self.rows.runs * self.rows.length
+        return self.runs * self.length
 
     def pack(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return float32 (size,)."""
-        taps = tensor.reshape(self.rows.shape).transpose(0, 2, 3, 1).reshape(self.groups, -1, self.taps)
+        taps = tensor.reshape(self.shape).transpose(0, 2, 3, 1).reshape(self.groups, -1, self.taps)
         out = np.zeros(self.size, np.float32)
         for group in range(self.groups):
             for first, piece in self._pieces(out, group):
@@ -158,7 +161,7 @@ class Columns(Layout):
 
     def unpack(self, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return float32 (O, C, R, S)."""
-        O, C, R, S = self.rows.shape
+        O, C, R, S = self.shape
         taps = np.zeros((self.groups, self.group_filters, self.taps), np.float32)
         for group in range(self.groups):
             for first, piece in self._pieces(buffer, group):

@@ -1,4 +1,4 @@
-"""What makes a plain Program fast: each pass is a function Program → Program, and `verify` runs after each.
+"""What makes a plain Program fast: each pass is a function Program → Program, and `spec.check` runs after each.
 
 fuse_relu     conv; relu                →  conv_relu
 fuse_pool     conv; pool; … gradients   →  conv_pool; … the filters' gradient over the pooled places alone
@@ -19,10 +19,11 @@ from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, fi
 from layerline.compiler.kernels.fc import BiasSum, FCForward, FCInput, FCWeights, forward_tile, input_tile
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, Unpool
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
-from layerline.compiler.kernels.split import Split
+from layerline.compiler.kernels.split import Split, as_planes
 from layerline.compiler.kernels.update import Reduce, Step
-from layerline.compiler.program import Buffer, Op, Program, room
-from layerline.compiler.values import BYTES
+from layerline.compiler.plane import room
+from layerline.compiler.program import Buffer, Op, Per, Program
+from layerline.compiler.spec import check
 
 if TYPE_CHECKING:
     from layerline.compiler.machine import Machine
@@ -30,27 +31,12 @@ if TYPE_CHECKING:
 
 def optimise(program: Program, machine: Machine, *, fuse_updates: bool = True) -> Program:
     """Return the Program after all passes; without `fuse_updates` whole gradients stay readable."""
-    verify(program, "build")
+    check(program, "build")
     for run in PASSES:
         if run is not fuse_update or fuse_updates:
             program = run(program, machine)
-            verify(program, run.__name__)
+            check(program, run.__name__)
     return program
-
-
-def verify(program: Program, after: str) -> None:
-    """Raise AssertionError, naming the pass at fault, where an op reads what no op before it wrote, or a name is
-    twice."""
-    known = {b for t in program.tensors for pairs in (t.homes, [(b, n) for n, b in t.slots]) for b, _ in pairs}
-    names: dict[str, Buffer] = {}
-    for op in program.ops:
-        for buffer in op.buffers:
-            if names.setdefault(buffer.name, buffer) != buffer:
-                raise AssertionError(f"after {after}: two buffers are called {buffer.name}")
-        for buffer in op.read:
-            if buffer.per not in ("given", "position") and buffer not in known:
-                raise AssertionError(f"after {after}: {op.kernel.symbol} reads {buffer.name}, which nothing wrote")
-        known.update(op.written)
 
 
 class _Uses:
@@ -137,7 +123,7 @@ def _fuse_pool(program: Program, conv: Op, pool: Op, machine: Machine) -> Progra
     program = _swap(program, {conv: (Op(kernel, (*inputs, pool["y"], *places)),), pool: ()})
     for back in ways_back:
         program = _pooled_way_back(program, kernel, pool, back, machine)
-    return _new_columns(program, old, kernel, conv["w"], machine)
+    return _new_columns(program, old, kernel, conv["w"])
 
 
 def _pooled_way_back(program: Program, conv: ConvForward, pool: Op, back: Op, machine: Machine) -> Program:
@@ -147,7 +133,7 @@ def _pooled_way_back(program: Program, conv: ConvForward, pool: Op, back: Op, ma
     uses = _Uses(program)
     relu = next((op for op in uses.readers(dy) if isinstance(op.kernel, ReLUBackward)), None)
     if relu:
-        dy, masked = relu["dx"], Buffer(g.name + "_masked", g.size, "image", plane=conv.y)
+        dy, masked = relu["dx"], Buffer(g.name + "_masked", g.size, Per.IMAGE, plane=conv.y)
         changes[relu] = (Op(ReLUBackward(conv.y, conv.y), (g, u, masked)),)
         g = masked
     shape = conv.shape
@@ -164,9 +150,9 @@ def _pooled_way_back(program: Program, conv: ConvForward, pool: Op, back: Op, ma
     return _swap(program, changes)
 
 
-def _new_columns(program: Program, old: ConvForward, new: ConvForward, w: Buffer, machine: Machine) -> Program:
+def _new_columns(program: Program, old: ConvForward, new: ConvForward, w: Buffer) -> Program:
     """Give the filters' columns the layout of the new tile, wherever they are read and written."""
-    before, after = old.columns(machine), new.columns(machine)
+    before, after = old.columns, new.columns
     if before == after:
         return program
     buffer = replace(w, size=room(after.size))
@@ -216,7 +202,7 @@ def drop_unread(program: Program, _: Machine) -> Program:
     kept: list[Op] = []
     wanted: set[Buffer] = set()
     for op in reversed(program.ops):
-        if all(b.per != "image" for b in op.written) or any(b in wanted for b in op.written):
+        if all(b.per != Per.IMAGE for b in op.written) or any(b in wanted for b in op.written):
             kept.append(op)
             wanted.update(op.read)
     return replace(program, ops=tuple(reversed(kept)))
@@ -235,7 +221,7 @@ def across(program: Program, machine: Machine) -> Program:
             continue
         x = op["x"]
         if kernel.shape.x.channels > 1 and x not in planes:
-            planes[x] = Buffer(x.name + "_planes", x.size, "image")
+            planes[x] = Buffer(x.name + "_planes", x.size, Per.IMAGE, plane=as_planes(kernel.shape.x))
             ops.append(Op(Split(kernel.shape.x), (x, planes[x])))
         ops.append(Op(ConvAcross(kernel, tile), (planes.get(x, x), *op.buffers[1:])))
     return replace(program, ops=tuple(ops))
@@ -250,7 +236,7 @@ def group_images(program: Program, machine: Machine) -> Program:
 
     FC layers then read their weights once for several images. The bits do not depend on it: it is how, not what.
     """
-    image_bytes = sum(b.size * BYTES[b.dtype] for b in program.buffers if b.per == "image")
+    image_bytes = sum(b.size * b.dtype.bytes for b in program.buffers if b.per == Per.IMAGE)
     group = max(1, min(program.shard_size, CACHE_BYTES // image_bytes))
     ops = []
     for op in program.ops:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, final
 from llvmlite import ir
 
 from layerline.compiler.arithmetic import Arithmetic
+from layerline.compiler.dtype import DType
 from layerline.compiler.values import (
-    BYTES,
     I32,
     I64,
     PACE,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from layerline.compiler.machine import Machine
 
-SCALARS: Final = dict.fromkeys(PACE, "f32")
+SCALARS: Final = dict.fromkeys(PACE, DType.F32)
 """Scalar arguments that are not 64-bit integers."""
 
 
@@ -45,7 +45,7 @@ class Pen(Arithmetic):
         module: ir.Module,
         machine: Machine,
         symbol: str,
-        pointers: dict[str, str],
+        pointers: dict[str, DType],
         scalars: Sequence[str],
         *,
         alone: bool = True,
@@ -56,7 +56,7 @@ class Pen(Arithmetic):
         `alone`: what the pointers lead to does not overlap, and no other thread changes it.
         """
         self.module, self.machine = module, machine
-        types = [POINTER] * len(pointers) + [TYPES[SCALARS.get(name, "i64")] for name in scalars]
+        types = [POINTER] * len(pointers) + [TYPES[SCALARS.get(name, DType.I64)] for name in scalars]
         self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), types), symbol)
         self.function.attributes.add("nounwind")
         self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
@@ -102,7 +102,7 @@ class Pen(Arithmetic):
 
     def as_index(self, value: Value) -> Index:
         """Return an integer value as an index expression."""
-        return Index(self.builder, self.convert(value, "i64"))
+        return Index(self.builder, self.convert(value, DType.I64))
 
     def divided(self, index: Index, divisor: int) -> tuple[Index, Index]:
         """Return the quotient and the remainder of an index that is not negative."""
@@ -246,7 +246,7 @@ class Pen(Arithmetic):
     def load(self, pointer: Pointer, index: Index | int = 0, lanes: int = 1) -> Value:
         """Return `lanes` neighbouring elements; no alignment beyond the element's is assumed."""
         typ = vector_type(TYPES[pointer.dtype], lanes)
-        return self.builder.load(self.at(pointer, index).value, typ=typ, align=BYTES[pointer.dtype])
+        return self.builder.load(self.at(pointer, index).value, typ=typ, align=pointer.dtype.bytes)
 
     def store(self, value: Value, pointer: Pointer, index: Index | int = 0, count: int | None = None) -> None:
         """Store the first `count` lanes (all, if not given) and touch nothing behind them."""
@@ -256,7 +256,7 @@ class Pen(Arithmetic):
         while done < count:
             piece = min(lanes, 1 << (count - done).bit_length() - 1)
             part = value if piece == lanes else self._lanes(value, range(done, done + piece))
-            self.builder.store(part, self.at(to, done).value, align=BYTES[pointer.dtype])
+            self.builder.store(part, self.at(to, done).value, align=pointer.dtype.bytes)
             done += piece
 
     def prefetch(self, pointer: Pointer, index: Index | int) -> None:
@@ -274,8 +274,8 @@ class Pen(Arithmetic):
     def fill_zero(self, memory: Pointer, size: int) -> None:
         """Write zeros over `size` bytes, a multiple of a cache line."""
         lanes = self.machine.lanes
-        floats = Pointer(memory.value, "f32")
-        with self.loop("zero", size // BYTES["f32"], step=lanes) as i:
+        floats = Pointer(memory.value, DType.F32)
+        with self.loop("zero", size // DType.F32.bytes, step=lanes) as i:
             self.store(self.constant(0.0, lanes), floats, i)
 
     # -- other functions, other threads ---------------------------------------------------------------------------

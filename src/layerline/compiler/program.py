@@ -2,62 +2,36 @@
 
 A Buffer is memory with a name. `per` says what it is one of: an image of the batch, a shard of the batch, a thread, or
 the whole network (`once`). Where an image's buffer lives (in a thread's scratch or for the whole batch) is derived by
-`passes.schedule`, never written by a layer.
+`schedule.schedule`, never written by a layer.
 """
 
 from __future__ import annotations
 
-import abc
+import enum
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING
+
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernel import Access, Over
 
 if TYPE_CHECKING:
+    from layerline.compiler.kernel import Argument, Kernel
     from layerline.compiler.layout import Layout
-    from layerline.compiler.pen import Pen
-
-ALIGN: Final = 16
-"""Elements that every item of a buffer is aligned to (64 bytes of float32: a cache line)."""
+    from layerline.compiler.plane import Plane
 
 
-def room(n: int) -> int:
-    """Return the elements to reserve for n: a vector may be read or add zeros one whole vector past the end."""
-    return -(-(n + ALIGN) // ALIGN) * ALIGN
+class Per(enum.Enum):
+    """What a buffer is one of; the value is the word for it."""
 
-
-@dataclass(frozen=True)
-class Plane:
-    """An image in memory: H rows of W pixels of C neighbouring floats, inside a border that stays zero."""
-
-    channels: int
-    height: int
-    width: int
-    top: int = 0
-    left: int = 0
-    bottom: int = 0
-    right: int = 0
-
-    @property
-    def pitch(self) -> int:
-        """Return the elements from a row to the next."""
-        return (self.left + self.width + self.right) * self.channels
-
-    @property
-    def origin(self) -> int:
-        """Return where pixel (0, 0) begins."""
-        return self.top * self.pitch + self.left * self.channels
-
-    @property
-    def size(self) -> int:
-        """Return the elements of the whole plane with its border."""
-        return (self.top + self.height + self.bottom) * self.pitch
-
-    @property
-    def label(self) -> str:
-        """Return the shape as symbols have it."""
-        border = (self.top, self.left, self.bottom, self.right)
-        text = f"c{self.channels}h{self.height}w{self.width}"
-        return text if not any(border) else text + "b" + "_".join(map(str, border))
+    IMAGE = "image"
+    SHARD = "shard"
+    THREAD = "thread"
+    ONCE = "once"
+    GIVEN = "given"
+    """The caller's, as a whole: images, labels."""
+    POSITION = "position"
+    """The caller's, an item for each image of the batch in its order: order, probabilities."""
 
 
 @dataclass(frozen=True)
@@ -66,44 +40,14 @@ class Buffer:
 
     name: str
     size: int
-    per: str
-    """image · shard · thread · once; of the caller's, `given` (images, labels) or `position` (order: one for each
-    image)."""
-    dtype: str = "f32"
+    per: Per
+    dtype: DType = DType.F32
     plane: Plane | None = None
     """For an image's values: how they lie."""
 
     def __hash__(self) -> int:
         """Return the name's: buffers are looked up often, and no two of a Program share a name."""
         return hash(self.name)
-
-
-class Kernel(abc.ABC):
-    """One function of machine code: what it computes and how (its tile), as a frozen dataclass. Equal kernels share
-    code.
-
-    The pointer arguments come first, then the scalars. A kernel of range `images` does `images` neighbouring images;
-    one of range `slices` does slice `item` of `slices`; it knows nothing of threads.
-    """
-
-    pointers: ClassVar[dict[str, str]]
-    """Argument → element type."""
-    writes: ClassVar[frozenset[str]]
-    scalars: ClassVar[tuple[str, ...]] = ("images",)
-
-    @property
-    @abc.abstractmethod
-    def symbol(self) -> str:
-        """Return the name: formula, shape, how. It is the function's symbol, the profile's line and the cache's key."""
-
-    @property
-    def slices(self) -> int | None:
-        """Return into how many independent items the work is cut, or None where its items are images."""
-        return None
-
-    @abc.abstractmethod
-    def write(self, pen: Pen) -> None:
-        """Write the function's body."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +59,10 @@ class Op:
 
     def __post_init__(self) -> None:
         """Refuse a wrong number of buffers: a bug in a build function."""
-        if len(self.buffers) != len(self.kernel.pointers):
-            raise ValueError(f"{self.kernel.symbol} takes {len(self.kernel.pointers)} buffers, not {len(self.buffers)}")
+        if len(self.buffers) != len(self.kernel.arguments):
+            raise ValueError(
+                f"{self.kernel.symbol} takes {len(self.kernel.arguments)} buffers, not {len(self.buffers)}"
+            )
 
     def __hash__(self) -> int:
         """Return the buffers': a kernel's would be worked out from all its sizes at every look."""
@@ -124,19 +70,38 @@ class Op:
 
     def __getitem__(self, name: str) -> Buffer:
         """Return the buffer of a kernel's argument."""
-        return dict(zip(self.kernel.pointers, self.buffers, strict=True))[name]
+        return self.buffers[list(self.kernel.arguments).index(name)]
+
+    @functools.cached_property
+    def over(self) -> Over:
+        """What the kernel's items are."""
+        return Over.IMAGES if self.kernel.slices is None else Over.SLICES
+
+    @functools.cached_property
+    def uses(self) -> tuple[tuple[Argument, Buffer], ...]:
+        """Each argument with its buffer."""
+        return tuple(zip(self.kernel.arguments.values(), self.buffers, strict=True))
 
     @functools.cached_property
     def written(self) -> tuple[Buffer, ...]:
         """The buffers it changes."""
-        writes = self.kernel.writes
-        return tuple(b for a, b in zip(self.kernel.pointers, self.buffers, strict=True) if a in writes)
+        return tuple(buffer for argument, buffer in self.uses if argument.access is not Access.READS)
 
     @functools.cached_property
     def read(self) -> tuple[Buffer, ...]:
         """The buffers it only reads."""
-        writes = self.kernel.writes
-        return tuple(b for a, b in zip(self.kernel.pointers, self.buffers, strict=True) if a not in writes)
+        return tuple(buffer for argument, buffer in self.uses if argument.access is Access.READS)
+
+
+class Kind(enum.Enum):
+    """What a parameter is to an optimiser."""
+
+    FILTERS = "filters"
+    """Of a convolution."""
+    MATRIX = "matrix"
+    """Of FC."""
+    PLAIN = "plain"
+    """A bias, or of a norm."""
 
 
 @dataclass(frozen=True)
@@ -185,8 +150,7 @@ class Phase:
     """Ops between two meetings of all threads: either all over the images of shards, or all over slices."""
 
     ops: tuple[Op, ...]
-    over: str
-    """images · slices"""
+    over: Over
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from layerline.compiler.program import Phase, Program, Schedule
-from layerline.compiler.values import BYTES
+from layerline.compiler.kernel import Over
+from layerline.compiler.program import Per, Phase, Program, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,24 +21,24 @@ def schedule(program: Program) -> Schedule:
     phases = cut(program)
     kept = outliving(phases)
     arena, arena_bytes = _place(
-        (b, _items(b, program)) for b in program.buffers if b.per in ("once", "shard") or b in kept
+        (b, _items(b, program)) for b in program.buffers if b.per in (Per.ONCE, Per.SHARD) or b in kept
     )
     scratch, scratch_bytes = _place(
-        (b, program.group if b.per == "image" else 1)
+        (b, program.group if b.per == Per.IMAGE else 1)
         for b in program.buffers
-        if (b.per == "image" and b not in kept) or b.per == "thread"
+        if (b.per == Per.IMAGE and b not in kept) or b.per == Per.THREAD
     )
     return Schedule(program, phases, arena, scratch, arena_bytes, scratch_bytes)
 
 
 def cut(program: Program) -> tuple[Phase, ...]:
     """Cut the ops into phases: over images, or over slices that do not touch what another op of the phase writes."""
-    phases: list[tuple[str, list[Op]]] = []
+    phases: list[tuple[Over, list[Op]]] = []
     touched: set[Buffer] = set()
     written: set[Buffer] = set()
     for op in program.ops:
-        over = "images" if op.kernel.slices is None else "slices"
-        apart = over == "slices" and (touched.intersection(op.written) or written.intersection(op.buffers))
+        over = op.over
+        apart = over is Over.SLICES and (touched.intersection(op.written) or written.intersection(op.buffers))
         if not phases or phases[-1][0] != over or apart:
             phases.append((over, []))
             touched, written = set(), set()
@@ -54,18 +54,18 @@ def outliving(phases: tuple[Phase, ...]) -> frozenset[Buffer]:
     kept: set[Buffer] = set()
     for number, phase in enumerate(phases):
         for op in phase.ops:
-            kept.update(b for b in op.buffers if b.per == "image" and written.get(b, number) != number)
+            kept.update(b for b in op.buffers if b.per == Per.IMAGE and written.get(b, number) != number)
             written.update({b: number for b in op.written if b not in written})
     return frozenset(kept)
 
 
 def item_bytes(buffer: Buffer) -> int:
     """Return the bytes from one item of a buffer to the next."""
-    return buffer.size * BYTES[buffer.dtype]
+    return buffer.size * buffer.dtype.bytes
 
 
 def _items(buffer: Buffer, program: Program) -> int:
-    return {"once": 1, "shard": program.shards, "image": program.batch_size}[buffer.per]
+    return {Per.ONCE: 1, Per.SHARD: program.shards, Per.IMAGE: program.batch_size}[buffer.per]
 
 
 def _place(buffers: Iterable[tuple[Buffer, int]]) -> tuple[dict[Buffer, int], int]:

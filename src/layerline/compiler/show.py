@@ -8,6 +8,7 @@ from layerline.compiler.build import build
 from layerline.compiler.compiled import plan
 from layerline.compiler.driver import write_module
 from layerline.compiler.machine import named
+from layerline.compiler.program import Per
 from layerline.compiler.task import task_of
 from layerline.errors import UserError
 from layerline.figures import count, size
@@ -60,7 +61,7 @@ def plan_text(network: Network, machine: Machine, schedule: Schedule) -> str:
             f"{program.group} at a time"
         )
     for number, phase in enumerate(schedule.phases, 1):
-        lines += ["", f"phase {number}, over {phase.over}"]
+        lines += ["", f"phase {number}, over {phase.over.value}"]
         lines += [f"  {_call(op)}" for op in phase.ops]
     arena, scratch = size(schedule.arena_bytes), size(schedule.scratch_bytes)
     lines += ["", f"memory: {arena} for all threads, {scratch} for each"]
@@ -87,7 +88,7 @@ def _ops(program: Program) -> list[str]:
 
 
 def _buffer(buffer: Buffer) -> str:
-    if buffer.per in ("given", "position"):
+    if buffer.per in (Per.GIVEN, Per.POSITION):
         return buffer.name
-    of = "" if buffer.per == "once" else f" a {buffer.per}"
-    return f"{buffer.name}[{buffer.size} {buffer.dtype}{of}]"
+    of = "" if buffer.per == Per.ONCE else f" a {buffer.per.value}"
+    return f"{buffer.name}[{buffer.size} {buffer.dtype.value}{of}]"

@@ -6,8 +6,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.loss import CROSS_ENTROPY, Objective
 from layerline.compiler.kernels.optimizers import AdamW, Sgd
+from layerline.compiler.program import Kind
 from layerline.data.augmentation import Augmentation
 from layerline.recipe.checks import NONE
 
@@ -23,8 +25,8 @@ class Task:
 
     batch_size: int
     optimizer: Optimizer
-    source: str = "u8"
-    """What a stored value is: u8 or f32."""
+    source: DType = DType.U8
+    """What a stored value is: U8 or F32."""
     channels_last: bool = False
     even_scaling: bool = True
     """Whether all channels are scaled alike."""
@@ -39,9 +41,9 @@ class Task:
     augmented: Steps | None = None
     """What is done to images as they are loaded."""
 
-    def stepped_by(self, kind: str) -> Optimizer:
-        """Return the optimiser of a tensor of a kind (filters, matrix, plain: a bias or of a norm)."""
-        spared = kind == "plain" and self.spare_biases
+    def stepped_by(self, kind: Kind) -> Optimizer:
+        """Return the optimiser of a tensor of a kind."""
+        spared = kind is Kind.PLAIN and self.spare_biases
         return dataclasses.replace(self.optimizer, decay=False) if spared else self.optimizer
 
 

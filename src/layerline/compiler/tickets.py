@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.calls import TRAIN_POINTERS
+from layerline.compiler.dtype import DType
 from layerline.compiler.pen import Pen
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def control_words(threads: int) -> int:
 def write_share(module: ir.Module, machine: Machine, like: Value) -> Value:
     """Write the function in which a thread does its share of a phase; `like` is one of the functions that it calls."""
     scalars = ("total", "step", "first_ticket", "end_ticket", "thread", "threads")
-    pen = Pen(module, machine, "share", {**TRAIN_POINTERS, "work": "u8"}, scalars, alone=False)
+    pen = Pen(module, machine, "share", {**TRAIN_POINTERS, "work": DType.U8}, scalars, alone=False)
     pen.keep_inside()
     thread, threads = pen.count("thread"), pen.count("threads")
     with pen.loop("part", threads) as other:
@@ -77,7 +78,7 @@ def _wait(pen: Pen) -> None:
     behind another process.
     """
     with pen.repeat("look") as (look, leave):
-        finished = pen.variable(pen.constant(0, 1, "i64"))
+        finished = pen.variable(pen.constant(0, 1, DType.I64))
         with pen.loop("of", pen.count("threads")) as thread:
             number = pen.atomic_load(_word_of(pen, "finished", thread))
             pen.write(finished, pen.add(pen.read(finished), number))

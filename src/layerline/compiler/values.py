@@ -7,14 +7,15 @@ from typing import Any, Final
 
 from llvmlite import ir
 
+from layerline.compiler.dtype import DType
+
 Value = Any
 """An llvmlite.ir value; llvmlite has no types."""
 
 I1, I8, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 32, 64))
 F32, F64 = ir.FloatType(), ir.DoubleType()
 POINTER = ir.PointerType()
-TYPES: Final = {"u8": I8, "i32": I32, "i64": I64, "f32": F32, "f64": F64}
-BYTES: Final = {"u8": 1, "i32": 4, "i64": 8, "f32": 4, "f64": 8}
+TYPES: Final = {DType.U8: I8, DType.I32: I32, DType.I64: I64, DType.F32: F32, DType.F64: F64}
 
 PACE: Final = ("rate", "inverse", "adam_rate", "adam_scale")
 """What changes from step to step: the learning rate η; one over the images of a batch, or over their class weights;
@@ -26,7 +27,7 @@ class Pointer:
     """An address in memory and the type of what lies there."""
 
     value: Value
-    dtype: str
+    dtype: DType
 
 
 @dataclass(frozen=True, eq=False)

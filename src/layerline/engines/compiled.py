@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import numpy as np
 
 from layerline.compiler import compiled
+from layerline.compiler.dtype import DType
 from layerline.compiler.folding import folded_weights
 from layerline.compiler.kernels.step_lower import slots_of
 from layerline.compiler.machine import host
@@ -166,7 +167,7 @@ class CompiledEngine(Engine):
 
     def _task(self, images: ImageSet, *, training: bool) -> Task:
         even = len(set(zip(self._scaling.scale, self._scaling.shift, strict=True))) == 1
-        source = {"uint8": "u8", "float32": "f32"}[images.images.dtype.name]
+        source = {"uint8": DType.U8, "float32": DType.F32}[images.images.dtype.name]
         task = task_of(self._recipe, training=training, source=source, channels_last=images.channels_last)
         return replace(task, even_scaling=even, fuse_updates=self._fuse_updates)
 

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler import compiled
+from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.step_lower import slots_of
 from layerline.compiler.machine import host
 from layerline.compiler.task import task_of
@@ -27,7 +28,7 @@ _BYTES: Final = {"float32": 4, "int64": 8}
 def training_bytes(network: Network, recipe: Recipe, threads: int) -> int:
     """Return the bytes that training on uint8 images, channel by channel, takes on this machine, beside the images."""
     tasks = [
-        task_of(recipe, training=training, source="u8", channels_last=False, even_scaling=True)
+        task_of(recipe, training=training, source=DType.U8, channels_last=False, even_scaling=True)
         for training in (True, False)
     ]
     return needed(network, recipe, tasks, host(), threads)

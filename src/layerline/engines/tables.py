@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline.compiler.kernels.optimizers import HYPER
-from layerline.compiler.program import room
+from layerline.compiler.plane import room
 from layerline.compiler.values import PACE
 
 if TYPE_CHECKING:

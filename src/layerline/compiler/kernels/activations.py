@@ -16,13 +16,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from layerline.compiler.kernel import Kernel, adds, reads, sets
 from layerline.compiler.kernels import functions
 from layerline.compiler.kernels.loops import elementwise
-from layerline.compiler.program import Kernel, Plane
 from layerline.compiler.values import lanes_of
 
 if TYPE_CHECKING:
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.pen import Pen
+    from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Value
 
 
@@ -145,17 +147,15 @@ class ActivationForward(Kernel):
     x: Plane
     y: Plane
 
-    pointers: ClassVar[dict[str, str]] = {"x": "f32", "y": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"y"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"x": reads(self.x), "y": sets(self.y)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"{self.function.label}_fwd_{self.x.label}_{self.y.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
-
         def step(memory: tuple[Pointer, ...], places: tuple[Index, ...], lanes: int) -> Value:
             return self.function.forward(pen, pen.load(memory[0], places[0], lanes))
 
@@ -172,18 +172,16 @@ class ActivationBackward(Kernel):
     dx: Plane
     add: bool = False
 
-    pointers: ClassVar[dict[str, str]] = {"dy": "f32", "known": "f32", "dx": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"dx"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"dy": reads(self.dy), "known": reads(self.known), "dx": (adds if self.add else sets)(self.dx)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         what = f"{self.function.label}_bwd{'_add' * self.add}"
         return f"{what}_{self.known.label}_{self.dy.label}_{self.dx.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
-
         def step(memory: tuple[Pointer, ...], places: tuple[Index, ...], lanes: int) -> Value:
             dy, known = (pen.load(m, i, lanes) for m, i in zip(memory[:2], places[:2], strict=True))
             dx = pen.mul(dy, self.function.slope(pen, known))

@@ -14,15 +14,18 @@ the four is not. No byte outside the image is touched.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernel import Kernel, given, reads, sets
 from layerline.compiler.kernels.loops import vectors
-from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.plane import Plane, room
 from layerline.data.augmented import MOVES, NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
     from layerline.data.augmented import Steps
@@ -36,29 +39,30 @@ class Augment(Kernel):
     """x = the images that `order` names, augmented, · scale + shift."""
 
     x: Plane
-    source: str
-    """u8 or f32"""
+    source: DType
     channels_last: bool
     even: bool
     """Whether all channels are scaled alike."""
     steps: Steps
 
-    writes: ClassVar[frozenset[str]] = frozenset({"x"})
-
     @property
-    def pointers(self) -> dict[str, str]:  # type: ignore[override]
-        """Return argument → element type."""
-        tables = {"order": "i64", "moves": "i32", "numbers": "f32", "scale": "f32", "shift": "f32"}
-        return {"images": self.source, **tables, "x": "f32"}
+    def arguments(self) -> dict[str, Argument]:
+        return {
+            "images": given(self.source),
+            "order": reads(1, DType.I64),
+            "moves": reads(len(MOVES), DType.I32),
+            "numbers": reads(len(NUMBERS)),
+            "scale": given(),
+            "shift": given(),
+            "x": sets(self.x),
+        }
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         order, scaling = "hwc" if self.channels_last else "chw", "even" if self.even else "each"
-        return f"augment_{self.steps.label}_{self.source}_{order}_{scaling}_{self.x.label}"
+        return f"augment_{self.steps.label}_{self.source.value}_{order}_{scaling}_{self.x.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         with pen.loop("n", pen.count("images")) as n:
             image = _Image(self, pen, n)
             if self.steps.warp:
@@ -107,7 +111,7 @@ class _Image:
     def stored(self, pixel: Index, c: Index) -> Value:
         """Return the stored value of a pixel inside the image, as float32."""
         place = pixel * self.C + c if self.kernel.channels_last else c * (self.H * self.W) + pixel
-        return self.pen.convert(self.pen.load(self.source, place), "f32")
+        return self.pen.convert(self.pen.load(self.source, place), DType.F32)
 
     def mirrored(self, place: Index, size: int) -> Index:
         """Return the place inside that is the mirror image of one that may lie outside."""
@@ -178,7 +182,7 @@ class _Image:
         pen = self.pen
 
         def some(i: Index, lanes: int) -> None:
-            v = pen.convert(pen.load(source, i, lanes), "f32")
+            v = pen.convert(pen.load(source, i, lanes), DType.F32)
             pen.store(self.finished(v, pen.index(0), lanes), to, i)
 
         self.in_vectors(n, some)
@@ -189,7 +193,7 @@ class _Image:
 
         def some(i: Index, lanes: int) -> None:
             v = pen.load(pen.at(end, pen.rest(pen.index(1 - lanes), i)), 0, lanes)
-            pen.store(self.finished(pen.convert(pen.reversed_lanes(v), "f32"), pen.index(0), lanes), to, i)
+            pen.store(self.finished(pen.convert(pen.reversed_lanes(v), DType.F32), pen.index(0), lanes), to, i)
 
         self.in_vectors(n, some)
 
@@ -238,9 +242,9 @@ class _Image:
         pen = self.pen
         a, b, c, d, e, f = (self.numbers[name] for name in "abcdef")
         with pen.loop("h", self.H) as row:
-            to, h = pen.at(self.x, row * self.kernel.x.pitch), pen.convert(row.whole, "f32")
+            to, h = pen.at(self.x, row * self.kernel.x.pitch), pen.convert(row.whole, DType.F32)
             with pen.loop("w", self.W) as column:
-                w = pen.convert(column.whole, "f32")
+                w = pen.convert(column.whole, DType.F32)
                 y = pen.add(pen.add(pen.mul(a, h), pen.mul(b, w)), c)
                 x = pen.add(pen.add(pen.mul(d, h), pen.mul(e, w)), f)
                 self.between(y, x, pen.at(to, column * self.C))
@@ -273,7 +277,7 @@ class _Image:
         """Return the pixel before a place on an axis, and how far behind it the place is."""
         pen = self.pen
         whole = pen.whole_below(place)
-        return pen.as_index(whole), pen.sub(place, pen.convert(whole, "f32"))
+        return pen.as_index(whole), pen.sub(place, pen.convert(whole, DType.F32))
 
     def neighbours(self, first: Index, size: int) -> list[tuple[Index, Value]]:
         """Return a pixel on an axis and the next, brought inside, each with whether it was (where that matters)."""

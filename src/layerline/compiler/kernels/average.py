@@ -11,13 +11,15 @@ The schedule.  Lanes run over channels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
+from layerline.compiler.kernel import Kernel, adds, reads, sets
 from layerline.compiler.kernels.conv_gradients import clear
 from layerline.compiler.kernels.loops import vectors
-from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.plane import Plane, room
 
 if TYPE_CHECKING:
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.kernels.pool import PoolShape
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
@@ -30,16 +32,15 @@ class AverageForward(Kernel):
     shape: PoolShape
     y: Plane
 
-    pointers: ClassVar[dict[str, str]] = {"x": "f32", "y": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"y"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"x": reads(self.shape.x), "y": sets(self.y)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"average_fwd_{self.shape.label}_{self.y.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         shape, y, lanes = self.shape, self.y, pen.machine.lanes_for(self.shape.x.channels)
         share = pen.constant(1 / (shape.window[0] * shape.window[1]), lanes)
         with pen.loop("n", pen.count("images")) as n:
@@ -73,16 +74,15 @@ class AverageBackward(Kernel):
     dy: Plane
     add: bool = False
 
-    pointers: ClassVar[dict[str, str]] = {"dy": "f32", "dx": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"dx"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"dy": reads(self.dy), "dx": (adds if self.add else sets)(self.shape.x)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"average_bwd{'_add' * self.add}_{self.shape.label}_{self.dy.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         shape, dy, lanes = self.shape, self.dy, pen.machine.lanes_for(self.shape.x.channels)
         share = pen.constant(1 / (shape.window[0] * shape.window[1]), lanes)
         with pen.loop("n", pen.count("images")) as n:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from layerline.compiler.kernels.average import AverageBackward, AverageForward
 from layerline.compiler.kernels.pool import PoolShape
-from layerline.compiler.program import Plane
+from layerline.compiler.plane import Plane
 
 if TYPE_CHECKING:
     from layerline.compiler.build import Builder

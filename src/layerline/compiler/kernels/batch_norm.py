@@ -17,14 +17,17 @@ threads meet in between, for the sums are over the whole batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernel import Kernel, adds, reads, sets, updates
 from layerline.compiler.kernels.loops import vectors
-from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.plane import Plane, room
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Value, Variable
 
@@ -35,14 +38,16 @@ CHAINS = 2
 LINEAR: Final = ("mean", "mean_rest", "a")
 """What the forward pass takes from the statistics."""
 
+RUNNING: Final = ("running_mean", "running_var")
+
 
 def halves(pen: Pen, value: Value) -> tuple[Value, Value]:
     """Return a float64 as the sum of two float32: what it is rounded to, and the rest.
 
     The rounding of a number that all values of a channel share would not average out in a sum over them.
     """
-    high = pen.convert(value, "f32")
-    return high, pen.convert(pen.sub(value, pen.convert(high, "f64")), "f32")
+    high = pen.convert(value, DType.F32)
+    return high, pen.convert(pen.sub(value, pen.convert(high, DType.F64)), DType.F32)
 
 
 def stride(C: int) -> int:
@@ -56,19 +61,17 @@ class BatchNormSums(Kernel):
 
     x: Plane
 
-    pointers: ClassVar[dict[str, str]] = {"x": "f32", "sums": "f64"}
-    writes: ClassVar[frozenset[str]] = frozenset({"sums"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"x": reads(self.x), "sums": adds(2 * stride(self.x.channels), DType.F64)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"batch_norm_sums_{self.x.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
-
         def terms(n: Index, p: Index, q: Index, c: Index, lanes: int) -> tuple[Value, Value]:
-            x = pen.convert(pen.load(pen.pointer("x"), place(self.x, n, p, q, c), lanes), "f64")
+            x = pen.convert(pen.load(pen.pointer("x"), place(self.x, n, p, q, c), lanes), DType.F64)
             return x, pen.mul(x, x)
 
         add_up(pen, self.x, terms)
@@ -81,20 +84,20 @@ class BatchNormGradientSums(Kernel):
     x: Plane
     dy: Plane
 
-    pointers: ClassVar[dict[str, str]] = {"x": "f32", "dy": "f32", "exact": "f64", "sums": "f64"}
-    writes: ClassVar[frozenset[str]] = frozenset({"sums"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        lists = 2 * stride(self.x.channels)
+        exact, sums = reads(lists, DType.F64), adds(lists, DType.F64)
+        return {"x": reads(self.x), "dy": reads(self.dy), "exact": exact, "sums": sums}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"batch_norm_gradient_sums_{self.x.label}_{self.dy.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
-
         def terms(n: Index, p: Index, q: Index, c: Index, lanes: int) -> tuple[Value, Value]:
-            x = pen.convert(pen.load(pen.pointer("x"), place(self.x, n, p, q, c), lanes), "f64")
-            dy = pen.convert(pen.load(pen.pointer("dy"), place(self.dy, n, p, q, c), lanes), "f64")
+            x = pen.convert(pen.load(pen.pointer("x"), place(self.x, n, p, q, c), lanes), DType.F64)
+            dy = pen.convert(pen.load(pen.pointer("dy"), place(self.dy, n, p, q, c), lanes), DType.F64)
             return dy, pen.mul(dy, pen.sub(x, pen.load(pen.pointer("exact"), c, lanes)))
 
         add_up(pen, self.x, terms)
@@ -108,7 +111,7 @@ def place(plane: Plane, n: Index, p: Index, q: Index, c: Index) -> Index:
 def add_up(pen: Pen, plane: Plane, terms: Callable[[Index, Index, Index, Index, int], tuple[Value, Value]]) -> None:
     """Write sums[0] += Σ of the first term, sums[1] += Σ of the second, over all pixels of all images."""
     C, lanes, sums = plane.channels, pen.machine.lanes_for(plane.channels), pen.pointer("sums")
-    zero = pen.constant(0.0, lanes, "f64")
+    zero = pen.constant(0.0, lanes, DType.F64)
     with pen.loop("n", pen.count("images")) as n:
         for c, count in vectors(pen, C, lanes):
             chains = [[pen.variable(zero) for _ in range(2)] for _ in range(CHAINS)]
@@ -140,21 +143,20 @@ class BatchNormStatistics(Kernel):
     momentum: float
     eps: float
 
-    pointers: ClassVar[dict[str, str]] = {
-        "sums": "f64",
-        "w": "f32",
-        "exact": "f64",
-        **dict.fromkeys(LINEAR, "f32"),
-        "running_mean": "f32",
-        "running_var": "f32",
-    }
-    writes: ClassVar[frozenset[str]] = frozenset({"exact", *LINEAR, "running_mean", "running_var"})
-    scalars: ClassVar[tuple[str, ...]] = ("item", "images", "shards")
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        C, lists = self.channels, 2 * stride(self.channels)
+        linear, running = dict.fromkeys(LINEAR, sets(C)), dict.fromkeys(RUNNING, updates(C))
+        first = {"sums": reads(lists, DType.F64), "w": reads(C), "exact": sets(lists, DType.F64)}
+        return {**first, **linear, **running}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"batch_norm_statistics_c{self.channels}p{self.pixels}m{self.momentum}e{self.eps}"
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        return ("images", "shards")
 
     @property
     def slices(self) -> int:
@@ -162,21 +164,20 @@ class BatchNormStatistics(Kernel):
         return 1
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         C, lanes = self.channels, pen.machine.lanes_for(self.channels)
-        one = pen.constant(1.0, lanes, "f64")
+        one = pen.constant(1.0, lanes, DType.F64)
         M = values(pen, self.pixels, lanes)
         for c, count in vectors(pen, C, lanes):
             first, second = (joined(pen, C, c + k * stride(C), lanes) for k in range(2))
             mean = pen.div(first, M)
             variance = pen.sub(pen.div(second, M), pen.mul(mean, mean))
-            zero = pen.constant(0.0, lanes, "f64")
+            zero = pen.constant(0.0, lanes, DType.F64)
             variance = pen.select(pen.greater(zero, variance), zero, variance)
-            inverse = pen.div(one, pen.sqrt(pen.add(variance, pen.constant(self.eps, lanes, "f64"))))
-            a = pen.mul(inverse, pen.convert(pen.load(pen.pointer("w"), c, lanes), "f64"))
+            inverse = pen.div(one, pen.sqrt(pen.add(variance, pen.constant(self.eps, lanes, DType.F64))))
+            a = pen.mul(inverse, pen.convert(pen.load(pen.pointer("w"), c, lanes), DType.F64))
             for k, value in enumerate((mean, inverse)):
                 pen.store(value, pen.pointer("exact"), c + k * stride(C), count)
-            for name, value in zip(LINEAR, (*halves(pen, mean), pen.convert(a, "f32")), strict=True):
+            for name, value in zip(LINEAR, (*halves(pen, mean), pen.convert(a, DType.F32)), strict=True):
                 pen.store(value, pen.pointer(name), c, count)
             self._move(pen, "running_mean", mean, c, count)
             self._move(pen, "running_var", pen.div(pen.mul(variance, M), pen.sub(M, one)), c, count)
@@ -184,15 +185,15 @@ class BatchNormStatistics(Kernel):
     def _move(self, pen: Pen, name: str, towards: Value, c: Index, count: int) -> None:
         """Write running += momentum · (towards − running), rounded once."""
         lanes = pen.machine.lanes_for(self.channels)
-        old = pen.convert(pen.load(pen.pointer(name), c, lanes), "f64")
-        kept = pen.mul(pen.constant(1 - self.momentum, lanes, "f64"), old)
-        new = pen.add(pen.mul(pen.constant(self.momentum, lanes, "f64"), towards), kept)
-        pen.store(pen.convert(new, "f32"), pen.pointer(name), c, count)
+        old = pen.convert(pen.load(pen.pointer(name), c, lanes), DType.F64)
+        kept = pen.mul(pen.constant(1 - self.momentum, lanes, DType.F64), old)
+        new = pen.add(pen.mul(pen.constant(self.momentum, lanes, DType.F64), towards), kept)
+        pen.store(pen.convert(new, DType.F32), pen.pointer(name), c, count)
 
 
 def values(pen: Pen, pixels: int, lanes: int) -> Value:
     """Return M, the values of a channel in the batch, in every lane."""
-    return pen.splat(pen.convert((pen.count("images") * pixels).whole, "f64"), lanes)
+    return pen.splat(pen.convert((pen.count("images") * pixels).whole, DType.F64), lanes)
 
 
 def joined(pen: Pen, C: int, here: Index, lanes: int) -> Value:
@@ -211,16 +212,16 @@ class BatchNormForward(Kernel):
     x: Plane
     y: Plane
 
-    pointers: ClassVar[dict[str, str]] = dict.fromkeys(("x", *LINEAR, "b", "y"), "f32")
-    writes: ClassVar[frozenset[str]] = frozenset({"y"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        lists = dict.fromkeys((*LINEAR, "b"), reads(self.x.channels))
+        return {"x": reads(self.x), **lists, "y": sets(self.y)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"batch_norm_fwd_{self.x.label}_{self.y.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         C, lanes = self.x.channels, pen.machine.lanes_for(self.x.channels)
         with pen.loop("n", pen.count("images")) as n:
             for c, count in vectors(pen, C, lanes):
@@ -238,14 +239,18 @@ class BatchNormGradients(Kernel):
     channels: int
     pixels: int
 
-    pointers: ClassVar[dict[str, str]] = {"sums": "f64", "exact": "f64", "dw": "f32", "db": "f32", "slope": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"dw", "db", "slope"})
-    scalars: ClassVar[tuple[str, ...]] = ("item", "images", "shards")
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        C, lists = self.channels, reads(2 * stride(self.channels), DType.F64)
+        return {"sums": lists, "exact": lists, "dw": sets(C), "db": sets(C), "slope": sets(4 * stride(C))}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"batch_norm_gradients_c{self.channels}p{self.pixels}"
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        return ("images", "shards")
 
     @property
     def slices(self) -> int:
@@ -253,7 +258,6 @@ class BatchNormGradients(Kernel):
         return 1
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         C, lanes = self.channels, pen.machine.lanes_for(self.channels)
         M = values(pen, self.pixels, lanes)
         for c, count in vectors(pen, C, lanes):
@@ -261,7 +265,7 @@ class BatchNormGradients(Kernel):
             inverse = pen.load(pen.pointer("exact"), c + stride(C), lanes)
             dw = pen.mul(D, inverse)
             for name, value in (("dw", dw), ("db", db)):
-                pen.store(pen.convert(value, "f32"), pen.pointer(name), c, count)
+                pen.store(pen.convert(value, DType.F32), pen.pointer(name), c, count)
             slope = (pen.div(db, M), pen.div(pen.mul(dw, inverse), M))
             for k, value in enumerate((*halves(pen, slope[0]), *halves(pen, slope[1]))):
                 pen.store(value, pen.pointer("slope"), c + k * stride(C), count)
@@ -275,22 +279,17 @@ class BatchNormBackward(Kernel):
     dy: Plane
     add: bool = False
 
-    pointers: ClassVar[dict[str, str]] = {
-        "x": "f32",
-        "dy": "f32",
-        **dict.fromkeys(LINEAR, "f32"),
-        "slope": "f32",
-        "dx": "f32",
-    }
-    writes: ClassVar[frozenset[str]] = frozenset({"dx"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        C, dx = self.x.channels, (adds if self.add else sets)(self.x)
+        lists = {**dict.fromkeys(LINEAR, reads(C)), "slope": reads(4 * stride(C))}
+        return {"x": reads(self.x), "dy": reads(self.dy), **lists, "dx": dx}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"batch_norm_bwd{'_add' * self.add}_{self.x.label}_{self.dy.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         C, lanes = self.x.channels, pen.machine.lanes_for(self.x.channels)
         with pen.loop("n", pen.count("images")) as n:
             for c, count in vectors(pen, C, lanes):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.batch_norm import (
     LINEAR,
+    RUNNING,
     BatchNormBackward,
     BatchNormForward,
     BatchNormGradients,
@@ -16,14 +18,13 @@ from layerline.compiler.kernels.batch_norm import (
 )
 from layerline.compiler.kernels.update import Grid
 from layerline.compiler.layout import Vector
-from layerline.compiler.program import Buffer, Plane, room
+from layerline.compiler.plane import Plane, room
+from layerline.compiler.program import Buffer, Per
 
 if TYPE_CHECKING:
     from layerline.compiler.build import Builder, Value
     from layerline.layers import BatchNorm
     from layerline.network import Node
-
-RUNNING: Final = ("running_mean", "running_var")
 
 
 def lower(b: Builder, node: Node) -> None:
@@ -41,9 +42,9 @@ def lower(b: Builder, node: Node) -> None:
     layer, C, pixels = cast("BatchNorm", node.layer), planes[0].channels, planes[0].height * planes[0].width
     w, bias = (_list(b, node, x, name, trained=True) for name in ("weight", "bias"))
     running = [_list(b, node, x, name, trained=False) for name in RUNNING]
-    sums = Buffer(f"sums{node.index}", room(2 * stride(C)), "shard", "f64")
-    exact = Buffer(f"exact{node.index}", room(2 * stride(C)), "once", "f64")
-    linear = [Buffer(f"{name}{node.index}", stride(C), "once") for name in LINEAR]
+    sums = Buffer(f"sums{node.index}", room(2 * stride(C)), Per.SHARD, DType.F64)
+    exact = Buffer(f"exact{node.index}", room(2 * stride(C)), Per.ONCE, DType.F64)
+    linear = [Buffer(f"{name}{node.index}", stride(C), Per.ONCE) for name in LINEAR]
     b.op(BatchNormSums(planes[0]), x.buffer, sums)
     b.op(BatchNormStatistics(C, pixels, layer.momentum, layer.eps), sums, w, exact, *linear, *running)
     b.op(BatchNormForward(*planes), x.buffer, *linear, bias, y.buffer)
@@ -69,8 +70,8 @@ def _back(b: Builder, node: Node, values: tuple[Value, Value], exact: Buffer, li
     planes = (_seen(node, x), _seen(node, y))
     C, pixels = planes[0].channels, planes[0].height * planes[0].width
     dy = b.gradient(y)[0]
-    sums = Buffer(f"dsums{node.index}", room(2 * stride(C)), "shard", "f64")
-    slope = Buffer(f"slope{node.index}", room(4 * stride(C)), "once")
+    sums = Buffer(f"dsums{node.index}", room(2 * stride(C)), Per.SHARD, DType.F64)
+    slope = Buffer(f"slope{node.index}", room(4 * stride(C)), Per.ONCE)
     dw, db = (b.whole_gradient(f"{node.path}.{name}") for name in ("weight", "bias"))
     b.op(BatchNormGradientSums(*planes), x.buffer, dy, exact, sums)
     b.op(BatchNormGradients(C, pixels), sums, exact, dw, db, slope)

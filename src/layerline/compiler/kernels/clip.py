@@ -8,14 +8,16 @@ folded as a tree; the pieces in the order of the tensors.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernel import Kernel, given, reads, sets
 from layerline.compiler.kernels.loops import vectors
 from layerline.compiler.kernels.optimizers import hyper
 from layerline.compiler.kernels.update import each_row, pieces
-from layerline.compiler.program import Kernel
 
 if TYPE_CHECKING:
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.kernels.update import Grid
     from layerline.compiler.pen import Pen
 
@@ -26,13 +28,12 @@ class Squares(Kernel):
 
     grid: Grid
 
-    pointers: ClassVar[dict[str, str]] = {"g": "f32", "squares": "f64"}
-    writes: ClassVar[frozenset[str]] = frozenset({"squares"})
-    scalars: ClassVar[tuple[str, ...]] = ("item",)
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"g": reads(self.grid.size), "squares": sets(pieces(self.grid), DType.F64)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"squares_r{self.grid.rows}l{self.grid.length}p{self.grid.padded}"
 
     @property
@@ -41,13 +42,12 @@ class Squares(Kernel):
         return pieces(self.grid)
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         grid, lanes = self.grid, pen.machine.lanes_for(self.grid.length)
-        total = pen.variable(pen.constant(0.0, lanes, "f64"))
+        total = pen.variable(pen.constant(0.0, lanes, DType.F64))
         for row in each_row(pen, grid):
             for j, count in vectors(pen, grid.length, lanes):
                 g = pen.load(pen.pointer("g"), row * grid.padded + j, lanes)
-                g = pen.convert(pen.first_lanes(g, count, pen.constant(0.0, lanes)), "f64")
+                g = pen.convert(pen.first_lanes(g, count, pen.constant(0.0, lanes)), DType.F64)
                 pen.write(total, pen.fma(g, g, pen.read(total)))
         pen.store(pen.fold(pen.read(total)), pen.pointer("squares"), pen.count("item"))
 
@@ -58,18 +58,13 @@ class ClipFactor(Kernel):
 
     counts: tuple[int, ...]
 
-    writes: ClassVar[frozenset[str]] = frozenset({"factor"})
-    scalars: ClassVar[tuple[str, ...]] = ("item",)
-
     @property
-    def pointers(self) -> dict[str, str]:  # type: ignore[override]
-        """Return argument → element type."""
-        squares = {f"squares{k}": "f64" for k in range(len(self.counts))}
-        return {**squares, "hyper": "f32", "factor": "f32"}
+    def arguments(self) -> dict[str, Argument]:
+        squares = {f"squares{k}": reads(count, DType.F64) for k, count in enumerate(self.counts)}
+        return {**squares, "hyper": given(), "factor": sets(1)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return "clip_factor_" + "_".join(map(str, self.counts))
 
     @property
@@ -78,14 +73,13 @@ class ClipFactor(Kernel):
         return 1
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
-        total = pen.variable(pen.constant(0.0, 1, "f64"))
+        total = pen.variable(pen.constant(0.0, 1, DType.F64))
         for k, count in enumerate(self.counts):
             with pen.loop("piece", count) as piece:
                 pen.write(total, pen.add(pen.read(total), pen.load(pen.pointer(f"squares{k}"), piece)))
         norm = pen.sqrt(pen.read(total))
-        most = pen.convert(hyper(pen, "clip_norm", 1), "f64")
-        factor = pen.div(most, pen.add(norm, pen.constant(1e-6, 1, "f64")))
-        one = pen.constant(1.0, 1, "f64")
+        most = pen.convert(hyper(pen, "clip_norm", 1), DType.F64)
+        factor = pen.div(most, pen.add(norm, pen.constant(1e-6, 1, DType.F64)))
+        one = pen.constant(1.0, 1, DType.F64)
         factor = pen.select(pen.greater(factor, one), one, factor)
-        pen.store(pen.convert(factor, "f32"), pen.pointer("factor"))
+        pen.store(pen.convert(factor, DType.F32), pen.pointer("factor"))

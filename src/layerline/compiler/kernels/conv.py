@@ -19,13 +19,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernel import Kernel, reads, sets
 from layerline.compiler.layout import Block, Columns, Rows
-from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.plane import Places, Plane, room
 from layerline.compiler.tile import balanced, filter_blocks
 
 if TYPE_CHECKING:
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value, Variable
@@ -75,6 +78,16 @@ class ConvShape:
         return self.kernel[1] * self.group_channels // self.runs[1]
 
     @property
+    def weights(self) -> tuple[int, int, int, int]:
+        """Return PyTorch's shape of the filters."""
+        return self.filters, self.group_channels, *self.kernel
+
+    @property
+    def taps(self) -> int:
+        """Return the taps of a filter."""
+        return self.runs[0] * self.runs[1] * self.run_length
+
+    @property
     def few_weights(self) -> bool:
         """Whether the filters of a group fit into a core's first cache (half of 48 kB), from the sizes alone."""
         return 4 * self.group_filters * self.group_channels * self.kernel[0] * self.kernel[1] <= FEW_BYTES
@@ -103,8 +116,7 @@ class ConvShape:
         """Return the layout of the filters with taps side by side."""
         J, K = self.run_length, self.runs[0] * self.runs[1]
         lanes = machine.lanes_for(J)
-        shape = (self.filters, self.group_channels, *self.kernel)
-        return Rows(shape, K, J, -(-J // lanes) * lanes)
+        return Rows(self.weights, K, J, -(-J // lanes) * lanes)
 
 
 @dataclass(frozen=True)
@@ -143,32 +155,36 @@ class ConvForward(Kernel):
     pool: tuple[int, int] = (1, 1)
     places: bool = False
 
-    writes: ClassVar[frozenset[str]] = frozenset({"y", "at"})
-
     @property
-    def pointers(self) -> dict[str, str]:  # type: ignore[override]
-        """Return argument → element type."""
-        bias = {"b": "f32"} if self.bias else {}
-        places = {"at": "i32"} if self.places else {}
-        return {"x": "f32", "w": "f32", **bias, "y": "f32", **places}
+    def arguments(self) -> dict[str, Argument]:
+        shape, (ph, pw) = self.shape, self.pool
+        found = {"x": reads(shape.x), "w": reads(self.columns)}
+        if self.bias:
+            found["b"] = reads(shape.filters)
+        found["y"] = sets(self.y)
+        if self.places:
+            outputs = (shape.out[0] // ph) * (shape.out[1] // pw) * shape.filters
+            found["at"] = sets(Places(outputs, shape.steps, self.pool), DType.I32)
+        return found
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         pooled = f"_pool{self.pool[0]}_{self.pool[1]}" if self.pool != (1, 1) else ""
         what = "conv" + "_b" * self.bias + pooled + "_relu" * self.relu + "_at" * self.places
         blocks = "".join(f"_{b.count}x{b.vectors}v{b.lanes}" for b in self.tile.blocks)
         return f"{what}_fwd_{self.shape.label}_{self.y.label}__{self.tile.rows}x{self.tile.columns}{blocks}"
 
-    def columns(self, machine: Machine) -> Columns:
+    @property
+    def columns(self) -> Columns:
         """Return the layout of w."""
-        return Columns(self.shape.rows(machine), self.tile.blocks, self.shape.groups)
+        return Columns(
+            self.shape.weights, math.prod(self.shape.runs), self.shape.run_length, self.tile.blocks, self.shape.groups
+        )
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         shape = self.shape
         P, Q = shape.out[0] // self.pool[0], shape.out[1] // self.pool[1]
-        group_weights = self.columns(pen.machine).size // shape.groups
+        group_weights = self.columns.group_size
         with pen.loop("n", pen.count("images")) as n, pen.loop("g", shape.groups) as g:
             x = pen.at(pen.pointer("x"), n * room(shape.x.size) + g * shape.group_channels)
             y = pen.at(pen.pointer("y"), n * room(self.y.size) + self.y.origin)
@@ -178,7 +194,7 @@ class ConvForward(Kernel):
     def _group(self, pen: Pen, o: Index, memory: tuple[Pointer, Pointer, Pointer, Pointer | None]) -> None:
         """Write all outputs of a group's filters, the first of which is o."""
         P, Q = self.shape.out[0] // self.pool[0], self.shape.out[1] // self.pool[1]
-        taps, weights = self.shape.runs[0] * self.shape.runs[1] * self.shape.run_length, 0
+        taps, weights = self.shape.taps, 0
         x, w, y, at = memory
         for block in self.tile.blocks:
             with pen.loop("block", block.count) as k:
@@ -279,11 +295,11 @@ def first_largest(pen: Pen, window: list[tuple[Value, int]]) -> tuple[Value, Val
     from layerline.compiler.values import lanes_of
 
     lanes = lanes_of(window[0][0])
-    largest, place = window[0][0], pen.constant(window[0][1], lanes, "i32")
+    largest, place = window[0][0], pen.constant(window[0][1], lanes, DType.I32)
     for value, where in window[1:]:
         better = pen.greater(value, largest)
         largest = pen.select(better, value, largest)
-        place = pen.select(better, pen.constant(where, lanes, "i32"), place)
+        place = pen.select(better, pen.constant(where, lanes, DType.I32), place)
     values = [value for value, _ in window]
     odd = pen.not_numbers(values[0], values[-1])
     for one, other in zip(values[1:-1:2], [*values[2:-1:2], values[-1]], strict=False):

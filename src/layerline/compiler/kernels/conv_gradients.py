@@ -21,14 +21,17 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernel import Kernel, adds, reads, sets
+from layerline.compiler.plane import Places, Plane, room
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.kernels.conv import ConvShape
     from layerline.compiler.layout import Rows
     from layerline.compiler.machine import Machine
@@ -68,13 +71,6 @@ class ConvFilters(Kernel):
     owned: bool = False
     """An item owns some filters and sums them over the whole batch; else dw is one shard's, added to image by image."""
 
-    writes: ClassVar[frozenset[str]] = frozenset({"dw"})
-
-    @property
-    def scalars(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Return the scalar arguments."""
-        return ("item", "images") if self.owned else ("images",)
-
     @property
     def slices(self) -> int | None:
         """Return the pieces of the filters, where items own them."""
@@ -85,20 +81,24 @@ class ConvFilters(Kernel):
         return balanced(self.shape.group_filters, self.tile.filters)
 
     @property
-    def pointers(self) -> dict[str, str]:  # type: ignore[override]
-        """Return argument → element type."""
-        return {"x": "f32", "dy": "f32", **({"at": "i32"} if self.places else {}), "dw": "f32"}
+    def arguments(self) -> dict[str, Argument]:
+        shape, outputs = self.shape, self.dy.height * self.dy.width * self.shape.filters
+        at = {"at": reads(Places(outputs, shape.steps, self.window), DType.I32)} if self.places else {}
+        dw = (sets if self.owned else adds)(shape.filters * shape.taps)
+        return {"x": reads(shape.x), "dy": reads(self.dy), **at, "dw": dw}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         what = ("conv_at_filters" if self.places else "conv_filters") + "_owned" * self.owned
         if self.places:
             what += f"_{self.window[0]}_{self.window[1]}"
         return f"{what}_{self.shape.label}_{self.dy.label}__{self.tile.filters}x{self.tile.runs}x{self.tile.vectors}"
 
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        return ("images",) if self.owned else ()
+
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         if not self.owned:
             with pen.loop("n", pen.count("images")) as n, pen.loop("g", self.shape.groups) as g:
                 for o0, filters, tiles in self._pieces:
@@ -245,17 +245,17 @@ class ConvInput(Kernel):
     tile: InputTile
     add: bool = False
 
-    pointers: ClassVar[dict[str, str]] = {"dy": "f32", "w": "f32", "dx": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"dx"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        w, dx = reads(self.shape.filters * self.shape.taps), (adds if self.add else sets)(self.shape.x)
+        return {"dy": reads(self.dy), "w": w, "dx": dx}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         what = "conv_input_add" if self.add else "conv_input"
         return f"{what}_{self.shape.label}_{self.dy.label}__{self.tile.pixels}x{self.tile.vectors}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         shape, rows = self.shape, self.shape.rows(pen.machine)
         (sh, _), (dh, _), R = shape.stride, shape.dilation, shape.runs[0]
         with pen.loop("n", pen.count("images")) as n:

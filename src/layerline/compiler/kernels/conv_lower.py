@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.conv import ConvForward, ConvShape, conv_tile
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile, input_tile
 from layerline.compiler.kernels.fc import BiasSum
 from layerline.compiler.kernels.muon import Filters
 from layerline.compiler.kernels.update import Grid
 from layerline.compiler.layout import Columns, Vector
-from layerline.compiler.program import Op, Plane
-from layerline.compiler.values import BYTES
+from layerline.compiler.plane import Plane
+from layerline.compiler.program import Kind, Op
 
 if TYPE_CHECKING:
     from layerline.compiler.build import Builder, Value
@@ -42,15 +43,14 @@ def lower(b: Builder, node: Node) -> None:
     shape = ConvShape(x.plane, O, layer.kernel, layer.stride, layer.dilation, (top, left), (P, Q), layer.groups)
     tile = conv_tile(shape, b.machine)
     assert tile is not None  # noqa: S101 - one pixel always fits
-    y = b.output(node, Plane(O, P, Q), trained=True)
-    rows = shape.rows(b.machine)
-    columns = Columns(rows, tile.blocks, layer.groups)
+    y, has_bias = b.output(node, Plane(O, P, Q), trained=True), layer.bias or b.takes_in(node)
+    kernel = ConvForward(shape, y.plane, tile, has_bias)
+    rows, columns = shape.rows(b.machine), kernel.columns
     grid = Grid(O * rows.runs, rows.length, rows.padded)
     layouts = (("r", rows), ("c", columns)) if b.training else (("c", columns),)
-    weights = b.tensor(f"{node.path}.weight", f"w{node.index}", layouts, grid, "filters")
-    has_bias = layer.bias or b.takes_in(node)
+    weights = b.tensor(f"{node.path}.weight", f"w{node.index}", layouts, grid, Kind.FILTERS)
     bias = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(O, O)),), Grid(1, O, O)) if has_bias else ()
-    b.op(ConvForward(shape, y.plane, tile, has_bias), x.buffer, weights[-1], *bias, y.buffer)
+    b.op(kernel, x.buffer, weights[-1], *bias, y.buffer)
     if b.training:
         b.way_back.append(lambda: _back(b, node, shape, (x, y), (weights[0], grid, columns)))
 
@@ -63,12 +63,12 @@ def _back(
     if cast("Conv", node.layer).bias:
         bias_sum(b, f"{node.path}.bias", y, dy)
     name, tile = f"{node.path}.weight", filters_tile(shape, b.machine, places=False)
-    if grid.size * BYTES["f32"] * b.shards > MOST_PARTIAL_BYTES:
+    if grid.size * DType.F32.bytes * b.shards > MOST_PARTIAL_BYTES:
         kernel = ConvFilters(shape, y.plane, tile, owned=True)
         b.sums.append(Op(kernel, (x.buffer, dy, b.whole_gradient(name))))
     else:
         b.op(ConvFilters(shape, y.plane, tile), x.buffer, dy, b.partial(name, grid))
-    b.step(name, grid, columns, Filters(shape.filters, columns.rows.runs, grid.length, grid.padded))
+    b.step(name, grid, columns, Filters(shape.filters, columns.runs, grid.length, grid.padded))
     if x.trained_above:
         dx, add = b.gradient(x)
         b.op(ConvInput(shape, y.plane, input_tile(shape, b.machine), add), dy, w, dx)

@@ -14,14 +14,16 @@ registers through an image, or as many rows of taps as fit.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
+from layerline.compiler.kernel import Kernel, adds, reads, sets
 from layerline.compiler.kernels.conv_gradients import clear
 from layerline.compiler.kernels.loops import vectors
-from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.plane import Plane, room
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.kernels.conv import ConvShape
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
@@ -48,20 +50,17 @@ class DepthwiseForward(Kernel):
     y: Plane
     bias: bool = True
 
-    writes: ClassVar[frozenset[str]] = frozenset({"y"})
-
     @property
-    def pointers(self) -> dict[str, str]:  # type: ignore[override]
-        """Return argument → element type."""
-        return {"x": "f32", "w": "f32", **({"b": "f32"} if self.bias else {}), "y": "f32"}
+    def arguments(self) -> dict[str, Argument]:
+        shape = self.shape
+        b = {"b": reads(shape.filters)} if self.bias else {}
+        return {"x": reads(shape.x), "w": reads(shape.filters * shape.taps), **b, "y": sets(self.y)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"depthwise{'_b' * self.bias}_fwd_{self.shape.label}_{self.y.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         shape, lanes = self.shape, pen.machine.lanes_for(self.shape.filters)
         P, Q = shape.out
         with pen.loop("n", pen.count("images")) as n:
@@ -101,16 +100,16 @@ class DepthwiseFilters(Kernel):
     shape: ConvShape
     dy: Plane
 
-    pointers: ClassVar[dict[str, str]] = {"x": "f32", "dy": "f32", "dw": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"dw"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        shape = self.shape
+        return {"x": reads(shape.x), "dy": reads(self.dy), "dw": adds(shape.filters * shape.taps)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"depthwise_filters_{self.shape.label}_{self.dy.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         shape, lanes = self.shape, pen.machine.lanes_for(self.shape.filters)
         R, S = shape.kernel
         most = pen.machine.accumulators - 2
@@ -149,16 +148,16 @@ class DepthwiseInput(Kernel):
     dy: Plane
     add: bool = False
 
-    pointers: ClassVar[dict[str, str]] = {"dy": "f32", "w": "f32", "dx": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"dx"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        w, dx = reads(self.shape.filters * self.shape.taps), (adds if self.add else sets)(self.shape.x)
+        return {"dy": reads(self.dy), "w": w, "dx": dx}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"depthwise_input{'_add' * self.add}_{self.shape.label}_{self.dy.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         shape, dy, lanes = self.shape, self.dy, pen.machine.lanes_for(self.shape.filters)
         padded, (down, right) = padded_channels(shape.filters, pen.machine), shape.steps
         with pen.loop("n", pen.count("images")) as n:

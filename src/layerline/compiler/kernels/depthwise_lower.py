@@ -10,7 +10,8 @@ from layerline.compiler.kernels.depthwise import DepthwiseFilters, DepthwiseForw
 from layerline.compiler.kernels.muon import Filters
 from layerline.compiler.kernels.update import Grid
 from layerline.compiler.layout import Taps, Vector
-from layerline.compiler.program import Plane
+from layerline.compiler.plane import Plane
+from layerline.compiler.program import Kind
 
 if TYPE_CHECKING:
     from layerline.compiler.build import Builder, Value
@@ -35,7 +36,7 @@ def lower_depthwise(b: Builder, node: Node, *, dilation: tuple[int, int], bias: 
     y = b.output(node, Plane(C, P, Q), trained=True)
     bias = bias or b.takes_in(node)
     layout = Taps((C, 1, *layer.kernel), padded)
-    (w,) = b.tensor(f"{node.path}.weight", f"w{node.index}", (("", layout),), grid, "filters")
+    (w,) = b.tensor(f"{node.path}.weight", f"w{node.index}", (("", layout),), grid, Kind.FILTERS)
     extra = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(C, C)),), Grid(1, C, C)) if bias else ()
     b.op(DepthwiseForward(shape, y.plane, bias), x.buffer, w, *extra, y.buffer)
     if b.training:

@@ -9,14 +9,17 @@ their width. `randomness.dropout_keep` is the same in NumPy.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernel import Kernel, adds, given, reads, sets
 from layerline.compiler.kernels.loops import elementwise
 from layerline.compiler.kernels.philox import philox
-from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.plane import Plane, room
 from layerline.randomness import Purpose
 
 if TYPE_CHECKING:
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
 
@@ -33,37 +36,36 @@ class DropoutMask(Kernel):
     p: float
     layer: int
 
-    pointers: ClassVar[dict[str, str]] = {"order": "i64", "dice": "i32", "m": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"m"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"order": reads(1, DType.I64), "dice": given(DType.I32), "m": sets(mask_size(self.size))}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"dropout_mask_{self.size}p{self.p}l{self.layer}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         lanes, dice = pen.machine.lanes, pen.pointer("dice")
         key = (pen.load(dice, 0), pen.load(dice, 1))
-        purpose = pen.constant(int(Purpose.DROPOUT) << 24 | self.layer, lanes, "i32")
+        purpose = pen.constant(int(Purpose.DROPOUT) << 24 | self.layer, lanes, DType.I32)
         epoch = pen.broadcast(dice, 2, lanes)
-        least = pen.constant(min(round(self.p * 2**32), 2**32 - 1), lanes, "i32")
+        least = pen.constant(min(round(self.p * 2**32), 2**32 - 1), lanes, DType.I32)
         zero, kept = pen.constant(0.0, lanes), pen.constant(1 / (1 - self.p), lanes)
         with pen.loop("n", pen.count("images")) as n:
-            image = pen.splat(pen.convert(pen.load(pen.pointer("order"), n), "i32"), lanes)
-            m = pen.at(pen.pointer("m"), n * mask_room(self.size))
+            image = pen.splat(pen.convert(pen.load(pen.pointer("order"), n), DType.I32), lanes)
+            m = pen.at(pen.pointer("m"), n * room(mask_size(self.size)))
             with pen.loop("chunk", -(-self.size // CHUNK)) as chunk:
                 for first in range(0, COUNTERS, lanes):
-                    block = pen.splat(pen.convert((chunk * COUNTERS).whole, "i32"), lanes)
+                    block = pen.splat(pen.convert((chunk * COUNTERS).whole, DType.I32), lanes)
                     block = pen.add(block, pen.lane_numbers(lanes, first))
                     for word, value in enumerate(philox(pen, (block, image, epoch, purpose), key)):
                         chosen = pen.select(pen.below(value, least), zero, kept)
                         pen.store(chosen, m, chunk * CHUNK + (word * COUNTERS + first))
 
 
-def mask_room(size: int) -> int:
-    """Return the elements from one image's mask to the next."""
-    return room(-(-size // CHUNK) * CHUNK)
+def mask_size(size: int) -> int:
+    """Return the elements of the mask of so many: whole chunks."""
+    return -(-size // CHUNK) * CHUNK
 
 
 @dataclass(frozen=True)
@@ -74,16 +76,17 @@ class Masked(Kernel):
     y: Plane
     add: bool = False
 
-    pointers: ClassVar[dict[str, str]] = {"x": "f32", "m": "f32", "y": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"y"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        x = self.x
+        m, y = reads(mask_size(x.channels * x.height * x.width)), (adds if self.add else sets)(self.y)
+        return {"x": reads(x), "m": m, "y": y}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"masked{'_add' * self.add}_{self.x.label}_{self.y.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         bare = Plane(self.x.channels, self.x.height, self.x.width)
 
         def step(memory: tuple[Pointer, ...], places: tuple[Index, ...], lanes: int) -> Value:
@@ -91,4 +94,4 @@ class Masked(Kernel):
             return pen.add(pen.load(memory[2], places[2], lanes), y) if self.add else y
 
         planes = ((self.x, "x"), (bare, "m"), (self.y, "y"))
-        elementwise(pen, planes, step, {"m": mask_room(bare.size)})
+        elementwise(pen, planes, step, {"m": room(mask_size(bare.size))})

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
-from layerline.compiler.kernels.dropout import DropoutMask, Masked, mask_room
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernels.dropout import DropoutMask, Masked, mask_size
 from layerline.compiler.kernels.loss import Reorder
-from layerline.compiler.program import Buffer
+from layerline.compiler.plane import room
+from layerline.compiler.program import Buffer, Per
 
 if TYPE_CHECKING:
     from layerline.compiler.build import Builder
     from layerline.layers import Dropout
     from layerline.network import Node
 
-DICE: Final = Buffer("dice", 0, "given", "i32")
+DICE: Final = Buffer("dice", 0, Per.GIVEN, DType.I32)
 """The seed's low and high word, and the number of the epoch."""
 
 
@@ -24,13 +26,13 @@ def lower(b: Builder, node: Node) -> None:
         b.values[node.index + 1] = x
         return
     p, size = cast("Dropout", node.layer).p, x.plane.channels * x.plane.height * x.plane.width
-    m = Buffer(f"m{node.index}", mask_room(size), "image")
+    m = Buffer(f"m{node.index}", room(mask_size(size)), Per.IMAGE)
     y = b.output(node, x.plane, image=x.image)
     b.op(DropoutMask(size, p, node.index), b.order, DICE, m)
     C, H, W = x.image
     if len(node.shape) == 1 and C > 1 and H * W > 1:  # a list counts as it was flattened: C, H, W
-        listed, m = m, Buffer(f"n{node.index}", mask_room(size), "image")
-        b.op(Reorder(H * W, C, mask_room(size)), listed, m)
+        listed, m = m, Buffer(f"n{node.index}", room(mask_size(size)), Per.IMAGE)
+        b.op(Reorder(H * W, C, mask_size(size)), listed, m)
     b.op(Masked(x.plane, y.plane), x.buffer, m, y.buffer)
     if x.trained_above:
 

@@ -14,15 +14,18 @@ memory.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernel import Kernel, adds, reads, sets
 from layerline.compiler.kernels.loops import vectors as whole_vectors
-from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.plane import Plane, room
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.kernels.optimizers import Optimizer
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
@@ -46,6 +49,11 @@ class FCShape:
     inputs: int
     outputs: int
     padded: int
+
+    @property
+    def weights(self) -> int:
+        """Return the elements of the weights."""
+        return self.outputs * self.padded
 
     @property
     def label(self) -> str:
@@ -107,20 +115,17 @@ class FCForward(Kernel):
     tile: FCTile
     bias: bool = True
 
-    writes: ClassVar[frozenset[str]] = frozenset({"y"})
-
     @property
-    def pointers(self) -> dict[str, str]:  # type: ignore[override]
-        """Return argument → element type."""
-        return {"x": "f32", "w": "f32", **({"b": "f32"} if self.bias else {}), "y": "f32"}
+    def arguments(self) -> dict[str, Argument]:
+        shape = self.shape
+        b = {"b": reads(shape.outputs)} if self.bias else {}
+        return {"x": reads(shape.inputs), "w": reads(shape.weights), **b, "y": sets(shape.outputs)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"fc{'_b' * self.bias}_fwd_{self.shape.label}__{self.tile.images}x{self.tile.width}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         for n, images in image_tiles(pen, self.tile.images):
             for o0, outputs, tiles in balanced(self.shape.outputs, self.tile.width):
                 with pen.loop("o", tiles) as t:
@@ -153,16 +158,17 @@ class FCInput(Kernel):
     tile: FCTile
     add: bool = False
 
-    pointers: ClassVar[dict[str, str]] = {"dy": "f32", "w": "f32", "dx": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"dx"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        shape = self.shape
+        dx = (adds if self.add else sets)(shape.inputs)
+        return {"dy": reads(shape.outputs), "w": reads(shape.weights), "dx": dx}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"fc_input{'_add' * self.add}_{self.shape.label}__{self.tile.images}x{self.tile.width}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         lanes = pen.machine.lanes_for(self.shape.inputs)
         for n, images in image_tiles(pen, self.tile.images):
             for v0, vectors, tiles in balanced(self.shape.padded // lanes, self.tile.width):
@@ -212,25 +218,19 @@ class FCWeights(Kernel):
     optimizer: Optimizer | None = None
 
     @property
-    def writes(self) -> frozenset[str]:  # type: ignore[override]
-        """Return the arguments that change."""
-        return frozenset({"w", *self.optimizer.kept.values()} if self.optimizer else {"dw"})
-
-    @property
-    def pointers(self) -> dict[str, str]:  # type: ignore[override]
-        """Return argument → element type."""
-        return {"x": "f32", "dy": "f32", **(self.optimizer.pointers if self.optimizer else {"dw": "f32"})}
-
-    @property
-    def scalars(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Return the scalar arguments."""
-        return ("item", "images", *(self.optimizer.scalars if self.optimizer else ()))
+    def arguments(self) -> dict[str, Argument]:
+        shape, w = self.shape, self.shape.weights
+        out = self.optimizer.arguments(w) if self.optimizer else {"dw": sets(w)}
+        return {"x": reads(shape.inputs), "dy": reads(shape.outputs), **out}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         step = f"_{self.optimizer.label}" if self.optimizer else ""
         return f"fc_weights{step}_{self.shape.label}__{self.tile.outputs}x{self.tile.vectors}v{self.tile.lanes}"
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        return ("images", *(self.optimizer.scalars if self.optimizer else ()))
 
     @property
     def slices(self) -> int:
@@ -249,7 +249,6 @@ class FCWeights(Kernel):
         return max(1, -(-vectors // (self.tile.vectors * MOST_ITEMS)))
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         done, several = 0, self._tiles_an_item
         for v0, vectors, tiles, items in self._pieces:
             item = pen.count("item") - done
@@ -295,24 +294,23 @@ class BiasSum(Kernel):
 
     dy: Plane
 
-    pointers: ClassVar[dict[str, str]] = {"dy": "f32", "db": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"db"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"dy": reads(self.dy), "db": adds(self.dy.channels)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"bias_sum_{self.dy.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         plane, db = self.dy, pen.pointer("db")
         lanes = pen.machine.lanes_for(plane.channels)
         with pen.loop("n", pen.count("images")) as n:
             dy = pen.at(pen.pointer("dy"), n * room(plane.size) + plane.origin)
             for o, count in whole_vectors(pen, plane.channels, lanes):
-                image = pen.variable(pen.constant(0.0, lanes, "f64"))
+                image = pen.variable(pen.constant(0.0, lanes, DType.F64))
                 with pen.loop("p", plane.height) as p:
-                    sums = [pen.variable(pen.constant(0.0, lanes, "f64")) for _ in range(CHAINS)]
+                    sums = [pen.variable(pen.constant(0.0, lanes, DType.F64)) for _ in range(CHAINS)]
                     row, whole = p * plane.pitch + o, plane.width - plane.width % CHAINS
                     if whole:
                         with pen.loop("q", whole, step=CHAINS) as q:
@@ -320,10 +318,10 @@ class BiasSum(Kernel):
                     self._add(pen, dy, row + whole * plane.channels, sums[: plane.width % CHAINS], lanes)
                     total = pen.add(*(pen.add(pen.read(a), pen.read(b)) for a, b in (sums[:2], sums[2:])))
                     pen.write(image, pen.add(pen.read(image), total))
-                pen.store(pen.add(pen.load(db, o, lanes), pen.convert(pen.read(image), "f32")), db, o, count)
+                pen.store(pen.add(pen.load(db, o, lanes), pen.convert(pen.read(image), DType.F32)), db, o, count)
 
     def _add(self, pen: Pen, dy: Pointer, first: Index, sums: list[Variable], lanes: int) -> None:
         """Add neighbouring pixels, each to its own sum."""
         for k, total in enumerate(sums):
-            value = pen.convert(pen.load(dy, first + k * self.dy.channels, lanes), "f64")
+            value = pen.convert(pen.load(dy, first + k * self.dy.channels, lanes), DType.F64)
             pen.write(total, pen.add(pen.read(total), value))

@@ -17,7 +17,8 @@ from layerline.compiler.kernels.fc import (
 from layerline.compiler.kernels.sum import Copy
 from layerline.compiler.kernels.update import Grid
 from layerline.compiler.layout import Matrix, Vector
-from layerline.compiler.program import Op, Plane
+from layerline.compiler.plane import Plane
+from layerline.compiler.program import Kind, Op
 
 if TYPE_CHECKING:
     from layerline.compiler.build import Builder, Value
@@ -61,7 +62,7 @@ def lower(b: Builder, node: Node) -> None:
     y = b.output(node, Plane(layer.outputs, 1, 1), trained=True)
     grid = Grid(layer.outputs, shape.inputs, shape.padded)
     layout = Matrix(layer.outputs, x.image, shape.padded)
-    weights = b.tensor(f"{node.path}.weight", f"w{node.index}", (("", layout),), grid, "matrix")
+    weights = b.tensor(f"{node.path}.weight", f"w{node.index}", (("", layout),), grid, Kind.MATRIX)
     O, has_bias = layer.outputs, layer.bias or b.takes_in(node)
     bias = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(O, O)),), Grid(1, O, O)) if has_bias else ()
     b.op(FCForward(shape, forward_tile(shape, b.machine, images=1), has_bias), x.buffer, *weights, *bias, y.buffer)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.values import lanes_of
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def exp(pen: Pen, x: Value) -> Value:
     power = number(1 / math.factorial(7))
     for k in range(6, -1, -1):
         power = pen.fma(power, r, number(1 / math.factorial(k)))
-    exponent = pen.sub(pen.bits(shifted, "i32"), pen.constant(0x4B400000 - 127, lanes, "i32"))
-    return pen.mul(power, pen.bits(pen.shifted_left(exponent, 23), "f32"))
+    exponent = pen.sub(pen.bits(shifted, DType.I32), pen.constant(0x4B400000 - 127, lanes, DType.I32))
+    return pen.mul(power, pen.bits(pen.shifted_left(exponent, 23), DType.F32))
 
 
 def _polynomial(pen: Pen, coefficients: tuple[float, ...], x: Value) -> Value:
@@ -107,15 +108,15 @@ def log(pen: Pen, x: Value) -> Value:
     """Return ln x for a float64 x ≥ 1; NaN stays NaN."""
 
     def number(value: float) -> Value:
-        return pen.constant(value, 1, "f64")
+        return pen.constant(value, 1, DType.F64)
 
-    bits = pen.bits(x, "i64")
-    exponent = pen.sub(pen.shifted_right(bits, 52), pen.constant(1023, 1, "i64"))
+    bits = pen.bits(x, DType.I64)
+    exponent = pen.sub(pen.shifted_right(bits, 52), pen.constant(1023, 1, DType.I64))
     mantissa = pen.masked(bits, (1 << 52) - 1)
-    m = pen.bits(pen.add(mantissa, pen.constant(1023 << 52, 1, "i64")), "f64")
+    m = pen.bits(pen.add(mantissa, pen.constant(1023 << 52, 1, DType.I64)), DType.F64)
     large = pen.greater(m, number(math.sqrt(2)))
     m = pen.select(large, pen.mul(m, number(0.5)), m)
-    e = pen.convert(exponent, "f64")
+    e = pen.convert(exponent, DType.F64)
     e = pen.select(large, pen.add(e, number(1.0)), e)
     s = pen.div(pen.sub(m, number(1.0)), pen.add(m, number(1.0)))
     square, series = pen.mul(s, s), number(1 / 21)

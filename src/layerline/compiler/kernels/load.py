@@ -11,12 +11,15 @@ pixels in registers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
-from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernel import Kernel, given, reads, sets
+from layerline.compiler.plane import Plane, room
 from layerline.compiler.values import lanes_of
 
 if TYPE_CHECKING:
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
 
@@ -29,27 +32,22 @@ class Load(Kernel):
     """x = image · scale + shift for the images that `order` names."""
 
     x: Plane
-    source: str
-    """u8 or f32"""
+    source: DType
     channels_last: bool
     even: bool
     """Whether all channels are scaled alike."""
 
-    writes: ClassVar[frozenset[str]] = frozenset({"x"})
-
     @property
-    def pointers(self) -> dict[str, str]:  # type: ignore[override]
-        """Return argument → element type."""
-        return {"images": self.source, "order": "i64", "scale": "f32", "shift": "f32", "x": "f32"}
+    def arguments(self) -> dict[str, Argument]:
+        first = {"images": given(self.source), "order": reads(1, DType.I64)}
+        return {**first, "scale": given(), "shift": given(), "x": sets(self.x)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         order, scaling = "hwc" if self.channels_last else "chw", "even" if self.even else "each"
-        return f"load_{self.source}_{order}_{scaling}_{self.x.label}"
+        return f"load_{self.source.value}_{order}_{scaling}_{self.x.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         C, H, W = self.x.channels, self.x.height, self.x.width
         with pen.loop("n", pen.count("images")) as n:
             image = pen.as_index(pen.load(pen.pointer("order"), n))
@@ -84,7 +82,7 @@ class Load(Kernel):
         plane = self.x.height * self.x.width
         places = [w * C + k * lanes if self.channels_last else w + k * plane for k in range(C)]
         values = [
-            pen.add(pen.mul(pen.convert(pen.load(source, place, lanes), "f32"), scale), shift)
+            pen.add(pen.mul(pen.convert(pen.load(source, place, lanes), DType.F32), scale), shift)
             for place, scale, shift in zip(places, *numbers, strict=True)
         ]
         for k, value in enumerate(values if self.channels_last else pen.woven(values)):
@@ -96,5 +94,5 @@ class Load(Kernel):
         with pen.loop("c", C) as c, pen.loop("w", W) as w:
             place = (first + w) * C + c if self.channels_last else first + w + c * (H * W)
             scale, shift = (pen.load(pen.pointer(name), c) for name in ("scale", "shift"))
-            value = pen.convert(pen.load(source, place), "f32")
+            value = pen.convert(pen.load(source, place), DType.F32)
             pen.store(pen.add(pen.mul(value, scale), shift), to, w * C + c)

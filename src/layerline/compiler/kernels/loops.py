@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from layerline.compiler.program import Plane, room
+from layerline.compiler.plane import Plane, room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -13,14 +13,17 @@ A logit that is not a number makes the loss not a number.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernel import Kernel, adds, given, reads, sets
 from layerline.compiler.kernels.functions import exp, log
 from layerline.compiler.kernels.loops import vectors
 from layerline.compiler.kernels.optimizers import hyper
-from layerline.compiler.program import Kernel, room
+from layerline.compiler.plane import room
 
 if TYPE_CHECKING:
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
 
@@ -43,11 +46,11 @@ def _exponentials(pen: Pen, z: Pointer, out: Pointer, K: int) -> _Softmax:
         value, so_far = pen.first_lanes(pen.load(z, i, lanes), count, lowest), pen.read(largest)
         pen.write(largest, pen.select(pen.greater(value, so_far), value, so_far))
     m = pen.fold(pen.read(largest), "largest")
-    all_m, last = pen.splat(m, lanes), pen.constant(K - 1, lanes, "i32")
+    all_m, last = pen.splat(m, lanes), pen.constant(K - 1, lanes, DType.I32)
     place, total = pen.variable(last), pen.variable(pen.constant(0.0, lanes))
     for i, count in vectors(pen, K, lanes):
         value = pen.first_lanes(pen.load(z, i, lanes), count, lowest)
-        number = pen.add(pen.lane_numbers(lanes), pen.splat(pen.convert(i.whole, "i32"), lanes))
+        number = pen.add(pen.lane_numbers(lanes), pen.splat(pen.convert(i.whole, DType.I32), lanes))
         here, so_far = pen.select(pen.equal(value, all_m), number, last), pen.read(place)
         pen.write(place, pen.select(pen.greater(so_far, here), here, so_far))
         power = pen.first_lanes(exp(pen, pen.sub(value, all_m)), count, pen.constant(0.0, lanes))
@@ -58,8 +61,8 @@ def _exponentials(pen: Pen, z: Pointer, out: Pointer, K: int) -> _Softmax:
 
 def _loss(pen: Pen, z: Pointer, label: Index, softmax: _Softmax) -> Value:
     """Return the cross-entropy in float64."""
-    margin = pen.sub(pen.convert(pen.load(z, label), "f64"), pen.convert(softmax.largest, "f64"))
-    return pen.sub(log(pen, pen.convert(softmax.total, "f64")), margin)
+    margin = pen.sub(pen.convert(pen.load(z, label), DType.F64), pen.convert(softmax.largest, DType.F64))
+    return pen.sub(log(pen, pen.convert(softmax.total, DType.F64)), margin)
 
 
 @dataclass(frozen=True)
@@ -86,23 +89,23 @@ class SoftmaxLoss(Kernel):
     objective: Objective = CROSS_ENTROPY
 
     @property
-    def pointers(self) -> dict[str, str]:  # type: ignore[override]
-        """Return argument → element type."""
-        extra = {} if self.objective.plain else {"hyper": "f32", "class_weights": "f32"}
-        first = {"z": "f32", "labels": "i32", "order": "i64", **extra}
-        return {**first, "dz": "f32", "loss": "f64", "tallies": "i64"}
-
-    writes: ClassVar[frozenset[str]] = frozenset({"dz", "loss", "tallies"})
-    scalars: ClassVar[tuple[str, ...]] = ("images", "inverse")
+    def arguments(self) -> dict[str, Argument]:
+        K, plain = self.classes, self.objective.plain
+        first = {"z": reads(K), "labels": given(DType.I32), "order": reads(1, DType.I64)}
+        objective = {} if plain else {"hyper": given(), "class_weights": given()}
+        sums = {"loss": adds(1, DType.F64), "tallies": adds(3 * K, DType.I64)}
+        return {**first, **objective, "dz": sets(K), **sums}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         objective = "_smooth" * self.objective.smoothing + "_weighted" * self.objective.weighted
         return f"softmax_loss{objective}_k{self.classes}"
 
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        return ("inverse",)
+
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         K, lanes = self.classes, pen.machine.lanes_for(self.classes)
         one = pen.constant(1.0)
         with pen.loop("n", pen.count("images")) as n:
@@ -118,8 +121,8 @@ class SoftmaxLoss(Kernel):
             share = pen.splat(pen.div(one, softmax.total), lanes)
             for i, count in vectors(pen, K, lanes):
                 p = pen.mul(pen.load(dz, i, lanes), share)
-                number = pen.add(pen.lane_numbers(lanes), pen.splat(pen.convert(i.whole, "i32"), lanes))
-                hit = pen.equal(number, pen.splat(pen.convert(label.whole, "i32"), lanes))
+                number = pen.add(pen.lane_numbers(lanes), pen.splat(pen.convert(i.whole, DType.I32), lanes))
+                hit = pen.equal(number, pen.splat(pen.convert(label.whole, DType.I32), lanes))
                 if shares is None:
                     difference = pen.select(hit, pen.sub(p, pen.constant(1.0, lanes)), p)
                 else:
@@ -128,7 +131,7 @@ class SoftmaxLoss(Kernel):
 
     def _tally(self, pen: Pen, label: Index, said: Index) -> None:
         """Count the image among those of its class, those taken for a class, and, where it is, those rightly taken."""
-        tallies, one, none = pen.pointer("tallies"), pen.constant(1, 1, "i64"), pen.constant(0, 1, "i64")
+        tallies, one, none = pen.pointer("tallies"), pen.constant(1, 1, DType.I64), pen.constant(0, 1, DType.I64)
         right = pen.select(pen.equal(label.whole, said.whole), one, none)
         for place, count in ((label, one), (said + self.classes, one), (label + 2 * self.classes, right)):
             pen.store(pen.add(pen.load(tallies, place), count), tallies, place)
@@ -148,16 +151,16 @@ class SoftmaxLoss(Kernel):
         plain = _loss(pen, z, label, softmax)
         if shares is None:
             return plain
-        loss = pen.mul(pen.convert(shares.hit, "f64"), plain)
+        loss = pen.mul(pen.convert(shares.hit, DType.F64), plain)
         if not self.objective.smoothing:
             return loss
-        spread = pen.variable(pen.constant(0.0, 1, "f64"))
+        spread = pen.variable(pen.constant(0.0, 1, DType.F64))
         with pen.loop("k", self.classes) as k:
             term = _loss(pen, z, k, softmax)
             if self.objective.weighted:
-                term = pen.mul(term, pen.convert(pen.load(pen.pointer("class_weights"), k), "f64"))
+                term = pen.mul(term, pen.convert(pen.load(pen.pointer("class_weights"), k), DType.F64))
             pen.write(spread, pen.add(pen.read(spread), term))
-        return pen.add(loss, pen.mul(pen.convert(shares.spread, "f64"), pen.read(spread)))
+        return pen.add(loss, pen.mul(pen.convert(shares.spread, DType.F64), pen.read(spread)))
 
     def _difference(self, pen: Pen, p: Value, hit: Value, shares: _Shares, k: Index) -> Value:
         """Return one vector of the gradient by the logits, times what the loss is divided by."""
@@ -186,22 +189,17 @@ class Probabilities(Kernel):
 
     classes: int
 
-    pointers: ClassVar[dict[str, str]] = {
-        "z": "f32",
-        "labels": "i32",
-        "order": "i64",
-        "probabilities": "f32",
-        "losses": "f64",
-    }
-    writes: ClassVar[frozenset[str]] = frozenset({"probabilities", "losses"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        K = self.classes
+        first = {"z": reads(K), "labels": given(DType.I32), "order": reads(1, DType.I64)}
+        return {**first, "probabilities": sets(K), "losses": sets(1, DType.F64)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"probabilities_k{self.classes}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         K = self.classes
         with pen.loop("n", pen.count("images")) as n:
             z = pen.at(pen.pointer("z"), n * room(K))
@@ -222,22 +220,24 @@ class Reorder(Kernel):
     inner: int
     """b, the fast index of x."""
     outer: int
-    apart: int | None = None
-    """The elements from one image to the next, where they are not the room that an image takes."""
+    elements: int | None = None
+    """What is kept for an image, where it is more than a × b."""
 
-    pointers: ClassVar[dict[str, str]] = {"x": "f32", "y": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"y"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"x": reads(self._elements), "y": sets(self._elements)}
+
+    @property
+    def _elements(self) -> int:
+        return self.elements or self.inner * self.outer
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
-        return f"reorder_{self.outer}x{self.inner}" + (f"_{self.apart}" if self.apart else "")
+        return f"reorder_{self.outer}x{self.inner}" + (f"_{room(self.elements)}" if self.elements else "")
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         with pen.loop("n", pen.count("images")) as n:
-            apart = self.apart or room(self.inner * self.outer)
-            x, y = (pen.at(pen.pointer(name), n * apart) for name in ("x", "y"))
+            x, y = (pen.at(pen.pointer(name), n * room(self._elements)) for name in ("x", "y"))
             with pen.loop("a", self.outer) as a, pen.loop("b", self.inner) as b:
                 pen.store(pen.load(x, a * self.inner + b), y, b * self.outer + a)
 
@@ -246,14 +246,17 @@ class Reorder(Kernel):
 class LossTotal(Kernel):
     """total[1] = the step's loss, shard by shard; total[0] += it."""
 
-    pointers: ClassVar[dict[str, str]] = {"loss": "f64", "total": "f64"}
-    writes: ClassVar[frozenset[str]] = frozenset({"total"})
-    scalars: ClassVar[tuple[str, ...]] = ("item", "shards")
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"loss": reads(1, DType.F64), "total": adds(2, DType.F64)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return "loss_total"
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        return ("shards",)
 
     @property
     def slices(self) -> int:
@@ -261,9 +264,8 @@ class LossTotal(Kernel):
         return 1
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         loss, total = pen.pointer("loss"), pen.pointer("total")
-        step = pen.variable(pen.constant(0.0, 1, "f64"))
+        step = pen.variable(pen.constant(0.0, 1, DType.F64))
         with pen.loop("shard", pen.count("shards")) as shard:
             pen.write(step, pen.add(pen.read(step), pen.load(loss, shard * room(1))))
         pen.store(pen.read(step), total, 1)

@@ -13,14 +13,15 @@ at once, 8 loads for 16 multiply-adds; the other products sum 4 rows × 4 vector
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
+from layerline.compiler.kernel import Kernel, given, reads, sets, updates
 from layerline.compiler.kernels.loops import vectors
 from layerline.compiler.kernels.optimizers import hyper
-from layerline.compiler.program import Kernel
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Value
@@ -80,18 +81,16 @@ class MuonDirection(Kernel):
     filters: Filters
     clip: bool = False
 
-    writes: ClassVar[frozenset[str]] = frozenset({"v", "X", "Y", "A", "B", "u"})
-    scalars: ClassVar[tuple[str, ...]] = ("item",)
-
     @property
-    def pointers(self) -> dict[str, str]:  # type: ignore[override]
-        """Return argument → element type."""
-        names = ("g", "v", "hyper", *(("factor",) if self.clip else ()), "X", "Y", "A", "B", "u")
-        return dict.fromkeys(names, "f32")
+    def arguments(self) -> dict[str, Argument]:
+        f = self.filters
+        n, rows = f.lines * f.line, f.line if f.transposed else f.lines
+        factor = {"factor": reads(1)} if self.clip else {}
+        own = {"X": sets(n), "Y": sets(n), "A": sets(rows * rows), "B": sets(rows * rows)}
+        return {"g": reads(n), "v": updates(n), "hyper": given(), **factor, **own, "u": sets(n)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         f = self.filters
         return f"muon{'_c' * self.clip}_{f.lines}x{f.runs}x{f.length}p{f.padded}"
 
@@ -101,7 +100,6 @@ class MuonDirection(Kernel):
         return 1
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         m, n = self.filters.shape(pen.machine)
         lanes = self.filters.lanes(pen.machine)
         self._momentum(pen)

@@ -14,7 +14,10 @@ import abc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from layerline.compiler.kernel import given, reads, updates
+
 if TYPE_CHECKING:
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Value
 
@@ -60,11 +63,10 @@ class Optimizer(abc.ABC):
         """Return the step as symbols have it."""
         return self.name + "_d" * self.decay + "_c" * self.clip + "_e" * self.ema
 
-    @property
-    def pointers(self) -> dict[str, str]:
-        """Return the arguments a kernel needs to take the step."""
-        factor = {"factor": "f32"} if self.clip else {}
-        return {"w": "f32", **dict.fromkeys(self.kept.values(), "f32"), "hyper": "f32", **factor}
+    def arguments(self, elements: int) -> dict[str, Argument]:
+        """Return the arguments a kernel needs to step so many weights."""
+        moved = dict.fromkeys(("w", *self.kept.values()), updates(elements))
+        return {**moved, "hyper": given(), **({"factor": reads(1)} if self.clip else {})}
 
     def step(self, pen: Pen, g: Value, place: Index, lanes: int) -> Value:
         """Write one vector's step with gradient g; returns the new weights."""

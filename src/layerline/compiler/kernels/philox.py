@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.values import lanes_of
 from layerline.randomness import ROUNDS
 
@@ -20,7 +21,7 @@ def philox(pen: Pen, counter: tuple[Value, Value, Value, Value], key: tuple[Valu
     lanes = lanes_of(counter[0])
     words = counter
     for number in range(ROUNDS):
-        keys = [pen.splat(pen.add(k, pen.constant(number * step & 0xFFFFFFFF, 1, "i32")), lanes)
+        keys = [pen.splat(pen.add(k, pen.constant(number * step & 0xFFFFFFFF, 1, DType.I32)), lanes)
                 for k, step in zip(key, KEY_STEPS, strict=True)]  # fmt: skip
         first = pen.wide_product(words[0], MULTIPLIERS[0])
         second = pen.wide_product(words[2], MULTIPLIERS[1])

@@ -11,13 +11,16 @@ The schedule.  Lanes run over channels. The gradient is scattered value by value
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernel import Kernel, adds, reads, sets
 from layerline.compiler.kernels.conv_gradients import clear
 from layerline.compiler.kernels.loops import vectors
-from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.plane import Places, Plane, room
 
 if TYPE_CHECKING:
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer
 
@@ -47,20 +50,17 @@ class PoolForward(Kernel):
     y: Plane
     places: bool = False
 
-    writes: ClassVar[frozenset[str]] = frozenset({"y", "at"})
-
     @property
-    def pointers(self) -> dict[str, str]:  # type: ignore[override]
-        """Return argument → element type."""
-        return {"x": "f32", "y": "f32", **({"at": "i32"} if self.places else {})}
+    def arguments(self) -> dict[str, Argument]:
+        x, (P, Q) = self.shape.x, self.shape.out
+        at = {"at": sets(Places(P * Q * x.channels, (x.pitch, x.channels)), DType.I32)} if self.places else {}
+        return {"x": reads(x), "y": sets(self.y), **at}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"pool{'_at' * self.places}_fwd_{self.shape.label}_{self.y.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         shape, C = self.shape, self.shape.x.channels
         P, Q = shape.out
         with pen.loop("n", pen.count("images")) as n:
@@ -79,14 +79,16 @@ class PoolForward(Kernel):
         top, bottom = pen.clipped(p * shape.stride[0] - shape.padding[0], shape.window[0], plane.height)
         left, right = pen.clipped(q * shape.stride[1] - shape.padding[1], shape.window[1], plane.width)
         first = top * plane.pitch + left * plane.channels + c + plane.origin
-        largest, place = pen.variable(pen.load(x, first, lanes)), pen.variable(pen.convert(first.whole, "i32"))
+        largest, place = pen.variable(pen.load(x, first, lanes)), pen.variable(pen.convert(first.whole, DType.I32))
         places = pen.variable(pen.splat(pen.read(place), lanes))
         with pen.loop("h", bottom, top) as h, pen.loop("w", right, left) as w:
             here = h * plane.pitch + w * plane.channels + c + plane.origin
             value, so_far = pen.load(x, here, lanes), pen.read(largest)
             better = pen.either(pen.greater(value, so_far), pen.not_a_number(value))
             pen.write(largest, pen.select(better, value, so_far))
-            pen.write(places, pen.select(better, pen.splat(pen.convert(here.whole, "i32"), lanes), pen.read(places)))
+            pen.write(
+                places, pen.select(better, pen.splat(pen.convert(here.whole, DType.I32), lanes), pen.read(places))
+            )
         pen.store(pen.read(largest), y, p * self.y.pitch + q * self.y.channels + c, count)
         if at is not None:
             numbered = pen.add(pen.read(places), pen.lane_numbers(lanes))
@@ -101,16 +103,17 @@ class PoolBackward(Kernel):
     dx: Plane
     add: bool = False
 
-    pointers: ClassVar[dict[str, str]] = {"dy": "f32", "at": "i32", "dx": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"dx"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        dy, dx = self.dy, self.dx
+        at = Places(dy.height * dy.width * dy.channels, (dx.pitch, dx.channels))
+        return {"dy": reads(dy), "at": reads(at, DType.I32), "dx": (adds if self.add else sets)(dx)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"pool_bwd{'_add' * self.add}_{self.dy.label}_{self.dx.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         dy, C = self.dy, self.dy.channels
         with pen.loop("n", pen.count("images")) as n:
             g = pen.at(pen.pointer("dy"), n * room(dy.size) + dy.origin)
@@ -137,17 +140,18 @@ class Unpool(Kernel):
     steps: tuple[int, int]
     """Elements of the convolution's input between rows and columns of its output."""
 
-    pointers: ClassVar[dict[str, str]] = {"g": "f32", "at": "i32", "dy": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"dy"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        g = self.g
+        at = Places(g.height * g.width * g.channels, self.steps, self.pool)
+        return {"g": reads(g), "at": reads(at, DType.I32), "dy": sets(self.dy)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         (a, b), (down, right) = self.pool, self.steps
         return f"unpool{a}_{b}_{self.g.label}_{self.dy.label}_s{down}_{right}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         g, C, lanes = self.g, self.g.channels, pen.machine.lanes_for(self.g.channels)
         with pen.loop("n", pen.count("images")) as n:
             source = pen.at(pen.pointer("g"), n * room(g.size) + g.origin)
@@ -166,6 +170,6 @@ class Unpool(Kernel):
         lanes = pen.machine.lanes_for(self.g.channels)
         for i in range(a):
             for j in range(b):
-                here = pen.equal(place, pen.constant(i * down + j * right, lanes, "i32"))
+                here = pen.equal(place, pen.constant(i * down + j * right, lanes, DType.I32))
                 to = (p * a + i) * self.dy.pitch + (q * b + j) * self.dy.channels + c
                 pen.store(pen.select(here, value, pen.constant(0.0, lanes)), dy, to, count)

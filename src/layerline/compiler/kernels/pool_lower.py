@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, PoolShape
-from layerline.compiler.program import Plane
+from layerline.compiler.plane import Plane
 
 if TYPE_CHECKING:
     from layerline.compiler.build import Builder
@@ -22,7 +23,7 @@ def lower(b: Builder, node: Node) -> None:
     if not (b.training and x.trained_above):
         b.op(PoolForward(shape, y.plane), x.buffer, y.buffer)
         return
-    at = b.scratch(f"at{node.index}", P * Q * C, "i32")
+    at = b.scratch(f"at{node.index}", P * Q * C, DType.I32)
     b.op(PoolForward(shape, y.plane, places=True), x.buffer, y.buffer, at)
 
     def back() -> None:

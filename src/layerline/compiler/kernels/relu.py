@@ -6,13 +6,15 @@ The maths.  y = 0 where 0 > x, else x: a NaN goes through.  dx = 0 where y ≤ 0
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
+from layerline.compiler.kernel import Kernel, adds, reads, sets
 from layerline.compiler.kernels.loops import elementwise
-from layerline.compiler.program import Kernel, Plane
 
 if TYPE_CHECKING:
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.pen import Pen
+    from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Value
 
 
@@ -23,17 +25,15 @@ class ReLUForward(Kernel):
     x: Plane
     y: Plane
 
-    pointers: ClassVar[dict[str, str]] = {"x": "f32", "y": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"y"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"x": reads(self.x), "y": sets(self.y)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"relu_fwd_{self.x.label}_{self.y.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
-
         def step(memory: tuple[Pointer, ...], places: tuple[Index, ...], lanes: int) -> Value:
             return pen.relu(pen.load(memory[0], places[0], lanes))
 
@@ -49,17 +49,15 @@ class ReLUBackward(Kernel):
     dx: Plane
     add: bool = False
 
-    pointers: ClassVar[dict[str, str]] = {"dy": "f32", "y": "f32", "dx": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"dx"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"dy": reads(self.y), "y": reads(self.y), "dx": (adds if self.add else sets)(self.dx)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"relu_bwd{'_add' * self.add}_{self.y.label}_{self.dx.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
-
         def step(memory: tuple[Pointer, ...], places: tuple[Index, ...], lanes: int) -> Value:
             dy, y = (pen.load(m, i, lanes) for m, i in zip(memory[:2], places[:2], strict=True))
             zero = pen.constant(0.0, lanes)

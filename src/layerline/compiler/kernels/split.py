@@ -8,13 +8,20 @@ The schedule.  C vectors of pixels are C vectors of channels: each is picked out
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
+from layerline.compiler.kernel import Kernel, reads, sets
 from layerline.compiler.kernels.loops import vectors
-from layerline.compiler.program import Kernel, Plane, room
+from layerline.compiler.plane import Plane, room
 
 if TYPE_CHECKING:
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.pen import Pen
+
+
+def as_planes(x: Plane) -> Plane:
+    """Return how they lie: as one gray image, plane below plane, each with the border."""
+    return Plane(1, x.size // x.pitch * x.channels, x.pitch // x.channels)
 
 
 @dataclass(frozen=True)
@@ -23,16 +30,15 @@ class Split(Kernel):
 
     x: Plane
 
-    pointers: ClassVar[dict[str, str]] = {"x": "f32", "planes": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"planes"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"x": reads(self.x), "planes": sets(as_planes(self.x))}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"split_{self.x.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         C = self.x.channels
         pixels = self.x.size // C
         lanes = pen.machine.lanes_for(pixels)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.clip import ClipFactor, Squares
 from layerline.compiler.kernels.muon import MuonDirection
 from layerline.compiler.kernels.optimizers import Follow
 from layerline.compiler.kernels.update import Grid, Step, pieces
-from layerline.compiler.program import Buffer, Op, room
+from layerline.compiler.plane import room
+from layerline.compiler.program import Buffer, Kind, Op, Per
 
 if TYPE_CHECKING:
     from layerline.compiler.build import Builder
@@ -18,28 +20,28 @@ if TYPE_CHECKING:
     from layerline.compiler.task import Task
     from layerline.network import Network, Node
 
-HYPER: Final = Buffer("hyper", 0, "given")
-FACTOR: Final = Buffer("factor", room(1), "once")
+HYPER: Final = Buffer("hyper", 0, Per.GIVEN)
+FACTOR: Final = Buffer("factor", room(1), Per.ONCE)
 """By what every gradient is scaled down."""
 
-KINDS: Final = {"conv": "filters", "depthwise": "filters", "fc": "matrix"}
+KINDS: Final = {"conv": Kind.FILTERS, "depthwise": Kind.FILTERS, "fc": Kind.MATRIX}
 """The kind of a layer → the kind of its `weight`."""
 
 MATCH_ADAM: Final = 0.2
 """Liu et al. 2025, arXiv:2502.16982, eq. 4: so Muon's steps are as long as AdamW's, and take its rate and decay."""
 
 
-def kept_beside(task: Task, kind: str) -> tuple[str, ...]:
+def kept_beside(task: Task, kind: Kind) -> tuple[str, ...]:
     """Return the names of what is kept beside a parameter of a kind."""
     optimizer = task.stepped_by(kind)
-    if task.muon and kind == "filters":
+    if task.muon and kind is Kind.FILTERS:
         return ("momentum", *(("ema",) if optimizer.ema else ()))
     return tuple(optimizer.kept)
 
 
-def kind_of(node: Node, weight: str) -> str:
-    """Return what kind of parameter a layer's weight is: filters, matrix, or plain (a bias, or of a norm)."""
-    return KINDS.get(node.layer.kind, "plain") if weight == "weight" else "plain"
+def kind_of(node: Node, weight: str) -> Kind:
+    """Return what kind of parameter a layer's weight is."""
+    return KINDS.get(node.layer.kind, Kind.PLAIN) if weight == "weight" else Kind.PLAIN
 
 
 def slots_of(network: Network, task: Task) -> dict[str, tuple[str, ...]]:
@@ -52,11 +54,11 @@ def slots_of(network: Network, task: Task) -> dict[str, tuple[str, ...]]:
     }
 
 
-def step(b: Builder, tensor: Tensor, kind: str, kernel: Step, filters: Filters | None) -> None:
+def step(b: Builder, tensor: Tensor, kind: Kind, kernel: Step, filters: Filters | None) -> None:
     """Add a parameter's step, from its whole gradient."""
     assert tensor.gradient is not None  # noqa: S101 - only called when training
     homes, slots, gradient = [buffer for buffer, _ in tensor.homes], dict(tensor.slots), tensor.gradient
-    if b.task.muon and kind == "filters" and filters is not None:
+    if b.task.muon and kind is Kind.FILTERS and filters is not None:
         u = _direction(b, tensor, filters)
         length = MATCH_ADAM * math.sqrt(max(filters.lines, filters.runs * filters.length))
         old = kernel.optimizer
@@ -71,9 +73,9 @@ def _direction(b: Builder, tensor: Tensor, filters: Filters) -> Buffer:
     """Add Muon's direction of a convolution's filters; returns where it is."""
     assert tensor.gradient is not None  # noqa: S101 - only called when training
     name, (wide, square) = tensor.gradient.name, filters.room(b.machine)
-    X, Y = (Buffer(f"{letter}_{name}", room(wide), "once") for letter in "XY")
-    A, B = (Buffer(f"{letter}_{name}", room(square), "once") for letter in "AB")
-    u = Buffer(f"u_{name}", tensor.gradient.size, "once")
+    X, Y = (Buffer(f"{letter}_{name}", room(wide), Per.ONCE) for letter in "XY")
+    A, B = (Buffer(f"{letter}_{name}", room(square), Per.ONCE) for letter in "AB")
+    u = Buffer(f"u_{name}", tensor.gradient.size, Per.ONCE)
     clip = b.task.optimizer.clip
     factor = [FACTOR] if clip else []
     kernel = MuonDirection(filters, clip)
@@ -86,7 +88,9 @@ def clipping(b: Builder) -> list[Op]:
     if not (b.training and b.task.optimizer.clip):
         return []
     grids: dict[Buffer, Grid] = b.grids
-    squares = [(Buffer("squares_" + g.name, room(pieces(grid)), "once", "f64"), g, grid) for g, grid in grids.items()]
+    squares = [
+        (Buffer("squares_" + g.name, room(pieces(grid)), Per.ONCE, DType.F64), g, grid) for g, grid in grids.items()
+    ]
     ops = [Op(Squares(grid), (g, buffer)) for buffer, g, grid in squares]
     factor = ClipFactor(tuple(pieces(grid) for *_, grid in squares))
     return [*ops, Op(factor, (*(buffer for buffer, *_ in squares), HYPER, FACTOR))]

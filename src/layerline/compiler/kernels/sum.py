@@ -7,13 +7,15 @@ buffer, and nothing is moved; else the gradient is copied, for others will add t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
+from layerline.compiler.kernel import Kernel, adds, reads, sets
 from layerline.compiler.kernels.loops import elementwise
-from layerline.compiler.program import Kernel, Plane
 
 if TYPE_CHECKING:
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.pen import Pen
+    from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Value
 
 
@@ -25,17 +27,15 @@ class Sum(Kernel):
     b: Plane
     y: Plane
 
-    pointers: ClassVar[dict[str, str]] = {"a": "f32", "b": "f32", "y": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"y"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"a": reads(self.a), "b": reads(self.b), "y": sets(self.y)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"sum_{self.a.label}_{self.b.label}_{self.y.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
-
         def step(memory: tuple[Pointer, ...], places: tuple[Index, ...], lanes: int) -> Value:
             return pen.add(*(pen.load(m, i, lanes) for m, i in zip(memory[:2], places[:2], strict=True)))
 
@@ -50,17 +50,15 @@ class Copy(Kernel):
     y: Plane
     add: bool = False
 
-    pointers: ClassVar[dict[str, str]] = {"x": "f32", "y": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"y"})
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"x": reads(self.x), "y": (adds if self.add else sets)(self.y)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"copy{'_add' * self.add}_{self.x.label}_{self.y.label}"
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
-
         def step(memory: tuple[Pointer, ...], places: tuple[Index, ...], lanes: int) -> Value:
             x = pen.load(memory[0], places[0], lanes)
             return pen.add(pen.load(memory[1], places[1], lanes), x) if self.add else x

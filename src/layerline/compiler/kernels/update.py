@@ -6,14 +6,17 @@ A gradient that is partial per shard is added up in the order of the shards firs
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
-from layerline.compiler.program import Kernel, room
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernel import Kernel, reads, sets
+from layerline.compiler.plane import room
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from layerline.compiler.kernel import Argument
     from layerline.compiler.kernels.optimizers import Optimizer
     from layerline.compiler.layout import Columns
     from layerline.compiler.pen import Pen
@@ -40,14 +43,17 @@ class Reduce(Kernel):
 
     grid: Grid
 
-    pointers: ClassVar[dict[str, str]] = {"partial": "f32", "g": "f32"}
-    writes: ClassVar[frozenset[str]] = frozenset({"g"})
-    scalars: ClassVar[tuple[str, ...]] = ("item", "shards")
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"partial": reads(self.grid.size), "g": sets(self.grid.size)}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         return f"reduce_r{self.grid.rows}l{self.grid.length}p{self.grid.padded}"
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        return ("shards",)
 
     @property
     def slices(self) -> int:
@@ -55,7 +61,6 @@ class Reduce(Kernel):
         return pieces(self.grid)
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         lanes = pen.machine.lanes_for(self.grid.length)
         for row in each_row(pen, self.grid):
             with pen.loop("j", self.grid.padded, step=lanes) as j:
@@ -65,11 +70,11 @@ class Reduce(Kernel):
 
 def shard_sum(pen: Pen, partial: Pointer, size: int, place: Index, lanes: int) -> Value:
     """Return the sum over shards of one vector of a partial gradient: first to last, in float64, rounded once."""
-    total = pen.variable(pen.convert(pen.load(partial, place, lanes), "f64"))
+    total = pen.variable(pen.convert(pen.load(partial, place, lanes), DType.F64))
     with pen.loop("shard", pen.count("shards"), pen.index(1)) as shard:
-        part = pen.convert(pen.load(partial, shard * room(size) + place, lanes), "f64")
+        part = pen.convert(pen.load(partial, shard * room(size) + place, lanes), DType.F64)
         pen.write(total, pen.add(pen.read(total), part))
-    return pen.convert(pen.read(total), "f32")
+    return pen.convert(pen.read(total), DType.F32)
 
 
 @dataclass(frozen=True)
@@ -83,32 +88,24 @@ class Step(Kernel):
     columns: Columns | None = None
 
     @property
-    def writes(self) -> frozenset[str]:  # type: ignore[override]
-        """Return the arguments that change."""
-        return frozenset({"w", "w_columns", *self.optimizer.kept.values()})
-
-    @property
-    def scalars(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Return the scalar arguments."""
-        return ("item", *(("shards",) if self.partial else ()), *self.optimizer.scalars)
-
-    @property
-    def pointers(self) -> dict[str, str]:  # type: ignore[override]
-        """Return argument → element type."""
-        columns = {"w_columns": "f32"} if self.columns else {}
-        return {"g": "f32", **self.optimizer.pointers, **columns}
+    def arguments(self) -> dict[str, Argument]:
+        columns = {"w_columns": sets(self.columns)} if self.columns else {}
+        return {"g": reads(self.grid.size), **self.optimizer.arguments(self.grid.size), **columns}
 
     @property
     def symbol(self) -> str:
-        """Return the kernel's name."""
         what = self.optimizer.label + "_partial" * self.partial
         columns = ""
         if self.columns:
             grouped = f"g{self.columns.groups}" * (self.columns.groups > 1)
-            columns = f"_k{self.columns.rows.runs}{grouped}__" + "_".join(
+            columns = f"_k{self.columns.runs}{grouped}__" + "_".join(
                 f"{b.count}x{b.vectors}v{b.lanes}" for b in self.columns.blocks
             )
         return f"{what}_r{self.grid.rows}l{self.grid.length}p{self.grid.padded}{columns}"
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        return (*(("shards",) if self.partial else ()), *self.optimizer.scalars)
 
     @property
     def slices(self) -> int:
@@ -116,7 +113,6 @@ class Step(Kernel):
         return pieces(self.grid)
 
     def write(self, pen: Pen) -> None:
-        """Write the function's body."""
         grid, lanes = self.grid, pen.machine.lanes_for(self.grid.length)
         whole = grid.length - grid.length % lanes
         for row in each_row(pen, grid):
@@ -136,7 +132,7 @@ class Step(Kernel):
 
     def _write_columns(self, pen: Pen, columns: Columns, row: Index, start: Index) -> None:
         """Copy a row of taps, now stepped, into its column of the layout that the forward kernel reads."""
-        o, run = pen.divided(row, columns.rows.runs)
+        o, run = pen.divided(row, columns.runs)
         group, o = pen.divided(o, columns.group_filters) if columns.groups > 1 else (pen.index(0), o)
         place, stride, base = pen.index(0), pen.index(0), 0
         for block in columns.blocks:
@@ -146,7 +142,7 @@ class Step(Kernel):
             place = pen.chosen(later, here, place)
             stride = pen.chosen(later, pen.index(block.width), stride)
             base += block.count * block.width * columns.taps
-        length = columns.rows.length
+        length = columns.length
         first = place + pen.product(run * length, stride) + group * columns.group_size
         with pen.loop("tap", length) as tap:
             value = pen.load(pen.pointer("w"), start + tap)

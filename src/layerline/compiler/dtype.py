@@ -1,0 +1,20 @@
+"""The element types of memory."""
+
+from __future__ import annotations
+
+import enum
+
+
+class DType(enum.Enum):
+    """What an element is; the value is its name in symbols."""
+
+    U8 = "u8"
+    I32 = "i32"
+    I64 = "i64"
+    F32 = "f32"
+    F64 = "f64"
+
+    @property
+    def bytes(self) -> int:
+        """Return the bytes of an element."""
+        return int(self.value[1:]) // 8
