@@ -35,9 +35,9 @@ from PIL import Image
 import layerline
 from layerline import comparison
 from layerline.comparison.listing import listing
-from layerline.data import label_file
-from layerline.data.image_file import BadImageError, decode
-from layerline.data.sizing import Sizing
+from layerline.data.photos import label_file
+from layerline.data.photos.image_file import BadImageError, decode
+from layerline.data.photos.sizing import Sizing
 from layerline.errors import UserError
 from layerline.experiment.experiment import settle
 from layerline.files import tensors

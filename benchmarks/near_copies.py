@@ -22,7 +22,7 @@ from conditions import write
 from PIL import Image, ImageEnhance
 
 import layerline
-from layerline.data import near
+from layerline.data.checking import near
 from layerline.data.dataset import ImageSet
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from layerline.data.sizing import fitted
+from layerline.data.photos.sizing import fitted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

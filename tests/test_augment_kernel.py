@@ -16,12 +16,12 @@ from layerline.compiler.kernels.augment import Augment
 from layerline.compiler.kernels.load import Load
 from layerline.compiler.machine import host, named
 from layerline.compiler.plane import Plane, room
-from layerline.data.augmentation import Augmentation, apply
+from layerline.data.augment.augmentation import Augmentation, apply
 from layerline.data.dataset import Scaling
 
 if TYPE_CHECKING:
     from layerline.compiler.machine import Machine
-    from layerline.data.augmentation import Drawn
+    from layerline.data.augment.augmentation import Drawn
 
 MACHINES = [host(), *(named(lanes=lanes) for lanes in (8, 4, 1) if lanes < host().lanes)]
 if host().triple.startswith("x86_64"):

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from work import Work
 
-from layerline.data.augmentation import ELEMENTS, Augmentation, Drawn, Steps, apply
-from layerline.data.augmented import MOVES, NUMBERS, STILL
+from layerline.data.augment.augmentation import ELEMENTS, Augmentation, Drawn, Steps, apply
+from layerline.data.augment.steps import MOVES, NUMBERS, STILL
 from layerline.data.dataset import Scaling
 from layerline.errors import RecipeError
 from layerline.randomness import Purpose, uint64, uniform

@@ -13,7 +13,7 @@ import pytest
 
 import layerline
 from layerline.data import load_data
-from layerline.data.augmentation import Augmentation, apply
+from layerline.data.augment.augmentation import Augmentation, apply
 from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines import make
 from layerline.engines.compiled import CompiledEngine

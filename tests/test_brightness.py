@@ -17,8 +17,8 @@ from PIL import Image
 import layerline
 from layerline import ImagesWarning
 from layerline.cli.door import layerline as command
-from layerline.data import brightness
-from layerline.data.brightness import Brightness, Look
+from layerline.data.checking import brightness
+from layerline.data.checking.brightness import Brightness, Look
 from layerline.data.dataset import ImageSet, Split
 from layerline.errors import UserError
 from layerline.runs import model_file

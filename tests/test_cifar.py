@@ -27,7 +27,7 @@ from cifar_files import (
 from work import Work
 
 from layerline.data import load_data
-from layerline.data import pickled as reader
+from layerline.data.formats import pickled as reader
 from layerline.errors import DataError
 
 

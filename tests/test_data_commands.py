@@ -123,7 +123,7 @@ def test_fetch_on_the_command_line(tmp_path, golden):
     listed = [(name, len(content), hashlib.sha256(content).hexdigest()) for name, content in files.items()]
     with serving(files) as (server, _):
         code = (
-            "import dataclasses; from layerline.data.catalogue import *; "
+            "import dataclasses; from layerline.data.fetching.catalogue import *; "
             f"KNOWN['mnist'] = dataclasses.replace(MNIST, archives=tuple(Archive(*a) for a in {json.dumps(listed)}), "
             f"mirrors=('{server}/missing/', '{server}/good/'))"
         )
@@ -149,7 +149,7 @@ def test_a_full_disk_leaves_nothing(tmp_path):
     digest = hashlib.sha256(content).hexdigest()
     with serving({name: content}) as (server, _):
         code = (
-            "import dataclasses, resource; from layerline.data.catalogue import *; "
+            "import dataclasses, resource; from layerline.data.fetching.catalogue import *; "
             f"KNOWN['mnist'] = dataclasses.replace(MNIST, archives=(Archive('{name}', {len(content)}, '{digest}'),), "
             f"mirrors=('{server}/good/',)); resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
         )

@@ -11,8 +11,9 @@ from cifar_files import tar_of
 from image_files import picture, png, tiff, tree
 
 import layerline
-from layerline.data import image_stack, load_data
-from layerline.data.decoding import File
+from layerline.data import load_data
+from layerline.data.photos import image_stack
+from layerline.data.photos.decoding import File
 from layerline.prediction import predictions
 from layerline.runs.model_file import Preprocessing
 

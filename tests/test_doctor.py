@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from image_files import jpeg, png, tree
 
-from layerline.data import doctor, load_data, masks
-from layerline.data.copies import copies
+from layerline.data import load_data
+from layerline.data.checking import doctor, masks
+from layerline.data.checking.copies import copies
+from layerline.data.checking.doctor import KINDS, REFUSED, Finding, check, examine
+from layerline.data.checking.survey import survey
 from layerline.data.dataset import Dataset, ImageSet, Scaling, Split
-from layerline.data.doctor import KINDS, REFUSED, Finding, check, examine
 from layerline.data.part import SPLITS
 from layerline.data.scaling import scaling
-from layerline.data.survey import survey
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ def test_copies_are_those_that_are_equal_byte_for_byte(shape, dtype):
 
 def test_equal_keys_do_not_make_a_copy(monkeypatch):
     """Where keys of different images collide, the images are compared."""
-    from layerline.data import survey as module
+    from layerline.data.checking import survey as module
 
     monkeypatch.setattr(module, "_keys", lambda images, _: np.zeros(len(images), np.uint64))
     train = CLEAN[:240].copy()

@@ -14,10 +14,11 @@ from data_files import idx_bytes, packed, pictures
 from mirror import serving
 
 from layerline.cli.download_screen import progress
-from layerline.data import catalogue, load_data
-from layerline.data.catalogue import KNOWN, Archive
-from layerline.data.download import Patience
-from layerline.data.fetch import Watcher, fetch
+from layerline.data import load_data
+from layerline.data.fetching import catalogue
+from layerline.data.fetching.catalogue import KNOWN, Archive
+from layerline.data.fetching.download import Patience
+from layerline.data.fetching.fetch import Watcher, fetch
 from layerline.data.sources import place_of
 from layerline.errors import DataError
 
@@ -271,7 +272,8 @@ def test_the_catalogue_is_whole():
 
 def test_what_is_known_of_mnist_is_said_once_more_by_its_reader():
     """The content that is fetched is the content that loading calls official; so is the archive of CIFAR-10."""
-    from layerline.data import cifar, sources
+    from layerline.data import sources
+    from layerline.data.formats import cifar
 
     assert [archive.content for archive in KNOWN["mnist"].archives] == list(sources.MNIST.official.values())
     for archive in KNOWN["cifar10"].archives:

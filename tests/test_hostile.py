@@ -23,7 +23,7 @@ from layerline.cli.screen import Screen
 from layerline.cli.terminal import Terminal
 from layerline.comparison.listing import listing
 from layerline.comparison.recipes import compare_recipes
-from layerline.data import label_file
+from layerline.data.photos import label_file
 from layerline.errors import UserError
 from layerline.experiment import toml_file
 from layerline.files import regular, tensors, toml

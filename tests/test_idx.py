@@ -12,7 +12,8 @@ from data_files import idx_bytes, packed, pictures, write_idx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerline.data import idx, load_data
+from layerline.data import load_data
+from layerline.data.formats import idx
 from layerline.errors import DataError
 
 IMAGES, LABELS = pictures(7)

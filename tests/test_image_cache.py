@@ -16,7 +16,8 @@ from cifar_files import tar_of
 from image_files import picture, png, tree
 
 import layerline
-from layerline.data import cache, decoding, image_file, image_stack, load_data
+from layerline.data import load_data
+from layerline.data.photos import cache, decoding, image_file, image_stack
 from layerline.files import regular
 
 if TYPE_CHECKING:

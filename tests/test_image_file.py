@@ -12,9 +12,9 @@ import pytest
 from image_files import apng, fitted_pixels, jpeg, picture, png, png_chunk, saved, tiff
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from layerline.data import image_file, metadata
-from layerline.data.image_file import MOST_PIXELS, BadImageError, decode
-from layerline.data.sizing import Sizing
+from layerline.data.photos import image_file, metadata
+from layerline.data.photos.image_file import MOST_PIXELS, BadImageError, decode
+from layerline.data.photos.sizing import Sizing
 
 pytestmark = pytest.mark.filterwarnings("error")
 """Pillow warns of much that it reads; none of that reaches it."""

@@ -15,9 +15,10 @@ import pytest
 from cifar_files import packed, special, tar_of
 from image_files import apng, jpeg, picture, png, tree
 
-from layerline.data import decoding, image_names, load_data
-from layerline.data.doctor import examine
-from layerline.data.image_stack import ImageStack
+from layerline.data import load_data
+from layerline.data.checking.doctor import examine
+from layerline.data.photos import decoding, image_names
+from layerline.data.photos.image_stack import ImageStack
 from layerline.errors import DataError
 from layerline.runs import names
 
@@ -115,8 +116,8 @@ def test_long_and_foreign_names_are_read_from_every_kind_of_tar(tmp_path, form):
 
 def test_an_archive_is_what_tarfile_says(tmp_path):
     """For archives that Python writes, our reader yields the members and contents that Python's reader yields."""
-    from layerline.data.stream import open_stream
-    from layerline.data.tar import Tar
+    from layerline.data.formats.stream import open_stream
+    from layerline.data.formats.tar import Tar
 
     rng = np.random.default_rng(0)
     files = {f"d{k % 7}/{'n' * k}{k}": rng.bytes(k * 997 % 3000) for k in range(200)}

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from layerline.data import doctor, load_data, near
+from layerline.data import load_data
+from layerline.data.checking import doctor, near
+from layerline.data.checking.sketches import sketches
 from layerline.data.dataset import ImageSet
-from layerline.data.sketches import sketches
 from layerline.errors import DataError
 
 if TYPE_CHECKING:

@@ -10,10 +10,12 @@ from cifar_files import tar_of
 from image_files import fitted_pixels, jpeg, picture, png, saved, tiff, tree
 from PIL import Image
 
-from layerline.data import image_folder, load_data, outlines
-from layerline.data.decoding import File
-from layerline.data.image_file import BadImageError, decode
-from layerline.data.sizing import Sizing
+from layerline.data import load_data
+from layerline.data.photos import headers as outlines
+from layerline.data.photos import image_folder
+from layerline.data.photos.decoding import File
+from layerline.data.photos.image_file import BadImageError, decode
+from layerline.data.photos.sizing import Sizing
 
 
 def outlined(content: bytes) -> tuple[tuple[int, int], bool]:
@@ -77,7 +79,7 @@ def test_images_that_a_crop_would_cut_are_stretched(tmp_path, way, monkeypatch):
     if way == "long tar":
         monkeypatch.setattr(image_folder, "_MOST_HELD", 100_000)
     if way == "cache":
-        monkeypatch.setattr("layerline.data.image_stack.MOST_IN_MEMORY", 10_000)
+        monkeypatch.setattr("layerline.data.photos.image_stack.MOST_IN_MEMORY", 10_000)
     for _ in range(2):
         data = load_data(source, cache=tmp_path / "kept" if way == "cache" else None)
         stored = data.train.source.images.transpose(0, 2, 3, 1)

@@ -11,7 +11,8 @@ import pytest
 from cifar_files import tar_of
 from image_files import fitted_pixels, jpeg, picture, png, tree
 
-from layerline.data import ImageSet, decoding, image_stack, load_data
+from layerline.data import ImageSet, load_data
+from layerline.data.photos import decoding, image_stack
 from layerline.errors import DataError
 
 if TYPE_CHECKING:

@@ -70,8 +70,8 @@ def test_files_give_the_bits_of_the_training(trained: Path) -> None:
 
 def test_python_gives_the_same_bits(trained: Path) -> None:
     """`load(…).predict_proba` of the decoded pixels, and the command, agree to the last bit, in every memory order."""
-    from layerline.data.image_file import decode
-    from layerline.data.sizing import Sizing
+    from layerline.data.photos.image_file import decode
+    from layerline.data.photos.sizing import Sizing
 
     path = trained / "photos" / "cat" / "03.jpg"
     pixels = decode(path.read_bytes(), Sizing((16, 20), "pad", gray=False)).pixels[None]

@@ -10,7 +10,7 @@ import small_data
 import torch
 from torch import nn
 
-from layerline.data.augmentation import Augmentation
+from layerline.data.augment.augmentation import Augmentation
 from layerline.data.dataset import ImageSet, Split
 from layerline.engines.engine import State
 from layerline.engines.epoch import Epoch, plan_epoch

@@ -18,7 +18,7 @@ from PIL import Image
 
 import layerline
 from layerline.data import load_data
-from layerline.data.augmentation import Augmentation, apply
+from layerline.data.augment.augmentation import Augmentation, apply
 from layerline.data.dataset import Scaling
 from layerline.engines.epoch import plan_epoch
 from layerline.errors import RecipeError

@@ -12,7 +12,7 @@ import small_data
 
 import layerline
 from layerline import ImagesWarning
-from layerline.data.brightness import Brightness
+from layerline.data.checking.brightness import Brightness
 from layerline.data.dataset import Scaling
 from layerline.errors import DataError, UserError
 from layerline.network import initial_weights

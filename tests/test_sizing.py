@@ -9,8 +9,8 @@ import pytest
 from image_files import fitted_pixels, jpeg, picture, png, saved
 from PIL import Image
 
-from layerline.data.image_file import decode
-from layerline.data.sizing import Sizing, cut, drafted, parse, settled, usual, written
+from layerline.data.photos.image_file import decode
+from layerline.data.photos.sizing import Sizing, cut, drafted, parse, settled, usual, written
 
 ROUNDING = 1.02
 """Pillow rounds to whole numbers after each of two passes, half a step each, and holds its weights in 22 bits."""

@@ -11,7 +11,8 @@ from cifar_files import packed, tar_of
 from command import run
 from image_files import picture, png, tree
 
-from layerline.data import load_data, split_names
+from layerline.data import load_data
+from layerline.data.photos import split_names
 from layerline.errors import DataError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import torch
 
 import layerline
 from layerline import engines
-from layerline.data.augmentation import Augmentation
+from layerline.data.augment.augmentation import Augmentation
 from layerline.data.cuts import Own
 from layerline.data.dataset import Dataset, Scaling
 from layerline.errors import DataError, RecipeError, UserError

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layerline.data.decoding import File
-from layerline.data.image_names import is_junk, is_run
+from layerline.data.photos.decoding import File
+from layerline.data.photos.image_names import is_junk, is_run
 from layerline.errors import DataError
 from layerline.training import photos
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from layerline.data.brightness import Look
+    from layerline.data.checking.brightness import Look
     from layerline.training import Model
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")

@@ -41,7 +41,7 @@ def show(out: str | None, force: bool, **values: Any) -> None:
     with this --seed make of it.
     """
     from layerline.data import load_data
-    from layerline.data.augmentation import Augmentation
+    from layerline.data.augment.augmentation import Augmentation
     from layerline.experiment.options import BY_KEY
     from layerline.files import whole
     from layerline.report import samples

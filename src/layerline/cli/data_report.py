@@ -18,8 +18,8 @@ from layerline.experiment.options import BY_KEY, DATA_KEYS, check_limit, check_s
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from layerline.data.checking.doctor import Finding
     from layerline.data.dataset import Dataset
-    from layerline.data.doctor import Finding
 
 _OPTIONS: Final = tuple(key for key in DATA_KEYS if key not in ("data", "normalize", "allow"))
 _MOST_ROWS: Final = 50
@@ -49,7 +49,7 @@ def check(**values: Any) -> int:
     DATA is what train takes as --data, and must be readable. Ends with 0 where train would begin, and with 2 where it
     would refuse.
     """
-    from layerline.data import doctor
+    from layerline.data.checking import doctor
 
     flags = given(values)
     allow = BY_KEY["allow"].value(flags.pop("allow")) if "allow" in flags else ()
@@ -138,7 +138,7 @@ def _row(name: str, counts: Any, total: Any) -> tuple[str, ...]:
 
 def _checked(data: Dataset, findings: Sequence[Finding], allow: Sequence[str]) -> list[str]:
     """Return the report of `check`: notes, then each finding with all the images it is about."""
-    from layerline.data.doctor import not_examined
+    from layerline.data.checking.doctor import not_examined
 
     total = sum(len(split) for split in (data.train, data.validation, data.test) if split is not None)
     refusing = [item for item in findings if item.refuses and item.kind not in allow]
@@ -159,7 +159,7 @@ def _checked(data: Dataset, findings: Sequence[Finding], allow: Sequence[str]) -
 
 def _images(data: Dataset, item: Finding) -> list[str]:
     """Return a line for each image of a finding; copies of one image stand in one paragraph."""
-    from layerline.data.doctor import called
+    from layerline.data.checking.doctor import called
 
     lines, before = [], None
     for k, (split, index) in enumerate(item.images):

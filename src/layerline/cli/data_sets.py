@@ -14,7 +14,7 @@ from layerline.cli.commands import Command, GroupedOption, options
 from layerline.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from layerline.data.catalogue import Known
+    from layerline.data.fetching.catalogue import Known
 
 _COLOURS: Final = {1: "gray", 3: "RGB"}
 
@@ -24,7 +24,7 @@ _COLOURS: Final = {1: "gray", 3: "RGB"}
 def list_(data_dir: str | None) -> None:
     """List the data sets that are known by name, and where they lie."""
     from layerline.cli.table import folded, table
-    from layerline.data import catalogue
+    from layerline.data.fetching import catalogue
 
     folder = Path(data_dir) if data_dir is not None else catalogue.default_folder()
     rows = [_row(known, folder) for known in catalogue.KNOWN.values()]
@@ -81,7 +81,7 @@ def fetch(name: str, data_dir: str | None, force: bool) -> None:
     """
     from layerline.cli.download_screen import DownloadScreen
     from layerline.cli.table import folded
-    from layerline.data import catalogue, fetch
+    from layerline.data.fetching import catalogue, fetch
 
     terminal = Terminal(sys.stdout, os.environ)
     screen = DownloadScreen(terminal)

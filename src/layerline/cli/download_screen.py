@@ -6,13 +6,13 @@ import time
 from typing import TYPE_CHECKING, Final, final
 
 from layerline import figures
-from layerline.data.fetch import Watcher
+from layerline.data.fetching.fetch import Watcher
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from layerline.cli.terminal import Terminal
-    from layerline.data.catalogue import Archive
+    from layerline.data.fetching.catalogue import Archive
 
 _BAR: Final = 12
 _OFTEN: Final = 0.1

@@ -46,8 +46,8 @@ def predict(model: str, images: Sequence[str], format_: str | None, top: str | N
     MODEL is a model.safetensors or the folder of a run. Images are turned upright, sized and scaled as they were in the
     training. Those that cannot be read are listed at the end, and the exit code is then 2.
     """
-    from layerline.data.brightness import Look
-    from layerline.data.decoding import File
+    from layerline.data.checking.brightness import Look
+    from layerline.data.photos.decoding import File
     from layerline.prediction import files_of, predictions
     from layerline.training import load
 

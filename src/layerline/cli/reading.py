@@ -29,7 +29,7 @@ def cache_folder() -> Path | None:
     """Return the folder of this user's caches that decoded images are kept in; None where there is none."""
     import platformdirs
 
-    from layerline.data import catalogue
+    from layerline.data.fetching import catalogue
 
     folder = catalogue.own(platformdirs.user_cache_dir)
     return None if folder is None else folder / "images"

@@ -31,7 +31,7 @@ from layerline.compiler.kernels.step_lower import HYPER, clipping, kept_beside, 
 from layerline.compiler.kernels.update import Reduce, Step
 from layerline.compiler.plane import Plane, room
 from layerline.compiler.program import Buffer, Kind, Op, Per, Program, Tensor
-from layerline.data import augmented
+from layerline.data.augment import steps as augmented
 
 if TYPE_CHECKING:
     from collections.abc import Callable

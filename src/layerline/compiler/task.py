@@ -10,12 +10,12 @@ from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.loss import CROSS_ENTROPY, Objective
 from layerline.compiler.kernels.optimizers import AdamW, Sgd
 from layerline.compiler.program import Kind
-from layerline.data.augmentation import Augmentation
+from layerline.data.augment.augmentation import Augmentation
 from layerline.recipe.checks import NONE
 
 if TYPE_CHECKING:
     from layerline.compiler.kernels.optimizers import Optimizer
-    from layerline.data.augmentation import Steps
+    from layerline.data.augment.augmentation import Steps
     from layerline.recipe import Recipe
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from layerline.data import path_keys
+from layerline.data.photos import path_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

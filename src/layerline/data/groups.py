@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from layerline import figures
-from layerline.data import path_keys
+from layerline.data.photos import path_keys
 from layerline.errors import DataError
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from layerline import figures
-from layerline.data import content, cuts, groups, near, pixels, scaling, sources
+from layerline.data import content, cuts, groups, pixels, scaling, sources
 from layerline.data import labels as classes_of
-from layerline.data.asked import asked
+from layerline.data.checking import near
 from layerline.data.cuts import Cuts, Own, Pool
 from layerline.data.dataset import Dataset, ImageSet, Split
+from layerline.data.photos.options import asked
 from layerline.errors import DataError
 from layerline.randomness import Purpose
 from layerline.scalars import plain
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Mapping, Sequence
 
-    from layerline.data.asked import Asked
     from layerline.data.cuts import Share
     from layerline.data.part import Parts, SplitName
-    from layerline.data.sizing import Sizing
+    from layerline.data.photos.options import Asked
+    from layerline.data.photos.sizing import Sizing
 
 Sets = dict["SplitName", ImageSet]
 _TOGETHER: Final = "the sets are drawn so that copies stay together (--group-by none draws each image alone)"

@@ -8,29 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from layerline import figures
-from layerline.data import (
-    catalogue,
-    cifar,
-    idx,
-    idx_folder,
-    image_archive,
-    image_folder,
-    named_cifar,
-    npz,
-    recognise,
-    tar,
-)
+from layerline.data.fetching import catalogue
+from layerline.data.formats import cifar, idx, idx_folder, named_cifar, npz, recognise, tar
+from layerline.data.formats.recognise import shown
+from layerline.data.formats.stream import open_stream
 from layerline.data.part import Found, Part, Parts
-from layerline.data.recognise import shown
-from layerline.data.stream import open_stream
+from layerline.data.photos import image_archive, image_folder
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
     import os
 
-    from layerline.data.asked import Asked
-    from layerline.data.decoding import Progress
     from layerline.data.part import SplitName
+    from layerline.data.photos.decoding import Progress
+    from layerline.data.photos.options import Asked
 
 READ: Final = (
     "what is read: digits, mnist, fashion-mnist, cifar10; or a path: a folder of images, a tar of one, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerline.data.augmentation import Augmentation
+from layerline.data.augment.augmentation import Augmentation
 from layerline.errors import NetworkError
 from layerline.recipe import check_together
 

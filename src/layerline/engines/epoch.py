@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from layerline.data.augmentation import Augmentation
+from layerline.data.augment.augmentation import Augmentation
 from layerline.randomness import epoch_order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from layerline.data.augmentation import Drawn
+    from layerline.data.augment.augmentation import Drawn
     from layerline.data.dataset import ImageSet, Split
     from layerline.recipe import Recipe
 

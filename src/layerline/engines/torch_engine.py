@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from layerline.cores import cores
-from layerline.data.augmentation import apply
+from layerline.data.augment.augmentation import apply
 from layerline.engines.engine import Engine, Outputs, Running, State
 from layerline.engines.torch_dropout import put_keyed_dropout
 from layerline.engines.torch_steps import Steps

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from layerline.data.dataset import Dataset
-    from layerline.data.decoding import Progress
+    from layerline.data.photos.decoding import Progress
     from layerline.network import Network
 
 _SUFFIX: Final = ".toml"
@@ -59,7 +59,7 @@ class Experiment:
         progress: see `load_data`; cache: where decoded images are kept, where no option says it.
         """
         from layerline.data import load_data
-        from layerline.data.doctor import examined
+        from layerline.data.checking.doctor import examined
 
         cuts = {key: value for key, value in self.cuts.items() if key != ALLOW}
         cuts = {"cache": cache, "input_shape": self._input_shape(), **cuts}
@@ -117,6 +117,6 @@ def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
 
 def _check_augment(recipe: Recipe) -> None:
     """Raise RecipeError where the words of --augment are not understood, before the data is loaded."""
-    from layerline.data.augmentation import Augmentation
+    from layerline.data.augment.augmentation import Augmentation
 
     Augmentation.parse(recipe.augment)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline import metrics
-from layerline.data.sketches import averaging
+from layerline.data.checking.sketches import averaging
 from layerline.measure import logistic
 from layerline.workers import MATRICES
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline import figures
-from layerline.data.augmentation import apply
+from layerline.data.augment.augmentation import apply
 from layerline.data.dataset import Scaling
 from layerline.report import sheet
 from layerline.report.sheet import Sheet
@@ -16,7 +16,7 @@ from layerline.report.sheet import Sheet
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from layerline.data.augmentation import Augmentation
+    from layerline.data.augment.augmentation import Augmentation
     from layerline.data.dataset import Dataset, Fit, Resized
 
 HOW: Final[dict[Fit, str]] = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}

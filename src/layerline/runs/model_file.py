@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import numpy as np
 
 from layerline import figures
-from layerline.data.brightness import Brightness
+from layerline.data.checking.brightness import Brightness
 from layerline.data.dataset import Fit, Scaling
-from layerline.data.sizing import Sizing
+from layerline.data.photos.sizing import Sizing
 from layerline.errors import NetworkError
 from layerline.files import tensors
 from layerline.files.tensors import FileError

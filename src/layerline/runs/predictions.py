@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from layerline import figures, metrics
-from layerline.data import archive
+from layerline.data.formats import archive
 from layerline.errors import DataError, UserError
 from layerline.files import whole
 from layerline.network.memory import free_bytes

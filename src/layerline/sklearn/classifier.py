@@ -14,8 +14,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, check_X_y, validate_data
 
 from layerline import figures
-from layerline.data import brightness, pixels
+from layerline.data import pixels
 from layerline.data import scaling as scalings
+from layerline.data.checking import brightness
 from layerline.data.cuts import Cuts, Pool, take
 from layerline.errors import NetworkError
 from layerline.network import find, parse

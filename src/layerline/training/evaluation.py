@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from layerline import figures, metrics
-from layerline.data import brightness, pixels
+from layerline.data import pixels
+from layerline.data.checking import brightness
 from layerline.data.dataset import ImageSet, Split
 from layerline.errors import DataError
 from layerline.measure import baselines, intervals, remarks

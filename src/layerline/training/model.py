@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, final
 import numpy as np
 
 from layerline import engines
-from layerline.data import brightness, load_data, pixels
-from layerline.data.brightness import Look
+from layerline.data import load_data, pixels
+from layerline.data.checking import brightness
+from layerline.data.checking.brightness import Look
+from layerline.data.checking.doctor import examined
 from layerline.data.dataset import ImageSet, Split
-from layerline.data.doctor import examined
 from layerline.engines.engine import State
 from layerline.errors import DataError, ImagesWarning, UserError
 from layerline.files.tensors import FileError

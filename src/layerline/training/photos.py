@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline import figures
-from layerline.data.decoding import Decoded, Decoder, File, of_pillow
+from layerline.data.photos.decoding import Decoded, Decoder, File, of_pillow
 from layerline.errors import DataError
 from layerline.workers import aside
 

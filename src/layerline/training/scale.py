@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline.data import pixels
-from layerline.data.brightness import BELOW
+from layerline.data.checking.brightness import BELOW
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from layerline.data.brightness import Brightness
+    from layerline.data.checking.brightness import Brightness
     from layerline.runs.model_file import Preprocessing
 
 OF_TYPES: Final = (1.0, 16.0, 255.0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 from layerline import engines, figures
 from layerline.assume import as_given, fill
 from layerline.comparison.student import mean_of
-from layerline.data.doctor import examined
+from layerline.data.checking.doctor import examined
 from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
 from layerline.files import whole
 from layerline.runs.folder import RunFolder, json_line

@@ -16,7 +16,7 @@ import numpy as np
 
 from layerline import figures, metrics
 from layerline.assume import as_given, fill
-from layerline.data.doctor import examined
+from layerline.data.checking.doctor import examined
 from layerline.engines.room import check_room, judging_bytes
 from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
 from layerline.experiment.options import RECIPE_KEYS

@@ -20,7 +20,7 @@ from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, given, reads, sets
 from layerline.compiler.kernels.loops import vectors
 from layerline.compiler.plane import Plane, room
-from layerline.data.augmented import MOVES, NUMBERS
+from layerline.data.augment.steps import MOVES, NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from layerline.compiler.kernel import Argument
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
-    from layerline.data.augmented import Steps
+    from layerline.data.augment.steps import Steps
 
 PERIODS: Final = 2**20
 """Added to a place before it is mirrored, so that it is not negative: more than an image 0.1 as large can be away."""

@@ -1,0 +1,40 @@
+"""Images that are the same, pixel for pixel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from layerline.data.checking.survey import Survey
+    from layerline.data.dataset import Dataset
+
+
+def copies(data: Dataset, seen: Survey) -> list[list[int]]:
+    """Return the places in the survey of images that are equal, a list for each such image, in order.
+
+    Images of one colour are left out: they are equal to each other without being copies.
+    """
+    order = np.argsort(seen.keys, kind="stable")
+    keys = seen.keys[order]
+    same = np.flatnonzero(keys[1:] == keys[:-1])
+    groups: list[list[int]] = []
+    if not len(same):
+        return groups
+    candidates = np.union1d(same, same + 1)
+    cuts = np.flatnonzero(keys[candidates[1:]] != keys[candidates[:-1]]) + 1
+    for run in np.split(order[candidates], cuts):
+        by_content: dict[bytes, list[int]] = {}
+        for at in run.tolist():
+            if not seen.constant[at]:
+                by_content.setdefault(_content(data, seen, at), []).append(at)
+        groups += [group for group in by_content.values() if len(group) > 1]
+    return sorted(groups)
+
+
+def _content(data: Dataset, seen: Survey, at: int) -> bytes:
+    name, index = seen.place(at)
+    split = getattr(data, name)
+    content: bytes = split.source.images[index].tobytes()
+    return content

@@ -1,0 +1,369 @@
+"""The data doctor: what is wrong with a data set that was read without an error, before anything is trained on it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from layerline import figures
+from layerline.data.checking import masks, near
+from layerline.data.checking.copies import copies
+from layerline.data.checking.survey import SMALLEST, Survey, survey
+from layerline.data.part import SPLITS, SplitName
+from layerline.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from layerline.data.dataset import Dataset
+
+Place = tuple[SplitName, int]
+
+KINDS: Final = {
+    "leak": "the same image in two of training, validation and test",
+    "conflict": "the same image in two classes",
+    "mask": "masks or label images beside photos",
+    "near": "near copies in two of training, validation and test",
+    "duplicates": "the same image more than once in one set",
+    "constant": "images of one colour",
+    "few": "classes with hardly any images",
+}
+"""What may be found. The first three, and images of one colour, can refuse a training."""
+REFUSED: Final = ("leak", "conflict", "mask", "constant")
+MOST: Final = 0.01
+"""Share of a set's images that may be leaks, or in conflict: that much changes no figure by more than 0.01."""
+MOST_NEAR: Final = 0.02
+"""The same of near copies: of real photos without any, up to 1.6 % are alike enough to be taken for some."""
+ALWAYS: Final = 2
+"""So many may be: in a set in which they are more than MOST, chance moves a figure by more than they do."""
+FEWEST_TRAIN: Final = 5
+FEWEST_HELD: Final = 3
+"""Images of a class in validation or test: with two, each moves its recall by half."""
+NOTHING_IN_THEM: Final = 0.8
+"""Share of all images, or of a class, from which on images of one colour are refused: too little is left."""
+_NAMED: Final = 3
+_WORDS: Final = {"train": "training", "validation": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong, or may be."""
+
+    kind: str
+    """Of KINDS."""
+    message: str
+    """A sentence with counts, and at most three names."""
+    refuses: bool
+    """Whether nothing is trained before this is mended or allowed."""
+    images: tuple[Place, ...] = ()
+    """Those that it is about, by split and index in the loaded data."""
+    groups: tuple[int, ...] = ()
+    """For copies: a number for each of `images`, the same for images that are equal."""
+
+
+def examine(data: Dataset, *, every: bool = False) -> tuple[Finding, ...]:
+    """Return what is wrong with a data set, what refuses first. It looks at every pixel once.
+
+    every: look for near copies of every image, also of large sets (see `near`).
+    """
+    seen = survey(data)
+    groups = copies(data, seen)
+    found = (
+        _leak(data, seen, groups),
+        _conflict(data, seen, groups),
+        _mask(data, seen),
+        _near(data, seen, groups, every=every),
+        _duplicates(data, seen, groups),
+        _constant(data, seen),
+        *_few(data),
+    )
+    return tuple(sorted((item for item in found if item is not None), key=lambda item: not item.refuses))
+
+
+def not_examined(data: Dataset) -> tuple[str, ...]:
+    """Return what `examine` cannot see in this data set, so that "nothing found" is not read as "nothing there"."""
+    sets = [split for split in (data.train, data.validation, data.test) if split is not None]
+    told = []
+    if min(data.shape[1:]) < near.SMALLEST:
+        told.append(f"near copies, for the images are smaller than {near.SMALLEST}×{near.SMALLEST}")
+    if len(sets) == 1:
+        told.append("leaks, for there is only a training set")
+    if _names(data) is None:
+        told.append("masks by name, for arrays have no file names")
+    if min(data.shape[1:]) < SMALLEST:
+        told.append(f"masks by colour, for the images are smaller than {SMALLEST}×{SMALLEST}")
+    return tuple(told)
+
+
+def examined(data: Dataset, allow: Collection[str] = ()) -> Dataset:
+    """Return the data set with what was found as notes. Raises DataError for findings that refuse; see `check`."""
+    return dataclasses.replace(data, notes=data.notes + check(examine(data), allow))
+
+
+def check(findings: Sequence[Finding], allow: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the messages of findings that do not refuse, or are allowed by their kind.
+
+    Raises DataError with all the others in one message, and for a word of `allow` that is no kind.
+    """
+    check_allow(allow)
+    wrong = [item for item in findings if item.refuses and item.kind not in allow]
+    if wrong:
+        kinds = ",".join(item.kind for item in wrong)
+        raise DataError(
+            "\n    ".join(
+                ["the data would give figures that are wrong:", *(f"{item.kind}: {item.message}" for item in wrong)]
+            ),
+            f"layerline data check lists every image; mend the data, or train on it as it is with --allow {kinds}",
+        )
+    return tuple(item.message for item in findings)
+
+
+def check_allow(allow: Collection[str]) -> None:
+    """Raise DataError for a word of --allow that is no kind of finding."""
+    import difflib
+
+    for word in allow:
+        if word not in KINDS:
+            near = difflib.get_close_matches(word, KINDS, n=1)
+            raise DataError(
+                f"--allow {figures.name(word)}: not a kind of finding",
+                f"did you mean {near[0]}?" if near else "one of: " + ", ".join(REFUSED),
+            )
+
+
+def called(data: Dataset, place: Place) -> str:
+    """Return what messages call an image: the path of its file, else its split and index."""
+    split, index = place
+    names = getattr(data, split).source.names
+    return figures.name(names[index], 80) if names is not None else f"{split} image {index}"
+
+
+def _leak(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding | None:
+    """Find images of validation and test that are in an earlier split, too."""
+    leaks = [group for group in groups if len(set(seen.splits[group].tolist())) > 1]
+    if not leaks:
+        return None
+    told, refuses = [], False
+    for rank, split in reversed(list(enumerate(SPLITS))):
+        for earlier, other in enumerate(SPLITS[:rank]):
+            count = sum(
+                int((seen.splits[group] == rank).sum()) for group in leaks if (seen.splits[group] == earlier).any()
+            )
+            if count:
+                size = len(getattr(data, split))
+                refuses |= _too_many(count, size)
+                verb = "is" if count == 1 else "are"
+                told.append(f"{_of(count, size)} {split} images {verb} also in {_WORDS[other]}")
+    good = "figures on them are too good" if refuses else "so few hardly change a figure"
+    message = f"{', '.join(told)} ({_pairs(data, seen, leaks)}): {good}"
+    return _of_groups("leak", message, refuses, seen, leaks)
+
+
+def _conflict(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding | None:
+    """Find equal images with different labels."""
+    conflicts = [group for group in groups if len(set(seen.labels[group].tolist())) > 1]
+    if not conflicts:
+        return None
+    wrong = [at for group in conflicts for at in _outvoted(seen, group)]
+    counts = np.bincount(seen.splits[wrong], minlength=len(SPLITS)).tolist()
+    refuses = any(
+        _too_many(count, len(getattr(data, split))) for split, count in zip(SPLITS, counts, strict=True) if count
+    )
+    group = conflicts[0]
+    first = group[0]
+    second = next(at for at in group if seen.labels[at] != seen.labels[first])
+    examples = " and ".join(
+        f"{called(data, seen.place(at))} as {figures.name(data.classes[seen.labels[at]], 30)}" for at in (first, second)
+    )
+    verb = "is" if len(conflicts) == 1 else "are each"
+    copies_of_them = figures.count(sum(map(len, conflicts)))
+    message = f"{_images(len(conflicts))} {verb} in two classes or more ({copies_of_them} copies), such as {examples}"
+    return _of_groups("conflict", message, refuses, seen, conflicts)
+
+
+def _outvoted(seen: Survey, group: list[int]) -> list[int]:
+    """Return those of equal images whose label most of them do not have; on a tie the first one's label stands."""
+    labels = seen.labels[group].tolist()
+    stands = max(labels, key=labels.count)
+    return [at for at, label in zip(group, labels, strict=True) if label != stands]
+
+
+def _too_many(count: int, size: int, most: float = MOST) -> bool:
+    return count > ALWAYS and count / size > most
+
+
+def _duplicates(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding | None:
+    """Find equal images with the same label in one split: of each group, all but the first of its split are counted."""
+    found, extra = [], 0
+    for group in groups:
+        splits = seen.splits[group]
+        for rank in set(splits.tolist()):
+            inside = [at for at, split in zip(group, splits.tolist(), strict=True) if split == rank]
+            if len(inside) > 1 and len(set(seen.labels[inside].tolist())) == 1:
+                found.append(inside)
+                extra += len(inside) - 1
+    if not found:
+        return None
+    verb = "is a copy" if extra == 1 else "are copies"
+    message = f"{_images(extra)} {verb} of others in the same set and class ({_pairs(data, seen, found)})"
+    return _of_groups("duplicates", message, False, seen, found)
+
+
+def _near(data: Dataset, seen: Survey, copies: list[list[int]], *, every: bool) -> Finding | None:
+    """Find images of validation and test that have a near copy in an earlier split; equal ones are a leak already."""
+    if data.test is None and data.validation is None:
+        return None
+    sets = {split: each.source for split in SPLITS if (each := getattr(data, split)) is not None}
+    if any(item.near is None or (every and not item.near.looked.all()) for item in sets.values()):
+        sets = near.looked_at(sets, every=every)
+    if any(item.near is None for item in sets.values()):
+        return None
+    found = near.crossing(
+        [(sets[split], getattr(data, split).indices) for split in sets], {k for g in copies for k in g}
+    )
+    told = []
+    for rank, count, looked in found.held:
+        if _too_many(count, looked, MOST_NEAR):
+            size = len(getattr(data, list(sets)[rank]))
+            some = "" if looked == size else f" (of {figures.count(size)}, evenly spread)"
+            told.append(f"{_of(count, looked)} {list(sets)[rank]} images{some}")
+    if not told:
+        return None
+    ours = all(split in data.cuts for split in sets if split != "train")
+    help_ = (
+        "--group-by near keeps copies on one side"
+        if ours
+        else (
+            "the sets are the data's own; put all images into one set, and --group-by near cuts it with copies together"
+        )
+    )
+    message = (
+        f"{' and '.join(told)} have a near copy in an earlier set ({_pairs(data, seen, found.groups)}): figures on "
+    )
+    return _of_groups("near", f"{message}them are too good; {help_}", False, seen, found.groups)
+
+
+def _mask(data: Dataset, seen: Survey) -> Finding | None:
+    names = _names(data)
+    flat, many = masks.by_colours(seen)
+    named = np.zeros_like(flat) if names is None else masks.by_name(names) | masks.by_folder(names, seen)
+    twins, paired = masks.by_twin(names, seen) if names is not None else (np.zeros_like(flat), False)
+    if paired and not (named & ~twins).any():
+        return _twins(seen, names or [], twins)
+    sure = bool(named.any()) and not (many and (flat & ~named).any())
+    found = named if sure else named | flat
+    if not found.any():
+        return None
+    why = "by their names" if sure else "few colours where the others have many"
+    refuses = many or int(named.sum()) > ALWAYS
+    places = [seen.place(at) for at in np.flatnonzero(found).tolist()]
+    shown = ", ".join(called(data, place) for place in places[:_NAMED])
+    verb = "looks like a mask or a label image" if len(places) == 1 else "look like masks or label images"
+    message = f"{_images(len(places))} {verb} beside photos, {why}, such as {shown}"
+    if refuses:
+        which = _exclude(names or [], found)
+        message += f": the network would learn to tell photos from drawings (--exclude{which} leaves them out)"
+    return Finding("mask", message, refuses, tuple(places))
+
+
+def _twins(seen: Survey, names: list[str], twins: NDArray[np.bool_]) -> Finding:
+    """Return the finding for files that have a twin of another ending."""
+    places = [seen.place(at) for at in np.flatnonzero(twins).tolist()]
+    first = int(np.flatnonzero(twins)[0])
+    stem = names[first].rpartition(".")[0]
+    other = next(name for k, name in enumerate(names) if not twins[k] and name.rpartition(".")[0] == stem)
+    message = (
+        f"{_images(len(places))} of {figures.count(len(names))} have the name of another but for the ending, such as "
+        f"{figures.name(names[first], 60)} beside {figures.name(other, 60)}: masks or copies "
+        f"(--exclude{_exclude(names, twins)} leaves them out)"
+    )
+    return Finding("mask", message, True, tuple(places))
+
+
+def _exclude(names: list[str], found: NDArray[np.bool_]) -> str:
+    """Return the patterns for --exclude that leave out just the files that were found, quoted; nothing without any."""
+    files = [names[k] for k in np.flatnonzero(found).tolist()] if names else []
+    others = [names[k] for k in np.flatnonzero(~found).tolist()] if names else []
+    which = masks.patterns(files, others)
+    return f" '{figures.name(which)}'" if which else ""
+
+
+def _constant(data: Dataset, seen: Survey) -> Finding | None:
+    places = [seen.place(at) for at in np.flatnonzero(seen.constant).tolist()]
+    if not places:
+        return None
+    shown = ", ".join(called(data, place) for place in places[:_NAMED])
+    verb = "has" if len(places) == 1 else "have"
+    message = f"{_images(len(places))} {verb} one colour only, such as {shown}"
+    total = np.bincount(seen.labels, minlength=len(data.classes))
+    plain = np.bincount(seen.labels[seen.constant], minlength=len(data.classes))
+    empty = np.flatnonzero((plain > 0) & (plain >= NOTHING_IN_THEM * total))
+    refuses = True
+    if len(places) >= NOTHING_IN_THEM * len(seen.labels):
+        message += f": {_of(len(places), len(seen.labels))}, so there is hardly anything to learn from"
+    elif len(empty):
+        k = int(empty[0])
+        message += (
+            f": of class {figures.name(data.classes[k], 30)} they are {_of(int(plain[k]), int(total[k]))}, "
+            "so hardly anything in it can be learned from"
+        )
+    else:
+        refuses = False
+    if refuses and data.train.source.names is not None:
+        message += " (transparent images are laid over white: what is drawn in white on them is lost)"
+    return Finding("constant", message, refuses, tuple(places))
+
+
+def _few(data: Dataset) -> Iterable[Finding]:
+    """Yield a finding for each split in which classes have too few images; one that is missing altogether is a note."""
+    for name in SPLITS:
+        fewest = FEWEST_TRAIN if name == "train" else FEWEST_HELD
+        split = getattr(data, name)
+        if split is None:
+            continue
+        counts = np.bincount(split.labels, minlength=len(data.classes))
+        few = np.flatnonzero((counts > 0) & (counts < fewest))
+        if len(few):
+            few = few[np.argsort(counts[few], kind="stable")]
+            shown = ", ".join(f"{figures.name(data.classes[k], 30)} ({counts[k]})" for k in few[:_NAMED])
+            verb = "class has" if len(few) == 1 else "classes have"
+            more = ", …" if len(few) > _NAMED else ""
+            images = tuple((name, int(k)) for k in split.indices[np.isin(split.labels, few)])
+            message = f"{len(few)} {verb} fewer than {fewest} {_WORDS[name]} images: {shown}{more}"
+            yield Finding("few", message, False, images)
+
+
+def _names(data: Dataset) -> list[str] | None:
+    """Return the path of every image's file; None where there are none."""
+    names: list[str] = []
+    for split in (data.train, data.validation, data.test):
+        if split is not None:
+            if split.source.names is None:
+                return None
+            names += [split.source.names[index] for index in split.indices.tolist()]
+    return names
+
+
+def _of_groups(kind: str, message: str, refuses: bool, seen: Survey, groups: list[list[int]]) -> Finding:
+    places = tuple(seen.place(at) for group in groups for at in group)
+    numbers = tuple(k for k, group in enumerate(groups) for _ in group)
+    return Finding(kind, message, refuses, places, numbers)
+
+
+def _pairs(data: Dataset, seen: Survey, groups: list[list[int]]) -> str:
+    """Return the first of the copies: `such as a.jpg = b.jpg`."""
+    first, *_, last = groups[0]
+    return f"such as {called(data, seen.place(first))} = {called(data, seen.place(last))}"
+
+
+def _of(count: int, size: int) -> str:
+    return f"{figures.count(count)} of {figures.count(size)}"
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{figures.count(count)} images"

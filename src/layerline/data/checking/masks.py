@@ -1,0 +1,164 @@
+"""Masks and label images beside photos: by what their files are called, and by how few colours they have."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from layerline.data.checking.survey import Survey
+
+FLAT: Final = 0.9
+"""Share of an image's pixels in its four most frequent colours from which on it looks like a mask."""
+PHOTO: Final = 0.5
+"""Share up to which an image looks like a photo."""
+PHOTOS: Final = 0.5
+"""Share of the other images that must look like photos, or few colours are nothing special here."""
+MANY: Final = 0.2
+"""Share of all images from which on those that look like masks, or have a twin, are refused without a name for it."""
+SOME: Final = 0.005
+"""Share from which on they are told."""
+_MIXED: Final = (0.05, 0.95)
+"""Shares of a class between which it is a mixture: a class of drawings alone is a class, not a mistake."""
+_PATTERNS: Final = 3
+
+_WORDS: Final = (
+    "masks?|seg|segm|segmentations?|labels?|labelids|annotations?|gt|groundtruth|ground-truth|trimaps?|mattes?"
+)
+_PART: Final = re.compile(rf"(?:^|[-_. ])(?:{_WORDS})(?=$|[-_. ]|\d)", re.IGNORECASE)
+_FOLDER: Final = re.compile(rf"(?:\w+[-_. ])?(?:{_WORDS})", re.IGNORECASE)
+_LETTERS: Final = re.compile(r"[\W_]+")
+
+
+def by_name(names: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which files are called like the mask of another in their folder: `a_mask.png` beside `a.jpg`."""
+    found = np.zeros(len(names), np.bool_)
+    split = [_split(name) for name in names]
+    there = {(folder, _plain(stem)) for folder, stem in split if not _PART.search(stem)}
+    for k, (folder, stem) in enumerate(split):
+        if _PART.search(stem):
+            found[k] = (folder, _plain(_PART.sub("", stem))) in there
+    return found
+
+
+def by_folder(names: Sequence[str], seen: Survey) -> NDArray[np.bool_]:
+    """Return which files are in a folder called like one of masks, whose files are called like those of another folder.
+
+    `masks/1.png` beside `images/1.jpg`, read as two classes. Only where the images of that folder look like masks, and
+    the others like photos: `mask/1.jpg` and `no_mask/1.jpg` may be faces.
+    """
+    found = np.zeros(len(names), np.bool_)
+    if seen.flatness is None:
+        return found
+    split = [_split(name) for name in names]
+    called = np.array([bool(_FOLDER.fullmatch(folder.rsplit("/", 1)[-1])) for folder, _ in split])
+    if not called.any() or called.all():
+        return found
+    others = {_plain(stem) for (_, stem), mask in zip(split, called, strict=True) if not mask}
+    if np.median(seen.flatness[~called]) > PHOTO:
+        return found
+    for folder in {folder for (folder, _), mask in zip(split, called, strict=True) if mask}:
+        here = np.array([other == folder for other, _ in split])
+        paired = np.mean([_plain(_PART.sub("", stem)) in others for other, stem in split if other == folder])
+        if paired >= PHOTOS and np.median(seen.flatness[here]) >= FLAT:
+            found |= here
+    return found
+
+
+def by_twin(names: Sequence[str], seen: Survey) -> tuple[NDArray[np.bool_], bool]:
+    """Return which files are the mask or the copy of one with the same name and another ending: `a.png` and `a.jpg`.
+
+    And whether those pairs are so many that this is no accident. Of the endings, one is chosen for all pairs: that of
+    which more images are flatter than their twins, or of one colour; else the less frequent, else the later.
+    """
+    found = np.zeros(len(names), np.bool_)
+    twins: dict[tuple[str, str], list[int]] = {}
+    for k, name in enumerate(names):
+        twins.setdefault(_split(name), []).append(k)
+    pairs = [group for group in twins.values() if len(group) > 1]
+    if not pairs:
+        return found, False
+    endings = [_ending(name) for name in names]
+    flat = seen.constant.astype(np.float32) if seen.flatness is None else seen.flatness
+    flatter: Counter[str] = Counter()
+    for group in pairs:
+        least = min(flat[k] for k in group)
+        flatter.update(endings[k] for k in group if flat[k] > least)
+    often = Counter(endings)
+    photo = min(often, key=lambda ending: (flatter[ending], -often[ending], ending))
+    for group in pairs:
+        kept = next((k for k in group if endings[k] == photo), group[0])
+        found[[k for k in group if k != kept]] = True
+    return found, sum(map(len, pairs)) >= MANY * len(names)
+
+
+def by_colours(seen: Survey) -> tuple[NDArray[np.bool_], bool]:
+    """Return which images look like masks among photos, and whether they are so many that this is no accident."""
+    if seen.flatness is None:
+        return np.zeros(len(seen.labels), np.bool_), False
+    flat = (seen.flatness >= FLAT) | seen.constant  # a mask of nothing is black
+    rest = seen.flatness[~flat]
+    share = float(flat.mean())
+    if not (flat & ~seen.constant).any() or not len(rest) or share < SOME or (rest <= PHOTO).mean() < PHOTOS:
+        return np.zeros_like(flat), False
+    counts = np.bincount(seen.labels)
+    shares = np.bincount(seen.labels, flat)[counts > 0] / counts[counts > 0]
+    mixed = (shares >= _MIXED[0]) & (shares <= _MIXED[1])
+    if not mixed.mean() >= PHOTOS:
+        return np.zeros_like(flat), False
+    return flat, share >= MANY
+
+
+def patterns(names: Sequence[str], others: Sequence[str] = ()) -> str:
+    """Return what --exclude takes to leave these files out and no others, `*_mask.png,mask_*`.
+
+    Without a word in their names, it is their ending, where no other file has it: `*.png`, or `cat/*.png`. Nothing
+    where the list is long.
+    """
+    found = []
+    if others and not any(_PART.search(_split(name)[1]) for name in names):
+        found = _endings(names, others)
+        return ",".join(found) if len(found) <= _PATTERNS else ""
+    for name in names:
+        stem = _split(name)[1]
+        ending = name[name.rindex(stem) + len(stem) :]
+        match = _PART.search(stem)
+        if match is None:
+            return ""
+        begin = stem[: match.end() + (not stem[match.end() : match.end() + 1].isdigit())]
+        found.append(f"{begin}*" if match.start() == 0 else f"*{stem[match.start() :]}{ending}")
+    chosen = sorted(set(found))
+    return ",".join(chosen) if len(chosen) <= _PATTERNS else ""
+
+
+def _endings(names: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Return patterns of endings that match all of `names` and none of the others: for all folders, else for each."""
+    ways: tuple[Callable[[str], str], ...] = (_ending, lambda name: f"{_split(name)[0]}/*{_ending(name)}")
+    for of in ways:
+        found = {of(name) for name in names}
+        if not found & {of(name) for name in others} and "" not in found:
+            return sorted(f"*{pattern}" if pattern.startswith(".") else pattern for pattern in found)
+    return []
+
+
+def _ending(name: str) -> str:
+    dot = name.rpartition("/")[2].rpartition(".")
+    return f".{dot[2]}" if dot[0] else ""
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return the folder of a file, and its name without the ending."""
+    folder, _, last = name.rpartition("/")
+    return folder, last.rpartition(".")[0] or last
+
+
+def _plain(stem: str) -> str:
+    """Return the letters and digits of a name."""
+    return _LETTERS.sub("", stem).lower()

@@ -1,0 +1,286 @@
+"""Near copies: images of one thing in other light, saved anew, cropped, moved, turned a little, or mirrored.
+
+Pairs whose 64 numbers are most alike are candidates (see `sketches`); what counts is how alike the two are laid onto
+each other (see `alignment`). Images that are copies of the same one are a group. docs/decisions/0008-near-copies.md has
+the measurements behind every number here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from layerline.data.checking import alignment
+from layerline.data.checking.sketches import Sketches, sketches
+from layerline.data.dataset import NearCopies
+from layerline.workers import MATRICES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from layerline.data.dataset import ImageSet
+    from layerline.data.part import SplitName
+
+SMALLEST: Final = 16
+"""Rows and columns below which too little is left to tell copies from images that are alike."""
+ALL_OF: Final = 16_384
+"""Images up to which each is compared with every other where nobody asks for it: 1 s."""
+ALL_OF_ARRAYS: Final = 2048
+"""The same of arrays; of more, to look would take longer than to read them, and more memory than they do."""
+PROBES: Final = 1024
+"""Images of each set that are compared with all where there are more."""
+LIKE: Final = (0.85, 0.99)
+"""The likeness from which on two images are near copies: of most images, and of a class whose images are all alike."""
+ALIKE: Final = (0.42, 0.5)
+"""Up to the first, images of a class are not alike, from the second on all are; between them the limits go over into
+each other. It is the mean of two medians of the likeness of random pairs of a class: of this class and of all."""
+MANY: Final = 0.25
+"""The share of images with near copies from which on the cuts keep them together unasked."""
+FEWEST: Final = 10
+"""Images with near copies below which the cuts never keep them together unasked."""
+
+_PRODUCT: Final = (0.4, 0.9)
+"""The product of two images' numbers below which they are no candidates, as LIKE has it."""
+_CANDIDATES: Final = 100_000
+"""So many pairs are looked at more closely, or two an image where that is more: those with the largest products."""
+_OF_A_PROBE: Final = 50
+"""And not more than so many for each image that is compared with all."""
+_MOVED: Final = (0.6, 0.9)
+"""The correlation over shifts below which a pair is not laid onto each other, as LIKE has it."""
+_RANDOM: Final = 1000
+_FEW: Final = 10
+_BLOCK: Final = 2048
+"""Images by as many others are multiplied at once: smaller products wait longer for their threads than they take."""
+_TOGETHER: Final = 256
+"""Pairs that are laid onto each other at once: about 30 MB."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    mirrored: NDArray[np.bool_]
+
+    def __getitem__(self, at: slice | NDArray[np.bool_] | NDArray[np.int64]) -> _Pairs:
+        return _Pairs(self.first[at], self.second[at], self.mirrored[at])
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def looked_at(sets: Mapping[SplitName, ImageSet], *, every: bool = False) -> dict[SplitName, ImageSet]:
+    """Return sets with the near copies among all their images that have a class; as they are where images are small.
+
+    every: compare each image with every other, however many they are; else of more than ALL_OF files PROBES of each
+    set are compared, and of more than ALL_OF_ARRAYS arrays none.
+    """
+    sources = list({id(item): item for item in sets.values()}.values())
+    places = [np.flatnonzero(item.labels >= 0) for item in sources]
+    if any(min(item.images.shape[2:]) < SMALLEST for item in sources):
+        return dict(sets)
+    sizes = [len(each) for each in places]
+    chosen = [np.ones(size, np.bool_) for size in sizes]
+    if sum(sizes) > ALL_OF_ARRAYS and all(item.names is None for item in sources) and not every:
+        return dict(sets)
+    if sum(sizes) > ALL_OF and not every:
+        for each in chosen:
+            few = min(len(each), PROBES)
+            each[:] = False
+            each[np.arange(few) * len(each) // max(few, 1)] = True
+    looked = np.concatenate(chosen)
+    small = sketches(list(zip(sources, places, strict=True)))
+    labels = np.concatenate([item.labels[at] for item, at in zip(sources, places, strict=True)])
+    numbers = _grouped(len(looked), _near(small, labels, np.flatnonzero(looked)))
+    found = {}
+    for item, at, own, own_looked in zip(
+        sources, places, np.split(numbers, np.cumsum(sizes)[:-1]), chosen, strict=True
+    ):
+        copies = NearCopies(np.full(len(item.labels), -1, np.int64), np.zeros(len(item.labels), np.bool_))
+        copies.groups[at], copies.looked[at] = own, own_looked
+        found[id(item)] = replace(item, near=copies)
+    return {split: found[id(item)] for split, item in sets.items()}
+
+
+def share(item: ImageSet) -> tuple[int, int]:
+    """Return how many images of a set have near copies within it, of those that were looked at, and how many those are.
+
+    (0, 0) where nothing was looked at.
+    """
+    if item.near is None:
+        return 0, 0
+    own = item.near.groups[item.near.groups >= 0]
+    several = np.unique(own, return_counts=True)
+    inside = np.isin(item.near.groups, several[0][several[1] > 1])
+    return int((inside & item.near.looked).sum()), int(item.near.looked.sum())
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Near copies on two sides."""
+
+    held: tuple[tuple[int, int, int], ...]
+    """For each split but the first: its place, how many of its images have a copy in an earlier one, of how many."""
+    groups: list[list[int]]
+    """Those images with their copies, by place among the images of all splits, one behind the other."""
+
+
+def crossing(parts: Sequence[tuple[ImageSet, NDArray[np.int64]]], equal: set[int]) -> Crossing:
+    """Return which images of later splits have near copies in earlier ones; those `equal` to others are left out."""
+    copies = [item.near for item, _ in parts]
+    groups = np.concatenate([each.groups[at] for each, (_, at) in zip(copies, parts, strict=True) if each is not None])
+    looked = np.concatenate([each.looked[at] for each, (_, at) in zip(copies, parts, strict=True) if each is not None])
+    groups[np.fromiter(equal, np.int64, len(equal))] = -1
+    ranks = np.repeat(np.arange(len(parts)), [len(at) for _, at in parts])
+    first = np.full(int(groups.max(initial=-1)) + 2, len(parts))
+    np.minimum.at(first, groups, ranks)
+    late = looked & (groups >= 0) & (ranks > first[groups])
+    held = tuple(
+        (rank, int((late & (ranks == rank)).sum()), int((looked & (ranks == rank)).sum()))
+        for rank in range(1, len(parts))
+    )
+    crossed = np.isin(groups, groups[late])
+    order = np.flatnonzero(crossed)[np.argsort(groups[crossed], kind="stable")]
+    edges = np.flatnonzero(np.diff(groups[order])) + 1
+    return Crossing(held, [each.tolist() for each in np.split(order, edges) if len(each)])
+
+
+def together(item: ImageSet) -> NDArray[np.int64]:
+    """Return groups for cuts: near copies have the lowest key among them, every other image its own (see `cuts`)."""
+    keys = item.keys.copy()
+    if item.near is not None:
+        members = np.flatnonzero(item.near.groups >= 0)
+        _, group = np.unique(item.near.groups[members], return_inverse=True)
+        lowest = np.full(len(members), np.iinfo(np.uint64).max, np.uint64)
+        np.minimum.at(lowest, group, keys[members])
+        keys[members] = lowest[group]
+    return keys.view(np.int64)
+
+
+def _candidates(small: Sketches, probes: NDArray[np.int64]) -> _Pairs:
+    """Return the pairs of a probe and another image whose numbers are most alike, mirrored or not.
+
+    With e the even numbers of two images and o their odd ones, the product of the two is e·e′ + o·o′, and with one of
+    them mirrored e·e′ − o·o′: the larger is e·e′ + |o·o′|.
+    """
+    M, least = len(small.grays), 1.0
+    most = min(max(_CANDIDATES, 2 * len(probes)), _OF_A_PROBE * len(probes))
+    pairs, products = np.empty((2, 0), np.int64), np.empty(0, np.float32)
+    for rows, columns in _blocks(probes, M):
+        with MATRICES:
+            product, odd = small.even[rows] @ small.even[columns].T, small.odd[rows] @ small.odd[columns].T
+        product += np.abs(odd, out=odd)
+        found = np.flatnonzero(product > least)
+        more = np.stack([rows[found // product.shape[1]], columns.start + found % product.shape[1]])
+        apart = more[0] < more[1] if len(probes) == M else more[0] != more[1]
+        pairs = np.concatenate([pairs, more[:, apart]], axis=1)
+        products = np.concatenate([products, product.ravel()[found[apart]]])
+        if len(products) > 2 * most:
+            best = np.argpartition(products, -most)[-most:]
+            pairs, products = pairs[:, best], products[best]
+            least = float(products.min())
+    best = np.argsort(-products, kind="stable")[:most]
+    a, b = pairs[:, best]
+    mirrored = [
+        np.einsum("md,md->m", small.odd[a[k : k + _BLOCK]], small.odd[b[k : k + _BLOCK]]) < 0
+        for k in range(0, len(a), _BLOCK)
+    ]
+    return _Pairs(a, b, np.concatenate([np.empty(0, np.bool_), *mirrored]))
+
+
+def _blocks(probes: NDArray[np.int64], M: int) -> Iterator[tuple[NDArray[np.int64], slice]]:
+    """Yield what is multiplied together: probes by images; of all images by all, each pair of blocks once."""
+    for start in range(0, len(probes), _BLOCK):
+        for column in range(start if len(probes) == M else 0, M, _BLOCK):
+            yield probes[start : start + _BLOCK], slice(column, min(column + _BLOCK, M))
+
+
+def _near(small: Sketches, labels: NDArray[np.int32], probes: NDArray[np.int64]) -> _Pairs:
+    """Return the pairs of a probe and another image that are near copies."""
+    alike = _alike(small, labels)
+    # Each divided by the root of its limit: then the product of any two must reach 1.
+    scale = (1 / np.sqrt(_between(_PRODUCT, alike)))[:, None].astype(np.float32)
+    pairs = _candidates(Sketches(small.grays, small.even * scale, small.odd * scale), probes)
+    pairs, shifts, correlation = _shifted(small, pairs)
+    strict = np.maximum(alike[pairs.first], alike[pairs.second])
+    kept = correlation >= _between(_MOVED, strict)
+    pairs, shifts, strict = pairs[kept], shifts[kept], strict[kept]
+    return pairs[_likeness(small, pairs, shifts) >= _between(LIKE, strict)]
+
+
+def _between(limits: tuple[float, float], alike: NDArray[np.float64]) -> NDArray[np.float64]:
+    return limits[0] + (limits[1] - limits[0]) * alike
+
+
+def _alike(small: Sketches, labels: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return how far the images of each image's class are all alike, from 0 to 1, by pairs of a class drawn at random.
+
+    A class of which fewer than _FEW pairs were drawn is taken for what all of them together are.
+    """
+    M = len(labels)
+    a = np.random.default_rng(0).integers(0, M, _RANDOM)
+    by_class = np.argsort(labels, kind="stable")
+    counts = np.bincount(labels)
+    place = np.empty(M, np.int64)
+    place[by_class] = np.arange(M)
+    first = np.cumsum(counts) - counts
+    own = labels[a]
+    further = 1 + np.random.default_rng(1).integers(0, 2**32, _RANDOM) % np.maximum(counts[own] - 1, 1)
+    b = by_class[first[own] + (place[a] - first[own] + further) % counts[own]]
+    pairs, shifts, _ = _shifted(small, _Pairs(a, b, np.einsum("md,md->m", small.odd[a], small.odd[b]) < 0))
+    found = _likeness(small, pairs, shifts)
+    meant = (found > -1) & (pairs.first != pairs.second)
+    found, own = found[meant], labels[pairs.first][meant]
+    if not len(found):
+        return np.zeros(M)
+    middle = np.full(len(counts), np.median(found))
+    for k in np.flatnonzero(np.bincount(own, minlength=len(counts)) >= _FEW):
+        middle[k] = (middle[k] + np.median(found[own == k])) / 2
+    return np.clip((middle - ALIKE[0]) / (ALIKE[1] - ALIKE[0]), 0, 1)[labels]
+
+
+def _shifted(small: Sketches, pairs: _Pairs) -> tuple[_Pairs, NDArray[np.float32], NDArray[np.float32]]:
+    """Return the pairs ordered by their first image, the shift at which each correlates most, and how much."""
+    pairs = pairs[np.argsort(pairs.first, kind="stable")]
+    shifts, correlation = np.empty((len(pairs), 2), np.float32), np.empty(len(pairs), np.float32)
+    for start in range(0, len(pairs), _BLOCK):
+        at = slice(start, start + _BLOCK)
+        first, of_first = np.unique(pairs.first[at], return_inverse=True)
+        a, b = alignment.spectra(small.grays[first])[of_first], alignment.spectra(_second(small, pairs[at]))
+        correlation[at], shifts[at] = alignment.moved(a, b)
+    return pairs, shifts, correlation
+
+
+def _likeness(small: Sketches, pairs: _Pairs, shifts: NDArray[np.float32]) -> NDArray[np.float32]:
+    found = np.empty(len(pairs), np.float32)
+    for start in range(0, len(pairs), _TOGETHER):
+        at = slice(start, start + _TOGETHER)
+        some = pairs[at]
+        found[at] = alignment.likeness(small.grays[some.first], _second(small, some), shifts[at])
+    return found
+
+
+def _second(small: Sketches, pairs: _Pairs) -> NDArray[np.uint8]:
+    """Return the sketches of the second images, turned round where they are mirrored."""
+    grays = small.grays[pairs.second]
+    return np.where(pairs.mirrored[:, None, None], grays[:, :, ::-1], grays)
+
+
+def _grouped(M: int, pairs: _Pairs) -> NDArray[np.int64]:
+    """Return for each image the lowest place of its group, −1 where it is in none: who is linked is of one group."""
+    root = np.arange(M)
+    while True:
+        lower = np.minimum(root[pairs.first], root[pairs.second])
+        before = root.copy()
+        np.minimum.at(root, pairs.first, lower)
+        np.minimum.at(root, pairs.second, lower)
+        root = root[root]
+        if np.array_equal(root, before):
+            break
+    found = np.full(M, -1, np.int64)
+    both = np.concatenate([pairs.first, pairs.second])
+    found[both] = root[both]
+    return found

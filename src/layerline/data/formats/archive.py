@@ -1,0 +1,179 @@
+"""A zip archive of arrays: checked as a whole before anything is unpacked, then each member to its declared size."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zipfile
+import zlib
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from layerline import figures
+from layerline.data.formats import recognise
+from layerline.data.formats.npy import Header, header
+from layerline.data.formats.recognise import shown, unreadable
+from layerline.data.formats.stream import FETCH
+from layerline.errors import DataError
+from layerline.files import regular
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_MOST_MEMBERS: Final = 1000
+_DENSEST: Final = 1032
+"""Deflate makes at most so many bytes of one."""
+_CHUNK: Final = 2**20
+_LAST_LETTER: Final = 0x10FFFF
+"""Of Unicode. Python makes no text of numbers above it, or such as ends in a SystemError."""
+_END: Final = b"PK\x05\x06"
+_END_SIZE: Final = 22
+_LOCAL_HEADER: Final = 30
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_OTHER_METHODS: Final = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma", 93: "zstd"}
+_BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+"""What Python's reader raises for archives that are damaged or strange."""
+
+
+@contextlib.contextmanager
+def open_archive(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """Open an archive and give it with its arrays by name (without `.npy`). Raises DataError."""
+    try:
+        file = regular.opened(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    with file, _archive(file, path) as archive:
+        yield archive, _members(archive, shown(path), os.fstat(file.fileno()).st_size)
+
+
+def _archive(file: IO[bytes], path: Path) -> zipfile.ZipFile:
+    try:
+        _check_kind(file, path)
+        return zipfile.ZipFile(file)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except _BROKEN as error:
+        raise DataError(
+            f"{shown(path)}: found no readable table of contents at its end, expected that of an .npz archive", FETCH
+        ) from error
+
+
+def read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> NDArray[Any]:
+    """Return the array in a member. Raises DataError; nothing larger than what the archive declares is unpacked."""
+    try:
+        with archive.open(info) as file:
+            return _array(file, info, place)
+    except OSError as error:
+        raise DataError(f"{place}: cannot be read: {error.strerror or error}", FETCH) from error
+    except MemoryError as error:
+        raise DataError(
+            f"{place}: found {figures.size(info.file_size)}, expected what fits into memory", "use a part of the data"
+        ) from error
+    except _BROKEN as error:
+        reason = "data whose checksum (CRC-32) is wrong" if "CRC" in str(error) else "data that cannot be unpacked"
+        raise DataError(f"{place}: found {reason}, expected an array", FETCH) from error
+
+
+def header_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> Header:
+    """Return what the header of the array in a member says; no value is read. Raises DataError."""
+    try:
+        with archive.open(info) as file:
+            return header(file.read, place)
+    except OSError as error:
+        raise DataError(f"{place}: cannot be read: {error.strerror or error}", FETCH) from error
+    except _BROKEN as error:
+        raise DataError(f"{place}: found data that cannot be unpacked, expected an array", FETCH) from error
+
+
+def _array(file: IO[bytes], info: zipfile.ZipInfo, place: str) -> NDArray[Any]:
+    found = header(file.read, place)
+    expected = info.file_size - found.length
+    if found.size != expected:
+        raise DataError(
+            f"{place}: found {figures.count(expected)} bytes of values, expected {figures.count(found.size)} for "
+            f"{_times(found.shape)} of {found.dtype}",
+            FETCH,
+        )
+    buffer: NDArray[np.uint8] = np.empty(found.size, np.uint8)
+    view, filled = buffer.data, 0
+    while filled < len(view):
+        piece = file.read(min(_CHUNK, len(view) - filled))
+        if not piece:
+            raise EOFError
+        view[filled : filled + len(piece)] = piece
+        filled += len(piece)  # at the end the reader compares the checksum
+    if found.dtype.kind == "U" and (buffer.view(found.dtype.str[0] + "u4") > _LAST_LETTER).any():
+        raise DataError(f"{place}: found text with a letter that Unicode does not have, expected text", "save it anew")
+    values = buffer.view(found.dtype)
+    if found.fortran_order:
+        return np.ascontiguousarray(values.reshape(found.shape, order="F"))
+    return values.reshape(found.shape)
+
+
+def _check_kind(file: IO[bytes], path: Path) -> None:
+    """Refuse what is no zip archive, or one of very many members, by its first and last bytes."""
+    start = file.read(300)
+    if not start.startswith(recognise.ZIP):
+        what = recognise.kind(start) or start[:4].hex(" ")
+        raise DataError(
+            f"{shown(path)}:0: found {what}, expected an .npz archive, which begins with 50 4b", recognise.remedy(what)
+        )
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _END_SIZE))
+    end = file.read()
+    count = int.from_bytes(end[10:12], "little")
+    if end.startswith(_END) and count > _MOST_MEMBERS:
+        raise _too_many(shown(path), count)
+
+
+def _members(archive: zipfile.ZipFile, name: str, size: int) -> dict[str, zipfile.ZipInfo]:
+    """Return the members that are arrays, after checking all of them against each other and the size of the file."""
+    infos = archive.infolist()
+    if len(infos) > _MOST_MEMBERS:
+        raise _too_many(name, len(infos))
+    members: dict[str, zipfile.ZipInfo] = {}
+    end, before = 0, ""
+    for info in sorted(infos, key=lambda info: info.header_offset):
+        key, place = info.filename, f"{name}: {figures.name(info.filename)}"
+        if key in members:
+            raise DataError(f"{place}: found twice, expected every name once", "save it anew with numpy.savez")
+        if info.header_offset < end:
+            raise DataError(f"{place}: found inside {before}, expected members one behind the other", FETCH)
+        end = info.header_offset + _LOCAL_HEADER + len(key.encode()) + info.compress_size
+        before = figures.name(key)
+        _check_member(info, place, size, end)
+        members[key] = info
+    return {key.removesuffix(".npy"): info for key, info in members.items() if key.endswith(".npy")}
+
+
+def _check_member(info: zipfile.ZipInfo, place: str, size: int, end: int) -> None:
+    if info.flag_bits & 1:
+        raise DataError(f"{place}: found encrypted data, expected an array", "save it without a password")
+    if info.compress_type not in _METHODS:
+        method = _OTHER_METHODS.get(info.compress_type, str(info.compress_type))
+        raise DataError(
+            f"{place}: found the compression {method}, expected none or deflate",
+            "save it with numpy.savez or numpy.savez_compressed",
+        )
+    densest = 1 if info.compress_type == zipfile.ZIP_STORED else _DENSEST
+    if end > size or info.file_size > info.compress_size * densest:
+        raise DataError(
+            f"{place}: found {figures.count(min(info.compress_size, size))} bytes, which cannot hold the "
+            f"{figures.count(info.file_size)} that it declares",
+            FETCH,
+        )
+
+
+def _too_many(name: str, count: int) -> DataError:
+    return DataError(
+        f"{name}: found {figures.count(count)} or more members, expected at most {figures.count(_MOST_MEMBERS)}",
+        "put all images into one array, and all labels into another: numpy.savez(file, x=images, y=labels)",
+    )
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " × ".join(figures.count(size) for size in shape) or "one value"

@@ -1,0 +1,171 @@
+"""CIFAR-10 as it is published: five batches and a test batch, in a folder or in the archive they come in."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from layerline import figures
+from layerline.data.formats import cifar_batch
+from layerline.data.formats.cifar_batch import CLASSES, SHAPE, Batch
+from layerline.data.formats.recognise import shown, unreadable
+from layerline.data.part import Found, Part, Parts
+from layerline.errors import DataError
+from layerline.files import regular
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from layerline.data.formats.tar import Member, Tar
+
+ARCHIVES: Final = {
+    "cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    "cifar-10-python.tar.gz": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+}
+"""The published archives, and their SHA-256."""
+ORDER: Final = "CHW"
+"""How an image lies in a batch."""
+_STEMS: Final = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")
+_LARGEST: Final = 2**26
+"""Bytes of a batch; the published ones have 31 million."""
+_MOST_MEMBERS: Final = 1000
+
+
+@dataclass(frozen=True)
+class Form:
+    """One of the two ways in which the batches are published."""
+
+    folder: str
+    ending: str
+    meta: str
+    batch: Callable[[bytes, str], Batch]
+    names: Callable[[bytes, str], tuple[str, ...]]
+
+    @property
+    def batches(self) -> tuple[str, ...]:
+        """Return the names of the six files, the test batch last."""
+        return tuple(stem + self.ending for stem in _STEMS)
+
+
+FORMS: Final = (
+    Form("cifar-10-batches-bin", ".bin", "batches.meta.txt", cifar_batch.binary, cifar_batch.names_of_text),
+    Form("cifar-10-batches-py", "", "batches.meta", cifar_batch.python, cifar_batch.names_of_python),
+)
+
+
+def place_of(folder: Path) -> Path | None:
+    """Return the folder with batches in it: this one, or the one of the published name in it; None without."""
+    for form in FORMS:
+        for place in (folder, folder / form.folder):
+            if any((place / name).is_file() for name in form.batches):
+                return place
+    return None
+
+
+def form_of(name: str) -> Form | None:
+    """Return the form that a file of this name belongs to, None where it is no file of CIFAR-10's."""
+    last = name.rsplit("/", 1)[-1]
+    return next((form for form in FORMS if last in (*form.batches, form.meta)), None)
+
+
+def read_folder(folder: Path) -> Parts:
+    """Return the set whose batches are in a folder. Raises DataError."""
+    form = next(form for form in FORMS if any((folder / name).is_file() for name in form.batches))
+    collected = _Collected(form, shown(folder))
+    for name in (*form.batches, form.meta):
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            content = regular.content(path, _LARGEST)
+        except OSError as error:
+            raise unreadable(path, error) from error
+        if content is None:
+            raise _too_large(shown(path))
+        collected.add(name, content, shown(path))
+    return collected.parts()
+
+
+def read_tar(path: Path, tar: Tar, members: Iterable[Member]) -> Parts:
+    """Return the set in an archive, from its members. Raises DataError; nothing else in it is looked at."""
+    collected: _Collected | None = None
+    for count, member in enumerate(members):
+        if count == _MOST_MEMBERS:
+            raise DataError(
+                f"{tar.name}: found more than {figures.count(_MOST_MEMBERS)} members, expected CIFAR-10's seven files",
+                f"fetch {next(iter(ARCHIVES))} again",
+            )
+        form = form_of(member.name)
+        if form is None or member.kind != "file":
+            continue
+        place = f"{tar.name}: {figures.name(member.name, 100)}"
+        if member.size > _LARGEST:
+            raise _too_large(place)
+        collected = collected or _Collected(form, tar.name)
+        if form is collected.form:
+            collected.add(member.name.rsplit("/", 1)[-1], tar.read(member), place)
+    assert collected is not None  # noqa: S101 - whoever calls has seen a batch
+    return collected.parts(_unofficial(path))
+
+
+def _unofficial(path: Path) -> tuple[str, ...]:
+    """Return a note where an archive is not one of the published ones, byte by byte."""
+    with regular.opened(path) as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found in ARCHIVES.values():
+        return ()
+    return (f"{shown(path)} is not the published archive (its SHA-256 is {found[:12]}…): it may have been packed anew",)
+
+
+def _too_large(place: str) -> DataError:
+    return DataError(f"{place}: found more than {figures.size(_LARGEST)}, expected 31 MB", "fetch it again")
+
+
+class _Collected:
+    """The batches that were found so far."""
+
+    def __init__(self, form: Form, place: str) -> None:
+        self.form = form
+        self._place = place
+        self._batches: dict[str, Batch] = {}
+        self._names: tuple[str, ...] | None = None
+
+    def add(self, name: str, content: bytes, place: str) -> None:
+        """Read a file. Raises DataError."""
+        if name in self._batches or (name == self.form.meta and self._names is not None):
+            raise DataError(f"{place}: found a second file of this name, expected one", "fetch the archive again")
+        if name == self.form.meta:
+            self._names = self.form.names(content, place)
+        else:
+            self._batches[name] = self.form.batch(content, place)
+
+    def parts(self, notes: tuple[str, ...] = ()) -> Parts:
+        """Return training and test. Raises DataError where a batch is missing."""
+        lacking = [name for name in self.form.batches if name not in self._batches]
+        if lacking:
+            raise DataError(
+                f"{self._place}: found no {', '.join(lacking)}, expected all of {self.form.batches[0]} to "
+                f"{self.form.batches[4]} and {self.form.batches[5]}",
+                "put it there",
+            )
+        *train, test = self.form.batches
+        splits = {"train": self._joined(train, "train"), "test": self._joined([test], "test")}
+        return Parts("cifar10", {**splits}, self._names or CLASSES, notes=notes)  # type: ignore[dict-item]
+
+    def _joined(self, names: list[str], split: str) -> Part:
+        """Return batches as one; each is given up once it is copied, so that memory hardly holds them twice."""
+        count = sum(len(self._batches[name].labels) for name in names)
+        images = np.empty((count, SHAPE[0] * SHAPE[1] * SHAPE[2]), np.uint8)
+        labels = np.empty(count, np.uint8)
+        first = 0
+        for name in names:
+            batch = self._batches.pop(name)
+            last = first + len(batch.labels)
+            images[first:last], labels[first:last] = batch.images, batch.labels
+            first = last
+        place = f"{self._place}: {split}"
+        return Part(Found(images.reshape(count, *SHAPE), place, ORDER), Found(labels, place))

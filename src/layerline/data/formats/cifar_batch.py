@@ -1,0 +1,168 @@
+"""One batch of CIFAR-10: 3,073 bytes an image (a label, then 32×32 of red, of green, of blue), or Python's pickle."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from layerline import figures
+from layerline.data.formats import pickled, recognise
+from layerline.data.formats.stream import FETCH
+from layerline.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SHAPE: Final = (3, 32, 32)
+CLASSES: Final = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+_PIXELS: Final = 3 * 32 * 32
+_RECORD: Final = 1 + _PIXELS
+_RECORD_100: Final = 2 + _PIXELS
+"""CIFAR-100 has two labels an image."""
+_NOT_100: Final = "CIFAR-100 is not read: fetch CIFAR-10"
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """images: uint8 (n, 3072), each as C, H, W; labels: uint8 (n,)."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+
+def binary(content: bytes, place: str) -> Batch:
+    """Return the images of a binary batch. Raises DataError."""
+    if not content or len(content) % _RECORD:
+        raise _wrong_size(content, place)
+    records = np.frombuffer(content, np.uint8).reshape(-1, _RECORD)
+    batch = Batch(records[:, 1:], records[:, 0])
+    wrong = batch.labels >= len(CLASSES)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise DataError(
+            f"{place}:{first * _RECORD}: found the label {batch.labels[first]} in record {first}, expected 0 to 9",
+            FETCH,
+        )
+    return batch
+
+
+def _wrong_size(content: bytes, place: str) -> DataError:
+    size, what = len(content), recognise.kind(content[:300])
+    if what is not None:
+        return DataError(f"{place}:0: found {what}, expected a binary batch", recognise.remedy(what))
+    if size % _RECORD_100 == 0:
+        return DataError(
+            f"{place}: found {figures.count(size)} bytes, which are records of {_RECORD_100}: this is CIFAR-100, "
+            f"expected records of {_RECORD}",
+            _NOT_100,
+        )
+    return DataError(
+        f"{place}: found {figures.count(size)} bytes, which leave {size % _RECORD} behind {size // _RECORD} records, "
+        f"expected records of {_RECORD}",
+        FETCH,
+    )
+
+
+def python(content: bytes, place: str) -> Batch:
+    """Return the images of a Python batch. Raises DataError; nothing in it is run."""
+    held = _dictionary(content, place)
+    if "data" not in held:
+        raise _lacks(held, place, "data")
+    images = _images(held["data"], place)
+    if "labels" not in held:
+        if "fine_labels" in held:
+            raise DataError(f"{place}: found fine_labels, so this is CIFAR-100, expected labels", _NOT_100)
+        raise _lacks(held, place, "labels")
+    return Batch(images, _labels(held["labels"], len(images), place))
+
+
+def names_of_text(content: bytes, place: str) -> tuple[str, ...]:
+    """Return the classes in batches.meta.txt, a name a line. Raises DataError."""
+    return _names([line.strip() for line in content.splitlines() if line.strip()], place)
+
+
+def names_of_python(content: bytes, place: str) -> tuple[str, ...]:
+    """Return the classes in batches.meta. Raises DataError."""
+    held = _dictionary(content, place)
+    names = held.get("label_names")
+    if not isinstance(names, list) or not all(isinstance(name, memoryview) for name in names):
+        raise DataError(f"{place}: found no list of names in label_names, expected one", FETCH)
+    return _names([bytes(name) for name in names], place)
+
+
+def _names(found: list[bytes], place: str) -> tuple[str, ...]:
+    try:
+        names = tuple(unicodedata.normalize("NFC", name.decode("utf-8")) for name in found)
+    except UnicodeDecodeError:
+        raise DataError(f"{place}: found a class name that is not UTF-8, expected text", FETCH) from None
+    if len(set(names)) != len(CLASSES) or len(names) != len(CLASSES) or max(map(len, names)) > 200:
+        raise DataError(
+            f"{place}: found {len(names)} names, {len(set(names))} of them different, "
+            f"expected {len(CLASSES)} different ones of at most 200 letters",
+            FETCH,
+        )
+    return names
+
+
+def _dictionary(content: bytes, place: str) -> dict[str, Any]:
+    what = recognise.kind(content[:300])
+    if what is not None and "pickle" not in what:
+        raise DataError(f"{place}:0: found {what}, expected a Python batch", recognise.remedy(what))
+    held = pickled.load(content, place)
+    if not isinstance(held, dict):
+        raise DataError(f"{place}: found {_kind(held)}, expected a dictionary with data and labels", FETCH)
+    return held
+
+
+def _images(data: Any, place: str) -> NDArray[np.uint8]:
+    expected = f"expected a uint8 array of (N, {_PIXELS})"
+    if not isinstance(data, pickled.Array):
+        raise DataError(f"{place}: found {_kind(data)} as data, {expected}", FETCH)
+    if data.type != "u1" or data.content is None:
+        raise DataError(f"{place}: found data of the type {figures.name(data.type) or 'none'}, {expected}", FETCH)
+    if data.fortran_order:
+        raise DataError(f"{place}: found data in Fortran's order, {expected} in C's", FETCH)
+    if len(data.shape) != 2 or data.shape[1] != _PIXELS or data.shape[0] < 1:
+        raise DataError(f"{place}: found data of the shape ({', '.join(map(str, data.shape))}), {expected}", FETCH)
+    if len(data.content) != data.shape[0] * _PIXELS:
+        raise DataError(
+            f"{place}: found {figures.count(len(data.content))} bytes of data, "
+            f"expected {figures.count(data.shape[0] * _PIXELS)} for {figures.count(data.shape[0])} images",
+            FETCH,
+        )
+    return np.frombuffer(data.content, np.uint8).reshape(data.shape)
+
+
+def _labels(labels: Any, count: int, place: str) -> NDArray[np.uint8]:
+    expected = f"expected a list of {figures.count(count)} numbers from 0 to 9"
+    if not isinstance(labels, list):
+        raise DataError(f"{place}: found {_kind(labels)} as labels, {expected}", FETCH)
+    if len(labels) != count:
+        raise DataError(f"{place}: found {figures.count(len(labels))} labels, {expected}", FETCH)
+    for index, label in enumerate(labels):
+        if type(label) is not int or not 0 <= label < len(CLASSES):
+            found = str(label) if type(label) is int else _kind(label)
+            raise DataError(f"{place}: found {found} as the label of image {index}, {expected}", FETCH)
+    return np.array(labels, np.uint8)
+
+
+def _lacks(held: dict[str, Any], place: str, key: str) -> DataError:
+    keys = ", ".join(figures.name(name, 20) for name in list(held)[:8]) or "nothing"
+    return DataError(f"{place}: found {keys}, expected {key} among them", FETCH)
+
+
+def _kind(value: Any) -> str:
+    words: dict[type[Any], str] = {
+        memoryview: "text",
+        int: "a number",
+        bool: "a truth value",
+        list: "a list",
+        tuple: "a tuple",
+        dict: "a dictionary",
+        pickled.Array: "an array",
+    }
+    return words.get(type(value), "nothing")

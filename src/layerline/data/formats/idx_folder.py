@@ -1,0 +1,159 @@
+"""Which IDX files belong together: images and labels of training, validation and test, by their names."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from layerline import figures
+from layerline.data.formats import idx
+from layerline.data.formats.recognise import shown, unreadable
+from layerline.data.part import SPLITS, Found, Part, Parts, SplitName
+from layerline.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OFFICIAL: Final = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+_NAME: Final = re.compile(r"(?P<before>.*?)(?P<what>images|labels)[-.]idx\d(?P<type>-\w+)?(\.gz)?", re.IGNORECASE)
+_SPLITS: Final[dict[str, SplitName]] = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "t10k": "test",
+    "test": "test",
+}
+_Key = tuple[SplitName, str]
+
+
+def present(folder: Path) -> set[str]:
+    """Return which of the official files are in a folder, gzipped or not, with `-` or `.` before `idx`."""
+    try:
+        here = {child.name for child in folder.iterdir()} if folder.is_dir() else set()
+    except OSError as error:
+        raise unreadable(folder, error) from error
+    return {name for name in OFFICIAL if any(way in here for way in _ways(name))}
+
+
+def is_one(folder: Path) -> bool:
+    """Return whether there is any IDX file in the folder."""
+    try:
+        return any(_NAME.fullmatch(child.name) for child in folder.iterdir())
+    except OSError as error:
+        raise unreadable(folder, error) from error
+
+
+def read(folder: Path) -> Parts:
+    """Return the sets in a folder of IDX files. Raises DataError where one of a pair is missing, or there are two."""
+    files = _files(folder)
+    splits: dict[SplitName, Part] = {}
+    for split in SPLITS:
+        images, labels = files.get((split, "images")), files.get((split, "labels"))
+        if images and labels:
+            splits[split] = _part(images, labels)
+            continue
+        alone = images or labels
+        if alone:
+            raise DataError(
+                f"{shown(folder)}: found {figures.name(alone.name)} alone, "
+                f"expected {'labels' if images else 'images'} beside it",
+                f"put {_partner_name(alone.name)} there",
+            )
+    if "train" not in splits:
+        raise DataError(
+            f"{shown(folder)}: found no training images, expected {OFFICIAL[0]} and {OFFICIAL[1]}",
+            "rename the files, or name the file of images: --data FILE",
+        )
+    return Parts(folder.resolve().name or "data", splits)
+
+
+def read_file(path: Path) -> Parts:
+    """Return the set whose images are in an IDX file; its labels are in the file beside it whose name says so."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        idx.read(path, "images")  # whatever is wrong with it comes first
+        raise DataError(
+            f"{shown(path)}: found images, expected a name that leads to their labels",
+            "call the files NAME-images-idx3-ubyte and NAME-labels-idx1-ubyte, gzipped or not",
+        )
+    if match["what"].lower() == "labels":
+        raise DataError(
+            f"{shown(path)}: found the name of a file of labels, expected that of images",
+            f"name the images, {_partner_name(path.name)}, or the folder",
+        )
+    key, found = _label_key(match), None
+    for child in sorted(path.parent.iterdir()):
+        other = _NAME.fullmatch(child.name)
+        if other and other["what"].lower() == "labels" and _label_key(other) == key:
+            found = child if found is None or found.suffix == ".gz" else found
+    if found is None:
+        raise DataError(
+            f"{shown(path)}: found no labels beside it, expected {_partner_name(path.name)}",
+            "put it into the same folder",
+        )
+    known = (None, _split_of(path.name))
+    others = [child.name for child in sorted(path.parent.iterdir()) if _split_of(child.name) not in known]
+    notes = (f"{figures.name(others[0])} is not used: name the folder for all of it",) if others else ()
+    name = key.strip("-._ ") or path.resolve().parent.name
+    return Parts(name, {"train": _part(path, found)}, notes=notes)
+
+
+def _part(images: Path, labels: Path) -> Part:
+    return Part(
+        Found(idx.read(images, "images"), shown(images)),
+        Found(idx.read(labels, "labels"), shown(labels)),
+    )
+
+
+def _files(folder: Path) -> dict[_Key, Path]:
+    """Return the file of each split's images and labels; the unpacked one where it is there gzipped, too."""
+    files: dict[_Key, Path] = {}
+    for child in sorted(folder.iterdir()):
+        match, split = _NAME.fullmatch(child.name), _split_of(child.name)
+        if match is None or split is None:
+            continue
+        key = (split, match["what"].lower())
+        before = files.setdefault(key, child)
+        if _plain_name(before.name) != _plain_name(child.name):
+            raise DataError(
+                f"{shown(folder)}: found {figures.name(before.name)} and {figures.name(child.name)}, "
+                "expected one of them",
+                f"name the file of images: --data {shown(child)}",
+            )
+    return files
+
+
+def _split_of(name: str) -> SplitName | None:
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    words = re.split(r"[-._ ]+", match["before"].lower())
+    return next((_SPLITS[word] for word in words if word in _SPLITS), None)
+
+
+def _plain_name(name: str) -> str:
+    """Return a name without what does not matter: `.gz`, and `.` or `-` before `idx`."""
+    return name.removesuffix(".gz").replace(".idx", "-idx")
+
+
+def _label_key(match: re.Match[str]) -> str:
+    return match["before"].lower()
+
+
+def _partner_name(name: str) -> str:
+    """Return the name of the labels for that of images, and the other way round."""
+    if "images" in name:
+        return figures.name(name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1"), 200)
+    return figures.name(name.replace("labels", "images").replace("idx1", "idx3"), 200)
+
+
+def _ways(name: str) -> tuple[str, ...]:
+    dotted = name.replace("-idx", ".idx")
+    return name, f"{name}.gz", dotted, f"{dotted}.gz"

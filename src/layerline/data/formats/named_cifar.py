@@ -1,0 +1,75 @@
+"""`--data cifar10`: the published batches, their archive, or a copy as images, where --data-dir says."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING, Final
+
+from layerline.data.fetching import catalogue
+from layerline.data.formats import cifar
+from layerline.data.formats.cifar_batch import CLASSES
+from layerline.data.formats.recognise import shown
+from layerline.data.photos import image_archive, image_folder
+from layerline.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from layerline.data.part import Parts
+    from layerline.data.photos.decoding import Progress
+    from layerline.data.photos.options import Asked
+
+NAME: Final = "cifar10"
+_FOLDERS: Final = ("cifar10", "cifar-10", "CIFAR10", ".")
+_ARCHIVE: Final = re.compile(r"cifar.?10(?!0).*\.(tar(\..z)?|t.z)", re.IGNORECASE)
+
+
+def read(data_dir: Path | None, asked: Asked, progress: Progress | None) -> Parts:
+    """Return CIFAR-10 from the first place where it is. Raises DataError where there is none."""
+    folder = catalogue.folder_of(NAME, data_dir)
+    place = place_of(folder)
+    if place is None:
+        raise catalogue.absent(NAME, data_dir, folder, f"{' or '.join(cifar.ARCHIVES)} (as it is or unpacked)")
+    if place.is_file():
+        return _copy(image_archive.read(place, asked, progress), place)
+    if cifar.place_of(place) is not None:
+        return cifar.read_folder(place)
+    parts = image_folder.read_folder(place, asked, progress)
+    if parts is None:
+        raise DataError(f"{shown(place)}: found no image in train, expected some", "put them into train/CLASS")
+    return _copy(parts, place)
+
+
+def place_of(data_dir: Path) -> Path | None:
+    """Return the first place in a data folder that CIFAR-10 may be read from: batches, an archive, image files."""
+    folders = [folder for folder in (data_dir / name for name in _FOLDERS) if folder.is_dir()]
+    for folder in folders:
+        batches = cifar.place_of(folder)
+        if batches is not None:
+            return batches
+    for folder in folders:
+        archives = [path for path in folder.iterdir() if _ARCHIVE.fullmatch(path.name)]
+        if archives:
+            return min(archives, key=_preference)
+        if (folder / "train").is_dir():
+            return folder
+    return None
+
+
+def _copy(parts: Parts, place: Path) -> Parts:
+    """Return the set, with a note where it came as image files. Raises DataError where these are of other classes."""
+    if parts.splits["train"].images.order == cifar.ORDER:
+        return parts
+    if parts.classes != CLASSES:
+        found = ", ".join((parts.classes or ())[:10])
+        raise DataError(
+            f"{shown(place)}: found the classes {found}, expected those of CIFAR-10: {', '.join(CLASSES)}",
+            "name the path itself to train on it: --data PATH",
+        )
+    note = f"{shown(place)} is a copy of CIFAR-10 as image files: figures on it are not quite those of the original"
+    return dataclasses.replace(parts, name=NAME, notes=(note, *parts.notes))
+
+
+def _preference(path: Path) -> tuple[bool, str]:
+    return path.name not in cifar.ARCHIVES, path.name

@@ -1,0 +1,262 @@
+"""The bytes of a file from first to last, unpacked where it is gzip or xz: found by content, never by name."""
+
+from __future__ import annotations
+
+import abc
+import lzma
+import zlib
+from typing import IO, TYPE_CHECKING, Final, final
+
+from layerline import figures
+from layerline.data.formats.recognise import GZIP, XZ, shown, unreadable
+from layerline.errors import DataError
+from layerline.files import regular
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+_CHUNK: Final = 2**18
+_DENSEST: Final = 1032
+"""Deflate makes at most so many bytes of one: 258 bytes from two bits, zlib's own technical note."""
+_GZIP_WINDOW: Final = 31
+"""What makes zlib read the header of gzip, and check the CRC and the length behind the data."""
+_XZ_DENSEST: Final = 2**13
+"""What xz makes at most of one byte: long runs of one value came to 6,900."""
+_XZ_MEMORY: Final = 2**28
+"""Bytes that unpacking xz may take; `xz -9` asks for 65 MB."""
+
+FETCH: Final = "the file is damaged: fetch it again"
+_TOO_LONG: Final = "by its header the data ends there, so the file is damaged: fetch it again"
+
+
+def open_stream(path: Path) -> Stream:
+    """Open `path`. Raises DataError where it is no file or cannot be read; use it in a `with`."""
+    try:
+        if not path.is_file():
+            what = "a folder" if path.is_dir() else "something that is not a file" if path.exists() else "nothing"
+            raise DataError(f"{shown(path)}: found {what}, expected a file", "check the path")
+        size = path.stat().st_size
+        file = regular.opened(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    try:
+        start = file.read(len(XZ))
+        file.seek(0)
+    except OSError as error:
+        file.close()
+        raise unreadable(path, error) from error
+    if start.startswith(GZIP):
+        return _Gzip(path, file, size)
+    return _Xz(path, file, size) if start == XZ else _Plain(path, file, size)
+
+
+class Stream(abc.ABC):
+    """The content of an open file, read once from its first byte to its last."""
+
+    packed: str | None
+    """How the content is packed: `gzip`, `xz`, or not."""
+
+    def __init__(self, path: Path, file: IO[bytes], size: int) -> None:
+        """Take over an open file of `size` bytes."""
+        self.path = path
+        self.name = shown(path)
+        self.at = 0
+        """How many bytes of the content have been read."""
+        self._file = file
+        self._size = size
+
+    def __enter__(self) -> Stream:
+        """Return the stream."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def fill(self, buffer: memoryview) -> int:
+        """Read into `buffer` until it is full or the content ends; return how many bytes were read."""
+        filled = 0
+        try:
+            while filled < len(buffer):
+                count = self._some(buffer[filled:])
+                if not count:
+                    break
+                filled += count
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        self.at += filled
+        return filled
+
+    def take(self, count: int) -> bytes:
+        """Read up to `count` bytes."""
+        buffer = bytearray(count)
+        return bytes(buffer[: self.fill(memoryview(buffer))])
+
+    @property
+    @abc.abstractmethod
+    def most(self) -> int:
+        """Return how many bytes the content can have at most, from the size of the file alone."""
+
+    @property
+    def content(self) -> str:
+        """Return what messages call the size of the file."""
+        return f"{figures.count(self._size)} bytes"
+
+    @abc.abstractmethod
+    def _some(self, buffer: memoryview) -> int:
+        """Read at least one byte into `buffer`, or return 0 at the end."""
+
+    @abc.abstractmethod
+    def close_end(self) -> None:
+        """Check that the file ends where its content has been read to. Raises DataError."""
+
+
+@final
+class _Plain(Stream):
+    packed = None
+
+    @property
+    def most(self) -> int:
+        return self._size
+
+    def _some(self, buffer: memoryview) -> int:
+        return self._file.readinto(buffer[: 2**30])  # type: ignore[attr-defined, no-any-return]
+
+    def close_end(self) -> None:
+        if self.take(1):
+            raise DataError(
+                f"{self.name}:{self.at - 1}: found {counted(self._size - self.at + 1)} more, "
+                f"expected the end of the file",
+                _TOO_LONG,
+            )
+
+
+class _Packed(Stream):
+    """A file that is unpacked as it is read."""
+
+    word: str
+    """What messages call packed bytes."""
+    densest: int
+    """How many bytes one can become."""
+
+    def __init__(self, path: Path, file: IO[bytes], size: int) -> None:
+        super().__init__(path, file, size)
+        self._read = 0
+
+    @property
+    def most(self) -> int:
+        return self._size * self.densest
+
+    @property
+    def content(self) -> str:
+        return f"{figures.count(self._size)} {self.word} bytes, which hold at most {figures.count(self.most)}"
+
+    @property
+    @abc.abstractmethod
+    def _unused(self) -> bytes:
+        """Return what was read of the file behind the end of its packed data."""
+
+    def _next(self) -> bytes:
+        packed = self._file.read(_CHUNK)
+        if not packed:
+            raise DataError(
+                f"{self.name}:{self._size}: found the end of the file, expected the rest of its {self.word} data", FETCH
+            )
+        self._read += len(packed)
+        return packed
+
+    def close_end(self) -> None:
+        if self.take(1):
+            raise DataError(
+                f"{self.name}: found more than {figures.count(self.at - 1)} bytes when unpacked, expected no more",
+                _TOO_LONG,
+            )
+        try:
+            rest = self._unused or self._file.read(len(XZ))
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        if rest:
+            at = self._read - len(self._unused)
+            second = {GZIP: "a second gzip member", XZ: "a second xz stream"}
+            found = (what for magic, what in second.items() if rest.startswith(magic))
+            what = next(found, f"other bytes behind the {self.word} data")
+            raise DataError(f"{self.name}:{at}: found {what}, expected the end of the file", FETCH)
+
+
+@final
+class _Gzip(_Packed):
+    packed = "gzip"
+    word = "gzipped"
+    densest = _DENSEST
+
+    def __init__(self, path: Path, file: IO[bytes], size: int) -> None:
+        super().__init__(path, file, size)
+        self._unpack = zlib.decompressobj(_GZIP_WINDOW)
+
+    @property
+    def _unused(self) -> bytes:
+        return self._unpack.unused_data
+
+    def _some(self, buffer: memoryview) -> int:
+        while not self._unpack.eof:
+            packed = self._unpack.unconsumed_tail or self._next()
+            try:
+                piece = self._unpack.decompress(packed, min(len(buffer), _CHUNK))
+            except zlib.error as error:
+                raise self._damaged(str(error)) from None
+            if piece:
+                buffer[: len(piece)] = piece
+                return len(piece)
+        return 0
+
+    def _damaged(self, reason: str) -> DataError:
+        if "incorrect data check" in reason:
+            found = "found data whose checksum (CRC-32) is not the one behind it, expected that they agree"
+        elif "incorrect length check" in reason:
+            found = "found data whose length is not the one behind it, expected that they agree"
+        else:
+            found = "found bytes that are not gzip's, expected gzipped data"
+        return DataError(f"{self.name}:{self._read - len(self._unpack.unconsumed_tail)}: {found}", FETCH)
+
+
+@final
+class _Xz(_Packed):
+    packed = "xz"
+    word = "xz"
+    densest = _XZ_DENSEST
+
+    def __init__(self, path: Path, file: IO[bytes], size: int) -> None:
+        super().__init__(path, file, size)
+        self._unpack = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+    @property
+    def _unused(self) -> bytes:
+        return self._unpack.unused_data
+
+    def _some(self, buffer: memoryview) -> int:
+        while not self._unpack.eof:
+            packed = self._next() if self._unpack.needs_input else b""
+            try:
+                piece = self._unpack.decompress(packed, min(len(buffer), _CHUNK))
+            except (lzma.LZMAError, MemoryError) as error:
+                raise self._damaged(str(error)) from None
+            if piece:
+                buffer[: len(piece)] = piece
+                return len(piece)
+        return 0
+
+    def _damaged(self, reason: str) -> DataError:
+        if "limit" in reason.lower():
+            return DataError(
+                f"{self.name}: found xz data that takes more than {figures.size(_XZ_MEMORY)} to unpack, expected less",
+                "pack it anew: xz -6",
+            )
+        return DataError(f"{self.name}: found damaged xz data, expected that its checksums agree", FETCH)
+
+
+def counted(count: int) -> str:
+    """Return a number of bytes as messages print it."""
+    return "1 byte" if count == 1 else f"{figures.count(count)} bytes"

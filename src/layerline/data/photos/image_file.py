@@ -1,0 +1,392 @@
+"""One image file becomes pixels: uint8 (H, W) where it is gray, or (H, W, 3); uint16 where gray of 16 bits is kept.
+
+Which formats are read is decided by the first bytes, before any decoder sees them. What becomes of a pixel:
+
+    gray of 1, 8 bits               gray
+    gray of 16 bits                 gray of 16 bits, or the upper 8, as is asked for
+    RGB, palette, of 8 or 16 bits   RGB; of 16 bits the upper 8
+    CMYK, YCCK, YCbCr               RGB by Pillow's formula, without colour profiles
+    with transparency               laid over white, then as above; a transparent colour of RGB of 16 bits goes by the
+                                    upper 8 of each, of gray by all 16
+    white stored as 0 (TIFF)        turned round, so that black is 0
+
+An EXIF orientation is applied. Of an animation or a file of several pages, the first is taken. What is to be resized
+(see `sizing`) is so after all of this. Of a JPEG at least three times as large as needed, the decoder leaves out the
+highest frequencies and gives a half, a quarter or an eighth of the size (its draft mode). Where that is no whole
+number of pixels, the last row and column are only in part of the picture, and count so when it is resized.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from layerline import figures
+from layerline.data.formats import recognise
+from layerline.data.photos import metadata
+from layerline.data.photos.sizing import AS_IT_IS, Box, Sizing, drafted, fitted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+FORMATS: Final = "PNG, JPEG, BMP or TIFF"
+VERSION: Final = 2
+"""Of what becomes of a file: a higher one wherever the same file gives other pixels than before, so that what was kept
+of an earlier version is not taken for them."""
+LARGEST_FILE: Final = 2**28
+"""Bytes of an image file."""
+MOST_PIXELS: Final = 80_000_000
+"""240 MB as RGB. Pillow's own limit, which a program may set otherwise, is not asked."""
+
+PNG: Final = b"\x89PNG\r\n\x1a\n"
+_SIGNATURES: Final = (
+    (PNG, "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+)
+_OTHERS: Final = ((b"RIFF", "a WebP image"), (b"%!PS", "a PostScript file"), (b"\0\0\0", "a video or HEIF image"))
+_ORIENTATION: Final = 0x0112
+_TILE: Final = (0x0142, 0x0143)
+"""Tags of TIFF: the width and the height of its tiles."""
+_WIDTH, _HEIGHT, _BITS, _PACKED, _SAMPLES, _PLANES = 0x0100, 0x0101, 0x0102, 0x0103, 0x0115, 0x011C
+"""Tags of TIFF: columns, rows, bits of a value, kind of packing, values of a pixel, how planes lie."""
+_SIZES: Final = (0x0117, 0x0145)
+"""Tags of TIFF: bytes of each strip or tile."""
+_UNPACKED: Final = 1
+_APART: Final = 2
+SIDEWAYS: Final = 5
+"""The orientations from which on rows become columns."""
+_FROM_RIGHT: Final = {2, 3, 7, 8}
+"""Those of which the stored last column comes to be the first column, or row."""
+_FROM_BELOW: Final = {3, 4, 6, 7}
+"""Those of which the stored last row comes to be the first row, or column."""
+_TO_GRAY: Final = {"1", "LA", "La"}
+_TO_RGB: Final = {"P", "PA", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
+_ALPHA: Final = {"LA", "La", "PA", "RGBA", "RGBa"}
+_SIXTEEN: Final = {"I;16", "I;16L", "I;16B", "I;16N"}
+_WHITE: Final = 255
+_BAND: Final = 1 << 20
+"""Pixels that are converted at once."""
+_DEEP_WHITE: Final = 65535
+
+
+class BadImageError(Exception):
+    """Why an image file cannot be used, as part of a sentence: `found …`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded image."""
+
+    size: tuple[int, int]
+    """(H, W) of the file, after the orientation is applied."""
+    pixels: NDArray[Any]
+    """uint8 or uint16 (H, W) or (H, W, 3), resized where that was asked for."""
+    several: bool
+    """Whether the file has more frames or pages, which are left out."""
+    halved: bool
+    """Whether the file has 16 bits of which only the upper 8 are here."""
+
+
+def decode(content: bytes, sizing: Sizing = AS_IT_IS) -> Picture:
+    """Return the image in the bytes of a file, in the size and colours asked for. Raises BadImageError."""
+    kind = _kind(content)
+    if kind == "PNG":
+        _check_png(content)
+    try:
+        beside = metadata.beside(content, kind)
+        image = _opened(beside.content, kind)
+        H, W = image.height, image.width
+        if W * H > MOST_PIXELS:
+            raise BadImageError(f"{W}×{H} pixels, expected at most {figures.count(MOST_PIXELS)}")
+        _check_tiles(image)
+        _check_rows(image)
+        several = beside.several or bool(getattr(image, "is_animated", False))
+        wide = image.mode in _SIXTEEN or _has_wide_colours(image, content, kind)
+        clear = image.info.get("transparency")
+        if wide and isinstance(clear, tuple):  # a colour of 16 bits, while Pillow gives the upper 8 of each pixel
+            image.info["transparency"] = tuple(value >> 8 for value in clear)
+        turned, size, box = _upright(image, beside.turn, sizing)
+        plain = _plain(turned, beside.white, sizing)
+        del image, turned  # a quarter of a gigabyte each where they are large
+        pixels = _array(plain if sizing.size is None else fitted(plain, sizing.size, sizing.how, box), sizing)
+    except BadImageError:
+        raise
+    except struct.error as error:
+        raise BadImageError("an image that is damaged") from error
+    except Exception as error:  # whatever a decoder raises, the file is at fault
+        raise BadImageError(_reason(error)) from error
+    return Picture(size, pixels, several, wide and pixels.dtype == np.uint8)
+
+
+def decode_pillow(image: Image, sizing: Sizing) -> Picture:
+    """Return a Pillow image whose pixels are in memory, as its file would be decoded. Raises BadImageError."""
+    try:
+        turned, size, box = _upright(image, None, sizing)
+        plain = _plain(turned, None, sizing)
+        pixels = _array(plain if sizing.size is None else fitted(plain, sizing.size, sizing.how, box), sizing)
+    except BadImageError:
+        raise
+    except Exception as error:  # whatever Pillow raises, the image is at fault
+        raise BadImageError(_reason(error)) from error
+    return Picture(size, pixels, several=False, halved=image.mode in _SIXTEEN and pixels.dtype == np.uint8)
+
+
+def is_image(start: bytes) -> bool:
+    """Return whether a file that begins so is in one of the formats that are read."""
+    return any(start.startswith(signature) for signature, _ in _SIGNATURES)
+
+
+def outline(content: bytes) -> tuple[tuple[int, int], bool]:
+    """Return the size (H, W) that the whole file of an image gives, and whether it is gray of 16 bits, by its header.
+
+    Raises BadImageError where the file cannot be opened; one that can may still have pixels that are damaged.
+    """
+    kind = _kind(content)
+    try:
+        beside = metadata.beside(content, kind)
+        image = _opened(beside.content, kind)
+        turn = _orientation(image) if kind == "PNG" else beside.turn or 1  # Pillow's size of a TIFF is upright
+    except BadImageError:
+        raise
+    except Exception as error:  # whatever a decoder raises, the file is at fault
+        raise BadImageError(_reason(error)) from error
+    size = (image.width, image.height) if turn >= SIDEWAYS else (image.height, image.width)
+    return size, image.mode in _SIXTEEN
+
+
+def _kind(content: bytes) -> str:
+    """Return the format by the first bytes. Raises BadImageError for what is not read."""
+    for signature, name in _SIGNATURES:
+        if content.startswith(signature):
+            return name
+    start = content[:300]
+    what = next((what for magic, what in _OTHERS if start.startswith(magic)), None) or recognise.kind(start)
+    raise BadImageError(f"{what or 'bytes that are no image'}, expected {FORMATS}")
+
+
+def _check_png(content: bytes) -> None:
+    """Compare the checksum of every chunk of a PNG file up to IEND: its decoder compares only some."""
+    for name, at, end in metadata.chunks(content):
+        (told,) = struct.unpack_from(">I", content, end - 4)
+        if zlib.crc32(memoryview(content)[at + 4 : end - 4]) != told:
+            raise BadImageError(f"a PNG chunk at byte {at} whose checksum is wrong")
+        if name == b"IEND":
+            return
+    raise BadImageError("a PNG image that is cut off")
+
+
+def _check_tiles(image: Image) -> None:
+    """Refuse a TIFF whose single tiles are larger than an image may be: Pillow would warn, and reserve their memory."""
+    tags = getattr(image, "tag_v2", {})
+    w, h = (tags.get(tag, 0) for tag in _TILE)
+    if w * h > MOST_PIXELS:
+        raise BadImageError(f"tiles of {w}×{h} pixels, expected at most {figures.count(MOST_PIXELS)}")
+
+
+def _check_rows(image: Image) -> None:
+    """Refuse a TIFF that is not packed and has fewer rows than its header says: Pillow would fill up with black."""
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(_PACKED, _UNPACKED) != _UNPACKED or not tags:
+        return
+    w, h = tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0)
+    samples, bits = tags.get(_SAMPLES, 1), max(tags.get(_BITS, (1,)))
+    planes = samples if tags.get(_PLANES) == _APART else 1
+    boxes = [tile[1] for tile in getattr(image, "tile", ())]
+    covered = sum((min(w, right) - left) * (min(h, bottom) - top) for left, top, right, bottom in boxes)
+    sizes = next((tags[tag] for tag in _SIZES if tag in tags), ())
+    row = planes * -(-w * (samples // planes) * bits // 8)
+    held = sum(sizes) // row if all(sizes) and sizes else h
+    if covered < w * h * planes or held < h:
+        rows = min(held, covered // (w * planes))
+        raise BadImageError(f"{figures.count(rows)} rows of pixels, expected the {figures.count(h)} of its header")
+
+
+def _has_wide_colours(image: Image, content: bytes, kind: str) -> bool:
+    """Return whether an image that is not gray has 16 bits: of these, Pillow hands on the upper 8."""
+    if kind == "PNG":
+        return content[24] == 16
+    return kind == "TIFF" and 16 in getattr(image, "tag_v2", {}).get(_BITS, ())
+
+
+def _opened(content: bytes, kind: str) -> Image:
+    """Open it with the decoder of its format; `Image.open` would warn of sizes that are refused or allowed here."""
+    try:
+        image: Image = _decoders()[kind](io.BytesIO(content))
+    except (SyntaxError, IndexError, TypeError) as error:
+        raise BadImageError("an image that is damaged") from error
+    return image
+
+
+@functools.cache
+def _decoders() -> dict[str, Any]:
+    """Return Pillow's decoders of the formats that are read."""
+    from PIL.BmpImagePlugin import BmpImageFile
+    from PIL.JpegImagePlugin import JpegImageFile
+    from PIL.PngImagePlugin import PngImageFile
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    return {"PNG": PngImageFile, "JPEG": JpegImageFile, "BMP": BmpImageFile, "TIFF": TiffImageFile}
+
+
+@functools.cache
+def _pillow() -> Any:
+    """Return Pillow's module Image."""
+    from PIL import Image
+
+    return Image
+
+
+def _orientation(image: Image) -> int:
+    """Return the orientation of a decoded PNG, BMP or TIFF, 1 to 8; 1 where there is none, or it cannot be read."""
+    said = image.info
+    try:
+        turn: Any = getattr(image, "tag_v2", {}).get(_ORIENTATION)
+        if turn in range(1, 9):
+            return int(turn)
+        exif = said.get("exif") or bytes.fromhex("".join(said.get("Raw profile type exif", "").split("\n")[3:]))
+    except Exception:  # a broken EXIF block does not make the pixels wrong
+        return 1
+    xmp = said.get("XML:com.adobe.xmp", "").encode() or said.get("xmp", b"")
+    return metadata.orientation(exif, xmp)
+
+
+def _upright(image: Image, turn: int | None, sizing: Sizing) -> tuple[Image, tuple[int, int], Box | None]:
+    """Return the decoded image as it is to be looked at, the size that all of the file has so, and where it lies in it.
+
+    turn: the orientation of a JPEG; None where it is known only of the decoded image.
+    """
+    if turn is None:
+        image.load()
+        turned = _turned(image, _orientation(image))
+        return turned, (turned.height, turned.width), None
+    sideways = turn >= SIDEWAYS
+    size = (image.width, image.height) if sideways else (image.height, image.width)
+    drawn = None
+    if sizing.size is not None:
+        H, W = drafted(size, sizing.size, sizing.how)
+        drawn = image.draft(None, (H, W) if sideways else (W, H))
+    image.load()
+    box = None if drawn is None else _box(image, drawn[1][2:], turn)
+    return _turned(image, turn), size, box
+
+
+def _box(image: Image, drawn: tuple[float, float], turn: int) -> Box:
+    """Return where the picture, (width, height) from the upper left of a decoded image, lies after an orientation."""
+    right, bottom = image.width - drawn[0], image.height - drawn[1]
+    left, top = (right if turn in _FROM_RIGHT else 0.0), (bottom if turn in _FROM_BELOW else 0.0)
+    w, h = drawn
+    return (top, left, top + h, left + w) if turn >= SIDEWAYS else (left, top, left + w, top + h)
+
+
+def _turned(image: Image, turn: int) -> Image:
+    """Undo an EXIF orientation (Exif 2.32, tag 0112: where the stored first row and column belong)."""
+    if turn == 1:
+        return image
+    ways = (
+        "FLIP_LEFT_RIGHT",
+        "ROTATE_180",
+        "FLIP_TOP_BOTTOM",
+        "TRANSPOSE",
+        "ROTATE_270",
+        "TRANSVERSE",
+        "ROTATE_90",
+    )
+    turned: Image = image.transpose(_pillow().Transpose[ways[turn - 2]])
+    return turned
+
+
+def _plain(image: Image, white: int | None, sizing: Sizing) -> Image:
+    """Return the image in the mode L or RGB, or F where gray of 16 bits is kept: it has room for all of them.
+
+    white: of gray of 16 bits that is stored as white minus its value.
+    """
+    mode, gray = image.mode, sizing.gray
+    if mode in _SIXTEEN:
+        wide = _wide(image, white)
+        if sizing.deep:
+            kept: Image = _pillow().fromarray(wide.astype(np.float32))
+            return kept
+        image = _pillow().fromarray((wide >> 8).astype(np.uint8))
+        mode = "L"
+    if mode not in {"L", "RGB", *_TO_GRAY, *_TO_RGB}:
+        raise BadImageError(f"pixels of the kind {mode}, expected gray or RGB of 8 or 16 bits")
+    target = "L" if mode == "L" or mode in _TO_GRAY else "RGB"
+    if mode in _ALPHA or "transparency" in image.info:
+        image = _over_white(image, target)
+    elif mode != target:
+        image = image.convert(target)
+    if gray is None or target == ("L" if gray else "RGB"):
+        return image
+    return image.convert("L" if gray else "RGB")
+
+
+def _wide(image: Image, white: int | None) -> NDArray[np.uint16]:
+    """Return gray of 16 bits, black 0 and laid over white, uint16 (H, W)."""
+    wide: NDArray[np.uint16] = np.asarray(image).astype(np.uint16)
+    if white is not None:
+        wide = np.subtract(white, np.minimum(wide, white), dtype=np.uint16)
+    clear = image.info.get("transparency")
+    if clear is not None:
+        wide[wide == clear] = _DEEP_WHITE
+    return wide
+
+
+def _array(image: Image, sizing: Sizing) -> NDArray[Any]:
+    """Return uint8 (H, W) or (H, W, 3); uint16 where gray of 16 bits is kept, or 8 bits stand among such."""
+    if image.mode == "F":
+        wide = np.rint(np.asarray(image)).clip(0, _DEEP_WHITE).astype(np.uint16)
+        return np.repeat(wide[..., None], 3, axis=2) if sizing.gray is False else wide
+    narrow = _bytes(image)
+    if not sizing.deep or sizing.largest is None:
+        return narrow
+    among_wide: NDArray[np.uint16] = np.rint(narrow * (sizing.largest / _WHITE)).astype(np.uint16)
+    return among_wide
+
+
+def _bytes(image: Image) -> NDArray[np.uint8]:
+    shape = (image.height, image.width) if image.mode == "L" else (image.height, image.width, 3)
+    pixels = np.empty(shape, np.uint8)
+    for top, some in _bands(image):
+        pixels[top : top + some.height] = np.frombuffer(some.tobytes(), np.uint8).reshape(some.height, *shape[1:])
+    return pixels
+
+
+def _over_white(image: Image, target: str) -> Image:
+    paper: Image = _pillow().new(target, image.size, _WHITE if target == "L" else (_WHITE,) * 3)
+    for top, some in _bands(image):
+        clear = some.convert("RGBA")
+        paper.paste(clear.convert(target), (0, top), mask=clear.getchannel("A"))
+    return paper
+
+
+def _bands(image: Image) -> Iterator[tuple[int, Image]]:
+    """Yield an image in bands of whole rows, each with its first row: Pillow copies all of what it converts."""
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(image.height, top + rows)))
+
+
+def _reason(error: Exception) -> str:
+    """Return what Pillow says, in our words where the case is a usual one."""
+    text = " ".join(str(error).split())
+    if "truncated" in text.lower() or "not processed" in text or isinstance(error, EOFError):
+        return "an image that is cut off"
+    if text.startswith("Decompressed data too large"):
+        return "a PNG image with text or a colour profile that unpacks to too much"
+    if not text:
+        return "an image that is damaged"
+    return f"an image that cannot be decoded ({figures.name(text, 60)})"

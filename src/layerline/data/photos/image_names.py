@@ -1,0 +1,269 @@
+"""What the path of an image says: its class, its split, or that it is none."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, final
+
+from layerline import figures
+from layerline.data.part import SPLITS, SplitName
+from layerline.data.photos import split_names
+from layerline.data.photos.layout_refusal import Beside, Folders, Refusal
+from layerline.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+_JUNK: Final = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
+_TEXTS: Final = (".txt", ".md", ".csv", ".tsv", ".json", ".xml", ".html", ".htm", ".yaml", ".yml", ".url", ".log")
+LONGEST_NAME: Final = 200
+
+
+RUN: Final = frozenset(("network.cnn", "experiment.toml"))
+"""What is in every folder of a run from its first second on; runs/folder.py writes both."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which folders are classes, and of which split."""
+
+    classes: tuple[str, ...]
+    of: dict[Folders, tuple[SplitName, int]]
+    """The split and the class of the images in a folder."""
+    splits: tuple[SplitName, ...]
+    notes: tuple[str, ...] = ()
+    top: int = 0
+    """How many outer folders there are around all of it."""
+
+    def rank(self, folders: Folders, name: str) -> tuple[int, int]:  # noqa: ARG002 - a file of labels asks for it
+        """Return the split's place and the class of the images in a folder: the order in which they are kept."""
+        split, label = self.of[folders]
+        return SPLITS.index(split), label
+
+
+def is_junk(name: str) -> bool:
+    """Return whether a file or folder of this name is one that systems and programs leave behind."""
+    return name.startswith((".", "~$")) or name.lower() in _JUNK
+
+
+def is_text(name: str) -> bool:
+    """Return whether a file of this name is something beside the images: a licence, a list of labels."""
+    return name.lower().endswith(_TEXTS)
+
+
+def is_run(names: Collection[str]) -> bool:
+    """Return whether a folder with files of these names is that of a run: its graphs are no images to learn from."""
+    return RUN.issubset(names)
+
+
+def layout(
+    place: str, folders: Collection[Folders], empty: Iterable[Folders] = (), beside: Beside | None = None
+) -> Layout:
+    """Return what the folders with images in them mean. Raises DataError.
+
+    folders: those with images; empty: those without, which say that a class is there; beside: for messages.
+    """
+    top = _common(folders)
+    inner = {path[len(top) :] for path in folders}
+    firsts = {path[0] for path in inner if path}
+    splits = split_names.among(firsts)
+    if {len(path) for path in inner} == {1} and not splits:
+        _check_not_alone(place, top)
+        bare: list[tuple[SplitName, str]] = [("train", names[0]) for names in _below(top, empty, 1)]
+        lone = tuple(
+            f"{figures.name(name)} is taken as a class, not as a split"
+            for name in sorted(firsts)
+            if split_names.meaning(name)
+        )
+        return _of_classes(place, len(top), {path: ("train", path[-1]) for path in folders}, bare, lone)
+    around = {name: _around(name, inner) for name in splits}
+    read = {name: of for name in splits if (of := split_names.split_of(name)) and around[name] is not None}
+    if () in inner or len(read) < len(firsts):
+        raise Refusal(place, top, inner, splits, read, beside or Beside()).error()
+    _check_splits(place, read)
+    known: dict[Folders, tuple[SplitName, str]] = {}
+    bare = []
+    for name, split in read.items():
+        outer = (*top, name, *(around[name] or ()))
+        known |= {path: (split, path[-1]) for path in folders if path[: len(outer)] == outer}
+        bare += [(split, path[0]) for path in _below(outer, empty, 1)]
+    return _of_classes(place, len(top), known, bare)
+
+
+def _common(folders: Collection[Folders]) -> Folders:
+    """Return the outer folders that all share."""
+    first, last = min(folders), max(folders)
+    shared = next((k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[:shared]
+
+
+def _around(name: str, inner: Collection[Folders]) -> Folders | None:
+    """Return the folders between a split and its classes, `seg_train/seg_train/sea`; None where it holds no classes.
+
+    Such a folder is called like the split, or images, data and the like; and its classes are all at one depth.
+    """
+    below = [path[1:] for path in inner if path[0] == name] if () not in inner else []
+    if not below:
+        return None
+    outer = _common(below)
+    if len(below) == 1:
+        outer = outer[:-1]
+    means = split_names.meaning(name)
+    around = tuple(part for part in outer if split_names.meaning(part) == means or split_names.names_no_class(part))
+    classes = [path[len(outer) :] for path in below]
+    if around != outer or any(len(path) != 1 for path in classes):
+        return None
+    names = {path[0] for path in classes}
+    lone = len(names) == 1 and split_names.names_no_class(*names)
+    return None if lone or split_names.among(names) else outer
+
+
+def _below(top: Folders, folders: Iterable[Folders], depth: int) -> list[Folders]:
+    """Return the folders that are so deep below `top`, without it."""
+    return [path[len(top) :] for path in folders if path[: len(top)] == top and len(path) == len(top) + depth]
+
+
+def _check_not_alone(place: str, top: Folders) -> None:
+    if any(split_names.meaning(name) not in (None, "train") for name in top[-2:]):
+        raise DataError(
+            f"{place}: found images in {_shown(top)} alone, expected some in train, too",
+            "name the folder itself to cut it into training and test",
+        )
+
+
+def _check_splits(place: str, splits: dict[str, SplitName]) -> None:
+    for split in SPLITS:
+        named = sorted(first for first, of in splits.items() if of == split)
+        if len(named) > 1:
+            raise DataError(
+                f"{place}: found {' and '.join(map(figures.name, named))}, expected one {split} set",
+                "move them into one folder",
+            )
+    if "train" not in splits.values():
+        raise DataError(
+            f"{place}: found {' and '.join(sorted(map(figures.name, splits)))}, expected train beside it",
+            "put the training images into train/CLASS",
+        )
+
+
+def _of_classes(
+    place: str,
+    top: int,
+    known: dict[Folders, tuple[SplitName, str]],
+    bare: Sequence[tuple[SplitName, str]],
+    notes: tuple[str, ...] = (),
+) -> Layout:
+    """Return the layout of folders whose split and class are known; bare: classes that are there without images."""
+    spelled = _Spelled(_checked(place, name) for split, name in (*known.values(), *bare) if split == "train")
+    names: dict[SplitName, dict[str, Folders]] = {}
+    for path, (split, name) in sorted(known.items()):
+        before = names.setdefault(split, {}).setdefault(spelled.as_in_train(_checked(place, name), split), path)
+        if before != path:
+            raise DataError(
+                f"{place}: found two folders of the class {figures.name(name)} in {split}, written differently",
+                "bring their images into one folder",
+            )
+    with_bare = {split: set(found) for split, found in names.items()}
+    for split, name in bare:
+        with_bare[split].add(spelled.as_in_train(_checked(place, name), split))
+    _check_alike(place, with_bare)
+    classes = in_order(names["train"])
+    _check_filled(place, classes, with_bare["train"])
+    numbers = {name: k for k, name in enumerate(classes)}
+    of = {path: (split, numbers[name]) for split, paths in names.items() for name, path in paths.items()}
+    splits = tuple(split for split in SPLITS if split in names)
+    return Layout(classes, of, splits, notes + spelled.notes + _similar(classes), top)
+
+
+@final
+class _Spelled:
+    """The classes of training, which other splits may write in other case."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """Take the names of the classes in training."""
+        self._names = set(names)
+        self._told: dict[SplitName, list[str]] = {}
+
+    def as_in_train(self, name: str, split: SplitName) -> str:
+        """Return the class that a name of a split means: its own, or the only one that differs in case alone."""
+        if split == "train" or name in self._names:
+            return name
+        near = [other for other in self._names if other.casefold() == name.casefold()]
+        if len(near) != 1:
+            return name
+        self._told.setdefault(split, []).append(f"{figures.name(name)} for {figures.name(near[0])}")
+        return near[0]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return a note for each split that writes classes in other case."""
+        return tuple(
+            f"{split} writes {told[0]}" + (f" and {len(told) - 1} more" if len(told) > 1 else "") + ": the same class"
+            for split, told in self._told.items()
+        )
+
+
+def _check_alike(place: str, names: dict[SplitName, set[str]]) -> None:
+    """Refuse splits whose classes are not those of training."""
+    for split, found in names.items():
+        extra, lacking = sorted(found - names["train"]), sorted(names["train"] - found)
+        if extra or lacking:
+            differences = [_listed(extra)] * bool(extra) + [f"no {_listed(lacking)}"] * bool(lacking)
+            raise DataError(
+                f"{place}: found in {split} {' and '.join(differences)}, "
+                f"expected the {len(names['train'])} classes of train: {_listed(sorted(names['train']))}",
+                "spell the classes alike" if extra else "make an empty folder where a class has no images",
+            )
+
+
+def _check_filled(place: str, classes: tuple[str, ...], named: set[str]) -> None:
+    bare = sorted(named - set(classes))
+    if bare:
+        raise DataError(
+            f"{place}: found no training image of {_listed(bare)}, expected at least one of each class",
+            "remove the empty folder, or put images into it",
+        )
+
+
+def _checked(place: str, name: str) -> str:
+    """Return the name of a class, its accents written in one way. Raises DataError where it cannot be one."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DataError(
+            f"{place}: found the folder {figures.name(name)}, whose name is not UTF-8, expected text", "rename it"
+        ) from None
+    name = unicodedata.normalize("NFC", name)
+    if not name.strip() or len(name) > LONGEST_NAME:
+        raise DataError(
+            f"{place}: found a class name of {len(name)} letters, expected 1 to {LONGEST_NAME}", "rename its folder"
+        )
+    return name
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return classes in order: as numbers where all are, else by their letters' code points."""
+    listed = sorted(names)
+    if all(name.isascii() and name.isdigit() for name in listed):
+        listed.sort(key=int)
+    return tuple(listed)
+
+
+def _similar(classes: tuple[str, ...]) -> tuple[str, ...]:
+    seen: dict[str, str] = {}
+    notes = []
+    for name in classes:
+        before = seen.setdefault(name.casefold(), name)
+        if before != name:
+            notes.append(f"{figures.name(before)} and {figures.name(name)} are two classes")
+    return tuple(notes)
+
+
+def _shown(path: Folders) -> str:
+    return figures.name("/".join(path), 80)
+
+
+def _listed(names: list[str]) -> str:
+    shown = [figures.name(name, 30) for name in names[:8]]
+    return ", ".join(shown) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

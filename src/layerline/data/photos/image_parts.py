@@ -1,0 +1,142 @@
+"""Decoded images become training, validation and test, with what is to be told of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from layerline import figures
+from layerline.data.dataset import Resized
+from layerline.data.part import SPLITS, Found, Part, Parts
+from layerline.data.photos import path_keys
+from layerline.data.photos.bad_images import check_bad
+from layerline.data.photos.label_file import LabelFile
+from layerline.data.photos.sizing import cut, smallest_and_largest
+from layerline.errors import DataError
+
+if TYPE_CHECKING:
+    from layerline.data.part import SplitName
+    from layerline.data.photos.image_names import Layout
+    from layerline.data.photos.options import Asked
+    from layerline.data.photos.pictures import Left, Pictures, Roll
+
+
+def parts(place: str, name: str, pictures: Pictures, found: Layout | LabelFile, left: Left, asked: Asked) -> Parts:
+    """Return images by split. Raises DataError where too many are bad, or a class has no image left."""
+    roll, pixels, maximum = pictures.roll, pictures.pixels, None
+    deep = pixels.dtype == np.uint16
+    if deep:
+        maximum = asked.sizing.largest or float(max(1, pixels.max()))
+        pixels = pixels.astype(np.float32)
+    check_bad(roll.bad, len(roll.files) + len(roll.bad), asked.skip_bad, place)
+    ranks = np.array([found.rank(folders, file) for folders, file in roll.files], np.int32)
+    resized = _resized(roll, (pixels.shape[1], pixels.shape[2]))
+    splits: dict[SplitName, Part] = {}
+    for split in found.splits:
+        first, last = np.searchsorted(ranks[:, 0], [SPLITS.index(split), SPLITS.index(split) + 1]).tolist()
+        where = f"{place}: {split}" if len(found.splits) > 1 else place
+        if first == last:
+            raise DataError(f"{where}: found no image that can be read, expected some", "mend the files")
+        images = Found(pixels[first:last], where, "HWC", pictures.known.get((first, last)))
+        names = ["/".join((*folders[found.top :], file)) for folders, file in roll.files[first:last]]
+        groups = _groups(found, roll, first, last)
+        splits[split] = Part(images, Found(ranks[first:last, 1], where), names, groups)
+    _check_classes(place, ranks, found.classes)
+    notes = (
+        *left.notes(place),
+        *found.notes,
+        *_told(roll, pixels.ndim > 3, asked, resized),
+        *_deep(roll, maximum),
+        *([pictures.note] if pictures.note else []),
+    )
+    return Parts(
+        *(name, splits, found.classes, maximum),
+        notes=notes,
+        resized=resized,
+        skipped=tuple(sorted(roll.bad)),
+        of_files=True,
+        deep=deep,
+    )
+
+
+def _groups(found: Layout | LabelFile, roll: Roll, first: int, last: int) -> np.ndarray | None:
+    """Return the groups that a file of labels names; a file without one is a group of its own."""
+    if not isinstance(found, LabelFile) or not found.has_groups:
+        return None
+    names = []
+    for folders, file in roll.files[first:last]:
+        row = found.row(folders, file)
+        names.append(f"group {row.group}" if row and row.group else f"file {'/'.join((*folders, file))}")
+    return path_keys.groups(names)
+
+
+def _check_classes(place: str, ranks: np.ndarray, classes: tuple[str, ...]) -> None:
+    """Refuse training without a class, all of whose files are bad."""
+    counts = np.bincount(ranks[ranks[:, 0] == 0, 1], minlength=len(classes))
+    if not counts.all():
+        raise DataError(
+            f"{place}: found no training image of {figures.name(classes[int(np.argmin(counts))])} that can be read, "
+            "expected at least one of each class",
+            "mend its files, or take the class out with --classes",
+        )
+
+
+def _resized(roll: Roll, size: tuple[int, int]) -> Resized | None:
+    if set(roll.sizes) == {size}:
+        return None
+    share = sum(cut(each, size) * count for each, count in roll.sizes.items()) / sum(roll.sizes.values())
+    examples = tuple(roll.examples)
+    return Resized(len(roll.sizes), *smallest_and_largest(roll.sizes), size, roll.fit, share, examples)
+
+
+def _deep(roll: Roll, maximum: float | None) -> tuple[str, ...]:
+    """Return what became of images of 16 bits."""
+    if maximum is not None:
+        return (f"pixels of 16 bits, the largest {figures.count(int(maximum))}, are divided by it (--normalize)",)
+    if not roll.halved:
+        return ()
+    have = "has" if roll.halved == 1 else "have"
+    return (
+        f"{_images(roll.halved)} of {figures.count(len(roll.files))} {have} 16 bits, and the upper 8 are used: all 16 "
+        "are only where every image is gray and has them",
+    )
+
+
+def _told(roll: Roll, colour: bool, asked: Asked, resized: Resized | None) -> tuple[str, ...]:
+    notes = []
+    if 0 < roll.gray < len(roll.files) and colour:
+        notes.append(
+            f"{figures.count(roll.gray)} of {figures.count(len(roll.files))} images are gray, "
+            "and taken as RGB like the others"
+        )
+    if roll.several:
+        have = "has" if len(roll.several) == 1 else "have"
+        notes.append(
+            f"{_images(len(roll.several))} such as {roll.several[0]} {have} several frames or pages: the first is taken"
+        )
+    if roll.bad:
+        notes.append(
+            f"{figures.count(len(roll.bad))} of {figures.count(len(roll.files) + len(roll.bad))} files cannot be used "
+            f"and are left out (--skip-bad {asked.skip_bad:g}), such as {roll.bad[0]}"
+        )
+    if resized is not None:
+        H, W = resized.size
+        if resized.cut and resized.fit == "crop":
+            notes.append(f"the crop cuts away {figures.percent(resized.cut)} of the average image (--fit, --size)")
+        elif resized.cut and asked.sizing.fit is None:
+            notes.append(
+                f"a crop would cut away {figures.percent(resized.cut)} of the average image, "
+                "more than a fifth of most: stretched instead (--fit)"
+            )
+        grown = sum(count for (h, w), count in roll.sizes.items() if h < H or w < W)
+        if grown:
+            notes.append(
+                f"{_images(grown)} of {figures.count(len(roll.files))} smaller than {figures.picture(H, W)}: "
+                "enlarged (--size, --fit)"
+            )
+    return tuple(notes)
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{figures.count(count)} images"

@@ -1,0 +1,178 @@
+"""Many images of one size in one array, which grows in place as they come, or in a file where they are to be kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from layerline import figures
+from layerline.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+    from layerline.data.photos.cache import Cache, Part
+
+    Pixels = NDArray[Any]
+
+_FIRST: Final = 256
+"""Images there is room for at the start."""
+_GROWTH: Final = 8
+"""An eighth more each time: so much of the memory may be room that is not used."""
+MOST_IN_MEMORY: Final = 2**26
+"""Bytes from which on the images go to a file, where they are to be kept: less is decoded anew within seconds."""
+
+
+class ImageStack:
+    """Images uint8 or uint16 (H, W) or (H, W, 3), one behind the other; gray until the first one in colour comes."""
+
+    def __init__(self, place: str, expected: int = 0, cache: Cache | None = None) -> None:
+        """Begin empty, with room for the number of images that is expected, where it is known.
+
+        cache: where many images are written to as they come.
+        """
+        self.gray = 0
+        """How many of the images are gray."""
+        self.failed = ""
+        """Why nothing can be written to the cache, where that is so."""
+        self._place = place
+        self._expected = expected
+        self._cache = cache
+        self._start()
+
+    def _start(self) -> None:
+        self._count = 0
+        self._shape: tuple[int, ...] = ()
+        self._type: np.dtype[Any] = np.dtype(np.uint8)
+        self._array: Pixels = np.empty(0, self._type)
+        self._part: Part | None = None
+
+    def __len__(self) -> int:
+        """Return how many images there are."""
+        return self._count
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (H, W) or (H, W, 3) of an image; () where there is none yet."""
+        return self._shape
+
+    @property
+    def type(self) -> np.dtype[Any]:
+        """Return the type of their values."""
+        return self._type
+
+    @property
+    def in_file(self) -> bool:
+        """Whether the images are in a file."""
+        return self._part is not None
+
+    def add(self, pixels: Pixels) -> None:
+        """Put an image behind the others, whose height, width and type are those of the first."""
+        self.gray += pixels.ndim == 2
+        self._put(pixels)
+
+    def change(self, to: Callable[[Pixels], Pixels], order: Iterable[int] | None = None) -> None:
+        """Replace every image by what `to` makes of it, and bring them into an order."""
+        count, array, part = self._count, self._array, self._part
+        stored = self._in_file
+        self._start()
+        try:
+            for k in range(count) if order is None else order:
+                self._put(to(array[k] if part is None else stored(part, k)))
+        finally:
+            if part is not None:
+                part.drop()
+
+    def taken(self) -> Pixels | Part:
+        """Return the images, (N, H, W) or (N, H, W, 3), or the file they are in; leave the stack empty."""
+        count, shape, array, part = self._count, self._shape, self._array, self._part
+        self._start()
+        if part is not None:
+            return part
+        array.resize((count, *shape), refcheck=False)
+        return array
+
+    def drop(self) -> None:
+        """Give up all images."""
+        part = self._part
+        self._start()
+        if part is not None:
+            part.drop()
+
+    def _put(self, pixels: Pixels) -> None:
+        if not self._count:
+            self._shape, self._type = pixels.shape, pixels.dtype
+        if pixels.ndim > len(self._shape):
+            self.change(lambda gray: np.repeat(gray[..., None], 3, axis=2))
+        if pixels.ndim < len(self._shape):
+            pixels = np.repeat(pixels[..., None], 3, axis=2)
+        if self._part is None and self._cache is not None and not self.failed:
+            self._to_file()
+        if self._part is None:
+            self._into_memory(pixels)
+        else:
+            self._into_file(pixels)
+        self._count += 1
+
+    def _into_memory(self, pixels: Pixels) -> None:
+        try:
+            if not self._count:
+                self._array = np.empty((max(self._expected, _FIRST), *pixels.shape), self._type)
+            if self._count == len(self._array):
+                room = self._count + self._count // _GROWTH
+                self._array.resize((room, *self._array.shape[1:]), refcheck=False)  # nobody else holds it
+        except (MemoryError, ValueError) as error:
+            raise DataError(
+                f"{self._place}: found more than {figures.count(self._count)} images of {_times(pixels.shape)}, "
+                "expected what fits into memory",
+                "use smaller images, or fewer",
+            ) from error
+        self._array[self._count] = pixels
+
+    def _to_file(self) -> None:
+        """Write what is in memory to a file, where that is much."""
+        if self._cache is None or self._count * self._bytes < MOST_IN_MEMORY:
+            return
+        try:
+            self._part = self._cache.part()
+            self._part.write(self._array[: self._count].reshape(-1).view(np.uint8).data)
+        except OSError as error:
+            self._give_up(error, keep=self._array)
+        else:
+            self._array = np.empty(0, self._type)
+
+    def _into_file(self, pixels: Pixels) -> None:
+        assert self._part is not None  # noqa: S101 - the caller has looked
+        try:
+            self._part.write(np.ascontiguousarray(pixels).reshape(-1).view(np.uint8).data)
+        except OSError as error:
+            whole = np.empty((max(self._expected, self._count + _FIRST), *self._shape), self._type)
+            for k in range(self._count):
+                whole[k] = self._in_file(self._part, k)
+            self._give_up(error, keep=whole)
+            self._into_memory(pixels)
+
+    @property
+    def _bytes(self) -> int:
+        """Return how many bytes an image has."""
+        return int(np.prod(self._shape)) * self._type.itemsize
+
+    @property
+    def _in_file(self) -> Callable[[Part, int], Pixels]:
+        """Return what reads an image of this shape and type from a file, by its number."""
+        size, kind, shape = self._bytes, self._type, self._shape
+        return lambda part, k: np.frombuffer(part.read(k * size, size), kind).reshape(shape)
+
+    def _give_up(self, error: OSError, keep: Pixels) -> None:
+        """Go on in memory: the disk is full, or the folder is gone."""
+        self.failed = error.strerror or str(error)
+        if self._part is not None:
+            self._part.drop()
+        self._part, self._array = None, keep
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))

@@ -1,0 +1,114 @@
+"""How decoded images are found again: by what their files hold.
+
+Reading 20,000 files only to learn that they are what they were takes seconds. So the digest of each is written down
+beside the images, with its size, times and place on the disk; a file of which none of these has changed is not read
+again. One that was written within two seconds of being looked at is: its time alone does not tell the two states apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, final
+
+from layerline.cores import cores
+from layerline.data.photos import image_file
+from layerline.data.photos.decoding import digest, read
+from layerline.data.photos.image_file import BadImageError
+from layerline.files import regular
+from layerline.workers import spread
+
+if TYPE_CHECKING:
+    from layerline.data.photos.cache import Cache, Kept, Part
+    from layerline.data.photos.decoding import File
+
+_FORMAT: Final = 2
+"""Of the facts beside the pixels; what decides the pixels themselves is `image_file.VERSION`."""
+_FRESH: Final = 2 * 10**9
+"""Nanoseconds: the coarsest clock of a file system, FAT's."""
+
+
+def stamp(found: os.stat_result) -> tuple[int, ...]:
+    """Return what changes when a file does: size, time of writing, time of any change, number, disk."""
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
+
+
+@final
+class Keeper:
+    """Finds and keeps the decoded images of some files."""
+
+    def __init__(self, cache: Cache, key: list[Any], files: list[File], *, archive: bool = False) -> None:
+        """Name what is looked for. key: what decides which pixels come of the files, besides them.
+
+        archive: whether there is one file, which holds all images.
+        """
+        from PIL import __version__ as pillow
+
+        from layerline import __version__ as ours
+
+        cache.begin()  # before any file is read: one that is written from now on is fresh
+        self.cache = cache
+        self._files = files
+        names = [(file.path, file.stamp[0] if file.stamp else 0) for file in files]
+        versions = [_FORMAT, image_file.VERSION, ours, pillow]
+        self._quick = hashlib.sha256(json.dumps([*versions, key, names]).encode()).hexdigest()[:16]
+        self._archive = archive
+
+    def find(self) -> Kept | None:
+        """Return the decoded images of these files, None where they are not kept."""
+        return self.cache.find(self._quick, self._content)
+
+    def keep(self, part: Part, facts: dict[str, Any], digests: list[bytes]) -> Kept:
+        """Keep decoded images. digests: of the images' files, in their order. Raises OSError."""
+        if self._archive:
+            digests = [_digest_of_archive(self._files[0])]
+        content = _joined(digests)
+        kept = self.cache.keep(part, facts, self._quick, content)
+        self._note(content, digests)
+        return kept
+
+    def _content(self, known: list[str]) -> str:
+        """Return the digest of the files, reading only those that may have changed since it was written down."""
+        noted = dict[tuple[int, ...], str]()
+        for content in known:
+            entries = self.cache.noted(self._quick, content)
+            if isinstance(entries, list) and len(entries) == len(self._files):
+                noted.update({tuple(entry[0]): entry[1] for entry in entries if entry})
+        digests = [bytes.fromhex(noted.get(file.stamp, "")) for file in self._files]
+        changed = [k for k, found in enumerate(digests) if not found]
+        one = _digest_of_archive if self._archive else _digest
+        for k, found in zip(changed, spread(one, [self._files[k] for k in changed], cores()), strict=True):
+            digests[k] = found
+        content = _joined(digests)
+        if changed and content in known:
+            self._note(content, digests)
+        return content
+
+    def _note(self, content: str, digests: list[bytes]) -> None:
+        entries = [
+            [file.stamp, found.hex()] if max(file.stamp[1:3]) < self.cache.now - _FRESH else None
+            for file, found in zip(self._files, digests, strict=True)
+        ]
+        self.cache.note(self._quick, content, entries)
+
+
+def _digest(file: File) -> bytes:
+    try:
+        return digest(read(file))
+    except BadImageError:
+        return digest(b"")
+
+
+def _digest_of_archive(file: File) -> bytes:
+    """Return the digest of an archive. Raises OSError where it is not what it was when the keeper was made."""
+    with regular.opened(Path(str(file.content))) as opened:
+        found = hashlib.file_digest(opened, "sha256").digest()[:16]
+        if stamp(os.fstat(opened.fileno())) != file.stamp:
+            raise OSError("the archive changed while it was read")
+    return found
+
+
+def _joined(digests: list[bytes]) -> str:
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:32]

@@ -1,0 +1,199 @@
+"""Folders that cannot be read as classes and splits: what was seen in them, and the command that works."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from layerline import figures
+from layerline.data.photos import split_names
+from layerline.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from layerline.data.photos.split_names import Meaning
+
+Folders = tuple[str, ...]
+
+LAYOUT: Final = "bring them into class/image or split/class/image, where split is train, val or test"
+_LABELS: Final = "or name a table with the columns file and label: --labels FILE"
+_TABLES: Final = (".csv", ".tsv")
+_BOXES: Final = (".txt", ".xml", ".json")
+_BOXED: Final = 1 / 3
+"""Share of the images with a text file of the same name from which on these are its boxes."""
+_NO_TABLE: Final = re.compile(r"submi|readme|credits|metadata$", re.IGNORECASE)
+_SHOWN: Final = 4
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is known of a folder or an archive besides its folders, for messages."""
+
+    images: Sequence[tuple[Folders, str]] = ()
+    """Folders and name of each file that should be an image."""
+    texts: Sequence[str] = ()
+    """The paths of its text files."""
+    is_folder: bool = True
+    """Or else an archive, of which no part can be named by a path."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """All that is known where no layout is found."""
+
+    place: str
+    top: Folders
+    """The outer folders that all images share."""
+    inner: Collection[Folders]
+    """The folders with images, below these."""
+    splits: Mapping[str, Meaning]
+    """Those at the first level that mean splits."""
+    read: Collection[str]
+    """Those of them that hold folders of classes."""
+    beside: Beside
+
+    def error(self) -> DataError:
+        """Return the error to raise."""
+        firsts = {path[0] for path in self.inner if path}
+        trained = [name for name in self.read if self.splits[name] == "train"]
+        if trained:
+            return self._extra(sorted(firsts - set(self.read)), trained[0])
+        boxes = self._boxes()
+        if boxes:
+            return DataError(
+                f"{self.place}: found an object detection export ({boxes}), expected one class for each image",
+                "boxes are not read: cut the objects out and bring them into class/image",
+            )
+        if not self.splits:
+            return self._other()
+        others = sorted(name for name in firsts - set(self.splits) if not split_names.names_no_class(name))
+        table = self._table()
+        if len(others) > 1 and not ("train" in self.splits.values() and table):
+            return self._among_classes(others)
+        return self._right_in_splits(table)
+
+    def _extra(self, extra: list[str], train: str) -> DataError:
+        """Return the error for what lies beside a training set with classes: images without any, other folders."""
+        if not extra:
+            return self._depths()
+        if any(path == () for path in self.inner):
+            return self._depths()
+        bare = {path[0] for path in self.inner if len(path) == 1}
+        flat = [name for name in extra if name in bare or name in self.splits]
+        what = "that are in no folder of a class" if len(flat) == len(extra) else "that are in no split"
+        return DataError(
+            f"{self.place}: found images in {_listed(extra)} {what}, "
+            f"expected only train, val and test, with the classes of {figures.name(train)}",
+            f"leave them out: {self._command(exclude=extra)}",
+        )
+
+    def _among_classes(self, others: list[str]) -> DataError:
+        named = sorted(self.splits)
+        return DataError(
+            f"{self.place}: found {_listed(named)} beside {_listed(others)}, called like a split, "
+            "expected classes alone, or splits that each hold all classes",
+            f"leave it out: {self._command(exclude=named)}; if it is a class, rename it",
+        )
+
+    def _right_in_splits(self, table: str) -> DataError:
+        named = sorted({path[0] for path in self.inner if path})
+        help_ = f"{LAYOUT}; {_LABELS}"
+        train = next((name for name in sorted(self.splits) if self.splits[name] == "train"), "")
+        if table and train:
+            rest = [name for name in named if name != train]
+            help_ = self._with_table(table, f"{self._command(exclude=rest)}" if rest else _command(self.place))
+        beside = f" and the table {figures.name(table, 60)} beside them" if table else ""
+        return DataError(
+            f"{self.place}: found images right in {_listed(named)}{beside}, expected a folder for each class there: "
+            "splits are no classes",
+            help_,
+        )
+
+    def _with_table(self, table: str, command: str) -> str:
+        """Return how to take the labels from a table; one in an archive must be unpacked before."""
+        if self.beside.is_folder:
+            return f"take the labels from it: {command} --labels {shlex.quote(str(Path(self.place) / table))}"
+        return f"unpack {table}, then: {command} --labels {shlex.quote(table.rpartition('/')[2])}"
+
+    def _other(self) -> DataError:
+        inner = self.inner
+        if len(inner) == 1:
+            only = _shown((*self.top, *next(iter(inner))))
+            where = f"all in one folder, {only}" if only else "that are in no folder of a class"
+            table = self._table()
+            help_ = self._with_table(table, _command(self.place)) if table else LAYOUT
+            beside = f" and the table {figures.name(table, 60)}" if table else ""
+            return DataError(f"{self.place}: found images {where}{beside}, expected a folder for each class", help_)
+        if {len(path) for path in inner} == {2}:
+            wrong = min(path[0] for path in inner)
+            return DataError(
+                f"{self.place}: found images in folders of {figures.name(wrong)}, expected only train, val and test",
+                LAYOUT,
+            )
+        return self._depths()
+
+    def _depths(self) -> DataError:
+        shallow, deep = min(self.inner, key=lambda path: (len(path), path)), max(self.inner, key=lambda p: (len(p), p))
+        if len(shallow) == len(deep):
+            shallow, deep = min(self.inner), max(self.inner)
+        first = _shown((*self.top, *shallow)) or "no folder"
+        return DataError(
+            f"{self.place}: found images in {first} and in {_shown((*self.top, *deep))}, expected all at one depth",
+            LAYOUT,
+        )
+
+    def _boxes(self) -> str:
+        """Return an image and the text file of its boxes, nothing where this is no detection export."""
+        for text in self.beside.texts:
+            name = text.rpartition("/")[2].lower()
+            if name.endswith("coco.json") or re.fullmatch(r"instances_\w+\.json", name):
+                return f"{figures.name(text, 60)} lists boxes"
+        stems = {_stem(name): "/".join((*folders, name)) for folders, name in self.beside.images}
+        boxes = [text for text in self.beside.texts if text.lower().endswith(_BOXES)]
+        met = {_stem(text.rpartition("/")[2]): text for text in boxes if _stem(text.rpartition("/")[2]) in stems}
+        if not met or len(met) < _BOXED * len(stems):
+            return ""
+        stem = min(met)
+        return f"{figures.name(stems[stem], 60)} with {figures.name(met[stem], 60)}"
+
+    def _table(self) -> str:
+        """Return the path of the table that most likely has the labels, nothing where there is none."""
+        train = {name for name, means in self.splits.items() if means == "train"}
+        ranked = []
+        for text in self.beside.texts:
+            folders, _, name = text.rpartition("/")
+            if not name.lower().endswith(_TABLES) or _NO_TABLE.search(_stem(name)):
+                continue
+            inside = bool(train & set(folders.split("/")))
+            means = split_names.meaning(_stem(name))
+            if means not in (None, "train") or (folders and not inside and set(folders.split("/")) & set(self.splits)):
+                continue
+            ranked.append((not inside, means != "train", "label" not in name.lower(), text))
+        return min(ranked)[-1] if ranked else ""
+
+    def _command(self, exclude: Sequence[str]) -> str:
+        patterns = ",".join(re.sub(r"[,*?\[\]]", "?", name) for name in exclude)
+        return f"{_command(self.place)} --exclude {shlex.quote(patterns)}"
+
+
+def _command(place: str) -> str:
+    return f"layerline data info {shlex.quote(place)}"
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] or name
+
+
+def _shown(path: Folders) -> str:
+    return figures.name("/".join(path), 80)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = [figures.name(name, 30) for name in names[:_SHOWN]]
+    if len(names) > _SHOWN:
+        return f"{', '.join(shown)} and {len(names) - _SHOWN} more"
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
