@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kernel_runner import aligned, planes, run
 from torch.nn import functional
 
-from layerline.compiler.build import LOWER, build, shard_size
+from layerline.compiler.build import LOWER, build
 from layerline.compiler.compiled import KEPT, compile_network, plan
 from layerline.compiler.driver import PIECE, write_module
 from layerline.compiler.dtype import DType
@@ -30,6 +30,7 @@ from layerline.compiler.machine import Machine, host, named
 from layerline.compiler.passes import PASSES
 from layerline.compiler.plane import Plane, room
 from layerline.compiler.program import Per
+from layerline.compiler.shards import shard_size
 from layerline.compiler.spec import check
 from layerline.compiler.task import Task
 from layerline.compiler.tile import balanced, filter_blocks

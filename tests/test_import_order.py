@@ -94,6 +94,25 @@ def test_a_module_imports_from_earlier_parts(path: Path) -> None:
             assert ORDER.index(there) <= ORDER.index(here), f"{here} imports {there}, which comes later"
 
 
+def test_the_compiler_has_no_circle() -> None:
+    """Its modules can be read one after the other, what is imported for the type checker alone included; only a machine
+    asks LLVM, in a function, what it is."""
+    files = {f"layerline.{'.'.join(path.relative_to(SOURCE).with_suffix('').parts)}": path for path in FILES}
+    compiler = {name: path for name, path in files.items() if name.startswith("layerline.compiler.")}
+    asks: dict[str, set[str]] = {}
+    for name, path in compiler.items():
+        found = [
+            node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)
+        ]
+        named = {f"{node.module}.{alias.name}" for node in found for alias in node.names} | {
+            node.module for node in found
+        }
+        asks[name] = named & compiler.keys() - {name}
+    while ends := {name for name in asks if not asks[name] or not any(name in others for others in asks.values())}:
+        asks = {name: others - ends for name, others in asks.items() if name not in ends}
+    assert asks.keys() == {"layerline.compiler.jit", "layerline.compiler.machine"}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_heavy_modules_are_imported_where_they_are_used(path: Path) -> None:
     """torch, matplotlib and the like stand in functions, so that who does not need them does not wait for them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
+from layerline.compiler import given
 from layerline.compiler.dtype import DType
 from layerline.compiler.program import Per
 from layerline.compiler.schedule import item_bytes
@@ -14,21 +15,21 @@ if TYPE_CHECKING:
     from layerline.compiler.program import Buffer, Op, Schedule
     from layerline.compiler.values import Index, Value
 
+
+def _types(*buffers: Buffer) -> dict[str, DType]:
+    return {buffer.name: buffer.dtype for buffer in buffers}
+
+
+_IMAGES: Final = given.images(DType.U8)
+"""As bytes, of whatever type they are: kernels know it."""
+
 TRAIN_POINTERS: Final = {
     "arena": DType.U8,
     "scratch": DType.U8,
     "control": DType.I64,
-    "images": DType.U8,
-    "labels": DType.I32,
-    "order": DType.I64,
+    **_types(_IMAGES, given.LABELS, given.ORDER),
     "pace": DType.F64,
-    "scale": DType.F32,
-    "shift": DType.F32,
-    "hyper": DType.F32,
-    "dice": DType.I32,
-    "class_weights": DType.F32,
-    "moves": DType.I32,
-    "numbers": DType.F32,
+    **_types(given.SCALE, given.SHIFT, given.HYPER, given.DICE, given.CLASS_WEIGHTS, given.MOVES, given.NUMBERS),
     "yield_core": DType.U8,
     "nap": DType.U8,
 }
@@ -36,13 +37,7 @@ TRAIN_SCALARS: Final = ("first", "total", "thread", "threads")
 PREDICT_POINTERS: Final = {
     "arena": DType.U8,
     "scratch": DType.U8,
-    "images": DType.U8,
-    "labels": DType.I32,
-    "order": DType.I64,
-    "scale": DType.F32,
-    "shift": DType.F32,
-    "probabilities": DType.F32,
-    "losses": DType.F64,
+    **_types(_IMAGES, given.LABELS, given.ORDER, given.SCALE, given.SHIFT, given.probabilities(0), given.LOSSES),
 }
 PREDICT_SCALARS: Final = ("first", "last")
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from layerline.compiler.kernels.bias import BiasSum
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_across import ConvAcross, across_tile
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile
-from layerline.compiler.kernels.fc import BiasSum, FCForward, FCInput, FCWeights, forward_tile, input_tile
+from layerline.compiler.kernels.fc import FCForward, FCInput, FCWeights, forward_tile, input_tile
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, Unpool
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
 from layerline.compiler.kernels.split import Split, as_planes

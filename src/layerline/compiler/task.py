@@ -46,6 +46,13 @@ class Task:
         spared = kind is Kind.PLAIN and self.spare_biases
         return dataclasses.replace(self.optimizer, decay=False) if spared else self.optimizer
 
+    def kept_beside(self, kind: Kind) -> tuple[str, ...]:
+        """Return the names of what is kept beside a parameter of a kind."""
+        kept = self.stepped_by(kind).kept
+        if self.muon and kind is Kind.FILTERS:
+            return ("momentum", *(name for name in kept if name == "ema"))
+        return tuple(kept)
+
 
 def task_of(recipe: Recipe, *, training: bool = True, **images: Any) -> Task:
     """Return the task of a recipe, for images that lie as `images` says (source, channels_last, even_scaling)."""

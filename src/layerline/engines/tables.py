@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline.compiler.kernels.optimizers import HYPER
+from layerline.compiler.kernels.optimizers import IN_HYPER
 from layerline.compiler.plane import room
 from layerline.compiler.values import PACE
 
@@ -52,7 +52,7 @@ def pace(epoch: Epoch, recipe: Recipe) -> NDArray[np.float64]:
 def constants(recipe: Recipe, scaling: Scaling) -> dict[str, NDArray[np.float32]]:
     """Return the arrays that stay the same through a run, by the name of the pointer they go to."""
     values = {**recipe.as_dict(), "rest1": 1 - recipe.beta1, "rest2": 1 - recipe.beta2}
-    hyper = [float(values[name]) if isinstance(values.get(name), int | float) else 0.0 for name in HYPER]
+    hyper = [float(values[name]) if isinstance(values.get(name), int | float) else 0.0 for name in IN_HYPER]
     return {
         "hyper": np.array(hyper, np.float32),
         "scale": np.array(scaling.scale, np.float32),

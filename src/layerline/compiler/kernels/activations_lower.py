@@ -18,7 +18,7 @@ from layerline.compiler.kernels.activations import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerline.compiler.build import Builder
+    from layerline.compiler.builder import Builder
     from layerline.network import Node
 
 FUNCTIONS: Final[dict[str, Callable[[Any], Activation]]] = {

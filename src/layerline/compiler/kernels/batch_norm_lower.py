@@ -22,7 +22,7 @@ from layerline.compiler.plane import Plane, room
 from layerline.compiler.program import Buffer, Per
 
 if TYPE_CHECKING:
-    from layerline.compiler.build import Builder, Value
+    from layerline.compiler.builder import Builder, Value
     from layerline.layers import BatchNorm
     from layerline.network import Node
 
@@ -76,7 +76,7 @@ def _back(b: Builder, node: Node, values: tuple[Value, Value], exact: Buffer, li
     b.op(BatchNormGradientSums(*planes), x.buffer, dy, exact, sums)
     b.op(BatchNormGradients(C, pixels), sums, exact, dw, db, slope)
     for name in ("weight", "bias"):
-        b.step(f"{node.path}.{name}", Grid(1, C, C))
+        b.step(f"{node.path}.{name}")
     if x.trained_above:
         dx, add = b.gradient(x)
         b.op(BatchNormBackward(*planes, add), x.buffer, dy, *linear, slope, dx)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, reads, sets
+from layerline.compiler.kernels.largest import first_largest
 from layerline.compiler.layout import Block, Columns, Rows
 from layerline.compiler.plane import Places, Plane, room
 from layerline.compiler.tile import balanced, filter_blocks
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from layerline.compiler.kernel import Argument
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
-    from layerline.compiler.values import Index, Pointer, Value, Variable
+    from layerline.compiler.values import Index, Pointer, Variable
 
 
 FEW_BYTES: Final = 24 * 1024
@@ -288,20 +289,3 @@ class _Spot:
     height: int
     width: int
     block: Block
-
-
-def first_largest(pen: Pen, window: list[tuple[Value, int]]) -> tuple[Value, Value]:
-    """Return, lane by lane, the first largest of (value, place) pairs and its place (i32); a NaN among them wins."""
-    from layerline.compiler.values import lanes_of
-
-    lanes = lanes_of(window[0][0])
-    largest, place = window[0][0], pen.constant(window[0][1], lanes, DType.I32)
-    for value, where in window[1:]:
-        better = pen.greater(value, largest)
-        largest = pen.select(better, value, largest)
-        place = pen.select(better, pen.constant(where, lanes, DType.I32), place)
-    values = [value for value, _ in window]
-    odd = pen.not_numbers(values[0], values[-1])
-    for one, other in zip(values[1:-1:2], [*values[2:-1:2], values[-1]], strict=False):
-        odd = pen.either(odd, pen.not_numbers(one, other))
-    return pen.select(odd, pen.constant(math.nan, lanes), largest), place

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerline.compiler.kernel import Kernel, reads
-from layerline.compiler.kernels.conv import ConvForward, first_largest
+from layerline.compiler.kernels.largest import first_largest
 from layerline.compiler.kernels.split import as_planes
 from layerline.compiler.plane import room
 from layerline.compiler.tile import balanced
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernels.conv import ConvForward
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value

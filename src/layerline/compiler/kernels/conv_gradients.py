@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, adds, reads, sets
+from layerline.compiler.kernels.loops import clear
 from layerline.compiler.plane import Places, Plane, room
 from layerline.compiler.tile import balanced
 
@@ -341,10 +342,3 @@ class ConvInput(Kernel):
                 value = pen.broadcast(g, o + t * self.dy.channels, lanes)
                 for v, tap in taps.items():
                     pen.write(sums[t, v], pen.fma(value, tap, pen.read(sums[t, v])))
-
-
-def clear(pen: Pen, memory: Pointer, size: int, lanes: int | None = None) -> None:
-    """Write zeros over the first `size` elements; up to a vector more, inside the buffer's room."""
-    lanes = lanes or pen.machine.lanes
-    with pen.loop("clear", -(-size // lanes) * lanes, step=lanes) as i:
-        pen.store(pen.constant(0.0, lanes), memory, i)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from layerline.compiler.dtype import DType
+from layerline.compiler.kernels.bias_lower import bias_sum
 from layerline.compiler.kernels.conv import ConvForward, ConvShape, conv_tile
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile, input_tile
-from layerline.compiler.kernels.fc import BiasSum
+from layerline.compiler.kernels.depthwise_lower import lower_depthwise
 from layerline.compiler.kernels.muon import Filters
 from layerline.compiler.kernels.update import Grid
 from layerline.compiler.layout import Columns, Vector
@@ -15,7 +16,7 @@ from layerline.compiler.plane import Plane
 from layerline.compiler.program import Kind, Op
 
 if TYPE_CHECKING:
-    from layerline.compiler.build import Builder, Value
+    from layerline.compiler.builder import Builder, Value
     from layerline.compiler.program import Buffer
     from layerline.layers import Conv
     from layerline.network import Node
@@ -35,8 +36,6 @@ def lower(b: Builder, node: Node) -> None:
     layer, x = cast("Conv", node.layer), b.value(node.inputs[0])
     O, P, Q = node.shape
     if layer.groups == O == x.plane.channels > 1:
-        from layerline.compiler.kernels.depthwise_lower import lower_depthwise
-
         lower_depthwise(b, node, dilation=layer.dilation, bias=layer.bias)
         return
     top, left, _, _ = layer.pads
@@ -67,15 +66,8 @@ def _back(
         kernel = ConvFilters(shape, y.plane, tile, owned=True)
         b.sums.append(Op(kernel, (x.buffer, dy, b.whole_gradient(name))))
     else:
-        b.op(ConvFilters(shape, y.plane, tile), x.buffer, dy, b.partial(name, grid))
-    b.step(name, grid, columns, Filters(shape.filters, columns.runs, grid.length, grid.padded))
+        b.op(ConvFilters(shape, y.plane, tile), x.buffer, dy, b.partial(name))
+    b.step(name, columns, Filters(shape.filters, columns.runs, grid.length, grid.padded))
     if x.trained_above:
         dx, add = b.gradient(x)
         b.op(ConvInput(shape, y.plane, input_tile(shape, b.machine), add), dy, w, dx)
-
-
-def bias_sum(b: Builder, name: str, y: Value, dy: Buffer) -> None:
-    """Add the gradient of a bias and its step."""
-    grid = Grid(1, y.plane.channels, y.plane.channels)
-    b.op(BiasSum(y.plane), dy, b.partial(name, grid))
-    b.step(name, grid)

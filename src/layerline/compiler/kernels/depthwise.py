@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerline.compiler.kernel import Kernel, adds, reads, sets
-from layerline.compiler.kernels.conv_gradients import clear
-from layerline.compiler.kernels.loops import vectors
+from layerline.compiler.kernels.loops import clear, vectors
 from layerline.compiler.plane import Plane, room
 from layerline.compiler.tile import balanced
 

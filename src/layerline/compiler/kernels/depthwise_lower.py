@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from layerline.compiler.kernels.bias_lower import bias_sum
 from layerline.compiler.kernels.conv import ConvShape
-from layerline.compiler.kernels.conv_lower import bias_sum
 from layerline.compiler.kernels.depthwise import DepthwiseFilters, DepthwiseForward, DepthwiseInput, padded_channels
 from layerline.compiler.kernels.muon import Filters
 from layerline.compiler.kernels.update import Grid
@@ -14,7 +14,7 @@ from layerline.compiler.plane import Plane
 from layerline.compiler.program import Kind
 
 if TYPE_CHECKING:
-    from layerline.compiler.build import Builder, Value
+    from layerline.compiler.builder import Builder, Value
     from layerline.compiler.program import Buffer
     from layerline.layers import Depthwise
     from layerline.network import Node
@@ -50,8 +50,8 @@ def _back(
     dy = b.gradient(y)[0]
     if bias:
         bias_sum(b, f"{node.path}.bias", y, dy)
-    b.op(DepthwiseFilters(shape, y.plane), x.buffer, dy, b.partial(name, grid))
-    b.step(name, grid, filters=Filters(grid.rows, 1, grid.length, grid.padded))
+    b.op(DepthwiseFilters(shape, y.plane), x.buffer, dy, b.partial(name))
+    b.step(name, filters=Filters(grid.rows, 1, grid.length, grid.padded))
     if x.trained_above:
         dx, add = b.gradient(x)
         b.op(DepthwiseInput(shape, y.plane, add), dy, w, dx)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
-from layerline.compiler.dtype import DType
+from layerline.compiler.given import DICE, ORDER
+from layerline.compiler.kernels.copies import Reorder
 from layerline.compiler.kernels.dropout import DropoutMask, Masked, mask_size
-from layerline.compiler.kernels.loss import Reorder
 from layerline.compiler.plane import room
 from layerline.compiler.program import Buffer, Per
 
 if TYPE_CHECKING:
-    from layerline.compiler.build import Builder
+    from layerline.compiler.builder import Builder
     from layerline.layers import Dropout
     from layerline.network import Node
-
-DICE: Final = Buffer("dice", 0, Per.GIVEN, DType.I32)
-"""The seed's low and high word, and the number of the epoch."""
 
 
 def lower(b: Builder, node: Node) -> None:
@@ -28,7 +25,7 @@ def lower(b: Builder, node: Node) -> None:
     p, size = cast("Dropout", node.layer).p, x.plane.channels * x.plane.height * x.plane.width
     m = Buffer(f"m{node.index}", room(mask_size(size)), Per.IMAGE)
     y = b.output(node, x.plane, image=x.image)
-    b.op(DropoutMask(size, p, node.index), b.order, DICE, m)
+    b.op(DropoutMask(size, p, node.index), ORDER, DICE, m)
     C, H, W = x.image
     if len(node.shape) == 1 and C > 1 and H * W > 1:  # a list counts as it was flattened: C, H, W
         listed, m = m, Buffer(f"n{node.index}", room(mask_size(size)), Per.IMAGE)

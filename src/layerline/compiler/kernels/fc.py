@@ -16,10 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, adds, reads, sets
-from layerline.compiler.kernels.loops import vectors as whole_vectors
-from layerline.compiler.plane import Plane, room
+from layerline.compiler.plane import room
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
@@ -29,14 +27,12 @@ if TYPE_CHECKING:
     from layerline.compiler.kernels.optimizers import Optimizer
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
-    from layerline.compiler.values import Index, Pointer, Value, Variable
+    from layerline.compiler.values import Index, Value
 
 
 MOST_ITEMS: Final = 16
 """Into how many items at most the weights' gradient is cut: drawing one costs two shared counters."""
 
-CHAINS: Final = 4
-"""Sums that a bias's gradient is taken in."""
 
 AHEAD: Final = 8
 """Images ahead that the weights' gradient asks for: another core has written half of them a moment ago."""
@@ -281,47 +277,3 @@ class FCWeights(Kernel):
             pen.store(g, pen.pointer("dw"), place)
         else:
             self.optimizer.step(pen, g, place, lanes)
-
-
-@dataclass(frozen=True)
-class BiasSum(Kernel):
-    """db += Σ over images and pixels of dy, channel by channel: a partial gradient a shard.
-
-    An image is summed in float64, for its terms may cancel: behind BatchNorm they do, to nothing. Row by row, each in
-    four sums, of the columns q mod 4 = 0, 1, 2, 3, which hide an addition's latency; they are added as (0 + 1) +
-    (2 + 3), then rows, then, in float32, images.
-    """
-
-    dy: Plane
-
-    @property
-    def arguments(self) -> dict[str, Argument]:
-        return {"dy": reads(self.dy), "db": adds(self.dy.channels)}
-
-    @property
-    def symbol(self) -> str:
-        return f"bias_sum_{self.dy.label}"
-
-    def write(self, pen: Pen) -> None:
-        plane, db = self.dy, pen.pointer("db")
-        lanes = pen.machine.lanes_for(plane.channels)
-        with pen.loop("n", pen.count("images")) as n:
-            dy = pen.at(pen.pointer("dy"), n * room(plane.size) + plane.origin)
-            for o, count in whole_vectors(pen, plane.channels, lanes):
-                image = pen.variable(pen.constant(0.0, lanes, DType.F64))
-                with pen.loop("p", plane.height) as p:
-                    sums = [pen.variable(pen.constant(0.0, lanes, DType.F64)) for _ in range(CHAINS)]
-                    row, whole = p * plane.pitch + o, plane.width - plane.width % CHAINS
-                    if whole:
-                        with pen.loop("q", whole, step=CHAINS) as q:
-                            self._add(pen, dy, row + q * plane.channels, sums, lanes)
-                    self._add(pen, dy, row + whole * plane.channels, sums[: plane.width % CHAINS], lanes)
-                    total = pen.add(*(pen.add(pen.read(a), pen.read(b)) for a, b in (sums[:2], sums[2:])))
-                    pen.write(image, pen.add(pen.read(image), total))
-                pen.store(pen.add(pen.load(db, o, lanes), pen.convert(pen.read(image), DType.F32)), db, o, count)
-
-    def _add(self, pen: Pen, dy: Pointer, first: Index, sums: list[Variable], lanes: int) -> None:
-        """Add neighbouring pixels, each to its own sum."""
-        for k, total in enumerate(sums):
-            value = pen.convert(pen.load(dy, first + k * self.dy.channels, lanes), DType.F64)
-            pen.write(total, pen.add(pen.read(total), value))

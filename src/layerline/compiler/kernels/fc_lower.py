@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from layerline.compiler.kernels.conv_lower import bias_sum
+from layerline.compiler.kernels.bias_lower import bias_sum
+from layerline.compiler.kernels.copies import Copy
 from layerline.compiler.kernels.fc import (
     FCForward,
     FCInput,
@@ -14,14 +15,13 @@ from layerline.compiler.kernels.fc import (
     input_tile,
     weights_tile,
 )
-from layerline.compiler.kernels.sum import Copy
 from layerline.compiler.kernels.update import Grid
 from layerline.compiler.layout import Matrix, Vector
 from layerline.compiler.plane import Plane
 from layerline.compiler.program import Kind, Op
 
 if TYPE_CHECKING:
-    from layerline.compiler.build import Builder, Value
+    from layerline.compiler.builder import Builder, Value
     from layerline.compiler.kernels.fc import FCShape
     from layerline.compiler.program import Buffer
     from layerline.layers import FC
@@ -67,16 +67,16 @@ def lower(b: Builder, node: Node) -> None:
     bias = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(O, O)),), Grid(1, O, O)) if has_bias else ()
     b.op(FCForward(shape, forward_tile(shape, b.machine, images=1), has_bias), x.buffer, *weights, *bias, y.buffer)
     if b.training:
-        b.way_back.append(lambda: _back(b, node, shape, (x, y), (weights[0], grid)))
+        b.way_back.append(lambda: _back(b, node, shape, (x, y), weights[0]))
 
 
-def _back(b: Builder, node: Node, shape: FCShape, values: tuple[Value, Value], weights: tuple[Buffer, Grid]) -> None:
-    (x, y), (w, grid) = values, weights
+def _back(b: Builder, node: Node, shape: FCShape, values: tuple[Value, Value], w: Buffer) -> None:
+    x, y = values
     dy, name = b.gradient(y)[0], f"{node.path}.weight"
     if cast("FC", node.layer).bias:
         bias_sum(b, f"{node.path}.bias", y, dy)
     b.sums.append(Op(FCWeights(shape, weights_tile(shape, b.machine)), (x.buffer, dy, b.whole_gradient(name))))
-    b.step(name, grid)
+    b.step(name)
     if x.trained_above:
         dx, add = b.gradient(x)
         b.op(FCInput(shape, input_tile(shape, b.machine, images=1), add), dy, w, dx)

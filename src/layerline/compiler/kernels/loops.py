@@ -50,3 +50,10 @@ def vectors(pen: Pen, n: int, lanes: int) -> Iterator[tuple[Index, int]]:
             yield i, lanes
     if n % lanes:
         yield pen.index(whole), n % lanes
+
+
+def clear(pen: Pen, memory: Pointer, size: int, lanes: int | None = None) -> None:
+    """Write zeros over the first `size` elements; up to a vector more, inside the buffer's room."""
+    lanes = lanes or pen.machine.lanes
+    with pen.loop("clear", -(-size // lanes) * lanes, step=lanes) as i:
+        pen.store(pen.constant(0.0, lanes), memory, i)

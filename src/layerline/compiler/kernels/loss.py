@@ -214,35 +214,6 @@ class Probabilities(Kernel):
 
 
 @dataclass(frozen=True)
-class Reorder(Kernel):
-    """y[b, a] = x[a, b] for an image of a × b floats: classes that lie as H, W, C in memory count as C, H, W."""
-
-    inner: int
-    """b, the fast index of x."""
-    outer: int
-    elements: int | None = None
-    """What is kept for an image, where it is more than a × b."""
-
-    @property
-    def arguments(self) -> dict[str, Argument]:
-        return {"x": reads(self._elements), "y": sets(self._elements)}
-
-    @property
-    def _elements(self) -> int:
-        return self.elements or self.inner * self.outer
-
-    @property
-    def symbol(self) -> str:
-        return f"reorder_{self.outer}x{self.inner}" + (f"_{room(self.elements)}" if self.elements else "")
-
-    def write(self, pen: Pen) -> None:
-        with pen.loop("n", pen.count("images")) as n:
-            x, y = (pen.at(pen.pointer(name), n * room(self._elements)) for name in ("x", "y"))
-            with pen.loop("a", self.outer) as a, pen.loop("b", self.inner) as b:
-                pen.store(pen.load(x, a * self.inner + b), y, b * self.outer + a)
-
-
-@dataclass(frozen=True)
 class LossTotal(Kernel):
     """total[1] = the step's loss, shard by shard; total[0] += it."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Value
 
-HYPER: Final = (
+IN_HYPER: Final = (
     *("momentum", "weight_decay", "beta1", "beta2", "eps", "label_smoothing", "clip_norm", "ema"),
     *("rest1", "rest2"),
 )
@@ -31,7 +31,7 @@ HYPER: Final = (
 
 def hyper(pen: Pen, name: str, lanes: int) -> Value:
     """Return one of the recipe's numbers in every lane."""
-    return pen.broadcast(pen.pointer("hyper"), HYPER.index(name), lanes)
+    return pen.broadcast(pen.pointer("hyper"), IN_HYPER.index(name), lanes)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, adds, reads, sets
-from layerline.compiler.kernels.conv_gradients import clear
-from layerline.compiler.kernels.loops import vectors
+from layerline.compiler.kernels.loops import clear, vectors
 from layerline.compiler.plane import Places, Plane, room
 
 if TYPE_CHECKING:

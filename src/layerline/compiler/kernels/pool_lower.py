@@ -9,7 +9,7 @@ from layerline.compiler.kernels.pool import PoolBackward, PoolForward, PoolShape
 from layerline.compiler.plane import Plane
 
 if TYPE_CHECKING:
-    from layerline.compiler.build import Builder
+    from layerline.compiler.builder import Builder
     from layerline.layers import Pool
     from layerline.network import Node
 

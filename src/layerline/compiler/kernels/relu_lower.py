@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
 
 if TYPE_CHECKING:
-    from layerline.compiler.build import Builder
+    from layerline.compiler.builder import Builder
     from layerline.network import Node
 
 

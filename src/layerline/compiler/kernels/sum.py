@@ -1,7 +1,7 @@
-"""Sums of two branches, and what their gradients need: y = a + b, and dx = dy or dx += dy.
+"""Sums of two branches: y = a + b.
 
 The way back of a sum gives its gradient to both branches. Where a branch has no other reader it takes the sum's own
-buffer, and nothing is moved; else the gradient is copied, for others will add to it.
+buffer, and nothing is moved; else the gradient is copied (kernels/copies.py), for others will add to it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layerline.compiler.kernel import Kernel, adds, reads, sets
+from layerline.compiler.kernel import Kernel, reads, sets
 from layerline.compiler.kernels.loops import elementwise
 
 if TYPE_CHECKING:
@@ -40,27 +40,3 @@ class Sum(Kernel):
             return pen.add(*(pen.load(m, i, lanes) for m, i in zip(memory[:2], places[:2], strict=True)))
 
         elementwise(pen, ((self.a, "a"), (self.b, "b"), (self.y, "y")), step)
-
-
-@dataclass(frozen=True)
-class Copy(Kernel):
-    """y = (set) or y += (add) x, between planes of the same size with borders of their own."""
-
-    x: Plane
-    y: Plane
-    add: bool = False
-
-    @property
-    def arguments(self) -> dict[str, Argument]:
-        return {"x": reads(self.x), "y": (adds if self.add else sets)(self.y)}
-
-    @property
-    def symbol(self) -> str:
-        return f"copy{'_add' * self.add}_{self.x.label}_{self.y.label}"
-
-    def write(self, pen: Pen) -> None:
-        def step(memory: tuple[Pointer, ...], places: tuple[Index, ...], lanes: int) -> Value:
-            x = pen.load(memory[0], places[0], lanes)
-            return pen.add(pen.load(memory[1], places[1], lanes), x) if self.add else x
-
-        elementwise(pen, ((self.x, "x"), (self.y, "y")), step)

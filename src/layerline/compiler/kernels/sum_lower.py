@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerline.compiler.kernels.sum import Copy, Sum
+from layerline.compiler.kernels.copies import Copy
+from layerline.compiler.kernels.sum import Sum
 
 if TYPE_CHECKING:
-    from layerline.compiler.build import Builder, Value
+    from layerline.compiler.builder import Builder, Value
     from layerline.compiler.program import Buffer
     from layerline.network import Node
 

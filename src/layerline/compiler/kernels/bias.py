@@ -1,0 +1,68 @@
+"""The gradient of a bias.
+
+The maths.  db[c] = Σ_n Σ_p Σ_q dy[c, p, q], shard by shard: an image in float64, the images in float32, in order.
+
+The schedule.  Lanes run over channels; four sums hide the latency of an addition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernel import Kernel, adds, reads
+from layerline.compiler.kernels.loops import vectors
+from layerline.compiler.plane import Plane, room
+
+if TYPE_CHECKING:
+    from layerline.compiler.kernel import Argument
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Index, Pointer, Variable
+
+CHAINS: Final = 4
+"""Sums that a bias's gradient is taken in."""
+
+
+@dataclass(frozen=True)
+class BiasSum(Kernel):
+    """db += Σ over images and pixels of dy, channel by channel: a partial gradient a shard.
+
+    An image is summed in float64, for its terms may cancel: behind BatchNorm they do, to nothing. Row by row, each in
+    four sums, of the columns q mod 4 = 0, 1, 2, 3, which hide an addition's latency; they are added as (0 + 1) +
+    (2 + 3), then rows, then, in float32, images.
+    """
+
+    dy: Plane
+
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"dy": reads(self.dy), "db": adds(self.dy.channels)}
+
+    @property
+    def symbol(self) -> str:
+        return f"bias_sum_{self.dy.label}"
+
+    def write(self, pen: Pen) -> None:
+        plane, db = self.dy, pen.pointer("db")
+        lanes = pen.machine.lanes_for(plane.channels)
+        with pen.loop("n", pen.count("images")) as n:
+            dy = pen.at(pen.pointer("dy"), n * room(plane.size) + plane.origin)
+            for o, count in vectors(pen, plane.channels, lanes):
+                image = pen.variable(pen.constant(0.0, lanes, DType.F64))
+                with pen.loop("p", plane.height) as p:
+                    sums = [pen.variable(pen.constant(0.0, lanes, DType.F64)) for _ in range(CHAINS)]
+                    row, whole = p * plane.pitch + o, plane.width - plane.width % CHAINS
+                    if whole:
+                        with pen.loop("q", whole, step=CHAINS) as q:
+                            self._add(pen, dy, row + q * plane.channels, sums, lanes)
+                    self._add(pen, dy, row + whole * plane.channels, sums[: plane.width % CHAINS], lanes)
+                    total = pen.add(*(pen.add(pen.read(a), pen.read(b)) for a, b in (sums[:2], sums[2:])))
+                    pen.write(image, pen.add(pen.read(image), total))
+                pen.store(pen.add(pen.load(db, o, lanes), pen.convert(pen.read(image), DType.F32)), db, o, count)
+
+    def _add(self, pen: Pen, dy: Pointer, first: Index, sums: list[Variable], lanes: int) -> None:
+        """Add neighbouring pixels, each to its own sum."""
+        for k, total in enumerate(sums):
+            value = pen.convert(pen.load(dy, first + k * self.dy.channels, lanes), DType.F64)
+            pen.write(total, pen.add(pen.read(total), value))

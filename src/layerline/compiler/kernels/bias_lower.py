@@ -1,0 +1,17 @@
+"""How the gradient of a bias becomes kernels, whatever the layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layerline.compiler.kernels.bias import BiasSum
+
+if TYPE_CHECKING:
+    from layerline.compiler.builder import Builder, Value
+    from layerline.compiler.program import Buffer
+
+
+def bias_sum(b: Builder, name: str, y: Value, dy: Buffer) -> None:
+    """Add the gradient of a bias and its step."""
+    b.op(BiasSum(y.plane), dy, b.partial(name))
+    b.step(name)

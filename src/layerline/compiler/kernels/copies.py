@@ -1,0 +1,71 @@
+"""The same values elsewhere: under another border, or in another order.
+
+The maths.  y = x or y += x, value by value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from layerline.compiler.kernel import Kernel, adds, reads, sets
+from layerline.compiler.kernels.loops import elementwise
+from layerline.compiler.plane import Plane, room
+
+if TYPE_CHECKING:
+    from layerline.compiler.kernel import Argument
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Index, Pointer, Value
+
+
+@dataclass(frozen=True)
+class Copy(Kernel):
+    """y = (set) or y += (add) x, between planes of the same size with borders of their own."""
+
+    x: Plane
+    y: Plane
+    add: bool = False
+
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"x": reads(self.x), "y": (adds if self.add else sets)(self.y)}
+
+    @property
+    def symbol(self) -> str:
+        return f"copy{'_add' * self.add}_{self.x.label}_{self.y.label}"
+
+    def write(self, pen: Pen) -> None:
+        def step(memory: tuple[Pointer, ...], places: tuple[Index, ...], lanes: int) -> Value:
+            x = pen.load(memory[0], places[0], lanes)
+            return pen.add(pen.load(memory[1], places[1], lanes), x) if self.add else x
+
+        elementwise(pen, ((self.x, "x"), (self.y, "y")), step)
+
+
+@dataclass(frozen=True)
+class Reorder(Kernel):
+    """y[b, a] = x[a, b] for an image of a × b floats: classes that lie as H, W, C in memory count as C, H, W."""
+
+    inner: int
+    """b, the fast index of x."""
+    outer: int
+    elements: int | None = None
+    """What is kept for an image, where it is more than a × b."""
+
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"x": reads(self._elements), "y": sets(self._elements)}
+
+    @property
+    def _elements(self) -> int:
+        return self.elements or self.inner * self.outer
+
+    @property
+    def symbol(self) -> str:
+        return f"reorder_{self.outer}x{self.inner}" + (f"_{room(self.elements)}" if self.elements else "")
+
+    def write(self, pen: Pen) -> None:
+        with pen.loop("n", pen.count("images")) as n:
+            x, y = (pen.at(pen.pointer(name), n * room(self._elements)) for name in ("x", "y"))
+            with pen.loop("a", self.outer) as a, pen.loop("b", self.inner) as b:
+                pen.store(pen.load(x, a * self.inner + b), y, b * self.outer + a)

@@ -1,0 +1,28 @@
+"""The largest of several values in registers, lane by lane, and where it came from."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from layerline.compiler.dtype import DType
+from layerline.compiler.values import lanes_of
+
+if TYPE_CHECKING:
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Value
+
+
+def first_largest(pen: Pen, window: list[tuple[Value, int]]) -> tuple[Value, Value]:
+    """Return, lane by lane, the first largest of (value, place) pairs and its place (i32); a NaN among them wins."""
+    lanes = lanes_of(window[0][0])
+    largest, place = window[0][0], pen.constant(window[0][1], lanes, DType.I32)
+    for value, where in window[1:]:
+        better = pen.greater(value, largest)
+        largest = pen.select(better, value, largest)
+        place = pen.select(better, pen.constant(where, lanes, DType.I32), place)
+    values = [value for value, _ in window]
+    odd = pen.not_numbers(values[0], values[-1])
+    for one, other in zip(values[1:-1:2], [*values[2:-1:2], values[-1]], strict=False):
+        odd = pen.either(odd, pen.not_numbers(one, other))
+    return pen.select(odd, pen.constant(math.nan, lanes), largest), place
