@@ -23,6 +23,7 @@ ORDER = (
     "workers",
     "scalars",
     "figures",
+    "spelling",
     "randomness",
     "regular_file",
     "toml_text",

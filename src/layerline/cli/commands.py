@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from layerline import spelling
 from layerline.experiment.options import BY_KEY
 
 if TYPE_CHECKING:
@@ -41,10 +41,8 @@ class Words(click.Group):
         """Return the command that the first argument names. Raises UsageError with the nearest one."""
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], known, n=1)
             error = click.UsageError(f"{args[0]}: there is no such command", ctx)
-            help_line = f"did you mean {near[0]}?" if near else "one of: " + ", ".join(known)
-            error.help = help_line  # type: ignore[attr-defined]  # read by door
+            error.help = spelling.hint(args[0], known)  # type: ignore[attr-defined]  # read by door
             raise error
         return super().resolve_command(ctx, args)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from typing import TYPE_CHECKING, Any, Final, final
 
-from layerline import engines, figures, regular_file, toml_text
+from layerline import engines, figures, regular_file, spelling, toml_text
 from layerline.errors import RecipeError, UserError
 from layerline.experiment.options import BY_KEY, OPTIONS, RECIPE_KEYS, check_limit, check_split_seed
 from layerline.network import presets
@@ -188,7 +187,4 @@ def _near(section: str, key: str, known: tuple[str, ...]) -> str:
     elsewhere = BY_KEY.get(key)
     if elsewhere and elsewhere.section != section:
         return f"it belongs in the section [{elsewhere.section}]"
-    near = difflib.get_close_matches(key.replace("-", "_").lower(), known, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean {near[0]}?"
-    return "known here: " + ", ".join(name for name in known if name != ABOUT)
+    return spelling.hint(key, (name for name in known if name != ABOUT), "known here: ")

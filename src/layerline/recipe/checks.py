@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from layerline import figures, scalars
+from layerline import figures, scalars, spelling
 from layerline.errors import RecipeError
 
 NONE: Final = "none"
@@ -43,11 +43,7 @@ def number(
 def one_of(option: str, value: object, known: tuple[str, ...]) -> None:
     """Raise RecipeError, with a near miss, where a word is not known."""
     if not isinstance(value, str) or value not in known:
-        import difflib
-
-        near = difflib.get_close_matches(str(value), known, n=1)
-        hint = f"did you mean {near[0]}?" if near else "one of: " + ", ".join(known)
-        raise RecipeError(f"--{option} {figures.name(str(value))}: not known", hint)
+        raise RecipeError(f"--{option} {figures.name(str(value))}: not known", spelling.hint(str(value), known))
 
 
 def switch(option: str, value: object) -> None:

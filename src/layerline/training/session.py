@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 
-from layerline import figures, metrics, whole_file
+from layerline import figures, metrics, spelling, whole_file
 from layerline.assume import as_given, fill
 from layerline.checkpoint import Checkpoints, Identity, Keeper
 from layerline.checkpoint.keeper import EVERY
@@ -416,9 +416,5 @@ def recipe_of(recipe: Recipe | None, options: Mapping[str, Any]) -> Recipe:
         raise RecipeError(*BOTH)
     for name in options:
         if name not in RECIPE_KEYS:
-            import difflib
-
-            near = difflib.get_close_matches(name, RECIPE_KEYS, n=1)
-            hint = f"did you mean {near[0]}?" if near else "known: " + ", ".join(RECIPE_KEYS)
-            raise RecipeError(f"{name}: there is no such option", hint)
+            raise RecipeError(f"{name}: there is no such option", spelling.hint(name, RECIPE_KEYS))
     return dataclasses.replace(recipe or Recipe(), **options)
