@@ -12,7 +12,7 @@ from layerline.experiment.options import BY_KEY, OPTIONS, RECIPE_KEYS, check_lim
 from layerline.network import presets
 from layerline.network_file import Span
 from layerline.network_file.mistakes import render, split
-from layerline.recipe import Recipe
+from layerline.recipe import Recipe, other_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -187,4 +187,7 @@ def _near(section: str, key: str, known: tuple[str, ...]) -> str:
     elsewhere = BY_KEY.get(key)
     if elsewhere and elsewhere.section != section:
         return f"it belongs in the section [{elsewhere.section}]"
+    meant = (other_words.ours(key) or key).replace("-", "_")
+    if meant in known:
+        return f"did you mean {meant}?"
     return spelling.hint(key, (name for name in known if name != ABOUT), "known here: ")

@@ -25,7 +25,7 @@ from layerline.experiment.options import RECIPE_KEYS
 from layerline.experiment.record import record
 from layerline.measure import baselines, intervals, remarks
 from layerline.measure.predictions import Predictions
-from layerline.recipe import Recipe
+from layerline.recipe import Recipe, other_words
 from layerline.recipe.checks import NONE
 from layerline.recipe.together import BOTH
 from layerline.run_folder import (
@@ -416,5 +416,7 @@ def recipe_of(recipe: Recipe | None, options: Mapping[str, Any]) -> Recipe:
         raise RecipeError(*BOTH)
     for name in options:
         if name not in RECIPE_KEYS:
-            raise RecipeError(f"{name}: there is no such option", spelling.hint(name, RECIPE_KEYS))
+            meant = (other_words.ours(name) or name).replace("-", "_")
+            hint = f"did you mean {meant}?" if meant in RECIPE_KEYS else spelling.hint(name, RECIPE_KEYS)
+            raise RecipeError(f"{name}: there is no such option", hint)
     return dataclasses.replace(recipe or Recipe(), **options)
