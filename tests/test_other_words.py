@@ -58,7 +58,7 @@ OPTIONS = (
         "--xyz 3",
         "--z",
         "--epcoh 3",
-        "--data --epochs 3",
+        "--limit --epochs 3",
         "--bs 3 --batch 4",
     ),
 )
