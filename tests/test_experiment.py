@@ -198,7 +198,7 @@ def test_data_must_be_named() -> None:
     with pytest.raises(UserError, match="--data digits is in the package"):
         settle("lenet5", {})
     with pytest.raises(NetworkError, match="did you mean the preset `lenet5`"):
-        settle("lenet4", {})
+        settle("lenet", {})
 
 
 def test_every_default_is_in_the_table() -> None:

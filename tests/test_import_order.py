@@ -23,6 +23,7 @@ ORDER = (
     "workers",
     "scalars",
     "figures",
+    "spelling",
     "randomness",
     "cores",
     "files",

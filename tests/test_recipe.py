@@ -156,7 +156,10 @@ def test_times_are_read(text: str, seconds: float | None) -> None:
 REFUSED: dict[str, list[str]] = {
     "--ema 1.0: must be a number above 0 and below 1, or none": ["--ema", "1"],
     "--nesterov maybe: must be yes or no": ["--nesterov", "maybe"],
-    "--optimizer adam: not known\n  help: did you mean adamw?": ["--optimizer", "adam"],
+    "--optimizer adam: not known\n  help: did you mean adamw, which is Adam where --weight-decay is 0?": [
+        "--optimizer",
+        "adam",
+    ],
     "--within 5: must be a time such as 90s": ["--within", "5"],
     "--beta1 belongs to --optimizer adamw and muon, not sgd": ["--optimizer", "sgd", "--beta1", "0.8"],
     "--optimizer muon steps filters, and this network has no Conv": ["--optimizer", "muon"],

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from layerline import spelling
+from layerline.cli import typed
+from layerline.cli.typed import Line, MistypedError
 from layerline.experiment.options import BY_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from layerline.experiment.options import Option
 
@@ -35,17 +37,23 @@ COMMANDS: Final = {
 class Words(click.Group):
     """A group that says which command was likely meant."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take `help`, `help COMMAND`, `-h`, `version` and `-V` as the options that they are elsewhere."""
+        first = args[0] if args else ""
+        if first in ("help", "-h"):
+            args = [*args[1:], "--help"]
+        elif first in ("version", "-V") and self.name == "layerline":
+            args = ["--version"]
+        return super().parse_args(ctx, args)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that the first argument names. Raises UsageError with the nearest one."""
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], known, n=1)
-            error = click.UsageError(f"{args[0]}: there is no such command", ctx)
-            help_line = f"did you mean {near[0]}?" if near else "one of: " + ", ".join(known)
-            error.help = help_line  # type: ignore[attr-defined]  # read by door
-            raise error
+            reason = f"{args[0]}: there is no such command"
+            raise typed.command(self, ctx.command_path, args) or MistypedError(reason, spelling.hint(args[0], known))
         return super().resolve_command(ctx, args)
 
 
@@ -85,9 +93,8 @@ class Command(click.Command):
     """A command whose options come in groups, and at most once each."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse what is given twice, then do as click does."""
-        _refuse_twice(self, args)
-        return super().parse_args(ctx, args)
+        """Bring the arguments into our words, then do as click does."""
+        return super().parse_args(ctx, Line(self, ctx.command_path, args).in_our_words())
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under the name of their group."""
@@ -99,25 +106,6 @@ class Command(click.Command):
         for name, rows in groups.items():
             with formatter.section(name):
                 formatter.write_dl(rows)
-
-
-def _refuse_twice(command: click.Command, args: Sequence[str]) -> None:
-    """Raise UsageError where a flag is given twice, under whatever of its names."""
-    flags = {name: option for option in command.params for name in option.opts + option.secondary_opts}
-    seen: set[str | None] = set()
-    rest = iter(args)
-    for word in rest:
-        if word == "--":
-            return
-        name, equals, _ = word.partition("=")
-        option = flags.get(name)
-        if not isinstance(option, click.Option) or not word.startswith("--"):
-            continue
-        if option.name in seen:
-            raise click.UsageError(f"{name}: given twice; which one counts is not guessed")
-        seen.add(option.name)
-        if not equals and not option.is_flag:
-            next(rest, None)
 
 
 def options(keys: Iterable[str], group: str, *, hidden: bool = False) -> Callable[[Any], Any]:

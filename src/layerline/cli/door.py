@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
-from layerline import __version__, figures
+from layerline import __version__, figures, spelling
 from layerline.cli.commands import Commands
 from layerline.cli.terminal import detach, prepare_streams, wipe
 from layerline.errors import DivergedError, UserError
@@ -133,8 +133,10 @@ def _usage(error: click.ClickException) -> str:
     help_line = getattr(error, "help", None)
     match error:
         case click.NoSuchOption():
-            near = sorted(error.possibilities or (), key=lambda name: not name.startswith(error.option_name))
-            help_line = f"did you mean {near[0]}?" if near else None
+            params = [] if context is None else context.command.params
+            flags = [flag.removeprefix("--") for one in params for flag in one.opts if flag.startswith("--")]
+            near = spelling.nearest(error.option_name.lstrip("-"), flags)
+            help_line = None if near is None else f"did you mean --{near}?"
             message = f"{error.option_name}: there is no such option"
         case click.MissingParameter(param=click.Argument() as argument):
             message = f"{(argument.name or '').upper()}: missing"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import shlex
 import sys
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from layerline import figures
+from layerline import figures, spelling
 from layerline.cli.commands import Command, GroupedOption, given, options
 from layerline.cli.reading import IMAGE_OPTIONS, Reading, cache_folder
 from layerline.errors import UserError
@@ -114,8 +113,7 @@ def _check_preset(name: str) -> None:
     from layerline.network import presets
 
     if name not in presets():
-        near = difflib.get_close_matches(name.lower().removesuffix(_SUFFIX), presets(), n=1)
-        hint = f"did you mean {near[0]}?" if near else "the presets are: " + ", ".join(presets())
+        hint = spelling.hint(name.removesuffix(_SUFFIX), presets(), "the presets are: ")
         raise UserError(f"{figures.name(name)}: there is no preset of that name", hint)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import shutil
 import sys
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from layerline import figures
+from layerline import figures, spelling
 from layerline.cli.commands import Command, GroupedOption
 from layerline.cli.terminal import COLUMNS
 from layerline.errors import UserError
@@ -136,8 +135,8 @@ def _column(asked: str) -> str:
     key = _ALIASES.get(key, key)
     if key not in _HEADS:
         names = [name.replace("_", "-") for name in _HEADS]
-        near = difflib.get_close_matches(asked.lower(), [*names, *_ALIASES], n=1)
-        hint = f"did you mean {near[0]}?" if near else "one of: " + ", ".join(names)
+        near = spelling.nearest(asked, [*names, *_ALIASES])
+        hint = "one of: " + ", ".join(names) if near is None else f"did you mean {near}?"
         raise UserError(f"--sort {figures.name(asked)}: there is no such column", hint)
     return key
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import unicodedata
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from layerline import figures, randomness
+from layerline import figures, randomness, spelling
 from layerline.data.dataset import ImageSet, Split
 from layerline.data.quotas import proportional, whole_groups
 from layerline.errors import DataError
@@ -262,12 +261,12 @@ def _position(asked: str, classes: tuple[str, ...]) -> int:
     words = not all(name.isascii() and name.isdigit() for name in classes)
     if words and asked.isascii() and asked.isdigit() and len(asked) < 10 and int(asked) < len(classes):
         return int(asked)
-    near = [] if asked.isdigit() else difflib.get_close_matches(asked, classes, n=1)
+    near = None if asked.isdigit() else spelling.nearest(asked, classes)
     names = ", ".join(figures.name(name, 30) for name in classes[:12]) + (", …" if len(classes) > 12 else "")
     known = f"by name, or by number from 0 to {len(classes) - 1}: {names}" if words else f"the classes are {names}"
     raise DataError(
         f"--classes{' ' * bool(asked)}{figures.name(asked)}: not a class of this data",
-        f"did you mean {figures.name(near[0])}?" if near else known,
+        f"did you mean {figures.name(near)}?" if near else known,
     )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
+from layerline import figures, spelling
 from layerline.data.fetching import catalogue
 from layerline.data.formats import cifar, idx, idx_folder, named_cifar, npz, recognise, tar
 from layerline.data.formats.recognise import shown
@@ -184,8 +183,8 @@ def _unknown(source: str) -> DataError:
         return DataError(f"--data {asked}: not read yet", READ)
     if any(mark in source for mark in "/\\."):
         return DataError(f"--data {asked}: found no file or folder there", f"check the path; {READ}")
-    near = difflib.get_close_matches(source.lower(), NAMES, n=1)
+    near = spelling.nearest(source, NAMES)
     return DataError(
         f"--data {asked}: found no file or folder, and no data set of this name",
-        f"did you mean {near[0]}?" if near else READ,
+        f"did you mean {near}?" if near else READ,
     )

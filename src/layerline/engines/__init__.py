@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline import figures
 from layerline.errors import RecipeError, UserError
+from layerline.recipe import other_words
 from layerline.scalars import is_whole, plain
 from layerline.workers import IMPORTS
 
@@ -24,11 +25,9 @@ __all__ = ["MOST_THREADS", "NAMES", "check", "make"]
 def check(name: str, threads: int | None) -> None:
     """Raise RecipeError where there is no such engine, or `threads` is out of range."""
     if name not in NAMES:
-        import difflib
-
-        near = difflib.get_close_matches(name, NAMES, n=1)
-        hint = f"did you mean {near[0]}?" if near else "one of: " + ", ".join(NAMES)
-        raise RecipeError(f"--engine {figures.name(str(name))}: not known", hint)
+        raise RecipeError(
+            f"--engine {figures.name(str(name))}: not known", other_words.hint("engine", str(name), NAMES)
+        )
     if threads is not None and not (is_whole(threads) and 1 <= threads <= MOST_THREADS):
         raise RecipeError(f"--threads {figures.name(str(threads))}: must be a whole number from 1 to {MOST_THREADS:,d}")
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from typing import TYPE_CHECKING, Any, Final, final
 
-from layerline import engines, figures
+from layerline import engines, figures, spelling
 from layerline.errors import RecipeError, UserError
 from layerline.experiment.options import BY_KEY, OPTIONS, RECIPE_KEYS, check_limit, check_split_seed
 from layerline.files import regular, toml
 from layerline.network import presets
 from layerline.network_file import Span
 from layerline.network_file.mistakes import render, split
-from layerline.recipe import Recipe
+from layerline.recipe import Recipe, other_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -189,7 +188,7 @@ def _near(section: str, key: str, known: tuple[str, ...]) -> str:
     elsewhere = BY_KEY.get(key)
     if elsewhere and elsewhere.section != section:
         return f"it belongs in the section [{elsewhere.section}]"
-    near = difflib.get_close_matches(key.replace("-", "_").lower(), known, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean {near[0]}?"
-    return "known here: " + ", ".join(name for name in known if name != ABOUT)
+    meant = (other_words.ours(key) or key).replace("-", "_")
+    if meant in known:
+        return f"did you mean {meant}?"
+    return spelling.hint(key, (name for name in known if name != ABOUT), "known here: ")

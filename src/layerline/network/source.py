@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
+from layerline import figures, spelling
 from layerline.errors import NetworkError
 from layerline.network.check import parse
 from layerline.network_file import read_text
@@ -68,8 +67,8 @@ def _near(path: Path) -> str:
         here = [file.name for file in path.parent.iterdir() if file.suffix == _SUFFIX]
     except (OSError, ValueError):
         here = []
-    near = difflib.get_close_matches(name, here, n=1)
-    if near:
-        return f"did you mean the file `{figures.name(str(path.parent / near[0]), 200)}`?"
-    near = difflib.get_close_matches(name.removesuffix(_SUFFIX).lower(), presets(), n=1)
-    return f"did you mean the preset `{near[0]}`?" if near else "the presets are: " + ", ".join(presets())
+    near = spelling.nearest(name, here)
+    if near is not None:
+        return f"did you mean the file `{figures.name(str(path.parent / near), 200)}`?"
+    near = spelling.nearest(name.removesuffix(_SUFFIX), presets())
+    return "the presets are: " + ", ".join(presets()) if near is None else f"did you mean the preset `{near}`?"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Final
 
+from layerline import spelling
 from layerline.layers import Misfit
 from layerline.layers.grammar import hidden, shown
 
@@ -40,8 +40,8 @@ def unknown_word(text: str, words: Mapping[str, Word]) -> Misfit:
     lower = text[:40].lower()
     near = _OTHERWISE.get(lower)
     if not near:
-        matches = difflib.get_close_matches(lower, words, n=1)
-        near = words[matches[0]].name if matches else None
+        spelled = spelling.nearest(lower, words)
+        near = None if spelled is None else words[spelled].name
     if near:
         return Misfit(reason, f"did you mean `{near}`?")
     names = dict.fromkeys(word.name for word in words.values())

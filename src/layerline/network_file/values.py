@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, final
 
+from layerline import spelling
 from layerline.layers import Misfit
 from layerline.layers.grammar import shown
 from layerline.network_file.mistakes import Span
@@ -151,8 +151,8 @@ class Values:
             line = activation(text) or "ReLU"
             return Misfit(reason, f"write the activation as a line of its own: `{line}`")
         known = [argument.name for argument in self.word.arguments]
-        near = [_OTHERWISE[lower]] if _OTHERWISE.get(lower) in known else difflib.get_close_matches(lower, known, n=1)
-        return Misfit(reason, f"did you mean `{near[0]}`?" if near else self._usage())
+        near = _OTHERWISE[lower] if _OTHERWISE.get(lower) in known else spelling.nearest(lower, known)
+        return Misfit(reason, self._usage() if near is None else f"did you mean `{near}`?")
 
     def _usage(self) -> str:
         return f"write: {self.word.usage()}" if self.word.arguments else f"write `{self.word.name}` alone"

@@ -7,6 +7,7 @@ from typing import Final
 
 from layerline import figures, scalars
 from layerline.errors import RecipeError
+from layerline.recipe import other_words
 
 NONE: Final = "none"
 _TIME: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?)\s*(s|m|h)")
@@ -43,11 +44,9 @@ def number(
 def one_of(option: str, value: object, known: tuple[str, ...]) -> None:
     """Raise RecipeError, with a near miss, where a word is not known."""
     if not isinstance(value, str) or value not in known:
-        import difflib
-
-        near = difflib.get_close_matches(str(value), known, n=1)
-        hint = f"did you mean {near[0]}?" if near else "one of: " + ", ".join(known)
-        raise RecipeError(f"--{option} {figures.name(str(value))}: not known", hint)
+        raise RecipeError(
+            f"--{option} {figures.name(str(value))}: not known", other_words.hint(option, str(value), known)
+        )
 
 
 def switch(option: str, value: object) -> None:

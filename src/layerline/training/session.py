@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 
-from layerline import figures, metrics
+from layerline import figures, metrics, spelling
 from layerline.assume import as_given, fill
 from layerline.data.checking.doctor import examined
 from layerline.engines.room import check_room, judging_bytes
@@ -22,7 +22,7 @@ from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserErr
 from layerline.experiment.options import RECIPE_KEYS
 from layerline.files import whole
 from layerline.measure import baselines, intervals, remarks
-from layerline.recipe import Recipe
+from layerline.recipe import Recipe, other_words
 from layerline.recipe.checks import NONE
 from layerline.recipe.together import BOTH
 from layerline.runs import predictions
@@ -407,9 +407,7 @@ def recipe_of(recipe: Recipe | None, options: Mapping[str, Any]) -> Recipe:
         raise RecipeError(*BOTH)
     for name in options:
         if name not in RECIPE_KEYS:
-            import difflib
-
-            near = difflib.get_close_matches(name, RECIPE_KEYS, n=1)
-            hint = f"did you mean {near[0]}?" if near else "known: " + ", ".join(RECIPE_KEYS)
+            meant = (other_words.ours(name) or name).replace("-", "_")
+            hint = f"did you mean {meant}?" if meant in RECIPE_KEYS else spelling.hint(name, RECIPE_KEYS)
             raise RecipeError(f"{name}: there is no such option", hint)
     return dataclasses.replace(recipe or Recipe(), **options)

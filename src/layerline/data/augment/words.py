@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from layerline import figures
+from layerline import figures, spelling
 from layerline.errors import RecipeError
 from layerline.scalars import is_number, is_whole
 
@@ -99,8 +98,8 @@ def check(name: str, value: object) -> None:
         fits = is_number(value) and 0 < value <= word.most
         fits = fits and not (word.below and value == word.most)
     if not fits:
-        near = difflib.get_close_matches(str(value), word.known, n=1) if word.known else []
-        repair = f"did you mean {name}={near[0]}?" if near else f"such as {word.example}, or leave {name} out"
+        near = spelling.nearest(str(value), word.known)
+        repair = f"such as {word.example}, or leave {name} out" if near is None else f"did you mean {name}={near}?"
         shown = figures.name(f"{value:g}" if isinstance(value, float) else str(value), 40)
         raise RecipeError(f"--augment {name}={shown}: must be {word.range}", repair)
 
@@ -134,8 +133,8 @@ def check_padding(values: dict[str, Any]) -> None:
 def _hint(name: str) -> str:
     if len(name.split()) > 1:
         return "put commas between the words: flip,shift=4"
-    near = [_MEANT[name]] if name in _MEANT else difflib.get_close_matches(name, WORDS, n=1)
-    return f"did you mean {WORDS[near[0]].example}?" if near else _all_words()
+    near = _MEANT.get(name) or spelling.nearest(name, WORDS)
+    return _all_words() if near is None else f"did you mean {WORDS[near].example}?"
 
 
 def _all_words() -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline import figures
+from layerline import figures, spelling
 from layerline.data.checking import masks, near
 from layerline.data.checking.copies import copies
 from layerline.data.checking.survey import SMALLEST, Survey, survey
@@ -125,14 +125,12 @@ def check(findings: Sequence[Finding], allow: Collection[str] = ()) -> tuple[str
 
 def check_allow(allow: Collection[str]) -> None:
     """Raise DataError for a word of --allow that is no kind of finding."""
-    import difflib
-
     for word in allow:
         if word not in KINDS:
-            near = difflib.get_close_matches(word, KINDS, n=1)
+            near = spelling.nearest(word, KINDS)
             raise DataError(
                 f"--allow {figures.name(word)}: not a kind of finding",
-                f"did you mean {near[0]}?" if near else "one of: " + ", ".join(REFUSED),
+                f"did you mean {near}?" if near else "one of: " + ", ".join(REFUSED),
             )
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
+from layerline import figures, spelling
 from layerline.data.fetching import catalogue
 from layerline.data.fetching.catalogue import KNOWN, shown
 from layerline.data.fetching.download import Patience, RefusedError, download
@@ -82,11 +81,7 @@ def _known(name: str) -> Known:
     if known is not None:
         raise DataError(f"{name}: is in the package, there is nothing to fetch", f"train on it: --data {name}")
     names = [known.name for known in KNOWN.values() if known.archives]
-    near = difflib.get_close_matches(name.lower(), names, n=1)
-    raise DataError(
-        f"{figures.name(name)}: no data set of this name is known",
-        f"did you mean {near[0]}?" if near else "one of: " + ", ".join(names),
-    )
+    raise DataError(f"{figures.name(name)}: no data set of this name is known", spelling.hint(name, names))
 
 
 def _folder(known: Known, data_dir: Path | None) -> Path:

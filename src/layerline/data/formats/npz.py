@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
+from layerline import figures, spelling
 from layerline.data.formats import archive
 from layerline.data.formats.recognise import shown
 from layerline.data.part import Found, Part, Parts, SplitName
@@ -65,8 +64,8 @@ def _missing(name: str, members: dict[str, zipfile.ZipInfo], key: str, beside: s
     found = _listed([figures.name(member) for member in members]) or "no array"
     ours = {letter + ending for endings in _ENDINGS.values() for ending in endings for letter in "xy"}
     others = [member for member in members if member not in ours]
-    near = [member for member in others if member.lower() == key] or difflib.get_close_matches(key, others, n=1)
-    hint = f"is {figures.name(near[0])} meant? rename it: " if near else ""
+    near = spelling.nearest(key, others)
+    hint = f"is {figures.name(near)} meant? rename it: " if near else ""
     return DataError(f"{name}: found {found}, expected {key}{beside}", hint + _HELP)
 
 

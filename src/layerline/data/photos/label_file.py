@@ -10,7 +10,6 @@ The header names the columns, in any order; `file` and `label` must be there, or
 from __future__ import annotations
 
 import csv
-import difflib
 import hashlib
 import io
 import re
@@ -21,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
+from layerline import figures, spelling
 from layerline.data.formats.recognise import kind, shown
 from layerline.data.part import SPLITS
 from layerline.data.photos import split_names
@@ -42,6 +41,8 @@ _NEEDED: Final = ("file", "label")
 _COLUMNS: Final = (*_NEEDED, "split", "group")
 _HEADER: Final = "the first line names the columns: file,label and, if you have them, split and group"
 _SHOWN: Final = 3
+_MOST_PATHS: Final = 5000
+"""Among so many paths a near one is looked for."""
 
 
 @dataclass(frozen=True)
@@ -313,7 +314,7 @@ _MEANT: Final = {
 def _nearly(name: str, others: list[str]) -> str:
     """Return which of the other columns may be meant by a name; nothing where none is near."""
     known = [other for other in others if _SIGNS.sub("", other) in _MEANT.get(name, ())]
-    return next(iter(known or difflib.get_close_matches(name, others, n=1, cutoff=0.75)), "")
+    return known[0] if known else spelling.nearest(name, others) or ""
 
 
 def _row(cells: dict[str, str], line: int, place: str) -> Row:
@@ -328,10 +329,10 @@ def _row(cells: dict[str, str], line: int, place: str) -> Row:
     asked = cells.get("split", "train")
     split = split_names.split_of(asked)
     if split is None:
-        near = difflib.get_close_matches(asked.lower(), ("train", "val", "test", "validation"), n=1)
+        near = spelling.nearest(asked, ("train", "val", "test", "validation"))
         raise DataError(
             f"{place}: found the split {figures.name(asked) or 'without a name'}, expected train, val or test",
-            f"did you mean {near[0]}?" if near else "leave the column out to have the sets drawn",
+            f"did you mean {near}?" if near else "leave the column out to have the sets drawn",
         )
     file = unicodedata.normalize("NFC", cells["file"].replace("\\", "/").removeprefix("./"))
     return Row(line, file, label, split, cells.get("group", ""))
@@ -348,11 +349,11 @@ def _check(found: LabelFile) -> None:
     known = set(found.classes)
     for row in found.rows.values():
         if row.label not in known:
-            near = difflib.get_close_matches(row.label, known, n=1)
+            near = spelling.nearest(row.label, found.classes)
             raise DataError(
                 f"{found.place}:{row.line}: found the label {figures.name(row.label)} in {row.split}, "
                 f"expected one that train has: {', '.join(figures.name(name, 30) for name in found.classes[:8])}",
-                f"did you mean {figures.name(near[0])}?" if near else "add training images of it",
+                f"did you mean {figures.name(near)}?" if near else "add training images of it",
             )
 
 
@@ -363,8 +364,7 @@ def _near(file: str, paths: Collection[str]) -> str:
     for found in ([p for n, p in names if n == last], [p for n, p in names if n.rpartition(".")[0] == last]):
         if found:
             return min(found)
-    some = sorted(paths)[:5000]
-    return next(iter(difflib.get_close_matches(file, some, n=1)), "")
+    return spelling.nearest(file, sorted(paths)[:_MOST_PATHS]) or ""
 
 
 def _cells(count: int) -> str:

@@ -1,0 +1,216 @@
+"""What was typed, brought into the words of a command; for what other tools have, the command that works here."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Final, final
+
+import click
+
+from layerline import figures
+from layerline.cli import foreign
+from layerline.recipe import other_words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layerline.cli.foreign import Foreign
+
+_SAME: Final = {"batch": "batch-size", "bs": "batch-size", "wd": "weight-decay", "h": "help"}
+"""Abbreviations that mean one option, whatever tool they come from: they are taken, as underscores for hyphens are."""
+_SWITCH: Final = re.compile(r"(?i)true|false|yes|no|on|off|[0-9.,]+")
+_NUMBER_ONE: Final = {"gray": "yes", "augment": "flip,shift=4", "patience": "5", "ema": "0.999", "out": "my-run"}
+"""What an option of ours is given as an example where the word of others takes no value."""
+_MANY: Final = 1000
+_DASHES: Final = "-\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
+
+
+@final
+class MistypedError(click.UsageError):
+    """A command or an option that there is not, with what to type instead."""
+
+    def __init__(self, message: str, help_line: str) -> None:
+        """Keep both."""
+        super().__init__(message)
+        self.help = help_line
+
+
+@final
+class Line:
+    """The arguments of one command; stateful while they are read."""
+
+    def __init__(self, command: click.Command, path: str, arguments: Sequence[str]) -> None:
+        """Begin at the first argument; `path` is the command as typed, `layerline train`."""
+        self._name = command.name or ""
+        self._path = path
+        self._flags = {
+            flag: one
+            for one in command.params
+            if isinstance(one, click.Option)
+            for flag in one.opts + one.secondary_opts
+        }
+        self._flags |= {"--help": click.Option(["--help"], is_flag=True)}
+        arguments_taken = [one.nargs for one in command.params if isinstance(one, click.Argument)]
+        self._takes = _MANY if -1 in arguments_taken else len(arguments_taken)
+        self._rest = list(arguments)
+        self._read: list[str] = []
+        self._free: list[str] = []
+        self._last: list[str] = []
+        self._added: dict[str | None, list[str]] = {}
+        self._reasons: list[str] = []
+        self._seen: set[str | None] = set()
+
+    def in_our_words(self) -> list[str]:
+        """Return the arguments as click is to read them. Raises MistypedError, and UsageError for an option given
+        twice or without its value."""
+        while self._rest:
+            word = self._rest.pop(0)
+            if word == "--":
+                self._read += [word, *self._rest]
+                break
+            self._word(word)
+        if self._reasons:
+            raise MistypedError("\n".join(self._reasons), self.corrected())
+        return self._read
+
+    def corrected(self) -> str:
+        """Return the whole command that works here."""
+        room = self._takes - sum(not word.startswith("-") for word in self._alone())
+        first = self._free[: max(0, room)]
+        added = [word for name, words in self._added.items() if name not in self._seen for word in words]
+        return " ".join(map(_quoted, [*self._path.split(), *first, *self._read, *added, *self._last]))
+
+    def _alone(self) -> list[str]:
+        """Return what was read and is no option's value."""
+        words, alone = iter(self._read), []
+        for word in words:
+            alone.append(word)
+            option = self._flags.get(word)
+            if option is not None and not option.is_flag:
+                next(words, None)
+        return alone
+
+    def _word(self, word: str) -> None:
+        spelled, equals, value = word.partition("=")
+        name = spelled.lstrip(_DASHES).replace("_", "-")
+        dashed = spelled[:1] in tuple(_DASHES) and name[:1].isalpha()
+        given = value if equals else None
+        same = f"--{_SAME.get(name, name)}"
+        if spelled in self._flags:
+            self._ours(spelled, spelled, given)
+        elif dashed and same in self._flags and (spelled.startswith("--") or name in ("h", *_SAME)):
+            self._ours(spelled, same, given)
+        elif not dashed and not (equals and name[:1].isalpha()):
+            self._read.append(word)
+        elif same in self._flags and not _there(word):
+            self._reasons.append(f"{figures.name(spelled)}: options begin with two hyphens")
+            self._ours(spelled, same, given)
+        elif not self._other(spelled, name.lower(), given, dashed=dashed):
+            self._read.append(word)
+
+    def _ours(self, spelled: str, flag: str, given: str | None) -> None:
+        """Take an option of ours, with its value."""
+        option = self._flags[flag]
+        self._once(option, spelled)
+        if given is not None:
+            self._read.append(f"{flag}={given}")
+        elif option.is_flag:
+            self._read.append(flag)
+        elif self._rest and self._rest[0] not in self._flags:
+            self._read += [flag, self._rest.pop(0)]
+        elif flag == "--resume":
+            self._reasons.append("--resume: needs the folder of the run to resume")
+            self._read += [flag, run_to_name(resumable=True)]
+        elif self._rest:
+            raise click.BadOptionUsage(spelled, "needs a value")
+        else:
+            self._read.append(flag)  # click says that it needs a value
+
+    def _once(self, option: click.Option, spelled: str) -> None:
+        if option.name in self._seen:
+            raise click.UsageError(f"{spelled}: given twice; which one counts is not guessed")
+        self._seen.add(option.name)
+
+    def _other(self, spelled: str, name: str, given: str | None, *, dashed: bool) -> bool:
+        """Answer an option of other tools; return whether it is one."""
+        known = foreign.OPTIONS.get(self._name, {})
+        following = given if given is not None else next(iter(self._rest), "")
+        found = known.get(f"{name} {following}") or known.get(name)
+        if found is not None and (dashed or not _there(f"{spelled}={given}")):
+            self._reasons.append(f"{figures.name(spelled)}: {found.reason}")
+            self._foreign(found, given)
+            return True
+        ours = other_words.ours(name)
+        if ours is None or f"--{ours}" not in self._flags:
+            return False
+        self._reasons.append(f"{figures.name(spelled)}: is called --{ours} here")
+        self._called(spelled, ours, given)
+        return True
+
+    def _foreign(self, found: Foreign, given: str | None) -> None:
+        """Put in what is typed instead, and take the value."""
+        if given is None and self._rest and not self._rest[0].startswith("-"):
+            given = self._rest.pop(0) if found.value or _SWITCH.fullmatch(self._rest[0]) else None
+        value = given or found.default
+        if value == "RUN":
+            value = run_to_name()
+        match found.instead:
+            case "{}":
+                self._free.append(value)
+            case "{last}":
+                self._last.append(value)
+            case _:
+                parent = PurePath(value).parent.as_posix()
+                words = [word.format(value, parent=parent) for word in found.instead.split()]
+                if words:
+                    self._added.setdefault(self._flags[words[0]].name, words)
+
+    def _called(self, spelled: str, ours: str, given: str | None) -> None:
+        """Put in an option of ours for its other name, and its value in our words."""
+        option = self._flags[f"--{ours}"]
+        self._once(option, spelled)
+        self._read.append(f"--{ours}")
+        if option.is_flag:
+            return
+        if given is None and self._rest and not self._rest[0].startswith("--"):
+            given = self._rest.pop(0)
+        value = given or _NUMBER_ONE.get(ours) or option.metavar or ""
+        self._read.append(other_words.our_value(ours, value) or value)
+
+
+def command(group: click.Group, path: str, arguments: Sequence[str]) -> MistypedError | None:
+    """Return the answer to a command of other tools, None where it is none."""
+    word, rest = arguments[0].lower().replace("_", "-"), arguments[1:]
+    ours = foreign.CALLED.get(group.name or "", {}).get(word)
+    if ours is not None:
+        tail = " ".join(map(_quoted, rest)) or foreign.EXAMPLES.get(ours, "")
+        tail = re.sub(r"\bRUN\b", lambda _: _quoted(run_to_name(resumable="resume" in ours)), tail)
+        return MistypedError(f"{arguments[0]}: is called {ours} here", f"{path} {ours} {tail}".rstrip())
+    if group.name == "layerline" and word in foreign.ABSENT:
+        reason, line = foreign.ABSENT[word]
+        return MistypedError(f"{arguments[0]}: {reason}", line.replace("RUN", _quoted(run_to_name())))
+    return None
+
+
+def run_to_name(*, resumable: bool = False) -> str:
+    """Return the newest run below runs/ that has ended, or that can be resumed; RUN where there is none."""
+    from layerline.comparison.listing import listing
+    from layerline.errors import UserError
+
+    try:
+        runs = listing([Path("runs")]).runs
+    except UserError:
+        return "RUN"  # there is no such folder: the example names none
+    wanted = ("stopped", "unfinished") if resumable else ("finished",)
+    return next((run.folder.as_posix() for run in reversed(runs) if run.state in wanted), "RUN")
+
+
+def _there(word: str) -> bool:
+    return os.path.exists(word)  # noqa: PTH110 - Path.exists raises for what no file can be called
+
+
+def _quoted(word: str) -> str:
+    return word if re.fullmatch(r"[\w@%+=:,./-]+", word) else shlex.quote(word)

@@ -1,0 +1,209 @@
+"""What people type who come from other tools: it is understood, or answered by what works when pasted."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from layerline.cli import door, foreign
+from layerline.cli.commands import COMMANDS
+from layerline.cli.typed import MistypedError
+from layerline.errors import UserError
+from layerline.experiment import toml_file
+from layerline.recipe import other_words
+from layerline.training.session import recipe_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+TRAIN = "train lenet5 --data digits"
+OPTIONS = (
+    *(
+        "--lr0 0.01",
+        "--learn_rate 0.1",
+        "--device cpu",
+        "--device cuda:0",
+        "--gpu 0 --gpus",
+        "--no-cuda",
+        "--workers 4",
+    ),
+    *(
+        "--num_workers=4",
+        "-j 4",
+        "--jobs",
+        "--val 0.2",
+        "--val-split 0.2",
+        "--validation-split 0.2",
+        "--test-split 0.1",
+    ),
+    *("--imgsz 64", "--img-size 64", "--image-size 64", "--grayscale", "--pretrained", "--pretrained True"),
+    *("--weights yolo.pt", "--optimizer adam", "--optimizer rmsprop", "--optim adam", "--name exp1", "--project mine"),
+    *("--output-dir my-run", "-o 'my run'", "--save", "--exist-ok --out a", "--patience", "--early-stopping"),
+    *("--early-stopping 7", "--resume", "--resume --epochs 30", "--epoch 3", "--num-epochs 3", "-e 10 -b 32"),
+    *("-epochs 3", "-lr 0.1", "\N{EM DASH}epochs 3", "epochs=3", "imgsz=64", "--random-seed 1", "--dataset mnist"),
+    *("--model resnet20", "--augmentation", "--fliplr 0.5", "--degrees 15", "--mixup 0.2", "--dropout 0.5"),
+    *("--num-classes 10", "--verbose", "-v", "--silent", "--scheduler cosine", "--lr-scheduler onecycle", "--cos-lr"),
+    *("--schedule cosin", "--schedule xyz", "--schedule onecycle", "--schedule plateau", "--step-size 5 --gamma 0.1"),
+    *("--amp", "--precision 16", "--deterministic", "--shuffle", "--pin-memory", "--loss cross_entropy", "--wandb"),
+    *("--save-best-only", "--clip-grad-norm 1", "--init kaiming", "--best val_acc", "--monitor val_loss", "--compile"),
+    *(
+        "--split 0.2",
+        "--freeze 10",
+        "--max-time 5m",
+        "--xyz 3",
+        "--z",
+        "--epcoh 3",
+        "--limit --epochs 3",
+        "--bs 3 --batch 4",
+    ),
+)
+LINES = (
+    *(f"{TRAIN} {typed}" for typed in OPTIONS),
+    "train --model lenet5 --dataset digits --bs 32 --lr0 0.01 --optim adam --name exp1 --workers 4",
+    "train model=lenet5 data=digits epochs=3 imgsz=28 device=cpu",
+    "train lenet5 --train-dir photos/train --val-dir photos/val",
+    *("val", "eval", "test", "test m.safetensors --data 'my photos'", "fit", "fit lenet5 --data digits", "summary"),
+    *("summary lenet5", "plot", "plot runs/x", "inference m.safetensors a.png", "classify", "resume", "download"),
+    *("export --format onnx", "serve", "tune", "info", "list", "show", "benchmark", "init", "diff runs/a runs/b"),
+    *("trin", "frobnicate", "data ls", "data download", "data doctor photos", "data preview", "data frobnicate"),
+    "predict --model m.safetensors --source a.jpg --conf 0.5",
+    "predict --weights m.safetensors a.jpg --json --device cuda",
+    "evaluate --weights m.safetensors --data digits --batch_size 3 --workers 2",
+    "describe --model lenet5 --data digits --imgsz 32",
+)
+
+
+def answer(capsys: pytest.CaptureFixture[str], line: str) -> str:
+    code = door.main(shlex.split(line))
+    said = capsys.readouterr()
+    assert (code, said.out) == (2, ""), line
+    return said.err
+
+
+def parsed(words: list[str]) -> list[tuple[click.Command, dict[str, object]]]:
+    """Return the commands that click reads out of these words, each with its values. Raises UsageError."""
+    context = door.layerline.make_context("layerline", list(words))
+    found = []
+    while isinstance(context.command, click.Group):
+        _, command, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
+        assert command is not None
+        context = command.make_context(command.name, rest, parent=context)
+        found.append((command, context.params))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_answer(capsys: pytest.CaptureFixture[str], golden: Callable[[str, str], None]) -> None:
+    """Exit 2 before anything is read, and the words of each answer."""
+    golden("other-words.txt", "\n".join(f"$ layerline {line}\n{answer(capsys, line)}" for line in LINES))
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_command_in_an_answer_works(capsys: pytest.CaptureFixture[str], line: str) -> None:
+    """What a help line tells to type is read without a further mistake."""
+    said = answer(capsys, line)
+    suggested = said.rstrip().rpartition("help: ")[2]
+    if suggested.startswith("layerline ") and not suggested.endswith("lists what there is"):
+        assert parsed(shlex.split(suggested)[1:])
+
+
+@pytest.mark.parametrize("name", foreign.OPTIONS)
+def test_every_foreign_option_is_answered(name: str) -> None:
+    """Every row of the table ends in a command that is read; none hides an option of ours."""
+    for word in foreign.OPTIONS[name]:
+        start = "train" if name == "train" else f"{name} x"
+        option, _, value = word.partition(" ")
+        with pytest.raises(MistypedError) as caught:
+            parsed([*start.split(), f"--{option}", *([value] if value else [])])
+        if name != "predict":  # which needs images
+            assert parsed(shlex.split(caught.value.help)[1:]), word
+
+
+def test_every_other_name_is_answered() -> None:
+    """Every other name of an option of train ends in a command that is read, and is no option itself."""
+    command, _ = parsed(["train"])[0]
+    flags = {flag for one in command.params for flag in one.opts} | {"--batch", "--bs", "--wd"}
+    for word, ours in other_words.OURS.items():
+        if f"--{ours}" not in flags or f"--{word}" in flags or word in foreign.OPTIONS["train"]:
+            continue
+        with pytest.raises(MistypedError) as caught:
+            parsed(["train", f"--{word}"])
+        assert f"--{ours}" in caught.value.help
+        assert parsed(shlex.split(caught.value.help)[1:]), word
+
+
+def test_every_other_command_is_answered() -> None:
+    """Every command of others leads to one of ours, and none is one of ours."""
+    for word in [*foreign.CALLED["layerline"], *foreign.ABSENT]:
+        assert word not in COMMANDS
+        with pytest.raises(MistypedError) as caught:
+            parsed([word])
+        assert parsed(shlex.split(caught.value.help)[1:]), word
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["--batch_size 3 --weight_decay 0.1", "--batch 3 --wd 0.1", "--bs=3 --weight-decay=0.1", "--batch_size=3 --wd=0.1"],
+)
+def test_abbreviations_and_underscores_are_taken(typed: str) -> None:
+    """They mean one option, and nothing is said."""
+    [(_, values)] = parsed([*TRAIN.split(), *typed.split()])
+    assert (values["batch_size"], values["weight_decay"]) == ("3", "0.1")
+
+
+def test_a_value_is_never_taken_for_an_option() -> None:
+    """What follows an option is its value, whatever it looks like; what follows -- is not touched."""
+    [(_, values)] = parsed(["train", "--out", "--batch_sizes", "--exclude", "epochs=3", "--seed", "-1", "--", "--bs"])
+    assert [values[key] for key in ("out", "exclude", "seed", "net")] == ["--batch_sizes", "epochs=3", "-1", "--bs"]
+
+
+def test_a_file_with_an_equals_sign_is_a_file(tmp_path: Path) -> None:
+    """`size=3.png` is an image where it is there."""
+    (tmp_path / "data=3.cnn").write_text("Flat\nFC 10\n")
+    [(_, values)] = parsed(["train", "data=3.cnn"])
+    assert values["net"] == "data=3.cnn"
+
+
+@pytest.mark.parametrize(
+    "typed", ["help", "-h", "help train", "train -h", "version", "-V", "data help", "help data info"]
+)
+def test_help_and_version_are_understood(capsys: pytest.CaptureFixture[str], typed: str) -> None:
+    """They do what the options do."""
+    assert door.main(typed.split()) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(("Usage: layerline", "layerline "))
+    assert said.err == ""
+
+
+def test_the_newest_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--resume` alone names the newest run that can be resumed."""
+    assert "layerline train --resume RUN\n" in answer(capsys, "train --resume")
+    for when, name in enumerate(("b", "new run", "a"), 1_000_000):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        (folder / "history.jsonl").write_text("")
+        (folder / "experiment.toml").write_text('[network]\nfile = "lenet5"\n')
+        os.utime(folder / "experiment.toml", (when, when))
+    (tmp_path / "runs" / "a" / "ending.json").write_text('{"ended": "diverged"}')
+    assert "layerline train --resume 'runs/new run'\n" in answer(capsys, "train --resume")
+
+
+@pytest.mark.parametrize(
+    ("key", "ours"), [("lr", "learning_rate"), ("bs", "batch_size"), ("early_stopping", "patience")]
+)
+def test_a_file_and_python_know_the_other_names(tmp_path: Path, key: str, ours: str) -> None:
+    """A key of experiment.toml and an argument are answered as an option is."""
+    (tmp_path / "e.toml").write_text(f'[network]\nfile = "lenet5"\n[train]\n{key} = 1\n')
+    with pytest.raises(UserError, match=f"did you mean {ours}"):
+        toml_file.read(tmp_path / "e.toml")
+    with pytest.raises(UserError, match=f"did you mean {ours}"):
+        recipe_of(None, {key: 1})
