@@ -11,18 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerline.data import ImageSet, load_data
-from layerline.data.cuts import Pool, limit, take
+from layerline.data.cuts import Remaining, limit, take
 from layerline.data.quotas import proportional
 from layerline.errors import DataError
 from layerline.randomness import Purpose, uint64
 
 
-def pool(labels) -> Pool:
+def pool(labels) -> Remaining:
     """Return a pool of images of one pixel with these labels."""
     labels = np.asarray(labels, np.int32)
     images = np.zeros((len(labels), 1, 1, 1), np.uint8)
     names = tuple(f"c{k}" for k in range(labels.max() + 1))
-    return Pool(ImageSet(images, labels), np.arange(len(labels)), names)
+    return Remaining(ImageSet(images, labels), np.arange(len(labels)), names)
 
 
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=12), st.data())

@@ -18,7 +18,7 @@ from layerline.data import load_data
 from layerline.data.fetching import catalogue
 from layerline.data.fetching.catalogue import KNOWN, Archive
 from layerline.data.fetching.download import Patience
-from layerline.data.fetching.fetch import Watcher, fetch
+from layerline.data.fetching.fetch import FetchWatcher, fetch
 from layerline.data.sources import place_of
 from layerline.errors import DataError
 
@@ -117,7 +117,7 @@ def test_a_bad_mirror_is_passed_over(way, said, mirrors, server, tmp_path):
     mirrors(way, "good")
     told = []
 
-    class Told(Watcher):
+    class Told(FetchWatcher):
         def failed(self, archive, mirror, reason):
             told.append((archive.name, mirror, reason))
             assert not left(tmp_path).keys() & {f"mnist/{archive.name}"}, "a bad file has the name of a good one"
@@ -168,7 +168,7 @@ def test_a_later_file_that_fails_keeps_the_earlier_ones(mirrors, tmp_path, monke
     monkeypatch.setitem(KNOWN, "mnist", known)
     kept = []
 
-    class Told(Watcher):
+    class Told(FetchWatcher):
         def kept(self, archive, path, *, fetched):
             assert archive.name == path.name
             kept.append((path.name[:12], fetched))
@@ -220,7 +220,7 @@ def test_ctrl_c_leaves_nothing(mirrors, tmp_path):
     """A download that is stopped removes what came of it."""
     mirrors("good")
 
-    class Stops(Watcher):
+    class Stops(FetchWatcher):
         def got(self, archive, count):
             assert archive.name == FIRST
             assert count > 0

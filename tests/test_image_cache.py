@@ -334,7 +334,7 @@ def test_a_cache_that_cannot_be_made_is_told(photos, tmp_path):
 @pytest.mark.parametrize("after", [0, 1, 5, 20, 39, 40, 41, 60])
 def test_a_full_disk_leaves_nothing_and_loses_nothing(photos, tmp_path, monkeypatch, after):
     """Where the disk is full at any moment, no file is left, and the set is held in memory."""
-    write = cache.Part.write
+    write = cache.Unfinished.write
     calls = []
 
     def failing(self, content):
@@ -343,7 +343,7 @@ def test_a_full_disk_leaves_nothing_and_loses_nothing(photos, tmp_path, monkeypa
             raise OSError(errno.ENOSPC, "No space left on device")
         write(self, content)
 
-    monkeypatch.setattr(cache.Part, "write", failing)
+    monkeypatch.setattr(cache.Unfinished, "write", failing)
     data = load_data(photos, cache=tmp_path / "cache")
     monkeypatch.undo()
     assert same(data, load_data(photos))

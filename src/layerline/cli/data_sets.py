@@ -14,7 +14,7 @@ from layerline.cli.commands import Command, GroupedOption, options
 from layerline.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from layerline.data.fetching.catalogue import Known
+    from layerline.data.fetching.catalogue import Published
 
 _COLOURS: Final = {1: "gray", 3: "RGB"}
 
@@ -39,7 +39,7 @@ def list_(data_dir: str | None) -> None:
     click.echo(folded(f"named sets are looked for in {where} (--data-dir, or LAYERLINE_DATA)"))
 
 
-def _row(known: Known, folder: Path | None) -> tuple[str, ...]:
+def _row(known: Published, folder: Path | None) -> tuple[str, ...]:
     C, H, W = known.shape
     return (
         known.name,
@@ -50,7 +50,7 @@ def _row(known: Known, folder: Path | None) -> tuple[str, ...]:
     )
 
 
-def _place(known: Known, folder: Path | None) -> str:
+def _place(known: Published, folder: Path | None) -> str:
     """Return where a set is in the folder of named sets, `/` for that itself; else the command that fetches it."""
     from layerline.data import sources
 

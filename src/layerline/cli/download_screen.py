@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final, final
 
 from layerline import figures
-from layerline.data.fetching.fetch import Watcher
+from layerline.data.fetching.fetch import FetchWatcher
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ _LONG: Final = 360_000
 
 
 @final
-class DownloadScreen(Watcher):
+class DownloadScreen(FetchWatcher):
     """The screen of a download: on a terminal a bar with bytes and time left; a line a file that stays."""
 
     def __init__(self, terminal: Terminal) -> None:

@@ -76,7 +76,7 @@ class Cuts:
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class Remaining:
     """Images that a cut can be taken from: their indices, and the classes by name."""
 
     source: ImageSet
@@ -128,7 +128,7 @@ def keep(source: ImageSet, chosen: tuple[int, ...], K: int) -> ImageSet:
     return dataclasses.replace(source, labels=new[source.labels])
 
 
-def take(pool: Pool, share: Share, purpose: Purpose, option: str, seed: int) -> tuple[Pool, Pool]:
+def take(pool: Remaining, share: Share, purpose: Purpose, option: str, seed: int) -> tuple[Remaining, Remaining]:
     """Return what a share or a number of images of the pool takes, and what it leaves; both have every class.
 
     The taken number is spread over the classes in proportion (see `quotas.proportional`). Of each class those images
@@ -154,12 +154,12 @@ def take(pool: Pool, share: Share, purpose: Purpose, option: str, seed: int) -> 
         taken = whole_groups(labels, groups, quotas, lambda keys: _numbers(seed, purpose, keys))
         _check_groups(labels[taken], counts, groups, labels, pool.classes, asked)
     return (
-        Pool(pool.source, pool.indices[taken], pool.classes),
-        Pool(pool.source, pool.indices[~taken], pool.classes),
+        Remaining(pool.source, pool.indices[taken], pool.classes),
+        Remaining(pool.source, pool.indices[~taken], pool.classes),
     )
 
 
-def limit(pool: Pool, number: int, seed: int) -> Pool:
+def limit(pool: Remaining, number: int, seed: int) -> Remaining:
     """Return `number` images of the pool, in proportion to the classes, chosen as in `take`; all where it has fewer."""
     K = len(pool.classes)
     if number >= len(pool.indices):
@@ -169,10 +169,10 @@ def limit(pool: Pool, number: int, seed: int) -> Pool:
             f"--limit {number}: found {K} classes, expected at least one image for each", f"use --limit {K} or more"
         )
     taken = _first(pool, proportional(pool.counts.tolist(), number), Purpose.LIMIT, seed)
-    return Pool(pool.source, pool.indices[taken], pool.classes)
+    return Remaining(pool.source, pool.indices[taken], pool.classes)
 
 
-def _first(pool: Pool, quotas: list[int], purpose: Purpose, seed: int) -> NDArray[np.bool_]:
+def _first(pool: Remaining, quotas: list[int], purpose: Purpose, seed: int) -> NDArray[np.bool_]:
     """Return which images of the pool are among the first quotas[k] of their class k, by random number."""
     labels = pool.source.labels[pool.indices]
     keys = _numbers(seed, purpose, pool.source.keys[pool.indices])
@@ -212,7 +212,7 @@ def _check_groups(
             )
 
 
-def _where(pool: Pool, k: int) -> str:
+def _where(pool: Remaining, k: int) -> str:
     """Return where the only image of a class is: its label may be a mistake."""
     of_class = pool.indices[pool.source.labels[pool.indices] == k]
     return f" (image {of_class[0]})" if len(of_class) == 1 else ""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.data.part import Part, SplitName
+    from layerline.data.part import SplitArrays, SplitName
 
 Labels = dict["SplitName", "NDArray[np.int32]"]
 
@@ -23,7 +23,7 @@ _MOST_CLASSES: Final = 10_000
 _LONGEST_NAME: Final = 200
 
 
-def settle(parts: Mapping[SplitName, Part], classes: tuple[str, ...] | None) -> tuple[Labels, tuple[str, ...]]:
+def settle(parts: Mapping[SplitName, SplitArrays], classes: tuple[str, ...] | None) -> tuple[Labels, tuple[str, ...]]:
     """Return the labels of each split as int32 (N,), and the names of the classes.
 
     Whole numbers from 0 (also as floats, truth values, (N, 1), or one-hot) and text are labels; text that differs only
@@ -50,7 +50,7 @@ def settle(parts: Mapping[SplitName, Part], classes: tuple[str, ...] | None) -> 
     return labels, tuple(_name(value, parts["train"].labels.place) for value in known.tolist())
 
 
-def _plain(part: Part) -> NDArray[Any]:
+def _plain(part: SplitArrays) -> NDArray[Any]:
     """Return labels as int64 or text (N,), one for each image."""
     labels, place = part.labels.array, part.labels.place
     if labels.dtype.kind not in "buifUS":
@@ -135,7 +135,7 @@ def _check_known(labels: NDArray[Any], place: str, classes: tuple[str, ...]) -> 
 
 
 def _check_same_kind(
-    labels: NDArray[Any], train: NDArray[Any], parts: Mapping[SplitName, Part], split: SplitName
+    labels: NDArray[Any], train: NDArray[Any], parts: Mapping[SplitName, SplitArrays], split: SplitName
 ) -> None:
     if labels.dtype.kind != train.dtype.kind:
         words = {True: "numbers", False: "names"}
@@ -147,7 +147,7 @@ def _check_same_kind(
 
 
 def _check_classes(
-    labels: NDArray[Any], known: NDArray[Any], parts: Mapping[SplitName, Part], split: SplitName
+    labels: NDArray[Any], known: NDArray[Any], parts: Mapping[SplitName, SplitArrays], split: SplitName
 ) -> None:
     """Refuse a split with a class that training does not have."""
     wrong = ~np.isin(labels, known)

@@ -11,9 +11,9 @@ from layerline import figures
 from layerline.data import content, cuts, groups, pixels, scaling, sources
 from layerline.data import labels as classes_of
 from layerline.data.checking import near
-from layerline.data.cuts import Cuts, Own, Pool
+from layerline.data.cuts import Cuts, Own, Remaining
 from layerline.data.dataset import Dataset, ImageSet, Split
-from layerline.data.photos.options import asked
+from layerline.data.photos.options import image_options
 from layerline.errors import DataError
 from layerline.randomness import Purpose
 from layerline.scalars import plain
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from layerline.data.cuts import Share
-    from layerline.data.part import Parts, SplitName
-    from layerline.data.photos.options import Asked
+    from layerline.data.part import SourceArrays, SplitName
+    from layerline.data.photos.options import ImageOptions
     from layerline.data.photos.sizing import Sizing
 
 Sets = dict["SplitName", ImageSet]
@@ -75,13 +75,13 @@ def load_data(
     classes = plain(classes)
     named = classes.split(",") if isinstance(classes, str) else classes
     wanted = Cuts(None if named is None else tuple(map(str, named)), test, validation, limit, seed)
-    images = asked(size, fit, gray, labels, group_by, exclude, skip_bad, cache, input_shape)
+    images = image_options(size, fit, gray, labels, group_by, exclude, skip_bad, cache, input_shape)
     if sizing is not None:
         images = replace(images, sizing=sizing)
     return _loaded(sources.read(source, data_dir, images, progress), wanted, images, normalize)
 
 
-def _loaded(parts: Parts, wanted: Cuts, images: Asked, normalize: str) -> Dataset:
+def _loaded(parts: SourceArrays, wanted: Cuts, images: ImageOptions, normalize: str) -> Dataset:
     """Return what a source brought, checked and cut. Raises DataError."""
     sets, names, maximum, notes = _settled(parts)
     if images.group_by is not None:
@@ -130,7 +130,7 @@ def _grouped(sets: Sets, pattern: re.Pattern[str]) -> Sets:
     return {split: replace(item, groups=groups.of_names(item.names or (), pattern)) for split, item in sets.items()}
 
 
-def _near_together(sets: Sets, last_for_test: int, wanted: Cuts, images: Asked) -> tuple[Sets, str]:
+def _near_together(sets: Sets, last_for_test: int, wanted: Cuts, images: ImageOptions) -> tuple[Sets, str]:
     """Return the sets with near copies as groups, where that is asked for, or they are many and something is drawn.
 
     Where nobody asked for it, how many they are is said too.
@@ -159,7 +159,7 @@ def _near_together(sets: Sets, last_for_test: int, wanted: Cuts, images: Asked) 
     )
 
 
-def _settled(parts: Parts) -> tuple[Sets, tuple[str, ...], float, tuple[str, ...]]:
+def _settled(parts: SourceArrays) -> tuple[Sets, tuple[str, ...], float, tuple[str, ...]]:
     """Return images and labels of each split, checked against each other, class names, maximum and notes."""
     images, maximum, notes = pixels.settle({split: part.images for split, part in parts.splits.items()}, parts.maximum)
     targets, names = classes_of.settle(parts.splits, parts.classes)
@@ -175,7 +175,7 @@ def _settled(parts: Parts) -> tuple[Sets, tuple[str, ...], float, tuple[str, ...
     return sets, names, maximum, parts.notes + notes
 
 
-def _unofficial(parts: Parts, digests: Mapping[tuple[SplitName, str], str]) -> tuple[str, ...]:
+def _unofficial(parts: SourceArrays, digests: Mapping[tuple[SplitName, str], str]) -> tuple[str, ...]:
     """Return a note where the content of a named set is not the published one."""
     other = [" ".join(key) for key, official in parts.official.items() if digests[key] != official]
     if not other:
@@ -183,17 +183,17 @@ def _unofficial(parts: Parts, digests: Mapping[tuple[SplitName, str], str]) -> t
     return (f"this is not the official {parts.name}: its {figures.name(', '.join(other), 100)} differ (SHA-256)",)
 
 
-def _pools(sets: Sets, classes: tuple[str, ...], last_for_test: int) -> dict[SplitName, Pool]:
+def _pools(sets: Sets, classes: tuple[str, ...], last_for_test: int) -> dict[SplitName, Remaining]:
     """Return the images of the chosen classes in each set, an agreed test set parted from training."""
-    pools: dict[SplitName, Pool] = {}
+    pools: dict[SplitName, Remaining] = {}
     for split, item in sets.items():
-        pools[split] = Pool(item, np.flatnonzero(item.labels >= 0).astype(np.int64), classes)
+        pools[split] = Remaining(item, np.flatnonzero(item.labels >= 0).astype(np.int64), classes)
     if last_for_test:
         all_of_it = pools["train"]
         first = len(all_of_it.source.labels) - last_for_test
         is_test = all_of_it.indices >= first
-        pools["train"] = Pool(all_of_it.source, all_of_it.indices[~is_test], classes)
-        pools["test"] = Pool(all_of_it.source, all_of_it.indices[is_test], classes)
+        pools["train"] = Remaining(all_of_it.source, all_of_it.indices[~is_test], classes)
+        pools["test"] = Remaining(all_of_it.source, all_of_it.indices[is_test], classes)
     for split, pool in pools.items():
         counts = pool.counts
         if split == "train" and not counts.all():
@@ -211,7 +211,7 @@ def _pools(sets: Sets, classes: tuple[str, ...], last_for_test: int) -> dict[Spl
     return pools
 
 
-def _cut(pools: dict[SplitName, Pool], wanted: Cuts) -> tuple[dict[SplitName, Split], dict[str, Any]]:
+def _cut(pools: dict[SplitName, Remaining], wanted: Cuts) -> tuple[dict[SplitName, Split], dict[str, Any]]:
     """Return the splits, and the options that make them again."""
     left = pools["train"]
     splits: dict[SplitName, Split] = {}
@@ -235,9 +235,9 @@ def _cut(pools: dict[SplitName, Pool], wanted: Cuts) -> tuple[dict[SplitName, Sp
                 )
             splits[split] = brought.split()
         else:
-            asked = default if share is None else share
-            made[split] = int(asked) if asked >= 1 else asked
-            taken, left = cuts.take(left, asked, purpose, split, wanted.seed)
+            image_options = default if share is None else share
+            made[split] = int(image_options) if image_options >= 1 else image_options
+            taken, left = cuts.take(left, image_options, purpose, split, wanted.seed)
             splits[split] = taken.split()
     if wanted.limit is not None:
         left = cuts.limit(left, wanted.limit, wanted.seed)

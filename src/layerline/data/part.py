@@ -18,7 +18,7 @@ SPLITS: Final[tuple[SplitName, ...]] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class Known:
+class Digested:
     """What was learned of an array when it was written."""
 
     digest: str
@@ -28,22 +28,22 @@ class Known:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class FoundArray:
     """An array, and where it was found: `photos.npz: x_train`."""
 
     array: NDArray[Any]
     place: str
     order: Literal["CHW", "HWC"] | None = None
     """How an image with channels lies in it, where that is known without looking at the sizes."""
-    known: Known | None = None
+    known: Digested | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class SplitArrays:
     """The images of one split and their labels, not yet checked against each other."""
 
-    images: Found
-    labels: Found
+    images: FoundArray
+    labels: FoundArray
     names: Sequence[str] | None = None
     """The path of each image's file, below the folder of the classes or splits."""
     groups: NDArray[np.int64] | None = None
@@ -51,11 +51,11 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class SourceArrays:
     """All that a source brings."""
 
     name: str
-    splits: dict[SplitName, Part]
+    splits: dict[SplitName, SplitArrays]
     """`train` is always there."""
     classes: tuple[str, ...] | None = None
     """The names of the classes, where they are known without looking at the labels."""

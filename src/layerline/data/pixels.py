@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.data.part import Found, SplitName
+    from layerline.data.part import FoundArray, SplitName
 
 Images = dict["SplitName", "NDArray[Any]"]
 
@@ -29,7 +29,7 @@ _DARK: Final = 64
 """Images of bytes that stay below a quarter of the range are probably not in bytes' range."""
 
 
-def settle(found: Mapping[SplitName, Found], maximum: float | None) -> tuple[Images, float, tuple[str, ...]]:
+def settle(found: Mapping[SplitName, FoundArray], maximum: float | None) -> tuple[Images, float, tuple[str, ...]]:
     """Return the images of each split, what their pixels are divided by, and sentences about what was assumed.
 
     uint8 and bool stay, and are divided by 255 and 1. Other whole numbers from 0 to 255 become uint8; those up to
@@ -50,7 +50,7 @@ def settle(found: Mapping[SplitName, Found], maximum: float | None) -> tuple[Ima
     return *_wholes(images, found, ranges, maximum, notes), tuple(notes)
 
 
-def _channels_first(found: Found, notes: list[str]) -> NDArray[Any]:
+def _channels_first(found: FoundArray, notes: list[str]) -> NDArray[Any]:
     """Return a view (N, C, H, W): where nothing else is known, channels are the smaller of the second and last size."""
     array, place = found.array, found.place
     if array.dtype.kind not in "buif":
@@ -77,7 +77,7 @@ def _channels_first(found: Found, notes: list[str]) -> NDArray[Any]:
     return array.transpose(0, 3, 1, 2) if channels_last else array
 
 
-def _check_alike(images: Images, found: Mapping[SplitName, Found]) -> None:
+def _check_alike(images: Images, found: Mapping[SplitName, FoundArray]) -> None:
     train = images["train"]
     for split, array in images.items():
         if array.shape[1:] != train.shape[1:]:
@@ -94,7 +94,7 @@ def _check_alike(images: Images, found: Mapping[SplitName, Found]) -> None:
             )
 
 
-def _range(array: NDArray[Any], item: Found) -> tuple[float, float]:
+def _range(array: NDArray[Any], item: FoundArray) -> tuple[float, float]:
     """Return the smallest and the largest value. Raises DataError where one is not finite, with the first of them."""
     if item.known is not None:
         return float(item.known.low), float(item.known.high)
@@ -150,7 +150,7 @@ def _blocks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
 
 def _wholes(
     images: Images,
-    found: Mapping[SplitName, Found],
+    found: Mapping[SplitName, FoundArray],
     ranges: Mapping[SplitName, tuple[float, float]],
     maximum: float | None,
     notes: list[str],
@@ -184,7 +184,7 @@ def _wholes(
 
 def _floats(
     images: Images,
-    found: Mapping[SplitName, Found],
+    found: Mapping[SplitName, FoundArray],
     ranges: Mapping[SplitName, tuple[float, float]],
     maximum: float | None,
     notes: list[str],

@@ -11,7 +11,7 @@ from layerline.data.fetching import catalogue
 from layerline.data.formats import cifar, idx, idx_folder, named_cifar, npz, recognise, tar
 from layerline.data.formats.recognise import shown
 from layerline.data.formats.stream import open_stream
-from layerline.data.part import Found, Part, Parts
+from layerline.data.part import FoundArray, SourceArrays, SplitArrays
 from layerline.data.photos import image_archive, image_folder
 from layerline.errors import DataError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from layerline.data.part import SplitName
     from layerline.data.photos.decoding import Progress
-    from layerline.data.photos.options import Asked
+    from layerline.data.photos.options import ImageOptions
 
 READ: Final = (
     "what is read: digits, mnist, fashion-mnist, cifar10; or a path: a folder of images, a tar of one, "
@@ -74,9 +74,9 @@ NAMES: Final = ("digits", *NAMED, named_cifar.NAME)
 def read(
     source: str | os.PathLike[str],
     data_dir: str | os.PathLike[str] | None,
-    asked: Asked,
+    asked: ImageOptions,
     progress: Progress | None = None,
-) -> Parts:
+) -> SourceArrays:
     """Return what `source` brings: a set known by name, or what lies at a path. Raises DataError."""
     parts = _read(source, data_dir, asked, progress)
     if not parts.of_files:
@@ -85,8 +85,11 @@ def read(
 
 
 def _read(
-    source: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None, asked: Asked, progress: Progress | None
-) -> Parts:
+    source: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None,
+    asked: ImageOptions,
+    progress: Progress | None,
+) -> SourceArrays:
     if isinstance(source, str):
         if source == "digits":
             return _digits()
@@ -116,14 +119,16 @@ def place_of(name: str, data_dir: Path) -> Path | None:
     return named_cifar.place_of(data_dir)
 
 
-def _digits() -> Parts:
+def _digits() -> SourceArrays:
     images = _DIGITS / "digits-images-idx3-ubyte.gz"
     labels = _DIGITS / "digits-labels-idx1-ubyte.gz"
-    part = Part(Found(idx.read(images, "images"), "digits"), Found(idx.read(labels, "labels"), "digits"))
-    return Parts("digits", {"train": part}, _TEN, maximum=16.0, last_for_test=_DIGITS_TEST)
+    part = SplitArrays(
+        FoundArray(idx.read(images, "images"), "digits"), FoundArray(idx.read(labels, "labels"), "digits")
+    )
+    return SourceArrays("digits", {"train": part}, _TEN, maximum=16.0, last_for_test=_DIGITS_TEST)
 
 
-def _named(named: Named, data_dir: Path | None) -> Parts:
+def _named(named: Named, data_dir: Path | None) -> SourceArrays:
     folder = catalogue.folder_of(named.name, data_dir)
     best = named.place(folder)
     lacking = [f"{name}.gz" for name in idx_folder.OFFICIAL if name not in idx_folder.present(best)]
@@ -135,10 +140,10 @@ def _named(named: Named, data_dir: Path | None) -> Parts:
             "put it there, gzipped or not",
         )
     parts = idx_folder.read(best)
-    return Parts(named.name, parts.splits, named.classes, official=named.official)
+    return SourceArrays(named.name, parts.splits, named.classes, official=named.official)
 
 
-def _folder(path: Path, asked: Asked, progress: Progress | None) -> Parts:
+def _folder(path: Path, asked: ImageOptions, progress: Progress | None) -> SourceArrays:
     if idx_folder.is_one(path):
         return idx_folder.read(path)
     batches = cifar.place_of(path)
@@ -158,7 +163,7 @@ def _folder(path: Path, asked: Asked, progress: Progress | None) -> Parts:
     raise DataError(f"{shown(path)}: found {found}, expected images in class/image, or files of a known set", READ)
 
 
-def _file(path: Path, asked: Asked, progress: Progress | None) -> Parts:
+def _file(path: Path, asked: ImageOptions, progress: Progress | None) -> SourceArrays:
     if not path.is_file():
         raise DataError(
             f"{shown(path)}: found something that is not a file, expected a file or a folder", "check the path"

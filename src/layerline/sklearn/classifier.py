@@ -17,7 +17,7 @@ from layerline import figures
 from layerline.data import pixels
 from layerline.data import scaling as scalings
 from layerline.data.checking import brightness
-from layerline.data.cuts import Cuts, Pool, take
+from layerline.data.cuts import Cuts, Remaining, take
 from layerline.errors import NetworkError
 from layerline.network import find, parse
 from layerline.randomness import Purpose
@@ -233,7 +233,7 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         wanted = Cuts(validation=self.validation_fraction)  # checked, and a plain number
         if wanted.validation in (None, "none"):
             return split, None
-        pool = Pool(split.source, split.indices, _names(classes))
+        pool = Remaining(split.source, split.indices, _names(classes))
         held, left = take(pool, wanted.validation, Purpose.VALIDATION_SPLIT, "validation", seed)
         return left.split(), held.split()
 

@@ -18,7 +18,7 @@ _MOST_PIXELS: Final = 65_535
 
 
 @dataclass(frozen=True)
-class Word:
+class AugmentWord:
     """A word of --augment and its values: known words, else numbers of a range."""
 
     example: str
@@ -41,14 +41,14 @@ class Word:
 
 
 WORDS: Final = {
-    "shift": Word("shift=4", whole=True),
-    "padding": Word("padding=reflect", ("zero", "reflect")),
-    "flip": Word("flip", ("random", "alternate"), alone="random"),
-    "cutout": Word("cutout=8", whole=True),
-    "brightness": Word("brightness=0.2", most=1.0),
-    "contrast": Word("contrast=0.2", most=1.0, below=True),
-    "rotate": Word("rotate=10", most=180.0),
-    "scale": Word("scale=0.1", most=0.9),
+    "shift": AugmentWord("shift=4", whole=True),
+    "padding": AugmentWord("padding=reflect", ("zero", "reflect")),
+    "flip": AugmentWord("flip", ("random", "alternate"), alone="random"),
+    "cutout": AugmentWord("cutout=8", whole=True),
+    "brightness": AugmentWord("brightness=0.2", most=1.0),
+    "contrast": AugmentWord("contrast=0.2", most=1.0, below=True),
+    "rotate": AugmentWord("rotate=10", most=180.0),
+    "scale": AugmentWord("scale=0.1", most=0.9),
 }
 _MEANT: Final = {
     "crop": "shift",

@@ -26,7 +26,7 @@ class Archive:
 
 
 @dataclass(frozen=True)
-class Known:
+class Published:
     """A data set that is known by name."""
 
     name: str
@@ -53,7 +53,7 @@ class Known:
         return sum(archive.size for archive in self.archives)
 
 
-DIGITS: Final = Known(
+DIGITS: Final = Published(
     "digits",
     "handwritten digits of 8×8 pixels",
     1797,
@@ -62,7 +62,7 @@ DIGITS: Final = Known(
     "E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998",
     "CC BY 4.0",
 )
-MNIST: Final = Known(
+MNIST: Final = Published(
     "mnist",
     "handwritten digits",
     70_000,
@@ -102,7 +102,7 @@ MNIST: Final = Known(
         "http://yann.lecun.com/exdb/mnist/",
     ),
 )
-FASHION_MNIST: Final = Known(
+FASHION_MNIST: Final = Published(
     "fashion-mnist",
     "pieces of clothing, in the form of MNIST",
     70_000,
@@ -138,7 +138,7 @@ FASHION_MNIST: Final = Known(
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     ),
 )
-CIFAR10: Final = Known(
+CIFAR10: Final = Published(
     "cifar10",
     "small photos of animals and vehicles",
     60_000,

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from layerline.data.fetching.catalogue import Archive, Known
+    from layerline.data.fetching.catalogue import Archive, Published
 
 _CHUNK: Final = 2**20
 
 
-class Watcher:
+class FetchWatcher:
     """Who is told; does nothing by itself. Not final: the screen is one."""
 
     def began(self, archive: Archive, mirror: str) -> None:
@@ -45,7 +45,7 @@ def fetch(
     name: str,
     data_dir: Path | None = None,
     *,
-    watcher: Watcher | None = None,
+    watcher: FetchWatcher | None = None,
     force: bool = False,
     patience: Patience | None = None,
 ) -> Path:
@@ -56,7 +56,7 @@ def fetch(
     """
     known = _known(name)
     folder = _folder(known, data_dir)
-    watcher = watcher or Watcher()
+    watcher = watcher or FetchWatcher()
     missing = []
     for archive in known.archives:
         path = folder / archive.name
@@ -74,7 +74,7 @@ def fetch(
     return folder
 
 
-def _known(name: str) -> Known:
+def _known(name: str) -> Published:
     known = KNOWN.get(name)
     if known is not None and known.archives:
         return known
@@ -84,7 +84,7 @@ def _known(name: str) -> Known:
     raise DataError(f"{figures.name(name)}: no data set of this name is known", spelling.hint(name, names))
 
 
-def _folder(known: Known, data_dir: Path | None) -> Path:
+def _folder(known: Published, data_dir: Path | None) -> Path:
     """Return the folder of the set, made where it is not there."""
     outer = data_dir if data_dir is not None else catalogue.folder_of(known.name, None)
     folder = outer / known.folder
@@ -131,7 +131,7 @@ def _content(path: Path) -> str | None:
 
 
 def _from_mirrors(
-    known: Known, archive: Archive, path: Path, watcher: Watcher, patience: Patience
+    known: Published, archive: Archive, path: Path, watcher: FetchWatcher, patience: Patience
 ) -> tuple[tuple[str, str], ...]:
     """Put a file in its place from the first mirror that gives it; else return what each of them did."""
     reasons: list[tuple[str, str]] = []
@@ -147,7 +147,9 @@ def _from_mirrors(
     return tuple(reasons)
 
 
-def _failed(known: Known, missing: Sequence[Archive], folder: Path, reasons: Sequence[tuple[str, str]]) -> DataError:
+def _failed(
+    known: Published, missing: Sequence[Archive], folder: Path, reasons: Sequence[tuple[str, str]]
+) -> DataError:
     """Return the error to raise where no mirror gave a file: what each of them did, and which file goes where."""
     tried = "\n    ".join(f"{mirror}{missing[0].name} {reason}" for mirror, reason in reasons)
     wanted = "\n    ".join(f"{archive.name}: {counted(archive.size)}, SHA-256 {archive.sha256}" for archive in missing)

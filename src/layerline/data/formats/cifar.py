@@ -12,7 +12,7 @@ from layerline import figures
 from layerline.data.formats import cifar_batch
 from layerline.data.formats.cifar_batch import CLASSES, SHAPE, Batch
 from layerline.data.formats.recognise import shown, unreadable
-from layerline.data.part import Found, Part, Parts
+from layerline.data.part import FoundArray, SourceArrays, SplitArrays
 from layerline.errors import DataError
 from layerline.files import regular
 
@@ -72,7 +72,7 @@ def form_of(name: str) -> Form | None:
     return next((form for form in FORMS if last in (*form.batches, form.meta)), None)
 
 
-def read_folder(folder: Path) -> Parts:
+def read_folder(folder: Path) -> SourceArrays:
     """Return the set whose batches are in a folder. Raises DataError."""
     form = next(form for form in FORMS if any((folder / name).is_file() for name in form.batches))
     collected = _Collected(form, shown(folder))
@@ -90,7 +90,7 @@ def read_folder(folder: Path) -> Parts:
     return collected.parts()
 
 
-def read_tar(path: Path, tar: Tar, members: Iterable[Member]) -> Parts:
+def read_tar(path: Path, tar: Tar, members: Iterable[Member]) -> SourceArrays:
     """Return the set in an archive, from its members. Raises DataError; nothing else in it is looked at."""
     collected: _Collected | None = None
     for count, member in enumerate(members):
@@ -143,7 +143,7 @@ class _Collected:
         else:
             self._batches[name] = self.form.batch(content, place)
 
-    def parts(self, notes: tuple[str, ...] = ()) -> Parts:
+    def parts(self, notes: tuple[str, ...] = ()) -> SourceArrays:
         """Return training and test. Raises DataError where a batch is missing."""
         lacking = [name for name in self.form.batches if name not in self._batches]
         if lacking:
@@ -154,9 +154,9 @@ class _Collected:
             )
         *train, test = self.form.batches
         splits = {"train": self._joined(train, "train"), "test": self._joined([test], "test")}
-        return Parts("cifar10", {**splits}, self._names or CLASSES, notes=notes)  # type: ignore[dict-item]
+        return SourceArrays("cifar10", {**splits}, self._names or CLASSES, notes=notes)  # type: ignore[dict-item]
 
-    def _joined(self, names: list[str], split: str) -> Part:
+    def _joined(self, names: list[str], split: str) -> SplitArrays:
         """Return batches as one; each is given up once it is copied, so that memory hardly holds them twice."""
         count = sum(len(self._batches[name].labels) for name in names)
         images = np.empty((count, SHAPE[0] * SHAPE[1] * SHAPE[2]), np.uint8)
@@ -168,4 +168,4 @@ class _Collected:
             images[first:last], labels[first:last] = batch.images, batch.labels
             first = last
         place = f"{self._place}: {split}"
-        return Part(Found(images.reshape(count, *SHAPE), place, ORDER), Found(labels, place))
+        return SplitArrays(FoundArray(images.reshape(count, *SHAPE), place, ORDER), FoundArray(labels, place))

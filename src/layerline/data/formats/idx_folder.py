@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from layerline import figures
 from layerline.data.formats import idx
 from layerline.data.formats.recognise import shown, unreadable
-from layerline.data.part import SPLITS, Found, Part, Parts, SplitName
+from layerline.data.part import SPLITS, FoundArray, SourceArrays, SplitArrays, SplitName
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ def is_one(folder: Path) -> bool:
         raise unreadable(folder, error) from error
 
 
-def read(folder: Path) -> Parts:
+def read(folder: Path) -> SourceArrays:
     """Return the sets in a folder of IDX files. Raises DataError where one of a pair is missing, or there are two."""
     files = _files(folder)
-    splits: dict[SplitName, Part] = {}
+    splits: dict[SplitName, SplitArrays] = {}
     for split in SPLITS:
         images, labels = files.get((split, "images")), files.get((split, "labels"))
         if images and labels:
@@ -71,10 +71,10 @@ def read(folder: Path) -> Parts:
             f"{shown(folder)}: found no training images, expected {OFFICIAL[0]} and {OFFICIAL[1]}",
             "rename the files, or name the file of images: --data FILE",
         )
-    return Parts(folder.resolve().name or "data", splits)
+    return SourceArrays(folder.resolve().name or "data", splits)
 
 
-def read_file(path: Path) -> Parts:
+def read_file(path: Path) -> SourceArrays:
     """Return the set whose images are in an IDX file; its labels are in the file beside it whose name says so."""
     match = _NAME.fullmatch(path.name)
     if match is None:
@@ -102,13 +102,13 @@ def read_file(path: Path) -> Parts:
     others = [child.name for child in sorted(path.parent.iterdir()) if _split_of(child.name) not in known]
     notes = (f"{figures.name(others[0])} is not used: name the folder for all of it",) if others else ()
     name = key.strip("-._ ") or path.resolve().parent.name
-    return Parts(name, {"train": _part(path, found)}, notes=notes)
+    return SourceArrays(name, {"train": _part(path, found)}, notes=notes)
 
 
-def _part(images: Path, labels: Path) -> Part:
-    return Part(
-        Found(idx.read(images, "images"), shown(images)),
-        Found(idx.read(labels, "labels"), shown(labels)),
+def _part(images: Path, labels: Path) -> SplitArrays:
+    return SplitArrays(
+        FoundArray(idx.read(images, "images"), shown(images)),
+        FoundArray(idx.read(labels, "labels"), shown(labels)),
     )
 
 

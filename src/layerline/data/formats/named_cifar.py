@@ -16,16 +16,16 @@ from layerline.errors import DataError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layerline.data.part import Parts
+    from layerline.data.part import SourceArrays
     from layerline.data.photos.decoding import Progress
-    from layerline.data.photos.options import Asked
+    from layerline.data.photos.options import ImageOptions
 
 NAME: Final = "cifar10"
 _FOLDERS: Final = ("cifar10", "cifar-10", "CIFAR10", ".")
 _ARCHIVE: Final = re.compile(r"cifar.?10(?!0).*\.(tar(\..z)?|t.z)", re.IGNORECASE)
 
 
-def read(data_dir: Path | None, asked: Asked, progress: Progress | None) -> Parts:
+def read(data_dir: Path | None, asked: ImageOptions, progress: Progress | None) -> SourceArrays:
     """Return CIFAR-10 from the first place where it is. Raises DataError where there is none."""
     folder = catalogue.folder_of(NAME, data_dir)
     place = place_of(folder)
@@ -57,7 +57,7 @@ def place_of(data_dir: Path) -> Path | None:
     return None
 
 
-def _copy(parts: Parts, place: Path) -> Parts:
+def _copy(parts: SourceArrays, place: Path) -> SourceArrays:
     """Return the set, with a note where it came as image files. Raises DataError where these are of other classes."""
     if parts.splits["train"].images.order == cifar.ORDER:
         return parts

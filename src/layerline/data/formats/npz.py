@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from layerline import figures, spelling
 from layerline.data.formats import archive
 from layerline.data.formats.recognise import shown
-from layerline.data.part import Found, Part, Parts, SplitName
+from layerline.data.part import FoundArray, SourceArrays, SplitArrays, SplitName
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _ENDINGS: Final[dict[SplitName, tuple[str, ...]]] = {
 _HELP: Final = "save it with numpy.savez(file, x=images, y=labels), or with x_train, y_train, x_test and y_test"
 
 
-def read(path: Path) -> Parts:
+def read(path: Path) -> SourceArrays:
     """Return the arrays of an .npz file. Raises DataError where it cannot be read, or lacks an array or has two."""
     name = shown(path)
     with archive.open_archive(path) as (opened, members):
@@ -31,15 +31,15 @@ def read(path: Path) -> Parts:
         splits = {split: _part(opened, members, ending, name) for split, ending in endings.items()}
     unused = [figures.name(key) for key in members if key not in used]
     notes = (f"not used of {name}: {_listed(unused)}",) if unused else ()
-    return Parts(path.resolve().stem, splits, notes=notes)
+    return SourceArrays(path.resolve().stem, splits, notes=notes)
 
 
-def _part(opened: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], ending: str, name: str) -> Part:
+def _part(opened: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], ending: str, name: str) -> SplitArrays:
     x, y = (
-        Found(archive.read(opened, members[key], f"{name}: {key}"), f"{name}: {key}")
+        FoundArray(archive.read(opened, members[key], f"{name}: {key}"), f"{name}: {key}")
         for key in (f"x{ending}", f"y{ending}")
     )
-    return Part(x, y)
+    return SplitArrays(x, y)
 
 
 def _endings(name: str, members: dict[str, zipfile.ZipInfo]) -> dict[SplitName, str]:

@@ -63,7 +63,7 @@ class Kept:
     bytes: int
 
 
-class Part:
+class Unfinished:
     """A file that is being written, under a name that nobody looks for."""
 
     def __init__(self, folder: Path) -> None:
@@ -117,7 +117,7 @@ class Cache:
         except OSError as error:
             self.refused = error.strerror or str(error)
 
-    def part(self) -> Part:
+    def part(self) -> Unfinished:
         """Return a new file to write to. Raises OSError."""
         self.begin()
         if self.refused is None:
@@ -125,7 +125,7 @@ class Cache:
             self.refused = _unsafe(self.folder.lstat(), "a folder")
         if self.refused is not None:
             raise OSError(self.refused)
-        return Part(self.folder)
+        return Unfinished(self.folder)
 
     def find(self, quick: str, content: Callable[[list[str]], str]) -> Kept | None:
         """Return what is kept of files with this digest, None where there is nothing, or nothing to be trusted.
@@ -145,7 +145,7 @@ class Cache:
         wanted = content(known)
         return _opened(self.folder / f"{quick}-{wanted}{ENDING}") if wanted in known else None
 
-    def keep(self, part: Part, facts: dict[str, Any], quick: str, content: str) -> Kept:
+    def keep(self, part: Unfinished, facts: dict[str, Any], quick: str, content: str) -> Kept:
         """Put facts behind the pixels in `part` and give it its name. Raises OSError; nothing is then kept."""
         size = os.fstat(part.file.fileno()).st_size
         pixels, blocks = _taken(part.file.fileno(), size, self.folder)
@@ -303,7 +303,7 @@ def _digests(handle: int, size: int, held: NDArray[np.uint8] | None = None) -> l
     return spread(one, range(0, size, BLOCK), cores() if hasattr(os, "pread") else 1)
 
 
-def digest_of(part: Part, header: bytes, start: int, stop: int) -> tuple[str, int, int]:
+def digest_of(part: Unfinished, header: bytes, start: int, stop: int) -> tuple[str, int, int]:
     """Return SHA-256 (hex) of `header` and bytes of a part, and the smallest and the largest of these bytes."""
     found, low, high = hashlib.sha256(header), 255, 0
     for offset in range(start, stop, BLOCK):

@@ -10,25 +10,25 @@ from layerline.data.formats.stream import open_stream
 from layerline.data.formats.tar import Tar
 from layerline.data.photos import image_folder
 from layerline.data.photos.decoding import File
-from layerline.data.photos.kept_images import Keeper, stamp
+from layerline.data.photos.kept_images import KeptImages, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
     from layerline.data.formats.tar import Member
-    from layerline.data.part import Parts
+    from layerline.data.part import SourceArrays
     from layerline.data.photos.decoding import Progress
     from layerline.data.photos.layout_refusal import Folders
-    from layerline.data.photos.options import Asked
+    from layerline.data.photos.options import ImageOptions
 
 
-def read(path: Path, asked: Asked, progress: Progress | None) -> Parts:
+def read(path: Path, asked: ImageOptions, progress: Progress | None) -> SourceArrays:
     """Return what is in an archive, read once from front to end. Raises DataError."""
     keeper = None
     if asked.cache is not None:
         file = File((), "", path, stamp(path.stat()))
-        keeper = Keeper(asked.cache, ["archive", *asked.key], [file], archive=True)
+        keeper = KeptImages(asked.cache, ["archive", *asked.key], [file], archive=True)
         parts = image_folder.tar_that_was_kept(path, asked, keeper)
         if parts is not None:
             return parts
@@ -39,8 +39,12 @@ def read(path: Path, asked: Asked, progress: Progress | None) -> Parts:
 
 
 def _read(
-    path: Path, asked: Asked, keeper: Keeper | None, progress: Progress | None, runs: Collection[Folders] = ()
-) -> Parts:
+    path: Path,
+    asked: ImageOptions,
+    keeper: KeptImages | None,
+    progress: Progress | None,
+    runs: Collection[Folders] = (),
+) -> SourceArrays:
     with open_stream(path) as stream:
         tar = Tar(stream)
         members = iter(tar)

@@ -17,8 +17,8 @@ from layerline.data.photos.decoding import File
 from layerline.data.photos.headers import Outlines
 from layerline.data.photos.image_names import RUN, is_junk, is_run, is_text, layout
 from layerline.data.photos.image_parts import parts
-from layerline.data.photos.kept_images import Keeper, stamp
-from layerline.data.photos.layout_refusal import Beside, Folders
+from layerline.data.photos.kept_images import KeptImages, stamp
+from layerline.data.photos.layout_refusal import Folders, Surroundings
 from layerline.data.photos.options import check_used, matching
 from layerline.data.photos.pictures import Album, Left, of_kept
 from layerline.data.photos.sizing import LARGEST_USUAL
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from layerline.data.formats.tar import Member
-    from layerline.data.part import Parts
+    from layerline.data.part import SourceArrays
     from layerline.data.photos.decoding import Progress
-    from layerline.data.photos.image_names import Layout
+    from layerline.data.photos.image_names import FolderLayout
     from layerline.data.photos.label_file import LabelFile
-    from layerline.data.photos.options import Asked
+    from layerline.data.photos.options import ImageOptions
     from layerline.data.photos.pictures import Pictures, Roll
 
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -52,7 +52,7 @@ _JUNK, _TEXT, _LOOSE, _LINKS, _RUNS = (
 )
 
 
-def read_folder(path: Path, asked: Asked, progress: Progress | None) -> Parts | None:
+def read_folder(path: Path, asked: ImageOptions, progress: Progress | None) -> SourceArrays | None:
     """Return the images below a folder; None where there are none. Raises DataError."""
     left, files, empty = Left(root=os.path.realpath(path)), list[File](), set[Folders]()
     try:
@@ -64,12 +64,12 @@ def read_folder(path: Path, asked: Asked, progress: Progress | None) -> Parts | 
     place = shown(path)
     files = _wanted(files, asked, left, place)
     if asked.labels is None:
-        beside = Beside([(file.folders, file.name) for file in files], left.files.get(_TEXT, []))
-        found: Layout | LabelFile = layout(place, {file.folders for file in files}, empty, beside)
+        beside = Surroundings([(file.folders, file.name) for file in files], left.files.get(_TEXT, []))
+        found: FolderLayout | LabelFile = layout(place, {file.folders for file in files}, empty, beside)
     else:
         found = asked.labels
     files.sort(key=lambda file: (*found.rank(file.folders, file.name), file.folders, file.name))
-    keeper = Keeper(asked.cache, asked.key, files) if asked.cache is not None and _are_many(files, asked) else None
+    keeper = KeptImages(asked.cache, asked.key, files) if asked.cache is not None and _are_many(files, asked) else None
     pictures = kept(keeper)
     if pictures is None:
         album = Album(place, asked, _outlines(files, asked), len(files))
@@ -93,11 +93,11 @@ def read_tar(
     path: Path,
     tar: Tar,
     members: Iterable[Member],
-    asked: Asked,
-    keeper: Keeper | None,
+    asked: ImageOptions,
+    keeper: KeptImages | None,
     progress: Progress | None,
     runs: Collection[Folders] = (),
-) -> Parts:
+) -> SourceArrays:
     """Return the images in an archive, from its members. Raises DataError; nothing is written beside the cache.
 
     It is read twice, the first time for the headers of its images, unless these are few or options say all.
@@ -131,14 +131,14 @@ def read_tar(
     return parts(tar.name, _stem(path), pictures, asked_for, beside.left, asked)
 
 
-def _again(path: Path, asked: Asked, beside: _Beside, runs: Collection[Folders]) -> Iterator[File]:
+def _again(path: Path, asked: ImageOptions, beside: _Beside, runs: Collection[Folders]) -> Iterator[File]:
     """Yield the files of an archive from its beginning."""
     with open_stream(path) as stream:
         tar = Tar(stream)
         yield from _files(tar, _outside(tar, runs), asked, beside)
 
 
-def _outlines(files: list[File], asked: Asked) -> Outlines:
+def _outlines(files: list[File], asked: ImageOptions) -> Outlines:
     """Return what the headers of files say."""
     outlines = Outlines(asked.sizing)
     for file in files:
@@ -146,7 +146,7 @@ def _outlines(files: list[File], asked: Asked) -> Outlines:
     return outlines
 
 
-def tar_that_was_kept(path: Path, asked: Asked, keeper: Keeper) -> Parts | None:
+def tar_that_was_kept(path: Path, asked: ImageOptions, keeper: KeptImages) -> SourceArrays | None:
     """Return the images of an archive that were kept, None where they are not."""
     found = keeper.find()
     if found is None:
@@ -159,7 +159,7 @@ def tar_that_was_kept(path: Path, asked: Asked, keeper: Keeper) -> Parts | None:
     return parts(shown(path), _stem(path), pictures, arranged, beside.left, asked)
 
 
-def kept(keeper: Keeper | None) -> Pictures | None:
+def kept(keeper: KeptImages | None) -> Pictures | None:
     """Return images that were kept, None where they are not."""
     found = keeper.find() if keeper is not None else None
     if found is None or keeper is None:
@@ -204,12 +204,12 @@ class _Beside:
         return cls(Left(facts["left"]), set(map(tuple, facts["empty"])), set(facts["used"]), facts["paths"])
 
 
-def _arranged(place: str, asked: Asked, beside: _Beside, roll: Roll) -> Layout | LabelFile:
+def _arranged(place: str, asked: ImageOptions, beside: _Beside, roll: Roll) -> FolderLayout | LabelFile:
     """Return which files are of which class and split, now that all of an archive is known."""
     check_used(beside.used, asked.exclude, place)
     folders = {folders for folders, _ in roll.files}
     if asked.labels is None:
-        known = Beside(roll.files, beside.left.files.get(_TEXT, []), is_folder=False)
+        known = Surroundings(roll.files, beside.left.files.get(_TEXT, []), is_folder=False)
         return layout(place, folders, _without_any(beside.empty, folders), known)
     rows = (asked.labels.row(*file) for file in roll.files)
     paths = ["/".join((*folders, name)) for folders, name in roll.files]
@@ -224,7 +224,7 @@ def _without_any(empty: set[Folders], filled: set[Folders]) -> set[Folders]:
     return empty - filled - outer
 
 
-def _wanted(files: list[File], asked: Asked, left: Left, place: str) -> list[File]:
+def _wanted(files: list[File], asked: ImageOptions, left: Left, place: str) -> list[File]:
     """Return the files that are to be read; the others are counted. Raises DataError where options do not fit them."""
     if not asked.exclude and asked.labels is None:
         return files
@@ -294,7 +294,7 @@ def _is_below(link: str, root: str) -> bool:
     return target == root or target.startswith(root.rstrip(os.sep) + os.sep)
 
 
-def _are_many(files: list[File], asked: Asked) -> bool:
+def _are_many(files: list[File], asked: ImageOptions) -> bool:
     """Return whether images of all these files could be so many bytes that they are kept."""
     H, W = asked.sizing.size or (LARGEST_USUAL, LARGEST_USUAL)
     return len(files) * H * W * 3 >= image_stack.MOST_IN_MEMORY
@@ -338,7 +338,7 @@ def _outside(members: Iterable[Member], runs: Collection[Folders]) -> Iterator[M
         raise RunsInsideError(found)
 
 
-def _files(tar: Tar, members: Iterable[Member], asked: Asked, beside: _Beside) -> Iterator[File]:
+def _files(tar: Tar, members: Iterable[Member], asked: ImageOptions, beside: _Beside) -> Iterator[File]:
     """Yield the files of an archive that should be images."""
     left = beside.left
     seen: set[tuple[Folders, str]] = set()

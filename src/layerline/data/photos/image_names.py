@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, final
 from layerline import figures
 from layerline.data.part import SPLITS, SplitName
 from layerline.data.photos import split_names
-from layerline.data.photos.layout_refusal import Beside, Folders, Refusal
+from layerline.data.photos.layout_refusal import Folders, Refusal, Surroundings
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ RUN: Final = frozenset(("network.cnn", "experiment.toml"))
 
 
 @dataclass(frozen=True)
-class Layout:
+class FolderLayout:
     """Which folders are classes, and of which split."""
 
     classes: tuple[str, ...]
@@ -58,8 +58,8 @@ def is_run(names: Collection[str]) -> bool:
 
 
 def layout(
-    place: str, folders: Collection[Folders], empty: Iterable[Folders] = (), beside: Beside | None = None
-) -> Layout:
+    place: str, folders: Collection[Folders], empty: Iterable[Folders] = (), beside: Surroundings | None = None
+) -> FolderLayout:
     """Return what the folders with images in them mean. Raises DataError.
 
     folders: those with images; empty: those without, which say that a class is there; beside: for messages.
@@ -80,7 +80,7 @@ def layout(
     around = {name: _around(name, inner) for name in splits}
     read = {name: of for name in splits if (of := split_names.split_of(name)) and around[name] is not None}
     if () in inner or len(read) < len(firsts):
-        raise Refusal(place, top, inner, splits, read, beside or Beside()).error()
+        raise Refusal(place, top, inner, splits, read, beside or Surroundings()).error()
     _check_splits(place, read)
     known: dict[Folders, tuple[SplitName, str]] = {}
     bare = []
@@ -153,7 +153,7 @@ def _of_classes(
     known: dict[Folders, tuple[SplitName, str]],
     bare: Sequence[tuple[SplitName, str]],
     notes: tuple[str, ...] = (),
-) -> Layout:
+) -> FolderLayout:
     """Return the layout of folders whose split and class are known; bare: classes that are there without images."""
     spelled = _Spelled(_checked(place, name) for split, name in (*known.values(), *bare) if split == "train")
     names: dict[SplitName, dict[str, Folders]] = {}
@@ -173,7 +173,7 @@ def _of_classes(
     numbers = {name: k for k, name in enumerate(classes)}
     of = {path: (split, numbers[name]) for split, paths in names.items() for name, path in paths.items()}
     splits = tuple(split for split in SPLITS if split in names)
-    return Layout(classes, of, splits, notes + spelled.notes + _similar(classes), top)
+    return FolderLayout(classes, of, splits, notes + spelled.notes + _similar(classes), top)
 
 
 @final

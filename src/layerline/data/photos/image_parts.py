@@ -8,7 +8,7 @@ import numpy as np
 
 from layerline import figures
 from layerline.data.dataset import Resized
-from layerline.data.part import SPLITS, Found, Part, Parts
+from layerline.data.part import SPLITS, FoundArray, SourceArrays, SplitArrays
 from layerline.data.photos import path_keys
 from layerline.data.photos.bad_images import check_bad
 from layerline.data.photos.label_file import LabelFile
@@ -17,12 +17,14 @@ from layerline.errors import DataError
 
 if TYPE_CHECKING:
     from layerline.data.part import SplitName
-    from layerline.data.photos.image_names import Layout
-    from layerline.data.photos.options import Asked
+    from layerline.data.photos.image_names import FolderLayout
+    from layerline.data.photos.options import ImageOptions
     from layerline.data.photos.pictures import Left, Pictures, Roll
 
 
-def parts(place: str, name: str, pictures: Pictures, found: Layout | LabelFile, left: Left, asked: Asked) -> Parts:
+def parts(
+    place: str, name: str, pictures: Pictures, found: FolderLayout | LabelFile, left: Left, asked: ImageOptions
+) -> SourceArrays:
     """Return images by split. Raises DataError where too many are bad, or a class has no image left."""
     roll, pixels, maximum = pictures.roll, pictures.pixels, None
     deep = pixels.dtype == np.uint16
@@ -32,16 +34,16 @@ def parts(place: str, name: str, pictures: Pictures, found: Layout | LabelFile, 
     check_bad(roll.bad, len(roll.files) + len(roll.bad), asked.skip_bad, place)
     ranks = np.array([found.rank(folders, file) for folders, file in roll.files], np.int32)
     resized = _resized(roll, (pixels.shape[1], pixels.shape[2]))
-    splits: dict[SplitName, Part] = {}
+    splits: dict[SplitName, SplitArrays] = {}
     for split in found.splits:
         first, last = np.searchsorted(ranks[:, 0], [SPLITS.index(split), SPLITS.index(split) + 1]).tolist()
         where = f"{place}: {split}" if len(found.splits) > 1 else place
         if first == last:
             raise DataError(f"{where}: found no image that can be read, expected some", "mend the files")
-        images = Found(pixels[first:last], where, "HWC", pictures.known.get((first, last)))
+        images = FoundArray(pixels[first:last], where, "HWC", pictures.known.get((first, last)))
         names = ["/".join((*folders[found.top :], file)) for folders, file in roll.files[first:last]]
         groups = _groups(found, roll, first, last)
-        splits[split] = Part(images, Found(ranks[first:last, 1], where), names, groups)
+        splits[split] = SplitArrays(images, FoundArray(ranks[first:last, 1], where), names, groups)
     _check_classes(place, ranks, found.classes)
     notes = (
         *left.notes(place),
@@ -50,7 +52,7 @@ def parts(place: str, name: str, pictures: Pictures, found: Layout | LabelFile, 
         *_deep(roll, maximum),
         *([pictures.note] if pictures.note else []),
     )
-    return Parts(
+    return SourceArrays(
         *(name, splits, found.classes, maximum),
         notes=notes,
         resized=resized,
@@ -60,7 +62,7 @@ def parts(place: str, name: str, pictures: Pictures, found: Layout | LabelFile, 
     )
 
 
-def _groups(found: Layout | LabelFile, roll: Roll, first: int, last: int) -> np.ndarray | None:
+def _groups(found: FolderLayout | LabelFile, roll: Roll, first: int, last: int) -> np.ndarray | None:
     """Return the groups that a file of labels names; a file without one is a group of its own."""
     if not isinstance(found, LabelFile) or not found.has_groups:
         return None
@@ -103,7 +105,7 @@ def _deep(roll: Roll, maximum: float | None) -> tuple[str, ...]:
     )
 
 
-def _told(roll: Roll, colour: bool, asked: Asked, resized: Resized | None) -> tuple[str, ...]:
+def _told(roll: Roll, colour: bool, asked: ImageOptions, resized: Resized | None) -> tuple[str, ...]:
     notes = []
     if 0 < roll.gray < len(roll.files) and colour:
         notes.append(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.data.photos.cache import Cache, Part
+    from layerline.data.photos.cache import Cache, Unfinished
 
     Pixels = NDArray[Any]
 
@@ -48,7 +48,7 @@ class ImageStack:
         self._shape: tuple[int, ...] = ()
         self._type: np.dtype[Any] = np.dtype(np.uint8)
         self._array: Pixels = np.empty(0, self._type)
-        self._part: Part | None = None
+        self._part: Unfinished | None = None
 
     def __len__(self) -> int:
         """Return how many images there are."""
@@ -86,7 +86,7 @@ class ImageStack:
             if part is not None:
                 part.drop()
 
-    def taken(self) -> Pixels | Part:
+    def taken(self) -> Pixels | Unfinished:
         """Return the images, (N, H, W) or (N, H, W, 3), or the file they are in; leave the stack empty."""
         count, shape, array, part = self._count, self._shape, self._array, self._part
         self._start()
@@ -161,7 +161,7 @@ class ImageStack:
         return int(np.prod(self._shape)) * self._type.itemsize
 
     @property
-    def _in_file(self) -> Callable[[Part, int], Pixels]:
+    def _in_file(self) -> Callable[[Unfinished, int], Pixels]:
         """Return what reads an image of this shape and type from a file, by its number."""
         size, kind, shape = self._bytes, self._type, self._shape
         return lambda part, k: np.frombuffer(part.read(k * size, size), kind).reshape(shape)

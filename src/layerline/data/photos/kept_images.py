@@ -21,7 +21,7 @@ from layerline.files import regular
 from layerline.workers import spread
 
 if TYPE_CHECKING:
-    from layerline.data.photos.cache import Cache, Kept, Part
+    from layerline.data.photos.cache import Cache, Kept, Unfinished
     from layerline.data.photos.decoding import File
 
 _FORMAT: Final = 2
@@ -36,7 +36,7 @@ def stamp(found: os.stat_result) -> tuple[int, ...]:
 
 
 @final
-class Keeper:
+class KeptImages:
     """Finds and keeps the decoded images of some files."""
 
     def __init__(self, cache: Cache, key: list[Any], files: list[File], *, archive: bool = False) -> None:
@@ -60,7 +60,7 @@ class Keeper:
         """Return the decoded images of these files, None where they are not kept."""
         return self.cache.find(self._quick, self._content)
 
-    def keep(self, part: Part, facts: dict[str, Any], digests: list[bytes]) -> Kept:
+    def keep(self, part: Unfinished, facts: dict[str, Any], digests: list[bytes]) -> Kept:
         """Keep decoded images. digests: of the images' files, in their order. Raises OSError."""
         if self._archive:
             digests = [_digest_of_archive(self._files[0])]

@@ -46,7 +46,7 @@ _MOST_PATHS: Final = 5000
 
 
 @dataclass(frozen=True)
-class Row:
+class LabelRow:
     """What a line says of a file."""
 
     line: int
@@ -61,7 +61,7 @@ class LabelFile:
     """The lines of a file, by the names of the image files in them."""
 
     place: str
-    rows: dict[str, Row]
+    rows: dict[str, LabelRow]
     digest: str
     """SHA-256 (hex) of the file."""
     has_groups: bool
@@ -78,7 +78,7 @@ class LabelFile:
         named = {row.split for row in self.rows.values()}
         return tuple(split for split in SPLITS if split in named)
 
-    def row(self, folders: Folders, name: str) -> Row | None:
+    def row(self, folders: Folders, name: str) -> LabelRow | None:
         """Return the line of a file, by its path or its end, with or without a suffix; None where there is none."""
         parts = (*folders, name)
         for first in range(len(parts)):
@@ -139,7 +139,7 @@ def read(path: str | os.PathLike[str]) -> LabelFile:
     lines = _lines(content.decode("utf-8-sig"), place)
     header_line, header = next(lines, (1, []))
     columns, classes, notes = _columns(header, f"{place}:{header_line}")
-    rows: dict[str, Row] = {}
+    rows: dict[str, LabelRow] = {}
     for line, cells in lines:
         if len(cells) != len(header):
             raise DataError(
@@ -317,7 +317,7 @@ def _nearly(name: str, others: list[str]) -> str:
     return known[0] if known else spelling.nearest(name, others) or ""
 
 
-def _row(cells: dict[str, str], line: int, place: str) -> Row:
+def _row(cells: dict[str, str], line: int, place: str) -> LabelRow:
     for name in _NEEDED:
         if not cells[name]:
             raise DataError(f"{place}: found no {name}, expected one", "fill it in, or remove the line")
@@ -335,7 +335,7 @@ def _row(cells: dict[str, str], line: int, place: str) -> Row:
             f"did you mean {near}?" if near else "leave the column out to have the sets drawn",
         )
     file = unicodedata.normalize("NFC", cells["file"].replace("\\", "/").removeprefix("./"))
-    return Row(line, file, label, split, cells.get("group", ""))
+    return LabelRow(line, file, label, split, cells.get("group", ""))
 
 
 def _check(found: LabelFile) -> None:

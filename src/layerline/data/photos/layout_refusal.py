@@ -30,7 +30,7 @@ _SHOWN: Final = 4
 
 
 @dataclass(frozen=True)
-class Beside:
+class Surroundings:
     """What is known of a folder or an archive besides its folders, for messages."""
 
     images: Sequence[tuple[Folders, str]] = ()
@@ -54,7 +54,7 @@ class Refusal:
     """Those at the first level that mean splits."""
     read: Collection[str]
     """Those of them that hold folders of classes."""
-    beside: Beside
+    beside: Surroundings
 
     def error(self) -> DataError:
         """Return the error to raise."""

@@ -29,7 +29,7 @@ _FLAGS: Final = ("--size", "--fit", "--gray", "--labels", "--group-by", "--exclu
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class ImageOptions:
     """Everything that options say of image files."""
 
     sizing: Sizing = AS_IT_IS
@@ -83,7 +83,7 @@ class Asked:
             )
 
 
-def asked(
+def image_options(
     size: int | str | None,
     fit: str | None,
     gray: bool | None,
@@ -93,7 +93,7 @@ def asked(
     skip_bad: float | None,
     cache: str | os.PathLike[str] | Literal[False] | None,
     input_shape: tuple[int, int, int] | None,
-) -> Asked:
+) -> ImageOptions:
     """Return what is asked of image files; all but the last two are refused where the data is arrays.
 
     size, fit: bring all images to one size, 128 or "96x128" (height × width), by "crop", "pad" or "stretch". Without a
@@ -116,7 +116,7 @@ def asked(
     near = groups.near(group_by)
     by_name = group_by if near is None else None
     values = (size, fit, gray, labels, by_name, exclude, skip_bad)
-    return Asked(
+    return ImageOptions(
         wanted,
         None if labels is None else label_file.read(labels),
         patterns(exclude),

@@ -14,9 +14,9 @@ from layerline import figures
 from layerline.data import content
 from layerline.data.dataset import Example
 from layerline.data.fetching import catalogue
-from layerline.data.part import Known
+from layerline.data.part import Digested
 from layerline.data.photos.bad_images import MOST, check_bad
-from layerline.data.photos.cache import Part, digest_of
+from layerline.data.photos.cache import Unfinished, digest_of
 from layerline.data.photos.decoding import Decoded, Decoder, File, read
 from layerline.data.photos.image_file import decode
 from layerline.data.photos.image_stack import ImageStack
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from layerline.data.photos.cache import Kept
     from layerline.data.photos.decoding import Progress
     from layerline.data.photos.headers import Outlines
-    from layerline.data.photos.image_names import Layout
-    from layerline.data.photos.kept_images import Keeper
+    from layerline.data.photos.image_names import FolderLayout
+    from layerline.data.photos.kept_images import KeptImages
     from layerline.data.photos.label_file import LabelFile
     from layerline.data.photos.layout_refusal import Folders
-    from layerline.data.photos.options import Asked
+    from layerline.data.photos.options import ImageOptions
 
 _EVERY: Final = 100
 """Images between two reports of progress."""
@@ -131,7 +131,7 @@ class Pictures:
     pixels: NDArray[Any]
     """uint8 or uint16 (N, H, W) or (N, H, W, 3)."""
     roll: Roll
-    known: dict[tuple[int, int], Known] = field(default_factory=dict)
+    known: dict[tuple[int, int], Digested] = field(default_factory=dict)
     """What is known of images from one number to another."""
     note: str = ""
     """Where they are kept."""
@@ -141,7 +141,7 @@ class Pictures:
 class Album:
     """Images as they are decoded, with the folder and the name of each."""
 
-    def __init__(self, place: str, asked: Asked, outlines: Outlines, expected: int = 0) -> None:
+    def __init__(self, place: str, asked: ImageOptions, outlines: Outlines, expected: int = 0) -> None:
         """Begin empty; expected is how many images there will be, where it is known."""
         self._place, self._asked, self._expected = place, asked, expected
         self._sizing = outlines.settled()
@@ -171,7 +171,7 @@ class Album:
         """Return the folders that images are in."""
         return {folders for folders, _ in self.roll.files}
 
-    def sorted_by(self, found: Layout | LabelFile, keeper: Keeper | None, more: dict[str, Any]) -> Pictures:
+    def sorted_by(self, found: FolderLayout | LabelFile, keeper: KeptImages | None, more: dict[str, Any]) -> Pictures:
         """Return the images by split, class and name, and keep them where there is a keeper and they are many.
 
         more: facts that are kept beside them.
@@ -186,7 +186,7 @@ class Album:
             self._stack.change(lambda pixels: pixels, order)
             moved = False
         failed, taken = self._stack.failed, self._stack.taken()
-        if not isinstance(taken, Part):
+        if not isinstance(taken, Unfinished):
             note = f"the decoded images are not kept: {failed}" if failed else ""
             return Pictures(taken[order] if moved else taken, roll, note=note)
         assert keeper is not None  # noqa: S101 - nothing is in a file without one
@@ -195,7 +195,7 @@ class Album:
             size = int(np.prod(shape[1:]))
             for first, last in bounds if kind == np.uint8 else ():  # others become another type before they are used
                 header = content.header((last - first, *shape[1:]))
-                known[first, last] = Known(*digest_of(taken, header, first * size, last * size))
+                known[first, last] = Digested(*digest_of(taken, header, first * size, last * size))
             facts = {
                 **more,
                 **roll.facts(),
@@ -234,9 +234,9 @@ class Album:
         return decode(read(file), replace(self._sizing, size=(h, w), fit="stretch")).pixels
 
 
-def of_kept(kept: Kept, keeper: Keeper) -> Pictures:
+def of_kept(kept: Kept, keeper: KeptImages) -> Pictures:
     """Return images that were kept."""
-    known = {(first, last): Known(digest, low, high) for first, last, digest, low, high in kept.facts["known"]}
+    known = {(first, last): Digested(digest, low, high) for first, last, digest, low, high in kept.facts["known"]}
     where = _without_names(keeper.cache.folder)
     note = f"the decoded images are kept in {where} for the next start: {figures.size(kept.bytes)} (--cache)"
     return Pictures(kept.pixels, Roll.of(kept.facts), known, note)
