@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_files import idx_bytes, pictures, write_idx, write_npz
+from peak import PEAK
 from sklearn.datasets import load_digits
 
 from layerline.data import ImageSet, Split, load_data
@@ -169,8 +170,8 @@ def test_bad_options_are_refused_before_anything_is_read(tmp_path):
 def test_mnist_is_the_official_one():
     """All of MNIST: the published content, the official test set; in less than twice its 55 MB beside NumPy's own."""
     program = (
-        "import resource, time, sys, numpy, layerline.data as d\n"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        f"{PEAK}\n"
+        "import sys, numpy, layerline.data as d\n"
         "before = peak()\n"
         "data = d.load_data('mnist', data_dir=sys.argv[1])\n"
         "print(peak() - before, len(data.train), len(data.validation), len(data.test), len(data.notes))\n"

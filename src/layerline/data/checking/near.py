@@ -55,8 +55,10 @@ _RANDOM: Final = 1000
 _FEW: Final = 10
 _BLOCK: Final = 2048
 """Images by as many others are multiplied at once: smaller products wait longer for their threads than they take."""
-_TOGETHER: Final = 256
-"""Pairs that are laid onto each other at once: about 30 MB."""
+_AT_ONCE: Final = 512
+"""Pairs that are correlated over shifts at once: about 5 MB."""
+_TOGETHER: Final = 64
+"""Pairs that are laid onto each other at once: about 8 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,8 +248,8 @@ def _shifted(small: Sketches, pairs: _Pairs) -> tuple[_Pairs, NDArray[np.float32
     """Return the pairs ordered by their first image, the shift at which each correlates most, and how much."""
     pairs = pairs[np.argsort(pairs.first, kind="stable")]
     shifts, correlation = np.empty((len(pairs), 2), np.float32), np.empty(len(pairs), np.float32)
-    for start in range(0, len(pairs), _BLOCK):
-        at = slice(start, start + _BLOCK)
+    for start in range(0, len(pairs), _AT_ONCE):
+        at = slice(start, start + _AT_ONCE)
         first, of_first = np.unique(pairs.first[at], return_inverse=True)
         a, b = alignment.spectra(small.grays[first])[of_first], alignment.spectra(_second(small, pairs[at]))
         correlation[at], shifts[at] = alignment.moved(a, b)

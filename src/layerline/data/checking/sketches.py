@@ -29,7 +29,7 @@ _WIDTH: Final = 0.55
 """Standard deviation of a cell's weights, in cells: they overlap, so that a shift moves edges over slowly."""
 _MIRRORED: Final = (1, 0, 2, 3, 7, 6, 5, 4)
 """Directions right, left, down, up, and the diagonals, as a mirror has them."""
-_BLOCK: Final = 1 << 20
+_BLOCK: Final = 1 << 18
 _LEAST: Final = 1e-3
 """Of the largest variance: below, a direction of the numbers' space is noise, and is not made larger than that."""
 

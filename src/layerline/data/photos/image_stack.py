@@ -174,5 +174,20 @@ class ImageStack:
         self._part, self._array = None, keep
 
 
+def reorder(array: Pixels, order: list[int]) -> None:
+    """Make image k of an array what image order[k] was, with room for one image besides: along the order's cycles."""
+    done = [False] * len(order)
+    for start in range(len(order)):
+        if done[start] or order[start] == start:
+            continue
+        first, k = array[start].copy(), start
+        while not done[order[k]] and order[k] != start:
+            done[k] = True
+            array[k] = array[order[k]]
+            k = order[k]
+        done[k] = True
+        array[k] = first
+
+
 def _times(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))

@@ -19,7 +19,7 @@ from layerline.data.photos.bad_images import MOST, check_bad
 from layerline.data.photos.cache import Unfinished, digest_of
 from layerline.data.photos.decoding import Decoded, Decoder, File, read
 from layerline.data.photos.image_file import decode
-from layerline.data.photos.image_stack import ImageStack
+from layerline.data.photos.image_stack import ImageStack, reorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -188,7 +188,9 @@ class Album:
         failed, taken = self._stack.failed, self._stack.taken()
         if not isinstance(taken, Unfinished):
             note = f"the decoded images are not kept: {failed}" if failed else ""
-            return Pictures(taken[order] if moved else taken, roll, note=note)
+            if moved:
+                reorder(taken, order)
+            return Pictures(taken, roll, note=note)
         assert keeper is not None  # noqa: S101 - nothing is in a file without one
         try:
             known = {}
