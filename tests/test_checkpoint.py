@@ -22,7 +22,9 @@ from layerline.engines.engine import Running, State
 from layerline.errors import UserError
 from layerline.files import tensors, whole
 from layerline.runs.checkpoint import Checkpoints, Identity, Keeper, Snapshot
-from layerline.runs.folder import EpochRow, RunFolder
+from layerline.runs.folder import RunFolder
+from layerline.runs.history import EpochRow
+from layerline.runs.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +65,7 @@ def kept(tmp_path: Path) -> Checkpoints:
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     folder = RunFolder.named(tmp_path / "run")
-    folder.start("Flat\n", {})
+    folder.start("Flat\n", Record())
     return folder
 
 

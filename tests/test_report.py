@@ -27,7 +27,8 @@ from layerline import figures, metrics, report
 from layerline.report import curves, filters, matrix, sheet
 from layerline.report.marks import Area, Pixels, Stroke, Text
 from layerline.report.sheet import Frame, Sheet
-from layerline.runs.folder import EpochRow, Result
+from layerline.runs.history import EpochRow
+from layerline.runs.result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from layerline.cli.terminal import Terminal
     from layerline.data.dataset import Dataset, Split
-    from layerline.runs.folder import Result
+    from layerline.runs.result import Result
     from layerline.training import Model
     from layerline.training.origin import Origin
 
@@ -224,7 +224,7 @@ def _report(which: str, result: Result) -> list[str]:
 
 def _json(data: Dataset, which: str, result: Result) -> str:
     """Return what result.json of a run has, behind what was looked at."""
-    from layerline.runs.folder import as_text
+    from layerline.runs.texts import as_text
 
     assert result.confusion is not None  # noqa: S101 - it was tested
     looked_at = {

@@ -139,8 +139,8 @@ def _split(a: SavedRun, b: SavedRun) -> Split:
 
 
 def _same_data(a: SavedRun, b: SavedRun) -> bool:
-    fingerprint = a.about("data", "fingerprint")
-    return bool(fingerprint) and fingerprint == b.about("data", "fingerprint")
+    fingerprint = a.record.about.data.fingerprint
+    return bool(fingerprint) and fingerprint == b.record.about.data.fingerprint
 
 
 def _common(
@@ -187,9 +187,9 @@ def _index(predictions: Predictions, run: SavedRun) -> NDArray[np.int64]:
 
 
 def _data(run: SavedRun) -> str:
-    name, fingerprint = (str(run.about("data", key) or "?") for key in ("name", "fingerprint"))
-    image = run.about("data", "image")
-    size = "×".join(map(str, image)) if isinstance(image, list) else "?"
+    about = run.record.about.data
+    name, fingerprint = about.name or "?", about.fingerprint or "?"
+    size = "×".join(map(str, about.image)) or "?"
     return f"{figures.name(name, 30)} of {size}, fingerprint {figures.name(fingerprint[:8])}…"
 
 

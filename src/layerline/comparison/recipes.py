@@ -163,9 +163,9 @@ def _check_same_images(a: SavedRun, b: SavedRun) -> None:
     differ = [
         f"{key} {first} and {second}"
         for key, first, second in (
-            ("fingerprints", *(str(run.about("data", "fingerprint"))[:8] for run in (a, b))),
+            ("fingerprints", *(str(run.record.about.data.fingerprint)[:8] for run in (a, b))),
             ("classes", *(",".join(run.classes) for run in (a, b))),
-            *((key, *(run.experiment.get("data", {}).get(key, "by default") for run in (a, b))) for key in _CUTS),
+            *((key, *(run.record.data.get(key, "by default") for run in (a, b))) for key in _CUTS),
         )
         if first != second
     ]

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.recipe import Recipe
-    from layerline.runs.folder import EpochRow, Result
+    from layerline.runs.history import EpochRow
+    from layerline.runs.result import Result
 
 FEW: Final = 10
 """Images of a class below which one image moves its F1 by more than 0.1."""

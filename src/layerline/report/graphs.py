@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from layerline.network import Network
     from layerline.report.sheet import Sheet
-    from layerline.runs.folder import EpochRow, Result
+    from layerline.runs.history import EpochRow
+    from layerline.runs.result import Result
 
 
 @dataclass(frozen=True)

@@ -113,8 +113,9 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
     """Return what the page says whatever images it has."""
     split = "test" if run.tested or "test" in run.predictions else "validation"
     confusion = run.confusion(split)
-    network = run.about("network", "name") or (run.network.name if run.network else "network")
-    remarks = (run.result or {}).get("remarks") or ()
+    about = run.record.about
+    network = about.network.name or (run.network.name if run.network else "network")
+    remarks = () if run.result is None else run.result.remarks
     script = _file("sort.js").strip()
     return {
         "mark": MARK,
@@ -122,12 +123,12 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
         "style": _file("report.css"),
         "script": script,
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "title": f"{figures.name(str(network))} on {figures.name(str(run.about('data', 'name') or 'data'))}",
+        "title": f"{figures.name(network)} on {figures.name(about.data.name or 'data')}",
         "run": figures.name(run.folder.resolve().name),
         "split": split,
         "splits": list(run.predictions),
         "headline": headline.of(run),
-        "remarks": [figures.name(str(remark), 500) for remark in remarks][:100],
+        "remarks": [figures.name(remark, 500) for remark in remarks][:100],
         "course": courses.of(run) if run.history else None,
         "classes": [] if confusion is None else tables.classes(run, confusion),
         "class_count": len(run.classes),

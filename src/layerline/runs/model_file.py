@@ -17,11 +17,13 @@ from layerline import figures
 from layerline.data.brightness import Brightness
 from layerline.data.dataset import Fit, Scaling
 from layerline.data.sizing import Sizing
-from layerline.errors import NetworkError
+from layerline.errors import NetworkError, UserError
 from layerline.files import tensors
 from layerline.files.tensors import FileError
 from layerline.files.versions import versions
 from layerline.network import parse
+from layerline.runs import schema, texts
+from layerline.runs.texts import AGAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,6 +139,26 @@ def read(path: Path, *, not_finite: bool = False) -> Stored:
         raise FileError(f"{path}: the network in it cannot be built:\n{error.message}", error.help) from error
     _check_weights(path, network, held.arrays, not_finite=not_finite)
     return Stored(network, card, held.arrays, held.digest)
+
+
+@dataclass(frozen=True, eq=False)
+class Unchecked:
+    """A model file as it stands, held against no network: what a report shows of a run."""
+
+    weights: dict[str, NDArray[Any]]
+    classes: tuple[str, ...]
+    digest: str
+
+
+def unchecked(path: Path) -> Unchecked:
+    """Return what a model file holds. Raises FileError where it is cut short or changed, UserError for its classes."""
+    held = tensors.read(path, MOST_TENSORS)
+    try:
+        classes = texts.parsed(held.metadata.get("classes", "[]").encode("utf-8", "surrogatepass"))
+    except ValueError as error:
+        raise UserError(f"{path}: its classes are not JSON: {error}", AGAIN) from None
+    schema.check(path, classes, [schema.TEXT], AGAIN, "classes")
+    return Unchecked(held.arrays, tuple(classes or ()), held.digest)
 
 
 def _check_format(path: Path, metadata: Mapping[str, str]) -> None:

@@ -1,13 +1,11 @@
-"""What the files of a run may hold, as far as the report reads it: files are copied, cut short and edited by hand."""
+"""Of which kinds the values in a file of a run are: files are copied, cut short and edited by hand."""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline import figures
 from layerline.errors import UserError
-from layerline.runs.folder import EpochRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,49 +24,8 @@ _FITS: Final[dict[str, Callable[[Any], bool]]] = {
     COUNT: lambda value: type(value) is int and 1 <= value <= _LARGEST,
     SWITCH: lambda value: type(value) is bool,
 }
-_ANY: Final = "*"
+ANY: Final = "*"
 """Stands for every key that is not named."""
-_FIGURES: Final = {"accuracy": NUMBER, "macro_f1": NUMBER, "class": TEXT}
-
-EXPERIMENT: Final = {
-    "data": {},
-    "train": {"batch_size": COUNT},
-    "about": {
-        "network": {"name": TEXT},
-        "data": {
-            "name": TEXT,
-            "fingerprint": TEXT,
-            "classes": [TEXT],
-            "image": [COUNT],
-            "images": {_ANY: WHOLE},
-            "counts": {_ANY: [WHOLE]},
-            "notes": [TEXT],
-            "findings": [TEXT],
-        },
-        "versions": {_ANY: TEXT},
-        "engine": {},
-        "assumed": {_ANY: TEXT},
-    },
-}
-EPOCH: Final = {
-    "epoch": COUNT,
-    "best": SWITCH,
-    **dict.fromkeys(
-        (field.name for field in dataclasses.fields(EpochRow) if field.name not in ("epoch", "best")), NUMBER
-    ),
-}
-ENDING: Final = {"ended": TEXT, "epochs": WHOLE, "steps": WHOLE}
-RESULT: Final = {
-    "test_loss": NUMBER,
-    "test_accuracy": NUMBER,
-    "test_macro_f1": NUMBER,
-    "classes": [TEXT],
-    "confusion": [[WHOLE]],
-    "confusion_cells": [[WHOLE]],
-    "intervals": {_ANY: [NUMBER]},
-    "baselines": {_ANY: _FIGURES},
-    "remarks": [TEXT],
-}
 
 
 def check(path: Path, value: Any, form: Any, help: str, at: str = "") -> None:  # noqa: A002 - as in UserError
@@ -84,7 +41,7 @@ def check(path: Path, value: Any, form: Any, help: str, at: str = "") -> None:  
         if not isinstance(value, dict):
             raise _not(path, at, "a table", help)
         for key, part in value.items():
-            inner = form.get(key, form.get(_ANY))
+            inner = form.get(key, form.get(ANY))
             if inner is not None:
                 check(path, part, inner, help, f"{at}.{key}" if at else key)
     elif isinstance(form, list):

@@ -12,7 +12,7 @@ from layerline import metrics
 from layerline.engines.epoch import plan_epoch
 from layerline.errors import DivergedError
 from layerline.runs.checkpoint import Snapshot
-from layerline.runs.folder import EpochRow
+from layerline.runs.history import EpochRow
 from layerline.training.best import is_best, without_a_better
 from layerline.training.divergence import likely_cause
 from layerline.training.watch import Progress

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from layerline.engines.engine import Engine
     from layerline.layers import Weight
     from layerline.network import Network
-    from layerline.runs.folder import Result
+    from layerline.runs.result import Result
     from layerline.training.evaluation import Which
 
 _WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")

@@ -70,7 +70,7 @@ def of(model: Path) -> Origin | None:
     known = [index for index in indices if index is not None]
     complete = len(known) == sum(options.get(split, "none") != "none" for split in CUT)
     held_back = np.concatenate([np.zeros(0, np.int64), *known]) if complete else None
-    return Origin(options, files.about("data", "fingerprint"), held_back)
+    return Origin(options, files.record.about.data.fingerprint, held_back)
 
 
 def seen(origin: Origin | None, data: Dataset, looked_at: Sequence[tuple[str, Split]]) -> int | None:

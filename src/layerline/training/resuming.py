@@ -12,9 +12,8 @@ from layerline.assume import Assumed, as_given
 from layerline.engines.engine import Running
 from layerline.errors import DataError, UserError
 from layerline.experiment.experiment import settle
-from layerline.experiment.toml_file import ABOUT
 from layerline.network import find, parse
-from layerline.runs import saved
+from layerline.runs import record
 from layerline.runs.checkpoint import Checkpoints, Identity, Snapshot
 from layerline.runs.folder import RunFolder
 from layerline.runs.names import CHECKPOINTS, ENDING, EXPERIMENT, GRAPHS, NETWORK, REPORT, RESULT
@@ -138,7 +137,7 @@ def written(
     experiment = settle(str(path / EXPERIMENT), flags)
     data = _loaded(experiment, load)
     text = experiment.text if net is None else find(net)[1]
-    name = str(_about(path, "network").get("name", "network"))
+    name = record.read(path / EXPERIMENT).about.network.name or "network"
     network = parse(text, name=name, input_shape=data.shape, classes=len(data.classes))
     made = as_given(network, data, experiment.recipe, engine=experiment.engine, threads=experiment.threads)
     return Written(experiment, network, data, made.engine)
@@ -158,7 +157,7 @@ def _check_same(path: Path, identity: Identity, found: Found | None) -> None:
     if found is not None:
         differences = identity.differences(found.identity)
     else:
-        before = _about(path, "data").get("fingerprint")
+        before = record.read(path / EXPERIMENT).about.data.fingerprint
         differences = [] if before == identity.data["fingerprint"] else ["data: another content than the run's"]
     if differences:
         raise UserError(
@@ -187,12 +186,6 @@ def _check_fits(found: Found, what: Written) -> None:
 
 def _forms(arrays: Mapping[str, NDArray[Any]]) -> dict[str, tuple[tuple[int, ...], str]]:
     return {name: (array.shape, array.dtype.name) for name, array in arrays.items()}
-
-
-def _about(path: Path, key: str) -> Mapping[str, Any]:
-    """Return what the run's record says of its network, or its data."""
-    found: Mapping[str, Any] = saved.read_experiment(path / EXPERIMENT)[ABOUT].get(key) or {}
-    return found
 
 
 def _first(engine: Engine, classes: int) -> Snapshot:

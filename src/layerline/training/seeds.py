@@ -14,8 +14,9 @@ from layerline.comparison.student import mean_of
 from layerline.data.doctor import examined
 from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
 from layerline.files import whole
-from layerline.runs.folder import RunFolder, json_line
+from layerline.runs.folder import RunFolder
 from layerline.runs.names import SEEDS
+from layerline.runs.texts import json_line
 from layerline.scalars import is_whole, plain
 from layerline.training.interrupt import Interrupt
 from layerline.training.session import recipe_of, run
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
     from layerline.comparison.student import Mean
     from layerline.data.dataset import Dataset
     from layerline.experiment.experiment import Experiment
-    from layerline.measure.baselines import Baselines
     from layerline.network import Network
     from layerline.recipe import Recipe
+    from layerline.runs.result import Baselines
     from layerline.training.run import Run
 
 FEWEST: Final = 2
