@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEXT, NUMBER, WHOLE, COUNT = "text", "a number", "a whole number", "a whole number from 1"
+SEED: Final = "a seed"
 SWITCH: Final = "true or false"
 _LARGEST: Final = 2**53
+_LARGEST_SEED: Final = 2**64 - 1
 _LARGEST_NUMBER: Final = 1e300
 """What can be added up many times without leaving float64."""
 
@@ -21,6 +23,7 @@ _FITS: Final[dict[str, Callable[[Any], bool]]] = {
     TEXT: lambda value: type(value) is str,
     NUMBER: lambda value: type(value) in (float, int) and abs(value) <= _LARGEST_NUMBER,
     WHOLE: lambda value: type(value) is int and 0 <= value <= _LARGEST,
+    SEED: lambda value: type(value) is int and 0 <= value <= _LARGEST_SEED,
     COUNT: lambda value: type(value) is int and 1 <= value <= _LARGEST,
     SWITCH: lambda value: type(value) is bool,
 }
@@ -55,11 +58,6 @@ def check(path: Path, value: Any, form: Any, help: str, at: str = "") -> None:  
                 check(path, part, form[0], help, f"{at}[{k}]")
     elif not _FITS[form](value):
         raise _not(path, at, form, help)
-
-
-def fits(form: str, value: Any) -> bool:
-    """Return whether a value is of a kind."""
-    return _FITS[form](value)
 
 
 def _not(path: Path, at: str, kind: str, help: str) -> UserError:  # noqa: A002 - as in UserError
