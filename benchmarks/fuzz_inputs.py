@@ -46,7 +46,7 @@ from layerline.network_file import formatted
 from layerline.report import page
 from layerline.runs import record, saved
 from layerline.runs.checkpoint import Checkpoints
-from layerline.training import origin
+from layerline.training import run_of_model
 from layerline.training.resuming import reopen
 
 if TYPE_CHECKING:
@@ -379,7 +379,7 @@ class RunFolder(_OfFiles):
             row.as_dict()
         page.render(saved.read(run))
         comparison.compare(folder / "whole", run).as_dict()
-        origin.of(run / "model.safetensors")
+        run_of_model.find(run / "model.safetensors")
 
 
 @final

@@ -162,7 +162,7 @@ def test_seeds_come_back(tmp_path: Path) -> None:
     """The runs' folders and the means, a figure that no run has among them."""
     means = {"validation_loss": None, "test_accuracy": Mean((0.5, 0.75), 0.625, 0.1, 0.9, 0.2)}
     means["test_macro_f1"] = Mean((0.5,), 0.5, None, None, None)
-    written = SeedRuns(("seed-4", "seed-5"), (4, 5, 2**64 - 1), 4, (4, 5), (), 2, means)
+    written = SeedRuns(("seed-4", "seed-5"), (4, 5, 2**64 - 1), 4, (4, 5), (2**64 - 1,), 2, means)
     seed_runs.write(tmp_path / "s", written)
     assert seed_runs.read(tmp_path / "s") == written
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from layerline import __version__, figures, metrics
 from layerline.files import whole
-from layerline.report import cells, courses, filters, headline, samples, shown, tables, thumbnails
+from layerline.report import cells, filters, gallery, headline, learning_curves, samples, tables, thumbnails
 from layerline.report.suspects import SURE
 from layerline.runs import saved
 from layerline.workers import check
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.metrics import Counts
-    from layerline.report.shown import Images
+    from layerline.report.gallery import Images
     from layerline.runs.saved import SavedRun
 
 FILE: Final = "report.html"
@@ -77,17 +77,17 @@ def render(
         predictions = {split: pixels.indexed(part) for split, part in run.predictions.items()}
         run = dataclasses.replace(run, predictions=predictions)
     fixed = _fixed(run, assumptions) | {"fitted": _fitted(pixels)}
-    chosen = shown.choose(run)
-    images = shown.bare(run, chosen)
+    chosen = gallery.choose(run)
+    images = gallery.bare(run, chosen)
     indexed = all(part.index is not None for part in run.predictions.values())
     if pixels is not None and not indexed:
         pixels, why = None, _OLD
     if pixels is not None and (chosen.worst or chosen.pairs):
-        room = LARGEST - _SPARE - len(_page(fixed, shown.empty_cells(images), chosen, ""))
-        images = shown.filled(run, chosen, thumbnails.Thumbnails(pixels), room)
+        room = LARGEST - _SPARE - len(_page(fixed, gallery.empty_cells(images), chosen, ""))
+        images = gallery.filled(run, chosen, thumbnails.Thumbnails(pixels), room)
     page = _page(fixed, images, chosen, why)
     if len(page) > LARGEST:  # many long names: the cells say how many images they have, and no more
-        page = _page(fixed, shown.empty_cells(shown.bare(run, chosen)), chosen, why)
+        page = _page(fixed, gallery.empty_cells(gallery.bare(run, chosen)), chosen, why)
     return page
 
 
@@ -104,7 +104,7 @@ def _fitted(pixels: Callable[[str, int], NDArray[np.uint8]] | None) -> dict[str,
     return {"heading": samples.fitting(resized), "seen": samples.HOW[resized.fit], "images": images}
 
 
-def _page(fixed: dict[str, Any], images: Images, chosen: shown.Chosen, why: str) -> bytes:
+def _page(fixed: dict[str, Any], images: Images, chosen: gallery.Chosen, why: str) -> bytes:
     page = _template().render(**fixed, images=images, chosen=chosen, why=why, most_wrong=cells.MOST_WRONG)
     return page.encode("utf-8", "backslashreplace")
 
@@ -129,7 +129,7 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
         "splits": list(run.predictions),
         "headline": headline.of(run),
         "remarks": [figures.name(remark, 500) for remark in remarks][:100],
-        "course": courses.of(run) if run.history else None,
+        "course": learning_curves.of(run) if run.history else None,
         "classes": [] if confusion is None else tables.classes(run, confusion),
         "class_count": len(run.classes),
         "matrix": _matrix(run, confusion),

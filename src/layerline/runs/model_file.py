@@ -97,7 +97,7 @@ class Card:
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class ModelFile:
     """A model file that was read and found whole."""
 
     network: Network
@@ -119,7 +119,7 @@ def save(path: Path, weights: Mapping[str, NDArray[Any]], card: Card) -> str:
     return tensors.write(path, weights, _metadata(card))
 
 
-def read(path: Path, *, not_finite: bool = False) -> Stored:
+def read(path: Path, *, not_finite: bool = False) -> ModelFile:
     """Return what a model file holds.
 
     not_finite: take weights that are NaN or infinite too. Raises FileError where it is another kind of file, cut short,
@@ -138,7 +138,7 @@ def read(path: Path, *, not_finite: bool = False) -> Stored:
     except NetworkError as error:
         raise FileError(f"{path}: the network in it cannot be built:\n{error.message}", error.help) from error
     _check_weights(path, network, held.arrays, not_finite=not_finite)
-    return Stored(network, card, held.arrays, held.digest)
+    return ModelFile(network, card, held.arrays, held.digest)
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from layerline.engines.engine import Engine
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
-    from layerline.runs.checkpoint import Found
+    from layerline.runs.checkpoint import Latest
     from layerline.training.interrupt import Interrupt
     from layerline.training.run import Run
 
@@ -152,7 +152,7 @@ def _loaded(experiment: Experiment, load: Callable[[Experiment], Dataset] | None
         raise DataError(error.message, elsewhere if error.help is None else f"{error.help}; {elsewhere}") from error
 
 
-def _check_same(path: Path, identity: Identity, found: Found | None) -> None:
+def _check_same(path: Path, identity: Identity, found: Latest | None) -> None:
     """Raise UserError where what would go on is not what was begun."""
     if found is not None:
         differences = identity.differences(found.identity)
@@ -168,7 +168,7 @@ def _check_same(path: Path, identity: Identity, found: Found | None) -> None:
         )
 
 
-def _check_fits(found: Found, what: Written) -> None:
+def _check_fits(found: Latest, what: Written) -> None:
     """Raise UserError where the newest checkpoint is not what this network, engine and data can go on from."""
     kept, like = found.snapshot, what.engine.state()
     parts = (

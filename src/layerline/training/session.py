@@ -28,8 +28,8 @@ from layerline.recipe.together import BOTH
 from layerline.runs import ending as endings
 from layerline.runs import history, predictions
 from layerline.runs import result as results
-from layerline.runs.checkpoint import Checkpoints, Identity, Keeper
-from layerline.runs.checkpoint.keeper import EVERY
+from layerline.runs.checkpoint import Checkpoints, CheckpointWriter, Identity
+from layerline.runs.checkpoint.writer import EVERY
 from layerline.runs.ending import Ending
 from layerline.runs.folder import RunFolder
 from layerline.runs.names import CHECKPOINTS, ENDING, EXPERIMENT, HISTORY, MODEL, NETWORK, PREDICTIONS, REPORT, RESULT
@@ -147,16 +147,16 @@ def run(
         fitted = fit_epochs(engine, data, recipe, clock, began, files=folder is not None)
         recipe, beside = fitted.recipe, fitted.beside
         watcher.note(f"{recipe.epochs:,d} epochs fit into {time_given} (--within)")
-    keeper, nothing = None, contextlib.nullcontext()
+    writer, nothing = None, contextlib.nullcontext()
     if folder is not None:
         if snapshot is None:
             folder.start(network.text, Record.of(network, data, recipe, engine, experiment, folder.path, reasons))
         else:
             folder.go_on(snapshot.history)
         kept = Checkpoints(folder.path / CHECKPOINTS)
-        keeper = Keeper(kept, Identity.of(network, data, recipe, engine), folder, every)
-    with interrupt or Interrupt() as entered, folder or nothing, keeper or nothing:
-        loop = Loop(engine, data, recipe, watcher, entered, keeper, clock)
+        writer = CheckpointWriter(kept, Identity.of(network, data, recipe, engine), folder, every)
+    with interrupt or Interrupt() as entered, folder or nothing, writer or nothing:
+        loop = Loop(engine, data, recipe, watcher, entered, writer, clock)
         if snapshot is not None:
             loop.go_on(snapshot)
         training = _Training(network, data, recipe, engine, folder, loop, entered, threads, beside)

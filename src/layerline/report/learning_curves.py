@@ -28,7 +28,7 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Course:
+class LearningCurves:
     """The whole section."""
 
     charts: tuple[Chart, ...]
@@ -41,7 +41,7 @@ class Course:
     summary: str
 
 
-def of(run: SavedRun) -> Course:
+def of(run: SavedRun) -> LearningCurves:
     """Return the curves of a run with at least one epoch; a merit without a finite number has no chart."""
     history, best = run.history, run.best
     found = [_chart(run, merit) for merit in MERITS]
@@ -55,7 +55,7 @@ def of(run: SavedRun) -> Course:
     for name, _ in _SETS[: 1 + held]:
         heads += [f"{name} loss", f"{name} accuracy", f"{name} macro F1"]
     heads += ["learning rate", "time"]
-    return Course(
+    return LearningCurves(
         charts,
         tuple(sets),
         tuple(heads),

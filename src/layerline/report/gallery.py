@@ -26,7 +26,7 @@ _MARKUP: Final = 320
 
 
 @dataclass(frozen=True)
-class Shown:
+class Entry:
     """An image with what stands under it."""
 
     name: str
@@ -53,7 +53,7 @@ class Panel:
     prediction: str
     right: bool
     count: int
-    images: tuple[Shown, ...]
+    images: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +104,8 @@ def choose(run: SavedRun) -> Chosen:
 class Images:
     """All images of the page, with their pixels where there was room."""
 
-    worst: tuple[Shown, ...]
-    suspected: tuple[Shown, ...]
+    worst: tuple[Entry, ...]
+    suspected: tuple[Entry, ...]
     panels: tuple[Panel, ...]
     side: int
     """The longer side of the large images; 0 where there are no pixels."""
@@ -140,7 +140,7 @@ def filled(run: SavedRun, chosen: Chosen, makes: Thumbnails, room: int) -> Image
     if not side:
         return bare(run, chosen)
     spent = 0
-    lists: tuple[list[Shown], list[Shown]] = ([], [])
+    lists: tuple[list[Entry], list[Entry]] = ([], [])
     for entries, source in zip(lists, (chosen.worst, chosen.suspected), strict=True):
         for split, place, other in source:
             thumbnail = makes.one(*_key(split, place), side)
@@ -185,13 +185,13 @@ def _panel(run: SavedRun, chosen: Chosen, pair: Pair, places: Iterable[tuple[int
 
 def _entry(
     run: SavedRun, predictions: Predictions, place: int, other: int, thumbnail: Thumbnail | None = None
-) -> Shown:
+) -> Entry:
     truth = int(predictions.truth[place])
     index = place if predictions.index is None else int(predictions.index[place])
     said = figures.name(predictions.names[place]) if predictions.names is not None else f"image {figures.count(index)}"
     names = _names(run.classes, truth, other)
     probability, of_truth = (figures.percent(predictions.probability(place, k), 1) for k in (other, truth))
-    return Shown(said, predictions.split, *names, probability, of_truth, thumbnail)
+    return Entry(said, predictions.split, *names, probability, of_truth, thumbnail)
 
 
 def _names(classes: Sequence[str], truth: int, prediction: int) -> tuple[str, str]:
