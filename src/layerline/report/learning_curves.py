@@ -70,7 +70,7 @@ def _chart(run: SavedRun, merit: Merit) -> Chart | None:
     for name, prefix in _SETS:
         finite = merit.points(run.history, prefix)
         if finite:
-            lines.append(drawing.Line(name, name, finite))
+            lines.append(drawing.Curve(name, name, finite))
             says.append(f"{name} from {merit.shown(finite[0][1])} to {merit.shown(finite[-1][1])}")
     if not lines:
         return None

@@ -119,7 +119,7 @@ def _chart(history: Sequence[EpochRow], merit: Merit, level: float | None) -> st
     lines = []
     for name, prefix in _SETS:
         points = merit.points(history, prefix)
-        lines += [drawing.Line(name, name, points)] if points else []
+        lines += [drawing.Curve(name, name, points)] if points else []
     if not lines:
         return ""
     summary = "; ".join(f"{line.label}: {merit.shown(line.points[-1][1])} at the end" for line in lines)

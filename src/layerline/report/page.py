@@ -14,7 +14,7 @@ import numpy as np
 
 from layerline import __version__, figures, metrics
 from layerline.files import whole
-from layerline.report import cells, filters, gallery, headline, learning_curves, samples, tables, thumbnails
+from layerline.report import confusion_table, filters, gallery, headline, learning_curves, samples, tables, thumbnails
 from layerline.report.suspects import SURE
 from layerline.runs import saved
 from layerline.workers import check
@@ -105,7 +105,7 @@ def _fitted(pixels: Callable[[str, int], NDArray[np.uint8]] | None) -> dict[str,
 
 
 def _page(fixed: dict[str, Any], images: Images, chosen: gallery.Chosen, why: str) -> bytes:
-    page = _template().render(**fixed, images=images, chosen=chosen, why=why, most_wrong=cells.MOST_WRONG)
+    page = _template().render(**fixed, images=images, chosen=chosen, why=why, most_wrong=confusion_table.MOST_WRONG)
     return page.encode("utf-8", "backslashreplace")
 
 
@@ -134,7 +134,7 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
         "class_count": len(run.classes),
         "matrix": _matrix(run, confusion),
         "turned": any(len(name) > 3 for name in run.classes),
-        "heat": "" if confusion is None or _matrix(run, confusion) else cells.picture(confusion),
+        "heat": "" if confusion is None or _matrix(run, confusion) else confusion_table.picture(confusion),
         "confusion": confusion is not None,
         "sure": figures.percent(SURE),
         "filters": _filters(run),
@@ -147,11 +147,15 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
     }
 
 
-def _matrix(run: SavedRun, confusion: Counts | None) -> list[cells.Row]:
-    if confusion is None or isinstance(confusion, metrics.SparseCounts) or len(confusion) > cells.MOST_CLASSES:
+def _matrix(run: SavedRun, confusion: Counts | None) -> list[confusion_table.MatrixRow]:
+    if (
+        confusion is None
+        or isinstance(confusion, metrics.SparseCounts)
+        or len(confusion) > confusion_table.MOST_CLASSES
+    ):
         return []
-    panels = frozenset(pair.panel for pair in cells.pairs(confusion, None))
-    return cells.rows(confusion, run.classes, panels)
+    panels = frozenset(pair.panel for pair in confusion_table.pairs(confusion, None))
+    return confusion_table.rows(confusion, run.classes, panels)
 
 
 def _filters(run: SavedRun) -> dict[str, Any] | None:

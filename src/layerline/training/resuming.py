@@ -40,7 +40,7 @@ _ANEW: Final = "the file was changed: remove it to go on from the one before, or
 
 @final
 @dataclass(frozen=True, eq=False)
-class Written:
+class Rebuilt:
     """What a run trains, made from its experiment.toml."""
 
     experiment: Experiment
@@ -77,7 +77,7 @@ class Reopened:
     """A run that can go on. Its folder is locked until `go_on` ends, or `folder.release`."""
 
     folder: RunFolder
-    what: Written
+    what: Rebuilt
     snapshot: Snapshot
     notes: tuple[str, ...]
     """What was found damaged, and is not used."""
@@ -118,7 +118,7 @@ def _reopened(
     if not (path / NETWORK).exists():
         raise UserError(f"{path}: the run was stopped before it began", "start it again with --force")
     found = Checkpoints(path / CHECKPOINTS).latest()
-    what = written(folder.given, flags, net, load)
+    what = rebuilt(folder.given, flags, net, load)
     _check_same(path, what.identity, found)
     if found is not None:
         _check_fits(found, what)
@@ -127,12 +127,12 @@ def _reopened(
     return Reopened(folder, what, snapshot, () if found is None else tuple(map(folder.words, found.damaged)))
 
 
-def written(
+def rebuilt(
     path: Path,
     flags: Mapping[str, Any],
     net: str | None = None,
     load: Callable[[Experiment], Dataset] | None = None,
-) -> Written:
+) -> Rebuilt:
     """Return what the run in `path` trains, made anew from its files; see `reopen`. Raises UserError."""
     experiment = settle(str(path / EXPERIMENT), flags)
     data = _loaded(experiment, load)
@@ -140,7 +140,7 @@ def written(
     name = record.read(path / EXPERIMENT).about.network.name or "network"
     network = parse(text, name=name, input_shape=data.shape, classes=len(data.classes))
     made = as_given(network, data, experiment.recipe, engine=experiment.engine, threads=experiment.threads)
-    return Written(experiment, network, data, made.engine)
+    return Rebuilt(experiment, network, data, made.engine)
 
 
 def _loaded(experiment: Experiment, load: Callable[[Experiment], Dataset] | None) -> Dataset:
@@ -168,7 +168,7 @@ def _check_same(path: Path, identity: Identity, found: Latest | None) -> None:
         )
 
 
-def _check_fits(found: Latest, what: Written) -> None:
+def _check_fits(found: Latest, what: Rebuilt) -> None:
     """Raise UserError where the newest checkpoint is not what this network, engine and data can go on from."""
     kept, like = found.snapshot, what.engine.state()
     parts = (

@@ -175,4 +175,4 @@ def _read(path: Path, position: Position) -> tuple[Snapshot, Identity]:
 
 def _parsed(held: Tensors) -> tuple[Snapshot, Identity]:
     identity = Identity.read(held.metadata["identity"])
-    return Snapshot.of(held.arrays, held.metadata, len(identity.data["classes"])), identity
+    return Snapshot.of(held.arrays, held.metadata, len(identity.classes)), identity
