@@ -44,8 +44,9 @@ from layerline.files import tensors
 from layerline.network import preset, presets
 from layerline.network_file import formatted
 from layerline.report import page
-from layerline.runs import record, saved
+from layerline.runs import saved
 from layerline.runs.checkpoint import Checkpoints
+from layerline.runs.record import Record
 from layerline.training import run_of_model
 from layerline.training.resuming import reopen
 
@@ -282,7 +283,7 @@ class Toml(_OfFiles):
     def given(self, random: Random, folder: Path) -> None:
         """Read it, as `train` does."""
         settle(str(folder / "experiment.toml"), {})
-        record.read(folder / "experiment.toml")
+        Record.read(folder / "experiment.toml")
 
 
 class _Signed(_OfFiles):

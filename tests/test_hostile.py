@@ -29,9 +29,11 @@ from layerline.experiment import toml_file
 from layerline.files import regular, tensors, toml
 from layerline.report import page
 from layerline.report.suspects import suspects
-from layerline.runs import ending, history, predictions, record, result, saved
+from layerline.runs import history, predictions, saved
+from layerline.runs.ending import Ending
 from layerline.runs.folder import is_run
 from layerline.runs.predictions import LARGEST, Predictions
+from layerline.runs.record import Record
 from layerline.runs.result import Result
 from layerline.training import Interrupt, Progress
 from layerline.training.resuming import reopen
@@ -78,10 +80,10 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "labels": label_file.read,
     "npz": layerline.load_data,
     "model": layerline.load,
-    "result": result.read,
+    "result": Result.read,
     "history": history.read,
-    "record": record.read,
-    "ending": ending.read,
+    "record": Record.read,
+    "ending": Ending.read,
     "predictions": lambda path: predictions.read(path, 3),
     "seeds": lambda path: compare_recipes(path.parent, path.parent),
 }
@@ -159,7 +161,7 @@ def test_toml_is_read_within_bounds(tmp_path: Path, name: str) -> None:
     text, reason = TOML[name]
     path = tmp_path / "experiment.toml"
     path.write_text(text)
-    for read in (toml_file.read, record.read):
+    for read in (toml_file.read, Record.read):
         with pytest.raises(UserError, match=f"is not TOML: {reason}"):
             read(path)
 
@@ -395,7 +397,7 @@ def test_no_file_of_many_classes_has_all_pairs(tmp_path: Path) -> None:
     said = tested.as_dict()
     assert said["confusion"] is None
     assert sum(images for _, _, images in said["confusion_cells"]) == 60
-    result.write(folder / "result.json", tested)
+    tested.write(folder / "result.json")
     predicted = Predictions.of("test", truth, p, np.arange(60))
     assert predicted.probabilities.shape == (60, LARGEST)
     predictions.write(folder / "predictions.npz", [predicted])

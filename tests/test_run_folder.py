@@ -13,7 +13,7 @@ import pytest
 
 from layerline import metrics
 from layerline.errors import UserError
-from layerline.runs import predictions, result
+from layerline.runs import predictions
 from layerline.runs.folder import RunFolder
 from layerline.runs.history import EpochRow
 from layerline.runs.predictions import Predictions
@@ -144,7 +144,7 @@ def test_the_result_of_a_test_set() -> None:
     """The result holds the scores of its matrix; a class that does not occur has nulls; it reads line by line."""
     matrix = np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]])
     folder = started()
-    result.write(folder.path / "result.json", Result.of(("0", "Käse", "\udcff"), np.float64(0.25), matrix))
+    Result.of(("0", "Käse", "\udcff"), np.float64(0.25), matrix).write(folder.path / "result.json")
     text = (folder.path / "result.json").read_text("utf-8")
     found = json.loads(text)
     scores = metrics.measure(matrix)
@@ -164,7 +164,7 @@ def test_the_result_of_a_test_set() -> None:
 def test_the_result_without_a_test_set() -> None:
     """Every field but the classes and the remarks is null."""
     folder = started()
-    result.write(folder.path / "result.json", Result(("0", "1"), remarks=("“ü” is rare.",)))
+    Result(("0", "1"), remarks=("“ü” is rare.",)).write(folder.path / "result.json")
     found = json.loads((folder.path / "result.json").read_text("utf-8"))
     assert (found.pop("classes"), found.pop("remarks")) == (["0", "1"], ["“ü” is rare."])
     assert set(found.values()) == {None}
@@ -177,7 +177,7 @@ def test_what_stands_beside_a_result() -> None:
     tested = Result.of(("a", "b"), 0.25, np.array([[8, 2], [1, 9]]))
     thumbnails = {"accuracy": 0.5, "macro_f1": 0.4, "images": 7}
     beside = replace(tested, intervals={"test_accuracy": (0.7, 0.9)}, baselines={"thumbnails": thumbnails})
-    result.write(folder.path / "result.json", beside)
+    beside.write(folder.path / "result.json")
     found = json.loads((folder.path / "result.json").read_text())
     assert found["intervals"] == {"test_accuracy": [0.7, 0.9]}
     assert found["baselines"] == {"thumbnails": thumbnails}

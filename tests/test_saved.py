@@ -12,11 +12,11 @@ import report_runs
 
 from layerline import metrics
 from layerline.errors import UserError
-from layerline.runs import ending, history, predictions, record, result, saved, seed_runs
+from layerline.runs import history, predictions, saved
 from layerline.runs.ending import Ending
 from layerline.runs.history import EpochRow
 from layerline.runs.predictions import Predictions
-from layerline.runs.record import About, AboutData, AboutNetwork, Record
+from layerline.runs.record import About, AboutData, AboutNetwork, Record, is_ours
 from layerline.runs.result import Result
 from layerline.runs.seed_runs import Mean, SeedRuns
 
@@ -67,8 +67,8 @@ def test_a_result_comes_back(tmp_path: Path, K: int) -> None:
         },
         remarks=("“ü”",),
     )
-    result.write(tmp_path / "r", tested)
-    found = result.read(tmp_path / "r")
+    tested.write(tmp_path / "r")
+    found = Result.read(tmp_path / "r")
     alike(tested, found)
     assert repr(tested.per_class) == repr(found.per_class)
     assert found.tested
@@ -76,8 +76,8 @@ def test_a_result_comes_back(tmp_path: Path, K: int) -> None:
 
 def test_a_result_without_a_test_comes_back(tmp_path: Path) -> None:
     """Its figures are None."""
-    result.write(tmp_path / "r", Result(("a", "b")))
-    found = result.read(tmp_path / "r")
+    Result(("a", "b")).write(tmp_path / "r")
+    found = Result.read(tmp_path / "r")
     alike(Result(("a", "b")), found)
     assert (found.per_class, found.tested) == (None, False)
 
@@ -94,7 +94,7 @@ def test_what_stands_beside_a_result_is_checked(tmp_path: Path, text: str, messa
     """An interval has two bounds, a baseline numbers."""
     (tmp_path / "r").write_text(text)
     with pytest.raises(UserError, match=message):
-        result.read(tmp_path / "r")
+        Result.read(tmp_path / "r")
 
 
 @pytest.mark.parametrize("K", [3, MANY])
@@ -132,22 +132,22 @@ def test_a_record_comes_back(tmp_path: Path) -> None:
         ),
     )
     path = tmp_path / "experiment.toml"
-    record.write(path, written)
-    found = record.read(path)
+    written.write(path)
+    found = Record.read(path)
     assert found == written
     assert (found.epochs, found.batch_size) == (3, 32)
-    assert record.is_ours(path)
+    assert is_ours(path)
     path.write_text("# mine\n" + path.read_text())
-    assert not record.is_ours(path)
+    assert not is_ours(path)
     path.write_text("")
-    assert record.read(path) == Record()
+    assert Record.read(path) == Record()
 
 
 @pytest.mark.parametrize("written", [Ending("stopped", 3, 7), Ending("diverged", 0, 0)])
 def test_an_ending_comes_back(tmp_path: Path, written: Ending) -> None:
     """How, after which epoch, after which step."""
-    ending.write(tmp_path / "e", written)
-    assert ending.read(tmp_path / "e") == written
+    written.write(tmp_path / "e")
+    assert Ending.read(tmp_path / "e") == written
 
 
 @pytest.mark.parametrize("text", ["null", "{}", '{"ended": null}', '{"ended": "done"}'])
@@ -155,7 +155,7 @@ def test_an_ending_says_how(tmp_path: Path, text: str) -> None:
     """A training is stopped, or it diverges."""
     (tmp_path / "e").write_text(text)
     with pytest.raises(UserError, match="does not say how the run ended"):
-        ending.read(tmp_path / "e")
+        Ending.read(tmp_path / "e")
 
 
 def test_seeds_come_back(tmp_path: Path) -> None:
@@ -163,8 +163,8 @@ def test_seeds_come_back(tmp_path: Path) -> None:
     means = {"validation_loss": None, "test_accuracy": Mean((0.5, 0.75), 0.625, 0.1, 0.9, 0.2)}
     means["test_macro_f1"] = Mean((0.5,), 0.5, None, None, None)
     written = SeedRuns(("seed-4", "seed-5"), (4, 5, 2**64 - 1), 4, (4, 5), (2**64 - 1,), 2, means)
-    seed_runs.write(tmp_path / "s", written)
-    assert seed_runs.read(tmp_path / "s") == written
+    written.write(tmp_path / "s")
+    assert SeedRuns.read(tmp_path / "s") == written
 
 
 @pytest.mark.parametrize("mean", ['{"values": ["x"]}', '{"values": []}', '{"values": [1.0]}', "[]"])
@@ -172,7 +172,7 @@ def test_a_mean_that_is_none_is_refused(tmp_path: Path, mean: str) -> None:
     """It has values, numbers, and is one."""
     (tmp_path / "s").write_text(f'{{"runs": [], "test_accuracy": {mean}}}')
     with pytest.raises(UserError, match="test_accuracy"):
-        seed_runs.read(tmp_path / "s")
+        SeedRuns.read(tmp_path / "s")
 
 
 def test_a_whole_run_is_read(tmp_path: Path) -> None:
@@ -180,10 +180,10 @@ def test_a_whole_run_is_read(tmp_path: Path) -> None:
     test = report_runs.predicted(3, 30)
     folder = report_runs.make(tmp_path / "r", test=test)
     run = saved.read(folder)
-    assert run.record == record.read(folder / "experiment.toml")
+    assert run.record == Record.read(folder / "experiment.toml")
     assert run.history == history.read(folder / "history.jsonl")
     assert run.result is not None
-    alike(run.result, result.read(folder / "result.json"))
+    alike(run.result, Result.read(folder / "result.json"))
     assert (run.classes, run.ending, run.tested) == (("a", "b", "c"), None, True)
     assert (run.confusion("test") == run.result.confusion).all()
     assert run.network is not None

@@ -43,12 +43,13 @@ def report(run: str, with_images: str | None, out: str | None, force: bool, **va
     from layerline import figures
     from layerline.report import page, thumbnails
     from layerline.runs import saved
+    from layerline.runs.names import REPORT
 
     folder = Path(run)
     if with_images not in (None, _YES, _NO):
         raise UserError(f"--with-images {figures.name(with_images)}: must be yes or no")
     files = saved.read(folder)
-    path = folder / page.FILE if out is None else _free(Path(out), force)
+    path = folder / REPORT if out is None else _free(Path(out), force)
     data, why = None, _LEFT_OUT
     if with_images != _NO:
         data, why = _found(folder, files.record.about.data.fingerprint, values)

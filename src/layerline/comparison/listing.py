@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from layerline.errors import UserError
-from layerline.runs import ending, history, record, result
+from layerline.runs import history
+from layerline.runs.ending import Ending
 from layerline.runs.names import ENDING, EXPERIMENT, HISTORY, RESULT, SEEDS
+from layerline.runs.record import Record
+from layerline.runs.result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -143,9 +146,9 @@ def _read(folder: Path, name: str) -> RunRow:
     path = folder / EXPERIMENT
     if not path.is_file():
         raise UserError(f"{path}: is missing")
-    said = record.read(path)
+    said = Record.read(path)
     rows = history.read(folder / HISTORY)
-    tested = result.read(folder / RESULT) if (folder / RESULT).exists() else None
+    tested = Result.read(folder / RESULT) if (folder / RESULT).exists() else None
     best = history.best(rows)
     return RunRow(
         name,
@@ -169,7 +172,7 @@ def _read(folder: Path, name: str) -> RunRow:
 
 def _state(path: Path) -> State:
     """Return how a training without a result ended, by ending.json; none is written by one that is still running."""
-    return ending.read(path).ended if path.exists() else "unfinished"
+    return Ending.read(path).ended if path.exists() else "unfinished"
 
 
 def _changed(path: Path) -> float | None:

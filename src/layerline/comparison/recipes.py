@@ -12,16 +12,16 @@ from layerline.comparison import differences
 from layerline.comparison.paired import LEVEL, Difference
 from layerline.errors import UserError
 from layerline.measure.student import central, quantile
-from layerline.runs import saved, seed_runs
+from layerline.runs import saved
 from layerline.runs.names import SEEDS
-from layerline.runs.seed_runs import FIGURES
+from layerline.runs.seed_runs import FIGURES, SeedRuns
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from layerline.comparison.differences import Changed
     from layerline.runs.saved import SavedRun
-    from layerline.runs.seed_runs import Mean, SeedRuns
+    from layerline.runs.seed_runs import Mean
 
 _CUTS: Final = ("split_seed", "classes", "test", "validation")
 """Keys of [data] by which the tested images are chosen."""
@@ -136,7 +136,7 @@ def _by(difference: Difference) -> str:
 
 def _read(folder: Path) -> SeedRuns:
     path = folder / SEEDS
-    found = seed_runs.read(path)
+    found = SeedRuns.read(path)
     if len(found.runs) < 2:
         raise UserError(
             f"{path}: {len(found.runs)} of its trainings came to their end: a comparison needs 2",

@@ -17,6 +17,7 @@ from layerline.files import whole
 from layerline.report import confusion_table, filters, gallery, headline, learning_curves, samples, tables, thumbnails
 from layerline.report.suspects import SURE
 from layerline.runs import saved
+from layerline.runs.names import REPORT
 from layerline.workers import check
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from layerline.report.gallery import Images
     from layerline.runs.saved import SavedRun
 
-FILE: Final = "report.html"
 LARGEST: Final = 3_000_000
 """Bytes of the page, always."""
 MARK: Final = "<!-- Written by layerline: the report of a run. -->"
@@ -59,7 +59,7 @@ def write(
     the images out, and `why` says in the page why they are. assumptions: (option, reason); none: those of the record.
     Raises UserError where the folder holds no run, a file of it is damaged, or the page cannot be written.
     """
-    path = out or folder / FILE
+    path = out or folder / REPORT
     content = render(saved.read(folder), pixels, assumptions, why)
     check()  # whoever was told to stop meanwhile writes no more
     whole.write(path, (content,))

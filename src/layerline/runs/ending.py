@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from layerline.errors import UserError
 from layerline.files import whole
@@ -28,17 +28,16 @@ class Ending:
     steps: int = 0
     """Of the next epoch."""
 
+    def write(self, path: Path) -> None:
+        """Write it. Raises UserError where it cannot be written."""
+        whole.write(path, (texts.json_line(dataclasses.asdict(self)).encode() + b"\n",))
 
-def write(path: Path, ending: Ending) -> None:
-    """Write an ending. Raises UserError where it cannot be written."""
-    whole.write(path, (texts.json_line(dataclasses.asdict(ending)).encode() + b"\n",))
-
-
-def read(path: Path) -> Ending:
-    """Return an ending. Raises UserError where the file is damaged."""
-    found = texts.of_json(path)
-    schema.check(path, found, _KINDS, AGAIN)
-    ended = (found or {}).get("ended")
-    if ended not in ("stopped", "diverged"):
-        raise UserError(f"{path}: does not say how the run ended", AGAIN)
-    return Ending(ended, found.get("epochs") or 0, found.get("steps") or 0)
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return an ending. Raises UserError where the file is damaged."""
+        found = texts.of_json(path)
+        schema.check(path, found, _KINDS, AGAIN)
+        ended = (found or {}).get("ended")
+        if ended not in ("stopped", "diverged"):
+            raise UserError(f"{path}: does not say how the run ended", AGAIN)
+        return cls(ended, found.get("epochs") or 0, found.get("steps") or 0)

@@ -1,4 +1,4 @@
-"""The folder of a run: its name, and every file in it but the graphs and the model. docs/run-folder.md lists all.
+"""The folder of a run: its name, who may write to it, and how it begins, grows and begins anew.
 
 Nothing is written before `start`. What is inside holds relative paths only, and no user's or machine's name.
 """
@@ -14,7 +14,6 @@ from layerline import figures
 from layerline.errors import UserError
 from layerline.files import whole
 from layerline.files.lock import FolderLock
-from layerline.runs import record as records
 from layerline.runs.history import lines
 from layerline.runs.names import (
     CHECKPOINTS,
@@ -29,6 +28,7 @@ from layerline.runs.names import (
     RESULT,
     RUNS,
 )
+from layerline.runs.record import is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -98,7 +98,7 @@ class RunFolder:
             new = self._make()
             self._lock = FolderLock(self.path)
             try:
-                records.write(self.path / EXPERIMENT, record)
+                record.write(self.path / EXPERIMENT)
                 self._remove_old_files()
                 self._write(NETWORK, network.encode())
                 self._write(HISTORY, b"")
@@ -267,7 +267,7 @@ def _check_replaceable(out: Path, force: bool) -> None:
 
 def is_run(folder: Path) -> bool:
     """Return whether a folder is one that a run has written."""
-    return records.is_ours(folder / EXPERIMENT)
+    return is_ours(folder / EXPERIMENT)
 
 
 def _check_writable(path: Path) -> None:

@@ -107,7 +107,7 @@ class ModelFile:
     digest: str
 
 
-def save(path: Path, weights: Mapping[str, NDArray[Any]], card: Card) -> str:
+def write(path: Path, weights: Mapping[str, NDArray[Any]], card: Card) -> str:
     """Write the model file, whole or not at all, and return its SHA-256 (hex).
 
     weights: float32 (or int64) arrays under the names and in the layouts and order of `to_torch().state_dict()`.

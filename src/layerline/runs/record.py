@@ -160,12 +160,30 @@ class Record:
             del about["assumed"]
         return {"network": {"file": NETWORK}, "data": dict(self.data), "train": dict(self.train), "about": about}
 
+    def write(self, path: Path) -> None:
+        """Write it, with the first line by which a folder is known as ours. Raises UserError where it cannot be."""
+        import tomli_w
 
-def write(path: Path, record: Record) -> None:
-    """Write a record, by whose first line a folder is known as ours. Raises UserError where it cannot be written."""
-    import tomli_w
+        whole.write(path, (f"{OURS}\n\n{tomli_w.dumps(self.as_dict())}".encode(),))
 
-    whole.write(path, (f"{OURS}\n\n{tomli_w.dumps(record.as_dict())}".encode(),))
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return what a record says. Raises UserError where it cannot be read, or is damaged."""
+        found = texts.of_toml(path)
+        schema.check(path, found, _KINDS, AGAIN)
+        about = found.get("about", {})
+        network = about.get("network", {})
+        return cls(
+            found.get("data", {}),
+            found.get("train", {}),
+            About(
+                AboutNetwork(network.get("name"), network.get("parameters")),
+                _read_data(about.get("data", {})),
+                about.get("versions", {}),
+                about.get("engine", {}),
+                about.get("assumed", {}),
+            ),
+        )
 
 
 def is_ours(path: Path) -> bool:
@@ -175,25 +193,6 @@ def is_ours(path: Path) -> bool:
             return file.read(len(OURS)) == OURS.encode()
     except OSError:
         return False
-
-
-def read(path: Path) -> Record:
-    """Return what a record says. Raises UserError where it cannot be read, or is damaged."""
-    found = texts.of_toml(path)
-    schema.check(path, found, _KINDS, AGAIN)
-    about = found.get("about", {})
-    network = about.get("network", {})
-    return Record(
-        found.get("data", {}),
-        found.get("train", {}),
-        About(
-            AboutNetwork(network.get("name"), network.get("parameters")),
-            _read_data(about.get("data", {})),
-            about.get("versions", {}),
-            about.get("engine", {}),
-            about.get("assumed", {}),
-        ),
-    )
 
 
 def _read_data(found: Mapping[str, Any]) -> AboutData:

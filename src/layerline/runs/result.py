@@ -107,29 +107,28 @@ class Result:
             return {"confusion": None, "confusion_cells": cells.tolist()}
         return {"confusion": None if self.confusion is None else self.confusion.tolist()}
 
+    def write(self, path: Path) -> None:
+        """Write it: a key a line, a class a line, a row of the matrix a line. Raises UserError where it cannot."""
+        whole.write(path, (f"{texts.as_text(self.as_dict())}\n".encode("utf-8", "backslashreplace"),))
 
-def write(path: Path, result: Result) -> None:
-    """Write a result: a key a line, a class a line, a row of the matrix a line. Raises UserError where it cannot."""
-    whole.write(path, (f"{texts.as_text(result.as_dict())}\n".encode("utf-8", "backslashreplace"),))
-
-
-def read(path: Path) -> Result:
-    """Return a result. Raises UserError where the file is damaged."""
-    found = texts.of_json(path)
-    if not isinstance(found, dict) or not found.get("classes"):
-        raise UserError(f"{path}: is not the result of a run", AGAIN)
-    schema.check(path, found, _KINDS, AGAIN)
-    classes, intervals, baselines = tuple(found["classes"]), found.get("intervals"), found.get("baselines")
-    return Result(
-        classes,
-        _number(found.get("test_loss")),
-        _number(found.get("test_accuracy")),
-        _number(found.get("test_macro_f1")),
-        _confusion(path, found, len(classes)),
-        None if intervals is None else {name: _interval(path, name, at) for name, at in intervals.items() if at},
-        None if baselines is None else {name: _baseline(of) for name, of in baselines.items() if of},
-        tuple(found.get("remarks") or ()),
-    )
+    @classmethod
+    def read(cls, path: Path) -> Result:
+        """Return a result. Raises UserError where the file is damaged."""
+        found = texts.of_json(path)
+        if not isinstance(found, dict) or not found.get("classes"):
+            raise UserError(f"{path}: is not the result of a run", AGAIN)
+        schema.check(path, found, _KINDS, AGAIN)
+        classes, intervals, baselines = tuple(found["classes"]), found.get("intervals"), found.get("baselines")
+        return cls(
+            classes,
+            _number(found.get("test_loss")),
+            _number(found.get("test_accuracy")),
+            _number(found.get("test_macro_f1")),
+            _confusion(path, found, len(classes)),
+            None if intervals is None else {name: _interval(path, name, at) for name, at in intervals.items() if at},
+            None if baselines is None else {name: _baseline(of) for name, of in baselines.items() if of},
+            tuple(found.get("remarks") or ()),
+        )
 
 
 def _number(value: float | None) -> float | None:

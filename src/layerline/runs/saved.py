@@ -9,8 +9,11 @@ from layerline import metrics
 from layerline.errors import UserError
 from layerline.network import parse
 from layerline.network_file import LARGEST_FILE
-from layerline.runs import ending, history, model_file, predictions, record, result, texts
+from layerline.runs import history, model_file, predictions, texts
+from layerline.runs.ending import Ending
 from layerline.runs.names import ENDING, EXPERIMENT, HISTORY, MODEL, NETWORK, PREDICTIONS, RESULT
+from layerline.runs.record import Record
+from layerline.runs.result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,11 +23,8 @@ if TYPE_CHECKING:
 
     from layerline.metrics import Counts
     from layerline.network import Network
-    from layerline.runs.ending import Ending
     from layerline.runs.history import EpochRow
     from layerline.runs.predictions import Predictions
-    from layerline.runs.record import Record
-    from layerline.runs.result import Result
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +73,9 @@ def read(folder: Path) -> SavedRun:
             f"has no {EXPERIMENT}, so it is not the folder of a run" if folder.is_dir() else "there is no such folder"
         )
         raise UserError(f"{folder}: {what}", "name a folder that layerline train wrote, such as runs/lenet5-mnist-1")
-    said = record.read(folder / EXPERIMENT)
+    said = Record.read(folder / EXPERIMENT)
     text = _text(folder / NETWORK) if (folder / NETWORK).exists() else ""
-    tested = result.read(folder / RESULT) if (folder / RESULT).exists() else None
+    tested = Result.read(folder / RESULT) if (folder / RESULT).exists() else None
     model = model_file.unchecked(folder / MODEL) if (folder / MODEL).exists() else None
     classes = said.about.data.classes if tested is None else tested.classes
     if not classes and model is not None:
@@ -91,7 +91,7 @@ def read(folder: Path) -> SavedRun:
         _network(said, text, classes),
         None if model is None else model.weights,
         "" if model is None else model.digest,
-        ending.read(folder / ENDING) if (folder / ENDING).exists() else None,
+        Ending.read(folder / ENDING) if (folder / ENDING).exists() else None,
     )
 
 

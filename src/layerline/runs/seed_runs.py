@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from layerline.errors import UserError
 from layerline.files import whole
@@ -67,29 +67,28 @@ class SeedRuns:
             **{key: None if mean is None else dataclasses.asdict(mean) for key, mean in self.means.items()},
         }
 
+    def write(self, path: Path) -> None:
+        """Write what there is, a key a line. Raises UserError where it cannot be written."""
+        lines = [f"  {texts.json_line(key)}: {texts.json_line(value)}" for key, value in self.as_dict().items()]
+        whole.write(path, (("{\n" + ",\n".join(lines) + "\n}\n").encode(),))
 
-def write(path: Path, found: SeedRuns) -> None:
-    """Write what there is, a key a line. Raises UserError where it cannot be written."""
-    lines = [f"  {texts.json_line(key)}: {texts.json_line(value)}" for key, value in found.as_dict().items()]
-    whole.write(path, (("{\n" + ",\n".join(lines) + "\n}\n").encode(),))
-
-
-def read(path: Path) -> SeedRuns:
-    """Return the runs and their means. Raises UserError where the file is damaged."""
-    found = texts.of_json(path)
-    runs = found.get("runs") if isinstance(found, dict) else None
-    if not isinstance(runs, list) or not all(isinstance(run, str) and run == Path(run).name for run in runs):
-        raise UserError(f"{path}: does not list the runs", AGAIN)
-    schema.check(path, found, _KINDS, AGAIN)
-    return SeedRuns(
-        tuple(runs),
-        tuple(found.get("seeds") or ()),
-        found.get("split_seed"),
-        tuple(found.get("finished") or ()),
-        tuple(found.get("diverged") or ()),
-        found.get("stopped"),
-        {key: _mean(path, key, found[key]) for key in FIGURES if key in found},
-    )
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the runs and their means. Raises UserError where the file is damaged."""
+        found = texts.of_json(path)
+        runs = found.get("runs") if isinstance(found, dict) else None
+        if not isinstance(runs, list) or not all(isinstance(run, str) and run == Path(run).name for run in runs):
+            raise UserError(f"{path}: does not list the runs", AGAIN)
+        schema.check(path, found, _KINDS, AGAIN)
+        return cls(
+            tuple(runs),
+            tuple(found.get("seeds") or ()),
+            found.get("split_seed"),
+            tuple(found.get("finished") or ()),
+            tuple(found.get("diverged") or ()),
+            found.get("stopped"),
+            {key: _mean(path, key, found[key]) for key in FIGURES if key in found},
+        )
 
 
 def _mean(path: Path, key: str, found: Mapping[str, Any] | None) -> Mean | None:

@@ -226,7 +226,7 @@ class Model:
             versions(),
             self.preprocessing,
         )
-        model_file.save(Path(path), self.weights, card)
+        model_file.write(Path(path), self.weights, card)
 
     def _ready(self) -> Engine:
         """Return the engine; who is first makes it, and others see it when it has its weights."""

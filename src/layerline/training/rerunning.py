@@ -74,8 +74,8 @@ def _result(before: Result, now: Result) -> Iterator[str]:
         if not _same(old, new):
             yield f"test: {key} is {new!r}, it was {old!r}"
     if not _same_counts(before.confusion, now.confusion):
-        cells = isinstance(before.confusion, SparseCounts) or isinstance(now.confusion, SparseCounts)
-        yield f"test: {'confusion_cells' if cells else 'confusion'} is another"
+        sparse = isinstance(before.confusion, SparseCounts) or isinstance(now.confusion, SparseCounts)
+        yield f"test: {'confusion_cells' if sparse else 'confusion'} is another"
 
 
 def _same_counts(a: Counts | None, b: Counts | None) -> bool:

@@ -13,10 +13,10 @@ from layerline.engines.engine import Running
 from layerline.errors import DataError, UserError
 from layerline.experiment.experiment import settle
 from layerline.network import find, parse
-from layerline.runs import record
 from layerline.runs.checkpoint import Checkpoints, Identity, Snapshot
 from layerline.runs.folder import RunFolder
 from layerline.runs.names import CHECKPOINTS, ENDING, EXPERIMENT, GRAPHS, NETWORK, REPORT, RESULT
+from layerline.runs.record import Record
 from layerline.training.session import run
 from layerline.training.watch import Watcher
 
@@ -137,7 +137,7 @@ def rebuilt(
     experiment = settle(str(path / EXPERIMENT), flags)
     data = _loaded(experiment, load)
     text = experiment.text if net is None else find(net)[1]
-    name = record.read(path / EXPERIMENT).about.network.name or "network"
+    name = Record.read(path / EXPERIMENT).about.network.name or "network"
     network = parse(text, name=name, input_shape=data.shape, classes=len(data.classes))
     made = as_given(network, data, experiment.recipe, engine=experiment.engine, threads=experiment.threads)
     return Rebuilt(experiment, network, data, made.engine)
@@ -157,7 +157,7 @@ def _check_same(path: Path, identity: Identity, found: Latest | None) -> None:
     if found is not None:
         differences = identity.differences(found.identity)
     else:
-        before = record.read(path / EXPERIMENT).about.data.fingerprint
+        before = Record.read(path / EXPERIMENT).about.data.fingerprint
         differences = [] if before == identity.data["fingerprint"] else ["data: another content than the run's"]
     if differences:
         raise UserError(

@@ -14,7 +14,6 @@ from layerline.data.doctor import examined
 from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
 from layerline.files import whole
 from layerline.measure.student import mean_of
-from layerline.runs import seed_runs
 from layerline.runs.folder import RunFolder
 from layerline.runs.names import SEEDS
 from layerline.runs.seed_runs import FIGURES, SeedRuns
@@ -241,7 +240,7 @@ class Series:
                 path.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise whole.unwritable(path, error) from error
-            seed_runs.write(path / SEEDS, found.saved())
+            found.saved().write(path / SEEDS)
 
 
 def check_count(count: object, recipe: Recipe) -> None:

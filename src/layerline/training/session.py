@@ -25,9 +25,7 @@ from layerline.measure import baselines, intervals, remarks
 from layerline.recipe import Recipe
 from layerline.recipe.checks import NONE
 from layerline.recipe.together import BOTH
-from layerline.runs import ending as endings
 from layerline.runs import history, predictions
-from layerline.runs import result as results
 from layerline.runs.checkpoint import Checkpoints, CheckpointWriter, Identity
 from layerline.runs.checkpoint.writer import EVERY
 from layerline.runs.ending import Ending
@@ -201,7 +199,7 @@ class _Training:
         model = self._save(best)
         self._engine.set_state(self._engine.state().with_averaged(best))
         result = self._judge()
-        self._write(RESULT, lambda folder: results.write(folder.path / RESULT, result))
+        self._write(RESULT, lambda folder: result.write(folder.path / RESULT))
         notes: list[str] = []
         if self._interrupt.signal is None and self._unwritten is None:
             notes = self._picture(result, best)
@@ -257,7 +255,7 @@ class _Training:
 
     def _say_ending(self, ended: Literal["stopped", "diverged"], steps: int) -> None:
         ending = Ending(ended, len(self._loop.history), steps)
-        self._write(ENDING, lambda folder: endings.write(folder.path / ENDING, ending))
+        self._write(ENDING, lambda folder: ending.write(folder.path / ENDING))
 
     def _write(self, name: str, write: Callable[[RunFolder], object]) -> None:
         """Write a file of the run, if it has a folder; that it cannot be written is kept for the end."""
