@@ -46,7 +46,8 @@ from layerline.network_file import formatted
 from layerline.report import page
 from layerline.runs import saved
 from layerline.runs.checkpoint import Checkpoints
-from layerline.training import origin
+from layerline.runs.record import Record
+from layerline.training import run_of_model
 from layerline.training.resuming import reopen
 
 if TYPE_CHECKING:
@@ -282,7 +283,7 @@ class Toml(_OfFiles):
     def given(self, random: Random, folder: Path) -> None:
         """Read it, as `train` does."""
         settle(str(folder / "experiment.toml"), {})
-        saved.read_experiment(folder / "experiment.toml")
+        Record.read(folder / "experiment.toml")
 
 
 class _Signed(_OfFiles):
@@ -379,7 +380,7 @@ class RunFolder(_OfFiles):
             row.as_dict()
         page.render(saved.read(run))
         comparison.compare(folder / "whole", run).as_dict()
-        origin.of(run / "model.safetensors")
+        run_of_model.find(run / "model.safetensors")
 
 
 @final

@@ -5,7 +5,7 @@
 Each run is trained whole once, then again in a folder of its own, where its process is killed and the run resumed until
 it ends. After each kill every file of `checkpoints/` is read: its digest must fit, and the newest and history.jsonl
 must agree on the epochs that both have. An epoch that stood in history.jsonl must be the same where it is computed
-again. To have many instants within steps and saves, epochs are short, no graphs are drawn, the keeper looks every 5 ms,
+again. To have many instants within steps and saves, epochs are short, no graphs are drawn, the writer looks every 5 ms,
 and two of three processes leave out the rest between two saves. A process is a fork of this one, in which everything is
 imported and the machine code written, so that its first step comes at once.
 """
@@ -32,7 +32,7 @@ from conditions import file_system, write
 
 import layerline
 from layerline import engines, workers
-from layerline.runs.checkpoint import Checkpoints, folder, keeper
+from layerline.runs.checkpoint import Checkpoints, folder, writer
 from layerline.training import loop, session
 from layerline.training.rerunning import TIMES
 
@@ -114,7 +114,7 @@ class _Run:
         """Train whole; then kill and resume to the end; compare."""
         from interrupted import traces, trained
 
-        if self._end_of(self._start(lambda: trained(self.case, self.whole), rest=keeper.REST)) != 0:
+        if self._end_of(self._start(lambda: trained(self.case, self.whole), rest=writer.REST)) != 0:
             raise SystemExit("the whole run failed")
         while not self._attempt():
             self._look()
@@ -128,7 +128,7 @@ class _Run:
 
     def _attempt(self) -> bool:
         """Begin or go on with the run in a process, kill it at an instant; return whether it had ended before."""
-        process = self._start(self._go, rest=self._rng.choice([0.0, 0.0, float(keeper.REST)]))
+        process = self._start(self._go, rest=self._rng.choice([0.0, 0.0, float(writer.REST)]))
         wait = self._rng.uniform(0, LONGEST)
         if self._rng.random() < STARTING:
             time.sleep(wait)
@@ -193,7 +193,7 @@ class _Run:
             return process
         code = 1
         try:
-            keeper.REST = rest  # type: ignore[misc,assignment]
+            writer.REST = rest  # type: ignore[misc,assignment]
             self._mark()
             work()
             code = 0

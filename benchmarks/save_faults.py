@@ -29,7 +29,7 @@ from conditions import file_system, write
 from layerline.engines.engine import Running, State
 from layerline.errors import UserError
 from layerline.runs.checkpoint import Checkpoints, Identity, Snapshot, folder
-from layerline.runs.folder import EpochRow
+from layerline.runs.history import EpochRow
 
 IDENTITY: Final = Identity("Flat\nFC 2\n", {"classes": ["a", "b"]}, {}, {}, {})
 FAULTS: Final = {"SIGKILL": "signal=KILL", "ENOSPC": "error=ENOSPC", "EIO": "error=EIO"}

@@ -119,7 +119,7 @@ def make(
         "0.bias": np.zeros(4, np.float32),
     }
     card = Card("small", network, shape, tuple(name[:100] for name in classes), Scaling((1 / 255,), (0.0,)), {})
-    model_file.save(path / "model.safetensors", weights, card)
+    model_file.write(path / "model.safetensors", weights, card)
     if not stopped:
         (path / "result.json").write_text(json.dumps(result(classes, test)))
         arrays = dict(test or {}) | {f"validation_{key}": array for key, array in (validation or {}).items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from layerline.runs.folder import EpochRow
+from layerline.runs.history import EpochRow
 from layerline.training.best import is_best, without_a_better
 
 

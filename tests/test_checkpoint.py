@@ -21,8 +21,10 @@ from interrupted import digest
 from layerline.engines.engine import Running, State
 from layerline.errors import UserError
 from layerline.files import tensors, whole
-from layerline.runs.checkpoint import Checkpoints, Identity, Keeper, Snapshot
-from layerline.runs.folder import EpochRow, RunFolder
+from layerline.runs.checkpoint import Checkpoints, CheckpointWriter, Identity, Snapshot
+from layerline.runs.folder import RunFolder
+from layerline.runs.history import EpochRow
+from layerline.runs.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +65,7 @@ def kept(tmp_path: Path) -> Checkpoints:
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     folder = RunFolder.named(tmp_path / "run")
-    folder.start("Flat\n", {})
+    folder.start("Flat\n", Record())
     return folder
 
 
@@ -315,20 +317,20 @@ class Gate:
         return Path("unused")
 
 
-def keeper(gate: Gate, run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> Keeper:
-    monkeypatch.setattr("layerline.runs.checkpoint.keeper.REST", 0.0)
-    return Keeper(gate, IDENTITY, run)  # type: ignore[arg-type]  # it has all that a keeper asks for
+def started(gate: Gate, run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> CheckpointWriter:
+    monkeypatch.setattr("layerline.runs.checkpoint.writer.REST", 0.0)
+    return CheckpointWriter(gate, IDENTITY, run)  # type: ignore[arg-type]  # it has all that a writer asks for
 
 
 def rows(run: RunFolder) -> list[int]:
     return [json.loads(line)["epoch"] for line in (run.path / "history.jsonl").read_text().splitlines()]
 
 
-def begun(gate: Gate, keeper: Keeper, taken: Snapshot) -> list[str]:
+def begun(gate: Gate, writer: CheckpointWriter, taken: Snapshot) -> list[str]:
     """Offer a snapshot, wait until its checkpoint is begun, and return what was said of those before, and its rows."""
-    keeper.offer(taken)
+    writer.offer(taken)
     assert gate.begun.acquire(timeout=10)
-    return keeper.notes()
+    return writer.notes()
 
 
 def wait_for(what: Callable[[], bool]) -> None:
@@ -337,13 +339,13 @@ def wait_for(what: Callable[[], bool]) -> None:
         if what():
             return
         threading.Event().wait(0.001)
-    pytest.fail("the keeper does not come to it")
+    pytest.fail("the writer does not come to it")
 
 
 def test_one_checkpoint_stands_for_several(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one is written, the newest takes the place of those that wait; each epoch's row is there at once."""
     gate = Gate()
-    with keeper(gate, run, monkeypatch) as writer:
+    with started(gate, run, monkeypatch) as writer:
         begun(gate, writer, snapshot(1))
         for epochs in (2, 3, 4):
             writer.offer(snapshot(epochs))
@@ -364,7 +366,7 @@ def test_a_failure_is_said_once(run: RunFolder, monkeypatch: pytest.MonkeyPatch)
         (None, []),
         (None, ["epoch-4.safetensors is written: checkpoints work again"]),
     ]
-    with keeper(gate, run, monkeypatch) as writer:
+    with started(gate, run, monkeypatch) as writer:
         for epochs, (error, said) in enumerate(expected, 1):
             assert begun(gate, writer, snapshot(epochs)) == said
             assert rows(run) == list(range(1, epochs + 1))
@@ -377,7 +379,7 @@ def test_rows_that_cannot_be_written_are_said_too(run: RunFolder, monkeypatch: p
     """Where history.jsonl cannot be written, that is said; what was missed is written as soon as that works."""
     gate = Gate()
     gate.go.release(3)
-    with keeper(gate, run, monkeypatch) as writer:
+    with started(gate, run, monkeypatch) as writer:
         history = run.path / "history.jsonl"
         history.rename(run.path / "away")
         (said,) = begun(gate, writer, snapshot(2))
@@ -390,9 +392,9 @@ def test_rows_that_cannot_be_written_are_said_too(run: RunFolder, monkeypatch: p
 
 def test_a_folder_that_is_gone_is_said_once(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where rows and checkpoints fail for one reason, one sentence says so, and does not call anything whole."""
-    monkeypatch.setattr("layerline.runs.checkpoint.keeper.REST", 0.0)
+    monkeypatch.setattr("layerline.runs.checkpoint.writer.REST", 0.0)
     shutil.rmtree(run.path)
-    with Keeper(Checkpoints(run.path / "checkpoints"), IDENTITY, run) as writer:
+    with CheckpointWriter(Checkpoints(run.path / "checkpoints"), IDENTITY, run) as writer:
         for epochs in (1, 2, 3):
             writer.offer(snapshot(epochs))
     (said,) = writer.notes()
@@ -404,7 +406,7 @@ def test_an_error_of_ours_is_raised(run: RunFolder, monkeypatch: pytest.MonkeyPa
     gate = Gate()
     gate.error = ValueError("ours")
     gate.go.release(2)
-    writer = keeper(gate, run, monkeypatch)
+    writer = started(gate, run, monkeypatch)
     writer.offer(snapshot(1))
     with pytest.raises(ValueError, match="ours"):
         writer.close()
@@ -417,7 +419,7 @@ def test_after_an_error_all_that_was_told_is_kept(run: RunFolder, monkeypatch: p
     """A training that fails, as by a callback that ends a search, is left with a checkpoint of all that it told, and
     nobody writes to its folder any more."""
     gate = Gate()
-    with pytest.raises(ZeroDivisionError), keeper(gate, run, monkeypatch) as writer:  # noqa: PT012 - the order is the claim
+    with pytest.raises(ZeroDivisionError), started(gate, run, monkeypatch) as writer:  # noqa: PT012 - the order is the claim
         begun(gate, writer, snapshot(1))
         writer.offer(snapshot(2))
         threading.Timer(0.05, gate.go.release, [2]).start()
@@ -428,7 +430,7 @@ def test_after_an_error_all_that_was_told_is_kept(run: RunFolder, monkeypatch: p
 def test_a_wish_to_stop_now_waits_for_what_is_begun_alone(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A KeyboardInterrupt lets what is begun end, and what waited is not begun."""
     gate = Gate()
-    with pytest.raises(KeyboardInterrupt), keeper(gate, run, monkeypatch) as writer:  # noqa: PT012 - the order is the claim
+    with pytest.raises(KeyboardInterrupt), started(gate, run, monkeypatch) as writer:  # noqa: PT012 - the order is the claim
         begun(gate, writer, snapshot(1))
         writer.offer(snapshot(2))
         threading.Timer(0.05, gate.go.release, (2,)).start()
@@ -441,7 +443,7 @@ def test_writing_rests(run: RunFolder, kept: Checkpoints, monkeypatch: pytest.Mo
     spent = iter([0.0, 1.0, 1.0, 2.0])
     monkeypatch.setattr("time.thread_time", lambda: next(spent))
     now = [0.0]
-    writer = Keeper(kept, IDENTITY, run, clock=lambda: now[0])
+    writer = CheckpointWriter(kept, IDENTITY, run, clock=lambda: now[0])
     writer.offer(snapshot(1))
     wait_for((kept.folder / "epoch-1.safetensors").exists)
     writer.offer(snapshot(2))
@@ -455,7 +457,7 @@ def test_writing_rests(run: RunFolder, kept: Checkpoints, monkeypatch: pytest.Mo
 def test_within_an_epoch_by_the_clock(run: RunFolder, kept: Checkpoints) -> None:
     """A snapshot within an epoch is due so many seconds after the last one that was offered."""
     now = [0.0]
-    with Keeper(kept, IDENTITY, run, every=60.0, clock=lambda: now[0]) as writer:
+    with CheckpointWriter(kept, IDENTITY, run, every=60.0, clock=lambda: now[0]) as writer:
         now[0] = 59.0
         assert not writer.due()
         now[0] = 60.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -15,8 +16,8 @@ from click.testing import CliRunner
 from layerline.cli.door import layerline
 from layerline.comparison import recipes
 from layerline.comparison.recipes import compare_recipes, sentence, welch
-from layerline.comparison.student import mean_of
 from layerline.errors import UserError
+from layerline.measure.student import mean_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +42,9 @@ def seeds(
     for seed in range(runs):
         report_runs.make(folder / f"seed-{seed}", test=report_runs.predicted(3, 30), **named)
     values = {"test_accuracy": accuracy, "test_macro_f1": f1 or accuracy, "validation_loss": loss}
-    said: dict[str, Any] = {key: None if given is None else {"values": list(given)} for key, given in values.items()}
+    said: dict[str, Any] = {
+        key: None if given is None else dataclasses.asdict(mean_of(given)) for key, given in values.items()
+    }
     (folder / "seeds.json").write_text(json.dumps(said | {"runs": [f"seed-{seed}" for seed in range(runs)]}))
     return folder
 

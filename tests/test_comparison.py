@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from layerline.comparison import paired, student
+from layerline.comparison import paired
 from layerline.comparison.paired import Difference
+from layerline.measure import student
 from layerline.randomness import Purpose, uniform
 
 PUBLISHED = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 9: 2.262, 10: 2.228, 29: 2.045, 120: 1.980}

@@ -18,7 +18,7 @@ from layerline.experiment.experiment import Experiment, settle
 from layerline.experiment.options import OPTIONS
 from layerline.network import preset
 from layerline.recipe import Recipe
-from layerline.runs.record import record
+from layerline.runs.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,7 +186,7 @@ def test_the_cuts_have_a_seed_of_their_own(folder: Path) -> None:
     engine = engines.make("compiled", network, data.scaling, experiment.recipe, 1)
     (folder / "network.cnn").write_text(network.text)
     (folder / "experiment.toml").write_text(
-        tomli_w.dumps(record(network, data, experiment.recipe, engine, experiment, folder))
+        tomli_w.dumps(Record.of(network, data, experiment.recipe, engine, experiment, folder).as_dict())
     )
     again = settle(str(folder / "experiment.toml"), {})
     assert (again.cuts["split_seed"], again.recipe.seed) == (3, 5)
@@ -221,7 +221,7 @@ def test_the_record_is_an_experiment_again(folder: Path, monkeypatch: pytest.Mon
     run = folder / "runs" / "small-images-1"
     run.mkdir(parents=True)
     (run / "network.cnn").write_text(network.text)
-    written = record(network, data, first.recipe, engine, first, run)
+    written = Record.of(network, data, first.recipe, engine, first, run).as_dict()
     (run / "experiment.toml").write_text(tomli_w.dumps(written))
     again = settle(str(run / "experiment.toml"), {})
     assert again.recipe == first.recipe
@@ -244,14 +244,14 @@ def test_the_record_tells_nobody_s_name(tmp_path: Path, monkeypatch: pytest.Monk
     near.mkdir()
     first = dataclasses.replace(settle("lenet5", {"data": str(near)}), cuts={"data_dir": str(tmp_path)})
     monkeypatch.setattr("layerline.runs.record._HOMES", (tmp_path.parent,))
-    far = record(network, data, Recipe(), engine, first, Path("/proc/runs/x"))["data"]
+    far = Record.of(network, data, Recipe(), engine, first, Path("/proc/runs/x")).data
     assert (far["data"], far["data_dir"]) == ("images", tmp_path.name)
-    other = record(network, data, Recipe(), engine, first, tmp_path.parent / "somebody" / "runs" / "x")["data"]
+    other = Record.of(network, data, Recipe(), engine, first, tmp_path.parent / "somebody" / "runs" / "x").data
     assert (other["data"], other["data_dir"]) == ("images", tmp_path.name)
-    close = record(network, data, Recipe(), engine, first, tmp_path / "runs" / "x")["data"]
+    close = Record.of(network, data, Recipe(), engine, first, tmp_path / "runs" / "x").data
     assert (close["data"], close["data_dir"]) == ("../../images", "../..")
     monkeypatch.undo()
-    shared = record(network, data, Recipe(), engine, first, Path("/proc/runs/x"))["data"]
+    shared = Record.of(network, data, Recipe(), engine, first, Path("/proc/runs/x")).data
     assert (Path("/proc/runs/x") / shared["data"]).resolve() == near.resolve()
 
 

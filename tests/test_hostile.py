@@ -29,9 +29,12 @@ from layerline.experiment import toml_file
 from layerline.files import regular, tensors, toml
 from layerline.report import page
 from layerline.report.suspects import suspects
-from layerline.runs import predictions, saved
-from layerline.runs.folder import Result, as_text, is_run
+from layerline.runs import history, predictions, saved
+from layerline.runs.ending import Ending
+from layerline.runs.folder import is_run
 from layerline.runs.predictions import LARGEST, Predictions
+from layerline.runs.record import Record
+from layerline.runs.result import Result
 from layerline.training import Interrupt, Progress
 from layerline.training.resuming import reopen
 
@@ -77,10 +80,10 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "labels": label_file.read,
     "npz": layerline.load_data,
     "model": layerline.load,
-    "result": saved.read_result,
-    "history": saved.read_history,
-    "record": saved.read_experiment,
-    "ending": saved.read_ending,
+    "result": Result.read,
+    "history": history.read,
+    "record": Record.read,
+    "ending": Ending.read,
     "predictions": lambda path: predictions.read(path, 3),
     "seeds": lambda path: compare_recipes(path.parent, path.parent),
 }
@@ -158,7 +161,7 @@ def test_toml_is_read_within_bounds(tmp_path: Path, name: str) -> None:
     text, reason = TOML[name]
     path = tmp_path / "experiment.toml"
     path.write_text(text)
-    for read in (toml_file.read, saved.read_experiment):
+    for read in (toml_file.read, Record.read):
         with pytest.raises(UserError, match=f"is not TOML: {reason}"):
             read(path)
 
@@ -390,10 +393,11 @@ def test_no_file_of_many_classes_has_all_pairs(tmp_path: Path) -> None:
     classes = [f"c{k}" for k in range(K)]
     confusion = metrics.confusion(truth, prediction, K)
     folder = report_runs.make(tmp_path / "r", classes, stopped=True)
-    said = Result.of(classes, 0.5, confusion).as_dict()
+    tested = Result.of(classes, 0.5, confusion)
+    said = tested.as_dict()
     assert said["confusion"] is None
     assert sum(images for _, _, images in said["confusion_cells"]) == 60
-    (folder / "result.json").write_text(as_text(said))
+    tested.write(folder / "result.json")
     predicted = Predictions.of("test", truth, p, np.arange(60))
     assert predicted.probabilities.shape == (60, LARGEST)
     predictions.write(folder / "predictions.npz", [predicted])

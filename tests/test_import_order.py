@@ -37,8 +37,8 @@ ORDER = (
     "engines",
     "experiment",
     "metrics",
-    "measure",
     "runs",
+    "measure",
     "report",
     "comparison",
     "assume",
@@ -148,6 +148,15 @@ def test_files_and_functions_stay_small(path: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             assert length <= 60, f"{node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if part(path) == "training"], ids=lambda path: path.name)
+def test_training_reads_no_file_through_report_or_comparison(path: Path) -> None:
+    """What draws a report is imported when it is drawn, and comparing runs is no part of training one."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not [name for name in imports(tree) if name.startswith("layerline.comparison")]
+    at_the_top: list[ast.stmt] = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert not [name for name in imports(ast.Module(at_the_top, [])) if name.startswith("layerline.report")]
 
 
 def loaded(statement: str) -> set[str]:

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as arrays
 from layerline import metrics
 from layerline.cli.screen import Screen
 from layerline.cli.terminal import Terminal
-from layerline.runs.folder import EpochRow
+from layerline.runs.history import EpochRow
 from layerline.training import Interrupt
 
 if TYPE_CHECKING:

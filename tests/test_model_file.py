@@ -46,7 +46,7 @@ def test_safetensors_reads_what_was_saved(tmp_path: Path, weights: dict[str, np.
     from safetensors import safe_open
     from safetensors.numpy import load_file
 
-    digest = model_file.save(tmp_path / "m.safetensors", weights, CARD)
+    digest = model_file.write(tmp_path / "m.safetensors", weights, CARD)
     found = load_file(tmp_path / "m.safetensors")
     assert set(found) == set(weights)
     for name, array in weights.items():
@@ -70,7 +70,7 @@ def test_pytorch_loads_it(tmp_path: Path) -> None:
 
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten(), torch.nn.Linear(12, 3))
     state = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-    model_file.save(tmp_path / "m.safetensors", state, CARD)
+    model_file.write(tmp_path / "m.safetensors", state, CARD)
     other = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten(), torch.nn.Linear(12, 3))
     other.load_state_dict(load_file(tmp_path / "m.safetensors"), strict=True)
     images = torch.randn(4, 1, 5, 4)
@@ -79,7 +79,7 @@ def test_pytorch_loads_it(tmp_path: Path) -> None:
 
 def test_the_digest_is_what_the_document_says(tmp_path: Path, weights: dict[str, np.ndarray]) -> None:
     """SHA-256 of the whole file with the digest's 64 digits, bytes 35 to 98 from 0, replaced by zeros."""
-    digest = model_file.save(tmp_path / "m.safetensors", weights, CARD)
+    digest = model_file.write(tmp_path / "m.safetensors", weights, CARD)
     data = (tmp_path / "m.safetensors").read_bytes()
     blank, times = re.subn(rb'"sha256":"[0-9a-f]{64}"', b'"sha256":"' + b"0" * 64 + b'"', data)
     assert times == 1
@@ -89,7 +89,7 @@ def test_the_digest_is_what_the_document_says(tmp_path: Path, weights: dict[str,
 
 def test_reads_back(tmp_path: Path, weights: dict[str, np.ndarray]) -> None:
     """The arrays come back in the order they were saved in, bit for bit, with the metadata."""
-    model_file.save(tmp_path / "m.safetensors", weights, CARD)
+    model_file.write(tmp_path / "m.safetensors", weights, CARD)
     held = tensors.read(tmp_path / "m.safetensors")
     found, metadata = held.arrays, held.metadata
     assert list(found) == list(weights)
@@ -102,7 +102,7 @@ def test_reads_back(tmp_path: Path, weights: dict[str, np.ndarray]) -> None:
 def test_equal_models_give_equal_files(tmp_path: Path, weights: dict[str, np.ndarray]) -> None:
     """Nothing but the model decides the bytes, not even the order in which versions are given."""
     turned = model_file.Card(**{**vars(CARD), "versions": dict(reversed(CARD.versions.items()))})
-    assert model_file.save(tmp_path / "a", weights, CARD) == model_file.save(tmp_path / "b", weights, turned)
+    assert model_file.write(tmp_path / "a", weights, CARD) == model_file.write(tmp_path / "b", weights, turned)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
@@ -110,7 +110,7 @@ def test_equal_models_give_equal_files(tmp_path: Path, weights: dict[str, np.nda
 def test_no_changed_byte_goes_unseen(tmp_path: Path, weights: dict[str, np.ndarray]) -> None:
     """Each byte changed by one bit, each length cut to, and bytes appended: all are refused."""
     path = tmp_path / "m.safetensors"
-    model_file.save(path, weights, CARD)
+    model_file.write(path, weights, CARD)
     whole = path.read_bytes()
     rng = np.random.default_rng(1)
     wrong = [whole[:k] for k in range(len(whole))] + [whole + b"\0", whole + whole]
@@ -133,14 +133,14 @@ def test_a_full_disk_leaves_the_old_file(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match="cannot be written: No space left on device"):
-        model_file.save(path, weights, CARD)
+        model_file.write(path, weights, CARD)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_what_has_no_place_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"0\.weight: float64"):
-        model_file.save(tmp_path / "m", {"0.weight": np.zeros(3)}, CARD)
+        model_file.write(tmp_path / "m", {"0.weight": np.zeros(3)}, CARD)
     assert not list(tmp_path.iterdir())
 
 
@@ -160,7 +160,7 @@ def test_a_model_is_read_back(tmp_path: Path, good: tuple[dict[str, np.ndarray],
     """`read` gives the network, the card and the weights that were saved."""
     weights, card = good
     card = dataclasses.replace(card, preprocessing=model_file.Preprocessing("pad", 16.0))
-    digest = model_file.save(tmp_path / "m.safetensors", weights, card)
+    digest = model_file.write(tmp_path / "m.safetensors", weights, card)
     held = model_file.read(tmp_path / "m.safetensors")
     assert held.digest == digest
     assert (held.card, held.network.text) == (card, NETWORK)

@@ -20,7 +20,8 @@ from nbclient import NotebookClient
 import layerline
 from layerline.network import parse, read
 from layerline.report import notebook
-from layerline.runs.folder import EpochRow
+from layerline.runs.history import EpochRow
+from layerline.runs.result import Result
 from layerline.training.live import Live, live
 from layerline.training.watch import Progress
 
@@ -151,13 +152,8 @@ def test_where_there_is_no_notebook_nothing_is_shown() -> None:
 def test_names_are_escaped() -> None:
     """What a class, a remark, a folder or a network is called is text and nothing else (hostile case 109)."""
     evil = "<img src=x onerror=alert(1)>&\x1b[31m"
-    result = {
-        "test_loss": 0.5,
-        "test_accuracy": 0.75,
-        "test_macro_f1": 0.7,
-        "remarks": [evil],
-        "baselines": {"largest_class": {"class": evil, "accuracy": 0.4, "macro_f1": 0.1}},
-    }
+    beside = {"largest_class": {"class": evil, "accuracy": 0.4, "macro_f1": 0.1}}
+    result = Result(("a", "b"), 0.5, 0.75, 0.7, baselines=beside, remarks=(evil,))
     page = Page(notebook.run([row(1)], result, 1, stopped=False, folder=evil))
     assert page.text.count("<img src=x onerror=alert(1)>&\\x1b[31m") == 3
     network = parse("Flat\nFC classes", name=evil, input_shape=(1, 2, 2), classes=2)
@@ -166,18 +162,19 @@ def test_names_are_escaped() -> None:
 
 def test_figures_beside_the_test() -> None:
     """Intervals, both baselines and remarks stand beside the test where the run has them."""
-    result = {
-        "test_loss": 0.5,
-        "test_accuracy": 0.75,
-        "test_macro_f1": 0.7,
-        "intervals": {"test_accuracy": [0.71, 0.79], "test_macro_f1": [0.65, 0.74]},
-        "baselines": {
+    result = Result(
+        ("cat", "dog"),
+        0.5,
+        0.75,
+        0.7,
+        intervals={"test_accuracy": (0.71, 0.79), "test_macro_f1": (0.65, 0.74)},
+        baselines={
             "largest_class": {"class": "cat", "accuracy": 0.4, "macro_f1": 0.1},
             "thumbnails": {"accuracy": 0.55, "macro_f1": 0.5},
             "nearest": {"accuracy": 0.6, "macro_f1": 0.5},
         },
-        "remarks": ["The model never predicts dog."],
-    }
+        remarks=("The model never predicts dog.",),
+    )
     text = Page(notebook.run([row(1, best=True), row(2)], result, 1, stopped=False, folder="runs/a-1")).text
     assert "accuracy 0.7500" in text
     assert "(0.7100 to 0.7900)" in text
@@ -189,13 +186,13 @@ def test_figures_beside_the_test() -> None:
 
 def test_runs_that_did_not_come_to_their_end() -> None:
     """Stopped before the first epoch, without validation, with losses that are no numbers: there is still a page."""
-    assert "stopped after 0 epochs no test" in Page(notebook.run([], {}, 0, stopped=True, folder=None)).text
+    assert "stopped after 0 epochs no test" in Page(notebook.run([], Result(("a",)), 0, stopped=True, folder=None)).text
     rows = [row(1, validation=None), row(2, loss=float("nan"), validation=None)]
-    page = Page(notebook.run(rows, {}, 0, stopped=False, folder=None))
+    page = Page(notebook.run(rows, Result(("a",)), 0, stopped=False, folder=None))
     assert page.tags.count("svg") == 3
     assert "validation" not in page.text
     nothing = [dataclasses.replace(row(1, validation=None), train_loss=float("inf"))]
-    assert Page(notebook.run(nothing, {}, 1, stopped=False, folder=None)).tags.count("svg") == 2
+    assert Page(notebook.run(nothing, Result(("a",)), 1, stopped=False, folder=None)).tags.count("svg") == 2
 
 
 def test_a_run_in_python_has_all_of_it() -> None:

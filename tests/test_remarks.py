@@ -11,7 +11,8 @@ import pytest
 import layerline
 from layerline.measure import remarks
 from layerline.recipe import Recipe
-from layerline.runs.folder import EpochRow, Result
+from layerline.runs.history import EpochRow
+from layerline.runs.result import Result
 
 TWO = {"confusion": [[20, 1], [1, 20]]}
 """A test of two classes."""

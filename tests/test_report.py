@@ -27,7 +27,8 @@ from layerline import figures, metrics, report
 from layerline.report import curves, filters, matrix, sheet
 from layerline.report.marks import Area, Pixels, Stroke, Text
 from layerline.report.sheet import Frame, Sheet
-from layerline.runs.folder import EpochRow, Result
+from layerline.runs.history import EpochRow
+from layerline.runs.result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -455,7 +456,7 @@ def test_an_fc_layer_that_reads_the_image_is_shown() -> None:
 )
 def test_filters_of_any_shape_fit_the_paper(shape: tuple[int, ...]) -> None:
     """One filter or hundreds, of one channel or 64, all zero: a picture a column wide whose texts lie on the paper."""
-    drawn = filters.picture(filters.Filters("First convolution: 64 filters of 3×5", np.zeros(shape)))
+    drawn = filters.picture(filters.FirstFilters("First convolution: 64 filters of 3×5", np.zeros(shape)))
     assert drawn.width == 3.5
     assert drawn.height <= 5.2
     assert_within(drawn)

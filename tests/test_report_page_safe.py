@@ -14,8 +14,7 @@ import read_page
 import report_runs
 from test_report_page import noise, pixels
 
-from layerline.report import cells as cells_module
-from layerline.report import page
+from layerline.report import confusion_table, page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -213,7 +212,7 @@ def test_colours_of_text_can_be_read() -> None:
                 assert contrast(colours[ink], colours[paper]) >= 4.5, (ink, paper)
         cells = dict(re.findall(r"--(right|wrong): ([0-9 ]+);", block))
         for colour in cells.values():
-            for alpha in np.linspace(0, cells_module.DARKEST, 21):
+            for alpha in np.linspace(0, confusion_table.DARKEST, 21):
                 paper = [int(colours["paper"][k : k + 2], 16) for k in (1, 3, 5)]
                 mixed = [round(p + (int(c) - p) * alpha) for p, c in zip(paper, colour.split(), strict=True)]
                 assert contrast(colours["ink"], "#" + bytes(mixed).hex()) >= 4.5, (colour, alpha)

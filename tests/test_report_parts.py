@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from layerline.data.dataset import Dataset, ImageSet, Scaling, Split
-from layerline.report import cells, drawing, thumbnails
+from layerline.report import confusion_table, drawing, thumbnails
 from layerline.report.suspects import SURE, suspects
 from layerline.runs.predictions import Predictions
 
@@ -87,7 +87,7 @@ def test_ticks_are_round_and_inside(low: float, span: float) -> None:
 
 def test_a_falling_loss_has_a_logarithmic_axis() -> None:
     """A loss that falls to a 1,000th is drawn so that each decade is as high as the other; a share never is."""
-    lines = [drawing.Line("training", "training", [(k, 10.0 ** (1 - k)) for k in range(1, 5)])]
+    lines = [drawing.Curve("training", "training", [(k, 10.0 ** (1 - k)) for k in range(1, 5)])]
     drawn = drawing.chart("Loss", "", lines, None, None, str, may_be_log=True)
     heights = [float(pair.split()[1]) for pair in drawn.split('<path d="M')[1].split('"')[0].split("L")]
     assert np.diff(heights) == pytest.approx([np.diff(heights)[0]] * 3, abs=0.2)
@@ -97,7 +97,7 @@ def test_a_falling_loss_has_a_logarithmic_axis() -> None:
 @pytest.mark.parametrize("value", [0.0, 1.0, -3.0, 1e-12, 1e12])
 def test_one_epoch_is_a_chart(value: float) -> None:
     """A single point, or a constant line, lies in the middle of the axis, with finite places."""
-    lines = [drawing.Line("training", "training", [(1, value)])]
+    lines = [drawing.Curve("training", "training", [(1, value)])]
     drawn = drawing.chart("Loss", "", lines, None, 1, str, may_be_log=True)
     assert "nan" not in drawn
     assert "inf" not in drawn
@@ -168,8 +168,12 @@ def test_images_of_older_runs_are_those_of_the_split_in_order() -> None:
 
 def test_cells_get_images_in_turn() -> None:
     """Every mistake's cell gets its first image before one gets its second, and cells that are right come after."""
-    pairs = [cells.Pair(0, 1, 3, (1, 2, 3)), cells.Pair(1, 1, 2, (8, 9)), cells.Pair(1, 0, 1, (5,))]
-    order = [(pair.panel, place) for pair, place in cells.in_turn(pairs)]
+    pairs = [
+        confusion_table.ClassPair(0, 1, 3, (1, 2, 3)),
+        confusion_table.ClassPair(1, 1, 2, (8, 9)),
+        confusion_table.ClassPair(1, 0, 1, (5,)),
+    ]
+    order = [(pair.panel, place) for pair, place in confusion_table.in_turn(pairs)]
     assert order == [
         ("cell-0-1", 1), ("cell-1-0", 5), ("cell-0-1", 2), ("cell-0-1", 3), ("cell-1-1", 8), ("cell-1-1", 9)
     ]  # fmt: skip

@@ -14,11 +14,14 @@ import pytest
 from layerline import metrics
 from layerline.errors import UserError
 from layerline.runs import predictions
-from layerline.runs.folder import EpochRow, Result, RunFolder
+from layerline.runs.folder import RunFolder
+from layerline.runs.history import EpochRow
 from layerline.runs.predictions import Predictions
+from layerline.runs.record import Record
+from layerline.runs.result import Result
 
 GOLDEN = Path(__file__).parent / "golden" / "run_folder.txt"
-EXPERIMENT = {"network": {"file": "network.cnn"}, "train": {"epochs": 2, "learning_rate": 0.05}, "name": "ü"}
+RECORD = Record({"data": "ü"}, {"epochs": 2, "learning_rate": 0.05})
 ROW = EpochRow(1, 0.7, 0.6, 0.55, 0.65, 0.7, 0.69, 0.04, 1.5, 1.75, 800.0, best=True)
 KEYS = [
     "epoch", "train_loss", "train_accuracy", "train_macro_f1", "validation_loss", "validation_accuracy",
@@ -33,7 +36,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def started(out: str = "out", *, force: bool = False) -> RunFolder:
     folder = RunFolder.named(Path(out), force=force)
-    folder.start("Conv 1 1\n", EXPERIMENT)
+    folder.start("Conv 1 1\n", RECORD)
     folder.release()
     return folder
 
@@ -48,9 +51,9 @@ def test_nothing_is_written_before_the_start(tmp_path: Path) -> None:
 def test_start_writes_network_and_experiment() -> None:
     """After the start the network's text is there byte for byte, and the experiment as it was handed over."""
     folder = RunFolder.named(Path("deep/er/out"))
-    folder.start("# é\r\nConv 1 1\r\n", EXPERIMENT)
+    folder.start("# é\r\nConv 1 1\r\n", RECORD)
     assert folder.path.joinpath("network.cnn").read_bytes() == "# é\r\nConv 1 1\r\n".encode()
-    assert tomllib.loads(folder.path.joinpath("experiment.toml").read_text("utf-8")) == EXPERIMENT
+    assert tomllib.loads(folder.path.joinpath("experiment.toml").read_text("utf-8")) == RECORD.as_dict()
     assert sorted(path.name for path in folder.path.iterdir()) == ["experiment.toml", "history.jsonl", "network.cnn"]
 
 
@@ -65,7 +68,7 @@ def test_two_that_start_together_get_two_folders() -> None:
     """A number that somebody else took in between is left to them."""
     first, second = RunFolder.numbered("a", "b"), RunFolder.numbered("a", "b")
     for folder in (first, second):
-        folder.start("", {})
+        folder.start("", Record())
     assert (first.given, second.given) == (Path("runs/a-b-1"), Path("runs/a-b-2"))
 
 
@@ -111,7 +114,7 @@ def test_refusals_are_these() -> None:
         lambda: RunFolder.named(Path("file"), force=True),
         lambda: RunFolder.named(Path("photos"), force=True),
         lambda: RunFolder.named(Path("file/run")),
-        lambda: late.start("", {}),
+        lambda: late.start("", Record()),
     ]
     messages = []
     for attempt in attempts:
@@ -141,7 +144,7 @@ def test_the_result_of_a_test_set() -> None:
     """The result holds the scores of its matrix; a class that does not occur has nulls; it reads line by line."""
     matrix = np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]])
     folder = started()
-    folder.write_result(Result.of(("0", "Käse", "\udcff"), np.float64(0.25), matrix))
+    Result.of(("0", "Käse", "\udcff"), np.float64(0.25), matrix).write(folder.path / "result.json")
     text = (folder.path / "result.json").read_text("utf-8")
     found = json.loads(text)
     scores = metrics.measure(matrix)
@@ -161,7 +164,7 @@ def test_the_result_of_a_test_set() -> None:
 def test_the_result_without_a_test_set() -> None:
     """Every field but the classes and the remarks is null."""
     folder = started()
-    folder.write_result(Result(("0", "1"), remarks=("“ü” is rare.",)))
+    Result(("0", "1"), remarks=("“ü” is rare.",)).write(folder.path / "result.json")
     found = json.loads((folder.path / "result.json").read_text("utf-8"))
     assert (found.pop("classes"), found.pop("remarks")) == (["0", "1"], ["“ü” is rare."])
     assert set(found.values()) == {None}
@@ -171,10 +174,10 @@ def test_the_result_without_a_test_set() -> None:
 def test_what_stands_beside_a_result() -> None:
     """Intervals are lists of two, baselines tables, remarks a list of sentences."""
     folder = started()
-    result = Result.of(("a", "b"), 0.25, np.array([[8, 2], [1, 9]]))
+    tested = Result.of(("a", "b"), 0.25, np.array([[8, 2], [1, 9]]))
     thumbnails = {"accuracy": 0.5, "macro_f1": 0.4, "images": 7}
-    beside = replace(result, intervals={"test_accuracy": (0.7, 0.9)}, baselines={"thumbnails": thumbnails})
-    folder.write_result(beside)
+    beside = replace(tested, intervals={"test_accuracy": (0.7, 0.9)}, baselines={"thumbnails": thumbnails})
+    beside.write(folder.path / "result.json")
     found = json.loads((folder.path / "result.json").read_text())
     assert found["intervals"] == {"test_accuracy": [0.7, 0.9]}
     assert found["baselines"] == {"thumbnails": thumbnails}

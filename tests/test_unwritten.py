@@ -42,7 +42,7 @@ STAGES = {
     "the rows of the history": ("layerline.runs.folder", "RunFolder.append"),
     "model": ("layerline.training.model", "Model.save"),
     "predictions": ("layerline.runs.predictions", "write"),
-    "result": ("layerline.runs.folder", "RunFolder.write_result"),
+    "result": ("layerline.runs.result", "Result.write"),
     "graphs": ("layerline.report", "draw"),
     "report": ("layerline.report.page", "write"),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -96,7 +96,7 @@ def _figures(found: Comparison) -> list[str]:
         ("accuracy", *_difference(p.a.accuracy, p.b.accuracy, p.accuracy)),
         ("macro F1", *_difference(p.a.macro_f1, p.b.macro_f1, p.macro_f1)),
         ("only this one is right", figures.count(p.only_a), figures.count(p.only_b), "", "", ""),
-        ("parameters", *(_parameters(run.about("network", "parameters")) for run in (found.a, found.b)), "", "", ""),
+        ("parameters", *(_parameters(run.record.about.network.parameters) for run in (found.a, found.b)), "", "", ""),
     ]
     head = f"{figures.count(p.images)} {found.split} image{'s' * (p.images != 1)}"
     return table((head, "A", "B", "B - A", "95 % interval", "chance"), rows)
@@ -109,8 +109,8 @@ def _difference(a: float, b: float, difference: Difference) -> tuple[str, ...]:
     return figures.fraction(a), figures.fraction(b), *between
 
 
-def _parameters(number: object) -> str:
-    return figures.count(number) if type(number) is int else figures.NOTHING
+def _parameters(number: int | None) -> str:
+    return figures.NOTHING if number is None else figures.count(number)
 
 
 def _network(layers: Sequence[str]) -> list[str]:
@@ -128,7 +128,7 @@ def _values(values: Sequence[Changed]) -> list[str]:
     return ["", *table(("experiment.toml", "A", "B"), rows, left=(0, 1, 2))]
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if value is None:
         return figures.NOTHING
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -15,7 +15,7 @@ from layerline.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from layerline.network import Network
-    from layerline.runs.model_file import Card, Stored
+    from layerline.runs.model_file import Card, ModelFile
 
 SUFFIX: Final = ".safetensors"
 MOST_CLASSES: Final = 50
@@ -81,7 +81,7 @@ def _memory(network: Network, batch_size: int) -> int | None:
     return training_bytes(network, Recipe(batch_size=batch_size), cores())
 
 
-def _stored(net: str) -> Stored:
+def _stored(net: str) -> ModelFile:
     """Return the model in a file or the folder of a run, as it is. Raises UserError."""
     from layerline.runs import model_file
     from layerline.training.model import file_of
@@ -89,7 +89,7 @@ def _stored(net: str) -> Stored:
     return model_file.read(file_of(Path(net)), not_finite=True)
 
 
-def _facts(stored: Stored) -> list[tuple[str, str]]:
+def _facts(stored: ModelFile) -> list[tuple[str, str]]:
     """Return what a model file says beside its layers, label and text of each line."""
     import numpy as np
 

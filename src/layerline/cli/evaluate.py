@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from layerline.cli.terminal import Terminal
     from layerline.data.dataset import Dataset, Split
-    from layerline.runs.folder import Result
+    from layerline.runs.result import Result
     from layerline.training import Model
-    from layerline.training.origin import Origin
+    from layerline.training.run_of_model import RunOfModel
 
 OF_THE_MODEL: Final = ("size", "fit", "gray", "normalize")
 """Options of a training's data that the model says here."""
@@ -61,7 +61,7 @@ def evaluate(model: str, split: str | None, seed: str | None, as_json: bool, **v
     from layerline.cli.running import hush
     from layerline.cli.terminal import Terminal
     from layerline.experiment.options import BY_KEY
-    from layerline.training import evaluation, load, origin
+    from layerline.training import evaluation, load, run_of_model
 
     hush()
     flags = {key: BY_KEY[key].value(value) for key, value in given({**values, "seed": seed}).items()}
@@ -69,20 +69,20 @@ def evaluate(model: str, split: str | None, seed: str | None, as_json: bool, **v
     threads = _threads(flags.pop("threads", None))
     _check_left_to_the_model(flags)
     loaded = load(model, threads=threads)
-    run = origin.of(Path(model))
+    run = run_of_model.find(Path(model))
     terminal = Terminal(None if as_json else sys.stdout, os.environ)
     data = _data(loaded, run, flags, which, terminal)
     looked_at = evaluation.parts(data, which)
     drawn = int(flags.get("seed", 0 if run is None else run.seed))
     result = loaded.evaluate(data, which, seed=drawn, progress=lambda done, of: _show(terminal, done, of))
-    said = origin.remark(run, data, looked_at)
+    said = run_of_model.remark(run, data, looked_at)
     if said is not None:
         result = dataclasses.replace(result, remarks=(said, *result.remarks))
     if as_json:
         click.echo(_json(data, which, result))
         return
     terminal.clear()
-    held = origin.seen(run, data, looked_at) == 0
+    held = run_of_model.seen(run, data, looked_at) == 0
     for label, text in _facts(model, loaded, data, looked_at, held=held):
         terminal.fact(label, text)
     for line in _report(which, result):
@@ -107,7 +107,7 @@ def _threads(count: Any) -> int | None:
     return None if count is None else int(count)
 
 
-def _data(loaded: Model, run: Origin | None, flags: dict[str, Any], which: str, terminal: Terminal) -> Dataset:
+def _data(loaded: Model, run: RunOfModel | None, flags: dict[str, Any], which: str, terminal: Terminal) -> Dataset:
     """Return the data, read as the model takes it and cut as its training cut it. Raises DataError."""
     from layerline.data import sources
     from layerline.experiment.options import DATA_KEYS
@@ -135,7 +135,7 @@ def _data(loaded: Model, run: Origin | None, flags: dict[str, Any], which: str, 
         raise DataError(error.message, help_line) from error
 
 
-def _cuts(run: Origin | None, flags: dict[str, Any], which: str) -> dict[str, Any]:
+def _cuts(run: RunOfModel | None, flags: dict[str, Any], which: str) -> dict[str, Any]:
     """Return which data is read, and how it is cut: as is asked for, else as the run's was, else as by default.
 
     Of data that is not the run's no validation set is cut off for a test, which few images may not allow. For all
@@ -224,7 +224,7 @@ def _report(which: str, result: Result) -> list[str]:
 
 def _json(data: Dataset, which: str, result: Result) -> str:
     """Return what result.json of a run has, behind what was looked at."""
-    from layerline.runs.folder import as_text
+    from layerline.runs.texts import as_text
 
     assert result.confusion is not None  # noqa: S101 - it was tested
     looked_at = {

@@ -43,15 +43,16 @@ def report(run: str, with_images: str | None, out: str | None, force: bool, **va
     from layerline import figures
     from layerline.report import page, thumbnails
     from layerline.runs import saved
+    from layerline.runs.names import REPORT
 
     folder = Path(run)
     if with_images not in (None, _YES, _NO):
         raise UserError(f"--with-images {figures.name(with_images)}: must be yes or no")
     files = saved.read(folder)
-    path = folder / page.FILE if out is None else _free(Path(out), force)
+    path = folder / REPORT if out is None else _free(Path(out), force)
     data, why = None, _LEFT_OUT
     if with_images != _NO:
-        data, why = _found(folder, files.about("data", "fingerprint"), values)
+        data, why = _found(folder, files.record.about.data.fingerprint, values)
     if data is None and with_images == _YES:
         raise UserError(f"--with-images yes: {why}", "say where the data is with --data or --data-dir")
     if out is None and not force:
@@ -62,7 +63,7 @@ def report(run: str, with_images: str | None, out: str | None, force: bool, **va
     click.echo(f"{path}: {size}" + (f", without images: {why}" if data is None else ""))
 
 
-def _found(folder: Path, fingerprint: object, values: dict[str, Any]) -> tuple[Dataset | None, str]:
+def _found(folder: Path, fingerprint: str | None, values: dict[str, Any]) -> tuple[Dataset | None, str]:
     """Return the data of the run, read again, or None and why it cannot be had."""
     from layerline.experiment.experiment import settle
     from layerline.runs.names import EXPERIMENT

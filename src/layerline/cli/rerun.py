@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from layerline.runs.folder import RunFolder
     from layerline.runs.saved import SavedRun
     from layerline.training import Run
-    from layerline.training.resuming import Written
+    from layerline.training.resuming import Rebuilt
 
 UNLIKE: Final = 1
 """The exit code where other bits came out."""
@@ -48,14 +48,14 @@ def rerun(run: str, check: bool, out: str | None, quiet: bool, **values: Any) ->
     where every bit is the same, 1 where not. The number of threads makes no difference.
     """
     from layerline.training.rerunning import finished
-    from layerline.training.resuming import written
+    from layerline.training.resuming import rebuilt
 
     if check and out is not None:
         raise click.UsageError("--check: writes nothing, and does not go with --out")
     path = Path(run)
     before = finished(path) if check else None
     screen, interrupt, reading = beginning(quiet=quiet)
-    what = written(path, given(values), load=lambda experiment: experiment.load(reading, cache_folder()))
+    what = rebuilt(path, given(values), load=lambda experiment: experiment.load(reading, cache_folder()))
     folder = None if check else _folder(out, what)
     where = f"{run} again, compared with it" if folder is None else str(folder.given)
     screen.assumed(what.experiment, what.data, what.network, what.plain, where, named=check or out is not None)
@@ -65,7 +65,7 @@ def rerun(run: str, check: bool, out: str | None, quiet: bool, **values: Any) ->
     return _compared(path, before, ended, screen)
 
 
-def _folder(out: str | None, what: Written) -> RunFolder:
+def _folder(out: str | None, what: Rebuilt) -> RunFolder:
     from layerline.runs.folder import RunFolder
 
     return RunFolder.numbered(what.network.name, what.data.name) if out is None else RunFolder.named(Path(out))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from layerline.experiment.experiment import Experiment
     from layerline.metrics import Scores
     from layerline.network import Network
-    from layerline.runs.folder import EpochRow
+    from layerline.runs.history import EpochRow
     from layerline.training import Interrupt, Progress, Run
     from layerline.training.resuming import Reopened
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 from layerline import figures, metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from layerline.metrics import Counts
-    from layerline.runs.folder import Result
+    from layerline.runs.result import Result
 
 COLUMNS: Final = 80
 LARGEST_MATRIX: Final = 20
@@ -55,27 +55,26 @@ def told(remarks: Sequence[str]) -> list[str]:
 def _beside(result: Result) -> list[str]:
     """Return accuracy and macro F1 with their intervals, and below them what can be had without the network."""
     intervals = result.intervals or {}
-    own = {"accuracy": result.test_accuracy, "macro_f1": result.test_macro_f1}
-    rows: list[tuple[str, Mapping[str, float | None]]] = [("this network", own)]
+    rows: list[tuple[str, float | None, float | None]] = [("this network", result.test_accuracy, result.test_macro_f1)]
     baselines = result.baselines or {}
     if "largest_class" in baselines:
         always = baselines["largest_class"]
-        rows.append((f"always {figures.name(str(always['class']), _LONGEST_ALWAYS)}", always))
-    if "thumbnails" in baselines:
-        rows.append((_THUMBNAILS, baselines["thumbnails"]))
-    if "nearest" in baselines:
-        rows.append((_NEAREST, baselines["nearest"]))
-    width = max(len(label) for label, _ in rows)
+        label = f"always {figures.name(always['class'], _LONGEST_ALWAYS)}"
+        rows.append((label, always["accuracy"], always["macro_f1"]))
+    for name, label in (("thumbnails", _THUMBNAILS), ("nearest", _NEAREST)):
+        if name in baselines:
+            rows.append((label, baselines[name]["accuracy"], baselines[name]["macro_f1"]))
+    width = max(len(label) for label, _, _ in rows)
     head = f"{'':<{width}}  accuracy  95 % interval   macro F1  95 % interval"
     if not intervals:
         head = f"{'':<{width}}  accuracy                 macro F1"
     lines = [head.rstrip()]
-    for label, values in rows:
+    for row, (label, accuracy, macro_f1) in enumerate(rows):
         cells = [f"{label:<{width}}"]
-        for name in own:
-            between = intervals.get(f"test_{name}") if values is own else None
+        for name, value in (("test_accuracy", accuracy), ("test_macro_f1", macro_f1)):
+            between = intervals.get(name) if row == 0 else None
             spread = "" if between is None else " to ".join(figures.fraction(bound, 3) for bound in between)
-            cells += [f"{figures.fraction(values[name]):>8}", f"{spread:<14}"]
+            cells += [f"{figures.fraction(value):>8}", f"{spread:<14}"]
         lines.append("  ".join(cells).rstrip())
     return lines
 

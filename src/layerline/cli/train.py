@@ -110,7 +110,7 @@ def _other(out: str | None) -> str:
 def _seconds(every: str | None) -> float:
     """Return the seconds between checkpoints. Raises RecipeError where they cannot be understood."""
     from layerline.recipe import checks
-    from layerline.runs.checkpoint.keeper import EVERY
+    from layerline.runs.checkpoint.writer import EVERY
 
     if every is None:
         return EVERY

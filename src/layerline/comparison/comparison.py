@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from layerline.runs.predictions import Predictions
     from layerline.runs.saved import SavedRun
 
-Split = Literal["test", "validation"]
+SplitName = Literal["test", "validation"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Comparison:
     a: SavedRun
     b: SavedRun
     classes: tuple[str, ...]
-    split: Split
+    split: SplitName
     """validation where not both have a test set: those images chose the epoch of each, so both look too good."""
     by_name: bool
     """Whether images are the same by the names of their files: the data has not the same fingerprint."""
@@ -119,7 +119,7 @@ def _check_classes(a: SavedRun, b: SavedRun) -> None:
         )
 
 
-def _split(a: SavedRun, b: SavedRun) -> Split:
+def _split(a: SavedRun, b: SavedRun) -> SplitName:
     """Return the images to compare on. Raises UserError where there are none."""
     for run in (a, b):
         if not run.predictions:
@@ -139,12 +139,12 @@ def _split(a: SavedRun, b: SavedRun) -> Split:
 
 
 def _same_data(a: SavedRun, b: SavedRun) -> bool:
-    fingerprint = a.about("data", "fingerprint")
-    return bool(fingerprint) and fingerprint == b.about("data", "fingerprint")
+    fingerprint = a.record.about.data.fingerprint
+    return bool(fingerprint) and fingerprint == b.record.about.data.fingerprint
 
 
 def _common(
-    runs: tuple[SavedRun, SavedRun], both: tuple[Predictions, Predictions], split: Split, by_name: bool
+    runs: tuple[SavedRun, SavedRun], both: tuple[Predictions, Predictions], split: SplitName, by_name: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return where in each set the images lie that are in both. Raises UserError where there are none."""
     names = f"{runs[0].folder} and {runs[1].folder}"
@@ -187,9 +187,9 @@ def _index(predictions: Predictions, run: SavedRun) -> NDArray[np.int64]:
 
 
 def _data(run: SavedRun) -> str:
-    name, fingerprint = (str(run.about("data", key) or "?") for key in ("name", "fingerprint"))
-    image = run.about("data", "image")
-    size = "×".join(map(str, image)) if isinstance(image, list) else "?"
+    about = run.record.about.data
+    name, fingerprint = about.name or "?", about.fingerprint or "?"
+    size = "×".join(map(str, about.image)) or "?"
     return f"{figures.name(name, 30)} of {size}, fingerprint {figures.name(fingerprint[:8])}…"
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from layerline import figures
 from layerline.errors import UserError
 from layerline.network_file import formatted
+from layerline.runs.names import NETWORK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +27,8 @@ class Changed:
 
     key: str
     """As it stands in experiment.toml; `versions.numpy` for what stands below [about]."""
-    a: Any
-    b: Any
+    a: object
+    b: object
 
 
 def layers(a: SavedRun, b: SavedRun) -> tuple[str, ...]:
@@ -51,14 +52,17 @@ def layers(a: SavedRun, b: SavedRun) -> tuple[str, ...]:
 def values(a: SavedRun, b: SavedRun) -> tuple[Changed, ...]:
     """Return the values of experiment.toml that differ: [data] and [train], then versions and engine of [about]."""
     found: list[Changed] = []
-    for section in ("data", "train"):
-        found += _changed(a.experiment.get(section, {}), b.experiment.get(section, {}), "", _PLACES)
-    for section in ("versions", "engine"):
-        found += _changed(a.about(section) or {}, b.about(section) or {}, f"{section}.")
+    one, two = a.record, b.record
+    for here, there in ((one.data, two.data), (one.train, two.train)):
+        found += _changed(here, there, "", _PLACES)
+    found += _changed(one.about.versions, two.about.versions, "versions.")
+    found += _changed(one.about.engine, two.about.engine, "engine.")
     return tuple(found)
 
 
-def _changed(a: Mapping[str, Any], b: Mapping[str, Any], prefix: str, without: tuple[str, ...] = ()) -> list[Changed]:
+def _changed(
+    a: Mapping[str, object], b: Mapping[str, object], prefix: str, without: tuple[str, ...] = ()
+) -> list[Changed]:
     keys = dict.fromkeys([*a, *b])
     return [
         Changed(prefix + key, a.get(key), b.get(key)) for key in keys if key not in without and a.get(key) != b.get(key)
@@ -68,7 +72,7 @@ def _changed(a: Mapping[str, Any], b: Mapping[str, Any], prefix: str, without: t
 def _code(text: str, folder: Path) -> list[str]:
     """Return the lines of a network in their readable form, without comments and empty lines."""
     try:
-        lines = formatted(text, figures.name(str(folder / "network.cnn"), 200)).splitlines()
+        lines = formatted(text, figures.name(str(folder / NETWORK), 200)).splitlines()
     except UserError:
         lines = text.splitlines()  # what cannot be read is compared as it stands
     return [code for line in lines if (code := line.partition("#")[0].rstrip())]

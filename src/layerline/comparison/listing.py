@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from layerline.errors import UserError
-from layerline.runs import saved
+from layerline.runs import history
+from layerline.runs.ending import Ending
 from layerline.runs.names import ENDING, EXPERIMENT, HISTORY, RESULT, SEEDS
+from layerline.runs.record import Record
+from layerline.runs.result import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 State = Literal["finished", "stopped", "diverged", "unfinished", "damaged"]
@@ -143,43 +146,33 @@ def _read(folder: Path, name: str) -> RunRow:
     path = folder / EXPERIMENT
     if not path.is_file():
         raise UserError(f"{path}: is missing")
-    experiment = saved.read_experiment(path)
-    history = saved.read_history(folder / HISTORY)
-    result = saved.read_result(folder / RESULT) if (folder / RESULT).exists() else None
-    about = experiment.get("about", {})
-    network, data = about.get("network", {}), about.get("data", {})
-    best = next((row for row in reversed(history) if row.best), None)
-    tested = result or {}
+    said = Record.read(path)
+    rows = history.read(folder / HISTORY)
+    tested = Result.read(folder / RESULT) if (folder / RESULT).exists() else None
+    best = history.best(rows)
     return RunRow(
         name,
         folder,
-        _state(folder / ENDING) if result is None else "finished",
-        network=_text(network.get("name")),
-        parameters=_whole(network.get("parameters")),
-        data=_text(data.get("name")),
-        images=_whole(_section(data, "images").get("train")),
-        epochs=len(history),
-        epochs_planned=_whole(_section(experiment, "train").get("epochs")),
+        _state(folder / ENDING) if tested is None else "finished",
+        network=said.about.network.name,
+        parameters=said.about.network.parameters,
+        data=said.about.data.name,
+        images=said.about.data.images.get("train"),
+        epochs=len(rows),
+        epochs_planned=said.epochs,
         best_epoch=None if best is None else best.epoch,
         validation_loss=None if best is None else best.validation_loss,
-        test_loss=_number(tested.get("test_loss")),
-        test_accuracy=_number(tested.get("test_accuracy")),
-        test_macro_f1=_number(tested.get("test_macro_f1")),
-        seconds=math.fsum(row.seconds for row in history) if history else None,
+        test_loss=None if tested is None else tested.test_loss,
+        test_accuracy=None if tested is None else tested.test_accuracy,
+        test_macro_f1=None if tested is None else tested.test_macro_f1,
+        seconds=math.fsum(row.seconds for row in rows) if rows else None,
         when=_changed(path) or 0.0,
     )
 
 
 def _state(path: Path) -> State:
     """Return how a training without a result ended, by ending.json; none is written by one that is still running."""
-    if not path.exists():
-        return "unfinished"
-    ended = saved.read_ending(path).get("ended")
-    if ended == "stopped":
-        return "stopped"
-    if ended == "diverged":
-        return "diverged"
-    raise UserError(f"{path}: does not say how the run ended")
+    return Ending.read(path).ended if path.exists() else "unfinished"
 
 
 def _changed(path: Path) -> float | None:
@@ -187,23 +180,6 @@ def _changed(path: Path) -> float | None:
         return path.stat().st_mtime
     except OSError:
         return None
-
-
-def _section(of: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = of.get(key)
-    return found if isinstance(found, dict) else {}
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _whole(value: object) -> int | None:
-    return value if type(value) is int else None
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _lacks(value: object) -> bool:

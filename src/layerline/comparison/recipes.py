@@ -5,23 +5,24 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline import figures
 from layerline.comparison import differences
 from layerline.comparison.paired import LEVEL, Difference
-from layerline.comparison.student import Mean, central, mean_of, quantile
 from layerline.errors import UserError
-from layerline.runs import saved, schema, texts
+from layerline.measure.student import central, quantile
+from layerline.runs import saved
 from layerline.runs.names import SEEDS
-from layerline.runs.texts import AGAIN
+from layerline.runs.seed_runs import FIGURES, SeedRuns
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from layerline.comparison.differences import Changed
     from layerline.runs.saved import SavedRun
+    from layerline.runs.seed_runs import Mean
 
-FIGURES: Final = ("validation_loss", "test_accuracy", "test_macro_f1")
 _CUTS: Final = ("split_seed", "classes", "test", "validation")
 """Keys of [data] by which the tested images are chosen."""
 
@@ -60,7 +61,7 @@ def holds_seeds(folder: Path) -> bool:
 def compare_recipes(a: Path, b: Path) -> Recipes:
     """Return how two folders of seeds differ. Raises UserError where one is damaged, or not on the same images."""
     found = [_read(folder) for folder in (a, b)]
-    runs = [saved.read(folder / said["runs"][0]) for folder, said in zip((a, b), found, strict=True)]
+    runs = [saved.read(folder / said.runs[0]) for folder, said in zip((a, b), found, strict=True)]
     _check_same_images(*runs)
     means = {key: tuple(_mean(said, key) for said in found) for key in FIGURES}
     pairs = {key: (one, two) for key, (one, two) in means.items() if one is not None and two is not None}
@@ -133,39 +134,30 @@ def _by(difference: Difference) -> str:
     return f"by {figures.fraction(abs(difference.value))} ({figures.chance(difference.p)})"
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read(folder: Path) -> SeedRuns:
     path = folder / SEEDS
-    said = texts.of_json(path)
-    runs = said.get("runs") if isinstance(said, dict) else None
-    if not isinstance(runs, list) or not all(isinstance(run, str) and run == Path(run).name for run in runs):
-        raise UserError(f"{path}: does not list the runs", AGAIN)
-    if len(runs) < 2:
+    found = SeedRuns.read(path)
+    if len(found.runs) < 2:
         raise UserError(
-            f"{path}: {len(runs)} of its trainings came to their end: a comparison needs 2", "train with more --seeds"
+            f"{path}: {len(found.runs)} of its trainings came to their end: a comparison needs 2",
+            "train with more --seeds",
         )
-    return dict(said)
+    return found
 
 
-def _mean(said: dict[str, Any], figure: str) -> Mean | None:
+def _mean(found: SeedRuns, figure: str) -> Mean | None:
     """Return the mean of a figure, None where fewer than two runs have it."""
-    part = said.get(figure)
-    values = part.get("values") if isinstance(part, dict) else None
-    if (
-        not isinstance(values, list)
-        or len(values) < 2
-        or not all(schema.fits(schema.NUMBER, value) for value in values)
-    ):
-        return None
-    return mean_of([float(value) for value in values])
+    mean = found.means.get(figure)
+    return mean if mean is not None and len(mean.values) >= 2 else None
 
 
 def _check_same_images(a: SavedRun, b: SavedRun) -> None:
     differ = [
         f"{key} {first} and {second}"
         for key, first, second in (
-            ("fingerprints", *(str(run.about("data", "fingerprint"))[:8] for run in (a, b))),
+            ("fingerprints", *(str(run.record.about.data.fingerprint)[:8] for run in (a, b))),
             ("classes", *(",".join(run.classes) for run in (a, b))),
-            *((key, *(run.experiment.get("data", {}).get(key, "by default") for run in (a, b))) for key in _CUTS),
+            *((key, *(run.record.data.get(key, "by default") for run in (a, b))) for key in _CUTS),
         )
         if first != second
     ]

@@ -8,7 +8,7 @@ network.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.data.dataset import Dataset, Split
+    from layerline.runs.result import Baseline, Baselines
 
 SIDE: Final = 16
 """Pixels of a thumbnail's side; a shorter side stays."""
@@ -33,8 +34,6 @@ MOST_PIXELS: Final = 400_000_000
 FEWEST_IMAGES: Final = 1000
 """As many are taken in any case, where there are so many."""
 
-Baselines = dict[str, dict[str, Any]]
-"""`largest_class`, `thumbnails` and `nearest`, as result.json has them."""
 _BLOCK: Final = 1 << 20
 """Values that are made float32 or float64 at once: 4 or 8 MiB."""
 
@@ -50,7 +49,7 @@ def measured(data: Dataset) -> Baselines | None:
     truth, K = data.test.labels, len(data.classes)
     largest = int(np.bincount(data.train.labels, minlength=K).argmax())
     found: Baselines = {
-        "largest_class": {"class": data.classes[largest]} | _scores(truth, np.full(len(truth), largest), K)
+        "largest_class": {"class": data.classes[largest], **_scores(truth, np.full(len(truth), largest), K)}
     }
     with MATRICES:
         for name, images, say in (
@@ -59,11 +58,11 @@ def measured(data: Dataset) -> Baselines | None:
         ):
             said = say(data, images)
             if said is not None:
-                found[name] = _scores(truth, said, K) | {"images": len(images)}
+                found[name] = {**_scores(truth, said, K), "images": len(images)}
     return found
 
 
-def _scores(truth: NDArray[np.int32], said: NDArray[np.int64], K: int) -> dict[str, Any]:
+def _scores(truth: NDArray[np.int32], said: NDArray[np.int64], K: int) -> Baseline:
     scores = metrics.of_tallies(metrics.tallies(truth, said, K))
     return {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from layerline import figures
-from layerline.measure import courses
+from layerline.measure import losses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.recipe import Recipe
-    from layerline.runs.folder import EpochRow, Result
+    from layerline.runs.history import EpochRow
+    from layerline.runs.result import Result
 
 FEW: Final = 10
 """Images of a class below which one image moves its F1 by more than 0.1."""
@@ -37,7 +38,7 @@ def of(
     """
     said = _said(result, "test", counts["train"], recipe)
     low = _beside_baselines(result)
-    steps = courses.of(history, counts, recipe)
+    steps = losses.of(history, counts, recipe)
     return (*said, *low, *steps, *_none_wrong(result, "test"), *_few(result.classes, counts))
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from layerline.report.graphs import Drawn, draw
+from layerline.report.graphs import Graphs, draw
 
-__all__ = ["Drawn", "draw"]
+__all__ = ["Graphs", "draw"]

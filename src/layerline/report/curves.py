@@ -14,7 +14,8 @@ from layerline.report.sheet import Frame, Sheet
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from layerline.runs.folder import EpochRow, Result
+    from layerline.runs.history import EpochRow
+    from layerline.runs.result import Result
 
 _HEIGHT: Final = 2.3
 _LEFT, _BELOW, _ABOVE = 0.5, 0.4, 0.3
@@ -33,6 +34,19 @@ class Merit:
     title: str
     shown: Callable[[float | None], str]
     is_share: bool
+
+    def of(self, result: Result) -> float | None:
+        """Return it of the test, None where there was none, or it is no finite number."""
+        return _finite(getattr(result, f"test_{self.name}"))
+
+    def points(self, history: Sequence[EpochRow], part: str) -> list[tuple[int, float]]:
+        """Return (epoch, value) of a set, train or validation, where it is a finite number."""
+        found = [(row.epoch, _finite(getattr(row, f"{part}_{self.name}"))) for row in history]
+        return [(epoch, value) for epoch, value in found if value is not None]
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 MERITS: Final = (
@@ -56,8 +70,7 @@ def curve(merit: Merit, history: Sequence[EpochRow], result: Result) -> Sheet | 
     lines = [line for line in _lines(merit, history) if line.values]
     if not lines:
         return None
-    test = getattr(result, f"test_{merit.name}")
-    test = test if test is not None and math.isfinite(test) else None
+    test = merit.of(result)
     paper = Sheet(sheet.COLUMN, _HEIGHT)
     levels = [] if test is None else [test]
     frame = _frame(merit, [row.epoch for row in history], [value for line in lines for value in line.values] + levels)

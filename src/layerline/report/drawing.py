@@ -25,7 +25,7 @@ _LOG_FROM: Final = 50.0
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """A line of a chart; `style` is its class in the page's style: training, validation or test."""
 
     label: str
@@ -45,7 +45,7 @@ def thin(count: int, keep: Sequence[int] = (), most: int = _MOST_POINTS) -> list
 def chart(
     title: str,
     summary: str,
-    lines: Sequence[Line],
+    lines: Sequence[Curve],
     level: float | None,
     best: int | None,
     shown: Callable[[float], str],
@@ -184,7 +184,7 @@ def _epochs(x: _Axis, first: int, last: int) -> str:
     return "".join(parts)
 
 
-def _line(line: Line, x: _Axis, y: _Axis, shown: Callable[[float], str], best: int | None) -> str:
+def _line(line: Curve, x: _Axis, y: _Axis, shown: Callable[[float], str], best: int | None) -> str:
     if not line.points:
         return ""
     at_best = [k for k, (epoch, _) in enumerate(line.points) if epoch == best]

@@ -27,31 +27,31 @@ _NEGATIVE: Final = (33, 102, 172)
 
 
 @dataclass(frozen=True, eq=False)
-class Filters:
+class FirstFilters:
     """The weights of one layer as images: (O, C, R, S), and what they are, for the title."""
 
     title: str
     weights: NDArray[Any]
 
 
-def first_filters(network: Network, weights: Mapping[str, NDArray[Any]]) -> Filters | None:
+def first_filters(network: Network, weights: Mapping[str, NDArray[Any]]) -> FirstFilters | None:
     """Return the first convolution's filters, else the weights of an FC layer that reads the input, else None."""
     for node in network.nodes:
         if node.layer.kind in ("conv", "depthwise"):
             found = weights[f"{node.path}.weight"]
             units, _, R, S = found.shape
-            return Filters(f"First convolution: {units} {'filter' if units == 1 else 'filters'} of {R}×{S}", found)
+            return FirstFilters(f"First convolution: {units} {'filter' if units == 1 else 'filters'} of {R}×{S}", found)
     flat_inputs = {node.index + 1 for node in network.nodes if node.layer.kind == "flat" and node.inputs == (0,)}
     for node in network.nodes:
         if node.layer.kind == "fc" and node.inputs[0] in flat_inputs:
             found = weights[f"{node.path}.weight"]
             units = len(found)
             title = f"First FC layer: weights of {units} {'unit' if units == 1 else 'units'}"
-            return Filters(title, found.reshape(units, *network.input_shape))
+            return FirstFilters(title, found.reshape(units, *network.input_shape))
     return None
 
 
-def picture(filters: Filters) -> Sheet:
+def picture(filters: FirstFilters) -> Sheet:
     """Return the sheet: one scale for all tiles, zero in the middle (white, or grey where the filters are in colour).
 
     One channel: a tile a filter. Three: a tile a filter, in colour. Otherwise a column a filter and a row a channel.
@@ -76,7 +76,7 @@ def picture(filters: Filters) -> Sheet:
     return paper
 
 
-def pixels(filters: Filters) -> tuple[NDArray[np.uint8], str]:
+def pixels(filters: FirstFilters) -> tuple[NDArray[np.uint8], str]:
     """Return the same picture without its frame, uint8 (rows, columns, 4), a pixel a weight, and a note about it.
 
     Gaps are clear. Red is positive, blue negative, white zero; in colour grey is zero.

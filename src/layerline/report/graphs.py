@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
     from layerline.network import Network
     from layerline.report.sheet import Sheet
-    from layerline.runs.folder import EpochRow, Result
+    from layerline.runs.history import EpochRow
+    from layerline.runs.result import Result
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Graphs:
     """What was drawn: the files' names, and for each graph that was not drawn a sentence that says why."""
 
     files: tuple[str, ...]
@@ -34,7 +35,7 @@ def draw(
     result: Result,
     network: Network,
     weights: Mapping[str, NDArray[Any]],
-) -> Drawn:
+) -> Graphs:
     """Draw loss, accuracy, macro_f1, confusion and filters, each as .png and .svg.
 
     weights: those of the best epoch, under the names of `network.to_torch().state_dict()`.
@@ -48,7 +49,7 @@ def draw(
         else:
             check()  # whoever was told to stop meanwhile draws no more
             files += sheet.publish(folder, name)
-    return Drawn(tuple(files), tuple(missing))
+    return Graphs(tuple(files), tuple(missing))
 
 
 def _sheets(

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from layerline import figures, metrics
 from layerline.report.drawing import Bar, scale
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from layerline.runs.result import Baseline, Baselines, Result
     from layerline.runs.saved import SavedRun
 
-_NAMES: Final = {"accuracy": "Accuracy", "macro_f1": "Macro F1"}
+_SIMPLE: Final = {
+    "thumbnails": "logistic regression on 16×16 thumbnails",
+    "nearest": "nearest training image by 16×16 thumbnails",
+}
 
 
 @dataclass(frozen=True)
@@ -23,14 +29,14 @@ class Headline:
     """A sentence: what was measured, on how many images."""
     state: tuple[str, ...]
     """Sentences about what is missing: no test set, stopped."""
-    merits: tuple[Merit, ...]
+    scores: tuple[Score, ...]
     loss: str
     """Of the same images; empty where it is not known."""
 
 
 @dataclass(frozen=True)
-class Merit:
-    """One figure with its interval and its baselines."""
+class Score:
+    """One score with its interval and its baselines."""
 
     name: str
     reads: str
@@ -41,49 +47,48 @@ class Merit:
 
 def of(run: SavedRun) -> Headline:
     """Return the first figures of a run; of the validation set where there was no test."""
-    result = run.result or {}
-    if run.tested:
+    result = run.result
+    if result is not None and result.tested:
         counts = run.confusion("test")
-        state: tuple[str, ...] = ()
-        values = {name: result.get(f"test_{name}") for name in _NAMES}
         where = "the test images" if counts is None else f"{figures.count(int(counts.sum()))} test images"
-        loss = result.get("test_loss")
+        values = _Values(result.test_accuracy, result.test_macro_f1, result.test_loss)
+        state: tuple[str, ...] = ()
     else:
-        values, where, loss = _validation(run)
+        where, values = _validation(run)
         state = _missing(run, where)
     summary = f"Measured on {where}{_of_epoch(run)}." if where else ""
-    intervals, baselines = _table(result.get("intervals")), _table(result.get("baselines"))
-    merits = [
-        _merit(name, values[name], intervals.get(f"test_{name}") if run.tested else None, baselines)
-        for name in _NAMES
-        if values.get(name) is not None
-    ]
-    return Headline(summary, state, tuple(merits), "" if loss is None else figures.loss(loss))
+    return Headline(
+        summary,
+        state,
+        tuple(_scores(values, result)),
+        "" if values.loss is None else figures.loss(values.loss),
+    )
 
 
-def _table(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+@dataclass(frozen=True)
+class _Values:
+    """What was measured on some images."""
+
+    accuracy: float | None = None
+    macro_f1: float | None = None
+    loss: float | None = None
 
 
 def _of_epoch(run: SavedRun) -> str:
     return "" if run.best is None else f" with the weights of epoch {run.best.epoch}, the best"
 
 
-def _validation(run: SavedRun) -> tuple[dict[str, float | None], str, float | None]:
-    """Return the figures of the validation set at the best epoch, what they are of (empty: nothing), and the loss."""
-    confusion = run.confusion("validation")
+def _validation(run: SavedRun) -> tuple[str, _Values]:
+    """Return what the figures of the validation set at the best epoch are of (empty: nothing), and the figures."""
+    confusion, best = run.confusion("validation"), run.best
     if confusion is not None:
         scores = metrics.measure(confusion)
-        values: dict[str, float | None] = {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
-        loss = None if run.best is None else run.best.validation_loss
-        return values, f"{figures.count(int(confusion.sum()))} validation images", loss
-    if run.best is not None and run.best.validation_accuracy is not None:
-        return (
-            {"accuracy": run.best.validation_accuracy, "macro_f1": run.best.validation_macro_f1},
-            "the validation images",
-            run.best.validation_loss,
-        )
-    return {}, "", None
+        where = f"{figures.count(int(confusion.sum()))} validation images"
+        return where, _Values(scores.accuracy, scores.macro_f1, None if best is None else best.validation_loss)
+    if best is not None and best.validation_accuracy is not None:
+        values = _Values(best.validation_accuracy, best.validation_macro_f1, best.validation_loss)
+        return "the validation images", values
+    return "", _Values()
 
 
 def _missing(run: SavedRun, where: str) -> tuple[str, ...]:
@@ -107,26 +112,41 @@ def _missing(run: SavedRun, where: str) -> tuple[str, ...]:
 
 def _cause(run: SavedRun) -> str:
     causes = {"stopped": "it was stopped", "diverged": "its loss was no longer a number"}
-    cause = causes.get(run.ending.get("ended") or "", " or ".join(causes.values()))
-    steps = run.ending.get("steps") or 0
+    if run.ending is None:
+        return " or ".join(causes.values())
+    steps = run.ending.steps
     after = f" {figures.count(steps)} steps into epoch {len(run.history) + 1}" if steps else ""
-    return cause + after
+    return causes[run.ending.ended] + after
 
 
-def _merit(name: str, value: Any, interval: Any, baselines: dict[str, Any]) -> Merit:
-    value = math.nan if value is None else float(value)
-    bounds = None
-    if isinstance(interval, list | tuple) and len(interval) == 2 and None not in interval:
-        bounds = float(interval[0]), float(interval[1])
+def _scores(values: _Values, result: Result | None) -> Iterator[Score]:
+    """Yield accuracy and macro F1, each with its interval and baselines as far as they are known."""
+    intervals = (result.intervals or {}) if result is not None and result.tested else {}
+    baselines = {} if result is None or result.baselines is None else result.baselines
+    if values.accuracy is not None:
+        beside = [(label, baseline.get("accuracy")) for label, baseline in _named(baselines)]
+        yield _score("Accuracy", values.accuracy, intervals.get("test_accuracy"), beside)
+    if values.macro_f1 is not None:
+        beside = [(label, baseline.get("macro_f1")) for label, baseline in _named(baselines)]
+        yield _score("Macro F1", values.macro_f1, intervals.get("test_macro_f1"), beside)
+
+
+def _named(baselines: Baselines) -> Iterator[tuple[str, Baseline]]:
+    """Yield the baselines with what they are called."""
+    for key, label in _SIMPLE.items():
+        if key in baselines:
+            yield label, baselines[key]
+    if "largest_class" in baselines:
+        largest = baselines["largest_class"]
+        yield f"always “{figures.name(largest.get('class', ''), 20)}”", largest
+
+
+def _score(
+    name: str, value: float, bounds: tuple[float, float] | None, beside: Sequence[tuple[str, float | None]]
+) -> Score:
     between = "" if bounds is None else f"95 % interval: {_share(bounds[0])} to {_share(bounds[1])}"
-    rows = [("this network", value, "own")]
-    thumbnails, nearest, largest = (_table(baselines.get(key)) for key in ("thumbnails", "nearest", "largest_class"))
-    if thumbnails.get(name) is not None:
-        rows.append(("logistic regression on 16×16 thumbnails", float(thumbnails[name]), "other"))
-    if nearest.get(name) is not None:
-        rows.append(("nearest training image by 16×16 thumbnails", float(nearest[name]), "other"))
-    if largest.get(name) is not None:
-        rows.append((f"always “{figures.name(str(largest.get('class', '')), 20)}”", float(largest[name]), "other"))
+    others = [(label, share, "other") for label, share in beside if share is not None]
+    rows = [("this network", value, "own"), *others]
     read = tuple((label, _share(share)) for label, share, _ in rows)
     bars = [
         Bar(label, style, share, _share(share), bounds if style == "own" else None)
@@ -134,8 +154,8 @@ def _merit(name: str, value: Any, interval: Any, baselines: dict[str, Any]) -> M
         if math.isfinite(share)
     ]
     summary = "; ".join(f"{label} {share}" for label, share in read) + (f"; {between}" if between else "")
-    drawing = scale(_NAMES[name], summary, bars) if bars else ""
-    return Merit(_NAMES[name], _share(value), between, read, drawing)
+    drawing = scale(name, summary, bars) if bars else ""
+    return Score(name, _share(value), between, read, drawing)
 
 
 def _share(value: float) -> str:

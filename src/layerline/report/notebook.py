@@ -5,22 +5,21 @@ Everything is in the text that is returned: nothing is loaded from anywhere, and
 
 from __future__ import annotations
 
-import math
 from html import escape
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from layerline import figures
 from layerline.report import drawing
 from layerline.report.curves import MERITS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from layerline.report.curves import Merit
-    from layerline.runs.folder import EpochRow
+    from layerline.runs.history import EpochRow
+    from layerline.runs.result import Result
 
 _SETS: Final = (("training", "train"), ("validation", "validation"))
-_FIGURES: Final = (("accuracy", "accuracy"), ("macro_f1", "macro F1"))
 _MOST_REMARKS: Final = 50
 _LONGEST_REMARK: Final = 500
 
@@ -44,16 +43,12 @@ _STYLE: Final = (
 )
 
 
-def run(
-    history: Sequence[EpochRow], result: Mapping[str, Any], model_epoch: int, stopped: bool, folder: str | None
-) -> str:
-    """Return a run that has ended as HTML; `result` has the keys of result.json."""
+def run(history: Sequence[EpochRow], result: Result, model_epoch: int, stopped: bool, folder: str | None) -> str:
+    """Return a run that has ended as HTML."""
     parts = [_said(_ending(history, model_epoch, stopped))]
     parts += _tested(result)
     parts.append(_charts(history, result))
-    remarks = [
-        f"<li>{escape(figures.name(str(remark), _LONGEST_REMARK))}</li>" for remark in result.get("remarks") or ()
-    ]
+    remarks = [f"<li>{escape(figures.name(remark, _LONGEST_REMARK))}</li>" for remark in result.remarks]
     parts += [f"<ul>{''.join(remarks[:_MOST_REMARKS])}</ul>"] if remarks else []
     parts += [] if folder is None else [_said(f"written to {figures.name(folder, 200)}")]
     return _whole(parts)
@@ -61,7 +56,7 @@ def run(
 
 def training(history: Sequence[EpochRow], line: str) -> str:
     """Return a run that is going on as HTML: `line` says how far it is."""
-    return _whole([_said(line), _charts(history, {})])
+    return _whole([_said(line), _charts(history, None)])
 
 
 def _whole(parts: Sequence[str]) -> str:
@@ -80,25 +75,28 @@ def _ending(history: Sequence[EpochRow], model_epoch: int, stopped: bool) -> str
     return ended + (f" in {seconds}" if seconds else "") + model
 
 
-def _tested(result: Mapping[str, Any]) -> list[str]:
+def _tested(result: Result) -> list[str]:
     """Return the figures of the test with their intervals, and what can be had without the network."""
-    if result.get("test_loss") is None:
+    if result.test_loss is None:
         return [_said("no test")]
-    intervals, baselines = result.get("intervals") or {}, result.get("baselines") or {}
+    intervals, baselines = result.intervals or {}, result.baselines or {}
     parts = []
-    for key, name in _FIGURES:
-        between = intervals.get(f"test_{key}")
+    for key, name, value in (
+        ("test_accuracy", "accuracy", result.test_accuracy),
+        ("test_macro_f1", "macro F1", result.test_macro_f1),
+    ):
+        between = intervals.get(key)
         spread = f" ({_share(between[0])} to {_share(between[1])})" if between else ""
-        parts.append(f"<b>{escape(name)} {escape(_share(result.get(f'test_{key}')))}</b>{escape(spread)}")
-    text = f"<p>test: {', '.join(parts)}, loss {escape(figures.loss(result['test_loss']))}</p>"
+        parts.append(f"<b>{escape(name)} {escape(_share(value))}</b>{escape(spread)}")
+    text = f"<p>test: {', '.join(parts)}, loss {escape(figures.loss(result.test_loss))}</p>"
     always, thumbnails, nearest = (baselines.get(key) for key in ("largest_class", "thumbnails", "nearest"))
     beside = []
     if always:
-        beside.append(f"always “{figures.name(str(always.get('class')))}”: {_share(always.get('accuracy'))}")
+        beside.append(f"always “{figures.name(always['class'])}”: {_share(always['accuracy'])}")
     if thumbnails:
-        beside.append(f"logistic regression on thumbnails: {_share(thumbnails.get('accuracy'))}")
+        beside.append(f"logistic regression on thumbnails: {_share(thumbnails['accuracy'])}")
     if nearest:
-        beside.append(f"nearest training image: {_share(nearest.get('accuracy'))}")
+        beside.append(f"nearest training image: {_share(nearest['accuracy'])}")
     return [text, _said("beside it, accuracy of " + "; ".join(beside))] if beside else [text]
 
 
@@ -106,13 +104,13 @@ def _share(value: float | None) -> str:
     return figures.fraction(value)
 
 
-def _charts(history: Sequence[EpochRow], result: Mapping[str, Any]) -> str:
+def _charts(history: Sequence[EpochRow], result: Result | None) -> str:
     if not history:
         return ""
     held = any(row.validation_loss is not None for row in history)
     key = " · ".join(f'<span class="{name}">{name}</span>' for name, _ in _SETS[: 1 + held])
-    key += " · test: dotted" if result.get("test_loss") is not None else ""
-    charts = "".join(_chart(history, merit, result.get(f"test_{merit.name}")) for merit in MERITS)
+    key += " · test: dotted" if result is not None and result.tested else ""
+    charts = "".join(_chart(history, merit, None if result is None else merit.of(result)) for merit in MERITS)
     return f'<div class="charts">{charts}</div><p>{key}</p>'
 
 
@@ -120,12 +118,10 @@ def _chart(history: Sequence[EpochRow], merit: Merit, level: float | None) -> st
     """Return the lines of a merit; nothing where it has no finite number."""
     lines = []
     for name, prefix in _SETS:
-        points = [(row.epoch, getattr(row, f"{prefix}_{merit.name}")) for row in history]
-        finite = [(epoch, value) for epoch, value in points if value is not None and math.isfinite(value)]
-        lines += [drawing.Line(name, name, finite)] if finite else []
+        points = merit.points(history, prefix)
+        lines += [drawing.Curve(name, name, points)] if points else []
     if not lines:
         return ""
-    level = level if level is not None and math.isfinite(level) else None
     summary = "; ".join(f"{line.label}: {merit.shown(line.points[-1][1])} at the end" for line in lines)
     best = max((row.epoch for row in history if row.best), default=None)
     svg = drawing.chart(merit.title, summary, lines, level, best, merit.shown, may_be_log=not merit.is_share)

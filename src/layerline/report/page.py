@@ -14,9 +14,10 @@ import numpy as np
 
 from layerline import __version__, figures, metrics
 from layerline.files import whole
-from layerline.report import cells, courses, filters, headline, samples, shown, tables, thumbnails
+from layerline.report import confusion_table, filters, gallery, headline, learning_curves, samples, tables, thumbnails
 from layerline.report.suspects import SURE
 from layerline.runs import saved
+from layerline.runs.names import REPORT
 from layerline.workers import check
 
 if TYPE_CHECKING:
@@ -28,10 +29,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.metrics import Counts
-    from layerline.report.shown import Images
+    from layerline.report.gallery import Images
     from layerline.runs.saved import SavedRun
 
-FILE: Final = "report.html"
 LARGEST: Final = 3_000_000
 """Bytes of the page, always."""
 MARK: Final = "<!-- Written by layerline: the report of a run. -->"
@@ -59,7 +59,7 @@ def write(
     the images out, and `why` says in the page why they are. assumptions: (option, reason); none: those of the record.
     Raises UserError where the folder holds no run, a file of it is damaged, or the page cannot be written.
     """
-    path = out or folder / FILE
+    path = out or folder / REPORT
     content = render(saved.read(folder), pixels, assumptions, why)
     check()  # whoever was told to stop meanwhile writes no more
     whole.write(path, (content,))
@@ -77,17 +77,17 @@ def render(
         predictions = {split: pixels.indexed(part) for split, part in run.predictions.items()}
         run = dataclasses.replace(run, predictions=predictions)
     fixed = _fixed(run, assumptions) | {"fitted": _fitted(pixels)}
-    chosen = shown.choose(run)
-    images = shown.bare(run, chosen)
+    chosen = gallery.choose(run)
+    images = gallery.bare(run, chosen)
     indexed = all(part.index is not None for part in run.predictions.values())
     if pixels is not None and not indexed:
         pixels, why = None, _OLD
     if pixels is not None and (chosen.worst or chosen.pairs):
-        room = LARGEST - _SPARE - len(_page(fixed, shown.empty_cells(images), chosen, ""))
-        images = shown.filled(run, chosen, thumbnails.Thumbnails(pixels), room)
+        room = LARGEST - _SPARE - len(_page(fixed, gallery.empty_cells(images), chosen, ""))
+        images = gallery.filled(run, chosen, thumbnails.Thumbnails(pixels), room)
     page = _page(fixed, images, chosen, why)
     if len(page) > LARGEST:  # many long names: the cells say how many images they have, and no more
-        page = _page(fixed, shown.empty_cells(shown.bare(run, chosen)), chosen, why)
+        page = _page(fixed, gallery.empty_cells(gallery.bare(run, chosen)), chosen, why)
     return page
 
 
@@ -104,8 +104,8 @@ def _fitted(pixels: Callable[[str, int], NDArray[np.uint8]] | None) -> dict[str,
     return {"heading": samples.fitting(resized), "seen": samples.HOW[resized.fit], "images": images}
 
 
-def _page(fixed: dict[str, Any], images: Images, chosen: shown.Chosen, why: str) -> bytes:
-    page = _template().render(**fixed, images=images, chosen=chosen, why=why, most_wrong=cells.MOST_WRONG)
+def _page(fixed: dict[str, Any], images: Images, chosen: gallery.Chosen, why: str) -> bytes:
+    page = _template().render(**fixed, images=images, chosen=chosen, why=why, most_wrong=confusion_table.MOST_WRONG)
     return page.encode("utf-8", "backslashreplace")
 
 
@@ -113,8 +113,9 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
     """Return what the page says whatever images it has."""
     split = "test" if run.tested or "test" in run.predictions else "validation"
     confusion = run.confusion(split)
-    network = run.about("network", "name") or (run.network.name if run.network else "network")
-    remarks = (run.result or {}).get("remarks") or ()
+    about = run.record.about
+    network = about.network.name or (run.network.name if run.network else "network")
+    remarks = () if run.result is None else run.result.remarks
     script = _file("sort.js").strip()
     return {
         "mark": MARK,
@@ -122,18 +123,18 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
         "style": _file("report.css"),
         "script": script,
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "title": f"{figures.name(str(network))} on {figures.name(str(run.about('data', 'name') or 'data'))}",
+        "title": f"{figures.name(network)} on {figures.name(about.data.name or 'data')}",
         "run": figures.name(run.folder.resolve().name),
         "split": split,
         "splits": list(run.predictions),
         "headline": headline.of(run),
-        "remarks": [figures.name(str(remark), 500) for remark in remarks][:100],
-        "course": courses.of(run) if run.history else None,
+        "remarks": [figures.name(remark, 500) for remark in remarks][:100],
+        "course": learning_curves.of(run) if run.history else None,
         "classes": [] if confusion is None else tables.classes(run, confusion),
         "class_count": len(run.classes),
         "matrix": _matrix(run, confusion),
         "turned": any(len(name) > 3 for name in run.classes),
-        "heat": "" if confusion is None or _matrix(run, confusion) else cells.picture(confusion),
+        "heat": "" if confusion is None or _matrix(run, confusion) else confusion_table.picture(confusion),
         "confusion": confusion is not None,
         "sure": figures.percent(SURE),
         "filters": _filters(run),
@@ -146,11 +147,15 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
     }
 
 
-def _matrix(run: SavedRun, confusion: Counts | None) -> list[cells.Row]:
-    if confusion is None or isinstance(confusion, metrics.SparseCounts) or len(confusion) > cells.MOST_CLASSES:
+def _matrix(run: SavedRun, confusion: Counts | None) -> list[confusion_table.MatrixRow]:
+    if (
+        confusion is None
+        or isinstance(confusion, metrics.SparseCounts)
+        or len(confusion) > confusion_table.MOST_CLASSES
+    ):
         return []
-    panels = frozenset(pair.panel for pair in cells.pairs(confusion, None))
-    return cells.rows(confusion, run.classes, panels)
+    panels = frozenset(pair.panel for pair in confusion_table.pairs(confusion, None))
+    return confusion_table.rows(confusion, run.classes, panels)
 
 
 def _filters(run: SavedRun) -> dict[str, Any] | None:

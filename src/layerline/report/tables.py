@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from layerline.layers.grammar import times
 from layerline.network import table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from layerline.metrics import Counts
     from layerline.runs.saved import SavedRun
@@ -69,8 +69,8 @@ def classes(run: SavedRun, confusion: Counts) -> list[ClassLine]:
 
 def assumed(run: SavedRun, given: Sequence[tuple[str, str]]) -> list[tuple[str, str, str, str]]:
     """Return (what, value, why, flag) for each value that was not given; from the record where `given` is empty."""
-    pairs = list(given) or [(str(key), str(why)) for key, why in (run.about("assumed") or {}).items()]
-    values = {**_section(run, "data"), **_section(run, "train")}
+    pairs = list(given) or list(run.record.about.assumed.items())
+    values = {**run.record.data, **run.record.train}
     found = []
     for key, why in pairs[:_MOST_ROWS]:
         value = _value(values[key]) if key in values else ""
@@ -81,16 +81,11 @@ def assumed(run: SavedRun, given: Sequence[tuple[str, str]]) -> list[tuple[str, 
 
 def settings(run: SavedRun) -> list[tuple[str, str]]:
     """Return every option of the run with its value, as experiment.toml has them."""
-    both = [*_section(run, "data").items(), *_section(run, "train").items()]
+    both = [*run.record.data.items(), *run.record.train.items()]
     return [(figures.name("--" + key.replace("_", "-")), _value(value)) for key, value in both[:_MOST_ROWS]]
 
 
-def _section(run: SavedRun, name: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = run.experiment.get(name, {})
-    return found
-
-
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -115,17 +110,17 @@ class Data:
 
 def data(run: SavedRun) -> Data:
     """Return what experiment.toml says of the data, with the images of each class where they are known."""
-    about = run.about("data") or {}
-    image, sizes = about.get("image"), about.get("images") or {}
-    facts = [("name", figures.name(str(about.get("name", figures.NOTHING))))]
-    if isinstance(image, list) and len(image) == 3:
+    about = run.record.about.data
+    image, sizes = about.image, about.images
+    facts = [("name", figures.name(figures.NOTHING if about.name is None else about.name))]
+    if len(image) == 3:
         channels = {1: "1 channel (grey)", 3: "3 channels (colour)"}.get(image[0], f"{image[0]} channels")
         facts.append(("size of an image", f"{figures.picture(image[1], image[2])}, {channels}"))
     facts.append(("classes", figures.count(len(run.classes))))
     facts += [(f"{split} images", figures.count(sizes[split]) if split in sizes else "none") for split in _SPLITS]
-    if about.get("fingerprint"):
-        facts.append(("fingerprint", figures.name(str(about["fingerprint"]), 70)))
-    counts = _counts(run, about)
+    if about.fingerprint:
+        facts.append(("fingerprint", figures.name(about.fingerprint, 70)))
+    counts = _counts(run)
     names = run.classes[:MOST_CLASSES]
     rows = [
         (figures.name(name), tuple(figures.count(int(column[k])) for column in counts.values()))
@@ -136,18 +131,16 @@ def data(run: SavedRun) -> Data:
         if len(names) < len(run.classes)
         else ""
     )
-    said = [str(note) for key in ("notes", "findings") for note in about.get(key) or ()]
-    notes = tuple(figures.name(note, _LONGEST_NOTE) for note in said[:_MOST_ROWS])
+    notes = tuple(figures.name(note, _LONGEST_NOTE) for note in (*about.notes, *about.findings)[:_MOST_ROWS])
     return Data(tuple(facts), tuple(counts), tuple(rows) if counts else (), more, notes)
 
 
-def _counts(run: SavedRun, about: Mapping[str, Any]) -> dict[str, list[int]]:
+def _counts(run: SavedRun) -> dict[str, Sequence[int]]:
     """Return the images of each class by split: from the record, else from what was predicted."""
-    K, recorded = len(run.classes), about.get("counts") or {}
-    found: dict[str, list[int]] = {}
+    found: dict[str, Sequence[int]] = {}
     for split in _SPLITS:
-        listed = recorded.get(split)
-        if isinstance(listed, list) and len(listed) == K:
+        listed = run.record.about.data.counts.get(split, ())
+        if listed and len(listed) == len(run.classes):
             found[split] = listed
         elif (confusion := run.confusion(split)) is not None:
             found[split] = confusion.sum(axis=1).tolist()
@@ -171,7 +164,7 @@ def layers(run: SavedRun) -> Layers | None:
         return None
     from layerline.network import training_bytes
 
-    batch = _section(run, "train").get("batch_size", _BATCH)
+    batch = run.record.batch_size or _BATCH
     rows = [(row[0].replace("  ", "\u2003"), *row[1:]) for row in table.rows(network, batch)]
     more = f"The first {MOST_LAYERS} of {figures.count(len(rows))} lines." if len(rows) > MOST_LAYERS else ""
     total = (
@@ -197,12 +190,10 @@ def text(run: SavedRun) -> tuple[str, str]:
 
 def repeat(run: SavedRun) -> list[tuple[str, str]]:
     """Return what a repetition depends on: versions, seed, the machine, the fingerprints."""
-    rows = [
-        (figures.name(str(name)), figures.name(str(found))) for name, found in (run.about("versions") or {}).items()
-    ]
-    train = _section(run, "train")
+    about, train = run.record.about, run.record.train
+    rows = [(figures.name(name), figures.name(version)) for name, version in about.versions.items()]
     rows += [(key, _value(train[key])) for key in ("seed", "engine", "threads") if key in train]
-    for key, value in (run.about("engine") or {}).items():
+    for key, value in about.engine.items():
         if key not in dict(rows):
             rows.append((_SAID.get(key, figures.name(str(key).replace("_", " "))), _value(value)))
     if run.digest:

@@ -1,4 +1,4 @@
-"""The folder of a run: its name, and every file in it but the graphs and the model. docs/run-folder.md lists all.
+"""The folder of a run: its name, who may write to it, and how it begins, grows and begins anew.
 
 Nothing is written before `start`. What is inside holds relative paths only, and no user's or machine's name.
 """
@@ -6,20 +6,15 @@ Nothing is written before `start`. What is inside holds relative paths only, and
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
-import math
 import os
 import shutil
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Self
 
-import numpy as np
-
-from layerline import figures, metrics
+from layerline import figures
 from layerline.errors import UserError
-from layerline.files import regular, whole
+from layerline.files import whole
 from layerline.files.lock import FolderLock
+from layerline.runs.history import lines
 from layerline.runs.names import (
     CHECKPOINTS,
     ENDING,
@@ -33,101 +28,19 @@ from layerline.runs.names import (
     RESULT,
     RUNS,
 )
+from layerline.runs.record import is_ours
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
-    from layerline.metrics import Counts
+    from layerline.runs.history import EpochRow
+    from layerline.runs.record import Record
 
-_OURS: Final = "# Written by layerline: this folder is a run."
 _LONGEST_STEM: Final = 80
 _LONGEST_NAME: Final = 255
 """Bytes of a file's name, where the system does not say."""
-
-
-@dataclass(frozen=True)
-class EpochRow:
-    """An epoch, as history.jsonl keeps it. The validation figures are None where there is no validation set."""
-
-    epoch: int
-    """From 1."""
-    train_loss: float
-    train_accuracy: float
-    train_macro_f1: float
-    validation_loss: float | None
-    validation_accuracy: float | None
-    validation_macro_f1: float | None
-    learning_rate: float
-    """Of the epoch's last step."""
-    train_seconds: float
-    """The training pass alone."""
-    seconds: float
-    """With the validation."""
-    images_per_second: float
-    """In the training pass."""
-    best: bool
-    """Whether this epoch was the best up to here; the last row that says so is the best of the run."""
-
-
-@dataclass(frozen=True)
-class ClassRow:
-    """How right the model is on one class; see `metrics.Scores`. NaN where the class does not occur."""
-
-    name: str
-    precision: float
-    recall: float
-    f1: float
-    support: int
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What the test set says, as result.json keeps it; without one, all but the classes and remarks is None."""
-
-    classes: tuple[str, ...]
-    test_loss: float | None = None
-    test_accuracy: float | None = None
-    test_macro_f1: float | None = None
-    per_class: tuple[ClassRow, ...] | None = None
-    confusion: Counts | None = None
-    intervals: Mapping[str, tuple[float, float]] | None = None
-    """The 95 % intervals of test_accuracy and test_macro_f1: see measure.intervals."""
-    baselines: Mapping[str, Mapping[str, Any]] | None = None
-    """What can be had without a network: largest_class, thumbnails and nearest, see measure.baselines."""
-    remarks: tuple[str, ...] = ()
-    """Sentences that apply to this training and its test: see measure.remarks. There may be some without a test."""
-
-    @classmethod
-    def of(cls, classes: Sequence[str], loss: float, confusion: Counts) -> Result:
-        """Return the result of a test: the mean loss (nats) and the (K, K) confusion matrix, row = truth."""
-        scores = metrics.measure(confusion)
-        columns = (scores.precision.tolist(), scores.recall.tolist(), scores.f1.tolist(), scores.support.tolist())
-        rows = tuple(ClassRow(*row) for row in zip(classes, *columns, strict=True))
-        return cls(tuple(classes), float(loss), scores.accuracy, scores.macro_f1, rows, confusion)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the keys of result.json with plain values."""
-        rows = self.per_class
-        return {
-            "test_loss": self.test_loss,
-            "test_accuracy": self.test_accuracy,
-            "test_macro_f1": self.test_macro_f1,
-            "classes": list(self.classes),
-            "per_class": None if rows is None else [dataclasses.asdict(row) for row in rows],
-            **self._counts(),
-            "intervals": None if self.intervals is None else {name: list(at) for name, at in self.intervals.items()},
-            "baselines": None if self.baselines is None else {name: dict(of) for name, of in self.baselines.items()},
-            "remarks": list(self.remarks),
-        }
-
-    def _counts(self) -> dict[str, Any]:
-        """Return the confusion matrix, or of many classes the cells that have images."""
-        if isinstance(self.confusion, metrics.SparseCounts):
-            cells = np.stack(metrics.cells(self.confusion), axis=1)
-            return {"confusion": None, "confusion_cells": cells.tolist()}
-        return {"confusion": None if self.confusion is None else self.confusion.tolist()}
 
 
 class RunFolder:
@@ -175,20 +88,17 @@ class RunFolder:
         _check_writable(path)
         return cls(path, force=False, numbered=True)
 
-    def start(self, network: str, experiment: Mapping[str, Any]) -> None:
-        """Make the folder and write network.cnn (the text `network`), experiment.toml and an empty history.
+    def start(self, network: str, record: Record) -> None:
+        """Make the folder and write network.cnn (the text `network`), experiment.toml (the record), an empty history.
 
         A folder that is replaced loses every file a run writes, and keeps every other. Raises UserError where
         somebody else has made the folder since, or it cannot be written.
         """
-        import tomli_w
-
-        toml = f"{_OURS}\n\n{tomli_w.dumps(experiment)}"
         with self.named_as_given():
             new = self._make()
             self._lock = FolderLock(self.path)
             try:
-                self._write(EXPERIMENT, toml.encode())
+                record.write(self.path / EXPERIMENT)
                 self._remove_old_files()
                 self._write(NETWORK, network.encode())
                 self._write(HISTORY, b"")
@@ -216,7 +126,7 @@ class RunFolder:
         So is what a killed process has left half-written.
         """
         whole.remove_unfinished(self.path)
-        content = b"".join(_line(row) for row in history)
+        content = lines(history)
         with self.named_as_given():
             for name in (ENDING, RESULT, REPORT):
                 try:
@@ -232,19 +142,19 @@ class RunFolder:
         Raises UserError where it is no longer there, or the disk is full: it then ends with a whole line, as before.
         """
         path = self.path / HISTORY
-        lines = b"".join(_line(row) for row in history[self._rows :])
+        added = lines(history[self._rows :])
         try:
             with path.open("r+b") as file:
                 file.seek(self._history_bytes)
                 try:
-                    file.write(lines)
+                    file.write(added)
                     file.flush()
                 except OSError:
                     file.truncate(self._history_bytes)
                     raise
         except OSError as error:
-            raise whole.unwritable(path, error, len(lines)) from error
-        self._rows, self._history_bytes = len(history), self._history_bytes + len(lines)
+            raise whole.unwritable(path, error, len(added)) from error
+        self._rows, self._history_bytes = len(history), self._history_bytes + len(added)
 
     def release(self) -> None:
         """Let others write to the folder."""
@@ -290,14 +200,6 @@ class RunFolder:
         """Release it."""
         self.release()
 
-    def write_result(self, result: Result) -> None:
-        """Write result.json: a key a line, a class a line, a row of the matrix a line."""
-        self._write(RESULT, f"{as_text(result.as_dict())}\n".encode("utf-8", "backslashreplace"))
-
-    def write_ending(self, ended: Literal["stopped", "diverged"], epochs: int, steps: int) -> None:
-        """Write ending.json: how a training ended before its time, after so many epochs and steps of the next one."""
-        self._write(ENDING, json_line({"ended": ended, "epochs": epochs, "steps": steps}).encode() + b"\n")
-
     def _make(self) -> bool:
         """Make the folder; return whether it was not there."""
         try:
@@ -334,41 +236,6 @@ class RunFolder:
         whole.write(self.path / name, (content,))
 
 
-def _line(row: EpochRow) -> bytes:
-    return json_line(dataclasses.asdict(row)).encode() + b"\n"
-
-
-def as_text(values: Mapping[str, Any]) -> str:
-    """Return a result as JSON: a key a line, a class a line, a row of the matrix a line."""
-    lines = [f"  {json_line(key)}: {_spread(value)}" for key, value in values.items()]
-    return "{\n" + ",\n".join(lines) + "\n}"
-
-
-def json_line(value: Any) -> str:
-    """Return `value` as JSON on one line; numbers keep all their digits, and one that is not finite is null."""
-    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    match value:
-        case np.generic():
-            return _finite(value.item())
-        case float():
-            return value if math.isfinite(value) else None
-        case dict():
-            return {key: _finite(part) for key, part in value.items()}
-        case list() | tuple():
-            return [_finite(part) for part in value]
-    return value
-
-
-def _spread(value: Any) -> str:
-    """Return JSON with each part of a list of lists or objects on a line of its own."""
-    if isinstance(value, list) and value and isinstance(value[0], list | dict):
-        return "[\n" + ",\n".join(f"    {json_line(part)}" for part in value) + "\n  ]"
-    return json_line(value)
-
-
 def _plain(text: str, otherwise: str) -> str:
     """Return a name made of letters, digits, dots, dashes and underscores, fit for a folder on any system."""
     kept = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in text)
@@ -400,11 +267,7 @@ def _check_replaceable(out: Path, force: bool) -> None:
 
 def is_run(folder: Path) -> bool:
     """Return whether a folder is one that a run has written."""
-    try:
-        with regular.opened(folder / EXPERIMENT) as file:
-            return file.read(len(_OURS)) == _OURS.encode()
-    except OSError:
-        return False
+    return is_ours(folder / EXPERIMENT)
 
 
 def _check_writable(path: Path) -> None:

@@ -17,11 +17,13 @@ from layerline import figures
 from layerline.data.checking.brightness import Brightness
 from layerline.data.dataset import Fit, Scaling
 from layerline.data.photos.sizing import Sizing
-from layerline.errors import NetworkError
+from layerline.errors import NetworkError, UserError
 from layerline.files import tensors
 from layerline.files.tensors import FileError
 from layerline.files.versions import versions
 from layerline.network import parse
+from layerline.runs import schema, texts
+from layerline.runs.texts import AGAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,7 +97,7 @@ class Card:
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class ModelFile:
     """A model file that was read and found whole."""
 
     network: Network
@@ -105,7 +107,7 @@ class Stored:
     digest: str
 
 
-def save(path: Path, weights: Mapping[str, NDArray[Any]], card: Card) -> str:
+def write(path: Path, weights: Mapping[str, NDArray[Any]], card: Card) -> str:
     """Write the model file, whole or not at all, and return its SHA-256 (hex).
 
     weights: float32 (or int64) arrays under the names and in the layouts and order of `to_torch().state_dict()`.
@@ -117,7 +119,7 @@ def save(path: Path, weights: Mapping[str, NDArray[Any]], card: Card) -> str:
     return tensors.write(path, weights, _metadata(card))
 
 
-def read(path: Path, *, not_finite: bool = False) -> Stored:
+def read(path: Path, *, not_finite: bool = False) -> ModelFile:
     """Return what a model file holds.
 
     not_finite: take weights that are NaN or infinite too. Raises FileError where it is another kind of file, cut short,
@@ -136,7 +138,27 @@ def read(path: Path, *, not_finite: bool = False) -> Stored:
     except NetworkError as error:
         raise FileError(f"{path}: the network in it cannot be built:\n{error.message}", error.help) from error
     _check_weights(path, network, held.arrays, not_finite=not_finite)
-    return Stored(network, card, held.arrays, held.digest)
+    return ModelFile(network, card, held.arrays, held.digest)
+
+
+@dataclass(frozen=True, eq=False)
+class Unchecked:
+    """A model file as it stands, held against no network: what a report shows of a run."""
+
+    weights: dict[str, NDArray[Any]]
+    classes: tuple[str, ...]
+    digest: str
+
+
+def unchecked(path: Path) -> Unchecked:
+    """Return what a model file holds. Raises FileError where it is cut short or changed, UserError for its classes."""
+    held = tensors.read(path, MOST_TENSORS)
+    try:
+        classes = texts.parsed(held.metadata.get("classes", "[]").encode("utf-8", "surrogatepass"))
+    except ValueError as error:
+        raise UserError(f"{path}: its classes are not JSON: {error}", AGAIN) from None
+    schema.check(path, classes, [schema.TEXT], AGAIN, "classes")
+    return Unchecked(held.arrays, tuple(classes or ()), held.digest)
 
 
 def _check_format(path: Path, metadata: Mapping[str, str]) -> None:

@@ -1,17 +1,21 @@
-"""The record of a run: experiment.toml with every default written out, and what the run depended on besides."""
+"""experiment.toml of a run: every default written out, and what the run depended on besides; written and read."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
 from layerline.experiment.options import DATA_KEYS
-from layerline.experiment.toml_file import ABOUT
+from layerline.files import regular, whole
 from layerline.files.versions import versions
+from layerline.runs import schema, texts
 from layerline.runs.names import NETWORK
+from layerline.runs.texts import AGAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,44 +28,191 @@ if TYPE_CHECKING:
     from layerline.network import Network
     from layerline.recipe import Recipe
 
+OURS: Final = "# Written by layerline: this folder is a run."
 _HOMES: Final = tuple(map(Path, ("/home", "/Users", "/media", "/run/media", "/Volumes", "C:\\Users")))
 """What lies in one of these is called after a user, or a user's disk."""
-
-
-def record(
-    network: Network,
-    data: Dataset,
-    recipe: Recipe,
-    engine: Engine,
-    experiment: Experiment | None,
-    folder: Path,
-    reasons: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """Return the content of experiment.toml for the run in `folder`.
-
-    experiment: None for a training from Python, of whose data only the name is known, and not where it lies.
-    reasons: why values of the recipe were chosen, by their keys.
-    """
-    facts = engine.facts()
-    train: dict[str, Any] = {**recipe.as_dict(), "engine": engine.name}
-    if "threads" in facts:
-        train["threads"] = facts["threads"]
-    return {
-        "network": {"file": NETWORK},
-        "data": _data_section(data, experiment, folder),
-        "train": train,
-        ABOUT: {
-            "network": {"name": network.name, "parameters": network.parameter_count},
-            "data": _about_data(data, experiment),
-            "versions": versions(),
-            "engine": {key: value for key, value in facts.items() if key != "threads" and value is not None},
-            **({"assumed": dict(reasons)} if reasons else {}),
+_KINDS: Final = {
+    "data": {},
+    "train": {"batch_size": schema.COUNT},
+    "about": {
+        "network": {"name": schema.TEXT, "parameters": schema.WHOLE},
+        "data": {
+            "name": schema.TEXT,
+            "fingerprint": schema.TEXT,
+            "classes": [schema.TEXT],
+            "image": [schema.COUNT],
+            "images": {schema.ANY: schema.WHOLE},
+            "counts": {schema.ANY: [schema.WHOLE]},
+            "notes": [schema.TEXT],
+            "findings": [schema.TEXT],
+            "scale": [schema.NUMBER],
+            "shift": [schema.NUMBER],
         },
-    }
+        "versions": {schema.ANY: schema.TEXT},
+        "engine": {},
+        "assumed": {schema.ANY: schema.TEXT},
+    },
+}
 
 
-def _data_section(data: Dataset, experiment: Experiment | None, folder: Path) -> dict[str, Any]:
-    section = {key: _plain(value) for key, value in data.cuts.items()}
+@dataclass(frozen=True)
+class AboutNetwork:
+    """What was trained."""
+
+    name: str | None = None
+    parameters: int | None = None
+
+
+@dataclass(frozen=True)
+class AboutData:
+    """What it was trained on; what a record does not say is None or empty."""
+
+    name: str | None = None
+    fingerprint: str | None = None
+    classes: tuple[str, ...] = ()
+    image: tuple[int, ...] = ()
+    """Channels, height, width."""
+    images: Mapping[str, int] = field(default_factory=dict)
+    """Of each split."""
+    counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Images of each class, by split."""
+    notes: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    scale: tuple[float, ...] = ()
+    """Of each channel: what its values are multiplied by."""
+    shift: tuple[float, ...] = ()
+    """And what is added to them."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What the run depended on besides its options."""
+
+    network: AboutNetwork = AboutNetwork()
+    data: AboutData = AboutData()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Of layerline, Python and the packages that compute the numbers."""
+    engine: Mapping[str, object] = field(default_factory=dict)
+    """Facts of the machine, as the engine calls them."""
+    assumed: Mapping[str, str] = field(default_factory=dict)
+    """Why values were chosen, by their keys."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What experiment.toml of a run says. To train it again, experiment.toml_file reads it and checks every option."""
+
+    data: Mapping[str, object] = field(default_factory=dict)
+    """The options of [data], by their keys, as they stand there."""
+    train: Mapping[str, object] = field(default_factory=dict)
+    """The options of [train]."""
+    about: About = About()
+
+    @property
+    def epochs(self) -> int | None:
+        """How many epochs it was to train for."""
+        return _whole(self.train.get("epochs"))
+
+    @property
+    def batch_size(self) -> int | None:
+        """How many images a step took."""
+        return _whole(self.train.get("batch_size"))
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        data: Dataset,
+        recipe: Recipe,
+        engine: Engine,
+        experiment: Experiment | None,
+        folder: Path,
+        reasons: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Return the record of the run in `folder`.
+
+        experiment: None for a training from Python, of whose data only the name is known, and not where it lies.
+        reasons: why values of the recipe were chosen, by their keys.
+        """
+        facts = engine.facts()
+        train: dict[str, object] = {**recipe.as_dict(), "engine": engine.name}
+        if "threads" in facts:
+            train["threads"] = facts["threads"]
+        about = About(
+            AboutNetwork(network.name, network.parameter_count),
+            _about_data(data, experiment),
+            versions(),
+            {key: value for key, value in facts.items() if key != "threads" and value is not None},
+            dict(reasons or {}),
+        )
+        return cls(_data_section(data, experiment, folder), train, about)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the tables of experiment.toml; what is None or empty, and may be, is left out."""
+        about = dataclasses.asdict(self.about)
+        about["network"] = {key: value for key, value in about["network"].items() if value is not None}
+        about["data"] = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in about["data"].items()
+            if value is not None and (value or key != "findings")
+        }
+        if not self.about.assumed:
+            del about["assumed"]
+        return {"network": {"file": NETWORK}, "data": dict(self.data), "train": dict(self.train), "about": about}
+
+    def write(self, path: Path) -> None:
+        """Write it, with the first line by which a folder is known as ours. Raises UserError where it cannot be."""
+        import tomli_w
+
+        whole.write(path, (f"{OURS}\n\n{tomli_w.dumps(self.as_dict())}".encode(),))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return what a record says. Raises UserError where it cannot be read, or is damaged."""
+        found = texts.of_toml(path)
+        schema.check(path, found, _KINDS, AGAIN)
+        about = found.get("about", {})
+        network = about.get("network", {})
+        return cls(
+            found.get("data", {}),
+            found.get("train", {}),
+            About(
+                AboutNetwork(network.get("name"), network.get("parameters")),
+                _read_data(about.get("data", {})),
+                about.get("versions", {}),
+                about.get("engine", {}),
+                about.get("assumed", {}),
+            ),
+        )
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether a file is a record that a run has written."""
+    try:
+        with regular.opened(path) as file:
+            return file.read(len(OURS)) == OURS.encode()
+    except OSError:
+        return False
+
+
+def _read_data(found: Mapping[str, Any]) -> AboutData:
+    """Return what a record says of the data, which is of the kinds that it may be."""
+    return AboutData(
+        found.get("name"),
+        found.get("fingerprint"),
+        image=tuple(found.get("image", ())),
+        images=found.get("images", {}),
+        counts={split: tuple(listed) for split, listed in found.get("counts", {}).items()},
+        **{key: tuple(found.get(key, ())) for key in ("classes", "notes", "findings", "scale", "shift")},
+    )
+
+
+def _whole(value: object) -> int | None:
+    return value if type(value) is int else None
+
+
+def _data_section(data: Dataset, experiment: Experiment | None, folder: Path) -> dict[str, object]:
+    section: dict[str, object] = {key: _plain(value) for key, value in data.cuts.items()}
     section["data"] = data.name
     if experiment is not None:
         section["data"] = _path_from(folder, experiment.source)
@@ -75,25 +226,23 @@ def _data_section(data: Dataset, experiment: Experiment | None, folder: Path) ->
     return {key: section[key] for key in DATA_KEYS if key in section}
 
 
-def _about_data(data: Dataset, experiment: Experiment | None) -> dict[str, Any]:
+def _about_data(data: Dataset, experiment: Experiment | None) -> AboutData:
     splits = {name: split for name in ("train", "validation", "test") if (split := getattr(data, name)) is not None}
-    C, H, W = data.shape
-    return {
-        "name": data.name,
-        "fingerprint": data.fingerprint,
-        "classes": list(data.classes),
-        "image": [C, H, W],
-        "images": {name: len(split) for name, split in splits.items()},
-        "counts": {name: _counts(split.labels, len(data.classes)) for name, split in splits.items()},
-        "notes": [_without_way(note, experiment) for note in data.notes],
-        "scale": list(data.scaling.scale),
-        "shift": list(data.scaling.shift),
-    }
+    return AboutData(
+        data.name,
+        data.fingerprint,
+        tuple(data.classes),
+        data.shape,
+        {name: len(split) for name, split in splits.items()},
+        {name: _counts(split.labels, len(data.classes)) for name, split in splits.items()},
+        tuple(_without_way(note, experiment) for note in data.notes),
+        scale=tuple(data.scaling.scale),
+        shift=tuple(data.scaling.shift),
+    )
 
 
-def _counts(labels: NDArray[np.int32], K: int) -> list[int]:
-    counts: list[int] = np.bincount(labels, minlength=K).tolist()
-    return counts
+def _counts(labels: NDArray[np.int32], K: int) -> tuple[int, ...]:
+    return tuple(np.bincount(labels, minlength=K).tolist())
 
 
 def _without_way(note: str, experiment: Experiment | None) -> str:

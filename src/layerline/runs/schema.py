@@ -1,21 +1,21 @@
-"""What the files of a run may hold, as far as the report reads it: files are copied, cut short and edited by hand."""
+"""Of which kinds the values in a file of a run are: files are copied, cut short and edited by hand."""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline import figures
 from layerline.errors import UserError
-from layerline.runs.folder import EpochRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 TEXT, NUMBER, WHOLE, COUNT = "text", "a number", "a whole number", "a whole number from 1"
+SEED: Final = "a seed"
 SWITCH: Final = "true or false"
 _LARGEST: Final = 2**53
+_LARGEST_SEED: Final = 2**64 - 1
 _LARGEST_NUMBER: Final = 1e300
 """What can be added up many times without leaving float64."""
 
@@ -23,52 +23,12 @@ _FITS: Final[dict[str, Callable[[Any], bool]]] = {
     TEXT: lambda value: type(value) is str,
     NUMBER: lambda value: type(value) in (float, int) and abs(value) <= _LARGEST_NUMBER,
     WHOLE: lambda value: type(value) is int and 0 <= value <= _LARGEST,
+    SEED: lambda value: type(value) is int and 0 <= value <= _LARGEST_SEED,
     COUNT: lambda value: type(value) is int and 1 <= value <= _LARGEST,
     SWITCH: lambda value: type(value) is bool,
 }
-_ANY: Final = "*"
+ANY: Final = "*"
 """Stands for every key that is not named."""
-_FIGURES: Final = {"accuracy": NUMBER, "macro_f1": NUMBER, "class": TEXT}
-
-EXPERIMENT: Final = {
-    "data": {},
-    "train": {"batch_size": COUNT},
-    "about": {
-        "network": {"name": TEXT},
-        "data": {
-            "name": TEXT,
-            "fingerprint": TEXT,
-            "classes": [TEXT],
-            "image": [COUNT],
-            "images": {_ANY: WHOLE},
-            "counts": {_ANY: [WHOLE]},
-            "notes": [TEXT],
-            "findings": [TEXT],
-        },
-        "versions": {_ANY: TEXT},
-        "engine": {},
-        "assumed": {_ANY: TEXT},
-    },
-}
-EPOCH: Final = {
-    "epoch": COUNT,
-    "best": SWITCH,
-    **dict.fromkeys(
-        (field.name for field in dataclasses.fields(EpochRow) if field.name not in ("epoch", "best")), NUMBER
-    ),
-}
-ENDING: Final = {"ended": TEXT, "epochs": WHOLE, "steps": WHOLE}
-RESULT: Final = {
-    "test_loss": NUMBER,
-    "test_accuracy": NUMBER,
-    "test_macro_f1": NUMBER,
-    "classes": [TEXT],
-    "confusion": [[WHOLE]],
-    "confusion_cells": [[WHOLE]],
-    "intervals": {_ANY: [NUMBER]},
-    "baselines": {_ANY: _FIGURES},
-    "remarks": [TEXT],
-}
 
 
 def check(path: Path, value: Any, form: Any, help: str, at: str = "") -> None:  # noqa: A002 - as in UserError
@@ -84,7 +44,7 @@ def check(path: Path, value: Any, form: Any, help: str, at: str = "") -> None:  
         if not isinstance(value, dict):
             raise _not(path, at, "a table", help)
         for key, part in value.items():
-            inner = form.get(key, form.get(_ANY))
+            inner = form.get(key, form.get(ANY))
             if inner is not None:
                 check(path, part, inner, help, f"{at}.{key}" if at else key)
     elif isinstance(form, list):
@@ -98,11 +58,6 @@ def check(path: Path, value: Any, form: Any, help: str, at: str = "") -> None:  
                 check(path, part, form[0], help, f"{at}[{k}]")
     elif not _FITS[form](value):
         raise _not(path, at, form, help)
-
-
-def fits(form: str, value: Any) -> bool:
-    """Return whether a value is of a kind."""
-    return _FITS[form](value)
 
 
 def _not(path: Path, at: str, kind: str, help: str) -> UserError:  # noqa: A002 - as in UserError

@@ -1,17 +1,22 @@
-"""The texts in a run's folder: regular files of a bounded size, as TOML or JSON; a stranger's folder is no safer than a
-stranger's model.
+"""The texts in a run's folder, JSON and TOML: written, and read as regular files of a bounded size.
+
+A stranger's folder is no safer than a stranger's model.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from layerline import figures
 from layerline.errors import UserError
 from layerline.files import regular, toml
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 AGAIN: Final = "copy the folder again from where it was made, or train once more"
@@ -54,6 +59,37 @@ def parsed(text: bytes) -> Any:
         return json.loads(text, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def as_text(values: Mapping[str, Any]) -> str:
+    """Return a result as JSON: a key a line, a class a line, a row of the matrix a line."""
+    lines = [f"  {json_line(key)}: {_spread(value)}" for key, value in values.items()]
+    return "{\n" + ",\n".join(lines) + "\n}"
+
+
+def json_line(value: Any) -> str:
+    """Return `value` as JSON on one line; numbers keep all their digits, and one that is not finite is null."""
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case np.generic():
+            return _finite(value.item())
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _finite(part) for key, part in value.items()}
+        case list() | tuple():
+            return [_finite(part) for part in value]
+    return value
+
+
+def _spread(value: Any) -> str:
+    """Return JSON with each part of a list of lists or objects on a line of its own."""
+    if isinstance(value, list) and value and isinstance(value[0], list | dict):
+        return "[\n" + ",\n".join(f"    {json_line(part)}" for part in value) + "\n  ]"
+    return json_line(value)
 
 
 def _refuse(word: str) -> None:

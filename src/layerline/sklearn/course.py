@@ -16,7 +16,7 @@ from layerline.engines.agreement import checked
 from layerline.engines.epoch import plan_epoch
 from layerline.errors import DivergedError
 from layerline.recipe import Recipe
-from layerline.runs.folder import EpochRow
+from layerline.runs.history import EpochRow
 from layerline.training import Interrupt, Model, Watcher
 from layerline.training.divergence import likely_cause
 from layerline.training.session import run

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layerline.runs.folder import EpochRow
+    from layerline.runs.history import EpochRow
 
 
 def is_best(rule: str, seen: Sequence[EpochRow], images: int) -> bool:

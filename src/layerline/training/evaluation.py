@@ -14,7 +14,7 @@ from layerline.data.dataset import ImageSet, Split
 from layerline.errors import DataError
 from layerline.measure import baselines, intervals, remarks
 from layerline.recipe import checks
-from layerline.runs.folder import Result
+from layerline.runs.result import Result
 from layerline.scalars import plain
 from layerline.training.scale import OF_TYPES
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
     from layerline.engines.engine import Engine, Outputs
     from layerline.runs.model_file import Preprocessing
+    from layerline.runs.result import Baselines
 
 Which = Literal["test", "validation", "train", "all"]
 WHICH: Final[tuple[Which, ...]] = ("test", "validation", "train", "all")
@@ -188,7 +189,7 @@ def evaluated(
     return dataclasses.replace(result, remarks=(*((unlike,) if unlike else ()), *remarks.of_evaluation(result)))
 
 
-def _beside(data: Dataset, chosen: list[tuple[str, Split]]) -> dict[str, dict[str, object]] | None:
+def _beside(data: Dataset, chosen: list[tuple[str, Split]]) -> Baselines | None:
     """Return the baselines: only where the data has other images than those that are looked at to fit them to."""
     ((name, _), *more) = chosen
     if more or name == "train":

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from layerline.metrics import Scores
-    from layerline.runs.folder import EpochRow
+    from layerline.runs.history import EpochRow
     from layerline.training.watch import Progress
 
 _OFTEN: Final = 0.5

@@ -12,7 +12,7 @@ from layerline import metrics
 from layerline.engines.epoch import plan_epoch
 from layerline.errors import DivergedError
 from layerline.runs.checkpoint import Snapshot
-from layerline.runs.folder import EpochRow
+from layerline.runs.history import EpochRow
 from layerline.training.best import is_best, without_a_better
 from layerline.training.divergence import likely_cause
 from layerline.training.watch import Progress
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from layerline.engines.epoch import Epoch
     from layerline.metrics import Scores
     from layerline.recipe import Recipe
-    from layerline.runs.checkpoint import Keeper
+    from layerline.runs.checkpoint import CheckpointWriter
     from layerline.runs.checkpoint.snapshot import Weights
     from layerline.training.interrupt import Interrupt
     from layerline.training.watch import Watcher
@@ -60,10 +60,10 @@ class Loop:
         recipe: Recipe,
         watcher: Watcher,
         interrupt: Interrupt,
-        keeper: Keeper | None,
+        writer: CheckpointWriter | None,
         clock: Callable[[], float],
     ) -> None:
-        """Prepare. With a keeper, an epoch's row is in history.jsonl when the watcher is told of it."""
+        """Prepare. With a writer, an epoch's row is in history.jsonl when the watcher is told of it."""
         self.history: list[EpochRow] = []
         self.best: Weights | None = None
         """The weights of the best epoch, as they are evaluated; None before one is finished."""
@@ -72,7 +72,7 @@ class Loop:
         self.steps_done = 0
         """Of the epoch that is not finished; 0 where none has begun."""
         self._engine, self._data, self._recipe = engine, data, recipe
-        self._watcher, self._interrupt, self._keeper, self._clock = watcher, interrupt, keeper, clock
+        self._watcher, self._interrupt, self._writer, self._clock = watcher, interrupt, writer, clock
         self._steps = recipe.steps(len(data.train))
         self._epoch = 0
         self._spent = 0.0
@@ -101,14 +101,14 @@ class Loop:
         return True
 
     def keep(self) -> None:
-        """Let the keeper have the training as it is now, between two steps."""
-        if self._keeper is not None:
-            self._keeper.offer(self._snapshot(self._engine.state()))
+        """Let the writer have the training as it is now, between two steps."""
+        if self._writer is not None:
+            self._writer.offer(self._snapshot(self._engine.state()))
 
     def settle(self) -> None:
         """Wait until all is kept, and tell what went wrong in that."""
-        if self._keeper is not None:
-            self._keeper.close()
+        if self._writer is not None:
+            self._writer.close()
         self._tell()
 
     def _ends(self) -> bool:
@@ -187,8 +187,8 @@ class Loop:
             self.best = self.last
         self.history.append(row)
         self.steps_done = 0
-        if self._keeper is not None:
-            self._keeper.offer(self._snapshot(state))
+        if self._writer is not None:
+            self._writer.offer(self._snapshot(state))
         self._tell()
         self._watcher.epoch(row, train, held)
 
@@ -198,8 +198,8 @@ class Loop:
 
     def _tell(self) -> None:
         """Tell the watcher what went wrong in keeping the training, and what works again."""
-        if self._keeper is not None:
-            for note in self._keeper.notes():
+        if self._writer is not None:
+            for note in self._writer.notes():
                 self._watcher.note(note)
 
     def _diverged(self, step: int) -> DivergedError:
@@ -220,7 +220,7 @@ class Loop:
         start = self._clock()
 
         def tick() -> None:
-            if phase == "training" and self._keeper is not None and self._keeper.due():
+            if phase == "training" and self._writer is not None and self._writer.due():
                 self._engine.stop()
             self._tell()
             self._watcher.progress(self._progress(phase, start))

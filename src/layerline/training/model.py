@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from layerline.engines.engine import Engine
     from layerline.layers import Weight
     from layerline.network import Network
-    from layerline.runs.folder import Result
+    from layerline.runs.result import Result
     from layerline.training.evaluation import Which
 
 _WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
@@ -227,7 +227,7 @@ class Model:
             versions(),
             self.preprocessing,
         )
-        model_file.save(Path(path), self.weights, card)
+        model_file.write(Path(path), self.weights, card)
 
     def _ready(self) -> Engine:
         """Return the engine; who is first makes it, and others see it when it has its weights."""

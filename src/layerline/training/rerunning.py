@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from layerline.errors import UserError
+from layerline.metrics import SparseCounts, cells
 from layerline.runs import saved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from layerline.runs.folder import EpochRow
+    from layerline.metrics import Counts
+    from layerline.runs.history import EpochRow
+    from layerline.runs.result import Result
     from layerline.runs.saved import SavedRun
     from layerline.training.run import Run
 
 TIMES: Final = ("train_seconds", "seconds", "images_per_second")
 """What is another in every run."""
-FIGURES: Final = ("test_loss", "test_accuracy", "test_macro_f1", "confusion", "confusion_cells")
+FIGURES: Final = ("test_loss", "test_accuracy", "test_macro_f1")
 
 
 def finished(path: Path) -> SavedRun:
@@ -36,7 +39,8 @@ def finished(path: Path) -> SavedRun:
 
 def differences(before: SavedRun, run: Run) -> list[str]:
     """Return where a run differs from the one it repeats, a sentence each; none where all bits are the same."""
-    return [*_epochs(before.history, run.history), *_weights(before, run), *_result(before, run)]
+    assert before.result is not None  # noqa: S101 - it came to its end
+    return [*_epochs(before.history, run.history), *_weights(before, run), *_result(before.result, run.result)]
 
 
 def _epochs(before: tuple[EpochRow, ...], now: tuple[EpochRow, ...]) -> Iterator[str]:
@@ -63,13 +67,24 @@ def _weights(before: SavedRun, run: Run) -> Iterator[str]:
         yield f"weights: {len(unlike)} of {len(old)} tensors differ, the first is {unlike[0]}, by at most {largest:.2g}"
 
 
-def _result(before: SavedRun, run: Run) -> Iterator[str]:
+def _result(before: Result, now: Result) -> Iterator[str]:
     """Yield the figures of the test that differ."""
-    old, new = before.result or {}, run.result.as_dict()
     for key in FIGURES:
-        if not _same(old.get(key), new.get(key)):
-            shown = "" if key.startswith("confusion") else f" is {new.get(key)!r}, it was {old.get(key)!r}"
-            yield f"test: {key}{shown or ' is another'}"
+        old, new = getattr(before, key), getattr(now, key)
+        if not _same(old, new):
+            yield f"test: {key} is {new!r}, it was {old!r}"
+    if not _same_counts(before.confusion, now.confusion):
+        sparse = isinstance(before.confusion, SparseCounts) or isinstance(now.confusion, SparseCounts)
+        yield f"test: {'confusion_cells' if sparse else 'confusion'} is another"
+
+
+def _same_counts(a: Counts | None, b: Counts | None) -> bool:
+    """Return whether two confusion matrices, or the cells of two, are the same."""
+    if isinstance(a, SparseCounts) and isinstance(b, SparseCounts):
+        return a.K == b.K and np.array_equal(cells(a), cells(b))
+    if a is None or b is None or isinstance(a, SparseCounts) or isinstance(b, SparseCounts):
+        return a is b
+    return np.array_equal(a, b)
 
 
 def _same(a: object, b: object) -> bool:

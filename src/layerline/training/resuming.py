@@ -12,12 +12,11 @@ from layerline.assume import Assumed, as_given
 from layerline.engines.engine import Running
 from layerline.errors import DataError, UserError
 from layerline.experiment.experiment import settle
-from layerline.experiment.toml_file import ABOUT
 from layerline.network import find, parse
-from layerline.runs import saved
 from layerline.runs.checkpoint import Checkpoints, Identity, Snapshot
 from layerline.runs.folder import RunFolder
 from layerline.runs.names import CHECKPOINTS, ENDING, EXPERIMENT, GRAPHS, NETWORK, REPORT, RESULT
+from layerline.runs.record import Record
 from layerline.training.session import run
 from layerline.training.watch import Watcher
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from layerline.engines.engine import Engine
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
-    from layerline.runs.checkpoint import Found
+    from layerline.runs.checkpoint import Latest
     from layerline.training.interrupt import Interrupt
     from layerline.training.run import Run
 
@@ -41,7 +40,7 @@ _ANEW: Final = "the file was changed: remove it to go on from the one before, or
 
 @final
 @dataclass(frozen=True, eq=False)
-class Written:
+class Rebuilt:
     """What a run trains, made from its experiment.toml."""
 
     experiment: Experiment
@@ -78,7 +77,7 @@ class Reopened:
     """A run that can go on. Its folder is locked until `go_on` ends, or `folder.release`."""
 
     folder: RunFolder
-    what: Written
+    what: Rebuilt
     snapshot: Snapshot
     notes: tuple[str, ...]
     """What was found damaged, and is not used."""
@@ -119,7 +118,7 @@ def _reopened(
     if not (path / NETWORK).exists():
         raise UserError(f"{path}: the run was stopped before it began", "start it again with --force")
     found = Checkpoints(path / CHECKPOINTS).latest()
-    what = written(folder.given, flags, net, load)
+    what = rebuilt(folder.given, flags, net, load)
     _check_same(path, what.identity, found)
     if found is not None:
         _check_fits(found, what)
@@ -128,20 +127,20 @@ def _reopened(
     return Reopened(folder, what, snapshot, () if found is None else tuple(map(folder.words, found.damaged)))
 
 
-def written(
+def rebuilt(
     path: Path,
     flags: Mapping[str, Any],
     net: str | None = None,
     load: Callable[[Experiment], Dataset] | None = None,
-) -> Written:
+) -> Rebuilt:
     """Return what the run in `path` trains, made anew from its files; see `reopen`. Raises UserError."""
     experiment = settle(str(path / EXPERIMENT), flags)
     data = _loaded(experiment, load)
     text = experiment.text if net is None else find(net)[1]
-    name = str(_about(path, "network").get("name", "network"))
+    name = Record.read(path / EXPERIMENT).about.network.name or "network"
     network = parse(text, name=name, input_shape=data.shape, classes=len(data.classes))
     made = as_given(network, data, experiment.recipe, engine=experiment.engine, threads=experiment.threads)
-    return Written(experiment, network, data, made.engine)
+    return Rebuilt(experiment, network, data, made.engine)
 
 
 def _loaded(experiment: Experiment, load: Callable[[Experiment], Dataset] | None) -> Dataset:
@@ -153,12 +152,12 @@ def _loaded(experiment: Experiment, load: Callable[[Experiment], Dataset] | None
         raise DataError(error.message, elsewhere if error.help is None else f"{error.help}; {elsewhere}") from error
 
 
-def _check_same(path: Path, identity: Identity, found: Found | None) -> None:
+def _check_same(path: Path, identity: Identity, found: Latest | None) -> None:
     """Raise UserError where what would go on is not what was begun."""
     if found is not None:
         differences = identity.differences(found.identity)
     else:
-        before = _about(path, "data").get("fingerprint")
+        before = Record.read(path / EXPERIMENT).about.data.fingerprint
         differences = [] if before == identity.data["fingerprint"] else ["data: another content than the run's"]
     if differences:
         raise UserError(
@@ -169,7 +168,7 @@ def _check_same(path: Path, identity: Identity, found: Found | None) -> None:
         )
 
 
-def _check_fits(found: Found, what: Written) -> None:
+def _check_fits(found: Latest, what: Rebuilt) -> None:
     """Raise UserError where the newest checkpoint is not what this network, engine and data can go on from."""
     kept, like = found.snapshot, what.engine.state()
     parts = (
@@ -187,12 +186,6 @@ def _check_fits(found: Found, what: Written) -> None:
 
 def _forms(arrays: Mapping[str, NDArray[Any]]) -> dict[str, tuple[tuple[int, ...], str]]:
     return {name: (array.shape, array.dtype.name) for name, array in arrays.items()}
-
-
-def _about(path: Path, key: str) -> Mapping[str, Any]:
-    """Return what the run's record says of its network, or its data."""
-    found: Mapping[str, Any] = saved.read_experiment(path / EXPERIMENT)[ABOUT].get(key) or {}
-    return found
 
 
 def _first(engine: Engine, classes: int) -> Snapshot:

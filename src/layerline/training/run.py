@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 from layerline import figures
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
-    from layerline.runs.folder import EpochRow, Result
+    from layerline.runs.history import EpochRow
+    from layerline.runs.result import Baseline, Result
     from layerline.training.model import Model
 
 
@@ -62,18 +62,18 @@ class Run:
         from layerline.report import notebook
 
         folder = None if self.folder is None else str(self.folder)
-        return notebook.run(self.history, self.result.as_dict(), self.model_epoch, self.stopped is not None, folder)
+        return notebook.run(self.history, self.result, self.model_epoch, self.stopped is not None, folder)
 
 
 def _between(interval: tuple[float, float]) -> str:
     return " to ".join(map(figures.fraction, interval))
 
 
-def _baselines(result: Result) -> list[tuple[str, Mapping[str, Any]]]:
+def _baselines(result: Result) -> list[tuple[str, Baseline]]:
     found = []
     if result.baselines is not None:
         largest, thumbnails, nearest = map(result.baselines.get, ("largest_class", "thumbnails", "nearest"))
-        found += [] if largest is None else [(f"always {figures.name(str(largest['class']))}", largest)]
+        found += [] if largest is None else [(f"always {figures.name(largest['class'])}", largest)]
         found += [] if thumbnails is None else [("logistic regression on thumbnails", thumbnails)]
         found += [] if nearest is None else [("nearest training image", nearest)]
     return found

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 
 from layerline import engines, figures
 from layerline.assume import as_given, fill
-from layerline.comparison.student import mean_of
 from layerline.data.checking.doctor import examined
 from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
 from layerline.files import whole
-from layerline.runs.folder import RunFolder, json_line
+from layerline.measure.student import mean_of
+from layerline.runs.folder import RunFolder
 from layerline.runs.names import SEEDS
+from layerline.runs.seed_runs import FIGURES, SeedRuns
 from layerline.scalars import is_whole, plain
 from layerline.training.interrupt import Interrupt
 from layerline.training.session import recipe_of, run
@@ -27,18 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from layerline.assume import Assumed
-    from layerline.comparison.student import Mean
     from layerline.data.dataset import Dataset
     from layerline.experiment.experiment import Experiment
-    from layerline.measure.baselines import Baselines
     from layerline.network import Network
     from layerline.recipe import Recipe
+    from layerline.runs.result import Baselines
+    from layerline.runs.seed_runs import Mean
     from layerline.training.run import Run
 
 FEWEST: Final = 2
 MOST: Final = 1000
-FIGURES: Final = ("validation_loss", "test_accuracy", "test_macro_f1")
-"""What the mean is taken of; the validation loss is that of the best epoch."""
 
 
 @final
@@ -71,16 +70,19 @@ class Seeds:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what seeds.json holds."""
-        means = {figure: self.mean(figure) for figure in FIGURES}
-        return {
-            "seeds": list(self.asked),
-            "split_seed": self.split_seed,
-            "finished": list(self.runs),
-            "diverged": list(self.diverged),
-            "stopped": self.stopped,
-            "runs": [name(seed) for seed in self.runs],
-            **{key: None if mean is None else dataclasses.asdict(mean) for key, mean in means.items()},
-        }
+        return self.saved().as_dict()
+
+    def saved(self) -> SeedRuns:
+        """Return what is kept of them beside the runs themselves."""
+        return SeedRuns(
+            tuple(name(seed) for seed in self.runs),
+            self.asked,
+            self.split_seed,
+            tuple(self.runs),
+            self.diverged,
+            self.stopped,
+            {figure: self.mean(figure) for figure in FIGURES},
+        )
 
     def __repr__(self) -> str:
         """Return a row a run, the mean and its interval."""
@@ -232,14 +234,13 @@ class Series:
         self._found = found
         if self._folder is None:
             return
-        lines = [f"  {json_line(key)}: {json_line(value)}" for key, value in found.as_dict().items()]
         path = self._folder.path
         with self._folder.named_as_given():
             try:
                 path.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise whole.unwritable(path, error) from error
-            whole.write(path / SEEDS, (("{\n" + ",\n".join(lines) + "\n}\n").encode(),))
+            found.saved().write(path / SEEDS)
 
 
 def check_count(count: object, recipe: Recipe) -> None:

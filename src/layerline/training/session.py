@@ -25,13 +25,15 @@ from layerline.measure import baselines, intervals, remarks
 from layerline.recipe import Recipe, other_words
 from layerline.recipe.checks import NONE
 from layerline.recipe.together import BOTH
-from layerline.runs import predictions
-from layerline.runs.checkpoint import Checkpoints, Identity, Keeper
-from layerline.runs.checkpoint.keeper import EVERY
-from layerline.runs.folder import Result, RunFolder
+from layerline.runs import history, predictions
+from layerline.runs.checkpoint import Checkpoints, CheckpointWriter, Identity
+from layerline.runs.checkpoint.writer import EVERY
+from layerline.runs.ending import Ending
+from layerline.runs.folder import RunFolder
 from layerline.runs.names import CHECKPOINTS, ENDING, EXPERIMENT, HISTORY, MODEL, NETWORK, PREDICTIONS, REPORT, RESULT
 from layerline.runs.predictions import Predictions
-from layerline.runs.record import record
+from layerline.runs.record import Record
+from layerline.runs.result import Result
 from layerline.training.interrupt import Interrupt
 from layerline.training.live import Several
 from layerline.training.live import live as live_figure
@@ -50,11 +52,11 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Dataset, Split
     from layerline.engines.engine import Engine
     from layerline.experiment.experiment import Experiment
-    from layerline.measure.baselines import Baselines
     from layerline.metrics import Scores
     from layerline.network import Network
     from layerline.runs.checkpoint import Snapshot
-    from layerline.runs.folder import EpochRow
+    from layerline.runs.history import EpochRow
+    from layerline.runs.result import Baselines
     from layerline.training.loop import Measured
 
 
@@ -143,16 +145,16 @@ def run(
         fitted = fit_epochs(engine, data, recipe, clock, began, files=folder is not None)
         recipe, beside = fitted.recipe, fitted.beside
         watcher.note(f"{recipe.epochs:,d} epochs fit into {time_given} (--within)")
-    keeper, nothing = None, contextlib.nullcontext()
+    writer, nothing = None, contextlib.nullcontext()
     if folder is not None:
         if snapshot is None:
-            folder.start(network.text, record(network, data, recipe, engine, experiment, folder.path, reasons))
+            folder.start(network.text, Record.of(network, data, recipe, engine, experiment, folder.path, reasons))
         else:
             folder.go_on(snapshot.history)
         kept = Checkpoints(folder.path / CHECKPOINTS)
-        keeper = Keeper(kept, Identity.of(network, data, recipe, engine), folder, every)
-    with interrupt or Interrupt() as entered, folder or nothing, keeper or nothing:
-        loop = Loop(engine, data, recipe, watcher, entered, keeper, clock)
+        writer = CheckpointWriter(kept, Identity.of(network, data, recipe, engine), folder, every)
+    with interrupt or Interrupt() as entered, folder or nothing, writer or nothing:
+        loop = Loop(engine, data, recipe, watcher, entered, writer, clock)
         if snapshot is not None:
             loop.go_on(snapshot)
         training = _Training(network, data, recipe, engine, folder, loop, entered, threads, beside)
@@ -197,7 +199,7 @@ class _Training:
         model = self._save(best)
         self._engine.set_state(self._engine.state().with_averaged(best))
         result = self._judge()
-        self._write(RESULT, lambda folder: folder.write_result(result))
+        self._write(RESULT, lambda folder: result.write(folder.path / RESULT))
         notes: list[str] = []
         if self._interrupt.signal is None and self._unwritten is None:
             notes = self._picture(result, best)
@@ -252,8 +254,8 @@ class _Training:
         return self._run(Result(self._data.classes), model, len(self._loop.history), notes)
 
     def _say_ending(self, ended: Literal["stopped", "diverged"], steps: int) -> None:
-        epochs = len(self._loop.history)
-        self._write(ENDING, lambda folder: folder.write_ending(ended, epochs, steps))
+        ending = Ending(ended, len(self._loop.history), steps)
+        self._write(ENDING, lambda folder: ending.write(folder.path / ENDING))
 
     def _write(self, name: str, write: Callable[[RunFolder], object]) -> None:
         """Write a file of the run, if it has a folder; that it cannot be written is kept for the end."""
@@ -290,7 +292,8 @@ class _Training:
 
     @property
     def _best_epoch(self) -> int:
-        return max((row.epoch for row in self._loop.history if row.best), default=0)
+        row = history.best(self._loop.history)
+        return 0 if row is None else row.epoch
 
     def _save(self, weights: Mapping[str, NDArray[Any]], *, write: bool = True) -> Model:
         data, name = self._data, self._engine.name

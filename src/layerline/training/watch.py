@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from layerline.metrics import Scores
-    from layerline.runs.folder import EpochRow
+    from layerline.runs.history import EpochRow
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import Dataset
     from layerline.engines.engine import Engine
-    from layerline.measure.baselines import Baselines
     from layerline.recipe import Recipe
+    from layerline.runs.result import Baselines
 
 SPARE: Final = 0.98
 """The share of the time left that is planned for: no two epochs take equally long."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from layerline.runs.checkpoint.folder import Checkpoints, Found
+from layerline.runs.checkpoint.folder import Checkpoints, Latest
 from layerline.runs.checkpoint.identity import Identity
-from layerline.runs.checkpoint.keeper import Keeper
 from layerline.runs.checkpoint.snapshot import Snapshot
+from layerline.runs.checkpoint.writer import CheckpointWriter
 
-__all__ = ["Checkpoints", "Found", "Identity", "Keeper", "Snapshot"]
+__all__ = ["CheckpointWriter", "Checkpoints", "Identity", "Latest", "Snapshot"]

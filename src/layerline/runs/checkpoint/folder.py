@@ -39,7 +39,7 @@ class _OtherVersionError(UserError):
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Latest:
     """The newest checkpoint that is whole."""
 
     path: Path
@@ -81,7 +81,7 @@ class Checkpoints:
         self._remove_old(snapshot)
         return path
 
-    def latest(self) -> Found | None:
+    def latest(self) -> Latest | None:
         """Return the newest checkpoint that is whole, None where there is none at all.
 
         What a killed process left half-written is removed. Raises UserError where there are some and none is whole, and
@@ -92,7 +92,7 @@ class Checkpoints:
         damaged: list[str] = []
         for position, path in self._listed():
             try:
-                return Found(path, *_read(path, position), tuple(damaged))
+                return Latest(path, *_read(path, position), tuple(damaged))
             except _OtherVersionError:
                 raise
             except UserError as error:
@@ -112,7 +112,7 @@ class Checkpoints:
                 "remove the link, or put a copy of the folder it leads to in its place",
             )
 
-    def set_aside(self, found: Found) -> None:
+    def set_aside(self, found: Latest) -> None:
         """Give the damaged checkpoints that are newer than `found` another name: they are no checkpoints any more."""
         for position, path in self._listed():
             if position > found.snapshot.position:
@@ -175,4 +175,4 @@ def _read(path: Path, position: Position) -> tuple[Snapshot, Identity]:
 
 def _parsed(held: Tensors) -> tuple[Snapshot, Identity]:
     identity = Identity.read(held.metadata["identity"])
-    return Snapshot.of(held.arrays, held.metadata, len(identity.data["classes"])), identity
+    return Snapshot.of(held.arrays, held.metadata, len(identity.classes)), identity

@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from layerline import figures
 from layerline.files.versions import versions
@@ -30,11 +30,11 @@ class Identity:
 
     network: str
     """The text of the network file."""
-    data: Mapping[str, Any]
-    cuts: Mapping[str, Any]
+    data: Mapping[str, object]
+    cuts: Mapping[str, object]
     """The options that made the splits, to say what differs; whether they are the same is told by the data."""
-    recipe: Mapping[str, Any]
-    engine: Mapping[str, Any]
+    recipe: Mapping[str, object]
+    engine: Mapping[str, object]
 
     @classmethod
     def of(cls, network: Network, data: Dataset, recipe: Recipe, engine: Engine) -> Identity:
@@ -66,6 +66,11 @@ class Identity:
         return found
 
     @property
+    def classes(self) -> list[str]:
+        """Return the names of the classes."""
+        return list(map(str, cast("list[object]", self.data["classes"])))
+
+    @property
     def text(self) -> str:
         """Return it as JSON."""
         return json.dumps(dataclasses.asdict(self))
@@ -80,7 +85,7 @@ class Identity:
         ]
 
 
-def _data(data: Dataset) -> dict[str, Any]:
+def _data(data: Dataset) -> dict[str, object]:
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     return {
         "name": data.name,
@@ -115,16 +120,16 @@ def _data_differences(now: Identity, kept: Identity) -> list[str]:
         return []
     print_now, print_kept = (str(each.data.get("fingerprint"))[:12] for each in (now, kept))
     if print_now != print_kept:
-        name = figures.name(now.data["name"])
+        name = figures.name(str(now.data["name"]))
         return [f"data: {name} has the content {print_now}… (SHA-256), it was {print_kept}…"]
     if found := _differing(now.cuts, kept.cuts, flags=True):
         return found
-    if now.data["classes"] != kept.data["classes"]:
-        return [f"data: {len(now.data['classes'])} classes, it had {len(kept.data['classes'])}, or others by name"]
+    if now.classes != kept.classes:
+        return [f"data: {len(now.classes)} classes, it had {len(kept.classes)}, or others by name"]
     return ["data: other images are for training, validation or the test"]
 
 
-def _differing(now: Mapping[str, Any], kept: Mapping[str, Any], *, flags: bool) -> list[str]:
+def _differing(now: Mapping[str, object], kept: Mapping[str, object], *, flags: bool) -> list[str]:
     """Return a sentence for each key whose value is another one."""
     sentences = []
     for key in sorted({*now, *kept}):
@@ -134,7 +139,7 @@ def _differing(now: Mapping[str, Any], kept: Mapping[str, Any], *, flags: bool) 
     return sentences
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, list):
         return figures.name(",".join(map(str, value)), 60)
     return "none" if value is None else figures.name(str(value), 60)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline.engines.engine import Running, State
-from layerline.runs.folder import EpochRow
+from layerline.runs.history import EpochRow, best
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,8 @@ class Snapshot:
     @property
     def best_epoch(self) -> int:
         """Return the number of the best epoch; 0 before one is finished."""
-        return max((row.epoch for row in self.history if row.best), default=0)
+        row = best(self.history)
+        return 0 if row is None else row.epoch
 
     def arrays(self) -> Arrays:
         """Return the tensors, each under its part's name: `weights/0.weight`, `optimizer/momentum.0.weight`, ….

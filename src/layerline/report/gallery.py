@@ -7,14 +7,14 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from layerline import figures
-from layerline.report import cells
+from layerline.report import confusion_table
 from layerline.report.suspects import suspects
 from layerline.report.thumbnails import SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from layerline.report.cells import Pair
+    from layerline.report.confusion_table import ClassPair
     from layerline.report.thumbnails import Thumbnail, Thumbnails
     from layerline.runs.predictions import Predictions
     from layerline.runs.saved import SavedRun
@@ -26,7 +26,7 @@ _MARKUP: Final = 320
 
 
 @dataclass(frozen=True)
-class Shown:
+class Entry:
     """An image with what stands under it."""
 
     name: str
@@ -53,7 +53,7 @@ class Panel:
     prediction: str
     right: bool
     count: int
-    images: tuple[Shown, ...]
+    images: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class Chosen:
     mistakes: int
     """How many mistakes there are in all."""
     suspicious: int
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ClassPair, ...]
     predictions: Predictions | None
     """The split of the pairs and the mistakes: the test, or without one the validation set."""
 
@@ -76,7 +76,7 @@ def choose(run: SavedRun) -> Chosen:
     predictions = run.predictions.get("test") or run.predictions.get("validation")
     split = "test" if run.tested or predictions is None else predictions.split
     confusion = run.confusion(split)
-    found = [] if confusion is None else cells.pairs(confusion, predictions)
+    found = [] if confusion is None else confusion_table.pairs(confusion, predictions)
     worst = (
         ()
         if predictions is None
@@ -104,8 +104,8 @@ def choose(run: SavedRun) -> Chosen:
 class Images:
     """All images of the page, with their pixels where there was room."""
 
-    worst: tuple[Shown, ...]
-    suspected: tuple[Shown, ...]
+    worst: tuple[Entry, ...]
+    suspected: tuple[Entry, ...]
     panels: tuple[Panel, ...]
     side: int
     """The longer side of the large images; 0 where there are no pixels."""
@@ -113,7 +113,7 @@ class Images:
 
 def bare(run: SavedRun, chosen: Chosen) -> Images:
     """Return the images without pixels: names alone, and in the cells as many as a page without images may have."""
-    lists = cells.named(chosen.pairs)
+    lists = confusion_table.named(chosen.pairs)
     return Images(
         tuple(_entry(run, *image) for image in chosen.worst),
         tuple(_entry(run, *image) for image in chosen.suspected),
@@ -140,7 +140,7 @@ def filled(run: SavedRun, chosen: Chosen, makes: Thumbnails, room: int) -> Image
     if not side:
         return bare(run, chosen)
     spent = 0
-    lists: tuple[list[Shown], list[Shown]] = ([], [])
+    lists: tuple[list[Entry], list[Entry]] = ([], [])
     for entries, source in zip(lists, (chosen.worst, chosen.suspected), strict=True):
         for split, place, other in source:
             thumbnail = makes.one(*_key(split, place), side)
@@ -164,7 +164,7 @@ def _taken(
     """Return the images of the cells at this size as far as they fit, and whether all do."""
     taken: dict[str, list[tuple[int, Thumbnail | None]]] = {}
     if chosen.predictions is not None:
-        for pair, place in cells.in_turn(chosen.pairs):
+        for pair, place in confusion_table.in_turn(chosen.pairs):
             thumbnail = makes.one(*_key(chosen.predictions, place), side)
             entry = _entry(run, chosen.predictions, place, pair.prediction)
             room -= len(thumbnail.uri) + _MARKUP + len(escape(entry.name + entry.alt).encode("utf-8", "replace"))
@@ -174,7 +174,7 @@ def _taken(
     return taken, True
 
 
-def _panel(run: SavedRun, chosen: Chosen, pair: Pair, places: Iterable[tuple[int, Thumbnail | None]]) -> Panel:
+def _panel(run: SavedRun, chosen: Chosen, pair: ClassPair, places: Iterable[tuple[int, Thumbnail | None]]) -> Panel:
     predictions = chosen.predictions
     entries = (
         [] if predictions is None else [_entry(run, predictions, k, pair.prediction, image) for k, image in places]
@@ -185,13 +185,13 @@ def _panel(run: SavedRun, chosen: Chosen, pair: Pair, places: Iterable[tuple[int
 
 def _entry(
     run: SavedRun, predictions: Predictions, place: int, other: int, thumbnail: Thumbnail | None = None
-) -> Shown:
+) -> Entry:
     truth = int(predictions.truth[place])
     index = place if predictions.index is None else int(predictions.index[place])
     said = figures.name(predictions.names[place]) if predictions.names is not None else f"image {figures.count(index)}"
     names = _names(run.classes, truth, other)
     probability, of_truth = (figures.percent(predictions.probability(place, k), 1) for k in (other, truth))
-    return Shown(said, predictions.split, *names, probability, of_truth, thumbnail)
+    return Entry(said, predictions.split, *names, probability, of_truth, thumbnail)
 
 
 def _names(classes: Sequence[str], truth: int, prediction: int) -> tuple[str, str]:

@@ -28,7 +28,7 @@ _SEEDS: Final = ("seed", "split_seed")
 
 @final
 @dataclass(frozen=True, eq=False)
-class Origin:
+class RunOfModel:
     """What a run says of its data."""
 
     options: Mapping[str, Any]
@@ -59,7 +59,7 @@ class Origin:
         return self.fingerprint == data.fingerprint
 
 
-def of(model: Path) -> Origin | None:
+def find(model: Path) -> RunOfModel | None:
     """Return the run that a model lies in; None where it lies in none. Raises UserError where its files are damaged."""
     folder = model if model.is_dir() else model.parent
     if not is_run(folder):
@@ -70,17 +70,17 @@ def of(model: Path) -> Origin | None:
     known = [index for index in indices if index is not None]
     complete = len(known) == sum(options.get(split, "none") != "none" for split in CUT)
     held_back = np.concatenate([np.zeros(0, np.int64), *known]) if complete else None
-    return Origin(options, files.about("data", "fingerprint"), held_back)
+    return RunOfModel(options, files.record.about.data.fingerprint, held_back)
 
 
-def seen(origin: Origin | None, data: Dataset, looked_at: Sequence[tuple[str, Split]]) -> int | None:
+def seen(run: RunOfModel | None, data: Dataset, looked_at: Sequence[tuple[str, Split]]) -> int | None:
     """Return how many of the images that are looked at were not held back from the training; None where it is not told.
 
     looked_at: the sets by their names.
     """
-    if origin is None or not origin.is_of(data) or origin.held_back is None:
+    if run is None or not run.is_of(data) or run.held_back is None:
         return None
-    return sum(int((~np.isin(split.indices, origin.held_back)).sum()) for split in _cut(data, looked_at))
+    return sum(int((~np.isin(split.indices, run.held_back)).sum()) for split in _cut(data, looked_at))
 
 
 def _cut(data: Dataset, looked_at: Sequence[tuple[str, Split]]) -> list[Split]:
@@ -88,14 +88,14 @@ def _cut(data: Dataset, looked_at: Sequence[tuple[str, Split]]) -> list[Split]:
     return [split for name, split in looked_at if name == "train" or name in data.cuts]
 
 
-def remark(origin: Origin | None, data: Dataset, looked_at: Sequence[tuple[str, Split]]) -> str | None:
+def remark(run: RunOfModel | None, data: Dataset, looked_at: Sequence[tuple[str, Split]]) -> str | None:
     """Return what must be said of images that the model may have been trained on, or that are only some of all.
 
     None where they are known to be new to the model, or the data itself holds them back.
     """
     if not _cut(data, looked_at):
         return None
-    count = seen(origin, data, looked_at)
+    count = seen(run, data, looked_at)
     if count == 0:
         chosen = all(name == "validation" for name, _ in looked_at)
         return "The epoch was chosen by these images: new ones may give somewhat less." if chosen else None
@@ -106,9 +106,9 @@ def remark(origin: Origin | None, data: Dataset, looked_at: Sequence[tuple[str, 
             f"{'None of these images was' if count == total else some} held back from the training: the figures do not "
             "say how the model does on new ones."
         )
-    if origin is None:
+    if run is None:
         why = "The model lies in no run, so what it was trained on is not known."
-    elif not origin.is_of(data):
+    elif not run.is_of(data):
         why = "The data is not, or no longer, that of the training."
     else:
         why = "The run does not say which images it held back."

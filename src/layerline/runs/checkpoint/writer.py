@@ -37,7 +37,7 @@ EVERY: Final = 300.0
 
 
 @final
-class Keeper:
+class CheckpointWriter:
     """Writes the newest snapshot it is offered, and the rows of its epochs."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Keeper:
             self._save(self._waiting.pop())
 
     def __enter__(self) -> Self:
-        """Return the keeper."""
+        """Return the writer."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.recipe import Recipe
-    from layerline.runs.folder import EpochRow
+    from layerline.runs.history import EpochRow
 
 FEWEST_EPOCHS: Final = 4
 """With fewer, the course of a loss says nothing; what it says of the rate it says sooner."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from layerline.runs.seed_runs import Mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,19 +21,6 @@ _SMALL: Final = 1e-15
 _TINY: Final = 1e-300
 _HALVINGS: Final = 200
 """More than enough for the 53 bits of a float64 between any two bounds."""
-
-
-@dataclass(frozen=True)
-class Mean:
-    """The mean of some values, and how sure it is."""
-
-    values: tuple[float, ...]
-    mean: float
-    low: float | None
-    """Of the 95 % interval; None where there are fewer than two values."""
-    high: float | None
-    deviation: float | None
-    """The standard deviation of the values, divided by n − 1; None where there are fewer than two."""
 
 
 def mean_of(values: Sequence[float]) -> Mean:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from layerline import figures
 from layerline.report import drawing
 from layerline.report.curves import MERITS
 
 if TYPE_CHECKING:
+    from layerline.report.curves import Merit
+    from layerline.runs.history import EpochRow
     from layerline.runs.saved import SavedRun
 
 MOST_ROWS: Final = 200
@@ -27,7 +28,7 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Course:
+class LearningCurves:
     """The whole section."""
 
     charts: tuple[Chart, ...]
@@ -40,7 +41,7 @@ class Course:
     summary: str
 
 
-def of(run: SavedRun) -> Course:
+def of(run: SavedRun) -> LearningCurves:
     """Return the curves of a run with at least one epoch; a merit without a finite number has no chart."""
     history, best = run.history, run.best
     found = [_chart(run, merit) for merit in MERITS]
@@ -54,7 +55,7 @@ def of(run: SavedRun) -> Course:
     for name, _ in _SETS[: 1 + held]:
         heads += [f"{name} loss", f"{name} accuracy", f"{name} macro F1"]
     heads += ["learning rate", "time"]
-    return Course(
+    return LearningCurves(
         charts,
         tuple(sets),
         tuple(heads),
@@ -64,17 +65,16 @@ def of(run: SavedRun) -> Course:
     )
 
 
-def _chart(run: SavedRun, merit: Any) -> Chart | None:
+def _chart(run: SavedRun, merit: Merit) -> Chart | None:
     lines, says = [], []
     for name, prefix in _SETS:
-        points = [(row.epoch, getattr(row, f"{prefix}_{merit.name}")) for row in run.history]
-        finite = [(epoch, value) for epoch, value in points if value is not None and math.isfinite(value)]
+        finite = merit.points(run.history, prefix)
         if finite:
-            lines.append(drawing.Line(name, name, finite))
+            lines.append(drawing.Curve(name, name, finite))
             says.append(f"{name} from {merit.shown(finite[0][1])} to {merit.shown(finite[-1][1])}")
     if not lines:
         return None
-    level = (run.result or {}).get(f"test_{merit.name}")
+    level = None if run.result is None else merit.of(run.result)
     if level is not None:
         says.append(f"test {merit.shown(level)}")
     best = None if run.best is None else run.best.epoch
@@ -83,7 +83,7 @@ def _chart(run: SavedRun, merit: Any) -> Chart | None:
     return Chart(merit.title, svg)
 
 
-def _cells(row: Any, held: bool) -> tuple[str, ...]:
+def _cells(row: EpochRow, held: bool) -> tuple[str, ...]:
     cells = [figures.count(row.epoch)]
     for _, prefix in _SETS[: 1 + held]:
         cells.append(figures.loss(getattr(row, f"{prefix}_loss")))

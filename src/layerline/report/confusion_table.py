@@ -48,7 +48,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class MatrixRow:
     """A row of the table: the truth, its cells, its images."""
 
     name: str
@@ -57,7 +57,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ClassPair:
     """What a panel shows: the images of one cell, by their places in the split, those to be shown first in front."""
 
     truth: int
@@ -71,7 +71,7 @@ class Pair:
         return f"cell-{self.truth}-{self.prediction}"
 
 
-def rows(confusion: NDArray[np.int64], classes: Sequence[str], panels: frozenset[str]) -> list[Row]:
+def rows(confusion: NDArray[np.int64], classes: Sequence[str], panels: frozenset[str]) -> list[MatrixRow]:
     """Return the table of an int64 (K, K) matrix, row = truth, for at most MOST_CLASSES classes."""
     names = [figures.name(name, _LONGEST_NAME) for name in classes]
     found = []
@@ -94,11 +94,11 @@ def rows(confusion: NDArray[np.int64], classes: Sequence[str], panels: frozenset
                     panel if panel in panels else "",
                 )
             )
-        found.append(Row(names[j], tuple(cells), figures.count(total)))
+        found.append(MatrixRow(names[j], tuple(cells), figures.count(total)))
     return found
 
 
-def pairs(confusion: Counts, predictions: Predictions | None) -> list[Pair]:
+def pairs(confusion: Counts, predictions: Predictions | None) -> list[ClassPair]:
     """Return the cells that have images, mistakes first, most images first; for many classes only the worst mistakes.
 
     The images of a mistake come with the highest loss first, those that are right with the least probability first.
@@ -109,7 +109,7 @@ def pairs(confusion: Counts, predictions: Predictions | None) -> list[Pair]:
     right.sort(key=lambda cell: -cell[2])
     cells = [*wrong, *(right if K <= MOST_CLASSES else ())]
     places = {} if predictions is None else _places(predictions, {(j, k) for j, k, _ in cells})
-    return [Pair(j, k, count, places.get((j, k), ())) for j, k, count in cells]
+    return [ClassPair(j, k, count, places.get((j, k), ())) for j, k, count in cells]
 
 
 def _places(predictions: Predictions, cells: set[tuple[int, int]]) -> dict[tuple[int, int], tuple[int, ...]]:
@@ -122,7 +122,7 @@ def _places(predictions: Predictions, cells: set[tuple[int, int]]) -> dict[tuple
     return {cell: tuple(places) for cell, places in found.items()}
 
 
-def in_turn(found: Sequence[Pair]) -> Iterator[tuple[Pair, int]]:
+def in_turn(found: Sequence[ClassPair]) -> Iterator[tuple[ClassPair, int]]:
     """Yield the first image of each pair, then the second of each, …: all mistakes before all that is right."""
     for right in (False, True):
         group = [pair for pair in found if (pair.truth == pair.prediction) == right]
@@ -130,7 +130,7 @@ def in_turn(found: Sequence[Pair]) -> Iterator[tuple[Pair, int]]:
             yield from ((pair, pair.places[k]) for pair in group if k < len(pair.places))
 
 
-def named(found: Sequence[Pair]) -> dict[str, list[int]]:
+def named(found: Sequence[ClassPair]) -> dict[str, list[int]]:
     """Return the images of each panel where only their names are shown."""
     chosen: dict[str, list[int]] = {}
     for number, (pair, place) in enumerate(in_turn(found)):

@@ -1,0 +1,100 @@
+"""seeds.json: the runs of one recipe with several seeds, and their means, written and read."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from layerline.errors import UserError
+from layerline.files import whole
+from layerline.runs import schema, texts
+from layerline.runs.texts import AGAIN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FIGURES: Final = ("validation_loss", "test_accuracy", "test_macro_f1")
+"""What the means are of; the validation loss is that of the best epoch."""
+_MEAN: Final = {"values": [schema.NUMBER], **dict.fromkeys(("mean", "low", "high", "deviation"), schema.NUMBER)}
+_KINDS: Final = {
+    **{key: [schema.SEED] for key in ("seeds", "finished", "diverged")},
+    "split_seed": schema.SEED,
+    "stopped": schema.WHOLE,
+    **dict.fromkeys(FIGURES, _MEAN),
+}
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of some values, and how sure it is; see measure.student."""
+
+    values: tuple[float, ...]
+    mean: float
+    low: float | None
+    """Of the 95 % interval; None where there are fewer than two values."""
+    high: float | None
+    deviation: float | None
+    """The standard deviation of the values, divided by n − 1; None where there are fewer than two."""
+
+
+@dataclass(frozen=True)
+class SeedRuns:
+    """Trainings that differ only in their seed."""
+
+    runs: tuple[str, ...]
+    """The folders of those that came to their end, as seen from the one that seeds.json is in."""
+    seeds: tuple[int, ...] = ()
+    """All that it was to be trained with."""
+    split_seed: int | None = None
+    finished: tuple[int, ...] = ()
+    diverged: tuple[int, ...] = ()
+    stopped: int | None = None
+    """The signal that ended the last training."""
+    means: Mapping[str, Mean | None] = field(default_factory=dict)
+    """By FIGURES; None where no run has such a figure."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the keys of seeds.json with plain values."""
+        return {
+            "seeds": list(self.seeds),
+            "split_seed": self.split_seed,
+            "finished": list(self.finished),
+            "diverged": list(self.diverged),
+            "stopped": self.stopped,
+            "runs": list(self.runs),
+            **{key: None if mean is None else dataclasses.asdict(mean) for key, mean in self.means.items()},
+        }
+
+    def write(self, path: Path) -> None:
+        """Write what there is, a key a line. Raises UserError where it cannot be written."""
+        lines = [f"  {texts.json_line(key)}: {texts.json_line(value)}" for key, value in self.as_dict().items()]
+        whole.write(path, (("{\n" + ",\n".join(lines) + "\n}\n").encode(),))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the runs and their means. Raises UserError where the file is damaged."""
+        found = texts.of_json(path)
+        runs = found.get("runs") if isinstance(found, dict) else None
+        if not isinstance(runs, list) or not all(isinstance(run, str) and run == Path(run).name for run in runs):
+            raise UserError(f"{path}: does not list the runs", AGAIN)
+        schema.check(path, found, _KINDS, AGAIN)
+        return cls(
+            tuple(runs),
+            tuple(found.get("seeds") or ()),
+            found.get("split_seed"),
+            tuple(found.get("finished") or ()),
+            tuple(found.get("diverged") or ()),
+            found.get("stopped"),
+            {key: _mean(path, key, found[key]) for key in FIGURES if key in found},
+        )
+
+
+def _mean(path: Path, key: str, found: Mapping[str, Any] | None) -> Mean | None:
+    if found is None:
+        return None
+    if not found.get("values") or found.get("mean") is None:
+        raise UserError(f"{path}: {key} has no mean", AGAIN)
+    low, high, deviation = (found.get(name) for name in ("low", "high", "deviation"))
+    return Mean(tuple(map(float, found["values"])), float(found["mean"]), low, high, deviation)
