@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Final
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, given, reads, sets
 from layerline.compiler.kernels.loops import vectors
-from layerline.compiler.plane import Plane, room
 from layerline.data.augment.steps import MOVES, NUMBERS
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from layerline.compiler.kernel import Argument
     from layerline.compiler.pen import Pen
+    from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Value
     from layerline.data.augment.steps import Steps
 
@@ -81,7 +81,7 @@ class _Image:
         self.C, self.H, self.W = kernel.x.channels, kernel.x.height, kernel.x.width
         number = pen.as_index(pen.load(pen.pointer("order"), n))
         self.source = pen.at(pen.pointer("images"), number * (self.C * self.H * self.W))
-        self.x = pen.at(pen.pointer("x"), n * room(kernel.x.size) + kernel.x.origin)
+        self.x = pen.at(pen.pointer("x"), kernel.x.at(n))
         moves, numbers = pen.pointer("moves"), pen.pointer("numbers")
         self.moves = {name: pen.as_index(pen.load(moves, n * len(MOVES) + k)) for k, name in enumerate(MOVES)}
         self.numbers = {name: pen.load(numbers, n * len(NUMBERS) + k) for k, name in enumerate(NUMBERS)}
@@ -127,7 +127,7 @@ class _Image:
         """Write the image moved by whole pixels and flipped."""
         pen = self.pen
         with pen.loop("h", self.H) as h:
-            to = pen.at(self.x, h * self.kernel.x.pitch)
+            to = pen.at(self.x, self.kernel.x.step(h))
             row = pen.rest(h, self.moves["down"])
             if self.kernel.steps.mirrored:
                 self.row(self.mirrored(row, self.H), to)
@@ -150,7 +150,7 @@ class _Image:
                 self.pixel(row, pen.rest(w, right), w, to)
             return
         values, start = pen.rest(last, first) * self.C, pen.rest(first, right)
-        begin = pen.at(to, first * self.C)
+        begin = pen.at(to, self.kernel.x.step(0, first))
         with pen.when(pen.negation(self.flipped)):
             self.straight(pen.at(self.source, (row * self.W + start) * self.C), begin, values)
         with pen.when(self.flipped):
@@ -168,14 +168,14 @@ class _Image:
             self.pixel(row, self.mirrored(pen.rest(w, self.moves["right"]), self.W), w, to)
         else:
             with pen.loop("c", self.C) as c:
-                pen.store(self.black(c), to, w * self.C + c)
+                pen.store(self.black(c), to, self.kernel.x.step(0, w, c))
 
     def pixel(self, row: Index, column: Index, w: Index, to: Pointer) -> None:
         """Write a pixel from a place inside the image, before the flip."""
         pen = self.pen
         column = pen.chosen(self.flipped, pen.rest(pen.index(self.W - 1), column), column)
         with pen.loop("c", self.C) as c:
-            pen.store(self.finished(self.stored(row * self.W + column, c), c), to, w * self.C + c)
+            pen.store(self.finished(self.stored(row * self.W + column, c), c), to, self.kernel.x.step(0, w, c))
 
     def straight(self, source: Pointer, to: Pointer, n: Index) -> None:
         """Write n neighbouring values, n from 1 on."""
@@ -225,15 +225,15 @@ class _Image:
                 pen.store(self.black(pen.index(0), lanes), to, i, count)
             return
         with pen.loop("w", self.W) as w, pen.loop("c", self.C) as c:
-            pen.store(self.black(c), to, w * self.C + c)
+            pen.store(self.black(c), to, self.kernel.x.step(0, w, c))
 
     def cut(self) -> None:
         """Write the rectangle that is cut out over what is there."""
         pen = self.pen
         with pen.loop("h", self.moves["bottom"], self.moves["top"]) as h:
-            to = pen.at(self.x, h * self.kernel.x.pitch)
+            to = pen.at(self.x, self.kernel.x.step(h))
             with pen.loop("w", self.moves["end"], self.moves["left"]) as w, pen.loop("c", self.C) as c:
-                pen.store(self.black(c), to, w * self.C + c)
+                pen.store(self.black(c), to, self.kernel.x.step(0, w, c))
 
     # -- between pixels ---------------------------------------------------------------------------
 
@@ -242,12 +242,12 @@ class _Image:
         pen = self.pen
         a, b, c, d, e, f = (self.numbers[name] for name in "abcdef")
         with pen.loop("h", self.H) as row:
-            to, h = pen.at(self.x, row * self.kernel.x.pitch), pen.convert(row.whole, DType.F32)
+            to, h = pen.at(self.x, self.kernel.x.step(row)), pen.convert(row.whole, DType.F32)
             with pen.loop("w", self.W) as column:
                 w = pen.convert(column.whole, DType.F32)
                 y = pen.add(pen.add(pen.mul(a, h), pen.mul(b, w)), c)
                 x = pen.add(pen.add(pen.mul(d, h), pen.mul(e, w)), f)
-                self.between(y, x, pen.at(to, column * self.C))
+                self.between(y, x, pen.at(to, self.kernel.x.step(0, column)))
 
     def between(self, y: Value, x: Value, to: Pointer) -> None:
         """Write the pixel that comes from (y, x), between four: where all are inside, nothing more is asked."""

@@ -25,7 +25,7 @@ from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, reads, sets
 from layerline.compiler.kernels.largest import first_largest
 from layerline.compiler.layout import Block, Columns, Rows
-from layerline.compiler.plane import Places, Plane, room
+from layerline.compiler.plane import Places, Plane, item
 from layerline.compiler.tile import balanced, filter_blocks
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ConvShape:
     @property
     def run_offsets(self) -> tuple[int, int]:
         """Return the elements of x between kernel rows, and between runs in a row."""
-        return self.dilation[0] * self.x.pitch, self.dilation[1] * self.x.channels
+        return self.x.steps(self.dilation)
 
     @property
     def runs(self) -> tuple[int, int]:
@@ -94,15 +94,19 @@ class ConvShape:
         return 4 * self.group_filters * self.group_channels * self.kernel[0] * self.kernel[1] <= FEW_BYTES
 
     @property
-    def origin(self) -> int:
+    def first(self) -> int:
         """Return where the patch of output (0, 0) begins in x."""
-        x = self.x
-        return (x.top - self.padding[0]) * x.pitch + (x.left - self.padding[1]) * x.channels
+        return self.x.inner(-self.padding[0], -self.padding[1])
+
+    def patch(self, p: Index, q: Index, pool: tuple[int, int] = (1, 1)) -> Index:
+        """Return where the patch of an output begins in x; of a pool window, that of its first output."""
+        (sh, sw), (ph, pw) = self.stride, pool
+        return self.x.step(p, q, stride=(ph * sh, pw * sw)) + self.first
 
     @property
     def steps(self) -> tuple[int, int]:
         """Return the elements of x from an output row to the next, and from a column to the next."""
-        return self.stride[0] * self.x.pitch, self.stride[1] * self.x.channels
+        return self.x.steps(self.stride)
 
     @property
     def label(self) -> str:
@@ -111,7 +115,7 @@ class ConvShape:
         P, Q = self.out
         dilated = f"d{dh}_{dw}" if (dh, dw) != (1, 1) else ""
         grouped = f"g{self.groups}" if self.groups > 1 else ""
-        return f"{self.x.label}_o{self.filters}p{P}q{Q}_k{R}_{S}s{sh}_{sw}{dilated}{grouped}a{self.origin}"
+        return f"{self.x.label}_o{self.filters}p{P}q{Q}_k{R}_{S}s{sh}_{sw}{dilated}{grouped}a{self.first}"
 
     def rows(self, machine: Machine) -> Rows:
         """Return the layout of the filters with taps side by side."""
@@ -187,9 +191,9 @@ class ConvForward(Kernel):
         P, Q = shape.out[0] // self.pool[0], shape.out[1] // self.pool[1]
         group_weights = self.columns.group_size
         with pen.loop("n", pen.count("images")) as n, pen.loop("g", shape.groups) as g:
-            x = pen.at(pen.pointer("x"), n * room(shape.x.size) + g * shape.group_channels)
-            y = pen.at(pen.pointer("y"), n * room(self.y.size) + self.y.origin)
-            at = pen.at(pen.pointer("at"), n * room(P * Q * shape.filters)) if self.places else None
+            x = pen.at(pen.pointer("x"), shape.x.begin(n) + g * shape.group_channels)
+            y = pen.at(pen.pointer("y"), self.y.at(n))
+            at = pen.at(pen.pointer("at"), item(n, P * Q * shape.filters)) if self.places else None
             self._group(pen, g * shape.group_filters, (x, pen.at(pen.pointer("w"), g * group_weights), y, at))
 
     def _group(self, pen: Pen, o: Index, memory: tuple[Pointer, Pointer, Pointer, Pointer | None]) -> None:
@@ -212,8 +216,7 @@ class ConvForward(Kernel):
         shape, block, (ph, pw) = self.shape, spot.block, self.pool
         x, w, _, _ = memory
         down, right = shape.steps
-        patch = spot.p * (ph * down) + spot.q * (pw * right) + shape.origin
-        x = pen.at(x, patch)
+        x = pen.at(x, shape.patch(spot.p, spot.q, self.pool))
         bias = [
             pen.load(pen.pointer("b"), spot.o + v * block.lanes, block.lanes)
             if self.bias
@@ -270,13 +273,9 @@ class ConvForward(Kernel):
         count = min(lanes, self.shape.group_filters - block.first - v * lanes)
         row, column, o = spot.p + a, spot.q + b, spot.o + v * block.lanes
         _, _, y, at = memory
-        bare = self.y.pitch == self.y.width * self.y.channels and self.y.size == self.y.pitch * self.y.height
-        pen.store(
-            largest, y, row * self.y.pitch + column * self.y.channels + o, lanes if self._spills and bare else count
-        )
+        pen.store(largest, y, self.y.step(row, column, o), lanes if self._spills and self.y.bare else count)
         if at is not None:
-            Q = self.shape.out[1] // pw
-            pen.store(place, at, (row * Q + column) * self.shape.filters + o, lanes if self._spills else count)
+            pen.store(place, at, self.y.rank(row, column, o), lanes if self._spills else count)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from layerline.compiler.kernel import Kernel, reads
 from layerline.compiler.kernels.largest import first_largest
 from layerline.compiler.kernels.split import as_planes
-from layerline.compiler.plane import room
+from layerline.compiler.plane import item
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
@@ -97,10 +97,11 @@ class ConvAcross(Kernel):
     def write(self, pen: Pen) -> None:
         conv, shape = self.conv, self.conv.shape
         P, Q = shape.out[0] // conv.pool[0], shape.out[1] // conv.pool[1]
+        planes, corner = as_planes(shape.x), (shape.x.top - shape.padding[0], shape.x.left - shape.padding[1])
         with pen.loop("n", pen.count("images")) as n:
-            x = pen.at(pen.pointer("x"), n * room(shape.x.size) + shape.origin // shape.x.channels)
-            y = pen.at(pen.pointer("y"), n * room(conv.y.size) + conv.y.origin)
-            at = pen.at(pen.pointer("at"), n * room(P * Q * shape.filters)) if conv.places else None
+            x = pen.at(pen.pointer("x"), planes.begin(n) + planes.inner(*corner))
+            y = pen.at(pen.pointer("y"), conv.y.at(n))
+            at = pen.at(pen.pointer("at"), item(n, P * Q * shape.filters)) if conv.places else None
             for o0, filters, o_tiles in balanced(shape.filters, self.tile.filters):
                 for o in range(o0, o0 + filters * o_tiles, filters):
                     for p0, rows, p_tiles in balanced(P, self.tile.rows):
@@ -133,17 +134,17 @@ class ConvAcross(Kernel):
         """Return the sums of each filter and row of the tile, vector by vector."""
         shape, lanes, V = self.conv.shape, self.tile.lanes, spot.columns.vectors
         (R, S), C, width = shape.kernel, shape.x.channels, self.conv.tile.blocks[0].width
-        pitch, (dh, dw), rows = shape.x.pitch // C, shape.dilation, spot.rows * self.conv.pool[0]
-        down, zero = shape.stride[0] * pitch, pen.constant(0.0, lanes)
+        planes, rows, zero = as_planes(shape.x), spot.rows * self.conv.pool[0], pen.constant(0.0, lanes)
+        down, plane = (shape.stride[0], 1), (planes.height // C, 1)
         filters = range(spot.first, spot.first + spot.filters)
         cells = [(a, v) for a in range(rows) for v in range(V)]
         bias = [pen.broadcast(pen.pointer("b"), o, lanes) if self.conv.bias else zero for o in filters]
         sums = {(k, a, v): pen.variable(bias[k]) for k in range(spot.filters) for a, v in cells}
-        x = pen.at(x, spot.row * (self.conv.pool[0] * down) + spot.columns.first)
+        x = pen.at(x, planes.step(spot.row, spot.columns.first, stride=(self.conv.pool[0] * down[0], 1)))
         with pen.loop("r", R) as r, pen.loop("s", S) as s, pen.loop("c", C) as c:
-            taps = pen.at(x, r * (dh * pitch) + s * dw + c * (shape.x.size // C))
+            taps = pen.at(x, planes.step(r, s, stride=shape.dilation) + planes.step(c, stride=plane))
             w = pen.at(pen.pointer("w"), (r * S + s) * (C * width) + c * width)
-            values = [pen.load(taps, pen.index(a * down + v * lanes), lanes) for a, v in cells]
+            values = [pen.load(taps, pen.index(planes.step(a, v * lanes, stride=down)), lanes) for a, v in cells]
             for k, o in enumerate(filters):
                 weight = pen.broadcast(w, o, lanes)
                 for (a, v), value in zip(cells, values, strict=True):
@@ -174,26 +175,23 @@ class ConvAcross(Kernel):
     ) -> None:
         """Weave the filters' vectors into pixels, and store the units that count."""
         conv, lanes, F = self.conv, self.tile.lanes, _woven(spot.filters)
-        O, Q, columns = conv.shape.filters, conv.shape.out[1] // conv.pool[1], spot.columns
-        places = ((conv.y.pitch, conv.y.channels), (Q * O, O))
+        columns, planes = spot.columns, (conv.y, conv.y.inside)
         for number in range(len(units[0])):
-            for which, (to, (down, right)) in enumerate(zip(outputs, places, strict=True)):
+            for which, (to, plane) in enumerate(zip(outputs, planes, strict=True)):
                 if to is None:
                     continue
                 values = [vectors[number][which] for vectors in units]
                 pixels = pen.woven([*values, *[pen.constant(0, lanes, to.dtype)] * (F - spot.filters)])
-                start = pen.at(to, (spot.row + row) * down + columns.unit * right + spot.first)
+                start = pen.at(to, plane.step(spot.row + row, columns.unit, spot.first))
                 for unit in range(number * lanes, min((number + 1) * lanes, columns.units)):
                     pixel = pen.picked(pixels, (unit - number * lanes) * F, 1, F)
-                    pen.store(pixel, start, unit * right, F if self._spills else spot.filters)
+                    pen.store(pixel, start, plane.step(0, unit), F if self._spills else spot.filters)
 
     @property
     def _spills(self) -> bool:
         """Whether lanes without a filter, which hold zeros, may be stored: what they spill over is written after them,
         or is never read."""
-        y, tile = self.conv.y, self.tile
-        bare = y.pitch == y.width * y.channels and y.size == y.pitch * y.height
-        return bare and tile.rows == 1 and tile.filters == self.conv.shape.filters
+        return self.conv.y.bare and self.tile.rows == 1 and self.tile.filters == self.conv.shape.filters
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from layerline.compiler.kernel import Kernel, adds, given, reads, sets
 from layerline.compiler.kernels.functions import exp, log
 from layerline.compiler.kernels.loops import vectors
 from layerline.compiler.kernels.optimizers import hyper
-from layerline.compiler.plane import room
+from layerline.compiler.plane import item
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import Argument
@@ -109,7 +109,7 @@ class SoftmaxLoss(Kernel):
         K, lanes = self.classes, pen.machine.lanes_for(self.classes)
         one = pen.constant(1.0)
         with pen.loop("n", pen.count("images")) as n:
-            z, dz = (pen.at(pen.pointer(name), n * room(K)) for name in ("z", "dz"))
+            z, dz = (pen.at(pen.pointer(name), item(n, K)) for name in ("z", "dz"))
             image = pen.as_index(pen.load(pen.pointer("order"), n))
             label = pen.as_index(pen.load(pen.pointer("labels"), image))
             softmax = _exponentials(pen, z, dz, K)
@@ -202,7 +202,7 @@ class Probabilities(Kernel):
     def write(self, pen: Pen) -> None:
         K = self.classes
         with pen.loop("n", pen.count("images")) as n:
-            z = pen.at(pen.pointer("z"), n * room(K))
+            z = pen.at(pen.pointer("z"), item(n, K))
             p = pen.at(pen.pointer("probabilities"), n * K)
             image = pen.as_index(pen.load(pen.pointer("order"), n))
             label = pen.as_index(pen.load(pen.pointer("labels"), image))
@@ -238,6 +238,6 @@ class LossTotal(Kernel):
         loss, total = pen.pointer("loss"), pen.pointer("total")
         step = pen.variable(pen.constant(0.0, 1, DType.F64))
         with pen.loop("shard", pen.count("shards")) as shard:
-            pen.write(step, pen.add(pen.read(step), pen.load(loss, shard * room(1))))
+            pen.write(step, pen.add(pen.read(step), pen.load(loss, item(shard, 1))))
         pen.store(pen.read(step), total, 1)
         pen.store(pen.add(pen.load(total), pen.read(step)), total)

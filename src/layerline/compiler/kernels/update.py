@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, reads, sets
-from layerline.compiler.plane import room
+from layerline.compiler.plane import item
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def shard_sum(pen: Pen, partial: Pointer, size: int, place: Index, lanes: int) -
     """Return the sum over shards of one vector of a partial gradient: first to last, in float64, rounded once."""
     total = pen.variable(pen.convert(pen.load(partial, place, lanes), DType.F64))
     with pen.loop("shard", pen.count("shards"), pen.index(1)) as shard:
-        part = pen.convert(pen.load(partial, shard * room(size) + place, lanes), DType.F64)
+        part = pen.convert(pen.load(partial, item(shard, size) + place, lanes), DType.F64)
         pen.write(total, pen.add(pen.read(total), part))
     return pen.convert(pen.read(total), DType.F32)
 
