@@ -188,7 +188,7 @@ class BatchNormStatistics(Kernel):
 
 def values(pen: Pen, pixels: int, lanes: int) -> Value:
     """Return M, the values of a channel in the batch, in every lane."""
-    return pen.splat(pen.convert((pen.count("images") * pixels).whole, DType.F64), lanes)
+    return pen.splat(pen.as_value(pen.count("images") * pixels, DType.F64), lanes)
 
 
 def joined(pen: Pen, C: int, here: Index, lanes: int) -> Value:

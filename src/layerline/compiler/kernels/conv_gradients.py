@@ -110,8 +110,8 @@ class ConvFilters(Kernel):
         size, lanes = rows.runs * rows.padded, pen.machine.lanes_for(rows.length)
         for o0, filters, pieces in self._pieces:
             item = pen.count("item") - done
-            with pen.when(pen.within(item, pieces * self.shape.groups)):
-                g, piece = pen.divided(item, pieces)
+            with pen.when(item.within(pieces * self.shape.groups)):
+                g, piece = divmod(item, pieces)
                 o = piece * filters + o0
                 first = (o + g * self.shape.group_filters) * size
                 clear(pen, pen.at(pen.pointer("dw"), first), filters * size, lanes)
@@ -143,7 +143,7 @@ class ConvFilters(Kernel):
         where = {(f, k, v): (f * rows.runs + k) * rows.padded + v * lanes for f, k, v in cells}
         sums = {cell: pen.variable(pen.load(dw, where[cell], lanes)) for cell in cells}
         # runs of one tile are neighbours: a kernel row apart, or (dilated) a tap apart, a whole kernel row a tile
-        starts = [self._run(pen, spot.k + k) + spot.j for k in range(spot.runs)]
+        starts = [self._run(spot.k + k) + spot.j for k in range(spot.runs)]
         patches = [pen.at(x, start) for start in starts]
         with pen.loop("p", self.dy.height) as p, pen.loop("q", self.dy.width) as q:
             g_at = self.dy.step(p, q, spot.o)
@@ -156,13 +156,13 @@ class ConvFilters(Kernel):
         for cell in cells:
             pen.store(pen.read(sums[cell]), dw, where[cell])
 
-    def _run(self, pen: Pen, run: Index) -> Index:
+    def _run(self, run: Index) -> Index:
         """Return where run number `run` lies in a patch."""
         down, right = self.shape.run_offsets
         runs = self.shape.runs[1]
         if runs == 1:
             return run * down
-        row, tap = pen.divided(run, runs)
+        row, tap = divmod(run, runs)
         return row * down + tap * right
 
     def _dense(
@@ -276,10 +276,10 @@ class ConvInput(Kernel):
     def _reached(self, pen: Pen, h: Index, r: Index) -> Iterator[Index]:
         """Write code for the output row, if there is one, whose kernel row r lies on row h of the input."""
         (sh, _), (dh, _), P = self.shape.stride, self.shape.dilation, self.shape.out[0]
-        down = pen.rest(h, r * dh)
-        there = pen.within(down, (P - 1) * sh + 1)
-        p, rest = pen.divided(down, sh) if sh > 1 else (down, None)
-        with pen.when(there if rest is None else pen.both(there, pen.is_zero(rest))):
+        down = h - r * dh
+        there = down.within((P - 1) * sh + 1)
+        p, rest = divmod(down, sh) if sh > 1 else (down, None)
+        with pen.when(there if rest is None else pen.both(there, rest.is_(0))):
             yield p
 
     def _row(

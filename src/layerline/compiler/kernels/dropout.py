@@ -56,7 +56,7 @@ class DropoutMask(Kernel):
             m = pen.at(pen.pointer("m"), item(n, mask_size(self.size)))
             with pen.loop("chunk", -(-self.size // CHUNK)) as chunk:
                 for first in range(0, COUNTERS, lanes):
-                    block = pen.splat(pen.convert((chunk * COUNTERS).whole, DType.I32), lanes)
+                    block = pen.splat(pen.as_value(chunk * COUNTERS, DType.I32), lanes)
                     block = pen.add(block, pen.lane_numbers(lanes, first))
                     for word, value in enumerate(philox(pen, (block, image, epoch, purpose), key)):
                         chosen = pen.select(pen.below(value, least), zero, kept)

@@ -92,7 +92,7 @@ def input_tile(shape: FCShape, machine: Machine, images: int) -> FCTile:
 
 def image_tiles(pen: Pen, most: int) -> Iterator[tuple[Index, int]]:
     """Write a loop over tiles of `most` images, then one over the images left: yields the first image and how many."""
-    tiles, _ = pen.divided(pen.count("images"), most)
+    tiles, _ = divmod(pen.count("images"), most)
     if most > 1:
         with pen.loop("tile", tiles) as tile:
             yield tile * most, most
@@ -248,7 +248,7 @@ class FCWeights(Kernel):
         done, several = 0, self._tiles_an_item
         for v0, vectors, tiles, items in self._pieces:
             item = pen.count("item") - done
-            with pen.when(pen.within(item, items)):
+            with pen.when(item.within(items)):
                 first = item * several
                 with pen.loop("v", pen.smaller(first + several, tiles), first) as v:
                     for o0, outputs, o_tiles in balanced(self.shape.outputs, self.tile.outputs):

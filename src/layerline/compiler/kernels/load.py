@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, given, reads, sets
-from layerline.compiler.values import lanes_of
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import Argument
@@ -78,7 +77,7 @@ class Load(Kernel):
 
     def _pixels(self, pen: Pen, source: Pointer, to: Pointer, w: Index, numbers: list[list[Value]]) -> None:
         """Write a vector of pixels, from C vectors of values: of a channel each, or as pixels already."""
-        C, lanes = len(numbers[0]), lanes_of(numbers[0][0])
+        C, lanes = len(numbers[0]), numbers[0][0].lanes
         plane = self.x.height * self.x.width
         places = [w * C + k * lanes if self.channels_last else w + k * plane for k in range(C)]
         values = [

@@ -21,7 +21,7 @@ from layerline.compiler.plane import Places, Plane, item
 if TYPE_CHECKING:
     from layerline.compiler.kernel import Argument
     from layerline.compiler.pen import Pen
-    from layerline.compiler.values import Index, Pointer
+    from layerline.compiler.values import Index, Pointer, Value
 
 
 @dataclass(frozen=True)
@@ -78,16 +78,14 @@ class PoolForward(Kernel):
         top, bottom = pen.clipped(p * shape.stride[0] - shape.padding[0], shape.window[0], plane.height)
         left, right = pen.clipped(q * shape.stride[1] - shape.padding[1], shape.window[1], plane.width)
         first = plane.inner(top, left, c)
-        largest, place = pen.variable(pen.load(x, first, lanes)), pen.variable(pen.convert(first.whole, DType.I32))
+        largest, place = pen.variable(pen.load(x, first, lanes)), pen.variable(pen.as_value(first, DType.I32))
         places = pen.variable(pen.splat(pen.read(place), lanes))
         with pen.loop("h", bottom, top) as h, pen.loop("w", right, left) as w:
             here = plane.inner(h, w, c)
             value, so_far = pen.load(x, here, lanes), pen.read(largest)
             better = pen.either(pen.greater(value, so_far), pen.not_a_number(value))
             pen.write(largest, pen.select(better, value, so_far))
-            pen.write(
-                places, pen.select(better, pen.splat(pen.convert(here.whole, DType.I32), lanes), pen.read(places))
-            )
+            pen.write(places, pen.select(better, pen.splat(pen.as_value(here, DType.I32), lanes), pen.read(places)))
         pen.store(pen.read(largest), y, self.y.step(p, q, c), count)
         if at is not None:
             numbered = pen.add(pen.read(places), pen.lane_numbers(lanes))
@@ -163,7 +161,7 @@ class Unpool(Kernel):
                     self._window(pen, (p, q, c), value, place, dy, count)
 
     def _window(
-        self, pen: Pen, spot: tuple[Index, Index, Index], value: object, place: object, dy: Pointer, count: int
+        self, pen: Pen, spot: tuple[Index, Index, Index], value: Value, place: Value, dy: Pointer, count: int
     ) -> None:
         (p, q, c), (a, b), (down, right) = spot, self.pool, self.steps
         lanes = pen.machine.lanes_for(self.g.channels)

@@ -132,21 +132,21 @@ class Step(Kernel):
 
     def _write_columns(self, pen: Pen, columns: Columns, row: Index, start: Index) -> None:
         """Copy a row of taps, now stepped, into its column of the layout that the forward kernel reads."""
-        o, run = pen.divided(row, columns.runs)
-        group, o = pen.divided(o, columns.group_filters) if columns.groups > 1 else (pen.index(0), o)
+        o, run = divmod(row, columns.runs)
+        group, o = divmod(o, columns.group_filters) if columns.groups > 1 else (pen.index(0), o)
         place, stride, base = pen.index(0), pen.index(0), 0
         for block in columns.blocks:
-            k, lane = pen.divided(o + -block.first, block.width)
+            k, lane = divmod(o + -block.first, block.width)
             here = k * (columns.taps * block.width) + lane + base
-            later = pen.greater(o.whole, pen.index(block.first - 1).whole)
+            later = o > block.first - 1
             place = pen.chosen(later, here, place)
             stride = pen.chosen(later, pen.index(block.width), stride)
             base += block.count * block.width * columns.taps
         length = columns.length
-        first = place + pen.product(run * length, stride) + group * columns.group_size
+        first = place + run * length * stride + group * columns.group_size
         with pen.loop("tap", length) as tap:
             value = pen.load(pen.pointer("w"), start + tap)
-            pen.store(value, pen.pointer("w_columns"), first + pen.product(tap, stride))
+            pen.store(value, pen.pointer("w_columns"), first + tap * stride)
 
 
 MOST_PIECES: Final = 16
@@ -165,7 +165,7 @@ def each_row(pen: Pen, grid: Grid) -> Iterator[Index]:
     for first, size, count in balanced(grid.rows, -(-grid.rows // pieces(grid))):
         item = pen.count("item") - done
         with (
-            pen.when(pen.within(item, count)),
+            pen.when(item.within(count)),
             pen.loop("row", item * size + (first + size), item * size + first) as row,
         ):
             yield row
