@@ -2,7 +2,8 @@
 
 The maths.  planes[c, h, w] = x[h, w, c], border and all.
 
-The schedule.  C vectors of pixels are C vectors of channels: each is picked out of the C loaded ones.
+The schedule.  C vectors of pixels are C vectors of channels: each is picked out of the C loaded ones, or out of as many
+as there are pixels left for.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class Split(Kernel):
         with pen.loop("n", pen.count("images")) as n:
             x, planes = (pen.at(pen.pointer(name), self.x.begin(n)) for name in self.pointers)
             for i, count in vectors(pen, pixels, lanes):
-                loaded = [pen.load(x, i * C + k * lanes, lanes) for k in range(C)]
+                needed = -(-count * C // lanes)  # what is left may be fewer: no more than a vector ends behind the image
+                loaded = [pen.load(x, i * C + k * lanes, lanes) for k in range(needed)]
+                loaded += loaded[-1:] * (C - needed)
                 for c in range(C):
                     pen.store(pen.picked(loaded, c, C, lanes), planes, i + c * pixels, count)
