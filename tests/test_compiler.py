@@ -22,8 +22,9 @@ from layerline.compiler.driver import PIECE, write_module
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Argument, Kernel, Over, reads, sets
 from layerline.compiler.kernels import functions
-from layerline.compiler.kernels.conv import ConvForward, ConvShape, ConvTile, conv_tile
+from layerline.compiler.kernels.conv import ConvForward, ConvTile, conv_tile
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, FiltersTile, InputTile
+from layerline.compiler.kernels.convolution import Convolution, ConvShape
 from layerline.compiler.kernels.optimizers import Sgd
 from layerline.compiler.layout import Columns, Matrix, Rows
 from layerline.compiler.machine import Machine, host, named
@@ -277,7 +278,7 @@ def test_tiles_change_no_bit_forward(machine: Machine) -> None:
     assert best is not None
     for blocks in (best.blocks, filter_blocks(22, machine, 1)):
         for rows, columns in ((1, 1), (1, 5), (3, 2), (best.rows, best.columns)):
-            kernel = ConvForward(SHAPE, y_plane, ConvTile(blocks, rows, columns))
+            kernel = ConvForward(Convolution(SHAPE, y_plane), ConvTile(blocks, rows, columns))
             w = aligned(room(kernel.columns.size))
             w[: kernel.columns.size] = kernel.columns.pack(filters)
             b = aligned(room(22))

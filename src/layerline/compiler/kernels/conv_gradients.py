@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layerline.compiler.kernel import Argument
-    from layerline.compiler.kernels.conv import ConvShape
+    from layerline.compiler.kernels.convolution import ConvShape
     from layerline.compiler.layout import Rows
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen

@@ -22,7 +22,7 @@ from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import Argument
-    from layerline.compiler.kernels.conv import ConvShape
+    from layerline.compiler.kernels.convolution import ConvShape
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
     from layerline.compiler.plane import Plane

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from layerline.compiler.kernels.bias_lower import bias_sum
-from layerline.compiler.kernels.conv import ConvShape
+from layerline.compiler.kernels.convolution import ConvShape
 from layerline.compiler.kernels.depthwise import DepthwiseFilters, DepthwiseForward, DepthwiseInput, padded_channels
 from layerline.compiler.kernels.muon import Filters
 from layerline.compiler.kernels.update import Grid

@@ -46,7 +46,9 @@ class Split(Kernel):
         with pen.loop("n", pen.count("images")) as n:
             x, planes = (pen.at(pen.pointer(name), self.x.begin(n)) for name in self.pointers)
             for i, count in vectors(pen, pixels, lanes):
-                needed = -(-count * C // lanes)  # what is left may be fewer: no more than a vector ends behind the image
+                needed = -(
+                    -count * C // lanes
+                )  # what is left may be fewer: no more than a vector ends behind the image
                 loaded = [pen.load(x, i * C + k * lanes, lanes) for k in range(needed)]
                 loaded += loaded[-1:] * (C - needed)
                 for c in range(C):
