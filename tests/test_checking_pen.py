@@ -17,6 +17,7 @@ from test_golden_plans import IMAGES, MACHINES
 from test_spec import RECIPES
 
 from layerline.compiler import plane
+from layerline.compiler.build import build
 from layerline.compiler.compiled import plan
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Argument, Kernel, reads, sets
@@ -64,10 +65,11 @@ def test_kernels_of_presets_stay_inside(preset: str) -> None:
 
 @pytest.mark.parametrize("text", [EVERY_LAYER, TWO_CONVS], ids=["every layer", "two convolutions"])
 def test_kernels_of_every_layer_and_step_stay_inside(text: str) -> None:
-    """With every optimiser, clipping, smoothing and class weights."""
+    """With every optimiser, clipping, smoothing and class weights; as they are built, and after all passes."""
+    network = parse(text, name="n")
     for machine in MACHINES:
         for recipe in RECIPES:
-            for op in ops(parse(text, name="n"), recipe, machine):
+            for op in (*ops(network, recipe, machine), *build(network, machine, task_of(recipe, training=True)).ops):
                 assert check(op, machine) > 0
 
 

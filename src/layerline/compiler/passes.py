@@ -3,6 +3,7 @@
 fuse_relu     conv; relu                →  conv_relu
 fuse_pool     conv; pool; … gradients   →  conv_pool; … the filters' gradient over the pooled places alone
 fuse_update   reduce; step / fc_weights; step  →  one kernel, the gradient stays in registers
+fuse_copies   step; to_columns          →  step, which writes the copy as well
 across        conv                      →  conv_across, columns in the lanes, where filters would leave lanes empty
 group_images  FC kernels for one image  →  for as many as stay in the cache together
 drop_unread   an op whose results nobody reads is left out
@@ -21,7 +22,7 @@ from layerline.compiler.kernels.fc import FCForward, FCInput, FCWeights, forward
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, Unpool
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
 from layerline.compiler.kernels.split import Split, as_planes
-from layerline.compiler.kernels.update import Reduce, Step
+from layerline.compiler.kernels.update import Reduce, Step, ToColumns
 from layerline.compiler.plane import room
 from layerline.compiler.program import Buffer, Op, Per, Program
 from layerline.compiler.spec import check
@@ -161,7 +162,7 @@ def _new_columns(program: Program, old: ConvForward, new: ConvForward, w: Buffer
     ops = []
     for op in program.ops:
         kernel = op.kernel
-        if isinstance(kernel, Step) and kernel.columns and w in op.buffers:
+        if isinstance(kernel, ToColumns) and w in op.buffers:
             kernel = replace(kernel, columns=after)
         ops.append(Op(kernel, tuple(buffer if b == w else b for b in op.buffers)))
     tensors = tuple(
@@ -197,6 +198,18 @@ def fuse_update(program: Program, _: Machine) -> Program:
         gone.add(g)
     tensors = tuple(replace(t, gradient=None) if t.gradient in gone else t for t in program.tensors)
     return replace(_swap(program, changes), tensors=tensors)
+
+
+def fuse_copies(program: Program, _: Machine) -> Program:
+    """step(g → w); to_columns(w → c)  →  step(g → w, c), row by row while it is in the cache."""
+    uses = _Uses(program)
+    changes: dict[Op, tuple[Op, ...]] = {}
+    for copy in [op for op in program.ops if isinstance(op.kernel, ToColumns)]:
+        step = uses.writer(copy["w"])
+        if step and step not in changes and isinstance(step.kernel, Step) and isinstance(copy.kernel, ToColumns):
+            kernel = replace(step.kernel, columns=copy.kernel.columns)
+            changes |= {step: (Op(kernel, (*step.buffers, copy["w_columns"])),), copy: ()}
+    return _swap(program, changes)
 
 
 def drop_unread(program: Program, _: Machine) -> Program:
@@ -251,5 +264,5 @@ def group_images(program: Program, machine: Machine) -> Program:
     return replace(program, ops=tuple(ops), group=group)
 
 
-PASSES: Final = (fuse_relu, fuse_pool, fuse_relu, fuse_update, drop_unread, across, group_images)
+PASSES: Final = (fuse_relu, fuse_pool, fuse_relu, fuse_update, fuse_copies, drop_unread, across, group_images)
 """In this order; fuse_relu once more for a ReLU behind the pool."""

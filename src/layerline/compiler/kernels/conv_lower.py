@@ -68,7 +68,7 @@ def _back(
         b.sums.append(Op(kernel, (x.buffer, dy, b.whole_gradient(name))))
     else:
         b.op(ConvFilters(shape, y.plane, tile), x.buffer, dy, b.partial(name))
-    b.step(name, columns, Filters(shape.filters, columns.runs, grid.length, grid.padded))
+    b.step(name, Filters(shape.filters, columns.runs, grid.length, grid.padded))
     if x.trained_above:
         dx, add = b.gradient(x)
         b.op(ConvInput(shape, y.plane, input_tile(shape, b.machine), add), dy, w, dx)
