@@ -6,10 +6,10 @@ import ctypes
 from typing import TYPE_CHECKING
 
 import numpy as np
-from llvmlite import ir
 
 from layerline.compiler import jit
-from layerline.compiler.pen import SCALARS, Pen
+from layerline.compiler.llvm_pen import LlvmPen
+from layerline.compiler.pen import FLOATS
 from layerline.compiler.plane import room
 
 if TYPE_CHECKING:
@@ -28,13 +28,12 @@ def aligned(n: int, dtype: type = np.float32, fill: float = np.nan) -> np.ndarra
 
 def run(kernel: Kernel, machine: Machine, arrays: dict[str, np.ndarray], **scalars: float) -> None:
     """Compile a kernel and call it once."""
-    module = ir.Module("kernel")
-    module.triple = machine.triple
-    pen = Pen(module, machine, kernel.symbol, kernel.pointers, kernel.scalars)
+    module = LlvmPen.module(machine)
+    pen = LlvmPen.begun(module, machine, kernel.symbol, kernel.pointers, kernel.scalars)
     kernel.write(pen)
     pen.end()
     code = jit.compile_text(str(module), machine)
-    types = [ctypes.c_float if name in SCALARS else ctypes.c_int64 for name in kernel.scalars]
+    types = [ctypes.c_float if name in FLOATS else ctypes.c_int64 for name in kernel.scalars]
     function = code.function(kernel.symbol, [ctypes.c_void_p] * len(kernel.pointers) + types)
     function(*(arrays[name].ctypes.data for name in kernel.pointers), *(scalars[name] for name in kernel.scalars))
 

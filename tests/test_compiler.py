@@ -22,9 +22,11 @@ from layerline.compiler.driver import PIECE, write_module
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Argument, Kernel, Over, reads, sets
 from layerline.compiler.kernels import functions
-from layerline.compiler.kernels.conv import ConvForward, ConvShape, ConvTile, conv_tile
+from layerline.compiler.kernels.conv import ConvForward, ConvTile, conv_tile
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, FiltersTile, InputTile
+from layerline.compiler.kernels.convolution import Convolution, ConvShape
 from layerline.compiler.kernels.optimizers import Sgd
+from layerline.compiler.kernels.update import Grid, ToColumns, pieces
 from layerline.compiler.layout import Columns, Matrix, Rows
 from layerline.compiler.machine import Machine, host, named
 from layerline.compiler.passes import PASSES
@@ -255,6 +257,22 @@ def test_log_errs_by_at_most_four_units() -> None:
     assert (np.abs(y[2:] - exact) / np.spacing(exact)).max() <= 4
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_filters_are_copied_into_columns(groups: int) -> None:
+    """Rows of taps, padded, become the columns that a layout packs from PyTorch's tensor: blocks, groups and all."""
+    machine = host()
+    shape = ConvShape(Plane(6, 9, 9), 22, (3, 2), (1, 1), (1, 1), (0, 0), (7, 8), groups)
+    rows, columns = shape.rows(machine), ConvForward(Convolution(shape, Plane(22, 7, 8)), ConvTile(
+        filter_blocks(shape.group_filters, machine, 1), 1, 1)).columns  # fmt: skip
+    filters = np.random.default_rng(0).standard_normal(rows.shape).astype(np.float32)
+    grid = Grid(22 * rows.runs, rows.length, rows.padded)
+    w, copied = aligned(room(rows.size)), aligned(room(columns.size), fill=0.0)
+    w[: rows.size] = rows.pack(filters)
+    for item in range(pieces(grid)):
+        run(ToColumns(grid, columns), machine, {"w": w, "w_columns": copied}, item=item)
+    np.testing.assert_array_equal(copied[: columns.size], columns.pack(filters))
+
+
 def conv_arrays(shape: ConvShape, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     numbers = np.random.default_rng(1)
     x = shape.x
@@ -277,7 +295,7 @@ def test_tiles_change_no_bit_forward(machine: Machine) -> None:
     assert best is not None
     for blocks in (best.blocks, filter_blocks(22, machine, 1)):
         for rows, columns in ((1, 1), (1, 5), (3, 2), (best.rows, best.columns)):
-            kernel = ConvForward(SHAPE, y_plane, ConvTile(blocks, rows, columns))
+            kernel = ConvForward(Convolution(SHAPE, y_plane), ConvTile(blocks, rows, columns))
             w = aligned(room(kernel.columns.size))
             w[: kernel.columns.size] = kernel.columns.pack(filters)
             b = aligned(room(22))

@@ -11,8 +11,9 @@ from kernel_runner import aligned, planes, run
 
 from layerline.compiler.compiled import plan
 from layerline.compiler.dtype import DType
-from layerline.compiler.kernels.conv import ConvForward, ConvShape, conv_tile
+from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_across import AcrossTile, ConvAcross, across_tile
+from layerline.compiler.kernels.convolution import Convolution, ConvShape
 from layerline.compiler.kernels.load import Load
 from layerline.compiler.kernels.optimizers import Sgd
 from layerline.compiler.kernels.split import Split
@@ -43,12 +44,12 @@ def drawn(rng: Random, machine: Machine) -> ConvForward | None:
     edge = rng.choice([0, 0, 1])
     y = Plane(filters, P // pool[0], Q // pool[1], edge, edge, edge, edge)
     bias, relu, places = (rng.random() < 0.5 for _ in range(3))
-    return ConvForward(shape, y, tile, bias, relu, pool, places)
+    return ConvForward(Convolution(shape, y, bias, relu, pool, places), tile)
 
 
-def computed(kernel: ConvForward | ConvAcross, conv: ConvForward, machine: Machine) -> dict[str, np.ndarray]:
+def computed(kernel: ConvForward | ConvAcross, machine: Machine) -> dict[str, np.ndarray]:
     """Return what a kernel writes for two images at random, some values of which are NaN."""
-    shape, numbers = conv.shape, np.random.default_rng(3)
+    conv, shape, numbers = kernel.conv, kernel.conv.shape, np.random.default_rng(3)
     C, O = shape.x.channels, shape.filters
     images = numbers.integers(-3, 4, (2, C, shape.x.height, shape.x.width)).astype(np.float32)
     images[1, 0, -1, -1] = np.nan
@@ -57,7 +58,7 @@ def computed(kernel: ConvForward | ConvAcross, conv: ConvForward, machine: Machi
         apart = aligned(x.size)
         run(Split(shape.x), machine, {"x": x, "planes": apart}, images=2)
         x = apart
-    columns = conv.columns
+    columns = kernel.columns
     w, b = aligned(room(columns.size)), aligned(room(O))
     w[: columns.size] = columns.pack(numbers.standard_normal((O, C, *shape.kernel)).astype(np.float32))
     b[:O] = numbers.standard_normal(O)
@@ -69,11 +70,12 @@ def computed(kernel: ConvForward | ConvAcross, conv: ConvForward, machine: Machi
     return {name: array.reshape(2, -1)[:, : sizes[name]] for name, array in (("y", y), ("at", at))}
 
 
-def legal_tiles(conv: ConvForward, machine: Machine, rng: Random) -> list[AcrossTile]:
+def legal_tiles(plain: ConvForward, machine: Machine, rng: Random) -> list[AcrossTile]:
     """Return some tiles that compute it: the one that is chosen, and others at random, registers or not."""
+    conv = plain.conv
     lanes = machine.lanes_for(conv.shape.out[1])
     whole = -(-(conv.shape.out[1] // conv.pool[1]) * conv.pool[1] // lanes)
-    found = [tile] if (tile := across_tile(conv, machine)) else []
+    found = [tile] if (tile := across_tile(conv, plain.tile.blocks, machine)) else []
     for _ in range(3):
         vectors = rng.randint(1, whole) if lanes % conv.pool[1] == 0 else whole
         found.append(AcrossTile(rng.randint(1, conv.shape.filters), rng.randint(1, 3), vectors, lanes))
@@ -85,15 +87,15 @@ def test_lanes_change_no_bit(machine: Machine) -> None:
     """Any filters, kernel, dilation, border, pool and channels, any tile: y and the places are the same bits."""
     rng, chosen = Random(7), 0
     for _ in range(60):
-        conv = drawn(rng, machine)
-        if conv is None:
+        plain = drawn(rng, machine)
+        if plain is None:
             continue
-        expected = computed(conv, conv, machine)
-        chosen += across_tile(conv, machine) is not None
-        for tile in legal_tiles(conv, machine, rng):
-            found = computed(ConvAcross(conv, tile), conv, machine)
+        expected = computed(plain, machine)
+        chosen += across_tile(plain.conv, plain.tile.blocks, machine) is not None
+        for tile in legal_tiles(plain, machine, rng):
+            found = computed(ConvAcross(plain.conv, plain.columns, tile), machine)
             for name, array in expected.items():
-                np.testing.assert_array_equal(found[name], array, f"{name} of {conv.symbol} with {tile}")
+                np.testing.assert_array_equal(found[name], array, f"{name} of {plain.symbol} with {tile}")
     assert chosen >= (10 if machine.lanes > 4 else 3)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from layerline.compiler.kernel import Kernel
     from layerline.compiler.kernels.muon import Filters
     from layerline.compiler.kernels.update import Grid
-    from layerline.compiler.layout import Columns, Layout
+    from layerline.compiler.layout import Layout
     from layerline.compiler.machine import Machine
     from layerline.compiler.task import Task
     from layerline.network import Network, Node
@@ -52,7 +52,6 @@ class Stepped:
     """A parameter that an optimiser is to step, and how the filters of a Conv lie."""
 
     of: Trained
-    columns: Columns | None
     filters: Filters | None
 
 
@@ -172,9 +171,9 @@ class Builder:
             self.trained[name] = Trained(self.tensors[name], gradient, kind, grid)
         return tuple(home for home, _ in homes)
 
-    def step(self, name: str, columns: Columns | None = None, filters: Filters | None = None) -> None:
-        """Have an optimiser step a parameter, from its whole gradient. columns, filters: how those of a Conv lie."""
-        self.steps.append(Stepped(self.trained[name], columns, filters))
+    def step(self, name: str, filters: Filters | None = None) -> None:
+        """Have an optimiser step a parameter, from its whole gradient. filters: how those of a Conv lie."""
+        self.steps.append(Stepped(self.trained[name], filters))
 
     def partial(self, name: str) -> Buffer:
         """Make a gradient that is summed shard by shard, and the op that adds the shards up."""

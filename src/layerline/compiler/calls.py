@@ -8,12 +8,13 @@ from layerline.compiler import given
 from layerline.compiler.dtype import DType
 from layerline.compiler.program import Per
 from layerline.compiler.schedule import item_bytes
+from layerline.compiler.values import Index
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import Kernel
-    from layerline.compiler.pen import Pen
+    from layerline.compiler.pen import Function, ProgramPen
     from layerline.compiler.program import Buffer, Op, Schedule
-    from layerline.compiler.values import Index, Value
+    from layerline.compiler.values import Pointer, Value
 
 
 def _types(*buffers: Buffer) -> dict[str, DType]:
@@ -46,40 +47,45 @@ PREDICT_SCALARS: Final = ("first", "last")
 class Calls:
     """Calls kernels: works out where each buffer lies."""
 
-    def __init__(self, pen: Pen, schedule: Schedule, kernels: dict[Kernel, Value]) -> None:
+    def __init__(self, pen: ProgramPen, schedule: Schedule, kernels: dict[Kernel, Function]) -> None:
         """Keep what writes, where buffers lie, and the functions of the kernels."""
         self.pen, self.schedule, self.kernels = pen, schedule, kernels
 
     def images(self, op: Op, place: Index, count: Index, where: dict[str, Index | Value]) -> None:
         """Call a kernel on `count` images; the first is at `place` of the batch (or of `order`)."""
         addresses = [self._address(b, place, where) for b in op.buffers]
-        self._call(op.kernel, addresses, {"images": count.whole, **where})
+        self._call(op.kernel, addresses, {"images": count.single, **where})
 
     def slice(self, op: Op, item: Index, where: dict[str, Index | Value]) -> None:
         """Call a kernel on one of its slices."""
         addresses = [self._address(b, None, where) for b in op.buffers]
-        self._call(op.kernel, addresses, {"item": item.whole, **where})
+        self._call(op.kernel, addresses, {"item": item.single, **where})
 
-    def _call(self, kernel: Kernel, addresses: list[Value], scalars: dict[str, Index | Value]) -> None:
-        values = [scalars[name] for name in kernel.scalars]
-        self.pen.call(self.kernels[kernel], addresses + [getattr(v, "whole", v) for v in values])
+    def _call(self, kernel: Kernel, addresses: list[Pointer], scalars: dict[str, Index | Value]) -> None:
+        self.pen.call(self.kernels[kernel], [*addresses, *(scalars[name] for name in kernel.scalars)])
 
-    def _address(self, buffer: Buffer, place: Index | None, where: dict[str, Index | Value]) -> Value:
+    def _address(self, buffer: Buffer, place: Index | None, where: dict[str, Index | Value]) -> Pointer:
         pen, size = self.pen, item_bytes(buffer)
         if buffer.per == Per.GIVEN:
-            return pen.pointer(buffer.name).value
+            return pen.pointer(buffer.name)
         if buffer.per == Per.POSITION:
             pointer = pen.pointer(buffer.name)
             if place is None:
                 raise ValueError(f"{buffer.name} has no meaning for a slice")
-            start = where.get("start")
-            place = place if start is None else place + start
-            return pen.at(pointer, place * buffer.size).value
+            place = place + _known(where, "start") if "start" in where else place
+            return pen.at(pointer, place * buffer.size)
         if buffer in self.schedule.in_arena:
             at = pen.index(self.schedule.in_arena[buffer])
             if buffer.per == Per.IMAGE and place is not None:
                 at = at + place * size
             if buffer.per == Per.SHARD and place is not None:
-                at = at + where["shard"] * size
-            return pen.at(pen.pointer("arena"), at).value
-        return pen.at(pen.pointer("scratch"), self.schedule.in_scratch[buffer]).value
+                at = at + _known(where, "shard") * size
+            return pen.at(pen.pointer("arena"), at)
+        return pen.at(pen.pointer("scratch"), self.schedule.in_scratch[buffer])
+
+
+def _known(where: dict[str, Index | Value], name: str) -> Index:
+    """Return a place that was worked out by those who call."""
+    place = where[name]
+    assert isinstance(place, Index)  # noqa: S101 - only the pace is values
+    return place

@@ -11,26 +11,26 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
-
-from llvmlite import ir
 
 from layerline.compiler.calls import PREDICT_POINTERS, PREDICT_SCALARS, TRAIN_POINTERS, TRAIN_SCALARS, Calls
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Over
-from layerline.compiler.pen import Pen
+from layerline.compiler.llvm_pen import LlvmPen
 from layerline.compiler.program import Per
 from layerline.compiler.schedule import item_bytes
 from layerline.compiler.tickets import word, write_share
-from layerline.compiler.values import PACE, Pointer
+from layerline.compiler.values import PACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from layerline.compiler.kernel import Kernel
     from layerline.compiler.machine import Machine
+    from layerline.compiler.pen import Function, ProgramPen
     from layerline.compiler.program import Buffer, Op, Phase, Program, Schedule
-    from layerline.compiler.values import Index, Value
+    from layerline.compiler.values import Index, Pointer, Value
 
 T = TypeVar("T")
 
@@ -41,51 +41,50 @@ PIECE: Final = 64
 """Calls in a function at most."""
 
 
-def write_module(schedule: Schedule, machine: Machine) -> str:
-    """Return the LLVM IR of the whole Program."""
-    module = ir.Module("layerline")
-    module.triple = machine.triple
-    kernels: dict[Kernel, Value] = {}
+def write_module(schedule: Schedule, machine: Machine, pens: type[ProgramPen] = LlvmPen) -> str:
+    """Return the whole Program as the text that such pens write: LLVM's."""
+    new = partial(pens.begun, pens.module(machine), machine)
+    kernels: dict[Kernel, Function] = {}
     for op in schedule.program.ops:
         if op.kernel not in kernels:
-            kernels[op.kernel] = _write_kernel(module, machine, op.kernel)
+            kernels[op.kernel] = _write_kernel(new, op.kernel)
     if schedule.program.training:
-        _Train(module, machine, schedule, kernels).write()
+        _Train(new, schedule, kernels).write()
     else:
-        _write_predict(module, machine, schedule, kernels)
-    return str(module)
+        _write_predict(new, schedule, kernels)
+    return str(new.args[0])
 
 
-def _write_kernel(module: ir.Module, machine: Machine, kernel: Kernel) -> Value:
-    pen = Pen(module, machine, kernel.symbol, kernel.pointers, kernel.scalars)
+def _write_kernel(new: Callable[..., ProgramPen], kernel: Kernel) -> Function:
+    pen = new(kernel.symbol, kernel.pointers, kernel.scalars)
     pen.keep_inside()
     kernel.write(pen)
     pen.end()
     return pen.function
 
 
-def _write_predict(module: ir.Module, machine: Machine, schedule: Schedule, kernels: dict[Kernel, Value]) -> None:
+def _write_predict(new: Callable[..., ProgramPen], schedule: Schedule, kernels: dict[Kernel, Function]) -> None:
     """Write `predict`, which calls all kernels, or where they are many functions that call a PIECE of them each."""
     ops = schedule.program.ops
     pieces = []
     for first in range(0, len(ops), PIECE) if len(ops) > PIECE else ():
-        pen = Pen(module, machine, f"predict{first}", PREDICT_POINTERS, ("place", "count"), alone=False)
+        pen = new(f"predict{first}", PREDICT_POINTERS, ("place", "count"), alone=False)
         pen.keep_inside()
         _write_way(pen, schedule, kernels, ops[first : first + PIECE], (pen.count("place"), pen.count("count")))
         pen.end()
         pieces.append(pen.function)
-    pen = Pen(module, machine, "predict", PREDICT_POINTERS, PREDICT_SCALARS, alone=False)
+    pen = new("predict", PREDICT_POINTERS, PREDICT_SCALARS, alone=False)
     with pen.loop("group", pen.count("last"), pen.count("first"), schedule.program.group) as place:
-        count = pen.smaller(pen.rest(pen.count("last"), place), schedule.program.group)
+        count = pen.smaller(pen.count("last") - place, schedule.program.group)
         for piece in pieces:
-            pen.call(piece, [*(pen.pointer(name).value for name in PREDICT_POINTERS), place.whole, count.whole])
+            pen.call(piece, [*(pen.pointer(name) for name in PREDICT_POINTERS), place, count])
         if not pieces:
             _write_way(pen, schedule, kernels, ops, (place, count))
     pen.end()
 
 
 def _write_way(
-    pen: Pen, schedule: Schedule, kernels: dict[Kernel, Value], ops: Sequence[Op], group: tuple[Index, Index]
+    pen: ProgramPen, schedule: Schedule, kernels: dict[Kernel, Function], ops: Sequence[Op], group: tuple[Index, Index]
 ) -> None:
     """Write the calls of kernels on a group of images: its first place, and how many they are."""
     calls = Calls(pen, schedule, kernels)
@@ -104,14 +103,14 @@ class _Step:
     shards: Index
 
     @classmethod
-    def written(cls, pen: Pen, program: Program, number: Index) -> _Step:
+    def written(cls, pen: ProgramPen, program: Program, number: Index) -> _Step:
         """Write what is worked out of a step's number."""
         start = number * program.batch_size
-        images = pen.smaller(pen.rest(pen.count("total"), start), program.batch_size)
-        shards, _ = pen.divided(images + (program.shard_size - 1), program.shard_size)
+        images = pen.smaller(pen.count("total") - start, program.batch_size)
+        shards, _ = divmod(images + (program.shard_size - 1), program.shard_size)
         return cls(number, start, images, shards)
 
-    def scalars(self, pen: Pen, ops: Sequence[Op]) -> dict[str, Index | Value]:
+    def scalars(self, pen: ProgramPen, ops: Sequence[Op]) -> dict[str, Index | Value]:
         """Return what the kernels of ops ask for: where the step starts, its images, its shards, and its pace."""
         asked = {name for op in ops for name in op.kernel.scalars}
         places = {name: self.number * len(PACE) + k for k, name in enumerate(PACE) if name in asked}
@@ -128,12 +127,12 @@ class _Ticket:
 
     def __init__(self, name: str, driver: _Train, more: Sequence[str] = ()) -> None:
         self.name, self.driver, self.schedule, self.program = name, driver, driver.schedule, driver.program
-        self.pen = Pen(driver.module, driver.machine, name, TRAIN_POINTERS, (*TICKET, *more), alone=False)
+        self.pen = driver.new(name, TRAIN_POINTERS, (*TICKET, *more), alone=False)
         self.pen.keep_inside()
         self.calls = Calls(self.pen, driver.schedule, driver.kernels)
         self.step = _Step.written(self.pen, self.program, self.pen.count("step"))
 
-    def write(self, phase: Phase) -> Value:
+    def write(self, phase: Phase) -> Function:
         """Write the function and return it."""
         if phase.over is Over.IMAGES:
             self._shard(phase.ops)
@@ -158,13 +157,12 @@ class _Ticket:
         if len(items) <= PIECE:
             write(self, items, at)
             return
-        own = [self.pen.pointer(name).value for name in TRAIN_POINTERS]
-        own += [self.pen.scalar(name) for name in TICKET]
+        own: list[Pointer | Value] = [*map(self.pen.pointer, TRAIN_POINTERS), *map(self.pen.scalar, TICKET)]
         for first in range(0, len(items), PIECE):
             piece = _Ticket(f"{self.name}_{what}{first}", self.driver, tuple(at))
             write(piece, items[first : first + PIECE], {name: piece.pen.count(name) for name in at})
             piece.pen.end()
-            self.pen.call(piece.pen.function, [*own, *(value.whole for value in at.values())])
+            self.pen.call(piece.pen.function, [*own, *at.values()])
 
     def _shard(self, ops: Sequence[Op]) -> None:
         """Write one shard's way through the phase: clear its sums, then group after group of its images."""
@@ -174,7 +172,7 @@ class _Ticket:
         first = pen.count("ticket") * program.shard_size
         last = pen.smaller(first + program.shard_size, self.step.images)
         with pen.loop("group", last, first, program.group) as place:
-            at = {"place": place, "count": pen.smaller(pen.rest(last, place), program.group)}
+            at = {"place": place, "count": pen.smaller(last - place, program.group)}
             self._in_pieces("way", ops, at, _Ticket._way)
 
     def _clear(self, sums: Sequence[Buffer]) -> None:
@@ -194,7 +192,7 @@ class _Ticket:
         """Write the calls for the slice of a ticket; with each op, the ticket that is its first."""
         where, ticket = self.step.scalars(self.pen, [op for op, _ in ops]), self.pen.count("ticket")
         for op, first in ops:
-            with self.pen.when(self.pen.within(ticket - first, op.kernel.slices or 0)):
+            with self.pen.when((ticket - first).within(op.kernel.slices or 0)):
                 self.calls.slice(op, ticket - first, where)
                 if any(b.name == "total" for b in op.written):
                     self._decide(self.step.number)
@@ -205,13 +203,13 @@ class _Ticket:
         pen = self.pen
         total = next(b for b in self.program.buffers if b.name == "total")
         place = self.schedule.in_arena[total] + DType.F64.bytes
-        loss = pen.load(Pointer(pen.at(pen.pointer("arena"), place).value, DType.F64))
+        loss = pen.load(pen.as_doubles(pen.at(pen.pointer("arena"), place)))
         diverged = pen.negation(pen.equal(pen.sub(loss, loss), pen.constant(0.0, 1, DType.F64)))
-        following = (step + 1).whole
+        following = pen.as_value(step + 1)
         pen.atomic_store(following, word(pen, "done"))
         with pen.when(diverged):
             pen.atomic_store(following, word(pen, "diverged"))
-        asked = pen.negation(pen.is_zero(pen.as_index(pen.atomic_load(word(pen, "stop")))))
+        asked = pen.negation(pen.as_index(pen.atomic_load(word(pen, "stop"))).is_(0))
         with pen.when(pen.either(asked, diverged)):
             pen.atomic_store(following, word(pen, "end"))
 
@@ -219,24 +217,24 @@ class _Ticket:
 class _Train:
     """Writes `train`."""
 
-    def __init__(self, module: ir.Module, machine: Machine, schedule: Schedule, kernels: dict[Kernel, Value]) -> None:
-        self.module, self.machine, self.kernels = module, machine, kernels
+    def __init__(self, new: Callable[..., ProgramPen], schedule: Schedule, kernels: dict[Kernel, Function]) -> None:
+        self.new, self.kernels = new, kernels
         self.schedule, self.program = schedule, schedule.program
-        self.pen = Pen(module, machine, "train", TRAIN_POINTERS, TRAIN_SCALARS, alone=False)
+        self.pen = new("train", TRAIN_POINTERS, TRAIN_SCALARS, alone=False)
 
     def write(self) -> None:
         """Write the phases' functions, and the loop over steps."""
-        pen, end = self.pen, self.pen.variable(self.pen.constant(0, 1, DType.I64))
+        pen, end = self.pen, self.pen.variable(self.pen.constant(0, 1, self.pen.index_type))
         works = [_Ticket(f"phase{number}", self).write(phase) for number, phase in enumerate(self.schedule.phases)]
-        share = write_share(self.module, self.machine, works[0])
-        memory = [pen.pointer(name).value for name in TRAIN_POINTERS]
+        share = write_share(self.new, works[0])
+        memory = [pen.pointer(name) for name in TRAIN_POINTERS]
         with pen.repeat("step", pen.count("first")) as (number, leave):
-            leave(pen.at_least(number, pen.as_index(pen.atomic_load(word(pen, "end")))))
+            leave(number >= pen.as_index(pen.atomic_load(word(pen, "end"))))
             step = _Step.written(pen, self.program, number)
             for phase, work in zip(self.schedule.phases, works, strict=True):
                 slices = sum(op.kernel.slices or 0 for op in phase.ops)
                 first, tickets = pen.read(end), step.shards if phase.over is Over.IMAGES else pen.index(slices)
-                pen.write(end, pen.sum(pen.as_index(first), tickets).whole)
-                scalars = [pen.scalar("total"), step.number.whole, first, pen.read(end)]
-                pen.call(share, [*memory, work, *scalars, pen.scalar("thread"), pen.scalar("threads")])
+                pen.write(end, pen.as_value(pen.as_index(first) + tickets, pen.index_type))
+                scalars = (pen.scalar("total"), step.number, first, pen.read(end))
+                pen.call(share, [*memory, pen.address_of(work), *scalars, pen.scalar("thread"), pen.scalar("threads")])
         pen.end()

@@ -10,6 +10,29 @@ from layerline.errors import UserError
 
 
 @dataclass(frozen=True)
+class Target:
+    """What every CPU of an architecture has."""
+
+    index_bits: int
+    lanes: int
+    registers: int
+    fma: bool
+
+
+_TARGETS: Final = {
+    "x86_64": Target(64, 4, 16, False),
+    "aarch64": Target(64, 4, 32, True),
+    "arm64": Target(64, 4, 32, True),
+    "wasm32": Target(32, 1, 16, False),
+}
+"""The first part of a triple → the architecture; others are taken for plain ones of 64 bits."""
+
+
+def _target(triple: str) -> Target:
+    return _TARGETS.get(triple.partition("-")[0], Target(64, 1, 16, False))
+
+
+@dataclass(frozen=True)
 class Machine:
     """One CPU as the code generator sees it. Two machines that are equal get the same bits."""
 
@@ -22,6 +45,11 @@ class Machine:
     """Vector registers that the CPU can name."""
     fma: bool
     """Whether a·b + c is one instruction with one rounding; else it is two, with two."""
+
+    @property
+    def index_bits(self) -> int:
+        """Return the bits of an address, which places in memory are counted in."""
+        return _target(self.triple).index_bits
 
     def lanes_for(self, n: int) -> int:
         """Return the narrowest vector that holds n values, or the widest there is.
@@ -65,16 +93,14 @@ def _host() -> Machine:
 
 
 def _widest(triple: str, features: dict[str, bool]) -> tuple[int, int, bool]:
-    architecture = triple.partition("-")[0]
-    if architecture in ("aarch64", "arm64"):
-        return 4, 32, True
-    if architecture != "x86_64":
-        return 1, 16, False
+    target = _target(triple)
+    if not triple.startswith("x86_64"):
+        return target.lanes, target.registers, target.fma
     if features.get("avx512f") and features.get("avx512vl") and features.get("avx512dq"):
-        return 16, 32, True
+        return _X86["x86-64-v4"]
     if features.get("avx2") and features.get("fma"):
-        return 8, 16, True
-    return 4, 16, bool(features.get("fma"))
+        return _X86["x86-64-v3"]
+    return target.lanes, target.registers, bool(features.get("fma"))
 
 
 def named(cpu: str | None = None, lanes: int | None = None) -> Machine:

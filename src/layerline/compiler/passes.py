@@ -3,6 +3,7 @@
 fuse_relu     conv; relu                →  conv_relu
 fuse_pool     conv; pool; … gradients   →  conv_pool; … the filters' gradient over the pooled places alone
 fuse_update   reduce; step / fc_weights; step  →  one kernel, the gradient stays in registers
+fuse_copies   step; to_columns          →  step, which writes the copy as well
 across        conv                      →  conv_across, columns in the lanes, where filters would leave lanes empty
 group_images  FC kernels for one image  →  for as many as stay in the cache together
 drop_unread   an op whose results nobody reads is left out
@@ -21,12 +22,13 @@ from layerline.compiler.kernels.fc import FCForward, FCInput, FCWeights, forward
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, Unpool
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
 from layerline.compiler.kernels.split import Split, as_planes
-from layerline.compiler.kernels.update import Reduce, Step
+from layerline.compiler.kernels.update import Reduce, Step, ToColumns
 from layerline.compiler.plane import room
 from layerline.compiler.program import Buffer, Op, Per, Program
 from layerline.compiler.spec import check
 
 if TYPE_CHECKING:
+    from layerline.compiler.kernels.convolution import Convolution
     from layerline.compiler.machine import Machine
 
 
@@ -74,7 +76,7 @@ def fuse_relu(program: Program, _: Machine) -> Program:
         y, z = relu["x"], relu["y"]
         conv = uses.writer(y)
         if conv and isinstance(conv.kernel, ConvForward) and uses.readers(y) == [relu] and z.plane:
-            kernel = replace(conv.kernel, relu=True, y=z.plane)
+            kernel = replace(conv.kernel, conv=replace(conv.kernel.conv, relu=True, y=z.plane))
             changes[conv] = (Op(kernel, tuple(z if b == y else b for b in conv.buffers)),)
             changes[relu] = ()
     return _swap(program, changes)
@@ -104,30 +106,30 @@ def _fits(uses: _Uses, conv: Op, pool: Op, machine: Machine) -> bool:
     apart = (
         shape.window == shape.stride
         and shape.padding == (0, 0)
-        and conv.kernel.pool == (1, 1)
-        and not conv.kernel.places
+        and conv.kernel.conv.pool == (1, 1)
+        and not conv.kernel.conv.places
     )
     others = [op for op in uses.readers(pool["x"]) if op is not pool and not isinstance(op.kernel, ReLUBackward)]
-    return apart and not others and conv_tile(conv.kernel.shape, machine, shape.window) is not None
+    return apart and not others and conv_tile(conv.kernel.conv.shape, machine, shape.window) is not None
 
 
 def _fuse_pool(program: Program, conv: Op, pool: Op, machine: Machine) -> Program:
     old, how = conv.kernel, pool.kernel
     assert isinstance(old, ConvForward)  # noqa: S101 - the caller looked
     assert isinstance(how, PoolForward)  # noqa: S101 - the caller looked
-    tile = conv_tile(old.shape, machine, how.shape.window)
+    tile = conv_tile(old.conv.shape, machine, how.shape.window)
     assert tile is not None  # noqa: S101 - the caller looked
-    kernel = replace(old, y=how.y, tile=tile, pool=how.shape.window, places=how.places)
+    kernel = ConvForward(replace(old.conv, y=how.y, pool=how.shape.window, places=how.places), tile)
     inputs = [b for b in conv.buffers if b != pool["x"]]
     places = [pool["at"]] if how.places else []
     ways_back = [op for op in program.ops if isinstance(op.kernel, PoolBackward) and places and op["at"] == places[0]]
     program = _swap(program, {conv: (Op(kernel, (*inputs, pool["y"], *places)),), pool: ()})
     for back in ways_back:
-        program = _pooled_way_back(program, kernel, pool, back, machine)
+        program = _pooled_way_back(program, kernel.conv, pool, back, machine)
     return _new_columns(program, old, kernel, conv["w"])
 
 
-def _pooled_way_back(program: Program, conv: ConvForward, pool: Op, back: Op, machine: Machine) -> Program:
+def _pooled_way_back(program: Program, conv: Convolution, pool: Op, back: Op, machine: Machine) -> Program:
     """Move ReLU's way back before the pool's, and take the convolution's gradients over the pooled places."""
     u, at, g, dy = pool["y"], pool["at"], back["dy"], back["dx"]
     changes: dict[Op, tuple[Op, ...]] = {back: ()}
@@ -160,7 +162,7 @@ def _new_columns(program: Program, old: ConvForward, new: ConvForward, w: Buffer
     ops = []
     for op in program.ops:
         kernel = op.kernel
-        if isinstance(kernel, Step) and kernel.columns and w in op.buffers:
+        if isinstance(kernel, ToColumns) and w in op.buffers:
             kernel = replace(kernel, columns=after)
         ops.append(Op(kernel, tuple(buffer if b == w else b for b in op.buffers)))
     tensors = tuple(
@@ -198,6 +200,18 @@ def fuse_update(program: Program, _: Machine) -> Program:
     return replace(_swap(program, changes), tensors=tensors)
 
 
+def fuse_copies(program: Program, _: Machine) -> Program:
+    """step(g → w); to_columns(w → c)  →  step(g → w, c), row by row while it is in the cache."""
+    uses = _Uses(program)
+    changes: dict[Op, tuple[Op, ...]] = {}
+    for copy in [op for op in program.ops if isinstance(op.kernel, ToColumns)]:
+        step = uses.writer(copy["w"])
+        if step and step not in changes and isinstance(step.kernel, Step) and isinstance(copy.kernel, ToColumns):
+            kernel = replace(step.kernel, columns=copy.kernel.columns)
+            changes |= {step: (Op(kernel, (*step.buffers, copy["w_columns"])),), copy: ()}
+    return _swap(program, changes)
+
+
 def drop_unread(program: Program, _: Machine) -> Program:
     """Leave out, from the last to the first, every op whose images' buffers are read by no op."""
     kept: list[Op] = []
@@ -216,15 +230,15 @@ def across(program: Program, machine: Machine) -> Program:
     planes: dict[Buffer, Buffer] = {}
     for op in program.ops:
         kernel = op.kernel
-        tile = across_tile(kernel, machine) if isinstance(kernel, ConvForward) else None
+        tile = across_tile(kernel.conv, kernel.tile.blocks, machine) if isinstance(kernel, ConvForward) else None
         if tile is None or not isinstance(kernel, ConvForward):
             ops.append(op)
             continue
-        x = op["x"]
-        if kernel.shape.x.channels > 1 and x not in planes:
-            planes[x] = Buffer(x.name + "_planes", x.size, Per.IMAGE, plane=as_planes(kernel.shape.x))
-            ops.append(Op(Split(kernel.shape.x), (x, planes[x])))
-        ops.append(Op(ConvAcross(kernel, tile), (planes.get(x, x), *op.buffers[1:])))
+        x, lies = op["x"], kernel.conv.shape.x
+        if lies.channels > 1 and x not in planes:
+            planes[x] = Buffer(x.name + "_planes", x.size, Per.IMAGE, plane=as_planes(lies))
+            ops.append(Op(Split(lies), (x, planes[x])))
+        ops.append(Op(ConvAcross(kernel.conv, kernel.columns, tile), (planes.get(x, x), *op.buffers[1:])))
     return replace(program, ops=tuple(ops))
 
 
@@ -250,5 +264,5 @@ def group_images(program: Program, machine: Machine) -> Program:
     return replace(program, ops=tuple(ops), group=group)
 
 
-PASSES: Final = (fuse_relu, fuse_pool, fuse_relu, fuse_update, drop_unread, across, group_images)
+PASSES: Final = (fuse_relu, fuse_pool, fuse_relu, fuse_update, fuse_copies, drop_unread, across, group_images)
 """In this order; fuse_relu once more for a ReLU behind the pool."""

@@ -160,13 +160,16 @@ def parameters_move(program: Program) -> Iterator[Fault]:
 
 
 def copies_follow(program: Program) -> Iterator[Fault]:
-    """The op that updates a parameter writes its copies."""
+    """A parameter's copies are written by the op that updates it, or from it by one behind that."""
     copies = {tensor.homes[0][0]: [home for home, _ in tensor.homes[1:]] for tensor in program.tensors}
+    behind: dict[Buffer, tuple[Op, Buffer]] = {}
     for op in program.ops:
         for buffer in op.written:
-            for copy in copies.get(buffer, ()):
-                if copy not in op.written:
-                    yield Fault(op.kernel.symbol, copy, f"is a copy of {buffer.name}, which moves without it")
+            behind.update(dict.fromkeys(copies.get(buffer, ()), (op, buffer)))
+            if buffer in behind and behind[buffer][1] in op.buffers:
+                del behind[buffer]
+    for copy, (op, master) in behind.items():
+        yield Fault(op.kernel.symbol, copy, f"is a copy of {master.name}, which moves without it")
 
 
 def layouts(program: Program) -> Iterator[Fault]:

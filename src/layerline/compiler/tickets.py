@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.calls import TRAIN_POINTERS
 from layerline.compiler.dtype import DType
-from layerline.compiler.pen import Pen
 
 if TYPE_CHECKING:
-    from llvmlite import ir
+    from collections.abc import Callable
 
-    from layerline.compiler.machine import Machine
-    from layerline.compiler.values import Index, Pointer, Value
+    from layerline.compiler.pen import Function, ProgramPen
+    from layerline.compiler.values import Index, Pointer
 
 CONTROL: Final = ("stop", "done", "diverged", "end")
 """stop: asked to; done: steps; diverged: step + 1; end: the step before which to end."""
@@ -40,38 +39,38 @@ def control_words(threads: int) -> int:
     return (len(CONTROL) + len(OF_A_THREAD) * threads) * WORDS_A_LINE
 
 
-def write_share(module: ir.Module, machine: Machine, like: Value) -> Value:
+def write_share(new: Callable[..., ProgramPen], like: Function) -> Function:
     """Write the function in which a thread does its share of a phase; `like` is one of the functions that it calls."""
     scalars = ("total", "step", "first_ticket", "end_ticket", "thread", "threads")
-    pen = Pen(module, machine, "share", {**TRAIN_POINTERS, "work": DType.U8}, scalars, alone=False)
+    pen = new("share", {**TRAIN_POINTERS, "work": DType.U8}, scalars, alone=False)
     pen.keep_inside()
     thread, threads = pen.count("thread"), pen.count("threads")
     with pen.loop("part", threads) as other:
-        beyond = pen.sum(thread, other)
-        part = pen.chosen(pen.at_least(beyond, threads), pen.rest(beyond, threads), beyond)
+        beyond = thread + other
+        part = pen.chosen(beyond >= threads, beyond - threads, beyond)
         _draws(pen, like, part)
     _wait(pen)
     pen.end()
     return pen.function
 
 
-def _draws(pen: Pen, like: Value, part: Index) -> None:
+def _draws(pen: ProgramPen, like: Function, part: Index) -> None:
     """Write the loop in which a thread draws tickets of a thread's part until there are none."""
     first, threads = pen.count("first_ticket"), pen.count("threads")
-    tickets = pen.rest(pen.count("end_ticket"), first)
-    start, stop = (pen.sum(first, pen.quotient(pen.product(tickets, place), threads)) for place in (part, part + 1))
-    memory = [pen.pointer(name).value for name in TRAIN_POINTERS]
+    tickets = pen.count("end_ticket") - first
+    start, stop = (first + tickets * place // threads for place in (part, part + 1))
+    memory = [pen.pointer(name) for name in TRAIN_POINTERS]
     with pen.repeat("draw") as (_, leave):
         drawn = pen.atomic_load(_word_of(pen, "drawn", part))
         ticket = pen.larger(pen.as_index(drawn), start)
-        leave(pen.at_least(ticket, stop))
-        with pen.when(pen.atomic_claim(_word_of(pen, "drawn", part), drawn, (ticket + 1).whole)):
-            told = [pen.scalar("total"), pen.scalar("step"), pen.rest(ticket, first).whole]
+        leave(ticket >= stop)
+        with pen.when(pen.atomic_claim(_word_of(pen, "drawn", part), drawn, pen.as_value(ticket + 1))):
+            told = (pen.scalar("total"), pen.scalar("step"), ticket - first)
             pen.call_like(like, pen.pointer("work"), [*memory, *told])
             pen.atomic_add(_word_of(pen, "finished", pen.count("thread")), 1)
 
 
-def _wait(pen: Pen) -> None:
+def _wait(pen: ProgramPen) -> None:
     """Write the wait until all tickets before the phase's end are finished.
 
     Spin, then offer the core, then nap: a core that falls idle is given the thread that still works, if that one waits
@@ -82,20 +81,20 @@ def _wait(pen: Pen) -> None:
         with pen.loop("of", pen.count("threads")) as thread:
             number = pen.atomic_load(_word_of(pen, "finished", thread))
             pen.write(finished, pen.add(pen.read(finished), number))
-        leave(pen.at_least(pen.as_index(pen.read(finished)), pen.count("end_ticket")))
+        leave(pen.as_index(pen.read(finished)) >= pen.count("end_ticket"))
         pen.pause()
-        with pen.when(pen.at_least(look, SPINS)):
+        with pen.when(look >= SPINS):
             pen.call_address(pen.pointer("yield_core"))
-        with pen.when(pen.at_least(look, SPINS + YIELDS)):
+        with pen.when(look >= SPINS + YIELDS):
             pen.call_address(pen.pointer("nap"), NAP_MICROSECONDS)
 
 
-def word(pen: Pen, name: str) -> Pointer:
+def word(pen: ProgramPen, name: str) -> Pointer:
     """Return where threads share a number of CONTROL."""
     return pen.at(pen.pointer("control"), CONTROL.index(name) * WORDS_A_LINE)
 
 
-def _word_of(pen: Pen, name: str, thread: Index) -> Pointer:
+def _word_of(pen: ProgramPen, name: str, thread: Index) -> Pointer:
     """Return where a thread has a number of OF_A_THREAD."""
     place = len(CONTROL) + OF_A_THREAD.index(name)
     return pen.at(pen.pointer("control"), thread * (len(OF_A_THREAD) * WORDS_A_LINE) + place * WORDS_A_LINE)

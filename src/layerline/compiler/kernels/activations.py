@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, ClassVar
 from layerline.compiler.kernel import Kernel, adds, reads, sets
 from layerline.compiler.kernels import functions
 from layerline.compiler.kernels.loops import elementwise
-from layerline.compiler.values import lanes_of
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import Argument
@@ -69,7 +68,7 @@ class LeakyReLU(Activation):
 
     def slope(self, pen: Pen, known: Value) -> Value:
         """Return 1 or the slope; y has the sign of x, or is zero where that does not matter."""
-        lanes = lanes_of(known)
+        lanes = known.lanes
         above = pen.greater(known, pen.constant(0.0, lanes))
         return pen.select(above, pen.constant(1.0, lanes), pen.constant(self.negative_slope, lanes))
 
@@ -87,7 +86,7 @@ class Sigmoid(Activation):
 
     def slope(self, pen: Pen, known: Value) -> Value:
         """Return y · (1 − y)."""
-        return pen.mul(known, pen.sub(pen.constant(1.0, lanes_of(known)), known))
+        return pen.mul(known, pen.sub(pen.constant(1.0, known.lanes), known))
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class Tanh(Activation):
 
     def slope(self, pen: Pen, known: Value) -> Value:
         """Return 1 − y²."""
-        return pen.fma(pen.negative(known), known, pen.constant(1.0, lanes_of(known)))
+        return pen.fma(pen.negative(known), known, pen.constant(1.0, known.lanes))
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ class SiLU(Activation):
     def slope(self, pen: Pen, known: Value) -> Value:
         """Return σ + x · σ · (1 − σ)."""
         s = functions.sigmoid(pen, known)
-        return pen.fma(pen.mul(known, s), pen.sub(pen.constant(1.0, lanes_of(known)), s), s)
+        return pen.fma(pen.mul(known, s), pen.sub(pen.constant(1.0, known.lanes), s), s)
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ class GELU(Activation):
     def slope(self, pen: Pen, known: Value) -> Value:
         """Return Φ + x · e^(−x² / 2) / √(2π)."""
         share, bell = functions.normal(pen, known)
-        density = pen.mul(bell, pen.constant(1 / math.sqrt(2 * math.pi), lanes_of(known)))
+        density = pen.mul(bell, pen.constant(1 / math.sqrt(2 * math.pi), known.lanes))
         return pen.fma(known, density, share)
 
 

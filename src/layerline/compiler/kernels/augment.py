@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Final
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, given, reads, sets
 from layerline.compiler.kernels.loops import vectors
-from layerline.compiler.plane import Plane, room
 from layerline.data.augment.steps import MOVES, NUMBERS
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from layerline.compiler.kernel import Argument
     from layerline.compiler.pen import Pen
+    from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Value
     from layerline.data.augment.steps import Steps
 
@@ -81,12 +81,12 @@ class _Image:
         self.C, self.H, self.W = kernel.x.channels, kernel.x.height, kernel.x.width
         number = pen.as_index(pen.load(pen.pointer("order"), n))
         self.source = pen.at(pen.pointer("images"), number * (self.C * self.H * self.W))
-        self.x = pen.at(pen.pointer("x"), n * room(kernel.x.size) + kernel.x.origin)
+        self.x = pen.at(pen.pointer("x"), kernel.x.at(n))
         moves, numbers = pen.pointer("moves"), pen.pointer("numbers")
         self.moves = {name: pen.as_index(pen.load(moves, n * len(MOVES) + k)) for k, name in enumerate(MOVES)}
         self.numbers = {name: pen.load(numbers, n * len(NUMBERS) + k) for k, name in enumerate(NUMBERS)}
         self.even = (pen.load(pen.pointer("scale")), pen.load(pen.pointer("shift")))
-        self.flipped = pen.at_least(self.moves["flip"], 1)
+        self.flipped = self.moves["flip"] >= 1
         pixels_lie_as_they_shall = self.C == 1 or self.H * self.W == 1 or kernel.channels_last
         self.as_it_lies = kernel.even and pixels_lie_as_they_shall
 
@@ -118,8 +118,8 @@ class _Image:
         pen, period = self.pen, 2 * size - 2
         if size == 1:
             return pen.index(0)
-        _, place = pen.divided(place + period * PERIODS, period)
-        return pen.smaller(place, pen.rest(pen.index(period), place))
+        _, place = divmod(place + period * PERIODS, period)
+        return pen.smaller(place, period - place)
 
     # -- whole pixels ---------------------------------------------------------------------------
 
@@ -127,12 +127,12 @@ class _Image:
         """Write the image moved by whole pixels and flipped."""
         pen = self.pen
         with pen.loop("h", self.H) as h:
-            to = pen.at(self.x, h * self.kernel.x.pitch)
-            row = pen.rest(h, self.moves["down"])
+            to = pen.at(self.x, self.kernel.x.step(h))
+            row = h - self.moves["down"]
             if self.kernel.steps.mirrored:
                 self.row(self.mirrored(row, self.H), to)
             else:
-                inside = pen.within(row, self.H)
+                inside = row.within(self.H)
                 with pen.when(inside):
                     self.row(row, to)
                 with pen.when(pen.negation(inside)):
@@ -147,35 +147,35 @@ class _Image:
                 self.edge(row, w, to)
         if not self.as_it_lies:
             with pen.loop("w", last, first) as w:
-                self.pixel(row, pen.rest(w, right), w, to)
+                self.pixel(row, w - right, w, to)
             return
-        values, start = pen.rest(last, first) * self.C, pen.rest(first, right)
-        begin = pen.at(to, first * self.C)
+        values, start = (last - first) * self.C, first - right
+        begin = pen.at(to, self.kernel.x.step(0, first))
         with pen.when(pen.negation(self.flipped)):
             self.straight(pen.at(self.source, (row * self.W + start) * self.C), begin, values)
         with pen.when(self.flipped):
             if self.C == 1:
-                end = pen.rest(row * self.W + (self.W - 1), start)
+                end = row * self.W + (self.W - 1) - start
                 self.reversed(pen.at(self.source, end), begin, values)
             else:
                 with pen.loop("w", last, first) as w:
-                    self.pixel(row, pen.rest(w, right), w, to)
+                    self.pixel(row, w - right, w, to)
 
     def edge(self, row: Index, w: Index, to: Pointer) -> None:
         """Write a pixel that comes from a column outside the image."""
         pen = self.pen
         if self.kernel.steps.mirrored:
-            self.pixel(row, self.mirrored(pen.rest(w, self.moves["right"]), self.W), w, to)
+            self.pixel(row, self.mirrored(w - self.moves["right"], self.W), w, to)
         else:
             with pen.loop("c", self.C) as c:
-                pen.store(self.black(c), to, w * self.C + c)
+                pen.store(self.black(c), to, self.kernel.x.step(0, w, c))
 
     def pixel(self, row: Index, column: Index, w: Index, to: Pointer) -> None:
         """Write a pixel from a place inside the image, before the flip."""
         pen = self.pen
-        column = pen.chosen(self.flipped, pen.rest(pen.index(self.W - 1), column), column)
+        column = pen.chosen(self.flipped, self.W - 1 - column, column)
         with pen.loop("c", self.C) as c:
-            pen.store(self.finished(self.stored(row * self.W + column, c), c), to, w * self.C + c)
+            pen.store(self.finished(self.stored(row * self.W + column, c), c), to, self.kernel.x.step(0, w, c))
 
     def straight(self, source: Pointer, to: Pointer, n: Index) -> None:
         """Write n neighbouring values, n from 1 on."""
@@ -192,7 +192,7 @@ class _Image:
         pen = self.pen
 
         def some(i: Index, lanes: int) -> None:
-            v = pen.load(pen.at(end, pen.rest(pen.index(1 - lanes), i)), 0, lanes)
+            v = pen.load(pen.at(end, 1 - lanes - i), 0, lanes)
             pen.store(self.finished(pen.convert(pen.reversed_lanes(v), DType.F32), pen.index(0), lanes), to, i)
 
         self.in_vectors(n, some)
@@ -207,7 +207,7 @@ class _Image:
             return
         with pen.loop("i", n - lanes, step=lanes) as i:
             some(i, lanes)
-        wide = pen.at_least(n, lanes)
+        wide = n >= lanes
         with pen.when(wide):
             some(n - lanes, lanes)
         with pen.when(pen.negation(wide)), pen.loop("i", n) as i:
@@ -225,15 +225,15 @@ class _Image:
                 pen.store(self.black(pen.index(0), lanes), to, i, count)
             return
         with pen.loop("w", self.W) as w, pen.loop("c", self.C) as c:
-            pen.store(self.black(c), to, w * self.C + c)
+            pen.store(self.black(c), to, self.kernel.x.step(0, w, c))
 
     def cut(self) -> None:
         """Write the rectangle that is cut out over what is there."""
         pen = self.pen
         with pen.loop("h", self.moves["bottom"], self.moves["top"]) as h:
-            to = pen.at(self.x, h * self.kernel.x.pitch)
+            to = pen.at(self.x, self.kernel.x.step(h))
             with pen.loop("w", self.moves["end"], self.moves["left"]) as w, pen.loop("c", self.C) as c:
-                pen.store(self.black(c), to, w * self.C + c)
+                pen.store(self.black(c), to, self.kernel.x.step(0, w, c))
 
     # -- between pixels ---------------------------------------------------------------------------
 
@@ -242,19 +242,19 @@ class _Image:
         pen = self.pen
         a, b, c, d, e, f = (self.numbers[name] for name in "abcdef")
         with pen.loop("h", self.H) as row:
-            to, h = pen.at(self.x, row * self.kernel.x.pitch), pen.convert(row.whole, DType.F32)
+            to, h = pen.at(self.x, self.kernel.x.step(row)), pen.as_value(row, DType.F32)
             with pen.loop("w", self.W) as column:
-                w = pen.convert(column.whole, DType.F32)
+                w = pen.as_value(column, DType.F32)
                 y = pen.add(pen.add(pen.mul(a, h), pen.mul(b, w)), c)
                 x = pen.add(pen.add(pen.mul(d, h), pen.mul(e, w)), f)
-                self.between(y, x, pen.at(to, column * self.C))
+                self.between(y, x, pen.at(to, self.kernel.x.step(0, column)))
 
     def between(self, y: Value, x: Value, to: Pointer) -> None:
         """Write the pixel that comes from (y, x), between four: where all are inside, nothing more is asked."""
         pen = self.pen
         row, s = self.floor(y)
         column, t = self.floor(x)
-        inside = pen.both(pen.within(row, self.H - 1), pen.within(column, self.W - 1))
+        inside = pen.both(row.within(self.H - 1), column.within(self.W - 1))
         with pen.when(inside):
             first = row * self.W + column
             self.blend(lambda below, behind, c: self.stored(first + (below * self.W + behind), c), s, t, to)
@@ -279,21 +279,22 @@ class _Image:
         whole = pen.whole_below(place)
         return pen.as_index(whole), pen.sub(place, pen.convert(whole, DType.F32))
 
-    def neighbours(self, first: Index, size: int) -> list[tuple[Index, Value]]:
+    def neighbours(self, first: Index, size: int) -> list[tuple[Index, Value | None]]:
         """Return a pixel on an axis and the next, brought inside, each with whether it was (where that matters)."""
-        pen, found = self.pen, []
+        pen = self.pen
+        found: list[tuple[Index, Value | None]] = []
         for k in (first, first + 1):
             if self.kernel.steps.mirrored:
                 found.append((self.mirrored(k, size), None))
             else:
-                inside = pen.within(k, size)
+                inside = k.within(size)
                 found.append((pen.chosen(inside, k, pen.index(0)), inside))
         return found
 
-    def there(self, row: tuple[Index, Value], column: tuple[Index, Value], c: Index) -> Value:
+    def there(self, row: tuple[Index, Value | None], column: tuple[Index, Value | None], c: Index) -> Value:
         """Return the stored value in a row and column, 0 where one of them was outside."""
         pen = self.pen
         v = self.stored(row[0] * self.W + column[0], c)
-        if self.kernel.steps.mirrored:
+        if row[1] is None or column[1] is None:
             return v
         return pen.select(pen.both(row[1], column[1]), v, pen.constant(0.0))

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from layerline.compiler.kernel import Kernel, adds, reads, sets
 from layerline.compiler.kernels.loops import clear, vectors
-from layerline.compiler.plane import Plane, room
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import Argument
     from layerline.compiler.kernels.pool import PoolShape
     from layerline.compiler.pen import Pen
+    from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Value
 
 
@@ -43,12 +43,12 @@ class AverageForward(Kernel):
         shape, y, lanes = self.shape, self.y, pen.machine.lanes_for(self.shape.x.channels)
         share = pen.constant(1 / (shape.window[0] * shape.window[1]), lanes)
         with pen.loop("n", pen.count("images")) as n:
-            source = pen.at(pen.pointer("x"), n * room(shape.x.size) + shape.x.origin)
-            to = pen.at(pen.pointer("y"), n * room(y.size) + y.origin)
+            source = pen.at(pen.pointer("x"), shape.x.at(n))
+            to = pen.at(pen.pointer("y"), y.at(n))
             with pen.loop("p", y.height) as p, pen.loop("q", y.width) as q:
                 for c, count in vectors(pen, y.channels, lanes):
                     total = self._window(pen, source, p, q, c)
-                    pen.store(pen.mul(total, share), to, p * y.pitch + q * y.channels + c, count)
+                    pen.store(pen.mul(total, share), to, y.step(p, q, c), count)
 
     def _window(self, pen: Pen, source: Pointer, p: Index, q: Index, c: Index) -> Value:
         """Return the sum over a window, row by row."""
@@ -59,7 +59,7 @@ class AverageForward(Kernel):
         with pen.loop("h", bottom, top) as h:
             row = pen.variable(zero)
             with pen.loop("w", right, left) as w:
-                value = pen.load(source, h * x.pitch + w * x.channels + c, lanes)
+                value = pen.load(source, x.step(h, w, c), lanes)
                 pen.write(row, pen.add(pen.read(row), value))
             pen.write(total, pen.add(pen.read(total), pen.read(row)))
         return pen.read(total)
@@ -85,14 +85,14 @@ class AverageBackward(Kernel):
         shape, dy, lanes = self.shape, self.dy, pen.machine.lanes_for(self.shape.x.channels)
         share = pen.constant(1 / (shape.window[0] * shape.window[1]), lanes)
         with pen.loop("n", pen.count("images")) as n:
-            dx = pen.at(pen.pointer("dx"), n * room(shape.x.size))
+            dx = pen.at(pen.pointer("dx"), shape.x.begin(n))
             if not self.add:
                 clear(pen, dx, shape.x.size)
-            dx = pen.at(dx, shape.x.origin)
-            source = pen.at(pen.pointer("dy"), n * room(dy.size) + dy.origin)
+            dx = pen.at(dx, shape.x.inner())
+            source = pen.at(pen.pointer("dy"), dy.at(n))
             with pen.loop("p", dy.height) as p, pen.loop("q", dy.width) as q:
                 for c, count in vectors(pen, dy.channels, lanes):
-                    g = pen.mul(pen.load(source, p * dy.pitch + q * dy.channels + c, lanes), share)
+                    g = pen.mul(pen.load(source, dy.step(p, q, c), lanes), share)
                     self._window(pen, g, dx, (p, q, c), count)
 
     def _window(self, pen: Pen, g: Value, dx: Pointer, spot: tuple[Index, Index, Index], count: int) -> None:
@@ -100,7 +100,7 @@ class AverageBackward(Kernel):
         (p, q, c), x, lanes = spot, self.shape.x, pen.machine.lanes_for(self.shape.x.channels)
         (top, bottom), (left, right) = covered(pen, self.shape, p, q)
         with pen.loop("h", bottom, top) as h, pen.loop("w", right, left) as w:
-            here = h * x.pitch + w * x.channels + c
+            here = x.step(h, w, c)
             pen.store(pen.add(pen.load(dx, here, lanes), g), dx, here, count)
 
 

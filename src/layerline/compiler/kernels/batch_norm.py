@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, adds, reads, sets, updates
 from layerline.compiler.kernels.loops import vectors
-from layerline.compiler.plane import Plane, room
+from layerline.compiler.plane import Plane, item
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ def halves(pen: Pen, value: Value) -> tuple[Value, Value]:
 
 def stride(C: int) -> int:
     """Return the elements from one per-channel list to the next in a buffer of several."""
-    return room(C)
+    return item(1, C)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class BatchNormSums(Kernel):
 
     def write(self, pen: Pen) -> None:
         def terms(n: Index, p: Index, q: Index, c: Index, lanes: int) -> tuple[Value, Value]:
-            x = pen.convert(pen.load(pen.pointer("x"), place(self.x, n, p, q, c), lanes), DType.F64)
+            x = pen.convert(pen.load(pen.pointer("x"), self.x.at(n, p, q, c), lanes), DType.F64)
             return x, pen.mul(x, x)
 
         add_up(pen, self.x, terms)
@@ -96,16 +96,11 @@ class BatchNormGradientSums(Kernel):
 
     def write(self, pen: Pen) -> None:
         def terms(n: Index, p: Index, q: Index, c: Index, lanes: int) -> tuple[Value, Value]:
-            x = pen.convert(pen.load(pen.pointer("x"), place(self.x, n, p, q, c), lanes), DType.F64)
-            dy = pen.convert(pen.load(pen.pointer("dy"), place(self.dy, n, p, q, c), lanes), DType.F64)
+            x = pen.convert(pen.load(pen.pointer("x"), self.x.at(n, p, q, c), lanes), DType.F64)
+            dy = pen.convert(pen.load(pen.pointer("dy"), self.dy.at(n, p, q, c), lanes), DType.F64)
             return dy, pen.mul(dy, pen.sub(x, pen.load(pen.pointer("exact"), c, lanes)))
 
         add_up(pen, self.x, terms)
-
-
-def place(plane: Plane, n: Index, p: Index, q: Index, c: Index) -> Index:
-    """Return where a channel of a pixel of an image lies."""
-    return n * room(plane.size) + p * plane.pitch + q * plane.channels + c + plane.origin
 
 
 def add_up(pen: Pen, plane: Plane, terms: Callable[[Index, Index, Index, Index, int], tuple[Value, Value]]) -> None:
@@ -193,14 +188,14 @@ class BatchNormStatistics(Kernel):
 
 def values(pen: Pen, pixels: int, lanes: int) -> Value:
     """Return M, the values of a channel in the batch, in every lane."""
-    return pen.splat(pen.convert((pen.count("images") * pixels).whole, DType.F64), lanes)
+    return pen.splat(pen.as_value(pen.count("images") * pixels, DType.F64), lanes)
 
 
 def joined(pen: Pen, C: int, here: Index, lanes: int) -> Value:
     """Return the sum over shards, first to last, of one vector of their sums."""
     total = pen.variable(pen.load(pen.pointer("sums"), here, lanes))
     with pen.loop("shard", pen.count("shards"), pen.index(1)) as shard:
-        other = pen.load(pen.pointer("sums"), shard * room(2 * stride(C)) + here, lanes)
+        other = pen.load(pen.pointer("sums"), item(shard, 2 * stride(C)) + here, lanes)
         pen.write(total, pen.add(pen.read(total), other))
     return pen.read(total)
 
@@ -227,9 +222,9 @@ class BatchNormForward(Kernel):
             for c, count in vectors(pen, C, lanes):
                 mean, rest, a, b = (pen.load(pen.pointer(name), c, lanes) for name in (*LINEAR, "b"))
                 with pen.loop("p", self.x.height) as p, pen.loop("q", self.x.width) as q:
-                    x = pen.load(pen.pointer("x"), place(self.x, n, p, q, c), lanes)
+                    x = pen.load(pen.pointer("x"), self.x.at(n, p, q, c), lanes)
                     y = pen.fma(pen.sub(pen.sub(x, mean), rest), a, b)
-                    pen.store(y, pen.pointer("y"), place(self.y, n, p, q, c), count)
+                    pen.store(y, pen.pointer("y"), self.y.at(n, p, q, c), count)
 
 
 @dataclass(frozen=True)
@@ -299,9 +294,9 @@ class BatchNormBackward(Kernel):
                 )
                 steep, steep_rest, even_rest = (pen.negative(v) for v in (steep, steep_rest, even_rest))
                 with pen.loop("p", self.x.height) as p, pen.loop("q", self.x.width) as q:
-                    here = place(self.x, n, p, q, c)
+                    here = self.x.at(n, p, q, c)
                     x = pen.sub(pen.sub(pen.load(pen.pointer("x"), here, lanes), mean), rest)
-                    dy = pen.sub(pen.load(pen.pointer("dy"), place(self.dy, n, p, q, c), lanes), even)
+                    dy = pen.sub(pen.load(pen.pointer("dy"), self.dy.at(n, p, q, c), lanes), even)
                     line = pen.fma(x, steep, pen.fma(x, steep_rest, even_rest))
                     dx = pen.mul(a, pen.add(dy, line))
                     if self.add:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, adds, reads
 from layerline.compiler.kernels.loops import vectors
-from layerline.compiler.plane import Plane, room
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import Argument
     from layerline.compiler.pen import Pen
+    from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Variable
 
 CHAINS: Final = 4
@@ -47,16 +47,16 @@ class BiasSum(Kernel):
         plane, db = self.dy, pen.pointer("db")
         lanes = pen.machine.lanes_for(plane.channels)
         with pen.loop("n", pen.count("images")) as n:
-            dy = pen.at(pen.pointer("dy"), n * room(plane.size) + plane.origin)
+            dy = pen.at(pen.pointer("dy"), plane.at(n))
             for o, count in vectors(pen, plane.channels, lanes):
                 image = pen.variable(pen.constant(0.0, lanes, DType.F64))
                 with pen.loop("p", plane.height) as p:
                     sums = [pen.variable(pen.constant(0.0, lanes, DType.F64)) for _ in range(CHAINS)]
-                    row, whole = p * plane.pitch + o, plane.width - plane.width % CHAINS
+                    row, whole = plane.step(p, 0, o), plane.width - plane.width % CHAINS
                     if whole:
                         with pen.loop("q", whole, step=CHAINS) as q:
-                            self._add(pen, dy, row + q * plane.channels, sums, lanes)
-                    self._add(pen, dy, row + whole * plane.channels, sums[: plane.width % CHAINS], lanes)
+                            self._add(pen, dy, row + plane.step(0, q), sums, lanes)
+                    self._add(pen, dy, row + plane.step(0, whole), sums[: plane.width % CHAINS], lanes)
                     total = pen.add(*(pen.add(pen.read(a), pen.read(b)) for a, b in (sums[:2], sums[2:])))
                     pen.write(image, pen.add(pen.read(image), total))
                 pen.store(pen.add(pen.load(db, o, lanes), pen.convert(pen.read(image), DType.F32)), db, o, count)
@@ -64,5 +64,5 @@ class BiasSum(Kernel):
     def _add(self, pen: Pen, dy: Pointer, first: Index, sums: list[Variable], lanes: int) -> None:
         """Add neighbouring pixels, each to its own sum."""
         for k, total in enumerate(sums):
-            value = pen.convert(pen.load(dy, first + k * self.dy.channels, lanes), DType.F64)
+            value = pen.convert(pen.load(dy, first + self.dy.step(0, k), lanes), DType.F64)
             pen.write(total, pen.add(pen.read(total), value))

@@ -1,11 +1,6 @@
-"""Convolution, forward: y = x ⋆ w + b, where wished with ReLU and max pooling in the same kernel.
+"""Convolution, forward, with neighbouring filters in the lanes.
 
-The maths.  Padded input x (C, H, W), filters w (O, C, R, S), float32:
-    y[o, p, q] = b[o] + Σ_r Σ_s Σ_c w[o, c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw]
-(Dumoulin & Visin 2016, arXiv:1603.07285, relation 6). A sum starts with the bias and takes its terms in the order r, s,
-c. Pooled: the largest of a window, the first in row-major order on ties; a NaN wins. ReLU: 0 where 0 > y. Behind a pool
-the kernel also writes *where* the largest came from: how far its patch begins behind that of the window's first output.
-The gradient of the filters is then a sum over these places alone (kernels/conv_gradients.py).
+The maths.  That of kernels/convolution.py.
 
 The schedule.  Pixels lie as H, W, C, so that the taps (s, c) of a filter row lie side by side: a *run* of J = S·C
 values (of C where the kernel is dilated, of a group's channels where there are groups). A vector holds neighbouring
@@ -19,105 +14,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from layerline.compiler.dtype import DType
-from layerline.compiler.kernel import Kernel, reads, sets
-from layerline.compiler.kernels.largest import first_largest
-from layerline.compiler.layout import Block, Columns, Rows
-from layerline.compiler.plane import Places, Plane, room
+from layerline.compiler.kernel import Kernel
+from layerline.compiler.layout import Block, Columns
 from layerline.compiler.tile import balanced, filter_blocks
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernels.convolution import Convolution, ConvShape
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Variable
-
-
-FEW_BYTES: Final = 24 * 1024
-
-
-@dataclass(frozen=True)
-class ConvShape:
-    """The sizes of a convolution: input plane, filters, kernel, stride, dilation, padding at the top and the left."""
-
-    x: Plane
-    filters: int
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    dilation: tuple[int, int]
-    padding: tuple[int, int]
-    out: tuple[int, int]
-    """(P, Q)"""
-    groups: int = 1
-
-    @property
-    def group_channels(self) -> int:
-        """Return the channels of x that a filter sees."""
-        return self.x.channels // self.groups
-
-    @property
-    def group_filters(self) -> int:
-        """Return the filters that see the same channels."""
-        return self.filters // self.groups
-
-    @property
-    def run_offsets(self) -> tuple[int, int]:
-        """Return the elements of x between kernel rows, and between runs in a row."""
-        return self.dilation[0] * self.x.pitch, self.dilation[1] * self.x.channels
-
-    @property
-    def runs(self) -> tuple[int, int]:
-        """Return (kernel rows, runs in a row)."""
-        R, S = self.kernel
-        return (R, 1) if S == 1 or (self.dilation[1] == 1 and self.groups == 1) else (R, S)
-
-    @property
-    def run_length(self) -> int:
-        """Return J: the taps of a run."""
-        return self.kernel[1] * self.group_channels // self.runs[1]
-
-    @property
-    def weights(self) -> tuple[int, int, int, int]:
-        """Return PyTorch's shape of the filters."""
-        return self.filters, self.group_channels, *self.kernel
-
-    @property
-    def taps(self) -> int:
-        """Return the taps of a filter."""
-        return self.runs[0] * self.runs[1] * self.run_length
-
-    @property
-    def few_weights(self) -> bool:
-        """Whether the filters of a group fit into a core's first cache (half of 48 kB), from the sizes alone."""
-        return 4 * self.group_filters * self.group_channels * self.kernel[0] * self.kernel[1] <= FEW_BYTES
-
-    @property
-    def origin(self) -> int:
-        """Return where the patch of output (0, 0) begins in x."""
-        x = self.x
-        return (x.top - self.padding[0]) * x.pitch + (x.left - self.padding[1]) * x.channels
-
-    @property
-    def steps(self) -> tuple[int, int]:
-        """Return the elements of x from an output row to the next, and from a column to the next."""
-        return self.stride[0] * self.x.pitch, self.stride[1] * self.x.channels
-
-    @property
-    def label(self) -> str:
-        """Return the sizes as symbols have them."""
-        (R, S), (sh, sw), (dh, dw) = self.kernel, self.stride, self.dilation
-        P, Q = self.out
-        dilated = f"d{dh}_{dw}" if (dh, dw) != (1, 1) else ""
-        grouped = f"g{self.groups}" if self.groups > 1 else ""
-        return f"{self.x.label}_o{self.filters}p{P}q{Q}_k{R}_{S}s{sh}_{sw}{dilated}{grouped}a{self.origin}"
-
-    def rows(self, machine: Machine) -> Rows:
-        """Return the layout of the filters with taps side by side."""
-        J, K = self.run_length, self.runs[0] * self.runs[1]
-        lanes = machine.lanes_for(J)
-        return Rows(self.weights, K, J, -(-J // lanes) * lanes)
 
 
 @dataclass(frozen=True)
@@ -146,56 +54,36 @@ def conv_tile(shape: ConvShape, machine: Machine, pool: tuple[int, int] = (1, 1)
 
 @dataclass(frozen=True)
 class ConvForward(Kernel):
-    """y = x ⋆ w + b; then the largest of each pool window and its place in x (`at`), then ReLU; where asked."""
+    """What `conv` computes, filters in the lanes."""
 
-    shape: ConvShape
-    y: Plane
+    conv: Convolution
     tile: ConvTile
-    bias: bool = True
-    relu: bool = False
-    pool: tuple[int, int] = (1, 1)
-    places: bool = False
 
     @property
     def arguments(self) -> dict[str, Argument]:
-        shape, (ph, pw) = self.shape, self.pool
-        found = {"x": reads(shape.x), "w": reads(self.columns)}
-        if self.bias:
-            found["b"] = reads(shape.filters)
-        found["y"] = sets(self.y)
-        if self.places:
-            outputs = (shape.out[0] // ph) * (shape.out[1] // pw) * shape.filters
-            found["at"] = sets(Places(outputs, shape.steps, self.pool), DType.I32)
-        return found
+        return self.conv.arguments(self.conv.shape.x, self.columns)
 
     @property
     def symbol(self) -> str:
-        pooled = f"_pool{self.pool[0]}_{self.pool[1]}" if self.pool != (1, 1) else ""
-        what = "conv" + "_b" * self.bias + pooled + "_relu" * self.relu + "_at" * self.places
         blocks = "".join(f"_{b.count}x{b.vectors}v{b.lanes}" for b in self.tile.blocks)
-        return f"{what}_fwd_{self.shape.label}_{self.y.label}__{self.tile.rows}x{self.tile.columns}{blocks}"
+        return f"{self.conv.label}__{self.tile.rows}x{self.tile.columns}{blocks}"
 
     @property
     def columns(self) -> Columns:
         """Return the layout of w."""
-        return Columns(
-            self.shape.weights, math.prod(self.shape.runs), self.shape.run_length, self.tile.blocks, self.shape.groups
-        )
+        shape = self.conv.shape
+        return Columns(shape.weights, math.prod(shape.runs), shape.run_length, self.tile.blocks, shape.groups)
 
     def write(self, pen: Pen) -> None:
-        shape = self.shape
-        P, Q = shape.out[0] // self.pool[0], shape.out[1] // self.pool[1]
-        group_weights = self.columns.group_size
+        conv, shape, group_weights = self.conv, self.conv.shape, self.columns.group_size
         with pen.loop("n", pen.count("images")) as n, pen.loop("g", shape.groups) as g:
-            x = pen.at(pen.pointer("x"), n * room(shape.x.size) + g * shape.group_channels)
-            y = pen.at(pen.pointer("y"), n * room(self.y.size) + self.y.origin)
-            at = pen.at(pen.pointer("at"), n * room(P * Q * shape.filters)) if self.places else None
+            x = pen.at(pen.pointer("x"), shape.x.begin(n) + g * shape.group_channels)
+            y, at = conv.written(pen, n)
             self._group(pen, g * shape.group_filters, (x, pen.at(pen.pointer("w"), g * group_weights), y, at))
 
     def _group(self, pen: Pen, o: Index, memory: tuple[Pointer, Pointer, Pointer, Pointer | None]) -> None:
         """Write all outputs of a group's filters, the first of which is o."""
-        P, Q = self.shape.out[0] // self.pool[0], self.shape.out[1] // self.pool[1]
-        taps, weights = self.shape.taps, 0
+        (P, Q), taps, weights = self.conv.units, self.conv.shape.taps, 0
         x, w, y, at = memory
         for block in self.tile.blocks:
             with pen.loop("block", block.count) as k:
@@ -209,14 +97,13 @@ class ConvForward(Kernel):
             weights += block.count * block.width * taps
 
     def _tile(self, pen: Pen, spot: _Spot, memory: tuple[Pointer, Pointer, Pointer, Pointer | None]) -> None:
-        shape, block, (ph, pw) = self.shape, spot.block, self.pool
+        shape, block, (ph, pw) = self.conv.shape, spot.block, self.conv.pool
         x, w, _, _ = memory
         down, right = shape.steps
-        patch = spot.p * (ph * down) + spot.q * (pw * right) + shape.origin
-        x = pen.at(x, patch)
+        x = pen.at(x, shape.patch(spot.p, spot.q, self.conv.pool))
         bias = [
             pen.load(pen.pointer("b"), spot.o + v * block.lanes, block.lanes)
-            if self.bias
+            if self.conv.bias
             else pen.constant(0.0, block.lanes)
             for v in range(block.vectors)
         ]
@@ -245,8 +132,8 @@ class ConvForward(Kernel):
         So it is where the outputs are written in the order in which they lie: one block, one row and one width of
         tiles. The lanes hold zeros, for their weights and biases are zeros.
         """
-        in_order = self.tile.rows == 1 and len(balanced(self.shape.out[1] // self.pool[1], self.tile.columns)) == 1
-        in_order = in_order and self.shape.groups == 1
+        in_order = self.tile.rows == 1 and len(balanced(self.conv.units[1], self.tile.columns)) == 1
+        in_order = in_order and self.conv.shape.groups == 1
         return in_order and len(self.tile.blocks) == 1 and self.tile.blocks[0].count == self.tile.blocks[0].vectors == 1
 
     def _finish(
@@ -258,25 +145,15 @@ class ConvForward(Kernel):
         memory: tuple[Pointer, Pointer, Pointer, Pointer | None],
     ) -> None:
         """Pool, clip and store one vector of one unit."""
-        (a, b, v), (ph, pw), block = unit, self.pool, spot.block
-        down, right = self.shape.steps
-        window = [
-            (pen.read(sums[a * ph + i, b * pw + j, v]), i * down + j * right) for i in range(ph) for j in range(pw)
-        ]
-        largest, place = first_largest(pen, window)
-        if self.relu:
-            largest = pen.relu(largest)
-        lanes = block.lanes
-        count = min(lanes, self.shape.group_filters - block.first - v * lanes)
-        row, column, o = spot.p + a, spot.q + b, spot.o + v * block.lanes
-        _, _, y, at = memory
-        bare = self.y.pitch == self.y.width * self.y.channels and self.y.size == self.y.pitch * self.y.height
-        pen.store(
-            largest, y, row * self.y.pitch + column * self.y.channels + o, lanes if self._spills and bare else count
-        )
+        (a, b, v), (ph, pw), lanes = unit, self.conv.pool, spot.block.lanes
+        window = [pen.read(sums[a * ph + i, b * pw + j, v]) for i in range(ph) for j in range(pw)]
+        largest, place = self.conv.finished(pen, window)
+        count = min(lanes, self.conv.shape.group_filters - spot.block.first - v * lanes)
+        row, column, o = spot.p + a, spot.q + b, spot.o + v * lanes
+        (_, _, y, at), plane = memory, self.conv.y
+        pen.store(largest, y, plane.step(row, column, o), lanes if self._spills and plane.bare else count)
         if at is not None:
-            Q = self.shape.out[1] // pw
-            pen.store(place, at, (row * Q + column) * self.shape.filters + o, lanes if self._spills else count)
+            pen.store(place, at, plane.rank(row, column, o), lanes if self._spills else count)
 
 
 @dataclass(frozen=True, eq=False)

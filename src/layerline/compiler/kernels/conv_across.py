@@ -1,6 +1,7 @@
 """Convolution, forward, with neighbouring columns in the lanes: for few filters, which would leave lanes empty.
 
-The maths.  That of kernels/conv.py, term for term and in its order, so that the bits are the same.
+The maths.  That of kernels/convolution.py, term for term and in its order, so that the bits are those of
+kernels/conv.py.
 
 The schedule.  A row of x is loaded as V vectors of columns, once for each tap, and every weight is one broadcast: a
 tile is F filters × A output rows × V vectors, F·A·V sums and A·V values in registers, A·V + F loads for F·A·V
@@ -15,17 +16,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layerline.compiler.kernel import Kernel, reads
-from layerline.compiler.kernels.largest import first_largest
+from layerline.compiler.kernel import Kernel
 from layerline.compiler.kernels.split import as_planes
-from layerline.compiler.plane import room
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layerline.compiler.kernel import Argument
-    from layerline.compiler.kernels.conv import ConvForward
+    from layerline.compiler.kernels.convolution import Convolution
+    from layerline.compiler.layout import Block, Columns
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
@@ -41,11 +41,9 @@ class AcrossTile:
     lanes: int
 
 
-def across_tile(conv: ConvForward, machine: Machine) -> AcrossTile | None:
-    """Return the tile, or None where filters in the lanes take fewer vectors or fewer lanes of them."""
-    shape, (ph, pw) = conv.shape, conv.pool
-    P, Q = shape.out[0] // ph, shape.out[1] // pw
-    blocks = conv.tile.blocks
+def across_tile(conv: Convolution, blocks: tuple[Block, ...], machine: Machine) -> AcrossTile | None:
+    """Return the tile, or None where filters in the lanes, in such blocks, take fewer vectors or lanes of them."""
+    shape, (ph, pw), (P, Q) = conv.shape, conv.pool, conv.units
     if shape.groups > 1 or shape.stride[1] != 1 or len(blocks) > 1 or blocks[0].count > 1:
         return None
     lanes = machine.lanes_for(Q * pw)
@@ -81,37 +79,37 @@ def _woven(filters: int) -> int:
 class ConvAcross(Kernel):
     """What `conv` computes, columns in the lanes; x lies as C planes, each with the border."""
 
-    conv: ConvForward
+    conv: Convolution
+    columns: Columns
+    """How w lies: the filters of one block."""
     tile: AcrossTile
 
     @property
     def arguments(self) -> dict[str, Argument]:
         x = self.conv.shape.x
-        return {**self.conv.arguments, "x": reads(x if x.channels == 1 else as_planes(x))}
+        return self.conv.arguments(x if x.channels == 1 else as_planes(x), self.columns)
 
     @property
     def symbol(self) -> str:
-        what, tile = self.conv.symbol.partition("__")[0], self.tile
-        return f"{what}__across_{tile.filters}x{tile.rows}x{tile.vectors}v{tile.lanes}"
+        tile = self.tile
+        return f"{self.conv.label}__across_{tile.filters}x{tile.rows}x{tile.vectors}v{tile.lanes}"
 
     def write(self, pen: Pen) -> None:
         conv, shape = self.conv, self.conv.shape
-        P, Q = shape.out[0] // conv.pool[0], shape.out[1] // conv.pool[1]
+        planes, corner = as_planes(shape.x), (shape.x.top - shape.padding[0], shape.x.left - shape.padding[1])
         with pen.loop("n", pen.count("images")) as n:
-            x = pen.at(pen.pointer("x"), n * room(shape.x.size) + shape.origin // shape.x.channels)
-            y = pen.at(pen.pointer("y"), n * room(conv.y.size) + conv.y.origin)
-            at = pen.at(pen.pointer("at"), n * room(P * Q * shape.filters)) if conv.places else None
+            x = pen.at(pen.pointer("x"), planes.begin(n) + planes.inner(*corner))
+            y, at = conv.written(pen, n)
             for o0, filters, o_tiles in balanced(shape.filters, self.tile.filters):
                 for o in range(o0, o0 + filters * o_tiles, filters):
-                    for p0, rows, p_tiles in balanced(P, self.tile.rows):
+                    for p0, rows, p_tiles in balanced(conv.units[0], self.tile.rows):
                         with pen.loop("p", p_tiles) as i:
                             for columns in self._columns(pen):
                                 self._tile(pen, _Spot(i * rows + p0, rows, o, filters, columns), (x, y, at))
 
     def _columns(self, pen: Pen) -> Iterator[_Columns]:
         """Write loops over the pieces of an output row, and yield them."""
-        pw, lanes = self.conv.pool[1], self.tile.lanes
-        Q = self.conv.shape.out[1] // pw
+        pw, lanes, Q = self.conv.pool[1], self.tile.lanes, self.conv.units[1]
         for v0, vectors, tiles in balanced(-(-Q * pw // lanes), self.tile.vectors):
             first, width = v0 * lanes, vectors * lanes
             whole = min(tiles, (Q * pw - first) // width)
@@ -132,18 +130,18 @@ class ConvAcross(Kernel):
     def _sums(self, pen: Pen, spot: _Spot, x: Pointer) -> dict[tuple[int, int], list[Value]]:
         """Return the sums of each filter and row of the tile, vector by vector."""
         shape, lanes, V = self.conv.shape, self.tile.lanes, spot.columns.vectors
-        (R, S), C, width = shape.kernel, shape.x.channels, self.conv.tile.blocks[0].width
-        pitch, (dh, dw), rows = shape.x.pitch // C, shape.dilation, spot.rows * self.conv.pool[0]
-        down, zero = shape.stride[0] * pitch, pen.constant(0.0, lanes)
+        (R, S), C, width = shape.kernel, shape.x.channels, self.columns.blocks[0].width
+        planes, rows, zero = as_planes(shape.x), spot.rows * self.conv.pool[0], pen.constant(0.0, lanes)
+        down, plane = (shape.stride[0], 1), (planes.height // C, 1)
         filters = range(spot.first, spot.first + spot.filters)
         cells = [(a, v) for a in range(rows) for v in range(V)]
         bias = [pen.broadcast(pen.pointer("b"), o, lanes) if self.conv.bias else zero for o in filters]
         sums = {(k, a, v): pen.variable(bias[k]) for k in range(spot.filters) for a, v in cells}
-        x = pen.at(x, spot.row * (self.conv.pool[0] * down) + spot.columns.first)
+        x = pen.at(x, planes.step(spot.row, spot.columns.first, stride=(self.conv.pool[0] * down[0], 1)))
         with pen.loop("r", R) as r, pen.loop("s", S) as s, pen.loop("c", C) as c:
-            taps = pen.at(x, r * (dh * pitch) + s * dw + c * (shape.x.size // C))
+            taps = pen.at(x, planes.step(r, s, stride=shape.dilation) + planes.step(c, stride=plane))
             w = pen.at(pen.pointer("w"), (r * S + s) * (C * width) + c * width)
-            values = [pen.load(taps, pen.index(a * down + v * lanes), lanes) for a, v in cells]
+            values = [pen.load(taps, pen.index(planes.step(a, v * lanes, stride=down)), lanes) for a, v in cells]
             for k, o in enumerate(filters):
                 weight = pen.broadcast(w, o, lanes)
                 for (a, v), value in zip(cells, values, strict=True):
@@ -152,16 +150,11 @@ class ConvAcross(Kernel):
 
     def _pooled(self, pen: Pen, rows: list[list[Value]]) -> list[tuple[Value, Value]]:
         """Return the units of a row of windows, vector by vector, and where in its window each came from."""
-        pw, lanes, (down, right) = self.conv.pool[1], self.tile.lanes, self.conv.shape.steps
+        pw, lanes = self.conv.pool[1], self.tile.lanes
         found = []
         for first in range(0, len(rows[0]) * lanes // pw, lanes):
-            window = [
-                (pen.picked(row, first * pw + b, pw, lanes), a * down + b * right)
-                for a, row in enumerate(rows)
-                for b in range(pw)
-            ]
-            largest, place = first_largest(pen, window)
-            found.append((pen.relu(largest) if self.conv.relu else largest, place))
+            window = [pen.picked(row, first * pw + b, pw, lanes) for row in rows for b in range(pw)]
+            found.append(self.conv.finished(pen, window))
         return found
 
     def _store(
@@ -174,26 +167,23 @@ class ConvAcross(Kernel):
     ) -> None:
         """Weave the filters' vectors into pixels, and store the units that count."""
         conv, lanes, F = self.conv, self.tile.lanes, _woven(spot.filters)
-        O, Q, columns = conv.shape.filters, conv.shape.out[1] // conv.pool[1], spot.columns
-        places = ((conv.y.pitch, conv.y.channels), (Q * O, O))
+        columns, planes = spot.columns, (conv.y, conv.y.inside)
         for number in range(len(units[0])):
-            for which, (to, (down, right)) in enumerate(zip(outputs, places, strict=True)):
+            for which, (to, plane) in enumerate(zip(outputs, planes, strict=True)):
                 if to is None:
                     continue
                 values = [vectors[number][which] for vectors in units]
                 pixels = pen.woven([*values, *[pen.constant(0, lanes, to.dtype)] * (F - spot.filters)])
-                start = pen.at(to, (spot.row + row) * down + columns.unit * right + spot.first)
+                start = pen.at(to, plane.step(spot.row + row, columns.unit, spot.first))
                 for unit in range(number * lanes, min((number + 1) * lanes, columns.units)):
                     pixel = pen.picked(pixels, (unit - number * lanes) * F, 1, F)
-                    pen.store(pixel, start, unit * right, F if self._spills else spot.filters)
+                    pen.store(pixel, start, plane.step(0, unit), F if self._spills else spot.filters)
 
     @property
     def _spills(self) -> bool:
         """Whether lanes without a filter, which hold zeros, may be stored: what they spill over is written after them,
         or is never read."""
-        y, tile = self.conv.y, self.tile
-        bare = y.pitch == y.width * y.channels and y.size == y.pitch * y.height
-        return bare and tile.rows == 1 and tile.filters == self.conv.shape.filters
+        return self.conv.y.bare and self.tile.rows == 1 and self.tile.filters == self.conv.shape.filters
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,14 +26,14 @@ from typing import TYPE_CHECKING
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, adds, reads, sets
 from layerline.compiler.kernels.loops import clear
-from layerline.compiler.plane import Places, Plane, room
+from layerline.compiler.plane import Places, Plane, item
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layerline.compiler.kernel import Argument
-    from layerline.compiler.kernels.conv import ConvShape
+    from layerline.compiler.kernels.convolution import ConvShape
     from layerline.compiler.layout import Rows
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
@@ -110,8 +110,8 @@ class ConvFilters(Kernel):
         size, lanes = rows.runs * rows.padded, pen.machine.lanes_for(rows.length)
         for o0, filters, pieces in self._pieces:
             item = pen.count("item") - done
-            with pen.when(pen.within(item, pieces * self.shape.groups)):
-                g, piece = pen.divided(item, pieces)
+            with pen.when(item.within(pieces * self.shape.groups)):
+                g, piece = divmod(item, pieces)
                 o = piece * filters + o0
                 first = (o + g * self.shape.group_filters) * size
                 clear(pen, pen.at(pen.pointer("dw"), first), filters * size, lanes)
@@ -123,9 +123,9 @@ class ConvFilters(Kernel):
         """Add one image's part to some filters of a group, from its filter o on, tile after tile of their taps."""
         rows, lanes = self.shape.rows(pen.machine), pen.machine.lanes_for(self.shape.run_length)
         outputs = self.dy.height * self.dy.width * self.shape.filters
-        x = pen.at(pen.pointer("x"), n * room(self.shape.x.size) + g * self.shape.group_channels)
-        dy = pen.at(pen.pointer("dy"), n * room(self.dy.size) + self.dy.origin)
-        at = pen.at(pen.pointer("at"), n * room(outputs)) if self.places else None
+        x = pen.at(pen.pointer("x"), self.shape.x.begin(n) + g * self.shape.group_channels)
+        dy = pen.at(pen.pointer("dy"), self.dy.at(n))
+        at = pen.at(pen.pointer("at"), item(n, outputs)) if self.places else None
         o = o + g * self.shape.group_filters
         for v0, vectors, v_tiles in balanced(rows.padded // lanes, self.tile.vectors):
             for k0, runs, k_tiles in balanced(rows.runs, self.tile.runs):
@@ -143,27 +143,26 @@ class ConvFilters(Kernel):
         where = {(f, k, v): (f * rows.runs + k) * rows.padded + v * lanes for f, k, v in cells}
         sums = {cell: pen.variable(pen.load(dw, where[cell], lanes)) for cell in cells}
         # runs of one tile are neighbours: a kernel row apart, or (dilated) a tap apart, a whole kernel row a tile
-        starts = [self._run(pen, spot.k + k) + spot.j for k in range(spot.runs)]
+        starts = [self._run(spot.k + k) + spot.j for k in range(spot.runs)]
         patches = [pen.at(x, start) for start in starts]
         with pen.loop("p", self.dy.height) as p, pen.loop("q", self.dy.width) as q:
-            g_at = p * self.dy.pitch + q * self.dy.channels + spot.o
+            g_at = self.dy.step(p, q, spot.o)
             if at is None:
                 self._dense(pen, spot, sums, patches, (dy, g_at), p, q)
             else:
-                here = (p * self.dy.width + q) * shape.filters + spot.o
-                down, right = shape.steps
-                corner = p * (self.window[0] * down) + q * (self.window[1] * right) + shape.origin
+                here = self.dy.rank(p, q, spot.o)
+                corner = shape.patch(p, q, self.window)
                 self._sparse(pen, spot, sums, [pen.at(patch, corner) for patch in patches], (dy, g_at), (at, here))
         for cell in cells:
             pen.store(pen.read(sums[cell]), dw, where[cell])
 
-    def _run(self, pen: Pen, run: Index) -> Index:
+    def _run(self, run: Index) -> Index:
         """Return where run number `run` lies in a patch."""
         down, right = self.shape.run_offsets
         runs = self.shape.runs[1]
         if runs == 1:
             return run * down
-        row, tap = pen.divided(run, runs)
+        row, tap = divmod(run, runs)
         return row * down + tap * right
 
     def _dense(
@@ -177,8 +176,7 @@ class ConvFilters(Kernel):
         q: Index,
     ) -> None:
         lanes = pen.machine.lanes_for(self.shape.run_length)
-        down, right = self.shape.steps
-        patch = p * down + q * right + self.shape.origin
+        patch = self.shape.patch(p, q)
         x = {
             (k, v): pen.load(patches[k], patch + v * lanes, lanes)
             for k in range(spot.runs)
@@ -261,11 +259,11 @@ class ConvInput(Kernel):
         (sh, _), (dh, _), R = shape.stride, shape.dilation, shape.runs[0]
         with pen.loop("n", pen.count("images")) as n:
             if not self.add:
-                clear(pen, pen.at(pen.pointer("dx"), n * room(shape.x.size)), shape.x.size)
+                clear(pen, pen.at(pen.pointer("dx"), shape.x.begin(n)), shape.x.size)
             with pen.loop("group", shape.groups) as group:
-                dx = pen.at(pen.pointer("dx"), n * room(shape.x.size) + group * shape.group_channels)
+                dx = pen.at(pen.pointer("dx"), shape.x.begin(n) + group * shape.group_channels)
                 filters = group * shape.group_filters
-                dy = pen.at(pen.pointer("dy"), n * room(self.dy.size) + filters + self.dy.origin)
+                dy = pen.at(pen.pointer("dy"), self.dy.at(n, c=filters))
                 weights = pen.at(pen.pointer("w"), filters * (rows.runs * rows.padded))
                 with pen.loop("h", (shape.out[0] - 1) * sh + (R - 1) * dh + 1) as h:
                     if shape.few_weights:
@@ -278,10 +276,10 @@ class ConvInput(Kernel):
     def _reached(self, pen: Pen, h: Index, r: Index) -> Iterator[Index]:
         """Write code for the output row, if there is one, whose kernel row r lies on row h of the input."""
         (sh, _), (dh, _), P = self.shape.stride, self.shape.dilation, self.shape.out[0]
-        down = pen.rest(h, r * dh)
-        there = pen.within(down, (P - 1) * sh + 1)
-        p, rest = pen.divided(down, sh) if sh > 1 else (down, None)
-        with pen.when(there if rest is None else pen.both(there, pen.is_zero(rest))):
+        down = h - r * dh
+        there = down.within((P - 1) * sh + 1)
+        p, rest = divmod(down, sh) if sh > 1 else (down, None)
+        with pen.when(there if rest is None else pen.both(there, rest.is_(0))):
             yield p
 
     def _row(
@@ -297,9 +295,9 @@ class ConvInput(Kernel):
                     for q0, pixels, q_tiles in balanced(shape.out[1], self.tile.pixels):
                         with pen.loop("q", q_tiles) as t:
                             q, j = t * pixels + q0, (v * vectors + v0) * lanes
-                            place = h * shape.x.pitch + s * run_right + q * right + j + shape.origin
+                            place = shape.x.step(h) + s * run_right + q * right + j + shape.first
                             taps = pen.at(w, s * rows.padded + j)
-                            here = (pen.at(g, q * self.dy.channels), taps, pen.at(dx, place))
+                            here = (pen.at(g, self.dy.step(0, q)), taps, pen.at(dx, place))
                             self._tile(pen, h, pair, here, (pixels, vectors))
 
     def _tile(
@@ -334,11 +332,11 @@ class ConvInput(Kernel):
         """Add what kernel row r gives out of output row p, filter by filter."""
         (r, p), (g, w) = pair, memory
         rows, lanes = self.shape.rows(pen.machine), pen.machine.lanes_for(self.shape.run_length)
-        g = pen.at(g, p * self.dy.pitch)
+        g = pen.at(g, self.dy.step(p))
         w = pen.at(w, r * (self.shape.runs[1] * rows.padded))
         with pen.loop("o", self.shape.group_filters) as o:
             taps = {v: pen.load(w, o * (rows.runs * rows.padded) + v * lanes, lanes) for v in {v for _, v in sums}}
             for t in {t for t, _ in sums}:
-                value = pen.broadcast(g, o + t * self.dy.channels, lanes)
+                value = pen.broadcast(g, o + self.dy.step(0, t), lanes)
                 for v, tap in taps.items():
                     pen.write(sums[t, v], pen.fma(value, tap, pen.read(sums[t, v])))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final, cast
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.bias_lower import bias_sum
-from layerline.compiler.kernels.conv import ConvForward, ConvShape, conv_tile
+from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile, input_tile
+from layerline.compiler.kernels.convolution import Convolution, ConvShape
 from layerline.compiler.kernels.depthwise_lower import lower_depthwise
 from layerline.compiler.kernels.muon import Filters
 from layerline.compiler.kernels.update import Grid
@@ -43,7 +44,7 @@ def lower(b: Builder, node: Node) -> None:
     tile = conv_tile(shape, b.machine)
     assert tile is not None  # noqa: S101 - one pixel always fits
     y, has_bias = b.output(node, Plane(O, P, Q), trained=True), layer.bias or b.takes_in(node)
-    kernel = ConvForward(shape, y.plane, tile, has_bias)
+    kernel = ConvForward(Convolution(shape, y.plane, has_bias), tile)
     rows, columns = shape.rows(b.machine), kernel.columns
     grid = Grid(O * rows.runs, rows.length, rows.padded)
     layouts = (("r", rows), ("c", columns)) if b.training else (("c", columns),)
@@ -67,7 +68,7 @@ def _back(
         b.sums.append(Op(kernel, (x.buffer, dy, b.whole_gradient(name))))
     else:
         b.op(ConvFilters(shape, y.plane, tile), x.buffer, dy, b.partial(name))
-    b.step(name, columns, Filters(shape.filters, columns.runs, grid.length, grid.padded))
+    b.step(name, Filters(shape.filters, columns.runs, grid.length, grid.padded))
     if x.trained_above:
         dx, add = b.gradient(x)
         b.op(ConvInput(shape, y.plane, input_tile(shape, b.machine), add), dy, w, dx)

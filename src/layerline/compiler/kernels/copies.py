@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from layerline.compiler.kernel import Kernel, adds, reads, sets
 from layerline.compiler.kernels.loops import elementwise
-from layerline.compiler.plane import Plane, room
+from layerline.compiler.plane import Plane, item
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import Argument
@@ -62,10 +62,10 @@ class Reorder(Kernel):
 
     @property
     def symbol(self) -> str:
-        return f"reorder_{self.outer}x{self.inner}" + (f"_{room(self.elements)}" if self.elements else "")
+        return f"reorder_{self.outer}x{self.inner}" + (f"_{item(1, self.elements)}" if self.elements else "")
 
     def write(self, pen: Pen) -> None:
         with pen.loop("n", pen.count("images")) as n:
-            x, y = (pen.at(pen.pointer(name), n * room(self._elements)) for name in ("x", "y"))
+            x, y = (pen.at(pen.pointer(name), item(n, self._elements)) for name in ("x", "y"))
             with pen.loop("a", self.outer) as a, pen.loop("b", self.inner) as b:
                 pen.store(pen.load(x, a * self.inner + b), y, b * self.outer + a)

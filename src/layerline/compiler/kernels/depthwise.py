@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 
 from layerline.compiler.kernel import Kernel, adds, reads, sets
 from layerline.compiler.kernels.loops import clear, vectors
-from layerline.compiler.plane import Plane, room
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import Argument
-    from layerline.compiler.kernels.conv import ConvShape
+    from layerline.compiler.kernels.convolution import ConvShape
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
+    from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer
 
 
@@ -37,8 +37,7 @@ def padded_channels(C: int, machine: Machine) -> int:
 
 def tap_place(shape: ConvShape, r: Index | int, s: Index | int) -> Index | int:
     """Return how far a tap lies behind the patch's first value, in elements of x."""
-    down, right = shape.dilation[0] * shape.x.pitch, shape.dilation[1] * shape.x.channels
-    return r * down + s * right
+    return shape.x.step(r, s, stride=shape.dilation)
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,8 @@ class DepthwiseForward(Kernel):
         shape, lanes = self.shape, pen.machine.lanes_for(self.shape.filters)
         P, Q = shape.out
         with pen.loop("n", pen.count("images")) as n:
-            x = pen.at(pen.pointer("x"), n * room(shape.x.size) + shape.origin)
-            y = pen.at(pen.pointer("y"), n * room(self.y.size) + self.y.origin)
+            x = pen.at(pen.pointer("x"), shape.x.begin(n) + shape.first)
+            y = pen.at(pen.pointer("y"), self.y.at(n))
             for c, count in vectors(pen, shape.filters, lanes):
                 with pen.loop("p", P) as p:
                     for q0, pixels, tiles in balanced(Q, pen.machine.accumulators - 2):
@@ -77,18 +76,17 @@ class DepthwiseForward(Kernel):
         """Write some neighbouring pixels of a row, one vector of channels each."""
         (p, q, c), (x, y), shape = spot, memory, self.shape
         lanes = pen.machine.lanes_for(shape.filters)
-        down, right = shape.steps
-        patch = pen.at(x, p * down + q * right + c)
+        patch = pen.at(x, shape.x.step(p, q, c, shape.stride))
         start = pen.load(pen.pointer("b"), c, lanes) if self.bias else pen.constant(0.0, lanes)
         sums = [pen.variable(start) for _ in range(pixels)]
         padded = padded_channels(shape.filters, pen.machine)
         with pen.loop("r", shape.kernel[0]) as r, pen.loop("s", shape.kernel[1]) as s:
             w = pen.load(pen.pointer("w"), (r * shape.kernel[1] + s) * padded + c, lanes)
             for t, total in enumerate(sums):
-                value = pen.load(patch, tap_place(shape, r, s) + t * right, lanes)
+                value = pen.load(patch, tap_place(shape, r, s) + shape.x.step(0, t, stride=shape.stride), lanes)
                 pen.write(total, pen.fma(w, value, pen.read(total)))
         for t, total in enumerate(sums):
-            to = p * self.y.pitch + (q + t) * self.y.channels + c
+            to = self.y.step(p, q + t, c)
             pen.store(pen.read(total), y, to, count)
 
 
@@ -123,17 +121,16 @@ class DepthwiseFilters(Kernel):
         """Write an image's part of some taps."""
         (n, r, s, c), shape, dy = spot, self.shape, self.dy
         lanes, padded = pen.machine.lanes_for(shape.filters), padded_channels(shape.filters, pen.machine)
-        down, right = shape.steps
-        x = pen.at(pen.pointer("x"), n * room(shape.x.size) + tap_place(shape, r, s) + c + shape.origin)
-        g_at = pen.at(pen.pointer("dy"), n * room(dy.size) + c + dy.origin)
+        x = pen.at(pen.pointer("x"), shape.x.begin(n) + tap_place(shape, r, s) + c + shape.first)
+        g_at = pen.at(pen.pointer("dy"), dy.at(n, c=c))
         dw = pen.at(pen.pointer("dw"), (r * shape.kernel[1] + s) * padded + c)
         taps = [(i, j) for i in range(size[0]) for j in range(size[1])]
         where = {(i, j): (i * shape.kernel[1] + j) * padded for i, j in taps}
         sums = {tap: pen.variable(pen.load(dw, where[tap], lanes)) for tap in taps}
         with pen.loop("p", shape.out[0]) as p, pen.loop("q", shape.out[1]) as q:
-            g = pen.load(g_at, p * dy.pitch + q * dy.channels, lanes)
+            g = pen.load(g_at, dy.step(p, q), lanes)
             for i, j in taps:
-                value = pen.load(x, p * down + q * right + tap_place(shape, i, j), lanes)
+                value = pen.load(x, shape.x.step(p, q, stride=shape.stride) + tap_place(shape, i, j), lanes)
                 pen.write(sums[i, j], pen.fma(g, value, pen.read(sums[i, j])))
         for tap in taps:
             pen.store(pen.read(sums[tap]), dw, where[tap], count)
@@ -158,16 +155,16 @@ class DepthwiseInput(Kernel):
 
     def write(self, pen: Pen) -> None:
         shape, dy, lanes = self.shape, self.dy, pen.machine.lanes_for(self.shape.filters)
-        padded, (down, right) = padded_channels(shape.filters, pen.machine), shape.steps
+        padded = padded_channels(shape.filters, pen.machine)
         with pen.loop("n", pen.count("images")) as n:
-            dx = pen.at(pen.pointer("dx"), n * room(shape.x.size))
+            dx = pen.at(pen.pointer("dx"), shape.x.begin(n))
             if not self.add:
                 clear(pen, dx, shape.x.size)
-            source = pen.at(pen.pointer("dy"), n * room(dy.size) + dy.origin)
+            source = pen.at(pen.pointer("dy"), dy.at(n))
             for c, count in vectors(pen, shape.filters, lanes):
                 with pen.loop("p", shape.out[0]) as p, pen.loop("q", shape.out[1]) as q:
-                    g = pen.load(source, p * dy.pitch + q * dy.channels + c, lanes)
-                    patch = pen.at(dx, p * down + q * right + c + shape.origin)
+                    g = pen.load(source, dy.step(p, q, c), lanes)
+                    patch = pen.at(dx, shape.x.step(p, q, c, shape.stride) + shape.first)
                     with pen.loop("r", shape.kernel[0]) as r, pen.loop("s", shape.kernel[1]) as s:
                         w = pen.load(pen.pointer("w"), (r * shape.kernel[1] + s) * padded + c, lanes)
                         here = tap_place(shape, r, s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from layerline.compiler.kernels.bias_lower import bias_sum
-from layerline.compiler.kernels.conv import ConvShape
+from layerline.compiler.kernels.convolution import ConvShape
 from layerline.compiler.kernels.depthwise import DepthwiseFilters, DepthwiseForward, DepthwiseInput, padded_channels
 from layerline.compiler.kernels.muon import Filters
 from layerline.compiler.kernels.update import Grid
@@ -51,7 +51,7 @@ def _back(
     if bias:
         bias_sum(b, f"{node.path}.bias", y, dy)
     b.op(DepthwiseFilters(shape, y.plane), x.buffer, dy, b.partial(name))
-    b.step(name, filters=Filters(grid.rows, 1, grid.length, grid.padded))
+    b.step(name, Filters(grid.rows, 1, grid.length, grid.padded))
     if x.trained_above:
         dx, add = b.gradient(x)
         b.op(DepthwiseInput(shape, y.plane, add), dy, w, dx)

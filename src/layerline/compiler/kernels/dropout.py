@@ -15,7 +15,7 @@ from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, adds, given, reads, sets
 from layerline.compiler.kernels.loops import elementwise
 from layerline.compiler.kernels.philox import philox
-from layerline.compiler.plane import Plane, room
+from layerline.compiler.plane import Plane, item
 from layerline.randomness import Purpose
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ class DropoutMask(Kernel):
         zero, kept = pen.constant(0.0, lanes), pen.constant(1 / (1 - self.p), lanes)
         with pen.loop("n", pen.count("images")) as n:
             image = pen.splat(pen.convert(pen.load(pen.pointer("order"), n), DType.I32), lanes)
-            m = pen.at(pen.pointer("m"), n * room(mask_size(self.size)))
+            m = pen.at(pen.pointer("m"), item(n, mask_size(self.size)))
             with pen.loop("chunk", -(-self.size // CHUNK)) as chunk:
                 for first in range(0, COUNTERS, lanes):
-                    block = pen.splat(pen.convert((chunk * COUNTERS).whole, DType.I32), lanes)
+                    block = pen.splat(pen.as_value(chunk * COUNTERS, DType.I32), lanes)
                     block = pen.add(block, pen.lane_numbers(lanes, first))
                     for word, value in enumerate(philox(pen, (block, image, epoch, purpose), key)):
                         chosen = pen.select(pen.below(value, least), zero, kept)
@@ -87,11 +87,11 @@ class Masked(Kernel):
         return f"masked{'_add' * self.add}_{self.x.label}_{self.y.label}"
 
     def write(self, pen: Pen) -> None:
-        bare = Plane(self.x.channels, self.x.height, self.x.width)
+        bare = self.x.inside
 
         def step(memory: tuple[Pointer, ...], places: tuple[Index, ...], lanes: int) -> Value:
             y = pen.mul(pen.load(memory[0], places[0], lanes), pen.load(memory[1], places[1], lanes))
             return pen.add(pen.load(memory[2], places[2], lanes), y) if self.add else y
 
         planes = ((self.x, "x"), (bare, "m"), (self.y, "y"))
-        elementwise(pen, planes, step, {"m": room(mask_size(bare.size))})
+        elementwise(pen, planes, step, {"m": mask_size(bare.size)})

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.kernel import Kernel, adds, reads, sets
-from layerline.compiler.plane import room
+from layerline.compiler.plane import item
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def input_tile(shape: FCShape, machine: Machine, images: int) -> FCTile:
 
 def image_tiles(pen: Pen, most: int) -> Iterator[tuple[Index, int]]:
     """Write a loop over tiles of `most` images, then one over the images left: yields the first image and how many."""
-    tiles, _ = pen.divided(pen.count("images"), most)
+    tiles, _ = divmod(pen.count("images"), most)
     if most > 1:
         with pen.loop("tile", tiles) as tile:
             yield tile * most, most
@@ -129,21 +129,21 @@ class FCForward(Kernel):
 
     def _tile(self, pen: Pen, n: Index, o: Index, images: int, outputs: int) -> None:
         shape, lanes = self.shape, pen.machine.lanes_for(self.shape.inputs)
-        x, w = pen.at(pen.pointer("x"), n * room(shape.inputs)), pen.at(pen.pointer("w"), o * shape.padded)
+        x, w = pen.at(pen.pointer("x"), item(n, shape.inputs)), pen.at(pen.pointer("w"), o * shape.padded)
         zero = pen.constant(0.0, lanes)
         sums = {(m, k): pen.variable(zero) for m in range(images) for k in range(outputs)}
         with pen.loop("i", shape.padded, step=lanes) as i:
-            values = [pen.load(x, i + m * room(shape.inputs), lanes) for m in range(images)]
+            values = [pen.load(x, i + item(m, shape.inputs), lanes) for m in range(images)]
             for k in range(outputs):
                 weights = pen.load(w, i + k * shape.padded, lanes)
                 for m, value in enumerate(values):
                     pen.write(sums[m, k], pen.fma(weights, value, pen.read(sums[m, k])))
-        y = pen.at(pen.pointer("y"), n * room(shape.outputs) + o)
+        y = pen.at(pen.pointer("y"), item(n, shape.outputs) + o)
         for (m, k), total in sums.items():
             value = pen.fold(pen.read(total))
             if self.bias:
                 value = pen.add(value, pen.load(pen.pointer("b"), o + k))
-            pen.store(value, y, m * room(shape.outputs) + k)
+            pen.store(value, y, item(m, shape.outputs) + k)
 
 
 @dataclass(frozen=True)
@@ -173,15 +173,15 @@ class FCInput(Kernel):
 
     def _tile(self, pen: Pen, n: Index, i: Index, images: int, vectors: int) -> None:
         shape, lanes = self.shape, pen.machine.lanes_for(self.shape.inputs)
-        dx = pen.at(pen.pointer("dx"), n * room(shape.inputs) + i)
-        dy, w = pen.at(pen.pointer("dy"), n * room(shape.outputs)), pen.at(pen.pointer("w"), i)
-        cells = {(m, v): m * room(shape.inputs) + v * lanes for m in range(images) for v in range(vectors)}
+        dx = pen.at(pen.pointer("dx"), item(n, shape.inputs) + i)
+        dy, w = pen.at(pen.pointer("dy"), item(n, shape.outputs)), pen.at(pen.pointer("w"), i)
+        cells = {(m, v): item(m, shape.inputs) + v * lanes for m in range(images) for v in range(vectors)}
         zero = pen.constant(0.0, lanes)
         sums = {cell: pen.variable(pen.load(dx, at, lanes) if self.add else zero) for cell, at in cells.items()}
         with pen.loop("o", shape.outputs) as o:
             weights = [pen.load(w, o * shape.padded + v * lanes, lanes) for v in range(vectors)]
             for m in range(images):
-                g = pen.broadcast(dy, o + m * room(shape.outputs), lanes)
+                g = pen.broadcast(dy, o + item(m, shape.outputs), lanes)
                 for v, weight in enumerate(weights):
                     pen.write(sums[m, v], pen.fma(g, weight, pen.read(sums[m, v])))
         for cell, at in cells.items():
@@ -248,7 +248,7 @@ class FCWeights(Kernel):
         done, several = 0, self._tiles_an_item
         for v0, vectors, tiles, items in self._pieces:
             item = pen.count("item") - done
-            with pen.when(pen.within(item, items)):
+            with pen.when(item.within(items)):
                 first = item * several
                 with pen.loop("v", pen.smaller(first + several, tiles), first) as v:
                     for o0, outputs, o_tiles in balanced(self.shape.outputs, self.tile.outputs):
@@ -263,10 +263,10 @@ class FCWeights(Kernel):
         sums = {(k, v): pen.variable(zero) for k in range(outputs) for v in range(vectors)}
         with pen.loop("n", pen.count("images")) as n:
             for v in range(vectors):
-                pen.prefetch(x, n * room(shape.inputs) + (AHEAD * room(shape.inputs) + v * lanes))
-            values = [pen.load(x, n * room(shape.inputs) + v * lanes, lanes) for v in range(vectors)]
+                pen.prefetch(x, item(n, shape.inputs) + (item(AHEAD, shape.inputs) + v * lanes))
+            values = [pen.load(x, item(n, shape.inputs) + v * lanes, lanes) for v in range(vectors)]
             for k in range(outputs):
-                g = pen.broadcast(dy, n * room(shape.outputs) + k, lanes)
+                g = pen.broadcast(dy, item(n, shape.outputs) + k, lanes)
                 for v, value in enumerate(values):
                     pen.write(sums[k, v], pen.fma(g, value, pen.read(sums[k, v])))
         for (k, v), total in sums.items():

@@ -21,7 +21,6 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
-from layerline.compiler.values import lanes_of
 
 if TYPE_CHECKING:
     from layerline.compiler.pen import Pen
@@ -42,7 +41,7 @@ _LN2_LOW: Final = math.log(2) - _LN2_HIGH
 
 def exp(pen: Pen, x: Value) -> Value:
     """Return e^x for float32 lanes x ≤ 0; NaN stays NaN."""
-    lanes = lanes_of(x)
+    lanes = x.lanes
 
     def number(value: float) -> Value:
         return pen.constant(value, lanes)
@@ -60,7 +59,7 @@ def exp(pen: Pen, x: Value) -> Value:
 
 def _polynomial(pen: Pen, coefficients: tuple[float, ...], x: Value) -> Value:
     """Return Σ coefficients[k] · x^k by Horner's rule."""
-    lanes = lanes_of(x)
+    lanes = x.lanes
     result = pen.constant(coefficients[-1], lanes)
     for coefficient in coefficients[-2::-1]:
         result = pen.fma(result, x, pen.constant(coefficient, lanes))
@@ -69,7 +68,7 @@ def _polynomial(pen: Pen, coefficients: tuple[float, ...], x: Value) -> Value:
 
 def tanh(pen: Pen, x: Value) -> Value:
     """Return tanh x for float32 lanes; NaN stays NaN."""
-    lanes = lanes_of(x)
+    lanes = x.lanes
     one = pen.constant(1.0, lanes)
     size = pen.magnitude(x)
     t = exp(pen, pen.mul(size, pen.constant(-2.0, lanes)))
@@ -81,7 +80,7 @@ def tanh(pen: Pen, x: Value) -> Value:
 
 def sigmoid(pen: Pen, x: Value) -> Value:
     """Return 1 / (1 + e^−x) for float32 lanes; NaN stays NaN."""
-    lanes = lanes_of(x)
+    lanes = x.lanes
     one = pen.constant(1.0, lanes)
     size = pen.magnitude(x)
     t = exp(pen, pen.negative(size))
@@ -92,7 +91,7 @@ def sigmoid(pen: Pen, x: Value) -> Value:
 
 def normal(pen: Pen, x: Value) -> tuple[Value, Value]:
     """Return Φ(x) and e^(−x² / 2) for float32 lanes; NaN stays NaN."""
-    lanes = lanes_of(x)
+    lanes = x.lanes
     one, half = pen.constant(1.0, lanes), pen.constant(0.5, lanes)
     bell = exp(pen, pen.mul(pen.mul(x, x), pen.constant(-0.5, lanes)))
     z = pen.mul(pen.magnitude(x), pen.constant(math.sqrt(0.5), lanes))

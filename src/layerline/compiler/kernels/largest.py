@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 from layerline.compiler.dtype import DType
-from layerline.compiler.values import lanes_of
 
 if TYPE_CHECKING:
     from layerline.compiler.pen import Pen
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 def first_largest(pen: Pen, window: list[tuple[Value, int]]) -> tuple[Value, Value]:
     """Return, lane by lane, the first largest of (value, place) pairs and its place (i32); a NaN among them wins."""
-    lanes = lanes_of(window[0][0])
+    lanes = window[0][0].lanes
     largest, place = window[0][0], pen.constant(window[0][1], lanes, DType.I32)
     for value, where in window[1:]:
         better = pen.greater(value, largest)

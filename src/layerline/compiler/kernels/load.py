@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, given, reads, sets
-from layerline.compiler.plane import Plane, room
-from layerline.compiler.values import lanes_of
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import Argument
     from layerline.compiler.pen import Pen
+    from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Value
 
 MOST_WOVEN: Final = 4
@@ -52,9 +51,9 @@ class Load(Kernel):
         with pen.loop("n", pen.count("images")) as n:
             image = pen.as_index(pen.load(pen.pointer("order"), n))
             source = pen.at(pen.pointer("images"), image * (C * H * W))
-            x = pen.at(pen.pointer("x"), n * room(self.x.size) + self.x.origin)
+            x = pen.at(pen.pointer("x"), self.x.at(n))
             with pen.loop("h", H) as h:
-                to = pen.at(x, h * self.x.pitch)
+                to = pen.at(x, self.x.step(h))
                 if self.even and (C == 1 or H * W == 1 or self.channels_last):
                     self._row(pen, pen.at(source, h * (W * C)), to, 1, W * C)
                 elif C <= MOST_WOVEN:
@@ -78,7 +77,7 @@ class Load(Kernel):
 
     def _pixels(self, pen: Pen, source: Pointer, to: Pointer, w: Index, numbers: list[list[Value]]) -> None:
         """Write a vector of pixels, from C vectors of values: of a channel each, or as pixels already."""
-        C, lanes = len(numbers[0]), lanes_of(numbers[0][0])
+        C, lanes = len(numbers[0]), numbers[0][0].lanes
         plane = self.x.height * self.x.width
         places = [w * C + k * lanes if self.channels_last else w + k * plane for k in range(C)]
         values = [
@@ -95,4 +94,4 @@ class Load(Kernel):
             place = (first + w) * C + c if self.channels_last else first + w + c * (H * W)
             scale, shift = (pen.load(pen.pointer(name), c) for name in ("scale", "shift"))
             value = pen.convert(pen.load(source, place), DType.F32)
-            pen.store(pen.add(pen.mul(value, scale), shift), to, w * C + c)
+            pen.store(pen.add(pen.mul(value, scale), shift), to, self.x.step(0, w, c))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from layerline.compiler.plane import Plane, room
+from layerline.compiler.plane import Plane, item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -22,22 +22,22 @@ def elementwise(
     pen: Pen,
     planes: tuple[tuple[Plane, str], ...],
     step: Callable[[tuple[Pointer, ...], tuple[Index, ...], int], Value],
-    rooms: Mapping[str, int] = NONE,
+    elements: Mapping[str, int] = NONE,
 ) -> None:
     """Write a loop over images, rows and vectors; `step` makes the last plane's vector out of the other planes.
 
-    rooms: the elements from one image to the next, for the arguments where that is not the plane's room.
+    elements: what an image has, for the arguments where that is more than the plane.
     """
-    plain = all(not any((p.top, p.left, p.bottom, p.right)) for p, _ in planes)
+    plain = all(p.bare for p, _ in planes)
     last = planes[-1][0]
     rows, n = (1, last.size) if plain else (last.height, last.width * last.channels)
     lanes = pen.machine.lanes_for(n)
     with pen.loop("n", pen.count("images")) as image:
         memory = tuple(
-            pen.at(pen.pointer(name), image * rooms.get(name, room(p.size)) + p.origin) for p, name in planes
+            pen.at(pen.pointer(name), item(image, elements.get(name, p.size)) + p.inner()) for p, name in planes
         )
         with pen.loop("h", rows) as h:
-            row = tuple(pen.at(m, h * p.pitch) for m, (p, _) in zip(memory, planes, strict=True))
+            row = tuple(pen.at(m, p.step(h)) for m, (p, _) in zip(memory, planes, strict=True))
             for i, count in vectors(pen, n, lanes):
                 pen.store(step(row, (i,) * len(row), lanes), row[-1], i, count)
 

@@ -20,7 +20,7 @@ from layerline.compiler.kernel import Kernel, adds, given, reads, sets
 from layerline.compiler.kernels.functions import exp, log
 from layerline.compiler.kernels.loops import vectors
 from layerline.compiler.kernels.optimizers import hyper
-from layerline.compiler.plane import room
+from layerline.compiler.plane import item
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import Argument
@@ -50,7 +50,7 @@ def _exponentials(pen: Pen, z: Pointer, out: Pointer, K: int) -> _Softmax:
     place, total = pen.variable(last), pen.variable(pen.constant(0.0, lanes))
     for i, count in vectors(pen, K, lanes):
         value = pen.first_lanes(pen.load(z, i, lanes), count, lowest)
-        number = pen.add(pen.lane_numbers(lanes), pen.splat(pen.convert(i.whole, DType.I32), lanes))
+        number = pen.add(pen.lane_numbers(lanes), pen.splat(pen.as_value(i, DType.I32), lanes))
         here, so_far = pen.select(pen.equal(value, all_m), number, last), pen.read(place)
         pen.write(place, pen.select(pen.greater(so_far, here), here, so_far))
         power = pen.first_lanes(exp(pen, pen.sub(value, all_m)), count, pen.constant(0.0, lanes))
@@ -109,7 +109,7 @@ class SoftmaxLoss(Kernel):
         K, lanes = self.classes, pen.machine.lanes_for(self.classes)
         one = pen.constant(1.0)
         with pen.loop("n", pen.count("images")) as n:
-            z, dz = (pen.at(pen.pointer(name), n * room(K)) for name in ("z", "dz"))
+            z, dz = (pen.at(pen.pointer(name), item(n, K)) for name in ("z", "dz"))
             image = pen.as_index(pen.load(pen.pointer("order"), n))
             label = pen.as_index(pen.load(pen.pointer("labels"), image))
             softmax = _exponentials(pen, z, dz, K)
@@ -121,8 +121,8 @@ class SoftmaxLoss(Kernel):
             share = pen.splat(pen.div(one, softmax.total), lanes)
             for i, count in vectors(pen, K, lanes):
                 p = pen.mul(pen.load(dz, i, lanes), share)
-                number = pen.add(pen.lane_numbers(lanes), pen.splat(pen.convert(i.whole, DType.I32), lanes))
-                hit = pen.equal(number, pen.splat(pen.convert(label.whole, DType.I32), lanes))
+                number = pen.add(pen.lane_numbers(lanes), pen.splat(pen.as_value(i, DType.I32), lanes))
+                hit = pen.equal(number, pen.splat(pen.as_value(label, DType.I32), lanes))
                 if shares is None:
                     difference = pen.select(hit, pen.sub(p, pen.constant(1.0, lanes)), p)
                 else:
@@ -132,7 +132,7 @@ class SoftmaxLoss(Kernel):
     def _tally(self, pen: Pen, label: Index, said: Index) -> None:
         """Count the image among those of its class, those taken for a class, and, where it is, those rightly taken."""
         tallies, one, none = pen.pointer("tallies"), pen.constant(1, 1, DType.I64), pen.constant(0, 1, DType.I64)
-        right = pen.select(pen.equal(label.whole, said.whole), one, none)
+        right = pen.select(label.is_(said), one, none)
         for place, count in ((label, one), (said + self.classes, one), (label + 2 * self.classes, right)):
             pen.store(pen.add(pen.load(tallies, place), count), tallies, place)
 
@@ -202,7 +202,7 @@ class Probabilities(Kernel):
     def write(self, pen: Pen) -> None:
         K = self.classes
         with pen.loop("n", pen.count("images")) as n:
-            z = pen.at(pen.pointer("z"), n * room(K))
+            z = pen.at(pen.pointer("z"), item(n, K))
             p = pen.at(pen.pointer("probabilities"), n * K)
             image = pen.as_index(pen.load(pen.pointer("order"), n))
             label = pen.as_index(pen.load(pen.pointer("labels"), image))
@@ -238,6 +238,6 @@ class LossTotal(Kernel):
         loss, total = pen.pointer("loss"), pen.pointer("total")
         step = pen.variable(pen.constant(0.0, 1, DType.F64))
         with pen.loop("shard", pen.count("shards")) as shard:
-            pen.write(step, pen.add(pen.read(step), pen.load(loss, shard * room(1))))
+            pen.write(step, pen.add(pen.read(step), pen.load(loss, item(shard, 1))))
         pen.store(pen.read(step), total, 1)
         pen.store(pen.add(pen.load(total), pen.read(step)), total)

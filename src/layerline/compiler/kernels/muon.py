@@ -214,8 +214,7 @@ def mix(pen: Pen, matrices: tuple[_Matrix, _Matrix, _Matrix, _Matrix], shares: t
 
 
 def _store(pen: Pen, total: Value, old: Value, shares: tuple[float, float], to: tuple[str, Index]) -> None:
-    from layerline.compiler.values import lanes_of
 
-    lanes = lanes_of(total)
+    lanes = total.lanes
     kept = pen.mul(pen.constant(shares[0], lanes), old)
     pen.store(pen.fma(pen.constant(shares[1], lanes), total, kept), pen.pointer(to[0]), to[1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
-from layerline.compiler.values import lanes_of
 from layerline.randomness import ROUNDS
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ KEY_STEPS: Final = (0x9E3779B9, 0xBB67AE85)
 
 def philox(pen: Pen, counter: tuple[Value, Value, Value, Value], key: tuple[Value, Value]) -> tuple[Value, ...]:
     """Return the four words (i32 lanes) for a counter of four words and a key of two scalars."""
-    lanes = lanes_of(counter[0])
+    lanes = counter[0].lanes
     words = counter
     for number in range(ROUNDS):
         keys = [pen.splat(pen.add(k, pen.constant(number * step & 0xFFFFFFFF, 1, DType.I32)), lanes)

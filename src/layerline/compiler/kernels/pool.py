@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, adds, reads, sets
 from layerline.compiler.kernels.loops import clear, vectors
-from layerline.compiler.plane import Places, Plane, room
+from layerline.compiler.plane import Places, Plane, item
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import Argument
     from layerline.compiler.pen import Pen
-    from layerline.compiler.values import Index, Pointer
+    from layerline.compiler.values import Index, Pointer, Value
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class PoolForward(Kernel):
     @property
     def arguments(self) -> dict[str, Argument]:
         x, (P, Q) = self.shape.x, self.shape.out
-        at = {"at": sets(Places(P * Q * x.channels, (x.pitch, x.channels)), DType.I32)} if self.places else {}
+        at = {"at": sets(Places(P * Q * x.channels, x.steps()), DType.I32)} if self.places else {}
         return {"x": reads(x), "y": sets(self.y), **at}
 
     @property
@@ -63,9 +63,9 @@ class PoolForward(Kernel):
         shape, C = self.shape, self.shape.x.channels
         P, Q = shape.out
         with pen.loop("n", pen.count("images")) as n:
-            x = pen.at(pen.pointer("x"), n * room(shape.x.size))
-            y = pen.at(pen.pointer("y"), n * room(self.y.size) + self.y.origin)
-            at = pen.at(pen.pointer("at"), n * room(P * Q * C)) if self.places else None
+            x = pen.at(pen.pointer("x"), shape.x.begin(n))
+            y = pen.at(pen.pointer("y"), self.y.at(n))
+            at = pen.at(pen.pointer("at"), item(n, P * Q * C)) if self.places else None
             with pen.loop("p", P) as p, pen.loop("q", Q) as q:
                 for c, count in vectors(pen, C, pen.machine.lanes_for(C)):
                     self._window(pen, (p, q, c), count, (x, y, at))
@@ -77,21 +77,19 @@ class PoolForward(Kernel):
         lanes, plane = pen.machine.lanes_for(shape.x.channels), shape.x
         top, bottom = pen.clipped(p * shape.stride[0] - shape.padding[0], shape.window[0], plane.height)
         left, right = pen.clipped(q * shape.stride[1] - shape.padding[1], shape.window[1], plane.width)
-        first = top * plane.pitch + left * plane.channels + c + plane.origin
-        largest, place = pen.variable(pen.load(x, first, lanes)), pen.variable(pen.convert(first.whole, DType.I32))
+        first = plane.inner(top, left, c)
+        largest, place = pen.variable(pen.load(x, first, lanes)), pen.variable(pen.as_value(first, DType.I32))
         places = pen.variable(pen.splat(pen.read(place), lanes))
         with pen.loop("h", bottom, top) as h, pen.loop("w", right, left) as w:
-            here = h * plane.pitch + w * plane.channels + c + plane.origin
+            here = plane.inner(h, w, c)
             value, so_far = pen.load(x, here, lanes), pen.read(largest)
             better = pen.either(pen.greater(value, so_far), pen.not_a_number(value))
             pen.write(largest, pen.select(better, value, so_far))
-            pen.write(
-                places, pen.select(better, pen.splat(pen.convert(here.whole, DType.I32), lanes), pen.read(places))
-            )
-        pen.store(pen.read(largest), y, p * self.y.pitch + q * self.y.channels + c, count)
+            pen.write(places, pen.select(better, pen.splat(pen.as_value(here, DType.I32), lanes), pen.read(places)))
+        pen.store(pen.read(largest), y, self.y.step(p, q, c), count)
         if at is not None:
             numbered = pen.add(pen.read(places), pen.lane_numbers(lanes))
-            pen.store(numbered, at, (p * shape.out[1] + q) * plane.channels + c, count)
+            pen.store(numbered, at, self.y.rank(p, q, c), count)
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ class PoolBackward(Kernel):
     @property
     def arguments(self) -> dict[str, Argument]:
         dy, dx = self.dy, self.dx
-        at = Places(dy.height * dy.width * dy.channels, (dx.pitch, dx.channels))
+        at = Places(dy.inside.size, dx.steps())
         return {"dy": reads(dy), "at": reads(at, DType.I32), "dx": (adds if self.add else sets)(dx)}
 
     @property
@@ -115,14 +113,14 @@ class PoolBackward(Kernel):
     def write(self, pen: Pen) -> None:
         dy, C = self.dy, self.dy.channels
         with pen.loop("n", pen.count("images")) as n:
-            g = pen.at(pen.pointer("dy"), n * room(dy.size) + dy.origin)
-            at = pen.at(pen.pointer("at"), n * room(dy.height * dy.width * C))
-            dx = pen.at(pen.pointer("dx"), n * room(self.dx.size))
+            g = pen.at(pen.pointer("dy"), dy.at(n))
+            at = pen.at(pen.pointer("at"), item(n, dy.inside.size))
+            dx = pen.at(pen.pointer("dx"), self.dx.begin(n))
             if not self.add:
                 clear(pen, dx, self.dx.size)
             with pen.loop("p", dy.height) as p, pen.loop("i", dy.width * C) as i:
-                place = pen.as_index(pen.load(at, p * (dy.width * C) + i))
-                pen.store(pen.add(pen.load(dx, place), pen.load(g, p * dy.pitch + i)), dx, place)
+                place = pen.as_index(pen.load(at, dy.inside.step(p, 0, i)))
+                pen.store(pen.add(pen.load(dx, place), pen.load(g, dy.step(p, 0, i))), dx, place)
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ class Unpool(Kernel):
     @property
     def arguments(self) -> dict[str, Argument]:
         g = self.g
-        at = Places(g.height * g.width * g.channels, self.steps, self.pool)
+        at = Places(g.inside.size, self.steps, self.pool)
         return {"g": reads(g), "at": reads(at, DType.I32), "dy": sets(self.dy)}
 
     @property
@@ -153,22 +151,22 @@ class Unpool(Kernel):
     def write(self, pen: Pen) -> None:
         g, C, lanes = self.g, self.g.channels, pen.machine.lanes_for(self.g.channels)
         with pen.loop("n", pen.count("images")) as n:
-            source = pen.at(pen.pointer("g"), n * room(g.size) + g.origin)
-            at = pen.at(pen.pointer("at"), n * room(g.height * g.width * C))
-            dy = pen.at(pen.pointer("dy"), n * room(self.dy.size) + self.dy.origin)
+            source = pen.at(pen.pointer("g"), g.at(n))
+            at = pen.at(pen.pointer("at"), item(n, g.inside.size))
+            dy = pen.at(pen.pointer("dy"), self.dy.at(n))
             with pen.loop("p", g.height) as p, pen.loop("q", g.width) as q:
                 for c, count in vectors(pen, C, lanes):
-                    value = pen.load(source, p * g.pitch + q * C + c, lanes)
-                    place = pen.load(at, (p * g.width + q) * C + c, lanes)
+                    value = pen.load(source, g.step(p, q, c), lanes)
+                    place = pen.load(at, g.rank(p, q, c), lanes)
                     self._window(pen, (p, q, c), value, place, dy, count)
 
     def _window(
-        self, pen: Pen, spot: tuple[Index, Index, Index], value: object, place: object, dy: Pointer, count: int
+        self, pen: Pen, spot: tuple[Index, Index, Index], value: Value, place: Value, dy: Pointer, count: int
     ) -> None:
         (p, q, c), (a, b), (down, right) = spot, self.pool, self.steps
         lanes = pen.machine.lanes_for(self.g.channels)
         for i in range(a):
             for j in range(b):
                 here = pen.equal(place, pen.constant(i * down + j * right, lanes, DType.I32))
-                to = (p * a + i) * self.dy.pitch + (q * b + j) * self.dy.channels + c
+                to = self.dy.step(p * a + i) + self.dy.step(0, q * b + j) + c
                 pen.store(pen.select(here, value, pen.constant(0.0, lanes)), dy, to, count)

@@ -2,7 +2,8 @@
 
 The maths.  planes[c, h, w] = x[h, w, c], border and all.
 
-The schedule.  C vectors of pixels are C vectors of channels: each is picked out of the C loaded ones.
+The schedule.  C vectors of pixels are C vectors of channels: each is picked out of the C loaded ones, or out of as many
+as there are pixels left for.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from layerline.compiler.kernel import Kernel, reads, sets
 from layerline.compiler.kernels.loops import vectors
-from layerline.compiler.plane import Plane, room
+from layerline.compiler.plane import Plane
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import Argument
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def as_planes(x: Plane) -> Plane:
     """Return how they lie: as one gray image, plane below plane, each with the border."""
-    return Plane(1, x.size // x.pitch * x.channels, x.pitch // x.channels)
+    return Plane(1, (x.top + x.height + x.bottom) * x.channels, x.left + x.width + x.right)
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,12 @@ class Split(Kernel):
         pixels = self.x.size // C
         lanes = pen.machine.lanes_for(pixels)
         with pen.loop("n", pen.count("images")) as n:
-            x, planes = (pen.at(pen.pointer(name), n * room(self.x.size)) for name in self.pointers)
+            x, planes = (pen.at(pen.pointer(name), self.x.begin(n)) for name in self.pointers)
             for i, count in vectors(pen, pixels, lanes):
-                loaded = [pen.load(x, i * C + k * lanes, lanes) for k in range(C)]
+                needed = -(
+                    -count * C // lanes
+                )  # what is left may be fewer: no more than a vector ends behind the image
+                loaded = [pen.load(x, i * C + k * lanes, lanes) for k in range(needed)]
+                loaded += loaded[-1:] * (C - needed)
                 for c in range(C):
                     pen.store(pen.picked(loaded, c, C, lanes), planes, i + c * pixels, count)

@@ -10,7 +10,8 @@ from layerline.compiler.given import HYPER
 from layerline.compiler.kernels.clip import ClipFactor, Squares
 from layerline.compiler.kernels.muon import MuonDirection
 from layerline.compiler.kernels.optimizers import Follow
-from layerline.compiler.kernels.update import Step, pieces
+from layerline.compiler.kernels.update import Step, ToColumns, pieces
+from layerline.compiler.layout import Columns
 from layerline.compiler.plane import room
 from layerline.compiler.program import Buffer, Kind, Op, Per
 
@@ -51,8 +52,9 @@ def steps(b: Builder) -> list[Op]:
 
 
 def _step(b: Builder, step: Stepped) -> list[Op]:
-    """Return a parameter's step, from its whole gradient; where Muon steps it the direction is an op of its own."""
-    of, homes, filters = step.of, [buffer for buffer, _ in step.of.tensor.homes], step.filters
+    """Return a parameter's step, from its whole gradient, and its copies in other homes; where Muon steps it the
+    direction is an op of its own."""
+    of, filters, ((w, _), *others) = step.of, step.filters, step.of.tensor.homes
     optimizer, slots, gradient = b.task.stepped_by(of.kind), dict(of.tensor.slots), of.gradient
     before = []
     if b.task.muon and of.kind is Kind.FILTERS and filters is not None:
@@ -61,8 +63,9 @@ def _step(b: Builder, step: Stepped) -> list[Op]:
         optimizer, gradient = Follow(optimizer.decay, ema=optimizer.ema, length=length), before[0]["u"]
     kept = [slots[name] for name in optimizer.kept]
     factor = [FACTOR] if optimizer.clip else []
-    kernel = Step(of.grid, optimizer, columns=step.columns)
-    return [*before, Op(kernel, (gradient, homes[0], *kept, HYPER, *factor, *homes[1:]))]
+    stepped = Op(Step(of.grid, optimizer), (gradient, w, *kept, HYPER, *factor))
+    copies = [Op(ToColumns(of.grid, layout), (w, copy)) for copy, layout in others if isinstance(layout, Columns)]
+    return [*before, stepped, *copies]
 
 
 def _direction(b: Builder, of: Trained, filters: Filters) -> Op:

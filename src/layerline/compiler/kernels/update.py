@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, reads, sets
-from layerline.compiler.plane import room
+from layerline.compiler.plane import item
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
@@ -72,15 +72,15 @@ def shard_sum(pen: Pen, partial: Pointer, size: int, place: Index, lanes: int) -
     """Return the sum over shards of one vector of a partial gradient: first to last, in float64, rounded once."""
     total = pen.variable(pen.convert(pen.load(partial, place, lanes), DType.F64))
     with pen.loop("shard", pen.count("shards"), pen.index(1)) as shard:
-        part = pen.convert(pen.load(partial, shard * room(size) + place, lanes), DType.F64)
+        part = pen.convert(pen.load(partial, item(shard, size) + place, lanes), DType.F64)
         pen.write(total, pen.add(pen.read(total), part))
     return pen.convert(pen.read(total), DType.F32)
 
 
 @dataclass(frozen=True)
 class Step(Kernel):
-    """The optimiser's step on a tensor; `partial`: g is one gradient a shard. Filters are written as columns as
-    well."""
+    """The optimiser's step on a tensor; `partial`: g is one gradient a shard. `columns`: filters are written as
+    columns as well."""
 
     grid: Grid
     optimizer: Optimizer
@@ -95,13 +95,7 @@ class Step(Kernel):
     @property
     def symbol(self) -> str:
         what = self.optimizer.label + "_partial" * self.partial
-        columns = ""
-        if self.columns:
-            grouped = f"g{self.columns.groups}" * (self.columns.groups > 1)
-            columns = f"_k{self.columns.runs}{grouped}__" + "_".join(
-                f"{b.count}x{b.vectors}v{b.lanes}" for b in self.columns.blocks
-            )
-        return f"{what}_r{self.grid.rows}l{self.grid.length}p{self.grid.padded}{columns}"
+        return f"{what}_r{self.grid.rows}l{self.grid.length}p{self.grid.padded}{_label(self.columns)}"
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -123,30 +117,63 @@ class Step(Kernel):
             if grid.length % lanes:
                 self._vector(pen, start + whole, lanes, grid.length % lanes)
             if self.columns:
-                self._write_columns(pen, self.columns, row, start)
+                write_column(pen, self.columns, row, start)
 
     def _vector(self, pen: Pen, place: Index, lanes: int, count: int) -> None:
         g_at = pen.pointer("g")
         g = shard_sum(pen, g_at, self.grid.size, place, lanes) if self.partial else pen.load(g_at, place, lanes)
         self.optimizer.step(pen, pen.first_lanes(g, count, pen.constant(0.0, lanes)), place, lanes)
 
-    def _write_columns(self, pen: Pen, columns: Columns, row: Index, start: Index) -> None:
-        """Copy a row of taps, now stepped, into its column of the layout that the forward kernel reads."""
-        o, run = pen.divided(row, columns.runs)
-        group, o = pen.divided(o, columns.group_filters) if columns.groups > 1 else (pen.index(0), o)
-        place, stride, base = pen.index(0), pen.index(0), 0
-        for block in columns.blocks:
-            k, lane = pen.divided(o + -block.first, block.width)
-            here = k * (columns.taps * block.width) + lane + base
-            later = pen.greater(o.whole, pen.index(block.first - 1).whole)
-            place = pen.chosen(later, here, place)
-            stride = pen.chosen(later, pen.index(block.width), stride)
-            base += block.count * block.width * columns.taps
-        length = columns.length
-        first = place + pen.product(run * length, stride) + group * columns.group_size
-        with pen.loop("tap", length) as tap:
-            value = pen.load(pen.pointer("w"), start + tap)
-            pen.store(value, pen.pointer("w_columns"), first + pen.product(tap, stride))
+
+def _label(columns: Columns | None) -> str:
+    if columns is None:
+        return ""
+    grouped = f"g{columns.groups}" * (columns.groups > 1)
+    return f"_k{columns.runs}{grouped}__" + "_".join(f"{b.count}x{b.vectors}v{b.lanes}" for b in columns.blocks)
+
+
+@dataclass(frozen=True)
+class ToColumns(Kernel):
+    """w_columns = the filters of w, side by side."""
+
+    grid: Grid
+    columns: Columns
+
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        return {"w": reads(self.grid.size), "w_columns": sets(self.columns)}
+
+    @property
+    def symbol(self) -> str:
+        return f"to_columns_r{self.grid.rows}l{self.grid.length}p{self.grid.padded}{_label(self.columns)}"
+
+    @property
+    def slices(self) -> int:
+        """Return the number of pieces of rows."""
+        return pieces(self.grid)
+
+    def write(self, pen: Pen) -> None:
+        for row in each_row(pen, self.grid):
+            write_column(pen, self.columns, row, row * self.grid.padded)
+
+
+def write_column(pen: Pen, columns: Columns, row: Index, start: Index) -> None:
+    """Copy a row of taps, which begins at `start`, into its column of the layout that the forward kernel reads."""
+    o, run = divmod(row, columns.runs)
+    group, o = divmod(o, columns.group_filters) if columns.groups > 1 else (pen.index(0), o)
+    place, stride, base = pen.index(0), pen.index(0), 0
+    for block in columns.blocks:
+        k, lane = divmod(o + -block.first, block.width)
+        here = k * (columns.taps * block.width) + lane + base
+        later = o > block.first - 1
+        place = pen.chosen(later, here, place)
+        stride = pen.chosen(later, pen.index(block.width), stride)
+        base += block.count * block.width * columns.taps
+    length = columns.length
+    first = place + run * length * stride + group * columns.group_size
+    with pen.loop("tap", length) as tap:
+        value = pen.load(pen.pointer("w"), start + tap)
+        pen.store(value, pen.pointer("w_columns"), first + tap * stride)
 
 
 MOST_PIECES: Final = 16
@@ -165,7 +192,7 @@ def each_row(pen: Pen, grid: Grid) -> Iterator[Index]:
     for first, size, count in balanced(grid.rows, -(-grid.rows // pieces(grid))):
         item = pen.count("item") - done
         with (
-            pen.when(pen.within(item, count)),
+            pen.when(item.within(count)),
             pen.loop("row", item * size + (first + size), item * size + first) as row,
         ):
             yield row

@@ -1,0 +1,163 @@
+"""What a convolution computes, forward; kernels/conv.py and kernels/conv_across.py are how.
+
+The maths.  Padded input x (C, H, W), filters w (O, C, R, S), float32:
+    y[o, p, q] = b[o] + Σ_r Σ_s Σ_c w[o, c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw]
+(Dumoulin & Visin 2016, arXiv:1603.07285, relation 6). A sum starts with the bias and takes its terms in the order r, s,
+c. Pooled: the largest of a window, the first in row-major order on ties; a NaN wins. ReLU: 0 where 0 > y. Behind a pool
+the kernel also writes *where* the largest came from: how far its patch begins behind that of the window's first output.
+The gradient of the filters is then a sum over these places alone (kernels/conv_gradients.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernel import reads, sets
+from layerline.compiler.kernels.largest import first_largest
+from layerline.compiler.layout import Rows
+from layerline.compiler.plane import Places, Plane, item
+
+if TYPE_CHECKING:
+    from layerline.compiler.kernel import Argument
+    from layerline.compiler.layout import Columns
+    from layerline.compiler.machine import Machine
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Index, Pointer, Value
+
+FEW_BYTES: Final = 24 * 1024
+
+
+@dataclass(frozen=True)
+class ConvShape:
+    """The sizes of a convolution: input plane, filters, kernel, stride, dilation, padding at the top and the left."""
+
+    x: Plane
+    filters: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[int, int]
+    out: tuple[int, int]
+    """(P, Q)"""
+    groups: int = 1
+
+    @property
+    def group_channels(self) -> int:
+        """Return the channels of x that a filter sees."""
+        return self.x.channels // self.groups
+
+    @property
+    def group_filters(self) -> int:
+        """Return the filters that see the same channels."""
+        return self.filters // self.groups
+
+    @property
+    def run_offsets(self) -> tuple[int, int]:
+        """Return the elements of x between kernel rows, and between runs in a row."""
+        return self.x.steps(self.dilation)
+
+    @property
+    def runs(self) -> tuple[int, int]:
+        """Return (kernel rows, runs in a row)."""
+        R, S = self.kernel
+        return (R, 1) if S == 1 or (self.dilation[1] == 1 and self.groups == 1) else (R, S)
+
+    @property
+    def run_length(self) -> int:
+        """Return J: the taps of a run."""
+        return self.kernel[1] * self.group_channels // self.runs[1]
+
+    @property
+    def weights(self) -> tuple[int, int, int, int]:
+        """Return PyTorch's shape of the filters."""
+        return self.filters, self.group_channels, *self.kernel
+
+    @property
+    def taps(self) -> int:
+        """Return the taps of a filter."""
+        return self.runs[0] * self.runs[1] * self.run_length
+
+    @property
+    def few_weights(self) -> bool:
+        """Whether the filters of a group fit into a core's first cache (half of 48 kB), from the sizes alone."""
+        return 4 * self.group_filters * self.group_channels * self.kernel[0] * self.kernel[1] <= FEW_BYTES
+
+    @property
+    def first(self) -> int:
+        """Return where the patch of output (0, 0) begins in x."""
+        return self.x.inner(-self.padding[0], -self.padding[1])
+
+    def patch(self, p: Index, q: Index, pool: tuple[int, int] = (1, 1)) -> Index:
+        """Return where the patch of an output begins in x; of a pool window, that of its first output."""
+        (sh, sw), (ph, pw) = self.stride, pool
+        return self.x.step(p, q, stride=(ph * sh, pw * sw)) + self.first
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Return the elements of x from an output row to the next, and from a column to the next."""
+        return self.x.steps(self.stride)
+
+    @property
+    def label(self) -> str:
+        """Return the sizes as symbols have them."""
+        (R, S), (sh, sw), (dh, dw) = self.kernel, self.stride, self.dilation
+        P, Q = self.out
+        dilated = f"d{dh}_{dw}" if (dh, dw) != (1, 1) else ""
+        grouped = f"g{self.groups}" if self.groups > 1 else ""
+        return f"{self.x.label}_o{self.filters}p{P}q{Q}_k{R}_{S}s{sh}_{sw}{dilated}{grouped}a{self.first}"
+
+    def rows(self, machine: Machine) -> Rows:
+        """Return the layout of the filters with taps side by side."""
+        J, K = self.run_length, self.runs[0] * self.runs[1]
+        lanes = machine.lanes_for(J)
+        return Rows(self.weights, K, J, -(-J // lanes) * lanes)
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """y = x ⋆ w + b; then the largest of each pool window and its place in x (`at`), then ReLU; where asked."""
+
+    shape: ConvShape
+    y: Plane
+    bias: bool = True
+    relu: bool = False
+    pool: tuple[int, int] = (1, 1)
+    places: bool = False
+
+    @property
+    def units(self) -> tuple[int, int]:
+        """Return the rows and columns of y: of pool windows, where there is a pool."""
+        return self.shape.out[0] // self.pool[0], self.shape.out[1] // self.pool[1]
+
+    @property
+    def outputs(self) -> int:
+        """Return the elements of y without its border."""
+        return self.units[0] * self.units[1] * self.shape.filters
+
+    @property
+    def label(self) -> str:
+        """Return it as symbols have it."""
+        pooled = f"_pool{self.pool[0]}_{self.pool[1]}" if self.pool != (1, 1) else ""
+        what = "conv" + "_b" * self.bias + pooled + "_relu" * self.relu + "_at" * self.places
+        return f"{what}_fwd_{self.shape.label}_{self.y.label}"
+
+    def arguments(self, x: Plane, w: Columns) -> dict[str, Argument]:
+        """Return a kernel's arguments; how x and the filters lie depends on how it goes about it."""
+        b = {"b": reads(self.shape.filters)} if self.bias else {}
+        at = {"at": sets(Places(self.outputs, self.shape.steps, self.pool), DType.I32)} if self.places else {}
+        return {"x": reads(x), "w": reads(w), **b, "y": sets(self.y), **at}
+
+    def written(self, pen: Pen, n: Index) -> tuple[Pointer, Pointer | None]:
+        """Return where pixel (0, 0) of image n goes, and its place."""
+        y = pen.at(pen.pointer("y"), self.y.at(n))
+        return y, pen.at(pen.pointer("at"), item(n, self.outputs)) if self.places else None
+
+    def finished(self, pen: Pen, window: list[Value]) -> tuple[Value, Value]:
+        """Return what becomes of the sums of a window, row by row: the largest, clipped, and where it came from."""
+        places = [
+            self.shape.x.step(i, j, stride=self.shape.stride) for i in range(self.pool[0]) for j in range(self.pool[1])
+        ]
+        largest, place = first_largest(pen, list(zip(window, places, strict=True)))
+        return pen.relu(largest) if self.relu else largest, place

@@ -1,0 +1,232 @@
+"""LLVM's arithmetic: the pen's words as instructions at the end of the block that is being written."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from llvmlite import ir
+
+from layerline.compiler.dtype import DType
+from layerline.compiler.llvm_values import I32, TYPES, known, vector_type
+from layerline.compiler.pen import ProgramPen
+from layerline.compiler.values import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FLOATING: Final = (DType.F32, DType.F64)
+
+
+class LlvmArithmetic(ProgramPen):
+    """Half of LlvmPen: what is done with values. Abstract."""
+
+    inside: ir.Module
+    builder: ir.IRBuilder
+
+    # -- whole numbers ---------------------------------------------------------------------------
+
+    def literal(self, number: int) -> Any:
+        """Return a number that is known."""
+        return ir.Constant(TYPES[self.index_type], number)
+
+    def integer(self, operation: str, a: Any, b: Any) -> Any:
+        """Return a + b, a - b, a * b, a // b or a % b."""
+        b_ = self.builder
+        return {"+": b_.add, "-": b_.sub, "*": b_.mul, "//": b_.udiv, "%": b_.urem}[operation](a, b)
+
+    def compared(self, operation: str, a: Any, b: Any) -> Value:
+        """Return whether a < b, a > b, a >= b, a == b, or 0 ≤ a < b."""
+        if operation == "within":
+            return Value(self.builder.icmp_unsigned("<", a, b), None, 1)
+        return Value(self.builder.icmp_signed(operation, a, b), None, 1)
+
+    # -- values out of nothing ---------------------------------------------------------------------------
+
+    def constant(self, number: float, lanes: int = 1, dtype: DType = DType.F32) -> Value:
+        """Return `number` in every lane."""
+        one = ir.Constant(TYPES[dtype], number)
+        return Value(
+            one if lanes == 1 else ir.Constant(ir.VectorType(TYPES[dtype], lanes), [one] * lanes), dtype, lanes
+        )
+
+    def lane_numbers(self, lanes: int, first: int = 0) -> Value:
+        """Return i32 lanes first, first+1, …"""
+        return known(range(first, first + lanes), DType.I32)
+
+    def lane_mask(self, lanes: int, count: int) -> Value:
+        """Return what is true in the first `count` lanes and false in those behind."""
+        return known([int(lane < count) for lane in range(lanes)], None)
+
+    # -- lane by lane ---------------------------------------------------------------------------
+
+    def fma(self, a: Value, b: Value, c: Value) -> Value:
+        """Return a·b + c: one rounding where the machine has the instruction, else two."""
+        if not self.machine.fma:
+            return self.add(self.mul(a, b), c)
+        return _like(a, self.builder.call(self._intrinsic("fma", a, 3), [a.raw, b.raw, c.raw]))
+
+    def add(self, a: Value, b: Value) -> Value:
+        """Return a + b."""
+        return _like(a, (self.builder.fadd if a.dtype in FLOATING else self.builder.add)(a.raw, b.raw))
+
+    def sub(self, a: Value, b: Value) -> Value:
+        """Return a − b."""
+        return _like(a, (self.builder.fsub if a.dtype in FLOATING else self.builder.sub)(a.raw, b.raw))
+
+    def mul(self, a: Value, b: Value) -> Value:
+        """Return a · b."""
+        return _like(a, (self.builder.fmul if a.dtype in FLOATING else self.builder.mul)(a.raw, b.raw))
+
+    def div(self, a: Value, b: Value) -> Value:
+        """Return a / b (floating point)."""
+        return _like(a, self.builder.fdiv(a.raw, b.raw))
+
+    def negative(self, a: Value) -> Value:
+        """Return −a."""
+        return _like(a, self.builder.fneg(a.raw))
+
+    def sqrt(self, a: Value) -> Value:
+        """Return √a, rounded once."""
+        return _like(a, self.builder.call(self._intrinsic("sqrt", a, 1), [a.raw]))
+
+    def greater(self, a: Value, b: Value) -> Value:
+        """Return whether a > b; false where either is not a number."""
+        compare = self.builder.fcmp_ordered if a.dtype in FLOATING else self.builder.icmp_signed
+        return _truth(a, compare(">", a.raw, b.raw))
+
+    def not_greater(self, a: Value, b: Value) -> Value:
+        """Return whether a ≤ b; false where either is not a number."""
+        return _truth(a, self.builder.fcmp_ordered("<=", a.raw, b.raw))
+
+    def equal(self, a: Value, b: Value) -> Value:
+        """Return whether a = b; false where either is not a number."""
+        compare = self.builder.fcmp_ordered if a.dtype in FLOATING else self.builder.icmp_signed
+        return _truth(a, compare("==", a.raw, b.raw))
+
+    def below(self, a: Value, b: Value) -> Value:
+        """Return whether a < b, both without a sign."""
+        return _truth(a, self.builder.icmp_unsigned("<", a.raw, b.raw))
+
+    def not_numbers(self, a: Value, b: Value) -> Value:
+        """Return whether a or b is NaN."""
+        return _truth(a, self.builder.fcmp_unordered("uno", a.raw, b.raw))
+
+    def select(self, condition: Value, then: Value, otherwise: Value) -> Value:
+        """Return `then` where the condition holds, else `otherwise`."""
+        return _like(then, self.builder.select(condition.raw, then.raw, otherwise.raw))
+
+    def either(self, a: Value, b: Value) -> Value:
+        """Return a or b."""
+        return _like(a, self.builder.or_(a.raw, b.raw))
+
+    def both(self, a: Value, b: Value) -> Value:
+        """Return a and b."""
+        return _like(a, self.builder.and_(a.raw, b.raw))
+
+    def exclusive(self, a: Value, b: Value) -> Value:
+        """Return the bits that a and b do not share."""
+        return _like(a, self.builder.xor(a.raw, b.raw))
+
+    def negation(self, a: Value) -> Value:
+        """Return not a."""
+        return _like(a, self.builder.not_(a.raw))
+
+    def shifted_left(self, value: Value, count: int) -> Value:
+        """Return an integer's bits moved up."""
+        return _like(value, self.builder.shl(value.raw, self.like(value, count).raw))
+
+    def shifted_right(self, value: Value, count: int) -> Value:
+        """Return an integer's bits moved down, zeros from above."""
+        return _like(value, self.builder.lshr(value.raw, self.like(value, count).raw))
+
+    def wide_product(self, a: Value, factor: int) -> tuple[Value, Value]:
+        """Return the high and the low 32 bits of an i32 without a sign times a constant."""
+        wide = self.builder.zext(a.raw, vector_type(DType.I64, a.lanes))
+        product = self.builder.mul(wide, self.constant(factor, a.lanes, DType.I64).raw)
+        narrow = vector_type(DType.I32, a.lanes)
+        high = self.builder.trunc(self.builder.lshr(product, self.constant(32, a.lanes, DType.I64).raw), narrow)
+        return _like(a, high), _like(a, self.builder.trunc(product, narrow))
+
+    # -- from type to type ---------------------------------------------------------------------------
+
+    def convert(self, value: Value, dtype: DType) -> Value:
+        """Return a value in another type: bytes and integers to float, float to double, i64 to i32 and back."""
+        source = value.dtype
+        if source is dtype or source is None:
+            return value
+        b, unsigned = self.builder, source is DType.U8
+        if source in FLOATING:
+            change = b.fpext if dtype is DType.F64 else b.fptrunc
+        elif dtype in FLOATING:
+            change = b.uitofp if unsigned else b.sitofp
+        elif dtype.bytes < source.bytes:
+            change = b.trunc
+        else:
+            change = b.zext if unsigned else b.sext
+        return Value(change(value.raw, vector_type(dtype, value.lanes)), dtype, value.lanes)
+
+    def bits(self, value: Value, dtype: DType) -> Value:
+        """Return the same bits as another type of the same size."""
+        return Value(self.builder.bitcast(value.raw, vector_type(dtype, value.lanes)), dtype, value.lanes)
+
+    def cut_off(self, a: Value) -> Value:
+        """Return a float32 as i32, what is behind the point cut off."""
+        return Value(self.builder.fptosi(a.raw, vector_type(DType.I32, a.lanes)), DType.I32, a.lanes)
+
+    # -- lane to lane ---------------------------------------------------------------------------
+
+    def splat(self, value: Value, lanes: int) -> Value:
+        """Return a scalar in every lane."""
+        if lanes == 1:
+            return value
+        undefined, zero, zeros = _splat_constants(value.dtype, lanes)
+        first = self.builder.insert_element(undefined, value.raw, zero)
+        return Value(self.builder.shuffle_vector(first, undefined, zeros), value.dtype, lanes)
+
+    def some_lanes(self, value: Value, which: Sequence[int]) -> Value:
+        """Return lanes of a vector by their numbers."""
+        if len(which) == 1:
+            return Value(self.builder.extract_element(value.raw, ir.Constant(I32, which[0])), value.dtype, 1)
+        undefined = ir.Constant(value.raw.type, ir.Undefined)
+        return Value(self.builder.shuffle_vector(value.raw, undefined, _mask(which)), value.dtype, len(which))
+
+    def shuffled(self, a: Value, b: Value, which: Sequence[int]) -> Value:
+        """Return lanes of a, then b, by their numbers; of one lane a scalar."""
+        if a.lanes == 1:
+            return (a, b)[which[0]]
+        if len(which) == 1:
+            source = (a, b)[which[0] // a.lanes]
+            lane = ir.Constant(I32, which[0] % a.lanes)
+            return Value(self.builder.extract_element(source.raw, lane), a.dtype, 1)
+        return Value(self.builder.shuffle_vector(a.raw, b.raw, _mask(which)), a.dtype, len(which))
+
+    def _intrinsic(self, name: str, value: Value, arguments: int) -> ir.Function:
+        """Return LLVM's function of a name, for values of a type: so many of it, and one of it comes out."""
+        typ = vector_type(value.dtype, value.lanes)
+        assert value.dtype is not None  # noqa: S101 - functions of numbers
+        name = f"llvm.{name}." + f"v{value.lanes}" * (value.lanes > 1) + value.dtype.value
+        found = self.inside.globals.get(name)
+        return found or ir.Function(self.inside, ir.FunctionType(typ, [typ] * arguments), name)
+
+
+def _like(value: Value, raw: Any) -> Value:
+    return Value(raw, value.dtype, value.lanes)
+
+
+def _truth(value: Value, raw: Any) -> Value:
+    return Value(raw, None, value.lanes)
+
+
+def _mask(which: Sequence[int]) -> Any:
+    return ir.Constant(ir.VectorType(I32, len(which)), list(which))
+
+
+@cache
+def _splat_constants(dtype: DType | None, lanes: int) -> tuple[Any, Any, Any]:
+    zero = ir.Constant(I32, 0)
+    return (
+        ir.Constant(ir.VectorType(TYPES[dtype], lanes), ir.Undefined),
+        zero,
+        ir.Constant(ir.VectorType(I32, lanes), [0] * lanes),
+    )
