@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline.engines import memory, predictor, trainer
+from layerline.engines import arena, predictor, trainer
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -59,7 +59,7 @@ class Canaries:
         """Take over how layerline.engines takes memory."""
         self._all: list[_Guarded] = []
         given: Any
-        for given in (memory, predictor, trainer):
+        for given in (arena, predictor, trainer):
             given.aligned = self._aligned
         for given in (predictor, trainer):
             given.np = _Numpy(self)
@@ -69,8 +69,8 @@ class Canaries:
 
     def _buffer(self, shape: Any, kind: np.dtype[Any], value: int) -> Any:
         size = int(np.prod(shape)) * kind.itemsize
-        held = np.full(size + 2 * ZONE + memory.ALIGNED, PATTERN, np.uint8)
-        start = ZONE + -(held.ctypes.data + ZONE) % memory.ALIGNED
+        held = np.full(size + 2 * ZONE + arena.ALIGNED, PATTERN, np.uint8)
+        start = ZONE + -(held.ctypes.data + ZONE) % arena.ALIGNED
         held[start : start + size] = value
         view = held[start : start + size].view(kind).reshape(shape)  # NumPy's view of a view holds `held` alone
         self._all.append(_Guarded(weakref.ref(view), held, start, size))

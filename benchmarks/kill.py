@@ -32,7 +32,7 @@ from conditions import file_system, write
 
 import layerline
 from layerline import engines, workers
-from layerline.runs.checkpoint import Checkpoints, folder, writer
+from layerline.runs.checkpoint import Checkpoints, checkpoints, writer
 from layerline.training import loop, session
 from layerline.training.rerunning import TIMES
 
@@ -165,7 +165,7 @@ class _Run:
         kept = Checkpoints(self.out / "checkpoints")
         parts = list(self.out.rglob("*.part"))
         self._counts["kills_that_left_a_temporary_file"] += bool(parts)
-        snapshots = [folder._read(path, position)[0] for position, path in kept._listed()]  # raises where corrupt
+        snapshots = [checkpoints._read(path, position)[0] for position, path in kept._listed()]  # raises where corrupt
         self._counts["checkpoints_read"] += len(snapshots)
         if list(kept.folder.glob("*.damaged")):
             raise SystemExit(f"{kept.folder}: a checkpoint was set aside as damaged")

@@ -28,7 +28,7 @@ from conditions import file_system, write
 
 from layerline.engines.engine import Running, State
 from layerline.errors import UserError
-from layerline.runs.checkpoint import Checkpoints, Identity, Snapshot, folder
+from layerline.runs.checkpoint import Checkpoints, Identity, Snapshot, checkpoints
 from layerline.runs.history import EpochRow
 
 IDENTITY: Final = Identity("Flat\nFC 2\n", {"classes": ["a", "b"]}, {}, {}, {})
@@ -120,7 +120,7 @@ def left(place: str, kept: Checkpoints, allowed: set[int | None], outcome: str) 
     """Return what a save has left. Raises SystemExit where that is not whole, or the next save does not work."""
     temporary = bool(list(kept.folder.glob(".*.part")))
     for position, path in kept._listed():
-        folder._read(path, position)  # raises where one is corrupt
+        checkpoints._read(path, position)  # raises where one is corrupt
     found = kept.latest()
     newest = None if found is None else found.snapshot.position[0]
     if newest not in allowed or (outcome == "saved" and newest != NEW):

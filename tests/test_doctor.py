@@ -16,8 +16,8 @@ from image_files import jpeg, png, tree
 
 from layerline.data import load_data
 from layerline.data.checking import doctor, masks
-from layerline.data.checking.copies import copies
 from layerline.data.checking.doctor import KINDS, REFUSED, Finding, check, examine
+from layerline.data.checking.equal_images import copies
 from layerline.data.checking.survey import survey
 from layerline.data.dataset import Dataset, ImageSet, Scaling, Split
 from layerline.data.part import SPLITS

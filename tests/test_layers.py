@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from random_networks import ARGUMENTS
 
 from layerline.layers import LAYERS, Conv, Depthwise, Layer, Misfit, Pool
-from layerline.layers.grammar import Outputs, Real, Sizes, Whole, YesNo
+from layerline.layers.grammar import OutputCount, Real, Sizes, Whole, YesNo
 from layerline.layers.windows import Window
 
 
@@ -153,8 +153,8 @@ def test_a_decimal_number_is_written_so_that_it_reads_the_same(number):
         (Real(0, 1, open_low=True), "0"),
         (Real(0, 1, open_low=True), "1e-999"),
         (YesNo(), "maybe"),
-        (Outputs(), "0"),
-        (Outputs(), "class"),
+        (OutputCount(), "0"),
+        (OutputCount(), "class"),
     ],
 )
 def test_what_is_not_a_plain_number_in_range_is_refused(kind, text):

@@ -24,7 +24,7 @@ from layerline.compiler import compiled, jit
 from layerline.compiler.driver import write_module
 from layerline.compiler.machine import Machine, host
 from layerline.compiler.task import task_of
-from layerline.engines import memory, predictor
+from layerline.engines import arena, predictor
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.epoch import plan_epoch
 from layerline.engines.predictor import Predictor
@@ -334,7 +334,7 @@ def test_buffers_end_where_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
     guards: list[NDArray[np.uint8]] = []
 
     def guarded(size: int) -> NDArray[np.uint8]:
-        whole = memory.aligned(size + 2 * 4096)
+        whole = arena.aligned(size + 2 * 4096)
         for guard in (whole[:4096], whole[4096 + size :]):
             guard[:] = 0xA5
             guards.append(guard)
@@ -342,7 +342,7 @@ def test_buffers_end_where_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("layerline.engines.predictor.aligned", guarded)
     monkeypatch.setattr("layerline.engines.trainer.aligned", guarded)
-    monkeypatch.setattr(memory.Memory, "__init__", _arena_of(guarded))
+    monkeypatch.setattr(arena.Memory, "__init__", _arena_of(guarded))
     data = layerline.load_data("digits")
     for name in presets():
         network = layerline.parse(find(name)[1], input_shape=(1, 32, 32), classes=10)
@@ -360,7 +360,7 @@ def test_buffers_end_where_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _arena_of(take: Any) -> Any:
-    def begin(self: memory.Memory, code: Any) -> None:
+    def begin(self: arena.Memory, code: Any) -> None:
         self.code, self.arena = code, take(code.schedule.arena_bytes)
 
     return begin

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from layerline.data.dataset import Dataset, ImageSet, Resized, Scaling, Split
-from layerline.data.load import load_data
+from layerline.data.loading import load_data
 
 __all__ = ["Dataset", "ImageSet", "Resized", "Scaling", "Split", "load_data"]

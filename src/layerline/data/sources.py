@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from layerline.data.part import SplitName
     from layerline.data.photos.decoding import Progress
-    from layerline.data.photos.options import ImageOptions
+    from layerline.data.photos.image_options import ImageOptions
 
 READ: Final = (
     "what is read: digits, mnist, fashion-mnist, cifar10; or a path: a folder of images, a tar of one, "

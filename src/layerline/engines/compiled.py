@@ -16,9 +16,9 @@ from layerline.compiler.machine import host
 from layerline.compiler.task import task_of
 from layerline.cores import cores
 from layerline.engines.engine import Engine, Outputs, Running, State
+from layerline.engines.epoch_tables import constants, tables
 from layerline.engines.need import needed
 from layerline.engines.predictor import Predictor
-from layerline.engines.tables import constants, tables
 from layerline.engines.trainer import Control, Trainer
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from layerline.compiler.machine import Machine
     from layerline.compiler.task import Task
     from layerline.data.dataset import ImageSet, Scaling, Split
+    from layerline.engines.arena import Memory
     from layerline.engines.epoch import Epoch
-    from layerline.engines.memory import Memory
     from layerline.network import Network
     from layerline.recipe import Recipe
 

@@ -10,7 +10,7 @@ from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.step_lower import slots_of
 from layerline.compiler.machine import host
 from layerline.compiler.task import task_of
-from layerline.engines.memory import memory_of
+from layerline.engines.arena import memory_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, final
 import numpy as np
 
 from layerline.compiler.calls import PREDICT_POINTERS, PREDICT_SCALARS
-from layerline.engines import arithmetic
+from layerline.engines import float_mode
+from layerline.engines.arena import Memory, aligned
 from layerline.engines.engine import Outputs
-from layerline.engines.memory import Memory, aligned
 from layerline.workers import Workers
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Predictor:
         def piece(scratch: NDArray[np.uint8], start: int) -> None:
             given = {**arrays, "scratch": scratch}  # this closure keeps all that machine code writes to
             pointers = [given[name].ctypes.data for name in PREDICT_POINTERS]
-            arithmetic.plainly(lambda: self._function(*pointers, start, min(start + self._chunk, n)))
+            float_mode.plainly(lambda: self._function(*pointers, start, min(start + self._chunk, n)))
 
         def work(thread: int) -> None:
             del thread

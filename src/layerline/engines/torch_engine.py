@@ -12,7 +12,7 @@ from layerline.cores import cores
 from layerline.data.augment.augmentation import apply
 from layerline.engines.engine import Engine, Outputs, Running, State
 from layerline.engines.torch_dropout import put_keyed_dropout
-from layerline.engines.torch_steps import Steps
+from layerline.engines.torch_steps import TorchSteps
 from layerline.network import initial_weights
 from layerline.workers import check
 
@@ -57,7 +57,7 @@ class TorchEngine(Engine):
         self._diverged: int | None = None
         self.set_running(Running(0.0, np.zeros((3, network.classes), np.int64)))
         self._load_weights(initial_weights(network, recipe.seed, recipe.init))
-        self._steps = Steps(self._module, recipe)
+        self._steps = TorchSteps(self._module, recipe)
 
     def train(self, epoch: Epoch, first: int) -> int:
         """Run steps `first`, `first`+1, … of an epoch; return how many steps were done."""

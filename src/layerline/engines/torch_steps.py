@@ -29,7 +29,7 @@ MATCH_ADAM: Final = 0.2
 
 
 @final
-class Steps:
+class TorchSteps:
     """The optimiser of a recipe over a module's parameters, with all that it keeps beside them."""
 
     def __init__(self, module: nn.Module, recipe: Recipe) -> None:

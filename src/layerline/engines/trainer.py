@@ -9,9 +9,9 @@ import numpy as np
 
 from layerline.compiler.calls import TRAIN_POINTERS, TRAIN_SCALARS
 from layerline.compiler.tickets import CONTROL, WORDS_A_LINE, control_words
-from layerline.engines import arithmetic
+from layerline.engines import float_mode
+from layerline.engines.arena import Memory, aligned
 from layerline.engines.engine import Running
-from layerline.engines.memory import Memory, aligned
 from layerline.workers import Workers
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Trainer:
             given = {**arrays, "scratch": self._scratches[thread]}  # this closure keeps all that machine code writes to
             addresses = {**functions, **{name: array.ctypes.data for name, array in given.items()}}
             pointers = [addresses[name] for name in TRAIN_POINTERS]
-            arithmetic.plainly(lambda: self._function(*pointers, first, len(epoch.order), thread, self.threads))
+            float_mode.plainly(lambda: self._function(*pointers, first, len(epoch.order), thread, self.threads))
 
         Workers(work, self.threads, ask=control.stop).run()
 

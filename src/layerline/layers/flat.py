@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar, Self, final
 
-from layerline.layers.grammar import CLASSES, Argument, Misfit, Outputs, Word, YesNo, times
+from layerline.layers.grammar import CLASSES, Argument, Misfit, OutputCount, Word, YesNo, times
 from layerline.layers.layer import Layer, Shape, Weight, flat
 
 
@@ -34,7 +34,7 @@ class FC(Layer):
     kind: ClassVar[str] = "fc"
     word: ClassVar[Word] = Word(
         "FC",
-        (Argument("outputs", Outputs(), bare=True), Argument("bias", YesNo(), default=True)),
+        (Argument("outputs", OutputCount(), bare=True), Argument("bias", YesNo(), default=True)),
         ("Dense", "Linear"),
     )
 

@@ -63,7 +63,7 @@ def written(pair: Pair) -> str:
     return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
 
 
-class Kind(abc.ABC):
+class ValueKind(abc.ABC):
     """What values an argument may have. Each knows how to read one and how to write it."""
 
     @abc.abstractmethod
@@ -77,7 +77,7 @@ class Kind(abc.ABC):
 
 @final
 @dataclass(frozen=True)
-class Whole(Kind):
+class Whole(ValueKind):
     """A whole number in ASCII digits, from `low` to `high`."""
 
     low: int = 1
@@ -104,7 +104,7 @@ class Whole(Kind):
 
 @final
 @dataclass(frozen=True)
-class Sizes(Kind):
+class Sizes(ValueKind):
     """A height and a width: `3x5`, or `3` for both; where `same` is set, also the word `same`."""
 
     low: int = 1
@@ -141,7 +141,7 @@ class Sizes(Kind):
 
 @final
 @dataclass(frozen=True)
-class Real(Kind):
+class Real(ValueKind):
     """A decimal number from `low` to `high`, where an open end does not belong to the range."""
 
     low: float
@@ -175,7 +175,7 @@ class Real(Kind):
 
 @final
 @dataclass(frozen=True)
-class YesNo(Kind):
+class YesNo(ValueKind):
     """`yes` or `no`."""
 
     def read(self, name: str, text: str) -> bool:
@@ -193,7 +193,7 @@ class YesNo(Kind):
 
 @final
 @dataclass(frozen=True)
-class Outputs(Kind):
+class OutputCount(ValueKind):
     """A whole number, or the word `classes` for as many as the data has."""
 
     def read(self, name: str, text: str) -> int:
@@ -215,7 +215,7 @@ class Argument:
     """One argument of a word. Without a default it must be given; `like` names the argument it equals by default."""
 
     name: str
-    kind: Kind
+    kind: ValueKind
     default: Any = None
     like: str | None = None
     bare: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerline.network_file.layout import formatted
+from layerline.network_file.formatting import formatted
 from layerline.network_file.mistakes import Mistakes, Span, code_span
 from layerline.network_file.reading import LARGEST_FILE, check_size, read_text
 from layerline.network_file.statements import Token

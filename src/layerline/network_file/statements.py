@@ -47,7 +47,7 @@ class Statement:
 
 @final
 @dataclass(frozen=True)
-class Line:
+class SourceLine:
     """A line of the file: its statement and its comment (from the `#`), either of which may be missing."""
 
     number: int
@@ -55,12 +55,12 @@ class Line:
     comment: str | None
 
 
-def read_lines(mistakes: Mistakes) -> Iterator[Line]:
+def read_lines(mistakes: Mistakes) -> Iterator[SourceLine]:
     """Yield every line of the file, read when asked for; control characters, also in comments, are mistakes."""
     return (_read(number, text, mistakes) for number, text in enumerate(mistakes.lines, start=1))
 
 
-def _read(number: int, text: str, mistakes: Mistakes) -> Line:
+def _read(number: int, text: str, mistakes: Mistakes) -> SourceLine:
     forbidden = _FORBIDDEN.search(text)
     if forbidden:
         mistakes.add(
@@ -71,4 +71,4 @@ def _read(number: int, text: str, mistakes: Mistakes) -> Line:
     pieces = itertools.islice(_PIECE.finditer(code), _MOST_PIECES)
     tokens = [Token(piece[0], Span(number, *piece.span())) for piece in pieces]
     statement = Statement(tokens[0], tuple(tokens[1:])) if tokens and not forbidden else None
-    return Line(number, statement, (mark + comment).rstrip() if mark else None)
+    return SourceLine(number, statement, (mark + comment).rstrip() if mark else None)

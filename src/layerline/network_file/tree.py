@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, final
 from layerline.layers import LAYERS, Argument, Misfit, Word
 from layerline.layers.grammar import Whole
 from layerline.network_file.darknet import Section, section
+from layerline.network_file.line_values import Values
 from layerline.network_file.mistakes import code_span
 from layerline.network_file.pasted import PROGRAM, pasted
-from layerline.network_file.statements import Line, Statement, Token, read_lines
+from layerline.network_file.statements import SourceLine, Statement, Token, read_lines
 from layerline.network_file.unknown import unknown_word
-from layerline.network_file.values import Values
 
 if TYPE_CHECKING:
     from layerline.layers import Layer
@@ -118,7 +118,7 @@ class Block:
 class Tree:
     """A network file as read; written to while it is read, then left alone."""
 
-    lines: list[Line] = field(default_factory=list)
+    lines: list[SourceLine] = field(default_factory=list)
     items: list[LayerLine | Block] = field(default_factory=list)
     input: LayerLine | None = None
     input_shape: tuple[int, int, int] | None = None

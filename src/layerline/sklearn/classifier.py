@@ -25,8 +25,8 @@ from layerline.recipe import Recipe
 from layerline.runs.model_file import Preprocessing
 from layerline.scalars import plain
 from layerline.sklearn.course import Course
-from layerline.sklearn.door import all_or_nothing, in_turn, translated
 from layerline.sklearn.images import as_images, as_split, layout_of, shape_of
+from layerline.sklearn.rewording import all_or_nothing, in_turn, translated
 
 if TYPE_CHECKING:
     import os

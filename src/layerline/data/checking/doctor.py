@@ -10,7 +10,7 @@ import numpy as np
 
 from layerline import figures, spelling
 from layerline.data.checking import masks, near
-from layerline.data.checking.copies import copies
+from layerline.data.checking.equal_images import copies
 from layerline.data.checking.survey import SMALLEST, Survey, survey
 from layerline.data.part import SPLITS, SplitName
 from layerline.errors import DataError

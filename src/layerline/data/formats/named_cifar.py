@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from layerline.data.part import SourceArrays
     from layerline.data.photos.decoding import Progress
-    from layerline.data.photos.options import ImageOptions
+    from layerline.data.photos.image_options import ImageOptions
 
 NAME: Final = "cifar10"
 _FOLDERS: Final = ("cifar10", "cifar-10", "CIFAR10", ".")

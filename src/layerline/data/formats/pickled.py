@@ -53,10 +53,10 @@ class Array:
 
 def load(content: bytes, place: str) -> Any:
     """Return what a pickle holds: dict, list, tuple, int, bytes, None, bool, or Array. Raises DataError."""
-    return _Reader(content, place).load()
+    return _PickleReader(content, place).load()
 
 
-class _Reader:
+class _PickleReader:
     def __init__(self, content: bytes, place: str) -> None:
         self._content = memoryview(content)
         self._place = place
@@ -224,12 +224,12 @@ class _Reader:
 
 
 _STOP: Final = ord(".")
-_STEPS: Final[dict[int, Callable[[_Reader], None]]] = {
-    0x80: _Reader._protocol,
+_STEPS: Final[dict[int, Callable[[_PickleReader], None]]] = {
+    0x80: _PickleReader._protocol,
     ord("}"): lambda reader: reader._push({}),
     ord("]"): lambda reader: reader._push([]),
     ord(")"): lambda reader: reader._push(()),
-    ord("("): _Reader._mark,
+    ord("("): _PickleReader._mark,
     ord("q"): lambda reader: reader._put(reader._number("<B")),
     ord("r"): lambda reader: reader._put(reader._number("<I")),
     ord("h"): lambda reader: reader._get(reader._number("<B")),
@@ -246,13 +246,13 @@ _STEPS: Final[dict[int, Callable[[_Reader], None]]] = {
     0x85: lambda reader: reader._tuple(1),
     0x86: lambda reader: reader._tuple(2),
     0x87: lambda reader: reader._tuple(3),
-    ord("a"): _Reader._append,
-    ord("e"): _Reader._extend,
-    ord("s"): _Reader._set_item,
-    ord("u"): _Reader._set_items,
-    ord("c"): _Reader._global,
-    ord("R"): _Reader._reduce,
-    ord("b"): _Reader._build,
+    ord("a"): _PickleReader._append,
+    ord("e"): _PickleReader._extend,
+    ord("s"): _PickleReader._set_item,
+    ord("u"): _PickleReader._set_items,
+    ord("c"): _PickleReader._global,
+    ord("R"): _PickleReader._reduce,
+    ord("b"): _PickleReader._build,
 }
 """All that can be done, by the byte that asks for it."""
 

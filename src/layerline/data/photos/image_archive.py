@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from layerline.data.formats.tar import Member
     from layerline.data.part import SourceArrays
     from layerline.data.photos.decoding import Progress
+    from layerline.data.photos.image_options import ImageOptions
     from layerline.data.photos.layout_refusal import Folders
-    from layerline.data.photos.options import ImageOptions
 
 
 def read(path: Path, asked: ImageOptions, progress: Progress | None) -> SourceArrays:

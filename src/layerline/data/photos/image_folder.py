@@ -16,10 +16,10 @@ from layerline.data.photos import image_file, image_stack
 from layerline.data.photos.decoding import File
 from layerline.data.photos.headers import Outlines
 from layerline.data.photos.image_names import RUN, is_junk, is_run, is_text, layout
+from layerline.data.photos.image_options import check_used, matching
 from layerline.data.photos.image_parts import parts
 from layerline.data.photos.kept_images import KeptImages, stamp
 from layerline.data.photos.layout_refusal import Folders, Surroundings
-from layerline.data.photos.options import check_used, matching
 from layerline.data.photos.pictures import Album, Left, of_kept
 from layerline.data.photos.sizing import LARGEST_USUAL
 from layerline.errors import DataError
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from layerline.data.part import SourceArrays
     from layerline.data.photos.decoding import Progress
     from layerline.data.photos.image_names import FolderLayout
+    from layerline.data.photos.image_options import ImageOptions
     from layerline.data.photos.label_file import LabelFile
-    from layerline.data.photos.options import ImageOptions
     from layerline.data.photos.pictures import Pictures, Roll
 
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")

@@ -18,7 +18,7 @@ from layerline.errors import DataError
 if TYPE_CHECKING:
     from layerline.data.part import SplitName
     from layerline.data.photos.image_names import FolderLayout
-    from layerline.data.photos.options import ImageOptions
+    from layerline.data.photos.image_options import ImageOptions
     from layerline.data.photos.pictures import Left, Pictures, Roll
 
 

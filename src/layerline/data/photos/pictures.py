@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from layerline.data.photos.decoding import Progress
     from layerline.data.photos.headers import Outlines
     from layerline.data.photos.image_names import FolderLayout
+    from layerline.data.photos.image_options import ImageOptions
     from layerline.data.photos.kept_images import KeptImages
     from layerline.data.photos.label_file import LabelFile
     from layerline.data.photos.layout_refusal import Folders
-    from layerline.data.photos.options import ImageOptions
 
 _EVERY: Final = 100
 """Images between two reports of progress."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerline.runs.checkpoint.folder import Checkpoints, Latest
+from layerline.runs.checkpoint.checkpoints import Checkpoints, Latest
 from layerline.runs.checkpoint.identity import Identity
 from layerline.runs.checkpoint.snapshot import Snapshot
 from layerline.runs.checkpoint.writer import CheckpointWriter

@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, Self, final
 
 from layerline.errors import UserError
-from layerline.runs.checkpoint.folder import name_of
+from layerline.runs.checkpoint.checkpoints import name_of
 from layerline.runs.names import CHECKPOINTS, HISTORY
 from layerline.workers import Thread, start
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from layerline.runs.checkpoint.folder import Checkpoints
+    from layerline.runs.checkpoint.checkpoints import Checkpoints
     from layerline.runs.checkpoint.identity import Identity
     from layerline.runs.checkpoint.snapshot import Snapshot
     from layerline.runs.folder import RunFolder

@@ -13,7 +13,7 @@ from layerline.data import labels as classes_of
 from layerline.data.checking import near
 from layerline.data.cuts import Cuts, Own, Remaining
 from layerline.data.dataset import Dataset, ImageSet, Split
-from layerline.data.photos.options import image_options
+from layerline.data.photos.image_options import image_options
 from layerline.errors import DataError
 from layerline.randomness import Purpose
 from layerline.scalars import plain
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from layerline.data.cuts import Share
     from layerline.data.part import SourceArrays, SplitName
-    from layerline.data.photos.options import ImageOptions
+    from layerline.data.photos.image_options import ImageOptions
     from layerline.data.photos.sizing import Sizing
 
 Sets = dict["SplitName", ImageSet]
