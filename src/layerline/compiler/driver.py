@@ -203,7 +203,7 @@ class _Ticket:
         pen = self.pen
         total = next(b for b in self.program.buffers if b.name == "total")
         place = self.schedule.in_arena[total] + DType.F64.bytes
-        loss = pen.load(pen.as_doubles(pen.at(pen.pointer("arena"), place)))
+        loss = pen.load(pen.taken_as(pen.at(pen.pointer("arena"), place), DType.F64))
         diverged = pen.negation(pen.equal(pen.sub(loss, loss), pen.constant(0.0, 1, DType.F64)))
         following = pen.as_value(step + 1)
         pen.atomic_store(following, word(pen, "done"))

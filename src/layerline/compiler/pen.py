@@ -192,18 +192,13 @@ class ProgramPen(Pen):
     ) -> AbstractContextManager[tuple[Index, Callable[[Value], None]]]:
         """Write a loop without an end; yields its count and a function that leaves it where a condition holds."""
 
-    def as_floats(self, memory: Pointer) -> Pointer:
-        """Return the same address as one of float32."""
-        return Pointer(memory.raw, DType.F32)
-
-    def as_doubles(self, memory: Pointer) -> Pointer:
-        """Return the same address as one of float64."""
-        return Pointer(memory.raw, DType.F64)
+    def taken_as(self, memory: Pointer, dtype: DType) -> Pointer:
+        """Return the same address, with elements of another type."""
+        return Pointer(memory.raw, dtype)
 
     def fill_zero(self, memory: Pointer, size: int) -> None:
         """Write zeros over `size` bytes, a multiple of a cache line."""
-        lanes = self.machine.lanes
-        floats = self.as_floats(memory)
+        lanes, floats = self.machine.lanes, self.taken_as(memory, DType.F32)
         with self.loop("zero", size // DType.F32.bytes, step=lanes) as i:
             self.store(self.constant(0.0, lanes), floats, i)
 

@@ -99,7 +99,6 @@ class ConvForward(Kernel):
     def _tile(self, pen: Pen, spot: _Spot, memory: tuple[Pointer, Pointer, Pointer, Pointer | None]) -> None:
         shape, block, (ph, pw) = self.conv.shape, spot.block, self.conv.pool
         x, w, _, _ = memory
-        down, right = shape.steps
         x = pen.at(x, shape.patch(spot.p, spot.q, self.conv.pool))
         bias = [
             pen.load(pen.pointer("b"), spot.o + v * block.lanes, block.lanes)
@@ -110,14 +109,13 @@ class ConvForward(Kernel):
         pixels = [(a, b) for a in range(spot.height * ph) for b in range(spot.width * pw)]
         sums = {(a, b, v): pen.variable(bias[v]) for a, b in pixels for v in range(block.vectors)}
         R, runs = shape.runs
-        run_down, run_right = shape.run_offsets
         with pen.loop("r", R) as r, pen.loop("s", runs) as s:
-            x_run = pen.at(x, r * run_down + s * run_right)
+            x_run = pen.at(x, shape.tap(r, s))
             w_run = pen.at(w, (r * runs + s) * (shape.run_length * block.width))
             with pen.loop("j", shape.run_length) as j:
                 taps = [pen.load(w_run, j * block.width + v * block.lanes, block.lanes) for v in range(block.vectors)]
                 for a, b in pixels:
-                    value = pen.broadcast(x_run, j + (a * down + b * right), block.lanes)
+                    value = pen.broadcast(x_run, j + shape.along(a, b), block.lanes)
                     for v, tap in enumerate(taps):
                         pen.write(sums[a, b, v], pen.fma(tap, value, pen.read(sums[a, b, v])))
         for a in range(spot.height):

@@ -156,14 +156,10 @@ class ConvFilters(Kernel):
         for cell in cells:
             pen.store(pen.read(sums[cell]), dw, where[cell])
 
-    def _run(self, run: Index) -> Index:
+    def _run(self, run: Index) -> Index | int:
         """Return where run number `run` lies in a patch."""
-        down, right = self.shape.run_offsets
         runs = self.shape.runs[1]
-        if runs == 1:
-            return run * down
-        row, tap = divmod(run, runs)
-        return row * down + tap * right
+        return self.shape.tap(run, 0) if runs == 1 else self.shape.tap(*divmod(run, runs))
 
     def _dense(
         self,
@@ -287,7 +283,7 @@ class ConvInput(Kernel):
     ) -> None:
         """Add to row h of dx, counted from where the first patch begins: what one (r, p) gives, or what all give."""
         shape, rows = self.shape, self.shape.rows(pen.machine)
-        lanes, (_, right), run_right = pen.machine.lanes_for(shape.run_length), shape.steps, shape.run_offsets[1]
+        lanes = pen.machine.lanes_for(shape.run_length)
         g, w, dx = memory
         with pen.loop("s", shape.runs[1]) as s:
             for v0, vectors, v_tiles in balanced(rows.padded // lanes, self.tile.vectors):
@@ -295,7 +291,7 @@ class ConvInput(Kernel):
                     for q0, pixels, q_tiles in balanced(shape.out[1], self.tile.pixels):
                         with pen.loop("q", q_tiles) as t:
                             q, j = t * pixels + q0, (v * vectors + v0) * lanes
-                            place = shape.x.step(h) + s * run_right + q * right + j + shape.first
+                            place = shape.x.step(h) + shape.tap(0, s) + shape.along(0, q) + j + shape.first
                             taps = pen.at(w, s * rows.padded + j)
                             here = (pen.at(g, self.dy.step(0, q)), taps, pen.at(dx, place))
                             self._tile(pen, h, pair, here, (pixels, vectors))
@@ -309,7 +305,7 @@ class ConvInput(Kernel):
         size: tuple[int, int],
     ) -> None:
         (g, w, dx), (pixels, vectors) = memory, size
-        lanes, right = pen.machine.lanes_for(self.shape.run_length), self.shape.steps[1]
+        lanes = pen.machine.lanes_for(self.shape.run_length)
         zero = pen.constant(0.0, lanes)
         sums = {(t, v): pen.variable(zero) for t in range(pixels) for v in range(vectors)}
         if pair is not None:
@@ -319,7 +315,7 @@ class ConvInput(Kernel):
                 self._add(pen, (r, p), (g, w), sums)
         for v in range(vectors):
             for t in range(pixels):
-                place = t * right + v * lanes
+                place = self.shape.along(0, t) + v * lanes
                 pen.store(pen.add(pen.load(dx, place, lanes), pen.read(sums[t, v])), dx, place)
 
     def _add(

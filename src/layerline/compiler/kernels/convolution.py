@@ -54,11 +54,6 @@ class ConvShape:
         return self.filters // self.groups
 
     @property
-    def run_offsets(self) -> tuple[int, int]:
-        """Return the elements of x between kernel rows, and between runs in a row."""
-        return self.x.steps(self.dilation)
-
-    @property
     def runs(self) -> tuple[int, int]:
         """Return (kernel rows, runs in a row)."""
         R, S = self.kernel
@@ -93,6 +88,14 @@ class ConvShape:
         """Return where the patch of an output begins in x; of a pool window, that of its first output."""
         (sh, sw), (ph, pw) = self.stride, pool
         return self.x.step(p, q, stride=(ph * sh, pw * sw)) + self.first
+
+    def tap(self, r: Index | int, s: Index | int) -> Index | int:
+        """Return how far tap (r, s), or run s of kernel row r, lies behind the first value of a patch."""
+        return self.x.step(r, s, stride=self.dilation)
+
+    def along(self, p: Index | int, q: Index | int) -> Index | int:
+        """Return how far it is from a patch to that of the output p rows below and q columns to the right."""
+        return self.x.step(p, q, stride=self.stride)
 
     @property
     def steps(self) -> tuple[int, int]:
@@ -156,8 +159,7 @@ class Convolution:
 
     def finished(self, pen: Pen, window: list[Value]) -> tuple[Value, Value]:
         """Return what becomes of the sums of a window, row by row: the largest, clipped, and where it came from."""
-        places = [
-            self.shape.x.step(i, j, stride=self.shape.stride) for i in range(self.pool[0]) for j in range(self.pool[1])
-        ]
+        (down, right), (a, b) = self.shape.steps, self.pool
+        places = [i * down + j * right for i in range(a) for j in range(b)]
         largest, place = first_largest(pen, list(zip(window, places, strict=True)))
         return pen.relu(largest) if self.relu else largest, place

@@ -35,11 +35,6 @@ def padded_channels(C: int, machine: Machine) -> int:
     return -(-C // lanes) * lanes
 
 
-def tap_place(shape: ConvShape, r: Index | int, s: Index | int) -> Index | int:
-    """Return how far a tap lies behind the patch's first value, in elements of x."""
-    return shape.x.step(r, s, stride=shape.dilation)
-
-
 @dataclass(frozen=True)
 class DepthwiseForward(Kernel):
     """y = x ⋆ w + b, channel by channel."""
@@ -83,7 +78,7 @@ class DepthwiseForward(Kernel):
         with pen.loop("r", shape.kernel[0]) as r, pen.loop("s", shape.kernel[1]) as s:
             w = pen.load(pen.pointer("w"), (r * shape.kernel[1] + s) * padded + c, lanes)
             for t, total in enumerate(sums):
-                value = pen.load(patch, tap_place(shape, r, s) + shape.x.step(0, t, stride=shape.stride), lanes)
+                value = pen.load(patch, shape.tap(r, s) + shape.along(0, t), lanes)
                 pen.write(total, pen.fma(w, value, pen.read(total)))
         for t, total in enumerate(sums):
             to = self.y.step(p, q + t, c)
@@ -121,7 +116,7 @@ class DepthwiseFilters(Kernel):
         """Write an image's part of some taps."""
         (n, r, s, c), shape, dy = spot, self.shape, self.dy
         lanes, padded = pen.machine.lanes_for(shape.filters), padded_channels(shape.filters, pen.machine)
-        x = pen.at(pen.pointer("x"), shape.x.begin(n) + tap_place(shape, r, s) + c + shape.first)
+        x = pen.at(pen.pointer("x"), shape.x.begin(n) + shape.tap(r, s) + c + shape.first)
         g_at = pen.at(pen.pointer("dy"), dy.at(n, c=c))
         dw = pen.at(pen.pointer("dw"), (r * shape.kernel[1] + s) * padded + c)
         taps = [(i, j) for i in range(size[0]) for j in range(size[1])]
@@ -130,7 +125,7 @@ class DepthwiseFilters(Kernel):
         with pen.loop("p", shape.out[0]) as p, pen.loop("q", shape.out[1]) as q:
             g = pen.load(g_at, dy.step(p, q), lanes)
             for i, j in taps:
-                value = pen.load(x, shape.x.step(p, q, stride=shape.stride) + tap_place(shape, i, j), lanes)
+                value = pen.load(x, shape.along(p, q) + shape.tap(i, j), lanes)
                 pen.write(sums[i, j], pen.fma(g, value, pen.read(sums[i, j])))
         for tap in taps:
             pen.store(pen.read(sums[tap]), dw, where[tap], count)
@@ -167,5 +162,5 @@ class DepthwiseInput(Kernel):
                     patch = pen.at(dx, shape.x.step(p, q, c, shape.stride) + shape.first)
                     with pen.loop("r", shape.kernel[0]) as r, pen.loop("s", shape.kernel[1]) as s:
                         w = pen.load(pen.pointer("w"), (r * shape.kernel[1] + s) * padded + c, lanes)
-                        here = tap_place(shape, r, s)
+                        here = shape.tap(r, s)
                         pen.store(pen.fma(g, w, pen.load(patch, here, lanes)), patch, here, count)
