@@ -340,8 +340,8 @@ class Checkpoint(_Signed):
         Checkpoints(folder / "run" / "checkpoints").latest()
         found = reopen(folder / "run", {"threads": 1}, load=lambda _: self._data)
         found.folder.release()
-        found.what.engine.set_state(found.snapshot.state)
-        found.what.engine.set_running(found.snapshot.running)
+        found.prepared.engine.set_state(found.snapshot.state)
+        found.prepared.engine.set_running(found.snapshot.running)
 
 
 @final

@@ -82,14 +82,6 @@ def fill(
     return Assumed(recipe, made, {key: choice.reason for key, choice in choices.items()}, seconds)
 
 
-def as_given(
-    network: Network, data: Dataset, recipe: Recipe, *, engine: str = "compiled", threads: int | None = None
-) -> Assumed:
-    """Return a recipe that is taken as it is, with its engine. Raises UserError where it is not for the two."""
-    checked(network, data, recipe)
-    return Assumed(recipe, engines.make(engine, network, data.scaling, recipe, threads))
-
-
 def _with(recipe: Recipe, choices: dict[str, Choice]) -> Recipe:
     values: dict[str, Any] = {key: choice.value for key, choice in choices.items()}
     return dataclasses.replace(recipe, **values)

@@ -45,8 +45,6 @@ class Experiment:
     """The keys of all options that were given, by flag or file; the others are assumed."""
     exact: bool = False
     """Whether it comes from a file: what that leaves out has its plain default, and nothing is assumed."""
-    reasons: Mapping[str, str] = field(default_factory=dict)
-    """Key of the recipe → why its value was chosen, where the tool chose it."""
 
     @property
     def allow(self) -> tuple[str, ...]:

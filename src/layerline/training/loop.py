@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.data.dataset import Dataset, Split
-    from layerline.engines.engine import Engine, State
+    from layerline.data.dataset import Split
+    from layerline.engines.engine import State
     from layerline.engines.epoch import Epoch
     from layerline.metrics import Scores
-    from layerline.recipe import Recipe
     from layerline.runs.checkpoint import CheckpointWriter
     from layerline.runs.checkpoint.snapshot import Weights
     from layerline.training.interrupt import Interrupt
+    from layerline.training.prepared import Prepared
     from layerline.training.watch import Watcher
 
 T = TypeVar("T")
@@ -55,9 +55,7 @@ class Loop:
 
     def __init__(
         self,
-        engine: Engine,
-        data: Dataset,
-        recipe: Recipe,
+        prepared: Prepared,
         watcher: Watcher,
         interrupt: Interrupt,
         writer: CheckpointWriter | None,
@@ -71,13 +69,13 @@ class Loop:
         """Likewise of the last finished epoch."""
         self.steps_done = 0
         """Of the epoch that is not finished; 0 where none has begun."""
-        self._engine, self._data, self._recipe = engine, data, recipe
+        self._engine, self._data, self._recipe = prepared.engine, prepared.data, prepared.recipe
         self._watcher, self._interrupt, self._writer, self._clock = watcher, interrupt, writer, clock
-        self._steps = recipe.steps(len(data.train))
+        self._steps = self._recipe.steps(len(self._data.train))
         self._epoch = 0
         self._spent = 0.0
         self._began = self._epoch_began = clock()
-        interrupt.ask = engine.stop
+        interrupt.ask = self._engine.stop
 
     def go_on(self, snapshot: Snapshot) -> None:
         """Take over what a training was between two steps; `run` then does what that one would have done next."""
