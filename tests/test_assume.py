@@ -19,7 +19,7 @@ from layerline.data.dataset import Dataset, ImageSet, Resized, Scaling, Split
 from layerline.errors import NetworkError
 from layerline.experiment.experiment import Experiment
 from layerline.network import find
-from layerline.recipe import Recipe, check_together
+from layerline.recipe import Recipe, check_together, words
 from layerline.recipe.usual import RATES
 from layerline.training.prepared import Prepared
 
@@ -45,7 +45,7 @@ def facts(**changes: Any) -> Facts:
 
 def chosen(given: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     choices = assume.choose(facts(**changes), Recipe(**(given or {})), given or {})
-    return {key: choice.value for key, choice in choices.items()}
+    return {key: words.written(key, choice.value) for key, choice in choices.items()}
 
 
 RULES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {

@@ -215,7 +215,7 @@ def test_what_surrounds_the_epochs_takes_part_of_the_time() -> None:
         times = iter(np.arange(0, 1e4, 0.02))
         fitted = fit_epochs(prepared, lambda: float(next(times)), began, files=files)
         assert fitted.beside is not None
-        assert fitted.recipe.within == "none"
+        assert fitted.recipe.within is None
         return fitted.recipe.epochs
 
     assert epochs(0, files=False) > epochs(-1, files=False) > epochs(-1, files=True) > 1

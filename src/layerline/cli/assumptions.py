@@ -87,16 +87,16 @@ def _recipe(experiment: Experiment, prepared: Prepared) -> str:
     rate = f"learning rate {figures.rate(recipe.learning_rate)}{_flag(experiment, 'learning_rate')}"
     curve = _CURVES[recipe.schedule]
     parts.append(rate + curve + _flag(experiment, "schedule") * bool(curve))
-    asked = {key: getattr(recipe, key) for key in _ASKED}
+    written = recipe.as_dict()
     parts += [
-        _ASKED[key].format(_shown(value)) + _flag(experiment, key) * (key in prepared.reasons)
-        for key, value in asked.items()
-        if value != getattr(_PLAIN, key)
+        words.format(_shown(written[key])) + _flag(experiment, key) * (key in prepared.reasons)
+        for key, words in _ASKED.items()
+        if getattr(recipe, key) != getattr(_PLAIN, key)
     ]
     parts += [f"no {words}{_flag(experiment, key)}" for key, words in _LEFT.items() if _is_left(key, prepared)]
     parts.append(f"batch {figures.count(recipe.batch_size)}{_flag(experiment, 'batch_size')}")
-    if recipe.within != "none":
-        parts.append(f"as many epochs as fit into {recipe.within}")
+    if recipe.within is not None:
+        parts.append(f"as many epochs as fit into {written['within']}")
     else:
         epochs = "epoch" if recipe.epochs == 1 else "epochs"
         time = "" if prepared.seconds is None else f" ≈ {figures.seconds(prepared.seconds)} here"
@@ -136,7 +136,7 @@ def _is_left(key: str, prepared: Prepared) -> bool:
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, list):
         return ", ".join(map(_shown, value))
     return figures.rate(value) if isinstance(value, float) else str(value)
 

@@ -106,12 +106,12 @@ def _other(out: str | None) -> str:
 
 def _seconds(every: str | None) -> float:
     """Return the seconds between checkpoints. Raises RecipeError where they cannot be understood."""
-    from layerline.recipe import checks
+    from layerline.recipe import words
     from layerline.runs.checkpoint.writer import EVERY
 
     if every is None:
         return EVERY
-    seconds = checks.seconds("checkpoint-every", every)
+    seconds = words.seconds("checkpoint-every", every)
     return math.inf if seconds is None else seconds
 
 

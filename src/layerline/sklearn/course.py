@@ -135,11 +135,11 @@ class Course:
         """Return the recipe of an epoch after which nobody knows how many more there will be."""
         return dataclasses.replace(
             self.recipe,
-            within="none",
-            patience="none",
+            within=None,
+            patience=None,
             schedule="constant",
             warmup=0.0,
-            step_epochs="none",
+            step_epochs=None,
             step_factor=Recipe.step_factor,
         )
 

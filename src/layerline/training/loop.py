@@ -114,7 +114,7 @@ class Loop:
         if not self.history or len(self.history) >= self._recipe.epochs:
             return bool(self.history)
         patience, rule = self._recipe.patience, self._recipe.best
-        return isinstance(patience, int) and without_a_better(rule, self.history) >= patience
+        return patience is not None and without_a_better(rule, self.history) >= patience
 
     def measure(self, split: Split, phase: str) -> Measured:
         """Return what the network, as it is now, says of `split`."""

@@ -150,7 +150,7 @@ class Series:
         there is where the folder of a training that has begun, or of one after the first, cannot be written.
         """
         prepared = self._prepared
-        if prepared.recipe.within_seconds is not None:  # once, so that all train for as many epochs
+        if prepared.recipe.within is not None:  # once, so that all train for as many epochs
             files = self._folder is not None
             prepared = fit_epochs(prepared, time.perf_counter, time.perf_counter(), files=files)
         self._keep(self._found)

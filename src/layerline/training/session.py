@@ -21,8 +21,8 @@ from layerline.experiment.options import RECIPE_KEYS
 from layerline.files import whole
 from layerline.measure import baselines, intervals, remarks
 from layerline.recipe import Recipe, other_words
-from layerline.recipe.checks import NONE
-from layerline.recipe.together import BOTH
+from layerline.recipe.together import check_epochs
+from layerline.recipe.words import time as written_time
 from layerline.runs import history, predictions
 from layerline.runs.checkpoint import Checkpoints, CheckpointWriter
 from layerline.runs.checkpoint.writer import EVERY
@@ -119,9 +119,9 @@ def run(
             f"{figures.count(len(data.classes))} classes: what the network says of the held images takes "
             f"{figures.size(judging_bytes(data))} of memory at the end"
         )
-    if asked.within_seconds is not None:
+    if asked.within is not None:
         prepared = fit_epochs(prepared, clock, began, files=folder is not None)
-        watcher.note(f"{prepared.recipe.epochs:,d} epochs fit into {asked.within} (--within)")
+        watcher.note(f"{prepared.recipe.epochs:,d} epochs fit into {written_time(asked.within)} (--within)")
     writer, nothing = None, contextlib.nullcontext()
     if folder is not None:
         if snapshot is None:
@@ -372,8 +372,7 @@ def _predictions(name: str, split: Split | None, measured: Measured | None) -> l
 
 def recipe_of(recipe: Recipe | None, options: Mapping[str, Any]) -> Recipe:
     """Return the recipe with the options in it. Raises RecipeError where there is no such option."""
-    if {"within", "epochs"} <= set(options) and options["within"] != NONE:
-        raise RecipeError(*BOTH)
+    check_epochs(options)
     for name in options:
         if name not in RECIPE_KEYS:
             meant = (other_words.ours(name) or name).replace("-", "_")

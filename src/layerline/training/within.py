@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.assume import pace
 from layerline.measure import baselines
-from layerline.recipe.checks import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +33,7 @@ def fit_epochs(prepared: Prepared, clock: Callable[[], float], began: float, *, 
     so pictures.
     """
     engine, data, recipe = prepared.engine, prepared.data, prepared.recipe
-    budget = recipe.within_seconds
+    budget = recipe.within
     if budget is None:
         raise ValueError("the recipe has no time to fit into")
     beside = baselines.measured(data)
@@ -44,5 +43,5 @@ def fit_epochs(prepared: Prepared, clock: Callable[[], float], began: float, *, 
     epoch = found.epoch(data) + (KEEPING if files else 0.0)
     left = (budget - (clock() - began) - after) * SPARE
     epochs = min(max(1, int(left / epoch)), 1_000_000)
-    recipe = dataclasses.replace(recipe, epochs=epochs, within=NONE)
+    recipe = dataclasses.replace(recipe, epochs=epochs, within=None)
     return dataclasses.replace(prepared, recipe=recipe, beside=beside)
