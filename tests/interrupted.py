@@ -127,7 +127,7 @@ def trained(drawn: Training, out: Path, cut: tuple[int, int] | None = None, thre
     engine: Any = make("compiled", drawn.network, drawn.data.scaling, drawn.recipe, threads)
     if cut is not None:
         engine = Cut(engine, interrupt, *cut)
-    prepared = Prepared(drawn.network, drawn.data, drawn.recipe, engine, threads)
+    prepared = Prepared(drawn.network, drawn.data, drawn.recipe, engine, threads=threads)
     return run(prepared, RunFolder.named(out), Watcher(), interrupt, **options)
 
 

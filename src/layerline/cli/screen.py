@@ -67,7 +67,9 @@ class Screen(Watcher):
 
     def resumed(self, found: Reopened) -> None:
         """Say where a run goes on, and what was found damaged."""
-        epochs, step = found.snapshot.position
+        start = found.prepared.start
+        assert start is not None  # noqa: S101 - it goes on
+        epochs, step = start.position
         recipe = found.prepared.recipe
         place = f"after epoch {epochs} of {recipe.epochs}"
         if step:

@@ -31,7 +31,11 @@ T = TypeVar("T")
 
 @final
 class Worded(Generic[T]):
-    """A field of a frozen dataclass that may be given in words, and holds what they mean; by default None."""
+    """A field of a frozen dataclass that may be given in words, and holds what they mean; by default None.
+
+    It is a descriptor, of which `dataclasses` asks the default and to which it gives what was given: so one type stands
+    for what a recipe takes, and another for what it has.
+    """
 
     def __init__(self, read: Callable[[Any], Any]) -> None:
         """Keep what reads the words. It leaves what it does not know as it is, for the check of the range."""
@@ -98,10 +102,11 @@ def class_weights(given: Any) -> str | tuple[float, ...] | None:
         given = given[0]
     if isinstance(given, str) and "," in given:
         given = given.split(",")
-    if given is None or isinstance(given, str):
-        if given is not None:
-            checks.one_of("class-weights", given, CLASS_WEIGHTS)
-        return None if given is None or or_none(given) is None else str(given)
+    if given is None:
+        return None
+    if isinstance(given, str):
+        checks.one_of("class-weights", given, CLASS_WEIGHTS)
+        return None if given == NONE else given
     try:
         numbers = tuple(value if isinstance(value, bool) else float(value) for value in plain(list(given)))
     except (TypeError, ValueError):

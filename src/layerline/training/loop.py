@@ -61,7 +61,10 @@ class Loop:
         writer: CheckpointWriter | None,
         clock: Callable[[], float],
     ) -> None:
-        """Prepare. With a writer, an epoch's row is in history.jsonl when the watcher is told of it."""
+        """Begin, or go on where `prepared.start` is.
+
+        With a writer, an epoch's row is in history.jsonl when the watcher is told of it.
+        """
         self.history: list[EpochRow] = []
         self.best: Weights | None = None
         """The weights of the best epoch, as they are evaluated; None before one is finished."""
@@ -76,8 +79,10 @@ class Loop:
         self._spent = 0.0
         self._began = self._epoch_began = clock()
         interrupt.ask = self._engine.stop
+        if prepared.start is not None:
+            self._go_on(prepared.start)
 
-    def go_on(self, snapshot: Snapshot) -> None:
+    def _go_on(self, snapshot: Snapshot) -> None:
         """Take over what a training was between two steps; `run` then does what that one would have done next."""
         self._engine.set_state(snapshot.state)
         self._engine.set_running(snapshot.running)

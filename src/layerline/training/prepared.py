@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
     from layerline.recipe import Recipe
+    from layerline.runs.checkpoint import Snapshot
     from layerline.runs.result import Baselines
 
 
@@ -35,7 +36,9 @@ class Prepared:
     data: Dataset
     recipe: Recipe
     engine: Engine
-    """Made for these three. Its weights are those that training starts with."""
+    """Made for these three."""
+    start: Snapshot | None = None
+    """Where it goes on; None: at its beginning, with the weights of the engine, which the recipe's seed draws."""
     threads: int | None = None
     """As many as were asked for; None: every core."""
     reasons: Mapping[str, str] = field(default_factory=dict)
@@ -98,7 +101,7 @@ def prepare(
     checked(network, data, recipe)
     made = engines.make(engine, network, data.scaling, recipe, threads)
     check_room(made, data, recipe)
-    return Prepared(network, data, recipe, made, threads, experiment=experiment)
+    return Prepared(network, data, recipe, made, threads=threads, experiment=experiment)
 
 
 def prepare_experiment(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
@@ -45,13 +46,12 @@ class Reopened:
 
     folder: RunFolder
     prepared: Prepared
-    snapshot: Snapshot
     notes: tuple[str, ...]
     """What was found damaged, and is not used."""
 
     def go_on(self, watcher: Watcher, interrupt: Interrupt | None = None, **options: Any) -> Run:
         """Train the rest and write the files of the run; see `session.run`."""
-        return run(self.prepared, self.folder, watcher, interrupt, snapshot=self.snapshot, **options)
+        return run(self.prepared, self.folder, watcher, interrupt, **options)
 
 
 def reopen(
@@ -91,7 +91,8 @@ def _reopened(
         _check_fits(found, prepared)
         Checkpoints(path / CHECKPOINTS).set_aside(found)
     snapshot = _first(prepared.engine, len(prepared.data.classes)) if found is None else found.snapshot
-    return Reopened(folder, prepared, snapshot, () if found is None else tuple(map(folder.words, found.damaged)))
+    prepared = dataclasses.replace(prepared, start=snapshot)
+    return Reopened(folder, prepared, () if found is None else tuple(map(folder.words, found.damaged)))
 
 
 def rebuilt(

@@ -20,9 +20,8 @@ from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserErr
 from layerline.experiment.options import RECIPE_KEYS
 from layerline.files import whole
 from layerline.measure import baselines, intervals, remarks
-from layerline.recipe import Recipe, other_words
+from layerline.recipe import Recipe, other_words, words
 from layerline.recipe.together import check_epochs
-from layerline.recipe.words import time as written_time
 from layerline.runs import history, predictions
 from layerline.runs.checkpoint import Checkpoints, CheckpointWriter
 from layerline.runs.checkpoint.writer import EVERY
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Dataset, Split
     from layerline.metrics import Scores
     from layerline.network import Network
-    from layerline.runs.checkpoint import Snapshot
     from layerline.runs.history import EpochRow
     from layerline.training.loop import Measured
     from layerline.training.prepared import Prepared
@@ -102,15 +100,14 @@ def run(
     watcher: Watcher,
     interrupt: Interrupt | None = None,
     *,
-    snapshot: Snapshot | None = None,
     every: float = EVERY,
     clock: Callable[[], float] = time.perf_counter,
     began: float | None = None,
 ) -> Run:
     """Train what is prepared, and write all files of the run; see `train`.
 
-    snapshot: where to go on, in the folder of the run that it is of. every: seconds between checkpoints in an epoch.
-    began: when, by the clock, the time of `within` began.
+    folder: where it goes on, that of the run. every: seconds between checkpoints in an epoch. began: when, by the
+    clock, the time of `within` began.
     """
     began = clock() if began is None else began
     data, asked = prepared.data, prepared.recipe
@@ -121,18 +118,16 @@ def run(
         )
     if asked.within is not None:
         prepared = fit_epochs(prepared, clock, began, files=folder is not None)
-        watcher.note(f"{prepared.recipe.epochs:,d} epochs fit into {written_time(asked.within)} (--within)")
+        watcher.note(f"{prepared.recipe.epochs:,d} epochs fit into {words.time(asked.within)} (--within)")
     writer, nothing = None, contextlib.nullcontext()
     if folder is not None:
-        if snapshot is None:
+        if prepared.start is None:
             folder.start(prepared.network.text, prepared.record(folder.path))
         else:
-            folder.go_on(snapshot.history)
+            folder.go_on(prepared.start.history)
         writer = CheckpointWriter(Checkpoints(folder.path / CHECKPOINTS), prepared.identity, folder, every)
     with interrupt or Interrupt() as entered, folder or nothing, writer or nothing:
         loop = Loop(prepared, watcher, entered, writer, clock)
-        if snapshot is not None:
-            loop.go_on(snapshot)
         training = _Training(prepared, folder, loop, entered)
         try:
             complete = loop.run()
