@@ -9,6 +9,7 @@ import io
 import pickle
 import shutil
 import tarfile
+import time
 from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
@@ -47,7 +48,8 @@ from layerline.report import page
 from layerline.runs import saved
 from layerline.runs.checkpoint import Checkpoints
 from layerline.runs.record import Record
-from layerline.training import run_of_model
+from layerline.training import Interrupt, Watcher, run_of_model
+from layerline.training.loop import Loop
 from layerline.training.resuming import reopen
 
 if TYPE_CHECKING:
@@ -340,8 +342,7 @@ class Checkpoint(_Signed):
         Checkpoints(folder / "run" / "checkpoints").latest()
         found = reopen(folder / "run", {"threads": 1}, load=lambda _: self._data)
         found.folder.release()
-        found.what.engine.set_state(found.snapshot.state)
-        found.what.engine.set_running(found.snapshot.running)
+        Loop(found.prepared, Watcher(), Interrupt(), None, time.perf_counter)
 
 
 @final

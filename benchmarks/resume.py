@@ -83,10 +83,10 @@ def _kinds(case: Any, stopped: bool, within: bool, other_threads: bool) -> Count
         "cut_within_an_epoch": within,
         "with_other_threads": other_threads,
         f"with_{recipe.optimizer}": True,
-        "with_augmentation": recipe.augment != "none",
+        "with_augmentation": recipe.augment is not None,
         "with_dropout": "dropout" in kinds,
         "with_batch_norm": "batch_norm" in kinds,
-        "with_average": recipe.ema != "none",
+        "with_average": recipe.ema is not None,
         "with_validation": case.data.validation is not None,
     }
     return Counter(name for name, holds in facts.items() if holds)

@@ -20,6 +20,7 @@ from layerline.network import parse
 from layerline.recipe import OPTIMIZERS, SCHEDULES, Recipe
 from layerline.runs.folder import RunFolder
 from layerline.training import Interrupt, Watcher
+from layerline.training.prepared import Prepared
 from layerline.training.resuming import reopen
 from layerline.training.session import run
 
@@ -126,15 +127,8 @@ def trained(drawn: Training, out: Path, cut: tuple[int, int] | None = None, thre
     engine: Any = make("compiled", drawn.network, drawn.data.scaling, drawn.recipe, threads)
     if cut is not None:
         engine = Cut(engine, interrupt, *cut)
-    folder = RunFolder.named(out)
-    return run(
-        *(drawn.network, drawn.data, drawn.recipe, engine),
-        folder=folder,
-        watcher=Watcher(),
-        interrupt=interrupt,
-        threads=threads,
-        **options,
-    )
+    prepared = Prepared(drawn.network, drawn.data, drawn.recipe, engine, threads=threads)
+    return run(prepared, RunFolder.named(out), Watcher(), interrupt, **options)
 
 
 def gone_on(drawn: Training, out: Path, threads: int = 1, **options: Any) -> Run:

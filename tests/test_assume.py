@@ -12,15 +12,16 @@ from scripted_engine import ScriptedEngine
 
 import layerline
 from layerline import assume, engines
-from layerline.assume import Assumed, Facts, epochs, rate
+from layerline.assume import Facts, epochs, rate
 from layerline.cli import assumptions
 from layerline.data import load_data
 from layerline.data.dataset import Dataset, ImageSet, Resized, Scaling, Split
 from layerline.errors import NetworkError
 from layerline.experiment.experiment import Experiment
 from layerline.network import find
-from layerline.recipe import Recipe, check_together
+from layerline.recipe import Recipe, check_together, words
 from layerline.recipe.usual import RATES
+from layerline.training.prepared import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,7 @@ def facts(**changes: Any) -> Facts:
 
 def chosen(given: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     choices = assume.choose(facts(**changes), Recipe(**(given or {})), given or {})
-    return {key: choice.value for key, choice in choices.items()}
+    return {key: words.written(key, choice.value) for key, choice in choices.items()}
 
 
 RULES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
@@ -342,9 +343,13 @@ def test_the_block(golden: Callable[[str, str], None]) -> None:
         values = {key: choice.value for key, choice in choices.items()}
         recipe = dataclasses.replace(Recipe(), **values, learning_rate=learned, epochs=count)
         reasons = {key: choice.reason for key, choice in choices.items()}
-        assumed = Assumed(recipe, ScriptedEngine([], 64), {**reasons, "learning_rate": "", "epochs": ""}, seconds)
-        experiment = dataclasses.replace(experiment, recipe=recipe)
-        lines = [f"{label:9}{text}" for label, text in assumptions.facts(experiment, data, network, assumed)]
+        prepared = Prepared(
+            *(network, data, recipe, ScriptedEngine([], 64)),
+            reasons={**reasons, "learning_rate": "", "epochs": ""},
+            seconds=seconds,
+            experiment=experiment,
+        )
+        lines = [f"{label:9}{text}" for label, text in assumptions.facts(prepared)]
         said.append(f"--- {title}\n" + "\n".join(lines))
         for key in reasons:
             assert f"(--{key.replace('_', '-')}" in "\n".join(lines)

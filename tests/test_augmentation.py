@@ -24,7 +24,7 @@ from layerline.randomness import Purpose, uint64, uniform
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-EVERYTHING = "shift=4,padding=reflect,flip,cutout=8,brightness=0.2,contrast=0.2,rotate=10,scale=0.1"
+EVERYTHING = "flip,shift=4,padding=reflect,cutout=8,brightness=0.2,contrast=0.2,rotate=10,scale=0.1"
 ROOT = Path(__file__).parents[1]
 
 
@@ -310,7 +310,7 @@ def test_text_and_parse_are_inverse(augmentation: Augmentation) -> None:
 
 def test_the_text_is_canonical() -> None:
     """Order, spaces, case and what is so anyway do not matter."""
-    assert parsed(" Flip = random ,shift=04 , padding=ZERO,rotate=10.0").text == "shift=4,flip,rotate=10"
+    assert parsed(" Flip = random ,shift=04 , padding=ZERO,rotate=10.0").text == "flip,shift=4,rotate=10"
     assert parsed(EVERYTHING).text == EVERYTHING
 
 

@@ -22,6 +22,7 @@ from layerline.engines.torch_engine import TorchEngine
 from layerline.errors import RecipeError
 from layerline.network import parse
 from layerline.recipe import Recipe
+from layerline.training.prepared import Prepared
 from layerline.training.within import fit_epochs
 
 if TYPE_CHECKING:
@@ -193,7 +194,8 @@ def test_epochs_that_fit_into_a_time_are_measured_with_augmentation(name: str) -
     recipe = Recipe(augment="shift=1,flip", class_weights="balanced", within="2s", batch_size=32)
     times = iter(np.arange(0, 1e4, 0.02))
     engine = make(name, network, data.scaling, recipe, 2)
-    fitted = fit_epochs(engine, data, recipe, lambda: float(next(times)), 0.0, files=False).recipe
+    prepared = Prepared(network, data, recipe, engine)
+    fitted = fit_epochs(prepared, lambda: float(next(times)), 0.0, files=False).recipe
     assert fitted.epochs > 2
     found = []
     for used in (engine, make(name, network, data.scaling, fitted, 2)):
@@ -207,13 +209,13 @@ def test_what_surrounds_the_epochs_takes_part_of_the_time() -> None:
     data = load_data("digits", limit=300)
     network = layerline.read("digits", data)
     recipe = Recipe(within="4s")
-    engine = make("compiled", network, data.scaling, recipe, 2)
+    prepared = Prepared(network, data, recipe, make("compiled", network, data.scaling, recipe, 2))
 
     def epochs(began: float, *, files: bool) -> int:
         times = iter(np.arange(0, 1e4, 0.02))
-        fitted = fit_epochs(engine, data, recipe, lambda: float(next(times)), began, files=files)
+        fitted = fit_epochs(prepared, lambda: float(next(times)), began, files=files)
         assert fitted.beside is not None
-        assert fitted.recipe.within == "none"
+        assert fitted.recipe.within is None
         return fitted.recipe.epochs
 
     assert epochs(0, files=False) > epochs(-1, files=False) > epochs(-1, files=True) > 1

@@ -32,6 +32,23 @@ if TYPE_CHECKING:
 IDENTITY = Identity("Flat\nFC 2\n", {"classes": ["a", "b"]}, {}, {"epochs": 9}, {"engine": "compiled"})
 
 
+@pytest.mark.parametrize(
+    ("kept", "difference"),
+    [
+        ("flip,shift=4", []),
+        ("shift=4,flip=random", []),
+        ("flip,shift=3", ["--augment flip,shift=4, it was flip,shift=3"]),
+        ("sparkle", ["--augment flip,shift=4, it was sparkle"]),
+        ("none", ["--augment flip,shift=4, it was none"]),
+    ],
+)
+def test_the_same_augmentation_in_other_words_is_the_same(kept: str, difference: list[str]) -> None:
+    """Checkpoints that have the words as they were typed are gone on from; what is done otherwise is told."""
+    before = dataclasses.replace(IDENTITY, recipe={"augment": kept})
+    assert dataclasses.replace(IDENTITY, recipe={"augment": "flip,shift=4"}).differences(before) == difference
+    assert IDENTITY.differences(IDENTITY) == []
+
+
 def row(epoch: int, best: bool) -> EpochRow:
     return EpochRow(epoch, 0.1 + 0.2, 0.5, 0.5, None, None, float("nan"), 1e-3, 1.5, 1.75, 800.0, best)
 

@@ -102,6 +102,8 @@ MISTAKES: dict[str, str] = {
     "unknown optimizer": '[network]\nfile = "a"\n[train]\noptimizer = "sdg"\n',
     "unknown engine": '[network]\nfile = "a"\n[train]\nengine = "pytorch"\n',
     "threads": '[network]\nfile = "a"\n[train]\nthreads = 1_000_000\n',
+    "a word of augment": '[network]\nfile = "a"\n[train]\naugment = "shfit=4"\n',
+    "a time": '[network]\nfile = "a"\n[train]\nwithin = "5"\n',
     "no network": "[train]\nepochs = 3\n",
     "two networks": '[network]\nfile = "a"\ntext = "Flat"\n',
     "network that is a number": "[network]\nfile = 3\n",

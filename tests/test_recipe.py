@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import torch
 from torch.optim import lr_scheduler
 
 import layerline
+from layerline.data.augment.augmentation import Augmentation
 from layerline.errors import RecipeError
 from layerline.recipe import Recipe, check_together
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
 ALONE: dict[str, Any] = {
     "epochs": (0, 1_000_001, 2.5, True, "many"),
-    "within": ("5", "0s", "5 days", "-1m", "1e9h", 300),
+    "within": ("5", "0s", "5 days", "-1m", "1e9h", -300, True, float("nan")),
     "best": ("precision", "f1"),
     "patience": (0, 1.5, "soon", True),
     "batch_size": (0, 2**31, "all"),
@@ -150,7 +153,46 @@ def test_the_help_of_one_cycle_is_enough() -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("5m", 300), (" 1.5 H ", 5400), ("none", None)])
 def test_times_are_read(text: str, seconds: float | None) -> None:
     """A time is a number and s, m or h."""
-    assert Recipe(within=text).within_seconds == seconds
+    assert Recipe(within=text).within == seconds
+
+
+WORDED: dict[str, tuple[Any, Any, Any]] = {
+    "no time": ("within", "none", None),
+    "minutes": ("within", "5m", 300.0),
+    "odd seconds": ("within", "90s", 90.0),
+    "a part of a second": ("within", "0.5s", 0.5),
+    "whole hours": ("within", "2h", 7200.0),
+    "no patience": ("patience", "none", None),
+    "patience": ("patience", 3, 3),
+    "no steps": ("step_epochs", "none", None),
+    "no clipping": ("clip_norm", "none", None),
+    "no average": ("ema", "none", None),
+    "an average": ("ema", 0.9, 0.9),
+    "no augmentation": ("augment", "none", None),
+    "an augmentation": ("augment", "flip,shift=4", Augmentation(shift=4, flip="random")),
+    "no class weights": ("class_weights", "none", None),
+    "a way of weighing": ("class_weights", "sqrt", "sqrt"),
+    "a number a class": ("class_weights", [1.0, 2.5], (1.0, 2.5)),
+}
+"""What stands in experiment.toml, and what a recipe holds."""
+
+
+@pytest.mark.parametrize("name", WORDED)
+def test_words_are_read_once_and_written_again(name: str) -> None:
+    """A recipe holds what words mean, takes the same as values, and is written in the same words."""
+    key, word, value = WORDED[name]
+    said = Recipe(**{key: word})
+    assert getattr(said, key) == value
+    assert type(getattr(said, key)) is type(value)
+    assert said == Recipe(**{key: value})
+    assert said.as_dict()[key] == word
+    assert dataclasses.replace(said, epochs=3, **{key: getattr(Recipe(), key)}) == Recipe(epochs=3)
+    assert pickle.loads(pickle.dumps(said)) == said  # noqa: S301 - our own
+
+
+def test_an_augmentation_that_does_nothing_is_none() -> None:
+    """Nothing at all, said as an Augmentation, is what `none` is."""
+    assert Recipe(augment=Augmentation()) == Recipe()
 
 
 REFUSED: dict[str, list[str]] = {

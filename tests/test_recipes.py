@@ -103,8 +103,8 @@ def test_steps_are_those_of_a_plain_loop(optimizer: str, option: str) -> None:
             loss = loss_of(module(x), labels)
             loss.backward()
             total += loss.item() * (len(labels) if weight is None else weight[labels].sum().item())
-            if recipe.clip_norm != "none":
-                nn.utils.clip_grad_norm_(module.parameters(), float(recipe.clip_norm))
+            if recipe.clip_norm is not None:
+                nn.utils.clip_grad_norm_(module.parameters(), recipe.clip_norm)
             theirs.step()
             for name, p in module.named_parameters():
                 averages[name] = 0.7 * averages[name] + 0.3 * p.detach()
@@ -113,7 +113,7 @@ def test_steps_are_those_of_a_plain_loop(optimizer: str, option: str) -> None:
     # float64 on both sides: ten steps of sums of at most 16·36 terms differ by 10·576·2⁻⁵³ = 6e-13 of their terms.
     for name, value in module.state_dict().items():
         np.testing.assert_allclose(state.weights[name], value.numpy(), rtol=0, atol=1e-11)
-    for name, average in averages.items() if recipe.ema != "none" else ():
+    for name, average in averages.items() if recipe.ema is not None else ():
         np.testing.assert_allclose(state.optimizer[f"ema.{name}"], average.numpy(), rtol=0, atol=1e-11)
 
 

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -67,8 +67,9 @@ def test_a_training_can_be_cut_again_and_again(tmp_path: Path) -> None:
         for step in range(1, case.steps + 1):
             interrupt = Interrupt()
             found = reopen(tmp_path / "cut", {"threads": 1}, load=lambda _: case.data)
-            object.__setattr__(found.what, "engine", Cut(found.what.engine, interrupt, epoch, step))
-            found.go_on(Watcher(), interrupt)
+            engine: Any = Cut(found.prepared.engine, interrupt, epoch, step)
+            cut = dataclasses.replace(found, prepared=dataclasses.replace(found.prepared, engine=engine))
+            cut.go_on(Watcher(), interrupt)
     gone_on(case, tmp_path / "cut")
     assert traces(tmp_path / "cut") == traces(tmp_path / "whole")
     rows = [json.loads(line) for line in (tmp_path / "cut" / "history.jsonl").read_text().splitlines()]
@@ -272,7 +273,8 @@ def test_a_signal_saves_and_ends(number: signal.Signals, code: int, tmp_path: Pa
     assert ending["ended"] == "stopped"
     found = reopen(tmp_path / "run", {})
     found.folder.release()
-    assert found.snapshot.position == (ending["epochs"], ending["steps"])
+    assert found.prepared.start is not None
+    assert found.prepared.start.position == (ending["epochs"], ending["steps"])
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:

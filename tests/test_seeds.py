@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerline.data.dataset import Dataset
+    from layerline.training.prepared import Prepared
 
 NET = "Conv 4 3 1 1\nReLU\nPool 2\nFlat\nFC classes\n"
 QUICK: dict[str, Any] = {"epochs": 2, "batch_size": 16, "learning_rate": 0.02, "threads": 1}
@@ -102,10 +103,10 @@ def test_a_seed_that_diverges_is_in_no_mean(monkeypatch: pytest.MonkeyPatch, tmp
 
     real = seeds.run
 
-    def sometimes(net: Any, data: Any, recipe: Recipe, engine: Any, **named: Any) -> Any:
-        if recipe.seed in bad:
-            raise DivergedError(f"diverged with {recipe.seed}")
-        return real(net, data, recipe, engine, **named)
+    def sometimes(prepared: Prepared, *others: Any) -> Any:
+        if prepared.recipe.seed in bad:
+            raise DivergedError(f"diverged with {prepared.recipe.seed}")
+        return real(prepared, *others)
 
     monkeypatch.setattr(seeds, "run", sometimes)
     data, bad = small_data.dataset(), {1}

@@ -21,6 +21,7 @@ from layerline.files import tensors
 from layerline.randomness import epoch_order
 from layerline.recipe import Recipe
 from layerline.runs.folder import RunFolder
+from layerline.training.prepared import Prepared
 from layerline.training.session import run
 
 if TYPE_CHECKING:
@@ -42,10 +43,8 @@ def scripted(
 
     def train() -> training.Run:
         folder = None if out is None else RunFolder.named(out)
-        watcher = training.Watcher()
-        return run(
-            network, data, recipe, engine, folder=folder, watcher=watcher, clock=lambda: float(next(ticks)) / 1000
-        )
+        prepared = Prepared(network, data, recipe, engine)
+        return run(prepared, folder, training.Watcher(), clock=lambda: float(next(ticks)) / 1000)
 
     return engine, train
 

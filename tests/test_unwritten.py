@@ -26,6 +26,7 @@ from layerline.recipe import Recipe
 from layerline.runs.folder import RunFolder
 from layerline.training import Run, Watcher
 from layerline.training.interrupt import Interrupt
+from layerline.training.prepared import Prepared
 from layerline.training.session import run
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def test_an_unwritten_error_travels(tmp_path: Path) -> None:
 
 
 def scripted(out: Path, engine: ScriptedEngine) -> Run:
-    return run(NETWORK, DATA, RECIPE, engine, folder=RunFolder.named(out), watcher=Watcher())
+    return run(Prepared(NETWORK, DATA, RECIPE, engine), RunFolder.named(out), Watcher())
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -268,12 +269,9 @@ def test_messages_name_the_folder_as_it_was_given(tmp_path: Path, monkeypatch: p
         def note(self, text: str) -> None:
             notes.append(text)
 
+    engine = ScriptedEngine([0.3, 0.4, 0.5, 0.6, 0.7], RECIPE.batch_size)
     with pytest.raises(UnwrittenError) as caught:
-        run(
-            *(NETWORK, DATA, RECIPE, ScriptedEngine([0.3, 0.4, 0.5, 0.6, 0.7], RECIPE.batch_size)),
-            folder=RunFolder.named(Path("deep/run")),
-            watcher=Listening(),
-        )
+        run(Prepared(NETWORK, DATA, RECIPE, engine), RunFolder.named(Path("deep/run")), Listening())
     assert caught.value.message.startswith("deep/run/model.safetensors: cannot be written")
     assert str(caught.value.help).endswith(REST.format(out="deep/run"))
     assert notes[0].startswith("deep/run/checkpoints/epoch-")

@@ -98,7 +98,7 @@ def test_a_recipe_holds_plain_values(name: str) -> None:
     for form in forms(RECIPE[name]):
         found = Recipe(**{name: form})
         assert found == expected
-        assert type(getattr(found, name)) is type(RECIPE[name])
+        assert type(getattr(found, name)) is type(getattr(expected, name))
         assert (repr(found), found.as_dict()) == (repr(expected), expected.as_dict())
         assert pickle.dumps(found) == pickle.dumps(expected)
         assert dataclasses.replace(Recipe(), **{name: form}) == expected

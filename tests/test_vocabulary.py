@@ -276,7 +276,7 @@ def test_every_layer_keeps_its_bits_for_every_number_of_threads(recipe: dict[str
         numbers.integers(0, 256, (70, 3, 9, 9), dtype=np.uint8), numbers.integers(0, 5, 70).astype(np.int32)
     )
     settled = Recipe(batch_size=16, **recipe)
-    weights = None if settled.class_weights == "none" else np.array(settled.class_weights)
+    weights = None if settled.class_weights is None else np.array(settled.class_weights)
     totals = None if weights is None else np.add.reduceat(weights[images.labels], np.arange(0, 70, 16))
     first: dict[str, np.ndarray] = {}
     for threads in (1, 2, 3, 4, 2):

@@ -2,7 +2,7 @@
 
 from layerline.assume.choice import Choice
 from layerline.assume.facts import Facts
-from layerline.assume.fill import Assumed, as_given, fill
+from layerline.assume.fill import Assumed, fill
 from layerline.assume.rules import choose
 
-__all__ = ["Assumed", "Choice", "Facts", "as_given", "choose", "fill"]
+__all__ = ["Assumed", "Choice", "Facts", "choose", "fill"]

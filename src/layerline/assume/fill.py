@@ -13,7 +13,6 @@ from layerline.assume.facts import Facts
 from layerline.assume.rules import choose
 from layerline.engines.agreement import checked
 from layerline.engines.room import check_room
-from layerline.recipe.checks import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -65,29 +64,21 @@ def fill(
     checked(network, data, recipe)
     made = engines.make(engine, network, data.scaling, recipe, threads)
     check_room(made, data, recipe)
-    if "learning_rate" not in given or ("epochs" not in given and recipe.within == NONE):
+    if "learning_rate" not in given or ("epochs" not in given and recipe.within is None):
         say("writing machine code for this network and CPU")  # of a thousand layers it takes a minute
         made.prepare(data.train.source)
     if "learning_rate" not in given:
         say("trying learning rates")
         choices["learning_rate"] = rate.choose(made, data, recipe, network.multiply_adds)
         recipe = _with(recipe, choices)
-    if "epochs" not in given and recipe.within == NONE:
+    if "epochs" not in given and recipe.within is None:
         choices["epochs"] = epochs.choose(recipe, len(data.train), network.multiply_adds)
         recipe = _with(recipe, choices)
     seconds = None
-    if recipe.within == NONE and 3 * network.multiply_adds * len(data.train) * recipe.epochs > LONG:
+    if recipe.within is None and 3 * network.multiply_adds * len(data.train) * recipe.epochs > LONG:
         say("measuring how long an epoch takes")
         seconds = recipe.epochs * pace.measured(made, data, recipe, clock).epoch(data)
     return Assumed(recipe, made, {key: choice.reason for key, choice in choices.items()}, seconds)
-
-
-def as_given(
-    network: Network, data: Dataset, recipe: Recipe, *, engine: str = "compiled", threads: int | None = None
-) -> Assumed:
-    """Return a recipe that is taken as it is, with its engine. Raises UserError where it is not for the two."""
-    checked(network, data, recipe)
-    return Assumed(recipe, engines.make(engine, network, data.scaling, recipe, threads))
 
 
 def _with(recipe: Recipe, choices: dict[str, Choice]) -> Recipe:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from layerline import figures
 from layerline.assume.choice import Choice
 from layerline.assume.sides import sided
+from layerline.data.augment.augmentation import Augmentation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -88,7 +89,7 @@ def _batch_size(facts: Facts, recipe: Recipe, given: Collection[str]) -> Choice:
 def _class_weights(facts: Facts, recipe: Recipe, given: Collection[str]) -> Choice:
     del recipe, given
     if facts.imbalance < UNBALANCED:
-        return Choice("none", f"no class has {UNBALANCED:g} times as many images as another")
+        return Choice(None, f"no class has {UNBALANCED:g} times as many images as another")
     return Choice("sqrt", f"the largest class has {facts.imbalance:.1f} times as many images as the smallest")
 
 
@@ -97,14 +98,16 @@ def _augment(facts: Facts, recipe: Recipe, given: Collection[str]) -> Choice:
     del recipe, given
     C, H, W = facts.shape
     if min(H, W) < SMALLEST_SHIFTED:
-        return Choice("none", f"images of {figures.picture(H, W)} are too small to be moved")
-    shift = f"shift={min(H, W) // SHIFT_SHARE}"
+        return Choice(None, f"images of {figures.picture(H, W)} are too small to be moved")
+    shift = Augmentation(shift=min(H, W) // SHIFT_SHARE)
     if C == 1:
         return Choice(shift, "gray images: no flip, which would spoil digits, letters and X-rays")
     name = sided(facts.classes)
     if name is not None:
         return Choice(shift, f"no flip, for a mirror image of “{name[:30]}” may be of another class")
-    return Choice(f"flip,{shift}", "colour images look as likely from the left as from the right")
+    return Choice(
+        dataclasses.replace(shift, flip="random"), "colour images look as likely from the left as from the right"
+    )
 
 
 _RULES: Final[dict[str, Callable[[Facts, Recipe, Collection[str]], Choice]]] = {

@@ -12,26 +12,28 @@ from layerline.experiment.options import BY_KEY
 from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
-    from layerline.assume import Assumed
     from layerline.data.dataset import Dataset, Resized
     from layerline.engines.engine import Engine
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
+    from layerline.training.prepared import Prepared
 
 
 _PLAIN: Final = Recipe()
 
 
-def facts(experiment: Experiment, data: Dataset, network: Network, assumed: Assumed) -> list[tuple[str, str]]:
-    """Return label and text of each line."""
+def facts(prepared: Prepared) -> list[tuple[str, str]]:
+    """Return label and text of each line, of a training that the command line was asked for."""
+    experiment, data = prepared.experiment, prepared.data
+    assert experiment is not None  # noqa: S101 - the command line has one
     return [
         ("data", _data(data)),
         *([] if data.resized is None else [("", _sizes(experiment, data.resized))]),
         ("split", _split(experiment, data)),
         *(("", note) for note in data.notes),
-        ("network", _network(experiment, network)),
-        ("recipe", _recipe(experiment, assumed)),
-        ("engine", _engine(experiment, assumed.engine)),
+        ("network", _network(experiment, prepared.network)),
+        ("recipe", _recipe(experiment, prepared)),
+        ("engine", _engine(experiment, prepared.engine)),
     ]
 
 
@@ -76,28 +78,28 @@ def _network(experiment: Experiment, network: Network) -> str:
     return f"{figures.name(network.name)}{chosen}: {parameters} parameters, {work} multiply-adds an image"
 
 
-def _recipe(experiment: Experiment, assumed: Assumed) -> str:
+def _recipe(experiment: Experiment, prepared: Prepared) -> str:
     """Return the recipe: what every training has with its flag, what was chosen, and what was asked for beside it."""
-    recipe = experiment.recipe
+    recipe = prepared.recipe
     parts = [recipe.optimizer + _flag(experiment, "optimizer") * (recipe.optimizer != "sgd")]
     if recipe.optimizer != "adamw":
         parts.append(f"momentum {figures.rate(recipe.momentum)}{_flag(experiment, 'momentum')}")
     rate = f"learning rate {figures.rate(recipe.learning_rate)}{_flag(experiment, 'learning_rate')}"
     curve = _CURVES[recipe.schedule]
     parts.append(rate + curve + _flag(experiment, "schedule") * bool(curve))
-    asked = {key: getattr(recipe, key) for key in _ASKED}
+    written = recipe.as_dict()
     parts += [
-        _ASKED[key].format(_shown(value)) + _flag(experiment, key) * (key in assumed.reasons)
-        for key, value in asked.items()
-        if value != getattr(_PLAIN, key)
+        words.format(_shown(written[key])) + _flag(experiment, key) * (key in prepared.reasons)
+        for key, words in _ASKED.items()
+        if getattr(recipe, key) != getattr(_PLAIN, key)
     ]
-    parts += [f"no {words}{_flag(experiment, key)}" for key, words in _LEFT.items() if _is_left(key, recipe, assumed)]
+    parts += [f"no {words}{_flag(experiment, key)}" for key, words in _LEFT.items() if _is_left(key, prepared)]
     parts.append(f"batch {figures.count(recipe.batch_size)}{_flag(experiment, 'batch_size')}")
-    if recipe.within != "none":
-        parts.append(f"as many epochs as fit into {recipe.within}")
+    if recipe.within is not None:
+        parts.append(f"as many epochs as fit into {written['within']}")
     else:
         epochs = "epoch" if recipe.epochs == 1 else "epochs"
-        time = "" if assumed.seconds is None else f" ≈ {figures.seconds(assumed.seconds)} here"
+        time = "" if prepared.seconds is None else f" ≈ {figures.seconds(prepared.seconds)} here"
         parts.append(f"{figures.count(recipe.epochs)} {epochs}{time}{_flag(experiment, 'epochs')}")
     parts.append(f"seed {recipe.seed}{_flag(experiment, 'seed')}")
     return ", ".join(parts)
@@ -129,12 +131,12 @@ _LEFT: Final = {"class_weights": "class weights", "augment": "augmentation"}
 """What may be chosen to be left out."""
 
 
-def _is_left(key: str, recipe: Recipe, assumed: Assumed) -> bool:
-    return key in assumed.reasons and getattr(recipe, key) == getattr(_PLAIN, key)
+def _is_left(key: str, prepared: Prepared) -> bool:
+    return key in prepared.reasons and getattr(prepared.recipe, key) == getattr(_PLAIN, key)
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, list):
         return ", ".join(map(_shown, value))
     return figures.rate(value) if isinstance(value, float) else str(value)
 

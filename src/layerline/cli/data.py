@@ -41,13 +41,13 @@ def show(out: str | None, force: bool, **values: Any) -> None:
     with this --seed make of it.
     """
     from layerline.data import load_data
-    from layerline.data.augment.augmentation import Augmentation
     from layerline.experiment.options import BY_KEY
     from layerline.files import whole
+    from layerline.recipe import words
     from layerline.report import samples
 
     flags = {key: BY_KEY[key].value(value) for key, value in given(values).items()}
-    augmentation = Augmentation.parse(flags.pop("augment", "none"))
+    augmentation = words.augmentation(flags.pop("augment", None))
     path = None if out is None else _free(Path(out), force=force)
     terminal = Terminal(sys.stdout, os.environ)
     loaded = load_data(flags.pop("data"), progress=Reading(terminal), **{"cache": cache_folder(), **flags})

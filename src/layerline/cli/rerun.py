@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from layerline.runs.folder import RunFolder
     from layerline.runs.saved import SavedRun
     from layerline.training import Run
-    from layerline.training.resuming import Rebuilt
+    from layerline.training.prepared import Prepared
 
 UNLIKE: Final = 1
 """The exit code where other bits came out."""
@@ -49,26 +49,27 @@ def rerun(run: str, check: bool, out: str | None, quiet: bool, **values: Any) ->
     """
     from layerline.training.rerunning import finished
     from layerline.training.resuming import rebuilt
+    from layerline.training.session import run as trained
 
     if check and out is not None:
         raise click.UsageError("--check: writes nothing, and does not go with --out")
     path = Path(run)
     before = finished(path) if check else None
     screen, interrupt, reading = beginning(quiet=quiet)
-    what = rebuilt(path, given(values), load=lambda experiment: experiment.load(reading, cache_folder()))
-    folder = None if check else _folder(out, what)
+    prepared = rebuilt(path, given(values), load=lambda experiment: experiment.load(reading, cache_folder()))
+    folder = None if check else _folder(out, prepared)
     where = f"{run} again, compared with it" if folder is None else str(folder.given)
-    screen.assumed(what.experiment, what.data, what.network, what.plain, where, named=check or out is not None)
-    ended = shown(screen, folder, lambda: what.train(folder, screen, interrupt))
+    screen.assumed(prepared, where, named=check or out is not None)
+    ended = shown(screen, folder, lambda: trained(prepared, folder, screen, interrupt))
     if before is None or ended.stopped is not None:
         return code(ended)
     return _compared(path, before, ended, screen)
 
 
-def _folder(out: str | None, what: Rebuilt) -> RunFolder:
+def _folder(out: str | None, prepared: Prepared) -> RunFolder:
     from layerline.runs.folder import RunFolder
 
-    return RunFolder.numbered(what.network.name, what.data.name) if out is None else RunFolder.named(Path(out))
+    return RunFolder.numbered(prepared.network.name, prepared.data.name) if out is None else RunFolder.named(Path(out))
 
 
 def _compared(path: Path, before: SavedRun, ended: Run, screen: Screen) -> int:

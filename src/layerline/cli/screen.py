@@ -12,14 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from layerline.assume import Assumed
     from layerline.cli.terminal import Terminal
-    from layerline.data.dataset import Dataset
-    from layerline.experiment.experiment import Experiment
     from layerline.metrics import Scores
-    from layerline.network import Network
     from layerline.runs.history import EpochRow
     from layerline.training import Interrupt, Progress, Run
+    from layerline.training.prepared import Prepared
     from layerline.training.resuming import Reopened
 
 _HEAD: Final = (
@@ -56,27 +53,27 @@ class Screen(Watcher):
         if not self._quiet:
             self._terminal.draw(f"{text} …")
 
-    def assumed(
-        self, experiment: Experiment, data: Dataset, network: Network, assumed: Assumed, folder: str, *, named: bool
-    ) -> None:
+    def assumed(self, prepared: Prepared, folder: str, *, named: bool) -> None:
         """Say what is about to happen, each assumption with the flag that changes it."""
         if self._quiet:
             return
-        for label, text in assumptions.facts(experiment, data, network, assumed):
+        for label, text in assumptions.facts(prepared):
             self._terminal.fact(label, text)
         self._terminal.fact("folder", folder if named else f"{folder} (--out)")
-        for note in network.notes:
+        for note in prepared.network.notes:
             self._terminal.say()
             self._terminal.say(note)
         self._terminal.say()
 
     def resumed(self, found: Reopened) -> None:
         """Say where a run goes on, and what was found damaged."""
-        epochs, step = found.snapshot.position
-        recipe = found.what.experiment.recipe
+        start = found.prepared.start
+        assert start is not None  # noqa: S101 - it goes on
+        epochs, step = start.position
+        recipe = found.prepared.recipe
         place = f"after epoch {epochs} of {recipe.epochs}"
         if step:
-            place += f" and step {step:,d} of {recipe.steps(len(found.what.data.train)):,d}"
+            place += f" and step {step:,d} of {recipe.steps(len(found.prepared.data.train)):,d}"
         for note in found.notes:
             self._say(f"damaged, and not used: {note}")
         self._say_all((f"goes on {place if epochs or step else 'from the beginning'}", ""))

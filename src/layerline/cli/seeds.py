@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -15,27 +14,22 @@ from layerline.errors import UnwrittenError, UserError
 from layerline.runs.folder import RunFolder
 from layerline.training import seeds
 from layerline.training.interrupt import Interrupt, exit_code
+from layerline.training.prepared import prepare_experiment
 from layerline.training.watch import Watcher
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Sequence
 
-    from layerline.assume import Assumed
-    from layerline.data.dataset import Dataset
     from layerline.experiment.experiment import Experiment
-    from layerline.network import Network
     from layerline.training.run import Run
     from layerline.training.seeds import Seeds
     from layerline.training.watch import Progress
-
-    Assume = Callable[[Experiment, Network, Dataset, Callable[[str], None]], Assumed]
 
 
 def train(
     experiment: Experiment,
     count: str,
-    assume: Assume,
     signals: Sequence[signal.Signals],
     *,
     out: str | None,
@@ -44,7 +38,7 @@ def train(
 ) -> int:
     """Train with `count` seeds, print a row each and the means, and return the exit code.
 
-    What is not given is chosen once, by `assume`, with the first seed; all train with that, on data that are cut alike.
+    What is not given is chosen once, with the first seed; all train with that, on data that are cut alike.
     """
     number = _number(count, experiment, force)
     named = None if out is None else RunFolder.named(Path(out))
@@ -53,15 +47,9 @@ def train(
     data = experiment.load(None if quiet else Reading(terminal), cache_folder())
     network = experiment.network(data)
     folder = named or RunFolder.numbered(network.name, f"{data.name}-seeds")
-    assumed = assume(experiment, network, data, screen.waiting)
-    experiment = replace(experiment, recipe=assumed.recipe)
-    screen.assumed(experiment, data, network, assumed, f"{folder.given}", named=named is not None)
-    series = seeds.Series(
-        *(network, data, assumed, number, folder),
-        engine=experiment.engine,
-        threads=experiment.threads,
-        experiment=experiment,
-    )
+    prepared = prepare_experiment(experiment, network, data, screen.waiting)
+    screen.assumed(prepared, f"{folder.given}", named=named is not None)
+    series = seeds.Series(prepared, number, folder)
     rows = _Rows(terminal, signals, quiet=quiet)
     rows.begin(series.found)
     try:

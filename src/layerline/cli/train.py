@@ -14,12 +14,9 @@ from layerline.cli.reading import IMAGE_OPTIONS, cache_folder
 from layerline.cli.running import beginning, code, hush, shown, signals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from layerline.assume import Assumed
-    from layerline.data.dataset import Dataset
     from layerline.experiment.experiment import Experiment
-    from layerline.network import Network
     from layerline.runs.folder import RunFolder
     from layerline.training import Run
 
@@ -109,12 +106,12 @@ def _other(out: str | None) -> str:
 
 def _seconds(every: str | None) -> float:
     """Return the seconds between checkpoints. Raises RecipeError where they cannot be understood."""
-    from layerline.recipe import checks
+    from layerline.recipe import words
     from layerline.runs.checkpoint.writer import EVERY
 
     if every is None:
         return EVERY
-    seconds = checks.seconds("checkpoint-every", every)
+    seconds = words.seconds("checkpoint-every", every)
     return math.inf if seconds is None else seconds
 
 
@@ -128,13 +125,12 @@ def _train_seeds(experiment: Experiment, count: str, *, out: str | None, force: 
     from layerline.cli import seeds
 
     hush()
-    return seeds.train(experiment, count, _assumed, signals(), out=out, force=force, quiet=quiet)
+    return seeds.train(experiment, count, signals(), out=out, force=force, quiet=quiet)
 
 
 def _train(experiment: Experiment, folder: RunFolder | None, every: float, *, quiet: bool) -> Run:
-    from dataclasses import replace
-
     from layerline.runs.folder import RunFolder
+    from layerline.training.prepared import prepare_experiment
     from layerline.training.session import run
 
     began = time.perf_counter()
@@ -142,24 +138,9 @@ def _train(experiment: Experiment, folder: RunFolder | None, every: float, *, qu
     data = experiment.load(reading, cache_folder())
     network = experiment.network(data)
     where = folder or RunFolder.numbered(network.name, data.name)
-    assumed = _assumed(experiment, network, data, screen.waiting)
-    experiment = replace(experiment, recipe=assumed.recipe)
-    screen.assumed(experiment, data, network, assumed, f"{where.given}", named=folder is not None)
-    return shown(
-        screen,
-        where,
-        lambda: run(
-            *(network, data, assumed.recipe, assumed.engine),
-            folder=where,
-            watcher=screen,
-            experiment=experiment,
-            interrupt=interrupt,
-            threads=experiment.threads,
-            reasons=assumed.reasons,
-            every=every,
-            began=began,
-        ),
-    )
+    prepared = prepare_experiment(experiment, network, data, screen.waiting)
+    screen.assumed(prepared, f"{where.given}", named=folder is not None)
+    return shown(screen, where, lambda: run(prepared, where, screen, interrupt, every=every, began=began))
 
 
 def _resumed(path: Path, net: str | None, flags: Mapping[str, Any], every: float, *, quiet: bool) -> Run:
@@ -168,17 +149,6 @@ def _resumed(path: Path, net: str | None, flags: Mapping[str, Any], every: float
 
     screen, interrupt, reading = beginning(quiet=quiet)
     found = reopen(path, flags, net, lambda experiment: experiment.load(reading, cache_folder()))
-    what = found.what
-    screen.assumed(what.experiment, what.data, what.network, what.plain, str(path), named=True)
+    screen.assumed(found.prepared, str(path), named=True)
     screen.resumed(found)
     return shown(screen, found.folder, lambda: found.go_on(screen, interrupt, every=every))
-
-
-def _assumed(experiment: Experiment, network: Network, data: Dataset, say: Callable[[str], None]) -> Assumed:
-    """Return the recipe and its engine: of a file as it is, else with choices for what was not given."""
-    from layerline.assume import as_given, fill
-
-    recipe, name, threads = experiment.recipe, experiment.engine, experiment.threads
-    if experiment.exact:
-        return as_given(network, data, recipe, engine=name, threads=threads)
-    return fill(network, data, recipe, experiment.given, engine=name, threads=threads, say=say)

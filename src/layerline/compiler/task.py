@@ -10,8 +10,6 @@ from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.loss import CROSS_ENTROPY, Objective
 from layerline.compiler.kernels.optimizers import AdamW, Sgd
 from layerline.compiler.program import Kind
-from layerline.data.augment.augmentation import Augmentation
-from layerline.recipe.checks import NONE
 
 if TYPE_CHECKING:
     from layerline.compiler.kernels.optimizers import Optimizer
@@ -56,14 +54,14 @@ class Task:
 
 def task_of(recipe: Recipe, *, training: bool = True, **images: Any) -> Task:
     """Return the task of a recipe, for images that lie as `images` says (source, channels_last, even_scaling)."""
-    augmentation = Augmentation.parse(recipe.augment) if training else None
+    augmentation = recipe.augment if training else None
     return Task(
         recipe.batch_size if training else 1,
         optimizer_of(recipe),
         training=training,
         spare_biases=recipe.decay == "weights",
         muon=recipe.optimizer == "muon",
-        objective=Objective(recipe.label_smoothing > 0, recipe.class_weights != NONE),
+        objective=Objective(recipe.label_smoothing > 0, recipe.class_weights is not None),
         augmented=None if augmentation is None else augmentation.steps,
         **images,
     )
@@ -71,7 +69,7 @@ def task_of(recipe: Recipe, *, training: bool = True, **images: Any) -> Task:
 
 def optimizer_of(recipe: Recipe) -> Optimizer:
     """Return what steps each weight by itself: of muon that is AdamW, for all but filters."""
-    decay, clip, ema = recipe.weight_decay > 0, recipe.clip_norm != NONE, recipe.ema != NONE
+    decay, clip, ema = recipe.weight_decay > 0, recipe.clip_norm is not None, recipe.ema is not None
     if recipe.optimizer == "sgd":
         return Sgd(decay, clip, ema, momentum=recipe.momentum > 0, nesterov=recipe.nesterov)
     return AdamW(decay, clip, ema)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerline.data.augment.augmentation import Augmentation
 from layerline.errors import NetworkError
 from layerline.recipe import check_together
 
@@ -24,9 +23,8 @@ def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
         )
     kinds = {node.layer.kind for node in network.nodes}
     check_together(recipe, kinds, len(data.train), len(data.classes), validation=data.validation is not None)
-    augmentation = Augmentation.parse(recipe.augment)
-    if augmentation is not None:
-        augmentation.check(data.shape)
+    if recipe.augment is not None:
+        recipe.augment.check(data.shape)
     B = recipe.batch_size
     last = len(data.train) % B or B
     for node in network.nodes:

@@ -218,7 +218,7 @@ class CompiledEngine(Engine):
         """Raise ValueError where the tables of augmentation are not those that the code reads: a bug of ours."""
         drawn, steps = epoch.drawn, self._task(epoch.images, training=True).augmented
         if steps != (None if drawn is None else drawn.steps):
-            raise ValueError(f"the recipe augments by {self._recipe.augment}, the epoch has other tables")
+            raise ValueError(f"the recipe augments by {self._recipe.as_dict()['augment']}, the epoch has other tables")
         for table, columns, dtype in () if drawn is None else drawn.tables:
             if table.shape != (len(epoch.order), columns) or table.dtype != dtype or not table.flags.c_contiguous:
                 raise ValueError("the tables of augmentation do not fit the order")

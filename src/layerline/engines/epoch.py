@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from layerline.data.augment.augmentation import Augmentation
 from layerline.randomness import epoch_order
 
 if TYPE_CHECKING:
@@ -48,10 +47,10 @@ class Epoch:
 def plan_epoch(recipe: Recipe, split: Split, number: int, classes: int) -> Epoch:
     """Return epoch `number` (from 1) of a recipe over the images of a split."""
     order = epoch_order(recipe.seed, number, split.indices)
-    augmentation, drawn = Augmentation.parse(recipe.augment), None
-    if augmentation is not None:
+    drawn = None
+    if recipe.augment is not None:
         _, C, H, W = split.source.images.shape
-        drawn = augmentation.draw(recipe.seed, number, order, (C, H, W), split.source.maximum)
+        drawn = recipe.augment.draw(recipe.seed, number, order, (C, H, W), split.source.maximum)
     class_weights = recipe.weights_of(np.bincount(split.labels, minlength=classes))
     weights = None
     if class_weights is not None:

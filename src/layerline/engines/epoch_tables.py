@@ -51,7 +51,7 @@ def pace(epoch: Epoch, recipe: Recipe) -> NDArray[np.float64]:
 
 def constants(recipe: Recipe, scaling: Scaling) -> dict[str, NDArray[np.float32]]:
     """Return the arrays that stay the same through a run, by the name of the pointer they go to."""
-    values = {**recipe.as_dict(), "rest1": 1 - recipe.beta1, "rest2": 1 - recipe.beta2}
+    values = {**vars(recipe), "rest1": 1 - recipe.beta1, "rest2": 1 - recipe.beta2}
     hyper = [float(values[name]) if isinstance(values.get(name), int | float) else 0.0 for name in IN_HYPER]
     return {
         "hyper": np.array(hyper, np.float32),

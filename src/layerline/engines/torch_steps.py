@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, final
 import torch
 from torch import nn
 
-from layerline.recipe.checks import NONE
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -44,7 +42,7 @@ class TorchSteps:
         for name, parameter in self._parameters.items():
             for slot in self._slots(name):
                 self._kept[f"{slot}.{name}"] = torch.zeros_like(parameter, requires_grad=False)
-            if recipe.ema != NONE:
+            if recipe.ema is not None:
                 self._kept[f"ema.{name}"] = parameter.detach().clone()
         if self._optimizer is not None:
             self._lend(self._optimizer, others)
@@ -52,7 +50,7 @@ class TorchSteps:
     @property
     def averages(self) -> dict[str, torch.Tensor]:
         """Return the average of each parameter by the parameter's name; nothing where the recipe keeps none."""
-        return {} if self._recipe.ema == NONE else {name: self._kept[f"ema.{name}"] for name in self._parameters}
+        return {} if self._recipe.ema is None else {name: self._kept[f"ema.{name}"] for name in self._parameters}
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return a copy of what is kept, by its name in State.optimizer."""
@@ -69,8 +67,8 @@ class TorchSteps:
     @torch.no_grad()
     def take(self, rate: float, t: int) -> None:
         """Take one step along the parameters' gradients; t is its number in the run, from 1."""
-        if self._recipe.clip_norm != NONE:
-            nn.utils.clip_grad_norm_(list(self._parameters.values()), float(self._recipe.clip_norm))
+        if self._recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(list(self._parameters.values()), self._recipe.clip_norm)
         if self._optimizer is not None:
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
@@ -80,9 +78,10 @@ class TorchSteps:
             self._optimizer.step()
         for name in self._filters:
             self._muon(name, rate)
-        for name, average in self.averages.items():
-            d = float(self._recipe.ema)
-            average.mul_(d).add_(self._parameters[name], alpha=1 - d)
+        d = self._recipe.ema
+        if d is not None:
+            for name, average in self.averages.items():
+                average.mul_(d).add_(self._parameters[name], alpha=1 - d)
 
     def _made(self, names: list[str]) -> torch.optim.Optimizer:
         r = self._recipe

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline import engines
-from layerline.errors import RecipeError, UserError
+from layerline.errors import UserError
 from layerline.experiment import toml_file
 from layerline.experiment.options import BY_KEY, DATA_KEYS, RECIPE_KEYS, check_limit, check_split_seed
 from layerline.network import find
 from layerline.network_file import Mistakes, formatted, read_tree
 from layerline.recipe import Recipe
-from layerline.recipe.checks import NONE
-from layerline.recipe.together import BOTH
+from layerline.recipe.together import check_epochs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,8 +44,6 @@ class Experiment:
     """The keys of all options that were given, by flag or file; the others are assumed."""
     exact: bool = False
     """Whether it comes from a file: what that leaves out has its plain default, and nothing is assumed."""
-    reasons: Mapping[str, str] = field(default_factory=dict)
-    """Key of the recipe → why its value was chosen, where the tool chose it."""
 
     @property
     def allow(self) -> tuple[str, ...]:
@@ -98,10 +95,8 @@ def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
         text = written.text or find(written.net or "")
         values = dict(written.values)
     values.update({key: BY_KEY[key].value(given) for key, given in flags.items()})
-    if {"within", "epochs"} <= set(values) and values["within"] != NONE:
-        raise RecipeError(*BOTH)
+    check_epochs(values)
     recipe = Recipe(**{key: value for key, value in values.items() if key in RECIPE_KEYS})
-    _check_augment(recipe)
     engine, threads = values.get("engine", "compiled"), values.get("threads")
     engines.check(engine, threads)
     file, content = text or (find(net) if net is not None else (None, ""))
@@ -113,10 +108,3 @@ def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
         raise UserError("--data: missing", "name the data: --data digits is in the package, --data PATH is your own")
     cuts = {key: values[key] for key in DATA_KEYS if key in values and key != "data"}
     return Experiment(file, content, values["data"], cuts, recipe, engine, threads, frozenset(values), exact)
-
-
-def _check_augment(recipe: Recipe) -> None:
-    """Raise RecipeError where the words of --augment are not understood, before the data is loaded."""
-    from layerline.data.augment.augmentation import Augmentation
-
-    Augmentation.parse(recipe.augment)

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from layerline import figures
 from layerline.errors import RecipeError
 from layerline.recipe import BESTS, INITS, OPTIMIZERS, SCHEDULES, Recipe
+from layerline.recipe.words import NONE
 from layerline.scalars import is_whole, plain
 
 Kind = Literal["whole", "number", "share", "text", "list", "switch", "count"]
@@ -102,17 +103,17 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "text",
         "WORDS",
         "what is done to images as they are loaded: flip,shift=4,…",
-        _R.augment,
+        NONE,
     ),
     Option("epochs", "train", "whole", "N", "how often every training image is seen", _R.epochs),
-    Option("within", "train", "text", "TIME", "train as many epochs as fit: 90s, 5m, 1h [none]", _R.within),
+    Option("within", "train", "text", "TIME", "train as many epochs as fit: 90s, 5m, 1h [none]", NONE),
     Option("best", "train", "text", "WHAT", f"what tells the best epoch in validation: {', '.join(BESTS)}", _R.best),
-    Option("patience", "train", "count", "N", "stop after N epochs without a better one [none]", _R.patience),
+    Option("patience", "train", "count", "N", "stop after N epochs without a better one [none]", NONE),
     Option("batch_size", "train", "whole", "N", "images a step", _R.batch_size),
     Option("learning_rate", "train", "number", "RATE", "the highest", _R.learning_rate, also=("--lr",)),
     Option("schedule", "train", "text", "NAME", f"of the learning rate: {', '.join(SCHEDULES)}", _R.schedule),
     Option("warmup", "train", "number", "EPOCHS", "over which the rate rises first", _R.warmup),
-    Option("step_epochs", "train", "share", "EPOCHS", "between the steps of --schedule step [none]", _R.step_epochs),
+    Option("step_epochs", "train", "share", "EPOCHS", "between the steps of --schedule step [none]", NONE),
     Option("step_factor", "train", "number", "SHARE", "of the rate that is left after a step", _R.step_factor),
     Option("optimizer", "train", "text", "NAME", ", ".join(OPTIMIZERS), _R.optimizer),
     Option("momentum", "train", "number", "μ", "of sgd and muon, below 1", _R.momentum),
@@ -122,12 +123,12 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("eps", "train", "number", "ε", "of adamw: added to the root", _R.eps),
     Option("weight_decay", "train", "number", "λ", "how much of a weight decays, times the rate", _R.weight_decay),
     Option("decay", "train", "text", "WHAT", "what decays: all, or weights (no biases and norms)", _R.decay),
-    Option("clip_norm", "train", "share", "NORM", "the most that all gradients together may be [none]", _R.clip_norm),
-    Option("ema", "train", "share", "SHARE", "keep a moving average of the weights, such as 0.999 [none]", _R.ema),
+    Option("clip_norm", "train", "share", "NORM", "the most that all gradients together may be [none]", NONE),
+    Option("ema", "train", "share", "SHARE", "keep a moving average of the weights, such as 0.999 [none]", NONE),
     Option(
         *("label_smoothing", "train", "number", "ε", "of the target that goes to all classes alike"), _R.label_smoothing
     ),
-    Option("class_weights", "train", "list", "HOW", "none, balanced, sqrt, or a number a class", _R.class_weights),
+    Option("class_weights", "train", "list", "HOW", "none, balanced, sqrt, or a number a class", NONE),
     Option("init", "train", "text", "NAME", f"of the weights: {', '.join(INITS)}", _R.init),
     Option("seed", "train", "whole", "N", "of the cuts, the first weights and the order of images", _R.seed),
     Option("engine", "train", "text", "NAME", "compiled, or torch (needs PyTorch)", "compiled"),

@@ -116,7 +116,7 @@ def _usual(recipe: Recipe) -> str:
 def _entropy(train: NDArray[np.int64], recipe: Recipe) -> float:
     """Return the loss of knowing nothing but how frequent the classes are; with class weights they count alike."""
     shares = train[train > 0] / train.sum()
-    return float(-(shares * np.log(shares)).sum()) if recipe.class_weights == "none" else math.log(len(train))
+    return float(-(shares * np.log(shares)).sum()) if recipe.class_weights is None else math.log(len(train))
 
 
 def _guess(train: NDArray[np.int64]) -> str:

@@ -75,7 +75,7 @@ def _said(result: Result, kind: str, train: NDArray[np.int64] | None = None, rec
     text += f"; it learned from {int(train[never].sum()):,d} of {int(train.sum()):,d} images."
     rare = bool((train[never] * 2 <= train.sum() / len(train)).any())
     advice = " More images of it help" if len(never) == 1 else " More images of them help"
-    return [text + f"{advice}, or --class-weights balanced." if rare and recipe.class_weights == "none" else text]
+    return [text + f"{advice}, or --class-weights balanced." if rare and recipe.class_weights is None else text]
 
 
 def _beside_baselines(result: Result) -> list[str]:

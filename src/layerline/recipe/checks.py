@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 from layerline import figures, scalars
 from layerline.errors import RecipeError
 from layerline.recipe import other_words
-
-NONE: Final = "none"
-_TIME: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?)\s*(s|m|h)")
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 
 
 def whole(option: str, value: object, low: int, high: int) -> None:
@@ -30,8 +23,8 @@ def number(
     open_high: bool = False,
     none: bool = False,
 ) -> None:
-    """Raise RecipeError where a value is no number of the range; `none` may be a word where it is allowed."""
-    if none and isinstance(value, str) and value == NONE:
+    """Raise RecipeError where a value is no number of the range; `none`: whether it may be None."""
+    if none and value is None:
         return
     fits = scalars.is_number(value) and low <= value <= high
     if not fits or (open_low and value == low) or (open_high and value == high):
@@ -53,14 +46,3 @@ def switch(option: str, value: object) -> None:
     """Raise RecipeError where a value is neither yes nor no."""
     if not isinstance(value, bool):
         raise RecipeError(f"--{option} {figures.name(str(value))}: must be yes or no")
-
-
-def seconds(option: str, value: str) -> float | None:
-    """Return a time such as 90s, 5m or 1.5h in seconds, None for `none`. Raises RecipeError."""
-    if isinstance(value, str) and value == NONE:
-        return None
-    found = _TIME.fullmatch(str(value).strip().lower())
-    time = float(found[1]) * _SECONDS[found[2]] if found else 0.0
-    if not 0 < time <= 1e7:
-        raise RecipeError(f"--{option} {figures.name(str(value))}: must be a time such as 90s, 5m or 1.5h, or none")
-    return time

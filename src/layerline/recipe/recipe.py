@@ -6,44 +6,45 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from layerline.errors import RecipeError
-from layerline.recipe import checks
-from layerline.recipe.checks import NONE
+from layerline.recipe import checks, words
+from layerline.recipe.words import Worded
 from layerline.scalars import plain
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from layerline.data.augment.augmentation import Augmentation
+
 OPTIMIZERS: Final = ("sgd", "adamw", "muon")
 SCHEDULES: Final = ("linear", "constant", "cosine", "one-cycle", "step")
 INITS: Final = ("torch", "he", "xavier")
 BESTS: Final = ("accuracy", "loss", "macro_f1")
 DECAYS: Final = ("all", "weights")
-CLASS_WEIGHTS: Final = (NONE, "balanced", "sqrt")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """The training recipe. Raises RecipeError where a value is out of range, naming its option.
 
-    docs/recipes.md has every formula. `check_together` looks at what the values mean beside each other.
+    docs/recipes.md has every formula. `check_together` looks at what the values mean beside each other. What may be
+    given in words, as on the command line ("none", "5m", "flip,shift=4"), is held as what they mean.
     """
 
     epochs: int = 10
-    within: str = NONE
-    """A time such as 5m, which decides the epochs; or none."""
+    within: Worded[float] = Worded(words.within)
+    """Seconds, given as 5m too, which decide the epochs."""
     best: str = "accuracy"
     """What tells the best epoch, on the validation set: accuracy (the last one that is within a standard error of the
     highest), loss (the lowest), or macro_f1 (the highest)."""
-    patience: int | str = NONE
-    """Epochs without a better one after which to stop; or none."""
+    patience: Worded[int] = Worded(words.or_none)
+    """Epochs without a better one after which to stop."""
     batch_size: int = 64
     learning_rate: float = 0.05
     schedule: str = "linear"
     warmup: float = 0.0
     """Epochs over which the rate rises."""
-    step_epochs: float | str = NONE
+    step_epochs: Worded[float] = Worded(words.or_none)
     step_factor: float = 0.1
     optimizer: str = "sgd"
     momentum: float = 0.9
@@ -54,21 +55,21 @@ class Recipe:
     weight_decay: float = 0.0
     decay: str = "all"
     """What decays: all, or weights (no biases, nothing of a norm)."""
-    clip_norm: float | str = NONE
-    ema: float | str = NONE
+    clip_norm: Worded[float] = Worded(words.or_none)
+    ema: Worded[float] = Worded(words.or_none)
     label_smoothing: float = 0.0
-    class_weights: str | tuple[float, ...] = NONE
-    augment: str = NONE
+    class_weights: Worded[str | tuple[float, ...]] = Worded(words.class_weights)
+    """balanced, sqrt, or a number a class."""
+    augment: Worded[Augmentation] = Worded(words.augmentation)
+    """What is done to images as they are loaded."""
     init: str = "torch"
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Check every value, NumPy's numbers made Python's: whoever reads a recipe sees only those."""
-        for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
+        self.__dict__.update({name: plain(value) for name, value in self.__dict__.items()})
         checks.whole("epochs", self.epochs, 1, 1_000_000)
-        checks.seconds("within", self.within)
-        if not isinstance(self.patience, str) or self.patience != NONE:
+        if self.patience is not None:
             checks.whole("patience", self.patience, 1, 1_000_000)
         checks.whole("batch-size", self.batch_size, 1, 2**31 - 1)
         checks.whole("seed", self.seed, 0, 2**64 - 1)
@@ -78,7 +79,6 @@ class Recipe:
         checks.number("step-factor", self.step_factor, low=0.0, high=1.0, open_low=True)
         self._check_optimizer()
         checks.number("label-smoothing", self.label_smoothing, low=0.0, high=1.0, open_high=True)
-        self._check_class_weights()
         for option, value, known in (
             ("best", self.best, BESTS),
             ("schedule", self.schedule, SCHEDULES),
@@ -86,8 +86,6 @@ class Recipe:
             ("init", self.init, INITS),
         ):
             checks.one_of(option, value, known)
-        if not isinstance(self.augment, str):
-            raise RecipeError(f"--augment {self.augment}: must be text, such as flip,shift=4")
 
     def _check_optimizer(self) -> None:
         checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
@@ -99,31 +97,6 @@ class Recipe:
         checks.number("weight-decay", self.weight_decay, low=0.0, high=1e6)
         checks.number("clip-norm", self.clip_norm, low=0.0, high=1e9, open_low=True, none=True)
         checks.number("ema", self.ema, low=0.0, high=1.0, open_low=True, open_high=True, none=True)
-
-    def _check_class_weights(self) -> None:
-        given: Any = self.class_weights
-        if isinstance(given, list | tuple) and len(given) == 1 and isinstance(given[0], str) and "," not in given[0]:
-            given = plain(given[0])
-        if isinstance(given, str) and "," in given:
-            given = given.split(",")
-        if isinstance(given, str):
-            checks.one_of("class-weights", given, CLASS_WEIGHTS)
-        else:
-            try:
-                given = tuple(value if isinstance(value, bool) else float(value) for value in plain(list(given)))
-            except (TypeError, ValueError):
-                known = ", ".join(CLASS_WEIGHTS)
-                raise RecipeError(
-                    f"--class-weights {self.class_weights}: not known", f"one of: {known}, or a number a class: 1,2.5,1"
-                ) from None
-            for value in given:
-                checks.number("class-weights", value, low=0.0, high=1e6, open_low=True)
-        object.__setattr__(self, "class_weights", given)
-
-    @property
-    def within_seconds(self) -> float | None:
-        """Return the time that decides the epochs, in seconds, or None."""
-        return checks.seconds("within", self.within)
 
     def steps(self, images: int) -> int:
         """Return the number of steps in an epoch of `images` images: ceil(images / batch_size)."""
@@ -145,7 +118,8 @@ class Recipe:
         if self.schedule in CURVES:
             share = CURVES[self.schedule](t, T)
         else:
-            share = stairs(t, float(self.step_epochs) * steps, self.step_factor)
+            assert self.step_epochs is not None  # noqa: S101 - check_together
+            share = stairs(t, self.step_epochs * steps, self.step_factor)
         if self.warmup:
             share = share * np.minimum(1.0, (t + 1) / max(1.0, round(self.warmup * steps)))
         return np.asarray(self.learning_rate * share)
@@ -158,7 +132,7 @@ class Recipe:
         """
         import numpy as np
 
-        if self.class_weights == NONE:
+        if self.class_weights is None:
             return None
         if isinstance(self.class_weights, tuple):
             return np.array(self.class_weights)
@@ -170,6 +144,6 @@ class Recipe:
         return np.asarray(weights)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return every value by its name in experiment.toml, as plain values."""
-        values = dataclasses.asdict(self)
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        """Return every value by its name in experiment.toml, as it is written there."""
+        names = (field.name for field in dataclasses.fields(self))
+        return {name: words.written(name, getattr(self, name)) for name in names}

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from layerline.errors import RecipeError
-from layerline.recipe.checks import NONE
+from layerline.recipe import words
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from layerline.recipe.recipe import Recipe
 
-BOTH: Final = ("--within decides the number of epochs, and --epochs gives one", "leave one of them out")
-"""What is said where both are given."""
 FILTERS: Final = ("conv", "depthwise")
 """The kinds of layers whose weights are filters, which Muon steps."""
 
 OF_OPTIMIZERS: Final = {"momentum": ("sgd", "muon"), **dict.fromkeys(("beta1", "beta2", "eps"), ("adamw", "muon"))}
 """Numbers that only some optimizers look at."""
+
+
+def check_epochs(given: Mapping[str, Any]) -> None:
+    """Raise RecipeError where both the epochs and a time for them are among the values that were asked for."""
+    if "epochs" in given and words.within(given.get("within")) is not None:
+        raise RecipeError("--within decides the number of epochs, and --epochs gives one", "leave one of them out")
 
 
 def check_together(recipe: Recipe, kinds: Collection[str], images: int, classes: int, *, validation: bool) -> None:
@@ -28,7 +32,7 @@ def check_together(recipe: Recipe, kinds: Collection[str], images: int, classes:
     """
     _check_optimizer(recipe, kinds)
     _check_schedule(recipe, images)
-    if recipe.patience != NONE and not validation:
+    if recipe.patience is not None and not validation:
         raise RecipeError("--patience needs a validation set, to tell a better epoch", "give --validation 0.1")
     if isinstance(recipe.class_weights, tuple) and len(recipe.class_weights) != classes:
         raise RecipeError(
@@ -60,7 +64,7 @@ def _check_optimizer(recipe: Recipe, kinds: Collection[str]) -> None:
 
 def _check_schedule(recipe: Recipe, images: int) -> None:
     steps = recipe.steps(images) * recipe.epochs
-    if recipe.schedule == "step" and recipe.step_epochs == NONE:
+    if recipe.schedule == "step" and recipe.step_epochs is None:
         third = max(1, round(recipe.epochs / 3))
         raise RecipeError("--schedule step needs --step-epochs: after how many epochs", f"try --step-epochs {third}")
     for name in ("step_epochs", "step_factor"):
@@ -74,7 +78,7 @@ def _check_schedule(recipe: Recipe, images: int) -> None:
         )
     if recipe.schedule == "one-cycle" and recipe.warmup:
         raise RecipeError("--warmup: --schedule one-cycle has its own", "leave --warmup out")
-    if recipe.within == NONE and recipe.warmup >= recipe.epochs:
+    if recipe.within is None and recipe.warmup >= recipe.epochs:
         raise RecipeError(
             f"--warmup {recipe.warmup:g}: the run has {recipe.epochs} epochs and would do nothing but warm up",
             f"use a --warmup below {recipe.epochs}",

@@ -19,6 +19,7 @@ from layerline.recipe import Recipe
 from layerline.runs.history import EpochRow
 from layerline.training import Interrupt, Model, Watcher
 from layerline.training.divergence import likely_cause
+from layerline.training.prepared import prepare
 from layerline.training.session import run
 
 if TYPE_CHECKING:
@@ -59,13 +60,12 @@ class Course:
 
         Raises UserError, DivergedError, and KeyboardInterrupt where Ctrl-C stopped it.
         """
-        data, recipe = self._data(train, validation), self.recipe
-        checked(self.network, data, recipe)
-        engine = self._made()
-        ended = run(self.network, data, recipe, engine, folder=None, watcher=Watcher(), threads=self.threads)
+        data = self._data(train, validation)
+        prepared = prepare(self.network, data, self.recipe, engine=self.engine, threads=self.threads)
+        ended = run(prepared, None, Watcher())
         if ended.stopped is not None:
             raise KeyboardInterrupt
-        return self._after(engine, ended.history, len(ended.history) * recipe.steps(len(train)))
+        return self._after(prepared.engine, ended.history, len(ended.history) * self.recipe.steps(len(train)))
 
     def gone_on(self, train: Split, learning_rate: float) -> Course:
         """Return where one more epoch leads, over these images, at one rate.
@@ -135,11 +135,11 @@ class Course:
         """Return the recipe of an epoch after which nobody knows how many more there will be."""
         return dataclasses.replace(
             self.recipe,
-            within="none",
-            patience="none",
+            within=None,
+            patience=None,
             schedule="constant",
             warmup=0.0,
-            step_epochs="none",
+            step_epochs=None,
             step_factor=Recipe.step_factor,
         )
 

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.data.dataset import Dataset, Split
-    from layerline.engines.engine import Engine, State
+    from layerline.data.dataset import Split
+    from layerline.engines.engine import State
     from layerline.engines.epoch import Epoch
     from layerline.metrics import Scores
-    from layerline.recipe import Recipe
     from layerline.runs.checkpoint import CheckpointWriter
     from layerline.runs.checkpoint.snapshot import Weights
     from layerline.training.interrupt import Interrupt
+    from layerline.training.prepared import Prepared
     from layerline.training.watch import Watcher
 
 T = TypeVar("T")
@@ -55,15 +55,16 @@ class Loop:
 
     def __init__(
         self,
-        engine: Engine,
-        data: Dataset,
-        recipe: Recipe,
+        prepared: Prepared,
         watcher: Watcher,
         interrupt: Interrupt,
         writer: CheckpointWriter | None,
         clock: Callable[[], float],
     ) -> None:
-        """Prepare. With a writer, an epoch's row is in history.jsonl when the watcher is told of it."""
+        """Begin, or go on where `prepared.start` is.
+
+        With a writer, an epoch's row is in history.jsonl when the watcher is told of it.
+        """
         self.history: list[EpochRow] = []
         self.best: Weights | None = None
         """The weights of the best epoch, as they are evaluated; None before one is finished."""
@@ -71,15 +72,17 @@ class Loop:
         """Likewise of the last finished epoch."""
         self.steps_done = 0
         """Of the epoch that is not finished; 0 where none has begun."""
-        self._engine, self._data, self._recipe = engine, data, recipe
+        self._engine, self._data, self._recipe = prepared.engine, prepared.data, prepared.recipe
         self._watcher, self._interrupt, self._writer, self._clock = watcher, interrupt, writer, clock
-        self._steps = recipe.steps(len(data.train))
+        self._steps = self._recipe.steps(len(self._data.train))
         self._epoch = 0
         self._spent = 0.0
         self._began = self._epoch_began = clock()
-        interrupt.ask = engine.stop
+        interrupt.ask = self._engine.stop
+        if prepared.start is not None:
+            self._go_on(prepared.start)
 
-    def go_on(self, snapshot: Snapshot) -> None:
+    def _go_on(self, snapshot: Snapshot) -> None:
         """Take over what a training was between two steps; `run` then does what that one would have done next."""
         self._engine.set_state(snapshot.state)
         self._engine.set_running(snapshot.running)
@@ -116,7 +119,7 @@ class Loop:
         if not self.history or len(self.history) >= self._recipe.epochs:
             return bool(self.history)
         patience, rule = self._recipe.patience, self._recipe.best
-        return isinstance(patience, int) and without_a_better(rule, self.history) >= patience
+        return patience is not None and without_a_better(rule, self.history) >= patience
 
     def measure(self, split: Split, phase: str) -> Measured:
         """Return what the network, as it is now, says of `split`."""

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
-from layerline.assume import Assumed, as_given
 from layerline.engines.engine import Running
 from layerline.errors import DataError, UserError
 from layerline.experiment.experiment import settle
 from layerline.network import find, parse
-from layerline.runs.checkpoint import Checkpoints, Identity, Snapshot
+from layerline.runs.checkpoint import Checkpoints, Snapshot
 from layerline.runs.folder import RunFolder
 from layerline.runs.names import CHECKPOINTS, ENDING, EXPERIMENT, GRAPHS, NETWORK, REPORT, RESULT
 from layerline.runs.record import Record
+from layerline.training.prepared import prepare_experiment
 from layerline.training.session import run
 from layerline.training.watch import Watcher
 
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
     from layerline.engines.engine import Engine
     from layerline.experiment.experiment import Experiment
-    from layerline.network import Network
-    from layerline.runs.checkpoint import Latest
+    from layerline.runs.checkpoint import Identity, Latest
     from layerline.training.interrupt import Interrupt
+    from layerline.training.prepared import Prepared
     from layerline.training.run import Run
 
 MOST_DIFFERENCES: Final = 10
@@ -40,51 +41,17 @@ _ANEW: Final = "the file was changed: remove it to go on from the one before, or
 
 @final
 @dataclass(frozen=True, eq=False)
-class Rebuilt:
-    """What a run trains, made from its experiment.toml."""
-
-    experiment: Experiment
-    network: Network
-    data: Dataset
-    engine: Engine
-
-    @property
-    def identity(self) -> Identity:
-        """Return what its bits depend on."""
-        return Identity.of(self.network, self.data, self.experiment.recipe, self.engine)
-
-    @property
-    def plain(self) -> Assumed:
-        """Return the recipe with its engine, nothing of it assumed."""
-        return Assumed(self.experiment.recipe, self.engine)
-
-    def train(self, folder: RunFolder | None, watcher: Watcher, interrupt: Interrupt | None, **options: Any) -> Run:
-        """Train it; see `session.run`."""
-        return run(
-            *(self.network, self.data, self.experiment.recipe, self.engine),
-            folder=folder,
-            watcher=watcher,
-            experiment=self.experiment,
-            interrupt=interrupt,
-            threads=self.experiment.threads,
-            **options,
-        )
-
-
-@final
-@dataclass(frozen=True, eq=False)
 class Reopened:
     """A run that can go on. Its folder is locked until `go_on` ends, or `folder.release`."""
 
     folder: RunFolder
-    what: Rebuilt
-    snapshot: Snapshot
+    prepared: Prepared
     notes: tuple[str, ...]
     """What was found damaged, and is not used."""
 
     def go_on(self, watcher: Watcher, interrupt: Interrupt | None = None, **options: Any) -> Run:
         """Train the rest and write the files of the run; see `session.run`."""
-        return self.what.train(self.folder, watcher, interrupt, snapshot=self.snapshot, **options)
+        return run(self.prepared, self.folder, watcher, interrupt, **options)
 
 
 def reopen(
@@ -118,13 +85,14 @@ def _reopened(
     if not (path / NETWORK).exists():
         raise UserError(f"{path}: the run was stopped before it began", "start it again with --force")
     found = Checkpoints(path / CHECKPOINTS).latest()
-    what = rebuilt(folder.given, flags, net, load)
-    _check_same(path, what.identity, found)
+    prepared = rebuilt(folder.given, flags, net, load)
+    _check_same(path, prepared.identity, found)
     if found is not None:
-        _check_fits(found, what)
+        _check_fits(found, prepared)
         Checkpoints(path / CHECKPOINTS).set_aside(found)
-    snapshot = _first(what.engine, len(what.data.classes)) if found is None else found.snapshot
-    return Reopened(folder, what, snapshot, () if found is None else tuple(map(folder.words, found.damaged)))
+    snapshot = _first(prepared.engine, len(prepared.data.classes)) if found is None else found.snapshot
+    prepared = dataclasses.replace(prepared, start=snapshot)
+    return Reopened(folder, prepared, () if found is None else tuple(map(folder.words, found.damaged)))
 
 
 def rebuilt(
@@ -132,15 +100,14 @@ def rebuilt(
     flags: Mapping[str, Any],
     net: str | None = None,
     load: Callable[[Experiment], Dataset] | None = None,
-) -> Rebuilt:
+) -> Prepared:
     """Return what the run in `path` trains, made anew from its files; see `reopen`. Raises UserError."""
     experiment = settle(str(path / EXPERIMENT), flags)
     data = _loaded(experiment, load)
     text = experiment.text if net is None else find(net)[1]
     name = Record.read(path / EXPERIMENT).about.network.name or "network"
     network = parse(text, name=name, input_shape=data.shape, classes=len(data.classes))
-    made = as_given(network, data, experiment.recipe, engine=experiment.engine, threads=experiment.threads)
-    return Rebuilt(experiment, network, data, made.engine)
+    return prepare_experiment(experiment, network, data)
 
 
 def _loaded(experiment: Experiment, load: Callable[[Experiment], Dataset] | None) -> Dataset:
@@ -168,9 +135,9 @@ def _check_same(path: Path, identity: Identity, found: Latest | None) -> None:
         )
 
 
-def _check_fits(found: Latest, what: Rebuilt) -> None:
+def _check_fits(found: Latest, prepared: Prepared) -> None:
     """Raise UserError where the newest checkpoint is not what this network, engine and data can go on from."""
-    kept, like = found.snapshot, what.engine.state()
+    kept, like = found.snapshot, prepared.engine.state()
     parts = (
         ("weights", kept.state.weights, like.weights),
         ("optimizer's tensors", kept.state.optimizer, like.optimizer),
@@ -180,7 +147,7 @@ def _check_fits(found: Latest, what: Rebuilt) -> None:
     for name, given, known in parts:
         if given is not None and _forms(given) != _forms(known):
             raise UserError(f"{found.path}: its {name} are not those of this network and recipe", _ANEW)
-    if kept.step >= max(1, what.experiment.recipe.steps(len(what.data.train))):
+    if kept.step >= max(1, prepared.recipe.steps(len(prepared.data.train))):
         raise UserError(f"{found.path}: it is after step {kept.step:,d} of an epoch that has fewer", _ANEW)
 
 

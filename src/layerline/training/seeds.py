@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
-from layerline import engines, figures
-from layerline.assume import as_given, fill
-from layerline.data.checking.doctor import examined
+from layerline import figures
 from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
 from layerline.files import whole
 from layerline.measure.student import mean_of
@@ -19,6 +17,7 @@ from layerline.runs.names import SEEDS
 from layerline.runs.seed_runs import FIGURES, SeedRuns
 from layerline.scalars import is_whole, plain
 from layerline.training.interrupt import Interrupt
+from layerline.training.prepared import prepare
 from layerline.training.session import recipe_of, run
 from layerline.training.watch import Watcher
 from layerline.training.within import fit_epochs
@@ -27,13 +26,11 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Collection
 
-    from layerline.assume import Assumed
     from layerline.data.dataset import Dataset
-    from layerline.experiment.experiment import Experiment
     from layerline.network import Network
     from layerline.recipe import Recipe
-    from layerline.runs.result import Baselines
     from layerline.runs.seed_runs import Mean
+    from layerline.training.prepared import Prepared
     from layerline.training.run import Run
 
 FEWEST: Final = 2
@@ -114,12 +111,9 @@ def train_seeds(
     asked, seeds = recipe_of(recipe, options), plain(seeds)
     check_count(seeds, asked)
     folder = None if out is None else RunFolder.named(Path(out))
-    data = examined(data, allow)
-    if recipe is None:
-        assumed = fill(network, data, asked, options, engine=engine, threads=threads)
-    else:
-        assumed = as_given(network, data, asked, engine=engine, threads=threads)
-    series = Series(network, data, assumed, seeds, folder, engine=engine, threads=threads)
+    given = options if recipe is None else None
+    prepared = prepare(network, data, asked, given=given, engine=engine, threads=threads, allow=allow)
+    series = Series(prepared, seeds, folder)
     found = series.run(lambda _: (Watcher(), Interrupt()), lambda _, run: on_run(run) if run and on_run else None)
     if not found.runs and series.error is not None and found.stopped is None:
         raise series.error
@@ -130,26 +124,16 @@ def train_seeds(
 class Series:
     """The trainings one after the other; seeds.json says after each what is finished."""
 
-    def __init__(
-        self,
-        network: Network,
-        data: Dataset,
-        assumed: Assumed,
-        count: int,
-        folder: RunFolder | None,
-        *,
-        engine: str,
-        threads: int | None,
-        experiment: Experiment | None = None,
-    ) -> None:
-        """Keep what is to be trained; what is given was checked. `assumed` has the first seed and its engine."""
-        first = assumed.recipe.seed
+    def __init__(self, prepared: Prepared, count: int, folder: RunFolder | None) -> None:
+        """Keep the training with the first seed; the records of all say by which seed the data were cut."""
+        first, experiment = prepared.recipe.seed, prepared.experiment
         self.error: DivergedError | None = None
         """Of the last seed that diverged."""
-        self._network, self._data, self._assumed, self._folder = network, data, assumed, folder
-        self._engine, self._threads, self._experiment = engine, threads, experiment
-        self._beside: Baselines | None = None
-        split = None if experiment is None else experiment.cuts.get("split_seed", first)
+        split = None
+        if experiment is not None:
+            split = experiment.cuts.get("split_seed", first)
+            experiment = dataclasses.replace(experiment, cuts={**experiment.cuts, "split_seed": split})
+        self._prepared, self._folder = dataclasses.replace(prepared, experiment=experiment), folder
         where = None if folder is None else folder.path
         self._found = Seeds(tuple(range(first, first + count)), split_seed=split, folder=where)
 
@@ -165,15 +149,14 @@ class Series:
         and with None that one diverged. A training that is stopped ends the series. Raises UnwrittenError with what
         there is where the folder of a training that has begun, or of one after the first, cannot be written.
         """
-        recipe = self._assumed.recipe
-        if recipe.within_seconds is not None:  # once, so that all train for as many epochs
-            now, files = time.perf_counter(), self._folder is not None
-            fitted = fit_epochs(self._assumed.engine, self._data, recipe, time.perf_counter, now, files=files)
-            recipe, self._beside = fitted.recipe, fitted.beside
+        prepared = self._prepared
+        if prepared.recipe.within is not None:  # once, so that all train for as many epochs
+            files = self._folder is not None
+            prepared = fit_epochs(prepared, time.perf_counter, time.perf_counter(), files=files)
         self._keep(self._found)
         for seed in self._found.asked:
             try:
-                stopped = self._one(dataclasses.replace(recipe, seed=seed), watch, ended)
+                stopped = self._one(prepared.with_seed(seed), watch, ended)
             except UserError as error:
                 if not self._found.runs:
                     raise
@@ -184,51 +167,32 @@ class Series:
 
     def _one(
         self,
-        recipe: Recipe,
+        prepared: Prepared,
         watch: Callable[[int], tuple[Watcher, Interrupt]],
         ended: Callable[[int, Run | None], None],
     ) -> bool:
         """Train with one seed and keep what came out of it; return whether it was stopped."""
-        seed, unwritten = recipe.seed, None
+        seed, unwritten = prepared.recipe.seed, None
+        folder = None if self._folder is None else self._folder.inner(name(seed))
         try:
-            run = self._train(recipe, *watch(seed))
+            ran = run(prepared, folder, *watch(seed))
         except DivergedError as error:
             self.error = error
             self._keep(dataclasses.replace(self._found, diverged=(*self._found.diverged, seed)))
             ended(seed, None)
             return False
         except UnwrittenError as error:
-            run, unwritten = cast("Run", error.run), error
-        complete = run.stopped is None or run.result.test_loss is not None
-        runs = self._found.runs | ({seed: run} if complete else {})
-        self._found = dataclasses.replace(self._found, runs=runs, stopped=run.stopped)
+            ran, unwritten = cast("Run", error.run), error
+        complete = ran.stopped is None or ran.result.test_loss is not None
+        runs = self._found.runs | ({seed: ran} if complete else {})
+        self._found = dataclasses.replace(self._found, runs=runs, stopped=ran.stopped)
         if unwritten is None:
             self._keep(self._found)
         if complete:
-            ended(seed, run)
+            ended(seed, ran)
         if unwritten is not None:
             raise unwritten
-        return run.stopped is not None
-
-    def _train(self, recipe: Recipe, watcher: Watcher, interrupt: Interrupt) -> Run:
-        first = self._found.asked[0]
-        engine = self._assumed.engine
-        if recipe.seed != first:
-            engine = engines.make(self._engine, self._network, self._data.scaling, recipe, self._threads)
-        experiment = self._experiment
-        if experiment is not None:
-            cuts = {**experiment.cuts, "split_seed": self._found.split_seed}
-            experiment = dataclasses.replace(experiment, recipe=recipe, cuts=cuts)
-        return run(
-            *(self._network, self._data, recipe, engine),
-            folder=None if self._folder is None else self._folder.inner(name(recipe.seed)),
-            watcher=watcher,
-            experiment=experiment,
-            interrupt=interrupt,
-            threads=self._threads,
-            reasons=self._assumed.reasons,
-            beside=self._beside,
-        )
+        return ran.stopped is not None
 
     def _keep(self, found: Seeds) -> None:
         self._found = found

@@ -15,30 +15,27 @@ from typing import TYPE_CHECKING, Any, Literal, final
 import numpy as np
 
 from layerline import figures, metrics, spelling
-from layerline.assume import as_given, fill
-from layerline.data.checking.doctor import examined
-from layerline.engines.room import check_room, judging_bytes
+from layerline.engines.room import judging_bytes
 from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
 from layerline.experiment.options import RECIPE_KEYS
 from layerline.files import whole
 from layerline.measure import baselines, intervals, remarks
-from layerline.recipe import Recipe, other_words
-from layerline.recipe.checks import NONE
-from layerline.recipe.together import BOTH
+from layerline.recipe import Recipe, other_words, words
+from layerline.recipe.together import check_epochs
 from layerline.runs import history, predictions
-from layerline.runs.checkpoint import Checkpoints, CheckpointWriter, Identity
+from layerline.runs.checkpoint import Checkpoints, CheckpointWriter
 from layerline.runs.checkpoint.writer import EVERY
 from layerline.runs.ending import Ending
 from layerline.runs.folder import RunFolder
 from layerline.runs.names import CHECKPOINTS, ENDING, EXPERIMENT, HISTORY, MODEL, NETWORK, PREDICTIONS, REPORT, RESULT
 from layerline.runs.predictions import Predictions
-from layerline.runs.record import Record
 from layerline.runs.result import Result
 from layerline.training.interrupt import Interrupt
 from layerline.training.live import Several
 from layerline.training.live import live as live_figure
 from layerline.training.loop import Loop
 from layerline.training.model import Model, preprocessing_of
+from layerline.training.prepared import prepare
 from layerline.training.run import Run
 from layerline.training.watch import Progress, Watcher
 from layerline.training.within import fit_epochs
@@ -50,14 +47,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.data.dataset import Dataset, Split
-    from layerline.engines.engine import Engine
-    from layerline.experiment.experiment import Experiment
     from layerline.metrics import Scores
     from layerline.network import Network
-    from layerline.runs.checkpoint import Snapshot
     from layerline.runs.history import EpochRow
-    from layerline.runs.result import Baselines
     from layerline.training.loop import Measured
+    from layerline.training.prepared import Prepared
 
 
 def train(
@@ -89,75 +83,52 @@ def train(
     began = time.perf_counter()
     asked = recipe_of(recipe, options)
     folder = None if out is None else RunFolder.named(Path(out), force=force)
-    data = examined(data, allow)
-    if recipe is None:
-        assumed = fill(network, data, asked, options, engine=engine, threads=threads)
-    else:
-        assumed = as_given(network, data, asked, engine=engine, threads=threads)
+    given = options if recipe is None else None
+    prepared = prepare(network, data, asked, given=given, engine=engine, threads=threads, allow=allow)
     figure = live_figure() if live else None
     callbacks = _Callbacks(on_epoch, on_progress)
     watcher = callbacks if figure is None else Several((callbacks, figure))
-    ended = run(
-        *(network, data, assumed.recipe, assumed.engine),
-        folder=folder,
-        watcher=watcher,
-        reasons=assumed.reasons,
-        threads=threads,
-        began=began,
-    )
+    ended = run(prepared, folder, watcher, began=began)
     if figure is not None:
         figure.ended()
     return ended
 
 
 def run(
-    network: Network,
-    data: Dataset,
-    recipe: Recipe,
-    engine: Engine,
-    *,
+    prepared: Prepared,
     folder: RunFolder | None,
     watcher: Watcher,
-    experiment: Experiment | None = None,
     interrupt: Interrupt | None = None,
-    threads: int | None = None,
-    reasons: Mapping[str, str] | None = None,
-    snapshot: Snapshot | None = None,
+    *,
     every: float = EVERY,
     clock: Callable[[], float] = time.perf_counter,
     began: float | None = None,
-    beside: Baselines | None = None,
 ) -> Run:
-    """Train on an engine that is made, and write all files of the run; see `train`. What is given was checked.
+    """Train what is prepared, and write all files of the run; see `train`.
 
-    snapshot: where to go on, in the folder of the run that it is of. every: seconds between checkpoints in an epoch.
-    began: when, by the clock, the time of `within` began. beside: the baselines, where they are known.
+    folder: where it goes on, that of the run. every: seconds between checkpoints in an epoch. began: when, by the
+    clock, the time of `within` began.
     """
     began = clock() if began is None else began
-    check_room(engine, data, recipe)
+    data, asked = prepared.data, prepared.recipe
     if judging_bytes(data):
         watcher.note(
             f"{figures.count(len(data.classes))} classes: what the network says of the held images takes "
             f"{figures.size(judging_bytes(data))} of memory at the end"
         )
-    if recipe.within_seconds is not None:
-        time_given = recipe.within
-        fitted = fit_epochs(engine, data, recipe, clock, began, files=folder is not None)
-        recipe, beside = fitted.recipe, fitted.beside
-        watcher.note(f"{recipe.epochs:,d} epochs fit into {time_given} (--within)")
+    if asked.within is not None:
+        prepared = fit_epochs(prepared, clock, began, files=folder is not None)
+        watcher.note(f"{prepared.recipe.epochs:,d} epochs fit into {words.time(asked.within)} (--within)")
     writer, nothing = None, contextlib.nullcontext()
     if folder is not None:
-        if snapshot is None:
-            folder.start(network.text, Record.of(network, data, recipe, engine, experiment, folder.path, reasons))
+        if prepared.start is None:
+            folder.start(prepared.network.text, prepared.record(folder.path))
         else:
-            folder.go_on(snapshot.history)
-        kept = Checkpoints(folder.path / CHECKPOINTS)
-        writer = CheckpointWriter(kept, Identity.of(network, data, recipe, engine), folder, every)
+            folder.go_on(prepared.start.history)
+        writer = CheckpointWriter(Checkpoints(folder.path / CHECKPOINTS), prepared.identity, folder, every)
     with interrupt or Interrupt() as entered, folder or nothing, writer or nothing:
-        loop = Loop(engine, data, recipe, watcher, entered, writer, clock)
-        if snapshot is not None:
-            loop.go_on(snapshot)
-        training = _Training(network, data, recipe, engine, folder, loop, entered, threads, beside)
+        loop = Loop(prepared, watcher, entered, writer, clock)
+        training = _Training(prepared, folder, loop, entered)
         try:
             complete = loop.run()
         except DivergedError as error:
@@ -173,21 +144,8 @@ def run(
 class _Training:
     """The end of a training, in its three forms; each gives the run, whether its folder can be written or not."""
 
-    def __init__(
-        self,
-        network: Network,
-        data: Dataset,
-        recipe: Recipe,
-        engine: Engine,
-        folder: RunFolder | None,
-        loop: Loop,
-        interrupt: Interrupt,
-        threads: int | None,
-        beside: Baselines | None,
-    ) -> None:
-        self._network, self._data, self._recipe, self._beside = network, data, recipe, beside
-        self._engine, self._threads = engine, threads
-        self._folder, self._loop, self._interrupt = folder, loop, interrupt
+    def __init__(self, prepared: Prepared, folder: RunFolder | None, loop: Loop, interrupt: Interrupt) -> None:
+        self._prepared, self._folder, self._loop, self._interrupt = prepared, folder, loop, interrupt
         self._files = [] if folder is None else [NETWORK, EXPERIMENT, HISTORY, CHECKPOINTS]
         self._unwritten: UserError | None = None
         """Why the first file that could not be written was not."""
@@ -197,7 +155,8 @@ class _Training:
         best = self._loop.best
         assert best is not None  # noqa: S101 - at least one epoch was run
         model = self._save(best)
-        self._engine.set_state(self._engine.state().with_averaged(best))
+        engine = self._prepared.engine
+        engine.set_state(engine.state().with_averaged(best))
         result = self._judge()
         self._write(RESULT, lambda folder: result.write(folder.path / RESULT))
         notes: list[str] = []
@@ -207,7 +166,7 @@ class _Training:
 
     def _judge(self) -> Result:
         """Return what the test says, with what stands beside it; keep what the network says of every held image."""
-        data = self._data
+        data = self._prepared.data
         test = None if data.test is None else self._loop.measure(data.test, "test")
         held = None
         if self._folder is not None and data.validation is not None:
@@ -219,28 +178,30 @@ class _Training:
         if test is not None:
             confusion = metrics.confusion(test.truth, test.prediction, len(data.classes))
             result = Result.of(data.classes, test.loss, confusion)
-            beside = self._beside
+            beside = self._prepared.beside
             if beside is None and self._interrupt.signal is None:
                 self._loop.announce("comparing")
                 beside = baselines.measured(data)
-            spread = intervals.intervals(confusion, self._recipe.seed)
+            spread = intervals.intervals(confusion, self._prepared.recipe.seed)
             result = dataclasses.replace(result, intervals=spread, baselines=beside)
         counts = {
             name: np.bincount(split.labels, minlength=len(data.classes))
             for name, split in (("train", data.train), ("validation", data.validation), ("test", data.test))
             if split is not None
         }
-        return dataclasses.replace(result, remarks=remarks.of(self._loop.history, result, counts, self._recipe))
+        return dataclasses.replace(
+            result, remarks=remarks.of(self._loop.history, result, counts, self._prepared.recipe)
+        )
 
     def stop(self) -> Run:
         """Save the best weights so far, or those of the step that was finished, and return the run.
 
         Raises UnwrittenError where they cannot be written.
         """
-        model = self._save(self._loop.best or self._engine.state().averaged)
+        model = self._save(self._loop.best or self._prepared.engine.state().averaged)
         unfinished = self._loop.steps_done
         self._say_ending("stopped", unfinished)
-        return self._whole(self._run(Result(self._data.classes), model, self._best_epoch, steps=unfinished))
+        return self._whole(self._run(Result(self._prepared.data.classes), model, self._best_epoch, steps=unfinished))
 
     def diverged(self) -> Run:
         """Save the weights of the last finished epoch, if there is one, and return the run.
@@ -248,10 +209,10 @@ class _Training:
         Where they cannot be written, its notes say why: that it diverged is the error.
         """
         last = self._loop.last
-        model = self._save(last or self._engine.state().averaged, write=last is not None)
+        model = self._save(last or self._prepared.engine.state().averaged, write=last is not None)
         self._say_ending("diverged", self._loop.steps_done)
         notes = () if self._unwritten is None else self._why(self._unwritten)
-        return self._run(Result(self._data.classes), model, len(self._loop.history), notes)
+        return self._run(Result(self._prepared.data.classes), model, len(self._loop.history), notes)
 
     def _say_ending(self, ended: Literal["stopped", "diverged"], steps: int) -> None:
         ending = Ending(ended, len(self._loop.history), steps)
@@ -296,11 +257,11 @@ class _Training:
         return 0 if row is None else row.epoch
 
     def _save(self, weights: Mapping[str, NDArray[Any]], *, write: bool = True) -> Model:
-        data, name = self._data, self._engine.name
+        prepared, data = self._prepared, self._prepared.data
         model = Model(
-            *(self._network, data.classes, data.scaling, weights),
-            engine=name,
-            threads=self._threads,
+            *(prepared.network, data.classes, data.scaling, weights),
+            engine=prepared.engine.name,
+            threads=prepared.threads,
             preprocessing=preprocessing_of(data),
         )
         self._write(HISTORY, lambda folder: folder.append(self._loop.history))
@@ -352,14 +313,14 @@ class _Training:
     def _draw(self, folder: RunFolder, result: Result, weights: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
         from layerline import report
 
-        drawn = report.draw(folder.path, self._loop.history, result, self._network, weights)
+        drawn = report.draw(folder.path, self._loop.history, result, self._prepared.network, weights)
         self._files += drawn.files
         return drawn.missing
 
     def _report(self, folder: RunFolder, *_: object) -> tuple[str, ...]:
         from layerline.report import page, thumbnails
 
-        self._files.append(page.write(folder.path, pixels=thumbnails.of(self._data)).name)
+        self._files.append(page.write(folder.path, pixels=thumbnails.of(self._prepared.data)).name)
         return ()
 
     def _run(self, result: Result, model: Model, epoch: int, notes: Sequence[str] = (), steps: int = 0) -> Run:
@@ -406,8 +367,7 @@ def _predictions(name: str, split: Split | None, measured: Measured | None) -> l
 
 def recipe_of(recipe: Recipe | None, options: Mapping[str, Any]) -> Recipe:
     """Return the recipe with the options in it. Raises RecipeError where there is no such option."""
-    if {"within", "epochs"} <= set(options) and options["within"] != NONE:
-        raise RecipeError(*BOTH)
+    check_epochs(options)
     for name in options:
         if name not in RECIPE_KEYS:
             meant = (other_words.ours(name) or name).replace("-", "_")

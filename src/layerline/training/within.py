@@ -8,20 +8,15 @@ how long it took is known.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from layerline.assume import pace
 from layerline.measure import baselines
-from layerline.recipe.checks import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerline.data.dataset import Dataset
-    from layerline.engines.engine import Engine
-    from layerline.recipe import Recipe
-    from layerline.runs.result import Baselines
+    from layerline.training.prepared import Prepared
 
 SPARE: Final = 0.98
 """The share of the time left that is planned for: no two epochs take equally long."""
@@ -31,22 +26,14 @@ KEEPING: Final = 0.004
 """Seconds after each epoch in which it is written down, with a checkpoint beside."""
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """How long to train, and what was found out on the way."""
+def fit_epochs(prepared: Prepared, clock: Callable[[], float], began: float, *, files: bool) -> Prepared:
+    """Return the training with the epochs that fit into its `within`, at least one, and with the baselines.
 
-    recipe: Recipe
-    beside: Baselines | None
-
-
-def fit_epochs(
-    engine: Engine, data: Dataset, recipe: Recipe, clock: Callable[[], float], began: float, *, files: bool
-) -> Fitted:
-    """Return the recipe with the epochs that fit into its `within`, at least one; the engine's state is put back.
-
-    began: when, by the clock, its time began; files: whether the run has a folder, and so pictures.
+    The engine's state is put back. began: when, by the clock, its time began; files: whether the run has a folder, and
+    so pictures.
     """
-    budget = recipe.within_seconds
+    engine, data, recipe = prepared.engine, prepared.data, prepared.recipe
+    budget = recipe.within
     if budget is None:
         raise ValueError("the recipe has no time to fit into")
     beside = baselines.measured(data)
@@ -56,4 +43,5 @@ def fit_epochs(
     epoch = found.epoch(data) + (KEEPING if files else 0.0)
     left = (budget - (clock() - began) - after) * SPARE
     epochs = min(max(1, int(left / epoch)), 1_000_000)
-    return Fitted(dataclasses.replace(recipe, epochs=epochs, within=NONE), beside)
+    recipe = dataclasses.replace(recipe, epochs=epochs, within=None)
+    return dataclasses.replace(prepared, recipe=recipe, beside=beside)

@@ -37,12 +37,12 @@ ELEMENTS: Final = ("down", "right", "flip", "top", "left", "brightness", "contra
 class Augmentation:
     """What is done to training images. Raises RecipeError where a value is out of range, or makes no sense alone."""
 
+    flip: str = "none"
+    """Left and right: none, random, or alternate (every other epoch)."""
     shift: int = 0
     """Pixels, at most, in each direction."""
     padding: str = "zero"
     """What lies outside an image: zero or reflect."""
-    flip: str = "none"
-    """Left and right: none, random, or alternate (every other epoch)."""
     cutout: int = 0
     """The side of a square that is 0, in pixels."""
     brightness: float = 0.0

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from layerline import figures
+from layerline.errors import RecipeError
 from layerline.files.versions import versions
+from layerline.recipe import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -80,7 +82,7 @@ class Identity:
         return [
             *_network_differences(self.network, kept.network),
             *_data_differences(self, kept),
-            *_differing(self.recipe, kept.recipe, flags=True),
+            *_differing(self.recipe, _as_now(kept.recipe), flags=True),
             *_differing(self.engine, kept.engine, flags=False),
         ]
 
@@ -127,6 +129,16 @@ def _data_differences(now: Identity, kept: Identity) -> list[str]:
     if now.classes != kept.classes:
         return [f"data: {len(now.classes)} classes, it had {len(kept.classes)}, or others by name"]
     return ["data: other images are for training, validation or the test"]
+
+
+def _as_now(recipe: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a recipe with its augmentation in the order in which it is written now: once it was kept as typed."""
+    if "augment" not in recipe:
+        return recipe
+    try:
+        return {**recipe, "augment": words.written("augment", words.augmentation(recipe["augment"]))}
+    except RecipeError:
+        return recipe  # words that mean nothing: told as a difference
 
 
 def _differing(now: Mapping[str, object], kept: Mapping[str, object], *, flags: bool) -> list[str]:
