@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from layerline import figures, metrics
+from layerline.measure import score_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,12 +23,7 @@ MOST_ROWS: Final = 50
 """Rows of the table of classes; beyond, the worst are shown."""
 MOST_CONFUSIONS: Final = 10
 _LONGEST_NAME: Final = 28
-_LONGEST_ALWAYS: Final = 17
 _LONGEST_REMARK: Final = 500
-_THUMBNAILS: Final = "regression on thumbnails"
-"""Logistic regression on 16×16 thumbnails: what fits beside the figures."""
-_NEAREST: Final = "nearest training image"
-"""By 16×16 thumbnails."""
 
 
 def lines(result: Result, head: str, *, more: str | None = None) -> list[str]:
@@ -54,27 +50,15 @@ def told(remarks: Sequence[str]) -> list[str]:
 
 def _beside(result: Result) -> list[str]:
     """Return accuracy and macro F1 with their intervals, and below them what can be had without the network."""
-    intervals = result.intervals or {}
-    rows: list[tuple[str, float | None, float | None]] = [("this network", result.test_accuracy, result.test_macro_f1)]
-    baselines = result.baselines or {}
-    if "largest_class" in baselines:
-        always = baselines["largest_class"]
-        label = f"always {figures.name(always['class'], _LONGEST_ALWAYS)}"
-        rows.append((label, always["accuracy"], always["macro_f1"]))
-    for name, label in (("thumbnails", _THUMBNAILS), ("nearest", _NEAREST)):
-        if name in baselines:
-            rows.append((label, baselines[name]["accuracy"], baselines[name]["macro_f1"]))
-    width = max(len(label) for label, _, _ in rows)
-    head = f"{'':<{width}}  accuracy  95 % interval   macro F1  95 % interval"
-    if not intervals:
-        head = f"{'':<{width}}  accuracy                 macro F1"
-    lines = [head.rstrip()]
-    for row, (label, accuracy, macro_f1) in enumerate(rows):
-        cells = [f"{label:<{width}}"]
-        for name, value in (("test_accuracy", accuracy), ("test_macro_f1", macro_f1)):
-            between = intervals.get(name) if row == 0 else None
-            spread = "" if between is None else " to ".join(figures.fraction(bound, 3) for bound in between)
-            cells += [f"{figures.fraction(value):>8}", f"{spread:<14}"]
+    rows = [score_rows.own(result), *score_rows.simpler(result)]
+    width = max(len(row.short) for row in rows)
+    spread = "95 % interval" if result.intervals else ""
+    lines = [f"{'':<{width}}  accuracy  {spread:<13}   macro F1  {spread}".rstrip()]
+    for row in rows:
+        cells = [f"{row.short:<{width}}"]
+        for value, between in ((row.accuracy, row.accuracy_interval), (row.macro_f1, row.macro_f1_interval)):
+            bounds = "" if between is None else " to ".join(figures.fraction(bound, 3) for bound in between)
+            cells += [f"{figures.fraction(value):>8}", f"{bounds:<14}"]
         lines.append("  ".join(cells).rstrip())
     return lines
 

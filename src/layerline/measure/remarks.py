@@ -12,6 +12,7 @@ import numpy as np
 
 from layerline import figures
 from layerline.measure import losses
+from layerline.measure.score_rows import NEAREST, THUMBNAILS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,15 +103,13 @@ def _beside_baselines(result: Result) -> list[str]:
     if nearest is not None and nearest["accuracy"] > max(clearly, simple):
         how = "better" if nearest["accuracy"] > high else "as well"
         return [
-            f"The class of the nearest training image by 16×16 thumbnails does {how}: {_share(nearest['accuracy'])}, "
+            f"The class of the {NEAREST} does {how}: {_share(nearest['accuracy'])}, "
             f"and the network's accuracy is {own}. Test images may be near copies of training images (layerline data "
             "check), or the images are easy."
         ]
     if thumbnails is not None and thumbnails["accuracy"] >= low:
         how = "better" if thumbnails["accuracy"] > high else "as well"
-        text = (
-            f"Logistic regression on 16×16 thumbnails does {how}: {_share(thumbnails['accuracy'])}, and the network's "
-        )
+        text = f"{THUMBNAILS.capitalize()} does {how}: {_share(thumbnails['accuracy'])}, and the network's "
         why = "Either the images are easy, or the network is trained too little."
         return [f"{text}accuracy is {own}. {'The images are easy.' if result.test_accuracy == 1 else why}"]
     return []

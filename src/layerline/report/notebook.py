@@ -9,6 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from layerline import figures
+from layerline.measure import score_rows
 from layerline.report import drawing
 from layerline.report.curves import MERITS
 
@@ -79,29 +80,16 @@ def _tested(result: Result) -> list[str]:
     """Return the figures of the test with their intervals, and what can be had without the network."""
     if result.test_loss is None:
         return [_said("no test")]
-    intervals, baselines = result.intervals or {}, result.baselines or {}
-    parts = []
-    for key, name, value in (
-        ("test_accuracy", "accuracy", result.test_accuracy),
-        ("test_macro_f1", "macro F1", result.test_macro_f1),
+    network, parts = score_rows.own(result), []
+    for name, value, between in (
+        ("accuracy", network.accuracy, network.accuracy_interval),
+        ("macro F1", network.macro_f1, network.macro_f1_interval),
     ):
-        between = intervals.get(key)
-        spread = f" ({_share(between[0])} to {_share(between[1])})" if between else ""
-        parts.append(f"<b>{escape(name)} {escape(_share(value))}</b>{escape(spread)}")
-    text = f"<p>test: {', '.join(parts)}, loss {escape(figures.loss(result.test_loss))}</p>"
-    always, thumbnails, nearest = (baselines.get(key) for key in ("largest_class", "thumbnails", "nearest"))
-    beside = []
-    if always:
-        beside.append(f"always “{figures.name(always['class'])}”: {_share(always['accuracy'])}")
-    if thumbnails:
-        beside.append(f"logistic regression on thumbnails: {_share(thumbnails['accuracy'])}")
-    if nearest:
-        beside.append(f"nearest training image: {_share(nearest['accuracy'])}")
+        spread = f" ({' to '.join(map(figures.fraction, between))})" if between else ""
+        parts.append(f"<b>{name} {figures.fraction(value)}</b>{spread}")
+    text = f"<p>test: {', '.join(parts)}, loss {figures.loss(result.test_loss)}</p>"
+    beside = [f"{row.label}: {figures.fraction(row.accuracy)}" for row in score_rows.simpler(result)]
     return [text, _said("beside it, accuracy of " + "; ".join(beside))] if beside else [text]
-
-
-def _share(value: float | None) -> str:
-    return figures.fraction(value)
 
 
 def _charts(history: Sequence[EpochRow], result: Result | None) -> str:
