@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from layerline import figures
 from layerline.measure import score_rows
-from layerline.report import drawing
-from layerline.report.curves import MERITS
+from layerline.report import learning_curves, merits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layerline.report.curves import Merit
     from layerline.runs.history import EpochRow
     from layerline.runs.result import Result
 
-_SETS: Final = (("training", "train"), ("validation", "validation"))
 _MOST_REMARKS: Final = 50
 _LONGEST_REMARK: Final = 500
 
@@ -95,22 +92,10 @@ def _tested(result: Result) -> list[str]:
 def _charts(history: Sequence[EpochRow], result: Result | None) -> str:
     if not history:
         return ""
-    held = any(row.validation_loss is not None for row in history)
-    key = " · ".join(f'<span class="{name}">{name}</span>' for name, _ in _SETS[: 1 + held])
+    key = " · ".join(f'<span class="{name}">{name}</span>' for name, _ in merits.sets(history))
     key += " · test: dotted" if result is not None and result.tested else ""
-    charts = "".join(_chart(history, merit, None if result is None else merit.of(result)) for merit in MERITS)
-    return f'<div class="charts">{charts}</div><p>{key}</p>'
-
-
-def _chart(history: Sequence[EpochRow], merit: Merit, level: float | None) -> str:
-    """Return the lines of a merit; nothing where it has no finite number."""
-    lines = []
-    for name, prefix in _SETS:
-        points = merit.points(history, prefix)
-        lines += [drawing.Curve(name, name, points)] if points else []
-    if not lines:
-        return ""
-    summary = "; ".join(f"{line.label}: {merit.shown(line.points[-1][1])} at the end" for line in lines)
-    best = max((row.epoch for row in history if row.best), default=None)
-    svg = drawing.chart(merit.title, summary, lines, level, best, merit.shown, may_be_log=not merit.is_share)
-    return f"<figure><figcaption>{escape(merit.title)}</figcaption>{svg}</figure>"
+    drawn = "".join(
+        f"<figure><figcaption>{escape(chart.title)}</figcaption>{chart.svg}</figure>"
+        for chart in learning_curves.charts(history, result)
+    )
+    return f'<div class="charts">{drawn}</div><p>{key}</p>'
