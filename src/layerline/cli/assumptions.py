@@ -96,9 +96,8 @@ def _recipe(experiment: Experiment, assumed: Assumed) -> str:
     if recipe.within != "none":
         parts.append(f"as many epochs as fit into {recipe.within}")
     else:
-        epochs = "epoch" if recipe.epochs == 1 else "epochs"
         time = "" if assumed.seconds is None else f" ≈ {figures.seconds(assumed.seconds)} here"
-        parts.append(f"{figures.count(recipe.epochs)} {epochs}{time}{_flag(experiment, 'epochs')}")
+        parts.append(f"{figures.counted(recipe.epochs, 'epoch')}{time}{_flag(experiment, 'epochs')}")
     parts.append(f"seed {recipe.seed}{_flag(experiment, 'seed')}")
     return ", ".join(parts)
 
@@ -143,8 +142,7 @@ def _engine(experiment: Experiment, engine: Engine) -> str:
     known = engine.facts()
     parts = [engine.name]
     if "threads" in known:
-        word = "thread" if known["threads"] == 1 else "threads"
-        parts.append(f"{known['threads']} {word}{_flag(experiment, 'threads')}")
+        parts.append(f"{figures.counted(known['threads'], 'thread')}{_flag(experiment, 'threads')}")
     if "lanes" in known:
         parts.append(f"{known['lanes']} lanes ({known.get('cpu')})")
     return ", ".join(parts)

@@ -59,7 +59,10 @@ def _said(result: Result, kind: str, train: NDArray[np.int64] | None = None, rec
         return []
     predicted, truth = result.confusion.sum(axis=0), result.confusion.sum(axis=1)
     if (predicted > 0).sum() == 1 and (truth > 0).sum() > 1:
-        name, all_of_them = _name(result.classes[int(predicted.argmax())]), _images(int(truth.sum()), kind)
+        name, all_of_them = (
+            _name(result.classes[int(predicted.argmax())]),
+            figures.counted(int(truth.sum()), _image(kind)),
+        )
         nothing = "it has learned nothing that tells them apart"
         return [f"The network says {name} of all {all_of_them}{f': {nothing}' if train is not None else ''}."]
     never = np.flatnonzero((predicted == 0) & (truth > 0))
@@ -69,7 +72,7 @@ def _said(result: Result, kind: str, train: NDArray[np.int64] | None = None, rec
     count = int(truth[never].sum())
     text = (
         f"The network never says {_name(result.classes[int(never[0])]) if len(never) == 1 else which}, which "
-        f"{_images(count, kind)} {'is' if count == 1 else 'are'}"
+        f"{figures.counted(count, _image(kind))} {'is' if count == 1 else 'are'}"
     )
     if train is None or recipe is None:
         return [f"{text}."]
@@ -125,8 +128,8 @@ def _none_wrong(result: Result, kind: str) -> list[str]:
         return []
     most = figures.percent(1 - 0.05 ** (1 / N), 1)
     return [
-        f"None of the {_images(N, kind)} is wrong, which is no certainty: up to {most} of all such images may still "
-        "be, and the intervals do not show it."
+        f"None of the {figures.counted(N, _image(kind))} is wrong, which is no certainty: up to {most} of all such "
+        "images may still be, and the intervals do not show it."
     ]
 
 
@@ -149,7 +152,7 @@ def _few(classes: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> lis
         n, name = int(of_class[rarest]), _name(classes[rarest])
         called = f"The {split} set" if split else "The set"
         if n:
-            text = f"{called} has {_images(n)} of {name}: its F1 there moves by {_move(n)} an image."
+            text = f"{called} has {figures.counted(n, 'image')} of {name}: its F1 there moves by {_move(n)} an image."
         else:
             text = f"{called} has no image of {name}: it says nothing of that class."
         if len(few) > 1 and len(few) == len(of_class):
@@ -165,8 +168,8 @@ def _move(n: int) -> str:
     return f"{1 / n:.1f}" if n > 1 else "1"
 
 
-def _images(n: int, kind: str = "") -> str:
-    return f"{n:,d} {kind + ' ' if kind else ''}{'image' if n == 1 else 'images'}"
+def _image(kind: str) -> str:
+    return f"{kind} image".lstrip()
 
 
 def _name(text: str) -> str:

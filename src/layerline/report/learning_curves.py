@@ -88,8 +88,11 @@ def _cells(row: EpochRow, sets: Sequence[str]) -> tuple[str, ...]:
 
 
 def _summary(run: SavedRun) -> str:
-    count = len(run.history)
-    epochs = "1 epoch" if count == 1 else f"{figures.count(count)} epochs"
-    total = figures.seconds(sum(row.seconds for row in run.history))
     best = "" if run.best is None else f" The best was epoch {run.best.epoch}, marked by a star: the model is of it."
-    return f"{epochs} in {total}.{best}"
+    return f"{length(run.history)}.{best}"
+
+
+def length(history: Sequence[EpochRow]) -> str:
+    """Return how many epochs there were, and how long they took together: `10 epochs in 12.3 s`."""
+    epochs = figures.counted(len(history), "epoch")
+    return f"{epochs} in {figures.seconds(sum(row.seconds for row in history))}" if history else epochs

@@ -66,11 +66,8 @@ def _said(text: str) -> str:
 
 
 def _ending(history: Sequence[EpochRow], model_epoch: int, stopped: bool) -> str:
-    epochs = "1 epoch" if len(history) == 1 else f"{figures.count(len(history))} epochs"
-    seconds = figures.seconds(sum(row.seconds for row in history)) if history else ""
-    ended = f"stopped after {epochs}" if stopped else epochs
     model = f"; the model is of epoch {model_epoch}" if model_epoch else ""
-    return ended + (f" in {seconds}" if seconds else "") + model
+    return "stopped after " * stopped + learning_curves.length(history) + model
 
 
 def _tested(result: Result) -> list[str]:

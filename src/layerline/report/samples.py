@@ -106,7 +106,7 @@ def choose(data: Dataset, augmentation: Augmentation | None, seed: int) -> Sampl
         members = data.train.indices[labels == k]
         images = members[np.arange(min(count, len(members))) * len(members) // max(1, min(count, len(members)))]
         rows.append(Row(name, len(members), _shown(_versions(data, augmentation, seed, images))))
-    channels = "1 channel" if C == 1 else f"{C} channels"
+    channels = figures.counted(C, "channel")
     count_of = f"{figures.count(len(data.train))} images to train on"
     title = f"{figures.name(data.name)}: {count_of}, {figures.picture(H, W)}, {channels}"
     names = ("original", *(f"epoch {number}" for number in range(1, epochs + 1)))
@@ -201,7 +201,7 @@ def _drawn(samples: Samples) -> Sheet:
     for k, (row, name) in enumerate(zip(samples.rows, names, strict=True)):
         y = top + k * (high + _GAP) + (high - h) // 2
         write(name, _MARGIN, y + h / 2 - 0.65 * letters)
-        images = f"{figures.count(row.count)} {'image' if row.count == 1 else 'images'}"
+        images = figures.counted(row.count, "image")
         write(images, _MARGIN, y + h / 2 + 0.65 * letters, size=_SMALL, colour=sheet.FAINT)
         for x, tile in zip(place, tiles[k], strict=False):
             left, bottom = x + (wide - w) // 2, height - y - h

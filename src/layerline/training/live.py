@@ -79,8 +79,7 @@ class Live(Watcher):
 
     def ended(self) -> None:
         """Say that the training has ended."""
-        epochs = "1 epoch" if len(self._history) == 1 else f"{figures.count(len(self._history))} epochs"
-        self._line = f"ended after {epochs}"
+        self._line = f"ended after {figures.counted(len(self._history), 'epoch')}"
         self._draw()
 
     def _draw(self) -> None:

@@ -42,7 +42,7 @@ class Run:
 
     def __repr__(self) -> str:
         """Return the epochs as lines, and the test with its intervals, baselines and remarks."""
-        rows = [f"{len(self.history)} epochs, the model is of epoch {self.model_epoch}"]
+        rows = [f"{figures.counted(len(self.history), 'epoch')}, the model is of epoch {self.model_epoch}"]
         for epoch in self.history:
             held = "" if epoch.validation_loss is None else _figures("validation", *_validation(epoch)) + ", "
             train = _figures("training", epoch.train_loss, epoch.train_accuracy, epoch.train_macro_f1)
