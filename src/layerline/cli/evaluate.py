@@ -157,12 +157,10 @@ def _cuts(run: RunOfModel | None, flags: dict[str, Any], which: str) -> dict[str
 def _show(terminal: Terminal, done: int, of: int) -> None:
     """Show how many images are done; behind the last come the baselines, which take as long."""
     from layerline import figures
+    from layerline.training import Phase
 
-    terminal.draw(
-        f"testing  {figures.count(done)}/{figures.count(of)} images"
-        if done < of
-        else "measuring what can be had without the network …"
-    )
+    images = f"testing  {figures.count(done)}/{figures.count(of)} images"
+    terminal.draw(images if done < of else f"{Phase.COMPARING.value} …")
 
 
 def _facts(
