@@ -8,6 +8,7 @@ import numpy as np
 
 from layerline import figures
 from layerline.assume.rules import UNBALANCED
+from layerline.data.dataset import FITTED
 from layerline.experiment.options import BY_KEY
 from layerline.recipe import Recipe
 
@@ -54,11 +55,10 @@ def _spread(data: Dataset) -> str:
 
 def _sizes(experiment: Experiment, resized: Resized) -> str:
     """Return which sizes the images had, and how they were brought to one."""
-    how = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}[resized.fit]
     least, most, now = (figures.picture(*each) for each in (resized.smallest, resized.largest, resized.size))
     many = f"{figures.count(resized.sizes)} sizes from {least} to {most}" if resized.sizes > 1 else least
     size, fit = _flag(experiment, "size"), _flag(experiment, "fit")
-    return f"{many} (width × height) brought to {now}{size}, {how}{fit}"
+    return f"{many} (width × height) brought to {now}{size}, {FITTED[resized.fit]}{fit}"
 
 
 def _split(experiment: Experiment, data: Dataset) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from layerline import figures, metrics
-from layerline.measure import score_rows
+from layerline.measure import class_rows, score_rows
+from layerline.measure.remarks import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,6 @@ MOST_ROWS: Final = 50
 """Rows of the table of classes; beyond, the worst are shown."""
 MOST_CONFUSIONS: Final = 10
 _LONGEST_NAME: Final = 28
-_LONGEST_REMARK: Final = 500
 
 
 def lines(result: Result, head: str, *, more: str | None = None) -> list[str]:
@@ -45,7 +45,7 @@ def told(remarks: Sequence[str]) -> list[str]:
     import textwrap
 
     wrapper = textwrap.TextWrapper(COLUMNS, initial_indent="! ", subsequent_indent="  ")
-    return [line for text in remarks for line in wrapper.wrap(figures.name(text, _LONGEST_REMARK))]
+    return [line for text in shown(remarks) for line in wrapper.wrap(text)]
 
 
 def _beside(result: Result) -> list[str]:
@@ -67,7 +67,7 @@ def _per_class(result: Result, more: str | None) -> list[str]:
     rows = list(result.per_class or ())
     note = []
     if len(rows) > MOST_ROWS:
-        rows = sorted(rows, key=lambda row: 2.0 if row.f1 != row.f1 else row.f1)[:MOST_ROWS]  # NaN last
+        rows = [rows[k] for k in class_rows.lowest(rows, MOST_ROWS)]
         note = [
             f"(the {MOST_ROWS} of {len(result.classes)} classes with the lowest F1; all are in {more or 'result.json'})"
         ]
@@ -75,7 +75,7 @@ def _per_class(result: Result, more: str | None) -> list[str]:
     width = max(5, *map(len, names))
     table = [f"{'class':<{width}}  precision    recall        F1    images"]
     for name, row in zip(names, rows, strict=True):
-        cells = [figures.fraction(None if value != value else value) for value in (row.precision, row.recall, row.f1)]
+        cells = [figures.fraction(value) for value in row.known]
         table.append(f"{name:<{width}}  {cells[0]:>9}  {cells[1]:>8}  {cells[2]:>8}  {figures.count(row.support):>8}")
     return table + note
 
@@ -110,13 +110,9 @@ def _numbered(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _worst(matrix: Counts, classes: Sequence[str], more: str | None) -> list[str]:
-    """Return the cells off the diagonal with the most images, most first."""
-    rows = [
-        f"{figures.count(count):>8}  {figures.name(classes[j], _LONGEST_NAME)} "
-        f"taken for {figures.name(classes[k], _LONGEST_NAME)}"
-        for j, k, count in metrics.worst(matrix, MOST_CONFUSIONS)
-    ]
+    """Return the pairs that are confused most often."""
+    rows = class_rows.confused(matrix, classes, MOST_CONFUSIONS, _LONGEST_NAME)
     if not rows:
         return ["no image was taken for another class"]
     files = "result.json" if isinstance(matrix, metrics.SparseCounts) else "confusion.png and result.json"
-    return [f"most often confused (all in {more or files}):", *rows]
+    return [f"most often confused (truth → prediction; all are in {more or files}):", *(f"    {row}" for row in rows)]

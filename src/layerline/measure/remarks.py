@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FEW: Final = 10
 """Images of a class below which one image moves its F1 by more than 0.1."""
 _MOST_NAMES: Final = 3
+_MOST, _LONGEST = 100, 500
+"""Remarks that are shown, and letters of each: those of a file may be anybody's."""
 _LONGEST_NAME: Final = 30
 
 
@@ -47,6 +49,11 @@ def of_evaluation(result: Result) -> tuple[str, ...]:
     """Return the sentences that apply to a result of which the training is not known, the gravest first."""
     few = [] if result.confusion is None else _few(result.classes, {"": result.confusion.sum(axis=1)})
     return (*_said(result, ""), *_beside_baselines(result), *_none_wrong(result, ""), *few)
+
+
+def shown(remarks: Sequence[str]) -> list[str]:
+    """Return remarks fit to be shown, wherever they come from."""
+    return [figures.name(text, _LONGEST) for text in remarks[:_MOST]]
 
 
 def _said(result: Result, kind: str, train: NDArray[np.int64] | None = None, recipe: Recipe | None = None) -> list[str]:

@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from layerline import figures
-from layerline.measure import score_rows
+from layerline.measure import remarks, score_rows
 from layerline.report import learning_curves, merits
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from layerline.runs.history import EpochRow
     from layerline.runs.result import Result
 
-_MOST_REMARKS: Final = 50
-_LONGEST_REMARK: Final = 500
 
 _STYLE: Final = (
     "<style>"
@@ -46,8 +44,8 @@ def run(history: Sequence[EpochRow], result: Result, model_epoch: int, stopped: 
     parts = [_said(_ending(history, model_epoch, stopped))]
     parts += _tested(result)
     parts.append(_charts(history, result))
-    remarks = [f"<li>{escape(figures.name(remark, _LONGEST_REMARK))}</li>" for remark in result.remarks]
-    parts += [f"<ul>{''.join(remarks[:_MOST_REMARKS])}</ul>"] if remarks else []
+    items = [f"<li>{escape(text)}</li>" for text in remarks.shown(result.remarks)]
+    parts += [f"<ul>{''.join(items)}</ul>"] if items else []
     parts += [] if folder is None else [_said(f"written to {figures.name(folder, 200)}")]
     return _whole(parts)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from layerline import figures
 from layerline.data.augment.augmentation import apply
-from layerline.data.dataset import Scaling
+from layerline.data.dataset import FITTED, Scaling
 from layerline.report import sheet
 from layerline.report.sheet import Sheet
 
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.data.augment.augmentation import Augmentation
-    from layerline.data.dataset import Dataset, Fit, Resized
+    from layerline.data.dataset import Dataset, Resized
 
-HOW: Final[dict[Fit, str]] = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}
 MOST_CLASSES: Final = 30
 """Rows of a sheet."""
 PLAIN: Final = 12
@@ -86,7 +85,7 @@ def fitting(resized: Resized) -> str:
     share = figures.percent(resized.cut)
     if resized.fit == "crop":
         return f"The crop cuts away {share} of the average image"
-    return f"A crop would cut away {share} of the average image; all are {HOW[resized.fit]} instead"
+    return f"A crop would cut away {share} of the average image; all are {FITTED[resized.fit]} instead"
 
 
 def choose(data: Dataset, augmentation: Augmentation | None, seed: int) -> Samples:
@@ -115,7 +114,7 @@ def choose(data: Dataset, augmentation: Augmentation | None, seed: int) -> Sampl
     return Samples(
         *(title, _notes(data, augmentation, seed), headings, len(names) * count, len(names), tuple(rows)),
         _pairs(data) if pairing else (),
-        f"{pairing}. Original beside {HOW[data.resized.fit]}:" if pairing and data.resized else "",
+        f"{pairing}. Original beside {FITTED[data.resized.fit]}:" if pairing and data.resized else "",
     )
 
 
