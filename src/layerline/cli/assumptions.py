@@ -8,6 +8,7 @@ import numpy as np
 
 from layerline import figures
 from layerline.assume.rules import UNBALANCED
+from layerline.data.dataset import FITTED
 from layerline.experiment.options import BY_KEY
 from layerline.recipe import Recipe
 
@@ -56,11 +57,10 @@ def _spread(data: Dataset) -> str:
 
 def _sizes(experiment: Experiment, resized: Resized) -> str:
     """Return which sizes the images had, and how they were brought to one."""
-    how = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}[resized.fit]
     least, most, now = (figures.picture(*each) for each in (resized.smallest, resized.largest, resized.size))
     many = f"{figures.count(resized.sizes)} sizes from {least} to {most}" if resized.sizes > 1 else least
     size, fit = _flag(experiment, "size"), _flag(experiment, "fit")
-    return f"{many} (width × height) brought to {now}{size}, {how}{fit}"
+    return f"{many} (width × height) brought to {now}{size}, {FITTED[resized.fit]}{fit}"
 
 
 def _split(experiment: Experiment, data: Dataset) -> str:
@@ -98,9 +98,8 @@ def _recipe(experiment: Experiment, prepared: Prepared) -> str:
     if recipe.within is not None:
         parts.append(f"as many epochs as fit into {written['within']}")
     else:
-        epochs = "epoch" if recipe.epochs == 1 else "epochs"
         time = "" if prepared.seconds is None else f" ≈ {figures.seconds(prepared.seconds)} here"
-        parts.append(f"{figures.count(recipe.epochs)} {epochs}{time}{_flag(experiment, 'epochs')}")
+        parts.append(f"{figures.counted(recipe.epochs, 'epoch')}{time}{_flag(experiment, 'epochs')}")
     parts.append(f"seed {recipe.seed}{_flag(experiment, 'seed')}")
     return ", ".join(parts)
 
@@ -145,8 +144,7 @@ def _engine(experiment: Experiment, engine: Engine) -> str:
     known = engine.facts()
     parts = [engine.name]
     if "threads" in known:
-        word = "thread" if known["threads"] == 1 else "threads"
-        parts.append(f"{known['threads']} {word}{_flag(experiment, 'threads')}")
+        parts.append(f"{figures.counted(known['threads'], 'thread')}{_flag(experiment, 'threads')}")
     if "lanes" in known:
         parts.append(f"{known['lanes']} lanes ({known.get('cpu')})")
     return ", ".join(parts)

@@ -98,7 +98,7 @@ def _figures(found: Comparison) -> list[str]:
         ("only this one is right", figures.count(p.only_a), figures.count(p.only_b), "", "", ""),
         ("parameters", *(_parameters(run.record.about.network.parameters) for run in (found.a, found.b)), "", "", ""),
     ]
-    head = f"{figures.count(p.images)} {found.split} image{'s' * (p.images != 1)}"
+    head = figures.counted(p.images, f"{found.split} image")
     return table((head, "A", "B", "B - A", "95 % interval", "chance"), rows)
 
 

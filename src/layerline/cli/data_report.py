@@ -111,7 +111,7 @@ def _resized(data: Dataset) -> list[str]:
     if data.resized is None:
         return []
     found, (least, most) = data.resized, (data.resized.smallest, data.resized.largest)
-    sizes = "1 size" if found.sizes == 1 else f"{figures.count(found.sizes)} sizes"
+    sizes = figures.counted(found.sizes, "size")
     between = "" if least == most else f" from {figures.picture(*least)} to {figures.picture(*most)}"
     return [folded(f"{sizes}{between}, brought to {figures.picture(*found.size)} ({found.fit})")]
 
@@ -142,12 +142,12 @@ def _checked(data: Dataset, findings: Sequence[Finding], allow: Sequence[str]) -
 
     total = sum(len(split) for split in (data.train, data.validation, data.test) if split is not None)
     refusing = [item for item in findings if item.refuses and item.kind not in allow]
-    found = "nothing found" if not findings else f"{_counted(len(findings), 'finding')}"
+    found = "nothing found" if not findings else figures.counted(len(findings), "finding")
     if findings:
         found += (
             f", of which {len(refusing)} would be refused by train" if refusing else ", none of them refused by train"
         )
-    lines = [f"{figures.name(data.name)}: {_counted(total, 'image')} in {len(data.classes)} classes: {found}"]
+    lines = [f"{figures.name(data.name)}: {figures.counted(total, 'image')} in {len(data.classes)} classes: {found}"]
     lines += [folded(f"note: {note}") for note in data.notes]
     unseen = not_examined(data)
     lines += [folded(f"not looked for: {'; '.join(unseen)}")] if unseen else []
@@ -171,7 +171,3 @@ def _images(data: Dataset, item: Finding) -> list[str]:
         where = f"{split}, class {label}" + (f", image {index}" if source.names is not None else "")
         lines.append(f"{mark}{called(data, (split, index))}: {where}")
     return lines
-
-
-def _counted(count: int, word: str) -> str:
-    return f"1 {word}" if count == 1 else f"{figures.count(count)} {word}s"

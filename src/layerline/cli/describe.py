@@ -114,11 +114,12 @@ def _facts(stored: ModelFile) -> list[tuple[str, str]]:
 def _images(card: Card) -> str:
     """Return what images the model takes, and what becomes of image files."""
     from layerline import figures
+    from layerline.data.dataset import FITTED
 
     C, H, W = card.input_shape
     kind = {1: "gray", 3: "RGB"}.get(C, f"{C} channels")
-    how = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}[card.preprocessing.fit]
-    files = f"image files are brought to this size, {how}" if C in (1, 3) else "arrays only"
+    fitted = FITTED[card.preprocessing.fit]
+    files = f"image files are brought to this size, {fitted}" if C in (1, 3) else "arrays only"
     return f"{kind}, {figures.picture(H, W)} (width × height); {files}"
 
 

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final, final
 
 from layerline import figures
+from layerline.cli.terminal import bar
 from layerline.data.fetching.fetch import FetchWatcher
 
 if TYPE_CHECKING:
@@ -62,10 +63,9 @@ class DownloadScreen(FetchWatcher):
 def progress(archive: Archive, count: int, seconds: float) -> str:
     """Return the bottom line of a download: `cifar-10.tar.gz  ███░░░  65 of 170 MB  2.1 MB/s  50 s left`."""
     done = count / archive.size
-    full = round(done * _BAR)
     parts = [
         figures.name(archive.name, 26),
-        "█" * full + "░" * (_BAR - full),
+        bar(done, _BAR),
         f"{figures.size(count)} of {figures.size(archive.size)}",
     ]
     rest = seconds * (1 - done) / done

@@ -157,12 +157,10 @@ def _cuts(run: RunOfModel | None, flags: dict[str, Any], which: str) -> dict[str
 def _show(terminal: Terminal, done: int, of: int) -> None:
     """Show how many images are done; behind the last come the baselines, which take as long."""
     from layerline import figures
+    from layerline.training import Phase
 
-    terminal.draw(
-        f"testing  {figures.count(done)}/{figures.count(of)} images"
-        if done < of
-        else "measuring what can be had without the network …"
-    )
+    images = f"testing  {figures.count(done)}/{figures.count(of)} images"
+    terminal.draw(images if done < of else f"{Phase.COMPARING.value} …")
 
 
 def _facts(
@@ -184,14 +182,14 @@ def _facts(
 def _brought(loaded: Model, data: Dataset) -> str:
     """Return what becomes of the images before the network sees them, where that is not what they are."""
     from layerline import figures
+    from layerline.data.dataset import FITTED
     from layerline.training.evaluation import largest
 
     resized, has, needs = data.resized, data.train.source, loaded.preprocessing.maximum
     parts = []
     if resized is not None:
-        how = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}[resized.fit]
         sizes = f"{figures.count(resized.sizes)} sizes" if resized.sizes > 1 else figures.picture(*resized.smallest)
-        parts.append(f"{sizes} brought to {figures.picture(*resized.size)}, {how}")
+        parts.append(f"{sizes} brought to {figures.picture(*resized.size)}, {FITTED[resized.fit]}")
     if largest(has, needs) != needs:
         parts.append(f"values up to {has.maximum:g} brought to {needs:g}")
     return "".join(f", {part}" for part in parts) + (" as in the training" if parts else "")

@@ -12,6 +12,7 @@ import click
 
 from layerline import figures, spelling
 from layerline.cli.commands import Command, GroupedOption, given, options
+from layerline.cli.out_file import free
 from layerline.cli.reading import IMAGE_OPTIONS, Reading, cache_folder
 from layerline.errors import UserError
 from layerline.experiment.options import BY_KEY
@@ -56,7 +57,9 @@ def new(preset: str | None, out: str | None, force: bool, **values: Any) -> None
         path = _path(f"{preset}{_SUFFIX}", force)
     data = _load(flags) if "data" in flags else None
     if path is None and out is None and data is not None:
-        path = _path(f"{_plain(data.name)}{_SUFFIX}", force)
+        from layerline.runs.folder import plain
+
+        path = _path(f"{plain(data.name, 'network')}{_SUFFIX}", force)
     text = _text(preset, data)
     if path is None:
         click.echo(text, nl=False)
@@ -121,24 +124,7 @@ def _path(out: str | None, force: bool) -> Path | None:
     """Return where to write, None for the standard output or where it is not known yet. Raises UserError."""
     if out is None or out == _STDOUT:
         return None
-    path = Path(out)
-    try:
-        if path.is_dir():
-            raise UserError(f"--out {path}: is a folder", f"use --out {path / ('network' + _SUFFIX)}")
-        if path.suffix.lower() != _SUFFIX:
-            raise UserError(f"--out {path}: a network file ends in {_SUFFIX}", f"use --out {path}{_SUFFIX}")
-        if not path.parent.is_dir():
-            raise UserError(f"--out {path}: there is no folder {path.parent}", f"make it: mkdir -p {path.parent}")
-        if os.path.lexists(path) and not force:
-            raise UserError(f"{path}: exists already", "choose another name with --out, or replace it with --force")
-    except OSError as error:  # a name too long for the disk, a folder that may not be looked into
-        raise UserError(f"--out {path}: {error.strerror or error}", "choose another name") from error
-    return path
-
-
-def _plain(name: str) -> str:
-    """Return a name as a file's: no separators, nothing that hides it."""
-    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name).lstrip(".-") or "network"
+    return free(Path(out), "a network file", f"network{_SUFFIX}", force=force, suffix=_SUFFIX)
 
 
 def _listed() -> list[str]:

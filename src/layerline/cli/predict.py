@@ -74,9 +74,8 @@ def predict(model: str, images: Sequence[str], format_: str | None, top: str | N
     if remark is not None:
         click.echo(f"! {remark}", err=True)  # beside the lines, which a program may read
     if bad:
-        one = len(bad) == 1
         raise UserError(
-            f"{figures.count(len(bad))} {'image' if one else 'images'} cannot be read:\n"
+            f"{figures.counted(len(bad), 'image')} cannot be read:\n"
             + "\n".join(f"    {figures.name(each.name, 200)}: found {each.reason}" for each in bad),
             "the others were predicted",
         )

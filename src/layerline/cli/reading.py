@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final, final
 
 from layerline import figures
+from layerline.cli.terminal import bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,8 +65,7 @@ def _line(done: int, of: int | None, seconds: float) -> str:
     speed = done / seconds if seconds >= _SOON else None
     parts = ["reading"]
     if of:
-        full = round(done / of * _BAR)
-        parts += ["█" * full + "░" * (_BAR - full), f"{figures.percent(done / of):>5}"]
+        parts += [bar(done / of, _BAR), f"{figures.percent(done / of):>5}"]
     parts.append(f"{figures.count(done)}/{figures.count(of)}" if of else f"{figures.count(done)} images")
     if speed:
         parts.append(figures.speed(speed))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from layerline.cli.commands import Command, GroupedOption, given, options
+from layerline.cli.out_file import free
 from layerline.cli.reading import Reading, cache_folder
 from layerline.cli.terminal import Terminal
 from layerline.errors import UserError
@@ -49,7 +50,7 @@ def report(run: str, with_images: str | None, out: str | None, force: bool, **va
     if with_images not in (None, _YES, _NO):
         raise UserError(f"--with-images {figures.name(with_images)}: must be yes or no")
     files = saved.read(folder)
-    path = folder / REPORT if out is None else _free(Path(out), force)
+    path = folder / REPORT if out is None else free(Path(out), "a report", REPORT, force=force)
     data, why = None, _LEFT_OUT
     if with_images != _NO:
         data, why = _found(folder, files.record.about.data.fingerprint, values)
@@ -78,20 +79,6 @@ def _found(folder: Path, fingerprint: str | None, values: dict[str, Any]) -> tup
     if fingerprint is not None and data.fingerprint != fingerprint:
         return None, f"the data there is another than that of the run (its fingerprint is {data.fingerprint[:12]}…)"
     return data, ""
-
-
-def _free(path: Path, force: bool) -> Path:
-    """Return a path that the page can be written to. Raises UserError, before the data is read."""
-    try:
-        if path.is_dir():
-            raise UserError(f"--out {path}: is a folder", f"use --out {path / 'report.html'}")
-        if not path.parent.is_dir():
-            raise UserError(f"--out {path}: there is no folder {path.parent}", f"make it: mkdir -p {path.parent}")
-        if path.exists() and not force:
-            raise UserError(f"--out {path}: exists already", "choose another name, or replace it with --force")
-    except OSError as error:  # a name too long for the disk, a folder that may not be looked into
-        raise UserError(f"--out {path}: {error.strerror or error}", "choose another name") from error
-    return path
 
 
 def _check_ours(path: Path, *, lost: bool, why: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from layerline import figures
 from layerline.cli.commands import Command, GroupedOption, given, options
 from layerline.cli.reading import cache_folder
 from layerline.cli.running import beginning, code, shown
@@ -77,9 +78,10 @@ def _compared(path: Path, before: SavedRun, ended: Run, screen: Screen) -> int:
     from layerline.training.rerunning import differences
 
     unlike = differences(before, ended)
-    epochs = "1 epoch" if len(ended.history) == 1 else f"{len(ended.history)} epochs"
     if not unlike:
-        screen.verdict([f"the same bits as {path}: weights, {epochs} of history, test"])
+        screen.verdict(
+            [f"the same bits as {path}: weights, {figures.counted(len(ended.history), 'epoch')} of history, test"]
+        )
         return 0
     screen.verdict([f"not the same bits as {path}:", *(f"    {sentence}" for sentence in unlike)])
     return UNLIKE

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final, final
 
 from layerline import figures
 from layerline.cli import assumptions, tested
-from layerline.training import Watcher
+from layerline.cli.terminal import bar
+from layerline.training import Phase, Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,14 +25,6 @@ _HEAD: Final = (
     "epoch     loss accuracy macro F1     loss accuracy macro F1      rate    time",
 )
 _STAR: Final = "★"
-_PHASES: Final = {
-    "compiling": "writing machine code for this network and CPU …",
-    "test": "looking at the test set …",
-    "judging": "looking at the validation set with the best weights …",
-    "comparing": "measuring what can be had without the network …",
-    "drawing": "drawing the graphs …",
-}
-"""The bottom line outside the epochs."""
 _BAR: Final = 16
 _LONG: Final = 5.0
 """Seconds of compiling after which a file or a pipe is told of it, too."""
@@ -83,10 +76,10 @@ class Screen(Watcher):
         if self._interrupt.signal is not None and not self._warned:
             self._warned = True
             self._say("stopping after this step; Ctrl-C again stops at once")
-        long = progress.phase == "compiling" and progress.seconds > _LONG
+        long = progress.phase is Phase.COMPILING and progress.seconds > _LONG
         if long and not self._compiling and not self._terminal.draws:
             self._compiling = True
-            self._say(_PHASES["compiling"])
+            self._say(bottom_line(progress))
         if not self._quiet:
             self._terminal.draw(bottom_line(progress))
 
@@ -148,16 +141,15 @@ class Screen(Watcher):
 
 def bottom_line(progress: Progress) -> str:
     """Return the bottom line, at most 80 columns: `epoch 3/10  ████░░░░  38 %  48,200 images/s  12.0 s left`."""
-    if progress.phase in _PHASES:
-        return _PHASES[progress.phase]
-    full = round(progress.done * _BAR)
+    if not progress.phase.in_epoch:
+        return f"{progress.phase.value} …"
     parts = [
         f"epoch {progress.epoch}/{progress.epochs}",
-        "█" * full + "░" * (_BAR - full),
+        bar(progress.done, _BAR),
         f"{figures.percent(progress.done):>5}",
     ]
-    if progress.phase == "validation":
-        parts.append("validation")
+    if progress.phase is Phase.VALIDATION:
+        parts.append(progress.phase.value)
     elif progress.images_per_second is not None:
         parts.append(figures.speed(progress.images_per_second))
     if progress.seconds_left is not None:
@@ -169,8 +161,8 @@ def _row(row: EpochRow) -> str:
     held = _cells(row.validation_loss, row.validation_accuracy, row.validation_macro_f1)
     train = _cells(row.train_loss, row.train_accuracy, row.train_macro_f1)
     star = _STAR if row.best else " "
-    time = figures.seconds(row.seconds).replace(" min ", "m").replace(" h ", "h").replace(" min", "m")
-    return f"{row.epoch:5d} {held} {train} {figures.rate(row.learning_rate):>9} {time:>7} {star}".rstrip()
+    rate, time = figures.rate(row.learning_rate), figures.short_seconds(row.seconds)
+    return f"{row.epoch:5d} {held} {train} {rate:>9} {time:>7} {star}".rstrip()
 
 
 def _cells(loss: float | None, accuracy: float | None, macro_f1: float | None) -> str:

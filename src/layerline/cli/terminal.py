@@ -38,6 +38,12 @@ _PLAIN: Final = {
 """What stands for a letter where the encoding has none for it; other letters are escaped."""
 
 
+def bar(share: float, letters: int) -> str:
+    """Return a bar of so many letters, `███░░░`, of which a share is full."""
+    full = round(share * letters)
+    return "█" * full + "░" * (letters - full)
+
+
 def prepare_streams() -> None:
     """Make stdout and stderr take every letter: those that their encoding lacks are written plainly."""
     codecs.register_error("layerline", _plain)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from layerline import figures, metrics
+from layerline.measure import class_rows, score_rows
+from layerline.measure.remarks import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,12 +24,6 @@ MOST_ROWS: Final = 50
 """Rows of the table of classes; beyond, the worst are shown."""
 MOST_CONFUSIONS: Final = 10
 _LONGEST_NAME: Final = 28
-_LONGEST_ALWAYS: Final = 17
-_LONGEST_REMARK: Final = 500
-_THUMBNAILS: Final = "regression on thumbnails"
-"""Logistic regression on 16×16 thumbnails: what fits beside the figures."""
-_NEAREST: Final = "nearest training image"
-"""By 16×16 thumbnails."""
 
 
 def lines(result: Result, head: str, *, more: str | None = None) -> list[str]:
@@ -49,32 +45,20 @@ def told(remarks: Sequence[str]) -> list[str]:
     import textwrap
 
     wrapper = textwrap.TextWrapper(COLUMNS, initial_indent="! ", subsequent_indent="  ")
-    return [line for text in remarks for line in wrapper.wrap(figures.name(text, _LONGEST_REMARK))]
+    return [line for text in shown(remarks) for line in wrapper.wrap(text)]
 
 
 def _beside(result: Result) -> list[str]:
     """Return accuracy and macro F1 with their intervals, and below them what can be had without the network."""
-    intervals = result.intervals or {}
-    rows: list[tuple[str, float | None, float | None]] = [("this network", result.test_accuracy, result.test_macro_f1)]
-    baselines = result.baselines or {}
-    if "largest_class" in baselines:
-        always = baselines["largest_class"]
-        label = f"always {figures.name(always['class'], _LONGEST_ALWAYS)}"
-        rows.append((label, always["accuracy"], always["macro_f1"]))
-    for name, label in (("thumbnails", _THUMBNAILS), ("nearest", _NEAREST)):
-        if name in baselines:
-            rows.append((label, baselines[name]["accuracy"], baselines[name]["macro_f1"]))
-    width = max(len(label) for label, _, _ in rows)
-    head = f"{'':<{width}}  accuracy  95 % interval   macro F1  95 % interval"
-    if not intervals:
-        head = f"{'':<{width}}  accuracy                 macro F1"
-    lines = [head.rstrip()]
-    for row, (label, accuracy, macro_f1) in enumerate(rows):
-        cells = [f"{label:<{width}}"]
-        for name, value in (("test_accuracy", accuracy), ("test_macro_f1", macro_f1)):
-            between = intervals.get(name) if row == 0 else None
-            spread = "" if between is None else " to ".join(figures.fraction(bound, 3) for bound in between)
-            cells += [f"{figures.fraction(value):>8}", f"{spread:<14}"]
+    rows = [score_rows.own(result), *score_rows.simpler(result)]
+    width = max(len(row.short) for row in rows)
+    spread = "95 % interval" if result.intervals else ""
+    lines = [f"{'':<{width}}  accuracy  {spread:<13}   macro F1  {spread}".rstrip()]
+    for row in rows:
+        cells = [f"{row.short:<{width}}"]
+        for value, between in ((row.accuracy, row.accuracy_interval), (row.macro_f1, row.macro_f1_interval)):
+            bounds = "" if between is None else " to ".join(figures.fraction(bound, 3) for bound in between)
+            cells += [f"{figures.fraction(value):>8}", f"{bounds:<14}"]
         lines.append("  ".join(cells).rstrip())
     return lines
 
@@ -83,7 +67,7 @@ def _per_class(result: Result, more: str | None) -> list[str]:
     rows = list(result.per_class or ())
     note = []
     if len(rows) > MOST_ROWS:
-        rows = sorted(rows, key=lambda row: 2.0 if row.f1 != row.f1 else row.f1)[:MOST_ROWS]  # NaN last
+        rows = [rows[k] for k in class_rows.lowest(rows, MOST_ROWS)]
         note = [
             f"(the {MOST_ROWS} of {len(result.classes)} classes with the lowest F1; all are in {more or 'result.json'})"
         ]
@@ -91,7 +75,7 @@ def _per_class(result: Result, more: str | None) -> list[str]:
     width = max(5, *map(len, names))
     table = [f"{'class':<{width}}  precision    recall        F1    images"]
     for name, row in zip(names, rows, strict=True):
-        cells = [figures.fraction(None if value != value else value) for value in (row.precision, row.recall, row.f1)]
+        cells = [figures.fraction(value) for value in row.known]
         table.append(f"{name:<{width}}  {cells[0]:>9}  {cells[1]:>8}  {cells[2]:>8}  {figures.count(row.support):>8}")
     return table + note
 
@@ -126,13 +110,9 @@ def _numbered(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _worst(matrix: Counts, classes: Sequence[str], more: str | None) -> list[str]:
-    """Return the cells off the diagonal with the most images, most first."""
-    rows = [
-        f"{figures.count(count):>8}  {figures.name(classes[j], _LONGEST_NAME)} "
-        f"taken for {figures.name(classes[k], _LONGEST_NAME)}"
-        for j, k, count in metrics.worst(matrix, MOST_CONFUSIONS)
-    ]
+    """Return the pairs that are confused most often."""
+    rows = class_rows.confused(matrix, classes, MOST_CONFUSIONS, _LONGEST_NAME)
     if not rows:
         return ["no image was taken for another class"]
     files = "result.json" if isinstance(matrix, metrics.SparseCounts) else "confusion.png and result.json"
-    return [f"most often confused (all in {more or files}):", *rows]
+    return [f"most often confused (truth → prediction; all are in {more or files}):", *(f"    {row}" for row in rows)]

@@ -57,13 +57,13 @@ def caveats(found: Comparison) -> list[str]:
 
 def _more(p: Paired) -> str:
     more = figures.count(abs(p.only_b - p.only_a))
-    return f"right on {more} more of {_images(p.images)} ({figures.chance(p.accuracy.p)})"
+    return f"right on {more} more of {figures.counted(p.images, 'image')} ({figures.chance(p.accuracy.p)})"
 
 
 def _balance(p: Paired) -> str:
     """Return what the accuracy's test says where it shows nothing."""
     if p.only_a == p.only_b:
-        return f"A and B are right on equally many of {_images(p.images)}, though not on the same ones"
+        return f"A and B are right on equally many of {figures.counted(p.images, 'image')}, though not on the same ones"
     return f"{p.accuracy.better} is {_more(p)}, which may be chance"
 
 
@@ -84,10 +84,6 @@ def _upwards(number: int) -> int:
     """Return a number rounded up to two digits."""
     step = int(10 ** max(0, len(str(number)) - 2))
     return -(-number // step) * step
-
-
-def _images(number: int) -> str:
-    return "1 image" if number == 1 else f"{figures.count(number)} images"
 
 
 def _all(number: int) -> str:

@@ -143,7 +143,7 @@ def take(pool: Remaining, share: Share, purpose: Purpose, option: str, seed: int
     for k, (count, quota) in enumerate(zip(counts.tolist(), quotas, strict=True)):
         if quota == 0 or quota >= count:
             raise DataError(
-                f"{asked}: takes {figures.count(quota)} of {_images(count)} of class "
+                f"{asked}: takes {figures.count(quota)} of {figures.counted(count, 'image')} of class "
                 f"{figures.name(pool.classes[k])}{_where(pool, k)}, expected at least 1 taken and 1 left",
                 f"add images of this class, leave it out with --classes, choose another share, or --{option} none",
             )
@@ -205,8 +205,8 @@ def _check_groups(
             among = len(np.unique(groups[labels == k]))
             raise GroupsError(
                 name,
-                f"{asked}: takes {figures.count(int(found[k]))} of {_images(int(counts[k]))} of class "
-                f"{figures.name(name)}, which are in {'1 group' if among == 1 else f'{figures.count(among)} groups'}, "
+                f"{asked}: takes {figures.count(int(found[k]))} of {figures.counted(int(counts[k]), 'image')} of class "
+                f"{figures.name(name)}, which are in {figures.counted(among, 'group')}, "
                 "expected at least 1 taken and 1 left, and no group on both sides",
                 "make groups smaller, leave the class out with --classes, or bring the sets yourself",
             )
@@ -272,7 +272,3 @@ def _position(asked: str, classes: tuple[str, ...]) -> int:
 
 def _shown(share: Any) -> str:
     return f"{share:g}" if isinstance(share, float) and abs(share) < 1e6 else str(share)
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{figures.count(count)} images"

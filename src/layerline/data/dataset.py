@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Fit = Literal["crop", "pad", "stretch"]
+FITTED: Final[dict[Fit, str]] = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}
+"""What was done to an image."""
 
 
 @dataclass(frozen=True, eq=False)

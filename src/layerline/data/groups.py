@@ -116,6 +116,6 @@ def check_apart(sets: Mapping[SplitName, ImageSet]) -> tuple[str, ...]:
         if train is not None and other is not None:
             both = np.intersect1d(train, other)
             if len(both):
-                count = "1 group" if len(both) == 1 else f"{figures.count(len(both))} groups"
+                count = figures.counted(len(both), "group")
                 notes.append(f"{count} of {split} also in train, as the data has it: its figures will look too good")
     return tuple(notes)

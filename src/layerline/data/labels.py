@@ -65,7 +65,7 @@ def _plain(part: SplitArrays) -> NDArray[Any]:
         )
     if len(labels) != count:
         raise DataError(
-            f"{place}: found {figures.count(len(labels))} {'label' if len(labels) == 1 else 'labels'}, "
+            f"{place}: found {figures.counted(len(labels), 'label')}, "
             f"expected {figures.count(count)}, one for each image of {part.images.place}",
             "images and labels must be of the same set, in the same order",
         )
@@ -128,8 +128,8 @@ def _check_known(labels: NDArray[Any], place: str, classes: tuple[str, ...]) -> 
     if wrong.any():
         first = int(np.argmax(wrong))
         raise DataError(
-            f"{place}: found the label {labels[first]} at image {first} ({_labels(int(wrong.sum()))} in all), "
-            f"expected 0 to {K - 1}, for there are {K} classes",
+            f"{place}: found the label {labels[first]} at image {first} ({figures.counted(int(wrong.sum()), 'label')} "
+            f"in all), expected 0 to {K - 1}, for there are {K} classes",
             "check that images and labels are those of this set",
         )
 
@@ -157,7 +157,7 @@ def _check_classes(
     extra = [_name(value, parts[split].labels.place) for value in np.unique(labels[wrong]).tolist()]
     lacking = [_name(value, "") for value in known[~np.isin(known, labels)].tolist()]
     also = f", and none of {_listed(lacking)}" if lacking else ""
-    count = _labels(int(wrong.sum()))
+    count = figures.counted(int(wrong.sum()), "label")
     raise DataError(
         f"{parts[split].labels.place}: found {count} of {_listed(extra)}, the first at image {first}{also}, "
         f"expected the {len(known)} classes of {parts['train'].labels.place}: {_listed(_names(known))}",
@@ -180,10 +180,6 @@ def _name(value: Any, place: str) -> str:
         found = f"a class name of {figures.count(len(name))} letters" if name.strip() else "an empty class name"
         raise DataError(f"{place}: found {found}, expected 1 to {_LONGEST_NAME} letters", "name every class")
     return name
-
-
-def _labels(count: int) -> str:
-    return "1 label" if count == 1 else f"{figures.count(count)} labels"
 
 
 def _listed(names: list[str]) -> str:

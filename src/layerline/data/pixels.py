@@ -73,7 +73,9 @@ def _channels_first(found: FoundArray, notes: list[str]) -> NDArray[Any]:
     channels_last = last < first
     if (first <= MOST_CHANNELS) == (last <= MOST_CHANNELS):
         order = "(N, H, W, C)" if channels_last else "(N, C, H, W)"
-        notes.append(f"{place} of {_times(array.shape)} is taken as {order}, for {_channels(min(first, last))}")
+        notes.append(
+            f"{place} of {_times(array.shape)} is taken as {order}, for {figures.counted(min(first, last), 'channel')}"
+        )
     return array.transpose(0, 3, 1, 2) if channels_last else array
 
 
@@ -134,8 +136,7 @@ def unmasked(values: Any, place: str) -> Any:
     masked = int(np.count_nonzero(np.ma.getmaskarray(values)))
     if masked:
         raise DataError(
-            f"{place}: found {'1 masked value' if masked == 1 else f'{figures.count(masked)} masked values'}, "
-            "expected a value everywhere",
+            f"{place}: found {figures.counted(masked, 'masked value')}, expected a value everywhere",
             "fill them, such as with 0: array.filled(0)",
         )
     return values.data
@@ -219,10 +220,6 @@ def divisor(low: float, high: float) -> float:
     if low < 0 or high <= 1:
         return 1.0
     return float(_BYTE) if _BYTE // 2 + 1 < high <= _BYTE else high
-
-
-def _channels(count: int) -> str:
-    return "1 channel" if count == 1 else f"{count} channels"
 
 
 def _whole(value: float) -> str:

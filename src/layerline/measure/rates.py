@@ -77,7 +77,7 @@ def _too_low(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Reci
     slow = recipe.learning_rate < FAR_BELOW * usual_rate(recipe) and losses[-1] > MUCH_LEFT * math.log(len(train))
     if not slow or (np.diff(losses) > 0).any():
         return []
-    epochs = "1 epoch" if len(losses) == 1 else f"{len(losses)} epochs"
+    epochs = figures.counted(len(losses), "epoch")
     fell = "" if len(losses) == 1 else f" fell by {figures.loss(float(losses[0] - losses[-1]))} only, to"
     return [
         f"The training loss{fell or ' is'} {figures.loss(float(losses[-1]))} after {epochs} ({_guess(train)}). The "
@@ -100,7 +100,7 @@ def _learned_nothing(losses: NDArray[np.float64], train: NDArray[np.int64], reci
 
 
 def _as_guessing(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Recipe) -> str:
-    epochs = "1 epoch" if len(losses) == 1 else f"{len(losses)} epochs"
+    epochs = figures.counted(len(losses), "epoch")
     return (
         f"The training loss is {figures.loss(float(losses[-1]))} after {epochs}, which knowing nothing but how "
         f"frequent the classes are gives as well ({figures.loss(_entropy(train, recipe))})"

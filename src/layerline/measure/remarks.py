@@ -12,6 +12,7 @@ import numpy as np
 
 from layerline import figures
 from layerline.measure import losses
+from layerline.measure.score_rows import NEAREST, THUMBNAILS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 FEW: Final = 10
 """Images of a class below which one image moves its F1 by more than 0.1."""
 _MOST_NAMES: Final = 3
+_MOST, _LONGEST = 100, 500
+"""Remarks that are shown, and letters of each: those of a file may be anybody's."""
 _LONGEST_NAME: Final = 30
 
 
@@ -48,6 +51,11 @@ def of_evaluation(result: Result) -> tuple[str, ...]:
     return (*_said(result, ""), *_beside_baselines(result), *_none_wrong(result, ""), *few)
 
 
+def shown(remarks: Sequence[str]) -> list[str]:
+    """Return remarks fit to be shown, wherever they come from."""
+    return [figures.name(text, _LONGEST) for text in remarks[:_MOST]]
+
+
 def _said(result: Result, kind: str, train: NDArray[np.int64] | None = None, recipe: Recipe | None = None) -> list[str]:
     """Return what the columns of the confusion matrix say: classes that are never predicted.
 
@@ -58,7 +66,10 @@ def _said(result: Result, kind: str, train: NDArray[np.int64] | None = None, rec
         return []
     predicted, truth = result.confusion.sum(axis=0), result.confusion.sum(axis=1)
     if (predicted > 0).sum() == 1 and (truth > 0).sum() > 1:
-        name, all_of_them = _name(result.classes[int(predicted.argmax())]), _images(int(truth.sum()), kind)
+        name, all_of_them = (
+            _name(result.classes[int(predicted.argmax())]),
+            figures.counted(int(truth.sum()), _image(kind)),
+        )
         nothing = "it has learned nothing that tells them apart"
         return [f"The network says {name} of all {all_of_them}{f': {nothing}' if train is not None else ''}."]
     never = np.flatnonzero((predicted == 0) & (truth > 0))
@@ -68,7 +79,7 @@ def _said(result: Result, kind: str, train: NDArray[np.int64] | None = None, rec
     count = int(truth[never].sum())
     text = (
         f"The network never says {_name(result.classes[int(never[0])]) if len(never) == 1 else which}, which "
-        f"{_images(count, kind)} {'is' if count == 1 else 'are'}"
+        f"{figures.counted(count, _image(kind))} {'is' if count == 1 else 'are'}"
     )
     if train is None or recipe is None:
         return [f"{text}."]
@@ -102,15 +113,13 @@ def _beside_baselines(result: Result) -> list[str]:
     if nearest is not None and nearest["accuracy"] > max(clearly, simple):
         how = "better" if nearest["accuracy"] > high else "as well"
         return [
-            f"The class of the nearest training image by 16×16 thumbnails does {how}: {_share(nearest['accuracy'])}, "
+            f"The class of the {NEAREST} does {how}: {_share(nearest['accuracy'])}, "
             f"and the network's accuracy is {own}. Test images may be near copies of training images (layerline data "
             "check), or the images are easy."
         ]
     if thumbnails is not None and thumbnails["accuracy"] >= low:
         how = "better" if thumbnails["accuracy"] > high else "as well"
-        text = (
-            f"Logistic regression on 16×16 thumbnails does {how}: {_share(thumbnails['accuracy'])}, and the network's "
-        )
+        text = f"{THUMBNAILS.capitalize()} does {how}: {_share(thumbnails['accuracy'])}, and the network's "
         why = "Either the images are easy, or the network is trained too little."
         return [f"{text}accuracy is {own}. {'The images are easy.' if result.test_accuracy == 1 else why}"]
     return []
@@ -126,8 +135,8 @@ def _none_wrong(result: Result, kind: str) -> list[str]:
         return []
     most = figures.percent(1 - 0.05 ** (1 / N), 1)
     return [
-        f"None of the {_images(N, kind)} is wrong, which is no certainty: up to {most} of all such images may still "
-        "be, and the intervals do not show it."
+        f"None of the {figures.counted(N, _image(kind))} is wrong, which is no certainty: up to {most} of all such "
+        "images may still be, and the intervals do not show it."
     ]
 
 
@@ -150,7 +159,7 @@ def _few(classes: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> lis
         n, name = int(of_class[rarest]), _name(classes[rarest])
         called = f"The {split} set" if split else "The set"
         if n:
-            text = f"{called} has {_images(n)} of {name}: its F1 there moves by {_move(n)} an image."
+            text = f"{called} has {figures.counted(n, 'image')} of {name}: its F1 there moves by {_move(n)} an image."
         else:
             text = f"{called} has no image of {name}: it says nothing of that class."
         if len(few) > 1 and len(few) == len(of_class):
@@ -166,8 +175,8 @@ def _move(n: int) -> str:
     return f"{1 / n:.1f}" if n > 1 else "1"
 
 
-def _images(n: int, kind: str = "") -> str:
-    return f"{n:,d} {kind + ' ' if kind else ''}{'image' if n == 1 else 'images'}"
+def _image(kind: str) -> str:
+    return f"{kind} image".lstrip()
 
 
 def _name(text: str) -> str:

@@ -81,7 +81,7 @@ def rows(confusion: NDArray[np.int64], classes: Sequence[str], panels: frozenset
         for k, count in enumerate(counts):
             share = math.sqrt(count / total) if total else 0.0  # a square root, so that one mistake in a hundred shows
             panel = f"cell-{j}-{k}"
-            images = "1 image" if count == 1 else f"{figures.count(count)} images"
+            images = figures.counted(count, "image")
             label = f"{images} of {names[j]}: " + ("right" if j == k else f"taken for {names[k]}")
             style = ("right" if j == k else "wrong") + ("" if count else " none")
             cells.append(

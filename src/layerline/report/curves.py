@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
 from layerline.report import sheet
 from layerline.report.drawing import ticks
 from layerline.report.sheet import Frame, Sheet
+from layerline.runs.history import best as best_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from layerline.report.merits import Curve, Merit
     from layerline.runs.history import EpochRow
     from layerline.runs.result import Result
 
@@ -22,83 +22,35 @@ _LEFT, _BELOW, _ABOVE = 0.5, 0.4, 0.3
 _RIGHT: Final = 0.72
 """Inches at the right for the names of the lines."""
 _MOST_MARKERS: Final = 30
-_LOG_FROM: Final = 50.0
-"""A loss that falls by this factor is drawn on a logarithmic axis: its end would lie on the floor otherwise."""
-
-
-@dataclass(frozen=True)
-class Merit:
-    """What is drawn: the title, the names of the numbers in a row of history and in the result, and how they read."""
-
-    name: str
-    title: str
-    shown: Callable[[float | None], str]
-    is_share: bool
-
-    def of(self, result: Result) -> float | None:
-        """Return it of the test, None where there was none, or it is no finite number."""
-        return _finite(getattr(result, f"test_{self.name}"))
-
-    def points(self, history: Sequence[EpochRow], part: str) -> list[tuple[int, float]]:
-        """Return (epoch, value) of a set, train or validation, where it is a finite number."""
-        found = [(row.epoch, _finite(getattr(row, f"{part}_{self.name}"))) for row in history]
-        return [(epoch, value) for epoch, value in found if value is not None]
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
-MERITS: Final = (
-    Merit("loss", "Loss (cross-entropy)", figures.loss, is_share=False),
-    Merit("accuracy", "Accuracy", figures.fraction, is_share=True),
-    Merit("macro_f1", "Macro F1", figures.fraction, is_share=True),
-)
-
-
-@dataclass(frozen=True)
-class _Line:
-    label: str
-    colour: str
-    marker: str
-    epochs: list[int]
-    values: list[float]
+_STYLES: Final = {"training": (sheet.TRAINING, "o"), "validation": (sheet.VALIDATION, "s")}
+"""Colour and mark of a line."""
 
 
 def curve(merit: Merit, history: Sequence[EpochRow], result: Result) -> Sheet | None:
     """Return the sheet of one merit over at least one epoch; None where no value is a finite number."""
-    lines = [line for line in _lines(merit, history) if line.values]
+    lines = merit.curves(history)
     if not lines:
         return None
     test = merit.of(result)
     paper = Sheet(sheet.COLUMN, _HEIGHT)
     levels = [] if test is None else [test]
-    frame = _frame(merit, [row.epoch for row in history], [value for line in lines for value in line.values] + levels)
+    values = [value for line in lines for _, value in line.points] + levels
+    frame = _frame(merit, [row.epoch for row in history], values)
     _axes(paper, frame, [row.epoch for row in history])
     for level in levels:
         across = [(frame.left, frame.up(level)), (frame.right, frame.up(level))]
         paper.line(across, sheet.TEST, 1.0, dashes=(4, 2))
-    best = [row.epoch for row in history if row.best]
+    best = best_of(history)
     if len(history) > 1:
         _trace(paper, frame, lines)
-    if best:
-        _star(paper, frame, lines[-1], best[-1])
+    if best is not None:
+        _star(paper, frame, lines[-1], best.epoch)
     if len(history) == 1:  # a single point may lie under the star
         _trace(paper, frame, lines)
     paper.text(frame.left, frame.top + 6 / 72, merit.title, size=sheet.TITLE, bold=True)
-    ends = [(line.label, line.colour, line.values[-1]) for line in lines]
+    ends = [(line.label, _STYLES[line.label][0], line.points[-1][1]) for line in lines]
     _name_lines(paper, frame, merit, ends + [("test", sheet.TEST, level) for level in levels])
     return paper
-
-
-def _lines(merit: Merit, history: Sequence[EpochRow]) -> list[_Line]:
-    styles = (("training", "train", sheet.TRAINING, "o"), ("validation", "validation", sheet.VALIDATION, "s"))
-    lines = []
-    for label, prefix, colour, marker in styles:
-        pairs = [(row.epoch, getattr(row, f"{prefix}_{merit.name}")) for row in history]
-        pairs = [(epoch, value) for epoch, value in pairs if value is not None and math.isfinite(value)]
-        lines.append(_Line(label, colour, marker, [epoch for epoch, _ in pairs], [value for _, value in pairs]))
-    return lines
 
 
 def _frame(merit: Merit, epochs: list[int], values: list[float]) -> Frame:
@@ -109,7 +61,7 @@ def _frame(merit: Merit, epochs: list[int], values: list[float]) -> Frame:
     air = max(0.03 * (epochs[-1] - epochs[0]), 0.15) if len(epochs) > 1 else 0.5
     x = (epochs[0] - air, epochs[-1] + air)
     low, high = min(values), max(values)
-    log = not merit.is_share and low > 0 and high / low >= _LOG_FROM
+    log = merit.logarithmic(low, high)
     if log:
         y = (low / 1.3, high * 1.3)
     else:
@@ -149,24 +101,26 @@ def _decades(low: float, high: float) -> list[tuple[float, str]]:
     return [(value, f"{value:g}".replace("-", "−")) for value in found if low <= value <= high]
 
 
-def _trace(paper: Sheet, frame: Frame, lines: Sequence[_Line]) -> None:
+def _trace(paper: Sheet, frame: Frame, lines: Sequence[Curve]) -> None:
     """Draw the lines, with a mark at every epoch where there are few."""
     for line in lines:
-        places = [(frame.across(epoch), frame.up(value)) for epoch, value in zip(line.epochs, line.values, strict=True)]
+        colour, marker = _STYLES[line.label]
+        places = [(frame.across(epoch), frame.up(value)) for epoch, value in line.points]
         if len(places) > 1:
-            paper.line(places, line.colour, 1.3)
-        corners, turn = (24, 0.0) if line.marker == "o" else (4, math.pi / 4)
-        radius = (1.5 if line.marker == "o" else 1.5 * math.sqrt(2)) + 0.5
+            paper.line(places, colour, 1.3)
+        corners, turn = (24, 0.0) if marker == "o" else (4, math.pi / 4)
+        radius = (1.5 if marker == "o" else 1.5 * math.sqrt(2)) + 0.5
         for place in places if len(places) <= _MOST_MARKERS else ():
-            paper.area(_polygon(place, [radius] * corners, turn), line.colour)
+            paper.area(_polygon(place, [radius] * corners, turn), colour)
 
 
-def _star(paper: Sheet, frame: Frame, line: _Line, best: int) -> None:
+def _star(paper: Sheet, frame: Frame, line: Curve, best: int) -> None:
     """Mark the best epoch on the line that decided it, and say its number at the top."""
-    if best in line.epochs:
-        place = (frame.across(best), frame.up(line.values[line.epochs.index(best)]))
+    value = dict(line.points).get(best)
+    if value is not None:
+        place = (frame.across(best), frame.up(value))
         points = _polygon(place, [5.0, 5.0 * 0.381966] * 5, math.pi / 2)
-        paper.area(points, line.colour, edge=sheet.WHITE, width=0.6)
+        paper.area(points, _STYLES[line.label][0], edge=sheet.WHITE, width=0.6)
     x = 0.985 * sheet.COLUMN
     paper.text(x, frame.top + 6 / 72, f"★ best: epoch {best}", across="right", colour=sheet.FAINT)
 

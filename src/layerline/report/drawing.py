@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from layerline.report.merits import Curve, Merit
+
 _WIDTH: Final = 360
 """Of every drawing, in units that are about a pixel on a phone, so that letters of 12 stay letters of 12."""
 _HEIGHT: Final = 230
@@ -20,18 +22,6 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 12, 34
 _MOST_POINTS: Final = 300
 _MOST_MARKS: Final = 40
 """Points that are marked and can be asked for their value by the mouse."""
-_LOG_FROM: Final = 50.0
-"""A line that falls by this factor is drawn on a logarithmic axis, as in loss.png."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A line of a chart; `style` is its class in the page's style: training, validation or test."""
-
-    label: str
-    style: str
-    points: Sequence[tuple[int, float]]
-    """(epoch, value), all finite."""
 
 
 def thin(count: int, keep: Sequence[int] = (), most: int = _MOST_POINTS) -> list[int]:
@@ -42,23 +32,14 @@ def thin(count: int, keep: Sequence[int] = (), most: int = _MOST_POINTS) -> list
     return sorted(even | {k for k in keep if 0 <= k < count})
 
 
-def chart(
-    title: str,
-    summary: str,
-    lines: Sequence[Curve],
-    level: float | None,
-    best: int | None,
-    shown: Callable[[float], str],
-    *,
-    may_be_log: bool,
-) -> str:
+def chart(merit: Merit, summary: str, lines: Sequence[Curve], level: float | None, best: int | None) -> str:
     """Return the lines over the epochs, with a dashed `level` across (the test) and a star at the epoch `best`.
 
-    shown: how a value reads. title, summary: what a screen reader says. There is at least one point.
+    summary: what a screen reader says. There is at least one line.
     """
     values = [value for line in lines for _, value in line.points] + ([] if level is None else [level])
-    epochs = [epoch for line in lines for epoch, _ in line.points]
-    y = _axis(min(values), max(values), may_be_log)
+    epochs, shown = [epoch for line in lines for epoch, _ in line.points], merit.shown
+    y = _axis(min(values), max(values), log=merit.logarithmic(min(values), max(values)))
     x = _across(min(epochs), max(epochs))
     parts = [_grid(y), _epochs(x, min(epochs), max(epochs))]
     if level is not None:
@@ -72,7 +53,7 @@ def chart(
     if best is not None and starred:
         value = dict(starred[-1].points)[best]
         parts.append(_star(x.place(best), y.place(value), f"best epoch: {best}, {shown(value)}"))
-    return _svg(title, summary, _HEIGHT, "".join(parts))
+    return _svg(merit.title, summary, _HEIGHT, "".join(parts))
 
 
 @dataclass(frozen=True)
@@ -140,9 +121,9 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [round(k * step, 12) for k in range(first, last + 1)]
 
 
-def _axis(low: float, high: float, may_be_log: bool) -> _Axis:
+def _axis(low: float, high: float, *, log: bool) -> _Axis:
     begin, end = _HEIGHT - _BOTTOM, _TOP
-    if may_be_log and low > 0 and high / low >= _LOG_FROM:
+    if log:
         decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         every = -(-len(decades) // 6)
         marks = tuple(10.0**k for k in decades if k % every == 0 and low / 2 <= 10.0**k <= high * 2)
@@ -185,8 +166,6 @@ def _epochs(x: _Axis, first: int, last: int) -> str:
 
 
 def _line(line: Curve, x: _Axis, y: _Axis, shown: Callable[[float], str], best: int | None) -> str:
-    if not line.points:
-        return ""
     at_best = [k for k, (epoch, _) in enumerate(line.points) if epoch == best]
     kept = [line.points[k] for k in thin(len(line.points), at_best)]
     places = [(x.place(epoch), y.place(value)) for epoch, value in kept]
@@ -194,10 +173,10 @@ def _line(line: Curve, x: _Axis, y: _Axis, shown: Callable[[float], str], best: 
     marks = ""
     if len(kept) <= _MOST_MARKS:
         marks = "".join(
-            _mark(line.style, a, b, f"{line.label}, epoch {epoch}: {shown(value)}")
+            _mark(line.label, a, b, f"{line.label}, epoch {epoch}: {shown(value)}")
             for (a, b), (epoch, value) in zip(places, kept, strict=True)
         )
-    return f'<g class="{line.style}"><path d="{path}"/>{marks}</g>'
+    return f'<g class="{line.label}"><path d="{path}"/>{marks}</g>'
 
 
 def _mark(style: str, a: float, b: float, says: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from layerline import figures, metrics
 from layerline.report import curves, filters, matrix
+from layerline.report.merits import MERITS
 from layerline.workers import check
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def _sheets(
     history: Sequence[EpochRow], result: Result, network: Network, weights: Mapping[str, NDArray[Any]]
 ) -> Iterator[tuple[str, Sheet | str]]:
     """Yield each graph's name with its sheet, or with the reason why there is none."""
-    for merit in curves.MERITS:
+    for merit in MERITS:
         sheet = curves.curve(merit, history, result) if history else None
         yield merit.name, sheet or "no epoch was finished"
     if result.confusion is None:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from layerline import figures, metrics
+from layerline.measure import score_rows
 from layerline.report.drawing import Bar, scale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from layerline.runs.result import Baseline, Baselines, Result
+    from layerline.measure.score_rows import ScoreRow
     from layerline.runs.saved import SavedRun
-
-_SIMPLE: Final = {
-    "thumbnails": "logistic regression on 16×16 thumbnails",
-    "nearest": "nearest training image by 16×16 thumbnails",
-}
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,8 @@ class Score:
     name: str
     reads: str
     interval: str
-    rows: tuple[tuple[str, str], ...]
+    compared: bool
+    """Whether a baseline is drawn beside it."""
     drawing: str
 
 
@@ -51,44 +48,32 @@ def of(run: SavedRun) -> Headline:
     if result is not None and result.tested:
         counts = run.confusion("test")
         where = "the test images" if counts is None else f"{figures.count(int(counts.sum()))} test images"
-        values = _Values(result.test_accuracy, result.test_macro_f1, result.test_loss)
         state: tuple[str, ...] = ()
+        scores = _scores(score_rows.own(result), score_rows.simpler(result))
+        loss = result.test_loss
     else:
-        where, values = _validation(run)
+        where, network, loss = _validation(run)
         state = _missing(run, where)
+        scores = _scores(network, ())
     summary = f"Measured on {where}{_of_epoch(run)}." if where else ""
-    return Headline(
-        summary,
-        state,
-        tuple(_scores(values, result)),
-        "" if values.loss is None else figures.loss(values.loss),
-    )
-
-
-@dataclass(frozen=True)
-class _Values:
-    """What was measured on some images."""
-
-    accuracy: float | None = None
-    macro_f1: float | None = None
-    loss: float | None = None
+    return Headline(summary, state, tuple(scores), "" if loss is None else figures.loss(loss))
 
 
 def _of_epoch(run: SavedRun) -> str:
     return "" if run.best is None else f" with the weights of epoch {run.best.epoch}, the best"
 
 
-def _validation(run: SavedRun) -> tuple[str, _Values]:
+def _validation(run: SavedRun) -> tuple[str, ScoreRow, float | None]:
     """Return what the figures of the validation set at the best epoch are of (empty: nothing), and the figures."""
     confusion, best = run.confusion("validation"), run.best
+    loss = None if best is None else best.validation_loss
     if confusion is not None:
         scores = metrics.measure(confusion)
         where = f"{figures.count(int(confusion.sum()))} validation images"
-        return where, _Values(scores.accuracy, scores.macro_f1, None if best is None else best.validation_loss)
+        return where, score_rows.network(scores.accuracy, scores.macro_f1), loss
     if best is not None and best.validation_accuracy is not None:
-        values = _Values(best.validation_accuracy, best.validation_macro_f1, best.validation_loss)
-        return "the validation images", values
-    return "", _Values()
+        return "the validation images", score_rows.network(best.validation_accuracy, best.validation_macro_f1), loss
+    return "", score_rows.network(None, None), None
 
 
 def _missing(run: SavedRun, where: str) -> tuple[str, ...]:
@@ -119,43 +104,32 @@ def _cause(run: SavedRun) -> str:
     return causes[run.ending.ended] + after
 
 
-def _scores(values: _Values, result: Result | None) -> Iterator[Score]:
+def _scores(network: ScoreRow, simpler: Sequence[ScoreRow]) -> Iterator[Score]:
     """Yield accuracy and macro F1, each with its interval and baselines as far as they are known."""
-    intervals = (result.intervals or {}) if result is not None and result.tested else {}
-    baselines = {} if result is None or result.baselines is None else result.baselines
-    if values.accuracy is not None:
-        beside = [(label, baseline.get("accuracy")) for label, baseline in _named(baselines)]
-        yield _score("Accuracy", values.accuracy, intervals.get("test_accuracy"), beside)
-    if values.macro_f1 is not None:
-        beside = [(label, baseline.get("macro_f1")) for label, baseline in _named(baselines)]
-        yield _score("Macro F1", values.macro_f1, intervals.get("test_macro_f1"), beside)
-
-
-def _named(baselines: Baselines) -> Iterator[tuple[str, Baseline]]:
-    """Yield the baselines with what they are called."""
-    for key, label in _SIMPLE.items():
-        if key in baselines:
-            yield label, baselines[key]
-    if "largest_class" in baselines:
-        largest = baselines["largest_class"]
-        yield f"always “{figures.name(largest.get('class', ''), 20)}”", largest
+    if network.accuracy is not None:
+        beside = [(row.label, row.accuracy) for row in simpler]
+        yield _score("Accuracy", network.label, network.accuracy, network.accuracy_interval, beside)
+    if network.macro_f1 is not None:
+        beside = [(row.label, row.macro_f1) for row in simpler]
+        yield _score("Macro F1", network.label, network.macro_f1, network.macro_f1_interval, beside)
 
 
 def _score(
-    name: str, value: float, bounds: tuple[float, float] | None, beside: Sequence[tuple[str, float | None]]
+    name: str,
+    label: str,
+    value: float,
+    bounds: tuple[float, float] | None,
+    beside: Sequence[tuple[str, float | None]],
 ) -> Score:
     between = "" if bounds is None else f"95 % interval: {_share(bounds[0])} to {_share(bounds[1])}"
-    others = [(label, share, "other") for label, share in beside if share is not None]
-    rows = [("this network", value, "own"), *others]
-    read = tuple((label, _share(share)) for label, share, _ in rows)
+    rows = [(label, value), *((label, share) for label, share in beside if share is not None)]
     bars = [
-        Bar(label, style, share, _share(share), bounds if style == "own" else None)
-        for label, share, style in rows
+        Bar(label, "other" if k else "own", share, _share(share), None if k else bounds)
+        for k, (label, share) in enumerate(rows)
         if math.isfinite(share)
     ]
-    summary = "; ".join(f"{label} {share}" for label, share in read) + (f"; {between}" if between else "")
-    drawing = scale(name, summary, bars) if bars else ""
-    return Score(name, _share(value), between, read, drawing)
+    summary = "; ".join([f"{label} {_share(share)}" for label, share in rows] + [between] * bool(between))
+    return Score(name, _share(value), between, len(rows) > 1, scale(name, summary, bars) if bars else "")
 
 
 def _share(value: float) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline import figures, metrics
+from layerline import figures
+from layerline.measure import class_rows
 from layerline.report import sheet
 from layerline.report.sheet import Frame, Sheet
 
@@ -48,7 +49,7 @@ def picture(confusion: NDArray[np.int64], classes: Sequence[str], source: str = 
     labels = [figures.name(label, _LONGEST_NAME) for label in classes]
     length = sheet.longest(labels, layout.names)
     turned = length > layout.cell * layout.every * 0.95
-    pairs = _worst(confusion, labels) if K > 12 else []
+    pairs = class_rows.confused(confusion, classes, _PAIRS, _LONGEST_NAME) if K > 12 else []
     left, below = 0.42 + length, 0.34 + (length if turned else 0.12)
     right, bottom, top = _BAR, below + 0.08 + 0.14 * (len(pairs) + bool(pairs)), 0.46
     side = layout.cell * K
@@ -115,11 +116,3 @@ def _bar(paper: Sheet, frame: Frame) -> None:
     marks = ((0, "0"), (0.01, "1 %"), (0.1, "10 %"), (0.25, "25 %"), (0.5, "50 %"), (1, "100 %"))
     paper.bar(scale, sheet.BLUES, [(math.sqrt(share), reads) for share, reads in marks])
     paper.text(scale.left, scale.top + 7 / 72, "of row", size=6.5)
-
-
-def _worst(confusion: NDArray[np.int64], labels: list[str]) -> list[str]:
-    """Return the pairs most often confused, as lines, the most frequent first."""
-    return [
-        f"{labels[j]} → {labels[k]}: {figures.count(count)} of {figures.count(int(confusion[j].sum()))}"
-        for j, k, count in metrics.worst(confusion, _PAIRS)
-    ]

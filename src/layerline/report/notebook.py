@@ -9,19 +9,15 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from layerline import figures
-from layerline.report import drawing
-from layerline.report.curves import MERITS
+from layerline.measure import remarks, score_rows
+from layerline.report import learning_curves, merits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layerline.report.curves import Merit
     from layerline.runs.history import EpochRow
     from layerline.runs.result import Result
 
-_SETS: Final = (("training", "train"), ("validation", "validation"))
-_MOST_REMARKS: Final = 50
-_LONGEST_REMARK: Final = 500
 
 _STYLE: Final = (
     "<style>"
@@ -48,8 +44,8 @@ def run(history: Sequence[EpochRow], result: Result, model_epoch: int, stopped: 
     parts = [_said(_ending(history, model_epoch, stopped))]
     parts += _tested(result)
     parts.append(_charts(history, result))
-    remarks = [f"<li>{escape(figures.name(remark, _LONGEST_REMARK))}</li>" for remark in result.remarks]
-    parts += [f"<ul>{''.join(remarks[:_MOST_REMARKS])}</ul>"] if remarks else []
+    items = [f"<li>{escape(text)}</li>" for text in remarks.shown(result.remarks)]
+    parts += [f"<ul>{''.join(items)}</ul>"] if items else []
     parts += [] if folder is None else [_said(f"written to {figures.name(folder, 200)}")]
     return _whole(parts)
 
@@ -68,61 +64,33 @@ def _said(text: str) -> str:
 
 
 def _ending(history: Sequence[EpochRow], model_epoch: int, stopped: bool) -> str:
-    epochs = "1 epoch" if len(history) == 1 else f"{figures.count(len(history))} epochs"
-    seconds = figures.seconds(sum(row.seconds for row in history)) if history else ""
-    ended = f"stopped after {epochs}" if stopped else epochs
     model = f"; the model is of epoch {model_epoch}" if model_epoch else ""
-    return ended + (f" in {seconds}" if seconds else "") + model
+    return "stopped after " * stopped + learning_curves.length(history) + model
 
 
 def _tested(result: Result) -> list[str]:
     """Return the figures of the test with their intervals, and what can be had without the network."""
     if result.test_loss is None:
         return [_said("no test")]
-    intervals, baselines = result.intervals or {}, result.baselines or {}
-    parts = []
-    for key, name, value in (
-        ("test_accuracy", "accuracy", result.test_accuracy),
-        ("test_macro_f1", "macro F1", result.test_macro_f1),
+    network, parts = score_rows.own(result), []
+    for name, value, between in (
+        ("accuracy", network.accuracy, network.accuracy_interval),
+        ("macro F1", network.macro_f1, network.macro_f1_interval),
     ):
-        between = intervals.get(key)
-        spread = f" ({_share(between[0])} to {_share(between[1])})" if between else ""
-        parts.append(f"<b>{escape(name)} {escape(_share(value))}</b>{escape(spread)}")
-    text = f"<p>test: {', '.join(parts)}, loss {escape(figures.loss(result.test_loss))}</p>"
-    always, thumbnails, nearest = (baselines.get(key) for key in ("largest_class", "thumbnails", "nearest"))
-    beside = []
-    if always:
-        beside.append(f"always “{figures.name(always['class'])}”: {_share(always['accuracy'])}")
-    if thumbnails:
-        beside.append(f"logistic regression on thumbnails: {_share(thumbnails['accuracy'])}")
-    if nearest:
-        beside.append(f"nearest training image: {_share(nearest['accuracy'])}")
+        spread = f" ({' to '.join(map(figures.fraction, between))})" if between else ""
+        parts.append(f"<b>{name} {figures.fraction(value)}</b>{spread}")
+    text = f"<p>test: {', '.join(parts)}, loss {figures.loss(result.test_loss)}</p>"
+    beside = [f"{row.label}: {figures.fraction(row.accuracy)}" for row in score_rows.simpler(result)]
     return [text, _said("beside it, accuracy of " + "; ".join(beside))] if beside else [text]
-
-
-def _share(value: float | None) -> str:
-    return figures.fraction(value)
 
 
 def _charts(history: Sequence[EpochRow], result: Result | None) -> str:
     if not history:
         return ""
-    held = any(row.validation_loss is not None for row in history)
-    key = " · ".join(f'<span class="{name}">{name}</span>' for name, _ in _SETS[: 1 + held])
+    key = " · ".join(f'<span class="{name}">{name}</span>' for name, _ in merits.sets(history))
     key += " · test: dotted" if result is not None and result.tested else ""
-    charts = "".join(_chart(history, merit, None if result is None else merit.of(result)) for merit in MERITS)
-    return f'<div class="charts">{charts}</div><p>{key}</p>'
-
-
-def _chart(history: Sequence[EpochRow], merit: Merit, level: float | None) -> str:
-    """Return the lines of a merit; nothing where it has no finite number."""
-    lines = []
-    for name, prefix in _SETS:
-        points = merit.points(history, prefix)
-        lines += [drawing.Curve(name, name, points)] if points else []
-    if not lines:
-        return ""
-    summary = "; ".join(f"{line.label}: {merit.shown(line.points[-1][1])} at the end" for line in lines)
-    best = max((row.epoch for row in history if row.best), default=None)
-    svg = drawing.chart(merit.title, summary, lines, level, best, merit.shown, may_be_log=not merit.is_share)
-    return f"<figure><figcaption>{escape(merit.title)}</figcaption>{svg}</figure>"
+    drawn = "".join(
+        f"<figure><figcaption>{escape(chart.title)}</figcaption>{chart.svg}</figure>"
+        for chart in learning_curves.charts(history, result)
+    )
+    return f'<div class="charts">{drawn}</div><p>{key}</p>'

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline import __version__, figures, metrics
+from layerline.data.dataset import FITTED
 from layerline.files import whole
+from layerline.measure import remarks
 from layerline.report import confusion_table, filters, gallery, headline, learning_curves, samples, tables, thumbnails
 from layerline.report.suspects import SURE
 from layerline.runs import saved
@@ -101,7 +103,7 @@ def _fitted(pixels: Callable[[str, int], NDArray[np.uint8]] | None) -> dict[str,
         (figures.name(name, 100), thumbnails.encoded(original, side), thumbnails.encoded(fitted, side))
         for name, original, fitted in pixels.examples()
     ]
-    return {"heading": samples.fitting(resized), "seen": samples.HOW[resized.fit], "images": images}
+    return {"heading": samples.fitting(resized), "seen": FITTED[resized.fit], "images": images}
 
 
 def _page(fixed: dict[str, Any], images: Images, chosen: gallery.Chosen, why: str) -> bytes:
@@ -115,7 +117,6 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
     confusion = run.confusion(split)
     about = run.record.about
     network = about.network.name or (run.network.name if run.network else "network")
-    remarks = () if run.result is None else run.result.remarks
     script = _file("sort.js").strip()
     return {
         "mark": MARK,
@@ -128,7 +129,7 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
         "split": split,
         "splits": list(run.predictions),
         "headline": headline.of(run),
-        "remarks": [figures.name(remark, 500) for remark in remarks][:100],
+        "remarks": [] if run.result is None else remarks.shown(run.result.remarks),
         "course": learning_curves.of(run) if run.history else None,
         "classes": [] if confusion is None else tables.classes(run, confusion),
         "class_count": len(run.classes),

@@ -9,7 +9,7 @@ import numpy as np
 
 from layerline import figures
 from layerline.data.augment.augmentation import apply
-from layerline.data.dataset import Scaling
+from layerline.data.dataset import FITTED, Scaling
 from layerline.report import sheet
 from layerline.report.sheet import Sheet
 
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.data.augment.augmentation import Augmentation
-    from layerline.data.dataset import Dataset, Fit, Resized
+    from layerline.data.dataset import Dataset, Resized
 
-HOW: Final[dict[Fit, str]] = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}
 MOST_CLASSES: Final = 30
 """Rows of a sheet."""
 PLAIN: Final = 12
@@ -86,7 +85,7 @@ def fitting(resized: Resized) -> str:
     share = figures.percent(resized.cut)
     if resized.fit == "crop":
         return f"The crop cuts away {share} of the average image"
-    return f"A crop would cut away {share} of the average image; all are {HOW[resized.fit]} instead"
+    return f"A crop would cut away {share} of the average image; all are {FITTED[resized.fit]} instead"
 
 
 def choose(data: Dataset, augmentation: Augmentation | None, seed: int) -> Samples:
@@ -106,7 +105,7 @@ def choose(data: Dataset, augmentation: Augmentation | None, seed: int) -> Sampl
         members = data.train.indices[labels == k]
         images = members[np.arange(min(count, len(members))) * len(members) // max(1, min(count, len(members)))]
         rows.append(Row(name, len(members), _shown(_versions(data, augmentation, seed, images))))
-    channels = "1 channel" if C == 1 else f"{C} channels"
+    channels = figures.counted(C, "channel")
     count_of = f"{figures.count(len(data.train))} images to train on"
     title = f"{figures.name(data.name)}: {count_of}, {figures.picture(H, W)}, {channels}"
     names = ("original", *(f"epoch {number}" for number in range(1, epochs + 1)))
@@ -115,7 +114,7 @@ def choose(data: Dataset, augmentation: Augmentation | None, seed: int) -> Sampl
     return Samples(
         *(title, _notes(data, augmentation, seed), headings, len(names) * count, len(names), tuple(rows)),
         _pairs(data) if pairing else (),
-        f"{pairing}. Original beside {HOW[data.resized.fit]}:" if pairing and data.resized else "",
+        f"{pairing}. Original beside {FITTED[data.resized.fit]}:" if pairing and data.resized else "",
     )
 
 
@@ -201,7 +200,7 @@ def _drawn(samples: Samples) -> Sheet:
     for k, (row, name) in enumerate(zip(samples.rows, names, strict=True)):
         y = top + k * (high + _GAP) + (high - h) // 2
         write(name, _MARGIN, y + h / 2 - 0.65 * letters)
-        images = f"{figures.count(row.count)} {'image' if row.count == 1 else 'images'}"
+        images = figures.counted(row.count, "image")
         write(images, _MARGIN, y + h / 2 + 0.65 * letters, size=_SMALL, colour=sheet.FAINT)
         for x, tile in zip(place, tiles[k], strict=False):
             left, bottom = x + (wide - w) // 2, height - y - h

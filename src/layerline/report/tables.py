@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from layerline import figures, metrics
 from layerline.layers.grammar import times
+from layerline.measure.class_rows import lowest
 from layerline.network import table
+from layerline.runs.result import class_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,21 +46,18 @@ class ClassLine:
 
 def classes(run: SavedRun, confusion: Counts) -> list[ClassLine]:
     """Return a row a class, from the (K, K) counts, row = truth."""
-    scores = metrics.measure(confusion)
-    order = np.argsort(np.nan_to_num(scores.f1, nan=2.0), kind="stable")[:MOST_CLASSES]
-    taken = {k: (k, 0) for k in range(len(confusion))}
-    taken |= {j: (k, count) for j, k, count in reversed(metrics.worst(confusion))}
+    rows = class_rows(run.classes, confusion)
+    taken = {j: (k, count) for j, k, count in reversed(metrics.worst(confusion))}
     found = []
-    for k in sorted(order.tolist()):
-        values = [float(column[k]) for column in (scores.f1, scores.precision, scores.recall)]
-        known = [None if value != value else value for value in values]
-        other, often = taken[k]
+    for k in sorted(lowest(rows, MOST_CLASSES)):
+        precision, recall, f1 = rows[k].known
+        known, (other, often) = (f1, precision, recall), taken.get(k, (k, 0))
         found.append(
             ClassLine(
                 figures.name(run.classes[k]),
-                (figures.count(int(scores.support[k])), *map(figures.fraction, known)),
-                (float(scores.support[k]), *(-1.0 if value is None else round(value, 6) for value in known)),
-                known[0] or 0.0,
+                (figures.count(rows[k].support), *map(figures.fraction, known)),
+                (float(rows[k].support), *(-1.0 if value is None else round(value, 6) for value in known)),
+                f1 or 0.0,
                 f"{figures.name(run.classes[other], 24)} ({figures.count(often)})" if often else "",
             )
         )

@@ -84,7 +84,7 @@ class RunFolder:
 
         Raises UserError where it cannot be made.
         """
-        path = _next(runs, f"{_plain(network, 'network')}-{_plain(data, 'data')}")
+        path = _next(runs, f"{plain(network, 'network')}-{plain(data, 'data')}")
         _check_writable(path)
         return cls(path, force=False, numbered=True)
 
@@ -236,7 +236,7 @@ class RunFolder:
         whole.write(self.path / name, (content,))
 
 
-def _plain(text: str, otherwise: str) -> str:
+def plain(text: str, otherwise: str) -> str:
     """Return a name made of letters, digits, dots, dashes and underscores, fit for a folder on any system."""
     kept = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in text)
     return kept[:_LONGEST_STEM].strip(".-") or otherwise

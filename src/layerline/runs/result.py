@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
 
@@ -48,6 +49,19 @@ class ClassRow:
     f1: float
     support: int
 
+    @property
+    def known(self) -> tuple[float | None, float | None, float | None]:
+        """Return precision, recall and F1, each None where there is none."""
+        precision, recall, f1 = (None if math.isnan(it) else it for it in (self.precision, self.recall, self.f1))
+        return precision, recall, f1
+
+
+def class_rows(classes: Sequence[str], confusion: Counts) -> tuple[ClassRow, ...]:
+    """Return a row a class from the (K, K) counts, row = truth."""
+    scores = metrics.measure(confusion)
+    columns = (scores.precision.tolist(), scores.recall.tolist(), scores.f1.tolist(), scores.support.tolist())
+    return tuple(ClassRow(*row) for row in zip(classes, *columns, strict=True))
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -79,11 +93,7 @@ class Result:
     @property
     def per_class(self) -> tuple[ClassRow, ...] | None:
         """A row a class, from the confusion matrix."""
-        if self.confusion is None:
-            return None
-        scores = metrics.measure(self.confusion)
-        columns = (scores.precision.tolist(), scores.recall.tolist(), scores.f1.tolist(), scores.support.tolist())
-        return tuple(ClassRow(*row) for row in zip(self.classes, *columns, strict=True))
+        return None if self.confusion is None else class_rows(self.classes, self.confusion)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the keys of result.json with plain values."""

@@ -8,6 +8,18 @@ from layerline.training.resuming import resume
 from layerline.training.run import Run
 from layerline.training.seeds import Seeds, train_seeds
 from layerline.training.session import train
-from layerline.training.watch import Progress, Watcher
+from layerline.training.watch import Phase, Progress, Watcher
 
-__all__ = ["Interrupt", "Model", "Progress", "Run", "Seeds", "Watcher", "load", "resume", "train", "train_seeds"]
+__all__ = [
+    "Interrupt",
+    "Model",
+    "Phase",
+    "Progress",
+    "Run",
+    "Seeds",
+    "Watcher",
+    "load",
+    "resume",
+    "train",
+    "train_seeds",
+]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from layerline.metrics import Scores
     from layerline.runs.history import EpochRow
-    from layerline.training.watch import Progress
+    from layerline.training.watch import Phase, Progress
 
 _OFTEN: Final = 0.5
 """Seconds between two drawings of the line."""
@@ -55,7 +55,8 @@ class Live(Watcher):
         self._show = show
         self._history: list[EpochRow] = []
         self._notes: list[str] = []
-        self._line, self._drawn, self._phase, self._epochs = "", -_OFTEN, "", 0
+        self._line, self._drawn, self._epochs = "", -_OFTEN, 0
+        self._phase: Phase | None = None
 
     def progress(self, progress: Progress) -> None:
         """Draw the line, some times a second."""
@@ -79,8 +80,7 @@ class Live(Watcher):
 
     def ended(self) -> None:
         """Say that the training has ended."""
-        epochs = "1 epoch" if len(self._history) == 1 else f"{figures.count(len(self._history))} epochs"
-        self._line = f"ended after {epochs}"
+        self._line = f"ended after {figures.counted(len(self._history), 'epoch')}"
         self._draw()
 
     def _draw(self) -> None:
@@ -115,14 +115,8 @@ def _display() -> Callable[[str, str], None]:
 
 def _line(progress: Progress) -> str:
     """Return how far it is: `epoch 3 of 10, 38 %, 48,200 images/s, 12.0 s left`."""
-    if not progress.epoch or progress.phase not in ("training", "validation"):
-        return {
-            "compiling": "writing machine code",
-            "test": "looking at the test set",
-            "judging": "looking at the validation set with the best weights",
-            "comparing": "training what is compared with",
-            "drawing": "drawing the graphs",
-        }.get(progress.phase, progress.phase)
+    if not progress.phase.in_epoch:
+        return progress.phase.value
     parts = [f"epoch {progress.epoch} of {progress.epochs}", figures.percent(progress.done)]
     if progress.images_per_second is not None:
         parts.append(figures.speed(progress.images_per_second))

@@ -81,7 +81,7 @@ def check_read(found: Iterable[Decoded]) -> None:
     bad = [item for item in found if item.picture is None]
     if bad:
         raise DataError(
-            f"{figures.count(len(bad))} {'image' if len(bad) == 1 else 'images'} cannot be read:\n"
+            f"{figures.counted(len(bad), 'image')} cannot be read:\n"
             + "\n".join(f"    {figures.name(item.file.path, 200)}: found {item.reason}" for item in bad),
             "leave them out",
         )

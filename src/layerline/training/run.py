@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from layerline import figures
+from layerline.measure import score_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from layerline.runs.history import EpochRow
-    from layerline.runs.result import Baseline, Result
+    from layerline.runs.result import Result
     from layerline.training.model import Model
 
 
@@ -41,19 +42,23 @@ class Run:
 
     def __repr__(self) -> str:
         """Return the epochs as lines, and the test with its intervals, baselines and remarks."""
-        rows = [f"{len(self.history)} epochs, the model is of epoch {self.model_epoch}"]
-        for row in self.history:
-            held = "" if row.validation_loss is None else _figures("validation", *_validation(row)) + ", "
-            train = _figures("training", row.train_loss, row.train_accuracy, row.train_macro_f1)
-            rows.append(f"{row.epoch:5d}  {held}{train}{'  ★' if row.best else ''}")
+        rows = [f"{figures.counted(len(self.history), 'epoch')}, the model is of epoch {self.model_epoch}"]
+        for epoch in self.history:
+            held = "" if epoch.validation_loss is None else _figures("validation", *_validation(epoch)) + ", "
+            train = _figures("training", epoch.train_loss, epoch.train_accuracy, epoch.train_macro_f1)
+            rows.append(f"{epoch.epoch:5d}  {held}{train}{'  ★' if epoch.best else ''}")
         result = self.result
         if result.test_loss is not None:
             rows.append(_figures("test", result.test_loss, result.test_accuracy, result.test_macro_f1))
-        if result.intervals is not None:
-            accuracy, macro_f1 = (result.intervals[f"test_{name}"] for name in ("accuracy", "macro_f1"))
-            rows.append(f"95 % intervals: accuracy {_between(accuracy)}, macro F1 {_between(macro_f1)}")
-        for label, beside in _baselines(result):
-            rows.append(f"{label} {figures.fraction(beside['accuracy'])} {figures.fraction(beside['macro_f1'])}")
+        network = score_rows.own(result)
+        if network.accuracy_interval is not None and network.macro_f1_interval is not None:
+            between = [" to ".join(map(figures.fraction, network.accuracy_interval))]
+            between.append(" to ".join(map(figures.fraction, network.macro_f1_interval)))
+            rows.append(f"95 % intervals: accuracy {between[0]}, macro F1 {between[1]}")
+        rows += [
+            f"{row.label} {figures.fraction(row.accuracy)} {figures.fraction(row.macro_f1)}"
+            for row in score_rows.simpler(result)
+        ]
         rows += result.remarks
         return "\n".join(rows)
 
@@ -63,20 +68,6 @@ class Run:
 
         folder = None if self.folder is None else str(self.folder)
         return notebook.run(self.history, self.result, self.model_epoch, self.stopped is not None, folder)
-
-
-def _between(interval: tuple[float, float]) -> str:
-    return " to ".join(map(figures.fraction, interval))
-
-
-def _baselines(result: Result) -> list[tuple[str, Baseline]]:
-    found = []
-    if result.baselines is not None:
-        largest, thumbnails, nearest = map(result.baselines.get, ("largest_class", "thumbnails", "nearest"))
-        found += [] if largest is None else [(f"always {figures.name(largest['class'])}", largest)]
-        found += [] if thumbnails is None else [("logistic regression on thumbnails", thumbnails)]
-        found += [] if nearest is None else [("nearest training image", nearest)]
-    return found
 
 
 def _validation(row: EpochRow) -> tuple[float | None, float | None, float | None]:

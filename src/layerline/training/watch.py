@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,12 +11,28 @@ if TYPE_CHECKING:
     from layerline.runs.history import EpochRow
 
 
+class Phase(Enum):
+    """What a training is doing, as it is told wherever it is told."""
+
+    COMPILING = "compiling"
+    TRAINING = "training"
+    VALIDATION = "validation"
+    TEST = "evaluating the test set"
+    JUDGING = "evaluating the validation set with the best weights"
+    COMPARING = "computing the baselines"
+    DRAWING = "drawing the graphs"
+
+    @property
+    def in_epoch(self) -> bool:
+        """Whether it is a part of an epoch, so that there is a speed and a share that is done."""
+        return self in (Phase.TRAINING, Phase.VALIDATION)
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a training is, some ten times a second."""
 
-    phase: str
-    """compiling, training, validation, test, judging (the validation set, by the best weights), comparing, drawing."""
+    phase: Phase
     epoch: int
     """From 1; 0 while compiling."""
     epochs: int

@@ -180,7 +180,8 @@ def _conflict(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding |
     )
     verb = "is" if len(conflicts) == 1 else "are each"
     copies_of_them = figures.count(sum(map(len, conflicts)))
-    message = f"{_images(len(conflicts))} {verb} in two classes or more ({copies_of_them} copies), such as {examples}"
+    count = figures.counted(len(conflicts), "image")
+    message = f"{count} {verb} in two classes or more ({copies_of_them} copies), such as {examples}"
     return _of_groups("conflict", message, refuses, seen, conflicts)
 
 
@@ -208,7 +209,9 @@ def _duplicates(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding
     if not found:
         return None
     verb = "is a copy" if extra == 1 else "are copies"
-    message = f"{_images(extra)} {verb} of others in the same set and class ({_pairs(data, seen, found)})"
+    message = (
+        f"{figures.counted(extra, 'image')} {verb} of others in the same set and class ({_pairs(data, seen, found)})"
+    )
     return _of_groups("duplicates", message, False, seen, found)
 
 
@@ -262,7 +265,7 @@ def _mask(data: Dataset, seen: Survey) -> Finding | None:
     places = [seen.place(at) for at in np.flatnonzero(found).tolist()]
     shown = ", ".join(called(data, place) for place in places[:_NAMED])
     verb = "looks like a mask or a label image" if len(places) == 1 else "look like masks or label images"
-    message = f"{_images(len(places))} {verb} beside photos, {why}, such as {shown}"
+    message = f"{figures.counted(len(places), 'image')} {verb} beside photos, {why}, such as {shown}"
     if refuses:
         which = _exclude(names or [], found)
         message += f": the network would learn to tell photos from drawings (--exclude{which} leaves them out)"
@@ -276,7 +279,8 @@ def _twins(seen: Survey, names: list[str], twins: NDArray[np.bool_]) -> Finding:
     stem = names[first].rpartition(".")[0]
     other = next(name for k, name in enumerate(names) if not twins[k] and name.rpartition(".")[0] == stem)
     message = (
-        f"{_images(len(places))} of {figures.count(len(names))} have the name of another but for the ending, such as "
+        f"{figures.counted(len(places), 'image')} of {figures.count(len(names))} have the name of another but for the "
+        "ending, such as "
         f"{figures.name(names[first], 60)} beside {figures.name(other, 60)}: masks or copies "
         f"(--exclude{_exclude(names, twins)} leaves them out)"
     )
@@ -297,7 +301,7 @@ def _constant(data: Dataset, seen: Survey) -> Finding | None:
         return None
     shown = ", ".join(called(data, place) for place in places[:_NAMED])
     verb = "has" if len(places) == 1 else "have"
-    message = f"{_images(len(places))} {verb} one colour only, such as {shown}"
+    message = f"{figures.counted(len(places), 'image')} {verb} one colour only, such as {shown}"
     total = np.bincount(seen.labels, minlength=len(data.classes))
     plain = np.bincount(seen.labels[seen.constant], minlength=len(data.classes))
     empty = np.flatnonzero((plain > 0) & (plain >= NOTHING_IN_THEM * total))
@@ -361,7 +365,3 @@ def _pairs(data: Dataset, seen: Survey, groups: list[list[int]]) -> str:
 
 def _of(count: int, size: int) -> str:
     return f"{figures.count(count)} of {figures.count(size)}"
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{figures.count(count)} images"

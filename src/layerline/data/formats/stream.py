@@ -259,4 +259,4 @@ class _Xz(_Packed):
 
 def counted(count: int) -> str:
     """Return a number of bytes as messages print it."""
-    return "1 byte" if count == 1 else f"{figures.count(count)} bytes"
+    return figures.counted(count, "byte")

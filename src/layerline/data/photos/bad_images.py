@@ -23,7 +23,7 @@ def check_bad(bad: list[str], total: int, skip: float, place: str) -> None:
     rest = len(bad) - len(lines)
     also = [f"… and {figures.count(rest)} more"] * bool(rest)
     stopped = len(bad) == MOST and not skip
-    found = f"{_images(len(bad))} or more" if stopped else _images(len(bad))
+    found = figures.counted(len(bad), "bad image") + " or more" * stopped
     expected = "expected that all can be read"
     if skip:
         found += f" of {figures.count(total)}"
@@ -42,7 +42,3 @@ def _above(share: float) -> float:
     """Return a share of two digits that is at least this one."""
     step = 10.0 ** (math.floor(math.log10(share)) - 1)
     return float(f"{math.ceil(share / step - 1e-9) * step:.3g}")
-
-
-def _images(count: int) -> str:
-    return "1 bad image" if count == 1 else f"{figures.count(count)} bad images"

@@ -100,8 +100,8 @@ def _deep(roll: Roll, maximum: float | None) -> tuple[str, ...]:
         return ()
     have = "has" if roll.halved == 1 else "have"
     return (
-        f"{_images(roll.halved)} of {figures.count(len(roll.files))} {have} 16 bits, and the upper 8 are used: all 16 "
-        "are only where every image is gray and has them",
+        f"{figures.counted(roll.halved, 'image')} of {figures.count(len(roll.files))} {have} 16 bits, and the upper 8 "
+        "are used: all 16 are only where every image is gray and has them",
     )
 
 
@@ -115,7 +115,8 @@ def _told(roll: Roll, colour: bool, asked: ImageOptions, resized: Resized | None
     if roll.several:
         have = "has" if len(roll.several) == 1 else "have"
         notes.append(
-            f"{_images(len(roll.several))} such as {roll.several[0]} {have} several frames or pages: the first is taken"
+            f"{figures.counted(len(roll.several), 'image')} such as {roll.several[0]} {have} several frames or pages: "
+            "the first is taken"
         )
     if roll.bad:
         notes.append(
@@ -134,11 +135,7 @@ def _told(roll: Roll, colour: bool, asked: ImageOptions, resized: Resized | None
         grown = sum(count for (h, w), count in roll.sizes.items() if h < H or w < W)
         if grown:
             notes.append(
-                f"{_images(grown)} of {figures.count(len(roll.files))} smaller than {figures.picture(H, W)}: "
-                "enlarged (--size, --fit)"
+                f"{figures.counted(grown, 'image')} of {figures.count(len(roll.files))} smaller than "
+                f"{figures.picture(H, W)}: enlarged (--size, --fit)"
             )
     return tuple(notes)
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{figures.count(count)} images"

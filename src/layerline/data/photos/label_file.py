@@ -143,7 +143,8 @@ def read(path: str | os.PathLike[str]) -> LabelFile:
     for line, cells in lines:
         if len(cells) != len(header):
             raise DataError(
-                f"{place}:{line}: found {_cells(len(cells))}, expected {len(header)} as in the first line",
+                f"{place}:{line}: found {figures.counted(len(cells), 'cell')}, expected {len(header)} as in the "
+                "first line",
                 'a name with a comma in it stands in quotes: "a, b.jpg"',
             )
         found_in = {name: cells[k].strip() for name, k in columns.items()}
@@ -365,7 +366,3 @@ def _near(file: str, paths: Collection[str]) -> str:
         if found:
             return min(found)
     return spelling.nearest(file, sorted(paths)[:_MOST_PATHS]) or ""
-
-
-def _cells(count: int) -> str:
-    return "1 cell" if count == 1 else f"{count} cells"
