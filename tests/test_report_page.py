@@ -244,7 +244,7 @@ def test_assumptions_settings_versions_and_data_stand_in_tables(run: Path) -> No
     ):
         assert part in repeat
     data = read_page.section(html, "data").text
-    for part in ("train images 60", "validation images 30", "test images 90", "f" * 64, "8×8, 1 channel"):
+    for part in ("train images 60", "validation images 30", "test images 90", "f" * 64, "8×8, gray"):
         assert part in data
     given = written(run, assumptions=[("batch_size", "because I say so")])
     assert "--batch-size 32 because I say so" in read_page.section(given, "assumed").text

@@ -31,6 +31,11 @@ def fraction(value: float | None, digits: int = 4) -> str:
     return f"{_inside(value, digits):.{digits}f}"
 
 
+def interval(bounds: tuple[float, float] | None, digits: int = 4) -> str:
+    """Return the interval of a share, `0.9520 to 0.9861`; nothing where it is not known."""
+    return "" if bounds is None else " to ".join(fraction(bound, digits) for bound in bounds)
+
+
 def percent(value: float | None, digits: int = 0) -> str:
     """Return a share between 0 and 1 as per cent, `67 %`; only what is exactly 1 reads as 100 %, below 1 as `<1 %`."""
     if value is None:
@@ -116,6 +121,11 @@ def size(number_of_bytes: int) -> str:
 def picture(height: int, width: int) -> str:
     """Return the size of a picture as photos are named, width × height: 640×480. (A tensor's shape is C×H×W.)"""
     return f"{width}×{height}"
+
+
+def colours(channels: int) -> str:
+    """Return what kind of images have so many channels: `gray`, `RGB`, `4-channel`."""
+    return {1: "gray", 3: "RGB"}.get(channels, f"{channels}-channel")
 
 
 def speed(images_per_second: float | None) -> str:

@@ -84,15 +84,14 @@ def _lines(data: Dataset) -> list[str]:
     """Return the report of `info`."""
     images = data.train.source.images
     C, H, W = data.shape
-    colour = {1: "gray", 3: "RGB"}.get(C, f"{C}-channel")
     splits = [(name, split) for name in _SPLITS if (split := getattr(data, name)) is not None]
     total = sum(len(split) for _, split in splits)
     sources = {id(split.source): split.source for _, split in splits}.values()
     held = sum(source.images.nbytes for source in sources)
-    largest = f"{data.train.source.maximum:g}"
+    kind, largest = figures.colours(C), f"{data.train.source.maximum:g}"
     return [
         folded(
-            f"{figures.name(data.name)}: {figures.count(total)} {colour} images of {figures.picture(H, W)}, "
+            f"{figures.name(data.name)}: {figures.count(total)} {kind} images of {figures.picture(H, W)}, "
             f"{len(data.classes)} classes, {figures.size(held)} as {images.dtype} divided by {largest}"
         ),
         folded(", ".join(f"{name} {figures.count(len(split))}" for name, split in splits)),

@@ -117,10 +117,9 @@ def _images(card: Card) -> str:
     from layerline.data.dataset import FITTED
 
     C, H, W = card.input_shape
-    kind = {1: "gray", 3: "RGB"}.get(C, f"{C} channels")
     fitted = FITTED[card.preprocessing.fit]
     files = f"image files are brought to this size, {fitted}" if C in (1, 3) else "arrays only"
-    return f"{kind}, {figures.picture(H, W)} (width × height); {files}"
+    return f"{figures.colours(C)}, {figures.picture(H, W)} (width × height); {files}"
 
 
 def _scaling(card: Card) -> str:

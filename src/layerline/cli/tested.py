@@ -57,8 +57,7 @@ def _beside(result: Result) -> list[str]:
     for row in rows:
         cells = [f"{row.short:<{width}}"]
         for value, between in ((row.accuracy, row.accuracy_interval), (row.macro_f1, row.macro_f1_interval)):
-            bounds = "" if between is None else " to ".join(figures.fraction(bound, 3) for bound in between)
-            cells += [f"{figures.fraction(value):>8}", f"{bounds:<14}"]
+            cells += [f"{figures.fraction(value):>8}", f"{figures.interval(between, 3):<14}"]
         lines.append("  ".join(cells).rstrip())
     return lines
 

@@ -77,7 +77,7 @@ def _tested(result: Result) -> list[str]:
         ("accuracy", network.accuracy, network.accuracy_interval),
         ("macro F1", network.macro_f1, network.macro_f1_interval),
     ):
-        spread = f" ({' to '.join(map(figures.fraction, between))})" if between else ""
+        spread = f" ({figures.interval(between)})" if between else ""
         parts.append(f"<b>{name} {figures.fraction(value)}</b>{spread}")
     text = f"<p>test: {', '.join(parts)}, loss {figures.loss(result.test_loss)}</p>"
     beside = [f"{row.label}: {figures.fraction(row.accuracy)}" for row in score_rows.simpler(result)]

@@ -111,8 +111,7 @@ def data(run: SavedRun) -> Data:
     image, sizes = about.image, about.images
     facts = [("name", figures.name(figures.NOTHING if about.name is None else about.name))]
     if len(image) == 3:
-        channels = {1: "1 channel (grey)", 3: "3 channels (colour)"}.get(image[0], f"{image[0]} channels")
-        facts.append(("size of an image", f"{figures.picture(image[1], image[2])}, {channels}"))
+        facts.append(("size of an image", f"{figures.picture(image[1], image[2])}, {figures.colours(image[0])}"))
     facts.append(("classes", figures.count(len(run.classes))))
     facts += [(f"{split} images", figures.count(sizes[split]) if split in sizes else "none") for split in _SPLITS]
     if about.fingerprint:

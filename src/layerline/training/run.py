@@ -51,10 +51,9 @@ class Run:
         if result.test_loss is not None:
             rows.append(_figures("test", result.test_loss, result.test_accuracy, result.test_macro_f1))
         network = score_rows.own(result)
-        if network.accuracy_interval is not None and network.macro_f1_interval is not None:
-            between = [" to ".join(map(figures.fraction, network.accuracy_interval))]
-            between.append(" to ".join(map(figures.fraction, network.macro_f1_interval)))
-            rows.append(f"95 % intervals: accuracy {between[0]}, macro F1 {between[1]}")
+        if result.intervals is not None:
+            accuracy, macro_f1 = map(figures.interval, (network.accuracy_interval, network.macro_f1_interval))
+            rows.append(f"95 % intervals: accuracy {accuracy}, macro F1 {macro_f1}")
         rows += [
             f"{row.label} {figures.fraction(row.accuracy)} {figures.fraction(row.macro_f1)}"
             for row in score_rows.simpler(result)
