@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from layerline.data.dataset import Dataset, Split
-    from layerline.engines.engine import Engine
+    from layerline.engines.interface import Engine
 
 Figures = dict[str, list[float]]
 

@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import check_estimator
 
-from layerline.compiler.compiled import compiled_alone, plan
+from layerline.compiler.compilation import compiled_alone, plan
 from layerline.sklearn import ConvNetClassifier
 from layerline.sklearn.course import Course
 

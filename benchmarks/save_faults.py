@@ -26,7 +26,7 @@ from typing import Any, Final
 import numpy as np
 from conditions import file_system, write
 
-from layerline.engines.engine import Running, State
+from layerline.engines.interface import Running, State
 from layerline.errors import UserError
 from layerline.runs.checkpoint import Checkpoints, Identity, Snapshot, checkpoints
 from layerline.runs.history import EpochRow

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from conditions import spread, write
 
-from layerline.compiler.compiled import compile_network, compiled_alone, plan
+from layerline.compiler.compilation import compile_network, compiled_alone, plan
 from layerline.compiler.kernels.optimizers import Sgd
 from layerline.compiler.machine import host
 from layerline.compiler.task import Task

@@ -24,7 +24,7 @@ from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
-    from layerline.engines.engine import Engine
+    from layerline.engines.interface import Engine
 
 BUSY = "while True: pass"
 

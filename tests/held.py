@@ -46,7 +46,7 @@ sys.exit(main(["train", "net.cnn", "--data", "bands.npz", "--epochs", "3", "--lr
 """Trains, and waits a moment where a phase begins, the first time: in it the signals come."""
 PHASES = {
     "load": ("layerline.data.sources", "read", "", ""),
-    "compile": ("layerline.compiler.compiled", "compile_network", "", ""),
+    "compile": ("layerline.compiler.compilation", "compile_network", "", ""),
     "batch": ("layerline.engines.trainer", "Trainer.run", "", ""),
     "eval": ("layerline.engines.predictor", "Predictor.run", "", ""),
     "save": ("layerline.files.whole", "_write_new", "checkpoints", "after"),

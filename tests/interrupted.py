@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-    from layerline.engines.engine import Engine
     from layerline.engines.epoch import Epoch
+    from layerline.engines.interface import Engine
     from layerline.network import Network
     from layerline.training import Run
 

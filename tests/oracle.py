@@ -13,8 +13,8 @@ from torch import nn
 
 from layerline.data.dataset import ImageSet, Scaling
 from layerline.engines.compiled import CompiledEngine
-from layerline.engines.engine import State
 from layerline.engines.epoch import Epoch
+from layerline.engines.interface import State
 from layerline.network import parse
 from layerline.randomness import dropout_keep
 from layerline.recipe import Recipe

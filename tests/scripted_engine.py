@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from layerline.engines.engine import Engine, Outputs, Running, State
+from layerline.engines.interface import Engine, Outputs, Running, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable

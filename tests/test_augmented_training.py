@@ -28,7 +28,7 @@ from layerline.training.within import fit_epochs
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layerline.engines.engine import Engine
+    from layerline.engines.interface import Engine
 
 NETWORK = parse("Input 3 11 14\nConv 5 3 1 1\nReLU\nPool 2\nFlat\nFC 4\n", name="net")
 WORDS = (

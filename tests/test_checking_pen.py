@@ -18,9 +18,9 @@ from test_spec import RECIPES
 
 from layerline.compiler import plane
 from layerline.compiler.build import build
-from layerline.compiler.compiled import plan
+from layerline.compiler.compilation import plan
 from layerline.compiler.dtype import DType
-from layerline.compiler.kernel import Argument, Kernel, reads, sets
+from layerline.compiler.kernel import Kernel, KernelArgument, reads, sets
 from layerline.compiler.pen import Pen
 from layerline.compiler.plane import Plane, room
 from layerline.compiler.task import task_of
@@ -250,7 +250,7 @@ class _Written(Kernel):
         return "written"
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"x": reads(10), "y": sets(10)}
 
     def write(self, pen: Pen) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from interrupted import digest
 
-from layerline.engines.engine import Running, State
+from layerline.engines.interface import Running, State
 from layerline.errors import UserError
 from layerline.files import tensors, whole
 from layerline.runs.checkpoint import Checkpoints, CheckpointWriter, Identity, Snapshot

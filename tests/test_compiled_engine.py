@@ -16,7 +16,7 @@ import torch
 from oracle import Verdicts, engine_for, random_case
 from torch import nn
 
-from layerline.compiler.compiled import compiled_alone
+from layerline.compiler.compilation import compiled_alone
 from layerline.compiler.machine import host, named
 from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines.compiled import CompiledEngine
@@ -25,7 +25,7 @@ from layerline.network import parse
 from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
-    from layerline.engines.engine import State
+    from layerline.engines.interface import State
 
 SIX_LAYER = "Input 1 12 12\nConv 6 5 1 2\nReLU\nPool 2 2\nFlat\nFC 10\nSoftmax\n"
 DEEP = "Input 2 11 13\nConv 5 3 1 1\nReLU\nConv 20 3 2\nPool 3 2 1\nReLU\nFlat\nFC 17\nReLU\nFC 4\n"

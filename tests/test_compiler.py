@@ -17,14 +17,14 @@ from kernel_runner import aligned, planes, run
 from torch.nn import functional
 
 from layerline.compiler.build import LOWER, build
-from layerline.compiler.compiled import KEPT, compile_network, plan
+from layerline.compiler.compilation import KEPT, compile_network, plan
 from layerline.compiler.driver import PIECE, write_module
 from layerline.compiler.dtype import DType
-from layerline.compiler.kernel import Argument, Kernel, Over, reads, sets
+from layerline.compiler.kernel import Kernel, KernelArgument, Over, reads, sets
 from layerline.compiler.kernels import functions
 from layerline.compiler.kernels.conv import ConvForward, ConvTile, conv_tile
+from layerline.compiler.kernels.conv_formula import Convolution, ConvShape
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, FiltersTile, InputTile
-from layerline.compiler.kernels.convolution import Convolution, ConvShape
 from layerline.compiler.kernels.optimizers import Sgd
 from layerline.compiler.kernels.update import Grid, ToColumns, pieces
 from layerline.compiler.layout import Columns, Matrix, Rows
@@ -205,7 +205,7 @@ class _Exp(Kernel):
     symbol: ClassVar[str] = "exp"
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"x": reads(1), "y": sets(1)}
 
     def write(self, pen: Pen) -> None:
@@ -219,7 +219,7 @@ class _Log(Kernel):
     symbol: ClassVar[str] = "log"
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"x": reads(1, DType.F64), "y": sets(1, DType.F64)}
 
     def write(self, pen: Pen) -> None:

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from kernel_runner import aligned, planes, run
 
-from layerline.compiler.compiled import plan
+from layerline.compiler.compilation import plan
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_across import AcrossTile, ConvAcross, across_tile
-from layerline.compiler.kernels.convolution import Convolution, ConvShape
+from layerline.compiler.kernels.conv_formula import Convolution, ConvShape
 from layerline.compiler.kernels.load import Load
 from layerline.compiler.kernels.optimizers import Sgd
-from layerline.compiler.kernels.split import Split
+from layerline.compiler.kernels.split import SplitPlanes
 from layerline.compiler.machine import Machine, host, named
 from layerline.compiler.plane import Plane, room
 from layerline.compiler.task import Task
@@ -56,7 +56,7 @@ def computed(kernel: ConvForward | ConvAcross, machine: Machine) -> dict[str, np
     x = planes(images, (shape.x.top, shape.x.left, shape.x.bottom, shape.x.right))
     if isinstance(kernel, ConvAcross) and C > 1:
         apart = aligned(x.size)
-        run(Split(shape.x), machine, {"x": x, "planes": apart}, images=2)
+        run(SplitPlanes(shape.x), machine, {"x": x, "planes": apart}, images=2)
         x = apart
     columns = kernel.columns
     w, b = aligned(room(columns.size)), aligned(room(O))

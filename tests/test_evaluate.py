@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.engines.engine import Outputs
+    from layerline.engines.interface import Outputs
 
 CLASSES = ("cat", "dog", "emu")
 NET = "Conv 4 3 1 1\nReLU\nPool 2\nFlat\nFC classes\n"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerline.compiler.compiled import plan
+from layerline.compiler.compilation import plan
 from layerline.compiler.driver import write_module
 from layerline.compiler.machine import Machine
 from layerline.compiler.show import plan_text

@@ -35,7 +35,7 @@ from layerline.runs.folder import is_run
 from layerline.runs.predictions import LARGEST, Predictions
 from layerline.runs.record import Record
 from layerline.runs.result import Result
-from layerline.training import Interrupt, Phase, Progress
+from layerline.training import Interrupt, Progress, Stage
 from layerline.training.resuming import reopen
 
 if TYPE_CHECKING:
@@ -420,7 +420,7 @@ def test_a_long_compilation_is_told_where_no_line_is_drawn(seconds: float, lines
     stream = io.StringIO()
     screen = Screen(Terminal(stream, {}), Interrupt(), quiet=False)
     for _ in range(3):
-        screen.progress(Progress(Phase.COMPILING, 0, 1, 0, 10, 0, 0.0, seconds))
+        screen.progress(Progress(Stage.COMPILING, 0, 1, 0, 10, 0, 0.0, seconds))
     assert stream.getvalue().count("compiling …") == lines
 
 

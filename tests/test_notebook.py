@@ -23,7 +23,7 @@ from layerline.report import notebook
 from layerline.runs.history import EpochRow
 from layerline.runs.result import Result
 from layerline.training.live import Live, live
-from layerline.training.watch import Phase, Progress
+from layerline.training.watch import Progress, Stage
 
 NOTEBOOK = Path(__file__).parents[1] / "examples" / "first-network.ipynb"
 
@@ -209,10 +209,10 @@ def test_the_figure_is_drawn_seldom() -> None:
     """The line is drawn at most twice a second of the training, at once when the phase changes, and at each epoch."""
     shown: list[tuple[str, str]] = []
     figure = Live(lambda html, plain: shown.append((html, plain)))
-    figure.progress(Progress(Phase.COMPILING, 0, 2, 0, 10, 0, 0.0, 0.0))
+    figure.progress(Progress(Stage.COMPILING, 0, 2, 0, 10, 0, 0.0, 0.0))
     assert [plain for _, plain in shown] == ["compiling"]
     for step in range(10):
-        figure.progress(Progress(Phase.TRAINING, 1, 2, step, 10, 64 * step, step / 10, step / 10))
+        figure.progress(Progress(Stage.TRAINING, 1, 2, step, 10, 64 * step, step / 10, step / 10))
     assert len(shown) == 3  # at 0 s and at 0.5 s
     assert shown[-1][1] == "epoch 1 of 2, 25 %, 640 images/s, 1.50 s left"
     figure.epoch(row(1, best=True), None, None)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from layerline.compiler import compiled
+from layerline.compiler import compilation
 from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.epoch import plan_epoch
@@ -20,7 +20,7 @@ from layerline.recipe import Recipe, check_together
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layerline.engines.engine import Engine, State
+    from layerline.engines.interface import Engine, State
 
 TEXT = """Input 2 6 6
 Conv 4 3 1 1 bias=no
@@ -99,8 +99,8 @@ in one place errs by 1e-5 (the last test) and more."""
 def _compiled_once() -> Iterator[None]:
     """Write the code of a task once: a schedule changes none of it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled, "plan", functools.cache(compiled.plan))
-        patch.setattr(compiled, "compile_schedule", functools.cache(compiled.compile_schedule))
+        patch.setattr(compilation, "plan", functools.cache(compilation.plan))
+        patch.setattr(compilation, "compile_schedule", functools.cache(compilation.compile_schedule))
         yield
 
 

@@ -17,10 +17,10 @@ from test_golden_plans import IMAGES
 
 import layerline.compiler
 from layerline.compiler import jit
-from layerline.compiler.compiled import plan
+from layerline.compiler.compilation import plan
 from layerline.compiler.driver import write_module
 from layerline.compiler.dtype import DType
-from layerline.compiler.kernel import Argument, Kernel, reads, sets
+from layerline.compiler.kernel import Kernel, KernelArgument, reads, sets
 from layerline.compiler.machine import Machine, host, named
 from layerline.compiler.pen import Pen
 from layerline.compiler.task import task_of
@@ -165,7 +165,7 @@ class _Alone(Kernel):
         return "word"
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         inputs = {f"x{k}": reads(N, dtype) for k, dtype in enumerate(self.word.of)}
         return {**inputs, "y": sets(4 * N, self.word.makes)}
 
@@ -270,7 +270,7 @@ class _Places(Kernel):
         return "places"
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"a": reads(N, I64), "b": reads(N, I32), "y": sets(N, I64)}
 
     def write(self, pen: Pen) -> None:
@@ -351,7 +351,7 @@ class _Body(Kernel):
         return ("rate",)
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"x": reads(N), "y": sets(16 * N)}
 
     def write(self, pen: Pen) -> None:
@@ -396,7 +396,7 @@ class _Never(Kernel):
         return "never"
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"x": reads(N), "y": sets(N)}
 
     def write(self, pen: Pen) -> None:

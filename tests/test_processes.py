@@ -20,7 +20,7 @@ from llvmlite import binding as llvm
 from threads import threads_of_ours
 
 import layerline
-from layerline.compiler import compiled, jit
+from layerline.compiler import compilation, jit
 from layerline.compiler.driver import write_module
 from layerline.compiler.machine import Machine, host
 from layerline.compiler.task import task_of
@@ -189,10 +189,10 @@ def test_an_interrupted_training_leaves_no_thread(monkeypatch: pytest.MonkeyPatc
     for name, options in (
         ("layerline.assume.rate._train", {}),
         ("layerline.engines.trainer.Trainer.run", RECIPE),
-        ("layerline.compiler.compiled.write_module", RECIPE),
+        ("layerline.compiler.compilation.write_module", RECIPE),
     ):
         with monkeypatch.context() as patch:
-            compiled.compiled_alone.cache_clear()
+            compilation.compiled_alone.cache_clear()
             owner, _, last = name.rpartition(".")
             whole = sys.modules.get(owner) or Trainer
             before = getattr(whole, last)
@@ -390,7 +390,7 @@ def test_machine_code_calls_nobody(machine: Machine) -> None:
         network = layerline.parse(find(name)[1], input_shape=(3, 32, 32), classes=10)
         for training, optimizer in ((True, "muon"), (True, "adamw"), (False, "sgd")):
             task = task_of(Recipe(optimizer=optimizer), training=training)
-            text = write_module(compiled.plan(network, machine, task), machine)
+            text = write_module(compilation.plan(network, machine, task), machine)
 
             def emitted(text: str = text) -> bytes:
                 llvm.initialize_all_targets()
@@ -496,6 +496,6 @@ def test_predictors_refuse_a_shared_buffer_that_is_written(run: layerline.Run) -
     """A forward-only Program that wrote to what calls share would be a race: it is refused when it is prepared."""
     network = run.model.network
     task = task_of(Recipe(batch_size=8), training=True)
-    code = compiled.compile_network(network, host(), task)
+    code = compilation.compile_network(network, host(), task)
     with pytest.raises(ValueError, match="writes to its arena"):
         Predictor(code, network, 1, {})

@@ -13,7 +13,7 @@ import tomli_w
 from cifar_files import tar_of
 from image_files import picture, png, tree
 
-from layerline.cli.reading import Reading, cache_folder
+from layerline.cli.data_progress import Reading, cache_folder
 from layerline.cli.terminal import Terminal
 from layerline.data import load_data
 from layerline.experiment.experiment import settle

@@ -12,8 +12,8 @@ from torch import nn
 
 from layerline.data.augment.augmentation import Augmentation
 from layerline.data.dataset import ImageSet, Split
-from layerline.engines.engine import State
 from layerline.engines.epoch import Epoch, plan_epoch
+from layerline.engines.interface import State
 from layerline.engines.torch_engine import TorchEngine
 from layerline.engines.torch_steps import orthogonal
 from layerline.network import initial_weights, parse

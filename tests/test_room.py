@@ -17,7 +17,7 @@ from layerline.recipe import Recipe
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layerline.engines.engine import Engine
+    from layerline.engines.interface import Engine
 
 DATA = small_data.dataset(200)
 NETWORK = parse("Conv 16 3 1 1\nReLU\nFlat\nFC classes\n", input_shape=DATA.shape, classes=len(DATA.classes))

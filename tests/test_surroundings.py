@@ -88,7 +88,7 @@ def test_another_library_s_arithmetic_changes_no_bit() -> None:
 
 SCATTERED = """
 import ctypes, mmap
-from layerline.compiler.compiled import compile_network
+from layerline.compiler.compilation import compile_network
 from layerline.compiler.kernels.optimizers import Sgd
 from layerline.compiler.machine import host
 from layerline.compiler.task import Task

@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from layerline import engines
 from layerline.data.dataset import ImageSet, Split
-from layerline.engines.engine import State
 from layerline.engines.epoch import Epoch
+from layerline.engines.interface import State
 from layerline.engines.torch_engine import TorchEngine
 from layerline.errors import RecipeError, UserError
 from layerline.network import initial_weights, parse

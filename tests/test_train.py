@@ -334,7 +334,7 @@ def test_progress_is_told_while_it_runs() -> None:
     layerline.train(
         layerline.parse(text, data), data, engine="torch", threads=1, epochs=3, batch_size=2, on_progress=seen.append
     )
-    running = [progress for progress in seen if progress.phase is training.Phase.TRAINING]
+    running = [progress for progress in seen if progress.phase is training.Stage.TRAINING]
     shares = [progress.done for progress in running]
     assert len(running) >= 2
     assert shares == sorted(shares)

@@ -14,16 +14,23 @@ from kernel_runner import aligned, run
 from oracle import Verdicts, engine_for, random_case
 
 from layerline.compiler.folding import folds
-from layerline.compiler.kernel import Argument, Kernel, reads, sets
+from layerline.compiler.kernel import Kernel, KernelArgument, reads, sets
 from layerline.compiler.kernels import functions
-from layerline.compiler.kernels.activations import GELU, ActivationForward, LeakyReLU, Sigmoid, SiLU, Tanh
+from layerline.compiler.kernels.activations import (
+    ActivationForward,
+    GELUFunction,
+    LeakyReLUFunction,
+    SigmoidFunction,
+    SiLUFunction,
+    TanhFunction,
+)
 from layerline.compiler.kernels.dropout import DropoutMask, mask_size
 from layerline.compiler.machine import host, named
 from layerline.compiler.plane import Plane, room
 from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines.compiled import CompiledEngine
-from layerline.engines.engine import State
 from layerline.engines.epoch import Epoch
+from layerline.engines.interface import State
 from layerline.network import initial_weights, parse
 from layerline.randomness import dropout_keep
 from layerline.recipe import Recipe
@@ -43,7 +50,7 @@ class _Function(Kernel):
     name: str
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"x": reads(CHUNK), "y": sets(CHUNK)}
 
     @property
@@ -113,12 +120,12 @@ def test_functions_of_what_is_no_number(name: str) -> None:
 
 SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-30, -1e-30, 1e-40, 5.0, -5.0, 14.0, -14.0, 88.0, -88.0, 1e30, -1e30)
 PYTORCHS = {
-    "leaky": (LeakyReLU(0.1), lambda x: torch.nn.functional.leaky_relu(x, 0.1)),
-    "flat leaky": (LeakyReLU(0.0), lambda x: torch.nn.functional.leaky_relu(x, 0.0)),
-    "sigmoid": (Sigmoid(), torch.sigmoid),
-    "tanh": (Tanh(), torch.tanh),
-    "silu": (SiLU(), torch.nn.functional.silu),
-    "gelu": (GELU(), torch.nn.functional.gelu),
+    "leaky": (LeakyReLUFunction(0.1), lambda x: torch.nn.functional.leaky_relu(x, 0.1)),
+    "flat leaky": (LeakyReLUFunction(0.0), lambda x: torch.nn.functional.leaky_relu(x, 0.0)),
+    "sigmoid": (SigmoidFunction(), torch.sigmoid),
+    "tanh": (TanhFunction(), torch.tanh),
+    "silu": (SiLUFunction(), torch.nn.functional.silu),
+    "gelu": (GELUFunction(), torch.nn.functional.gelu),
 }
 
 

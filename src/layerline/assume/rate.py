@@ -21,7 +21,7 @@ from layerline.recipe.usual import RATES
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
-    from layerline.engines.engine import Engine
+    from layerline.engines.interface import Engine
     from layerline.recipe import Recipe
 
 DOUBLINGS: Final = range(-2, 4)

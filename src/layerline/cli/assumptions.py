@@ -14,7 +14,7 @@ from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Dataset, Resized
-    from layerline.engines.engine import Engine
+    from layerline.engines.interface import Engine
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
     from layerline.training.prepared import Prepared

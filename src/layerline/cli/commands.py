@@ -9,7 +9,7 @@ import click
 
 from layerline import spelling
 from layerline.cli import typed
-from layerline.cli.typed import Line, MistypedError
+from layerline.cli.typed import CommandLine, MistypedError
 from layerline.experiment.options import BY_KEY
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Bring the arguments into our words, then do as click does."""
-        return super().parse_args(ctx, Line(self, ctx.command_path, args).in_our_words())
+        return super().parse_args(ctx, CommandLine(self, ctx.command_path, args).in_our_words())
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under the name of their group."""

@@ -60,7 +60,7 @@ def compare(a: str, b: str, as_json: bool) -> None:
 
 def lines(found: Comparison) -> list[str]:
     """Return the comparison as text: figures, verdict, what it leaves open, what differs."""
-    from layerline.cli.table import folded
+    from layerline.cli.columns import folded
     from layerline.comparison import verdict
 
     said = [f"{side}  {figures.name(str(run.folder), 76)}" for side, run in (("A", found.a), ("B", found.b))]
@@ -72,7 +72,7 @@ def lines(found: Comparison) -> list[str]:
 
 def recipe_lines(found: Recipes) -> list[str]:
     """Return the comparison of two folders of seeds as text."""
-    from layerline.cli.table import folded, table
+    from layerline.cli.columns import folded, table
     from layerline.comparison import recipes
 
     rows = []
@@ -89,7 +89,7 @@ def recipe_lines(found: Recipes) -> list[str]:
 
 
 def _figures(found: Comparison) -> list[str]:
-    from layerline.cli.table import table
+    from layerline.cli.columns import table
 
     p = found.paired
     rows = [
@@ -120,7 +120,7 @@ def _network(layers: Sequence[str]) -> list[str]:
 
 
 def _values(values: Sequence[Changed]) -> list[str]:
-    from layerline.cli.table import table
+    from layerline.cli.columns import table
 
     if not values:
         return ["", "recipe, data and versions: the same"]

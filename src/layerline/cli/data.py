@@ -11,8 +11,8 @@ import click
 
 from layerline.cli import data_report, data_sets
 from layerline.cli.commands import Command, GroupedOption, Words, given, options
+from layerline.cli.data_progress import IMAGE_OPTIONS, Reading, cache_folder
 from layerline.cli.out_file import free
-from layerline.cli.reading import IMAGE_OPTIONS, Reading, cache_folder
 from layerline.cli.terminal import Terminal
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from layerline import figures
+from layerline.cli.columns import folded, table
 from layerline.cli.commands import Command, given, options
-from layerline.cli.reading import Reading, cache_folder
-from layerline.cli.table import folded, table
+from layerline.cli.data_progress import Reading, cache_folder
 from layerline.cli.terminal import Terminal
 from layerline.experiment.options import BY_KEY, DATA_KEYS, check_limit, check_split_seed
 

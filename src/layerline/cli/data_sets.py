@@ -23,7 +23,7 @@ _COLOURS: Final = {1: "gray", 3: "RGB"}
 @options(("data_dir",), "Data")
 def list_(data_dir: str | None) -> None:
     """List the data sets that are known by name, and where they lie."""
-    from layerline.cli.table import folded, table
+    from layerline.cli.columns import folded, table
     from layerline.data.fetching import catalogue
 
     folder = Path(data_dir) if data_dir is not None else catalogue.default_folder()
@@ -79,8 +79,8 @@ def fetch(name: str, data_dir: str | None, force: bool) -> None:
     NAME is one of mnist, fashion-mnist and cifar10. Its files go to --data-dir, else to a folder of yours, where
     --data NAME finds them. Each is checked by its size and SHA-256; mirrors are tried in turn.
     """
+    from layerline.cli.columns import folded
     from layerline.cli.download_screen import DownloadScreen
-    from layerline.cli.table import folded
     from layerline.data.fetching import catalogue, fetch
 
     terminal = Terminal(sys.stdout, os.environ)

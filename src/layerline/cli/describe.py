@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from layerline.cli.commands import Command, given, options
-from layerline.cli.reading import IMAGE_OPTIONS, cache_folder
+from layerline.cli.data_progress import IMAGE_OPTIONS, cache_folder
 from layerline.cli.terminal import Terminal
 
 if TYPE_CHECKING:

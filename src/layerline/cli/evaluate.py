@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from layerline.cli.commands import Command, GroupedOption, given, options
-from layerline.cli.reading import Reading, cache_folder
+from layerline.cli.data_progress import Reading, cache_folder
 from layerline.errors import DataError, RecipeError, UserError
 
 if TYPE_CHECKING:
@@ -157,10 +157,10 @@ def _cuts(run: RunOfModel | None, flags: dict[str, Any], which: str) -> dict[str
 def _show(terminal: Terminal, done: int, of: int) -> None:
     """Show how many images are done; behind the last come the baselines, which take as long."""
     from layerline import figures
-    from layerline.training import Phase
+    from layerline.training.watch import Stage
 
     images = f"testing  {figures.count(done)}/{figures.count(of)} images"
-    terminal.draw(images if done < of else f"{Phase.COMPARING.value} …")
+    terminal.draw(images if done < of else f"{Stage.COMPARING.sentence} …")
 
 
 def _facts(

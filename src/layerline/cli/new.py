@@ -12,8 +12,8 @@ import click
 
 from layerline import figures, spelling
 from layerline.cli.commands import Command, GroupedOption, given, options
+from layerline.cli.data_progress import IMAGE_OPTIONS, Reading, cache_folder
 from layerline.cli.out_file import free
-from layerline.cli.reading import IMAGE_OPTIONS, Reading, cache_folder
 from layerline.errors import UserError
 from layerline.experiment.options import BY_KEY
 
@@ -129,7 +129,7 @@ def _path(out: str | None, force: bool) -> Path | None:
 
 def _listed() -> list[str]:
     """Return the presets with the first line of each, and what to do with them."""
-    from layerline.cli.table import table
+    from layerline.cli.columns import table
     from layerline.network import preset, presets
 
     rows = [(name, preset(name).splitlines()[0].lstrip("# ").partition(": ")[0].rstrip(".:")) for name in presets()]

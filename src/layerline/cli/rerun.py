@@ -9,7 +9,7 @@ import click
 
 from layerline import figures
 from layerline.cli.commands import Command, GroupedOption, given, options
-from layerline.cli.reading import cache_folder
+from layerline.cli.data_progress import cache_folder
 from layerline.cli.running import beginning, code, shown
 
 if TYPE_CHECKING:

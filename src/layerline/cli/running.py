@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from layerline.cli.reading import Reading
+from layerline.cli.data_progress import Reading
 from layerline.errors import DivergedError, UnwrittenError
 
 if TYPE_CHECKING:

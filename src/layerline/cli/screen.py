@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, final
 from layerline import figures
 from layerline.cli import assumptions, tested
 from layerline.cli.terminal import bar
-from layerline.training import Phase, Watcher
+from layerline.training import Stage, Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +76,7 @@ class Screen(Watcher):
         if self._interrupt.signal is not None and not self._warned:
             self._warned = True
             self._say("stopping after this step; Ctrl-C again stops at once")
-        long = progress.phase is Phase.COMPILING and progress.seconds > _LONG
+        long = progress.phase is Stage.COMPILING and progress.seconds > _LONG
         if long and not self._compiling and not self._terminal.draws:
             self._compiling = True
             self._say(bottom_line(progress))
@@ -142,14 +142,14 @@ class Screen(Watcher):
 def bottom_line(progress: Progress) -> str:
     """Return the bottom line, at most 80 columns: `epoch 3/10  ████░░░░  38 %  48,200 images/s  12.0 s left`."""
     if not progress.phase.in_epoch:
-        return f"{progress.phase.value} …"
+        return f"{progress.phase.sentence} …"
     parts = [
         f"epoch {progress.epoch}/{progress.epochs}",
         bar(progress.done, _BAR),
         f"{figures.percent(progress.done):>5}",
     ]
-    if progress.phase is Phase.VALIDATION:
-        parts.append(progress.phase.value)
+    if progress.phase is Stage.VALIDATION:
+        parts.append(progress.phase.sentence)
     elif progress.images_per_second is not None:
         parts.append(figures.speed(progress.images_per_second))
     if progress.seconds_left is not None:

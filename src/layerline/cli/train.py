@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from layerline.cli.commands import Command, GroupedOption, given, options
-from layerline.cli.reading import IMAGE_OPTIONS, cache_folder
+from layerline.cli.data_progress import IMAGE_OPTIONS, cache_folder
 from layerline.cli.running import beginning, code, hush, shown, signals
 
 if TYPE_CHECKING:
@@ -122,10 +122,10 @@ def _named(out: Path, force: bool) -> RunFolder:
 
 
 def _train_seeds(experiment: Experiment, count: str, *, out: str | None, force: bool, quiet: bool) -> int:
-    from layerline.cli import seeds
+    from layerline.cli import seed_trainings
 
     hush()
-    return seeds.train(experiment, count, signals(), out=out, force=force, quiet=quiet)
+    return seed_trainings.train(experiment, count, signals(), out=out, force=force, quiet=quiet)
 
 
 def _train(experiment: Experiment, folder: RunFolder | None, every: float, *, quiet: bool) -> Run:

@@ -39,7 +39,7 @@ class MistypedError(click.UsageError):
 
 
 @final
-class Line:
+class CommandLine:
     """The arguments of one command; stateful while they are read."""
 
     def __init__(self, command: click.Command, path: str, arguments: Sequence[str]) -> None:

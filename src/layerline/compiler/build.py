@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from layerline.compiler.builder import Builder, Value
+from layerline.compiler.builder import Builder, LayerValue
 from layerline.compiler.dtype import DType
 from layerline.compiler.folding import folds
 from layerline.compiler.given import (
@@ -79,7 +79,7 @@ def build(network: Network, machine: Machine, task: Task) -> Program:
     b = Builder(network, machine, task, BORDER, folds={} if task.training else folds(network))
     C, H, W = network.input_shape
     plane = Plane(C, H, W, *b.border(0))
-    x = Value(Buffer("x", room(plane.size), Per.IMAGE, plane=plane), plane, (C, H, W), trained_above=False)
+    x = LayerValue(Buffer("x", room(plane.size), Per.IMAGE, plane=plane), plane, (C, H, W), trained_above=False)
     b.values[0] = x
     lies = (plane, task.source, task.channels_last and C > 1, task.even_scaling)
     if task.augmented is None:
@@ -96,7 +96,7 @@ def build(network: Network, machine: Machine, task: Task) -> Program:
     return Program(ops, tuple(b.tensors.values()), task.training, task.batch_size, shard, group=1)
 
 
-def _finish(b: Builder, logits: Value) -> None:
+def _finish(b: Builder, logits: LayerValue) -> None:
     """Add softmax and loss; classes count in the order C, H, W, whatever the order in memory."""
     K = b.network.classes
     z, (C, H, W) = logits.buffer, logits.image

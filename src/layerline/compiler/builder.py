@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class Value:
+class LayerValue:
     """What a layer reads or writes, in memory; Flat gives the same Value under another shape."""
 
     buffer: Buffer
@@ -64,7 +64,7 @@ class Builder:
     task: Task
     borders: Mapping[str, Callable[[Node], tuple[int, int, int, int]]]
     """The kind of a layer → the zeros that it wants around its input: (top, left, bottom, right); others want none."""
-    values: dict[int, Value] = field(default_factory=dict)
+    values: dict[int, LayerValue] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
     sums: list[Op] = field(default_factory=list)
     steps: list[Stepped] = field(default_factory=list)
@@ -89,19 +89,19 @@ class Builder:
         """Add an op."""
         self.ops.append(Op(kernel, buffers))
 
-    def value(self, number: int) -> Value:
+    def value(self, number: int) -> LayerValue:
         """Return what a node reads."""
         return self.values[number]
 
     def output(
         self, node: Node, plane: Plane, *, trained: bool = False, image: tuple[int, int, int] | None = None
-    ) -> Value:
+    ) -> LayerValue:
         """Make the value that a node writes; its plane gets the border that its readers want."""
         top, left, bottom, right = self.border(node.index + 1)
         plane = Plane(plane.channels, plane.height, plane.width, top, left, bottom, right)
         buffer = Buffer(f"y{node.index}", room(plane.size), Per.IMAGE, plane=plane)
         trained = trained or any(self.values[i].trained_above for i in node.inputs)
-        value = Value(buffer, plane, image or (plane.channels, plane.height, plane.width), trained)
+        value = LayerValue(buffer, plane, image or (plane.channels, plane.height, plane.width), trained)
         self.values[node.index + 1] = value
         return value
 
@@ -133,7 +133,7 @@ class Builder:
         """Whether a layer's weights take in the BatchNorm behind it, which gives it a bias."""
         return not self.training and node.index in self.folds.values()
 
-    def readers(self, value: Value) -> int:
+    def readers(self, value: LayerValue) -> int:
         """Return how many layers read a value, under whatever number."""
         inputs = [i for node in self.network.nodes for i in node.inputs if self.values.get(node.index + 1) is not value]
         return sum(self.values[i] is value for i in inputs if i in self.values)
@@ -142,7 +142,7 @@ class Builder:
         """Make a buffer for each image."""
         return Buffer(name, room(size), Per.IMAGE, dtype)
 
-    def gradient(self, value: Value) -> tuple[Buffer, bool]:
+    def gradient(self, value: LayerValue) -> tuple[Buffer, bool]:
         """Return where the gradient by a value is written, and whether it is added to what is there (a second
         reader)."""
         if value.gradient is None:

@@ -28,7 +28,7 @@ class Access(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Argument:
+class KernelArgument:
     """A pointer that a kernel takes: to what, what it does with it, and what an item must hold."""
 
     dtype: DType
@@ -38,29 +38,29 @@ class Argument:
     it is."""
 
 
-def reads(lies: Plane | Places | Columns | int, dtype: DType = DType.F32) -> Argument:
+def reads(lies: Plane | Places | Columns | int, dtype: DType = DType.F32) -> KernelArgument:
     """Return an argument that is only read."""
-    return Argument(dtype, Access.READS, lies)
+    return KernelArgument(dtype, Access.READS, lies)
 
 
-def given(dtype: DType = DType.F32) -> Argument:
+def given(dtype: DType = DType.F32) -> KernelArgument:
     """Return an argument that is read and is an array of the caller's, of any length."""
-    return Argument(dtype, Access.READS, None)
+    return KernelArgument(dtype, Access.READS, None)
 
 
-def sets(lies: Plane | Places | Columns | int, dtype: DType = DType.F32) -> Argument:
+def sets(lies: Plane | Places | Columns | int, dtype: DType = DType.F32) -> KernelArgument:
     """Return an argument that is written and not read."""
-    return Argument(dtype, Access.SETS, lies)
+    return KernelArgument(dtype, Access.SETS, lies)
 
 
-def adds(lies: Plane | int, dtype: DType = DType.F32) -> Argument:
+def adds(lies: Plane | int, dtype: DType = DType.F32) -> KernelArgument:
     """Return an argument that is added to."""
-    return Argument(dtype, Access.ADDS, lies)
+    return KernelArgument(dtype, Access.ADDS, lies)
 
 
-def updates(elements: int) -> Argument:
+def updates(elements: int) -> KernelArgument:
     """Return an argument that is a parameter, or a slot beside one, and moves."""
-    return Argument(DType.F32, Access.UPDATES, elements)
+    return KernelArgument(DType.F32, Access.UPDATES, elements)
 
 
 class Over(enum.Enum):
@@ -80,7 +80,7 @@ class Kernel(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         """Return the pointer arguments by name, in their order: the one declaration of what is read and written."""
 
     @property

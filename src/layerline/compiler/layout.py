@@ -92,7 +92,7 @@ class Rows(Layout):
 
 
 @dataclass(frozen=True)
-class Block:
+class BlockLayout:
     """`count` times `vectors` vectors of `lanes` filters, from filter `first` on."""
 
     first: int
@@ -117,7 +117,7 @@ class Columns(Layout):
     shape: tuple[int, int, int, int]
     runs: int
     length: int
-    blocks: tuple[Block, ...]
+    blocks: tuple[BlockLayout, ...]
     groups: int = 1
 
     @property

@@ -21,14 +21,14 @@ from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, fi
 from layerline.compiler.kernels.fc import FCForward, FCInput, FCWeights, forward_tile, input_tile
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, Unpool
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
-from layerline.compiler.kernels.split import Split, as_planes
+from layerline.compiler.kernels.split import SplitPlanes, as_planes
 from layerline.compiler.kernels.update import Reduce, Step, ToColumns
 from layerline.compiler.plane import room
 from layerline.compiler.program import Buffer, Op, Per, Program
 from layerline.compiler.spec import check
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernels.convolution import Convolution
+    from layerline.compiler.kernels.conv_formula import Convolution
     from layerline.compiler.machine import Machine
 
 
@@ -237,7 +237,7 @@ def across(program: Program, machine: Machine) -> Program:
         x, lies = op["x"], kernel.conv.shape.x
         if lies.channels > 1 and x not in planes:
             planes[x] = Buffer(x.name + "_planes", x.size, Per.IMAGE, plane=as_planes(lies))
-            ops.append(Op(Split(lies), (x, planes[x])))
+            ops.append(Op(SplitPlanes(lies), (x, planes[x])))
         ops.append(Op(ConvAcross(kernel.conv, kernel.columns, tile), (planes.get(x, x), *op.buffers[1:])))
     return replace(program, ops=tuple(ops))
 

@@ -16,7 +16,7 @@ from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Access, Over
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument, Kernel
+    from layerline.compiler.kernel import Kernel, KernelArgument
     from layerline.compiler.layout import Layout
     from layerline.compiler.plane import Plane
 
@@ -78,7 +78,7 @@ class Op:
         return Over.IMAGES if self.kernel.slices is None else Over.SLICES
 
     @functools.cached_property
-    def uses(self) -> tuple[tuple[Argument, Buffer], ...]:
+    def uses(self) -> tuple[tuple[KernelArgument, Buffer], ...]:
         """Each argument with its buffer."""
         return tuple(zip(self.kernel.arguments.values(), self.buffers, strict=True))
 

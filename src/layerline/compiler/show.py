@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.build import build
-from layerline.compiler.compiled import plan
+from layerline.compiler.compilation import plan
 from layerline.compiler.driver import write_module
 from layerline.compiler.machine import named
 from layerline.compiler.program import Per

@@ -17,7 +17,7 @@ from layerline.compiler.program import Per
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.program import Buffer, Op, Program
 
 
@@ -189,7 +189,7 @@ def layouts(program: Program) -> Iterator[Fault]:
 
 def places(program: Program) -> Iterator[Fault]:
     """Places are read as they were written: in the same image, from the same windows."""
-    written: dict[Buffer, Argument] = {}
+    written: dict[Buffer, KernelArgument] = {}
     for op, argument, buffer in _uses(program):
         if argument.access is not Access.READS:
             written[buffer] = argument
@@ -216,7 +216,7 @@ RULES: Final[tuple[Callable[[Program], Iterator[Fault]], ...]] = (
 )
 
 
-def _uses(program: Program) -> Iterator[tuple[Op, Argument, Buffer]]:
+def _uses(program: Program) -> Iterator[tuple[Op, KernelArgument, Buffer]]:
     return ((op, argument, buffer) for op in program.ops for argument, buffer in op.uses)
 
 

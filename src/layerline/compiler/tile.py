@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerline.compiler.layout import Block
+from layerline.compiler.layout import BlockLayout
 
 if TYPE_CHECKING:
     from layerline.compiler.machine import Machine
@@ -22,16 +22,16 @@ def balanced(n: int, most: int) -> list[tuple[int, int, int]]:
     return [cut for cut in cuts if cut[2]]
 
 
-def filter_blocks(filters: int, machine: Machine, most: int) -> tuple[Block, ...]:
+def filter_blocks(filters: int, machine: Machine, most: int) -> tuple[BlockLayout, ...]:
     """Cut filters into vectors, at most `most` vectors a block; what is left over gets a vector of its own width."""
     lanes = machine.lanes_for(filters)
     whole, rest = divmod(filters, lanes)
     blocks = (
-        [Block(first * lanes, lanes, vectors, count) for first, vectors, count in balanced(whole, most)]
+        [BlockLayout(first * lanes, lanes, vectors, count) for first, vectors, count in balanced(whole, most)]
         if whole
         else []
     )
     if rest:
         narrow = machine.lanes_for(rest)
-        blocks.append(Block(whole * lanes, narrow, 1, 1))
+        blocks.append(BlockLayout(whole * lanes, narrow, 1, 1))
     return tuple(blocks)

@@ -12,7 +12,7 @@ from layerline.workers import IMPORTS
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Scaling
-    from layerline.engines.engine import Engine
+    from layerline.engines.interface import Engine
     from layerline.network import Network
     from layerline.recipe import Recipe
 

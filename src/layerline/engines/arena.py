@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
-from layerline.engines.engine import State
+from layerline.engines.interface import State
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from layerline.compiler.compiled import Compiled
+    from layerline.compiler.compilation import Compiled
     from layerline.compiler.program import Buffer, Schedule, Tensor
 
 ALIGNED: Final = 64

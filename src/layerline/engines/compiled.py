@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 
-from layerline.compiler import compiled
+from layerline.compiler import compilation
 from layerline.compiler.dtype import DType
 from layerline.compiler.folding import folded_weights
 from layerline.compiler.kernels.step_lower import slots_of
 from layerline.compiler.machine import host
 from layerline.compiler.task import task_of
 from layerline.cores import cores
-from layerline.engines.engine import Engine, Outputs, Running, State
 from layerline.engines.epoch_tables import constants, tables
+from layerline.engines.interface import Engine, Outputs, Running, State
 from layerline.engines.need import needed
 from layerline.engines.predictor import Predictor
 from layerline.engines.trainer import Control, Trainer
@@ -24,7 +24,7 @@ from layerline.engines.trainer import Control, Trainer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from layerline.compiler.compiled import Compiled
+    from layerline.compiler.compilation import Compiled
     from layerline.compiler.machine import Machine
     from layerline.compiler.task import Task
     from layerline.data.dataset import ImageSet, Scaling, Split
@@ -212,7 +212,7 @@ class CompiledEngine(Engine):
             raise ValueError(f"order names images with labels outside 0 … {self._network.classes - 1}")
 
     def _code_for(self, task: Task) -> Compiled:
-        return compiled.compile_network(self._network, self._machine, task)
+        return compilation.compile_network(self._network, self._machine, task)
 
     def _check_drawn(self, epoch: Epoch) -> None:
         """Raise ValueError where the tables of augmentation are not those that the code reads: a bug of ours."""

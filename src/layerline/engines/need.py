@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from layerline.compiler import compiled
+from layerline.compiler import compilation
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.step_lower import slots_of
 from layerline.compiler.machine import host
@@ -36,7 +36,7 @@ def training_bytes(network: Network, recipe: Recipe, threads: int) -> int:
 
 def needed(network: Network, recipe: Recipe, tasks: Iterable[Task], machine: Machine, threads: int) -> int:
     """Return the bytes of the tasks' Programs, and of the copies of the state."""
-    programs = [compiled.plan(network, machine, task) for task in tasks]
+    programs = [compilation.plan(network, machine, task) for task in tasks]
     return sum(memory_of(each, threads) for each in programs) + COPIES * _state_bytes(network, recipe)
 
 

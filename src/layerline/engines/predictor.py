@@ -12,7 +12,7 @@ import numpy as np
 from layerline.compiler.calls import PREDICT_POINTERS, PREDICT_SCALARS
 from layerline.engines import float_mode
 from layerline.engines.arena import Memory, aligned
-from layerline.engines.engine import Outputs
+from layerline.engines.interface import Outputs
 from layerline.workers import Workers
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.compiler.compiled import Compiled
+    from layerline.compiler.compilation import Compiled
     from layerline.data.dataset import ImageSet
     from layerline.network import Network
 

@@ -12,7 +12,7 @@ from layerline.network.memory import free_addresses, free_bytes
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
-    from layerline.engines.engine import Engine
+    from layerline.engines.interface import Engine
     from layerline.recipe import Recipe
 
 _MB: Final = 10**6

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from layerline.cores import cores
 from layerline.data.augment.augmentation import apply
-from layerline.engines.engine import Engine, Outputs, Running, State
+from layerline.engines.interface import Engine, Outputs, Running, State
 from layerline.engines.torch_dropout import put_keyed_dropout
 from layerline.engines.torch_steps import TorchSteps
 from layerline.network import initial_weights

@@ -11,7 +11,7 @@ from layerline.compiler.calls import TRAIN_POINTERS, TRAIN_SCALARS
 from layerline.compiler.tickets import CONTROL, WORDS_A_LINE, control_words
 from layerline.engines import float_mode
 from layerline.engines.arena import Memory, aligned
-from layerline.engines.engine import Running
+from layerline.engines.interface import Running
 from layerline.workers import Workers
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.compiler.compiled import Compiled
+    from layerline.compiler.compilation import Compiled
     from layerline.compiler.program import Buffer
     from layerline.engines.epoch import Epoch
 

@@ -35,7 +35,7 @@ class Glyph:
 
 
 @dataclass(frozen=True, eq=False)
-class Line:
+class TextLine:
     """A line of text: its outlines by their names, where each stands, and where the ink begins and ends."""
 
     glyphs: Sequence[tuple[str, float, float]]
@@ -59,9 +59,9 @@ class Letters:
             font.set_size(EM, 72)
         self._setter = TextToPath()
         self._found: dict[str, Any] = {}
-        self._lines: dict[tuple[str, bool], Line] = {}
+        self._lines: dict[tuple[str, bool], TextLine] = {}
 
-    def line(self, words: str, *, bold: bool = False) -> Line:
+    def line(self, words: str, *, bold: bool = False) -> TextLine:
         """Return one line of text."""
         if (words, bold) not in self._lines:
             self._lines[words, bold] = self._set(words, bold)
@@ -72,14 +72,14 @@ class Letters:
         vertices, codes = self._found[name]
         return Glyph(np.asarray(vertices, np.float64), np.asarray(codes, np.uint8))
 
-    def _set(self, words: str, bold: bool) -> Line:
+    def _set(self, words: str, bold: bool) -> TextLine:
         font = self._fonts[bold]
         known = "".join(letter if font.get_char_index(ord(letter)) else _MISSING for letter in words)
         placed, self._found, _ = self._setter.get_glyphs_with_font(font, known, self._found)
         glyphs = [(name, float(x), float(y)) for name, x, y, _ in placed]
         ink = [x + np.asarray(self._found[name][0])[:, 0] for name, x, _ in glyphs if len(self._found[name][0])]
         every = np.concatenate(ink) if ink else np.zeros(1)
-        return Line(glyphs, float(every.min()), float(every.max()))
+        return TextLine(glyphs, float(every.min()), float(every.max()))
 
 
 def longest(texts: Sequence[str], points: float) -> float:

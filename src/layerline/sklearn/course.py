@@ -24,8 +24,8 @@ from layerline.training.session import run
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Scaling, Split
-    from layerline.engines.engine import Engine, State
     from layerline.engines.epoch import Epoch
+    from layerline.engines.interface import Engine, State
     from layerline.network import Network
     from layerline.runs.model_file import Preprocessing
 

@@ -8,15 +8,15 @@ from layerline.training.resuming import resume
 from layerline.training.run import Run
 from layerline.training.seeds import Seeds, train_seeds
 from layerline.training.session import train
-from layerline.training.watch import Phase, Progress, Watcher
+from layerline.training.watch import Progress, Stage, Watcher
 
 __all__ = [
     "Interrupt",
     "Model",
-    "Phase",
     "Progress",
     "Run",
     "Seeds",
+    "Stage",
     "Watcher",
     "load",
     "resume",

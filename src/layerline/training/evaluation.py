@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.data.dataset import Dataset
-    from layerline.engines.engine import Engine, Outputs
+    from layerline.engines.interface import Engine, Outputs
     from layerline.runs.model_file import Preprocessing
     from layerline.runs.result import Baselines
 

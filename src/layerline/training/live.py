@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from layerline.metrics import Scores
     from layerline.runs.history import EpochRow
-    from layerline.training.watch import Phase, Progress
+    from layerline.training.watch import Progress, Stage
 
 _OFTEN: Final = 0.5
 """Seconds between two drawings of the line."""
@@ -56,7 +56,7 @@ class Live(Watcher):
         self._history: list[EpochRow] = []
         self._notes: list[str] = []
         self._line, self._drawn, self._epochs = "", -_OFTEN, 0
-        self._phase: Phase | None = None
+        self._phase: Stage | None = None
 
     def progress(self, progress: Progress) -> None:
         """Draw the line, some times a second."""
@@ -116,7 +116,7 @@ def _display() -> Callable[[str, str], None]:
 def _line(progress: Progress) -> str:
     """Return how far it is: `epoch 3 of 10, 38 %, 48,200 images/s, 12.0 s left`."""
     if not progress.phase.in_epoch:
-        return progress.phase.value
+        return progress.phase.sentence
     parts = [f"epoch {progress.epoch} of {progress.epochs}", figures.percent(progress.done)]
     if progress.images_per_second is not None:
         parts.append(figures.speed(progress.images_per_second))

@@ -15,7 +15,7 @@ from layerline.runs.checkpoint import Snapshot
 from layerline.runs.history import EpochRow
 from layerline.training.best import is_best, without_a_better
 from layerline.training.divergence import likely_cause
-from layerline.training.watch import Phase, Progress
+from layerline.training.watch import Progress, Stage
 from layerline.workers import aside
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.data.dataset import Split
-    from layerline.engines.engine import State
     from layerline.engines.epoch import Epoch
+    from layerline.engines.interface import State
     from layerline.metrics import Scores
     from layerline.runs.checkpoint import CheckpointWriter
     from layerline.runs.checkpoint.snapshot import Weights
@@ -94,7 +94,7 @@ class Loop:
         if self._ends():
             return True
         if not self._stopped():
-            self._aside(lambda: self._engine.prepare(self._data.train.source), Phase.COMPILING)
+            self._aside(lambda: self._engine.prepare(self._data.train.source), Stage.COMPILING)
         self._began = self._clock() - self._spent - sum(row.seconds for row in self.history)
         while not self._ends():
             if not self._run_epoch(len(self.history) + 1):
@@ -121,7 +121,7 @@ class Loop:
         patience, rule = self._recipe.patience, self._recipe.best
         return patience is not None and without_a_better(rule, self.history) >= patience
 
-    def measure(self, split: Split, phase: Phase) -> Measured:
+    def measure(self, split: Split, phase: Stage) -> Measured:
         """Return what the network, as it is now, says of `split`."""
         outputs = self._aside(lambda: self._engine.evaluate(split), phase)
         K = len(self._data.classes)
@@ -130,7 +130,7 @@ class Loop:
         scores = metrics.of_tallies(metrics.tallies(truth, prediction, K))
         return Measured(float(outputs.losses.mean()), scores, outputs.probabilities, truth, prediction)
 
-    def announce(self, phase: Phase) -> None:
+    def announce(self, phase: Stage) -> None:
         """Tell the watcher what is done next, in this thread."""
         self._watcher.progress(self._progress(phase, self._clock()))
 
@@ -148,7 +148,7 @@ class Loop:
             raise self._diverged(self._engine.diverged_step)
         if self.steps_done < self._steps:
             return False
-        validation = self.measure(self._data.validation, Phase.VALIDATION) if self._data.validation else None
+        validation = self.measure(self._data.validation, Stage.VALIDATION) if self._data.validation else None
         state = self._engine.state()
         if not _finite(state, validation):
             raise self._diverged(self._steps - 1)
@@ -158,7 +158,7 @@ class Loop:
     def _run_steps(self, plan: Epoch) -> None:
         """Run the steps of an epoch, kept every now and then, to its end or to where it is stopped."""
         while True:
-            self.steps_done += self._aside(lambda: self._engine.train(plan, self.steps_done), Phase.TRAINING)
+            self.steps_done += self._aside(lambda: self._engine.train(plan, self.steps_done), Stage.TRAINING)
             self._spent = self._clock() - self._epoch_began
             ended = self.steps_done == self._steps or self._engine.diverged_step is not None
             if ended or self._stopped():
@@ -218,22 +218,22 @@ class Loop:
     def _stopped(self) -> bool:
         return self._interrupt.signal is not None
 
-    def _aside(self, work: Callable[[], T], phase: Phase) -> T:
+    def _aside(self, work: Callable[[], T], phase: Stage) -> T:
         """Do `work` in a thread of its own and return its result; this thread reports and takes signals meanwhile."""
         start = self._clock()
 
         def tick() -> None:
-            if phase is Phase.TRAINING and self._writer is not None and self._writer.due():
+            if phase is Stage.TRAINING and self._writer is not None and self._writer.due():
                 self._engine.stop()
             self._tell()
             self._watcher.progress(self._progress(phase, start))
 
         return aside(work, tick, ask=self._engine.stop)
 
-    def _progress(self, phase: Phase, start: float) -> Progress:
+    def _progress(self, phase: Stage, start: float) -> Progress:
         now = self._clock()
-        step = self._engine.progress() if phase is Phase.TRAINING else self._steps if self._epoch else 0
-        train_seconds = (now if phase is Phase.TRAINING else start) - self._epoch_began
+        step = self._engine.progress() if phase is Stage.TRAINING else self._steps if self._epoch else 0
+        train_seconds = (now if phase is Stage.TRAINING else start) - self._epoch_began
         images = min(step * self._recipe.batch_size, len(self._data.train))
         epochs = self._recipe.epochs
         return Progress(phase, self._epoch, epochs, step, self._steps, images, train_seconds, now - self._began)

@@ -19,7 +19,7 @@ from layerline.data.checking import brightness
 from layerline.data.checking.brightness import Look
 from layerline.data.checking.doctor import examined
 from layerline.data.dataset import ImageSet, Split
-from layerline.engines.engine import State
+from layerline.engines.interface import State
 from layerline.errors import DataError, ImagesWarning, UserError
 from layerline.files.tensors import FileError
 from layerline.files.versions import versions
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.data.dataset import Dataset, Fit, Scaling
-    from layerline.engines.engine import Engine
+    from layerline.engines.interface import Engine
     from layerline.layers import Weight
     from layerline.network import Network
     from layerline.runs.result import Result

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerline.data.dataset import Dataset
-    from layerline.engines.engine import Engine
+    from layerline.engines.interface import Engine
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
     from layerline.recipe import Recipe

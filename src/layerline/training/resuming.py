@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
-from layerline.engines.engine import Running
+from layerline.engines.interface import Running
 from layerline.errors import DataError, UserError
 from layerline.experiment.experiment import settle
 from layerline.network import find, parse
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.data.dataset import Dataset
-    from layerline.engines.engine import Engine
+    from layerline.engines.interface import Engine
     from layerline.experiment.experiment import Experiment
     from layerline.runs.checkpoint import Identity, Latest
     from layerline.training.interrupt import Interrupt

@@ -37,7 +37,7 @@ from layerline.training.loop import Loop
 from layerline.training.model import Model, preprocessing_of
 from layerline.training.prepared import prepare
 from layerline.training.run import Run
-from layerline.training.watch import Phase, Progress, Watcher
+from layerline.training.watch import Progress, Stage, Watcher
 from layerline.training.within import fit_epochs
 from layerline.workers import StoppedError, aside
 
@@ -167,10 +167,10 @@ class _Training:
     def _judge(self) -> Result:
         """Return what the test says, with what stands beside it; keep what the network says of every held image."""
         data = self._prepared.data
-        test = None if data.test is None else self._loop.measure(data.test, Phase.TEST)
+        test = None if data.test is None else self._loop.measure(data.test, Stage.TEST)
         held = None
         if self._folder is not None and data.validation is not None:
-            held = self._loop.measure(data.validation, Phase.JUDGING)
+            held = self._loop.measure(data.validation, Stage.JUDGING)
         if test or held:
             found = [*_predictions("test", data.test, test), *_predictions("validation", data.validation, held)]
             self._write(PREDICTIONS, lambda folder: predictions.write(folder.path / PREDICTIONS, found))
@@ -180,7 +180,7 @@ class _Training:
             result = Result.of(data.classes, test.loss, confusion)
             beside = self._prepared.beside
             if beside is None and self._interrupt.signal is None:
-                self._loop.announce(Phase.COMPARING)
+                self._loop.announce(Stage.COMPARING)
                 beside = baselines.measured(data)
             spread = intervals.intervals(confusion, self._prepared.recipe.seed)
             result = dataclasses.replace(result, intervals=spread, baselines=beside)
@@ -276,7 +276,7 @@ class _Training:
         """
         if self._folder is None:
             return []
-        self._loop.announce(Phase.DRAWING)
+        self._loop.announce(Stage.DRAWING)
         notes: list[str] = []
         rest = f"`layerline train --resume {self._folder.given}` (in Python layerline.resume)"
         for name, make in (("graphs", self._draw), (REPORT, self._report)):

@@ -3,36 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from layerline.metrics import Scores
     from layerline.runs.history import EpochRow
 
 
-class Phase(Enum):
-    """What a training is doing, as it is told wherever it is told."""
+class Stage(StrEnum):
+    """What a training is doing."""
 
     COMPILING = "compiling"
     TRAINING = "training"
     VALIDATION = "validation"
-    TEST = "evaluating the test set"
-    JUDGING = "evaluating the validation set with the best weights"
-    COMPARING = "computing the baselines"
-    DRAWING = "drawing the graphs"
+    TEST = "test"
+    JUDGING = "judging"
+    COMPARING = "comparing"
+    DRAWING = "drawing"
+
+    @property
+    def sentence(self) -> str:
+        """Return how it is told wherever it is told."""
+        return _SENTENCES.get(self, self.value)
 
     @property
     def in_epoch(self) -> bool:
         """Whether it is a part of an epoch, so that there is a speed and a share that is done."""
-        return self in (Phase.TRAINING, Phase.VALIDATION)
+        return self in (Stage.TRAINING, Stage.VALIDATION)
+
+
+_SENTENCES: Final = {
+    Stage.TEST: "evaluating the test set",
+    Stage.JUDGING: "evaluating the validation set with the best weights",
+    Stage.COMPARING: "computing the baselines",
+    Stage.DRAWING: "drawing the graphs",
+}
 
 
 @dataclass(frozen=True)
 class Progress:
     """How far a training is, some ten times a second."""
 
-    phase: Phase
+    phase: Stage
     epoch: int
     """From 1; 0 while compiling."""
     epochs: int

@@ -21,7 +21,7 @@ from layerline.compiler.kernels import functions
 from layerline.compiler.kernels.loops import elementwise
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.pen import Pen
     from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Value
@@ -50,7 +50,7 @@ class Activation(abc.ABC):
 
 
 @dataclass(frozen=True)
-class LeakyReLU(Activation):
+class LeakyReLUFunction(Activation):
     """x where x > 0, else slope · x."""
 
     negative_slope: float
@@ -74,7 +74,7 @@ class LeakyReLU(Activation):
 
 
 @dataclass(frozen=True)
-class Sigmoid(Activation):
+class SigmoidFunction(Activation):
     """1 / (1 + e^−x)."""
 
     name: ClassVar[str] = "sigmoid"
@@ -90,7 +90,7 @@ class Sigmoid(Activation):
 
 
 @dataclass(frozen=True)
-class Tanh(Activation):
+class TanhFunction(Activation):
     """Tanh x."""
 
     name: ClassVar[str] = "tanh"
@@ -106,7 +106,7 @@ class Tanh(Activation):
 
 
 @dataclass(frozen=True)
-class SiLU(Activation):
+class SiLUFunction(Activation):
     """x · σ(x)."""
 
     name: ClassVar[str] = "silu"
@@ -122,7 +122,7 @@ class SiLU(Activation):
 
 
 @dataclass(frozen=True)
-class GELU(Activation):
+class GELUFunction(Activation):
     """x · Φ(x)."""
 
     name: ClassVar[str] = "gelu"
@@ -147,7 +147,7 @@ class ActivationForward(Kernel):
     y: Plane
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"x": reads(self.x), "y": sets(self.y)}
 
     @property
@@ -172,7 +172,7 @@ class ActivationBackward(Kernel):
     add: bool = False
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"dy": reads(self.dy), "known": reads(self.known), "dx": (adds if self.add else sets)(self.dx)}
 
     @property

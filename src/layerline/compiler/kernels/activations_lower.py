@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline.compiler.kernels.activations import (
-    GELU,
     Activation,
     ActivationBackward,
     ActivationForward,
-    LeakyReLU,
-    Sigmoid,
-    SiLU,
-    Tanh,
+    GELUFunction,
+    LeakyReLUFunction,
+    SigmoidFunction,
+    SiLUFunction,
+    TanhFunction,
 )
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from layerline.network import Node
 
 FUNCTIONS: Final[dict[str, Callable[[Any], Activation]]] = {
-    "leaky_relu": lambda layer: LeakyReLU(layer.slope),
-    "gelu": lambda _: GELU(),
-    "silu": lambda _: SiLU(),
-    "tanh": lambda _: Tanh(),
-    "sigmoid": lambda _: Sigmoid(),
+    "leaky_relu": lambda layer: LeakyReLUFunction(layer.slope),
+    "gelu": lambda _: GELUFunction(),
+    "silu": lambda _: SiLUFunction(),
+    "tanh": lambda _: TanhFunction(),
+    "sigmoid": lambda _: SigmoidFunction(),
 }
 """The kind of a layer → its function, from the layer."""
 

@@ -24,7 +24,7 @@ from layerline.data.augment.steps import MOVES, NUMBERS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.pen import Pen
     from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Value
@@ -46,7 +46,7 @@ class Augment(Kernel):
     steps: Steps
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {
             "images": given(self.source),
             "order": reads(1, DType.I64),

@@ -17,7 +17,7 @@ from layerline.compiler.kernel import Kernel, adds, reads, sets
 from layerline.compiler.kernels.loops import clear, vectors
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.kernels.pool import PoolShape
     from layerline.compiler.pen import Pen
     from layerline.compiler.plane import Plane
@@ -32,7 +32,7 @@ class AverageForward(Kernel):
     y: Plane
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"x": reads(self.shape.x), "y": sets(self.y)}
 
     @property
@@ -74,7 +74,7 @@ class AverageBackward(Kernel):
     add: bool = False
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"dy": reads(self.dy), "dx": (adds if self.add else sets)(self.shape.x)}
 
     @property

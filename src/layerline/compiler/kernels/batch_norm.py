@@ -27,7 +27,7 @@ from layerline.compiler.plane import Plane, item
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Value, Variable
 
@@ -62,7 +62,7 @@ class BatchNormSums(Kernel):
     x: Plane
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"x": reads(self.x), "sums": adds(2 * stride(self.x.channels), DType.F64)}
 
     @property
@@ -85,7 +85,7 @@ class BatchNormGradientSums(Kernel):
     dy: Plane
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         lists = 2 * stride(self.x.channels)
         exact, sums = reads(lists, DType.F64), adds(lists, DType.F64)
         return {"x": reads(self.x), "dy": reads(self.dy), "exact": exact, "sums": sums}
@@ -139,7 +139,7 @@ class BatchNormStatistics(Kernel):
     eps: float
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         C, lists = self.channels, 2 * stride(self.channels)
         linear, running = dict.fromkeys(LINEAR, sets(C)), dict.fromkeys(RUNNING, updates(C))
         first = {"sums": reads(lists, DType.F64), "w": reads(C), "exact": sets(lists, DType.F64)}
@@ -208,7 +208,7 @@ class BatchNormForward(Kernel):
     y: Plane
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         lists = dict.fromkeys((*LINEAR, "b"), reads(self.x.channels))
         return {"x": reads(self.x), **lists, "y": sets(self.y)}
 
@@ -235,7 +235,7 @@ class BatchNormGradients(Kernel):
     pixels: int
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         C, lists = self.channels, reads(2 * stride(self.channels), DType.F64)
         return {"sums": lists, "exact": lists, "dw": sets(C), "db": sets(C), "slope": sets(4 * stride(C))}
 
@@ -275,7 +275,7 @@ class BatchNormBackward(Kernel):
     add: bool = False
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         C, dx = self.x.channels, (adds if self.add else sets)(self.x)
         lists = {**dict.fromkeys(LINEAR, reads(C)), "slope": reads(4 * stride(C))}
         return {"x": reads(self.x), "dy": reads(self.dy), **lists, "dx": dx}

@@ -22,7 +22,7 @@ from layerline.compiler.plane import Plane, room
 from layerline.compiler.program import Buffer, Per
 
 if TYPE_CHECKING:
-    from layerline.compiler.builder import Builder, Value
+    from layerline.compiler.builder import Builder, LayerValue
     from layerline.layers import BatchNorm
     from layerline.network import Node
 
@@ -51,12 +51,12 @@ def lower(b: Builder, node: Node) -> None:
     b.way_back.append(lambda: _back(b, node, (x, y), exact, linear))
 
 
-def _seen(node: Node, value: Value) -> Plane:
+def _seen(node: Node, value: LayerValue) -> Plane:
     """Return a value's plane as a normalisation sees it: behind Flat every number is a channel."""
     return value.plane if len(node.shape) == 3 else Plane(value.plane.size, 1, 1)
 
 
-def _list(b: Builder, node: Node, x: Value, name: str, *, trained: bool) -> Buffer:
+def _list(b: Builder, node: Node, x: LayerValue, name: str, *, trained: bool) -> Buffer:
     """Make a parameter that has a number a channel."""
     C = node.shape[0]
     layout = Vector(C, C, x.image if len(node.shape) == 1 else None)
@@ -65,7 +65,7 @@ def _list(b: Builder, node: Node, x: Value, name: str, *, trained: bool) -> Buff
     return buffer
 
 
-def _back(b: Builder, node: Node, values: tuple[Value, Value], exact: Buffer, linear: list[Buffer]) -> None:
+def _back(b: Builder, node: Node, values: tuple[LayerValue, LayerValue], exact: Buffer, linear: list[Buffer]) -> None:
     x, y = values
     planes = (_seen(node, x), _seen(node, y))
     C, pixels = planes[0].channels, planes[0].height * planes[0].width

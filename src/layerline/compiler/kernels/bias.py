@@ -15,7 +15,7 @@ from layerline.compiler.kernel import Kernel, adds, reads
 from layerline.compiler.kernels.loops import vectors
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.pen import Pen
     from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Variable
@@ -36,7 +36,7 @@ class BiasSum(Kernel):
     dy: Plane
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"dy": reads(self.dy), "db": adds(self.dy.channels)}
 
     @property

@@ -17,7 +17,7 @@ from layerline.compiler.kernels.optimizers import hyper
 from layerline.compiler.kernels.update import each_row, pieces
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.kernels.update import Grid
     from layerline.compiler.pen import Pen
 
@@ -29,7 +29,7 @@ class Squares(Kernel):
     grid: Grid
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"g": reads(self.grid.size), "squares": sets(pieces(self.grid), DType.F64)}
 
     @property
@@ -59,7 +59,7 @@ class ClipFactor(Kernel):
     counts: tuple[int, ...]
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         squares = {f"squares{k}": reads(count, DType.F64) for k, count in enumerate(self.counts)}
         return {**squares, "hyper": given(), "factor": sets(1)}
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerline.compiler.kernel import Kernel
-from layerline.compiler.layout import Block, Columns
+from layerline.compiler.layout import BlockLayout, Columns
 from layerline.compiler.tile import balanced, filter_blocks
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument
-    from layerline.compiler.kernels.convolution import Convolution, ConvShape
+    from layerline.compiler.kernel import KernelArgument
+    from layerline.compiler.kernels.conv_formula import Convolution, ConvShape
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Variable
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class ConvTile:
     """How: vectors of filters, and output units (pixels, or pool windows) a tile, in rows × columns."""
 
-    blocks: tuple[Block, ...]
+    blocks: tuple[BlockLayout, ...]
     rows: int
     columns: int
 
@@ -60,7 +60,7 @@ class ConvForward(Kernel):
     tile: ConvTile
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return self.conv.arguments(self.conv.shape.x, self.columns)
 
     @property
@@ -163,4 +163,4 @@ class _Spot:
     o: Index
     height: int
     width: int
-    block: Block
+    block: BlockLayout

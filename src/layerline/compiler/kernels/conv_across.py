@@ -23,9 +23,9 @@ from layerline.compiler.tile import balanced
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layerline.compiler.kernel import Argument
-    from layerline.compiler.kernels.convolution import Convolution
-    from layerline.compiler.layout import Block, Columns
+    from layerline.compiler.kernel import KernelArgument
+    from layerline.compiler.kernels.conv_formula import Convolution
+    from layerline.compiler.layout import BlockLayout, Columns
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
@@ -41,7 +41,7 @@ class AcrossTile:
     lanes: int
 
 
-def across_tile(conv: Convolution, blocks: tuple[Block, ...], machine: Machine) -> AcrossTile | None:
+def across_tile(conv: Convolution, blocks: tuple[BlockLayout, ...], machine: Machine) -> AcrossTile | None:
     """Return the tile, or None where filters in the lanes, in such blocks, take fewer vectors or lanes of them."""
     shape, (ph, pw), (P, Q) = conv.shape, conv.pool, conv.units
     if shape.groups > 1 or shape.stride[1] != 1 or len(blocks) > 1 or blocks[0].count > 1:
@@ -85,7 +85,7 @@ class ConvAcross(Kernel):
     tile: AcrossTile
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         x = self.conv.shape.x
         return self.conv.arguments(x if x.channels == 1 else as_planes(x), self.columns)
 
@@ -105,7 +105,7 @@ class ConvAcross(Kernel):
                     for p0, rows, p_tiles in balanced(conv.units[0], self.tile.rows):
                         with pen.loop("p", p_tiles) as i:
                             for columns in self._columns(pen):
-                                self._tile(pen, _Spot(i * rows + p0, rows, o, filters, columns), (x, y, at))
+                                self._tile(pen, _AcrossSpot(i * rows + p0, rows, o, filters, columns), (x, y, at))
 
     def _columns(self, pen: Pen) -> Iterator[_Columns]:
         """Write loops over the pieces of an output row, and yield them."""
@@ -119,7 +119,7 @@ class ConvAcross(Kernel):
             for start in range(first + whole * width, first + tiles * width, width):
                 yield _Columns(pen.index(start), pen.index(start // pw), vectors, Q - start // pw)
 
-    def _tile(self, pen: Pen, spot: _Spot, memory: tuple[Pointer, Pointer, Pointer | None]) -> None:
+    def _tile(self, pen: Pen, spot: _AcrossSpot, memory: tuple[Pointer, Pointer, Pointer | None]) -> None:
         """Write one tile: sum over the taps, then pool, clip, weave and store."""
         ph, (x, *outputs) = self.conv.pool[0], memory
         sums = self._sums(pen, spot, x)
@@ -127,7 +127,7 @@ class ConvAcross(Kernel):
             units = [self._pooled(pen, [sums[k, row * ph + a] for a in range(ph)]) for k in range(spot.filters)]
             self._store(pen, spot, row, units, outputs)
 
-    def _sums(self, pen: Pen, spot: _Spot, x: Pointer) -> dict[tuple[int, int], list[Value]]:
+    def _sums(self, pen: Pen, spot: _AcrossSpot, x: Pointer) -> dict[tuple[int, int], list[Value]]:
         """Return the sums of each filter and row of the tile, vector by vector."""
         shape, lanes, V = self.conv.shape, self.tile.lanes, spot.columns.vectors
         (R, S), C, width = shape.kernel, shape.x.channels, self.columns.blocks[0].width
@@ -160,7 +160,7 @@ class ConvAcross(Kernel):
     def _store(
         self,
         pen: Pen,
-        spot: _Spot,
+        spot: _AcrossSpot,
         row: int,
         units: list[list[tuple[Value, Value]]],
         outputs: list[Pointer | None],
@@ -197,7 +197,7 @@ class _Columns:
 
 
 @dataclass(frozen=True, eq=False)
-class _Spot:
+class _AcrossSpot:
     """Where a tile is: its first row of units, its first filter, its columns, and its size."""
 
     row: Index

@@ -32,8 +32,8 @@ from layerline.compiler.tile import balanced
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layerline.compiler.kernel import Argument
-    from layerline.compiler.kernels.convolution import ConvShape
+    from layerline.compiler.kernel import KernelArgument
+    from layerline.compiler.kernels.conv_formula import ConvShape
     from layerline.compiler.layout import Rows
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
@@ -82,7 +82,7 @@ class ConvFilters(Kernel):
         return balanced(self.shape.group_filters, self.tile.filters)
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         shape, outputs = self.shape, self.dy.height * self.dy.width * self.shape.filters
         at = {"at": reads(Places(outputs, shape.steps, self.window), DType.I32)} if self.places else {}
         dw = (sets if self.owned else adds)(shape.filters * shape.taps)
@@ -130,11 +130,11 @@ class ConvFilters(Kernel):
         for v0, vectors, v_tiles in balanced(rows.padded // lanes, self.tile.vectors):
             for k0, runs, k_tiles in balanced(rows.runs, self.tile.runs):
                 with pen.loop("v", v_tiles) as v, pen.loop("k", k_tiles) as k:
-                    spot = _Spot(o, k * runs + k0, (v * vectors + v0) * lanes, filters, runs, vectors)
+                    spot = _GradientSpot(o, k * runs + k0, (v * vectors + v0) * lanes, filters, runs, vectors)
                     self._tile(pen, spot, rows, lanes, (x, dy, at))
 
     def _tile(
-        self, pen: Pen, spot: _Spot, rows: Rows, lanes: int, memory: tuple[Pointer, Pointer, Pointer | None]
+        self, pen: Pen, spot: _GradientSpot, rows: Rows, lanes: int, memory: tuple[Pointer, Pointer, Pointer | None]
     ) -> None:
         x, dy, at = memory
         shape = self.shape
@@ -164,7 +164,7 @@ class ConvFilters(Kernel):
     def _dense(
         self,
         pen: Pen,
-        spot: _Spot,
+        spot: _GradientSpot,
         sums: dict[tuple[int, int, int], Variable],
         patches: list[Pointer],
         dy: tuple[Pointer, Index],
@@ -186,7 +186,7 @@ class ConvFilters(Kernel):
     def _sparse(
         self,
         pen: Pen,
-        spot: _Spot,
+        spot: _GradientSpot,
         sums: dict[tuple[int, int, int], Variable],
         patches: list[Pointer],
         dy: tuple[Pointer, Index],
@@ -203,7 +203,7 @@ class ConvFilters(Kernel):
 
 
 @dataclass(frozen=True, eq=False)
-class _Spot:
+class _GradientSpot:
     """Where a tile of dw is: its first filter, run and tap, and its size."""
 
     o: Index
@@ -241,7 +241,7 @@ class ConvInput(Kernel):
     add: bool = False
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         w, dx = reads(self.shape.filters * self.shape.taps), (adds if self.add else sets)(self.shape.x)
         return {"dy": reads(self.dy), "w": w, "dx": dx}
 

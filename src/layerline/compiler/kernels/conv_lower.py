@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, cast
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.bias_lower import bias_sum
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
+from layerline.compiler.kernels.conv_formula import Convolution, ConvShape
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile, input_tile
-from layerline.compiler.kernels.convolution import Convolution, ConvShape
 from layerline.compiler.kernels.depthwise_lower import lower_depthwise
 from layerline.compiler.kernels.muon import Filters
 from layerline.compiler.kernels.update import Grid
@@ -17,7 +17,7 @@ from layerline.compiler.plane import Plane
 from layerline.compiler.program import Kind, Op
 
 if TYPE_CHECKING:
-    from layerline.compiler.builder import Builder, Value
+    from layerline.compiler.builder import Builder, LayerValue
     from layerline.compiler.program import Buffer
     from layerline.layers import Conv
     from layerline.network import Node
@@ -56,7 +56,11 @@ def lower(b: Builder, node: Node) -> None:
 
 
 def _back(
-    b: Builder, node: Node, shape: ConvShape, values: tuple[Value, Value], weights: tuple[Buffer, Grid, Columns]
+    b: Builder,
+    node: Node,
+    shape: ConvShape,
+    values: tuple[LayerValue, LayerValue],
+    weights: tuple[Buffer, Grid, Columns],
 ) -> None:
     (x, y), (w, grid, columns) = values, weights
     dy = b.gradient(y)[0]

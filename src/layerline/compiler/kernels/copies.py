@@ -13,7 +13,7 @@ from layerline.compiler.kernels.loops import elementwise
 from layerline.compiler.plane import Plane, item
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
 
@@ -27,7 +27,7 @@ class Copy(Kernel):
     add: bool = False
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"x": reads(self.x), "y": (adds if self.add else sets)(self.y)}
 
     @property
@@ -53,7 +53,7 @@ class Reorder(Kernel):
     """What is kept for an image, where it is more than a × b."""
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"x": reads(self._elements), "y": sets(self._elements)}
 
     @property

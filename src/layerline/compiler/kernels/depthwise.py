@@ -21,8 +21,8 @@ from layerline.compiler.kernels.loops import clear, vectors
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument
-    from layerline.compiler.kernels.convolution import ConvShape
+    from layerline.compiler.kernel import KernelArgument
+    from layerline.compiler.kernels.conv_formula import ConvShape
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
     from layerline.compiler.plane import Plane
@@ -44,7 +44,7 @@ class DepthwiseForward(Kernel):
     bias: bool = True
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         shape = self.shape
         b = {"b": reads(shape.filters)} if self.bias else {}
         return {"x": reads(shape.x), "w": reads(shape.filters * shape.taps), **b, "y": sets(self.y)}
@@ -93,7 +93,7 @@ class DepthwiseFilters(Kernel):
     dy: Plane
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         shape = self.shape
         return {"x": reads(shape.x), "dy": reads(self.dy), "dw": adds(shape.filters * shape.taps)}
 
@@ -140,7 +140,7 @@ class DepthwiseInput(Kernel):
     add: bool = False
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         w, dx = reads(self.shape.filters * self.shape.taps), (adds if self.add else sets)(self.shape.x)
         return {"dy": reads(self.dy), "w": w, "dx": dx}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from layerline.compiler.kernels.bias_lower import bias_sum
-from layerline.compiler.kernels.convolution import ConvShape
+from layerline.compiler.kernels.conv_formula import ConvShape
 from layerline.compiler.kernels.depthwise import DepthwiseFilters, DepthwiseForward, DepthwiseInput, padded_channels
 from layerline.compiler.kernels.muon import Filters
 from layerline.compiler.kernels.update import Grid
@@ -14,7 +14,7 @@ from layerline.compiler.plane import Plane
 from layerline.compiler.program import Kind
 
 if TYPE_CHECKING:
-    from layerline.compiler.builder import Builder, Value
+    from layerline.compiler.builder import Builder, LayerValue
     from layerline.compiler.program import Buffer
     from layerline.layers import Depthwise
     from layerline.network import Node
@@ -44,7 +44,13 @@ def lower_depthwise(b: Builder, node: Node, *, dilation: tuple[int, int], bias: 
 
 
 def _back(
-    b: Builder, node: Node, shape: ConvShape, values: tuple[Value, Value], weights: tuple[Buffer, Grid], *, bias: bool
+    b: Builder,
+    node: Node,
+    shape: ConvShape,
+    values: tuple[LayerValue, LayerValue],
+    weights: tuple[Buffer, Grid],
+    *,
+    bias: bool,
 ) -> None:
     (x, y), (w, grid), name = values, weights, f"{node.path}.weight"
     dy = b.gradient(y)[0]

@@ -19,7 +19,7 @@ from layerline.compiler.plane import Plane, item
 from layerline.randomness import Purpose
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
 
@@ -37,7 +37,7 @@ class DropoutMask(Kernel):
     layer: int
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"order": reads(1, DType.I64), "dice": given(DType.I32), "m": sets(mask_size(self.size))}
 
     @property
@@ -77,7 +77,7 @@ class Masked(Kernel):
     add: bool = False
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         x = self.x
         m, y = reads(mask_size(x.channels * x.height * x.width)), (adds if self.add else sets)(self.y)
         return {"x": reads(x), "m": m, "y": y}

@@ -23,7 +23,7 @@ from layerline.compiler.tile import balanced
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.kernels.optimizers import Optimizer
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
@@ -112,7 +112,7 @@ class FCForward(Kernel):
     bias: bool = True
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         shape = self.shape
         b = {"b": reads(shape.outputs)} if self.bias else {}
         return {"x": reads(shape.inputs), "w": reads(shape.weights), **b, "y": sets(shape.outputs)}
@@ -155,7 +155,7 @@ class FCInput(Kernel):
     add: bool = False
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         shape = self.shape
         dx = (adds if self.add else sets)(shape.inputs)
         return {"dy": reads(shape.outputs), "w": reads(shape.weights), "dx": dx}
@@ -214,7 +214,7 @@ class FCWeights(Kernel):
     optimizer: Optimizer | None = None
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         shape, w = self.shape, self.shape.weights
         out = self.optimizer.arguments(w) if self.optimizer else {"dw": sets(w)}
         return {"x": reads(shape.inputs), "dy": reads(shape.outputs), **out}

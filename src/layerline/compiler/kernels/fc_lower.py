@@ -21,7 +21,7 @@ from layerline.compiler.plane import Plane
 from layerline.compiler.program import Kind, Op
 
 if TYPE_CHECKING:
-    from layerline.compiler.builder import Builder, Value
+    from layerline.compiler.builder import Builder, LayerValue
     from layerline.compiler.kernels.fc import FCShape
     from layerline.compiler.program import Buffer
     from layerline.layers import FC
@@ -70,7 +70,7 @@ def lower(b: Builder, node: Node) -> None:
         b.way_back.append(lambda: _back(b, node, shape, (x, y), weights[0]))
 
 
-def _back(b: Builder, node: Node, shape: FCShape, values: tuple[Value, Value], w: Buffer) -> None:
+def _back(b: Builder, node: Node, shape: FCShape, values: tuple[LayerValue, LayerValue], w: Buffer) -> None:
     x, y = values
     dy, name = b.gradient(y)[0], f"{node.path}.weight"
     if cast("FC", node.layer).bias:

@@ -17,7 +17,7 @@ from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, given, reads, sets
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.pen import Pen
     from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Value
@@ -37,7 +37,7 @@ class Load(Kernel):
     """Whether all channels are scaled alike."""
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         first = {"images": given(self.source), "order": reads(1, DType.I64)}
         return {**first, "scale": given(), "shift": given(), "x": sets(self.x)}
 

@@ -23,7 +23,7 @@ from layerline.compiler.kernels.optimizers import hyper
 from layerline.compiler.plane import item
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
 
@@ -89,7 +89,7 @@ class SoftmaxLoss(Kernel):
     objective: Objective = CROSS_ENTROPY
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         K, plain = self.classes, self.objective.plain
         first = {"z": reads(K), "labels": given(DType.I32), "order": reads(1, DType.I64)}
         objective = {} if plain else {"hyper": given(), "class_weights": given()}
@@ -190,7 +190,7 @@ class Probabilities(Kernel):
     classes: int
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         K = self.classes
         first = {"z": reads(K), "labels": given(DType.I32), "order": reads(1, DType.I64)}
         return {**first, "probabilities": sets(K), "losses": sets(1, DType.F64)}
@@ -218,7 +218,7 @@ class LossTotal(Kernel):
     """total[1] = the step's loss, shard by shard; total[0] += it."""
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"loss": reads(1, DType.F64), "total": adds(2, DType.F64)}
 
     @property

@@ -21,7 +21,7 @@ from layerline.compiler.kernels.optimizers import hyper
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Value
@@ -82,7 +82,7 @@ class MuonDirection(Kernel):
     clip: bool = False
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         f = self.filters
         n, rows = f.lines * f.line, f.line if f.transposed else f.lines
         factor = {"factor": reads(1)} if self.clip else {}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from layerline.compiler.kernel import given, reads, updates
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Value
 
@@ -63,7 +63,7 @@ class Optimizer(abc.ABC):
         """Return the step as symbols have it."""
         return self.name + "_d" * self.decay + "_c" * self.clip + "_e" * self.ema
 
-    def arguments(self, elements: int) -> dict[str, Argument]:
+    def arguments(self, elements: int) -> dict[str, KernelArgument]:
         """Return the arguments a kernel needs to step so many weights."""
         moved = dict.fromkeys(("w", *self.kept.values()), updates(elements))
         return {**moved, "hyper": given(), **({"factor": reads(1)} if self.clip else {})}

@@ -19,7 +19,7 @@ from layerline.compiler.kernels.loops import clear, vectors
 from layerline.compiler.plane import Places, Plane, item
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
 
@@ -50,7 +50,7 @@ class PoolForward(Kernel):
     places: bool = False
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         x, (P, Q) = self.shape.x, self.shape.out
         at = {"at": sets(Places(P * Q * x.channels, x.steps()), DType.I32)} if self.places else {}
         return {"x": reads(x), "y": sets(self.y), **at}
@@ -101,7 +101,7 @@ class PoolBackward(Kernel):
     add: bool = False
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         dy, dx = self.dy, self.dx
         at = Places(dy.inside.size, dx.steps())
         return {"dy": reads(dy), "at": reads(at, DType.I32), "dx": (adds if self.add else sets)(dx)}
@@ -138,7 +138,7 @@ class Unpool(Kernel):
     """Elements of the convolution's input between rows and columns of its output."""
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         g = self.g
         at = Places(g.inside.size, self.steps, self.pool)
         return {"g": reads(g), "at": reads(at, DType.I32), "dy": sets(self.dy)}

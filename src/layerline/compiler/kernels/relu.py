@@ -12,7 +12,7 @@ from layerline.compiler.kernel import Kernel, adds, reads, sets
 from layerline.compiler.kernels.loops import elementwise
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.pen import Pen
     from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Value
@@ -26,7 +26,7 @@ class ReLUForward(Kernel):
     y: Plane
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"x": reads(self.x), "y": sets(self.y)}
 
     @property
@@ -50,7 +50,7 @@ class ReLUBackward(Kernel):
     add: bool = False
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"dy": reads(self.y), "y": reads(self.y), "dx": (adds if self.add else sets)(self.dx)}
 
     @property

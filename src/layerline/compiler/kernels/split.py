@@ -16,7 +16,7 @@ from layerline.compiler.kernels.loops import vectors
 from layerline.compiler.plane import Plane
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.pen import Pen
 
 
@@ -26,13 +26,13 @@ def as_planes(x: Plane) -> Plane:
 
 
 @dataclass(frozen=True)
-class Split(Kernel):
+class SplitPlanes(Kernel):
     """planes = x, channel by channel."""
 
     x: Plane
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"x": reads(self.x), "planes": sets(as_planes(self.x))}
 
     @property

@@ -13,7 +13,7 @@ from layerline.compiler.kernel import Kernel, reads, sets
 from layerline.compiler.kernels.loops import elementwise
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.pen import Pen
     from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Value
@@ -28,7 +28,7 @@ class Sum(Kernel):
     y: Plane
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"a": reads(self.a), "b": reads(self.b), "y": sets(self.y)}
 
     @property

@@ -8,7 +8,7 @@ from layerline.compiler.kernels.copies import Copy
 from layerline.compiler.kernels.sum import Sum
 
 if TYPE_CHECKING:
-    from layerline.compiler.builder import Builder, Value
+    from layerline.compiler.builder import Builder, LayerValue
     from layerline.compiler.program import Buffer
     from layerline.network import Node
 
@@ -29,7 +29,7 @@ def lower(b: Builder, node: Node) -> None:
         b.way_back.append(back)
 
 
-def hand_on(b: Builder, dy: Buffer, y: Value, x: Value) -> None:
+def hand_on(b: Builder, dy: Buffer, y: LayerValue, x: LayerValue) -> None:
     """Make the gradient by y the gradient by x, or a part of it."""
     if x.gradient is None and b.readers(x) == 1 and x.plane == y.plane:
         x.gradient = dy

@@ -16,7 +16,7 @@ from layerline.compiler.tile import balanced
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.kernels.optimizers import Optimizer
     from layerline.compiler.layout import Columns
     from layerline.compiler.pen import Pen
@@ -44,7 +44,7 @@ class Reduce(Kernel):
     grid: Grid
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"partial": reads(self.grid.size), "g": sets(self.grid.size)}
 
     @property
@@ -88,7 +88,7 @@ class Step(Kernel):
     columns: Columns | None = None
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         columns = {"w_columns": sets(self.columns)} if self.columns else {}
         return {"g": reads(self.grid.size), **self.optimizer.arguments(self.grid.size), **columns}
 
@@ -140,7 +140,7 @@ class ToColumns(Kernel):
     columns: Columns
 
     @property
-    def arguments(self) -> dict[str, Argument]:
+    def arguments(self) -> dict[str, KernelArgument]:
         return {"w": reads(self.grid.size), "w_columns": sets(self.columns)}
 
     @property

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline import figures
+from layerline.data.augment.augment_words import check, check_padding, read
 from layerline.data.augment.steps import MOVES, NUMBERS, STILL, Drawn, Steps, apply
-from layerline.data.augment.words import check, check_padding, read
 from layerline.errors import RecipeError
 from layerline.randomness import Purpose, uint64, uniform
 from layerline.scalars import plain

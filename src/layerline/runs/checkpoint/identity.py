@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from layerline.data.dataset import Dataset, Split
-    from layerline.engines.engine import Engine
+    from layerline.engines.interface import Engine
     from layerline.network import Network
     from layerline.recipe import Recipe
 

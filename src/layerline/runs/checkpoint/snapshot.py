@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline.engines.engine import Running, State
+from layerline.engines.interface import Running, State
 from layerline.runs.history import EpochRow, best
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from layerline.cli.reading import Reading, cache_folder
+from layerline.cli.data_progress import Reading, cache_folder
 from layerline.cli.screen import Screen, bottom_line
 from layerline.cli.terminal import Terminal
 from layerline.errors import UnwrittenError, UserError
@@ -136,7 +136,7 @@ class _Watch(Watcher):
 
 def remarks(found: Seeds) -> list[str]:
     """Return sentences on what the means are of, folded."""
-    from layerline.cli.table import folded
+    from layerline.cli.columns import folded
 
     n = len(found.runs)
     said = []

@@ -20,7 +20,7 @@ from layerline.compiler.layout import Rows
 from layerline.compiler.plane import Places, Plane, item
 
 if TYPE_CHECKING:
-    from layerline.compiler.kernel import Argument
+    from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.layout import Columns
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
@@ -146,7 +146,7 @@ class Convolution:
         what = "conv" + "_b" * self.bias + pooled + "_relu" * self.relu + "_at" * self.places
         return f"{what}_fwd_{self.shape.label}_{self.y.label}"
 
-    def arguments(self, x: Plane, w: Columns) -> dict[str, Argument]:
+    def arguments(self, x: Plane, w: Columns) -> dict[str, KernelArgument]:
         """Return a kernel's arguments; how x and the filters lie depends on how it goes about it."""
         b = {"b": reads(self.shape.filters)} if self.bias else {}
         at = {"at": sets(Places(self.outputs, self.shape.steps, self.pool), DType.I32)} if self.places else {}
