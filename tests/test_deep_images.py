@@ -14,8 +14,8 @@ import layerline
 from layerline.data import load_data
 from layerline.data.photos import image_stack
 from layerline.data.photos.decoding import File
-from layerline.prediction import predictions
 from layerline.runs.model_file import Preprocessing
+from layerline.training.prediction import predictions
 
 if TYPE_CHECKING:
     from pathlib import Path

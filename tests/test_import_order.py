@@ -30,7 +30,6 @@ ORDER = (
     "layers",
     "network_file",
     "network",
-    "torch_layers",
     "data",
     "recipe",
     "compiler",
@@ -43,7 +42,6 @@ ORDER = (
     "comparison",
     "assume",
     "training",
-    "prediction",
     "api",
     "sklearn",
     "cli",
@@ -51,11 +49,11 @@ ORDER = (
 )
 """Every part of the package; a module imports from its own part and from those before it."""
 
-LATE = {("network", "torch_layers"), ("", "workers")}
-"""`Network.to_torch`, and the package's late names, are doors to what comes after them, opened when they are called."""
+LATE = {("", "workers")}
+"""The package's late names are doors to what comes after them, opened when they are asked for."""
 
 HEAVY = ("torch", "jinja2", "matplotlib", "llvmlite", "PIL", "pooch", "requests", "rich", "safetensors", "sklearn")
-OWNERS = {"torch": ("torch_layers.py", "engines/torch_"), "llvmlite": ("compiler/",), "sklearn": ("sklearn/",)}
+OWNERS = {"torch": ("network/torch_layers.py", "engines/torch_"), "llvmlite": ("compiler/",), "sklearn": ("sklearn/",)}
 """Files and folders that are imported late themselves, and may import these at their top."""
 
 

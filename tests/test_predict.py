@@ -17,8 +17,8 @@ from PIL import Image
 import layerline
 from layerline.cli.door import layerline as command
 from layerline.errors import UserError
-from layerline.prediction import files_of
 from layerline.training import photos
+from layerline.training.prediction import files_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ from layerline.errors import RecipeError, UserError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from layerline.prediction import Prediction
+    from layerline.training.prediction import Prediction
 
 FORMATS: Final = ("table", "csv", "jsonl")
 UNSURE: Final = "unsure"
@@ -48,8 +48,8 @@ def predict(model: str, images: Sequence[str], format_: str | None, top: str | N
     """
     from layerline.data.checking.brightness import Look
     from layerline.data.photos.decoding import File
-    from layerline.prediction import files_of, predictions
     from layerline.training import load
+    from layerline.training.prediction import files_of, predictions
 
     way = format_ or FORMATS[0]
     if way not in FORMATS:

@@ -23,7 +23,7 @@ def to_torch(network: Network, probabilities: bool = False) -> nn.Sequential:
     try:
         from torch import nn
 
-        from layerline.torch_layers import MODULES, Residual
+        from layerline.network.torch_layers import MODULES, Residual
     except ModuleNotFoundError as error:
         raise UserError("PyTorch is not installed", "install it with: pip install 'layerline[torch]'") from error
     blocks: dict[str, list[nn.Module]] = {"": []}  # the path of an nn.Sequential → its modules so far
