@@ -98,7 +98,7 @@ POOLED: Final = "Input 1 28 28\nConv 6 5 1 2\nReLU\nPool 2 2\nConv 16 5\nReLU\nP
 LONGER: Final = {
     "Load": "h",
     "Augment": "n",
-    "Split": "i",
+    "SplitPlanes": "i",
     "ConvForward": "p",
     "ConvAcross": "r",
     "ConvFilters": "k",

@@ -99,7 +99,8 @@ def test_sets_that_are_darker_or_hardly_use_their_bits_are_on_one_scale(folder, 
     assert brought.train.source.maximum == LARGEST
     np.testing.assert_array_equal(brought.train.source.images[:, 0], values)
     both = [run.model.evaluate(each, "all", baselines=False).test_loss for each in (alone, brought)]
-    probabilities = run.model.predict_proba(values)
+    with pytest.warns(layerline.ImagesWarning, match="much darker"):
+        probabilities = run.model.predict_proba(values)
     labels = np.array([int(name.startswith("infected")) for name in sorted(dark)])
     expected = -np.log(probabilities[np.arange(len(labels)), labels].astype(np.float64)).mean()
     assert both == pytest.approx([expected, expected], rel=1e-6)
