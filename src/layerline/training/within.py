@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 SPARE: Final = 0.98
 """The share of the time left that is planned for: no two epochs take equally long."""
-FILES: Final = 1.5
+FILES: Final = 0.8
 """Seconds in which a run's graphs and its report are drawn."""
-KEEPING: Final = 0.004
+KEEPING: Final = 0.0005
 """Seconds after each epoch in which it is written down, with a checkpoint beside."""
 
 
