@@ -109,8 +109,8 @@ def _still_improving(
 
     It ends within 2 % of its lowest, the second half of the epochs lowered it by more than 3 %, it is less than 1.5
     times the training loss, and more than 2 % of ln K. A rate that falls to 0 hides by how much the last epochs lowered
-    it, which therefore counts for nothing. Of 56 trainings whose test loss fell by a tenth when they were twice as long
-    89 % are told so; it fell in 97 % of those that are told.
+    it, which therefore counts for nothing. Of 136 trainings whose test loss fell by a tenth when they were twice as
+    long 89 % are told so; it fell in 92 % of those that are told (benchmarks/remarks.py).
     """
     held = _validation(history)
     if held is None:
