@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import lzma
 import zlib
-from typing import IO, TYPE_CHECKING, Final, final
+from typing import IO, TYPE_CHECKING, Any, Final, final
 
 from layerline import figures
 from layerline.data.formats.recognise import GZIP, XZ, shown, unreadable
@@ -141,10 +141,12 @@ class _Packed(Stream):
     """What messages call packed bytes."""
     densest: int
     """How many bytes one can become."""
+    errors: tuple[type[Exception], ...]
+    """What the decompressor raises where the data is damaged."""
 
-    def __init__(self, path: Path, file: IO[bytes], size: int) -> None:
+    def __init__(self, path: Path, file: IO[bytes], size: int, unpack: Any) -> None:
         super().__init__(path, file, size)
-        self._read = 0
+        self._unpack, self._read = unpack, 0
 
     @property
     def most(self) -> int:
@@ -154,10 +156,25 @@ class _Packed(Stream):
     def content(self) -> str:
         return f"{figures.count(self._size)} {self.word} bytes, which hold at most {figures.count(self.most)}"
 
-    @property
     @abc.abstractmethod
-    def _unused(self) -> bytes:
-        """Return what was read of the file behind the end of its packed data."""
+    def _input(self) -> bytes:
+        """Return what the decompressor takes next."""
+
+    @abc.abstractmethod
+    def _damaged(self, reason: str) -> DataError:
+        """Return what is said of damaged data, for which the decompressor gave a reason."""
+
+    def _some(self, buffer: memoryview) -> int:
+        while not self._unpack.eof:
+            packed = self._input()
+            try:
+                piece = self._unpack.decompress(packed, min(len(buffer), _CHUNK))
+            except self.errors as error:
+                raise self._damaged(str(error)) from None
+            if piece:
+                buffer[: len(piece)] = piece
+                return len(piece)
+        return 0
 
     def _next(self) -> bytes:
         packed = self._file.read(_CHUNK)
@@ -175,11 +192,11 @@ class _Packed(Stream):
                 _TOO_LONG,
             )
         try:
-            rest = self._unused or self._file.read(len(XZ))
+            rest = self._unpack.unused_data or self._file.read(len(XZ))
         except OSError as error:
             raise unreadable(self.path, error) from error
         if rest:
-            at = self._read - len(self._unused)
+            at = self._read - len(self._unpack.unused_data)
             second = {GZIP: "a second gzip member", XZ: "a second xz stream"}
             found = (what for magic, what in second.items() if rest.startswith(magic))
             what = next(found, f"other bytes behind the {self.word} data")
@@ -191,26 +208,13 @@ class _Gzip(_Packed):
     packed = "gzip"
     word = "gzipped"
     densest = _DENSEST
+    errors = (zlib.error,)
 
     def __init__(self, path: Path, file: IO[bytes], size: int) -> None:
-        super().__init__(path, file, size)
-        self._unpack = zlib.decompressobj(_GZIP_WINDOW)
+        super().__init__(path, file, size, zlib.decompressobj(_GZIP_WINDOW))
 
-    @property
-    def _unused(self) -> bytes:
-        return self._unpack.unused_data
-
-    def _some(self, buffer: memoryview) -> int:
-        while not self._unpack.eof:
-            packed = self._unpack.unconsumed_tail or self._next()
-            try:
-                piece = self._unpack.decompress(packed, min(len(buffer), _CHUNK))
-            except zlib.error as error:
-                raise self._damaged(str(error)) from None
-            if piece:
-                buffer[: len(piece)] = piece
-                return len(piece)
-        return 0
+    def _input(self) -> bytes:
+        return self._unpack.unconsumed_tail or self._next()
 
     def _damaged(self, reason: str) -> DataError:
         if "incorrect data check" in reason:
@@ -227,26 +231,13 @@ class _Xz(_Packed):
     packed = "xz"
     word = "xz"
     densest = _XZ_DENSEST
+    errors = (lzma.LZMAError, MemoryError)
 
     def __init__(self, path: Path, file: IO[bytes], size: int) -> None:
-        super().__init__(path, file, size)
-        self._unpack = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+        super().__init__(path, file, size, lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY))
 
-    @property
-    def _unused(self) -> bytes:
-        return self._unpack.unused_data
-
-    def _some(self, buffer: memoryview) -> int:
-        while not self._unpack.eof:
-            packed = self._next() if self._unpack.needs_input else b""
-            try:
-                piece = self._unpack.decompress(packed, min(len(buffer), _CHUNK))
-            except (lzma.LZMAError, MemoryError) as error:
-                raise self._damaged(str(error)) from None
-            if piece:
-                buffer[: len(piece)] = piece
-                return len(piece)
-        return 0
+    def _input(self) -> bytes:
+        return self._next() if self._unpack.needs_input else b""
 
     def _damaged(self, reason: str) -> DataError:
         if "limit" in reason.lower():
