@@ -101,7 +101,8 @@ def _loaded(parts: SourceArrays, wanted: Cuts, images: ImageOptions, normalize: 
             raise
         group_by = "none"
         many += f": each image is drawn alone all the same, since class {figures.name(e.name)} has too few groups"
-        splits, made = _cut(_pools(kept_sets, kept, parts.last_for_test), wanted)
+        alone = {split: replace(item, groups=None) for split, item in grouped.items()}  # what was seen of copies stays
+        splits, made = _cut(_pools(alone, kept, parts.last_for_test), wanted)
     if parts.of_files:
         made |= images.options(splits["train"].source.images.shape[2:], parts.resized)
     if group_by is not None:
