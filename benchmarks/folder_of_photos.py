@@ -46,10 +46,10 @@ def main() -> None:
 def photo(name: str, numbers: Numbers) -> NDArray[np.uint8]:
     """Return a photo of a class, uint8 (H, W, 3)."""
     H, W = (int(size) for size in numbers.integers(120, 640, 2))
-    background, colour = numbers.uniform(40, 215, (2, 3))
+    background, color = numbers.uniform(40, 215, (2, 3))
     grain = _noise(H, W, numbers)[..., None] * numbers.uniform(0.5, 1, 3)
     inside = _shape(name, H, W, numbers)[..., None]
-    image: NDArray[Any] = np.where(inside, colour + 14 * grain, background + 28 * grain)
+    image: NDArray[Any] = np.where(inside, color + 14 * grain, background + 28 * grain)
     return image.clip(0, 255).astype(np.uint8)
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/photos.py [--images 20000] [--width 600] [--height 400]
 
-The JPEGs are made in a temporary folder: a thousand pictures of coloured clouds with noise, as large as photos of this
+The JPEGs are made in a temporary folder: a thousand pictures of colored clouds with noise, as large as photos of this
 size are when saved at quality 85, each written many times with another comment in it, so that all files differ. Each
 figure is of a process of its own that calls `load_data` and ends: the first start decodes everything and keeps it, the
 later ones find it. `images_per_cpu_second` does not depend on what else the machine is doing, the other figures do.

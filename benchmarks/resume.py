@@ -2,7 +2,7 @@
 
     python benchmarks/resume.py --trainings 200
 
-The trainings are those of the tests (tests/interrupted.py): any layers, optimiser, schedule and augmentation. Each is
+The trainings are those of the tests (tests/interrupted.py): any layers, optimizer, schedule and augmentation. Each is
 cut after a random step of a random epoch, and every second one goes on with another number of threads. No graphs are
 drawn.
 """
@@ -42,7 +42,7 @@ def main() -> None:
         if seed % 20 == 19:
             print(f"{counts['trainings']} trainings: all went on to the same bits", flush=True)
     result = {
-        "what": "random trainings cut and gone on with: SHA-256 of weights, optimiser, history, model and result equal",
+        "what": "random trainings cut and gone on with: SHA-256 of weights, optimizer, history, model and result equal",
         "first_seed": options.first,
         **dict(sorted(counts.items())),
         "that_differ": 0,

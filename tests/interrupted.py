@@ -52,7 +52,7 @@ class Training:
 
 
 def training(rng: Random) -> Training:
-    """Return a training at random that is legal: any layers, any optimiser, augmentation or none."""
+    """Return a training at random that is legal: any layers, any optimizer, augmentation or none."""
     while True:
         text = draw(rng, max_input=9, max_layers=4, max_values=2_000, max_multiply_adds=100_000)
         network = parse(text, name="drawn")
@@ -137,7 +137,7 @@ def gone_on(drawn: Training, out: Path, threads: int = 1, **options: Any) -> Run
 
 
 def traces(out: Path) -> dict[str, Any]:
-    """Return all that must be the same, of a run's folder: digests of weights and optimiser, history, result."""
+    """Return all that must be the same, of a run's folder: digests of weights and optimizer, history, result."""
     from layerline.runs.checkpoint import Checkpoints
 
     found = Checkpoints(out / "checkpoints").latest()

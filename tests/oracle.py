@@ -91,7 +91,7 @@ def _draw(rng: Random, kinds: tuple[str, ...], **sizes: int) -> Case:
 
 
 def _without_variance(case: Case) -> bool:
-    """Whether a BatchNorm sees a single value of a channel, which PyTorch and we refuse to normalise."""
+    """Whether a BatchNorm sees a single value of a channel, which PyTorch and we refuse to normalize."""
     norms = [node for node in case.network.nodes if node.layer.kind == "batch_norm"]
     return any(len(case.images) * math.prod(node.shape[1:]) == 1 for node in norms)
 

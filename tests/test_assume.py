@@ -50,14 +50,14 @@ def chosen(given: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any
 
 RULES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     # name: what is given, what the data is, what is chosen
-    "colour photos": (
+    "color photos": (
         {},
         {},
         {"optimizer": "muon", "schedule": "one-cycle", "batch_size": 64, "augment": "flip,shift=2"},
     ),
     "gray images are not flipped": ({}, {"shape": (1, 28, 28), "classes": DIGITS}, {"augment": "shift=1"}),
     "small images are not moved": ({}, {"shape": (3, 8, 8)}, {"augment": "none"}),
-    "colour digits are not flipped": ({}, {"classes": ("1", "2"), "counts": (9000, 9000)}, {"augment": "shift=2"}),
+    "color digits are not flipped": ({}, {"classes": ("1", "2"), "counts": (9000, 9000)}, {"augment": "shift=2"}),
     "sides are not flipped": (
         {},
         {"classes": ("hand-left", "hand-right"), "counts": (900, 900)},
@@ -130,7 +130,7 @@ RULES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "unbalanced": ({}, {"counts": (300, 100) + (200,) * 8}, {"class_weights": "sqrt"}),
     "few images": ({}, {"counts": (40,) * 10}, {"batch_size": 16}),
     "very few images": ({}, {"counts": (2,) * 10}, {"batch_size": 8}),
-    "a last batch of one cannot be normalised": (
+    "a last batch of one cannot be normalized": (
         {},
         {"counts": (6401,) * 5 + (6400,) * 5, "kinds": CONV | {"batch_norm"}, "classes": CIFAR},
         {"batch_size": 64},
@@ -178,7 +178,7 @@ def test_an_option_alone_is_no_mistake(digits: Dataset, given: dict[str, Any], e
     assert {key: found[key] for key in expected} == expected
 
 
-def test_a_batch_size_is_chosen_that_can_be_normalised(digits: Dataset) -> None:
+def test_a_batch_size_is_chosen_that_can_be_normalized(digits: Dataset) -> None:
     """Of 129 images, batches of 64 or 8 leave one alone, in which a norm over one value a channel has no variance: the
     size is refused where it is asked for, and not chosen where none is."""
     some = dataclasses.replace(digits, train=Split(digits.train.source, digits.train.indices[:129]))

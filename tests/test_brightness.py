@@ -84,7 +84,7 @@ def test_many_images_without_a_pixel_below_0() -> None:
         (own, None),
         (
             (own + 1) / 2,
-            "None of these images has a pixel below 0, and those it learned from go down to -1.00: normalised",
+            "None of these images has a pixel below 0, and those it learned from go down to -1.00: normalized",
         ),
         ((own[:15] + 1) / 2, None),
     ):

@@ -65,7 +65,7 @@ def test_kernels_of_presets_stay_inside(preset: str) -> None:
 
 @pytest.mark.parametrize("text", [EVERY_LAYER, TWO_CONVS], ids=["every layer", "two convolutions"])
 def test_kernels_of_every_layer_and_step_stay_inside(text: str) -> None:
-    """With every optimiser, clipping, smoothing and class weights; as they are built, and after all passes."""
+    """With every optimizer, clipping, smoothing and class weights; as they are built, and after all passes."""
     network = parse(text, name="n")
     for machine in MACHINES:
         for recipe in RECIPES:

@@ -251,13 +251,13 @@ def test_refusals(golden: Callable[[str, str], None]) -> None:
     make("four", classes=("a", "b", "c", "d"), test=model(0.8, M=60, K=4))
     make("renamed", classes=("a", "b", "<img src=x>\x1b[0m"), test=test)
     make("apart", test=test | {"index": test["index"] + 60})
-    make("relabelled", test=test | {"truth": np.roll(test["truth"], 1)})
+    make("relabeled", test=test | {"truth": np.roll(test["truth"], 1)})
     make("old", test={key: array for key, array in test.items() if key != "index"})
     make("damaged", test=test)
     Path("damaged/predictions.npz").write_bytes(b"PK\x03\x04nothing")
     Path("empty").mkdir()
     pairs = [("a", name) for name in ("nowhere", "empty", "stopped", "untested", "other-data", "four", "renamed")]
-    pairs += [("a", name) for name in ("apart", "relabelled", "old", "damaged")] + [("test-only", "validation-only")]
+    pairs += [("a", name) for name in ("apart", "relabeled", "old", "damaged")] + [("test-only", "validation-only")]
     texts = []
     for a, b in pairs:
         with pytest.raises(UserError) as error:

@@ -116,14 +116,14 @@ def test_list_works_without_a_folder(tmp_path):
 
 @pytest.mark.smoke
 def test_fetch_on_the_command_line(tmp_path, golden):
-    """A line a file, then where the set is, its licence and what to do next; what the first mirror did is told."""
+    """A line a file, then where the set is, its license and what to do next; what the first mirror did is told."""
     images, labels = pictures(400, 10, shape=(28, 28))
     contents = {"images-idx3": idx_bytes(images), "labels-idx1": idx_bytes(labels)}
     files = {f"{s}-{what}-ubyte.gz": packed(data) for s in ("train", "t10k") for what, data in contents.items()}
     listed = [(name, len(content), hashlib.sha256(content).hexdigest()) for name, content in files.items()]
     with serving(files) as (server, _):
         code = (
-            "import dataclasses; from layerline.data.fetching.catalogue import *; "
+            "import dataclasses; from layerline.data.fetching.catalog import *; "
             f"KNOWN['mnist'] = dataclasses.replace(MNIST, archives=tuple(Archive(*a) for a in {json.dumps(listed)}), "
             f"mirrors=('{server}/missing/', '{server}/good/'))"
         )
@@ -149,7 +149,7 @@ def test_a_full_disk_leaves_nothing(tmp_path):
     digest = hashlib.sha256(content).hexdigest()
     with serving({name: content}) as (server, _):
         code = (
-            "import dataclasses, resource; from layerline.data.fetching.catalogue import *; "
+            "import dataclasses, resource; from layerline.data.fetching.catalog import *; "
             f"KNOWN['mnist'] = dataclasses.replace(MNIST, archives=(Archive('{name}', {len(content)}, '{digest}'),), "
             f"mirrors=('{server}/good/',)); resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
         )

@@ -67,7 +67,7 @@ def test_files_of_sixteen_bits_are_what_an_npz_of_them_is(folder, tmp_path, way,
 
 
 def test_among_others_the_upper_eight_bits_are_used_and_it_is_told(folder):
-    """One image of 8 bits, or in colour, and nothing says how bright it is among the others: a note tells of both."""
+    """One image of 8 bits, or in color, and nothing says how bright it is among the others: a note tells of both."""
     (folder / "healthy" / "99.png").write_bytes(png(picture(1, (12, 12), 1)))
     data = load_data(folder)
     assert data.train.source.images.dtype == np.uint8

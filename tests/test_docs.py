@@ -100,15 +100,15 @@ def photos(folder: Path) -> None:
             ground = rng.integers(60, 200, 3)
             noise = rng.normal(0, 18, (H, W, 3))
             image = Image.fromarray(np.clip(ground + noise, 0, 255).astype(np.uint8))
-            draw, colour = ImageDraw.Draw(image), tuple(int(value) for value in (ground + 128) % 256)
+            draw, color = ImageDraw.Draw(image), tuple(int(value) for value in (ground + 128) % 256)
             r = int(rng.integers(12, 20))
             x, y = (int(rng.integers(r, side - r)) for side in (W, H))
             if k == 0:
-                draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
+                draw.ellipse((x - r, y - r, x + r, y + r), fill=color)
             elif k == 1:
-                draw.rectangle((x - r, y - r, x + r, y + r), fill=colour)
+                draw.rectangle((x - r, y - r, x + r, y + r), fill=color)
             else:
-                draw.polygon([(x, y - r), (x - r, y + r), (x + r, y + r)], fill=colour)
+                draw.polygon([(x, y - r), (x - r, y + r), (x + r, y + r)], fill=color)
             image.save(folder / name / f"{number:03d}.jpg", quality=88)
 
 

@@ -31,7 +31,7 @@ CLASSES = ("ant", "bee", "cow")
 
 
 def photos(n: int, shape: tuple[int, ...] = (40, 48, 3), seed: int = 0) -> NDArray[np.uint8]:
-    """Return n images that are like photos in this: smooth shapes under noise, many colours."""
+    """Return n images that are like photos in this: smooth shapes under noise, many colors."""
     rng = np.random.default_rng(seed)
     H, W = shape[0], shape[1]
     y, x = np.mgrid[:H, :W]
@@ -46,8 +46,8 @@ def drawn_mask(seed: int, size: tuple[int, int] = (40, 48), value: int = 255) ->
     """Return a mask: one blob on black, (H, W)."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[: size[0], : size[1]]
-    centre = rng.uniform(12, 28, 2)
-    return np.where((y - centre[0]) ** 2 + (x - centre[1]) ** 2 < rng.uniform(40, 120), value, 0).astype(np.uint8)
+    center = rng.uniform(12, 28, 2)
+    return np.where((y - center[0]) ** 2 + (x - center[1]) ** 2 < rng.uniform(40, 120), value, 0).astype(np.uint8)
 
 
 def dataset(train: Any, test: Any = None, validation: Any = None, names: Any = None, last: bool = True) -> Dataset:
@@ -185,7 +185,7 @@ def test_copies_in_one_split_and_class_are_told():
     assert items["duplicates"].images == tuple(("train", k) for k in (0, 3, 6, 9))
 
 
-def test_images_of_one_colour_are_told_and_are_no_copies():
+def test_images_of_one_color_are_told_and_are_no_copies():
     """Black images in all splits and classes are constant: neither leak, conflict nor duplicates."""
     train, test = CLEAN[:240].copy(), CLEAN[240:300].copy()
     train[[1, 2, 3]] = 0
@@ -342,7 +342,7 @@ def test_twins_of_another_ending_are_masks_or_copies():
 
 
 def test_the_photos_of_twins_are_kept():
-    """Photos in PNG with masks in another ending: the masks are left out, whichever ending they have, by colours."""
+    """Photos in PNG with masks in another ending: the masks are left out, whichever ending they have, by colors."""
     names = named_files(40, ".png") + named_files(40, ".bmp")
     images = np.concatenate([CLEAN[:40], np.repeat(np.stack([drawn_mask(k) for k in range(40)])[..., None], 3, axis=3)])
     mask = found(dataset((images, [0] * 80), names={"train": names}))["mask"]
@@ -367,7 +367,7 @@ def test_twins_are_left_out_by_their_ending_where_no_other_has_it(files, others,
 
 
 def test_black_masks_count_among_masks():
-    """Masks of which half are black are half of the images: refused by colours, with the black ones."""
+    """Masks of which half are black are half of the images: refused by colors, with the black ones."""
     masks_ = np.stack([drawn_mask(k) if k % 2 else np.zeros((40, 48), np.uint8) for k in range(60)])
     images = np.concatenate([CLEAN[:120], np.repeat(masks_[..., None], 3, axis=3)])
     mask = found(dataset((images, labels(180))))["mask"]
@@ -376,8 +376,8 @@ def test_black_masks_count_among_masks():
 
 
 @pytest.mark.parametrize(("constant", "refuses"), [(range(240), True), (range(0, 240, 3), True), (range(80), False)])
-def test_a_set_or_a_class_of_one_colour_refuses(constant, refuses):
-    """All images, or all of one class, of one colour: nothing to learn. A third of each class is told."""
+def test_a_set_or_a_class_of_one_color_refuses(constant, refuses):
+    """All images, or all of one class, of one color: nothing to learn. A third of each class is told."""
     train = CLEAN[:240].copy()
     train[list(constant)] = 255
     item = found(dataset((train, labels(240))))["constant"]
@@ -394,7 +394,7 @@ def test_what_is_not_looked_for_is_said():
     whole = dataset((CLEAN[:240], labels(240)), (CLEAN[240:], labels(120)), names={s: named_files(240) for s in SPLITS})
     assert doctor.not_examined(whole) == ()
     told = doctor.not_examined(dataset((photos(30, (8, 8, 3)), labels(30))))
-    assert [text.split(",")[0] for text in told] == ["near copies", "leaks", "masks by name", "masks by colour"]
+    assert [text.split(",")[0] for text in told] == ["near copies", "leaks", "masks by name", "masks by color"]
 
 
 def test_a_word_for_masks_alone_is_none():
@@ -416,7 +416,7 @@ def test_a_folder_of_masks_beside_one_of_images_refuses():
 
 
 def test_a_class_called_mask_may_be_one():
-    """The name is not enough: its images must have few colours, the others many, and the files be called alike."""
+    """The name is not enough: its images must have few colors, the others many, and the files be called alike."""
     drawn = np.stack([np.repeat(drawn_mask(k)[..., None], 3, 2) for k in range(60)])
     more = np.stack([np.repeat(drawn_mask(k)[..., None], 3, 2) for k in range(60, 120)])
     alike = named_files(60, folder="faces") + named_files(60, folder="mask")
@@ -438,15 +438,15 @@ def mixture(share: float, n: int = 300, value: int = 255) -> tuple[NDArray[np.ui
     return images, of_class
 
 
-def test_masks_by_colours_refuse_where_they_are_many():
-    """A third of the images of every class has a few colours, and the others have many."""
+def test_masks_by_colors_refuse_where_they_are_many():
+    """A third of the images of every class has a few colors, and the others have many."""
     mask = found(dataset(mixture(0.33)))["mask"]
     assert mask.refuses
     assert len(mask.images) == 99
-    assert "few colours where the others have many" in mask.message
+    assert "few colors where the others have many" in mask.message
 
 
-def test_few_images_with_few_colours_are_told():
+def test_few_images_with_few_colors_are_told():
     """Below a fifth of all images it may be their nature: told, not refused; below 0.5 % not even that."""
     items = found(dataset(mixture(0.1)))
     assert not items["mask"].refuses
@@ -454,7 +454,7 @@ def test_few_images_with_few_colours_are_told():
 
 
 def test_drawings_are_no_masks():
-    """Where all images have few colours, or those of one class alone, nothing is said."""
+    """Where all images have few colors, or those of one class alone, nothing is said."""
     assert found(dataset(mixture(1.0))) == {}
     images, of_class = CLEAN[:300].copy(), labels(300)
     for k in np.flatnonzero(of_class == 2):
@@ -462,15 +462,15 @@ def test_drawings_are_no_masks():
     assert found(dataset((images, of_class))) == {}
 
 
-def test_few_colours_are_nothing_special_among_product_shots():
-    """Where most of every image is white, images of white and one colour are not told, however many."""
+def test_few_colors_are_nothing_special_among_product_shots():
+    """Where most of every image is white, images of white and one color are not told, however many."""
     images, of_class = mixture(0.33)
     images[99:, :28] = 255
     assert found(dataset((images, of_class))) == {}
 
 
 def test_masks_survive_jpeg_and_resizing(tmp_path: Path):
-    """Masks that were saved as JPEG among photos are still seen, gray or in colour."""
+    """Masks that were saved as JPEG among photos are still seen, gray or in color."""
     for k, of_class in itertools.product(range(40), ("ant", "bee")):
         seed = 2 * k + (of_class == "bee")
         tree(tmp_path, {f"{of_class}/{k:03}.jpg": jpeg(photos(1, seed=seed)[0])})
@@ -481,7 +481,7 @@ def test_masks_survive_jpeg_and_resizing(tmp_path: Path):
 
 
 @pytest.mark.parametrize("maximum", [1.0, 16.0, 65535.0])
-def test_colours_are_counted_in_floats_too(maximum):
+def test_colors_are_counted_in_floats_too(maximum):
     """Images as float32 of any range give the finding of the same images as bytes."""
     images, of_class = mixture(0.33)
     stack = (images.astype(np.float32) * np.float32(maximum / 255)).transpose(0, 3, 1, 2)
@@ -491,14 +491,14 @@ def test_colours_are_counted_in_floats_too(maximum):
     assert found(floats)["mask"].images == found(data)["mask"].images
 
 
-def test_small_images_are_not_judged_by_colours():
-    """Below 32 pixels a side nothing is said: MNIST's digits have few colours, too."""
+def test_small_images_are_not_judged_by_colors():
+    """Below 32 pixels a side nothing is said: MNIST's digits have few colors, too."""
     images, of_class = mixture(0.33)
     assert found(dataset((images[:, :31, :31], of_class))) == {}
     assert set(found(dataset((images[:, :32, :32], of_class)))) == {"mask"}
 
 
-def test_images_that_are_all_of_one_colour_give_no_nan():
+def test_images_that_are_all_of_one_color_give_no_nan():
     """Where every image is constant, that is told, and scaling by the deviation gives finite numbers."""
     images = np.full((60, 8, 8), 7, np.uint8)
     data = dataset((images, labels(60)))

@@ -220,7 +220,7 @@ def test_no_shared_memory_is_needed(folder: Path) -> None:
 
 VARIABLES: dict[str, dict[str, str]] = {
     "threads that are no number": {"OMP_NUM_THREADS": "abc", "OPENBLAS_NUM_THREADS": "abc", "MKL_NUM_THREADS": "-1"},
-    "no colours": {"NO_COLOR": "1", "TERM": "dumb", "CLICOLOR_FORCE": "1", "FORCE_COLOR": "1"},
+    "no colors": {"NO_COLOR": "1", "TERM": "dumb", "CLICOLOR_FORCE": "1", "FORCE_COLOR": "1"},
     "a strange locale": {"LANG": "xx_YY.KOI8-R", "LC_ALL": "xx_YY.KOI8-R", "TZ": "nowhere"},
 }
 

@@ -15,8 +15,8 @@ from mirror import serving
 
 from layerline.cli.download_screen import progress
 from layerline.data import load_data
-from layerline.data.fetching import catalogue
-from layerline.data.fetching.catalogue import KNOWN, Archive
+from layerline.data.fetching import catalog
+from layerline.data.fetching.catalog import KNOWN, Archive
 from layerline.data.fetching.download import Patience
 from layerline.data.fetching.fetch import FetchWatcher, fetch
 from layerline.data.sources import place_of
@@ -256,10 +256,10 @@ def test_a_name_that_cannot_be_fetched_is_explained(name, said, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_catalogue_is_whole():
+def test_the_catalog_is_whole():
     """Every file has a size and a digest, every set two mirrors or more; sizes are those of the sets' own pages."""
     for known in KNOWN.values():
-        assert known.licence
+        assert known.license
         assert known.source
         for archive in known.archives:
             assert re.fullmatch("[0-9a-f]{64}", archive.sha256)
@@ -285,7 +285,7 @@ def test_a_user_without_a_home_is_asked_for_a_folder(monkeypatch):
     import platformdirs
 
     monkeypatch.setattr(platformdirs, "user_data_dir", lambda *_, **__: "~/.local/share/layerline")
-    assert catalogue.default_folder() is None
+    assert catalog.default_folder() is None
     with pytest.raises(DataError, match="no home folder"):
         load_data("mnist")
 

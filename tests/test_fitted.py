@@ -44,7 +44,7 @@ IMAGES = [4, 900, 4_000, 60_000, 1_000_000]
     ],
 )
 def test_presets_by_the_shape_of_images(shape, name):
-    """The shorter side decides, and between 16 and 47 whether there are colours; what is named fits the images."""
+    """The shorter side decides, and between 16 and 47 whether there are colors; what is named fits the images."""
     assert preset_for(shape) == name
     assert name in presets()
     parse(preset(name), name=name, input_shape=shape, classes=7)
@@ -53,7 +53,7 @@ def test_presets_by_the_shape_of_images(shape, name):
 
 @pytest.mark.parametrize("side", range(2, 70))
 def test_every_size_has_a_preset_that_fits(side):
-    """From 2×2 on the preset of each size is a network for images of that size, gray or in colour, long or square."""
+    """From 2×2 on the preset of each size is a network for images of that size, gray or in color, long or square."""
     for shape in ((1, side, side), (3, side, side), (3, side, 10 * side)):
         parse(preset(preset_for(shape)), input_shape=shape, classes=2)
 

@@ -128,7 +128,7 @@ def test_labels_need_not_be_dense(tmp_path):
     np.testing.assert_array_equal(data.train.labels, labels)
 
 
-def test_colour_images_with_channels_last_stay_where_they_are(tmp_path):
+def test_color_images_with_channels_last_stay_where_they_are(tmp_path):
     """(N, H, W, 3) is seen as (N, 3, H, W) without a copy."""
     images, labels = pictures(30, shape=(6, 5, 3))
     write_idx(tmp_path, "train", images, labels)

@@ -173,7 +173,7 @@ def test_a_file_of_the_same_size_and_time_that_holds_something_else_is_seen(phot
 
 
 def test_options_are_kept_apart(photos, tmp_path):
-    """Another size, fit, colour or choice of files is another set."""
+    """Another size, fit, color or choice of files is another set."""
     options = ({}, {"size": 16}, {"size": 16, "fit": "pad"}, {"size": 20, "gray": True}, {"exclude": "0[0-3].png"})
     for _ in range(2):
         for given in options:
@@ -420,7 +420,7 @@ def test_an_archive_that_changed_is_read_anew(photos, tmp_path):
     assert same(after, load_data(tmp_path / "set.tar"))
 
 
-def test_gray_images_in_a_file_become_rgb_when_one_is_in_colour(tmp_path):
+def test_gray_images_in_a_file_become_rgb_when_one_is_in_color(tmp_path):
     """What was written as one channel is written anew as three."""
     images = {f"{c}/{k:02}.png": picture(k, SIZE, 1) for c in "ab" for k in range(40)}
     tree(

@@ -26,7 +26,7 @@ GRAY, RGB = picture(0, (6, 5), 1), picture(1)
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
 @pytest.mark.parametrize("pixels", [GRAY, RGB], ids=["gray", "RGB"])
 def test_lossless_formats_give_back_their_pixels(form, pixels):
-    """What was saved without loss is what is read: gray stays (H, W), colour (H, W, 3)."""
+    """What was saved without loss is what is read: gray stays (H, W), color (H, W, 3)."""
     found = decode(saved(pixels, form))
     np.testing.assert_array_equal(found.pixels, pixels)
     assert (found.size, found.several) == ((6, 5), False)
@@ -40,11 +40,11 @@ def test_jpeg_is_what_pillow_makes_of_it():
         np.testing.assert_array_equal(decode(content).pixels, np.asarray(Image.open(io.BytesIO(content))))
 
 
-def over_white(colour, alpha):
-    """Return colour laid over white, before rounding."""
+def over_white(color, alpha):
+    """Return color laid over white, before rounding."""
     share = alpha.astype(float) / 255
-    share = share[..., None] if colour.ndim == 3 else share
-    return colour * share + 255 * (1 - share)
+    share = share[..., None] if color.ndim == 3 else share
+    return color * share + 255 * (1 - share)
 
 
 @pytest.mark.smoke
@@ -52,23 +52,23 @@ def test_transparency_is_laid_over_white():
     """RGBA and gray with alpha are mixed with white by their alpha, within one rounding."""
     alpha = picture(3, (6, 5), 1)
     alpha[0], alpha[1] = 0, 255
-    for colour in (RGB, GRAY):
-        found = decode(png(np.dstack([colour, alpha]))).pixels
-        assert found.shape == colour.shape
-        assert np.abs(found - over_white(colour, alpha)).max() <= 1
+    for color in (RGB, GRAY):
+        found = decode(png(np.dstack([color, alpha]))).pixels
+        assert found.shape == color.shape
+        assert np.abs(found - over_white(color, alpha)).max() <= 1
         assert (found[0] == 255).all()
-        np.testing.assert_array_equal(found[1], colour[1])
+        np.testing.assert_array_equal(found[1], color[1])
 
 
 @pytest.mark.smoke
-def test_a_palette_becomes_its_colours():
-    """An image with a palette has the colours of its palette; what the palette makes transparent is white."""
+def test_a_palette_becomes_its_colors():
+    """An image with a palette has the colors of its palette; what the palette makes transparent is white."""
     image = Image.fromarray(GRAY % 4, "P")
     image.putpalette([0, 0, 0, 250, 10, 20, 30, 240, 50, 60, 70, 230])
-    colours = np.array([[0, 0, 0], [250, 10, 20], [30, 240, 50], [60, 70, 230]], np.uint8)
-    np.testing.assert_array_equal(decode(saved(image, "PNG")).pixels, colours[GRAY % 4])
-    colours[2] = 255
-    np.testing.assert_array_equal(decode(saved(image, "PNG", transparency=2)).pixels, colours[GRAY % 4])
+    colors = np.array([[0, 0, 0], [250, 10, 20], [30, 240, 50], [60, 70, 230]], np.uint8)
+    np.testing.assert_array_equal(decode(saved(image, "PNG")).pixels, colors[GRAY % 4])
+    colors[2] = 255
+    np.testing.assert_array_equal(decode(saved(image, "PNG", transparency=2)).pixels, colors[GRAY % 4])
 
 
 def test_one_bit_becomes_black_and_white():
@@ -116,15 +116,15 @@ def test_white_at_zero_is_turned_round():
     np.testing.assert_array_equal(decode(patched(tiff(GRAY), 0x0106, 0)).pixels, 255 - GRAY)
 
 
-def test_a_transparent_colour_of_sixteen_bits_is_laid_over_white():
+def test_a_transparent_color_of_sixteen_bits_is_laid_over_white():
     """Of gray the value with all its bits, of RGB the upper bytes; white is 65,535 where 16 bits are kept."""
     wide = np.array([[400, 401, 5], [65535, 400, 0]], np.uint16)
     content = saved(wide, "PNG", transparency=400)
     np.testing.assert_array_equal(deep(content), np.where(wide == 400, 65535, wide))
     np.testing.assert_array_equal(decode(content).pixels, np.where(wide == 400, 255, wide >> 8))
-    colours = np.array([[[300, 200, 100], [300, 200, 700]]], np.uint16)
+    colors = np.array([[[300, 200, 100], [300, 200, 700]]], np.uint16)
     clear = png_chunk(b"tRNS", struct.pack(">HHH", 300, 200, 100))
-    np.testing.assert_array_equal(decode(rgb_of_sixteen(colours, clear)).pixels, [[[255] * 3, [1, 0, 2]]])
+    np.testing.assert_array_equal(decode(rgb_of_sixteen(colors, clear)).pixels, [[[255] * 3, [1, 0, 2]]])
 
 
 def patched(content: bytes, tag: int, value: int) -> bytes:
@@ -296,7 +296,7 @@ def test_bombs_are_refused_by_their_header():
     small = png(RGB)
     unpacked = zlib.compress(bytes(2**26))
     for name, start in ((b"zTXt", b"a\0\0"), (b"iTXt", b"a\0\1\0\0\0"), (b"iCCP", b"a\0\0")):
-        with pytest.raises(BadImageError, match="text or a colour profile that unpacks to too much"):
+        with pytest.raises(BadImageError, match="text or a color profile that unpacks to too much"):
             decode(small[:33] + png_chunk(name, start + unpacked) + small[33:])
     assert PngImagePlugin.MAX_TEXT_CHUNK <= 2**20
 

@@ -260,7 +260,7 @@ def test_accents_written_in_two_ways_are_one_class(tmp_path):
 
 
 def test_gray_images_among_others_become_rgb(tmp_path):
-    """Where all are gray there is one channel; one image in colour makes all RGB, wherever it stands in the order."""
+    """Where all are gray there is one channel; one image in color makes all RGB, wherever it stands in the order."""
     gray = several(channels=1)
     tree(tmp_path / "gray", gray)
     assert load_data(tmp_path / "gray").shape == (1, 6, 5)
@@ -339,7 +339,7 @@ def test_progress_is_reported(tmp_path):
 
 
 def test_a_stack_grows_and_gives_back_what_was_put_in():
-    """Images come back as they were added, through every growth, gray ones repeated from the first colour on."""
+    """Images come back as they were added, through every growth, gray ones repeated from the first color on."""
     pixels = [picture(k, (3, 4), 1 if k < 700 else 3) for k in range(900)]
     stack = ImageStack("a")
     for item in pixels:

@@ -192,7 +192,7 @@ def test_fewer_images_where_all_take_too_long(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 40, 24)])
 def test_the_nearest_training_image_is_scikit_learn_s(shape: tuple[int, int, int]) -> None:
-    """The class is that of the one nearest neighbour by Euclid's distance of thumbnails, as scikit-learn finds it."""
+    """The class is that of the one nearest neighbor by Euclid's distance of thumbnails, as scikit-learn finds it."""
     rng = np.random.default_rng(3)
     images = rng.integers(256, size=(120, *shape)).astype(np.uint8)
     data = made(images, rng.integers(3, size=120), 80, 3)
@@ -220,7 +220,7 @@ def test_the_nearest_is_looked_for_among_fewer_images(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("value", [0, 7, 255])
-def test_images_of_one_colour_have_a_baseline(value: int) -> None:
+def test_images_of_one_color_have_a_baseline(value: int) -> None:
     """Thumbnails that are all the same say the largest class."""
     labels = np.array([1, 1, 0, 1, 0, 1])
     found = baselines.measured(made(np.full((6, 1, 20, 20), value, np.uint8), labels, 4, 2))

@@ -256,7 +256,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_other_formats_are_recognised_and_refused(kind: str, tmp_path: Path) -> None:
+def test_other_formats_are_recognized_and_refused(kind: str, tmp_path: Path) -> None:
     """By their first bytes; nothing of them is read, and no other way is tried."""
     content, message = FOREIGN[kind]
     (tmp_path / "model.safetensors").write_bytes(content)

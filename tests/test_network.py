@@ -158,7 +158,7 @@ def test_the_table_fits_80_columns():
     assert max(map(len, table.splitlines())) <= 80
 
 
-def test_weights_are_initialised_as_documented():
+def test_weights_are_initialized_as_documented():
     """The three ways to start: scale and kind of every array, dtypes, and the same when asked again."""
     network = parse(RESIDUAL)
     for init in ("torch", "he", "xavier"):

@@ -86,7 +86,7 @@ def test_a_file_with_byte_order_mark_and_crlf_reads(tmp_path):
     ],
 )
 def test_what_is_no_network_file_is_refused(tmp_path, content, told):
-    """Binary files are recognised by their first bytes, and nothing over 1 MiB is parsed."""
+    """Binary files are recognized by their first bytes, and nothing over 1 MiB is parsed."""
     path = tmp_path / "net.cnn"
     path.write_bytes(content)
     with pytest.raises(NetworkError) as caught:
@@ -272,7 +272,7 @@ def test_formatting_keeps_the_network_and_the_comments(seed):
 
 
 def test_the_readable_form(golden):
-    """Named values, blocks indented, defaults left out, neighbouring comments below each other."""
+    """Named values, blocks indented, defaults left out, neighboring comments below each other."""
     text = (
         "\n\n#  a residual network\nINPUT 3 32 32\nconv2d 16 3 1 1   # first\nresidual#start\n"
         "repeat 2 # twice\nconv 16 3x3 padding=same bias=yes\n   # about ReLU\nrelu\nend\nshortcut\n"

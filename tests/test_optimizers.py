@@ -1,4 +1,4 @@
-"""Every optimiser under every schedule and option: machine code in float32 against PyTorch in float64."""
+"""Every optimizer under every schedule and option: machine code in float32 against PyTorch in float64."""
 
 from __future__ import annotations
 

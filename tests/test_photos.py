@@ -96,7 +96,7 @@ def test_equal_images_up_to_64_stay_and_larger_ones_do_not(tmp_path):
 
 
 def test_gray_images_stay_gray_when_they_are_resized(tmp_path):
-    """One channel where all files are gray; the first one in colour makes all RGB, also those that were resized."""
+    """One channel where all files are gray; the first one in color makes all RGB, also those that were resized."""
     images = mixed(channels=1)
     tree(tmp_path / "a", files(images))
     assert load_data(tmp_path / "a").shape == (1, 20, 20)
@@ -117,7 +117,7 @@ def test_gray_can_be_asked_for(tmp_path):
 
 
 def test_the_network_decides_the_size(tmp_path):
-    """What stands behind Input is the size and the colour of image files; arrays are not touched by it."""
+    """What stands behind Input is the size and the color of image files; arrays are not touched by it."""
     tree(tmp_path, files(mixed()))
     assert load_data(tmp_path, input_shape=(1, 20, 30)).shape == (1, 20, 30)
     assert load_data(tmp_path, input_shape=(3, 20, 30), size="20x30", gray=False).shape == (3, 20, 30)
@@ -184,7 +184,7 @@ def test_files_can_be_excluded(tmp_path):
 # Labels in a file
 
 
-def labelled(tmp_path: Path, text: str, **options):
+def labeled(tmp_path: Path, text: str, **options):
     """Return the data of six loose images with these labels."""
     tree(tmp_path / "set", {f"{k}.png": png(picture(k)) for k in range(6)})
     (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
@@ -208,7 +208,7 @@ SIX = "file,label\n0.png,b\n1.png,a\n2.png,a\n3.png,b\n4.png,a\n5.png,b\n"
 )
 def test_labels_come_from_a_file(tmp_path, change, way):
     """Each file has the class that its line says, in any folder or archive, however the CSV is written."""
-    data = labelled(tmp_path, change(SIX), test="none", validation="none")
+    data = labeled(tmp_path, change(SIX), test="none", validation="none")
     if way != "folder":
         around = "around/" if "around" in way else ""
         (tmp_path / "set.tar").write_bytes(tar_of({f"{around}{k}.png": png(picture(k)) for k in range(6)}))
@@ -223,7 +223,7 @@ def test_labels_come_from_a_file(tmp_path, change, way):
 def test_labels_may_say_the_split_and_the_group(tmp_path):
     """The column split makes the sets, and group keeps images together in the cuts that are still to be made."""
     text = "file,label,split,group\n0.png,b,train,x\n1.png,a,train,x\n2.png,a,TEST,\n3.png,b,test,\n4.png,a,train,y\n"
-    data = labelled(tmp_path, text + "5.png,b,train,y\n", validation=0.5)
+    data = labeled(tmp_path, text + "5.png,b,train,y\n", validation=0.5)
     assert (len(data.train), len(data.validation), len(data.test)) == (2, 2, 2)
     groups = data.train.source.groups
     for split in (data.train, data.validation):
@@ -233,7 +233,7 @@ def test_labels_may_say_the_split_and_the_group(tmp_path):
 
 def test_files_without_a_line_are_counted(tmp_path):
     """What the file does not name is left out, and a note says how many; other columns are told."""
-    data = labelled(tmp_path, "file,label,age\n0.png,b,3\n1.png,a,4\n", test="none", validation="none")
+    data = labeled(tmp_path, "file,label,age\n0.png,b,3\n1.png,a,4\n", test="none", validation="none")
     assert len(data.train) == 2
     assert any("files that --labels does not name (4), such as 2.png" in note for note in data.notes)
     assert any("the columns age" in note for note in data.notes)

@@ -242,7 +242,7 @@ def estimator() -> ConvNetClassifier:
     return ConvNetClassifier(TEXT, input_shape=(1, 8, 8), batch_size=100, learning_rate=0.01, optimizer="sgd")
 
 
-def labelled() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+def labeled() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     train = layerline.load_data("digits").train.source
     return train.images[:600], train.labels[:600]
 
@@ -250,7 +250,7 @@ def labelled() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
 @pytest.mark.parametrize("engine", ["compiled", "torch"])
 def test_an_interrupted_partial_fit(monkeypatch: pytest.MonkeyPatch, timeout: int, engine: str) -> None:
     """The estimator is then what it was before, and goes on to the bits of one that was never interrupted."""
-    X, y = labelled()
+    X, y = labeled()
     mine, other = (estimator().set_params(engine=engine) for _ in range(2))
     for each in (mine, other):
         each.partial_fit(X, y, range(10))
@@ -279,7 +279,7 @@ def test_an_interrupted_partial_fit(monkeypatch: pytest.MonkeyPatch, timeout: in
 
 def test_copies_of_an_estimator() -> None:
     """What becomes of a copy leaves the original as it was, and its pickle and its next call too."""
-    X, y = labelled()
+    X, y = labeled()
     mine, other = (estimator().partial_fit(X, y, range(10)) for _ in range(2))
     expected = mine.predict_proba(X)
     copy.copy(mine).partial_fit(X, y)
@@ -291,7 +291,7 @@ def test_copies_of_an_estimator() -> None:
 
 def test_threads_that_fit_one_estimator() -> None:
     """They take turns: two threads with three epochs each end in the bits of six in a row."""
-    X, y = labelled()
+    X, y = labeled()
     mine, other = (estimator().partial_fit(X, y, range(10)) for _ in range(2))
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda _: [mine.partial_fit(X, y) for _ in range(3)], range(2)))
@@ -303,7 +303,7 @@ def test_threads_that_fit_one_estimator() -> None:
 
 def test_a_fit_inside_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal handler that fits the estimator that is being fitted is told so, and the outer call goes on."""
-    X, y = labelled()
+    X, y = labeled()
     mine, other, told = estimator(), estimator(), []
     for each in (mine, other):
         each.partial_fit(X, y, range(10))
@@ -395,7 +395,7 @@ def test_machine_code_calls_nobody(machine: Machine) -> None:
             def emitted(text: str = text) -> bytes:
                 llvm.initialize_all_targets()
                 llvm.initialize_all_asmprinters()
-                module, target = jit.optimised(text, machine)
+                module, target = jit.optimized(text, machine)
                 return bytes(target.emit_object(module))
 
             assert undefined(jit.alone(emitted)) == set(), (name, training, optimizer)

@@ -95,7 +95,7 @@ def test_the_cache_is_the_user_s(monkeypatch, tmp_path):
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Return a folder of images of many sizes in colour."""
+    """Return a folder of images of many sizes in color."""
     seeds = {"a": 0, "b": 100}
     tree(tmp_path / "set", {f"{c}/{k}.png": png(picture(seeds[c] + k, (20 + k, 30))) for c in "ab" for k in range(12)})
     return tmp_path

@@ -1,4 +1,4 @@
-"""The torch engine's recipes: against PyTorch's optimisers in a plain loop, and against NumPy where there is none."""
+"""The torch engine's recipes: against PyTorch's optimizers in a plain loop, and against NumPy where there is none."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def torch_optimizer(recipe: Recipe, module: nn.Module) -> torch.optim.Optimizer:
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_steps_are_those_of_a_plain_loop(optimizer: str, option: str) -> None:
-    """Two epochs give the weights, averages and losses of PyTorch's optimiser and CrossEntropyLoss in a plain loop."""
+    """Two epochs give the weights, averages and losses of PyTorch's optimizer and CrossEntropyLoss in a plain loop."""
     recipe = Recipe(epochs=2, batch_size=B, **{**OPTIMIZERS[optimizer], **OPTIONS[option]})
     subject, module = engine(recipe), plain_module(recipe)
     theirs = torch_optimizer(recipe, module)
@@ -193,7 +193,7 @@ def test_a_run_is_resumed_from_its_state(optimizer: str) -> None:
     for left, right in ((ours.weights, theirs.weights), (ours.optimizer, theirs.optimizer)):
         assert list(left) == list(right)
         assert all(np.array_equal(left[name], right[name]) for name in left)
-    with pytest.raises(ValueError, match="not of this network and optimiser"):
+    with pytest.raises(ValueError, match="not of this network and optimizer"):
         second.set_state(State(ours.weights, {}))
 
 

@@ -82,7 +82,7 @@ def words(drawn: Sheet) -> list[str]:
 def ink(text: Text) -> tuple[float, float, float, float]:
     """Return how far the ink of a text reaches from its place, in inches: it is painted and looked at."""
     reach = round(1 + 0.1 * max(len(line) for line in text.words.split("\n")))
-    paper = Sheet(2 * reach, 2 * reach, [replace(text, x=reach, y=reach, colour="#000000")])
+    paper = Sheet(2 * reach, 2 * reach, [replace(text, x=reach, y=reach, color="#000000")])
     rows, columns = np.nonzero(np.asarray(Image.open(io.BytesIO(paper.png(72))))[:, :, 0] < 230)
     left, right, low, high = columns.min(), columns.max() + 1, rows.max() + 1, rows.min()
     return left / 72 - reach, reach - low / 72, right / 72 - reach, reach - high / 72
@@ -91,7 +91,7 @@ def ink(text: Text) -> tuple[float, float, float, float]:
 def boxes(chosen: Iterable[Text]) -> Iterator[tuple[Text, list[float]]]:
     for text in chosen:
         place = (text.x, text.y, text.x, text.y)
-        yield text, [a + b for a, b in zip(place, ink(replace(text, x=0, y=0, colour="#000000")), strict=True)]
+        yield text, [a + b for a, b in zip(place, ink(replace(text, x=0, y=0, color="#000000")), strict=True)]
 
 
 def assert_within(drawn: Sheet) -> None:
@@ -234,11 +234,11 @@ def _curve(rows: list[EpochRow], told: Result | None = None, merit: int = 0) -> 
 
 
 def drawn_lines(drawn: Sheet) -> dict[str, list[Stroke]]:
-    """Return the lines by their colours."""
+    """Return the lines by their colors."""
     found: dict[str, list[Stroke]] = {}
     for mark in drawn.marks:
         if isinstance(mark, Stroke):
-            found.setdefault(mark.colour, []).append(mark)
+            found.setdefault(mark.color, []).append(mark)
     return found
 
 
@@ -249,7 +249,7 @@ def straight(values: list[float], places: list[float]) -> bool:
 
 
 def level_of(drawn: Sheet, value: str) -> float:
-    """Return the height of the tick that is labelled so; labels of the y axis are those that stand right of it."""
+    """Return the height of the tick that is labeled so; labels of the y axis are those that stand right of it."""
     (found,) = {text.y for text in texts(drawn) if text.words == value and text.across == "right"}
     return found
 
@@ -268,15 +268,15 @@ def test_a_curve_shows_its_numbers(epochs: int, validation: bool, best: int, mer
     log = merit == 0 and epochs == 200
     assert straight([math.log(value) for value in scale] if log else scale, [text.y for text in numbers])
     to_height = np.polyfit(np.log(scale) if log else scale, [text.y for text in numbers], 1)
-    for colour, prefix in shown.items():
+    for color, prefix in shown.items():
         values = [getattr(row, f"{prefix}_{name}") for row in rows]
         expected = np.polyval(to_height, np.log(values) if log else values)
-        marks = [mark for mark in drawn.marks if isinstance(mark, Area) and mark.colour == colour and mark.edge is None]
+        marks = [mark for mark in drawn.marks if isinstance(mark, Area) and mark.color == color and mark.edge is None]
         assert len(marks) == (epochs if epochs <= 30 else 0)
         for mark, height in zip(marks, expected, strict=False):
             assert abs(np.mean([y for _, y in mark.points]) - height) < 1e-6
         if epochs > 1:
-            (line,) = lines[colour]
+            (line,) = lines[color]
             np.testing.assert_allclose([y for _, y in line.points], expected, atol=1e-6)
             assert straight(list(range(epochs)), [x for x, _ in line.points])
     (test,) = lines[sheet.TEST]
@@ -284,9 +284,9 @@ def test_a_curve_shows_its_numbers(epochs: int, validation: bool, best: int, mer
     value = getattr(told, f"test_{name}")
     assert {round(y, 6) for _, y in test.points} == {round(np.polyval(to_height, math.log(value) if log else value), 6)}
     (star,) = [mark for mark in drawn.marks if isinstance(mark, Area) and mark.edge]
-    assert star.colour == (sheet.VALIDATION if validation else sheet.TRAINING)
+    assert star.color == (sheet.VALIDATION if validation else sheet.TRAINING)
     if epochs > 1:
-        best_place = lines[star.colour][0].points[best - 1]
+        best_place = lines[star.color][0].points[best - 1]
         np.testing.assert_allclose(np.mean(star.points, axis=0), best_place, atol=1e-6)
     said = " ".join(words(drawn))
     for label in ("training", *(["validation"] if validation else []), "test", f"★ best: epoch {best}"):
@@ -301,8 +301,8 @@ def test_a_loss_that_is_not_a_number_is_left_out() -> None:
     rows[2] = replace(rows[2], train_loss=math.nan, validation_loss=math.inf)
     drawn = _curve(rows)
     places = {text.words: text.x for text in texts(drawn) if text.words in {"1", "2", "4"} and text.up == "top"}
-    for colour in (sheet.TRAINING, sheet.VALIDATION):
-        (line,) = drawn_lines(drawn)[colour]
+    for color in (sheet.TRAINING, sheet.VALIDATION):
+        (line,) = drawn_lines(drawn)[color]
         assert [x for x, _ in line.points] == [places["1"], places["2"], places["4"]]
     nothing = [replace(row, train_loss=math.nan, validation_loss=None) for row in rows]
     assert curves.curve(MERITS[0], nothing, result(2)) is None
@@ -383,8 +383,8 @@ def pixels(drawn: Sheet) -> np.ndarray[Any, Any]:
     return next(mark.pixels for mark in drawn.marks if isinstance(mark, Pixels))
 
 
-def test_colour_is_the_share_of_the_row() -> None:
-    """The cells are coloured by the share of their row, darker for more; a row without images has no colour."""
+def test_color_is_the_share_of_the_row() -> None:
+    """The cells are colored by the share of their row, darker for more; a row without images has no color."""
     found = pixels(matrix.picture(np.array([[3, 1, 0], [0, 0, 0], [0, 5, 5]]), ("a", "b", "c")))
     assert found.shape == (3, 3, 3)
     assert (found[1] == 0xE4).all()
@@ -428,8 +428,8 @@ def test_filters_are_shown_as_they_are() -> None:
     assert {f"−{largest}", "0", largest} <= set(words(drawn))
 
 
-def test_rgb_filters_are_in_colour() -> None:
-    """Zero is the middle grey, and the largest weight fills its own colour only."""
+def test_rgb_filters_are_in_color() -> None:
+    """Zero is the middle gray, and the largest weight fills its own color only."""
     weights = np.zeros((2, 3, 2, 2))
     weights[1, :, 0, 1] = (0.5, -0.5, 0.25)
     found = filters.first_filters(network("conv", shape=(3, 8, 8)), {"0.weight": weights})

@@ -203,7 +203,7 @@ def test_the_worst_mistakes_are_those_of_the_highest_loss(run: Path) -> None:
         assert entry.text == f"label {truth} {100 * p:.1f} % said {guess} {100 * sure:.1f} % image {k}".replace(
             " 0.0 %", " <0.1 %"
         )
-        assert entry.one("img").attributes["alt"] == f"image {k}: labelled {truth}, model says {guess}"
+        assert entry.one("img").attributes["alt"] == f"image {k}: labeled {truth}, model says {guess}"
 
 
 def test_images_are_the_ones_of_their_index_and_split(tmp_path: Path) -> None:

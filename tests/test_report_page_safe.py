@@ -199,30 +199,30 @@ def test_everything_is_reached_by_the_tab_key(run: Path) -> None:
         assert query in style
 
 
-def test_colours_of_text_can_be_read() -> None:
+def test_colors_of_text_can_be_read() -> None:
     """Text on its background has a contrast of at least 4.5 in light and dark (WCAG 2.2, 1.4.3)."""
     from importlib import resources
 
     style = (resources.files("layerline.report") / "templates" / "report.css").read_text(encoding="utf-8")
     light, dark = re.findall(r":root \{(.*?)\}", style, re.DOTALL)[:2]
     for block in (light, dark):
-        colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", block))
+        colors = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", block))
         for ink in ("ink", "faint", "link"):
             for paper in ("paper", "card", "note") if ink == "ink" else ("paper", "card"):
-                assert contrast(colours[ink], colours[paper]) >= 4.5, (ink, paper)
+                assert contrast(colors[ink], colors[paper]) >= 4.5, (ink, paper)
         cells = dict(re.findall(r"--(right|wrong): ([0-9 ]+);", block))
-        for colour in cells.values():
+        for color in cells.values():
             for alpha in np.linspace(0, confusion_table.DARKEST, 21):
-                paper = [int(colours["paper"][k : k + 2], 16) for k in (1, 3, 5)]
-                mixed = [round(p + (int(c) - p) * alpha) for p, c in zip(paper, colour.split(), strict=True)]
-                assert contrast(colours["ink"], "#" + bytes(mixed).hex()) >= 4.5, (colour, alpha)
+                paper = [int(colors["paper"][k : k + 2], 16) for k in (1, 3, 5)]
+                mixed = [round(p + (int(c) - p) * alpha) for p, c in zip(paper, color.split(), strict=True)]
+                assert contrast(colors["ink"], "#" + bytes(mixed).hex()) >= 4.5, (color, alpha)
         for line in ("training", "validation", "test"):
-            assert contrast(colours[line], colours["card"]) >= 3.0, line
+            assert contrast(colors[line], colors["card"]) >= 3.0, line
 
 
 def contrast(one: str, other: str) -> float:
-    def luminance(colour: str) -> float:
-        parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    def luminance(color: str) -> float:
+        parts = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
         linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 

@@ -67,7 +67,7 @@ def test_flipped_labels_are_found() -> None:
 
 
 def test_a_class_without_images_is_never_suspected() -> None:
-    """Without an image labelled so, a class has no threshold: no image is counted to it, however sure the model is."""
+    """Without an image labeled so, a class has no threshold: no image is counted to it, however sure the model is."""
     p = np.asarray([[0.01, 0.01, 0.98], [0.9, 0.05, 0.05]], np.float32)
     listed = suspects(Predictions("test", np.asarray([0, 1]), p.argmax(1), p, None, None), sure=0.0)
     assert 2 not in listed.other.tolist()
@@ -142,7 +142,7 @@ def test_large_images_are_made_smaller(shape: tuple[int, ...], size: tuple[int, 
 @pytest.mark.parametrize(("dtype", "maximum"), [(np.uint8, 255.0), (np.uint8, 16.0), (np.float32, 1.0)])
 @pytest.mark.parametrize("C", [1, 2, 3])
 def test_pixels_of_a_data_set(C: int, dtype: type, maximum: float, last: bool) -> None:
-    """Black is 0 and the set's largest value 255; three channels are colours, else the first is shown."""
+    """Black is 0 and the set's largest value 255; three channels are colors, else the first is shown."""
     rng = np.random.default_rng(0)
     values = rng.integers(0, int(maximum) + 1, (5, 4, 6, C)) if dtype == np.uint8 else rng.random((5, 4, 6, C))
     stored = np.asarray(values, dtype)

@@ -47,8 +47,8 @@ def drawn(seed: int) -> tuple[Random, Training]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_cut_training_goes_on_to_the_same_bits(seed: int, tmp_path: Path) -> None:
-    """Weights, optimiser, history, model and result are those of a training that was never cut, cut anywhere, with any
-    layers and optimiser, and with another number of threads."""
+    """Weights, optimizer, history, model and result are those of a training that was never cut, cut anywhere, with any
+    layers and optimizer, and with another number of threads."""
     rng, case = drawn(seed)
     cut = (rng.randint(1, case.recipe.epochs), rng.randint(1, case.steps))
     trained(case, tmp_path / "whole")

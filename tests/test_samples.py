@@ -82,7 +82,7 @@ def test_a_sheet_shows_what_training_sees(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(9, 12, 3), (5, 7), (1, 40, 1), (30, 2)])
 @pytest.mark.parametrize("words", ["flip,brightness=0.4", "none"])
 def test_no_pixel_is_blurred(shape: tuple[int, ...], words: str, tmp_path: Path) -> None:
-    """Every tile stands on the sheet with each of its pixels a square of one colour, in its row, left to right."""
+    """Every tile stands on the sheet with each of its pixels a square of one color, in its row, left to right."""
     loaded = data(tmp_path, shape)
     found = samples.choose(loaded, Augmentation.parse(words), seed=0)
     image = decoded(samples.picture(found))
@@ -166,7 +166,7 @@ Box = tuple[float, float, float, float]
 
 def ink(drawn: Sheet, text: Text) -> Box:
     """Return where the ink of one text is, in pixels from the lower left corner: it is painted alone, and looked at."""
-    alone = decoded(Sheet(drawn.width, drawn.height, [dataclasses.replace(text, colour="#000000")]).png(200))
+    alone = decoded(Sheet(drawn.width, drawn.height, [dataclasses.replace(text, color="#000000")]).png(200))
     rows, columns = np.nonzero(alone[:, :, 0] < 128)
     return float(columns.min()), float(len(alone) - 1 - rows.max()), float(columns.max() + 1), len(alone) - rows.min()
 

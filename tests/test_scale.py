@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NET = "Conv 4 3\nReLU\nFlat\nFC classes\n"
 BYTES = small_data.images(30).images
 FLOATS = (BYTES / 255).astype(np.float32)
-NORMALISED = Brightness((0.0,), (1.0,), 0.2, -1.0, 2.5)
+NORMALIZED = Brightness((0.0,), (1.0,), 0.2, -1.0, 2.5)
 PLAIN = Brightness((0.4,), (0.3,), 0.1, 0.0, 1.0)
 
 
@@ -108,7 +108,7 @@ REFUSED: dict[str, tuple[float, Brightness | None, Any, str, str]] = {
         "pixels from -1",
         r"undo it: (images + 1) * 127.5 where they are from -1 to 1",
     ),
-    "normalised": (255, None, (FLOATS - 0.4) / 0.3, "pixels from -1.3", "images * deviation + mean"),
+    "normalized": (255, None, (FLOATS - 0.4) / 0.3, "pixels from -1.3", "images * deviation + mean"),
     "a little above 1": (255, None, FLOATS * 1.5, "to 1.4", "np.clip(images, 0, 1) * 255"),
     "only 0 and 1": (255, None, (FLOATS > 0.5).astype(np.float32), "only the values 0 and 1,", "images * 255"),
     "far above": (255, None, BYTES * 100.0, "pixels from 0 to 2.", "images / white * 255"),
@@ -116,8 +116,8 @@ REFUSED: dict[str, tuple[float, Brightness | None, Any, str, str]] = {
     "-1 to 1 for 0 to 1": (1, PLAIN, FLOATS * 2 - 1, "the model's were from 0 to 1", "undo it: (images + 1) * 0.5"),
     "bytes 0 and 1 for 0 to 1": (1, PLAIN, BYTES // 200, "only the values 0 and 1", "images.astype(np.float32)"),
     "up to 100 for 0 to 1": (1, PLAIN, FLOATS * 100, "pixels from 0 to 9", "images / white"),
-    "bytes for normalised": (1, NORMALISED, BYTES, "the model's were from -1 to 2.5", "normalise them as the training"),
-    "floats up to 255 for normalised": (1, NORMALISED, BYTES * 1.0, "from -1 to 2.5", "normalise them as the training"),
+    "bytes for normalized": (1, NORMALIZED, BYTES, "the model's were from -1 to 2.5", "normalize them as the training"),
+    "floats up to 255 for normalized": (1, NORMALIZED, BYTES * 1.0, "from -1 to 2.5", "normalize them as the training"),
 }
 
 
@@ -140,7 +140,7 @@ TAKEN: dict[str, tuple[float, Brightness | None, Any]] = {
     "overshoot of resizing": (255, None, BYTES * np.float32(1.1) - 10),
     "digits as bytes": (16, None, BYTES // 16),
     "overshoot up to 1": (1, PLAIN, FLOATS * np.float32(1.1) - np.float32(0.05)),
-    "normalised for normalised": (1, NORMALISED, FLOATS * 3 - 1),
+    "normalized for normalized": (1, NORMALIZED, FLOATS * 3 - 1),
     "a scale of its own": (7.3, None, FLOATS),
 }
 
@@ -152,18 +152,18 @@ def test_what_leaves_none_is_taken_as_it_is(what: str) -> None:
     asked = model(needs, seen)
     batch = images.astype(np.float32)
     expected = asked.probabilities(np.ascontiguousarray(batch))
-    if "normalised" not in what and seen is None:
+    if "normalized" not in what and seen is None:
         np.testing.assert_array_equal(silent(asked, images), expected)
     np.testing.assert_array_equal(asked.predict_proba(images), expected)
 
 
 def test_the_axes_are_told_by_the_network_s_shape() -> None:
     """N, H, W, C without a layout, and one image of any order, are the same images to the last bit."""
-    colour = small_data.images(5, shape=(3, 6, 7)).images
+    color = small_data.images(5, shape=(3, 6, 7)).images
     asked = model(shape=(3, 6, 7))
-    expected = silent(asked, colour)
-    np.testing.assert_array_equal(silent(asked, colour.transpose(0, 2, 3, 1)), expected)
-    for one in (colour[2], colour[2].transpose(1, 2, 0)):
+    expected = silent(asked, color)
+    np.testing.assert_array_equal(silent(asked, color.transpose(0, 2, 3, 1)), expected)
+    for one in (color[2], color[2].transpose(1, 2, 0)):
         np.testing.assert_array_equal(silent(asked, one), expected[2:3])
     gray = model()
     for one in (BYTES[2, 0], BYTES[2], BYTES[2].transpose(1, 2, 0), BYTES[2:3].transpose(0, 2, 3, 1)):
@@ -257,7 +257,7 @@ def test_the_estimator_takes_tables_on_any_scale() -> None:
 
 
 def test_the_estimator_tells_where_channels_lie() -> None:
-    """N, H, W, C is recognised as `load_data` does, to the same bits; what may be both is refused with what to type."""
+    """N, H, W, C is recognized as `load_data` does, to the same bits; what may be both is refused with what to type."""
     X, y = small_data.images(30, shape=(3, 6, 7)).images, np.arange(30) % 3
     last = X.transpose(0, 2, 3, 1)
     first = ConvNetClassifier(NET, epochs=1, threads=1).fit(X, y)

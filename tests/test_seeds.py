@@ -189,7 +189,7 @@ def test_divergence_is_told(folder: Path) -> None:
     assert "too large" in ended.stderr
 
 
-def test_ctrl_c_summarises_what_is_finished(folder: Path) -> None:
+def test_ctrl_c_summarizes_what_is_finished(folder: Path) -> None:
     """After the second of five trainings: the running one is stopped, none is begun, the means are of the two."""
     more = ["--epochs", "1500", "--batch-size", "4", "--seeds", "5", "--out", "mine"]
     process = subprocess.Popen(  # noqa: S603

@@ -141,13 +141,13 @@ def test_draft_mode_is_what_its_decoder_gives_at_that_scale(size, eighths, turn)
 
 def test_gray_and_rgb_can_be_asked_for():
     """gray=True gives one channel by ITU-R 601's weights, False three, None what the file has."""
-    colour, gray = picture(1, (8, 8)), picture(1, (8, 8), 1)
-    luma = decode(png(colour), Sizing(gray=True)).pixels
-    assert np.abs(luma - colour @ np.array([0.299, 0.587, 0.114])).max() <= 1
+    color, gray = picture(1, (8, 8)), picture(1, (8, 8), 1)
+    luma = decode(png(color), Sizing(gray=True)).pixels
+    assert np.abs(luma - color @ np.array([0.299, 0.587, 0.114])).max() <= 1
     repeated = decode(png(gray), Sizing(gray=False)).pixels
     np.testing.assert_array_equal(repeated, np.repeat(gray[..., None], 3, axis=2))
     assert decode(png(gray), Sizing()).pixels.ndim == 2
-    assert decode(jpeg(colour), Sizing((4, 4), gray=True)).pixels.shape == (4, 4)
+    assert decode(jpeg(color), Sizing((4, 4), gray=True)).pixels.shape == (4, 4)
 
 
 def test_what_may_stay():

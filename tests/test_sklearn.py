@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from layerline.engines.epoch import Epoch
 
 CNN = "Conv 3 3\nReLU\nBatchNorm\nPool 2\nFlat\nDropout 0.2\nFC classes\nSoftmax\n"
-COLOUR = (3, 6, 6)
+COLOR = (3, 6, 6)
 WORDS = np.array(["ant", "bee", "cat"])
 
 
@@ -100,7 +100,7 @@ def test_without_scikit_learn(version: str) -> None:
 
 def test_a_fit_is_a_training() -> None:
     """`fit` gives the weights and the history of `layerline.train` with the same recipe, bit for bit."""
-    X, y = images(shape=COLOUR)
+    X, y = images(shape=COLOR)
     source = ImageSet(X, y)
     all_of_it = Split(source, np.arange(len(y)))
     scaled = scaling.scaling(all_of_it, 255.0, "standard")
@@ -120,7 +120,7 @@ def test_a_fit_is_a_training() -> None:
 @pytest.mark.smoke
 def test_the_model_says_the_same(tmp_path: Path) -> None:
     """Estimator, its model, and the estimator pickled or copied give the same probabilities, from bytes or floats."""
-    X, y = images(shape=COLOUR)
+    X, y = images(shape=COLOR)
     fitted = estimator().fit(X, y)
     said = fitted.predict_proba(X)
     assert said.dtype == np.float32
@@ -137,7 +137,7 @@ def test_the_model_says_the_same(tmp_path: Path) -> None:
     assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "two.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("shape", [(1, 6, 6), COLOUR])
+@pytest.mark.parametrize("shape", [(1, 6, 6), COLOR])
 def test_images_may_lie_in_every_order(shape: tuple[int, int, int]) -> None:
     """(N, C, H, W), (N, H, W, C), flat with input_shape, and (N, H, W) give the same weights and probabilities."""
     X, y = images(shape=shape)
@@ -163,7 +163,7 @@ def test_images_may_lie_in_every_order(shape: tuple[int, int, int]) -> None:
 
 def test_who_was_trained_on_images_takes_them_flat() -> None:
     """An estimator that was trained on (N, C, H, W) predicts flat images of as many values, and refuses others."""
-    X, y = images(shape=COLOUR)
+    X, y = images(shape=COLOR)
     fitted = estimator().fit(X, y)
     assert fitted.predict_proba(X.reshape(len(X), -1)).tobytes() == fitted.predict_proba(X).tobytes()
     with pytest.raises(ValueError, match="X has 54 features, but ConvNetClassifier is expecting 108"):

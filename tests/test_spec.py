@@ -20,7 +20,7 @@ from layerline.compiler.kernels.conv import ConvForward
 from layerline.compiler.kernels.conv_gradients import ConvFilters
 from layerline.compiler.kernels.optimizers import Sgd
 from layerline.compiler.kernels.update import Step, ToColumns
-from layerline.compiler.passes import PASSES, optimise
+from layerline.compiler.passes import PASSES, optimize
 from layerline.compiler.plane import Plane, room
 from layerline.compiler.program import Op, Per, Program
 from layerline.compiler.spec import RULES, check
@@ -220,7 +220,7 @@ BROKEN: Final[dict[str, tuple[Callable[[], Program], str, str]]] = {
         r"conv_b_fwd_\S+: buffer w0c is taken as Columns\(.*lanes=4.*\), the layout is Columns\(.*lanes=8.*\)",
     ),
     "places of another pool": (
-        lambda: otherwise(optimise(plain(), MACHINE), ConvFilters, window=(3, 3)),
+        lambda: otherwise(optimize(plain(), MACHINE), ConvFilters, window=(3, 3)),
         "places",
         r"conv_at_filters_\S+: buffer at2 is read as Places\(.*\), and was written as Places\(.*window=\(2, 2\)\)",
     ),
@@ -250,7 +250,7 @@ def test_the_pass_at_fault_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(passes, "PASSES", (PASSES[0], lose_an_op, *PASSES[1:]))
     with pytest.raises(AssertionError, match=r"^after lose_an_op: .* buffer x is read"):
-        optimise(plain(), MACHINE)
+        optimize(plain(), MACHINE)
 
 
 def kept_after_every_pass(network: Network, task: Task, machine: Machine) -> None:

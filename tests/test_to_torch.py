@@ -50,7 +50,7 @@ def test_shapes_weights_and_counts_are_pytorchs(number):
 
 
 def test_fan_in_is_pytorchs():
-    """fan_in is what PyTorch's own initialisation counts, of weights and of biases."""
+    """fan_in is what PyTorch's own initialization counts, of weights and of biases."""
     for text in NETWORKS:
         network = parse(text)
         state = network.to_torch().state_dict()

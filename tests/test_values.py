@@ -246,7 +246,7 @@ def test_data_may_be_cut_by_such_values(name: str, value: Any, tmp_path: Path) -
 
 
 def test_image_files_may_be_read_by_such_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Likewise the size, the colours, the network's shape and the share of bad files."""
+    """Likewise the size, the colors, the network's shape and the share of bad files."""
     monkeypatch.chdir(tmp_path)
     pictures = {
         f"{name}/{k}.png": image_files.png(image_files.picture(k + at))

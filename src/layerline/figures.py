@@ -123,7 +123,7 @@ def picture(height: int, width: int) -> str:
     return f"{width}×{height}"
 
 
-def colours(channels: int) -> str:
+def colors(channels: int) -> str:
     """Return what kind of images have so many channels: `gray`, `RGB`, `4-channel`."""
     return {1: "gray", 3: "RGB"}.get(channels, f"{channels}-channel")
 

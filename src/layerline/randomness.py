@@ -105,7 +105,7 @@ def dropout_keep(
     """Return which elements Dropout keeps: bool (len(images), *shape), shape (C, H, W) or (K,).
 
     Element e of an image counts in the order H, W, C. Its block of four words is (e // 64) · 16 + e mod 16, its word of
-    the block (e // 16) mod 4, so that a vector of counters makes four vectors of neighbours; kept where the word is at
+    the block (e // 16) mod 4, so that a vector of counters makes four vectors of neighbors; kept where the word is at
     least p · 2³².
     """
     C, H, W = shape if len(shape) == 3 else (shape[0], 1, 1)

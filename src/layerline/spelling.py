@@ -19,7 +19,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that `word` is likely meant to be, None where none is near: silence beats a wild guess.
 
     Near is, in this order: the same but for case, hyphens, underscores and spaces; one letter wrong, missing, too many
-    or swapped with its neighbour, where the longer word has 3 letters or more; two such, from 6 letters on; its
+    or swapped with its neighbor, where the longer word has 3 letters or more; two such, from 6 letters on; its
     beginning, of 3 letters or more. Another number is another thing: 3.png is not near 9.png. Among equals the first
     known one wins.
     """

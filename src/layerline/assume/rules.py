@@ -94,7 +94,7 @@ def _class_weights(facts: Facts, recipe: Recipe, given: Collection[str]) -> Choi
 
 
 def _augment(facts: Facts, recipe: Recipe, given: Collection[str]) -> Choice:
-    """Shifts where the image is large enough; flips of colour images whose classes know no left and right."""
+    """Shifts where the image is large enough; flips of color images whose classes know no left and right."""
     del recipe, given
     C, H, W = facts.shape
     if min(H, W) < SMALLEST_SHIFTED:
@@ -106,7 +106,7 @@ def _augment(facts: Facts, recipe: Recipe, given: Collection[str]) -> Choice:
     if name is not None:
         return Choice(shift, f"no flip, for a mirror image of “{name[:30]}” may be of another class")
     return Choice(
-        dataclasses.replace(shift, flip="random"), "colour images look as likely from the left as from the right"
+        dataclasses.replace(shift, flip="random"), "color images look as likely from the left as from the right"
     )
 
 

@@ -30,9 +30,9 @@ def cache_folder() -> Path | None:
     """Return the folder of this user's caches that decoded images are kept in; None where there is none."""
     import platformdirs
 
-    from layerline.data.fetching import catalogue
+    from layerline.data.fetching import catalog
 
-    folder = catalogue.own(platformdirs.user_cache_dir)
+    folder = catalog.own(platformdirs.user_cache_dir)
     return None if folder is None else folder / "images"
 
 

@@ -88,7 +88,7 @@ def _lines(data: Dataset) -> list[str]:
     total = sum(len(split) for _, split in splits)
     sources = {id(split.source): split.source for _, split in splits}.values()
     held = sum(source.images.nbytes for source in sources)
-    kind, largest = figures.colours(C), f"{data.train.source.maximum:g}"
+    kind, largest = figures.colors(C), f"{data.train.source.maximum:g}"
     return [
         folded(
             f"{figures.name(data.name)}: {figures.count(total)} {kind} images of {figures.picture(H, W)}, "

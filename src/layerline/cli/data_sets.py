@@ -14,9 +14,9 @@ from layerline.cli.commands import Command, GroupedOption, options
 from layerline.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from layerline.data.fetching.catalogue import Published
+    from layerline.data.fetching.catalog import Published
 
-_COLOURS: Final = {1: "gray", 3: "RGB"}
+_COLORS: Final = {1: "gray", 3: "RGB"}
 
 
 @click.command("list", cls=Command)
@@ -24,18 +24,18 @@ _COLOURS: Final = {1: "gray", 3: "RGB"}
 def list_(data_dir: str | None) -> None:
     """List the data sets that are known by name, and where they lie."""
     from layerline.cli.columns import folded, table
-    from layerline.data.fetching import catalogue
+    from layerline.data.fetching import catalog
 
-    folder = Path(data_dir) if data_dir is not None else catalogue.default_folder()
-    rows = [_row(known, folder) for known in catalogue.KNOWN.values()]
+    folder = Path(data_dir) if data_dir is not None else catalog.default_folder()
+    rows = [_row(known, folder) for known in catalog.KNOWN.values()]
     for line in table(("name", "images", "size", "classes", "where it is"), rows, left=(0, 2, 4)):
         click.echo(line)
     click.echo()
-    for known in catalogue.KNOWN.values():
+    for known in catalog.KNOWN.values():
         size = f" {figures.size(known.download)} to fetch." if known.archives else ""
-        click.echo(folded(f"{known.name}: {known.title}.{size} {known.source}. Licence: {known.licence}."))
+        click.echo(folded(f"{known.name}: {known.title}.{size} {known.source}. License: {known.license}."))
     click.echo()
-    where = "no folder: this user has no home" if folder is None else catalogue.shown(folder)
+    where = "no folder: this user has no home" if folder is None else catalog.shown(folder)
     click.echo(folded(f"named sets are looked for in {where} (--data-dir, or LAYERLINE_DATA)"))
 
 
@@ -44,7 +44,7 @@ def _row(known: Published, folder: Path | None) -> tuple[str, ...]:
     return (
         known.name,
         figures.count(known.images),
-        f"{figures.picture(H, W)} {_COLOURS[C]}",
+        f"{figures.picture(H, W)} {_COLORS[C]}",
         str(known.classes),
         _place(known, folder),
     )
@@ -81,7 +81,7 @@ def fetch(name: str, data_dir: str | None, force: bool) -> None:
     """
     from layerline.cli.columns import folded
     from layerline.cli.download_screen import DownloadScreen
-    from layerline.data.fetching import catalogue, fetch
+    from layerline.data.fetching import catalog, fetch
 
     terminal = Terminal(sys.stdout, os.environ)
     screen = DownloadScreen(terminal)
@@ -89,7 +89,7 @@ def fetch(name: str, data_dir: str | None, force: bool) -> None:
         folder = fetch.fetch(name, None if data_dir is None else Path(data_dir), watcher=screen, force=force)
     finally:
         terminal.clear()
-    known = catalogue.KNOWN[name]
-    terminal.say(f"{name} is in {catalogue.shown(folder)}")
-    terminal.say(folded(f"{known.source}. Licence: {known.licence}."))
+    known = catalog.KNOWN[name]
+    terminal.say(f"{name} is in {catalog.shown(folder)}")
+    terminal.say(folded(f"{known.source}. License: {known.license}."))
     terminal.say(f"train on it: layerline train --data {name}" + (f" --data-dir {data_dir}" if data_dir else ""))

@@ -119,7 +119,7 @@ def _images(card: Card) -> str:
     C, H, W = card.input_shape
     fitted = FITTED[card.preprocessing.fit]
     files = f"image files are brought to this size, {fitted}" if C in (1, 3) else "arrays only"
-    return f"{figures.colours(C)}, {figures.picture(H, W)} (width × height); {files}"
+    return f"{figures.colors(C)}, {figures.picture(H, W)} (width × height); {files}"
 
 
 def _scaling(card: Card) -> str:

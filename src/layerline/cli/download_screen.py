@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerline.cli.terminal import Terminal
-    from layerline.data.fetching.catalogue import Archive
+    from layerline.data.fetching.catalog import Archive
 
 _BAR: Final = 12
 _OFTEN: Final = 0.1

@@ -134,9 +134,9 @@ def accuracy_difference(N: int, only_a: int, only_b: int) -> Difference:
     Medicine 24: Wald's interval after ½ is added to each of the four counts (both right, one, the other, none).
     """
     difference = only_b - only_a
-    centre = difference / (N + 2)
+    center = difference / (N + 2)
     half = _z(LEVEL / 2) * math.sqrt(only_a + only_b + 1 - difference**2 / (N + 2)) / (N + 2)
-    return Difference(difference / N, max(-1.0, centre - half), min(1.0, centre + half), mcnemar(only_a, only_b))
+    return Difference(difference / N, max(-1.0, center - half), min(1.0, center + half), mcnemar(only_a, only_b))
 
 
 def images_needed(N: int, only_a: int, only_b: int) -> int | None:

@@ -39,7 +39,7 @@ class LayerValue:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained parameter: its tensor, what it is to an optimiser, and how its gradient lies."""
+    """A trained parameter: its tensor, what it is to an optimizer, and how its gradient lies."""
 
     tensor: Tensor
     gradient: Buffer
@@ -49,7 +49,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Stepped:
-    """A parameter that an optimiser is to step, and how the filters of a Conv lie."""
+    """A parameter that an optimizer is to step, and how the filters of a Conv lie."""
 
     of: Trained
     filters: Filters | None
@@ -172,7 +172,7 @@ class Builder:
         return tuple(home for home, _ in homes)
 
     def step(self, name: str, filters: Filters | None = None) -> None:
-        """Have an optimiser step a parameter, from its whole gradient. filters: how those of a Conv lie."""
+        """Have an optimizer step a parameter, from its whole gradient. filters: how those of a Conv lie."""
         self.steps.append(Stepped(self.trained[name], filters))
 
     def partial(self, name: str) -> Buffer:

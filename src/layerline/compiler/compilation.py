@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from layerline.compiler import jit
 from layerline.compiler.build import build
 from layerline.compiler.driver import write_module
-from layerline.compiler.passes import optimise
+from layerline.compiler.passes import optimize
 from layerline.compiler.schedule import schedule
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class Compiled:
 
 @functools.lru_cache(KEPT)
 def plan(network: Network, machine: Machine, task: Task) -> Schedule:
-    """Return the network's Program, optimised and cut into phases."""
-    program = optimise(build(network, machine, task), machine, fuse_updates=task.fuse_updates)
+    """Return the network's Program, optimized and cut into phases."""
+    program = optimize(build(network, machine, task), machine, fuse_updates=task.fuse_updates)
     return schedule(program)
 
 

@@ -74,10 +74,10 @@ class Code:
         unused(self.number)
 
 
-def optimised(text: str, machine: Machine) -> tuple[Any, Any]:
+def optimized(text: str, machine: Machine) -> tuple[Any, Any]:
     """Return (module, target machine) after LLVM's passes: registers for variables, equal values once, no more.
 
-    Tiles are unrolled and vectorised by our own hand, and addresses worked out by the pen, so that LLVM's loop passes
+    Tiles are unrolled and vectorized by our own hand, and addresses worked out by the pen, so that LLVM's loop passes
     and instcombine only cost time: with them resnet20 took 1.02 s instead of 0.90 s to compile, and trained no faster
     (Xeon at 2.6 GHz, 2026-11-28). What shapes addresses, loop strength reduction, is part of its code generator.
     """
@@ -106,7 +106,7 @@ def compile_text(text: str, machine: Machine) -> Code:
     """
 
     def work() -> Code:
-        module, target_machine = optimised(text, machine)
+        module, target_machine = optimized(text, machine)
         names = [f.name for f in module.functions if not f.is_declaration]
         engine = llvm.create_mcjit_compiler(module, target_machine, use_lmm=True)
         engine.finalize_object()
@@ -117,16 +117,16 @@ def compile_text(text: str, machine: Machine) -> Code:
     return alone(work)
 
 
-def optimised_text(text: str, machine: Machine) -> str:
+def optimized_text(text: str, machine: Machine) -> str:
     """Return the IR after LLVM's passes."""
-    return alone(lambda: str(optimised(text, machine)[0]))
+    return alone(lambda: str(optimized(text, machine)[0]))
 
 
 def assembly(text: str, machine: Machine) -> str:
     """Return the assembly of a module, as the JIT compiles it."""
 
     def work() -> str:
-        module, target_machine = optimised(text, machine)
+        module, target_machine = optimized(text, machine)
         return str(target_machine.emit_assembly(module))
 
     return alone(work)

@@ -74,7 +74,7 @@ class Kernel(abc.ABC):
     """One function of machine code: what it computes and how (its tile), as a frozen dataclass. Equal kernels share
     code.
 
-    The pointer arguments come first, then the scalars. A kernel over images does `images` neighbouring images; one
+    The pointer arguments come first, then the scalars. A kernel over images does `images` neighboring images; one
     over slices does slice `item` of `slices`; it knows nothing of threads.
     """
 

@@ -150,7 +150,7 @@ class LlvmPen(LlvmArithmetic):
         return Pointer(raw, pointer.dtype)
 
     def load(self, pointer: Pointer, index: Index | int = 0, lanes: int = 1) -> Value:
-        """Return `lanes` neighbouring elements; no alignment beyond the element's is assumed."""
+        """Return `lanes` neighboring elements; no alignment beyond the element's is assumed."""
         typ = vector_type(pointer.dtype, lanes)
         loaded = self.builder.load(self.at(pointer, index).raw, typ=typ, align=pointer.dtype.bytes)
         return Value(loaded, pointer.dtype, lanes)

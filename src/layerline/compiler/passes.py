@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from layerline.compiler.machine import Machine
 
 
-def optimise(program: Program, machine: Machine, *, fuse_updates: bool = True) -> Program:
+def optimize(program: Program, machine: Machine, *, fuse_updates: bool = True) -> Program:
     """Return the Program after all passes; without `fuse_updates` whole gradients stay readable."""
     check(program, "build")
     for run in PASSES:

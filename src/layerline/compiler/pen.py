@@ -133,7 +133,7 @@ class Pen(Arithmetic):
 
     @abc.abstractmethod
     def load(self, pointer: Pointer, index: Index | int = 0, lanes: int = 1) -> Value:
-        """Return `lanes` neighbouring elements; no alignment beyond the element's is assumed."""
+        """Return `lanes` neighboring elements; no alignment beyond the element's is assumed."""
 
     @abc.abstractmethod
     def store(self, value: Value, pointer: Pointer, index: Index | int = 0, count: int | None = None) -> None:

@@ -28,7 +28,7 @@ def item(n: Index | int, elements: int) -> Index | int:
 
 @dataclass(frozen=True)
 class Plane:
-    """An image in memory: H rows of W pixels of C neighbouring floats, inside a border that stays zero.
+    """An image in memory: H rows of W pixels of C neighboring floats, inside a border that stays zero.
 
     `begin`, `inner`, `at`, `step` and `rank` are all the addresses that there are in an image. Rows and columns count
     from pixel (0, 0), so that those of the border above and to the left are negative.

@@ -94,7 +94,7 @@ class Op:
 
 
 class Kind(enum.Enum):
-    """What a parameter is to an optimiser."""
+    """What a parameter is to an optimizer."""
 
     FILTERS = "filters"
     """Of a convolution."""
@@ -112,7 +112,7 @@ class Tensor:
     homes: tuple[tuple[Buffer, Layout], ...]
     """The first is the master; the others are copies in another order, written whenever the master is."""
     slots: tuple[tuple[str, Buffer], ...] = ()
-    """What the optimiser keeps beside it, by the name the engine's state has it under; it lies as in the first home."""
+    """What the optimizer keeps beside it, by the name the engine's state has it under; it lies as in the first home."""
     gradient: Buffer | None = None
     """Where the whole gradient can be read after a step: only in a plain Program."""
 

@@ -48,7 +48,7 @@ def show(
     if stage == "plan":
         return plan_text(network, machine, schedule)
     text = write_module(schedule, machine)
-    return jit.optimised_text(text, machine) if stage == "llvm" else jit.assembly(text, machine)
+    return jit.optimized_text(text, machine) if stage == "llvm" else jit.assembly(text, machine)
 
 
 def plan_text(network: Network, machine: Machine, schedule: Schedule) -> str:

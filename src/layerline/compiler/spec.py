@@ -1,7 +1,7 @@
 """What a Program must be after every pass: a function for each rule, whose docstring is the rule.
 
 What a kernel does with a buffer, and what it expects there, it declares itself (`Kernel.arguments`). Machine code
-checks nothing: a Program that breaks a rule would compute something else, or write into a neighbour's memory.
+checks nothing: a Program that breaks a rule would compute something else, or write into a neighbor's memory.
 """
 
 from __future__ import annotations

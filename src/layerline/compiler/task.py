@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """Training or prediction, of what images, with which optimiser."""
+    """Training or prediction, of what images, with which optimizer."""
 
     batch_size: int
     optimizer: Optimizer
@@ -34,13 +34,13 @@ class Task:
     spare_biases: bool = False
     """Whether biases and norms do not decay."""
     muon: bool = False
-    """Whether filters of convolutions are stepped by Muon, and only the rest by the optimiser."""
+    """Whether filters of convolutions are stepped by Muon, and only the rest by the optimizer."""
     objective: Objective = CROSS_ENTROPY
     augmented: Steps | None = None
     """What is done to images as they are loaded."""
 
     def stepped_by(self, kind: Kind) -> Optimizer:
-        """Return the optimiser of a tensor of a kind."""
+        """Return the optimizer of a tensor of a kind."""
         spared = kind is Kind.PLAIN and self.spare_biases
         return dataclasses.replace(self.optimizer, decay=False) if spared else self.optimizer
 

@@ -58,9 +58,9 @@ def _moments(split: Split) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     n, mean, M = 0, np.zeros(C), np.zeros(C)
     for start in range(0, len(indices), step):
         block = images[indices[start : start + step]].transpose(1, 0, 2, 3).reshape(C, -1).astype(np.float64)
-        size, centre = block.shape[1], block.mean(axis=1)
-        block -= centre[:, None]
-        delta = centre - mean
+        size, center = block.shape[1], block.mean(axis=1)
+        block -= center[:, None]
+        delta = center - mean
         M += (block * block).sum(axis=1) + delta**2 * (n * size / (n + size))
         mean += delta * (size / (n + size))
         n += size

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from layerline import figures, spelling
-from layerline.data.fetching import catalogue
-from layerline.data.formats import cifar, idx, idx_folder, named_cifar, npz, recognise, tar
-from layerline.data.formats.recognise import shown
+from layerline.data.fetching import catalog
+from layerline.data.formats import cifar, idx, idx_folder, named_cifar, npz, recognize, tar
+from layerline.data.formats.recognize import shown
 from layerline.data.formats.stream import open_stream
 from layerline.data.part import FoundArray, SourceArrays, SplitArrays
 from layerline.data.photos import image_archive, image_folder
@@ -129,11 +129,11 @@ def _digits() -> SourceArrays:
 
 
 def _named(named: Named, data_dir: Path | None) -> SourceArrays:
-    folder = catalogue.folder_of(named.name, data_dir)
+    folder = catalog.folder_of(named.name, data_dir)
     best = named.place(folder)
     lacking = [f"{name}.gz" for name in idx_folder.OFFICIAL if name not in idx_folder.present(best)]
     if len(lacking) == len(idx_folder.OFFICIAL):
-        raise catalogue.absent(named.name, data_dir, folder, ", ".join(lacking) + " (gzipped or not)")
+        raise catalog.absent(named.name, data_dir, folder, ", ".join(lacking) + " (gzipped or not)")
     if lacking:
         raise DataError(
             f"--data {named.name}: found no {', '.join(lacking)} in {shown(best)}, expected all four files",
@@ -172,12 +172,12 @@ def _file(path: Path, asked: ImageOptions, progress: Progress | None) -> SourceA
         start = stream.take(tar.BLOCK)
     if tar.begins(start):
         return image_archive.read(path, asked, progress)
-    if start.startswith(recognise.ZIP) or path.suffix.lower() == ".npz":
+    if start.startswith(recognize.ZIP) or path.suffix.lower() == ".npz":
         return npz.read(path)
-    what = recognise.kind(start[:300])
+    what = recognize.kind(start[:300])
     if what and stream.packed is None and "idx" not in path.name.lower():
         raise DataError(
-            f"{shown(path)}: found {what}, expected images in a tar, IDX or .npz", f"{recognise.remedy(what)}; {READ}"
+            f"{shown(path)}: found {what}, expected images in a tar, IDX or .npz", f"{recognize.remedy(what)}; {READ}"
         )
     return idx_folder.read_file(path)
 

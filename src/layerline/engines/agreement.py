@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
-    """Return the network. Raises an error where it is not for these images, or a batch of them cannot be normalised."""
+    """Return the network. Raises an error where it is not for these images, or a batch of them cannot be normalized."""
     if (network.input_shape, network.classes) != (data.shape, len(data.classes)):
         has, needs = _kind(data.shape, len(data.classes)), _kind(network.input_shape, network.classes)
         raise NetworkError(

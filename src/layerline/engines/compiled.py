@@ -138,7 +138,7 @@ class CompiledEngine(Engine):
         return predictor.run(weights, split.source, split.indices)
 
     def state(self) -> State:
-        """Return a copy of the weights and the optimiser's tensors."""
+        """Return a copy of the weights and the optimizer's tensors."""
         if self._trainer is None:
             return copy.deepcopy(self._state)
         found = self._trainer.memory.state()
@@ -146,7 +146,7 @@ class CompiledEngine(Engine):
         return State({name: weights[name] for name in self._network.weights}, found.optimizer)
 
     def set_state(self, state: State) -> None:
-        """Take over weights and optimiser tensors; names and shapes must be the network's."""
+        """Take over weights and optimizer tensors; names and shapes must be the network's."""
         _check_state(state, self._state)
         self._state = copy.deepcopy(state)
         self._counters = _counters(self._network, state)
@@ -244,4 +244,4 @@ def _check_state(state: State, like: State) -> None:
     for given, known in ((state.weights, like.weights), (state.optimizer, like.optimizer)):
         shapes = {name: value.shape for name, value in given.items()}
         if shapes != {name: value.shape for name, value in known.items()}:
-            raise ValueError("the state is not of this network and optimiser")
+            raise ValueError("the state is not of this network and optimizer")

@@ -130,8 +130,8 @@ class Engine(abc.ABC):
 
     @abc.abstractmethod
     def state(self) -> State:
-        """Return a copy of the weights and the optimiser's tensors."""
+        """Return a copy of the weights and the optimizer's tensors."""
 
     @abc.abstractmethod
     def set_state(self, state: State) -> None:
-        """Take over weights and optimiser tensors; names and shapes must be the network's."""
+        """Take over weights and optimizer tensors; names and shapes must be the network's."""

@@ -41,7 +41,7 @@ def needed(network: Network, recipe: Recipe, tasks: Iterable[Task], machine: Mac
 
 
 def _state_bytes(network: Network, recipe: Recipe) -> int:
-    """Return the bytes of the weights, and of what the optimiser keeps beside them."""
+    """Return the bytes of the weights, and of what the optimizer keeps beside them."""
     weights = {name: math.prod(w.shape) * _BYTES[w.dtype] for name, w in network.weights.items()}
     beside = sum(weights[name] * len(slots) for name, slots in slots_of(network, task_of(recipe)).items())
     return sum(weights.values()) + beside

@@ -1,4 +1,4 @@
-"""The engine on PyTorch's own layers, loss and optimisers, on the CPU: the tests' oracle, and one like any other."""
+"""The engine on PyTorch's own layers, loss and optimizers, on the CPU: the tests' oracle, and one like any other."""
 
 from __future__ import annotations
 
@@ -113,12 +113,12 @@ class TorchEngine(Engine):
         return outputs
 
     def state(self) -> State:
-        """Return a copy of the weights and the optimiser's tensors; float64 for an engine of float64."""
+        """Return a copy of the weights and the optimizer's tensors; float64 for an engine of float64."""
         weights = {name: value.numpy().copy() for name, value in self._module.state_dict().items()}
         return State(weights, self._steps.state())
 
     def set_state(self, state: State) -> None:
-        """Take over weights and optimiser tensors; names and shapes must be the network's."""
+        """Take over weights and optimizer tensors; names and shapes must be the network's."""
         self._load_weights(state.weights)
         self._steps.set_state(state.optimizer)
 

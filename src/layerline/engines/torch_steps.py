@@ -28,7 +28,7 @@ MATCH_ADAM: Final = 0.2
 
 @final
 class TorchSteps:
-    """The optimiser of a recipe over a module's parameters, with all that it keeps beside them."""
+    """The optimizer of a recipe over a module's parameters, with all that it keeps beside them."""
 
     def __init__(self, module: nn.Module, recipe: Recipe) -> None:
         """Keep zeros beside each parameter, and where the recipe has averages a copy of what it is now."""
@@ -57,10 +57,10 @@ class TorchSteps:
         return {name: value.numpy().copy() for name, value in self._kept.items()}
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> None:
-        """Take over what `state` gave. Raises ValueError where it is of another network or optimiser: our bug."""
+        """Take over what `state` gave. Raises ValueError where it is of another network or optimizer: our bug."""
         shapes = {name: tuple(value.shape) for name, value in self._kept.items()}
         if shapes != {name: value.shape for name, value in state.items()}:
-            raise ValueError("the state is not of this network and optimiser")
+            raise ValueError("the state is not of this network and optimizer")
         for name, value in state.items():
             self._kept[name].copy_(torch.tensor(value))
 
@@ -100,7 +100,7 @@ class TorchSteps:
         return ("momentum",) if name in self._filters else ("exp_avg", "exp_avg_sq")
 
     def _lend(self, optimizer: torch.optim.Optimizer, names: list[str]) -> None:
-        """Let PyTorch's optimiser work on our tensors, under its names: it changes them in place.
+        """Let PyTorch's optimizer work on our tensors, under its names: it changes them in place.
 
         SGD's buffer begins as zero, and not as the first gradient: v = μ·0 + g is the same.
         """

@@ -23,9 +23,9 @@ _HALVINGS: Final = 12
 
 
 def fit(x: NDArray[np.float32], labels: NDArray[np.int32], K: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return w (I, K) and b (K,) that minimise the mean of −ln softmax(x w + b)[label] + λ/2 Σ w².
+    """Return w (I, K) and b (K,) that minimize the mean of −ln softmax(x w + b)[label] + λ/2 Σ w².
 
-    x: float32 (N, I), standardised. Nocedal and Wright 2006, "Numerical Optimization", algorithms 7.4 and 7.5, with
+    x: float32 (N, I), standardized. Nocedal and Wright 2006, "Numerical Optimization", algorithms 7.4 and 7.5, with
     backtracking (3.1); at most 30 steps, after which the accuracy hardly changes.
     """
     I = x.shape[1]

@@ -58,7 +58,7 @@ def quantile(p: float, nu: float) -> float:
 def central(t: float, nu: float) -> float:
     """Return A = P(|T| ≤ t) for ν ≥ 1 degrees of freedom, whole or not, t ≥ 0.
 
-    A = I(z; ½, ν/2), z = t² / (ν + t²), the regularised incomplete beta function (Abramowitz and Stegun 1964, 26.7.1
+    A = I(z; ½, ν/2), z = t² / (ν + t²), the regularized incomplete beta function (Abramowitz and Stegun 1964, 26.7.1
     and 26.5.27); from the side where its continued fraction converges fast.
     """
     if t == 0:

@@ -40,7 +40,7 @@ _HALVED: Final = 8
 
 
 def preset_for(shape: Image) -> str:
-    """Return the preset that suits images of (C, H, W): by their shorter side, and whether they have colours.
+    """Return the preset that suits images of (C, H, W): by their shorter side, and whether they have colors.
 
     It fits whatever has at least 2×2 pixels.
     """
@@ -130,13 +130,13 @@ class _Text:
 
     def _head(self) -> None:
         C, H, W = self._image
-        colours = {1: "1 channel (gray)", 3: "3 channels (red, green, blue)"}.get(C, f"{C} channels")
+        colors = {1: "1 channel (gray)", 3: "3 channels (red, green, blue)"}.get(C, f"{C} channels")
         self._lines += [
             f"# For {times(self._image)} images of {self._classes} classes, {self._images:,d} of them to train on.",
             "# The size of the images decides how many stages it has, and their number how many filters.",
             "# Behind each # is what comes out of the line, in channels × rows × columns, and what the line does.",
             "",
-            f"Input {C} {H} {W}  # {colours}, {H} rows, {W} columns; without this line the data decides",
+            f"Input {C} {H} {W}  # {colors}, {H} rows, {W} columns; without this line the data decides",
             "",
         ]
 

@@ -43,7 +43,7 @@ def _without_blanks(rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _join(rows: list[tuple[str, str]]) -> list[str]:
-    """Return the lines, the comments of neighbouring lines below each other."""
+    """Return the lines, the comments of neighboring lines below each other."""
     lines: list[str] = []
     first = 0
     while first < len(rows):

@@ -32,7 +32,7 @@ MOST_NAMED: Final = 2000
 _NAMED: Final = 12
 _LONGEST_NAME: Final = 24
 DARKEST: Final = 0.78
-"""How much of the colour the darkest cell has: its number stays readable (a contrast of 4.5) in light and dark."""
+"""How much of the color the darkest cell has: its number stays readable (a contrast of 4.5) in light and dark."""
 
 
 @dataclass(frozen=True)

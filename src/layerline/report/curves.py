@@ -23,7 +23,7 @@ _RIGHT: Final = 0.72
 """Inches at the right for the names of the lines."""
 _MOST_MARKERS: Final = 30
 _STYLES: Final = {"training": (sheet.TRAINING, "o"), "validation": (sheet.VALIDATION, "s")}
-"""Colour and mark of a line."""
+"""Color and mark of a line."""
 
 
 def curve(merit: Merit, history: Sequence[EpochRow], result: Result) -> Sheet | None:
@@ -104,14 +104,14 @@ def _decades(low: float, high: float) -> list[tuple[float, str]]:
 def _trace(paper: Sheet, frame: Frame, lines: Sequence[Curve]) -> None:
     """Draw the lines, with a mark at every epoch where there are few."""
     for line in lines:
-        colour, marker = _STYLES[line.label]
+        color, marker = _STYLES[line.label]
         places = [(frame.across(epoch), frame.up(value)) for epoch, value in line.points]
         if len(places) > 1:
-            paper.line(places, colour, 1.3)
+            paper.line(places, color, 1.3)
         corners, turn = (24, 0.0) if marker == "o" else (4, math.pi / 4)
         radius = (1.5 if marker == "o" else 1.5 * math.sqrt(2)) + 0.5
         for place in places if len(places) <= _MOST_MARKERS else ():
-            paper.area(_polygon(place, [radius] * corners, turn), colour)
+            paper.area(_polygon(place, [radius] * corners, turn), color)
 
 
 def _star(paper: Sheet, frame: Frame, line: Curve, best: int) -> None:
@@ -122,14 +122,14 @@ def _star(paper: Sheet, frame: Frame, line: Curve, best: int) -> None:
         points = _polygon(place, [5.0, 5.0 * 0.381966] * 5, math.pi / 2)
         paper.area(points, _STYLES[line.label][0], edge=sheet.WHITE, width=0.6)
     x = 0.985 * sheet.COLUMN
-    paper.text(x, frame.top + 6 / 72, f"★ best: epoch {best}", across="right", colour=sheet.FAINT)
+    paper.text(x, frame.top + 6 / 72, f"★ best: epoch {best}", across="right", color=sheet.FAINT)
 
 
-def _polygon(centre: tuple[float, float], radii: Sequence[float], turn: float) -> list[tuple[float, float]]:
+def _polygon(center: tuple[float, float], radii: Sequence[float], turn: float) -> list[tuple[float, float]]:
     """Return corners around a place in inches, at these distances in points, the first in the direction `turn`."""
     angles = [turn + 2 * math.pi * k / len(radii) for k in range(len(radii))]
     return [
-        (centre[0] + radius / 72 * math.cos(angle), centre[1] + radius / 72 * math.sin(angle))
+        (center[0] + radius / 72 * math.cos(angle), center[1] + radius / 72 * math.sin(angle))
         for radius, angle in zip(radii, angles, strict=True)
     ]
 
@@ -139,9 +139,9 @@ def _name_lines(paper: Sheet, frame: Frame, merit: Merit, ends: Sequence[tuple[s
     heights = [frame.up(value) for _, _, value in ends]
     gap = 2.35 * sheet.TEXT / 72
     placed = apart(heights, gap, frame.bottom + 0.2 * gap, frame.top - 0.45 * gap)
-    for (label, colour, value), height in zip(ends, placed, strict=True):
+    for (label, color, value), height in zip(ends, placed, strict=True):
         words = f"{label}\n{merit.shown(value)}"
-        paper.text(frame.right + 0.03 * frame.width, height, words, colour=colour, up="center", spacing=1.05)
+        paper.text(frame.right + 0.03 * frame.width, height, words, color=color, up="center", spacing=1.05)
 
 
 def apart(heights: Sequence[float], gap: float, low: float, high: float) -> list[float]:

@@ -1,4 +1,4 @@
-"""The drawings of report.html as inline SVG. Colours come from the page's style, so they follow its light and dark.
+"""The drawings of report.html as inline SVG. Colors come from the page's style, so they follow its light and dark.
 
 Every text that comes from outside is escaped here; what is returned goes into the page as it is.
 """

@@ -1,4 +1,4 @@
-"""What the first layer looks for: its filters as a grid of small images, in colour where the network sees RGB."""
+"""What the first layer looks for: its filters as a grid of small images, in color where the network sees RGB."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def first_filters(network: Network, weights: Mapping[str, NDArray[Any]]) -> Firs
 
 
 def picture(filters: FirstFilters) -> Sheet:
-    """Return the sheet: one scale for all tiles, zero in the middle (white, or grey where the filters are in colour).
+    """Return the sheet: one scale for all tiles, zero in the middle (white, or gray where the filters are in color).
 
-    One channel: a tile a filter. Three: a tile a filter, in colour. Otherwise a column a filter and a row a channel.
+    One channel: a tile a filter. Three: a tile a filter, in color. Otherwise a column a filter and a row a channel.
     """
     weights = np.asarray(filters.weights, np.float64)
     largest = float(np.abs(weights).max()) or 1.0
@@ -72,7 +72,7 @@ def picture(filters: FirstFilters) -> Sheet:
         scale = Frame(frame.right + 0.08, frame.bottom, 0.08, frame.height, y=(-largest, largest))
         marks = ((-largest, f"−{largest:.2g}"), (0.0, "0"), (largest, f"{largest:.2g}"))
         paper.bar(scale, sheet.RED_BLUE, marks)
-    paper.text(0.12, 0.06, note, up="bottom", colour=sheet.FAINT)
+    paper.text(0.12, 0.06, note, up="bottom", color=sheet.FAINT)
     paper.text(0.12, paper.height - 0.1, filters.title, up="top", size=sheet.TITLE, bold=True)
     return paper
 
@@ -80,7 +80,7 @@ def picture(filters: FirstFilters) -> Sheet:
 def pixels(filters: FirstFilters) -> tuple[NDArray[np.uint8], str]:
     """Return the same picture without its frame, uint8 (rows, columns, 4), a pixel a weight, and a note about it.
 
-    Gaps are clear. Red is positive, blue negative, white zero; in colour grey is zero.
+    Gaps are clear. Red is positive, blue negative, white zero; in color gray is zero.
     """
     weights = np.asarray(filters.weights, np.float64)
     largest = float(np.abs(weights).max()) or 1.0
@@ -89,12 +89,12 @@ def pixels(filters: FirstFilters) -> tuple[NDArray[np.uint8], str]:
     opaque = ~np.isnan(mosaic[:, :, :1])
     mosaic = np.nan_to_num(mosaic)
     if weights.shape[1] == 3:
-        colours = mosaic * 127.5 + 127.5
+        colors = mosaic * 127.5 + 127.5
     else:
         full = np.where(mosaic > 0, _POSITIVE, _NEGATIVE)
-        colours = 255 + np.abs(mosaic) * (full - 255)
+        colors = 255 + np.abs(mosaic) * (full - 255)
         note = "; ".join(part for part in ("red is positive, blue negative, white zero", note) if part)
-    return np.concatenate([colours, opaque * 255.0], axis=2).round().clip(0, 255).astype(np.uint8), note
+    return np.concatenate([colors, opaque * 255.0], axis=2).round().clip(0, 255).astype(np.uint8), note
 
 
 def _arranged(weights: NDArray[np.float64]) -> tuple[list[NDArray[np.float64]], int, str]:
@@ -103,7 +103,7 @@ def _arranged(weights: NDArray[np.float64]) -> tuple[list[NDArray[np.float64]], 
     if C in (1, 3):
         shown = weights[:_MOST]
         part = f"the first {len(shown)} of {len(weights)}" if len(shown) < len(weights) else ""
-        note = f"grey is zero; {part or 'colours as the network sees them'}" if C == 3 else part
+        note = f"gray is zero; {part or 'colors as the network sees them'}" if C == 3 else part
         return [np.moveaxis(tile, 0, -1) for tile in shown], _columns(shown), note
     shown = weights[:_MOST_CHANNELS, :_MOST_CHANNELS]
     part = f" (the first {len(shown)} × {shown.shape[1]})" if shown.size < weights.size else ""

@@ -41,7 +41,7 @@ class Entry:
     @property
     def alt(self) -> str:
         """Return what stands for the image where it is not seen."""
-        return f"{self.name}: labelled {self.truth}, model says {self.prediction}"
+        return f"{self.name}: labeled {self.truth}, model says {self.prediction}"
 
 
 @dataclass(frozen=True)

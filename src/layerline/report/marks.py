@@ -17,7 +17,7 @@ class Stroke:
     """A line through points."""
 
     points: Points
-    colour: str
+    color: str
     width: float
     dashes: tuple[float, ...]
 
@@ -27,14 +27,14 @@ class Area:
     """A filled polygon, with a line around it where it has an edge."""
 
     points: Points
-    colour: str
+    color: str
     edge: str | None
     width: float
 
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """An image (H, W, 3 or 4); a pixel is a rectangle of one colour."""
+    """An image (H, W, 3 or 4); a pixel is a rectangle of one color."""
 
     left: float
     bottom: float
@@ -51,7 +51,7 @@ class Text:
     y: float
     words: str
     size: float
-    colour: str
+    color: str
     bold: bool
     across: str
     up: str

@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture: colour is the share of the row, numbers are images, for 2 to 100 classes."""
+"""The confusion matrix as a picture: color is the share of the row, numbers are images, for 2 to 100 classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DARK: Final = 0.45
 """From this share on a cell is so dark that its numbers are white."""
 _PAIRS: Final = 5
 _BAR: Final = 0.62
-"""Inches at the right for the colour bar."""
+"""Inches at the right for the color bar."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class _Layout:
 def picture(confusion: NDArray[np.int64], classes: Sequence[str], source: str = "test images") -> Sheet:
     """Return the sheet of an int64 (K, K) matrix (row = truth).
 
-    Up to 12 classes a cell says its images and their share of the row, up to 25 its images; above that only colour
+    Up to 12 classes a cell says its images and their share of the row, up to 25 its images; above that only color
     speaks. From 13 classes on the pairs that are confused most often are listed below. Empty cells say nothing.
     """
     K = len(classes)
@@ -101,17 +101,17 @@ def _numbers(
     up = 0.054 if layout.shares else 0.0
     for j, k in np.argwhere(confusion).tolist():
         number, share = figures.count(int(confusion[j, k])), float(shares[j, k])
-        colour = sheet.WHITE if share > _DARK else sheet.INK
+        color = sheet.WHITE if share > _DARK else sheet.INK
         room = layout.cell * 72 * 0.92
         size = min(sheet.TEXT, room / (0.62 * len(number)))
         x, y = frame.across(k), frame.up(j)
-        paper.text(x, y + up, number, size=size, colour=colour, across="center", up="center")
+        paper.text(x, y + up, number, size=size, color=color, across="center", up="center")
         if layout.shares:
-            paper.text(x, y - 1.5 * up, figures.percent(share), size=5.6, colour=colour, across="center", up="center")
+            paper.text(x, y - 1.5 * up, figures.percent(share), size=5.6, color=color, across="center", up="center")
 
 
 def _bar(paper: Sheet, frame: Frame) -> None:
-    """Draw what share of the row a colour is: a square root, so that one mistake in a hundred shows."""
+    """Draw what share of the row a color is: a square root, so that one mistake in a hundred shows."""
     scale = Frame(frame.right + 0.1, frame.bottom, 0.09, frame.height)
     marks = ((0, "0"), (0.01, "1 %"), (0.1, "10 %"), (0.25, "25 %"), (0.5, "50 %"), (1, "100 %"))
     paper.bar(scale, sheet.BLUES, [(math.sqrt(share), reads) for share, reads in marks])

@@ -65,14 +65,14 @@ def _trace(renderer: Any, mark: Stroke | Area, dots: int) -> None:
     points = np.array([*mark.points, *mark.points[:1]] if closed else mark.points, np.float64)
     codes = np.full(len(points), 2, np.uint8)
     codes[0], codes[-1] = 1, 79 if closed else 2
-    edge = mark.edge if isinstance(mark, Area) else mark.colour
+    edge = mark.edge if isinstance(mark, Area) else mark.color
     sides = np.diff(points, axis=0)
     # A line along the paper's sides lies on whole pixels, or it would be blurred.
     straight = bool((np.abs(sides).min(axis=1, initial=np.inf) < 1e-9).all())
-    context = _context(renderer, edge or mark.colour, mark.width if edge else 0.0, straight)
+    context = _context(renderer, edge or mark.color, mark.width if edge else 0.0, straight)
     if isinstance(mark, Stroke) and mark.dashes:
         context.set_dashes(0, list(mark.dashes))
-    _draw(renderer, context, points * dots, codes, mark.colour if closed else None)
+    _draw(renderer, context, points * dots, codes, mark.color if closed else None)
 
 
 def _write(renderer: Any, text: Text, letters: Letters, dots: int) -> None:
@@ -84,13 +84,13 @@ def _write(renderer: Any, text: Text, letters: Letters, dots: int) -> None:
         codes.append(glyph.codes)
     if any(len(outline) for outline in vertices):
         points = np.concatenate(vertices) * (dots / 72) + np.array((text.x, text.y)) * dots
-        _draw(renderer, _context(renderer, text.colour, 0.0, False), points, np.concatenate(codes), text.colour)
+        _draw(renderer, _context(renderer, text.color, 0.0, False), points, np.concatenate(codes), text.color)
 
 
-def _context(renderer: Any, colour: str, width: float, snap: bool) -> Any:
+def _context(renderer: Any, color: str, width: float, snap: bool) -> Any:
     """Return how to draw; the width is in points, which the renderer turns into its pixels."""
     context = renderer.new_gc()
-    context.set_foreground((*_rgb(colour), 1.0), isRGBA=True)
+    context.set_foreground((*_rgb(color), 1.0), isRGBA=True)
     context.set_linewidth(width)
     context.set_snap(snap)
     context.set_antialiased(True)
@@ -126,8 +126,8 @@ def _enlarged(mark: Pixels, dots: int) -> tuple[int, int, NDArray[np.uint8]]:
     return left, bottom, np.concatenate([large, np.full((high, wide, 1), 255, np.uint8)], axis=2)
 
 
-def _rgb(colour: str) -> tuple[float, ...]:
-    return tuple(value / 255 for value in bytes.fromhex(colour[1:]))
+def _rgb(color: str) -> tuple[float, ...]:
+    return tuple(value / 255 for value in bytes.fromhex(color[1:]))
 
 
 def svg(width: float, height: float, marks: Sequence[Mark], dots: int) -> bytes:
@@ -155,9 +155,9 @@ def _shape(mark: Stroke | Area, height: float) -> str:
     path = "M" + "L".join(f"{_f(x * 72)} {_f((height - y) * 72)}" for x, y in mark.points)
     if isinstance(mark, Area):
         edge = f' stroke="{mark.edge}" stroke-width="{_f(mark.width)}" stroke-linejoin="round"' if mark.edge else ""
-        return f'<path fill="{mark.colour}"{edge} d="{path}z"/>\n'
+        return f'<path fill="{mark.color}"{edge} d="{path}z"/>\n'
     dashes = f' stroke-dasharray="{" ".join(map(_f, mark.dashes))}"' if mark.dashes else ""
-    look = f'fill="none" stroke="{mark.colour}" stroke-width="{_f(mark.width)}" stroke-linejoin="round"{dashes}'
+    look = f'fill="none" stroke="{mark.color}" stroke-width="{_f(mark.width)}" stroke-linejoin="round"{dashes}'
     return f'<path {look} d="{path}"/>\n'
 
 
@@ -170,7 +170,7 @@ def _words(text: Text, height: float, letters: Letters, names: dict[str, str]) -
         if len(letters.glyph(name).vertices):
             short = names.setdefault(name, f"g{len(names)}")
             used.append(f'<use xlink:href="#{short}" x="{_f(along / scale)}" y="{_f(up / scale)}"/>')
-    return f'<g fill="{text.colour}" transform="{place}">{"".join(used)}</g>\n'
+    return f'<g fill="{text.color}" transform="{place}">{"".join(used)}</g>\n'
 
 
 def _outline(glyph: Glyph) -> str:

@@ -159,8 +159,8 @@ def _versions(
 
 def _shown(images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return images (k, C, H, W) as they are drawn: (k, H, W, 1 or 3); what is beyond black or white is that."""
-    colours = images if images.shape[1] == 3 else images[:, :1]
-    return np.nan_to_num(np.moveaxis(colours, 1, -1)).clip(0.0, 1.0)
+    colors = images if images.shape[1] == 3 else images[:, :1]
+    return np.nan_to_num(np.moveaxis(colors, 1, -1)).clip(0.0, 1.0)
 
 
 def picture(samples: Samples) -> bytes:
@@ -193,15 +193,15 @@ def _drawn(samples: Samples) -> Sheet:
         paper.text(x / _DOTS, (height - y) / _DOTS, text, up="center", **look)
 
     for k, text in enumerate(texts):
-        look = {"size": _TITLE, "bold": True} if k == 0 else {"colour": sheet.FAINT}
+        look = {"size": _TITLE, "bold": True} if k == 0 else {"color": sheet.FAINT}
         write(text, _MARGIN, _MARGIN + (0.6 + 1.9 * k) * letters, **look)
     for x, heading in zip(place, samples.headings, strict=False):
-        write(heading, x + wide / 2, top - 0.8 * letters, across="center", size=_SMALL, colour=sheet.FAINT)
+        write(heading, x + wide / 2, top - 0.8 * letters, across="center", size=_SMALL, color=sheet.FAINT)
     for k, (row, name) in enumerate(zip(samples.rows, names, strict=True)):
         y = top + k * (high + _GAP) + (high - h) // 2
         write(name, _MARGIN, y + h / 2 - 0.65 * letters)
         images = figures.counted(row.count, "image")
-        write(images, _MARGIN, y + h / 2 + 0.65 * letters, size=_SMALL, colour=sheet.FAINT)
+        write(images, _MARGIN, y + h / 2 + 0.65 * letters, size=_SMALL, color=sheet.FAINT)
         for x, tile in zip(place, tiles[k], strict=False):
             left, bottom = x + (wide - w) // 2, height - y - h
             paper.pixels(sheet.Frame(left / _DOTS, bottom / _DOTS, w / _DOTS, h / _DOTS), tile)

@@ -27,7 +27,7 @@ __all__ = ["Frame", "Sheet", "longest"]
 COLUMN: Final = 3.5
 """The width of a paper's column, in inches; graphs that hold more are wider."""
 
-# Okabe and Ito's colours (2008): people with any kind of colour blindness tell them apart. They differ in grey as well.
+# Okabe and Ito's colors (2008): people with any kind of color blindness tell them apart. They differ in gray as well.
 TRAINING: Final = "#0072B2"
 VALIDATION: Final = "#D55E00"
 TEST: Final = "#333333"
@@ -43,7 +43,7 @@ _SMALL: Final = 6.5
 _LINE: Final = 0.6
 """Width of the lines around a graph, in points."""
 
-# ColorBrewer's Blues and reversed RdBu (Harrower and Brewer 2003), from the first to the last colour.
+# ColorBrewer's Blues and reversed RdBu (Harrower and Brewer 2003), from the first to the last color.
 BLUES: Final = "f7fbff deebf7 c6dbef 9ecae1 6baed6 4292c6 2171b5 08519c 08306b"
 RED_BLUE: Final = "053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fddbc7 f4a582 d6604d b2182b 67001f"
 
@@ -94,27 +94,27 @@ class Sheet:
     marks: list[Mark] = field(default_factory=list)
 
     def text(
-        self, x: float, y: float, words: str, *, size: float = TEXT, colour: str = INK, bold: bool = False,
+        self, x: float, y: float, words: str, *, size: float = TEXT, color: str = INK, bold: bool = False,
         across: Across = "left", up: Up = "baseline", turned: bool = False, spacing: float = 1.2,
     ) -> None:  # fmt: skip
         """Write words there, in one or more lines; turned ones run upwards, with `across` along them."""
-        self.marks.append(Text(x, y, words, size, colour, bold, across, up, turned, spacing))
+        self.marks.append(Text(x, y, words, size, color, bold, across, up, turned, spacing))
 
     def line(
-        self, points: Sequence[tuple[float, float]], colour: str = FAINT, width: float = _LINE, *,
+        self, points: Sequence[tuple[float, float]], color: str = FAINT, width: float = _LINE, *,
         dashes: tuple[float, ...] = (),
     ) -> None:  # fmt: skip
         """Draw a line through the points; its width and dashes are in points of 1/72 inch."""
-        self.marks.append(Stroke(tuple(points), colour, width, dashes))
+        self.marks.append(Stroke(tuple(points), color, width, dashes))
 
     def area(
-        self, points: Sequence[tuple[float, float]], colour: str, *, edge: str | None = None, width: float = 0.0
+        self, points: Sequence[tuple[float, float]], color: str, *, edge: str | None = None, width: float = 0.0
     ) -> None:
         """Fill a polygon."""
-        self.marks.append(Area(tuple(points), colour, edge, width))
+        self.marks.append(Area(tuple(points), color, edge, width))
 
     def pixels(self, frame: Frame, pixels: NDArray[np.uint8]) -> None:
-        """Fill a frame with pixels (H, W, 3 or 4), each a rectangle of one colour."""
+        """Fill a frame with pixels (H, W, 3 or 4), each a rectangle of one color."""
         self.marks.append(Pixels(frame.left, frame.bottom, frame.width, frame.height, pixels))
 
     def outline(self, frame: Frame, width: float = _LINE) -> None:
@@ -151,9 +151,9 @@ class Sheet:
             x = edge + away * (length + pad) / 72
             self.text(x, y, words, size=size, across="left" if right else "right", up="center")
 
-    def bar(self, frame: Frame, colours: str, ticks: Sequence[tuple[float, str]]) -> None:
-        """Draw a scale of colours with its values at the right."""
-        shades = shaded(np.linspace(1.0, 0.0, 256)[:, None], colours)
+    def bar(self, frame: Frame, colors: str, ticks: Sequence[tuple[float, str]]) -> None:
+        """Draw a scale of colors with its values at the right."""
+        shades = shaded(np.linspace(1.0, 0.0, 256)[:, None], colors)
         self.pixels(frame, shades)
         self.outline(frame, 0.4)
         self.beside(frame, ticks, size=_SMALL, length=2, pad=1.5, right=True)
@@ -177,9 +177,9 @@ class Sheet:
         return f"{name}.png", f"{name}.svg"
 
 
-def shaded(shares: NDArray[np.float64], colours: str) -> NDArray[np.uint8]:
-    """Return uint8 (…, 3) for values from 0 to 1, between the first and the last of the colours; NaN is EMPTY."""
-    known = np.array([list(bytes.fromhex(each)) for each in colours.split()], np.float64)
+def shaded(shares: NDArray[np.float64], colors: str) -> NDArray[np.uint8]:
+    """Return uint8 (…, 3) for values from 0 to 1, between the first and the last of the colors; NaN is EMPTY."""
+    known = np.array([list(bytes.fromhex(each)) for each in colors.split()], np.float64)
     at = np.linspace(0.0, 1.0, len(known))
     filled = np.nan_to_num(shares)
     found = np.stack([np.interp(filled, at, known[:, k]) for k in range(3)], axis=-1)

@@ -31,7 +31,7 @@ class Suspects:
 def suspects(predictions: Predictions, sure: float = SURE) -> Suspects:
     """Return the images that confident learning counts to another class, and of which the model is `sure`.
 
-    t_j = mean of p_j over the images labelled j. An image labelled i is listed where the most probable class j among
+    t_j = mean of p_j over the images labeled j. An image labeled i is listed where the most probable class j among
     those with p_j ≥ t_j is not i, and p_j ≥ sure. Nothing is counted to a class without images: it has no threshold.
     Source: Northcutt, Jiang and Chuang 2021, "Confident Learning", JAIR 70, equations 1 and 2; `sure` is ours.
     """

@@ -111,7 +111,7 @@ def data(run: SavedRun) -> Data:
     image, sizes = about.image, about.images
     facts = [("name", figures.name(figures.NOTHING if about.name is None else about.name))]
     if len(image) == 3:
-        facts.append(("size of an image", f"{figures.picture(image[1], image[2])}, {figures.colours(image[0])}"))
+        facts.append(("size of an image", f"{figures.picture(image[1], image[2])}, {figures.colors(image[0])}"))
     facts.append(("classes", figures.count(len(run.classes))))
     facts += [(f"{split} images", figures.count(sizes[split]) if split in sizes else "none") for split in _SPLITS]
     if about.fingerprint:

@@ -95,7 +95,7 @@ def png(pixels: NDArray[np.uint8]) -> str:
 class Stored:
     """The images of a loaded data set, as `page.write` takes them: black to white as they are stored.
 
-    Three channels are colours; of another number than one and three the first is shown.
+    Three channels are colors; of another number than one and three the first is shown.
     """
 
     def __init__(self, data: Dataset) -> None:

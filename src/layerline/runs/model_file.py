@@ -50,7 +50,7 @@ LONGEST_NAME: Final = 10_000
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What becomes of an image file before the network sees it; its size and colours follow from the input's shape."""
+    """What becomes of an image file before the network sees it; its size and colors follow from the input's shape."""
 
     fit: Fit = "crop"
     """How an image of another size is brought to the input's: see data.sizing."""

@@ -138,7 +138,7 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
         """Run one epoch over these images at `learning_rate`, from where the last call or `fit` ended; return self.
 
-        Weights and the optimiser's state go on, at a constant rate: whoever wants a schedule sets `learning_rate`
+        Weights and the optimizer's state go on, at a constant rate: whoever wants a schedule sets `learning_rate`
         between calls. All other parameters are those of the first call, which needs `classes`, all labels there will
         ever be. Raises as `fit` does.
         """

@@ -87,24 +87,24 @@ def check(data: Dataset, shape: tuple[int, int, int], classes: Sequence[str], pr
 def _check_scale(data: Dataset, preprocessing: Preprocessing) -> None:
     """Raise DataError where it cannot be told how pixels come to the scale of the training: see `largest`."""
     has, needs, seen = data.train.source.maximum, preprocessing.maximum, preprocessing.seen
-    normalised = seen is not None and seen.normalised
+    normalized = seen is not None and seen.normalized
     found = ""
     if has != needs and needs in OF_TYPES and not _typed(data.train.source, needs):
         found = f"pixels up to {has:.4g}"
-    elif has != needs and normalised:
+    elif has != needs and normalized:
         found = f"pixels from 0 to {has:.4g}"
-    elif has == 1 and (has != needs or (seen is not None and not normalised)):
+    elif has == 1 and (has != needs or (seen is not None and not normalized)):
         low = min(float(images.min()) for images in _images(data))
         found = "pixels below 0" if low < (brightness.BELOW if has == needs else 0) else ""
     if found:
         were = (
-            f"from {seen.low:.4g} to {seen.high:.4g}" if seen is not None and normalised else f"from 0 to {needs:.4g}"
+            f"from {seen.low:.4g} to {seen.high:.4g}" if seen is not None and normalized else f"from 0 to {needs:.4g}"
         )
         raise DataError(
             f"{figures.name(data.name)}: found {found}, and the model's were {were}: how one becomes the other cannot "
             "be told",
-            "normalise them as the training images were"
-            if normalised
+            "normalize them as the training images were"
+            if normalized
             else "save them as uint8, or as floats from 0 to 1",
         )
 

@@ -198,7 +198,7 @@ class Model:
         )
 
     def load_data(self, source: str | os.PathLike[str], *, allow: Collection[str] = (), **options: Any) -> Dataset:
-        """Return a data set as this model takes it: image files in its size and colours, by its fit.
+        """Return a data set as this model takes it: image files in its size and colors, by its fit.
 
         options: those of `layerline.load_data`, but for size, fit, gray and input_shape: the model says them.
         allow: kinds of findings about the data that are no reason to refuse (docs/data-check.md). Raises DataError

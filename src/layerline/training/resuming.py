@@ -169,7 +169,7 @@ def resume(
 ) -> Run:
     """Go on with the run in `folder` that was stopped or killed, and return it as `train` would have.
 
-    The weights, the optimiser's tensors and the history become, bit for bit, those of a training that was never
+    The weights, the optimizer's tensors and the history become, bit for bit, those of a training that was never
     stopped, with any number of `threads`. data: where the run's experiment.toml does not say where it lies, as for a
     training from Python. Raises UserError where network, data, recipe or engine are not the run's own.
     """

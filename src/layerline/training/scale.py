@@ -25,8 +25,8 @@ OF_TYPES: Final = (1.0, 16.0, 255.0)
 PLACE: Final = "the images"
 _BYTE: Final = 255.0
 _SHORT: Final = 65535.0
-_NORMALISED: Final = 1 / 8
-"""Of the largest value: where pixels are below 0 and none is above this, they were normalised."""
+_NORMALIZED: Final = 1 / 8
+"""Of the largest value: where pixels are below 0 and none is above this, they were normalized."""
 _TYPED: Final = (*OF_TYPES, _SHORT)
 """The same of arrays, which may also be of 16 bits."""
 _TWICE: Final = 2.0
@@ -61,7 +61,7 @@ def _of_wholes(images: NDArray[Any], preprocessing: Preprocessing) -> tuple[NDAr
         return _scaled(images.view(np.uint8), 1.0, preprocessing)
     if 0 <= low <= high <= _BYTE:
         return brought(images.astype(np.uint8), preprocessing)
-    if low >= 0 and high <= _SHORT and needs in _TYPED and not _is_normalised(preprocessing.seen):
+    if low >= 0 and high <= _SHORT and needs in _TYPED and not _is_normalized(preprocessing.seen):
         return _scaled(images, _SHORT, preprocessing)
     return _of_floats(images.astype(np.float32), preprocessing)
 
@@ -77,8 +77,8 @@ def _of_bytes(images: NDArray[np.uint8], preprocessing: Preprocessing) -> tuple[
         )
     if high <= 1 or (needs < _BYTE and high <= needs):
         return images, None
-    if needs == 1 and _is_normalised(preprocessing.seen):
-        raise _doubt(f"whole numbers up to {high}", preprocessing, "normalise them as the training images were")
+    if needs == 1 and _is_normalized(preprocessing.seen):
+        raise _doubt(f"whole numbers up to {high}", preprocessing, "normalize them as the training images were")
     return _scaled(images, _BYTE, preprocessing)
 
 
@@ -89,7 +89,7 @@ def _of_floats(images: NDArray[np.float32], preprocessing: Preprocessing) -> tup
     low, high = float(images.min()), float(images.max())
     if needs == 1:
         return _of_floats_for_floats(images, low, high, preprocessing)
-    if low < 0 and (high <= needs * _NORMALISED or low < needs * BELOW):
+    if low < 0 and (high <= needs * _NORMALIZED or low < needs * BELOW):
         raise _doubt(_range(low, high), preprocessing, _undone(needs))
     if 0 < high <= _TWICE and not _are_whole(images):
         if high <= 1:
@@ -111,11 +111,11 @@ def _of_floats(images: NDArray[np.float32], preprocessing: Preprocessing) -> tup
 def _of_floats_for_floats(
     images: NDArray[np.float32], low: float, high: float, preprocessing: Preprocessing
 ) -> tuple[NDArray[Any], str | None]:
-    """Bring floats to a training on floats up to 1, or on normalised ones."""
+    """Bring floats to a training on floats up to 1, or on normalized ones."""
     seen = preprocessing.seen
-    if seen is not None and seen.normalised:
+    if seen is not None and seen.normalized:
         if high - low > _FAR * (seen.high - seen.low):
-            raise _doubt(_range(low, high), preprocessing, "normalise them as the training images were")
+            raise _doubt(_range(low, high), preprocessing, "normalize them as the training images were")
         return images, None
     if low >= 0 and _BYTE / 2 < high <= _BYTE:
         return _scaled(images, _BYTE, preprocessing)
@@ -141,8 +141,8 @@ def _scaled(images: NDArray[Any], has: float, preprocessing: Preprocessing) -> t
     return preprocessing.scaled(images, has), said
 
 
-def _is_normalised(seen: Brightness | None) -> bool:
-    return seen is not None and seen.normalised
+def _is_normalized(seen: Brightness | None) -> bool:
+    return seen is not None and seen.normalized
 
 
 def _are_whole(images: NDArray[np.float32]) -> bool:
@@ -162,7 +162,7 @@ def _undone(needs: float) -> str:
 def _doubt(found: str, preprocessing: Preprocessing, repair: str) -> DataError:
     """Return the error of images of which more than one reading is left."""
     seen, needs = preprocessing.seen, preprocessing.maximum
-    were = f"from 0 to {needs:g}" if seen is None or not seen.normalised else f"from {seen.low:.4g} to {seen.high:.4g}"
+    were = f"from 0 to {needs:g}" if seen is None or not seen.normalized else f"from {seen.low:.4g} to {seen.high:.4g}"
     return DataError(
         f"{PLACE}: found {found}, and the model's were {were}: how one becomes the other cannot be told", repair
     )

@@ -178,7 +178,7 @@ class _Image:
             pen.store(self.finished(self.stored(row * self.W + column, c), c), to, self.kernel.x.step(0, w, c))
 
     def straight(self, source: Pointer, to: Pointer, n: Index) -> None:
-        """Write n neighbouring values, n from 1 on."""
+        """Write n neighboring values, n from 1 on."""
         pen = self.pen
 
         def some(i: Index, lanes: int) -> None:
@@ -188,7 +188,7 @@ class _Image:
         self.in_vectors(n, some)
 
     def reversed(self, end: Pointer, to: Pointer, n: Index) -> None:
-        """Write n neighbouring values, the one at `end` first, the one before it next."""
+        """Write n neighboring values, the one at `end` first, the one before it next."""
         pen = self.pen
 
         def some(i: Index, lanes: int) -> None:
@@ -259,7 +259,7 @@ class _Image:
             first = row * self.W + column
             self.blend(lambda below, behind, c: self.stored(first + (below * self.W + behind), c), s, t, to)
         with pen.when(pen.negation(inside)):
-            rows, columns = self.neighbours(row, self.H), self.neighbours(column, self.W)
+            rows, columns = self.neighbors(row, self.H), self.neighbors(column, self.W)
             self.blend(lambda below, behind, c: self.there(rows[below], columns[behind], c), s, t, to)
 
     def blend(self, corner: Callable[[int, int, Index], Value], s: Value, t: Value, to: Pointer) -> None:
@@ -279,7 +279,7 @@ class _Image:
         whole = pen.whole_below(place)
         return pen.as_index(whole), pen.sub(place, pen.convert(whole, DType.F32))
 
-    def neighbours(self, first: Index, size: int) -> list[tuple[Index, Value | None]]:
+    def neighbors(self, first: Index, size: int) -> list[tuple[Index, Value | None]]:
         """Return a pixel on an axis and the next, brought inside, each with whether it was (where that matters)."""
         pen = self.pen
         found: list[tuple[Index, Value | None]] = []

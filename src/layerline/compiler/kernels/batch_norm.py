@@ -1,4 +1,4 @@
-"""Batch normalisation: sums over a batch, what follows from them, and the two ways through.
+"""Batch normalization: sums over a batch, what follows from them, and the two ways through.
 
 The maths.  Over the M = batch · H · W values of a channel (Ioffe & Szegedy 2015, arXiv:1502.03167, algorithm 1):
     mean = Σ x / M      variance = Σ x² / M − mean²      a = w / √(variance + eps)      y = (x − mean) · a + b

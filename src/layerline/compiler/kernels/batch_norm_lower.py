@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add a normalisation and its way back; the forward-only Program has it in the weights before it, if it can."""
+    """Add a normalization and its way back; the forward-only Program has it in the weights before it, if it can."""
     x = b.value(node.inputs[0])
     if not b.training and node.index in b.folds:
         b.values[node.index + 1] = x
@@ -52,7 +52,7 @@ def lower(b: Builder, node: Node) -> None:
 
 
 def _seen(node: Node, value: LayerValue) -> Plane:
-    """Return a value's plane as a normalisation sees it: behind Flat every number is a channel."""
+    """Return a value's plane as a normalization sees it: behind Flat every number is a channel."""
     return value.plane if len(node.shape) == 3 else Plane(value.plane.size, 1, 1)
 
 

@@ -62,7 +62,7 @@ class BiasSum(Kernel):
                 pen.store(pen.add(pen.load(db, o, lanes), pen.convert(pen.read(image), DType.F32)), db, o, count)
 
     def _add(self, pen: Pen, dy: Pointer, first: Index, sums: list[Variable], lanes: int) -> None:
-        """Add neighbouring pixels, each to its own sum."""
+        """Add neighboring pixels, each to its own sum."""
         for k, total in enumerate(sums):
             value = pen.convert(pen.load(dy, first + self.dy.step(0, k), lanes), DType.F64)
             pen.write(total, pen.add(pen.read(total), value))

@@ -1,9 +1,9 @@
-"""Convolution, forward, with neighbouring filters in the lanes.
+"""Convolution, forward, with neighboring filters in the lanes.
 
 The maths.  That of kernels/convolution.py.
 
 The schedule.  Pixels lie as H, W, C, so that the taps (s, c) of a filter row lie side by side: a *run* of J = S·C
-values (of C where the kernel is dilated, of a group's channels where there are groups). A vector holds neighbouring
+values (of C where the kernel is dilated, of a group's channels where there are groups). A vector holds neighboring
 filters; a tile is V such vectors × T pixels, T·V ≤ 28 of 32 registers (12 of 16): per tap V loads of weights, T
 broadcasts out of x, T·V multiply-adds. Two load ports and two 8-lane multiply-adds a cycle (Zen 4) are both near full
 with V = 1, T = 28: 29 loads for 28 multiply-adds. A pooled tile holds whole windows, so that the maximum is taken

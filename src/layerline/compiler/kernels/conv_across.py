@@ -1,4 +1,4 @@
-"""Convolution, forward, with neighbouring columns in the lanes: for few filters, which would leave lanes empty.
+"""Convolution, forward, with neighboring columns in the lanes: for few filters, which would leave lanes empty.
 
 The maths.  That of kernels/convolution.py, term for term and in its order, so that the bits are those of
 kernels/conv.py.

@@ -12,7 +12,7 @@ The schedule.  Lanes run over j, the taps of a run (kernels/conv.py), which lie 
 transposition anywhere. ConvFilters keeps F filters × K runs × V vectors of dw in registers through a whole image. With
 places each filter reads its own patch: one load a multiply-add, so F ≥ 2 filters hide the latency of the sums. Without,
 the patch's K·V vectors serve F filters. ConvInput sums T pixels × V vectors over all filters, and over the kernel's
-rows where all weights stay in a core's first cache, and only then touches dx: patches of neighbouring pixels overlap,
+rows where all weights stay in a core's first cache, and only then touches dx: patches of neighboring pixels overlap,
 and a vector that is read back while it is being written costs a dozen cycles. (lenet5, two threads: 11.2 µs an image
 with a write for every kernel row, 8.8 with one for all; Xeon at 2.6 GHz, 2026-11-28.)
 """
@@ -142,7 +142,7 @@ class ConvFilters(Kernel):
         cells = [(f, k, v) for f in range(spot.filters) for k in range(spot.runs) for v in range(spot.vectors)]
         where = {(f, k, v): (f * rows.runs + k) * rows.padded + v * lanes for f, k, v in cells}
         sums = {cell: pen.variable(pen.load(dw, where[cell], lanes)) for cell in cells}
-        # runs of one tile are neighbours: a kernel row apart, or (dilated) a tap apart, a whole kernel row a tile
+        # runs of one tile are neighbors: a kernel row apart, or (dilated) a tap apart, a whole kernel row a tile
         starts = [self._run(spot.k + k) + spot.j for k in range(spot.runs)]
         patches = [pen.at(x, start) for start in starts]
         with pen.loop("p", self.dy.height) as p, pen.loop("q", self.dy.width) as q:

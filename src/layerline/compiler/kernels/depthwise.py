@@ -68,7 +68,7 @@ class DepthwiseForward(Kernel):
     def _tile(
         self, pen: Pen, spot: tuple[Index, Index, Index], memory: tuple[Pointer, Pointer], pixels: int, count: int
     ) -> None:
-        """Write some neighbouring pixels of a row, one vector of channels each."""
+        """Write some neighboring pixels of a row, one vector of channels each."""
         (p, q, c), (x, y), shape = spot, memory, self.shape
         lanes = pen.machine.lanes_for(shape.filters)
         patch = pen.at(x, shape.x.step(p, q, c, shape.stride))

@@ -2,7 +2,7 @@
 
 The maths.  Element e of an image (in the order H, W, C) takes word (e // 16) mod 4 of Philox4x32-10 (Salmon et al.
 2011, §3.3) for the counter ((e // 64) · 16 + e mod 16, image, epoch, purpose · 2²⁴ + layer) and the seed as key, and is
-kept where the word is at least p · 2³²: one call of the generator makes four vectors of neighbouring elements, whatever
+kept where the word is at least p · 2³²: one call of the generator makes four vectors of neighboring elements, whatever
 their width. `randomness.dropout_keep` is the same in NumPy.
 """
 

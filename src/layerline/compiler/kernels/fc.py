@@ -7,7 +7,7 @@ order.
 
 The schedule.  Lanes run over i in all three, so that the weights lie one way only. Forward: M images × K outputs are
 summed at once, M + K loads for M·K multiply-adds. Filters' gradient: nobody keeps it per shard; an item owns a slice of
-w, sums the whole batch in registers and, where the optimiser allows, takes the step at once: the gradient never goes to
+w, sums the whole batch in registers and, where the optimizer allows, takes the step at once: the gradient never goes to
 memory.
 """
 
@@ -206,7 +206,7 @@ def weights_tile(shape: FCShape, machine: Machine) -> WeightsTile:
 
 @dataclass(frozen=True)
 class FCWeights(Kernel):
-    """dw = Σ over the batch of dy · x, slice by slice; with an optimiser the step is taken at once and dw is
+    """dw = Σ over the batch of dy · x, slice by slice; with an optimizer the step is taken at once and dw is
     nowhere."""
 
     shape: FCShape

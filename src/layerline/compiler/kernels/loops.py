@@ -1,6 +1,6 @@
 """The loops that kernels without a tile of their own run in: over the vectors of a row, over all values of images.
 
-A row of an image is W·C neighbouring floats; whole vectors, then one that stores only what is left.
+A row of an image is W·C neighboring floats; whole vectors, then one that stores only what is left.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The optimisers that step each weight by itself; Muon, which steps a matrix as a whole, is in kernels/muon.py.
+"""The optimizers that step each weight by itself; Muon, which steps a matrix as a whole, is in kernels/muon.py.
 
     SGD     g += λ·w;  v = μ·v + g;  w −= η·v           Nesterov: w −= η·(g + μ·v)      without momentum: w −= η·g
     AdamW   w −= η·λ·w;  m += (1 − β₁)·(g − m);  s = β₂·s + (1 − β₂)·g²

@@ -1,4 +1,4 @@
-"""How the optimisers' steps, clipping and Muon become kernels."""
+"""How the optimizers' steps, clipping and Muon become kernels."""
 
 from __future__ import annotations
 

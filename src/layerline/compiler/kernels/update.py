@@ -1,4 +1,4 @@
-"""From gradients to weights: sums over shards, and the optimiser's step.
+"""From gradients to weights: sums over shards, and the optimizer's step.
 
 A gradient that is partial per shard is added up in the order of the shards first. kernels/optimizers.py has the steps.
 """
@@ -79,7 +79,7 @@ def shard_sum(pen: Pen, partial: Pointer, size: int, place: Index, lanes: int) -
 
 @dataclass(frozen=True)
 class Step(Kernel):
-    """The optimiser's step on a tensor; `partial`: g is one gradient a shard. `columns`: filters are written as
+    """The optimizer's step on a tensor; `partial`: g is one gradient a shard. `columns`: filters are written as
     columns as well."""
 
     grid: Grid

@@ -24,7 +24,7 @@ _STRETCH: Final = (0.6, 1.6)
 """Between these the area of the image may change; so much more is another image."""
 _AXIS: Final = np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2
 _PIXELS: Final = np.stack([np.tile(_AXIS, SIDE), np.repeat(_AXIS, SIDE), np.ones(SIDE * SIDE, np.float32)])
-"""(3, 1024): x and y from the centre, and 1."""
+"""(3, 1024): x and y from the center, and 1."""
 
 
 def spectra(grays: NDArray[np.uint8]) -> NDArray[np.complex64]:
@@ -57,7 +57,7 @@ def likeness(a: NDArray[np.uint8], b: NDArray[np.uint8], shift: NDArray[np.float
     warp = _fitted(template, image, shift)
     laid, inside = _laid(image, warp)
     here = inside.reshape(-1, SIDE, SIDE).copy()
-    for axis in (1, 2):  # a central difference needs its neighbours
+    for axis in (1, 2):  # a central difference needs its neighbors
         here &= np.roll(here, 1, axis) & np.roll(here, -1, axis)
     here[:, [0, -1]] = here[:, :, [0, -1]] = False
     (ax, ay), (bx, by) = _compressed(template.reshape(-1, SIDE, SIDE)), _compressed(laid.reshape(-1, SIDE, SIDE))
@@ -120,7 +120,7 @@ def _laid(image: NDArray[np.float32], warp: NDArray[np.float64]) -> tuple[NDArra
 def _normal(rows: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return rows of mean 0 and length 1 over the pixels that have a weight."""
     mean = (rows * weights).sum(axis=1, keepdims=True) / np.maximum(weights.sum(axis=1, keepdims=True), 1)
-    centred = rows - mean
-    length = np.sqrt((centred * centred * weights).sum(axis=1, keepdims=True))
-    found: NDArray[np.float32] = centred / np.maximum(length, 1e-6)
+    centerd = rows - mean
+    length = np.sqrt((centerd * centerd * weights).sum(axis=1, keepdims=True))
+    found: NDArray[np.float32] = centerd / np.maximum(length, 1e-6)
     return found

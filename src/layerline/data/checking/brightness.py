@@ -31,7 +31,7 @@ OF_THE_ROOM: Final = {False: 1 / 50, True: 1 / 4}
 CONTRAST: Final = 3.0
 """Of many images: so many times may their deviation be larger, or smaller."""
 BELOW: Final = -0.25
-"""So far below 0 may pixels be that were resized, which overshoots; where some are further below, they were normalised
+"""So far below 0 may pixels be that were resized, which overshoots; where some are further below, they were normalized
 (MNIST, with mean and deviation, is from -0.42)."""
 _AT_MOST: Final = 2**24
 """Values of training images that are looked at: a tenth of a second."""
@@ -52,8 +52,8 @@ class Brightness:
     high: float
 
     @property
-    def normalised(self) -> bool:
-        """Return whether pixels had been normalised before they came: black is not 0, and white not 1."""
+    def normalized(self) -> bool:
+        """Return whether pixels had been normalized before they came: black is not 0, and white not 1."""
         return self.low < BELOW
 
     @cached_property
@@ -74,7 +74,7 @@ class Brightness:
     def _limits(self, *, many: bool) -> tuple[float, float]:
         way = max(SPREADS[many] * self.spread, DEVIATIONS[many] * self.contrast)
         low, high = self.middle - way, self.middle + way
-        if not self.normalised:
+        if not self.normalized:
             low = max(low, self.middle * OF_THE_ROOM[many])
             high = min(high, 1 - (1 - self.middle) * OF_THE_ROOM[many])
         return low, high
@@ -101,7 +101,7 @@ class Look:
         self._sum += float(np.add.reduce(some, axis=None, dtype=np.float64 if some.dtype.kind == "f" else np.int64)) / (
             maximum
         )
-        if self._seen.normalised:
+        if self._seen.normalized:
             self._low = min(self._low, float(some.min()) / maximum)
         if n > 1:  # an image alone is not asked for its contrast
             self._squares += float(np.square(some, dtype=np.float32).sum(dtype=np.float64)) / maximum**2
@@ -114,16 +114,16 @@ class Look:
         low, high = seen.limits[many]
         if not low <= found <= high:
             word = "brighter" if found > seen.middle else "darker"
-            mirrored = not seen.normalised and low <= 1 - found <= high
+            mirrored = not seen.normalized and low <= 1 - found <= high
             cause = "inverted?" if mirrored else "scaled differently?"
             which = "This image is" if self._images == 1 else "These images are"
             return f"{which} much {word} ({_short(found)}) than those it learned from ({_short(seen.middle)}): {cause}"
         if not many:
             return None
-        if seen.normalised and self._low >= 0:
+        if seen.normalized and self._low >= 0:
             return (
                 f"None of these images has a pixel below 0, and those it learned from go down to {_short(seen.low)}: "
-                "normalised differently?"
+                "normalized differently?"
             )
         deviation = math.sqrt(max(0.0, self._squares / self._values - found**2))
         if not seen.contrast / CONTRAST <= deviation <= seen.contrast * CONTRAST:

@@ -30,10 +30,10 @@ KINDS: Final = {
     "mask": "masks or label images beside photos",
     "near": "near copies in two of training, validation and test",
     "duplicates": "the same image more than once in one set",
-    "constant": "images of one colour",
+    "constant": "images of one color",
     "few": "classes with hardly any images",
 }
-"""What may be found. The first three, and images of one colour, can refuse a training."""
+"""What may be found. The first three, and images of one color, can refuse a training."""
 REFUSED: Final = ("leak", "conflict", "mask", "constant")
 MOST: Final = 0.01
 """Share of a set's images that may be leaks, or in conflict: that much changes no figure by more than 0.01."""
@@ -45,7 +45,7 @@ FEWEST_TRAIN: Final = 5
 FEWEST_HELD: Final = 3
 """Images of a class in validation or test: with two, each moves its recall by half."""
 NOTHING_IN_THEM: Final = 0.8
-"""Share of all images, or of a class, from which on images of one colour are refused: too little is left."""
+"""Share of all images, or of a class, from which on images of one color are refused: too little is left."""
 _NAMED: Final = 3
 _WORDS: Final = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -96,7 +96,7 @@ def not_examined(data: Dataset) -> tuple[str, ...]:
     if _names(data) is None:
         told.append("masks by name, for arrays have no file names")
     if min(data.shape[1:]) < SMALLEST:
-        told.append(f"masks by colour, for the images are smaller than {SMALLEST}×{SMALLEST}")
+        told.append(f"masks by color, for the images are smaller than {SMALLEST}×{SMALLEST}")
     return tuple(told)
 
 
@@ -251,7 +251,7 @@ def _near(data: Dataset, seen: Survey, copies: list[list[int]], *, every: bool) 
 
 def _mask(data: Dataset, seen: Survey) -> Finding | None:
     names = _names(data)
-    flat, many = masks.by_colours(seen)
+    flat, many = masks.by_colors(seen)
     named = np.zeros_like(flat) if names is None else masks.by_name(names) | masks.by_folder(names, seen)
     twins, paired = masks.by_twin(names, seen) if names is not None else (np.zeros_like(flat), False)
     if paired and not (named & ~twins).any():
@@ -260,7 +260,7 @@ def _mask(data: Dataset, seen: Survey) -> Finding | None:
     found = named if sure else named | flat
     if not found.any():
         return None
-    why = "by their names" if sure else "few colours where the others have many"
+    why = "by their names" if sure else "few colors where the others have many"
     refuses = many or int(named.sum()) > ALWAYS
     places = [seen.place(at) for at in np.flatnonzero(found).tolist()]
     shown = ", ".join(called(data, place) for place in places[:_NAMED])
@@ -301,7 +301,7 @@ def _constant(data: Dataset, seen: Survey) -> Finding | None:
         return None
     shown = ", ".join(called(data, place) for place in places[:_NAMED])
     verb = "has" if len(places) == 1 else "have"
-    message = f"{figures.counted(len(places), 'image')} {verb} one colour only, such as {shown}"
+    message = f"{figures.counted(len(places), 'image')} {verb} one color only, such as {shown}"
     total = np.bincount(seen.labels, minlength=len(data.classes))
     plain = np.bincount(seen.labels[seen.constant], minlength=len(data.classes))
     empty = np.flatnonzero((plain > 0) & (plain >= NOTHING_IN_THEM * total))

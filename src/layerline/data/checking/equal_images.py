@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def copies(data: Dataset, seen: Survey) -> list[list[int]]:
     """Return the places in the survey of images that are equal, a list for each such image, in order.
 
-    Images of one colour are left out: they are equal to each other without being copies.
+    Images of one color are left out: they are equal to each other without being copies.
     """
     order = np.argsort(seen.keys, kind="stable")
     keys = seen.keys[order]

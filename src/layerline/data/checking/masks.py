@@ -1,4 +1,4 @@
-"""Masks and label images beside photos: by what their files are called, and by how few colours they have."""
+"""Masks and label images beside photos: by what their files are called, and by how few colors they have."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from layerline.data.checking.survey import Survey
 
 FLAT: Final = 0.9
-"""Share of an image's pixels in its four most frequent colours from which on it looks like a mask."""
+"""Share of an image's pixels in its four most frequent colors from which on it looks like a mask."""
 PHOTO: Final = 0.5
 """Share up to which an image looks like a photo."""
 PHOTOS: Final = 0.5
-"""Share of the other images that must look like photos, or few colours are nothing special here."""
+"""Share of the other images that must look like photos, or few colors are nothing special here."""
 MANY: Final = 0.2
 """Share of all images from which on those that look like masks, or have a twin, are refused without a name for it."""
 SOME: Final = 0.005
@@ -76,7 +76,7 @@ def by_twin(names: Sequence[str], seen: Survey) -> tuple[NDArray[np.bool_], bool
     """Return which files are the mask or the copy of one with the same name and another ending: `a.png` and `a.jpg`.
 
     And whether those pairs are so many that this is no accident. Of the endings, one is chosen for all pairs: that of
-    which more images are flatter than their twins, or of one colour; else the less frequent, else the later.
+    which more images are flatter than their twins, or of one color; else the less frequent, else the later.
     """
     found = np.zeros(len(names), np.bool_)
     twins: dict[tuple[str, str], list[int]] = {}
@@ -99,7 +99,7 @@ def by_twin(names: Sequence[str], seen: Survey) -> tuple[NDArray[np.bool_], bool
     return found, sum(map(len, pairs)) >= MANY * len(names)
 
 
-def by_colours(seen: Survey) -> tuple[NDArray[np.bool_], bool]:
+def by_colors(seen: Survey) -> tuple[NDArray[np.bool_], bool]:
     """Return which images look like masks among photos, and whether they are so many that this is no accident."""
     if seen.flatness is None:
         return np.zeros(len(seen.labels), np.bool_), False

@@ -101,8 +101,8 @@ def _grays(images: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _edges(grays: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the roots of the shares of an image's edges by direction and cell: (M, 8 · 16)."""
-    centre = (np.arange(CELLS) + 0.5) * SIDE / CELLS
-    one = np.exp(-0.5 * ((np.arange(SIDE) + 0.5 - centre[:, None]) / (SIDE / CELLS * _WIDTH)) ** 2)
+    center = (np.arange(CELLS) + 0.5) * SIDE / CELLS
+    one = np.exp(-0.5 * ((np.arange(SIDE) + 0.5 - center[:, None]) / (SIDE / CELLS * _WIDTH)) ** 2)
     pool = np.einsum("ph,qw->hwpq", one, one).reshape(SIDE * SIDE, -1).astype(np.float32)
     found = np.empty((len(grays), 8, CELLS * CELLS), np.float32)
     half = np.float32(np.sqrt(0.5))

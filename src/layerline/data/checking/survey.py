@@ -1,4 +1,4 @@
-"""One look at every image of a data set: a key of its bytes, whether it has one colour, how few colours it has."""
+"""One look at every image of a data set: a key of its bytes, whether it has one color, how few colors it has."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _BLOCK: Final = 2**20
 _WORD: Final = 8
 _SEED: Final = 4
 _GRID: Final = 12
-"""Pixels of an image's row, and of its column, that are looked at for colours."""
+"""Pixels of an image's row, and of its column, that are looked at for colors."""
 SMALLEST: Final = 32
 """Rows and columns below which too few pixels are left to tell a photo from a mask."""
-_COLOURS: Final = 4
-"""The shares of so many of an image's most frequent colours are added up."""
+_COLORS: Final = 4
+"""The shares of so many of an image's most frequent colors are added up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +41,9 @@ class Survey:
     keys: NDArray[np.uint64]
     """(M,): equal for equal images; nearly always different for others."""
     constant: NDArray[np.bool_]
-    """(M,): whether every pixel of the image has the same colour."""
+    """(M,): whether every pixel of the image has the same color."""
     flatness: NDArray[np.float32] | None
-    """(M,): the share of an image's pixels that its four most frequent colours have; None where images are small."""
+    """(M,): the share of an image's pixels that its four most frequent colors have; None where images are small."""
 
     def place(self, at: int) -> tuple[SplitName, int]:
         """Return the split and the index of the image at a place in these arrays."""
@@ -134,7 +134,7 @@ def _grid(images: NDArray[Any]) -> NDArray[Any]:
 
 
 def _constant(images: NDArray[Any], grid: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which images have one colour: the few whose grid has one are looked at in full."""
+    """Return which images have one color: the few whose grid has one are looked at in full."""
     found: NDArray[np.bool_] = (grid == grid[:, :, :1]).all(axis=(1, 2))
     for k in np.flatnonzero(found):
         found[k] = (images[k] == images[k, :, :1, :1]).all()
@@ -142,20 +142,20 @@ def _constant(images: NDArray[Any], grid: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _flatness(grid: NDArray[Any], maximum: float) -> NDArray[np.float32]:
-    """Return the share of the four most frequent colours among the pixels of each grid.
+    """Return the share of the four most frequent colors among the pixels of each grid.
 
-    Colours are taken with 6 bits of a gray and 5 of each channel, and numbered below 256, several to a number.
+    Colors are taken with 6 bits of a gray and 5 of each channel, and numbered below 256, several to a number.
     """
     n, C, pixels = grid.shape
     if grid.dtype != np.uint8 or maximum != 255:
         grid = np.clip(grid * (255 / maximum), 0, 255).astype(np.uint8)
     if C == 1:
-        colours = grid[:, 0] >> 2
+        colors = grid[:, 0] >> 2
     else:
         factors = np.array([1, 37, 101, 59], np.uint8)[:C, None]
-        colours = ((grid[:, : len(factors)] >> 3) * factors).sum(axis=1, dtype=np.uint8)
-    numbers = colours.astype(np.int32) + np.arange(0, 256 * n, 256, dtype=np.int32)[:, None]
+        colors = ((grid[:, : len(factors)] >> 3) * factors).sum(axis=1, dtype=np.uint8)
+    numbers = colors.astype(np.int32) + np.arange(0, 256 * n, 256, dtype=np.int32)[:, None]
     counts = np.bincount(numbers.ravel(), minlength=256 * n).reshape(n, 256).astype(np.uint8)
-    most = np.partition(counts, -_COLOURS, axis=1)[:, -_COLOURS:]
+    most = np.partition(counts, -_COLORS, axis=1)[:, -_COLORS:]
     share: NDArray[np.float32] = most.sum(axis=1, dtype=np.float32) / np.float32(pixels)
     return share

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final, final
 
 from layerline import figures
-from layerline.data.fetching.catalogue import shown
-from layerline.data.formats import recognise
+from layerline.data.fetching.catalog import shown
+from layerline.data.formats import recognize
 from layerline.data.formats.stream import counted
 from layerline.errors import DataError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from layerline.data.fetching.catalogue import Archive
+    from layerline.data.fetching.catalog import Archive
 
 _PIECE: Final = 2**9
 """Bytes asked for at once: so often a mirror that trickles is looked at. It costs 13 ms a MB (EPYC, 2026-11)."""
@@ -105,8 +105,8 @@ class _Incoming:
 
     def instead(self) -> str:
         """Return what the file is, where it is plainly something else: `: this is an HTML page`."""
-        what = recognise.kind(self.start)
-        return f": this is {what}" if what and not self.start.startswith(recognise.GZIP) else ""
+        what = recognize.kind(self.start)
+        return f": this is {what}" if what and not self.start.startswith(recognize.GZIP) else ""
 
     def check(self) -> None:
         """Raise RefusedError where the whole file is not the published one."""

@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from layerline import figures, spelling
-from layerline.data.fetching import catalogue
-from layerline.data.fetching.catalogue import KNOWN, shown
+from layerline.data.fetching import catalog
+from layerline.data.fetching.catalog import KNOWN, shown
 from layerline.data.fetching.download import Patience, RefusedError, download
-from layerline.data.formats import recognise
+from layerline.data.formats import recognize
 from layerline.data.formats.stream import counted, open_stream
 from layerline.errors import DataError
 from layerline.files import regular
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from layerline.data.fetching.catalogue import Archive, Published
+    from layerline.data.fetching.catalog import Archive, Published
 
 _CHUNK: Final = 2**20
 
@@ -52,7 +52,7 @@ def fetch(
     """Fetch a known set into its folder in `data_dir`, else in the user's, and return that folder. Raises DataError.
 
     A file that is there and is the published one stays; where another is there, it is replaced with `force` alone.
-    No file is in its place before its size and its SHA-256 are those of the catalogue; nothing is unpacked.
+    No file is in its place before its size and its SHA-256 are those of the catalog; nothing is unpacked.
     """
     known = _known(name)
     folder = _folder(known, data_dir)
@@ -86,7 +86,7 @@ def _known(name: str) -> Published:
 
 def _folder(known: Published, data_dir: Path | None) -> Path:
     """Return the folder of the set, made where it is not there."""
-    outer = data_dir if data_dir is not None else catalogue.folder_of(known.name, None)
+    outer = data_dir if data_dir is not None else catalog.folder_of(known.name, None)
     folder = outer / known.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ def _is_there(archive: Archive, path: Path, *, force: bool) -> bool:
         with regular.opened(path) as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise recognise.unreadable(path, error) from error
+        raise recognize.unreadable(path, error) from error
     if found == archive.sha256 or (archive.content is not None and _content(path) == archive.content):
         return True
     if force:

@@ -11,9 +11,9 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline import figures
-from layerline.data.formats import recognise
+from layerline.data.formats import recognize
 from layerline.data.formats.npy import Header, header
-from layerline.data.formats.recognise import shown, unreadable
+from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.formats.stream import FETCH
 from layerline.errors import DataError
 from layerline.files import regular
@@ -117,10 +117,10 @@ def _array(file: IO[bytes], info: zipfile.ZipInfo, place: str) -> NDArray[Any]:
 def _check_kind(file: IO[bytes], path: Path) -> None:
     """Refuse what is no zip archive, or one of very many members, by its first and last bytes."""
     start = file.read(300)
-    if not start.startswith(recognise.ZIP):
-        what = recognise.kind(start) or start[:4].hex(" ")
+    if not start.startswith(recognize.ZIP):
+        what = recognize.kind(start) or start[:4].hex(" ")
         raise DataError(
-            f"{shown(path)}:0: found {what}, expected an .npz archive, which begins with 50 4b", recognise.remedy(what)
+            f"{shown(path)}:0: found {what}, expected an .npz archive, which begins with 50 4b", recognize.remedy(what)
         )
     size = file.seek(0, 2)
     file.seek(max(0, size - _END_SIZE))

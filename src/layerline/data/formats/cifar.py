@@ -11,7 +11,7 @@ import numpy as np
 from layerline import figures
 from layerline.data.formats import cifar_batch
 from layerline.data.formats.cifar_batch import CLASSES, SHAPE, Batch
-from layerline.data.formats.recognise import shown, unreadable
+from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.part import FoundArray, SourceArrays, SplitArrays
 from layerline.errors import DataError
 from layerline.files import regular

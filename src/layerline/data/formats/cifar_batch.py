@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline import figures
-from layerline.data.formats import pickled, recognise
+from layerline.data.formats import pickled, recognize
 from layerline.data.formats.stream import FETCH
 from layerline.errors import DataError
 
@@ -51,9 +51,9 @@ def binary(content: bytes, place: str) -> Batch:
 
 
 def _wrong_size(content: bytes, place: str) -> DataError:
-    size, what = len(content), recognise.kind(content[:300])
+    size, what = len(content), recognize.kind(content[:300])
     if what is not None:
-        return DataError(f"{place}:0: found {what}, expected a binary batch", recognise.remedy(what))
+        return DataError(f"{place}:0: found {what}, expected a binary batch", recognize.remedy(what))
     if size % _RECORD_100 == 0:
         return DataError(
             f"{place}: found {figures.count(size)} bytes, which are records of {_RECORD_100}: this is CIFAR-100, "
@@ -109,9 +109,9 @@ def _names(found: list[bytes], place: str) -> tuple[str, ...]:
 
 
 def _dictionary(content: bytes, place: str) -> dict[str, Any]:
-    what = recognise.kind(content[:300])
+    what = recognize.kind(content[:300])
     if what is not None and "pickle" not in what:
-        raise DataError(f"{place}:0: found {what}, expected a Python batch", recognise.remedy(what))
+        raise DataError(f"{place}:0: found {what}, expected a Python batch", recognize.remedy(what))
     held = pickled.load(content, place)
     if not isinstance(held, dict):
         raise DataError(f"{place}: found {_kind(held)}, expected a dictionary with data and labels", FETCH)

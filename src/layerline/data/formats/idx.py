@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from layerline import figures
-from layerline.data.formats import recognise
+from layerline.data.formats import recognize
 from layerline.data.formats.stream import FETCH, Stream, counted, open_stream
 from layerline.errors import DataError
 
@@ -83,7 +83,7 @@ def _header(stream: Stream, role: Role) -> tuple[np.dtype[Any], tuple[int, ...]]
 
 def _not_idx(stream: Stream, magic: bytes, role: Role) -> DataError:
     """Return the error for a file that does not begin as IDX does."""
-    what = recognise.kind(magic + stream.take(300))
+    what = recognize.kind(magic + stream.take(300))
     expected = f"expected an IDX file of {role}, which begins with {_MAGIC[role].to_bytes(4, 'big').hex(' ')}"
     if what is None and len(magic) < 4:
         return _cut_off(stream, 4, "an IDX header")
@@ -94,7 +94,7 @@ def _not_idx(stream: Stream, magic: bytes, role: Role) -> DataError:
         )
     packed = f" in {stream.packed}" if stream.packed else ""
     found = f"{magic.hex(' ')}, which is not IDX" if what is None else what + packed
-    return DataError(f"{stream.name}:0: found {found}, {expected}", recognise.remedy(what))
+    return DataError(f"{stream.name}:0: found {found}, {expected}", recognize.remedy(what))
 
 
 def _check_size(stream: Stream, shape: tuple[int, ...], start: int, count: int) -> None:

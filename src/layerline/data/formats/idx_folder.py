@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline import figures
 from layerline.data.formats import idx
-from layerline.data.formats.recognise import shown, unreadable
+from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.part import SPLITS, FoundArray, SourceArrays, SplitArrays, SplitName
 from layerline.errors import DataError
 

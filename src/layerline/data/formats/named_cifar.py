@@ -6,10 +6,10 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, Final
 
-from layerline.data.fetching import catalogue
+from layerline.data.fetching import catalog
 from layerline.data.formats import cifar
 from layerline.data.formats.cifar_batch import CLASSES
-from layerline.data.formats.recognise import shown
+from layerline.data.formats.recognize import shown
 from layerline.data.photos import image_archive, image_folder
 from layerline.errors import DataError
 
@@ -27,10 +27,10 @@ _ARCHIVE: Final = re.compile(r"cifar.?10(?!0).*\.(tar(\..z)?|t.z)", re.IGNORECAS
 
 def read(data_dir: Path | None, asked: ImageOptions, progress: Progress | None) -> SourceArrays:
     """Return CIFAR-10 from the first place where it is. Raises DataError where there is none."""
-    folder = catalogue.folder_of(NAME, data_dir)
+    folder = catalog.folder_of(NAME, data_dir)
     place = place_of(folder)
     if place is None:
-        raise catalogue.absent(NAME, data_dir, folder, f"{' or '.join(cifar.ARCHIVES)} (as it is or unpacked)")
+        raise catalog.absent(NAME, data_dir, folder, f"{' or '.join(cifar.ARCHIVES)} (as it is or unpacked)")
     if place.is_file():
         return _copy(image_archive.read(place, asked, progress), place)
     if cifar.place_of(place) is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline import figures, spelling
 from layerline.data.formats import archive
-from layerline.data.formats.recognise import shown
+from layerline.data.formats.recognize import shown
 from layerline.data.part import FoundArray, SourceArrays, SplitArrays, SplitName
 from layerline.errors import DataError
 

@@ -8,7 +8,7 @@ import zlib
 from typing import IO, TYPE_CHECKING, Any, Final, final
 
 from layerline import figures
-from layerline.data.formats.recognise import GZIP, XZ, shown, unreadable
+from layerline.data.formats.recognize import GZIP, XZ, shown, unreadable
 from layerline.errors import DataError
 from layerline.files import regular
 

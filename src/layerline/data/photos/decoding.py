@@ -70,7 +70,7 @@ class Decoded:
 
 
 class Decoder:
-    """Decodes files in batches, into what is asked of their size and colours."""
+    """Decodes files in batches, into what is asked of their size and colors."""
 
     def __init__(self, sizing: Sizing) -> None:
         """Keep what is asked for."""

@@ -5,8 +5,8 @@ Which formats are read is decided by the first bytes, before any decoder sees th
     gray of 1, 8 bits               gray
     gray of 16 bits                 gray of 16 bits, or the upper 8, as is asked for
     RGB, palette, of 8 or 16 bits   RGB; of 16 bits the upper 8
-    CMYK, YCCK, YCbCr               RGB by Pillow's formula, without colour profiles
-    with transparency               laid over white, then as above; a transparent colour of RGB of 16 bits goes by the
+    CMYK, YCCK, YCbCr               RGB by Pillow's formula, without color profiles
+    with transparency               laid over white, then as above; a transparent color of RGB of 16 bits goes by the
                                     upper 8 of each, of gray by all 16
     white stored as 0 (TIFF)        turned round, so that black is 0
 
@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline import figures
-from layerline.data.formats import recognise
+from layerline.data.formats import recognize
 from layerline.data.photos import metadata
 from layerline.data.photos.sizing import AS_IT_IS, Box, Sizing, drafted, fitted
 
@@ -102,7 +102,7 @@ class Picture:
 
 
 def decode(content: bytes, sizing: Sizing = AS_IT_IS) -> Picture:
-    """Return the image in the bytes of a file, in the size and colours asked for. Raises BadImageError."""
+    """Return the image in the bytes of a file, in the size and colors asked for. Raises BadImageError."""
     kind = _kind(content)
     if kind == "PNG":
         _check_png(content)
@@ -115,9 +115,9 @@ def decode(content: bytes, sizing: Sizing = AS_IT_IS) -> Picture:
         _check_tiles(image)
         _check_rows(image)
         several = beside.several or bool(getattr(image, "is_animated", False))
-        wide = image.mode in _SIXTEEN or _has_wide_colours(image, content, kind)
+        wide = image.mode in _SIXTEEN or _has_wide_colors(image, content, kind)
         clear = image.info.get("transparency")
-        if wide and isinstance(clear, tuple):  # a colour of 16 bits, while Pillow gives the upper 8 of each pixel
+        if wide and isinstance(clear, tuple):  # a color of 16 bits, while Pillow gives the upper 8 of each pixel
             image.info["transparency"] = tuple(value >> 8 for value in clear)
         turned, size, box = _upright(image, beside.turn, sizing)
         plain = _plain(turned, beside.white, sizing)
@@ -174,7 +174,7 @@ def _kind(content: bytes) -> str:
         if content.startswith(signature):
             return name
     start = content[:300]
-    what = next((what for magic, what in _OTHERS if start.startswith(magic)), None) or recognise.kind(start)
+    what = next((what for magic, what in _OTHERS if start.startswith(magic)), None) or recognize.kind(start)
     raise BadImageError(f"{what or 'bytes that are no image'}, expected {FORMATS}")
 
 
@@ -215,7 +215,7 @@ def _check_rows(image: Image) -> None:
         raise BadImageError(f"{figures.count(rows)} rows of pixels, expected the {figures.count(h)} of its header")
 
 
-def _has_wide_colours(image: Image, content: bytes, kind: str) -> bool:
+def _has_wide_colors(image: Image, content: bytes, kind: str) -> bool:
     """Return whether an image that is not gray has 16 bits: of these, Pillow hands on the upper 8."""
     if kind == "PNG":
         return content[24] == 16
@@ -386,7 +386,7 @@ def _reason(error: Exception) -> str:
     if "truncated" in text.lower() or "not processed" in text or isinstance(error, EOFError):
         return "an image that is cut off"
     if text.startswith("Decompressed data too large"):
-        return "a PNG image with text or a colour profile that unpacks to too much"
+        return "a PNG image with text or a color profile that unpacks to too much"
     if not text:
         return "an image that is damaged"
     return f"an image that cannot be decoded ({figures.name(text, 60)})"

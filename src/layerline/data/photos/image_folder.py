@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline import figures
-from layerline.data.formats.recognise import shown, unreadable
+from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.formats.stream import open_stream
 from layerline.data.formats.tar import Tar
 from layerline.data.photos import image_file, image_stack

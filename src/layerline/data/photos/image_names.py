@@ -48,7 +48,7 @@ def is_junk(name: str) -> bool:
 
 
 def is_text(name: str) -> bool:
-    """Return whether a file of this name is something beside the images: a licence, a list of labels."""
+    """Return whether a file of this name is something beside the images: a license, a list of labels."""
     return name.lower().endswith(_TEXTS)
 
 

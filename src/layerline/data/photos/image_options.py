@@ -1,4 +1,4 @@
-"""What is asked of image files: size and colours, which of them, where labels are, where decoded ones are kept."""
+"""What is asked of image files: size and colors, which of them, where labels are, where decoded ones are kept."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def image_options(
     exclude: patterns between commas of files that are left out, "*_mask.png,old".
     skip_bad: leave out files that cannot be read, where they are at most this share of all.
     cache: a folder where many decoded images are kept for the next start; without it, or False, they stay in memory.
-    input_shape: (C, H, W) that the network takes, where it says so: decides size and colours of image files.
+    input_shape: (C, H, W) that the network takes, where it says so: decides size and colors of image files.
     Raises DataError where a value is impossible.
     """
     wanted = parse(size, fit, gray=gray)

@@ -105,9 +105,9 @@ def _deep(roll: Roll, maximum: float | None) -> tuple[str, ...]:
     )
 
 
-def _told(roll: Roll, colour: bool, asked: ImageOptions, resized: Resized | None) -> tuple[str, ...]:
+def _told(roll: Roll, color: bool, asked: ImageOptions, resized: Resized | None) -> tuple[str, ...]:
     notes = []
-    if 0 < roll.gray < len(roll.files) and colour:
+    if 0 < roll.gray < len(roll.files) and color:
         notes.append(
             f"{figures.count(roll.gray)} of {figures.count(len(roll.files))} images are gray, "
             "and taken as RGB like the others"

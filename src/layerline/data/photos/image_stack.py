@@ -27,7 +27,7 @@ MOST_IN_MEMORY: Final = 2**26
 
 
 class ImageStack:
-    """Images uint8 or uint16 (H, W) or (H, W, 3), one behind the other; gray until the first one in colour comes."""
+    """Images uint8 or uint16 (H, W) or (H, W, 3), one behind the other; gray until the first one in color comes."""
 
     def __init__(self, place: str, expected: int = 0, cache: Cache | None = None) -> None:
         """Begin empty, with room for the number of images that is expected, where it is known.

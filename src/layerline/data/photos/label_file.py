@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from layerline import figures, spelling
-from layerline.data.formats.recognise import kind, shown
+from layerline.data.formats.recognize import kind, shown
 from layerline.data.part import SPLITS
 from layerline.data.photos import split_names
 from layerline.data.photos.image_names import LONGEST_NAME, in_order

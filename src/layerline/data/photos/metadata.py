@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ORIENTATION: Final = 0x0112
 _IMAGES: Final = 0xB001
 """How many images a multi-picture file has (CIPA DC-007, 5.2.3.2)."""
-_BITS, _COLOURS, _SAMPLES, _LARGEST = 0x0102, 0x0106, 0x0115, 0x0119
+_BITS, _COLORS, _SAMPLES, _LARGEST = 0x0102, 0x0106, 0x0115, 0x0119
 """Tags of TIFF: bits of a value, whether 0 is white, values of a pixel, the largest of them."""
 _POINTERS: Final = {0x8769, 0x8825, 0xA005}
 """Tags of TIFF that lead to directories of a camera's settings."""
@@ -197,9 +197,9 @@ def _with_black_at_zero(plain: bytearray) -> int | None:
         at, kind, count = found.get(tag, (0, 0, 0))
         return int(struct.unpack_from(directory.order + _WHOLE[kind], plain, at)[0]) if count == 1 else otherwise
 
-    if said(_COLOURS, 1) != 0 or said(_BITS, 1) != 16 or said(_SAMPLES, 1) != 1:
+    if said(_COLORS, 1) != 0 or said(_BITS, 1) != 16 or said(_SAMPLES, 1) != 1:
         return None
-    at, kind, _ = found[_COLOURS]
+    at, kind, _ = found[_COLORS]
     struct.pack_into(directory.order + _WHOLE[kind], plain, at, 1)
     return said(_LARGEST, 65535)
 

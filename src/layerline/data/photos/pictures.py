@@ -13,7 +13,7 @@ import numpy as np
 from layerline import figures
 from layerline.data import content
 from layerline.data.dataset import Example
-from layerline.data.fetching import catalogue
+from layerline.data.fetching import catalog
 from layerline.data.part import Digested
 from layerline.data.photos.bad_images import MOST, check_bad
 from layerline.data.photos.cache import Unfinished, digest_of
@@ -257,7 +257,7 @@ def _array_of(text: list[Any]) -> NDArray[Any]:
 
 def _without_names(folder: Path) -> str:
     """Return a folder as a note names it: the note is kept with the run, which is to tell nobody's name."""
-    text = catalogue.shown(folder)
+    text = catalog.shown(folder)
     return text if text.startswith("~") else figures.name(folder.name or text)
 
 

@@ -53,7 +53,7 @@ _WRITTEN: Final = re.compile(r"([0-9]{1,6})(?:[x×]([0-9]{1,6}))?")
 
 @dataclass(frozen=True)
 class Sizing:
-    """What is asked of the size and the colour of images."""
+    """What is asked of the size and the color of images."""
 
     size: Size | None = None
     """None: what the images themselves decide."""

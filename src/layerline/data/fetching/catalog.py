@@ -37,7 +37,7 @@ class Published:
     classes: int
     source: str
     """Who made it, and where it was published."""
-    licence: str
+    license: str
     archives: tuple[Archive, ...] = ()
     mirrors: tuple[str, ...] = ()
     """Addresses that a file's name is put behind, tried in this order."""
