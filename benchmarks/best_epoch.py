@@ -21,10 +21,10 @@ import numpy as np
 from conditions import RESULTS, write
 
 import layerline
-from layerline import metrics
-from layerline.assume import fill
 from layerline.engines.epoch import plan_epoch
 from layerline.recipe import Recipe
+from layerline.runs import metrics
+from layerline.training.automatic import complete
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +123,7 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
 def trained(name: str, seed: int, folder: Path, given: dict[str, Any]) -> dict[str, Any]:
     """Return the figures of every epoch of one training."""
     network, data = subject(name, seed, folder)
-    assumed = fill(network, data, Recipe(seed=seed, **given), given)
+    assumed = complete(network, data, Recipe(seed=seed, **given), given)
     engine, recipe = assumed.engine, assumed.recipe
     splits = {"validation": data.validation, "test": data.test}
     seen: dict[str, Figures] = {split: {"loss": [], "accuracy": [], "macro_f1": []} for split in ("validation", "test")}

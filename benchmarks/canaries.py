@@ -197,7 +197,7 @@ def threads_left(patience: float = 5.0) -> list[str]:
 
 def _ours() -> list[str]:
     """Return where each thread is that Workers and their like have started: all begin in the same function."""
-    from layerline import workers
+    from layerline.system import workers
 
     found = []
     for frame in sys._current_frames().values():
@@ -213,8 +213,8 @@ def locks_held() -> list[str]:
     """Return which of layerline's locks cannot be had by another thread, and let go of those that this one holds."""
     from llvmlite.binding import ffi
 
-    from layerline import workers
     from layerline.compiler import jit
+    from layerline.system import workers
 
     locks = {"IMPORTS": workers.IMPORTS, "MATRICES": workers.MATRICES, "_STACKS": workers._STACKS}
     locks |= {"jit._lock": jit._lock, "llvmlite's": ffi.lib._lock._lock}

@@ -19,7 +19,7 @@ RESULTS = Path(__file__).parent / "results"
 def conditions() -> dict[str, Any]:
     """Return machine and versions."""
     from layerline.compiler.machine import host
-    from layerline.cores import cores
+    from layerline.system.cores import cores
 
     machine = host()
     return {

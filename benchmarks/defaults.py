@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from conditions import write
 
 import layerline
-from layerline.assume import fill
 from layerline.recipe import Recipe
+from layerline.training.automatic import complete
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
@@ -39,7 +39,7 @@ def main() -> None:
     options = parser.parse_args()
     data = layerline.load_data(options.data, data_dir=options.data_dir, limit=options.limit)
     network = layerline.read(options.network, data)
-    default = fill(network, data, Recipe(), (), threads=options.threads)
+    default = complete(network, data, Recipe(), (), threads=options.threads)
     found = [trained(network, data, default.recipe, options.threads)]
     for epochs, rate in itertools.product(EPOCHS, RATES):
         recipe = dataclasses.replace(default.recipe, learning_rate=rate, epochs=epochs)

@@ -31,8 +31,9 @@ from typing import TYPE_CHECKING, Any, Final
 from conditions import file_system, write
 
 import layerline
-from layerline import engines, workers
+from layerline import engines
 from layerline.runs.checkpoint import Checkpoints, checkpoints, writer
+from layerline.system import workers
 from layerline.training import loop, session
 from layerline.training.rerunning import TIMES
 

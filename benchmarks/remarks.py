@@ -23,10 +23,10 @@ import numpy as np
 from conditions import write
 
 import layerline
-from layerline.assume import fill
 from layerline.data.dataset import ImageSet, Split
 from layerline.recipe import Recipe
 from layerline.recipe.usual import usual_rate
+from layerline.training.automatic import complete
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +86,7 @@ def cases(folder: Path, seeds: int) -> Iterator[Case]:
     """Yield the trainings."""
     for seed in range(seeds):
         for data, network in subjects(folder, seed):
-            chosen = fill(network, data, Recipe(seed=seed), ()).recipe
+            chosen = complete(network, data, Recipe(seed=seed), ()).recipe
             yield Case(data, network, dataclasses.replace(chosen, epochs=30), None)
             for optimizer in ("muon", "sgd", "adamw"):
                 recipe = Recipe(optimizer=optimizer, epochs=12, schedule="one-cycle", seed=seed, batch_size=32)
@@ -105,7 +105,7 @@ def of_lengths(folder: Path, seeds: int) -> dict[str, int]:
     found: dict[str, int] = defaultdict(int)
     for seed in range(seeds):
         for data, network in subjects(folder, seed):
-            chosen = fill(network, data, Recipe(seed=seed), ()).recipe
+            chosen = complete(network, data, Recipe(seed=seed), ()).recipe
             for schedule, epochs, part in itertools.product(("constant", chosen.schedule), (4, 6, 10, 20, 40), (1, 3)):
                 rate = chosen.learning_rate / part
                 recipe = dataclasses.replace(chosen, epochs=epochs, schedule=schedule, learning_rate=rate)

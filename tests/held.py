@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HOLD = """
 import importlib, os, sys, time
-from layerline.cli.door import main
+from layerline.cli.entry_point import main
 
 def hold():
     if not os.path.exists("here"):

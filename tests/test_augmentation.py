@@ -19,7 +19,7 @@ from layerline.data.augment.augmentation import ELEMENTS, Augmentation, Drawn, S
 from layerline.data.augment.steps import MOVES, NUMBERS, STILL
 from layerline.data.dataset import Scaling
 from layerline.errors import RecipeError
-from layerline.randomness import Purpose, uint64, uniform
+from layerline.numbers.randomness import Purpose, uint64, uniform
 
 if TYPE_CHECKING:
     from collections.abc import Callable

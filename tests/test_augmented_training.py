@@ -23,7 +23,7 @@ from layerline.errors import RecipeError
 from layerline.network import parse
 from layerline.recipe import Recipe
 from layerline.training.prepared import Prepared
-from layerline.training.within import fit_epochs
+from layerline.training.time_limit import fit_epochs
 
 if TYPE_CHECKING:
     from pathlib import Path

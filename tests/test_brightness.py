@@ -16,7 +16,7 @@ from PIL import Image
 
 import layerline
 from layerline import ImagesWarning
-from layerline.cli.door import layerline as command
+from layerline.cli.entry_point import layerline as command
 from layerline.data.checking import brightness
 from layerline.data.checking.brightness import Brightness, Look
 from layerline.data.dataset import ImageSet, Split

@@ -182,7 +182,7 @@ def test_divergence_ends_with_1(folder: Path) -> None:
 def test_a_bug_of_ours_ends_with_70(folder: Path) -> None:
     """What nobody foresaw: exit 70, the traceback, and a line that says that it is not the user's mistake."""
     code = (
-        "import sys, layerline.cli.door as m, layerline.experiment.experiment as e\n"
+        "import sys, layerline.cli.entry_point as m, layerline.experiment.experiment as e\n"
         "def broken(*_): raise ZeroDivisionError('oh')\n"
         "e.settle = broken\n"
         "sys.exit(m.main(['train', 'net.cnn', '--data', 'digits']))"

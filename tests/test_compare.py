@@ -12,7 +12,7 @@ import report_runs
 from click.testing import CliRunner
 
 from layerline.cli.compare import lines
-from layerline.cli.door import layerline
+from layerline.cli.entry_point import layerline
 from layerline.comparison import compare, verdict
 from layerline.errors import UserError
 

@@ -13,7 +13,7 @@ import pytest
 import report_runs
 from click.testing import CliRunner
 
-from layerline.cli.door import layerline
+from layerline.cli.entry_point import layerline
 from layerline.comparison import recipes
 from layerline.comparison.recipes import compare_recipes, sentence, welch
 from layerline.errors import UserError

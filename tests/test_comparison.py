@@ -14,7 +14,7 @@ from sklearn import metrics as sklearn_metrics
 from layerline.comparison import paired
 from layerline.comparison.paired import Difference
 from layerline.measure import student
-from layerline.randomness import Purpose, uniform
+from layerline.numbers.randomness import Purpose, uniform
 
 PUBLISHED = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 9: 2.262, 10: 2.228, 29: 2.045, 120: 1.980}
 """The 97.5 % quantiles of t as textbooks print them."""

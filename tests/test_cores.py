@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerline import cores
+from layerline.system import cores
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from command import COMMAND, PLAIN, run, train, with_data
 
-from layerline.cli.door import main
+from layerline.cli.entry_point import main
 from layerline.files import tensors
 
 if TYPE_CHECKING:

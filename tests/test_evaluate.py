@@ -18,9 +18,9 @@ from command import run as process
 from PIL import Image
 
 import layerline
-from layerline.cli.door import layerline as command
-from layerline.data.cuts import Own
+from layerline.cli.entry_point import layerline as command
 from layerline.data.dataset import Dataset, ImageSet, Split
+from layerline.data.splitting import Own
 from layerline.engines.compiled import CompiledEngine
 from layerline.errors import UserError
 

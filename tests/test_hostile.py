@@ -17,8 +17,7 @@ import small_data
 from data_files import npy_bytes, npy_with_header, zip_of
 
 import layerline
-from layerline import metrics
-from layerline.cli.door import main
+from layerline.cli.entry_point import main
 from layerline.cli.screen import Screen
 from layerline.cli.terminal import Terminal
 from layerline.comparison.listing import listing
@@ -29,7 +28,7 @@ from layerline.experiment import toml_file
 from layerline.files import regular, tensors, toml
 from layerline.report import page
 from layerline.report.suspects import suspects
-from layerline.runs import history, predictions, saved
+from layerline.runs import history, metrics, predictions, saved
 from layerline.runs.ending import Ending
 from layerline.runs.folder import is_run
 from layerline.runs.predictions import LARGEST, Predictions

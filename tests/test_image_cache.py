@@ -115,9 +115,9 @@ def test_the_second_start_decodes_nothing(photos, tmp_path, decoded, way, size):
 
 
 def sizes(tmp_path: Path) -> str:
-    from layerline import figures
+    from layerline.numbers import display
 
-    return figures.size(kept(tmp_path / "cache")[0].stat().st_size)
+    return display.size(kept(tmp_path / "cache")[0].stat().st_size)
 
 
 def test_a_copy_of_the_folder_is_the_same_content(photos, tmp_path, decoded):

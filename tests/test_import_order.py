@@ -20,12 +20,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
     "",  # the package itself: a version and late names
     "errors",
-    "workers",
-    "scalars",
-    "figures",
-    "spelling",
-    "randomness",
-    "cores",
+    "numbers",
+    "system",
     "files",
     "layers",
     "network_file",
@@ -35,21 +31,18 @@ ORDER = (
     "compiler",
     "engines",
     "experiment",
-    "metrics",
     "runs",
     "measure",
     "report",
     "comparison",
-    "assume",
     "training",
-    "api",
     "sklearn",
     "cli",
     "__main__",
 )
 """Every part of the package; a module imports from its own part and from those before it."""
 
-LATE = {("", "workers")}
+LATE = {("", "system")}
 """The package's late names are doors to what comes after them, opened when they are asked for."""
 
 HEAVY = ("torch", "jinja2", "matplotlib", "llvmlite", "PIL", "pooch", "requests", "rich", "safetensors", "sklearn")

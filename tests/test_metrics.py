@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from layerline import metrics
 from layerline.cli.screen import Screen
 from layerline.cli.terminal import Terminal
+from layerline.runs import metrics
 from layerline.runs.history import EpochRow
 from layerline.training import Interrupt
 

@@ -133,7 +133,7 @@ WRITERS = {
     "setswitchinterval", "putenv", "unsetenv", "pyplot", "setdefaulttimeout", "gc", "stack_size",
 }  # fmt: skip
 """Names that set something for the whole process."""
-ALLOWED = {("signal", "training/interrupt.py"), ("stack_size", "workers.py")}
+ALLOWED = {("signal", "training/interrupt.py"), ("stack_size", "system/workers.py")}
 """Both are documented: the handler of Ctrl-C while a training runs in the main thread, the stack of a thread of ours
 where the process gives its threads too little."""
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from layerline.cli import door, foreign
+from layerline.cli import entry_point, foreign
+from layerline.cli.arguments import MistypedError
 from layerline.cli.commands import COMMANDS
-from layerline.cli.typed import MistypedError
 from layerline.errors import UserError
 from layerline.experiment import toml_file
 from layerline.recipe import other_words
@@ -79,7 +79,7 @@ LINES = (
 
 
 def answer(capsys: pytest.CaptureFixture[str], line: str) -> str:
-    code = door.main(shlex.split(line))
+    code = entry_point.main(shlex.split(line))
     said = capsys.readouterr()
     assert (code, said.out) == (2, ""), line
     return said.err
@@ -87,7 +87,7 @@ def answer(capsys: pytest.CaptureFixture[str], line: str) -> str:
 
 def parsed(words: list[str]) -> list[tuple[click.Command, dict[str, object]]]:
     """Return the commands that click reads out of these words, each with its values. Raises UsageError."""
-    context = door.layerline.make_context("layerline", list(words))
+    context = entry_point.layerline.make_context("layerline", list(words))
     found = []
     while isinstance(context.command, click.Group):
         _, command, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
@@ -178,7 +178,7 @@ def test_a_file_with_an_equals_sign_is_a_file(tmp_path: Path) -> None:
 )
 def test_help_and_version_are_understood(capsys: pytest.CaptureFixture[str], typed: str) -> None:
     """They do what the options do."""
-    assert door.main(typed.split()) == 0
+    assert entry_point.main(typed.split()) == 0
     said = capsys.readouterr()
     assert said.out.startswith(("Usage: layerline", "layerline "))
     assert said.err == ""

@@ -276,7 +276,7 @@ def test_the_numbers_that_decide_a_cut_are_those_of_the_documentation(tmp_path):
     """Of each class the images with the smallest number at (seed, purpose, SHA-256 of the path) are the test set."""
     import hashlib
 
-    from layerline.randomness import Purpose, uint64
+    from layerline.numbers.randomness import Purpose, uint64
 
     numbered(tmp_path, [str(k) for k in range(40)])
     data = load_data(tmp_path, seed=7, validation="none", test=0.25)

@@ -15,7 +15,7 @@ from image_files import picture, png, tree
 from PIL import Image
 
 import layerline
-from layerline.cli.door import layerline as command
+from layerline.cli.entry_point import layerline as command
 from layerline.errors import UserError
 from layerline.training import photos
 from layerline.training.prediction import files_of

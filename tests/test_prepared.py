@@ -10,7 +10,7 @@ import pytest
 import small_data
 
 import layerline
-from layerline.engines import room
+from layerline.engines import memory_check
 from layerline.errors import NetworkError, UserError
 from layerline.network import parse
 from layerline.recipe import Recipe
@@ -26,7 +26,7 @@ def test_it_is_put_together_in_one_place() -> None:
     found = set()
     for path in (path for part in ("training", "sklearn", "cli") for path in (SOURCE / part).glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and {alias.name for alias in node.names} & {"fill", "check_room"}:
+            if isinstance(node, ast.ImportFrom) and {alias.name for alias in node.names} & {"complete", "check_memory"}:
                 found.add(path.name)
     assert found == {"prepared.py"}
 
@@ -36,7 +36,7 @@ def test_nothing_that_cannot_be_trained_is_prepared(given: tuple[()] | None, mon
     """A recipe as it is and one that is filled alike: refused for another network, and where memory is short."""
     with pytest.raises(NetworkError, match="the network takes"):
         prepare(parse("Flat\nFC 3\n", input_shape=(1, 2, 2), classes=3), DATA, Recipe(), given=given)
-    monkeypatch.setattr(room, "free_bytes", lambda: 1)
+    monkeypatch.setattr(memory_check, "free_bytes", lambda: 1)
     with pytest.raises(UserError, match="training takes"):
         prepare(NETWORK, DATA, Recipe(), given=given)
 

@@ -187,7 +187,7 @@ def test_an_interrupted_training_leaves_no_thread(monkeypatch: pytest.MonkeyPatc
     data = layerline.load_data("digits")
     network = layerline.parse(TEXT, data)
     for name, options in (
-        ("layerline.assume.rate._train", {}),
+        ("layerline.training.automatic.learning_rate._train", {}),
         ("layerline.engines.trainer.Trainer.run", RECIPE),
         ("layerline.compiler.compilation.write_module", RECIPE),
     ):

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from layerline import randomness
-from layerline.randomness import Purpose
+from layerline.numbers import randomness
+from layerline.numbers.randomness import Purpose
 
 # kat_vectors of Random123 1.14 (D. E. Shaw Research), philox4x32, 10 rounds: counter, key, result.
 KNOWN = [

@@ -23,11 +23,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from layerline import figures, metrics, report
+from layerline import report
+from layerline.numbers import display
 from layerline.report import curves, filters, matrix, sheet
 from layerline.report.marks import Area, Pixels, Stroke, Text
 from layerline.report.merits import MERITS
 from layerline.report.sheet import Frame, Sheet
+from layerline.runs import metrics
 from layerline.runs.history import EpochRow
 from layerline.runs.result import Result
 
@@ -351,7 +353,7 @@ def test_a_matrix_can_be_read(K: int, name: str) -> None:
     told = result(K, images=400 * K, name=name)
     assert told.confusion is not None
     drawn = matrix.picture(told.confusion, told.classes)
-    shown = [figures.name(label, 16) for label in told.classes]
+    shown = [display.name(label, 16) for label in told.classes]
     below, beside, rest = texts(drawn)[:K], texts(drawn)[K : 2 * K], texts(drawn)[2 * K :]
     assert [text.words for text in below] == shown
     assert [text.words for text in beside] == shown

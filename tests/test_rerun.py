@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner, Result
 
-from layerline.cli.door import layerline as command
+from layerline.cli.entry_point import layerline as command
 from layerline.errors import UserError
 
 if TYPE_CHECKING:

@@ -168,7 +168,7 @@ def stopped_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     line = ["digits", "--data", "digits", "--limit", "300", "--epochs", "3", "--threads", "1", "--lr", "0.05"]
     code = (
         "import sys, layerline.training.session as s\n"
-        "from layerline.cli.door import main\n"
+        "from layerline.cli.entry_point import main\n"
         "import signal\n"
         "from layerline.training.loop import Loop\n"
         "before = Loop._finish_epoch\n"
@@ -188,7 +188,7 @@ def test_what_is_not_the_run_is_refused(case: str, stopped_run: Path, monkeypatc
     """Another network, recipe, data or engine: refused with what differs, and the folder is as it was."""
     from click.testing import CliRunner
 
-    from layerline.cli.door import layerline as command
+    from layerline.cli.entry_point import layerline as command
 
     monkeypatch.chdir(stopped_run)
     before = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}

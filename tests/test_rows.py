@@ -6,9 +6,9 @@ import re
 
 import numpy as np
 
-from layerline import figures
-from layerline.cli import tested
+from layerline.cli import test_results
 from layerline.measure import class_rows, score_rows
+from layerline.numbers import display
 from layerline.report import matrix, notebook
 from layerline.report.marks import Text
 from layerline.runs.result import Result
@@ -40,21 +40,21 @@ def test_the_baselines_stand_in_one_order_with_one_number() -> None:
     """A line of the terminal for each row, within 80 columns, and each row's label and accuracy in the notebook."""
     rows = score_rows.simpler(result())
     assert [row.accuracy for row in rows] == [0.4, 0.55, 0.6]
-    lines = tested.lines(result(), "head")[2:7]
-    assert max(map(len, lines)) <= tested.COLUMNS
+    lines = test_results.lines(result(), "head")[2:7]
+    assert max(map(len, lines)) <= test_results.COLUMNS
     assert "0.710 to 0.790" in lines[1]
     for row, line in zip(rows, lines[2:], strict=False):
-        assert re.fullmatch(rf"{re.escape(row.short)} +{figures.fraction(row.accuracy)} +\S+", line)
+        assert re.fullmatch(rf"{re.escape(row.short)} +{display.fraction(row.accuracy)} +\S+", line)
     shown = notebook.run([], result(), 0, stopped=False, folder=None)
-    places = [shown.index(f"{row.label}: {figures.fraction(row.accuracy)}") for row in rows]
+    places = [shown.index(f"{row.label}: {display.fraction(row.accuracy)}") for row in rows]
     assert places == sorted(places)
 
 
 def test_the_terminal_and_the_graph_name_the_same_confusions() -> None:
     """Classes k with k % 7 = 6 are confused most often, in 6 of 10 images; the graph begins with the same pairs."""
-    lines = tested.lines(result(), "head")
+    lines = test_results.lines(result(), "head")
     first = lines.index("most often confused (truth → prediction; all are in confusion.png and result.json):")
-    told = [line.strip() for line in lines[first + 1 : first + 1 + tested.MOST_CONFUSIONS]]
+    told = [line.strip() for line in lines[first + 1 : first + 1 + test_results.MOST_CONFUSIONS]]
     assert told[:9] == [f"c{k} → c{k + 1}: 6 of 10" for k in range(6, K - 2, 7)] + ["c5 → c6: 5 of 10"]
     confusion = result().confusion
     assert isinstance(confusion, np.ndarray)
@@ -71,6 +71,6 @@ def test_the_worst_classes_are_those_of_the_lowest_f1() -> None:
     assert rows[K - 1].known == (None, None, None)
     assert np.all(np.diff([rows[k].f1 for k in order[:-1]]) >= 0)
     assert class_rows.lowest(rows, 3) == order[:3]
-    assert [line.split()[0] for line in tested.lines(result(), "head") if re.match(r"c\d+ +\d\.", line)] == [
-        f"c{k}" for k in order[: tested.MOST_ROWS]
+    assert [line.split()[0] for line in test_results.lines(result(), "head") if re.match(r"c\d+ +\d\.", line)] == [
+        f"c{k}" for k in order[: test_results.MOST_ROWS]
     ]

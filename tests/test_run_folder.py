@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from layerline import metrics
 from layerline.errors import UserError
-from layerline.runs import predictions
+from layerline.runs import metrics, predictions
 from layerline.runs.folder import RunFolder
 from layerline.runs.history import EpochRow
 from layerline.runs.predictions import Predictions

@@ -15,7 +15,7 @@ import report_runs
 from click.testing import CliRunner
 
 from layerline.cli import runs as runs_cli
-from layerline.cli.door import layerline
+from layerline.cli.entry_point import layerline
 from layerline.cli.runs import table, tabs
 from layerline.comparison import listing as listings
 from layerline.comparison.listing import COLUMNS, listing, ordered

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import report_runs
 
-from layerline import metrics
 from layerline.errors import UserError
-from layerline.runs import history, predictions, saved
+from layerline.runs import history, metrics, predictions, saved
 from layerline.runs.ending import Ending
 from layerline.runs.history import EpochRow
 from layerline.runs.predictions import Predictions

@@ -26,7 +26,7 @@ from layerline.data import scaling
 from layerline.data.dataset import Dataset, ImageSet, Split
 from layerline.engines.compiled import CompiledEngine
 from layerline.errors import DivergedError
-from layerline.randomness import epoch_order
+from layerline.numbers.randomness import epoch_order
 from layerline.sklearn import ConvNetClassifier
 from layerline.sklearn.course import Course
 from layerline.sklearn.images import as_images

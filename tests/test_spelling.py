@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import layerline
-from layerline import spelling
+from layerline.errors import spelling
 from layerline.experiment.options import OPTIONS
 
 FLAGS = [option.key.replace("_", "-") for option in OPTIONS] + ["lr", "out", "resume", "seeds", "force", "quiet"]

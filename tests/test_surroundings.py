@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import small_data
 
-from layerline import workers
 from layerline.engines import make
 from layerline.engines.epoch import Epoch
 from layerline.errors import UserError
 from layerline.network import parse
 from layerline.recipe import Recipe
+from layerline.system import workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

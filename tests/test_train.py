@@ -18,7 +18,7 @@ import layerline
 from layerline import training
 from layerline.errors import DataError, DivergedError, NetworkError, RecipeError, UserError
 from layerline.files import tensors
-from layerline.randomness import epoch_order
+from layerline.numbers.randomness import epoch_order
 from layerline.recipe import Recipe
 from layerline.runs.folder import RunFolder
 from layerline.training.prepared import Prepared

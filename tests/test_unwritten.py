@@ -19,7 +19,7 @@ from command import train, with_data
 from scripted_engine import ScriptedEngine
 
 import layerline
-from layerline.cli.door import main
+from layerline.cli.entry_point import main
 from layerline.errors import DivergedError, UnwrittenError
 from layerline.files import whole as whole_file
 from layerline.recipe import Recipe

@@ -16,15 +16,15 @@ import torch
 import layerline
 from layerline import engines
 from layerline.data.augment.augmentation import Augmentation
-from layerline.data.cuts import Own
 from layerline.data.dataset import Dataset, Scaling
+from layerline.data.splitting import Own
 from layerline.errors import DataError, RecipeError, UserError
 from layerline.experiment.experiment import settle
 from layerline.network import initial_weights
+from layerline.numbers.scalars import plain
 from layerline.recipe import Recipe
 from layerline.runs.checkpoint import Identity
 from layerline.runs.model_file import Preprocessing
-from layerline.scalars import plain
 from layerline.training import Model
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from layerline.engines.compiled import CompiledEngine
 from layerline.engines.epoch import Epoch
 from layerline.engines.interface import State
 from layerline.network import initial_weights, parse
-from layerline.randomness import dropout_keep
+from layerline.numbers.randomness import dropout_keep
 from layerline.recipe import Recipe
 
 if TYPE_CHECKING:

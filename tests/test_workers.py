@@ -14,9 +14,9 @@ import pytest
 from command import PLAIN
 from threads import threads_of_ours
 
-from layerline import workers
 from layerline.errors import UserError
-from layerline.workers import StoppedError, Workers, aside, check, spread
+from layerline.system import workers
+from layerline.system.workers import StoppedError, Workers, aside, check, spread
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -103,7 +103,7 @@ def test_a_second_signal_while_they_stop() -> None:
 
 
 def test_an_interrupt_at_every_line() -> None:
-    """An exception before any line that the waiting thread executes in workers.py leaves no thread at work."""
+    """An exception before any line that the waiting thread executes in system/workers.py leaves no thread at work."""
     for line in range(1, 200):
         begun: list[int] = []
         busy = Busy(2, during=lambda _, begun=begun: begun.append(1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from layerline import workers
+from layerline.system import workers
 
 
 def threads_of_ours() -> int:

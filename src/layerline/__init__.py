@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from layerline.api import parse, read
     from layerline.data import load_data
+    from layerline.data.networks import parse, read
     from layerline.errors import (
         DataError,
         DivergedError,
@@ -70,9 +70,9 @@ _HOMES: Final = {
     "UserError": "errors",
     "load": "training",
     "load_data": "data",
-    "parse": "api",
+    "parse": "data.networks",
     "presets": "network",
-    "read": "api",
+    "read": "data.networks",
     "resume": "training",
     "train": "training",
     "train_seeds": "training",
@@ -85,7 +85,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'layerline' has no attribute {name!r}")
     from importlib import import_module
 
-    from layerline.workers import IMPORTS
+    from layerline.system.workers import IMPORTS
 
     with IMPORTS:
         value = getattr(import_module(f"layerline.{_HOMES[name]}"), name)

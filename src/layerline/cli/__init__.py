@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from layerline.cli.door import main
+from layerline.cli.entry_point import main
 
 __all__ = ["main"]

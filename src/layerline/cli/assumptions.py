@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline import figures
-from layerline.assume.rules import UNBALANCED
 from layerline.data.dataset import FITTED
 from layerline.experiment.options import BY_KEY
+from layerline.numbers import display
 from layerline.recipe import Recipe
+from layerline.training.automatic.rules import UNBALANCED
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Dataset, Resized
@@ -41,9 +41,9 @@ def facts(prepared: Prepared) -> list[tuple[str, str]]:
 def _data(data: Dataset) -> str:
     C, H, W = data.shape
     count = sum(len(split) for split in (data.train, data.validation, data.test) if split is not None)
-    named = ", ".join(figures.name(name, 20) for name in data.classes[:6]) + (", …" if len(data.classes) > 6 else "")
-    images = f"{figures.count(count)} images {C}×{H}×{W}"
-    return f"{figures.name(data.name)}: {images}, {len(data.classes)} classes ({named}){_spread(data)}"
+    named = ", ".join(display.name(name, 20) for name in data.classes[:6]) + (", …" if len(data.classes) > 6 else "")
+    images = f"{display.count(count)} images {C}×{H}×{W}"
+    return f"{display.name(data.name)}: {images}, {len(data.classes)} classes ({named}){_spread(data)}"
 
 
 def _spread(data: Dataset) -> str:
@@ -51,31 +51,31 @@ def _spread(data: Dataset) -> str:
     counts = np.bincount(data.train.labels, minlength=len(data.classes))
     if counts.max() < UNBALANCED * counts.min():
         return ""
-    shares = [figures.percent(float(share), 1) for share in (counts.max() / counts.sum(), counts.min() / counts.sum())]
+    shares = [display.percent(float(share), 1) for share in (counts.max() / counts.sum(), counts.min() / counts.sum())]
     return f", the largest {shares[0]}, the smallest {shares[1]} of the training images"
 
 
 def _sizes(experiment: Experiment, resized: Resized) -> str:
     """Return which sizes the images had, and how they were brought to one."""
-    least, most, now = (figures.picture(*each) for each in (resized.smallest, resized.largest, resized.size))
-    many = f"{figures.count(resized.sizes)} sizes from {least} to {most}" if resized.sizes > 1 else least
+    least, most, now = (display.picture(*each) for each in (resized.smallest, resized.largest, resized.size))
+    many = f"{display.count(resized.sizes)} sizes from {least} to {most}" if resized.sizes > 1 else least
     size, fit = _flag(experiment, "size"), _flag(experiment, "fit")
     return f"{many} (width × height) brought to {now}{size}, {FITTED[resized.fit]}{fit}"
 
 
 def _split(experiment: Experiment, data: Dataset) -> str:
-    parts = [f"train {figures.count(len(data.train))}"]
+    parts = [f"train {display.count(len(data.train))}"]
     for key, split in (("validation", data.validation), ("test", data.test)):
-        size = "none" if split is None else figures.count(len(split))
+        size = "none" if split is None else display.count(len(split))
         brought = split is not None and key not in data.cuts
         parts.append(f"{key} {size}" + (" (the data's own)" if brought else _flag(experiment, key)))
     return ", ".join(parts)
 
 
 def _network(experiment: Experiment, network: Network) -> str:
-    parameters, work = figures.count(network.parameter_count), figures.count(network.multiply_adds)
+    parameters, work = display.count(network.parameter_count), display.count(network.multiply_adds)
     chosen = " (NET)" if experiment.file is None else ""
-    return f"{figures.name(network.name)}{chosen}: {parameters} parameters, {work} multiply-adds an image"
+    return f"{display.name(network.name)}{chosen}: {parameters} parameters, {work} multiply-adds an image"
 
 
 def _recipe(experiment: Experiment, prepared: Prepared) -> str:
@@ -83,8 +83,8 @@ def _recipe(experiment: Experiment, prepared: Prepared) -> str:
     recipe = prepared.recipe
     parts = [recipe.optimizer + _flag(experiment, "optimizer") * (recipe.optimizer != "sgd")]
     if recipe.optimizer != "adamw":
-        parts.append(f"momentum {figures.rate(recipe.momentum)}{_flag(experiment, 'momentum')}")
-    rate = f"learning rate {figures.rate(recipe.learning_rate)}{_flag(experiment, 'learning_rate')}"
+        parts.append(f"momentum {display.rate(recipe.momentum)}{_flag(experiment, 'momentum')}")
+    rate = f"learning rate {display.rate(recipe.learning_rate)}{_flag(experiment, 'learning_rate')}"
     curve = _CURVES[recipe.schedule]
     parts.append(rate + curve + _flag(experiment, "schedule") * bool(curve))
     written = recipe.as_dict()
@@ -94,12 +94,12 @@ def _recipe(experiment: Experiment, prepared: Prepared) -> str:
         if getattr(recipe, key) != getattr(_PLAIN, key)
     ]
     parts += [f"no {words}{_flag(experiment, key)}" for key, words in _LEFT.items() if _is_left(key, prepared)]
-    parts.append(f"batch {figures.count(recipe.batch_size)}{_flag(experiment, 'batch_size')}")
+    parts.append(f"batch {display.count(recipe.batch_size)}{_flag(experiment, 'batch_size')}")
     if recipe.within is not None:
         parts.append(f"as many epochs as fit into {written['within']}")
     else:
-        time = "" if prepared.seconds is None else f" ≈ {figures.seconds(prepared.seconds)} here"
-        parts.append(f"{figures.counted(recipe.epochs, 'epoch')}{time}{_flag(experiment, 'epochs')}")
+        time = "" if prepared.seconds is None else f" ≈ {display.seconds(prepared.seconds)} here"
+        parts.append(f"{display.counted(recipe.epochs, 'epoch')}{time}{_flag(experiment, 'epochs')}")
     parts.append(f"seed {recipe.seed}{_flag(experiment, 'seed')}")
     return ", ".join(parts)
 
@@ -137,14 +137,14 @@ def _is_left(key: str, prepared: Prepared) -> bool:
 def _shown(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(_shown, value))
-    return figures.rate(value) if isinstance(value, float) else str(value)
+    return display.rate(value) if isinstance(value, float) else str(value)
 
 
 def _engine(experiment: Experiment, engine: Engine) -> str:
     known = engine.facts()
     parts = [engine.name]
     if "threads" in known:
-        parts.append(f"{figures.counted(known['threads'], 'thread')}{_flag(experiment, 'threads')}")
+        parts.append(f"{display.counted(known['threads'], 'thread')}{_flag(experiment, 'threads')}")
     if "lanes" in known:
         parts.append(f"{known['lanes']} lanes ({known.get('cpu')})")
     return ", ".join(parts)

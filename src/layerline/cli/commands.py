@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from layerline import spelling
-from layerline.cli import typed
-from layerline.cli.typed import CommandLine, MistypedError
+from layerline.cli import arguments
+from layerline.cli.arguments import CommandLine, MistypedError
+from layerline.errors import spelling
 from layerline.experiment.options import BY_KEY
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class Words(click.Group):
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
             reason = f"{args[0]}: there is no such command"
-            raise typed.command(self, ctx.command_path, args) or MistypedError(reason, spelling.hint(args[0], known))
+            raise arguments.command(self, ctx.command_path, args) or MistypedError(
+                reason, spelling.hint(args[0], known)
+            )
         return super().resolve_command(ctx, args)
 
 

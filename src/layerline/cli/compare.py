@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from layerline import figures
 from layerline.cli.commands import Command, GroupedOption
 from layerline.errors import UserError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ def lines(found: Comparison) -> list[str]:
     from layerline.cli.columns import folded
     from layerline.comparison import verdict
 
-    said = [f"{side}  {figures.name(str(run.folder), 76)}" for side, run in (("A", found.a), ("B", found.b))]
+    said = [f"{side}  {display.name(str(run.folder), 76)}" for side, run in (("A", found.a), ("B", found.b))]
     said += ["", *_figures(found), "", folded(verdict.sentence(found)), ""]
     said += [folded(text) for text in verdict.caveats(found)]
     said += ["", *_network(found.layers), *_values(found.values)]
@@ -77,13 +77,13 @@ def recipe_lines(found: Recipes) -> list[str]:
 
     rows = []
     for key, (a, b) in found.means.items():
-        shown = figures.loss if key == "validation_loss" else figures.fraction
+        shown = display.loss if key == "validation_loss" else display.fraction
         _, _, *rest = _difference(a.mean, b.mean, found.differences[key])
         rows.append((key.replace("_f1", " F1").replace("_", " "), shown(a.mean), shown(b.mean), *rest))
     said = []
     for k, (side, folder) in enumerate((("A", found.a), ("B", found.b))):
         runs = max((len(pair[k].values) for pair in found.means.values()), default=0)
-        said.append(f"{side}  {figures.name(str(folder), 60)}: {runs} runs")
+        said.append(f"{side}  {display.name(str(folder), 60)}: {runs} runs")
     said += ["", *table(("means", "A", "B", "B - A", "95 % interval", "chance"), rows)] if rows else []
     return [*said, "", folded(recipes.sentence(found)), "", *_network(found.layers), *_values(found.values)]
 
@@ -95,28 +95,28 @@ def _figures(found: Comparison) -> list[str]:
     rows = [
         ("accuracy", *_difference(p.a.accuracy, p.b.accuracy, p.accuracy)),
         ("macro F1", *_difference(p.a.macro_f1, p.b.macro_f1, p.macro_f1)),
-        ("only this one is right", figures.count(p.only_a), figures.count(p.only_b), "", "", ""),
+        ("only this one is right", display.count(p.only_a), display.count(p.only_b), "", "", ""),
         ("parameters", *(_parameters(run.record.about.network.parameters) for run in (found.a, found.b)), "", "", ""),
     ]
-    head = figures.counted(p.images, f"{found.split} image")
+    head = display.counted(p.images, f"{found.split} image")
     return table((head, "A", "B", "B - A", "95 % interval", "chance"), rows)
 
 
 def _difference(a: float, b: float, difference: Difference) -> tuple[str, ...]:
     """Return the cells of a row: both figures, the difference, its interval, how likely chance makes it."""
-    low, high = figures.difference(difference.low), figures.difference(difference.high)
-    between = figures.difference(difference.value), f"{low} to {high}", figures.chance(difference.p)
-    return figures.fraction(a), figures.fraction(b), *between
+    low, high = display.difference(difference.low), display.difference(difference.high)
+    between = display.difference(difference.value), f"{low} to {high}", display.chance(difference.p)
+    return display.fraction(a), display.fraction(b), *between
 
 
 def _parameters(number: int | None) -> str:
-    return figures.NOTHING if number is None else figures.count(number)
+    return display.NOTHING if number is None else display.count(number)
 
 
 def _network(layers: Sequence[str]) -> list[str]:
     if not layers:
         return ["network: the same"]
-    return ["network (- A, + B):", *(f"    {figures.name(line, 76)}" for line in layers)]
+    return ["network (- A, + B):", *(f"    {display.name(line, 76)}" for line in layers)]
 
 
 def _values(values: Sequence[Changed]) -> list[str]:
@@ -130,6 +130,6 @@ def _values(values: Sequence[Changed]) -> list[str]:
 
 def _shown(value: object) -> str:
     if value is None:
-        return figures.NOTHING
+        return display.NOTHING
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-    return figures.name({"True": "yes", "False": "no"}.get(text, text), _LONGEST_VALUE)
+    return display.name({"True": "yes", "False": "no"}.get(text, text), _LONGEST_VALUE)

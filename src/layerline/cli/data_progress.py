@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, final
 
-from layerline import figures
 from layerline.cli.terminal import bar
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,10 +65,10 @@ def _line(done: int, of: int | None, seconds: float) -> str:
     speed = done / seconds if seconds >= _SOON else None
     parts = ["reading"]
     if of:
-        parts += [bar(done / of, _BAR), f"{figures.percent(done / of):>5}"]
-    parts.append(f"{figures.count(done)}/{figures.count(of)}" if of else f"{figures.count(done)} images")
+        parts += [bar(done / of, _BAR), f"{display.percent(done / of):>5}"]
+    parts.append(f"{display.count(done)}/{display.count(of)}" if of else f"{display.count(done)} images")
     if speed:
-        parts.append(figures.speed(speed))
+        parts.append(display.speed(speed))
         if of:
-            parts.append(f"{figures.seconds((of - done) / speed)} left")
+            parts.append(f"{display.seconds((of - done) / speed)} left")
     return "  ".join(parts)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from layerline import figures
 from layerline.cli.columns import folded, table
 from layerline.cli.commands import Command, given, options
 from layerline.cli.data_progress import Reading, cache_folder
 from layerline.cli.terminal import Terminal
 from layerline.experiment.options import BY_KEY, DATA_KEYS, check_limit, check_split_seed
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,20 +88,20 @@ def _lines(data: Dataset) -> list[str]:
     total = sum(len(split) for _, split in splits)
     sources = {id(split.source): split.source for _, split in splits}.values()
     held = sum(source.images.nbytes for source in sources)
-    kind, largest = figures.colors(C), f"{data.train.source.maximum:g}"
+    kind, largest = display.colors(C), f"{data.train.source.maximum:g}"
     return [
         folded(
-            f"{figures.name(data.name)}: {figures.count(total)} {kind} images of {figures.picture(H, W)}, "
-            f"{len(data.classes)} classes, {figures.size(held)} as {images.dtype} divided by {largest}"
+            f"{display.name(data.name)}: {display.count(total)} {kind} images of {display.picture(H, W)}, "
+            f"{len(data.classes)} classes, {display.size(held)} as {images.dtype} divided by {largest}"
         ),
-        folded(", ".join(f"{name} {figures.count(len(split))}" for name, split in splits)),
+        folded(", ".join(f"{name} {display.count(len(split))}" for name, split in splits)),
         *_resized(data),
         "",
         *_counts(data, splits),
         "",
         f"fingerprint {data.fingerprint}",
         *(folded(f"note: {note}") for note in data.notes),
-        *(folded(f"left out: {figures.name(file, 200)}") for file in data.skipped),
+        *(folded(f"left out: {display.name(file, 200)}") for file in data.skipped),
     ]
 
 
@@ -110,9 +110,9 @@ def _resized(data: Dataset) -> list[str]:
     if data.resized is None:
         return []
     found, (least, most) = data.resized, (data.resized.smallest, data.resized.largest)
-    sizes = figures.counted(found.sizes, "size")
-    between = "" if least == most else f" from {figures.picture(*least)} to {figures.picture(*most)}"
-    return [folded(f"{sizes}{between}, brought to {figures.picture(*found.size)} ({found.fit})")]
+    sizes = display.counted(found.sizes, "size")
+    between = "" if least == most else f" from {display.picture(*least)} to {display.picture(*most)}"
+    return [folded(f"{sizes}{between}, brought to {display.picture(*found.size)} ({found.fit})")]
 
 
 def _counts(data: Dataset, splits: Sequence[tuple[str, Any]]) -> list[str]:
@@ -123,16 +123,16 @@ def _counts(data: Dataset, splits: Sequence[tuple[str, Any]]) -> list[str]:
     shown, told = list(range(len(data.classes))), []
     if len(shown) > _MOST_ROWS:
         shown = np.argsort(counts[:, 0], kind="stable")[:_MOST_ROWS].tolist()
-        told = [f"(the {_MOST_ROWS} of {figures.count(len(data.classes))} classes with the fewest training images)"]
-    rows = [_row(figures.name(data.classes[k], _LONGEST_NAME), counts[k], counts.sum()) for k in shown]
+        told = [f"(the {_MOST_ROWS} of {display.count(len(data.classes))} classes with the fewest training images)"]
+    rows = [_row(display.name(data.classes[k], _LONGEST_NAME), counts[k], counts.sum()) for k in shown]
     rows.append(_row("all", counts.sum(axis=0), counts.sum()))
     return [*table(("class", *(name for name, _ in splits), "together", "share"), rows), *told]
 
 
 def _row(name: str, counts: Any, total: Any) -> tuple[str, ...]:
     together = int(counts.sum())
-    share = figures.percent(together / int(total), 1)
-    return (name, *(figures.count(int(count)) for count in counts), figures.count(together), share)
+    share = display.percent(together / int(total), 1)
+    return (name, *(display.count(int(count)) for count in counts), display.count(together), share)
 
 
 def _checked(data: Dataset, findings: Sequence[Finding], allow: Sequence[str]) -> list[str]:
@@ -141,12 +141,12 @@ def _checked(data: Dataset, findings: Sequence[Finding], allow: Sequence[str]) -
 
     total = sum(len(split) for split in (data.train, data.validation, data.test) if split is not None)
     refusing = [item for item in findings if item.refuses and item.kind not in allow]
-    found = "nothing found" if not findings else figures.counted(len(findings), "finding")
+    found = "nothing found" if not findings else display.counted(len(findings), "finding")
     if findings:
         found += (
             f", of which {len(refusing)} would be refused by train" if refusing else ", none of them refused by train"
         )
-    lines = [f"{figures.name(data.name)}: {figures.counted(total, 'image')} in {len(data.classes)} classes: {found}"]
+    lines = [f"{display.name(data.name)}: {display.counted(total, 'image')} in {len(data.classes)} classes: {found}"]
     lines += [folded(f"note: {note}") for note in data.notes]
     unseen = not_examined(data)
     lines += [folded(f"not looked for: {'; '.join(unseen)}")] if unseen else []
@@ -166,7 +166,7 @@ def _images(data: Dataset, item: Finding) -> list[str]:
         mark = "  " if group is None or group != before else "  = "
         before = group
         source = getattr(data, split).source
-        label = figures.name(data.classes[source.labels[index]], _LONGEST_NAME)
+        label = display.name(data.classes[source.labels[index]], _LONGEST_NAME)
         where = f"{split}, class {label}" + (f", image {index}" if source.names is not None else "")
         lines.append(f"{mark}{called(data, (split, index))}: {where}")
     return lines

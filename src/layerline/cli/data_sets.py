@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from layerline import figures
 from layerline.cli.commands import Command, GroupedOption, options
 from layerline.cli.terminal import Terminal
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from layerline.data.fetching.catalog import Published
@@ -32,7 +32,7 @@ def list_(data_dir: str | None) -> None:
         click.echo(line)
     click.echo()
     for known in catalog.KNOWN.values():
-        size = f" {figures.size(known.download)} to fetch." if known.archives else ""
+        size = f" {display.size(known.download)} to fetch." if known.archives else ""
         click.echo(folded(f"{known.name}: {known.title}.{size} {known.source}. License: {known.license}."))
     click.echo()
     where = "no folder: this user has no home" if folder is None else catalog.shown(folder)
@@ -43,8 +43,8 @@ def _row(known: Published, folder: Path | None) -> tuple[str, ...]:
     C, H, W = known.shape
     return (
         known.name,
-        figures.count(known.images),
-        f"{figures.picture(H, W)} {_COLORS[C]}",
+        display.count(known.images),
+        f"{display.picture(H, W)} {_COLORS[C]}",
         str(known.classes),
         _place(known, folder),
     )
@@ -59,7 +59,7 @@ def _place(known: Published, folder: Path | None) -> str:
     place = None if folder is None or not folder.is_dir() else sources.place_of(known.name, folder)
     if place is None or folder is None:
         return f"layerline data fetch {known.name}"
-    below = "" if place == folder else figures.name(place.relative_to(folder).as_posix())
+    below = "" if place == folder else display.name(place.relative_to(folder).as_posix())
     return below + "/" * place.is_dir()
 
 

@@ -75,8 +75,8 @@ def _memory(network: Network, batch_size: int) -> int | None:
 
     if find_spec("llvmlite") is None:
         return None
-    from layerline.cores import cores
     from layerline.engines.need import training_bytes
+    from layerline.system.cores import cores
 
     return training_bytes(network, Recipe(batch_size=batch_size), cores())
 
@@ -93,33 +93,33 @@ def _facts(stored: ModelFile) -> list[tuple[str, str]]:
     """Return what a model file says beside its layers, label and text of each line."""
     import numpy as np
 
-    from layerline import figures
+    from layerline.numbers import display
     from layerline.runs.model_file import FORMAT_VERSION
 
     card = stored.card
-    shown = ", ".join(figures.name(name, LONGEST_NAME) for name in card.classes[:MOST_CLASSES])
+    shown = ", ".join(display.name(name, LONGEST_NAME) for name in card.classes[:MOST_CLASSES])
     more = len(card.classes) - MOST_CLASSES
     versions = {"layerline": card.versions.get("layerline", "?"), **card.versions}
     bad = sum(int((~np.isfinite(array)).sum()) for array in stored.weights.values())
     facts = [
-        ("classes", f"{len(card.classes)}: {shown}" + (f" and {figures.count(more)} more" if more > 0 else "")),
+        ("classes", f"{len(card.classes)}: {shown}" + (f" and {display.count(more)} more" if more > 0 else "")),
         ("images", _images(card)),
         ("scaling", _scaling(card)),
-        ("made by", ", ".join(f"{figures.name(name, 30)} {figures.name(v, 30)}" for name, v in versions.items())),
+        ("made by", ", ".join(f"{display.name(name, 30)} {display.name(v, 30)}" for name, v in versions.items())),
         ("file", f"version {FORMAT_VERSION} of the format, SHA-256 {stored.digest}"),
     ]
-    return facts + ([("weights", f"{figures.count(bad)} numbers are NaN or infinite")] if bad else [])
+    return facts + ([("weights", f"{display.count(bad)} numbers are NaN or infinite")] if bad else [])
 
 
 def _images(card: Card) -> str:
     """Return what images the model takes, and what becomes of image files."""
-    from layerline import figures
     from layerline.data.dataset import FITTED
+    from layerline.numbers import display
 
     C, H, W = card.input_shape
     fitted = FITTED[card.preprocessing.fit]
     files = f"image files are brought to this size, {fitted}" if C in (1, 3) else "arrays only"
-    return f"{figures.colors(C)}, {figures.picture(H, W)} (width × height); {files}"
+    return f"{display.colors(C)}, {display.picture(H, W)} (width × height); {files}"
 
 
 def _scaling(card: Card) -> str:

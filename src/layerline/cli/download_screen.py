@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, final
 
-from layerline import figures
 from layerline.cli.terminal import bar
 from layerline.data.fetching.fetch import FetchWatcher
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,7 @@ class DownloadScreen(FetchWatcher):
             self._terminal.say(line)
         self._failed.clear()
         how = "fetched" if fetched else "was there"
-        self._terminal.say(f"{archive.name}: {how}, {figures.size(archive.size)}, checked by SHA-256")
+        self._terminal.say(f"{archive.name}: {how}, {display.size(archive.size)}, checked by SHA-256")
 
     def failed(self, archive: Archive, mirror: str, reason: str) -> None:
         """Keep what a mirror did instead: it is written where another mirror has the file, else the error says it."""
@@ -64,11 +64,11 @@ def progress(archive: Archive, count: int, seconds: float) -> str:
     """Return the bottom line of a download: `cifar-10.tar.gz  ███░░░  65 of 170 MB  2.1 MB/s  50 s left`."""
     done = count / archive.size
     parts = [
-        figures.name(archive.name, 26),
+        display.name(archive.name, 26),
         bar(done, _BAR),
-        f"{figures.size(count)} of {figures.size(archive.size)}",
+        f"{display.size(count)} of {display.size(archive.size)}",
     ]
     rest = seconds * (1 - done) / done
     if seconds > _SETTLED and rest < _LONG:
-        parts.append(f"{figures.seconds(rest)} left")
+        parts.append(f"{display.seconds(rest)} left")
     return "  ".join(parts)

@@ -141,7 +141,7 @@ def _cuts(run: RunOfModel | None, flags: dict[str, Any], which: str) -> dict[str
     Of data that is not the run's no validation set is cut off for a test, which few images may not allow. For all
     images none is cut off.
     """
-    from layerline.data.cuts import Own
+    from layerline.data.splitting import Own
 
     asked: dict[str, Any] = {} if run is None else run.reading(flags.get("data"))
     if which == "all":
@@ -156,10 +156,10 @@ def _cuts(run: RunOfModel | None, flags: dict[str, Any], which: str) -> dict[str
 
 def _show(terminal: Terminal, done: int, of: int) -> None:
     """Show how many images are done; behind the last come the baselines, which take as long."""
-    from layerline import figures
+    from layerline.numbers import display
     from layerline.training.watch import Stage
 
-    images = f"testing  {figures.count(done)}/{figures.count(of)} images"
+    images = f"testing  {display.count(done)}/{display.count(of)} images"
     terminal.draw(images if done < of else f"{Stage.COMPARING.sentence} …")
 
 
@@ -167,29 +167,29 @@ def _facts(
     model: str, loaded: Model, data: Dataset, looked_at: Sequence[tuple[str, Split]], *, held: bool
 ) -> list[tuple[str, str]]:
     """Return label and text of what is tested, and on what; held: whether all was held back from the training."""
-    from layerline import figures
+    from layerline.numbers import display
 
-    names = ", ".join(figures.name(name, 20) for name in loaded.classes[:6]) + ", …" * (len(loaded.classes) > 6)
+    names = ", ".join(display.name(name, 20) for name in loaded.classes[:6]) + ", …" * (len(loaded.classes) > 6)
     shape = "×".join(map(str, loaded.network.input_shape))
-    network = f"{figures.name(loaded.network.name)}, images {shape}, {len(loaded.classes)} classes ({names})"
+    network = f"{display.name(loaded.network.name)}, images {shape}, {len(loaded.classes)} classes ({names})"
     count = sum(len(split) for split in (data.train, data.validation, data.test) if split is not None)
-    facts = [("model", f"{figures.name(model, 200)}: {network}")]
-    facts += [("data", f"{figures.name(data.name)}: {figures.count(count)} images{_brought(loaded, data)}")]
+    facts = [("model", f"{display.name(model, 200)}: {network}")]
+    facts += [("data", f"{display.name(data.name)}: {display.count(count)} images{_brought(loaded, data)}")]
     facts += [("split", _split(data, looked_at, count, held=held))]
     return facts + [("", note) for note in data.notes if "--normalize" not in note]
 
 
 def _brought(loaded: Model, data: Dataset) -> str:
     """Return what becomes of the images before the network sees them, where that is not what they are."""
-    from layerline import figures
     from layerline.data.dataset import FITTED
+    from layerline.numbers import display
     from layerline.training.evaluation import largest
 
     resized, has, needs = data.resized, data.train.source, loaded.preprocessing.maximum
     parts = []
     if resized is not None:
-        sizes = f"{figures.count(resized.sizes)} sizes" if resized.sizes > 1 else figures.picture(*resized.smallest)
-        parts.append(f"{sizes} brought to {figures.picture(*resized.size)}, {FITTED[resized.fit]}")
+        sizes = f"{display.count(resized.sizes)} sizes" if resized.sizes > 1 else display.picture(*resized.smallest)
+        parts.append(f"{sizes} brought to {display.picture(*resized.size)}, {FITTED[resized.fit]}")
     if largest(has, needs) != needs:
         parts.append(f"values up to {has.maximum:g} brought to {needs:g}")
     return "".join(f", {part}" for part in parts) + (" as in the training" if parts else "")
@@ -197,27 +197,27 @@ def _brought(loaded: Model, data: Dataset) -> str:
 
 def _split(data: Dataset, looked_at: Sequence[tuple[str, Split]], count: int, *, held: bool) -> str:
     """Return which images are looked at."""
-    from layerline import figures
+    from layerline.numbers import display
 
     some = sum(len(split) for _, split in looked_at)
     if len(looked_at) > 1 or some == count:
-        return f"all {figures.count(some)} images"
+        return f"all {display.count(some)} images"
     ((name, _),) = looked_at
     how = "" if name == "train" else f" (--{name} {data.cuts[name]})" if name in data.cuts else " (the data's own)"
     held_back = ", held back from the training" if held and name in data.cuts else ""
-    return f"{name}, {figures.count(some)} of {figures.count(count)} images{how}{held_back}"
+    return f"{name}, {display.count(some)} of {display.count(count)} images{how}{held_back}"
 
 
 def _report(which: str, result: Result) -> list[str]:
     """Return the lines of the test."""
-    from layerline import figures
-    from layerline.cli import tested
+    from layerline.cli import test_results
+    from layerline.numbers import display
 
     assert result.confusion is not None  # noqa: S101 - it was tested
-    count = figures.count(int(result.confusion.sum()))
+    count = display.count(int(result.confusion.sum()))
     images = f"all {count} images" if which == "all" else f"{count} images"
-    head = f"test of {images}{_OF.get(which, '')}: loss {figures.loss(result.test_loss)}"
-    return ["", *tested.lines(result, head, more="--json")]
+    head = f"test of {images}{_OF.get(which, '')}: loss {display.loss(result.test_loss)}"
+    return ["", *test_results.lines(result, head, more="--json")]
 
 
 def _json(data: Dataset, which: str, result: Result) -> str:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from layerline import figures
 from layerline.cli.commands import Command, GroupedOption
 from layerline.errors import UserError
 from layerline.files import regular
+from layerline.numbers import display
 
 
 @click.command(cls=Command)
@@ -59,5 +59,5 @@ def _content(file: str, text: str) -> str:
     try:
         content = regular.content(path, LARGEST_FILE)
     except OSError as error:
-        raise UserError(f"{figures.name(file, 200)}: cannot be read: {error.strerror or error}") from error
+        raise UserError(f"{display.name(file, 200)}: cannot be read: {error.strerror or error}") from error
     return text if content is None else content.decode("utf-8", "replace")

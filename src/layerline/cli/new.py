@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from layerline import figures, spelling
 from layerline.cli.commands import Command, GroupedOption, given, options
 from layerline.cli.data_progress import IMAGE_OPTIONS, Reading, cache_folder
 from layerline.cli.out_file import free
-from layerline.errors import UserError
+from layerline.errors import UserError, spelling
 from layerline.experiment.options import BY_KEY
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
@@ -117,7 +117,7 @@ def _check_preset(name: str) -> None:
 
     if name not in presets():
         hint = spelling.hint(name.removesuffix(_SUFFIX), presets(), "the presets are: ")
-        raise UserError(f"{figures.name(name)}: there is no preset of that name", hint)
+        raise UserError(f"{display.name(name)}: there is no preset of that name", hint)
 
 
 def _path(out: str | None, force: bool) -> Path | None:
@@ -149,7 +149,7 @@ def _next_steps(path: Path, text: str, data: Dataset | None, flags: dict[str, An
         flags, size = {"data": "DATA"}, ""
     else:
         network = parse(text, name=str(path), input_shape=data.shape, classes=len(data.classes))
-        parameters, work = figures.count(network.parameter_count), figures.count(network.multiply_adds)
+        parameters, work = display.count(network.parameter_count), display.count(network.multiply_adds)
         size = f": {parameters} parameters, {work} multiply-adds an image"
     file = shlex.quote(str(path))
     described = {key: value for key, value in flags.items() if key in _DESCRIBED}

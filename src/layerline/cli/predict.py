@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from layerline import figures
 from layerline.cli.commands import Command, GroupedOption
 from layerline.errors import RecipeError, UserError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,7 +61,7 @@ def predict(model: str, images: Sequence[str], format_: str | None, top: str | N
     piped = [File((), "-", sys.stdin.buffer.read())] if "-" in images else []
     files, runs = files_of(given)
     if runs:
-        some = f"({figures.count(len(runs))}), such as {figures.name(str(runs[0]), 100)}"
+        some = f"({display.count(len(runs))}), such as {display.name(str(runs[0]), 100)}"
         click.echo(f"note: not used: folders of runs {some}", err=True)
     bad: list[Prediction] = []
     look = Look(loaded.preprocessing.seen)
@@ -75,8 +75,8 @@ def predict(model: str, images: Sequence[str], format_: str | None, top: str | N
         click.echo(f"! {remark}", err=True)  # beside the lines, which a program may read
     if bad:
         raise UserError(
-            f"{figures.counted(len(bad), 'image')} cannot be read:\n"
-            + "\n".join(f"    {figures.name(each.name, 200)}: found {each.reason}" for each in bad),
+            f"{display.counted(len(bad), 'image')} cannot be read:\n"
+            + "\n".join(f"    {display.name(each.name, 200)}: found {each.reason}" for each in bad),
             "the others were predicted",
         )
 
@@ -85,7 +85,7 @@ def _whole(top: str | None, classes: int) -> int:
     if top is None:
         return 1
     if not (top.isascii() and top.isdecimal() and 1 <= int(top[:9]) <= classes):
-        raise RecipeError(f"--top {figures.name(top)}: must be a whole number from 1 to {classes}, the classes")
+        raise RecipeError(f"--top {display.name(top)}: must be a whole number from 1 to {classes}, the classes")
     return int(top)
 
 
@@ -97,7 +97,7 @@ def _share(unsure: str | None) -> float:
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise RecipeError(f"--unsure {figures.name(unsure)}: must be a number from 0 to 1")
+        raise RecipeError(f"--unsure {display.name(unsure)}: must be a number from 0 to 1")
     return share
 
 
@@ -106,7 +106,7 @@ class _Lines:
 
     def __init__(self, way: str, classes: Sequence[str], top: int, unsure: float) -> None:
         self._classes, self._top, self._unsure = classes, top, unsure
-        self._width = max(len(figures.name(name, 40)) for name in (*classes, UNSURE))
+        self._width = max(len(display.name(name, 40)) for name in (*classes, UNSURE))
         ways: dict[str, Callable[..., None]] = {"table": self._row, "csv": self._csv, "jsonl": self._json}
         self._write = ways[way]
         if way == "csv":
@@ -120,10 +120,10 @@ class _Lines:
         self._write(name, said, said[0][1] < self._unsure)
 
     def _row(self, name: str, said: list[tuple[str, float]], unsure: bool) -> None:
-        cells = [f"{figures.fraction(share)}  {figures.name(label, 40):<{self._width}}" for label, share in said]
+        cells = [f"{display.fraction(share)}  {display.name(label, 40):<{self._width}}" for label, share in said]
         if unsure:
             cells.insert(0, f"{UNSURE:<{self._width}}")
-        click.echo("  ".join([*cells, figures.name(name, 500)]))
+        click.echo("  ".join([*cells, display.name(name, 500)]))
 
     def _csv(self, name: str, said: list[tuple[str, float]], unsure: bool) -> None:
         rest = [value for pair in said[1:] for value in pair]

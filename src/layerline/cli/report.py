@@ -41,14 +41,14 @@ def report(run: str, with_images: str | None, out: str | None, force: bool, **va
 
     The file holds everything itself, images too, and opens in any browser, without network.
     """
-    from layerline import figures
+    from layerline.numbers import display
     from layerline.report import page, thumbnails
     from layerline.runs import saved
     from layerline.runs.names import REPORT
 
     folder = Path(run)
     if with_images not in (None, _YES, _NO):
-        raise UserError(f"--with-images {figures.name(with_images)}: must be yes or no")
+        raise UserError(f"--with-images {display.name(with_images)}: must be yes or no")
     files = saved.read(folder)
     path = folder / REPORT if out is None else free(Path(out), "a report", REPORT, force=force)
     data, why = None, _LEFT_OUT
@@ -60,7 +60,7 @@ def report(run: str, with_images: str | None, out: str | None, force: bool, **va
         _check_ours(path, lost=data is None and with_images is None, why=why)
     said = _LEFT_OUT if with_images == _NO else _NOT_FOUND
     page.write(folder, pixels=None if data is None else thumbnails.of(data), out=path, why=said)
-    size = figures.size(path.stat().st_size)
+    size = display.size(path.stat().st_size)
     click.echo(f"{path}: {size}" + (f", without images: {why}" if data is None else ""))
 
 

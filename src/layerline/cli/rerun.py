@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from layerline import figures
 from layerline.cli.commands import Command, GroupedOption, given, options
 from layerline.cli.data_progress import cache_folder
 from layerline.cli.running import beginning, code, shown
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from layerline.cli.screen import Screen
@@ -80,7 +80,7 @@ def _compared(path: Path, before: SavedRun, ended: Run, screen: Screen) -> int:
     unlike = differences(before, ended)
     if not unlike:
         screen.verdict(
-            [f"the same bits as {path}: weights, {figures.counted(len(ended.history), 'epoch')} of history, test"]
+            [f"the same bits as {path}: weights, {display.counted(len(ended.history), 'epoch')} of history, test"]
         )
         return 0
     screen.verdict([f"not the same bits as {path}:", *(f"    {sentence}" for sentence in unlike)])

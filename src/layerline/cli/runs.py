@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from layerline import figures, spelling
 from layerline.cli.commands import Command, GroupedOption
 from layerline.cli.terminal import COLUMNS
-from layerline.errors import UserError
+from layerline.errors import UserError, spelling
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -106,7 +106,7 @@ def table(runs: Sequence[RunRow], columns: int = COLUMNS) -> list[str]:
     too_wide = _width(shown, cells) - columns
     if too_wide > 0:
         longest = max(_NARROWEST_NAME, max(map(len, cells["name"])) - too_wide)
-        cells["name"] = [figures.name(name, longest) for name in cells["name"]]
+        cells["name"] = [display.name(name, longest) for name in cells["name"]]
     lines = [*_head(shown, cells), *(_line(shown, cells, k) for k in range(len(runs)))]
     said = [f"{key} {cells[key][0]}" for key in alike if key not in shown]
     lines += ["", f"of all: {', '.join(said)}"] if said else []
@@ -137,28 +137,28 @@ def _column(asked: str) -> str:
         names = [name.replace("_", "-") for name in _HEADS]
         near = spelling.nearest(asked, [*names, *_ALIASES])
         hint = "one of: " + ", ".join(names) if near is None else f"did you mean {near}?"
-        raise UserError(f"--sort {figures.name(asked)}: there is no such column", hint)
+        raise UserError(f"--sort {display.name(asked)}: there is no such column", hint)
     return key
 
 
 def _notes(found: Listing, where: str) -> list[str]:
     notes = [] if found.runs else [f"{where}: no runs"]
-    notes += [f"damaged: {figures.name(run.damage, 400)}" for run in found.runs if run.damage is not None]
+    notes += [f"damaged: {display.name(run.damage, 400)}" for run in found.runs if run.damage is not None]
     if found.others:
         notes.append("1 folder is no run" if found.others == 1 else f"{found.others} folders are no runs")
     return notes
 
 
 _CELLS: Final[dict[str, Callable[[RunRow], str]]] = {
-    "name": lambda run: figures.name(run.name),
-    "network": lambda run: figures.name(run.network or figures.NOTHING, 24),
-    "data": lambda run: figures.name(run.data or figures.NOTHING, 24),
-    "images": lambda run: figures.NOTHING if run.images is None else figures.count(run.images),
+    "name": lambda run: display.name(run.name),
+    "network": lambda run: display.name(run.network or display.NOTHING, 24),
+    "data": lambda run: display.name(run.data or display.NOTHING, 24),
+    "images": lambda run: display.NOTHING if run.images is None else display.count(run.images),
     "epochs": lambda run: _epochs(run),
-    "validation_loss": lambda run: figures.loss(run.validation_loss),
+    "validation_loss": lambda run: display.loss(run.validation_loss),
     "test_accuracy": lambda run: _accuracy(run),
-    "test_macro_f1": lambda run: figures.fraction(run.test_macro_f1),
-    "seconds": lambda run: figures.short_seconds(run.seconds),
+    "test_macro_f1": lambda run: display.fraction(run.test_macro_f1),
+    "seconds": lambda run: display.short_seconds(run.seconds),
     "when": lambda run: _when(run),
 }
 
@@ -166,7 +166,7 @@ _CELLS: Final[dict[str, Callable[[RunRow], str]]] = {
 def _epochs(run: RunRow) -> str:
     """Return the epochs of a run and its best one, `10 ★8`; of one that did not end, `3/10 ★2`."""
     if run.state == "damaged":
-        return figures.NOTHING
+        return display.NOTHING
     whole = run.state == "finished" or run.epochs_planned is None
     done = str(run.epochs) if whole else f"{run.epochs}/{run.epochs_planned}"
     return done if run.best_epoch is None else f"{done} ★{run.best_epoch}"
@@ -174,7 +174,7 @@ def _epochs(run: RunRow) -> str:
 
 def _accuracy(run: RunRow) -> str:
     if run.test_accuracy is not None:
-        return figures.fraction(run.test_accuracy)
+        return display.fraction(run.test_accuracy)
     return _STATES.get(run.state, run.state)
 
 
@@ -223,4 +223,4 @@ def _line(shown: Sequence[str], cells: dict[str, list[str]], k: int) -> str:
 
 def _one_line(text: str) -> str:
     """Return a value that a line of tab-separated ones can hold."""
-    return figures.name(text, 10_000)
+    return display.name(text, 10_000)

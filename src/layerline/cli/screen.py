@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
-from layerline import figures
-from layerline.cli import assumptions, tested
+from layerline.cli import assumptions, test_results
 from layerline.cli.terminal import bar
+from layerline.numbers import display
 from layerline.training import Stage, Watcher
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerline.cli.terminal import Terminal
-    from layerline.metrics import Scores
     from layerline.runs.history import EpochRow
+    from layerline.runs.metrics import Scores
     from layerline.training import Interrupt, Progress, Run
     from layerline.training.prepared import Prepared
     from layerline.training.resuming import Reopened
@@ -96,7 +96,7 @@ class Screen(Watcher):
         self._say(_row(row))
         for name, scores in (("validation", validation), ("training", train)):
             if scores is not None and scores.occurring < scores.classes:
-                counted = figures.classes(scores.occurring, scores.classes)
+                counted = display.classes(scores.occurring, scores.classes)
                 self._say(f"       the {name} macro F1 is over {counted}: the others did not occur")
 
     def ended(self, run: Run, folder: Path | None) -> None:
@@ -107,10 +107,10 @@ class Screen(Watcher):
                 self._terminal.say(str(folder))
             return
         if run.result.confusion is not None:
-            self._say_all(("", *tested.lines(run.result, _head(run))))
+            self._say_all(("", *test_results.lines(run.result, _head(run))))
         elif run.stopped is None:
             self._say_all(("", f"no test set; the model has the weights of epoch {run.model_epoch}"))
-            self._say_all(tested.told(run.result.remarks))
+            self._say_all(test_results.told(run.result.remarks))
         if run.stopped is not None:
             self._say_all(("", *_stopped(run)))
         self._say_all(("", *_files(run, folder)))
@@ -146,14 +146,14 @@ def bottom_line(progress: Progress) -> str:
     parts = [
         f"epoch {progress.epoch}/{progress.epochs}",
         bar(progress.done, _BAR),
-        f"{figures.percent(progress.done):>5}",
+        f"{display.percent(progress.done):>5}",
     ]
     if progress.phase is Stage.VALIDATION:
         parts.append(progress.phase.sentence)
     elif progress.images_per_second is not None:
-        parts.append(figures.speed(progress.images_per_second))
+        parts.append(display.speed(progress.images_per_second))
     if progress.seconds_left is not None:
-        parts.append(f"{figures.seconds(progress.seconds_left)} left")
+        parts.append(f"{display.seconds(progress.seconds_left)} left")
     return "  ".join(parts)
 
 
@@ -161,12 +161,12 @@ def _row(row: EpochRow) -> str:
     held = _cells(row.validation_loss, row.validation_accuracy, row.validation_macro_f1)
     train = _cells(row.train_loss, row.train_accuracy, row.train_macro_f1)
     star = _STAR if row.best else " "
-    rate, time = figures.rate(row.learning_rate), figures.short_seconds(row.seconds)
+    rate, time = display.rate(row.learning_rate), display.short_seconds(row.seconds)
     return f"{row.epoch:5d} {held} {train} {rate:>9} {time:>7} {star}".rstrip()
 
 
 def _cells(loss: float | None, accuracy: float | None, macro_f1: float | None) -> str:
-    return f"{figures.loss(loss):>8} {figures.fraction(accuracy):>8} {figures.fraction(macro_f1):>8}"
+    return f"{display.loss(loss):>8} {display.fraction(accuracy):>8} {display.fraction(macro_f1):>8}"
 
 
 def _stopped(run: Run) -> list[str]:
@@ -183,8 +183,8 @@ def _stopped(run: Run) -> list[str]:
 def _head(run: Run) -> str:
     """Return the first line of the test of a run."""
     assert run.result.confusion is not None  # noqa: S101 - the run was tested
-    count = figures.count(int(run.result.confusion.sum()))
-    loss = figures.loss(run.result.test_loss)
+    count = display.count(int(run.result.confusion.sum()))
+    loss = display.loss(run.result.test_loss)
     return f"test of {count} images with the weights of epoch {run.model_epoch}: loss {loss}"
 
 

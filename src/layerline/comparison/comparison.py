@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from layerline import figures
 from layerline.comparison import differences
 from layerline.comparison.paired import Paired, paired
 from layerline.errors import UserError
+from layerline.numbers import display
 from layerline.runs import saved
 
 if TYPE_CHECKING:
@@ -172,9 +172,9 @@ def _check_truth(runs: tuple[SavedRun, SavedRun], truth: NDArray[np.int64], othe
     """Raise UserError where the same image has one class in A and another in B."""
     differ = np.flatnonzero(truth != other)
     if len(differ):
-        classes = [figures.name(runs[0].classes[labels[differ[0]]], 30) for labels in (truth, other)]
+        classes = [display.name(runs[0].classes[labels[differ[0]]], 30) for labels in (truth, other)]
         raise UserError(
-            f"{runs[0].folder} and {runs[1].folder}: {figures.count(len(differ))} of the images have other labels, "
+            f"{runs[0].folder} and {runs[1].folder}: {display.count(len(differ))} of the images have other labels, "
             f"such as {classes[0]} in one and {classes[1]} in the other",
             "labels were changed between the two trainings: train both on the same data",
         )
@@ -190,8 +190,8 @@ def _data(run: SavedRun) -> str:
     about = run.record.about.data
     name, fingerprint = about.name or "?", about.fingerprint or "?"
     size = "×".join(map(str, about.image)) or "?"
-    return f"{figures.name(name, 30)} of {size}, fingerprint {figures.name(fingerprint[:8])}…"
+    return f"{display.name(name, 30)} of {size}, fingerprint {display.name(fingerprint[:8])}…"
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(figures.name(name, 30) for name in names[:5]) + (", …" if len(names) > 5 else "")
+    return ", ".join(display.name(name, 30) for name in names[:5]) + (", …" if len(names) > 5 else "")

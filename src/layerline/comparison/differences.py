@@ -6,9 +6,9 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
 from layerline.errors import UserError
 from layerline.network_file import formatted
+from layerline.numbers import display
 from layerline.runs.names import NETWORK
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _changed(
 def _code(text: str, folder: Path) -> list[str]:
     """Return the lines of a network in their readable form, without comments and empty lines."""
     try:
-        lines = formatted(text, figures.name(str(folder / NETWORK), 200)).splitlines()
+        lines = formatted(text, display.name(str(folder / NETWORK), 200)).splitlines()
     except UserError:
         lines = text.splitlines()  # what cannot be read is compared as it stands
     return [code for line in lines if (code := line.partition("#")[0].rstrip())]

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
-from layerline import metrics, randomness
-from layerline.randomness import Purpose
+from layerline.numbers import randomness
+from layerline.numbers.randomness import Purpose
+from layerline.runs import metrics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from layerline.metrics import Scores
+    from layerline.runs.metrics import Scores
 
 LEVEL: Final = 0.05
 """A difference is called shown where chance alone would make one as large in fewer than so many of all cases."""

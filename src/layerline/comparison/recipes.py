@@ -7,11 +7,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from layerline import figures
 from layerline.comparison import differences
 from layerline.comparison.paired import LEVEL, Difference
 from layerline.errors import UserError
 from layerline.measure.student import central, quantile
+from layerline.numbers import display
 from layerline.runs import saved
 from layerline.runs.names import SEEDS
 from layerline.runs.seed_runs import FIGURES, SeedRuns
@@ -123,7 +123,7 @@ def sentence(found: Recipes) -> str:
 def _by_loss(loss: Difference | None) -> str:
     if loss is None:
         return "nothing to compare: not both have figures of a test or a validation set"
-    said = f"by {figures.loss(abs(loss.value))} ({figures.chance(loss.p)})"
+    said = f"by {display.loss(abs(loss.value))} ({display.chance(loss.p)})"
     if loss.shown:
         better = "A" if loss.better == "B" else "B"
         return f"{better} is better: its mean validation loss is lower {said}; there is no test set"
@@ -131,7 +131,7 @@ def _by_loss(loss: Difference | None) -> str:
 
 
 def _by(difference: Difference) -> str:
-    return f"by {figures.fraction(abs(difference.value))} ({figures.chance(difference.p)})"
+    return f"by {display.fraction(abs(difference.value))} ({display.chance(difference.p)})"
 
 
 def _read(folder: Path) -> SeedRuns:
@@ -163,6 +163,6 @@ def _check_same_images(a: SavedRun, b: SavedRun) -> None:
     ]
     if differ:
         raise UserError(
-            f"{a.folder} and {b.folder}: were not tested on the same images: {figures.name('; '.join(differ), 200)}",
+            f"{a.folder} and {b.folder}: were not tested on the same images: {display.name('; '.join(differ), 200)}",
             "train both on the same data with the same --split-seed, --test and --validation",
         )

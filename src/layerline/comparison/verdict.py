@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerline import figures
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from layerline.comparison.comparison import Comparison
@@ -42,7 +42,7 @@ def caveats(found: Comparison) -> list[str]:
             "The data of the two differ; images are taken for the same where their files have the same name and class."
         )
     if any(found.left_out):
-        a, b = (figures.count(number) for number in found.left_out)
+        a, b = (display.count(number) for number in found.left_out)
         said.append(
             f"These are the images that are in the {found.split} sets of both; {a} of A's and {b} of B's are left out."
         )
@@ -56,28 +56,28 @@ def caveats(found: Comparison) -> list[str]:
 
 
 def _more(p: Paired) -> str:
-    more = figures.count(abs(p.only_b - p.only_a))
-    return f"right on {more} more of {figures.counted(p.images, 'image')} ({figures.chance(p.accuracy.p)})"
+    more = display.count(abs(p.only_b - p.only_a))
+    return f"right on {more} more of {display.counted(p.images, 'image')} ({display.chance(p.accuracy.p)})"
 
 
 def _balance(p: Paired) -> str:
     """Return what the accuracy's test says where it shows nothing."""
     if p.only_a == p.only_b:
-        return f"A and B are right on equally many of {figures.counted(p.images, 'image')}, though not on the same ones"
+        return f"A and B are right on equally many of {display.counted(p.images, 'image')}, though not on the same ones"
     return f"{p.accuracy.better} is {_more(p)}, which may be chance"
 
 
 def _needed(p: Paired) -> str:
     if p.needed is None:
         return ""
-    return f"; about {figures.count(_upwards(p.needed))} such images would be needed to show this difference"
+    return f"; about {display.count(_upwards(p.needed))} such images would be needed to show this difference"
 
 
 def _by(p: Paired) -> str:
     """Return the difference of the macro F1 with its interval, as that of the better one."""
     f1 = p.macro_f1
     value, low, high = (f1.value, f1.low, f1.high) if f1.better == "B" else (-f1.value, -f1.high, -f1.low)
-    return f"by {figures.fraction(value)} ({figures.difference(low)} to {figures.difference(high)})"
+    return f"by {display.fraction(value)} ({display.difference(low)} to {display.difference(high)})"
 
 
 def _upwards(number: int) -> int:
@@ -87,4 +87,4 @@ def _upwards(number: int) -> int:
 
 
 def _all(number: int) -> str:
-    return "the one image" if number == 1 else f"all {figures.count(number)} images"
+    return "the one image" if number == 1 else f"all {display.count(number)} images"

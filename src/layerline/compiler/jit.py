@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from llvmlite import binding as llvm
 from llvmlite.binding import ffi
 
-from layerline.workers import aside, fork_waits_for
+from layerline.system.workers import aside, fork_waits_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

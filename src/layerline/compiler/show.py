@@ -11,7 +11,7 @@ from layerline.compiler.machine import named
 from layerline.compiler.program import Per
 from layerline.compiler.task import task_of
 from layerline.errors import UserError
-from layerline.figures import count, size
+from layerline.numbers.display import count, size
 
 if TYPE_CHECKING:
     from layerline.compiler.machine import Machine

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from layerline import figures
 from layerline.data.photos import path_keys
 from layerline.errors import DataError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ def pattern(group_by: str | None) -> re.Pattern[str] | None:
     """Return the regular expression of --group-by. Raises DataError where it is none."""
     if group_by is None:
         return None
-    asked = f"--group-by {figures.name(str(group_by))}"
+    asked = f"--group-by {display.name(str(group_by))}"
     try:
         return re.compile(str(group_by))
     except (re.error, OverflowError, RecursionError) as error:
@@ -59,13 +59,13 @@ def of_names(names: Sequence[str], wanted: re.Pattern[str]) -> NDArray[np.int64]
 
     Raises DataError for names without a match: images that belong together may be among them.
     """
-    asked = f"--group-by {figures.name(wanted.pattern)}"
+    asked = f"--group-by {display.name(wanted.pattern)}"
     matches = _matches(names, wanted)
     lacking = [name for name, match in zip(names, matches, strict=True) if not match]
     if lacking:
-        some = ", ".join(figures.name(name, 60) for name in lacking[:_SHOWN]) + (", …" * (len(lacking) > _SHOWN))
+        some = ", ".join(display.name(name, 60) for name in lacking[:_SHOWN]) + (", …" * (len(lacking) > _SHOWN))
         raise DataError(
-            f"{asked}: found no match in {figures.count(len(lacking))} of {figures.count(len(names))} names: {some}",
+            f"{asked}: found no match in {display.count(len(lacking))} of {display.count(len(names))} names: {some}",
             "it is searched for in the path below the folder of the classes or splits, and each must have it",
         )
     return path_keys.groups(f"group {match}" for match in matches)
@@ -82,7 +82,7 @@ def _matches(names: Sequence[str], wanted: re.Pattern[str]) -> list[str]:
     if _is_simple(wanted.pattern) and squares <= _MOST_SQUARES:
         found = map(wanted.search, names)
         return [(match[1] if wanted.groups else match[0]) or "" if match else "" for match in found]
-    asked = f"--group-by {figures.name(wanted.pattern)}"
+    asked = f"--group-by {display.name(wanted.pattern)}"
     simpler = r"repeat less in it, such as patient(\d+)"
     if not sys.executable or getattr(sys, "frozen", False):
         raise DataError(f"{asked}: found several repetitions, expected one in a program without Python", simpler)
@@ -91,7 +91,7 @@ def _matches(names: Sequence[str], wanted: re.Pattern[str]) -> list[str]:
     try:
         done = subprocess.run(command, input=given, capture_output=True, timeout=LONGEST, check=True)  # noqa: S603
     except subprocess.TimeoutExpired:
-        count = figures.count(len(names))
+        count = display.count(len(names))
         raise DataError(
             f"{asked}: found no end of the search in {count} names after {LONGEST:g} s, expected one", simpler
         ) from None
@@ -116,6 +116,6 @@ def check_apart(sets: Mapping[SplitName, ImageSet]) -> tuple[str, ...]:
         if train is not None and other is not None:
             both = np.intersect1d(train, other)
             if len(both):
-                count = figures.counted(len(both), "group")
+                count = display.counted(len(both), "group")
                 notes.append(f"{count} of {split} also in train, as the data has it: its figures will look too good")
     return tuple(notes)

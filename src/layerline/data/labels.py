@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures
 from layerline.errors import DataError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,8 +39,8 @@ def settle(parts: Mapping[SplitName, SplitArrays], classes: tuple[str, ...] | No
     known = np.unique(values["train"])
     if len(known) > _MOST_CLASSES:
         raise DataError(
-            f"{parts['train'].labels.place}: found {figures.count(len(known))} different labels, "
-            f"expected at most {figures.count(_MOST_CLASSES)} classes",
+            f"{parts['train'].labels.place}: found {display.count(len(known))} different labels, "
+            f"expected at most {display.count(_MOST_CLASSES)} classes",
             "labels say which class an image belongs to: bring them into classes",
         )
     for split, array in values.items():
@@ -65,8 +65,8 @@ def _plain(part: SplitArrays) -> NDArray[Any]:
         )
     if len(labels) != count:
         raise DataError(
-            f"{place}: found {figures.counted(len(labels), 'label')}, "
-            f"expected {figures.count(count)}, one for each image of {part.images.place}",
+            f"{place}: found {display.counted(len(labels), 'label')}, "
+            f"expected {display.count(count)}, one for each image of {part.images.place}",
             "images and labels must be of the same set, in the same order",
         )
     if labels.ndim == 2:
@@ -128,7 +128,7 @@ def _check_known(labels: NDArray[Any], place: str, classes: tuple[str, ...]) -> 
     if wrong.any():
         first = int(np.argmax(wrong))
         raise DataError(
-            f"{place}: found the label {labels[first]} at image {first} ({figures.counted(int(wrong.sum()), 'label')} "
+            f"{place}: found the label {labels[first]} at image {first} ({display.counted(int(wrong.sum()), 'label')} "
             f"in all), expected 0 to {K - 1}, for there are {K} classes",
             "check that images and labels are those of this set",
         )
@@ -157,7 +157,7 @@ def _check_classes(
     extra = [_name(value, parts[split].labels.place) for value in np.unique(labels[wrong]).tolist()]
     lacking = [_name(value, "") for value in known[~np.isin(known, labels)].tolist()]
     also = f", and none of {_listed(lacking)}" if lacking else ""
-    count = figures.counted(int(wrong.sum()), "label")
+    count = display.counted(int(wrong.sum()), "label")
     raise DataError(
         f"{parts[split].labels.place}: found {count} of {_listed(extra)}, the first at image {first}{also}, "
         f"expected the {len(known)} classes of {parts['train'].labels.place}: {_listed(_names(known))}",
@@ -177,13 +177,13 @@ def _name(value: Any, place: str) -> str:
     except UnicodeError:
         raise DataError(f"{place}: found a class name that is not UTF-8, expected text", "spell it anew") from None
     if not name.strip() or len(name) > _LONGEST_NAME:
-        found = f"a class name of {figures.count(len(name))} letters" if name.strip() else "an empty class name"
+        found = f"a class name of {display.count(len(name))} letters" if name.strip() else "an empty class name"
         raise DataError(f"{place}: found {found}, expected 1 to {_LONGEST_NAME} letters", "name every class")
     return name
 
 
 def _listed(names: list[str]) -> str:
-    shown = [figures.name(name, 30) for name in names[:8]]
+    shown = [display.name(name, 30) for name in names[:8]]
     return ", ".join(shown) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 

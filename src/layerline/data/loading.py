@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from layerline import figures
-from layerline.data import content, cuts, groups, pixels, scaling, sources
+from layerline.data import content, groups, pixels, scaling, sources, splitting
 from layerline.data import labels as classes_of
 from layerline.data.checking import near
-from layerline.data.cuts import Cuts, Own, Remaining
 from layerline.data.dataset import Dataset, ImageSet, Split
 from layerline.data.photos.image_options import image_options
+from layerline.data.splitting import Own, Remaining, SplitOptions
 from layerline.errors import DataError
-from layerline.randomness import Purpose
-from layerline.scalars import plain
+from layerline.numbers import display
+from layerline.numbers.randomness import Purpose
+from layerline.numbers.scalars import plain
 
 if TYPE_CHECKING:
     import os
     import re
     from collections.abc import Callable, Mapping, Sequence
 
-    from layerline.data.cuts import Share
     from layerline.data.part import SourceArrays, SplitName
     from layerline.data.photos.image_options import ImageOptions
     from layerline.data.photos.sizing import Sizing
+    from layerline.data.splitting import Share
 
 Sets = dict["SplitName", ImageSet]
 _TOGETHER: Final = "the sets are drawn so that copies stay together (--group-by none draws each image alone)"
@@ -61,7 +61,7 @@ def load_data(
     data_dir: where named sets are looked for.
     classes: only these, by name or number, as "0,1" or [0, 1]; they keep the data's order.
     test, validation: a share (0.1), a number of images (200), or "none"; taken from the training images where the data
-        brings no such set, 0.15 and 0.1 by default. validation is a share of what the test leaves. cuts.Own(0.3): only
+        brings no such set, 0.15 and 0.1 by default. validation is a share of what the test leaves. Own(0.3): only
         where it brings none.
     limit: train on so many images.
     normalize: "max" (divide by the largest value pixels can have; the default) or "standard" (mean 0, deviation 1).
@@ -74,14 +74,14 @@ def load_data(
     normalize = scaling.check(normalize)
     classes = plain(classes)
     named = classes.split(",") if isinstance(classes, str) else classes
-    wanted = Cuts(None if named is None else tuple(map(str, named)), test, validation, limit, seed)
+    wanted = SplitOptions(None if named is None else tuple(map(str, named)), test, validation, limit, seed)
     images = image_options(size, fit, gray, labels, group_by, exclude, skip_bad, cache, input_shape)
     if sizing is not None:
         images = replace(images, sizing=sizing)
     return _loaded(sources.read(source, data_dir, images, progress), wanted, images, normalize)
 
 
-def _loaded(parts: SourceArrays, wanted: Cuts, images: ImageOptions, normalize: str) -> Dataset:
+def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, normalize: str) -> Dataset:
     """Return what a source brought, checked and cut. Raises DataError."""
     sets, names, maximum, notes = _settled(parts)
     if images.group_by is not None:
@@ -89,18 +89,18 @@ def _loaded(parts: SourceArrays, wanted: Cuts, images: ImageOptions, normalize: 
     known = {split: part.images.known.digest for split, part in parts.splits.items() if part.images.known is not None}
     digests = content.digests(sets, names, known)
     notes += (*groups.check_apart(sets), *_unofficial(parts, digests))
-    chosen = cuts.choose(wanted.classes, names)
+    chosen = splitting.choose(wanted.classes, names)
     kept = tuple(names[k] for k in chosen)
-    kept_sets = {split: cuts.keep(item, chosen, len(names)) for split, item in sets.items()}
+    kept_sets = {split: splitting.keep(item, chosen, len(names)) for split, item in sets.items()}
     grouped, many = _near_together(kept_sets, parts.last_for_test, wanted, images)
     group_by = "near" if many else images.near
     try:
         splits, made = _cut(_pools(grouped, kept, parts.last_for_test), wanted)
-    except cuts.GroupsError as e:
+    except splitting.GroupsError as e:
         if not many:
             raise
         group_by = "none"
-        many += f": each image is drawn alone all the same, since class {figures.name(e.name)} has too few groups"
+        many += f": each image is drawn alone all the same, since class {display.name(e.name)} has too few groups"
         alone = {split: replace(item, groups=None) for split, item in grouped.items()}  # what was seen of copies stays
         splits, made = _cut(_pools(alone, kept, parts.last_for_test), wanted)
     if parts.of_files:
@@ -131,7 +131,7 @@ def _grouped(sets: Sets, pattern: re.Pattern[str]) -> Sets:
     return {split: replace(item, groups=groups.of_names(item.names or (), pattern)) for split, item in sets.items()}
 
 
-def _near_together(sets: Sets, last_for_test: int, wanted: Cuts, images: ImageOptions) -> tuple[Sets, str]:
+def _near_together(sets: Sets, last_for_test: int, wanted: SplitOptions, images: ImageOptions) -> tuple[Sets, str]:
     """Return the sets with near copies as groups, where that is asked for, or they are many and something is drawn.
 
     Where nobody asked for it, how many they are is said too.
@@ -139,7 +139,7 @@ def _near_together(sets: Sets, last_for_test: int, wanted: Cuts, images: ImageOp
     train, unasked = sets["train"], images.near is None
     shares = {"test": wanted.test, "validation": wanted.validation}
     brought = {*sets, *(("test",) if last_for_test else ())}
-    drawn = [split for split, share in shares.items() if split not in brought and cuts.draws(share)]
+    drawn = [split for split, share in shares.items() if split not in brought and splitting.draws(share)]
     if images.near == "none" or not drawn or (unasked and train.groups is not None):
         return sets, ""
     if train.groups is not None:
@@ -155,8 +155,8 @@ def _near_together(sets: Sets, last_for_test: int, wanted: Cuts, images: ImageOp
     if not unasked:
         return grouped, ""
     return grouped, (
-        f"{figures.count(found)} of {figures.count(looked)} images have near copies, more than "
-        f"{figures.percent(near.MANY, 0)}"
+        f"{display.count(found)} of {display.count(looked)} images have near copies, more than "
+        f"{display.percent(near.MANY, 0)}"
     )
 
 
@@ -170,7 +170,7 @@ def _settled(parts: SourceArrays) -> tuple[Sets, tuple[str, ...], float, tuple[s
     }
     if len(names) < 2:
         raise DataError(
-            f"{parts.splits['train'].labels.place}: found only the class {figures.name(names[0])}, expected at least 2",
+            f"{parts.splits['train'].labels.place}: found only the class {display.name(names[0])}, expected at least 2",
             "with one class there is nothing to tell apart: add images of another",
         )
     return sets, names, maximum, parts.notes + notes
@@ -181,7 +181,7 @@ def _unofficial(parts: SourceArrays, digests: Mapping[tuple[SplitName, str], str
     other = [" ".join(key) for key, official in parts.official.items() if digests[key] != official]
     if not other:
         return ()
-    return (f"this is not the official {parts.name}: its {figures.name(', '.join(other), 100)} differ (SHA-256)",)
+    return (f"this is not the official {parts.name}: its {display.name(', '.join(other), 100)} differ (SHA-256)",)
 
 
 def _pools(sets: Sets, classes: tuple[str, ...], last_for_test: int) -> dict[SplitName, Remaining]:
@@ -199,12 +199,12 @@ def _pools(sets: Sets, classes: tuple[str, ...], last_for_test: int) -> dict[Spl
         counts = pool.counts
         if split == "train" and not counts.all():
             raise DataError(
-                f"--classes: found no training image of {figures.name(classes[int(np.argmin(counts))])}, "
+                f"--classes: found no training image of {display.name(classes[int(np.argmin(counts))])}, "
                 "expected at least one of each class",
                 "leave this class out with --classes",
             )
         if not len(pool.indices):
-            named = ", ".join(figures.name(name, 30) for name in classes[:8])
+            named = ", ".join(display.name(name, 30) for name in classes[:8])
             raise DataError(
                 f"--classes: found no {split} image of {named}, expected at least one",
                 f"choose others, or --{split} none",
@@ -212,14 +212,14 @@ def _pools(sets: Sets, classes: tuple[str, ...], last_for_test: int) -> dict[Spl
     return pools
 
 
-def _cut(pools: dict[SplitName, Remaining], wanted: Cuts) -> tuple[dict[SplitName, Split], dict[str, Any]]:
+def _cut(pools: dict[SplitName, Remaining], wanted: SplitOptions) -> tuple[dict[SplitName, Split], dict[str, Any]]:
     """Return the splits, and the options that make them again."""
     left = pools["train"]
     splits: dict[SplitName, Split] = {}
     made: dict[str, Any] = {} if wanted.classes is None else {"classes": left.classes}
     steps: tuple[tuple[SplitName, Share, float, Purpose], ...] = (
-        ("test", wanted.test, cuts.DEFAULT_TEST, Purpose.TEST_SPLIT),
-        ("validation", wanted.validation, cuts.DEFAULT_VALIDATION, Purpose.VALIDATION_SPLIT),
+        ("test", wanted.test, splitting.DEFAULT_TEST, Purpose.TEST_SPLIT),
+        ("validation", wanted.validation, splitting.DEFAULT_VALIDATION, Purpose.VALIDATION_SPLIT),
     )
     for split, share, default, purpose in steps:
         brought = pools.get(split)
@@ -230,7 +230,7 @@ def _cut(pools: dict[SplitName, Remaining], wanted: Cuts) -> tuple[dict[SplitNam
         elif brought is not None:
             if share is not None:
                 raise DataError(
-                    f"--{split} {share:g}: found a {split} set in the data, of {figures.count(len(brought.indices))} "
+                    f"--{split} {share:g}: found a {split} set in the data, of {display.count(len(brought.indices))} "
                     "images, expected none",
                     f"leave --{split} out to use it, or --{split} none to leave the set out",
                 )
@@ -238,10 +238,10 @@ def _cut(pools: dict[SplitName, Remaining], wanted: Cuts) -> tuple[dict[SplitNam
         else:
             image_options = default if share is None else share
             made[split] = int(image_options) if image_options >= 1 else image_options
-            taken, left = cuts.take(left, image_options, purpose, split, wanted.seed)
+            taken, left = splitting.take(left, image_options, purpose, split, wanted.seed)
             splits[split] = taken.split()
     if wanted.limit is not None:
-        left = cuts.limit(left, wanted.limit, wanted.seed)
+        left = splitting.limit(left, wanted.limit, wanted.seed)
         made["limit"] = wanted.limit
     splits["train"] = left.split()
     return splits, made
@@ -254,7 +254,7 @@ def _incomplete(splits: Mapping[SplitName, Split], classes: tuple[str, ...]) -> 
         counts = np.bincount(split.labels, minlength=len(classes))
         if not counts.all():
             missing = np.flatnonzero(counts == 0)
-            shown = ", ".join(figures.name(classes[k], 30) for k in missing[:4]) + (", …" if len(missing) > 4 else "")
-            occurring = figures.classes(len(classes) - len(missing), len(classes))
+            shown = ", ".join(display.name(classes[k], 30) for k in missing[:4]) + (", …" if len(missing) > 4 else "")
+            occurring = display.classes(len(classes) - len(missing), len(classes))
             notes.append(f"{name} has {occurring}: no image of {shown}")
     return tuple(notes)

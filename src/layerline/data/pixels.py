@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures
 from layerline.errors import DataError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,7 +74,7 @@ def _channels_first(found: FoundArray, notes: list[str]) -> NDArray[Any]:
     if (first <= MOST_CHANNELS) == (last <= MOST_CHANNELS):
         order = "(N, H, W, C)" if channels_last else "(N, C, H, W)"
         notes.append(
-            f"{place} of {_times(array.shape)} is taken as {order}, for {figures.counted(min(first, last), 'channel')}"
+            f"{place} of {_times(array.shape)} is taken as {order}, for {display.counted(min(first, last), 'channel')}"
         )
     return array.transpose(0, 3, 1, 2) if channels_last else array
 
@@ -122,7 +122,7 @@ def check_finite(images: NDArray[Any], place: str) -> None:
         if wrong.any():
             bad += int(wrong.sum())
             first = start + int(np.argmax(wrong > 0)) if first < 0 else first
-    values = "1 value that is" if bad == 1 else f"{figures.count(bad)} values that are"
+    values = "1 value that is" if bad == 1 else f"{display.count(bad)} values that are"
     raise DataError(
         f"{place}: found {values} NaN or infinite, the first in image {first}, expected finite numbers",
         "leave these images out, or mend what made them",
@@ -136,7 +136,7 @@ def unmasked(values: Any, place: str) -> Any:
     masked = int(np.count_nonzero(np.ma.getmaskarray(values)))
     if masked:
         raise DataError(
-            f"{place}: found {figures.counted(masked, 'masked value')}, expected a value everywhere",
+            f"{place}: found {display.counted(masked, 'masked value')}, expected a value everywhere",
             "fill them, such as with 0: array.filled(0)",
         )
     return values.data
@@ -223,7 +223,7 @@ def divisor(low: float, high: float) -> float:
 
 
 def _whole(value: float) -> str:
-    return figures.count(int(value))
+    return display.count(int(value))
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures, spelling
 from layerline.data.fetching import catalog
 from layerline.data.formats import cifar, idx, idx_folder, named_cifar, npz, recognize, tar
 from layerline.data.formats.recognize import shown
 from layerline.data.formats.stream import open_stream
 from layerline.data.part import FoundArray, SourceArrays, SplitArrays
 from layerline.data.photos import image_archive, image_folder
-from layerline.errors import DataError
+from layerline.errors import DataError, spelling
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     import os
@@ -107,7 +107,7 @@ def _read(
             return _file(path, asked, progress)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise DataError(f"--data {figures.name(str(source))}: cannot be read: {reason}", "check the path") from error
+        raise DataError(f"--data {display.name(str(source))}: cannot be read: {reason}", "check the path") from error
     raise _unknown(str(source))
 
 
@@ -158,7 +158,7 @@ def _folder(path: Path, asked: ImageOptions, progress: Progress | None) -> Sourc
         raise DataError(
             f"{shown(path)}: found a folder, expected the file in it", f"write --data {shown(path / arrays[0])}"
         )
-    some = ", ".join(figures.name(name, 30) for name in names[:4])
+    some = ", ".join(display.name(name, 30) for name in names[:4])
     found = f"a folder with {some}" + (", …" if len(names) > 4 else "") if names else "an empty folder"
     raise DataError(f"{shown(path)}: found {found}, expected images in class/image, or files of a known set", READ)
 
@@ -183,7 +183,7 @@ def _file(path: Path, asked: ImageOptions, progress: Progress | None) -> SourceA
 
 
 def _unknown(source: str) -> DataError:
-    asked = figures.name(source, 200)
+    asked = display.name(source, 200)
     if source.lower() in _LATER:
         return DataError(f"--data {asked}: not read yet", READ)
     if any(mark in source for mark in "/\\."):

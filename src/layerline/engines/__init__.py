@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
 from layerline.errors import RecipeError, UserError
+from layerline.numbers import display
+from layerline.numbers.scalars import is_whole, plain
 from layerline.recipe import other_words
-from layerline.scalars import is_whole, plain
-from layerline.workers import IMPORTS
+from layerline.system.workers import IMPORTS
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Scaling
@@ -26,10 +26,10 @@ def check(name: str, threads: int | None) -> None:
     """Raise RecipeError where there is no such engine, or `threads` is out of range."""
     if name not in NAMES:
         raise RecipeError(
-            f"--engine {figures.name(str(name))}: not known", other_words.hint("engine", str(name), NAMES)
+            f"--engine {display.name(str(name))}: not known", other_words.hint("engine", str(name), NAMES)
         )
     if threads is not None and not (is_whole(threads) and 1 <= threads <= MOST_THREADS):
-        raise RecipeError(f"--threads {figures.name(str(threads))}: must be a whole number from 1 to {MOST_THREADS:,d}")
+        raise RecipeError(f"--threads {display.name(str(threads))}: must be a whole number from 1 to {MOST_THREADS:,d}")
 
 
 def make(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads: int | None = None) -> Engine:

@@ -14,12 +14,12 @@ from layerline.compiler.folding import folded_weights
 from layerline.compiler.kernels.step_lower import slots_of
 from layerline.compiler.machine import host
 from layerline.compiler.task import task_of
-from layerline.cores import cores
 from layerline.engines.epoch_tables import constants, tables
 from layerline.engines.interface import Engine, Outputs, Running, State
 from layerline.engines.need import needed
 from layerline.engines.predictor import Predictor
 from layerline.engines.trainer import Control, Trainer
+from layerline.system.cores import cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from layerline.randomness import epoch_order
+from layerline.numbers.randomness import epoch_order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

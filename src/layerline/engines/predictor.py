@@ -13,7 +13,7 @@ from layerline.compiler.calls import PREDICT_POINTERS, PREDICT_SCALARS
 from layerline.engines import float_mode
 from layerline.engines.arena import Memory, aligned
 from layerline.engines.interface import Outputs
-from layerline.workers import Workers
+from layerline.system.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from layerline.randomness import dropout_keep
+from layerline.numbers.randomness import dropout_keep
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

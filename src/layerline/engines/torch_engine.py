@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from layerline.cores import cores
 from layerline.data.augment.augmentation import apply
 from layerline.engines.interface import Engine, Outputs, Running, State
 from layerline.engines.torch_dropout import put_keyed_dropout
 from layerline.engines.torch_steps import TorchSteps
 from layerline.network import initial_weights
-from layerline.workers import check
+from layerline.system.cores import cores
+from layerline.system.workers import check
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

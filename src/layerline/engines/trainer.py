@@ -12,7 +12,7 @@ from layerline.compiler.tickets import CONTROL, WORDS_A_LINE, control_words
 from layerline.engines import float_mode
 from layerline.engines.arena import Memory, aligned
 from layerline.engines.interface import Running
-from layerline.workers import Workers
+from layerline.system.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from layerline import figures
 from layerline.errors import RecipeError
+from layerline.numbers import display
+from layerline.numbers.scalars import is_whole, plain
 from layerline.recipe import BESTS, INITS, OPTIMIZERS, SCHEDULES, Recipe
 from layerline.recipe.words import NONE
-from layerline.scalars import is_whole, plain
 
 Kind = Literal["whole", "number", "share", "text", "list", "switch", "count"]
 """share: a number, or a word such as `none`; count: a whole number, or a word; switch: yes or no."""
@@ -143,10 +143,10 @@ RECIPE_KEYS: Final = tuple(_R.as_dict())
 def check_split_seed(seed: Any) -> None:
     """Raise RecipeError where a seed of the cuts is given that is none."""
     if seed is not None and not (is_whole(seed) and 0 <= seed < 2**64):
-        raise RecipeError(f"--split-seed {figures.name(str(seed))}: must be a whole number from 0 to {2**64 - 1:,d}")
+        raise RecipeError(f"--split-seed {display.name(str(seed))}: must be a whole number from 0 to {2**64 - 1:,d}")
 
 
 def check_limit(limit: Any) -> None:
     """Raise RecipeError where a limit is given that is no number of images."""
     if limit is not None and not (is_whole(limit) and limit >= 1):
-        raise RecipeError(f"--limit {figures.name(str(limit))}: must be a whole number from 1")
+        raise RecipeError(f"--limit {display.name(str(limit))}: must be a whole number from 1")

@@ -6,13 +6,14 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, Any, Final, final
 
-from layerline import engines, figures, spelling
-from layerline.errors import RecipeError, UserError
+from layerline import engines
+from layerline.errors import RecipeError, UserError, spelling
 from layerline.experiment.options import BY_KEY, OPTIONS, RECIPE_KEYS, check_limit, check_split_seed
 from layerline.files import regular, toml
 from layerline.network import presets
 from layerline.network_file import Span
 from layerline.network_file.mistakes import render, split
+from layerline.numbers import display
 from layerline.recipe import Recipe, other_words
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Written:
 
 def read(path: Path) -> Written:
     """Return what the file says. Raises UserError for what it cannot say, at its place."""
-    shown = figures.name(str(path), 200)
+    shown = display.name(str(path), 200)
     file = _File(shown, _text(path, shown))
     content = file.content()
     file.check_keys("", content, (*_SECTIONS, ABOUT))
@@ -181,7 +182,7 @@ class _File:
 
 
 def _unknown(section: str, key: str) -> str:
-    return f"[{section}] has no key {figures.name(key)}" if section else f"{figures.name(key)} is not a section"
+    return f"[{section}] has no key {display.name(key)}" if section else f"{display.name(key)} is not a section"
 
 
 def _near(section: str, key: str, known: tuple[str, ...]) -> str:

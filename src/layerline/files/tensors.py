@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures
 from layerline.errors import UserError
 from layerline.files import regular, whole
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -215,19 +215,19 @@ def _entries(header: bytes) -> dict[str, Any]:
 
 def _array(name: str, body: memoryview, entry: Any, start: int) -> tuple[NDArray[Any], int]:
     """Return a tensor, and where the next one begins: they follow each other without gaps."""
-    place = f"tensor {figures.name(name)}"
+    place = f"tensor {display.name(name)}"
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{place}: not described by dtype, shape and data_offsets")
     kind, shape, offsets = str(entry["dtype"]), entry["shape"], entry["data_offsets"]
     if kind not in DTYPES:
-        raise ValueError(f"{place}: of the kind {figures.name(kind)}, expected one of {', '.join(DTYPES)}")
+        raise ValueError(f"{place}: of the kind {display.name(kind)}, expected one of {', '.join(DTYPES)}")
     dtype = DTYPES[kind]
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
         raise ValueError(f"{place}: its shape is not a list of whole numbers")
     end = start + math.prod(shape) * dtype.itemsize
     if offsets != [start, end] or end > len(body):
         expected = f"[{start}, {end}]" if end <= len(body) else f"no more than {len(body):,d} bytes"
-        raise ValueError(f"{place}: lies at {figures.name(str(offsets))}, expected {expected}")
+        raise ValueError(f"{place}: lies at {display.name(str(offsets))}, expected {expected}")
     return np.frombuffer(body[start:end], dtype).reshape(shape), end
 
 

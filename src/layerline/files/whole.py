@@ -13,8 +13,8 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
 from layerline.errors import UserError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -67,7 +67,7 @@ def unwritable(path: Path, error: OSError, size: int | None = None) -> UserError
     """Return the error to raise where the system refused to write `path`, which was to have so many bytes."""
     reason = error.strerror or str(error)
     if size is not None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        reason += f" ({figures.size(size)} needed{_free(path.parent, error)})"
+        reason += f" ({display.size(size)} needed{_free(path.parent, error)})"
     return UserError(f"{path}: cannot be written: {reason}", f"{remedy(error)}, or choose another one")
 
 
@@ -92,7 +92,7 @@ def _free(folder: Path, error: OSError) -> str:
     with contextlib.suppress(OSError):
         if _holds_no_more_files(folder):
             return ", and the disk holds no more files: it has no free inode"
-        return f", {figures.size(shutil.disk_usage(folder).free)} free"
+        return f", {display.size(shutil.disk_usage(folder).free)} free"
     return ""
 
 

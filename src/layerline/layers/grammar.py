@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
 
-from layerline import figures
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ class Misfit(Exception):  # noqa: N818 - it is what it is called; the public err
 
 def shown(text: str) -> str:
     """Return text of the user's fit for a message: nothing that a terminal obeys, and not long."""
-    return figures.name(text, _LONGEST_SHOWN)
+    return display.name(text, _LONGEST_SHOWN)
 
 
 def hidden(text: str) -> str | None:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline import metrics
 from layerline.data.checking.sketches import averaging
 from layerline.measure import logistic
-from layerline.workers import MATRICES
+from layerline.runs import metrics
+from layerline.system.workers import MATRICES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

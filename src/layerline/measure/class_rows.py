@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerline import figures, metrics
+from layerline.numbers import display
+from layerline.runs import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layerline.metrics import Counts
+    from layerline.runs.metrics import Counts
     from layerline.runs.result import ClassRow
 
 
@@ -25,7 +26,7 @@ def confused(confusion: Counts, classes: Sequence[str], most: int, longest: int)
     """
     of = confusion.sum(axis=1)
     return [
-        f"{figures.name(classes[j], longest)} → {figures.name(classes[k], longest)}: "
-        f"{figures.count(count)} of {figures.count(int(of[j]))}"
+        f"{display.name(classes[j], longest)} → {display.name(classes[k], longest)}: "
+        f"{display.count(count)} of {display.count(int(of[j]))}"
         for j, k, count in metrics.worst(confusion, most)
     ]

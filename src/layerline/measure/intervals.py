@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline import metrics, randomness
-from layerline.randomness import Purpose
-from layerline.workers import MATRICES
+from layerline.numbers import randomness
+from layerline.numbers.randomness import Purpose
+from layerline.runs import metrics
+from layerline.system.workers import MATRICES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from layerline.metrics import Counts
+    from layerline.runs.metrics import Counts
 
 RESAMPLES: Final = 2000
 LEVEL: Final = 0.95

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline import figures
 from layerline.measure import rates
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,9 +71,9 @@ def _learned_by_heart(history: Sequence[EpochRow], counts: Mapping[str, NDArray[
     if best > largest + NO_BETTER * spread or own < largest + KNOWN:
         return []
     return [
-        f"The network has learned the training images by heart (accuracy {figures.fraction(own, 3)}) and nothing that "
-        f"holds for others: its best validation accuracy is {figures.fraction(best, 3)}, and always saying the largest "
-        f"class gives {figures.fraction(largest, 3)}. The labels may have nothing to do with the images: look at them "
+        f"The network has learned the training images by heart (accuracy {display.fraction(own, 3)}) and nothing that "
+        f"holds for others: its best validation accuracy is {display.fraction(best, 3)}, and always saying the largest "
+        f"class gives {display.fraction(largest, 3)}. The labels may have nothing to do with the images: look at them "
         "with layerline data show."
     ]
 
@@ -96,8 +96,8 @@ def _over_fitted(history: Sequence[EpochRow], losses: NDArray[np.float64], image
         return []
     return [
         f"The network over-fits since epoch {best + 2}: from epoch {best + 1} to {last + 1} the training loss fell "
-        f"from {figures.loss(float(losses[best]))} to {figures.loss(float(losses[last]))}, and the validation loss "
-        f"rose from {figures.loss(float(held[best]))} to {figures.loss(float(held[last]))}: it becomes too sure of "
+        f"from {display.loss(float(losses[best]))} to {display.loss(float(losses[last]))}, and the validation loss "
+        f"rose from {display.loss(float(held[best]))} to {display.loss(float(held[last]))}: it becomes too sure of "
         "itself. More images, --augment, Dropout or --weight-decay may help."
     ]
 
@@ -120,8 +120,8 @@ def _still_improving(
     if not near or middle - end <= FALL * end or end <= MUCH_LEFT * guess:
         return []
     return [
-        f"The validation loss was still falling when the training ended, to {figures.loss(end)} after {len(held)} "
-        f"epochs, and the training loss ({figures.loss(float(losses[-1]))}) is not far below it: more epochs may help, "
+        f"The validation loss was still falling when the training ended, to {display.loss(end)} after {len(held)} "
+        f"epochs, and the training loss ({display.loss(float(losses[-1]))}) is not far below it: more epochs may help, "
         f"with --epochs {2 * len(held)}{_as_before(recipe)}."
     ]
 
@@ -133,4 +133,4 @@ def _validation(history: Sequence[EpochRow]) -> NDArray[np.float64] | None:
 
 def _as_before(recipe: Recipe) -> str:
     """Return the options beside --epochs: without them another optimizer or rate might be chosen."""
-    return f" --optimizer {recipe.optimizer} --learning-rate {figures.rate(recipe.learning_rate)}"
+    return f" --optimizer {recipe.optimizer} --learning-rate {display.rate(recipe.learning_rate)}"

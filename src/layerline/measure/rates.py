@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline import figures
+from layerline.numbers import display
 from layerline.recipe.usual import usual_rate
 
 if TYPE_CHECKING:
@@ -52,20 +52,20 @@ def _too_high(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Rec
     guess = math.log(len(train))
     if recipe.learning_rate <= usual_rate(recipe):
         return []
-    advice = f"The learning rate {figures.rate(recipe.learning_rate)} is too high: try {_usual(recipe)}."
+    advice = f"The learning rate {display.rate(recipe.learning_rate)} is too high: try {_usual(recipe)}."
     above = np.flatnonzero(losses[1:] > TOO_HIGH * guess) + 1
     if len(above):
         k = int(above[losses[above].argmax()])
         return [
-            f"The training loss was {figures.loss(float(losses[k]))} in epoch {k + 1}, worse than guessing "
+            f"The training loss was {display.loss(float(losses[k]))} in epoch {k + 1}, worse than guessing "
             f"({_guess(train)}). {advice}"
         ]
     jumps = np.flatnonzero(np.diff(losses) > JUMP * guess) + 1
     if len(jumps) > 1:
         k = int(jumps[np.diff(losses)[jumps - 1].argmax()])
         return [
-            f"The training loss jumped {len(jumps)} times, from {figures.loss(float(losses[k - 1]))} to "
-            f"{figures.loss(float(losses[k]))} in epoch {k + 1}. {advice}"
+            f"The training loss jumped {len(jumps)} times, from {display.loss(float(losses[k - 1]))} to "
+            f"{display.loss(float(losses[k]))} in epoch {k + 1}. {advice}"
         ]
     if recipe.learning_rate > FAR_ABOVE * usual_rate(recipe) and _learned_nothing(losses, train, recipe):
         return [f"{_as_guessing(losses, train, recipe)}. {advice}"]
@@ -77,11 +77,11 @@ def _too_low(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Reci
     slow = recipe.learning_rate < FAR_BELOW * usual_rate(recipe) and losses[-1] > MUCH_LEFT * math.log(len(train))
     if not slow or (np.diff(losses) > 0).any():
         return []
-    epochs = figures.counted(len(losses), "epoch")
-    fell = "" if len(losses) == 1 else f" fell by {figures.loss(float(losses[0] - losses[-1]))} only, to"
+    epochs = display.counted(len(losses), "epoch")
+    fell = "" if len(losses) == 1 else f" fell by {display.loss(float(losses[0] - losses[-1]))} only, to"
     return [
-        f"The training loss{fell or ' is'} {figures.loss(float(losses[-1]))} after {epochs} ({_guess(train)}). The "
-        f"learning rate {figures.rate(recipe.learning_rate)} is too low: try {_usual(recipe)}."
+        f"The training loss{fell or ' is'} {display.loss(float(losses[-1]))} after {epochs} ({_guess(train)}). The "
+        f"learning rate {display.rate(recipe.learning_rate)} is too low: try {_usual(recipe)}."
     ]
 
 
@@ -100,17 +100,17 @@ def _learned_nothing(losses: NDArray[np.float64], train: NDArray[np.int64], reci
 
 
 def _as_guessing(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Recipe) -> str:
-    epochs = figures.counted(len(losses), "epoch")
+    epochs = display.counted(len(losses), "epoch")
     return (
-        f"The training loss is {figures.loss(float(losses[-1]))} after {epochs}, which knowing nothing but how "
-        f"frequent the classes are gives as well ({figures.loss(_entropy(train, recipe))})"
+        f"The training loss is {display.loss(float(losses[-1]))} after {epochs}, which knowing nothing but how "
+        f"frequent the classes are gives as well ({display.loss(_entropy(train, recipe))})"
     )
 
 
 def _usual(recipe: Recipe) -> str:
     """Return the options that train with the usual rate: the optimizer too, which a rate alone might change."""
-    momentum = f" --momentum {figures.rate(recipe.momentum)}" if recipe.optimizer == "sgd" else ""
-    return f"--optimizer {recipe.optimizer}{momentum} --learning-rate {figures.rate(usual_rate(recipe))}"
+    momentum = f" --momentum {display.rate(recipe.momentum)}" if recipe.optimizer == "sgd" else ""
+    return f"--optimizer {recipe.optimizer}{momentum} --learning-rate {display.rate(usual_rate(recipe))}"
 
 
 def _entropy(train: NDArray[np.int64], recipe: Recipe) -> float:
@@ -120,4 +120,4 @@ def _entropy(train: NDArray[np.int64], recipe: Recipe) -> float:
 
 
 def _guess(train: NDArray[np.int64]) -> str:
-    return f"guessing gives ln {len(train)} = {figures.loss(math.log(len(train)))}"
+    return f"guessing gives ln {len(train)} = {display.loss(math.log(len(train)))}"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline import figures
 from layerline.measure import losses
 from layerline.measure.score_rows import NEAREST, THUMBNAILS
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ def of_evaluation(result: Result) -> tuple[str, ...]:
 
 def shown(remarks: Sequence[str]) -> list[str]:
     """Return remarks fit to be shown, wherever they come from."""
-    return [figures.name(text, _LONGEST) for text in remarks[:_MOST]]
+    return [display.name(text, _LONGEST) for text in remarks[:_MOST]]
 
 
 def _said(result: Result, kind: str, train: NDArray[np.int64] | None = None, recipe: Recipe | None = None) -> list[str]:
@@ -68,7 +68,7 @@ def _said(result: Result, kind: str, train: NDArray[np.int64] | None = None, rec
     if (predicted > 0).sum() == 1 and (truth > 0).sum() > 1:
         name, all_of_them = (
             _name(result.classes[int(predicted.argmax())]),
-            figures.counted(int(truth.sum()), _image(kind)),
+            display.counted(int(truth.sum()), _image(kind)),
         )
         nothing = "it has learned nothing that tells them apart"
         return [f"The network says {name} of all {all_of_them}{f': {nothing}' if train is not None else ''}."]
@@ -79,7 +79,7 @@ def _said(result: Result, kind: str, train: NDArray[np.int64] | None = None, rec
     count = int(truth[never].sum())
     text = (
         f"The network never says {_name(result.classes[int(never[0])]) if len(never) == 1 else which}, which "
-        f"{figures.counted(count, _image(kind))} {'is' if count == 1 else 'are'}"
+        f"{display.counted(count, _image(kind))} {'is' if count == 1 else 'are'}"
     )
     if train is None or recipe is None:
         return [f"{text}."]
@@ -133,9 +133,9 @@ def _none_wrong(result: Result, kind: str) -> list[str]:
     N = 0 if result.confusion is None else int(result.confusion.sum())
     if not N or result.test_accuracy != 1:
         return []
-    most = figures.percent(1 - 0.05 ** (1 / N), 1)
+    most = display.percent(1 - 0.05 ** (1 / N), 1)
     return [
-        f"None of the {figures.counted(N, _image(kind))} is wrong, which is no certainty: up to {most} of all such "
+        f"None of the {display.counted(N, _image(kind))} is wrong, which is no certainty: up to {most} of all such "
         "images may still be, and the intervals do not show it."
     ]
 
@@ -159,7 +159,7 @@ def _few(classes: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> lis
         n, name = int(of_class[rarest]), _name(classes[rarest])
         called = f"The {split} set" if split else "The set"
         if n:
-            text = f"{called} has {figures.counted(n, 'image')} of {name}: its F1 there moves by {_move(n)} an image."
+            text = f"{called} has {display.counted(n, 'image')} of {name}: its F1 there moves by {_move(n)} an image."
         else:
             text = f"{called} has no image of {name}: it says nothing of that class."
         if len(few) > 1 and len(few) == len(of_class):
@@ -180,7 +180,7 @@ def _image(kind: str) -> str:
 
 
 def _name(text: str) -> str:
-    return f"“{figures.name(text, _LONGEST_NAME)}”"
+    return f"“{display.name(text, _LONGEST_NAME)}”"
 
 
 def _names(classes: Sequence[str], which: NDArray[np.int64]) -> str:
@@ -189,4 +189,4 @@ def _names(classes: Sequence[str], which: NDArray[np.int64]) -> str:
 
 
 def _share(value: float) -> str:
-    return figures.fraction(value, 3)
+    return display.fraction(value, 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from layerline.runs.result import Result
@@ -56,7 +56,7 @@ def simpler(result: Result) -> list[ScoreRow]:
     known, rows = result.baselines or {}, []
     if "largest_class" in known:
         largest = known["largest_class"]
-        label, short = (f"always “{figures.name(largest.get('class', ''), letters)}”" for letters in (_LONGEST, _SHORT))
+        label, short = (f"always “{display.name(largest.get('class', ''), letters)}”" for letters in (_LONGEST, _SHORT))
         rows.append(ScoreRow(label, short, largest.get("accuracy"), largest.get("macro_f1")))
     for key, label, short in _BASELINES:
         if key in known:

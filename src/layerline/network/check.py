@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final, final
 
-from layerline import figures
 from layerline.layers import Misfit
 from layerline.layers.grammar import times
 from layerline.network.flow import Flow
 from layerline.network.graph import Network
 from layerline.network.memory import PER_PARAMETER, machine_bytes, training_bytes
 from layerline.network_file import Block, LayerLine, Mistakes, Span, check_size, code_span, read_tree
-from layerline.scalars import plain
+from layerline.numbers import display
+from layerline.numbers.scalars import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +42,7 @@ def parse(
     """
     input_shape, classes = plain(input_shape), plain(classes)
     size = len(text.encode("utf-8", "surrogatepass"))
-    check_size(figures.name(name, 200), size, size)
+    check_size(display.name(name, 200), size, size)
     mistakes = Mistakes(name, text)
     tree = read_tree(mistakes)
     checker = _Checker(tree, mistakes, input_shape, classes)
@@ -170,11 +170,11 @@ def _check_memory(nodes: list[Node], mistakes: Mistakes, memory: int) -> None:
     part = training_bytes([worst], 1)
     by_parameters = 2 * PER_PARAMETER * worst.parameters > part
     reason = (
-        f"a training step of one image takes about {figures.size(needed)}, and this machine has {figures.size(memory)}"
+        f"a training step of one image takes about {display.size(needed)}, and this machine has {display.size(memory)}"
     )
     helps = f"this line gives {times(worst.shape)} numbers: use fewer filters, a larger stride, or smaller images"
     if by_parameters:
-        count = figures.count(worst.parameters)
+        count = display.count(worst.parameters)
         helps = f"this line has {count} parameters: use fewer outputs or filters, or pool more in front of it"
     mistakes.add(code_span(mistakes.lines, worst.line), Misfit(reason, helps))
 

@@ -6,10 +6,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures, spelling
-from layerline.errors import NetworkError
+from layerline.errors import NetworkError, spelling
 from layerline.network.check import parse
 from layerline.network_file import read_text
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     import os
@@ -43,7 +43,7 @@ def find(path_or_preset: str | os.PathLike[str]) -> tuple[str, str]:
         return given, read_text(path)
     if given in presets():
         return given, preset(given)
-    raise NetworkError(f"{figures.name(given, 200)}: there is no such file, and no preset of that name", _near(path))
+    raise NetworkError(f"{display.name(given, 200)}: there is no such file, and no preset of that name", _near(path))
 
 
 def presets() -> tuple[str, ...]:
@@ -69,6 +69,6 @@ def _near(path: Path) -> str:
         here = []
     near = spelling.nearest(name, here)
     if near is not None:
-        return f"did you mean the file `{figures.name(str(path.parent / near), 200)}`?"
+        return f"did you mean the file `{display.name(str(path.parent / near), 200)}`?"
     near = spelling.nearest(name.removesuffix(_SUFFIX), presets())
     return "the presets are: " + ", ".join(presets()) if near is None else f"did you mean the preset `{near}`?"

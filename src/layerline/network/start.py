@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from layerline import randomness
+from layerline.numbers import randomness
 
 if TYPE_CHECKING:
     import numpy as np

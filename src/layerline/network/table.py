@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
 from layerline.layers.grammar import times
 from layerline.network.memory import PER_PARAMETER, PER_VALUE, training_bytes
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from layerline.network.graph import Network, Node
@@ -36,7 +36,7 @@ def describe(network: Network, batch_size: int = 64, memory: int | None = None) 
         "",
         _count(network.parameter_count),
         _count(network.multiply_adds),
-        figures.size(training_bytes(network.nodes, batch_size) if memory is None else memory),
+        display.size(training_bytes(network.nodes, batch_size) if memory is None else memory),
     )
     table = [_HEAD, *layers, total]
     widths = [max(len(row[column]) for row in table) for column in range(len(_HEAD))]
@@ -46,7 +46,7 @@ def describe(network: Network, batch_size: int = 64, memory: int | None = None) 
     rule = "─" * max(map(len, lines))
     return "\n".join(
         [
-            f"{figures.name(network.name, 30)}: input {times(network.input_shape)}, {network.classes} classes",
+            f"{display.name(network.name, 30)}: input {times(network.input_shape)}, {network.classes} classes",
             "",
             lines[0],
             rule,
@@ -70,14 +70,14 @@ def as_html(network: Network, batch_size: int = 64) -> str:
         "",
         _count(network.parameter_count),
         _count(network.multiply_adds),
-        figures.size(training_bytes(network.nodes, batch_size)),
+        display.size(training_bytes(network.nodes, batch_size)),
     )
     head = "".join(_cell("th", name, column) for column, name in enumerate(_HEAD))
     body = "".join(
         f"<tr>{''.join(_cell('td', cell, column) for column, cell in enumerate(row))}</tr>"
         for row in (*rows(network, batch_size), total)
     )
-    title = f"{figures.name(network.name)}: input {times(network.input_shape)}, {network.classes:,d} classes"
+    title = f"{display.name(network.name)}: input {times(network.input_shape)}, {network.classes:,d} classes"
     notes = f"multiply-adds: {_COUNTED}; memory: of a training step with {batch_size:,d} images"
     return (
         f'<div class="layerline-network"><p><b>{escape(title)}</b></p>'
@@ -114,7 +114,7 @@ def _row(node: Node, depth: int, batch_size: int) -> tuple[str, ...]:
         "×".join(map(str, node.shape)),
         _count(node.parameters),
         _count(node.multiply_adds),
-        figures.size(training_bytes([node], batch_size)),
+        display.size(training_bytes([node], batch_size)),
     )
 
 
@@ -122,7 +122,7 @@ def _count(number: int) -> str:
     """Return a count in at most 15 columns; nothing for 0."""
     if number >= _LONG:
         return f"{number:.3e}"
-    return figures.count(number) if number else figures.NOTHING
+    return display.count(number) if number else display.NOTHING
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:

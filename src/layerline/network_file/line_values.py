@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, final
 
-from layerline import spelling
+from layerline.errors import spelling
 from layerline.layers import Misfit
 from layerline.layers.grammar import shown
 from layerline.network_file.mistakes import Span

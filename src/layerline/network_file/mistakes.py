@@ -7,8 +7,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
-from layerline import figures
 from layerline.errors import NetworkError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +110,7 @@ def render(
 ) -> str:
     """Return a message in the form of all messages about a network file. Nothing in it is a control character."""
     shown, before, width = _window(lines[span.line - 1], span)
-    message = [f"{figures.name(file, 200)}:{span.line}:{span.start + 1}: {reason}"]
+    message = [f"{display.name(file, 200)}:{span.line}:{span.start + 1}: {reason}"]
     if shown:
         number = f"{span.line:>{_MARGIN - 3}d}"
         message += [f"{number} | {shown}", f"{' ' * len(number)} | {' ' * before}{'^' * width}"]
@@ -149,7 +149,7 @@ def _window(line: str, span: Span) -> tuple[str, int, int]:
 
 def _cell(letter: str) -> str:
     """Return how a character is shown: a tab as four spaces, and what cannot be printed escaped."""
-    return "    " if letter == "\t" else figures.name(letter)
+    return "    " if letter == "\t" else display.name(letter)
 
 
 def _width(shown: str) -> int:

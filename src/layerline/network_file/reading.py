@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
 from layerline.errors import NetworkError
 from layerline.files import regular
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ _MAGIC: Final = {
 
 def read_text(path: Path) -> str:
     """Return the text of a network file, without a byte order mark. Raises NetworkError where it is none."""
-    shown = figures.name(os.fspath(path), 200)
+    shown = display.name(os.fspath(path), 200)
     try:
         with regular.opened(path) as file:
             content = file.read(LARGEST_FILE + 1)
@@ -46,7 +46,7 @@ def check_size(shown: str, read: int, size: int) -> None:
     """Raise NetworkError where a file of `size` bytes, of which `read` were read, is too large."""
     if read > LARGEST_FILE:
         raise NetworkError(
-            f"{shown}: has {figures.size(size)}, and a network file has at most 1 MiB",
+            f"{shown}: has {display.size(size)}, and a network file has at most 1 MiB",
             "check that this is the file you mean: a network takes a line a layer",
         )
 

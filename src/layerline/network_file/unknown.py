@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from layerline import spelling
+from layerline.errors import spelling
 from layerline.layers import Misfit
 from layerline.layers.grammar import hidden, shown
 

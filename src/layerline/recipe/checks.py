@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from layerline import figures, scalars
 from layerline.errors import RecipeError
+from layerline.numbers import display, scalars
 from layerline.recipe import other_words
 
 
 def whole(option: str, value: object, low: int, high: int) -> None:
     """Raise RecipeError where a value is no whole number of the range."""
     if not scalars.is_whole(value) or not low <= value <= high:
-        raise RecipeError(f"--{option} {figures.name(str(value))}: must be a whole number from {low:,d} to {high:,d}")
+        raise RecipeError(f"--{option} {display.name(str(value))}: must be a whole number from {low:,d} to {high:,d}")
 
 
 def number(
@@ -31,18 +31,18 @@ def number(
         left = f"above {low:g}" if open_low else f"of at least {low:g}"
         right = f"below {high:,.0f}" if open_high else f"at most {high:,.0f}"
         word = ", or none" if none else ""
-        raise RecipeError(f"--{option} {figures.name(str(value))}: must be a number {left} and {right}{word}")
+        raise RecipeError(f"--{option} {display.name(str(value))}: must be a number {left} and {right}{word}")
 
 
 def one_of(option: str, value: object, known: tuple[str, ...]) -> None:
     """Raise RecipeError, with a near miss, where a word is not known."""
     if not isinstance(value, str) or value not in known:
         raise RecipeError(
-            f"--{option} {figures.name(str(value))}: not known", other_words.hint(option, str(value), known)
+            f"--{option} {display.name(str(value))}: not known", other_words.hint(option, str(value), known)
         )
 
 
 def switch(option: str, value: object) -> None:
     """Raise RecipeError where a value is neither yes nor no."""
     if not isinstance(value, bool):
-        raise RecipeError(f"--{option} {figures.name(str(value))}: must be yes or no")
+        raise RecipeError(f"--{option} {display.name(str(value))}: must be yes or no")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from layerline import spelling
+from layerline.errors import spelling
 
 _CALLED: Final = {
     "data": "dataset datasets data-path dataset-path data-root dataset-dir root d input source "

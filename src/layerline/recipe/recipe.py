@@ -6,9 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from layerline.numbers.scalars import plain
 from layerline.recipe import checks, words
 from layerline.recipe.words import Worded
-from layerline.scalars import plain
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,10 +9,10 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final, overload
 
-from layerline import figures
 from layerline.errors import RecipeError
+from layerline.numbers import display
+from layerline.numbers.scalars import is_number, plain
 from layerline.recipe import checks
-from layerline.scalars import is_number, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,7 @@ def seconds(option: str, given: object) -> float | None:
     found = _TIME.fullmatch(given.strip().lower()) if isinstance(given, str) else None
     time = float(found[1]) * _SECONDS[found[2]] if found else float(given) if is_number(given) else 0.0
     if not 0 < time <= LONGEST:
-        raise RecipeError(f"--{option} {figures.name(str(given))}: must be a time such as 90s, 5m or 1.5h, or none")
+        raise RecipeError(f"--{option} {display.name(str(given))}: must be a time such as 90s, 5m or 1.5h, or none")
     return time
 
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline import figures, metrics
+from layerline.numbers import display
 from layerline.report import thumbnails
+from layerline.runs import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from layerline.metrics import Counts
+    from layerline.runs.metrics import Counts
     from layerline.runs.predictions import Predictions
 
 MOST_CLASSES: Final = 30
@@ -73,7 +74,7 @@ class ClassPair:
 
 def rows(confusion: NDArray[np.int64], classes: Sequence[str], panels: frozenset[str]) -> list[MatrixRow]:
     """Return the table of an int64 (K, K) matrix, row = truth, for at most MOST_CLASSES classes."""
-    names = [figures.name(name, _LONGEST_NAME) for name in classes]
+    names = [display.name(name, _LONGEST_NAME) for name in classes]
     found = []
     for j, counts in enumerate(confusion.tolist()):
         total = sum(counts)
@@ -81,20 +82,20 @@ def rows(confusion: NDArray[np.int64], classes: Sequence[str], panels: frozenset
         for k, count in enumerate(counts):
             share = math.sqrt(count / total) if total else 0.0  # a square root, so that one mistake in a hundred shows
             panel = f"cell-{j}-{k}"
-            images = figures.counted(count, "image")
+            images = display.counted(count, "image")
             label = f"{images} of {names[j]}: " + ("right" if j == k else f"taken for {names[k]}")
             style = ("right" if j == k else "wrong") + ("" if count else " none")
             cells.append(
                 Cell(
                     count,
-                    figures.count(count),
+                    display.count(count),
                     label,
                     f"{DARKEST * share:.2f}",
                     style,
                     panel if panel in panels else "",
                 )
             )
-        found.append(MatrixRow(names[j], tuple(cells), figures.count(total)))
+        found.append(MatrixRow(names[j], tuple(cells), display.count(total)))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures
+from layerline.numbers import display
 from layerline.report import sheet
 from layerline.report.sheet import Frame, Sheet
 
@@ -41,13 +41,13 @@ def first_filters(network: Network, weights: Mapping[str, NDArray[Any]]) -> Firs
         if node.layer.kind in ("conv", "depthwise"):
             found = weights[f"{node.path}.weight"]
             units, _, R, S = found.shape
-            return FirstFilters(f"First convolution: {figures.counted(units, 'filter')} of {R}×{S}", found)
+            return FirstFilters(f"First convolution: {display.counted(units, 'filter')} of {R}×{S}", found)
     flat_inputs = {node.index + 1 for node in network.nodes if node.layer.kind == "flat" and node.inputs == (0,)}
     for node in network.nodes:
         if node.layer.kind == "fc" and node.inputs[0] in flat_inputs:
             found = weights[f"{node.path}.weight"]
             units = len(found)
-            title = f"First FC layer: weights of {figures.counted(units, 'unit')}"
+            title = f"First FC layer: weights of {display.counted(units, 'unit')}"
             return FirstFilters(title, found.reshape(units, *network.input_shape))
     return None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
+from layerline.numbers import display
 from layerline.report import confusion_table
 from layerline.report.suspects import suspects
 from layerline.report.thumbnails import SMALL
@@ -188,14 +188,14 @@ def _entry(
 ) -> Entry:
     truth = int(predictions.truth[place])
     index = place if predictions.index is None else int(predictions.index[place])
-    said = figures.name(predictions.names[place]) if predictions.names is not None else f"image {figures.count(index)}"
+    said = display.name(predictions.names[place]) if predictions.names is not None else f"image {display.count(index)}"
     names = _names(run.classes, truth, other)
-    probability, of_truth = (figures.percent(predictions.probability(place, k), 1) for k in (other, truth))
+    probability, of_truth = (display.percent(predictions.probability(place, k), 1) for k in (other, truth))
     return Entry(said, predictions.split, *names, probability, of_truth, thumbnail)
 
 
 def _names(classes: Sequence[str], truth: int, prediction: int) -> tuple[str, str]:
-    return figures.name(classes[truth], 40), figures.name(classes[prediction], 40)
+    return display.name(classes[truth], 40), display.name(classes[prediction], 40)
 
 
 def _key(predictions: Predictions, place: int) -> tuple[str, int]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from layerline import figures, metrics
+from layerline.numbers import display
 from layerline.report import curves, filters, matrix
 from layerline.report.merits import MERITS
-from layerline.workers import check
+from layerline.runs import metrics
+from layerline.system.workers import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +64,7 @@ def _sheets(
     if result.confusion is None:
         yield "confusion", "there is no test set"
     elif isinstance(result.confusion, metrics.SparseCounts):
-        many = figures.count(metrics.MOST_DENSE)
+        many = display.count(metrics.MOST_DENSE)
         yield "confusion", f"there are more than {many} classes; the report lists the pairs most often confused"
     else:
         yield "confusion", matrix.picture(result.confusion, result.classes)

@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layerline import figures, metrics
 from layerline.measure import score_rows
+from layerline.numbers import display
 from layerline.report.drawing import Bar, scale
+from layerline.runs import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,7 +48,7 @@ def of(run: SavedRun) -> Headline:
     result = run.result
     if result is not None and result.tested:
         counts = run.confusion("test")
-        where = "the test images" if counts is None else f"{figures.count(int(counts.sum()))} test images"
+        where = "the test images" if counts is None else f"{display.count(int(counts.sum()))} test images"
         state: tuple[str, ...] = ()
         scores = _scores(score_rows.own(result), score_rows.simpler(result))
         loss = result.test_loss
@@ -56,7 +57,7 @@ def of(run: SavedRun) -> Headline:
         state = _missing(run, where)
         scores = _scores(network, ())
     summary = f"Measured on {where}{_of_epoch(run)}." if where else ""
-    return Headline(summary, state, tuple(scores), "" if loss is None else figures.loss(loss))
+    return Headline(summary, state, tuple(scores), "" if loss is None else display.loss(loss))
 
 
 def _of_epoch(run: SavedRun) -> str:
@@ -69,7 +70,7 @@ def _validation(run: SavedRun) -> tuple[str, ScoreRow, float | None]:
     loss = None if best is None else best.validation_loss
     if confusion is not None:
         scores = metrics.measure(confusion)
-        where = f"{figures.count(int(confusion.sum()))} validation images"
+        where = f"{display.count(int(confusion.sum()))} validation images"
         return where, score_rows.network(scores.accuracy, scores.macro_f1), loss
     if best is not None and best.validation_accuracy is not None:
         return "the validation images", score_rows.network(best.validation_accuracy, best.validation_macro_f1), loss
@@ -100,7 +101,7 @@ def _cause(run: SavedRun) -> str:
     if run.ending is None:
         return " or ".join(causes.values())
     steps = run.ending.steps
-    after = f" {figures.count(steps)} steps into epoch {len(run.history) + 1}" if steps else ""
+    after = f" {display.count(steps)} steps into epoch {len(run.history) + 1}" if steps else ""
     return causes[run.ending.ended] + after
 
 
@@ -133,4 +134,4 @@ def _score(
 
 
 def _share(value: float) -> str:
-    return figures.percent(value, 2)
+    return display.percent(value, 2)

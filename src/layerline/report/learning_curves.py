@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
+from layerline.numbers import display
 from layerline.report import drawing, merits
 from layerline.report.merits import MERITS
 from layerline.runs.history import best as best_of
@@ -48,7 +48,7 @@ def of(run: SavedRun) -> LearningCurves:
     history, best, sets = run.history, run.best, merits.sets(run.history)
     at_best = [k for k, row in enumerate(history) if row is best]
     chosen = drawing.thin(len(history), at_best, MOST_ROWS)
-    note = f"{len(chosen)} of {figures.count(len(history))} epochs; all are in history.jsonl."
+    note = f"{len(chosen)} of {display.count(len(history))} epochs; all are in history.jsonl."
     heads = ["epoch"]
     for name, _ in sets:
         heads += [f"{name} loss", f"{name} accuracy", f"{name} macro F1"]
@@ -80,11 +80,11 @@ def charts(history: Sequence[EpochRow], result: Result | None, more: str = "") -
 
 
 def _cells(row: EpochRow, sets: Sequence[str]) -> tuple[str, ...]:
-    cells = [figures.count(row.epoch)]
+    cells = [display.count(row.epoch)]
     for prefix in sets:
-        cells.append(figures.loss(getattr(row, f"{prefix}_loss")))
-        cells += [figures.fraction(getattr(row, f"{prefix}_{name}")) for name in ("accuracy", "macro_f1")]
-    return (*cells, figures.rate(row.learning_rate), figures.seconds(row.seconds))
+        cells.append(display.loss(getattr(row, f"{prefix}_loss")))
+        cells += [display.fraction(getattr(row, f"{prefix}_{name}")) for name in ("accuracy", "macro_f1")]
+    return (*cells, display.rate(row.learning_rate), display.seconds(row.seconds))
 
 
 def _summary(run: SavedRun) -> str:
@@ -94,5 +94,5 @@ def _summary(run: SavedRun) -> str:
 
 def length(history: Sequence[EpochRow]) -> str:
     """Return how many epochs there were, and how long they took together: `10 epochs in 12.3 s`."""
-    epochs = figures.counted(len(history), "epoch")
-    return f"{epochs} in {figures.seconds(sum(row.seconds for row in history))}" if history else epochs
+    epochs = display.counted(len(history), "epoch")
+    return f"{epochs} in {display.seconds(sum(row.seconds for row in history))}" if history else epochs

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline import figures
 from layerline.measure import class_rows
+from layerline.numbers import display
 from layerline.report import sheet
 from layerline.report.sheet import Frame, Sheet
 
@@ -46,7 +46,7 @@ def picture(confusion: NDArray[np.int64], classes: Sequence[str], source: str = 
     """
     K = len(classes)
     layout = _layout(K)
-    labels = [figures.name(label, _LONGEST_NAME) for label in classes]
+    labels = [display.name(label, _LONGEST_NAME) for label in classes]
     length = sheet.longest(labels, layout.names)
     turned = length > layout.cell * layout.every * 0.95
     pairs = class_rows.confused(confusion, classes, _PAIRS, _LONGEST_NAME) if K > 12 else []
@@ -64,7 +64,7 @@ def picture(confusion: NDArray[np.int64], classes: Sequence[str], source: str = 
     if layout.counts:
         _numbers(paper, frame, confusion, shares, layout)
     _bar(paper, frame)
-    title = f"{figures.count(int(np.trace(confusion)))} of {figures.count(int(confusion.sum()))} {source} right"
+    title = f"{display.count(int(np.trace(confusion)))} of {display.count(int(confusion.sum()))} {source} right"
     paper.text(frame.left, height - 0.1, title, up="top", size=sheet.TITLE, bold=True)
     if pairs:
         text = "most often confused (truth → prediction):\n" + "\n".join(pairs)
@@ -100,14 +100,14 @@ def _numbers(
     """Write the images of each cell that has any, and under them the share of the row."""
     up = 0.054 if layout.shares else 0.0
     for j, k in np.argwhere(confusion).tolist():
-        number, share = figures.count(int(confusion[j, k])), float(shares[j, k])
+        number, share = display.count(int(confusion[j, k])), float(shares[j, k])
         color = sheet.WHITE if share > _DARK else sheet.INK
         room = layout.cell * 72 * 0.92
         size = min(sheet.TEXT, room / (0.62 * len(number)))
         x, y = frame.across(k), frame.up(j)
         paper.text(x, y + up, number, size=size, color=color, across="center", up="center")
         if layout.shares:
-            paper.text(x, y - 1.5 * up, figures.percent(share), size=5.6, color=color, across="center", up="center")
+            paper.text(x, y - 1.5 * up, display.percent(share), size=5.6, color=color, across="center", up="center")
 
 
 def _bar(paper: Sheet, frame: Frame) -> None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,9 +60,9 @@ def _finite(value: float | None) -> float | None:
 
 
 MERITS: Final = (
-    Merit("loss", "Loss (cross-entropy)", figures.loss, is_share=False),
-    Merit("accuracy", "Accuracy", figures.fraction, is_share=True),
-    Merit("macro_f1", "Macro F1", figures.fraction, is_share=True),
+    Merit("loss", "Loss (cross-entropy)", display.loss, is_share=False),
+    Merit("accuracy", "Accuracy", display.fraction, is_share=True),
+    Merit("macro_f1", "Macro F1", display.fraction, is_share=True),
 )
 
 

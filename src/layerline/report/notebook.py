@@ -8,8 +8,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
 from layerline.measure import remarks, score_rows
+from layerline.numbers import display
 from layerline.report import learning_curves, merits
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run(history: Sequence[EpochRow], result: Result, model_epoch: int, stopped: 
     parts.append(_charts(history, result))
     items = [f"<li>{escape(text)}</li>" for text in remarks.shown(result.remarks)]
     parts += [f"<ul>{''.join(items)}</ul>"] if items else []
-    parts += [] if folder is None else [_said(f"written to {figures.name(folder, 200)}")]
+    parts += [] if folder is None else [_said(f"written to {display.name(folder, 200)}")]
     return _whole(parts)
 
 
@@ -77,10 +77,10 @@ def _tested(result: Result) -> list[str]:
         ("accuracy", network.accuracy, network.accuracy_interval),
         ("macro F1", network.macro_f1, network.macro_f1_interval),
     ):
-        spread = f" ({figures.interval(between)})" if between else ""
-        parts.append(f"<b>{name} {figures.fraction(value)}</b>{spread}")
-    text = f"<p>test: {', '.join(parts)}, loss {figures.loss(result.test_loss)}</p>"
-    beside = [f"{row.label}: {figures.fraction(row.accuracy)}" for row in score_rows.simpler(result)]
+        spread = f" ({display.interval(between)})" if between else ""
+        parts.append(f"<b>{name} {display.fraction(value)}</b>{spread}")
+    text = f"<p>test: {', '.join(parts)}, loss {display.loss(result.test_loss)}</p>"
+    beside = [f"{row.label}: {display.fraction(row.accuracy)}" for row in score_rows.simpler(result)]
     return [text, _said("beside it, accuracy of " + "; ".join(beside))] if beside else [text]
 
 

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import __version__, figures, metrics
+from layerline import __version__
 from layerline.data.dataset import FITTED
 from layerline.files import whole
 from layerline.measure import remarks
+from layerline.numbers import display
 from layerline.report import confusion_table, filters, gallery, headline, learning_curves, samples, tables, thumbnails
 from layerline.report.suspects import SURE
-from layerline.runs import saved
+from layerline.runs import metrics, saved
 from layerline.runs.names import REPORT
-from layerline.workers import check
+from layerline.system.workers import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     import markupsafe
     from numpy.typing import NDArray
 
-    from layerline.metrics import Counts
     from layerline.report.gallery import Images
+    from layerline.runs.metrics import Counts
     from layerline.runs.saved import SavedRun
 
 LARGEST: Final = 3_000_000
@@ -100,7 +101,7 @@ def _fitted(pixels: Callable[[str, int], NDArray[np.uint8]] | None) -> dict[str,
         return None
     side = max(thumbnails.SMALL)
     images = [
-        (figures.name(name, 100), thumbnails.encoded(original, side), thumbnails.encoded(fitted, side))
+        (display.name(name, 100), thumbnails.encoded(original, side), thumbnails.encoded(fitted, side))
         for name, original, fitted in pixels.examples()
     ]
     return {"heading": samples.fitting(resized), "seen": FITTED[resized.fit], "images": images}
@@ -124,8 +125,8 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
         "style": _file("report.css"),
         "script": script,
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "title": f"{figures.name(network)} on {figures.name(about.data.name or 'data')}",
-        "run": figures.name(run.folder.resolve().name),
+        "title": f"{display.name(network)} on {display.name(about.data.name or 'data')}",
+        "run": display.name(run.folder.resolve().name),
         "split": split,
         "splits": list(run.predictions),
         "headline": headline.of(run),
@@ -137,7 +138,7 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
         "turned": any(len(name) > 3 for name in run.classes),
         "heat": "" if confusion is None or _matrix(run, confusion) else confusion_table.picture(confusion),
         "confusion": confusion is not None,
-        "sure": figures.percent(SURE),
+        "sure": display.percent(SURE),
         "filters": _filters(run),
         "assumed": tables.assumed(run, assumptions),
         "settings": tables.settings(run),
@@ -174,7 +175,7 @@ def _filters(run: SavedRun) -> dict[str, Any] | None:
     every = -(-max(height, width) // _LARGEST_FILTERS)
     if every > 1:
         note = "; ".join(
-            part for part in (note, f"every {figures.count(every)}th weight of each row and column") if part
+            part for part in (note, f"every {display.count(every)}th weight of each row and column") if part
         )
     return {
         "title": found.title,
@@ -195,7 +196,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["count"] = figures.count  # numbers read alike everywhere: 12,345
+    environment.filters["count"] = display.count  # numbers read alike everywhere: 12,345
     environment.filters["flags"] = _flags
     return environment.get_template("report.html")
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures
 from layerline.data.augment.augmentation import apply
 from layerline.data.dataset import FITTED, Scaling
+from layerline.numbers import display
 from layerline.report import sheet
 from layerline.report.sheet import Sheet
 
@@ -82,7 +82,7 @@ class Samples:
 
 def fitting(resized: Resized) -> str:
     """Return how much a crop cuts away, or would."""
-    share = figures.percent(resized.cut)
+    share = display.percent(resized.cut)
     if resized.fit == "crop":
         return f"The crop cuts away {share} of the average image"
     return f"A crop would cut away {share} of the average image; all are {FITTED[resized.fit]} instead"
@@ -105,9 +105,9 @@ def choose(data: Dataset, augmentation: Augmentation | None, seed: int) -> Sampl
         members = data.train.indices[labels == k]
         images = members[np.arange(min(count, len(members))) * len(members) // max(1, min(count, len(members)))]
         rows.append(Row(name, len(members), _shown(_versions(data, augmentation, seed, images))))
-    channels = figures.counted(C, "channel")
-    count_of = f"{figures.count(len(data.train))} images to train on"
-    title = f"{figures.name(data.name)}: {count_of}, {figures.picture(H, W)}, {channels}"
+    channels = display.counted(C, "channel")
+    count_of = f"{display.count(len(data.train))} images to train on"
+    title = f"{display.name(data.name)}: {count_of}, {display.picture(H, W)}, {channels}"
     names = ("original", *(f"epoch {number}" for number in range(1, epochs + 1)))
     headings = names * count if augmentation is not None else ()
     pairing = "" if data.resized is None or not data.resized.cut else fitting(data.resized)
@@ -173,7 +173,7 @@ def _drawn(samples: Samples) -> Sheet:
 
     tiles = [[_sized(tile) for tile in row.tiles] for row in samples.rows]
     h, w, _ = _sized(np.zeros(samples.rows[0].tiles.shape[1:], np.float32)).shape
-    names = [figures.name(row.name, _WIDEST_NAME) for row in samples.rows]
+    names = [display.name(row.name, _WIDEST_NAME) for row in samples.rows]
     letters = sheet.TEXT / 72 * _DOTS
     left = _MARGIN + round(sheet.longest([*names, "00,000 images"], sheet.TEXT) * _DOTS) + 16
     apart = _APART if samples.group > 1 else 0
@@ -200,7 +200,7 @@ def _drawn(samples: Samples) -> Sheet:
     for k, (row, name) in enumerate(zip(samples.rows, names, strict=True)):
         y = top + k * (high + _GAP) + (high - h) // 2
         write(name, _MARGIN, y + h / 2 - 0.65 * letters)
-        images = figures.counted(row.count, "image")
+        images = display.counted(row.count, "image")
         write(images, _MARGIN, y + h / 2 + 0.65 * letters, size=_SMALL, color=sheet.FAINT)
         for x, tile in zip(place, tiles[k], strict=False):
             left, bottom = x + (wide - w) // 2, height - y - h

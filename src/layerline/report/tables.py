@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures, metrics
 from layerline.layers.grammar import times
 from layerline.measure.class_rows import lowest
 from layerline.network import table
+from layerline.numbers import display
+from layerline.runs import metrics
 from layerline.runs.result import class_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layerline.metrics import Counts
+    from layerline.runs.metrics import Counts
     from layerline.runs.saved import SavedRun
 
 MOST_CLASSES: Final = 500
@@ -54,11 +55,11 @@ def classes(run: SavedRun, confusion: Counts) -> list[ClassLine]:
         known, (other, often) = (f1, precision, recall), taken.get(k, (k, 0))
         found.append(
             ClassLine(
-                figures.name(run.classes[k]),
-                (figures.count(rows[k].support), *map(figures.fraction, known)),
+                display.name(run.classes[k]),
+                (display.count(rows[k].support), *map(display.fraction, known)),
                 (float(rows[k].support), *(-1.0 if value is None else round(value, 6) for value in known)),
                 f1 or 0.0,
-                f"{figures.name(run.classes[other], 24)} ({figures.count(often)})" if often else "",
+                f"{display.name(run.classes[other], 24)} ({display.count(often)})" if often else "",
             )
         )
     return found
@@ -72,25 +73,25 @@ def assumed(run: SavedRun, given: Sequence[tuple[str, str]]) -> list[tuple[str, 
     for key, why in pairs[:_MOST_ROWS]:
         value = _value(values[key]) if key in values else ""
         flag = "--" + key.replace("_", "-") if key.replace("_", "").isalnum() else ""
-        found.append((figures.name(key.replace("_", " ")), value, figures.name(why, _LONGEST), figures.name(flag)))
+        found.append((display.name(key.replace("_", " ")), value, display.name(why, _LONGEST), display.name(flag)))
     return found
 
 
 def settings(run: SavedRun) -> list[tuple[str, str]]:
     """Return every option of the run with its value, as experiment.toml has them."""
     both = [*run.record.data.items(), *run.record.train.items()]
-    return [(figures.name("--" + key.replace("_", "-")), _value(value)) for key, value in both[:_MOST_ROWS]]
+    return [(display.name("--" + key.replace("_", "-")), _value(value)) for key, value in both[:_MOST_ROWS]]
 
 
 def _value(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return figures.rate(value)
+        return display.rate(value)
     if isinstance(value, list):
-        more = f", … ({figures.count(len(value))} in all)" if len(value) > 20 else ""
-        return ", ".join(figures.name(str(part), 30) for part in value[:20]) + more
-    return figures.name(str(value), _LONGEST)
+        more = f", … ({display.count(len(value))} in all)" if len(value) > 20 else ""
+        return ", ".join(display.name(str(part), 30) for part in value[:20]) + more
+    return display.name(str(value), _LONGEST)
 
 
 @dataclass(frozen=True)
@@ -109,25 +110,25 @@ def data(run: SavedRun) -> Data:
     """Return what experiment.toml says of the data, with the images of each class where they are known."""
     about = run.record.about.data
     image, sizes = about.image, about.images
-    facts = [("name", figures.name(figures.NOTHING if about.name is None else about.name))]
+    facts = [("name", display.name(display.NOTHING if about.name is None else about.name))]
     if len(image) == 3:
-        facts.append(("size of an image", f"{figures.picture(image[1], image[2])}, {figures.colors(image[0])}"))
-    facts.append(("classes", figures.count(len(run.classes))))
-    facts += [(f"{split} images", figures.count(sizes[split]) if split in sizes else "none") for split in _SPLITS]
+        facts.append(("size of an image", f"{display.picture(image[1], image[2])}, {display.colors(image[0])}"))
+    facts.append(("classes", display.count(len(run.classes))))
+    facts += [(f"{split} images", display.count(sizes[split]) if split in sizes else "none") for split in _SPLITS]
     if about.fingerprint:
-        facts.append(("fingerprint", figures.name(about.fingerprint, 70)))
+        facts.append(("fingerprint", display.name(about.fingerprint, 70)))
     counts = _counts(run)
     names = run.classes[:MOST_CLASSES]
     rows = [
-        (figures.name(name), tuple(figures.count(int(column[k])) for column in counts.values()))
+        (display.name(name), tuple(display.count(int(column[k])) for column in counts.values()))
         for k, name in enumerate(names)
     ]
     more = (
-        f"The first {MOST_CLASSES} of {figures.count(len(run.classes))} classes."
+        f"The first {MOST_CLASSES} of {display.count(len(run.classes))} classes."
         if len(names) < len(run.classes)
         else ""
     )
-    notes = tuple(figures.name(note, _LONGEST_NOTE) for note in (*about.notes, *about.findings)[:_MOST_ROWS])
+    notes = tuple(display.name(note, _LONGEST_NOTE) for note in (*about.notes, *about.findings)[:_MOST_ROWS])
     return Data(tuple(facts), tuple(counts), tuple(rows) if counts else (), more, notes)
 
 
@@ -162,16 +163,16 @@ def layers(run: SavedRun) -> Layers | None:
 
     batch = run.record.batch_size or _BATCH
     rows = [(row[0].replace("  ", "\u2003"), *row[1:]) for row in table.rows(network, batch)]
-    more = f"The first {MOST_LAYERS} of {figures.count(len(rows))} lines." if len(rows) > MOST_LAYERS else ""
+    more = f"The first {MOST_LAYERS} of {display.count(len(rows))} lines." if len(rows) > MOST_LAYERS else ""
     total = (
-        figures.count(network.parameter_count),
-        figures.count(network.multiply_adds),
-        figures.size(training_bytes(network.nodes, batch)),
+        display.count(network.parameter_count),
+        display.count(network.multiply_adds),
+        display.size(training_bytes(network.nodes, batch)),
     )
     head = (
-        f"{figures.name(network.name, 40)}: input {times(network.input_shape)}, {figures.count(network.classes)} "
+        f"{display.name(network.name, 40)}: input {times(network.input_shape)}, {display.count(network.classes)} "
         "classes. "
-        f"Multiply-adds are of one image, forward; memory is of a training step with {figures.count(batch)} images, "
+        f"Multiply-adds are of one image, forward; memory is of a training step with {display.count(batch)} images, "
         "a plain estimate."
     )
     return Layers(head, tuple(rows[:MOST_LAYERS]), total, more)
@@ -179,19 +180,19 @@ def layers(run: SavedRun) -> Layers | None:
 
 def text(run: SavedRun) -> tuple[str, str]:
     """Return the network file, what cannot be printed escaped, and a sentence where it was cut."""
-    lines = [figures.name(line, 400) for line in run.network_text[:MOST_TEXT].splitlines()]
-    cut = f"The first {figures.count(MOST_TEXT)} letters." if len(run.network_text) > MOST_TEXT else ""
+    lines = [display.name(line, 400) for line in run.network_text[:MOST_TEXT].splitlines()]
+    cut = f"The first {display.count(MOST_TEXT)} letters." if len(run.network_text) > MOST_TEXT else ""
     return "\n".join(lines), cut
 
 
 def repeat(run: SavedRun) -> list[tuple[str, str]]:
     """Return what a repetition depends on: versions, seed, the machine, the fingerprints."""
     about, train = run.record.about, run.record.train
-    rows = [(figures.name(name), figures.name(version)) for name, version in about.versions.items()]
+    rows = [(display.name(name), display.name(version)) for name, version in about.versions.items()]
     rows += [(key, _value(train[key])) for key in ("seed", "engine", "threads") if key in train]
     for key, value in about.engine.items():
         if key not in dict(rows):
-            rows.append((_SAID.get(key, figures.name(str(key).replace("_", " "))), _value(value)))
+            rows.append((_SAID.get(key, display.name(str(key).replace("_", " "))), _value(value)))
     if run.digest:
-        rows.append(("SHA-256 of the model file", figures.name(run.digest, 70)))
+        rows.append(("SHA-256 of the model file", display.name(run.digest, 70)))
     return rows[:_MOST_ROWS]

@@ -10,10 +10,10 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Final, Self
 
-from layerline import figures
 from layerline.errors import UserError
 from layerline.files import whole
 from layerline.files.lock import FolderLock
+from layerline.numbers import display
 from layerline.runs.history import lines
 from layerline.runs.names import (
     CHECKPOINTS,
@@ -278,7 +278,7 @@ def _check_writable(path: Path) -> None:
         longest = os.pathconf(nearest, "PC_NAME_MAX") if hasattr(os, "pathconf") else _LONGEST_NAME
         nearest.stat()
     except OSError as error:
-        raise UserError(f"{figures.name(str(path), 200)}: cannot be made: {error.strerror}", other) from error
+        raise UserError(f"{display.name(str(path), 200)}: cannot be made: {error.strerror}", other) from error
     if not nearest.is_dir():
         raise UserError(f"{path}: cannot be made, {nearest} is a file", other)
     if not os.access(nearest, os.W_OK | os.X_OK):
@@ -286,5 +286,5 @@ def _check_writable(path: Path) -> None:
     for name in path.absolute().relative_to(nearest.absolute()).parts:
         if len(os.fsencode(name)) > longest:
             raise UserError(
-                f"{figures.name(name)}: has {len(os.fsencode(name)):,d} bytes, a name may have {longest}", other
+                f"{display.name(name)}: has {len(os.fsencode(name)):,d} bytes, a name may have {longest}", other
             )

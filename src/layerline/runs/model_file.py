@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 import numpy as np
 
-from layerline import figures
 from layerline.data.checking.brightness import Brightness
 from layerline.data.dataset import Fit, Scaling
 from layerline.data.photos.sizing import Sizing
@@ -22,6 +21,7 @@ from layerline.files import tensors
 from layerline.files.tensors import FileError
 from layerline.files.versions import versions
 from layerline.network import parse
+from layerline.numbers import display
 from layerline.runs import schema, texts
 from layerline.runs.texts import AGAIN
 
@@ -164,7 +164,7 @@ def unchecked(path: Path) -> Unchecked:
 def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
     """Raise FileError where the file is no model, or of a format that is newer than this program."""
     if metadata.get("format") != FORMAT:
-        what = figures.name(metadata.get("format", "something else"))
+        what = display.name(metadata.get("format", "something else"))
         raise FileError(f"{path}: holds a {what}, expected a model", "a model is called model.safetensors in its run")
     version = metadata.get("format_version", "(none)")
     if version != str(FORMAT_VERSION):
@@ -172,7 +172,7 @@ def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
         with contextlib.suppress(KeyError, TypeError, ValueError):
             made = str(json.loads(metadata["versions"])["layerline"])
         raise FileError(
-            f"{path}: made by layerline {figures.name(made)} in version {figures.name(version)} of the format, "
+            f"{path}: made by layerline {display.name(made)} in version {display.name(version)} of the format, "
             f"this is layerline {versions()['layerline']} with version {FORMAT_VERSION}",
             "update layerline: pip install --upgrade layerline",
         )
@@ -185,7 +185,7 @@ def _check_weights(path: Path, network: Network, arrays: Mapping[str, NDArray[An
         missing = [name for name in table if name not in arrays]
         more = [name for name in arrays if name not in table]
         what = f"{missing[0]} is missing" if missing else f"{more[0]} is too many" if more else "their order is another"
-        raise FileError(f"{path}: its weights are not those of its network: {figures.name(what, 80)}")
+        raise FileError(f"{path}: its weights are not those of its network: {display.name(what, 80)}")
     for name, weight in table.items():
         array = arrays[name]
         if array.shape != tuple(weight.shape) or array.dtype != np.dtype(weight.dtype):
@@ -194,7 +194,7 @@ def _check_weights(path: Path, network: Network, arrays: Mapping[str, NDArray[An
                 f"{tuple(weight.shape)}"
             )
         if not not_finite and not np.isfinite(array).all():
-            count = figures.count(int((~np.isfinite(array)).sum()))
+            count = display.count(int((~np.isfinite(array)).sum()))
             raise FileError(
                 f"{path}: {name} has {count} numbers that are NaN or infinite",
                 "train again with a lower learning rate; to look at it as it is: layerline.load(path, not_finite=True)",
@@ -265,14 +265,14 @@ def _seen(text: str | None, channels: int) -> Brightness | None:
 def _list(text: str) -> list[Any]:
     found = json.loads(text)
     if not isinstance(found, list):
-        raise TypeError(f"{figures.name(text)} is not a list")
+        raise TypeError(f"{display.name(text)} is not a list")
     return found
 
 
 def _object(text: str) -> dict[str, Any]:
     found = json.loads(text)
     if not isinstance(found, dict):
-        raise TypeError(f"{figures.name(text)} is not an object")
+        raise TypeError(f"{display.name(text)} is not an object")
     return found
 
 

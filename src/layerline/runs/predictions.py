@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from layerline import figures, metrics
 from layerline.data.formats import archive
 from layerline.errors import DataError, UserError
 from layerline.files import whole
 from layerline.network.memory import free_bytes
+from layerline.numbers import display
+from layerline.runs import metrics
 from layerline.runs.texts import AGAIN
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _check_sizes(path: Path, opened: zipfile.ZipFile, known: dict[str, zipfile.Z
             )
     needed, free = sum(header.size for header in headers.values()), free_bytes()
     if needed > free:
-        raise UserError(f"{path}: takes {figures.size(needed)}, and {figures.size(free)} are free", "free some memory")
+        raise UserError(f"{path}: takes {display.size(needed)}, and {display.size(free)} are free", "free some memory")
 
 
 def _predictions(path: Path, split: str, arrays: dict[str, NDArray[Any]], K: int) -> Predictions:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
 
 import numpy as np
 
-from layerline import figures, metrics
 from layerline.errors import UserError
 from layerline.files import whole
-from layerline.runs import schema, texts
+from layerline.numbers import display
+from layerline.runs import metrics, schema, texts
 from layerline.runs.texts import AGAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from layerline.metrics import Counts
+    from layerline.runs.metrics import Counts
 
 Baseline = TypedDict("Baseline", {"class": str, "accuracy": float, "macro_f1": float, "images": int}, total=False)
 """What can be had without a network. class: the one that is always predicted; images: of training that it knows."""
@@ -159,7 +159,7 @@ def _confusion(path: Path, found: Mapping[str, Any], K: int) -> Counts | None:
 
 def _interval(path: Path, name: str, bounds: Sequence[float]) -> tuple[float, float]:
     if len(bounds) != 2:
-        raise UserError(f"{path}: intervals.{figures.name(name)} must be two numbers", AGAIN)
+        raise UserError(f"{path}: intervals.{display.name(name)} must be two numbers", AGAIN)
     return float(bounds[0]), float(bounds[1])
 
 

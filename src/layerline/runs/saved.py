@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from layerline import metrics
 from layerline.errors import UserError
 from layerline.network import parse
 from layerline.network_file import LARGEST_FILE
-from layerline.runs import history, model_file, predictions, texts
+from layerline.runs import history, metrics, model_file, predictions, texts
 from layerline.runs.ending import Ending
 from layerline.runs.names import ENDING, EXPERIMENT, HISTORY, MODEL, NETWORK, PREDICTIONS, RESULT
 from layerline.runs.record import Record
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.metrics import Counts
     from layerline.network import Network
     from layerline.runs.history import EpochRow
+    from layerline.runs.metrics import Counts
     from layerline.runs.predictions import Predictions
 
 

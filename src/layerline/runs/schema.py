@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from layerline import figures
 from layerline.errors import UserError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,5 +61,5 @@ def check(path: Path, value: Any, form: Any, help: str, at: str = "") -> None:  
 
 
 def _not(path: Path, at: str, kind: str, help: str) -> UserError:  # noqa: A002 - as in UserError
-    place = f"{figures.name(at)} must be {kind}" if at else f"must hold {kind}"
+    place = f"{display.name(at)} must be {kind}" if at else f"must hold {kind}"
     return UserError(f"{path}: {place}", help)

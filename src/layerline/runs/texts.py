@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures
 from layerline.errors import UserError
 from layerline.files import regular, toml
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ def content(path: Path, most: int = LARGEST) -> bytes:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}", AGAIN) from error
     if found is None:
-        raise UserError(f"{path}: has more than {figures.size(most)}, which no such file of a run has", AGAIN)
+        raise UserError(f"{path}: has more than {display.size(most)}, which no such file of a run has", AGAIN)
     return found
 
 

@@ -13,17 +13,17 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, check_X_y, validate_data
 
-from layerline import figures
 from layerline.data import pixels
 from layerline.data import scaling as scalings
 from layerline.data.checking import brightness
-from layerline.data.cuts import Cuts, Remaining, take
+from layerline.data.splitting import Remaining, SplitOptions, take
 from layerline.errors import NetworkError
 from layerline.network import find, parse
-from layerline.randomness import Purpose
+from layerline.numbers import display
+from layerline.numbers.randomness import Purpose
+from layerline.numbers.scalars import plain
 from layerline.recipe import Recipe
 from layerline.runs.model_file import Preprocessing
-from layerline.scalars import plain
 from layerline.sklearn.course import Course
 from layerline.sklearn.images import as_images, as_split, layout_of, shape_of
 from layerline.sklearn.rewording import all_or_nothing, in_turn, translated
@@ -230,7 +230,7 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
     def _cut(self, split: Split, classes: NDArray[Any], seed: int) -> tuple[Split, Split | None]:
         """Return the images to train on and those to tell the best epoch by, as `layerline train` cuts them."""
-        wanted = Cuts(validation=self.validation_fraction)  # checked, and a plain number
+        wanted = SplitOptions(validation=self.validation_fraction)  # checked, and a plain number
         if wanted.validation in (None, "none"):
             return split, None
         pool = Remaining(split.source, split.indices, _names(classes))
@@ -320,5 +320,5 @@ def _check_alike(labels: Iterable[Any]) -> None:
 
 
 def _listed(labels: Iterable[Any]) -> str:
-    shown = [figures.name(str(label), 30) for label in labels]
+    shown = [display.name(str(label), 30) for label in labels]
     return ", ".join(shown[:8]) + (", …" if len(shown) > 8 else "")

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from layerline import engines, metrics
+from layerline import engines
 from layerline.data.dataset import Dataset
 from layerline.engines.agreement import checked
 from layerline.engines.epoch import plan_epoch
 from layerline.errors import DivergedError
 from layerline.recipe import Recipe
+from layerline.runs import metrics
 from layerline.runs.history import EpochRow
 from layerline.training import Interrupt, Model, Watcher
 from layerline.training.divergence import likely_cause

@@ -10,7 +10,7 @@ import numpy as np
 from layerline.data import pixels
 from layerline.data.dataset import ImageSet, Split
 from layerline.errors import DataError
-from layerline.scalars import is_whole, plain
+from layerline.numbers.scalars import is_whole, plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline import figures
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
@@ -26,7 +26,7 @@ def likely_cause(recipe: Recipe, data: Dataset) -> str:
     if not largest <= LARGEST_INPUT:
         return f"the images reach {largest:.4g} as the network sees them: try --normalize standard"
     if recipe.learning_rate * recipe.weight_decay >= 1:
-        decay = figures.rate(0.001 / recipe.learning_rate)
+        decay = display.rate(0.001 / recipe.learning_rate)
         return f"the weight decay is likely too large: try --weight-decay {decay}"
-    rate = figures.rate(min(recipe.learning_rate / 10, LARGEST_RATE))
-    return f"the learning rate {figures.rate(recipe.learning_rate)} is likely too large: try --learning-rate {rate}"
+    rate = display.rate(min(recipe.learning_rate / 10, LARGEST_RATE))
+    return f"the learning rate {display.rate(recipe.learning_rate)} is likely too large: try --learning-rate {rate}"

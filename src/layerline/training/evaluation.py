@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from layerline import figures, metrics
 from layerline.data import pixels
 from layerline.data.checking import brightness
 from layerline.data.dataset import ImageSet, Split
 from layerline.errors import DataError
 from layerline.measure import baselines, intervals, remarks
+from layerline.numbers import display
+from layerline.numbers.scalars import plain
 from layerline.recipe import checks
+from layerline.runs import metrics
 from layerline.runs.result import Result
-from layerline.scalars import plain
 from layerline.training.scale import OF_TYPES
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def which_of(word: str) -> Which:
     for which in WHICH:
         if word == which:
             return which
-    raise DataError(f"--split {figures.name(word)}: not known", "one of: " + ", ".join(WHICH))
+    raise DataError(f"--split {display.name(word)}: not known", "one of: " + ", ".join(WHICH))
 
 
 def parts(data: Dataset, which: str) -> list[tuple[str, Split]]:
@@ -53,7 +54,7 @@ def parts(data: Dataset, which: str) -> list[tuple[str, Split]]:
     if not chosen:
         some = ", ".join(name for name, split in found if split is not None and name != "train")
         raise DataError(
-            f"--split {which}: {figures.name(data.name)} has no {which} set (--{which} none), expected one",
+            f"--split {which}: {display.name(data.name)} has no {which} set (--{which} none), expected one",
             f"--split {some} looks at what it has; --split all at every image"
             if some
             else "--split all looks at every image",
@@ -66,7 +67,7 @@ def check(data: Dataset, shape: tuple[int, int, int], classes: Sequence[str], pr
 
     Images by hand may be NaN or infinite; `load_data` has refused such already.
     """
-    name = figures.name(data.name)
+    name = display.name(data.name)
     if data.shape != shape:
         raise DataError(
             f"{name}: found images of {_times(data.shape)}, and the model takes {_times(shape)}",
@@ -101,7 +102,7 @@ def _check_scale(data: Dataset, preprocessing: Preprocessing) -> None:
             f"from {seen.low:.4g} to {seen.high:.4g}" if seen is not None and normalized else f"from 0 to {needs:.4g}"
         )
         raise DataError(
-            f"{figures.name(data.name)}: found {found}, and the model's were {were}: how one becomes the other cannot "
+            f"{display.name(data.name)}: found {found}, and the model's were {were}: how one becomes the other cannot "
             "be told",
             "normalize them as the training images were"
             if normalized
@@ -142,9 +143,9 @@ def _check_classes(data: Dataset, classes: Sequence[str]) -> None:
     differences = [f"{_listed(unknown)}, which the model does not know"] if unknown else []
     differences += [f"no {_listed(missing)}"] if missing else []
     both = [name for name in data.classes if name in classes]
-    plain = len(both) > 1 and not any("," in name or name != figures.name(name) for name in both)
+    plain = len(both) > 1 and not any("," in name or name != display.name(name) for name in both)
     raise DataError(
-        f"{figures.name(data.name)}: found other classes than the model's: it has {', and '.join(differences)}",
+        f"{display.name(data.name)}: found other classes than the model's: it has {', and '.join(differences)}",
         f"classes go by their names, spelled alike; --classes {','.join(both)} looks at what both know"
         if plain and len(both) <= _MOST_NAMES
         else f"classes go by their names, spelled alike: the model knows {_listed(classes)}",
@@ -229,7 +230,7 @@ def _some(split: Split) -> NDArray[Any]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = [figures.name(name, 30) for name in names[:_MOST_NAMES]]
+    shown = [display.name(name, 30) for name in names[:_MOST_NAMES]]
     return ", ".join(shown) + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
 
 

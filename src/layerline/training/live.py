@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final, final
 
-from layerline import figures
+from layerline.numbers import display
 from layerline.training.watch import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from layerline.metrics import Scores
     from layerline.runs.history import EpochRow
+    from layerline.runs.metrics import Scores
     from layerline.training.watch import Progress, Stage
 
 _OFTEN: Final = 0.5
@@ -75,12 +75,12 @@ class Live(Watcher):
         """Draw the curves with one more epoch."""
         del train, validation
         self._history.append(row)
-        self._line = f"epoch {row.epoch} of {max(self._epochs, row.epoch)}, {figures.speed(row.images_per_second)}"
+        self._line = f"epoch {row.epoch} of {max(self._epochs, row.epoch)}, {display.speed(row.images_per_second)}"
         self._draw()
 
     def ended(self) -> None:
         """Say that the training has ended."""
-        self._line = f"ended after {figures.counted(len(self._history), 'epoch')}"
+        self._line = f"ended after {display.counted(len(self._history), 'epoch')}"
         self._draw()
 
     def _draw(self) -> None:
@@ -117,9 +117,9 @@ def _line(progress: Progress) -> str:
     """Return how far it is: `epoch 3 of 10, 38 %, 48,200 images/s, 12.0 s left`."""
     if not progress.phase.in_epoch:
         return progress.phase.sentence
-    parts = [f"epoch {progress.epoch} of {progress.epochs}", figures.percent(progress.done)]
+    parts = [f"epoch {progress.epoch} of {progress.epochs}", display.percent(progress.done)]
     if progress.images_per_second is not None:
-        parts.append(figures.speed(progress.images_per_second))
+        parts.append(display.speed(progress.images_per_second))
     if progress.seconds_left is not None:
-        parts.append(f"{figures.seconds(progress.seconds_left)} left")
+        parts.append(f"{display.seconds(progress.seconds_left)} left")
     return ", ".join(parts)

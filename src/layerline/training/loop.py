@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, TypeVar, final
 
 import numpy as np
 
-from layerline import metrics
 from layerline.engines.epoch import plan_epoch
 from layerline.errors import DivergedError
+from layerline.runs import metrics
 from layerline.runs.checkpoint import Snapshot
 from layerline.runs.history import EpochRow
+from layerline.system.workers import aside
 from layerline.training.best import is_best, without_a_better
 from layerline.training.divergence import likely_cause
 from layerline.training.watch import Progress, Stage
-from layerline.workers import aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Split
     from layerline.engines.epoch import Epoch
     from layerline.engines.interface import State
-    from layerline.metrics import Scores
     from layerline.runs.checkpoint import CheckpointWriter
     from layerline.runs.checkpoint.snapshot import Weights
+    from layerline.runs.metrics import Scores
     from layerline.training.interrupt import Interrupt
     from layerline.training.prepared import Prepared
     from layerline.training.watch import Watcher

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures
 from layerline.data.photos.decoding import Decoded, Decoder, File, of_pillow
 from layerline.errors import DataError
-from layerline.workers import aside
+from layerline.numbers import display
+from layerline.system.workers import aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -81,8 +81,8 @@ def check_read(found: Iterable[Decoded]) -> None:
     bad = [item for item in found if item.picture is None]
     if bad:
         raise DataError(
-            f"{figures.counted(len(bad), 'image')} cannot be read:\n"
-            + "\n".join(f"    {figures.name(item.file.path, 200)}: found {item.reason}" for item in bad),
+            f"{display.counted(len(bad), 'image')} cannot be read:\n"
+            + "\n".join(f"    {display.name(item.file.path, 200)}: found {item.reason}" for item in bad),
             "leave them out",
         )
 

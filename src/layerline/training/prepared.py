@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
 from layerline import engines
-from layerline.assume import fill
 from layerline.data.checking.doctor import examined
 from layerline.engines.agreement import checked
-from layerline.engines.room import check_room
+from layerline.engines.memory_check import check_memory
 from layerline.runs.checkpoint import Identity
 from layerline.runs.record import Record
+from layerline.training.automatic import complete
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -65,7 +65,7 @@ class Prepared:
             return self
         recipe = dataclasses.replace(self.recipe, seed=seed)
         engine = engines.make(self.engine.name, self.network, self.data.scaling, recipe, self.threads)
-        check_room(engine, self.data, recipe)
+        check_memory(engine, self.data, recipe)
         return dataclasses.replace(self, recipe=recipe, engine=engine)
 
 
@@ -90,7 +90,7 @@ def prepare(
     if allow is not None:
         data = examined(data, allow)
     if given is not None:
-        found = fill(network, data, recipe, given, engine=engine, threads=threads, say=say)
+        found = complete(network, data, recipe, given, engine=engine, threads=threads, say=say)
         return Prepared(
             *(network, data, found.recipe, found.engine),
             threads=threads,
@@ -100,7 +100,7 @@ def prepare(
         )
     checked(network, data, recipe)
     made = engines.make(engine, network, data.scaling, recipe, threads)
-    check_room(made, data, recipe)
+    check_memory(made, data, recipe)
     return Prepared(network, data, recipe, made, threads=threads, experiment=experiment)
 
 

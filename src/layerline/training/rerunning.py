@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from layerline.errors import UserError
-from layerline.metrics import SparseCounts, cells
 from layerline.runs import saved
+from layerline.runs.metrics import SparseCounts, cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from layerline.metrics import Counts
     from layerline.runs.history import EpochRow
+    from layerline.runs.metrics import Counts
     from layerline.runs.result import Result
     from layerline.runs.saved import SavedRun
     from layerline.training.run import Run

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from layerline import figures
 from layerline.measure import score_rows
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ class Run:
 
     def __repr__(self) -> str:
         """Return the epochs as lines, and the test with its intervals, baselines and remarks."""
-        rows = [f"{figures.counted(len(self.history), 'epoch')}, the model is of epoch {self.model_epoch}"]
+        rows = [f"{display.counted(len(self.history), 'epoch')}, the model is of epoch {self.model_epoch}"]
         for epoch in self.history:
             held = "" if epoch.validation_loss is None else _figures("validation", *_validation(epoch)) + ", "
             train = _figures("training", epoch.train_loss, epoch.train_accuracy, epoch.train_macro_f1)
@@ -52,10 +52,10 @@ class Run:
             rows.append(_figures("test", result.test_loss, result.test_accuracy, result.test_macro_f1))
         network = score_rows.own(result)
         if result.intervals is not None:
-            accuracy, macro_f1 = map(figures.interval, (network.accuracy_interval, network.macro_f1_interval))
+            accuracy, macro_f1 = map(display.interval, (network.accuracy_interval, network.macro_f1_interval))
             rows.append(f"95 % intervals: accuracy {accuracy}, macro F1 {macro_f1}")
         rows += [
-            f"{row.label} {figures.fraction(row.accuracy)} {figures.fraction(row.macro_f1)}"
+            f"{row.label} {display.fraction(row.accuracy)} {display.fraction(row.macro_f1)}"
             for row in score_rows.simpler(result)
         ]
         rows += result.remarks
@@ -74,4 +74,4 @@ def _validation(row: EpochRow) -> tuple[float | None, float | None, float | None
 
 
 def _figures(name: str, loss: float | None, accuracy: float | None, macro_f1: float | None) -> str:
-    return f"{name} {figures.loss(loss)} {figures.fraction(accuracy)} {figures.fraction(macro_f1)}"
+    return f"{name} {display.loss(loss)} {display.fraction(accuracy)} {display.fraction(macro_f1)}"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
-from layerline import figures
-from layerline.data.cuts import Own
+from layerline.data.splitting import Own
 from layerline.experiment import toml_file
+from layerline.numbers import display
 from layerline.runs import saved
 from layerline.runs.folder import is_run
 from layerline.runs.names import EXPERIMENT
@@ -101,7 +101,7 @@ def remark(run: RunOfModel | None, data: Dataset, looked_at: Sequence[tuple[str,
         return "The epoch was chosen by these images: new ones may give somewhat less." if chosen else None
     if count is not None:
         total = sum(len(split) for _, split in looked_at)
-        some = f"{figures.count(count)} of these {figures.count(total)} images were not"
+        some = f"{display.count(count)} of these {display.count(total)} images were not"
         return (
             f"{'None of these images was' if count == total else some} held back from the training: the figures do not "
             "say how the model does on new ones."

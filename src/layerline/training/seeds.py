@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
-from layerline import figures
 from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
 from layerline.files import whole
 from layerline.measure.student import mean_of
+from layerline.numbers import display
+from layerline.numbers.scalars import is_whole, plain
 from layerline.runs.folder import RunFolder
 from layerline.runs.names import SEEDS
 from layerline.runs.seed_runs import FIGURES, SeedRuns
-from layerline.scalars import is_whole, plain
 from layerline.training.interrupt import Interrupt
 from layerline.training.prepared import prepare
 from layerline.training.session import recipe_of, run
+from layerline.training.time_limit import fit_epochs
 from layerline.training.watch import Watcher
-from layerline.training.within import fit_epochs
 
 if TYPE_CHECKING:
     import os
@@ -212,7 +212,7 @@ def check_count(count: object, recipe: Recipe) -> None:
     if not is_whole(count) or not FEWEST <= count <= MOST:
         hint = "an interval needs two trainings or more; five are usual"
         raise RecipeError(
-            f"--seeds {figures.name(str(count))}: must be a whole number from {FEWEST} to {MOST:,d}", hint
+            f"--seeds {display.name(str(count))}: must be a whole number from {FEWEST} to {MOST:,d}", hint
         )
     if recipe.seed + count > 2**64:
         raise RecipeError(
@@ -237,7 +237,7 @@ def row(seed: int, run: Run | None) -> str:
         return f"{seed:<8}  diverged: the loss is no longer a finite number"
     epochs = f"{len(run.history)} ★{run.model_epoch}"
     cells = _cells(*(_figure(run, key) for key in FIGURES))
-    return f"{seed:<8}  {epochs:>8}  {cells}  {figures.short_seconds(sum(each.seconds for each in run.history)):>6}"
+    return f"{seed:<8}  {epochs:>8}  {cells}  {display.short_seconds(sum(each.seconds for each in run.history)):>6}"
 
 
 def summary(found: Seeds) -> list[str]:
@@ -260,7 +260,7 @@ def table(found: Seeds) -> list[str]:
 
 
 def _cells(loss: float | None, accuracy: float | None, macro_f1: float | None) -> str:
-    return f"{figures.loss(loss):>10}  {figures.fraction(accuracy):>8}  {figures.fraction(macro_f1):>8}"
+    return f"{display.loss(loss):>10}  {display.fraction(accuracy):>8}  {display.fraction(macro_f1):>8}"
 
 
 def _figure(run: Run, figure: str) -> float | None:

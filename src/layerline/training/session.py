@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 
-from layerline import figures, metrics, spelling
-from layerline.engines.room import judging_bytes
-from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
+from layerline.engines.memory_check import judging_bytes
+from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError, spelling
 from layerline.experiment.options import RECIPE_KEYS
 from layerline.files import whole
 from layerline.measure import baselines, intervals, remarks
+from layerline.numbers import display
 from layerline.recipe import Recipe, other_words, words
 from layerline.recipe.together import check_epochs
-from layerline.runs import history, predictions
+from layerline.runs import history, metrics, predictions
 from layerline.runs.checkpoint import Checkpoints, CheckpointWriter
 from layerline.runs.checkpoint.writer import EVERY
 from layerline.runs.ending import Ending
@@ -30,6 +30,7 @@ from layerline.runs.folder import RunFolder
 from layerline.runs.names import CHECKPOINTS, ENDING, EXPERIMENT, HISTORY, MODEL, NETWORK, PREDICTIONS, REPORT, RESULT
 from layerline.runs.predictions import Predictions
 from layerline.runs.result import Result
+from layerline.system.workers import StoppedError, aside
 from layerline.training.interrupt import Interrupt
 from layerline.training.live import Several
 from layerline.training.live import live as live_figure
@@ -37,9 +38,8 @@ from layerline.training.loop import Loop
 from layerline.training.model import Model, preprocessing_of
 from layerline.training.prepared import prepare
 from layerline.training.run import Run
+from layerline.training.time_limit import fit_epochs
 from layerline.training.watch import Progress, Stage, Watcher
-from layerline.training.within import fit_epochs
-from layerline.workers import StoppedError, aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.data.dataset import Dataset, Split
-    from layerline.metrics import Scores
     from layerline.network import Network
     from layerline.runs.history import EpochRow
+    from layerline.runs.metrics import Scores
     from layerline.training.loop import Measured
     from layerline.training.prepared import Prepared
 
@@ -113,8 +113,8 @@ def run(
     data, asked = prepared.data, prepared.recipe
     if judging_bytes(data):
         watcher.note(
-            f"{figures.count(len(data.classes))} classes: what the network says of the held images takes "
-            f"{figures.size(judging_bytes(data))} of memory at the end"
+            f"{display.count(len(data.classes))} classes: what the network says of the held images takes "
+            f"{display.size(judging_bytes(data))} of memory at the end"
         )
     if asked.within is not None:
         prepared = fit_epochs(prepared, clock, began, files=folder is not None)
@@ -307,7 +307,7 @@ class _Training:
         except (UserError, StoppedError):
             raise
         except Exception as error:  # matplotlib or jinja2 is broken, or asked for what it does not have
-            reason = f"{type(error).__name__}: {figures.name(str(error), 200)}"
+            reason = f"{type(error).__name__}: {display.name(str(error), 200)}"
             return (f"no {name}: {reason}; once that is put right, {rest} adds them",)
 
     def _draw(self, folder: RunFolder, result: Result, weights: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:

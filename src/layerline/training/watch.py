@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from layerline.metrics import Scores
     from layerline.runs.history import EpochRow
+    from layerline.runs.metrics import Scores
 
 
 class Stage(StrEnum):

@@ -16,7 +16,7 @@ from layerline.compiler.kernel import Kernel, adds, given, reads, sets
 from layerline.compiler.kernels.loops import elementwise
 from layerline.compiler.kernels.philox import philox
 from layerline.compiler.plane import Plane, item
-from layerline.randomness import Purpose
+from layerline.numbers.randomness import Purpose
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import KernelArgument

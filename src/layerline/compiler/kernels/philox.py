@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
-from layerline.randomness import ROUNDS
+from layerline.numbers.randomness import ROUNDS
 
 if TYPE_CHECKING:
     from layerline.compiler.pen import Pen

@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from layerline import figures, spelling
-from layerline.errors import RecipeError
-from layerline.scalars import is_number, is_whole
+from layerline.errors import RecipeError, spelling
+from layerline.numbers import display
+from layerline.numbers.scalars import is_number, is_whole
 
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,20}")
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
@@ -75,9 +75,9 @@ def read(text: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for part in text.split(","):
         name, equals, value = (piece.strip().lower() for piece in part.partition("="))
-        shown = figures.name(part.strip(), 40)
+        shown = display.name(part.strip(), 40)
         if not name:
-            raise RecipeError(f"--augment {figures.name(text)}: a word is missing", _all_words())
+            raise RecipeError(f"--augment {display.name(text)}: a word is missing", _all_words())
         if name not in WORDS:
             raise RecipeError(f"--augment {shown}: not known", _hint(name))
         if name in values:
@@ -100,7 +100,7 @@ def check(name: str, value: object) -> None:
     if not fits:
         near = spelling.nearest(str(value), word.known)
         repair = f"such as {word.example}, or leave {name} out" if near is None else f"did you mean {name}={near}?"
-        shown = figures.name(f"{value:g}" if isinstance(value, float) else str(value), 40)
+        shown = display.name(f"{value:g}" if isinstance(value, float) else str(value), 40)
         raise RecipeError(f"--augment {name}={shown}: must be {word.range}", repair)
 
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures
 from layerline.data.augment.augment_words import check, check_padding, read
 from layerline.data.augment.steps import MOVES, NUMBERS, STILL, Drawn, Steps, apply
 from layerline.errors import RecipeError
-from layerline.randomness import Purpose, uint64, uniform
-from layerline.scalars import plain
+from layerline.numbers import display
+from layerline.numbers.randomness import Purpose, uint64, uniform
+from layerline.numbers.scalars import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +104,7 @@ class Augmentation:
             value = getattr(self, name)
             if value > most:
                 raise RecipeError(
-                    f"--augment {name}={value}: images of {figures.picture(H, W)} could be {what}",
+                    f"--augment {name}={value}: images of {display.picture(H, W)} could be {what}",
                     f"use at most {name}={most}" if most else f"leave {name} out",
                 )
 

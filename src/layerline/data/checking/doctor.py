@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline import figures, spelling
 from layerline.data.checking import masks, near
 from layerline.data.checking.equal_images import copies
 from layerline.data.checking.survey import SMALLEST, Survey, survey
 from layerline.data.part import SPLITS, SplitName
-from layerline.errors import DataError
+from layerline.errors import DataError, spelling
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -129,7 +129,7 @@ def check_allow(allow: Collection[str]) -> None:
         if word not in KINDS:
             near = spelling.nearest(word, KINDS)
             raise DataError(
-                f"--allow {figures.name(word)}: not a kind of finding",
+                f"--allow {display.name(word)}: not a kind of finding",
                 f"did you mean {near}?" if near else "one of: " + ", ".join(REFUSED),
             )
 
@@ -138,7 +138,7 @@ def called(data: Dataset, place: Place) -> str:
     """Return what messages call an image: the path of its file, else its split and index."""
     split, index = place
     names = getattr(data, split).source.names
-    return figures.name(names[index], 80) if names is not None else f"{split} image {index}"
+    return display.name(names[index], 80) if names is not None else f"{split} image {index}"
 
 
 def _leak(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding | None:
@@ -176,11 +176,11 @@ def _conflict(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding |
     first = group[0]
     second = next(at for at in group if seen.labels[at] != seen.labels[first])
     examples = " and ".join(
-        f"{called(data, seen.place(at))} as {figures.name(data.classes[seen.labels[at]], 30)}" for at in (first, second)
+        f"{called(data, seen.place(at))} as {display.name(data.classes[seen.labels[at]], 30)}" for at in (first, second)
     )
     verb = "is" if len(conflicts) == 1 else "are each"
-    copies_of_them = figures.count(sum(map(len, conflicts)))
-    count = figures.counted(len(conflicts), "image")
+    copies_of_them = display.count(sum(map(len, conflicts)))
+    count = display.counted(len(conflicts), "image")
     message = f"{count} {verb} in two classes or more ({copies_of_them} copies), such as {examples}"
     return _of_groups("conflict", message, refuses, seen, conflicts)
 
@@ -210,7 +210,7 @@ def _duplicates(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding
         return None
     verb = "is a copy" if extra == 1 else "are copies"
     message = (
-        f"{figures.counted(extra, 'image')} {verb} of others in the same set and class ({_pairs(data, seen, found)})"
+        f"{display.counted(extra, 'image')} {verb} of others in the same set and class ({_pairs(data, seen, found)})"
     )
     return _of_groups("duplicates", message, False, seen, found)
 
@@ -231,7 +231,7 @@ def _near(data: Dataset, seen: Survey, copies: list[list[int]], *, every: bool) 
     for rank, count, looked in found.held:
         if _too_many(count, looked, MOST_NEAR):
             size = len(getattr(data, list(sets)[rank]))
-            some = "" if looked == size else f" (of {figures.count(size)}, evenly spread)"
+            some = "" if looked == size else f" (of {display.count(size)}, evenly spread)"
             told.append(f"{_of(count, looked)} {list(sets)[rank]} images{some}")
     if not told:
         return None
@@ -265,7 +265,7 @@ def _mask(data: Dataset, seen: Survey) -> Finding | None:
     places = [seen.place(at) for at in np.flatnonzero(found).tolist()]
     shown = ", ".join(called(data, place) for place in places[:_NAMED])
     verb = "looks like a mask or a label image" if len(places) == 1 else "look like masks or label images"
-    message = f"{figures.counted(len(places), 'image')} {verb} beside photos, {why}, such as {shown}"
+    message = f"{display.counted(len(places), 'image')} {verb} beside photos, {why}, such as {shown}"
     if refuses:
         which = _exclude(names or [], found)
         message += f": the network would learn to tell photos from drawings (--exclude{which} leaves them out)"
@@ -279,9 +279,9 @@ def _twins(seen: Survey, names: list[str], twins: NDArray[np.bool_]) -> Finding:
     stem = names[first].rpartition(".")[0]
     other = next(name for k, name in enumerate(names) if not twins[k] and name.rpartition(".")[0] == stem)
     message = (
-        f"{figures.counted(len(places), 'image')} of {figures.count(len(names))} have the name of another but for the "
+        f"{display.counted(len(places), 'image')} of {display.count(len(names))} have the name of another but for the "
         "ending, such as "
-        f"{figures.name(names[first], 60)} beside {figures.name(other, 60)}: masks or copies "
+        f"{display.name(names[first], 60)} beside {display.name(other, 60)}: masks or copies "
         f"(--exclude{_exclude(names, twins)} leaves them out)"
     )
     return Finding("mask", message, True, tuple(places))
@@ -292,7 +292,7 @@ def _exclude(names: list[str], found: NDArray[np.bool_]) -> str:
     files = [names[k] for k in np.flatnonzero(found).tolist()] if names else []
     others = [names[k] for k in np.flatnonzero(~found).tolist()] if names else []
     which = masks.patterns(files, others)
-    return f" '{figures.name(which)}'" if which else ""
+    return f" '{display.name(which)}'" if which else ""
 
 
 def _constant(data: Dataset, seen: Survey) -> Finding | None:
@@ -301,7 +301,7 @@ def _constant(data: Dataset, seen: Survey) -> Finding | None:
         return None
     shown = ", ".join(called(data, place) for place in places[:_NAMED])
     verb = "has" if len(places) == 1 else "have"
-    message = f"{figures.counted(len(places), 'image')} {verb} one color only, such as {shown}"
+    message = f"{display.counted(len(places), 'image')} {verb} one color only, such as {shown}"
     total = np.bincount(seen.labels, minlength=len(data.classes))
     plain = np.bincount(seen.labels[seen.constant], minlength=len(data.classes))
     empty = np.flatnonzero((plain > 0) & (plain >= NOTHING_IN_THEM * total))
@@ -311,7 +311,7 @@ def _constant(data: Dataset, seen: Survey) -> Finding | None:
     elif len(empty):
         k = int(empty[0])
         message += (
-            f": of class {figures.name(data.classes[k], 30)} they are {_of(int(plain[k]), int(total[k]))}, "
+            f": of class {display.name(data.classes[k], 30)} they are {_of(int(plain[k]), int(total[k]))}, "
             "so hardly anything in it can be learned from"
         )
     else:
@@ -332,7 +332,7 @@ def _few(data: Dataset) -> Iterable[Finding]:
         few = np.flatnonzero((counts > 0) & (counts < fewest))
         if len(few):
             few = few[np.argsort(counts[few], kind="stable")]
-            shown = ", ".join(f"{figures.name(data.classes[k], 30)} ({counts[k]})" for k in few[:_NAMED])
+            shown = ", ".join(f"{display.name(data.classes[k], 30)} ({counts[k]})" for k in few[:_NAMED])
             verb = "class has" if len(few) == 1 else "classes have"
             more = ", …" if len(few) > _NAMED else ""
             images = tuple((name, int(k)) for k in split.indices[np.isin(split.labels, few)])
@@ -364,4 +364,4 @@ def _pairs(data: Dataset, seen: Survey, groups: list[list[int]]) -> str:
 
 
 def _of(count: int, size: int) -> str:
-    return f"{figures.count(count)} of {figures.count(size)}"
+    return f"{display.count(count)} of {display.count(size)}"

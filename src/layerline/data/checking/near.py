@@ -15,7 +15,7 @@ import numpy as np
 from layerline.data.checking import alignment
 from layerline.data.checking.sketches import Sketches, sketches
 from layerline.data.dataset import NearCopies
-from layerline.workers import MATRICES
+from layerline.system.workers import MATRICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

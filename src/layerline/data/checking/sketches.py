@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline.workers import MATRICES
+from layerline.system.workers import MATRICES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
 from layerline.errors import DataError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,8 +215,8 @@ def absent(name: str, data_dir: Path | None, folder: Path, files: str) -> DataEr
 
 def fetching(name: str, data_dir: Path | None = None) -> str:
     """Return the command that fetches a set, and how much that is: `layerline data fetch mnist (11.6 MB)`."""
-    where = "" if data_dir is None else f" --data-dir {figures.name(str(data_dir), 200)}"
-    return f"layerline data fetch {name}{where} ({figures.size(KNOWN[name].download)})"
+    where = "" if data_dir is None else f" --data-dir {display.name(str(data_dir), 200)}"
+    return f"layerline data fetch {name}{where} ({display.size(KNOWN[name].download)})"
 
 
 def shown(folder: Path) -> str:
@@ -226,4 +226,4 @@ def shown(folder: Path) -> str:
     except RuntimeError:
         home = Path()
     inside = home.is_absolute() and home != Path(home.anchor) and folder.is_relative_to(home)
-    return figures.name(str(Path("~") / folder.relative_to(home) if inside else folder), 200)
+    return display.name(str(Path("~") / folder.relative_to(home) if inside else folder), 200)

@@ -9,11 +9,11 @@ import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final, final
 
-from layerline import figures
 from layerline.data.fetching.catalog import shown
 from layerline.data.formats import recognize
 from layerline.data.formats.stream import counted
 from layerline.errors import DataError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ def download(archive: Archive, url: str, path: Path, got: Callable[[int], None],
     except OSError as error:
         raise DataError(
             f"{shown(path)}: cannot be written: {error.strerror or error}",
-            f"make room for {figures.size(archive.size)}, or name another folder with --data-dir DIR",
+            f"make room for {display.size(archive.size)}, or name another folder with --data-dir DIR",
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -90,7 +90,7 @@ class _Incoming:
             raise RefusedError(f"sends more than the {self.expected} of the file{self.instead()}")
         seconds = time.monotonic() - self._since
         if seconds > self._patience.slow and self.count < seconds * self._patience.slowest:
-            raise RefusedError(f"is too slow: {counted(self.count)} in {figures.seconds(seconds)}")
+            raise RefusedError(f"is too slow: {counted(self.count)} in {display.seconds(seconds)}")
         self.digest.update(piece)
         self._file.write(piece)
         self._got(self.count)
@@ -134,11 +134,11 @@ def _receive(url: str, incoming: _Incoming, patience: Patience) -> None:
     except requests.exceptions.HTTPError as error:
         raise RefusedError(f"answers {_status(error.response)}") from error
     except requests.exceptions.ConnectTimeout as error:
-        raise RefusedError(f"does not answer within {figures.seconds(patience.connect)}") from error
+        raise RefusedError(f"does not answer within {display.seconds(patience.connect)}") from error
     except requests.exceptions.RequestException as error:
         if "timed out" in str(error).lower():
             raise RefusedError(
-                f"sends nothing for {figures.seconds(patience.silent)}, after {counted(incoming.count)}"
+                f"sends nothing for {display.seconds(patience.silent)}, after {counted(incoming.count)}"
             ) from error
         if incoming.count:
             raise RefusedError(f"breaks off after {counted(incoming.count)}, expected {incoming.expected}") from error
@@ -149,4 +149,4 @@ def _receive(url: str, incoming: _Incoming, patience: Patience) -> None:
 
 def _status(response: requests.Response | None) -> str:
     """Return what a server says: `404 Not Found`."""
-    return "with an error" if response is None else f"{response.status_code} {figures.name(response.reason or '')}"
+    return "with an error" if response is None else f"{response.status_code} {display.name(response.reason or '')}"

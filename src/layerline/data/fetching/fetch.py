@@ -7,14 +7,14 @@ import hashlib
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures, spelling
 from layerline.data.fetching import catalog
 from layerline.data.fetching.catalog import KNOWN, shown
 from layerline.data.fetching.download import Patience, RefusedError, download
 from layerline.data.formats import recognize
 from layerline.data.formats.stream import counted, open_stream
-from layerline.errors import DataError
+from layerline.errors import DataError, spelling
 from layerline.files import regular
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +81,7 @@ def _known(name: str) -> Published:
     if known is not None:
         raise DataError(f"{name}: is in the package, there is nothing to fetch", f"train on it: --data {name}")
     names = [known.name for known in KNOWN.values() if known.archives]
-    raise DataError(f"{figures.name(name)}: no data set of this name is known", spelling.hint(name, names))
+    raise DataError(f"{display.name(name)}: no data set of this name is known", spelling.hint(name, names))
 
 
 def _folder(known: Published, data_dir: Path | None) -> Path:

@@ -10,13 +10,13 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures
 from layerline.data.formats import recognize
 from layerline.data.formats.npy import Header, header
 from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.formats.stream import FETCH
 from layerline.errors import DataError
 from layerline.files import regular
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ def read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> NDArray
         raise DataError(f"{place}: cannot be read: {error.strerror or error}", FETCH) from error
     except MemoryError as error:
         raise DataError(
-            f"{place}: found {figures.size(info.file_size)}, expected what fits into memory", "use a part of the data"
+            f"{place}: found {display.size(info.file_size)}, expected what fits into memory", "use a part of the data"
         ) from error
     except _BROKEN as error:
         reason = "data whose checksum (CRC-32) is wrong" if "CRC" in str(error) else "data that cannot be unpacked"
@@ -94,7 +94,7 @@ def _array(file: IO[bytes], info: zipfile.ZipInfo, place: str) -> NDArray[Any]:
     expected = info.file_size - found.length
     if found.size != expected:
         raise DataError(
-            f"{place}: found {figures.count(expected)} bytes of values, expected {figures.count(found.size)} for "
+            f"{place}: found {display.count(expected)} bytes of values, expected {display.count(found.size)} for "
             f"{_times(found.shape)} of {found.dtype}",
             FETCH,
         )
@@ -138,13 +138,13 @@ def _members(archive: zipfile.ZipFile, name: str, size: int) -> dict[str, zipfil
     members: dict[str, zipfile.ZipInfo] = {}
     end, before = 0, ""
     for info in sorted(infos, key=lambda info: info.header_offset):
-        key, place = info.filename, f"{name}: {figures.name(info.filename)}"
+        key, place = info.filename, f"{name}: {display.name(info.filename)}"
         if key in members:
             raise DataError(f"{place}: found twice, expected every name once", "save it anew with numpy.savez")
         if info.header_offset < end:
             raise DataError(f"{place}: found inside {before}, expected members one behind the other", FETCH)
         end = info.header_offset + _LOCAL_HEADER + len(key.encode()) + info.compress_size
-        before = figures.name(key)
+        before = display.name(key)
         _check_member(info, place, size, end)
         members[key] = info
     return {key.removesuffix(".npy"): info for key, info in members.items() if key.endswith(".npy")}
@@ -162,18 +162,18 @@ def _check_member(info: zipfile.ZipInfo, place: str, size: int, end: int) -> Non
     densest = 1 if info.compress_type == zipfile.ZIP_STORED else _DENSEST
     if end > size or info.file_size > info.compress_size * densest:
         raise DataError(
-            f"{place}: found {figures.count(min(info.compress_size, size))} bytes, which cannot hold the "
-            f"{figures.count(info.file_size)} that it declares",
+            f"{place}: found {display.count(min(info.compress_size, size))} bytes, which cannot hold the "
+            f"{display.count(info.file_size)} that it declares",
             FETCH,
         )
 
 
 def _too_many(name: str, count: int) -> DataError:
     return DataError(
-        f"{name}: found {figures.count(count)} or more members, expected at most {figures.count(_MOST_MEMBERS)}",
+        f"{name}: found {display.count(count)} or more members, expected at most {display.count(_MOST_MEMBERS)}",
         "put all images into one array, and all labels into another: numpy.savez(file, x=images, y=labels)",
     )
 
 
 def _times(shape: tuple[int, ...]) -> str:
-    return " × ".join(figures.count(size) for size in shape) or "one value"
+    return " × ".join(display.count(size) for size in shape) or "one value"

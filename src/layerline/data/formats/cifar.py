@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline import figures
 from layerline.data.formats import cifar_batch
 from layerline.data.formats.cifar_batch import CLASSES, SHAPE, Batch
 from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.part import FoundArray, SourceArrays, SplitArrays
 from layerline.errors import DataError
 from layerline.files import regular
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -96,13 +96,13 @@ def read_tar(path: Path, tar: Tar, members: Iterable[Member]) -> SourceArrays:
     for count, member in enumerate(members):
         if count == _MOST_MEMBERS:
             raise DataError(
-                f"{tar.name}: found more than {figures.count(_MOST_MEMBERS)} members, expected CIFAR-10's seven files",
+                f"{tar.name}: found more than {display.count(_MOST_MEMBERS)} members, expected CIFAR-10's seven files",
                 f"fetch {next(iter(ARCHIVES))} again",
             )
         form = form_of(member.name)
         if form is None or member.kind != "file":
             continue
-        place = f"{tar.name}: {figures.name(member.name, 100)}"
+        place = f"{tar.name}: {display.name(member.name, 100)}"
         if member.size > _LARGEST:
             raise _too_large(place)
         collected = collected or _Collected(form, tar.name)
@@ -122,7 +122,7 @@ def _unofficial(path: Path) -> tuple[str, ...]:
 
 
 def _too_large(place: str) -> DataError:
-    return DataError(f"{place}: found more than {figures.size(_LARGEST)}, expected 31 MB", "fetch it again")
+    return DataError(f"{place}: found more than {display.size(_LARGEST)}, expected 31 MB", "fetch it again")
 
 
 class _Collected:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures
 from layerline.data.formats import pickled, recognize
 from layerline.data.formats.stream import FETCH
 from layerline.errors import DataError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,12 +56,12 @@ def _wrong_size(content: bytes, place: str) -> DataError:
         return DataError(f"{place}:0: found {what}, expected a binary batch", recognize.remedy(what))
     if size % _RECORD_100 == 0:
         return DataError(
-            f"{place}: found {figures.count(size)} bytes, which are records of {_RECORD_100}: this is CIFAR-100, "
+            f"{place}: found {display.count(size)} bytes, which are records of {_RECORD_100}: this is CIFAR-100, "
             f"expected records of {_RECORD}",
             _NOT_100,
         )
     return DataError(
-        f"{place}: found {figures.count(size)} bytes, which leave {size % _RECORD} behind {size // _RECORD} records, "
+        f"{place}: found {display.count(size)} bytes, which leave {size % _RECORD} behind {size // _RECORD} records, "
         f"expected records of {_RECORD}",
         FETCH,
     )
@@ -123,26 +123,26 @@ def _images(data: Any, place: str) -> NDArray[np.uint8]:
     if not isinstance(data, pickled.Array):
         raise DataError(f"{place}: found {_kind(data)} as data, {expected}", FETCH)
     if data.type != "u1" or data.content is None:
-        raise DataError(f"{place}: found data of the type {figures.name(data.type) or 'none'}, {expected}", FETCH)
+        raise DataError(f"{place}: found data of the type {display.name(data.type) or 'none'}, {expected}", FETCH)
     if data.fortran_order:
         raise DataError(f"{place}: found data in Fortran's order, {expected} in C's", FETCH)
     if len(data.shape) != 2 or data.shape[1] != _PIXELS or data.shape[0] < 1:
         raise DataError(f"{place}: found data of the shape ({', '.join(map(str, data.shape))}), {expected}", FETCH)
     if len(data.content) != data.shape[0] * _PIXELS:
         raise DataError(
-            f"{place}: found {figures.count(len(data.content))} bytes of data, "
-            f"expected {figures.count(data.shape[0] * _PIXELS)} for {figures.count(data.shape[0])} images",
+            f"{place}: found {display.count(len(data.content))} bytes of data, "
+            f"expected {display.count(data.shape[0] * _PIXELS)} for {display.count(data.shape[0])} images",
             FETCH,
         )
     return np.frombuffer(data.content, np.uint8).reshape(data.shape)
 
 
 def _labels(labels: Any, count: int, place: str) -> NDArray[np.uint8]:
-    expected = f"expected a list of {figures.count(count)} numbers from 0 to 9"
+    expected = f"expected a list of {display.count(count)} numbers from 0 to 9"
     if not isinstance(labels, list):
         raise DataError(f"{place}: found {_kind(labels)} as labels, {expected}", FETCH)
     if len(labels) != count:
-        raise DataError(f"{place}: found {figures.count(len(labels))} labels, {expected}", FETCH)
+        raise DataError(f"{place}: found {display.count(len(labels))} labels, {expected}", FETCH)
     for index, label in enumerate(labels):
         if type(label) is not int or not 0 <= label < len(CLASSES):
             found = str(label) if type(label) is int else _kind(label)
@@ -151,7 +151,7 @@ def _labels(labels: Any, count: int, place: str) -> NDArray[np.uint8]:
 
 
 def _lacks(held: dict[str, Any], place: str, key: str) -> DataError:
-    keys = ", ".join(figures.name(name, 20) for name in list(held)[:8]) or "nothing"
+    keys = ", ".join(display.name(name, 20) for name in list(held)[:8]) or "nothing"
     return DataError(f"{place}: found {keys}, expected {key} among them", FETCH)
 
 

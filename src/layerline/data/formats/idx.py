@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from layerline import figures
 from layerline.data.formats import recognize
 from layerline.data.formats.stream import FETCH, Stream, counted, open_stream
 from layerline.errors import DataError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ def read(path: Path, role: Role) -> NDArray[Any]:
             buffer = np.empty(count, np.uint8)
         except (MemoryError, ValueError) as error:
             raise DataError(
-                f"{stream.name}: found {role} of {figures.size(count)}, expected what fits into memory",
+                f"{stream.name}: found {role} of {display.size(count)}, expected what fits into memory",
                 "use a machine with more memory, or a part of the data",
             ) from error
         if stream.fill(buffer.data) < count:
@@ -102,7 +102,7 @@ def _check_size(stream: Stream, shape: tuple[int, ...], start: int, count: int) 
         turned = tuple(int.from_bytes(size.to_bytes(4, "little"), "big") for size in shape)
         looks = math.prod(turned) * count // math.prod(shape) + start <= stream.most
         raise DataError(
-            f"{stream.name}:{start}: found a file of {stream.content}, expected {figures.count(start + count)} "
+            f"{stream.name}:{start}: found a file of {stream.content}, expected {display.count(start + count)} "
             f"for {_times(shape)} values",
             f"the sizes look little-endian ({_times(turned)}): write the header big-endian" if looks else FETCH,
         )
@@ -111,10 +111,10 @@ def _check_size(stream: Stream, shape: tuple[int, ...], start: int, count: int) 
 def _cut_off(stream: Stream, expected: int, what: str) -> DataError:
     return DataError(
         f"{stream.name}:{stream.at}: found the end after {counted(stream.at)}, "
-        f"expected {figures.count(expected)} for {what}",
+        f"expected {display.count(expected)} for {what}",
         FETCH,
     )
 
 
 def _times(shape: tuple[int, ...]) -> str:
-    return " × ".join(figures.count(size) for size in shape)
+    return " × ".join(display.count(size) for size in shape)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
 from layerline.data.formats import idx
 from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.part import SPLITS, FoundArray, SourceArrays, SplitArrays, SplitName
 from layerline.errors import DataError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,7 @@ def read(folder: Path) -> SourceArrays:
         alone = images or labels
         if alone:
             raise DataError(
-                f"{shown(folder)}: found {figures.name(alone.name)} alone, "
+                f"{shown(folder)}: found {display.name(alone.name)} alone, "
                 f"expected {'labels' if images else 'images'} beside it",
                 f"put {_partner_name(alone.name)} there",
             )
@@ -100,7 +100,7 @@ def read_file(path: Path) -> SourceArrays:
         )
     known = (None, _split_of(path.name))
     others = [child.name for child in sorted(path.parent.iterdir()) if _split_of(child.name) not in known]
-    notes = (f"{figures.name(others[0])} is not used: name the folder for all of it",) if others else ()
+    notes = (f"{display.name(others[0])} is not used: name the folder for all of it",) if others else ()
     name = key.strip("-._ ") or path.resolve().parent.name
     return SourceArrays(name, {"train": _part(path, found)}, notes=notes)
 
@@ -123,7 +123,7 @@ def _files(folder: Path) -> dict[_Key, Path]:
         before = files.setdefault(key, child)
         if _plain_name(before.name) != _plain_name(child.name):
             raise DataError(
-                f"{shown(folder)}: found {figures.name(before.name)} and {figures.name(child.name)}, "
+                f"{shown(folder)}: found {display.name(before.name)} and {display.name(child.name)}, "
                 "expected one of them",
                 f"name the file of images: --data {shown(child)}",
             )
@@ -150,8 +150,8 @@ def _label_key(match: re.Match[str]) -> str:
 def _partner_name(name: str) -> str:
     """Return the name of the labels for that of images, and the other way round."""
     if "images" in name:
-        return figures.name(name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1"), 200)
-    return figures.name(name.replace("labels", "images").replace("idx1", "idx3"), 200)
+        return display.name(name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1"), 200)
+    return display.name(name.replace("labels", "images").replace("idx1", "idx3"), 200)
 
 
 def _ways(name: str) -> tuple[str, ...]:

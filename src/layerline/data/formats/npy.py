@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures
 from layerline.errors import DataError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,7 @@ def header(take: Callable[[int], bytes], place: str) -> Header:
     count = int.from_bytes(field, "little")
     if count > _LONGEST:
         raise DataError(
-            f"{place}: found a header of {figures.count(count)} bytes, expected at most {figures.count(_LONGEST)}",
+            f"{place}: found a header of {display.count(count)} bytes, expected at most {display.count(_LONGEST)}",
             "an array with plain numbers has a short one: save it with numpy.savez",
         )
     text = take(count)

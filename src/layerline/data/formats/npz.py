@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures, spelling
 from layerline.data.formats import archive
 from layerline.data.formats.recognize import shown
 from layerline.data.part import FoundArray, SourceArrays, SplitArrays, SplitName
-from layerline.errors import DataError
+from layerline.errors import DataError, spelling
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     import zipfile
@@ -29,7 +29,7 @@ def read(path: Path) -> SourceArrays:
         endings = _endings(name, members)
         used = {letter + ending for ending in endings.values() for letter in "xy"}
         splits = {split: _part(opened, members, ending, name) for split, ending in endings.items()}
-    unused = [figures.name(key) for key in members if key not in used]
+    unused = [display.name(key) for key in members if key not in used]
     notes = (f"not used of {name}: {_listed(unused)}",) if unused else ()
     return SourceArrays(path.resolve().stem, splits, notes=notes)
 
@@ -61,11 +61,11 @@ def _endings(name: str, members: dict[str, zipfile.ZipInfo]) -> dict[SplitName, 
 
 
 def _missing(name: str, members: dict[str, zipfile.ZipInfo], key: str, beside: str) -> DataError:
-    found = _listed([figures.name(member) for member in members]) or "no array"
+    found = _listed([display.name(member) for member in members]) or "no array"
     ours = {letter + ending for endings in _ENDINGS.values() for ending in endings for letter in "xy"}
     others = [member for member in members if member not in ours]
     near = spelling.nearest(key, others)
-    hint = f"is {figures.name(near)} meant? rename it: " if near else ""
+    hint = f"is {display.name(near)} meant? rename it: " if near else ""
     return DataError(f"{name}: found {found}, expected {key}{beside}", hint + _HELP)
 
 

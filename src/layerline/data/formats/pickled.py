@@ -13,8 +13,8 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from layerline import figures
 from layerline.errors import DataError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,13 +78,13 @@ class _PickleReader:
             if known is None:
                 raise self._error(_FORBIDDEN.get(step, f"the step {step:#04x}"), "only the steps that CIFAR-10 needs")
             known(self)
-        raise self._error(f"more than {figures.count(_MOST_STEPS)} steps", "fewer, as for 10,000 images")
+        raise self._error(f"more than {display.count(_MOST_STEPS)} steps", "fewer, as for 10,000 images")
 
     def _end(self) -> Any:
         if len(self._stack) != 1 or self._marks:
             raise self._error(f"{len(self._stack)} values at the end", "one")
         if self._at != len(self._content):
-            raise self._error(f"{figures.count(len(self._content) - self._at)} bytes behind the end", "none")
+            raise self._error(f"{display.count(len(self._content) - self._at)} bytes behind the end", "none")
         return self._stack[0]
 
     # What is read from the file.
@@ -92,7 +92,7 @@ class _PickleReader:
     def _take(self, count: int) -> memoryview:
         taken = self._content[self._at : self._at + count]
         if len(taken) < count:
-            raise self._error("the end of the file", f"{figures.count(count)} bytes more")
+            raise self._error("the end of the file", f"{display.count(count)} bytes more")
         self._at += count
         return taken
 
@@ -193,7 +193,7 @@ class _PickleReader:
         try:
             self._push(_Name(f"{module} {name}"))
         except ValueError:
-            raise self._error(f"the name {figures.name(f'{module}.{name}')}", "no name but NumPy's array") from None
+            raise self._error(f"the name {display.name(f'{module}.{name}')}", "no name but NumPy's array") from None
 
     def _reduce(self) -> None:
         arguments, name = self._pop(), self._pop()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
 from layerline.errors import DataError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,7 @@ def remedy(what: str | None) -> str:
 
 def shown(path: Path) -> str:
     """Return a path as messages print it."""
-    return figures.name(str(path), 200)
+    return display.name(str(path), 200)
 
 
 def unreadable(path: Path, error: OSError) -> DataError:

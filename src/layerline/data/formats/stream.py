@@ -7,10 +7,10 @@ import lzma
 import zlib
 from typing import IO, TYPE_CHECKING, Any, Final, final
 
-from layerline import figures
 from layerline.data.formats.recognize import GZIP, XZ, shown, unreadable
 from layerline.errors import DataError
 from layerline.files import regular
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,7 +103,7 @@ class Stream(abc.ABC):
     @property
     def content(self) -> str:
         """Return what messages call the size of the file."""
-        return f"{figures.count(self._size)} bytes"
+        return f"{display.count(self._size)} bytes"
 
     @abc.abstractmethod
     def _some(self, buffer: memoryview) -> int:
@@ -154,7 +154,7 @@ class _Packed(Stream):
 
     @property
     def content(self) -> str:
-        return f"{figures.count(self._size)} {self.word} bytes, which hold at most {figures.count(self.most)}"
+        return f"{display.count(self._size)} {self.word} bytes, which hold at most {display.count(self.most)}"
 
     @abc.abstractmethod
     def _input(self) -> bytes:
@@ -188,7 +188,7 @@ class _Packed(Stream):
     def close_end(self) -> None:
         if self.take(1):
             raise DataError(
-                f"{self.name}: found more than {figures.count(self.at - 1)} bytes when unpacked, expected no more",
+                f"{self.name}: found more than {display.count(self.at - 1)} bytes when unpacked, expected no more",
                 _TOO_LONG,
             )
         try:
@@ -242,7 +242,7 @@ class _Xz(_Packed):
     def _damaged(self, reason: str) -> DataError:
         if "limit" in reason.lower():
             return DataError(
-                f"{self.name}: found xz data that takes more than {figures.size(_XZ_MEMORY)} to unpack, expected less",
+                f"{self.name}: found xz data that takes more than {display.size(_XZ_MEMORY)} to unpack, expected less",
                 "pack it anew: xz -6",
             )
         return DataError(f"{self.name}: found damaged xz data, expected that its checksums agree", FETCH)
@@ -250,4 +250,4 @@ class _Xz(_Packed):
 
 def counted(count: int) -> str:
     """Return a number of bytes as messages print it."""
-    return figures.counted(count, "byte")
+    return display.counted(count, "byte")

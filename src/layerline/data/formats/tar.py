@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from layerline import figures
 from layerline.data.formats.stream import FETCH
 from layerline.errors import DataError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +87,7 @@ class Tar:
             others += member.kind != "file"
             if others > _MOST_OTHERS:
                 raise DataError(
-                    f"{self.name}:{offset}: found more than {figures.count(_MOST_OTHERS)} folders and links, "
+                    f"{self.name}:{offset}: found more than {display.count(_MOST_OTHERS)} folders and links, "
                     "expected images",
                     "make an archive of the images alone",
                 )
@@ -116,7 +116,7 @@ class Tar:
             if not block:
                 raise DataError(
                     f"{self.name}:{self._passed}: found the end of the archive after "
-                    f"{figures.count(self._passed)} bytes, expected two blocks of zeros there",
+                    f"{display.count(self._passed)} bytes, expected two blocks of zeros there",
                     FETCH,
                 )
             self._passed += len(block)
@@ -148,8 +148,8 @@ class Tar:
         """Return the name and size that an extended header gives the next member."""
         if size > _LONGEST_NAMES:
             raise DataError(
-                f"{self.name}:{offset}: found a name of {figures.count(size)} bytes, "
-                f"expected at most {figures.count(_LONGEST_NAMES)}",
+                f"{self.name}:{offset}: found a name of {display.count(size)} bytes, "
+                f"expected at most {display.count(_LONGEST_NAMES)}",
                 "shorten the names in the archive",
             )
         content = self._take(size)
@@ -174,8 +174,8 @@ class Tar:
             self._left = -(-size // BLOCK) * BLOCK
         if not 0 <= size <= _LARGEST_OTHER:
             raise DataError(
-                f"{self.name}:{offset}: found {figures.name(name, 100)} of {figures.size(size)}, "
-                f"expected files of at most {figures.size(_LARGEST_OTHER)}",
+                f"{self.name}:{offset}: found {display.name(name, 100)} of {display.size(size)}, "
+                f"expected files of at most {display.size(_LARGEST_OTHER)}",
                 "make an archive of the images alone",
             )
         sparse = any(key.startswith("GNU.sparse") for key in names)

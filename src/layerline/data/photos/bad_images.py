@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from layerline import figures
 from layerline.errors import DataError
+from layerline.numbers import display
 
 MOST: Final = 1000
 """With so many bad images there is no point in looking at the rest, where none may be left out."""
@@ -21,13 +21,13 @@ def check_bad(bad: list[str], total: int, skip: float, place: str) -> None:
         return
     lines = sorted(bad)[:_SHOWN]
     rest = len(bad) - len(lines)
-    also = [f"… and {figures.count(rest)} more"] * bool(rest)
+    also = [f"… and {display.count(rest)} more"] * bool(rest)
     stopped = len(bad) == MOST and not skip
-    found = figures.counted(len(bad), "bad image") + " or more" * stopped
+    found = display.counted(len(bad), "bad image") + " or more" * stopped
     expected = "expected that all can be read"
     if skip:
-        found += f" of {figures.count(total)}"
-        expected = f"expected at most {figures.count(math.floor(skip * total))}, for --skip-bad {skip:g}"
+        found += f" of {display.count(total)}"
+        expected = f"expected at most {display.count(math.floor(skip * total))}, for --skip-bad {skip:g}"
     share = _above(len(bad) / total)
     help_text = "mend these files, or take them out"
     if share < _LARGEST_SHARE and not stopped:

@@ -30,9 +30,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline.cores import cores
 from layerline.network.memory import free_bytes
-from layerline.workers import spread
+from layerline.system.cores import cores
+from layerline.system.workers import spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

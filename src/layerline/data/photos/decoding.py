@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
-from layerline.cores import cores
 from layerline.data.photos.image_file import LARGEST_FILE, BadImageError, Picture, decode, decode_pillow
 from layerline.files import regular
-from layerline.workers import aside, spread
+from layerline.numbers import display
+from layerline.system.cores import cores
+from layerline.system.workers import aside, spread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,7 +145,7 @@ def read(file: File) -> bytes:
     except OSError as error:
         raise BadImageError(f"a file that cannot be read ({error.strerror or error})") from error
     if content is None:
-        raise BadImageError(f"a file of more than {figures.size(LARGEST_FILE)}")
+        raise BadImageError(f"a file of more than {display.size(LARGEST_FILE)}")
     return content
 
 

@@ -27,10 +27,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures
 from layerline.data.formats import recognize
 from layerline.data.photos import metadata
 from layerline.data.photos.sizing import AS_IT_IS, Box, Sizing, drafted, fitted
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +111,7 @@ def decode(content: bytes, sizing: Sizing = AS_IT_IS) -> Picture:
         image = _opened(beside.content, kind)
         H, W = image.height, image.width
         if W * H > MOST_PIXELS:
-            raise BadImageError(f"{W}×{H} pixels, expected at most {figures.count(MOST_PIXELS)}")
+            raise BadImageError(f"{W}×{H} pixels, expected at most {display.count(MOST_PIXELS)}")
         _check_tiles(image)
         _check_rows(image)
         several = beside.several or bool(getattr(image, "is_animated", False))
@@ -194,7 +194,7 @@ def _check_tiles(image: Image) -> None:
     tags = getattr(image, "tag_v2", {})
     w, h = (tags.get(tag, 0) for tag in _TILE)
     if w * h > MOST_PIXELS:
-        raise BadImageError(f"tiles of {w}×{h} pixels, expected at most {figures.count(MOST_PIXELS)}")
+        raise BadImageError(f"tiles of {w}×{h} pixels, expected at most {display.count(MOST_PIXELS)}")
 
 
 def _check_rows(image: Image) -> None:
@@ -212,7 +212,7 @@ def _check_rows(image: Image) -> None:
     held = sum(sizes) // row if all(sizes) and sizes else h
     if covered < w * h * planes or held < h:
         rows = min(held, covered // (w * planes))
-        raise BadImageError(f"{figures.count(rows)} rows of pixels, expected the {figures.count(h)} of its header")
+        raise BadImageError(f"{display.count(rows)} rows of pixels, expected the {display.count(h)} of its header")
 
 
 def _has_wide_colors(image: Image, content: bytes, kind: str) -> bool:
@@ -389,4 +389,4 @@ def _reason(error: Exception) -> str:
         return "a PNG image with text or a color profile that unpacks to too much"
     if not text:
         return "an image that is damaged"
-    return f"an image that cannot be decoded ({figures.name(text, 60)})"
+    return f"an image that cannot be decoded ({display.name(text, 60)})"

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from layerline import figures
 from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.formats.stream import open_stream
 from layerline.data.formats.tar import Tar
@@ -24,6 +23,7 @@ from layerline.data.photos.pictures import Album, Left, of_kept
 from layerline.data.photos.sizing import LARGEST_USUAL
 from layerline.errors import DataError
 from layerline.files import regular
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -344,7 +344,7 @@ def _files(tar: Tar, members: Iterable[Member], asked: ImageOptions, beside: _Be
     seen: set[tuple[Folders, str]] = set()
     for member in members:
         folders, name = _split(member.name)
-        place = f"{tar.name}: {figures.name(member.name, 100)}"
+        place = f"{tar.name}: {display.name(member.name, 100)}"
         if member.kind == "folder":
             beside.empty.add((*folders, name))
             continue
@@ -352,7 +352,7 @@ def _files(tar: Tar, members: Iterable[Member], asked: ImageOptions, beside: _Be
         if kind:
             if left.add(kind, member.name) > MOST_LEFT:
                 raise DataError(
-                    f"{tar.name}:{member.offset}: found more than {figures.count(MOST_LEFT)} files that are no images",
+                    f"{tar.name}:{member.offset}: found more than {display.count(MOST_LEFT)} files that are no images",
                     "make an archive of the images alone",
                 )
             continue
@@ -360,8 +360,8 @@ def _files(tar: Tar, members: Iterable[Member], asked: ImageOptions, beside: _Be
             raise DataError(f"{place}: found twice, expected every name once", "make the archive anew")
         if member.size > image_file.LARGEST_FILE:
             raise DataError(
-                f"{place}: found {figures.size(member.size)}, "
-                f"expected an image of at most {figures.size(image_file.LARGEST_FILE)}",
+                f"{place}: found {display.size(member.size)}, "
+                f"expected an image of at most {display.size(image_file.LARGEST_FILE)}",
                 "take it out",
             )
         seen.add((folders, name))

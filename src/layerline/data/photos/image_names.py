@@ -6,11 +6,11 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
-from layerline import figures
 from layerline.data.part import SPLITS, SplitName
 from layerline.data.photos import split_names
 from layerline.data.photos.layout_refusal import Folders, Refusal, Surroundings
 from layerline.errors import DataError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -72,7 +72,7 @@ def layout(
         _check_not_alone(place, top)
         bare: list[tuple[SplitName, str]] = [("train", names[0]) for names in _below(top, empty, 1)]
         lone = tuple(
-            f"{figures.name(name)} is taken as a class, not as a split"
+            f"{display.name(name)} is taken as a class, not as a split"
             for name in sorted(firsts)
             if split_names.meaning(name)
         )
@@ -137,12 +137,12 @@ def _check_splits(place: str, splits: dict[str, SplitName]) -> None:
         named = sorted(first for first, of in splits.items() if of == split)
         if len(named) > 1:
             raise DataError(
-                f"{place}: found {' and '.join(map(figures.name, named))}, expected one {split} set",
+                f"{place}: found {' and '.join(map(display.name, named))}, expected one {split} set",
                 "move them into one folder",
             )
     if "train" not in splits.values():
         raise DataError(
-            f"{place}: found {' and '.join(sorted(map(figures.name, splits)))}, expected train beside it",
+            f"{place}: found {' and '.join(sorted(map(display.name, splits)))}, expected train beside it",
             "put the training images into train/CLASS",
         )
 
@@ -161,7 +161,7 @@ def _of_classes(
         before = names.setdefault(split, {}).setdefault(spelled.as_in_train(_checked(place, name), split), path)
         if before != path:
             raise DataError(
-                f"{place}: found two folders of the class {figures.name(name)} in {split}, written differently",
+                f"{place}: found two folders of the class {display.name(name)} in {split}, written differently",
                 "bring their images into one folder",
             )
     with_bare = {split: set(found) for split, found in names.items()}
@@ -192,7 +192,7 @@ class _Spelled:
         near = [other for other in self._names if other.casefold() == name.casefold()]
         if len(near) != 1:
             return name
-        self._told.setdefault(split, []).append(f"{figures.name(name)} for {figures.name(near[0])}")
+        self._told.setdefault(split, []).append(f"{display.name(name)} for {display.name(near[0])}")
         return near[0]
 
     @property
@@ -232,7 +232,7 @@ def _checked(place: str, name: str) -> str:
         name.encode("utf-8")
     except UnicodeEncodeError:
         raise DataError(
-            f"{place}: found the folder {figures.name(name)}, whose name is not UTF-8, expected text", "rename it"
+            f"{place}: found the folder {display.name(name)}, whose name is not UTF-8, expected text", "rename it"
         ) from None
     name = unicodedata.normalize("NFC", name)
     if not name.strip() or len(name) > LONGEST_NAME:
@@ -256,14 +256,14 @@ def _similar(classes: tuple[str, ...]) -> tuple[str, ...]:
     for name in classes:
         before = seen.setdefault(name.casefold(), name)
         if before != name:
-            notes.append(f"{figures.name(before)} and {figures.name(name)} are two classes")
+            notes.append(f"{display.name(before)} and {display.name(name)} are two classes")
     return tuple(notes)
 
 
 def _shown(path: Folders) -> str:
-    return figures.name("/".join(path), 80)
+    return display.name("/".join(path), 80)
 
 
 def _listed(names: list[str]) -> str:
-    shown = [figures.name(name, 30) for name in names[:8]]
+    shown = [display.name(name, 30) for name in names[:8]]
     return ", ".join(shown) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

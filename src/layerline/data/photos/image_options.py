@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from layerline import figures
 from layerline.data import groups
 from layerline.data.photos import label_file
 from layerline.data.photos.cache import Cache
 from layerline.data.photos.sizing import AS_IT_IS, Sizing, parse, written
 from layerline.errors import DataError
-from layerline.scalars import is_number, plain
+from layerline.numbers import display
+from layerline.numbers.scalars import is_number, plain
 
 if TYPE_CHECKING:
     import os
@@ -78,7 +78,7 @@ class ImageOptions:
         """Raise DataError where options were given that only image files can follow, and the data is arrays."""
         if self.flags:
             raise DataError(
-                f"{' '.join(self.flags)}: {figures.name(place)} holds arrays, expected image files",
+                f"{' '.join(self.flags)}: {display.name(place)} holds arrays, expected image files",
                 "leave it out" if len(self.flags) == 1 else "leave them out",
             )
 
@@ -147,7 +147,7 @@ def largest_share(skip_bad: Any) -> float:
     if not is_number(skip_bad) or not 0 <= skip_bad < 1:
         percent = is_number(skip_bad) and 1 <= skip_bad < 100
         raise DataError(
-            f"--skip-bad {figures.name(str(skip_bad))}: must be a share of the files, from 0 to below 1",
+            f"--skip-bad {display.name(str(skip_bad))}: must be a share of the files, from 0 to below 1",
             f"{skip_bad / 100:g} is {skip_bad:g} %" if percent else "0.01 leaves out up to 1 % of them",
         )
     return float(skip_bad)
@@ -158,7 +158,7 @@ def check_used(used: set[str], exclude: tuple[str, ...], place: str) -> None:
     idle = [pattern for pattern in exclude if pattern not in used]
     if idle:
         raise DataError(
-            f"--exclude {figures.name(idle[0])}: found no such file in {place}, expected some",
+            f"--exclude {display.name(idle[0])}: found no such file in {place}, expected some",
             "* stands for any letters; a pattern is compared with a path, a file's name, and the names of its folders",
         )
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from layerline import figures
 from layerline.data.dataset import Resized
 from layerline.data.part import SPLITS, FoundArray, SourceArrays, SplitArrays
 from layerline.data.photos import path_keys
@@ -14,6 +13,7 @@ from layerline.data.photos.bad_images import check_bad
 from layerline.data.photos.label_file import LabelFile
 from layerline.data.photos.sizing import cut, smallest_and_largest
 from layerline.errors import DataError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from layerline.data.part import SplitName
@@ -78,7 +78,7 @@ def _check_classes(place: str, ranks: np.ndarray, classes: tuple[str, ...]) -> N
     counts = np.bincount(ranks[ranks[:, 0] == 0, 1], minlength=len(classes))
     if not counts.all():
         raise DataError(
-            f"{place}: found no training image of {figures.name(classes[int(np.argmin(counts))])} that can be read, "
+            f"{place}: found no training image of {display.name(classes[int(np.argmin(counts))])} that can be read, "
             "expected at least one of each class",
             "mend its files, or take the class out with --classes",
         )
@@ -95,12 +95,12 @@ def _resized(roll: Roll, size: tuple[int, int]) -> Resized | None:
 def _deep(roll: Roll, maximum: float | None) -> tuple[str, ...]:
     """Return what became of images of 16 bits."""
     if maximum is not None:
-        return (f"pixels of 16 bits, the largest {figures.count(int(maximum))}, are divided by it (--normalize)",)
+        return (f"pixels of 16 bits, the largest {display.count(int(maximum))}, are divided by it (--normalize)",)
     if not roll.halved:
         return ()
     have = "has" if roll.halved == 1 else "have"
     return (
-        f"{figures.counted(roll.halved, 'image')} of {figures.count(len(roll.files))} {have} 16 bits, and the upper 8 "
+        f"{display.counted(roll.halved, 'image')} of {display.count(len(roll.files))} {have} 16 bits, and the upper 8 "
         "are used: all 16 are only where every image is gray and has them",
     )
 
@@ -109,33 +109,33 @@ def _told(roll: Roll, color: bool, asked: ImageOptions, resized: Resized | None)
     notes = []
     if 0 < roll.gray < len(roll.files) and color:
         notes.append(
-            f"{figures.count(roll.gray)} of {figures.count(len(roll.files))} images are gray, "
+            f"{display.count(roll.gray)} of {display.count(len(roll.files))} images are gray, "
             "and taken as RGB like the others"
         )
     if roll.several:
         have = "has" if len(roll.several) == 1 else "have"
         notes.append(
-            f"{figures.counted(len(roll.several), 'image')} such as {roll.several[0]} {have} several frames or pages: "
+            f"{display.counted(len(roll.several), 'image')} such as {roll.several[0]} {have} several frames or pages: "
             "the first is taken"
         )
     if roll.bad:
         notes.append(
-            f"{figures.count(len(roll.bad))} of {figures.count(len(roll.files) + len(roll.bad))} files cannot be used "
+            f"{display.count(len(roll.bad))} of {display.count(len(roll.files) + len(roll.bad))} files cannot be used "
             f"and are left out (--skip-bad {asked.skip_bad:g}), such as {roll.bad[0]}"
         )
     if resized is not None:
         H, W = resized.size
         if resized.cut and resized.fit == "crop":
-            notes.append(f"the crop cuts away {figures.percent(resized.cut)} of the average image (--fit, --size)")
+            notes.append(f"the crop cuts away {display.percent(resized.cut)} of the average image (--fit, --size)")
         elif resized.cut and asked.sizing.fit is None:
             notes.append(
-                f"a crop would cut away {figures.percent(resized.cut)} of the average image, "
+                f"a crop would cut away {display.percent(resized.cut)} of the average image, "
                 "more than a fifth of most: stretched instead (--fit)"
             )
         grown = sum(count for (h, w), count in roll.sizes.items() if h < H or w < W)
         if grown:
             notes.append(
-                f"{figures.counted(grown, 'image')} of {figures.count(len(roll.files))} smaller than "
-                f"{figures.picture(H, W)}: enlarged (--size, --fit)"
+                f"{display.counted(grown, 'image')} of {display.count(len(roll.files))} smaller than "
+                f"{display.picture(H, W)}: enlarged (--size, --fit)"
             )
     return tuple(notes)

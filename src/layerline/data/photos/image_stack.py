@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline import figures
 from layerline.errors import DataError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -126,7 +126,7 @@ class ImageStack:
                 self._array.resize((room, *self._array.shape[1:]), refcheck=False)  # nobody else holds it
         except (MemoryError, ValueError) as error:
             raise DataError(
-                f"{self._place}: found more than {figures.count(self._count)} images of {_times(pixels.shape)}, "
+                f"{self._place}: found more than {display.count(self._count)} images of {_times(pixels.shape)}, "
                 "expected what fits into memory",
                 "use smaller images, or fewer",
             ) from error

@@ -13,12 +13,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
-from layerline.cores import cores
 from layerline.data.photos import image_file
 from layerline.data.photos.decoding import digest, read
 from layerline.data.photos.image_file import BadImageError
 from layerline.files import regular
-from layerline.workers import spread
+from layerline.system.cores import cores
+from layerline.system.workers import spread
 
 if TYPE_CHECKING:
     from layerline.data.photos.cache import Cache, Kept, Unfinished

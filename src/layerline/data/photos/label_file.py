@@ -20,13 +20,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures, spelling
 from layerline.data.formats.recognize import kind, shown
 from layerline.data.part import SPLITS
 from layerline.data.photos import split_names
 from layerline.data.photos.image_names import LONGEST_NAME, in_order
-from layerline.errors import DataError
+from layerline.errors import DataError, spelling
 from layerline.files import regular
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     import os
@@ -109,12 +109,12 @@ class LabelFile:
         if not lacking:
             return
         first = lacking[0]
-        others = f" ({figures.count(len(lacking))} such lines)" if len(lacking) > 1 else ""
+        others = f" ({display.count(len(lacking))} such lines)" if len(lacking) > 1 else ""
         near = _near(first.file, paths)
         raise DataError(
-            f"{self.place}:{first.line}: found the file {figures.name(first.file, 100)}{others}, "
+            f"{self.place}:{first.line}: found the file {display.name(first.file, 100)}{others}, "
             f"expected one that is in {place}",
-            f"did you mean {figures.name(near, 100)}?" if near else "a file is named by its path below that folder",
+            f"did you mean {display.name(near, 100)}?" if near else "a file is named by its path below that folder",
         )
 
     def check_once(self, place: str, files: Iterable[tuple[Folders, str]]) -> None:
@@ -124,10 +124,10 @@ class LabelFile:
             row, path = self.row(folders, name), "/".join((*folders, name))
             before = met.setdefault(row.file, path) if row is not None else path
             if row is not None and before != path:
-                where = figures.name(path.removesuffix(f"/{row.file}"), 60)
+                where = display.name(path.removesuffix(f"/{row.file}"), 60)
                 raise DataError(
-                    f"{self.place}:{row.line}: found the file {figures.name(row.file, 80)}, which in {place} may be "
-                    f"{figures.name(before, 80)} or {figures.name(path, 80)}, expected one of them",
+                    f"{self.place}:{row.line}: found the file {display.name(row.file, 80)}, which in {place} may be "
+                    f"{display.name(before, 80)} or {display.name(path, 80)}, expected one of them",
                     f"leave the others out, such as with --exclude {shlex.quote(where)}, or name files by their paths",
                 )
 
@@ -143,7 +143,7 @@ def read(path: str | os.PathLike[str]) -> LabelFile:
     for line, cells in lines:
         if len(cells) != len(header):
             raise DataError(
-                f"{place}:{line}: found {figures.counted(len(cells), 'cell')}, expected {len(header)} as in the "
+                f"{place}:{line}: found {display.counted(len(cells), 'cell')}, expected {len(header)} as in the "
                 "first line",
                 'a name with a comma in it stands in quotes: "a, b.jpg"',
             )
@@ -154,7 +154,7 @@ def read(path: str | os.PathLike[str]) -> LabelFile:
         before = rows.setdefault(row.file, row)
         if before is not row:
             raise DataError(
-                f"{place}:{line}: found the file {figures.name(row.file, 100)}, which line {before.line} has already, "
+                f"{place}:{line}: found the file {display.name(row.file, 100)}, which line {before.line} has already, "
                 "expected every file once",
                 "remove one of the two lines",
             )
@@ -170,8 +170,8 @@ def _missing(found: LabelFile) -> tuple[str, ...]:
     if not names or len(names) == len(found.classes):
         return ()
     lines = [row.line for row in found.rows.values() if row.label in names]
-    told = f"{figures.count(len(lines))} lines" if len(lines) > 1 else "1 line"
-    classes = " and ".join(map(figures.name, names))
+    told = f"{display.count(len(lines))} lines" if len(lines) > 1 else "1 line"
+    classes = " and ".join(map(display.name, names))
     return (f"{classes} is taken as a class, in {told} such as {found.place}:{lines[0]}: is its label missing?",)
 
 
@@ -183,7 +183,7 @@ def _content(path: Path, place: str) -> bytes:
     except ValueError as error:
         raise DataError(f"--labels {place}: cannot be read: {error}", "check the path") from error
     if content is None:
-        raise DataError(f"{place}: found more than {figures.size(_LARGEST)}, expected lines of file,label", "check it")
+        raise DataError(f"{place}: found more than {display.size(_LARGEST)}, expected lines of file,label", "check it")
     what = kind(content[:300])
     if what not in (None, "plain text"):
         raise DataError(f"{place}: found {what}, expected lines of file,label", _HEADER)
@@ -192,7 +192,7 @@ def _content(path: Path, place: str) -> bytes:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise DataError(
-            f"{place}:{line}: found byte {figures.count(error.start)}, which is not UTF-8, expected text",
+            f"{place}:{line}: found byte {display.count(error.start)}, which is not UTF-8, expected text",
             "save it as CSV in UTF-8",
         ) from None
     return content
@@ -221,7 +221,7 @@ def _lines(text: str, place: str) -> Iterator[tuple[int, list[str]]]:
 def _columns(header: list[str], place: str) -> tuple[dict[str, int], dict[str, int], tuple[str, ...]]:
     """Return where the columns stand that are read, those of classes where each has one, and notes."""
     names = [name.strip().lower() for name in header]
-    shown_names = ", ".join(figures.name(name, 30) for name in header[:8]) or "nothing"
+    shown_names = ", ".join(display.name(name, 30) for name in header[:8]) or "nothing"
     twice = next((name for name in _COLUMNS if names.count(name) > 1), None)
     if twice:
         raise DataError(f"{place}: found the column {twice} twice, expected it once", "rename one of them")
@@ -239,19 +239,19 @@ def _columns(header: list[str], place: str) -> tuple[dict[str, int], dict[str, i
             raise DataError(
                 f"{place}: found the columns {shown_names}, expected "
                 f"{' and '.join(needed for needed in _NEEDED if needed not in columns)} among them",
-                f"did you mean {name} by {figures.name(near, 30)}? {_HEADER}" if near else _HEADER,
+                f"did you mean {name} by {display.name(near, 30)}? {_HEADER}" if near else _HEADER,
             )
     for name in ("split", "group"):
         near = "" if name in names else _nearly(name, others)
         if near:
             raise DataError(
-                f"{place}: found the column {figures.name(near, 30)}, expected file, label, split or group",
+                f"{place}: found the column {display.name(near, 30)}, expected file, label, split or group",
                 f"did you mean {name}? Rename it, so that it is clear whether it is read",
             )
     table = place.rpartition(":")[0]
-    notes = [f"{table}: {figures.name(header[k].strip(), 30)} is read as {name}" for name, k in called.items()]
+    notes = [f"{table}: {display.name(header[k].strip(), 30)} is read as {name}" for name, k in called.items()]
     if others:
-        shown_others = ", ".join(figures.name(name, 30) or "without a name" for name in others[:8])
+        shown_others = ", ".join(display.name(name, 30) or "without a name" for name in others[:8])
         notes.append(f"not read of {table}: the columns {shown_others}")
     return columns, classes, tuple(notes)
 
@@ -280,13 +280,13 @@ def _marked(cells: dict[str, str], place: str) -> str:
     wrong = next((name for name, value in values.items() if value is None), None)
     if wrong is not None:
         raise DataError(
-            f"{place}: found {figures.name(cells[wrong], 30) or 'nothing'} in the column {figures.name(wrong, 30)}, "
+            f"{place}: found {display.name(cells[wrong], 30) or 'nothing'} in the column {display.name(wrong, 30)}, "
             "expected a column called label, or 0 and 1 in a column for each class",
             _HEADER,
         )
     marked = [name for name, value in values.items() if value]
     if len(marked) != 1:
-        some = ", ".join(figures.name(name, 30) for name in marked[:4])
+        some = ", ".join(display.name(name, 30) for name in marked[:4])
         told = f"{len(marked)} classes ({some})" if marked else "none"
         raise DataError(
             f"{place}: found {told} of one image, expected one: several labels of an image are not read",
@@ -332,7 +332,7 @@ def _row(cells: dict[str, str], line: int, place: str) -> LabelRow:
     if split is None:
         near = spelling.nearest(asked, ("train", "val", "test", "validation"))
         raise DataError(
-            f"{place}: found the split {figures.name(asked) or 'without a name'}, expected train, val or test",
+            f"{place}: found the split {display.name(asked) or 'without a name'}, expected train, val or test",
             f"did you mean {near}?" if near else "leave the column out to have the sets drawn",
         )
     file = unicodedata.normalize("NFC", cells["file"].replace("\\", "/").removeprefix("./"))
@@ -352,9 +352,9 @@ def _check(found: LabelFile) -> None:
         if row.label not in known:
             near = spelling.nearest(row.label, found.classes)
             raise DataError(
-                f"{found.place}:{row.line}: found the label {figures.name(row.label)} in {row.split}, "
-                f"expected one that train has: {', '.join(figures.name(name, 30) for name in found.classes[:8])}",
-                f"did you mean {figures.name(near)}?" if near else "add training images of it",
+                f"{found.place}:{row.line}: found the label {display.name(row.label)} in {row.split}, "
+                f"expected one that train has: {', '.join(display.name(name, 30) for name in found.classes[:8])}",
+                f"did you mean {display.name(near)}?" if near else "add training images of it",
             )
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
 from layerline.data.photos import split_names
 from layerline.errors import DataError
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -87,7 +87,7 @@ class Refusal:
         what = "that are in no folder of a class" if len(flat) == len(extra) else "that are in no split"
         return DataError(
             f"{self.place}: found images in {_listed(extra)} {what}, "
-            f"expected only train, val and test, with the classes of {figures.name(train)}",
+            f"expected only train, val and test, with the classes of {display.name(train)}",
             f"leave them out: {self._command(exclude=extra)}",
         )
 
@@ -106,7 +106,7 @@ class Refusal:
         if table and train:
             rest = [name for name in named if name != train]
             help_ = self._with_table(table, f"{self._command(exclude=rest)}" if rest else _command(self.place))
-        beside = f" and the table {figures.name(table, 60)} beside them" if table else ""
+        beside = f" and the table {display.name(table, 60)} beside them" if table else ""
         return DataError(
             f"{self.place}: found images right in {_listed(named)}{beside}, expected a folder for each class there: "
             "splits are no classes",
@@ -126,12 +126,12 @@ class Refusal:
             where = f"all in one folder, {only}" if only else "that are in no folder of a class"
             table = self._table()
             help_ = self._with_table(table, _command(self.place)) if table else LAYOUT
-            beside = f" and the table {figures.name(table, 60)}" if table else ""
+            beside = f" and the table {display.name(table, 60)}" if table else ""
             return DataError(f"{self.place}: found images {where}{beside}, expected a folder for each class", help_)
         if {len(path) for path in inner} == {2}:
             wrong = min(path[0] for path in inner)
             return DataError(
-                f"{self.place}: found images in folders of {figures.name(wrong)}, expected only train, val and test",
+                f"{self.place}: found images in folders of {display.name(wrong)}, expected only train, val and test",
                 LAYOUT,
             )
         return self._depths()
@@ -151,14 +151,14 @@ class Refusal:
         for text in self.beside.texts:
             name = text.rpartition("/")[2].lower()
             if name.endswith("coco.json") or re.fullmatch(r"instances_\w+\.json", name):
-                return f"{figures.name(text, 60)} lists boxes"
+                return f"{display.name(text, 60)} lists boxes"
         stems = {_stem(name): "/".join((*folders, name)) for folders, name in self.beside.images}
         boxes = [text for text in self.beside.texts if text.lower().endswith(_BOXES)]
         met = {_stem(text.rpartition("/")[2]): text for text in boxes if _stem(text.rpartition("/")[2]) in stems}
         if not met or len(met) < _BOXED * len(stems):
             return ""
         stem = min(met)
-        return f"{figures.name(stems[stem], 60)} with {figures.name(met[stem], 60)}"
+        return f"{display.name(stems[stem], 60)} with {display.name(met[stem], 60)}"
 
     def _table(self) -> str:
         """Return the path of the table that most likely has the labels, nothing where there is none."""
@@ -189,11 +189,11 @@ def _stem(name: str) -> str:
 
 
 def _shown(path: Folders) -> str:
-    return figures.name("/".join(path), 80)
+    return display.name("/".join(path), 80)
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = [figures.name(name, 30) for name in names[:_SHOWN]]
+    shown = [display.name(name, 30) for name in names[:_SHOWN]]
     if len(names) > _SHOWN:
         return f"{', '.join(shown)} and {len(names) - _SHOWN} more"
     return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
-from layerline import figures
 from layerline.data import content
 from layerline.data.dataset import Example
 from layerline.data.fetching import catalog
@@ -20,6 +19,7 @@ from layerline.data.photos.cache import Unfinished, digest_of
 from layerline.data.photos.decoding import Decoded, Decoder, File, read
 from layerline.data.photos.image_file import decode
 from layerline.data.photos.image_stack import ImageStack, reorder
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,11 +61,11 @@ class Left:
     def notes(self, place: str) -> tuple[str, ...]:
         """Return a sentence for each kind."""
         told = [
-            f"not used of {place}: {kind} ({figures.count(len(names))}), such as {figures.name(names[0], 100)}"
+            f"not used of {place}: {kind} ({display.count(len(names))}), such as {display.name(names[0], 100)}"
             for kind, names in self.files.items()
         ]
         if self.elsewhere:
-            some = f"({figures.count(len(self.elsewhere))}), such as {figures.name(self.elsewhere[0], 100)}"
+            some = f"({display.count(len(self.elsewhere))}), such as {display.name(self.elsewhere[0], 100)}"
             told.append(f"links that lead out of {place} are followed {some}")
         return tuple(told)
 
@@ -217,7 +217,7 @@ class Album:
         file, picture, roll = item.file, item.picture, self.roll
         self._read.append(item.digest)
         if picture is None:
-            roll.bad.append(f"{figures.name(file.path, 100)}: found {item.reason}")
+            roll.bad.append(f"{display.name(file.path, 100)}: found {item.reason}")
             return
         roll.sizes[picture.size] += 1
         self._stack.add(picture.pixels)
@@ -225,7 +225,7 @@ class Album:
         roll.digests.append(item.digest)
         roll.halved += picture.halved
         if picture.several:
-            roll.several.append(figures.name(file.path, 100))
+            roll.several.append(display.name(file.path, 100))
         if file.path in self._examples:
             roll.examples.append(Example(file.path, self._whole(file, picture.size), picture.pixels))
 
@@ -240,7 +240,7 @@ def of_kept(kept: Kept, keeper: KeptImages) -> Pictures:
     """Return images that were kept."""
     known = {(first, last): Digested(digest, low, high) for first, last, digest, low, high in kept.facts["known"]}
     where = _without_names(keeper.cache.folder)
-    note = f"the decoded images are kept in {where} for the next start: {figures.size(kept.bytes)} (--cache)"
+    note = f"the decoded images are kept in {where} for the next start: {display.size(kept.bytes)} (--cache)"
     return Pictures(kept.pixels, Roll.of(kept.facts), known, note)
 
 
@@ -258,7 +258,7 @@ def _array_of(text: list[Any]) -> NDArray[Any]:
 def _without_names(folder: Path) -> str:
     """Return a folder as a note names it: the note is kept with the run, which is to tell nobody's name."""
     text = catalog.shown(folder)
-    return text if text.startswith("~") else figures.name(folder.name or text)
+    return text if text.startswith("~") else display.name(folder.name or text)
 
 
 def _bounds(splits: NDArray[np.int64]) -> list[tuple[int, int]]:

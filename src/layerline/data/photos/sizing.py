@@ -20,10 +20,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from layerline import figures
 from layerline.data.dataset import Fit
 from layerline.errors import DataError
-from layerline.scalars import plain
+from layerline.numbers import display
+from layerline.numbers.scalars import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -95,9 +95,9 @@ def parse(size: int | str | None, fit: str | None, *, gray: bool | None) -> Sizi
     """Return what --size, --fit and --gray mean. Raises DataError where they mean nothing."""
     size, gray = plain(size), plain(gray)
     if fit is not None and fit not in FITS:
-        raise DataError(f"--fit {figures.name(str(fit))}: must be one of {', '.join(FITS)}")
+        raise DataError(f"--fit {display.name(str(fit))}: must be one of {', '.join(FITS)}")
     if gray is not None and not isinstance(gray, bool):
-        raise DataError(f"--gray {figures.name(str(gray))}: must be yes or no")
+        raise DataError(f"--gray {display.name(str(gray))}: must be yes or no")
     known: Fit | None = next((known for known in get_args(Fit) if known == fit), None)
     return Sizing(None if size is None else _size(size), known, gray)
 
@@ -153,7 +153,7 @@ def written(size: Size) -> str:
 
 def _size(given: Any) -> Size:
     match = _WRITTEN.fullmatch(str(given).strip()) if not isinstance(given, bool) else None
-    asked = f"--size {figures.name(str(given))}"
+    asked = f"--size {display.name(str(given))}"
     if match is None:
         raise DataError(f"{asked}: must be the side of a square in pixels, or height x width", "such as 128 or 96x128")
     H = int(match[1])

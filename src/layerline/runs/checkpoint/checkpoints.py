@@ -11,9 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
-from layerline import __version__, figures
+from layerline import __version__
 from layerline.errors import UserError
 from layerline.files import tensors, whole
+from layerline.numbers import display
 from layerline.runs.checkpoint.identity import Identity
 from layerline.runs.checkpoint.snapshot import Snapshot
 
@@ -160,8 +161,8 @@ def _read(path: Path, position: Position) -> tuple[Snapshot, Identity]:
     version = held.metadata.get("format_version", "")
     if version != str(FORMAT_VERSION):
         raise _OtherVersionError(
-            f"{path}: made by layerline {figures.name(held.metadata.get('layerline', '?'))} in version "
-            f"{figures.name(version)} of the format, this is {__version__} with version {FORMAT_VERSION}",
+            f"{path}: made by layerline {display.name(held.metadata.get('layerline', '?'))} in version "
+            f"{display.name(version)} of the format, this is {__version__} with version {FORMAT_VERSION}",
             "go on with the version that wrote it",
         )
     try:

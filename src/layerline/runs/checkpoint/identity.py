@@ -9,9 +9,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-from layerline import figures
 from layerline.errors import RecipeError
 from layerline.files.versions import versions
+from layerline.numbers import display
 from layerline.recipe import words
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _network_differences(text: str, kept: str) -> Iterator[str]:
         itertools.zip_longest(text.splitlines(), kept.splitlines(), fillvalue="no more"), start=1
     ):
         if line != before:
-            yield f"network: line {number} is {figures.name(line.strip(), 40)}, it was {figures.name(before, 40)}"
+            yield f"network: line {number} is {display.name(line.strip(), 40)}, it was {display.name(before, 40)}"
             return
 
 
@@ -122,7 +122,7 @@ def _data_differences(now: Identity, kept: Identity) -> list[str]:
         return []
     print_now, print_kept = (str(each.data.get("fingerprint"))[:12] for each in (now, kept))
     if print_now != print_kept:
-        name = figures.name(str(now.data["name"]))
+        name = display.name(str(now.data["name"]))
         return [f"data: {name} has the content {print_now}… (SHA-256), it was {print_kept}…"]
     if found := _differing(now.cuts, kept.cuts, flags=True):
         return found
@@ -153,5 +153,5 @@ def _differing(now: Mapping[str, object], kept: Mapping[str, object], *, flags: 
 
 def _shown(value: object) -> str:
     if isinstance(value, list):
-        return figures.name(",".join(map(str, value)), 60)
-    return "none" if value is None else figures.name(str(value), 60)
+        return display.name(",".join(map(str, value)), 60)
+    return "none" if value is None else display.name(str(value), 60)

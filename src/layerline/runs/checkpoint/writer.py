@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Self, final
 from layerline.errors import UserError
 from layerline.runs.checkpoint.checkpoints import name_of
 from layerline.runs.names import CHECKPOINTS, HISTORY
-from layerline.workers import Thread, start
+from layerline.system.workers import Thread, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,9 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
 from layerline.errors import UserError
 from layerline.network.memory import free_addresses, free_bytes
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
@@ -52,7 +52,7 @@ class _Bound:
     """How to have more of it."""
 
 
-def check_room(engine: Engine, data: Dataset, recipe: Recipe, room: Room | None = None) -> None:
+def check_memory(engine: Engine, data: Dataset, recipe: Recipe, room: Room | None = None) -> None:
     """Raise UserError, with both numbers and a batch size that fits, where training takes more memory than is free.
 
     room: None asks the system. An engine that has trained, to measure, has taken all it takes: nothing is asked then.
@@ -64,9 +64,9 @@ def check_room(engine: Engine, data: Dataset, recipe: Recipe, room: Room | None 
         if needed + bound.beside > bound.free:
             raise UserError(
                 f"--batch-size {recipe.batch_size:,d}: training takes "
-                f"{bound.takes.format(figures.size(needed + bound.beside))}, "
-                f"{figures.size(bound.beside)} of it whatever the batch size, "
-                f"and {bound.left.format(figures.size(bound.free))}",
+                f"{bound.takes.format(display.size(needed + bound.beside))}, "
+                f"{display.size(bound.beside)} of it whatever the batch size, "
+                f"and {bound.left.format(display.size(bound.free))}",
                 _repair(engine, data, recipe, bound),
             )
 
@@ -98,7 +98,7 @@ def _repair(engine: Engine, data: Dataset, recipe: Recipe, bound: _Bound) -> str
         smaller = dataclasses.replace(smaller, batch_size=smaller.batch_size // 2)
         needed = engine.memory(data.train.source, smaller.batch_size) + judging_bytes(data) + bound.beside
         if needed <= bound.free:
-            return f"--batch-size {smaller.batch_size:,d} takes {figures.size(needed)}"
+            return f"--batch-size {smaller.batch_size:,d} takes {display.size(needed)}"
     if bound.beside >= bound.free:
         return bound.more
     return "use a network with fewer filters or outputs, smaller images (--size), or fewer --threads"

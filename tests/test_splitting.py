@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerline.data import ImageSet, load_data
-from layerline.data.cuts import Remaining, limit, take
 from layerline.data.quotas import proportional
+from layerline.data.splitting import Remaining, limit, take
 from layerline.errors import DataError
-from layerline.randomness import Purpose, uint64
+from layerline.numbers.randomness import Purpose, uint64
 
 
 def pool(labels) -> Remaining:

@@ -11,8 +11,7 @@ import pytest
 from scripted_engine import ScriptedEngine
 
 import layerline
-from layerline import assume, engines
-from layerline.assume import Facts, epochs, rate
+from layerline import engines
 from layerline.cli import assumptions
 from layerline.data import load_data
 from layerline.data.dataset import Dataset, ImageSet, Resized, Scaling, Split
@@ -21,6 +20,8 @@ from layerline.experiment.experiment import Experiment
 from layerline.network import find
 from layerline.recipe import Recipe, check_together, words
 from layerline.recipe.usual import RATES
+from layerline.training import automatic
+from layerline.training.automatic import Facts, epochs, learning_rate
 from layerline.training.prepared import Prepared
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def facts(**changes: Any) -> Facts:
 
 
 def chosen(given: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    choices = assume.choose(facts(**changes), Recipe(**(given or {})), given or {})
+    choices = automatic.choose(facts(**changes), Recipe(**(given or {})), given or {})
     return {key: words.written(key, choice.value) for key, choice in choices.items()}
 
 
@@ -172,7 +173,7 @@ def test_an_option_alone_is_no_mistake(digits: Dataset, given: dict[str, Any], e
     """What goes with the values that are chosen is accepted, though it would not go with the plain defaults."""
     some = dataclasses.replace(digits, train=Split(digits.train.source, digits.train.indices[:128]))
     network = layerline.read("digits", some)
-    found = assume.fill(
+    found = automatic.complete(
         network, some, Recipe(**given), given, clock=itertools.count(0, 0.001).__next__
     ).recipe.as_dict()
     assert {key: found[key] for key in expected} == expected
@@ -183,16 +184,16 @@ def test_a_batch_size_is_chosen_that_can_be_normalized(digits: Dataset) -> None:
     size is refused where it is asked for, and not chosen where none is."""
     some = dataclasses.replace(digits, train=Split(digits.train.source, digits.train.indices[:129]))
     network = layerline.parse("Flat\nFC 8\nBatchNorm\nFC classes", input_shape=some.shape, classes=10)
-    assert assume.fill(network, some, Recipe(), ()).recipe.batch_size == 9
+    assert automatic.complete(network, some, Recipe(), ()).recipe.batch_size == 9
     for size in (8, 64):
         with pytest.raises(NetworkError, match="the last batch of 129 images has one image"):
-            assume.fill(network, some, Recipe(batch_size=size), {"batch_size"})
+            automatic.complete(network, some, Recipe(batch_size=size), {"batch_size"})
 
 
 def test_every_choice_has_a_reason() -> None:
     """A reason is a phrase of its own, and mentions no value that is not there."""
     for given, data, _ in RULES.values():
-        for key, choice in assume.choose(facts(**data), Recipe(**given), given).items():
+        for key, choice in automatic.choose(facts(**data), Recipe(**given), given).items():
             assert key not in given
             assert 10 < len(choice.reason) < 90
             assert not choice.reason.endswith(".")
@@ -210,14 +211,14 @@ def test_the_rate_is_one_that_trains(digits: Dataset, optimizer: str) -> None:
     recipe = Recipe(optimizer=optimizer, schedule="one-cycle", batch_size=32)
     engine = engines.make("compiled", network, digits.scaling, recipe, 2)
     before = engine.state()
-    choice = rate.choose(engine, digits, recipe, network.multiply_adds)
+    choice = learning_rate.choose(engine, digits, recipe, network.multiply_adds)
     after = engine.state()
     for name, weight in before.weights.items():
         np.testing.assert_array_equal(after.weights[name], weight)
     assert engine.running().images == 0
-    tried = [RATES[optimizer] * 2.0**k / 2 for k in rate.DOUBLINGS]
+    tried = [RATES[optimizer] * 2.0**k / 2 for k in learning_rate.DOUBLINGS]
     assert choice.value in tried
-    assert rate.choose(engine, digits, recipe, network.multiply_adds) == choice
+    assert learning_rate.choose(engine, digits, recipe, network.multiply_adds) == choice
     run = layerline.train(network, digits, Recipe(**{**recipe.as_dict(), "learning_rate": choice.value, "epochs": 12}))
     assert max(row.validation_accuracy or 0 for row in run.history) > 0.9
 
@@ -226,7 +227,7 @@ def test_a_rate_is_not_tested_where_that_would_take_long(digits: Dataset) -> Non
     """From so many multiply-adds on, the default is taken, and it says why; no step is taken."""
     recipe = Recipe(optimizer="muon")
     engine = ScriptedEngine([], 64)
-    choice = rate.choose(engine, digits, recipe, 10**9)
+    choice = learning_rate.choose(engine, digits, recipe, 10**9)
     assert choice.value == RATES["muon"]
     assert "too large" in choice.reason
     assert not engine.orders
@@ -235,7 +236,7 @@ def test_a_rate_is_not_tested_where_that_would_take_long(digits: Dataset) -> Non
 def test_rates_that_all_fail_leave_the_default(digits: Dataset) -> None:
     """Where no rate learns, and where one diverges, nothing is concluded from it."""
     engine = ScriptedEngine([1.0] * 7, 64)
-    choice = rate.choose(engine, digits, Recipe(optimizer="adamw"), 10**6)
+    choice = learning_rate.choose(engine, digits, Recipe(optimizer="adamw"), 10**6)
     assert choice.value == RATES["adamw"]
     assert "no rate from 0.0005 to 0.016 learned enough" in choice.reason
 
@@ -263,8 +264,8 @@ def test_epochs_follow_from_the_work(
 def test_what_is_chosen_does_not_depend_on_the_clock(digits: Dataset) -> None:
     """On a computer a thousand times as slow, the same is chosen; how long it will take is another matter."""
     network, ticks = layerline.read("vgg-small", digits), itertools.count()
-    slow = assume.fill(network, digits, Recipe(), (), clock=lambda: 50.0 * next(ticks))
-    fast = assume.fill(network, digits, Recipe(), (), clock=lambda: 0.05 * next(ticks))
+    slow = automatic.complete(network, digits, Recipe(), (), clock=lambda: 50.0 * next(ticks))
+    fast = automatic.complete(network, digits, Recipe(), (), clock=lambda: 0.05 * next(ticks))
     assert slow.recipe == fast.recipe
     assert slow.reasons == fast.reasons
 
@@ -339,7 +340,7 @@ def test_the_block(golden: Callable[[str, str], None]) -> None:
         file, text = (None, "") if net is None else find(net)
         experiment = Experiment(file, text, data.name, {}, given=frozenset({"data"}))
         network = experiment.network(data)
-        choices = assume.choose(Facts.of(network, data), Recipe(), ())
+        choices = automatic.choose(Facts.of(network, data), Recipe(), ())
         values = {key: choice.value for key, choice in choices.items()}
         recipe = dataclasses.replace(Recipe(), **values, learning_rate=learned, epochs=count)
         reasons = {key: choice.reason for key, choice in choices.items()}

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
-from layerline import __version__, figures, spelling
+from layerline import __version__
 from layerline.cli.commands import Commands
 from layerline.cli.terminal import detach, prepare_streams, wipe
-from layerline.errors import DivergedError, UserError
+from layerline.errors import DivergedError, UserError, spelling
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +106,7 @@ def _unforeseen(error: Exception) -> int:
         _say(limit)
         return MISTAKE
     if isinstance(error, OSError) and error.errno in _NO_SUCH_PATH and error.filename is not None:
-        _say(f"{figures.name(os.fsdecode(error.filename), 200)}: cannot be read: {error.strerror}")
+        _say(f"{display.name(os.fsdecode(error.filename), 200)}: cannot be read: {error.strerror}")
         return MISTAKE
     if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
         return _unwritten(error)
@@ -150,7 +151,7 @@ def _usage(error: click.ClickException) -> str:
 
 def _say(message: str) -> None:
     """Write to stderr, nothing in it that a terminal obeys; where that is closed there is nobody to tell."""
-    plain = "\n".join(figures.name(line, _LONGEST_LINE) for line in message.split("\n"))
+    plain = "\n".join(display.name(line, _LONGEST_LINE) for line in message.split("\n"))
     with contextlib.suppress(OSError, ValueError):
         for stream in (sys.stdout, sys.stderr):
             wipe(stream, os.environ)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
-from layerline.assume.choice import Choice
+from layerline.numbers import display
+from layerline.training.automatic.choice import Choice
 
 if TYPE_CHECKING:
     from layerline.recipe import Recipe
@@ -37,9 +37,9 @@ def choose(recipe: Recipe, images: int, multiply_adds: int) -> Choice:
     epoch = 3 * max(1, multiply_adds) * images
     count = max(least, min(wanted, int(WORK / epoch)))
     if count < wanted:
-        return Choice(count, f"as many as {figures.count(int(WORK / 1e12))}·10¹² multiply-adds allow, at least {least}")
+        return Choice(count, f"as many as {display.count(int(WORK / 1e12))}·10¹² multiply-adds allow, at least {least}")
     if count == least:
         return Choice(count, "more than the warm-up")
     return Choice(
-        count, "enough for most" if count == MOST else f"{figures.count(STEPS)} steps, or as near as that comes"
+        count, "enough for most" if count == MOST else f"{display.count(STEPS)} steps, or as near as that comes"
     )

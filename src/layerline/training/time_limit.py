@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Final
 
-from layerline.assume import pace
 from layerline.measure import baselines
+from layerline.training.automatic import timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ def fit_epochs(prepared: Prepared, clock: Callable[[], float], began: float, *, 
     if budget is None:
         raise ValueError("the recipe has no time to fit into")
     beside = baselines.measured(data)
-    found = pace.measured(engine, data, recipe, clock)
+    found = timing.measured(engine, data, recipe, clock)
     held = len(data.test or ()) + (len(data.validation or ()) if files else 0)
     after = found.image * held + (FILES if files else 0.0)
     epoch = found.epoch(data) + (KEEPING if files else 0.0)

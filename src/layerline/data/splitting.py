@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from layerline import figures, randomness, spelling
 from layerline.data.dataset import ImageSet, Split
 from layerline.data.quotas import proportional, whole_groups
-from layerline.errors import DataError
-from layerline.randomness import Purpose
-from layerline.scalars import is_number, is_whole, plain
+from layerline.errors import DataError, spelling
+from layerline.numbers import display, randomness
+from layerline.numbers.randomness import Purpose
+from layerline.numbers.scalars import is_number, is_whole, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ class GroupsError(DataError):
 
 
 @dataclass(frozen=True)
-class Cuts:
+class SplitOptions:
     """What to cut. Raises DataError where a value is out of range, naming its option."""
 
     classes: tuple[str, ...] | None = None
@@ -70,9 +70,9 @@ class Cuts:
         _check_share("test", self.test)
         _check_share("validation", self.validation)
         if self.limit is not None and (not is_whole(self.limit) or self.limit < 1):
-            raise DataError(f"--limit {figures.name(str(self.limit))}: must be a whole number of images, 1 or more")
+            raise DataError(f"--limit {display.name(str(self.limit))}: must be a whole number of images, 1 or more")
         if not is_whole(self.seed) or not 0 <= self.seed < 2**64:
-            raise DataError(f"--seed {figures.name(str(self.seed))}: must be a whole number from 0 to {2**64 - 1:,d}")
+            raise DataError(f"--seed {display.name(str(self.seed))}: must be a whole number from 0 to {2**64 - 1:,d}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,11 +109,11 @@ def choose(asked: Sequence[object] | None, classes: tuple[str, ...]) -> tuple[in
     for item in asked:
         position = _position(unicodedata.normalize("NFC", str(item).strip()), classes)
         if position in chosen:
-            raise DataError(f"--classes: {figures.name(classes[position])} is given twice", "name every class once")
+            raise DataError(f"--classes: {display.name(classes[position])} is given twice", "name every class once")
         chosen.append(position)
     if len(chosen) < 2:
         raise DataError(
-            f"--classes: found {figures.classes(len(chosen), len(classes))}, expected at least 2",
+            f"--classes: found {display.classes(len(chosen), len(classes))}, expected at least 2",
             "with one class there is nothing to tell apart: name two or more",
         )
     return tuple(sorted(chosen))
@@ -143,8 +143,8 @@ def take(pool: Remaining, share: Share, purpose: Purpose, option: str, seed: int
     for k, (count, quota) in enumerate(zip(counts.tolist(), quotas, strict=True)):
         if quota == 0 or quota >= count:
             raise DataError(
-                f"{asked}: takes {figures.count(quota)} of {figures.counted(count, 'image')} of class "
-                f"{figures.name(pool.classes[k])}{_where(pool, k)}, expected at least 1 taken and 1 left",
+                f"{asked}: takes {display.count(quota)} of {display.counted(count, 'image')} of class "
+                f"{display.name(pool.classes[k])}{_where(pool, k)}, expected at least 1 taken and 1 left",
                 f"add images of this class, leave it out with --classes, choose another share, or --{option} none",
             )
     if pool.source.groups is None:
@@ -205,8 +205,8 @@ def _check_groups(
             among = len(np.unique(groups[labels == k]))
             raise GroupsError(
                 name,
-                f"{asked}: takes {figures.count(int(found[k]))} of {figures.counted(int(counts[k]), 'image')} of class "
-                f"{figures.name(name)}, which are in {figures.counted(among, 'group')}, "
+                f"{asked}: takes {display.count(int(found[k]))} of {display.counted(int(counts[k]), 'image')} of class "
+                f"{display.name(name)}, which are in {display.counted(among, 'group')}, "
                 "expected at least 1 taken and 1 left, and no group on both sides",
                 "make groups smaller, leave the class out with --classes, or bring the sets yourself",
             )
@@ -233,8 +233,8 @@ def _total(share: Share, n: int, K: int, asked: str) -> int:
         )
     if total > n - K:
         raise DataError(
-            f"{asked}: found {figures.count(n)} images, expected so many and one left for each of the {K} classes",
-            f"use at most {figures.count(max(0, n - K))}, or a share below 1",
+            f"{asked}: found {display.count(n)} images, expected so many and one left for each of the {K} classes",
+            f"use at most {display.count(max(0, n - K))}, or a share below 1",
         )
     return total
 
@@ -244,7 +244,7 @@ def _check_share(option: str, share: Any) -> None:
         share = share.otherwise
     if share is None or (isinstance(share, str) and share == "none"):
         return
-    asked = f"--{option} {figures.name(_shown(share))}"
+    asked = f"--{option} {display.name(_shown(share))}"
     wrong = "must be a share between 0 and 1, a whole number of images, or none"
     if not is_number(share):
         raise DataError(f"{asked}: {wrong}")
@@ -262,11 +262,11 @@ def _position(asked: str, classes: tuple[str, ...]) -> int:
     if words and asked.isascii() and asked.isdigit() and len(asked) < 10 and int(asked) < len(classes):
         return int(asked)
     near = None if asked.isdigit() else spelling.nearest(asked, classes)
-    names = ", ".join(figures.name(name, 30) for name in classes[:12]) + (", …" if len(classes) > 12 else "")
+    names = ", ".join(display.name(name, 30) for name in classes[:12]) + (", …" if len(classes) > 12 else "")
     known = f"by name, or by number from 0 to {len(classes) - 1}: {names}" if words else f"the classes are {names}"
     raise DataError(
-        f"--classes{' ' * bool(asked)}{figures.name(asked)}: not a class of this data",
-        f"did you mean {figures.name(near)}?" if near else known,
+        f"--classes{' ' * bool(asked)}{display.name(asked)}: not a class of this data",
+        f"did you mean {display.name(near)}?" if near else known,
     )
 
 

@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline import engines
-from layerline.assume import epochs, pace, rate
-from layerline.assume.facts import Facts
-from layerline.assume.rules import choose
 from layerline.engines.agreement import checked
-from layerline.engines.room import check_room
+from layerline.engines.memory_check import check_memory
+from layerline.training.automatic import epochs, learning_rate, timing
+from layerline.training.automatic.facts import Facts
+from layerline.training.automatic.rules import choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from layerline.assume.choice import Choice
     from layerline.data.dataset import Dataset
     from layerline.engines.interface import Engine
     from layerline.network import Network
     from layerline.recipe import Recipe
+    from layerline.training.automatic.choice import Choice
 
 
 LONG: Final = 2e12
@@ -29,7 +29,7 @@ LONG: Final = 2e12
 
 
 @dataclass(frozen=True)
-class Assumed:
+class Completed:
     """A recipe that is whole, the engine that was made for it, and why its values are what they are."""
 
     recipe: Recipe
@@ -40,7 +40,7 @@ class Assumed:
     """How long the training will take, where that was measured: it takes long."""
 
 
-def fill(
+def complete(
     network: Network,
     data: Dataset,
     recipe: Recipe,
@@ -50,7 +50,7 @@ def fill(
     threads: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
     say: Callable[[str], None] | None = None,
-) -> Assumed:
+) -> Completed:
     """Return the recipe, a value chosen where none was given: by rules, and the rate by a test of several.
 
     given: keys of the recipe that were asked for. say: is told what is being tried. The engine's weights are those
@@ -63,13 +63,13 @@ def fill(
         recipe = dataclasses.replace(recipe, epochs=epochs.fewest(recipe))
     checked(network, data, recipe)
     made = engines.make(engine, network, data.scaling, recipe, threads)
-    check_room(made, data, recipe)
+    check_memory(made, data, recipe)
     if "learning_rate" not in given or ("epochs" not in given and recipe.within is None):
         say("compiling")  # of a thousand layers it takes a minute
         made.prepare(data.train.source)
     if "learning_rate" not in given:
         say("trying learning rates")
-        choices["learning_rate"] = rate.choose(made, data, recipe, network.multiply_adds)
+        choices["learning_rate"] = learning_rate.choose(made, data, recipe, network.multiply_adds)
         recipe = _with(recipe, choices)
     if "epochs" not in given and recipe.within is None:
         choices["epochs"] = epochs.choose(recipe, len(data.train), network.multiply_adds)
@@ -77,8 +77,8 @@ def fill(
     seconds = None
     if recipe.within is None and 3 * network.multiply_adds * len(data.train) * recipe.epochs > LONG:
         say("measuring how long an epoch takes")
-        seconds = recipe.epochs * pace.measured(made, data, recipe, clock).epoch(data)
-    return Assumed(recipe, made, {key: choice.reason for key, choice in choices.items()}, seconds)
+        seconds = recipe.epochs * timing.measured(made, data, recipe, clock).epoch(data)
+    return Completed(recipe, made, {key: choice.reason for key, choice in choices.items()}, seconds)
 
 
 def _with(recipe: Recipe, choices: dict[str, Choice]) -> Recipe:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures, metrics
 from layerline.measure import class_rows, score_rows
 from layerline.measure.remarks import shown
+from layerline.numbers import display
+from layerline.runs import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from layerline.metrics import Counts
+    from layerline.runs.metrics import Counts
     from layerline.runs.result import Result
 
 COLUMNS: Final = 80
@@ -33,7 +34,7 @@ def lines(result: Result, head: str, *, more: str | None = None) -> list[str]:
     """
     assert result.confusion is not None  # noqa: S101 - there was a test
     occurring = int(((result.confusion.sum(0) + result.confusion.sum(1)) > 0).sum())
-    over = "" if occurring == len(result.classes) else figures.classes(occurring, len(result.classes))
+    over = "" if occurring == len(result.classes) else display.classes(occurring, len(result.classes))
     note = [f"macro F1 is over {over}: the others did not occur"] if over else []
     remarks = [] if not result.remarks else ["", *told(result.remarks)]
     table = ["", *_per_class(result, more), "", *_confusion(result.confusion, result.classes, more)]
@@ -57,7 +58,7 @@ def _beside(result: Result) -> list[str]:
     for row in rows:
         cells = [f"{row.short:<{width}}"]
         for value, between in ((row.accuracy, row.accuracy_interval), (row.macro_f1, row.macro_f1_interval)):
-            cells += [f"{figures.fraction(value):>8}", f"{figures.interval(between, 3):<14}"]
+            cells += [f"{display.fraction(value):>8}", f"{display.interval(between, 3):<14}"]
         lines.append("  ".join(cells).rstrip())
     return lines
 
@@ -70,19 +71,19 @@ def _per_class(result: Result, more: str | None) -> list[str]:
         note = [
             f"(the {MOST_ROWS} of {len(result.classes)} classes with the lowest F1; all are in {more or 'result.json'})"
         ]
-    names = [figures.name(row.name, _LONGEST_NAME) for row in rows]
+    names = [display.name(row.name, _LONGEST_NAME) for row in rows]
     width = max(5, *map(len, names))
     table = [f"{'class':<{width}}  precision    recall        F1    images"]
     for name, row in zip(names, rows, strict=True):
-        cells = [figures.fraction(value) for value in row.known]
-        table.append(f"{name:<{width}}  {cells[0]:>9}  {cells[1]:>8}  {cells[2]:>8}  {figures.count(row.support):>8}")
+        cells = [display.fraction(value) for value in row.known]
+        table.append(f"{name:<{width}}  {cells[0]:>9}  {cells[1]:>8}  {cells[2]:>8}  {display.count(row.support):>8}")
     return table + note
 
 
 def _confusion(matrix: Counts, classes: Sequence[str], more: str | None) -> list[str]:
     """Return the matrix with names over its columns, else with numbers, else the worst confusions: what fits."""
     if len(classes) <= LARGEST_MATRIX and not isinstance(matrix, metrics.SparseCounts):
-        names = [figures.name(name, _LONGEST_NAME) for name in classes]
+        names = [display.name(name, _LONGEST_NAME) for name in classes]
         for rows, columns in ((names, names), _numbered(names)):
             table = _matrix(matrix, rows, columns)
             if max(map(len, table)) <= COLUMNS:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layerline.assume.choice import Choice
 from layerline.data.dataset import Split
 from layerline.engines.epoch import plan_epoch
-from layerline.figures import rate as shown
+from layerline.numbers.display import rate as shown
 from layerline.recipe.usual import RATES
+from layerline.training.automatic.choice import Choice
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Dataset

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, final
 
 import click
 
-from layerline import figures
 from layerline.cli import foreign
+from layerline.numbers import display
 from layerline.recipe import other_words
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class CommandLine:
         elif not dashed and not (equals and name[:1].isalpha()):
             self._read.append(word)
         elif same in self._flags and not _there(word):
-            self._reasons.append(f"{figures.name(spelled)}: options begin with two hyphens")
+            self._reasons.append(f"{display.name(spelled)}: options begin with two hyphens")
             self._ours(spelled, same, given)
         elif not self._other(spelled, name.lower(), given, dashed=dashed):
             self._read.append(word)
@@ -140,13 +140,13 @@ class CommandLine:
         following = given if given is not None else next(iter(self._rest), "")
         found = known.get(f"{name} {following}") or known.get(name)
         if found is not None and (dashed or not _there(f"{spelled}={given}")):
-            self._reasons.append(f"{figures.name(spelled)}: {found.reason}")
+            self._reasons.append(f"{display.name(spelled)}: {found.reason}")
             self._foreign(found, given)
             return True
         ours = other_words.ours(name)
         if ours is None or f"--{ours}" not in self._flags:
             return False
-        self._reasons.append(f"{figures.name(spelled)}: is called --{ours} here")
+        self._reasons.append(f"{display.name(spelled)}: is called --{ours} here")
         self._called(spelled, ours, given)
         return True
 

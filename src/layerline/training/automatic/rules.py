@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Final
 
-from layerline import figures
-from layerline.assume.choice import Choice
-from layerline.assume.sides import sided
 from layerline.data.augment.augmentation import Augmentation
+from layerline.numbers import display
+from layerline.training.automatic.choice import Choice
+from layerline.training.automatic.sides import sided
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from layerline.assume.facts import Facts
     from layerline.recipe import Recipe
+    from layerline.training.automatic.facts import Facts
 
 FILTERS: Final = frozenset({"conv", "depthwise"})
 UNBALANCED: Final = 3.0
@@ -98,7 +98,7 @@ def _augment(facts: Facts, recipe: Recipe, given: Collection[str]) -> Choice:
     del recipe, given
     C, H, W = facts.shape
     if min(H, W) < SMALLEST_SHIFTED:
-        return Choice(None, f"images of {figures.picture(H, W)} are too small to be moved")
+        return Choice(None, f"images of {display.picture(H, W)} are too small to be moved")
     shift = Augmentation(shift=min(H, W) // SHIFT_SHARE)
     if C == 1:
         return Choice(shift, "gray images: no flip, which would spoil digits, letters and X-rays")

@@ -1,0 +1,1 @@
+"""What the operating system gives: cores (`cores`) and threads that never outlive their call (`workers`)."""
