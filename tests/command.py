@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import small_data
+from places import SOURCES
 
-import layerline
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "layerline"]
 NET = "Conv 4 3 1 1\nReLU\nPool 2\nFlat\nFC classes\n"
 PLAIN = {
     "PATH": os.environ["PATH"],
-    "PYTHONPATH": str(Path(layerline.__file__).parents[1]),
+    "PYTHONPATH": str(SOURCES),
     "LANG": "C.UTF-8",
     "XDG_DATA_HOME": "/nowhere",
 }

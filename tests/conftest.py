@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from places import GOLDEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 def pytest_configure() -> None:

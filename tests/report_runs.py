@@ -6,17 +6,20 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import read_page
 import tomli_w
 
 from layerline.data.dataset import Scaling
+from layerline.report import page
 from layerline.runs import model_file
 from layerline.runs.model_file import Card
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from read_page import Element
 
 NETWORK = "Conv 4 3\nReLU\nPool 2 2\nFlat\nFC classes\n"
 
@@ -127,3 +130,23 @@ def make(
             np.savez(path / "predictions.npz", **arrays)
     assert K >= 1
     return path
+
+
+def pixels(split: str, index: int) -> NDArray[np.uint8]:
+    """Return an 8×8 image whose first pixel is the image's number; the validation set is brighter."""
+    image = np.full((8, 8), 100 if split == "test" else 200, np.uint8)
+    image[0, 0] = index % 256
+    return image
+
+
+def noise(side: int) -> Callable[[str, int], NDArray[np.uint8]]:
+    """Return images that no format makes small."""
+
+    def of(split: str, index: int) -> NDArray[np.uint8]:
+        return np.random.default_rng([len(split), index]).integers(0, 256, (side, side, 3), np.uint8)
+
+    return of
+
+
+def written(folder: Path, **options: Any) -> Element:
+    return read_page.read(page.write(folder, pixels=options.pop("pixels", pixels), **options))
