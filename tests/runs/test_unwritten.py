@@ -76,10 +76,10 @@ def refusing(code: int) -> Callable[[Path, pytest.MonkeyPatch], None]:
     return refuse
 
 
-ELSEWHERE = "train again, into another folder; in Python `error.run` has the run: error.run.model.save(…)"
-REST = "`layerline train --resume {out}` (in Python layerline.resume) writes the rest"
+ELSEWHERE = "train again with another folder; in Python `error.run` has the run: error.run.model.save(…)"
+REST = "`layerline train --resume {out}` (in Python layerline.resume) writes the missing files"
 DAMAGES: dict[str, tuple[Any, str, str]] = {
-    "gone": (gone, "{out}: is no longer there, so the run could not be saved", ELSEWHERE),
+    "gone": (gone, "{out}: no longer exists, so the run could not be saved", ELSEWHERE),
     "a file": (a_file, "{out}: is now a file, so the run could not be saved", ELSEWHERE),
     "another": (
         another,
@@ -409,4 +409,4 @@ def test_a_folder_that_goes_away_on_the_command_line(
     said, errors = capsys.readouterr()
     assert "test of 30 images" in said
     assert "model.safetensors" not in said
-    assert errors == f"run: is no longer there, so the run could not be saved\n  help: {ELSEWHERE}\n"
+    assert errors == f"run: no longer exists, so the run could not be saved\n  help: {ELSEWHERE}\n"

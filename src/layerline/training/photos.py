@@ -82,7 +82,7 @@ def check_read(found: Iterable[Decoded]) -> None:
     if bad:
         raise DataError(
             f"{display.counted(len(bad), 'image')} cannot be read:\n"
-            + "\n".join(f"    {display.name(item.file.path, 200)}: {item.reason}" for item in bad),
+            + "\n".join(f"    {display.name(item.file.path, 200)}: found {item.reason}" for item in bad),
             "omit them",
         )
 
