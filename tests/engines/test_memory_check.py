@@ -39,7 +39,7 @@ def test_the_batch_size_that_is_advised_fits() -> None:
     with pytest.raises(UserError) as caught:
         check_memory(engine(), DATA, RECIPE, Free(free))
     assert str(caught.value).startswith("--batch-size 64: training needs 20")
-    assert ", 200 MB of it whatever the batch size, and 20" in str(caught.value)
+    assert " (200 MB of it whatever the batch size), but only 20" in str(caught.value)
     assert caught.value.help is not None
     assert re.match(r"--batch-size 16 takes 20\d MB", caught.value.help)
     check_memory(engine(), DATA, Recipe(batch_size=16), Free(free))
@@ -51,7 +51,7 @@ def test_where_no_batch_fits_the_help_is_another() -> None:
     """What is taken whatever the batch size does not fit: more memory. A single image does not fit: another network."""
     with pytest.raises(UserError) as caught:
         check_memory(engine(), DATA, RECIPE, Free(BESIDE))
-    assert caught.value.help == "end other programs, or raise the control group's limit"
+    assert caught.value.help == "close other programs, or raise the control group's limit"
     with pytest.raises(UserError) as caught:
         check_memory(engine(), DATA, RECIPE, Free(BESIDE + 1))
     assert str(caught.value.help).startswith("use a network with fewer filters")

@@ -248,7 +248,7 @@ def test_a_name_of_another_format_is_refused(suffix: str, tmp_path: Path) -> Non
     """`save` into a name that promises another program's file writes nothing, and says how to call it."""
     with pytest.raises(UserError, match=rf"{suffix} is for .* files") as caught:
         model().save(tmp_path / f"m{suffix}")
-    assert "call it m.safetensors" in (caught.value.help or "")
+    assert "name it m.safetensors" in (caught.value.help or "")
     assert not list(tmp_path.iterdir())
 
 

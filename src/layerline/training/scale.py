@@ -72,7 +72,7 @@ def _of_bytes(images: NDArray[np.uint8], preprocessing: Preprocessing) -> tuple[
         return images, None
     high = int(images.max())
     if needs == 1 and high == 1:
-        raise _doubt("only the integers 0 and 1", preprocessing, "if 1 is white: images.astype(np.float32)")
+        raise _doubt("only the values 0 and 1, as integers", preprocessing, "if 1 is white: images.astype(np.float32)")
     if high <= 1 or (needs < _BYTE and high <= needs):
         return images, None
     if needs == 1 and _is_normalized(preprocessing.seen):
