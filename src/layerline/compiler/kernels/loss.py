@@ -37,6 +37,12 @@ class _Softmax:
     first_largest: Index
 
 
+def _label(pen: Pen, n: Index) -> Index:
+    """Read the label of image n of the batch."""
+    image = pen.as_index(pen.load(pen.pointer("order"), n))
+    return pen.as_index(pen.load(pen.pointer("labels"), image))
+
+
 def _exponentials(pen: Pen, z: Pointer, out: Pointer, K: int) -> _Softmax:
     """Write out[k] = e^(z[k] − m)."""
     lanes = pen.machine.lanes_for(K)
@@ -110,8 +116,7 @@ class SoftmaxLoss(Kernel):
         one = pen.constant(1.0)
         with pen.loop("n", pen.count("images")) as n:
             z, dz = (pen.at(pen.pointer(name), item(n, K)) for name in ("z", "dz"))
-            image = pen.as_index(pen.load(pen.pointer("order"), n))
-            label = pen.as_index(pen.load(pen.pointer("labels"), image))
+            label = _label(pen, n)
             softmax = _exponentials(pen, z, dz, K)
             loss = pen.pointer("loss")
             shares = None if self.objective.plain else self._shares(pen, label)
@@ -208,10 +213,9 @@ class Probabilities(Kernel):
         with pen.loop("n", pen.count("images")) as n:
             z = pen.at(pen.pointer("z"), item(n, K))
             p = pen.at(pen.pointer("probabilities"), n * K)
+            label = _label(pen, n) if self.losses else None
             softmax = _exponentials(pen, z, p, K)
-            if self.losses:
-                image = pen.as_index(pen.load(pen.pointer("order"), n))
-                label = pen.as_index(pen.load(pen.pointer("labels"), image))
+            if label is not None:
                 pen.store(_loss(pen, z, label, softmax), pen.pointer("losses"), n)
             share = pen.div(pen.constant(1.0), softmax.total)
             with pen.loop("k", K) as k:
