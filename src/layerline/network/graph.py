@@ -74,6 +74,11 @@ class Network:
         return {name: weight for node in self.nodes for name, weight in node.weights.items()}
 
     @property
+    def has_filters(self) -> bool:
+        """Return whether a layer has filters."""
+        return any(node.layer.has_filters for node in self.nodes)
+
+    @property
     def parameter_count(self) -> int:
         """Return the number of trained weights."""
         return sum(node.parameters for node in self.nodes)
