@@ -17,7 +17,7 @@ from kernel_runner import aligned, planes, run
 from torch.nn import functional
 
 from layerline.compiler.build import LOWER, build
-from layerline.compiler.compilation import KEPT, compile_network, plan
+from layerline.compiler.compilation import CACHE_SIZE, compile_network, plan
 from layerline.compiler.driver import PIECE, write_module
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, KernelArgument, Over, reads, sets
@@ -372,7 +372,7 @@ def test_the_last_codes_are_kept() -> None:
         compile_network(network, named(lanes=4), task),
     )
     assert len({id(found.code) for found in (first, *others)}) == 4
-    for classes in range(2, 2 + KEPT):
+    for classes in range(2, 2 + CACHE_SIZE):
         compile_network(parse(f"Input 1 2 2\nFlat\nFC {classes}\n", name="n"), host(), task)
     assert compile_network(network, host(), task) is not first
 

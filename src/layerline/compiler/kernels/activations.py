@@ -37,7 +37,7 @@ class Activation(abc.ABC):
 
     @property
     def label(self) -> str:
-        """Return the function as symbols have it."""
+        """Return the function as it appears in symbols."""
         return self.name
 
     @abc.abstractmethod
@@ -59,7 +59,7 @@ class LeakyReLUFunction(Activation):
 
     @property
     def label(self) -> str:
-        """Return the function as symbols have it."""
+        """Return the function as it appears in symbols."""
         return f"leaky_relu{self.negative_slope}"
 
     def forward(self, pen: Pen, x: Value) -> Value:

@@ -1,6 +1,6 @@
 """Loading with augmentation: an image's bytes, moved, turned, cut and lit, become floats inside a border of zeros.
 
-The maths.  That of `data.augmented`, whose `apply` is the reference: where a pixel comes from by the tables `moves` and
+The math.  That of `data.augmented`, whose `apply` is the reference: where a pixel comes from by the tables `moves` and
 `numbers` (a row an image of the batch), cutout, v·gain + offset, v·scale + shift; float32, every product and sum
 rounded by itself. What is random was drawn before; here is no decision.
 
@@ -42,7 +42,7 @@ class Augment(Kernel):
     source: DType
     channels_last: bool
     even: bool
-    """Whether all channels are scaled alike."""
+    """Whether all channels share one scale and shift."""
     steps: Steps
 
     @property

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add an average pooling and its way back."""
+    """Add an average pooling and its backward pass."""
     layer, x = cast("AvgPool", node.layer), b.value(node.inputs[0])
     C, P, Q = node.shape
     _add(b, node, PoolShape(x.plane, layer.window, layer.stride, layer.padding, (P, Q)), Plane(C, P, Q))
@@ -31,11 +31,11 @@ def lower_global(b: Builder, node: Node) -> None:
 def _add(b: Builder, node: Node, shape: PoolShape, plane: Plane) -> None:
     x, y = b.value(node.inputs[0]), b.output(node, plane)
     b.op(AverageForward(shape, y.plane), x.buffer, y.buffer)
-    if b.training and x.trained_above:
+    if b.training and x.needs_gradient:
 
         def back() -> None:
             dy = b.gradient(y)[0]
             dx, add = b.gradient(x)
             b.op(AverageBackward(shape, y.plane, add), dy, dx)
 
-        b.way_back.append(back)
+        b.backward.append(back)

@@ -1,6 +1,6 @@
 """The gradient of a bias.
 
-The maths.  db[c] = Σ_n Σ_p Σ_q dy[c, p, q], shard by shard: an image in float64, the images in float32, in order.
+The math.  db[c] = Σ_n Σ_p Σ_q dy[c, p, q], shard by shard: an image in float64, the images in float32, in order.
 
 The schedule.  Lanes run over channels; four sums hide the latency of an addition.
 """

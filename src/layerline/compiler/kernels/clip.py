@@ -1,6 +1,6 @@
 """Clipping by the norm of all gradients together.
 
-The maths.  factor = min(1, c / (‖g‖ + 10⁻⁶)), with ‖g‖² = Σ over all tensors of Σ g² (PyTorch's clip_grad_norm_;
+The math.  factor = min(1, c / (‖g‖ + 10⁻⁶)), with ‖g‖² = Σ over all tensors of Σ g² (PyTorch's clip_grad_norm_;
 Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063, algorithm 1). A piece's squares are added in float64, in lanes that are
 folded as a tree; the pieces in the order of the tensors.
 """
@@ -38,7 +38,7 @@ class Squares(Kernel):
 
     @property
     def slices(self) -> int:
-        """Return the number of pieces of rows."""
+        """Return the number of row chunks."""
         return pieces(self.grid)
 
     def write(self, pen: Pen) -> None:
@@ -69,7 +69,7 @@ class ClipFactor(Kernel):
 
     @property
     def slices(self) -> int:
-        """Return 1: it is little work."""
+        """Return 1: too little work to split."""
         return 1
 
     def write(self, pen: Pen) -> None:

@@ -1,6 +1,6 @@
 """Convolution, forward, with neighboring filters in the lanes.
 
-The maths.  That of kernels/convolution.py.
+The math.  That of kernels/convolution.py.
 
 The schedule.  Pixels lie as H, W, C, so that the taps (s, c) of a filter row lie side by side: a *run* of J = S·C
 values (of C where the kernel is dilated, of a group's channels where there are groups). A vector holds neighboring
@@ -92,21 +92,21 @@ class ConvForward(Kernel):
                 for p0, height, p_tiles in balanced(P, self.tile.rows):
                     for q0, width, q_tiles in balanced(Q, self.tile.columns):
                         with pen.loop("p", p_tiles) as i, pen.loop("q", q_tiles) as j:
-                            spot = _Spot(i * height + p0, j * width + q0, first, height, width, block)
-                            self._tile(pen, spot, (x, w_block, y, at))
+                            region = _TileRegion(i * height + p0, j * width + q0, first, height, width, block)
+                            self._tile(pen, region, (x, w_block, y, at))
             weights += block.count * block.width * taps
 
-    def _tile(self, pen: Pen, spot: _Spot, memory: tuple[Pointer, Pointer, Pointer, Pointer | None]) -> None:
-        shape, block, (ph, pw) = self.conv.shape, spot.block, self.conv.pool
+    def _tile(self, pen: Pen, region: _TileRegion, memory: tuple[Pointer, Pointer, Pointer, Pointer | None]) -> None:
+        shape, block, (ph, pw) = self.conv.shape, region.block, self.conv.pool
         x, w, _, _ = memory
-        x = pen.at(x, shape.patch(spot.p, spot.q, self.conv.pool))
+        x = pen.at(x, shape.patch(region.p, region.q, self.conv.pool))
         bias = [
-            pen.load(pen.pointer("b"), spot.o + v * block.lanes, block.lanes)
+            pen.load(pen.pointer("b"), region.o + v * block.lanes, block.lanes)
             if self.conv.bias
             else pen.constant(0.0, block.lanes)
             for v in range(block.vectors)
         ]
-        pixels = [(a, b) for a in range(spot.height * ph) for b in range(spot.width * pw)]
+        pixels = [(a, b) for a in range(region.height * ph) for b in range(region.width * pw)]
         sums = {(a, b, v): pen.variable(bias[v]) for a, b in pixels for v in range(block.vectors)}
         R, runs = shape.runs
         with pen.loop("r", R) as r, pen.loop("s", runs) as s:
@@ -118,13 +118,13 @@ class ConvForward(Kernel):
                     value = pen.broadcast(x_run, j + shape.along(a, b), block.lanes)
                     for v, tap in enumerate(taps):
                         pen.write(sums[a, b, v], pen.fma(tap, value, pen.read(sums[a, b, v])))
-        for a in range(spot.height):
-            for b in range(spot.width):
+        for a in range(region.height):
+            for b in range(region.width):
                 for v in range(block.vectors):
-                    self._finish(pen, spot, (a, b, v), sums, memory)
+                    self._finish(pen, region, (a, b, v), sums, memory)
 
     @property
-    def _spills(self) -> bool:
+    def _may_overwrite(self) -> bool:
         """Whether lanes without a filter may be stored: what they spill over is written after them, or is never read.
 
         So it is where the outputs are written in the order in which they lie: one block, one row and one width of
@@ -137,25 +137,25 @@ class ConvForward(Kernel):
     def _finish(
         self,
         pen: Pen,
-        spot: _Spot,
+        region: _TileRegion,
         unit: tuple[int, int, int],
         sums: dict[tuple[int, int, int], Variable],
         memory: tuple[Pointer, Pointer, Pointer, Pointer | None],
     ) -> None:
         """Pool, clip and store one vector of one unit."""
-        (a, b, v), (ph, pw), lanes = unit, self.conv.pool, spot.block.lanes
+        (a, b, v), (ph, pw), lanes = unit, self.conv.pool, region.block.lanes
         window = [pen.read(sums[a * ph + i, b * pw + j, v]) for i in range(ph) for j in range(pw)]
         largest, place = self.conv.finished(pen, window)
-        count = min(lanes, self.conv.shape.group_filters - spot.block.first - v * lanes)
-        row, column, o = spot.p + a, spot.q + b, spot.o + v * lanes
+        count = min(lanes, self.conv.shape.group_filters - region.block.first - v * lanes)
+        row, column, o = region.p + a, region.q + b, region.o + v * lanes
         (_, _, y, at), plane = memory, self.conv.y
-        pen.store(largest, y, plane.step(row, column, o), lanes if self._spills and plane.bare else count)
+        pen.store(largest, y, plane.step(row, column, o), lanes if self._may_overwrite and plane.bare else count)
         if at is not None:
-            pen.store(place, at, plane.rank(row, column, o), lanes if self._spills else count)
+            pen.store(place, at, plane.rank(row, column, o), lanes if self._may_overwrite else count)
 
 
 @dataclass(frozen=True, eq=False)
-class _Spot:
+class _TileRegion:
     """Where a tile is: its first output unit, its first filter, its size."""
 
     p: Index

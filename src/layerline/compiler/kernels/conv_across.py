@@ -1,6 +1,6 @@
 """Convolution, forward, with neighboring columns in the lanes: for few filters, which would leave lanes empty.
 
-The maths.  That of kernels/convolution.py, term for term and in its order, so that the bits are those of
+The math.  That of kernels/convolution.py, term for term and in its order, so that the bits are those of
 kernels/conv.py.
 
 The schedule.  A row of x is loaded as V vectors of columns, once for each tap, and every weight is one broadcast: a
@@ -8,7 +8,7 @@ tile is F filters × A output rows × V vectors, F·A·V sums and A·V values in
 multiply-adds. 6 filters on 28 columns fill 28 of 32 lanes instead of 6 of 8: 8,400 multiply-adds an image instead of
 19,600, and 24 of them for 10 loads. Behind them the filters' vectors are woven into pixels, log₂ F steps of one shuffle
 a vector. x lies as planes, C, H, W: a gray image does, others are split first (kernels/split.py). Six-layer on MNIST
-went from 5.8 to 3.9 µs an image with one thread (Xeon at 2.6 GHz, 2026-11-28).
+went from 5.8 to 3.9 µs/image with one thread (Xeon at 2.6 GHz, 2026-11-28).
 """
 
 from __future__ import annotations
@@ -50,7 +50,13 @@ def across_tile(conv: Convolution, blocks: tuple[BlockLayout, ...], machine: Mac
     whole = -(-Q * pw // lanes)
     taps = shape.kernel[0] * shape.kernel[1] * shape.x.channels
     here, there = P * ph * whole * taps * shape.filters, shape.out[0] * shape.out[1] * taps * blocks[0].vectors
-    woven = P * -(-whole // pw) * _woven(shape.filters) * _woven(shape.filters).bit_length() * (1 + conv.places)
+    woven = (
+        P
+        * -(-whole // pw)
+        * _interleaved_width(shape.filters)
+        * _interleaved_width(shape.filters).bit_length()
+        * (1 + conv.places)
+    )
     if lanes == 1 or here + woven + 2 * P * Q >= there or here * lanes > there * blocks[0].lanes:
         return None
     tiles = [
@@ -70,7 +76,7 @@ def _intensity(tile: AcrossTile, pool_rows: int) -> tuple[float, int]:
     return tile.filters * vectors / (vectors + tile.filters), tile.filters * vectors
 
 
-def _woven(filters: int) -> int:
+def _interleaved_width(filters: int) -> int:
     """Return the power of two that filters are woven as."""
     return 1 << (filters - 1).bit_length()
 
@@ -105,7 +111,7 @@ class ConvAcross(Kernel):
                     for p0, rows, p_tiles in balanced(conv.units[0], self.tile.rows):
                         with pen.loop("p", p_tiles) as i:
                             for columns in self._columns(pen):
-                                self._tile(pen, _AcrossSpot(i * rows + p0, rows, o, filters, columns), (x, y, at))
+                                self._tile(pen, _AcrossRegion(i * rows + p0, rows, o, filters, columns), (x, y, at))
 
     def _columns(self, pen: Pen) -> Iterator[_Columns]:
         """Write loops over the pieces of an output row, and yield them."""
@@ -119,25 +125,25 @@ class ConvAcross(Kernel):
             for start in range(first + whole * width, first + tiles * width, width):
                 yield _Columns(pen.index(start), pen.index(start // pw), vectors, Q - start // pw)
 
-    def _tile(self, pen: Pen, spot: _AcrossSpot, memory: tuple[Pointer, Pointer, Pointer | None]) -> None:
+    def _tile(self, pen: Pen, region: _AcrossRegion, memory: tuple[Pointer, Pointer, Pointer | None]) -> None:
         """Write one tile: sum over the taps, then pool, clip, weave and store."""
         ph, (x, *outputs) = self.conv.pool[0], memory
-        sums = self._sums(pen, spot, x)
-        for row in range(spot.rows):
-            units = [self._pooled(pen, [sums[k, row * ph + a] for a in range(ph)]) for k in range(spot.filters)]
-            self._store(pen, spot, row, units, outputs)
+        sums = self._sums(pen, region, x)
+        for row in range(region.rows):
+            units = [self._pooled(pen, [sums[k, row * ph + a] for a in range(ph)]) for k in range(region.filters)]
+            self._store(pen, region, row, units, outputs)
 
-    def _sums(self, pen: Pen, spot: _AcrossSpot, x: Pointer) -> dict[tuple[int, int], list[Value]]:
+    def _sums(self, pen: Pen, region: _AcrossRegion, x: Pointer) -> dict[tuple[int, int], list[Value]]:
         """Return the sums of each filter and row of the tile, vector by vector."""
-        shape, lanes, V = self.conv.shape, self.tile.lanes, spot.columns.vectors
+        shape, lanes, V = self.conv.shape, self.tile.lanes, region.columns.vectors
         (R, S), C, width = shape.kernel, shape.x.channels, self.columns.blocks[0].width
-        planes, rows, zero = as_planes(shape.x), spot.rows * self.conv.pool[0], pen.constant(0.0, lanes)
+        planes, rows, zero = as_planes(shape.x), region.rows * self.conv.pool[0], pen.constant(0.0, lanes)
         down, plane = (shape.stride[0], 1), (planes.height // C, 1)
-        filters = range(spot.first, spot.first + spot.filters)
+        filters = range(region.first, region.first + region.filters)
         cells = [(a, v) for a in range(rows) for v in range(V)]
         bias = [pen.broadcast(pen.pointer("b"), o, lanes) if self.conv.bias else zero for o in filters]
-        sums = {(k, a, v): pen.variable(bias[k]) for k in range(spot.filters) for a, v in cells}
-        x = pen.at(x, planes.step(spot.row, spot.columns.first, stride=(self.conv.pool[0] * down[0], 1)))
+        sums = {(k, a, v): pen.variable(bias[k]) for k in range(region.filters) for a, v in cells}
+        x = pen.at(x, planes.step(region.row, region.columns.first, stride=(self.conv.pool[0] * down[0], 1)))
         with pen.loop("r", R) as r, pen.loop("s", S) as s, pen.loop("c", C) as c:
             taps = pen.at(x, planes.step(r, s, stride=shape.dilation) + planes.step(c, stride=plane))
             w = pen.at(pen.pointer("w"), (r * S + s) * (C * width) + c * width)
@@ -146,7 +152,7 @@ class ConvAcross(Kernel):
                 weight = pen.broadcast(w, o, lanes)
                 for (a, v), value in zip(cells, values, strict=True):
                     pen.write(sums[k, a, v], pen.fma(weight, value, pen.read(sums[k, a, v])))
-        return {(k, a): [pen.read(sums[k, a, v]) for v in range(V)] for k in range(spot.filters) for a in range(rows)}
+        return {(k, a): [pen.read(sums[k, a, v]) for v in range(V)] for k in range(region.filters) for a in range(rows)}
 
     def _pooled(self, pen: Pen, rows: list[list[Value]]) -> list[tuple[Value, Value]]:
         """Return the units of a row of windows, vector by vector, and where in its window each came from."""
@@ -160,27 +166,27 @@ class ConvAcross(Kernel):
     def _store(
         self,
         pen: Pen,
-        spot: _AcrossSpot,
+        region: _AcrossRegion,
         row: int,
         units: list[list[tuple[Value, Value]]],
         outputs: list[Pointer | None],
     ) -> None:
         """Weave the filters' vectors into pixels, and store the units that count."""
-        conv, lanes, F = self.conv, self.tile.lanes, _woven(spot.filters)
-        columns, planes = spot.columns, (conv.y, conv.y.inside)
+        conv, lanes, F = self.conv, self.tile.lanes, _interleaved_width(region.filters)
+        columns, planes = region.columns, (conv.y, conv.y.inside)
         for number in range(len(units[0])):
             for which, (to, plane) in enumerate(zip(outputs, planes, strict=True)):
                 if to is None:
                     continue
                 values = [vectors[number][which] for vectors in units]
-                pixels = pen.woven([*values, *[pen.constant(0, lanes, to.dtype)] * (F - spot.filters)])
-                start = pen.at(to, plane.step(spot.row + row, columns.unit, spot.first))
+                pixels = pen.woven([*values, *[pen.constant(0, lanes, to.dtype)] * (F - region.filters)])
+                start = pen.at(to, plane.step(region.row + row, columns.unit, region.first))
                 for unit in range(number * lanes, min((number + 1) * lanes, columns.units)):
                     pixel = pen.picked(pixels, (unit - number * lanes) * F, 1, F)
-                    pen.store(pixel, start, plane.step(0, unit), F if self._spills else spot.filters)
+                    pen.store(pixel, start, plane.step(0, unit), F if self._may_overwrite else region.filters)
 
     @property
-    def _spills(self) -> bool:
+    def _may_overwrite(self) -> bool:
         """Whether lanes without a filter, which hold zeros, may be stored: what they spill over is written after them,
         or is never read."""
         return self.conv.y.bare and self.tile.rows == 1 and self.tile.filters == self.conv.shape.filters
@@ -197,7 +203,7 @@ class _Columns:
 
 
 @dataclass(frozen=True, eq=False)
-class _AcrossSpot:
+class _AcrossRegion:
     """Where a tile is: its first row of units, its first filter, its columns, and its size."""
 
     row: Index

@@ -1,6 +1,6 @@
 """What a convolution computes, forward; kernels/conv.py and kernels/conv_across.py are how.
 
-The maths.  Padded input x (C, H, W), filters w (O, C, R, S), float32:
+The math.  Padded input x (C, H, W), filters w (O, C, R, S), float32:
     y[o, p, q] = b[o] + Σ_r Σ_s Σ_c w[o, c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw]
 (Dumoulin & Visin 2016, arXiv:1603.07285, relation 6). A sum starts with the bias and takes its terms in the order r, s,
 c. Pooled: the largest of a window, the first in row-major order on ties; a NaN wins. ReLU: 0 where 0 > y. Behind a pool
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
 
-FEW_BYTES: Final = 24 * 1024
+L1_WEIGHT_BYTES: Final = 24 * 1024
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class ConvShape:
     @property
     def few_weights(self) -> bool:
         """Whether the filters of a group fit into a core's first cache (half of 48 kB), from the sizes alone."""
-        return 4 * self.group_filters * self.group_channels * self.kernel[0] * self.kernel[1] <= FEW_BYTES
+        return 4 * self.group_filters * self.group_channels * self.kernel[0] * self.kernel[1] <= L1_WEIGHT_BYTES
 
     @property
     def first(self) -> int:
@@ -104,7 +104,7 @@ class ConvShape:
 
     @property
     def label(self) -> str:
-        """Return the sizes as symbols have them."""
+        """Return the sizes as they appear in symbols."""
         (R, S), (sh, sw), (dh, dw) = self.kernel, self.stride, self.dilation
         P, Q = self.out
         dilated = f"d{dh}_{dw}" if (dh, dw) != (1, 1) else ""
@@ -141,7 +141,7 @@ class Convolution:
 
     @property
     def label(self) -> str:
-        """Return it as symbols have it."""
+        """Return it as it appears in symbols."""
         pooled = f"_pool{self.pool[0]}_{self.pool[1]}" if self.pool != (1, 1) else ""
         what = "conv" + "_b" * self.bias + pooled + "_relu" * self.relu + "_at" * self.places
         return f"{what}_fwd_{self.shape.label}_{self.y.label}"

@@ -1,6 +1,6 @@
 """Convolution, backward: the gradients of the filters and of the input.
 
-The maths.  With dy (O, P, Q) the gradient by the convolution's output, before ReLU and pool:
+The math.  With dy (O, P, Q) the gradient by the convolution's output, before ReLU and pool:
     dw[o, c, r, s] = Σ_n Σ_p Σ_q dy[o, p, q] · x[c, p·sh + r·dh, q·sw + s·dw]
     dx[c, h, w]    = Σ_o Σ_r Σ_s dy[o, p, q] · w[o, c, r, s]  over the p, q with p·sh + r·dh = h, q·sw + s·dw = w
 Behind a max pool dy is zero but at one place a window. The filters' gradient is then taken over these places alone: a
@@ -13,7 +13,7 @@ transposition anywhere. ConvFilters keeps F filters × K runs × V vectors of dw
 places each filter reads its own patch: one load a multiply-add, so F ≥ 2 filters hide the latency of the sums. Without,
 the patch's K·V vectors serve F filters. ConvInput sums T pixels × V vectors over all filters, and over the kernel's
 rows where all weights stay in a core's first cache, and only then touches dx: patches of neighboring pixels overlap,
-and a vector that is read back while it is being written costs a dozen cycles. (lenet5, two threads: 11.2 µs an image
+and a vector that is read back while it is being written costs a dozen cycles. (lenet5, two threads: 11.2 µs/image
 with a write for every kernel row, 8.8 with one for all; Xeon at 2.6 GHz, 2026-11-28.)
 """
 
@@ -96,7 +96,7 @@ class ConvFilters(Kernel):
         return f"{what}_{self.shape.label}_{self.dy.label}__{self.tile.filters}x{self.tile.runs}x{self.tile.vectors}"
 
     @property
-    def numbers(self) -> tuple[str, ...]:
+    def extra_scalars(self) -> tuple[str, ...]:
         return ("images",) if self.owned else ()
 
     def write(self, pen: Pen) -> None:
@@ -130,29 +130,29 @@ class ConvFilters(Kernel):
         for v0, vectors, v_tiles in balanced(rows.padded // lanes, self.tile.vectors):
             for k0, runs, k_tiles in balanced(rows.runs, self.tile.runs):
                 with pen.loop("v", v_tiles) as v, pen.loop("k", k_tiles) as k:
-                    spot = _GradientSpot(o, k * runs + k0, (v * vectors + v0) * lanes, filters, runs, vectors)
-                    self._tile(pen, spot, rows, lanes, (x, dy, at))
+                    region = _GradientRegion(o, k * runs + k0, (v * vectors + v0) * lanes, filters, runs, vectors)
+                    self._tile(pen, region, rows, lanes, (x, dy, at))
 
     def _tile(
-        self, pen: Pen, spot: _GradientSpot, rows: Rows, lanes: int, memory: tuple[Pointer, Pointer, Pointer | None]
+        self, pen: Pen, region: _GradientRegion, rows: Rows, lanes: int, memory: tuple[Pointer, Pointer, Pointer | None]
     ) -> None:
         x, dy, at = memory
         shape = self.shape
-        dw = pen.at(pen.pointer("dw"), spot.o * (rows.runs * rows.padded) + spot.k * rows.padded + spot.j)
-        cells = [(f, k, v) for f in range(spot.filters) for k in range(spot.runs) for v in range(spot.vectors)]
+        dw = pen.at(pen.pointer("dw"), region.o * (rows.runs * rows.padded) + region.k * rows.padded + region.j)
+        cells = [(f, k, v) for f in range(region.filters) for k in range(region.runs) for v in range(region.vectors)]
         where = {(f, k, v): (f * rows.runs + k) * rows.padded + v * lanes for f, k, v in cells}
         sums = {cell: pen.variable(pen.load(dw, where[cell], lanes)) for cell in cells}
         # runs of one tile are neighbors: a kernel row apart, or (dilated) a tap apart, a whole kernel row a tile
-        starts = [self._run(spot.k + k) + spot.j for k in range(spot.runs)]
+        starts = [self._run(region.k + k) + region.j for k in range(region.runs)]
         patches = [pen.at(x, start) for start in starts]
         with pen.loop("p", self.dy.height) as p, pen.loop("q", self.dy.width) as q:
-            g_at = self.dy.step(p, q, spot.o)
+            g_at = self.dy.step(p, q, region.o)
             if at is None:
-                self._dense(pen, spot, sums, patches, (dy, g_at), p, q)
+                self._dense(pen, region, sums, patches, (dy, g_at), p, q)
             else:
-                here = self.dy.rank(p, q, spot.o)
+                here = self.dy.rank(p, q, region.o)
                 corner = shape.patch(p, q, self.window)
-                self._sparse(pen, spot, sums, [pen.at(patch, corner) for patch in patches], (dy, g_at), (at, here))
+                self._sparse(pen, region, sums, [pen.at(patch, corner) for patch in patches], (dy, g_at), (at, here))
         for cell in cells:
             pen.store(pen.read(sums[cell]), dw, where[cell])
 
@@ -164,7 +164,7 @@ class ConvFilters(Kernel):
     def _dense(
         self,
         pen: Pen,
-        spot: _GradientSpot,
+        region: _GradientRegion,
         sums: dict[tuple[int, int, int], Variable],
         patches: list[Pointer],
         dy: tuple[Pointer, Index],
@@ -175,10 +175,10 @@ class ConvFilters(Kernel):
         patch = self.shape.patch(p, q)
         x = {
             (k, v): pen.load(patches[k], patch + v * lanes, lanes)
-            for k in range(spot.runs)
-            for v in range(spot.vectors)
+            for k in range(region.runs)
+            for v in range(region.vectors)
         }
-        for f in range(spot.filters):
+        for f in range(region.filters):
             g = pen.broadcast(dy[0], dy[1] + f, lanes)
             for k, v in x:
                 pen.write(sums[f, k, v], pen.fma(g, x[k, v], pen.read(sums[f, k, v])))
@@ -186,24 +186,24 @@ class ConvFilters(Kernel):
     def _sparse(
         self,
         pen: Pen,
-        spot: _GradientSpot,
+        region: _GradientRegion,
         sums: dict[tuple[int, int, int], Variable],
         patches: list[Pointer],
         dy: tuple[Pointer, Index],
         at: tuple[Pointer, Index],
     ) -> None:
         lanes = pen.machine.lanes_for(self.shape.run_length)
-        for f in range(spot.filters):
+        for f in range(region.filters):
             g = pen.broadcast(dy[0], dy[1] + f, lanes)
             place = pen.as_index(pen.load(at[0], at[1] + f))
-            for k in range(spot.runs):
-                for v in range(spot.vectors):
+            for k in range(region.runs):
+                for v in range(region.vectors):
                     x = pen.load(patches[k], place + v * lanes, lanes)
                     pen.write(sums[f, k, v], pen.fma(g, x, pen.read(sums[f, k, v])))
 
 
 @dataclass(frozen=True, eq=False)
-class _GradientSpot:
+class _GradientRegion:
     """Where a tile of dw is: its first filter, run and tap, and its size."""
 
     o: Index

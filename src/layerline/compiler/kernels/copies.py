@@ -1,6 +1,6 @@
 """The same values elsewhere: under another border, or in another order.
 
-The maths.  y = x or y += x, value by value.
+The math.  y = x or y += x, value by value.
 """
 
 from __future__ import annotations

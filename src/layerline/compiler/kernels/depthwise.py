@@ -1,6 +1,6 @@
 """Convolution with a filter a channel, forward and backward.
 
-The maths.  x (C, H, W), w (C, 1, R, S), float32:
+The math.  x (C, H, W), w (C, 1, R, S), float32:
     y[c, p, q] = b[c] + Σ_r Σ_s w[c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw]
     dw[c, r, s] = Σ_n Σ_p Σ_q dy[c, p, q] · x[c, p·sh + r·dh, q·sw + s·dw]
     dx[c, h, w] = Σ dy[c, p, q] · w[c, r, s]  over the p, q, r, s with p·sh + r·dh = h, q·sw + s·dw = w
@@ -66,10 +66,10 @@ class DepthwiseForward(Kernel):
                             self._tile(pen, (p, t * pixels + q0, c), (x, y), pixels, count)
 
     def _tile(
-        self, pen: Pen, spot: tuple[Index, Index, Index], memory: tuple[Pointer, Pointer], pixels: int, count: int
+        self, pen: Pen, position: tuple[Index, Index, Index], memory: tuple[Pointer, Pointer], pixels: int, count: int
     ) -> None:
         """Write some neighboring pixels of a row, one vector of channels each."""
-        (p, q, c), (x, y), shape = spot, memory, self.shape
+        (p, q, c), (x, y), shape = position, memory, self.shape
         lanes = pen.machine.lanes_for(shape.filters)
         patch = pen.at(x, shape.x.step(p, q, c, shape.stride))
         start = pen.load(pen.pointer("b"), c, lanes) if self.bias else pen.constant(0.0, lanes)
@@ -112,9 +112,9 @@ class DepthwiseFilters(Kernel):
                         with pen.loop("r", r_tiles) as i, pen.loop("s", s_tiles) as j:
                             self._tile(pen, (n, i * rows + r0, j * columns + s0, c), (rows, columns), count)
 
-    def _tile(self, pen: Pen, spot: tuple[Index, Index, Index, Index], size: tuple[int, int], count: int) -> None:
+    def _tile(self, pen: Pen, position: tuple[Index, Index, Index, Index], size: tuple[int, int], count: int) -> None:
         """Write an image's part of some taps."""
-        (n, r, s, c), shape, dy = spot, self.shape, self.dy
+        (n, r, s, c), shape, dy = position, self.shape, self.dy
         lanes, padded = pen.machine.lanes_for(shape.filters), padded_channels(shape.filters, pen.machine)
         x = pen.at(pen.pointer("x"), shape.x.begin(n) + shape.tap(r, s) + c + shape.first)
         g_at = pen.at(pen.pointer("dy"), dy.at(n, c=c))

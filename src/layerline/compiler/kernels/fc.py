@@ -1,6 +1,6 @@
 """Fully connected layers.
 
-The maths.  x (N, I), w (O, I), float32:
+The math.  x (N, I), w (O, I), float32:
     y[n, o] = b[o] + Σ_i x[n, i] · w[o, i]      dx[n, i] = Σ_o dy[n, o] · w[o, i]      dw[o, i] = Σ_n dy[n, o] · x[n, i]
 The sum over i is taken in lanes (lane l adds i = l, l + L, …), which are then folded as a tree; those over o and n in
 order.
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from layerline.compiler.values import Index, Value
 
 
-MOST_ITEMS: Final = 16
+MAX_ITEMS: Final = 16
 """Into how many items at most the weights' gradient is cut: drawing one costs two shared counters."""
 
 
-AHEAD: Final = 8
+PREFETCH_DISTANCE: Final = 8
 """Images ahead that the weights' gradient asks for: another core has written half of them a moment ago."""
 
 
@@ -53,7 +53,7 @@ class FCShape:
 
     @property
     def label(self) -> str:
-        """Return the sizes as symbols have them."""
+        """Return the sizes as they appear in symbols."""
         return f"i{self.inputs}o{self.outputs}"
 
 
@@ -71,7 +71,7 @@ class FCTile:
     width: int
 
 
-def images_at_once(images: int, most: int) -> int:
+def images_per_tile(images: int, most: int) -> int:
     """Return how many images a tile takes, at most `most`: as few tiles as can be, those left over counting one
     each."""
     return min(range(1, most + 1), key=lambda m: (images // m + images % m, -m))
@@ -79,13 +79,13 @@ def images_at_once(images: int, most: int) -> int:
 
 def forward_tile(shape: FCShape, machine: Machine, images: int) -> FCTile:
     """Return the tile of the forward kernel for groups of so many images."""
-    M = images_at_once(images, 5 if machine.registers >= 32 else 3)
+    M = images_per_tile(images, 5 if machine.registers >= 32 else 3)
     return FCTile(M, balanced(shape.outputs, (machine.registers - M - 1) // M)[0][1])
 
 
 def input_tile(shape: FCShape, machine: Machine, images: int) -> FCTile:
     """Return the tile of the input's gradient for groups of so many images."""
-    M = images_at_once(images, 5 if machine.registers >= 32 else 3)
+    M = images_per_tile(images, 5 if machine.registers >= 32 else 3)
     vectors = shape.padded // machine.lanes_for(shape.inputs)
     return FCTile(M, balanced(vectors, min(4, max(1, (machine.accumulators - 4) // M)))[0][1])
 
@@ -225,7 +225,7 @@ class FCWeights(Kernel):
         return f"fc_weights{step}_{self.shape.label}__{self.tile.outputs}x{self.tile.vectors}v{self.tile.lanes}"
 
     @property
-    def numbers(self) -> tuple[str, ...]:
+    def extra_scalars(self) -> tuple[str, ...]:
         return ("images", *(self.optimizer.scalars if self.optimizer else ()))
 
     @property
@@ -236,16 +236,16 @@ class FCWeights(Kernel):
     @property
     def _pieces(self) -> list[tuple[int, int, int, int]]:
         """Return (first vector, vectors a tile, tiles, items) of each size of tile."""
-        cuts = balanced(self.shape.padded // self.tile.lanes, self.tile.vectors)
-        return [(first, vectors, tiles, -(-tiles // self._tiles_an_item)) for first, vectors, tiles in cuts]
+        splits = balanced(self.shape.padded // self.tile.lanes, self.tile.vectors)
+        return [(first, vectors, tiles, -(-tiles // self._tiles_per_item)) for first, vectors, tiles in splits]
 
     @property
-    def _tiles_an_item(self) -> int:
+    def _tiles_per_item(self) -> int:
         vectors = self.shape.padded // self.tile.lanes
-        return max(1, -(-vectors // (self.tile.vectors * MOST_ITEMS)))
+        return max(1, -(-vectors // (self.tile.vectors * MAX_ITEMS)))
 
     def write(self, pen: Pen) -> None:
-        done, several = 0, self._tiles_an_item
+        done, several = 0, self._tiles_per_item
         for v0, vectors, tiles, items in self._pieces:
             item = pen.count("item") - done
             with pen.when(item.within(items)):
@@ -263,7 +263,7 @@ class FCWeights(Kernel):
         sums = {(k, v): pen.variable(zero) for k in range(outputs) for v in range(vectors)}
         with pen.loop("n", pen.count("images")) as n:
             for v in range(vectors):
-                pen.prefetch(x, item(n, shape.inputs) + (item(AHEAD, shape.inputs) + v * lanes))
+                pen.prefetch(x, item(n, shape.inputs) + (item(PREFETCH_DISTANCE, shape.inputs) + v * lanes))
             values = [pen.load(x, item(n, shape.inputs) + v * lanes, lanes) for v in range(vectors)]
             for k in range(outputs):
                 g = pen.broadcast(dy, item(n, shape.outputs) + k, lanes)

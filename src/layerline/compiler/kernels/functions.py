@@ -40,7 +40,7 @@ _LN2_LOW: Final = math.log(2) - _LN2_HIGH
 
 
 def exp(pen: Pen, x: Value) -> Value:
-    """Return e^x for float32 lanes x ≤ 0; NaN stays NaN."""
+    """Return e^x for float32 lanes x ≤ 0; NaN propagates."""
     lanes = x.lanes
 
     def number(value: float) -> Value:
@@ -67,30 +67,30 @@ def _polynomial(pen: Pen, coefficients: tuple[float, ...], x: Value) -> Value:
 
 
 def tanh(pen: Pen, x: Value) -> Value:
-    """Return tanh x for float32 lanes; NaN stays NaN."""
+    """Return tanh x for float32 lanes; NaN propagates."""
     lanes = x.lanes
     one = pen.constant(1.0, lanes)
-    size = pen.magnitude(x)
-    t = exp(pen, pen.mul(size, pen.constant(-2.0, lanes)))
+    magnitude = pen.magnitude(x)
+    t = exp(pen, pen.mul(magnitude, pen.constant(-2.0, lanes)))
     far = pen.with_sign(pen.div(pen.sub(one, t), pen.add(one, t)), x)
     square = pen.mul(x, x)
     near = pen.fma(pen.mul(x, square), _polynomial(pen, _TANH, square), x)
-    return pen.select(pen.greater(size, pen.constant(0.6, lanes)), far, near)
+    return pen.select(pen.greater(magnitude, pen.constant(0.6, lanes)), far, near)
 
 
 def sigmoid(pen: Pen, x: Value) -> Value:
-    """Return 1 / (1 + e^−x) for float32 lanes; NaN stays NaN."""
+    """Return 1 / (1 + e^−x) for float32 lanes; NaN propagates."""
     lanes = x.lanes
     one = pen.constant(1.0, lanes)
-    size = pen.magnitude(x)
-    t = exp(pen, pen.negative(size))
-    t = pen.select(pen.greater(size, pen.constant(-LOWEST, lanes)), pen.constant(0.0, lanes), t)
+    magnitude = pen.magnitude(x)
+    t = exp(pen, pen.negative(magnitude))
+    t = pen.select(pen.greater(magnitude, pen.constant(-LOWEST, lanes)), pen.constant(0.0, lanes), t)
     above = pen.select(pen.greater(pen.constant(0.0, lanes), x), t, one)
     return pen.div(above, pen.add(one, t))
 
 
 def normal(pen: Pen, x: Value) -> tuple[Value, Value]:
-    """Return Φ(x) and e^(−x² / 2) for float32 lanes; NaN stays NaN."""
+    """Return Φ(x) and e^(−x² / 2) for float32 lanes; NaN propagates."""
     lanes = x.lanes
     one, half = pen.constant(1.0, lanes), pen.constant(0.5, lanes)
     bell = exp(pen, pen.mul(pen.mul(x, x), pen.constant(-0.5, lanes)))
@@ -104,7 +104,7 @@ def normal(pen: Pen, x: Value) -> tuple[Value, Value]:
 
 
 def log(pen: Pen, x: Value) -> Value:
-    """Return ln x for a float64 x ≥ 1; NaN stays NaN."""
+    """Return ln x for a float64 x ≥ 1; NaN propagates."""
 
     def number(value: float) -> Value:
         return pen.constant(value, 1, DType.F64)

@@ -1,6 +1,6 @@
 """Loading: an image's bytes become floats inside a border of zeros.
 
-The maths.  x[h, w, c] = value[c, h, w] · scale[c] + shift[c], float32, two roundings; value is uint8 or float32 and
+The math.  x[h, w, c] = value[c, h, w] · scale[c] + shift[c], float32, two roundings; value is uint8 or float32 and
 lies as C, H, W or as H, W, C.
 
 The schedule.  No byte outside the image is touched, for it may be the last one of a memory-mapped file: a row is read
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Value
 
-MOST_WOVEN: Final = 4
+MAX_INTERLEAVED: Final = 4
 """Channels that are woven: n of them take up to n·(n − 1) shuffles."""
 
 
@@ -34,7 +34,7 @@ class Load(Kernel):
     source: DType
     channels_last: bool
     even: bool
-    """Whether all channels are scaled alike."""
+    """Whether all channels share one scale and shift."""
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
@@ -56,7 +56,7 @@ class Load(Kernel):
                 to = pen.at(x, self.x.step(h))
                 if self.even and (C == 1 or H * W == 1 or self.channels_last):
                     self._row(pen, pen.at(source, h * (W * C)), to, 1, W * C)
-                elif C <= MOST_WOVEN:
+                elif C <= MAX_INTERLEAVED:
                     self._row(pen, pen.at(source, h * (W * C if self.channels_last else W)), to, C, W)
                 else:
                     self._values(pen, source, h * W, to)

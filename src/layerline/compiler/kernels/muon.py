@@ -1,6 +1,6 @@
 """Muon's direction: the momentum of a matrix of filters, made nearly orthogonal.
 
-The maths.  For the gradient g of filters, seen as a matrix (O, C·R·S):
+The math.  For the gradient g of filters, seen as a matrix (O, C·R·S):
     v = μ·v + g      u = g + μ·v      X = u / (‖u‖ + 10⁻⁷), transposed if it is higher than wide
     five times       A = X·Xᵀ      B = b·A + c·A·A      X = a·X + B·X      (a, b, c) = (3.4445, −4.7750, 2.0315)
 ‖u‖ is Frobenius' norm. (Jordan 2024, "Muon: an optimizer for hidden layers in neural networks".) Every sum is float32;
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 COEFFICIENTS: Final = (3.4445, -4.7750, 2.0315)
 ROUNDS: Final = 5
-TINY: Final = 1e-7
-AT_ONCE: Final = 4
+EPSILON: Final = 1e-7
+TILE: Final = 4
 """Rows, columns or vectors of a tile."""
 
 
@@ -68,7 +68,7 @@ class Filters:
         lanes = self.lanes(machine)
         return -(-self.shape(machine)[0] // lanes) * lanes
 
-    def room(self, machine: Machine) -> tuple[int, int]:
+    def workspace(self, machine: Machine) -> tuple[int, int]:
         """Return the elements of X and of A."""
         m, n = self.shape(machine)
         return max(m * n, self.lines * self.line), m * self.square(machine)
@@ -113,7 +113,7 @@ class MuonDirection(Kernel):
             mix(pen, (_Matrix("B", m, square), wide, wide, _Matrix("Y", m, n)), (a, 1.0), lanes)
             with pen.loop("i", m * n, step=lanes) as i:
                 pen.store(pen.load(pen.pointer("Y"), i, lanes), pen.pointer("X"), i)
-        self._hand_out(pen)
+        self._write_direction(pen)
 
     def _momentum(self, pen: Pen) -> None:
         """Write v = μ·v + g and u = g + μ·v, without the padding of g, which holds anything."""
@@ -136,21 +136,21 @@ class MuonDirection(Kernel):
         with pen.loop("i", f.lines * f.line, step=lanes) as i:
             u = pen.load(pen.pointer("u"), i, lanes)
             pen.write(total, pen.fma(u, u, pen.read(total)))
-        norm = pen.add(pen.sqrt(pen.fold(pen.read(total))), pen.constant(TINY))
-        share = pen.div(pen.constant(1.0), norm)
+        norm = pen.add(pen.sqrt(pen.fold(pen.read(total))), pen.constant(EPSILON))
+        factor = pen.div(pen.constant(1.0), norm)
         if not f.transposed:
             with pen.loop("i", f.lines * f.line, step=lanes) as i:
-                scaled = pen.mul(pen.load(pen.pointer("u"), i, lanes), pen.splat(share, lanes))
+                scaled = pen.mul(pen.load(pen.pointer("u"), i, lanes), pen.splat(factor, lanes))
                 pen.store(scaled, pen.pointer("X"), i)
             return
         n = f.shape(pen.machine)[1]
         with pen.loop("line", f.lines) as line, pen.loop("k", f.line) as k:
-            value = pen.mul(pen.load(pen.pointer("u"), line * f.line + k), share)
+            value = pen.mul(pen.load(pen.pointer("u"), line * f.line + k), factor)
             pen.store(value, pen.pointer("X"), k * n + line)
 
     def _gram(self, pen: Pen, X: _Matrix, A: _Matrix, lanes: int) -> None:
         """Write A = X·Xᵀ."""
-        pieces = balanced(X.rows, AT_ONCE)
+        pieces = balanced(X.rows, TILE)
         for i0, rows, i_tiles in pieces:
             for j0, columns, j_tiles in pieces:
                 with pen.loop("i", i_tiles) as i, pen.loop("j", j_tiles) as j:
@@ -170,7 +170,7 @@ class MuonDirection(Kernel):
         for (a, b), total in sums.items():
             pen.store(pen.fold(pen.read(total)), pen.pointer(A.name), (i + a) * A.columns + (j + b))
 
-    def _hand_out(self, pen: Pen) -> None:
+    def _write_direction(self, pen: Pen) -> None:
         """Write u from X."""
         f, lanes = self.filters, pen.machine.lanes_for(self.filters.length)
         if not f.transposed:
@@ -191,11 +191,13 @@ class _Matrix:
     columns: int
 
 
-def mix(pen: Pen, matrices: tuple[_Matrix, _Matrix, _Matrix, _Matrix], shares: tuple[float, float], lanes: int) -> None:
+def mix(
+    pen: Pen, matrices: tuple[_Matrix, _Matrix, _Matrix, _Matrix], coefficients: tuple[float, float], lanes: int
+) -> None:
     """Write out = α·base + β·left·right, for (left, right, base, out) and (α, β)."""
     left, right, base, out = matrices
-    for i0, rows, i_tiles in balanced(left.rows, AT_ONCE):
-        for v0, wide, v_tiles in balanced(out.columns // lanes, AT_ONCE):
+    for i0, rows, i_tiles in balanced(left.rows, TILE):
+        for v0, wide, v_tiles in balanced(out.columns // lanes, TILE):
             with pen.loop("i", i_tiles) as t, pen.loop("v", v_tiles) as v:
                 i, j = t * rows + i0, (v * wide + v0) * lanes
                 cells = [(a, k) for a in range(rows) for k in range(wide)]
@@ -210,11 +212,11 @@ def mix(pen: Pen, matrices: tuple[_Matrix, _Matrix, _Matrix, _Matrix], shares: t
                 for a, w in cells:
                     here = (i + a) * out.columns + j + w * lanes
                     old = pen.load(pen.pointer(base.name), here, lanes)
-                    _store(pen, pen.read(sums[a, w]), old, shares, (out.name, here))
+                    _store(pen, pen.read(sums[a, w]), old, coefficients, (out.name, here))
 
 
-def _store(pen: Pen, total: Value, old: Value, shares: tuple[float, float], to: tuple[str, Index]) -> None:
+def _store(pen: Pen, total: Value, old: Value, coefficients: tuple[float, float], to: tuple[str, Index]) -> None:
 
     lanes = total.lanes
-    kept = pen.mul(pen.constant(shares[0], lanes), old)
-    pen.store(pen.fma(pen.constant(shares[1], lanes), total, kept), pen.pointer(to[0]), to[1])
+    scaled = pen.mul(pen.constant(coefficients[0], lanes), old)
+    pen.store(pen.fma(pen.constant(coefficients[1], lanes), total, scaled), pen.pointer(to[0]), to[1])

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Value
 
-IN_HYPER: Final = (
+HYPER_NAMES: Final = (
     *("momentum", "weight_decay", "beta1", "beta2", "eps", "label_smoothing", "clip_norm", "ema"),
-    *("rest1", "rest2"),
+    *("one_minus_beta1", "one_minus_beta2"),
 )
-"""The recipe's numbers that stay the same through a run, in the order in which they lie in `hyper`; rest1 and rest2 are
+"""The recipe's numbers that stay the same through a run, in the order in which they lie in `hyper`; one_minus_beta1 and one_minus_beta2 are
 1 − β₁ and 1 − β₂, which a float32 β would give with few digits: 1.3·10⁻⁵ off for β₂ = 0.999."""
 
 
 def hyper(pen: Pen, name: str, lanes: int) -> Value:
     """Return one of the recipe's numbers in every lane."""
-    return pen.broadcast(pen.pointer("hyper"), IN_HYPER.index(name), lanes)
+    return pen.broadcast(pen.pointer("hyper"), HYPER_NAMES.index(name), lanes)
 
 
 @dataclass(frozen=True)
@@ -54,29 +54,29 @@ class Optimizer(abc.ABC):
         """Return what is kept beside each weight: the name that the engine's state has it under → the argument."""
 
     @property
-    def kept(self) -> dict[str, str]:
+    def all_slots(self) -> dict[str, str]:
         """Return the slots and, where there is one, the average."""
         return {**self.slots, "ema": "e"} if self.ema else self.slots
 
     @property
     def label(self) -> str:
-        """Return the step as symbols have it."""
+        """Return the step as it appears in symbols."""
         return self.name + "_d" * self.decay + "_c" * self.clip + "_e" * self.ema
 
     def arguments(self, elements: int) -> dict[str, KernelArgument]:
         """Return the arguments a kernel needs to step so many weights."""
-        moved = dict.fromkeys(("w", *self.kept.values()), updates(elements))
+        moved = dict.fromkeys(("w", *self.all_slots.values()), updates(elements))
         return {**moved, "hyper": given(), **({"factor": reads(1)} if self.clip else {})}
 
     def step(self, pen: Pen, g: Value, place: Index, lanes: int) -> Value:
         """Write one vector's step with gradient g; returns the new weights."""
         if self.clip:
             g = pen.mul(g, pen.broadcast(pen.pointer("factor"), 0, lanes))
-        w = self.moved(pen, g, place, lanes)
-        self.keep(pen, w, place, lanes)
+        w = self.updated(pen, g, place, lanes)
+        self.store_weights(pen, w, place, lanes)
         return w
 
-    def keep(self, pen: Pen, w: Value, place: Index, lanes: int) -> None:
+    def store_weights(self, pen: Pen, w: Value, place: Index, lanes: int) -> None:
         """Write the new weights, and move their average."""
         pen.store(w, pen.pointer("w"), place)
         if self.ema:
@@ -94,7 +94,7 @@ class Optimizer(abc.ABC):
         return pen.fma(pen.negative(share), w, w)
 
     @abc.abstractmethod
-    def moved(self, pen: Pen, g: Value, place: Index, lanes: int) -> Value:
+    def updated(self, pen: Pen, g: Value, place: Index, lanes: int) -> Value:
         """Return one vector of the new weights; what is kept beside them moves."""
 
 
@@ -114,10 +114,10 @@ class Sgd(Optimizer):
 
     @property
     def label(self) -> str:
-        """Return the step as symbols have it."""
+        """Return the step as it appears in symbols."""
         return super().label + "_m" * self.momentum + "_n" * self.nesterov
 
-    def moved(self, pen: Pen, g: Value, place: Index, lanes: int) -> Value:
+    def updated(self, pen: Pen, g: Value, place: Index, lanes: int) -> Value:
         """Return one vector of the new weights."""
         w, rate = pen.load(pen.pointer("w"), place, lanes), pen.splat(pen.scalar("rate"), lanes)
         if self.decay:
@@ -141,12 +141,12 @@ class AdamW(Optimizer):
         """Return m and s, under PyTorch's names."""
         return {"exp_avg": "m", "exp_avg_sq": "s"}
 
-    def moved(self, pen: Pen, g: Value, place: Index, lanes: int) -> Value:
+    def updated(self, pen: Pen, g: Value, place: Index, lanes: int) -> Value:
         """Return one vector of the new weights."""
         m, s = (pen.load(pen.pointer(name), place, lanes) for name in "ms")
-        m = pen.fma(hyper(pen, "rest1", lanes), pen.sub(g, m), m)
+        m = pen.fma(hyper(pen, "one_minus_beta1", lanes), pen.sub(g, m), m)
         beta2 = hyper(pen, "beta2", lanes)
-        s = pen.fma(beta2, s, pen.mul(hyper(pen, "rest2", lanes), pen.mul(g, g)))
+        s = pen.fma(beta2, s, pen.mul(hyper(pen, "one_minus_beta2", lanes), pen.mul(g, g)))
         for name, value in (("m", m), ("s", s)):
             pen.store(value, pen.pointer(name), place)
         rate, scale = (pen.splat(pen.scalar(name), lanes) for name in ("adam_rate", "adam_scale"))
@@ -169,10 +169,10 @@ class Follow(Optimizer):
 
     @property
     def label(self) -> str:
-        """Return the step as symbols have it."""
+        """Return the step as it appears in symbols."""
         return f"{super().label}_l{self.length}"
 
-    def moved(self, pen: Pen, g: Value, place: Index, lanes: int) -> Value:
+    def updated(self, pen: Pen, g: Value, place: Index, lanes: int) -> Value:
         """Return one vector of the new weights."""
         rate = pen.mul(pen.splat(pen.scalar("rate"), lanes), pen.constant(self.length, lanes))
         return pen.fma(pen.negative(rate), g, self.decayed(pen, place, lanes))

@@ -1,6 +1,6 @@
 """Max pooling where it stands alone.
 
-The maths.  y[c, p, q] = the largest x[c, h, w] in the window h = p·sh − ph + i, w = q·sw − pw + j, cut off at the
+The math.  y[c, p, q] = the largest x[c, h, w] in the window h = p·sh − ph + i, w = q·sw − pw + j, cut off at the
 image's edge; the first in row-major order on ties; a NaN wins, the last one (PyTorch's rule). `at` is its place in x, a
 float's index.
 dx = Σ dy over the windows whose largest it was, in the order p, q. Places repeat where windows overlap.
@@ -36,7 +36,7 @@ class PoolShape:
 
     @property
     def label(self) -> str:
-        """Return the sizes as symbols have them."""
+        """Return the sizes as they appear in symbols."""
         (a, b), (sh, sw), (ph, pw) = self.window, self.stride, self.padding
         return f"{self.x.label}_k{a}_{b}s{sh}_{sw}p{ph}_{pw}"
 
@@ -71,9 +71,13 @@ class PoolForward(Kernel):
                     self._window(pen, (p, q, c), count, (x, y, at))
 
     def _window(
-        self, pen: Pen, spot: tuple[Index, Index, Index], count: int, memory: tuple[Pointer, Pointer, Pointer | None]
+        self,
+        pen: Pen,
+        position: tuple[Index, Index, Index],
+        count: int,
+        memory: tuple[Pointer, Pointer, Pointer | None],
     ) -> None:
-        (p, q, c), (x, y, at), shape = spot, memory, self.shape
+        (p, q, c), (x, y, at), shape = position, memory, self.shape
         lanes, plane = pen.machine.lanes_for(shape.x.channels), shape.x
         top, bottom = pen.clipped(p * shape.stride[0] - shape.padding[0], shape.window[0], plane.height)
         left, right = pen.clipped(q * shape.stride[1] - shape.padding[1], shape.window[1], plane.width)
@@ -161,9 +165,9 @@ class Unpool(Kernel):
                     self._window(pen, (p, q, c), value, place, dy, count)
 
     def _window(
-        self, pen: Pen, spot: tuple[Index, Index, Index], value: Value, place: Value, dy: Pointer, count: int
+        self, pen: Pen, position: tuple[Index, Index, Index], value: Value, place: Value, dy: Pointer, count: int
     ) -> None:
-        (p, q, c), (a, b), (down, right) = spot, self.pool, self.steps
+        (p, q, c), (a, b), (down, right) = position, self.pool, self.steps
         lanes = pen.machine.lanes_for(self.g.channels)
         for i in range(a):
             for j in range(b):

@@ -1,6 +1,6 @@
 """ReLU where it stands alone.
 
-The maths.  y = 0 where 0 > x, else x: a NaN goes through.  dx = 0 where y ≤ 0, else dy (PyTorch's threshold_backward).
+The math.  y = 0 where 0 > x, else x: a NaN goes through.  dx = 0 where y ≤ 0, else dy (PyTorch's threshold_backward).
 """
 
 from __future__ import annotations

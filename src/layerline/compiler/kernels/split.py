@@ -1,6 +1,6 @@
-"""Pixels to planes: an image's channels, which lie side by side, one behind the other.
+"""Pixels to planes: an image's channels, which lie side by side, one after the other.
 
-The maths.  planes[c, h, w] = x[h, w, c], border and all.
+The math.  planes[c, h, w] = x[h, w, c], border and all.
 
 The schedule.  C vectors of pixels are C vectors of channels: each is picked out of the C loaded ones, or out of as many
 as there are pixels left for.

@@ -12,16 +12,16 @@ from layerline.compiler.kernels.muon import MuonDirection
 from layerline.compiler.kernels.optimizers import Follow
 from layerline.compiler.kernels.update import Step, ToColumns, pieces
 from layerline.compiler.layout import Columns
-from layerline.compiler.plane import room
+from layerline.compiler.plane import capacity
 from layerline.compiler.program import Buffer, Kind, Op, Per
 
 if TYPE_CHECKING:
-    from layerline.compiler.builder import Builder, Stepped, Trained
+    from layerline.compiler.builder import Builder, PendingStep, TrainedTensor
     from layerline.compiler.kernels.muon import Filters
     from layerline.compiler.task import Task
     from layerline.network import Network, Node
 
-FACTOR: Final = Buffer("factor", room(1), Per.ONCE)
+FACTOR: Final = Buffer("factor", capacity(1), Per.ONCE)
 """By what every gradient is scaled down."""
 
 KINDS: Final = {"conv": Kind.FILTERS, "depthwise": Kind.FILTERS, "fc": Kind.MATRIX}
@@ -39,7 +39,7 @@ def kind_of(node: Node, weight: str) -> Kind:
 def slots_of(network: Network, task: Task) -> dict[str, tuple[str, ...]]:
     """Return each trained parameter's name → what is kept beside it."""
     return {
-        f"{node.path}.{weight.name}": task.kept_beside(kind_of(node, weight.name))
+        f"{node.path}.{weight.name}": task.slot_names(kind_of(node, weight.name))
         for node in network.nodes
         for weight in node.layer.weights(*node.input_shapes)
         if weight.trained
@@ -51,28 +51,28 @@ def steps(b: Builder) -> list[Op]:
     return [op for step in b.steps for op in _step(b, step)]
 
 
-def _step(b: Builder, step: Stepped) -> list[Op]:
+def _step(b: Builder, step: PendingStep) -> list[Op]:
     """Return a parameter's step, from its whole gradient, and its copies in other homes; where Muon steps it the
     direction is an op of its own."""
     of, filters, ((w, _), *others) = step.of, step.filters, step.of.tensor.homes
-    optimizer, slots, gradient = b.task.stepped_by(of.kind), dict(of.tensor.slots), of.gradient
+    optimizer, slots, gradient = b.task.optimizer_for(of.kind), dict(of.tensor.slots), of.gradient
     before = []
     if b.task.muon and of.kind is Kind.FILTERS and filters is not None:
         before.append(_direction(b, of, filters))
         length = MATCH_ADAM * math.sqrt(max(filters.lines, filters.runs * filters.length))
         optimizer, gradient = Follow(optimizer.decay, ema=optimizer.ema, length=length), before[0]["u"]
-    kept = [slots[name] for name in optimizer.kept]
+    state = [slots[name] for name in optimizer.all_slots]
     factor = [FACTOR] if optimizer.clip else []
-    stepped = Op(Step(of.grid, optimizer), (gradient, w, *kept, HYPER, *factor))
+    stepped = Op(Step(of.grid, optimizer), (gradient, w, *state, HYPER, *factor))
     copies = [Op(ToColumns(of.grid, layout), (w, copy)) for copy, layout in others if isinstance(layout, Columns)]
     return [*before, stepped, *copies]
 
 
-def _direction(b: Builder, of: Trained, filters: Filters) -> Op:
+def _direction(b: Builder, of: TrainedTensor, filters: Filters) -> Op:
     """Return the op that works out Muon's direction of a convolution's filters."""
-    name, (wide, square), clip = of.gradient.name, filters.room(b.machine), b.task.optimizer.clip
-    X, Y = (Buffer(f"{letter}_{name}", room(wide), Per.ONCE) for letter in "XY")
-    A, B = (Buffer(f"{letter}_{name}", room(square), Per.ONCE) for letter in "AB")
+    name, (wide, square), clip = of.gradient.name, filters.workspace(b.machine), b.task.optimizer.clip
+    X, Y = (Buffer(f"{letter}_{name}", capacity(wide), Per.ONCE) for letter in "XY")
+    A, B = (Buffer(f"{letter}_{name}", capacity(square), Per.ONCE) for letter in "AB")
     u, v = Buffer(f"u_{name}", of.gradient.size, Per.ONCE), dict(of.tensor.slots)["momentum"]
     factor = [FACTOR] if clip else []
     return Op(MuonDirection(filters, clip), (of.gradient, v, HYPER, *factor, X, Y, A, B, u))
@@ -85,6 +85,6 @@ def clipping(b: Builder) -> list[Op]:
     ops, counts = [], []
     for of in b.trained.values():
         counts.append(pieces(of.grid))
-        squares = Buffer("squares_" + of.gradient.name, room(counts[-1]), Per.ONCE, DType.F64)
+        squares = Buffer("squares_" + of.gradient.name, capacity(counts[-1]), Per.ONCE, DType.F64)
         ops.append(Op(Squares(of.grid), (of.gradient, squares)))
     return [*ops, Op(ClipFactor(tuple(counts)), (*(op["squares"] for op in ops), HYPER, FACTOR))]

@@ -52,12 +52,12 @@ class Reduce(Kernel):
         return f"reduce_r{self.grid.rows}l{self.grid.length}p{self.grid.padded}"
 
     @property
-    def numbers(self) -> tuple[str, ...]:
+    def extra_scalars(self) -> tuple[str, ...]:
         return ("shards",)
 
     @property
     def slices(self) -> int:
-        """Return the number of pieces of rows."""
+        """Return the number of row chunks."""
         return pieces(self.grid)
 
     def write(self, pen: Pen) -> None:
@@ -98,12 +98,12 @@ class Step(Kernel):
         return f"{what}_r{self.grid.rows}l{self.grid.length}p{self.grid.padded}{_label(self.columns)}"
 
     @property
-    def numbers(self) -> tuple[str, ...]:
+    def extra_scalars(self) -> tuple[str, ...]:
         return (*(("shards",) if self.partial else ()), *self.optimizer.scalars)
 
     @property
     def slices(self) -> int:
-        """Return the number of pieces of rows."""
+        """Return the number of row chunks."""
         return pieces(self.grid)
 
     def write(self, pen: Pen) -> None:
@@ -149,7 +149,7 @@ class ToColumns(Kernel):
 
     @property
     def slices(self) -> int:
-        """Return the number of pieces of rows."""
+        """Return the number of row chunks."""
         return pieces(self.grid)
 
     def write(self, pen: Pen) -> None:
@@ -176,14 +176,14 @@ def write_column(pen: Pen, columns: Columns, row: Index, start: Index) -> None:
         pen.store(value, pen.pointer("w_columns"), first + tap * stride)
 
 
-MOST_PIECES: Final = 16
-LEAST_ELEMENTS: Final = 2048
+MAX_PIECES: Final = 16
+MIN_PIECE_ELEMENTS: Final = 2048
 """Elements that are worth a piece of their own: drawing one costs two shared counters."""
 
 
 def pieces(grid: Grid) -> int:
     """Return into how many pieces a tensor's rows are cut."""
-    return max(1, min(grid.rows, MOST_PIECES, grid.size // LEAST_ELEMENTS))
+    return max(1, min(grid.rows, MAX_PIECES, grid.size // MIN_PIECE_ELEMENTS))
 
 
 def each_row(pen: Pen, grid: Grid) -> Iterator[Index]:
