@@ -26,7 +26,7 @@ from layerline.compiler.kernels.conv import ConvForward, ConvTile, conv_tile
 from layerline.compiler.kernels.conv_formula import Convolution, ConvShape
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, FiltersTile, InputTile
 from layerline.compiler.kernels.optimizers import Sgd
-from layerline.compiler.kernels.update import Grid, ToColumns, pieces
+from layerline.compiler.kernels.update import Grid, ToColumns, row_chunks
 from layerline.compiler.layout import Columns, Matrix, Rows
 from layerline.compiler.machine import Machine, host, named
 from layerline.compiler.passes import PASSES
@@ -268,7 +268,7 @@ def test_filters_are_copied_into_columns(groups: int) -> None:
     grid = Grid(22 * rows.runs, rows.length, rows.padded)
     w, copied = aligned(room(rows.size)), aligned(room(columns.size), fill=0.0)
     w[: rows.size] = rows.pack(filters)
-    for item in range(pieces(grid)):
+    for item in range(row_chunks(grid)):
         run(ToColumns(grid, columns), machine, {"w": w, "w_columns": copied}, item=item)
     np.testing.assert_array_equal(copied[: columns.size], columns.pack(filters))
 

@@ -1,1 +1,1 @@
-"""The compiler: turns a checked Network into machine code specialized for its shapes and this CPU (docs/compiler.md)."""
+"""The compiler: turns a checked Network into machine code specialized to its shapes and this CPU (docs/compiler.md)."""

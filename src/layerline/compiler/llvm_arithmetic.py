@@ -202,7 +202,7 @@ class LlvmArithmetic(ProgramPen):
         return Value(self.builder.shuffle_vector(a.raw, b.raw, _mask(which)), a.dtype, len(which))
 
     def _intrinsic(self, name: str, value: Value, arguments: int) -> ir.Function:
-        """Return the LLVM intrinsic with a name and a number of arguments, all of the value's type, as is the result."""
+        """Return the LLVM intrinsic of a name, whose arguments and result all have the value's type."""
         typ = vector_type(value.dtype, value.lanes)
         assert value.dtype is not None  # noqa: S101 - not for booleans
         name = f"llvm.{name}." + f"v{value.lanes}" * (value.lanes > 1) + value.dtype.value

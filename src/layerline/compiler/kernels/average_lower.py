@@ -1,4 +1,4 @@
-"""How AvgPool and GlobalPool become kernels."""
+"""Lowering of AvgPool and GlobalPool."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add an average pooling and its backward pass."""
+    """Lower an average pooling and its backward pass."""
     layer, x = cast("AvgPool", node.layer), b.value(node.inputs[0])
     C, P, Q = node.shape
     _add(b, node, PoolShape(x.plane, layer.window, layer.stride, layer.padding, (P, Q)), Plane(C, P, Q))
 
 
 def lower_global(b: Builder, node: Node) -> None:
-    """Add an average over the whole image: a window that is all of it."""
+    """Lower an average over the whole image: one window that covers it."""
     x = b.value(node.inputs[0])
     whole = (x.plane.height, x.plane.width)
     _add(b, node, PoolShape(x.plane, whole, whole, (0, 0), (1, 1)), Plane(x.plane.channels, 1, 1))

@@ -1,17 +1,17 @@
-"""Batch normalization: sums over a batch, what follows from them, and the two ways through.
+"""Batch normalization: sums over a batch, statistics derived from them, forward and backward.
 
 The math.  Over the M = batch · H · W values of a channel (Ioffe & Szegedy 2015, arXiv:1502.03167, algorithm 1):
     mean = Σ x / M      variance = Σ x² / M − mean²      a = w / √(variance + eps)      y = (x − mean) · a + b
     db = Σ dy           D = Σ dy · (x − mean)            dw = D / √(variance + eps)
     dx = a · ((dy − db / M) − (x − mean) · D / (M · (variance + eps)))
-    running_mean += momentum · (mean − running_mean);  running_var likewise, towards variance · M / (M − 1)
-x, y and their gradients are float32; the sums, and all that is worked out once a channel, float64. A square of a
-float32 is exact in float64, so that one pass over x is enough: the variance is right to 2⁻⁵² · mean² / variance. That
-replaces Chan's joining of means and squares, which would need two passes and a division an image. Terms are added image
-by image, row by row, in two sums of the even and the odd columns, then shard by shard.
+    running_mean += momentum · (mean − running_mean);  running_var likewise, toward variance · M / (M − 1)
+x, y and their gradients are float32; sums and per-channel values are float64. The square of a float32 is exact in
+float64, so one pass over x is enough: the relative error of the variance is 2⁻⁵² · mean² / variance. This replaces
+Chan's merging of means and squares, which would need two passes and a division per image. Terms are added image by
+image, row by row, in separate sums for even and odd columns, then shard by shard.
 
-The schedule.  Lanes run over channels. Forward and backward each read x once for the sums and once for the result; all
-threads meet in between, for the sums are over the whole batch.
+The schedule.  Lanes run over channels. Forward and backward each read x once for the sums and once for the result, with
+a barrier in between, because the sums are over the whole batch.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ if TYPE_CHECKING:
     from layerline.compiler.values import Index, Value, Variable
 
 CHAINS = 2
-"""Columns that are added apart, to hide the latency of an addition."""
+"""Independent accumulators, to hide the latency of an addition."""
 
 
 LINEAR: Final = ("mean", "mean_rest", "a")
-"""What the forward pass takes from the statistics."""
+"""The statistics that the forward pass reads."""
 
 RUNNING: Final = ("running_mean", "running_var")
 
 
 def split_double(pen: Pen, value: Value) -> tuple[Value, Value]:
-    """Return a float64 as the sum of two float32: what it is rounded to, and the rest.
+    """Return a float64 as the sum of two float32: the rounded value and the residual.
 
-    The rounding of a number that all values of a channel share would not average out in a sum over them.
+    The rounding error of a number shared by all values of a channel would not average out in a sum over them.
     """
     high = pen.convert(value, DType.F32)
     return high, pen.convert(pen.sub(value, pen.convert(high, DType.F64)), DType.F32)
 
 
 def stride(C: int) -> int:
-    """Return the elements from one per-channel list to the next in a buffer of several."""
+    """Return the elements from one per-channel list to the next in a buffer of several lists."""
     return item(1, C)
 
 
@@ -131,7 +131,7 @@ def accumulate(pen: Pen, plane: Plane, terms: Callable[[Index, Index, Index, Ind
 
 @dataclass(frozen=True)
 class BatchNormStatistics(Kernel):
-    """From the shards' sums: exact = (mean, 1/√(variance + eps)), mean, a; the running statistics move."""
+    """From the shards' sums: exact = (mean, 1/√(variance + eps)), mean, a; updates the running statistics."""
 
     channels: int
     pixels: int
@@ -177,22 +177,22 @@ class BatchNormStatistics(Kernel):
             self._move(pen, "running_mean", mean, c, count)
             self._move(pen, "running_var", pen.div(pen.mul(variance, M), pen.sub(M, one)), c, count)
 
-    def _move(self, pen: Pen, name: str, towards: Value, c: Index, count: int) -> None:
-        """Write running += momentum · (towards − running), rounded once."""
+    def _move(self, pen: Pen, name: str, target: Value, c: Index, count: int) -> None:
+        """Write running += momentum · (target − running), rounded once."""
         lanes = pen.machine.lanes_for(self.channels)
         old = pen.convert(pen.load(pen.pointer(name), c, lanes), DType.F64)
         old_part = pen.mul(pen.constant(1 - self.momentum, lanes, DType.F64), old)
-        new = pen.add(pen.mul(pen.constant(self.momentum, lanes, DType.F64), towards), old_part)
+        new = pen.add(pen.mul(pen.constant(self.momentum, lanes, DType.F64), target), old_part)
         pen.store(pen.convert(new, DType.F32), pen.pointer(name), c, count)
 
 
 def values(pen: Pen, pixels: int, lanes: int) -> Value:
-    """Return M, the values of a channel in the batch, in every lane."""
+    """Return M, the number of values per channel in the batch, in all lanes."""
     return pen.splat(pen.as_value(pen.count("images") * pixels, DType.F64), lanes)
 
 
 def sum_shards(pen: Pen, C: int, here: Index, lanes: int) -> Value:
-    """Return the sum over shards, first to last, of one vector of their sums."""
+    """Return one vector of the sums, reduced over the shards from first to last."""
     total = pen.variable(pen.load(pen.pointer("sums"), here, lanes))
     with pen.loop("shard", pen.count("shards"), pen.index(1)) as shard:
         other = pen.load(pen.pointer("sums"), item(shard, 2 * stride(C)) + here, lanes)

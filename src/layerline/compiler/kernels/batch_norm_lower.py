@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add a normalization and its backward pass; the forward-only Program has it in the weights before it, if it can."""
+    """Lower a normalization and its backward pass; in the forward-only Program it is folded if possible."""
     x = b.value(node.inputs[0])
     if not b.training and node.index in b.folds:
         b.values[node.index + 1] = x
@@ -52,12 +52,12 @@ def lower(b: Builder, node: Node) -> None:
 
 
 def _norm_plane(node: Node, value: LayerValue) -> Plane:
-    """Return a value's plane as a normalization sees it: behind Flat every number is a channel."""
+    """Return the plane of a value for normalization: after Flat each value is a channel."""
     return value.plane if len(node.shape) == 3 else Plane(value.plane.size, 1, 1)
 
 
 def _per_channel(b: Builder, node: Node, x: LayerValue, name: str, *, trained: bool) -> Buffer:
-    """Make a parameter that has a number a channel."""
+    """Create a parameter with one number per channel."""
     C = node.shape[0]
     layout = Vector(C, C, x.image if len(node.shape) == 1 else None)
     grid = Grid(1, C, C) if trained else None

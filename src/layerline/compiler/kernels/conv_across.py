@@ -1,14 +1,13 @@
-"""Convolution, forward, with neighboring columns in the lanes: for few filters, which would leave lanes empty.
+"""Convolution, forward, with adjacent columns in the lanes: for few filters, which would leave lanes empty.
 
-The math.  That of kernels/convolution.py, term for term and in its order, so that the bits are those of
-kernels/conv.py.
+The math.  See kernels/conv_formula.py; the order of terms is the same, so results are bit-identical to kernels/conv.py.
 
-The schedule.  A row of x is loaded as V vectors of columns, once for each tap, and every weight is one broadcast: a
-tile is F filters × A output rows × V vectors, F·A·V sums and A·V values in registers, A·V + F loads for F·A·V
-multiply-adds. 6 filters on 28 columns fill 28 of 32 lanes instead of 6 of 8: 8,400 multiply-adds an image instead of
-19,600, and 24 of them for 10 loads. Behind them the filters' vectors are woven into pixels, log₂ F steps of one shuffle
-a vector. x lies as planes, C, H, W: a gray image does, others are split first (kernels/split.py). Six-layer on MNIST
-went from 5.8 to 3.9 µs/image with one thread (Xeon at 2.6 GHz, 2026-11-28).
+The schedule.  A row of x is loaded as V vectors of columns, once per tap, and each weight is one broadcast: a tile is F
+filters × A output rows × V vectors, with F·A·V accumulators and A·V values in registers, and A·V + F loads for F·A·V
+multiply-adds. 6 filters on 28 columns fill 28 of 32 lanes instead of 6 of 8: 8,400 multiply-adds per image instead of
+19,600, and 24 of them per 10 loads. Afterward the vectors of the filters are interleaved into pixels, log₂ F steps of
+one shuffle per vector. x is planar, C, H, W: a gray image already is, others are split first (kernels/split.py).
+Six-layer on MNIST went from 5.8 to 3.9 µs/image with one thread (Xeon at 2.6 GHz, 2026-11-28).
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AcrossTile:
-    """How: filters × output units (rows of pixels, or of pool windows) × vectors of so many columns."""
+    """The tile: filters × output units (rows of pixels or of pool windows) × vectors of `lanes` columns."""
 
     filters: int
     rows: int
@@ -42,7 +41,7 @@ class AcrossTile:
 
 
 def across_tile(conv: Convolution, blocks: tuple[BlockLayout, ...], machine: Machine) -> AcrossTile | None:
-    """Return the tile, or None where filters in the lanes, in such blocks, take fewer vectors or lanes of them."""
+    """Return the tile, or None if filters in the lanes, in these blocks, need fewer vectors or lanes."""
     shape, (ph, pw), (P, Q) = conv.shape, conv.pool, conv.units
     if shape.groups > 1 or shape.stride[1] != 1 or len(blocks) > 1 or blocks[0].count > 1:
         return None
@@ -71,23 +70,23 @@ def across_tile(conv: Convolution, blocks: tuple[BlockLayout, ...], machine: Mac
 
 
 def _intensity(tile: AcrossTile, pool_rows: int) -> tuple[float, int]:
-    """Return the multiply-adds a load, and how many sums hide their latency."""
+    """Return the multiply-adds per load, and the number of accumulators, which hide their latency."""
     vectors = tile.rows * pool_rows * tile.vectors
     return tile.filters * vectors / (vectors + tile.filters), tile.filters * vectors
 
 
 def _interleaved_width(filters: int) -> int:
-    """Return the power of two that filters are woven as."""
+    """Return the power of two to which filters are padded for interleaving."""
     return 1 << (filters - 1).bit_length()
 
 
 @dataclass(frozen=True)
 class ConvAcross(Kernel):
-    """What `conv` computes, columns in the lanes; x lies as C planes, each with the border."""
+    """Computes `conv` with columns in the lanes; x is C planes, each with the border."""
 
     conv: Convolution
     columns: Columns
-    """How w lies: the filters of one block."""
+    """The layout of w: the filters of one block."""
     tile: AcrossTile
 
     @property
@@ -114,7 +113,7 @@ class ConvAcross(Kernel):
                                 self._tile(pen, _AcrossRegion(i * rows + p0, rows, o, filters, columns), (x, y, at))
 
     def _columns(self, pen: Pen) -> Iterator[_Columns]:
-        """Write loops over the pieces of an output row, and yield them."""
+        """Write the loops over the pieces of an output row, and yield each piece."""
         pw, lanes, Q = self.conv.pool[1], self.tile.lanes, self.conv.units[1]
         for v0, vectors, tiles in balanced(-(-Q * pw // lanes), self.tile.vectors):
             first, width = v0 * lanes, vectors * lanes
@@ -126,7 +125,7 @@ class ConvAcross(Kernel):
                 yield _Columns(pen.index(start), pen.index(start // pw), vectors, Q - start // pw)
 
     def _tile(self, pen: Pen, region: _AcrossRegion, memory: tuple[Pointer, Pointer, Pointer | None]) -> None:
-        """Write one tile: sum over the taps, then pool, clip, weave and store."""
+        """Write one tile: accumulate over the taps, then the epilogue: pool, ReLU, interleave and store."""
         ph, (x, *outputs) = self.conv.pool[0], memory
         sums = self._sums(pen, region, x)
         for row in range(region.rows):
@@ -134,7 +133,7 @@ class ConvAcross(Kernel):
             self._store(pen, region, row, units, outputs)
 
     def _sums(self, pen: Pen, region: _AcrossRegion, x: Pointer) -> dict[tuple[int, int], list[Value]]:
-        """Return the sums of each filter and row of the tile, vector by vector."""
+        """Return the sums for each filter and row of the tile, as vectors."""
         shape, lanes, V = self.conv.shape, self.tile.lanes, region.columns.vectors
         (R, S), C, width = shape.kernel, shape.x.channels, self.columns.blocks[0].width
         planes, rows, zero = as_planes(shape.x), region.rows * self.conv.pool[0], pen.constant(0.0, lanes)
@@ -155,7 +154,7 @@ class ConvAcross(Kernel):
         return {(k, a): [pen.read(sums[k, a, v]) for v in range(V)] for k in range(region.filters) for a in range(rows)}
 
     def _pooled(self, pen: Pen, rows: list[list[Value]]) -> list[tuple[Value, Value]]:
-        """Return the units of a row of windows, vector by vector, and where in its window each came from."""
+        """Return the units of a row of windows, as vectors, and the position of each in its window."""
         pw, lanes = self.conv.pool[1], self.tile.lanes
         found = []
         for first in range(0, len(rows[0]) * lanes // pw, lanes):
@@ -171,7 +170,7 @@ class ConvAcross(Kernel):
         units: list[list[tuple[Value, Value]]],
         outputs: list[Pointer | None],
     ) -> None:
-        """Weave the filters' vectors into pixels, and store the units that count."""
+        """Interleave the vectors of the filters into pixels, and store the valid units."""
         conv, lanes, F = self.conv, self.tile.lanes, _interleaved_width(region.filters)
         columns, planes = region.columns, (conv.y, conv.y.inside)
         for number in range(len(units[0])):
@@ -187,14 +186,14 @@ class ConvAcross(Kernel):
 
     @property
     def _may_overwrite(self) -> bool:
-        """Whether lanes without a filter, which hold zeros, may be stored: what they spill over is written after them,
-        or is never read."""
+        """Whether lanes without a filter, which hold zeros, may be stored, because what they overwrite is written later
+        or never read."""
         return self.conv.y.bare and self.tile.rows == 1 and self.tile.filters == self.conv.shape.filters
 
 
 @dataclass(frozen=True, eq=False)
 class _Columns:
-    """A piece of an output row: its first column and unit, its vectors, and the units that count."""
+    """A piece of an output row: its first column and unit, its vectors, and its valid units."""
 
     first: Index
     unit: Index
@@ -204,7 +203,7 @@ class _Columns:
 
 @dataclass(frozen=True, eq=False)
 class _AcrossRegion:
-    """Where a tile is: its first row of units, its first filter, its columns, and its size."""
+    """The position of a tile (first row of units, first filter, columns) and its size."""
 
     row: Index
     rows: int

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 
 MAX_PARTIAL_BYTES: Final = 64 * 1024 * 1024
-"""What the partial gradients of one convolution may take, for all shards together; above, an item owns some filters."""
+"""Memory limit for the partial gradients of one convolution over all shards; above it, each item owns some filters."""
 
 
 def border(node: Node) -> tuple[int, int, int, int]:
-    """Return the zeros that a convolution wants around its input: (top, left, bottom, right)."""
+    """Return the zero border that a convolution needs around its input: (top, left, bottom, right)."""
     return cast("Conv", node.layer).pads
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add a convolution and its backward pass."""
+    """Lower a convolution and its backward pass."""
     layer, x = cast("Conv", node.layer), b.value(node.inputs[0])
     O, P, Q = node.shape
     if layer.groups == O == x.plane.channels > 1:

@@ -1,4 +1,4 @@
-"""How Depthwise, and a Conv that is one, become kernels."""
+"""Lowering of Depthwise, and of a Conv that is depthwise."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add a depthwise convolution."""
+    """Lower a depthwise convolution."""
     lower_depthwise(b, node, dilation=(1, 1), bias=True)
 
 
 def lower_depthwise(b: Builder, node: Node, *, dilation: tuple[int, int], bias: bool) -> None:
-    """Add a convolution with a filter a channel, and its backward pass."""
+    """Lower a convolution with one filter per channel, and its backward pass."""
     layer, x = cast("Depthwise", node.layer), b.value(node.inputs[0])
     C, P, Q = node.shape
     top, left, _, _ = layer.pads

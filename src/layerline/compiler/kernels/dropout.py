@@ -1,9 +1,9 @@
-"""Dropout: y = x · m, where m is 0 with probability p and 1 / (1 − p) else; dx = dy · m.
+"""Dropout: y = x · m, where m is 0 with probability p, else 1 / (1 − p); dx = dy · m.
 
-The math.  Element e of an image (in the order H, W, C) takes word (e // 16) mod 4 of Philox4x32-10 (Salmon et al.
+The math.  Element e of an image (in the order H, W, C) uses word (e // 16) mod 4 of Philox4x32-10 (Salmon et al.
 2011, §3.3) for the counter ((e // 64) · 16 + e mod 16, image, epoch, purpose · 2²⁴ + layer) and the seed as key, and is
-kept where the word is at least p · 2³²: one call of the generator makes four vectors of neighboring elements, whatever
-their width. `randomness.dropout_keep` is the same in NumPy.
+kept if the word is at least p · 2³²: one call of the generator produces four vectors of consecutive elements, at any
+vector width. `randomness.dropout_keep` is the NumPy equivalent.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from layerline.compiler.values import Index, Pointer, Value
 
 CHUNK: Final = 64
-"""Elements that 16 counters make."""
+"""Elements generated from 16 counters."""
 COUNTERS: Final = 16
 
 
 @dataclass(frozen=True)
 class DropoutMask(Kernel):
-    """m = 0 or 1 / (1 − p) for every element of an image."""
+    """m = 0 or 1 / (1 − p) for each element of an image."""
 
     size: int
     p: float
@@ -64,7 +64,7 @@ class DropoutMask(Kernel):
 
 
 def mask_size(size: int) -> int:
-    """Return the elements of the mask of so many: whole chunks."""
+    """Return the mask size for a number of elements, rounded up to whole chunks."""
     return -(-size // CHUNK) * CHUNK
 
 

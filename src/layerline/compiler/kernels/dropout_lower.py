@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add a dropout and its backward pass; the forward-only Program goes past it."""
+    """Lower a dropout and its backward pass; in the forward-only Program it is a no-op."""
     x = b.value(node.inputs[0])
     if not b.training:
         b.values[node.index + 1] = x
@@ -27,7 +27,7 @@ def lower(b: Builder, node: Node) -> None:
     y = b.output(node, x.plane, image=x.image)
     b.op(DropoutMask(size, p, node.index), ORDER, RNG_KEY, m)
     C, H, W = x.image
-    if len(node.shape) == 1 and C > 1 and H * W > 1:  # a list counts as it was flattened: C, H, W
+    if len(node.shape) == 1 and C > 1 and H * W > 1:  # flattened values are numbered in C, H, W order
         listed, m = m, Buffer(f"n{node.index}", capacity(mask_size(size)), Per.IMAGE)
         b.op(Reorder(H * W, C, mask_size(size)), listed, m)
     b.op(Masked(x.plane, y.plane), x.buffer, m, y.buffer)

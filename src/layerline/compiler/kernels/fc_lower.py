@@ -1,4 +1,4 @@
-"""How FC, Flat and Softmax become kernels."""
+"""Lowering of FC, Flat and Softmax."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 
 def lower_flat(b: Builder, node: Node) -> None:
-    """Flat moves nothing: the same value under another shape. The order of its elements is the weights' business.
+    """Lower a Flat, which moves no data: it aliases its input with another shape. The weight layout absorbs the order.
 
-    Only where another reader wants a border around the image it takes a copy without one.
+    Only if another reader needs a border around the image, it makes a copy without one.
     """
     x = b.value(node.inputs[0])
     bare = Plane(x.plane.channels, x.plane.height, x.plane.width)
@@ -51,12 +51,12 @@ def lower_flat(b: Builder, node: Node) -> None:
 
 
 def lower_softmax(b: Builder, node: Node) -> None:
-    """Softmax is taken together with the loss."""
+    """Lower a Softmax to nothing: it is computed with the loss."""
     b.values[node.index + 1] = b.value(node.inputs[0])
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add a fully connected layer and its backward pass."""
+    """Lower a fully connected layer and its backward pass."""
     layer, x = cast("FC", node.layer), b.value(node.inputs[0])
     shape = fc_shape(x.plane.size, layer.outputs, b.machine)
     y = b.output(node, Plane(layer.outputs, 1, 1), trained=True)

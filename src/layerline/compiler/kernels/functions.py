@@ -1,8 +1,8 @@
-"""Elementary functions of our own, so that the same bits come out on every machine of the same width.
+"""Our own elementary functions, so that results are bit-identical on all machines with the same vector width.
 
-exp    e^x = 2^n · e^r with n the whole number nearest to x / ln 2 and |r| ≤ ln 2 / 2; e^r by Taylor to r⁷ / 7!, whose
+exp    e^x = 2^n · e^r with n the integer nearest to x / ln 2 and |r| ≤ ln 2 / 2; e^r by Taylor series to r⁷ / 7!, whose
        remainder is at most 0.3466⁸ / 8! = 5.2·10⁻⁹. Error at most 1.5 units in the last place for −87 ≤ x ≤ 0; a
-       smaller x counts as −87 (1.6·10⁻³⁸).
+       smaller x is clamped to −87 (1.6·10⁻³⁸).
 log    ln x = e · ln 2 + 2 artanh s, s = (m − 1) / (m + 1), x = 2^e · m, √½ ≤ m < √2, by its series to s²¹ (where
        |s| ≤ 0.1716 the remainder is below 2·10⁻¹⁸). Error at most 4 units in the last place of float64: two from s,
        one from the series, one from the sum.
@@ -34,7 +34,7 @@ _ERFC: Final = (
 )  # fmt: skip
 _NORMAL: Final = (0.3989423, -0.06649026, 0.00997262, -0.0011845434, 0.0001116382, -6.9845364e-06)
 _SLOPE: Final = 0.4
-_MAGIC: Final = 1.5 * 2**23  # adding it rounds a small float32 to a whole number, which is then in the low bits
+_MAGIC: Final = 1.5 * 2**23  # adding it rounds a small float32 to an integer, in the low bits
 _LN2_HIGH: Final = 0.693359375  # nine bits: n times it is exact
 _LN2_LOW: Final = math.log(2) - _LN2_HIGH
 

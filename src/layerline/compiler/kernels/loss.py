@@ -1,13 +1,13 @@
-"""Softmax and cross-entropy: where forward ends and backward begins.
+"""Softmax and cross-entropy: the end of forward and the start of backward.
 
-The math.  For logits z (K) of an image with label y, m the largest of z:
+The math.  For the logits z (K) of an image with label y, m the maximum of z:
     p[k] = e^(z[k] − m) / Σ_j e^(z[j] − m)        loss = ln Σ_j e^(z[j] − m) − (z[y] − m)
     dz[k] = (p[k] − [k = y]) / batch
 With label smoothing ε and class weights v (PyTorch's cross_entropy), V = Σ_k v[k], lse = m + ln Σ_j e^(z[j] − m):
     loss = (1 − ε) · v[y] · (lse − z[y]) + ε / K · Σ_k v[k] · (lse − z[k])
     dz[k] = (p[k] · ((1 − ε) · v[y] + ε / K · V) − (1 − ε) · v[y] · [k = y] − ε / K · v[k]) / Σ over the batch of v[y]
-The logits and p are float32, an image's loss and all sums of losses float64. The prediction is the first largest logit.
-A logit that is not a number makes the loss not a number.
+The logits and p are float32; an image's loss and all sums of losses are float64. The prediction is the first maximal
+logit. A NaN logit makes the loss NaN.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class _Softmax:
-    """What the first two passes over the logits leave: e^(z − m) in `out`, and these."""
+    """The results of the first two passes over the logits, which also leave e^(z − m) in `out`."""
 
     total: Value
     largest: Value
@@ -67,7 +67,7 @@ def _loss(pen: Pen, z: Pointer, label: Index, softmax: _Softmax) -> Value:
 
 @dataclass(frozen=True)
 class Objective:
-    """What is trained for, beside plain cross-entropy; ε and the weights come at run time."""
+    """The variant of cross-entropy; ε and the weights are runtime values."""
 
     smoothing: bool = False
     weighted: bool = False
@@ -83,7 +83,7 @@ CROSS_ENTROPY: Final = Objective()
 
 @dataclass(frozen=True)
 class SoftmaxLoss(Kernel):
-    """dz = the loss's gradient; the shard's loss and the thread's tallies are added to."""
+    """dz = the gradient of the loss; accumulates the shard's loss and the thread's tallies."""
 
     classes: int
     objective: Objective = CROSS_ENTROPY
@@ -130,7 +130,7 @@ class SoftmaxLoss(Kernel):
                 pen.store(pen.mul(difference, pen.splat(inverse, lanes)), dz, i, count)
 
     def _tally(self, pen: Pen, label: Index, predicted: Index) -> None:
-        """Count the image among those of its class, those taken for a class, and, where it is, those rightly taken."""
+        """Count the image by true class, by predicted class, and, if the prediction is correct, as a hit."""
         tallies, one, none = pen.pointer("tallies"), pen.constant(1, 1, DType.I64), pen.constant(0, 1, DType.I64)
         right = pen.select(label.is_(predicted), one, none)
         for place, count in ((label, one), (predicted + self.classes, one), (label + 2 * self.classes, right)):
@@ -165,7 +165,7 @@ class SoftmaxLoss(Kernel):
         return pen.add(loss, pen.mul(pen.convert(weights_of_label.spread, DType.F64), pen.read(spread)))
 
     def _weighted_difference(self, pen: Pen, p: Value, hit: Value, weights_of_label: _LossWeights, k: Index) -> Value:
-        """Return one vector of the gradient by the logits, times what the loss is divided by."""
+        """Return one vector of the gradient of the logits, before division by the loss's denominator."""
         lanes = pen.machine.lanes_for(self.classes)
         total, one, spread = (
             pen.splat(value, lanes) for value in (weights_of_label.total, weights_of_label.hit, weights_of_label.spread)
@@ -180,7 +180,7 @@ class SoftmaxLoss(Kernel):
 
 @dataclass(frozen=True, eq=False)
 class _LossWeights:
-    """What an image's label makes of the objective: scalars."""
+    """The scalar factors of the objective that follow from an image's label."""
 
     hit: Value
     spread: Value
@@ -189,7 +189,7 @@ class _LossWeights:
 
 @dataclass(frozen=True)
 class Probabilities(Kernel):
-    """probabilities = softmax(z) and losses = the cross-entropy of each image: how the forward-only Program ends."""
+    """probabilities = softmax(z) and losses = the cross-entropy of each image: the end of the forward-only Program."""
 
     classes: int
 
@@ -219,7 +219,7 @@ class Probabilities(Kernel):
 
 @dataclass(frozen=True)
 class LossTotal(Kernel):
-    """total[1] = the step's loss, shard by shard; total[0] += it."""
+    """total[1] = the step's loss, summed over the shards in order; total[0] += total[1]."""
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
@@ -235,7 +235,7 @@ class LossTotal(Kernel):
 
     @property
     def slices(self) -> int:
-        """Return 1: one thread adds it up."""
+        """Return 1: one thread sums it."""
         return 1
 
     def write(self, pen: Pen) -> None:

@@ -1,13 +1,14 @@
-"""Muon's direction: the momentum of a matrix of filters, made nearly orthogonal.
+"""Muon's direction: the momentum of a filter matrix, approximately orthogonalized.
 
 The math.  For the gradient g of filters, seen as a matrix (O, C·R·S):
-    v = μ·v + g      u = g + μ·v      X = u / (‖u‖ + 10⁻⁷), transposed if it is higher than wide
+    v = μ·v + g      u = g + μ·v      X = u / (‖u‖ + 10⁻⁷), transposed if it has more rows than columns
     five times       A = X·Xᵀ      B = b·A + c·A·A      X = a·X + B·X      (a, b, c) = (3.4445, −4.7750, 2.0315)
-‖u‖ is Frobenius' norm. (Jordan 2024, "Muon: an optimizer for hidden layers in neural networks".) Every sum is float32;
-those over k run in lanes that are folded as a tree, or in the order of k.
+‖u‖ is the Frobenius norm. (Jordan 2024, "Muon: an optimizer for hidden layers in neural networks".) All sums are
+float32; those over k run in lanes that are reduced as a tree, or in the order of k.
 
-The schedule.  One item does a whole tensor: filters are small, and tensors run side by side. X·Xᵀ sums 4 × 4 products
-at once, 8 loads for 16 multiply-adds; the other products sum 4 rows × 4 vectors, a broadcast for 4 multiply-adds.
+The schedule.  One item processes a whole tensor: filters are small, and tensors run in parallel. X·Xᵀ accumulates a
+4 × 4 tile, 8 loads for 16 multiply-adds; the other products a tile of 4 rows × 4 vectors, a broadcast per 4
+multiply-adds.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ TILE: Final = 4
 
 @dataclass(frozen=True)
 class Filters:
-    """Filters as they lie: `lines` lines, each of `runs` runs of `length` numbers, `padded` apart."""
+    """The layout of filters: `lines` lines, each with `runs` runs of `length` numbers, `padded` apart."""
 
     lines: int
     runs: int
@@ -44,39 +45,39 @@ class Filters:
 
     @property
     def transposed(self) -> bool:
-        """Whether X is the matrix turned: it is to be wider than high."""
+        """Whether X is the transposed matrix, so that it has at least as many columns as rows."""
         return self.lines > self.runs * self.length
 
     @property
     def line(self) -> int:
-        """Return the elements from a line to the next."""
+        """Return the elements from one line to the next."""
         return self.runs * self.padded
 
     def lanes(self, machine: Machine) -> int:
-        """Return the lanes that X's rows are taken in."""
+        """Return the vector width for the rows of X."""
         return machine.lanes_for(self.lines if self.transposed else self.length)
 
     def shape(self, machine: Machine) -> tuple[int, int]:
-        """Return the rows of X and their elements; what is padded is zero and changes nothing."""
+        """Return the rows of X and their elements; padding is zero and does not affect the result."""
         if not self.transposed:
             return self.lines, self.line
         lanes = self.lanes(machine)
         return self.line, -(-self.lines // lanes) * lanes
 
     def square(self, machine: Machine) -> int:
-        """Return the elements of a row of A."""
+        """Return the elements per row of A."""
         lanes = self.lanes(machine)
         return -(-self.shape(machine)[0] // lanes) * lanes
 
     def workspace(self, machine: Machine) -> tuple[int, int]:
-        """Return the elements of X and of A."""
+        """Return the number of elements of X and of A."""
         m, n = self.shape(machine)
         return max(m * n, self.lines * self.line), m * self.square(machine)
 
 
 @dataclass(frozen=True)
 class MuonDirection(Kernel):
-    """v moves, and u = the direction. X, Y, A and B are its own; their padding is zero from the start."""
+    """Updates v, and u = the direction. X, Y, A and B are its workspace, whose padding is zero from the start."""
 
     filters: Filters
     clip: bool = False
@@ -96,7 +97,7 @@ class MuonDirection(Kernel):
 
     @property
     def slices(self) -> int:
-        """Return 1: an item is a tensor."""
+        """Return 1: an item is a whole tensor."""
         return 1
 
     def write(self, pen: Pen) -> None:
@@ -116,7 +117,7 @@ class MuonDirection(Kernel):
         self._write_direction(pen)
 
     def _momentum(self, pen: Pen) -> None:
-        """Write v = μ·v + g and u = g + μ·v, without the padding of g, which holds anything."""
+        """Write v = μ·v + g and u = g + μ·v, ignoring the padding of g, which is undefined."""
         f, lanes = self.filters, pen.machine.lanes_for(self.filters.length)
         mu = hyper(pen, "momentum", lanes)
         with pen.loop("line", f.lines * f.runs) as line:
@@ -130,7 +131,7 @@ class MuonDirection(Kernel):
                 pen.store(pen.fma(mu, v, g), pen.pointer("u"), here)
 
     def _scale(self, pen: Pen) -> None:
-        """Write X = u / (‖u‖ + 10⁻⁷), turned where it is higher than wide."""
+        """Write X = u / (‖u‖ + 10⁻⁷), transposed if it has more rows than columns."""
         f, lanes = self.filters, pen.machine.lanes_for(self.filters.length)
         total = pen.variable(pen.constant(0.0, lanes))
         with pen.loop("i", f.lines * f.line, step=lanes) as i:
@@ -184,7 +185,7 @@ class MuonDirection(Kernel):
 
 @dataclass(frozen=True)
 class _Matrix:
-    """An argument as a matrix: rows of so many elements, a multiple of the lanes."""
+    """An argument as a matrix; the columns are a multiple of the lanes."""
 
     name: str
     rows: int

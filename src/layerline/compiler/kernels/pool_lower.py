@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add a max pooling and its backward pass."""
+    """Lower a max pooling and its backward pass."""
     layer, x = cast("Pool", node.layer), b.value(node.inputs[0])
     C, P, Q = node.shape
     y = b.output(node, Plane(C, P, Q))

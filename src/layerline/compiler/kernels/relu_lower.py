@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add a ReLU and its backward pass."""
+    """Lower a ReLU and its backward pass."""
     x = b.value(node.inputs[0])
     y = b.output(node, x.plane, image=x.image)
     b.op(ReLUForward(x.plane, y.plane), x.buffer, y.buffer)

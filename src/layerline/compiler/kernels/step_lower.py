@@ -1,4 +1,4 @@
-"""How the optimizers' steps, clipping and Muon become kernels."""
+"""Lowering of optimizer steps, clipping and Muon."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from layerline.compiler.given import HYPER
 from layerline.compiler.kernels.clip import ClipFactor, Squares
 from layerline.compiler.kernels.muon import MuonDirection
 from layerline.compiler.kernels.optimizers import Follow
-from layerline.compiler.kernels.update import Step, ToColumns, pieces
+from layerline.compiler.kernels.update import Step, ToColumns, row_chunks
 from layerline.compiler.layout import Columns
 from layerline.compiler.plane import capacity
 from layerline.compiler.program import Buffer, Kind, Op, Per
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from layerline.network import Network, Node
 
 FACTOR: Final = Buffer("factor", capacity(1), Per.ONCE)
-"""By what every gradient is scaled down."""
+"""The factor that all gradients are multiplied by when clipped."""
 
 KINDS: Final = {"conv": Kind.FILTERS, "depthwise": Kind.FILTERS, "fc": Kind.MATRIX}
-"""The kind of a layer → the kind of its `weight`."""
+"""Layer kind → the kind of its `weight`."""
 
 MATCH_ADAM: Final = 0.2
-"""Liu et al. 2025, arXiv:2502.16982, eq. 4: so Muon's steps are as long as AdamW's, and take its rate and decay."""
+"""Liu et al. 2025, arXiv:2502.16982, eq. 4: gives Muon's steps the length of AdamW's, so that its rate and decay apply."""
 
 
 def kind_of(node: Node, weight: str) -> Kind:
-    """Return what kind of parameter a layer's weight is."""
+    """Return the parameter kind of a layer's weight."""
     return KINDS.get(node.layer.kind, Kind.PLAIN) if weight == "weight" else Kind.PLAIN
 
 
 def slots_of(network: Network, task: Task) -> dict[str, tuple[str, ...]]:
-    """Return each trained parameter's name → what is kept beside it."""
+    """Return the name of each trained parameter → the names of its optimizer slots."""
     return {
         f"{node.path}.{weight.name}": task.slot_names(kind_of(node, weight.name))
         for node in network.nodes
@@ -47,13 +47,13 @@ def slots_of(network: Network, task: Task) -> dict[str, tuple[str, ...]]:
 
 
 def steps(b: Builder) -> list[Op]:
-    """Return the ops that step all parameters."""
+    """Return the optimizer steps of all parameters."""
     return [op for step in b.steps for op in _step(b, step)]
 
 
 def _step(b: Builder, step: PendingStep) -> list[Op]:
-    """Return a parameter's step, from its whole gradient, and its copies in other homes; where Muon steps it the
-    direction is an op of its own."""
+    """Return the ops that step a parameter, from its whole gradient, and update its copies; with Muon the direction is
+    a separate op."""
     of, filters, ((w, _), *others) = step.of, step.filters, step.of.tensor.homes
     optimizer, slots, gradient = b.task.optimizer_for(of.kind), dict(of.tensor.slots), of.gradient
     before = []
@@ -69,7 +69,7 @@ def _step(b: Builder, step: PendingStep) -> list[Op]:
 
 
 def _direction(b: Builder, of: TrainedTensor, filters: Filters) -> Op:
-    """Return the op that works out Muon's direction of a convolution's filters."""
+    """Return the op that computes Muon's direction for a convolution's filters."""
     name, (wide, square), clip = of.gradient.name, filters.workspace(b.machine), b.task.optimizer.clip
     X, Y = (Buffer(f"{letter}_{name}", capacity(wide), Per.ONCE) for letter in "XY")
     A, B = (Buffer(f"{letter}_{name}", capacity(square), Per.ONCE) for letter in "AB")
@@ -79,12 +79,12 @@ def _direction(b: Builder, of: TrainedTensor, filters: Filters) -> Op:
 
 
 def clipping(b: Builder) -> list[Op]:
-    """Return the ops that find by how much all gradients are scaled down, if they are."""
+    """Return the ops that compute the clipping factor, if gradients are clipped."""
     if not (b.training and b.task.optimizer.clip):
         return []
     ops, counts = [], []
     for of in b.trained.values():
-        counts.append(pieces(of.grid))
+        counts.append(row_chunks(of.grid))
         squares = Buffer("squares_" + of.gradient.name, capacity(counts[-1]), Per.ONCE, DType.F64)
         ops.append(Op(Squares(of.grid), (of.gradient, squares)))
     return [*ops, Op(ClipFactor(tuple(counts)), (*(op["squares"] for op in ops), HYPER, FACTOR))]

@@ -1,4 +1,4 @@
-"""How the sum at the end of a Residual becomes kernels."""
+"""Lowering of the sum at the end of a Residual."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add a sum and its backward pass."""
+    """Lower a sum and its backward pass."""
     branches = [b.value(i) for i in node.inputs]
     y = b.output(node, branches[0].plane, image=branches[0].image)
     b.op(Sum(branches[0].plane, branches[1].plane, y.plane), *(x.buffer for x in branches), y.buffer)
@@ -30,7 +30,7 @@ def lower(b: Builder, node: Node) -> None:
 
 
 def propagate(b: Builder, dy: Buffer, y: LayerValue, x: LayerValue) -> None:
-    """Make the gradient by y the gradient by x, or a part of it."""
+    """Propagate the gradient of y to x, by aliasing or accumulating."""
     if x.gradient is None and b.readers(x) == 1 and x.plane == y.plane:
         x.gradient = dy
     else:
