@@ -28,7 +28,7 @@ KINDS: Final = {"conv": Kind.FILTERS, "depthwise": Kind.FILTERS, "fc": Kind.MATR
 """Layer kind → the kind of its `weight`."""
 
 MATCH_ADAM: Final = 0.2
-"""Liu et al. 2025, arXiv:2502.16982, eq. 4: gives Muon's steps the length of AdamW's, so that its rate and decay apply."""
+"""Liu et al. 2025, arXiv:2502.16982, eq. 4: scales Muon's steps to AdamW's length, so its rate and decay apply."""
 
 
 def kind_of(node: Node, weight: str) -> Kind:
