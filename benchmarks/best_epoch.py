@@ -97,7 +97,10 @@ def main() -> None:
         runs = [trained(name, seed, options.data_dir, given) for seed in range(options.seeds)]
         found[name] = {"rules": summary(runs), "runs": runs}
         for rule, row in found[name]["rules"].items():
-            print(f"{name:16s} {rule:28s} {row['macro_f1']:.4f}  behind the last {row['behind_last']:+.2f}", flush=True)
+            print(
+                f"{name:16s} {rule:28s} {row['macro_f1']:.4f}  below the last epoch {row['behind_last']:+.2f}",
+                flush=True,
+            )
         what = "test metrics of the epoch that each rule selects"
         write(options.name, {"what": what, "given": given, "sets": found})
 

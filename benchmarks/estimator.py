@@ -71,7 +71,9 @@ def main() -> None:
             for kept, taken in times.items():
                 taken.append(seconds(work, kept=kept))
         result[name] = {"forgotten": spread(times[False]), "kept": spread(times[True]), "pairs": pairs}
-        print(f"{name}: {result[name]['forgotten']['median']:.2f} s, cached {result[name]['kept']['median']:.2f} s")
+        print(
+            f"{name}: uncached {result[name]['forgotten']['median']:.2f} s, cached {result[name]['kept']['median']:.2f} s"
+        )
     write("estimator", result)
 
 

@@ -42,7 +42,7 @@ def main() -> None:
         if seed % 20 == 19:
             print(f"{counts['trainings']} trainings: all resumed to bit-identical results", flush=True)
     result = {
-        "what": "random trainings resumed after an interruption: SHA-256 of weights, optimizer, history, model and result",
+        "what": "random trainings interrupted and resumed: equal SHA-256 of weights, optimizer, history, model, result",
         "first_seed": options.first,
         **dict(sorted(counts.items())),
         "that_differ": 0,

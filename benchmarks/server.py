@@ -93,13 +93,13 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
                 if number:  # the first is a warm-up
                     taken[name].append(found)
                 print(
-                    f"{name}: {found['requests_a_second']:.0f} requests a second, p50 {found['p50_ms']:.2f} ms, "
+                    f"{name}: {found['requests_a_second']:.0f} requests/s, p50 {found['p50_ms']:.2f} ms, "
                     f"p95 {found['p95_ms']:.2f}, p99 {found['p99_ms']:.2f}, {found['wrong']} wrong",
                     flush=True,
                 )
         differ = [float(np.abs(k - known["layerline"]).max()) for k in known.values()]
     return {
-        "what": f"lenet5, {options.requests} requests of one image, {options.clients} clients on kept connections",
+        "what": f"lenet5, {options.requests} requests of one image, {options.clients} clients, keep-alive connections",
         "test_accuracy": run.result.test_accuracy,
         "rounds": options.rounds,
         "largest_difference": max(differ),

@@ -114,10 +114,10 @@ class _Step:
         """Return the scalars that the ops' kernels need: start, images and shards of the step, and its step scalars."""
         requested = {name for op in ops for name in op.kernel.scalars}
         places = {name: self.number * len(STEP_SCALARS) + k for k, name in enumerate(STEP_SCALARS) if name in requested}
-        scalars_of_step = {
+        step_scalars = {
             name: pen.convert(pen.load(pen.pointer("step_scalars"), place), DType.F32) for name, place in places.items()
         }
-        return {"start": self.start, "images": self.images, "shards": self.shards, **scalars_of_step}
+        return {"start": self.start, "images": self.images, "shards": self.shards, **step_scalars}
 
 
 class _Ticket:

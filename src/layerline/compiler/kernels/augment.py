@@ -1,6 +1,6 @@
 """Loading with augmentation: converts an image's bytes to floats with a zero border, shifted, warped, cut out and lit.
 
-The math.  That of `data.augmented`, whose `apply` is the reference: source positions from the tables `moves` and
+The math.  That of `data.augment.steps`, whose `apply` is the reference: source positions from the tables `moves` and
 `numbers` (one row per image of the batch), cutout, v·gain + offset, v·scale + shift; float32, each product and sum
 rounded separately. All random numbers are drawn beforehand; this kernel is deterministic.
 
