@@ -71,9 +71,8 @@ def main() -> None:
             for kept, taken in times.items():
                 taken.append(seconds(work, kept=kept))
         result[name] = {"forgotten": spread(times[False]), "kept": spread(times[True]), "pairs": pairs}
-        print(
-            f"{name}: uncached {result[name]['forgotten']['median']:.2f} s, cached {result[name]['kept']['median']:.2f} s"
-        )
+        uncached, cached = (result[name][key]["median"] for key in ("forgotten", "kept"))
+        print(f"{name}: uncached {uncached:.2f} s, cached {cached:.2f} s")
     write("estimator", result)
 
 
