@@ -51,7 +51,7 @@ def test_files_of_sixteen_bits_are_what_an_npz_of_them_is(folder, tmp_path, way,
     labels = [int(name.startswith("infected")) for name in names]
     np.savez(tmp_path / "cells.npz", x=np.stack([images[name] for name in names]), y=np.array(labels))
     arrays = load_data(tmp_path / "cells.npz")
-    monkeypatch.setattr(image_stack, "MOST_IN_MEMORY", 4000)
+    monkeypatch.setattr(image_stack, "MAX_IN_MEMORY", 4000)
     source, cache = folder, tmp_path / "kept" if way == "cache" else None
     if way == "tar":
         source = tmp_path / "cells.tar"

@@ -17,7 +17,7 @@ from layerline.cli.download_screen import progress
 from layerline.data import load_data
 from layerline.data.fetching import catalog
 from layerline.data.fetching.catalog import KNOWN, Archive
-from layerline.data.fetching.download import Patience
+from layerline.data.fetching.download import Timeouts
 from layerline.data.fetching.fetch import FetchWatcher, fetch
 from layerline.data.sources import place_of
 from layerline.errors import DataError
@@ -35,7 +35,7 @@ CONTENT = {
 }
 FILES = {f"{name}.gz": packed(content) for name, content in CONTENT.items()}
 FIRST = "train-images-idx3-ubyte.gz"
-QUICK = Patience(connect=2, silent=0.4, slow=0.4, slowest=10**6)
+QUICK = Timeouts(connect=2, silent=0.4, slow=0.4, slowest=10**6)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_bad_mirror_is_passed_over(way, said, mirrors, server, tmp_path):
             told.append((archive.name, mirror, reason))
             assert not left(tmp_path).keys() & {f"mnist/{archive.name}"}, "a bad file has the name of a good one"
 
-    fetch("mnist", tmp_path, watcher=Told(), patience=QUICK)
+    fetch("mnist", tmp_path, watcher=Told(), timeouts=QUICK)
     assert left(tmp_path) == {f"mnist/{name}": content for name, content in FILES.items()}
     assert told[0][:2] == (FIRST, f"{server[0]}/{way}/")
     assert re.fullmatch(said, told[0][2])
@@ -133,7 +133,7 @@ def test_without_a_good_mirror_nothing_is_left(mirrors, tmp_path, golden):
     """Where all mirrors fail, the message says what each did and which file goes where; not even a folder is left."""
     mirrors("missing", "wrong", "page", "cut", "hangs")
     with pytest.raises(DataError) as caught:
-        fetch("mnist", tmp_path, patience=QUICK)
+        fetch("mnist", tmp_path, timeouts=QUICK)
     assert left(tmp_path) == {}
     assert list(tmp_path.iterdir()) == []
     golden("fetch/no-mirror.txt", plain(str(caught.value)))

@@ -77,9 +77,9 @@ def test_images_that_a_crop_would_cut_are_stretched(tmp_path, way, monkeypatch):
     else:
         tree(source, files)
     if way == "long tar":
-        monkeypatch.setattr(image_folder, "_MOST_HELD", 100_000)
+        monkeypatch.setattr(image_folder, "_MAX_HELD", 100_000)
     if way == "cache":
-        monkeypatch.setattr("layerline.data.photos.image_stack.MOST_IN_MEMORY", 10_000)
+        monkeypatch.setattr("layerline.data.photos.image_stack.MAX_IN_MEMORY", 10_000)
     for _ in range(2):
         data = load_data(source, cache=tmp_path / "kept" if way == "cache" else None)
         stored = data.train.source.images.transpose(0, 2, 3, 1)
@@ -131,7 +131,7 @@ def test_an_archive_is_read_once_where_nothing_depends_on_its_headers(tmp_path, 
     """With --size and --fit, and images that are not of 16 bits, a long archive is not read a second time."""
     images = wide_photos()
     (tmp_path / "set.tar").write_bytes(tar_of({name: png(pixels) for name, pixels in images.items()}))
-    monkeypatch.setattr(image_folder, "_MOST_HELD", 100_000)
+    monkeypatch.setattr(image_folder, "_MAX_HELD", 100_000)
     calls = []
     monkeypatch.setattr(image_folder, "_again", lambda *given: calls.append(given) or iter(()))
     data = load_data(tmp_path / "set.tar", size=32, fit="pad")

@@ -33,7 +33,7 @@ SIZE = (20, 24)
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Keep sets from 10 kB on, in blocks of 4 kB, so that there are several."""
-    monkeypatch.setattr(image_stack, "MOST_IN_MEMORY", 10_000)
+    monkeypatch.setattr(image_stack, "MAX_IN_MEMORY", 10_000)
     monkeypatch.setattr(cache, "BLOCK", 4096)
 
 
@@ -183,7 +183,7 @@ def test_options_are_kept_apart(photos, tmp_path):
 
 def test_small_sets_are_not_kept(photos, tmp_path, monkeypatch):
     """What is decoded within seconds stays in memory."""
-    monkeypatch.setattr(image_stack, "MOST_IN_MEMORY", 10**6)
+    monkeypatch.setattr(image_stack, "MAX_IN_MEMORY", 10**6)
     assert load_data(photos, cache=tmp_path / "cache").notes == load_data(photos).notes
     assert not kept(tmp_path / "cache")
 
@@ -191,7 +191,7 @@ def test_small_sets_are_not_kept(photos, tmp_path, monkeypatch):
 @pytest.mark.parametrize("source", ["digits", "set", "set.tar", "few"])
 def test_no_folder_is_made_for_what_is_not_kept(photos, tmp_path, monkeypatch, source):
     """Arrays, images that are too few, and archives and folders whose images turn out small leave no folder behind."""
-    monkeypatch.setattr(image_stack, "MOST_IN_MEMORY", 10**6 if source == "set" else 2**26)
+    monkeypatch.setattr(image_stack, "MAX_IN_MEMORY", 10**6 if source == "set" else 2**26)
     (tmp_path / "set.tar").write_bytes(
         tar_of({str(p.relative_to(photos)): p.read_bytes() for p in photos.rglob("*.png")})
     )
@@ -266,7 +266,7 @@ def test_facts_that_are_not_about_these_images_are_not_believed(photos, tmp_path
     load_data(photos, cache=tmp_path / "cache")
     (path,) = kept(tmp_path / "cache")
     found = cache._opened(path)
-    text = json.dumps({key: found.facts[key] for key in ("shape", "blocks")}).encode()
+    text = json.dumps({key: found.metadata[key] for key in ("shape", "blocks")}).encode()
     tail = len(text).to_bytes(8, "big") + hashlib.sha256(text).digest() + b"layerline images 1\n"
     path.write_bytes(found.pixels.tobytes() + text + tail)
     assert same(load_data(photos, cache=tmp_path / "cache"), load_data(photos))
@@ -385,7 +385,7 @@ def test_eight_writers_at_once(photos, tmp_path):
     program = (
         "import sys, layerline.data as d\n"
         "from layerline.data.photos import image_stack\n"
-        "image_stack.MOST_IN_MEMORY = 10_000\n"
+        "image_stack.MAX_IN_MEMORY = 10_000\n"
         "print(d.load_data(sys.argv[1], cache=sys.argv[2]).fingerprint)\n"
     )
     run = [sys.executable, "-c", program, str(photos), str(tmp_path / "cache")]
@@ -470,7 +470,7 @@ def test_a_file_that_is_cut_short_later_harms_nobody(photos, tmp_path, where, st
         "import os, pathlib, sys\n"
         "from layerline.data import load_data\n"
         "from layerline.data.photos import cache, image_stack\n"
-        "image_stack.MOST_IN_MEMORY = 10_000\n"
+        "image_stack.MAX_IN_MEMORY = 10_000\n"
         f"cache.free_bytes = lambda: {2**40 if where == 'in memory' else 0}\n"
         "source, folder = sys.argv[1:]\n"
         "data = load_data(source, cache=folder)\n"

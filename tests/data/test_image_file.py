@@ -13,7 +13,7 @@ from image_files import apng, fitted_pixels, jpeg, picture, png, png_chunk, save
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from layerline.data.photos import image_file, metadata
-from layerline.data.photos.image_file import MOST_PIXELS, BadImageError, decode
+from layerline.data.photos.image_file import MAX_PIXELS, BadImageError, decode
 from layerline.data.photos.sizing import Sizing
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -288,7 +288,7 @@ def test_other_formats_are_named_before_a_decoder_sees_them(content, what, monke
 
 def test_bombs_are_refused_by_their_header():
     """More pixels than allowed, and text that unpacks to much, are refused before they are unpacked."""
-    side = int(MOST_PIXELS**0.5) + 1
+    side = int(MAX_PIXELS**0.5) + 1
     big = png_chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
     end = png_chunk(b"IDAT", b"") + png_chunk(b"IEND", b"")
     with pytest.raises(BadImageError, match="pixels, expected at most 80,000,000"):

@@ -30,7 +30,7 @@ _START: Final = 300
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """How long a mirror may take, in seconds, before the next one is tried."""
 
     connect: float = 10.0
@@ -45,7 +45,7 @@ class RefusedError(Exception):
     """Why an address did not give the file."""
 
 
-def download(archive: Archive, url: str, path: Path, got: Callable[[int], None], patience: Patience) -> None:
+def download(archive: Archive, url: str, path: Path, got: Callable[[int], None], timeouts: Timeouts) -> None:
     """Write what an address gives under a name of its own, check it, and give it its place.
 
     got: called with the bytes that have come so far. Raises RefusedError, and DataError where the file cannot be
@@ -54,8 +54,8 @@ def download(archive: Archive, url: str, path: Path, got: Callable[[int], None],
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            incoming = _Incoming(archive, file, got, patience)
-            _receive(url, incoming, patience)
+            incoming = _Incoming(archive, file, got, timeouts)
+            _receive(url, incoming, timeouts)
             incoming.check()
             file.flush()
             os.fsync(file.fileno())
@@ -74,11 +74,11 @@ def download(archive: Archive, url: str, path: Path, got: Callable[[int], None],
 class _Incoming:
     """The file that is being written: what pooch's downloader takes for one, counted and hashed as it comes."""
 
-    def __init__(self, archive: Archive, file: IO[bytes], got: Callable[[int], None], patience: Patience) -> None:
+    def __init__(self, archive: Archive, file: IO[bytes], got: Callable[[int], None], timeouts: Timeouts) -> None:
         self.count = 0
         self.start = b""
         self.digest = hashlib.sha256()
-        self._archive, self._file, self._got, self._patience = archive, file, got, patience
+        self._archive, self._file, self._got, self._timeouts = archive, file, got, timeouts
         self._since = time.monotonic()
 
     def write(self, piece: bytes) -> None:
@@ -89,7 +89,7 @@ class _Incoming:
         if self.count > self._archive.size:
             raise RefusedError(f"sends more than the {self.expected} of the file{self.instead()}")
         seconds = time.monotonic() - self._since
-        if seconds > self._patience.slow and self.count < seconds * self._patience.slowest:
+        if seconds > self._timeouts.slow and self.count < seconds * self._timeouts.slowest:
             raise RefusedError(f"is too slow: {counted(self.count)} in {display.seconds(seconds)}")
         self.digest.update(piece)
         self._file.write(piece)
@@ -119,14 +119,14 @@ class _Incoming:
             )
 
 
-def _receive(url: str, incoming: _Incoming, patience: Patience) -> None:
+def _receive(url: str, incoming: _Incoming, timeouts: Timeouts) -> None:
     """Let pooch fetch an address into `incoming`. Raises RefusedError for whatever goes wrong on the way."""
     import requests
     from pooch import HTTPDownloader
 
     downloader = HTTPDownloader(
         chunk_size=_PIECE,
-        timeout=(patience.connect, patience.silent),
+        timeout=(timeouts.connect, timeouts.silent),
         headers={"Accept-Encoding": "identity"},  # a server that unpacks a .gz on the way sends another file
     )
     try:
@@ -134,11 +134,11 @@ def _receive(url: str, incoming: _Incoming, patience: Patience) -> None:
     except requests.exceptions.HTTPError as error:
         raise RefusedError(f"answers {_status(error.response)}") from error
     except requests.exceptions.ConnectTimeout as error:
-        raise RefusedError(f"does not answer within {display.seconds(patience.connect)}") from error
+        raise RefusedError(f"does not answer within {display.seconds(timeouts.connect)}") from error
     except requests.exceptions.RequestException as error:
         if "timed out" in str(error).lower():
             raise RefusedError(
-                f"sends nothing for {display.seconds(patience.silent)}, after {counted(incoming.count)}"
+                f"sends nothing for {display.seconds(timeouts.silent)}, after {counted(incoming.count)}"
             ) from error
         if incoming.count:
             raise RefusedError(f"breaks off after {counted(incoming.count)}, expected {incoming.expected}") from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.data.fetching import catalog
 from layerline.data.fetching.catalog import KNOWN, shown
-from layerline.data.fetching.download import Patience, RefusedError, download
+from layerline.data.fetching.download import RefusedError, Timeouts, download
 from layerline.data.formats import recognize
 from layerline.data.formats.stream import counted, open_stream
 from layerline.errors import DataError, spelling
@@ -47,7 +47,7 @@ def fetch(
     *,
     watcher: FetchWatcher | None = None,
     force: bool = False,
-    patience: Patience | None = None,
+    timeouts: Timeouts | None = None,
 ) -> Path:
     """Fetch a known set into its folder in `data_dir`, else in the user's, and return that folder. Raises DataError.
 
@@ -65,7 +65,7 @@ def fetch(
         else:
             watcher.kept(archive, path, fetched=False)
     for k, archive in enumerate(missing):
-        reasons = _from_mirrors(known, archive, folder / archive.name, watcher, patience or Patience())
+        reasons = _from_mirrors(known, archive, folder / archive.name, watcher, timeouts or Timeouts())
         if reasons:
             with contextlib.suppress(OSError):
                 folder.rmdir()  # where it is empty
@@ -131,14 +131,14 @@ def _content(path: Path) -> str | None:
 
 
 def _from_mirrors(
-    known: Published, archive: Archive, path: Path, watcher: FetchWatcher, patience: Patience
+    known: Published, archive: Archive, path: Path, watcher: FetchWatcher, timeouts: Timeouts
 ) -> tuple[tuple[str, str], ...]:
     """Put a file in its place from the first mirror that gives it; else return what each of them did."""
     reasons: list[tuple[str, str]] = []
     for mirror in known.mirrors:
         watcher.began(archive, mirror)
         try:
-            download(archive, mirror + archive.name, path, partial(watcher.got, archive), patience)
+            download(archive, mirror + archive.name, path, partial(watcher.got, archive), timeouts)
         except RefusedError as refused:
             reasons.append((mirror, str(refused)))
             watcher.failed(archive, mirror, str(refused))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_MOST_MEMBERS: Final = 1000
+_MAX_MEMBERS: Final = 1000
 _DENSEST: Final = 1032
 """Deflate makes at most so many bytes of one."""
 _CHUNK: Final = 2**20
@@ -126,14 +126,14 @@ def _check_kind(file: IO[bytes], path: Path) -> None:
     file.seek(max(0, size - _END_SIZE))
     end = file.read()
     count = int.from_bytes(end[10:12], "little")
-    if end.startswith(_END) and count > _MOST_MEMBERS:
+    if end.startswith(_END) and count > _MAX_MEMBERS:
         raise _too_many(shown(path), count)
 
 
 def _members(archive: zipfile.ZipFile, name: str, size: int) -> dict[str, zipfile.ZipInfo]:
     """Return the members that are arrays, after checking all of them against each other and the size of the file."""
     infos = archive.infolist()
-    if len(infos) > _MOST_MEMBERS:
+    if len(infos) > _MAX_MEMBERS:
         raise _too_many(name, len(infos))
     members: dict[str, zipfile.ZipInfo] = {}
     end, before = 0, ""
@@ -170,7 +170,7 @@ def _check_member(info: zipfile.ZipInfo, place: str, size: int, end: int) -> Non
 
 def _too_many(name: str, count: int) -> DataError:
     return DataError(
-        f"{name}: found {display.count(count)} or more members, expected at most {display.count(_MOST_MEMBERS)}",
+        f"{name}: found {display.count(count)} or more members, expected at most {display.count(_MAX_MEMBERS)}",
         "put all images into one array, and all labels into another: numpy.savez(file, x=images, y=labels)",
     )
 

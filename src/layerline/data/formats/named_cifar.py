@@ -25,17 +25,17 @@ _FOLDERS: Final = ("cifar10", "cifar-10", "CIFAR10", ".")
 _ARCHIVE: Final = re.compile(r"cifar.?10(?!0).*\.(tar(\..z)?|t.z)", re.IGNORECASE)
 
 
-def read(data_dir: Path | None, asked: ImageOptions, progress: Progress | None) -> SourceArrays:
+def read(data_dir: Path | None, options: ImageOptions, progress: Progress | None) -> SourceArrays:
     """Return CIFAR-10 from the first place where it is. Raises DataError where there is none."""
     folder = catalog.folder_of(NAME, data_dir)
     place = place_of(folder)
     if place is None:
         raise catalog.absent(NAME, data_dir, folder, f"{' or '.join(cifar.ARCHIVES)} (as it is or unpacked)")
     if place.is_file():
-        return _copy(image_archive.read(place, asked, progress), place)
+        return _copy(image_archive.read(place, options, progress), place)
     if cifar.place_of(place) is not None:
         return cifar.read_folder(place)
-    parts = image_folder.read_folder(place, asked, progress)
+    parts = image_folder.read_folder(place, options, progress)
     if parts is None:
         raise DataError(f"{shown(place)}: found no image in train, expected some", "put them into train/CLASS")
     return _copy(parts, place)

@@ -89,7 +89,7 @@ def _meaning(text: bytes, place: str) -> tuple[np.dtype[Any], bool, tuple[int, .
 
 def _dtype(described: object, place: str, damaged: DataError) -> np.dtype[Any]:
     if isinstance(described, list):
-        kind, shown = "V", "structured"
+        kind, text = "V", "structured"
     elif isinstance(described, str) and len(described) < 40:
         try:
             dtype = np.dtype(described)
@@ -97,12 +97,12 @@ def _dtype(described: object, place: str, damaged: DataError) -> np.dtype[Any]:
             raise damaged from None
         if not dtype.itemsize:
             raise damaged
-        kind, shown = dtype.kind, str(dtype)
+        kind, text = dtype.kind, str(dtype)
     else:
         raise damaged
     if kind not in _PLAIN:
         raise DataError(
-            f"{place}: found {_REFUSED.get(kind, 'no plain numbers')} (type {shown}), expected numbers or names",
+            f"{place}: found {_REFUSED.get(kind, 'no plain numbers')} (type {text}), expected numbers or names",
             "save images as uint8 or float32, labels as whole numbers or text",
         )
     return dtype

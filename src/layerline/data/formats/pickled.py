@@ -19,9 +19,9 @@ from layerline.numbers import display
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MOST_STEPS: Final = 100_000
+_MAX_STEPS: Final = 100_000
 """A batch of 10,000 images takes about 30,000."""
-_MOST_MARKS: Final = 20
+_MAX_MARKS: Final = 20
 _LONGEST_LINE: Final = 100
 _HELP: Final = "this is not an official CIFAR-10 file, and it is not read: fetch cifar-10-binary.tar.gz instead"
 _PROTOCOL: Final = 2
@@ -61,7 +61,7 @@ class _PickleReader:
         self._content = memoryview(content)
         self._place = place
         self._at = 0
-        self._began = 0
+        self._step_start = 0
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
@@ -69,8 +69,8 @@ class _PickleReader:
     def load(self) -> Any:
         if bytes(self._content[:1]) != b"\x80":
             raise self._error("no pickle of protocol 2", "one, which begins with 80 02")
-        for _ in range(_MOST_STEPS):
-            self._began = self._at
+        for _ in range(_MAX_STEPS):
+            self._step_start = self._at
             step = self._byte()
             if step == _STOP:
                 return self._end()
@@ -78,7 +78,7 @@ class _PickleReader:
             if known is None:
                 raise self._error(_FORBIDDEN.get(step, f"the step {step:#04x}"), "only the steps that CIFAR-10 needs")
             known(self)
-        raise self._error(f"more than {display.count(_MOST_STEPS)} steps", "fewer, as for 10,000 images")
+        raise self._error(f"more than {display.count(_MAX_STEPS)} steps", "fewer, as for 10,000 images")
 
     def _end(self) -> Any:
         if len(self._stack) != 1 or self._marks:
@@ -99,8 +99,8 @@ class _PickleReader:
     def _byte(self) -> int:
         return self._take(1)[0]
 
-    def _number(self, form: str) -> int:
-        (value,) = struct.unpack(form, self._take(struct.calcsize(form)))
+    def _number(self, fmt: str) -> int:
+        (value,) = struct.unpack(fmt, self._take(struct.calcsize(fmt)))
         return int(value)
 
     def _line(self) -> str:
@@ -142,8 +142,8 @@ class _PickleReader:
             raise self._error(f"a pickle of protocol {version}", f"protocol {_PROTOCOL}")
 
     def _mark(self) -> None:
-        if len(self._marks) == _MOST_MARKS:
-            raise self._error(f"more than {_MOST_MARKS} groups inside each other", "fewer")
+        if len(self._marks) == _MAX_MARKS:
+            raise self._error(f"more than {_MAX_MARKS} groups inside each other", "fewer")
         self._marks.append(len(self._stack))
 
     def _put(self, index: int) -> None:
@@ -220,7 +220,7 @@ class _PickleReader:
                 raise self._error("a state for something that takes none", "that of a NumPy array")
 
     def _error(self, found: str, expected: str) -> DataError:
-        return DataError(f"{self._place}:{self._began}: found {found}, expected {expected}", _HELP)
+        return DataError(f"{self._place}:{self._step_start}: found {found}, expected {expected}", _HELP)
 
 
 _STOP: Final = ord(".")

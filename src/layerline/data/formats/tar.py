@@ -34,7 +34,7 @@ _LONGEST_NAMES: Final = 2**16
 """Bytes of a member that holds names."""
 _LARGEST_OTHER: Final = 2**30
 """Bytes of a member that is passed over."""
-_MOST_OTHERS: Final = 100_000
+_MAX_OTHERS: Final = 100_000
 """Members in all that are not files."""
 
 
@@ -85,9 +85,9 @@ class Tar:
             member = self._member(header, size, names, offset)
             names = {}
             others += member.kind != "file"
-            if others > _MOST_OTHERS:
+            if others > _MAX_OTHERS:
                 raise DataError(
-                    f"{self.name}:{offset}: found more than {display.count(_MOST_OTHERS)} folders and links, "
+                    f"{self.name}:{offset}: found more than {display.count(_MAX_OTHERS)} folders and links, "
                     "expected images",
                     "make an archive of the images alone",
                 )
@@ -204,8 +204,8 @@ def _ahead(stream: Stream) -> Iterator[bytes]:
 
 def _checksum(header: bytes) -> bool:
     """Return whether the sum of the header's bytes is the one that stands in it."""
-    told = _number(header[_SUM])
-    return told == sum(header[: _SUM.start] + _PLAIN_SUM + header[_SUM.stop :])
+    stored = _number(header[_SUM])
+    return stored == sum(header[: _SUM.start] + _PLAIN_SUM + header[_SUM.stop :])
 
 
 def _number(field: bytes) -> int | None:

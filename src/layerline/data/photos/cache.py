@@ -47,19 +47,19 @@ _MAGIC: Final = b"layerline images 1\n"
 _LENGTH: Final = 8
 _DIGEST: Final = 32
 _TAIL: Final = _LENGTH + _DIGEST + len(_MAGIC)
-_LARGEST_FACTS: Final = 2**30
+_MAX_METADATA: Final = 2**30
 _OLD: Final = 24 * 3600 * 10**9
 """Nanoseconds after which a file that was never finished is removed."""
 _OTHERS_WRITE: Final = 0o022
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class CacheEntry:
     """Decoded images in a file that was looked through."""
 
     pixels: NDArray[Any]
     """uint8 or uint16, read-only."""
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
     bytes: int
 
 
@@ -127,7 +127,7 @@ class Cache:
             raise OSError(self.refused)
         return Unfinished(self.folder)
 
-    def find(self, quick: str, content: Callable[[list[str]], str]) -> Kept | None:
+    def find(self, quick: str, content: Callable[[list[str]], str]) -> CacheEntry | None:
         """Return what is kept of files with this digest, None where there is nothing, or nothing to be trusted.
 
         content: gives the digest of the files' bytes, and is asked only where that may be there: with those that are.
@@ -145,22 +145,22 @@ class Cache:
         wanted = content(known)
         return _opened(self.folder / f"{quick}-{wanted}{ENDING}") if wanted in known else None
 
-    def keep(self, part: Unfinished, facts: dict[str, Any], quick: str, content: str) -> Kept:
+    def keep(self, part: Unfinished, metadata: dict[str, Any], quick: str, content: str) -> CacheEntry:
         """Put facts behind the pixels in `part` and give it its name. Raises OSError; nothing is then kept."""
         size = os.fstat(part.file.fileno()).st_size
         pixels, blocks = _taken(part.file.fileno(), size, self.folder)
-        whole = {**facts, "blocks": blocks}
+        whole = {**metadata, "blocks": blocks}
         text = json.dumps(whole, separators=(",", ":")).encode()
         part.write(text)
         part.write(len(text).to_bytes(_LENGTH, "big") + hashlib.sha256(text).digest() + _MAGIC)
         total = os.fstat(part.file.fileno()).st_size
         part.path.replace(self.folder / f"{quick}-{content}{ENDING}")
         part.file.close()
-        return Kept(_shaped(pixels, whole), whole, total)
+        return CacheEntry(_shaped(pixels, whole), whole, total)
 
-    def note(self, quick: str, content: str, facts: Any) -> None:
+    def note(self, quick: str, content: str, metadata: Any) -> None:
         """Write down something small beside what is kept; whether that works does not matter."""
-        text = json.dumps(facts, separators=(",", ":")).encode()
+        text = json.dumps(metadata, separators=(",", ":")).encode()
         with contextlib.suppress(OSError):
             part = self.part()
             try:
@@ -175,8 +175,8 @@ class Cache:
         try:
             with _safely(self.folder / f"{quick}-{content}{_SEEN}") as file:
                 size = os.fstat(file.fileno()).st_size
-                told, _, text = _at(file.fileno(), 0, min(size, _LARGEST_FACTS)).partition(b"\n")
-            return json.loads(text) if hashlib.sha256(text).hexdigest().encode() == told else None
+                digest, _, text = _at(file.fileno(), 0, min(size, _MAX_METADATA)).partition(b"\n")
+            return json.loads(text) if hashlib.sha256(text).hexdigest().encode() == digest else None
         except (OSError, ValueError):
             return None
 
@@ -189,7 +189,7 @@ class Cache:
                         path.unlink()
 
 
-def _opened(path: Path) -> Kept | None:
+def _opened(path: Path) -> CacheEntry | None:
     """Return the images in a file, None where it is not what was written there once."""
     try:
         with _safely(path) as file:
@@ -198,16 +198,16 @@ def _opened(path: Path) -> Kept | None:
             tail = _at(handle, size - _TAIL, _TAIL) if size > _TAIL else b""
             length = int.from_bytes(tail[:_LENGTH], "big")
             start = size - _TAIL - length
-            if not tail.endswith(_MAGIC) or not 0 < length < _LARGEST_FACTS or start <= 0:
+            if not tail.endswith(_MAGIC) or not 0 < length < _MAX_METADATA or start <= 0:
                 return None
             text = _at(handle, start, length)
             if hashlib.sha256(text).digest() != tail[_LENGTH : _LENGTH + _DIGEST]:
                 return None
-            facts = json.loads(text)
-            if int(np.prod(facts["shape"], dtype=object)) * np.dtype(facts["type"]).itemsize != start:
+            metadata = json.loads(text)
+            if int(np.prod(metadata["shape"], dtype=object)) * np.dtype(metadata["type"]).itemsize != start:
                 return None
             pixels, blocks = _taken(handle, start, path.parent)
-            return Kept(_shaped(pixels, facts), facts, size) if blocks == facts["blocks"] else None
+            return CacheEntry(_shaped(pixels, metadata), metadata, size) if blocks == metadata["blocks"] else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -271,8 +271,8 @@ def _taken(handle: int, size: int, folder: Path) -> tuple[NDArray[np.uint8], lis
     They are the process's own from then on: what becomes of the file changes none of them.
     """
     if size <= free_bytes() // 2:
-        held = np.empty(size, np.uint8)
-        return held, _digests(handle, size, held)
+        buffer = np.empty(size, np.uint8)
+        return buffer, _digests(handle, size, buffer)
     with tempfile.TemporaryFile(dir=folder, prefix=".", suffix=_PART) as copy:
         for start in range(0, size, BLOCK):
             copy.write(_at(handle, start, min(BLOCK, size - start)))
@@ -281,14 +281,14 @@ def _taken(handle: int, size: int, folder: Path) -> tuple[NDArray[np.uint8], lis
         return np.frombuffer(mapped, np.uint8, size), _digests(copy.fileno(), size)
 
 
-def _shaped(pixels: NDArray[np.uint8], facts: dict[str, Any]) -> NDArray[Any]:
+def _shaped(pixels: NDArray[np.uint8], metadata: dict[str, Any]) -> NDArray[Any]:
     """Return bytes as the images that the facts tell of, read-only."""
-    shaped: NDArray[Any] = pixels.view(np.dtype(facts["type"])).reshape(facts["shape"])
+    shaped: NDArray[Any] = pixels.view(np.dtype(metadata["type"])).reshape(metadata["shape"])
     shaped.flags.writeable = False
     return shaped
 
 
-def _digests(handle: int, size: int, held: NDArray[np.uint8] | None = None) -> list[str]:
+def _digests(handle: int, size: int, buffer: NDArray[np.uint8] | None = None) -> list[str]:
     """Return SHA-256 (hex) of every block of the first `size` bytes; threads where several can read at once.
 
     held: where they are put, if anywhere.
@@ -296,8 +296,8 @@ def _digests(handle: int, size: int, held: NDArray[np.uint8] | None = None) -> l
 
     def one(start: int) -> str:
         block = _at(handle, start, min(BLOCK, size - start))
-        if held is not None:
-            held[start : start + len(block)] = np.frombuffer(block, np.uint8)
+        if buffer is not None:
+            buffer[start : start + len(block)] = np.frombuffer(block, np.uint8)
         return hashlib.sha256(block).hexdigest()
 
     return spread(one, range(0, size, BLOCK), cores() if hasattr(os, "pread") else 1)

@@ -34,7 +34,7 @@ EXAMPLES: Final = 6
 class Outlines:
     """What the headers of some files say, as far as they were looked at."""
 
-    asked: Sizing
+    requested: Sizing
     paths: list[str] = field(default_factory=list)
     sizes: list[Size] = field(default_factory=list)
     """(H, W) of each."""
@@ -44,8 +44,8 @@ class Outlines:
     @property
     def enough(self) -> bool:
         """Whether further files cannot change what is done to the pixels."""
-        known = self.asked.size is not None and self.asked.fit is not None
-        return known and (self.asked.deep is not None or (bool(self.sizes) and not self.deep))
+        known = self.requested.size is not None and self.requested.fit is not None
+        return known and (self.requested.deep is not None or (bool(self.sizes) and not self.deep))
 
     def add(self, file: File) -> None:
         """Look at the header of a file; one that cannot be read is left to who decodes it."""
@@ -60,8 +60,10 @@ class Outlines:
     def settled(self) -> Sizing:
         """Return what is done to the images."""
         if self.sizes:
-            return sizing.settled(self.asked, Counter(self.sizes), deep=self.deep)
-        return replace(self.asked, size=self.asked.size or (1, 1), fit=self.asked.how, deep=bool(self.asked.deep))
+            return sizing.settled(self.requested, Counter(self.sizes), deep=self.deep)
+        return replace(
+            self.requested, size=self.requested.size or (1, 1), fit=self.requested.how, deep=bool(self.requested.deep)
+        )
 
     def examples(self, target: Size) -> frozenset[str]:
         """Return the paths of some images that a crop to these proportions cuts: most, least, and in between."""

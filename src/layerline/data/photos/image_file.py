@@ -44,7 +44,7 @@ VERSION: Final = 2
 of an earlier version is not taken for them."""
 LARGEST_FILE: Final = 2**28
 """Bytes of an image file."""
-MOST_PIXELS: Final = 80_000_000
+MAX_PIXELS: Final = 80_000_000
 """240 MB as RGB. Pillow's own limit, which a program may set otherwise, is not asked."""
 
 PNG: Final = b"\x89PNG\r\n\x1a\n"
@@ -107,20 +107,20 @@ def decode(content: bytes, sizing: Sizing = AS_IT_IS) -> Picture:
     if kind == "PNG":
         _check_png(content)
     try:
-        beside = metadata.beside(content, kind)
-        image = _opened(beside.content, kind)
+        extra = metadata.extract(content, kind)
+        image = _opened(extra.content, kind)
         H, W = image.height, image.width
-        if W * H > MOST_PIXELS:
-            raise BadImageError(f"{W}×{H} pixels, expected at most {display.count(MOST_PIXELS)}")
+        if W * H > MAX_PIXELS:
+            raise BadImageError(f"{W}×{H} pixels, expected at most {display.count(MAX_PIXELS)}")
         _check_tiles(image)
         _check_rows(image)
-        several = beside.several or bool(getattr(image, "is_animated", False))
+        several = extra.several or bool(getattr(image, "is_animated", False))
         wide = image.mode in _SIXTEEN or _has_wide_colors(image, content, kind)
         clear = image.info.get("transparency")
         if wide and isinstance(clear, tuple):  # a color of 16 bits, while Pillow gives the upper 8 of each pixel
             image.info["transparency"] = tuple(value >> 8 for value in clear)
-        turned, size, box = _upright(image, beside.turn, sizing)
-        plain = _plain(turned, beside.white, sizing)
+        turned, size, box = _upright(image, extra.turn, sizing)
+        plain = _plain(turned, extra.white, sizing)
         del image, turned  # a quarter of a gigabyte each where they are large
         pixels = _array(plain if sizing.size is None else fitted(plain, sizing.size, sizing.how, box), sizing)
     except BadImageError:
@@ -157,9 +157,9 @@ def outline(content: bytes) -> tuple[tuple[int, int], bool]:
     """
     kind = _kind(content)
     try:
-        beside = metadata.beside(content, kind)
-        image = _opened(beside.content, kind)
-        turn = _orientation(image) if kind == "PNG" else beside.turn or 1  # Pillow's size of a TIFF is upright
+        extra = metadata.extract(content, kind)
+        image = _opened(extra.content, kind)
+        turn = _orientation(image) if kind == "PNG" else extra.turn or 1  # Pillow's size of a TIFF is upright
     except BadImageError:
         raise
     except Exception as error:  # whatever a decoder raises, the file is at fault
@@ -181,8 +181,8 @@ def _kind(content: bytes) -> str:
 def _check_png(content: bytes) -> None:
     """Compare the checksum of every chunk of a PNG file up to IEND: its decoder compares only some."""
     for name, at, end in metadata.chunks(content):
-        (told,) = struct.unpack_from(">I", content, end - 4)
-        if zlib.crc32(memoryview(content)[at + 4 : end - 4]) != told:
+        (stored,) = struct.unpack_from(">I", content, end - 4)
+        if zlib.crc32(memoryview(content)[at + 4 : end - 4]) != stored:
             raise BadImageError(f"a PNG chunk at byte {at} whose checksum is wrong")
         if name == b"IEND":
             return
@@ -193,8 +193,8 @@ def _check_tiles(image: Image) -> None:
     """Refuse a TIFF whose single tiles are larger than an image may be: Pillow would warn, and reserve their memory."""
     tags = getattr(image, "tag_v2", {})
     w, h = (tags.get(tag, 0) for tag in _TILE)
-    if w * h > MOST_PIXELS:
-        raise BadImageError(f"tiles of {w}×{h} pixels, expected at most {display.count(MOST_PIXELS)}")
+    if w * h > MAX_PIXELS:
+        raise BadImageError(f"tiles of {w}×{h} pixels, expected at most {display.count(MAX_PIXELS)}")
 
 
 def _check_rows(image: Image) -> None:
@@ -252,15 +252,15 @@ def _pillow() -> Any:
 
 def _orientation(image: Image) -> int:
     """Return the orientation of a decoded PNG, BMP or TIFF, 1 to 8; 1 where there is none, or it cannot be read."""
-    said = image.info
+    info = image.info
     try:
         turn: Any = getattr(image, "tag_v2", {}).get(_ORIENTATION)
         if turn in range(1, 9):
             return int(turn)
-        exif = said.get("exif") or bytes.fromhex("".join(said.get("Raw profile type exif", "").split("\n")[3:]))
+        exif = info.get("exif") or bytes.fromhex("".join(info.get("Raw profile type exif", "").split("\n")[3:]))
     except Exception:  # a broken EXIF block does not make the pixels wrong
         return 1
-    xmp = said.get("XML:com.adobe.xmp", "").encode() or said.get("xmp", b"")
+    xmp = info.get("XML:com.adobe.xmp", "").encode() or info.get("xmp", b"")
     return metadata.orientation(exif, xmp)
 
 

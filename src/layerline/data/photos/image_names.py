@@ -58,7 +58,7 @@ def is_run(names: Collection[str]) -> bool:
 
 
 def layout(
-    place: str, folders: Collection[Folders], empty: Iterable[Folders] = (), beside: Surroundings | None = None
+    place: str, folders: Collection[Folders], empty: Iterable[Folders] = (), context: Surroundings | None = None
 ) -> FolderLayout:
     """Return what the folders with images in them mean. Raises DataError.
 
@@ -80,7 +80,7 @@ def layout(
     around = {name: _around(name, inner) for name in splits}
     read = {name: of for name in splits if (of := split_names.split_of(name)) and around[name] is not None}
     if () in inner or len(read) < len(firsts):
-        raise Refusal(place, top, inner, splits, read, beside or Surroundings()).error()
+        raise Refusal(place, top, inner, splits, read, context or Surroundings()).error()
     _check_splits(place, read)
     known: dict[Folders, tuple[SplitName, str]] = {}
     bare = []
@@ -127,7 +127,7 @@ def _below(top: Folders, folders: Iterable[Folders], depth: int) -> list[Folders
 def _check_not_alone(place: str, top: Folders) -> None:
     if any(split_names.meaning(name) not in (None, "train") for name in top[-2:]):
         raise DataError(
-            f"{place}: found images in {_shown(top)} alone, expected some in train, too",
+            f"{place}: found images in {_path_text(top)} alone, expected some in train, too",
             "name the folder itself to cut it into training and test",
         )
 
@@ -183,7 +183,7 @@ class _Spelled:
     def __init__(self, names: Iterable[str]) -> None:
         """Take the names of the classes in training."""
         self._names = set(names)
-        self._told: dict[SplitName, list[str]] = {}
+        self._respelled: dict[SplitName, list[str]] = {}
 
     def as_in_train(self, name: str, split: SplitName) -> str:
         """Return the class that a name of a split means: its own, or the only one that differs in case alone."""
@@ -192,15 +192,17 @@ class _Spelled:
         near = [other for other in self._names if other.casefold() == name.casefold()]
         if len(near) != 1:
             return name
-        self._told.setdefault(split, []).append(f"{display.name(name)} for {display.name(near[0])}")
+        self._respelled.setdefault(split, []).append(f"{display.name(name)} for {display.name(near[0])}")
         return near[0]
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Return a note for each split that writes classes in other case."""
         return tuple(
-            f"{split} writes {told[0]}" + (f" and {len(told) - 1} more" if len(told) > 1 else "") + ": the same class"
-            for split, told in self._told.items()
+            f"{split} writes {pairs[0]}"
+            + (f" and {len(pairs) - 1} more" if len(pairs) > 1 else "")
+            + ": the same class"
+            for split, pairs in self._respelled.items()
         )
 
 
@@ -260,10 +262,10 @@ def _similar(classes: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _shown(path: Folders) -> str:
+def _path_text(path: Folders) -> str:
     return display.name("/".join(path), 80)
 
 
 def _listed(names: list[str]) -> str:
-    shown = [display.name(name, 30) for name in names[:8]]
-    return ", ".join(shown) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    listed = [display.name(name, 30) for name in names[:8]]
+    return ", ".join(listed) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -22,7 +22,7 @@ _FIRST: Final = 256
 """Images there is room for at the start."""
 _GROWTH: Final = 8
 """An eighth more each time: so much of the memory may be room that is not used."""
-MOST_IN_MEMORY: Final = 2**26
+MAX_IN_MEMORY: Final = 2**26
 """Bytes from which on the images go to a file, where they are to be kept: less is decoded anew within seconds."""
 
 
@@ -122,8 +122,8 @@ class ImageStack:
             if not self._count:
                 self._array = np.empty((max(self._expected, _FIRST), *pixels.shape), self._type)
             if self._count == len(self._array):
-                room = self._count + self._count // _GROWTH
-                self._array.resize((room, *self._array.shape[1:]), refcheck=False)  # nobody else holds it
+                capacity = self._count + self._count // _GROWTH
+                self._array.resize((capacity, *self._array.shape[1:]), refcheck=False)  # nobody else holds it
         except (MemoryError, ValueError) as error:
             raise DataError(
                 f"{self._place}: found more than {display.count(self._count)} images of {_times(pixels.shape)}, "
@@ -134,7 +134,7 @@ class ImageStack:
 
     def _to_file(self) -> None:
         """Write what is in memory to a file, where that is much."""
-        if self._cache is None or self._count * self._bytes < MOST_IN_MEMORY:
+        if self._cache is None or self._count * self._bytes < MAX_IN_MEMORY:
             return
         try:
             self._part = self._cache.part()

@@ -21,7 +21,7 @@ from layerline.system.cores import cores
 from layerline.system.workers import spread
 
 if TYPE_CHECKING:
-    from layerline.data.photos.cache import Cache, Kept, Unfinished
+    from layerline.data.photos.cache import Cache, CacheEntry, Unfinished
     from layerline.data.photos.decoding import File
 
 _FORMAT: Final = 2
@@ -36,7 +36,7 @@ def stamp(found: os.stat_result) -> tuple[int, ...]:
 
 
 @final
-class KeptImages:
+class CachedImages:
     """Finds and keeps the decoded images of some files."""
 
     def __init__(self, cache: Cache, key: list[Any], files: list[File], *, archive: bool = False) -> None:
@@ -56,18 +56,18 @@ class KeptImages:
         self._quick = hashlib.sha256(json.dumps([*versions, key, names]).encode()).hexdigest()[:16]
         self._archive = archive
 
-    def find(self) -> Kept | None:
+    def find(self) -> CacheEntry | None:
         """Return the decoded images of these files, None where they are not kept."""
         return self.cache.find(self._quick, self._content)
 
-    def keep(self, part: Unfinished, facts: dict[str, Any], digests: list[bytes]) -> Kept:
+    def keep(self, part: Unfinished, metadata: dict[str, Any], digests: list[bytes]) -> CacheEntry:
         """Keep decoded images. digests: of the images' files, in their order. Raises OSError."""
         if self._archive:
             digests = [_digest_of_archive(self._files[0])]
         content = _joined(digests)
-        kept = self.cache.keep(part, facts, self._quick, content)
+        entry = self.cache.keep(part, metadata, self._quick, content)
         self._note(content, digests)
-        return kept
+        return entry
 
     def _content(self, known: list[str]) -> str:
         """Return the digest of the files, reading only those that may have changed since it was written down."""

@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from layerline.data.part import SplitName
     from layerline.data.photos.layout_refusal import Folders
 
-_LARGEST: Final = 2**26
+_MAX_BYTES: Final = 2**26
 """Bytes."""
 _NEEDED: Final = ("file", "label")
 _COLUMNS: Final = (*_NEEDED, "split", "group")
 _HEADER: Final = "the first line names the columns: file,label and, if you have them, split and group"
-_SHOWN: Final = 3
-_MOST_PATHS: Final = 5000
+_MAX_LISTED: Final = 3
+_MAX_PATHS: Final = 5000
 """Among so many paths a near one is looked for."""
 
 
@@ -170,20 +170,22 @@ def _missing(found: LabelFile) -> tuple[str, ...]:
     if not names or len(names) == len(found.classes):
         return ()
     lines = [row.line for row in found.rows.values() if row.label in names]
-    told = f"{display.count(len(lines))} lines" if len(lines) > 1 else "1 line"
+    text = f"{display.count(len(lines))} lines" if len(lines) > 1 else "1 line"
     classes = " and ".join(map(display.name, names))
-    return (f"{classes} is taken as a class, in {told} such as {found.place}:{lines[0]}: is its label missing?",)
+    return (f"{classes} is taken as a class, in {text} such as {found.place}:{lines[0]}: is its label missing?",)
 
 
 def _content(path: Path, place: str) -> bytes:
     try:
-        content = regular.content(path, _LARGEST)
+        content = regular.content(path, _MAX_BYTES)
     except OSError as error:
         raise DataError(f"--labels {place}: cannot be read: {error.strerror or error}", "check the path") from error
     except ValueError as error:
         raise DataError(f"--labels {place}: cannot be read: {error}", "check the path") from error
     if content is None:
-        raise DataError(f"{place}: found more than {display.size(_LARGEST)}, expected lines of file,label", "check it")
+        raise DataError(
+            f"{place}: found more than {display.size(_MAX_BYTES)}, expected lines of file,label", "check it"
+        )
     what = kind(content[:300])
     if what not in (None, "plain text"):
         raise DataError(f"{place}: found {what}, expected lines of file,label", _HEADER)
@@ -221,7 +223,7 @@ def _lines(text: str, place: str) -> Iterator[tuple[int, list[str]]]:
 def _columns(header: list[str], place: str) -> tuple[dict[str, int], dict[str, int], tuple[str, ...]]:
     """Return where the columns stand that are read, those of classes where each has one, and notes."""
     names = [name.strip().lower() for name in header]
-    shown_names = ", ".join(display.name(name, 30) for name in header[:8]) or "nothing"
+    header_text = ", ".join(display.name(name, 30) for name in header[:8]) or "nothing"
     twice = next((name for name in _COLUMNS if names.count(name) > 1), None)
     if twice:
         raise DataError(f"{place}: found the column {twice} twice, expected it once", "rename one of them")
@@ -237,7 +239,7 @@ def _columns(header: list[str], place: str) -> tuple[dict[str, int], dict[str, i
         if name not in columns and not (name == "label" and classes):
             near = _nearly(name, others)
             raise DataError(
-                f"{place}: found the columns {shown_names}, expected "
+                f"{place}: found the columns {header_text}, expected "
                 f"{' and '.join(needed for needed in _NEEDED if needed not in columns)} among them",
                 f"did you mean {name} by {display.name(near, 30)}? {_HEADER}" if near else _HEADER,
             )
@@ -251,8 +253,8 @@ def _columns(header: list[str], place: str) -> tuple[dict[str, int], dict[str, i
     table = place.rpartition(":")[0]
     notes = [f"{table}: {display.name(header[k].strip(), 30)} is read as {name}" for name, k in called.items()]
     if others:
-        shown_others = ", ".join(display.name(name, 30) or "without a name" for name in others[:8])
-        notes.append(f"not read of {table}: the columns {shown_others}")
+        others_text = ", ".join(display.name(name, 30) or "without a name" for name in others[:8])
+        notes.append(f"not read of {table}: the columns {others_text}")
     return columns, classes, tuple(notes)
 
 
@@ -287,9 +289,9 @@ def _marked(cells: dict[str, str], place: str) -> str:
     marked = [name for name, value in values.items() if value]
     if len(marked) != 1:
         some = ", ".join(display.name(name, 30) for name in marked[:4])
-        told = f"{len(marked)} classes ({some})" if marked else "none"
+        text = f"{len(marked)} classes ({some})" if marked else "none"
         raise DataError(
-            f"{place}: found {told} of one image, expected one: several labels of an image are not read",
+            f"{place}: found {text} of one image, expected one: several labels of an image are not read",
             "leave the line out, or decide for one class",
         )
     return marked[0]
@@ -327,12 +329,12 @@ def _row(cells: dict[str, str], line: int, place: str) -> LabelRow:
         raise DataError(
             f"{place}: found a label of {len(label)} letters, expected at most {LONGEST_NAME}", "shorten it"
         )
-    asked = cells.get("split", "train")
-    split = split_names.split_of(asked)
+    requested = cells.get("split", "train")
+    split = split_names.split_of(requested)
     if split is None:
-        near = spelling.nearest(asked, ("train", "val", "test", "validation"))
+        near = spelling.nearest(requested, ("train", "val", "test", "validation"))
         raise DataError(
-            f"{place}: found the split {display.name(asked) or 'without a name'}, expected train, val or test",
+            f"{place}: found the split {display.name(requested) or 'without a name'}, expected train, val or test",
             f"did you mean {near}?" if near else "leave the column out to have the sets drawn",
         )
     file = unicodedata.normalize("NFC", cells["file"].replace("\\", "/").removeprefix("./"))
@@ -365,4 +367,4 @@ def _near(file: str, paths: Collection[str]) -> str:
     for found in ([p for n, p in names if n == last], [p for n, p in names if n.rpartition(".")[0] == last]):
         if found:
             return min(found)
-    return spelling.nearest(file, sorted(paths)[:_MOST_PATHS]) or ""
+    return spelling.nearest(file, sorted(paths)[:_MAX_PATHS]) or ""

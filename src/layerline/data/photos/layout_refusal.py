@@ -26,7 +26,7 @@ _BOXES: Final = (".txt", ".xml", ".json")
 _BOXED: Final = 1 / 3
 """Share of the images with a text file of the same name from which on these are its boxes."""
 _NO_TABLE: Final = re.compile(r"submi|readme|credits|metadata$", re.IGNORECASE)
-_SHOWN: Final = 4
+_MAX_LISTED: Final = 4
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Refusal:
     """Those at the first level that mean splits."""
     read: Collection[str]
     """Those of them that hold folders of classes."""
-    beside: Surroundings
+    context: Surroundings
 
     def error(self) -> DataError:
         """Return the error to raise."""
@@ -106,28 +106,28 @@ class Refusal:
         if table and train:
             rest = [name for name in named if name != train]
             help_ = self._with_table(table, f"{self._command(exclude=rest)}" if rest else _command(self.place))
-        beside = f" and the table {display.name(table, 60)} beside them" if table else ""
+        table_text = f" and the table {display.name(table, 60)} beside them" if table else ""
         return DataError(
-            f"{self.place}: found images right in {_listed(named)}{beside}, expected a folder for each class there: "
+            f"{self.place}: found images right in {_listed(named)}{table_text}, expected a folder for each class there: "
             "splits are no classes",
             help_,
         )
 
     def _with_table(self, table: str, command: str) -> str:
         """Return how to take the labels from a table; one in an archive must be unpacked before."""
-        if self.beside.is_folder:
+        if self.context.is_folder:
             return f"take the labels from it: {command} --labels {shlex.quote(str(Path(self.place) / table))}"
         return f"unpack {table}, then: {command} --labels {shlex.quote(table.rpartition('/')[2])}"
 
     def _other(self) -> DataError:
         inner = self.inner
         if len(inner) == 1:
-            only = _shown((*self.top, *next(iter(inner))))
+            only = _path_text((*self.top, *next(iter(inner))))
             where = f"all in one folder, {only}" if only else "that are in no folder of a class"
             table = self._table()
             help_ = self._with_table(table, _command(self.place)) if table else LAYOUT
-            beside = f" and the table {display.name(table, 60)}" if table else ""
-            return DataError(f"{self.place}: found images {where}{beside}, expected a folder for each class", help_)
+            table_text = f" and the table {display.name(table, 60)}" if table else ""
+            return DataError(f"{self.place}: found images {where}{table_text}, expected a folder for each class", help_)
         if {len(path) for path in inner} == {2}:
             wrong = min(path[0] for path in inner)
             return DataError(
@@ -140,20 +140,20 @@ class Refusal:
         shallow, deep = min(self.inner, key=lambda path: (len(path), path)), max(self.inner, key=lambda p: (len(p), p))
         if len(shallow) == len(deep):
             shallow, deep = min(self.inner), max(self.inner)
-        first = _shown((*self.top, *shallow)) or "no folder"
+        first = _path_text((*self.top, *shallow)) or "no folder"
         return DataError(
-            f"{self.place}: found images in {first} and in {_shown((*self.top, *deep))}, expected all at one depth",
+            f"{self.place}: found images in {first} and in {_path_text((*self.top, *deep))}, expected all at one depth",
             LAYOUT,
         )
 
     def _boxes(self) -> str:
         """Return an image and the text file of its boxes, nothing where this is no detection export."""
-        for text in self.beside.texts:
+        for text in self.context.texts:
             name = text.rpartition("/")[2].lower()
             if name.endswith("coco.json") or re.fullmatch(r"instances_\w+\.json", name):
                 return f"{display.name(text, 60)} lists boxes"
-        stems = {_stem(name): "/".join((*folders, name)) for folders, name in self.beside.images}
-        boxes = [text for text in self.beside.texts if text.lower().endswith(_BOXES)]
+        stems = {_stem(name): "/".join((*folders, name)) for folders, name in self.context.images}
+        boxes = [text for text in self.context.texts if text.lower().endswith(_BOXES)]
         met = {_stem(text.rpartition("/")[2]): text for text in boxes if _stem(text.rpartition("/")[2]) in stems}
         if not met or len(met) < _BOXED * len(stems):
             return ""
@@ -164,7 +164,7 @@ class Refusal:
         """Return the path of the table that most likely has the labels, nothing where there is none."""
         train = {name for name, means in self.splits.items() if means == "train"}
         ranked = []
-        for text in self.beside.texts:
+        for text in self.context.texts:
             folders, _, name = text.rpartition("/")
             if not name.lower().endswith(_TABLES) or _NO_TABLE.search(_stem(name)):
                 continue
@@ -188,12 +188,12 @@ def _stem(name: str) -> str:
     return name.rpartition(".")[0] or name
 
 
-def _shown(path: Folders) -> str:
+def _path_text(path: Folders) -> str:
     return display.name("/".join(path), 80)
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = [display.name(name, 30) for name in names[:_SHOWN]]
-    if len(names) > _SHOWN:
-        return f"{', '.join(shown)} and {len(names) - _SHOWN} more"
-    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+    listed = [display.name(name, 30) for name in names[:_MAX_LISTED]]
+    if len(names) > _MAX_LISTED:
+        return f"{', '.join(listed)} and {len(names) - _MAX_LISTED} more"
+    return " and ".join(filter(None, (", ".join(listed[:-1]), listed[-1])))

@@ -36,7 +36,7 @@ _TURNED: Final = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
 
 @dataclass(frozen=True, eq=False)
-class Beside:
+class Metadata:
     """What was found beside the pixels of a file, as far as it is not left to Pillow."""
 
     content: bytes
@@ -49,18 +49,18 @@ class Beside:
     """Of gray of 16 bits in a TIFF that stores white minus each value: white."""
 
 
-def beside(content: bytes, kind: str) -> Beside:
+def extract(content: bytes, kind: str) -> Metadata:
     """Return it for a PNG whose chunks are whole, a JPEG, a TIFF or a BMP. Raises struct.error where one is cut off."""
     if kind == "JPEG":
         return of_jpeg(content)
     if kind == "TIFF":
         plain = bytearray(without_odd_tags(content))
         white = _with_black_at_zero(plain)
-        return Beside(bytes(plain), white=white)
-    return Beside(without_odd_animation(content) if kind == "PNG" else content)
+        return Metadata(bytes(plain), white=white)
+    return Metadata(without_odd_animation(content) if kind == "PNG" else content)
 
 
-def of_jpeg(content: bytes) -> Beside:
+def of_jpeg(content: bytes) -> Metadata:
     """Return what is said beside the pixels; a gain map is no further image."""
     exif, xmp, multi, gain = b"", b"", b"", False
     kept, begin = [], 0
@@ -80,7 +80,7 @@ def of_jpeg(content: bytes) -> Beside:
             begin = end
     plain = b"".join((*kept, content[begin:])) if kept else content
     several = (_value(multi, _IMAGES) or 0) > 1 and not gain
-    return Beside(plain, orientation(exif, xmp), several)
+    return Metadata(plain, orientation(exif, xmp), several)
 
 
 def segments(content: bytes) -> Iterator[tuple[int, int, int]]:

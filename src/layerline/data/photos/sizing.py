@@ -40,7 +40,7 @@ LARGEST_KEPT: Final = 64
 SMALLEST_USUAL: Final = 16
 LARGEST_USUAL: Final = 128
 """Rows and columns that images get at least and at most where no size is asked for."""
-MOST_CUT: Final = 0.2
+MAX_CROPPED: Final = 0.2
 """The share of the median image that may be cut away where no fit is asked for."""
 LARGEST: Final = 4096
 _MARGIN: Final = 1.5
@@ -102,14 +102,16 @@ def parse(size: int | str | None, fit: str | None, *, gray: bool | None) -> Sizi
     return Sizing(None if size is None else _size(size), known, gray)
 
 
-def settled(asked: Sizing, sizes: Mapping[Size, int], *, deep: bool) -> Sizing:
+def settled(requested: Sizing, sizes: Mapping[Size, int], *, deep: bool) -> Sizing:
     """Return what is done to images of these sizes, (H, W) → how many, where something is left to them.
 
     deep: whether all of them are gray and have 16 bits.
     """
-    size = asked.size or usual(sizes)
-    fit = asked.fit or ("crop" if median({each: cut(each, size) for each in sizes}, sizes) <= MOST_CUT else "stretch")
-    return replace(asked, size=size, fit=fit, deep=deep if asked.deep is None else asked.deep)
+    size = requested.size or usual(sizes)
+    fit = requested.fit or (
+        "crop" if median({each: cut(each, size) for each in sizes}, sizes) <= MAX_CROPPED else "stretch"
+    )
+    return replace(requested, size=size, fit=fit, deep=deep if requested.deep is None else requested.deep)
 
 
 def usual(sizes: Mapping[Size, int]) -> Size:
@@ -153,13 +155,15 @@ def written(size: Size) -> str:
 
 def _size(given: Any) -> Size:
     match = _WRITTEN.fullmatch(str(given).strip()) if not isinstance(given, bool) else None
-    asked = f"--size {display.name(str(given))}"
+    requested = f"--size {display.name(str(given))}"
     if match is None:
-        raise DataError(f"{asked}: must be the side of a square in pixels, or height x width", "such as 128 or 96x128")
+        raise DataError(
+            f"{requested}: must be the side of a square in pixels, or height x width", "such as 128 or 96x128"
+        )
     H = int(match[1])
     W = int(match[2] or H)
     if not (1 <= H <= LARGEST and 1 <= W <= LARGEST):
-        raise DataError(f"{asked}: must be from 1 to {LARGEST:,d} pixels", "128 is usual for photos")
+        raise DataError(f"{requested}: must be from 1 to {LARGEST:,d} pixels", "128 is usual for photos")
     return H, W
 
 
