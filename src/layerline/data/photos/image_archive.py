@@ -1,4 +1,4 @@
-"""A tar archive: CIFAR-10's batches where they are in it, else image files in folders."""
+"""A tar archive: CIFAR-10's batches if it contains them, else image files in folders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def read(path: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays:
-    """Return what is in an archive, read once from front to end. Raises DataError."""
+    """Return the data set in a tar archive, from the cache if possible. Raises DataError."""
     cached = None
     if options.cache is not None:
         file = File((), "", path, stamp(path.stat()))
@@ -34,7 +34,7 @@ def read(path: Path, options: ImageOptions, progress: Progress | None) -> Source
             return parts
     try:
         return _read(path, options, cached, progress)
-    except image_folder.RunsInsideError as error:  # seen only when its images had been read
+    except image_folder.RunsInsideError as error:  # noticed only after its images were read
         return _read(path, options, cached, progress, error.runs)
 
 
@@ -48,7 +48,7 @@ def _read(
     with open_stream(path) as stream:
         tar = Tar(stream)
         members = iter(tar)
-        passed: list[Member] = []  # none of these is read, whatever comes behind them
+        passed: list[Member] = []  # none of these is read, whatever follows them
         for member in members:
             batch = member.kind == "file" and cifar.variant_of(member.name)
             if batch or image_folder.is_candidate(member) or len(passed) > image_folder.MAX_IGNORED:

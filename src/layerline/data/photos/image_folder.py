@@ -1,4 +1,4 @@
-"""Where image files are found: in the folders below a path, or in a tar that is read as it comes."""
+"""Find image files: in the folders below a path, or in a tar archive that is read in order."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ if TYPE_CHECKING:
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _DEEPEST: Final = 8
 MAX_IGNORED: Final = 10_000
-"""Files in an archive that are no images."""
+"""Maximum number of files in an archive that are not images."""
 _PEEK: Final = 20
 _MAX_HELD: Final = 2**26
-"""Bytes of an archive's images that are held after the headers were looked at; of more, the archive is read again."""
+"""Bytes of an archive's images kept in memory while headers are read; a larger archive is read a second time."""
 _JUNK, _TEXT, _LOOSE, _LINKS, _RUNS = (
     "hidden or system files",
     "text files",
-    "files in no folder of a class",
+    "files outside any class folder",
     "links and devices",
-    "folders of runs",
+    "run folders",
 )
 
 
 def read_folder(path: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays | None:
-    """Return the images below a folder; None where there are none. Raises DataError."""
+    """Return the images below a folder; None if there are none. Raises DataError."""
     ignored, files, empty = IgnoredFiles(root=os.path.realpath(path)), list[File](), set[Folders]()
     try:
         _walk(path, (), ignored, files, empty)
@@ -79,16 +79,16 @@ def read_folder(path: Path, options: ImageOptions, progress: Progress | None) ->
         collector = ImageCollector(place, options, _outlines(files, options), len(files))
         collector.fill(files, progress)
         if not collector.inventory.files:
-            raise DataError(f"{place}: found no image that can be read, expected some", "mend the files")
+            raise DataError(f"{place}: no image can be read", "fix the files")
         pictures = collector.sorted_by(found, cached, {})
     return parts(place, path.resolve().name or "data", pictures, found, ignored, options)
 
 
 class RunsInsideError(Exception):
-    """An archive has folders of runs, of which some files were taken for images before that was seen."""
+    """An archive contains run folders, some of whose files were read as images before that was noticed."""
 
     def __init__(self, runs: set[Folders]) -> None:
-        """Take the folders."""
+        """Store the run folders."""
         super().__init__(runs)
         self.runs = runs
 
@@ -102,10 +102,10 @@ def read_tar(
     progress: Progress | None,
     runs: Collection[Folders] = (),
 ) -> SourceArrays:
-    """Return the images in an archive, from its members. Raises DataError; nothing is written beside the cache.
+    """Return the images in an archive, from its members. Raises DataError; nothing is written except the cache.
 
-    It is read twice, the first time for the headers of its images, unless these are few or options say all.
-    runs: folders that are passed over. Raises RunsInsideError where there are others.
+    The archive is read twice, first for the image headers, unless its images are few or the options decide everything.
+    runs: run folders to skip. Raises RunsInsideError if there are others.
     """
     others, outlines, held, size = _Others.without(runs), Outlines(options.sizing), list[File](), 0
     files = _files(tar, _outside(members, runs), options, others)
@@ -129,21 +129,21 @@ def read_tar(
     collector = ImageCollector(tar.name, options, outlines, len(outlines.sizes) if not outlines.enough else 0)
     collector.fill(source, progress)
     if not collector.folders:
-        raise DataError(f"{tar.name}: found no image in it, expected some", "name an archive of class/image")
+        raise DataError(f"{tar.name}: contains no images", "pass an archive of class/image")
     arranged = _arranged(tar.name, options, others, collector.inventory)
     pictures = collector.sorted_by(arranged, cached, others.to_json())
     return parts(tar.name, _stem(path), pictures, arranged, others.ignored, options)
 
 
 def _again(path: Path, options: ImageOptions, others: _Others, runs: Collection[Folders]) -> Iterator[File]:
-    """Yield the files of an archive from its beginning."""
+    """Yield the image files of an archive, reading it again from the start."""
     with open_stream(path) as stream:
         tar = Tar(stream)
         yield from _files(tar, _outside(tar, runs), options, others)
 
 
 def _outlines(files: list[File], options: ImageOptions) -> Outlines:
-    """Return what the headers of files say."""
+    """Return the sizes and depth of image files, read from their headers."""
     outlines = Outlines(options.sizing)
     for file in files:
         outlines.add(file)
@@ -151,7 +151,7 @@ def _outlines(files: list[File], options: ImageOptions) -> Outlines:
 
 
 def read_cached_tar(path: Path, options: ImageOptions, cached: CachedImages) -> SourceArrays | None:
-    """Return the images of an archive that were kept, None where they are not."""
+    """Return the cached images of an archive, None if they are not cached."""
     found = cached.find()
     if found is None:
         return None
@@ -164,7 +164,7 @@ def read_cached_tar(path: Path, options: ImageOptions, cached: CachedImages) -> 
 
 
 def _from_cache(cached: CachedImages | None) -> Pictures | None:
-    """Return images that were kept, None where they are not."""
+    """Return the cached images of a folder, None if they are not cached."""
     found = cached.find() if cached is not None else None
     if found is None or cached is None:
         return None
@@ -176,17 +176,17 @@ def _from_cache(cached: CachedImages | None) -> Pictures | None:
 
 @dataclass
 class _Others:
-    """What an archive has besides images."""
+    """The members of an archive other than images, collected while it is read."""
 
     ignored: IgnoredFiles = field(default_factory=IgnoredFiles)
     empty: set[Folders] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
     """Patterns of --exclude that matched."""
     paths: list[str] = field(default_factory=list)
-    """Of files that --labels does not name."""
+    """Of files not listed in --labels."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return all of it as JSON takes it."""
+        """Return the content as JSON values."""
         return {
             "left": self.ignored.files,
             "empty": sorted(map(list, self.empty)),
@@ -196,7 +196,7 @@ class _Others:
 
     @classmethod
     def without(cls, runs: Collection[Folders]) -> _Others:
-        """Return what an archive begins with of which some folders of runs are passed over."""
+        """Return an empty record for an archive of which some run folders are skipped."""
         others = cls()
         for run in sorted(runs):
             others.ignored.add(_RUNS, "/".join(run))
@@ -204,12 +204,12 @@ class _Others:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> _Others:
-        """Return what `facts` gave."""
+        """Return what `to_json` was called on."""
         return cls(IgnoredFiles(record["left"]), set(map(tuple, record["empty"])), set(record["used"]), record["paths"])
 
 
 def _arranged(place: str, options: ImageOptions, others: _Others, inventory: Inventory) -> FolderLayout | LabelFile:
-    """Return which files are of which class and split, now that all of an archive is known."""
+    """Return the class and split of each file, after a whole archive has been read."""
     check_used(others.used, options.exclude, place)
     folders = {folders for folders, _ in inventory.files}
     if options.labels is None:
@@ -223,13 +223,13 @@ def _arranged(place: str, options: ImageOptions, others: _Others, inventory: Inv
 
 
 def _without_any(empty: set[Folders], filled: set[Folders]) -> set[Folders]:
-    """Return the folders of an archive that have neither images nor folders in them."""
+    """Return the folders of an archive that contain neither images nor folders."""
     outer = {path[:depth] for path in empty | filled for depth in range(len(path))}
     return empty - filled - outer
 
 
 def _wanted(files: list[File], options: ImageOptions, ignored: IgnoredFiles, place: str) -> list[File]:
-    """Return the files that are to be read; the others are counted. Raises DataError where options do not fit them."""
+    """Return the files to read; the others are recorded. Raises DataError if --exclude or --labels do not fit."""
     if not options.exclude and options.labels is None:
         return files
     wanted, met, used = list[File](), set[str](), set[str]()
@@ -247,17 +247,17 @@ def _wanted(files: list[File], options: ImageOptions, ignored: IgnoredFiles, pla
         options.labels.check_met(place, met, [file.path for file in files])
         options.labels.check_once(place, ((file.folders, file.name) for file in wanted))
     if not wanted:
-        raise DataError(f"{place}: found only files that --exclude names, expected images", "exclude fewer")
+        raise DataError(f"{place}: --exclude removes every file", "exclude fewer")
     return wanted
 
 
 def is_candidate(member: Member) -> bool:
-    """Return whether a member of an archive should be an image, and does not just lie beside them."""
+    """Return whether a member of an archive should be an image, and is not just another file."""
     return not _kind(member, *_split(member.name))
 
 
 def _walk(path: Path, folders: Folders, ignored: IgnoredFiles, files: list[File], empty: set[Folders]) -> None:
-    """Collect the files below a folder; `empty` gets the folders without any."""
+    """Collect the files below a folder; folders without files are added to `empty`."""
     before = len(files)
     inner = False
     with os.scandir(path) as opened:
@@ -276,15 +276,15 @@ def _walk(path: Path, folders: Folders, ignored: IgnoredFiles, files: list[File]
             inner = True
             if len(folders) == _DEEPEST:
                 raise DataError(
-                    f"{shown(path)}: found folders more than {_DEEPEST} deep, expected class/image",
-                    "name the folder that holds the classes; a link may lead back to it",
+                    f"{shown(path)}: found folders nested more than {_DEEPEST} deep, expected class/image",
+                    "pass the folder that contains the classes; a link may point back to it",
                 )
             _walk(Path(entry.path), (*folders, name), ignored, files, empty)
         elif is_text(name):
             ignored.add(_TEXT, _join(folders, name))
         elif not folders and not name.lower().endswith(_SUFFIXES):
             ignored.add(_LOOSE, name)
-        elif entry.is_file() or not Path(entry.path).exists():  # a link that leads nowhere: reading it says so
+        elif entry.is_file() or not Path(entry.path).exists():  # a broken link: reading it reports the error
             files.append(File(folders, name, Path(entry.path), _stamp(entry)))
         else:
             ignored.add(_LINKS, _join(folders, name))
@@ -293,19 +293,19 @@ def _walk(path: Path, folders: Folders, ignored: IgnoredFiles, files: list[File]
 
 
 def _is_below(link: str, root: str) -> bool:
-    """Return whether a link leads to something below a folder, both without links in their own paths."""
+    """Return whether a link points into a folder, whose own path has no links."""
     target = os.path.realpath(link)
     return target == root or target.startswith(root.rstrip(os.sep) + os.sep)
 
 
 def _are_many(files: list[File], options: ImageOptions) -> bool:
-    """Return whether images of all these files could be so many bytes that they are kept."""
+    """Return whether the images of these files may be large enough to be cached."""
     H, W = options.sizing.size or (LARGEST_USUAL, LARGEST_USUAL)
     return len(files) * H * W * 3 >= image_stack.MAX_IN_MEMORY
 
 
 def _stamp(entry: os.DirEntry[str]) -> tuple[int, ...]:
-    """Return what changes when a file does; zeros where it cannot be told: reading it will say why."""
+    """Return what changes when a file does; zeros if that is unknown: reading the file will report why."""
     try:
         return stamp(entry.stat() if os.name != "nt" else Path(entry.path).stat())
     except OSError:
@@ -313,7 +313,7 @@ def _stamp(entry: os.DirEntry[str]) -> tuple[int, ...]:
 
 
 def _are_images(files: list[File]) -> bool:
-    """Return whether there are images among the files: by a name, or by the content of some."""
+    """Return whether there are images among the files: by name, or by the content of the first few."""
     if any(file.name.lower().endswith(_SUFFIXES) for file in files):
         return True
     for file in files[:_PEEK]:
@@ -324,7 +324,7 @@ def _are_images(files: list[File]) -> bool:
 
 
 def _outside(members: Iterable[Member], runs: Collection[Folders]) -> Iterator[Member]:
-    """Yield the members that are in no folder of a run. Raises RunsInsideError where there are more such folders."""
+    """Yield the members outside run folders. Raises RunsInsideError if there are run folders besides `runs`."""
     names: dict[Folders, set[str]] = {}
     found: set[Folders] = set()
     for member in members:
@@ -356,17 +356,17 @@ def _files(tar: Tar, members: Iterable[Member], options: ImageOptions, others: _
         if kind:
             if ignored.add(kind, member.name) > MAX_IGNORED:
                 raise DataError(
-                    f"{tar.name}:{member.offset}: found more than {display.count(MAX_IGNORED)} files that are no images",
-                    "make an archive of the images alone",
+                    f"{tar.name}:{member.offset}: found more than {display.count(MAX_IGNORED)} files that are not images",
+                    "make an archive of only the images",
                 )
             continue
         if (folders, name) in seen:
-            raise DataError(f"{place}: found twice, expected every name once", "make the archive anew")
+            raise DataError(f"{place}: appears twice in the archive", "recreate the archive")
         if member.size > image_file.LARGEST_FILE:
             raise DataError(
                 f"{place}: found {display.size(member.size)}, "
                 f"expected an image of at most {display.size(image_file.LARGEST_FILE)}",
-                "take it out",
+                "remove it",
             )
         seen.add((folders, name))
         file = File(folders, name, b"")
@@ -381,7 +381,7 @@ def _files(tar: Tar, members: Iterable[Member], options: ImageOptions, others: _
 
 
 def _kind(member: Member, folders: Folders, name: str) -> str:
-    """Return what a member is that is not read; nothing where it should be an image."""
+    """Return why a member is not read; an empty string if it should be an image."""
     if member.name.startswith("/") or ".." in folders or name == "..":
         return "files outside the archive's folder"
     if any(map(is_junk, (*folders, name))):

@@ -1,4 +1,4 @@
-"""Decoded images become training, validation and test, with what is to be told of them."""
+"""Divide decoded images into training, validation and test, with notes about them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def parts(
     ignored: IgnoredFiles,
     options: ImageOptions,
 ) -> SourceArrays:
-    """Return images by split. Raises DataError where too many are bad, or a class has no image left."""
+    """Return images by split. Raises DataError if too many are bad, or a class has no image left."""
     inventory, pixels, maximum = pictures.inventory, pictures.pixels, None
     deep = pixels.dtype == np.uint16
     if deep:
@@ -44,7 +44,7 @@ def parts(
         first, last = np.searchsorted(ranks[:, 0], [SPLITS.index(split), SPLITS.index(split) + 1]).tolist()
         where = f"{place}: {split}" if len(found.splits) > 1 else place
         if first == last:
-            raise DataError(f"{where}: found no image that can be read, expected some", "mend the files")
+            raise DataError(f"{where}: no image can be read", "fix the files")
         images = FoundArray(pixels[first:last], where, "HWC", pictures.known.get((first, last)))
         names = ["/".join((*folders[found.top :], file)) for folders, file in inventory.files[first:last]]
         groups = _groups(found, inventory, first, last)
@@ -68,7 +68,7 @@ def parts(
 
 
 def _groups(found: FolderLayout | LabelFile, inventory: Inventory, first: int, last: int) -> np.ndarray | None:
-    """Return the groups that a file of labels names; a file without one is a group of its own."""
+    """Return the groups from a label file; a file without one is its own group."""
     if not isinstance(found, LabelFile) or not found.has_groups:
         return None
     names = []
@@ -79,13 +79,13 @@ def _groups(found: FolderLayout | LabelFile, inventory: Inventory, first: int, l
 
 
 def _check_classes(place: str, ranks: np.ndarray, classes: tuple[str, ...]) -> None:
-    """Refuse training without a class, all of whose files are bad."""
+    """Raise DataError if all training files of a class are bad."""
     counts = np.bincount(ranks[ranks[:, 0] == 0, 1], minlength=len(classes))
     if not counts.all():
         raise DataError(
-            f"{place}: found no training image of {display.name(classes[int(np.argmin(counts))])} that can be read, "
+            f"{place}: no training image of {display.name(classes[int(np.argmin(counts))])} can be read, "
             "expected at least one of each class",
-            "mend its files, or take the class out with --classes",
+            "fix its files, or omit the class with --classes",
         )
 
 
@@ -98,9 +98,9 @@ def _resized(inventory: Inventory, size: tuple[int, int]) -> Resized | None:
 
 
 def _deep(inventory: Inventory, maximum: float | None) -> tuple[str, ...]:
-    """Return what became of images of 16 bits."""
+    """Return a note on how 16-bit images are handled."""
     if maximum is not None:
-        return (f"pixels of 16 bits, the largest {display.count(int(maximum))}, are divided by it (--normalize)",)
+        return (f"16-bit pixels are divided by the largest value, {display.count(int(maximum))} (--normalize)",)
     if not inventory.halved:
         return ()
     have = "has" if inventory.halved == 1 else "have"
