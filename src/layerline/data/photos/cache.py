@@ -147,7 +147,7 @@ class Cache:
         return _opened(self.folder / f"{quick}-{wanted}{ENDING}") if wanted in known else None
 
     def keep(self, part: Unfinished, metadata: dict[str, Any], quick: str, content: str) -> CacheEntry:
-        """Append the metadata to the pixels in `part` and give it its final name. Raises OSError; then nothing is stored."""
+        """Append the metadata to the pixels in `part`, then rename it. Raises OSError; then nothing is stored."""
         size = os.fstat(part.file.fileno()).st_size
         pixels, blocks = _taken(part.file.fileno(), size, self.folder)
         whole = {**metadata, "blocks": blocks}

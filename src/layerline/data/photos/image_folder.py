@@ -356,7 +356,8 @@ def _files(tar: Tar, members: Iterable[Member], options: ImageOptions, others: _
         if kind:
             if ignored.add(kind, member.name) > MAX_IGNORED:
                 raise DataError(
-                    f"{tar.name}:{member.offset}: found more than {display.count(MAX_IGNORED)} files that are not images",
+                    f"{tar.name}:{member.offset}: found more than {display.count(MAX_IGNORED)} files "
+                    "that are not images",
                     "make an archive of only the images",
                 )
             continue

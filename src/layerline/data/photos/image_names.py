@@ -199,9 +199,7 @@ class _Spelled:
     def notes(self) -> tuple[str, ...]:
         """Return a note for each split with class names in different case."""
         return tuple(
-            f"{split} writes {pairs[0]}"
-            + (f" and {len(pairs) - 1} more" if len(pairs) > 1 else "")
-            + ": the same class"
+            f"{split}: {pairs[0]}" + (f", and {len(pairs) - 1} more" if len(pairs) > 1 else "")
             for split, pairs in self._respelled.items()
         )
 
@@ -233,9 +231,7 @@ def _checked(place: str, name: str) -> str:
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
-        raise DataError(
-            f"{place}: the folder name {display.name(name)} is not valid UTF-8", "rename it"
-        ) from None
+        raise DataError(f"{place}: the folder name {display.name(name)} is not valid UTF-8", "rename it") from None
     name = unicodedata.normalize("NFC", name)
     if not name.strip() or len(name) > LONGEST_NAME:
         raise DataError(

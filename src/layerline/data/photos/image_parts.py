@@ -105,42 +105,45 @@ def _deep(inventory: Inventory, maximum: float | None) -> tuple[str, ...]:
         return ()
     have = "has" if inventory.halved == 1 else "have"
     return (
-        f"{display.counted(inventory.halved, 'image')} of {display.count(len(inventory.files))} {have} 16 bits, and the upper 8 "
-        "are used: all 16 are only where every image is gray and has them",
+        f"{display.counted(inventory.halved, 'image')} of {display.count(len(inventory.files))} {have} 16 bits, "
+        "of which the upper 8 are used: all 16 are used only if every image is 16-bit gray",
     )
 
 
 def _notes(inventory: Inventory, color: bool, options: ImageOptions, resized: Resized | None) -> tuple[str, ...]:
+    """Return notes on conversions, several frames, skipped files, crops and enlargements."""
     notes = []
-    if 0 < inventory.gray < len(inventory.files) and color:
+    count = len(inventory.files)
+    if 0 < inventory.gray < count and color:
         notes.append(
-            f"{display.count(inventory.gray)} of {display.count(len(inventory.files))} images are gray, "
-            "and taken as RGB like the others"
+            f"{display.count(inventory.gray)} of {display.count(count)} images are gray, "
+            "and are converted to RGB like the others"
         )
     if inventory.several:
         have = "has" if len(inventory.several) == 1 else "have"
         notes.append(
-            f"{display.counted(len(inventory.several), 'image')} such as {inventory.several[0]} {have} several frames or pages: "
-            "the first is taken"
+            f"{display.counted(len(inventory.several), 'image')} such as {inventory.several[0]} {have} several "
+            "frames or pages: only the first is used"
         )
     if inventory.bad:
+        bad = len(inventory.bad)
         notes.append(
-            f"{display.count(len(inventory.bad))} of {display.count(len(inventory.files) + len(inventory.bad))} files cannot be used "
-            f"and are left out (--skip-bad {options.skip_bad:g}), such as {inventory.bad[0]}"
+            f"{display.count(bad)} of {display.count(count + bad)} files cannot be used "
+            f"and are skipped (--skip-bad {options.skip_bad:g}), such as {inventory.bad[0]}"
         )
     if resized is not None:
         H, W = resized.size
         if resized.cut and resized.fit == "crop":
-            notes.append(f"the crop cuts away {display.percent(resized.cut)} of the average image (--fit, --size)")
+            notes.append(f"the crop removes {display.percent(resized.cut)} of the average image (--fit, --size)")
         elif resized.cut and options.sizing.fit is None:
             notes.append(
-                f"a crop would cut away {display.percent(resized.cut)} of the average image, "
-                "more than a fifth of most: stretched instead (--fit)"
+                f"a crop would remove {display.percent(resized.cut)} of the average image, "
+                "and more than a fifth of most: stretched instead (--fit)"
             )
         grown = sum(count for (h, w), count in inventory.sizes.items() if h < H or w < W)
         if grown:
             notes.append(
-                f"{display.counted(grown, 'image')} of {display.count(len(inventory.files))} smaller than "
+                f"{display.counted(grown, 'image')} of {display.count(count)} smaller than "
                 f"{display.picture(H, W)}: enlarged (--size, --fit)"
             )
     return tuple(notes)

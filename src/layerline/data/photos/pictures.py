@@ -1,4 +1,4 @@
-"""Image files are decoded, brought to one size, counted, and put in order."""
+"""Decode image files, resize them to one size, count them, and sort them."""
 
 from __future__ import annotations
 
@@ -38,60 +38,60 @@ if TYPE_CHECKING:
     from layerline.data.photos.layout_refusal import Folders
 
 _EVERY: Final = 100
-"""Images between two reports of progress."""
+"""Number of images between two progress reports."""
 _EXAMPLE: Final = 160
-"""Rows and columns that an example has at most, as its file has it."""
+"""Maximum rows and columns of the original of an example."""
 
 
 @dataclass
 class IgnoredFiles:
-    """What is there beside the images, by kind: told in a note, never silently passed over."""
+    """Files that are not used, by kind: reported in a note, never ignored silently."""
 
     files: dict[str, list[str]] = field(default_factory=dict)
     elsewhere: list[str] = field(default_factory=list)
-    """Links that lead out of the folder. They are followed."""
+    """Links that point outside the folder. They are followed."""
     root: str = ""
     """The folder, without links in its path."""
 
     def add(self, kind: str, name: str) -> int:
-        """Count a file; return how many there are of all kinds."""
+        """Record a file; return the number of files of all kinds."""
         self.files.setdefault(kind, []).append(name)
         return sum(map(len, self.files.values()))
 
     def notes(self, place: str) -> tuple[str, ...]:
-        """Return a sentence for each kind."""
+        """Return a note for each kind."""
         notes = [
-            f"not used of {place}: {kind} ({display.count(len(names))}), such as {display.name(names[0], 100)}"
+            f"ignored in {place}: {kind} ({display.count(len(names))}), such as {display.name(names[0], 100)}"
             for kind, names in self.files.items()
         ]
         if self.elsewhere:
             some = f"({display.count(len(self.elsewhere))}), such as {display.name(self.elsewhere[0], 100)}"
-            notes.append(f"links that lead out of {place} are followed {some}")
+            notes.append(f"links that point outside {place} are followed {some}")
         return tuple(notes)
 
 
 @dataclass
 class Inventory:
-    """What is known of decoded images, in their order."""
+    """Facts about decoded images, in their order."""
 
     files: list[tuple[Folders, str]] = field(default_factory=list)
     digests: list[bytes] = field(default_factory=list)
-    """Of the bytes of their files."""
+    """Digests of the bytes of their files."""
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    """(H, W) of their files → how many."""
+    """(H, W) of their files → number of images."""
     several: list[str] = field(default_factory=list)
-    """Those with more frames or pages."""
+    """Files with several frames or pages."""
     bad: list[str] = field(default_factory=list)
-    """Files that cannot be used, each with the reason."""
+    """Files that cannot be used, each with its reason."""
     gray: int = 0
     halved: int = 0
-    """Files with 16 bits of which the upper 8 are used."""
+    """Number of files with 16 bits of which the upper 8 are used."""
     fit: Fit = "crop"
-    """How all were brought to one size."""
+    """How the images were resized."""
     examples: list[Example] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """Return all of it as JSON takes it."""
+        """Return the content as JSON values."""
         return {
             "files": [[*folders, name] for folders, name in self.files],
             "digests": [digest.hex() for digest in self.digests],
@@ -106,7 +106,7 @@ class Inventory:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Inventory:
-        """Return what `facts` gave."""
+        """Return what `to_json` was called on."""
         return cls(
             [(tuple(parts[:-1]), parts[-1]) for parts in record["files"]],
             [bytes.fromhex(digest) for digest in record["digests"]],
@@ -120,29 +120,29 @@ class Inventory:
         )
 
     def sorted_by(self, order: list[int]) -> Inventory:
-        """Return the same of images in another order."""
+        """Return the inventory of the images in another order."""
         return replace(self, files=[self.files[k] for k in order], digests=[self.digests[k] for k in order])
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Decoded images in the order in which a data set has them."""
+    """Decoded images in the order of the data set."""
 
     pixels: NDArray[Any]
     """uint8 or uint16 (N, H, W) or (N, H, W, 3)."""
     inventory: Inventory
     known: dict[tuple[int, int], Digested] = field(default_factory=dict)
-    """What is known of images from one number to another."""
+    """(first, last) → digest and range of these images."""
     note: str = ""
-    """Where they are kept."""
+    """Where they are cached, or why they are not."""
 
 
 @final
 class ImageCollector:
-    """Images as they are decoded, with the folder and the name of each."""
+    """Decodes image files and collects the images, with the folder and name of each."""
 
     def __init__(self, place: str, options: ImageOptions, outlines: Outlines, expected: int = 0) -> None:
-        """Begin empty; expected is how many images there will be, where it is known."""
+        """Start empty; expected: the number of images, if it is known."""
         self._place, self._options, self._expected = place, options, expected
         self._sizing = outlines.settled()
         self._examples = outlines.examples(self._sizing.size or (1, 1))
@@ -151,7 +151,7 @@ class ImageCollector:
         self.inventory = Inventory(fit=self._sizing.how)
 
     def fill(self, files: Iterable[File], progress: Progress | None) -> None:
-        """Decode all files. Raises DataError with all that are bad, where these are more than may be left out."""
+        """Decode all files. Raises DataError that lists the bad ones, if they are more than may be skipped."""
         decoder = Decoder(self._sizing)
         try:
             for done, item in enumerate(decoder(files), 1):
@@ -168,13 +168,13 @@ class ImageCollector:
 
     @property
     def folders(self) -> set[Folders]:
-        """Return the folders that images are in."""
+        """Return the folders that contain images."""
         return {folders for folders, _ in self.inventory.files}
 
     def sorted_by(self, found: FolderLayout | LabelFile, cached: CachedImages | None, more: dict[str, Any]) -> Pictures:
-        """Return the images by split, class and name, and keep them where there is a keeper and they are many.
+        """Return the images by split, class and name, cached if `cached` is given and they are large enough.
 
-        more: facts that are kept beside them.
+        more: metadata to store along with them.
         """
         keys = [(*found.rank(folders, name), folders, name) for folders, name in self.inventory.files]
         order = sorted(range(len(keys)), key=keys.__getitem__)
@@ -187,7 +187,7 @@ class ImageCollector:
             moved = False
         failed, taken = self._stack.failed, self._stack.taken()
         if not isinstance(taken, Unfinished):
-            note = f"the decoded images are not kept: {failed}" if failed else ""
+            note = f"the decoded images are not cached: {failed}" if failed else ""
             if moved:
                 reorder(taken, order)
             return Pictures(taken, inventory, note=note)
@@ -195,7 +195,7 @@ class ImageCollector:
         try:
             known = {}
             size = int(np.prod(shape[1:]))
-            for first, last in bounds if kind == np.uint8 else ():  # others become another type before they are used
+            for first, last in bounds if kind == np.uint8 else ():  # other types are converted before they are used
                 header = content.header((last - first, *shape[1:]))
                 known[first, last] = Digested(*digest_of(taken, header, first * size, last * size))
             metadata = {
@@ -209,7 +209,7 @@ class ImageCollector:
         except OSError as error:
             whole = taken.read(0, int(np.prod(shape)) * kind.itemsize)
             pixels = np.frombuffer(whole, kind).reshape(shape)
-            return Pictures(pixels, inventory, note=f"the decoded images are not kept: {error.strerror or error}")
+            return Pictures(pixels, inventory, note=f"the decoded images are not cached: {error.strerror or error}")
         finally:
             taken.drop()
 
@@ -230,38 +230,38 @@ class ImageCollector:
             inventory.examples.append(Example(file.path, self._whole(file, picture.size), picture.pixels))
 
     def _whole(self, file: File, size: tuple[int, int]) -> NDArray[Any]:
-        """Return all of an image, made smaller."""
+        """Return the whole image, scaled down."""
         smaller = min(1.0, _EXAMPLE / max(size))
         h, w = (max(1, round(side * smaller)) for side in size)
         return decode(read(file), replace(self._sizing, size=(h, w), fit="stretch")).pixels
 
 
 def from_cache(entry: CacheEntry, cached: CachedImages) -> Pictures:
-    """Return images that were kept."""
+    """Return cached images."""
     known = {(first, last): Digested(digest, low, high) for first, last, digest, low, high in entry.metadata["known"]}
     where = _without_names(cached.cache.folder)
-    note = f"the decoded images are kept in {where} for the next start: {display.size(entry.bytes)} (--cache)"
+    note = f"the decoded images are cached in {where} for the next run: {display.size(entry.bytes)} (--cache)"
     return Pictures(entry.pixels, Inventory.from_json(entry.metadata), known, note)
 
 
 def _text_of(pixels: NDArray[Any]) -> list[Any]:
-    """Return pixels as JSON takes them."""
+    """Return pixels as JSON values."""
     return [pixels.dtype.name, pixels.shape, base64.b64encode(pixels.tobytes()).decode()]
 
 
 def _array_of(text: list[Any]) -> NDArray[Any]:
-    """Return what `_text_of` was given."""
+    """Return the pixels that `_text_of` was called on."""
     name, shape, content = text
     return np.frombuffer(base64.b64decode(content), np.dtype(name)).reshape(shape)
 
 
 def _without_names(folder: Path) -> str:
-    """Return a folder as a note names it: the note is kept with the run, which is to tell nobody's name."""
+    """Return a folder for a note, without user names: the note is stored with the run."""
     text = catalog.shown(folder)
     return text if text.startswith("~") else display.name(folder.name or text)
 
 
 def _bounds(splits: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Return where the images of each split begin and end."""
+    """Return the first and last index of the images of each split."""
     edges = [0, *(np.flatnonzero(np.diff(splits)) + 1).tolist(), len(splits)]
     return list(itertools.pairwise(edges))
