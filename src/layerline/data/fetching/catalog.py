@@ -206,7 +206,7 @@ def absent(name: str, data_dir: Path | None, folder: Path, files: str) -> DataEr
     """
     place = folder / KNOWN[name].folder
     here = f", or write --data ./{name} for the folder here" if Path(name).is_dir() else ""
-    other = "" if data_dir else f" (--data-dir selects another folder){here}"
+    other = "" if data_dir else f" (or set --data-dir){here}"
     return DataError(
         f"--data {name}: found none of its files in {shown(folder)}, expected them in {shown(place)}",
         f"run {fetching(name, data_dir)}, or put {files} there{other}",

@@ -152,7 +152,7 @@ def _labels(labels: Any, count: int, place: str) -> NDArray[np.uint8]:
 
 def _lacks(held: dict[str, Any], place: str, key: str) -> DataError:
     keys = ", ".join(display.name(name, 20) for name in list(held)[:8]) or "nothing"
-    return DataError(f"{place}: found the keys {keys}, expected also {key}", FETCH)
+    return DataError(f"{place}: found the keys {keys}, but not {key}", FETCH)
 
 
 def _kind(value: Any) -> str:

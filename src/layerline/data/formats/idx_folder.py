@@ -79,12 +79,12 @@ def read_file(path: Path) -> SourceArrays:
     if match is None:
         idx.read(path, "images")  # errors in the file itself come first
         raise DataError(
-            f"{shown(path)}: this file contains images, but its name does not lead to their labels",
+            f"{shown(path)}: contains images, but the label file cannot be found from this name",
             "name the files NAME-images-idx3-ubyte and NAME-labels-idx1-ubyte, gzipped or not",
         )
     if match["what"].lower() == "labels":
         raise DataError(
-            f"{shown(path)}: found the name of a label file, expected that of an image file",
+            f"{shown(path)}: named like a label file, expected an image file",
             f"pass the image file, {_partner_name(path.name)}, or the folder",
         )
     key, found = _label_key(match), None

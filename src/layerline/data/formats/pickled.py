@@ -80,7 +80,7 @@ class _PickleReader:
                     _FORBIDDEN.get(step, f"the opcode {step:#04x}"), "only the opcodes that CIFAR-10 needs"
                 )
             known(self)
-        raise self._error(f"more than {display.count(_MAX_STEPS)} opcodes", "fewer, as for 10,000 images")
+        raise self._error(f"more than {display.count(_MAX_STEPS)} opcodes", "fewer: 10,000 images need about 30,000")
 
     def _end(self) -> Any:
         if len(self._stack) != 1 or self._marks:
@@ -195,9 +195,7 @@ class _PickleReader:
         try:
             self._push(_Name(f"{module} {name}"))
         except ValueError:
-            raise self._error(
-                f"the name {display.name(f'{module}.{name}')}", "only the names of a NumPy array"
-            ) from None
+            raise self._error(f"the name {display.name(f'{module}.{name}')}", "only NumPy's array types") from None
 
     def _reduce(self) -> None:
         arguments, name = self._pop(), self._pop()

@@ -135,10 +135,10 @@ class Tar:
     def _header(self, header: bytes, offset: int) -> int:
         """Check a header; return the size of its content."""
         if not _checksum(header):
-            raise DataError(f"{self.name}:{offset}: found a missing or damaged tar header", FETCH)
+            raise DataError(f"{self.name}:{offset}: the tar header is missing or damaged", FETCH)
         size = _number(header[_SIZE])
         if size is None:
-            raise DataError(f"{self.name}:{offset}: found a size that is not a number", FETCH)
+            raise DataError(f"{self.name}:{offset}: the size in the tar header is not a number", FETCH)
         if header[_KIND] not in (*_FILES, b"S", _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL):
             size = 0  # links, folders and devices have no content, whatever the header says
         self._left = -(-size // BLOCK) * BLOCK

@@ -211,7 +211,7 @@ def _check_alike(place: str, names: dict[SplitName, set[str]]) -> None:
         if extra or lacking:
             differences = [_listed(extra)] * bool(extra) + [f"no {_listed(lacking)}"] * bool(lacking)
             raise DataError(
-                f"{place}: {split} has {' and '.join(differences)}, "
+                f"{place}: {split} has {' but '.join(differences)}, "
                 f"expected the {len(names['train'])} classes of train: {_listed(sorted(names['train']))}",
                 "use the same class names" if extra else "create an empty folder for a class without images",
             )

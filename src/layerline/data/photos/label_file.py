@@ -237,7 +237,7 @@ def _columns(header: list[str], place: str) -> tuple[dict[str, int], dict[str, i
         if name not in columns and not (name == "label" and classes):
             near = _nearly(name, others)
             raise DataError(
-                f"{place}: found the columns {header_text}, expected also "
+                f"{place}: found the columns {header_text}, but not "
                 f"{' and '.join(needed for needed in _NEEDED if needed not in columns)}",
                 f"is {display.name(near, 30)} the {name}? {_HEADER}" if near else _HEADER,
             )
