@@ -221,7 +221,7 @@ def test_a_pickle_in_predictions_is_not_run(tmp_path: Path) -> None:
 
     folder = report_runs.make(tmp_path / "r", test=report_runs.predicted(3, 30))
     np.savez(folder / "predictions.npz", truth=np.asarray([Canary()], object), prediction=[0], probabilities=[[1.0]])
-    with pytest.raises(UserError, match="found Python objects, which are pickled and never read"):
+    with pytest.raises(UserError, match="found pickled Python objects, which are never loaded"):
         saved.read(folder)
     assert not (tmp_path / "canary").exists()
 

@@ -99,17 +99,17 @@ def test_without_a_folder_it_is_the_user_s(mirrors, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("way", "said"),
     [
-        ("missing", "answers 404 Not Found"),
-        ("wrong", f"sends a file with the SHA-256 [0-9a-f]{{64}}, expected {hashlib.sha256(FILES[FIRST]).hexdigest()}"),
-        ("cut", f"breaks off after [0-9,]+ bytes, expected {len(FILES[FIRST]):,d} bytes"),
-        ("short", f"sends {len(FILES[FIRST]) // 2:,d} bytes, expected {len(FILES[FIRST]):,d} bytes"),
-        ("long", f"sends more than the {len(FILES[FIRST]):,d} bytes of the file"),
-        ("page", f"sends 69 bytes, expected {len(FILES[FIRST]):,d} bytes: this is an HTML page"),
-        ("unpacked", f"sends [0-9,]+ bytes, expected {len(FILES[FIRST]):,d} bytes"),
-        ("odd", "sends a header that cannot be read"),
-        ("hangs", "sends nothing for 0.40 s, after 0 bytes"),
-        ("stalls", "sends nothing for 0.40 s, after [0-9,]+ bytes"),
-        ("trickles", "is too slow: [0-9,]+ bytes in 0.[45]. s"),
+        ("missing", "answered 404 Not Found"),
+        ("wrong", f"sent a file with SHA-256 [0-9a-f]{{64}}, expected {hashlib.sha256(FILES[FIRST]).hexdigest()}"),
+        ("cut", f"broke off after [0-9,]+ bytes, expected {len(FILES[FIRST]):,d} bytes"),
+        ("short", f"sent {len(FILES[FIRST]) // 2:,d} bytes, expected {len(FILES[FIRST]):,d} bytes"),
+        ("long", f"sent more than the expected {len(FILES[FIRST]):,d} bytes"),
+        ("page", f"sent 69 bytes, expected {len(FILES[FIRST]):,d} bytes: this is an HTML page"),
+        ("unpacked", f"sent [0-9,]+ bytes, expected {len(FILES[FIRST]):,d} bytes"),
+        ("odd", "sent an unreadable header"),
+        ("hangs", "sent nothing for 0.40 s, after 0 bytes"),
+        ("stalls", "sent nothing for 0.40 s, after [0-9,]+ bytes"),
+        ("trickles", "was too slow: [0-9,]+ bytes in 0.[45]. s"),
     ],
 )
 def test_a_bad_mirror_is_passed_over(way, said, mirrors, server, tmp_path):
@@ -161,7 +161,7 @@ def test_a_later_file_that_fails_keeps_the_earlier_ones(mirrors, tmp_path, monke
     )
     with pytest.raises(DataError) as caught:
         fetch("mnist", tmp_path)
-    assert "found no mirror that gives t10k-images" in caught.value.message
+    assert "no mirror provides t10k-images" in caught.value.message
     assert "train-images" not in str(caught.value)
     assert "t10k-labels" in str(caught.value)
     assert len(left(tmp_path)) == 2
@@ -198,7 +198,7 @@ def test_another_file_there_is_refused_and_kept(content, mirrors, server, tmp_pa
     (tmp_path / "mnist" / FIRST).write_bytes(content)
     with pytest.raises(DataError) as caught:
         fetch("mnist", tmp_path)
-    assert f"with the SHA-256 {hashlib.sha256(content).hexdigest()}, expected" in caught.value.message
+    assert f"with SHA-256 {hashlib.sha256(content).hexdigest()}, expected" in caught.value.message
     assert "--force" in caught.value.help
     assert left(tmp_path) == {f"mnist/{FIRST}": content}
     assert server[1] == []
@@ -236,7 +236,7 @@ def test_a_folder_that_cannot_be_written_is_named(mirrors, tmp_path):
     """Where a file stands in the folder's place, or a folder in the file's, the message says so."""
     mirrors("good")
     (tmp_path / "mnist").write_bytes(b"")
-    with pytest.raises(DataError, match=r"mnist: cannot be made: File exists"):
+    with pytest.raises(DataError, match=r"mnist: cannot be created: File exists"):
         fetch("mnist", tmp_path)
     (tmp_path / "mnist").unlink()
     (tmp_path / "mnist" / FIRST).mkdir(parents=True)

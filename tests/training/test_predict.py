@@ -182,7 +182,7 @@ def test_what_cannot_be_read_is_listed_and_the_others_predicted(trained: Path, t
     assert [row["file"] for row in rows(ended)] == [str(tmp_path / "good.jpg")]
     assert isinstance(ended.exception, UserError)
     assert "2 images cannot be read" in ended.exception.message
-    assert "cut.jpg: found an image that is cut off" in ended.exception.message
+    assert "cut.jpg: found a truncated image" in ended.exception.message
     assert "text.png: found " in ended.exception.message
 
 

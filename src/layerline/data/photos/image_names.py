@@ -199,7 +199,7 @@ class _Spelled:
     def notes(self) -> tuple[str, ...]:
         """Return a note for each split with class names in different case."""
         return tuple(
-            f"{split}: {pairs[0]}" + (f", and {len(pairs) - 1} more" if len(pairs) > 1 else "")
+            f"{split}: {pairs[0]}" + (f" (and {len(pairs) - 1} more)" if len(pairs) > 1 else "")
             for split, pairs in self._respelled.items()
         )
 

@@ -106,7 +106,7 @@ class Refusal:
         if table and train:
             rest = [name for name in named if name != train]
             help_ = self._with_table(table, f"{self._command(exclude=rest)}" if rest else _command(self.place))
-        table_text = f" and next to them the table {display.name(table, 60)}" if table else ""
+        table_text = f", and the table {display.name(table, 60)} next to them" if table else ""
         return DataError(
             f"{self.place}: found images directly in {_listed(named)}{table_text}, expected a folder for each class "
             "there: splits are not classes",
