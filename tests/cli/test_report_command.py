@@ -134,7 +134,7 @@ def test_predictions_of_an_older_version_have_no_images(tmp_path: Path) -> None:
 DAMAGE = {
     "experiment.toml": (b"[train\n", "is not TOML"),
     "result.json": (b'{"classes": ["a"], "confusion": [[1, 2]]}', "the confusion matrix is not 1 × 1"),
-    "predictions.npz": (b"PK\x03\x04 no zip", "found no readable table of contents at its end"),
+    "predictions.npz": (b"PK\x03\x04 no zip", "cannot read the table of contents at the end"),
     "ending.json": (b"[]", "must hold a table"),
     "history.jsonl": (b'{"epoch": 1}\n{"epoch": 2}\n', "history.jsonl:1: is not an epoch"),
     "model.safetensors": (b"nothing", "not a file that layerline wrote"),
