@@ -60,13 +60,13 @@ def _endings(name: str, members: dict[str, zipfile.ZipInfo]) -> dict[SplitName, 
     return chosen
 
 
-def _missing(name: str, members: dict[str, zipfile.ZipInfo], key: str, beside: str) -> DataError:
+def _missing(name: str, members: dict[str, zipfile.ZipInfo], key: str, partner: str) -> DataError:
     found = _listed([display.name(member) for member in members]) or "no array"
     ours = {letter + ending for endings in _ENDINGS.values() for ending in endings for letter in "xy"}
     others = [member for member in members if member not in ours]
     near = spelling.nearest(key, others)
     hint = f"if {display.name(near)} is meant, rename it: " if near else ""
-    return DataError(f"{name}: found {found}, expected {key}{beside}", hint + _HELP)
+    return DataError(f"{name}: found {found}, expected {key}{partner}", hint + _HELP)
 
 
 def _listed(names: list[str]) -> str:

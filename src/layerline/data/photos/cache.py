@@ -215,7 +215,7 @@ def _opened(path: Path) -> CacheEntry | None:
 
 @contextlib.contextmanager
 def _safely(path: Path) -> Iterator[Any]:
-    """Open a file for reading, if only the current user can write to it. Raises OSError."""
+    """Open a file for reading, if it is the current user's and no other can write to it. Raises OSError."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     handle = os.open(path, flags)
     with os.fdopen(handle, "rb") as file:

@@ -121,7 +121,7 @@ def decode(content: bytes, sizing: Sizing = AS_IT_IS) -> Picture:
             image.info["transparency"] = tuple(value >> 8 for value in clear)
         turned, size, box = _upright(image, extra.turn, sizing)
         plain = _plain(turned, extra.white, sizing)
-        del image, turned  # a quarter of a gigabyte each where they are large
+        del image, turned  # up to a quarter of a gigabyte each
         pixels = _array(plain if sizing.size is None else fitted(plain, sizing.size, sizing.how, box), sizing)
     except BadImageError:
         raise
@@ -318,8 +318,8 @@ def _plain(image: Image, white: int | None, sizing: Sizing) -> Image:
     if mode in _SIXTEEN:
         wide = _wide(image, white)
         if sizing.deep:
-            kept: Image = _pillow().fromarray(wide.astype(np.float32))
-            return kept
+            exact: Image = _pillow().fromarray(wide.astype(np.float32))
+            return exact
         image = _pillow().fromarray((wide >> 8).astype(np.uint8))
         mode = "L"
     if mode not in {"L", "RGB", *_TO_GRAY, *_TO_RGB}:

@@ -247,7 +247,7 @@ def _wanted(files: list[File], options: ImageOptions, ignored: IgnoredFiles, pla
         options.labels.check_met(place, met, [file.path for file in files])
         options.labels.check_once(place, ((file.folders, file.name) for file in wanted))
     if not wanted:
-        raise DataError(f"{place}: --exclude removes every file", "exclude fewer")
+        raise DataError(f"{place}: --exclude matches every file", "exclude fewer")
     return wanted
 
 

@@ -63,22 +63,22 @@ def extract(content: bytes, kind: str) -> Metadata:
 def of_jpeg(content: bytes) -> Metadata:
     """Return the metadata of a JPEG; a gain map does not count as a further image."""
     exif, xmp, multi, gain = b"", b"", b"", False
-    kept, begin = [], 0
+    pieces, begin = [], 0
     for marker, start, end in segments(content):
         if marker not in (0xE1, 0xE2):
             continue
-        said = content[start + 4 : end]
-        gain |= b' hdrgm:Version="' in said
-        if said.startswith(_XMP):
-            xmp = said[len(_XMP) :]
-        elif said.startswith((_EXIF, _MULTI)):
-            if said.startswith(_MULTI):
-                multi = said[len(_MULTI) :]
+        payload = content[start + 4 : end]
+        gain |= b' hdrgm:Version="' in payload
+        if payload.startswith(_XMP):
+            xmp = payload[len(_XMP) :]
+        elif payload.startswith((_EXIF, _MULTI)):
+            if payload.startswith(_MULTI):
+                multi = payload[len(_MULTI) :]
             else:
-                exif += said[len(_EXIF) :]
-            kept.append(content[begin:start])
+                exif += payload[len(_EXIF) :]
+            pieces.append(content[begin:start])
             begin = end
-    plain = b"".join((*kept, content[begin:])) if kept else content
+    plain = b"".join((*pieces, content[begin:])) if pieces else content
     several = (_value(multi, _IMAGES) or 0) > 1 and not gain
     return Metadata(plain, orientation(exif, xmp), several)
 
@@ -193,15 +193,15 @@ def _with_black_at_zero(plain: bytearray) -> int | None:
     directory = _Directory(plain)
     found = {tag: (at, kind, count) for at, tag, kind, count in directory.entries() if kind in _WHOLE}
 
-    def said(tag: int, otherwise: int) -> int:
+    def value_of(tag: int, otherwise: int) -> int:
         at, kind, count = found.get(tag, (0, 0, 0))
         return int(struct.unpack_from(directory.order + _WHOLE[kind], plain, at)[0]) if count == 1 else otherwise
 
-    if said(_COLORS, 1) != 0 or said(_BITS, 1) != 16 or said(_SAMPLES, 1) != 1:
+    if value_of(_COLORS, 1) != 0 or value_of(_BITS, 1) != 16 or value_of(_SAMPLES, 1) != 1:
         return None
     at, kind, _ = found[_COLORS]
     struct.pack_into(directory.order + _WHOLE[kind], plain, at, 1)
-    return said(_LARGEST, 65535)
+    return value_of(_LARGEST, 65535)
 
 
 def without_odd_animation(content: bytes) -> bytes:
@@ -213,11 +213,11 @@ def without_odd_animation(content: bytes) -> bytes:
     numbers = [int.from_bytes(content[at + 8 : at + 12], "big") for at, end in found if end - at >= 20]
     if len(numbers) < len(found) or (len(found) < 2 and all(0 < number <= 2**31 for number in numbers)):
         return content
-    kept, begin = [], 0
+    pieces, begin = [], 0
     for at, end in found:
-        kept.append(content[begin:at])
+        pieces.append(content[begin:at])
         begin = end
-    return b"".join((*kept, content[begin:]))
+    return b"".join((*pieces, content[begin:]))
 
 
 def chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:

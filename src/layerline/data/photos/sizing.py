@@ -138,7 +138,7 @@ def median(values: Mapping[Size, float], counts: Mapping[Size, int]) -> float:
         left -= counts[size]
         if left <= 0:
             return values[size]
-    raise ValueError("there is no image")
+    raise ValueError("no images")
 
 
 def cut(size: Size, target: Size) -> float:
