@@ -157,9 +157,7 @@ def test_a_full_disk_leaves_nothing(tmp_path):
         )
         ended = run(tmp_path, "fetch", "mnist", "--data-dir", "sets", code=code)
     assert ended.returncode == 2
-    assert ended.stderr.startswith(
-        f"sets/mnist/{name}: cannot be written: File too large\n  help: make room for 314 kB"
-    )
+    assert ended.stderr.startswith(f"sets/mnist/{name}: cannot be written: File too large\n  help: free 314 kB")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
