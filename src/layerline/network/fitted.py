@@ -189,9 +189,7 @@ class _Text:
         self._add(
             f"Dropout {share}", f"in training, a random {share:.0%} are set to 0, so that no single value is relied on"
         )
-        self._add(
-            "FC classes", f"→ {self._classes}: a number per class, each a weighted sum of all; the largest wins"
-        )
+        self._add("FC classes", f"→ {self._classes}: a number per class, each a weighted sum of all; the largest wins")
 
     def _once(self, line: str, comment: str) -> None:
         """Add a line that is explained only at its first occurrence."""

@@ -26,7 +26,7 @@ _USED: Final = ("anon", "total_rss")
 def training_bytes(nodes: Iterable[Node], batch_size: int) -> int:
     """Return Σ 12 · parameters + batch size · Σ 8 · values of the output: an estimate, in bytes.
 
-    Engines may need less, because they share buffers, or more, for their own scratch space.
+    Engines may need less, by recomputing what they would otherwise store, or more, for their own scratch space.
     """
     return sum(PER_PARAMETER * node.parameters + PER_VALUE * batch_size * values(node) for node in nodes)
 

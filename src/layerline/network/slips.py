@@ -75,8 +75,8 @@ def reversed_order(line: LayerLine, layer: Layer, shape: Shape | None) -> Slip |
 def written_together(line: LayerLine, layer: Layer, shape: Shape | None) -> Slip | None:
     """Return the slip of a line whose window or stride is probably two numbers: `Pool 22`, `Conv 6 512`, `Conv 6 5 12`.
 
-    It is a slip if the window leaves hardly anything of the image, or the stride skips pixels; if the input's `shape` is
-    not known, whenever the digits can be read that way.
+    It is a slip if the window leaves hardly anything of the image, or the stride skips pixels; if the `shape` of the
+    input is not known, whenever the digits can be read that way.
     """
     window = layer.slides()
     if window is None:
