@@ -49,7 +49,9 @@ def pattern(group_by: str | None) -> re.Pattern[str] | None:
     try:
         return re.compile(str(group_by))
     except (re.error, OverflowError, RecursionError) as error:
-        raise DataError(f"{flag}: not a valid regular expression: {error}", r"write it like patient(\d+)") from None
+        raise DataError(
+            f"{flag}: not a valid regular expression: {error}", r"use an expression such as patient(\d+)"
+        ) from None
 
 
 def of_names(names: Sequence[str], wanted: re.Pattern[str]) -> NDArray[np.int64]:

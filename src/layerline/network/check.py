@@ -133,7 +133,7 @@ class _Checker:
             self._add_wrong_outputs(outputs, self.classes, flow)
         elif outputs < 2:
             misfit = Misfit(
-                f"the network has {outputs} {_outputs(outputs)}; it needs one per class, and at least 2 classes",
+                f"the network has {outputs} {_outputs(outputs)}; it needs one per class, so at least 2",
                 "two classes need two outputs: end with `FC 2`, without an activation after it",
             )
             self.mistakes.add(last.span, misfit)

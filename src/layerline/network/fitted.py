@@ -136,7 +136,7 @@ class _Text:
             "# The image size determines the number of stages, and the number of images the number of filters.",
             "# Each comment has the output shape of its line (channels × rows × columns), and what the line does.",
             "",
-            f"Input {C} {H} {W}  # {colors}, {H} rows, {W} columns; without this line, the size is the data's",
+            f"Input {C} {H} {W}  # {colors}, {H} rows, {W} columns; without this line, the data's size applies",
             "",
         ]
 
@@ -144,7 +144,7 @@ class _Text:
         """Add the first stage of a network for large images."""
         k, s = stem.kernel, stem.stride
         place = _ORDINALS[s]
-        comment = f"{self._width} filters of {k}×{k} pixels, applied at every {place} pixel"
+        comment = f"{self._width} filters of {k}×{k} pixels, at every {place} pixel"
         _, H, W = self._shape
         self._shape = (self._width, (H - 1) // s + 1, (W - 1) // s + 1)
         self._add(f"Conv {self._width} {k} stride={s} padding={k // 2} bias=no", comment, shape=True)
@@ -159,7 +159,7 @@ class _Text:
             over = "the channel" if C == 1 else f"all {C} channels"
             comment = f"{filters} filters of 3×3, each over {over}"
             if filters == C:
-                comment = "again: two stacked layers of 3×3 cover 5×5"
+                comment = "once more, because two stacked layers of 3×3 cover 5×5"
             self._shape = (filters, H, W)
             self._add(f"Conv {filters} 3 padding=1 bias=no", comment, shape=True)
             self._norm()
@@ -169,21 +169,21 @@ class _Text:
         return min(2 * filters, max(filters, _MOST_FILTERS))
 
     def _norm(self) -> None:
-        self._once("BatchNorm", "mean 0 and standard deviation 1 per channel, then a learned scale and shift")
-        self._once("ReLU", "negative values become 0; without it, two layers could do no more than one")
+        self._once("BatchNorm", "mean 0 and variance 1 per channel, then a learned scale and shift")
+        self._once("ReLU", "negative values become 0; without it, two layers would act as one")
 
     def _pool(self, rows: int, columns: int) -> None:
         C, H, W = self._shape
         self._shape = (C, H // rows, W // columns)
         window = str(rows) if rows == columns else f"{rows}x{columns}"
-        self._add(f"Pool {window}", f"the maximum of each {rows}×{columns}: a shift by a pixel hardly matters", True)
+        self._add(f"Pool {window}", f"the maximum of each {rows}×{columns}, so small shifts hardly matter", True)
 
     def _end(self) -> None:
         C, H, W = self._shape
         self._lines.append("")
         if min(self._image[1:]) >= _HALVED:
             self._shape = (C, H, W) = (C, 1, 1)
-            self._add("GlobalPool", "the mean of each channel: how much of it is in the image, not where", True)
+            self._add("GlobalPool", "the mean of each channel, wherever in the image it responded", True)
         self._add("Flat", f"→ {C * H * W:,d}: from an image to a vector")
         share = 0.3 if self._images < _SOME else 0.1
         self._add(

@@ -97,7 +97,8 @@ class Values:
         ]
         if missing and not self.wrong:
             names = " and ".join(argument.name for argument in missing)
-            self._fail(self.statement.word.span, Misfit(f"{self.word.name} needs a value for {names}", self._usage()))
+            reason = f"{self.word.name} is missing the argument{'s' * (len(missing) > 1)} {names}"
+            self._fail(self.statement.word.span, Misfit(reason, self._usage()))
         return None if self.wrong else self.word.with_defaults(self.given)
 
     def span_of(self, argument: str | None) -> Span:

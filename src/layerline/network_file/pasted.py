@@ -21,7 +21,7 @@ _PROGRAM: Final = re.compile(
 """The lines of a Python program that are not layers."""
 PROGRAM: Final = Misfit(
     "this is Python, not a layer",
-    "remove it, and the rest of the program that is not layers: import, class, def, return, brackets",
+    "remove it and everything else that is not a layer: import, class, def, return, brackets",
 )
 _REASON: Final = "this is Python; here a layer is a word and its values, without parentheses"
 _CLASSES: Final = frozenset({"classes", "num_classes", "n_classes", "nb_classes", "num_class"})

@@ -125,7 +125,7 @@ def check_padding(values: dict[str, Any]) -> None:
     if "padding" in values and not values.keys() & {"shift", "rotate", "scale"}:
         given = f"padding={values['padding']}"
         raise RecipeError(
-            f"--augment {given}: fills the area outside a moved image, but nothing moves it",
+            f"--augment {given}: has no effect unless something moves the image",
             f"add shift=4, or omit {given}",
         )
 
