@@ -257,7 +257,7 @@ def test_check_ends_with_0_where_all_is_allowed(faulty):
     assert ended.stdout.count("(allowed)") == 3
     ended = run(faulty, "check", "photos", "--allow", "leek")
     assert ended.returncode == 2
-    assert ended.stderr == "--allow leek: not a kind of finding\n  help: did you mean leak?\n"
+    assert ended.stderr == "--allow leek: unknown kind of finding\n  help: did you mean leak?\n"
 
 
 def test_what_loading_refuses_check_refuses(tmp_path):
