@@ -62,7 +62,7 @@ def test_welch_by_hand() -> None:
     assert found.high == pytest.approx(1 + 2.776445 * math.sqrt(2 / 3), abs=1e-5)
     assert found.p == pytest.approx(0.28786, abs=1e-5)
     assert welch(mean_of([1.0, 1.0]), mean_of([1.0, 1.0])).p == 1
-    assert welch(mean_of([1.0, 1.0]), mean_of([2.0, 2.0])).shown
+    assert welch(mean_of([1.0, 1.0]), mean_of([2.0, 2.0])).significant
 
 
 def test_welch_is_scipy_s() -> None:
