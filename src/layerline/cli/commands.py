@@ -126,7 +126,8 @@ def options(keys: Iterable[str], group: str, *, hidden: bool = False) -> Callabl
 
 
 def _option(option: Option, group: str, *, hidden: bool) -> Callable[[Any], Any]:
-    default = "" if option.default is None else f" [{option.default}]"
+    words = {True: "yes", False: "no"} if isinstance(option.default, bool) else {}
+    default = "" if option.default is None else f" [{words.get(option.default, option.default)}]"
     return click.option(
         *(option.flag, *option.also, option.key),
         cls=GroupedOption,

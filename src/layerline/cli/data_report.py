@@ -130,9 +130,9 @@ def _counts(data: Dataset, splits: Sequence[tuple[str, Any]]) -> list[str]:
 
 
 def _row(name: str, counts: Any, total: Any) -> tuple[str, ...]:
-    together = int(counts.sum())
-    share = display.percent(together / int(total), 1)
-    return (name, *(display.count(int(count)) for count in counts), display.count(together), share)
+    row_total = int(counts.sum())
+    share = display.percent(row_total / int(total), 1)
+    return (name, *(display.count(int(count)) for count in counts), display.count(row_total), share)
 
 
 def _checked(data: Dataset, findings: Sequence[Finding], allow: Sequence[str]) -> list[str]:

@@ -56,7 +56,7 @@ def evaluate(model: str, split: str | None, seed: str | None, as_json: bool, **v
 
     MODEL is a model.safetensors or a run's folder. Without --data, it is evaluated on the run's own data. Images are
     rotated upright, resized and scaled as in training; classes are matched by name. If the data has no test set of its
-    own, it is split as in training; --split all uses every image.
+    own, the images held out in training are used; --split all uses every image.
     """
     from layerline.cli.running import hush
     from layerline.cli.terminal import Terminal

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from layerline.data import Dataset
 
 _YES, _NO = "yes", "no"
-_LEFT_OUT: Final = "they were omitted (--with-images no)"
+_OMITTED: Final = "they were omitted (--with-images no)"
 _NOT_FOUND: Final = "the data was not found, or could not be read, when the report was written"
 """The reason on the page; the screen reports which file, and why."""
 
@@ -51,15 +51,15 @@ def report(run: str, with_images: str | None, out: str | None, force: bool, **va
         raise UserError(f"--with-images {display.name(with_images)}: must be yes or no")
     files = saved.read(folder)
     path = folder / REPORT if out is None else free(Path(out), "a report", REPORT, force=force)
-    data, why = None, _LEFT_OUT
+    data, why = None, _OMITTED
     if with_images != _NO:
         data, why = _found(folder, files.record.about.data.fingerprint, values)
     if data is None and with_images == _YES:
         raise UserError(f"--with-images yes: {why}", "name the data with --data or --data-dir")
     if out is None and not force:
         _check_ours(path, lost=data is None and with_images is None, why=why)
-    said = _LEFT_OUT if with_images == _NO else _NOT_FOUND
-    page.write(folder, pixels=None if data is None else thumbnails.of(data), out=path, why=said)
+    reason = _OMITTED if with_images == _NO else _NOT_FOUND
+    page.write(folder, pixels=None if data is None else thumbnails.of(data), out=path, why=reason)
     size = display.size(path.stat().st_size)
     click.echo(f"{path}: {size}" + (f", without images: {why}" if data is None else ""))
 

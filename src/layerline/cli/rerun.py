@@ -9,7 +9,7 @@ import click
 
 from layerline.cli.commands import Command, GroupedOption, given, options
 from layerline.cli.data_progress import cache_folder
-from layerline.cli.running import beginning, code, shown
+from layerline.cli.running import code, reported, watchers
 from layerline.numbers import display
 
 if TYPE_CHECKING:
@@ -56,12 +56,12 @@ def rerun(run: str, check: bool, out: str | None, quiet: bool, **values: Any) ->
         raise click.UsageError("--check: writes nothing, so it cannot be combined with --out")
     path = Path(run)
     before = finished(path) if check else None
-    screen, interrupt, reading = beginning(quiet=quiet)
+    screen, interrupt, reading = watchers(quiet=quiet)
     prepared = rebuilt(path, given(values), load=lambda experiment: experiment.load(reading, cache_folder()))
     folder = None if check else _folder(out, prepared)
     where = f"none; the results are compared with {run}" if folder is None else str(folder.given)
     screen.assumed(prepared, where, named=check or out is not None)
-    ended = shown(screen, folder, lambda: trained(prepared, folder, screen, interrupt))
+    ended = reported(screen, folder, lambda: trained(prepared, folder, screen, interrupt))
     if before is None or ended.stopped is not None:
         return code(ended)
     return _compared(path, before, ended, screen)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from layerline.training import Interrupt, Run
 
 
-def beginning(*, quiet: bool) -> tuple[Screen, Interrupt, Reading | None]:
+def watchers(*, quiet: bool) -> tuple[Screen, Interrupt, Reading | None]:
     """Return the screen of the training, the handler of its signals, and the progress bar of reading the data."""
     from layerline.cli.screen import Screen
     from layerline.cli.terminal import Terminal
@@ -31,7 +31,7 @@ def beginning(*, quiet: bool) -> tuple[Screen, Interrupt, Reading | None]:
     return Screen(terminal, interrupt, quiet=quiet), interrupt, None if quiet else Reading(terminal)
 
 
-def shown(screen: Screen, folder: RunFolder | None, train: Callable[[], Run]) -> Run:
+def reported(screen: Screen, folder: RunFolder | None, train: Callable[[], Run]) -> Run:
     """Run `train`, print how it ended, and return its run; the folder is printed as the user wrote it."""
     from layerline import training
 

@@ -11,7 +11,7 @@ import click
 
 from layerline.cli.commands import Command, GroupedOption, given, options
 from layerline.cli.data_progress import IMAGE_OPTIONS, cache_folder
-from layerline.cli.running import beginning, code, hush, shown, signals
+from layerline.cli.running import code, hush, reported, signals, watchers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,21 +136,21 @@ def _train(experiment: Experiment, folder: RunFolder | None, every: float, *, qu
     from layerline.training.session import run
 
     began = time.perf_counter()
-    screen, interrupt, reading = beginning(quiet=quiet)
+    screen, interrupt, reading = watchers(quiet=quiet)
     data = experiment.load(reading, cache_folder())
     network = experiment.network(data)
     where = folder or RunFolder.numbered(network.name, data.name)
     prepared = prepare_experiment(experiment, network, data, screen.waiting)
     screen.assumed(prepared, f"{where.given}", named=folder is not None)
-    return shown(screen, where, lambda: run(prepared, where, screen, interrupt, every=every, began=began))
+    return reported(screen, where, lambda: run(prepared, where, screen, interrupt, every=every, began=began))
 
 
 def _resumed(path: Path, net: str | None, flags: Mapping[str, Any], every: float, *, quiet: bool) -> Run:
     """Resume the run in the folder `path`."""
     from layerline.training.resuming import reopen
 
-    screen, interrupt, reading = beginning(quiet=quiet)
+    screen, interrupt, reading = watchers(quiet=quiet)
     found = reopen(path, flags, net, lambda experiment: experiment.load(reading, cache_folder()))
     screen.assumed(found.prepared, str(path), named=True)
     screen.resumed(found)
-    return shown(screen, found.folder, lambda: found.go_on(screen, interrupt, every=every))
+    return reported(screen, found.folder, lambda: found.go_on(screen, interrupt, every=every))

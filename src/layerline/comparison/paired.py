@@ -185,8 +185,8 @@ def macro_f1_difference(
         u = randomness.uniform(seed, Purpose.COMPARE, image=numbers, element=np.arange(N))
         drawn = counted.count(counted.cell_of[(u * N).astype(np.int64)])
         resampled[first : first + len(numbers)] = counted.difference(drawn)
-        u = randomness.uniform(seed, Purpose.COMPARE, epoch=1, image=numbers, element=counted.unlike)
-        swapped = counted.count(np.where(u < 0.5, counted.cell_of[counted.unlike], -1))
+        u = randomness.uniform(seed, Purpose.COMPARE, epoch=1, image=numbers, element=counted.differing)
+        swapped = counted.count(np.where(u < 0.5, counted.cell_of[counted.differing], -1))
         exchanged[first : first + len(numbers)] = counted.difference(counted.sizes, swapped)
     low, high = np.quantile(resampled, [LEVEL / 2, 1 - LEVEL / 2])
     as_large = int((np.abs(exchanged) >= abs(value) * (1 - 1e-12)).sum())  # up to the rounding of sums
@@ -201,7 +201,7 @@ class _Cells:
         cells, cell_of = np.unique(np.stack([truth, a, b]), axis=1, return_inverse=True)
         self.cell_of = np.asarray(cell_of, np.int64).reshape(-1)
         """The cell of each image, int64 (N,)."""
-        self.unlike = np.flatnonzero(a != b)
+        self.differing = np.flatnonzero(a != b)
         """The images for which the predictions of A and B differ."""
         self._U = cells.shape[1]
         self.sizes = np.bincount(self.cell_of, minlength=self._U)

@@ -28,8 +28,8 @@ def number(
         return
     fits = scalars.is_number(value) and low <= value <= high
     if not fits or (open_low and value == low) or (open_high and value == high):
-        left = f"greater than {low:g}" if open_low else f"of at least {low:g}"
-        right = f"less than {high:,.0f}" if open_high else f"at most {high:,.0f}"
+        left = f"above {low:g}" if open_low else f"of at least {low:g}"
+        right = f"below {high:,.0f}" if open_high else f"at most {high:,.0f}"
         word = ", or none" if none else ""
         raise RecipeError(f"--{option} {display.name(str(value))}: must be a number {left} and {right}{word}")
 
@@ -38,7 +38,7 @@ def one_of(option: str, value: object, known: tuple[str, ...]) -> None:
     """Raise RecipeError, with a suggestion, if a word is unknown."""
     if not isinstance(value, str) or value not in known:
         raise RecipeError(
-            f"--{option} {display.name(str(value))}: unknown", other_words.hint(option, str(value), known)
+            f"--{option} {display.name(str(value))}: not known", other_words.hint(option, str(value), known)
         )
 
 
