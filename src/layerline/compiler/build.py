@@ -6,6 +6,7 @@ kernel.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.builder import Builder, LayerValue
@@ -23,6 +24,7 @@ from layerline.compiler.given import (
     SHIFT,
     images,
     probabilities,
+    values,
 )
 from layerline.compiler.kernels import (
     activations_lower,
@@ -37,13 +39,14 @@ from layerline.compiler.kernels import (
     sum_lower,
 )
 from layerline.compiler.kernels.augment import Augment
-from layerline.compiler.kernels.copies import Reorder
+from layerline.compiler.kernels.copies import Deliver, Reorder
 from layerline.compiler.kernels.load import Load
 from layerline.compiler.kernels.loss import LossTotal, Probabilities, SoftmaxLoss
 from layerline.compiler.kernels.step_lower import clipping, steps
 from layerline.compiler.plane import Plane, room
 from layerline.compiler.program import Buffer, Op, Per, Program
 from layerline.compiler.shards import shard_size
+from layerline.compiler.task import End
 
 if TYPE_CHECKING:
     from layerline.compiler.machine import Machine
@@ -97,7 +100,10 @@ def build(network: Network, machine: Machine, task: Task) -> Program:
 
 
 def _finish(b: Builder, logits: LayerValue) -> None:
-    """Add softmax and loss; classes count in the order C, H, W, whatever the order in memory."""
+    """Add softmax and loss, or the task's end; classes count in the order C, H, W, whatever the order in memory."""
+    if not b.training and b.task.end is End.VALUES:
+        b.op(Deliver(logits.plane), logits.buffer, values(math.prod(logits.image)))
+        return
     K = b.network.classes
     z, (C, H, W) = logits.buffer, logits.image
     reorder = C > 1 and H * W > 1
@@ -105,7 +111,10 @@ def _finish(b: Builder, logits: LayerValue) -> None:
         z = b.scratch("z", K)
         b.op(Reorder(C, H * W), logits.buffer, z)
     if not b.training:
-        b.op(Probabilities(K), z, LABELS, ORDER, probabilities(K), LOSSES)
+        if b.task.end is End.LOSSES:
+            b.op(Probabilities(K), z, LABELS, ORDER, probabilities(K), LOSSES)
+        else:
+            b.op(Probabilities(K, losses=False), z, probabilities(K))
         return
     dz = b.gradient(logits)[0]
     loss, total = Buffer("loss", room(1), Per.SHARD, DType.F64), Buffer("total", room(2), Per.ONCE, DType.F64)

@@ -127,7 +127,7 @@ class Builder:
 
     def passes(self, node: Node) -> bool:
         """Whether a layer does nothing in the forward-only Program, so that its output is its input."""
-        return not self.training and (node.layer.kind == "dropout" or node.index in self.folds)
+        return not self.training and (node.layer.only_in_training or node.index in self.folds)
 
     def takes_in(self, node: Node) -> bool:
         """Whether a layer's weights take in the BatchNorm behind it, which gives it a bias."""

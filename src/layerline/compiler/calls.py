@@ -13,7 +13,7 @@ from layerline.compiler.values import Index
 if TYPE_CHECKING:
     from layerline.compiler.kernel import Kernel
     from layerline.compiler.pen import Function, ProgramPen
-    from layerline.compiler.program import Buffer, Op, Schedule
+    from layerline.compiler.program import Buffer, Op, Program, Schedule
     from layerline.compiler.values import Pointer, Value
 
 
@@ -35,12 +35,18 @@ TRAIN_POINTERS: Final = {
     "nap": DType.U8,
 }
 TRAIN_SCALARS: Final = ("first", "total", "thread", "threads")
-PREDICT_POINTERS: Final = {
-    "arena": DType.U8,
-    "scratch": DType.U8,
-    **_types(_IMAGES, given.LABELS, given.ORDER, given.SCALE, given.SHIFT, given.probabilities(0), given.LOSSES),
-}
+_FORWARD: Final = _types(
+    *(_IMAGES, given.LABELS, given.ORDER, given.SCALE, given.SHIFT, given.probabilities(0), given.LOSSES),
+    given.values(0),
+)
 PREDICT_SCALARS: Final = ("first", "last")
+
+
+def predict_pointers(program: Program) -> dict[str, DType]:
+    """Return what `predict` is given: its memory, and of the caller's arrays those that this Program uses."""
+    used = {b.name for op in program.ops for b in op.buffers if b.per in (Per.GIVEN, Per.POSITION)}
+    memory = {"arena": DType.U8, "scratch": DType.U8}
+    return {**memory, **{name: dtype for name, dtype in _FORWARD.items() if name in used}}
 
 
 @final

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from layerline.compiler.calls import PREDICT_POINTERS, PREDICT_SCALARS, TRAIN_POINTERS, TRAIN_SCALARS, Calls
+from layerline.compiler.calls import PREDICT_SCALARS, TRAIN_POINTERS, TRAIN_SCALARS, Calls, predict_pointers
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Over
 from layerline.compiler.llvm_pen import LlvmPen
@@ -65,19 +65,19 @@ def _write_kernel(new: Callable[..., ProgramPen], kernel: Kernel) -> Function:
 
 def _write_predict(new: Callable[..., ProgramPen], schedule: Schedule, kernels: dict[Kernel, Function]) -> None:
     """Write `predict`, which calls all kernels, or where they are many functions that call a PIECE of them each."""
-    ops = schedule.program.ops
+    ops, pointers = schedule.program.ops, predict_pointers(schedule.program)
     pieces = []
     for first in range(0, len(ops), PIECE) if len(ops) > PIECE else ():
-        pen = new(f"predict{first}", PREDICT_POINTERS, ("place", "count"), alone=False)
+        pen = new(f"predict{first}", pointers, ("place", "count"), alone=False)
         pen.keep_inside()
         _write_way(pen, schedule, kernels, ops[first : first + PIECE], (pen.count("place"), pen.count("count")))
         pen.end()
         pieces.append(pen.function)
-    pen = new("predict", PREDICT_POINTERS, PREDICT_SCALARS, alone=False)
+    pen = new("predict", pointers, PREDICT_SCALARS, alone=False)
     with pen.loop("group", pen.count("last"), pen.count("first"), schedule.program.group) as place:
         count = pen.smaller(pen.count("last") - place, schedule.program.group)
         for piece in pieces:
-            pen.call(piece, [*(pen.pointer(name) for name in PREDICT_POINTERS), place, count])
+            pen.call(piece, [*(pen.pointer(name) for name in pointers), place, count])
         if not pieces:
             _write_way(pen, schedule, kernels, ops, (place, count))
     pen.end()

@@ -8,7 +8,7 @@ what rounding the weights costs: at most 2⁻²⁴ of each.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from layerline.network import Network, Node
 
-WEIGHTED: Final = ("conv", "depthwise", "fc")
-
 
 def folds(network: Network) -> dict[int, int]:
     """Return for each BatchNorm that can be folded: its node's index → that of the layer whose weights take it in."""
@@ -31,7 +29,7 @@ def folds(network: Network) -> dict[int, int]:
         if node.layer.kind == "batch_norm" and node.inputs[0]:
             before = network.nodes[node.inputs[0] - 1]
             readers = [other for other in network.nodes if before.index + 1 in other.inputs]
-            if before.layer.kind in WEIGHTED and readers == [node]:
+            if before.layer.absorbs_norm and readers == [node]:
                 found[node.index] = before.index
     return found
 

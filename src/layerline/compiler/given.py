@@ -34,6 +34,11 @@ NUMBERS: Final = Buffer("numbers", len(augmented.NUMBERS), Per.POSITION)
 LOSSES: Final = Buffer("losses", 1, Per.POSITION, DType.F64)
 
 
+def values(size: int) -> Buffer:
+    """Return where the values of the last layer go, `size` for each image."""
+    return Buffer("values", size, Per.POSITION)
+
+
 def probabilities(classes: int) -> Buffer:
     """Return where the probabilities of each image's classes go."""
     return Buffer("probabilities", classes, Per.POSITION)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from layerline.compiler.dtype import DType
@@ -15,6 +16,17 @@ if TYPE_CHECKING:
     from layerline.compiler.kernels.optimizers import Optimizer
     from layerline.data.augment.augmentation import Steps
     from layerline.recipe import Recipe
+
+
+class End(Enum):
+    """What a forward-only Program computes for each image."""
+
+    LOSSES = "losses"
+    """The probabilities of the classes, and the cross-entropy by the image's label."""
+    PROBABILITIES = "probabilities"
+    """The probabilities of the classes; no label is read."""
+    VALUES = "values"
+    """The values of the last layer: the logits of a whole network, features of one that ends earlier."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +41,8 @@ class Task:
     even_scaling: bool = True
     """Whether all channels are scaled alike."""
     training: bool = True
+    end: End = End.LOSSES
+    """What is computed if it is not training."""
     fuse_updates: bool = True
     """Off: the whole gradient of every parameter stays readable after a step."""
     spare_biases: bool = False

@@ -23,6 +23,8 @@ class Conv(Layer):
     """
 
     kind: ClassVar[str] = "conv"
+    has_filters: ClassVar[bool] = True
+    absorbs_norm: ClassVar[bool] = True
     word: ClassVar[Word] = Word(
         "Conv",
         (
@@ -101,6 +103,8 @@ class Depthwise(Layer):
     """
 
     kind: ClassVar[str] = "depthwise"
+    has_filters: ClassVar[bool] = True
+    absorbs_norm: ClassVar[bool] = True
     word: ClassVar[Word] = Word("Depthwise", (Argument("kernel", Sizes(), bare=True), _STRIDE, _PADDING))
 
     kernel: Pair

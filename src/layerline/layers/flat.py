@@ -32,6 +32,7 @@ class FC(Layer):
     """y[o] = b[o] + Σ w[o,i] · x[i]; float32 (I) → (outputs). `outputs` is CLASSES until the data is known."""
 
     kind: ClassVar[str] = "fc"
+    absorbs_norm: ClassVar[bool] = True
     word: ClassVar[Word] = Word(
         "FC",
         (Argument("outputs", OutputCount(), bare=True), Argument("bias", YesNo(), default=True)),

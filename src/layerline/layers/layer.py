@@ -49,7 +49,15 @@ class Layer(abc.ABC):
     word: ClassVar[Word]
     """How its line is written; its arguments are the fields of the dataclass."""
     last_only: ClassVar[bool] = False
-    """Whether it may stand on the last line only."""
+    """Whether it may only be on the last line."""
+    has_filters: ClassVar[bool] = False
+    """Whether its `weight` (O, C, R, S) is filters that slide over an image."""
+    absorbs_norm: ClassVar[bool] = False
+    """Whether a BatchNorm after it can be merged into its weights for prediction."""
+    uses_batch: ClassVar[bool] = False
+    """Whether training needs the mean and variance of a batch: one value has no variance."""
+    only_in_training: ClassVar[bool] = False
+    """Whether it does nothing in prediction."""
 
     @abc.abstractmethod
     def output_shape(self, *inputs: Shape) -> Shape:

@@ -84,6 +84,7 @@ class BatchNorm(Pointwise):
     """
 
     kind: ClassVar[str] = "batch_norm"
+    uses_batch: ClassVar[bool] = True
     word: ClassVar[Word] = Word(
         "BatchNorm",
         (
@@ -127,6 +128,7 @@ class Dropout(Pointwise):
     """In training y = 0 with probability p, else x / (1 − p); in evaluation y = x."""
 
     kind: ClassVar[str] = "dropout"
+    only_in_training: ClassVar[bool] = True
     word: ClassVar[Word] = Word("Dropout", (Argument("p", Real(0, 1, open_high=True, share=True), bare=True),))
 
     p: float

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 _HASH: Final = "#"
 _OWN_SIZE: Final = re.compile(r"^[0-9]+×[0-9]+( becomes [0-9]+×[0-9]+)?([;:,] *|$)")
 """A comment that begins with the size of an image; ours takes its place."""
-_SAID_ALWAYS: Final = frozenset({"conv", "depthwise", "fc"})
-"""Layers whose output is worth saying even where it is as large as their input."""
 
 
 def with_shapes(network: Network) -> str:
@@ -24,9 +22,7 @@ def with_shapes(network: Network) -> str:
     Lines in a Repeat say what comes out of their last copy.
     """
     behind = {
-        node.line: node.shape
-        for node in network.nodes
-        if node.layer.kind in _SAID_ALWAYS or node.shape != node.input_shapes[0]
+        node.line: node.shape for node in network.nodes if node.multiply_adds or node.shape != node.input_shapes[0]
     }
     lines = []
     for number, line in enumerate(network.text.splitlines(), 1):

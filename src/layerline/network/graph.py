@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
@@ -72,6 +74,11 @@ class Network:
         return {name: weight for node in self.nodes for name, weight in node.weights.items()}
 
     @property
+    def has_filters(self) -> bool:
+        """Return whether a layer has filters."""
+        return any(node.layer.has_filters for node in self.nodes)
+
+    @property
     def parameter_count(self) -> int:
         """Return the number of trained weights."""
         return sum(node.parameters for node in self.nodes)
@@ -80,6 +87,13 @@ class Network:
     def multiply_adds(self) -> int:
         """Return the multiply-adds for one image, forward."""
         return sum(node.multiply_adds for node in self.nodes)
+
+    def until(self, value: int) -> Network:
+        """Return the network that ends with a value, by its number: its features there are its classes' numbers."""
+        if not 1 <= value <= len(self.nodes):
+            raise ValueError(f"value {value}: the network has 1 to {len(self.nodes)}")
+        last = self.nodes[value - 1]
+        return dataclasses.replace(self, nodes=self.nodes[:value], classes=math.prod(last.shape), notes=())
 
     def describe(self, batch_size: int = 64, memory: int | None = None) -> str:
         """Return the table of layers: shape, parameters, multiply-adds, memory of a training step; then the notes.

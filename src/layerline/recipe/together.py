@@ -8,12 +8,9 @@ from layerline.errors import RecipeError
 from layerline.recipe import words
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from layerline.recipe.recipe import Recipe
-
-FILTERS: Final = ("conv", "depthwise")
-"""The kinds of layers whose weights are filters, which Muon updates."""
 
 OF_OPTIMIZERS: Final = {"momentum": ("sgd", "muon"), **dict.fromkeys(("beta1", "beta2", "eps"), ("adamw", "muon"))}
 """Settings that only some optimizers use."""
@@ -25,12 +22,12 @@ def check_epochs(given: Mapping[str, Any]) -> None:
         raise RecipeError("--within determines the number of epochs, but --epochs sets it too", "omit one of them")
 
 
-def check_together(recipe: Recipe, kinds: Collection[str], images: int, classes: int, *, validation: bool) -> None:
+def check_together(recipe: Recipe, images: int, classes: int, *, filters: bool, validation: bool) -> None:
     """Raise RecipeError if values contradict each other, the network or the data.
 
-    kinds: the kinds of the network's layers; images: training images; validation: whether there is a validation set.
+    images: training images. filters: whether the network has any. validation: whether there is a validation set.
     """
-    _check_optimizer(recipe, kinds)
+    _check_optimizer(recipe, filters=filters)
     _check_schedule(recipe, images)
     if recipe.patience is not None and not validation:
         raise RecipeError("--patience needs a validation set to find the best epoch", "use --validation 0.1")
@@ -41,9 +38,9 @@ def check_together(recipe: Recipe, kinds: Collection[str], images: int, classes:
         )
 
 
-def _check_optimizer(recipe: Recipe, kinds: Collection[str]) -> None:
+def _check_optimizer(recipe: Recipe, *, filters: bool) -> None:
     default = type(recipe)()
-    if recipe.optimizer == "muon" and not any(kind in FILTERS for kind in kinds):
+    if recipe.optimizer == "muon" and not filters:
         raise RecipeError("--optimizer muon updates filters, but this network has no Conv", "use --optimizer adamw")
     if recipe.nesterov and recipe.optimizer != "sgd":
         raise RecipeError(

@@ -43,6 +43,32 @@ class Copy(Kernel):
 
 
 @dataclass(frozen=True)
+class Deliver(Kernel):
+    """values[n, c, h, w] = x[n, h, w, c]: what the caller gets of a layer, in PyTorch's order and without a border."""
+
+    x: Plane
+
+    @property
+    def arguments(self) -> dict[str, KernelArgument]:
+        return {"x": reads(self.x), "values": sets(self.x.channels * self.x.height * self.x.width)}
+
+    @property
+    def symbol(self) -> str:
+        return f"deliver_{self.x.label}"
+
+    def write(self, pen: Pen) -> None:
+        C, H, W = self.x.channels, self.x.height, self.x.width
+        x, values = pen.pointer("x"), pen.pointer("values")
+        with (
+            pen.loop("n", pen.count("images")) as n,
+            pen.loop("c", C) as c,
+            pen.loop("h", H) as h,
+            pen.loop("w", W) as w,
+        ):
+            pen.store(pen.load(x, self.x.at(n, h, w, c)), values, ((n * C + c) * H + h) * W + w)
+
+
+@dataclass(frozen=True)
 class Reorder(Kernel):
     """y[b, a] = x[a, b] for an image of a × b floats: classes that lie as H, W, C in memory count as C, H, W."""
 

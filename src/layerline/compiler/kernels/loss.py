@@ -37,6 +37,12 @@ class _Softmax:
     first_largest: Index
 
 
+def _label(pen: Pen, n: Index) -> Index:
+    """Read the label of image n of the batch."""
+    image = pen.as_index(pen.load(pen.pointer("order"), n))
+    return pen.as_index(pen.load(pen.pointer("labels"), image))
+
+
 def _exponentials(pen: Pen, z: Pointer, out: Pointer, K: int) -> _Softmax:
     """Write out[k] = e^(z[k] − m)."""
     lanes = pen.machine.lanes_for(K)
@@ -110,8 +116,7 @@ class SoftmaxLoss(Kernel):
         one = pen.constant(1.0)
         with pen.loop("n", pen.count("images")) as n:
             z, dz = (pen.at(pen.pointer(name), item(n, K)) for name in ("z", "dz"))
-            image = pen.as_index(pen.load(pen.pointer("order"), n))
-            label = pen.as_index(pen.load(pen.pointer("labels"), image))
+            label = _label(pen, n)
             softmax = _exponentials(pen, z, dz, K)
             loss = pen.pointer("loss")
             shares = None if self.objective.plain else self._shares(pen, label)
@@ -188,26 +193,30 @@ class Probabilities(Kernel):
     """probabilities = softmax(z) and losses = the cross-entropy of each image: how the forward-only Program ends."""
 
     classes: int
+    losses: bool = True
+    """Off: the labels are not read, and there are no losses."""
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
         K = self.classes
+        if not self.losses:
+            return {"z": reads(K), "probabilities": sets(K)}
         first = {"z": reads(K), "labels": given(DType.I32), "order": reads(1, DType.I64)}
         return {**first, "probabilities": sets(K), "losses": sets(1, DType.F64)}
 
     @property
     def symbol(self) -> str:
-        return f"probabilities_k{self.classes}"
+        return f"probabilities{'' if self.losses else '_alone'}_k{self.classes}"
 
     def write(self, pen: Pen) -> None:
         K = self.classes
         with pen.loop("n", pen.count("images")) as n:
             z = pen.at(pen.pointer("z"), item(n, K))
             p = pen.at(pen.pointer("probabilities"), n * K)
-            image = pen.as_index(pen.load(pen.pointer("order"), n))
-            label = pen.as_index(pen.load(pen.pointer("labels"), image))
+            label = _label(pen, n) if self.losses else None
             softmax = _exponentials(pen, z, p, K)
-            pen.store(_loss(pen, z, label, softmax), pen.pointer("losses"), n)
+            if label is not None:
+                pen.store(_loss(pen, z, label, softmax), pen.pointer("losses"), n)
             share = pen.div(pen.constant(1.0), softmax.total)
             with pen.loop("k", K) as k:
                 pen.store(pen.mul(pen.load(p, k), share), p, k)

@@ -24,16 +24,14 @@ if TYPE_CHECKING:
 FACTOR: Final = Buffer("factor", room(1), Per.ONCE)
 """By what every gradient is scaled down."""
 
-KINDS: Final = {"conv": Kind.FILTERS, "depthwise": Kind.FILTERS, "fc": Kind.MATRIX}
-"""The kind of a layer → the kind of its `weight`."""
-
 MATCH_ADAM: Final = 0.2
 """Liu et al. 2025, arXiv:2502.16982, eq. 4: so Muon's steps are as long as AdamW's, and take its rate and decay."""
 
 
 def kind_of(node: Node, weight: str) -> Kind:
     """Return what kind of parameter a layer's weight is."""
-    return KINDS.get(node.layer.kind, Kind.PLAIN) if weight == "weight" else Kind.PLAIN
+    dimensions = len(node.weights[f"{node.path}.{weight}"].shape)
+    return {4: Kind.FILTERS, 2: Kind.MATRIX}.get(dimensions, Kind.PLAIN)
 
 
 def slots_of(network: Network, task: Task) -> dict[str, tuple[str, ...]]:
