@@ -134,9 +134,9 @@ def _listed() -> list[str]:
     return [
         *table(("preset", ""), rows, left=(0, 1)),
         "",
-        "layerline new PRESET               write it to a file that you can edit",
+        "layerline new PRESET               copy it to a file that you can edit",
         "layerline new PRESET --data DATA   the same, with the output shape of each line",
-        "layerline new --data DATA          write a network for the data, every line explained",
+        "layerline new --data DATA          a network for the data, every line explained",
     ]
 
 

@@ -113,12 +113,10 @@ def sentence(found: Recipes) -> str:
             f"but {by_f1} the higher macro F1, {_by(f1)}"
         )
     if by_accuracy:
-        also = "so is its macro F1" if by_f1 else "the difference in macro F1 is not significant"
-        return f"{by_accuracy} is better: its mean accuracy is higher, {_by(accuracy)}; {also}, {_by(f1)}"
+        also = f"so is its macro F1, {_by(f1)}" if by_f1 else f"macro F1 differs {_by(f1)}, which is not significant"
+        return f"{by_accuracy} is better: its mean accuracy is higher, {_by(accuracy)}; {also}"
     if by_f1:
-        return (
-            f"{by_f1} is better in macro F1, {_by(f1)}; the difference in accuracy is not significant, {_by(accuracy)}"
-        )
+        return f"{by_f1} is better in macro F1, {_by(f1)}; accuracy differs {_by(accuracy)}, which is not significant"
     return f"no significant difference: the mean accuracies differ {_by(accuracy)}; more seeds may decide it"
 
 
