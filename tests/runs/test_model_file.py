@@ -117,7 +117,7 @@ def test_no_changed_byte_goes_unseen(tmp_path: Path, weights: dict[str, np.ndarr
     wrong += [whole[:k] + bytes([whole[k] ^ (1 << int(rng.integers(8)))]) + whole[k + 1 :] for k in range(len(whole))]
     for data in wrong:
         path.write_bytes(data)
-        with pytest.raises(UserError, match=r"not a file that layerline wrote|another program wrote|is empty|SHA-256"):
+        with pytest.raises(UserError, match=r"not a file written by Layerline|another program|is empty|SHA-256"):
             tensors.read(path)
 
 
@@ -251,7 +251,7 @@ FOREIGN = {
     "onnx": (b"\x08\x09\x12\x07pytorch" + bytes(200), "an ONNX file"),
     "html": (b"<!DOCTYPE html><html>" + bytes(200), "an HTML or XML page"),
     "empty": (b"", "is empty"),
-    "other safetensors": (b"\x40" + bytes(7) + b'{"a":{"dtype"' + bytes(200), "another program wrote"),
+    "other safetensors": (b"\x40" + bytes(7) + b'{"a":{"dtype"' + bytes(200), "written or changed by another program"),
 }
 
 

@@ -89,12 +89,12 @@ DAMAGES: dict[str, tuple[Any, str, str]] = {
     "full": (
         refusing(errno.ENOSPC),
         "cannot be written: No space left on device",
-        f"free some space on the disk of that folder; then {REST}",
+        f"free some space on that disk; then {REST}",
     ),
     "limited": (
         refusing(errno.EFBIG),
         "cannot be written: File too large",
-        f"raise the limit on the size of files (ulimit -f) for that folder; then {REST}",
+        f"raise the file size limit (ulimit -f); then {REST}",
     ),
     "read-only": (
         refusing(errno.EROFS),
@@ -104,7 +104,7 @@ DAMAGES: dict[str, tuple[Any, str, str]] = {
     "broken": (
         refusing(errno.EIO),
         "cannot be written: Input/output error",
-        f"check the disk of that folder; then {REST}",
+        f"check that disk; then {REST}",
     ),
 }
 """What becomes of the folder → how; the message has this; and the help is this."""
