@@ -233,7 +233,7 @@ def test_info_tells_of_sizes_and_files_left_out():
     )
     lines = data_report._lines(data)
     assert "412 sizes from 60×40 to 800×600, resized to 128×128 (crop)" in lines
-    assert "left out: cat/7.jpg: cut off" in lines
+    assert "skipped: cat/7.jpg: cut off" in lines
 
 
 def test_check_of_clean_data_ends_with_0(clean):

@@ -388,7 +388,7 @@ def test_a_backend_that_is_none_on_the_command_line(tmp_path: Path) -> None:
     folder = with_data(tmp_path)
     ended = train(folder, "--lr", "0.01", "--out", "run", environment={"MPLBACKEND": "nonsense"})
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "test of 30 images" in ended.stdout
+    assert "test set: 30 images" in ended.stdout
     said = " ".join(ended.stdout.split())
     assert "no graphs: ValueError: Key backend: 'nonsense' is not a valid value for backend" in said
     assert said.endswith("`layerline train --resume run` (in Python layerline.resume) adds them")
@@ -407,6 +407,6 @@ def test_a_folder_that_goes_away_on_the_command_line(
     breaking("model", lambda: gone(folder / "run", monkeypatch), monkeypatch)
     assert main(["train", "net.cnn", "--data", "bands.npz", "--epochs", "2", "--lr", "0.01", "--out", "run"]) == 2
     said, errors = capsys.readouterr()
-    assert "test of 30 images" in said
+    assert "test set: 30 images" in said
     assert "model.safetensors" not in said
     assert errors == f"run: is no longer there, so the run could not be saved\n  help: {ELSEWHERE}\n"

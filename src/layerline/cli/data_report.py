@@ -32,7 +32,7 @@ _REFUSED: Final = 2
 @click.argument("data")
 @options((*_OPTIONS, "seed"), "Data")
 def info(**values: Any) -> None:
-    """Print how many images DATA has by class and split, their size and type.
+    """Print the class counts of DATA, and the images' size and type.
 
     It also prints the fingerprint and any notes. DATA and the options are the same as for train.
     """

@@ -107,7 +107,7 @@ def _facts(stored: ModelFile) -> list[tuple[str, str]]:
         ("images", _images(card)),
         ("scaling", _scaling(card)),
         ("made by", ", ".join(f"{display.name(name, 30)} {display.name(v, 30)}" for name, v in versions.items())),
-        ("file", f"format version {FORMAT_VERSION}, SHA-256 {stored.digest}"),
+        ("file", f"version {FORMAT_VERSION} of the format, SHA-256 {stored.digest}"),
     ]
     return facts + ([("weights", f"{display.count(bad)} numbers are NaN or infinite")] if bad else [])
 
