@@ -536,17 +536,18 @@ def test_a_word_that_allows_nothing_is_refused():
 def test_the_documentation_has_every_kind_and_threshold():
     """docs/data-check.md lists the kinds in order, says which refuse, and has the numbers of the program."""
     text = (DOCS / "data-check.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| .* \| (refuses|says so)", text, re.MULTILINE)
-    assert rows == [(kind, "refuses" if kind in REFUSED else "says so") for kind in KINDS]
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (refuses|reports)", text, re.MULTILINE)
+    assert rows == [(kind, "refuses" if kind in REFUSED else "reports") for kind in KINDS]
     flat = " ".join(text.split())
     for said in (
         f"more than {doctor.ALWAYS} images and more than {100 * doctor.MOST:g} %",
         f"fewer than {doctor.FEWEST_TRAIN} training images, or with 1 or {doctor.FEWEST_HELD - 1} images to validate",
-        f"have {100 * masks.FLAT:.0f} % of some 144",
+        f"cover {100 * masks.FLAT:.0f} % of about 144",
         f"at most {100 * masks.PHOTO:.0f} %",
-        f"From {100 * masks.MANY:.0f} % of all files on they are masks or copies",
+        f"From {100 * masks.MANY:.0f} % of all files, they are treated as masks or copies",
         f"{100 * doctor.NOTHING_IN_THEM:.0f} % of all images, or of a class",
-        f"From {100 * masks.MANY:.0f} % of all images on they refuse; from {100 * masks.SOME:g} % on they are told",
+        f"From {100 * masks.MANY:.0f} % of all images, they are refused; "
+        f"from {100 * masks.SOME:g} %, they are reported",
         "at least 32 × 32",
         "between 5 % and 95 %",
     ):
