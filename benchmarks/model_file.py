@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 READ = "read"
 WORDS = (
     "is empty",
-    "another program wrote or changed",
-    "not a file that layerline wrote",
+    "written or changed by another program",
+    "not a file written by Layerline",
     "does not match its SHA-256",
     "its header is not JSON text",
     "its header is",

@@ -127,7 +127,7 @@ def test_a_user_whom_nobody_knows(folder: Path) -> None:
     ("mount", "reason"),
     [
         ("size=4k", r"run/network.cnn: .*No space left on device \(41 B needed, 0 B free\)"),
-        ("nr_inodes=3", r"run/network.cnn: .*\(41 B needed, and the disk holds no more files: it has no free inode\)"),
+        ("nr_inodes=3", r"run/network.cnn: .*\(41 B needed, but the disk has no free inodes for more files\)"),
     ],
 )
 def test_a_disk_that_is_full_at_the_start_keeps_nothing(folder: Path, mount: str, reason: str) -> None:
@@ -208,7 +208,7 @@ def test_too_many_open_files_are_named(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setattr("layerline.network_file.formatted", opened)
     assert main(["fmt", "lenet5"]) == 2
     assert capsys.readouterr().err == (
-        "too many files are open at once\n  help: raise that limit (ulimit -n): 64 are enough\n"
+        "too many open files\n  help: raise the limit (ulimit -n); 64 is enough\n"
     )
 
 
