@@ -64,12 +64,12 @@ def test_a_limit_on_addresses_counts_by_threads() -> None:
     with pytest.raises(UserError) as caught:
         check_memory(engine(), DATA, RECIPE, Free(PLENTY, 100_000_000))
     assert re.fullmatch(
-        r"--batch-size 64: training needs addresses for 49\d MB, 494 MB of it whatever the batch size, "
-        r"and the limit on them \(ulimit -v\) leaves 100 MB",
+        r"--batch-size 64: training needs 49\d MB of address space \(494 MB of it whatever the batch size\), "
+        r"but its limit \(ulimit -v\) leaves only 100 MB",
         caught.value.message,
     )
     assert caught.value.help == "raise that limit, or use fewer --threads"
-    with pytest.raises(UserError, match="--batch-size 64: training needs addresses"):
+    with pytest.raises(UserError, match="--batch-size 64: training needs .* of address space"):
         check_memory(engine(), DATA, RECIPE, Free(PLENTY, needed(64) + beside - 1))
 
 

@@ -268,7 +268,8 @@ def test_originals_stand_beside_what_is_left_of_them(tmp_path: Path) -> None:
         ("crop", "Cropping cuts off 50 % of the average image. Original and cropped:"),
         (
             None,
-            "Cropping would cut off 50 % of the average image; all images are stretched instead. Original and stretched:",
+            "Cropping would cut off 50 % of the average image; all images are stretched instead. "
+            "Original and stretched:",
         ),
     ):
         data = load_data(tmp_path / "wide", fit=fit)

@@ -69,7 +69,7 @@ def test_bytes_of_every_type_are_the_same_images(form: str) -> None:
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_floats_up_to_1_are_brought_to_bytes_and_it_is_said(kind: type) -> None:
-    """For a model of bytes, fractions from 0 to 1 are multiplied them by 255, in float32, with a warning at the line."""
+    """For a model of bytes, fractions from 0 to 1 are multiplied by 255, in float32, with a warning at the line."""
     asked = model()
     with pytest.warns(
         ImagesWarning, match=r"from 0 to 1, the training images were from 0 to 255: multiplied them by 255$"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from layerline.compiler.calls import TRAIN_POINTERS, TRAIN_SCALARS
-from layerline.compiler.tickets import CONTROL, WORDS_A_LINE, control_words
+from layerline.compiler.tickets import CONTROL, WORDS_PER_LINE, control_words
 from layerline.engines import float_mode
 from layerline.engines.arena import Memory, aligned
 from layerline.engines.interface import Running
@@ -36,15 +36,15 @@ class Control:
         """Initialize for a call that runs steps `first` to `end` − 1."""
         self.words[:] = 0
         for name, value in (("stop", stop), ("done", first), ("end", end)):
-            self.words[CONTROL.index(name) * WORDS_A_LINE] = value
+            self.words[CONTROL.index(name) * WORDS_PER_LINE] = value
 
     def __getitem__(self, name: str) -> int:
         """Return a value by its name in tickets.CONTROL."""
-        return int(self.words[CONTROL.index(name) * WORDS_A_LINE])
+        return int(self.words[CONTROL.index(name) * WORDS_PER_LINE])
 
     def stop(self) -> None:
         """Make the threads return after their current step."""
-        self.words[CONTROL.index("stop") * WORDS_A_LINE] = 1
+        self.words[CONTROL.index("stop") * WORDS_PER_LINE] = 1
 
 
 @final

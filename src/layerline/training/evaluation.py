@@ -101,7 +101,8 @@ def _check_scale(data: Dataset, preprocessing: Preprocessing) -> None:
             f"from {seen.low:.4g} to {seen.high:.4g}" if seen is not None and normalized else f"from 0 to {needs:.4g}"
         )
         raise DataError(
-            f"{display.name(data.name)}: has {found}, the training images had pixels {were}: the conversion is ambiguous",
+            f"{display.name(data.name)}: has {found}, the training images had pixels {were}: "
+            "the conversion is ambiguous",
             "normalize them like the training images" if normalized else "save them as uint8, or as floats from 0 to 1",
         )
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from layerline.recipe import Recipe
     from layerline.training.automatic.facts import Facts
 
-FILTERS: Final = frozenset({"conv", "depthwise"})
 UNBALANCED: Final = 3.0
 """If a class has at least this many times as many images as another, classes are weighted."""
 FEWEST_STEPS: Final = 16
@@ -30,8 +29,8 @@ SMALLEST_SHIFTED: Final = 16
 SHIFT_SHARE: Final = 16
 """An image is shifted by up to its shorter side divided by this."""
 HIGHEST_OF_ANY: Final = 0.01
-"""A learning rate up to this, specified alone, may be meant for any optimizer: tutorials use 0.001 for Adam; on MNIST it
-takes lenet5 to 0.851 with sgd and to 0.992 with muon."""
+"""A learning rate up to this, set alone, may be meant for any optimizer: tutorials use 0.001 for Adam; on MNIST it takes
+lenet5 to 0.851 with sgd and to 0.992 with muon."""
 
 
 def choose(facts: Facts, recipe: Recipe, given: Collection[str]) -> dict[str, Choice]:
@@ -56,7 +55,7 @@ def _optimizer(facts: Facts, recipe: Recipe, given: Collection[str]) -> Choice:
         return Choice("sgd", f"a learning rate above {HIGHEST_OF_ANY:g} is assumed to be for sgd")
     if set(named) - {"learning_rate"}:
         return Choice("sgd", f"--{named[0]} is set, which is assumed to be for sgd")
-    if facts.kinds & FILTERS:
+    if facts.filters:
         return Choice("muon", "for networks with filters it learns faster than sgd, at nearly any learning rate")
     return Choice("adamw", "the network has no filters")
 
@@ -80,7 +79,7 @@ def _batch_size(facts: Facts, recipe: Recipe, given: Collection[str]) -> Choice:
     reason = "works well for small networks"
     if batch < BATCH:
         reason = f"gives at least {FEWEST_STEPS} steps per epoch with {facts.images:,d} images"
-    if "batch_norm" in facts.kinds and facts.images % batch == 1:
+    if facts.uses_batch and facts.images % batch == 1:
         batch += next(more for more in range(1, batch) if facts.images % (batch + more) != 1)
         reason += "; avoids a last batch with a single image"
     return Choice(batch, reason)
