@@ -338,7 +338,7 @@ def test_what_cannot_be_drawn_is_a_note(
         ended = layerline.train(NETWORK, DATA, RECIPE, out=out)
     check(ended, whole)
     rest = f"`layerline train --resume {out}` (in Python layerline.resume) adds them"
-    assert ended.notes == (f"no {missing}: {error.__name__}: it is broken; once that is put right, {rest}",)
+    assert ended.notes == (f"no {missing}: {error.__name__}: it is broken; once that is fixed, {rest}",)
     assert {"model.safetensors", "result.json", "predictions.npz", "history.jsonl"} <= set(ended.files)
     assert ("loss.png" in ended.files, "report.html" in ended.files) == (library == "jinja2", library == "matplotlib")
     again = layerline.resume(out, DATA)

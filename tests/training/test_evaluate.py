@@ -286,7 +286,7 @@ def test_a_set_is_the_data_s_own_where_it_brings_one() -> None:
     assert len(layerline.load_data("idx", test=Own(0.3)).test or ()) == 41
     assert len(layerline.load_data("photos", test=Own(0.5), cache="no").test or ()) == 33
     assert layerline.load_data("photos", test=Own(), cache="no").test is None
-    with pytest.raises(layerline.DataError, match=r"--test 2.5: must be a share"):
+    with pytest.raises(layerline.DataError, match=r"--test 2.5: must be a fraction"):
         layerline.load_data("photos", test=Own(2.5))
 
 
@@ -303,7 +303,7 @@ def test_what_the_model_was_trained_on_is_said(here: Path) -> None:
     assert "held back" not in remarked("run-photos")
     assert "50 of these 66 images were not held back" in remarked("run-photos", "--split", "all")
     assert "None of these images were held back" in remarked("run-photos", "--split", "train")
-    assert "The epoch was chosen by these images" in remarked("run-photos", "--split", "validation")
+    assert "These images were used to choose the epoch" in remarked("run-photos", "--split", "validation")
     assert "81 of these 131 images were not held back" in remarked("run-idx", "--split", "all")
     other = re.search(r"(\d+) of these 10 images were not", remarked("run-photos", "--seed", "4"))
     assert other is not None

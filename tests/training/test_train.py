@@ -305,7 +305,9 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path)
         layerline.train(network, data, epochs=0, out=out)
     flat = layerline.parse("Flat\nBatchNorm\nFC classes", data)
     for engine in ("torch", "compiled"):
-        with pytest.raises(NetworkError, match=r"(?s)network:2.*batch of 70 images has one image.*use --batch-size 24"):
+        with pytest.raises(
+            NetworkError, match=r"(?s)network:2.*batch of 70 images has only one image.*use --batch-size 24"
+        ):
             layerline.train(flat, data, engine=engine, batch_size=23, out=out)
     assert not out.exists()
     out.mkdir()

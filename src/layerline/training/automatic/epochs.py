@@ -38,4 +38,6 @@ def choose(recipe: Recipe, images: int, multiply_adds: int) -> Choice:
         return Choice(count, f"limited to about {budget} of work, at least {least} epochs")
     if count == least:
         return Choice(count, "longer than the warm-up")
-    return Choice(count, "enough for most data sets" if count == MOST else f"for about {display.count(STEPS)} steps")
+    if count == MOST:
+        return Choice(count, "enough for most data sets")
+    return Choice(count, f"for {display.count(STEPS)} steps, at most {MOST_OF_SMALL} epochs")

@@ -29,8 +29,8 @@ SMALLEST_SHIFTED: Final = 16
 SHIFT_SHARE: Final = 16
 """An image is shifted by up to its shorter side divided by this."""
 HIGHEST_OF_ANY: Final = 0.01
-"""A learning rate up to this, set alone, may be meant for any optimizer: tutorials use 0.001 for Adam; on MNIST it takes
-lenet5 to 0.851 with sgd and to 0.992 with muon."""
+"""A learning rate up to this, set alone, may be meant for any optimizer: tutorials use 0.001 for Adam; on MNIST it
+takes lenet5 to 0.851 with sgd and to 0.992 with muon."""
 
 
 def choose(facts: Facts, recipe: Recipe, given: Collection[str]) -> dict[str, Choice]:
