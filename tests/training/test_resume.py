@@ -151,7 +151,7 @@ REFUSED = {
     "two": (["--epochs", "9", "--momentum", "0.5"], "--momentum 0.5, was 0.9"),
     "cuts": (["--validation", "0.2"], "--validation 0.2, was 0.1"),
     "limit": (["--limit", "99"], "--limit 99, was 300"),
-    "data": (["--data", "other.npz"], "data: other has the content"),
+    "data": (["--data", "other.npz"], "data: the content of other is"),
     "engine": (["--engine", "torch"], "engine: torch, was compiled"),
     "network": (["lenet5-like.cnn"], "network: line 1 is Flat"),
 }
@@ -196,7 +196,7 @@ def test_what_is_not_the_run_is_refused(case: str, stopped_run: Path, monkeypatc
     ended = CliRunner().invoke(command, ["train", *words, "--resume", "run", "--quiet"])
     assert isinstance(ended.exception, UserError)
     assert message in ended.exception.message
-    assert "cannot go on" in ended.exception.message
+    assert "cannot resume" in ended.exception.message
     assert {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()} == before
 
 
