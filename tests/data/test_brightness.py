@@ -72,7 +72,8 @@ def test_one_image_may_be_what_many_may_not() -> None:
 def test_many_images_without_contrast() -> None:
     """Gray images of the right brightness are told, by their deviation."""
     assert remark(CIFAR, np.full((20, 3, 4, 4), 120, np.uint8)) == (
-        "These images have much less contrast (standard deviation 0) than the training images (0.25): scaled differently?"
+        "These images have much less contrast (standard deviation 0) than the training images (0.25): "
+        "scaled differently?"
     )
 
 
