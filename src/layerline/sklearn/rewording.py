@@ -22,7 +22,7 @@ _FLAG: Final = re.compile(r"(?<![\w-])--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?: (?=[-
 """A flag, and the blank between it and its value: a number, none, or the word that a colon follows."""
 _RENAMED: Final = {"validation": "validation_fraction", "seed": "random_state"}
 """Flags whose parameter has scikit-learn's name."""
-_ELSEWHERE: Final = {"leave it out with --classes": "leave it out", "--validation none": "validation_fraction=None"}
+_ELSEWHERE: Final = {"exclude it with --classes": "exclude it", "--validation none": "validation_fraction=None"}
 """What is said otherwise here."""
 
 
