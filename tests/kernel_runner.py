@@ -10,7 +10,7 @@ import numpy as np
 from layerline.compiler import jit
 from layerline.compiler.llvm_pen import LlvmPen
 from layerline.compiler.pen import FLOATS
-from layerline.compiler.plane import room
+from layerline.compiler.plane import capacity
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import Kernel
@@ -29,7 +29,7 @@ def aligned(n: int, dtype: type = np.float32, fill: float = np.nan) -> np.ndarra
 def run(kernel: Kernel, machine: Machine, arrays: dict[str, np.ndarray], **scalars: float) -> None:
     """Compile a kernel and call it once."""
     module = LlvmPen.module(machine)
-    pen = LlvmPen.begun(module, machine, kernel.symbol, kernel.pointers, kernel.scalars)
+    pen = LlvmPen.begin(module, machine, kernel.symbol, kernel.pointers, kernel.scalars)
     kernel.write(pen)
     pen.end()
     code = jit.compile_text(str(module), machine)
@@ -43,6 +43,6 @@ def planes(images: np.ndarray, border: tuple[int, int, int, int] = (0, 0, 0, 0))
     top, left, bottom, right = border
     padded = np.pad(images, ((0, 0), (0, 0), (top, bottom), (left, right))).transpose(0, 2, 3, 1)
     size = padded[0].size
-    memory = aligned(len(images) * room(size), fill=0.0)
-    memory.reshape(len(images), room(size))[:, :size] = padded.reshape(len(images), size)
+    memory = aligned(len(images) * capacity(size), fill=0.0)
+    memory.reshape(len(images), capacity(size))[:, :size] = padded.reshape(len(images), size)
     return memory

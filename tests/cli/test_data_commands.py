@@ -157,9 +157,7 @@ def test_a_full_disk_leaves_nothing(tmp_path):
         )
         ended = run(tmp_path, "fetch", "mnist", "--data-dir", "sets", code=code)
     assert ended.returncode == 2
-    assert ended.stderr.startswith(
-        f"sets/mnist/{name}: cannot be written: File too large\n  help: make room for 314 kB"
-    )
+    assert ended.stderr.startswith(f"sets/mnist/{name}: cannot be written: File too large\n  help: free 314 kB")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -259,7 +257,7 @@ def test_check_ends_with_0_where_all_is_allowed(faulty):
     assert ended.stdout.count("(allowed)") == 3
     ended = run(faulty, "check", "photos", "--allow", "leek")
     assert ended.returncode == 2
-    assert ended.stderr == "--allow leek: not a kind of finding\n  help: did you mean leak?\n"
+    assert ended.stderr == "--allow leek: unknown kind of finding\n  help: did you mean leak?\n"
 
 
 def test_what_loading_refuses_check_refuses(tmp_path):

@@ -109,7 +109,7 @@ def test_a_user_whom_nobody_knows(folder: Path) -> None:
     for arguments, code, said in (
         (TRAIN[len(COMMAND) :], 0, ""),
         (["data", "list"], 0, ""),
-        (["train", "net.cnn", "--data", "mnist"], 2, "--data mnist: found no --data-dir, and no home folder"),
+        (["train", "net.cnn", "--data", "mnist"], 2, "--data mnist: no --data-dir and no home folder"),
     ):
         ended = subprocess.run(  # noqa: S603
             ["unshare", "--map-user=54321", "--map-group=54321", *COMMAND, *arguments],  # noqa: S607

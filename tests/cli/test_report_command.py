@@ -134,7 +134,7 @@ def test_predictions_of_an_older_version_have_no_images(tmp_path: Path) -> None:
 DAMAGE = {
     "experiment.toml": (b"[train\n", "is not TOML"),
     "result.json": (b'{"classes": ["a"], "confusion": [[1, 2]]}', "the confusion matrix is not 1 × 1"),
-    "predictions.npz": (b"PK\x03\x04 no zip", "found no readable table of contents at its end"),
+    "predictions.npz": (b"PK\x03\x04 no zip", "cannot read the table of contents at the end"),
     "ending.json": (b"[]", "must hold a table"),
     "history.jsonl": (b'{"epoch": 1}\n{"epoch": 2}\n', "history.jsonl:1: is not an epoch"),
     "model.safetensors": (b"nothing", "not a file written by Layerline"),
@@ -221,7 +221,7 @@ def test_a_pickle_in_predictions_is_not_run(tmp_path: Path) -> None:
 
     folder = report_runs.make(tmp_path / "r", test=report_runs.predicted(3, 30))
     np.savez(folder / "predictions.npz", truth=np.asarray([Canary()], object), prediction=[0], probabilities=[[1.0]])
-    with pytest.raises(UserError, match="found Python objects, which are pickled and never read"):
+    with pytest.raises(UserError, match="found pickled Python objects, which are never loaded"):
         saved.read(folder)
     assert not (tmp_path / "canary").exists()
 

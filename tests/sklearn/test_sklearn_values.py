@@ -162,7 +162,7 @@ def test_masked_values_are_refused() -> None:
         lambda: fitted.predict(holes),
         lambda: fitted.predict_proba(flat),
     ):
-        with pytest.raises(ValueError, match=r"^X: found 1 masked value, expected a value everywhere\n.*filled\(0\)"):
+        with pytest.raises(ValueError, match=r"^X: found 1 masked value, expected no missing values\n.*filled\(0\)"):
             call()
     with pytest.raises(ValueError, match=r"^y: found 10 masked values"):
         estimator().fit(X, labels)

@@ -130,7 +130,7 @@ def test_a_pillow_image_is_taken_as_it_is_now(trained: Path) -> None:
         ("nowhere.jpg", "nowhere.jpg: there is no such file"),
         (Path(), "is a folder, expected an image file\n  help: name its files in order: sorted("),
         (["text.png", "text.png"], "2 images cannot be read:\n    text.png: found "),
-        (Image.new("F", (4, 4)), "a Pillow image: found pixels of the kind F"),
+        (Image.new("F", (4, 4)), "a Pillow image: found pixels of mode F"),
         (["text.png", np.zeros((3, 16, 20))], "found a ndarray at 1, expected a path or a Pillow image"),
     ],
 )
@@ -182,7 +182,7 @@ def test_what_cannot_be_read_is_listed_and_the_others_predicted(trained: Path, t
     assert [row["file"] for row in rows(ended)] == [str(tmp_path / "good.jpg")]
     assert isinstance(ended.exception, UserError)
     assert "2 images cannot be read" in ended.exception.message
-    assert "cut.jpg: found an image that is cut off" in ended.exception.message
+    assert "cut.jpg: found a truncated image" in ended.exception.message
     assert "text.png: found " in ended.exception.message
 
 
