@@ -155,7 +155,7 @@ def test_a_disk_that_fills_up_later(folder: Path, size: str) -> None:
     assert "\ncode 2\n" in ended.stdout
     assert re.search(r"No space left on device \(\S+ k?B needed, \S+ k?B free\)", ended.stderr)
     assert ".part" not in ended.stdout
-    assert "\ntest of 30 images" in ended.stdout  # it is shown, written or not
+    assert "\ntest set: 30 images" in ended.stdout  # it is shown, written or not
     assert losses(folder / "resumed") == losses(folder / "whole")
     models = [tensors.read(folder / out / "model.safetensors").arrays for out in ("whole", "resumed")]
     for name, array in models[0].items():
@@ -207,9 +207,7 @@ def test_too_many_open_files_are_named(monkeypatch: pytest.MonkeyPatch, capsys: 
 
     monkeypatch.setattr("layerline.network_file.formatted", opened)
     assert main(["fmt", "lenet5"]) == 2
-    assert capsys.readouterr().err == (
-        "too many open files\n  help: raise the limit (ulimit -n); 64 is enough\n"
-    )
+    assert capsys.readouterr().err == ("too many open files\n  help: raise the limit (ulimit -n); 64 is enough\n")
 
 
 def test_no_shared_memory_is_needed(folder: Path) -> None:
