@@ -127,11 +127,11 @@ def test_a_pillow_image_is_taken_as_it_is_now(trained: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("nowhere.jpg", "nowhere.jpg: there is no such file"),
-        (Path(), "is a folder, expected an image file\n  help: name its files in order: sorted("),
+        ("nowhere.jpg", "nowhere.jpg: no such file"),
+        (Path(), "is a folder, expected an image file\n  help: list its files in order: sorted("),
         (["text.png", "text.png"], "2 images cannot be read:\n    text.png: found "),
         (Image.new("F", (4, 4)), "a Pillow image: found pixels of mode F"),
-        (["text.png", np.zeros((3, 16, 20))], "found a ndarray at 1, expected a path or a Pillow image"),
+        (["text.png", np.zeros((3, 16, 20))], "item 1 is a ndarray, expected a path or a Pillow image"),
     ],
 )
 def test_files_that_cannot_be_asked_about(
@@ -189,11 +189,11 @@ def test_what_cannot_be_read_is_listed_and_the_others_predicted(trained: Path, t
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere.jpg"], "nowhere.jpg: there is no such file or folder"),
+        (["nowhere.jpg"], "nowhere.jpg: no such file or folder"),
         ([".", "--top", "3"], "--top 3: must be a whole number from 1 to 2"),
         ([".", "--unsure", "60"], "--unsure 60: must be a number between 0 and 1"),
         ([".", "--format", "xml"], "--format xml: not known"),
-        (["empty"], "empty: found no image in this folder"),
+        (["empty"], "empty: no images in this folder"),
     ],
 )
 def test_mistakes(

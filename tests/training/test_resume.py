@@ -37,7 +37,7 @@ SEEDS = range(6)
 @pytest.fixture(autouse=True)
 def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw no graphs: they have nothing to do with going on, and take most of the time."""
-    monkeypatch.setattr("layerline.training.session._Training._picture", lambda *_: [])
+    monkeypatch.setattr("layerline.training.session._Training._illustrate", lambda *_: [])
 
 
 def drawn(seed: int) -> tuple[Random, Training]:
@@ -147,12 +147,12 @@ def _untimed(run: Run) -> list[dict[str, object]]:
 
 
 REFUSED = {
-    "recipe": (["--epochs", "9"], "--epochs 9, it was 3"),
-    "two": (["--epochs", "9", "--momentum", "0.5"], "--momentum 0.5, it was 0.9"),
-    "cuts": (["--validation", "0.2"], "--validation 0.2, it was 0.1"),
-    "limit": (["--limit", "99"], "--limit 99, it was 300"),
+    "recipe": (["--epochs", "9"], "--epochs 9, was 3"),
+    "two": (["--epochs", "9", "--momentum", "0.5"], "--momentum 0.5, was 0.9"),
+    "cuts": (["--validation", "0.2"], "--validation 0.2, was 0.1"),
+    "limit": (["--limit", "99"], "--limit 99, was 300"),
     "data": (["--data", "other.npz"], "data: other has the content"),
-    "engine": (["--engine", "torch"], "engine: torch, it was compiled"),
+    "engine": (["--engine", "torch"], "engine: torch, was compiled"),
     "network": (["lenet5-like.cnn"], "network: line 1 is Flat"),
 }
 
@@ -239,7 +239,7 @@ def test_the_command_goes_on_and_then_has_nothing_to_do(stopped_run: Path, tmp_p
     assert not (tmp_path / "run" / "ending.json").exists()
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)  # noqa: S603 - our own command
     assert (again.returncode, again.stdout) == (2, "")
-    assert "run: the run has come to its end" in again.stderr
+    assert "run: the run has finished" in again.stderr
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
