@@ -89,7 +89,7 @@ class Case:
     lanes: int = 1
     """The narrowest vectors that it is written for."""
     own: tuple[str, ...] = ()
-    """Arguments that are the kernel's own: nobody reads what it leaves there."""
+    """Arguments that are the kernel's own: nobody reads what it leaves there. They begin as NaN, too."""
 
 
 def flat(*shape: int) -> Strided:

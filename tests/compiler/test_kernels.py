@@ -61,7 +61,7 @@ def begun(case: Case, kernel: Kernel, places: dict[str, Lies]) -> dict[str, np.n
     for name, argument in kernel.arguments.items():
         lies, dtype = places[name], TYPES[argument.dtype]
         memory[name] = aligned(
-            lies.elements, dtype, 0.0 if name in case.zeros + case.own or argument.access is Access.UPDATES else np.nan
+            lies.elements, dtype, 0.0 if name in case.zeros or argument.access is Access.UPDATES else np.nan
         )
         if isinstance(lies, Strided) and lies.border:
             memory[name].reshape(len(memory[name]) // room(lies.border), -1)[:, : lies.border] = 0
@@ -69,7 +69,7 @@ def begun(case: Case, kernel: Kernel, places: dict[str, Lies]) -> dict[str, np.n
         if argument.access is not Access.SETS:
             values = np.broadcast_to(drawn, lies.shape) if drawn is not None else numbers.standard_normal(lies.shape)
             lies.write(memory[name], values.astype(dtype))
-        elif isinstance(lies, Strided) and memory[name].dtype.kind == "f" and name not in case.own:
+        elif isinstance(lies, Strided) and memory[name].dtype.kind == "f":
             lies.values(memory[name])[...] = np.nan
     return memory
 
