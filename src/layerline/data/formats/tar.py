@@ -16,7 +16,8 @@ from layerline.errors import DataError
 from layerline.numbers import display
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+    from types import TracebackType
 
     from layerline.data.formats.stream import Stream
 
@@ -56,7 +57,10 @@ def begins(start: bytes) -> bool:
 
 
 class Tar:
-    """The members of an open archive, one behind the other; the content of one can be had until the next is asked."""
+    """The members of an open archive, one behind the other; the content of one can be had until the next is asked.
+
+    Use it in a `with`: a thread reads ahead, and it is to be done before the stream is closed.
+    """
 
     def __init__(self, stream: Stream) -> None:
         """Read from a stream that nothing has been taken from."""
@@ -66,6 +70,16 @@ class Tar:
         self._buffer = memoryview(b"")
         self._passed = 0
         self._left = 0
+
+    def __enter__(self) -> Tar:
+        """Return the archive."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait until nothing of the stream is read any more."""
+        self._blocks.close()
 
     def __iter__(self) -> Iterator[Member]:
         """Yield the members up to the archive's end, then check what is behind it. Raises DataError."""
@@ -193,7 +207,7 @@ class Tar:
         self._stream.close_end()
 
 
-def _ahead(stream: Stream) -> Iterator[bytes]:
+def _ahead(stream: Stream) -> Generator[bytes, None, None]:
     """Yield what a stream holds, the next piece being unpacked by a thread while one is used."""
     with ThreadPoolExecutor(1, "unpack") as pool:
         waiting = pool.submit(stream.take, _READ)

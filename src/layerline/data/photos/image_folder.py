@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from layerline.data.formats.tar import Member
     from layerline.data.part import SourceArrays
@@ -112,10 +114,9 @@ def read_tar(
         if size > _MOST_HELD:
             break
     whole = size <= _MOST_HELD
-    if not whole and outlines.enough:
-        source: Iterable[File] = itertools.chain(held, files)
-    elif whole:
-        source = held
+    source: AbstractContextManager[Iterable[File]]
+    if whole or outlines.enough:
+        source = contextlib.nullcontext(held if whole else itertools.chain(held, files))
     else:
         held.clear()
         for file in files:
@@ -123,7 +124,8 @@ def read_tar(
         beside = _Beside.without(runs)
         source = _again(path, asked, beside, runs)
     album = Album(tar.name, asked, outlines, len(outlines.sizes) if not outlines.enough else 0)
-    album.fill(source, progress)
+    with source as content:
+        album.fill(content, progress)
     if not album.folders:
         raise DataError(f"{tar.name}: found no image in it, expected some", "name an archive of class/image")
     asked_for = _arranged(tar.name, asked, beside, album.roll)
@@ -131,11 +133,11 @@ def read_tar(
     return parts(tar.name, _stem(path), pictures, asked_for, beside.left, asked)
 
 
-def _again(path: Path, asked: ImageOptions, beside: _Beside, runs: Collection[Folders]) -> Iterator[File]:
-    """Yield the files of an archive from its beginning."""
-    with open_stream(path) as stream:
-        tar = Tar(stream)
-        yield from _files(tar, _outside(tar, runs), asked, beside)
+@contextlib.contextmanager
+def _again(path: Path, asked: ImageOptions, beside: _Beside, runs: Collection[Folders]) -> Iterator[Iterator[File]]:
+    """Open an archive and give its files from its beginning."""
+    with open_stream(path) as stream, Tar(stream) as tar:
+        yield _files(tar, _outside(tar, runs), asked, beside)
 
 
 def _outlines(files: list[File], asked: ImageOptions) -> Outlines:
