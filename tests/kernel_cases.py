@@ -37,7 +37,7 @@ from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_across import AcrossTile, ConvAcross
 from layerline.compiler.kernels.conv_formula import Convolution, ConvShape
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile, input_tile
-from layerline.compiler.kernels.copies import Copy, Reorder
+from layerline.compiler.kernels.copies import Copy, Deliver, Reorder
 from layerline.compiler.kernels.depthwise import DepthwiseFilters, DepthwiseForward, DepthwiseInput, padded_channels
 from layerline.compiler.kernels.dropout import DropoutMask, Masked, mask_size
 from layerline.compiler.kernels.fc import FCForward, FCInput, FCWeights, fc_shape, forward_tile, weights_tile
@@ -45,14 +45,14 @@ from layerline.compiler.kernels.fc import input_tile as fc_input_tile
 from layerline.compiler.kernels.load import Load
 from layerline.compiler.kernels.loss import LossTotal, Objective, Probabilities, SoftmaxLoss
 from layerline.compiler.kernels.muon import Filters, MuonDirection
-from layerline.compiler.kernels.optimizers import IN_HYPER, AdamW, Follow, Sgd
+from layerline.compiler.kernels.optimizers import HYPER_NAMES, AdamW, Follow, Sgd
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, PoolShape, Unpool
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
 from layerline.compiler.kernels.split import SplitPlanes
 from layerline.compiler.kernels.sum import Sum
 from layerline.compiler.kernels.update import Grid, Reduce, Step, ToColumns
 from layerline.compiler.layout import Columns, Matrix, Taps
-from layerline.compiler.plane import Plane, room
+from layerline.compiler.plane import Plane, capacity
 from layerline.data.augment.steps import MOVES, NUMBERS, STILL, Steps
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ IMAGES: Final = 2
 SHARDS: Final = 3
 EXACT: Final = 0
 HYPER: Final = SimpleNamespace(momentum=0.9, weight_decay=0.1, beta1=0.75, beta2=0.5, eps=0.01, label_smoothing=0.2,
-                               clip_norm=2.0, ema=0.7, rest1=0.25, rest2=0.5)  # fmt: skip
+                               clip_norm=2.0, ema=0.7, one_minus_beta1=0.25, one_minus_beta2=0.5)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,11 @@ GIVEN: Final[dict[str, Callable[[Any], Strided]]] = {
     "shift": lambda k: flat(k.x.channels),
     "moves": lambda _: flat(IMAGES, len(MOVES)),
     "numbers": lambda _: flat(IMAGES, len(NUMBERS)),
-    "dice": lambda _: flat(3),
+    "rng_key": lambda _: flat(3),
     "labels": lambda _: flat(3),
     "class_weights": lambda k: listed(k.classes + 1),
-    "hyper": lambda _: flat(len(IN_HYPER)),
+    "hyper": lambda _: flat(len(HYPER_NAMES)),
+    "values": lambda k: flat(IMAGES, k.x.channels, k.x.height, k.x.width),
     "probabilities": lambda k: flat(IMAGES, k.classes),
     "losses": lambda _: flat(IMAGES),
 }
@@ -117,8 +118,8 @@ ORDER: Final = [2, 0]
 DRAWN: Final[dict[str, Any]] = {
     "order": ORDER,
     "labels": [1, 0, 3],
-    "dice": [7, 1, 3],
-    "hyper": [getattr(HYPER, name) for name in IN_HYPER],
+    "rng_key": [7, 1, 3],
+    "hyper": [getattr(HYPER, name) for name in HYPER_NAMES],
     "factor": [0.75],
     "class_weights": [1.0, 2.0, 0.5, 3.0, 1.5, 8.0],
 }
@@ -184,7 +185,7 @@ def normed(k: Any, _: Machine) -> dict[str, Lies]:
     lists = {name: listed(C) for name in ("mean", "mean_rest", "a", "b")}
     halves = listed(4, C, padded=stride(C))
     two = listed(2, C, padded=stride(C))
-    sums = listed(SHARDS, 2, C, padded=stride(C), apart=room(2 * stride(C))) if k.slices else two
+    sums = listed(SHARDS, 2, C, padded=stride(C), apart=capacity(2 * stride(C))) if k.slices else two
     return {**lists, "slope": halves, "exact": two, "sums": sums}
 
 
@@ -192,7 +193,7 @@ def connected(k: Any, _: Machine) -> dict[str, Lies]:
     """Return where the weights of FC lie, and what they are made of."""
     I, O, padded = k.shape.inputs, k.shape.outputs, k.shape.padded
     weights = Packed(Matrix(O, (I, 1, 1), padded), (O, I))
-    rows = {"x": listed(IMAGES, I, padded=room(I)), "dy": listed(IMAGES, O, padded=room(O))}
+    rows = {"x": listed(IMAGES, I, padded=capacity(I)), "dy": listed(IMAGES, O, padded=capacity(O))}
     return {**dict.fromkeys(("w", "dw", "v", "e"), weights), "b": listed(O), **rows, "factor": listed(1)}
 
 
@@ -200,7 +201,7 @@ def on_a_grid(k: Any, _: Machine) -> dict[str, Lies]:
     """Return where a tensor lies in rows, and what is kept beside it."""
     grid = k.grid
     rows = listed(grid.rows, grid.length, padded=grid.padded)
-    partial = listed(SHARDS, grid.rows, grid.length, padded=grid.padded, apart=room(grid.size))
+    partial = listed(SHARDS, grid.rows, grid.length, padded=grid.padded, apart=capacity(grid.size))
     found: dict[str, Lies] = dict.fromkeys(("g", "w", "v", "e", "m", "s"), rows)
     return {**found, "partial": partial, "factor": listed(1), **({"g": partial} if getattr(k, "partial", 0) else {})}
 
@@ -213,7 +214,7 @@ def as_filters(k: Any, machine: Machine) -> dict[str, Lies]:
 
 def of_muon(k: Any, machine: Machine) -> dict[str, Lies]:
     """Return where filters lie, and the matrices that are Muon's own."""
-    f, (wide, square) = k.filters, k.filters.room(machine)
+    f, (wide, square) = k.filters, k.filters.workspace(machine)
     rows = listed(f.lines, f.runs, f.length, padded=f.padded)
     own = {**dict.fromkeys("XY", listed(wide)), **dict.fromkeys("AB", listed(square))}
     return {**dict.fromkeys(("g", "u", "v"), rows), **own, "factor": listed(1)}
@@ -395,17 +396,19 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
     ),
     Sum: (Case(lambda _: Sum(BARE, EDGED, Plane(5, 4, 7, 1, 1, 1, 1)), define.total, 1),),
     Copy: tuple(Case(kernel, define.copy, 1) for kernel in both(Copy(EDGED, BARE))),
+    Deliver: (Case(lambda _: Deliver(EDGED), define.deliver, EXACT),),
     Reorder: (
         Case(lambda _: Reorder(5, 7), define.reorder, EXACT,
-             lambda _, __: {"x": listed(IMAGES, 7, 5, apart=room(35)), "y": listed(IMAGES, 5, 7, apart=room(35))}),
+             lambda _, __: {"x": listed(IMAGES, 7, 5, apart=capacity(35)),
+                            "y": listed(IMAGES, 5, 7, apart=capacity(35))}),
     ),
     DropoutMask: (
         Case(lambda _: DropoutMask(150, 0.25, 3), define.dropout_mask, 1,
-             lambda _, __: {"m": listed(IMAGES, 150, padded=room(mask_size(150)))}),
+             lambda _, __: {"m": listed(IMAGES, 150, padded=capacity(mask_size(150)))}),
     ),
     Masked: tuple(
         Case(kernel, define.masked, 2,
-             lambda _, __: {"m": Strided((2, 5, 4, 7), (room(mask_size(140)), 1, 35, 5), 2 * room(mask_size(140)))})
+             lambda _, __: {"m": Strided((2, 5, 4, 7), (capacity(192), 1, 35, 5), 2 * capacity(192))})
         for kernel in both(Masked(EDGED, BARE))
     ),
     SoftmaxLoss: tuple(
@@ -415,12 +418,13 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
         for o in (Objective(), Objective(smoothing=True, weighted=True))
     ),
     Probabilities: (
-        Case(lambda _: Probabilities(5), define.probabilities, 16,
-             terms=lambda: {"probabilities": np.ones((IMAGES, 5)), "losses": np.full(IMAGES, 2.0**29)}),
+        *(Case(lambda _, losses=losses: Probabilities(5, losses), define.probabilities, 16,
+               terms=lambda: {"probabilities": np.ones((IMAGES, 5)), "losses": np.full(IMAGES, 2.0**29)})
+          for losses in (True, False)),
     ),
     LossTotal: (
         Case(lambda _: LossTotal(), define.loss_total, 8,
-             lambda _, __: {"loss": listed(SHARDS, 1, padded=room(1)), "total": listed(2)},
+             lambda _, __: {"loss": listed(SHARDS, 1, padded=capacity(1)), "total": listed(2)},
              numbers={"shards": SHARDS}),
     ),
     Reduce: (Case(lambda _: Reduce(GRID), define.reduced, 2, on_a_grid, numbers={"shards": SHARDS}),),

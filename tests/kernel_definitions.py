@@ -243,14 +243,19 @@ def copy(x: Array, y: Array = 0.0) -> Results:
     return {"y": y + x}
 
 
+def deliver(x: Array) -> Results:
+    """values[n, c, h, w] = x[n, c, h, w], one after the other."""
+    return {"values": x}
+
+
 def reorder(x: Array) -> Results:
     """y[b, a] = x[a, b]."""
     return {"y": x.swapaxes(1, 2)}
 
 
-def dropout_mask(k: Any, order: Array, dice: Array) -> Results:
+def dropout_mask(k: Any, order: Array, rng_key: Array) -> Results:
     """m = 1 / (1 − p) where the reference keeps an element, else 0."""
-    low, high, epoch = (int(number) for number in dice)
+    low, high, epoch = (int(number) for number in rng_key)
     keep = dropout_keep(high << 32 | low, epoch, order, k.layer, (k.size, 1, 1), k.p)
     return {"m": keep.reshape(len(order), -1) / (1 - k.p)}
 
@@ -353,10 +358,11 @@ def targets(k: Any, y: Array, hyper: Any = None, class_weights: Array | None = N
     return (1 - share) * v[y][:, None] * np.eye(k.classes)[y] + share / k.classes * v
 
 
-def probabilities(z: Array, labels: Array, order: Array) -> Results:
-    """p[k] = e^z[k] / Σ_j e^z[j];  loss = −ln p[y]."""
+def probabilities(z: Array, labels: Array | None = None, order: Array = 0) -> Results:
+    """p[k] = e^z[k] / Σ_j e^z[j];  loss = −ln p[y], where labels are given."""
     p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
-    return {"probabilities": p, "losses": -np.log(p[np.arange(len(z)), labels[order]])}
+    losses = {} if labels is None else {"losses": -np.log(p[np.arange(len(z)), labels[order]])}
+    return {"probabilities": p, **losses}
 
 
 def loss_total(loss: Array, total: Array) -> Results:
@@ -398,7 +404,7 @@ def adamw(
 ) -> Results:  # fmt: skip
     """w −= η·λ·w;  m += (1 − β₁)·(g − m);  s = β₂·s + (1 − β₂)·g²;  w −= η′ · m / (√s · scale + ε)."""
     w = w - rate * hyper.weight_decay * w if o.decay else w
-    m, s = m + hyper.rest1 * (g - m), hyper.beta2 * s + hyper.rest2 * g**2
+    m, s = m + hyper.one_minus_beta1 * (g - m), hyper.beta2 * s + hyper.one_minus_beta2 * g**2
     return {"m": m, "s": s, "w": w - adam_rate * m / (np.sqrt(s) * adam_scale + hyper.eps)}
 
 

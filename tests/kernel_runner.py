@@ -11,7 +11,7 @@ import numpy as np
 from layerline.compiler import jit
 from layerline.compiler.llvm_pen import LlvmPen
 from layerline.compiler.pen import FLOATS
-from layerline.compiler.plane import room
+from layerline.compiler.plane import capacity
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import Kernel
@@ -32,7 +32,7 @@ def aligned(n: int, dtype: type = np.float32, fill: float = np.nan) -> np.ndarra
 def run(kernel: Kernel, machine: Machine, arrays: dict[str, np.ndarray], **scalars: float) -> None:
     """Compile a kernel and call it once."""
     module = LlvmPen.module(machine)
-    pen = LlvmPen.begun(module, machine, kernel.symbol, kernel.pointers, kernel.scalars)
+    pen = LlvmPen.begin(module, machine, kernel.symbol, kernel.pointers, kernel.scalars)
     kernel.write(pen)
     pen.end()
     code = jit.compile_text(str(module), machine)
@@ -46,8 +46,8 @@ def planes(images: np.ndarray, border: tuple[int, int, int, int] = (0, 0, 0, 0))
     top, left, bottom, right = border
     padded = np.pad(images, ((0, 0), (0, 0), (top, bottom), (left, right))).transpose(0, 2, 3, 1)
     size = padded[0].size
-    memory = aligned(len(images) * room(size), fill=0.0)
-    memory.reshape(len(images), room(size))[:, :size] = padded.reshape(len(images), size)
+    memory = aligned(len(images) * capacity(size), fill=0.0)
+    memory.reshape(len(images), capacity(size))[:, :size] = padded.reshape(len(images), size)
     return memory
 
 
@@ -86,7 +86,7 @@ class Packed:
     @property
     def elements(self) -> int:
         """Return the elements of the buffer."""
-        return room(self.layout.size)
+        return capacity(self.layout.size)
 
     def read(self, memory: np.ndarray) -> np.ndarray:
         """Return PyTorch's tensor."""
@@ -101,9 +101,9 @@ def image(plane: Plane, items: int) -> Strided:
     """Return how images lie."""
     shape, steps = (
         (items, plane.channels, plane.height, plane.width),
-        (room(plane.size), 1, plane.pitch, plane.channels),
+        (capacity(plane.size), 1, plane.pitch, plane.channels),
     )
-    return Strided(shape, steps, items * room(plane.size), plane.origin, plane.size)
+    return Strided(shape, steps, items * capacity(plane.size), plane.origin, plane.size)
 
 
 def listed(*shape: int, padded: int | None = None, apart: int | None = None) -> Strided:
@@ -114,4 +114,4 @@ def listed(*shape: int, padded: int | None = None, apart: int | None = None) -> 
         given = (padded, apart)[k] if k < 2 else None
         steps.append(n * steps[-1] if given is None else given)
     steps.reverse()
-    return Strided(shape, tuple(steps), room(shape[0] * steps[0]))
+    return Strided(shape, tuple(steps), capacity(shape[0] * steps[0]))

@@ -173,7 +173,7 @@ def test_divergence_ends_with_1(folder: Path) -> None:
     assert re.match(r"diverged: the loss is no longer a finite number at step \d+ of epoch \d", ended.stderr)
     assert "help: the learning rate 1e+05 is likely too large: try --learning-rate 0.05" in ended.stderr
     assert "Traceback" not in ended.stderr
-    assert "no epoch was finished: there is no model" in ended.stdout or "the last one finished" in ended.stdout
+    assert "no epoch was finished: no model was saved" in ended.stdout or "the last one finished" in ended.stdout
     ending = json.loads((folder / "runs" / "net-bands-1" / "ending.json").read_text())
     assert ending["ended"] == "diverged"
     assert "diverged" in run(folder, "runs").stdout

@@ -109,7 +109,7 @@ def test_a_user_whom_nobody_knows(folder: Path) -> None:
     for arguments, code, said in (
         (TRAIN[len(COMMAND) :], 0, ""),
         (["data", "list"], 0, ""),
-        (["train", "net.cnn", "--data", "mnist"], 2, "--data mnist: found no --data-dir, and no home folder"),
+        (["train", "net.cnn", "--data", "mnist"], 2, "--data mnist: no --data-dir and no home folder"),
     ):
         ended = subprocess.run(  # noqa: S603
             ["unshare", "--map-user=54321", "--map-group=54321", *COMMAND, *arguments],  # noqa: S607
@@ -127,7 +127,7 @@ def test_a_user_whom_nobody_knows(folder: Path) -> None:
     ("mount", "reason"),
     [
         ("size=4k", r"run/network.cnn: .*No space left on device \(41 B needed, 0 B free\)"),
-        ("nr_inodes=3", r"run/network.cnn: .*\(41 B needed, and the disk holds no more files: it has no free inode\)"),
+        ("nr_inodes=3", r"run/network.cnn: .*\(41 B needed, but the disk has no free inodes for more files\)"),
     ],
 )
 def test_a_disk_that_is_full_at_the_start_keeps_nothing(folder: Path, mount: str, reason: str) -> None:
@@ -207,9 +207,7 @@ def test_too_many_open_files_are_named(monkeypatch: pytest.MonkeyPatch, capsys: 
 
     monkeypatch.setattr("layerline.network_file.formatted", opened)
     assert main(["fmt", "lenet5"]) == 2
-    assert capsys.readouterr().err == (
-        "too many files are open at once\n  help: raise that limit (ulimit -n): 64 are enough\n"
-    )
+    assert capsys.readouterr().err == ("too many open files\n  help: raise the limit (ulimit -n); 64 is enough\n")
 
 
 def test_no_shared_memory_is_needed(folder: Path) -> None:

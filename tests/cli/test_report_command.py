@@ -134,10 +134,10 @@ def test_predictions_of_an_older_version_have_no_images(tmp_path: Path) -> None:
 DAMAGE = {
     "experiment.toml": (b"[train\n", "is not TOML"),
     "result.json": (b'{"classes": ["a"], "confusion": [[1, 2]]}', "the confusion matrix is not 1 × 1"),
-    "predictions.npz": (b"PK\x03\x04 no zip", "found no readable table of contents at its end"),
+    "predictions.npz": (b"PK\x03\x04 no zip", "cannot read the table of contents at the end"),
     "ending.json": (b"[]", "must hold a table"),
     "history.jsonl": (b'{"epoch": 1}\n{"epoch": 2}\n', "history.jsonl:1: is not an epoch"),
-    "model.safetensors": (b"nothing", "not a file that layerline wrote"),
+    "model.safetensors": (b"nothing", "not a file written by Layerline"),
 }
 
 
@@ -221,7 +221,7 @@ def test_a_pickle_in_predictions_is_not_run(tmp_path: Path) -> None:
 
     folder = report_runs.make(tmp_path / "r", test=report_runs.predicted(3, 30))
     np.savez(folder / "predictions.npz", truth=np.asarray([Canary()], object), prediction=[0], probabilities=[[1.0]])
-    with pytest.raises(UserError, match="found Python objects, which are pickled and never read"):
+    with pytest.raises(UserError, match="found pickled Python objects, which are never loaded"):
         saved.read(folder)
     assert not (tmp_path / "canary").exists()
 
@@ -294,7 +294,7 @@ def test_without_images_the_page_is_small(copy: Path, capsys: pytest.CaptureFixt
     out = copy / "mail.html"
     arguments = ["report", str(copy / "run"), "--with-images", "no", "--out", str(out)]
     assert main(arguments) == 0
-    assert "without images: they were left out" in capsys.readouterr().out
+    assert "without images: they were omitted" in capsys.readouterr().out
     assert not [img for img in read_page.read(out).all("img") if "filters" not in img.attributes.get("class", "")]
     assert main(arguments) == 2
     assert "exists already" in capsys.readouterr().err
@@ -324,7 +324,7 @@ def test_other_data_gives_no_images(copy: Path, capsys: pytest.CaptureFixture[st
     x = np.random.default_rng(9).integers(0, 256, (300, 8, 8), dtype=np.uint8)
     np.savez(copy / "bands.npz", x=x, y=np.arange(300) % 3)
     assert main(["report", str(copy / "run"), "--out", str(copy / "other.html")]) == 0
-    assert "another than that of the run" in capsys.readouterr().out
+    assert "not that of the run" in capsys.readouterr().out
 
 
 MISTAKES = {
@@ -332,8 +332,8 @@ MISTAKES = {
     "no run": (["."], "has no experiment.toml"),
     "a word": (["run", "--with-images", "some"], "must be yes or no"),
     "a folder": (["run", "--out", "run"], "is a folder"),
-    "no folder for it": (["run", "--out", "no/x.html"], "there is no folder"),
-    "another's file": (["run"], "is no report of layerline"),
+    "no folder for it": (["run", "--out", "no/x.html"], "no such folder: no"),
+    "another's file": (["run"], "is not a Layerline report"),
 }
 
 

@@ -21,10 +21,10 @@ from kernel_runner import Packed, Strided, aligned, image, listed, run
 from layerline.compiler import kernels
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Access, Kernel
-from layerline.compiler.kernels.optimizers import IN_HYPER
+from layerline.compiler.kernels.optimizers import HYPER_NAMES
 from layerline.compiler.layout import Columns
 from layerline.compiler.machine import Machine, host, named
-from layerline.compiler.plane import Plane, room
+from layerline.compiler.plane import Plane, capacity
 
 if TYPE_CHECKING:
     from kernel_cases import Lies
@@ -40,7 +40,7 @@ def where(case: Case, kernel: Kernel, machine: Machine) -> dict[str, Lies]:
     """Return where the values of each argument lie."""
     found = case.lies(kernel, machine)
     for name, argument in kernel.arguments.items():
-        lies = argument.lies
+        lies = argument.layout
         if name in found:
             continue
         if name in GIVEN:
@@ -51,7 +51,7 @@ def where(case: Case, kernel: Kernel, machine: Machine) -> dict[str, Lies]:
             found[name] = Packed(lies, lies.shape)
         else:
             assert isinstance(lies, int)
-            found[name] = listed(lies) if kernel.slices else listed(IMAGES, lies, padded=room(lies))
+            found[name] = listed(lies) if kernel.slices else listed(IMAGES, lies, padded=capacity(lies))
     return found
 
 
@@ -64,7 +64,7 @@ def begun(case: Case, kernel: Kernel, places: dict[str, Lies]) -> dict[str, np.n
             lies.elements, dtype, 0.0 if name in case.zeros or argument.access is Access.UPDATES else np.nan
         )
         if isinstance(lies, Strided) and lies.border:
-            memory[name].reshape(len(memory[name]) // room(lies.border), -1)[:, : lies.border] = 0
+            memory[name].reshape(len(memory[name]) // capacity(lies.border), -1)[:, : lies.border] = 0
         drawn = {**DRAWN, **case.drawn}.get(name)
         if argument.access is not Access.SETS:
             values = np.broadcast_to(drawn, lies.shape) if drawn is not None else numbers.standard_normal(lies.shape)
@@ -82,8 +82,8 @@ def known(case: Case, kernel: Kernel, places: dict[str, Lies], memory: dict[str,
             values = places[name].read(memory[name])
             found[name] = values.astype(np.float64) if argument.dtype is DType.F32 else values.copy()
     if "hyper" in found:
-        found["hyper"] = SimpleNamespace(**dict(zip(IN_HYPER, found["hyper"].tolist(), strict=True)))
-    numbers = {name: case.numbers[name] for name in kernel.numbers if name in case.numbers}
+        found["hyper"] = SimpleNamespace(**dict(zip(HYPER_NAMES, found["hyper"].tolist(), strict=True)))
+    numbers = {name: case.numbers[name] for name in kernel.extra_scalars if name in case.numbers}
     return {"k": kernel, **found, **numbers}
 
 
@@ -109,7 +109,7 @@ def still_zero(name: str, access: Access, lies: Lies, memory: np.ndarray) -> Non
     if access is Access.UPDATES:
         assert not rest.any(), f"{name} was written where it is padded"
     elif access is Access.SETS and isinstance(lies, Strided) and lies.border and name in ("x", "y", "planes"):
-        border = rest.reshape(-1, room(lies.border))[:, : lies.border]
+        border = rest.reshape(-1, capacity(lies.border))[:, : lies.border]
         assert not border.any(), f"the border of {name} was written"
 
 

@@ -26,7 +26,7 @@ from layerline.compiler.kernels.activations import (
 )
 from layerline.compiler.kernels.dropout import DropoutMask, mask_size
 from layerline.compiler.machine import host, named
-from layerline.compiler.plane import Plane, room
+from layerline.compiler.plane import Plane, capacity
 from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.epoch import Epoch
@@ -139,7 +139,7 @@ def test_activations_at_the_corners_are_pytorchs(name: str, width: str) -> None:
     """
     function, theirs = PYTORCHS[name]
     plane = Plane(len(SPECIAL), 1, 1)
-    arrays = {"x": aligned(room(plane.size)), "y": aligned(room(plane.size))}
+    arrays = {"x": aligned(capacity(plane.size)), "y": aligned(capacity(plane.size))}
     arrays["x"][: plane.size] = SPECIAL
     run(ActivationForward(function, plane, plane), named(*WIDTHS[width]), arrays, images=1)
     truth = theirs(torch.tensor(SPECIAL, dtype=torch.float32).double()).numpy()
@@ -169,8 +169,8 @@ def test_dropout_keeps_what_the_reference_keeps(size: int, p: float, width: str)
     seed, epoch, layer, images = 2**40 + 7, 3, 5, np.array([4, 0, 70_000, 4])
     arrays = {
         "order": images,
-        "dice": np.array([seed & 0xFFFFFFFF, seed >> 32, epoch], np.uint32),
-        "m": aligned(len(images) * room(mask_size(size))),
+        "rng_key": np.array([seed & 0xFFFFFFFF, seed >> 32, epoch], np.uint32),
+        "m": aligned(len(images) * capacity(mask_size(size))),
     }
     run(DropoutMask(size, p, layer), named(*WIDTHS[width]), arrays, images=len(images))
     ours = arrays["m"].reshape(len(images), -1)[:, :size]

@@ -198,7 +198,7 @@ def test_the_cuts_have_a_seed_of_their_own(folder: Path) -> None:
 
 def test_data_must_be_named() -> None:
     """Without data the message says which lies in the package; a bad network is said first."""
-    with pytest.raises(UserError, match="--data digits is in the package"):
+    with pytest.raises(UserError, match="--data digits comes with the package"):
         settle("lenet5", {})
     with pytest.raises(NetworkError, match="did you mean the preset `lenet5`"):
         settle("lenet", {})

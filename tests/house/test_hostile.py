@@ -144,8 +144,8 @@ def test_a_name_too_long_for_any_disk_is_a_mistake(
 
 
 TOML = {
-    "dotted": ("a." * 300_000 + "a = 1", "a key of more than 32 names"),
-    "quoted": ('"a".' * 200_000 + "a = 1", "a key of more than 32 names"),
+    "dotted": ("a." * 300_000 + "a = 1", "a key with more than 32 names"),
+    "quoted": ('"a".' * 200_000 + "a = 1", "a key with more than 32 names"),
     "digits": ("seed = " + "1" * 100_000, "a number has too many digits"),
     "hexadecimal": ("seed = 0x" + "f" * 100_000, "a number has too many digits"),
     "lists": ("seed = " + "[" * 100_000, "it is nested too deeply"),

@@ -57,7 +57,7 @@ ALONE: dict[str, Any] = {
 """Every option → values that are out of its range."""
 
 TOGETHER: dict[str, dict[str, Any]] = {
-    "muon without filters": {"optimizer": "muon", "kinds": {"flat", "fc"}},
+    "muon without filters": {"optimizer": "muon", "filters": False},
     "nesterov with adamw": {"optimizer": "adamw", "nesterov": True},
     "nesterov with muon": {"optimizer": "muon", "nesterov": True},
     "nesterov without momentum": {"nesterov": True, "momentum": 0.0},
@@ -82,8 +82,8 @@ TOGETHER: dict[str, dict[str, Any]] = {
 
 FINE: dict[str, dict[str, Any]] = {
     "defaults": {},
-    "muon with a depthwise": {"optimizer": "muon", "kinds": {"depthwise", "fc"}, "beta1": 0.8},
-    "adamw without filters": {"optimizer": "adamw", "kinds": {"flat", "fc"}, "eps": 1e-6, "beta2": 0.99},
+    "muon with filters": {"optimizer": "muon", "filters": True, "beta1": 0.8},
+    "adamw without filters": {"optimizer": "adamw", "filters": False, "eps": 1e-6, "beta2": 0.99},
     "nesterov": {"nesterov": True},
     "decay of weights": {"decay": "weights", "weight_decay": 0.1},
     "step": {"schedule": "step", "step_epochs": 0.5},
@@ -106,8 +106,8 @@ FINE: dict[str, dict[str, Any]] = {
 }
 
 
-def check(kinds: Any = ("conv", "fc"), images: int = 100, validation: bool = True, **values: Any) -> None:
-    check_together(Recipe(**values), kinds, images, 3, validation=validation)
+def check(filters: bool = True, images: int = 100, validation: bool = True, **values: Any) -> None:
+    check_together(Recipe(**values), images, 3, filters=filters, validation=validation)
 
 
 def test_every_refusal_has_its_message(golden: Callable[[str, str], None]) -> None:
@@ -120,7 +120,7 @@ def test_every_refusal_has_its_message(golden: Callable[[str, str], None]) -> No
             said.append(str(caught.value))
             assert str(caught.value).startswith(f"--{option.replace('_', '-')} ")
     for name, values in TOGETHER.items():
-        Recipe(**{key: value for key, value in values.items() if key not in ("kinds", "images", "validation")})
+        Recipe(**{key: value for key, value in values.items() if key not in ("filters", "images", "validation")})
         with pytest.raises(RecipeError) as caught:
             check(**values)
         assert caught.value.help is not None, name
@@ -198,16 +198,16 @@ def test_an_augmentation_that_does_nothing_is_none() -> None:
 REFUSED: dict[str, list[str]] = {
     "--ema 1.0: must be a number above 0 and below 1, or none": ["--ema", "1"],
     "--nesterov maybe: must be yes or no": ["--nesterov", "maybe"],
-    "--optimizer adam: not known\n  help: did you mean adamw, which is Adam where --weight-decay is 0?": [
+    "--optimizer adam: not known\n  help: did you mean adamw? It is Adam if --weight-decay is 0": [
         "--optimizer",
         "adam",
     ],
     "--within 5: must be a time such as 90s": ["--within", "5"],
     "--beta1 belongs to --optimizer adamw and muon, not sgd": ["--optimizer", "sgd", "--beta1", "0.8"],
-    "--optimizer muon steps filters, and this network has no Conv": ["--optimizer", "muon"],
+    "--optimizer muon updates filters, but this network has no Conv": ["--optimizer", "muon"],
     "--class-weights has 2 numbers for 10 classes": ["--class-weights", "1,2"],
     "--patience needs a validation set": ["--patience", "3", "--validation", "none"],
-    "--within decides the number of epochs, and --epochs gives one": ["--within", "5m", "--epochs", "3"],
+    "--within determines the number of epochs, but --epochs sets it too": ["--within", "5m", "--epochs", "3"],
 }
 
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 DIGITS = tuple("0123456789")
-CONV = frozenset({"conv", "relu", "pool", "flat", "fc"})
 
 
 def facts(**changes: Any) -> Facts:
@@ -38,7 +37,8 @@ def facts(**changes: Any) -> Facts:
         "shape": (3, 32, 32),
         "classes": CIFAR,
         "counts": (4500,) * 10,
-        "kinds": CONV,
+        "filters": True,
+        "uses_batch": False,
         "multiply_adds": 10**6,
     }
     return Facts(**{**known, **changes})
@@ -111,15 +111,14 @@ RULES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
             *("Boeing 747|Airbus A380", "cleft|normal", "E. coli|S. aureus", "Western Grebe|Bright Moth"),
         )
     },
-    "no filters": ({}, {"kinds": frozenset({"flat", "fc"})}, {"optimizer": "adamw"}),
-    "depthwise filters": ({}, {"kinds": frozenset({"depthwise", "flat", "fc"})}, {"optimizer": "muon"}),
+    "no filters": ({}, {"filters": False}, {"optimizer": "adamw"}),
     "a high rate alone is sgd's": ({"learning_rate": 0.1}, {}, {"optimizer": "sgd"}),
     "a rate that suits any is for the one chosen": ({"learning_rate": 0.001}, {}, {"optimizer": "muon"}),
     "the highest of them": ({"learning_rate": 0.01}, {}, {"optimizer": "muon"}),
     "a little higher": ({"learning_rate": 0.011}, {}, {"optimizer": "sgd"}),
     "a low rate without filters": (
         {"learning_rate": 0.001},
-        {"kinds": frozenset({"flat", "fc"})},
+        {"filters": False},
         {"optimizer": "adamw"},
     ),
     "a low rate beside a momentum": ({"learning_rate": 0.001, "momentum": 0.5}, {}, {"optimizer": "sgd"}),
@@ -133,12 +132,12 @@ RULES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "very few images": ({}, {"counts": (2,) * 10}, {"batch_size": 8}),
     "a last batch of one cannot be normalized": (
         {},
-        {"counts": (6401,) * 5 + (6400,) * 5, "kinds": CONV | {"batch_norm"}, "classes": CIFAR},
+        {"counts": (6401,) * 5 + (6400,) * 5, "uses_batch": True, "classes": CIFAR},
         {"batch_size": 64},
     ),
     "an image too many": (
         {},
-        {"counts": (6401,) + (6400,) * 9, "kinds": CONV | {"batch_norm"}},
+        {"counts": (6401,) + (6400,) * 9, "uses_batch": True},
         {"batch_size": 65},
     ),
     "steps": ({"step_epochs": 3.0}, {}, {"schedule": "step"}),
@@ -157,7 +156,7 @@ def test_rules(name: str) -> None:
     known = facts(**data)
     recipe = Recipe(**{"epochs": 30, **given, **found})
     more = {"learning_rate": 0.01} if "learning_rate" not in given else {}
-    check_together(dataclasses.replace(recipe, **more), known.kinds, known.images, 10, validation=True)
+    check_together(dataclasses.replace(recipe, **more), known.images, 10, filters=known.filters, validation=True)
 
 
 @pytest.mark.parametrize(

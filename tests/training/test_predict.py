@@ -133,7 +133,7 @@ def test_a_pillow_image_is_taken_as_it_is_now(trained: Path) -> None:
         ("nowhere.jpg", "nowhere.jpg: there is no such file"),
         (Path(), "is a folder, expected an image file\n  help: name its files in order: sorted("),
         (["text.png", "text.png"], "2 images cannot be read:\n    text.png: found "),
-        (Image.new("F", (4, 4)), "a Pillow image: found pixels of the kind F"),
+        (Image.new("F", (4, 4)), "a Pillow image: found pixels of mode F"),
         (["text.png", np.zeros((3, 16, 20))], "found a ndarray at 1, expected a path or a Pillow image"),
     ],
 )
@@ -185,7 +185,7 @@ def test_what_cannot_be_read_is_listed_and_the_others_predicted(trained: Path, t
     assert [row["file"] for row in rows(ended)] == [str(tmp_path / "good.jpg")]
     assert isinstance(ended.exception, UserError)
     assert "2 images cannot be read" in ended.exception.message
-    assert "cut.jpg: found an image that is cut off" in ended.exception.message
+    assert "cut.jpg: found a truncated image" in ended.exception.message
     assert "text.png: found " in ended.exception.message
 
 
@@ -194,7 +194,7 @@ def test_what_cannot_be_read_is_listed_and_the_others_predicted(trained: Path, t
     [
         (["nowhere.jpg"], "nowhere.jpg: there is no such file or folder"),
         ([".", "--top", "3"], "--top 3: must be a whole number from 1 to 2"),
-        ([".", "--unsure", "60"], "--unsure 60: must be a number from 0 to 1"),
+        ([".", "--unsure", "60"], "--unsure 60: must be a number between 0 and 1"),
         ([".", "--format", "xml"], "--format xml: not known"),
         (["empty"], "empty: found no image in this folder"),
     ],

@@ -1,14 +1,14 @@
-"""BatchNorm without a batch: in the forward-only Program it is a scale and a shift, and mostly not even that.
+"""BatchNorm folding: in the forward-only Program BatchNorm is a scale and a shift, usually folded into weights.
 
-Behind a layer with weights that nothing else reads, y = (W·x + c − mean) · a + b with a = w / √(running_var + eps) is
-one layer with weights W · a and bias (c − mean) · a + b. Elsewhere it stays, with its mean and a worked out before.
-The new weights are worked out in float64 and rounded once, so that a prediction differs from PyTorch's evaluation by
-what rounding the weights costs: at most 2⁻²⁴ of each.
+After a weighted layer that has no other reader, y = (W·x + c − mean) · a + b with a = w / √(running_var + eps) is one
+layer with weights W · a and bias (c − mean) · a + b. Elsewhere BatchNorm remains, with mean and a precomputed. The
+folded weights are computed in float64 and rounded once, so that a prediction differs from PyTorch's eval mode only by
+the rounding of the weights: at most 2⁻²⁴ of each.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,23 +21,21 @@ if TYPE_CHECKING:
 
     from layerline.network import Network, Node
 
-WEIGHTED: Final = ("conv", "depthwise", "fc")
-
 
 def folds(network: Network) -> dict[int, int]:
-    """Return for each BatchNorm that can be folded: its node's index → that of the layer whose weights take it in."""
+    """Return the node index of each foldable BatchNorm → the index of the layer whose weights it is folded into."""
     found = {}
     for node in network.nodes:
         if node.layer.kind == "batch_norm" and node.inputs[0]:
             before = network.nodes[node.inputs[0] - 1]
             readers = [other for other in network.nodes if before.index + 1 in other.inputs]
-            if before.layer.kind in WEIGHTED and readers == [node]:
+            if before.layer.absorbs_norm and readers == [node]:
                 found[node.index] = before.index
     return found
 
 
 def folded_weights(network: Network, weights: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-    """Return the forward-only Program's parameters from the network's weights (PyTorch's names and layouts)."""
+    """Return the forward-only Program's parameters, from the network's weights (PyTorch names and layouts)."""
     found = {name: np.asarray(value, np.float32) for name, value in weights.items()}
     into = folds(network)
     for node in network.nodes:

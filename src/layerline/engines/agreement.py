@@ -21,15 +21,18 @@ def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
             f"the network takes {needs}, and the data has {has}",
             "read the network with the data: layerline.read(path, data)",
         )
-    kinds = {node.layer.kind for node in network.nodes}
-    check_together(recipe, kinds, len(data.train), len(data.classes), validation=data.validation is not None)
+    check_together(
+        *(recipe, len(data.train), len(data.classes)),
+        filters=network.has_filters,
+        validation=data.validation is not None,
+    )
     if recipe.augment is not None:
         recipe.augment.check(data.shape)
     B = recipe.batch_size
     last = len(data.train) % B or B
     for node in network.nodes:
         values = 1 if len(node.shape) == 1 else node.shape[1] * node.shape[2]
-        if node.layer.kind == "batch_norm" and last * values == 1:
+        if node.layer.uses_batch and last * values == 1:
             raise network.refusal(
                 node,
                 f"the last batch of {len(data.train):,d} images has one image, of which there is no variance",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
-from layerline.compiler.calls import PREDICT_POINTERS, PREDICT_SCALARS
+from layerline.compiler.calls import PREDICT_SCALARS, predict_pointers
 from layerline.engines import float_mode
 from layerline.engines.arena import Memory, aligned
 from layerline.engines.interface import Outputs
@@ -46,10 +46,12 @@ class Predictor:
         if any(b in schedule.in_arena for op in schedule.program.ops for b in op.written):
             raise ValueError("a forward-only Program writes to its arena, which all calls share")
         self.compiled = code
-        self._classes, self._threads, self._constants = network.classes, threads, dict(constants)
+        self._classes, self._shape = network.classes, network.nodes[-1].shape
+        self._threads, self._constants = threads, dict(constants)
         self._chunk = min(CHUNK, max(schedule.program.group, WORK // max(1, network.multiply_adds)))
         types = [ctypes.c_int64] * len(PREDICT_SCALARS)
-        self._function = code.code.function("predict", [ctypes.c_void_p] * len(PREDICT_POINTERS) + types)
+        self._pointers = tuple(predict_pointers(schedule.program))
+        self._function = code.code.function("predict", [ctypes.c_void_p] * len(self._pointers) + types)
         self._scratches: deque[NDArray[np.uint8]] = deque(maxlen=threads)
 
     def weighed(self, weights: dict[str, NDArray[np.float32]]) -> Memory:
@@ -63,20 +65,33 @@ class Predictor:
         """Return what the network says of the images at `indices`. Raises StoppedError as Workers do."""
         n = len(indices)
         outputs = Outputs(np.empty((n, self._classes), np.float32), np.empty(n, np.float64))
+        labels, probabilities, losses = images.labels, outputs.probabilities, outputs.losses
+        self._write(weights, images, indices, {"labels": labels, "probabilities": probabilities, "losses": losses})
+        return outputs
+
+    def values(self, weights: Memory, images: ImageSet, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return what the last layer computes for the images at `indices`, float32 (N, *shape), of End.VALUES."""
+        outputs = np.empty((len(indices), *self._shape), np.float32)
+        self._write(weights, images, indices, {"values": outputs})
+        return outputs
+
+    def _write(
+        self, weights: Memory, images: ImageSet, indices: NDArray[np.int64], outputs: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """Have threads write the outputs. Raises StoppedError as Workers do."""
+        n = len(indices)
         arrays: dict[str, NDArray[Any]] = {
             "arena": weights.arena,
             "images": images.images,
-            "labels": images.labels,
             "order": indices,
-            "probabilities": outputs.probabilities,
-            "losses": outputs.losses,
+            **outputs,
             **self._constants,
         }
         starts = iter(range(0, n, self._chunk))
 
         def piece(scratch: NDArray[np.uint8], start: int) -> None:
             given = {**arrays, "scratch": scratch}  # this closure keeps all that machine code writes to
-            pointers = [given[name].ctypes.data for name in PREDICT_POINTERS]
+            pointers = [given[name].ctypes.data for name in self._pointers]
             float_mode.plainly(lambda: self._function(*pointers, start, min(start + self._chunk, n)))
 
         def work(thread: int) -> None:
@@ -91,7 +106,6 @@ class Predictor:
             work(0)  # this thread does so little itself
         else:
             workers.run()
-        return outputs
 
     def _scratch(self) -> NDArray[np.uint8]:
         """Return memory for a thread: what an earlier call has left there is written over, its borders stay zero."""

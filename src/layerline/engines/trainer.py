@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from layerline.compiler.calls import TRAIN_POINTERS, TRAIN_SCALARS
-from layerline.compiler.tickets import CONTROL, WORDS_A_LINE, control_words
+from layerline.compiler.tickets import CONTROL, WORDS_PER_LINE, control_words
 from layerline.engines import float_mode
 from layerline.engines.arena import Memory, aligned
 from layerline.engines.interface import Running
@@ -36,15 +36,15 @@ class Control:
         """Set all to what a call begins with that does the steps from `first` to before `end`."""
         self.words[:] = 0
         for name, value in (("stop", stop), ("done", first), ("end", end)):
-            self.words[CONTROL.index(name) * WORDS_A_LINE] = value
+            self.words[CONTROL.index(name) * WORDS_PER_LINE] = value
 
     def __getitem__(self, name: str) -> int:
         """Return a number of tickets.CONTROL."""
-        return int(self.words[CONTROL.index(name) * WORDS_A_LINE])
+        return int(self.words[CONTROL.index(name) * WORDS_PER_LINE])
 
     def stop(self) -> None:
         """Let the threads end after the step that they are in."""
-        self.words[CONTROL.index("stop") * WORDS_A_LINE] = 1
+        self.words[CONTROL.index("stop") * WORDS_PER_LINE] = 1
 
 
 @final

@@ -1,4 +1,4 @@
-"""What slides over an image: sizes of the output, and what to say where the window does not fit."""
+"""Windows that slide over an image: their output sizes, and the mistakes if they do not fit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
 Pads = tuple[int, int, int, int]
-"""(top, left, bottom, right): rows and columns put around the image."""
+"""(top, left, bottom, right): rows and columns added around the image."""
 
 
 @final
@@ -36,11 +36,11 @@ class Window:
         return H + top + bottom, W + left + right
 
     def fits(self, H: int, W: int) -> bool:
-        """Whether the window has at least one place."""
+        """Whether the window fits in at least one position."""
         return all(span <= size for span, size in zip(self.span, self.padded(H, W), strict=True))
 
     def positions(self, H: int, W: int) -> Pair:
-        """Return P, Q = ⌊(padded size − span) / stride⌋ + 1, the places of the window down and across.
+        """Return P, Q = ⌊(padded size − span) / stride⌋ + 1, the numbers of window positions down and across.
 
         Dumoulin & Visin 2016 (arXiv:1603.07285), relation 6, and 15 with dilation. The window must fit.
         """
@@ -55,13 +55,13 @@ def symmetric(padding: Pair) -> Pads:
 
 
 def same_pads(kernel: Pair, dilation: Pair) -> Pads:
-    """Return the padding that keeps an image's size at stride 1; an odd total puts one more at the bottom and right."""
+    """Return the padding that preserves the size at stride 1; if the total is odd, bottom and right get one more."""
     down, across = ((k - 1) * d for k, d in zip(kernel, dilation, strict=True))
     return down // 2, across // 2, down - down // 2, across - across // 2
 
 
 def kernel_misfit(window: Window, H: int, W: int) -> Misfit:
-    """Return what to say of a kernel that is larger than its padded image."""
+    """Return the mistake for a kernel that is larger than its padded image."""
     padded, (tall, wide) = window.padded(H, W), window.span
     dilated = window.dilation != (1, 1)
     what = f"the {times(window.extent)} kernel" + dilated * f" with dilation {written(window.dilation)}"
@@ -78,12 +78,12 @@ def kernel_misfit(window: Window, H: int, W: int) -> Misfit:
 
 
 def same_stride_misfit(padding: Pair | Literal["same"], stride: Pair, kernel: Pair) -> Misfit | None:
-    """Return what to say of padding=same with a stride, or None where there is nothing to say."""
+    """Return the mistake for padding=same with a stride, or None if there is none."""
     if padding != "same" or stride == (1, 1):
         return None
     halves = (kernel[0] // 2, kernel[1] // 2)
     return Misfit(
-        f"padding=same needs stride 1, and the stride is {written(stride)}",
-        f"give the padding as a number: padding={written(halves)}",
+        f"padding=same needs stride 1, but the stride is {written(stride)}",
+        f"write the padding as a number: padding={written(halves)}",
         "padding",
     )

@@ -38,7 +38,7 @@ class FirstFilters:
 def first_filters(network: Network, weights: Mapping[str, NDArray[Any]]) -> FirstFilters | None:
     """Return the first convolution's filters, else the weights of an FC layer that reads the input, else None."""
     for node in network.nodes:
-        if node.layer.kind in ("conv", "depthwise"):
+        if node.layer.has_filters:
             found = weights[f"{node.path}.weight"]
             units, _, R, S = found.shape
             return FirstFilters(f"First convolution: {display.counted(units, 'filter')} of {R}×{S}", found)

@@ -1,9 +1,8 @@
-"""Average pooling, over windows or the whole image.
+"""Average pooling, over windows or over the whole image.
 
-The maths.  y[c, p, q] = Σ x[c, h, w] / (kh·kw) over the window h = p·sh − ph + i, w = q·sw − pw + j; outside the image
-x is 0 and counts (PyTorch's count_include_pad).  dx[c, h, w] = Σ dy / (kh·kw) over the windows that cover it, in the
-order p, q. A window is added row by row, each row first, so that the rounding of a whole image grows with H + W and not
-H·W.
+The math.  y[c, p, q] = Σ x[c, h, w] / (kh·kw) over the window h = p·sh − ph + i, w = q·sw − pw + j; outside the image
+x is 0 and counted (PyTorch's count_include_pad).  dx[c, h, w] = Σ dy / (kh·kw) over the windows that cover it, in the
+order p, q. A window is summed row by row, so that the rounding error of a whole image grows with H + W rather than H·W.
 
 The schedule.  Lanes run over channels.
 """
@@ -41,14 +40,14 @@ class AverageForward(Kernel):
 
     def write(self, pen: Pen) -> None:
         shape, y, lanes = self.shape, self.y, pen.machine.lanes_for(self.shape.x.channels)
-        share = pen.constant(1 / (shape.window[0] * shape.window[1]), lanes)
+        factor = pen.constant(1 / (shape.window[0] * shape.window[1]), lanes)
         with pen.loop("n", pen.count("images")) as n:
             source = pen.at(pen.pointer("x"), shape.x.at(n))
             to = pen.at(pen.pointer("y"), y.at(n))
             with pen.loop("p", y.height) as p, pen.loop("q", y.width) as q:
                 for c, count in vectors(pen, y.channels, lanes):
                     total = self._window(pen, source, p, q, c)
-                    pen.store(pen.mul(total, share), to, y.step(p, q, c), count)
+                    pen.store(pen.mul(total, factor), to, y.step(p, q, c), count)
 
     def _window(self, pen: Pen, source: Pointer, p: Index, q: Index, c: Index) -> Value:
         """Return the sum over a window, row by row."""
@@ -67,7 +66,7 @@ class AverageForward(Kernel):
 
 @dataclass(frozen=True)
 class AverageBackward(Kernel):
-    """dx = (set) or dx += (add) dy's share of each window."""
+    """dx = (set) or dx += (add) dy / (kh·kw), spread over each window."""
 
     shape: PoolShape
     dy: Plane
@@ -83,7 +82,7 @@ class AverageBackward(Kernel):
 
     def write(self, pen: Pen) -> None:
         shape, dy, lanes = self.shape, self.dy, pen.machine.lanes_for(self.shape.x.channels)
-        share = pen.constant(1 / (shape.window[0] * shape.window[1]), lanes)
+        factor = pen.constant(1 / (shape.window[0] * shape.window[1]), lanes)
         with pen.loop("n", pen.count("images")) as n:
             dx = pen.at(pen.pointer("dx"), shape.x.begin(n))
             if not self.add:
@@ -92,12 +91,12 @@ class AverageBackward(Kernel):
             source = pen.at(pen.pointer("dy"), dy.at(n))
             with pen.loop("p", dy.height) as p, pen.loop("q", dy.width) as q:
                 for c, count in vectors(pen, dy.channels, lanes):
-                    g = pen.mul(pen.load(source, dy.step(p, q, c), lanes), share)
+                    g = pen.mul(pen.load(source, dy.step(p, q, c), lanes), factor)
                     self._window(pen, g, dx, (p, q, c), count)
 
-    def _window(self, pen: Pen, g: Value, dx: Pointer, spot: tuple[Index, Index, Index], count: int) -> None:
-        """Add to every value of a window."""
-        (p, q, c), x, lanes = spot, self.shape.x, pen.machine.lanes_for(self.shape.x.channels)
+    def _window(self, pen: Pen, g: Value, dx: Pointer, position: tuple[Index, Index, Index], count: int) -> None:
+        """Add to each value of a window."""
+        (p, q, c), x, lanes = position, self.shape.x, pen.machine.lanes_for(self.shape.x.channels)
         (top, bottom), (left, right) = covered(pen, self.shape, p, q)
         with pen.loop("h", bottom, top) as h, pen.loop("w", right, left) as w:
             here = x.step(h, w, c)
@@ -105,6 +104,6 @@ class AverageBackward(Kernel):
 
 
 def covered(pen: Pen, shape: PoolShape, p: Index, q: Index) -> tuple[tuple[Index, Index], tuple[Index, Index]]:
-    """Return the rows and the columns of the image that a window covers: (first, end) of each."""
+    """Return the rows and columns of the image that a window covers: (first, end) of each."""
     rows = pen.clipped(p * shape.stride[0] - shape.padding[0], shape.window[0], shape.x.height)
     return rows, pen.clipped(q * shape.stride[1] - shape.padding[1], shape.window[1], shape.x.width)

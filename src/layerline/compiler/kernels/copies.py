@@ -1,6 +1,6 @@
-"""The same values elsewhere: under another border, or in another order.
+"""Copies of values with another border, or in another order.
 
-The maths.  y = x or y += x, value by value.
+The math.  y = x or y += x, value by value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Copy(Kernel):
-    """y = (set) or y += (add) x, between planes of the same size with borders of their own."""
+    """y = (set) or y += (add) x, between planes of the same size with different borders."""
 
     x: Plane
     y: Plane
@@ -43,14 +43,40 @@ class Copy(Kernel):
 
 
 @dataclass(frozen=True)
+class Deliver(Kernel):
+    """values[n, c, h, w] = x[n, h, w, c]: what the caller gets of a layer, in PyTorch's order and without a border."""
+
+    x: Plane
+
+    @property
+    def arguments(self) -> dict[str, KernelArgument]:
+        return {"x": reads(self.x), "values": sets(self.x.channels * self.x.height * self.x.width)}
+
+    @property
+    def symbol(self) -> str:
+        return f"deliver_{self.x.label}"
+
+    def write(self, pen: Pen) -> None:
+        C, H, W = self.x.channels, self.x.height, self.x.width
+        x, values = pen.pointer("x"), pen.pointer("values")
+        with (
+            pen.loop("n", pen.count("images")) as n,
+            pen.loop("c", C) as c,
+            pen.loop("h", H) as h,
+            pen.loop("w", W) as w,
+        ):
+            pen.store(pen.load(x, self.x.at(n, h, w, c)), values, ((n * C + c) * H + h) * W + w)
+
+
+@dataclass(frozen=True)
 class Reorder(Kernel):
-    """y[b, a] = x[a, b] for an image of a × b floats: classes that lie as H, W, C in memory count as C, H, W."""
+    """y[b, a] = x[a, b] for an image of a × b floats: from memory order H, W, C to class order C, H, W."""
 
     inner: int
-    """b, the fast index of x."""
+    """b, the fastest-varying index of x."""
     outer: int
     elements: int | None = None
-    """What is kept for an image, where it is more than a × b."""
+    """The elements allocated per image, if more than a × b."""
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:

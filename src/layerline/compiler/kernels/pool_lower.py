@@ -1,4 +1,4 @@
-"""How Pool becomes kernels."""
+"""Lowering of Pool."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add a max pooling and its way back."""
+    """Lower a max pooling and its backward pass."""
     layer, x = cast("Pool", node.layer), b.value(node.inputs[0])
     C, P, Q = node.shape
     y = b.output(node, Plane(C, P, Q))
     shape = PoolShape(x.plane, layer.window, layer.stride, layer.padding, (P, Q))
-    if not (b.training and x.trained_above):
+    if not (b.training and x.needs_gradient):
         b.op(PoolForward(shape, y.plane), x.buffer, y.buffer)
         return
     at = b.scratch(f"at{node.index}", P * Q * C, DType.I32)
@@ -31,4 +31,4 @@ def lower(b: Builder, node: Node) -> None:
         dx, add = b.gradient(x)
         b.op(PoolBackward(y.plane, x.plane, add), dy, at, dx)
 
-    b.way_back.append(back)
+    b.backward.append(back)

@@ -21,8 +21,10 @@ class Facts:
     classes: tuple[str, ...]
     counts: tuple[int, ...]
     """Training images of each class."""
-    kinds: frozenset[str]
-    """Of the network's layers."""
+    filters: bool
+    """Whether the network has any."""
+    uses_batch: bool
+    """Whether a layer needs the mean and variance of a batch."""
     multiply_adds: int
     """Of one image, forward."""
 
@@ -30,8 +32,9 @@ class Facts:
     def of(cls, network: Network, data: Dataset) -> Facts:
         """Return the facts about a network and the data it is for."""
         counts = np.bincount(data.train.labels, minlength=len(data.classes))
-        kinds = frozenset(node.layer.kind for node in network.nodes)
-        return cls(data.shape, data.classes, tuple(counts.tolist()), kinds, network.multiply_adds)
+        uses_batch = any(node.layer.uses_batch for node in network.nodes)
+        of_network = (network.has_filters, uses_batch, network.multiply_adds)
+        return cls(data.shape, data.classes, tuple(counts.tolist()), *of_network)
 
     @property
     def images(self) -> int:

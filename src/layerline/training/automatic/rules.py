@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from layerline.recipe import Recipe
     from layerline.training.automatic.facts import Facts
 
-FILTERS: Final = frozenset({"conv", "depthwise"})
 UNBALANCED: Final = 3.0
 """From so many times as many images of one class as of another on, classes are weighted."""
 FEWEST_STEPS: Final = 16
@@ -56,7 +55,7 @@ def _optimizer(facts: Facts, recipe: Recipe, given: Collection[str]) -> Choice:
         return Choice("sgd", f"a learning rate above {HIGHEST_OF_ANY:g} is understood as that of sgd")
     if set(named) - {"learning_rate"}:
         return Choice("sgd", f"--{named[0]} is given, and is understood as that of sgd")
-    if facts.kinds & FILTERS:
+    if facts.filters:
         return Choice("muon", "the network has filters: it learns faster than with sgd, at nearly any rate")
     return Choice("adamw", "the network has no filters")
 
@@ -80,7 +79,7 @@ def _batch_size(facts: Facts, recipe: Recipe, given: Collection[str]) -> Choice:
     reason = "what small networks train well with"
     if batch < BATCH:
         reason = f"so that {facts.images:,d} images give at least {FEWEST_STEPS} steps an epoch"
-    if "batch_norm" in facts.kinds and facts.images % batch == 1:
+    if facts.uses_batch and facts.images % batch == 1:
         batch += next(more for more in range(1, batch) if facts.images % (batch + more) != 1)
         reason += ", the last of more than one image"
     return Choice(batch, reason)
