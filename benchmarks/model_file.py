@@ -39,7 +39,7 @@ WORDS = (
     "not a file written by Layerline",
     "does not match its SHA-256",
     "its header is not JSON text",
-    "its header is",
+    "its first 8 bytes",
     "a name stands twice",
     "tensor",
     "its metadata has no",

@@ -326,7 +326,7 @@ def test_a_class_without_images_in_test_is_there_by_its_folder(tmp_path):
     (tmp_path / "test" / "emu").mkdir()
     data = load_data(tmp_path)
     assert data.classes == NAMES
-    assert data.notes == ("test has 2 of 3 classes: no image of emu",)
+    assert data.notes == ("test has 2 of 3 classes: no images of emu",)
 
 
 def test_many_threads_keep_the_order(tmp_path, monkeypatch):
