@@ -195,7 +195,7 @@ def test_what_cannot_be_read_is_listed_and_the_others_predicted(trained: Path, t
         (["nowhere.jpg"], "nowhere.jpg: no such file or folder"),
         ([".", "--top", "3"], "--top 3: must be a whole number from 1 to 2"),
         ([".", "--unsure", "60"], "--unsure 60: must be a number between 0 and 1"),
-        ([".", "--format", "xml"], "--format xml: not known"),
+        ([".", "--format", "xml"], "--format xml: unknown"),
         (["empty"], "empty: no images in this folder"),
     ],
 )
