@@ -265,4 +265,4 @@ def test_what_loading_refuses_check_refuses(tmp_path):
     for command in ("info", "check"):
         ended = run(tmp_path, command, "nothing")
         assert (ended.returncode, ended.stdout) == (2, "")
-        assert ended.stderr.startswith("--data nothing: found no file or folder")
+        assert ended.stderr.startswith("--data nothing: no file, folder or data set")

@@ -155,7 +155,7 @@ def test_a_disk_that_fills_up_later(folder: Path, size: str) -> None:
     assert "\ncode 2\n" in ended.stdout
     assert re.search(r"No space left on device \(\S+ k?B needed, \S+ k?B free\)", ended.stderr)
     assert ".part" not in ended.stdout
-    assert "\ntest of 30 images" in ended.stdout  # it is shown, written or not
+    assert "\ntest set: 30 images" in ended.stdout  # it is shown, written or not
     assert losses(folder / "resumed") == losses(folder / "whole")
     models = [tensors.read(folder / out / "model.safetensors").arrays for out in ("whole", "resumed")]
     for name, array in models[0].items():

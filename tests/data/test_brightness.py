@@ -166,7 +166,7 @@ def test_python_is_warned_and_not_of_its_own_images(trained: tuple[Dataset, Mode
 def test_evaluate_says_it_among_its_remarks(trained: tuple[Dataset, Model]) -> None:
     """First of the remarks; none for the test set of the training itself."""
     data, model = trained
-    assert not any("learned from" in each for each in model.evaluate(data, baselines=False).remarks)
+    assert not any("training images" in each for each in model.evaluate(data, baselines=False).remarks)
     source = dataclasses.replace(data.train.source, images=data.train.source.images // 50)
     dark = dataclasses.replace(data, train=Split(source, data.train.indices), test=Split(source, data.train.indices))
     assert "much darker" in model.evaluate(dark, baselines=False).remarks[0]

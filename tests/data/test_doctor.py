@@ -498,7 +498,7 @@ def test_a_class_that_is_missing_from_a_set_is_told(tmp_path):
             tree(tmp_path, {f"{split}/{of_class}/{k}.png": png(photos(1, seed=seed)[0])})
     (tmp_path / "val" / "cow").mkdir()
     data = load_data(tmp_path)
-    assert data.notes == ("validation has 2 of 3 classes: no image of cow",)
+    assert data.notes == ("validation has 2 of 3 classes: no images of cow",)
     assert examine(data) == ()
 
 
@@ -528,7 +528,7 @@ def test_a_word_that_allows_nothing_is_refused():
     with pytest.raises(DataError) as caught:
         check([], ["leek"])
     assert str(caught.value) == "--allow leek: unknown kind of finding\n  help: did you mean leak?"
-    with pytest.raises(DataError, match="--allow all: not a kind") as caught:
+    with pytest.raises(DataError, match="--allow all: unknown kind") as caught:
         check([], ["all"])
     assert caught.value.help == "one of: leak, conflict, mask, constant"
 

@@ -172,8 +172,8 @@ def test_cuts_keep_many_copies_together_unasked(tmp_path: Path) -> None:
     assert not (sides[0] | sides[1]) & sides[2]
     (note,) = data.notes
     assert note == (
-        "120 of 120 images have near copies, more than 25 %: the sets are drawn so that copies stay together "
-        "(--group-by none draws each image alone)"
+        "120 of 120 images have near copies, more than 25 %: copies stay in the same split "
+        "(--group-by none splits image by image)"
     )
     assert data.cuts["group_by"] == "near"
     again = load_data(path, group_by="near")
@@ -263,5 +263,5 @@ def test_near_and_a_column_group_are_refused(tmp_path: Path) -> None:
         Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{k}.png")
     rows = "".join(f"{k}.png,{'ab'[k % 2]},g{k}\n" for k in range(8))
     (tmp_path / "f.csv").write_text(f"file,label,group\n{rows}")
-    with pytest.raises(DataError, match="found the column group in --labels"):
+    with pytest.raises(DataError, match="the --labels file already has the column group"):
         load_data(folder, labels=tmp_path / "f.csv", group_by="near", test=2, validation=2)

@@ -156,7 +156,7 @@ def test_names_are_labels(tmp_path, kind):
     assert data.classes == ("cat", "dog", "emu")
     np.testing.assert_array_equal(data.train.labels, np.array([1, 0, 2])[LABELS])
     np.testing.assert_array_equal(data.test.labels, [0, 2])
-    assert "test has 2 of 3 classes: no image of dog" in data.notes
+    assert "test has 2 of 3 classes: no images of dog" in data.notes
 
 
 @pytest.mark.parametrize("kind", [np.str_, np.bytes_])

@@ -316,7 +316,7 @@ def test_a_group_that_the_data_itself_parts_is_told(tmp_path):
     """Where a patient is in train and in test by folders, a note says so."""
     tree(tmp_path, {f"{s}/{c}/p{k}.png": png(picture(k)) for s in ("train", "test") for c in "ab" for k in range(6)})
     data = load_data(tmp_path, group_by=r"p\d")
-    assert any("6 groups of test also in train" in note for note in data.notes)
+    assert any("6 groups of test are also in train" in note for note in data.notes)
 
 
 def test_indices_decide_where_there_are_no_files():

@@ -187,7 +187,7 @@ def test_text_beyond_unicode_is_refused(tmp_path: Path, letter: int, order: str)
     values = np.array([97, letter, 98, 98], f"{order}u4").tobytes()
     labels = npy_with_header(f"{{'descr': '{order}U1', 'fortran_order': False, 'shape': (4,), }}\n", values)
     (tmp_path / "set.npz").write_bytes(zip_of(x=npy_bytes(images), y=labels))
-    with pytest.raises(layerline.DataError, match="a letter that Unicode does not have"):
+    with pytest.raises(layerline.DataError, match="a character outside Unicode"):
         layerline.load_data(tmp_path / "set.npz")
 
 

@@ -176,7 +176,8 @@ def test_the_probabilities_are_those_of_predict(here: Path, monkeypatch: pytest.
     data = model.load_data("photos", seed=3, cache="no")
     assert data.test is not None
     probabilities = heard(monkeypatch, model, data)
-    kept = np.load(here / "run-photos" / "predictions.npz")
+    with np.load(here / "run-photos" / "predictions.npz") as file:
+        kept = dict(file)
     assert kept["probabilities"].tobytes() == probabilities.tobytes()
     assert model.predict_proba(data.test.source.images[data.test.indices]).tobytes() == probabilities.tobytes()
     line = ["predict", "run-photos", *(f"photos/{name}" for name in kept["names"].tolist()), "--format", "jsonl"]

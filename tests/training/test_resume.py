@@ -202,25 +202,21 @@ def test_what_is_not_the_run_is_refused(case: str, stopped_run: Path, monkeypatc
 
 def test_a_second_training_of_a_folder_is_refused(stopped_run: Path) -> None:
     """While one process has a run, another is refused; when it is gone, however that was, the next one is not."""
-    holding = subprocess.Popen(  # noqa: S603 - our own command
-        [
-            sys.executable,
-            "-c",
-            "import sys, time; from pathlib import Path; from layerline.runs.folder import RunFolder\n"
-            f"held = RunFolder.existing(Path({str(stopped_run / 'run')!r})); print('held', flush=True); time.sleep(60)",
-        ],
-        stdout=subprocess.PIPE,
+    program = (
+        "import sys, time; from pathlib import Path; from layerline.runs.folder import RunFolder\n"
+        f"held = RunFolder.existing(Path({str(stopped_run / 'run')!r})); print('held', flush=True); time.sleep(60)"
     )
-    try:
-        assert holding.stdout is not None
-        assert holding.stdout.readline() == b"held\n"
-        with pytest.raises(UserError, match="another training is writing to it"):
-            RunFolder.existing(stopped_run / "run")
-        with pytest.raises(UserError, match="another training is writing to it"):
-            RunFolder.named(stopped_run / "run", force=True)
-    finally:
-        holding.kill()
-        holding.wait()
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holding:  # noqa: S603 - our own command
+        try:
+            assert holding.stdout is not None
+            assert holding.stdout.readline() == b"held\n"
+            with pytest.raises(UserError, match="another training is writing to it"):
+                RunFolder.existing(stopped_run / "run")
+            with pytest.raises(UserError, match="another training is writing to it"):
+                RunFolder.named(stopped_run / "run", force=True)
+        finally:
+            holding.kill()
     RunFolder.existing(stopped_run / "run").release()
 
 
@@ -259,16 +255,17 @@ def test_a_signal_saves_and_ends(number: signal.Signals, code: int, tmp_path: Pa
         "--out",
         "run",
     ]
-    process = subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-m", "layerline", *line], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    for text in process.stdout:
-        if text.startswith("    1 "):
-            break
-    process.send_signal(number)
-    process.stdout.read()
-    assert process.wait(timeout=60) == code
+    command = [sys.executable, "-m", "layerline", *line]
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for text in process.stdout:
+            if text.startswith("    1 "):
+                break
+        process.send_signal(number)
+        process.stdout.read()
+        assert process.wait(timeout=60) == code
     ending = json.loads((tmp_path / "run" / "ending.json").read_text())
     assert ending["ended"] == "stopped"
     found = reopen(tmp_path / "run", {})

@@ -138,7 +138,10 @@ def test_the_command_trains_on_the_same_cuts(folder: Path) -> None:
     assert max(map(len, ended.stdout.splitlines())) <= 80
     out = folder / "runs" / "net-bands-seeds-1"
     assert sorted(path.name for path in out.iterdir()) == ["seed-5", "seed-6", "seed-7", "seeds.json"]
-    truths = [np.load(out / f"seed-{seed}" / "predictions.npz")["truth"].tolist() for seed in (5, 6, 7)]
+    truths = []
+    for seed in (5, 6, 7):
+        with np.load(out / f"seed-{seed}" / "predictions.npz") as file:
+            truths.append(file["truth"].tolist())
     assert truths[0] == truths[1] == truths[2]
     for seed in (5, 6, 7):
         record = tomllib.loads((out / f"seed-{seed}" / "experiment.toml").read_text())

@@ -220,7 +220,8 @@ def test_it_learns(engine: str, tmp_path: Path) -> None:
     assert set(ended.files) == {path.name for path in out.iterdir()}
     lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     assert lines == [dataclasses.asdict(row) for row in ended.history]
-    saved = np.load(out / "predictions.npz")
+    with np.load(out / "predictions.npz") as file:
+        saved = dict(file)
     assert data.test is not None
     assert np.array_equal(ended.model.predict_proba(data.test.source.images[data.test.indices]), saved["probabilities"])
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from layerline.data.splitting import Share
 
 Sets = dict["SplitName", ImageSet]
-_TOGETHER: Final = "copies are kept in the same split (--group-by none splits image by image)"
+_TOGETHER: Final = "copies stay in the same split (--group-by none splits image by image)"
 
 
 def load_data(

@@ -21,8 +21,8 @@ T = TypeVar("T")
 _FLAG: Final = re.compile(r"(?<![\w-])--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?: (?=[-+]?[.0-9]|none\b|[^ ]+: ))?")
 """A flag, and the space between it and its value: a number, none, or a word before a colon."""
 _RENAMED: Final = {"validation": "validation_fraction", "seed": "random_state"}
-"""Flags whose parameter has a name from scikit-learn."""
-_ELSEWHERE: Final = {" with --classes": "", "--validation none": "validation_fraction=None"}
+"""Flags whose parameter has scikit-learn's name."""
+_ELSEWHERE: Final = {"exclude it with --classes": "exclude it", "--validation none": "validation_fraction=None"}
 """Phrases that need other words here."""
 
 
