@@ -230,7 +230,7 @@ def test_the_command_goes_on_and_then_has_nothing_to_do(stopped_run: Path, tmp_p
     first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)  # noqa: S603 - our own command
     assert first.returncode == 0, first.stderr
     ending = json.loads((stopped_run / "run" / "ending.json").read_text())
-    assert f"goes on after epoch {ending['epochs']} of 3" in first.stdout
+    assert f"resuming at epoch {ending['epochs'] + 1} of 3" in first.stdout
     assert len((tmp_path / "run" / "history.jsonl").read_text().splitlines()) == 3
     assert not (tmp_path / "run" / "ending.json").exists()
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)  # noqa: S603 - our own command
