@@ -311,7 +311,7 @@ def test_what_the_model_was_trained_on_is_said(here: Path) -> None:
     assert int(other[1]) == len(set(cut(4)) - set(cut(3)) - set(cut(3, "validation")))
     assert "The model file is not in a run folder" in remarked("bare.safetensors", "--data", "photos")
     assert "--test 0.15 holds back" in remarked("bare.safetensors", "--data", "photos")
-    assert "The data is not, or no longer, that of the training." in remarked("run-photos", "--data", "more")
+    assert "The data is not, or no longer, the training data." in remarked("run-photos", "--data", "more")
     assert "lies in no run" in remarked("bare.safetensors", "--data", "more", "--split", "all")
 
 
@@ -450,7 +450,7 @@ def test_a_run_that_does_not_say_what_it_held_back_is_not_believed(trained: Path
     ended = process(tmp_path, "evaluate", "run-photos")
     assert ended.returncode == 0
     assert "! The run does not record which images it held back." in ended.stdout
-    assert "held back from the training" not in ended.stdout
+    assert "held back from training" not in ended.stdout
 
 
 def test_a_training_from_python_that_cut_by_another_seed_is_found_out(here: Path) -> None:
