@@ -312,7 +312,7 @@ def test_what_the_model_was_trained_on_is_said(here: Path) -> None:
     assert "The model file is not in a run folder" in remarked("bare.safetensors", "--data", "photos")
     assert "--test 0.15 holds back" in remarked("bare.safetensors", "--data", "photos")
     assert "The data is not, or no longer, the training data." in remarked("run-photos", "--data", "more")
-    assert "lies in no run" in remarked("bare.safetensors", "--data", "more", "--split", "all")
+    assert "not in a run folder" in remarked("bare.safetensors", "--data", "more", "--split", "all")
 
 
 def cut(seed: int, which: str = "test") -> list[int]:
