@@ -22,6 +22,7 @@ MAY_BE_SKIPPED: Final = (
     "only Linux says what a process has taken itself",
     "asks for older x86-64 CPUs",
     *("rights are others there", "Windows has no such names"),
+    "SCIPY_ARRAY_API is not set: not checking array_api input",
 )
 """What a machine may lack. A test that is skipped for anything else, such as a module that is not installed, fails."""
 
