@@ -207,7 +207,7 @@ def label_source(
         raise DataError("--labels and --label-by: both specify the labels", "use only one of the two")
     named = [flag for flag, given in (("--file-column", file_column), ("--label-column", label_column)) if given]
     if labels is None and named:
-        raise DataError(f"{named[0]}: needs a table", f"add the table that has this column: --labels FILE {named[0]} …")
+        raise DataError(f"{named[0]}: needs a table", "add the table that has this column: --labels FILE")
     pattern = groups.pattern(label_by, "--label-by")
     if labels is None:
         return LabelSource(pattern=pattern)

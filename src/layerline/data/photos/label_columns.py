@@ -132,17 +132,21 @@ class _Chooser:
             return several[0]
         if naming:
             raise self._unclear("--file-column", several, "each name image files")
-        columns = ", ".join(display.name(title, 30) for title in self._titles[:_MAX_LISTED]) or "nothing"
-        example = next((cell for cell in self._cells[0] if cell), "")
-        if not self._has_header:
-            columns = f"{columns} (such as {display.name(example, 60)})"
         near = _nearly("file", [name for name in self._names if name])
         raise NoFilesError(
-            f"{self._where}: found the columns {columns}, but none names image files in {self._place}",
+            f"{self._where}: found {self._listed()}, but none names image files in {self._place}",
             f"is {display.name(near, 30)} the file? {HEADER}"
             if near
             else f"{HEADER}; --file-column NAME names another",
         )
+
+    def _listed(self) -> str:
+        """Return the columns for a message."""
+        if self._has_header:
+            return f"the columns {', '.join(display.name(title, 30) for title in self._titles[:_MAX_LISTED])}"
+        example = next((cells[0] for cells in self._cells if cells[0]), "")
+        columns = display.counted(len(self._titles), "column")
+        return f"{columns} without a header, such as {display.name(example, 60)}"
 
     def _same_files(self, a: int, b: int) -> bool:
         pairs = zip(self._cells[a], self._cells[b], strict=True)
@@ -173,10 +177,9 @@ class _Chooser:
             return repeating[0], {}
         if repeating:
             raise self._unclear("--label-column", repeating, "each repeat")
-        columns = ", ".join(display.name(title, 30) for title in self._titles[:_MAX_LISTED])
         near = _nearly("label", [self._names[k] for k in free])
         raise DataError(
-            f"{self._where}: found the columns {columns}, but not label",
+            f"{self._where}: found {self._listed()}, but not label",
             f"is {display.name(near, 30)} the label? {HEADER}"
             if near
             else f"{HEADER}; --label-column NAME names another",

@@ -158,11 +158,11 @@ class Refusal:
             excluded = sorted({path[0] for path in self.inner if path} - set(train))
             found = name_patterns.proposals([path for path in inner if path.startswith(f"{train[0]}/")])
         command = self._command(excluded) if excluded else _command(self.place)
-        return [
-            f"take labels from the file names: {command} --label-by {shlex.quote(each.pattern)} "
-            f"({len(each.classes)} classes: {_listed(each.classes)})"
+        ways = [
+            f"{command} --label-by {shlex.quote(each.pattern)} ({len(each.classes)} classes: {_listed(each.classes)})"
             for each in found
         ]
+        return [f"take labels from the file names: {'; or '.join(ways)}"] if ways else []
 
     def _depths(self) -> DataError:
         shallow, deep = min(self.inner, key=lambda path: (len(path), path)), max(self.inner, key=lambda p: (len(p), p))
