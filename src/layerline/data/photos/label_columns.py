@@ -43,7 +43,7 @@ _MAX_LISTED: Final = 8
 
 
 @dataclass(frozen=True)
-class Columns:
+class UsedColumns:
     """The indices of the columns that are used."""
 
     has_header: bool
@@ -57,7 +57,9 @@ class Columns:
     notes: tuple[str, ...] = ()
 
 
-def choose(table: Table, files: FileNames, place: str, file_column: str | None, label_column: str | None) -> Columns:
+def choose(
+    table: Table, files: FileNames, place: str, file_column: str | None, label_column: str | None
+) -> UsedColumns:
     """Return the columns that are used. Raises DataError if it is not clear which these are.
 
     place: the data, for commands in messages; file_column, label_column: names or numbers of columns that are known.
@@ -83,7 +85,7 @@ class _Chooser:
         self._where = f"{table.place}:{table.lines[0][0] if lines else 1}"
         self._label: int | None = None
 
-    def chosen(self, file_column: str | None, label_column: str | None) -> Columns:
+    def chosen(self, file_column: str | None, label_column: str | None) -> UsedColumns:
         if not self._cells or not self._cells[0]:
             raise DataError(f"{self._table.place}: found no line after the header, expected one per image", HEADER)
         twice = next((name for name in _COLUMNS if self._names.count(name) > 1), None)
@@ -102,7 +104,7 @@ class _Chooser:
             label, classes = self._labels([k for k in range(len(self._names)) if k not in {*used, split}])
         used = {file, label, split, group, *classes.values()}
         self._check_misspelled([k for k in range(len(self._names)) if k not in used])
-        return Columns(self._has_header, file, label, classes, split, group, self._notes(file, label, split, used))
+        return UsedColumns(self._has_header, file, label, classes, split, group, self._notes(file, label, split, used))
 
     def _named(self, flag: str, column: str) -> int:
         """Return the index of a column by its name or number. Raises DataError if there is none."""

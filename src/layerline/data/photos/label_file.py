@@ -3,7 +3,7 @@
     file,label,split,group
     cat/001.jpg,cat,train,farm 7
 
-Columns with other names are found by `label_columns`, the files that are meant by `file_names`.
+UsedColumns with other names are found by `label_columns`, the files that are meant by `file_names`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from layerline.data.part import SplitName
     from layerline.data.photos.file_names import FileNames, Parts
-    from layerline.data.photos.label_columns import Columns
+    from layerline.data.photos.label_columns import UsedColumns
     from layerline.data.photos.label_table import Table
 
 UNLISTED: Final = "files not listed in --labels"
@@ -93,7 +93,7 @@ def labels_of(
     return FileLabels(of, key, unlisted, has_groups=chosen.group is not None, notes=notes)
 
 
-def _row(table: Table, columns: Columns, line: int, cells: Sequence[str], files: FileNames) -> _Row:
+def _row(table: Table, columns: UsedColumns, line: int, cells: Sequence[str], files: FileNames) -> _Row:
     """Return a line; its label is empty if it has none."""
     place, file = f"{table.place}:{line}", cells[columns.file]
     if not file:
@@ -193,7 +193,7 @@ def _absent(lacking: Sequence[_Row], rows: Sequence[_Row], files: FileNames, pla
     return DataError(f"{count} are not in {place}: {some}{dots}", f"{way}these lines")
 
 
-def _check_single(table: Table, rows: Sequence[_Row], columns: Columns, *, named: bool) -> None:
+def _check_single(table: Table, rows: Sequence[_Row], columns: UsedColumns, *, named: bool) -> None:
     """Raise DataError if labels are lists; named: the column was named by an option, so only a `|` makes a list."""
     lists = several_labels.lists({row.labels[0] for row in rows if columns.label is not None}, only_bars=named)
     found = [row for row in rows if len(row.labels) > 1 or row.labels[0] in lists]
