@@ -118,15 +118,15 @@ class _File:
         self._lines = split(text)
 
     def content(self) -> dict[str, Any]:
-        """Return the parsed TOML. Raises UserError if it is not TOML."""
+        """Return the parsed TOML. Raises UserError if it is not valid TOML."""
         try:
             return toml.parse(self._text)
         except toml.TomlError as error:
             if error.line is None:
-                raise UserError(f"{self.name}: is not TOML: {error.reason}") from None
+                raise UserError(f"{self.name}: not valid TOML: {error.reason}") from None
             span = Span(min(error.line, len(self._lines)), error.column - 1, error.column)
             hint = "put text in quotes" if error.reason == "invalid value" else None
-            raise UserError(render(self.name, self._lines, span, f"is not TOML: {error.reason}", hint)) from None
+            raise UserError(render(self.name, self._lines, span, f"not valid TOML: {error.reason}", hint)) from None
 
     def check_keys(self, section: str, given: Iterable[str], known: Iterable[str]) -> None:
         """Raise UserError at the first unknown key."""

@@ -16,7 +16,8 @@ from layerline.errors import DataError
 from layerline.numbers import display
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+    from types import TracebackType
 
     from layerline.data.formats.stream import Stream
 
@@ -56,7 +57,10 @@ def begins(start: bytes) -> bool:
 
 
 class Tar:
-    """The members of an open archive, in order; the content of one can be read until the next is requested."""
+    """The members of an open archive, in order; the content of one can be read until the next is requested.
+
+    Use it in a `with`: a thread reads ahead, and must have finished before the stream is closed.
+    """
 
     def __init__(self, stream: Stream) -> None:
         """Start at the beginning of an unread stream."""
@@ -66,6 +70,16 @@ class Tar:
         self._buffer = memoryview(b"")
         self._passed = 0
         self._left = 0
+
+    def __enter__(self) -> Tar:
+        """Return the archive."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait until the thread that reads ahead has finished."""
+        self._blocks.close()
 
     def __iter__(self) -> Iterator[Member]:
         """Yield the members up to the end of the archive, then check what follows. Raises DataError."""
@@ -193,7 +207,7 @@ class Tar:
         self._stream.close_end()
 
 
-def _ahead(stream: Stream) -> Iterator[bytes]:
+def _ahead(stream: Stream) -> Generator[bytes, None, None]:
     """Yield the content of a stream in pieces; a thread unpacks the next piece while one is used."""
     with ThreadPoolExecutor(1, "unpack") as pool:
         waiting = pool.submit(stream.take, _READ)

@@ -45,8 +45,7 @@ def _read(
     progress: Progress | None,
     runs: Collection[Folders] = (),
 ) -> SourceArrays:
-    with open_stream(path) as stream:
-        tar = Tar(stream)
+    with open_stream(path) as stream, Tar(stream) as tar:
         members = iter(tar)
         passed: list[Member] = []  # none of these is read, whatever follows them
         for member in members:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from layerline.data.formats.tar import Member
     from layerline.data.part import SourceArrays
@@ -139,10 +141,9 @@ def read_tar(
         if size > _MAX_HELD:
             break
     whole = size <= _MAX_HELD
-    if not whole and outlines.enough:
-        source: Iterable[File] = itertools.chain(held, files)
-    elif whole:
-        source = held
+    source: AbstractContextManager[Iterable[File]]
+    if whole or outlines.enough:
+        source = contextlib.nullcontext(held if whole else itertools.chain(held, files))
     else:
         held.clear()
         for file in files:
@@ -150,7 +151,8 @@ def read_tar(
         others = _Others.without(runs)
         source = _again(path, options, others, runs)
     collector = ImageCollector(tar.name, options, outlines, len(outlines.sizes) if not outlines.enough else 0)
-    collector.fill(source, progress)
+    with source as content:
+        collector.fill(content, progress)
     if not collector.folders:
         raise DataError(f"{tar.name}: contains no images", "pass an archive of class/image")
     arranged = _arranged(tar.name, options, others, collector.inventory)
@@ -160,16 +162,15 @@ def read_tar(
 
 def _paths(path: Path, runs: Collection[Folders]) -> list[str]:
     """Return the paths of all files of an archive that should be images, which takes a reading of its own."""
-    with open_stream(path) as stream:
-        members = _outside(Tar(stream), runs)
-        return [_join(*_split(member.name)) for member in members if is_candidate(member)]
+    with open_stream(path) as stream, Tar(stream) as tar:
+        return [_join(*_split(member.name)) for member in _outside(tar, runs) if is_candidate(member)]
 
 
-def _again(path: Path, options: ImageOptions, others: _Others, runs: Collection[Folders]) -> Iterator[File]:
-    """Yield the image files of an archive, reading it again from the start."""
-    with open_stream(path) as stream:
-        tar = Tar(stream)
-        yield from _files(tar, _outside(tar, runs), options, others)
+@contextlib.contextmanager
+def _again(path: Path, options: ImageOptions, others: _Others, runs: Collection[Folders]) -> Iterator[Iterator[File]]:
+    """Open an archive again and give its image files, from the start."""
+    with open_stream(path) as stream, Tar(stream) as tar:
+        yield _files(tar, _outside(tar, runs), options, others)
 
 
 def _outlines(files: list[File], options: ImageOptions) -> Outlines:
