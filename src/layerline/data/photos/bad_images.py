@@ -11,7 +11,7 @@ from layerline.numbers import display
 MAX_BAD: Final = 1000
 """After this many bad images the rest are not read, if none may be skipped."""
 _MAX_LISTED: Final = 100
-_MAX_SHARE: Final = 0.5
+MAX_SHARE: Final = 0.5
 """The largest fraction of bad images for which --skip-bad is suggested."""
 
 
@@ -30,9 +30,9 @@ def check_bad(bad: list[str], total: int, skip: float, place: str) -> None:
             f"{display.count(len(bad))} of {display.counted(total, 'image')} cannot be read, "
             f"expected at most {most} (--skip-bad {skip:g})"
         )
-    fraction = _above(len(bad) / total)
+    fraction = above(len(bad) / total)
     help_text = "fix or remove these files"
-    if fraction < _MAX_SHARE and not stopped:
+    if fraction < MAX_SHARE and not stopped:
         help_text = f"fix or remove these files, or skip them: --skip-bad {fraction}"
     raise DataError(
         "\n    ".join([f"{place}: {found}", *lines, *also]),
@@ -40,7 +40,7 @@ def check_bad(bad: list[str], total: int, skip: float, place: str) -> None:
     )
 
 
-def _above(fraction: float) -> float:
+def above(fraction: float) -> float:
     """Return the fraction rounded up to two significant digits."""
     step = 10.0 ** (math.floor(math.log10(fraction)) - 1)
     return float(f"{math.ceil(fraction / step - 1e-9) * step:.3g}")
