@@ -169,22 +169,9 @@ class Loop:
 
     def _finish_epoch(self, state: State, validation: Measured | None, plan: Epoch, train_seconds: float) -> None:
         running = self._engine.running()
-        train = metrics.of_tallies(running.tallies)
-        held = validation.scores if validation else None
-        row = EpochRow(
-            epoch=self._epoch,
-            train_loss=running.loss / (running.images if plan.weights is None else float(plan.weights.sum())),
-            train_accuracy=train.accuracy,
-            train_macro_f1=train.macro_f1,
-            validation_loss=validation.loss if validation else None,
-            validation_accuracy=held.accuracy if held else None,
-            validation_macro_f1=held.macro_f1 if held else None,
-            learning_rate=float(plan.learning_rates[-1]),
-            train_seconds=train_seconds,
-            seconds=self._clock() - self._epoch_began,
-            images_per_second=running.images / train_seconds,
-            best=False,
-        )
+        seconds = (train_seconds, self._clock() - self._epoch_began)
+        held_out = None if validation is None else (validation.loss, validation.scores)
+        row = EpochRow.of(plan, running, seconds, held_out)
         images = len(self._data.validation or ())
         row = dataclasses.replace(row, best=is_best(self._recipe.best, (*self.history, row), images))
         self.last = state.averaged
@@ -195,7 +182,7 @@ class Loop:
         if self._writer is not None:
             self._writer.offer(self._snapshot(state))
         self._report_notes()
-        self._watcher.epoch(row, train, held)
+        self._watcher.epoch(row, metrics.of_tallies(running.tallies), validation.scores if validation else None)
 
     def _snapshot(self, state: State) -> Snapshot:
         history, running = tuple(self.history), self._engine.running()
