@@ -26,7 +26,7 @@ CASES = {
     "only-comments": Case("# a network\n\n   # and nothing else\n"),
     "only-input": Case("Input 1 28 28\n"),
     # A5: words
-    "unknown-layer": Case("Conv 6 5\nReLu6\nPol 2\nFlat\nFC classes\n"),
+    "unknown-layer": Case("Conv 6 5\nRellu\nPol 2\nFlat\nFC classes\n"),
     "unknown-layer-far": _with("Transformer 8"),
     "unknown-layer-other-word": _with("Convolution 8 3"),
     "called-like-python": Case("nn.Conv2d(1, 6, 5)\nnn.ReLU()\nFlat\nFC classes\n"),
@@ -101,7 +101,8 @@ CASES = {
     "pool-too-large": Case("Conv 6 5\nPool 25\nFlat\nFC classes"),
     "pool-to-nothing": Case("Pool 2\nPool 2\nPool 2\nPool 2\nPool 2\nFlat\nFC classes"),
     "pool-padding": _with("Pool 3 2 2"),
-    "same-with-stride": _with("Conv 6 5 2 same"),
+    "dropout2d-after-flat": Case("Flat\nDropout2d 0.2\nFC classes"),
+    "separable-too-large": Case("Pool 4\nSeparableConv 8 9\nFlat\nFC classes"),
     # A12, A13: memory
     "products-that-wrap": Case("Flat\nFC 4194305\nFC 4194305\nFC 211106198978564\nFC classes"),
     "memory-parameters": Case("Conv 1000 3\nFlat\nFC 100000\nFC classes"),

@@ -105,7 +105,7 @@ def _fits(uses: _Uses, conv: Op, pool: Op, machine: Machine) -> bool:
     shape = pool.kernel.shape
     apart = (
         shape.window == shape.stride
-        and shape.padding == (0, 0)
+        and shape.inside
         and conv.kernel.conv.pool == (1, 1)
         and not conv.kernel.conv.places
     )

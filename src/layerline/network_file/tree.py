@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, final
 
-from layerline.layers import LAYERS, Argument, Misfit, Word
+from layerline.layers import LAYERS, SEPARABLE, Argument, Misfit, Word, separable
 from layerline.layers.grammar import Whole
 from layerline.network_file.darknet import Section, section
 from layerline.network_file.line_values import Values
@@ -36,7 +36,7 @@ STRUCTURE: Final = (_INPUT, _RESIDUAL, _SHORTCUT, _REPEAT, _END)
 _LAYER_WORDS: Final = {layer.word.name: layer for layer in LAYERS if layer.word.name != _RESIDUAL.name}
 _WORDS: Final = {
     spelling.lower(): word
-    for word in (*(layer.word for layer in _LAYER_WORDS.values()), *STRUCTURE)
+    for word in (*(layer.word for layer in _LAYER_WORDS.values()), SEPARABLE, *STRUCTURE)
     for spelling in (word.name, *word.spellings)
 }
 """Every spelling in lower case → its word."""
@@ -71,7 +71,7 @@ class LayerLine:
 
     def read_as(self, arguments: tuple[Token, ...]) -> Layer | None:
         """Return the layer that the line would be with other arguments; None where it would be none."""
-        if self.values is None:
+        if self.values is None or self.values.word.name not in _LAYER_WORDS:
             return None
         word = self.values.word
         read = Values(word, Statement(self.statement.word, arguments), self.values.mistakes.aside()).read()
@@ -123,7 +123,7 @@ class Tree:
     input: LayerLine | None = None
     input_shape: tuple[int, int, int] | None = None
     readable: dict[int, tuple[int, str]] = field(default_factory=dict)
-    """The number of a line → how many blocks it stands in, and its readable form."""
+    """The number of a line → how many blocks it stands in, and its readable form, which may be several lines."""
     whole: bool = True
     """Whether the blocks are closed and small enough to be walked."""
 
@@ -177,6 +177,7 @@ class _Reader:
             _REPEAT.name: self._begin,
             _SHORTCUT.name: self._shortcut,
             _END.name: self._end,
+            SEPARABLE.name: self._separable,
         }.get(word.name, self._layer)
         return action(values, read)
 
@@ -240,6 +241,14 @@ class _Reader:
         if layer and layer.last_only:
             self.last = line
         return self._grow(1, values)
+
+    def _separable(self, values: Values, read: dict[str, Any] | None) -> bool:
+        """Take in a line that is two layers, written out in its readable form."""
+        layers = (None,) if read is None else separable(read)
+        if read is not None:
+            self.tree.readable[values.statement.line] = (len(self.open), "\n".join(map(str, layers)))
+        self._branch().extend(LayerLine(values.statement, layer, values) for layer in layers)
+        return self._grow(len(layers), values)
 
     def _grow(self, layers: int, values: Values) -> bool:
         """Count layers in; return False where they are too many."""

@@ -1,4 +1,4 @@
-"""How Depthwise, and a Conv that is one, become kernels."""
+"""How a convolution with one filter a channel becomes kernels."""
 
 from __future__ import annotations
 
@@ -20,16 +20,11 @@ if TYPE_CHECKING:
     from layerline.network import Node
 
 
-def lower(b: Builder, node: Node) -> None:
-    """Add a depthwise convolution."""
-    lower_depthwise(b, node, dilation=(1, 1), bias=True)
-
-
 def lower_depthwise(b: Builder, node: Node, *, dilation: tuple[int, int], bias: bool) -> None:
     """Add a convolution with a filter a channel, and its way back."""
     layer, x = cast("Depthwise", node.layer), b.value(node.inputs[0])
     C, P, Q = node.shape
-    top, left, _, _ = layer.pads
+    top, left, _, _ = layer.window.around(*node.input_shapes[0][1:])
     shape = ConvShape(x.plane, C, layer.kernel, layer.stride, dilation, (top, left), (P, Q), groups=C)
     padded = padded_channels(C, b.machine)
     grid = Grid(layer.kernel[0] * layer.kernel[1], C, padded)
