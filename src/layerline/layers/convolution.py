@@ -36,7 +36,7 @@ class Conv(Layer):
             Argument("groups", Whole(), default=1),
             Argument("bias", YesNo(), default=True),
         ),
-        ("Conv2d",),
+        ("Conv2d", "Convolution2d"),
     )
 
     filters: int

@@ -53,7 +53,7 @@ class SiLU(Pointwise):
     """y = x / (1 + e^−x)."""
 
     kind: ClassVar[str] = "silu"
-    word: ClassVar[Word] = Word("SiLU")
+    word: ClassVar[Word] = Word("SiLU", (), ("Swish",))
 
 
 @final
@@ -131,7 +131,7 @@ class BatchNorm(Pointwise):
             Argument("momentum", Real(0, 1, open_low=True, example="0.1"), default=0.1),
             Argument("eps", Real(0, 1, open_low=True, example="1e-5"), default=1e-5),
         ),
-        ("BatchNorm2d",),
+        ("BatchNorm2d", "BatchNorm1d"),
     )
 
     momentum: float = 0.1

@@ -73,7 +73,7 @@ class AvgPool(Pooling):
     """
 
     kind: ClassVar[str] = "avg_pool"
-    word: ClassVar[Word] = Word("AvgPool", _ARGUMENTS, ("AvgPool2d",))
+    word: ClassVar[Word] = Word("AvgPool", _ARGUMENTS, ("AvgPool2d", "AveragePooling2d"))
 
 
 @final
@@ -82,7 +82,7 @@ class GlobalPool(Layer):
     """y[c,0,0] = mean over h, w of x[c,h,w]; float32 (C, H, W) → (C, 1, 1)."""
 
     kind: ClassVar[str] = "global_pool"
-    word: ClassVar[Word] = Word("GlobalPool", (), ("GlobalAveragePooling2d",))
+    word: ClassVar[Word] = Word("GlobalPool", (), ("GlobalAveragePooling2d", "GlobalAvgPool2d", "GlobalAvgPool"))
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return (C, 1, 1). Raises Misfit for a flat list."""

@@ -21,6 +21,7 @@ _TOTAL: Final = (
     "the total is not their sum but the compiled engine's own number, on this machine",
     "with SGD and momentum; the images, and about 200 MB for the program, come on top",
 )
+_SAME: Final = "padding=same: TensorFlow's rule: ⌈n / stride⌉ outputs, the odd row or column at the end"
 _NARROWEST: Final = 12
 _LONG: Final = 10**12
 
@@ -58,9 +59,15 @@ def describe(network: Network, batch_size: int = 64, memory: int | None = None) 
             f"memory: of a training step with {batch_size:,d} images, a plain estimate:",
             f"{PER_PARAMETER} bytes a parameter (weight, gradient, momentum), {PER_VALUE} a value (itself, gradient)",
             *(_TOTAL if memory is not None else ()),
+            *((_SAME,) if any(map(_pads_same, network.nodes)) else ()),
             *(f"\n{note}" for note in network.notes),
         ]
     )
+
+
+def _pads_same(node: Node) -> bool:
+    window = node.layer.slides()
+    return window is not None and window.pads is None
 
 
 def as_html(network: Network, batch_size: int = 64) -> str:

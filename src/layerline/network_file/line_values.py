@@ -20,17 +20,39 @@ if TYPE_CHECKING:
 
 _ARRIVES_FIRST: Final = {"Conv": "channels", "FC": "inputs", "BatchNorm": "channels"}
 """Words whose line in PyTorch begins with what arrives, and what that is."""
-_OTHERWISE: Final = {
-    "out_channels": "filters",
-    "kernel_size": "kernel",
-    "pool_size": "window",
-    "units": "outputs",
-    "out_features": "outputs",
-    "rate": "p",
-    "alpha": "slope",
-    "epsilon": "eps",
+_OTHERWISE: Final[dict[str, tuple[str, ...]]] = {
+    "out_channels": ("filters",),
+    "num_output": ("filters", "outputs"),
+    "kernel_size": ("kernel", "window"),
+    "pool_size": ("window",),
+    "strides": ("stride",),
+    "dilation_rate": ("dilation",),
+    "depth_multiplier": ("multiplier",),
+    "use_bias": ("bias",),
+    "units": ("outputs",),
+    "out_features": ("outputs",),
+    "rate": ("p",),
+    "alpha": ("slope",),
+    "negative_slope": ("slope",),
+    "epsilon": ("eps",),
 }
-"""What others call an argument → what it is called here."""
+"""What others call an argument with the same meaning → what it is called here."""
+_FOLLOWS: Final = "leave it out: it follows from the lines before"
+_LEFT_OUT: Final = {
+    "in_channels": _FOLLOWS,
+    "in_features": _FOLLOWS,
+    "num_features": _FOLLOWS,
+    "input_dim": _FOLLOWS,
+    "input_shape": "write the size of the images as the first line: `Input channels height width`",
+    "ceil_mode": "leave it out: sizes are always rounded down here",
+    "padding_mode": "leave it out: padding is always zeros here",
+    "data_format": "leave it out: it changes nothing here",
+    "inplace": "leave it out: it changes nothing here",
+    "name": "leave it out: layers have no names here",
+    "kernel_initializer": "leave it out: initial weights are an option of training, --init",
+    "kernel_regularizer": "leave it out: regularization is an option of training, --weight-decay",
+}
+"""Arguments of others that have no counterpart → what to do about them."""
 
 
 @final
@@ -111,7 +133,7 @@ class Values:
     def _read_named(self, token: Token) -> None:
         name, text = (part.strip(" \t") for part in token.text.split("=", 1))
         start = token.span.start
-        argument = {argument.name: argument for argument in self.word.arguments}.get(name.lower())
+        argument = self._argument(name.lower())
         if not name or not text:
             what = ("value", "behind") if name else ("name", "in front of")
             self._fail(token.span, Misfit(f"`{shown(token.text)}` has no {what[0]}", f"put one {what[1]} the `=`"))
@@ -120,6 +142,11 @@ class Values:
         else:
             value = Span(token.span.line, token.span.end - len(text), token.span.end)
             self._take(argument, text, value, token.span)
+
+    def _argument(self, name: str) -> Argument | None:
+        """Return the argument of that name, ours or of others."""
+        known = {argument.name: argument for argument in self.word.arguments}
+        return next((known[each] for each in (name, *_OTHERWISE.get(name, ())) if each in known), None)
 
     def _take(self, argument: Argument, text: str, value: Span, whole: Span) -> None:
         earlier = self.spans.get(argument.name)
@@ -150,8 +177,9 @@ class Values:
         if lower == "activation":
             line = activation(text) or "ReLU"
             return Misfit(reason, f"write the activation as a line of its own: `{line}`")
-        known = [argument.name for argument in self.word.arguments]
-        near = _OTHERWISE[lower] if _OTHERWISE.get(lower) in known else spelling.nearest(lower, known)
+        if lower in _LEFT_OUT:
+            return Misfit(reason, _LEFT_OUT[lower])
+        near = spelling.nearest(lower, [argument.name for argument in self.word.arguments])
         return Misfit(reason, self._usage() if near is None else f"did you mean `{near}`?")
 
     def _usage(self) -> str:

@@ -10,8 +10,10 @@ from layerline.layers.grammar import Whole
 from layerline.network_file.darknet import Section, section
 from layerline.network_file.line_values import Values
 from layerline.network_file.mistakes import code_span
-from layerline.network_file.pasted import PROGRAM, pasted
+from layerline.network_file.other_words import OTHER_WORDS, in_our_words
+from layerline.network_file.pasted import PROGRAM, SETTINGS, pasted
 from layerline.network_file.statements import SourceLine, Statement, Token, read_lines
+from layerline.network_file.tiny_dnn import tiny_dnn
 from layerline.network_file.unknown import unknown_word
 
 if TYPE_CHECKING:
@@ -124,6 +126,8 @@ class Tree:
     input_shape: tuple[int, int, int] | None = None
     readable: dict[int, tuple[int, str]] = field(default_factory=dict)
     """The number of a line → how many blocks it stands in, and its readable form, which may be several lines."""
+    notes: dict[Span, Misfit] = field(default_factory=dict)
+    """What is legal and read in a way that is worth a note."""
     whole: bool = True
     """Whether the blocks are closed and small enough to be walked."""
 
@@ -151,7 +155,7 @@ class _Reader:
         self.size = 0
         self.last: LayerLine | None = None  # a line that may only be the last
         self.section: Section | None = None  # of darknet
-        self.program = False  # whether a line that holds a Python program together was found
+        self.other: set[Misfit] = set()  # what was said of lines that hold a file of another kind together
         self.flat = False  # whether a section of darknet has made a list of the image
 
     def read(self, statement: Statement) -> bool:
@@ -168,6 +172,10 @@ class _Reader:
             self.last = None
         if self._foreign(statement):
             return True
+        ours = self._in_our_words(statement)
+        if ours is None:
+            return True
+        statement = ours
         word = _WORDS[statement.word.text.lower()]
         values = Values(word, statement, self.mistakes)
         read = values.read()
@@ -191,17 +199,32 @@ class _Reader:
         self.section = section(statement, code)
         text = statement.word.text
         if self.section is None:
-            known = text.lower() in _WORDS
+            known = text.lower() in _WORDS or text.lower() in OTHER_WORDS
             if known and not code[len(text) :].lstrip().startswith("("):
                 return False
-            misfit = pasted(code, _WORDS)
+            misfit = tiny_dnn(code) or pasted(code, _WORDS)
             if misfit is None and known:
                 return False
-            if misfit is not PROGRAM or not self.program:  # once: its help speaks of all such lines
+            if misfit not in self.other:
                 self.mistakes.add(span if misfit else statement.word.span, misfit or unknown_word(text, _WORDS))
-            self.program = self.program or misfit is PROGRAM
+            if misfit is PROGRAM or misfit is SETTINGS:  # once: its help speaks of all such lines
+                self.other |= {misfit, PROGRAM}  # a closing bracket looks like Python
         self._branch().append(LayerLine(statement, None, None))
         return True
+
+    def _in_our_words(self, statement: Statement) -> Statement | None:
+        """Return a line as it is written here; None where it cannot be, which is then said."""
+        if statement.word.text.lower() not in OTHER_WORDS:
+            return statement
+        reading = in_our_words(statement)
+        if isinstance(reading, Misfit):
+            self.mistakes.add(statement.word.span, reading)
+            self._branch().append(LayerLine(statement, None, None))
+            return None
+        note = reading.note
+        if note and all((note.reason, note.help) != (other.reason, other.help) for other in self.tree.notes.values()):
+            self.tree.notes[statement.word.span] = note  # once, however often the line is repeated
+        return reading.statement
 
     def _close_section(self) -> None:
         """Say what a section of darknet is here, once all of its lines are read."""
