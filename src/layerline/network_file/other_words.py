@@ -106,6 +106,8 @@ def _softmax(statement: Statement) -> Reading:
 def _activation(statement: Statement) -> Reading | Misfit:
     """Read Keras's `Activation relu`."""
     typed, values = statement.word.text, statement.arguments
+    if [_value(value).lower() for value in values] == ["linear"]:
+        return Misfit(f"{typed} linear changes nothing", "remove this line")
     line = activation(_value(values[0])) if len(values) == 1 and _named(values[0]) in ("", "activation") else None
     if line is None:
         return Misfit(f"{typed} is not a layer here", "write the activation itself on the line, as in `ReLU`")
