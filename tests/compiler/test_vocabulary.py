@@ -156,6 +156,7 @@ def test_activations_at_the_corners_are_pytorchs(name: str, width: str) -> None:
 POOLS = (
     *("AvgPool 3 2 1", "AvgPool 2x4 1 1x2", "AvgPool 5 3", "AvgPool 4x3 3x2 same", "AvgPool 3 1 same"),
     *("GlobalPool", "GlobalMaxPool", "Pool 3 1 1", "Pool 4x3 3x2 same", "Pool 3 1 same"),
+    "Conv 3 1\nReLU\nPool 2 padding=same",
 )
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, final
 from layerline.layers import LAYERS, SEPARABLE, Argument, Misfit, Word, separable
 from layerline.layers.grammar import Whole
 from layerline.network_file.darknet import Section, section
+from layerline.network_file.foreign_words import FOREIGN_WORDS, in_our_words
 from layerline.network_file.line_values import Values
 from layerline.network_file.mistakes import code_span
-from layerline.network_file.other_words import OTHER_WORDS, in_our_words
 from layerline.network_file.pasted import PROGRAM, SETTINGS, pasted
 from layerline.network_file.statements import SourceLine, Statement, Token, read_lines
 from layerline.network_file.tiny_dnn import tiny_dnn
@@ -199,7 +199,7 @@ class _Reader:
         self.section = section(statement, code)
         text = statement.word.text
         if self.section is None:
-            known = text.lower() in _WORDS or text.lower() in OTHER_WORDS
+            known = text.lower() in _WORDS or text.lower() in FOREIGN_WORDS
             if known and not code[len(text) :].lstrip().startswith("("):
                 return False
             misfit = tiny_dnn(code) or pasted(code, _WORDS)
@@ -214,7 +214,7 @@ class _Reader:
 
     def _in_our_words(self, statement: Statement) -> Statement | None:
         """Return a line as it is written here; None where it cannot be, which is then said."""
-        if statement.word.text.lower() not in OTHER_WORDS:
+        if statement.word.text.lower() not in FOREIGN_WORDS:
             return statement
         reading = in_our_words(statement)
         if isinstance(reading, Misfit):

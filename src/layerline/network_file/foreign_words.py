@@ -25,16 +25,16 @@ _WINDOWS: Final = frozenset(("pool_size", "window", "kernel_size"))
 
 @final
 @dataclass(frozen=True)
-class Reading:
+class AsMeant:
     """A line in our words, and what is noted about that reading."""
 
     statement: Statement
     note: Misfit | None = None
 
 
-def in_our_words(statement: Statement) -> Reading | Misfit:
-    """Return how a line is read that begins with any word of OTHER_WORDS, or why it cannot be."""
-    return OTHER_WORDS[statement.word.text.lower()](statement)
+def in_our_words(statement: Statement) -> AsMeant | Misfit:
+    """Return how a line is read that begins with any word of FOREIGN_WORDS, or why it cannot be."""
+    return FOREIGN_WORDS[statement.word.text.lower()](statement)
 
 
 def _named(token: Token) -> str:
@@ -51,7 +51,7 @@ def _as(statement: Statement, word: str, arguments: tuple[Token, ...]) -> Statem
     return Statement(dataclasses.replace(statement.word, text=word), arguments)
 
 
-def _batch_normalization(statement: Statement) -> Reading | Misfit:
+def _batch_normalization(statement: Statement) -> AsMeant | Misfit:
     """Keras's momentum is what the old value keeps, ours what a new batch gets; its defaults differ as well."""
     typed = statement.word.text
     bare = next((token for token in statement.arguments if not _named(token)), None)
@@ -70,11 +70,11 @@ def _batch_normalization(statement: Statement) -> Reading | Misfit:
     ours = _as(statement, "BatchNorm", arguments)
     line = f"BatchNorm momentum={share} " + " ".join(f"eps={_value(token)}" for token in given.values())
     helps = f"here this is `{line}`; for PyTorch's defaults, write `BatchNorm`"
-    return Reading(ours, Misfit(f"{typed} is read with Keras's meaning and defaults", helps))
+    return AsMeant(ours, Misfit(f"{typed} is read with Keras's meaning and defaults", helps))
 
 
-def _adaptive(word: str, windowed: str) -> Callable[[Statement], Reading | Misfit]:
-    def read(statement: Statement) -> Reading | Misfit:
+def _adaptive(word: str, windowed: str) -> Callable[[Statement], AsMeant | Misfit]:
+    def read(statement: Statement) -> AsMeant | Misfit:
         """Read an adaptive pool: one whose output is 1×1 is a global one."""
         sizes = [
             size
@@ -83,7 +83,7 @@ def _adaptive(word: str, windowed: str) -> Callable[[Statement], Reading | Misfi
             for size in _SIZE.sub(r"\1 \2", _value(token)).split()
         ]
         if sizes and set(sizes) == {"1"}:
-            return Reading(_as(statement, word, ()))
+            return AsMeant(_as(statement, word, ()))
         typed = statement.word.text
         size = int(sizes[0]) if sizes and sizes[0].isdecimal() else 4
         reason = f"{typed} is available with an output of 1×1 only, which is `{word}` here"
@@ -92,18 +92,18 @@ def _adaptive(word: str, windowed: str) -> Callable[[Statement], Reading | Misfi
     return read
 
 
-def _log_softmax(statement: Statement) -> Reading:
+def _log_softmax(statement: Statement) -> AsMeant:
     reason = f"{statement.word.text} is read as Softmax: the loss takes the logarithm in any case"
     note = Misfit(reason, "write `Softmax`, or remove the line: training and predictions are the same")
-    return Reading(_softmax(statement).statement, note)
+    return AsMeant(_softmax(statement).statement, note)
 
 
-def _softmax(statement: Statement) -> Reading:
+def _softmax(statement: Statement) -> AsMeant:
     rest = (token for token in statement.arguments if token.text.replace(" ", "").lower() not in _LAST_AXIS)
-    return Reading(_as(statement, "Softmax", tuple(rest)))
+    return AsMeant(_as(statement, "Softmax", tuple(rest)))
 
 
-def _activation(statement: Statement) -> Reading | Misfit:
+def _activation(statement: Statement) -> AsMeant | Misfit:
     """Read Keras's `Activation relu`."""
     typed, values = statement.word.text, statement.arguments
     if [_value(value).lower() for value in values] == ["linear"]:
@@ -112,23 +112,23 @@ def _activation(statement: Statement) -> Reading | Misfit:
     if line is None:
         return Misfit(f"{typed} is not a layer here", "write the activation itself on the line, as in `ReLU`")
     word, *slope = line.split()
-    return Reading(_as(statement, word, tuple(Token(text, values[0].span) for text in slope)))
+    return AsMeant(_as(statement, word, tuple(Token(text, values[0].span) for text in slope)))
 
 
-def _keras_pool(word: str) -> Callable[[Statement], Reading]:
-    def read(statement: Statement) -> Reading:
+def _keras_pool(word: str) -> Callable[[Statement], AsMeant]:
+    def read(statement: Statement) -> AsMeant:
         """Read a pool of Keras, whose window is 2 by default."""
         names = {_named(token) for token in statement.arguments}
         typed = statement.word.text
         if "" in names or names & _WINDOWS or not typed.endswith("2D"):
-            return Reading(statement)
+            return AsMeant(statement)
         ours = _as(statement, typed, (Token("2", statement.word.span), *statement.arguments))
-        return Reading(ours, Misfit(f"{typed} without a window is read with Keras's default of 2", f"write `{word} 2`"))
+        return AsMeant(ours, Misfit(f"{typed} without a window is read with Keras's default of 2", f"write `{word} 2`"))
 
     return read
 
 
-OTHER_WORDS: Final[dict[str, Callable[[Statement], Reading | Misfit]]] = {
+FOREIGN_WORDS: Final[dict[str, Callable[[Statement], AsMeant | Misfit]]] = {
     "batchnormalization": _batch_normalization,
     "adaptiveavgpool2d": _adaptive("GlobalPool", "AvgPool"),
     "adaptivemaxpool2d": _adaptive("GlobalMaxPool", "Pool"),
