@@ -1,11 +1,11 @@
-"""Which epoch's weights to keep: every rule on the same trainings, seen from the test set.
+"""Which epoch's weights to keep: all rules on the same trainings, scored on the test set.
 
     python benchmarks/best_epoch.py clothing-30 clothing-10 cifar10-100 … --data-dir DIR --seeds 5
 
-Each set is trained with no option but the seed, which also draws the splits; validation and test are looked at after
-every epoch. A rule sees the validation figures alone. What it costs is the test's macro F1 (and accuracy) of the last
-epoch less that of the epoch it chooses, in points. Sets that were measured before stay in the file. DIR holds mnist/,
-cifar10/ and clothing/.
+Each data set is trained with the seed as the only option, which also determines the splits; validation and test sets
+are evaluated after each epoch. A rule sees only the validation metrics. Its cost is the test macro F1 (and accuracy) of
+the last epoch minus that of the epoch it selects, in points. Sets measured earlier stay in the file. DIR contains
+mnist/, cifar10/ and clothing/.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Dataset, Split
     from layerline.engines.interface import Engine
 
-Figures = dict[str, list[float]]
+Metrics = dict[str, list[float]]
 
 
-def lowest_loss(seen: Figures, images: int) -> int:
-    """Return the epoch of the lowest loss, the earlier of equals: the rule until 2026-11-29."""
+def lowest_loss(seen: Metrics, images: int) -> int:
+    """Return the epoch with the lowest loss, the earliest on ties: the rule until 2026-11-29."""
     del images
     return int(np.argmin(seen["loss"]))
 
 
-def last(seen: Figures, images: int) -> int:
+def last(seen: Metrics, images: int) -> int:
     """Return the last epoch."""
     del images
     return len(seen["loss"]) - 1
 
 
-def best(merit: str) -> Callable[[Figures, int], int]:
-    """Return the rule that takes the best epoch by a figure, the later of equals."""
+def best(merit: str) -> Callable[[Metrics, int], int]:
+    """Return the rule that selects the best epoch by a metric, the latest on ties."""
 
-    def rule(seen: Figures, images: int) -> int:
+    def rule(seen: Metrics, images: int) -> int:
         del images
         values = np.array(seen[merit])
         return int(np.flatnonzero(values == values.max())[-1])
@@ -58,11 +58,11 @@ def best(merit: str) -> Callable[[Figures, int], int]:
     return rule
 
 
-def within_an_error(*, lowest: bool) -> Callable[[Figures, int], int]:
-    """Return the rule that takes the epoch of lowest loss, or the last, of those within a standard error of the best
-    accuracy."""
+def within_an_error(*, lowest: bool) -> Callable[[Metrics, int], int]:
+    """Return the rule that selects, among the epochs within a standard error of the best accuracy, the one with the
+    lowest loss, or the last."""
 
-    def rule(seen: Figures, images: int) -> int:
+    def rule(seen: Metrics, images: int) -> int:
         accuracy = np.array(seen["accuracy"])
         p = accuracy.max()
         near = np.flatnonzero(accuracy >= p - np.sqrt(p * (1 - p) / images) - 1e-12)
@@ -71,7 +71,7 @@ def within_an_error(*, lowest: bool) -> Callable[[Figures, int], int]:
     return rule
 
 
-RULES: dict[str, Callable[[Figures, int], int]] = {
+RULES: dict[str, Callable[[Metrics, int], int]] = {
     "lowest loss": lowest_loss,
     "last": last,
     "best accuracy": best("accuracy"),
@@ -82,12 +82,12 @@ RULES: dict[str, Callable[[Figures, int], int]] = {
 
 
 def main() -> None:
-    """Train, and write what each rule would have kept."""
+    """Train, and write the epochs that each rule would have selected."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="+")
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--schedule", help="instead of the one that is chosen")
+    parser.add_argument("--schedule", help="override the automatic schedule")
     parser.add_argument("--name", default="best-epoch")
     options = parser.parse_args()
     given = {} if options.schedule is None else {"schedule": options.schedule}
@@ -97,13 +97,16 @@ def main() -> None:
         runs = [trained(name, seed, options.data_dir, given) for seed in range(options.seeds)]
         found[name] = {"rules": summary(runs), "runs": runs}
         for rule, row in found[name]["rules"].items():
-            print(f"{name:16s} {rule:28s} {row['macro_f1']:.4f}  behind the last {row['behind_last']:+.2f}", flush=True)
-        what = "the epoch that each rule keeps, by its test figures"
+            print(
+                f"{name:16s} {rule:28s} {row['macro_f1']:.4f}  below the last epoch {row['behind_last']:+.2f}",
+                flush=True,
+            )
+        what = "test metrics of the epoch that each rule selects"
         write(options.name, {"what": what, "given": given, "sets": found})
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return for each rule the means over the seeds."""
+    """Return the means over the seeds for each rule."""
     rows = {}
     for rule, choose in RULES.items():
         chosen = [choose(run["validation"], run["validation_images"]) for run in runs]
@@ -121,12 +124,12 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def trained(name: str, seed: int, folder: Path, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the figures of every epoch of one training."""
+    """Return the metrics of each epoch of one training."""
     network, data = subject(name, seed, folder)
     assumed = complete(network, data, Recipe(seed=seed, **given), given)
     engine, recipe = assumed.engine, assumed.recipe
     splits = {"validation": data.validation, "test": data.test}
-    seen: dict[str, Figures] = {split: {"loss": [], "accuracy": [], "macro_f1": []} for split in ("validation", "test")}
+    seen: dict[str, Metrics] = {split: {"loss": [], "accuracy": [], "macro_f1": []} for split in ("validation", "test")}
     for epoch in range(1, recipe.epochs + 1):
         engine.reset_running()
         engine.train(plan_epoch(recipe, data.train, epoch, len(data.classes)), 0)
@@ -139,19 +142,19 @@ def trained(name: str, seed: int, folder: Path, given: dict[str, Any]) -> dict[s
 def measured(engine: Engine, split: Split | None, K: int) -> dict[str, float]:
     """Return loss, accuracy and macro F1."""
     if split is None:
-        raise ValueError("the rules are compared on data with a validation and a test set")
+        raise ValueError("comparing the rules requires a validation set and a test set")
     outputs = engine.evaluate(split)
     scores = metrics.measure(metrics.confusion(split.labels, outputs.probabilities.argmax(axis=1), K))
     return {"loss": float(outputs.losses.mean()), "accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
 
 
 def subject(name: str, seed: int, folder: Path) -> tuple[layerline.Network, Dataset]:
-    """Return network and data: `<set>-<training images of a class>`, or the whole set."""
+    """Return network and data for `<set>-<training images per class>`, or for a whole set."""
     base, _, each = name.partition("-")
     sources: dict[str, str | Path] = {
         "clothing": folder / "clothing" / "clothing-30.tar",
         "cifar10": folder / "cifar10" / "cifar10-jpeg.tar.xz",
-        "photos": Path(tempfile.gettempdir()) / "layerline-photos",  # of benchmarks/folder_of_photos.py
+        "photos": Path(tempfile.gettempdir()) / "layerline-photos",  # written by benchmarks/folder_of_photos.py
         "mnist": "mnist",
         "digits": "digits",
     }

@@ -1,4 +1,4 @@
-"""Guard zones around all that machine code writes to, and what a process's settings were."""
+"""Guard zones around all memory that machine code writes to, and snapshots of process settings."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from types import FrameType
 
 ZONE: Final = 4096
-"""Bytes of a guard zone, on either side."""
+"""Bytes per guard zone, on each side."""
 PATTERN: Final = 0xA5
 KEPT: Final = 400
-"""Buffers that nobody holds any more and that are still watched."""
+"""Maximum freed buffers that are still watched."""
 KEPT_BYTES: Final = 100_000_000
 
 
@@ -40,12 +40,12 @@ class _Guarded:
     start: int
     size: int
     freed: int | None = None
-    """Checksum of the contents when the buffer was first seen to be nobody's."""
+    """Checksum of the contents when the buffer was first seen to be freed."""
 
     def fault(self) -> str | None:
         end = self.start + self.size
         before, behind = self.held[self.start - ZONE : self.start], self.held[end : end + ZONE]
-        for name, zone in (("before", before), ("behind", behind)):
+        for name, zone in (("before", before), ("after", behind)):
             changed = np.flatnonzero(zone != PATTERN)
             if len(changed):
                 return f"guard zone {name} a buffer of {self.size} bytes: {len(changed)} changed, first {changed[0]}"
@@ -53,10 +53,10 @@ class _Guarded:
 
 
 class Canaries:
-    """Puts every arena, scratch, control word and output between two guard zones, and watches them, freed ones too."""
+    """Puts each arena, scratch, control word and output between two guard zones, and watches them, even once freed."""
 
     def __init__(self) -> None:
-        """Take over how layerline.engines takes memory."""
+        """Hook the memory allocation of layerline.engines."""
         self._all: list[_Guarded] = []
         given: Any
         for given in (arena, predictor, trainer):
@@ -72,20 +72,20 @@ class Canaries:
         held = np.full(size + 2 * ZONE + arena.ALIGNED, PATTERN, np.uint8)
         start = ZONE + -(held.ctypes.data + ZONE) % arena.ALIGNED
         held[start : start + size] = value
-        view = held[start : start + size].view(kind).reshape(shape)  # NumPy's view of a view holds `held` alone
+        view = held[start : start + size].view(kind).reshape(shape)  # NumPy's view of a view references only `held`
         self._all.append(_Guarded(weakref.ref(view), held, start, size))
         return view
 
     def array(self, shape: Any, dtype: Any, value: int) -> Any:
-        """Return an array between guard zones, each of its bytes `value`."""
+        """Return an array between guard zones, with all bytes set to `value`."""
         return self._buffer(shape, np.dtype(dtype), value)
 
     def faults(self) -> list[str]:
-        """Return which guard zones are not as they were."""
+        """Return the guard zones that have changed."""
         return [fault for each in tuple(self._all) if (fault := each.fault()) is not None]
 
     def settle(self) -> list[str]:
-        """Return what is wrong, freed buffers that were written to among it; for when nobody is at work."""
+        """Return all faults, including writes to freed buffers; only while no other thread is running."""
         found = self.faults()
         freed = [each for each in self._all if each.view() is None]
         for each in freed:
@@ -103,13 +103,13 @@ class Canaries:
 
 
 class _Numpy:
-    """NumPy, but that `empty` and `zeros` lie between guard zones."""
+    """NumPy with `empty` and `zeros` between guard zones."""
 
     def __init__(self, canaries: Canaries) -> None:
         self._canaries = canaries
 
     def empty(self, shape: Any, dtype: Any = np.float64) -> Any:
-        return self._canaries.array(shape, dtype, 0xFF)  # NaN, where it is not written to
+        return self._canaries.array(shape, dtype, 0xFF)  # NaN unless written
 
     def zeros(self, shape: Any, dtype: Any = np.float64) -> Any:
         return self._canaries.array(shape, dtype, 0)
@@ -119,16 +119,16 @@ class _Numpy:
 
 
 def plain_arithmetic() -> bool:
-    """Return whether this thread computes as IEEE 754 says: rounds to nearest, and keeps the smallest numbers."""
+    """Return whether this thread has IEEE 754 defaults: round to nearest, denormals not flushed."""
     tiny = np.array([1e-42], np.float32)
     return ctypes.CDLL(None).fegetround() == 0 and bool((tiny * np.float32(0.5))[0] != 0)
 
 
 class Settings:
-    """What a process's settings are, to be compared and put back."""
+    """A snapshot of the process settings, to compare and restore."""
 
     def __init__(self) -> None:
-        """Look."""
+        """Take the snapshot."""
         self._before = self._now()
 
     def _now(self) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class Settings:
             "handlers": [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)],
             "stack_size": threading.stack_size(),
             "gc": gc.isenabled(),
-            "cwd": os.getcwd(),  # noqa: PTH109 - as the system says it
+            "cwd": os.getcwd(),  # noqa: PTH109 - as the system reports it
             "environ": dict(os.environ),
             "errstate": np.geterr(),
             "switch": sys.getswitchinterval(),
@@ -151,7 +151,7 @@ class Settings:
         }
 
     def changed(self) -> list[str]:
-        """Return what is other than before, and put back what would be found again and again."""
+        """Return the settings that changed, and restore those that would be reported repeatedly."""
         import matplotlib as mpl
 
         now, before = self._now(), self._before
@@ -181,12 +181,13 @@ class Settings:
 
 
 def _is_of_science(given: Any) -> bool:
-    """Return whether a filter is one that scikit-learn and what it uses set for a moment, or when they are imported."""
+    """Return whether a warning filter belongs to scikit-learn or its dependencies, which set some temporarily or when
+    imported."""
     return given[2].__module__.partition(".")[0] in ("numpy", "scipy", "sklearn")
 
 
 def threads_left(patience: float = 5.0) -> list[str]:
-    """Return where layerline's threads are that do not end."""
+    """Return the stacks of layerline's threads that do not finish."""
     end = time.monotonic() + patience
     while True:
         left = _ours()
@@ -196,7 +197,7 @@ def threads_left(patience: float = 5.0) -> list[str]:
 
 
 def _ours() -> list[str]:
-    """Return where each thread is that Workers and their like have started: all begin in the same function."""
+    """Return the stacks of the threads started by layerline.system.workers, which all start in the same function."""
     from layerline.system import workers
 
     found = []
@@ -210,7 +211,7 @@ def _ours() -> list[str]:
 
 
 def locks_held() -> list[str]:
-    """Return which of layerline's locks cannot be had by another thread, and let go of those that this one holds."""
+    """Return layerline's locks that another thread cannot acquire, and release those that this thread holds."""
     from llvmlite.binding import ffi
 
     from layerline.compiler import jit
@@ -238,6 +239,6 @@ def locks_held() -> list[str]:
 
 
 def resident() -> float:
-    """Return the memory that this process holds, MB (Linux)."""
-    with open("/proc/self/statm") as file:  # noqa: PTH123 - hundreds of times
+    """Return the resident memory of this process in MB (Linux)."""
+    with open("/proc/self/statm") as file:  # noqa: PTH123 - called hundreds of times
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -1,4 +1,4 @@
-"""What a figure was measured under: machine, versions, and what else the machine did meanwhile."""
+"""The conditions of a measurement: machine, versions, and other load on the machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def conditions() -> dict[str, Any]:
-    """Return machine and versions."""
+    """Return the machine and versions."""
     from layerline.compiler.machine import host
     from layerline.system.cores import cores
 
@@ -35,7 +35,7 @@ def conditions() -> dict[str, Any]:
 
 
 def steal() -> float:
-    """Return the seconds that the host has taken from this machine's cores since it started (Linux), else 0."""
+    """Return the steal time of this machine's cores since boot in seconds (Linux), else 0."""
     stat = Path("/proc/stat")
     if not stat.exists():
         return 0.0
@@ -43,18 +43,18 @@ def steal() -> float:
 
 
 def file_system() -> str:
-    """Return the kind of the file system that temporary folders lie on (TMPDIR says which)."""
+    """Return the file system type of the temporary folder (TMPDIR)."""
     found = subprocess.run(["df", "--output=fstype", tempfile.gettempdir()], capture_output=True, text=True, check=True)
     return found.stdout.split()[-1]
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Return least, median and largest."""
+    """Return minimum, median and maximum."""
     return {"min": min(values), "median": statistics.median(values), "max": max(values)}
 
 
 def write(name: str, result: dict[str, Any]) -> None:
-    """Write a result beside the others, and say so."""
+    """Write a result to the results folder, and print its path."""
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({**conditions(), **result}, indent=2) + "\n")
     print(f"written: {path.relative_to(RESULTS.parent.parent)}")

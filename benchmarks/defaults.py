@@ -1,9 +1,9 @@
-"""What is assumed without any option, against a search: 30 runs over learning rate and epochs, chosen by validation.
+"""The automatic choices compared with a search: 30 runs over learning rate and epochs, selected by validation.
 
     python benchmarks/defaults.py --data mnist --data-dir DIR --network lenet5
 
-The default is to be within a point of the best of the search. The search keeps all else as the default has it; what it
-found is told for the validation set, by which it was chosen, and for the test set.
+The default should be within a point of the best run of the search. The search keeps everything else at the default. Its
+best run is reported on the validation set, by which it was selected, and on the test set.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ EPOCHS = (5, 10, 15, 20, 30)
 
 
 def main() -> None:
-    """Train the default and the 30 of the search, and write what was found."""
+    """Train the default and the 30 runs of the search, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="digits")
     parser.add_argument("--data-dir")
     parser.add_argument("--network", default="lenet5")
     parser.add_argument("--limit", type=int)
-    parser.add_argument("--threads", type=int, help="the same bits with any number")
+    parser.add_argument("--threads", type=int, help="number of threads; results do not depend on it")
     options = parser.parse_args()
     data = layerline.load_data(options.data, data_dir=options.data_dir, limit=options.limit)
     network = layerline.read(options.network, data)
@@ -48,7 +48,7 @@ def main() -> None:
     write(
         f"defaults-{options.network}-{data.name}",
         {
-            "what": "no option but network and data, against a search of 30 runs over learning rate and epochs",
+            "what": "defaults for network and data, compared with a search of 30 runs over learning rate and epochs",
             "images": len(data.train),
             "default": found[0],
             "best_of_search": best,
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def trained(network: Network, data: Dataset, recipe: Recipe, threads: int | None) -> dict[str, Any]:
-    """Train, and return the figures of the epoch whose weights are kept."""
+    """Train, and return the metrics of the epoch whose weights are saved."""
     start = time.perf_counter()
     run = layerline.train(network, data, recipe, threads=threads)
     kept = run.history[run.model_epoch - 1]

@@ -1,9 +1,9 @@
-"""One training epoch beside PyTorch, in turn, on the same images: the ratio pair by pair, and the median of the ratios.
+"""One training epoch compared with PyTorch, alternating, on the same images: the ratio of each pair, and their median.
 
     python benchmarks/epoch.py six-layer --data mnist --data-dir DIR --batch-size 50
 
-PyTorch runs in processes of its own, in its default layout and with channels last, each with and without keeping freed
-memory; in every pair the fastest of the four counts. Before its clock starts each side reads all its images once.
+PyTorch runs in separate processes, in its default layout and with channels last, each with and without retaining freed
+memory; in each pair the fastest of the four counts. Each side reads all its images once before its clock starts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 
 
 class Peer:
-    """PyTorch in a process of its own."""
+    """PyTorch in a separate process."""
 
     def __init__(self, options: argparse.Namespace, *, channels_last: bool, keep_memory: bool) -> None:
         """Start it and wait until it is ready."""
@@ -48,7 +48,7 @@ class Peer:
         self.version = self._line().split()[1]
 
     def epoch(self, images: int) -> float:
-        """Return the seconds of an epoch."""
+        """Return the time of an epoch in seconds."""
         assert self.process.stdin  # noqa: S101 - it is a pipe
         self.process.stdin.write(f"{images}\n")
         self.process.stdin.flush()
@@ -58,12 +58,12 @@ class Peer:
         assert self.process.stdout  # noqa: S101 - it is a pipe
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the peer {self.name} ended")
+            raise RuntimeError(f"the peer {self.name} exited")
         return line
 
 
 def our_epoch(data: Dataset, options: argparse.Namespace) -> tuple[Callable[[int], float], float]:
-    """Return a function that trains an epoch and returns its seconds, and the seconds it took to compile."""
+    """Return a function that trains an epoch and returns its time in seconds, and the compile time in seconds."""
     network = layerline.read(options.network, data)
     recipe = Recipe(batch_size=options.batch_size, momentum=0.0, learning_rate=0.01, schedule="constant")
     engine = make("compiled", network, data.scaling, recipe, options.threads)
@@ -75,7 +75,7 @@ def our_epoch(data: Dataset, options: argparse.Namespace) -> tuple[Callable[[int
 
     def epoch(images: int) -> float:
         order = numbers.permutation(data.train.indices)[:images]
-        int(data.train.source.images.sum())  # as the peer does: idle memory back before the clock starts
+        int(data.train.source.images.sum())  # like the peer: reclaim idle memory before the clock starts
         begin = time.perf_counter()
         engine.train(Epoch(data.train.source, order, rates), 0)
         return time.perf_counter() - begin
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=50)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--images", type=int, help="images an epoch, all if not given")
+    parser.add_argument("--images", type=int, help="images per epoch [all]")
     options = parser.parse_args()
     data = layerline.load_data(options.data, data_dir=options.data_dir, validation="none")
     images = options.images or len(data.train)
@@ -115,7 +115,7 @@ def main() -> None:
         }
         pairs.append(pair)
         print(
-            f"{number + 1}: ours {ours:.3f} s, PyTorch {theirs[best]:.2f} s ({best}), {theirs[best] / ours:.1f} times"
+            f"{number + 1}: ours {ours:.3f} s, PyTorch {theirs[best]:.2f} s ({best}), ratio {theirs[best] / ours:.1f}"
         )
     ratios = [theirs / ours for ours, theirs in taken]
     mine, peer_best = ([pair[who] / images * 1e6 for pair in taken] for who in (0, 1))

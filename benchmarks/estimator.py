@@ -1,9 +1,9 @@
-"""What keeping machine code saves in scikit-learn: fits of one network on few images, with and without.
+"""The benefit of caching machine code in scikit-learn: fits of one network on few images, with and without the cache.
 
     python benchmarks/estimator.py
 
-A cross-validation of five folds on the digits, epochs as few as a search tries, in turn with code that is forgotten
-before every fit and with code that is kept; and scikit-learn's own checks of the estimator, likewise.
+Five-fold cross-validation on digits, with as few epochs as a search uses, alternating between clearing the cache before
+each fit and keeping it; and scikit-learn's own estimator checks, likewise.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def forgetful(fit: Callable[..., Course]) -> Callable[..., Course]:
-    """Return a fit before which all code is forgotten."""
+    """Return a fit that first clears the cached code."""
 
     def forgetting(*arguments: Any) -> Course:
         compiled_alone.cache_clear()
@@ -39,12 +39,12 @@ def forgetful(fit: Callable[..., Course]) -> Callable[..., Course]:
 
 
 def seconds(work: Callable[[], object], *, kept: bool) -> float:
-    """Return how long some fits take."""
+    """Return the time of some fits in seconds."""
     whole = Course.fitted
     compiled_alone.cache_clear()
     plan.cache_clear()
     if not kept:
-        Course.fitted = forgetful(whole)  # type: ignore[method-assign]  # for as long as it is timed
+        Course.fitted = forgetful(whole)  # type: ignore[method-assign]  # while it is timed
     start = time.perf_counter()
     work()
     taken = time.perf_counter() - start
@@ -63,7 +63,7 @@ def main() -> None:
         "five folds": lambda: cross_val_score(short, X, y, cv=5),
         "check_estimator": lambda: check_estimator(ConvNetClassifier(threads=1), on_skip=None),
     }
-    result: dict[str, Any] = {"what": f"scikit-learn {sklearn.__version__}, the default network, seconds, in turn"}
+    result: dict[str, Any] = {"what": f"scikit-learn {sklearn.__version__}, the default network, seconds, alternating"}
     warnings.simplefilter("ignore")
     for name, work in works.items():
         times: dict[bool, list[float]] = {False: [], True: []}
@@ -71,7 +71,8 @@ def main() -> None:
             for kept, taken in times.items():
                 taken.append(seconds(work, kept=kept))
         result[name] = {"forgotten": spread(times[False]), "kept": spread(times[True]), "pairs": pairs}
-        print(f"{name}: {result[name]['forgotten']['median']:.2f} s, kept {result[name]['kept']['median']:.2f} s")
+        uncached, cached = (result[name][key]["median"] for key in ("forgotten", "kept"))
+        print(f"{name}: uncached {uncached:.2f} s, cached {cached:.2f} s")
     write("estimator", result)
 
 

@@ -1,11 +1,11 @@
-"""Write a folder as people have them: photos of many sizes, unbalanced classes, and what lies beside photos.
+"""Write a realistic folder: photos of many sizes, unbalanced classes, and the usual clutter.
 
     python benchmarks/folder_of_photos.py DIR [--images 2400]
 
-Five classes of shapes on noise that looks like nature's (its power falls with the square of the frequency); two of
-them, upright and lying stripes, differ only by the way up, and a fifth of the photos lie on their side with an EXIF
-orientation, so that who does not apply it cannot learn them. Beside the photos lie masks, system files, texts and a few
-damaged images. Everything follows from --seed.
+Five classes of shapes on natural-looking noise (its power falls with the square of the frequency); two of them,
+vertical and horizontal stripes, differ only in orientation, and a fifth of the photos are stored rotated with an EXIF
+orientation, so they cannot be learned without applying it. There are also masks, system files, text files and a few
+damaged images. Everything is determined by --seed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SHARES = {"lying": 0.62, "upright": 0.2, "disc": 0.1, "ring": 0.05, "checks": 0.03}
 MASKS, DAMAGED = 40, 5
 SIDEWAYS = 6
-"""EXIF: turn the stored image clockwise by a quarter to see it."""
+"""EXIF: rotate the stored image 90° clockwise for display."""
 
 Numbers = np.random.Generator
 
@@ -62,7 +62,7 @@ def _noise(H: int, W: int, numbers: Numbers) -> NDArray[np.float64]:
 
 
 def _shape(name: str, H: int, W: int, numbers: Numbers) -> Any:
-    """Return where the shape is, bool (H, W)."""
+    """Return the mask of the shape, bool (H, W)."""
     size = min(H, W) * numbers.uniform(0.25, 0.42)
     y = np.arange(H)[:, None] - H / 2 - numbers.uniform(-0.08, 0.08) * H
     x = np.arange(W)[None, :] - W / 2 - numbers.uniform(-0.08, 0.08) * W
@@ -83,7 +83,7 @@ def _shape(name: str, H: int, W: int, numbers: Numbers) -> Any:
 
 
 def write(path: Path, pixels: NDArray[np.uint8], numbers: Numbers) -> None:
-    """Write a photo; every fifth lies on its side and says so."""
+    """Write a photo; every fifth is stored rotated with an EXIF orientation."""
     exif = Image.Exif()
     if numbers.random() < 0.2:
         pixels = np.rot90(pixels)
@@ -92,7 +92,7 @@ def write(path: Path, pixels: NDArray[np.uint8], numbers: Numbers) -> None:
 
 
 def litter(folder: Path, numbers: Numbers) -> None:
-    """Put beside the photos what lies beside photos."""
+    """Write the clutter."""
     some = sorted(folder.glob("lying/*.jpg"))[:MASKS]
     for path in some:
         with Image.open(path) as image:

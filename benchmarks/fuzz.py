@@ -1,13 +1,12 @@
-"""Changed files by the thousand: does anything but a user's error come out of a parser, does it hang, take memory?
+"""Fuzzing with thousands of mutated files: does a parser raise anything but a user error, hang, or use much memory?
 
     python benchmarks/fuzz.py network --seconds 300 --seed 1
     python benchmarks/fuzz.py all --seconds 60
-    python benchmarks/fuzz.py npz --seed 1 --case 4711        one case again, its traceback shown
+    python benchmarks/fuzz.py npz --seed 1 --case 4711        repeat one case, with its traceback
 
-A child process changes valid samples and has them read, one case after the other, under a limit on its addresses. A
-case is wrong where an exception comes out that is no UserError, where it takes more than 5 s or lets the process grow
-by more than 500 MB, or where it ends the process. The seed and the number of a case decide all of it. Exit 1 where any
-case was wrong. Linux.
+A child process mutates valid samples and parses them, one case at a time, under an address space limit. A case fails if
+it raises an exception that is not a UserError, takes more than 5 s, grows the process by more than 500 MB, or kills the
+process. A case is determined by the seed and its number. Exits with 1 if any case failed. Linux.
 """
 
 from __future__ import annotations
@@ -34,38 +33,38 @@ if TYPE_CHECKING:
 LONGEST: Final = 5.0
 """Seconds."""
 LARGEST: Final = 500 * 10**6
-"""Bytes by which a case may let the process grow."""
+"""Bytes by which a case may grow the process."""
 ADDRESSES: Final = 3 * 10**9
-"""Bytes beside those that the process has when it begins."""
+"""Bytes on top of those that the process has at the start."""
 _SHOWN: Final = 10
-"""Kinds of wrong cases that are shown whole."""
+"""Kinds of failures that are printed in full."""
 
 
 @dataclass
 class Outcome:
-    """What came out of the cases so far."""
+    """The outcomes of the cases so far."""
 
     cases: int = 0
     read: int = 0
     refused: int = 0
     slowest: float = 0.0
     wrong: dict[str, list[int]] = field(default_factory=dict)
-    """What went wrong → the cases."""
+    """Failure → its cases."""
 
     def add(self, case: int, what: str) -> None:
-        """Keep a wrong case; the first of its kind is shown."""
+        """Record a failed case; the first of its kind is printed."""
         self.wrong.setdefault(what, []).append(case)
         if len(self.wrong[what]) == 1 and len(self.wrong) <= _SHOWN:
             print(f"case {case}: {what}", flush=True)
 
 
 def main() -> int:
-    """Run a parser's cases, or those of each; print the counts."""
+    """Run the cases of one parser, or of each, and print the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("input", choices=(*INPUTS, "all"))
-    parser.add_argument("--seconds", type=float, default=60, help="of each parser [60]")
+    parser.add_argument("--seconds", type=float, default=60, help="seconds per parser [60]")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--case", type=int, help="only this one, in this process")
+    parser.add_argument("--case", type=int, help="run only this case, in this process")
     options = parser.parse_args()
     if options.case is not None:
         return _again(options.input, options.seed, options.case)
@@ -74,8 +73,8 @@ def main() -> int:
         found = fuzz(name, options.seconds, options.seed)
         wrong = sum(map(len, found.wrong.values()))
         print(
-            f"{name}: {found.cases:,d} cases, {found.read:,d} read, {found.refused:,d} refused, {wrong:,d} wrong of "
-            f"{len(found.wrong)} kinds; the slowest took {found.slowest:.2f} s",
+            f"{name}: {found.cases:,d} cases, {found.read:,d} read, {found.refused:,d} refused, {wrong:,d} failed, of "
+            f"{len(found.wrong)} kinds; slowest {found.slowest:.2f} s",
             flush=True,
         )
         failed |= bool(wrong) or not found.cases
@@ -83,7 +82,7 @@ def main() -> int:
 
 
 def fuzz(name: str, seconds: float, seed: int) -> Outcome:
-    """Run cases from 0 on for so many seconds, in a child that is replaced when it ends or hangs."""
+    """Run cases from 0 for a number of seconds, in a child that is replaced when it dies or hangs."""
     outcome, end = Outcome(), time.monotonic() + seconds
     context = multiprocessing.get_context("spawn")
     while time.monotonic() < end:
@@ -96,13 +95,13 @@ def fuzz(name: str, seconds: float, seed: int) -> Outcome:
             child.kill()
         child.join()
         if child.exitcode != -9 and time.monotonic() < end:
-            outcome.add(outcome.cases, f"ended the process: exit {child.exitcode}")
+            outcome.add(outcome.cases, f"killed the process: exit code {child.exitcode}")
             outcome.cases += 1
     return outcome
 
 
 def _watch(told: Connection, outcome: Outcome, end: float) -> None:
-    """Count what the child tells, until it ends, hangs, or the time is over."""
+    """Count the child's reports, until it exits, hangs, or the time is up."""
     ready = False
     while time.monotonic() < end:
         if not told.poll(LONGEST if ready else 120):
@@ -127,13 +126,13 @@ def _watch(told: Connection, outcome: Outcome, end: float) -> None:
 
 
 def _work(name: str, seed: int, first: int, told: Connection) -> None:
-    """Run cases until the parent ends this process."""
+    """Run cases until the parent kills this process."""
     with tempfile.TemporaryDirectory() as place, contextlib.suppress(BrokenPipeError):
         folder = Path(place)
         subject = INPUTS[name]()
         subject.prepare(folder)
         _limit_addresses()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff says much of damaged files
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff prints a lot about damaged files
         told.send(("begun", None))
         case = first
         while True:
@@ -142,7 +141,7 @@ def _work(name: str, seed: int, first: int, told: Connection) -> None:
 
 
 def _outcome(read: Any, refusals: tuple[type[Exception], ...]) -> tuple[str, Any]:
-    """Return `read` or `refused` with its seconds, or `wrong` with what happened."""
+    """Return `read` or `refused` with the seconds, or `wrong` with the failure."""
     start, before = time.monotonic(), _peak()
     try:
         read()
@@ -159,7 +158,7 @@ def _outcome(read: Any, refusals: tuple[type[Exception], ...]) -> tuple[str, Any
 
 
 def _where(error: Exception) -> str:
-    """Return an exception by its type and the places that it came through last."""
+    """Return an exception as its type and the innermost frames of its traceback."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
     text = "".join(letter for letter in str(error) if not letter.isdigit())[:100]
@@ -177,7 +176,7 @@ def _limit_addresses() -> None:
 
 
 def _random(seed: int, name: str, case: int) -> Random:
-    return Random(f"{seed} {name} {case}")  # noqa: S311 - it makes files, not secrets
+    return Random(f"{seed} {name} {case}")  # noqa: S311 - for test files, not secrets
 
 
 def _again(name: str, seed: int, case: int) -> int:

@@ -1,5 +1,5 @@
-"""What `fuzz.py` changes and reads: for each parser valid samples, made by the program itself where it writes such
-files, the checksums that are put right again behind a change, and the way in which a user's file gets there.
+"""The inputs of `fuzz.py`: for each parser, valid samples, written by the program itself where it writes such files,
+checksums that are fixed after a mutation, and the code path by which a user's file is read.
 """
 
 from __future__ import annotations
@@ -58,29 +58,29 @@ if TYPE_CHECKING:
 
 
 class Input(abc.ABC):
-    """A parser with what it is given. A case is a number: its generator decides all of it."""
+    """A parser and its inputs. A case is a number, whose random generator determines everything."""
 
     refusals: tuple[type[Exception], ...] = (UserError,)
-    """What may come out."""
+    """The exceptions that are allowed."""
 
     @abc.abstractmethod
     def prepare(self, folder: Path) -> None:
-        """Make the samples, and what stays as it is, in an empty folder."""
+        """Create the samples and the unchanged files in an empty folder."""
 
     @abc.abstractmethod
     def read(self, random: Random, folder: Path) -> None:
-        """Change a sample and have it read."""
+        """Mutate a sample and read it."""
 
 
 class _OfFiles(Input):
-    """A parser of files that are changed as bytes."""
+    """A parser of files that are mutated as bytes."""
 
     def __init__(self) -> None:
         self.samples: dict[str, tuple[bytes, ...]] = {}
-        """The names of the files that a case writes → what may stand there."""
+        """The names of the files that a case writes → their possible contents."""
 
     def read(self, random: Random, folder: Path) -> None:
-        """Write all files, one of them or two changed."""
+        """Write all files, with one or two of them mutated."""
         wrong = set(random.sample(sorted(self.samples), min(len(self.samples), random.choice((1, 1, 2)))))
         for name, samples in self.samples.items():
             content = random.choice(samples)
@@ -88,12 +88,12 @@ class _OfFiles(Input):
         self.given(random, folder)
 
     def spoilt(self, random: Random, content: bytes, others: tuple[bytes, ...]) -> bytes:
-        """Return a sample changed."""
+        """Return a mutated sample."""
         return changed(random, content, others)
 
     @abc.abstractmethod
     def given(self, random: Random, folder: Path) -> None:
-        """Have the files read."""
+        """Read the files."""
 
 
 @final
@@ -101,7 +101,7 @@ class Network(_OfFiles):
     """A network file."""
 
     def prepare(self, _folder: Path) -> None:
-        """Take the presets, and their readable forms."""
+        """Use the presets, and their formatted versions."""
         plain = [preset(name) for name in presets()]
         blocks = (
             "Input 3 16 16\nRepeat 2\n  Residual\n    Conv 8 3 1 1\n  Shortcut\n    Conv 8 1\n  End\nEnd\nFlat\nFC 5\n"
@@ -110,7 +110,7 @@ class Network(_OfFiles):
         self.samples = {"net.cnn": tuple(text.encode() for text in texts)}
 
     def given(self, random: Random, folder: Path) -> None:
-        """Read it against data of some shape, as `train` does, and format it, as `fmt` does."""
+        """Read it with data of some shape, as `train` does, and format it, as `fmt` does."""
         path, shape = folder / "net.cnn", random.choice(((1, 28, 28), (3, 32, 32), (3, 96, 96), None))
         network = layerline.read(path, input_shape=shape, classes=random.choice((2, 10, None)))
         formatted(network.text, "net.cnn")
@@ -119,10 +119,10 @@ class Network(_OfFiles):
 
 @final
 class Idx(_OfFiles):
-    """IDX files of images and labels, gzipped, xz or neither."""
+    """IDX files of images and labels, compressed with gzip or xz, or uncompressed."""
 
     def prepare(self, folder: Path) -> None:
-        """Make images of bytes, of floats and of three channels."""
+        """Create images of bytes, of floats and of three channels."""
         images = pictures(30)[:, 0]
         kinds = (images, images.astype(">f4"), images.astype(">i2"), pictures(30, channels=3))
         (folder / "set").mkdir()
@@ -135,7 +135,7 @@ class Idx(_OfFiles):
         }
 
     def spoilt(self, random: Random, content: bytes, others: tuple[bytes, ...]) -> bytes:
-        """Change it before it is packed, or behind that."""
+        """Mutate it before or after compression."""
         return packed(random, content, others)
 
     def given(self, random: Random, folder: Path) -> None:
@@ -145,10 +145,10 @@ class Idx(_OfFiles):
 
 @final
 class Npz(_OfFiles):
-    """.npz: with one array of a member or of the archive changed."""
+    """.npz files, mutated in a member or in the archive."""
 
     def prepare(self, folder: Path) -> None:
-        """Make archives with numbers, one-hot rows and text for labels."""
+        """Create archives with numbers, one-hot rows and text as labels."""
         images, numbers = pictures(30), labels(30)
         names = np.array(["cat", "dög", "e\u0301"])[numbers]
         arrays = (
@@ -162,7 +162,7 @@ class Npz(_OfFiles):
         }
 
     def spoilt(self, random: Random, content: bytes, others: tuple[bytes, ...]) -> bytes:
-        """Change a member, whose checksum is then right, or the archive."""
+        """Mutate a member, fixing its checksum, or the archive."""
         return zipped(random, content) if random.random() < 0.7 else changed(random, content, others)
 
     def given(self, random: Random, folder: Path) -> None:
@@ -172,16 +172,16 @@ class Npz(_OfFiles):
 
 @final
 class Cifar(_OfFiles):
-    """CIFAR-10's batches, binary, pickled, and in an archive."""
+    """CIFAR-10 batches, binary, pickled, and in an archive."""
 
     def __init__(self) -> None:
-        """Begin without batches."""
+        """Start without batches."""
         super().__init__()
         self._python: dict[str, tuple[bytes, ...]] = {}
         self._binary: dict[str, tuple[bytes, ...]] = {}
 
     def prepare(self, folder: Path) -> None:
-        """Make both forms with ten images a batch."""
+        """Create both formats with ten images per batch."""
         stems = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")
         images, numbers = pictures(10, channels=3, side=32), np.arange(10, dtype=np.uint8)
         rows = images.reshape(10, -1)
@@ -195,7 +195,7 @@ class Cifar(_OfFiles):
         self._binary = {**{f"{stem}.bin": (binary,) for stem in stems}, "batches.meta.txt": listed}
 
     def read(self, random: Random, folder: Path) -> None:
-        """Write one form, one batch of it changed, as a folder or an archive."""
+        """Write one format with one batch mutated, as a folder or an archive."""
         shutil.rmtree(folder / "set", ignore_errors=True)
         (folder / "set").mkdir()
         self.samples = random.choice((self._python, self._binary))
@@ -214,10 +214,10 @@ class Cifar(_OfFiles):
 
 @final
 class Tar(_OfFiles):
-    """A tar of images, whose headers' checksums are put right again, plain, gzipped or xz."""
+    """A tar of images, with fixed header checksums, uncompressed or compressed with gzip or xz."""
 
     def prepare(self, folder: Path) -> None:
-        """Make archives in the three formats that Python writes."""
+        """Create archives in the three formats that Python writes."""
         files = {f"{name}/{k}.png": png(k) for name in ("cat", "dog") for k in range(12)}
         files |= {
             "cat/" + "long" * 30 + ".png": png(5),
@@ -228,7 +228,7 @@ class Tar(_OfFiles):
         self.samples = {"set.tar": tuple(tar_of(files, form) for form in forms)}
 
     def spoilt(self, random: Random, content: bytes, others: tuple[bytes, ...]) -> bytes:
-        """Change a header, its checksum then right, or any bytes."""
+        """Mutate a header, fixing its checksum, or any bytes."""
         if random.random() < 0.6:
             content = header_changed(random, content)
         return packed(random, content, others, 0.4)
@@ -240,10 +240,10 @@ class Tar(_OfFiles):
 
 @final
 class Csv(_OfFiles):
-    """A file of labels, with image files that it is of."""
+    """A label file, with its image files."""
 
     def prepare(self, folder: Path) -> None:
-        """Make images, and files that label them in several ways."""
+        """Create images, and files that label them in several ways."""
         names = [f"{k:02d}.png" for k in range(24)]
         (folder / "photos").mkdir()
         for k, name in enumerate(names):
@@ -262,7 +262,7 @@ class Csv(_OfFiles):
         }
 
     def given(self, random: Random, folder: Path) -> None:
-        """Read the file; now and then with the images."""
+        """Read the file, sometimes with the images."""
         label_file.read(folder / "labels.csv")
         if random.random() < 0.2:
             layerline.load_data(folder / "photos", labels=folder / "labels.csv", size=SIDE, cache=False)
@@ -270,10 +270,10 @@ class Csv(_OfFiles):
 
 @final
 class Toml(_OfFiles):
-    """experiment.toml, as a user writes it and as a run records it."""
+    """experiment.toml, as written by a user and as recorded by a run."""
 
     def prepare(self, folder: Path) -> None:
-        """Train once, and take the record; and write some."""
+        """Train once and use its record, and write others."""
         record = (run(folder / "run") / "experiment.toml").read_bytes()
         plain = (
             b'[network]\nfile = "lenet5"\n\n[data]\ndata = "digits"\nclasses = ["0", "1"]\ntest = 0.2\n\n'
@@ -289,10 +289,10 @@ class Toml(_OfFiles):
 
 
 class _Signed(_OfFiles):
-    """A file of tensors: most changes of its header get a length and a digest that are right again."""
+    """A tensor file; after most mutations of its header, length and digest are fixed."""
 
     def spoilt(self, random: Random, content: bytes, others: tuple[bytes, ...]) -> bytes:
-        """Change the header, or any bytes."""
+        """Mutate the header, or any bytes."""
         if random.random() < 0.2:
             return changed(random, content, others)
         length = int.from_bytes(content[:8], "little")
@@ -325,7 +325,7 @@ class Checkpoint(_Signed):
     """The newest checkpoint of a run that was stopped."""
 
     def prepare(self, folder: Path) -> None:
-        """Train, stop between two epochs and within one, and keep both checkpoints."""
+        """Train, stop between two epochs and within one, and use both checkpoints."""
         self._data = noise()
         self._name = "run/checkpoints/epoch-2.safetensors"
         whole = run(folder / "run", self._data)
@@ -338,7 +338,7 @@ class Checkpoint(_Signed):
         self.samples = {self._name: (content,)}
 
     def given(self, random: Random, folder: Path) -> None:
-        """Find it, and make ready to go on from it, as `train --resume` does."""
+        """Find it and prepare to resume from it, as `train --resume` does."""
         Checkpoints(folder / "run" / "checkpoints").latest()
         found = reopen(folder / "run", {"threads": 1}, load=lambda _: self._data)
         found.folder.release()
@@ -347,7 +347,7 @@ class Checkpoint(_Signed):
 
 @final
 class RunFolder(_OfFiles):
-    """The folder of a run, of which one file or two were changed."""
+    """The folder of a run, with one or two files mutated."""
 
     def prepare(self, folder: Path) -> None:
         """Train once, with a test and a validation set."""
@@ -366,7 +366,7 @@ class RunFolder(_OfFiles):
         shutil.copytree(made, folder / "whole")
 
     def spoilt(self, random: Random, content: bytes, others: tuple[bytes, ...]) -> bytes:
-        """Change a file as its kind allows."""
+        """Mutate a file according to its format."""
         if content.startswith(b"PK") and random.random() < 0.8:
             return zipped(random, content)
         if content[8:10] == b'{"':
@@ -374,7 +374,7 @@ class RunFolder(_OfFiles):
         return json_changed(random, content) if content.startswith(b"{") else changed(random, content, others)
 
     def given(self, random: Random, folder: Path) -> None:
-        """List it, and then report, compare and evaluate as far as its files go."""
+        """List it, then report, compare and evaluate as far as its files allow."""
         run = folder / "run"
         (run / random.choice(("ending.json", "result.json", "predictions.npz"))).unlink()
         for row in listing([run]).runs:
@@ -386,12 +386,12 @@ class RunFolder(_OfFiles):
 
 @final
 class ImageFile(_OfFiles):
-    """An image file of any kind that is read."""
+    """An image file in any supported format."""
 
     refusals = (UserError, BadImageError)
 
     def prepare(self, folder: Path) -> None:
-        """Make PNG, JPEG, BMP and TIFF files of every mode that Pillow writes, with text and EXIF beside the pixels."""
+        """Create PNG, JPEG, BMP and TIFF files in all modes that Pillow writes, with text and EXIF metadata."""
         found = []
         exif = Image.Exif()
         exif[0x0112] = 6
@@ -409,18 +409,18 @@ class ImageFile(_OfFiles):
                     file = io.BytesIO()
                     try:
                         image.save(file, form, **more)
-                    except (OSError, ValueError, KeyError):  # a mode that this form has not
+                    except (OSError, ValueError, KeyError):  # a mode that this format does not have
                         continue
                     found.append(file.getvalue())
         self.samples = {"image": tuple(dict.fromkeys(found))}
 
     def spoilt(self, random: Random, content: bytes, others: tuple[bytes, ...]) -> bytes:
-        """Change a file; of a PNG the checksums are most often put right again."""
+        """Mutate a file; a PNG's checksums are usually fixed."""
         content = changed(random, content, others)
         return chunks_right(content) if content.startswith(b"\x89PNG") and random.random() < 0.8 else content
 
     def given(self, random: Random, folder: Path) -> None:
-        """Decode it as a training would."""
+        """Decode it as training does."""
         sizing = Sizing(
             random.choice((None, (16, 16), (7, 40))),
             random.choice(("crop", "pad", "stretch")),

@@ -1,4 +1,4 @@
-"""Small valid files for `fuzz_inputs.py`, and changes of them behind which checksums are right again."""
+"""Small valid files for `fuzz_inputs.py`, and mutations that fix the checksums afterward."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def idx(array: NDArray[Any]) -> bytes:
 
 
 def npz(arrays: dict[str, NDArray[Any]], save: object) -> bytes:
-    """Return the archive that numpy.savez, or its like, writes."""
+    """Return the archive that numpy.savez or numpy.savez_compressed writes."""
     file = io.BytesIO()
     save(file, **arrays)  # type: ignore[operator]
     return file.getvalue()
 
 
 def packed(random: Random, content: bytes, others: tuple[bytes, ...], share: float = 1.0) -> bytes:
-    """Return the content changed and packed in some way; with a probability of `share` it is changed inside."""
+    """Return the content mutated and compressed in some way; with probability `share` it is mutated before that."""
     content = changed(random, content, others) if random.random() < share * 0.8 else content
     pack = random.choice((bytes, bytes, gzip.compress, lambda inside: lzma.compress(inside, preset=0)))
     packed = pack(content)
@@ -84,7 +84,7 @@ def packed(random: Random, content: bytes, others: tuple[bytes, ...], share: flo
 
 
 def zipped(random: Random, content: bytes) -> bytes:
-    """Return a zip archive with a member changed, or under another name; all checksums are right."""
+    """Return a zip archive with a member mutated or renamed, and all checksums fixed."""
     file = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w") as new:
         names = old.namelist()
@@ -109,13 +109,13 @@ def tar_of(files: dict[str, bytes], form: int = tarfile.USTAR_FORMAT) -> bytes:
             info.size = len(content)
             try:
                 archive.addfile(info, io.BytesIO(content))
-            except ValueError:  # a name too long for this format
+            except ValueError:  # name too long for this format
                 continue
     return file.getvalue()
 
 
 def header_changed(random: Random, content: bytes) -> bytes:
-    """Return a tar with one header changed and its checksum right."""
+    """Return a tar with one header mutated and its checksum fixed."""
     starts = [at for at in range(0, len(content) - 511, 512) if content[at + 257 : at + 262] == b"ustar"]
     if not starts:
         return content
@@ -127,7 +127,7 @@ def header_changed(random: Random, content: bytes) -> bytes:
 
 
 def chunks_right(content: bytes) -> bytes:
-    """Return a PNG whose chunks have the checksums of what they hold, as far as they can be told apart."""
+    """Return a PNG with the checksums of its chunks fixed, as far as the chunks can be parsed."""
     parts, at = [content[:8]], 8
     while at + 12 <= len(content):
         length = int.from_bytes(content[at : at + 4], "big")
@@ -162,7 +162,7 @@ _ODD: Final[tuple[Any, ...]] = (
 
 
 def json_changed(random: Random, content: bytes) -> bytes:
-    """Return JSON of which one part is another value, also within JSON that stands there as text; or any change."""
+    """Return JSON with one value replaced, possibly inside nested JSON text, or mutated as bytes."""
     try:
         value = json.loads(content if content.startswith(b"{") else b'{"x":"' + content)
     except ValueError:
@@ -174,7 +174,7 @@ def json_changed(random: Random, content: bytes) -> bytes:
 
 
 def part_changed(random: Random, value: object) -> object:
-    """Return a value of JSON with one part of it replaced."""
+    """Return a JSON value with one part replaced."""
     if isinstance(value, str) and value[:1] in ("{", "[") and random.random() < 0.9:
         try:
             return json.dumps(part_changed(random, json.loads(value)))

@@ -1,9 +1,9 @@
-"""The gradient rule over many random networks, drawn from the whole vocabulary: how far from float64, the worst named.
+"""The gradient rule over many random networks from the whole vocabulary: errors against float64, and the worst one.
 
     python benchmarks/gradients.py --networks 1000 --seed 1
 
-The rule and the oracle are those of the tests (tests/oracle.py). A network that breaks it is named; the exit code is
-then 1.
+The rule and the oracle are those of the tests (tests/oracle.py). Networks that violate the rule are printed, and the
+exit code is then 1.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 
 def main() -> int:
-    """Judge the networks and write what was found."""
-    from oracle import Verdicts, judge, random_case  # type: ignore[import-not-found]  # it lies with the tests
+    """Evaluate the networks and write the results."""
+    from oracle import Verdicts, judge, random_case  # type: ignore[import-not-found]  # in tests/
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--cpu", help="write code for an older CPU, such as haswell")
+    parser.add_argument("--cpu", help="generate code for an older CPU, such as haswell")
     parser.add_argument("--lanes", type=int)
     options = parser.parse_args()
     machine = named(options.cpu, options.lanes)
-    rng = Random(options.seed)  # noqa: S311 - it draws networks
+    rng = Random(options.seed)  # noqa: S311 - for random networks
     verdicts, begin = Verdicts(), time.perf_counter()
     kinds: dict[str, int] = {}
     broken: list[list[str]] = []
@@ -60,9 +60,9 @@ def main() -> int:
         "networks_with": dict(sorted(kinds.items())),
         "seconds": time.perf_counter() - begin,
     }
-    print(f"{options.networks} networks, {len(verdicts.ratios):,d} tensors: {len(broken) or 'none'} out of the rule")
-    print(f"geometric mean of our error over PyTorch's {verdicts.geometric_mean:.3f}")
-    print(f"drawn again {verdicts.drawn_again}, judged by rounding {verdicts.ill}; the worst, at {share:.2f}:")
+    print(f"{options.networks} networks, {len(verdicts.ratios):,d} tensors: {len(broken) or 'none'} violate the rule")
+    print(f"geometric mean of our error / PyTorch's: {verdicts.geometric_mean:.3f}")
+    print(f"redrawn {verdicts.drawn_again}, evaluated by rounding {verdicts.ill}; worst error / allowed {share:.2f}:")
     print(text)
     write(f"gradients-{machine.lanes}-lanes-seed-{options.seed}", result)
     return 1 if broken else 0

@@ -1,4 +1,4 @@
-"""Interrupts at random: signals in the main thread, exceptions that are set in other threads from outside."""
+"""Random interrupts: signals in the main thread, asynchronous exceptions in other threads."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 KINDS: Final = ("none", "sigint", "sigint twice", "timeout", "timeouts", "exit", "predicting", "predicting")
 
 
-class UserTimeout(Exception):  # noqa: N818 - as users call theirs
-    """What a user's handler of SIGALRM raises."""
+class UserTimeout(Exception):  # noqa: N818 - a typical user's name
+    """Raised by the user's SIGALRM handler."""
 
 
 class Async(BaseException):
-    """What is set in a thread by PyThreadState_SetAsyncExc."""
+    """Set in a thread by PyThreadState_SetAsyncExc."""
 
 
 RAISED: Final = (KeyboardInterrupt, UserTimeout, SystemExit, Async)
 
 
 def place(frame: FrameType | None) -> str:
-    """Return the innermost function of layerline that a frame is in, or that it is in none."""
+    """Return the innermost layerline function of a frame's stack, or that there is none."""
     inner = "" if frame is None else frame.f_code.co_name
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
@@ -45,7 +45,7 @@ def place(frame: FrameType | None) -> str:
 
 
 class _NoLock:
-    """What logging takes for its lock here: an interrupt in its hook after a fork would leave a real one taken."""
+    """A replacement for logging's lock: an interrupt in its after-fork hook would leave a real one locked."""
 
     def acquire(self) -> None:
         """Do nothing."""
@@ -61,7 +61,7 @@ class _NoLock:
 
 
 class Sender:
-    """A thread that does things at given times."""
+    """A thread that runs actions at scheduled times."""
 
     def __init__(self) -> None:
         """Start it."""
@@ -70,7 +70,7 @@ class Sender:
         threading.Thread(target=self._run, daemon=True, name="storm-sender").start()
 
     def later(self, seconds: float, do: Callable[[], None]) -> None:
-        """Do something so many seconds from now."""
+        """Schedule an action in a number of seconds."""
         self._number += 1
         self._due.put((time.monotonic() + seconds, self._number, do))
 
@@ -78,7 +78,7 @@ class Sender:
         while True:
             when, number, do = self._due.get()
             wait = when - time.monotonic()
-            if wait > 0.01:  # something earlier may come
+            if wait > 0.01:  # an earlier action may be scheduled
                 self._due.put((when, number, do))
                 time.sleep(0.005)
                 continue
@@ -90,7 +90,7 @@ class Signals:
     """Interrupts of the main thread: armed for a call, never outside it."""
 
     def __init__(self, sender: Sender, counts: Counter[str], places: Counter[str]) -> None:
-        """Take over SIGINT and SIGALRM."""
+        """Install handlers for SIGINT and SIGALRM."""
         self._sender, self._counts, self._places = sender, counts, places
         self.armed, self.raised = False, 0
         self.last = ""
@@ -105,7 +105,7 @@ class Signals:
         logging._lock = _NoLock()  # type: ignore[attr-defined]
 
     def _unraisable(self, found: Any) -> None:
-        late = "cannot release un-acquired lock" in str(found.exc_value)  # an interrupt ended a fork's wait for it
+        late = "cannot release un-acquired lock" in str(found.exc_value)  # an interrupt aborted a fork's wait for it
         if isinstance(found.exc_value, RAISED) or late:
             self.unraisable.append(str(found.object)[:150])
             self._counts["interrupts that Python ignored (in a callback)"] += 1
@@ -131,7 +131,7 @@ class Signals:
         raise SystemExit(3) if self._kind == "exit" else UserTimeout
 
     def arm(self, kind: str, seconds: float, rng: Random, predict: Callable[[], None]) -> None:
-        """Let interrupts of a kind come within a call that takes about so many seconds."""
+        """Arm interrupts of a kind during a call that takes about that many seconds."""
         self._kind, self._predict, self.raised = kind, predict, 0
         self.unraisable.clear()
         self._token += 1
@@ -151,7 +151,7 @@ class Signals:
             os.kill(os.getpid(), signal.SIGINT)
 
     def disarm(self) -> None:
-        """Let no more come; whatever is raised meanwhile is over with it."""
+        """Disarm; an exception raised meanwhile is discarded."""
         while True:
             try:
                 self.armed = False
@@ -163,16 +163,16 @@ class Signals:
 
 
 class Starts:
-    """Keeps exceptions from outside away from Thread.start: while a thread starts another, Python 3.11 takes the new
-    one for it, which then dies before it says that it has started, and `start` waits for ever.
+    """Keeps asynchronous exceptions away from Thread.start: while a thread starts another, Python 3.11 delivers its
+    exception to the new one, which then dies before it signals that it has started, and `start` waits forever.
     """
 
     def __init__(self) -> None:
-        """Make the lock, in a forked child anew."""
-        self.lock = threading.RLock()  # a handler may predict in the middle of a start
+        """Create the lock, and recreate it in a forked child."""
+        self.lock = threading.RLock()  # a handler may predict during a start
 
     def watch(self) -> None:
-        """Let every start of a thread, and every exception from outside, wait for each other."""
+        """Make thread starts and asynchronous exceptions mutually exclusive."""
         start = threading.Thread.start
 
         def alone(thread: threading.Thread) -> None:
@@ -188,16 +188,16 @@ watch_starts = _starts.watch
 
 
 class Victim:
-    """A thread of the user's in which exceptions are set from outside, while it is open to them."""
+    """A user thread that receives asynchronous exceptions while it is open to them."""
 
     def __init__(self) -> None:
-        """Keep which thread this is: the one that makes it."""
+        """Record the current thread as the target."""
         self._ident = threading.get_ident()
         self.open = self._sending = False
         self.sent = 0
 
     def send(self) -> None:
-        """Set an exception in it, from another thread."""
+        """Set an exception in the target, from another thread."""
         self._sending = True
         with _starts.lock:
             if self.open:
@@ -206,7 +206,7 @@ class Victim:
         self._sending = False
 
     def close(self) -> None:
-        """Let no more come; for the thread itself."""
+        """Accept no more exceptions; called by the target itself."""
         while True:
             try:
                 self.open = False
@@ -222,7 +222,7 @@ class Victim:
 
 @contextlib.contextmanager
 def switching(seconds: float) -> Iterator[None]:
-    """Let threads take turns so often."""
+    """Set the thread switch interval."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(seconds)
     try:

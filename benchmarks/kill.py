@@ -1,13 +1,13 @@
-"""SIGKILL at random instants over training and saving: does every run go on, with nothing lost, to the same bits?
+"""SIGKILL at random times during training and saving: does each run resume, without loss, to bit-identical results?
 
     [TMPDIR=DIR] python benchmarks/kill.py --kills 1200 --seed 1
 
-Each run is trained whole once, then again in a folder of its own, where its process is killed and the run resumed until
-it ends. After each kill every file of `checkpoints/` is read: its digest must fit, and the newest and history.jsonl
-must agree on the epochs that both have. An epoch that stood in history.jsonl must be the same where it is computed
-again. To have many instants within steps and saves, epochs are short, no graphs are drawn, the writer looks every 5 ms,
-and two of three processes leave out the rest between two saves. A process is a fork of this one, in which everything is
-imported and the machine code written, so that its first step comes at once.
+Each run is trained once without interruption, then again in a separate folder, where its process is killed and the run
+resumed until it finishes. After each kill, all files in `checkpoints/` are read: their digests must match, and the
+newest one and history.jsonl must agree on the epochs in both. An epoch that was in history.jsonl must be the same when
+recomputed. To hit many points within steps and saves, epochs are short, no graphs are drawn, the writer polls every
+5 ms, and two of three processes skip the pause between saves. Each process is a fork of this one, with everything
+imported and compiled, so that its first step starts immediately.
 """
 
 from __future__ import annotations
@@ -55,18 +55,18 @@ RECIPES: Final[tuple[dict[str, Any], ...]] = (
 LONGEST: Final = 0.15
 """Seconds after the first step within which a process is killed."""
 STARTING: Final = 0.05
-"""Share of the processes that are killed before their first step."""
+"""Fraction of processes that are killed before their first step."""
 TRAINING, SAVING = 0, 1
-"""Bytes of the shared memory in which a process says what it does."""
+"""Bytes of the shared memory in which a process reports its activity."""
 
 
 def main() -> None:
-    """Kill, resume and compare until there were enough kills, and write the figures."""
+    """Kill, resume and compare until there are enough kills, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1200)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    session._Training._picture = lambda *_: []  # type: ignore[method-assign]
+    session._Training._illustrate = lambda *_: []  # type: ignore[method-assign]
     workers.TICK = 0.005  # type: ignore[misc]
     counts: Counter[str] = Counter()
     begin, data = time.perf_counter(), layerline.load_data("digits", limit=1200)
@@ -77,9 +77,9 @@ def main() -> None:
             run.through()
             counts["runs"] += 1
             shutil.rmtree(run.out.parent)
-            print(f"{counts['runs']} runs, {counts['kills']} kills: all went on to the same bits", flush=True)
+            print(f"{counts['runs']} runs, {counts['kills']} kills: all resumed to bit-identical results", flush=True)
     result = {
-        "what": "SIGKILL at random instants: every run went on to the bits of the whole one, nothing lost",
+        "what": "SIGKILL at random times: each run resumed to results identical to the uninterrupted one, nothing lost",
         "file_system": file_system(),
         "seed": options.seed,
         **counts,
@@ -93,10 +93,10 @@ def main() -> None:
 
 
 class _Run:
-    """One training, whole, and the same killed again and again. Ends the benchmark where anything is not as it was."""
+    """One training without interruption, and the same killed repeatedly. Any difference aborts the benchmark."""
 
     def __init__(self, scratch: Path, data: Any, number: int, rng: Random, counts: Counter[str]) -> None:
-        from interrupted import Training  # type: ignore[import-not-found]  # it lies with the tests
+        from interrupted import Training  # type: ignore[import-not-found]  # in tests/
 
         network = layerline.parse(NETWORKS[number % len(NETWORKS)], data)
         options = RECIPES[number // len(NETWORKS) % len(RECIPES)]
@@ -112,23 +112,25 @@ class _Run:
         scratch.mkdir()
 
     def through(self) -> None:
-        """Train whole; then kill and resume to the end; compare."""
+        """Train without interruption, then with kills and resumes to the end, and compare."""
         from interrupted import traces, trained
 
         if self._end_of(self._start(lambda: trained(self.case, self.whole), rest=writer.REST)) != 0:
-            raise SystemExit("the whole run failed")
+            raise SystemExit("the uninterrupted run failed")
         while not self._attempt():
             self._look()
         found, expected = traces(self.out), traces(self.whole)
         differing = [key for key in expected if found[key] != expected[key]]
         if differing:
-            raise SystemExit(f"{self.out}: other {', '.join(differing)} than the whole run: {self.case.recipe}")
+            raise SystemExit(
+                f"{self.out}: {', '.join(differing)} differ from the uninterrupted run: {self.case.recipe}"
+            )
         left = list(self.out.rglob("*.part"))
         if left:
-            raise SystemExit(f"left half-written: {left}")
+            raise SystemExit(f"partial files left: {left}")
 
     def _attempt(self) -> bool:
-        """Begin or go on with the run in a process, kill it at an instant; return whether it had ended before."""
+        """Start or resume the run in a process and kill it at a random time; return whether it had finished."""
         process = self._start(self._go, rest=self._rng.choice([0.0, 0.0, float(writer.REST)]))
         wait = self._rng.uniform(0, LONGEST)
         if self._rng.random() < STARTING:
@@ -144,7 +146,7 @@ class _Run:
         if code == 0:
             return True
         if code != -signal.SIGKILL:
-            raise SystemExit(f"{self.out}: a process ended with {code}")
+            raise SystemExit(f"{self.out}: a process exited with {code}")
         self._counts["kills"] += 1
         doing = "a save" if self._doing[SAVING] else "training" if self._doing[TRAINING] else "the start"
         self._counts[f"kills_in_{doing.replace(' ', '_')}"] += 1
@@ -155,39 +157,39 @@ class _Run:
         from interrupted import gone_on, trained
 
         engines.make = interrupted.make = lambda *_: self._engine
-        if not (self.out / "network.cnn").exists():  # killed before the run began: the user starts it again
+        if not (self.out / "network.cnn").exists():  # killed before the run started: the user starts it again
             shutil.rmtree(self.out, ignore_errors=True)
             trained(self.case, self.out, every=0.01)
         else:
             gone_on(self.case, self.out, every=0.01)
 
     def _look(self) -> None:
-        """Read all that a kill has left: each checkpoint is whole, and no epoch that was told becomes another."""
+        """Check the files after a kill: checkpoints are intact, and no recorded epoch changes."""
         kept = Checkpoints(self.out / "checkpoints")
         parts = list(self.out.rglob("*.part"))
         self._counts["kills_that_left_a_temporary_file"] += bool(parts)
-        snapshots = [checkpoints._read(path, position)[0] for position, path in kept._listed()]  # raises where corrupt
+        snapshots = [checkpoints._read(path, position)[0] for position, path in kept._listed()]  # raises if corrupt
         self._counts["checkpoints_read"] += len(snapshots)
         if list(kept.folder.glob("*.damaged")):
-            raise SystemExit(f"{kept.folder}: a checkpoint was set aside as damaged")
+            raise SystemExit(f"{kept.folder}: a checkpoint was marked as damaged")
         history = self.out / "history.jsonl"
         text = history.read_text() if history.exists() else ""
         if text and not text.endswith("\n"):
-            raise SystemExit(f"{history}: its last line is not whole")
+            raise SystemExit(f"{history}: its last line is incomplete")
         rows = [json.loads(line) for line in text.splitlines()]
         held = [dataclasses.asdict(row) for row in snapshots[0].history] if snapshots else []
         both = min(len(rows), len(held))
         self._counts["rows_seen_and_kept"] += both
         self._counts["rows_seen_and_computed_again"] += len(rows) - both
         if rows[:both] != held[:both]:
-            raise SystemExit(f"{history}: says other than the newest checkpoint")
+            raise SystemExit(f"{history}: differs from the newest checkpoint")
         for row in rows:
             figures = {key: value for key, value in row.items() if key not in TIMES}
             if self._told.setdefault(row["epoch"], figures) != figures:
-                raise SystemExit(f"{history}: epoch {row['epoch']} is another than was told before")
+                raise SystemExit(f"{history}: epoch {row['epoch']} differs from its earlier record")
 
     def _start(self, work: Callable[[], object], rest: float) -> int:
-        """Return the number of a process that does `work` and says in the shared memory what it is at."""
+        """Start a process that does `work` and reports its activity in the shared memory; return its ID."""
         self._doing[:] = b"\0\0"
         process = os.fork()
         if process:
@@ -204,7 +206,7 @@ class _Run:
             os._exit(code)
 
     def _mark(self) -> None:
-        """Let this process say when it runs steps and when it saves."""
+        """Make this process report when it runs steps and when it saves."""
         run_steps, save, doing = loop.Loop._run_steps, Checkpoints.save, self._doing
 
         def steps(*arguments: Any) -> None:

@@ -1,11 +1,11 @@
-"""Damaged model files: every bit of the header, random bits of the weights, every length. All are to be refused.
+"""Damaged model files: every bit of the header, random bits of the weights, every length. All must be refused.
 
     python benchmarks/model_file.py
 
-A file is damaged in one place, read by `layerline.load`, and the outcome is counted by what the message says. What is
-not refused, or raises anything but the error of a file, ends the benchmark. In a second pass the digest is made right
-again after each bit of the header is flipped, as a hostile writer would: then the file is either refused, or is a model
-of which every text and number is allowed; it may not raise anything else.
+A file is damaged in one place and read by `layerline.load`, and outcomes are counted by message. A file that is not
+refused, or raises anything but a file error, aborts the benchmark. In a second pass the digest is fixed after each bit
+flip in the header, as an attacker would do: the file must then either be refused, or be a model with only valid texts
+and numbers; it may not raise anything else.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 READ = "read"
 WORDS = (
     "is empty",
-    "another program wrote or changed",
-    "not a file that layerline wrote",
+    "written or changed by another program",
+    "not a file written by Layerline",
     "does not match its SHA-256",
     "its header is not JSON text",
-    "its header is",
-    "a name stands twice",
+    "its first 8 bytes",
+    "its header has a duplicate name",
     "tensor",
     "its metadata has no",
     "its metadata is not that of a model",
@@ -49,11 +49,11 @@ WORDS = (
     "the network in it",
     "its weights are not those of its network",
 )
-"""What messages are told by."""
+"""The phrases that identify messages."""
 
 
 def main() -> None:
-    """Damage, read, count, and write the figures."""
+    """Damage, read, count, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flips", type=int, default=10_000, help="random bits of the weights [10000]")
     parser.add_argument("--seed", type=int, default=0)
@@ -63,11 +63,11 @@ def main() -> None:
         path = Path(scratch) / "model.safetensors"
         whole = made(path)
         header = 8 + int.from_bytes(whole[:8], "little")
-        found = cases(whole, header, options.flips, Random(options.seed))  # noqa: S311 - it draws bits
+        found = cases(whole, header, options.flips, Random(options.seed))  # noqa: S311 - for random bits
         outcomes = {name: refused(name, files, path) for name, files in found.items()}
         signed = tried((tensors.signed(each) for each in flipped(whole, range(header * 8))), path)
     result = {
-        "what": "damaged model files: all refused with a message, none raised anything else",
+        "what": "damaged model files: all refused with an error message, no other exceptions",
         "bytes": {"header": header, "file": len(whole)},
         "seed": options.seed,
         "outcomes": outcomes,
@@ -88,7 +88,7 @@ def made(path: Path) -> bytes:
 
 
 def cases(whole: bytes, header: int, flips: int, rng: Random) -> dict[str, Iterable[bytes]]:
-    """Return the damaged files, by what was done to them."""
+    """Return the damaged files, by kind of damage."""
     drawn = (rng.randrange(header * 8, len(whole) * 8) for _ in range(flips))
     lengths = sorted({*range(header + 1), *(rng.randrange(header, len(whole)) for _ in range(1000))})
     return {
@@ -101,7 +101,7 @@ def cases(whole: bytes, header: int, flips: int, rng: Random) -> dict[str, Itera
 
 
 def flipped(whole: bytes, bits: Iterable[int]) -> Iterable[bytes]:
-    """Yield the file with each of these bits turned round, one at a time."""
+    """Yield the file with each of these bits flipped, one at a time."""
     for bit in bits:
         changed = bytearray(whole)
         changed[bit // 8] ^= 1 << bit % 8
@@ -109,7 +109,7 @@ def flipped(whole: bytes, bits: Iterable[int]) -> Iterable[bytes]:
 
 
 def refused(name: str, files: Iterable[bytes], path: Path) -> dict[str, int]:
-    """Return how often each message came. Ends the benchmark where a file was read."""
+    """Return the count of each message. A file that is read aborts the benchmark."""
     counts = tried(files, path)
     if counts[READ]:
         raise SystemExit(f"{name}: {counts[READ]} files were read")
@@ -118,7 +118,7 @@ def refused(name: str, files: Iterable[bytes], path: Path) -> dict[str, int]:
 
 
 def tried(files: Iterable[bytes], path: Path) -> Counter[str]:
-    """Return what became of each file: read, or the beginning of the message. Anything else that is raised ends it."""
+    """Return the counts of outcomes: read, or the kind of message. Any other exception propagates."""
     counts: Counter[str] = Counter()
     for content in files:
         path.write_bytes(content)
@@ -128,13 +128,13 @@ def tried(files: Iterable[bytes], path: Path) -> Counter[str]:
             counts[kind(error, path)] += 1
         else:
             if not all(np.isfinite(array).all() for array in model.weights.values()):
-                raise SystemExit("a model was read whose weights are not finite")
+                raise SystemExit("a model with nonfinite weights was read")
             counts[READ] += 1
     return counts
 
 
 def kind(error: FileError, path: Path) -> str:
-    """Return the words of a message that do not depend on the place of the damage."""
+    """Return the part of a message that does not depend on the position of the damage."""
     text = error.message.splitlines()[0].removeprefix(f"{path}: ")
     return next((f"refused: {words}" for words in WORDS if words in text), "refused: something else")
 

@@ -1,4 +1,4 @@
-"""Bytes that are nearly what they were: one or several changes of the kinds that files suffer, and hostile ones."""
+"""Slightly mutated bytes: one or several changes, of kinds that occur accidentally or are malicious."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _TEXTS: Final = (
 )  # fmt: skip
 _NUMBER: Final = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?")
 _MOST: Final = 2**22
-"""Bytes that a changed file may have; larger ones are of the cases that tests name."""
+"""Maximum size of a mutated file in bytes; larger ones are covered by named tests."""
 
 
 def changed(random: Random, content: bytes, others: tuple[bytes, ...] = ()) -> bytes:
-    """Return the bytes with one change, often a few, seldom many. others: what pieces may be taken from."""
+    """Return the bytes with one change, often a few, rarely many. others: sources for spliced pieces."""
     for _ in range(random.choice((1, 1, 1, 2, 3, 5, 20))):
         content = _once(random, content, others)[:_MOST]
     return content
@@ -42,7 +42,7 @@ def _once(random: Random, content: bytes, others: tuple[bytes, ...]) -> bytes:
 
 
 def _place(random: Random, content: bytes) -> int:
-    """Return a place, the ends and the first bytes more often than others."""
+    """Return a random position, favoring the ends and the first bytes."""
     near = min(len(content), 64)
     return random.choice(
         (random.randint(0, near), len(content) - random.randint(0, near), random.randint(0, len(content)))
@@ -86,7 +86,7 @@ def _insert(random: Random, content: bytes) -> bytes:
 
 
 def _number(random: Random, content: bytes) -> bytes:
-    """Return the bytes with another number in place of one that stands there as text."""
+    """Return the bytes with a textual number replaced."""
     start = random.randrange(max(1, len(content)))
     found = _NUMBER.search(content, start) or _NUMBER.search(content)
     if found is None:
@@ -100,7 +100,7 @@ def _swap(random: Random, content: bytes) -> bytes:
 
 
 def _line(random: Random, content: bytes) -> bytes:
-    """Return the bytes with one line removed, doubled, or moved to another place."""
+    """Return the bytes with one line removed, duplicated, or moved."""
     lines = content.split(b"\n")
     line = lines.pop(random.randrange(len(lines)))
     for _ in range(random.randrange(3)):

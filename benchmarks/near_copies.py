@@ -1,10 +1,10 @@
-"""Near copies: how many made-up exposures are found, how many groups are false, and what looking costs.
+"""Near copies: how many synthetic variants are found, how many groups are false, and the cost of the search.
 
     python benchmarks/near_copies.py --data-dir DIR
 
-Exposures of a photo are made in other light, saved as a JPEG again, moved, mirrored, turned and zoomed, and all of it
-at once. A group is false where it joins exposures of two originals. Published sets are looked at as they are: MNIST has
-hardly any near copies, CIFAR-10 has some. DIR holds mnist/, cifar10/ and clothing/.
+Variants of a photo are relit, saved as JPEG again, shifted, mirrored, rotated and zoomed, and all combined. A group is
+false if it joins variants of two originals. Published data sets are searched unchanged: MNIST has hardly any near
+copies, CIFAR-10 has some. DIR contains mnist/, cifar10/ and clothing/.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 KINDS = ("light", "jpeg", "shift", "mirror", "turn", "all")
 EXPOSURES = 3
-"""Of each original."""
+"""Variants of each original."""
 MANY = 100_000
 
 
 def main() -> None:
-    """Look at made-up exposures, at the published sets, and at many images."""
+    """Search synthetic variants, the published data sets, and many images."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, required=True)
     folder = parser.parse_args().data_dir
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def images_of(source: str, folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Return all images of a set, in an order drawn at random, and their labels."""
+    """Return all images of a data set, shuffled, and their labels."""
     data = layerline.load_data(source, data_dir=str(folder), group_by="none")
     sources = list({id(split.source): split.source for split in (data.train, data.test) if split is not None}.values())
     images = np.concatenate([each.images for each in sources])
@@ -71,17 +71,17 @@ def images_of(source: str, folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.
 
 
 def many(images: NDArray[np.uint8], labels: NDArray[np.int32]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Return MANY images: those given, and some of them with rows and columns exchanged, which is another picture."""
+    """Return MANY images: the given ones, and some of them transposed, which makes them different images."""
     more = MANY - len(images)
     return np.concatenate([images, images[:more].swapaxes(2, 3)]), np.concatenate([labels, labels[:more]])
 
 
 def looked_at(images: NDArray[np.uint8], labels: NDArray[np.int32]) -> tuple[NDArray[np.int64], dict[str, Any]]:
-    """Return the group of each image, and the figures."""
+    """Return the group of each image, and the results."""
     before, wall, cpu = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter(), time.process_time()
     found = near.looked_at({"train": ImageSet(images, labels)}, every=True)["train"].near
     if found is None:
-        raise ValueError("the images are too small to be looked at")
+        raise ValueError("the images are too small to search")
     groups = found.groups
     return groups, {
         "images": len(images),
@@ -95,7 +95,7 @@ def looked_at(images: NDArray[np.uint8], labels: NDArray[np.int32]) -> tuple[NDA
 
 
 def recall(images: NDArray[np.uint8], labels: NDArray[np.int32], exposed: int) -> dict[str, Any]:
-    """Return how many exposures are found, by kind, and how many groups join two originals that were apart."""
+    """Return how many variants are found, by kind, and how many groups join two originals that were separate."""
     numbers = np.random.default_rng(1)
     kinds = [str(numbers.choice(KINDS)) for _ in range(exposed * EXPOSURES)]
     origin = np.repeat(np.arange(exposed), EXPOSURES)
@@ -117,7 +117,7 @@ def recall(images: NDArray[np.uint8], labels: NDArray[np.int32], exposed: int) -
 
 
 def exposure(image: NDArray[np.uint8], kind: str, numbers: np.random.Generator) -> NDArray[np.uint8]:
-    """Return a photo (C, H, W), taken again."""
+    """Return a variant of a photo (C, H, W)."""
     photo = Image.fromarray(image.transpose(1, 2, 0).squeeze())
     every = kind == "all"
     if kind == "mirror" or (every and numbers.random() < 0.5):
@@ -137,7 +137,7 @@ def exposure(image: NDArray[np.uint8], kind: str, numbers: np.random.Generator) 
 
 
 def moved(photo: Image.Image, numbers: np.random.Generator, *, shift: bool, turn: bool) -> Image.Image:
-    """Return a photo moved by up to 8 % of its side, and turned by 5° and zoomed by 8 %; its edge goes on outside."""
+    """Return a photo shifted by up to 8 % of its side, rotated by 5° and zoomed by 8 %, with edge padding."""
     W, H = photo.size
     right, down = np.round(numbers.uniform(-0.08, 0.08, 2) * (W, H)) if shift else (0.0, 0.0)
     zoom, angle = (numbers.uniform(0.92, 1.08), np.deg2rad(numbers.uniform(-5, 5))) if turn else (1.0, 0.0)

@@ -1,7 +1,7 @@
-"""The peer: PyTorch training the same network on the same images, in a process of its own.
+"""The peer: PyTorch training the same network on the same images, in a separate process.
 
-It reads a line, trains one epoch, and prints the seconds that took. Images are converted to float32 tensors once,
-before any clock starts. Eager mode, the order of an epoch drawn anew each time, no figures gathered: only training.
+It reads a line, trains one epoch, and prints the seconds. Images are converted to float32 tensors once, before any
+clock starts. Eager mode, reshuffled each epoch, no metrics: only training.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 
 def main() -> None:
-    """Train an epoch for every line that comes in."""
+    """Train an epoch per input line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("network")
     parser.add_argument("--data", required=True)
@@ -37,13 +37,13 @@ def main() -> None:
     y = torch.from_numpy(data.train.source.labels.astype(np.int64))
     torch.manual_seed(0)
     model = network.to_torch()
-    model.to(memory_format=order)  # type: ignore[call-overload]  # PyTorch's types do not know it
+    model.to(memory_format=order)  # type: ignore[call-overload]  # missing from PyTorch's types
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     numbers = np.random.default_rng(0)
 
     def epoch(images: int) -> float:
         places = torch.from_numpy(numbers.permutation(data.train.indices)[:images])
-        float(x.sum())  # a virtual machine may have taken idle memory away: have it back before the clock starts
+        float(x.sum())  # a virtual machine may have reclaimed idle memory: touch it before the clock starts
         start = time.perf_counter()
         for first in range(0, images, options.batch_size):
             some = places[first : first + options.batch_size]

@@ -1,11 +1,11 @@
-"""Reading many photos: how fast they are decoded, in how much memory, and how soon the next start has them.
+"""Loading many photos: decoding speed, memory, and the time of later starts from the cache.
 
     python benchmarks/photos.py [--images 20000] [--width 600] [--height 400]
 
-The JPEGs are made in a temporary folder: a thousand pictures of colored clouds with noise, as large as photos of this
-size are when saved at quality 85, each written many times with another comment in it, so that all files differ. Each
-figure is of a process of its own that calls `load_data` and ends: the first start decodes everything and keeps it, the
-later ones find it. `images_per_cpu_second` does not depend on what else the machine is doing, the other figures do.
+The JPEGs are created in a temporary folder: a thousand images of colored clouds with noise, with the file size of
+photos of this size at quality 85, each written many times with a different comment, so that all files differ. Each
+measurement is a separate process that calls `load_data` and exits: the first start decodes and caches everything, later
+ones use the cache. `images_per_cpu_second` does not depend on other load on the machine; the other numbers do.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ print(json.dumps({
 
 
 def photo(seed: int, width: int, height: int) -> bytes:
-    """Return a picture as JPEG."""
+    """Return an image as JPEG."""
     from PIL import Image
 
     numbers = np.random.default_rng(seed)
@@ -57,7 +57,7 @@ def photo(seed: int, width: int, height: int) -> bytes:
 
 
 def make(job: tuple[Path, int, int, int, int]) -> int:
-    """Write every copy of one picture; return their bytes."""
+    """Write all copies of one image, and return their size in bytes."""
     folder, seed, images, width, height = job
     content = photo(seed, width, height)
     written = 0
@@ -70,7 +70,7 @@ def make(job: tuple[Path, int, int, int, int]) -> int:
 
 
 def started(folder: Path, cache: Path) -> dict[str, Any]:
-    """Return what a process says that reads the folder."""
+    """Return the output of a process that loads the folder."""
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(folder), str(cache)], capture_output=True, text=True, check=True
     )
@@ -84,8 +84,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--width", type=int, default=600)
     parser.add_argument("--height", type=int, default=400)
-    parser.add_argument("--later", type=int, default=5, help="later starts")
-    parser.add_argument("--write", action="store_true", help="write the result beside the others")
+    parser.add_argument("--later", type=int, default=5, help="number of later starts [5]")
+    parser.add_argument("--write", action="store_true", help="write the result to benchmarks/results")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder, cache = Path(temporary) / "photos", Path(temporary) / "cache"
@@ -103,7 +103,7 @@ def main() -> None:
         later = [started(folder, cache) for _ in range(arguments.later)]
         kept = sum(path.stat().st_size for path in cache.iterdir())
     if {run["fingerprint"] for run in later} != {first["fingerprint"]}:
-        raise RuntimeError("what was kept is not what was decoded")
+        raise RuntimeError("cached images differ from decoded images")
     result = {
         "images": first["images"],
         "size": [arguments.height, arguments.width],

@@ -1,12 +1,12 @@
-"""How often each remark is right, and whether its advice helps when it is typed.
+"""How often each remark is right, and whether following its advice helps.
 
     python benchmarks/remarks.py --data-dir DIR
 
-Trainings of small networks on slices of digits, MNIST and CIFAR-10: with rates that are far off and rates that are
-not, with labels that are drawn by lot and with true ones. Each says which remark it deserves. Whether a training
-deserves more epochs is seen from one twice as long: yes where its test loss is lower by a tenth, no where it is higher.
-Reported are the shares of those that deserve a remark and get it, of those that do not and get it, and of those in
-which the options that it names, added to the same training, lowered the test loss. DIR holds mnist/ and cifar10/.
+Trainings of small networks on subsets of digits, MNIST and CIFAR-10, with good and bad learning rates, and with random
+and true labels. Each case specifies the remark that it deserves. Whether a training deserves more epochs is determined
+by one twice as long: yes if its test loss is lower by a tenth, no if it is higher. Reported are the fractions of
+deserving cases that get the remark, of undeserving cases that get it, and of remarks whose options, added to the same
+training, lowered the test loss. DIR contains mnist/ and cifar10/.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ WORDS = {
     "too high": "is too high",
     "labels": "nothing to do with the images",
 }
-"""Remark → words in it."""
+"""Remark → a phrase in it."""
 MORE: Final = "more epochs may help"
 CLEARLY: Final = 0.1
-"""A test loss that is lower by this share says that a training deserved more epochs."""
+"""A test loss lower by this fraction means that a training deserved more epochs."""
 OPTION = re.compile(r"--(epochs|optimizer|momentum|learning-rate) ([a-z0-9.e-]+[a-z0-9])")
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A training, and the remark that it deserves, if one."""
+    """A training, and the remark that it deserves, if any."""
 
     data: Dataset
     network: layerline.Network
@@ -56,7 +56,7 @@ class Case:
 
 
 def main() -> None:
-    """Train, type the advice, and write what was found."""
+    """Train, follow the advice, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=4)
@@ -101,7 +101,7 @@ def cases(folder: Path, seeds: int) -> Iterator[Case]:
 
 
 def of_lengths(folder: Path, seeds: int) -> dict[str, int]:
-    """Return how often trainings of several lengths are told that more epochs may help, and whether they do."""
+    """Return how often trainings of several lengths get the remark that more epochs may help, and whether they do."""
     found: dict[str, int] = defaultdict(int)
     for seed in range(seeds):
         for data, network in subjects(folder, seed):
@@ -124,7 +124,7 @@ def of_lengths(folder: Path, seeds: int) -> dict[str, int]:
 
 
 def subjects(folder: Path, seed: int) -> Iterator[tuple[Dataset, layerline.Network]]:
-    """Yield data sets with a network each."""
+    """Yield data sets, each with a network."""
     cifar = folder / "cifar10" / "cifar10-jpeg.tar.xz"
     for source, network, more in (
         ("digits", "digits", {}),
@@ -139,7 +139,7 @@ def subjects(folder: Path, seed: int) -> Iterator[tuple[Dataset, layerline.Netwo
 
 
 def shuffled(data: Dataset, seed: int) -> Dataset:
-    """Return the data with labels drawn by lot."""
+    """Return the data with random labels."""
 
     def drawn(split: Split | None) -> Split | None:
         if split is None:
@@ -154,7 +154,7 @@ def shuffled(data: Dataset, seed: int) -> Dataset:
 
 
 def advised(case: Case, said: str) -> layerline.Run | None:
-    """Return the same training with the options that a remark names; None where it names none."""
+    """Return the same training with the options that a remark names, or None if it names none."""
     found = {key.replace("-", "_"): value for key, value in OPTION.findall(said)}
     if not found:
         return None
@@ -170,7 +170,7 @@ def better(again: layerline.Run, run: layerline.Run) -> bool:
 
 
 def shares(found: dict[str, int]) -> dict[str, float]:
-    """Return the three shares, as far as there is something to tell."""
+    """Return the three fractions, where defined."""
     pairs = {
         "right": ("deserved_said", "deserved"),
         "false": ("undeserved_said", "undeserved"),
@@ -180,7 +180,7 @@ def shares(found: dict[str, int]) -> dict[str, float]:
 
 
 def about(case: Case, run: layerline.Run) -> dict[str, Any]:
-    """Return what tells a case from others."""
+    """Return the settings that identify a case."""
     recipe = case.recipe
     kept = {key: getattr(recipe, key) for key in ("optimizer", "learning_rate", "epochs", "seed")}
     losses = [round(row.train_loss, 4) for row in run.history]

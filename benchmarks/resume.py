@@ -1,10 +1,10 @@
-"""Random trainings, cut anywhere and gone on with, against the same ones never cut: equal to the last bit.
+"""Random trainings, interrupted anywhere and resumed, compared with uninterrupted ones: results are bit-identical.
 
     python benchmarks/resume.py --trainings 200
 
 The trainings are those of the tests (tests/interrupted.py): any layers, optimizer, schedule and augmentation. Each is
-cut after a random step of a random epoch, and every second one goes on with another number of threads. No graphs are
-drawn.
+interrupted after a random step of a random epoch, and every second one resumes with a different number of threads. No
+graphs are drawn.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 
 def main() -> None:
-    """Cut, go on, compare, and write the figures; the first training that differs ends it."""
+    """Interrupt, resume, compare, and write the results; the first difference aborts the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trainings", type=int, default=200)
     parser.add_argument("--first", type=int, default=0, help="the seed of the first training")
     options = parser.parse_args()
-    session._Training._picture = lambda *_: []  # type: ignore[method-assign]
+    session._Training._illustrate = lambda *_: []  # type: ignore[method-assign]
     counts: Counter[str] = Counter()
     begin = time.perf_counter()
     for seed in range(options.first, options.first + options.trainings):
         with tempfile.TemporaryDirectory(prefix="layerline-resume-") as scratch:
             counts.update(compared(seed, Path(scratch)))
         if seed % 20 == 19:
-            print(f"{counts['trainings']} trainings: all went on to the same bits", flush=True)
+            print(f"{counts['trainings']} trainings: all resumed to bit-identical results", flush=True)
     result = {
-        "what": "random trainings cut and gone on with: SHA-256 of weights, optimizer, history, model and result equal",
+        "what": "random trainings interrupted and resumed: equal SHA-256 of weights, optimizer, history, model, result",
         "first_seed": options.first,
         **dict(sorted(counts.items())),
         "that_differ": 0,
@@ -53,10 +53,10 @@ def main() -> None:
 
 
 def compared(seed: int, scratch: Path) -> Counter[str]:
-    """Run one training whole, and cut; return what it had. Ends the benchmark where they differ."""
-    from interrupted import gone_on, traces, trained, training  # type: ignore[import-not-found]  # it lies with the tests
+    """Run one training with and without an interruption, and return its features. A difference aborts the benchmark."""
+    from interrupted import gone_on, traces, trained, training  # type: ignore[import-not-found]  # in tests/
 
-    rng = Random(seed)  # noqa: S311 - it draws trainings
+    rng = Random(seed)  # noqa: S311 - for random trainings
     case = training(rng)
     epoch, step = rng.randint(1, case.recipe.epochs), rng.randint(1, case.steps)
     before, after = (1, 1) if seed % 2 else rng.choice([(1, 2), (2, 1)])
@@ -68,13 +68,13 @@ def compared(seed: int, scratch: Path) -> Counter[str]:
     if differing := [key for key in expected if found[key] != expected[key]]:
         kept = Path(tempfile.gettempdir()) / f"resume-{seed}"
         shutil.copytree(scratch, kept)
-        place = f"cut at step {step} of epoch {epoch}, {before} then {after} threads"
-        raise SystemExit(f"seed {seed}, {place}: other {', '.join(differing)} (see {kept})\n{case.network.text}")
+        place = f"interrupted at step {step} of epoch {epoch}, {before} then {after} threads"
+        raise SystemExit(f"seed {seed}, {place}: {', '.join(differing)} differ (see {kept})\n{case.network.text}")
     return _kinds(case, stopped.stopped is not None, step < case.steps, before != after)
 
 
 def _kinds(case: Any, stopped: bool, within: bool, other_threads: bool) -> Counter[str]:
-    """Return what a training is counted under."""
+    """Return the features under which a training is counted."""
     recipe = case.recipe
     kinds = {node.layer.kind for node in case.network.nodes}
     facts = {

@@ -1,10 +1,10 @@
-"""A fault at every system call of a save: is the old checkpoint whole, or the new one, and is that found?
+"""Faults at each system call of a save: is the old or the new checkpoint intact, and is it found?
 
     [TMPDIR=DIR] python benchmarks/save_faults.py
 
-A process saves one checkpoint beside older ones, or the first of all. Its system calls are counted first (strace);
-then, for each of them, a new process is killed when it makes that call (SIGKILL), or the call is refused (ENOSPC, EIO).
-That the fault fell on the call that was meant is read from strace's record. Linux with strace only.
+A process saves a checkpoint when there are older ones, or the first one. Its system calls are counted first (strace);
+then, for each of them, a new process is killed at that call (SIGKILL), or the call fails (ENOSPC, EIO). strace's log
+confirms that the fault hit the intended call. Linux with strace only.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from layerline.runs.history import EpochRow
 IDENTITY: Final = Identity("Flat\nFC 2\n", {"classes": ["a", "b"]}, {}, {}, {})
 FAULTS: Final = {"SIGKILL": "signal=KILL", "ENOSPC": "error=ENOSPC", "EIO": "error=EIO"}
 OLD, NEW, NEXT = 4, 5, 6
-"""Epochs: of the newest checkpoint before, of the one that is saved, of one that is saved afterwards."""
+"""Epochs: of the newest earlier checkpoint, of the one being saved, and of one saved afterward."""
 _CALL: Final = re.compile(r"\d+ +([a-z_0-9]+)\(")
 
 
 @dataclass(frozen=True)
 class Call:
-    """A system call: the so-and-so-manieth of its name since the record begins."""
+    """A system call: its name, and its number among the calls of that name in the log."""
 
     name: str
     number: int
@@ -48,20 +48,20 @@ class Call:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process that saved came to its end."""
+    """The outcome of a saving process."""
 
     code: int
-    """Negative: the signal."""
+    """The exit code; if negative, the signal."""
     said: dict[str, str]
-    """What it wrote at its end: `outcome` is saved, refused or traceback; `text` says why."""
+    """Its report: `outcome` is saved, refused or traceback; `text` is the reason."""
     calls: list[Call]
-    """From the first of the save to the last; of a process that was killed, up to there."""
+    """The calls of the save; of a killed process, those up to the kill."""
     struck: list[Call]
-    """On which the fault fell."""
+    """The calls that the fault hit."""
 
 
 def main() -> None:
-    """Count the calls, let each fail in each way, and write the figures; what is not as it should be ends it."""
+    """Count the calls, make each fail in each way, and write the results; any violation aborts the benchmark."""
     begin, figures = time.perf_counter(), {}
     with tempfile.TemporaryDirectory(prefix="layerline-faults-") as name:
         scratch = Path(name)
@@ -71,7 +71,7 @@ def main() -> None:
         figures["beside_three_older"] = each_call(scratch, model)
         figures["the_first_of_all"] = each_call(scratch, None)
     result = {
-        "what": "a fault at every system call of a save: each time a whole checkpoint is found, and no other",
+        "what": "faults at each system call of a save: an intact checkpoint is always found",
         "file_system": file_system(),
         **figures,
         "faults": sum(figure["faults"] for figure in figures.values()),
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def each_call(scratch: Path, model: Path | None) -> dict[str, Any]:
-    """Return what came of a fault at each call of a save, in each way."""
+    """Return the outcomes of each fault at each call of a save."""
     plain, outcomes = saved(scratch, model, None, None), Counter[str]()
     if plain.said.get("outcome") != "saved" or not plain.calls:
         raise SystemExit(f"the save without a fault: {plain}")
@@ -102,31 +102,31 @@ def each_call(scratch: Path, model: Path | None) -> dict[str, Any]:
 
 
 def judged(scratch: Path, model: Path | None, call: Call, fault: str) -> str:
-    """Let one call fail in one way, and return what came of it. Raises SystemExit where anything is not whole."""
+    """Make one call fail in one way, and return the outcome. Raises SystemExit if anything is damaged."""
     place = f"{fault} at {call.name} number {call.number}"
     ended = saved(scratch, model, call, fault)
     outcome = ended.said.get("outcome", "killed")
     expected = {"killed": -signal.SIGKILL, "saved": 0, "refused": 0}.get(outcome)
     if ended.code != expected or (outcome == "killed") != (fault == "SIGKILL"):
-        raise SystemExit(f"{place}: ended with {ended.code}: {ended.said}")
+        raise SystemExit(f"{place}: exited with {ended.code}: {ended.said}")
     if ended.struck != [call]:
-        raise SystemExit(f"{place}: the fault fell on {ended.struck}")
+        raise SystemExit(f"{place}: the fault hit {ended.struck}")
     if outcome == "refused" and not re.search(r"cannot be (written|read): ", ended.said["text"]):
-        raise SystemExit(f"{place}: says {ended.said['text']}")
+        raise SystemExit(f"{place}: unexpected message: {ended.said['text']}")
     return outcome + left(place, Checkpoints(scratch / "checkpoints"), {None if model is None else OLD, NEW}, outcome)
 
 
 def left(place: str, kept: Checkpoints, allowed: set[int | None], outcome: str) -> str:
-    """Return what a save has left. Raises SystemExit where that is not whole, or the next save does not work."""
+    """Return the state after a save. Raises SystemExit if it is damaged, or if the next save fails."""
     temporary = bool(list(kept.folder.glob(".*.part")))
     for position, path in kept._listed():
-        checkpoints._read(path, position)  # raises where one is corrupt
+        checkpoints._read(path, position)  # raises if corrupt
     found = kept.latest()
     newest = None if found is None else found.snapshot.position[0]
     if newest not in allowed or (outcome == "saved" and newest != NEW):
-        raise SystemExit(f"{place}: {outcome}, and the newest is {newest}")
+        raise SystemExit(f"{place}: {outcome}, but the newest is {newest}")
     if list(kept.folder.glob(".*.part")):
-        raise SystemExit(f"{place}: looking has left a temporary file")
+        raise SystemExit(f"{place}: a temporary file is left after reading")
     kept.save(snapshot(NEXT), IDENTITY)
     after = kept.latest()
     if after is None or after.snapshot.position != (NEXT, 0):
@@ -136,7 +136,7 @@ def left(place: str, kept: Checkpoints, allowed: set[int | None], outcome: str) 
 
 
 def saved(scratch: Path, model: Path | None, call: Call | None, fault: str | None) -> Ended:
-    """Save a checkpoint in a process of its own, with a fault at one call, beside copies of those of `model`."""
+    """Save a checkpoint in a separate process, with a fault at one call, next to copies of those of `model`."""
     for name in ("checkpoints", "said", "calls"):
         path = scratch / name
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
@@ -151,7 +151,7 @@ def saved(scratch: Path, model: Path | None, call: Call | None, fault: str | Non
     with subprocess.Popen(traced, stderr=subprocess.PIPE, text=True) as strace:
         if strace.stderr is None or "attached" not in strace.stderr.readline():
             os.kill(process, signal.SIGKILL)
-            raise SystemExit("strace cannot trace here")
+            raise SystemExit("strace cannot trace processes here")
         os.kill(process, signal.SIGCONT)
         code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         strace.wait()
@@ -161,20 +161,20 @@ def saved(scratch: Path, model: Path | None, call: Call | None, fault: str | Non
 
 
 def save(scratch: Path) -> None:
-    """Wait for the tracer, save, and write down what came of it. Ends the process."""
+    """Wait for the tracer, save, and report the outcome. Exits the process."""
     code = 1
     try:
         taken, kept = snapshot(NEW), Checkpoints(scratch / "checkpoints")
         os.kill(os.getpid(), signal.SIGSTOP)
         said = {"outcome": "saved", "text": ""}
-        os.getpgid(0)  # where the save begins, in the record
+        os.getpgid(0)  # marks the beginning of the save in the log
         try:
             kept.save(taken, IDENTITY)
         except UserError as error:
             said = {"outcome": "refused", "text": str(error)}
         except BaseException:
             said = {"outcome": "traceback", "text": traceback.format_exc()}
-        os.getsid(0)  # where it ends
+        os.getsid(0)  # marks its end
         (scratch / "said").write_text(json.dumps(said))
         code = 0
     finally:
@@ -182,7 +182,7 @@ def save(scratch: Path) -> None:
 
 
 def record(lines: list[str], *, killed: bool) -> tuple[list[Call], list[Call]]:
-    """Return the calls of the save, and those of them on which the fault fell."""
+    """Return the calls of the save, and those that the fault hit."""
     seen, within, calls, struck = Counter[str](), False, [], []
     for line in lines:
         if (match := _CALL.match(line)) is None:
@@ -201,7 +201,7 @@ def record(lines: list[str], *, killed: bool) -> tuple[list[Call], list[Call]]:
 
 
 def snapshot(epochs: int) -> Snapshot:
-    """Return a training after so many epochs, of which the second was the best."""
+    """Return a training after a number of epochs, of which the second was the best."""
     rng = np.random.default_rng(epochs)
 
     def weights() -> dict[str, Any]:

@@ -1,12 +1,13 @@
-"""A web server of threads with one model, asked for one image at a time: right to the bit, how fast, and beside ONNX.
+"""A threaded web server with one model and single-image requests: bit-exactness, speed, and comparison with ONNX.
 
     python benchmarks/server.py --data-dir DIR
 
-http.server.ThreadingHTTPServer has a thread for each of the clients, which keep their connections; all threads ask one
-Model (lenet5 on 28×28). A request is the raw bytes of an image; the answer is JSON: its class, and the probability of
-each. Every answer is compared with that of one thread. Where onnxruntime and onnx are installed, the same weights as an
-ONNX graph are served by the same code, with intra_op_num_threads=1, in turn: its answers with its own. Clients are
-threads of --processes processes of their own; they share the cores with the server. Figures are medians of --rounds.
+http.server.ThreadingHTTPServer has a thread per client; clients keep their connections alive, and all threads share one
+Model (lenet5 on 28×28). A request is the raw bytes of an image; the response is JSON with the predicted class and all
+probabilities. Each response is compared with the single-threaded prediction. If onnxruntime and onnx are installed, the
+same weights are also served as an ONNX graph by the same code, with intra_op_num_threads=1, alternating, and compared
+with its own predictions. Clients are threads of --processes separate processes, which share the cores with the server.
+Results are medians of --rounds.
 """
 
 from __future__ import annotations
@@ -44,14 +45,14 @@ SIZE: Final = 28
 
 
 def main() -> None:
-    """Serve, ask, compare, and print the figures; end with 1 where an answer was wrong."""
+    """Serve, request, compare, and print the results; exits with 1 if a response is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", help="where MNIST lies; without it, images are made up")
-    parser.add_argument("--requests", type=int, default=10_000, help="of a round")
+    parser.add_argument("--data-dir", help="folder with MNIST [synthetic images]")
+    parser.add_argument("--requests", type=int, default=10_000, help="requests per round [10000]")
     parser.add_argument("--clients", type=int, default=16)
-    parser.add_argument("--processes", type=int, default=2, help="that the clients are in")
+    parser.add_argument("--processes", type=int, default=2, help="processes that the clients run in [2]")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, help="where to write the result (JSON)")
+    parser.add_argument("--out", type=Path, help="JSON file for the result")
     parser.add_argument("--client", nargs=4, metavar=("PORT", "FILE", "FIRST", "END"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.client:
@@ -66,7 +67,7 @@ def main() -> None:
 
 
 def measured(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the figures of all servers, asked in turn."""
+    """Return the results of all servers, measured alternately."""
     with tempfile.TemporaryDirectory(prefix="layerline-server-") as name:
         folder = Path(name)
         data = (
@@ -82,23 +83,23 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         known = {name: np.concatenate([answer(image[None]) for image in images]) for name, answer in servers.items()}
         whole = layerline.Model(network, data.classes, data.scaling, run.model.weights, threads=1)
         if whole.predict_proba(images).tobytes() != known["layerline"].tobytes():
-            raise SystemExit("one image at a time, and all at once by one thread, are different")
+            raise SystemExit("single-image predictions differ from one batch on one thread")
         taken: dict[str, list[dict[str, Any]]] = {name: [] for name in servers}
         for number in range(options.rounds + 1):
             for name, answer in servers.items():
                 file = folder / f"{name}.npz"
                 np.savez(file, images=images, known=known[name])
                 found = served(answer, file, options)
-                if number:  # the first one warms up
+                if number:  # the first is a warm-up
                     taken[name].append(found)
                 print(
-                    f"{name}: {found['requests_a_second']:.0f} requests a second, p50 {found['p50_ms']:.2f} ms, "
+                    f"{name}: {found['requests_a_second']:.0f} requests/s, p50 {found['p50_ms']:.2f} ms, "
                     f"p95 {found['p95_ms']:.2f}, p99 {found['p99_ms']:.2f}, {found['wrong']} wrong",
                     flush=True,
                 )
         differ = [float(np.abs(k - known["layerline"]).max()) for k in known.values()]
     return {
-        "what": f"lenet5, {options.requests} requests of one image, {options.clients} clients on kept connections",
+        "what": f"lenet5, {options.requests} requests of one image, {options.clients} clients, keep-alive connections",
         "test_accuracy": run.result.test_accuracy,
         "rounds": options.rounds,
         "largest_difference": max(differ),
@@ -108,7 +109,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def figures(rounds: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return least, median and largest of each figure, and how many answers were wrong."""
+    """Return minimum, median and maximum of each metric, and the number of wrong responses."""
     names = [name for name in rounds[0] if name != "wrong"]
     return {
         "wrong": sum(each["wrong"] for each in rounds),
@@ -117,7 +118,7 @@ def figures(rounds: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def made_up(folder: Path) -> Any:
-    """Return a data set of ten shapes, moved and under noise."""
+    """Return a data set of ten shapes, shifted and noisy."""
     rng = np.random.default_rng(0)
     coarse = rng.random((CLASSES, 7, 7)).repeat(4, axis=1).repeat(4, axis=2)
     labels = rng.integers(0, CLASSES, 6000)
@@ -128,8 +129,8 @@ def made_up(folder: Path) -> Any:
 
 
 def onnx_session(model: layerline.Model) -> Answer:
-    """Return what ONNX Runtime says of images, by a graph of lenet5 with this model's weights."""
-    onnx, onnxruntime = import_module("onnx"), import_module("onnxruntime")  # no dependencies of ours
+    """Return a prediction function by ONNX Runtime, for a lenet5 graph with this model's weights."""
+    onnx, onnxruntime = import_module("onnx"), import_module("onnxruntime")  # not our dependencies
     helper, TensorProto = onnx.helper, onnx.TensorProto
     nodes: list[Any] = []
     constants = [
@@ -167,7 +168,7 @@ def onnx_session(model: layerline.Model) -> Answer:
 
 
 def served(answer: Answer, file: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Return the figures of one round: a server in this process, clients in others."""
+    """Return the results of one round: a server in this process, clients in others."""
     server = _Server(("127.0.0.1", 0), _handler(answer))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -195,7 +196,7 @@ def served(answer: Answer, file: Path, options: argparse.Namespace) -> dict[str,
         thread.join()
     latencies = np.concatenate([each["milliseconds"] for each in told])
     if len(latencies) != n:
-        raise SystemExit(f"{n - len(latencies)} requests had no answer: {[each['errors'] for each in told]}")
+        raise SystemExit(f"{n - len(latencies)} requests had no response: {[each['errors'] for each in told]}")
     p50, p95, p99 = (float(np.percentile(latencies, p)) for p in (50, 95, 99))
     return {
         "wrong": sum(each["wrong"] for each in told),
@@ -213,12 +214,12 @@ class _Server(ThreadingHTTPServer):
 
 
 def _handler(answer: Answer) -> type[BaseHTTPRequestHandler]:
-    """Return what answers the requests of a connection."""
+    """Return the request handler class."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
-        wbufsize = -1  # an answer goes out as one packet
+        wbufsize = -1  # a response is sent as one packet
 
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"]))
@@ -232,13 +233,13 @@ def _handler(answer: Answer) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing of a request that is answered."""
+            """Log nothing."""
 
     return Handler
 
 
 def ask(port: int, file: Path, numbers: range, clients: int) -> None:
-    """Be some clients: ask for these images in threads, and tell on standard output how it went."""
+    """Run clients: request these images in threads, and report the results on standard output."""
     with np.load(file) as held:
         images, known = held["images"], held["known"]
     waiting = iter(numbers)  # each number is handed out once
@@ -264,7 +265,7 @@ def ask(port: int, file: Path, numbers: range, clients: int) -> None:
     def kept() -> None:
         try:
             client()
-        except Exception as error:  # told to who started us
+        except Exception as error:  # reported to the parent process
             errors.append(repr(error))
 
     threads = [threading.Thread(target=kept) for _ in range(clients)]

@@ -1,8 +1,8 @@
-"""Every signal in every phase of a training: how it ends, and whether what is left goes on to the whole run.
+"""Each signal in each phase of a training: the exit, and whether the run then resumes to the same result.
 
     python benchmarks/signals.py
 
-A process is held for 0.3 s where a phase begins (or, of a save, before the file takes its name); the signals come then.
+A process is paused for 0.3 s at the start of a phase (for a save, before the file is renamed); signals are sent then.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 
 def main() -> None:
-    """Try every pair, and write benchmarks/results/signals.json."""
-    import held  # type: ignore[import-not-found]  # it lies with the tests
+    """Test each pair, and write benchmarks/results/signals.json."""
+    import held  # type: ignore[import-not-found]  # in tests/
 
     argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]).parse_args()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)  # a shell's background job ignores some, and so would what it starts
+        signal.signal(
+            number, signal.SIG_DFL
+        )  # background jobs of a shell ignore some signals, and child processes inherit that
     wrong = {}
     for phase in held.PHASES:
         for sent in held.SIGNALS:
             found = tried(phase, sent)
-            print(f"{phase:<8} {sent:<12} {found or 'as it should be'}", flush=True)
+            print(f"{phase:<8} {sent:<12} {found or 'ok'}", flush=True)
             if found:
                 wrong[f"{phase}, {sent}"] = found
-    what = "signals in the phases of a training: the exit code, no traceback, --resume to the whole run"
+    what = "signals in the phases of a training: exit code, no traceback, --resume to the uninterrupted result"
     tally = {"phases": list(held.PHASES), "signals": list(held.SIGNALS), "wrong": wrong}
     write("signals", {"what": what, **tally})
     sys.exit(bool(wrong))

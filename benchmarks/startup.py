@@ -1,9 +1,9 @@
-"""Start-up and memory: what a user waits for before the first step, and the most memory a run takes.
+"""Startup time and memory: the wait before the first step, and the peak memory of a run.
 
     python benchmarks/startup.py --data mnist --data-dir DIR
 
-Whole processes, median of --runs: `layerline --help`; a run of two epochs on all images, its peak memory from the
-system's own account. In this process: the time to write and compile the code of every preset, for training and for
+Whole processes, median of --runs: `layerline --help`; a run of two epochs on all images, with its peak memory as
+reported by the system. In this process: the time to generate and compile the code of each preset, for training and for
 prediction.
 """
 
@@ -28,17 +28,17 @@ from layerline.network import presets, read
 
 
 def whole_process(command: list[str]) -> tuple[float, float]:
-    """Return the seconds that a command takes, and its peak memory in bytes."""
+    """Return the time of a command in seconds, and its peak memory in bytes."""
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise RuntimeError(f"{command} ended with {status}")
+        raise RuntimeError(f"{command} exited with {status}")
     return time.perf_counter() - start, usage.ru_maxrss * 1024
 
 
 def compile_seconds(runs: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Return the seconds to compile each preset for MNIST (digits for its own), with momentum, batch 64."""
+    """Return the compile times of each preset for MNIST (digits for its own data), with momentum, batch size 64."""
     seconds: dict[str, dict[str, dict[str, float]]] = {}
     for preset in presets():
         shape = (1, 8, 8) if preset.startswith("digits") else (1, 28, 28)
@@ -72,7 +72,7 @@ def main() -> None:
     runs = [whole_process([*train, "--out", f"{folder}/{number}"]) for number in range(3)]
     shutil.rmtree(folder)
     seconds, peaks = zip(*runs, strict=True)
-    print(f"train, 2 epochs: {spread(list(seconds))['median']:.2f} s, {max(peaks) / 1e6:.0f} MB at most")
+    print(f"train, 2 epochs: {spread(list(seconds))['median']:.2f} s, {max(peaks) / 1e6:.0f} MB peak")
     compiling = compile_seconds(options.runs)
     for preset, parts in compiling.items():
         print(f"compile {preset}: " + ", ".join(f"{part} {times['median']:.2f} s" for part, times in parts.items()))

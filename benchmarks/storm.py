@@ -1,15 +1,15 @@
-"""Random calls from several threads under random interrupts: is every answer right to the bit, is all left as it was?
+"""Random calls from several threads under random interrupts: are all results bit-exact, and is all state restored?
 
     nice python benchmarks/storm.py --minutes 5 --seed 1
     python benchmarks/storm.py --round 10003 --minutes 1
 
-A round is a process of --round-minutes; its seed is printed, and --round runs it again (threads take their turns as the
-system likes, so the same round is not the same to the instant). A round works out every answer in one thread, then
-storms in bursts: 1 to 8 threads call, the main thread is interrupted by SIGINT, by timeouts and exits raised in
-handlers, and by handlers that predict; the other threads by exceptions set from outside; children are forked. After a
-burst no thread of layerline is left, guard zones around all that machine code writes to are unchanged (in two of three
-rounds; in the others freed memory is really free, and arrays allocated after an interrupt stay as they are), freed
-buffers too, and the settings of the process are as they were. Where no call ends for --patience seconds, it is a hang.
+A round is a process of --round-minutes; its seed is printed, and --round repeats it (thread scheduling is up to the
+system, so timing is not reproduced exactly). A round computes all answers in one thread, then runs bursts: 1 to 8
+threads make calls; the main thread is interrupted by SIGINT, by timeouts and exits raised in handlers, and by handlers
+that predict; the other threads by asynchronous exceptions; children are forked. After a burst no layerline thread is
+left, guard zones around all memory that machine code writes to are intact, as are freed buffers (in two of three
+rounds; in the others freed memory is really free, and arrays allocated after an interrupt stay unchanged), and the
+process settings are restored. If no call finishes for --patience seconds, it is a hang.
 """
 
 from __future__ import annotations
@@ -35,20 +35,22 @@ from random import Random
 from typing import Any, Final
 
 WHOLE: Final = 0.15
-"""Share of the bursts in which nobody interrupts."""
+"""Fraction of bursts without interrupts."""
 
 
 def main() -> None:
-    """Storm for so many minutes, and end with 1 where anything went wrong."""
+    """Run rounds for a number of minutes, and exit with 1 if anything went wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--round-minutes", type=float, default=1.5)
-    parser.add_argument("--round", type=int, help="run this one round, in this process")
-    parser.add_argument("--only", help="kinds of calls, separated by commas")
-    parser.add_argument("--patience", type=float, default=60.0, help="seconds in which no call ends that are a hang")
-    parser.add_argument("--growth", type=float, default=60.0, help="MB a minute that memory may grow by")
-    parser.add_argument("--out", type=Path, help="where to write the result (JSON)")
+    parser.add_argument("--round", type=int, help="run only this round, in this process")
+    parser.add_argument("--only", help="kinds of calls, comma-separated")
+    parser.add_argument(
+        "--patience", type=float, default=60.0, help="seconds without a finished call that count as a hang [60]"
+    )
+    parser.add_argument("--growth", type=float, default=60.0, help="maximum memory growth in MB/min [60]")
+    parser.add_argument("--out", type=Path, help="JSON file for the result")
     options = parser.parse_args()
     if options.round is not None:
         with tempfile.TemporaryDirectory(prefix="layerline-storm-") as scratch:
@@ -71,9 +73,9 @@ def main() -> None:
         if slope is not None:
             slopes.append(slope)
             if slope > options.growth:
-                wrong.append(f"memory grows by {slope:.0f} MB a minute")
+                wrong.append(f"memory grows by {slope:.0f} MB/min")
         faults += [f"round {seed}: {fault}" for fault in wrong]
-        print(f"round {seed}: {counted.get('bursts', '?')} bursts, {len(wrong)} faults, {slope} MB a minute")
+        print(f"round {seed}: {counted.get('bursts', '?')} bursts, {len(wrong)} faults, {slope} MB/min")
     result = {"seed": options.seed, "rounds": number, "counts": dict(sorted(counts.items())), "faults": faults}
     result |= {"interrupts_in": dict(places.most_common(60)), "megabytes_a_minute": slopes}
     print(json.dumps(result, indent=2, ensure_ascii=False))
@@ -83,7 +85,7 @@ def main() -> None:
 
 
 def supervised(seed: int, seconds: float, options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
-    """Return what a round in a process of its own told at its end, and its faults: crashes and hangs are some."""
+    """Run a round in a separate process; return its final report and its faults, including crashes and hangs."""
     command = [sys.executable, __file__, "--round", str(seed), "--minutes", str(seconds / 60)]
     command += ["--only", options.only] if options.only else []
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -102,7 +104,7 @@ def supervised(seed: int, seconds: float, options: argparse.Namespace) -> tuple[
             line = lines.get(timeout=options.patience)
         except queue.Empty:
             faults.append(f"hang: nothing in {options.patience:.0f} s")
-            process.send_signal(signal.SIGUSR1)  # every thread's traceback, on stderr
+            process.send_signal(signal.SIGUSR1)  # the traceback of each thread, on stderr
             time.sleep(2)
             process.kill()
             break
@@ -117,7 +119,7 @@ def supervised(seed: int, seconds: float, options: argparse.Namespace) -> tuple[
     if code < 0 and not any(fault.startswith("hang") for fault in faults):
         faults.append(f"crash: {signal.Signals(-code).name}")
     elif code > 0:
-        faults.append(f"ended with {code}")
+        faults.append(f"exited with {code}")
     return told, faults
 
 
@@ -125,11 +127,11 @@ class Round:
     """A storm in this process."""
 
     def __init__(self, seed: int, scratch: Path, only: str | None) -> None:
-        """Prepare: every answer is worked out, nothing is disturbed yet."""
+        """Prepare: compute all answers, without interrupts."""
         faulthandler.enable()
         faulthandler.register(signal.SIGUSR1, all_threads=True)
         self._rng = Random(seed)  # noqa: S311
-        import_module("matplotlib.pyplot")  # what is imported later would be interrupted
+        import_module("matplotlib.pyplot")  # later imports would be interrupted
         from canaries import Canaries, Settings
         from interrupts import Sender, Signals, watch_starts
         from storm_calls import Calls
@@ -155,7 +157,7 @@ class Round:
         self._known: Counter[str] = Counter()
 
     def run(self, seconds: float) -> None:
-        """Storm, and tell the supervisor on standard output."""
+        """Run the bursts, and report to the supervisor on standard output."""
         from interrupts import switching
 
         start = time.monotonic()
@@ -170,7 +172,7 @@ class Round:
         print(json.dumps(told), flush=True)
 
     def _burst(self) -> None:
-        """Let threads call, this one among them, and wait for all."""
+        """Make calls in several threads, including this one, and wait for all."""
         calm = self._rng.random() < WHOLE
         threads = [
             threading.Thread(target=self._work, args=(Random(self._rng.random()), calm), name=f"user-{k}")  # noqa: S311
@@ -223,7 +225,7 @@ class Round:
         self._after(name)
 
     def _work(self, rng: Random, calm: bool) -> None:
-        """Call some things in a thread of the user's, which is interrupted from outside."""
+        """Make calls in a user thread, which receives asynchronous exceptions."""
         from interrupts import Async, Victim, place
 
         victim = Victim()
@@ -251,7 +253,7 @@ class Round:
                 self.places[place(None if at is None else at.tb_frame)] += 1
             except BaseException as error:
                 victim.close()
-                # An exception from outside goes to a thread that its victim is just starting, which then ends.
+                # An asynchronous exception may hit a thread that its target is just starting, which then dies.
                 if how != "none" and "ended before their work" in str(error):
                     self.counts["interrupted"] += 1
                 else:
@@ -259,17 +261,17 @@ class Round:
             self._after(name)
 
     def _after(self, name: str) -> None:
-        """Look at what can be looked at while others are at work."""
+        """Check what can be checked while other threads are running."""
         from canaries import plain_arithmetic
 
         print("call", flush=True)
         for fault in () if self._canaries is None else self._canaries.faults():
             self._fault(f"{name}: {fault}", None)
         if not plain_arithmetic():
-            self._fault(f"{name}: leaves another arithmetic", None)
+            self._fault(f"{name}: floating-point mode changed", None)
 
     def _look(self) -> None:
-        """Look at what is left after a burst."""
+        """Check the state after a burst."""
         import numpy as np
         from canaries import locks_held, threads_left
 
@@ -278,14 +280,14 @@ class Round:
             self._fault(f"threads left: {left}".replace("\n", " "), None)
         held = locks_held()
         if held:
-            self._fault(f"locks held for ever: {held}", None)
+            self._fault(f"locks never released: {held}", None)
         for fault in () if self._canaries is None else self._canaries.settle():
             self._fault(fault, None)
         if self._canaries is None:
             mine = [np.zeros(size, np.uint8) for size in (200_000, 40_000, 400_000, 50_000) * 8]
             time.sleep(0.02)
             if any(m.any() for m in mine):
-                self._fault("arrays of the user's were written to", None)
+                self._fault("user arrays were written to", None)
         for fault in self._settings.changed():
             self._fault(fault, None)
         for fault in self._signals.faults:
@@ -293,7 +295,7 @@ class Round:
         self._signals.faults.clear()
 
     def _reap(self) -> None:
-        """Wait for the children; dump what one that hangs is at."""
+        """Wait for the children; dump the traceback of one that hangs."""
         end = time.monotonic() + 45
         while True:
             try:
@@ -304,7 +306,7 @@ class Round:
                 code = os.waitstatus_to_exitcode(status)
                 self.counts["children"] += 1
                 if code:
-                    self._fault(f"a forked child ended with {code}", None)
+                    self._fault(f"a forked child exited with {code}", None)
             elif time.monotonic() > end:
                 self._fault("a forked child hangs", None)
                 self._kill_children()
@@ -340,7 +342,7 @@ class Round:
         return resident()
 
     def _slope(self) -> float | None:
-        """Return by how many MB a minute memory grew in the second half."""
+        """Return the memory growth in the second half, in MB/min."""
         half = self._memory[len(self._memory) // 2 :]
         if len(half) < 5 or self._canaries is not None:  # which keeps freed buffers
             return None

@@ -1,4 +1,4 @@
-"""Calls of all kinds, whose answers are known from a single thread that nobody disturbed."""
+"""Calls of all kinds, with expected answers computed in a single thread without interrupts."""
 
 from __future__ import annotations
 
@@ -36,31 +36,31 @@ RECIPES: Final[tuple[dict[str, Any], ...]] = (
 IMAGES: Final = 5000
 ESTIMATOR: Final = "Conv 3 3 1 1\nReLU\nMaxPool 2\nFlat\nFC classes\n"
 LONGEST: Final = 16
-"""Epochs of partial_fit that are known."""
+"""Epochs of partial_fit with known answers."""
 
 
 COPIED: Final[tuple[Callable[[Any], Any], ...]] = (
     copy.copy,
     copy.deepcopy,
-    lambda each: pickle.loads(pickle.dumps(each)),  # noqa: S301 - our own
+    lambda each: pickle.loads(pickle.dumps(each)),  # noqa: S301 - our own data
 )
 
 
 class WrongError(AssertionError):
-    """An answer is not the one that is known."""
+    """An answer differs from the expected one."""
 
 
 def same(found: Any, known: Any, what: str) -> None:
-    """Raise WrongError where two arrays differ by a bit."""
+    """Raise WrongError if two arrays are not bit-identical."""
     if found.shape != known.shape or found.tobytes() != np.ascontiguousarray(known).tobytes():
-        rows = "other shape"
+        rows = "different shape"
         if found.shape == known.shape:
             rows = f"{int((found != known).any(axis=tuple(range(1, found.ndim))).sum())} of {len(found)} rows"
         raise WrongError(f"{what}: wrong, {rows}")
 
 
 def digest(run: layerline.Run) -> str:
-    """Return what says that two runs came to the same bits."""
+    """Return the data by which two runs are compared for bit-identical results."""
     told = hashlib.sha256(b"".join(a.tobytes() for a in run.model.weights.values()))
     told.update(repr([(row.train_loss, row.validation_loss) for row in run.history]).encode())
     told.update(repr((run.result.test_loss, None if run.stopped else run.result.intervals)).encode())
@@ -68,10 +68,10 @@ def digest(run: layerline.Run) -> str:
 
 
 class Calls:
-    """Objects that calls share, and what is known of them."""
+    """Objects shared by the calls, and their expected answers."""
 
     def __init__(self, scratch: Path, pause: Callable[[], None]) -> None:
-        """Work out every answer in this thread, with one thread. pause: ends the interrupts in a forked child."""
+        """Compute all answers in this thread, with one thread. pause: stops the interrupts in a forked child."""
         self.scratch, self._pause = scratch, pause
         self._number = 0
         self.data = layerline.load_data("digits", limit=200)
@@ -85,7 +85,7 @@ class Calls:
         self._prepare_models(random)
         for prepare in (self._prepare_trainings, self._prepare_estimators):
             prepare()
-            print("prepared", flush=True)  # the supervisor takes silence for a hang
+            print("prepared", flush=True)  # the supervisor treats silence as a hang
         self._loaded = {name: self._load_digest(name) for name in ("folder", "digits")}
         self.kinds = {
             "predict_proba": self._predict_proba,
@@ -159,14 +159,14 @@ class Calls:
         self.X, self.y = X, np.asarray(self.data.train.source.labels[:300])
         self._fitted = self.estimator(1).fit(self.X, self.y)
         self._states = [self._fitted.predict_proba(self.X)]
-        going = pickle.loads(pickle.dumps(self._fitted))  # noqa: S301 - our own
+        going = pickle.loads(pickle.dumps(self._fitted))  # noqa: S301 - our own data
         for _ in range(LONGEST):
             self._states.append(going.partial_fit(self.X, self.y).predict_proba(self.X))
         self._own = threading.local()
         self._shared = copy.deepcopy(self._fitted)
 
     def estimator(self, threads: int | None) -> ConvNetClassifier:
-        """Return a new one."""
+        """Return a new estimator."""
         return ConvNetClassifier(ESTIMATOR, epochs=2, batch_size=16, optimizer="sgd", threads=threads)
 
     def _path(self) -> Path:
@@ -174,7 +174,7 @@ class Calls:
         return self.scratch / f"{os.getpid()}-{threading.get_ident()}-{self._number}"
 
     def some(self, rng: Random, model: layerline.Model | None = None, n: int | None = None) -> None:
-        """Predict some images with one of the models, or this one of weights n, and compare."""
+        """Predict some images with one of the models, or with a given one of weights n, and compare."""
         if n is None:
             n = rng.randrange(len(self.models))
         model = model or self.models[n]
@@ -204,7 +204,7 @@ class Calls:
         old = self.models[n]
         if rng.random() < 0.3:
             self.models[n] = layerline.Model(old.network, old.classes, old.scaling, old.weights)
-            self.some(rng, n=n)  # others see it meanwhile
+            self.some(rng, n=n)  # other threads see it meanwhile
         else:
             threads = rng.choice((1, 2, 3))
             model = layerline.Model(old.network, old.classes, old.scaling, old.weights, threads=threads)
@@ -220,7 +220,7 @@ class Calls:
         key = rng.choice(sorted(self._tested))
         run = layerline.train(self._networks[key[0]], self.data, **RECIPES[key[1]], threads=rng.choice((None, 1, 2, 3)))
         if run.stopped is None and digest(run) != self._trained[key]:
-            raise WrongError(f"train {key}: other bits")
+            raise WrongError(f"train {key}: not bit-identical")
 
     def _train_out(self, rng: Random) -> None:
         key = rng.choice(sorted(self._tested))
@@ -229,7 +229,7 @@ class Calls:
             run = layerline.train(self._networks[key[0]], self.data, **RECIPES[key[1]], out=path)
             if run.stopped is None:
                 if digest(run) != self._trained[key]:
-                    raise WrongError(f"train {key} with out=: other bits")
+                    raise WrongError(f"train {key} with out=: not bit-identical")
                 same(layerline.load(path).predict_proba(self._test_images), self._predicted[key], "the run's model")
         finally:
             shutil.rmtree(path, ignore_errors=True)
@@ -238,20 +238,20 @@ class Calls:
         n = rng.randrange(len(self._networks))
         run = layerline.train(self._networks[n], self.data, epochs=1, batch_size=20, optimizer="sgd")
         if run.stopped is None and digest(run) != self._trained[n, "chosen"]:
-            raise WrongError(f"train {n} with a chosen rate: other bits")
+            raise WrongError(f"train {n} with a chosen rate: not bit-identical")
 
     def _fit(self, rng: Random) -> None:
         found = self.estimator(rng.choice((None, 1, 2))).fit(self.X, self.y)
         same(found.predict_proba(self.X), self._states[0], "fit")
 
     def check(self, estimator: ConvNetClassifier, what: str) -> None:
-        """Raise WrongError where an estimator is between two of its states."""
+        """Raise WrongError if an estimator is between two of its states."""
         same(estimator.predict_proba(self.X), self._states[len(estimator.history_) - 2], what)
 
     def _partial_fit(self, rng: Random) -> None:
         own = getattr(self._own, "estimator", None)
         if own is not None:  # it may have been interrupted
-            self.check(own, "an estimator after partial_fit, done or interrupted")
+            self.check(own, "an estimator after partial_fit, finished or interrupted")
         if own is None or len(own.history_) >= 2 + LONGEST:
             how = rng.choice(COPIED)
             own = self._own.estimator = how(self._fitted)
@@ -269,7 +269,7 @@ class Calls:
             estimator.partial_fit(self.X, self.y)
         found = estimator.predict_proba(self.X)
         if not any(found.tobytes() == known.tobytes() for known in self._states):
-            raise WrongError("an estimator that is shared: predicts as none of its states")
+            raise WrongError("a shared estimator: predictions match none of its states")
 
     def _load_digest(self, name: str) -> str:
         data = layerline.load_data(self._folder if name == "folder" else "digits")
@@ -283,7 +283,7 @@ class Calls:
     def _load(self, rng: Random) -> None:
         name = rng.choice(("folder", "folder", "digits"))
         if self._load_digest(name) != self._loaded[name]:
-            raise WrongError(f"load_data {name}: other data")
+            raise WrongError(f"load_data {name}: different data")
 
     def _save(self, rng: Random) -> None:
         n = rng.randrange(len(self.models))
@@ -301,7 +301,7 @@ class Calls:
         self.check(how(self._fitted), "a copy of an estimator")
 
     def _fork(self, rng: Random) -> None:
-        """Let a child predict and train; who called reaps it later."""
+        """Predict and train in a child; the caller reaps it later."""
         if os.fork():
             return
         code = 1
@@ -317,7 +317,7 @@ class Calls:
             os._exit(code)
 
     def timed(self, kind: str, rng: Random) -> None:
-        """Do a call and remember about how long it takes."""
+        """Make a call and record about how long it takes."""
         start = time.perf_counter()
         self.kinds[kind](rng)
         self.seconds[kind] = 0.7 * self.seconds[kind] + 0.3 * (time.perf_counter() - start)

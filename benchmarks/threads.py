@@ -1,8 +1,8 @@
-"""Threads: the same bits for every number of them, what two gain over one, and what happens when a core is busy.
+"""Threads: bit-identical results for any number of threads, the speedup of two over one, and the effect of a busy core.
 
     python benchmarks/threads.py six-layer --data mnist --data-dir DIR --batch-size 50
 
-Every figure is the median of --rounds rounds; in a round the cases run in turn.
+All numbers are medians of --rounds rounds; within a round the cases run alternately.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ def digest(data: Dataset, options: argparse.Namespace, threads: int) -> str:
 
 
 def rounds(data: Dataset, options: argparse.Namespace) -> dict[int, list[float]]:
-    """Return the microseconds an image of one and of two threads, in turn."""
+    """Return µs/image of one and of two threads, measured alternately."""
     engines = {threads: engine_for(data, options, threads) for threads in (1, 2)}
     taken: dict[int, list[float]] = {1: [], 2: []}
     for number in range(options.rounds + 1):
         for threads, (engine, recipe) in engines.items():
             start = time.perf_counter()
             engine.train(Epoch(data.train.source, data.train.indices, recipe.learning_rates(len(data.train))), 0)
-            if number:  # the first one compiles
+            if number:  # the first includes compilation
                 taken[threads].append((time.perf_counter() - start) / len(data.train) * 1e6)
     return taken
 
 
 def report(taken: dict[int, list[float]]) -> dict[str, Any]:
-    """Return both medians and the ratios round by round."""
+    """Return both medians and the ratio per round."""
     ratios = [one / two for one, two in zip(taken[1], taken[2], strict=True)]
     return {"one_thread": spread(taken[1]), "two_threads": spread(taken[2]), "one_over_two": spread(ratios)}
 
@@ -84,9 +84,9 @@ def main() -> None:
         busy_process.kill()
     for name, figures in (("free", free), ("one core busy", busy)):
         one, two, gain = (figures[key]["median"] for key in ("one_thread", "two_threads", "one_over_two"))
-        print(f"{name}: one thread {one:.2f} µs an image, two {two:.2f}; median of the ratios {gain:.2f}")
+        print(f"{name}: one thread {one:.2f} µs/image, two {two:.2f}; median speedup {gain:.2f}")
     same = len(set(digests.values())) == 1
-    print(f"same bits: {same}")
+    print(f"bit-identical: {same}")
     result = {"what": f"{options.network} on {options.data}, batch {options.batch_size}", "same_bits": same}
     result |= {"sha256": digests, "free": free, "busy": busy}
     write(f"threads-{Path(options.network).stem}-{options.data}", result)

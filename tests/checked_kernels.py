@@ -11,9 +11,9 @@ from layerline.compiler.kernel import Over
 from layerline.compiler.kernels.augment import Augment
 from layerline.compiler.kernels.load import Load
 from layerline.compiler.kernels.loss import Probabilities, SoftmaxLoss
-from layerline.compiler.kernels.optimizers import IN_HYPER
+from layerline.compiler.kernels.optimizers import HYPER_NAMES
 from layerline.compiler.kernels.pool import PoolBackward
-from layerline.compiler.plane import Places, room
+from layerline.compiler.plane import Places, capacity
 from layerline.compiler.program import Per
 from layerline.data.augment.steps import MOVES
 
@@ -45,8 +45,8 @@ def given_room(kernel: Kernel, name: str) -> int:
         x = kernel.x
         return {"images": IMAGES * x.inside.size, "scale": x.channels, "shift": x.channels}[name]
     if isinstance(kernel, SoftmaxLoss | Probabilities) and name != "hyper":
-        return {"labels": IMAGES, "class_weights": room(kernel.classes + 1)}[name]
-    return {"hyper": len(IN_HYPER), "dice": 3}[name]
+        return {"labels": IMAGES, "class_weights": capacity(kernel.classes + 1)}[name]
+    return {"hyper": len(HYPER_NAMES), "rng_key": 3}[name]
 
 
 def places(kernel: Kernel, lies: Places) -> np.ndarray:
@@ -62,8 +62,8 @@ def integers(kernel: Kernel) -> MayBe:
     """Return what the integers that a kernel reads may be, by argument and place."""
     found: MayBe = {"order": lambda _: np.array([0, IMAGES - 1])}
     for name, argument in kernel.arguments.items():
-        if isinstance(argument.lies, Places):
-            may_be = places(kernel, argument.lies)
+        if isinstance(argument.layout, Places):
+            may_be = places(kernel, argument.layout)
             found[name] = lambda _, may_be=may_be: may_be
     if isinstance(kernel, SoftmaxLoss | Probabilities):
         found["labels"] = lambda _: np.arange(kernel.classes)

@@ -1,10 +1,10 @@
-"""Layerline: a convolutional image classifier is a text file, one layer a line; this trains it on your computer, fast.
+"""Layerline: write a convolutional image classifier as a text file, one layer per line, and train it fast on a CPU.
 
     data = layerline.load_data("digits")
     network = layerline.read("digits", data)
     run = layerline.train(network, data, epochs=10)
 
-Importing this package imports nothing else, not even NumPy: each name is fetched when it is first used.
+Importing this package imports nothing else, not even NumPy: each name is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ _HOMES: Final = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what `name` is in, the first time it is asked for (PEP 562)."""
+    """Import the module of `name` when it is first used (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'layerline' has no attribute {name!r}")
     from importlib import import_module

@@ -83,8 +83,8 @@ def test_a_read_only_folder_is_said_and_another_is_taken(folder: Path) -> None:
     script = "mount --bind . . && mount -o remount,ro,bind . && mount -t tmpfs none other && cd . && "
     ended = within(folder, script + shlex.join(TRAIN))
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("runs/net-bands-1: cannot be made, /")
-    assert ended.stderr.endswith("may not be written\n  help: choose another place by --out\n")
+    assert ended.stderr.startswith("runs/net-bands-1: cannot be created: no permission to write to ")
+    assert ended.stderr.endswith("\n  help: choose another place with --out\n")
     assert within(folder, script + shlex.join([*TRAIN, "--quiet", "--out", "other/run"])).returncode == 0
 
 
@@ -109,7 +109,7 @@ def test_a_user_whom_nobody_knows(folder: Path) -> None:
     for arguments, code, said in (
         (TRAIN[len(COMMAND) :], 0, ""),
         (["data", "list"], 0, ""),
-        (["train", "net.cnn", "--data", "mnist"], 2, "--data mnist: found no --data-dir, and no home folder"),
+        (["train", "net.cnn", "--data", "mnist"], 2, "--data mnist: no --data-dir and no home folder"),
     ):
         ended = subprocess.run(  # noqa: S603
             ["unshare", "--map-user=54321", "--map-group=54321", *COMMAND, *arguments],  # noqa: S607
@@ -127,7 +127,7 @@ def test_a_user_whom_nobody_knows(folder: Path) -> None:
     ("mount", "reason"),
     [
         ("size=4k", r"run/network.cnn: .*No space left on device \(41 B needed, 0 B free\)"),
-        ("nr_inodes=3", r"run/network.cnn: .*\(41 B needed, and the disk holds no more files: it has no free inode\)"),
+        ("nr_inodes=3", r"run/network.cnn: .*\(41 B needed, but the disk has no free inodes for more files\)"),
     ],
 )
 def test_a_disk_that_is_full_at_the_start_keeps_nothing(folder: Path, mount: str, reason: str) -> None:
@@ -155,7 +155,7 @@ def test_a_disk_that_fills_up_later(folder: Path, size: str) -> None:
     assert "\ncode 2\n" in ended.stdout
     assert re.search(r"No space left on device \(\S+ k?B needed, \S+ k?B free\)", ended.stderr)
     assert ".part" not in ended.stdout
-    assert "\ntest of 30 images" in ended.stdout  # it is shown, written or not
+    assert "\ntest set: 30 images" in ended.stdout  # it is shown, written or not
     assert losses(folder / "resumed") == losses(folder / "whole")
     models = [tensors.read(folder / out / "model.safetensors").arrays for out in ("whole", "resumed")]
     for name, array in models[0].items():
@@ -167,7 +167,7 @@ def test_a_limit_on_the_size_of_files(folder: Path) -> None:
     ended = limited(folder, resource.RLIMIT_FSIZE, 10_000, "--out", "run")
     assert ended.returncode == 2
     assert ended.stderr.startswith("run/loss.png: cannot be written: File too large (6")
-    assert "test of 30 images" in ended.stdout
+    assert "test set: 30 images" in ended.stdout
     names = {path.name for path in (folder / "run").iterdir()}
     assert names == {
         *("network.cnn", "experiment.toml", "history.jsonl", "checkpoints"),
@@ -182,8 +182,8 @@ def test_little_memory_is_refused_before_the_training(folder: Path) -> None:
     ended = limited(folder, resource.RLIMIT_AS, 512_000_000, "--threads", "2", "--batch-size", "8")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert re.fullmatch(
-        r"--batch-size 8: training takes addresses for 49\d MB, 494 MB of it whatever the batch size, "
-        r"and the limit on them \(ulimit -v\) leaves \d+(\.\d)? MB\n  help: raise that limit, or use fewer --threads\n",
+        r"--batch-size 8: training needs 49\d MB of address space \(494 MB of it whatever the batch size\), "
+        r"but its limit \(ulimit -v\) leaves only \d+(\.\d)? MB\n  help: raise that limit, or use fewer --threads\n",
         ended.stderr,
     )
     assert not (folder / "runs").exists()
@@ -207,9 +207,7 @@ def test_too_many_open_files_are_named(monkeypatch: pytest.MonkeyPatch, capsys: 
 
     monkeypatch.setattr("layerline.network_file.formatted", opened)
     assert main(["fmt", "lenet5"]) == 2
-    assert capsys.readouterr().err == (
-        "too many files are open at once\n  help: raise that limit (ulimit -n): 64 are enough\n"
-    )
+    assert capsys.readouterr().err == ("too many open files\n  help: raise the limit (ulimit -n); 64 is enough\n")
 
 
 def test_no_shared_memory_is_needed(folder: Path) -> None:
@@ -306,7 +304,7 @@ def test_two_trainings_of_one_folder(folder: Path) -> None:
     try:
         wait_for(lambda: (folder / "run" / "history.jsonl").exists())
         for arguments, message in (
-            (["--out", "run"], "--out run: exists already"),
+            (["--out", "run"], "--out run: already exists"),
             (["--out", "run", "--force"], "run: another training is writing to it"),
         ):
             ended = train(folder, *arguments)

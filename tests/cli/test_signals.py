@@ -45,7 +45,7 @@ def test_signals_end_a_training_well(folder: Path, number: signal.Signals, code:
     output, errors = process.communicate(timeout=30)
     assert process.returncode == code
     assert errors == b""
-    assert b"the model has the weights of epoch" in output
+    assert b"saved weights: epoch" in output
     names = {path.name for path in (folder / "run").iterdir()}
     files = {"network.cnn", "experiment.toml", "history.jsonl", "ending.json", "model.safetensors"}
     assert names == {*files, "checkpoints"}

@@ -84,7 +84,7 @@ def test_the_better_one_is_named() -> None:
     """Whichever side it stands on; the figures are turned round with it."""
     weak, strong = make("weak", test=model(0.7)), make("strong", test=model(0.9, seed=1))
     first, second = compare(weak, strong), compare(strong, weak)
-    assert verdict.sentence(first).startswith("B is better: right on ")
+    assert verdict.sentence(first).startswith("B is better: correct on ")
     assert verdict.sentence(second) == verdict.sentence(first).replace("B is better", "A is better")
     assert first.paired.accuracy.value == -second.paired.accuracy.value > 0
     assert first.paired.macro_f1.p == second.paired.macro_f1.p
@@ -98,7 +98,9 @@ def test_a_difference_that_is_not_shown_says_what_would_show_it() -> None:
     found = compare(make("a", test=said(truth, a)), make("b", test=said(truth, b)))
     assert found.paired.needed is not None
     assert found.paired.needed > 400
-    assert verdict.sentence(found).startswith("not shown: B is right on 4 more of 400 images (p = 0.289), which may be")
+    assert verdict.sentence(found).startswith(
+        "no significant difference: B is correct on 4 more of 400 images (p = 0.289); "
+    )
     assert "such images would be needed" in verdict.sentence(found)
 
 
@@ -109,7 +111,7 @@ def test_equally_many_right() -> None:
     a[0], b[1] = 1 - truth[0], 1 - truth[1]
     found = compare(make("a", test=said(truth, a)), make("b", test=said(truth, b)))
     assert verdict.sentence(found) == (
-        "not shown: A and B are right on equally many of 40 images, though not on the same ones"
+        "no significant difference: A and B are correct on equally many of 40 images, though not on the same ones"
     )
 
 
@@ -123,7 +125,7 @@ def test_macro_f1_alone_may_differ() -> None:
     )
     sentence = verdict.sentence(found)
     assert sentence.startswith("A is better in macro F1, by 0.3")
-    assert "that it is right more often is not shown: A is right on 6 more" in sentence
+    assert "the difference in accuracy is not significant: A is correct on 6 more" in sentence
 
 
 def test_neither_is_better_where_the_two_measures_disagree() -> None:
@@ -134,15 +136,15 @@ def test_neither_is_better_where_the_two_measures_disagree() -> None:
     found = compare(
         make("a", classes=("x", "y"), test=said(truth, a, 2)), make("b", classes=("x", "y"), test=said(truth, b, 2))
     )
-    assert verdict.sentence(found).startswith("neither is better: B is right on 35 more of 1,000 images (p = 0.001")
+    assert verdict.sentence(found).startswith("neither is better: B is correct on 35 more of 1,000 images (p = 0.001")
     assert "but A has the higher macro F1, by 0." in verdict.sentence(found)
 
 
 def test_equal_predictions_and_the_same_run() -> None:
     """Models that say the same differ by nothing; a run against itself, under whatever path, is nothing to compare."""
     a, b = make("a", test=model(0.8)), make("b", test=model(0.8))
-    assert verdict.sentence(compare(a, b)) == "no difference: both say the same of all 400 images"
-    assert verdict.sentence(compare(a, a.resolve())) == "A and B are the same run: there is nothing to compare"
+    assert verdict.sentence(compare(a, b)) == "no difference: both have the same predictions for all 400 images"
+    assert verdict.sentence(compare(a, a.resolve())) == "A and B are the same run: nothing to compare"
 
 
 def test_validation_images_serve_where_there_is_no_test() -> None:
@@ -151,7 +153,7 @@ def test_validation_images_serve_where_there_is_no_test() -> None:
     b = make("b", validation=model(0.9, seed=1))
     found = compare(a, b)
     assert (found.split, found.paired.images) == ("validation", 400)
-    assert "They chose the epoch of each model" in verdict.caveats(found)[0]
+    assert "They selected each model's epoch" in verdict.caveats(found)[0]
     assert lines(found)[3].startswith("400 validation images ")
 
 
@@ -207,7 +209,9 @@ def test_recipes_are_compared_by_key() -> None:
 def test_a_run_of_another_seed_is_chance() -> None:
     """Where only the seed differs, the last sentence says that this is what chance does."""
     a, b = make("a", test=model(0.8)), rewritten(make("b", test=model(0.9, seed=1)), "seed = 7", "seed = 8")
-    assert verdict.caveats(compare(a, b)) == ["Only the seed differs: this is what chance does to one recipe."]
+    assert verdict.caveats(compare(a, b)) == [
+        "Only the seed differs: this shows the random variation of a single recipe."
+    ]
 
 
 def test_networks_are_compared_by_layer() -> None:

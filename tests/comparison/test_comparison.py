@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from layerline.comparison import paired
@@ -33,7 +34,6 @@ def test_quantiles_are_the_printed_ones() -> None:
 
 def test_quantiles_are_scipy_s() -> None:
     """So do other probabilities and degrees of freedom, to ten digits."""
-    stats = pytest.importorskip("scipy.stats")
     for nu in (1, 2, 3, 4, 7, 30, 99, 1000):
         for p in (0.6, 0.9, 0.975, 0.9995):
             assert student.quantile(p, nu) == pytest.approx(stats.t.ppf(p, nu), rel=1e-10)
@@ -66,7 +66,6 @@ def test_mcnemar_is_the_binomial_tail(only_a: int, only_b: int) -> None:
 
 def test_mcnemar_is_scipy_s() -> None:
     """So it is for many images: the tail neither vanishes nor overflows."""
-    stats = pytest.importorskip("scipy.stats")
     for only_a, only_b in ((0, 0), (0, 5), (0, 6), (49_700, 50_300), (400, 700), (0, 2000), (123_456, 123_456)):
         n = only_a + only_b
         expected = stats.binomtest(only_a, n, 0.5).pvalue if n else 1.0
@@ -94,7 +93,7 @@ def test_the_accuracy_s_interval_is_never_empty() -> None:
     """Where both are right of the same images it still has a width: 3.9 over N + 2; it ends at −1 and 1."""
     even = paired.accuracy_difference(100, 0, 0)
     assert (even.value, even.high) == (0.0, pytest.approx(1.959964 / 102))
-    assert not even.shown
+    assert not even.significant
     assert paired.accuracy_difference(3, 0, 3).high == 1.0
 
 
@@ -158,7 +157,7 @@ def test_four_images_show_nothing() -> None:
     assert found.accuracy.p == 0.125
     assert found.macro_f1.high < 0
     assert found.macro_f1.p == pytest.approx(0.125, abs=0.03)
-    assert not found.macro_f1.shown
+    assert not found.macro_f1.significant
 
 
 def test_equal_models_are_told_apart_in_one_of_twenty() -> None:
@@ -168,7 +167,7 @@ def test_equal_models_are_told_apart_in_one_of_twenty() -> None:
         rng = np.random.default_rng(seed)
         truth = (rng.random(150) < 0.1).astype(np.int64)
         a, b = (np.where(rng.random(150) < 0.85, truth, 1 - truth) for _ in range(2))
-        shown += paired.macro_f1_difference(truth, a, b, 2, draws=200).shown
+        shown += paired.macro_f1_difference(truth, a, b, 2, draws=200).significant
     assert 0.01 < shown / 400 < 0.075
 
 
@@ -187,7 +186,7 @@ def test_two_models_in_all() -> None:
     assert found.only_b == sum(y == t != x for t, x, y in zip(truth, a, b, strict=True))
     assert found.alike == sum(x == y for x, y in zip(a, b, strict=True))
     assert found.accuracy.value == pytest.approx(found.b.accuracy - found.a.accuracy)
-    assert found.accuracy.shown == (found.needed is None)
+    assert found.accuracy.significant == (found.needed is None)
     same = paired.paired(truth, a, a, 5, draws=100)
     assert (same.only_a, same.only_b, same.alike, same.accuracy.p, same.needed) == (0, 0, 400, 1.0, None)
     assert same.macro_f1 == Difference(0.0, 0.0, 0.0, 1.0)

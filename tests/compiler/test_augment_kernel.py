@@ -15,7 +15,7 @@ from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.augment import Augment
 from layerline.compiler.kernels.load import Load
 from layerline.compiler.machine import host, named
-from layerline.compiler.plane import Plane, room
+from layerline.compiler.plane import Plane, capacity
 from layerline.data.augment.augmentation import Augmentation, apply
 from layerline.data.dataset import Scaling
 
@@ -83,9 +83,9 @@ def loaded(
     even = len(set(zip(scaling.scale, scaling.shift, strict=True))) == 1
     source = {"uint8": DType.U8, "float32": DType.F32}[images.dtype.name]
     n = len(order)
-    x = aligned(n * room(plane.size), fill=OUTSIDE)
+    x = aligned(n * capacity(plane.size), fill=OUTSIDE)
     for k in range(n):
-        inside = x[k * room(plane.size) :][: plane.size].reshape(-1, plane.pitch // plane.channels, plane.channels)
+        inside = x[k * capacity(plane.size) :][: plane.size].reshape(-1, plane.pitch // plane.channels, plane.channels)
         inside[plane.top : plane.top + plane.height, plane.left : plane.left + plane.width] = np.nan
     arrays = {
         "images": images,
@@ -97,7 +97,7 @@ def loaded(
         "x": x,
     }
     run(Augment(plane, source, channels_last, even, drawn.steps), machine, arrays, images=n)
-    rows = x.reshape(n, room(plane.size))
+    rows = x.reshape(n, capacity(plane.size))
     assert (rows[:, plane.size :] == OUTSIDE).all()
     return rows[:, : plane.size].reshape(n, -1, plane.pitch // plane.channels, plane.channels)
 
@@ -161,7 +161,7 @@ def test_without_anything_drawn_it_is_the_plain_loader() -> None:
     still = Augmentation(flip="alternate", cutout=1).draw(0, 1, order, (3, 9, 11))
     still.moves[:] = 0
     x = loaded(images, order, still, scaling, host(), plane)
-    plain = aligned(4 * room(plane.size), fill=0.0)
+    plain = aligned(4 * capacity(plane.size), fill=0.0)
     tables = {"scale": np.array(scaling.scale, np.float32), "shift": np.array(scaling.shift, np.float32)}
     run(Load(plane, DType.U8, True, True), host(), {"images": images, "order": order, "x": plain, **tables}, images=4)
     np.testing.assert_array_equal(x.ravel(), plain.reshape(4, -1)[:, : plane.size].ravel())

@@ -22,7 +22,7 @@ from layerline.compiler.compilation import plan
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, KernelArgument, reads, sets
 from layerline.compiler.pen import Pen
-from layerline.compiler.plane import Plane, room
+from layerline.compiler.plane import Plane, capacity
 from layerline.compiler.task import task_of
 from layerline.network import parse
 from layerline.network.source import presets, read
@@ -172,7 +172,7 @@ def test_an_offset_that_is_wrong_is_found(kernel: str, monkeypatch: pytest.Monke
     """Images too far from each other, and images that begin an element too early."""
     planted = of_class(kernel)
     with monkeypatch.context() as patch:
-        patch.setattr(plane, "item", lambda n, elements: n * (room(elements) + plane.ALIGN))
+        patch.setattr(plane, "item", lambda n, elements: n * (capacity(elements) + plane.ALIGN))
         patch.setattr("layerline.compiler.kernels.loops.item", plane.item)
         assert any(map(found_in, planted))
     begin = Plane.begin

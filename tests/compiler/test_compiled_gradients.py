@@ -27,7 +27,7 @@ def test_gradients_at_the_hosts_width(part: int) -> None:
 
 def test_gradients_where_items_own_filters(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same where no partial gradients fit into memory and an item sums its filters over the batch: 30 networks."""
-    monkeypatch.setattr(conv_lower, "MOST_PARTIAL_BYTES", 0)
+    monkeypatch.setattr(conv_lower, "MAX_PARTIAL_BYTES", 0)
     rng, verdicts = Random(77), Verdicts()
     for _ in range(30):
         judge(random_case(rng, verdicts), verdicts)

@@ -18,7 +18,7 @@ from layerline.compiler.kernels.load import Load
 from layerline.compiler.kernels.optimizers import Sgd
 from layerline.compiler.kernels.split import SplitPlanes
 from layerline.compiler.machine import Machine, host, named
-from layerline.compiler.plane import Plane, room
+from layerline.compiler.plane import Plane, capacity
 from layerline.compiler.task import Task
 from layerline.network import parse
 
@@ -59,12 +59,12 @@ def computed(kernel: ConvForward | ConvAcross, machine: Machine) -> dict[str, np
         run(SplitPlanes(shape.x), machine, {"x": x, "planes": apart}, images=2)
         x = apart
     columns = kernel.columns
-    w, b = aligned(room(columns.size)), aligned(room(O))
+    w, b = aligned(capacity(columns.size)), aligned(capacity(O))
     w[: columns.size] = columns.pack(numbers.standard_normal((O, C, *shape.kernel)).astype(np.float32))
     b[:O] = numbers.standard_normal(O)
     b[O:] = 0
-    y = aligned(2 * room(conv.y.size), fill=0.0)
-    at = aligned(2 * room(conv.y.height * conv.y.width * O), np.int32)
+    y = aligned(2 * capacity(conv.y.size), fill=0.0)
+    at = aligned(2 * capacity(conv.y.height * conv.y.width * O), np.int32)
     run(kernel, machine, {"x": x, "w": w, "b": b, "y": y, "at": at}, images=2)
     sizes = {"y": conv.y.size, "at": conv.y.height * conv.y.width * O if conv.places else 0}
     return {name: array.reshape(2, -1)[:, : sizes[name]] for name, array in (("y", y), ("at", at))}
@@ -125,7 +125,7 @@ def test_loading_weaves_channels(machine: Machine, source: DType, channels_last:
             memory = aligned(images.size, lying.dtype.type)
             memory[:] = lying.reshape(-1)
             arrays = {"images": memory, "order": np.array([2, 0]), "scale": scale, "shift": shift}
-            x = aligned(2 * room(plane.size), fill=7.0)
+            x = aligned(2 * capacity(plane.size), fill=7.0)
             run(Load(plane, source, channels_last, even), machine, {**arrays, "x": x}, images=2)
             expected = images[[2, 0]].astype(np.float32) * scale[:, None, None] + shift[:, None, None]
             bordered = np.full((2, C, 5, W + 4), 7.0, np.float32)

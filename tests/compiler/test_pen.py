@@ -347,7 +347,7 @@ class _Body(Kernel):
         return "body"
 
     @property
-    def numbers(self) -> tuple[str, ...]:
+    def extra_scalars(self) -> tuple[str, ...]:
         return ("rate",)
 
     @property

@@ -21,7 +21,7 @@ from layerline.compiler.kernels.conv_gradients import ConvFilters
 from layerline.compiler.kernels.optimizers import Sgd
 from layerline.compiler.kernels.update import Step, ToColumns
 from layerline.compiler.passes import PASSES, optimize
-from layerline.compiler.plane import Plane, room
+from layerline.compiler.plane import Plane, capacity
 from layerline.compiler.program import Op, Per, Program
 from layerline.compiler.spec import RULES, check
 from layerline.compiler.task import Task, task_of
@@ -112,7 +112,7 @@ def stepped_twice() -> Program:
 def small_layout() -> Program:
     """Return a Program to predict whose depthwise filters have no room for the zeros behind each tap."""
     network = parse("Input 3 6 6\nDepthwise 3\nFlat\nFC 2\n", name="n")
-    return changed(build(network, MACHINE, replace(TASK, training=False)), "w0", size=room(3 * 9))
+    return changed(build(network, MACHINE, replace(TASK, training=False)), "w0", size=capacity(3 * 9))
 
 
 def other_columns() -> Program:
@@ -126,48 +126,48 @@ def other_columns() -> Program:
 BROKEN: Final[dict[str, tuple[Callable[[], Program], str, str]]] = {
     "two buffers of a name": (
         lambda: changed(plain(), "dy4", name="y4", size=48),
-        "one_buffer_a_name",
-        r"softmax_loss_k10: buffer y4 is not the only one of its name",
+        "unique_names",
+        r"softmax_loss_k10: buffer y4 shares its name with another buffer",
     ),
     "no op wrote what is read": (
         lambda: replace(plain(), ops=plain().ops[1:]),
         "written_before_read",
-        r"conv_b_fwd_\S+: buffer x is read, and nothing wrote it",
+        r"conv_b_fwd_\S+: buffer x is read before any op writes it",
     ),
     "values of another type": (
         lambda: changed(plain(), "y0", dtype=DType.F64),
         "types",
-        r"conv_b_fwd_\S+: buffer y0 has elements of f64, the argument of f32",
+        r"conv_b_fwd_\S+: buffer y0 has type f64, the argument f32",
     ),
     "a plane of another height": (
         lambda: changed(plain(), "y0", plane=Plane(6, 3, 10)),
         "planes",
-        r"conv_b_fwd_\S+: buffer y0 lies as c6h3w10, the argument as c6h10w10",
+        r"conv_b_fwd_\S+: buffer y0 has layout c6h3w10, the argument c6h10w10",
     ),
     "an image with a border as a list": (
         lambda: changed(plain(), "y4", plane=Plane(10, 1, 1, 1, 1, 1, 1)),
         "planes",
-        r"fc_b_fwd_\S+: buffer y4 lies as c10h1w1b1_1_1_1, the argument as a list of 10",
+        r"fc_b_fwd_\S+: buffer y4 has layout c10h1w1b1_1_1_1, the argument a list of 10",
     ),
     "an image without its room": (
         lambda: changed(plain(), "y0", size=1),
         "sizes",
-        r"conv_b_fwd_\S+: buffer y0 has 1 elements, the argument takes 624 for 600",
+        r"conv_b_fwd_\S+: buffer y0 has 1 elements, the argument needs 624 for 600",
     ),
     "weights without their room": (
         lambda: changed(plain(), "w4", size=16),
         "sizes",
-        r"fc_b_fwd_\S+: buffer w4 has 16 elements, the argument takes \d+ for \d+",
+        r"fc_b_fwd_\S+: buffer w4 has 16 elements, the argument needs \d+ for \d+",
     ),
     "sums of shards too far from each other": (
         lambda: changed(plain(), "db4s", size=48),
         "sizes",
-        r"reduce_r1l10p10: buffer db4s has 48 elements, the argument takes 32 for 10",
+        r"reduce_r1l10p10: buffer db4s has 48 elements, the argument needs 32 for 10",
     ),
     "an array of the caller's with an item an image": (
         lambda: changed(plain(), "labels", per=Per.POSITION),
         "sizes",
-        r"softmax_loss_k10: buffer labels is per position, the argument takes an array of the caller's",
+        r"softmax_loss_k10: buffer labels is per position, the argument expects an array of the caller's",
     ),
     "an image's values there once, for all threads": (
         lambda: changed(plain(), "y0", per=Per.ONCE),
@@ -181,48 +181,48 @@ BROKEN: Final[dict[str, tuple[Callable[[], Program], str, str]]] = {
     ),
     "gradients that nobody set": (
         all_add,
-        "set_then_added_to",
-        r"fc_input_add_\S+: buffer dy2 is added to, and nothing set it",
+        "set_then_accumulated",
+        r"fc_input_add_\S+: buffer dy2 is accumulated into before it is set",
     ),
     "a gradient set twice": (
         lambda: otherwise(plain(BRANCHES), ActivationBackward, add=False),
-        "set_then_added_to",
-        r"tanh_bwd_\S+: buffer dy0 is set, and what it held is lost",
+        "set_then_accumulated",
+        r"tanh_bwd_\S+: buffer dy0 is set again, which discards its contents",
     ),
     "a gradient read before it is whole": (
         read_too_early,
-        "whole_when_read",
-        r"\S+: buffer dy0 is written after it was read",
+        "complete_when_read",
+        r"\S+: buffer dy0 is written after it is read",
     ),
     "a step taken twice": (
         stepped_twice,
         "one_writer",
-        r"sgd_m_\S+: buffer \S+ is written by sgd_m_\S+ already",
+        r"sgd_m_\S+: buffer \S+ is already written by sgd_m_\S+",
     ),
     "a slot of no parameter": (
         lambda: replace(plain(), tensors=tuple(replace(tensor, slots=()) for tensor in plain().tensors)),
-        "parameters_move",
-        r"sgd_m_\S+: buffer momentum_\S+ is no parameter, and the op updates it",
+        "only_parameters_updated",
+        r"sgd_m_\S+: buffer momentum_\S+ is not a parameter, but the op updates it",
     ),
     "a copy left behind": (
         without_copies,
-        "copies_follow",
-        r"sgd_m_\S+: buffer w0c is a copy of w0r, which moves without it",
+        "copies_in_sync",
+        r"sgd_m_\S+: buffer w0c is a copy of w0r and is not updated with it",
     ),
     "a layout without its room": (
         small_layout,
         "layouts",
-        r"parameter \S+\.weight: buffer w0 has 48 elements, the layout takes \d+",
+        r"parameter \S+\.weight: buffer w0 has 48 elements, the layout needs \d+",
     ),
     "filters in the columns of another tile": (
         other_columns,
         "layouts",
-        r"conv_b_fwd_\S+: buffer w0c is taken as Columns\(.*lanes=4.*\), the layout is Columns\(.*lanes=8.*\)",
+        r"conv_b_fwd_\S+: buffer w0c is accessed as Columns\(.*lanes=4.*\), its layout is Columns\(.*lanes=8.*\)",
     ),
     "places of another pool": (
         lambda: otherwise(optimize(plain(), MACHINE), ConvFilters, window=(3, 3)),
         "places",
-        r"conv_at_filters_\S+: buffer at2 is read as Places\(.*\), and was written as Places\(.*window=\(2, 2\)\)",
+        r"conv_at_filters_\S+: buffer at2 is read as Places\(.*\), but was written as Places\(.*window=\(2, 2\)\)",
     ),
 }
 """What is wrong → how a Program gets so, the rule that it breaks, and what the refusal says of it."""

@@ -28,11 +28,12 @@ from layerline.compiler.kernels.dropout import DropoutMask, MaskedChannels, mask
 from layerline.compiler.kernels.exponential_activations import ELUFunction, MishFunction
 from layerline.compiler.kernels.piecewise_activations import HardSwishFunction, ReLU6Function
 from layerline.compiler.machine import host, named
-from layerline.compiler.plane import Plane, room
+from layerline.compiler.plane import Plane, capacity
 from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.epoch import Epoch
 from layerline.engines.interface import State
+from layerline.layers import LAYERS
 from layerline.network import initial_weights, parse
 from layerline.numbers.randomness import dropout_keep
 from layerline.recipe import Recipe
@@ -146,7 +147,7 @@ def test_activations_at_the_corners_are_pytorchs(name: str, width: str) -> None:
     """
     function, theirs = PYTORCHS[name]
     plane = Plane(len(SPECIAL), 1, 1)
-    arrays = {"x": aligned(room(plane.size)), "y": aligned(room(plane.size))}
+    arrays = {"x": aligned(capacity(plane.size)), "y": aligned(capacity(plane.size))}
     arrays["x"][: plane.size] = SPECIAL
     run(ActivationForward(function, plane, plane), named(*WIDTHS[width]), arrays, images=1)
     truth = theirs(torch.tensor(SPECIAL, dtype=torch.float32).double()).numpy()
@@ -183,8 +184,8 @@ def test_dropout_keeps_what_the_reference_keeps(size: int, p: float, width: str)
     seed, epoch, layer, images = 2**40 + 7, 3, 5, np.array([4, 0, 70_000, 4])
     arrays = {
         "order": images,
-        "dice": np.array([seed & 0xFFFFFFFF, seed >> 32, epoch], np.uint32),
-        "m": aligned(len(images) * room(mask_size(size))),
+        "rng_key": np.array([seed & 0xFFFFFFFF, seed >> 32, epoch], np.uint32),
+        "m": aligned(len(images) * capacity(mask_size(size))),
     }
     run(DropoutMask(size, p, layer), named(*WIDTHS[width]), arrays, images=len(images))
     ours = arrays["m"].reshape(len(images), -1)[:, :size]
@@ -199,11 +200,11 @@ def test_dropout2d_drops_whole_channels(channels: int, width: str) -> None:
     grows by the same."""
     images, p, layer = np.array([4, 0, 70_000]), 0.4, 5
     x, y = Plane(channels, 3, 5, 1, 0, 2, 1), Plane(channels, 3, 5, 0, 2, 1, 0)
-    m, machine = room(mask_size(channels)), named(*WIDTHS[width])
-    arrays = {"order": images, "dice": np.array([7, 0, 2], np.uint32), "m": aligned(len(images) * m)}
+    m, machine = capacity(mask_size(channels)), named(*WIDTHS[width])
+    arrays = {"order": images, "rng_key": np.array([7, 0, 2], np.uint32), "m": aligned(len(images) * m)}
     run(DropoutMask(channels, p, layer), machine, arrays, images=len(images))
     numbers = np.random.default_rng(3).standard_normal((len(images), 3, 5, channels)).astype(np.float32)
-    arrays |= {"x": aligned(len(images) * room(x.size)), "y": aligned(len(images) * room(y.size))}
+    arrays |= {"x": aligned(len(images) * capacity(x.size)), "y": aligned(len(images) * capacity(y.size))}
     inside(arrays["x"], x, len(images))[:] = numbers
     kept = dropout_keep(7, 2, images, layer, (channels, 1, 1), p).reshape(len(images), 1, 1, channels)
     expected = numbers * (kept * np.float32(1 / (1 - p)))
@@ -338,6 +339,7 @@ EVERYTHING = """
 def test_every_layer_keeps_its_bits_for_every_number_of_threads(recipe: dict[str, object]) -> None:
     """Weights, everything beside them, loss and predictions are the same for 1, 2, 3 and 4 threads, and run twice."""
     network = parse(EVERYTHING, name="everything")
+    assert {type(node.layer) for node in network.nodes} == set(LAYERS)
     numbers = np.random.default_rng(3)
     images = ImageSet(
         numbers.integers(0, 256, (70, 3, 9, 9), dtype=np.uint8), numbers.integers(0, 5, 70).astype(np.int32)

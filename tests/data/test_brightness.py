@@ -52,10 +52,10 @@ def test_images_far_from_those_learned_from(n: int) -> None:
     images = strokes(n)
     are = "This image is" if n == 1 else "These images are"
     assert remark(MNIST, images) is None
-    assert remark(MNIST, 255 - images) == f"{are} much brighter (0.87) than those it learned from (0.13): inverted?"
+    assert remark(MNIST, 255 - images) == f"{are} much brighter (0.87) than the training images (0.13): inverted?"
     assert (
         remark(MNIST, images // 255)
-        == f"{are} much darker (0.0005) than those it learned from (0.13): scaled differently?"
+        == f"{are} much darker (0.0005) than the training images (0.13): scaled differently?"
     )
     for seen in (MNIST, CIFAR):
         assert f"{are} much darker (0) than" in str(remark(seen, images * 0))
@@ -72,7 +72,8 @@ def test_one_image_may_be_what_many_may_not() -> None:
 def test_many_images_without_contrast() -> None:
     """Gray images of the right brightness are told, by their deviation."""
     assert remark(CIFAR, np.full((20, 3, 4, 4), 120, np.uint8)) == (
-        "These images have much less contrast (a deviation of 0) than those it learned from (0.25): scaled differently?"
+        "These images have much less contrast (standard deviation 0) than the training images (0.25): "
+        "scaled differently?"
     )
 
 
@@ -84,7 +85,7 @@ def test_many_images_without_a_pixel_below_0() -> None:
         (own, None),
         (
             (own + 1) / 2,
-            "None of these images has a pixel below 0, and those it learned from go down to -1.00: normalized",
+            "None of these images has a pixel below 0, but the training images go down to -1.00: normalized",
         ),
         ((own[:15] + 1) / 2, None),
     ):
@@ -157,7 +158,7 @@ def test_python_is_warned_and_not_of_its_own_images(trained: tuple[Dataset, Mode
         for some in (images, images[:20], images[20:], *images[:, None]):
             model.predict(some)
     for wrong in (images // 255, images * 0 + 255):
-        with pytest.warns(ImagesWarning, match="than those it learned from") as said:
+        with pytest.warns(ImagesWarning, match="than the training images") as said:
             model.predict(wrong)
         assert [Path(each.filename).name for each in said] == ["test_brightness.py"]
 
@@ -165,7 +166,7 @@ def test_python_is_warned_and_not_of_its_own_images(trained: tuple[Dataset, Mode
 def test_evaluate_says_it_among_its_remarks(trained: tuple[Dataset, Model]) -> None:
     """First of the remarks; none for the test set of the training itself."""
     data, model = trained
-    assert not any("learned from" in each for each in model.evaluate(data, baselines=False).remarks)
+    assert not any("training images" in each for each in model.evaluate(data, baselines=False).remarks)
     source = dataclasses.replace(data.train.source, images=data.train.source.images // 50)
     dark = dataclasses.replace(data, train=Split(source, data.train.indices), test=Split(source, data.train.indices))
     assert "much darker" in model.evaluate(dark, baselines=False).remarks[0]

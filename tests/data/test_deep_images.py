@@ -51,7 +51,7 @@ def test_files_of_sixteen_bits_are_what_an_npz_of_them_is(folder, tmp_path, way,
     labels = [int(name.startswith("infected")) for name in names]
     np.savez(tmp_path / "cells.npz", x=np.stack([images[name] for name in names]), y=np.array(labels))
     arrays = load_data(tmp_path / "cells.npz")
-    monkeypatch.setattr(image_stack, "MOST_IN_MEMORY", 4000)
+    monkeypatch.setattr(image_stack, "MAX_IN_MEMORY", 4000)
     source, cache = folder, tmp_path / "kept" if way == "cache" else None
     if way == "tar":
         source = tmp_path / "cells.tar"
@@ -62,7 +62,7 @@ def test_files_of_sixteen_bits_are_what_an_npz_of_them_is(folder, tmp_path, way,
         assert files.train.source.images.dtype == np.float32
         assert files.train.source.maximum == arrays.train.source.maximum == LARGEST
         assert files.scaling == arrays.scaling
-        assert "pixels of 16 bits, the largest 965, are divided by it (--normalize)" in files.notes
+        assert "16-bit pixels are divided by the largest value, 965 (--normalize)" in files.notes
     assert len(list((tmp_path / "kept").glob("*.images"))) == (way == "cache")
 
 
@@ -71,7 +71,7 @@ def test_among_others_the_upper_eight_bits_are_used_and_it_is_told(folder):
     (folder / "healthy" / "99.png").write_bytes(png(picture(1, (12, 12), 1)))
     data = load_data(folder)
     assert data.train.source.images.dtype == np.uint8
-    assert any(note.startswith("40 images of 41 have 16 bits, and the upper 8 are used") for note in data.notes)
+    assert any(note.startswith("40 images of 41 have 16 bits, of which the upper 8 are used") for note in data.notes)
 
 
 def test_a_model_does_to_files_what_its_training_did(folder, tmp_path):

@@ -94,7 +94,7 @@ def test_copies_across_splits_are_a_leak(last):
     assert leak.refuses
     assert leak.message == (
         "3 of 100 test images are also in training (such as train image 100 = test image 0): "
-        "figures on them are too good"
+        "scores on them are too optimistic"
     )
     assert leak.images == tuple(place for k in range(3) for place in (("train", 100 + k), ("test", k)))
     assert leak.groups == (0, 0, 1, 1, 2, 2)
@@ -164,7 +164,7 @@ def test_copies_in_one_split_and_class_are_told():
     items = found(dataset((train, labels(240)), (CLEAN[240:300], labels(60))))
     assert set(items) == {"duplicates"}
     assert not items["duplicates"].refuses
-    assert items["duplicates"].message.startswith("3 images are copies of others in the same set and class")
+    assert items["duplicates"].message.startswith("3 images are copies of others in the same split and class")
     assert items["duplicates"].images == tuple(("train", k) for k in (0, 3, 6, 9))
 
 
@@ -283,7 +283,7 @@ def test_masks_by_name_refuse(called):
     mask = found(dataset((CLEAN[:120], [0] * 120), names={"train": names}))["mask"]
     assert mask.refuses
     assert mask.images == tuple(("train", k) for k in range(100, 120))
-    assert "by their names" in mask.message
+    assert "judging by their names" in mask.message
     few = found(dataset((CLEAN[:102], [0] * 102), names={"train": names[:102]}))["mask"]
     assert not few.refuses, "two of them are told"
     assert found(dataset((CLEAN[:103], [0] * 103), names={"train": names[:103]}))["mask"].refuses
@@ -316,8 +316,8 @@ def test_twins_of_another_ending_are_masks_or_copies():
     assert mask.refuses
     assert mask.images == tuple(("train", k) for k in range(80, 160))
     assert mask.message == (
-        "80 images of 160 have the name of another but for the ending, such as ant/000.png beside ant/000.jpg: "
-        "masks or copies (--exclude '*.png' leaves them out)"
+        "80 of 160 images have the name of another except for the extension, such as ant/000.png and ant/000.jpg: "
+        "masks or copies (exclude them with --exclude '*.png')"
     )
     for pairs, refuses in ((19, False), (20, True)):  # 2 · 20 of 200 files are a fifth
         names = named_files(180) + named_files(20, ".png")[:pairs] + [f"ant/x{k}.jpg" for k in range(20 - pairs)]
@@ -426,7 +426,7 @@ def test_masks_by_colors_refuse_where_they_are_many():
     mask = found(dataset(mixture(0.33)))["mask"]
     assert mask.refuses
     assert len(mask.images) == 99
-    assert "few colors where the others have many" in mask.message
+    assert "judging by their few colors" in mask.message
 
 
 def test_few_images_with_few_colors_are_told():
@@ -498,7 +498,7 @@ def test_a_class_that_is_missing_from_a_set_is_told(tmp_path):
             tree(tmp_path, {f"{split}/{of_class}/{k}.png": png(photos(1, seed=seed)[0])})
     (tmp_path / "val" / "cow").mkdir()
     data = load_data(tmp_path)
-    assert data.notes == ("validation has 2 of 3 classes: no image of cow",)
+    assert data.notes == ("validation has 2 of 3 classes: no images of cow",)
     assert examine(data) == ()
 
 
@@ -527,8 +527,8 @@ def test_a_word_that_allows_nothing_is_refused():
     """--allow knows the kinds; the nearest is named, else all that refuse."""
     with pytest.raises(DataError) as caught:
         check([], ["leek"])
-    assert str(caught.value) == "--allow leek: not a kind of finding\n  help: did you mean leak?"
-    with pytest.raises(DataError, match="--allow all: not a kind") as caught:
+    assert str(caught.value) == "--allow leek: unknown kind of finding\n  help: did you mean leak?"
+    with pytest.raises(DataError, match="--allow all: unknown kind") as caught:
         check([], ["all"])
     assert caught.value.help == "one of: leak, conflict, mask, constant"
 
@@ -536,17 +536,18 @@ def test_a_word_that_allows_nothing_is_refused():
 def test_the_documentation_has_every_kind_and_threshold():
     """docs/data-check.md lists the kinds in order, says which refuse, and has the numbers of the program."""
     text = (DOCS / "data-check.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| .* \| (refuses|says so)", text, re.MULTILINE)
-    assert rows == [(kind, "refuses" if kind in REFUSED else "says so") for kind in KINDS]
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (refuses|reports)", text, re.MULTILINE)
+    assert rows == [(kind, "refuses" if kind in REFUSED else "reports") for kind in KINDS]
     flat = " ".join(text.split())
     for said in (
         f"more than {doctor.ALWAYS} images and more than {100 * doctor.MOST:g} %",
         f"fewer than {doctor.FEWEST_TRAIN} training images, or with 1 or {doctor.FEWEST_HELD - 1} images to validate",
-        f"have {100 * masks.FLAT:.0f} % of some 144",
+        f"cover {100 * masks.FLAT:.0f} % of about 144",
         f"at most {100 * masks.PHOTO:.0f} %",
-        f"From {100 * masks.MANY:.0f} % of all files on they are masks or copies",
+        f"From {100 * masks.MANY:.0f} % of all files, they are treated as masks or copies",
         f"{100 * doctor.NOTHING_IN_THEM:.0f} % of all images, or of a class",
-        f"From {100 * masks.MANY:.0f} % of all images on they refuse; from {100 * masks.SOME:g} % on they are told",
+        f"From {100 * masks.MANY:.0f} % of all images, they are refused; "
+        f"from {100 * masks.SOME:g} %, they are reported",
         "at least 32 × 32",
         "between 5 % and 95 %",
     ):

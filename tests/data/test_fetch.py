@@ -17,7 +17,7 @@ from layerline.cli.download_screen import progress
 from layerline.data import load_data
 from layerline.data.fetching import catalog
 from layerline.data.fetching.catalog import KNOWN, Archive
-from layerline.data.fetching.download import Patience
+from layerline.data.fetching.download import Timeouts
 from layerline.data.fetching.fetch import FetchWatcher, fetch
 from layerline.data.sources import place_of
 from layerline.errors import DataError
@@ -35,7 +35,7 @@ CONTENT = {
 }
 FILES = {f"{name}.gz": packed(content) for name, content in CONTENT.items()}
 FIRST = "train-images-idx3-ubyte.gz"
-QUICK = Patience(connect=2, silent=0.4, slow=0.4, slowest=10**6)
+QUICK = Timeouts(connect=2, silent=0.4, slow=0.4, slowest=10**6)
 
 
 @pytest.fixture
@@ -99,17 +99,17 @@ def test_without_a_folder_it_is_the_user_s(mirrors, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("way", "said"),
     [
-        ("missing", "answers 404 Not Found"),
-        ("wrong", f"sends a file with the SHA-256 [0-9a-f]{{64}}, expected {hashlib.sha256(FILES[FIRST]).hexdigest()}"),
-        ("cut", f"breaks off after [0-9,]+ bytes, expected {len(FILES[FIRST]):,d} bytes"),
-        ("short", f"sends {len(FILES[FIRST]) // 2:,d} bytes, expected {len(FILES[FIRST]):,d} bytes"),
-        ("long", f"sends more than the {len(FILES[FIRST]):,d} bytes of the file"),
-        ("page", f"sends 69 bytes, expected {len(FILES[FIRST]):,d} bytes: this is an HTML page"),
-        ("unpacked", f"sends [0-9,]+ bytes, expected {len(FILES[FIRST]):,d} bytes"),
-        ("odd", "sends a header that cannot be read"),
-        ("hangs", "sends nothing for 0.40 s, after 0 bytes"),
-        ("stalls", "sends nothing for 0.40 s, after [0-9,]+ bytes"),
-        ("trickles", "is too slow: [0-9,]+ bytes in 0.[45]. s"),
+        ("missing", "answered 404 Not Found"),
+        ("wrong", f"sent a file with SHA-256 [0-9a-f]{{64}}, expected {hashlib.sha256(FILES[FIRST]).hexdigest()}"),
+        ("cut", f"broke off after [0-9,]+ bytes, expected {len(FILES[FIRST]):,d} bytes"),
+        ("short", f"sent {len(FILES[FIRST]) // 2:,d} bytes, expected {len(FILES[FIRST]):,d} bytes"),
+        ("long", f"sent more than the expected {len(FILES[FIRST]):,d} bytes"),
+        ("page", f"sent 69 bytes, expected {len(FILES[FIRST]):,d} bytes: this is an HTML page"),
+        ("unpacked", f"sent [0-9,]+ bytes, expected {len(FILES[FIRST]):,d} bytes"),
+        ("odd", "sent an unreadable header"),
+        ("hangs", "sent nothing for 0.40 s, after 0 bytes"),
+        ("stalls", "sent nothing for 0.40 s, after [0-9,]+ bytes"),
+        ("trickles", "was too slow: [0-9,]+ bytes in 0.[45]. s"),
     ],
 )
 def test_a_bad_mirror_is_passed_over(way, said, mirrors, server, tmp_path):
@@ -122,7 +122,7 @@ def test_a_bad_mirror_is_passed_over(way, said, mirrors, server, tmp_path):
             told.append((archive.name, mirror, reason))
             assert not left(tmp_path).keys() & {f"mnist/{archive.name}"}, "a bad file has the name of a good one"
 
-    fetch("mnist", tmp_path, watcher=Told(), patience=QUICK)
+    fetch("mnist", tmp_path, watcher=Told(), timeouts=QUICK)
     assert left(tmp_path) == {f"mnist/{name}": content for name, content in FILES.items()}
     assert told[0][:2] == (FIRST, f"{server[0]}/{way}/")
     assert re.fullmatch(said, told[0][2])
@@ -133,7 +133,7 @@ def test_without_a_good_mirror_nothing_is_left(mirrors, tmp_path, golden):
     """Where all mirrors fail, the message says what each did and which file goes where; not even a folder is left."""
     mirrors("missing", "wrong", "page", "cut", "hangs")
     with pytest.raises(DataError) as caught:
-        fetch("mnist", tmp_path, patience=QUICK)
+        fetch("mnist", tmp_path, timeouts=QUICK)
     assert left(tmp_path) == {}
     assert list(tmp_path.iterdir()) == []
     golden("fetch/no-mirror.txt", plain(str(caught.value)))
@@ -161,7 +161,7 @@ def test_a_later_file_that_fails_keeps_the_earlier_ones(mirrors, tmp_path, monke
     )
     with pytest.raises(DataError) as caught:
         fetch("mnist", tmp_path)
-    assert "found no mirror that gives t10k-images" in caught.value.message
+    assert "no mirror provides t10k-images" in caught.value.message
     assert "train-images" not in str(caught.value)
     assert "t10k-labels" in str(caught.value)
     assert len(left(tmp_path)) == 2
@@ -198,7 +198,7 @@ def test_another_file_there_is_refused_and_kept(content, mirrors, server, tmp_pa
     (tmp_path / "mnist" / FIRST).write_bytes(content)
     with pytest.raises(DataError) as caught:
         fetch("mnist", tmp_path)
-    assert f"with the SHA-256 {hashlib.sha256(content).hexdigest()}, expected" in caught.value.message
+    assert f"with SHA-256 {hashlib.sha256(content).hexdigest()}, expected" in caught.value.message
     assert "--force" in caught.value.help
     assert left(tmp_path) == {f"mnist/{FIRST}": content}
     assert server[1] == []
@@ -236,7 +236,7 @@ def test_a_folder_that_cannot_be_written_is_named(mirrors, tmp_path):
     """Where a file stands in the folder's place, or a folder in the file's, the message says so."""
     mirrors("good")
     (tmp_path / "mnist").write_bytes(b"")
-    with pytest.raises(DataError, match=r"mnist: cannot be made: File exists"):
+    with pytest.raises(DataError, match=r"mnist: cannot be created: File exists"):
         fetch("mnist", tmp_path)
     (tmp_path / "mnist").unlink()
     (tmp_path / "mnist" / FIRST).mkdir(parents=True)

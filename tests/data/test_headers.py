@@ -77,9 +77,9 @@ def test_images_that_a_crop_would_cut_are_stretched(tmp_path, way, monkeypatch):
     else:
         tree(source, files)
     if way == "long tar":
-        monkeypatch.setattr(image_folder, "_MOST_HELD", 100_000)
+        monkeypatch.setattr(image_folder, "_MAX_HELD", 100_000)
     if way == "cache":
-        monkeypatch.setattr("layerline.data.photos.image_stack.MOST_IN_MEMORY", 10_000)
+        monkeypatch.setattr("layerline.data.photos.image_stack.MAX_IN_MEMORY", 10_000)
     for _ in range(2):
         data = load_data(source, cache=tmp_path / "kept" if way == "cache" else None)
         stored = data.train.source.images.transpose(0, 2, 3, 1)
@@ -89,7 +89,7 @@ def test_images_that_a_crop_would_cut_are_stretched(tmp_path, way, monkeypatch):
         assert (data.resized.size, data.resized.fit) == ((64, 64), "stretch")
         assert data.resized.cut == pytest.approx(16 / 17 / 2)
         assert (
-            "a crop would cut away 47 % of the average image, more than a fifth of most: stretched instead (--fit)"
+            "a crop would remove 47 % of the average image, and more than a fifth of most: stretched instead (--fit)"
             in (data.notes)
         )
         assert (data.cuts["size"], data.cuts["fit"]) == ("64", "stretch")
@@ -106,7 +106,7 @@ def test_what_a_crop_that_is_asked_for_cuts_away_is_told(tmp_path):
     data = load_data(tmp_path / "wide", fit="crop")
     assert data.resized is not None
     assert data.resized.fit == "crop"
-    assert "the crop cuts away 47 % of the average image (--fit, --size)" in data.notes
+    assert "the crop removes 47 % of the average image (--fit, --size)" in data.notes
     padded = load_data(tmp_path / "wide", fit="pad")
     assert not any("crop" in note for note in padded.notes)
     tree(tmp_path / "square", {f"{c}/{k}.png": png(picture(k, (70, 70))) for c in "ab" for k in range(9)})
@@ -131,7 +131,7 @@ def test_an_archive_is_read_once_where_nothing_depends_on_its_headers(tmp_path, 
     """With --size and --fit, and images that are not of 16 bits, a long archive is not read a second time."""
     images = wide_photos()
     (tmp_path / "set.tar").write_bytes(tar_of({name: png(pixels) for name, pixels in images.items()}))
-    monkeypatch.setattr(image_folder, "_MOST_HELD", 100_000)
+    monkeypatch.setattr(image_folder, "_MAX_HELD", 100_000)
     calls = []
     monkeypatch.setattr(image_folder, "_again", lambda *given: calls.append(given) or iter(()))
     data = load_data(tmp_path / "set.tar", size=32, fit="pad")

@@ -44,7 +44,7 @@ def test_every_cut_is_noticed(tmp_path, role):
     content = idx_bytes(IMAGES if role == "images" else LABELS)
     for length in range(len(content)):
         (tmp_path / "a").write_bytes(content[:length])
-        with pytest.raises(DataError, match=r"a:\d+: found .*, expected "):
+        with pytest.raises(DataError, match=r"a:\d+: .*, expected "):
             idx.read(tmp_path / "a", role)
 
 
@@ -108,7 +108,7 @@ def test_a_file_of_images_finds_its_labels(tmp_path):
     write_idx(tmp_path, "t10k", *pictures(30, seed=1), gz=True)
     data = load_data(tmp_path / "t10k-images-idx3-ubyte.gz", test="none", validation="none")
     assert (data.name, len(data.train), data.test) == ("t10k", 30, None)
-    assert "train-images-idx3-ubyte is not used" in data.notes[0]
+    assert "train-images-idx3-ubyte is ignored" in data.notes[0]
 
 
 def test_a_file_of_images_takes_the_unpacked_labels(tmp_path):

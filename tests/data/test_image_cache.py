@@ -33,7 +33,7 @@ SIZE = (20, 24)
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Keep sets from 10 kB on, in blocks of 4 kB, so that there are several."""
-    monkeypatch.setattr(image_stack, "MOST_IN_MEMORY", 10_000)
+    monkeypatch.setattr(image_stack, "MAX_IN_MEMORY", 10_000)
     monkeypatch.setattr(cache, "BLOCK", 4096)
 
 
@@ -108,7 +108,7 @@ def test_the_second_start_decodes_nothing(photos, tmp_path, decoded, way, size):
     assert same(plain, second)
     assert first.notes == second.notes
     assert [note for note in second.notes if note not in plain.notes] == [
-        f"the decoded images are kept in cache for the next start: {sizes(tmp_path)} (--cache)"
+        f"the decoded images are cached in cache for the next run: {sizes(tmp_path)} (--cache)"
     ]
     assert not second.train.source.images.flags.writeable
     assert not list((tmp_path / "cache").glob(".*"))
@@ -183,7 +183,7 @@ def test_options_are_kept_apart(photos, tmp_path):
 
 def test_small_sets_are_not_kept(photos, tmp_path, monkeypatch):
     """What is decoded within seconds stays in memory."""
-    monkeypatch.setattr(image_stack, "MOST_IN_MEMORY", 10**6)
+    monkeypatch.setattr(image_stack, "MAX_IN_MEMORY", 10**6)
     assert load_data(photos, cache=tmp_path / "cache").notes == load_data(photos).notes
     assert not kept(tmp_path / "cache")
 
@@ -191,7 +191,7 @@ def test_small_sets_are_not_kept(photos, tmp_path, monkeypatch):
 @pytest.mark.parametrize("source", ["digits", "set", "set.tar", "few"])
 def test_no_folder_is_made_for_what_is_not_kept(photos, tmp_path, monkeypatch, source):
     """Arrays, images that are too few, and archives and folders whose images turn out small leave no folder behind."""
-    monkeypatch.setattr(image_stack, "MOST_IN_MEMORY", 10**6 if source == "set" else 2**26)
+    monkeypatch.setattr(image_stack, "MAX_IN_MEMORY", 10**6 if source == "set" else 2**26)
     (tmp_path / "set.tar").write_bytes(
         tar_of({str(p.relative_to(photos)): p.read_bytes() for p in photos.rglob("*.png")})
     )
@@ -266,7 +266,7 @@ def test_facts_that_are_not_about_these_images_are_not_believed(photos, tmp_path
     load_data(photos, cache=tmp_path / "cache")
     (path,) = kept(tmp_path / "cache")
     found = cache._opened(path)
-    text = json.dumps({key: found.facts[key] for key in ("shape", "blocks")}).encode()
+    text = json.dumps({key: found.metadata[key] for key in ("shape", "blocks")}).encode()
     tail = len(text).to_bytes(8, "big") + hashlib.sha256(text).digest() + b"layerline images 1\n"
     path.write_bytes(found.pixels.tobytes() + text + tail)
     assert same(load_data(photos, cache=tmp_path / "cache"), load_data(photos))
@@ -277,14 +277,14 @@ def spoiled(tmp_path: Path, what: str) -> str:
     folder = tmp_path / "cache"
     if what == "open folder":
         folder.chmod(0o777)
-        return "others may write to it"
+        return "other users can write to it"
     if what == "link for a folder":
         folder.rename(tmp_path / "elsewhere")
         folder.symlink_to(tmp_path / "elsewhere")
         return "it is not a folder"
     if what == "foreign folder":
         os.chown(folder, 12345, 12345)
-        return "it belongs to somebody else"
+        return "it belongs to another user"
     for path in folder.iterdir():
         if what == "open file":
             path.chmod(0o666)
@@ -321,7 +321,7 @@ def test_what_others_may_have_written_is_not_believed(photos, tmp_path, decoded,
     assert len(decoded) == done + COUNT
     assert same(data, plain)
     if reason:
-        assert f"the decoded images are not kept: {reason}" in data.notes
+        assert f"the decoded images are not cached: {reason}" in data.notes
 
 
 def test_a_cache_that_cannot_be_made_is_told(photos, tmp_path):
@@ -329,7 +329,7 @@ def test_a_cache_that_cannot_be_made_is_told(photos, tmp_path):
     (tmp_path / "file").write_text("")
     data = load_data(photos, cache=tmp_path / "file" / "cache")
     assert same(data, load_data(photos))
-    assert any(note.startswith("the decoded images are not kept: ") for note in data.notes)
+    assert any(note.startswith("the decoded images are not cached: ") for note in data.notes)
 
 
 @pytest.mark.parametrize("after", [0, 1, 5, 20, 39, 40, 41, 60])
@@ -351,20 +351,20 @@ def test_a_full_disk_leaves_nothing_and_loses_nothing(photos, tmp_path, monkeypa
     left = [path.name for path in (tmp_path / "cache").iterdir()]
     if len(calls) > after and not kept(tmp_path / "cache"):
         assert left == []
-        assert "the decoded images are not kept: No space left on device" in data.notes
+        assert "the decoded images are not cached: No space left on device" in data.notes
     assert not any(name.startswith(".") for name in left)
 
 
 def test_bad_files_leave_nothing_in_the_cache(photos, tmp_path):
     """A refusal removes what was written on the way."""
     (photos / "train/b/09.png").write_bytes(b"")
-    with pytest.raises(Exception, match="1 bad image"):
+    with pytest.raises(Exception, match="1 image cannot be read"):
         load_data(photos, cache=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
     for _ in range(2):
         data = load_data(photos, cache=tmp_path / "cache", skip_bad=0.1)
         assert len(data.skipped) == 1
-    with pytest.raises(Exception, match="1 bad image"):
+    with pytest.raises(Exception, match="1 image cannot be read"):
         load_data(photos, cache=tmp_path / "cache")
 
 
@@ -385,7 +385,7 @@ def test_eight_writers_at_once(photos, tmp_path):
     program = (
         "import sys, layerline.data as d\n"
         "from layerline.data.photos import image_stack\n"
-        "image_stack.MOST_IN_MEMORY = 10_000\n"
+        "image_stack.MAX_IN_MEMORY = 10_000\n"
         "print(d.load_data(sys.argv[1], cache=sys.argv[2]).fingerprint)\n"
     )
     run = [sys.executable, "-c", program, str(photos), str(tmp_path / "cache")]
@@ -470,7 +470,7 @@ def test_a_file_that_is_cut_short_later_harms_nobody(photos, tmp_path, where, st
         "import os, pathlib, sys\n"
         "from layerline.data import load_data\n"
         "from layerline.data.photos import cache, image_stack\n"
-        "image_stack.MOST_IN_MEMORY = 10_000\n"
+        "image_stack.MAX_IN_MEMORY = 10_000\n"
         f"cache.free_bytes = lambda: {2**40 if where == 'in memory' else 0}\n"
         "source, folder = sys.argv[1:]\n"
         "data = load_data(source, cache=folder)\n"

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -126,8 +127,7 @@ def test_an_archive_is_what_tarfile_says(tmp_path):
     for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
         content = tar_of(files, *extra, form=form)
         (tmp_path / "a.tar").write_bytes(content)
-        with open_stream(tmp_path / "a.tar") as stream:
-            tar = Tar(stream)
+        with open_stream(tmp_path / "a.tar") as stream, Tar(stream) as tar:
             found = [(m.name, m.kind, tar.read(m) if m.kind == "file" and "1" in m.name else b"") for m in tar]
         with tarfile.open(fileobj=io.BytesIO(content)) as known:
             kinds = {tarfile.DIRTYPE: "folder", tarfile.SYMTYPE: "other"}
@@ -141,6 +141,18 @@ def test_an_archive_is_what_tarfile_says(tmp_path):
             ]
 
 
+def test_an_archive_that_is_left_has_no_thread(tmp_path):
+    """When its `with` is left, nobody unpacks what is ahead any more, however much of it there is."""
+    from layerline.data.formats.stream import open_stream
+    from layerline.data.formats.tar import Tar
+
+    (tmp_path / "a.tar").write_bytes(tar_of({f"{k}.bin": bytes(2**20) for k in range(5)}))
+    with open_stream(tmp_path / "a.tar") as stream, Tar(stream) as tar:
+        assert next(iter(tar)).name == "0.bin"
+        assert "unpack" in str(threading.enumerate())
+    assert "unpack" not in str(threading.enumerate())
+
+
 def test_what_lies_beside_the_images_is_counted(tmp_path):
     """Files of systems, texts and loose files are no images; how many there are is said, with one of each kind."""
     junk = (".DS_Store", "cat/.DS_Store", "cat/Thumbs.db", "cat/._0.png", "dog/desktop.ini")
@@ -151,9 +163,9 @@ def test_what_lies_beside_the_images_is_counted(tmp_path):
     assert folder.fingerprint == archive.fingerprint
     for data, name in ((folder, "a"), (archive, "b")):
         assert sorted(data.notes) == [
-            f"not used of {tmp_path}/{name}: files in no folder of a class (1), such as model.bin",
-            f"not used of {tmp_path}/{name}: hidden or system files (7), such as .DS_Store",
-            f"not used of {tmp_path}/{name}: text files (2), such as README.md",
+            f"ignored in {tmp_path}/{name}: files outside any class folder (1), such as model.bin",
+            f"ignored in {tmp_path}/{name}: hidden or system files (7), such as .DS_Store",
+            f"ignored in {tmp_path}/{name}: text files (2), such as README.md",
         ]
 
 
@@ -171,8 +183,8 @@ def test_links_and_odd_names_in_an_archive_are_counted(tmp_path, monkeypatch):
     data = load_data("a.tar")
     assert len(data.train.source.labels) == 15
     assert data.notes == (
-        "not used of a.tar: links and devices (3), such as cat/l.png",
-        "not used of a.tar: files outside the archive's folder (2), such as ../cat/e.png",
+        "ignored in a.tar: links and devices (3), such as cat/l.png",
+        "ignored in a.tar: files outside the archive's folder (2), such as ../cat/e.png",
     )
     assert [path.name for path in tmp_path.rglob("*")] == ["a.tar"]
 
@@ -192,7 +204,7 @@ def test_a_run_inside_the_data_is_no_data(tmp_path, way, prefix):
     clean, used = put(tmp_path / "a", files, way), put(tmp_path / "b", files | runs, way)
     data = load_data(used)
     assert data.fingerprint == load_data(clean).fingerprint
-    assert data.notes == (f"not used of {used}: folders of runs (2), such as runs/net-1",)
+    assert data.notes == (f"ignored in {used}: run folders (2), such as runs/net-1",)
     if way != "folder":  # an archive of folders, too, in which they come before what is in them
         folders = (special(name, tarfile.DIRTYPE) for name in ("runs", "runs/net-1", "runs/net-1/checkpoints"))
         used.write_bytes(tar_of(files | runs, *folders))
@@ -214,7 +226,7 @@ def test_links_in_a_folder_are_followed_and_those_that_lead_out_are_counted(tmp_
     (tmp_path / "photos" / "emu" / "zz.png").symlink_to("00.png")
     data = load_data(tmp_path / "photos")
     assert len(data.train.source.labels) == 16
-    assert data.notes == (f"links that lead out of {tmp_path}/photos are followed (2), such as cat",)
+    assert data.notes == (f"links that point outside {tmp_path}/photos are followed (2), such as cat",)
     (tmp_path / "photos" / "emu" / "zz.png").unlink()
     assert load_data(tmp_path / "photos").fingerprint == load_data(tmp_path / "pool").fingerprint
 
@@ -223,9 +235,9 @@ def test_pipes_among_images_are_counted_and_not_opened(tmp_path):
     """A pipe would be waited for without end; a link that leads nowhere is a bad file."""
     tree(tmp_path, several())
     os.mkfifo(tmp_path / "cat" / "pipe.png")
-    assert load_data(tmp_path).notes == (f"not used of {tmp_path}: links and devices (1), such as cat/pipe.png",)
+    assert load_data(tmp_path).notes == (f"ignored in {tmp_path}: links and devices (1), such as cat/pipe.png",)
     (tmp_path / "cat" / "nowhere.png").symlink_to("nothing.png")
-    with pytest.raises(DataError, match="1 bad image"):
+    with pytest.raises(DataError, match="1 image cannot be read"):
         load_data(tmp_path)
 
 
@@ -242,7 +254,7 @@ def test_the_order_of_the_classes(tmp_path, names, order):
     tree(tmp_path, {f"{name}/{k}.png": png(picture(k)) for name in names for k in range(4)})
     data = load_data(tmp_path)
     assert data.classes == order
-    assert any("are two classes" in note for note in data.notes) == ("B" in names)
+    assert any("are separate classes" in note for note in data.notes) == ("B" in names)
 
 
 def test_names_with_odd_letters(tmp_path):
@@ -270,7 +282,7 @@ def test_gray_images_among_others_become_rgb(tmp_path):
         pixels = np.repeat(expected(channels=1)[..., None], 3, axis=3)
         pixels[sorted(gray).index(place)] = picture(99)
         np.testing.assert_array_equal(data.train.source.images.transpose(0, 2, 3, 1), pixels)
-        assert data.notes == ("14 of 15 images are gray, and taken as RGB like the others",)
+        assert data.notes == ("14 of 15 images are gray, and are converted to RGB like the others",)
 
 
 def test_images_of_one_pixel_and_of_few_rows_are_channels_last(tmp_path):
@@ -300,10 +312,10 @@ def test_an_animation_is_told(tmp_path):
     moving = apng([picture(0), picture(1)])
     tree(tmp_path, several() | {"cat/00.png": moving})
     data = load_data(tmp_path)
-    assert data.notes == ("1 image such as cat/00.png has several frames or pages: the first is taken",)
+    assert data.notes == ("1 image such as cat/00.png has several frames or pages: only the first is used",)
     tree(tmp_path, {"dog/00.png": moving})
     two = load_data(tmp_path)
-    assert two.notes == ("2 images such as cat/00.png have several frames or pages: the first is taken",)
+    assert two.notes == ("2 images such as cat/00.png have several frames or pages: only the first is used",)
     np.testing.assert_array_equal(data.train.source.images.transpose(0, 2, 3, 1), expected())
 
 
@@ -314,7 +326,7 @@ def test_a_class_without_images_in_test_is_there_by_its_folder(tmp_path):
     (tmp_path / "test" / "emu").mkdir()
     data = load_data(tmp_path)
     assert data.classes == NAMES
-    assert data.notes == ("test has 2 of 3 classes: no image of emu",)
+    assert data.notes == ("test has 2 of 3 classes: no images of emu",)
 
 
 def test_many_threads_keep_the_order(tmp_path, monkeypatch):
@@ -355,11 +367,11 @@ def test_many_bad_images_are_listed_to_a_limit(tmp_path):
     with pytest.raises(DataError) as caught:
         load_data(tmp_path / "a")
     lines = str(caught.value).splitlines()
-    assert "found 160 bad images" in lines[0]
+    assert "160 images cannot be read" in lines[0]
     assert len(lines) == 1 + 100 + 1 + 1
     assert lines[101].strip() == "… and 60 more"
     tree(tmp_path / "b", {f"{name}/{k:04}.png": b"" for name in ("cat", "dog") for k in range(800)})
-    with pytest.raises(DataError, match="found 1,000 bad images or more"):
+    with pytest.raises(DataError, match="1,000 images or more cannot be read"):
         load_data(tmp_path / "b")
 
 

@@ -51,7 +51,7 @@ def test_mnist_is_looked_for_in_three_places(tmp_path, place):
     data = load_data("mnist", data_dir=tmp_path)
     assert (data.name, len(data.test)) == ("mnist", 50)
     assert data.notes == (
-        "this is not the official mnist: its train images, train labels, test images, test labels differ (SHA-256)",
+        "this is not the official mnist: train images, train labels, test images, test labels differ (SHA-256)",
     )
 
 

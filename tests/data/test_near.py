@@ -172,8 +172,8 @@ def test_cuts_keep_many_copies_together_unasked(tmp_path: Path) -> None:
     assert not (sides[0] | sides[1]) & sides[2]
     (note,) = data.notes
     assert note == (
-        "120 of 120 images have near copies, more than 25 %: the sets are drawn so that copies stay together "
-        "(--group-by none draws each image alone)"
+        "120 of 120 images have near copies, more than 25 %: copies stay in the same split "
+        "(--group-by none splits image by image)"
     )
     assert data.cuts["group_by"] == "near"
     again = load_data(path, group_by="near")
@@ -190,8 +190,8 @@ def test_group_by_none_draws_each_image_alone(tmp_path: Path) -> None:
     (found,) = doctor.examine(data)
     assert found.kind == "near"
     assert not found.refuses
-    assert "test images have a near copy in an earlier set" in found.message
-    assert found.message.endswith("--group-by near keeps copies on one side")
+    assert "test images have a near copy in an earlier split" in found.message
+    assert found.message.endswith("--group-by near keeps copies in the same split")
 
 
 def test_few_copies_change_no_cut(tmp_path: Path) -> None:
@@ -210,8 +210,8 @@ def test_a_class_of_one_group_is_drawn_image_by_image_unasked(tmp_path: Path) ->
     np.savez(path, x_train=images, y_train=np.where(objects == 7, 1, 0))
     data = load_data(path)
     assert data.notes[-1] == (
-        "120 of 120 images have near copies, more than 25 %: each image is drawn alone all the same, since class 1 has "
-        "too few groups"
+        "120 of 120 images have near copies, more than 25 %, but class 1 has too few groups to keep copies together: "
+        "images are split singly"
     )
     assert data.cuts["group_by"] == "none"
     assert "near" in [item.kind for item in doctor.examine(data)]
@@ -229,9 +229,9 @@ def test_copies_across_sets_that_the_data_brings_are_told(tmp_path: Path) -> Non
     (found,) = doctor.examine(load_data(path, validation="none"))
     assert found.kind == "near"
     assert found.message.startswith(
-        "20 of 40 test images have a near copy in an earlier set (such as train image 20 = "
+        "20 of 40 test images have a near copy in an earlier split (such as train image 20 = "
     )
-    assert "the sets are the data's own" in found.message
+    assert "the splits are the data's own" in found.message
     test[:20] = images[20:40]
     np.savez(path, x_train=images[:40], y_train=objects[:40] % 2, x_test=test, y_test=np.arange(40) % 2)
     assert [item.kind for item in doctor.examine(load_data(path, validation="none"))] == ["leak"]
@@ -263,5 +263,5 @@ def test_near_and_a_column_group_are_refused(tmp_path: Path) -> None:
         Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{k}.png")
     rows = "".join(f"{k}.png,{'ab'[k % 2]},g{k}\n" for k in range(8))
     (tmp_path / "f.csv").write_text(f"file,label,group\n{rows}")
-    with pytest.raises(DataError, match="found the column group in --labels"):
+    with pytest.raises(DataError, match="the --labels file already has the column group"):
         load_data(folder, labels=tmp_path / "f.csv", group_by="near", test=2, validation=2)

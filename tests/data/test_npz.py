@@ -42,7 +42,7 @@ def test_all_three_splits_are_found(tmp_path):
     write_npz(tmp_path / "set.npz", **arrays, ids=np.arange(30))
     data = load_data(tmp_path / "set.npz")
     assert (len(data.train), len(data.validation), len(data.test)) == (30, 6, 9)
-    assert data.notes == (f"not used of {tmp_path / 'set.npz'}: ids",)
+    assert data.notes == (f"ignored in {tmp_path / 'set.npz'}: ids",)
     assert data.cuts == {"normalize": "max"}
 
 
@@ -156,7 +156,7 @@ def test_names_are_labels(tmp_path, kind):
     assert data.classes == ("cat", "dog", "emu")
     np.testing.assert_array_equal(data.train.labels, np.array([1, 0, 2])[LABELS])
     np.testing.assert_array_equal(data.test.labels, [0, 2])
-    assert "test has 2 of 3 classes: no image of dog" in data.notes
+    assert "test has 2 of 3 classes: no images of dog" in data.notes
 
 
 @pytest.mark.parametrize("kind", [np.str_, np.bytes_])
@@ -215,7 +215,7 @@ def test_objects_are_never_unpickled(tmp_path, monkeypatch):
     """An array of objects whose pickle would write a file is refused, and the file is not there."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "set.npz").write_bytes(zip_of(x=npy_bytes(np.array([_Writes()], object)), y=npy_bytes(LABELS)))
-    with pytest.raises(DataError, match="pickled and never read"):
+    with pytest.raises(DataError, match="pickled Python objects, which are never loaded"):
         load_data("set.npz")
     assert [path.name for path in tmp_path.iterdir()] == ["set.npz"]
 

@@ -66,7 +66,7 @@ def test_images_of_many_sizes_become_one(tmp_path, way, order):
     cut = (8 * (1 / 6) + 4 * (2 / 9) + 4 * (14 / 15) + 4 * (1 / 129)) / 28
     assert resized.cut == pytest.approx(cut)
     assert data.notes == (
-        "the crop cuts away 21 % of the average image (--fit, --size)",
+        "the crop removes 21 % of the average image (--fit, --size)",
         "12 images of 28 smaller than 20×20: enlarged (--size, --fit)",
     )
     assert list(data.train.source.names) == sorted(images)
@@ -149,14 +149,14 @@ def test_bad_files_are_left_out_where_they_are_few(tmp_path):
     data = load_data(tmp_path, skip_bad=0.05)
     assert data.skipped == (
         "a/03.png: found an empty file, expected PNG, JPEG, BMP or TIFF",
-        "b/07.png: found a PNG image that is cut off",
+        "b/07.png: found a truncated PNG image",
     )
-    assert "2 of 40 files cannot be used and are left out (--skip-bad 0.05), such as a/03.png" in data.notes[0]
+    assert "2 of 40 files cannot be used and are skipped (--skip-bad 0.05), such as a/03.png" in data.notes[0]
     assert len(data.train.source.labels) == 38
     assert "a/03.png" not in data.train.source.names
-    with pytest.raises(DataError, match=r"found 2 bad images of 40, expected at most 1, for --skip-bad 0.049"):
+    with pytest.raises(DataError, match=r"2 of 40 images cannot be read, expected at most 1 \(--skip-bad 0.049\)"):
         load_data(tmp_path, skip_bad=0.049)
-    with pytest.raises(DataError, match=r"leave them out: --skip-bad 0.05$"):
+    with pytest.raises(DataError, match=r"skip them: --skip-bad 0.05$"):
         load_data(tmp_path)
 
 
@@ -177,7 +177,7 @@ def test_files_can_be_excluded(tmp_path):
     for data in loaded:
         np.testing.assert_array_equal(stored(data), fitted(images, (6, 5)))
         assert data.classes == ("cat", "dog")
-        assert any("files that --exclude names (4)" in note for note in data.notes)
+        assert any("files matched by --exclude (4)" in note for note in data.notes)
     assert loaded[0].fingerprint == loaded[1].fingerprint
 
 
@@ -235,7 +235,7 @@ def test_files_without_a_line_are_counted(tmp_path):
     """What the file does not name is left out, and a note says how many; other columns are told."""
     data = labeled(tmp_path, "file,label,age\n0.png,b,3\n1.png,a,4\n", test="none", validation="none")
     assert len(data.train) == 2
-    assert any("files that --labels does not name (4), such as 2.png" in note for note in data.notes)
+    assert any("files not listed in --labels (4), such as 2.png" in note for note in data.notes)
     assert any("the columns age" in note for note in data.notes)
 
 
@@ -316,7 +316,7 @@ def test_a_group_that_the_data_itself_parts_is_told(tmp_path):
     """Where a patient is in train and in test by folders, a note says so."""
     tree(tmp_path, {f"{s}/{c}/p{k}.png": png(picture(k)) for s in ("train", "test") for c in "ab" for k in range(6)})
     data = load_data(tmp_path, group_by=r"p\d")
-    assert any("6 groups of test also in train" in note for note in data.notes)
+    assert any("6 groups of test are also in train" in note for note in data.notes)
 
 
 def test_indices_decide_where_there_are_no_files():

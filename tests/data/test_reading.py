@@ -110,7 +110,7 @@ def test_the_line_input_decides(photos):
     data = settle(str(photos / "net.cnn"), {"data": str(photos / "set")}).load()
     assert data.shape == (1, 24, 36)
     assert (data.cuts["size"], data.cuts["gray"]) == ("24x36", True)
-    with pytest.raises(Exception, match="--size 32: the network's line Input says 24×36"):
+    with pytest.raises(Exception, match="--size 32: the network's Input line has 24×36"):
         settle(str(photos / "net.cnn"), {"data": str(photos / "set"), "size": "32"}).load()
 
 
@@ -160,7 +160,7 @@ def test_the_command_line_reads_photos_and_keeps_them(photos):
     said = [info(photos) for _ in range(2)]
     assert said[0] == said[1]
     text = " ".join(said[0].split())
-    assert "the decoded images are kept in ~/caches/layerline/images for the next start: 68.9 MB (--cache)" in text
+    assert "the decoded images are cached in ~/caches/layerline/images for the next run: 68.9 MB (--cache)" in text
     assert len(list((photos / "caches/layerline/images").glob("*.images"))) == 1
     assert "kept" not in info(photos, "--cache", "no")
 

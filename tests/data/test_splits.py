@@ -127,9 +127,9 @@ def test_classes_in_other_case_are_the_same(tmp_path, way):
     files = {**photos("train/cat", "train/dog"), **photos("test/Cat", "test/DOG", count=3, first=100)}
     data = load_data(tmp_path / put(tmp_path, files, way))
     assert data.classes == ("cat", "dog")
-    assert data.notes == ("test writes Cat for cat and 1 more: the same class",)
+    assert data.notes == ("test: Cat is treated as cat (and 1 more)",)
     tree(tmp_path / "set", photos("train/CAT"))
-    with pytest.raises(DataError, match="found in test Cat and no CAT, cat, expected"):
+    with pytest.raises(DataError, match="test has Cat but no CAT, cat, expected"):
         load_data(tmp_path / "set")
 
 
@@ -142,21 +142,22 @@ def test_images_right_in_splits_are_refused_with_their_table(tmp_path, monkeypat
     (tmp_path / "train.csv").write_text(table)
     message = refused(tmp_path, source, monkeypatch)
     assert (
-        f"{source}: found images right in test_images and train_images and the table train.csv beside them" in message
+        f"{source}: found images directly in test_images and train_images, and the table train.csv next to them"
+        in message
     )
-    assert "splits are no classes" in message
+    assert "splits are not classes" in message
     assert ("unpack train.csv, then: " in message) == (way == "archive")
     told = pasted(tmp_path, message)
     assert re.search(r"^all +\d+ +\d+ +\d+ +8 ", told, re.MULTILINE)
-    assert "image_id is read as file" in told
+    assert "image_id is used as file" in told
 
 
 def test_images_right_in_splits_without_a_table(tmp_path, monkeypatch):
     """`train/`, `test/` and `sample/` of images alone: refused, never three classes."""
     message = refused(tmp_path, put(tmp_path, photos("train", "test", "sample"), "folder"), monkeypatch)
-    assert "found images right in sample, test and train, expected a folder for each class there" in message
+    assert "found images directly in sample, test and train, expected a folder for each class there" in message
     message = refused(tmp_path / "set", "train", monkeypatch)
-    assert "that are in no folder of a class" in message
+    assert "outside any class folder" in message
 
 
 @BOTH
@@ -184,7 +185,7 @@ def test_images_without_a_class_beside_splits_are_refused_with_the_command(tmp_p
     """`test/` or `seg_pred/` of images alone beside `train/CLASS`: the command of the message leaves them out."""
     source = put(tmp_path, photos("train/cat", "train/dog", extra), way)
     message = refused(tmp_path, source, monkeypatch)
-    assert f"found images in {extra.split('/', maxsplit=1)[0]} that are in no folder of a class" in message
+    assert f"found images in {extra.split('/', maxsplit=1)[0]} outside any class folder" in message
     told = pasted(tmp_path, message)
     assert re.search(r"^all +\d+ +\d+ +\d+ +16 ", told, re.MULTILINE)
 
@@ -193,7 +194,7 @@ def test_images_without_a_class_beside_splits_are_refused_with_the_command(tmp_p
 def test_a_split_beside_classes_is_refused(tmp_path, monkeypatch, way):
     """`test/` beside `cat/` and `dog/` is no third class."""
     message = refused(tmp_path, put(tmp_path, photos("cat", "dog", "test_images"), way), monkeypatch)
-    assert "found test_images beside cat and dog, called like a split" in message
+    assert "found test_images, named like a split, next to cat and dog" in message
     assert "class" in pasted(tmp_path, message)
 
 
@@ -202,7 +203,7 @@ def test_a_class_called_train_among_vehicles_is_one(tmp_path):
     tree(tmp_path / "a", photos("bus", "car", "train"))
     data = load_data(tmp_path / "a")
     assert data.classes == ("bus", "car", "train")
-    assert data.notes == ("train is taken as a class, not as a split",)
+    assert data.notes == ("train is treated as a class, not as a split",)
     tree(tmp_path / "b", photos("train/bus", "train/train", "test/bus", "test/train"))
     assert load_data(tmp_path / "b").classes == ("bus", "train")
 
@@ -210,7 +211,7 @@ def test_a_class_called_train_among_vehicles_is_one(tmp_path):
 def test_splits_at_the_level_of_classes_inside_a_split_are_refused(tmp_path, monkeypatch):
     """`train/train` beside `train/test`: two splits, wherever they stand."""
     files = photos("train/train", "train/test", "test/train", "test/test")
-    assert "splits are no classes" in refused(tmp_path, put(tmp_path, files, "folder"), monkeypatch)
+    assert "splits are not classes" in refused(tmp_path, put(tmp_path, files, "folder"), monkeypatch)
 
 
 def test_the_column_split_knows_the_same_names(tmp_path):
@@ -221,7 +222,7 @@ def test_the_column_split_knows_the_same_names(tmp_path):
     data = load_data(tmp_path / "set", labels=tmp_path / "l.csv")
     assert (len(data.train), len(data.validation), len(data.test)) == (4, 2, 2)
     (tmp_path / "l.csv").write_text("file,label,split\n" + rows.replace("dev", "pred"))
-    with pytest.raises(DataError, match="found the split pred"):
+    with pytest.raises(DataError, match="unknown split pred"):
         load_data(tmp_path / "set", labels=tmp_path / "l.csv")
 
 
@@ -245,7 +246,7 @@ def test_tables_of_other_columns(tmp_path, header, name):
     data = load_data(table(tmp_path, f"{header}\n{rows}"), labels=tmp_path / "l.csv")
     assert data.classes == ("a", "b")
     assert data.train.source.labels.tolist() == [0] * 4 + [1] * 4
-    assert any("is read as file" in note for note in data.notes)
+    assert any("is used as file" in note for note in data.notes)
 
 
 def test_a_table_with_a_column_for_each_class(tmp_path):
@@ -254,7 +255,7 @@ def test_a_table_with_a_column_for_each_class(tmp_path):
     folder = table(tmp_path, "\n".join(["filename, good, scratched", *rows]))
     assert load_data(folder, labels=tmp_path / "l.csv").classes == ("good", "scratched")
     table(tmp_path, "\n".join(["filename, good, scratched", *rows[:-1], "7.png,1,1"]))
-    with pytest.raises(DataError, match=r"l\.csv:9: found 2 classes .good, scratched. of one image"):
+    with pytest.raises(DataError, match=r"l\.csv:9: found 2 classes .good, scratched. for one image"):
         load_data(folder, labels=tmp_path / "l.csv")
     table(tmp_path, "\n".join(["filename, good, scratched", *rows[:-1], "7.png,0.3,1"]))
     with pytest.raises(DataError, match=r"found 0\.3 in the column good"):
@@ -268,7 +269,7 @@ def test_a_line_that_may_mean_two_files_is_refused(tmp_path, monkeypatch, way):
     table(tmp_path, rows)
     source = put(tmp_path, photos("train", "test"), way)
     message = refused(tmp_path, source, monkeypatch, labels="l.csv")
-    assert "l.csv:2: found the file 0.png, which in" in message
+    assert "l.csv:2: the file 0.png is ambiguous in" in message
     assert len(load_data(source, labels="l.csv", exclude="test").train.source.labels) == 8
 
 
@@ -277,5 +278,5 @@ def test_a_class_called_nan_is_told(tmp_path, word):
     """Programs write NaN where a cell is empty: the class is read, and a note has the first line."""
     rows = "file,label\n" + "".join(f"{k}.png,{word if k > 4 else 'ab'[k % 2]}\n" for k in range(8))
     data = load_data(table(tmp_path, rows), labels=tmp_path / "l.csv", test="none", validation="none")
-    told = [note for note in data.notes if "taken as a class" in note]
-    assert told == [f"{word} is taken as a class, in 3 lines such as {tmp_path}/l.csv:7: is its label missing?"]
+    told = [note for note in data.notes if "treated as a class" in note]
+    assert told == [f"{word} is treated as a class, on 3 lines such as {tmp_path}/l.csv:7: is its label missing?"]

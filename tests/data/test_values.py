@@ -316,7 +316,7 @@ def test_images_that_are_not_finite_are_refused(value: float, at: int, tmp_path:
             with pytest.raises(DataError) as caught:
                 call()
         assert caught.value.message == f"{place}: {found} expected finite numbers"
-        assert caught.value.help == "leave these images out, or mend what made them"
+        assert caught.value.help == "remove these images, or fix the code that produced them"
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC", "NHW"])
@@ -349,7 +349,7 @@ def test_masked_images(kind: type) -> None:
         with pytest.raises(DataError) as caught:
             call(masked)
         assert str(caught.value) == (
-            "the images: found 6 masked values, expected a value everywhere\n"
-            "  help: fill them, such as with 0: array.filled(0)"
+            "the images: found 6 masked values, expected no missing values\n"
+            "  help: fill them, for example with 0: array.filled(0)"
         )
     assert len(asked.predict(masked.filled(0))) == 20

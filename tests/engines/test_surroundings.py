@@ -154,6 +154,6 @@ def test_no_thread_at_all_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError) as caught:
         trained()
     assert str(caught.value) == (
-        "the system starts no thread to train or predict in\n"
-        "  help: a limit on processes (ulimit -u) or memory (ulimit -v) is reached: raise it"
+        "the system cannot start a thread for training or prediction\n"
+        "  help: raise the limit on processes (ulimit -u) or memory (ulimit -v)"
     )

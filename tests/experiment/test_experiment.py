@@ -161,8 +161,8 @@ def test_every_mistake_has_its_message(
         ({"split_seed": str(2**64)}, f"--split-seed {2**64}: must be a whole number from 0"),
         ({"threads": "0"}, "--threads 0: must be a whole number from 1 to 1,024"),
         ({"threads": "1000000"}, "--threads 1000000: must be a whole number from 1 to 1,024"),
-        ({"optimizer": "adamm"}, "--optimizer adamm: not known"),
-        ({"schedule": "liner"}, "--schedule liner: not known\n  help: did you mean linear"),
+        ({"optimizer": "adamm"}, "--optimizer adamm: unknown"),
+        ({"schedule": "liner"}, "--schedule liner: unknown\n  help: did you mean linear"),
     ],
 )
 def test_options_out_of_range_are_refused(flags: dict[str, Any], reason: str) -> None:
@@ -198,7 +198,7 @@ def test_the_cuts_have_a_seed_of_their_own(folder: Path) -> None:
 
 def test_data_must_be_named() -> None:
     """Without data the message says which lies in the package; a bad network is said first."""
-    with pytest.raises(UserError, match="--data digits is in the package"):
+    with pytest.raises(UserError, match="--data digits comes with the package"):
         settle("lenet5", {})
     with pytest.raises(NetworkError, match="did you mean the preset `lenet5`"):
         settle("lenet", {})

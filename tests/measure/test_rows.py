@@ -53,7 +53,7 @@ def test_the_baselines_stand_in_one_order_with_one_number() -> None:
 def test_the_terminal_and_the_graph_name_the_same_confusions() -> None:
     """Classes k with k % 7 = 6 are confused most often, in 6 of 10 images; the graph begins with the same pairs."""
     lines = test_results.lines(result(), "head")
-    first = lines.index("most often confused (truth → prediction; all are in confusion.png and result.json):")
+    first = lines.index("most frequent confusions (true → predicted; all are in confusion.png and result.json):")
     told = [line.strip() for line in lines[first + 1 : first + 1 + test_results.MOST_CONFUSIONS]]
     assert told[:9] == [f"c{k} → c{k + 1}: 6 of 10" for k in range(6, K - 2, 7)] + ["c5 → c6: 5 of 10"]
     confusion = result().confusion

@@ -95,7 +95,7 @@ def test_momentum_that_looks_like_keras_is_a_note_and_no_error():
     """BatchNorm momentum=0.99 trains, with a note that names the line and the value that Keras would mean."""
     (note,) = parse("Input 1 4 4\nRepeat 3\nBatchNorm momentum=0.99\nEnd\nFlat\nFC 3", name="net.cnn").notes
     assert note == (
-        "net.cnn:3:11: momentum=0.99 is the share that a new batch gets, as in PyTorch\n"
+        "net.cnn:3:11: momentum=0.99 is the weight of each new batch, as in PyTorch\n"
         "   3 | BatchNorm momentum=0.99\n"
         "     |           ^^^^^^^^^^^^^\n"
         "  help: if it comes from Keras or TensorFlow, write momentum=0.01"
@@ -122,7 +122,7 @@ def test_memory_is_checked_against_what_is_there():
     assert needed == 12 * network.parameter_count + 8 * (784 + 100 + 10)
     assert training_bytes(network.nodes, 50) == 12 * network.parameter_count + 50 * 8 * (784 + 100 + 10)
     parse(text, input_shape=(1, 28, 28), memory=needed)
-    with pytest.raises(NetworkError, match="a training step of one image takes about"):
+    with pytest.raises(NetworkError, match="a training step on one image needs about"):
         parse(text, input_shape=(1, 28, 28), memory=needed - 1)
 
 

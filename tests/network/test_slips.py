@@ -185,14 +185,14 @@ def test_no_line_is_too_strange_to_be_read(code):
     ],
 )  # fmt: skip
 def test_a_section_of_darknet_is_worked_out(name, values, said):
-    """Its defaults are darknet's; what has no counterpart is said to have none."""
+    """Its defaults are darknet's; what has no equivalent is reported as such."""
     word = Token(f"[{name}]", Span(1, 0, 1))
     found = section(Statement(word, ()), f"[{name}]")
     assert isinstance(found, Section)
     assert all(found.take(f"{key} = {value}") for key, value in values.items())
     misfit = found.misfit(flat=False)
     assert str(misfit.help).split("`")[1::2] == said
-    assert said or "no counterpart" in str(misfit.help)
+    assert said or "no equivalent" in str(misfit.help)
 
 
 def test_multiply_adds_are_those_of_convolutions_and_fc():

@@ -198,16 +198,16 @@ def test_an_augmentation_that_does_nothing_is_none() -> None:
 REFUSED: dict[str, list[str]] = {
     "--ema 1.0: must be a number above 0 and below 1, or none": ["--ema", "1"],
     "--nesterov maybe: must be yes or no": ["--nesterov", "maybe"],
-    "--optimizer adam: not known\n  help: did you mean adamw, which is Adam where --weight-decay is 0?": [
+    "--optimizer adam: unknown\n  help: did you mean adamw? It is Adam if --weight-decay is 0": [
         "--optimizer",
         "adam",
     ],
     "--within 5: must be a time such as 90s": ["--within", "5"],
     "--beta1 belongs to --optimizer adamw and muon, not sgd": ["--optimizer", "sgd", "--beta1", "0.8"],
-    "--optimizer muon steps filters, and this network has no Conv": ["--optimizer", "muon"],
+    "--optimizer muon updates filters, but this network has no Conv": ["--optimizer", "muon"],
     "--class-weights has 2 numbers for 10 classes": ["--class-weights", "1,2"],
     "--patience needs a validation set": ["--patience", "3", "--validation", "none"],
-    "--within decides the number of epochs, and --epochs gives one": ["--within", "5m", "--epochs", "3"],
+    "--within determines the number of epochs, but --epochs sets it too": ["--within", "5m", "--epochs", "3"],
 }
 
 

@@ -101,7 +101,7 @@ def test_the_row_of_an_epoch_says_over_how_many_classes_its_mean_is() -> None:
         screen = io.StringIO()
         Screen(Terminal(screen, {}), Interrupt(()), quiet=False).epoch(row, train, validation)
         told[name] = [line.strip() for line in screen.getvalue().splitlines()[3:]]
-    said = "the {} macro F1 is over 2 of 3 classes: the others did not occur"
+    said = "{} macro F1 covers 2 of 3 classes: the others did not occur"
     assert told == {name: [said.format(name)] if name else [] for name in told}
 
 
@@ -118,5 +118,5 @@ def test_no_images_have_no_score() -> None:
 
 @pytest.mark.parametrize(("truth", "prediction"), [([0, 3], [0, 0]), ([0, 0], [0, -1]), ([0], [0, 0]), ([[0]], [[0]])])
 def test_labels_that_cannot_be_are_refused(truth: list[int], prediction: list[int]) -> None:
-    with pytest.raises(ValueError, match=r"label|equally"):
+    with pytest.raises(ValueError, match=r"label|equal length"):
         metrics.confusion(truth, prediction, 3)

@@ -76,10 +76,10 @@ def refusing(code: int) -> Callable[[Path, pytest.MonkeyPatch], None]:
     return refuse
 
 
-ELSEWHERE = "train again, into another folder; in Python `error.run` has the run: error.run.model.save(…)"
-REST = "`layerline train --resume {out}` (in Python layerline.resume) writes the rest"
+ELSEWHERE = "train again with another folder; in Python `error.run` has the run: error.run.model.save(…)"
+REST = "`layerline train --resume {out}` (in Python layerline.resume) writes the missing files"
 DAMAGES: dict[str, tuple[Any, str, str]] = {
-    "gone": (gone, "{out}: is no longer there, so the run could not be saved", ELSEWHERE),
+    "gone": (gone, "{out}: no longer exists, so the run could not be saved", ELSEWHERE),
     "a file": (a_file, "{out}: is now a file, so the run could not be saved", ELSEWHERE),
     "another": (
         another,
@@ -89,12 +89,12 @@ DAMAGES: dict[str, tuple[Any, str, str]] = {
     "full": (
         refusing(errno.ENOSPC),
         "cannot be written: No space left on device",
-        f"free some space on the disk of that folder; then {REST}",
+        f"free some space on that disk; then {REST}",
     ),
     "limited": (
         refusing(errno.EFBIG),
         "cannot be written: File too large",
-        f"raise the limit on the size of files (ulimit -f) for that folder; then {REST}",
+        f"raise the file size limit (ulimit -f); then {REST}",
     ),
     "read-only": (
         refusing(errno.EROFS),
@@ -104,7 +104,7 @@ DAMAGES: dict[str, tuple[Any, str, str]] = {
     "broken": (
         refusing(errno.EIO),
         "cannot be written: Input/output error",
-        f"check the disk of that folder; then {REST}",
+        f"check that disk; then {REST}",
     ),
 }
 """What becomes of the folder → how; the message has this; and the help is this."""
@@ -338,7 +338,7 @@ def test_what_cannot_be_drawn_is_a_note(
         ended = layerline.train(NETWORK, DATA, RECIPE, out=out)
     check(ended, whole)
     rest = f"`layerline train --resume {out}` (in Python layerline.resume) adds them"
-    assert ended.notes == (f"no {missing}: {error.__name__}: it is broken; once that is put right, {rest}",)
+    assert ended.notes == (f"no {missing}: {error.__name__}: it is broken; once that is fixed, {rest}",)
     assert {"model.safetensors", "result.json", "predictions.npz", "history.jsonl"} <= set(ended.files)
     assert ("loss.png" in ended.files, "report.html" in ended.files) == (library == "jinja2", library == "matplotlib")
     again = layerline.resume(out, DATA)
@@ -388,7 +388,7 @@ def test_a_backend_that_is_none_on_the_command_line(tmp_path: Path) -> None:
     folder = with_data(tmp_path)
     ended = train(folder, "--lr", "0.01", "--out", "run", environment={"MPLBACKEND": "nonsense"})
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "test of 30 images" in ended.stdout
+    assert "test set: 30 images" in ended.stdout
     said = " ".join(ended.stdout.split())
     assert "no graphs: ValueError: Key backend: 'nonsense' is not a valid value for backend" in said
     assert said.endswith("`layerline train --resume run` (in Python layerline.resume) adds them")
@@ -407,6 +407,6 @@ def test_a_folder_that_goes_away_on_the_command_line(
     breaking("model", lambda: gone(folder / "run", monkeypatch), monkeypatch)
     assert main(["train", "net.cnn", "--data", "bands.npz", "--epochs", "2", "--lr", "0.01", "--out", "run"]) == 2
     said, errors = capsys.readouterr()
-    assert "test of 30 images" in said
+    assert "test set: 30 images" in said
     assert "model.safetensors" not in said
-    assert errors == f"run: is no longer there, so the run could not be saved\n  help: {ELSEWHERE}\n"
+    assert errors == f"run: no longer exists, so the run could not be saved\n  help: {ELSEWHERE}\n"

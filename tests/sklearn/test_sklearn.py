@@ -345,7 +345,7 @@ def test_what_fails_leaves_the_estimator_as_it_was() -> None:
     other, before = copy.deepcopy(fitted), weights(fitted)
     with pytest.raises(DivergedError, match=r"at step [0-9]+ of epoch 2\n.*try learning_rate=0\.05"):
         fitted.set_params(learning_rate=1e6).partial_fit(X.astype(np.float32), y)
-    with pytest.raises(ValueError, match="y has 3, and the classes are 0, 1, 2"):
+    with pytest.raises(ValueError, match="y has 3, but the classes are 0, 1, 2"):
         fitted.partial_fit(X, y + 1)
     assert weights(fitted) == before
     assert len(fitted.history_) == 1

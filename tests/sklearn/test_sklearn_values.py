@@ -162,7 +162,7 @@ def test_masked_values_are_refused() -> None:
         lambda: fitted.predict(holes),
         lambda: fitted.predict_proba(flat),
     ):
-        with pytest.raises(ValueError, match=r"^X: found 1 masked value, expected a value everywhere\n.*filled\(0\)"):
+        with pytest.raises(ValueError, match=r"^X: found 1 masked value, expected no missing values\n.*filled\(0\)"):
             call()
     with pytest.raises(ValueError, match=r"^y: found 10 masked values"):
         estimator().fit(X, labels)
@@ -175,13 +175,13 @@ def test_labels_that_look_alike_are_refused() -> None:
     X, _ = images()
     two = np.array([COMPOSED, DECOMPOSED, "tea"] * 10)
     one = np.array([DECOMPOSED, "milk", "tea"] * 10)
-    words = r"found two labels that look alike, 'cafe\u0301' and 'caf\xe9': write both in one way"
+    words = r"found two labels that look the same, 'cafe\u0301' and 'caf\xe9': normalize them"
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the words are below
         estimator().fit(X, two)
     assert str(caught.value).startswith(words)
-    with pytest.raises(ValueError, match="look alike"):
+    with pytest.raises(ValueError, match="look the same"):
         estimator().partial_fit(X, one, classes=["milk", "tea", COMPOSED])
-    with pytest.raises(ValueError, match="look alike"):
+    with pytest.raises(ValueError, match="look the same"):
         estimator().partial_fit(X, one, classes=["milk", "tea", COMPOSED, DECOMPOSED])
 
 

@@ -325,7 +325,7 @@ def test_a_fit_inside_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
         patch.setattr("layerline.engines.trainer.Trainer.run", signalling)
         mine.partial_fit(X, y)
     signal.signal(signal.SIGUSR1, before)
-    assert told == ["ConvNetClassifier is being fitted by this thread: let that end first"]
+    assert told == ["ConvNetClassifier is being fitted by this thread: wait until that has finished"]
     np.testing.assert_array_equal(mine.predict_proba(X), other.partial_fit(X, y).predict_proba(X))
 
 

@@ -37,7 +37,7 @@ def test_the_same_bits_come_out(first: Path, threads: str, monkeypatch: pytest.M
     before = {path: path.read_bytes() for path in first.rglob("*") if path.is_file()}
     ended = again(first, "--check", "--threads", threads)
     assert ended.return_value == 0, ended.output
-    assert f"the same bits as {first}: weights, 3 epochs of history, test" in ended.output
+    assert f"bit-identical to {first}: weights, history (3 epochs), test" in ended.output
     assert {path: path.read_bytes() for path in first.rglob("*") if path.is_file()} == before
     assert not list(tmp_path.iterdir())
 
@@ -53,7 +53,7 @@ def test_other_bits_are_told(first: Path, tmp_path: Path, monkeypatch: pytest.Mo
     (changed / "experiment.toml").write_text(record.replace("label_smoothing = 0.0", "label_smoothing = 0.1"))
     ended = again(changed, "--check")
     assert ended.return_value == 1
-    said = ended.output[ended.output.index("not the same bits") :]
+    said = ended.output[ended.output.index("not bit-identical") :]
     assert "history: train_loss of epoch 1 is " in said
     assert "weights: " in said
     assert "test: test_loss is " in said
@@ -77,5 +77,5 @@ def test_a_run_without_its_end_is_refused(first: Path, tmp_path: Path) -> None:
     (stopped / "result.json").unlink()
     ended = again(stopped, "--check")
     assert isinstance(ended.exception, UserError)
-    assert "did not come to its end" in ended.exception.message
+    assert "did not finish" in ended.exception.message
     assert "--resume" in str(ended.exception.help)

@@ -1,4 +1,4 @@
-"""The command `layerline`. Nothing heavy is imported here: each command's module is imported when it is called."""
+"""The command `layerline`. Nothing heavy is imported here: a command's module is imported when the command runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was typed, brought into the words of a command; for what other tools have, the command that works here."""
+"""Command-line arguments as typed, translated for click; options of other tools are answered with ours."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from layerline.cli.foreign import Foreign
 
 _SAME: Final = {"batch": "batch-size", "bs": "batch-size", "wd": "weight-decay", "h": "help"}
-"""Abbreviations that mean one option, whatever tool they come from: they are taken, as underscores for hyphens are."""
+"""Abbreviations that are unambiguous in all tools: they are accepted, as are underscores instead of hyphens."""
 _SWITCH: Final = re.compile(r"(?i)true|false|yes|no|on|off|[0-9.,]+")
 _NUMBER_ONE: Final = {"gray": "yes", "augment": "flip,shift=4", "patience": "5", "ema": "0.999", "out": "my-run"}
-"""What an option of ours is given as an example where the word of others takes no value."""
+"""Example values for our options if the other tool's option takes no value."""
 _MANY: Final = 1000
 _DASHES: Final = "-\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
 
 
 @final
 class MistypedError(click.UsageError):
-    """A command or an option that there is not, with what to type instead."""
+    """An unknown command or option, with what to type instead."""
 
     def __init__(self, message: str, help_line: str) -> None:
-        """Keep both."""
+        """Take the message and the help line."""
         super().__init__(message)
         self.help = help_line
 
@@ -43,7 +43,7 @@ class CommandLine:
     """The arguments of one command; stateful while they are read."""
 
     def __init__(self, command: click.Command, path: str, arguments: Sequence[str]) -> None:
-        """Begin at the first argument; `path` is the command as typed, `layerline train`."""
+        """Start at the first argument; `path` is the command as typed, `layerline train`."""
         self._name = command.name or ""
         self._path = path
         self._flags = {
@@ -64,8 +64,7 @@ class CommandLine:
         self._seen: set[str | None] = set()
 
     def in_our_words(self) -> list[str]:
-        """Return the arguments as click is to read them. Raises MistypedError, and UsageError for an option given
-        twice or without its value."""
+        """Return the arguments for click. Raises MistypedError; UsageError for a repeated option or a missing value."""
         while self._rest:
             word = self._rest.pop(0)
             if word == "--":
@@ -77,14 +76,14 @@ class CommandLine:
         return self._read
 
     def corrected(self) -> str:
-        """Return the whole command that works here."""
-        room = self._takes - sum(not word.startswith("-") for word in self._alone())
-        first = self._free[: max(0, room)]
+        """Return the whole corrected command."""
+        free = self._takes - sum(not word.startswith("-") for word in self._alone())
+        first = self._free[: max(0, free)]
         added = [word for name, words in self._added.items() if name not in self._seen for word in words]
         return " ".join(map(_quoted, [*self._path.split(), *first, *self._read, *added, *self._last]))
 
     def _alone(self) -> list[str]:
-        """Return what was read and is no option's value."""
+        """Return the arguments so far, without the values of options."""
         words, alone = iter(self._read), []
         for word in words:
             alone.append(word)
@@ -106,13 +105,13 @@ class CommandLine:
         elif not dashed and not (equals and name[:1].isalpha()):
             self._read.append(word)
         elif same in self._flags and not _there(word):
-            self._reasons.append(f"{display.name(spelled)}: options begin with two hyphens")
+            self._reasons.append(f"{display.name(spelled)}: options start with two hyphens")
             self._ours(spelled, same, given)
         elif not self._other(spelled, name.lower(), given, dashed=dashed):
             self._read.append(word)
 
     def _ours(self, spelled: str, flag: str, given: str | None) -> None:
-        """Take an option of ours, with its value."""
+        """Take one of our options with its value."""
         option = self._flags[flag]
         self._once(option, spelled)
         if given is not None:
@@ -127,15 +126,15 @@ class CommandLine:
         elif self._rest:
             raise click.BadOptionUsage(spelled, "needs a value")
         else:
-            self._read.append(flag)  # click says that it needs a value
+            self._read.append(flag)  # click reports the missing value
 
     def _once(self, option: click.Option, spelled: str) -> None:
         if option.name in self._seen:
-            raise click.UsageError(f"{spelled}: given twice; which one counts is not guessed")
+            raise click.UsageError(f"{spelled}: specified twice")
         self._seen.add(option.name)
 
     def _other(self, spelled: str, name: str, given: str | None, *, dashed: bool) -> bool:
-        """Answer an option of other tools; return whether it is one."""
+        """Handle an option of other tools; return whether it is one."""
         known = foreign.OPTIONS.get(self._name, {})
         following = given if given is not None else next(iter(self._rest), "")
         found = known.get(f"{name} {following}") or known.get(name)
@@ -151,7 +150,7 @@ class CommandLine:
         return True
 
     def _foreign(self, found: Foreign, given: str | None) -> None:
-        """Put in what is typed instead, and take the value."""
+        """Add what to type instead, and take the value."""
         if given is None and self._rest and not self._rest[0].startswith("-"):
             given = self._rest.pop(0) if found.value or _SWITCH.fullmatch(self._rest[0]) else None
         value = given or found.default
@@ -169,7 +168,7 @@ class CommandLine:
                     self._added.setdefault(self._flags[words[0]].name, words)
 
     def _called(self, spelled: str, ours: str, given: str | None) -> None:
-        """Put in an option of ours for its other name, and its value in our words."""
+        """Add our option for its name in other tools, and translate its value."""
         option = self._flags[f"--{ours}"]
         self._once(option, spelled)
         self._read.append(f"--{ours}")
@@ -182,7 +181,7 @@ class CommandLine:
 
 
 def command(group: click.Group, path: str, arguments: Sequence[str]) -> MistypedError | None:
-    """Return the answer to a command of other tools, None where it is none."""
+    """Return the answer to a command of other tools, None if it is not one."""
     word, rest = arguments[0].lower().replace("_", "-"), arguments[1:]
     ours = foreign.CALLED.get(group.name or "", {}).get(word)
     if ours is not None:
@@ -196,20 +195,20 @@ def command(group: click.Group, path: str, arguments: Sequence[str]) -> Mistyped
 
 
 def run_to_name(*, resumable: bool = False) -> str:
-    """Return the newest run below runs/ that has ended, or that can be resumed; RUN where there is none."""
+    """Return the newest run below runs/ that is finished, or can be resumed; `RUN` if there is none."""
     from layerline.comparison.listing import listing
     from layerline.errors import UserError
 
     try:
         runs = listing([Path("runs")]).runs
     except UserError:
-        return "RUN"  # there is no such folder: the example names none
+        return "RUN"  # no such folder: the example names none
     wanted = ("stopped", "unfinished") if resumable else ("finished",)
     return next((run.folder.as_posix() for run in reversed(runs) if run.state in wanted), "RUN")
 
 
 def _there(word: str) -> bool:
-    return os.path.exists(word)  # noqa: PTH110 - Path.exists raises for what no file can be called
+    return os.path.exists(word)  # noqa: PTH110 - Path.exists raises for an impossible name
 
 
 def _quoted(word: str) -> str:

@@ -1,4 +1,4 @@
-"""What a training is about to do, in a few lines; what was not asked for stands with the flag that changes it."""
+"""The settings of a training in a few lines; automatic choices come with the flag that changes them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _PLAIN: Final = Recipe()
 
 
 def facts(prepared: Prepared) -> list[tuple[str, str]]:
-    """Return label and text of each line, of a training that the command line was asked for."""
+    """Return label and text of each line, for a training started from the command line."""
     experiment, data = prepared.experiment, prepared.data
-    assert experiment is not None  # noqa: S101 - the command line has one
+    assert experiment is not None  # noqa: S101 - the command line always has one
     return [
         ("data", _data(data)),
         *([] if data.resized is None else [("", _sizes(experiment, data.resized))]),
@@ -47,20 +47,20 @@ def _data(data: Dataset) -> str:
 
 
 def _spread(data: Dataset) -> str:
-    """Return how large the largest and the smallest class are, where they differ much."""
+    """Return the fractions of the largest and the smallest class, if they differ much."""
     counts = np.bincount(data.train.labels, minlength=len(data.classes))
     if counts.max() < UNBALANCED * counts.min():
         return ""
     shares = [display.percent(float(share), 1) for share in (counts.max() / counts.sum(), counts.min() / counts.sum())]
-    return f", the largest {shares[0]}, the smallest {shares[1]} of the training images"
+    return f"; largest {shares[0]}, smallest {shares[1]} of the training images"
 
 
 def _sizes(experiment: Experiment, resized: Resized) -> str:
-    """Return which sizes the images had, and how they were brought to one."""
+    """Return the original sizes of the images, and how they were resized."""
     least, most, now = (display.picture(*each) for each in (resized.smallest, resized.largest, resized.size))
     many = f"{display.count(resized.sizes)} sizes from {least} to {most}" if resized.sizes > 1 else least
     size, fit = _flag(experiment, "size"), _flag(experiment, "fit")
-    return f"{many} (width × height) brought to {now}{size}, {FITTED[resized.fit]}{fit}"
+    return f"{many} (width × height) resized to {now}{size}, {FITTED[resized.fit]}{fit}"
 
 
 def _split(experiment: Experiment, data: Dataset) -> str:
@@ -75,11 +75,11 @@ def _split(experiment: Experiment, data: Dataset) -> str:
 def _network(experiment: Experiment, network: Network) -> str:
     parameters, work = display.count(network.parameter_count), display.count(network.multiply_adds)
     chosen = " (NET)" if experiment.file is None else ""
-    return f"{display.name(network.name)}{chosen}: {parameters} parameters, {work} multiply-adds an image"
+    return f"{display.name(network.name)}{chosen}: {parameters} parameters, {work} multiply-adds per image"
 
 
 def _recipe(experiment: Experiment, prepared: Prepared) -> str:
-    """Return the recipe: what every training has with its flag, what was chosen, and what was asked for beside it."""
+    """Return the recipe: the settings of every training, then other choices, automatic or requested."""
     recipe = prepared.recipe
     parts = [recipe.optimizer + _flag(experiment, "optimizer") * (recipe.optimizer != "sgd")]
     if recipe.optimizer != "adamw":
@@ -89,14 +89,14 @@ def _recipe(experiment: Experiment, prepared: Prepared) -> str:
     parts.append(rate + curve + _flag(experiment, "schedule") * bool(curve))
     written = recipe.as_dict()
     parts += [
-        words.format(_shown(written[key])) + _flag(experiment, key) * (key in prepared.reasons)
-        for key, words in _ASKED.items()
+        words.format(_text(written[key])) + _flag(experiment, key) * (key in prepared.reasons)
+        for key, words in _EXTRA.items()
         if getattr(recipe, key) != getattr(_PLAIN, key)
     ]
-    parts += [f"no {words}{_flag(experiment, key)}" for key, words in _LEFT.items() if _is_left(key, prepared)]
+    parts += [f"no {words}{_flag(experiment, key)}" for key, words in _OFF.items() if _is_off(key, prepared)]
     parts.append(f"batch {display.count(recipe.batch_size)}{_flag(experiment, 'batch_size')}")
     if recipe.within is not None:
-        parts.append(f"as many epochs as fit into {written['within']}")
+        parts.append(f"as many epochs as fit in {written['within']}")
     else:
         time = "" if prepared.seconds is None else f" ≈ {display.seconds(prepared.seconds)} here"
         parts.append(f"{display.counted(recipe.epochs, 'epoch')}{time}{_flag(experiment, 'epochs')}")
@@ -105,38 +105,38 @@ def _recipe(experiment: Experiment, prepared: Prepared) -> str:
 
 
 _CURVES: Final = {
-    "linear": " falling linearly to 0",
-    "cosine": " falling as a cosine to 0",
-    "one-cycle": " in one cycle",
-    "step": " falling in steps",
+    "linear": " decaying linearly to 0",
+    "cosine": " with cosine decay to 0",
+    "one-cycle": " with one-cycle schedule",
+    "step": " decaying in steps",
     "constant": "",
 }
-_ASKED: Final = {
-    "warmup": "warm-up of {} epochs",
+_EXTRA: Final = {
+    "warmup": "warmup of {} epochs",
     "nesterov": "Nesterov",
     "weight_decay": "weight decay {}",
-    "clip_norm": "gradients clipped at {}",
-    "ema": "averaged weights ({})",
+    "clip_norm": "gradient norm clipped at {}",
+    "ema": "moving average of the weights ({})",
     "label_smoothing": "label smoothing {}",
     "class_weights": "class weights {}",
     "augment": "augmentation {}",
-    "best": "the best epoch by {}",
+    "best": "best epoch by {}",
     "patience": "patience {}",
 }
-"""What is not part of every training → what the screen calls it."""
+"""Settings that not every training has, and their names on the screen."""
 
 
-_LEFT: Final = {"class_weights": "class weights", "augment": "augmentation"}
-"""What may be chosen to be left out."""
+_OFF: Final = {"class_weights": "class weights", "augment": "augmentation"}
+"""Settings that may be turned off automatically."""
 
 
-def _is_left(key: str, prepared: Prepared) -> bool:
+def _is_off(key: str, prepared: Prepared) -> bool:
     return key in prepared.reasons and getattr(prepared.recipe, key) == getattr(_PLAIN, key)
 
 
-def _shown(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, list):
-        return ", ".join(map(_shown, value))
+        return ", ".join(map(_text, value))
     return display.rate(value) if isinstance(value, float) else str(value)
 
 
@@ -151,5 +151,5 @@ def _engine(experiment: Experiment, engine: Engine) -> str:
 
 
 def _flag(experiment: Experiment, key: str) -> str:
-    """Return ` (--flag)` for what was assumed, nothing for what was asked for."""
+    """Return ` (--flag)` for an automatic choice, nothing for an option that was specified."""
     return "" if key in experiment.given else f" ({BY_KEY[key].flag})"

@@ -1,4 +1,4 @@
-"""Tables as text: columns as wide as what is in them."""
+"""Tables as text: columns as wide as their longest cells."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _INDENT: Final = "    "
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list[str]:
-    """Return a line for the head and each row; the columns in `left` are flush left, the others right."""
+    """Return a line for the head and each row; the columns in `left` are left-aligned, the others right-aligned."""
     widths = [max(len(row[k]) for row in (head, *rows)) for k in range(len(head))]
     lines = []
     for row in (head, *rows):
@@ -28,7 +28,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[i
 
 
 def folded(text: str) -> str:
-    """Return a sentence in lines of at most 80 columns, all but the first set in."""
+    """Return text wrapped at 80 columns, all lines except the first indented."""
     return "\n".join(
         textwrap.wrap(text, COLUMNS, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False)
     )

@@ -1,4 +1,4 @@
-"""What our commands do that click's do not: late imports, options in groups, no option twice."""
+"""Our additions to click's commands: late imports, options in groups, no option twice."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = {
     "train": "Train a network on images.",
-    "predict": "Say what images show.",
-    "evaluate": "Test a model on images whose classes are known.",
-    "rerun": "Train a run again, and check that the same bits come out.",
-    "report": "Write the report of a run as one HTML file.",
-    "runs": "List the runs that are there.",
-    "compare": "Say which of two runs is better, and whether that can be chance.",
-    "new": "Write a network file to begin with.",
-    "describe": "Print the table of a network's layers.",
-    "data": "Fetch data sets, look at them, and check them.",
-    "fmt": "Print or write a network file in its readable form.",
-    "engine": "Look into the compiled engine.",
+    "predict": "Classify images.",
+    "evaluate": "Evaluate a model on labeled images.",
+    "rerun": "Repeat a run; --check verifies that the results are bit-identical.",
+    "report": "Write a run's report as one HTML file.",
+    "runs": "List runs.",
+    "compare": "Compare two runs and test whether the difference is significant.",
+    "new": "Create a network file to start from.",
+    "describe": "Print a network's layers, parameters and memory.",
+    "data": "Download, view and check data sets.",
+    "fmt": "Format a network file.",
+    "engine": "Inspect the compiled engine.",
 }
-"""Each is the function of its name in the module of its name, with what the list of commands says of it."""
+"""The commands with their summaries; each is the function of that name in the module of that name."""
 
 
 class Words(click.Group):
-    """A group that says which command was likely meant."""
+    """A group that suggests the command that was likely meant."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take `help`, `help COMMAND`, `-h`, `version` and `-V` as the options that they are elsewhere."""
+        """Accept `help`, `help COMMAND`, `-h`, `version` and `-V` for --help and --version."""
         first = args[0] if args else ""
         if first in ("help", "-h"):
             args = [*args[1:], "--help"]
@@ -49,10 +49,10 @@ class Words(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the first argument names. Raises UsageError with the nearest one."""
+        """Return the command that the first argument names. Raises UsageError with the closest one if it is unknown."""
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
-            reason = f"{args[0]}: there is no such command"
+            reason = f"{args[0]}: unknown command"
             raise arguments.command(self, ctx.command_path, args) or MistypedError(
                 reason, spelling.hint(args[0], known)
             )
@@ -60,15 +60,15 @@ class Words(click.Group):
 
 
 class Commands(Words):
-    """The commands by name, imported when they are called."""
+    """The commands by name, imported when they run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names, in the order of a user's work."""
+        """Return the names, in the order in which users need them."""
         del ctx
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command, imported; None where there is none."""
+        """Return the command, imported; None if it is unknown."""
         del ctx
         if cmd_name not in COMMANDS:
             return None
@@ -83,7 +83,7 @@ class Commands(Words):
 
 
 class GroupedOption(click.Option):
-    """An option that knows its group in --help."""
+    """An option with the name of its group in --help."""
 
     def __init__(self, *declarations: Any, group: str, **named: Any) -> None:
         """Keep the group."""
@@ -92,14 +92,14 @@ class GroupedOption(click.Option):
 
 
 class Command(click.Command):
-    """A command whose options come in groups, and at most once each."""
+    """A command whose options are grouped in --help, and can be specified at most once."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Bring the arguments into our words, then do as click does."""
+        """Translate the arguments into our words, then parse them with click."""
         return super().parse_args(ctx, CommandLine(self, ctx.command_path, args).in_our_words())
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options under the name of their group."""
+        """Write the options under the names of their groups."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             row = parameter.get_help_record(ctx)
@@ -111,9 +111,9 @@ class Command(click.Command):
 
 
 def options(keys: Iterable[str], group: str, *, hidden: bool = False) -> Callable[[Any], Any]:
-    """Return a decorator that adds the options of these keys, their values as text; what is not given is None.
+    """Return a decorator that adds the options of these keys, with their values as text; None if not specified.
 
-    hidden: --help does not list them.
+    hidden: omitted from --help.
     """
     chosen = [BY_KEY[key] for key in keys]
 
@@ -126,7 +126,8 @@ def options(keys: Iterable[str], group: str, *, hidden: bool = False) -> Callabl
 
 
 def _option(option: Option, group: str, *, hidden: bool) -> Callable[[Any], Any]:
-    default = "" if option.default is None else f" [{option.default}]"
+    words = {True: "yes", False: "no"} if isinstance(option.default, bool) else {}
+    default = "" if option.default is None else f" [{words.get(option.default, option.default)}]"
     return click.option(
         *(option.flag, *option.also, option.key),
         cls=GroupedOption,
@@ -139,5 +140,5 @@ def _option(option: Option, group: str, *, hidden: bool) -> Callable[[Any], Any]
 
 
 def given(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of the table that were given."""
+    """Return the options of the table that were specified."""
     return {key: value for key, value in values.items() if key in BY_KEY and value is not None}

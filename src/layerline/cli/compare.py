@@ -26,13 +26,12 @@ _LONGEST_VALUE = 24
 @click.command(cls=Command)
 @click.argument("a")
 @click.argument("b")
-@click.option(*("--json", "as_json"), cls=GroupedOption, group="Output", is_flag=True, help="print JSON, every figure")
+@click.option(*("--json", "as_json"), cls=GroupedOption, group="Output", is_flag=True, help="print all numbers as JSON")
 def compare(a: str, b: str, as_json: bool) -> None:
-    """Say which of the runs A and B is better on the images that both were tested on.
+    """Compare runs A and B on the images that both were tested on.
 
-    A and B are folders of runs. The test is paired: it counts the images of which only one of the two is right
-    (McNemar's exact test), and draws images anew for the macro F1 (bootstrap). Two folders that --seeds has made are
-    compared by their means.
+    A and B are run folders. The test is paired: McNemar's exact test on the images that only one of the two classifies
+    correctly, and a bootstrap for the macro F1. Two folders made with --seeds are compared by their means.
     """
     from layerline.comparison import compare as compared
     from layerline.comparison import recipes, verdict
@@ -42,32 +41,32 @@ def compare(a: str, b: str, as_json: bool) -> None:
     if any(several) and not all(several):
         one, other = folders if several[0] else folders[::-1]
         if not other.is_dir():
-            raise UserError(f"{other}: there is no such folder", f"compare {one} with another folder of several seeds")
+            raise UserError(f"{other}: no such folder", f"compare {one} with another folder of several seeds")
         raise UserError(
-            f"{one}: has the runs of several seeds, and {other} is one run",
-            f"compare two of a kind, such as {other} with a run in {one}",
+            f"{one}: holds the runs of several seeds, but {other} is a single run",
+            f"compare like with like, such as {other} with a run in {one}",
         )
     if all(several):
         means = recipes.compare_recipes(*folders)
-        plain, shown = means.as_dict() | {"verdict": recipes.sentence(means)}, recipe_lines(means)
+        plain, text = means.as_dict() | {"verdict": recipes.sentence(means)}, recipe_lines(means)
     else:
         found = compared(*folders)
-        said = {"verdict": verdict.sentence(found), "caveats": verdict.caveats(found)}
-        plain, shown = found.as_dict() | said, lines(found)
-    for line in [json.dumps(plain, indent=2, ensure_ascii=False)] if as_json else shown:
+        summary = {"verdict": verdict.sentence(found), "caveats": verdict.caveats(found)}
+        plain, text = found.as_dict() | summary, lines(found)
+    for line in [json.dumps(plain, indent=2, ensure_ascii=False)] if as_json else text:
         click.echo(line)
 
 
 def lines(found: Comparison) -> list[str]:
-    """Return the comparison as text: figures, verdict, what it leaves open, what differs."""
+    """Return the comparison as text: scores, verdict, caveats and differences."""
     from layerline.cli.columns import folded
     from layerline.comparison import verdict
 
-    said = [f"{side}  {display.name(str(run.folder), 76)}" for side, run in (("A", found.a), ("B", found.b))]
-    said += ["", *_figures(found), "", folded(verdict.sentence(found)), ""]
-    said += [folded(text) for text in verdict.caveats(found)]
-    said += ["", *_network(found.layers), *_values(found.values)]
-    return [line for k, line in enumerate(said) if line or said[k - 1]]  # one empty line at a time
+    text = [f"{side}  {display.name(str(run.folder), 76)}" for side, run in (("A", found.a), ("B", found.b))]
+    text += ["", *_scores(found), "", folded(verdict.sentence(found)), ""]
+    text += [folded(caveat) for caveat in verdict.caveats(found)]
+    text += ["", *_network(found.layers), *_values(found.values)]
+    return [line for k, line in enumerate(text) if line or text[k - 1]]  # one empty line at a time
 
 
 def recipe_lines(found: Recipes) -> list[str]:
@@ -77,33 +76,33 @@ def recipe_lines(found: Recipes) -> list[str]:
 
     rows = []
     for key, (a, b) in found.means.items():
-        shown = display.loss if key == "validation_loss" else display.fraction
+        format_ = display.loss if key == "validation_loss" else display.fraction
         _, _, *rest = _difference(a.mean, b.mean, found.differences[key])
-        rows.append((key.replace("_f1", " F1").replace("_", " "), shown(a.mean), shown(b.mean), *rest))
-    said = []
+        rows.append((key.replace("_f1", " F1").replace("_", " "), format_(a.mean), format_(b.mean), *rest))
+    text = []
     for k, (side, folder) in enumerate((("A", found.a), ("B", found.b))):
         runs = max((len(pair[k].values) for pair in found.means.values()), default=0)
-        said.append(f"{side}  {display.name(str(folder), 60)}: {runs} runs")
-    said += ["", *table(("means", "A", "B", "B - A", "95 % interval", "chance"), rows)] if rows else []
-    return [*said, "", folded(recipes.sentence(found)), "", *_network(found.layers), *_values(found.values)]
+        text.append(f"{side}  {display.name(str(folder), 60)}: {runs} runs")
+    text += ["", *table(("means", "A", "B", "B - A", "95 % interval", "p-value"), rows)] if rows else []
+    return [*text, "", folded(recipes.sentence(found)), "", *_network(found.layers), *_values(found.values)]
 
 
-def _figures(found: Comparison) -> list[str]:
+def _scores(found: Comparison) -> list[str]:
     from layerline.cli.columns import table
 
     p = found.paired
     rows = [
         ("accuracy", *_difference(p.a.accuracy, p.b.accuracy, p.accuracy)),
         ("macro F1", *_difference(p.a.macro_f1, p.b.macro_f1, p.macro_f1)),
-        ("only this one is right", display.count(p.only_a), display.count(p.only_b), "", "", ""),
+        ("only this one correct", display.count(p.only_a), display.count(p.only_b), "", "", ""),
         ("parameters", *(_parameters(run.record.about.network.parameters) for run in (found.a, found.b)), "", "", ""),
     ]
     head = display.counted(p.images, f"{found.split} image")
-    return table((head, "A", "B", "B - A", "95 % interval", "chance"), rows)
+    return table((head, "A", "B", "B - A", "95 % interval", "p-value"), rows)
 
 
 def _difference(a: float, b: float, difference: Difference) -> tuple[str, ...]:
-    """Return the cells of a row: both figures, the difference, its interval, how likely chance makes it."""
+    """Return the cells of a row: both scores, the difference, its interval and its p-value."""
     low, high = display.difference(difference.low), display.difference(difference.high)
     between = display.difference(difference.value), f"{low} to {high}", display.chance(difference.p)
     return display.fraction(a), display.fraction(b), *between

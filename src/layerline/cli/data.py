@@ -18,7 +18,7 @@ from layerline.cli.terminal import Terminal
 
 @click.group(cls=Words)
 def data() -> None:
-    """Fetch data sets, look at their images, and check them."""
+    """Download, view and check data sets."""
 
 
 data.add_command(data_sets.list_)
@@ -32,13 +32,13 @@ data.add_command(data_report.check)
 @options(("augment", "seed"), "Augmentation")
 @options(("data_dir", "classes", "test", "validation", "limit"), "Data")
 @options(IMAGE_OPTIONS, "Image files")
-@click.option(*("--out", "out"), cls=GroupedOption, group="Output", metavar="FILE", help="the sheet, a PNG [DATA.png]")
+@click.option(*("--out", "out"), cls=GroupedOption, group="Output", metavar="FILE", help="PNG file to write [DATA.png]")
 @click.option(*("--force", "force"), cls=GroupedOption, group="Output", is_flag=True, help="replace the file")
 def show(out: str | None, force: bool, **values: Any) -> None:
-    """Draw images of each class of DATA on a sheet.
+    """Draw sample images of each class of DATA in a PNG.
 
-    DATA is what train takes as --data. With --augment each image is followed by what the first epochs of a training
-    with this --seed make of it.
+    DATA is what train takes as --data. With --augment, each image is followed by its augmented versions in the first
+    epochs of a training with this --seed.
     """
     from layerline.data import load_data
     from layerline.experiment.options import BY_KEY

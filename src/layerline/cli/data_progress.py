@@ -1,4 +1,4 @@
-"""What a user sees while images are read, and where decoded ones are kept unless `--cache` says otherwise."""
+"""The progress of reading images, and the default cache folder for decoded ones (see `--cache`)."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from layerline.cli.terminal import Terminal
 
 IMAGE_OPTIONS: Final = ("size", "fit", "gray", "labels", "group_by", "exclude", "skip_bad", "cache")
-"""The options of image files, by their keys."""
+"""The keys of the options for image files."""
 
 _BAR: Final = 12
 _OFTEN: Final = 0.1
-"""Seconds between two drawings of the bar."""
+"""Seconds between two updates of the bar."""
 _SELDOM: Final = 10.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines if the output is not a terminal."""
 _SOON: Final = 1.0
-"""Seconds after which the speed is known well enough to be told."""
+"""Seconds after which the speed is known well enough to be displayed."""
 
 
 def cache_folder() -> Path | None:
-    """Return the folder of this user's caches that decoded images are kept in; None where there is none."""
+    """Return the folder in this user's cache for decoded images; None if there is no cache folder."""
     import platformdirs
 
     from layerline.data.fetching import catalog
@@ -38,21 +38,21 @@ def cache_folder() -> Path | None:
 
 @final
 class Reading:
-    """A bar with images a second and the time left; without a terminal a line now and then."""
+    """A progress bar with images/s and the time left; if not on a terminal, a line now and then."""
 
     def __init__(self, terminal: Terminal, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin to measure. clock: seconds since any moment."""
+        """Start measuring. clock: returns seconds since any fixed moment."""
         self._terminal, self._clock = terminal, clock
         self._began = clock()
-        self._told = self._began
+        self._updated = self._began
         terminal.draw("reading the data …")
 
     def __call__(self, done: int, of: int | None) -> None:
-        """Show how many images are read, of how many where that is known."""
+        """Show how many images have been read, and of how many if that is known."""
         now = self._clock()
-        if now - self._told < (_OFTEN if self._terminal.draws else _SELDOM):
+        if now - self._updated < (_OFTEN if self._terminal.draws else _SELDOM):
             return
-        self._told = now
+        self._updated = now
         text = _line(done, of, now - self._began)
         if self._terminal.draws:
             self._terminal.draw(text)

@@ -1,4 +1,4 @@
-"""`layerline data info` and `layerline data check`: what is in a data set, and what is wrong with it."""
+"""`layerline data info` and `layerline data check`: the content of a data set, and the problems in it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _REFUSED: Final = 2
 @click.argument("data")
 @options((*_OPTIONS, "seed"), "Data")
 def info(**values: Any) -> None:
-    """Print the images of DATA by class and set, their size and type.
+    """Print the class counts of DATA, and the images' size and type.
 
-    With them stand the fingerprint and every note. DATA and the options are those of train.
+    It also prints the fingerprint and any notes. DATA and the options are the same as for train.
     """
     for line in _lines(_load(values)):
         click.echo(line)
@@ -44,10 +44,10 @@ def info(**values: Any) -> None:
 @click.argument("data")
 @options((*_OPTIONS, "seed", "allow"), "Data")
 def check(**values: Any) -> int:
-    """Look for what is wrong with DATA, and list every image it is about.
+    """Check DATA for problems, and list every image concerned.
 
-    DATA is what train takes as --data, and must be readable. Ends with 0 where train would begin, and with 2 where it
-    would refuse.
+    DATA is what train takes as --data, and must be readable. Exits with 0 if train would accept the data, and with 2
+    if it would refuse them.
     """
     from layerline.data.checking import doctor
 
@@ -62,7 +62,7 @@ def check(**values: Any) -> int:
 
 
 def _load(values: dict[str, Any]) -> Dataset:
-    """Return the data that the options name, with a word on the terminal while it is read."""
+    """Return the data that the options name; the terminal shows the progress of reading."""
     from layerline.data import load_data
     from layerline.recipe import Recipe
 
@@ -81,7 +81,7 @@ def _load(values: dict[str, Any]) -> Dataset:
 
 
 def _lines(data: Dataset) -> list[str]:
-    """Return the report of `info`."""
+    """Return the lines that `info` prints."""
     images = data.train.source.images
     C, H, W = data.shape
     splits = [(name, split) for name in _SPLITS if (split := getattr(data, name)) is not None]
@@ -101,55 +101,53 @@ def _lines(data: Dataset) -> list[str]:
         "",
         f"fingerprint {data.fingerprint}",
         *(folded(f"note: {note}") for note in data.notes),
-        *(folded(f"left out: {display.name(file, 200)}") for file in data.skipped),
+        *(folded(f"skipped: {display.name(file, 200)}") for file in data.skipped),
     ]
 
 
 def _resized(data: Dataset) -> list[str]:
-    """Return a line on the sizes that were found, where the images were brought to one."""
+    """Return a line about the original sizes, if the images were resized."""
     if data.resized is None:
         return []
     found, (least, most) = data.resized, (data.resized.smallest, data.resized.largest)
     sizes = display.counted(found.sizes, "size")
     between = "" if least == most else f" from {display.picture(*least)} to {display.picture(*most)}"
-    return [folded(f"{sizes}{between}, brought to {display.picture(*found.size)} ({found.fit})")]
+    return [folded(f"{sizes}{between}, resized to {display.picture(*found.size)} ({found.fit})")]
 
 
 def _counts(data: Dataset, splits: Sequence[tuple[str, Any]]) -> list[str]:
-    """Return the table of the classes; of very many, those with the fewest training images."""
+    """Return the table of classes; if there are very many, only those with the fewest training images."""
     import numpy as np
 
     counts = np.stack([np.bincount(split.labels, minlength=len(data.classes)) for _, split in splits], axis=1)
-    shown, told = list(range(len(data.classes))), []
-    if len(shown) > _MOST_ROWS:
-        shown = np.argsort(counts[:, 0], kind="stable")[:_MOST_ROWS].tolist()
-        told = [f"(the {_MOST_ROWS} of {display.count(len(data.classes))} classes with the fewest training images)"]
-    rows = [_row(display.name(data.classes[k], _LONGEST_NAME), counts[k], counts.sum()) for k in shown]
+    listed, note = list(range(len(data.classes))), []
+    if len(listed) > _MOST_ROWS:
+        listed = np.argsort(counts[:, 0], kind="stable")[:_MOST_ROWS].tolist()
+        note = [f"(the {_MOST_ROWS} of {display.count(len(data.classes))} classes with the fewest training images)"]
+    rows = [_row(display.name(data.classes[k], _LONGEST_NAME), counts[k], counts.sum()) for k in listed]
     rows.append(_row("all", counts.sum(axis=0), counts.sum()))
-    return [*table(("class", *(name for name, _ in splits), "together", "share"), rows), *told]
+    return [*table(("class", *(name for name, _ in splits), "total", "fraction"), rows), *note]
 
 
 def _row(name: str, counts: Any, total: Any) -> tuple[str, ...]:
-    together = int(counts.sum())
-    share = display.percent(together / int(total), 1)
-    return (name, *(display.count(int(count)) for count in counts), display.count(together), share)
+    row_total = int(counts.sum())
+    share = display.percent(row_total / int(total), 1)
+    return (name, *(display.count(int(count)) for count in counts), display.count(row_total), share)
 
 
 def _checked(data: Dataset, findings: Sequence[Finding], allow: Sequence[str]) -> list[str]:
-    """Return the report of `check`: notes, then each finding with all the images it is about."""
+    """Return the lines that `check` prints: notes, then each finding with all the images concerned."""
     from layerline.data.checking.doctor import not_examined
 
     total = sum(len(split) for split in (data.train, data.validation, data.test) if split is not None)
     refusing = [item for item in findings if item.refuses and item.kind not in allow]
     found = "nothing found" if not findings else display.counted(len(findings), "finding")
     if findings:
-        found += (
-            f", of which {len(refusing)} would be refused by train" if refusing else ", none of them refused by train"
-        )
+        found += f"; train would refuse {len(refusing)} of them" if refusing else "; train would not refuse them"
     lines = [f"{display.name(data.name)}: {display.counted(total, 'image')} in {len(data.classes)} classes: {found}"]
     lines += [folded(f"note: {note}") for note in data.notes]
     unseen = not_examined(data)
-    lines += [folded(f"not looked for: {'; '.join(unseen)}")] if unseen else []
+    lines += [folded(f"not checked: {'; '.join(unseen)}")] if unseen else []
     for item in findings:
         how = "" if not item.refuses else " (allowed)" if item.kind in allow else f" (refused; --allow {item.kind})"
         lines += ["", folded(f"{item.kind}: {item.message}{how}"), *_images(data, item)]
@@ -157,7 +155,7 @@ def _checked(data: Dataset, findings: Sequence[Finding], allow: Sequence[str]) -
 
 
 def _images(data: Dataset, item: Finding) -> list[str]:
-    """Return a line for each image of a finding; copies of one image stand in one paragraph."""
+    """Return a line for each image of a finding; copies of one image are listed together."""
     from layerline.data.checking.doctor import called
 
     lines, before = [], None

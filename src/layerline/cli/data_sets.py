@@ -1,4 +1,4 @@
-"""`layerline data list` and `layerline data fetch`: the sets that are known by name."""
+"""`layerline data list` and `layerline data fetch`: the named data sets."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _COLORS: Final = {1: "gray", 3: "RGB"}
 @click.command("list", cls=Command)
 @options(("data_dir",), "Data")
 def list_(data_dir: str | None) -> None:
-    """List the data sets that are known by name, and where they lie."""
+    """List the named data sets and where they are."""
     from layerline.cli.columns import folded, table
     from layerline.data.fetching import catalog
 
     folder = Path(data_dir) if data_dir is not None else catalog.default_folder()
     rows = [_row(known, folder) for known in catalog.KNOWN.values()]
-    for line in table(("name", "images", "size", "classes", "where it is"), rows, left=(0, 2, 4)):
+    for line in table(("name", "images", "size", "classes", "location"), rows, left=(0, 2, 4)):
         click.echo(line)
     click.echo()
     for known in catalog.KNOWN.values():
-        size = f" {display.size(known.download)} to fetch." if known.archives else ""
+        size = f" Download: {display.size(known.download)}." if known.archives else ""
         click.echo(folded(f"{known.name}: {known.title}.{size} {known.source}. License: {known.license}."))
     click.echo()
-    where = "no folder: this user has no home" if folder is None else catalog.shown(folder)
-    click.echo(folded(f"named sets are looked for in {where} (--data-dir, or LAYERLINE_DATA)"))
+    where = "no folder, because this user has no home" if folder is None else catalog.shown(folder)
+    click.echo(folded(f"folder of the named data sets: {where} (--data-dir, or LAYERLINE_DATA)"))
 
 
 def _row(known: Published, folder: Path | None) -> tuple[str, ...]:
@@ -51,11 +51,11 @@ def _row(known: Published, folder: Path | None) -> tuple[str, ...]:
 
 
 def _place(known: Published, folder: Path | None) -> str:
-    """Return where a set is in the folder of named sets, `/` for that itself; else the command that fetches it."""
+    """Return a set's location in the folder of named sets, `/` for the folder itself; else the command to fetch it."""
     from layerline.data import sources
 
     if not known.archives:
-        return "in the package"
+        return "included in the package"
     place = None if folder is None or not folder.is_dir() else sources.place_of(known.name, folder)
     if place is None or folder is None:
         return f"layerline data fetch {known.name}"
@@ -71,13 +71,13 @@ def _place(known: Published, folder: Path | None) -> str:
     cls=GroupedOption,
     group="Output",
     is_flag=True,
-    help="replace files that are not the right ones",
+    help="replace existing files that differ",
 )
 def fetch(name: str, data_dir: str | None, force: bool) -> None:
-    """Fetch the data set NAME from where it is published.
+    """Download the data set NAME from its publisher.
 
-    NAME is one of mnist, fashion-mnist and cifar10. Its files go to --data-dir, else to a folder of yours, where
-    --data NAME finds them. Each is checked by its size and SHA-256; mirrors are tried in turn.
+    NAME is mnist, fashion-mnist or cifar10. The files go to --data-dir, or by default to a folder in your home, where
+    --data NAME finds them. Each file is checked by size and SHA-256; mirrors are tried in turn.
     """
     from layerline.cli.columns import folded
     from layerline.cli.download_screen import DownloadScreen

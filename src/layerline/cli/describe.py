@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = ".safetensors"
 MOST_CLASSES: Final = 50
-"""Names that are listed."""
+"""The maximum number of class names listed."""
 LONGEST_NAME: Final = 30
 _BATCH: Final = "64"
 
@@ -29,10 +29,11 @@ _BATCH: Final = "64"
 @options(("data", "data_dir", "classes", *IMAGE_OPTIONS), "Data")
 @options(("batch_size",), "Memory")
 def describe(net: str, **values: Any) -> None:
-    """Print the layers of NET: their output shapes, parameters, multiply-adds, and the memory of a training step.
+    """Print the layers of NET with output shapes, parameters and multiply-adds, and the memory of a training step.
 
-    NET is a network file, a preset, a model file (.safetensors) or the folder of a run; of a model also its classes,
-    what images it takes, and what made it. A network that has no line Input, or ends in FC classes, needs --data.
+    NET is a network file, a preset, a model file (.safetensors) or a run's folder; for a model, also its classes, its
+    input images and the versions that made it. A network without an Input line, or one that ends in FC classes, needs
+    --data.
     """
     flags = given(values)
     batch_size = _size(flags.pop("batch_size", _BATCH))
@@ -68,7 +69,7 @@ def network(net: str, flags: dict[str, Any]) -> Network:
 
 
 def _memory(network: Network, batch_size: int) -> int | None:
-    """Return what the compiled engine takes for a training, in bytes; None where it is not installed."""
+    """Return the memory that the compiled engine needs for training, in bytes; None if it is not installed."""
     from importlib.util import find_spec
 
     from layerline.recipe import Recipe
@@ -82,7 +83,7 @@ def _memory(network: Network, batch_size: int) -> int | None:
 
 
 def _stored(net: str) -> ModelFile:
-    """Return the model in a file or the folder of a run, as it is. Raises UserError."""
+    """Return the model in a file or a run's folder, unchecked. Raises UserError."""
     from layerline.runs import model_file
     from layerline.training.model import file_of
 
@@ -90,19 +91,19 @@ def _stored(net: str) -> ModelFile:
 
 
 def _facts(stored: ModelFile) -> list[tuple[str, str]]:
-    """Return what a model file says beside its layers, label and text of each line."""
+    """Return the facts in a model file other than its layers, as label and text of each line."""
     import numpy as np
 
     from layerline.numbers import display
     from layerline.runs.model_file import FORMAT_VERSION
 
     card = stored.card
-    shown = ", ".join(display.name(name, LONGEST_NAME) for name in card.classes[:MOST_CLASSES])
+    names = ", ".join(display.name(name, LONGEST_NAME) for name in card.classes[:MOST_CLASSES])
     more = len(card.classes) - MOST_CLASSES
     versions = {"layerline": card.versions.get("layerline", "?"), **card.versions}
     bad = sum(int((~np.isfinite(array)).sum()) for array in stored.weights.values())
     facts = [
-        ("classes", f"{len(card.classes)}: {shown}" + (f" and {display.count(more)} more" if more > 0 else "")),
+        ("classes", f"{len(card.classes)}: {names}" + (f" and {display.count(more)} more" if more > 0 else "")),
         ("images", _images(card)),
         ("scaling", _scaling(card)),
         ("made by", ", ".join(f"{display.name(name, 30)} {display.name(v, 30)}" for name, v in versions.items())),
@@ -112,25 +113,25 @@ def _facts(stored: ModelFile) -> list[tuple[str, str]]:
 
 
 def _images(card: Card) -> str:
-    """Return what images the model takes, and what becomes of image files."""
+    """Return which images the model takes, and how image files are resized."""
     from layerline.data.dataset import FITTED
     from layerline.numbers import display
 
     C, H, W = card.input_shape
     fitted = FITTED[card.preprocessing.fit]
-    files = f"image files are brought to this size, {fitted}" if C in (1, 3) else "arrays only"
+    files = f"image files are resized to this size, {fitted}" if C in (1, 3) else "arrays only"
     return f"{display.colors(C)}, {display.picture(H, W)} (width × height); {files}"
 
 
 def _scaling(card: Card) -> str:
-    """Return how a stored value becomes what the network sees, from 0 to the largest, channel by channel."""
+    """Return the range to which stored values are scaled, for each channel if they differ."""
     maximum = card.preprocessing.maximum
     ranges = [
         f"{shift:.4g} to {maximum * scale + shift:.4g}"
         for scale, shift in zip(card.scaling.scale, card.scaling.shift, strict=True)
     ]
-    alike = len(set(ranges)) == 1
-    return f"values from 0 to {maximum:g} become {ranges[0] if alike else ', '.join(ranges) + ' by channel'}"
+    same = len(set(ranges)) == 1
+    return f"values 0 to {maximum:g} are scaled to {ranges[0] if same else ', '.join(ranges) + ' by channel'}"
 
 
 def _size(given_size: str) -> int:

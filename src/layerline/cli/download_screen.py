@@ -1,4 +1,4 @@
-"""What a user sees of a download."""
+"""The output of a download."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ if TYPE_CHECKING:
 
 _BAR: Final = 12
 _OFTEN: Final = 0.1
-"""Seconds between two drawings of the bar."""
+"""Seconds between two updates of the bar."""
 _SETTLED: Final = 0.5
-"""Seconds after which the speed says how long the rest takes,"""
+"""Seconds after which the time left is displayed."""
 _LONG: Final = 360_000
-"""and how much of that is shown."""
+"""The longest time left that is displayed, in seconds."""
 
 
 @final
 class DownloadScreen(FetchWatcher):
-    """The screen of a download: on a terminal a bar with bytes and time left; a line a file that stays."""
+    """The output of a download: on a terminal a bar with bytes and time left; then one line per file."""
 
     def __init__(self, terminal: Terminal) -> None:
-        """Keep where to write."""
+        """Take the terminal."""
         self._terminal = terminal
         self._since = self._drawn = 0.0
         self._failed: list[str] = []
 
     def began(self, archive: Archive, mirror: str) -> None:
-        """Say who is asked."""
+        """Show which server is being contacted."""
         self._since, self._drawn = time.monotonic(), 0.0
-        self._terminal.draw(f"{archive.name}: asking {mirror} …")
+        self._terminal.draw(f"{archive.name}: contacting {mirror} …")
 
     def got(self, archive: Archive, count: int) -> None:
-        """Draw the bar."""
+        """Redraw the bar."""
         now = time.monotonic()
         if now - self._drawn >= _OFTEN:
             self._drawn = now
             self._terminal.draw(progress(archive, count, now - self._since))
 
     def kept(self, archive: Archive, path: Path, *, fetched: bool) -> None:
-        """Write that a file is in its place."""
+        """Report that a file is complete."""
         del path
         for line in self._failed:
             self._terminal.say(line)
         self._failed.clear()
-        how = "fetched" if fetched else "was there"
-        self._terminal.say(f"{archive.name}: {how}, {display.size(archive.size)}, checked by SHA-256")
+        how = "downloaded" if fetched else "already there"
+        self._terminal.say(f"{archive.name}: {how}, {display.size(archive.size)}, SHA-256 verified")
 
     def failed(self, archive: Archive, mirror: str, reason: str) -> None:
-        """Keep what a mirror did instead: it is written where another mirror has the file, else the error says it."""
+        """Store the failure: it is printed if another mirror has the file, otherwise the error contains it."""
         self._failed.append(f"{mirror}{archive.name} {reason}")
 
 

@@ -12,7 +12,7 @@ from layerline.errors import UserError
 
 @click.group(cls=Words)
 def engine() -> None:
-    """Look into the compiled engine."""
+    """Inspect the compiled engine."""
 
 
 @engine.command(cls=Command)
@@ -23,34 +23,38 @@ def engine() -> None:
     group="What",
     metavar="STAGE",
     default="plan",
-    help="plan, program, llvm or asm [plan]",
+    help="stage to print: plan, program, llvm or asm [plan]",
 )
 @click.option(
     *("--predict", "predict"),
     cls=GroupedOption,
     group="What",
     is_flag=True,
-    help="the program that predicts, not the one that trains",
+    help="show the prediction program instead of the training program",
 )
 @click.option(
-    *("--cpu", "cpu"), cls=GroupedOption, group="What", metavar="CPU", help="an older CPU, by name [this one]"
+    *("--cpu", "cpu"),
+    cls=GroupedOption,
+    group="What",
+    metavar="CPU",
+    help="compile for another CPU, by name [this one]",
 )
 @click.option(
     *("--lanes", "lanes"),
     cls=GroupedOption,
     group="What",
     metavar="N",
-    help="float32 values in a vector: 1, 4, 8 or 16 [the CPU's]",
+    help="float32 values per vector: 1, 4, 8 or 16 [the CPU's]",
 )
 @options(("data", "data_dir", "classes"), "Data")
 @options(("batch_size", "momentum", "weight_decay"), "Recipe")
 def show(net: str, stage: str, predict: bool, cpu: str | None, lanes: str | None, **values: Any) -> None:
-    """Print what NET becomes on its way to machine code.
+    """Print NET at a stage of its compilation.
 
-    A network that has no line Input, or ends in FC classes, needs --data.
+    A network without an Input line, or one that ends in FC classes, needs --data.
     """
     from layerline.cli.describe import network
-    from layerline.compiler.show import show as shown
+    from layerline.compiler.show import show as text_of
     from layerline.experiment.options import BY_KEY, RECIPE_KEYS
     from layerline.recipe import Recipe
 
@@ -59,5 +63,5 @@ def show(net: str, stage: str, predict: bool, cpu: str | None, lanes: str | None
     if lanes is not None and not (lanes.isascii() and lanes.isdecimal()):
         raise UserError(f"--lanes {lanes}: must be 1, 4, 8 or 16")
     width = None if lanes is None else int(lanes)
-    text = shown(network(net, flags), recipe, stage, cpu=cpu, lanes=width, training=not predict)
+    text = text_of(network(net, flags), recipe, stage, cpu=cpu, lanes=width, training=not predict)
     click.echo(text, nl=not text.endswith("\n"))

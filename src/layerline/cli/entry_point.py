@@ -1,4 +1,4 @@
-"""The door of the command line: what is raised inside becomes a message and an exit code here, and only here."""
+"""The entry point of the command line: here, and only here, exceptions become messages and exit codes."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ STOPPED: Final = 130
 ENDED: Final = 143
 
 _FULL: Final = (errno.ENOSPC, errno.EIO)
-"""What writing to stdout fails with where the disk is full or the terminal is gone."""
+"""Errors of writing to stdout if the disk is full or the terminal is gone."""
 
 _NO_FILES: Final = (errno.EMFILE, errno.ENFILE)
 _NO_SUCH_PATH: Final = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR)
-"""What the system answers where it may not, or cannot, even say whether a path that somebody gave is there."""
+"""Errors if the system cannot, or is not allowed to, find out whether a path exists."""
 _NO_THREAD: Final = "can't start new thread"
 _NO_MEMORY: Final = ("failed to map segment", "annot allocate memory")
-"""What is said, beside MemoryError, where a limit on memory is reached."""
+"""Messages, besides those of MemoryError, if a memory limit is reached."""
 
 _LONGEST_LINE: Final = 1000
 
@@ -50,14 +50,14 @@ _BUG_TEXT: Final = (
 @click.group(cls=Commands, context_settings={"help_option_names": ["--help"], "max_content_width": 80})
 @click.version_option(__version__, message="layerline %(version)s")
 def layerline() -> None:
-    """Train a convolutional image classifier from a text file, one layer a line.
+    """Train a convolutional image classifier from a text file with one layer per line.
 
-    The first steps: layerline train digits --data digits
+    To get started: layerline train digits --data digits
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code: 0, 1 diverged, 2 a mistake, 70 our bug, 130 and 143 stopped."""
+    """Run the command line and return the exit code: 0, 1 diverged, 2 user error, 70 our bug, 130 and 143 stopped."""
     prepare_streams()
     _take_signals()
     try:
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    """Return the exit code of the command; every error is said on stderr."""
+    """Run the command and return its exit code; every error is reported on stderr."""
     try:
         words = list(sys.argv[1:] if arguments is None else arguments)
         with layerline.make_context("layerline", words) as context:  # click's own main exits with 1 on a closed pipe
@@ -99,8 +99,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _unforeseen(error: Exception) -> int:
-    """Return the exit code of an error that is no mistake of the user's: a limit of the system, a path that
-    it refuses, or a bug of ours."""
+    """Report any other error and return its exit code: a system limit, a path that the system refuses, or our bug."""
     limit = _limit(error)
     if limit is not None:
         _say(limit)
@@ -117,18 +116,20 @@ def _unforeseen(error: Exception) -> int:
 
 
 def _limit(error: Exception) -> str | None:
-    """Return what to say where a limit of the system is reached, None where the error is another."""
+    """Return the message if a system limit was reached, None for any other error."""
     if isinstance(error, OSError) and error.errno in _NO_FILES:
-        return "too many files are open at once\n  help: raise that limit (ulimit -n): 64 are enough"
+        return "too many open files\n  help: raise the limit (ulimit -n); 64 is enough"
     if _NO_THREAD in str(error):
-        return "the system starts no more threads\n  help: raise its limit (ulimit -u, ulimit -v), or use --threads 1"
+        return (
+            "the system cannot start more threads\n  help: raise the limit (ulimit -u, ulimit -v), or use --threads 1"
+        )
     if isinstance(error, MemoryError) or any(sign in str(error) for sign in _NO_MEMORY):
-        return "there is not enough memory for this\n  help: use a smaller --batch-size, --limit, or a smaller network"
+        return "not enough memory\n  help: use a smaller --batch-size or --limit, or a smaller network"
     return None
 
 
 def _usage(error: click.ClickException) -> str:
-    """Return click's error in the words of ours."""
+    """Return click's error in our format."""
     message = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
     help_line = getattr(error, "help", None)
@@ -138,19 +139,19 @@ def _usage(error: click.ClickException) -> str:
             flags = [flag.removeprefix("--") for one in params for flag in one.opts if flag.startswith("--")]
             near = spelling.nearest(error.option_name.lstrip("-"), flags)
             help_line = None if near is None else f"did you mean --{near}?"
-            message = f"{error.option_name}: there is no such option"
+            message = f"{error.option_name}: unknown option"
         case click.MissingParameter(param=click.Argument() as argument):
             message = f"{(argument.name or '').upper()}: missing"
         case click.BadOptionUsage():
-            takes = "takes no" if "does not take" in message else "needs a"
+            takes = "does not take a" if "does not take" in message else "needs a"
             message = f"{error.option_name}: {takes} value"
     if help_line is None and context is not None:
-        help_line = f"{context.command_path} --help lists what there is"
+        help_line = f"see {context.command_path} --help"
     return message + (f"\n  help: {help_line}" if help_line else "")
 
 
 def _say(message: str) -> None:
-    """Write to stderr, nothing in it that a terminal obeys; where that is closed there is nobody to tell."""
+    """Write to stderr, without control characters; if stderr is closed, the message is dropped."""
     plain = "\n".join(display.name(line, _LONGEST_LINE) for line in message.split("\n"))
     with contextlib.suppress(OSError, ValueError):
         for stream in (sys.stdout, sys.stderr):
@@ -159,7 +160,7 @@ def _say(message: str) -> None:
 
 
 def _take_signals() -> None:
-    """Let what asks the process to go end it as an exit would, so that half-written files are removed."""
+    """Make SIGTERM and SIGHUP end the process like an exit, so that half-written files are removed."""
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:
         del number, frame
@@ -174,7 +175,7 @@ def _take_signals() -> None:
 
 
 def _stop_now(code: int) -> NoReturn:
-    """Leave at once: a thread may still be in machine code, and must not outlive the interpreter's memory."""
+    """Exit at once: a thread may still run machine code, and must not outlive the interpreter's memory."""
     _say("\nstopped")
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
@@ -182,7 +183,7 @@ def _stop_now(code: int) -> NoReturn:
 
 
 def _flushed(code: int) -> int:
-    """Return `code` after the output has left, or 2 where it could not; a closed pipe is no mistake."""
+    """Flush stdout and return `code`, or 2 if that fails; a closed pipe is not an error."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -194,7 +195,7 @@ def _flushed(code: int) -> int:
 
 
 def _unwritten(error: OSError) -> int:
-    """Say that stdout takes no more, and return the exit code."""
+    """Report that stdout cannot be written, and return the exit code."""
     detach(sys.stdout)
     _say(f"the output cannot be written: {error.strerror or error}")
     return MISTAKE

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from layerline.training.run_of_model import RunOfModel
 
 OF_THE_MODEL: Final = ("size", "fit", "gray", "normalize")
-"""Options of a training's data that the model says here."""
-_OF: Final = {"validation": " of the validation set", "train": " of the training set"}
+"""Data options of a training that the model determines here."""
+_SETS: Final = {"test": "test set", "validation": "validation set", "train": "training set", "all": "all images"}
 
 
 @click.command(cls=Command)
@@ -36,7 +36,7 @@ _OF: Final = {"validation": " of the validation set", "train": " of the training
     cls=GroupedOption,
     group="Data",
     metavar="SET",
-    help="test, validation, train, or all: every image of the data [test]",
+    help="test, validation, train, or all (every image) [test]",
 )
 @options(("classes", "test", "validation"), "Data")
 @click.option(
@@ -44,19 +44,19 @@ _OF: Final = {"validation": " of the validation set", "train": " of the training
     cls=GroupedOption,
     group="Data",
     metavar="N",
-    help="of the cuts and the intervals [the run's, or 0]",
+    help="random seed of splits and intervals [the run's, or 0]",
 )
 @options(("allow",), "Data")
 @options(("labels", "group_by", "exclude", "skip_bad", "cache"), "Image files")
 @options(OF_THE_MODEL, "Image files", hidden=True)
 @options(("threads",), "Machine")
-@click.option(*("--json", "as_json"), cls=GroupedOption, group="Output", is_flag=True, help="print JSON, every figure")
+@click.option(*("--json", "as_json"), cls=GroupedOption, group="Output", is_flag=True, help="print all numbers as JSON")
 def evaluate(model: str, split: str | None, seed: str | None, as_json: bool, **values: Any) -> None:
-    """Test MODEL on images whose classes are known, and print what a training prints at its end.
+    """Evaluate MODEL on labeled images, and print the same results as at the end of a training.
 
-    MODEL is a model.safetensors or the folder of a run. Without --data, it is tested on the run's own. Images are
-    turned upright, sized and scaled as in the training, and classes go by their names. Where the data brings no test
-    set, the images are those that the training held back; --split all takes every image.
+    MODEL is a model.safetensors or a run's folder. Without --data, it is evaluated on the run's own data. Images are
+    rotated upright, resized and scaled as in training; classes are matched by name. If the data has no test set of its
+    own, the images held out in training are used; --split all uses every image.
     """
     from layerline.cli.running import hush
     from layerline.cli.terminal import Terminal
@@ -72,35 +72,33 @@ def evaluate(model: str, split: str | None, seed: str | None, as_json: bool, **v
     run = run_of_model.find(Path(model))
     terminal = Terminal(None if as_json else sys.stdout, os.environ)
     data = _data(loaded, run, flags, which, terminal)
-    looked_at = evaluation.parts(data, which)
+    evaluated = evaluation.parts(data, which)
     drawn = int(flags.get("seed", 0 if run is None else run.seed))
     result = loaded.evaluate(data, which, seed=drawn, progress=lambda done, of: _show(terminal, done, of))
-    said = run_of_model.remark(run, data, looked_at)
-    if said is not None:
-        result = dataclasses.replace(result, remarks=(said, *result.remarks))
+    remark = run_of_model.remark(run, data, evaluated)
+    if remark is not None:
+        result = dataclasses.replace(result, remarks=(remark, *result.remarks))
     if as_json:
         click.echo(_json(data, which, result))
         return
     terminal.clear()
-    held = run_of_model.seen(run, data, looked_at) == 0
-    for label, text in _facts(model, loaded, data, looked_at, held=held):
+    held = run_of_model.seen(run, data, evaluated) == 0
+    for label, text in _facts(model, loaded, data, evaluated, held=held):
         terminal.fact(label, text)
     for line in _report(which, result):
         terminal.say(line)
 
 
 def _check_left_to_the_model(flags: Mapping[str, Any]) -> None:
-    """Raise RecipeError where something is asked for that the model says."""
+    """Raise RecipeError for an option that the model determines."""
     for key in OF_THE_MODEL:
         if key in flags:
             flag = f"--{key}"
-            raise RecipeError(
-                f"{flag}: images become what they were in the training, as the model says", f"leave {flag} out"
-            )
+            raise RecipeError(f"{flag}: the model determines this; images are prepared as in training", f"omit {flag}")
 
 
 def _threads(count: Any) -> int | None:
-    """Return how many threads predict. Raises RecipeError where it is no number of threads."""
+    """Return the number of threads. Raises RecipeError if it is invalid."""
     from layerline import engines
 
     engines.check("compiled", count)
@@ -108,54 +106,54 @@ def _threads(count: Any) -> int | None:
 
 
 def _data(loaded: Model, run: RunOfModel | None, flags: dict[str, Any], which: str, terminal: Terminal) -> Dataset:
-    """Return the data, read as the model takes it and cut as its training cut it. Raises DataError."""
+    """Return the data, read as the model needs it and split as in its training. Raises DataError."""
     from layerline.data import sources
     from layerline.experiment.options import DATA_KEYS
 
-    asked = _cuts(run, flags, which)
-    seed = flags.get("seed", asked.get("split_seed", asked.get("seed", 0)))
-    left = (*OF_THE_MODEL, "data", "allow", "split_seed")
-    cuts = {key: value for key, value in asked.items() if key in DATA_KEYS and key not in left}
+    requested = _splits(run, flags, which)
+    seed = flags.get("seed", requested.get("split_seed", requested.get("seed", 0)))
+    omitted = (*OF_THE_MODEL, "data", "allow", "split_seed")
+    splits = {key: value for key, value in requested.items() if key in DATA_KEYS and key not in omitted}
     try:
         return loaded.load_data(
-            asked["data"],
-            allow=asked.get("allow", ()),
+            requested["data"],
+            allow=requested.get("allow", ()),
             seed=seed,
             progress=Reading(terminal),
-            **{"cache": cache_folder(), **cuts},
+            **{"cache": cache_folder(), **splits},
         )
     except DataError as error:
-        there = "data" in flags or asked["data"] in sources.NAMES or Path(str(asked["data"])).exists()
+        there = "data" in flags or requested["data"] in sources.NAMES or Path(str(requested["data"])).exists()
         if not there:
-            help_line = "if the data lies elsewhere now, add --data PATH or --data-dir DIR"
+            help_line = "if the data has moved, add --data PATH or --data-dir DIR"
         elif error.message.startswith(f"--{which} ") and which not in flags:
-            help_line = "--split all looks at every image, and cuts none off"
+            help_line = "--split all evaluates every image, without splitting"
         else:
             raise
         raise DataError(error.message, help_line) from error
 
 
-def _cuts(run: RunOfModel | None, flags: dict[str, Any], which: str) -> dict[str, Any]:
-    """Return which data is read, and how it is cut: as is asked for, else as the run's was, else as by default.
+def _splits(run: RunOfModel | None, flags: dict[str, Any], which: str) -> dict[str, Any]:
+    """Return which data to read and how to split it: as requested, else as for the run, else as by default.
 
-    Of data that is not the run's no validation set is cut off for a test, which few images may not allow. For all
-    images none is cut off.
+    If the data is not the run's, no validation set is split off for a test, because there may be too few images. With
+    --split all, nothing is split off.
     """
     from layerline.data.splitting import Own
 
-    asked: dict[str, Any] = {} if run is None else run.reading(flags.get("data"))
+    found: dict[str, Any] = {} if run is None else run.reading(flags.get("data"))
     if which == "all":
-        asked = {key: value for key, value in asked.items() if key != "limit"} | {"test": Own(), "validation": Own()}
+        found = {key: value for key, value in found.items() if key != "limit"} | {"test": Own(), "validation": Own()}
     elif which == "test":
-        asked.setdefault("validation", Own())
-    asked |= flags
-    if "data" not in asked:
-        raise UserError("--data: missing", "name images whose classes are known; the folder of a run knows its own")
-    return asked
+        found.setdefault("validation", Own())
+    found |= flags
+    if "data" not in found:
+        raise UserError("--data: missing", "name labeled images, or a run's folder, which knows its data")
+    return found
 
 
 def _show(terminal: Terminal, done: int, of: int) -> None:
-    """Show how many images are done; behind the last come the baselines, which take as long."""
+    """Show how many images are done; the baselines come after the last one and take as long."""
     from layerline.numbers import display
     from layerline.training.watch import Stage
 
@@ -164,23 +162,24 @@ def _show(terminal: Terminal, done: int, of: int) -> None:
 
 
 def _facts(
-    model: str, loaded: Model, data: Dataset, looked_at: Sequence[tuple[str, Split]], *, held: bool
+    model: str, loaded: Model, data: Dataset, evaluated: Sequence[tuple[str, Split]], *, held: bool
 ) -> list[tuple[str, str]]:
-    """Return label and text of what is tested, and on what; held: whether all was held back from the training."""
+    """Return labels and texts on the model and its test images; held: whether all were held out of training."""
+    from layerline.layers.grammar import times
     from layerline.numbers import display
 
     names = ", ".join(display.name(name, 20) for name in loaded.classes[:6]) + ", …" * (len(loaded.classes) > 6)
-    shape = "×".join(map(str, loaded.network.input_shape))
+    shape = times(loaded.network.input_shape)
     network = f"{display.name(loaded.network.name)}, images {shape}, {len(loaded.classes)} classes ({names})"
     count = sum(len(split) for split in (data.train, data.validation, data.test) if split is not None)
     facts = [("model", f"{display.name(model, 200)}: {network}")]
     facts += [("data", f"{display.name(data.name)}: {display.count(count)} images{_brought(loaded, data)}")]
-    facts += [("split", _split(data, looked_at, count, held=held))]
+    facts += [("split", _split(data, evaluated, count, held=held))]
     return facts + [("", note) for note in data.notes if "--normalize" not in note]
 
 
 def _brought(loaded: Model, data: Dataset) -> str:
-    """Return what becomes of the images before the network sees them, where that is not what they are."""
+    """Return how the images are resized or rescaled for the network, if they are."""
     from layerline.data.dataset import FITTED
     from layerline.numbers import display
     from layerline.training.evaluation import largest
@@ -189,46 +188,45 @@ def _brought(loaded: Model, data: Dataset) -> str:
     parts = []
     if resized is not None:
         sizes = f"{display.count(resized.sizes)} sizes" if resized.sizes > 1 else display.picture(*resized.smallest)
-        parts.append(f"{sizes} brought to {display.picture(*resized.size)}, {FITTED[resized.fit]}")
+        parts.append(f"{sizes} resized to {display.picture(*resized.size)}, {FITTED[resized.fit]}")
     if largest(has, needs) != needs:
-        parts.append(f"values up to {has.maximum:g} brought to {needs:g}")
-    return "".join(f", {part}" for part in parts) + (" as in the training" if parts else "")
+        parts.append(f"values up to {has.maximum:g} rescaled to {needs:g}")
+    return "".join(f", {part}" for part in parts) + (" as in training" if parts else "")
 
 
-def _split(data: Dataset, looked_at: Sequence[tuple[str, Split]], count: int, *, held: bool) -> str:
-    """Return which images are looked at."""
+def _split(data: Dataset, evaluated: Sequence[tuple[str, Split]], count: int, *, held: bool) -> str:
+    """Return which images are evaluated."""
     from layerline.numbers import display
 
-    some = sum(len(split) for _, split in looked_at)
-    if len(looked_at) > 1 or some == count:
+    some = sum(len(split) for _, split in evaluated)
+    if len(evaluated) > 1 or some == count:
         return f"all {display.count(some)} images"
-    ((name, _),) = looked_at
+    ((name, _),) = evaluated
     how = "" if name == "train" else f" (--{name} {data.cuts[name]})" if name in data.cuts else " (the data's own)"
-    held_back = ", held back from the training" if held and name in data.cuts else ""
+    held_back = ", held out of training" if held and name in data.cuts else ""
     return f"{name}, {display.count(some)} of {display.count(count)} images{how}{held_back}"
 
 
 def _report(which: str, result: Result) -> list[str]:
-    """Return the lines of the test."""
+    """Return the lines of the test results."""
     from layerline.cli import test_results
     from layerline.numbers import display
 
     assert result.confusion is not None  # noqa: S101 - it was tested
-    count = display.count(int(result.confusion.sum()))
-    images = f"all {count} images" if which == "all" else f"{count} images"
-    head = f"test of {images}{_OF.get(which, '')}: loss {display.loss(result.test_loss)}"
+    images = display.counted(int(result.confusion.sum()), "image")
+    head = f"{_SETS[which]}: {images}, loss {display.loss(result.test_loss)}"
     return ["", *test_results.lines(result, head, more="--json")]
 
 
 def _json(data: Dataset, which: str, result: Result) -> str:
-    """Return what result.json of a run has, behind what was looked at."""
+    """Return the evaluated data, followed by the content of a run's result.json."""
     from layerline.runs.texts import as_text
 
     assert result.confusion is not None  # noqa: S101 - it was tested
-    looked_at = {
+    evaluated = {
         "data": data.name,
         "fingerprint": data.fingerprint,
         "split": which,
         "images": int(result.confusion.sum()),
     }
-    return as_text({**looked_at, **result.as_dict()})
+    return as_text({**evaluated, **result.as_dict()})

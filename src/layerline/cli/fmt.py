@@ -14,16 +14,18 @@ from layerline.numbers import display
 
 @click.command(cls=Command)
 @click.argument("net")
+@click.option("--write", cls=GroupedOption, group="Options", is_flag=True, help="rewrite the file instead of printing")
 @click.option(
-    "--write", cls=GroupedOption, group="Options", is_flag=True, help="write the file anew, instead of printing"
-)
-@click.option(
-    "--check", cls=GroupedOption, group="Options", is_flag=True, help="print nothing; exit 1 where it would change"
+    "--check",
+    cls=GroupedOption,
+    group="Options",
+    is_flag=True,
+    help="print nothing; exit with 1 if the file would change",
 )
 def fmt(net: str, write: bool, check: bool) -> int:
-    """Print NET, a network file or preset, in its readable form.
+    """Format NET, a network file or preset, and print it.
 
-    The readable form names the arguments (Conv 6 kernel=5 padding=2), indents blocks and keeps comments.
+    The format names the arguments (Conv 6 kernel=5 padding=2), indents blocks and keeps comments.
     """
     from layerline.files import whole
     from layerline.network import find, notes
@@ -32,25 +34,25 @@ def fmt(net: str, write: bool, check: bool) -> int:
     if write and check:
         raise click.UsageError("--write and --check: choose one")
     file, text = find(net)
-    readable = formatted(text, file)
+    new = formatted(text, file)
     if check:
-        changed = _content(file, text) != readable
+        changed = _content(file, text) != new
         if changed:
-            click.echo(f"{file}: is not in its readable form; layerline fmt {file} --write changes it", err=True)
+            click.echo(f"{file}: is not formatted; run layerline fmt {file} --write", err=True)
         return int(changed)
     for note in notes(text, file):
         click.echo(f"{note}\n", err=True)
     if not write:
-        click.echo(readable, nl=False)
+        click.echo(new, nl=False)
     elif not Path(net).exists():
-        raise UserError(f"{net}: is a preset, and presets are not written", f"layerline fmt {net} > {net}.cnn")
-    elif _content(file, text) != readable:
-        whole.write(Path(net), (readable.encode(),))
+        raise UserError(f"{net}: is a preset, which cannot be rewritten", f"layerline fmt {net} > {net}.cnn")
+    elif _content(file, text) != new:
+        whole.write(Path(net), (new.encode(),))
     return 0
 
 
 def _content(file: str, text: str) -> str:
-    """Return the file as it is, where `text` has lost its byte order mark and may have lost its line ends."""
+    """Return the file as it is; `text` has lost its byte order mark, and possibly its line endings."""
     path = Path(file)
     if not path.exists():
         return text

@@ -1,4 +1,4 @@
-"""What other tools have and this one has not, or has elsewhere: options and commands, with what to type here."""
+"""Options and commands of other tools that Layerline lacks or has elsewhere, with what to type instead."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import Final, final
 @final
 @dataclass(frozen=True)
 class Foreign:
-    """An option that no option of ours answers to."""
+    """An option of other tools that corresponds to none of ours."""
 
     reason: str
     instead: str = ""
-    """What to type in its place, {} for the value; nothing where it is left out."""
+    """What to type instead, {} for the value; empty if it is simply omitted."""
     value: bool = False
-    """Whether any value follows; else only one such as True, or a number."""
+    """Whether any word that follows is its value; otherwise only one such as True, or a number."""
     default: str = ""
-    """What stands for the value where none was given."""
+    """The value to suggest if none was specified."""
 
 
-_CPU: Final = Foreign("Layerline trains on the CPU by default; leave it out")
+_CPU: Final = Foreign("Layerline trains on the CPU by default; omit this")
 _GPU: Final = Foreign("Layerline trains on the CPU; only its PyTorch engine uses a GPU", "--engine torch")
 _FLOAT32: Final = Foreign("Layerline always computes in float32")
 _SCRATCH: Final = Foreign("Layerline trains from scratch, without pretrained weights", value=True)
-_REPEATABLE: Final = Foreign("runs are deterministic already; --seed chooses another")
-_PRINTED: Final = Foreign("everything is printed already; --quiet prints less")
+_REPEATABLE: Final = Foreign("runs are always deterministic; --seed changes the result")
+_PRINTED: Final = Foreign("everything is printed by default; --quiet prints less")
 _SAVED: Final = Foreign("the weights of the best epoch are always saved")
-_IN_THE_FILE: Final = Foreign("is set in the network file, one layer a line", value=True)
+_IN_THE_FILE: Final = Foreign("is set in the network file", value=True)
 _IN_THE_DATA: Final = Foreign("comes from the data", value=True)
-_PICTURED: Final = Foreign("history and graphs are in the folder of every run")
-_LOADED: Final = Foreign("all images are in memory already")
-_NET: Final = Foreign("the network is named without an option", "{}", value=True, default="lenet5")
-_MODEL: Final = Foreign("the model is named without an option", "{}", value=True, default="RUN")
-_SET: Final = Foreign("one folder holds train, val and test, and --data names it", value=True)
-_ONE_PATH: Final = Foreign("the images are named without an option, after the model", value=True)
-_NO_DEVICE: Final = Foreign("this runs on the CPU; leave it out")
+_PICTURED: Final = Foreign("every run's folder has its history and graphs")
+_LOADED: Final = Foreign("all images are kept in memory")
+_NET: Final = Foreign("the network is an argument, not an option", "{}", value=True, default="lenet5")
+_MODEL: Final = Foreign("the model is an argument, not an option", "{}", value=True, default="RUN")
+_SET: Final = Foreign("train, val and test are in one folder, specified by --data", value=True)
+_ONE_PATH: Final = Foreign("the images are arguments after the model, not an option", value=True)
+_NO_DEVICE: Final = Foreign("this runs on the CPU; omit this")
 
 _TRAIN: Final[dict[str, Foreign]] = {
     **dict.fromkeys(("no-cuda", "no-gpu", "cpu", "disable-cuda"), _CPU),
@@ -57,19 +57,17 @@ _TRAIN: Final[dict[str, Foreign]] = {
     **dict.fromkeys(("plots", "plot", "tensorboard", "wandb", "log", "csv-log", "plot-history"), _PICTURED),
     "logger": Foreign(_PICTURED.reason, value=True),
     **dict.fromkeys(("pin-memory", "prefetch", "persistent-workers", "prefetch-factor"), _LOADED),
-    "shuffle": Foreign("the images are shuffled before every epoch already"),
+    "shuffle": Foreign("the images are always shuffled before every epoch"),
     **dict.fromkeys(("loss", "loss-fn", "criterion"), Foreign("the loss is always cross-entropy", value=True)),
     **dict.fromkeys(("metrics", "metric"), Foreign("accuracy and macro F1 are always measured", value=True)),
     "compile": Foreign("the network is always compiled"),
     **dict.fromkeys(("model", "arch", "a", "net", "network", "architecture", "m", "cfg", "backbone", "config"), _NET),
-    "project": Foreign("a run has one folder, named by --out", "--out {}/1", value=True, default="runs"),
+    "project": Foreign("a run has one folder, specified by --out", "--out {}/1", value=True, default="runs"),
+    **dict.fromkeys(("flip", "hflip", "fliplr", "horizontal-flip"), Foreign("is part of --augment", "--augment flip")),
     **dict.fromkeys(
-        ("flip", "hflip", "fliplr", "horizontal-flip"), Foreign("is a word of --augment", "--augment flip")
+        ("rotation", "degrees", "rotate"), Foreign("is part of --augment", "--augment rotate={}", default="10")
     ),
-    **dict.fromkeys(
-        ("rotation", "degrees", "rotate"), Foreign("is a word of --augment", "--augment rotate={}", default="10")
-    ),
-    **dict.fromkeys(("mixup", "cutmix", "mosaic", "copy-paste"), Foreign("is not among the words of --augment")),
+    **dict.fromkeys(("mixup", "cutmix", "mosaic", "copy-paste"), Foreign("is not available in --augment")),
     **dict.fromkeys(("cos-lr", "cosine"), Foreign("is a value of --schedule", "--schedule cosine")),
     **dict.fromkeys(("rgb", "color", "colour"), Foreign("--gray chooses between RGB and grayscale", "--gray no")),
     **dict.fromkeys(
@@ -78,13 +76,13 @@ _TRAIN: Final[dict[str, Foreign]] = {
     ),
     **dict.fromkeys(("val-dir", "val-data", "val-path", "validation-dir", "validation-data", "valdir"), _SET),
     **dict.fromkeys(("test-dir", "test-data", "test-path"), _SET),
-    "split": Foreign("the shares are set by --test and --validation", "--test {}", value=True, default="0.15"),
+    "split": Foreign("the splits are set by --test and --validation", "--test {}", value=True, default="0.15"),
 }
 _USE: Final[dict[str, Foreign]] = {
     **dict.fromkeys(("model", "weights", "m", "checkpoint", "ckpt", "model-path", "load"), _MODEL),
     **dict.fromkeys(("gpu", "cuda", "no-cuda", "cpu", "half", "fp16", "amp"), _NO_DEVICE),
     "device": Foreign(_NO_DEVICE.reason, value=True),
-    **dict.fromkeys(("verbose", "v"), Foreign("everything is printed already")),
+    **dict.fromkeys(("verbose", "v"), Foreign("everything is printed by default")),
 }
 OPTIONS: Final[dict[str, dict[str, Foreign]]] = {
     "train": _TRAIN,
@@ -92,7 +90,7 @@ OPTIONS: Final[dict[str, dict[str, Foreign]]] = {
     "predict": _USE
     | dict.fromkeys(
         ("source", "input", "image", "images", "img", "i", "data", "path"),
-        Foreign("the images are named without an option, after the model", "{last}", value=True, default="IMAGE"),
+        Foreign("the images are arguments after the model, not an option", "{last}", value=True, default="IMAGE"),
     )
     | {
         "json": Foreign("is a value of --format", "--format jsonl"),
@@ -100,7 +98,7 @@ OPTIONS: Final[dict[str, dict[str, Foreign]]] = {
     },
     "describe": dict.fromkeys(("model", "net", "network", "arch", "m"), _NET),
 }
-"""By command."""
+"""Options of other tools, by command."""
 
 _COMMANDS: Final = {
     "train": "fit learn run training",
@@ -128,7 +126,7 @@ CALLED: Final = {
     group: {word: command for command, words in table.items() for word in words.split()}
     for group, table in (("layerline", _COMMANDS), ("data", _DATA))
 }
-"""By group: what others call a command, and what it is called here."""
+"""Names of commands in other tools and our names for them, by group."""
 
 EXAMPLES: Final = {
     "train": "digits --data digits",
@@ -148,14 +146,14 @@ EXAMPLES: Final = {
     "check": "digits",
     "show": "digits",
 }
-"""What may follow a command of ours."""
+"""Example arguments of our commands."""
 
 _NO_SERVER: Final = ("there is no server; a script can run predict", "layerline predict RUN IMAGE --format jsonl")
 _NO_SEARCH: Final = (
-    "there is no search; what you do not set is chosen, the learning rate by a test",
+    "there is no search; anything you don't set is chosen automatically, the learning rate by a test",
     "layerline train digits --data digits",
 )
-_NO_EXPORT: Final = ("not needed; PyTorch loads the model.safetensors in a run's folder", "layerline runs")
+_NO_EXPORT: Final = ("not needed: PyTorch can load the model.safetensors in a run's folder", "layerline runs")
 ABSENT: Final[dict[str, tuple[str, str]]] = {
     **dict.fromkeys(("serve", "server", "deploy", "api", "app", "gradio", "demo"), _NO_SERVER),
     **dict.fromkeys(("tune", "hpo", "search", "sweep", "optimize", "lr-find", "find-lr"), _NO_SEARCH),
@@ -165,4 +163,4 @@ ABSENT: Final[dict[str, tuple[str, str]]] = {
     "show": ("data show is for images, engine show for machine code", "layerline data show digits"),
     "benchmark": ("there is no benchmark; every training prints its speed", "layerline train digits --data digits"),
 }
-"""Commands of others that have no equal here: why, and what comes closest."""
+"""Commands of other tools without an equivalent: why, and the closest command."""

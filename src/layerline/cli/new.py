@@ -24,7 +24,7 @@ _SUFFIX: Final = ".cnn"
 _STDOUT: Final = "-"
 _CUTS: Final = ("test", "validation", "limit")
 _DESCRIBED: Final = ("data", "data_dir", "classes", *IMAGE_OPTIONS)
-"""The options that describe takes too."""
+"""The options that describe has too."""
 
 
 @click.command(cls=Command)
@@ -35,14 +35,14 @@ _DESCRIBED: Final = ("data", "data_dir", "classes", *IMAGE_OPTIONS)
     cls=GroupedOption,
     group="Output",
     metavar="FILE",
-    help="the file, which must not exist, or - to print it [PRESET.cnn or DATA.cnn]",
+    help="file to write, which must not exist; - prints it [PRESET.cnn or DATA.cnn]",
 )
 @click.option(*("--force", "force"), cls=GroupedOption, group="Output", is_flag=True, help="replace the file")
 def new(preset: str | None, out: str | None, force: bool, **values: Any) -> None:
-    """Write a network file to begin with, with comments.
+    """Create a commented network file to start from.
 
-    PRESET: that preset, and with --data what comes out of each of its lines. With --data alone: a network made for
-    these images, every line explained. With neither: the list of presets.
+    With PRESET: that preset; if --data is added, with the output shape of each line. With --data alone: a network that
+    suits these images, every line explained. With neither: lists the presets.
     """
     flags = given(values)
     if "data" not in flags:
@@ -71,7 +71,7 @@ def new(preset: str | None, out: str | None, force: bool, **values: Any) -> None
 
 
 def _text(preset: str | None, data: Dataset | None) -> str:
-    """Return the file. Raises NetworkError where the preset does not fit the data."""
+    """Return the text of the file. Raises NetworkError if the preset does not fit the data."""
     from layerline import network
     from layerline.layers.grammar import times
     from layerline.network.commented import with_shapes
@@ -79,16 +79,14 @@ def _text(preset: str | None, data: Dataset | None) -> str:
 
     if preset is None and data is not None:
         return fitted(data.shape, len(data.classes), len(data.train))
-    head = (
-        f"# The preset {preset}. This file is yours: change what you like, then look at it with `layerline describe`.\n"
-    )
+    head = f"# The preset {preset}. Change it as you like, then check it with `layerline describe`.\n"
     if data is None:
         return head + "\n" + network.preset(str(preset))
     read = network.read(str(preset), input_shape=data.shape, classes=len(data.classes))
-    said = (
-        f"# Behind → is what comes out of a line, for {times(data.shape)} images; other sizes are the preset's own.\n"
+    note = (
+        f"# After → is the output shape of a line, for {times(data.shape)} images; other sizes are the preset's own.\n"
     )
-    return head + said + "\n" + with_shapes(read)
+    return head + note + "\n" + with_shapes(read)
 
 
 def _load(flags: dict[str, Any]) -> Dataset:
@@ -104,12 +102,12 @@ def _load(flags: dict[str, Any]) -> Dataset:
 
 
 def _refuse_without_data(preset: str | None, out: str | None, force: bool, flags: dict[str, Any]) -> None:
-    """Raise UsageError for options that mean nothing without data, or without anything to write."""
+    """Raise UsageError for options that make no sense without data, or without a file to write."""
     for key in flags:
-        raise click.UsageError(f"{BY_KEY[key].flag}: is about the data, and there is no --data")
+        raise click.UsageError(f"{BY_KEY[key].flag}: needs --data")
     if preset is None:
         for flag in ["--out"] * (out is not None) + ["--force"] * force:
-            raise click.UsageError(f"{flag}: there is nothing to write without PRESET or --data")
+            raise click.UsageError(f"{flag}: nothing to write without PRESET or --data")
 
 
 def _check_preset(name: str) -> None:
@@ -117,18 +115,18 @@ def _check_preset(name: str) -> None:
 
     if name not in presets():
         hint = spelling.hint(name.removesuffix(_SUFFIX), presets(), "the presets are: ")
-        raise UserError(f"{display.name(name)}: there is no preset of that name", hint)
+        raise UserError(f"{display.name(name)}: no preset of this name", hint)
 
 
 def _path(out: str | None, force: bool) -> Path | None:
-    """Return where to write, None for the standard output or where it is not known yet. Raises UserError."""
+    """Return the file to write, None for standard output or if it is not known yet. Raises UserError."""
     if out is None or out == _STDOUT:
         return None
     return free(Path(out), "a network file", f"network{_SUFFIX}", force=force, suffix=_SUFFIX)
 
 
 def _listed() -> list[str]:
-    """Return the presets with the first line of each, and what to do with them."""
+    """Return the presets with the first line of each, and the commands that use them."""
     from layerline.cli.columns import table
     from layerline.network import preset, presets
 
@@ -136,8 +134,8 @@ def _listed() -> list[str]:
     return [
         *table(("preset", ""), rows, left=(0, 1)),
         "",
-        "layerline new PRESET               writes it as a file, to be changed",
-        "layerline new PRESET --data DATA   with what comes out of each line",
+        "layerline new PRESET               copy it to a file that you can edit",
+        "layerline new PRESET --data DATA   the same, with the output shape of each line",
         "layerline new --data DATA          a network for the data, every line explained",
     ]
 
@@ -150,7 +148,7 @@ def _next_steps(path: Path, text: str, data: Dataset | None, flags: dict[str, An
     else:
         network = parse(text, name=str(path), input_shape=data.shape, classes=len(data.classes))
         parameters, work = display.count(network.parameter_count), display.count(network.multiply_adds)
-        size = f": {parameters} parameters, {work} multiply-adds an image"
+        size = f": {parameters} parameters, {work} multiply-adds per image"
     file = shlex.quote(str(path))
     described = {key: value for key, value in flags.items() if key in _DESCRIBED}
     return [

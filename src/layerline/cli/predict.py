@@ -28,23 +28,27 @@ UNSURE: Final = "unsure"
 @click.argument("model")
 @click.argument("images", nargs=-1, required=True)
 @click.option(
-    *("--format", "format_"), cls=GroupedOption, group="Output", metavar="HOW", help=f"{', '.join(FORMATS)} [table]"
+    *("--format", "format_"),
+    cls=GroupedOption,
+    group="Output",
+    metavar="HOW",
+    help="output format: table, csv or jsonl [table]",
 )
 @click.option(
-    *("--top", "top"), cls=GroupedOption, group="Output", metavar="K", help="the K most probable classes of each [1]"
+    *("--top", "top"), cls=GroupedOption, group="Output", metavar="K", help="print the K most probable classes [1]"
 )
 @click.option(
     *("--unsure", "unsure"),
     cls=GroupedOption,
     group="Output",
-    metavar="SHARE",
-    help="say `unsure` where the most probable class has less than this [0]",
+    metavar="THRESHOLD",
+    help="print `unsure` if the highest probability is below this [0]",
 )
 def predict(model: str, images: Sequence[str], format_: str | None, top: str | None, unsure: str | None) -> None:
-    """Say what the images show: files, folders with all images below them, or - for one image from standard input.
+    """Classify IMAGES: files, folders (with all images below them), or - for one image from standard input.
 
-    MODEL is a model.safetensors or the folder of a run. Images are turned upright, sized and scaled as they were in the
-    training. Those that cannot be read are listed at the end, and the exit code is then 2.
+    MODEL is a model.safetensors or a run's folder. Images are rotated upright, resized and scaled as in training.
+    Unreadable images are listed at the end, and the exit code is then 2.
     """
     from layerline.data.checking.brightness import Look
     from layerline.data.photos.decoding import File
@@ -53,7 +57,7 @@ def predict(model: str, images: Sequence[str], format_: str | None, top: str | N
 
     way = format_ or FORMATS[0]
     if way not in FORMATS:
-        raise RecipeError(f"--format {way}: not known", f"one of: {', '.join(FORMATS)}")
+        raise RecipeError(f"--format {way}: unknown", f"one of: {', '.join(FORMATS)}")
     loaded = load(model)
     count = _whole(top, len(loaded.classes))
     write = _Lines(way, loaded.classes, count, _share(unsure))
@@ -62,7 +66,7 @@ def predict(model: str, images: Sequence[str], format_: str | None, top: str | N
     files, runs = files_of(given)
     if runs:
         some = f"({display.count(len(runs))}), such as {display.name(str(runs[0]), 100)}"
-        click.echo(f"note: not used: folders of runs {some}", err=True)
+        click.echo(f"note: skipped folders of runs {some}", err=True)
     bad: list[Prediction] = []
     look = Look(loaded.preprocessing.seen)
     for found in predictions(loaded, [*piped, *files], look):
@@ -72,7 +76,7 @@ def predict(model: str, images: Sequence[str], format_: str | None, top: str | N
             write(found.name, found.probabilities)
     remark = look.remark()
     if remark is not None:
-        click.echo(f"! {remark}", err=True)  # beside the lines, which a program may read
+        click.echo(f"! {remark}", err=True)  # not among the lines, which a program may read
     if bad:
         raise UserError(
             f"{display.counted(len(bad), 'image')} cannot be read:\n"
@@ -85,7 +89,9 @@ def _whole(top: str | None, classes: int) -> int:
     if top is None:
         return 1
     if not (top.isascii() and top.isdecimal() and 1 <= int(top[:9]) <= classes):
-        raise RecipeError(f"--top {display.name(top)}: must be a whole number from 1 to {classes}, the classes")
+        raise RecipeError(
+            f"--top {display.name(top)}: must be a whole number from 1 to {classes}, the number of classes"
+        )
     return int(top)
 
 
@@ -97,12 +103,12 @@ def _share(unsure: str | None) -> float:
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise RecipeError(f"--unsure {display.name(unsure)}: must be a number from 0 to 1")
+        raise RecipeError(f"--unsure {display.name(unsure)}: must be a number between 0 and 1")
     return share
 
 
 class _Lines:
-    """Writes a line an image, in one of the formats."""
+    """Writes one line per image, in one of the formats."""
 
     def __init__(self, way: str, classes: Sequence[str], top: int, unsure: float) -> None:
         self._classes, self._top, self._unsure = classes, top, unsure
@@ -114,26 +120,26 @@ class _Lines:
             self._csv_row(["file", "class", "probability", UNSURE, *numbered])
 
     def __call__(self, name: str, probabilities: Any) -> None:
-        """Write what is said of a file."""
+        """Write the prediction for a file."""
         best = (-probabilities).argsort(kind="stable")[: self._top]
-        said = [(self._classes[k], float(probabilities[k])) for k in best.tolist()]
-        self._write(name, said, said[0][1] < self._unsure)
+        likely = [(self._classes[k], float(probabilities[k])) for k in best.tolist()]
+        self._write(name, likely, likely[0][1] < self._unsure)
 
-    def _row(self, name: str, said: list[tuple[str, float]], unsure: bool) -> None:
-        cells = [f"{display.fraction(share)}  {display.name(label, 40):<{self._width}}" for label, share in said]
+    def _row(self, name: str, likely: list[tuple[str, float]], unsure: bool) -> None:
+        cells = [f"{display.fraction(share)}  {display.name(label, 40):<{self._width}}" for label, share in likely]
         if unsure:
             cells.insert(0, f"{UNSURE:<{self._width}}")
         click.echo("  ".join([*cells, display.name(name, 500)]))
 
-    def _csv(self, name: str, said: list[tuple[str, float]], unsure: bool) -> None:
-        rest = [value for pair in said[1:] for value in pair]
-        self._csv_row([name, *said[0], "yes" if unsure else "no", *rest])
+    def _csv(self, name: str, likely: list[tuple[str, float]], unsure: bool) -> None:
+        rest = [value for pair in likely[1:] for value in pair]
+        self._csv_row([name, *likely[0], "yes" if unsure else "no", *rest])
 
-    def _json(self, name: str, said: list[tuple[str, float]], unsure: bool) -> None:
-        top = [{"class": label, "probability": share} for label, share in said]
+    def _json(self, name: str, likely: list[tuple[str, float]], unsure: bool) -> None:
+        top = [{"class": label, "probability": share} for label, share in likely]
         click.echo(json.dumps({"file": name, **top[0], UNSURE: unsure, "top": top}))
 
     def _csv_row(self, values: list[Any]) -> None:
         text = io.StringIO()
         csv.writer(text, lineterminator="").writerow(values)
-        click.echo(text.getvalue(), color=not sys.stdout.isatty())  # who is no terminal gets names as they are
+        click.echo(text.getvalue(), color=not sys.stdout.isatty())  # unless on a terminal, names stay as they are

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from layerline.data import Dataset
 
 _YES, _NO = "yes", "no"
-_LEFT_OUT: Final = "they were left out (--with-images no)"
+_OMITTED: Final = "they were omitted (--with-images no)"
 _NOT_FOUND: Final = "the data was not found, or could not be read, when the report was written"
-"""What the page says; the screen says which file, and why."""
+"""The reason on the page; the screen reports which file, and why."""
 
 
 @click.command(cls=Command)
@@ -31,15 +31,15 @@ _NOT_FOUND: Final = "the data was not found, or could not be read, when the repo
     cls=GroupedOption,
     group="Report",
     metavar="HOW",
-    help="yes: the images must be found; no: leave them out [where they are found]",
+    help="yes: fail if the images are not found; no: omit them [if they are found]",
 )
 @click.option(*("--out", "out"), cls=GroupedOption, group="Report", metavar="FILE", help="the report [RUN/report.html]")
 @click.option(*("--force", "force"), cls=GroupedOption, group="Report", is_flag=True, help="replace the file")
-@options(("data", "data_dir"), "Data, where it is not where it was")
+@options(("data", "data_dir"), "Data, if it has moved")
 def report(run: str, with_images: str | None, out: str | None, force: bool, **values: Any) -> None:
-    """Write the report of RUN, the folder of a training, as one HTML file of at most 3 MB.
+    """Write the report of RUN, a run's folder, as one HTML file of at most 3 MB.
 
-    The file holds everything itself, images too, and opens in any browser, without network.
+    The file is self-contained, images included, and opens in any browser without a network connection.
     """
     from layerline.numbers import display
     from layerline.report import page, thumbnails
@@ -51,21 +51,21 @@ def report(run: str, with_images: str | None, out: str | None, force: bool, **va
         raise UserError(f"--with-images {display.name(with_images)}: must be yes or no")
     files = saved.read(folder)
     path = folder / REPORT if out is None else free(Path(out), "a report", REPORT, force=force)
-    data, why = None, _LEFT_OUT
+    data, why = None, _OMITTED
     if with_images != _NO:
         data, why = _found(folder, files.record.about.data.fingerprint, values)
     if data is None and with_images == _YES:
-        raise UserError(f"--with-images yes: {why}", "say where the data is with --data or --data-dir")
+        raise UserError(f"--with-images yes: {why}", "name the data with --data or --data-dir")
     if out is None and not force:
         _check_ours(path, lost=data is None and with_images is None, why=why)
-    said = _LEFT_OUT if with_images == _NO else _NOT_FOUND
-    page.write(folder, pixels=None if data is None else thumbnails.of(data), out=path, why=said)
+    reason = _OMITTED if with_images == _NO else _NOT_FOUND
+    page.write(folder, pixels=None if data is None else thumbnails.of(data), out=path, why=reason)
     size = display.size(path.stat().st_size)
     click.echo(f"{path}: {size}" + (f", without images: {why}" if data is None else ""))
 
 
 def _found(folder: Path, fingerprint: str | None, values: dict[str, Any]) -> tuple[Dataset | None, str]:
-    """Return the data of the run, read again, or None and why it cannot be had."""
+    """Return the data of the run, read again, or None and the reason why that failed."""
     from layerline.experiment.experiment import settle
     from layerline.runs.names import EXPERIMENT
 
@@ -77,12 +77,12 @@ def _found(folder: Path, fingerprint: str | None, values: dict[str, Any]) -> tup
     finally:
         terminal.clear()
     if fingerprint is not None and data.fingerprint != fingerprint:
-        return None, f"the data there is another than that of the run (its fingerprint is {data.fingerprint[:12]}…)"
+        return None, f"the data there is not that of the run (its fingerprint is {data.fingerprint[:12]}…)"
     return data, ""
 
 
 def _check_ours(path: Path, *, lost: bool, why: str) -> None:
-    """Raise UserError where the page that is there is not ours, or has images that the new one would not have."""
+    """Raise UserError if the existing page is not a report of ours, or has images that the new one would lack."""
     from layerline.files import regular
     from layerline.report import page
 
@@ -93,9 +93,9 @@ def _check_ours(path: Path, *, lost: bool, why: str) -> None:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     if page.MARK.encode() not in content[:200]:
-        raise UserError(f"{path}: exists, and is no report of layerline", "replace it with --force, or use --out FILE")
+        raise UserError(f"{path}: exists, and is not a Layerline report", "replace it with --force, or use --out FILE")
     if lost and page.HAS_IMAGES.encode() in content:
         raise UserError(
             f"{path}: has images, and a new one would have none: {why}",
-            "say where the data is with --data; or leave them out with --with-images no",
+            "name the data with --data, or omit the images with --with-images no",
         )

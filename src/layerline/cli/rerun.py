@@ -9,7 +9,7 @@ import click
 
 from layerline.cli.commands import Command, GroupedOption, given, options
 from layerline.cli.data_progress import cache_folder
-from layerline.cli.running import beginning, code, shown
+from layerline.cli.running import code, reported, watchers
 from layerline.numbers import display
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from layerline.training import Run
     from layerline.training.prepared import Prepared
 
-UNLIKE: Final = 1
-"""The exit code where other bits came out."""
+DIFFERENT: Final = 1
+"""The exit code if the results are not bit-identical."""
 
 
 @click.command(cls=Command)
@@ -30,38 +30,38 @@ UNLIKE: Final = 1
     cls=GroupedOption,
     group="Run",
     is_flag=True,
-    help="write nothing, and say whether the same bits come out",
+    help="write nothing, and verify that the results are bit-identical",
 )
 @options(("threads",), "Run")
-@options(("data", "data_dir"), "Data, where it is not where it was")
+@options(("data", "data_dir"), "Data, if it has moved")
 @click.option(
     *("--out", "out"),
     cls=GroupedOption,
     group="Output",
     metavar="DIR",
-    help="folder to write to, which must not exist [runs/NETWORK-DATA-NUMBER]",
+    help="output folder, which must not exist [runs/NETWORK-DATA-NUMBER]",
 )
-@click.option(*("--quiet", "quiet"), cls=GroupedOption, group="Output", is_flag=True, help="print nothing else")
+@click.option(*("--quiet", "quiet"), cls=GroupedOption, group="Output", is_flag=True, help="print only the result")
 def rerun(run: str, check: bool, out: str | None, quiet: bool, **values: Any) -> int:
-    """Train RUN, the folder of a training, again from its own files.
+    """Repeat the training of RUN, a run's folder, from the files in it.
 
-    With --check nothing is written, and the weights, the history and the test are compared with those of RUN: exit 0
-    where every bit is the same, 1 where not. The number of threads makes no difference.
+    With --check, nothing is written: weights, history and test results are compared with those of RUN. It exits with 0
+    if they are bit-identical, with 1 if not. The number of threads makes no difference.
     """
     from layerline.training.rerunning import finished
     from layerline.training.resuming import rebuilt
     from layerline.training.session import run as trained
 
     if check and out is not None:
-        raise click.UsageError("--check: writes nothing, and does not go with --out")
+        raise click.UsageError("--check: writes nothing, so it cannot be combined with --out")
     path = Path(run)
     before = finished(path) if check else None
-    screen, interrupt, reading = beginning(quiet=quiet)
+    screen, interrupt, reading = watchers(quiet=quiet)
     prepared = rebuilt(path, given(values), load=lambda experiment: experiment.load(reading, cache_folder()))
     folder = None if check else _folder(out, prepared)
-    where = f"{run} again, compared with it" if folder is None else str(folder.given)
+    where = f"none; the results are compared with {run}" if folder is None else str(folder.given)
     screen.assumed(prepared, where, named=check or out is not None)
-    ended = shown(screen, folder, lambda: trained(prepared, folder, screen, interrupt))
+    ended = reported(screen, folder, lambda: trained(prepared, folder, screen, interrupt))
     if before is None or ended.stopped is not None:
         return code(ended)
     return _compared(path, before, ended, screen)
@@ -74,14 +74,14 @@ def _folder(out: str | None, prepared: Prepared) -> RunFolder:
 
 
 def _compared(path: Path, before: SavedRun, ended: Run, screen: Screen) -> int:
-    """Say whether the same came out, and return the exit code."""
+    """Report whether the results are the same, and return the exit code."""
     from layerline.training.rerunning import differences
 
-    unlike = differences(before, ended)
-    if not unlike:
+    found = differences(before, ended)
+    if not found:
         screen.verdict(
-            [f"the same bits as {path}: weights, {display.counted(len(ended.history), 'epoch')} of history, test"]
+            [f"bit-identical to {path}: weights, history ({display.counted(len(ended.history), 'epoch')}), test"]
         )
         return 0
-    screen.verdict([f"not the same bits as {path}:", *(f"    {sentence}" for sentence in unlike)])
-    return UNLIKE
+    screen.verdict([f"not bit-identical to {path}:", *(f"    {sentence}" for sentence in found)])
+    return DIFFERENT

@@ -1,4 +1,4 @@
-"""What the commands that train share: who shows it, who takes signals, and what the exit code is."""
+"""What all commands that train share: output, signals and the exit code."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from layerline.training import Interrupt, Run
 
 
-def beginning(*, quiet: bool) -> tuple[Screen, Interrupt, Reading | None]:
-    """Return who shows the training, who takes its signals, and who shows how far reading the data is."""
+def watchers(*, quiet: bool) -> tuple[Screen, Interrupt, Reading | None]:
+    """Return the screen of the training, the handler of its signals, and the progress bar of reading the data."""
     from layerline.cli.screen import Screen
     from layerline.cli.terminal import Terminal
     from layerline.training import Interrupt
@@ -31,8 +31,8 @@ def beginning(*, quiet: bool) -> tuple[Screen, Interrupt, Reading | None]:
     return Screen(terminal, interrupt, quiet=quiet), interrupt, None if quiet else Reading(terminal)
 
 
-def shown(screen: Screen, folder: RunFolder | None, train: Callable[[], Run]) -> Run:
-    """Return the run that `train` makes, its end shown, with the folder as the user wrote it."""
+def reported(screen: Screen, folder: RunFolder | None, train: Callable[[], Run]) -> Run:
+    """Run `train`, print how it ended, and return its run; the folder is printed as the user wrote it."""
     from layerline import training
 
     try:
@@ -54,19 +54,19 @@ def _given(folder: RunFolder | None) -> Path | None:
 
 
 def code(run: Run) -> int:
-    """Return the exit code of a training: 0, or 130 or 143 where it was stopped."""
+    """Return the exit code of a training: 0, or 130 or 143 if it was stopped."""
     from layerline.training.interrupt import exit_code
 
     return 0 if run.stopped is None else exit_code(run.stopped)
 
 
 def signals() -> list[signal.Signals]:
-    """Return the signals that end a training after the running step."""
+    """Return the signals that end a training after the current step."""
     return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 
 def hush() -> None:
-    """Let only us speak: where matplotlib keeps its cache is nothing a user asked for."""
+    """Silence matplotlib's log messages, for example about the place of its cache."""
     import logging
 
     logging.getLogger("matplotlib").setLevel(logging.ERROR)

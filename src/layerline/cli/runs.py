@@ -40,14 +40,14 @@ _HEADS: Final = {
     "seconds": ("", "time"),
     "when": ("", "when"),
 }
-"""The columns of the table, each with its two lines of heading."""
+"""The columns of the table, each with its two header lines."""
 _LEFT: Final = ("name", "network", "data")
 _DROPPED: Final = ("images", "when", "seconds", "data", "network")
-"""What is left out first where the terminal is too narrow; all of it is in --json."""
+"""Columns dropped if the terminal is too narrow, first to last; --json has them all."""
 _GAP: Final = "  "
 _NARROWEST_NAME: Final = 12
 _STATES: Final = {"finished": "no test"}
-"""What stands for the accuracy where there is none; else the state itself."""
+"""What to print instead of a missing accuracy; for other states, the state itself."""
 
 
 @click.command(cls=Command)
@@ -57,21 +57,21 @@ _STATES: Final = {"finished": "no test"}
     cls=GroupedOption,
     group="Output",
     metavar="COLUMN",
-    help="test-accuracy, macro-f1 (highest first), validation-loss, epochs, seconds, name, … [when]",
+    help="sort by test-accuracy, macro-f1 (highest first), validation-loss, epochs, seconds, name, … [when]",
 )
-@click.option(*("--reverse", "reverse"), cls=GroupedOption, group="Output", is_flag=True, help="the other way round")
-@click.option(*("--json", "as_json"), cls=GroupedOption, group="Output", is_flag=True, help="print JSON, every figure")
+@click.option(*("--reverse", "reverse"), cls=GroupedOption, group="Output", is_flag=True, help="reverse the order")
+@click.option(*("--json", "as_json"), cls=GroupedOption, group="Output", is_flag=True, help="print all numbers as JSON")
 def runs(dirs: tuple[str, ...], sort: str | None, reverse: bool, as_json: bool) -> None:
     """List the runs in DIR, which is a run or a folder of runs [runs].
 
-    On a terminal it is a table; into a pipe or file go all figures with all their digits, separated by tabs.
+    On a terminal it prints a table; to a pipe or file, all columns with full precision, separated by tabs.
     """
     from layerline.comparison.listing import listing, ordered
     from layerline.runs.names import RUNS
 
     column = _column(sort or "when")
     if not dirs and not RUNS.is_dir():
-        raise UserError(f"{RUNS}: there is no such folder here", "layerline train makes it; or name the folder of runs")
+        raise UserError(f"{RUNS}: no such folder here", "layerline train creates it; or name a folder of runs")
     found = listing([Path(given) for given in dirs] or [RUNS])
     rows = ordered(found.runs, column, backwards=reverse)
     notes = _notes(found, ", ".join(dirs) or str(RUNS))
@@ -90,37 +90,37 @@ def runs(dirs: tuple[str, ...], sort: str | None, reverse: bool, as_json: bool) 
 
 
 def table(runs: Sequence[RunRow], columns: int = COLUMNS) -> list[str]:
-    """Return the runs as a table of at most so many columns; what is left out for that is said below it."""
+    """Return the runs as a table at most `columns` wide; columns omitted for that are listed below it."""
     cells = {key: [_CELLS[key](run) for run in runs] for key in _HEADS}
-    shown = [key for key in _HEADS if key not in ("network", "data") or not _all_say(runs)]
-    alike = [key for key in ("network", "data") if key in shown and len(set(cells[key])) == 1]
-    if alike and _width(shown, cells) > columns:
-        shown = [key for key in shown if key not in alike]
-    if _width(shown, cells) > columns:
+    keys = [key for key in _HEADS if key not in ("network", "data") or not _names_tell(runs)]
+    same = [key for key in ("network", "data") if key in keys and len(set(cells[key])) == 1]
+    if same and _width(keys, cells) > columns:
+        keys = [key for key in keys if key not in same]
+    if _width(keys, cells) > columns:
         cells["when"] = [when[:10] for when in cells["when"]]
-    left_out = []
+    omitted = []
     for key in _DROPPED:
-        if _width(shown, cells) > columns and key in shown:
-            shown.remove(key)
-            left_out.append(key)
-    too_wide = _width(shown, cells) - columns
+        if _width(keys, cells) > columns and key in keys:
+            keys.remove(key)
+            omitted.append(key)
+    too_wide = _width(keys, cells) - columns
     if too_wide > 0:
         longest = max(_NARROWEST_NAME, max(map(len, cells["name"])) - too_wide)
         cells["name"] = [display.name(name, longest) for name in cells["name"]]
-    lines = [*_head(shown, cells), *(_line(shown, cells, k) for k in range(len(runs)))]
-    said = [f"{key} {cells[key][0]}" for key in alike if key not in shown]
-    lines += ["", f"of all: {', '.join(said)}"] if said else []
-    if left_out:
-        names = ", ".join(_HEADS[key][1] for key in _HEADS if key in left_out)
+    lines = [*_head(keys, cells), *(_line(keys, cells, k) for k in range(len(runs)))]
+    common = [f"{key} {cells[key][0]}" for key in same if key not in keys]
+    lines += ["", f"all runs: {', '.join(common)}"] if common else []
+    if omitted:
+        names = ", ".join(_HEADS[key][1] for key in _HEADS if key in omitted)
         lines += [
-            *([] if said else [""]),
-            *textwrap.wrap(f"left out: {names} (a wider terminal, --json)", max(columns, 30)),
+            *([] if common else [""]),
+            *textwrap.wrap(f"omitted: {names} (use a wider terminal or --json)", max(columns, 30)),
         ]
     return lines
 
 
 def tabs(runs: Sequence[RunRow]) -> list[str]:
-    """Return a line of the columns' names and a line a run, separated by tabs; what is not there is empty."""
+    """Return a line with the column names and one line per run, separated by tabs; missing values are empty."""
     from layerline.comparison.listing import COLUMNS as KEYS
 
     lines = ["\t".join(KEYS)]
@@ -130,14 +130,14 @@ def tabs(runs: Sequence[RunRow]) -> list[str]:
     return lines
 
 
-def _column(asked: str) -> str:
-    key = asked.strip().lower().replace("-", "_")
+def _column(requested: str) -> str:
+    key = requested.strip().lower().replace("-", "_")
     key = _ALIASES.get(key, key)
     if key not in _HEADS:
         names = [name.replace("_", "-") for name in _HEADS]
-        near = spelling.nearest(asked, [*names, *_ALIASES])
+        near = spelling.nearest(requested, [*names, *_ALIASES])
         hint = "one of: " + ", ".join(names) if near is None else f"did you mean {near}?"
-        raise UserError(f"--sort {display.name(asked)}: there is no such column", hint)
+        raise UserError(f"--sort {display.name(requested)}: unknown column", hint)
     return key
 
 
@@ -145,7 +145,7 @@ def _notes(found: Listing, where: str) -> list[str]:
     notes = [] if found.runs else [f"{where}: no runs"]
     notes += [f"damaged: {display.name(run.damage, 400)}" for run in found.runs if run.damage is not None]
     if found.others:
-        notes.append("1 folder is no run" if found.others == 1 else f"{found.others} folders are no runs")
+        notes.append("1 folder is not a run" if found.others == 1 else f"{found.others} folders are not runs")
     return notes
 
 
@@ -164,7 +164,7 @@ _CELLS: Final[dict[str, Callable[[RunRow], str]]] = {
 
 
 def _epochs(run: RunRow) -> str:
-    """Return the epochs of a run and its best one, `10 ★8`; of one that did not end, `3/10 ★2`."""
+    """Return the epochs of a run and its best one, `10 ★8`; for an unfinished run, `3/10 ★2`."""
     if run.state == "damaged":
         return display.NOTHING
     whole = run.state == "finished" or run.epochs_planned is None
@@ -179,33 +179,33 @@ def _accuracy(run: RunRow) -> str:
 
 
 def _when(run: RunRow) -> str:
-    """Return `2026-11-23 15:42`, in the zone of here."""
+    """Return `2026-11-23 15:42`, in the local time zone."""
     from layerline.comparison.listing import written
 
     return written(run.when)[:16].replace("T", " ")
 
 
-def _all_say(runs: Sequence[RunRow]) -> bool:
-    """Return whether every name begins with the network and the data, so that they need no columns."""
+def _names_tell(runs: Sequence[RunRow]) -> bool:
+    """Return whether every name starts with the network and the data, which then need no columns."""
     return all(run.state == "damaged" or f"{run.network}-{run.data}-" in f"{run.name}-" for run in runs)
 
 
-def _width(shown: Sequence[str], cells: dict[str, list[str]]) -> int:
-    return sum(_widths(shown, cells)) + len(_GAP) * (len(shown) - 1)
+def _width(keys: Sequence[str], cells: dict[str, list[str]]) -> int:
+    return sum(_widths(keys, cells)) + len(_GAP) * (len(keys) - 1)
 
 
-def _widths(shown: Sequence[str], cells: dict[str, list[str]]) -> list[int]:
-    """Return the width of each column; the upper heading of a column may lean over an empty one at its left."""
+def _widths(keys: Sequence[str], cells: dict[str, list[str]]) -> list[int]:
+    """Return the width of each column; its upper header may extend over an empty one on its left."""
     return [
         max(len(cell) for cell in (*cells[key], _HEADS[key][1], _HEADS[key][0] * (key != "validation_loss")))
-        for key in shown
+        for key in keys
     ]
 
 
-def _head(shown: Sequence[str], cells: dict[str, list[str]]) -> list[str]:
-    """Return the two lines of heading."""
+def _head(keys: Sequence[str], cells: dict[str, list[str]]) -> list[str]:
+    """Return the two header lines."""
     upper, lower = "", ""
-    for key, width in zip(shown, _widths(shown, cells), strict=True):
+    for key, width in zip(keys, _widths(keys, cells), strict=True):
         first, second = _HEADS[key]
         end = len(lower) + len(_GAP) * bool(lower) + width
         lower += _GAP * bool(lower) + (f"{second:<{width}}" if key in _LEFT else f"{second:>{width}}")
@@ -213,14 +213,14 @@ def _head(shown: Sequence[str], cells: dict[str, list[str]]) -> list[str]:
     return [upper.rstrip(), lower.rstrip()]
 
 
-def _line(shown: Sequence[str], cells: dict[str, list[str]], k: int) -> str:
+def _line(keys: Sequence[str], cells: dict[str, list[str]], k: int) -> str:
     parts = [
         f"{cells[key][k]:<{width}}" if key in _LEFT else f"{cells[key][k]:>{width}}"
-        for key, width in zip(shown, _widths(shown, cells), strict=True)
+        for key, width in zip(keys, _widths(keys, cells), strict=True)
     ]
     return _GAP.join(parts).rstrip()
 
 
 def _one_line(text: str) -> str:
-    """Return a value that a line of tab-separated ones can hold."""
+    """Return a value that fits in a line of tab-separated values."""
     return display.name(text, 10_000)

@@ -1,4 +1,4 @@
-"""What a user sees of a training: what is assumed, the progress, a row an epoch, the test, where the files are."""
+"""The output of a training: settings, progress, one row per epoch, test results and the list of files."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ _HEAD: Final = (
 _STAR: Final = "★"
 _BAR: Final = 16
 _LONG: Final = 5.0
-"""Seconds of compiling after which a file or a pipe is told of it, too."""
+"""Seconds of compiling after which it is reported even if the output is a file or a pipe."""
 
 
 @final
 class Screen(Watcher):
-    """The screen of one training; says nothing but the folder when it is quiet."""
+    """The output of one training; if quiet, only the folder is printed."""
 
     def __init__(self, terminal: Terminal, interrupt: Interrupt, *, quiet: bool) -> None:
-        """Keep where to write, and who knows that the user wants to stop."""
+        """Take the terminal, and the interrupt that knows whether the user wants to stop."""
         self._terminal, self._interrupt, self._quiet = terminal, interrupt, quiet
         self._headed = False
         self._warned = False
         self._compiling = False
 
     def waiting(self, text: str) -> None:
-        """Show what is being done, on a terminal, until something else is."""
+        """Show on a terminal what is being done, until the next output."""
         if not self._quiet:
             self._terminal.draw(f"{text} …")
 
     def assumed(self, prepared: Prepared, folder: str, *, named: bool) -> None:
-        """Say what is about to happen, each assumption with the flag that changes it."""
+        """Print the settings of the training; automatic choices come with the flag that changes them."""
         if self._quiet:
             return
         for label, text in assumptions.facts(prepared):
@@ -59,23 +59,25 @@ class Screen(Watcher):
         self._terminal.say()
 
     def resumed(self, found: Reopened) -> None:
-        """Say where a run goes on, and what was found damaged."""
+        """Print where a run resumes, and which files were found damaged."""
         start = found.prepared.start
-        assert start is not None  # noqa: S101 - it goes on
+        assert start is not None  # noqa: S101 - a resumed run has one
         epochs, step = start.position
         recipe = found.prepared.recipe
-        place = f"after epoch {epochs} of {recipe.epochs}"
-        if step:
-            place += f" and step {step:,d} of {recipe.steps(len(found.prepared.data.train)):,d}"
+        place = f"at epoch {epochs + 1} of {recipe.epochs}"
+        if epochs == recipe.epochs:
+            place = f"after epoch {epochs}, the last"
+        elif step:
+            place += f", step {step + 1:,d} of {recipe.steps(len(found.prepared.data.train)):,d}"
         for note in found.notes:
-            self._say(f"damaged, and not used: {note}")
-        self._say_all((f"goes on {place if epochs or step else 'from the beginning'}", ""))
+            self._say(f"damaged, not used: {note}")
+        self._say_all((f"resuming {place if epochs or step else 'from the start'}", ""))
 
     def progress(self, progress: Progress) -> None:
-        """Draw the bottom line."""
+        """Redraw the bottom line."""
         if self._interrupt.signal is not None and not self._warned:
             self._warned = True
-            self._say("stopping after this step; Ctrl-C again stops at once")
+            self._say("stopping after this step; press Ctrl-C again to stop at once")
         long = progress.phase is Stage.COMPILING and progress.seconds > _LONG
         if long and not self._compiling and not self._terminal.draws:
             self._compiling = True
@@ -84,11 +86,11 @@ class Screen(Watcher):
             self._terminal.draw(bottom_line(progress))
 
     def note(self, text: str) -> None:
-        """Write a sentence."""
+        """Print a sentence."""
         self._say(text)
 
     def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> None:
-        """Write the row of a finished epoch."""
+        """Print the row of a finished epoch."""
         if not self._headed:
             self._headed = True
             for head in _HEAD:
@@ -97,10 +99,10 @@ class Screen(Watcher):
         for name, scores in (("validation", validation), ("training", train)):
             if scores is not None and scores.occurring < scores.classes:
                 counted = display.classes(scores.occurring, scores.classes)
-                self._say(f"       the {name} macro F1 is over {counted}: the others did not occur")
+                self._say(f"       {name} macro F1 covers {counted}: the others did not occur")
 
     def ended(self, run: Run, folder: Path | None) -> None:
-        """Write how the training ended: the test, or where it was stopped, and the files in `folder`."""
+        """Print how the training ended: the test, or where it was stopped, and the files in `folder`."""
         self._terminal.clear()
         if self._quiet:
             if folder is not None:
@@ -109,25 +111,25 @@ class Screen(Watcher):
         if run.result.confusion is not None:
             self._say_all(("", *test_results.lines(run.result, _head(run))))
         elif run.stopped is None:
-            self._say_all(("", f"no test set; the model has the weights of epoch {run.model_epoch}"))
-            self._say_all(test_results.told(run.result.remarks))
+            self._say_all(("", f"no test set; saved weights: epoch {run.model_epoch}"))
+            self._say_all(test_results.remark_lines(run.result.remarks))
         if run.stopped is not None:
             self._say_all(("", *_stopped(run)))
         self._say_all(("", *_files(run, folder)))
 
     def verdict(self, lines: Sequence[str]) -> None:
-        """Write what a comparison came to, also where it is quiet: it is what was asked for."""
+        """Print the result of a comparison, even if quiet: it is what the user requested."""
         self._terminal.clear()
         for line in ("", *lines):
             self._terminal.say(line)
 
     def diverged(self, run: Run, folder: Path | None) -> None:
-        """Write which weights were kept when the loss stopped being a number."""
+        """Print which weights were kept when the loss stopped being a finite number."""
         self._terminal.clear()
         if run.model_epoch:
-            self._say_all(("", f"the model has the weights of epoch {run.model_epoch}, the last one finished"))
+            self._say_all(("", f"saved weights: epoch {run.model_epoch}, the last one finished"))
         else:
-            self._say_all(("", "no epoch was finished: there is no model"))
+            self._say_all(("", "no epoch was finished: no model was saved"))
         self._say_all(("", *_files(run, folder), ""))
 
     def _say(self, text: str) -> None:
@@ -176,20 +178,20 @@ def _stopped(run: Run) -> list[str]:
         place = "before the first step"
     if run.result.confusion is not None:
         return ["stopped after the test"]
-    which = f"of epoch {run.model_epoch}, the best of {len(run.history)}" if run.history else "as they are now"
-    return [f"stopped {place}; the model has the weights {which}", "the test set was not used"]
+    which = f"epoch {run.model_epoch}, the best of {len(run.history)}" if run.history else "those of this step"
+    return [f"stopped {place}; saved weights: {which}", "the test set was not used"]
 
 
 def _head(run: Run) -> str:
-    """Return the first line of the test of a run."""
+    """Return the first line of a run's test results."""
     assert run.result.confusion is not None  # noqa: S101 - the run was tested
     count = display.count(int(run.result.confusion.sum()))
     loss = display.loss(run.result.test_loss)
-    return f"test of {count} images with the weights of epoch {run.model_epoch}: loss {loss}"
+    return f"test set: {count} images, weights from epoch {run.model_epoch}, loss {loss}"
 
 
 def _files(run: Run, folder: Path | None) -> list[str]:
-    """Return the folder and its files, folded, if there are any; a graph is named once for its .png and .svg."""
+    """Return the folder and its files, wrapped, if there are any; a graph is listed once for its .png and .svg."""
     import textwrap
 
     if folder is None or not run.files:

@@ -1,4 +1,4 @@
-"""`layerline train … --seeds N`: a row a training, the mean and its interval."""
+"""`layerline train … --seeds N`: one row per training, then the means and their intervals."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def train(
     force: bool,
     quiet: bool,
 ) -> int:
-    """Train with `count` seeds, print a row each and the means, and return the exit code.
+    """Train with `count` seeds, print one row each and the means, and return the exit code.
 
-    What is not given is chosen once, with the first seed; all train with that, on data that are cut alike.
+    Automatic choices are made once, with the first seed; all seeds train with them, on the same splits.
     """
     number = _number(count, experiment, force)
     named = None if out is None else RunFolder.named(Path(out))
@@ -66,40 +66,40 @@ def train(
 
 
 def _number(count: str, experiment: Experiment, force: bool) -> int:
-    """Return how many seeds were asked for. Raises UserError where that is impossible."""
+    """Return the number of seeds. Raises UserError if it is invalid."""
     short = count.isascii() and count.isdecimal() and len(count) < 10
     seeds.check_count(int(count) if short else count, experiment.recipe)
     if force:
-        raise UserError("--force: replaces one run, and --seeds writes several", "choose another --out")
+        raise UserError("--force: replaces a single run, but --seeds writes several", "choose another --out")
     return int(count)
 
 
 @final
 class _Rows:
-    """What is said of the trainings, one after the other."""
+    """The output of the trainings, one after the other."""
 
     def __init__(self, terminal: Terminal, signals: Sequence[signal.Signals], *, quiet: bool) -> None:
         self._terminal, self._signals, self._quiet = terminal, signals, quiet
 
     def begin(self, found: Seeds) -> None:
-        """Say which seeds will be trained with, and the head of the rows."""
+        """Print the seeds and the table head."""
         first, last = found.asked[0], found.asked[-1]
-        text = f"{first} to {last}, a training each (--seeds); the data are cut by {found.split_seed} for all of them"
+        text = f"{first} to {last}, one training each (--seeds); all use the splits of seed {found.split_seed}"
         self._say(self._terminal.fact, "seeds", f"{text} (--split-seed)")
         for line in ("", *seeds.HEAD):
             self._say(self._terminal.say, line)
 
     def watch(self, seed: int) -> tuple[Watcher, Interrupt]:
-        """Return who watches the training of a seed, and who takes its signals."""
+        """Return the watcher of a seed's training, and the handler of its signals."""
         interrupt = Interrupt(self._signals)
         return (Watcher() if self._quiet else _Watch(seed, self._terminal, interrupt)), interrupt
 
     def ended(self, seed: int, run: Run | None) -> None:
-        """Write the row of a training."""
+        """Print the row of a training."""
         self._say(self._terminal.say, seeds.row(seed, run))
 
     def end(self, found: Seeds, folder: Path) -> None:
-        """Write the means, what is not in them, and where the files are."""
+        """Print the means, remarks on them, and the location of the files."""
         self._terminal.clear()
         if self._quiet:
             self._terminal.say(str(folder))
@@ -127,37 +127,39 @@ class _Watch(Watcher):
         self._warned = False
 
     def progress(self, progress: Progress) -> None:
-        """Draw the line."""
+        """Redraw the line."""
         if self._interrupt.signal is not None and not self._warned:
             self._warned = True
-            self._terminal.say("stopping after this step, and no other seed; Ctrl-C again stops at once")
+            self._terminal.say(
+                "stopping after this step, without starting another seed; press Ctrl-C again to stop at once"
+            )
         self._terminal.draw(f"seed {self._seed}: {bottom_line(progress)}")
 
 
 def remarks(found: Seeds) -> list[str]:
-    """Return sentences on what the means are of, folded."""
+    """Return sentences about the means, wrapped."""
     from layerline.cli.columns import folded
 
     n = len(found.runs)
-    said = []
+    text = []
     if n >= seeds.FEWEST:
-        said.append(
-            f"± is half the 95 % interval of the mean of {n} trainings, by Student's t. It is about the chance in "
-            "training, not about which images were tested; result.json has the interval for that."
+        text.append(
+            f"± is half the 95 % interval of the mean of {n} trainings (Student's t). It covers randomness in "
+            "training, not the choice of test images; result.json has the interval for that."
         )
     elif n == 1:
-        said.append("one training was finished: an interval needs two")
+        text.append("only one training finished: an interval needs two")
     if found.diverged:
         named = ", ".join(map(str, found.diverged))
-        kind = "seed" if len(found.diverged) == 1 else "seeds"
-        said.append(f"{kind} {named} diverged and is in no mean, which makes the mean look better than the recipe is")
+        kind, verb = ("seed", "is") if len(found.diverged) == 1 else ("seeds", "are")
+        text.append(f"{kind} {named} diverged and {verb} excluded, so the means look better than the recipe is")
     if found.stopped is not None:
-        said.append(f"stopped: {n} of {len(found.asked)} trainings came to their end; the means are of these")
-    return [folded(text) for text in said]
+        text.append(f"stopped: {n} of {len(found.asked)} trainings finished; the means cover only these")
+    return [folded(sentence) for sentence in text]
 
 
 def _notes(found: Seeds) -> list[str]:
-    """Return why graphs are missing, each sentence once."""
+    """Return why graphs are missing, each reason once."""
     return list(dict.fromkeys(note for run in found.runs.values() for note in run.notes))
 
 

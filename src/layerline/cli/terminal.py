@@ -1,4 +1,4 @@
-"""Where the text goes: a terminal of some width, a file, a pipe that may close, an encoding that may lack letters."""
+"""Output of text to a terminal of any width, a file, or a pipe that may close, in an encoding that may be limited."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 COLUMNS: Final = 80
-"""How wide text is at most, and where nothing says how wide the terminal is."""
+"""The maximum width of text, and the width if that of the terminal is unknown."""
 
 _PLAIN: Final = {
     "★": "*",
@@ -35,17 +35,17 @@ _PLAIN: Final = {
     "”": '"',
     "é": "e",
 }
-"""What stands for a letter where the encoding has none for it; other letters are escaped."""
+"""Replacements for characters that the encoding lacks; all others are escaped."""
 
 
 def bar(share: float, letters: int) -> str:
-    """Return a bar of so many letters, `███░░░`, of which a share is full."""
+    """Return a progress bar of `letters` characters, `███░░░`, filled to the fraction `share`."""
     full = round(share * letters)
     return "█" * full + "░" * (letters - full)
 
 
 def prepare_streams() -> None:
-    """Make stdout and stderr take every letter: those that their encoding lacks are written plainly."""
+    """Make stdout and stderr accept every character: those that their encoding lacks are replaced."""
     codecs.register_error("layerline", _plain)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
@@ -54,7 +54,7 @@ def prepare_streams() -> None:
 
 
 def detach(stream: TextIO) -> None:
-    """Let what is still to be written to a closed pipe or full disk go nowhere, instead of failing at exit."""
+    """Discard pending output to a closed pipe or full disk, which would otherwise fail at exit."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -64,40 +64,40 @@ def detach(stream: TextIO) -> None:
 
 
 def wipe(stream: TextIO | None, environment: Mapping[str, str]) -> None:
-    """Remove a bottom line that may still be drawn, so that what is said next begins a line of its own."""
+    """Remove a bottom line that may still be drawn, so that the next message starts on a new line."""
     if stream is not None and draws_on(stream, environment):
         stream.write("\r\x1b[K")
         stream.flush()
 
 
 def draws_on(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Return whether a bottom line is drawn there. `environment` is os.environ: TERM=dumb means no drawing."""
+    """Return whether a bottom line can be drawn there. `environment` is os.environ: TERM=dumb means no drawing."""
     return stream.isatty() and environment.get("TERM") != "dumb"
 
 
 @final
 class Terminal:
-    """Lines that stay, and on a terminal one line at the bottom that is drawn again and again."""
+    """Permanent lines and, on a terminal, one line at the bottom that is redrawn."""
 
     def __init__(self, stream: TextIO | None, environment: Mapping[str, str]) -> None:
-        """Look what the stream is."""
+        """Find out what kind of stream it is."""
         self._stream = stream
         self.draws = stream is not None and draws_on(stream, environment)
-        """Whether the bottom line is shown at all."""
+        """Whether the bottom line is drawn at all."""
         self._drawn = False
 
     @property
     def columns(self) -> int:
-        """Return how wide text may be: the terminal's width, at most 80; 80 where it is no terminal."""
+        """Return the maximum text width: the terminal's, at most 80; 80 if it is not a terminal."""
         return min(COLUMNS, shutil.get_terminal_size().columns) if self.draws else COLUMNS
 
     def say(self, text: str = "") -> None:
-        """Write a line, or several, that stay. Where nobody reads any more, it is dropped: training goes on."""
+        """Write one or more permanent lines. If the reader is gone they are dropped, and training continues."""
         self._write(("\r\x1b[K" if self._drawn else "") + text + "\n")
         self._drawn = False
 
     def draw(self, text: str) -> None:
-        """Write the bottom line anew; nothing where it is no terminal."""
+        """Redraw the bottom line; does nothing if it is not a terminal."""
         if self.draws:
             self._write(f"\r{text[: self.columns - 1]}\x1b[K")
             self._drawn = True
@@ -109,7 +109,7 @@ class Terminal:
             self._drawn = False
 
     def fact(self, label: str, text: str) -> None:
-        """Write `label  text`, folded, the text in a column of its own."""
+        """Write `label  text`, wrapped, with the text in its own column."""
         head = f"{label:<9}"
         lines = textwrap.wrap(text, max(30, self.columns - len(head)), break_long_words=False, break_on_hyphens=False)
         self.say(head + f"\n{' ' * len(head)}".join(lines))
@@ -126,7 +126,7 @@ class Terminal:
 
 
 def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Return what is written for letters that cannot be encoded."""
+    """Return replacements for the characters that cannot be encoded."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     missing = error.object[error.start : error.end]

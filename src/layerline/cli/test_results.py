@@ -1,4 +1,4 @@
-"""A test as text: its figures and what stands beside them, the classes, the confusion matrix, the remarks."""
+"""Test results as text: scores and baselines, classes, confusion matrix, remarks."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = 80
 LARGEST_MATRIX: Final = 20
-"""Classes up to which the matrix is printed, where it fits."""
+"""The maximum number of classes for which the matrix is printed, if it fits."""
 MOST_ROWS: Final = 50
-"""Rows of the table of classes; beyond, the worst are shown."""
+"""The maximum number of rows in the table of classes; beyond that, only the worst are listed."""
 MOST_CONFUSIONS: Final = 10
 _LONGEST_NAME: Final = 28
 
 
 def lines(result: Result, head: str, *, more: str | None = None) -> list[str]:
-    """Return the report of a test, `head` its first line.
+    """Return the lines of a test's results, starting with `head`.
 
-    more: where all of it can be had, where that is not the run's own files.
+    more: where to find the full results, if not in the run's files.
     """
     assert result.confusion is not None  # noqa: S101 - there was a test
     occurring = int(((result.confusion.sum(0) + result.confusion.sum(1)) > 0).sum())
     over = "" if occurring == len(result.classes) else display.classes(occurring, len(result.classes))
-    note = [f"macro F1 is over {over}: the others did not occur"] if over else []
-    remarks = [] if not result.remarks else ["", *told(result.remarks)]
+    note = [f"macro F1 covers {over}: the others did not occur"] if over else []
+    remarks = [] if not result.remarks else ["", *remark_lines(result.remarks)]
     table = ["", *_per_class(result, more), "", *_confusion(result.confusion, result.classes, more)]
-    return [head, "", *_beside(result), *note, *table, *remarks]
+    return [head, "", *_scores(result), *note, *table, *remarks]
 
 
-def told(remarks: Sequence[str]) -> list[str]:
-    """Return remarks as lines of at most 80 columns, each with a sign before it."""
+def remark_lines(remarks: Sequence[str]) -> list[str]:
+    """Return remarks as lines of at most 80 columns, each remark marked with `!`."""
     import textwrap
 
     wrapper = textwrap.TextWrapper(COLUMNS, initial_indent="! ", subsequent_indent="  ")
     return [line for text in shown(remarks) for line in wrapper.wrap(text)]
 
 
-def _beside(result: Result) -> list[str]:
-    """Return accuracy and macro F1 with their intervals, and below them what can be had without the network."""
+def _scores(result: Result) -> list[str]:
+    """Return accuracy and macro F1 with their intervals, and below them those of the baselines."""
     rows = [score_rows.own(result), *score_rows.simpler(result)]
     width = max(len(row.short) for row in rows)
     spread = "95 % interval" if result.intervals else ""
@@ -81,13 +81,13 @@ def _per_class(result: Result, more: str | None) -> list[str]:
 
 
 def _confusion(matrix: Counts, classes: Sequence[str], more: str | None) -> list[str]:
-    """Return the matrix with names over its columns, else with numbers, else the worst confusions: what fits."""
+    """Return the matrix with class names as column heads, else with letters, else the worst confusions: what fits."""
     if len(classes) <= LARGEST_MATRIX and not isinstance(matrix, metrics.SparseCounts):
         names = [display.name(name, _LONGEST_NAME) for name in classes]
         for rows, columns in ((names, names), _numbered(names)):
             table = _matrix(matrix, rows, columns)
             if max(map(len, table)) <= COLUMNS:
-                return ["confusion matrix: a row is the true class, a column what the model said", *table]
+                return ["confusion matrix (rows: true class; columns: predicted class)", *table]
     return _worst(matrix, classes, more)
 
 
@@ -103,16 +103,19 @@ def _matrix(matrix: NDArray[np.int64], rows: Sequence[str], columns: Sequence[st
 
 
 def _numbered(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return names with a letter each for the rows, and the letters alone for the columns."""
+    """Return names with a letter each for the rows, and only the letters for the columns."""
     letters = [chr(ord("a") + k) for k in range(len(names))]
     width = max(map(len, names))
     return [f"{name:<{width}}  {letter}" for name, letter in zip(names, letters, strict=True)], letters
 
 
 def _worst(matrix: Counts, classes: Sequence[str], more: str | None) -> list[str]:
-    """Return the pairs that are confused most often."""
+    """Return the most frequent confusions."""
     rows = class_rows.confused(matrix, classes, MOST_CONFUSIONS, _LONGEST_NAME)
     if not rows:
-        return ["no image was taken for another class"]
+        return ["no image was misclassified"]
     files = "result.json" if isinstance(matrix, metrics.SparseCounts) else "confusion.png and result.json"
-    return [f"most often confused (truth → prediction; all are in {more or files}):", *(f"    {row}" for row in rows)]
+    return [
+        f"most frequent confusions (true → predicted; all are in {more or files}):",
+        *(f"    {row}" for row in rows),
+    ]

@@ -11,7 +11,7 @@ import click
 
 from layerline.cli.commands import Command, GroupedOption, given, options
 from layerline.cli.data_progress import IMAGE_OPTIONS, cache_folder
-from layerline.cli.running import beginning, code, hush, shown, signals
+from layerline.cli.running import code, hush, reported, signals, watchers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     "Data",
 )
 @options(IMAGE_OPTIONS, "Image files")
-@options(("epochs", "within", "best", "patience", "batch_size", "seed", "init"), "Run")
+@options(("epochs", "within", "best", "patience", "batch_size", "seed", "init"), "Training")
 @click.option(
     *("--seeds", "seeds"),
     cls=GroupedOption,
-    group="Run",
+    group="Training",
     metavar="N",
-    help="train N times, with --seed and those after it: mean and 95 % interval",
+    help="train N times with consecutive seeds: means and 95 % intervals",
 )
 @options(("learning_rate", "schedule", "warmup", "step_epochs", "step_factor"), "Learning rate")
 @options(
@@ -48,25 +48,25 @@ if TYPE_CHECKING:
     cls=GroupedOption,
     group="Output",
     metavar="DIR",
-    help="folder to write to, which must not exist [runs/NETWORK-DATA-NUMBER]",
+    help="output folder, which must not exist [runs/NETWORK-DATA-NUMBER]",
 )
 @click.option(
     *("--resume", "resume"),
     cls=GroupedOption,
     group="Output",
     metavar="RUN",
-    help="go on with a run that was stopped or killed, to the same bits",
+    help="resume a stopped or killed run; the result is bit-identical",
 )
 @click.option(
     *("--checkpoint-every", "every"),
     cls=GroupedOption,
     group="Output",
     metavar="TIME",
-    help="how often to save within an epoch; its end always is; or none [5m]",
+    help="time between checkpoints within an epoch (its end is always saved), or none [5m]",
 )
 @click.option(*("--force", "force"), cls=GroupedOption, group="Output", is_flag=True, help="replace the run in --out")
 @click.option(
-    *("--quiet", "quiet"), cls=GroupedOption, group="Output", is_flag=True, help="print nothing but the run's folder"
+    *("--quiet", "quiet"), cls=GroupedOption, group="Output", is_flag=True, help="print only the run's folder"
 )
 def train(
     net: str | None,
@@ -78,20 +78,22 @@ def train(
     quiet: bool,
     **values: Any,
 ) -> int:
-    """Train NET on images, and write what came out of it to a folder.
+    """Train NET on images, and write the results to a folder.
 
-    NET is a network file, the name of a preset (such as lenet5), or an experiment.toml, whose values the options
-    override; without it, a preset that suits the images. What is not given is chosen for this network and data, and
-    said. Ctrl-C ends after the running step and keeps the best weights; --resume goes on from there.
+    NET is a network file, a preset (such as lenet5), or an experiment.toml, whose values the options override; if
+    omitted, a preset that suits the images. Anything you don't set is chosen automatically and printed. Ctrl-C stops
+    after the current step and keeps the best weights; --resume continues from there.
     """
     from layerline.experiment.experiment import settle
 
     if force and out is None:
-        raise click.UsageError("--force: replaces the folder that --out names, and there is no --out")
+        raise click.UsageError("--force: replaces the folder in --out, but --out is missing")
     seconds = _seconds(every)
     if resume is not None:
         if out is not None or seeds is not None:
-            raise click.UsageError(f"--resume: goes on in its own folder, and does not go with {_other(out)}")
+            raise click.UsageError(
+                f"--resume: continues in the run's own folder, so it cannot be combined with {_other(out)}"
+            )
         return code(_resumed(Path(resume), net, given(values), seconds, quiet=quiet))
     experiment = settle(net, given(values))
     if seeds is not None:
@@ -105,7 +107,7 @@ def _other(out: str | None) -> str:
 
 
 def _seconds(every: str | None) -> float:
-    """Return the seconds between checkpoints. Raises RecipeError where they cannot be understood."""
+    """Return the seconds between checkpoints. Raises RecipeError if the text is not a time."""
     from layerline.recipe import words
     from layerline.runs.checkpoint.writer import EVERY
 
@@ -134,21 +136,21 @@ def _train(experiment: Experiment, folder: RunFolder | None, every: float, *, qu
     from layerline.training.session import run
 
     began = time.perf_counter()
-    screen, interrupt, reading = beginning(quiet=quiet)
+    screen, interrupt, reading = watchers(quiet=quiet)
     data = experiment.load(reading, cache_folder())
     network = experiment.network(data)
     where = folder or RunFolder.numbered(network.name, data.name)
     prepared = prepare_experiment(experiment, network, data, screen.waiting)
     screen.assumed(prepared, f"{where.given}", named=folder is not None)
-    return shown(screen, where, lambda: run(prepared, where, screen, interrupt, every=every, began=began))
+    return reported(screen, where, lambda: run(prepared, where, screen, interrupt, every=every, began=began))
 
 
 def _resumed(path: Path, net: str | None, flags: Mapping[str, Any], every: float, *, quiet: bool) -> Run:
-    """Go on with the run in the folder `path`."""
+    """Resume the run in the folder `path`."""
     from layerline.training.resuming import reopen
 
-    screen, interrupt, reading = beginning(quiet=quiet)
+    screen, interrupt, reading = watchers(quiet=quiet)
     found = reopen(path, flags, net, lambda experiment: experiment.load(reading, cache_folder()))
     screen.assumed(found.prepared, str(path), named=True)
     screen.resumed(found)
-    return shown(screen, found.folder, lambda: found.go_on(screen, interrupt, every=every))
+    return reported(screen, found.folder, lambda: found.go_on(screen, interrupt, every=every))

@@ -1,4 +1,4 @@
-"""COMPARE: runs side by side, two models on the same images, one recipe with several seeds."""
+"""COMPARE: lists of runs, two models on the same images, two recipes with several seeds each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two runs side by side: which images both were tested on, and what their predictions there say."""
+"""Comparison of two runs by their predictions for the images that both were tested on."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from layerline.comparison import differences
 from layerline.comparison.paired import Paired, paired
 from layerline.errors import UserError
+from layerline.layers.grammar import times
 from layerline.numbers import display
 from layerline.runs import saved
 
@@ -29,20 +30,20 @@ SplitName = Literal["test", "validation"]
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Two runs, A and B, on the images that both were tested on."""
+    """Two runs, A and B, compared on the images that both were tested on."""
 
     a: SavedRun
     b: SavedRun
     classes: tuple[str, ...]
     split: SplitName
-    """validation where not both have a test set: those images chose the epoch of each, so both look too good."""
+    """validation unless both have a test set: it selected the epoch of each, so both scores are too optimistic."""
     by_name: bool
-    """Whether images are the same by the names of their files: the data has not the same fingerprint."""
+    """Whether images are matched by file name, because the data's fingerprints differ."""
     left_out: tuple[int, int]
-    """Images of A's and of B's set that the other's does not have."""
+    """Numbers of images in A's and in B's set that the other's set lacks."""
     paired: Paired
     layers: tuple[str, ...]
-    """See `differences.layers`; empty where the networks are the same."""
+    """See `differences.layers`; empty if the networks are the same."""
     values: tuple[Changed, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -73,10 +74,10 @@ class Comparison:
 
 
 def compare(a: str | os.PathLike[str], b: str | os.PathLike[str], *, seed: int = 0) -> Comparison:
-    """Return how the runs in the folders `a` and `b` differ; `seed` is that of the bootstrap.
+    """Return how the runs in the folders `a` and `b` differ; `seed` seeds the bootstrap.
 
-    Images are the same by their index where the data has the same fingerprint, else by the names of their files.
-    Raises UserError where one is no run, is damaged, has no predictions, or was tested on other images or classes.
+    Images are matched by index if the data have the same fingerprint, otherwise by file name. Raises UserError if one
+    is not a run, is damaged, has no predictions, or was tested on other images or classes.
     """
     runs = saved.read(Path(a)), saved.read(Path(b))
     _check_classes(*runs)
@@ -106,7 +107,7 @@ def compare(a: str | os.PathLike[str], b: str | os.PathLike[str], *, seed: int =
 
 
 def _check_classes(a: SavedRun, b: SavedRun) -> None:
-    """Raise UserError where the classes are not the same; their order may be another."""
+    """Raise UserError if the classes are not the same; their order may differ."""
     lacks = [
         f"only {run.folder} has {_some([name for name in run.classes if name not in other.classes])}"
         for run, other in ((a, b), (b, a))
@@ -114,26 +115,26 @@ def _check_classes(a: SavedRun, b: SavedRun) -> None:
     ]
     if lacks:
         raise UserError(
-            f"{a.folder} and {b.folder}: do not tell apart the same classes: {'; '.join(lacks)}",
+            f"{a.folder} and {b.folder}: have different classes: {'; '.join(lacks)}",
             "train both with the same --classes",
         )
 
 
 def _split(a: SavedRun, b: SavedRun) -> SplitName:
-    """Return the images to compare on. Raises UserError where there are none."""
+    """Return the split to compare on. Raises UserError if there is none."""
     for run in (a, b):
         if not run.predictions:
-            why = "it did not come to its end" if run.result is None else "it had neither a test nor a validation set"
+            why = "it did not finish" if run.result is None else "it had neither a test nor a validation set"
             raise UserError(
-                f"{run.folder}: has no predictions: {why}", "train it to its end, with --test or --validation"
+                f"{run.folder}: has no predictions: {why}", "finish the training, with --test or --validation"
             )
     if "test" in a.predictions and "test" in b.predictions:
         return "test"
     if "validation" in a.predictions and "validation" in b.predictions:
         return "validation"
     raise UserError(
-        f"{a.folder} has predictions of {' and '.join(a.predictions)} images, "
-        f"{b.folder} of {' and '.join(b.predictions)} images",
+        f"{a.folder} has predictions for {' and '.join(a.predictions)} images, "
+        f"{b.folder} for {' and '.join(b.predictions)} images",
         "a paired test needs the same images: train both with the same --test and --validation",
     )
 
@@ -146,7 +147,7 @@ def _same_data(a: SavedRun, b: SavedRun) -> bool:
 def _common(
     runs: tuple[SavedRun, SavedRun], both: tuple[Predictions, Predictions], split: SplitName, by_name: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return where in each set the images lie that are in both. Raises UserError where there are none."""
+    """Return the positions in each set of the images that are in both. Raises UserError if there are none."""
     names = f"{runs[0].folder} and {runs[1].folder}"
     if by_name and None in (both[0].names, both[1].names):
         raise UserError(
@@ -161,7 +162,7 @@ def _common(
     if not len(here):
         other = f"; their data differ: {_data(runs[0])}; {_data(runs[1])}" if by_name else ""
         raise UserError(
-            f"{names}: no {split} image of one is a {split} image of the other{other}",
+            f"{names}: have no {split} images in common{other}",
             "train both on the same data with the same --split-seed: it decides which images are in which set",
         )
     order = np.argsort(here)  # in the order of A's set, so that the bootstrap does not depend on names
@@ -169,27 +170,27 @@ def _common(
 
 
 def _check_truth(runs: tuple[SavedRun, SavedRun], truth: NDArray[np.int64], other: NDArray[np.int64]) -> None:
-    """Raise UserError where the same image has one class in A and another in B."""
+    """Raise UserError if the same image has one class in A and another in B."""
     differ = np.flatnonzero(truth != other)
     if len(differ):
         classes = [display.name(runs[0].classes[labels[differ[0]]], 30) for labels in (truth, other)]
         raise UserError(
-            f"{runs[0].folder} and {runs[1].folder}: {display.count(len(differ))} of the images have other labels, "
+            f"{runs[0].folder} and {runs[1].folder}: {display.count(len(differ))} of the images have different labels, "
             f"such as {classes[0]} in one and {classes[1]} in the other",
-            "labels were changed between the two trainings: train both on the same data",
+            "labels changed between the two trainings: train both on the same data",
         )
 
 
 def _index(predictions: Predictions, run: SavedRun) -> NDArray[np.int64]:
     if predictions.index is None:
-        raise UserError(f"{run.folder}: predictions.npz does not say which images it is of", "train the run again")
+        raise UserError(f"{run.folder}: predictions.npz does not identify its images", "train the run again")
     return predictions.index
 
 
 def _data(run: SavedRun) -> str:
     about = run.record.about.data
     name, fingerprint = about.name or "?", about.fingerprint or "?"
-    size = "×".join(map(str, about.image)) or "?"
+    size = times(about.image) or "?"
     return f"{display.name(name, 30)} of {size}, fingerprint {display.name(fingerprint[:8])}…"
 
 

@@ -1,4 +1,4 @@
-"""What differs between two runs besides their figures: layers, recipe, data, versions."""
+"""Differences between two runs other than their scores: layers, recipe, data, versions."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from layerline.runs.saved import SavedRun
 
 _PLACES: Final = ("data", "data_dir", "labels", "cache")
-"""Keys of [data] that say where something lies, which is not what it is."""
+"""Keys of [data] for locations, which do not affect the result."""
 
 
 @dataclass(frozen=True)
 class Changed:
-    """A value that two runs have differently; None where a run has no such value."""
+    """A value that differs between two runs; None if a run does not have it."""
 
     key: str
-    """As it stands in experiment.toml; `versions.numpy` for what stands below [about]."""
+    """Its name in experiment.toml; `versions.numpy` for an entry below [about]."""
     a: object
     b: object
 
 
 def layers(a: SavedRun, b: SavedRun) -> tuple[str, ...]:
-    """Return what was changed in the network, a line each: `- Conv 6 5`, `+ Conv 8 5`, two spaces where it stayed.
+    """Return the diff of the networks, line by line: `- Conv 6 5`, `+ Conv 8 5`, two spaces for a common line.
 
-    Comments and ways of writing the same do not count. Empty where the networks are the same.
+    Comments and formatting are ignored. Empty if the networks are the same.
     """
     one, two = (_code(run.network_text, run.folder) for run in (a, b))
     if one == two:
@@ -70,9 +70,9 @@ def _changed(
 
 
 def _code(text: str, folder: Path) -> list[str]:
-    """Return the lines of a network in their readable form, without comments and empty lines."""
+    """Return the formatted lines of a network, without comments and empty lines."""
     try:
         lines = formatted(text, display.name(str(folder / NETWORK), 200)).splitlines()
     except UserError:
-        lines = text.splitlines()  # what cannot be read is compared as it stands
+        lines = text.splitlines()  # an invalid network is compared as it is
     return [code for line in lines if (code := line.partition("#")[0].rstrip())]

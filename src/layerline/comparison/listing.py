@@ -1,4 +1,4 @@
-"""The runs below some folders, each as a row: what was trained on what, how well, for how long, when."""
+"""The runs below some folders, one row each: network, data, scores, duration and date."""
 
 from __future__ import annotations
 
@@ -19,71 +19,71 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 State = Literal["finished", "stopped", "diverged", "unfinished", "damaged"]
-"""unfinished: it is running, or its process was ended from outside."""
+"""unfinished: still running, or its process was killed."""
 
 BEST_FIRST: Final = ("test_accuracy", "test_macro_f1")
-"""Columns that are sorted from the highest; all others from the lowest."""
+"""Columns sorted in descending order; all others are ascending."""
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run; what its files do not say is None."""
+    """A run; values missing from its files are None."""
 
     name: str
-    """The folder, as seen from the one it was looked for in."""
+    """The folder's path relative to the folder that was searched."""
     folder: Path
     state: State
     network: str | None = None
     parameters: int | None = None
     data: str | None = None
     images: int | None = None
-    """For training."""
+    """Training images."""
     epochs: int = 0
-    """Finished."""
+    """Finished epochs."""
     epochs_planned: int | None = None
     best_epoch: int | None = None
-    """Of which the model is."""
+    """The epoch whose weights the model has."""
     validation_loss: float | None = None
-    """Of the best epoch."""
+    """The validation loss of the best epoch."""
     test_loss: float | None = None
     test_accuracy: float | None = None
     test_macro_f1: float | None = None
     seconds: float | None = None
-    """All epochs with their validation."""
+    """The duration of all epochs, validation included."""
     when: float = 0.0
-    """When the training began, in seconds since 1970: the date of experiment.toml."""
+    """When the training started, in seconds since 1970: the date of experiment.toml."""
     damage: str | None = None
-    """What is wrong with which file."""
+    """Which file is damaged, and how."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values by their names; the folder as text, `when` as ISO 8601 with the offset of here."""
+        """Return plain values by name; the folder as text, `when` as ISO 8601 with the local offset."""
         values = dataclasses.asdict(self) | {"folder": self.folder.as_posix(), "when": written(self.when)}
         return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What was found below some folders."""
+    """The runs found below some folders."""
 
     runs: tuple[RunRow, ...]
     others: int
-    """Folders that are no runs."""
+    """The number of folders that are not runs."""
 
 
 COLUMNS: Final = tuple(field.name for field in dataclasses.fields(RunRow))
 
 
 def listing(folders: Sequence[Path]) -> Listing:
-    """Return the runs in `folders`, oldest first: each is a run itself, or holds runs, or folders with seeds.json.
+    """Return the runs in `folders`, oldest first: each is a run, or holds runs or folders with seeds.json.
 
-    Raises UserError where one of them is not there, or may not be read.
+    Raises UserError if one of them does not exist or cannot be read.
     """
     found: dict[Path, RunRow] = {}
     others: set[Path] = set()
     for folder in folders:
         if not folder.is_dir():
-            what = "is a file" if folder.exists() else "there is no such folder"
-            raise UserError(f"{folder}: {what}", "name folders of runs, or a folder that holds some, such as runs")
+            what = "is a file" if folder.exists() else "no such folder"
+            raise UserError(f"{folder}: {what}", "name runs, or a folder of runs such as runs")
         runs = [folder] if _is_run(folder) else _inside(folder, others)
         above = folder if len(folders) == 1 and runs != [folder] else None
         for path in runs:
@@ -92,9 +92,9 @@ def listing(folders: Sequence[Path]) -> Listing:
 
 
 def ordered(runs: Iterable[RunRow], column: str, *, backwards: bool = False) -> list[RunRow]:
-    """Return the runs sorted by a column, the lowest first (figures of the test: the highest); None comes last.
+    """Return the runs sorted by a column, lowest first (test scores: highest first); None comes last.
 
-    Equal ones are sorted by their name, numbers in it by their value.
+    Ties are sorted by name, with numbers in it by value.
     """
     by_name = sorted(runs, key=lambda run: _natural(run.name))
     having = [run for run in by_name if not _lacks(getattr(run, column))]
@@ -107,7 +107,7 @@ def ordered(runs: Iterable[RunRow], column: str, *, backwards: bool = False) -> 
 
 
 def written(when: float) -> str:
-    """Return a time as ISO 8601, to the second, in the zone of here."""
+    """Return a time as ISO 8601, to the second, in the local time zone."""
     from datetime import datetime
 
     return datetime.fromtimestamp(when).astimezone().isoformat(timespec="seconds")
@@ -118,7 +118,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def _inside(folder: Path, others: set[Path]) -> list[Path]:
-    """Return the runs in a folder that is none, and add to `others` the folders that are no runs."""
+    """Return the runs in a folder, and add to `others` the folders in it that are not runs."""
     try:
         below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
@@ -146,7 +146,7 @@ def _read(folder: Path, name: str) -> RunRow:
     path = folder / EXPERIMENT
     if not path.is_file():
         raise UserError(f"{path}: is missing")
-    said = Record.read(path)
+    record = Record.read(path)
     rows = history.read(folder / HISTORY)
     tested = Result.read(folder / RESULT) if (folder / RESULT).exists() else None
     best = history.best(rows)
@@ -154,12 +154,12 @@ def _read(folder: Path, name: str) -> RunRow:
         name,
         folder,
         _state(folder / ENDING) if tested is None else "finished",
-        network=said.about.network.name,
-        parameters=said.about.network.parameters,
-        data=said.about.data.name,
-        images=said.about.data.images.get("train"),
+        network=record.about.network.name,
+        parameters=record.about.network.parameters,
+        data=record.about.data.name,
+        images=record.about.data.images.get("train"),
         epochs=len(rows),
-        epochs_planned=said.epochs,
+        epochs_planned=record.epochs,
         best_epoch=None if best is None else best.epoch,
         validation_loss=None if best is None else best.validation_loss,
         test_loss=None if tested is None else tested.test_loss,
@@ -171,7 +171,7 @@ def _read(folder: Path, name: str) -> RunRow:
 
 
 def _state(path: Path) -> State:
-    """Return how a training without a result ended, by ending.json; none is written by one that is still running."""
+    """Return how a training without a result ended, from ending.json, which a running one has not written yet."""
     return Ending.read(path).ended if path.exists() else "unfinished"
 
 
@@ -187,7 +187,7 @@ def _lacks(value: object) -> bool:
 
 
 def _natural(text: str) -> list[tuple[int, float, str]]:
-    """Return what sorts `run-9` before `run-10`."""
+    """Return a sort key that puts `run-9` before `run-10`."""
     import re
 
     parts = re.split(r"([0-9]+)", text)

@@ -1,6 +1,6 @@
-"""Two models on the same images: which is right more often, by how much, and whether that can be chance.
+"""Paired comparison of two models on the same images: the difference in accuracy and macro F1, and its significance.
 
-What counts is where the two differ: an image that is easy or hard for both tells nothing of which is better.
+Only the images on which the two differ matter: one that is easy or hard for both does not show which is better.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ if TYPE_CHECKING:
     from layerline.runs.metrics import Scores
 
 LEVEL: Final = 0.05
-"""A difference is called shown where chance alone would make one as large in fewer than so many of all cases."""
+"""The significance level: a difference is significant if its p-value is below this."""
 POWER: Final = 0.8
-"""How surely `images_needed` images show the difference, if it is as large as it looks."""
+"""The power of the test with `images_needed` images, if the difference is as large as it appears."""
 DRAWS: Final = 2000
 _FEWEST: Final = 6
-"""Discordant images below which no outcome is shown: 2 · ½⁵ > 0.05."""
+"""With fewer discordant images, no difference is significant: 2 · ½⁵ > 0.05."""
 _AT_ONCE: Final = 2**15
-"""Random numbers a round of the bootstrap: what stays in a core's cache."""
+"""Random numbers per round of the bootstrap, few enough for a core's cache."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure of B less that of A, with a 95 % interval."""
+    """A score of B minus that of A, with a 95 % interval."""
 
     value: float
     low: float
     high: float
     p: float
-    """How often chance alone makes a difference as large, were both models equally good."""
+    """The probability of a difference at least this large if both models are equally good."""
 
     @property
-    def shown(self) -> bool:
-        """Whether p is below 0.05 and the interval leaves out 0."""
+    def significant(self) -> bool:
+        """Whether p is below 0.05 and the interval excludes 0."""
         return self.p < LEVEL and not self.low <= 0 <= self.high
 
     @property
     def better(self) -> str:
-        """Return A or B, or nothing where neither has more."""
+        """Return A or B, or an empty text if they are equal."""
         return "B" if self.value > 0 else "A" if self.value < 0 else ""
 
 
@@ -61,19 +61,19 @@ class Paired:
     a: Scores
     b: Scores
     only_a: int
-    """Images of which A is right and B wrong."""
+    """Images that only A classifies correctly."""
     only_b: int
-    """Images of which B is right and A wrong."""
+    """Images that only B classifies correctly."""
     alike: int
-    """Images of which both say the same, right or wrong."""
+    """Images with the same prediction of both, correct or not."""
     accuracy: Difference
-    """Its p is McNemar's exact test of `only_a` against `only_b`, two-sided."""
+    """Its p is that of McNemar's exact two-sided test of `only_a` against `only_b`."""
     macro_f1: Difference
     """Its p is that of a permutation test."""
     needed: int | None
-    """Images that would show this difference of the accuracy; None where it is shown, or there is none to show."""
+    """Images needed to make this difference in accuracy significant; None if it already is, or if it is 0."""
     draws: int
-    """Of the bootstrap and of the permutation test."""
+    """Draws of the bootstrap and of the permutation test."""
 
 
 def paired(
@@ -85,7 +85,7 @@ def paired(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> Paired:
-    """Return how the predictions `a` and `b` of the same images compare; all int64 (N,), classes 0 … K−1, N ≥ 1."""
+    """Return the comparison of predictions `a` and `b` for the same images; all int64 (N,), classes 0 … K−1, N ≥ 1."""
     right_a, right_b = a == truth, b == truth
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     N = len(truth)
@@ -99,7 +99,7 @@ def paired(
         alike=int((a == b).sum()),
         accuracy=accuracy,
         macro_f1=macro_f1_difference(truth, a, b, K, seed=seed, draws=draws),
-        needed=None if accuracy.shown else images_needed(N, only_a, only_b),
+        needed=None if accuracy.significant else images_needed(N, only_a, only_b),
         draws=draws,
     )
 
@@ -127,7 +127,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 
 def accuracy_difference(N: int, only_a: int, only_b: int) -> Difference:
-    """Return the accuracy of B less that of A over N images, with its 95 % interval and McNemar's p.
+    """Return the accuracy of B minus that of A on N images, with its 95 % interval and McNemar's p.
 
         d' ± 1.96 √((only_a + only_b + 1 − (only_b − only_a)² / (N + 2))) / (N + 2),    d' = (only_b − only_a) / (N + 2)
 
@@ -141,12 +141,12 @@ def accuracy_difference(N: int, only_a: int, only_b: int) -> Difference:
 
 
 def images_needed(N: int, only_a: int, only_b: int) -> int | None:
-    """Return how many images would show the difference, if their shares are those of these N; None where it is 0.
+    """Return the number of images needed to show the difference, in the proportions of these N; None if it is 0.
 
         n = (z_0.975 √ψ + z_0.8 √(ψ − δ²))² / δ²,    ψ = (only_a + only_b) / N,  δ = (only_b − only_a) / N
 
-    Connor 1987, "Sample size for testing differences in proportions for the paired-sample design", Biometrics 43: so
-    many that McNemar's test at 5 % shows it in 8 of 10 cases. At least as many as bring six discordant images.
+    Connor 1987, "Sample size for testing differences in proportions for the paired-sample design", Biometrics 43:
+    with that many images, McNemar's test at 5 % has a power of 80 %. At least enough for six discordant images.
     """
     if only_a == only_b:
         return None
@@ -164,16 +164,16 @@ def macro_f1_difference(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> Difference:
-    """Return the macro F1 of B less that of A, with a 95 % interval by bootstrap and p by permutation.
+    """Return the macro F1 of B minus that of A, with a 95 % interval by bootstrap and p by permutation.
 
     Interval: Efron 1979, "Bootstrap methods: another look at the jackknife". Draw i takes N images with replacement,
-    image ⌊N u⌋ with u the `uniform` number at (seed, COMPARE, epoch 0, image i, element 0 … N−1), with what both models
-    say of it. It reaches from the 2.5 % to the 97.5 % quantile of the draws' differences.
+    image ⌊N u⌋ with u the `uniform` number at (seed, COMPARE, epoch 0, image i, element 0 … N−1), with the
+    predictions of both models. It extends from the 2.5 % to the 97.5 % quantile of the draws' differences.
 
-    p: Yeh 2000, "More accurate tests for the statistical significance of result differences". Draw i exchanges what A
-    and B say of the images where u < ½, at epoch 1, element 0 … N−1. p = (1 + n) / (1 + draws), n the draws whose
-    difference is at least as large as the real one, either way. Where only four images tell A from B, the bootstrap
-    alone would call the better one shown; here it cannot, as McNemar's test cannot.
+    p: Yeh 2000, "More accurate tests for the statistical significance of result differences". Draw i exchanges the
+    predictions of A and B for the images where u < ½, at epoch 1, element 0 … N−1. p = (1 + n) / (1 + draws), n the
+    draws whose absolute difference is at least the observed one. If A and B differ on only four images, the bootstrap
+    alone might call the difference significant; together with p it cannot, and neither can McNemar's test.
     """
     counted = _Cells(truth, a, b, K)
     value = float(counted.difference(counted.sizes[None, :])[0])
@@ -185,37 +185,37 @@ def macro_f1_difference(
         u = randomness.uniform(seed, Purpose.COMPARE, image=numbers, element=np.arange(N))
         drawn = counted.count(counted.cell_of[(u * N).astype(np.int64)])
         resampled[first : first + len(numbers)] = counted.difference(drawn)
-        u = randomness.uniform(seed, Purpose.COMPARE, epoch=1, image=numbers, element=counted.unlike)
-        swapped = counted.count(np.where(u < 0.5, counted.cell_of[counted.unlike], -1))
+        u = randomness.uniform(seed, Purpose.COMPARE, epoch=1, image=numbers, element=counted.differing)
+        swapped = counted.count(np.where(u < 0.5, counted.cell_of[counted.differing], -1))
         exchanged[first : first + len(numbers)] = counted.difference(counted.sizes, swapped)
     low, high = np.quantile(resampled, [LEVEL / 2, 1 - LEVEL / 2])
-    as_large = int((np.abs(exchanged) >= abs(value) * (1 - 1e-12)).sum())  # but for the rounding of sums
+    as_large = int((np.abs(exchanged) >= abs(value) * (1 - 1e-12)).sum())  # up to the rounding of sums
     return Difference(value, float(low), float(high), (1 + as_large) / (1 + draws))
 
 
 @final
 class _Cells:
-    """Images by (truth, a, b): what the macro F1 of both models depends on."""
+    """Images by (truth, a, b), which determine the macro F1 of both models."""
 
     def __init__(self, truth: NDArray[np.int64], a: NDArray[np.int64], b: NDArray[np.int64], K: int) -> None:
         cells, cell_of = np.unique(np.stack([truth, a, b]), axis=1, return_inverse=True)
         self.cell_of = np.asarray(cell_of, np.int64).reshape(-1)
         """The cell of each image, int64 (N,)."""
-        self.unlike = np.flatnonzero(a != b)
-        """The images of which A and B say something else."""
+        self.differing = np.flatnonzero(a != b)
+        """The images for which the predictions of A and B differ."""
         self._U = cells.shape[1]
         self.sizes = np.bincount(self.cell_of, minlength=self._U)
         """Images of each cell, (U,)."""
         self._of_truth, *self._of = (np.eye(K)[labels] for labels in cells)
 
     def count(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return how often each cell stands in each row of `cells`, (rows, U); -1 is no cell."""
+        """Return how often each cell occurs in each row of `cells`, (rows, U); -1 is not a cell."""
         rows = len(cells)
         places = cells + 1 + (self._U + 1) * np.arange(rows)[:, None]
         return np.bincount(places.ravel(), minlength=(self._U + 1) * rows).reshape(rows, -1)[:, 1:]
 
     def difference(self, sizes: NDArray[np.int64], swapped: NDArray[np.int64] | int = 0) -> NDArray[np.float64]:
-        """Return B's macro F1 less A's for rows of cell sizes, of which `swapped` images have A and B exchanged."""
+        """Return B's macro F1 minus A's for rows of cell sizes; in `swapped` images, A and B are exchanged."""
         a, b = self._of
         kept = sizes - swapped
         return self._macro_f1(kept, b, swapped, a) - self._macro_f1(kept, a, swapped, b)
@@ -223,18 +223,18 @@ class _Cells:
     def _macro_f1(
         self,
         kept: NDArray[np.int64],
-        said: NDArray[np.float64],
+        predicted: NDArray[np.float64],
         swapped: NDArray[np.int64] | int,
         other: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """Return the macro F1 of each row, float64; counts are whole numbers, and exact."""
+        """Return the macro F1 of each row, float64; counts are integers, so they are exact."""
         rows = np.broadcast_to(swapped, kept.shape)
-        right = kept @ (self._of_truth * said) + rows @ (self._of_truth * other)
-        bottom = kept @ (self._of_truth + said) + rows @ (self._of_truth + other)  # 2TP + FP + FN
+        right = kept @ (self._of_truth * predicted) + rows @ (self._of_truth * other)
+        bottom = kept @ (self._of_truth + predicted) + rows @ (self._of_truth + other)  # 2TP + FP + FN
         f1 = np.divide(2 * right, bottom, out=np.zeros_like(bottom), where=bottom > 0)
         return np.asarray(f1.sum(axis=1) / (bottom > 0).sum(axis=1), np.float64)
 
 
 def _z(tail: float) -> float:
-    """Return the normal quantile that leaves `tail` above it."""
+    """Return the normal quantile with probability `tail` above it."""
     return NormalDist().inv_cdf(1 - tail)

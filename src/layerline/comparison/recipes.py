@@ -1,4 +1,4 @@
-"""Two recipes, each trained with several seeds: whether their means differ by more than chance in training makes."""
+"""Comparison of two recipes, each trained with several seeds, by their means (Welch's test)."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from layerline.runs.seed_runs import Mean
 
 _CUTS: Final = ("split_seed", "classes", "test", "validation")
-"""Keys of [data] by which the tested images are chosen."""
+"""Keys of [data] that determine the tested images."""
 
 
 @dataclass(frozen=True, eq=False)
 class Recipes:
-    """The seeds of A and of B; a figure that one of them does not have is in no dictionary."""
+    """The scores of A and B over their seeds; a score that one of them lacks is in neither dictionary."""
 
     a: Path
     b: Path
     means: dict[str, tuple[Mean, Mean]]
     differences: dict[str, Difference]
-    """B's mean less A's, with interval and p by Welch's test."""
+    """B's mean minus A's, with interval and p by Welch's test."""
     layers: tuple[str, ...]
     values: tuple[Changed, ...]
 
@@ -54,16 +54,16 @@ class Recipes:
 
 
 def holds_seeds(folder: Path) -> bool:
-    """Return whether the folder has the runs of one recipe with several seeds."""
+    """Return whether the folder holds the runs of one recipe with several seeds."""
     return (folder / SEEDS).is_file()
 
 
 def compare_recipes(a: Path, b: Path) -> Recipes:
-    """Return how two folders of seeds differ. Raises UserError where one is damaged, or not on the same images."""
+    """Return how two folders of seeds differ. Raises UserError if one is damaged or their test images differ."""
     found = [_read(folder) for folder in (a, b)]
-    runs = [saved.read(folder / said.runs[0]) for folder, said in zip((a, b), found, strict=True)]
+    runs = [saved.read(folder / seeds.runs[0]) for folder, seeds in zip((a, b), found, strict=True)]
     _check_same_images(*runs)
-    means = {key: tuple(_mean(said, key) for said in found) for key in FIGURES}
+    means = {key: tuple(_mean(seeds, key) for seeds in found) for key in FIGURES}
     pairs = {key: (one, two) for key, (one, two) in means.items() if one is not None and two is not None}
     return Recipes(
         a,
@@ -76,7 +76,7 @@ def compare_recipes(a: Path, b: Path) -> Recipes:
 
 
 def welch(a: Mean, b: Mean) -> Difference:
-    """Return B's mean less A's, with its 95 % interval and p, for n ≥ 2 values of each.
+    """Return B's mean minus A's, with its 95 % interval and p, for n ≥ 2 values of each.
 
         t = (b̄ − ā) / √(v_a + v_b),    v = s² / n of each,    ν = (v_a + v_b)² / (v_a² / (n_a − 1) + v_b² / (n_b − 1))
 
@@ -100,34 +100,34 @@ def _variance(mean: Mean) -> tuple[float, int]:
 
 
 def sentence(found: Recipes) -> str:
-    """Return the verdict: `B is better: …`, `not shown: …`."""
+    """Return the verdict: `B is better: …`, `no significant difference: …`."""
     if found.a.resolve() == found.b.resolve():
-        return "A and B are the same folder: there is nothing to compare"
+        return "A and B are the same folder: nothing to compare"
     accuracy, f1 = (found.differences.get(key) for key in ("test_accuracy", "test_macro_f1"))
     if accuracy is None or f1 is None:
         return _by_loss(found.differences.get("validation_loss"))
-    by_accuracy, by_f1 = (each.better if each.shown else "" for each in (accuracy, f1))
+    by_accuracy, by_f1 = (each.better if each.significant else "" for each in (accuracy, f1))
     if by_accuracy and by_f1 and by_accuracy != by_f1:
-        said = (
-            f"{by_accuracy} has the higher mean accuracy, {_by(accuracy)}, but {by_f1} the higher macro F1, {_by(f1)}"
+        return (
+            f"neither is better: {by_accuracy} has the higher mean accuracy, {_by(accuracy)}, "
+            f"but {by_f1} the higher macro F1, {_by(f1)}"
         )
-        return f"neither is better: {said}"
     if by_accuracy:
-        beside = "and so is its macro F1" if by_f1 else "a difference of macro F1 is not shown"
-        return f"{by_accuracy} is better: its mean accuracy is higher, {_by(accuracy)}; {beside}, {_by(f1)}"
+        also = f"so is its macro F1, {_by(f1)}" if by_f1 else f"macro F1 differs {_by(f1)}, which is not significant"
+        return f"{by_accuracy} is better: its mean accuracy is higher, {_by(accuracy)}; {also}"
     if by_f1:
-        return f"{by_f1} is better in macro F1, {_by(f1)}; a difference of accuracy is not shown, {_by(accuracy)}"
-    return f"not shown: the accuracies differ {_by(accuracy)}, which may be chance in training; more seeds tell more"
+        return f"{by_f1} is better in macro F1, {_by(f1)}; accuracy differs {_by(accuracy)}, which is not significant"
+    return f"no significant difference: the mean accuracies differ {_by(accuracy)}; more seeds may decide it"
 
 
 def _by_loss(loss: Difference | None) -> str:
     if loss is None:
-        return "nothing to compare: not both have figures of a test or a validation set"
-    said = f"by {display.loss(abs(loss.value))} ({display.chance(loss.p)})"
-    if loss.shown:
+        return "nothing to compare: they do not both have test or validation scores"
+    by = f"by {display.loss(abs(loss.value))} ({display.chance(loss.p)})"
+    if loss.significant:
         better = "A" if loss.better == "B" else "B"
-        return f"{better} is better: its mean validation loss is lower {said}; there is no test set"
-    return f"not shown: the validation losses differ {said}, which may be chance in training; there is no test set"
+        return f"{better} is better: its mean validation loss is lower {by}; there is no test set"
+    return f"no significant difference: the mean validation losses differ {by}; there is no test set"
 
 
 def _by(difference: Difference) -> str:
@@ -139,15 +139,15 @@ def _read(folder: Path) -> SeedRuns:
     found = SeedRuns.read(path)
     if len(found.runs) < 2:
         raise UserError(
-            f"{path}: {len(found.runs)} of its trainings came to their end: a comparison needs 2",
+            f"{path}: only {len(found.runs)} of its trainings finished, but a comparison needs 2",
             "train with more --seeds",
         )
     return found
 
 
-def _mean(found: SeedRuns, figure: str) -> Mean | None:
-    """Return the mean of a figure, None where fewer than two runs have it."""
-    mean = found.means.get(figure)
+def _mean(found: SeedRuns, score: str) -> Mean | None:
+    """Return the mean of a score, None if fewer than two runs have it."""
+    mean = found.means.get(score)
     return mean if mean is not None and len(mean.values) >= 2 else None
 
 
@@ -157,7 +157,7 @@ def _check_same_images(a: SavedRun, b: SavedRun) -> None:
         for key, first, second in (
             ("fingerprints", *(str(run.record.about.data.fingerprint)[:8] for run in (a, b))),
             ("classes", *(",".join(run.classes) for run in (a, b))),
-            *((key, *(run.record.data.get(key, "by default") for run in (a, b))) for key in _CUTS),
+            *((key, *(run.record.data.get(key, "default") for run in (a, b))) for key in _CUTS),
         )
         if first != second
     ]

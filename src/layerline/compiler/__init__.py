@@ -1,1 +1,1 @@
-"""The compiler: a checked Network becomes machine code for exactly its shapes and this CPU (docs/compiler.md)."""
+"""The compiler: turns a checked Network into machine code specialized to its shapes and this CPU (docs/compiler.md)."""

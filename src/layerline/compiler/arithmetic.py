@@ -1,6 +1,6 @@
-"""The pen's arithmetic: what can be done with values that are in registers. A vector of one lane is a plain number.
+"""The pen's arithmetic: operations on values in registers. A one-lane vector is a scalar.
 
-A pen gives the abstract words; the others are made of them.
+A concrete pen implements the abstract operations; the others are built from them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class Arithmetic(Integers):
-    """Words for values: made, added, compared, shuffled. Abstract."""
+    """Operations that create, combine, compare and shuffle values. Abstract."""
 
     machine: Machine
 
-    # -- values out of nothing ---------------------------------------------------------------------------
+    # -- constants ---------------------------------------------------------------------------
 
     @abc.abstractmethod
     def constant(self, number: float, lanes: int = 1, dtype: DType = DType.F32) -> Value:
@@ -34,13 +34,13 @@ class Arithmetic(Integers):
 
     @abc.abstractmethod
     def lane_mask(self, lanes: int, count: int) -> Value:
-        """Return what is true in the first `count` lanes and false in those behind."""
+        """Return a mask: true in the first `count` lanes, false in the rest."""
 
     # -- lane by lane ---------------------------------------------------------------------------
 
     @abc.abstractmethod
     def fma(self, a: Value, b: Value, c: Value) -> Value:
-        """Return a·b + c: one rounding where the machine has the instruction, else two."""
+        """Return a·b + c, rounded once if the machine has FMA, else twice."""
 
     @abc.abstractmethod
     def add(self, a: Value, b: Value) -> Value:
@@ -68,39 +68,39 @@ class Arithmetic(Integers):
 
     @abc.abstractmethod
     def greater(self, a: Value, b: Value) -> Value:
-        """Return whether a > b; false where either is not a number."""
+        """Return whether a > b; false if either is NaN."""
 
     @abc.abstractmethod
     def not_greater(self, a: Value, b: Value) -> Value:
-        """Return whether a ≤ b (floating point); false where either is not a number."""
+        """Return whether a ≤ b (floating point); false if either is NaN."""
 
     @abc.abstractmethod
     def equal(self, a: Value, b: Value) -> Value:
-        """Return whether a = b; false where either is not a number."""
+        """Return whether a = b; false if either is NaN."""
 
     @abc.abstractmethod
     def below(self, a: Value, b: Value) -> Value:
-        """Return whether a < b, both integers without a sign."""
+        """Return whether a < b, both unsigned integers."""
 
     @abc.abstractmethod
     def not_numbers(self, a: Value, b: Value) -> Value:
-        """Return whether a or b is NaN: one comparison for two."""
+        """Return whether a or b is NaN (a single unordered comparison)."""
 
     @abc.abstractmethod
     def select(self, condition: Value, then: Value, otherwise: Value) -> Value:
-        """Return `then` where the condition holds, else `otherwise`."""
+        """Return `then` in lanes where the condition holds, else `otherwise`."""
 
     @abc.abstractmethod
     def either(self, a: Value, b: Value) -> Value:
-        """Return a or b: of truths, or the bits of integers."""
+        """Return a | b, of booleans or bitwise of integers."""
 
     @abc.abstractmethod
     def both(self, a: Value, b: Value) -> Value:
-        """Return a and b: of truths, or the bits of integers."""
+        """Return a & b, of booleans or bitwise of integers."""
 
     @abc.abstractmethod
     def exclusive(self, a: Value, b: Value) -> Value:
-        """Return the bits that two integers do not share."""
+        """Return a ^ b, bitwise of integers."""
 
     @abc.abstractmethod
     def negation(self, a: Value) -> Value:
@@ -108,53 +108,53 @@ class Arithmetic(Integers):
 
     @abc.abstractmethod
     def shifted_left(self, value: Value, count: int) -> Value:
-        """Return an integer's bits moved up."""
+        """Return an integer shifted left."""
 
     @abc.abstractmethod
     def shifted_right(self, value: Value, count: int) -> Value:
-        """Return an integer's bits moved down, zeros from above."""
+        """Return an integer shifted right, zero-filled (logical shift)."""
 
     @abc.abstractmethod
     def wide_product(self, a: Value, factor: int) -> tuple[Value, Value]:
-        """Return the high and the low 32 bits of an i32 without a sign times a constant."""
+        """Return the high and low 32 bits of an unsigned i32 times a constant."""
 
-    # -- from type to type ---------------------------------------------------------------------------
+    # -- type conversions ---------------------------------------------------------------------------
 
     @abc.abstractmethod
     def convert(self, value: Value, dtype: DType) -> Value:
-        """Return a value in another type: bytes and integers to float, float to double, i64 to i32 and back."""
+        """Return a value converted to another type: u8 and integers to float, float to double, i64 to i32 and back."""
 
     @abc.abstractmethod
     def bits(self, value: Value, dtype: DType) -> Value:
-        """Return the same bits as another type of the same size."""
+        """Return the value bitcast to another type of the same size."""
 
     @abc.abstractmethod
     def cut_off(self, a: Value) -> Value:
-        """Return a float32 below 2³¹ as i32, what is behind the point cut off."""
+        """Return a float32 below 2³¹ truncated to i32."""
 
-    # -- lane to lane ---------------------------------------------------------------------------
+    # -- shuffles ---------------------------------------------------------------------------
 
     @abc.abstractmethod
     def splat(self, value: Value, lanes: int) -> Value:
-        """Return a scalar in every lane."""
+        """Return a scalar broadcast to all lanes."""
 
     @abc.abstractmethod
     def some_lanes(self, value: Value, which: Sequence[int]) -> Value:
-        """Return lanes of a vector by their numbers."""
+        """Return the lanes of a vector with the given numbers."""
 
     @abc.abstractmethod
     def shuffled(self, a: Value, b: Value, which: Sequence[int]) -> Value:
-        """Return lanes of a, then b, by their numbers."""
+        """Return lanes of the concatenation of a and b, by number."""
 
-    # -- made of these ---------------------------------------------------------------------------
+    # -- composite operations ---------------------------------------------------------------------------
 
     def masked(self, value: Value, mask: int) -> Value:
-        """Return an integer's bits where the mask has them."""
+        """Return value & mask."""
         return self.both(value, self.like(value, mask))
 
     def like(self, value: Value, number: float) -> Value:
-        """Return a number in as many lanes as a value has, and of its type."""
-        assert value.dtype is not None  # noqa: S101 - numbers are like numbers
+        """Return a constant with the lanes and type of a value."""
+        assert value.dtype is not None  # noqa: S101 - not for booleans
         return self.constant(number, value.lanes, value.dtype)
 
     def not_a_number(self, a: Value) -> Value:
@@ -162,31 +162,30 @@ class Arithmetic(Integers):
         return self.not_numbers(a, a)
 
     def relu(self, x: Value) -> Value:
-        """Return 0 where 0 > x, else x: a NaN goes through, as in PyTorch."""
+        """Return 0 where 0 > x, else x. NaN propagates, as in PyTorch."""
         zero = self.constant(0.0, x.lanes)
         return self.select(self.greater(zero, x), zero, x)
 
     def magnitude(self, a: Value) -> Value:
-        """Return |a|: the sign bit cleared."""
+        """Return |a|, by clearing the sign bit."""
         return self.bits(self.masked(self.bits(a, DType.I32), 0x7FFFFFFF), DType.F32)
 
     def with_sign(self, a: Value, sign: Value) -> Value:
-        """Return a ≥ 0 with the sign of another."""
+        """Return a ≥ 0 with the sign of `sign` (copysign)."""
         bit = self.masked(self.bits(sign, DType.I32), 0x80000000)
         return self.bits(self.either(self.bits(a, DType.I32), bit), DType.F32)
 
     def whole_below(self, a: Value) -> Value:
-        """Return ⌊a⌋ of a number below 2³¹ as i32: what is cut off is added where that went up."""
+        """Return ⌊a⌋ as i32 for a below 2³¹: truncates, then subtracts 1 where truncation rounded up."""
         cut = self.cut_off(a)
         return self.select(self.greater(self.convert(cut, DType.F32), a), self.sub(cut, self.like(cut, 1)), cut)
 
     def first_lanes(self, value: Value, count: int, otherwise: Value) -> Value:
-        """Return the first `count` lanes of a vector, and `otherwise` in those behind."""
+        """Return the first `count` lanes of a vector, and `otherwise` in the rest."""
         return value if count >= value.lanes else self.select(self.lane_mask(value.lanes, count), value, otherwise)
 
     def fold(self, value: Value, combine: str = "add") -> Value:
-        """Return the lanes of a vector combined (add, largest, smallest) as a tree: lane k with lane k + half, and
-        again."""
+        """Return a horizontal reduction (add, largest, smallest) as a tree: lane k with lane k + half, repeatedly."""
         lanes = value.lanes
         while lanes > 1:
             lanes //= 2
@@ -198,20 +197,20 @@ class Arithmetic(Integers):
         return value
 
     def reversed_lanes(self, value: Value) -> Value:
-        """Return the lanes of a vector in reverse order."""
+        """Return a vector with its lanes reversed."""
         return value if value.lanes == 1 else self.some_lanes(value, range(value.lanes - 1, -1, -1))
 
     def picked(self, vectors: list[Value], first: int, step: int, count: int) -> Value:
-        """Return lanes first, first + step, … of vectors one behind the other, `count` of them; those past the end are
-        any."""
+        """Return `count` lanes first, first + step, … of the concatenated vectors; lanes past the end are undefined."""
         lanes = vectors[0].lanes
         places = [min(first + k * step, len(vectors) * lanes - 1) for k in range(count)]
         return self._gathered(vectors, [divmod(place, lanes) for place in places])
 
     def woven(self, vectors: list[Value]) -> list[Value]:
-        """Return the first lanes of all vectors, then the second lanes, and so on, in as many vectors.
+        """Return the vectors interleaved: lane 0 of each, then lane 1 of each, and so on, in as many vectors.
 
-        A power of two is woven in halves, log₂ steps of one shuffle a vector; others vector by vector.
+        A power-of-two count is interleaved by halves, log₂ n steps of one shuffle per vector; other counts vector by
+        vector.
         """
         n, lanes = len(vectors), vectors[0].lanes
         if n & (n - 1):
@@ -224,7 +223,7 @@ class Arithmetic(Integers):
         return vectors
 
     def _gathered(self, vectors: list[Value], places: list[tuple[int, int]]) -> Value:
-        """Return lanes by (vector, lane); out of more than two vectors only as many as a vector has."""
+        """Return lanes selected by (vector, lane); from more than two vectors, exactly one vector's worth of lanes."""
         sources = sorted({source for source, _ in places})
         lanes, second = vectors[0].lanes, sources[min(1, len(sources) - 1)]
         mask = [lane + lanes * (source == second != sources[0]) for source, lane in places]

@@ -1,7 +1,6 @@
-"""Network → Program, as plainly as possible: every layer its own kernels, every gradient a buffer, every update a
-kernel.
+"""Network → unoptimized Program: each layer has its own kernels, each gradient is a buffer, each update is a kernel.
 
-`passes` makes it fast. How a layer is lowered stands in its kernel file: LOWER maps a layer's kind to that function.
+`passes` optimizes it. A layer's lowering is next to its kernels: LOWER maps the layer kind to that function.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ from layerline.compiler.kernels.copies import Deliver, Reorder
 from layerline.compiler.kernels.load import Load
 from layerline.compiler.kernels.loss import LossTotal, Probabilities, SoftmaxLoss
 from layerline.compiler.kernels.step_lower import clipping, steps
-from layerline.compiler.plane import Plane, room
+from layerline.compiler.plane import Plane, capacity
 from layerline.compiler.program import Buffer, Op, Per, Program
 from layerline.compiler.shards import shard_size
 from layerline.compiler.task import End
@@ -59,7 +58,7 @@ LOWER = {
     "pool": pool_lower.lower,
     "flat": fc_lower.lower_flat,
     "fc": fc_lower.lower,
-    "softmax": fc_lower.lower_nothing,
+    "softmax": fc_lower.lower_softmax,
     "batch_norm": batch_norm_lower.lower,
     "add": sum_lower.lower,
     "depthwise": conv_lower.lower_each_channel,
@@ -71,29 +70,29 @@ LOWER = {
     **dict.fromkeys(activations_lower.FUNCTIONS, activations_lower.lower),
 }
 BORDER = {"conv": conv_lower.border, "depthwise": conv_lower.border}
-"""What a layer of a kind wants around its input; the others want nothing."""
+"""Layer kind → the zero border it needs around its input; other kinds need none."""
 
 
 PREDICTION_GROUP: Final = 10
-"""Images that the forward-only Program takes through the network together, at most."""
+"""Maximum images that the forward-only Program processes together."""
 
 
 def build(network: Network, machine: Machine, task: Task) -> Program:
-    """Return the plain Program."""
+    """Return the unoptimized Program."""
     b = Builder(network, machine, task, BORDER, folds={} if task.training else folds(network))
     C, H, W = network.input_shape
     plane = Plane(C, H, W, *b.border(0))
-    x = LayerValue(Buffer("x", room(plane.size), Per.IMAGE, plane=plane), plane, (C, H, W), trained_above=False)
+    x = LayerValue(Buffer("x", capacity(plane.size), Per.IMAGE, plane=plane), plane, (C, H, W), needs_gradient=False)
     b.values[0] = x
-    lies = (plane, task.source, task.channels_last and C > 1, task.even_scaling)
+    layout = (plane, task.source, task.channels_last and C > 1, task.even_scaling)
     if task.augmented is None:
-        b.op(Load(*lies), images(task.source), ORDER, SCALE, SHIFT, x.buffer)
+        b.op(Load(*layout), images(task.source), ORDER, SCALE, SHIFT, x.buffer)
     else:
-        b.op(Augment(*lies, task.augmented), images(task.source), ORDER, MOVES, NUMBERS, SCALE, SHIFT, x.buffer)
+        b.op(Augment(*layout, task.augmented), images(task.source), ORDER, MOVES, NUMBERS, SCALE, SHIFT, x.buffer)
     for node in network.nodes:
         LOWER[node.layer.kind](b, node)
     _finish(b, b.values[len(network.nodes)])
-    for back in reversed(b.way_back):
+    for back in reversed(b.backward):
         back()
     ops = (*b.ops, *b.sums, *clipping(b), *steps(b))
     shard = shard_size(task.batch_size) if task.training else PREDICTION_GROUP
@@ -101,7 +100,7 @@ def build(network: Network, machine: Machine, task: Task) -> Program:
 
 
 def _finish(b: Builder, logits: LayerValue) -> None:
-    """Add softmax and loss, or the task's end; classes count in the order C, H, W, whatever the order in memory."""
+    """Add softmax and loss, or the task's end; classes are numbered in C, H, W order, regardless of memory order."""
     if not b.training and b.task.end is End.VALUES:
         b.op(Deliver(logits.plane), logits.buffer, values(math.prod(logits.image)))
         return
@@ -118,7 +117,7 @@ def _finish(b: Builder, logits: LayerValue) -> None:
             b.op(Probabilities(K, losses=False), z, probabilities(K))
         return
     dz = b.gradient(logits)[0]
-    loss, total = Buffer("loss", room(1), Per.SHARD, DType.F64), Buffer("total", room(2), Per.ONCE, DType.F64)
+    loss, total = Buffer("loss", capacity(1), Per.SHARD, DType.F64), Buffer("total", capacity(2), Per.ONCE, DType.F64)
     tallies = Buffer("tallies", 3 * K, Per.THREAD, DType.I64)
     dz_ordered = b.scratch("dz", K) if reorder else dz
     extra = () if b.task.objective.plain else (HYPER, CLASS_WEIGHTS)

@@ -1,4 +1,4 @@
-"""The Builder, which collects ops while layers are lowered; it knows none of them."""
+"""The Builder, which collects ops while layers are lowered; it knows nothing of specific layers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.update import Reduce
-from layerline.compiler.plane import Plane, room
+from layerline.compiler.plane import Plane, capacity
 from layerline.compiler.program import Buffer, Kind, Op, Per, Tensor
 from layerline.compiler.shards import shard_size
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class LayerValue:
-    """What a layer reads or writes, in memory; Flat gives the same Value under another shape."""
+    """A layer's input or output in memory; Flat returns the same value with another shape."""
 
     buffer: Buffer
     plane: Plane
     image: tuple[int, int, int]
-    """(C, H, W) in which order an FC layer's inputs are counted."""
-    trained_above: bool
-    """Whether a weight stands before it, so that its gradient is needed."""
+    """(C, H, W): the order in which an FC layer numbers its inputs."""
+    needs_gradient: bool
+    """Whether a trained weight comes before it."""
     gradient: Buffer | None = None
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained parameter: its tensor, what it is to an optimizer, and how its gradient lies."""
+class TrainedTensor:
+    """A trained parameter: its tensor, its kind for the optimizer, and the layout of its gradient."""
 
     tensor: Tensor
     gradient: Buffer
@@ -48,41 +48,41 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Stepped:
-    """A parameter that an optimizer is to step, and how the filters of a Conv lie."""
+class PendingStep:
+    """A parameter that the optimizer has yet to step, with the layout of its filters if it is a Conv's."""
 
-    of: Trained
+    of: TrainedTensor
     filters: Filters | None
 
 
 @dataclass(eq=False)
 class Builder:
-    """Collects ops while layers are lowered; a layer's way back is kept until all have gone forward."""
+    """Collects ops while layers are lowered; backward passes are deferred until all layers are lowered forward."""
 
     network: Network
     machine: Machine
     task: Task
     borders: Mapping[str, Callable[[Node], tuple[int, int, int, int]]]
-    """The kind of a layer → the zeros that it wants around its input: (top, left, bottom, right); others want none."""
+    """Layer kind → the zero border it needs around its input: (top, left, bottom, right). Others need none."""
     values: dict[int, LayerValue] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
     sums: list[Op] = field(default_factory=list)
-    steps: list[Stepped] = field(default_factory=list)
+    steps: list[PendingStep] = field(default_factory=list)
     tensors: dict[str, Tensor] = field(default_factory=dict)
-    way_back: list[Callable[[], None]] = field(default_factory=list)
-    trained: dict[str, Trained] = field(default_factory=dict)
-    """The trained parameters by name, in the order in which they were made."""
+    backward: list[Callable[[], None]] = field(default_factory=list)
+    trained: dict[str, TrainedTensor] = field(default_factory=dict)
+    """The trained parameters by name, in order of creation."""
     folds: dict[int, int] = field(default_factory=dict)
-    """In the forward-only Program: a BatchNorm's node → the node whose weights take it in."""
+    """In the forward-only Program: a BatchNorm's node → the node whose weights it is folded into."""
 
     @property
     def training(self) -> bool:
-        """Whether there is a way back."""
+        """Whether there is a backward pass."""
         return self.task.training
 
     @property
     def shards(self) -> int:
-        """Return the shards of a full batch."""
+        """Return the number of shards in a full batch."""
         return -(-self.task.batch_size // shard_size(self.task.batch_size))
 
     def op(self, kernel: Kernel, *buffers: Buffer) -> None:
@@ -90,61 +90,60 @@ class Builder:
         self.ops.append(Op(kernel, buffers))
 
     def value(self, number: int) -> LayerValue:
-        """Return what a node reads."""
+        """Return the value with a number, which a node reads."""
         return self.values[number]
 
     def output(
         self, node: Node, plane: Plane, *, trained: bool = False, image: tuple[int, int, int] | None = None
     ) -> LayerValue:
-        """Make the value that a node writes; its plane gets the border that its readers want."""
+        """Create the value that a node writes; its plane has the border that its readers need."""
         top, left, bottom, right = self.border(node.index + 1)
         plane = Plane(plane.channels, plane.height, plane.width, top, left, bottom, right)
-        buffer = Buffer(f"y{node.index}", room(plane.size), Per.IMAGE, plane=plane)
-        trained = trained or any(self.values[i].trained_above for i in node.inputs)
+        buffer = Buffer(f"y{node.index}", capacity(plane.size), Per.IMAGE, plane=plane)
+        trained = trained or any(self.values[i].needs_gradient for i in node.inputs)
         value = LayerValue(buffer, plane, image or (plane.channels, plane.height, plane.width), trained)
         self.values[node.index + 1] = value
         return value
 
     @functools.cached_property
-    def _reading(self) -> dict[int, list[Node]]:
-        """The nodes that read each value, by its number."""
-        reading: dict[int, list[Node]] = {}
+    def _readers_of(self) -> dict[int, list[Node]]:
+        """The nodes that read each value, by value number."""
+        readers: dict[int, list[Node]] = {}
         for node in self.network.nodes:
             for number in dict.fromkeys(node.inputs):
-                reading.setdefault(number, []).append(node)
-        return reading
+                readers.setdefault(number, []).append(node)
+        return readers
 
     def border(self, value: int) -> tuple[int, int, int, int]:
-        """Return the zeros around a value that its readers want: (top, left, bottom, right)."""
+        """Return the zero border that a value's readers need: (top, left, bottom, right)."""
         sides = [(0, 0, 0, 0)]
-        for node in self._reading.get(value, ()):
+        for node in self._readers_of.get(value, ()):
             if node.layer.kind in self.borders:
                 sides.append(self.borders[node.layer.kind](node))
-            elif self.passes(node):
+            elif self.is_identity(node):
                 sides.append(self.border(node.index + 1))
         top, left, bottom, right = (max(side) for side in zip(*sides, strict=True))
         return top, left, bottom, right
 
-    def passes(self, node: Node) -> bool:
-        """Whether a layer does nothing in the forward-only Program, so that its output is its input."""
+    def is_identity(self, node: Node) -> bool:
+        """Whether a layer is a no-op in the forward-only Program, so that its output aliases its input."""
         return not self.training and (node.layer.only_in_training or node.index in self.folds)
 
-    def takes_in(self, node: Node) -> bool:
-        """Whether a layer's weights take in the BatchNorm behind it, which gives it a bias."""
+    def absorbs_norm(self, node: Node) -> bool:
+        """Whether the BatchNorm after a layer is folded into its weights, which gives the layer a bias."""
         return not self.training and node.index in self.folds.values()
 
     def readers(self, value: LayerValue) -> int:
-        """Return how many layers read a value, under whatever number."""
+        """Return how many layers read a value, counting its aliases."""
         inputs = [i for node in self.network.nodes for i in node.inputs if self.values.get(node.index + 1) is not value]
         return sum(self.values[i] is value for i in inputs if i in self.values)
 
     def scratch(self, name: str, size: int, dtype: DType = DType.F32) -> Buffer:
-        """Make a buffer for each image."""
-        return Buffer(name, room(size), Per.IMAGE, dtype)
+        """Create a per-image buffer."""
+        return Buffer(name, capacity(size), Per.IMAGE, dtype)
 
     def gradient(self, value: LayerValue) -> tuple[Buffer, bool]:
-        """Return where the gradient by a value is written, and whether it is added to what is there (a second
-        reader)."""
+        """Return the gradient buffer of a value, and whether to accumulate into it (for a second reader)."""
         if value.gradient is None:
             value.gradient = Buffer("d" + value.buffer.name, value.buffer.size, Per.IMAGE, plane=value.plane)
             return value.gradient, False
@@ -158,30 +157,30 @@ class Builder:
         grid: Grid | None = None,
         kind: Kind = Kind.PLAIN,
     ) -> tuple[Buffer, ...]:
-        """Make a parameter and its homes; returns their buffers. Without a grid it is not trained."""
-        homes = tuple((Buffer(buffer + suffix, room(layout.size), Per.ONCE), layout) for suffix, layout in layouts)
+        """Create a parameter and its homes, and return their buffers. Without a grid it is not trained."""
+        homes = tuple((Buffer(buffer + suffix, capacity(layout.size), Per.ONCE), layout) for suffix, layout in layouts)
         if not self.training or grid is None:
             self.tensors[name] = Tensor(name, homes)
         else:
-            gradient = Buffer("d" + buffer, room(grid.size), Per.ONCE)
+            gradient = Buffer("d" + buffer, capacity(grid.size), Per.ONCE)
             slots = {
-                slot: Buffer(f"{slot}_{buffer}", room(grid.size), Per.ONCE) for slot in self.task.kept_beside(kind)
+                slot: Buffer(f"{slot}_{buffer}", capacity(grid.size), Per.ONCE) for slot in self.task.slot_names(kind)
             }
             self.tensors[name] = Tensor(name, homes, tuple(slots.items()), gradient)
-            self.trained[name] = Trained(self.tensors[name], gradient, kind, grid)
+            self.trained[name] = TrainedTensor(self.tensors[name], gradient, kind, grid)
         return tuple(home for home, _ in homes)
 
     def step(self, name: str, filters: Filters | None = None) -> None:
-        """Have an optimizer step a parameter, from its whole gradient. filters: how those of a Conv lie."""
-        self.steps.append(Stepped(self.trained[name], filters))
+        """Schedule an optimizer step for a parameter, from its whole gradient. filters: the layout of a Conv's."""
+        self.steps.append(PendingStep(self.trained[name], filters))
 
     def partial(self, name: str) -> Buffer:
-        """Make a gradient that is summed shard by shard, and the op that adds the shards up."""
+        """Create a gradient with one partial sum per shard, and the op that reduces the shards."""
         whole, grid = self.trained[name].gradient, self.trained[name].grid
-        partial = Buffer(whole.name + "s", room(grid.size), Per.SHARD)
+        partial = Buffer(whole.name + "s", capacity(grid.size), Per.SHARD)
         self.sums.append(Op(Reduce(grid), (partial, whole)))
         return partial
 
     def whole_gradient(self, name: str) -> Buffer:
-        """Return where a parameter's whole gradient goes."""
+        """Return the buffer of a parameter's whole gradient."""
         return self.trained[name].gradient

@@ -1,4 +1,4 @@
-"""Calls of kernels: what the functions around them are given, and where each buffer lies in it."""
+"""Kernel calls: the arguments of the functions that make them, and the address of each buffer."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def _types(*buffers: Buffer) -> dict[str, DType]:
 
 
 _IMAGES: Final = given.images(DType.U8)
-"""As bytes, of whatever type they are: kernels know it."""
+"""As bytes, whatever the element type: only kernels need it."""
 
 TRAIN_POINTERS: Final = {
     "arena": DType.U8,
     "scratch": DType.U8,
     "control": DType.I64,
     **_types(_IMAGES, given.LABELS, given.ORDER),
-    "pace": DType.F64,
-    **_types(given.SCALE, given.SHIFT, given.HYPER, given.DICE, given.CLASS_WEIGHTS, given.MOVES, given.NUMBERS),
+    "step_scalars": DType.F64,
+    **_types(given.SCALE, given.SHIFT, given.HYPER, given.RNG_KEY, given.CLASS_WEIGHTS, given.MOVES, given.NUMBERS),
     "yield_core": DType.U8,
     "nap": DType.U8,
 }
@@ -51,19 +51,19 @@ def predict_pointers(program: Program) -> dict[str, DType]:
 
 @final
 class Calls:
-    """Calls kernels: works out where each buffer lies."""
+    """Calls kernels with the addresses of their buffers."""
 
     def __init__(self, pen: ProgramPen, schedule: Schedule, kernels: dict[Kernel, Function]) -> None:
-        """Keep what writes, where buffers lie, and the functions of the kernels."""
+        """Store the pen, the schedule with the buffer offsets, and the kernels' functions."""
         self.pen, self.schedule, self.kernels = pen, schedule, kernels
 
     def images(self, op: Op, place: Index, count: Index, where: dict[str, Index | Value]) -> None:
-        """Call a kernel on `count` images; the first is at `place` of the batch (or of `order`)."""
+        """Call a kernel on `count` images, starting at position `place` of the batch (or of `order`)."""
         addresses = [self._address(b, place, where) for b in op.buffers]
         self._call(op.kernel, addresses, {"images": count.single, **where})
 
     def slice(self, op: Op, item: Index, where: dict[str, Index | Value]) -> None:
-        """Call a kernel on one of its slices."""
+        """Call a kernel for one of its slices."""
         addresses = [self._address(b, None, where) for b in op.buffers]
         self._call(op.kernel, addresses, {"item": item.single, **where})
 
@@ -77,7 +77,7 @@ class Calls:
         if buffer.per == Per.POSITION:
             pointer = pen.pointer(buffer.name)
             if place is None:
-                raise ValueError(f"{buffer.name} has no meaning for a slice")
+                raise ValueError(f"{buffer.name} is not available to a slice")
             place = place + _known(where, "start") if "start" in where else place
             return pen.at(pointer, place * buffer.size)
         if buffer in self.schedule.in_arena:
@@ -91,7 +91,7 @@ class Calls:
 
 
 def _known(where: dict[str, Index | Value], name: str) -> Index:
-    """Return a place that was worked out by those who call."""
+    """Return a position that the caller computed."""
     place = where[name]
-    assert isinstance(place, Index)  # noqa: S101 - only the pace is values
+    assert isinstance(place, Index)  # noqa: S101 - only the step scalars are values
     return place

@@ -1,4 +1,4 @@
-"""Network → machine code, all stages in a row."""
+"""Network → machine code: all stages in sequence."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ if TYPE_CHECKING:
     from layerline.compiler.task import Task
     from layerline.network import Network
 
-KEPT: Final = 8
-"""So many networks' machine code is kept in the process for who asks again, up to 24 MB each (resnet20): a search or a
-cross-validation fits one network again and again. Five folds of a small one on digits take 0.88 s instead of 3.42 s,
-scikit-learn's checks of an estimator 7.4 s instead of 19 s (benchmarks/estimator.py: medians of seven pairs, two cores
-of an AMD EPYC, Zen 4, beside other work, 2026-11-23)."""
+CACHE_SIZE: Final = 8
+"""Compiled networks cached per process, up to 24 MB each (resnet20), because a search or a cross-validation fits the
+same network repeatedly. Five folds of a small one on digits take 0.88 s instead of 3.42 s, scikit-learn's estimator
+checks 7.4 s instead of 19 s (benchmarks/estimator.py: medians of seven pairs, two cores of an AMD EPYC, Zen 4, under
+other load, 2026-11-23)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Compiled:
-    """Machine code, and where it wants its memory. It holds nothing of a run: any number of engines may share it."""
+    """Machine code and its memory layout. It has no run state, so any number of engines may share it."""
 
     task: Task
     schedule: Schedule
     code: jit.Code
 
 
-@functools.lru_cache(KEPT)
+@functools.lru_cache(CACHE_SIZE)
 def plan(network: Network, machine: Machine, task: Task) -> Schedule:
-    """Return the network's Program, optimized and cut into phases."""
+    """Return the network's Program, optimized and split into phases."""
     program = optimize(build(network, machine, task), machine, fuse_updates=task.fuse_updates)
     return schedule(program)
 
 
 def compile_network(network: Network, machine: Machine, task: Task) -> Compiled:
-    """Return the network's machine code; that of the last few is kept, and is the same object for equal arguments.
+    """Return the network's machine code; the last few are cached, so equal arguments return the same object.
 
-    Threads that ask for the same at once wait for one compilation.
+    Threads that request the same code concurrently wait for one compilation.
     """
     return jit.alone(lambda: compiled_alone(network, machine, task))
 
 
-@functools.lru_cache(KEPT)
+@functools.lru_cache(CACHE_SIZE)
 def compiled_alone(network: Network, machine: Machine, task: Task) -> Compiled:
-    """Return what `compile_network` does; for a thread that has LLVM alone."""
+    """`compile_network` for a thread that has exclusive use of LLVM."""
     return compile_schedule(plan(network, machine, task), machine, task)
 
 
 def compile_schedule(planned: Schedule, machine: Machine, task: Task) -> Compiled:
-    """Return the machine code of a Program that is planned."""
+    """Return the machine code of a schedule."""
     return Compiled(task, planned, jit.compile_text(write_module(planned, machine), machine))

@@ -1,10 +1,10 @@
-"""Schedule → LLVM IR: every kernel once, and around them the function that runs many steps, or predicts many images.
+"""Schedule → LLVM IR: each kernel once, and the driver function that runs many steps or predicts many images.
 
-    train(memory…, first, total, thread, threads)   what one of the threads does of steps `first`, first + 1, … up to
-                                                    control's `end`, of an epoch of `total` images
-    predict(memory…, first, last)                   the images at places first … last−1 of `order`
+    train(memory…, first, total, thread, threads)   one thread's share of steps `first`, first + 1, … up to control's
+                                                    `end`, in an epoch of `total` images
+    predict(memory…, first, last)                   the images at positions first … last−1 of `order`
 
-compiler/tickets.py says how threads share the work, compiler/calls.py what kernels are called with.
+compiler/tickets.py has the work sharing between threads, compiler/calls.py the kernel calls.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from layerline.compiler.llvm_pen import LlvmPen
 from layerline.compiler.program import Per
 from layerline.compiler.schedule import item_bytes
 from layerline.compiler.tickets import word, write_share
-from layerline.compiler.values import PACE
+from layerline.compiler.values import STEP_SCALARS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TICKET: Final = ("total", "step", "ticket")
-"""What the function of a phase is told beside the memory."""
+"""The scalar arguments of a phase function, after the memory."""
 
 PIECE: Final = 64
-"""Calls in a function at most."""
+"""Maximum calls per function."""
 
 
 def write_module(schedule: Schedule, machine: Machine, pens: type[ProgramPen] = LlvmPen) -> str:
-    """Return the whole Program as the text that such pens write: LLVM's."""
-    new = partial(pens.begun, pens.module(machine), machine)
+    """Return the whole Program as text in the pens' language (LLVM IR)."""
+    new = partial(pens.begin, pens.module(machine), machine)
     kernels: dict[Kernel, Function] = {}
     for op in schedule.program.ops:
         if op.kernel not in kernels:
@@ -57,19 +57,19 @@ def write_module(schedule: Schedule, machine: Machine, pens: type[ProgramPen] = 
 
 def _write_kernel(new: Callable[..., ProgramPen], kernel: Kernel) -> Function:
     pen = new(kernel.symbol, kernel.pointers, kernel.scalars)
-    pen.keep_inside()
+    pen.make_internal()
     kernel.write(pen)
     pen.end()
     return pen.function
 
 
 def _write_predict(new: Callable[..., ProgramPen], schedule: Schedule, kernels: dict[Kernel, Function]) -> None:
-    """Write `predict`, which calls all kernels, or where they are many functions that call a PIECE of them each."""
+    """Write `predict`, which calls all kernels, or, if there are many, functions that call a PIECE of them each."""
     ops, pointers = schedule.program.ops, predict_pointers(schedule.program)
     pieces = []
     for first in range(0, len(ops), PIECE) if len(ops) > PIECE else ():
         pen = new(f"predict{first}", pointers, ("place", "count"), alone=False)
-        pen.keep_inside()
+        pen.make_internal()
         _write_way(pen, schedule, kernels, ops[first : first + PIECE], (pen.count("place"), pen.count("count")))
         pen.end()
         pieces.append(pen.function)
@@ -86,7 +86,7 @@ def _write_predict(new: Callable[..., ProgramPen], schedule: Schedule, kernels: 
 def _write_way(
     pen: ProgramPen, schedule: Schedule, kernels: dict[Kernel, Function], ops: Sequence[Op], group: tuple[Index, Index]
 ) -> None:
-    """Write the calls of kernels on a group of images: its first place, and how many they are."""
+    """Write the kernel calls for a group of images, given as its first position and its size."""
     calls = Calls(pen, schedule, kernels)
     for op in ops:
         calls.images(op, *group, {})
@@ -94,41 +94,43 @@ def _write_way(
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """A step of an epoch, in a function that knows `total` and `pace`."""
+    """A step of an epoch, in a function that has `total` and `step_scalars`."""
 
     number: Index
     start: Index
-    """The place in `order` of its first image."""
+    """The position in `order` of its first image."""
     images: Index
     shards: Index
 
     @classmethod
     def written(cls, pen: ProgramPen, program: Program, number: Index) -> _Step:
-        """Write what is worked out of a step's number."""
+        """Write the code that derives a step's fields from its number."""
         start = number * program.batch_size
         images = pen.smaller(pen.count("total") - start, program.batch_size)
         shards, _ = divmod(images + (program.shard_size - 1), program.shard_size)
         return cls(number, start, images, shards)
 
     def scalars(self, pen: ProgramPen, ops: Sequence[Op]) -> dict[str, Index | Value]:
-        """Return what the kernels of ops ask for: where the step starts, its images, its shards, and its pace."""
-        asked = {name for op in ops for name in op.kernel.scalars}
-        places = {name: self.number * len(PACE) + k for k, name in enumerate(PACE) if name in asked}
-        pace = {name: pen.convert(pen.load(pen.pointer("pace"), place), DType.F32) for name, place in places.items()}
-        return {"start": self.start, "images": self.images, "shards": self.shards, **pace}
+        """Return the scalars that the ops' kernels need: start, images and shards of the step, and its step scalars."""
+        requested = {name for op in ops for name in op.kernel.scalars}
+        places = {name: self.number * len(STEP_SCALARS) + k for k, name in enumerate(STEP_SCALARS) if name in requested}
+        step_scalars = {
+            name: pen.convert(pen.load(pen.pointer("step_scalars"), place), DType.F32) for name, place in places.items()
+        }
+        return {"start": self.start, "images": self.images, "shards": self.shards, **step_scalars}
 
 
 class _Ticket:
-    """Writes the function of a phase: what a thread does with one ticket, a shard or a slice.
+    """Writes a phase's function: the work for one ticket, which is a shard or a slice.
 
-    A function of its own for each phase, and for each PIECE of a long one: LLVM's time grows faster than a function
-    does. As one function, the 41 phases of resnet20 took 0.75 s of 1.3 s.
+    Each phase has its own function, and a long phase has one for each PIECE, because LLVM's compile time is superlinear
+    in function size. As a single function, the 41 phases of resnet20 took 0.75 s of 1.3 s.
     """
 
     def __init__(self, name: str, driver: _Train, more: Sequence[str] = ()) -> None:
         self.name, self.driver, self.schedule, self.program = name, driver, driver.schedule, driver.program
         self.pen = driver.new(name, TRAIN_POINTERS, (*TICKET, *more), alone=False)
-        self.pen.keep_inside()
+        self.pen.make_internal()
         self.calls = Calls(self.pen, driver.schedule, driver.kernels)
         self.step = _Step.written(self.pen, self.program, self.pen.count("step"))
 
@@ -150,9 +152,9 @@ class _Ticket:
         at: dict[str, Index],
         write: Callable[[_Ticket, Sequence[T], dict[str, Index]], None],
     ) -> None:
-        """Write what `write` writes of the items: here, or where they are many in functions that are called from here.
+        """Write the items' code inline, or, if there are many, in functions called from here.
 
-        at: what it is told by name beside what this function is.
+        at: further arguments by name, besides those of this function.
         """
         if len(items) <= PIECE:
             write(self, items, at)
@@ -165,7 +167,7 @@ class _Ticket:
             self.pen.call(piece.pen.function, [*own, *at.values()])
 
     def _shard(self, ops: Sequence[Op]) -> None:
-        """Write one shard's way through the phase: clear its sums, then group after group of its images."""
+        """Write one shard's work in the phase: clear its sums, then process its images group by group."""
         pen, program = self.pen, self.program
         sums = list(dict.fromkeys(b for op in ops for b in op.written if b.per == Per.SHARD))
         self._in_pieces("clear", sums, {}, lambda piece, some, _: piece._clear(some))
@@ -176,20 +178,20 @@ class _Ticket:
             self._in_pieces("way", ops, at, _Ticket._way)
 
     def _clear(self, sums: Sequence[Buffer]) -> None:
-        """Write zeros over a shard's sums."""
+        """Zero a shard's sums."""
         for buffer in sums:
             place = self.schedule.in_arena[buffer] + self.pen.count("ticket") * item_bytes(buffer)
             self.pen.fill_zero(self.pen.at(self.pen.pointer("arena"), place), item_bytes(buffer))
 
     def _way(self, ops: Sequence[Op], at: dict[str, Index]) -> None:
-        """Write the calls for a group of images, `count` from `place` on."""
+        """Write the calls for a group of `count` images, starting at `place`."""
         where = {**self.step.scalars(self.pen, ops), "shard": self.pen.count("ticket")}
         del where["images"]
         for op in ops:
             self.calls.images(op, at["place"], at["count"], where)
 
     def _slices(self, ops: Sequence[tuple[Op, int]]) -> None:
-        """Write the calls for the slice of a ticket; with each op, the ticket that is its first."""
+        """Write the calls for a ticket's slice; each op comes with its first ticket."""
         where, ticket = self.step.scalars(self.pen, [op for op, _ in ops]), self.pen.count("ticket")
         for op, first in ops:
             with self.pen.when((ticket - first).within(op.kernel.slices or 0)):
@@ -198,19 +200,19 @@ class _Ticket:
                     self._decide(self.step.number)
 
     def _decide(self, step: Index) -> None:
-        """Write what follows a step's loss: count the step, and end after it if asked to or if the loss is not
-        finite."""
+        """Write the end of a step, once its loss is known: count the step, and stop after it if requested or if the
+        loss is not finite."""
         pen = self.pen
         total = next(b for b in self.program.buffers if b.name == "total")
         place = self.schedule.in_arena[total] + DType.F64.bytes
-        loss = pen.load(pen.taken_as(pen.at(pen.pointer("arena"), place), DType.F64))
+        loss = pen.load(pen.cast_pointer(pen.at(pen.pointer("arena"), place), DType.F64))
         diverged = pen.negation(pen.equal(pen.sub(loss, loss), pen.constant(0.0, 1, DType.F64)))
         following = pen.as_value(step + 1)
         pen.atomic_store(following, word(pen, "done"))
         with pen.when(diverged):
             pen.atomic_store(following, word(pen, "diverged"))
-        asked = pen.negation(pen.as_index(pen.atomic_load(word(pen, "stop"))).is_(0))
-        with pen.when(pen.either(asked, diverged)):
+        stopped = pen.negation(pen.as_index(pen.atomic_load(word(pen, "stop"))).is_(0))
+        with pen.when(pen.either(stopped, diverged)):
             pen.atomic_store(following, word(pen, "end"))
 
 
@@ -223,7 +225,7 @@ class _Train:
         self.pen = new("train", TRAIN_POINTERS, TRAIN_SCALARS, alone=False)
 
     def write(self) -> None:
-        """Write the phases' functions, and the loop over steps."""
+        """Write the phase functions and the loop over steps."""
         pen, end = self.pen, self.pen.variable(self.pen.constant(0, 1, self.pen.index_type))
         works = [_Ticket(f"phase{number}", self).write(phase) for number, phase in enumerate(self.schedule.phases)]
         share = write_share(self.new, works[0])

@@ -1,4 +1,4 @@
-"""The element types of memory."""
+"""The element types of buffers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 
 
 class DType(enum.Enum):
-    """What an element is; the value is its name in symbols."""
+    """An element type; the value is its name in symbols."""
 
     U8 = "u8"
     I32 = "i32"
@@ -16,5 +16,5 @@ class DType(enum.Enum):
 
     @property
     def bytes(self) -> int:
-        """Return the bytes of an element."""
+        """Return the size of an element in bytes."""
         return int(self.value[1:]) // 8

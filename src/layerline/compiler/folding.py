@@ -1,9 +1,9 @@
-"""BatchNorm without a batch: in the forward-only Program it is a scale and a shift, and mostly not even that.
+"""BatchNorm folding: in the forward-only Program BatchNorm is a scale and a shift, usually folded into weights.
 
-Behind a layer with weights that nothing else reads, y = (W·x + c − mean) · a + b with a = w / √(running_var + eps) is
-one layer with weights W · a and bias (c − mean) · a + b. Elsewhere it stays, with its mean and a worked out before.
-The new weights are worked out in float64 and rounded once, so that a prediction differs from PyTorch's evaluation by
-what rounding the weights costs: at most 2⁻²⁴ of each.
+After a weighted layer that has no other reader, y = (W·x + c − mean) · a + b with a = w / √(running_var + eps) is one
+layer with weights W · a and bias (c − mean) · a + b. Elsewhere BatchNorm remains, with mean and a precomputed. The
+folded weights are computed in float64 and rounded once, so that a prediction differs from PyTorch's eval mode only by
+the rounding of the weights: at most 2⁻²⁴ of each.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def folds(network: Network) -> dict[int, int]:
-    """Return for each BatchNorm that can be folded: its node's index → that of the layer whose weights take it in."""
+    """Return the node index of each foldable BatchNorm → the index of the layer whose weights it is folded into."""
     found = {}
     for node in network.nodes:
         if node.layer.kind == "batch_norm" and node.inputs[0]:
@@ -35,7 +35,7 @@ def folds(network: Network) -> dict[int, int]:
 
 
 def folded_weights(network: Network, weights: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-    """Return the forward-only Program's parameters from the network's weights (PyTorch's names and layouts)."""
+    """Return the forward-only Program's parameters, from the network's weights (PyTorch names and layouts)."""
     found = {name: np.asarray(value, np.float32) for name, value in weights.items()}
     into = folds(network)
     for node in network.nodes:

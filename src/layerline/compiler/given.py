@@ -1,7 +1,7 @@
-"""What the caller hands in, and what it gets back in memory of its own.
+"""The caller's buffers: inputs, and outputs that are written to the caller's memory.
 
-What is `given` is there as a whole; what is per `position` has an element, or a row, for each image of the batch, in
-its order.
+A `given` buffer is one whole array; a buffer per `position` has an element or a row for each image of the batch, in
+batch order.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from layerline.data.augment import steps as augmented
 
 
 def images(source: DType) -> Buffer:
-    """Return the images, of stored values of a type."""
+    """Return the images, with stored values of a type."""
     return Buffer("images", 0, Per.GIVEN, source)
 
 
 LABELS: Final = Buffer("labels", 0, Per.GIVEN, DType.I32)
 ORDER: Final = Buffer("order", 1, Per.POSITION, DType.I64)
-"""Which images the batch has."""
+"""The indices of the batch's images."""
 SCALE: Final = Buffer("scale", 0, Per.GIVEN)
 SHIFT: Final = Buffer("shift", 0, Per.GIVEN)
 HYPER: Final = Buffer("hyper", 0, Per.GIVEN)
-"""The recipe's numbers, as kernels/optimizers.py has them in order."""
-DICE: Final = Buffer("dice", 0, Per.GIVEN, DType.I32)
-"""The seed's low and high word, and the number of the epoch."""
+"""The recipe's hyperparameters, in the order of HYPER_NAMES in kernels/optimizers.py."""
+RNG_KEY: Final = Buffer("rng_key", 0, Per.GIVEN, DType.I32)
+"""The low and high word of the seed, and the epoch number."""
 CLASS_WEIGHTS: Final = Buffer("class_weights", 0, Per.GIVEN)
-"""One a class, then their sum."""
+"""One per class, then their sum."""
 MOVES: Final = Buffer("moves", len(augmented.MOVES), Per.POSITION, DType.I32)
 NUMBERS: Final = Buffer("numbers", len(augmented.NUMBERS), Per.POSITION)
 LOSSES: Final = Buffer("losses", 1, Per.POSITION, DType.F64)
@@ -40,5 +40,5 @@ def values(size: int) -> Buffer:
 
 
 def probabilities(classes: int) -> Buffer:
-    """Return where the probabilities of each image's classes go."""
+    """Return the output buffer for each image's class probabilities."""
     return Buffer("probabilities", classes, Per.POSITION)

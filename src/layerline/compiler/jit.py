@@ -1,9 +1,9 @@
-"""All LLVM objects: a module of IR goes in, machine code that can be called comes out.
+"""All LLVM objects: compiles a module of IR to callable machine code.
 
-LLVM runs in a thread of ours, one at a time in a process (`alone`): an exception that a signal raises in the caller's
-thread finds none of its locks half taken, and the thread has the stack that code generation takes. A process that forks
-or ends waits for it: a child whose parent was compiling would wait for locks that nobody holds any more, and LLVM
-crashes where its globals are destroyed under it.
+LLVM runs in a thread of our own, one at a time per process (`alone`), so that an exception raised by a signal in the
+caller's thread cannot leave its locks half acquired, and so that code generation has a large enough stack. Forking and
+exiting the process wait for it: a child forked during compilation would wait for locks that no thread holds any more,
+and LLVM crashes if its globals are destroyed while it runs.
 """
 
 from __future__ import annotations
@@ -28,22 +28,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-fork_waits_for(ffi.lib._lock._lock)  # llvmlite's own; a fork takes it after ours, as we do
+fork_waits_for(ffi.lib._lock._lock)  # llvmlite's own; a fork acquires it after ours, in the order we do
 _lock: Final[Any] = fork_waits_for(threading.RLock())
-"""Held while LLVM works."""
+"""Held while LLVM runs."""
 _engines: Final[dict[int, Any]] = {}
-"""LLVM's objects behind code, by its number: kept here, so that Python never disposes of them where it likes."""
+"""The LLVM objects that own each Code, by its number: referenced here so that Python never frees them at a random
+time."""
 _numbers: Final = itertools.count()
 _unused: Final[deque[int]] = deque()
-"""Numbers of code that nobody calls any more, to be disposed of where LLVM may work."""
+"""Numbers of unreferenced Code, to be freed the next time LLVM may run."""
 
 
 def alone(work: Callable[[], T]) -> T:
-    """Return what `work`, which uses LLVM, returns; nothing else in the process uses it meanwhile.
+    """Return the result of `work`, which has exclusive use of LLVM in this process.
 
-    An exception of a signal that comes while it works is raised when it is done.
+    An exception raised by a signal meanwhile is delivered after it finishes.
     """
-    if _lock._is_owned():  # inside such work; or where the process forks or ends, and a signal's handler asks
+    if _lock._is_owned():  # nested call; or a signal handler during fork or exit
         return work()
     return aside(lambda: _locked(work))
 
@@ -55,7 +56,7 @@ def _locked(work: Callable[[], T]) -> T:
         return work()
 
 
-atexit.register(_lock.acquire)  # and from then on only the thread in which the process ends may use LLVM
+atexit.register(_lock.acquire)  # from then on only the exiting thread may use LLVM
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,16 +71,16 @@ class Code:
         return ctypes.CFUNCTYPE(None, *arguments)(self.addresses[name])
 
     def __del__(self, unused: Callable[[int], None] = _unused.append) -> None:
-        """Leave LLVM's objects to the next who may use LLVM."""
+        """Leave the LLVM objects to be freed by the next user of LLVM."""
         unused(self.number)
 
 
 def optimized(text: str, machine: Machine) -> tuple[Any, Any]:
-    """Return (module, target machine) after LLVM's passes: registers for variables, equal values once, no more.
+    """Return (module, target machine) after LLVM's passes: only SROA, CFG simplification and GVN.
 
-    Tiles are unrolled and vectorized by our own hand, and addresses worked out by the pen, so that LLVM's loop passes
-    and instcombine only cost time: with them resnet20 took 1.02 s instead of 0.90 s to compile, and trained no faster
-    (Xeon at 2.6 GHz, 2026-11-28). What shapes addresses, loop strength reduction, is part of its code generator.
+    Kernels unroll and vectorize their tiles themselves, and the pen computes addresses, so LLVM's loop passes and
+    instcombine only cost time: with them resnet20 took 1.02 s instead of 0.90 s to compile, and trained no faster (Xeon
+    at 2.6 GHz, 2026-11-28). Loop strength reduction, which shapes addressing, is part of the code generator.
     """
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
@@ -99,10 +100,10 @@ def optimized(text: str, machine: Machine) -> tuple[Any, Any]:
 
 
 def compile_text(text: str, machine: Machine) -> Code:
-    """Return the compiled functions of a module of LLVM IR.
+    """Return the compiled functions of an LLVM IR module.
 
-    All its sections come from one stretch of memory (use_lmm): else LLVM puts constants more than 2 GB from the code
-    where so much is mapped between two holes of the address space, and ends the process.
+    All its sections are allocated from one contiguous range (use_lmm): otherwise LLVM may place constants more than
+    2 GB from the code if that much is mapped in between, and abort the process.
     """
 
     def work() -> Code:

@@ -1,4 +1,4 @@
-"""A Kernel: one function of machine code, and the arguments that it declares."""
+"""A Kernel: one machine-code function and its declared arguments."""
 
 from __future__ import annotations
 
@@ -16,86 +16,85 @@ if TYPE_CHECKING:
 
 
 class Access(enum.Enum):
-    """What a kernel does with an argument."""
+    """How a kernel accesses an argument."""
 
     READS = "reads"
     SETS = "sets"
-    """Whatever was there is gone."""
+    """Overwrites it."""
     ADDS = "adds"
-    """A sum grows: a gradient with several readers, what a shard or a run has gathered."""
+    """Accumulates into it: a gradient with several readers, or the sums of a shard or a run."""
     UPDATES = "updates"
-    """A parameter, or what is kept beside it, moves."""
+    """Updates a parameter or an optimizer slot in place."""
 
 
 @dataclass(frozen=True)
 class KernelArgument:
-    """A pointer that a kernel takes: to what, what it does with it, and what an item must hold."""
+    """A pointer argument of a kernel: its element type, its access, and the layout of one item."""
 
     dtype: DType
     access: Access
-    lies: Plane | Places | Columns | int | None
-    """An image; where in one pooled values came from; filters; so many elements; or None: an array of the caller's, as
-    it is."""
+    layout: Plane | Places | Columns | int | None
+    """An image; the source positions of pooled values in one; filters; a number of elements; or None: an array of the
+    caller's, of any length."""
 
 
-def reads(lies: Plane | Places | Columns | int, dtype: DType = DType.F32) -> KernelArgument:
-    """Return an argument that is only read."""
-    return KernelArgument(dtype, Access.READS, lies)
+def reads(layout: Plane | Places | Columns | int, dtype: DType = DType.F32) -> KernelArgument:
+    """Return a read-only argument."""
+    return KernelArgument(dtype, Access.READS, layout)
 
 
 def given(dtype: DType = DType.F32) -> KernelArgument:
-    """Return an argument that is read and is an array of the caller's, of any length."""
+    """Return a read-only argument that is an array of the caller's, of any length."""
     return KernelArgument(dtype, Access.READS, None)
 
 
-def sets(lies: Plane | Places | Columns | int, dtype: DType = DType.F32) -> KernelArgument:
-    """Return an argument that is written and not read."""
-    return KernelArgument(dtype, Access.SETS, lies)
+def sets(layout: Plane | Places | Columns | int, dtype: DType = DType.F32) -> KernelArgument:
+    """Return a write-only argument."""
+    return KernelArgument(dtype, Access.SETS, layout)
 
 
-def adds(lies: Plane | int, dtype: DType = DType.F32) -> KernelArgument:
-    """Return an argument that is added to."""
-    return KernelArgument(dtype, Access.ADDS, lies)
+def adds(layout: Plane | int, dtype: DType = DType.F32) -> KernelArgument:
+    """Return an argument that is accumulated into."""
+    return KernelArgument(dtype, Access.ADDS, layout)
 
 
 def updates(elements: int) -> KernelArgument:
-    """Return an argument that is a parameter, or a slot beside one, and moves."""
+    """Return an argument that is a parameter or an optimizer slot, updated in place."""
     return KernelArgument(DType.F32, Access.UPDATES, elements)
 
 
 class Over(enum.Enum):
-    """What the items of a kernel, and of a phase, are; the value is the word for it."""
+    """What a kernel, or a phase, iterates over; the value is its name."""
 
     IMAGES = "images"
     SLICES = "slices"
 
 
 class Kernel(abc.ABC):
-    """One function of machine code: what it computes and how (its tile), as a frozen dataclass. Equal kernels share
-    code.
+    """One machine-code function: what it computes and how (its tile), as a frozen dataclass. Equal kernels share code.
 
-    The pointer arguments come first, then the scalars. A kernel over images does `images` neighboring images; one
-    over slices does slice `item` of `slices`; it knows nothing of threads.
+    Pointer arguments come first, then scalars. A kernel over images processes `images` consecutive images; a kernel
+    over slices processes slice `item` of `slices`. Kernels know nothing about threads.
     """
 
     @property
     @abc.abstractmethod
     def arguments(self) -> dict[str, KernelArgument]:
-        """Return the pointer arguments by name, in their order: the one declaration of what is read and written."""
+        """Return the pointer arguments by name, in order: the only declaration of what is read and written."""
 
     @property
     @abc.abstractmethod
     def symbol(self) -> str:
-        """Return the name: formula, shape, how. It is the function's symbol, the profile's line and the cache's key."""
+        """Return the name: formula, shape, tile. It is the function's symbol, its profile entry and its cache key."""
 
     @property
     def slices(self) -> int | None:
-        """Return into how many independent items the work is cut, or None where its items are images."""
+        """Return the number of independent items the work is split into, or None if its items are images."""
         return None
 
     @property
-    def numbers(self) -> tuple[str, ...]:
-        """Return what it is told beside its images or its item: `images` and `shards` of the step, its pace."""
+    def extra_scalars(self) -> tuple[str, ...]:
+        """Return the scalars besides the images or the item: `images` and `shards` of the step, STEP_SCALARS."""
         return ()
 
     @abc.abstractmethod
@@ -104,10 +103,10 @@ class Kernel(abc.ABC):
 
     @property
     def pointers(self) -> dict[str, DType]:
-        """Return the pointer arguments' types."""
+        """Return the types of the pointer arguments."""
         return {name: argument.dtype for name, argument in self.arguments.items()}
 
     @property
     def scalars(self) -> tuple[str, ...]:
         """Return the scalar arguments."""
-        return ("images" if self.slices is None else "item", *self.numbers)
+        return ("images" if self.slices is None else "item", *self.extra_scalars)

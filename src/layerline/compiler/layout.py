@@ -1,4 +1,4 @@
-"""How parameters lie in memory, and the way from PyTorch's tensors and back."""
+"""Memory layouts of parameters, and their conversion from and to PyTorch's tensors."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Layout(abc.ABC):
-    """A one-to-one map between a tensor in PyTorch's order and the elements of a buffer; the rest of the buffer is
+    """A one-to-one mapping between a tensor in PyTorch's order and elements of a buffer; the rest of the buffer is
     zero."""
 
     @property
     @abc.abstractmethod
     def size(self) -> int:
-        """Return the buffer's elements."""
+        """Return the number of elements in the buffer."""
 
     @abc.abstractmethod
     def pack(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -34,16 +34,16 @@ class Layout(abc.ABC):
 
 @dataclass(frozen=True)
 class Vector(Layout):
-    """A number a channel, or behind Flat a number a value: then they lie as the image does, H, W, C."""
+    """One number per channel, or after Flat one per value: then in the image's order, H, W, C."""
 
     length: int
     padded: int
     image: tuple[int, int, int] | None = None
-    """(C, H, W) of what Flat saw."""
+    """(C, H, W) of Flat's input."""
 
     @property
     def size(self) -> int:
-        """Return the buffer's elements."""
+        """Return the number of elements in the buffer."""
         return self.padded
 
     def pack(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -62,9 +62,9 @@ class Vector(Layout):
 
 @dataclass(frozen=True)
 class Rows(Layout):
-    """Filters as rows of taps: [o][run][j], a run being the taps that lie side by side in an image: j runs over (s, c).
+    """Filters as rows of taps, [o][run][j]. A run is a sequence of taps contiguous in an image: j runs over (s, c).
 
-    `shape` is PyTorch's (O, C, R, S). With a dilated kernel a run is one tap's channels, and there are R·S of them.
+    `shape` is PyTorch's (O, C, R, S). With a dilated kernel a run is the channels of one tap, and there are R·S runs.
     """
 
     shape: tuple[int, int, int, int]
@@ -74,7 +74,7 @@ class Rows(Layout):
 
     @property
     def size(self) -> int:
-        """Return the buffer's elements."""
+        """Return the number of elements in the buffer."""
         return self.shape[0] * self.runs * self.padded
 
     def pack(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -93,7 +93,7 @@ class Rows(Layout):
 
 @dataclass(frozen=True)
 class BlockLayout:
-    """`count` times `vectors` vectors of `lanes` filters, from filter `first` on."""
+    """`count` times `vectors` vectors of `lanes` filters, starting at filter `first`."""
 
     first: int
     lanes: int
@@ -102,16 +102,15 @@ class BlockLayout:
 
     @property
     def width(self) -> int:
-        """Return the filters of one of the blocks."""
+        """Return the number of filters per block."""
         return self.lanes * self.vectors
 
 
 @dataclass(frozen=True)
 class Columns(Layout):
-    """Filters side by side: block after block, in each [run][j][o], so that a vector holds one tap of many filters.
+    """Filters as columns, block by block, [run][j][o] within each, so that a vector holds one tap of many filters.
 
-    Runs are those of Rows, without what rows are padded with. The blocks are those of a group's filters; group follows
-    group.
+    Runs are those of Rows, without row padding. The blocks cover one group's filters; groups are contiguous.
     """
 
     shape: tuple[int, int, int, int]
@@ -122,22 +121,22 @@ class Columns(Layout):
 
     @property
     def size(self) -> int:
-        """Return the buffer's elements."""
+        """Return the number of elements in the buffer."""
         return self.groups * self.group_size
 
     @property
     def group_size(self) -> int:
-        """Return the elements of a group."""
+        """Return the number of elements per group."""
         return sum(b.count * b.width for b in self.blocks) * self.taps
 
     @property
     def group_filters(self) -> int:
-        """Return the filters of a group."""
+        """Return the number of filters per group."""
         return self.shape[0] // self.groups
 
     @property
     def taps(self) -> int:
-        """Return the taps of a filter."""
+        """Return the number of taps per filter."""
         return self.runs * self.length
 
     def pack(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -151,7 +150,7 @@ class Columns(Layout):
         return out
 
     def _pieces(self, buffer: NDArray[np.float32], group: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield each block of a group: its first filter (of the group), and a view of it as (taps, filters)."""
+        """Yield each block of a group: its first filter (within the group), and a view of it as (taps, filters)."""
         at = group * self.group_size
         for block in self.blocks:
             for k in range(block.count):
@@ -172,14 +171,14 @@ class Columns(Layout):
 
 @dataclass(frozen=True)
 class Taps(Layout):
-    """A filter a channel: [tap][c], a vector holds one tap of many channels. `shape` is PyTorch's (C, 1, R, S)."""
+    """Depthwise filters, [tap][c]: a vector holds one tap of many channels. `shape` is PyTorch's (C, 1, R, S)."""
 
     shape: tuple[int, int, int, int]
     padded: int
 
     @property
     def size(self) -> int:
-        """Return the buffer's elements."""
+        """Return the number of elements in the buffer."""
         return self.shape[2] * self.shape[3] * self.padded
 
     def pack(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -198,16 +197,16 @@ class Taps(Layout):
 
 @dataclass(frozen=True)
 class Matrix(Layout):
-    """Weights of FC: [o][i], where i runs over the input as it lies in memory: H, W, C behind Flat."""
+    """Weights of FC, [o][i], where i runs over the input in memory order: H, W, C after Flat."""
 
     outputs: int
     image: tuple[int, int, int]
-    """(C, H, W) of what Flat saw, or (I, 1, 1)."""
+    """(C, H, W) of Flat's input, or (I, 1, 1)."""
     padded: int
 
     @property
     def size(self) -> int:
-        """Return the buffer's elements."""
+        """Return the number of elements in the buffer."""
         return self.outputs * self.padded
 
     def pack(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:

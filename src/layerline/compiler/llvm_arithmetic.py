@@ -1,4 +1,4 @@
-"""LLVM's arithmetic: the pen's words as instructions at the end of the block that is being written."""
+"""LLVM arithmetic: the pen's operations as instructions, appended to the current block."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ FLOATING: Final = (DType.F32, DType.F64)
 
 
 class LlvmArithmetic(ProgramPen):
-    """Half of LlvmPen: what is done with values. Abstract."""
+    """Half of LlvmPen: the operations on values. Abstract."""
 
     inside: ir.Module
     builder: ir.IRBuilder
 
-    # -- whole numbers ---------------------------------------------------------------------------
+    # -- integers ---------------------------------------------------------------------------
 
     def literal(self, number: int) -> Any:
-        """Return a number that is known."""
+        """Return an integer constant."""
         return ir.Constant(TYPES[self.index_type], number)
 
     def integer(self, operation: str, a: Any, b: Any) -> Any:
@@ -41,7 +41,7 @@ class LlvmArithmetic(ProgramPen):
             return Value(self.builder.icmp_unsigned("<", a, b), None, 1)
         return Value(self.builder.icmp_signed(operation, a, b), None, 1)
 
-    # -- values out of nothing ---------------------------------------------------------------------------
+    # -- constants ---------------------------------------------------------------------------
 
     def constant(self, number: float, lanes: int = 1, dtype: DType = DType.F32) -> Value:
         """Return `number` in every lane."""
@@ -55,13 +55,13 @@ class LlvmArithmetic(ProgramPen):
         return known(range(first, first + lanes), DType.I32)
 
     def lane_mask(self, lanes: int, count: int) -> Value:
-        """Return what is true in the first `count` lanes and false in those behind."""
+        """Return a mask: true in the first `count` lanes, false in the rest."""
         return known([int(lane < count) for lane in range(lanes)], None)
 
     # -- lane by lane ---------------------------------------------------------------------------
 
     def fma(self, a: Value, b: Value, c: Value) -> Value:
-        """Return a·b + c: one rounding where the machine has the instruction, else two."""
+        """Return a·b + c, rounded once if the machine has FMA, else twice."""
         if not self.machine.fma:
             return self.add(self.mul(a, b), c)
         return _like(a, self.builder.call(self._intrinsic("fma", a, 3), [a.raw, b.raw, c.raw]))
@@ -91,21 +91,21 @@ class LlvmArithmetic(ProgramPen):
         return _like(a, self.builder.call(self._intrinsic("sqrt", a, 1), [a.raw]))
 
     def greater(self, a: Value, b: Value) -> Value:
-        """Return whether a > b; false where either is not a number."""
+        """Return whether a > b; false if either is NaN."""
         compare = self.builder.fcmp_ordered if a.dtype in FLOATING else self.builder.icmp_signed
         return _truth(a, compare(">", a.raw, b.raw))
 
     def not_greater(self, a: Value, b: Value) -> Value:
-        """Return whether a ≤ b; false where either is not a number."""
+        """Return whether a ≤ b; false if either is NaN."""
         return _truth(a, self.builder.fcmp_ordered("<=", a.raw, b.raw))
 
     def equal(self, a: Value, b: Value) -> Value:
-        """Return whether a = b; false where either is not a number."""
+        """Return whether a = b; false if either is NaN."""
         compare = self.builder.fcmp_ordered if a.dtype in FLOATING else self.builder.icmp_signed
         return _truth(a, compare("==", a.raw, b.raw))
 
     def below(self, a: Value, b: Value) -> Value:
-        """Return whether a < b, both without a sign."""
+        """Return whether a < b, both unsigned integers."""
         return _truth(a, self.builder.icmp_unsigned("<", a.raw, b.raw))
 
     def not_numbers(self, a: Value, b: Value) -> Value:
@@ -113,19 +113,19 @@ class LlvmArithmetic(ProgramPen):
         return _truth(a, self.builder.fcmp_unordered("uno", a.raw, b.raw))
 
     def select(self, condition: Value, then: Value, otherwise: Value) -> Value:
-        """Return `then` where the condition holds, else `otherwise`."""
+        """Return `then` in lanes where the condition holds, else `otherwise`."""
         return _like(then, self.builder.select(condition.raw, then.raw, otherwise.raw))
 
     def either(self, a: Value, b: Value) -> Value:
-        """Return a or b."""
+        """Return a | b."""
         return _like(a, self.builder.or_(a.raw, b.raw))
 
     def both(self, a: Value, b: Value) -> Value:
-        """Return a and b."""
+        """Return a & b."""
         return _like(a, self.builder.and_(a.raw, b.raw))
 
     def exclusive(self, a: Value, b: Value) -> Value:
-        """Return the bits that a and b do not share."""
+        """Return a ^ b."""
         return _like(a, self.builder.xor(a.raw, b.raw))
 
     def negation(self, a: Value) -> Value:
@@ -133,25 +133,25 @@ class LlvmArithmetic(ProgramPen):
         return _like(a, self.builder.not_(a.raw))
 
     def shifted_left(self, value: Value, count: int) -> Value:
-        """Return an integer's bits moved up."""
+        """Return an integer shifted left."""
         return _like(value, self.builder.shl(value.raw, self.like(value, count).raw))
 
     def shifted_right(self, value: Value, count: int) -> Value:
-        """Return an integer's bits moved down, zeros from above."""
+        """Return an integer shifted right, zero-filled (logical shift)."""
         return _like(value, self.builder.lshr(value.raw, self.like(value, count).raw))
 
     def wide_product(self, a: Value, factor: int) -> tuple[Value, Value]:
-        """Return the high and the low 32 bits of an i32 without a sign times a constant."""
+        """Return the high and low 32 bits of an unsigned i32 times a constant."""
         wide = self.builder.zext(a.raw, vector_type(DType.I64, a.lanes))
         product = self.builder.mul(wide, self.constant(factor, a.lanes, DType.I64).raw)
         narrow = vector_type(DType.I32, a.lanes)
         high = self.builder.trunc(self.builder.lshr(product, self.constant(32, a.lanes, DType.I64).raw), narrow)
         return _like(a, high), _like(a, self.builder.trunc(product, narrow))
 
-    # -- from type to type ---------------------------------------------------------------------------
+    # -- type conversions ---------------------------------------------------------------------------
 
     def convert(self, value: Value, dtype: DType) -> Value:
-        """Return a value in another type: bytes and integers to float, float to double, i64 to i32 and back."""
+        """Return a value converted to another type: u8 and integers to float, float to double, i64 to i32 and back."""
         source = value.dtype
         if source is dtype or source is None:
             return value
@@ -167,17 +167,17 @@ class LlvmArithmetic(ProgramPen):
         return Value(change(value.raw, vector_type(dtype, value.lanes)), dtype, value.lanes)
 
     def bits(self, value: Value, dtype: DType) -> Value:
-        """Return the same bits as another type of the same size."""
+        """Return the value bitcast to another type of the same size."""
         return Value(self.builder.bitcast(value.raw, vector_type(dtype, value.lanes)), dtype, value.lanes)
 
     def cut_off(self, a: Value) -> Value:
-        """Return a float32 as i32, what is behind the point cut off."""
+        """Return a float32 truncated to i32."""
         return Value(self.builder.fptosi(a.raw, vector_type(DType.I32, a.lanes)), DType.I32, a.lanes)
 
-    # -- lane to lane ---------------------------------------------------------------------------
+    # -- shuffles ---------------------------------------------------------------------------
 
     def splat(self, value: Value, lanes: int) -> Value:
-        """Return a scalar in every lane."""
+        """Return a scalar broadcast to all lanes."""
         if lanes == 1:
             return value
         undefined, zero, zeros = _splat_constants(value.dtype, lanes)
@@ -185,14 +185,14 @@ class LlvmArithmetic(ProgramPen):
         return Value(self.builder.shuffle_vector(first, undefined, zeros), value.dtype, lanes)
 
     def some_lanes(self, value: Value, which: Sequence[int]) -> Value:
-        """Return lanes of a vector by their numbers."""
+        """Return the lanes of a vector with the given numbers."""
         if len(which) == 1:
             return Value(self.builder.extract_element(value.raw, ir.Constant(I32, which[0])), value.dtype, 1)
         undefined = ir.Constant(value.raw.type, ir.Undefined)
         return Value(self.builder.shuffle_vector(value.raw, undefined, _mask(which)), value.dtype, len(which))
 
     def shuffled(self, a: Value, b: Value, which: Sequence[int]) -> Value:
-        """Return lanes of a, then b, by their numbers; of one lane a scalar."""
+        """Return lanes of the concatenation of a and b, by number; a scalar if it is one lane."""
         if a.lanes == 1:
             return (a, b)[which[0]]
         if len(which) == 1:
@@ -202,9 +202,9 @@ class LlvmArithmetic(ProgramPen):
         return Value(self.builder.shuffle_vector(a.raw, b.raw, _mask(which)), a.dtype, len(which))
 
     def _intrinsic(self, name: str, value: Value, arguments: int) -> ir.Function:
-        """Return LLVM's function of a name, for values of a type: so many of it, and one of it comes out."""
+        """Return the LLVM intrinsic of a name, whose arguments and result all have the value's type."""
         typ = vector_type(value.dtype, value.lanes)
-        assert value.dtype is not None  # noqa: S101 - functions of numbers
+        assert value.dtype is not None  # noqa: S101 - not for booleans
         name = f"llvm.{name}." + f"v{value.lanes}" * (value.lanes > 1) + value.dtype.value
         found = self.inside.globals.get(name)
         return found or ir.Function(self.inside, ir.FunctionType(typ, [typ] * arguments), name)

@@ -1,4 +1,4 @@
-"""The pen that writes LLVM's text."""
+"""The pen that writes LLVM IR."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LlvmPen(LlvmArithmetic):
     """Writes one function of a module."""
 
     _entry: ir.IRBuilder
-    """Where variables are made."""
+    """Where variables are allocated."""
     _body: ir.Block
 
     @classmethod
@@ -35,7 +35,7 @@ class LlvmPen(LlvmArithmetic):
         return module
 
     @classmethod
-    def begun(
+    def begin(
         cls,
         module: ir.Module,
         machine: Machine,
@@ -63,8 +63,8 @@ class LlvmPen(LlvmArithmetic):
             pen.scalars[name] = Value(argument, kind, 1)
         return pen
 
-    def keep_inside(self) -> None:
-        """Let only this module call the function, and never copy it into who calls."""
+    def make_internal(self) -> None:
+        """Make the function internal to the module, and never inline it."""
         self.function.linkage = "internal"
         self.function.attributes.add("noinline")
 
@@ -77,7 +77,7 @@ class LlvmPen(LlvmArithmetic):
 
     @contextmanager
     def counted(self, name: str, first: Index, last: Index, step: int) -> Iterator[Index]:
-        """Write a loop over first, first + step, … below last; of known bounds it runs once at least."""
+        """Write a loop over first, first + step, … below last; with constant bounds it runs at least once."""
         b, before = self.builder, self.builder.block
         first_value, last_value = first.whole, last.whole
         body, end = b.append_basic_block(name), b.append_basic_block(f"{name}_end")
@@ -96,7 +96,7 @@ class LlvmPen(LlvmArithmetic):
 
     @contextmanager
     def repeat(self, name: str, start: int | Index = 0) -> Iterator[tuple[Index, Callable[[Value], None]]]:
-        """Write a loop without an end; yields its count and a function that leaves it where a condition holds."""
+        """Write an endless loop; yields its counter and a function that breaks out of it if a condition holds."""
         first = self.index(start) if isinstance(start, int) else start
         b, before = self.builder, self.builder.block
         first_value = first.whole
@@ -118,12 +118,12 @@ class LlvmPen(LlvmArithmetic):
 
     @contextmanager
     def when(self, condition: Value) -> Iterator[None]:
-        """Write code that runs only where `condition` holds."""
+        """Write code that runs only if `condition` holds."""
         with self.builder.if_then(condition.raw):
             yield
 
     def variable(self, initial: Value) -> Variable:
-        """Return a variable that starts as `initial`; its stack slot becomes a register in LLVM's SROA pass."""
+        """Return a variable initialized to `initial`; LLVM's SROA pass promotes its stack slot to a register."""
         slot = self._entry.alloca(vector_type(initial.dtype, initial.lanes))
         self.builder.store(initial.raw, slot)
         return Variable(slot, initial.dtype, initial.lanes)
@@ -134,13 +134,13 @@ class LlvmPen(LlvmArithmetic):
         return Value(self.builder.load(variable.raw, typ=typ), variable.dtype, variable.lanes)
 
     def write(self, variable: Variable, value: Value) -> None:
-        """Change a variable."""
+        """Assign to a variable."""
         self.builder.store(value.raw, variable.raw)
 
     # -- memory ---------------------------------------------------------------------------
 
     def at(self, pointer: Pointer, index: Index | int) -> Pointer:
-        """Return the pointer `index` elements on."""
+        """Return the pointer advanced by `index` elements."""
         index = self.index(index) if isinstance(index, int) else index
         raw, element = pointer.raw, TYPES[pointer.dtype]
         if index.raw is not None:
@@ -150,13 +150,13 @@ class LlvmPen(LlvmArithmetic):
         return Pointer(raw, pointer.dtype)
 
     def load(self, pointer: Pointer, index: Index | int = 0, lanes: int = 1) -> Value:
-        """Return `lanes` neighboring elements; no alignment beyond the element's is assumed."""
+        """Return `lanes` consecutive elements; only the element's own alignment is assumed."""
         typ = vector_type(pointer.dtype, lanes)
         loaded = self.builder.load(self.at(pointer, index).raw, typ=typ, align=pointer.dtype.bytes)
         return Value(loaded, pointer.dtype, lanes)
 
     def store(self, value: Value, pointer: Pointer, index: Index | int = 0, count: int | None = None) -> None:
-        """Store the first `count` lanes (all, if not given) and touch nothing behind them."""
+        """Store the first `count` lanes (default: all), touching nothing after them."""
         lanes = value.lanes
         count = lanes if count is None else count
         to, done = self.at(pointer, index), 0
@@ -167,7 +167,7 @@ class LlvmPen(LlvmArithmetic):
             done += piece
 
     def prefetch(self, pointer: Pointer, index: Index | int) -> None:
-        """Ask for the cache line of an element; one outside of all memory does no harm."""
+        """Prefetch the cache line of an element; an address outside mapped memory is harmless."""
         name = "llvm.prefetch.p0"
         typ = ir.FunctionType(ir.VoidType(), [POINTER, I32, I32, I32])
         function = self.inside.globals.get(name) or ir.Function(self.inside, typ, name)
@@ -181,41 +181,42 @@ class LlvmPen(LlvmArithmetic):
         self.builder.call(function, [_raw(argument) for argument in arguments])
 
     def address_of(self, function: Function) -> Pointer:
-        """Return the address of a function written by another pen, to hand it on."""
+        """Return the address of a function written by another pen, to pass it on."""
         return Pointer(function, DType.U8)
 
     def call_like(self, like: Function, address: Pointer, arguments: Sequence[Pointer | Value | Index]) -> None:
-        """Call a function by its address; it takes what the function `like` takes."""
+        """Call a function by address, with the signature of the function `like`."""
         callee = _Callee(address.raw, like.function_type)
         self.builder.call(callee, [_raw(argument) for argument in arguments])
 
     def call_address(self, address: Pointer, *numbers: int) -> None:
-        """Call a C function of int arguments by its address."""
+        """Call a C function of int arguments by address."""
         typ = ir.FunctionType(ir.VoidType(), [I32] * len(numbers))
         self.builder.call(_Callee(address.raw, typ), [ir.Constant(I32, number) for number in numbers])
 
     def pause(self) -> None:
-        """Tell the CPU that this is a waiting loop, where it has a word for that."""
+        """Write a spin-wait hint, on CPUs that have one."""
         if self.machine.triple.startswith("x86_64"):
             name = "llvm.x86.sse2.pause"
             found = self.inside.globals.get(name)
             self.builder.call(found or ir.Function(self.inside, ir.FunctionType(ir.VoidType(), []), name), [])
 
     def atomic_add(self, memory: Pointer, number: int) -> Value:
-        """Add to a shared 64-bit integer; returns what it was."""
+        """Atomically add to a shared 64-bit integer, and return its previous value."""
         return Value(self.builder.atomic_rmw("add", memory.raw, ir.Constant(I64, number), "acq_rel"), DType.I64, 1)
 
     def atomic_claim(self, memory: Pointer, seen: Value, following: Value) -> Value:
-        """Change a shared 64-bit integer if it still is what was seen; returns whether it was."""
+        """Compare and swap a shared 64-bit integer from `seen` to `following`; returns whether it succeeded."""
         pair = self.builder.cmpxchg(memory.raw, seen.raw, following.raw, "acq_rel", "acquire")
         return Value(self.builder.extract_value(pair, 1), None, 1)
 
     def atomic_load(self, memory: Pointer) -> Value:
-        """Return a shared 64-bit integer."""
+        """Atomically load a shared 64-bit integer."""
         return Value(self.builder.load_atomic(memory.raw, "acquire", 8, typ=I64), DType.I64, 1)
 
     def atomic_store(self, value: Value, memory: Pointer) -> None:
-        """Change a shared 64-bit integer. (An exchange: llvmlite's atomic store refuses opaque pointers.)"""
+        """Atomically store a shared 64-bit integer (as an exchange: llvmlite's atomic store rejects opaque
+        pointers)."""
         self.builder.atomic_rmw("xchg", memory.raw, value.raw, "acq_rel")
 
 
@@ -224,7 +225,7 @@ def _raw(argument: Pointer | Value | Index) -> Any:
 
 
 class _Callee:
-    """An address as llvmlite's `call` wants a function: with a type."""
+    """An address with the function type that llvmlite's `call` needs."""
 
     def __init__(self, address: Any, typ: ir.FunctionType) -> None:
         self.address, self.function_type = address, typ

@@ -1,4 +1,4 @@
-"""LLVM's types, and the values of generated code in them."""
+"""LLVM types, and constants of those types."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def vector_type(dtype: DType | None, lanes: int) -> Any:
 
 
 def known(numbers: Sequence[float], dtype: DType | None) -> Value:
-    """Return numbers that are known, a lane each."""
+    """Return a constant vector, one number per lane."""
     lanes = [ir.Constant(TYPES[dtype], number) for number in numbers]
     one = lanes[0] if len(lanes) == 1 else ir.Constant(ir.VectorType(TYPES[dtype], len(lanes)), lanes)
     return Value(one, dtype, len(lanes))

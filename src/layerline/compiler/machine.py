@@ -1,4 +1,4 @@
-"""What code is written for: the vector width, the registers and the instructions of one CPU."""
+"""The target machine: vector width, registers and instructions of one CPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from layerline.errors import UserError
 
 @dataclass(frozen=True)
 class Target:
-    """What every CPU of an architecture has."""
+    """The baseline of an architecture, which every CPU of it has."""
 
     index_bits: int
     lanes: int
@@ -25,7 +25,7 @@ _TARGETS: Final = {
     "arm64": Target(64, 4, 32, True),
     "wasm32": Target(32, 1, 16, False),
 }
-"""The first part of a triple → the architecture; others are taken for plain ones of 64 bits."""
+"""The first part of a triple → the architecture; others are treated as scalar 64-bit machines."""
 
 
 def _target(triple: str) -> Target:
@@ -34,7 +34,7 @@ def _target(triple: str) -> Target:
 
 @dataclass(frozen=True)
 class Machine:
-    """One CPU as the code generator sees it. Two machines that are equal get the same bits."""
+    """One CPU as the code generator sees it. Equal machines get bit-identical results."""
 
     triple: str
     cpu: str
@@ -42,20 +42,20 @@ class Machine:
     lanes: int
     """float32 values in the widest vector: 16, 8, 4, or 1."""
     registers: int
-    """Vector registers that the CPU can name."""
+    """Architectural vector registers."""
     fma: bool
-    """Whether a·b + c is one instruction with one rounding; else it is two, with two."""
+    """Whether a·b + c is one instruction with one rounding; otherwise it is two, with two roundings."""
 
     @property
     def index_bits(self) -> int:
-        """Return the bits of an address, which places in memory are counted in."""
+        """Return the width of an address, and so of an index, in bits."""
         return _target(self.triple).index_bits
 
     def lanes_for(self, n: int) -> int:
-        """Return the narrowest vector that holds n values, or the widest there is.
+        """Return the lanes of the narrowest vector that holds n values, or of the widest available.
 
-        A narrow vector is not a slow one: a Zen 4 core makes two 8-lane multiply-adds a cycle and one of 16 lanes, so
-        that 6 filters cost 6/8 of a full vector and not 6/16.
+        A narrow vector is not slower per lane: a Zen 4 core does two 8-lane multiply-adds per cycle, or one of 16
+        lanes, so that 6 filters use 6/8 of the throughput rather than 6/16.
         """
         for lanes in (1, 4, 8, 16):
             if n <= lanes <= self.lanes:
@@ -64,11 +64,11 @@ class Machine:
 
     @property
     def accumulators(self) -> int:
-        """Return how many registers a tile may sum in: the rest holds weights, a broadcast value and a temporary."""
+        """Return the registers a tile may accumulate in; the rest hold weights, a broadcast value and a temporary."""
         return self.registers - 4
 
 
-_X86: Final = {  # the CPUs that can be asked for by name: lanes, registers, FMA
+_X86: Final = {  # CPUs that can be selected by name: lanes, registers, FMA
     "x86-64": (4, 16, False),
     "haswell": (8, 16, True),
     "x86-64-v3": (8, 16, True),
@@ -78,7 +78,7 @@ _X86: Final = {  # the CPUs that can be asked for by name: lanes, registers, FMA
 
 @functools.cache
 def host() -> Machine:
-    """Return the CPU this runs on."""
+    """Return the host CPU."""
     from layerline.compiler import jit
 
     return jit.alone(_host)
@@ -104,20 +104,20 @@ def _widest(triple: str, features: dict[str, bool]) -> tuple[int, int, bool]:
 
 
 def named(cpu: str | None = None, lanes: int | None = None) -> Machine:
-    """Return the host, an older CPU of its family by name, or either with narrower vectors.
+    """Return the host, another CPU of its family by name, or either with narrower vectors.
 
-    Raises UserError for a CPU that is not known or lanes that the CPU does not have.
+    Raises UserError for an unknown CPU, or for lanes that the CPU does not have.
     """
     machine = host()
     if cpu is not None:
         if cpu not in _X86 or not machine.triple.startswith("x86_64"):
-            raise UserError(f"--cpu {cpu}: not known", "on x86-64 one of: " + ", ".join(_X86))
+            raise UserError(f"--cpu {cpu}: unknown CPU", "on x86-64 one of: " + ", ".join(_X86))
         machine = Machine(machine.triple, cpu, "", *_X86[cpu])
     if lanes is not None:
         known = [width for width in (1, 4, 8, 16) if width <= machine.lanes]
         if lanes not in known:
             raise UserError(
-                f"--lanes {lanes}: {machine.cpu} has none of that width", "one of: " + ", ".join(map(str, known))
+                f"--lanes {lanes}: {machine.cpu} has no vectors of that width", "one of: " + ", ".join(map(str, known))
             )
         machine = Machine(machine.triple, machine.cpu, machine.features, lanes, machine.registers, machine.fma)
     return machine

@@ -1,12 +1,12 @@
-"""What makes a plain Program fast: each pass is a function Program → Program, and `spec.check` runs after each.
+"""Optimization passes: each is a function Program → Program, and `spec.check` runs after each.
 
 fuse_relu     conv; relu                →  conv_relu
-fuse_pool     conv; pool; … gradients   →  conv_pool; … the filters' gradient over the pooled places alone
-fuse_update   reduce; step / fc_weights; step  →  one kernel, the gradient stays in registers
-fuse_copies   step; to_columns          →  step, which writes the copy as well
-across        conv                      →  conv_across, columns in the lanes, where filters would leave lanes empty
-group_images  FC kernels for one image  →  for as many as stay in the cache together
-drop_unread   an op whose results nobody reads is left out
+fuse_pool     conv; pool; … gradients   →  conv_pool; … filter gradient over the pooled positions only
+fuse_update   reduce; step / fc_weights; step  →  one kernel; the gradient stays in registers
+fuse_copies   step; to_columns          →  step that also writes the copy
+across        conv                      →  conv_across, with columns in the lanes, if filters would leave lanes empty
+group_images  FC kernels for one image  →  for as many images as fit in the cache together
+remove_dead_ops  removes ops whose results are never read
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from layerline.compiler.kernels.pool import PoolBackward, PoolForward, Unpool
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
 from layerline.compiler.kernels.split import SplitPlanes, as_planes
 from layerline.compiler.kernels.update import Reduce, Step, ToColumns
-from layerline.compiler.plane import room
+from layerline.compiler.plane import capacity
 from layerline.compiler.program import Buffer, Op, Per, Program
 from layerline.compiler.spec import check
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def optimize(program: Program, machine: Machine, *, fuse_updates: bool = True) -> Program:
-    """Return the Program after all passes; without `fuse_updates` whole gradients stay readable."""
+    """Return the Program after all passes; without `fuse_updates`, whole gradients stay in memory."""
     check(program, "build")
     for run in PASSES:
         if run is not fuse_update or fuse_updates:
@@ -42,8 +42,8 @@ def optimize(program: Program, machine: Machine, *, fuse_updates: bool = True) -
     return program
 
 
-class _Uses:
-    """Who writes and who reads each buffer of a Program, looked up in no time."""
+class _DefUse:
+    """The writer and readers of each buffer of a Program, indexed."""
 
     def __init__(self, program: Program) -> None:
         self._writers: dict[Buffer, Op] = {}
@@ -63,14 +63,14 @@ class _Uses:
         return self._readers.get(buffer, [])
 
 
-def _swap(program: Program, changes: dict[Op, tuple[Op, ...]]) -> Program:
-    """Return the Program with ops replaced by others, or by none."""
+def _replace_ops(program: Program, changes: dict[Op, tuple[Op, ...]]) -> Program:
+    """Return the Program with ops replaced by others, or removed."""
     return replace(program, ops=tuple(new for op in program.ops for new in changes.get(op, (op,))))
 
 
 def fuse_relu(program: Program, _: Machine) -> Program:
-    """conv(x → y); relu(y → z)  →  conv_relu(x → z), where nothing else reads y."""
-    uses = _Uses(program)
+    """conv(x → y); relu(y → z)  →  conv_relu(x → z), if nothing else reads y."""
+    uses = _DefUse(program)
     changes: dict[Op, tuple[Op, ...]] = {}
     for relu in [op for op in program.ops if isinstance(op.kernel, ReLUForward)]:
         y, z = relu["x"], relu["y"]
@@ -79,61 +79,63 @@ def fuse_relu(program: Program, _: Machine) -> Program:
             kernel = replace(conv.kernel, conv=replace(conv.kernel.conv, relu=True, y=z.plane))
             changes[conv] = (Op(kernel, tuple(z if b == y else b for b in conv.buffers)),)
             changes[relu] = ()
-    return _swap(program, changes)
+    return _replace_ops(program, changes)
 
 
 def fuse_pool(program: Program, machine: Machine) -> Program:
-    """conv(x → z); pool(z → u, at)  →  conv_pool(x → u, at), where windows neither overlap nor are padded.
+    """conv(x → z); pool(z → u, at)  →  conv_pool(x → u, at), if windows neither overlap nor are padded.
 
-    On the way back:   pool_bwd(du, at → dz); [relu_bwd(dz, z → dy);] conv_filters(x, dy → dw)
-                    →  [relu_bwd(du, u → g);] conv_at_filters(x, g, at → dw); and unpool(g, at → dy) where dy is still
-                    read.
+    Backward:   pool_bwd(du, at → dz); [relu_bwd(dz, z → dy);] conv_filters(x, dy → dw)
+             →  [relu_bwd(du, u → g);] conv_at_filters(x, g, at → dw); and unpool(g, at → dy) if dy is still read.
     """
-    uses = _Uses(program)
+    uses = _DefUse(program)
     for pool in [op for op in program.ops if isinstance(op.kernel, PoolForward)]:
         conv = uses.writer(pool["x"])
-        if conv and isinstance(conv.kernel, ConvForward) and _fits(uses, conv, pool, machine):
+        if conv and isinstance(conv.kernel, ConvForward) and _can_fuse_pool(uses, conv, pool, machine):
             program = _fuse_pool(program, conv, pool, machine)
-            uses = _Uses(program)
+            uses = _DefUse(program)
     return program
 
 
-def _fits(uses: _Uses, conv: Op, pool: Op, machine: Machine) -> bool:
-    """Whether the pool can be taken in the convolution's registers."""
-    assert isinstance(conv.kernel, ConvForward)  # noqa: S101 - the caller looked
-    assert isinstance(pool.kernel, PoolForward)  # noqa: S101 - the caller looked
+def _can_fuse_pool(uses: _DefUse, conv: Op, pool: Op, machine: Machine) -> bool:
+    """Whether the pool can be computed in the convolution's registers."""
+    assert isinstance(conv.kernel, ConvForward)  # noqa: S101 - checked by the caller
+    assert isinstance(pool.kernel, PoolForward)  # noqa: S101 - checked by the caller
     shape = pool.kernel.shape
-    apart = (
+    disjoint = (
         shape.window == shape.stride
         and shape.inside
         and conv.kernel.conv.pool == (1, 1)
         and not conv.kernel.conv.places
     )
     others = [op for op in uses.readers(pool["x"]) if op is not pool and not isinstance(op.kernel, ReLUBackward)]
-    return apart and not others and conv_tile(conv.kernel.conv.shape, machine, shape.window) is not None
+    return disjoint and not others and conv_tile(conv.kernel.conv.shape, machine, shape.window) is not None
 
 
 def _fuse_pool(program: Program, conv: Op, pool: Op, machine: Machine) -> Program:
     old, how = conv.kernel, pool.kernel
-    assert isinstance(old, ConvForward)  # noqa: S101 - the caller looked
-    assert isinstance(how, PoolForward)  # noqa: S101 - the caller looked
+    assert isinstance(old, ConvForward)  # noqa: S101 - checked by the caller
+    assert isinstance(how, PoolForward)  # noqa: S101 - checked by the caller
     tile = conv_tile(old.conv.shape, machine, how.shape.window)
-    assert tile is not None  # noqa: S101 - the caller looked
+    assert tile is not None  # noqa: S101 - checked by the caller
     kernel = ConvForward(replace(old.conv, y=how.y, pool=how.shape.window, places=how.places), tile)
     inputs = [b for b in conv.buffers if b != pool["x"]]
     places = [pool["at"]] if how.places else []
-    ways_back = [op for op in program.ops if isinstance(op.kernel, PoolBackward) and places and op["at"] == places[0]]
-    program = _swap(program, {conv: (Op(kernel, (*inputs, pool["y"], *places)),), pool: ()})
-    for back in ways_back:
-        program = _pooled_way_back(program, kernel.conv, pool, back, machine)
-    return _new_columns(program, old, kernel, conv["w"])
+    backward_ops = [
+        op for op in program.ops if isinstance(op.kernel, PoolBackward) and places and op["at"] == places[0]
+    ]
+    program = _replace_ops(program, {conv: (Op(kernel, (*inputs, pool["y"], *places)),), pool: ()})
+    for back in backward_ops:
+        program = _pooled_backward(program, kernel.conv, pool, back, machine)
+    return _change_columns(program, old, kernel, conv["w"])
 
 
-def _pooled_way_back(program: Program, conv: Convolution, pool: Op, back: Op, machine: Machine) -> Program:
-    """Move ReLU's way back before the pool's, and take the convolution's gradients over the pooled places."""
+def _pooled_backward(program: Program, conv: Convolution, pool: Op, back: Op, machine: Machine) -> Program:
+    """Move the ReLU's backward pass before the pool's, and compute the convolution's gradients over the pooled
+    positions."""
     u, at, g, dy = pool["y"], pool["at"], back["dy"], back["dx"]
     changes: dict[Op, tuple[Op, ...]] = {back: ()}
-    uses = _Uses(program)
+    uses = _DefUse(program)
     relu = next((op for op in uses.readers(dy) if isinstance(op.kernel, ReLUBackward)), None)
     if relu:
         dy, masked = relu["dx"], Buffer(g.name + "_masked", g.size, Per.IMAGE, plane=conv.y)
@@ -150,15 +152,15 @@ def _pooled_way_back(program: Program, conv: Convolution, pool: Op, back: Op, ma
         elif isinstance(op.kernel, ConvInput):
             unpool = Op(Unpool(conv.y, op.kernel.dy, conv.pool, shape.steps), (g, at, dy))
             changes[op] = (unpool, op)
-    return _swap(program, changes)
+    return _replace_ops(program, changes)
 
 
-def _new_columns(program: Program, old: ConvForward, new: ConvForward, w: Buffer) -> Program:
-    """Give the filters' columns the layout of the new tile, wherever they are read and written."""
+def _change_columns(program: Program, old: ConvForward, new: ConvForward, w: Buffer) -> Program:
+    """Change the layout of the filters' columns to that of the new tile, in all readers and writers."""
     before, after = old.columns, new.columns
     if before == after:
         return program
-    buffer = replace(w, size=room(after.size))
+    buffer = replace(w, size=capacity(after.size))
     ops = []
     for op in program.ops:
         kernel = op.kernel
@@ -176,13 +178,13 @@ def fuse_update(program: Program, _: Machine) -> Program:
     """reduce(partial → g); step(g → w)  →  step(partial → w);  fc_weights(x, dy → g); step(g → w)  →  fc_weights(… →
     w).
 
-    Only where nothing else reads the whole gradient: clipping and several ranks do.
+    Only if nothing else reads the whole gradient, as clipping and Muon do.
     """
-    uses, gone = _Uses(program), set()
+    uses, removed = _DefUse(program), set()
     changes: dict[Op, tuple[Op, ...]] = {}
     for step in [op for op in program.ops if isinstance(op.kernel, Step)]:
         g, kernel = step["g"], step.kernel
-        assert isinstance(kernel, Step)  # noqa: S101 - the list is of these
+        assert isinstance(kernel, Step)  # noqa: S101 - the list has only these
         source = uses.writer(g)
         if source is None or uses.readers(g) != [step]:
             continue
@@ -195,37 +197,37 @@ def fuse_update(program: Program, _: Machine) -> Program:
         else:
             continue
         changes |= {source: (), step: (fused,)}
-        gone.add(g)
-    tensors = tuple(replace(t, gradient=None) if t.gradient in gone else t for t in program.tensors)
-    return replace(_swap(program, changes), tensors=tensors)
+        removed.add(g)
+    tensors = tuple(replace(t, gradient=None) if t.gradient in removed else t for t in program.tensors)
+    return replace(_replace_ops(program, changes), tensors=tensors)
 
 
 def fuse_copies(program: Program, _: Machine) -> Program:
-    """step(g → w); to_columns(w → c)  →  step(g → w, c), row by row while it is in the cache."""
-    uses = _Uses(program)
+    """step(g → w); to_columns(w → c)  →  step(g → w, c), row by row while the row is in the cache."""
+    uses = _DefUse(program)
     changes: dict[Op, tuple[Op, ...]] = {}
     for copy in [op for op in program.ops if isinstance(op.kernel, ToColumns)]:
         step = uses.writer(copy["w"])
         if step and step not in changes and isinstance(step.kernel, Step) and isinstance(copy.kernel, ToColumns):
             kernel = replace(step.kernel, columns=copy.kernel.columns)
             changes |= {step: (Op(kernel, (*step.buffers, copy["w_columns"])),), copy: ()}
-    return _swap(program, changes)
+    return _replace_ops(program, changes)
 
 
-def drop_unread(program: Program, _: Machine) -> Program:
-    """Leave out, from the last to the first, every op whose images' buffers are read by no op."""
-    kept: list[Op] = []
-    wanted: set[Buffer] = set()
+def remove_dead_ops(program: Program, _: Machine) -> Program:
+    """Remove, from last to first, each op that writes only per-image buffers that no op reads."""
+    live: list[Op] = []
+    needed: set[Buffer] = set()
     for op in reversed(program.ops):
-        if all(b.per != Per.IMAGE for b in op.written) or any(b in wanted for b in op.written):
-            kept.append(op)
-            wanted.update(op.read)
-    return replace(program, ops=tuple(reversed(kept)))
+        if all(b.per != Per.IMAGE for b in op.written) or any(b in needed for b in op.written):
+            live.append(op)
+            needed.update(op.read)
+    return replace(program, ops=tuple(reversed(live)))
 
 
 def across(program: Program, machine: Machine) -> Program:
-    """conv(x → y)  →  conv_across(x → y), where columns fill the lanes better than filters; x of several channels is
-    split into planes first."""
+    """conv(x → y)  →  conv_across(x → y), if columns fill the lanes better than filters; an x with several channels
+    is first split into planes."""
     ops: list[Op] = []
     planes: dict[Buffer, Buffer] = {}
     for op in program.ops:
@@ -234,22 +236,22 @@ def across(program: Program, machine: Machine) -> Program:
         if tile is None or not isinstance(kernel, ConvForward):
             ops.append(op)
             continue
-        x, lies = op["x"], kernel.conv.shape.x
-        if lies.channels > 1 and x not in planes:
-            planes[x] = Buffer(x.name + "_planes", x.size, Per.IMAGE, plane=as_planes(lies))
-            ops.append(Op(SplitPlanes(lies), (x, planes[x])))
+        x, layout = op["x"], kernel.conv.shape.x
+        if layout.channels > 1 and x not in planes:
+            planes[x] = Buffer(x.name + "_planes", x.size, Per.IMAGE, plane=as_planes(layout))
+            ops.append(Op(SplitPlanes(layout), (x, planes[x])))
         ops.append(Op(ConvAcross(kernel.conv, kernel.columns, tile), (planes.get(x, x), *op.buffers[1:])))
     return replace(program, ops=tuple(ops))
 
 
 CACHE_BYTES: Final = 512 * 1024
-"""What the images of a group may take: half of a core's L2 cache on the machines we know (1 MiB, Zen 4 and later)."""
+"""Memory budget of a group of images: half of a core's L2 cache on the machines we know (1 MiB, Zen 4 and later)."""
 
 
 def group_images(program: Program, machine: Machine) -> Program:
-    """Take as many images through the network and back together as stay in a core's cache; at most a shard.
+    """Process as many images together, forward and backward, as fit in a core's cache; at most a shard.
 
-    FC layers then read their weights once for several images. The bits do not depend on it: it is how, not what.
+    FC layers then read their weights once for several images. This is scheduling only: the results are bit-identical.
     """
     image_bytes = sum(b.size * b.dtype.bytes for b in program.buffers if b.per == Per.IMAGE)
     group = max(1, min(program.shard_size, CACHE_BYTES // image_bytes))
@@ -264,5 +266,5 @@ def group_images(program: Program, machine: Machine) -> Program:
     return replace(program, ops=tuple(ops), group=group)
 
 
-PASSES: Final = (fuse_relu, fuse_pool, fuse_relu, fuse_update, fuse_copies, drop_unread, across, group_images)
-"""In this order; fuse_relu once more for a ReLU behind the pool."""
+PASSES: Final = (fuse_relu, fuse_pool, fuse_relu, fuse_update, fuse_copies, remove_dead_ops, across, group_images)
+"""In order; fuse_relu runs twice, for a ReLU after the pool."""

@@ -1,7 +1,7 @@
-"""The words that kernels are written in: the interface of a pen.
+"""The Pen: the interface that kernels use to emit code.
 
-A kernel is a Python function that writes code with a Pen. `with pen.loop(...)` is a loop in the code that is written; a
-Python `for` unrolls now, while writing. A vector of one lane is a plain number. `llvm_pen.LlvmPen` writes LLVM's text.
+A kernel is a Python function that writes code with a Pen. `with pen.loop(...)` is a loop in the generated code; a
+Python `for` is unrolled at generation time. A one-lane vector is a scalar. `llvm_pen.LlvmPen` writes LLVM IR.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from layerline.compiler.arithmetic import Arithmetic
 from layerline.compiler.dtype import DType
-from layerline.compiler.values import PACE, Index, Pointer, Value, Variable
+from layerline.compiler.values import STEP_SCALARS, Index, Pointer, Value, Variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
     from layerline.compiler.machine import Machine
 
-FLOATS: Final = frozenset(PACE)
-"""Scalar arguments that are float32; the others are integers as wide as an index."""
+FLOATS: Final = frozenset(STEP_SCALARS)
+"""The scalar arguments that are float32; the others are integers of index width."""
 
 Function = Any
-"""A function that a pen wrote, as the pen knows it."""
+"""A function written by a pen, in the pen's own representation."""
 
 
 class Pen(Arithmetic):
-    """Writes one function: the kernel's arguments by name, loops, memory, arithmetic. Abstract."""
+    """Writes one function: arguments by name, loops, memory access, arithmetic. Abstract."""
 
     def __init__(self, machine: Machine) -> None:
-        """Begin a function for a machine; who writes it adds its arguments."""
+        """Begin a function for a machine; the caller adds its arguments."""
         self.machine = machine
         self.pointers: dict[str, Pointer] = {}
         self.scalars: dict[str, Value] = {}
@@ -57,7 +57,7 @@ class Pen(Arithmetic):
 
     @property
     def index_type(self) -> DType:
-        """Return what an index is in memory and as an argument."""
+        """Return the type of an index in memory and as an argument."""
         return DType.I64 if self.machine.index_bits == DType.I64.bytes * 8 else DType.I32
 
     def as_index(self, value: Value) -> Index:
@@ -83,7 +83,7 @@ class Pen(Arithmetic):
         return self.chosen(a >= b, a, b)
 
     def clipped(self, first: Index, size: int, limit: int) -> tuple[Index, Index]:
-        """Return [first, first + size) cut to [0, limit)."""
+        """Return [first, first + size) clipped to [0, limit)."""
         start, end = first.single, (first + size).single
         start = self.chosen(start < 0, self.index(0), start)
         return start, self.chosen(end > limit, self.index(limit), end)
@@ -92,8 +92,8 @@ class Pen(Arithmetic):
 
     @contextmanager
     def loop(self, name: str, stop: int | Index, start: int | Index = 0, step: int = 1) -> Iterator[Index]:
-        """Write a counted loop; yields its index. A loop known to run once is not a loop; known bounds must run
-        once."""
+        """Write a counted loop and yield its index. A loop known to run once is emitted without a loop; constant bounds
+        must run at least once."""
         if isinstance(start, int) and isinstance(stop, int):
             if stop <= start:
                 raise ValueError(f"loop {name} runs from {start} to {stop}: never")
@@ -107,15 +107,15 @@ class Pen(Arithmetic):
 
     @abc.abstractmethod
     def counted(self, name: str, first: Index, last: Index, step: int) -> AbstractContextManager[Index]:
-        """Write a loop over first, first + step, … below last; of known bounds it runs once at least."""
+        """Write a loop over first, first + step, … below last; with constant bounds it runs at least once."""
 
     @abc.abstractmethod
     def when(self, condition: Value) -> AbstractContextManager[None]:
-        """Write code that runs only where `condition` holds."""
+        """Write code that runs only if `condition` holds."""
 
     @abc.abstractmethod
     def variable(self, initial: Value) -> Variable:
-        """Return a variable that starts as `initial`."""
+        """Return a variable initialized to `initial`."""
 
     @abc.abstractmethod
     def read(self, variable: Variable) -> Value:
@@ -123,35 +123,35 @@ class Pen(Arithmetic):
 
     @abc.abstractmethod
     def write(self, variable: Variable, value: Value) -> None:
-        """Change a variable."""
+        """Assign to a variable."""
 
     # -- memory ---------------------------------------------------------------------------
 
     @abc.abstractmethod
     def at(self, pointer: Pointer, index: Index | int) -> Pointer:
-        """Return the pointer `index` elements on."""
+        """Return the pointer advanced by `index` elements."""
 
     @abc.abstractmethod
     def load(self, pointer: Pointer, index: Index | int = 0, lanes: int = 1) -> Value:
-        """Return `lanes` neighboring elements; no alignment beyond the element's is assumed."""
+        """Return `lanes` consecutive elements; only the element's own alignment is assumed."""
 
     @abc.abstractmethod
     def store(self, value: Value, pointer: Pointer, index: Index | int = 0, count: int | None = None) -> None:
-        """Store the first `count` lanes (all, if not given) and touch nothing behind them."""
+        """Store the first `count` lanes (default: all), touching nothing after them."""
 
     @abc.abstractmethod
     def prefetch(self, pointer: Pointer, index: Index | int) -> None:
-        """Ask for the cache line of an element; one outside of all memory does no harm."""
+        """Prefetch the cache line of an element; an address outside mapped memory is harmless."""
 
     def broadcast(self, pointer: Pointer, index: Index | int, lanes: int) -> Value:
-        """Return one element in every lane."""
+        """Return one element broadcast to all lanes."""
         return self.splat(self.load(pointer, index), lanes)
 
 
 class ProgramPen(Pen):
-    """Writes the functions around kernels too: they call each other, and threads meet in them. Abstract.
+    """A pen that can also write the driver functions, which call each other and synchronize threads. Abstract.
 
-    Functions are written into a module, one pen each; the module's `str` is the text.
+    Functions are written into a module, one pen per function; the module's `str` is the text.
     """
 
     function: Function
@@ -163,7 +163,7 @@ class ProgramPen(Pen):
 
     @classmethod
     @abc.abstractmethod
-    def begun(
+    def begin(
         cls,
         module: Any,
         machine: Machine,
@@ -173,14 +173,14 @@ class ProgramPen(Pen):
         *,
         alone: bool = True,
     ) -> Self:
-        """Begin function `symbol` of (pointers…, scalars…); scalars are integers, or float32 where FLOATS says so.
+        """Begin function `symbol` of (pointers…, scalars…); scalars are integers, or float32 if in FLOATS.
 
-        `alone`: what the pointers lead to does not overlap, and no other thread changes it.
+        `alone`: the pointers do not alias, and no other thread modifies their memory (noalias).
         """
 
     @abc.abstractmethod
-    def keep_inside(self) -> None:
-        """Let only this module call the function, and never copy it into who calls."""
+    def make_internal(self) -> None:
+        """Make the function internal to the module, and never inline it."""
 
     @abc.abstractmethod
     def end(self) -> None:
@@ -190,15 +190,15 @@ class ProgramPen(Pen):
     def repeat(
         self, name: str, start: int | Index = 0
     ) -> AbstractContextManager[tuple[Index, Callable[[Value], None]]]:
-        """Write a loop without an end; yields its count and a function that leaves it where a condition holds."""
+        """Write an endless loop; yields its counter and a function that breaks out of it if a condition holds."""
 
-    def taken_as(self, memory: Pointer, dtype: DType) -> Pointer:
-        """Return the same address, with elements of another type."""
+    def cast_pointer(self, memory: Pointer, dtype: DType) -> Pointer:
+        """Return the same address with another element type."""
         return Pointer(memory.raw, dtype)
 
     def fill_zero(self, memory: Pointer, size: int) -> None:
-        """Write zeros over `size` bytes, a multiple of a cache line."""
-        lanes, floats = self.machine.lanes, self.taken_as(memory, DType.F32)
+        """Zero `size` bytes, a multiple of the cache line."""
+        lanes, floats = self.machine.lanes, self.cast_pointer(memory, DType.F32)
         with self.loop("zero", size // DType.F32.bytes, step=lanes) as i:
             self.store(self.constant(0.0, lanes), floats, i)
 
@@ -210,33 +210,32 @@ class ProgramPen(Pen):
 
     @abc.abstractmethod
     def address_of(self, function: Function) -> Pointer:
-        """Return the address of a function written by another pen, to hand it on."""
+        """Return the address of a function written by another pen, to pass it on."""
 
     @abc.abstractmethod
     def call_like(self, like: Function, address: Pointer, arguments: Sequence[Pointer | Value | Index]) -> None:
-        """Call a function by its address; it takes what the function `like` takes."""
+        """Call a function by address, with the signature of the function `like`."""
 
     @abc.abstractmethod
     def call_address(self, address: Pointer, *numbers: int) -> None:
-        """Call a C function of int arguments by its address."""
+        """Call a C function of int arguments by address."""
 
     @abc.abstractmethod
     def pause(self) -> None:
-        """Tell the CPU that this is a waiting loop, where it has a word for that."""
+        """Write a spin-wait hint, on CPUs that have one."""
 
     @abc.abstractmethod
     def atomic_add(self, memory: Pointer, number: int) -> Value:
-        """Add to a shared 64-bit integer; returns what it was. Everything written before is seen by who reads it
-        after."""
+        """Atomically add to a shared 64-bit integer, and return its previous value (acquire and release)."""
 
     @abc.abstractmethod
     def atomic_claim(self, memory: Pointer, seen: Value, following: Value) -> Value:
-        """Change a shared 64-bit integer if it still is what was seen; returns whether it was."""
+        """Compare and swap a shared 64-bit integer from `seen` to `following`; returns whether it succeeded."""
 
     @abc.abstractmethod
     def atomic_load(self, memory: Pointer) -> Value:
-        """Return a shared 64-bit integer."""
+        """Atomically load a shared 64-bit integer."""
 
     @abc.abstractmethod
     def atomic_store(self, value: Value, memory: Pointer) -> None:
-        """Change a shared 64-bit integer."""
+        """Atomically store a shared 64-bit integer."""

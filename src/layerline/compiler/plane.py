@@ -1,4 +1,4 @@
-"""How an image lies in memory, and the room that it takes."""
+"""The memory layout of an image, and the elements to allocate for it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from layerline.compiler.values import Index
 
 ALIGN: Final = 16
-"""Elements that every item of a buffer is aligned to (64 bytes of float32: a cache line)."""
+"""Alignment of each item of a buffer, in elements (64 bytes of float32: a cache line)."""
 
 
-def room(n: int) -> int:
-    """Return the elements to reserve for n: a vector may be read or add zeros one whole vector past the end."""
+def capacity(n: int) -> int:
+    """Return the elements to allocate for n: vector loads, and stores of zeros, may overrun by one vector."""
     return -(-(n + ALIGN) // ALIGN) * ALIGN
 
 
@@ -22,16 +22,16 @@ def item(n: int, elements: int) -> int: ...
 @overload
 def item(n: Index, elements: int) -> Index: ...
 def item(n: Index | int, elements: int) -> Index | int:
-    """Return where item n of a buffer begins, whose items hold so many elements."""
-    return n * room(elements)
+    """Return the offset of item n in a buffer of items with that many elements."""
+    return n * capacity(elements)
 
 
 @dataclass(frozen=True)
 class Plane:
-    """An image in memory: H rows of W pixels of C neighboring floats, inside a border that stays zero.
+    """An image in memory: H rows of W pixels of C consecutive floats, inside a border that stays zero.
 
-    `begin`, `inner`, `at`, `step` and `rank` are all the addresses that there are in an image. Rows and columns count
-    from pixel (0, 0), so that those of the border above and to the left are negative.
+    All address computation in an image goes through `begin`, `inner`, `at`, `step` and `rank`. Rows and columns are
+    relative to pixel (0, 0), so the top and left border has negative ones.
     """
 
     channels: int
@@ -44,20 +44,20 @@ class Plane:
 
     @property
     def pitch(self) -> int:
-        """Return the elements from a row to the next."""
+        """Return the row stride in elements."""
         return (self.left + self.width + self.right) * self.channels
 
     @property
     def origin(self) -> int:
-        """Return where pixel (0, 0) begins."""
+        """Return the offset of pixel (0, 0)."""
         return self.top * self.pitch + self.left * self.channels
 
     def begin(self, n: Index) -> Index:
-        """Return where image n of a buffer begins, border and all."""
+        """Return the offset of image n in a buffer, including its border."""
         return item(n, self.size)
 
     def at(self, n: Index, h: Index | int = 0, w: Index | int = 0, c: Index | int = 0) -> Index:
-        """Return where a value of image n lies in a buffer."""
+        """Return the offset of a value of image n in a buffer."""
         return self.begin(n) + h * self.pitch + w * self.channels + c + self.origin
 
     @overload
@@ -65,11 +65,11 @@ class Plane:
     @overload
     def inner(self, h: Index, w: Index | int = 0, c: Index | int = 0) -> Index: ...
     def inner(self, h: Index | int = 0, w: Index | int = 0, c: Index | int = 0) -> Index | int:
-        """Return where a value lies in its image, counted from where that begins."""
+        """Return the offset of a value within its image, from the image's beginning."""
         return h * self.pitch + w * self.channels + c + self.origin
 
     def steps(self, stride: tuple[int, int] = (1, 1)) -> tuple[int, int]:
-        """Return the elements between rows, and between columns, `stride` of them apart."""
+        """Return the elements between rows, and between columns, that are `stride` apart."""
         return stride[0] * self.pitch, stride[1] * self.channels
 
     @overload
@@ -81,20 +81,20 @@ class Plane:
     def step(
         self, h: Index | int, w: Index | int = 0, c: Index | int = 0, stride: tuple[int, int] = (1, 1)
     ) -> Index | int:
-        """Return how far it is from a value to the one h rows below, w columns to the right and c channels on.
+        """Return the offset from a value to the one h rows below, w columns to the right and c channels further.
 
-        stride: what a row and a column count.
+        stride: the size of a row step and of a column step.
         """
         down, right = self.steps(stride)
         return h * down + w * right + c
 
     def rank(self, h: Index, w: Index, c: Index | int = 0) -> Index:
-        """Return the number of a value when all are counted, without the border: what else there is of each lies so."""
+        """Return the index of a value without the border: the offset in a side array with one element per value."""
         return (h * self.width + w) * self.channels + c
 
     @property
     def size(self) -> int:
-        """Return the elements of the whole plane with its border."""
+        """Return the number of elements, including the border."""
         return (self.top + self.height + self.bottom) * self.pitch
 
     @property
@@ -109,22 +109,22 @@ class Plane:
 
     @property
     def listed(self) -> Plane:
-        """Return the same elements as a list: behind Flat every number is a channel."""
+        """Return the same elements as a flat list: after Flat each value is a channel."""
         return Plane(self.size, 1, 1)
 
     @property
     def label(self) -> str:
-        """Return the shape as symbols have it."""
+        """Return the shape as it appears in symbols."""
         text = f"c{self.channels}h{self.height}w{self.width}"
         return text if self.bare else f"{text}b{self.top}_{self.left}_{self.bottom}_{self.right}"
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where in an image each of `count` pooled values came from, in elements of that image."""
+    """The source positions of `count` pooled values in an image, in elements of that image."""
 
     count: int
     steps: tuple[int, int]
-    """Elements between rows and columns: of the image, or where windows are given of the patches of their outputs."""
+    """Elements between rows and between columns: of the image, or, with a window, of the patches of its outputs."""
     window: tuple[int, int] | None = None
-    """A place counts from the patch of its window's first output; without a window from where the image begins."""
+    """A position is relative to the patch of its window's first output; without a window, to the image's beginning."""

@@ -1,8 +1,8 @@
-"""The Program: which kernels run on which buffers, first as plainly as possible, then in phases.
+"""The Program: the kernels and the buffers they run on, unoptimized at first; and its Schedule in phases.
 
-A Buffer is memory with a name. `per` says what it is one of: an image of the batch, a shard of the batch, a thread, or
-the whole network (`once`). Where an image's buffer lives (in a thread's scratch or for the whole batch) is derived by
-`schedule.schedule`, never written by a layer.
+A Buffer is named memory. `per` is its multiplicity: one per image of the batch, per shard of the batch, per thread, or
+one for the whole network (`once`). Whether an image's buffer lives in a thread's scratch or for the whole batch is
+derived by `schedule.schedule`, never specified by a layer.
 """
 
 from __future__ import annotations
@@ -22,59 +22,59 @@ if TYPE_CHECKING:
 
 
 class Per(enum.Enum):
-    """What a buffer is one of; the value is the word for it."""
+    """The multiplicity of a buffer; the value is its name."""
 
     IMAGE = "image"
     SHARD = "shard"
     THREAD = "thread"
     ONCE = "once"
     GIVEN = "given"
-    """The caller's, as a whole: images, labels."""
+    """A whole array of the caller's: images, labels."""
     POSITION = "position"
-    """The caller's, an item for each image of the batch in its order: order, probabilities."""
+    """The caller's, one item per image of the batch, in batch order: order, probabilities."""
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """Memory: `size` elements for each item, in a place that the schedule finds."""
+    """Memory: `size` elements per item, at an offset that the schedule assigns."""
 
     name: str
     size: int
     per: Per
     dtype: DType = DType.F32
     plane: Plane | None = None
-    """For an image's values: how they lie."""
+    """For an image's values: their layout."""
 
     def __hash__(self) -> int:
-        """Return the name's: buffers are looked up often, and no two of a Program share a name."""
+        """Return the hash of the name: buffers are looked up often, and names are unique in a Program."""
         return hash(self.name)
 
 
 @dataclass(frozen=True)
 class Op:
-    """A kernel and the buffers it works on, in the order of the kernel's pointers."""
+    """A kernel and its buffers, in the order of the kernel's pointer arguments."""
 
     kernel: Kernel
     buffers: tuple[Buffer, ...]
 
     def __post_init__(self) -> None:
-        """Refuse a wrong number of buffers: a bug in a build function."""
+        """Reject a wrong number of buffers, which is a bug in a lowering function."""
         if len(self.buffers) != len(self.kernel.arguments):
             raise ValueError(
                 f"{self.kernel.symbol} takes {len(self.kernel.arguments)} buffers, not {len(self.buffers)}"
             )
 
     def __hash__(self) -> int:
-        """Return the buffers': a kernel's would be worked out from all its sizes at every look."""
+        """Return the hash of the buffers: a kernel's would be computed from all its sizes on every lookup."""
         return hash(self.buffers)
 
     def __getitem__(self, name: str) -> Buffer:
-        """Return the buffer of a kernel's argument."""
+        """Return the buffer bound to an argument of the kernel."""
         return self.buffers[list(self.kernel.arguments).index(name)]
 
     @functools.cached_property
     def over(self) -> Over:
-        """What the kernel's items are."""
+        """What the kernel iterates over."""
         return Over.IMAGES if self.kernel.slices is None else Over.SLICES
 
     @functools.cached_property
@@ -84,7 +84,7 @@ class Op:
 
     @functools.cached_property
     def written(self) -> tuple[Buffer, ...]:
-        """The buffers it changes."""
+        """The buffers it writes."""
         return tuple(buffer for argument, buffer in self.uses if argument.access is not Access.READS)
 
     @functools.cached_property
@@ -94,45 +94,45 @@ class Op:
 
 
 class Kind(enum.Enum):
-    """What a parameter is to an optimizer."""
+    """The kind of a parameter, as far as optimizers distinguish it."""
 
     FILTERS = "filters"
     """Of a convolution."""
     MATRIX = "matrix"
     """Of FC."""
     PLAIN = "plain"
-    """A bias, or of a norm."""
+    """A bias, or a parameter of a norm."""
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A parameter as the engine keeps it: PyTorch's name, the buffers that hold it, and how it lies in each."""
+    """A parameter in the engine: its PyTorch name, the buffers that hold it, and its layout in each."""
 
     name: str
     homes: tuple[tuple[Buffer, Layout], ...]
-    """The first is the master; the others are copies in another order, written whenever the master is."""
+    """The first is the master; the others are copies in another layout, written whenever the master is."""
     slots: tuple[tuple[str, Buffer], ...] = ()
-    """What the optimizer keeps beside it, by the name the engine's state has it under; it lies as in the first home."""
+    """The optimizer's state for it, by its name in the engine's state dict; the layout is that of the first home."""
     gradient: Buffer | None = None
-    """Where the whole gradient can be read after a step: only in a plain Program."""
+    """Where the whole gradient can be read after a step; only if updates are not fused."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """All ops in an order that is right when run one after the other, and the parameters they use."""
+    """All ops in a valid sequential order, and the parameters they use."""
 
     ops: tuple[Op, ...]
     tensors: tuple[Tensor, ...]
     training: bool
     batch_size: int
     shard_size: int
-    """Images a shard; the batch is cut into ceil(batch_size / shard_size) of them."""
+    """Images per shard; the batch is split into ceil(batch_size / shard_size) shards."""
     group: int
-    """Images that a thread takes through the network together."""
+    """Images that a thread processes together."""
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:
-        """Return every buffer once, in the order of first use; parameters without a reader come last."""
+        """Return each buffer once, in order of first use; parameters without a reader come last."""
         seen = dict.fromkeys(b for op in self.ops for b in op.buffers)
         seen.update(dict.fromkeys(b for t in self.tensors for b, _ in t.homes))
         seen.update(dict.fromkeys(b for t in self.tensors for _, b in t.slots))
@@ -147,7 +147,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Phase:
-    """Ops between two meetings of all threads: either all over the images of shards, or all over slices."""
+    """Ops between two barriers: either all over the images of shards, or all over slices."""
 
     ops: tuple[Op, ...]
     over: Over
@@ -155,10 +155,10 @@ class Phase:
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """A Program cut into phases, with a place for every buffer.
+    """A Program split into phases, with an offset for each buffer.
 
-    Offsets are in bytes. What is there once, or once a shard, and those images' buffers that outlive their phase lie in
-    the arena; other images' buffers, and what a thread has for itself, lie in a scratch that each thread has.
+    Offsets are in bytes. Buffers that exist once or per shard, and per-image buffers that outlive their phase, are in
+    the arena; the other per-image buffers and the per-thread ones are in the scratch memory of each thread.
     """
 
     program: Program

@@ -1,4 +1,4 @@
-"""Program → Schedule: phases between which all threads meet, and a place in memory for every buffer."""
+"""Program → Schedule: phases separated by barriers, and a memory offset for each buffer."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ if TYPE_CHECKING:
     from layerline.compiler.program import Buffer, Op
 
 LINE: Final = 64
-"""Bytes of a cache line; every item of every buffer begins on one."""
+"""Cache line size in bytes; each item of each buffer is aligned to it."""
 
 
 def schedule(program: Program) -> Schedule:
     """Return the Program's phases and the offsets of its buffers."""
-    phases = cut(program)
-    kept = outliving(phases)
+    phases = split_phases(program)
+    live = live_across_phases(phases)
     arena, arena_bytes = _place(
-        (b, _items(b, program)) for b in program.buffers if b.per in (Per.ONCE, Per.SHARD) or b in kept
+        (b, _items(b, program)) for b in program.buffers if b.per in (Per.ONCE, Per.SHARD) or b in live
     )
     scratch, scratch_bytes = _place(
         (b, program.group if b.per == Per.IMAGE else 1)
         for b in program.buffers
-        if (b.per == Per.IMAGE and b not in kept) or b.per == Per.THREAD
+        if (b.per == Per.IMAGE and b not in live) or b.per == Per.THREAD
     )
     return Schedule(program, phases, arena, scratch, arena_bytes, scratch_bytes)
 
 
-def cut(program: Program) -> tuple[Phase, ...]:
-    """Cut the ops into phases: over images, or over slices that do not touch what another op of the phase writes."""
+def split_phases(program: Program) -> tuple[Phase, ...]:
+    """Split the ops into phases: over images, or over slices that do not touch what another op of the phase writes."""
     phases: list[tuple[Over, list[Op]]] = []
     touched: set[Buffer] = set()
     written: set[Buffer] = set()
     for op in program.ops:
         over = op.over
-        apart = over is Over.SLICES and (touched.intersection(op.written) or written.intersection(op.buffers))
-        if not phases or phases[-1][0] != over or apart:
+        conflict = over is Over.SLICES and (touched.intersection(op.written) or written.intersection(op.buffers))
+        if not phases or phases[-1][0] != over or conflict:
             phases.append((over, []))
             touched, written = set(), set()
         phases[-1][1].append(op)
@@ -48,19 +48,19 @@ def cut(program: Program) -> tuple[Phase, ...]:
     return tuple(Phase(tuple(ops), over) for over, ops in phases)
 
 
-def outliving(phases: tuple[Phase, ...]) -> frozenset[Buffer]:
-    """Return the images' buffers that a later phase reads: they are kept for the whole batch."""
+def live_across_phases(phases: tuple[Phase, ...]) -> frozenset[Buffer]:
+    """Return the per-image buffers that a later phase reads: they are allocated for the whole batch."""
     written: dict[Buffer, int] = {}
-    kept: set[Buffer] = set()
+    live: set[Buffer] = set()
     for number, phase in enumerate(phases):
         for op in phase.ops:
-            kept.update(b for b in op.buffers if b.per == Per.IMAGE and written.get(b, number) != number)
+            live.update(b for b in op.buffers if b.per == Per.IMAGE and written.get(b, number) != number)
             written.update({b: number for b in op.written if b not in written})
-    return frozenset(kept)
+    return frozenset(live)
 
 
 def item_bytes(buffer: Buffer) -> int:
-    """Return the bytes from one item of a buffer to the next."""
+    """Return the size of one item of a buffer in bytes, including its padding."""
     return buffer.size * buffer.dtype.bytes
 
 

@@ -1,4 +1,4 @@
-"""What `layerline engine show` prints: each stage on the way from a network to machine code, as text."""
+"""The output of `layerline engine show`: each compilation stage as text."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def show(
     lanes: int | None = None,
     training: bool = True,
 ) -> str:
-    """Return a stage as text: the phases with their kernels, every op with its buffers, LLVM's IR, or assembly.
+    """Return a stage as text: the phases with their kernels, all ops with their buffers, LLVM IR, or assembly.
 
-    Raises UserError for a stage or CPU that is not known, NetworkError for a layer without kernels.
+    Raises UserError for an unknown stage or CPU, NetworkError for a layer without kernels.
     """
     from layerline.compiler import jit
 
     if stage not in STAGES:
-        raise UserError(f"--stage {stage}: not known", "one of: " + ", ".join(STAGES))
+        raise UserError(f"--stage {stage}: unknown stage", "one of: " + ", ".join(STAGES))
     machine = named(cpu, lanes)
     task = task_of(recipe, training=training)
     if stage == "program":
@@ -52,7 +52,7 @@ def show(
 
 
 def plan_text(network: Network, machine: Machine, schedule: Schedule) -> str:
-    """Return the phases, the kernels in each, and the memory."""
+    """Return the phases, the kernels of each, and the memory."""
     program = schedule.program
     lines = [f"{network.name} on {machine.cpu}: {machine.lanes} lanes, {machine.registers} registers"]
     if program.training:
@@ -74,9 +74,9 @@ def _call(op: Op) -> str:
 
 
 def program_text(network: Network, machine: Machine, task: Task) -> str:
-    """Return the plain Program and the one that runs, op by op with their buffers."""
+    """Return the Program before and after the passes, op by op with their buffers."""
     plain, schedule = build(network, machine, task), plan(network, machine, task)
-    return "\n".join(["# plain", *_ops(plain), "", "# as it runs", *_ops(schedule.program), ""])
+    return "\n".join(["# before passes", *_ops(plain), "", "# after passes", *_ops(schedule.program), ""])
 
 
 def _ops(program: Program) -> list[str]:
@@ -90,5 +90,5 @@ def _ops(program: Program) -> list[str]:
 def _buffer(buffer: Buffer) -> str:
     if buffer.per in (Per.GIVEN, Per.POSITION):
         return buffer.name
-    of = "" if buffer.per == Per.ONCE else f" a {buffer.per.value}"
+    of = "" if buffer.per == Per.ONCE else f" per {buffer.per.value}"
     return f"{buffer.name}[{buffer.size} {buffer.dtype.value}{of}]"

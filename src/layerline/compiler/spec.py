@@ -1,7 +1,7 @@
-"""What a Program must be after every pass: a function for each rule, whose docstring is the rule.
+"""The invariants of a Program, checked after each pass: one function per rule, whose docstring is the rule.
 
-What a kernel does with a buffer, and what it expects there, it declares itself (`Kernel.arguments`). Machine code
-checks nothing: a Program that breaks a rule would compute something else, or write into a neighbor's memory.
+Kernels declare how they access each buffer and the layout they expect (`Kernel.arguments`). Machine code checks
+nothing: a Program that violates a rule would compute wrong results or write out of bounds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.kernel import Access, Over
 from layerline.compiler.layout import Columns
-from layerline.compiler.plane import Places, Plane, room
+from layerline.compiler.plane import Places, Plane, capacity
 from layerline.compiler.program import Per
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fault:
-    """Where a rule is broken."""
+    """A violation of a rule."""
 
     where: str
-    """The op's symbol, or the parameter."""
+    """The symbol of the op, or the parameter."""
     buffer: Buffer
     what: str
 
@@ -39,75 +39,75 @@ def check(program: Program, after: str) -> None:
             raise AssertionError(f"after {after}: {found} (rule {rule.__name__} of compiler/spec.py)")
 
 
-def one_buffer_a_name(program: Program) -> Iterator[Fault]:
-    """A name is one buffer."""
+def unique_names(program: Program) -> Iterator[Fault]:
+    """Buffer names are unique."""
     names: dict[str, Buffer] = {}
     for op in program.ops:
         for buffer in op.buffers:
             if names.setdefault(buffer.name, buffer) != buffer:
-                yield Fault(op.kernel.symbol, buffer, "is not the only one of its name")
+                yield Fault(op.kernel.symbol, buffer, "shares its name with another buffer")
 
 
 def written_before_read(program: Program) -> Iterator[Fault]:
-    """What is read was written by an op before, is the caller's, or is a parameter or kept beside one."""
-    known = {home for tensor in program.tensors for home, _ in tensor.homes} | _moving(program)
+    """A buffer that is read was written by an earlier op, or is the caller's, a parameter, or an optimizer slot."""
+    known = {home for tensor in program.tensors for home, _ in tensor.homes} | _parameters(program)
     for op in program.ops:
         for buffer in op.read:
             if buffer.per not in (Per.GIVEN, Per.POSITION) and buffer not in known:
-                yield Fault(op.kernel.symbol, buffer, "is read, and nothing wrote it")
+                yield Fault(op.kernel.symbol, buffer, "is read before any op writes it")
         known.update(op.written)
 
 
 def types(program: Program) -> Iterator[Fault]:
-    """A buffer has the type of every argument that it is given as."""
+    """A buffer has the element type of each argument it is passed as."""
     for op, argument, buffer in _uses(program):
         if buffer.dtype is not argument.dtype:
-            what = f"has elements of {buffer.dtype.value}, the argument of {argument.dtype.value}"
+            what = f"has type {buffer.dtype.value}, the argument {argument.dtype.value}"
             yield Fault(op.kernel.symbol, buffer, what)
 
 
 def planes(program: Program) -> Iterator[Fault]:
-    """An image lies as the argument says, border and all; one without a border may be taken for the list of its
-    values, which is what Flat is."""
+    """An image has the argument's layout, including the border; without a border it may also be passed as the flat list
+    of its values, which is what Flat does."""
     for op, argument, buffer in _uses(program):
-        lies, plane = argument.lies, buffer.plane
-        if isinstance(lies, Plane) and plane != lies and not (plane and plane.bare and lies == plane.listed):
-            yield Fault(op.kernel.symbol, buffer, f"lies as {plane and plane.label}, the argument as {lies.label}")
-        if isinstance(lies, int) and plane and not (plane.bare and plane.size == lies):
-            yield Fault(op.kernel.symbol, buffer, f"lies as {plane.label}, the argument as a list of {lies}")
+        layout, plane = argument.layout, buffer.plane
+        if isinstance(layout, Plane) and plane != layout and not (plane and plane.bare and layout == plane.listed):
+            yield Fault(op.kernel.symbol, buffer, f"has layout {plane and plane.label}, the argument {layout.label}")
+        if isinstance(layout, int) and plane and not (plane.bare and plane.size == layout):
+            yield Fault(op.kernel.symbol, buffer, f"has layout {plane.label}, the argument a list of {layout}")
 
 
 def sizes(program: Program) -> Iterator[Fault]:
-    """A buffer has room for what the argument says; where a kernel goes from item to item, exactly that room, for it
-    steps by it. The caller's arrays are given as they are."""
+    """A buffer is large enough for its argument, and exactly as large if a kernel iterates over its items, because the
+    size is also the stride between them. The caller's arrays are passed unchanged."""
     for op, argument, buffer in _uses(program):
-        if (argument.lies is None) is not (buffer.per is Per.GIVEN):
-            takes = "an array of the caller's" if argument.lies is None else "so many elements an item"
-            yield Fault(op.kernel.symbol, buffer, f"is per {buffer.per.value}, the argument takes {takes}")
-        elif argument.lies is not None:
-            n, steps = _elements(argument.lies), buffer.per in _STEPPED[op.over]
-            least = n if buffer.per in (Per.POSITION, Per.THREAD) else room(n)
+        if (argument.layout is None) is not (buffer.per is Per.GIVEN):
+            takes = "an array of the caller's" if argument.layout is None else "a fixed number of elements per item"
+            yield Fault(op.kernel.symbol, buffer, f"is per {buffer.per.value}, the argument expects {takes}")
+        elif argument.layout is not None:
+            n, steps = _elements(argument.layout), buffer.per in _STEPPED[op.over]
+            least = n if buffer.per in (Per.POSITION, Per.THREAD) else capacity(n)
             if buffer.size < least or (steps and buffer.size != least):
-                what = f"has {buffer.size} elements, the argument takes {least} for {n}"
+                what = f"has {buffer.size} elements, the argument needs {least} for {n}"
                 yield Fault(op.kernel.symbol, buffer, what)
 
 
 _STEPPED: Final = {Over.IMAGES: (Per.IMAGE, Per.POSITION), Over.SLICES: (Per.IMAGE, Per.SHARD)}
-"""What kernels have several items of in one call."""
+"""The buffers of which one kernel call accesses several items."""
 
 
 def owners(program: Program) -> Iterator[Fault]:
-    """A kernel over images writes what an image, a shard, a thread or a position has, and reads no sum that is still
-    being made: neither a shard's nor a thread's. A kernel over slices writes only what is there once, and reads nothing
-    of a thread or a position, which it does not know."""
+    """A kernel over images writes buffers per image, shard, thread or position, and reads no sum that is still being
+    accumulated, per shard or per thread. A kernel over slices writes only buffers that exist once, and reads none per
+    thread or position, because it does not know which."""
     for op, argument, buffer in _uses(program):
         does = "reads" if argument.access is Access.READS else "writes"
-        if buffer.per not in _OWN[op.over, does]:
+        if buffer.per not in _ACCESSIBLE[op.over, does]:
             what = f"is per {buffer.per.value}, which a kernel over {op.over.value} never {does}"
             yield Fault(op.kernel.symbol, buffer, what)
 
 
-_OWN: Final = {
+_ACCESSIBLE: Final = {
     (Over.IMAGES, "reads"): (Per.IMAGE, Per.ONCE, Per.GIVEN, Per.POSITION),
     (Over.IMAGES, "writes"): (Per.IMAGE, Per.SHARD, Per.THREAD, Per.POSITION),
     (Over.SLICES, "reads"): (Per.IMAGE, Per.SHARD, Per.ONCE, Per.GIVEN),
@@ -115,102 +115,104 @@ _OWN: Final = {
 }
 
 
-def set_then_added_to(program: Program) -> Iterator[Fault]:
-    """The first op that writes an image's values sets them, and every other adds to them. What a shard or a thread sums
-    up begins at zero and is only added to; what is at a position is only set."""
-    begun: set[Buffer] = set()
+def set_then_accumulated(program: Program) -> Iterator[Fault]:
+    """The first op that writes a per-image buffer sets it, and all others accumulate into it. Sums of a shard or a
+    thread start at zero and are only accumulated into; a buffer per position is only set."""
+    seen: set[Buffer] = set()
     for op, argument, buffer in _uses(program):
         if argument.access is Access.READS or buffer.per is Per.ONCE:
             continue
         sets = argument.access is Access.SETS
-        wanted = buffer not in begun if buffer.per is Per.IMAGE else buffer.per is Per.POSITION
+        wanted = buffer not in seen if buffer.per is Per.IMAGE else buffer.per is Per.POSITION
         if sets is not wanted:
-            what = "is added to, and nothing set it" if wanted else "is set, and what it held is lost"
+            what = "is accumulated into before it is set" if wanted else "is set again, which discards its contents"
             yield Fault(op.kernel.symbol, buffer, what)
-        begun.add(buffer)
+        seen.add(buffer)
 
 
-def whole_when_read(program: Program) -> Iterator[Fault]:
-    """Nothing writes an image's values after they were read: who reads a gradient reads all of its sum."""
+def complete_when_read(program: Program) -> Iterator[Fault]:
+    """A per-image buffer is not written after it is read: a reader of a gradient sees the complete sum."""
     read: set[Buffer] = set()
     for op in program.ops:
         for buffer in op.written:
             if buffer.per is Per.IMAGE and buffer in read:
-                yield Fault(op.kernel.symbol, buffer, "is written after it was read")
+                yield Fault(op.kernel.symbol, buffer, "is written after it is read")
         read.update(op.read)
 
 
 def one_writer(program: Program) -> Iterator[Fault]:
-    """What is there once has one op that writes it."""
+    """A buffer that exists once has a single writer."""
     writers: dict[Buffer, Op] = {}
     for op in program.ops:
         for buffer in op.written:
             if buffer in writers and buffer.per is Per.ONCE:
-                yield Fault(op.kernel.symbol, buffer, f"is written by {writers[buffer].kernel.symbol} already")
+                yield Fault(op.kernel.symbol, buffer, f"is already written by {writers[buffer].kernel.symbol}")
             writers[buffer] = op
 
 
-def parameters_move(program: Program) -> Iterator[Fault]:
-    """Parameters, and what is kept beside them, are updated, and nothing else is."""
-    moving = _moving(program)
+def only_parameters_updated(program: Program) -> Iterator[Fault]:
+    """Parameters and optimizer slots are updated in place, and no other buffers are."""
+    parameters = _parameters(program)
     for op, argument, buffer in _uses(program):
-        if argument.access is not Access.READS and (argument.access is Access.UPDATES) is not (buffer in moving):
-            what = "is a parameter" if buffer in moving else "is no parameter"
-            yield Fault(op.kernel.symbol, buffer, f"{what}, and the op {argument.access.value} it")
+        if argument.access is not Access.READS and (argument.access is Access.UPDATES) is not (buffer in parameters):
+            what = "is a parameter" if buffer in parameters else "is not a parameter"
+            yield Fault(op.kernel.symbol, buffer, f"{what}, but the op {argument.access.value} it")
 
 
-def copies_follow(program: Program) -> Iterator[Fault]:
-    """A parameter's copies are written by the op that updates it, or from it by one behind that."""
+def copies_in_sync(program: Program) -> Iterator[Fault]:
+    """A parameter's copies are written by the op that updates it, or by a later op that reads it."""
     copies = {tensor.homes[0][0]: [home for home, _ in tensor.homes[1:]] for tensor in program.tensors}
-    behind: dict[Buffer, tuple[Op, Buffer]] = {}
+    stale: dict[Buffer, tuple[Op, Buffer]] = {}
     for op in program.ops:
         for buffer in op.written:
-            behind.update(dict.fromkeys(copies.get(buffer, ()), (op, buffer)))
-            if buffer in behind and behind[buffer][1] in op.buffers:
-                del behind[buffer]
-    for copy, (op, master) in behind.items():
-        yield Fault(op.kernel.symbol, copy, f"is a copy of {master.name}, which moves without it")
+            stale.update(dict.fromkeys(copies.get(buffer, ()), (op, buffer)))
+            if buffer in stale and stale[buffer][1] in op.buffers:
+                del stale[buffer]
+    for copy, (op, master) in stale.items():
+        yield Fault(op.kernel.symbol, copy, f"is a copy of {master.name} and is not updated with it")
 
 
 def layouts(program: Program) -> Iterator[Fault]:
-    """A parameter's buffers, and what is kept beside it, have room for its layout; columns are read and written as the
-    layout has them."""
+    """The buffers of a parameter and its optimizer slots are large enough for its layout, and columns are accessed in
+    that layout."""
     homes = {home: layout for tensor in program.tensors for home, layout in tensor.homes}
     for op, argument, buffer in _uses(program):
-        if isinstance(argument.lies, Columns) and homes.get(buffer) != argument.lies:
-            yield Fault(op.kernel.symbol, buffer, f"is taken as {argument.lies}, the layout is {homes.get(buffer)}")
+        if isinstance(argument.layout, Columns) and homes.get(buffer) != argument.layout:
+            yield Fault(
+                op.kernel.symbol, buffer, f"is accessed as {argument.layout}, its layout is {homes.get(buffer)}"
+            )
     for tensor in program.tensors:
         beside = [(slot, tensor.homes[0][1]) for _, slot in tensor.slots]
         for buffer, layout in (*tensor.homes, *beside):
-            if buffer.size < room(layout.size):
-                what = f"has {buffer.size} elements, the layout takes {room(layout.size)}"
+            if buffer.size < capacity(layout.size):
+                what = f"has {buffer.size} elements, the layout needs {capacity(layout.size)}"
                 yield Fault(f"parameter {tensor.name}", buffer, what)
 
 
 def places(program: Program) -> Iterator[Fault]:
-    """Places are read as they were written: in the same image, from the same windows."""
+    """Positions are read as they were written: relative to the same image and the same windows."""
     written: dict[Buffer, KernelArgument] = {}
     for op, argument, buffer in _uses(program):
         if argument.access is not Access.READS:
             written[buffer] = argument
-        elif isinstance(argument.lies, Places) or (buffer in written and isinstance(written[buffer].lies, Places)):
-            found = written[buffer].lies if buffer in written else None
-            if found != argument.lies:
-                yield Fault(op.kernel.symbol, buffer, f"is read as {argument.lies}, and was written as {found}")
+        elif isinstance(argument.layout, Places) or (buffer in written and isinstance(written[buffer].layout, Places)):
+            found = written[buffer].layout if buffer in written else None
+            if found != argument.layout:
+                yield Fault(op.kernel.symbol, buffer, f"is read as {argument.layout}, but was written as {found}")
 
 
 RULES: Final[tuple[Callable[[Program], Iterator[Fault]], ...]] = (
-    one_buffer_a_name,
+    unique_names,
     written_before_read,
     types,
     planes,
     sizes,
     owners,
-    set_then_added_to,
-    whole_when_read,
+    set_then_accumulated,
+    complete_when_read,
     one_writer,
-    parameters_move,
-    copies_follow,
+    only_parameters_updated,
+    copies_in_sync,
     layouts,
     places,
 )
@@ -220,13 +222,13 @@ def _uses(program: Program) -> Iterator[tuple[Op, KernelArgument, Buffer]]:
     return ((op, argument, buffer) for op in program.ops for argument, buffer in op.uses)
 
 
-def _moving(program: Program) -> set[Buffer]:
-    """Return the parameters' first homes, and what is kept beside them."""
+def _parameters(program: Program) -> set[Buffer]:
+    """Return the first homes of the parameters, and their optimizer slots."""
     slots = {slot for tensor in program.tensors for _, slot in tensor.slots}
     return slots | {tensor.homes[0][0] for tensor in program.tensors}
 
 
-def _elements(lies: Plane | Places | Columns | int) -> int:
-    if isinstance(lies, int):
-        return lies
-    return lies.count if isinstance(lies, Places) else lies.size
+def _elements(layout: Plane | Places | Columns | int) -> int:
+    if isinstance(layout, int):
+        return layout
+    return layout.count if isinstance(layout, Places) else layout.size

@@ -1,4 +1,4 @@
-"""What a Program is built for, beside the network: everything that changes the code."""
+"""The Task of a Program: everything besides the network that affects the generated code."""
 
 from __future__ import annotations
 
@@ -31,49 +31,49 @@ class End(Enum):
 
 @dataclass(frozen=True)
 class Task:
-    """Training or prediction, of what images, with which optimizer."""
+    """Training or prediction, the type of the images, and the optimizer."""
 
     batch_size: int
     optimizer: Optimizer
     source: DType = DType.U8
-    """What a stored value is: U8 or F32."""
+    """The type of stored pixel values: U8 or F32."""
     channels_last: bool = False
     even_scaling: bool = True
-    """Whether all channels are scaled alike."""
+    """Whether all channels share one scale and shift."""
     training: bool = True
     end: End = End.LOSSES
     """What is computed if it is not training."""
     fuse_updates: bool = True
-    """Off: the whole gradient of every parameter stays readable after a step."""
-    spare_biases: bool = False
-    """Whether biases and norms do not decay."""
+    """If off, the whole gradient of each parameter stays readable after a step."""
+    decay_weights_only: bool = False
+    """Whether biases and norms are exempt from weight decay."""
     muon: bool = False
-    """Whether filters of convolutions are stepped by Muon, and only the rest by the optimizer."""
+    """Whether convolution filters are stepped by Muon, and only the rest by the optimizer."""
     objective: Objective = CROSS_ENTROPY
     augmented: Steps | None = None
-    """What is done to images as they are loaded."""
+    """The augmentation applied while images are loaded."""
 
-    def stepped_by(self, kind: Kind) -> Optimizer:
-        """Return the optimizer of a tensor of a kind."""
-        spared = kind is Kind.PLAIN and self.spare_biases
+    def optimizer_for(self, kind: Kind) -> Optimizer:
+        """Return the optimizer for a kind of tensor."""
+        spared = kind is Kind.PLAIN and self.decay_weights_only
         return dataclasses.replace(self.optimizer, decay=False) if spared else self.optimizer
 
-    def kept_beside(self, kind: Kind) -> tuple[str, ...]:
-        """Return the names of what is kept beside a parameter of a kind."""
-        kept = self.stepped_by(kind).kept
+    def slot_names(self, kind: Kind) -> tuple[str, ...]:
+        """Return the names of the optimizer slots of a kind of parameter."""
+        slots = self.optimizer_for(kind).all_slots
         if self.muon and kind is Kind.FILTERS:
-            return ("momentum", *(name for name in kept if name == "ema"))
-        return tuple(kept)
+            return ("momentum", *(name for name in slots if name == "ema"))
+        return tuple(slots)
 
 
 def task_of(recipe: Recipe, *, training: bool = True, **images: Any) -> Task:
-    """Return the task of a recipe, for images that lie as `images` says (source, channels_last, even_scaling)."""
+    """Return the task of a recipe. images: their storage (source, channels_last, even_scaling)."""
     augmentation = recipe.augment if training else None
     return Task(
         recipe.batch_size if training else 1,
         optimizer_of(recipe),
         training=training,
-        spare_biases=recipe.decay == "weights",
+        decay_weights_only=recipe.decay == "weights",
         muon=recipe.optimizer == "muon",
         objective=Objective(recipe.label_smoothing > 0, recipe.class_weights is not None),
         augmented=None if augmentation is None else augmentation.steps,
@@ -82,7 +82,7 @@ def task_of(recipe: Recipe, *, training: bool = True, **images: Any) -> Task:
 
 
 def optimizer_of(recipe: Recipe) -> Optimizer:
-    """Return what steps each weight by itself: of muon that is AdamW, for all but filters."""
+    """Return the elementwise optimizer: for muon it is AdamW, for everything except filters."""
     decay, clip, ema = recipe.weight_decay > 0, recipe.clip_norm is not None, recipe.ema is not None
     if recipe.optimizer == "sgd":
         return Sgd(decay, clip, ema, momentum=recipe.momentum > 0, nesterov=recipe.nesterov)

@@ -1,4 +1,4 @@
-"""How work is cut so that its sums stay in registers: equal pieces, filters in vectors."""
+"""Tiling: splits work into equal pieces, and filters into vectors, so that accumulators stay in registers."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ if TYPE_CHECKING:
 
 
 def balanced(n: int, most: int) -> list[tuple[int, int, int]]:
-    """Cut n into as few pieces of at most `most` as it takes, as equal as they can be: (first, size, count) of each
-    size.
+    """Split n into the fewest pieces of at most `most`, as equal as possible: (first, size, count) for each size.
 
-    28 pixels in pieces of at most 12 are [(0, 10, 1), (10, 9, 2)]: no piece is a small remainder.
+    28 pixels in pieces of at most 12 are [(0, 10, 1), (10, 9, 2)], so that no piece is a small remainder.
     """
     pieces = -(-n // most)
     small, larger = divmod(n, pieces)
-    cuts = [(0, small + 1, larger), (larger * (small + 1), small, pieces - larger)]
-    return [cut for cut in cuts if cut[2]]
+    pieces_by_size = [(0, small + 1, larger), (larger * (small + 1), small, pieces - larger)]
+    return [piece for piece in pieces_by_size if piece[2]]
 
 
 def filter_blocks(filters: int, machine: Machine, most: int) -> tuple[BlockLayout, ...]:
-    """Cut filters into vectors, at most `most` vectors a block; what is left over gets a vector of its own width."""
+    """Split filters into vectors, at most `most` vectors per block; the remainder gets a vector of its own width."""
     lanes = machine.lanes_for(filters)
     whole, rest = divmod(filters, lanes)
     blocks = (

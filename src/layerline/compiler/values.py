@@ -1,5 +1,5 @@
-"""What kernels work on: values in registers, pointers, index expressions, variables. Only the pen that made one knows
-what is behind it (`raw`)."""
+"""The operands of kernels: values in registers, pointers, index expressions, variables. Only the pen that created one
+knows its representation (`raw`)."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from layerline.compiler.dtype import DType
 
-PACE: Final = ("rate", "inverse", "adam_rate", "adam_scale")
-"""What changes from step to step: the learning rate η; one over the images of a batch, or over their class weights;
-η / (1 − β₁ᵗ) and 1 / √(1 − β₂ᵗ) at step t of the run."""
+STEP_SCALARS: Final = ("rate", "inverse", "adam_rate", "adam_scale")
+"""Scalars that change with each step: the learning rate η; one over the number of images in the batch, or over the sum
+of their class weights; η / (1 − β₁ᵗ) and 1 / √(1 − β₂ᵗ) at step t of the run."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Value:
-    """Numbers in a register, side by side in lanes; of one lane it is a plain number."""
+    """A vector in a register; with one lane it is a scalar."""
 
     raw: Any
     dtype: DType | None
-    """None: true or false."""
+    """None for booleans."""
     lanes: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Pointer:
-    """An address in memory and the type of what lies there."""
+    """An address in memory and its element type."""
 
     raw: Any
     dtype: DType
@@ -35,7 +35,7 @@ class Pointer:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Variable:
-    """A value that changes in a loop."""
+    """A mutable value, such as an accumulator in a loop."""
 
     raw: Any
     dtype: DType | None
@@ -43,15 +43,15 @@ class Variable:
 
 
 class Integers(abc.ABC):
-    """Whole numbers that places are worked out in: what a pen does for Index."""
+    """Integer arithmetic on addresses, which a pen implements for Index."""
 
     @abc.abstractmethod
     def literal(self, number: int) -> Any:
-        """Return a number that is known."""
+        """Return an integer constant."""
 
     @abc.abstractmethod
     def integer(self, operation: str, a: Any, b: Any) -> Any:
-        """Return a + b, a - b, a * b, or of numbers that are not negative a // b, a % b."""
+        """Return a + b, a - b, a * b, or, for nonnegative integers, a // b, a % b."""
 
     @abc.abstractmethod
     def compared(self, operation: str, a: Any, b: Any) -> Value:
@@ -60,15 +60,14 @@ class Integers(abc.ABC):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Index:
-    """An integer expression: a number known at run time plus a constant, which ends up in the instruction's
-    displacement.
+    """An integer expression: a runtime value plus a constant, which becomes the instruction's displacement.
 
-    It adds, subtracts and multiplies like a number. // and divmod are those of numbers that are not negative.
+    It adds, subtracts and multiplies like an integer. // and divmod require nonnegative operands.
     """
 
     of: Integers
     raw: Any
-    """None: it is the constant alone."""
+    """None if it is only the constant."""
     constant: int = 0
 
     def __add__(self, other: Index | int) -> Index:
@@ -102,44 +101,44 @@ class Index:
     __rmul__ = __mul__
 
     def __floordiv__(self, other: Index | int) -> Index:
-        """Return the quotient, neither being negative."""
+        """Return the quotient of nonnegative integers."""
         return self._with("//", other)
 
     def __divmod__(self, other: int) -> tuple[Index, Index]:
-        """Return the quotient and the remainder, neither number being negative."""
+        """Return the quotient and remainder of nonnegative integers."""
         whole = self.single
         return whole._with("//", other), whole._with("%", other)
 
     def __lt__(self, other: Index | int) -> Value:
-        """Return whether it is smaller."""
+        """Return whether it is less."""
         return self._compared("<", other)
 
     def __gt__(self, other: Index | int) -> Value:
-        """Return whether it is larger."""
+        """Return whether it is greater."""
         return self._compared(">", other)
 
     def __ge__(self, other: Index | int) -> Value:
-        """Return whether it is as large or larger."""
+        """Return whether it is greater or equal."""
         return self._compared(">=", other)
 
     def is_(self, other: Index | int) -> Value:
-        """Return whether it is the same number."""
+        """Return whether it is equal."""
         return self._compared("==", other)
 
     def within(self, count: int) -> Value:
-        """Return whether it is from 0 to count − 1."""
+        """Return whether 0 ≤ it < count."""
         return self._compared("within", count)
 
     @property
     def whole(self) -> Any:
-        """Return the expression as one number, as its pen knows it."""
+        """Return the expression as a single value, in its pen's representation."""
         if self.raw is None:
             return self.of.literal(self.constant)
         return self.of.integer("+", self.raw, self.of.literal(self.constant)) if self.constant else self.raw
 
     @property
     def single(self) -> Index:
-        """Return it as one number, worked out here."""
+        """Return it as a single value, computed here."""
         return Index(self.of, self.whole)
 
     def _with(self, operation: str, other: Index | int) -> Index:

@@ -1,4 +1,4 @@
-"""What identifies a data set: SHA-256 of its content, however it was packed."""
+"""The fingerprint of a data set: SHA-256 of its content, however it was packed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _CODES: Final = {"uint8": 0x08, "int32": 0x0C, "float32": 0x0D}
 
 
 def digest(array: NDArray[Any]) -> str:
-    """Return SHA-256 (hex) of an array as an IDX file holds it: header, then the values in memory's order.
+    """Return SHA-256 (hex) of an array as an IDX file stores it: header, then the values in memory order.
 
-    So the digest of a set of uint8 images that came as IDX is that of the (unpacked) file. Values wider than a byte are
-    taken as little-endian.
+    So the digest of uint8 images that came as IDX is that of the (unpacked) file. Values wider than a byte are hashed
+    as little-endian.
     """
     last = array.ndim == 4 and not array.flags.c_contiguous
     ordered = array.transpose(0, 2, 3, 1) if last else array
@@ -35,16 +35,16 @@ def digest(array: NDArray[Any]) -> str:
 
 
 def header(shape: tuple[int, ...], dtype: str = "uint8") -> bytes:
-    """Return the first bytes of an IDX file of this shape and type."""
+    """Return the header of an IDX file of this shape and type."""
     return bytes([0, 0, _CODES[dtype], len(shape)]) + np.array(shape, ">u4").tobytes()
 
 
 def digests(
     sets: Mapping[SplitName, ImageSet], classes: tuple[str, ...], known: Mapping[SplitName, str]
 ) -> dict[tuple[SplitName, str], str]:
-    """Return the digest of the images and the labels of each split; labels of at most 256 classes as uint8.
+    """Return the digests of the images and labels of each split; labels of at most 256 classes are hashed as uint8.
 
-    known: those of images that need not be formed anew.
+    known: digests of images that need not be recomputed.
     """
     narrow = np.uint8 if len(classes) <= 256 else np.int32
     found: dict[tuple[SplitName, str], str] = {}
@@ -55,7 +55,7 @@ def digests(
 
 
 def fingerprint(found: Mapping[tuple[SplitName, str], str], classes: tuple[str, ...], last_for_test: int) -> str:
-    """Return SHA-256 (hex) of lines that hold the digests, the names of the classes, and an agreed test set."""
+    """Return SHA-256 (hex) of lines with the digests, the class names, and the size of a conventional test set."""
     lines = [f"{split} {what} {found[split, what]}" for split, what in found]
     lines.append("classes " + json.dumps(classes))
     lines.append(f"last for test {last_for_test}")

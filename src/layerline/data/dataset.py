@@ -1,4 +1,4 @@
-"""What every part after LOAD takes: images as they lie in memory, which are for what, how bytes become numbers."""
+"""The data set that everything after LOAD uses: images in memory, their splits, and how pixels are scaled."""
 
 from __future__ import annotations
 
@@ -17,50 +17,50 @@ if TYPE_CHECKING:
 
 Fit = Literal["crop", "pad", "stretch"]
 FITTED: Final[dict[Fit, str]] = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}
-"""What was done to an image."""
+"""Each fit as a participle, for messages."""
 
 
 @dataclass(frozen=True, eq=False)
 class NearCopies:
-    """What a look for near copies found among N images of a set: see `near`."""
+    """The near copies found among the N images of a set: see `near`."""
 
     groups: NDArray[np.int64]
-    """int64 (N,): a number for each group of copies, the same in all sets of the data; −1 where an image has none."""
+    """int64 (N,): the number of each image's group of copies, shared by all sets of the data; −1 without copies."""
     looked: NDArray[np.bool_]
-    """(N,): whether an image was compared with all others. Of large sets only some are."""
+    """(N,): whether an image was compared with all others. In large sets only some are."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images and labels as they were loaded. Cuts never copy them: a Split points into one.
+    """Images and labels as they were loaded. Splitting never copies them: a Split points into an ImageSet.
 
     images: uint8 or float32 (N, C, H, W), a view in which every image is contiguous either as C, H, W or as H, W, C,
-            and the images follow each other without a gap. It may be memory-mapped and read-only.
-    labels: int32 (N,), each in 0 … classes−1, or −1 for an image of a class that was not asked for.
+            and the images follow each other without gaps. It may be memory-mapped and read-only.
+    labels: int32 (N,), each in 0 … classes−1, or −1 for an image of a class that was not selected.
     """
 
     images: NDArray[Any]
     labels: NDArray[np.int32]
     maximum: float = 255.0
-    """The largest value that a pixel can have: what augmentation measures brightness and contrast by."""
+    """The largest value a pixel can have: the unit of brightness and contrast in augmentation."""
     names: Sequence[str] | None = None
-    """The path of each image's file below the folder of the classes or splits, `cat/001.jpg`; None where the images
-    have no files of their own."""
+    """The path of each image's file relative to the folder of the classes or splits, `cat/001.jpg`; None if the images
+    do not come from files of their own."""
     groups: NDArray[np.int64] | None = None
-    """int64 (N,): images of one number stay on one side of every cut."""
+    """int64 (N,): images with the same number stay in the same split."""
     deep: bool = False
-    """Whether the images are files whose 16 bits were kept: `maximum` is then the largest that was found."""
+    """Whether the images are files that were read with all 16 bits: `maximum` is then the largest value found."""
     near: NearCopies | None = None
-    """The near copies among the images, where they were looked for."""
+    """The near copies among the images, if they were looked for."""
 
     @cached_property
     def keys(self) -> NDArray[np.uint64]:
-        """Return what each image is known by when cuts are drawn, uint64 (N,): a hash of its name, else its index."""
+        """Return the key by which each image is drawn into a split, uint64 (N,): a hash of its name, or its index."""
         return np.arange(len(self.labels), dtype=np.uint64) if self.names is None else path_keys.keys(self.names)
 
     @property
     def channels_last(self) -> bool:
-        """Whether an image lies in memory as H, W, C (with one channel both orders are the same: False)."""
+        """Whether images are stored as H, W, C (with one channel both orders are the same: False)."""
         _, C, H, W = self.images.shape
         return C > 1 and self.images.strides[1] == self.images.itemsize and H * W > 1
 
@@ -69,14 +69,14 @@ class ImageSet:
 class Split:
     """Some images of a set, by index, in the order in which they are evaluated.
 
-    indices: int64 (M,), ascending unless a caller wants otherwise; each is an image's index in the loaded data.
+    indices: int64 (M,), ascending unless the caller chose otherwise; each is an image's index in the loaded data.
     """
 
     source: ImageSet
     indices: NDArray[np.int64]
 
     def __repr__(self) -> str:
-        """Return the number of images: the arrays would fill a screen."""
+        """Return the number of images, because the arrays would fill the screen."""
         return f"Split({len(self):,d} images)"
 
     def __len__(self) -> int:
@@ -91,13 +91,13 @@ class Split:
 
 @dataclass(frozen=True)
 class Scaling:
-    """How a stored value becomes what the network sees: x = value · scale[c] + shift[c], in float32, two roundings."""
+    """How a stored value becomes the network's input: x = value · scale[c] + shift[c], in float32, rounded twice."""
 
     scale: tuple[float, ...]
     shift: tuple[float, ...]
 
     def apply(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        """Return float32 (N, C, H, W): the reference that every engine's loader must equal bit for bit."""
+        """Return float32 (N, C, H, W): the reference that every engine's loader must match bit for bit."""
         scale = np.asarray(self.scale, np.float32)[None, :, None, None]
         shift = np.asarray(self.shift, np.float32)[None, :, None, None]
         return images.astype(np.float32) * scale + shift
@@ -105,38 +105,38 @@ class Scaling:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """An image as its file has it, and as it was brought to the size of all."""
+    """An image as stored in its file, and resized to the common size."""
 
     name: str
     """The path of the file."""
     original: NDArray[Any]
-    """uint8 or uint16 (h, w) or (h, w, 3), upright and whole, made smaller."""
+    """uint8 or uint16 (h, w) or (h, w, 3), upright and complete, scaled down."""
     fitted: NDArray[Any]
     """The same type, (H, W) or (H, W, 3)."""
 
 
 @dataclass(frozen=True)
 class Resized:
-    """How image files of one or many sizes were brought to one."""
+    """How image files of one or many sizes were resized to one."""
 
     sizes: int
     """How many different sizes were found."""
     smallest: tuple[int, int]
-    """(H, W) of the image of the fewest pixels."""
+    """(H, W) of the image with the fewest pixels."""
     largest: tuple[int, int]
-    """(H, W) of the image of the most pixels."""
+    """(H, W) of the image with the most pixels."""
     size: tuple[int, int]
-    """(H, W) of all of them now."""
+    """(H, W) of all images after resizing."""
     fit: Fit
     cut: float = 0.0
-    """The share of an image that a crop to this size cuts away, on average, whatever the fit is."""
+    """The fraction of an image that a crop to this size removes, on average, whatever the fit is."""
     examples: tuple[Example, ...] = field(default=(), compare=False, repr=False)
-    """Some images of which a crop cuts away something."""
+    """Some images that lose something in a crop."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set cut into its splits. Classes have names; label k is classes[k]."""
+    """A data set, divided into splits. Classes have names; label k is classes[k]."""
 
     name: str
     classes: tuple[str, ...]
@@ -145,16 +145,16 @@ class Dataset:
     test: Split | None
     scaling: Scaling
     fingerprint: str
-    """SHA-256 (hex) of the content that was loaded, before any cut."""
+    """SHA-256 (hex) of the content that was loaded, before any split."""
     notes: tuple[str, ...] = field(default=())
-    """Sentences for the screen: what was assumed, each with the flag that changes it."""
+    """Notes to print: automatic choices, each with the flag that changes it."""
     cuts: dict[str, Any] = field(default_factory=dict)
-    """The options of `load_data` that make these cuts again, defaults written out; `test` and `validation` are missing
-    where the data brought that set, for then there is nothing to choose."""
+    """The options of `load_data` that reproduce these splits, defaults included; `test` and `validation` are missing
+    if the data came with that split, because then there is nothing to choose."""
     resized: Resized | None = None
-    """None where every image is as large as its file has it."""
+    """None if every image has its original size."""
     skipped: tuple[str, ...] = ()
-    """Files that --skip-bad left out, each with its reason."""
+    """Files skipped by --skip-bad, each with the reason."""
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""Labels of any kind become class numbers and class names."""
+"""Conversion of labels of any kind to class numbers and class names."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _LONGEST_NAME: Final = 200
 def settle(parts: Mapping[SplitName, SplitArrays], classes: tuple[str, ...] | None) -> tuple[Labels, tuple[str, ...]]:
     """Return the labels of each split as int32 (N,), and the names of the classes.
 
-    Whole numbers from 0 (also as floats, truth values, (N, 1), or one-hot) and text are labels; text that differs only
-    in how accents are composed is one label. The classes are those that occur in training, in order; a number's name
-    is its decimal. classes: the names, where they are known; labels
-    are then their positions. Raises DataError for anything else, and for splits whose classes differ.
+    Integers from 0 (also as floats, booleans, (N, 1), or one-hot) and text are labels; text that differs only in how
+    accents are composed is one label. The classes are those that occur in training, sorted; the name of a number is its
+    decimal form. classes: the names, if they are known; labels are then indices into them. Raises DataError for
+    anything else, and for splits whose classes differ.
     """
     values = {split: _plain(part) for split, part in parts.items()}
     if classes is not None:
@@ -41,7 +41,7 @@ def settle(parts: Mapping[SplitName, SplitArrays], classes: tuple[str, ...] | No
         raise DataError(
             f"{parts['train'].labels.place}: found {display.count(len(known))} different labels, "
             f"expected at most {display.count(_MOST_CLASSES)} classes",
-            "labels say which class an image belongs to: bring them into classes",
+            "a label is the class of an image: group the values into classes",
         )
     for split, array in values.items():
         _check_same_kind(array, values["train"], parts, split)
@@ -51,23 +51,23 @@ def settle(parts: Mapping[SplitName, SplitArrays], classes: tuple[str, ...] | No
 
 
 def _plain(part: SplitArrays) -> NDArray[Any]:
-    """Return labels as int64 or text (N,), one for each image."""
+    """Return labels as int64 or text (N,), one per image."""
     labels, place = part.labels.array, part.labels.place
     if labels.dtype.kind not in "buifUS":
         raise DataError(
-            f"{place}: found the type {labels.dtype}, expected numbers or names", "save a class for each image"
+            f"{place}: found the type {labels.dtype}, expected numbers or names", "save one class per image"
         )
     count = len(part.images.array)
     if labels.ndim not in (1, 2) or 0 in labels.shape:
         raise DataError(
-            f"{place}: found the shape {_times(labels.shape)}, expected a label for each image: {count}",
-            "save labels as (N,)",
+            f"{place}: found {_shape(labels.shape)}, expected one label per image: {count}",
+            "save labels with the shape (N,)",
         )
     if len(labels) != count:
         raise DataError(
             f"{place}: found {display.counted(len(labels), 'label')}, "
-            f"expected {display.count(count)}, one for each image of {part.images.place}",
-            "images and labels must be of the same set, in the same order",
+            f"expected {display.count(count)}, one per image in {part.images.place}",
+            "images and labels must be from the same set, in the same order",
         )
     if labels.ndim == 2:
         labels = labels[:, 0] if labels.shape[1] == 1 else _one_hot(labels, place)
@@ -77,21 +77,24 @@ def _plain(part: SplitArrays) -> NDArray[Any]:
 
 
 def _composed(labels: NDArray[Any], place: str) -> NDArray[np.str_]:
-    """Return names as text whose accents are composed, as those of folders are: é is one letter, never two."""
+    """Return names as text with composed accents, like those of folders: é is one character, never two."""
     known, places = np.unique(labels, return_inverse=True)
     return np.array([_name(value, place) for value in known.tolist()], np.str_)[places]
 
 
 def _one_hot(labels: NDArray[Any], place: str) -> NDArray[Any]:
     if labels.dtype.kind in "US":
-        raise DataError(f"{place}: found text of {_times(labels.shape)}, expected one name an image", "save it as (N,)")
+        raise DataError(
+            f"{place}: found text of the shape {_times(labels.shape)}, expected one name per image",
+            "save it with the shape (N,)",
+        )
     right = ((labels == 0) | (labels == 1)).all(axis=1) & (np.count_nonzero(labels, axis=1) == 1)
     if not right.all():
         first = int(np.argmin(right))
         raise DataError(
             f"{place}: found {_times(labels.shape)} values that are not one-hot, the first in row {first}, "
-            "expected a label for each image, or a single 1 in each row",
-            "save the number of the class: labels.argmax(1) where each row holds shares",
+            "expected one label per image, or a single 1 in each row",
+            "save class numbers: labels.argmax(1) if each row holds probabilities",
         )
     return np.asarray(labels.argmax(axis=1))
 
@@ -102,7 +105,7 @@ def _whole(labels: NDArray[Any], place: str) -> NDArray[np.int64]:
         first = int(np.argmin(right))
         raise DataError(
             f"{place}: found the label {float(labels[first]):g} at image {first}, expected a whole number",
-            "labels are the numbers of classes, from 0",
+            "labels are class numbers, starting at 0",
         )
     return labels.astype(np.int64)
 
@@ -129,8 +132,8 @@ def _check_known(labels: NDArray[Any], place: str, classes: tuple[str, ...]) -> 
         first = int(np.argmax(wrong))
         raise DataError(
             f"{place}: found the label {labels[first]} at image {first} ({display.counted(int(wrong.sum()), 'label')} "
-            f"in all), expected 0 to {K - 1}, for there are {K} classes",
-            "check that images and labels are those of this set",
+            f"out of range), expected 0 to {K - 1} for {K} classes",
+            "check that images and labels are from this data set",
         )
 
 
@@ -142,14 +145,14 @@ def _check_same_kind(
         raise DataError(
             f"{parts[split].labels.place}: found {words[labels.dtype.kind == 'i']}, "
             f"expected {words[train.dtype.kind == 'i']} as in {parts['train'].labels.place}",
-            "save both in the same way",
+            "save both the same way",
         )
 
 
 def _check_classes(
     labels: NDArray[Any], known: NDArray[Any], parts: Mapping[SplitName, SplitArrays], split: SplitName
 ) -> None:
-    """Refuse a split with a class that training does not have."""
+    """Raise DataError if a split has a class that training does not have."""
     wrong = ~np.isin(labels, known)
     if not wrong.any():
         return
@@ -161,7 +164,7 @@ def _check_classes(
     raise DataError(
         f"{parts[split].labels.place}: found {count} of {_listed(extra)}, the first at image {first}{also}, "
         f"expected the {len(known)} classes of {parts['train'].labels.place}: {_listed(_names(known))}",
-        "training and test must have the same classes, spelled alike",
+        "training and test must have the same classes, spelled the same",
     )
 
 
@@ -170,15 +173,16 @@ def _names(known: NDArray[Any]) -> list[str]:
 
 
 def _name(value: Any, place: str) -> str:
-    """Return the name of a class, its accents composed."""
+    """Return the name of a class, with composed accents."""
     try:
         name = unicodedata.normalize("NFC", value.decode("utf-8") if isinstance(value, bytes) else str(value))
         name.encode("utf-8")
     except UnicodeError:
-        raise DataError(f"{place}: found a class name that is not UTF-8, expected text", "spell it anew") from None
+        raise DataError(f"{place}: found a class name that is not UTF-8, expected text", "rename the class") from None
     if not name.strip() or len(name) > _LONGEST_NAME:
-        found = f"a class name of {display.count(len(name))} letters" if name.strip() else "an empty class name"
-        raise DataError(f"{place}: found {found}, expected 1 to {_LONGEST_NAME} letters", "name every class")
+        found = f"a class name of {display.count(len(name))} characters" if name.strip() else "an empty class name"
+        help_ = "shorten it" if name.strip() else "give every class a name"
+        raise DataError(f"{place}: found {found}, expected 1 to {_LONGEST_NAME} characters", help_)
     return name
 
 
@@ -188,4 +192,8 @@ def _listed(names: list[str]) -> str:
 
 
 def _times(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape)) if shape else "of a single value"
+    return "×".join(map(str, shape))
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"the shape {_times(shape)}" if shape else "a single value"

@@ -1,4 +1,4 @@
-"""LOAD: from a name or a path to a data set that is read, checked, cut and ready to be scaled."""
+"""LOAD: from a name or a path to a data set that is read, checked, split and ready to be scaled."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from layerline.data.splitting import Share
 
 Sets = dict["SplitName", ImageSet]
-_TOGETHER: Final = "the sets are drawn so that copies stay together (--group-by none draws each image alone)"
+_TOGETHER: Final = "copies stay in the same split (--group-by none splits image by image)"
 
 
 def load_data(
@@ -54,22 +54,24 @@ def load_data(
     sizing: Sizing | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Dataset:
-    """Read a data set, check it, and cut it into training, validation and test. Raises DataError.
+    """Read a data set, check it, and split it into training, validation and test. Raises DataError.
 
-    source: `digits`, `mnist`, `fashion-mnist`, `cifar10`, or a path: a folder of images or a tar of one, CIFAR-10's
-        batches, an .npz file, an IDX file of images, a folder of IDX files.
-    data_dir: where named sets are looked for.
-    classes: only these, by name or number, as "0,1" or [0, 1]; they keep the data's order.
-    test, validation: a share (0.1), a number of images (200), or "none"; taken from the training images where the data
-        brings no such set, 0.15 and 0.1 by default. validation is a share of what the test leaves. Own(0.3): only
-        where it brings none.
-    limit: train on so many images.
-    normalize: "max" (divide by the largest value pixels can have; the default) or "standard" (mean 0, deviation 1).
-    seed: what the cuts are drawn from, 0 to 2⁶⁴ − 1.
-    size, fit, gray, labels, group_by, exclude, skip_bad, cache, input_shape: of image files, see `asked.asked`.
-    sizing: in place of size, fit, gray and input_shape, what a model says of image files; arrays stay as they are.
-    progress: called now and then while image files are decoded, with how many are done, and of how many (None where
-        that is not known).
+    source: `digits`, `mnist`, `fashion-mnist`, `cifar10`, or a path to an image folder, a tar archive of one, CIFAR-10
+        batches, an .npz file, an IDX file of images, or a folder of IDX files.
+    data_dir: the folder in which named sets are looked up.
+    classes: use only these, by name or number, as "0,1" or [0, 1]; they keep the data's order.
+    test, validation: a fraction (0.1), a number of images (200), or "none"; taken from the training images if the data
+        has no such split, 0.15 and 0.1 by default. validation is a fraction of what remains after test. Own(0.3): take
+        it only if the data has none.
+    limit: train on at most this many images.
+    normalize: "max" (divide by the largest possible pixel value; the default) or "standard" (mean 0, standard
+        deviation 1).
+    seed: the random seed of the splits, 0 to 2⁶⁴ − 1.
+    size, fit, gray, labels, group_by, exclude, skip_bad, cache, input_shape: for image files, see
+        `image_options.image_options`.
+    sizing: replaces size, fit, gray and input_shape by a model's preprocessing of image files; arrays stay as they are.
+    progress: called from time to time while image files are decoded, with the number done and the total (None if
+        unknown).
     """
     normalize = scaling.check(normalize)
     classes = plain(classes)
@@ -82,7 +84,7 @@ def load_data(
 
 
 def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, normalize: str) -> Dataset:
-    """Return what a source brought, checked and cut. Raises DataError."""
+    """Return the data set of a source, checked and split. Raises DataError."""
     sets, names, maximum, notes = _settled(parts)
     if images.group_by is not None:
         sets = _grouped(sets, images.group_by)
@@ -90,19 +92,21 @@ def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, nor
     digests = content.digests(sets, names, known)
     notes += (*groups.check_apart(sets), *_unofficial(parts, digests))
     chosen = splitting.choose(wanted.classes, names)
-    kept = tuple(names[k] for k in chosen)
-    kept_sets = {split: splitting.keep(item, chosen, len(names)) for split, item in sets.items()}
-    grouped, many = _near_together(kept_sets, parts.last_for_test, wanted, images)
+    selected = tuple(names[k] for k in chosen)
+    selected_sets = {split: splitting.keep(item, chosen, len(names)) for split, item in sets.items()}
+    grouped, many = _near_grouped(selected_sets, parts.last_for_test, wanted, images)
     group_by = "near" if many else images.near
     try:
-        splits, made = _cut(_pools(grouped, kept, parts.last_for_test), wanted)
+        splits, made = _split(_pools(grouped, selected, parts.last_for_test), wanted)
     except splitting.GroupsError as e:
         if not many:
             raise
         group_by = "none"
-        many += f": each image is drawn alone all the same, since class {display.name(e.name)} has too few groups"
-        alone = {split: replace(item, groups=None) for split, item in grouped.items()}  # what was seen of copies stays
-        splits, made = _cut(_pools(alone, kept, parts.last_for_test), wanted)
+        many += (
+            f", but class {display.name(e.name)} has too few groups to keep copies together: images are split singly"
+        )
+        alone = {split: replace(item, groups=None) for split, item in grouped.items()}  # the near copies stay known
+        splits, made = _split(_pools(alone, selected, parts.last_for_test), wanted)
     if parts.of_files:
         made |= images.options(splits["train"].source.images.shape[2:], parts.resized)
     if group_by is not None:
@@ -111,13 +115,13 @@ def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, nor
         notes += (many if group_by == "none" else f"{many}: {_TOGETHER}",)
     return Dataset(
         parts.name,
-        kept,
+        selected,
         splits["train"],
         splits.get("validation"),
         splits.get("test"),
         scaling.scaling(splits["train"], maximum, normalize),
         content.fingerprint(digests, names, parts.last_for_test),
-        notes + _incomplete(splits, kept),
+        notes + _incomplete(splits, selected),
         {**made, "normalize": normalize},
         parts.resized,
         parts.skipped,
@@ -125,34 +129,34 @@ def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, nor
 
 
 def _grouped(sets: Sets, pattern: re.Pattern[str]) -> Sets:
-    """Return the sets with the groups that --group-by makes. Raises DataError where there are groups already."""
+    """Return the sets with the groups from --group-by. Raises DataError if they already have groups."""
     if any(item.groups is not None for item in sets.values()):
-        raise DataError("--group-by: found the column group in --labels, expected one of them", "leave --group-by out")
+        raise DataError("--group-by: the --labels file already has the column group", "omit --group-by")
     return {split: replace(item, groups=groups.of_names(item.names or (), pattern)) for split, item in sets.items()}
 
 
-def _near_together(sets: Sets, last_for_test: int, wanted: SplitOptions, images: ImageOptions) -> tuple[Sets, str]:
-    """Return the sets with near copies as groups, where that is asked for, or they are many and something is drawn.
+def _near_grouped(sets: Sets, last_for_test: int, wanted: SplitOptions, images: ImageOptions) -> tuple[Sets, str]:
+    """Return the sets with near copies as groups if requested, or if there are many and a split has to be drawn.
 
-    Where nobody asked for it, how many they are is said too.
+    If not requested, a message with their number is returned too.
     """
-    train, unasked = sets["train"], images.near is None
+    train, by_default = sets["train"], images.near is None
     shares = {"test": wanted.test, "validation": wanted.validation}
     brought = {*sets, *(("test",) if last_for_test else ())}
     drawn = [split for split, share in shares.items() if split not in brought and splitting.draws(share)]
-    if images.near == "none" or not drawn or (unasked and train.groups is not None):
+    if images.near == "none" or not drawn or (by_default and train.groups is not None):
         return sets, ""
     if train.groups is not None:
-        raise DataError("--group-by near: found the column group in --labels, expected one of them", "leave one out")
-    sets = near.looked_at(sets, every=not unasked)
+        raise DataError("--group-by near: the --labels file already has the column group", "use only one of the two")
+    sets = near.looked_at(sets, every=not by_default)
     found, looked = near.share(sets["train"])
-    if unasked and found < max(near.MANY * looked, near.FEWEST):
+    if by_default and found < max(near.MANY * looked, near.FEWEST):
         return sets, ""
-    if unasked and looked < len(train.labels):
+    if by_default and looked < len(train.labels):
         sets = near.looked_at(sets, every=True)
         found, looked = near.share(sets["train"])
     grouped = {split: replace(item, groups=near.together(item)) for split, item in sets.items()}
-    if not unasked:
+    if not by_default:
         return grouped, ""
     return grouped, (
         f"{display.count(found)} of {display.count(looked)} images have near copies, more than "
@@ -171,49 +175,49 @@ def _settled(parts: SourceArrays) -> tuple[Sets, tuple[str, ...], float, tuple[s
     if len(names) < 2:
         raise DataError(
             f"{parts.splits['train'].labels.place}: found only the class {display.name(names[0])}, expected at least 2",
-            "with one class there is nothing to tell apart: add images of another",
+            "a classifier needs at least two classes: add images of another",
         )
     return sets, names, maximum, parts.notes + notes
 
 
 def _unofficial(parts: SourceArrays, digests: Mapping[tuple[SplitName, str], str]) -> tuple[str, ...]:
-    """Return a note where the content of a named set is not the published one."""
+    """Return a note if the content of a named set is not the published one."""
     other = [" ".join(key) for key, official in parts.official.items() if digests[key] != official]
     if not other:
         return ()
-    return (f"this is not the official {parts.name}: its {display.name(', '.join(other), 100)} differ (SHA-256)",)
+    return (f"this is not the official {parts.name}: {display.name(', '.join(other), 100)} differ (SHA-256)",)
 
 
 def _pools(sets: Sets, classes: tuple[str, ...], last_for_test: int) -> dict[SplitName, Remaining]:
-    """Return the images of the chosen classes in each set, an agreed test set parted from training."""
+    """Return the images of the chosen classes in each set, a conventional test set separated from training."""
     pools: dict[SplitName, Remaining] = {}
     for split, item in sets.items():
         pools[split] = Remaining(item, np.flatnonzero(item.labels >= 0).astype(np.int64), classes)
     if last_for_test:
-        all_of_it = pools["train"]
-        first = len(all_of_it.source.labels) - last_for_test
-        is_test = all_of_it.indices >= first
-        pools["train"] = Remaining(all_of_it.source, all_of_it.indices[~is_test], classes)
-        pools["test"] = Remaining(all_of_it.source, all_of_it.indices[is_test], classes)
+        everything = pools["train"]
+        first = len(everything.source.labels) - last_for_test
+        is_test = everything.indices >= first
+        pools["train"] = Remaining(everything.source, everything.indices[~is_test], classes)
+        pools["test"] = Remaining(everything.source, everything.indices[is_test], classes)
     for split, pool in pools.items():
         counts = pool.counts
         if split == "train" and not counts.all():
             raise DataError(
-                f"--classes: found no training image of {display.name(classes[int(np.argmin(counts))])}, "
-                "expected at least one of each class",
-                "leave this class out with --classes",
+                f"--classes: no training images of {display.name(classes[int(np.argmin(counts))])}; "
+                "every class needs at least one",
+                "exclude this class with --classes",
             )
         if not len(pool.indices):
             named = ", ".join(display.name(name, 30) for name in classes[:8])
             raise DataError(
-                f"--classes: found no {split} image of {named}, expected at least one",
-                f"choose others, or --{split} none",
+                f"--classes: the {split} set has no images of {named}",
+                f"choose other classes, or use --{split} none",
             )
     return pools
 
 
-def _cut(pools: dict[SplitName, Remaining], wanted: SplitOptions) -> tuple[dict[SplitName, Split], dict[str, Any]]:
-    """Return the splits, and the options that make them again."""
+def _split(pools: dict[SplitName, Remaining], wanted: SplitOptions) -> tuple[dict[SplitName, Split], dict[str, Any]]:
+    """Return the splits, and the options that reproduce them."""
     left = pools["train"]
     splits: dict[SplitName, Split] = {}
     made: dict[str, Any] = {} if wanted.classes is None else {"classes": left.classes}
@@ -230,15 +234,15 @@ def _cut(pools: dict[SplitName, Remaining], wanted: SplitOptions) -> tuple[dict[
         elif brought is not None:
             if share is not None:
                 raise DataError(
-                    f"--{split} {share:g}: found a {split} set in the data, of {display.count(len(brought.indices))} "
-                    "images, expected none",
-                    f"leave --{split} out to use it, or --{split} none to leave the set out",
+                    f"--{split} {share:g}: the data has its own {split} set of {display.count(len(brought.indices))} "
+                    "images",
+                    f"omit --{split} to use it, or use --{split} none to ignore it",
                 )
             splits[split] = brought.split()
         else:
-            image_options = default if share is None else share
-            made[split] = int(image_options) if image_options >= 1 else image_options
-            taken, left = splitting.take(left, image_options, purpose, split, wanted.seed)
+            amount = default if share is None else share
+            made[split] = int(amount) if amount >= 1 else amount
+            taken, left = splitting.take(left, amount, purpose, split, wanted.seed)
             splits[split] = taken.split()
     if wanted.limit is not None:
         left = splitting.limit(left, wanted.limit, wanted.seed)
@@ -256,5 +260,5 @@ def _incomplete(splits: Mapping[SplitName, Split], classes: tuple[str, ...]) -> 
             missing = np.flatnonzero(counts == 0)
             shown = ", ".join(display.name(classes[k], 30) for k in missing[:4]) + (", …" if len(missing) > 4 else "")
             occurring = display.classes(len(classes) - len(missing), len(classes))
-            notes.append(f"{name} has {occurring}: no image of {shown}")
+            notes.append(f"{name} has {occurring}: no images of {shown}")
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""How networks are read in Python: a file or preset, or a text, checked against a data set where one is given."""
+"""Reading networks in Python: from a file, a preset or a text, checked against a data set if one is passed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def read(
 ) -> Network:
     """Return the network in a file, or the preset of that name, for the images and classes of `data`.
 
-    Without data they are given, or stand in the file. Raises NetworkError with every mistake in the file.
+    Without data, pass `input_shape` and `classes`, or write them in the file. Raises NetworkError with every mistake
+    in the file.
     """
     return network.read(path_or_preset, input_shape=_shape(data, input_shape), classes=_classes(data, classes))
 

@@ -1,4 +1,4 @@
-"""What a reader hands on: arrays as the file held them, each with what messages call it."""
+"""The output of a data reader: arrays as stored in the file, each with the place that messages name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPLITS: Final[tuple[SplitName, ...]] = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Digested:
-    """What was learned of an array when it was written."""
+    """Facts about an array that were computed when it was written: its digest and its range."""
 
     digest: str
     """See `content.digest`."""
@@ -34,7 +34,7 @@ class FoundArray:
     array: NDArray[Any]
     place: str
     order: Literal["CHW", "HWC"] | None = None
-    """How an image with channels lies in it, where that is known without looking at the sizes."""
+    """The axis order of an image with channels, if it is known without looking at the sizes."""
     known: Digested | None = None
 
 
@@ -45,30 +45,30 @@ class SplitArrays:
     images: FoundArray
     labels: FoundArray
     names: Sequence[str] | None = None
-    """The path of each image's file, below the folder of the classes or splits."""
+    """The path of each image's file, relative to the folder of the classes or splits."""
     groups: NDArray[np.int64] | None = None
     """See `dataset.ImageSet.groups`."""
 
 
 @dataclass(frozen=True, eq=False)
 class SourceArrays:
-    """All that a source brings."""
+    """Everything that was read from one data source."""
 
     name: str
     splits: dict[SplitName, SplitArrays]
-    """`train` is always there."""
+    """`train` is always present."""
     classes: tuple[str, ...] | None = None
-    """The names of the classes, where they are known without looking at the labels."""
+    """The names of the classes, if they are known without looking at the labels."""
     maximum: float | None = None
-    """The largest value a pixel can have, where it is known without looking at the type."""
+    """The largest value a pixel can have, if it is known without looking at the type."""
     last_for_test: int = 0
-    """How many images at the end of `train` are the test set by agreement."""
+    """How many images at the end of `train` are the test set by convention."""
     official: dict[tuple[SplitName, str], str] = field(default_factory=dict)
-    """SHA-256 of arrays (see `content.digest`) by split and `images` or `labels`, where they are published."""
+    """The published SHA-256 of arrays (see `content.digest`) by split and `images` or `labels`."""
     notes: tuple[str, ...] = ()
     resized: Resized | None = None
     skipped: tuple[str, ...] = ()
     deep: bool = False
-    """Whether the images are files whose 16 bits were kept."""
+    """Whether the images are files that were read with all 16 bits."""
     of_files: bool = False
-    """Whether the images were files of their own."""
+    """Whether each image came from its own file."""

@@ -1,4 +1,4 @@
-"""Pixels of any type become uint8 or float32 (N, C, H, W), without a copy where they are that already."""
+"""Conversion of pixels of any type to uint8 or float32 (N, C, H, W), without a copy if they already are."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 Images = dict["SplitName", "NDArray[Any]"]
 
 _BLOCK: Final = 2**20
-"""Values that are looked at together."""
+"""Values that are examined in one block."""
 MOST_CHANNELS: Final = 4
-"""Where one of the two sizes is at most so many, and the other is not, there is no doubt."""
+"""If one of the two sizes is at most this and the other is not, it is the number of channels without doubt."""
 _BYTE: Final = 255
 _SHORT: Final = 65535
 _DARK: Final = 64
-"""Images of bytes that stay below a quarter of the range are probably not in bytes' range."""
+"""If no uint8 pixel reaches a quarter of the range, the images probably use another range than 0 to 255."""
 
 
 def settle(found: Mapping[SplitName, FoundArray], maximum: float | None) -> tuple[Images, float, tuple[str, ...]]:
-    """Return the images of each split, what their pixels are divided by, and sentences about what was assumed.
+    """Return the images of each split, the divisor of their pixels, and notes about automatic choices.
 
-    uint8 and bool stay, and are divided by 255 and 1. Other whole numbers from 0 to 255 become uint8; those up to
-    65,535 become float32 and are divided by the largest. Floats become float32; they stay as they are where none is
-    above 1 or one is below 0; else they are divided by 255 where the largest is above 128 and at most 255, or by the
-    largest.
-    maximum: what to divide by where it is known. Raises DataError for shapes and values that fit none of this.
+    uint8 and bool keep their type, and are divided by 255 and 1. Other integers from 0 to 255 become uint8; those up to
+    65,535 become float32 and are divided by the largest. Floats become float32; they are used as they are if none is
+    above 1 or one is below 0; otherwise they are divided by 255 if the largest is above 128 and at most 255, else by
+    the largest.
+    maximum: the divisor, if it is known. Raises DataError for shapes and values that none of these rules covers.
     """
     notes: list[str] = []
     images: Images = {}
@@ -51,7 +51,7 @@ def settle(found: Mapping[SplitName, FoundArray], maximum: float | None) -> tupl
 
 
 def _channels_first(found: FoundArray, notes: list[str]) -> NDArray[Any]:
-    """Return a view (N, C, H, W): where nothing else is known, channels are the smaller of the second and last size."""
+    """Return a view (N, C, H, W): if the order is unknown, channels are the smaller of the second and last size."""
     array, place = found.array, found.place
     if array.dtype.kind not in "buif":
         raise DataError(
@@ -64,7 +64,10 @@ def _channels_first(found: FoundArray, notes: list[str]) -> NDArray[Any]:
             "shape it as (N, H, W), (N, C, H, W) or (N, H, W, C): N images, C channels, H rows, W columns",
         )
     if 0 in array.shape:
-        raise DataError(f"{place}: found the shape {_times(array.shape)}, expected no size of 0", "put images into it")
+        raise DataError(
+            f"{place}: found the shape {_times(array.shape)}, expected no dimension of size 0",
+            "the array is empty: save images in it",
+        )
     if array.ndim == 3:
         return array[:, None]
     first, last = array.shape[1], array.shape[3]
@@ -74,7 +77,8 @@ def _channels_first(found: FoundArray, notes: list[str]) -> NDArray[Any]:
     if (first <= MOST_CHANNELS) == (last <= MOST_CHANNELS):
         order = "(N, H, W, C)" if channels_last else "(N, C, H, W)"
         notes.append(
-            f"{place} of {_times(array.shape)} is taken as {order}, for {display.counted(min(first, last), 'channel')}"
+            f"{place} of the shape {_times(array.shape)} is read as {order}, with "
+            f"{display.counted(min(first, last), 'channel')}"
         )
     return array.transpose(0, 3, 1, 2) if channels_last else array
 
@@ -86,18 +90,18 @@ def _check_alike(images: Images, found: Mapping[SplitName, FoundArray]) -> None:
             raise DataError(
                 f"{found[split].place}: found images of {_times(array.shape[1:])}, "
                 f"expected {_times(train.shape[1:])} as in {found['train'].place}",
-                "bring all images to one size",
+                "resize all images to the same size",
             )
         if array.dtype.newbyteorder("=") != train.dtype.newbyteorder("="):
             raise DataError(
                 f"{found[split].place}: found the type {array.dtype}, "
                 f"expected {train.dtype} as in {found['train'].place}",
-                "save both in one type, scaled alike",
+                "save both with the same type and scale",
             )
 
 
 def _range(array: NDArray[Any], item: FoundArray) -> tuple[float, float]:
-    """Return the smallest and the largest value. Raises DataError where one is not finite, with the first of them."""
+    """Return the smallest and the largest value. Raises DataError, naming the first one, if any is not finite."""
     if item.known is not None:
         return float(item.known.low), float(item.known.high)
     low, high = _extremes(array)
@@ -107,13 +111,13 @@ def _range(array: NDArray[Any], item: FoundArray) -> tuple[float, float]:
 
 
 def _extremes(array: NDArray[Any]) -> tuple[float, float]:
-    """Return the smallest and the largest value; NaN where one is NaN. Nothing as large as the array is made."""
+    """Return the smallest and the largest value, NaN if any value is NaN, without temporaries the size of the array."""
     pairs = [(block.min(), block.max()) for _, block in _blocks(array)]
     return float(np.min([low for low, _ in pairs])), float(np.max([high for _, high in pairs]))
 
 
 def check_finite(images: NDArray[Any], place: str) -> None:
-    """Raise DataError where a value of images (N, …) is NaN or infinite, with how many are and the first image."""
+    """Raise DataError if values of images (N, …) are NaN or infinite, with their number and the first image."""
     if images.dtype.kind != "f" or not images.size or all(map(math.isfinite, _extremes(images))):
         return
     bad, first = 0, -1
@@ -125,25 +129,25 @@ def check_finite(images: NDArray[Any], place: str) -> None:
     values = "1 value that is" if bad == 1 else f"{display.count(bad)} values that are"
     raise DataError(
         f"{place}: found {values} NaN or infinite, the first in image {first}, expected finite numbers",
-        "leave these images out, or mend what made them",
+        "remove these images, or fix the code that produced them",
     )
 
 
 def unmasked(values: Any, place: str) -> Any:
-    """Return what is given, of a masked array its data. Raises DataError where a value of it is masked: it has none."""
+    """Return the values; for a masked array, its data. Raises DataError if a value is masked, that is, missing."""
     if not isinstance(values, np.ma.MaskedArray):
         return values
     masked = int(np.count_nonzero(np.ma.getmaskarray(values)))
     if masked:
         raise DataError(
-            f"{place}: found {display.counted(masked, 'masked value')}, expected a value everywhere",
-            "fill them, such as with 0: array.filled(0)",
+            f"{place}: found {display.counted(masked, 'masked value')}, expected no missing values",
+            "fill them, for example with 0: array.filled(0)",
         )
     return values.data
 
 
 def _blocks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Yield pieces of some images each, with the index of the first."""
+    """Yield blocks of a few images each, with the index of the first image."""
     step = max(1, _BLOCK // (array.size // len(array)))
     for start in range(0, len(array), step):
         yield start, array[start : start + step]
@@ -172,14 +176,14 @@ def _wholes(
     if dtype == np.uint8:
         if high < _DARK:
             notes.append(
-                f"the largest pixel is {_whole(high)}, and all are divided by 255; "
-                "--normalize standard scales by what is there"
+                f"the largest pixel is {_whole(high)}, but all are divided by 255; "
+                "--normalize standard uses their actual mean and deviation"
             )
         return images, float(_BYTE)
     if high <= _BYTE:
-        notes.append(f"pixels of type {dtype}, the largest {_whole(high)}, are divided by 255")
+        notes.append(f"pixels of type {dtype}, at most {_whole(high)}, are divided by 255")
         return {split: array.astype(np.uint8) for split, array in images.items()}, float(_BYTE)
-    notes.append(f"pixels of type {dtype}, the largest {_whole(high)}, are divided by it (--normalize)")
+    notes.append(f"pixels of type {dtype} are divided by the largest, {_whole(high)} (--normalize)")
     return {split: array.astype(np.float32) for split, array in images.items()}, high
 
 
@@ -202,21 +206,21 @@ def _floats(
         if unalike and min(largest, other[1]) > 0:
             raise DataError(
                 f"{found[split].place}: found values up to {largest:.4g}, "
-                f"expected a range like that of {found['train'].place}, up to {other[1]:.4g}",
-                "scale both alike",
+                f"expected the same range as {found['train'].place}, up to {other[1]:.4g}",
+                "scale both the same way",
             )
     settled = {split: array.astype(np.float32, copy=False) for split, array in images.items()}
     span = f"pixels from {low:.4g} to {high:.4g}"
     if maximum is not None:
         return settled, maximum
     by = divisor(low, high)
-    done = "taken as they are" if by == 1 else f"divided by {by:.4g}"
+    done = "used as they are" if by == 1 else f"divided by {by:.4g}"
     notes.append(f"{span} are {done} (--normalize)")
     return settled, by
 
 
 def divisor(low: float, high: float) -> float:
-    """Return what floats from `low` to `high` are divided by where nothing else is known; see `settle`."""
+    """Return the divisor of floats from `low` to `high` if nothing else is known; see `settle`."""
     if low < 0 or high <= 1:
         return 1.0
     return float(_BYTE) if _BYTE // 2 + 1 < high <= _BYTE else high

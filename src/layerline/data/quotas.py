@@ -1,4 +1,4 @@
-"""How a number of images is spread over classes, and over groups that are not taken apart."""
+"""How a number of images is distributed over classes, and over groups that are never split."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def proportional(counts: list[int], total: int) -> list[int]:
-    """Return how many of each class make `total` of sum(counts), in proportion: the method of the largest remainder.
+    """Return how many images of each class add up to `total`, in proportion to `counts`: the largest remainder method.
 
-    quota = ⌊total · count / n⌋; what is left goes to the largest remainders, the lower class first on ties. Then a
-    class that has images but got none takes one from the largest quota. Whole numbers throughout, so exact.
+    quota = ⌊total · count / n⌋; the rest goes to the largest remainders, the lower class first on ties. Then a class
+    that has images but got none takes one from the largest quota. Computed in integers, so exact.
     """
     n = sum(counts)
     if not 0 <= total <= n:
@@ -41,11 +41,11 @@ def whole_groups(
     quotas: list[int],
     numbers: Callable[[NDArray[np.uint64]], NDArray[np.uint64]],
 ) -> NDArray[np.bool_]:
-    """Return which images to take, groups being taken whole, so that each class gets about its quota.
+    """Return which images to take, in whole groups, so that each class gets about its quota.
 
-    Groups are looked at once, by their random number. One is taken where that brings the counts nearer to the quotas:
-    where Σ_k |taken_k − quota_k| / quota_k becomes less. A class of which nothing is taken then gets the first of its
-    groups, where it has others.
+    Each group is considered once, in the order of random numbers. It is taken if that brings the counts closer to the
+    quotas: if Σ_k |taken_k − quota_k| / quota_k decreases. A class that got nothing then gets the first of its groups,
+    provided it has others.
     """
     known, member = np.unique(groups, return_inverse=True)
     order = np.argsort(numbers(known.astype(np.uint64)), kind="stable")
@@ -71,7 +71,7 @@ def _fill(
     quotas: list[int],
     taken: NDArray[np.bool_],
 ) -> None:
-    """Take, for a class of which nothing is taken, the first of its groups, where it has others."""
+    """Take the first group of each class that got nothing, provided it has others."""
     for k in range(len(quotas)):
         of_class = np.unique(member[labels == k])
         if len(of_class) > 1 and not taken[of_class].any():

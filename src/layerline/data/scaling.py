@@ -1,4 +1,4 @@
-"""How stored pixels become what the network sees."""
+"""How stored pixels are scaled to the network's input."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 NORMALIZE: Final = ("max", "standard")
 
 _BLOCK: Final = 2**20
-"""Values that are added up together."""
+"""Values that are summed in one block."""
 _ROUNDING: Final = 2.0**-24
-"""Half the distance from 1 to the next float32: a deviation below this share of the values is rounding."""
+"""Half the distance from 1 to the next float32: a deviation below this fraction of the values is rounding error."""
 
 
 def check(normalize: str | None) -> str:
-    """Return how to scale. Raises DataError for what is not known."""
+    """Return the scaling method, `max` by default. Raises DataError for an unknown one."""
     if normalize is None:
         return NORMALIZE[0]
     if normalize not in NORMALIZE:
-        raise DataError(f"--normalize {normalize}: not known", "one of: " + ", ".join(NORMALIZE))
+        raise DataError(f"--normalize {normalize}: must be one of " + ", ".join(NORMALIZE))
     return normalize
 
 
 def scaling(train: Split, maximum: float, normalize: str) -> Scaling:
-    """Return the scaling: x = value / maximum, or x = (value − mean) / deviation with those of the training images.
+    """Return the scaling: x = value / maximum, or x = (value − mean) / deviation of the training images.
 
-    Mean and deviation are by channel, over all pixels of all training images, in float64. A channel that is constant
+    Mean and standard deviation are per channel, over all pixels of all training images, in float64. A constant channel
     becomes 0, up to rounding.
     """
     C = train.source.images.shape[1]
@@ -50,7 +50,7 @@ def scaling(train: Split, maximum: float, normalize: str) -> Scaling:
 def _moments(split: Split) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and standard deviation of each channel, float64 (C,).
 
-    Blocks are joined as in Chan, Golub & LeVeque 1979, eq. 2.1: M = M₁ + M₂ + δ² n₁n₂/n, M = Σ (x − mean)².
+    Blocks are combined as in Chan, Golub & LeVeque 1979, eq. 2.1: M = M₁ + M₂ + δ² n₁n₂/n, M = Σ (x − mean)².
     """
     images, indices = split.source.images, split.indices
     _, C, H, W = images.shape

@@ -1,4 +1,4 @@
-"""Where data comes from: a name that is known, or a path."""
+"""Where data comes from: a known name, or a path."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from layerline.data.photos.image_options import ImageOptions
 
 READ: Final = (
-    "what is read: digits, mnist, fashion-mnist, cifar10; or a path: a folder of images, a tar of one, "
-    "CIFAR-10's batches, an .npz file, an IDX file, a folder of IDX files"
+    "supported: digits, mnist, fashion-mnist, cifar10, or a path to an image folder, a tar archive of one, "
+    "CIFAR-10 batches, an .npz file, an IDX file, or a folder of IDX files"
 )
 
 _DIGITS: Final = Path(__file__).parent / "digits"
@@ -39,13 +39,13 @@ class Named:
 
     name: str
     folders: tuple[str, ...]
-    """Where in the data folder they are looked for, in this order."""
+    """The subfolders of the data folder to search, in this order."""
     classes: tuple[str, ...]
     official: dict[tuple[SplitName, str], str]
-    """SHA-256 of the (unpacked) files, where it is known."""
+    """SHA-256 of the (unpacked) files, if it is known."""
 
     def place(self, data_dir: Path) -> Path:
-        """Return the folder, of those that this set may be in, that has most of its files."""
+        """Return the candidate folder that has the most of this set's files."""
         folders = [data_dir / name for name in (*self.folders, ".")]
         return max(folders, key=lambda folder: len(idx_folder.present(folder)))
 
@@ -74,20 +74,20 @@ NAMES: Final = ("digits", *NAMED, named_cifar.NAME)
 def read(
     source: str | os.PathLike[str],
     data_dir: str | os.PathLike[str] | None,
-    asked: ImageOptions,
+    options: ImageOptions,
     progress: Progress | None = None,
 ) -> SourceArrays:
-    """Return what `source` brings: a set known by name, or what lies at a path. Raises DataError."""
-    parts = _read(source, data_dir, asked, progress)
+    """Return the arrays of `source`: a set known by name, or the data at a path. Raises DataError."""
+    parts = _read(source, data_dir, options, progress)
     if not parts.of_files:
-        asked.check_arrays(str(source))
+        options.check_arrays(str(source))
     return parts
 
 
 def _read(
     source: str | os.PathLike[str],
     data_dir: str | os.PathLike[str] | None,
-    asked: ImageOptions,
+    options: ImageOptions,
     progress: Progress | None,
 ) -> SourceArrays:
     if isinstance(source, str):
@@ -96,15 +96,15 @@ def _read(
         if source in NAMED:
             return _named(NAMED[source], None if data_dir is None else Path(data_dir))
         if source == named_cifar.NAME:
-            return named_cifar.read(None if data_dir is None else Path(data_dir), asked, progress)
+            return named_cifar.read(None if data_dir is None else Path(data_dir), options, progress)
         if not source.strip():
-            raise DataError("--data: found nothing, expected a name or a path", READ)
+            raise DataError("--data: is empty, expected a name or a path", READ)
     path = Path(source)
     try:
         if path.is_dir():
-            return _folder(path, asked, progress)
+            return _folder(path, options, progress)
         if path.exists():
-            return _file(path, asked, progress)
+            return _file(path, options, progress)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise DataError(f"--data {display.name(str(source))}: cannot be read: {reason}", "check the path") from error
@@ -112,7 +112,7 @@ def _read(
 
 
 def place_of(name: str, data_dir: Path) -> Path | None:
-    """Return where all that a named set needs is, in a data folder; None where it is not."""
+    """Return the folder with all files of a named set, in a data folder; None if any is missing."""
     if name in NAMED:
         place = NAMED[name].place(data_dir)
         return place if len(idx_folder.present(place)) == len(idx_folder.OFFICIAL) else None
@@ -137,59 +137,58 @@ def _named(named: Named, data_dir: Path | None) -> SourceArrays:
     if lacking:
         raise DataError(
             f"--data {named.name}: found no {', '.join(lacking)} in {shown(best)}, expected all four files",
-            "put it there, gzipped or not",
+            f"add {'it' if len(lacking) == 1 else 'them'}, gzipped or not",
         )
     parts = idx_folder.read(best)
     return SourceArrays(named.name, parts.splits, named.classes, official=named.official)
 
 
-def _folder(path: Path, asked: ImageOptions, progress: Progress | None) -> SourceArrays:
+def _folder(path: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays:
     if idx_folder.is_one(path):
         return idx_folder.read(path)
     batches = cifar.place_of(path)
     if batches is not None:
         return cifar.read_folder(batches)
-    parts = image_folder.read_folder(path, asked, progress)
+    parts = image_folder.read_folder(path, options, progress)
     if parts is not None:
         return parts
     names = sorted(child.name for child in path.iterdir())
     arrays = [name for name in names if name.lower().endswith(".npz")]
     if len(arrays) == 1:
         raise DataError(
-            f"{shown(path)}: found a folder, expected the file in it", f"write --data {shown(path / arrays[0])}"
+            f"{shown(path)}: is a folder, expected the .npz file in it", f"use --data {shown(path / arrays[0])}"
         )
     some = ", ".join(display.name(name, 30) for name in names[:4])
     found = f"a folder with {some}" + (", …" if len(names) > 4 else "") if names else "an empty folder"
-    raise DataError(f"{shown(path)}: found {found}, expected images in class/image, or files of a known set", READ)
+    raise DataError(f"{shown(path)}: found {found}, expected images as class/image, or files of a known data set", READ)
 
 
-def _file(path: Path, asked: ImageOptions, progress: Progress | None) -> SourceArrays:
+def _file(path: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays:
     if not path.is_file():
-        raise DataError(
-            f"{shown(path)}: found something that is not a file, expected a file or a folder", "check the path"
-        )
+        raise DataError(f"{shown(path)}: is neither a file nor a folder", "check the path")
     with open_stream(path) as stream:
         start = stream.take(tar.BLOCK)
     if tar.begins(start):
-        return image_archive.read(path, asked, progress)
+        return image_archive.read(path, options, progress)
     if start.startswith(recognize.ZIP) or path.suffix.lower() == ".npz":
         return npz.read(path)
     what = recognize.kind(start[:300])
     if what and stream.packed is None and "idx" not in path.name.lower():
         raise DataError(
-            f"{shown(path)}: found {what}, expected images in a tar, IDX or .npz", f"{recognize.remedy(what)}; {READ}"
+            f"{shown(path)}: found {what}, expected a tar archive of images, an IDX file or an .npz file",
+            f"{recognize.remedy(what)}; {READ}",
         )
     return idx_folder.read_file(path)
 
 
 def _unknown(source: str) -> DataError:
-    asked = display.name(source, 200)
+    name = display.name(source, 200)
     if source.lower() in _LATER:
-        return DataError(f"--data {asked}: not read yet", READ)
+        return DataError(f"--data {name}: not supported yet", READ)
     if any(mark in source for mark in "/\\."):
-        return DataError(f"--data {asked}: found no file or folder there", f"check the path; {READ}")
+        return DataError(f"--data {name}: no such file or folder", f"check the path; {READ}")
     near = spelling.nearest(source, NAMES)
     return DataError(
-        f"--data {asked}: found no file or folder, and no data set of this name",
+        f"--data {name}: no file, folder or data set has this name",
         f"did you mean {near}?" if near else READ,
     )

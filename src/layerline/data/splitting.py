@@ -1,4 +1,4 @@
-"""The cuts, in this order: classes, test, validation, limit. They choose images by index and copy none."""
+"""Splitting, in this order: classes, test, validation, limit. Images are selected by index, never copied."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ DEFAULT_TEST: Final = 0.15
 DEFAULT_VALIDATION: Final = 0.1
 
 Taken = float | int | Literal["none"]
-"""A share between 0 and 1, a whole number of images, or none."""
+"""A fraction between 0 and 1, a number of images, or none."""
 
 
 @dataclass(frozen=True)
 class Own:
-    """The set that the data brings; what is taken where it brings none."""
+    """The split that comes with the data; `otherwise` is what to take if there is none."""
 
     otherwise: Taken = "none"
 
     def __post_init__(self) -> None:
-        """Make a number of NumPy's Python's."""
+        """Convert a NumPy number to a Python one."""
         object.__setattr__(self, "otherwise", plain(self.otherwise))
 
 
@@ -45,17 +45,17 @@ Share = Taken | Own | None
 
 
 class GroupsError(DataError):
-    """Groups of which no set can be made that has images of every class."""
+    """Whole groups cannot form a split with images of every class."""
 
     def __init__(self, name: str, message: str, help: str) -> None:  # noqa: A002 - as its base class has it
-        """Keep the class that has too few of them."""
+        """Store the class that has too few groups."""
         super().__init__(message, help)
         self.name = name
 
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """What to cut. Raises DataError where a value is out of range, naming its option."""
+    """How to split. Raises DataError, naming the option, if a value is out of range."""
 
     classes: tuple[str, ...] | None = None
     test: Share = None
@@ -64,7 +64,7 @@ class SplitOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check every value, NumPy's numbers made Python's."""
+        """Convert NumPy numbers to Python ones and check every value."""
         for option in ("test", "validation", "limit", "seed"):
             object.__setattr__(self, option, plain(getattr(self, option)))
         _check_share("test", self.test)
@@ -77,7 +77,7 @@ class SplitOptions:
 
 @dataclass(frozen=True, eq=False)
 class Remaining:
-    """Images that a cut can be taken from: their indices, and the classes by name."""
+    """Images that are not in a split yet: their indices, and the classes by name."""
 
     source: ImageSet
     indices: NDArray[np.int64]
@@ -94,33 +94,33 @@ class Remaining:
 
 
 def draws(share: Share) -> bool:
-    """Return whether a share takes images where the data brings no such set."""
+    """Return whether a share takes images if the data has no such split."""
     return (share.otherwise if isinstance(share, Own) else share) != "none"
 
 
-def choose(asked: Sequence[object] | None, classes: tuple[str, ...]) -> tuple[int, ...]:
-    """Return the positions of the classes that were asked for, by name or else by number, in the data's order.
+def choose(requested: Sequence[object] | None, classes: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the positions of the requested classes, given by name or by number, in the data's order.
 
-    Where all names are numbers themselves (labels 1, 2, 3), a number is a name and never a position.
+    If all names are numbers themselves (labels 1, 2, 3), a number is a name and never a position.
     """
-    if asked is None:
+    if requested is None:
         return tuple(range(len(classes)))
     chosen: list[int] = []
-    for item in asked:
+    for item in requested:
         position = _position(unicodedata.normalize("NFC", str(item).strip()), classes)
         if position in chosen:
-            raise DataError(f"--classes: {display.name(classes[position])} is given twice", "name every class once")
+            raise DataError(f"--classes: {display.name(classes[position])} is listed twice", "list each class once")
         chosen.append(position)
     if len(chosen) < 2:
         raise DataError(
             f"--classes: found {display.classes(len(chosen), len(classes))}, expected at least 2",
-            "with one class there is nothing to tell apart: name two or more",
+            "a classifier needs at least two classes: list two or more",
         )
     return tuple(sorted(chosen))
 
 
 def keep(source: ImageSet, chosen: tuple[int, ...], K: int) -> ImageSet:
-    """Return the set with labels 0, 1, … for the chosen of its K classes, and −1 for all others."""
+    """Return the set with labels 0, 1, … for the chosen classes out of K, and −1 for all others."""
     if len(chosen) == K:
         return source
     new = np.full(K, -1, np.int32)
@@ -129,30 +129,30 @@ def keep(source: ImageSet, chosen: tuple[int, ...], K: int) -> ImageSet:
 
 
 def take(pool: Remaining, share: Share, purpose: Purpose, option: str, seed: int) -> tuple[Remaining, Remaining]:
-    """Return what a share or a number of images of the pool takes, and what it leaves; both have every class.
+    """Return the images that a share takes from the pool, and the rest of the pool; both have every class.
 
-    The taken number is spread over the classes in proportion (see `quotas.proportional`). Of each class those images
-    are taken that come first by their random number at (seed, purpose, key of the image), so that nearly all stay where
-    they are when images are added. Groups are taken whole (see `whole_groups`). Raises DataError where a class would
-    have no image left.
+    The number is distributed over the classes in proportion (see `quotas.proportional`). From each class, the images
+    with the smallest random numbers at (seed, purpose, key of the image) are taken, so that nearly all stay where they
+    are when images are added. Groups are never divided (see `whole_groups`). Raises DataError if a class would have no
+    image on either side.
     """
     counts = pool.counts
-    asked = f"--{option} {_shown(share)}"
-    total = _total(share, len(pool.indices), len(pool.classes), asked)
+    flag = f"--{option} {_text(share)}"
+    total = _total(share, len(pool.indices), len(pool.classes), flag)
     quotas = proportional(counts.tolist(), total)
     for k, (count, quota) in enumerate(zip(counts.tolist(), quotas, strict=True)):
         if quota == 0 or quota >= count:
             raise DataError(
-                f"{asked}: takes {display.count(quota)} of {display.counted(count, 'image')} of class "
-                f"{display.name(pool.classes[k])}{_where(pool, k)}, expected at least 1 taken and 1 left",
-                f"add images of this class, leave it out with --classes, choose another share, or --{option} none",
+                f"{flag}: takes {display.count(quota)} of {display.counted(count, 'image')} of class "
+                f"{display.name(pool.classes[k])}{_where(pool, k)}; at least 1 must be taken and 1 must remain",
+                f"add images of this class, exclude it with --classes, choose another fraction, or use --{option} none",
             )
     if pool.source.groups is None:
         taken = _first(pool, quotas, purpose, seed)
     else:
         labels, groups = pool.source.labels[pool.indices], pool.source.groups[pool.indices]
         taken = whole_groups(labels, groups, quotas, lambda keys: _numbers(seed, purpose, keys))
-        _check_groups(labels[taken], counts, groups, labels, pool.classes, asked)
+        _check_groups(labels[taken], counts, groups, labels, pool.classes, flag)
     return (
         Remaining(pool.source, pool.indices[taken], pool.classes),
         Remaining(pool.source, pool.indices[~taken], pool.classes),
@@ -160,13 +160,13 @@ def take(pool: Remaining, share: Share, purpose: Purpose, option: str, seed: int
 
 
 def limit(pool: Remaining, number: int, seed: int) -> Remaining:
-    """Return `number` images of the pool, in proportion to the classes, chosen as in `take`; all where it has fewer."""
+    """Return `number` images of the pool, in proportion to the classes, chosen as in `take`; all if it has fewer."""
     K = len(pool.classes)
     if number >= len(pool.indices):
         return pool
     if number < K:
         raise DataError(
-            f"--limit {number}: found {K} classes, expected at least one image for each", f"use --limit {K} or more"
+            f"--limit {number}: too few for {K} classes, which need at least one image each", f"use --limit {K} or more"
         )
     taken = _first(pool, proportional(pool.counts.tolist(), number), Purpose.LIMIT, seed)
     return Remaining(pool.source, pool.indices[taken], pool.classes)
@@ -196,45 +196,44 @@ def _check_groups(
     groups: NDArray[np.int64],
     labels: NDArray[np.int32],
     classes: tuple[str, ...],
-    asked: str,
+    flag: str,
 ) -> None:
-    """Refuse a cut by groups that leaves a class without images on a side."""
+    """Raise GroupsError if splitting by groups leaves a class without images on either side."""
     found = np.bincount(taken, minlength=len(classes))
     for k, name in enumerate(classes):
         if not 0 < found[k] < counts[k]:
             among = len(np.unique(groups[labels == k]))
             raise GroupsError(
                 name,
-                f"{asked}: takes {display.count(int(found[k]))} of {display.counted(int(counts[k]), 'image')} of class "
-                f"{display.name(name)}, which are in {display.counted(among, 'group')}, "
-                "expected at least 1 taken and 1 left, and no group on both sides",
-                "make groups smaller, leave the class out with --classes, or bring the sets yourself",
+                f"{flag}: takes {display.count(int(found[k]))} of {display.counted(int(counts[k]), 'image')} of class "
+                f"{display.name(name)}, which are in {display.counted(among, 'group')}; "
+                "at least 1 must be taken and 1 must remain, without dividing a group",
+                "make the groups smaller, exclude the class with --classes, or provide your own splits",
             )
 
 
 def _where(pool: Remaining, k: int) -> str:
-    """Return where the only image of a class is: its label may be a mistake."""
+    """Return ` (image 7)` if that is the only image of a class, because its label may be a mistake."""
     of_class = pool.indices[pool.source.labels[pool.indices] == k]
     return f" (image {of_class[0]})" if len(of_class) == 1 else ""
 
 
-def _total(share: Share, n: int, K: int, asked: str) -> int:
-    """Return how many images to take of n in K classes."""
+def _total(share: Share, n: int, K: int, flag: str) -> int:
+    """Return how many of n images in K classes to take."""
     if not isinstance(share, int | float):
-        raise TypeError(f"{share!r} is no share")
+        raise TypeError(f"{share!r} is not a share")
     if share < 1:
         return min(n, max(K, math.floor(share * n + 0.5)))
     total = int(share)
     if total < K:
         raise DataError(
-            f"{asked}: found a number of images (shares are below 1), "
-            f"expected at least one for each of the {K} classes",
-            f"use {K} or more, or a share below 1",
+            f"{flag}: is a number of images (fractions are below 1), and each of the {K} classes needs at least one",
+            f"use {K} or more, or a fraction below 1",
         )
     if total > n - K:
         raise DataError(
-            f"{asked}: found {display.count(n)} images, expected so many and one left for each of the {K} classes",
-            f"use at most {display.count(max(0, n - K))}, or a share below 1",
+            f"{flag}: of {display.count(n)} images, at least one must remain for each of the {K} classes",
+            f"use at most {display.count(max(0, n - K))}, or a fraction below 1",
         )
     return total
 
@@ -244,31 +243,31 @@ def _check_share(option: str, share: Any) -> None:
         share = share.otherwise
     if share is None or (isinstance(share, str) and share == "none"):
         return
-    asked = f"--{option} {display.name(_shown(share))}"
-    wrong = "must be a share between 0 and 1, a whole number of images, or none"
+    flag = f"--{option} {display.name(_text(share))}"
+    wrong = "must be a fraction between 0 and 1, a whole number of images, or none"
     if not is_number(share):
-        raise DataError(f"{asked}: {wrong}")
+        raise DataError(f"{flag}: {wrong}")
     if share <= 0:
-        raise DataError(f"{asked}: {wrong}", f"--{option} none takes no images")
+        raise DataError(f"{flag}: {wrong}", f"use --{option} none for no {option} set")
     if share > 1 and share != int(share):
-        percent = f"a share is below 1: {share / 100:g} is {share:g} %"
-        raise DataError(f"{asked}: {wrong}", percent if share < 100 else None)
+        percent = f"fractions are below 1: {share / 100:g} is {share:g} %"
+        raise DataError(f"{flag}: {wrong}", percent if share < 100 else None)
 
 
-def _position(asked: str, classes: tuple[str, ...]) -> int:
-    if asked in classes:
-        return classes.index(asked)
+def _position(requested: str, classes: tuple[str, ...]) -> int:
+    if requested in classes:
+        return classes.index(requested)
     words = not all(name.isascii() and name.isdigit() for name in classes)
-    if words and asked.isascii() and asked.isdigit() and len(asked) < 10 and int(asked) < len(classes):
-        return int(asked)
-    near = None if asked.isdigit() else spelling.nearest(asked, classes)
+    if words and requested.isascii() and requested.isdigit() and len(requested) < 10 and int(requested) < len(classes):
+        return int(requested)
+    near = None if requested.isdigit() else spelling.nearest(requested, classes)
     names = ", ".join(display.name(name, 30) for name in classes[:12]) + (", …" if len(classes) > 12 else "")
-    known = f"by name, or by number from 0 to {len(classes) - 1}: {names}" if words else f"the classes are {names}"
+    known = f"use names, or numbers from 0 to {len(classes) - 1}: {names}" if words else f"the classes are {names}"
     raise DataError(
-        f"--classes{' ' * bool(asked)}{display.name(asked)}: not a class of this data",
+        f"--classes{' ' * bool(requested)}{display.name(requested)}: not a class in this data",
         f"did you mean {display.name(near)}?" if near else known,
     )
 
 
-def _shown(share: Any) -> str:
+def _text(share: Any) -> str:
     return f"{share:g}" if isinstance(share, float) and abs(share) < 1e6 else str(share)

@@ -1,4 +1,4 @@
-"""Which known word a misspelled one is near: the one rule behind every "did you mean"."""
+"""The known word closest to a misspelled one: the single rule for every "did you mean"."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ _LETTERS_FOR_ONE: Final = 3
 _LETTERS_FOR_TWO: Final = 6
 _BEGINNING: Final = 3
 _FAR: Final = 4
-"""Distances beyond two letters."""
+"""Distances greater than two letters."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that `word` is likely meant to be, None where none is near: silence beats a wild guess.
+    """Return the known word that `word` was likely meant to be, None if none is close: silence beats a wild guess.
 
-    Near is, in this order: the same but for case, hyphens, underscores and spaces; one letter wrong, missing, too many
-    or swapped with its neighbor, where the longer word has 3 letters or more; two such, from 6 letters on; its
-    beginning, of 3 letters or more. Another number is another thing: 3.png is not near 9.png. Among equals the first
-    known one wins.
+    Close means, in this order: the same except for case, hyphens, underscores and spaces; one letter wrong, missing,
+    extra or swapped with its neighbor, if the longer word has at least 3 letters; two such errors, if it has at least
+    6; a prefix of at least 3 letters. Different numbers are different things: 3.png is not close to 9.png. The first
+    known word wins ties.
     """
-    asked = _plain(word)
+    typed = _plain(word)
     best, least = None, _FAR
     for one in known:
-        distance = _distance(asked, _plain(one))
+        distance = _distance(typed, _plain(one))
         if distance < least:
             best, least = one, distance
     return best
 
 
 def hint(word: str, known: Iterable[str], every: str = "one of: ") -> str:
-    """Return the help line for a word that is not known: the nearest one, else all after `every`."""
+    """Return the help line for an unknown word: the closest known one, else all of them after `every`."""
     words = list(known)
     near = nearest(word, words)
     return every + ", ".join(words) if near is None else f"did you mean {near}?"
@@ -47,21 +47,21 @@ def _number(word: str) -> str:
     return "".join(letter for letter in word if letter.isdigit())
 
 
-def _distance(asked: str, known: str) -> int:
-    """Return how many letters differ, 0 to 2; 3 where it is a beginning, 4 where it is not near."""
-    numbers = _number(asked), _number(known)
+def _distance(typed: str, known: str) -> int:
+    """Return how many letters differ, 0 to 2; 3 if `typed` is a prefix, 4 if it is not close."""
+    numbers = _number(typed), _number(known)
     if all(numbers) and numbers[0] != numbers[1]:
         return _FAR
-    longer = max(len(asked), len(known))
+    longer = max(len(typed), len(known))
     most = 2 if longer >= _LETTERS_FOR_TWO else 1 if longer >= _LETTERS_FOR_ONE else 0
-    edits = _edits(asked, known, most)
+    edits = _edits(typed, known, most)
     if edits is not None:
         return edits
-    return _BEGINNING if len(asked) >= _SHORTEST_BEGINNING and known.startswith(asked) else _FAR
+    return _BEGINNING if len(typed) >= _SHORTEST_BEGINNING and known.startswith(typed) else _FAR
 
 
 def _edits(one: str, two: str, most: int) -> int | None:
-    """Return how many letters to change, drop, add or swap make `one` into `two`; None where more than `most`."""
+    """Return how many letters must be changed, dropped, added or swapped to turn `one` into `two`; None if > `most`."""
     if abs(len(one) - len(two)) > most:
         return None
     same = next((k for k, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))

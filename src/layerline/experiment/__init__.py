@@ -1,1 +1,1 @@
-"""An experiment: a network, the data and a recipe, from options or from a file, and back into the run's record."""
+"""An experiment: a network, data and a recipe, read from options or a file and written to the run's record."""

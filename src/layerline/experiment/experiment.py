@@ -1,4 +1,4 @@
-"""What is to be trained, on what, and how: from experiment.toml, from flags, or from both, where flags win."""
+"""What to train, on which data, and how: from experiment.toml, from flags, or from both (flags win)."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ ALLOW: Final = "allow"
 
 @dataclass(frozen=True)
 class Experiment:
-    """A network's text, where the data is and how it is cut, and how to train. Everything but the data is checked."""
+    """A network's text, the data and its splits, and the recipe. Everything except the data has been checked."""
 
     file: str | None
-    """What messages call the network; None where the data decides which it is."""
+    """The network's name in messages; None if the network is chosen to suit the data."""
     text: str
     source: str
-    """The data: a name or a path."""
+    """The name or path of the data."""
     cuts: Mapping[str, Any]
-    """The other data options that were given."""
+    """The other data options that were specified."""
     recipe: Recipe = field(default_factory=Recipe)
     engine: str = "compiled"
     threads: int | None = None
     given: frozenset[str] = frozenset()
-    """The keys of all options that were given, by flag or file; the others are assumed."""
+    """The keys of all options specified by flag or file; the others are chosen automatically."""
     exact: bool = False
-    """Whether it comes from a file: what that leaves out has its plain default, and nothing is assumed."""
+    """Whether it comes from a file: options omitted there have their plain defaults, none is chosen automatically."""
 
     @property
     def allow(self) -> tuple[str, ...]:
-        """Return the kinds of findings that do not keep it from being trained."""
+        """Return the kinds of findings that do not prevent training."""
         return tuple(self.cuts.get(ALLOW, ()))
 
     def load(self, progress: Progress | None = None, cache: Path | None = None) -> Dataset:
-        """Return the data, loaded, cut and examined. Raises DataError.
+        """Return the data, loaded, split and examined. Raises DataError.
 
-        progress: see `load_data`; cache: where decoded images are kept, where no option says it.
+        progress: see `load_data`; cache: the folder for decoded images, unless an option names one.
         """
         from layerline.data import load_data
         from layerline.data.checking.doctor import examined
@@ -64,11 +64,11 @@ class Experiment:
         return examined(load_data(self.source, seed=seed, progress=progress, **cuts), self.allow)
 
     def _input_shape(self) -> tuple[int, int, int] | None:
-        """Return what the network's line Input says, None where it has none."""
+        """Return the input shape of the network's Input line, None if it has none."""
         return None if self.file is None else read_tree(Mistakes(self.file, self.text)).input_shape
 
     def network(self, data: Dataset) -> Network:
-        """Return the network for these images and classes. Raises NetworkError where it does not fit them."""
+        """Return the network for these images and classes. Raises NetworkError if it does not fit them."""
         from layerline.network import parse
 
         if self.file is None:
@@ -82,10 +82,10 @@ class Experiment:
 def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
     """Return the experiment of a command line: NET is a network, or an experiment.toml whose values `flags` override.
 
-    None: a preset that suits the images, which the experiment chooses when it has seen them.
+    If NET is None, the experiment chooses a preset that suits the images once it has seen them.
 
-    flags: values by the keys of OPTIONS, only those that were given. Raises UserError for whatever is wrong with them;
-    the network is read as far as that goes without the data.
+    flags: values by the keys of OPTIONS, only those that were specified. Raises UserError if any of them is invalid;
+    the network is checked as far as that is possible without the data.
     """
     values: dict[str, Any] = {}
     text: tuple[str, str] | None = None
@@ -101,10 +101,12 @@ def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
     engines.check(engine, threads)
     file, content = text or (find(net) if net is not None else (None, ""))
     if file is not None:
-        formatted(content, file)  # raises where a line cannot be read, before the data is loaded
+        formatted(content, file)  # raises if a line cannot be read, before the data is loaded
     check_limit(values.get("limit"))
     check_split_seed(values.get("split_seed"))
     if "data" not in values:
-        raise UserError("--data: missing", "name the data: --data digits is in the package, --data PATH is your own")
+        raise UserError(
+            "--data: missing", "name the data: --data digits comes with the package, --data PATH is your own"
+        )
     cuts = {key: values[key] for key in DATA_KEYS if key in values and key != "data"}
     return Experiment(file, content, values["data"], cuts, recipe, engine, threads, frozenset(values), exact)

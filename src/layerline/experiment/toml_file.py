@@ -1,4 +1,4 @@
-"""experiment.toml: read, every key known and of a possible value; what is wrong is said at its place."""
+"""Read experiment.toml: every key and value is checked, and a mistake is reported at its line and column."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ABOUT: Final = "about"
-"""The section that a run's record has besides, which is not read."""
+"""An extra section in a run's record; it is not read."""
 _SECTIONS: Final = ("network", "data", "train")
 _NETWORK_KEYS: Final = ("file", "text")
 
@@ -29,17 +29,17 @@ _NETWORK_KEYS: Final = ("file", "text")
 @final
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """What an experiment.toml says: the network, and values by the keys of OPTIONS; paths are as seen from here."""
+    """The content of an experiment.toml: network, and values by the keys of OPTIONS; paths as seen from here."""
 
     net: str | None
-    """The network's file or preset, where it names one."""
+    """The network's file or preset, if it names one."""
     text: tuple[str, str] | None
-    """Otherwise what messages call it, and its text."""
+    """Otherwise the network's name in messages, and its text."""
     values: dict[str, Any]
 
 
 def read(path: Path) -> Written:
-    """Return what the file says. Raises UserError for what it cannot say, at its place."""
+    """Return the content of the file. Raises UserError with line and column if it is invalid."""
     shown = display.name(str(path), 200)
     file = _File(shown, _text(path, shown))
     content = file.content()
@@ -65,12 +65,12 @@ def _network(file: _File, section: dict[str, Any], folder: Path) -> tuple[str | 
     file.check_keys("network", section, _NETWORK_KEYS)
     if len(section) != 1:
         raise UserError(
-            f"{file.name}: there must be a section [network] with either file or text",
-            'write, for example, [network] and below it file = "lenet5.cnn"',
+            f"{file.name}: needs a section [network] with either file or text",
+            'for example [network] and, on the next line, file = "lenet5.cnn"',
         )
     ((key, given),) = section.items()
     if not isinstance(given, str):
-        raise file.error("network", key, f"{key} must be text in quotes, and is {given!r}")
+        raise file.error("network", key, f"{key} must be text in quotes, found {given!r}")
     if key == "text":
         return None, (f"{file.name} [network] text", given)
     path = folder / given
@@ -78,13 +78,13 @@ def _network(file: _File, section: dict[str, Any], folder: Path) -> tuple[str | 
 
 
 def _seen_from_here(given: str, folder: Path) -> str:
-    """Return a path that was relative to `folder` as seen from here; what is no path there is a name and stays."""
+    """Return a path in `folder` relative to the working folder; if there is no such path, it is a name, unchanged."""
     path = folder / given
     return str(path) if _is_there(path) else given
 
 
 def _is_there(path: Path) -> bool:
-    """Return whether there is such a path; a name that no disk can have is not there."""
+    """Return whether the path exists; a name that no disk can hold does not."""
     try:
         return path.exists()
     except (OSError, ValueError):
@@ -95,22 +95,22 @@ def _text(path: Path, shown: str) -> str:
     try:
         content = regular.content(path, toml.LARGEST)
     except FileNotFoundError:
-        raise UserError(f"{shown}: there is no such file") from None
+        raise UserError(f"{shown}: no such file") from None
     except OSError as error:
         raise UserError(f"{shown}: cannot be read: {error.strerror or error}") from error
     if content is None:
         raise UserError(
-            f"{shown}: is larger than 1 MiB, which no experiment needs", "check that this is the right file"
+            f"{shown}: is larger than 1 MiB, too large for an experiment", "check that this is the right file"
         )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{shown}: byte {error.start:,d} is not UTF-8: an experiment is plain text") from None
+        raise UserError(f"{shown}: byte {error.start:,d} is not UTF-8; an experiment is plain text") from None
 
 
 @final
 class _File:
-    """A TOML text that can say where a key stands."""
+    """A TOML text that can locate its keys."""
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
@@ -118,30 +118,30 @@ class _File:
         self._lines = split(text)
 
     def content(self) -> dict[str, Any]:
-        """Return what tomllib reads. Raises UserError where it is no TOML."""
+        """Return the parsed TOML. Raises UserError if it is not valid TOML."""
         try:
             return toml.parse(self._text)
         except toml.TomlError as error:
             if error.line is None:
-                raise UserError(f"{self.name}: is not TOML: {error.reason}") from None
+                raise UserError(f"{self.name}: not valid TOML: {error.reason}") from None
             span = Span(min(error.line, len(self._lines)), error.column - 1, error.column)
-            hint = "text stands in quotes" if error.reason == "invalid value" else None
-            raise UserError(render(self.name, self._lines, span, f"is not TOML: {error.reason}", hint)) from None
+            hint = "put text in quotes" if error.reason == "invalid value" else None
+            raise UserError(render(self.name, self._lines, span, f"not valid TOML: {error.reason}", hint)) from None
 
     def check_keys(self, section: str, given: Iterable[str], known: Iterable[str]) -> None:
-        """Raise UserError at the first key that is not known."""
+        """Raise UserError at the first unknown key."""
         known = tuple(known)
         for key in given:
             if key not in known:
                 raise self.error(section, key, _unknown(section, key), _near(section, key, known))
 
     def value(self, section: str, key: str, given: Any) -> Any:
-        """Return what the value of a key means. Raises UserError where it is impossible."""
+        """Return the parsed value of a key. Raises UserError if it is invalid."""
         option = BY_KEY[key]
         if isinstance(given, dict) or (isinstance(given, list) and option.kind != "list"):
-            raise self.error(section, key, f"{key} must be one value")
+            raise self.error(section, key, f"{key} must be a single value")
         if option.kind == "text" and not isinstance(given, str):
-            raise self.error(section, key, f"{key} must be text in quotes, and is {given!r}")
+            raise self.error(section, key, f"{key} must be text in quotes, found {given!r}")
         value = option.value(given)
         try:
             if key in RECIPE_KEYS:
@@ -160,14 +160,14 @@ class _File:
         return value
 
     def error(self, section: str, key: str, reason: str, help: str | None = None) -> UserError:  # noqa: A002
-        """Return the error about a key, at its place if that is found."""
+        """Return the error about a key, with its line and column if found."""
         span = self._span(section, key)
         if span is None:
             return UserError(f"{self.name}: {reason}", help)
         return UserError(render(self.name, self._lines, span, reason, help))
 
     def _span(self, section: str, key: str) -> Span | None:
-        """Return where a key, or the header of a section, stands in lines as people write them."""
+        """Return the place of a key or a section header in the text, None if it is written in an unusual way."""
         inside = ""
         for number, line in enumerate(self._lines, 1):
             header = re.match(r"\s*\[+\s*([^\]#]+?)\s*\]", line)
@@ -192,4 +192,4 @@ def _near(section: str, key: str, known: tuple[str, ...]) -> str:
     meant = (other_words.ours(key) or key).replace("-", "_")
     if meant in known:
         return f"did you mean {meant}?"
-    return spelling.hint(key, (name for name in known if name != ABOUT), "known here: ")
+    return spelling.hint(key, (name for name in known if name != ABOUT), "known: ")

@@ -1,1 +1,1 @@
-"""Files of any kind: opened only where they are files, written whole or not at all, and what is in them bounded."""
+"""Files of any kind: only regular files are read, writes are atomic, and parsing is bounded."""

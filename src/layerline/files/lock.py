@@ -1,4 +1,4 @@
-"""One process at a time in a folder: the system keeps the lock, so that it goes with the process, however that ends."""
+"""One process at a time in a folder: the system holds the lock, and releases it however the process ends."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @final
 class FolderLock:
-    """The lock of a folder; it leaves no file. On a system without `flock` it locks nothing."""
+    """The lock of a folder; it creates no file. On a system without `flock` it does nothing."""
 
     def __init__(self, folder: Path) -> None:
-        """Take the lock. Raises UserError where another process has it, or the folder cannot be opened."""
+        """Acquire the lock. Raises UserError if another process holds it or the folder cannot be opened."""
         self._handle: int | None = None
         try:
             import fcntl
@@ -31,13 +31,14 @@ class FolderLock:
             self.release()
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 raise UserError(
-                    f"{folder}: another training is writing to it", "wait for its end, or stop it, then try again"
+                    f"{folder}: another training is writing to it",
+                    "wait until it has finished, or stop it, then try again",
                 ) from error
             if error.errno not in (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS):  # file systems that cannot lock
                 raise UserError(f"{folder}: cannot be opened: {error.strerror}") from error
 
     def release(self) -> None:
-        """Give the lock back; a second time does nothing."""
+        """Release the lock; a second call does nothing."""
         if self._handle is not None:
             with contextlib.suppress(OSError):
                 os.close(self._handle)

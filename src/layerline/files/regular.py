@@ -1,7 +1,7 @@
-"""A file that somebody named or handed on, opened only where it is one.
+"""Opening of files named by users: only regular files are read.
 
-A named pipe is waited for by whoever opens it, a device may never end, a link may lead to either. So every file is
-opened here, without waiting, and looked at once it is open: what is not a regular file is not read.
+Opening a named pipe may block, a device may never end, and a link may lead to either. So every file is opened here
+without blocking, and checked once it is open: anything but a regular file is refused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KINDS: Final = (
 
 
 def opened(path: Path) -> BufferedReader:
-    """Open a file to read, following links. Raises OSError, also where it is a folder, a pipe, a device or a socket."""
+    """Open a file for reading, following links. Raises OSError, also if it is a folder, pipe, device or socket."""
     try:
         return open(path, "rb", opener=_without_waiting)
     except ValueError as error:  # a zero byte in the name
@@ -33,7 +33,7 @@ def opened(path: Path) -> BufferedReader:
 
 
 def content(path: Path, most: int) -> bytes | None:
-    """Return the bytes of a file, None where there are more than `most`: then no more than that is read.
+    """Return the bytes of a file, None if there are more than `most`; no more than that is read.
 
     Raises OSError as `opened` does.
     """
@@ -42,7 +42,7 @@ def content(path: Path, most: int) -> bytes | None:
         if size > most:
             return None
         found = file.read(size + 1)
-        while more := file.read(_PIECE):  # it grows, or is one of the system's, which have no size
+        while more := file.read(_PIECE):  # it grows, or is a system file, which has no size
             found += more
             if len(found) > most:
                 return None

@@ -1,8 +1,8 @@
-"""A file of tensors: safetensors, with texts beside them and a SHA-256 over every byte.
+"""A file of tensors: safetensors with text metadata and a SHA-256 of every byte.
 
-docs/model-file.md, "Bytes" and "Digest", is the definition. The bytes depend on nothing but the content: equal content
-gives equal files. (The header is written here because the safetensors package, 0.8, puts the keys of `__metadata__` in
-a new order each time.) Reading checks the digest before anything else is looked at, and runs nothing.
+docs/model-file.md, "Bytes" and "Digest", is the definition. The bytes depend only on the content: equal content gives
+equal files. (The header is written here because the safetensors package, 0.8, writes the keys of `__metadata__` in a
+different order each time.) Reading checks the digest before anything else, and executes nothing.
 """
 
 from __future__ import annotations
@@ -32,34 +32,34 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "I64": np.dtype("<i8"),
 }
 MOST_TENSORS: Final = 400_000
-"""A checkpoint of the most layers has a BatchNorm's five tensors for each, and of each up to eight copies."""
+"""Enough for a checkpoint with the most layers: each with a BatchNorm's five tensors in up to eight copies."""
 LARGEST_HEADER: Final = 100_000_000
-"""Bytes: what the safetensors package reads at most."""
+"""Bytes, the maximum that the safetensors package reads."""
 _METADATA: Final = "__metadata__"
 _BEFORE_DIGEST: Final = b'{"__metadata__":{"sha256":"'
 DIGEST_AT: Final = 8 + len(_BEFORE_DIGEST)
 DIGEST_LENGTH: Final = 64
 _BLANK: Final = b"0" * DIGEST_LENGTH
 _ENDS: Final = 1 << 16
-"""Bytes at both ends of a foreign file that are looked at."""
+"""Bytes inspected at both ends of a file of another kind."""
 _PIECE: Final = 1 << 16
-"""Bytes that are read at a time where a file is compared with what was written."""
+"""Bytes read at a time when a file is compared with what was written."""
 
 
 @dataclass(frozen=True, eq=False)
 class Tensors:
-    """What a file holds."""
+    """The content of a file."""
 
     arrays: dict[str, NDArray[Any]]
-    """Views of the file's bytes: they cannot be written to."""
+    """Read-only views of the file's bytes."""
     metadata: dict[str, str]
-    """Without the digest."""
+    """The metadata without the digest."""
     digest: str
-    """SHA-256 of the file, in hexadecimal digits."""
+    """SHA-256 of the file, in hexadecimal."""
 
 
 class FileError(UserError):
-    """A file of tensors that cannot be read: another kind of file, cut short, changed, or not what it says."""
+    """A file of tensors that cannot be read: another kind of file, truncated, changed, or inconsistent."""
 
 
 def write(
@@ -70,10 +70,10 @@ def write(
     mode: int = whole.SHARED,
     verify: bool = False,
 ) -> str:
-    """Write a file, whole or not at all, and return its SHA-256 (hex).
+    """Write a file atomically, and return its SHA-256 (hex).
 
-    arrays: float32, float64 or int64. mode: the file's permissions. verify: read it again from the disk and compare
-    before it takes its name. Raises UserError where it cannot be written.
+    arrays: float32, float64 or int64. mode: the file's permissions. verify: read it back from the disk and compare
+    before it gets its name. Raises UserError if it cannot be written.
     """
     stored = {name: np.asarray(array, _dtype(name, array)[1], order="C") for name, array in arrays.items()}
     header = _header(stored, metadata)
@@ -92,9 +92,9 @@ def write(
 
 
 def read(path: Path, most: int = MOST_TENSORS) -> Tensors:
-    """Return what a file that `write` wrote holds. Raises FileError where it is not exactly such a file.
+    """Return the content of a file written by `write`. Raises FileError if it is not exactly such a file.
 
-    most: how many tensors it may hold.
+    most: the maximum number of tensors.
     """
     try:
         content = _content(path)
@@ -103,16 +103,16 @@ def read(path: Path, most: int = MOST_TENSORS) -> Tensors:
     claimed = content[DIGEST_AT : DIGEST_AT + DIGEST_LENGTH]
     digest = digest_of(content)
     if digest.encode("ascii") != claimed:
-        raise FileError(f"{path}: the content does not match its SHA-256", "it was changed or cut short: copy it again")
+        raise FileError(f"{path}: the content does not match its SHA-256", "it was changed or truncated: copy it again")
     try:
         arrays, metadata = _parsed(content, most)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FileError(f"{path}: {error}", "the file was not made by layerline as it is") from error
+        raise FileError(f"{path}: {error}", "the file was not written by Layerline, or was changed since") from error
     return Tensors(arrays, metadata, digest)
 
 
 def _content(path: Path) -> bytes:
-    """Return the bytes of a file that begins as ours do; of any other, no more is read than tells what it is."""
+    """Return the bytes of a file that starts like ours; of any other, only enough is read to identify its kind."""
     with regular.opened(path) as file:
         start = file.read(DIGEST_AT + DIGEST_LENGTH)
         if not start:
@@ -123,23 +123,23 @@ def _content(path: Path) -> bytes:
         start += file.read(_ENDS)
         file.seek(max(file.tell(), file.seek(0, 2) - _ENDS))
         kind = foreign(start, file.read())
-    raise FileError(f"{path}: {kind or 'not a file that layerline wrote'}", "it was not read any further")
+    raise FileError(f"{path}: {kind or 'not a file written by Layerline'}", "it was not read any further")
 
 
 def digest_of(content: bytes) -> str:
-    """Return the SHA-256 of a file's bytes with the digits of the digest in it replaced by zeros."""
+    """Return the SHA-256 of a file's bytes, with the digits of the stored digest replaced by zeros."""
     found = hashlib.sha256(content[:DIGEST_AT] + _BLANK)
     found.update(memoryview(content)[DIGEST_AT + DIGEST_LENGTH :])
     return found.hexdigest()
 
 
 def signed(content: bytes) -> bytes:
-    """Return a file's bytes with the digest in it made that of the rest."""
+    """Return a file's bytes with the stored digest updated to match them."""
     return content[:DIGEST_AT] + digest_of(content).encode("ascii") + content[DIGEST_AT + DIGEST_LENGTH :]
 
 
 def _holds(path: Path, digest: str) -> bool:
-    """Return whether a file has this digest, and says so; it is read in pieces, and takes no memory."""
+    """Return whether a file has this digest, and stores it; it is read in pieces to save memory."""
     with path.open("rb", buffering=0) as file:
         found = hashlib.sha256(file.read(DIGEST_AT) + _BLANK)
         claimed = file.read(DIGEST_LENGTH)
@@ -149,41 +149,43 @@ def _holds(path: Path, digest: str) -> bool:
 
 
 _FOREIGN: Final = (
-    (b"\x89HDF\r\n\x1a\n", "a HDF5 file (.h5, as Keras writes)"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file (.h5, as written by Keras)"),
     (b"GGUF", "a GGUF file"),
     (b"\x93NUMPY", "a NumPy file"),
-    (b"\x80\x02", "a pickle, which can run anything when it is read (.pt, .pkl)"),
-    (b"\x80\x03", "a pickle, which can run anything when it is read (.pkl)"),
-    (b"\x80\x04", "a pickle, which can run anything when it is read (.pkl)"),
-    (b"\x80\x05", "a pickle, which can run anything when it is read (.pkl)"),
+    (b"\x80\x02", "a pickle, which can run arbitrary code when it is read (.pt, .pkl)"),
+    (b"\x80\x03", "a pickle, which can run arbitrary code when it is read (.pkl)"),
+    (b"\x80\x04", "a pickle, which can run arbitrary code when it is read (.pkl)"),
+    (b"\x80\x05", "a pickle, which can run arbitrary code when it is read (.pkl)"),
     (b"\x1f\x8b", "a gzip file"),
     (b"<", "an HTML or XML page"),
-    (b"\x08", "an ONNX file, by its first byte"),
+    (b"\x08", "an ONNX file, judging by its first byte"),
 )
 _IN_ZIP: Final = (
-    (b"data.pkl", "a PyTorch file (.pt), which holds a pickle"),
+    (b"data.pkl", "a PyTorch file (.pt), which contains a pickle"),
     (b"model.weights.h5", "a Keras file (.keras)"),
-    (b".npy", "an .npz file of NumPy"),
+    (b".npy", "a NumPy .npz file"),
 )
 
 
 def foreign(start: bytes, end: bytes = b"") -> str | None:
-    """Return what kind of file begins and ends so; None where that is not known. Nothing of it is interpreted."""
+    """Return the kind of a file by its first and last bytes, None if unknown. Nothing in it is interpreted."""
     if start.startswith(b"PK\x03\x04"):
         kinds = (kind for sign, kind in _IN_ZIP if sign in start or sign in end)  # a zip lists its files at its end
         return next(kinds, "a zip file")
     if start[8:10] == b'{"':
-        return "a safetensors file that another program wrote or changed"
+        return "a safetensors file written or changed by another program"
     return next((kind for sign, kind in _FOREIGN if start.startswith(sign)), None)
 
 
 def _parsed(content: bytes, most: int) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Return arrays and metadata of a file whose digest is right. Raises ValueError for what `write` never writes."""
+    """Return arrays and metadata of a file with the right digest. Raises ValueError for what `write` never writes."""
     length = int.from_bytes(content[:8], "little")
     if length > min(LARGEST_HEADER, len(content) - 8):
-        raise ValueError(f"its header is {length:,d} bytes by its first 8, the file has {len(content) - 8:,d}")
+        raise ValueError(
+            f"its first 8 bytes declare a header of {length:,d} bytes, but only {len(content) - 8:,d} follow"
+        )
     header = content[8 : 8 + length]
-    _check_count(header.count(b'"data_offsets"'), most)  # before Python objects are made of them
+    _check_count(header.count(b'"data_offsets"'), most)  # before Python objects are created for them
     entries = _entries(header)
     metadata = entries.pop(_METADATA)
     _check_count(len(entries), most)
@@ -204,7 +206,7 @@ def _check_count(count: int, most: int) -> None:
 
 
 def _entries(header: bytes) -> dict[str, Any]:
-    """Return the header as a dictionary, every name in it once. Raises ValueError."""
+    """Return the header as a dictionary. Raises ValueError if it is not JSON or has duplicate names."""
     try:
         text = header.decode("utf-8")
         found: dict[str, Any] = json.loads(text, object_pairs_hook=_unique)
@@ -214,32 +216,32 @@ def _entries(header: bytes) -> dict[str, Any]:
 
 
 def _array(name: str, body: memoryview, entry: Any, start: int) -> tuple[NDArray[Any], int]:
-    """Return a tensor, and where the next one begins: they follow each other without gaps."""
+    """Return a tensor, and the start of the next one: they follow each other without gaps."""
     place = f"tensor {display.name(name)}"
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{place}: not described by dtype, shape and data_offsets")
     kind, shape, offsets = str(entry["dtype"]), entry["shape"], entry["data_offsets"]
     if kind not in DTYPES:
-        raise ValueError(f"{place}: of the kind {display.name(kind)}, expected one of {', '.join(DTYPES)}")
+        raise ValueError(f"{place}: has dtype {display.name(kind)}, expected one of {', '.join(DTYPES)}")
     dtype = DTYPES[kind]
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
         raise ValueError(f"{place}: its shape is not a list of whole numbers")
     end = start + math.prod(shape) * dtype.itemsize
     if offsets != [start, end] or end > len(body):
-        expected = f"[{start}, {end}]" if end <= len(body) else f"no more than {len(body):,d} bytes"
-        raise ValueError(f"{place}: lies at {display.name(str(offsets))}, expected {expected}")
+        expected = f"[{start}, {end}]" if end <= len(body) else f"at most {len(body):,d} bytes"
+        raise ValueError(f"{place}: has offsets {display.name(str(offsets))}, expected {expected}")
     return np.frombuffer(body[start:end], dtype).reshape(shape), end
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name stands twice in its header")
+        raise ValueError("its header has a duplicate name")
     return found
 
 
 def _header(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
-    """Return the file up to the first tensor, with zeros for the digest, padded by spaces to a multiple of 8."""
+    """Return the file up to the first tensor, with zeros for the digest, padded with spaces to a multiple of 8."""
     entries: dict[str, Any] = {_METADATA: {"sha256": _BLANK.decode(), **metadata}}
     offset = 0
     for name, array in arrays.items():
@@ -252,7 +254,7 @@ def _header(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> 
     text = json.dumps(entries, separators=(",", ":"), allow_nan=False).encode("ascii")
     text += b" " * (-len(text) % 8)
     if not text.startswith(_BEFORE_DIGEST) or len(text) > LARGEST_HEADER:
-        raise ValueError("the header is not what its format says")
+        raise ValueError("the header does not have its fixed form")
     return len(text).to_bytes(8, "little") + text
 
 
@@ -270,4 +272,4 @@ def _dtype(name: str, array: NDArray[Any]) -> tuple[str, np.dtype[Any]]:
     for word, dtype in DTYPES.items():
         if array.dtype == dtype:
             return word, dtype
-    raise ValueError(f"{name}: {array.dtype} has no place in a file of tensors ({', '.join(DTYPES)} have)")
+    raise ValueError(f"{name}: {array.dtype} cannot be stored in a file of tensors, only {', '.join(DTYPES)}")

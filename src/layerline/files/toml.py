@@ -1,7 +1,7 @@
-"""TOML as anybody may have written it: read by tomllib, within bounds that keep it quick.
+"""Parsing of untrusted TOML with tomllib, within limits that keep it fast.
 
-tomllib takes time by the square of the names that a dotted key has, goes as deep as brackets do, and takes numbers of
-any length, which Python then refuses to print. TOML's own numbers have 64 bits.
+tomllib takes quadratic time in the number of names of a dotted key, recurses as deep as the brackets, and accepts
+numbers of any length, which Python then refuses to print. TOML's own numbers have 64 bits.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import tomllib
 from typing import Any, Final, final
 
 LARGEST: Final = 2**20
-"""Bytes of a file."""
+"""The maximum size of a file in bytes."""
 _MOST_NAMES: Final = 32
 _LARGEST_NUMBER: Final = 2**64
 _PART: Final = r"""(?:(?<![\w-])[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+"""
@@ -21,20 +21,20 @@ _PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 @final
 class TomlError(Exception):
-    """Why a text is no TOML that is read, and where, as far as that is known."""
+    """The reason why a text was not accepted as TOML, and the place if known."""
 
     def __init__(self, reason: str, line: int | None = None, column: int = 1) -> None:
-        """Keep the reason; line and column count from 1."""
+        """Store the reason; line and column count from 1."""
         super().__init__(reason if line is None else f"{reason} (at line {line}, column {column})")
         self.reason, self.line, self.column = reason, line, column
 
 
 def parse(text: str) -> dict[str, Any]:
-    """Return what the text says. Raises TomlError."""
+    """Return the parsed text. Raises TomlError."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     joined = _LONG_KEY.search(text)
     if joined:
-        raise TomlError(f"a key of more than {_MOST_NAMES} names", *_place(text, joined.start()))
+        raise TomlError(f"a key with more than {_MOST_NAMES} names", *_place(text, joined.start()))
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -43,7 +43,7 @@ def parse(text: str) -> dict[str, Any]:
         raise TomlError(reason, *(int(place[k]) for k in (1, 2) if place)) from None
     except RecursionError:
         raise TomlError("it is nested too deeply") from None
-    except ValueError:  # more digits than Python makes a number of
+    except ValueError:  # more digits than Python converts to a number
         raise TomlError("a number has too many digits") from None
     _check_numbers(found)
     return found

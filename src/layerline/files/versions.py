@@ -1,4 +1,4 @@
-"""Which versions made a file: Layerline's, Python's, and those of the packages that compute the numbers."""
+"""The versions recorded in a file: Layerline's, Python's, and those of the packages that compute the results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PACKAGES: Final = ("numpy", "llvmlite")
 
 
 def versions() -> dict[str, str]:
-    """Return name → version, `layerline` and `python` first; a package that is not installed is left out."""
+    """Return name → version, `layerline` and `python` first; packages that are not installed are omitted."""
     found = {"layerline": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:

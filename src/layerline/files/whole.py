@@ -1,8 +1,8 @@
-"""A file that is there whole or not at all: a stopped program, a full disk or a loss of power leaves the old one.
+"""Atomic file writes: a stopped program, a full disk or a power failure leaves the old file intact.
 
-The order makes it so. The bytes go to a temporary file in the same folder, which was not there before; they are flushed
-to the disk, and where that is asked for, read again and compared; the temporary file takes the name in one step; and
-the folder is flushed, so that the name outlives a loss of power as well.
+The order ensures that. The bytes are written to a new temporary file in the same folder; they are flushed to the disk
+and, on request, read back and compared; the temporary file is renamed in one step; and the folder is flushed, so that
+the new name survives a power failure as well.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHARED: Final = 0o666
-"""The permissions of a file as other programs make one: the process's mask takes from them."""
+"""The usual permissions of a new file, from which the process's umask is subtracted."""
 PRIVATE: Final = 0o600
 _ENDING: Final = ".part"
 _CANNOT: Final = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EISDIR)
-"""What systems answer on which a folder cannot be opened or flushed."""
+"""Errors of systems on which a folder cannot be opened or flushed."""
 
 
 def write(
@@ -35,10 +35,10 @@ def write(
     mode: int = SHARED,
     verify: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write `parts` one behind the other as the file `path`, in place of the one that may be there.
+    """Write `parts` one after the other to the file `path`, atomically replacing an existing one.
 
-    verify: is given the temporary file once it is on the disk, and raises OSError where it is not what was written.
-    Raises UserError where the folder cannot be written or the disk is full; the old file is then as it was.
+    verify: is called with the temporary file once it is on the disk, and raises OSError if it is not what was written.
+    Raises UserError if the folder is not writable or the disk is full; the old file is then unchanged.
     """
     pieces = list(parts)
     part = path.with_name(f".{path.name}.{os.getpid()}{_ENDING}")
@@ -57,47 +57,47 @@ def write(
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove the temporary files of processes that were killed; nobody may be writing to the folder meanwhile."""
+    """Remove temporary files left by killed processes; no process may be writing to the folder meanwhile."""
     with contextlib.suppress(OSError):
         for left in folder.glob(f".*.[0-9]*{_ENDING}"):
             left.unlink(missing_ok=True)
 
 
 def unwritable(path: Path, error: OSError, size: int | None = None) -> UserError:
-    """Return the error to raise where the system refused to write `path`, which was to have so many bytes."""
+    """Return the error to raise if the system refused to write `path` with `size` bytes."""
     reason = error.strerror or str(error)
     if size is not None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         reason += f" ({display.size(size)} needed{_free(path.parent, error)})"
-    return UserError(f"{path}: cannot be written: {reason}", f"{remedy(error)}, or choose another one")
+    return UserError(f"{path}: cannot be written: {reason}", f"{remedy(error)}, or choose another folder")
 
 
 def remedy(error: OSError) -> str:
-    """Return what to do about the folder that something could not be written to, as the first half of a sentence."""
+    """Return what to do about a folder that could not be written to, as the first half of a sentence."""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            return "free some space on the disk of that folder"
+            return "free some space on that disk"
         case errno.EFBIG:
-            return "raise the limit on the size of files (ulimit -f) for that folder"
+            return "raise the file size limit (ulimit -f)"
         case errno.ENOENT | errno.ENOTDIR:
-            return "make that folder"
+            return "create that folder"
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return "make that folder writable"
-    return "check the disk of that folder"
+    return "check that disk"
 
 
 def _free(folder: Path, error: OSError) -> str:
-    """Return how much a full disk still has, as part of a sentence; a quota or a limit leaves more than can be used."""
+    """Return the free space of a full disk, as part of a sentence; for a quota or limit it would be misleading."""
     if error.errno != errno.ENOSPC:
         return ""
     with contextlib.suppress(OSError):
         if _holds_no_more_files(folder):
-            return ", and the disk holds no more files: it has no free inode"
+            return ", but the disk has no free inodes for more files"
         return f", {display.size(shutil.disk_usage(folder).free)} free"
     return ""
 
 
 def _holds_no_more_files(folder: Path) -> bool:
-    """Return whether there is no room for a name more, on systems that count them. Raises OSError."""
+    """Return whether the disk is out of inodes, on systems that count them. Raises OSError."""
     if not hasattr(os, "statvfs"):
         return False
     found = os.statvfs(folder)
@@ -105,12 +105,12 @@ def _holds_no_more_files(folder: Path) -> bool:
 
 
 def _write_new(part: Path, pieces: Sequence[bytes | memoryview], mode: int, *, forget: bool) -> None:
-    """Write a file that is not there, and flush it to the disk.
+    """Write a new file, and flush it to the disk.
 
-    forget: the system is to keep none of it in memory, so that who reads it reads the disk.
+    forget: drop it from the system's cache, so that a reader reads the disk.
     """
     with contextlib.suppress(FileNotFoundError):
-        part.unlink()  # left by a killed process that had our number
+        part.unlink()  # left by a killed process with the same ID
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), mode)
     with os.fdopen(handle, "wb") as file:
         for piece in pieces:
@@ -123,7 +123,7 @@ def _write_new(part: Path, pieces: Sequence[bytes | memoryview], mode: int, *, f
 
 
 def flush_folder(folder: Path) -> None:
-    """Flush a folder itself, so that a new name in it outlives a loss of power, where the system can do that."""
+    """Flush a folder, so that a new name in it survives a power failure, if the system supports that."""
     try:
         handle = os.open(folder, os.O_RDONLY)
         try:

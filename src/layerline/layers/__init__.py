@@ -1,4 +1,4 @@
-"""The vocabulary: every layer a network file can name, with its grammar, shapes, weights and work."""
+"""The vocabulary: every layer of a network file, with its grammar, shapes, weights and cost."""
 
 from __future__ import annotations
 

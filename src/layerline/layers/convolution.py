@@ -1,4 +1,4 @@
-"""Layers that slide a kernel of weights over an image."""
+"""Convolutions: layers that slide a kernel of weights over an image."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _PADDING = Argument("padding", Sizes(low=0, same=True), default=(0, 0))
 @final
 @dataclass(frozen=True)
 class Conv(Layer):
-    """y[o,p,q] = b[o] + Σ w[o,c,r,s] · x[c, p·stride + r·dilation − top, q·stride + s·dilation − left], outside x is 0.
+    """y[o,p,q] = b[o] + Σ w[o,c,r,s] · x[c, p·stride + r·dilation − top, q·stride + s·dilation − left], zero-padded.
 
-    float32 (C, H, W) → (filters, P, Q). With groups, filter o sees only its group's C / groups channels.
+    float32 (C, H, W) → (filters, P, Q). With groups, filter o only uses its group's C / groups channels.
     """
 
     kind: ClassVar[str] = "conv"
@@ -57,22 +57,22 @@ class Conv(Layer):
         return self.window
 
     def contradiction(self) -> Misfit | None:
-        """Return what is wrong with groups that do not divide the filters."""
+        """Return the mistake if groups do not divide the filters."""
         if not self.filters % self.groups:
             return None
         below = self.filters // self.groups * self.groups
         fitting = f"{below:,d} or {below + self.groups:,d}" if below else f"{self.groups:,d}"
         reason = f"groups={self.groups:,d} does not divide the {self.filters:,d} filters"
-        return Misfit(reason, f"use {fitting} filters, or other groups", "groups")
+        return Misfit(reason, f"use {fitting} filters, or another number of groups", "groups")
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Return (filters, P, Q). Raises Misfit for a flat list, a kernel too large, groups that do not divide C."""
+        """Return (filters, P, Q). Raises Misfit for a vector, a kernel too large, or groups that do not divide C."""
         C, H, W = image(self, inputs[0])
         if C % self.groups:
             fitting = [str(g) for g in range(1, min(C, 4096) + 1) if C % g == self.filters % g == 0]
             some = ", ".join(fitting if len(fitting) <= 8 else [*fitting[:7], "…"])
-            reason = f"groups={self.groups:,d} does not divide the {C:,d} channels that arrive"
-            raise Misfit(reason, f"groups may be {some} here", "groups")
+            reason = f"groups={self.groups:,d} does not divide the {C:,d} input channels"
+            raise Misfit(reason, f"groups can be {some} here", "groups")
         if not self.window.fits(H, W):
             raise kernel_misfit(self.window, H, W)
         return (self.filters, *self.window.positions(H, W))
@@ -128,7 +128,7 @@ class Depthwise(Layer):
         return self.window
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Return (C·multiplier, P, Q). Raises Misfit for a flat list and a kernel too large."""
+        """Return (C·multiplier, P, Q). Raises Misfit for a vector, or a kernel too large."""
         C, H, W = image(self, inputs[0])
         if not self.window.fits(H, W):
             raise kernel_misfit(self.window, H, W)

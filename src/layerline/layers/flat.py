@@ -1,4 +1,4 @@
-"""Layers behind the images: Flat, FC and Softmax."""
+"""Layers with a flat vector as output: Flat, FC and Softmax."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Flat(Layer):
     word: ClassVar[Word] = Word("Flat", (), ("Flatten",))
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Return (C·H·W,). Raises Misfit for what is flat already."""
+        """Return (C·H·W,). Raises Misfit for a vector, which is flat already."""
         if len(inputs[0]) != 3:
-            raise Misfit(f"a flat list of {times(inputs[0])} numbers arrives here already", "remove this line")
+            raise Misfit(f"the input is already a vector of {times(inputs[0])} values", "remove this line")
         C, H, W = inputs[0]
         return (C * H * W,)
 
@@ -58,23 +58,23 @@ class FC(Layer):
         return self.outputs * inputs[0][0]
 
     def with_classes(self, classes: int) -> Self:
-        """Return the layer with `classes` outputs where the file says `FC classes`."""
+        """Return the layer with `classes` outputs if the file has `FC classes`."""
         return dataclasses.replace(self, outputs=classes) if self.needs_classes else self
 
     @property
     def needs_classes(self) -> bool:
-        """Whether the file says `FC classes` and the number is not known yet."""
+        """Whether the file has `FC classes` and the number is not known yet."""
         return self.outputs == CLASSES
 
     def shape_of_unknown(self) -> Shape | None:
-        """Return (outputs,), whatever arrives."""
+        """Return (outputs,), whatever the input."""
         return None if self.needs_classes else (self.outputs,)
 
 
 @final
 @dataclass(frozen=True)
 class Softmax(Layer):
-    """y[k] = e^x[k] / Σ e^x[j]; float32 (K) → (K). Last line only; the loss takes the x in front of it."""
+    """y[k] = e^x[k] / Σ e^x[j]; float32 (K) → (K). Only allowed on the last line; the loss uses its input x."""
 
     kind: ClassVar[str] = "softmax"
     word: ClassVar[Word] = Word("Softmax")

@@ -1,4 +1,4 @@
-"""How a line of a network file is written: words, their arguments, and the values that an argument may have."""
+"""The grammar of a line in a network file: words, their arguments, and the values of arguments."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Pair = tuple[int, int]
 """(height, width)."""
 
 LARGEST: Final = 1_000_000
-"""The largest whole number that an argument may be."""
+"""The largest integer that an argument accepts."""
 
 CLASSES: Final = 0
-"""The value of `FC classes` until the data says how many classes there are."""
+"""The value of `FC classes` until the number of classes is known from the data."""
 
 _WHOLE: Final = re.compile(r"-?[0-9]+", re.ASCII)
 _PAIR: Final = re.compile(r"(-?[0-9]+)[xX×](-?[0-9]+)", re.ASCII)
@@ -28,11 +28,11 @@ _REAL: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", 
 _LONGEST_SHOWN: Final = 40
 
 
-class Misfit(Exception):  # noqa: N818 - it is what it is called; the public error is NetworkError
-    """Something in a network that cannot be, said without file and line: those are added at the public door."""
+class Misfit(Exception):  # noqa: N818 - the public error is NetworkError
+    """A mistake in a network, without file and line, which are added at the public entry point."""
 
     def __init__(self, reason: str, help: str | None = None, argument: str | None = None) -> None:  # noqa: A002
-        """Keep the short reason, what to do about it, and the name of the argument at fault (None: the layer)."""
+        """Store the short reason, the fix, and the name of the argument at fault (None: the layer)."""
         super().__init__(reason)
         self.reason = reason
         self.help = help
@@ -40,35 +40,35 @@ class Misfit(Exception):  # noqa: N818 - it is what it is called; the public err
 
 
 def shown(text: str) -> str:
-    """Return text of the user's fit for a message: nothing that a terminal obeys, and not long."""
+    """Return the user's text for a message: shortened, and without terminal control codes."""
     return display.name(text, _LONGEST_SHOWN)
 
 
 def hidden(text: str) -> str | None:
-    """Return what to do about a character that does not show, or None where there is none."""
+    """Return the fix for an invisible character, or None if there is none."""
     found = next((letter for letter in text if not letter.isprintable()), None)
     if found is None:
         return None
-    what = "a space that is not the plain one" if found.isspace() else "a character that does not show"
-    return f"it holds {what} (U+{ord(found):04X}): type it anew"
+    what = "a space other than the usual one" if found.isspace() else "an invisible character"
+    return f"it contains {what} (U+{ord(found):04X}): retype it"
 
 
 def times(sizes: tuple[int, ...]) -> str:
-    """Return sizes as a message shows them: 16×12×12."""
+    """Return sizes as in messages: 16×12×12."""
     return "×".join(f"{size:,d}" for size in sizes)
 
 
 def written(pair: Pair) -> str:
-    """Return a pair as a network file has it: `3` for (3, 3), `3x5` for (3, 5)."""
+    """Return a pair as in network files: `3` for (3, 3), `3x5` for (3, 5)."""
     return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
 
 
 class ValueKind(abc.ABC):
-    """What values an argument may have. Each knows how to read one and how to write it."""
+    """The type of an argument: it reads and writes its values."""
 
     @abc.abstractmethod
     def read(self, name: str, text: str) -> Any:
-        """Return the value that `text` is. Raises Misfit, in which the argument is called `name`."""
+        """Return the value of `text`. Raises Misfit, with `name` as the name of the argument."""
 
     def write(self, value: Any) -> str:
         """Return the text that `read` would turn into `value`."""
@@ -78,7 +78,7 @@ class ValueKind(abc.ABC):
 @final
 @dataclass(frozen=True)
 class Whole(ValueKind):
-    """A whole number in ASCII digits, from `low` to `high`."""
+    """An integer in ASCII digits, from `low` to `high`."""
 
     low: int = 1
     high: int = LARGEST
@@ -90,7 +90,7 @@ class Whole(ValueKind):
         return self.inside(name, text, text)
 
     def inside(self, name: str, digits: str, text: str) -> int:
-        """Return the number that `digits` (a part of `text`) are, which may be of any length."""
+        """Return the number in `digits` (a part of `text`), which may be of any length."""
         short = digits.lstrip("-0") or "0"
         number = int(short) if len(short) < 20 else self.high + 1
         number = -number if digits.startswith("-") else number
@@ -105,7 +105,7 @@ class Whole(ValueKind):
 @final
 @dataclass(frozen=True)
 class Sizes(ValueKind):
-    """A height and a width: `3x5`, or `3` for both; where `same` is set, also `same`, and Keras's `valid` for 0."""
+    """A height and a width: `3x5`, or `3` for both; if `same` is set, also `same`, and Keras's `valid` for 0."""
 
     low: int = 1
     same: bool = False
@@ -125,7 +125,7 @@ class Sizes(ValueKind):
         return one.inside(name, match[1], text), one.inside(name, match[2], text)
 
     def _likely(self, name: str, text: str) -> str | None:
-        """Return what to write for Python's `(3,5)` and `'same'`, and Keras's `valid`."""
+        """Return a fix for Python's `(3,5)` and `'same'`, and Keras's `valid`."""
         pair = _TUPLE.fullmatch(text)
         if pair:
             return f"write {name}={pair[1] if pair[1] == pair[2] else f'{pair[1]}x{pair[2]}'}"
@@ -142,7 +142,7 @@ class Sizes(ValueKind):
 @final
 @dataclass(frozen=True)
 class Real(ValueKind):
-    """A decimal number from `low` to `high`, where an open end does not belong to the range."""
+    """A decimal number from `low` to `high`; an open end is excluded from the range."""
 
     low: float
     high: float
@@ -150,7 +150,7 @@ class Real(ValueKind):
     open_high: bool = False
     example: str = "0.5"
     share: bool = False
-    """Whether it is a share of something, which some write in per cent."""
+    """Whether it is a fraction, which might be written as a percentage by mistake."""
 
     def read(self, name: str, text: str) -> float:
         """Return the number, a float64."""
@@ -167,7 +167,7 @@ class Real(ValueKind):
         return number
 
     def write(self, value: float) -> str:
-        """Return the shortest text that gives the same float64: 0.1, 1e-5."""
+        """Return the shortest text that reads as the same float64: 0.1, 1e-5."""
         return re.sub(r"e([+-])0+", lambda sign: "e" + sign[1].strip("+"), repr(value))
 
     def _wanted(self) -> str:
@@ -197,7 +197,7 @@ class YesNo(ValueKind):
 @final
 @dataclass(frozen=True)
 class OutputCount(ValueKind):
-    """A whole number, or the word `classes` for as many as the data has."""
+    """An integer, or the word `classes` for the number of classes in the data."""
 
     def read(self, name: str, text: str) -> int:
         """Return the number, or CLASSES."""
@@ -215,22 +215,22 @@ class OutputCount(ValueKind):
 @final
 @dataclass(frozen=True)
 class Argument:
-    """One argument of a word. Without a default it must be given; `like` names the argument it equals by default."""
+    """One argument of a word. Without a default it is required; `like` names the argument it equals by default."""
 
     name: str
     kind: ValueKind
     default: Any = None
     like: str | None = None
     bare: bool = False
-    """Whether the readable form writes the value alone: `Conv 6`, but `kernel=5`."""
+    """Whether the formatted line has the value without a name: `Conv 6`, but `kernel=5`."""
 
     @property
     def required(self) -> bool:
-        """Whether the argument must be given."""
+        """Whether the argument is required."""
         return self.default is None and self.like is None
 
     def usage(self) -> str:
-        """Return the argument as a usage line shows it: `kernel`, `[stride=1]`, `[stride=window]`."""
+        """Return the argument as in a usage line: `kernel`, `[stride=1]`, `[stride=window]`."""
         if self.required:
             return self.name
         return f"[{self.name}={self.like or self.kind.write(self.default)}]"
@@ -239,18 +239,18 @@ class Argument:
 @final
 @dataclass(frozen=True)
 class Word:
-    """The first word of a line, what may stand behind it, and how else it may be spelled (case never matters)."""
+    """The first word of a line, its arguments, and its other spellings (case never matters)."""
 
     name: str
     arguments: tuple[Argument, ...] = ()
     spellings: tuple[str, ...] = ()
 
     def usage(self) -> str:
-        """Return how the line is written: `Pool window [stride=window] [padding=0]`."""
+        """Return the usage line: `Pool window [stride=window] [padding=0]`."""
         return " ".join([self.name, *(argument.usage() for argument in self.arguments)])
 
     def with_defaults(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a value for every argument, from the given ones and the defaults."""
+        """Return a value for every argument: the given one, or the default."""
         values: dict[str, Any] = {}
         for argument in self.arguments:
             otherwise = values.get(argument.like) if argument.like else argument.default
@@ -258,7 +258,7 @@ class Word:
         return values
 
     def write(self, values: Mapping[str, Any]) -> str:
-        """Return the line in its readable form: `Conv 6 kernel=5 padding=2`; what equals its default is left out."""
+        """Return the formatted line, without values that equal their defaults: `Conv 6 kernel=5 padding=2`."""
         parts = [self.name]
         for argument in self.arguments:
             value = values[argument.name]
@@ -272,7 +272,7 @@ class Word:
 def _unreadable(name: str, text: str, wanted: str) -> Misfit:
     helps = hidden(text)
     if "," in text:
-        helps = "values are separated by spaces, without commas"
+        helps = "separate values with spaces, without commas"
     elif not text.isascii() and any(letter.isdigit() for letter in text):
-        helps = "use the plain digits 0 to 9"
+        helps = "use the ASCII digits 0 to 9"
     return Misfit(f"{name} must be {wanted}, not {shown(text) or 'nothing'}", helps)

@@ -1,4 +1,4 @@
-"""What every layer is: a frozen description that knows its line in the file, its shapes, its weights and its work."""
+"""The base of all layers: a frozen description that knows its line in the file, its shapes, weights and cost."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from layerline.layers.windows import Window
 
 Shape = tuple[int, ...]
-"""(C, H, W) of an image, (I,) of a flat list; the batch is not part of it."""
+"""(C, H, W) of an image, (I,) of a vector; without the batch dimension."""
 
 
 @final
 @dataclass(frozen=True)
 class Weight:
-    """An array that a layer owns, in PyTorch's name, shape and meaning."""
+    """An array of a layer, with the name, shape and meaning that it has in PyTorch."""
 
     name: str
     """`weight`, `bias`, `running_mean`, …"""
     shape: Shape
     fan_in: int = 0
-    """How many inputs one output is summed from; the scale of the first values. 0 where they are not drawn."""
+    """The number of inputs to each output, which scales the initial values. 0 if they are not random."""
     trained: bool = True
-    """False for what is counted or averaged rather than trained (BatchNorm's buffers)."""
+    """False for buffers, which are counted or averaged rather than trained (BatchNorm's)."""
     start: Literal["drawn", "zeros", "ones"] = "drawn"
     dtype: Literal["float32", "int64"] = "float32"
 
@@ -42,12 +42,12 @@ class Weight:
 
 
 class Layer(abc.ABC):
-    """A layer, as a line of the file describes it. Final classes are frozen dataclasses; `LAYERS` lists them."""
+    """A layer, as described by a line of the file. Final classes are frozen dataclasses; `LAYERS` lists them."""
 
     kind: ClassVar[str]
-    """What tables are keyed by: engines, PyTorch modules, kernels."""
+    """The key of the layer in tables: engines, PyTorch modules, kernels."""
     word: ClassVar[Word]
-    """How its line is written; its arguments are the fields of the dataclass."""
+    """The grammar of its line; the arguments are the fields of the dataclass."""
     last_only: ClassVar[bool] = False
     """Whether it may only be on the last line."""
     has_filters: ClassVar[bool] = False
@@ -61,7 +61,7 @@ class Layer(abc.ABC):
 
     @abc.abstractmethod
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Return the shape of its output. Raises Misfit where the inputs do not fit."""
+        """Return the shape of its output. Raises Misfit if the inputs do not fit."""
 
     def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
         """Return its arrays, in PyTorch's order. The inputs must fit."""
@@ -69,12 +69,12 @@ class Layer(abc.ABC):
         return ()
 
     def multiply_adds(self, *inputs: Shape) -> int:
-        """Return the multiplications, each with its addition, for one image forward; 0 where there are hardly any."""
+        """Return the multiply-adds of the forward pass for one image; 0 if there are hardly any."""
         del inputs
         return 0
 
     def contradiction(self) -> Misfit | None:
-        """Return where the arguments contradict each other, whatever the input, or None."""
+        """Return the mistake if arguments contradict each other, whatever the input, or None."""
         return None
 
     def slides(self) -> Window | None:
@@ -82,17 +82,17 @@ class Layer(abc.ABC):
         return None
 
     def advice(self) -> Misfit | None:
-        """Return what is legal but likely not meant, or None."""
+        """Return a note on what is legal but probably not intended, or None."""
         return None
 
     def with_classes(self, classes: int) -> Self:
-        """Return the layer with the number of classes put in where the file says `classes`."""
+        """Return the layer with `classes` in the file replaced by the number of classes."""
         del classes
         return self
 
     @property
     def needs_classes(self) -> bool:
-        """Whether the layer waits for the number of classes."""
+        """Whether the layer needs the number of classes."""
         return False
 
     def shape_of_unknown(self) -> Shape | None:
@@ -100,29 +100,29 @@ class Layer(abc.ABC):
         return None
 
     def __str__(self) -> str:
-        """Return its line in the readable form: `Conv 6 kernel=5 padding=2`."""
+        """Return its formatted line: `Conv 6 kernel=5 padding=2`."""
         fields = dataclasses.fields(self)  # type: ignore[arg-type]  # every final class is a dataclass
         return self.word.write({field.name: getattr(self, field.name) for field in fields})
 
 
 def image(layer: Layer, shape: Shape) -> tuple[int, int, int]:
-    """Return C, H, W of what arrives at `layer`. Raises Misfit where it is a flat list."""
+    """Return C, H, W of the input to `layer`. Raises Misfit if it is a vector."""
     if len(shape) != 3:
         name = layer.word.name
         raise Misfit(
-            f"{name} needs an image, and a flat list of {times(shape)} numbers arrives",
-            "move this line in front of `Flat`, or remove it",
+            f"{name} needs an image, but its input is a vector of {times(shape)} values",
+            "move this line before `Flat`, or remove it",
         )
     C, H, W = shape
     return C, H, W
 
 
 def flat(layer: Layer, shape: Shape) -> int:
-    """Return how many numbers arrive at `layer`. Raises Misfit where it is an image."""
+    """Return the length of the input vector to `layer`. Raises Misfit if it is an image."""
     if len(shape) != 1:
         C, H, W = shape
         raise Misfit(
-            f"{layer.word.name} needs a flat list, and a {times(shape)} image arrives",
-            f"insert a line `Flat` in front of it: it makes a list of {C * H * W:,d} numbers",
+            f"{layer.word.name} needs a vector, but its input is a {times(shape)} image",
+            f"insert the line `Flat` before it, which outputs a vector of {C * H * W:,d} values",
         )
     return shape[0]

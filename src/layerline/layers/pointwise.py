@@ -11,7 +11,7 @@ from layerline.layers.layer import Layer, Shape, Weight
 
 @dataclass(frozen=True)
 class Pointwise(Layer):
-    """A layer that keeps the shape, image or flat list. Abstract."""
+    """A layer that preserves the shape of an image or a vector. Abstract."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return the input's shape."""
@@ -21,7 +21,7 @@ class Pointwise(Layer):
 @final
 @dataclass(frozen=True)
 class ReLU(Pointwise):
-    """y = x where x > 0, else 0; NaN stays NaN. Its derivative at 0 is 0."""
+    """y = x if x > 0, else 0; NaN stays NaN. Its derivative at 0 is 0."""
 
     kind: ClassVar[str] = "relu"
     word: ClassVar[Word] = Word("ReLU")
@@ -30,7 +30,7 @@ class ReLU(Pointwise):
 @final
 @dataclass(frozen=True)
 class LeakyReLU(Pointwise):
-    """y = x where x > 0, else slope · x."""
+    """y = x if x > 0, else slope · x."""
 
     kind: ClassVar[str] = "leaky_relu"
     word: ClassVar[Word] = Word("LeakyReLU", (Argument("slope", Real(0, 1, example="0.01"), default=0.01, bare=True),))
@@ -138,15 +138,15 @@ class BatchNorm(Pointwise):
     eps: float = 1e-5
 
     def advice(self) -> Misfit | None:
-        """Return a word of doubt where momentum looks like Keras's, which is 1 − ours."""
+        """Return a note if momentum looks like Keras's, which is 1 − ours."""
         if self.momentum < 0.5:
             return None
         other = Real(0, 1).write(round(1 - self.momentum, 12))
         return Misfit(
-            f"momentum={Real(0, 1).write(self.momentum)} is the share that a new batch gets, as in PyTorch",
+            f"momentum={Real(0, 1).write(self.momentum)} is the weight of each new batch, as in PyTorch",
             f"if it comes from Keras or TensorFlow, write momentum={other}"
             if self.momentum < 1
-            else "if it is to be the number of channels, as in PyTorch, leave it out: it follows from the lines before",
+            else "if it is meant as the number of channels, as in PyTorch, omit it: it follows from the lines before",
             "momentum",
         )
 
@@ -200,18 +200,18 @@ class Dropout2d(Layer):
 @final
 @dataclass(frozen=True)
 class Add(Layer):
-    """y = x₁ + x₂, the end of a Residual; both have the same shape. It has no line of its own."""
+    """y = x₁ + x₂, the end of a Residual; both have the same shape. It has no separate line."""
 
     kind: ClassVar[str] = "add"
     word: ClassVar[Word] = Word("Residual")
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Return the shape of both. Raises Misfit where they differ."""
+        """Return the shape of both. Raises Misfit if they differ."""
         branch, other = inputs
         if branch != other:
-            raise Misfit(f"a sum needs equal shapes, and gets {times(branch)} and {times(other)}")
+            raise Misfit(f"a sum needs equal shapes, but gets {times(branch)} and {times(other)}")
         return branch
 
     def __str__(self) -> str:
-        """Return what a table calls it."""
+        """Return its name in tables."""
         return "End (sum)"

@@ -1,4 +1,4 @@
-"""Layers that make an image smaller without weights."""
+"""Pooling: layers that shrink an image, without weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ARGUMENTS = (
 
 @dataclass(frozen=True)
 class Pooling(Layer):
-    """A window that makes one number of the points it covers, a channel at a time: (C, H, W) → (C, P, Q). Abstract."""
+    """A window that reduces the pixels it covers to one value, per channel: (C, H, W) → (C, P, Q). Abstract."""
 
     window: Pair
     stride: Pair
@@ -29,7 +29,7 @@ class Pooling(Layer):
         return Window(self.window, self.stride, pads_of(self.padding))
 
     def contradiction(self) -> Misfit | None:
-        """Return what is wrong with padding of more than half the window."""
+        """Return the mistake if the padding is more than half the window."""
         if self.padding == "same":
             return None
         half = (self.window[0] // 2, self.window[1] // 2)
@@ -39,7 +39,7 @@ class Pooling(Layer):
         return Misfit(reason, f"use padding of at most {written(half)}", "padding")
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Return (C, P, Q), rounded down. Raises Misfit for a flat list and a window too large."""
+        """Return (C, P, Q), rounded down. Raises Misfit for a vector, or a window too large."""
         C, H, W = image(self, inputs[0])
         window = self.slides()
         if not window.fits(H, W):
@@ -58,7 +58,7 @@ class Pooling(Layer):
 @final
 @dataclass(frozen=True)
 class Pool(Pooling):
-    """y[c,p,q] = max over the window of x[c]; float32. Padding never wins; of equals, the first in row-major order."""
+    """y[c,p,q] = max of x[c] over the window; float32. Padding never wins; ties go to the first in row-major order."""
 
     kind: ClassVar[str] = "pool"
     word: ClassVar[Word] = Word("Pool", _ARGUMENTS, ("MaxPool", "MaxPool2d", "MaxPooling2d"))
@@ -67,7 +67,7 @@ class Pool(Pooling):
 @final
 @dataclass(frozen=True)
 class AvgPool(Pooling):
-    """y[c,p,q] = the sum of x[c] over the window / the window's points; float32. Padding counts, as zeros.
+    """y[c,p,q] = the sum of x[c] over the window / the window's size; float32. Padding counts as zeros.
 
     With padding=same it does not count, as in TensorFlow: the divisor is the number of points inside the image.
     """
@@ -99,6 +99,6 @@ class GlobalMaxPool(Layer):
     word: ClassVar[Word] = Word("GlobalMaxPool", (), ("GlobalMaxPool2d", "GlobalMaxPooling2d"))
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Return (C, 1, 1). Raises Misfit for a flat list."""
+        """Return (C, 1, 1). Raises Misfit for a vector."""
         C, _, _ = image(self, inputs[0])
         return C, 1, 1

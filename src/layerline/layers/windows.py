@@ -1,4 +1,4 @@
-"""What slides over an image: sizes of the output, and what to say where the window does not fit."""
+"""Windows that slide over an image: their output sizes, and the mistakes if they do not fit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
 Pads = tuple[int, int, int, int]
-"""(top, left, bottom, right): rows and columns put around the image."""
+"""(top, left, bottom, right): rows and columns added around the image."""
 
 
 @final
@@ -51,11 +51,11 @@ class Window:
         return H + top + bottom, W + left + right
 
     def fits(self, H: int, W: int) -> bool:
-        """Whether the window has at least one place."""
+        """Whether the window fits in at least one position."""
         return all(span <= size for span, size in zip(self.span, self.padded(H, W), strict=True))
 
     def positions(self, H: int, W: int) -> Pair:
-        """Return P, Q = ⌊(padded size − span) / stride⌋ + 1, the places of the window down and across.
+        """Return P, Q = ⌊(padded size − span) / stride⌋ + 1, the numbers of window positions down and across.
 
         Dumoulin & Visin 2016 (arXiv:1603.07285), relation 6, and 15 with dilation. The window must fit.
         """
@@ -72,7 +72,7 @@ def pads_of(padding: Pair | Literal["same"]) -> Pads | None:
 
 
 def kernel_misfit(window: Window, H: int, W: int) -> Misfit:
-    """Return what to say of a kernel that is larger than its padded image."""
+    """Return the mistake for a kernel that is larger than its padded image."""
     padded, (tall, wide) = window.padded(H, W), window.span
     dilated = window.dilation != (1, 1)
     what = f"the {times(window.extent)} kernel" + dilated * f" with dilation {written(window.dilation)}"

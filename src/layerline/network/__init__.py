@@ -1,4 +1,4 @@
-"""CHECK: from the text of a network file to a Network in which everything fits."""
+"""CHECK: from the text of a network file to a Network in which all shapes match."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 
 def initial_weights(network: Network, seed: int, init: str = "torch") -> dict[str, NDArray[Any]]:
-    """Return the first weights by their names in `to_torch().state_dict()`; `init` is torch, he or xavier."""
+    """Return the initial weights by their names in `to_torch().state_dict()`; `init` is torch, he or xavier."""
     from layerline.network import start  # needs NumPy, which reading a network does not
 
     return start.initial_weights(network, seed, init)

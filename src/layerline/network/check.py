@@ -1,4 +1,4 @@
-"""CHECK: follows the shape through every line of a network file; what does not fit is said at its place."""
+"""CHECK: follows the shape through every line of a network file and reports each mismatch at its line."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def parse(
     classes: int | None = None,
     memory: int | None = None,
 ) -> Network:
-    """Return the network that `text` describes, everything in it checked.
+    """Return the network that `text` describes, fully checked.
 
-    `name` is what messages call the file. `input_shape` (C, H, W) and `classes` are the data's; without them the file
+    `name` is the file's name in messages. `input_shape` (C, H, W) and `classes` are the data's; without them the file
     must have an Input line and a number in its last FC. `memory` is the machine's, in bytes (None: ask the system).
-    Raises NetworkError with up to ten mistakes, each with its place and a repair.
+    Raises NetworkError with up to ten mistakes, each with its location and a fix.
     """
     input_shape, classes = plain(input_shape), plain(classes)
     size = len(text.encode("utf-8", "surrogatepass"))
@@ -59,9 +59,9 @@ def parse(
 
 
 def notes(text: str, name: str = "network") -> tuple[str, ...]:
-    """Return what is legal in a network file and likely not meant, as far as it shows without data.
+    """Return notes on what is legal in a network file but probably not intended, as far as known without data.
 
-    Where the file has no Input, a line is noted wherever it may be a slip.
+    If the file has no Input, every line that may be a slip is noted.
     """
     mistakes = Mistakes(name, text)
     tree = read_tree(mistakes)
@@ -81,7 +81,7 @@ def _notes(tree: Tree, flow: Flow, mistakes: Mistakes) -> tuple[str, ...]:
 
 @final
 class _Checker:
-    """Checks one tree against what is known of the data."""
+    """Checks one tree against what is known about the data."""
 
     def __init__(self, tree: Tree, mistakes: Mistakes, input_shape: Image | None, classes: int | None) -> None:
         self.tree = tree
@@ -91,7 +91,7 @@ class _Checker:
         self.classes = classes
 
     def check(self) -> tuple[Flow, int] | None:
-        """Return the walked flow and the number of classes; None where something is wrong, which is then kept."""
+        """Return the completed flow and the number of classes; None after a mistake, which is recorded."""
         if not self.tree.whole:
             return None
         if not self.tree.items:
@@ -109,26 +109,28 @@ class _Checker:
             C, H, W = self.data_shape
             given, has = times(self.tree.input_shape), times(self.data_shape)
             misfit = Misfit(
-                f"the input is to be {given}, and the images of the data are {has}",
-                f"write `Input {C} {H} {W}`, or remove the line: the data then decides",
+                f"the input is {given}, but the images in the data are {has}",
+                f"write `Input {C} {H} {W}`, or remove the line to use the data's size",
             )
             self.mistakes.add(line.span, misfit)
         elif self.input_shape is None and line is None and not self.tree.items[0].foreign:
             misfit = Misfit(
                 "the size of the images is not known",
-                "give the data (--data), or put a line like `Input 1 28 28` (channels, height, width) at the top",
+                "specify the data (--data), or add a line like `Input 1 28 28` (channels, height, width) at the top",
             )
             self.mistakes.add(self.tree.items[0].span, misfit)
 
     def _check_end(self, flow: Flow) -> tuple[Flow, int] | None:
-        """Return the number of outputs, which must be one a class."""
+        """Return the flow and the number of outputs, which must be one per class; None after a mistake."""
         if flow.shape is None:
             return None
         last = self.tree.items[-1]
         if len(flow.shape) == 3:
             misfit = Misfit(
-                f"the network ends in a {times(flow.shape)} image; it must end in one number a class",
-                "add the lines `Flat` and `FC classes`" if self.classes else "add the lines `Flat` and, say, `FC 10`",
+                f"the network ends in a {times(flow.shape)} image; it must end in one number per class",
+                "add the lines `Flat` and `FC classes`"
+                if self.classes
+                else "add the lines `Flat` and, for example, `FC 10`",
             )
             self.mistakes.add(last.span, misfit, flow.shapes())
             return None
@@ -137,28 +139,28 @@ class _Checker:
             self._add_wrong_outputs(outputs, self.classes, flow)
         elif outputs < 2:
             misfit = Misfit(
-                f"the network has {outputs} {_outputs(outputs)}; it needs one for each of at least 2 classes",
-                "two classes take two outputs: end with `FC 2`, without an activation behind it",
+                f"the network has {outputs} {_outputs(outputs)}; it needs one per class, so at least 2",
+                "two classes need two outputs: end with `FC 2`, without an activation after it",
             )
             self.mistakes.add(last.span, misfit)
         return flow, outputs
 
     def _add_wrong_outputs(self, outputs: int, classes: int, flow: Flow) -> None:
         line = _last_with_outputs(self.tree.items)
-        reason = f"the network has {outputs:,d} {_outputs(outputs)}, and the data has {classes:,d} classes"
+        reason = f"the network has {outputs:,d} {_outputs(outputs)}, but the data has {classes:,d} classes"
         if line:
-            misfit = Misfit(reason, f"write `FC classes`, or `FC {classes}`")
+            misfit = Misfit(reason, f"write `FC classes` or `FC {classes}`")
             self.mistakes.add(line.span_of("outputs"), misfit)
         else:
             last = self.tree.items[-1]
-            self.mistakes.add(last.span, Misfit(reason, "add a line `FC classes`"), flow.shapes())
+            self.mistakes.add(last.span, Misfit(reason, "add the line `FC classes`"), flow.shapes())
 
     def _add_no_layers(self) -> None:
         if self.mistakes.lines == [""]:
             reason = "the file is empty: there are no layers"
         else:
             reason = "there are no layers in this file"
-        misfit = Misfit(reason, "write one layer a line; the smallest network is `Flat` and `FC classes`")
+        misfit = Misfit(reason, "write one layer per line; the smallest network is `Flat` and `FC classes`")
         line = self.tree.input.statement.line if self.tree.input else 1
         self.mistakes.add(Span(line, 0, len(self.mistakes.lines[line - 1])), misfit)
 
@@ -168,7 +170,7 @@ def _outputs(number: int) -> str:
 
 
 def _check_memory(nodes: list[Node], mistakes: Mistakes, memory: int) -> None:
-    """Refuse a network of which one image cannot be trained in the machine's memory."""
+    """Reject a network that does not fit into the machine's memory even with a batch of one image."""
     needed = training_bytes(nodes, 1)
     if needed <= memory:
         return
@@ -176,17 +178,17 @@ def _check_memory(nodes: list[Node], mistakes: Mistakes, memory: int) -> None:
     part = training_bytes([worst], 1)
     by_parameters = 2 * PER_PARAMETER * worst.parameters > part
     reason = (
-        f"a training step of one image takes about {display.size(needed)}, and this machine has {display.size(memory)}"
+        f"a training step on one image needs about {display.size(needed)}, but this machine has {display.size(memory)}"
     )
-    helps = f"this line gives {times(worst.shape)} numbers: use fewer filters, a larger stride, or smaller images"
+    helps = f"this line outputs {times(worst.shape)} values: use fewer filters, a larger stride, or smaller images"
     if by_parameters:
         count = display.count(worst.parameters)
-        helps = f"this line has {count} parameters: use fewer outputs or filters, or pool more in front of it"
+        helps = f"this line has {count} parameters: use fewer outputs or filters, or pool more before it"
     mistakes.add(code_span(mistakes.lines, worst.line), Misfit(reason, helps))
 
 
 def _last_with_outputs(items: Iterable[LayerLine | Block]) -> LayerLine | None:
-    """Return the last line that gives its outputs, the FC that decides how many the network has."""
+    """Return the last line with a number of outputs: the FC that decides how many the network has."""
     found = None
     for item in items:
         match item:

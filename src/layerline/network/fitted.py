@@ -1,7 +1,7 @@
-"""A network for some data: the preset that suits its images, or a text written for it.
+"""A network for given data: the preset that suits its images, or a text generated for it.
 
-The size of the images decides how deep a text is, their number how wide. Each of its lines has a comment that says what
-the line does, so that the file can be read by who has seen none before.
+In a generated text, the image size determines the depth, and the number of images the width. Each line has a comment
+that explains what it does, so that readers who have never seen a network file can understand it.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
     from layerline.network.check import Image
 
 NAME: Final = "fitted"
-"""What a text is called that is no preset."""
+"""The name of a text that is not a preset."""
 
 SMALLEST: Final = 2
-"""Pixels of the shorter side that every preset of `preset_for` needs."""
+"""Pixels of the shorter side that every preset from `preset_for` needs."""
 _DIGITS, _GRAY, _PHOTO = 7, 16, 48
-"""From so many pixels of the shorter side on it is digits, lenet5 or vgg-small, photo-small."""
+"""Pixels of the shorter side from which on the preset is digits, lenet5 or vgg-small, photo-small."""
 
 _WIDTHS: Final = (48, 32, 24, 16, 8)
 """Filters of the first stage; each stage doubles them."""
 _MOST_FILTERS: Final = 256
 _FEW, _SOME = 1_000, 5_000
-"""Below `_FEW` images the first stage has at most 16 filters, below `_SOME` 32; more would learn the images by heart.
-From `_SOME` on a stage has two layers of filters."""
+"""Below `_FEW` images the first stage has at most 16 filters, below `_SOME` 32; more would memorize the images.
+From `_SOME` images on, a stage has two convolutional layers."""
 _WORK: Final = 1.2e12
-"""Multiply-adds, forward, that an epoch may take: with backward about a minute, of two cores of 30 · 10⁹ a second."""
+"""Multiply-adds (forward) per epoch, at most: with backward about a minute on two cores at 30 · 10⁹ per second."""
 _STEM: Final = 24
-"""Pixels of the shorter side that the first stage leaves at least."""
+"""Pixels that remain of the shorter side after the first stage, at least."""
 _HALVED: Final = 8
-"""A side of so many pixels is halved once more."""
+"""A side of at least this many pixels is halved once more."""
 
 
 def preset_for(shape: Image) -> str:
     """Return the preset that suits images of (C, H, W): by their shorter side, and whether they have colors.
 
-    It fits whatever has at least 2×2 pixels.
+    It accepts images of at least 2×2 pixels.
     """
     C, H, W = shape
     side = min(H, W)
@@ -54,16 +54,16 @@ def preset_for(shape: Image) -> str:
 
 
 def choose(shape: Image, classes: int, images: int) -> tuple[str, str]:
-    """Return name and text of a network for images of (C, H, W): a preset, or where none fits one that does."""
+    """Return name and text of a network for images of (C, H, W): a preset, or a generated one if no preset fits."""
     if min(shape[1:]) >= SMALLEST:
         return find(preset_for(shape))
     return NAME, fitted(shape, classes, images)
 
 
 def fitted(shape: Image, classes: int, images: int) -> str:
-    """Return the text of a network for so many training images of (C, H, W), with a comment on every line.
+    """Return the text of a network for this number of training images of (C, H, W), with a comment on every line.
 
-    It is as wide as an epoch in about a minute on two cores allows, and narrow where there are few images.
+    It is as wide as possible with an epoch in about a minute on two cores, and narrower if there are few images.
     """
     most = 16 if images < _FEW else 32 if images < _SOME else max(_WIDTHS)
     widths = [width for width in _WIDTHS if width <= most]
@@ -80,7 +80,7 @@ _ORDINALS: Final = {2: "second", 4: "fourth"}
 
 @dataclass(frozen=True)
 class _Stem:
-    """The first stage of a network for large images: it makes them so much smaller at once that the rest is cheap."""
+    """The first stage of a network for large images: it shrinks them so much at once that the rest is cheap."""
 
     kernel: int
     stride: int
@@ -88,7 +88,7 @@ class _Stem:
 
     @classmethod
     def of(cls, side: int) -> _Stem | None:
-        """Return the one that leaves `_STEM` to twice as many pixels of the shorter side; None for small images."""
+        """Return the stem after which the shorter side has `_STEM` to 2·`_STEM` pixels; None for small images."""
         factor = 1
         while side // (2 * factor) >= _STEM:
             factor *= 2
@@ -100,14 +100,14 @@ class _Stem:
 
 @final
 class _Text:
-    """A text in the making: its lines, and the shape behind the last one."""
+    """A text being generated: its lines, and the shape after the last one."""
 
     def __init__(self, shape: Image, classes: int, images: int, width: int) -> None:
         self._image, self._classes, self._images = shape, classes, images
         self._shape: tuple[int, int, int] = shape
         self._width, self._convs = width, 2 if images >= _SOME else 1
         self._lines: list[str] = []
-        self._told: set[str] = set()
+        self._explained: set[str] = set()
 
     def text(self) -> str:
         """Return the text in its readable form."""
@@ -132,22 +132,22 @@ class _Text:
         C, H, W = self._image
         colors = {1: "1 channel (gray)", 3: "3 channels (red, green, blue)"}.get(C, f"{C} channels")
         self._lines += [
-            f"# For {times(self._image)} images of {self._classes} classes, {self._images:,d} of them to train on.",
-            "# The size of the images decides how many stages it has, and their number how many filters.",
-            "# Behind each # is what comes out of the line, in channels × rows × columns, and what the line does.",
+            f"# For {times(self._image)} images in {self._classes} classes, with {self._images:,d} training images.",
+            "# The image size determines the number of stages, and the number of images the number of filters.",
+            "# Each comment has the output shape of its line (channels × rows × columns), and what the line does.",
             "",
-            f"Input {C} {H} {W}  # {colors}, {H} rows, {W} columns; without this line the data decides",
+            f"Input {C} {H} {W}  # {colors}, {H} rows, {W} columns; without this line, the data's size applies",
             "",
         ]
 
     def _begin(self, stem: _Stem) -> None:
-        """Add the first stage where images are large."""
+        """Add the first stage of a network for large images."""
         k, s = stem.kernel, stem.stride
         place = _ORDINALS[s]
-        told = f"{self._width} patterns of {k}×{k} pixels, looked for at every {place} place"
+        comment = f"{self._width} filters of {k}×{k} pixels, at every {place} pixel"
         _, H, W = self._shape
         self._shape = (self._width, (H - 1) // s + 1, (W - 1) // s + 1)
-        self._add(f"Conv {self._width} {k} stride={s} padding={k // 2} bias=no", told, shape=True)
+        self._add(f"Conv {self._width} {k} stride={s} padding={k // 2} bias=no", comment, shape=True)
         self._norm()
         if stem.pool > 1:
             self._pool(stem.pool, stem.pool)
@@ -157,46 +157,44 @@ class _Text:
         for _ in range(times_):
             C, H, W = self._shape
             over = "the channel" if C == 1 else f"all {C} channels"
-            told = f"{filters} patterns of 3×3, each over {over}"
+            comment = f"{filters} filters of 3×3, each over {over}"
             if filters == C:
-                told = "once more: two layers of 3×3 see 5×5"
+                comment = "once more, because two stacked layers of 3×3 cover 5×5"
             self._shape = (filters, H, W)
-            self._add(f"Conv {filters} 3 padding=1 bias=no", told, shape=True)
+            self._add(f"Conv {filters} 3 padding=1 bias=no", comment, shape=True)
             self._norm()
 
     def _wider(self, filters: int) -> int:
-        """Return twice as many filters, for an image of a quarter of the places, up to the most there are."""
+        """Return twice the filters, up to the maximum, because the image has a quarter of the positions."""
         return min(2 * filters, max(filters, _MOST_FILTERS))
 
     def _norm(self) -> None:
-        self._once("BatchNorm", "mean 0 and deviation 1 for each channel; then a learned scale and shift")
-        self._once("ReLU", "below 0 becomes 0; without it, two layers do no more than one")
+        self._once("BatchNorm", "mean 0 and variance 1 per channel, then a learned scale and shift")
+        self._once("ReLU", "negative values become 0; without it, two layers would act as one")
 
     def _pool(self, rows: int, columns: int) -> None:
         C, H, W = self._shape
         self._shape = (C, H // rows, W // columns)
         window = str(rows) if rows == columns else f"{rows}x{columns}"
-        self._add(f"Pool {window}", f"the largest of each {rows}×{columns}: a pixel more or less does not matter", True)
+        self._add(f"Pool {window}", f"the maximum of each {rows}×{columns}, so small shifts hardly matter", True)
 
     def _end(self) -> None:
         C, H, W = self._shape
         self._lines.append("")
         if min(self._image[1:]) >= _HALVED:
             self._shape = (C, H, W) = (C, 1, 1)
-            self._add("GlobalPool", "the mean of each channel: how much of it is in the image, not where", True)
-        self._add("Flat", f"→ {C * H * W:,d}: no image any more, but a list of numbers")
+            self._add("GlobalPool", "the mean of each channel, wherever in the image it responded", True)
+        self._add("Flat", f"→ {C * H * W:,d}: from an image to a vector")
         share = 0.3 if self._images < _SOME else 0.1
         self._add(
-            f"Dropout {share}", f"while training, {share:.0%} of them are 0 by chance: no single one is relied on"
+            f"Dropout {share}", f"in training, a random {share:.0%} are set to 0, so that no single value is relied on"
         )
-        self._add(
-            "FC classes", f"→ {self._classes}: a number a class, each a weighted sum of all; the largest is the answer"
-        )
+        self._add("FC classes", f"→ {self._classes}: a number per class, each a weighted sum of all; the largest wins")
 
-    def _once(self, line: str, told: str) -> None:
-        """Add a line that is explained where it stands first."""
-        self._lines.append(line if line in self._told else f"{line}  # {told}")
-        self._told.add(line)
+    def _once(self, line: str, comment: str) -> None:
+        """Add a line that is explained only at its first occurrence."""
+        self._lines.append(line if line in self._explained else f"{line}  # {comment}")
+        self._explained.add(line)
 
-    def _add(self, line: str, told: str, shape: bool = False) -> None:
-        self._lines.append(f"{line}  # " + (f"→ {times(self._shape)}: " if shape else "") + told)
+    def _add(self, line: str, comment: str, shape: bool = False) -> None:
+        self._lines.append(f"{line}  # " + (f"→ {times(self._shape)}: " if shape else "") + comment)

@@ -1,4 +1,4 @@
-"""The walk of a shape through a tree of lines: blocks unrolled, a node made of every layer, what does not fit said."""
+"""The flow of a shape through a tree of lines: blocks unrolled, a node per layer, and every mismatch reported."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 _LONGEST_TRAIL: Final = 68
 _LARGEST_STRIDE: Final = 64
-"""The largest stride that a Shortcut is suggested with."""
+"""The largest stride that is suggested for a Shortcut."""
 
 
 @dataclasses.dataclass
 class _At:
-    """Where the walk is: the value that arrives and its shape (None: not known, because of a mistake before)."""
+    """The current position: the input value and its shape (None: unknown, because of an earlier mistake)."""
 
     value: int
     shape: Shape | None
     trail: tuple[str, ...]
-    """The shapes on the way here, for messages."""
+    """The shapes up to here, for messages."""
 
 
 @final
 class Flow:
-    """Walks once through a tree. `nodes` are good only where no mistake was added."""
+    """Walks once through a tree. `nodes` are valid only if no mistake was added."""
 
     def __init__(self, mistakes: Mistakes, classes: int | None) -> None:
-        """Keep where mistakes go and how many classes the data has, if that is known."""
+        """Store where to report mistakes, and the number of classes in the data, if it is known."""
         self.nodes: list[Node] = []
         self.notes: dict[Span, str] = {}
         self._mistakes = mistakes
@@ -46,7 +46,7 @@ class Flow:
 
     @property
     def shape(self) -> Shape | None:
-        """Return the shape that the walk has reached; None behind a mistake."""
+        """Return the shape that the walk has reached; None after a mistake."""
         return self._at.shape
 
     def begin(self, shape: Shape | None) -> None:
@@ -54,7 +54,7 @@ class Flow:
         self._at = _At(0, shape, (times(shape),) if shape else ())
 
     def shapes(self) -> str | None:
-        """Return the shapes on the way to here, those nearest if there are many: `… → Conv 6×24×24 → Pool 6×12×12`."""
+        """Return the shapes up to here, only the last ones if there are many: `… → Conv 6×24×24 → Pool 6×12×12`."""
         if not self._at.shape:
             return None
         trail = self._at.trail
@@ -63,7 +63,7 @@ class Flow:
         return " → ".join(trail)
 
     def walk(self, items: Iterable[LayerLine | Block], inside: str = "", position: int = 0) -> int:
-        """Walk through `items`, whose first is module `position` of the module `inside`; return the next position."""
+        """Walk through `items`, starting at module `position` of the module `inside`; return the next position."""
         for item in items:
             match item:
                 case LayerLine():
@@ -107,7 +107,7 @@ class Flow:
         self._put(layer, (self._at.value,), (self._at.shape,), shape, path, line.span.line)
 
     def _refuse(self, line: LayerLine, misfit: Misfit, meant: Layer) -> None:
-        """Add a mistake, and go on with the shape that the layer is likely meant to give."""
+        """Add a mistake, and continue with the shape that the layer was probably meant to output."""
         self._mistakes.add(line.span_of(misfit.argument), misfit, self.shapes())
         try:
             self._at.shape = meant.output_shape(self._at.shape) if self._at.shape else None
@@ -121,7 +121,7 @@ class Flow:
         self.nodes.append(Node(index, layer, inputs, shapes, shape, path, line))
         changed = shape != self._at.shape
         trail = self._at.trail
-        if changed:  # of more than there are characters, the first have no room in any case
+        if changed:  # a message has no space for more shapes than characters
             trail = (*trail[-_LONGEST_TRAIL:], f"{layer.word.name} {times(shape)}")
         self._at = _At(index + 1, shape, trail)
 
@@ -148,7 +148,7 @@ class Flow:
         self._put(layer, values, shapes, shape, path, block.span.line)
 
     def _slip(self, line: LayerLine, layer: Layer) -> slips.Slip | None:
-        """Note what is legal and likely not meant; return what the line is likely meant to be, if that is another."""
+        """Note what is legal but probably not intended; return the line that was probably meant, if it differs."""
         found = slips.reversed_order(line, layer, self._at.shape) or slips.written_together(line, layer, self._at.shape)
         advice = found.misfit if found else layer.advice()
         if advice:
@@ -158,28 +158,28 @@ class Flow:
 
     def _add_no_classes(self, line: LayerLine) -> None:
         misfit = Misfit(
-            "how many classes there are is not known without data",
-            "give the data (--data), or write the number of classes here, as in `FC 10`",
+            "the number of classes is not known without data",
+            "specify the data (--data), or write the number of classes here, as in `FC 10`",
         )
         self._mistakes.add(line.span_of("outputs"), misfit)
 
 
 def _unequal(branch: Shape, other: Shape, start: Shape, *, has_shortcut: bool) -> Misfit:
-    """Return what to say of a Residual whose branches differ."""
-    second = "its Shortcut gives" if has_shortcut else "its input is"
-    reason = f"this Residual gives {times(branch)}, and {second} {times(other)}; a sum needs them equal"
+    """Return the mistake of a Residual whose branches have different shapes."""
+    second = "its Shortcut outputs" if has_shortcut else "its input is"
+    reason = f"this Residual outputs {times(branch)}, but {second} {times(other)}; to be added, they must be equal"
     return Misfit(reason, _equal(branch, start, has_shortcut=has_shortcut))
 
 
 def _equal(branch: Shape, start: Shape, *, has_shortcut: bool) -> str:
-    """Return how the second branch can be given the shape of the first."""
+    """Return a fix that gives the second branch the shape of the first."""
     if has_shortcut:
-        return f"make the last layer of the Shortcut give {times(branch)}"
+        return f"make the last layer of the Shortcut output {times(branch)}"
     if len(branch) == len(start) == 3:
         layers = (Conv(branch[0], (1, 1), (stride, stride)) for stride in range(1, _LARGEST_STRIDE + 1))
         fitting = next((layer for layer in layers if layer.output_shape(start) == branch), None)
         if fitting:
-            return f"put the lines `Shortcut` and `{fitting}` in front of this block's `End`"
+            return f"add the lines `Shortcut` and `{fitting}` before this block's `End`"
         if branch[0] == start[0]:
-            return "keep the size in this block, for instance with padding=same"
-    return f"make the block give {times(start)}, or add a Shortcut that gives {times(branch)}"
+            return "keep the size in this block, for example with padding=same"
+    return f"make the block output {times(start)}, or add a Shortcut that outputs {times(branch)}"

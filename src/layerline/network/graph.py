@@ -1,4 +1,4 @@
-"""A checked network: nodes in the order of the data, with every shape and weight known."""
+"""A checked network: nodes in the order of the data flow, with every shape and weight known."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class Node:
-    """A layer in its place. Values are numbered: 0 is the network's input, node k makes value k + 1."""
+    """A layer in a network. Values are numbered: 0 is the network's input, node k computes value k + 1."""
 
     index: int
     layer: Layer
@@ -25,15 +25,15 @@ class Node:
     """The values it reads: one, or two for `add`."""
     input_shapes: tuple[Shape, ...]
     shape: Shape
-    """Of its output."""
+    """The shape of its output."""
     path: str
     """Its module in `to_torch()`: `3`, `4.body.0`; its weights are called `<path>.weight`, …"""
     line: int
-    """The line of the file it comes from, from 1."""
+    """Its line in the file, from 1."""
 
     @property
     def weights(self) -> dict[str, Weight]:
-        """Return its weights by their full name: `<path>.weight`, …"""
+        """Return its weights by full name: `<path>.weight`, …"""
         return {f"{self.path}.{weight.name}": weight for weight in self.layer.weights(*self.input_shapes)}
 
     @property
@@ -50,13 +50,13 @@ class Node:
 @final
 @dataclass(frozen=True)
 class Network:
-    """A network whose every layer fits the one before it, and whose last gives one number a class.
+    """A network in which every layer accepts the output of the previous one, and the last outputs one number per class.
 
-    A final Softmax is a node like any other; the logits are the value in front of it. It changes no weight.
+    A final Softmax is a node like any other; the logits are its input. It changes no weights.
     """
 
     name: str
-    """Without folder and `.cnn`."""
+    """The file's name without folder and `.cnn`."""
     text: str
     """The network file's text."""
     input_shape: tuple[int, int, int]
@@ -64,9 +64,9 @@ class Network:
     classes: int
     nodes: tuple[Node, ...]
     notes: tuple[str, ...] = ()
-    """What is legal but likely not meant, in the form of an error: for the screen."""
+    """What is legal but probably not intended, formatted like errors, to be printed."""
     file: str = ""
-    """What messages call the file."""
+    """The file's name in messages."""
 
     @property
     def weights(self) -> dict[str, Weight]:
@@ -98,29 +98,29 @@ class Network:
     def describe(self, batch_size: int = 64, memory: int | None = None) -> str:
         """Return the table of layers: shape, parameters, multiply-adds, memory of a training step; then the notes.
 
-        `memory` is what an engine takes in all, in bytes; without it the total is an estimate like the rest.
+        `memory` is an engine's total, in bytes; without it the total is an estimate like the rest.
         """
         from layerline.network.table import describe
 
         return describe(self, batch_size, memory)
 
     def _repr_html_(self) -> str:
-        """Return the table of layers as a notebook shows it."""
+        """Return the table of layers as HTML for a notebook."""
         from layerline.network.table import as_html
 
         return as_html(self)
 
     def to_torch(self, probabilities: bool = False) -> nn.Sequential:
-        """Return it as PyTorch's modules, float32 (N, C, H, W) → logits (N, classes), or probabilities.
+        """Return the network as PyTorch modules, float32 (N, C, H, W) → logits (N, classes), or probabilities.
 
-        Raises UserError where PyTorch is not installed. The weights are PyTorch's own; `initial_weights` gives ours.
+        Raises UserError if PyTorch is not installed. The weights are PyTorch's own; `initial_weights` returns ours.
         """
         from layerline.network.to_torch import to_torch
 
         return to_torch(self, probabilities)
 
     def refusal(self, node: Node, reason: str, help: str | None = None) -> NetworkError:  # noqa: A002
-        """Return the error that names `node`'s line, for who cannot work with it: an engine, an export."""
+        """Return the error at `node`'s line, for an engine or an export that does not support it."""
         from layerline.network_file.mistakes import refusal
 
         return refusal(self.file, self.text, node.line, reason, help)

@@ -1,4 +1,4 @@
-"""How much memory a training step takes, by a plain estimate, and how much the machine has."""
+"""A rough estimate of the memory of a training step, and the memory of the machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PER_PARAMETER: Final = 12
 """Bytes: weight, gradient and momentum, float32."""
 PER_VALUE: Final = 8
-"""Bytes: a number of a layer's output and its gradient, float32."""
+"""Bytes: a value of a layer's output and its gradient, float32."""
 _MOST: Final = 2**62
 _GROUPS: Final = Path("/sys/fs/cgroup")
 _OWN_GROUPS: Final = Path("/proc/self/cgroup")
@@ -26,13 +26,13 @@ _USED: Final = ("anon", "total_rss")
 def training_bytes(nodes: Iterable[Node], batch_size: int) -> int:
     """Return Σ 12 · parameters + batch size · Σ 8 · values of the output: an estimate, in bytes.
 
-    Engines may need less, by keeping what they can recompute, or more, for their own scratch space.
+    Engines may need less, by recomputing what they would otherwise store, or more, for their own scratch space.
     """
     return sum(PER_PARAMETER * node.parameters + PER_VALUE * batch_size * values(node) for node in nodes)
 
 
 def values(node: Node) -> int:
-    """Return how many numbers the node's output has for one image."""
+    """Return the number of values in the node's output for one image."""
     size = 1
     for extent in node.shape:
         size *= extent
@@ -45,16 +45,16 @@ def machine_bytes() -> int:
 
 
 def free_bytes() -> int:
-    """Return how much more memory this process may take, in bytes, as far as the system says.
+    """Return how much more memory this process may use, in bytes, as far as the system reports it.
 
-    It is the least of what the machine has available, and of what the limits of its control groups leave beside their
-    files in memory.
+    This is the smallest of the machine's available memory and of what each control group's limit leaves free, not
+    counting cached files.
     """
     return max(0, min([_available(), *(limit - used for limit, used in _groups())]))
 
 
 def free_addresses() -> int | None:
-    """Return how many more bytes this process may give addresses to (`ulimit -v`), None where there is no limit."""
+    """Return how many more bytes of address space this process may use (`ulimit -v`), None if unlimited."""
     try:
         import resource
 
@@ -66,9 +66,9 @@ def free_addresses() -> int | None:
 
 
 def _groups() -> list[tuple[int, int]]:
-    """Return limit and use, in bytes, of each control group with a limit that this process is in.
+    """Return limit and usage, in bytes, of each control group with a limit that this process is in.
 
-    They lie one in the other; in a container the outer ones cannot be seen.
+    The groups are nested; inside a container the outer ones are not visible.
     """
     found = []
     for folder in _group_folders():
@@ -83,7 +83,7 @@ def _groups() -> list[tuple[int, int]]:
 
 
 def _group_folders() -> list[Path]:
-    """Return the folders of the memory groups that this process may be in, the innermost first."""
+    """Return the folders of the memory control groups that this process may be in, the innermost first."""
     try:
         lines = _OWN_GROUPS.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -100,13 +100,13 @@ def _group_folders() -> list[Path]:
 
 
 def _available() -> int:
-    """Return what the machine can give without swapping, or what it has where the system does not say."""
+    """Return the memory that is available without swapping, or the machine's memory if that is unknown."""
     kilobytes = _numbers(Path("/proc/meminfo")).get("MemAvailable:")
     return _physical() if kilobytes is None else 1024 * kilobytes
 
 
 def _numbers(path: Path) -> dict[str, int]:
-    """Return the first number of each line of a file by its first word; empty where it cannot be read."""
+    """Return the first number of each line of a file by its first word; empty if it cannot be read."""
     try:
         lines = [line.split() for line in path.read_text(encoding="ascii").splitlines()]
     except (OSError, UnicodeDecodeError):
@@ -115,7 +115,7 @@ def _numbers(path: Path) -> dict[str, int]:
 
 
 def _physical() -> int:
-    """Return the machine's memory, or 2⁶² where the system does not say."""
+    """Return the machine's memory, or 2⁶² if the system does not report it."""
     try:
         size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):

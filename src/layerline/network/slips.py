@@ -1,6 +1,6 @@
-"""What is legal and likely not meant: numbers in PyTorch's order, and digits that were written together.
+"""Lines that are legal but probably not intended: numbers in PyTorch's order, and digits written together.
 
-A slip is told with the line that is likely meant. It is a note where the line may be meant, and an error where not.
+A slip is reported with the line that was probably meant. It is a note if the line may be intended, else an error.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ if TYPE_CHECKING:
     from layerline.network_file import LayerLine, Token
 
 _BARE: Final = {"conv": 3, "depthwise": 2}
-"""How many values without a name a line in PyTorch's order has at least."""
+"""The minimum number of values without a name on a line in PyTorch's order."""
 _PYTORCH: Final = "Conv2d"
-"""How PyTorch, and nobody else, spells it: Keras has Conv2D, and its order is ours."""
+"""PyTorch's spelling, which nobody else uses: Keras has Conv2D, and its order is ours."""
 _LARGEST_USUAL: Final = 11
-"""The largest kernel that is usual (AlexNet's)."""
+"""The largest common kernel (AlexNet's)."""
 _LEAST_EVEN: Final = 8
-"""Kernels of so many points and more are odd wherever they are meant."""
+"""Kernels of this size and above are odd whenever they are intended."""
 _WIDE_STRIDE: Final = 3
 _LEFT: Final = 2
-"""Rows and columns: a window that leaves no more of an image than that is more likely two numbers."""
+"""Rows and columns: a window that leaves at most this much of an image is more likely two numbers."""
 _WIDEST_STRIDE: Final = 4
-"""The widest stride of a kernel that digits are read as."""
+"""The largest kernel stride that digits are read as."""
 _WORDS: Final = {"kernel": "a kernel of", "window": "a window of", "stride": "a stride of", "padding": "padding of"}
 
 
 @final
 @dataclass(frozen=True)
 class Slip:
-    """What is likely meant by a line."""
+    """The layer that was probably meant by a line."""
 
     misfit: Misfit
     meant: Layer
     sure: bool = False
-    """Whether the line is refused rather than noted."""
+    """Whether the line is an error rather than a note."""
 
 
 def reversed_order(line: LayerLine, layer: Layer, shape: Shape | None) -> Slip | None:
-    """Return the slip of a line that begins with the channels that arrive, as PyTorch's do: `Conv2d 1 20 5`.
+    """Return the slip of a line that starts with the number of input channels, as in PyTorch: `Conv2d 1 20 5`.
 
-    With names, `Conv 1 kernel=20 stride=5`, a line is taken as it is. `shape` is what arrives, if that is known.
+    With names, `Conv 1 kernel=20 stride=5`, a line is read literally. `shape` is the input's, if it is known.
     """
     arguments = line.statement.arguments
     bare = [token.text for token in arguments if "=" not in token.text]
@@ -66,17 +66,17 @@ def reversed_order(line: LayerLine, layer: Layer, shape: Shape | None) -> Slip |
     names = str(layer)
     reason = f"this is {_filters(layer, window)}; in PyTorch's order it would be {_filters(meant, other)}"
     helps = (
-        f"did you mean `{text}`? How many channels arrive is not written here. "
-        f"If the line is meant as it is, name its values: `{_by_name(layer, names)}`"
+        f"did you mean `{text}`? The number of input channels is not written here. "
+        f"If the line is intended, name its values: `{_by_name(layer, names)}`"
     )
     return Slip(Misfit(reason, helps, layer.word.arguments[0].name), meant, typed == _PYTORCH and shape is not None)
 
 
 def written_together(line: LayerLine, layer: Layer, shape: Shape | None) -> Slip | None:
-    """Return the slip of a line whose window or stride is likely two numbers: `Pool 22`, `Conv 6 512`, `Conv 6 5 12`.
+    """Return the slip of a line whose window or stride is probably two numbers: `Pool 22`, `Conv 6 512`, `Conv 6 5 12`.
 
-    It is one where the window leaves hardly anything of the image, or the stride skips points; where the `shape` that
-    arrives is not known, wherever the digits can be read so.
+    It is a slip if the window leaves hardly anything of the image, or the stride skips pixels; if the `shape` of the
+    input is not known, whenever the digits can be read that way.
     """
     window = layer.slides()
     if window is None:
@@ -90,29 +90,29 @@ def written_together(line: LayerLine, layer: Layer, shape: Shape | None) -> Slip
         if name == "stride":
             if min(stride) <= max(extent):
                 continue
-            reason = f"a stride of {written(stride)} skips most of the image, for the {first} is {written(extent)}"
+            reason = f"a stride of {written(stride)} skips most of the image, because the {first} is {written(extent)}"
         else:
             if shape is not None and not _leaves_little(layer, meant, extent, shape):
                 continue
             reason = f"this is a {first} of {times(extent)}"
             if shape is not None and (left := _left(layer, shape)):
-                reason += f", and leaves {times(left[1:])} of {times(shape[1:])}"
+                reason += f", which leaves {times(left[1:])} of {times(shape[1:])}"
         return Slip(Misfit(reason, f"did you mean `{text}`, {digits}?", name), meant)
     return None
 
 
 def _first(layer: Layer) -> str:
-    """Return what its window is called: kernel or window."""
+    """Return the name of the layer's window: kernel or window."""
     return next(argument.name for argument in layer.word.arguments if argument.name in ("kernel", "window"))
 
 
 def _channels(shape: Shape | None, otherwise: int) -> tuple[int, ...]:
-    """Return how many channels may arrive; where nothing is known, those of gray images and photos."""
+    """Return the possible numbers of input channels; if nothing is known, those of gray images and photos."""
     return (1, 3, otherwise) if shape is None else shape[:1] if len(shape) == 3 else ()
 
 
 def _strange(window: Window, meant: Window, arrives: int) -> bool:
-    """Whether nobody writes such a kernel and stride, and the other reading is usual."""
+    """Whether such a kernel and stride are implausible, and the other reading is common."""
     kernel, stride = max(window.extent), max(window.stride)
     if max(meant.extent) > _LARGEST_USUAL:
         return False
@@ -124,19 +124,19 @@ def _strange(window: Window, meant: Window, arrives: int) -> bool:
 def _filters(layer: Layer, window: Window) -> str:
     """Return `3 filters of 8×8 with a stride of 3`."""
     count = dataclasses.asdict(layer).get("filters", 0)  # type: ignore[call-overload]  # every final class is one
-    many = f"{count:,d} filter{'s' * (count != 1)}" if count else "a filter a channel"
+    many = f"{count:,d} filter{'s' * (count != 1)}" if count else "one filter per channel"
     stride = "" if window.stride == (1, 1) else f" with a stride of {written(window.stride)}"
     return f"{many} of {times(window.extent)}{stride}"
 
 
 def _by_name(layer: Layer, text: str) -> str:
-    """Return the readable form with every value named that is usually bare, so that it is not asked about again."""
+    """Return the readable form with its first value named too, so that it is not questioned again."""
     first = layer.word.arguments[0]
     return text if first.name == "filters" else text.replace(" ", f" {first.name}=", 1)
 
 
 def _apart(line: LayerLine, layer: Layer, name: str, size: Pair) -> tuple[str, Layer, str] | None:
-    """Return the line with the digits of a value apart, its layer, and what they are; None where they make none."""
+    """Return the line with the digits of a value separated, its layer, and their meaning; None if it is not valid."""
     if size[0] != size[1] or not 10 <= size[0] <= 999:
         return None
     digits = list(str(size[0]))
@@ -160,7 +160,7 @@ def _apart(line: LayerLine, layer: Layer, name: str, size: Pair) -> tuple[str, L
 
 
 def _usual(layer: Layer) -> bool:
-    """Whether a window of at least 2 moves by no more than its size, with no more padding than half of it."""
+    """Whether a window of at least 2 moves by at most its size, with padding of at most half of it."""
     window = layer.slides()
     if window is None:
         return False
@@ -170,7 +170,7 @@ def _usual(layer: Layer) -> bool:
 
 
 def _left(layer: Layer, shape: Shape) -> Shape | None:
-    """Return what comes out, None where it does not fit."""
+    """Return the output shape, None if the window does not fit."""
     try:
         return layer.output_shape(shape)
     except Misfit:
@@ -178,13 +178,13 @@ def _left(layer: Layer, shape: Shape) -> Shape | None:
 
 
 def _leaves_little(layer: Layer, meant: Layer, extent: Pair, shape: Shape) -> bool:
-    """Whether hardly anything of the image is left, or it does not fit, and with the digits apart there is more."""
+    """Whether hardly anything of the image is left, or it does not fit, and separate digits would leave more."""
     if len(shape) != 3 or _left(meant, shape) is None:
         return False
     left, (_, H, W) = _left(layer, shape), shape
     if left is None:
         return True
-    if layer.kind == "avg_pool" and extent == (H, W):  # the mean of all, which may well be meant
+    if layer.kind == "avg_pool" and extent == (H, W):  # the mean of all, which may well be intended
         return False
     _, P, Q = left
     half = _first(layer) == "kernel" and 2 * P < H and 2 * Q < W

@@ -24,16 +24,16 @@ _SUFFIX: Final = ".cnn"
 def read(
     path_or_preset: str | os.PathLike[str], *, input_shape: Image | None = None, classes: int | None = None
 ) -> Network:
-    """Return the network in a file, or, where there is no such file, the preset of that name; see `parse`.
+    """Return the network in a file, or, if there is no such file, the preset of that name; see `parse`.
 
-    Raises NetworkError where there is neither, and for every mistake in the file.
+    Raises NetworkError if there is neither, and for every mistake in the file.
     """
     name, text = find(path_or_preset)
     return parse(text, name=name, input_shape=input_shape, classes=classes)
 
 
 def find(path_or_preset: str | os.PathLike[str]) -> tuple[str, str]:
-    """Return what messages call the file, and its text. Raises NetworkError where there is neither file nor preset."""
+    """Return the file's name in messages, and its text. Raises NetworkError if there is neither file nor preset."""
     path, given = Path(path_or_preset), str(path_or_preset)
     try:
         exists = path.exists()
@@ -43,7 +43,7 @@ def find(path_or_preset: str | os.PathLike[str]) -> tuple[str, str]:
         return given, read_text(path)
     if given in presets():
         return given, preset(given)
-    raise NetworkError(f"{display.name(given, 200)}: there is no such file, and no preset of that name", _near(path))
+    raise NetworkError(f"{display.name(given, 200)}: no such file or preset", _near(path))
 
 
 def presets() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The weights that training starts from."""
+"""The initial weights of a network."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def initial_weights(network: Network, seed: int, init: str = "torch") -> dict[str, NDArray[Any]]:
-    """Return the first weights under the names and in the layouts of `to_torch().state_dict()`, float32.
+    """Return the initial weights with the names and layouts of `to_torch().state_dict()`, float32.
 
-    torch:  weights and biases uniform in ± 1/√fan_in (Kaiming uniform with a = √5, as PyTorch's layers start)
-    he:     weights normal with deviation √(2/fan_in) (He et al. 2015, arXiv:1502.01852, eq. 10); biases 0
+    torch:  weights and biases uniform in ± 1/√fan_in (Kaiming uniform with a = √5, the default of PyTorch's layers)
+    he:     weights normal with standard deviation √(2/fan_in) (He et al. 2015, arXiv:1502.01852, eq. 10); biases 0
     xavier: weights uniform in ± √(6/(fan_in + fan_out)) (Glorot & Bengio 2010, eq. 16); biases 0
 
-    Element k of a layer's arrays, one behind the other, is drawn at (seed, INIT, layer=the node's index, element=k),
-    in float64, then rounded. BatchNorm starts at weight 1, bias 0, mean 0, variance 1; its count (int64) at 0.
+    Element k of a layer's concatenated arrays is drawn at (seed, INIT, layer=the node's index, element=k), in float64,
+    then rounded. BatchNorm starts at weight 1, bias 0, mean 0, variance 1; its count (int64) at 0.
     """
     import numpy as np
 
@@ -52,6 +52,6 @@ def _values(weight: Weight, init: str, seed: int, layer: int, elements: NDArray[
 
 
 def _fan_out(weight: Weight) -> int:
-    """Return how many outputs a weight (O, …, R, S) feeds from one input: O · R · S, as PyTorch counts."""
+    """Return the number of outputs that one input of a weight (O, …, R, S) feeds: O · R · S, as PyTorch counts."""
     O, _, *kernel = weight.shape
     return O * math.prod(kernel)

@@ -16,10 +16,10 @@ _COLUMNS: Final = 80
 _GAP: Final = "  "
 _INDENT: Final = "  "
 _HEAD: Final = ("layer", "output", "parameters", "multiply-adds", "memory")
-_COUNTED: Final = "of one image, forward, in Conv, Depthwise and FC"
+_COUNTED: Final = "forward pass of one image, in Conv, Depthwise and FC"
 _TOTAL: Final = (
-    "the total is not their sum but the compiled engine's own number, on this machine",
-    "with SGD and momentum; the images, and about 200 MB for the program, come on top",
+    "the total is not the sum but what the compiled engine allocates on this machine",
+    "with SGD and momentum; the images, and about 200 MB for the program, are extra",
 )
 _SAME: Final = "padding=same: TensorFlow's rule: ⌈n / stride⌉ outputs, the odd row or column at the end"
 _NARROWEST: Final = 12
@@ -27,9 +27,9 @@ _LONG: Final = 10**12
 
 
 def describe(network: Network, batch_size: int = 64, memory: int | None = None) -> str:
-    """Return the table: a row a layer, the totals, and what they count, in 80 columns; then the network's notes.
+    """Return the table in 80 columns: a row per layer, the totals, what they count, and the network's notes.
 
-    `memory` is what an engine takes in all, in bytes; without it the total is an estimate like the rest.
+    `memory` is an engine's total, in bytes; without it the total is an estimate like the rest.
     """
     layers = rows(network, batch_size)
     total = (
@@ -56,8 +56,8 @@ def describe(network: Network, batch_size: int = 64, memory: int | None = None) 
             lines[-1],
             "",
             f"multiply-adds: {_COUNTED}",
-            f"memory: of a training step with {batch_size:,d} images, a plain estimate:",
-            f"{PER_PARAMETER} bytes a parameter (weight, gradient, momentum), {PER_VALUE} a value (itself, gradient)",
+            f"memory: a rough estimate for a training step with {batch_size:,d} images:",
+            f"{PER_PARAMETER} bytes per parameter (weight, gradient, momentum), {PER_VALUE} per value (and gradient)",
             *(_TOTAL if memory is not None else ()),
             *((_SAME,) if any(map(_pads_same, network.nodes)) else ()),
             *(f"\n{note}" for note in network.notes),
@@ -71,7 +71,7 @@ def _pads_same(node: Node) -> bool:
 
 
 def as_html(network: Network, batch_size: int = 64) -> str:
-    """Return the table as HTML, for a notebook: nothing is loaded from anywhere, and every text is escaped."""
+    """Return the table as HTML for a notebook: it loads nothing, and all text is escaped."""
     total = (
         "total",
         "",
@@ -85,7 +85,7 @@ def as_html(network: Network, batch_size: int = 64) -> str:
         for row in (*rows(network, batch_size), total)
     )
     title = f"{display.name(network.name)}: input {times(network.input_shape)}, {network.classes:,d} classes"
-    notes = f"multiply-adds: {_COUNTED}; memory: of a training step with {batch_size:,d} images"
+    notes = f"multiply-adds: {_COUNTED}; memory: training step with {batch_size:,d} images"
     return (
         f'<div class="layerline-network"><p><b>{escape(title)}</b></p>'
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p><small>{notes}</small></p>"
@@ -94,13 +94,13 @@ def as_html(network: Network, batch_size: int = 64) -> str:
 
 
 def _cell(tag: str, text: str, column: int) -> str:
-    """Return a cell; the layers' indentation is kept."""
+    """Return an HTML cell; the layers' indentation is preserved."""
     style = "padding:.15em .6em;" + ("text-align:left;white-space:pre" if column == 0 else "text-align:right")
     return f'<{tag} style="{style}">{escape(text)}</{tag}>'
 
 
 def rows(network: Network, batch_size: int) -> list[tuple[str, ...]]:
-    """Return a row a layer, and one where a branch of a Residual begins."""
+    """Return a row per layer, and one at the start of each branch of a Residual."""
     found: list[tuple[str, ...]] = []
     begun: set[str] = set()
     for node in network.nodes:
@@ -126,7 +126,7 @@ def _row(node: Node, depth: int, batch_size: int) -> tuple[str, ...]:
 
 
 def _count(number: int) -> str:
-    """Return a count in at most 15 columns; nothing for 0."""
+    """Return a count in at most 15 columns; a dash for 0."""
     if number >= _LONG:
         return f"{number:.3e}"
     return display.count(number) if number else display.NOTHING

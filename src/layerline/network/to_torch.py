@@ -1,4 +1,4 @@
-"""A network as an nn.Sequential of PyTorch."""
+"""Conversion of a network to a PyTorch nn.Sequential."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SOFTMAX: Final = "softmax"
 def to_torch(network: Network, probabilities: bool = False) -> nn.Sequential:
     """Return the modules, float32 (N, C, H, W) → logits (N, classes), or their softmax with `probabilities`.
 
-    Raises UserError where PyTorch is not installed.
+    Raises UserError if PyTorch is not installed.
     """
     try:
         from torch import nn

@@ -1,4 +1,4 @@
-"""Every layer as a module of PyTorch: the oracle of the tests, and what the torch engine runs. Import it late."""
+"""Every layer as a PyTorch module: the reference for tests, and the torch engine's layers. Import it lazily."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from layerline.layers import Shape
 
 Maker = Callable[[Any, "Shape"], nn.Module]
-"""(layer, the shape that arrives) → module. The layer is the one of the kind it is registered for."""
+"""(layer, input shape) → module. The layer is of the kind for which the function is registered."""
 
 
 @final
 class Residual(nn.Module):
-    """y = body(x) + shortcut(x); an empty shortcut is x itself."""
+    """y = body(x) + shortcut(x); an empty shortcut is the identity."""
 
     def __init__(self, body: nn.Sequential, shortcut: nn.Sequential) -> None:
-        """Keep the two branches; their weights are called `body.0.weight`, `shortcut.0.weight`, …"""
+        """Store the two branches; their weights are named `body.0.weight`, `shortcut.0.weight`, …"""
         super().__init__()
         self.body = body
         self.shortcut = shortcut
@@ -38,7 +38,7 @@ class PaddedConv2d(nn.Conv2d):
     """A Conv2d with padding that differs between opposite sides: (top, left, bottom, right)."""
 
     def __init__(self, *arguments: Any, pads: tuple[int, int, int, int], **named: Any) -> None:
-        """Keep the padding; the rest is Conv2d's."""
+        """Store the padding; the rest goes to Conv2d."""
         super().__init__(*arguments, **named)
         self.pads = pads
 
@@ -143,4 +143,4 @@ MODULES: Final[dict[str, Maker]] = {
     "fc": lambda layer, shape: nn.Linear(shape[0], layer.outputs, bias=layer.bias),
     "softmax": lambda _layer, _shape: nn.Softmax(dim=1),
 }
-"""The kind of a layer → what makes its module. `add` is made by Residual, from two branches."""
+"""The kind of a layer → the function that makes its module. `add` is made by Residual, from two branches."""

@@ -1,4 +1,4 @@
-"""READ: the network file, from bytes to a tree of lines, and back to its readable form."""
+"""READ: the network file, from bytes to a tree of lines, and back to formatted text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sections of a darknet .cfg that were pasted into a network file: the lines that say the same here."""
+"""Sections of a darknet .cfg pasted into a network file, and the equivalent lines."""
 
 from __future__ import annotations
 
@@ -28,47 +28,47 @@ _ACTIVATIONS: Final[dict[str, str]] = {
 }
 _NOT_HERE: Final = ("cost", "crop")
 _FLAT: Final = ("connected", "softmax")
-"""Sections that take a list of numbers; darknet makes it of an image by itself."""
+"""Sections that need a flat vector; darknet flattens an image automatically."""
 
 
 @final
 @dataclass
 class Section:
-    """A `[section]` with its `key=value` lines; written to while the file is read."""
+    """A `[section]` with its `key=value` lines; filled while the file is read."""
 
     statement: Statement
     name: str
     values: dict[str, str] = field(default_factory=dict)
 
     def take(self, code: str) -> bool:
-        """Take in a line `key=value`; return whether it is one."""
+        """Add a line `key=value`; return whether it is one."""
         match = _KEY.fullmatch(code.strip())
         if match:
             self.values[match[1].lower()] = match[2].strip()
         return match is not None
 
     def misfit(self, *, flat: bool) -> Misfit:
-        """Return what to say of it; `flat` is whether a list of numbers arrives already."""
+        """Return the mistake that describes it; `flat` is whether its input is already a flat vector."""
         try:
             lines = self._lines()
         except (KeyError, ValueError):
             lines = None
-        reason = f"[{self.name}] is a section of darknet; here a layer is one line"
+        reason = f"[{self.name}] is a darknet section; here a layer is one line"
         if self.name == "shortcut":
             return Misfit(reason, "write the lines of the branch between `Residual` and `End`")
         if lines is None:
-            return Misfit(reason, "this section has no counterpart: leave it out, or write other layers")
+            return Misfit(reason, "this section has no equivalent: remove it, or use other layers")
         if self.name in _FLAT and not flat:
             lines = ["Flat", *lines]
-        return Misfit(reason, write(lines) if lines else "leave it out: nothing here corresponds to it")
+        return Misfit(reason, write(lines) if lines else "remove it: nothing here corresponds to it")
 
     @property
     def flattens(self) -> bool:
-        """Whether what comes out of it is a list of numbers."""
+        """Whether its output is a flat vector."""
         return self.name in _FLAT
 
     def _lines(self) -> list[str] | None:
-        """Return its lines, None where there is no counterpart. Raises KeyError or ValueError for values of no use."""
+        """Return its lines, None if there is no equivalent. Raises KeyError or ValueError for invalid values."""
         match self.name:
             case "net" | "network":
                 return [
@@ -105,7 +105,7 @@ class Section:
         return [line] if line else []
 
     def _convolutional(self) -> list[str]:
-        """darknet: pad=1 is a padding of half the size; with batch_normalize the bias is that of the BatchNorm."""
+        """In darknet, pad=1 is a padding of half the size; with batch_normalize, BatchNorm has the bias."""
         size, stride, groups = self._whole("size", 1), self._whole("stride", 1), self._whole("groups", 1)
         padding = size // 2 if self._whole("pad", 0) else self._whole("padding", 0)
         parts = [f"Conv {self._whole('filters', 1)} {size}"]
@@ -118,7 +118,7 @@ class Section:
         return [" ".join([*parts, *(["bias=no"] if norm else [])]), *norm, *self._activation()]
 
     def _maxpool(self) -> list[str] | None:
-        """darknet pads by size − 1 in all: that is size // 2 on each side of an odd window."""
+        """In darknet, the total padding is size − 1: size // 2 on each side of an odd window."""
         stride = self._whole("stride", 1)
         size = self._whole("size", stride)
         padding = self._whole("padding", size - 1)
@@ -131,6 +131,6 @@ class Section:
 
 
 def section(statement: Statement, code: str) -> Section | None:
-    """Return the section that begins with this line, or None."""
+    """Return the section that starts on this line, or None."""
     head = _HEAD.fullmatch(code.strip())
     return Section(statement, head[1].lower()) if head else None

@@ -93,7 +93,7 @@ def _adaptive(word: str, windowed: str) -> Callable[[Statement], AsMeant | Misfi
 
 
 def _log_softmax(statement: Statement) -> AsMeant:
-    reason = f"{statement.word.text} is read as Softmax: the loss takes the logarithm in any case"
+    reason = f"{statement.word.text} is read as Softmax: the loss computes the logarithm anyway"
     note = Misfit(reason, "write `Softmax`, or remove the line: training and predictions are the same")
     return AsMeant(_softmax(statement).statement, note)
 
@@ -110,7 +110,7 @@ def _activation(statement: Statement) -> AsMeant | Misfit:
         return Misfit(f"{typed} linear changes nothing", "remove this line")
     line = activation(_value(values[0])) if len(values) == 1 and _named(values[0]) in ("", "activation") else None
     if line is None:
-        return Misfit(f"{typed} is not a layer here", "write the activation itself on the line, as in `ReLU`")
+        return Misfit(f"{typed} is not a layer here", "write only the name of the activation on the line, such as `ReLU`")
     word, *slope = line.split()
     return AsMeant(_as(statement, word, tuple(Token(text, values[0].span) for text in slope)))
 

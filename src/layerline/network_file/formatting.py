@@ -1,4 +1,4 @@
-"""The readable form of a network file: canonical words, named arguments, blocks indented, comments kept."""
+"""Formatting of a network file: canonical words, named arguments, indented blocks, unchanged comments."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _INDENT: Final = "    "
 
 
 def formatted(text: str, file: str = "network") -> str:
-    """Return the same network in the readable form: `Conv 6 kernel=5 padding=2`. Formatting twice changes nothing.
+    """Return the formatted text of the same network: `Conv 6 kernel=5 padding=2`. Formatting it again changes nothing.
 
-    Raises NetworkError where the file cannot be read; whether the layers fit is not looked at.
+    Raises NetworkError if the file cannot be parsed; shapes are not checked.
     """
     mistakes = Mistakes(file, text)
     tree = read_tree(mistakes)
@@ -38,7 +38,7 @@ def formatted(text: str, file: str = "network") -> str:
 
 
 def _without_blanks(rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the rows without empty ones at both ends, and with one where there were several."""
+    """Return the rows without empty ones at both ends, and with one instead of several in between."""
     kept: list[tuple[str, str]] = []
     for row in rows:
         if row != ("", "") or (kept and kept[-1] != ("", "")):
@@ -47,7 +47,7 @@ def _without_blanks(rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _join(rows: list[tuple[str, str]]) -> list[str]:
-    """Return the lines, the comments of neighboring lines below each other."""
+    """Return the lines, with the comments of neighboring lines aligned."""
     lines: list[str] = []
     first = 0
     while first < len(rows):

@@ -1,4 +1,4 @@
-"""From what stands behind a word to a value for each of its arguments."""
+"""Reading of a line's arguments: from text to a value for each argument of its word."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from layerline.network_file.statements import Token
 
 
-_ARRIVES_FIRST: Final = {"Conv": "channels", "FC": "inputs", "BatchNorm": "channels"}
-"""Words whose line in PyTorch begins with what arrives, and what that is."""
+_INPUT_FIRST: Final = {"Conv": "input channels", "FC": "inputs", "BatchNorm": "channels"}
+"""Words whose line in PyTorch starts with the size of the input, and its name."""
 _OTHERWISE: Final[dict[str, tuple[str, ...]]] = {
     "out_channels": ("filters",),
     "num_output": ("filters", "outputs"),
@@ -36,29 +36,29 @@ _OTHERWISE: Final[dict[str, tuple[str, ...]]] = {
     "negative_slope": ("slope",),
     "epsilon": ("eps",),
 }
-"""What others call an argument with the same meaning → what it is called here."""
-_FOLLOWS: Final = "leave it out: it follows from the lines before"
+"""The name of an argument with the same meaning in other frameworks → its name here."""
+_FOLLOWS: Final = "omit it: it follows from the lines before"
 _LEFT_OUT: Final = {
     "in_channels": _FOLLOWS,
     "in_features": _FOLLOWS,
     "num_features": _FOLLOWS,
     "input_dim": _FOLLOWS,
     "input_shape": "write the size of the images as the first line: `Input channels height width`",
-    "ceil_mode": "leave it out: sizes are always rounded down here",
-    "padding_mode": "leave it out: padding is always zeros here",
-    "data_format": "leave it out: it changes nothing here",
-    "inplace": "leave it out: it changes nothing here",
-    "name": "leave it out: layers have no names here",
-    "kernel_initializer": "leave it out: initial weights are an option of training, --init",
-    "kernel_regularizer": "leave it out: regularization is an option of training, --weight-decay",
+    "ceil_mode": "omit it: sizes are always rounded down here",
+    "padding_mode": "omit it: padding is always zeros here",
+    "data_format": "omit it: it changes nothing here",
+    "inplace": "omit it: it changes nothing here",
+    "name": "omit it: layers have no names here",
+    "kernel_initializer": "omit it: initial weights are a training option, --init",
+    "kernel_regularizer": "omit it: regularization is a training option, --weight-decay",
 }
-"""Arguments of others that have no counterpart → what to do about them."""
+"""Arguments in other frameworks that have no equivalent → what to do instead."""
 
 
 @final
 @dataclass
 class Values:
-    """The values given on one line, with their places; stateful while the line is read."""
+    """The values on one line, with their positions; mutable while the line is read."""
 
     word: Word
     statement: Statement
@@ -67,24 +67,24 @@ class Values:
     spans: dict[str, Span] = field(default_factory=dict)
     wrong: bool = False
     meant: dict[str, Any] | None = None
-    """The values that the line has without its first, where it only is one in PyTorch's order."""
+    """The values of the line without its first one, if it is valid only in PyTorch's order."""
 
     def read(self) -> dict[str, Any] | None:
-        """Return a value for every argument, or None where the line has a mistake (which is then kept)."""
+        """Return a value for every argument, or None if the line has a mistake (which is then recorded)."""
         self.meant = self._without_first()
         if self.meant is None:
             return self._read()
         first, *rest = self.statement.arguments
-        what = _ARRIVES_FIRST[self.word.name]
-        reason = f"this is in PyTorch's order, in which the {what} that arrive come first"
+        what = _INPUT_FIRST[self.word.name]
+        reason = f"this is in PyTorch's order, with the number of {what} first"
         line = " ".join([self.word.name, *(token.text for token in rest)])
-        self._fail(first.span, Misfit(reason, f"write `{line}`: how many {what} arrive follows from the lines before"))
+        self._fail(first.span, Misfit(reason, f"write `{line}`: the number of {what} follows from the lines before"))
         return None
 
     def _without_first(self) -> dict[str, Any] | None:
-        """Return the values that the line has without its first, where it has none as it stands."""
+        """Return the values of the line without its first one, if the line is not valid as it is."""
         typed, arguments = self.statement.word, self.statement.arguments
-        if not arguments or self.word.name not in _ARRIVES_FIRST or not arguments[0].text.isdecimal():
+        if not arguments or self.word.name not in _INPUT_FIRST or not arguments[0].text.isdecimal():
             return None
         if self.word.name == "Conv" and typed.text != "Conv2d":
             return None
@@ -93,7 +93,7 @@ class Values:
             and typed.text != "Linear"
             and [token.text for token in arguments[1:]] in (["0"], ["1"])
         ):
-            return None  # more likely whether it has a bias
+            return None  # more likely the bias
         whole, short = (
             Values(self.word, Statement(typed, each), self.mistakes.aside()) for each in (arguments, arguments[1:])
         )
@@ -108,7 +108,7 @@ class Values:
                 named = token
                 self._read_named(token)
             elif named:
-                self._fail(token.span, self._behind(token, named))
+                self._fail(token.span, self._unnamed(token, named))
             elif position < len(self.word.arguments):
                 self._take(self.word.arguments[position], token.text, token.span, token.span)
             else:
@@ -119,11 +119,12 @@ class Values:
         ]
         if missing and not self.wrong:
             names = " and ".join(argument.name for argument in missing)
-            self._fail(self.statement.word.span, Misfit(f"{self.word.name} needs its {names}", self._usage()))
+            reason = f"{self.word.name} is missing the argument{'s' * (len(missing) > 1)} {names}"
+            self._fail(self.statement.word.span, Misfit(reason, self._usage()))
         return None if self.wrong else self.word.with_defaults(self.given)
 
     def span_of(self, argument: str | None) -> Span:
-        """Return where an argument was given, or where the word is."""
+        """Return the position of an argument, or of the word."""
         return self.spans.get(argument or "", self.statement.word.span)
 
     def _fail(self, span: Span, misfit: Misfit) -> None:
@@ -135,8 +136,8 @@ class Values:
         start = token.span.start
         argument = self._argument(name.lower())
         if not name or not text:
-            what = ("value", "behind") if name else ("name", "in front of")
-            self._fail(token.span, Misfit(f"`{shown(token.text)}` has no {what[0]}", f"put one {what[1]} the `=`"))
+            what = ("value", "after") if name else ("name", "before")
+            self._fail(token.span, Misfit(f"`{shown(token.text)}` has no {what[0]}", f"write one {what[1]} the `=`"))
         elif argument is None:
             self._fail(Span(token.span.line, start, start + len(name)), self._unknown(name, text))
         else:
@@ -151,8 +152,8 @@ class Values:
     def _take(self, argument: Argument, text: str, value: Span, whole: Span) -> None:
         earlier = self.spans.get(argument.name)
         if earlier:
-            places = f"in column {earlier.start + 1} and in column {whole.start + 1}"
-            self._fail(whole, Misfit(f"{argument.name} is given twice, {places}", "remove one of the two"))
+            places = f"in columns {earlier.start + 1} and {whole.start + 1}"
+            self._fail(whole, Misfit(f"{argument.name} is given twice, {places}", "remove one of them"))
             return
         self.spans[argument.name] = whole
         try:
@@ -166,21 +167,21 @@ class Values:
             return Misfit(f"{self.word.name} takes no values", f"write `{self.word.name}` alone")
         return Misfit(f"{self.word.name} takes at most {most} {'value' if most == 1 else 'values'}", self._usage())
 
-    def _behind(self, token: Token, named: Token) -> Misfit:
+    def _unnamed(self, token: Token, named: Token) -> Misfit:
         free = [argument.name for argument in self.word.arguments if argument.name not in self.spans]
-        reason = f"`{shown(token.text)}` has no name, and stands behind `{shown(named.text)}`"
-        return Misfit(reason, f"give it one: {free[0]}={shown(token.text)}" if free else self._usage())
+        reason = f"`{shown(token.text)}` needs a name, because it follows `{shown(named.text)}`"
+        return Misfit(reason, f"write {free[0]}={shown(token.text)}" if free else self._usage())
 
     def _unknown(self, name: str, text: str) -> Misfit:
         reason = f"{self.word.name} has no argument `{shown(name)}`"
         lower = name.lower()[:40]
         if lower == "activation":
             line = activation(text) or "ReLU"
-            return Misfit(reason, f"write the activation as a line of its own: `{line}`")
+            return Misfit(reason, f"write the activation on a separate line: `{line}`")
         if lower in _LEFT_OUT:
             return Misfit(reason, _LEFT_OUT[lower])
         near = spelling.nearest(lower, [argument.name for argument in self.word.arguments])
         return Misfit(reason, self._usage() if near is None else f"did you mean `{near}`?")
 
     def _usage(self) -> str:
-        return f"write: {self.word.usage()}" if self.word.arguments else f"write `{self.word.name}` alone"
+        return f"usage: {self.word.usage()}" if self.word.arguments else f"write `{self.word.name}` alone"

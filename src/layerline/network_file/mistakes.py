@@ -1,4 +1,4 @@
-"""Mistakes in a network file, and how they are shown: file:line:column, the line, a caret, the shapes, what to do."""
+"""Mistakes in a network file, and their messages: file:line:column, the line, a caret, the shapes, and the fix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST_SHOWN: Final = 10
 _COLUMNS: Final = 80
 _MARGIN: Final = 7
-"""What stands in front of a shown line: `   3 | `."""
+"""Width of the margin before a quoted line: `   3 | `."""
 
 _NO_BREAK: Final = "\u00a0"
 _QUOTED: Final = re.compile("`[^`]*`")
@@ -28,7 +28,7 @@ _NEWLINE: Final = re.compile(r"\r\n|\n|\r")
 @final
 @dataclass(frozen=True, order=True)
 class Span:
-    """A piece of one line: the line from 1, start and end from 0 in characters (code points), the end not included."""
+    """A part of one line: the line from 1, start and end from 0 in characters (code points), end exclusive."""
 
     line: int
     start: int
@@ -37,10 +37,10 @@ class Span:
 
 @final
 class Mistakes:
-    """Gathers what is wrong with one file, for one error that says it all, up to ten at once."""
+    """Collects the mistakes in one file, to report up to ten of them in one error."""
 
     def __init__(self, file: str, text: str) -> None:
-        """Keep what the file is called and its lines."""
+        """Store the file's name and its lines."""
         self.file = file
         self.lines = split(text)
         self._shown: dict[Span, str] = {}
@@ -49,17 +49,17 @@ class Mistakes:
 
     @property
     def full(self) -> bool:
-        """Whether no other mistake would be shown, so that looking for more is of no use."""
+        """Whether no further mistake would be reported, so that looking for more is pointless."""
         return len(self._shown) >= MOST_SHOWN
 
     def aside(self) -> Mistakes:
-        """Return one for the same lines without a mistake yet, for a reading that is only tried."""
+        """Return an empty copy for the same lines, for a tentative reading."""
         other = Mistakes(self.file, "")
         other.lines = self.lines
         return other
 
     def add(self, span: Span, misfit: Misfit, shapes: str | None = None) -> None:
-        """Keep that `misfit` is at `span`; a place that has a mistake already is left with it."""
+        """Record `misfit` at `span`, unless there is already a mistake at that position."""
         if span in self._shown:
             return
         if self.full:
@@ -79,12 +79,12 @@ class Mistakes:
             return
         parts = [self._shown[span] for span in sorted(self._shown)]
         if self._more:
-            parts.append(f"These are {MOST_SHOWN} mistakes; there are more.")
+            parts.append(f"{MOST_SHOWN} mistakes are listed; there are more.")
         raise NetworkError("\n\n".join(parts))
 
 
 def split(text: str) -> list[str]:
-    """Return the lines of a text, which end in LF, CRLF or CR and in nothing else."""
+    """Return the lines of a text, separated by LF, CRLF or CR only."""
     return _NEWLINE.split(text)
 
 
@@ -95,7 +95,7 @@ def refusal(file: str, text: str, line: int, reason: str, help: str | None) -> N
 
 
 def code_span(lines: Sequence[str], line: int) -> Span:
-    """Return where line `line` (from 1) says something: without spaces around it and without its comment."""
+    """Return the position of the code on line `line` (from 1), without surrounding spaces and without its comment."""
     code = lines[line - 1].partition("#")[0].rstrip()
     return Span(line, len(code) - len(code.lstrip()), len(code))
 
@@ -108,7 +108,7 @@ def render(
     help: str | None = None,  # noqa: A002
     shapes: str | None = None,
 ) -> str:
-    """Return a message in the form of all messages about a network file. Nothing in it is a control character."""
+    """Return a message in the standard format for a network file, without control characters."""
     shown, before, width = _window(lines[span.line - 1], span)
     message = [f"{display.name(file, 200)}:{span.line}:{span.start + 1}: {reason}"]
     if shown:
@@ -122,7 +122,7 @@ def render(
 
 
 def _folded(text: str) -> str:
-    """Return a text in lines of at most 80 columns; what stands between backticks stays together."""
+    """Return a text wrapped to 80 columns, without breaks between backticks."""
     import textwrap
 
     whole = _QUOTED.sub(lambda quoted: quoted[0].replace(" ", _NO_BREAK), text)
@@ -131,14 +131,14 @@ def _folded(text: str) -> str:
 
 
 def _window(line: str, span: Span) -> tuple[str, int, int]:
-    """Return the part of a line that fits, the columns in front of the caret, and how many carets."""
+    """Return the part of a line that fits, the number of columns before the carets, and the number of carets."""
     cells = [_cell(letter) for letter in line[: span.end + _COLUMNS]]
-    room = _COLUMNS - _MARGIN - 2
+    columns = _COLUMNS - _MARGIN - 2
     first = 0
-    if sum(map(_width, cells[: span.end])) > room and span.start > 8:
+    if sum(map(_width, cells[: span.end])) > columns and span.start > 8:
         first = span.start - 8
     shown, last = "", first
-    while last < len(cells) and _width(shown) + _width(cells[last]) <= room:
+    while last < len(cells) and _width(shown) + _width(cells[last]) <= columns:
         shown += cells[last]
         last += 1
     before = _width("".join(cells[first : span.start]))
@@ -148,12 +148,12 @@ def _window(line: str, span: Span) -> tuple[str, int, int]:
 
 
 def _cell(letter: str) -> str:
-    """Return how a character is shown: a tab as four spaces, and what cannot be printed escaped."""
+    """Return a character for display: a tab as four spaces, and unprintable characters escaped."""
     return "    " if letter == "\t" else display.name(letter)
 
 
 def _width(shown: str) -> int:
-    """Return how many columns of a terminal a text takes."""
+    """Return the number of terminal columns that a text takes."""
     if shown.isascii():
         return len(shown)
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in shown)

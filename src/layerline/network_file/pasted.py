@@ -1,4 +1,4 @@
-"""Lines of PyTorch and Keras that were pasted into a network file: the lines that say the same here."""
+"""PyTorch and Keras code pasted into a network file, and the equivalent lines."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 _PROGRAM: Final = re.compile(
     r"(?:import|from|class|def|return|super|if|for|with|print|self|model|@\w+)\b.*|[()\[\]{},: \t]+", re.ASCII
 )
-"""What holds a Python program together, and is no layer."""
+"""The lines of a Python program that are not layers."""
 PROGRAM: Final = Misfit(
-    "this is Python, and not a layer",
-    "remove it, and what else holds the program together: import, class, def, return, brackets",
+    "this is Python, not a layer",
+    "remove it and everything else that is not a layer: import, class, def, return, brackets",
 )
 _SETTINGS: Final = re.compile(r"[A-Za-z_]\w*[ \t]*(?:\{.*|:[ \t]*\S.*)", re.ASCII)
 """A line of a Caffe prototxt: `layer {`, `type: "Convolution"`."""
@@ -30,7 +30,7 @@ SETTINGS: Final = Misfit(
     "write a line for each layer: `Conv 20 5` for a Convolution with num_output 20 and kernel_size 5, `Pool 2` for a "
     "Pooling, `FC 500` for an InnerProduct, `ReLU`, `Softmax`",
 )
-_REASON: Final = "this is Python; here a layer is a word and its values, without brackets"
+_REASON: Final = "this is Python; here a layer is a word and its values, without parentheses"
 _CLASSES: Final = frozenset({"classes", "num_classes", "n_classes", "nb_classes", "num_class"})
 _KERAS: Final = re.compile(r"\b(?:keras|layers|tf)\b")
 _ACTIVATIONS: Final[dict[str, str | None]] = {
@@ -54,8 +54,8 @@ _ACTIVATIONS: Final[dict[str, str | None]] = {
 """An activation's name in Keras or torch.nn.functional → its line."""
 
 
-class _Unsaid(Exception):  # noqa: N818 - not an error of anybody: there is no such line here
-    """A call has no counterpart, or a value that the line does not say; its text is the function's name."""
+class _Untranslatable(Exception):  # noqa: N818 - nobody's error: there is no such line here
+    """A call without an equivalent, or with a value that is not on the line; its text is the function's name."""
 
 
 def activation(name: str) -> str | None:
@@ -64,9 +64,9 @@ def activation(name: str) -> str | None:
 
 
 def pasted(code: str, words: Mapping[str, Word]) -> Misfit | None:
-    """Return what to say of a line of PyTorch or Keras, with the lines to write; None where it is no such line.
+    """Return the mistake for a line of PyTorch or Keras, with the lines to write instead; None for any other line.
 
-    `words` are ours by their spelling in lower case.
+    `words` maps the lower-case spellings to our words.
     """
     call = read_call(code)
     if call is None:
@@ -75,21 +75,21 @@ def pasted(code: str, words: Mapping[str, Word]) -> Misfit | None:
         return SETTINGS if _SETTINGS.fullmatch(code.strip()) else None
     try:
         lines = _lines(call, keras=bool(_KERAS.search(call.prefix)))
-    except _Unsaid as unsaid:
-        return _unsaid(str(unsaid), words)
+    except _Untranslatable as error:
+        return _untranslatable(str(error), words)
     return Misfit(_REASON, write(lines)) if lines else PROGRAM
 
 
-def _unsaid(function: str, words: Mapping[str, Word]) -> Misfit:
-    """Return what to say of a call that there is no line for."""
+def _untranslatable(function: str, words: Mapping[str, Word]) -> Misfit:
+    """Return the mistake for a call that cannot be translated."""
     word = words.get(function.lower())
     if word is not None:
-        return Misfit(_REASON, f"write it so, with a number for each value: {word.usage()}")
+        return Misfit(_REASON, f"write it like this, with a number for each value: {word.usage()}")
     return unknown_word(function, words) if function[:1].isupper() else PROGRAM
 
 
 def write(lines: list[str]) -> str:
-    """Return the help that says which lines to write."""
+    """Return a help text with the lines to write."""
     quoted = [f"`{line}`" for line in lines]
     if len(quoted) == 1:
         return f"write {quoted[0]}"
@@ -97,7 +97,7 @@ def write(lines: list[str]) -> str:
 
 
 def _lines(value: Any, *, keras: bool) -> list[str]:
-    """Return the lines that a value stands for: none for a name, those of the innermost call first."""
+    """Return the lines equivalent to a value, those of the innermost call first; none for a name."""
     if isinstance(value, tuple):
         return [line for each in value for line in _lines(each, keras=keras)]
     if not isinstance(value, Call):
@@ -118,15 +118,15 @@ def _lines(value: Any, *, keras: bool) -> list[str]:
         return before + [line for each in value.positional for line in _lines(each, keras=keras)]
     make = (_KERAS_LAYERS.get(value.function) if keras else None) or _LAYERS.get(value.function)
     if make is None:
-        raise _Unsaid(value.function)
+        raise _Untranslatable(value.function)
     try:
         return before + make(value)
-    except _Unsaid:
-        raise _Unsaid(value.function) from None
+    except _Untranslatable:
+        raise _Untranslatable(value.function) from None
 
 
 def _bind(call: Call, *names: str) -> dict[str, Any]:
-    """Return the values by their names; what has no name here is left out."""
+    """Return the values by name, without those that have no name here."""
     return {**dict(zip(names, call.positional, strict=False)), **call.named}
 
 
@@ -134,7 +134,7 @@ def _whole(value: Any) -> str:
     if isinstance(value, Name) and value.text.rpartition(".")[2].lower() in _CLASSES:
         return "classes"
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _Unsaid
+        raise _Untranslatable
     return str(value)
 
 
@@ -150,18 +150,18 @@ def _size(value: Any) -> str:
 
 def _number(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _Unsaid
+        raise _Untranslatable
     return re.sub(r"e([+-])0+", r"e\1", f"{value:.12g}")
 
 
 def _named(given: dict[str, Any], name: str, key: str, default: str) -> list[str]:
-    """Return `stride=2` where the value is not the default."""
+    """Return `stride=2` if the value is not the default."""
     text = _size(given[key]) if given.get(key) is not None else default
     return [] if text == default else [f"{name}={text}"]
 
 
 def _padding(given: dict[str, Any]) -> list[str]:
-    """Return the padding, also where it is a word."""
+    """Return the padding, which may be a word."""
     value = given.get("padding", 0)
     word = value.lower() if isinstance(value, str) else ""
     if word == "valid" or value == 0:
@@ -175,7 +175,7 @@ def _activation(given: dict[str, Any]) -> list[str]:
         return []
     name = name.text.rpartition(".")[2] if isinstance(name, Name) else name
     if not isinstance(name, str) or name.lower() not in _ACTIVATIONS:
-        raise _Unsaid
+        raise _Untranslatable
     line = activation(name)
     return [line] if line else []
 
@@ -187,7 +187,7 @@ def _bias(given: dict[str, Any], key: str) -> list[str]:
 def _conv(given: dict[str, Any], filters: str, stride: str, dilation: str, bias: str) -> str:
     kernel = _size(given.get("kernel_size"))
     if given.get("padding_mode", "zeros") != "zeros" or given.get("data_format") == "channels_first":
-        raise _Unsaid
+        raise _Untranslatable
     parts = ["Conv", _whole(given.get(filters)), kernel, *_named(given, "stride", stride, "1")]
     parts += [*_padding(given), *_named(given, "dilation", dilation, "1")]
     return " ".join([*parts, *_named(given, "groups", "groups", "1"), *_bias(given, bias)])
@@ -219,7 +219,7 @@ def _depthwise(call: Call) -> list[str]:
 
 def _depthwise_line(given: dict[str, Any], start: str) -> str:
     if given.get("dilation_rate", 1) not in (1, (1, 1)) or given.get("data_format") == "channels_first":
-        raise _Unsaid
+        raise _Untranslatable
     stride, multiplier = (
         _named(given, name, key, "1") for name, key in (("stride", "strides"), ("multiplier", "depth_multiplier"))
     )
@@ -228,7 +228,7 @@ def _depthwise_line(given: dict[str, Any], start: str) -> str:
 
 
 def _fc(given: dict[str, Any], outputs: str, bias: str) -> list[str]:
-    """Return the FC; one output, which tells two classes apart elsewhere, is one a class here."""
+    """Return the FC line; a single output, which is for two classes elsewhere, becomes one per class."""
     if given.get(outputs) == 1:
         return [" ".join(["FC", "classes", *_bias(given, bias)])]
     return [" ".join(["FC", _whole(given.get(outputs)), *_bias(given, bias)]), *_activation(given)]
@@ -249,7 +249,7 @@ def _pool(word: str, names: tuple[str, str, str], default: int | None = None) ->
     def make(call: Call) -> list[str]:
         given = _bind(call, window, stride, padding)
         if given.get("ceil_mode") is True or given.get("dilation", 1) != 1 or given.get("data_format"):
-            raise _Unsaid
+            raise _Untranslatable
         size = _size(given.get(window, default))
         parts = [word, size, *_named(given, "stride", stride, size)]
         return [" ".join([*parts, *_padding(given)])]
@@ -260,7 +260,7 @@ def _pool(word: str, names: tuple[str, str, str], default: int | None = None) ->
 def _adaptive(word: str) -> Callable[[Call], list[str]]:
     def make(call: Call) -> list[str]:
         if _size(_bind(call, "output_size").get("output_size")) != "1":
-            raise _Unsaid
+            raise _Untranslatable
         return [word]
 
     return make
@@ -279,7 +279,7 @@ def _keras_norm(call: Call) -> list[str]:
 def _norm(given: dict[str, Any], eps: str, ours: Callable[[float], float]) -> list[str]:
     momentum, small = given.get("momentum", 0.1), given.get(eps, 1e-5)
     if any(isinstance(value, bool) or not isinstance(value, int | float) for value in (momentum, small)):
-        raise _Unsaid
+        raise _Untranslatable
     parts = [("momentum", ours(momentum), 0.1), ("eps", small, 1e-5)]
     return [" ".join(["BatchNorm", *(f"{name}={_number(value)}" for name, value, usual in parts if value != usual)])]
 
@@ -309,7 +309,7 @@ def _input(call: Call) -> list[str]:
     given = _bind(call, "shape")
     shape = given.get("shape", given.get("input_shape"))
     if not isinstance(shape, tuple) or len(shape) != 3:
-        raise _Unsaid
+        raise _Untranslatable
     H, W, C = map(_whole, shape)
     return [f"Input {C} {H} {W}"]
 
@@ -369,7 +369,7 @@ _LAYERS: Final = {
     "GlobalMaxPooling2D": _global("GlobalMaxPool"),
     "GlobalMaxPool2D": _global("GlobalMaxPool"),
 }
-"""The name of a class → its lines."""
+"""The name of a class → the function that returns its lines."""
 _KERAS_LAYERS: Final = {"LeakyReLU": _leaky(0.3)}
 _APPLIED: Final = {
     **{name: _always(line) for name, line in _ACTIVATIONS.items() if line},
@@ -385,4 +385,4 @@ _APPLIED: Final = {
     "adaptive_avg_pool2d": _adaptive("GlobalPool"),
     "adaptive_max_pool2d": _adaptive("GlobalMaxPool"),
 }
-"""The name of a function that is applied to a value → its lines."""
+"""The name of a function that is applied to a value → the function that returns its lines."""

@@ -1,4 +1,4 @@
-"""A line of Python as far as networks are written in it: calls, their values and names. Nothing of it is run."""
+"""A parser for the Python used in network definitions: calls, their values and names. Nothing is executed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 _LONGEST: Final = 400
-"""Characters of a line that are looked at."""
+"""Characters of a line that are parsed."""
 _DEEPEST: Final = 20
 _TOKEN: Final = re.compile(
     r"[ \t]*(?:(?P<name>\.?[A-Za-z_][\w.]*)|(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)"
@@ -23,7 +23,7 @@ _CONSTANTS: Final = {"True": True, "False": False, "None": None}
 @final
 @dataclass(frozen=True)
 class Name:
-    """A name that stands for a value that the line does not say, or what else cannot be worked out."""
+    """A name for a value that is not on the line, or an expression that cannot be computed."""
 
     text: str
 
@@ -31,7 +31,7 @@ class Name:
 @final
 @dataclass
 class Call:
-    """`prefix.function(positional, …, name=value)`; what it is applied to, as in `Dense(10)(x)`, is `inner`."""
+    """`prefix.function(positional, …, name=value)`; `inner` is its operand, such as x in `Dense(10)(x)`."""
 
     prefix: str
     function: str
@@ -41,9 +41,9 @@ class Call:
 
 
 def read_call(code: str) -> Call | None:
-    """Return the call that a line makes, `x = f(…)` or `f(…),`; None where it is none, or one that cannot be read.
+    """Return the call on a line, `x = f(…)` or `f(…),`; None if there is none, or if it cannot be parsed.
 
-    Brackets that are not closed on the line count as closed at its end: a program goes on there.
+    Brackets that are not closed on the line count as closed at its end, because a program continues there.
     """
     match = _BEGINNING.match(code[:_LONGEST].strip())
     tokens = _tokens(match["call"]) if match else None
@@ -57,7 +57,7 @@ def read_call(code: str) -> Call | None:
 
 
 def _tokens(text: str) -> list[tuple[str, str]] | None:
-    """Return kind and text of each token; None where there is something else on the line."""
+    """Return kind and text of each token; None if there is anything else on the line."""
     found: list[tuple[str, str]] = []
     at = 0
     while text[at:].strip():
@@ -71,14 +71,14 @@ def _tokens(text: str) -> list[tuple[str, str]] | None:
 
 @final
 class _Parser:
-    """Reads tokens from the left; ValueError where they are no values of Python."""
+    """Parses tokens from left to right; raises ValueError if they are not Python values."""
 
     def __init__(self, tokens: list[tuple[str, str]]) -> None:
         self._tokens = tokens
         self._at = 0
 
     def value(self, depth: int) -> Any:
-        """Read one value with what is computed of it: `16 * 4 * 4` is a number, other sums are a Name."""
+        """Parse one expression: `16 * 4 * 4` is a number, other arithmetic is a Name."""
         if depth > _DEEPEST:
             raise ValueError("too deep")
         value = self._one(depth)
@@ -126,7 +126,7 @@ class _Parser:
                 return call
 
     def _arguments(self, depth: int) -> tuple[list[Any], dict[str, Any]]:
-        """Read to the closing bracket, or to the end of the line."""
+        """Parse up to the closing bracket, or the end of the line."""
         positional: list[Any] = []
         named: dict[str, Any] = {}
         while self._at < len(self._tokens):

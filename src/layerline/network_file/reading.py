@@ -1,4 +1,4 @@
-"""The network file on the disk: found, not too large, and text."""
+"""Reading of a network file from disk, with checks of its size and that it is text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MAGIC: Final = {
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a network file, without a byte order mark. Raises NetworkError where it is none."""
+    """Return the text of a network file, without a byte order mark. Raises NetworkError if it is not text."""
     shown = display.name(os.fspath(path), 200)
     try:
         with regular.opened(path) as file:
@@ -43,26 +43,26 @@ def read_text(path: Path) -> str:
 
 
 def check_size(shown: str, read: int, size: int) -> None:
-    """Raise NetworkError where a file of `size` bytes, of which `read` were read, is too large."""
+    """Raise NetworkError if a file of `size` bytes, of which `read` were read, is too large."""
     if read > LARGEST_FILE:
         raise NetworkError(
-            f"{shown}: has {display.size(size)}, and a network file has at most 1 MiB",
-            "check that this is the file you mean: a network takes a line a layer",
+            f"{shown}: has {display.size(size)}, but a network file has at most 1 MiB",
+            "check that this is the right file: a network has one line per layer",
         )
 
 
 def _decoded(shown: str, content: bytes) -> str:
     for magic, what in _MAGIC.items():
         if content.startswith(magic):
-            raise NetworkError(f"{shown}: is {what}, not a network file", "a network file is plain text, in UTF-8")
+            raise NetworkError(f"{shown}: is {what}, not a network file", "a network file is plain text in UTF-8")
     zero = content.find(0)
     if zero >= 0:
-        raise NetworkError(f"{shown}: is not text: byte {zero:,d} is 0", "a network file is plain text, in UTF-8")
+        raise NetworkError(f"{shown}: is not text: byte {zero:,d} is 0", "a network file is plain text in UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise NetworkError(
             f"{shown}:{line}: byte 0x{content[error.start]:02x} at offset {error.start:,d} is not UTF-8",
-            "save the file as UTF-8, or keep to plain letters",
+            "save the file as UTF-8, or use only ASCII characters",
         ) from None

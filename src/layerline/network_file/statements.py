@@ -1,4 +1,4 @@
-"""The first step of reading: from text to words with their place. What a word means is not known here."""
+"""The lexer: from text to words with their positions, whatever they mean."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from layerline.network_file.mistakes import Mistakes
 
 _PIECE: Final = re.compile(r"[^ \t=]++[ \t]*+=[ \t]*+[^ \t=]++(?![ \t]*=)|[^ \t]++")
-"""A word, a value, or name=value, where spaces around the sign do not matter."""
+"""A word, a value, or name=value, with optional spaces around the sign."""
 _MOST_PIECES: Final = 50
-"""No line has so many values; what stands behind them is a mistake all the same."""
+"""No valid line has this many values; the rest of a longer one need not be read."""
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -34,7 +34,7 @@ class Token:
 @final
 @dataclass(frozen=True)
 class Statement:
-    """A line that says something: its first word and what stands behind it."""
+    """A line with code: its first word and the arguments after it."""
 
     word: Token
     arguments: tuple[Token, ...]
@@ -56,7 +56,7 @@ class SourceLine:
 
 
 def read_lines(mistakes: Mistakes) -> Iterator[SourceLine]:
-    """Yield every line of the file, read when asked for; control characters, also in comments, are mistakes."""
+    """Yield every line of the file lazily; control characters, even in comments, are mistakes."""
     return (_read(number, text, mistakes) for number, text in enumerate(mistakes.lines, start=1))
 
 
@@ -65,7 +65,7 @@ def _read(number: int, text: str, mistakes: Mistakes) -> SourceLine:
     if forbidden:
         mistakes.add(
             Span(number, forbidden.start(), forbidden.end()),
-            Misfit(f"a control character, U+{ord(forbidden[0]):04X}, cannot stand here", "remove it"),
+            Misfit(f"the control character U+{ord(forbidden[0]):04X} is not allowed", "remove it"),
         )
     code, mark, comment = text.partition("#")
     pieces = itertools.islice(_PIECE.finditer(code), _MOST_PIECES)

@@ -12,7 +12,7 @@ from layerline.network_file.python_call import read_call
 if TYPE_CHECKING:
     from layerline.network_file.python_call import Call
 
-_REASON: Final = "this is C++ of tiny-dnn; here a layer is a word and its values, without brackets"
+_REASON: Final = "this is tiny-dnn code (C++); here a layer is a word and its values, without parentheses"
 _LINE: Final = re.compile(r"(?:\w+[ \t]*)?<<.*|(?:conv|ave_pool|max_pool|fc|\w+_layer)[ \t]*\(.*", re.ASCII)
 _PLACES: Final[dict[str, tuple[str, tuple[int, ...]]]] = {
     **dict.fromkeys(("conv", "convolutional_layer"), ("Conv", (4, 2))),

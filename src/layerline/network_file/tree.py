@@ -1,4 +1,4 @@
-"""READ: the text of a network file as a tree of layers and blocks, every mistake of writing found at once."""
+"""READ: the text of a network file as a tree of layers and blocks, with all syntax mistakes at once."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from layerline.network_file.mistakes import Mistakes, Span
 
 MOST_LAYERS: Final = 10_000
-"""How many layers a network may have, every Repeat unrolled."""
+"""Maximum number of layers of a network, with every Repeat unrolled."""
 DEEPEST: Final = 50
-"""How many blocks may stand inside one another."""
+"""Maximum depth of nested blocks."""
 _LARGEST_SIDE: Final = 65_536
 
 _SIDE: Final = Whole(high=_LARGEST_SIDE)
@@ -34,7 +34,7 @@ _REPEAT: Final = Word("Repeat", (Argument("n", Whole(), bare=True),))
 _END: Final = Word("End")
 
 STRUCTURE: Final = (_INPUT, _RESIDUAL, _SHORTCUT, _REPEAT, _END)
-"""The words that are no layers."""
+"""The words that are not layers."""
 _LAYER_WORDS: Final = {layer.word.name: layer for layer in LAYERS if layer.word.name != _RESIDUAL.name}
 _WORDS: Final = {
     spelling.lower(): word
@@ -47,7 +47,7 @@ _WORDS: Final = {
 @final
 @dataclass(frozen=True)
 class LayerLine:
-    """A line that is a layer; None where the line has a mistake."""
+    """A line with a layer, which is None if the line has a mistake."""
 
     statement: Statement
     layer: Layer | None
@@ -55,24 +55,24 @@ class LayerLine:
 
     @property
     def span(self) -> Span:
-        """Return where its word is."""
+        """Return the position of its word."""
         return self.statement.word.span
 
     @property
     def foreign(self) -> bool:
-        """Whether it begins with no word of ours: that is said, and what it is to be is not known."""
+        """Whether its first word is not ours: that has been reported, and its meaning is unknown."""
         return self.values is None
 
     def has(self, argument: str) -> bool:
-        """Whether the line gives the argument."""
+        """Whether the line specifies the argument."""
         return self.values is not None and argument in self.values.spans
 
     def span_of(self, argument: str | None) -> Span:
-        """Return where an argument is, or the word."""
+        """Return the position of an argument, or of the word."""
         return self.values.span_of(argument) if self.values else self.span
 
     def read_as(self, arguments: tuple[Token, ...]) -> Layer | None:
-        """Return the layer that the line would be with other arguments; None where it would be none."""
+        """Return the layer that the line would be with other arguments; None if it would be invalid."""
         if self.values is None or self.values.word.name not in _LAYER_WORDS:
             return None
         word = self.values.word
@@ -84,24 +84,24 @@ class LayerLine:
 @final
 @dataclass
 class Block:
-    """A Residual or a Repeat with its lines; written to while the file is read, then left alone."""
+    """A Residual or a Repeat with its lines; filled while the file is read, then not changed."""
 
     statement: Statement
     word: Word
     count: int = 1
-    """Of a Repeat."""
+    """The count of a Repeat."""
     body: list[LayerLine | Block] = field(default_factory=list)
     shortcut: list[LayerLine | Block] | None = None
-    """Of a Residual: its second branch; None is the input itself."""
+    """The second branch of a Residual; None is the input itself."""
     shortcut_line: int = 0
     size: int = 0
-    """How many layers it has, unrolled."""
+    """Its number of layers, unrolled."""
     foreign: bool = False
-    """Whether it begins with no word of ours: never."""
+    """Whether its first word is not ours: never."""
 
     @property
     def span(self) -> Span:
-        """Return where its first word is."""
+        """Return the position of its first word."""
         return self.statement.word.span
 
     @property
@@ -118,22 +118,22 @@ class Block:
 @final
 @dataclass
 class Tree:
-    """A network file as read; written to while it is read, then left alone."""
+    """A parsed network file; filled while it is read, then not changed."""
 
     lines: list[SourceLine] = field(default_factory=list)
     items: list[LayerLine | Block] = field(default_factory=list)
     input: LayerLine | None = None
     input_shape: tuple[int, int, int] | None = None
     readable: dict[int, tuple[int, str]] = field(default_factory=dict)
-    """The number of a line → how many blocks it stands in, and its readable form, which may be several lines."""
+    """Line number → how many blocks it is in, and its formatted code, which may be several lines."""
     notes: dict[Span, Misfit] = field(default_factory=dict)
-    """What is legal and read in a way that is worth a note."""
+    """Lines that are legal, but whose meaning here is worth a note."""
     whole: bool = True
-    """Whether the blocks are closed and small enough to be walked."""
+    """Whether all blocks are closed and small enough to be walked."""
 
 
 def read_tree(mistakes: Mistakes) -> Tree:
-    """Return the tree of the file whose lines `mistakes` holds; what is wrong is added there."""
+    """Return the tree of the file whose lines are in `mistakes`; its mistakes are added there."""
     tree = Tree()
     reader = _Reader(tree, mistakes)
     for line in read_lines(mistakes):
@@ -146,7 +146,7 @@ def read_tree(mistakes: Mistakes) -> Tree:
 
 @final
 class _Reader:
-    """Reads statement after statement, with the blocks that are open."""
+    """Reads statement after statement, and tracks the open blocks."""
 
     def __init__(self, tree: Tree, mistakes: Mistakes) -> None:
         self.tree = tree
@@ -155,11 +155,11 @@ class _Reader:
         self.size = 0
         self.last: LayerLine | None = None  # a line that may only be the last
         self.section: Section | None = None  # of darknet
-        self.other: set[Misfit] = set()  # what was said of lines that hold a file of another kind together
-        self.flat = False  # whether a section of darknet has made a list of the image
+        self.other: set[Misfit] = set()  # what was reported of a Python program or a settings file
+        self.flat = False  # whether a darknet section has flattened the image
 
     def read(self, statement: Statement) -> bool:
-        """Take in one statement; return False where it makes no sense to read on."""
+        """Read one statement; return False if there is no point in reading further."""
         if self.mistakes.full:
             self.mistakes.add(statement.word.span, Misfit("unread"))
             self.open.clear()
@@ -167,7 +167,7 @@ class _Reader:
             return False
         if self.last and self.last.layer:
             name = self.last.layer.word.name
-            misfit = Misfit(f"{name} stands on the last line only", f"remove it; the loss needs no {name}")
+            misfit = Misfit(f"{name} is only allowed on the last line", f"remove it; the loss needs no {name}")
             self.mistakes.add(self.last.span, misfit)
             self.last = None
         if self._foreign(statement):
@@ -190,7 +190,7 @@ class _Reader:
         return action(values, read)
 
     def _foreign(self, statement: Statement) -> bool:
-        """Say of a line of another language what it is here; return False where it is one of ours."""
+        """Report a line in another language with its equivalent; return False if the line is ours."""
         span = code_span(self.mistakes.lines, statement.line)
         code = self.mistakes.lines[statement.line - 1][span.start : span.end]
         if self.section and self.section.take(code):
@@ -227,17 +227,17 @@ class _Reader:
         return reading.statement
 
     def _close_section(self) -> None:
-        """Say what a section of darknet is here, once all of its lines are read."""
+        """Report a darknet section with its equivalent, after all of its lines."""
         if self.section:
             self.mistakes.add(self.section.statement.word.span, self.section.misfit(flat=self.flat))
             self.flat = self.flat or self.section.flattens
             self.section = None
 
     def close(self) -> None:
-        """Say which blocks have no End."""
+        """Report blocks without an End."""
         self._close_section()
         for block in self.open:
-            misfit = Misfit(f"this {block.word.name} has no End", "add a line `End` behind the last line of the block")
+            misfit = Misfit(f"this {block.word.name} has no End", "add the line `End` after the last line of the block")
             self.mistakes.add(block.statement.word.span, misfit)
             self.tree.whole = False
 
@@ -252,7 +252,7 @@ class _Reader:
         self._write(values, read, len(self.open))
         layer = None
         if read is None and values.meant is not None:
-            layer = _LAYER_WORDS[values.word.name](**values.meant)  # so that the lines behind it are checked too
+            layer = _LAYER_WORDS[values.word.name](**values.meant)  # so that the lines after it are checked too
         elif read is not None:
             layer = _LAYER_WORDS[values.word.name](**read)
             misfit = layer.contradiction()
@@ -274,7 +274,7 @@ class _Reader:
         return self._grow(len(layers), values)
 
     def _grow(self, layers: int, values: Values) -> bool:
-        """Count layers in; return False where they are too many."""
+        """Add to the number of layers; return False if there are too many."""
         if self.open:
             self.open[-1].size += layers
         else:
@@ -282,7 +282,7 @@ class _Reader:
         size = self.open[-1].size if self.open else self.size
         if size <= MOST_LAYERS:
             return True
-        reason = f"this makes more than {MOST_LAYERS:,d} layers, the most that a network may have"
+        reason = f"this makes more than {MOST_LAYERS:,d} layers, the maximum for a network"
         self.mistakes.add(values.statement.word.span, Misfit(reason, "use fewer layers"))
         self.open.clear()
         self.tree.whole = False
@@ -294,10 +294,10 @@ class _Reader:
         if self.tree.input:
             first = self.tree.input.statement.line
             self.mistakes.add(
-                span, Misfit(f"Input is given twice, in line {first} and in line {span.line}", "remove one of the two")
+                span, Misfit(f"Input is given twice, on lines {first} and {span.line}", "remove one of them")
             )
         elif self.open or self.tree.items:
-            self.mistakes.add(span, Misfit("Input stands in front of all layers", "move this line to the top"))
+            self.mistakes.add(span, Misfit("Input must come before all layers", "move this line to the top"))
         self.tree.input = self.tree.input or LayerLine(values.statement, None, values)
         if read is not None and self.tree.input_shape is None:
             self.tree.input_shape = (read["channels"], read["height"], read["width"])
@@ -307,7 +307,7 @@ class _Reader:
         self._write(values, read, len(self.open))
         block = Block(values.statement, values.word, (read or {}).get("n", 1))
         if len(self.open) == DEEPEST:
-            misfit = Misfit(f"more than {DEEPEST} blocks stand inside one another here", "close some with End")
+            misfit = Misfit(f"more than {DEEPEST} nested blocks", "close some with End")
             self.mistakes.add(values.statement.word.span, misfit)
             self.open.clear()
             self.tree.whole = False
@@ -321,20 +321,20 @@ class _Reader:
         span, block = values.statement.word.span, self.open[-1] if self.open else None
         if block is None or not block.residual:
             inside = block is not None and any(outer.residual for outer in self.open)
-            helps = f"close the Repeat of line {block.statement.line} with End first" if block and inside else None
-            self.mistakes.add(span, Misfit("Shortcut stands only inside a Residual", helps or "remove it"))
+            helps = f"close the Repeat on line {block.statement.line} with End first" if block and inside else None
+            self.mistakes.add(span, Misfit("Shortcut is only allowed inside a Residual", helps or "remove it"))
         elif block.shortcut is not None:
-            lines = f"in line {block.shortcut_line} and in line {span.line}"
-            self.mistakes.add(span, Misfit(f"this Residual has two Shortcuts, {lines}", "remove one of the two"))
+            lines = f"on lines {block.shortcut_line} and {span.line}"
+            self.mistakes.add(span, Misfit(f"this Residual has two Shortcuts, {lines}", "remove one of them"))
         else:
-            self._refuse_empty(block, block.body, "has no lines in front of its Shortcut")
+            self._refuse_empty(block, block.body, "has no lines before its Shortcut")
             block.shortcut, block.shortcut_line = [], span.line
         return True
 
     def _end(self, values: Values, read: dict[str, Any] | None) -> bool:
         self._write(values, read, max(len(self.open) - 1, 0))
         if not self.open:
-            misfit = Misfit("this End closes nothing", "remove it, or begin its block with Residual or Repeat")
+            misfit = Misfit("this End closes nothing", "remove it, or start its block with Residual or Repeat")
             self.mistakes.add(values.statement.word.span, misfit)
             return True
         block = self.open.pop()
@@ -346,10 +346,10 @@ class _Reader:
 
     def _refuse_empty(self, block: Block, branch: list[LayerLine | Block], what: str) -> None:
         if not branch:
-            misfit = Misfit(f"this {block.word.name} {what}", "put layers there, or remove the block")
+            misfit = Misfit(f"this {block.word.name} {what}", "add layers there, or remove the block")
             self.mistakes.add(block.statement.word.span, misfit)
 
 
 def block_values(block: Block, values: Values) -> Values:
-    """Return values that point at the block's first line, for a mistake of the whole block."""
+    """Return values that point at the block's first line, for a mistake that concerns the whole block."""
     return Values(block.word, block.statement, values.mistakes)

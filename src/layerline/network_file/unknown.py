@@ -1,4 +1,4 @@
-"""What to say of a first word that is none of ours."""
+"""The mistake of a line whose first word is unknown."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _OTHERWISE: Final = {
     "gmp": "GlobalMaxPool",
     "skip": "Residual",
 }
-"""Words of others that are spelled too differently to be near."""
+"""Names in other frameworks that are spelled too differently for a close match."""
 _OTHER_DIMENSIONS: Final = ("1d", "3d")
 
 
 def unknown_word(text: str, words: Mapping[str, Word]) -> Misfit:
-    """Return the mistake for a line that begins with `text`; `words` are all by their spelling in lower case."""
+    """Return the mistake for a line that starts with `text`; `words` maps all lower-case spellings to words."""
     reason = f"`{shown(text)}` is not a layer"
     unseen = hidden(text)
     if unseen:
@@ -59,4 +59,4 @@ def unknown_word(text: str, words: Mapping[str, Word]) -> Misfit:
     if near:
         return Misfit(reason, f"did you mean `{near}`?")
     names = dict.fromkeys(word.name for word in words.values())
-    return Misfit(reason, "a line begins with one of: " + " ".join(names))
+    return Misfit(reason, "a line starts with one of: " + " ".join(names))

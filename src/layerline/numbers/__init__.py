@@ -1,1 +1,1 @@
-"""Numbers: as people read them (`display`), as a user gives them (`scalars`), and drawn from a seed (`randomness`)."""
+"""Numbers: formatted (`display`), as passed by users (`scalars`), and random (`randomness`)."""

@@ -1,4 +1,4 @@
-"""Numbers as people read them: the one module that rounds and formats. What a program reads is never rounded here."""
+"""Formatting of numbers for people: the only module that rounds. Numbers for programs are never rounded here."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 from typing import Final
 
 NOTHING: Final = "–"
-"""What stands where there is no number."""
+"""The text for a missing number."""
 
 _LONGEST_NAME: Final = 60
 
 
 def loss(value: float | None) -> str:
-    """Return a loss with four decimals, or four digits where it is large or tiny: 0.3012, 23.03, 1.2e-05."""
+    """Return a loss with four decimals, or fewer digits if it is large or tiny: 0.3012, 23.03, 1.2e-05."""
     if value is None:
         return NOTHING
     if not math.isfinite(value):
@@ -23,7 +23,7 @@ def loss(value: float | None) -> str:
 
 
 def fraction(value: float | None, digits: int = 4) -> str:
-    """Return a share between 0 and 1 with `digits` decimals; only what is exactly 1 (or 0) reads as 1 (or 0)."""
+    """Return a fraction between 0 and 1 with `digits` decimals; only a value of exactly 1 is printed as 1."""
     if value is None:
         return NOTHING
     if not math.isfinite(value):
@@ -32,12 +32,12 @@ def fraction(value: float | None, digits: int = 4) -> str:
 
 
 def interval(bounds: tuple[float, float] | None, digits: int = 4) -> str:
-    """Return the interval of a share, `0.9520 to 0.9861`; nothing where it is not known."""
+    """Return an interval of a fraction, `0.9520 to 0.9861`; an empty text if it is unknown."""
     return "" if bounds is None else " to ".join(fraction(bound, digits) for bound in bounds)
 
 
 def percent(value: float | None, digits: int = 0) -> str:
-    """Return a share between 0 and 1 as per cent, `67 %`; only what is exactly 1 reads as 100 %, below 1 as `<1 %`."""
+    """Return a fraction as a percentage, `67 %`; only exactly 1 is printed as 100 %, small values as `<1 %`."""
     if value is None:
         return NOTHING
     if not math.isfinite(value):
@@ -49,22 +49,22 @@ def percent(value: float | None, digits: int = 0) -> str:
 
 
 def count(value: int) -> str:
-    """Return a whole number with commas between thousands: 20,000."""
+    """Return an integer with thousands separators: 20,000."""
     return f"{value:,d}"
 
 
 def counted(number: int, noun: str) -> str:
-    """Return how many there are of a thing: `1 image`, `20,000 images`."""
+    """Return a number with its noun, in singular or plural: `1 image`, `20,000 images`."""
     return f"{count(number)} {noun}" + "s" * (number != 1)
 
 
 def classes(occurring: int, known: int) -> str:
-    """Return how many classes occur: `10 classes`, or `9 of 10 classes` where one is missing."""
+    """Return how many classes occur: `10 classes`, or `9 of 10 classes` if one is missing."""
     return f"{known} classes" if occurring == known else f"{occurring} of {known} classes"
 
 
 def seconds(value: float | None) -> str:
-    """Return a duration in the unit a person would use: 3.2 ms, 0.84 s, 12.3 s, 4 min 05 s, 1 h 12 min."""
+    """Return a duration in a suitable unit: 3.2 ms, 0.84 s, 12.3 s, 4 min 05 s, 1 h 12 min."""
     if value is None:
         return NOTHING
     if not math.isfinite(value):
@@ -88,7 +88,7 @@ def short_seconds(value: float | None) -> str:
 
 
 def difference(value: float | None, digits: int = 4) -> str:
-    """Return how much more one share is than another, with its sign: +0.0049, -0.0120; 0.0000 where it rounds to 0."""
+    """Return the difference of two fractions with its sign: +0.0049, -0.0120; 0.0000 if it rounds to 0."""
     if value is None or not math.isfinite(value):
         return NOTHING if value is None else _not_finite(value)
     rounded = round(value, digits)
@@ -96,14 +96,14 @@ def difference(value: float | None, digits: int = 4) -> str:
 
 
 def chance(p: float) -> str:
-    """Return a p-value as it stands in a sentence: p = 0.031, p = 0.0004, p < 0.0001."""
+    """Return a p-value as written in a sentence: p = 0.031, p = 0.0004, p < 0.0001."""
     if p < 0.0001:
         return "p < 0.0001"
     return f"p = {p:.4f}" if p < 0.01 else f"p = {_inside(p, 3):.3f}" if p < 1 else "p = 1"
 
 
 _LARGEST_SIZE: Final = 10**300
-"""What float64 still has; a hostile file may tell of more."""
+"""A size that float64 can hold; a malicious file may claim more."""
 
 
 def size(number_of_bytes: int) -> str:
@@ -119,17 +119,17 @@ def size(number_of_bytes: int) -> str:
 
 
 def picture(height: int, width: int) -> str:
-    """Return the size of a picture as photos are named, width × height: 640×480. (A tensor's shape is C×H×W.)"""
+    """Return the size of an image as usual for photos, width × height: 640×480. (A tensor's shape is C×H×W.)"""
     return f"{width}×{height}"
 
 
 def colors(channels: int) -> str:
-    """Return what kind of images have so many channels: `gray`, `RGB`, `4-channel`."""
+    """Return the kind of images with that many channels: `gray`, `RGB`, `4-channel`."""
     return {1: "gray", 3: "RGB"}.get(channels, f"{channels}-channel")
 
 
 def speed(images_per_second: float | None) -> str:
-    """Return a number of images a second with three digits: 48,200 images/s."""
+    """Return a speed with three significant digits: 48,200 images/s."""
     if images_per_second is None:
         return NOTHING
     if not math.isfinite(images_per_second):
@@ -147,9 +147,9 @@ def rate(learning_rate: float) -> str:
 
 
 def name(text: str, longest: int = _LONGEST_NAME) -> str:
-    """Return a name from outside fit for a line: what cannot be printed is escaped, what is too long ends in `…`."""
-    shown = "".join(letter if letter.isprintable() else _escaped(letter) for letter in text[: longest + 1])
-    return shown if len(shown) <= longest and len(text) <= longest else shown[: longest - 1] + "…"
+    """Return a name from user input, safe to print in a line: unprintable characters escaped, long names shortened."""
+    safe = "".join(letter if letter.isprintable() else _escaped(letter) for letter in text[: longest + 1])
+    return safe if len(safe) <= longest and len(text) <= longest else safe[: longest - 1] + "…"
 
 
 def _escaped(letter: str) -> str:
@@ -157,7 +157,7 @@ def _escaped(letter: str) -> str:
 
 
 def _inside(value: float, digits: int) -> float:
-    """Round, but keep what lies strictly between 0 and 1 off 1 (0.99996 is not a perfect score)."""
+    """Round, but never up to 1 from below (0.99996 is not a perfect score)."""
     rounded = round(value, digits)
     return 1.0 - 10.0**-digits if rounded >= 1.0 > value else rounded
 

@@ -1,4 +1,4 @@
-"""Randomness: one documented generator, Philox4x32-10, keyed by what a number is for, never by time or thread.
+"""Random numbers: one documented generator, Philox4x32-10, keyed by the purpose of a number, never by time or thread.
 
 Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", §3.3 and table 2. A number is a pure
 function of (seed, purpose, epoch, image, layer, element), so that every engine draws the same ones in any order:
@@ -26,7 +26,7 @@ _HALF: Final = np.uint64(32)
 
 
 class Purpose(enum.IntEnum):
-    """What a random number is for; a number is never changed or used again, for it is part of every result."""
+    """The purpose of a random number; its code is never changed or reused, because all results depend on it."""
 
     INIT = 1
     ORDER = 2
@@ -60,11 +60,11 @@ def _words(
     seed: int, purpose: Purpose, epoch: int, image: ArrayLike, layer: int, element: ArrayLike
 ) -> tuple[NDArray[np.uint64], ...]:
     if not 0 <= seed < 2**64 or not 0 <= epoch < 2**32 or not 0 <= layer < 2**24:
-        raise ValueError(f"seed {seed}, epoch {epoch} or layer {layer} does not fit into the counter")
+        raise ValueError(f"seed {seed}, epoch {epoch} or layer {layer} does not fit in the counter")
     for name, given in (("image", image), ("element", element)):
         numbers = np.asarray(given)
         if numbers.size and (numbers.min() < 0 or numbers.max() >= 2**32):
-            raise ValueError(f"the {name} {numbers.min()} or {numbers.max()} does not fit into the counter")
+            raise ValueError(f"the {name} {numbers.min()} or {numbers.max()} does not fit in the counter")
     return philox((element, image, epoch, (purpose << 24) | layer), (seed & 0xFFFFFFFF, seed >> 32))
 
 
@@ -104,9 +104,9 @@ def dropout_keep(
 ) -> NDArray[np.bool_]:
     """Return which elements Dropout keeps: bool (len(images), *shape), shape (C, H, W) or (K,).
 
-    Element e of an image counts in the order H, W, C. Its block of four words is (e // 64) · 16 + e mod 16, its word of
-    the block (e // 16) mod 4, so that a vector of counters makes four vectors of neighbors; kept where the word is at
-    least p · 2³².
+    Elements e of an image are counted in the order H, W, C. Element e uses word (e // 16) mod 4 of the block of four
+    words (e // 64) · 16 + e mod 16, so that a vector of counters yields four vectors of neighbors. It is kept if the
+    word is at least p · 2³².
     """
     C, H, W = shape if len(shape) == 3 else (shape[0], 1, 1)
     e = np.arange(C * H * W)

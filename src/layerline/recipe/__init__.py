@@ -1,4 +1,4 @@
-"""How a network is trained: every number that is not in the network or the data, checked once."""
+"""The training recipe: every setting that is not part of the network or the data, checked once."""
 
 from __future__ import annotations
 

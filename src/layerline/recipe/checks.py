@@ -1,4 +1,4 @@
-"""Whether a value of a recipe is in its range; each message names the option."""
+"""Range checks for the values of a recipe; each message names the option."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from layerline.recipe import other_words
 
 
 def whole(option: str, value: object, low: int, high: int) -> None:
-    """Raise RecipeError where a value is no whole number of the range."""
+    """Raise RecipeError unless a value is a whole number in the range."""
     if not scalars.is_whole(value) or not low <= value <= high:
         raise RecipeError(f"--{option} {display.name(str(value))}: must be a whole number from {low:,d} to {high:,d}")
 
@@ -23,7 +23,7 @@ def number(
     open_high: bool = False,
     none: bool = False,
 ) -> None:
-    """Raise RecipeError where a value is no number of the range; `none`: whether it may be None."""
+    """Raise RecipeError unless a value is a number in the range; `none`: whether it may be None."""
     if none and value is None:
         return
     fits = scalars.is_number(value) and low <= value <= high
@@ -35,14 +35,14 @@ def number(
 
 
 def one_of(option: str, value: object, known: tuple[str, ...]) -> None:
-    """Raise RecipeError, with a near miss, where a word is not known."""
+    """Raise RecipeError, with a suggestion, if a word is unknown."""
     if not isinstance(value, str) or value not in known:
         raise RecipeError(
-            f"--{option} {display.name(str(value))}: not known", other_words.hint(option, str(value), known)
+            f"--{option} {display.name(str(value))}: unknown", other_words.hint(option, str(value), known)
         )
 
 
 def switch(option: str, value: object) -> None:
-    """Raise RecipeError where a value is neither yes nor no."""
+    """Raise RecipeError if a value is neither yes nor no."""
     if not isinstance(value, bool):
         raise RecipeError(f"--{option} {display.name(str(value))}: must be yes or no")

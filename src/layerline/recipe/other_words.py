@@ -1,4 +1,4 @@
-"""What other tools call our options, and the values of some: for a flag, a key of experiment.toml, an argument."""
+"""Other tools' names for our options and for some of their values, on the command line and in experiment.toml."""
 
 from __future__ import annotations
 
@@ -72,24 +72,24 @@ _VALUES: Final = {
     "class-weights": {"auto": "balanced", "inverse": "balanced"},
     "engine": dict.fromkeys(("pytorch", "cuda", "gpu", "mps"), "torch"),
 }
-_NO_PLATEAU: Final = "no schedule waits for a plateau; training can stop there: --patience 5"
+_NO_PLATEAU: Final = "there is no plateau schedule; --patience 5 stops training at a plateau"
 _HINTS: Final = {
     "optimizer": {
-        "adam": "did you mean adamw, which is Adam where --weight-decay is 0?",
+        "adam": "did you mean adamw? It is Adam if --weight-decay is 0",
         **dict.fromkeys(("rmsprop", "nadam", "radam", "adamax", "adagrad", "adadelta"), "the closest is adamw"),
     },
     "schedule": dict.fromkeys(("plateau", "reduce-on-plateau", "reducelronplateau"), _NO_PLATEAU),
 }
-"""Where the word is not the same thing by another name."""
+"""Help lines for words that are not just another name of the same thing."""
 
 
 def ours(word: str) -> str | None:
-    """Return what an option of other tools is called here, None where it is none: `num_workers`, `threads`."""
+    """Return our name for an option of other tools, None if it has none: `threads` for `num_workers`."""
     return OURS.get(word.lower().replace("_", "-"))
 
 
 def hint(option: str, word: str, known: tuple[str, ...]) -> str:
-    """Return the help line for a value that is not known."""
+    """Return the help line for an unknown value."""
     special = _HINTS.get(option, {}).get(word.lower().replace("_", "-"))
     if special is not None:
         return special
@@ -98,5 +98,5 @@ def hint(option: str, word: str, known: tuple[str, ...]) -> str:
 
 
 def our_value(option: str, word: str) -> str | None:
-    """Return our word for a value of other tools, None where it has none: of `init`, `kaiming` is `he`."""
+    """Return our word for a value of other tools, None if it has none: for `init`, `kaiming` is `he`."""
     return _VALUES.get(option, {}).get(word.lower().replace("_", "-"))

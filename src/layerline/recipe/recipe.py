@@ -25,25 +25,25 @@ DECAYS: Final = ("all", "weights")
 
 @dataclass(frozen=True)
 class Recipe:
-    """The training recipe. Raises RecipeError where a value is out of range, naming its option.
+    """The training recipe. Raises RecipeError, naming the option, if a value is out of range.
 
-    docs/recipes.md has every formula. `check_together` looks at what the values mean beside each other. What may be
-    given in words, as on the command line ("none", "5m", "flip,shift=4"), is held as what they mean.
+    docs/recipes.md has all formulas. `check_together` checks combinations of values. Values that may be passed as text,
+    as on the command line ("none", "5m", "flip,shift=4"), are stored parsed.
     """
 
     epochs: int = 10
     within: Worded[float] = Worded(words.within)
-    """Seconds, given as 5m too, which decide the epochs."""
+    """The time limit in seconds, also written as 5m, that determines the number of epochs."""
     best: str = "accuracy"
-    """What tells the best epoch, on the validation set: accuracy (the last one that is within a standard error of the
+    """The validation score that selects the best epoch: accuracy (the last epoch within one standard error of the
     highest), loss (the lowest), or macro_f1 (the highest)."""
     patience: Worded[int] = Worded(words.or_none)
-    """Epochs without a better one after which to stop."""
+    """Early stopping: stop after this many epochs without a better one."""
     batch_size: int = 64
     learning_rate: float = 0.05
     schedule: str = "linear"
     warmup: float = 0.0
-    """Epochs over which the rate rises."""
+    """Epochs of linear warmup of the learning rate."""
     step_epochs: Worded[float] = Worded(words.or_none)
     step_factor: float = 0.1
     optimizer: str = "sgd"
@@ -54,19 +54,19 @@ class Recipe:
     eps: float = 1e-8
     weight_decay: float = 0.0
     decay: str = "all"
-    """What decays: all, or weights (no biases, nothing of a norm)."""
+    """Which parameters decay: all, or weights (no biases or norm parameters)."""
     clip_norm: Worded[float] = Worded(words.or_none)
     ema: Worded[float] = Worded(words.or_none)
     label_smoothing: float = 0.0
     class_weights: Worded[str | tuple[float, ...]] = Worded(words.class_weights)
-    """balanced, sqrt, or a number a class."""
+    """balanced, sqrt, or one number per class."""
     augment: Worded[Augmentation] = Worded(words.augmentation)
-    """What is done to images as they are loaded."""
+    """Random changes to the training images."""
     init: str = "torch"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check every value, NumPy's numbers made Python's: whoever reads a recipe sees only those."""
+        """Check every value, and convert NumPy's numbers to Python's."""
         self.__dict__.update({name: plain(value) for name, value in self.__dict__.items()})
         checks.whole("epochs", self.epochs, 1, 1_000_000)
         if self.patience is not None:
@@ -103,9 +103,9 @@ class Recipe:
         return -(-images // self.batch_size)
 
     def learning_rates(self, images: int, epoch: int | None = None) -> NDArray[np.float64]:
-        """Return the learning rate of every step of the run, or of one epoch (from 1), float64 (steps,).
+        """Return the learning rate of every step of the run, or of one epoch (counted from 1), float64 (steps,).
 
-        learning_rate times the schedule's share (schedules.py), and while it warms up, over W steps, times (t + 1) / W.
+        It is learning_rate times the schedule's factor (schedules.py) and, during W steps of warmup, times (t + 1) / W.
         """
         import numpy as np
 
@@ -125,10 +125,10 @@ class Recipe:
         return np.asarray(self.learning_rate * share)
 
     def weights_of(self, counts: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        """Return the weight of each class, float64 (K,), from its number of training images; None: all count the same.
+        """Return the weight of each class, float64 (K,), from its number of training images; None if all are equal.
 
-        balanced: n / (K · n_k), so that every class weighs the same in all; sqrt: its square root, scaled so that the
-        mean over the images is 1. A class without images weighs nothing.
+        balanced: n / (K · n_k), so that all classes have the same total weight; sqrt: its square root, scaled so that
+        the mean over the images is 1. A class without images has weight 0.
         """
         import numpy as np
 
@@ -144,6 +144,6 @@ class Recipe:
         return np.asarray(weights)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return every value by its name in experiment.toml, as it is written there."""
+        """Return every value under its name in experiment.toml, as written there."""
         names = (field.name for field in dataclasses.fields(self))
         return {name: words.written(name, getattr(self, name)) for name in names}

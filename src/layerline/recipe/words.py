@@ -1,6 +1,6 @@
-"""The words for values of a recipe: read here, wherever they come from, and written here for files and screens.
+"""Values of a recipe written as text: parsed here, wherever they come from, and formatted here for files and screens.
 
-A recipe itself holds what they mean: None for none, seconds for 5m, an Augmentation for flip,shift=4.
+A recipe itself stores the parsed values: None for none, seconds for 5m, an Augmentation for flip,shift=4.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ T = TypeVar("T")
 
 @final
 class Worded(Generic[T]):
-    """A field of a frozen dataclass that may be given in words, and holds what they mean; by default None.
+    """A field of a frozen dataclass that accepts text and stores the parsed value; the default is None.
 
-    It is a descriptor, of which `dataclasses` asks the default and to which it gives what was given: so one type stands
-    for what a recipe takes, and another for what it has.
+    It is a descriptor: `dataclasses` reads its default and assigns the argument to it. So the type that a recipe
+    accepts may differ from the type that it stores.
     """
 
     def __init__(self, read: Callable[[Any], Any]) -> None:
-        """Keep what reads the words. It leaves what it does not know as it is, for the check of the range."""
+        """Take the parser. It returns what it does not know unchanged, for the check of the range."""
         self._read = read
 
     def __set_name__(self, owner: type, name: str) -> None:
-        """Take the name of the field."""
+        """Store the name of the field."""
         self._name = name
 
     @overload
@@ -50,14 +50,14 @@ class Worded(Generic[T]):
     @overload
     def __get__(self, holder: object, owner: type) -> T | None: ...
     def __get__(self, holder: object | None, owner: type) -> T | None:
-        """Return the value, and of the class itself the default."""
+        """Return the value, or the default if accessed on the class."""
         if holder is None:
             return None
         value: T | None = holder.__dict__[self._name]
         return value
 
     def __set__(self, holder: object, given: T | str | None) -> None:
-        """Read it: once, when the dataclass is made. Raises RecipeError."""
+        """Parse and store the value, when the dataclass is created. Raises RecipeError."""
         holder.__dict__[self._name] = self._read(plain(given))
 
 
@@ -67,7 +67,7 @@ def or_none(given: Any) -> Any:
 
 
 def seconds(option: str, given: object) -> float | None:
-    """Return the seconds of a time such as 90s, 5m or 1.5h, or of a number; None for `none`. Raises RecipeError."""
+    """Return the seconds of a time such as 90s, 5m or 1.5h, or a number itself; None for `none`. Raises RecipeError."""
     if given is None or or_none(given) is None:
         return None
     found = _TIME.fullmatch(given.strip().lower()) if isinstance(given, str) else None
@@ -78,12 +78,12 @@ def seconds(option: str, given: object) -> float | None:
 
 
 def within(given: object) -> float | None:
-    """Return the seconds of --within. Raises RecipeError."""
+    """Return the value of --within in seconds. Raises RecipeError."""
     return seconds("within", given)
 
 
 def augmentation(given: object) -> Augmentation | None:
-    """Return what --augment does to images; None where that is nothing. Raises RecipeError."""
+    """Return the augmentation of --augment; None if there is none. Raises RecipeError."""
     if given is None or or_none(given) is None:
         return None  # without NumPy, which an augmentation needs
     from layerline.data.augment.augmentation import Augmentation
@@ -96,8 +96,8 @@ def augmentation(given: object) -> Augmentation | None:
 
 
 def class_weights(given: Any) -> str | tuple[float, ...] | None:
-    """Return the way of weighing classes, or a number a class; None where all count the same. Raises RecipeError."""
-    asked = given
+    """Return how to weight classes, or one number per class; None if all are equal. Raises RecipeError."""
+    original = given
     if isinstance(given, list | tuple) and len(given) == 1 and isinstance(given[0], str) and "," not in given[0]:
         given = given[0]
     if isinstance(given, str) and "," in given:
@@ -112,7 +112,7 @@ def class_weights(given: Any) -> str | tuple[float, ...] | None:
     except (TypeError, ValueError):
         known = ", ".join(CLASS_WEIGHTS)
         raise RecipeError(
-            f"--class-weights {asked}: not known", f"one of: {known}, or a number a class: 1,2.5,1"
+            f"--class-weights {original}: unknown", f"one of: {known}, or one number per class: 1,2.5,1"
         ) from None
     for value in numbers:
         checks.number("class-weights", value, low=0.0, high=1e6, open_low=True)
@@ -120,7 +120,7 @@ def class_weights(given: Any) -> str | tuple[float, ...] | None:
 
 
 def written(name: str, value: Any) -> Any:
-    """Return a value of the recipe in words, or as the plain value that it is: what reads it gives the same again."""
+    """Return a value of the recipe as text, or as a plain value; parsing it returns the same value."""
     if value is None:
         return NONE
     if name == "within":
@@ -131,6 +131,6 @@ def written(name: str, value: Any) -> Any:
 
 
 def time(seconds: float) -> str:
-    """Return a time in its largest whole unit: 5m for 300."""
+    """Return a time in the largest unit that divides it: 5m for 300."""
     unit = next((unit for unit, size in _SECONDS.items() if seconds % size == 0), "s")
     return f"{Decimal(str(seconds / _SECONDS[unit])).normalize():f}{unit}"

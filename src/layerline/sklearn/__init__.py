@@ -1,4 +1,4 @@
-"""A layerline network as a scikit-learn classifier: `ConvNetClassifier`. docs/scikit-learn.md is the page about it.
+"""A Layerline network as a scikit-learn classifier: `ConvNetClassifier`. It is documented in docs/scikit-learn.md.
 
 Importing this package imports scikit-learn (the extra `layerline[sklearn]`); importing `layerline` does not.
 """
@@ -6,7 +6,7 @@ Importing this package imports scikit-learn (the extra `layerline[sklearn]`); im
 from __future__ import annotations
 
 try:
-    from sklearn.utils.validation import validate_data  # noqa: F401 - the youngest of the names that are used
+    from sklearn.utils.validation import validate_data  # noqa: F401 - the newest of the names used
 except ImportError as error:
     raise ImportError(
         "layerline.sklearn needs scikit-learn 1.6 or newer\n  help: pip install 'layerline[sklearn]'"

@@ -1,4 +1,4 @@
-"""The estimator: parameters in, X and y in, and a layerline Model behind it."""
+"""The estimator: it takes parameters, X and y, and wraps a layerline.Model."""
 
 from __future__ import annotations
 
@@ -40,42 +40,42 @@ if TYPE_CHECKING:
     from layerline.training import Model
 
 DEFAULT_NETWORK: Final = "Flat\nFC 32\nReLU\nFC classes\nSoftmax\n"
-"""What is trained where no network is given."""
+"""The network if none is specified."""
 DTYPES: Final = (np.float32, np.uint8)
-"""What stays as it is; everything else becomes the first."""
+"""The types kept as they are; everything else is converted to the first."""
 RECIPE: Final = tuple(field.name for field in dataclasses.fields(Recipe) if field.name != "seed")
-"""The parameters that are values of the recipe; its seed is `random_state`."""
+"""The parameters passed to the recipe; its seed is `random_state`."""
 
 
 @final
 class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A convolutional network, written one layer a line and compiled for this CPU, as a scikit-learn classifier.
+    """A convolutional network, written one layer per line and compiled for this CPU, as a scikit-learn classifier.
 
     Parameters
     ----------
-    network : text of a network (it has line breaks), name of a preset, or path of a `.cnn` file.
+    network : text of a network (with line breaks), name of a preset, or path of a `.cnn` file.
         None is `Flat`, `FC 32`, `ReLU`, `FC classes`, `Softmax`.
-    input_shape : (C, H, W) of an image, for X of shape (N, C·H·W). Where it is None, an X of shape (N, d) is N images
-        of d channels of 1×1; X of more dimensions shows its shape itself.
-    layout : "NCHW", or "NHWC" where channels come last, also in flat X. None tells by the shape of X, (N, 28, 28, 3) or
-        (N, 3, 28, 28), and refuses what may be both; flat X is then in the order C, H, W.
-    normalize : "standard", every channel to mean 0 and deviation 1, or "max", divided by the largest value that pixels
-        can have. What it comes to is worked out from the images of `fit`, or of the first `partial_fit`, and kept.
-    validation_fraction : a share of the images, or a number of them, to tell the best epoch by; None trains on all.
+    input_shape : (C, H, W) of an image, for X of shape (N, C·H·W). If it is None, an X of shape (N, d) is N images with
+        d channels of 1×1; the shape of the images follows from an X of more dimensions.
+    layout : "NCHW", or "NHWC" if channels come last, also in flat X. None infers it from the shape of X,
+        (N, 28, 28, 3) or (N, 3, 28, 28), and refuses ambiguous shapes; flat X is then in the order C, H, W.
+    normalize : "standard" (each channel to mean 0 and standard deviation 1) or "max" (divide by the largest possible
+        pixel value). The scaling is computed from the images of `fit`, or of the first `partial_fit`, and stored.
+    validation_fraction : fraction or number of images held out to select the best epoch; None trains on all images.
     epochs, batch_size, learning_rate, … : values of the recipe (docs/recipes.md), under the same names.
-    random_state : of first weights, order, dropout, augmentation and validation: a whole number below 2⁶⁴, or
-        scikit-learn's other two, None and a RandomState, which draw one.
+    random_state : seed of the initial weights, shuffling, dropout, augmentation and validation split: an integer below
+        2⁶⁴, or as usual in scikit-learn None or a RandomState, from which a seed is drawn.
     engine : "compiled" or "torch".
-    threads : of the engine; None uses every core. The bits are the same for every number.
+    threads : number of threads; None uses every core. The results are bit-identical for every number.
 
     Attributes
     ----------
     classes_ : the labels, sorted.
     n_features_in_ : C·H·W, the number of values in an image.
-    feature_names_in_ : names of X's columns, where it has names.
-    layout_ : the layout of `fit`, or of the first `partial_fit`: what X has to predict, whatever is set afterwards.
+    feature_names_in_ : names of X's columns, if it has any.
+    layout_ : the layout in `fit`, or in the first `partial_fit`; X must have it in `predict`, even if `layout` changes.
     network_ : the layerline.Network that was trained; `print(est.network_.describe())`.
-    history_ : a row an epoch (layerline.Run.history), over `fit` and all calls of `partial_fit` behind it.
+    history_ : one row per epoch (layerline.Run.history), of `fit` and all later calls of `partial_fit`.
     """
 
     _course: Course
@@ -117,16 +117,16 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         engine: str = "compiled",
         threads: int | None = None,
     ) -> None:
-        """Keep the parameters as they are; `fit` checks them."""
+        """Store the parameters unchanged; `fit` checks them."""
         self.__dict__.update({name: value for name, value in locals().items() if name != "self"})
 
     @in_turn
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Train from the start, and return self. X is (N, d), (N, H, W), (N, C, H, W) or (N, H, W, C); y has N labels.
+        """Train from scratch, and return self. X is (N, d), (N, H, W), (N, C, H, W) or (N, H, W, C); y has N labels.
 
-        uint8 stays as it is, without a copy where it is contiguous; all else becomes float32. Raises ValueError and
-        TypeError as scikit-learn does, DivergedError where the loss stops being finite, KeyboardInterrupt; the
-        estimator is then what it was before.
+        uint8 is kept, without a copy if it is contiguous; everything else is converted to float32. Raises ValueError
+        and TypeError as scikit-learn does, DivergedError if the loss stops being finite, and KeyboardInterrupt; the
+        estimator then keeps its previous state.
         """
         with all_or_nothing(self), translated():
             images, y = self._checked(X, y, reset=True)
@@ -136,41 +136,41 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
     @in_turn
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
-        """Run one epoch over these images at `learning_rate`, from where the last call or `fit` ended; return self.
+        """Train one more epoch on these images at `learning_rate`, after the last call or `fit`; return self.
 
-        Weights and the optimizer's state go on, at a constant rate: whoever wants a schedule sets `learning_rate`
-        between calls. All other parameters are those of the first call, which needs `classes`, all labels there will
-        ever be. Raises as `fit` does.
+        Weights and optimizer state continue, at a constant rate: for a schedule, set `learning_rate` between calls.
+        All other parameters are those of the first call, which needs `classes`, the list of all possible labels.
+        Raises the same exceptions as `fit`.
         """
         first = not self.__sklearn_is_fitted__()
         if first and classes is None:
-            raise ValueError("classes must be given to the first call of partial_fit: all labels there will be")
+            raise ValueError("classes, the list of all labels, must be passed to the first call of partial_fit")
         known = self.classes_ if classes is None else _classes(classes)
         if not first and not np.array_equal(known, self.classes_):
-            raise ValueError(f"classes are {_listed(known)}, and were {_listed(self.classes_)} before: leave them out")
+            raise ValueError(f"classes are {_listed(known)}, but were {_listed(self.classes_)} before: omit them")
         with all_or_nothing(self), translated():
             images, y = self._checked(X, y, reset=first)
             train = as_split(images, _codes(y, known))
             course = self._begun(train, known, self._recipe()) if first else self._course
-            return self._take(course.gone_on(train, self.learning_rate), known)
+            return self._take(course.continued(train, self.learning_rate), known)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the probability of each class for each image, float32 (N, K), in the order of `classes_`.
 
-        They are those of `to_model().predict_proba`, bit for bit, with its ImagesWarning where X is on another scale,
-        or far from what was trained on. Raises ValueError, TypeError and NotFittedError.
+        They are bit-identical to those of `to_model().predict_proba`, including its ImagesWarning if X has another
+        scale or is far from the training images. Raises ValueError, TypeError and NotFittedError.
         """
         check_is_fitted(self)
         with translated():
             return self._model.predict_proba(self._images(X), "NCHW")
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the likeliest label of each image, (N,), of equals the first. Raises as predict_proba does."""
+        """Return the most probable label of each image, (N,), the first of ties. Raises as predict_proba does."""
         best = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[best])
 
     def to_model(self) -> Model:
-        """Return the layerline.Model: its classes are the labels as text. Raises NotFittedError."""
+        """Return the layerline.Model; its classes are the labels as text. Raises NotFittedError."""
         check_is_fitted(self)
         return self._model
 
@@ -184,17 +184,17 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         return hasattr(self, "_course")
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn asks of every estimator: besides (N, d), it takes images."""
+        """Return scikit-learn's tags: besides (N, d), the estimator accepts images."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: all but the model, which the course makes again."""
+        """Return the state to pickle: everything except the model, which is rebuilt from the course."""
         return {name: value for name, value in super().__getstate__().items() if name != "_model"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take it over."""
+        """Restore the state, and rebuild the model."""
         super().__setstate__(state)
         if self.__sklearn_is_fitted__():
             self._model = self._course.model()
@@ -207,7 +207,7 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         return Recipe(seed=seed, **{name: getattr(self, name) for name in RECIPE})
 
     def _begun(self, train: Split, classes: NDArray[Any], recipe: Recipe) -> Course:
-        """Return a course at its start: network and scaling follow from the images it begins with."""
+        """Return a course at its start, with network and scaling determined by its first images."""
         shape = train.source.images.shape[1:]
         network = self._read(shape, len(classes))
         scaling = scalings.scaling(train, train.source.maximum, scalings.check(self.normalize))
@@ -225,11 +225,13 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         except NetworkError as error:
             if self.input_shape is not None or shape[1:] != (1, 1) or "input" not in error.message:
                 raise
-            flat = f"flat X is taken as {shape[0]:,d} channels of 1×1: say what images it has by input_shape=(C, H, W)"
+            flat = (
+                f"flat X is read as {shape[0]:,d} channels of 1×1: set the shape of its images, input_shape=(C, H, W)"
+            )
             raise NetworkError(str(error), flat) from None
 
     def _cut(self, split: Split, classes: NDArray[Any], seed: int) -> tuple[Split, Split | None]:
-        """Return the images to train on and those to tell the best epoch by, as `layerline train` cuts them."""
+        """Return the training and the validation images, split as by `layerline train`."""
         wanted = SplitOptions(validation=self.validation_fraction)  # checked, and a plain number
         if wanted.validation in (None, "none"):
             return split, None
@@ -238,9 +240,9 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         return left.split(), held.split()
 
     def _checked(self, X: ArrayLike, y: ArrayLike, *, reset: bool) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return images (N, C, H, W) and labels (N,); reset: whether they say what X has to be from now on.
+        """Return images (N, C, H, W) and labels (N,); reset: whether they determine the shape of X from now on.
 
-        Raises DataError beside what scikit-learn raises.
+        Raises DataError, and the exceptions of scikit-learn.
         """
         X, y = pixels.unmasked(X, "X"), pixels.unmasked(y, "y")
         if reset or _dimensions(X) <= 2:
@@ -267,39 +269,39 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     def _take(self, course: Course, classes: NDArray[Any]) -> Self:
         self.__dict__.update(
             classes_=classes, network_=course.network, history_=course.history, _course=course, _model=course.model()
-        )  # at one stroke, for an interrupt may come at any time, and other threads predict
+        )  # in one step: an interrupt may come at any time, and other threads may predict
         return self
 
 
 def _dimensions(X: Any) -> int:
-    """Return how many X has: lists, and what is not quite an array, do not say."""
+    """Return the number of dimensions of X, which may be a list."""
     return int(X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim)
 
 
 def _classes(labels: ArrayLike) -> NDArray[Any]:
-    """Return the different labels, sorted. Raises ValueError where there are fewer than two, or two look alike."""
+    """Return the distinct labels, sorted. Raises ValueError if there are fewer than two, or two look the same."""
     classes = np.unique(np.asarray(labels))
     if len(classes) < 2:
-        raise ValueError(f"found 1 class, {_listed(classes)}, expected at least 2: there is nothing to tell apart")
+        raise ValueError(f"found only 1 class, {_listed(classes)}, expected at least 2")
     _check_alike(classes.tolist())
     return classes
 
 
 def _codes(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32]:
-    """Return the position of each label in `classes`, int32 (N,). Raises ValueError for a label that is not there."""
+    """Return the position of each label in `classes`, int32 (N,). Raises ValueError for an unknown label."""
     position = {label: k for k, label in enumerate(classes.tolist())}
     labels, inverse = np.unique(y, return_inverse=True)
     unknown = [label for label in labels.tolist() if label not in position]
     if unknown:
         _check_alike([*position, *unknown])
         raise ValueError(
-            f"y has {_listed(unknown)}, and the classes are {_listed(classes)}: give all in the first call"
+            f"y has {_listed(unknown)}, but the classes are {_listed(classes)}: pass all classes in the first call"
         )
     return np.array([position[label] for label in labels.tolist()], np.int32)[inverse]
 
 
 def _names(classes: NDArray[Any]) -> tuple[str, ...]:
-    """Return the labels as text, as the model keeps them: accents composed, as in all names of classes."""
+    """Return the labels as text, as the model stores them, with composed accents as in all class names."""
     return tuple(_name(label) for label in classes.tolist())
 
 
@@ -308,17 +310,17 @@ def _name(label: Any) -> str:
 
 
 def _check_alike(labels: Iterable[Any]) -> None:
-    """Raise ValueError where two labels are one name: é as one letter, and as e with an accent behind it."""
+    """Raise ValueError if two labels are the same name: é as one character, and as e followed by an accent."""
     known: dict[str, Any] = {}
     for label in labels:
         other = known.setdefault(_name(label), label)
         if other is not label:
             raise ValueError(
-                f"found two labels that look alike, {other!a} and {label!a}: write both in one way, such as "
+                f"found two labels that look the same, {other!a} and {label!a}: normalize them, for example with "
                 "unicodedata.normalize('NFC', label)"
             )
 
 
 def _listed(labels: Iterable[Any]) -> str:
-    shown = [display.name(str(label), 30) for label in labels]
-    return ", ".join(shown[:8]) + (", …" if len(shown) > 8 else "")
+    names = [display.name(str(label), 30) for label in labels]
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

@@ -1,4 +1,4 @@
-"""A training that can be continued, and kept: where it is between two epochs."""
+"""A training that can be stored and continued, in its state between two epochs."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, eq=False)
 class Course:
-    """A network with its recipe, and how far it has come. It never changes: a step on its way is another Course.
+    """A network with its recipe and the state of its training. It is immutable: further training returns a new Course.
 
-    So whatever fails or is interrupted, who held the Course before has it as it was; copies share it without harm; and
-    a pickled one goes on with the same bits.
+    So if training fails or is interrupted, the previous Course is unchanged; copies can share it; and a pickled one
+    continues bit-identically.
     """
 
     network: Network
@@ -47,19 +47,19 @@ class Course:
     engine: str
     threads: int | None
     preprocessing: Preprocessing
-    """Of the images that it began with, as the scaling is."""
+    """Determined by the first images, like the scaling."""
     history: tuple[EpochRow, ...] = ()
     steps: int = 0
-    """Of the optimizer, so far."""
+    """Optimizer steps so far."""
     state: State | None = None
-    """All that training has changed; None at the start, where the recipe says it."""
+    """Everything that training changes; None at the start, where the recipe determines it."""
     _spare: deque[Engine] = field(default_factory=deque)
-    """An engine in this state, for the first who goes on from here."""
+    """An engine in this state, for the first caller that continues from here."""
 
     def fitted(self, train: Split, validation: Split | None) -> Course:
-        """Return where the recipe ends, run from its start to its end; the weights are those of the best epoch.
+        """Return the Course after the complete recipe; the weights are those of the best epoch.
 
-        Raises UserError, DivergedError, and KeyboardInterrupt where Ctrl-C stopped it.
+        Raises UserError, DivergedError, and KeyboardInterrupt if Ctrl-C stopped it.
         """
         data = self._data(train, validation)
         prepared = prepare(self.network, data, self.recipe, engine=self.engine, threads=self.threads)
@@ -68,10 +68,10 @@ class Course:
             raise KeyboardInterrupt
         return self._after(prepared.engine, ended.history, len(ended.history) * self.recipe.steps(len(train)))
 
-    def gone_on(self, train: Split, learning_rate: float) -> Course:
-        """Return where one more epoch leads, over these images, at one rate.
+    def continued(self, train: Split, learning_rate: float) -> Course:
+        """Return the Course after one more epoch on these images, at a constant rate.
 
-        Raises UserError, DivergedError, and KeyboardInterrupt where Ctrl-C stopped it.
+        Raises UserError, DivergedError, and KeyboardInterrupt if Ctrl-C stopped it.
         """
         recipe = dataclasses.replace(self._plain, learning_rate=learning_rate)
         data, K = self._data(train, None), len(self.classes)
@@ -82,7 +82,7 @@ class Course:
         return self._after(engine, (*self.history, row), self.steps + recipe.steps(len(train)))
 
     def model(self) -> Model:
-        """Return the model as it is now."""
+        """Return the model in its current state."""
         state = self.state or self._made().state()
         return Model(
             *(self.network, self.classes, self.scaling, state.averaged),
@@ -92,7 +92,7 @@ class Course:
         )
 
     def _after(self, engine: Engine, history: tuple[EpochRow, ...], steps: int) -> Course:
-        """Return the Course whose engine has done so much."""
+        """Return the Course with this history and the engine's state."""
         return dataclasses.replace(
             self,
             history=history,
@@ -133,7 +133,7 @@ class Course:
 
     @property
     def _plain(self) -> Recipe:
-        """Return the recipe of an epoch after which nobody knows how many more there will be."""
+        """Return the recipe of a single epoch, without settings that depend on the number of epochs."""
         return dataclasses.replace(
             self.recipe,
             within=None,
@@ -148,7 +148,7 @@ class Course:
         return Dataset("X", self.classes, train, validation, None, self.scaling, fingerprint="")
 
     def _ready(self) -> Engine:
-        """Return an engine in this state, and let go of it: whoever takes it moves it on."""
+        """Return an engine in this state, and drop it from this Course: the caller will change its state."""
         try:
             return self._spare.pop()
         except IndexError:
@@ -161,5 +161,5 @@ class Course:
         return engine
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return everything but the engine, which is machine code."""
+        """Return everything except the engine, which is machine code."""
         return {**self.__dict__, "_spare": deque()}

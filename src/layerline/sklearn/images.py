@@ -1,4 +1,4 @@
-"""What scikit-learn calls X, as the images that a network takes."""
+"""Conversion of scikit-learn's X to the images of a network."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from layerline.data import pixels
 from layerline.data.dataset import ImageSet, Split
 from layerline.errors import DataError
+from layerline.layers.grammar import times
 from layerline.numbers.scalars import is_whole, plain
 
 if TYPE_CHECKING:
@@ -23,14 +24,14 @@ BYTE: Final = 255.0
 
 
 def layout_of(X: NDArray[Any], layout: str | None, given: object) -> str:
-    """Return whether channels come first or last: as is said, else as X, or the shape that is given, leaves no doubt.
+    """Return whether channels come first or last: as specified, else inferred from the shape of X or `given`.
 
-    Where the first or the last size alone is at most 4, these are the channels, as for the arrays of an .npz file.
-    Raises DataError where that holds for both, or for neither.
+    If only the first or only the last size is at most 4, it is the channels, as for the arrays of an .npz file. Raises
+    DataError if that holds for both or for neither.
     """
     if layout is not None:
         if layout not in LAYOUTS:
-            raise DataError(f"layout={layout!r}: not known", "one of: " + ", ".join(LAYOUTS))
+            raise DataError(f"layout={layout!r}: unknown", "one of: " + ", ".join(LAYOUTS))
         return layout
     if X.ndim != 4 or X.shape[2:] == (1, 1):
         return LAYOUTS[0]
@@ -43,20 +44,20 @@ def layout_of(X: NDArray[Any], layout: str | None, given: object) -> str:
     if len(fits) != 1 and channels != (1, 1):
         first, last = (f"{count} channel{'' if count == 1 else 's'}" for count in channels)
         raise DataError(
-            f"X has images of {_times(X.shape[1:])}: channels may come first or last",
-            f"say which: layout='NCHW' for {first}, or layout='NHWC' for {last}",
+            f"X has images of {times(X.shape[1:])}: channels may come first or last",
+            f"set layout='NCHW' for {first}, or layout='NHWC' for {last}",
         )
     return fits[0]
 
 
 def shape_of(X: NDArray[Any], layout: str, given: object) -> Shape:
-    """Return (C, H, W) of an image: as X shows it, or as it is given where X is flat, else X's d columns as (d, 1, 1).
+    """Return (C, H, W) of an image: from the shape of X or, if X is flat, as specified, else (d, 1, 1) for d columns.
 
-    Raises DataError where X has neither 2, 3 nor 4 dimensions, or is not of the shape that is given.
+    Raises DataError unless X has 2, 3 or 4 dimensions and the specified shape.
     """
     wanted = _checked_shape(given)
     if 0 in X.shape:
-        raise DataError(f"X has no values: its shape is {_times(X.shape)}", "put images into it")
+        raise DataError(f"X is empty: its shape is {times(X.shape)}", "pass at least one image")
     if X.ndim == 2:
         shape = wanted or (X.shape[1], 1, 1)
     elif X.ndim == 3:
@@ -65,34 +66,34 @@ def shape_of(X: NDArray[Any], layout: str, given: object) -> Shape:
         shape = _shape(X, layout)
     else:
         raise DataError(
-            f"X has {X.ndim} dimensions, {_times(X.shape)}",
-            "shape it as (N, d), (N, H, W), (N, C, H, W) or (N, H, W, C)",
+            f"X has {X.ndim} dimensions, {times(X.shape)}",
+            "reshape it to (N, d), (N, H, W), (N, C, H, W) or (N, H, W, C)",
         )
     if X.ndim > 2 and wanted not in (None, shape):
         raise DataError(
-            f"input_shape={wanted}, and X has images of {_times(shape)} (C×H×W)",
-            "leave input_shape out, or give the images' own; layout='NHWC' is for channels that come last",
+            f"input_shape={wanted}, but X has images of {times(shape)} (C×H×W)",
+            "omit input_shape, or set it to the images' shape; use layout='NHWC' if channels come last",
         )
     if math.prod(X.shape[1:]) != math.prod(shape):
         raise DataError(
-            f"input_shape={shape} has {math.prod(shape):,d} values, and X has {X.shape[1]:,d} features",
-            f"give an input_shape (C, H, W) of which the product is {X.shape[1]:,d}",
+            f"input_shape={shape} has {math.prod(shape):,d} values, but X has {X.shape[1]:,d} features",
+            f"set an input_shape (C, H, W) whose product is {X.shape[1]:,d}",
         )
     return shape
 
 
 def as_images(X: NDArray[Any], layout: str, shape: Shape) -> NDArray[Any]:
-    """Return X, uint8 or float32, as (N, C, H, W): a view where it is contiguous.
+    """Return X, uint8 or float32, as (N, C, H, W): a view if it is contiguous.
 
-    Where X has the channels at the other end than `layout` says, and the shape leaves no doubt of it, it is turned.
-    Raises DataError where X has images of another shape.
+    If the channels of X are clearly at the other end than `layout`, it is transposed. Raises DataError if X has images
+    of another shape.
     """
     if X.ndim == 4 and _shape(X, layout) != shape:
         layout = next((other for other in LAYOUTS if _shape(X, other) == shape), layout)
     if shape_of(X, layout, shape if X.ndim == 2 else None) != shape:
         raise DataError(
-            f"X has images of {_times(X.shape[1:])}, and the network takes {_times(shape)} (C×H×W)",
-            "give images of the shape that it was trained on",
+            f"X has images of {times(X.shape[1:])}, but the network needs {times(shape)} (C×H×W)",
+            "pass images of the same shape as in training",
         )
     C, H, W = shape
     whole = np.ascontiguousarray(X)
@@ -105,7 +106,7 @@ def as_split(images: NDArray[Any], labels: NDArray[np.int32]) -> Split:
 
 
 def maximum_of(images: NDArray[Any]) -> float:
-    """Return what pixels are divided by to lie in 0 … 1, as for the arrays of an .npz file."""
+    """Return the divisor that maps pixels to 0 … 1, as for the arrays of an .npz file."""
     return BYTE if images.dtype == np.uint8 else pixels.divisor(float(images.min()), float(images.max()))
 
 
@@ -116,15 +117,11 @@ def _shape(X: NDArray[Any], layout: str) -> Shape:
 
 
 def _checked_shape(given: object) -> Shape | None:
-    """Return the shape that is given, if one is. Raises DataError where it is not three sizes."""
+    """Return the specified shape, if any. Raises DataError if it is not three sizes."""
     if given is None:
         return None
     sizes = tuple(map(plain, given)) if isinstance(given, list | tuple | np.ndarray) and np.ndim(given) else ()
     if len(sizes) != 3 or not all(is_whole(size) and size > 0 for size in sizes):
-        raise DataError(f"input_shape={given!r}: must be three whole numbers", "give (C, H, W), such as (1, 28, 28)")
+        raise DataError(f"input_shape={given!r}: must be three whole numbers", "pass (C, H, W), such as (1, 28, 28)")
     C, H, W = sizes
     return C, H, W
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))

@@ -1,4 +1,4 @@
-"""The door between two packages: what layerline raises, as scikit-learn expects it, in the words of the parameters."""
+"""Layerline's exceptions, converted to those of scikit-learn, with options named as the estimator's parameters."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Parameters = ParamSpec("Parameters")
 T = TypeVar("T")
 
 _FLAG: Final = re.compile(r"(?<![\w-])--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?: (?=[-+]?[.0-9]|none\b|[^ ]+: ))?")
-"""A flag, and the blank between it and its value: a number, none, or the word that a colon follows."""
+"""A flag, and the space between it and its value: a number, none, or a word before a colon."""
 _RENAMED: Final = {"validation": "validation_fraction", "seed": "random_state"}
 """Flags whose parameter has scikit-learn's name."""
-_ELSEWHERE: Final = {"leave it out with --classes": "leave it out", "--validation none": "validation_fraction=None"}
-"""What is said otherwise here."""
+_ELSEWHERE: Final = {"exclude it with --classes": "exclude it", "--validation none": "validation_fraction=None"}
+"""Phrases that need other words here."""
 
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """Raise ValueError for a UserError; in it and in a DivergedError, `--batch-size 0` is called `batch_size=0`."""
+    """Raise ValueError for a UserError; in its text and that of a DivergedError, `--batch-size 0` is `batch_size=0`."""
     try:
         yield
     except UserError as error:
@@ -40,19 +40,19 @@ def translated() -> Iterator[None]:
 
 @contextlib.contextmanager
 def all_or_nothing(estimator: object) -> Iterator[None]:
-    """Put every attribute back where something is raised."""
+    """Restore all attributes if an exception is raised."""
     before = dict(vars(estimator))
     try:
         yield
     except BaseException:
-        estimator.__dict__ = before  # at one stroke, whatever comes next
+        estimator.__dict__ = before  # in one step, whatever comes next
         raise
 
 
 def in_turn(fit: Callable[Parameters, T]) -> Callable[Parameters, T]:
-    """Return a method that fits: calls in several threads wait for each other, one inside another is refused.
+    """Return the method made exclusive: calls in several threads wait for each other, a nested call is refused.
 
-    Raises RuntimeError where a signal handler, or a callback, fits an estimator while it is being fitted.
+    Raises RuntimeError if a signal handler or a callback fits an estimator that is being fitted.
     """
 
     @functools.wraps(fit)
@@ -62,7 +62,9 @@ def in_turn(fit: Callable[Parameters, T]) -> Callable[Parameters, T]:
             turn = _turns.setdefault(estimator, _Turn())
         with turn.lock:
             if turn.taken:
-                raise RuntimeError(f"{type(estimator).__name__} is being fitted by this thread: let that end first")
+                raise RuntimeError(
+                    f"{type(estimator).__name__} is being fitted by this thread: wait until that has finished"
+                )
             try:
                 turn.taken = True
                 return fit(*arguments, **named)
@@ -74,7 +76,7 @@ def in_turn(fit: Callable[Parameters, T]) -> Callable[Parameters, T]:
 
 @final
 class _Turn:
-    """Whose turn it is with an estimator."""
+    """The lock of an estimator, and whether it is being fitted."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -86,7 +88,7 @@ _turns: WeakKeyDictionary[object, _Turn] = WeakKeyDictionary()
 
 
 def _forget() -> None:
-    """Let a child be at none of the turns of its parent's other threads, which it does not have."""
+    """Reset the locks in a forked child, which does not have the other threads of its parent."""
     global _guard, _turns
     _guard, _turns = threading.RLock(), WeakKeyDictionary()
 

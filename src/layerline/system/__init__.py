@@ -1,1 +1,1 @@
-"""What the operating system gives: cores (`cores`) and threads that never outlive their call (`workers`)."""
+"""Resources of the operating system: cores (`cores`), and threads that never outlive their call (`workers`)."""

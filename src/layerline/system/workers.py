@@ -1,13 +1,13 @@
-"""Threads that work side by side for one call, and never outlive it, whatever is raised while it waits for them.
+"""Threads that work in parallel for one call and never outlive it, whatever is raised while it waits for them.
 
-A signal may raise in the waiting thread between any two steps of Python: Ctrl-C, the handler of a timeout, SystemExit.
-Machine code that then still ran would write into memory that its caller has let go. So whatever is raised, the workers
-are told to stop, they are waited for, and only then does it go on its way.
+A signal may raise in the waiting thread between any two bytecodes: Ctrl-C, the handler of a timeout, SystemExit.
+Machine code still running then would write to memory that its caller has freed. So whatever is raised, the workers are
+told to stop and waited for before the exception propagates.
 
-Python's own `threading.Thread` and `Condition` do not survive such an exception: `start` and `join` are steps of Python
-with locks in them, and interrupted they leave a thread that nobody waits for, a KeyError in place of the exception, or
-a lock that nobody releases. So threads start by the one call `_thread.start_new_thread`, and what is shared are sets,
-deques and SimpleQueues, whose steps are whole.
+Python's own `threading.Thread` and `Condition` do not survive such an exception: `start` and `join` are Python code
+with locks, and if interrupted, they leave a thread that nobody waits for, a KeyError instead of the exception, or a
+lock that nobody releases. So threads are started by a single call of `_thread.start_new_thread`, and share only sets,
+deques and SimpleQueues, whose operations are atomic.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 TICK: Final = 0.1
-"""Seconds between two looks of the waiting thread, where nothing wakes it."""
+"""Seconds between two checks of the waiting thread, if nothing wakes it."""
 LATE: Final = 1000
-"""Looks at whether a thread is gone, before it is taken for one that was never started."""
+"""Number of checks whether a thread is gone, before it is assumed never to have started."""
 STACK: Final = 1 << 20
-"""Bytes of stack that a worker has at least: LLVM's code generator takes 100 kB for a deep network, and a thread has
-128 kB on some systems, or what `threading.stack_size` or `ulimit -s` leaves it."""
+"""Minimum stack of a worker in bytes: LLVM's code generator needs 100 kB for a deep network, but a thread has only
+128 kB on some systems, or the size set by `threading.stack_size` or `ulimit -s`."""
 
 _here: Final = threading.local()
 _at_forks: Final[list[Any]] = []
-"""The locks of fork_waits_for: RLocks, of which the type checker does not know `_is_owned` and `_at_fork_reinit`, which
-`threading` uses, too."""
+"""The locks of fork_waits_for: RLocks, whose `_is_owned` and `_at_fork_reinit` the type checker does not know, although
+`threading` uses them too."""
 
 
 class StoppedError(Exception):
-    """The workers of this thread were told to stop: what they have done so far is not whole."""
+    """The workers of this thread were told to stop: their results are incomplete."""
 
 
 @final
 class Workers:
-    """Threads that each do a part of one piece of work.
+    """Threads that share one task.
 
-    Workers that a worker starts belong to it: to stop the outer ones stops the inner ones too.
+    Workers started by a worker belong to it: stopping the outer ones also stops the inner ones.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class Workers:
     ) -> None:
         """Prepare threads that run work(0) … work(number − 1).
 
-        work: owns all that it writes to; it looks at `stopped` now and then, or `ask` lets it return early.
-        ask: may be called more than once, from any thread, also where no work is under way.
+        work: owns everything it writes to; it checks `stopped` now and then, or `ask` makes it return early.
+        ask: may be called more than once, from any thread, even if no work is running.
         """
         self.stopped = False
-        """Whether the work is to end early."""
+        """Whether the work should end early."""
         self._work, self._number = work, number
         self._ask = ask
         self._over = False
@@ -82,10 +82,10 @@ class Workers:
         self._inner: set[Workers] = set()
 
     def run(self, tick: Callable[[], None] | None = None) -> None:
-        """Do the work and return when it is done; `tick` is called now and then meanwhile, in this thread.
+        """Do the work and return when it is done; meanwhile `tick` is called now and then in this thread.
 
-        Raises what a worker or `tick` raises, and StoppedError where an outer worker was stopped. Where the system
-        starts no more threads, those that are there do it all; UserError where it starts none.
+        Raises the exception of a worker or of `tick`, and StoppedError if an outer worker was stopped. If the system
+        cannot start all threads, those that run do all the work; UserError if it cannot start any.
         """
         outer: Workers | None = getattr(_here, "workers", None)
         held = _let_go()
@@ -98,11 +98,11 @@ class Workers:
                 self._wait(tick)
             finally:
                 self._end()
-        finally:  # once more, for an interrupt may come on the way into the first
+        finally:  # again, because an interrupt may come on the way into the first
             self._end()
             if outer is not None:
                 outer._inner.discard(self)
-            for lock in reversed(held):  # in a fork's order, which is ours
+            for lock in reversed(held):  # in the order of a fork, which we share
                 lock.acquire()
         if self._errors:
             raise self._errors[0]
@@ -110,7 +110,7 @@ class Workers:
             raise StoppedError("the work was told to stop")
 
     def stop(self) -> None:
-        """Ask the workers, and those that they have started, to end early. Safe in a signal handler."""
+        """Ask the workers, and those they have started, to end early. Safe in a signal handler."""
         self.stopped = True
         for inner in tuple(self._inner):
             inner.stop()
@@ -118,7 +118,7 @@ class Workers:
             self._ask()
 
     def _begin(self) -> None:
-        """Start the threads; where the system has no more of them, at least one."""
+        """Start the threads; fewer if the system is out of threads, but at least one."""
         for k in range(self._number):
             try:
                 start(self._threads, self._target, k)
@@ -127,14 +127,14 @@ class Workers:
                     self._threads.pop()
                     return
                 raise UserError(
-                    "the system starts no thread to train or predict in",
-                    "a limit on processes (ulimit -u) or memory (ulimit -v) is reached: raise it",
+                    "the system cannot start a thread for training or prediction",
+                    "raise the limit on processes (ulimit -u) or memory (ulimit -v)",
                 ) from error
 
     def _target(self, k: int) -> None:
-        """Do the part of thread k."""
+        """Do the share of thread k."""
         _here.workers = self
-        self._at_work.add(k)  # before the look at _over, as _end sets it before it looks here: one sees the other
+        self._at_work.add(k)  # before _over is checked; _end sets it before it checks this: one sees the other
         try:
             if not self._over:
                 self._work(k)
@@ -148,7 +148,7 @@ class Workers:
             self._news.put(None)
 
     def _wait(self, tick: Callable[[], None] | None) -> None:
-        """Wait until every thread has ended, and raise where one has not done its part."""
+        """Wait until every thread has ended, and raise if one has not done its share."""
         while any(k not in self._ended and not thread.gone for k, thread in enumerate(self._threads)):
             try:
                 self._news.get(timeout=TICK)
@@ -160,7 +160,7 @@ class Workers:
             raise RuntimeError(f"{missing} of {len(self._threads)} threads ended before their work")
 
     def _end(self) -> None:
-        """Return when nobody is at work, and none will begin; what is raised meanwhile is raised then."""
+        """Return when no worker is running or will start; exceptions raised meanwhile are raised then."""
         late: BaseException | None = None
         self._over = True
         while self._at_work or self._threads:
@@ -180,14 +180,14 @@ class Workers:
 
 
 def aside(work: Callable[[], T], tick: Callable[[], None] | None = None, *, ask: Callable[[], None] | None = None) -> T:
-    """Return what `work` returns, done in a thread of its own; `tick` and `ask` as for Workers."""
+    """Return the result of `work`, run in a separate thread; `tick` and `ask` as for Workers."""
     results: list[T] = []
     Workers(lambda _: results.append(work()), ask=ask).run(tick)
     return results[0]
 
 
 def spread(work: Callable[[A], T], items: Sequence[A], threads: int) -> list[T]:
-    """Return work(item) of each item, in order, done by threads side by side. Raises what a work raises."""
+    """Return work(item) of each item, in order, computed by threads in parallel. Raises the exceptions of `work`."""
     results: dict[int, T] = {}
     places = iter(range(len(items)))
 
@@ -203,9 +203,9 @@ def spread(work: Callable[[A], T], items: Sequence[A], threads: int) -> list[T]:
 
 
 def _let_go() -> list[Any]:
-    """Release what this thread holds as one that forks; return what to acquire again, from the last on.
+    """Release the fork locks that this thread holds; return what to acquire again, last one first.
 
-    Workers may need it: then a signal's handler, between two hooks of a fork, has started them.
+    Workers may need them if a signal handler has started the workers between two hooks of a fork.
     """
     held = []
     for lock in _at_forks:
@@ -216,14 +216,14 @@ def _let_go() -> list[Any]:
 
 
 def check() -> None:
-    """Raise StoppedError where this thread is a worker that was told to stop."""
+    """Raise StoppedError if this thread is a worker that was told to stop."""
     workers: Workers | None = getattr(_here, "workers", None)
     if workers is not None and workers.stopped:
         raise StoppedError("the work was told to stop")
 
 
 class _Token:
-    """What a thread holds as long as it is there."""
+    """An object that a thread holds as long as it exists."""
 
     __slots__ = ("__weakref__",)
 
@@ -233,16 +233,16 @@ class Thread:
     """A thread that was started, or was about to be."""
 
     def __init__(self, token: weakref.ref[_Token]) -> None:
-        """Keep the way to what it holds."""
+        """Store the reference to the thread's token."""
         self._token = token
 
     @property
     def gone(self) -> bool:
-        """Return whether it has ended, whether or not it ever began."""
+        """Return whether it has ended, even if it never started."""
         return self._token() is None
 
     def leave(self) -> None:
-        """Wait until it is gone, having nothing more to do; one whose start was interrupted may never come."""
+        """Wait until a thread without further work is gone; one whose start was interrupted may never appear."""
         for look in range(LATE):
             if self.gone:
                 return
@@ -250,16 +250,16 @@ class Thread:
 
 
 def start(threads: list[Thread], work: Callable[..., None], *arguments: Any) -> None:
-    """Start a thread that does work(*arguments) and raises nothing; add it to `threads` before it can begin.
+    """Start a thread that runs work(*arguments), which must not raise; add it to `threads` before it can start.
 
-    Raises RuntimeError and MemoryError where the system starts none; it is then the last of `threads` all the same.
+    Raises RuntimeError or MemoryError if the system cannot start it; even then it is the last of `threads`.
     """
     with _stack():
         _thread.start_new_thread(_with_token, (_held(threads), work, *arguments))
 
 
 def _held(threads: list[Thread]) -> _Token:
-    """Return the token of a thread to come: nobody but it holds the token, not even a frame that an exception keeps."""
+    """Return the token of a new thread: only that thread holds it, not even a frame kept alive by an exception does."""
     token = _Token()
     threads.append(Thread(weakref.ref(token)))
     return token
@@ -271,11 +271,11 @@ def _with_token(token: _Token, work: Callable[..., None], *arguments: Any) -> No
 
 
 def fork_waits_for(lock: Any) -> Any:
-    """Return the lock, which from now on is held, by who forks, while the process forks.
+    """Return the lock, which from now on the forking thread holds during a fork.
 
-    A child has only the thread that forked. What another thread was about, with a lock taken, it finds so for ever.
-    The hooks are methods in C: no step of Python is in them that a signal could interrupt. A handler that raises while
-    one waits ends that wait, and Python forks all the same: so there are three of them, one behind the other.
+    A child has only the thread that forked, so a lock held by another thread would stay locked there forever. The hooks
+    are C methods: they contain no bytecode that a signal could interrupt. A handler that raises during a hook's wait
+    ends that wait, and Python forks nevertheless: so there are three hooks in a row.
     """
     for _ in range(3 if hasattr(os, "register_at_fork") else 0):
         os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock._at_fork_reinit)
@@ -284,17 +284,17 @@ def fork_waits_for(lock: Any) -> Any:
 
 
 IMPORTS: Final[Any] = fork_waits_for(threading.RLock())
-"""Held while modules are imported late."""
+"""Held during late imports."""
 MATRICES: Final[Any] = fork_waits_for(threading.RLock())
-"""Held while NumPy multiplies large matrices: its library has locks and threads of its own."""
+"""Held while NumPy multiplies large matrices: its library has its own locks and threads."""
 _STACKS: Final[Any] = fork_waits_for(threading.RLock())
 
 
 @contextlib.contextmanager
 def _stack() -> Iterator[None]:
-    """Let a thread that is started meanwhile have STACK bytes, where the process gives its threads fewer.
+    """Give a thread started in this context a stack of at least STACK bytes.
 
-    Python has one size for all threads that start: only where it is too small for ours, it is another for this moment.
+    Python has a single stack size for all new threads: it is changed for this moment, and only if it is too small.
     """
     if _stack_of_a_thread() >= STACK:
         yield
@@ -308,7 +308,7 @@ def _stack() -> Iterator[None]:
 
 
 def _stack_of_a_thread() -> int:
-    """Return the bytes of stack that the next thread gets, as far as the process or the system says so."""
+    """Return the stack size of the next thread in bytes, as far as the process or the system reports it."""
     size = int(_given_stack())
     if size or sys.platform == "win32":
         return size or STACK
@@ -319,5 +319,5 @@ def _stack_of_a_thread() -> int:
 
 
 _given_stack: Final = ctypes.pythonapi.PyThread_get_stacksize
-"""What `threading.stack_size` was last given; to ask that itself would set it to 0."""
+"""The last argument of `threading.stack_size`; calling that function to read it would reset it to 0."""
 _given_stack.restype = ctypes.c_size_t

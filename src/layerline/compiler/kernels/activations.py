@@ -1,4 +1,4 @@
-"""Activation functions but ReLU: y = f(x), and dx = dy · f′, from x or, where that is enough, from y.
+"""Activation functions other than ReLU: y = f(x) and dx = dy · f′, computed from x or, where possible, from y.
 
     LeakyReLU   x where x > 0, else s·x             f′ = 1 where y > 0, else s
     Sigmoid     σ(x) = 1 / (1 + e^−x)               f′ = y · (1 − y)
@@ -6,7 +6,8 @@
     SiLU        x · σ(x)                            f′ = σ + x · σ · (1 − σ)
     GELU        x · Φ(x), Φ the normal distribution  f′ = Φ + x · e^(−x² / 2) / √(2π)
 
-(Hendrycks & Gimpel 2016, arXiv:1606.08415, GELU and SiLU.) Everything is float32; kernels/functions.py has the errors.
+(GELU and SiLU: Hendrycks & Gimpel 2016, arXiv:1606.08415.) Everything is float32; error bounds are in
+kernels/functions.py.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Activation(abc.ABC):
-    """A function of one number. Abstract."""
+    """An elementwise function. Abstract."""
 
     name: ClassVar[str]
     from_result: ClassVar[bool] = False
-    """Whether the way back needs y, not x."""
+    """Whether the backward pass reads y rather than x."""
 
     @property
     def label(self) -> str:
-        """Return the function as symbols have it."""
+        """Return the function as it appears in symbols."""
         return self.name
 
     @abc.abstractmethod
@@ -59,7 +60,7 @@ class LeakyReLUFunction(Activation):
 
     @property
     def label(self) -> str:
-        """Return the function as symbols have it."""
+        """Return the function as it appears in symbols."""
         return f"leaky_relu{self.negative_slope}"
 
     def forward(self, pen: Pen, x: Value) -> Value:
@@ -67,7 +68,7 @@ class LeakyReLUFunction(Activation):
         return pen.mul(x, self.slope(pen, x))
 
     def slope(self, pen: Pen, known: Value) -> Value:
-        """Return 1 or the slope; y has the sign of x, or is zero where that does not matter."""
+        """Return 1 or the slope; y has the sign of x, or is zero, where the slope makes no difference."""
         lanes = known.lanes
         above = pen.greater(known, pen.constant(0.0, lanes))
         return pen.select(above, pen.constant(1.0, lanes), pen.constant(self.negative_slope, lanes))
@@ -163,7 +164,7 @@ class ActivationForward(Kernel):
 
 @dataclass(frozen=True)
 class ActivationBackward(Kernel):
-    """dx = (set) or dx += (add) dy · f′, from what is known: x or y."""
+    """dx = (set) or dx += (add) dy · f′, computed from `known`: x or y."""
 
     function: Activation
     known: Plane

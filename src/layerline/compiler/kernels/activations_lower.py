@@ -1,4 +1,4 @@
-"""How activation functions become kernels."""
+"""Lowering of activation functions."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ FUNCTIONS: Final[dict[str, Callable[[Any], Activation]]] = {
     "elu": lambda layer: ELUFunction(layer.alpha),
     "mish": lambda _: MishFunction(),
 }
-"""The kind of a layer → its function, from the layer."""
+"""Layer kind → a function from the layer to its activation."""
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add an activation and its way back."""
+    """Lower an activation and its backward pass."""
     function, x = FUNCTIONS[node.layer.kind](node.layer), b.value(node.inputs[0])
     y = b.output(node, x.plane, image=x.image)
     b.op(ActivationForward(function, x.plane, y.plane), x.buffer, y.buffer)
-    if b.training and x.trained_above:
+    if b.training and x.needs_gradient:
         known = y if function.from_result else x
 
         def back() -> None:
@@ -50,4 +50,4 @@ def lower(b: Builder, node: Node) -> None:
             dx, add = b.gradient(x)
             b.op(ActivationBackward(function, known.plane, y.plane, x.plane, add), dy, known.buffer, dx)
 
-        b.way_back.append(back)
+        b.backward.append(back)

@@ -1,14 +1,14 @@
-"""Loading with augmentation: an image's bytes, moved, turned, cut and lit, become floats inside a border of zeros.
+"""Loading with augmentation: converts an image's bytes to floats with a zero border, shifted, warped, cut out and lit.
 
-The maths.  That of `data.augmented`, whose `apply` is the reference: where a pixel comes from by the tables `moves` and
-`numbers` (a row an image of the batch), cutout, v·gain + offset, v·scale + shift; float32, every product and sum
-rounded by itself. What is random was drawn before; here is no decision.
+The math.  That of `data.augment.steps`, whose `apply` is the reference: source positions from the tables `moves` and
+`numbers` (one row per image of the batch), cutout, v·gain + offset, v·scale + shift; float32, each product and sum
+rounded separately. All random numbers are drawn beforehand; this kernel is deterministic.
 
-The schedule.  Moves by whole pixels copy the part of a row that is inside in vectors, the last one drawn back so that
-it ends with that part; a flipped row of one channel does the same with its lanes reversed. What has its channels apart,
-scaled apart, or reversed goes value by value, as do the few columns that come from outside, and all that is warped:
-four places for each pixel, whose channels share the arithmetic. Whether a place is inside is asked only where one of
-the four is not. No byte outside the image is touched.
+The schedule.  Shifts by whole pixels copy the inside part of a row in vectors; the last vector is moved back to end
+where that part ends. A flipped row of one channel does the same with reversed lanes. Images with planar channels,
+per-channel scales or flipped color rows are copied value by value, as are the few columns from outside and everything
+that is warped: four source positions per pixel, whose address arithmetic the channels share. Bounds are checked per
+position only if one of the four is outside. No byte outside the image is read.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     from layerline.data.augment.steps import Steps
 
 PERIODS: Final = 2**20
-"""Added to a place before it is mirrored, so that it is not negative: more than an image 0.1 as large can be away."""
+"""Periods added to a position before mirroring, to make it nonnegative: more than any shift at zoom 0.1 needs."""
 
 
 @dataclass(frozen=True)
 class Augment(Kernel):
-    """x = the images that `order` names, augmented, · scale + shift."""
+    """x = the images listed in `order`, augmented, · scale + shift."""
 
     x: Plane
     source: DType
     channels_last: bool
     even: bool
-    """Whether all channels are scaled alike."""
+    """Whether all channels share one scale and shift."""
     steps: Steps
 
     @property
@@ -74,7 +74,7 @@ class Augment(Kernel):
 
 
 class _Image:
-    """Writes the code for one image: its row of the tables is in registers."""
+    """Writes the code for one image; its row of the tables is in registers."""
 
     def __init__(self, kernel: Augment, pen: Pen, n: Index) -> None:
         self.pen, self.kernel = pen, kernel
@@ -93,7 +93,7 @@ class _Image:
     # -- values ---------------------------------------------------------------------------
 
     def finished(self, v: Value, c: Index, lanes: int = 1) -> Value:
-        """Return what a stored value (float32) of channel c becomes: lit and scaled."""
+        """Return a stored value (float32) of channel c with lighting and scaling applied."""
         pen = self.pen
         if self.kernel.steps.light:
             gain, offset = (pen.splat(self.numbers[name], lanes) for name in ("gain", "offset"))
@@ -105,7 +105,7 @@ class _Image:
         return pen.add(pen.mul(v, scale), shift)
 
     def black(self, c: Index, lanes: int = 1) -> Value:
-        """Return what a stored 0 becomes."""
+        """Return a stored 0 with lighting and scaling applied."""
         return self.finished(self.pen.constant(0.0, lanes), c, lanes)
 
     def stored(self, pixel: Index, c: Index) -> Value:
@@ -114,7 +114,7 @@ class _Image:
         return self.pen.convert(self.pen.load(self.source, place), DType.F32)
 
     def mirrored(self, place: Index, size: int) -> Index:
-        """Return the place inside that is the mirror image of one that may lie outside."""
+        """Return the position reflected into the image."""
         pen, period = self.pen, 2 * size - 2
         if size == 1:
             return pen.index(0)
@@ -124,7 +124,7 @@ class _Image:
     # -- whole pixels ---------------------------------------------------------------------------
 
     def move(self) -> None:
-        """Write the image moved by whole pixels and flipped."""
+        """Write the image shifted by whole pixels and flipped."""
         pen = self.pen
         with pen.loop("h", self.H) as h:
             to = pen.at(self.x, self.kernel.x.step(h))
@@ -139,7 +139,7 @@ class _Image:
                     self.black_row(to)
 
     def row(self, row: Index, to: Pointer) -> None:
-        """Write a row: columns `first` to `last` come from inside the image, those beside them from outside."""
+        """Write a row: columns `first` to `last` come from inside the image, the others from outside."""
         pen, right = self.pen, self.moves["right"]
         first, last = pen.clipped(right, self.W, self.W)
         for start, stop in ((pen.index(0), first), (last, pen.index(self.W))):
@@ -171,14 +171,14 @@ class _Image:
                 pen.store(self.black(c), to, self.kernel.x.step(0, w, c))
 
     def pixel(self, row: Index, column: Index, w: Index, to: Pointer) -> None:
-        """Write a pixel from a place inside the image, before the flip."""
+        """Write a pixel from a position inside the image, given before the flip."""
         pen = self.pen
         column = pen.chosen(self.flipped, self.W - 1 - column, column)
         with pen.loop("c", self.C) as c:
             pen.store(self.finished(self.stored(row * self.W + column, c), c), to, self.kernel.x.step(0, w, c))
 
     def straight(self, source: Pointer, to: Pointer, n: Index) -> None:
-        """Write n neighboring values, n from 1 on."""
+        """Write n ≥ 1 consecutive values."""
         pen = self.pen
 
         def some(i: Index, lanes: int) -> None:
@@ -188,7 +188,7 @@ class _Image:
         self.in_vectors(n, some)
 
     def reversed(self, end: Pointer, to: Pointer, n: Index) -> None:
-        """Write n neighboring values, the one at `end` first, the one before it next."""
+        """Write n consecutive values in reverse, starting with the one at `end`."""
         pen = self.pen
 
         def some(i: Index, lanes: int) -> None:
@@ -198,7 +198,7 @@ class _Image:
         self.in_vectors(n, some)
 
     def in_vectors(self, n: Index, some: Callable[[Index, int], None]) -> None:
-        """Write `some` for whole vectors of n values, the last drawn back; where n is less than one, value by value."""
+        """Write `some` for the vectors of n values, the last one moved back; value by value if n is below a vector."""
         pen = self.pen
         lanes = max(lanes for lanes in (1, 4, 8, 16) if lanes <= min(self.W * self.C, pen.machine.lanes))
         if lanes == 1:
@@ -213,7 +213,7 @@ class _Image:
         with pen.when(pen.negation(wide)), pen.loop("i", n) as i:
             some(i, 1)
 
-    # -- nothing ---------------------------------------------------------------------------
+    # -- outside and cutout ---------------------------------------------------------------------------
 
     def black_row(self, to: Pointer) -> None:
         """Write a row that comes from outside the image."""
@@ -228,17 +228,17 @@ class _Image:
             pen.store(self.black(c), to, self.kernel.x.step(0, w, c))
 
     def cut(self) -> None:
-        """Write the rectangle that is cut out over what is there."""
+        """Overwrite the cutout rectangle."""
         pen = self.pen
         with pen.loop("h", self.moves["bottom"], self.moves["top"]) as h:
             to = pen.at(self.x, self.kernel.x.step(h))
             with pen.loop("w", self.moves["end"], self.moves["left"]) as w, pen.loop("c", self.C) as c:
                 pen.store(self.black(c), to, self.kernel.x.step(0, w, c))
 
-    # -- between pixels ---------------------------------------------------------------------------
+    # -- bilinear interpolation ---------------------------------------------------------------------------
 
     def warp(self) -> None:
-        """Write the image as the affine map takes it."""
+        """Write the image under the affine map."""
         pen = self.pen
         a, b, c, d, e, f = (self.numbers[name] for name in "abcdef")
         with pen.loop("h", self.H) as row:
@@ -250,7 +250,7 @@ class _Image:
                 self.between(y, x, pen.at(to, self.kernel.x.step(0, column)))
 
     def between(self, y: Value, x: Value, to: Pointer) -> None:
-        """Write the pixel that comes from (y, x), between four: where all are inside, nothing more is asked."""
+        """Write the pixel interpolated at (y, x) from four neighbors, without bounds checks if all are inside."""
         pen = self.pen
         row, s = self.floor(y)
         column, t = self.floor(x)
@@ -263,7 +263,7 @@ class _Image:
             self.blend(lambda below, behind, c: self.there(rows[below], columns[behind], c), s, t, to)
 
     def blend(self, corner: Callable[[int, int, Index], Value], s: Value, t: Value, to: Pointer) -> None:
-        """Write what lies s below and t behind the first of four corners."""
+        """Write the interpolation at s below and t to the right of the first of four corners."""
         pen, one = self.pen, self.pen.constant(1.0)
         with pen.loop("c", self.C) as c:
             upper, lower = (
@@ -274,13 +274,14 @@ class _Image:
             pen.store(self.finished(v, c), to, c)
 
     def floor(self, place: Value) -> tuple[Index, Value]:
-        """Return the pixel before a place on an axis, and how far behind it the place is."""
+        """Return the pixel at or before a position on an axis, and the distance from it to the position."""
         pen = self.pen
         whole = pen.whole_below(place)
         return pen.as_index(whole), pen.sub(place, pen.convert(whole, DType.F32))
 
     def neighbors(self, first: Index, size: int) -> list[tuple[Index, Value | None]]:
-        """Return a pixel on an axis and the next, brought inside, each with whether it was (where that matters)."""
+        """Return a pixel on an axis and the next, clamped or mirrored inside, each with whether it was inside (None
+        if mirrored)."""
         pen = self.pen
         found: list[tuple[Index, Value | None]] = []
         for k in (first, first + 1):
@@ -292,7 +293,7 @@ class _Image:
         return found
 
     def there(self, row: tuple[Index, Value | None], column: tuple[Index, Value | None], c: Index) -> Value:
-        """Return the stored value in a row and column, 0 where one of them was outside."""
+        """Return the stored value in a row and column, or 0 if one of them was outside."""
         pen = self.pen
         v = self.stored(row[0] * self.W + column[0], c)
         if row[1] is None or column[1] is None:

@@ -1,9 +1,9 @@
-"""Average pooling, over windows or the whole image.
+"""Average pooling, over windows or over the whole image.
 
-The maths.  y[c, p, q] = Σ x[c, h, w] / (kh·kw) over the window h = p·sh − ph + i, w = q·sw − pw + j; outside the image
-x is 0 and counts (PyTorch's count_include_pad); with `real` the divisor is the window's points inside the image instead
-(TensorFlow's SAME).  dx[c, h, w] = Σ dy / (kh·kw) over the windows that cover it, in the order p, q. A window is added
-row by row, each row first, so that the rounding of a whole image grows with H + W and not H·W.
+The math.  y[c, p, q] = Σ x[c, h, w] / (kh·kw) over the window h = p·sh − ph + i, w = q·sw − pw + j; outside the image
+x is 0 and counted (PyTorch's count_include_pad); with `real` the divisor is the number of the window's points inside
+the image instead (TensorFlow's SAME).  dx[c, h, w] = Σ dy / (kh·kw) over the windows that cover it, in the order p, q.
+A window is summed row by row, so that the rounding error of a whole image grows with H + W rather than H·W.
 
 The schedule.  Lanes run over channels.
 """
@@ -71,7 +71,7 @@ class AverageForward(Kernel):
 
 @dataclass(frozen=True)
 class AverageBackward(Kernel):
-    """dx = (set) or dx += (add) dy's share of each window."""
+    """dx = (set) or dx += (add) dy / (kh·kw), spread over each window."""
 
     shape: PoolShape
     dy: Plane
@@ -100,9 +100,9 @@ class AverageBackward(Kernel):
                     g = mean(pen.load(source, dy.step(p, q, c), lanes))
                     self._window(pen, g, dx, (p, q, c), count)
 
-    def _window(self, pen: Pen, g: Value, dx: Pointer, spot: tuple[Index, Index, Index], count: int) -> None:
-        """Add to every value of a window."""
-        (p, q, c), x, lanes = spot, self.shape.x, pen.machine.lanes_for(self.shape.x.channels)
+    def _window(self, pen: Pen, g: Value, dx: Pointer, position: tuple[Index, Index, Index], count: int) -> None:
+        """Add to each value of a window."""
+        (p, q, c), x, lanes = position, self.shape.x, pen.machine.lanes_for(self.shape.x.channels)
         (top, bottom), (left, right) = covered(pen, self.shape, p, q)
         with pen.loop("h", bottom, top) as h, pen.loop("w", right, left) as w:
             here = x.step(h, w, c)
@@ -121,6 +121,6 @@ def _mean(pen: Pen, shape: PoolShape, p: Index, q: Index, lanes: int, *, real: b
 
 
 def covered(pen: Pen, shape: PoolShape, p: Index, q: Index) -> tuple[tuple[Index, Index], tuple[Index, Index]]:
-    """Return the rows and the columns of the image that a window covers: (first, end) of each."""
+    """Return the rows and columns of the image that a window covers: (first, end) of each."""
     rows = pen.clipped(p * shape.stride[0] - shape.padding[0], shape.window[0], shape.x.height)
     return rows, pen.clipped(q * shape.stride[1] - shape.padding[1], shape.window[1], shape.x.width)

@@ -1,4 +1,4 @@
-"""How AvgPool and GlobalPool become kernels."""
+"""Lowering of AvgPool and GlobalPool."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add an average pooling and its way back."""
+    """Lower an average pooling and its backward pass."""
     layer, x = cast("AvgPool", node.layer), b.value(node.inputs[0])
     C, P, Q = node.shape
     top, left, _, _ = layer.slides().around(x.plane.height, x.plane.width)
@@ -24,7 +24,7 @@ def lower(b: Builder, node: Node) -> None:
 
 
 def lower_global(b: Builder, node: Node) -> None:
-    """Add an average over the whole image: a window that is all of it."""
+    """Lower an average over the whole image: one window that covers it."""
     x = b.value(node.inputs[0])
     whole = (x.plane.height, x.plane.width)
     _add(b, node, PoolShape(x.plane, whole, whole, (0, 0), (1, 1)), Plane(x.plane.channels, 1, 1))
@@ -33,11 +33,11 @@ def lower_global(b: Builder, node: Node) -> None:
 def _add(b: Builder, node: Node, shape: PoolShape, plane: Plane, *, real: bool = False) -> None:
     x, y = b.value(node.inputs[0]), b.output(node, plane)
     b.op(AverageForward(shape, y.plane, real), x.buffer, y.buffer)
-    if b.training and x.trained_above:
+    if b.training and x.needs_gradient:
 
         def back() -> None:
             dy = b.gradient(y)[0]
             dx, add = b.gradient(x)
             b.op(AverageBackward(shape, y.plane, add, real), dy, dx)
 
-        b.way_back.append(back)
+        b.backward.append(back)

@@ -1,17 +1,17 @@
-"""Batch normalization: sums over a batch, what follows from them, and the two ways through.
+"""Batch normalization: sums over a batch, statistics derived from them, forward and backward.
 
-The maths.  Over the M = batch · H · W values of a channel (Ioffe & Szegedy 2015, arXiv:1502.03167, algorithm 1):
+The math.  Over the M = batch · H · W values of a channel (Ioffe & Szegedy 2015, arXiv:1502.03167, algorithm 1):
     mean = Σ x / M      variance = Σ x² / M − mean²      a = w / √(variance + eps)      y = (x − mean) · a + b
     db = Σ dy           D = Σ dy · (x − mean)            dw = D / √(variance + eps)
     dx = a · ((dy − db / M) − (x − mean) · D / (M · (variance + eps)))
-    running_mean += momentum · (mean − running_mean);  running_var likewise, towards variance · M / (M − 1)
-x, y and their gradients are float32; the sums, and all that is worked out once a channel, float64. A square of a
-float32 is exact in float64, so that one pass over x is enough: the variance is right to 2⁻⁵² · mean² / variance. That
-replaces Chan's joining of means and squares, which would need two passes and a division an image. Terms are added image
-by image, row by row, in two sums of the even and the odd columns, then shard by shard.
+    running_mean += momentum · (mean − running_mean);  running_var likewise, toward variance · M / (M − 1)
+x, y and their gradients are float32; sums and per-channel values are float64. The square of a float32 is exact in
+float64, so one pass over x is enough: the relative error of the variance is 2⁻⁵² · mean² / variance. This replaces
+Chan's merging of means and squares, which would need two passes and a division per image. Terms are added image by
+image, row by row, in separate sums for even and odd columns, then shard by shard.
 
-The schedule.  Lanes run over channels. Forward and backward each read x once for the sums and once for the result; all
-threads meet in between, for the sums are over the whole batch.
+The schedule.  Lanes run over channels. Forward and backward each read x once for the sums and once for the result, with
+a barrier in between, because the sums are over the whole batch.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ if TYPE_CHECKING:
     from layerline.compiler.values import Index, Value, Variable
 
 CHAINS = 2
-"""Columns that are added apart, to hide the latency of an addition."""
+"""Independent accumulators, to hide the latency of an addition."""
 
 
 LINEAR: Final = ("mean", "mean_rest", "a")
-"""What the forward pass takes from the statistics."""
+"""The statistics that the forward pass reads."""
 
 RUNNING: Final = ("running_mean", "running_var")
 
 
-def halves(pen: Pen, value: Value) -> tuple[Value, Value]:
-    """Return a float64 as the sum of two float32: what it is rounded to, and the rest.
+def split_double(pen: Pen, value: Value) -> tuple[Value, Value]:
+    """Return a float64 as the sum of two float32: the rounded value and the residual.
 
-    The rounding of a number that all values of a channel share would not average out in a sum over them.
+    The rounding error of a number shared by all values of a channel would not average out in a sum over them.
     """
     high = pen.convert(value, DType.F32)
     return high, pen.convert(pen.sub(value, pen.convert(high, DType.F64)), DType.F32)
 
 
 def stride(C: int) -> int:
-    """Return the elements from one per-channel list to the next in a buffer of several."""
+    """Return the elements from one per-channel list to the next in a buffer of several lists."""
     return item(1, C)
 
 
 @dataclass(frozen=True)
 class BatchNormSums(Kernel):
-    """sums += (Σ x, Σ x²), channel by channel: partial per shard."""
+    """sums += (Σ x, Σ x²), per channel; partial per shard."""
 
     x: Plane
 
@@ -74,12 +74,12 @@ class BatchNormSums(Kernel):
             x = pen.convert(pen.load(pen.pointer("x"), self.x.at(n, p, q, c), lanes), DType.F64)
             return x, pen.mul(x, x)
 
-        add_up(pen, self.x, terms)
+        accumulate(pen, self.x, terms)
 
 
 @dataclass(frozen=True)
 class BatchNormGradientSums(Kernel):
-    """sums += (Σ dy, Σ dy · (x − mean)), channel by channel: partial per shard."""
+    """sums += (Σ dy, Σ dy · (x − mean)), per channel; partial per shard."""
 
     x: Plane
     dy: Plane
@@ -100,10 +100,10 @@ class BatchNormGradientSums(Kernel):
             dy = pen.convert(pen.load(pen.pointer("dy"), self.dy.at(n, p, q, c), lanes), DType.F64)
             return dy, pen.mul(dy, pen.sub(x, pen.load(pen.pointer("exact"), c, lanes)))
 
-        add_up(pen, self.x, terms)
+        accumulate(pen, self.x, terms)
 
 
-def add_up(pen: Pen, plane: Plane, terms: Callable[[Index, Index, Index, Index, int], tuple[Value, Value]]) -> None:
+def accumulate(pen: Pen, plane: Plane, terms: Callable[[Index, Index, Index, Index, int], tuple[Value, Value]]) -> None:
     """Write sums[0] += Σ of the first term, sums[1] += Σ of the second, over all pixels of all images."""
     C, lanes, sums = plane.channels, pen.machine.lanes_for(plane.channels), pen.pointer("sums")
     zero = pen.constant(0.0, lanes, DType.F64)
@@ -131,7 +131,7 @@ def add_up(pen: Pen, plane: Plane, terms: Callable[[Index, Index, Index, Index, 
 
 @dataclass(frozen=True)
 class BatchNormStatistics(Kernel):
-    """From the shards' sums: exact = (mean, 1/√(variance + eps)), mean, a; the running statistics move."""
+    """From the shards' sums: exact = (mean, 1/√(variance + eps)), mean, a; updates the running statistics."""
 
     channels: int
     pixels: int
@@ -150,12 +150,12 @@ class BatchNormStatistics(Kernel):
         return f"batch_norm_statistics_c{self.channels}p{self.pixels}m{self.momentum}e{self.eps}"
 
     @property
-    def numbers(self) -> tuple[str, ...]:
+    def extra_scalars(self) -> tuple[str, ...]:
         return ("images", "shards")
 
     @property
     def slices(self) -> int:
-        """Return 1: it is little work."""
+        """Return 1: too little work to split."""
         return 1
 
     def write(self, pen: Pen) -> None:
@@ -163,7 +163,7 @@ class BatchNormStatistics(Kernel):
         one = pen.constant(1.0, lanes, DType.F64)
         M = values(pen, self.pixels, lanes)
         for c, count in vectors(pen, C, lanes):
-            first, second = (joined(pen, C, c + k * stride(C), lanes) for k in range(2))
+            first, second = (sum_shards(pen, C, c + k * stride(C), lanes) for k in range(2))
             mean = pen.div(first, M)
             variance = pen.sub(pen.div(second, M), pen.mul(mean, mean))
             zero = pen.constant(0.0, lanes, DType.F64)
@@ -172,27 +172,27 @@ class BatchNormStatistics(Kernel):
             a = pen.mul(inverse, pen.convert(pen.load(pen.pointer("w"), c, lanes), DType.F64))
             for k, value in enumerate((mean, inverse)):
                 pen.store(value, pen.pointer("exact"), c + k * stride(C), count)
-            for name, value in zip(LINEAR, (*halves(pen, mean), pen.convert(a, DType.F32)), strict=True):
+            for name, value in zip(LINEAR, (*split_double(pen, mean), pen.convert(a, DType.F32)), strict=True):
                 pen.store(value, pen.pointer(name), c, count)
             self._move(pen, "running_mean", mean, c, count)
             self._move(pen, "running_var", pen.div(pen.mul(variance, M), pen.sub(M, one)), c, count)
 
-    def _move(self, pen: Pen, name: str, towards: Value, c: Index, count: int) -> None:
-        """Write running += momentum · (towards − running), rounded once."""
+    def _move(self, pen: Pen, name: str, target: Value, c: Index, count: int) -> None:
+        """Write running += momentum · (target − running), rounded once."""
         lanes = pen.machine.lanes_for(self.channels)
         old = pen.convert(pen.load(pen.pointer(name), c, lanes), DType.F64)
-        kept = pen.mul(pen.constant(1 - self.momentum, lanes, DType.F64), old)
-        new = pen.add(pen.mul(pen.constant(self.momentum, lanes, DType.F64), towards), kept)
+        old_part = pen.mul(pen.constant(1 - self.momentum, lanes, DType.F64), old)
+        new = pen.add(pen.mul(pen.constant(self.momentum, lanes, DType.F64), target), old_part)
         pen.store(pen.convert(new, DType.F32), pen.pointer(name), c, count)
 
 
 def values(pen: Pen, pixels: int, lanes: int) -> Value:
-    """Return M, the values of a channel in the batch, in every lane."""
+    """Return M, the number of values per channel in the batch, in all lanes."""
     return pen.splat(pen.as_value(pen.count("images") * pixels, DType.F64), lanes)
 
 
-def joined(pen: Pen, C: int, here: Index, lanes: int) -> Value:
-    """Return the sum over shards, first to last, of one vector of their sums."""
+def sum_shards(pen: Pen, C: int, here: Index, lanes: int) -> Value:
+    """Return one vector of the sums, reduced over the shards from first to last."""
     total = pen.variable(pen.load(pen.pointer("sums"), here, lanes))
     with pen.loop("shard", pen.count("shards"), pen.index(1)) as shard:
         other = pen.load(pen.pointer("sums"), item(shard, 2 * stride(C)) + here, lanes)
@@ -244,25 +244,25 @@ class BatchNormGradients(Kernel):
         return f"batch_norm_gradients_c{self.channels}p{self.pixels}"
 
     @property
-    def numbers(self) -> tuple[str, ...]:
+    def extra_scalars(self) -> tuple[str, ...]:
         return ("images", "shards")
 
     @property
     def slices(self) -> int:
-        """Return 1: it is little work."""
+        """Return 1: too little work to split."""
         return 1
 
     def write(self, pen: Pen) -> None:
         C, lanes = self.channels, pen.machine.lanes_for(self.channels)
         M = values(pen, self.pixels, lanes)
         for c, count in vectors(pen, C, lanes):
-            db, D = (joined(pen, C, c + k * stride(C), lanes) for k in range(2))
+            db, D = (sum_shards(pen, C, c + k * stride(C), lanes) for k in range(2))
             inverse = pen.load(pen.pointer("exact"), c + stride(C), lanes)
             dw = pen.mul(D, inverse)
             for name, value in (("dw", dw), ("db", db)):
                 pen.store(pen.convert(value, DType.F32), pen.pointer(name), c, count)
             slope = (pen.div(db, M), pen.div(pen.mul(dw, inverse), M))
-            for k, value in enumerate((*halves(pen, slope[0]), *halves(pen, slope[1]))):
+            for k, value in enumerate((*split_double(pen, slope[0]), *split_double(pen, slope[1]))):
                 pen.store(value, pen.pointer("slope"), c + k * stride(C), count)
 
 
@@ -289,15 +289,15 @@ class BatchNormBackward(Kernel):
         with pen.loop("n", pen.count("images")) as n:
             for c, count in vectors(pen, C, lanes):
                 mean, rest, a = (pen.load(pen.pointer(name), c, lanes) for name in LINEAR)
-                even, even_rest, steep, steep_rest = (
+                offset, offset_rest, slope, slope_rest = (
                     pen.load(pen.pointer("slope"), c + k * stride(C), lanes) for k in range(4)
                 )
-                steep, steep_rest, even_rest = (pen.negative(v) for v in (steep, steep_rest, even_rest))
+                slope, slope_rest, offset_rest = (pen.negative(v) for v in (slope, slope_rest, offset_rest))
                 with pen.loop("p", self.x.height) as p, pen.loop("q", self.x.width) as q:
                     here = self.x.at(n, p, q, c)
                     x = pen.sub(pen.sub(pen.load(pen.pointer("x"), here, lanes), mean), rest)
-                    dy = pen.sub(pen.load(pen.pointer("dy"), self.dy.at(n, p, q, c), lanes), even)
-                    line = pen.fma(x, steep, pen.fma(x, steep_rest, even_rest))
+                    dy = pen.sub(pen.load(pen.pointer("dy"), self.dy.at(n, p, q, c), lanes), offset)
+                    line = pen.fma(x, slope, pen.fma(x, slope_rest, offset_rest))
                     dx = pen.mul(a, pen.add(dy, line))
                     if self.add:
                         dx = pen.add(pen.load(pen.pointer("dx"), here, lanes), dx)

@@ -1,4 +1,4 @@
-"""How BatchNorm becomes kernels."""
+"""Lowering of BatchNorm."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from layerline.compiler.kernels.batch_norm import (
 )
 from layerline.compiler.kernels.update import Grid
 from layerline.compiler.layout import Vector
-from layerline.compiler.plane import Plane, room
+from layerline.compiler.plane import Plane, capacity
 from layerline.compiler.program import Buffer, Per
 
 if TYPE_CHECKING:
@@ -28,36 +28,36 @@ if TYPE_CHECKING:
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add a normalization and its way back; the forward-only Program has it in the weights before it, if it can."""
+    """Lower a normalization and its backward pass; in the forward-only Program it is folded if possible."""
     x = b.value(node.inputs[0])
     if not b.training and node.index in b.folds:
         b.values[node.index + 1] = x
         return
     y = b.output(node, x.plane, trained=True, image=x.image)
-    planes = (_seen(node, x), _seen(node, y))
+    planes = (_norm_plane(node, x), _norm_plane(node, y))
     if not b.training:
-        linear = [_list(b, node, x, name, trained=False) for name in LINEAR]
-        b.op(BatchNormForward(*planes), x.buffer, *linear, _list(b, node, x, "bias", trained=False), y.buffer)
+        linear = [_per_channel(b, node, x, name, trained=False) for name in LINEAR]
+        b.op(BatchNormForward(*planes), x.buffer, *linear, _per_channel(b, node, x, "bias", trained=False), y.buffer)
         return
     layer, C, pixels = cast("BatchNorm", node.layer), planes[0].channels, planes[0].height * planes[0].width
-    w, bias = (_list(b, node, x, name, trained=True) for name in ("weight", "bias"))
-    running = [_list(b, node, x, name, trained=False) for name in RUNNING]
-    sums = Buffer(f"sums{node.index}", room(2 * stride(C)), Per.SHARD, DType.F64)
-    exact = Buffer(f"exact{node.index}", room(2 * stride(C)), Per.ONCE, DType.F64)
+    w, bias = (_per_channel(b, node, x, name, trained=True) for name in ("weight", "bias"))
+    running = [_per_channel(b, node, x, name, trained=False) for name in RUNNING]
+    sums = Buffer(f"sums{node.index}", capacity(2 * stride(C)), Per.SHARD, DType.F64)
+    exact = Buffer(f"exact{node.index}", capacity(2 * stride(C)), Per.ONCE, DType.F64)
     linear = [Buffer(f"{name}{node.index}", stride(C), Per.ONCE) for name in LINEAR]
     b.op(BatchNormSums(planes[0]), x.buffer, sums)
     b.op(BatchNormStatistics(C, pixels, layer.momentum, layer.eps), sums, w, exact, *linear, *running)
     b.op(BatchNormForward(*planes), x.buffer, *linear, bias, y.buffer)
-    b.way_back.append(lambda: _back(b, node, (x, y), exact, linear))
+    b.backward.append(lambda: _back(b, node, (x, y), exact, linear))
 
 
-def _seen(node: Node, value: LayerValue) -> Plane:
-    """Return a value's plane as a normalization sees it: behind Flat every number is a channel."""
+def _norm_plane(node: Node, value: LayerValue) -> Plane:
+    """Return the plane of a value for normalization: after Flat each value is a channel."""
     return value.plane if len(node.shape) == 3 else Plane(value.plane.size, 1, 1)
 
 
-def _list(b: Builder, node: Node, x: LayerValue, name: str, *, trained: bool) -> Buffer:
-    """Make a parameter that has a number a channel."""
+def _per_channel(b: Builder, node: Node, x: LayerValue, name: str, *, trained: bool) -> Buffer:
+    """Create a parameter with one number per channel."""
     C = node.shape[0]
     layout = Vector(C, C, x.image if len(node.shape) == 1 else None)
     grid = Grid(1, C, C) if trained else None
@@ -67,16 +67,16 @@ def _list(b: Builder, node: Node, x: LayerValue, name: str, *, trained: bool) ->
 
 def _back(b: Builder, node: Node, values: tuple[LayerValue, LayerValue], exact: Buffer, linear: list[Buffer]) -> None:
     x, y = values
-    planes = (_seen(node, x), _seen(node, y))
+    planes = (_norm_plane(node, x), _norm_plane(node, y))
     C, pixels = planes[0].channels, planes[0].height * planes[0].width
     dy = b.gradient(y)[0]
-    sums = Buffer(f"dsums{node.index}", room(2 * stride(C)), Per.SHARD, DType.F64)
-    slope = Buffer(f"slope{node.index}", room(4 * stride(C)), Per.ONCE)
+    sums = Buffer(f"dsums{node.index}", capacity(2 * stride(C)), Per.SHARD, DType.F64)
+    slope = Buffer(f"slope{node.index}", capacity(4 * stride(C)), Per.ONCE)
     dw, db = (b.whole_gradient(f"{node.path}.{name}") for name in ("weight", "bias"))
     b.op(BatchNormGradientSums(*planes), x.buffer, dy, exact, sums)
     b.op(BatchNormGradients(C, pixels), sums, exact, dw, db, slope)
     for name in ("weight", "bias"):
         b.step(f"{node.path}.{name}")
-    if x.trained_above:
+    if x.needs_gradient:
         dx, add = b.gradient(x)
         b.op(BatchNormBackward(*planes, add), x.buffer, dy, *linear, slope, dx)

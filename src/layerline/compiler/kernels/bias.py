@@ -1,8 +1,8 @@
 """The gradient of a bias.
 
-The maths.  db[c] = Σ_n Σ_p Σ_q dy[c, p, q], shard by shard: an image in float64, the images in float32, in order.
+The math.  db[c] = Σ_n Σ_p Σ_q dy[c, p, q], per shard: within an image in float64, over images in float32, in order.
 
-The schedule.  Lanes run over channels; four sums hide the latency of an addition.
+The schedule.  Lanes run over channels; four accumulators hide the latency of an addition.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from layerline.compiler.values import Index, Pointer, Variable
 
 CHAINS: Final = 4
-"""Sums that a bias's gradient is taken in."""
+"""Independent accumulators of a bias gradient."""
 
 
 @dataclass(frozen=True)
 class BiasSum(Kernel):
-    """db += Σ over images and pixels of dy, channel by channel: a partial gradient a shard.
+    """db += Σ over images and pixels of dy, per channel; partial per shard.
 
-    An image is summed in float64, for its terms may cancel: behind BatchNorm they do, to nothing. Row by row, each in
-    four sums, of the columns q mod 4 = 0, 1, 2, 3, which hide an addition's latency; they are added as (0 + 1) +
-    (2 + 3), then rows, then, in float32, images.
+    An image is summed in float64 because its terms may cancel; before a BatchNorm they cancel to zero. Each row is
+    summed in four accumulators, for the columns q mod 4 = 0, 1, 2, 3, to hide the latency of an addition; these are
+    added as (0 + 1) + (2 + 3), then the rows, then, in float32, the images.
     """
 
     dy: Plane
@@ -62,7 +62,7 @@ class BiasSum(Kernel):
                 pen.store(pen.add(pen.load(db, o, lanes), pen.convert(pen.read(image), DType.F32)), db, o, count)
 
     def _add(self, pen: Pen, dy: Pointer, first: Index, sums: list[Variable], lanes: int) -> None:
-        """Add neighboring pixels, each to its own sum."""
+        """Add consecutive pixels, each to its own accumulator."""
         for k, total in enumerate(sums):
             value = pen.convert(pen.load(dy, first + self.dy.step(0, k), lanes), DType.F64)
             pen.write(total, pen.add(pen.read(total), value))

@@ -1,4 +1,4 @@
-"""How the gradient of a bias becomes kernels, whatever the layer."""
+"""Lowering of bias gradients, shared by all layers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 
 def bias_sum(b: Builder, name: str, y: LayerValue, dy: Buffer) -> None:
-    """Add the gradient of a bias and its step."""
+    """Add the gradient of a bias and its optimizer step."""
     b.op(BiasSum(y.plane), dy, b.partial(name))
     b.step(name)

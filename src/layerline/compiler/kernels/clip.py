@@ -1,8 +1,8 @@
-"""Clipping by the norm of all gradients together.
+"""Gradient clipping by global norm.
 
-The maths.  factor = min(1, c / (‖g‖ + 10⁻⁶)), with ‖g‖² = Σ over all tensors of Σ g² (PyTorch's clip_grad_norm_;
-Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063, algorithm 1). A piece's squares are added in float64, in lanes that are
-folded as a tree; the pieces in the order of the tensors.
+The math.  factor = min(1, c / (‖g‖ + 10⁻⁶)), with ‖g‖² = Σ over all tensors of Σ g² (PyTorch's clip_grad_norm_;
+Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063, algorithm 1). The squares of a chunk of rows are accumulated in
+float64, in lanes that are reduced as a tree; the chunks are added in the order of the tensors.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, given, reads, sets
 from layerline.compiler.kernels.loops import vectors
 from layerline.compiler.kernels.optimizers import hyper
-from layerline.compiler.kernels.update import each_row, pieces
+from layerline.compiler.kernels.update import each_row, row_chunks
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import KernelArgument
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Squares(Kernel):
-    """squares[item] = Σ g² over a piece of the rows."""
+    """squares[item] = Σ g² over a chunk of rows."""
 
     grid: Grid
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
-        return {"g": reads(self.grid.size), "squares": sets(pieces(self.grid), DType.F64)}
+        return {"g": reads(self.grid.size), "squares": sets(row_chunks(self.grid), DType.F64)}
 
     @property
     def symbol(self) -> str:
@@ -38,8 +38,8 @@ class Squares(Kernel):
 
     @property
     def slices(self) -> int:
-        """Return the number of pieces of rows."""
-        return pieces(self.grid)
+        """Return the number of row chunks."""
+        return row_chunks(self.grid)
 
     def write(self, pen: Pen) -> None:
         grid, lanes = self.grid, pen.machine.lanes_for(self.grid.length)
@@ -54,7 +54,7 @@ class Squares(Kernel):
 
 @dataclass(frozen=True)
 class ClipFactor(Kernel):
-    """factor = min(1, c / (‖g‖ + 10⁻⁶)) from the squares of all tensors' pieces."""
+    """factor = min(1, c / (‖g‖ + 10⁻⁶)), from the squares of all chunks of all tensors."""
 
     counts: tuple[int, ...]
 
@@ -69,7 +69,7 @@ class ClipFactor(Kernel):
 
     @property
     def slices(self) -> int:
-        """Return 1: it is little work."""
+        """Return 1: too little work to split."""
         return 1
 
     def write(self, pen: Pen) -> None:

@@ -1,13 +1,12 @@
-"""Convolution, forward, with neighboring filters in the lanes.
+"""Convolution, forward, with adjacent filters in the lanes.
 
-The maths.  That of kernels/convolution.py.
+The math.  See kernels/conv_formula.py.
 
-The schedule.  Pixels lie as H, W, C, so that the taps (s, c) of a filter row lie side by side: a *run* of J = S·C
-values (of C where the kernel is dilated, of a group's channels where there are groups). A vector holds neighboring
-filters; a tile is V such vectors × T pixels, T·V ≤ 28 of 32 registers (12 of 16): per tap V loads of weights, T
-broadcasts out of x, T·V multiply-adds. Two load ports and two 8-lane multiply-adds a cycle (Zen 4) are both near full
-with V = 1, T = 28: 29 loads for 28 multiply-adds. A pooled tile holds whole windows, so that the maximum is taken
-between registers, lane by lane.
+The schedule.  Pixels are in H, W, C order, so the taps (s, c) of a kernel row are contiguous: a *run* of J = S·C values
+(C with a dilated kernel, a group's channels with groups). A vector holds adjacent filters; a tile is V such vectors × T
+pixels, T·V ≤ 28 of 32 registers (12 of 16): per tap V loads of weights, T broadcasts from x, T·V multiply-adds. Two
+load ports and two 8-lane multiply-adds per cycle (Zen 4) are both nearly saturated with V = 1, T = 28: 29 loads for 28
+multiply-adds. A pooled tile holds whole windows, so that the maximum is taken between registers, lane by lane.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ConvTile:
-    """How: vectors of filters, and output units (pixels, or pool windows) a tile, in rows × columns."""
+    """The tile: vectors of filters, and output units (pixels or pool windows) per tile, as rows × columns."""
 
     blocks: tuple[BlockLayout, ...]
     rows: int
@@ -38,7 +37,7 @@ class ConvTile:
 
 
 def conv_tile(shape: ConvShape, machine: Machine, pool: tuple[int, int] = (1, 1)) -> ConvTile | None:
-    """Return the tile for a convolution, or None where not even one pool window fits in the registers."""
+    """Return the tile for a convolution, or None if not even one pool window fits in the registers."""
     window = pool[0] * pool[1]
     P, Q = shape.out[0] // pool[0], shape.out[1] // pool[1]
     vectors = 4 if machine.registers >= 32 else 2
@@ -54,7 +53,7 @@ def conv_tile(shape: ConvShape, machine: Machine, pool: tuple[int, int] = (1, 1)
 
 @dataclass(frozen=True)
 class ConvForward(Kernel):
-    """What `conv` computes, filters in the lanes."""
+    """Computes `conv` with filters in the lanes."""
 
     conv: Convolution
     tile: ConvTile
@@ -82,7 +81,7 @@ class ConvForward(Kernel):
             self._group(pen, g * shape.group_filters, (x, pen.at(pen.pointer("w"), g * group_weights), y, at))
 
     def _group(self, pen: Pen, o: Index, memory: tuple[Pointer, Pointer, Pointer, Pointer | None]) -> None:
-        """Write all outputs of a group's filters, the first of which is o."""
+        """Write all outputs of a group's filters, starting with filter o."""
         (P, Q), taps, weights = self.conv.units, self.conv.shape.taps, 0
         x, w, y, at = memory
         for block in self.tile.blocks:
@@ -92,21 +91,21 @@ class ConvForward(Kernel):
                 for p0, height, p_tiles in balanced(P, self.tile.rows):
                     for q0, width, q_tiles in balanced(Q, self.tile.columns):
                         with pen.loop("p", p_tiles) as i, pen.loop("q", q_tiles) as j:
-                            spot = _Spot(i * height + p0, j * width + q0, first, height, width, block)
-                            self._tile(pen, spot, (x, w_block, y, at))
+                            region = _TileRegion(i * height + p0, j * width + q0, first, height, width, block)
+                            self._tile(pen, region, (x, w_block, y, at))
             weights += block.count * block.width * taps
 
-    def _tile(self, pen: Pen, spot: _Spot, memory: tuple[Pointer, Pointer, Pointer, Pointer | None]) -> None:
-        shape, block, (ph, pw) = self.conv.shape, spot.block, self.conv.pool
+    def _tile(self, pen: Pen, region: _TileRegion, memory: tuple[Pointer, Pointer, Pointer, Pointer | None]) -> None:
+        shape, block, (ph, pw) = self.conv.shape, region.block, self.conv.pool
         x, w, _, _ = memory
-        x = pen.at(x, shape.patch(spot.p, spot.q, self.conv.pool))
+        x = pen.at(x, shape.patch(region.p, region.q, self.conv.pool))
         bias = [
-            pen.load(pen.pointer("b"), spot.o + v * block.lanes, block.lanes)
+            pen.load(pen.pointer("b"), region.o + v * block.lanes, block.lanes)
             if self.conv.bias
             else pen.constant(0.0, block.lanes)
             for v in range(block.vectors)
         ]
-        pixels = [(a, b) for a in range(spot.height * ph) for b in range(spot.width * pw)]
+        pixels = [(a, b) for a in range(region.height * ph) for b in range(region.width * pw)]
         sums = {(a, b, v): pen.variable(bias[v]) for a, b in pixels for v in range(block.vectors)}
         R, runs = shape.runs
         with pen.loop("r", R) as r, pen.loop("s", runs) as s:
@@ -118,17 +117,17 @@ class ConvForward(Kernel):
                     value = pen.broadcast(x_run, j + shape.along(a, b), block.lanes)
                     for v, tap in enumerate(taps):
                         pen.write(sums[a, b, v], pen.fma(tap, value, pen.read(sums[a, b, v])))
-        for a in range(spot.height):
-            for b in range(spot.width):
+        for a in range(region.height):
+            for b in range(region.width):
                 for v in range(block.vectors):
-                    self._finish(pen, spot, (a, b, v), sums, memory)
+                    self._finish(pen, region, (a, b, v), sums, memory)
 
     @property
-    def _spills(self) -> bool:
-        """Whether lanes without a filter may be stored: what they spill over is written after them, or is never read.
+    def _may_overwrite(self) -> bool:
+        """Whether lanes without a filter may be stored, because what they overwrite is written later or never read.
 
-        So it is where the outputs are written in the order in which they lie: one block, one row and one width of
-        tiles. The lanes hold zeros, for their weights and biases are zeros.
+        This holds if outputs are written in memory order: one block, one tile row and one tile width. The lanes hold
+        zeros, because their weights and biases are zero.
         """
         in_order = self.tile.rows == 1 and len(balanced(self.conv.units[1], self.tile.columns)) == 1
         in_order = in_order and self.conv.shape.groups == 1
@@ -137,26 +136,26 @@ class ConvForward(Kernel):
     def _finish(
         self,
         pen: Pen,
-        spot: _Spot,
+        region: _TileRegion,
         unit: tuple[int, int, int],
         sums: dict[tuple[int, int, int], Variable],
         memory: tuple[Pointer, Pointer, Pointer, Pointer | None],
     ) -> None:
-        """Pool, clip and store one vector of one unit."""
-        (a, b, v), (ph, pw), lanes = unit, self.conv.pool, spot.block.lanes
+        """The epilogue: pool, apply ReLU and store one vector of one unit."""
+        (a, b, v), (ph, pw), lanes = unit, self.conv.pool, region.block.lanes
         window = [pen.read(sums[a * ph + i, b * pw + j, v]) for i in range(ph) for j in range(pw)]
         largest, place = self.conv.finished(pen, window)
-        count = min(lanes, self.conv.shape.group_filters - spot.block.first - v * lanes)
-        row, column, o = spot.p + a, spot.q + b, spot.o + v * lanes
+        count = min(lanes, self.conv.shape.group_filters - region.block.first - v * lanes)
+        row, column, o = region.p + a, region.q + b, region.o + v * lanes
         (_, _, y, at), plane = memory, self.conv.y
-        pen.store(largest, y, plane.step(row, column, o), lanes if self._spills and plane.bare else count)
+        pen.store(largest, y, plane.step(row, column, o), lanes if self._may_overwrite and plane.bare else count)
         if at is not None:
-            pen.store(place, at, plane.rank(row, column, o), lanes if self._spills else count)
+            pen.store(place, at, plane.rank(row, column, o), lanes if self._may_overwrite else count)
 
 
 @dataclass(frozen=True, eq=False)
-class _Spot:
-    """Where a tile is: its first output unit, its first filter, its size."""
+class _TileRegion:
+    """The position of a tile (first output unit, first filter) and its size."""
 
     p: Index
     q: Index

@@ -1,14 +1,13 @@
-"""Convolution, forward, with neighboring columns in the lanes: for few filters, which would leave lanes empty.
+"""Convolution, forward, with adjacent columns in the lanes: for few filters, which would leave lanes empty.
 
-The maths.  That of kernels/convolution.py, term for term and in its order, so that the bits are those of
-kernels/conv.py.
+The math.  See kernels/conv_formula.py; the order of terms is the same, so results are bit-identical to kernels/conv.py.
 
-The schedule.  A row of x is loaded as V vectors of columns, once for each tap, and every weight is one broadcast: a
-tile is F filters × A output rows × V vectors, F·A·V sums and A·V values in registers, A·V + F loads for F·A·V
-multiply-adds. 6 filters on 28 columns fill 28 of 32 lanes instead of 6 of 8: 8,400 multiply-adds an image instead of
-19,600, and 24 of them for 10 loads. Behind them the filters' vectors are woven into pixels, log₂ F steps of one shuffle
-a vector. x lies as planes, C, H, W: a gray image does, others are split first (kernels/split.py). Six-layer on MNIST
-went from 5.8 to 3.9 µs an image with one thread (Xeon at 2.6 GHz, 2026-11-28).
+The schedule.  A row of x is loaded as V vectors of columns, once per tap, and each weight is one broadcast: a tile is F
+filters × A output rows × V vectors, with F·A·V accumulators and A·V values in registers, and A·V + F loads for F·A·V
+multiply-adds. 6 filters on 28 columns fill 28 of 32 lanes instead of 6 of 8: 8,400 multiply-adds per image instead of
+19,600, and 24 of them per 10 loads. Afterward the vectors of the filters are interleaved into pixels, log₂ F steps of
+one shuffle per vector. x is planar, C, H, W: a gray image already is, others are split first (kernels/split.py).
+Six-layer on MNIST went from 5.8 to 3.9 µs/image with one thread (Xeon at 2.6 GHz, 2026-11-28).
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AcrossTile:
-    """How: filters × output units (rows of pixels, or of pool windows) × vectors of so many columns."""
+    """The tile: filters × output units (rows of pixels or of pool windows) × vectors of `lanes` columns."""
 
     filters: int
     rows: int
@@ -42,7 +41,7 @@ class AcrossTile:
 
 
 def across_tile(conv: Convolution, blocks: tuple[BlockLayout, ...], machine: Machine) -> AcrossTile | None:
-    """Return the tile, or None where filters in the lanes, in such blocks, take fewer vectors or lanes of them."""
+    """Return the tile, or None if filters in the lanes, in these blocks, need fewer vectors or lanes."""
     shape, (ph, pw), (P, Q) = conv.shape, conv.pool, conv.units
     if shape.groups > 1 or shape.stride[1] != 1 or len(blocks) > 1 or blocks[0].count > 1:
         return None
@@ -50,7 +49,13 @@ def across_tile(conv: Convolution, blocks: tuple[BlockLayout, ...], machine: Mac
     whole = -(-Q * pw // lanes)
     taps = shape.kernel[0] * shape.kernel[1] * shape.x.channels
     here, there = P * ph * whole * taps * shape.filters, shape.out[0] * shape.out[1] * taps * blocks[0].vectors
-    woven = P * -(-whole // pw) * _woven(shape.filters) * _woven(shape.filters).bit_length() * (1 + conv.places)
+    woven = (
+        P
+        * -(-whole // pw)
+        * _interleaved_width(shape.filters)
+        * _interleaved_width(shape.filters).bit_length()
+        * (1 + conv.places)
+    )
     if lanes == 1 or here + woven + 2 * P * Q >= there or here * lanes > there * blocks[0].lanes:
         return None
     tiles = [
@@ -65,23 +70,23 @@ def across_tile(conv: Convolution, blocks: tuple[BlockLayout, ...], machine: Mac
 
 
 def _intensity(tile: AcrossTile, pool_rows: int) -> tuple[float, int]:
-    """Return the multiply-adds a load, and how many sums hide their latency."""
+    """Return the multiply-adds per load, and the number of accumulators, which hide their latency."""
     vectors = tile.rows * pool_rows * tile.vectors
     return tile.filters * vectors / (vectors + tile.filters), tile.filters * vectors
 
 
-def _woven(filters: int) -> int:
-    """Return the power of two that filters are woven as."""
+def _interleaved_width(filters: int) -> int:
+    """Return the power of two to which filters are padded for interleaving."""
     return 1 << (filters - 1).bit_length()
 
 
 @dataclass(frozen=True)
 class ConvAcross(Kernel):
-    """What `conv` computes, columns in the lanes; x lies as C planes, each with the border."""
+    """Computes `conv` with columns in the lanes; x is C planes, each with the border."""
 
     conv: Convolution
     columns: Columns
-    """How w lies: the filters of one block."""
+    """The layout of w: the filters of one block."""
     tile: AcrossTile
 
     @property
@@ -105,10 +110,10 @@ class ConvAcross(Kernel):
                     for p0, rows, p_tiles in balanced(conv.units[0], self.tile.rows):
                         with pen.loop("p", p_tiles) as i:
                             for columns in self._columns(pen):
-                                self._tile(pen, _AcrossSpot(i * rows + p0, rows, o, filters, columns), (x, y, at))
+                                self._tile(pen, _AcrossRegion(i * rows + p0, rows, o, filters, columns), (x, y, at))
 
     def _columns(self, pen: Pen) -> Iterator[_Columns]:
-        """Write loops over the pieces of an output row, and yield them."""
+        """Write the loops over the pieces of an output row, and yield each piece."""
         pw, lanes, Q = self.conv.pool[1], self.tile.lanes, self.conv.units[1]
         for v0, vectors, tiles in balanced(-(-Q * pw // lanes), self.tile.vectors):
             first, width = v0 * lanes, vectors * lanes
@@ -119,25 +124,25 @@ class ConvAcross(Kernel):
             for start in range(first + whole * width, first + tiles * width, width):
                 yield _Columns(pen.index(start), pen.index(start // pw), vectors, Q - start // pw)
 
-    def _tile(self, pen: Pen, spot: _AcrossSpot, memory: tuple[Pointer, Pointer, Pointer | None]) -> None:
-        """Write one tile: sum over the taps, then pool, clip, weave and store."""
+    def _tile(self, pen: Pen, region: _AcrossRegion, memory: tuple[Pointer, Pointer, Pointer | None]) -> None:
+        """Write one tile: accumulate over the taps, then the epilogue: pool, ReLU, interleave and store."""
         ph, (x, *outputs) = self.conv.pool[0], memory
-        sums = self._sums(pen, spot, x)
-        for row in range(spot.rows):
-            units = [self._pooled(pen, [sums[k, row * ph + a] for a in range(ph)]) for k in range(spot.filters)]
-            self._store(pen, spot, row, units, outputs)
+        sums = self._sums(pen, region, x)
+        for row in range(region.rows):
+            units = [self._pooled(pen, [sums[k, row * ph + a] for a in range(ph)]) for k in range(region.filters)]
+            self._store(pen, region, row, units, outputs)
 
-    def _sums(self, pen: Pen, spot: _AcrossSpot, x: Pointer) -> dict[tuple[int, int], list[Value]]:
-        """Return the sums of each filter and row of the tile, vector by vector."""
-        shape, lanes, V = self.conv.shape, self.tile.lanes, spot.columns.vectors
+    def _sums(self, pen: Pen, region: _AcrossRegion, x: Pointer) -> dict[tuple[int, int], list[Value]]:
+        """Return the sums for each filter and row of the tile, as vectors."""
+        shape, lanes, V = self.conv.shape, self.tile.lanes, region.columns.vectors
         (R, S), C, width = shape.kernel, shape.x.channels, self.columns.blocks[0].width
-        planes, rows, zero = as_planes(shape.x), spot.rows * self.conv.pool[0], pen.constant(0.0, lanes)
+        planes, rows, zero = as_planes(shape.x), region.rows * self.conv.pool[0], pen.constant(0.0, lanes)
         down, plane = (shape.stride[0], 1), (planes.height // C, 1)
-        filters = range(spot.first, spot.first + spot.filters)
+        filters = range(region.first, region.first + region.filters)
         cells = [(a, v) for a in range(rows) for v in range(V)]
         bias = [pen.broadcast(pen.pointer("b"), o, lanes) if self.conv.bias else zero for o in filters]
-        sums = {(k, a, v): pen.variable(bias[k]) for k in range(spot.filters) for a, v in cells}
-        x = pen.at(x, planes.step(spot.row, spot.columns.first, stride=(self.conv.pool[0] * down[0], 1)))
+        sums = {(k, a, v): pen.variable(bias[k]) for k in range(region.filters) for a, v in cells}
+        x = pen.at(x, planes.step(region.row, region.columns.first, stride=(self.conv.pool[0] * down[0], 1)))
         with pen.loop("r", R) as r, pen.loop("s", S) as s, pen.loop("c", C) as c:
             taps = pen.at(x, planes.step(r, s, stride=shape.dilation) + planes.step(c, stride=plane))
             w = pen.at(pen.pointer("w"), (r * S + s) * (C * width) + c * width)
@@ -146,10 +151,10 @@ class ConvAcross(Kernel):
                 weight = pen.broadcast(w, o, lanes)
                 for (a, v), value in zip(cells, values, strict=True):
                     pen.write(sums[k, a, v], pen.fma(weight, value, pen.read(sums[k, a, v])))
-        return {(k, a): [pen.read(sums[k, a, v]) for v in range(V)] for k in range(spot.filters) for a in range(rows)}
+        return {(k, a): [pen.read(sums[k, a, v]) for v in range(V)] for k in range(region.filters) for a in range(rows)}
 
     def _pooled(self, pen: Pen, rows: list[list[Value]]) -> list[tuple[Value, Value]]:
-        """Return the units of a row of windows, vector by vector, and where in its window each came from."""
+        """Return the units of a row of windows, as vectors, and the position of each in its window."""
         pw, lanes = self.conv.pool[1], self.tile.lanes
         found = []
         for first in range(0, len(rows[0]) * lanes // pw, lanes):
@@ -160,35 +165,35 @@ class ConvAcross(Kernel):
     def _store(
         self,
         pen: Pen,
-        spot: _AcrossSpot,
+        region: _AcrossRegion,
         row: int,
         units: list[list[tuple[Value, Value]]],
         outputs: list[Pointer | None],
     ) -> None:
-        """Weave the filters' vectors into pixels, and store the units that count."""
-        conv, lanes, F = self.conv, self.tile.lanes, _woven(spot.filters)
-        columns, planes = spot.columns, (conv.y, conv.y.inside)
+        """Interleave the vectors of the filters into pixels, and store the valid units."""
+        conv, lanes, F = self.conv, self.tile.lanes, _interleaved_width(region.filters)
+        columns, planes = region.columns, (conv.y, conv.y.inside)
         for number in range(len(units[0])):
             for which, (to, plane) in enumerate(zip(outputs, planes, strict=True)):
                 if to is None:
                     continue
                 values = [vectors[number][which] for vectors in units]
-                pixels = pen.woven([*values, *[pen.constant(0, lanes, to.dtype)] * (F - spot.filters)])
-                start = pen.at(to, plane.step(spot.row + row, columns.unit, spot.first))
+                pixels = pen.woven([*values, *[pen.constant(0, lanes, to.dtype)] * (F - region.filters)])
+                start = pen.at(to, plane.step(region.row + row, columns.unit, region.first))
                 for unit in range(number * lanes, min((number + 1) * lanes, columns.units)):
                     pixel = pen.picked(pixels, (unit - number * lanes) * F, 1, F)
-                    pen.store(pixel, start, plane.step(0, unit), F if self._spills else spot.filters)
+                    pen.store(pixel, start, plane.step(0, unit), F if self._may_overwrite else region.filters)
 
     @property
-    def _spills(self) -> bool:
-        """Whether lanes without a filter, which hold zeros, may be stored: what they spill over is written after them,
-        or is never read."""
+    def _may_overwrite(self) -> bool:
+        """Whether lanes without a filter, which hold zeros, may be stored, because what they overwrite is written later
+        or never read."""
         return self.conv.y.bare and self.tile.rows == 1 and self.tile.filters == self.conv.shape.filters
 
 
 @dataclass(frozen=True, eq=False)
 class _Columns:
-    """A piece of an output row: its first column and unit, its vectors, and the units that count."""
+    """A piece of an output row: its first column and unit, its vectors, and its valid units."""
 
     first: Index
     unit: Index
@@ -197,8 +202,8 @@ class _Columns:
 
 
 @dataclass(frozen=True, eq=False)
-class _AcrossSpot:
-    """Where a tile is: its first row of units, its first filter, its columns, and its size."""
+class _AcrossRegion:
+    """The position of a tile (first row of units, first filter, columns) and its size."""
 
     row: Index
     rows: int

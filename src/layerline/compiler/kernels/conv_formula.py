@@ -1,11 +1,11 @@
-"""What a convolution computes, forward; kernels/conv.py and kernels/conv_across.py are how.
+"""The definition of the forward convolution; kernels/conv.py and kernels/conv_across.py implement it.
 
-The maths.  Padded input x (C, H, W), filters w (O, C, R, S), float32:
+The math.  Padded input x (C, H, W), filters w (O, C, R, S), float32:
     y[o, p, q] = b[o] + Σ_r Σ_s Σ_c w[o, c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw]
-(Dumoulin & Visin 2016, arXiv:1603.07285, relation 6). A sum starts with the bias and takes its terms in the order r, s,
-c. Pooled: the largest of a window, the first in row-major order on ties; a NaN wins. ReLU: 0 where 0 > y. Behind a pool
-the kernel also writes *where* the largest came from: how far its patch begins behind that of the window's first output.
-The gradient of the filters is then a sum over these places alone (kernels/conv_gradients.py).
+(Dumoulin & Visin 2016, arXiv:1603.07285, relation 6). A sum starts with the bias and adds its terms in the order r, s,
+c. Pooling: the maximum of a window, the first in row-major order on ties; NaN propagates. ReLU: 0 where 0 > y. With
+pooling, the kernel also writes the *position* of the maximum: the offset of its patch from that of the window's first
+output. The filter gradient is then a sum over these positions only (kernels/conv_gradients.py).
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
 
-FEW_BYTES: Final = 24 * 1024
+L1_WEIGHT_BYTES: Final = 24 * 1024
+"""Weights up to this size stay in a core's L1 cache: half of 48 kB."""
 
 
 @dataclass(frozen=True)
 class ConvShape:
-    """The sizes of a convolution: input plane, filters, kernel, stride, dilation, padding at the top and the left."""
+    """The sizes of a convolution: input plane, filters, kernel, stride, dilation, top and left padding."""
 
     x: Plane
     filters: int
@@ -45,66 +46,66 @@ class ConvShape:
 
     @property
     def group_channels(self) -> int:
-        """Return the channels of x that a filter sees."""
+        """Return the input channels per group."""
         return self.x.channels // self.groups
 
     @property
     def group_filters(self) -> int:
-        """Return the filters that see the same channels."""
+        """Return the filters per group."""
         return self.filters // self.groups
 
     @property
     def runs(self) -> tuple[int, int]:
-        """Return (kernel rows, runs in a row)."""
+        """Return (kernel rows, runs per row)."""
         R, S = self.kernel
         return (R, 1) if S == 1 or (self.dilation[1] == 1 and self.groups == 1) else (R, S)
 
     @property
     def run_length(self) -> int:
-        """Return J: the taps of a run."""
+        """Return J, the taps per run."""
         return self.kernel[1] * self.group_channels // self.runs[1]
 
     @property
     def weights(self) -> tuple[int, int, int, int]:
-        """Return PyTorch's shape of the filters."""
+        """Return the PyTorch shape of the filters."""
         return self.filters, self.group_channels, *self.kernel
 
     @property
     def taps(self) -> int:
-        """Return the taps of a filter."""
+        """Return the taps per filter."""
         return self.runs[0] * self.runs[1] * self.run_length
 
     @property
     def few_weights(self) -> bool:
-        """Whether the filters of a group fit into a core's first cache (half of 48 kB), from the sizes alone."""
-        return 4 * self.group_filters * self.group_channels * self.kernel[0] * self.kernel[1] <= FEW_BYTES
+        """Whether the filters of a group fit in L1_WEIGHT_BYTES."""
+        return 4 * self.group_filters * self.group_channels * self.kernel[0] * self.kernel[1] <= L1_WEIGHT_BYTES
 
     @property
     def first(self) -> int:
-        """Return where the patch of output (0, 0) begins in x."""
+        """Return the offset in x of the patch of output (0, 0)."""
         return self.x.inner(-self.padding[0], -self.padding[1])
 
     def patch(self, p: Index, q: Index, pool: tuple[int, int] = (1, 1)) -> Index:
-        """Return where the patch of an output begins in x; of a pool window, that of its first output."""
+        """Return the offset in x of the patch of an output, or, for a pool window, of its first output."""
         (sh, sw), (ph, pw) = self.stride, pool
         return self.x.step(p, q, stride=(ph * sh, pw * sw)) + self.first
 
     def tap(self, r: Index | int, s: Index | int) -> Index | int:
-        """Return how far tap (r, s), or run s of kernel row r, lies behind the first value of a patch."""
+        """Return the offset of tap (r, s), or of run s in kernel row r, from the beginning of a patch."""
         return self.x.step(r, s, stride=self.dilation)
 
     def along(self, p: Index | int, q: Index | int) -> Index | int:
-        """Return how far it is from a patch to that of the output p rows below and q columns to the right."""
+        """Return the offset from a patch to that of the output p rows below and q columns to the right."""
         return self.x.step(p, q, stride=self.stride)
 
     @property
     def steps(self) -> tuple[int, int]:
-        """Return the elements of x from an output row to the next, and from a column to the next."""
+        """Return the elements of x between adjacent output rows, and between adjacent output columns."""
         return self.x.steps(self.stride)
 
     @property
     def label(self) -> str:
-        """Return the sizes as symbols have them."""
+        """Return the sizes as they appear in symbols."""
         (R, S), (sh, sw), (dh, dw) = self.kernel, self.stride, self.dilation
         P, Q = self.out
         dilated = f"d{dh}_{dw}" if (dh, dw) != (1, 1) else ""
@@ -112,7 +113,7 @@ class ConvShape:
         return f"{self.x.label}_o{self.filters}p{P}q{Q}_k{R}_{S}s{sh}_{sw}{dilated}{grouped}a{self.first}"
 
     def rows(self, machine: Machine) -> Rows:
-        """Return the layout of the filters with taps side by side."""
+        """Return the layout of the filters with contiguous taps."""
         J, K = self.run_length, self.runs[0] * self.runs[1]
         lanes = machine.lanes_for(J)
         return Rows(self.weights, K, J, -(-J // lanes) * lanes)
@@ -120,7 +121,7 @@ class ConvShape:
 
 @dataclass(frozen=True)
 class Convolution:
-    """y = x ⋆ w + b; then the largest of each pool window and its place in x (`at`), then ReLU; where asked."""
+    """y = x ⋆ w + b, optionally followed by max pooling with the positions in x (`at`), and by ReLU."""
 
     shape: ConvShape
     y: Plane
@@ -131,34 +132,34 @@ class Convolution:
 
     @property
     def units(self) -> tuple[int, int]:
-        """Return the rows and columns of y: of pool windows, where there is a pool."""
+        """Return the rows and columns of y, which are pool windows if there is a pool."""
         return self.shape.out[0] // self.pool[0], self.shape.out[1] // self.pool[1]
 
     @property
     def outputs(self) -> int:
-        """Return the elements of y without its border."""
+        """Return the number of elements of y without its border."""
         return self.units[0] * self.units[1] * self.shape.filters
 
     @property
     def label(self) -> str:
-        """Return it as symbols have it."""
+        """Return it as it appears in symbols."""
         pooled = f"_pool{self.pool[0]}_{self.pool[1]}" if self.pool != (1, 1) else ""
         what = "conv" + "_b" * self.bias + pooled + "_relu" * self.relu + "_at" * self.places
         return f"{what}_fwd_{self.shape.label}_{self.y.label}"
 
     def arguments(self, x: Plane, w: Columns) -> dict[str, KernelArgument]:
-        """Return a kernel's arguments; how x and the filters lie depends on how it goes about it."""
+        """Return a kernel's arguments; the layouts of x and w depend on the implementation."""
         b = {"b": reads(self.shape.filters)} if self.bias else {}
         at = {"at": sets(Places(self.outputs, self.shape.steps, self.pool), DType.I32)} if self.places else {}
         return {"x": reads(x), "w": reads(w), **b, "y": sets(self.y), **at}
 
     def written(self, pen: Pen, n: Index) -> tuple[Pointer, Pointer | None]:
-        """Return where pixel (0, 0) of image n goes, and its place."""
+        """Return the addresses of pixel (0, 0) of image n in y and in `at`."""
         y = pen.at(pen.pointer("y"), self.y.at(n))
         return y, pen.at(pen.pointer("at"), item(n, self.outputs)) if self.places else None
 
     def finished(self, pen: Pen, window: list[Value]) -> tuple[Value, Value]:
-        """Return what becomes of the sums of a window, row by row: the largest, clipped, and where it came from."""
+        """Return the result for the sums of a window, row by row: the maximum, after ReLU, and its position."""
         (down, right), (a, b) = self.shape.steps, self.pool
         places = [i * down + j * right for i in range(a) for j in range(b)]
         largest, place = first_largest(pen, list(zip(window, places, strict=True)))

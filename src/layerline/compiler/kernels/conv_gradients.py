@@ -1,20 +1,21 @@
 """Convolution, backward: the gradients of the filters and of the input.
 
-The maths.  With dy (O, P, Q) the gradient by the convolution's output, before ReLU and pool:
+The math.  With dy (O, P, Q) the gradient of the convolution's output, before ReLU and pool:
     dw[o, c, r, s] = Σ_n Σ_p Σ_q dy[o, p, q] · x[c, p·sh + r·dh, q·sw + s·dw]
     dx[c, h, w]    = Σ_o Σ_r Σ_s dy[o, p, q] · w[o, c, r, s]  over the p, q with p·sh + r·dh = h, q·sw + s·dw = w
-Behind a max pool dy is zero but at one place a window. The filters' gradient is then taken over these places alone: a
-sum over the pooled outputs of dy · (the patch at that place), P·Q / (ph·pw) terms and not P·Q. Places may repeat. Terms
-are added image by image and in the order p, q. dx's are added row by row, h = p·sh + r·dh, in the order r, s, (vector
-of j), q, each the sum over o; where the weights are few, in the order s, (vector of j), q, each the sum over r and o.
+With a max pool after the convolution, dy is zero except at one position per window. The filter gradient is then
+computed over these positions only: a sum over the pooled outputs of dy · (the patch at that position), P·Q / (ph·pw)
+terms instead of P·Q. Positions may repeat. Terms are added image by image in the order p, q. The terms of dx are added
+row by row, h = p·sh + r·dh, in the order r, s, (vector of j), q, each a sum over o; with few weights, in the order s,
+(vector of j), q, each a sum over r and o.
 
-The schedule.  Lanes run over j, the taps of a run (kernels/conv.py), which lie side by side in x, dx and w alike: no
-transposition anywhere. ConvFilters keeps F filters × K runs × V vectors of dw in registers through a whole image. With
-places each filter reads its own patch: one load a multiply-add, so F ≥ 2 filters hide the latency of the sums. Without,
-the patch's K·V vectors serve F filters. ConvInput sums T pixels × V vectors over all filters, and over the kernel's
-rows where all weights stay in a core's first cache, and only then touches dx: patches of neighboring pixels overlap,
-and a vector that is read back while it is being written costs a dozen cycles. (lenet5, two threads: 11.2 µs an image
-with a write for every kernel row, 8.8 with one for all; Xeon at 2.6 GHz, 2026-11-28.)
+The schedule.  Lanes run over j, the taps of a run (kernels/conv.py), which are contiguous in x, dx and w, so nothing is
+transposed. ConvFilters keeps F filters × K runs × V vectors of dw in registers throughout an image. With positions,
+each filter reads its own patch: one load per multiply-add, so F ≥ 2 filters hide the latency of the accumulation.
+Without, the K·V vectors of a patch are shared by F filters. ConvInput accumulates T pixels × V vectors over all
+filters, and over the kernel rows if all weights fit in a core's L1 cache, and only then writes to dx: patches of
+adjacent pixels overlap, and reloading a vector whose store is in flight costs a dozen cycles. (lenet5, two threads:
+11.2 µs/image with a write per kernel row, 8.8 with one for all; Xeon at 2.6 GHz, 2026-11-28.)
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FiltersTile:
-    """How: filters × runs × vectors of dw that are summed at once."""
+    """The tile: filters × runs × vectors of dw accumulated at once."""
 
     filters: int
     runs: int
@@ -50,7 +51,7 @@ class FiltersTile:
 
 
 def filters_tile(shape: ConvShape, machine: Machine, *, places: bool) -> FiltersTile:
-    """Return the tile of the filters' gradient."""
+    """Return the tile of the filter gradient."""
     rows, most = shape.rows(machine), machine.accumulators - 2
     vectors = balanced(rows.padded // machine.lanes_for(rows.length), most if places else 6)[0][1]
     runs = balanced(rows.runs, max(1, (most if places else 8) // vectors))[0][1]
@@ -60,21 +61,22 @@ def filters_tile(shape: ConvShape, machine: Machine, *, places: bool) -> Filters
 
 @dataclass(frozen=True)
 class ConvFilters(Kernel):
-    """dw += Σ over images and pixels of dy · patch of x; with `places`, over pooled outputs and their places in x."""
+    """dw += Σ over images and pixels of dy · patch of x; with `places`, over pooled outputs and their positions in
+    x."""
 
     shape: ConvShape
     dy: Plane
-    """Where dy lies: P × Q pixels, or with `places` the pooled ones."""
+    """The layout of dy: P × Q pixels, or with `places` the pooled ones."""
     tile: FiltersTile
     places: bool = False
     window: tuple[int, int] = (1, 1)
-    """With places: the pool's window; a place counts from the patch of its first output."""
+    """With places: the pool's window; positions are relative to the patch of its first output."""
     owned: bool = False
-    """An item owns some filters and sums them over the whole batch; else dw is one shard's, added to image by image."""
+    """If true, an item owns some filters and sums them over the whole batch; else dw is a shard's partial gradient."""
 
     @property
     def slices(self) -> int | None:
-        """Return the pieces of the filters, where items own them."""
+        """Return the number of filter chunks, if items own them."""
         return self.shape.groups * sum(count for _, _, count in self._pieces) if self.owned else None
 
     @property
@@ -96,7 +98,7 @@ class ConvFilters(Kernel):
         return f"{what}_{self.shape.label}_{self.dy.label}__{self.tile.filters}x{self.tile.runs}x{self.tile.vectors}"
 
     @property
-    def numbers(self) -> tuple[str, ...]:
+    def extra_scalars(self) -> tuple[str, ...]:
         return ("images",) if self.owned else ()
 
     def write(self, pen: Pen) -> None:
@@ -120,7 +122,7 @@ class ConvFilters(Kernel):
             done += pieces * self.shape.groups
 
     def _image(self, pen: Pen, n: Index, g: Index, o: Index, filters: int) -> None:
-        """Add one image's part to some filters of a group, from its filter o on, tile after tile of their taps."""
+        """Accumulate one image into some filters of a group, starting at filter o of the group, tile by tile."""
         rows, lanes = self.shape.rows(pen.machine), pen.machine.lanes_for(self.shape.run_length)
         outputs = self.dy.height * self.dy.width * self.shape.filters
         x = pen.at(pen.pointer("x"), self.shape.x.begin(n) + g * self.shape.group_channels)
@@ -130,41 +132,41 @@ class ConvFilters(Kernel):
         for v0, vectors, v_tiles in balanced(rows.padded // lanes, self.tile.vectors):
             for k0, runs, k_tiles in balanced(rows.runs, self.tile.runs):
                 with pen.loop("v", v_tiles) as v, pen.loop("k", k_tiles) as k:
-                    spot = _GradientSpot(o, k * runs + k0, (v * vectors + v0) * lanes, filters, runs, vectors)
-                    self._tile(pen, spot, rows, lanes, (x, dy, at))
+                    region = _GradientRegion(o, k * runs + k0, (v * vectors + v0) * lanes, filters, runs, vectors)
+                    self._tile(pen, region, rows, lanes, (x, dy, at))
 
     def _tile(
-        self, pen: Pen, spot: _GradientSpot, rows: Rows, lanes: int, memory: tuple[Pointer, Pointer, Pointer | None]
+        self, pen: Pen, region: _GradientRegion, rows: Rows, lanes: int, memory: tuple[Pointer, Pointer, Pointer | None]
     ) -> None:
         x, dy, at = memory
         shape = self.shape
-        dw = pen.at(pen.pointer("dw"), spot.o * (rows.runs * rows.padded) + spot.k * rows.padded + spot.j)
-        cells = [(f, k, v) for f in range(spot.filters) for k in range(spot.runs) for v in range(spot.vectors)]
+        dw = pen.at(pen.pointer("dw"), region.o * (rows.runs * rows.padded) + region.k * rows.padded + region.j)
+        cells = [(f, k, v) for f in range(region.filters) for k in range(region.runs) for v in range(region.vectors)]
         where = {(f, k, v): (f * rows.runs + k) * rows.padded + v * lanes for f, k, v in cells}
         sums = {cell: pen.variable(pen.load(dw, where[cell], lanes)) for cell in cells}
-        # runs of one tile are neighbors: a kernel row apart, or (dilated) a tap apart, a whole kernel row a tile
-        starts = [self._run(spot.k + k) + spot.j for k in range(spot.runs)]
+        # the runs of a tile are adjacent: one kernel row apart, or (dilated) one tap apart, with a kernel row per tile
+        starts = [self._run(region.k + k) + region.j for k in range(region.runs)]
         patches = [pen.at(x, start) for start in starts]
         with pen.loop("p", self.dy.height) as p, pen.loop("q", self.dy.width) as q:
-            g_at = self.dy.step(p, q, spot.o)
+            g_at = self.dy.step(p, q, region.o)
             if at is None:
-                self._dense(pen, spot, sums, patches, (dy, g_at), p, q)
+                self._dense(pen, region, sums, patches, (dy, g_at), p, q)
             else:
-                here = self.dy.rank(p, q, spot.o)
+                here = self.dy.rank(p, q, region.o)
                 corner = shape.patch(p, q, self.window)
-                self._sparse(pen, spot, sums, [pen.at(patch, corner) for patch in patches], (dy, g_at), (at, here))
+                self._sparse(pen, region, sums, [pen.at(patch, corner) for patch in patches], (dy, g_at), (at, here))
         for cell in cells:
             pen.store(pen.read(sums[cell]), dw, where[cell])
 
     def _run(self, run: Index) -> Index | int:
-        """Return where run number `run` lies in a patch."""
+        """Return the offset of run number `run` in a patch."""
         runs = self.shape.runs[1]
         return self.shape.tap(run, 0) if runs == 1 else self.shape.tap(*divmod(run, runs))
 
     def _dense(
         self,
         pen: Pen,
-        spot: _GradientSpot,
+        region: _GradientRegion,
         sums: dict[tuple[int, int, int], Variable],
         patches: list[Pointer],
         dy: tuple[Pointer, Index],
@@ -175,10 +177,10 @@ class ConvFilters(Kernel):
         patch = self.shape.patch(p, q)
         x = {
             (k, v): pen.load(patches[k], patch + v * lanes, lanes)
-            for k in range(spot.runs)
-            for v in range(spot.vectors)
+            for k in range(region.runs)
+            for v in range(region.vectors)
         }
-        for f in range(spot.filters):
+        for f in range(region.filters):
             g = pen.broadcast(dy[0], dy[1] + f, lanes)
             for k, v in x:
                 pen.write(sums[f, k, v], pen.fma(g, x[k, v], pen.read(sums[f, k, v])))
@@ -186,25 +188,25 @@ class ConvFilters(Kernel):
     def _sparse(
         self,
         pen: Pen,
-        spot: _GradientSpot,
+        region: _GradientRegion,
         sums: dict[tuple[int, int, int], Variable],
         patches: list[Pointer],
         dy: tuple[Pointer, Index],
         at: tuple[Pointer, Index],
     ) -> None:
         lanes = pen.machine.lanes_for(self.shape.run_length)
-        for f in range(spot.filters):
+        for f in range(region.filters):
             g = pen.broadcast(dy[0], dy[1] + f, lanes)
             place = pen.as_index(pen.load(at[0], at[1] + f))
-            for k in range(spot.runs):
-                for v in range(spot.vectors):
+            for k in range(region.runs):
+                for v in range(region.vectors):
                     x = pen.load(patches[k], place + v * lanes, lanes)
                     pen.write(sums[f, k, v], pen.fma(g, x, pen.read(sums[f, k, v])))
 
 
 @dataclass(frozen=True, eq=False)
-class _GradientSpot:
-    """Where a tile of dw is: its first filter, run and tap, and its size."""
+class _GradientRegion:
+    """The position of a tile of dw (first filter, run and tap) and its size."""
 
     o: Index
     k: Index
@@ -216,14 +218,14 @@ class _GradientSpot:
 
 @dataclass(frozen=True)
 class InputTile:
-    """How: pixels × vectors of a run that are summed over the filters at once."""
+    """The tile: pixels × vectors of a run accumulated over the filters at once."""
 
     pixels: int
     vectors: int
 
 
 def input_tile(shape: ConvShape, machine: Machine) -> InputTile:
-    """Return the tile of the input's gradient."""
+    """Return the tile of the input gradient."""
     vectors = balanced(
         shape.rows(machine).padded // machine.lanes_for(shape.run_length), 4 if machine.registers >= 32 else 2
     )
@@ -233,7 +235,7 @@ def input_tile(shape: ConvShape, machine: Machine) -> InputTile:
 
 @dataclass(frozen=True)
 class ConvInput(Kernel):
-    """dx = (set) or dx += (add) the sum over filters and pixels of dy · w, at every tap's place."""
+    """dx = (set) or dx += (add) the sum over filters and pixels of dy · w, scattered to the position of each tap."""
 
     shape: ConvShape
     dy: Plane
@@ -270,7 +272,7 @@ class ConvInput(Kernel):
 
     @contextmanager
     def _reached(self, pen: Pen, h: Index, r: Index) -> Iterator[Index]:
-        """Write code for the output row, if there is one, whose kernel row r lies on row h of the input."""
+        """Write code for the output row, if any, whose kernel row r is at row h of the input."""
         (sh, _), (dh, _), P = self.shape.stride, self.shape.dilation, self.shape.out[0]
         down = h - r * dh
         there = down.within((P - 1) * sh + 1)
@@ -281,7 +283,7 @@ class ConvInput(Kernel):
     def _row(
         self, pen: Pen, h: Index, pair: tuple[Index, Index] | None, memory: tuple[Pointer, Pointer, Pointer]
     ) -> None:
-        """Add to row h of dx, counted from where the first patch begins: what one (r, p) gives, or what all give."""
+        """Accumulate into row h of dx, relative to the first patch, the terms of one (r, p), or of all."""
         shape, rows = self.shape, self.shape.rows(pen.machine)
         lanes = pen.machine.lanes_for(shape.run_length)
         g, w, dx = memory
@@ -325,7 +327,7 @@ class ConvInput(Kernel):
         memory: tuple[Pointer, Pointer],
         sums: dict[tuple[int, int], Variable],
     ) -> None:
-        """Add what kernel row r gives out of output row p, filter by filter."""
+        """Accumulate the terms of kernel row r and output row p, filter by filter."""
         (r, p), (g, w) = pair, memory
         rows, lanes = self.shape.rows(pen.machine), pen.machine.lanes_for(self.shape.run_length)
         g = pen.at(g, self.dy.step(p))

@@ -1,4 +1,4 @@
-"""How Conv and Depthwise become kernels."""
+"""Lowering of Conv and Depthwise."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from layerline.network import Node
 
 
-MOST_PARTIAL_BYTES: Final = 64 * 1024 * 1024
-"""What the partial gradients of one convolution may take, for all shards together; above, an item owns some filters."""
+MAX_PARTIAL_BYTES: Final = 64 * 1024 * 1024
+"""Memory limit for the partial gradients of one convolution over all shards; above it, each item owns some filters."""
 
 
 def border(node: Node) -> tuple[int, int, int, int]:
-    """Return the zeros that a convolution wants around its input: (top, left, bottom, right)."""
+    """Return the zero border that a convolution needs around its input: (top, left, bottom, right)."""
     return cast("Conv", node.layer).window.around(*node.input_shapes[0][1:])
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add a convolution and its way back."""
+    """Lower a convolution and its backward pass."""
     layer, channels = cast("Conv", node.layer), b.value(node.inputs[0]).plane.channels
     if layer.groups == node.shape[0] == channels > 1:
         lower_depthwise(b, node, dilation=layer.dilation, bias=layer.bias)
@@ -42,7 +42,7 @@ def lower(b: Builder, node: Node) -> None:
 
 
 def lower_each_channel(b: Builder, node: Node) -> None:
-    """Add a depthwise convolution and its way back; with several filters a channel, it is one in groups."""
+    """Lower a depthwise convolution and its backward pass; with several filters per channel, as a grouped one."""
     layer = cast("Depthwise", node.layer)
     if layer.multiplier == 1:
         lower_depthwise(b, node, dilation=(1, 1), bias=layer.bias)
@@ -57,7 +57,7 @@ def _lower_groups(b: Builder, node: Node, groups: int, *, dilation: tuple[int, i
     shape = ConvShape(x.plane, O, layer.kernel, layer.stride, dilation, (top, left), (P, Q), groups)
     tile = conv_tile(shape, b.machine)
     assert tile is not None  # noqa: S101 - one pixel always fits
-    y, has_bias = b.output(node, Plane(O, P, Q), trained=True), bias or b.takes_in(node)
+    y, has_bias = b.output(node, Plane(O, P, Q), trained=True), bias or b.absorbs_norm(node)
     kernel = ConvForward(Convolution(shape, y.plane, has_bias), tile)
     rows, columns = shape.rows(b.machine), kernel.columns
     grid = Grid(O * rows.runs, rows.length, rows.padded)
@@ -66,7 +66,7 @@ def _lower_groups(b: Builder, node: Node, groups: int, *, dilation: tuple[int, i
     extra = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(O, O)),), Grid(1, O, O)) if has_bias else ()
     b.op(kernel, x.buffer, weights[-1], *extra, y.buffer)
     if b.training:
-        b.way_back.append(lambda: _back(b, node, shape, (x, y), (weights[0], grid, columns)))
+        b.backward.append(lambda: _back(b, node, shape, (x, y), (weights[0], grid, columns)))
 
 
 def _back(
@@ -81,12 +81,12 @@ def _back(
     if cast("Conv | Depthwise", node.layer).bias:
         bias_sum(b, f"{node.path}.bias", y, dy)
     name, tile = f"{node.path}.weight", filters_tile(shape, b.machine, places=False)
-    if grid.size * DType.F32.bytes * b.shards > MOST_PARTIAL_BYTES:
+    if grid.size * DType.F32.bytes * b.shards > MAX_PARTIAL_BYTES:
         kernel = ConvFilters(shape, y.plane, tile, owned=True)
         b.sums.append(Op(kernel, (x.buffer, dy, b.whole_gradient(name))))
     else:
         b.op(ConvFilters(shape, y.plane, tile), x.buffer, dy, b.partial(name))
     b.step(name, Filters(shape.filters, columns.runs, grid.length, grid.padded))
-    if x.trained_above:
+    if x.needs_gradient:
         dx, add = b.gradient(x)
         b.op(ConvInput(shape, y.plane, input_tile(shape, b.machine), add), dy, w, dx)

@@ -1,6 +1,6 @@
-"""The same values elsewhere: under another border, or in another order.
+"""Copies of values with another border, or in another order.
 
-The maths.  y = x or y += x, value by value.
+The math.  y = x or y += x, value by value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Copy(Kernel):
-    """y = (set) or y += (add) x, between planes of the same size with borders of their own."""
+    """y = (set) or y += (add) x, between planes of the same size with different borders."""
 
     x: Plane
     y: Plane
@@ -70,13 +70,13 @@ class Deliver(Kernel):
 
 @dataclass(frozen=True)
 class Reorder(Kernel):
-    """y[b, a] = x[a, b] for an image of a × b floats: classes that lie as H, W, C in memory count as C, H, W."""
+    """y[b, a] = x[a, b] for an image of a × b floats: from memory order H, W, C to class order C, H, W."""
 
     inner: int
-    """b, the fast index of x."""
+    """b, the fastest-varying index of x."""
     outer: int
     elements: int | None = None
-    """What is kept for an image, where it is more than a × b."""
+    """The elements allocated per image, if more than a × b."""
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:

@@ -1,14 +1,14 @@
-"""Convolution with a filter a channel, forward and backward.
+"""Depthwise convolution (one filter per channel), forward and backward.
 
-The maths.  x (C, H, W), w (C, 1, R, S), float32:
+The math.  x (C, H, W), w (C, 1, R, S), float32:
     y[c, p, q] = b[c] + Σ_r Σ_s w[c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw]
     dw[c, r, s] = Σ_n Σ_p Σ_q dy[c, p, q] · x[c, p·sh + r·dh, q·sw + s·dw]
     dx[c, h, w] = Σ dy[c, p, q] · w[c, r, s]  over the p, q, r, s with p·sh + r·dh = h, q·sw + s·dw = w
-Sums over taps take them in the order r, s; those over pixels image by image in the order p, q; dx's in the order p, q.
+Taps are summed in the order r, s; pixels image by image in the order p, q; the terms of dx in the order p, q.
 
-The schedule.  Lanes run over channels; a vector of x meets a vector of w, and nothing is broadcast. Forward sums T
-pixels of a row at once, so that a weight is loaded once for T multiply-adds. The filters' gradient keeps all taps in
-registers through an image, or as many rows of taps as fit.
+The schedule.  Lanes run over channels; vectors of x are multiplied by vectors of w, without broadcasts. Forward
+accumulates T pixels of a row at once, so that a weight is loaded once per T multiply-adds. The filter gradient keeps
+all taps in registers throughout an image, or as many rows of taps as fit.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 
 def padded_channels(C: int, machine: Machine) -> int:
-    """Return the elements from one tap of all channels to the next."""
+    """Return the elements between taps: the channels, padded to whole vectors."""
     lanes = machine.lanes_for(C)
     return -(-C // lanes) * lanes
 
 
 @dataclass(frozen=True)
 class DepthwiseForward(Kernel):
-    """y = x ⋆ w + b, channel by channel."""
+    """y = x ⋆ w + b, per channel."""
 
     shape: ConvShape
     y: Plane
@@ -66,10 +66,10 @@ class DepthwiseForward(Kernel):
                             self._tile(pen, (p, t * pixels + q0, c), (x, y), pixels, count)
 
     def _tile(
-        self, pen: Pen, spot: tuple[Index, Index, Index], memory: tuple[Pointer, Pointer], pixels: int, count: int
+        self, pen: Pen, position: tuple[Index, Index, Index], memory: tuple[Pointer, Pointer], pixels: int, count: int
     ) -> None:
-        """Write some neighboring pixels of a row, one vector of channels each."""
-        (p, q, c), (x, y), shape = spot, memory, self.shape
+        """Write some adjacent pixels of a row, for one vector of channels."""
+        (p, q, c), (x, y), shape = position, memory, self.shape
         lanes = pen.machine.lanes_for(shape.filters)
         patch = pen.at(x, shape.x.step(p, q, c, shape.stride))
         start = pen.load(pen.pointer("b"), c, lanes) if self.bias else pen.constant(0.0, lanes)
@@ -87,7 +87,7 @@ class DepthwiseForward(Kernel):
 
 @dataclass(frozen=True)
 class DepthwiseFilters(Kernel):
-    """dw += Σ over images and pixels of dy · x at each tap: partial per shard."""
+    """dw += Σ over images and pixels of dy · x at each tap; partial per shard."""
 
     shape: ConvShape
     dy: Plane
@@ -112,9 +112,9 @@ class DepthwiseFilters(Kernel):
                         with pen.loop("r", r_tiles) as i, pen.loop("s", s_tiles) as j:
                             self._tile(pen, (n, i * rows + r0, j * columns + s0, c), (rows, columns), count)
 
-    def _tile(self, pen: Pen, spot: tuple[Index, Index, Index, Index], size: tuple[int, int], count: int) -> None:
-        """Write an image's part of some taps."""
-        (n, r, s, c), shape, dy = spot, self.shape, self.dy
+    def _tile(self, pen: Pen, position: tuple[Index, Index, Index, Index], size: tuple[int, int], count: int) -> None:
+        """Accumulate one image into some taps."""
+        (n, r, s, c), shape, dy = position, self.shape, self.dy
         lanes, padded = pen.machine.lanes_for(shape.filters), padded_channels(shape.filters, pen.machine)
         x = pen.at(pen.pointer("x"), shape.x.begin(n) + shape.tap(r, s) + c + shape.first)
         g_at = pen.at(pen.pointer("dy"), dy.at(n, c=c))
@@ -133,7 +133,7 @@ class DepthwiseFilters(Kernel):
 
 @dataclass(frozen=True)
 class DepthwiseInput(Kernel):
-    """dx = (set) or dx += (add) dy · w at every tap's place."""
+    """dx = (set) or dx += (add) dy · w, scattered to the position of each tap."""
 
     shape: ConvShape
     dy: Plane

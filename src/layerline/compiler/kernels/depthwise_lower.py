@@ -1,4 +1,4 @@
-"""How a convolution with one filter a channel becomes kernels."""
+"""Lowering of a convolution with one filter per channel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def lower_depthwise(b: Builder, node: Node, *, dilation: tuple[int, int], bias: bool) -> None:
-    """Add a convolution with a filter a channel, and its way back."""
+    """Lower a convolution with one filter per channel, and its backward pass."""
     layer, x = cast("Depthwise", node.layer), b.value(node.inputs[0])
     C, P, Q = node.shape
     top, left, _, _ = layer.window.around(*node.input_shapes[0][1:])
@@ -29,13 +29,13 @@ def lower_depthwise(b: Builder, node: Node, *, dilation: tuple[int, int], bias: 
     padded = padded_channels(C, b.machine)
     grid = Grid(layer.kernel[0] * layer.kernel[1], C, padded)
     y = b.output(node, Plane(C, P, Q), trained=True)
-    bias = bias or b.takes_in(node)
+    bias = bias or b.absorbs_norm(node)
     layout = Taps((C, 1, *layer.kernel), padded)
     (w,) = b.tensor(f"{node.path}.weight", f"w{node.index}", (("", layout),), grid, Kind.FILTERS)
     extra = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(C, C)),), Grid(1, C, C)) if bias else ()
     b.op(DepthwiseForward(shape, y.plane, bias), x.buffer, w, *extra, y.buffer)
     if b.training:
-        b.way_back.append(lambda: _back(b, node, shape, (x, y), (w, grid), bias=bias))
+        b.backward.append(lambda: _back(b, node, shape, (x, y), (w, grid), bias=bias))
 
 
 def _back(
@@ -53,6 +53,6 @@ def _back(
         bias_sum(b, f"{node.path}.bias", y, dy)
     b.op(DepthwiseFilters(shape, y.plane), x.buffer, dy, b.partial(name))
     b.step(name, Filters(grid.rows, 1, grid.length, grid.padded))
-    if x.trained_above:
+    if x.needs_gradient:
         dx, add = b.gradient(x)
         b.op(DepthwiseInput(shape, y.plane, add), dy, w, dx)

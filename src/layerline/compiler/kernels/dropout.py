@@ -1,9 +1,9 @@
-"""Dropout: y = x · m, where m is 0 with probability p and 1 / (1 − p) else; dx = dy · m. Dropout2d has one m a channel.
+"""Dropout: y = x · m, where m is 0 with probability p, else 1 / (1 − p); dx = dy · m. Dropout2d: one m per channel.
 
-The maths.  Element e of an image (in the order H, W, C) takes word (e // 16) mod 4 of Philox4x32-10 (Salmon et al.
+The math.  Element e of an image (in the order H, W, C) uses word (e // 16) mod 4 of Philox4x32-10 (Salmon et al.
 2011, §3.3) for the counter ((e // 64) · 16 + e mod 16, image, epoch, purpose · 2²⁴ + layer) and the seed as key, and is
-kept where the word is at least p · 2³²: one call of the generator makes four vectors of neighboring elements, whatever
-their width. `randomness.dropout_keep` is the same in NumPy.
+kept if the word is at least p · 2³²: one call of the generator produces four vectors of consecutive elements, at any
+vector width. `randomness.dropout_keep` is the NumPy equivalent.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from layerline.compiler.values import Index, Pointer, Value
 
 CHUNK: Final = 64
-"""Elements that 16 counters make."""
+"""Elements generated from 16 counters."""
 COUNTERS: Final = 16
 
 
 @dataclass(frozen=True)
 class DropoutMask(Kernel):
-    """m = 0 or 1 / (1 − p) for every element of an image."""
+    """m = 0 or 1 / (1 − p) for each element of an image."""
 
     size: int
     p: float
@@ -38,14 +38,14 @@ class DropoutMask(Kernel):
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
-        return {"order": reads(1, DType.I64), "dice": given(DType.I32), "m": sets(mask_size(self.size))}
+        return {"order": reads(1, DType.I64), "rng_key": given(DType.I32), "m": sets(mask_size(self.size))}
 
     @property
     def symbol(self) -> str:
         return f"dropout_mask_{self.size}p{self.p}l{self.layer}"
 
     def write(self, pen: Pen) -> None:
-        lanes, dice = pen.machine.lanes, pen.pointer("dice")
+        lanes, dice = pen.machine.lanes, pen.pointer("rng_key")
         key = (pen.load(dice, 0), pen.load(dice, 1))
         purpose = pen.constant(int(Purpose.DROPOUT) << 24 | self.layer, lanes, DType.I32)
         epoch = pen.broadcast(dice, 2, lanes)
@@ -64,7 +64,7 @@ class DropoutMask(Kernel):
 
 
 def mask_size(size: int) -> int:
-    """Return the elements of the mask of so many: whole chunks."""
+    """Return the mask size for a number of elements, rounded up to whole chunks."""
     return -(-size // CHUNK) * CHUNK
 
 

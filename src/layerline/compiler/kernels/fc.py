@@ -1,14 +1,14 @@
 """Fully connected layers.
 
-The maths.  x (N, I), w (O, I), float32:
+The math.  x (N, I), w (O, I), float32:
     y[n, o] = b[o] + Σ_i x[n, i] · w[o, i]      dx[n, i] = Σ_o dy[n, o] · w[o, i]      dw[o, i] = Σ_n dy[n, o] · x[n, i]
-The sum over i is taken in lanes (lane l adds i = l, l + L, …), which are then folded as a tree; those over o and n in
-order.
+The sum over i is accumulated in lanes (lane l adds i = l, l + L, …), which are then reduced as a tree; those over o and
+n in order.
 
-The schedule.  Lanes run over i in all three, so that the weights lie one way only. Forward: M images × K outputs are
-summed at once, M + K loads for M·K multiply-adds. Filters' gradient: nobody keeps it per shard; an item owns a slice of
-w, sums the whole batch in registers and, where the optimizer allows, takes the step at once: the gradient never goes to
-memory.
+The schedule.  Lanes run over i in all three, so the weights have a single layout. Forward: M images × K outputs are
+accumulated at once, M + K loads for M·K multiply-adds. Weight gradient: there are no partial gradients per shard; an
+item owns a slice of w, accumulates the whole batch in registers and, if the optimizer allows, applies the step
+immediately, so that the gradient is never written to memory.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from layerline.compiler.values import Index, Value
 
 
-MOST_ITEMS: Final = 16
-"""Into how many items at most the weights' gradient is cut: drawing one costs two shared counters."""
+MAX_ITEMS: Final = 16
+"""Maximum items that the weight gradient is split into: drawing one costs two atomic operations on shared counters."""
 
 
-AHEAD: Final = 8
-"""Images ahead that the weights' gradient asks for: another core has written half of them a moment ago."""
+PREFETCH_DISTANCE: Final = 8
+"""Images to prefetch ahead in the weight gradient: about half of them were just written by another core."""
 
 
 @dataclass(frozen=True)
 class FCShape:
-    """Inputs and outputs, and the elements of a row of weights."""
+    """Inputs, outputs, and the padded length of a row of weights."""
 
     inputs: int
     outputs: int
@@ -48,12 +48,12 @@ class FCShape:
 
     @property
     def weights(self) -> int:
-        """Return the elements of the weights."""
+        """Return the number of elements of the weights."""
         return self.outputs * self.padded
 
     @property
     def label(self) -> str:
-        """Return the sizes as symbols have them."""
+        """Return the sizes as they appear in symbols."""
         return f"i{self.inputs}o{self.outputs}"
 
 
@@ -65,33 +65,33 @@ def fc_shape(inputs: int, outputs: int, machine: Machine) -> FCShape:
 
 @dataclass(frozen=True)
 class FCTile:
-    """How: images × outputs (forward), or images × vectors (the input's gradient) at once."""
+    """The tile: images × outputs (forward), or images × vectors (input gradient)."""
 
     images: int
     width: int
 
 
-def images_at_once(images: int, most: int) -> int:
-    """Return how many images a tile takes, at most `most`: as few tiles as can be, those left over counting one
-    each."""
+def images_per_tile(images: int, most: int) -> int:
+    """Return the images per tile, at most `most`, that minimize the number of tiles; each leftover image counts as
+    one."""
     return min(range(1, most + 1), key=lambda m: (images // m + images % m, -m))
 
 
 def forward_tile(shape: FCShape, machine: Machine, images: int) -> FCTile:
-    """Return the tile of the forward kernel for groups of so many images."""
-    M = images_at_once(images, 5 if machine.registers >= 32 else 3)
+    """Return the tile of the forward kernel for groups of `images` images."""
+    M = images_per_tile(images, 5 if machine.registers >= 32 else 3)
     return FCTile(M, balanced(shape.outputs, (machine.registers - M - 1) // M)[0][1])
 
 
 def input_tile(shape: FCShape, machine: Machine, images: int) -> FCTile:
-    """Return the tile of the input's gradient for groups of so many images."""
-    M = images_at_once(images, 5 if machine.registers >= 32 else 3)
+    """Return the tile of the input gradient for groups of `images` images."""
+    M = images_per_tile(images, 5 if machine.registers >= 32 else 3)
     vectors = shape.padded // machine.lanes_for(shape.inputs)
     return FCTile(M, balanced(vectors, min(4, max(1, (machine.accumulators - 4) // M)))[0][1])
 
 
 def image_tiles(pen: Pen, most: int) -> Iterator[tuple[Index, int]]:
-    """Write a loop over tiles of `most` images, then one over the images left: yields the first image and how many."""
+    """Write a loop over tiles of `most` images, then one over the remaining images; yields (first image, count)."""
     tiles, _ = divmod(pen.count("images"), most)
     if most > 1:
         with pen.loop("tile", tiles) as tile:
@@ -190,7 +190,7 @@ class FCInput(Kernel):
 
 @dataclass(frozen=True)
 class WeightsTile:
-    """How: outputs × vectors of so many lanes at once."""
+    """The tile: outputs × vectors of `lanes` lanes."""
 
     outputs: int
     vectors: int
@@ -198,7 +198,7 @@ class WeightsTile:
 
 
 def weights_tile(shape: FCShape, machine: Machine) -> WeightsTile:
-    """Return the tile of the weights' gradient."""
+    """Return the tile of the weight gradient."""
     lanes = machine.lanes_for(shape.inputs)
     vectors = balanced(shape.padded // lanes, 2)[0][1]
     return WeightsTile(balanced(shape.outputs, (machine.accumulators - 4) // vectors)[0][1], vectors, lanes)
@@ -206,8 +206,7 @@ def weights_tile(shape: FCShape, machine: Machine) -> WeightsTile:
 
 @dataclass(frozen=True)
 class FCWeights(Kernel):
-    """dw = Σ over the batch of dy · x, slice by slice; with an optimizer the step is taken at once and dw is
-    nowhere."""
+    """dw = Σ over the batch of dy · x, slice by slice; with an optimizer the step is fused and dw is never stored."""
 
     shape: FCShape
     tile: WeightsTile
@@ -225,27 +224,27 @@ class FCWeights(Kernel):
         return f"fc_weights{step}_{self.shape.label}__{self.tile.outputs}x{self.tile.vectors}v{self.tile.lanes}"
 
     @property
-    def numbers(self) -> tuple[str, ...]:
+    def extra_scalars(self) -> tuple[str, ...]:
         return ("images", *(self.optimizer.scalars if self.optimizer else ()))
 
     @property
     def slices(self) -> int:
-        """Return the pieces of the inputs: each item owns some columns of w, all outputs."""
+        """Return the number of chunks of the inputs: each item owns some columns of w, for all outputs."""
         return sum(items for *_, items in self._pieces)
 
     @property
     def _pieces(self) -> list[tuple[int, int, int, int]]:
-        """Return (first vector, vectors a tile, tiles, items) of each size of tile."""
-        cuts = balanced(self.shape.padded // self.tile.lanes, self.tile.vectors)
-        return [(first, vectors, tiles, -(-tiles // self._tiles_an_item)) for first, vectors, tiles in cuts]
+        """Return (first vector, vectors per tile, tiles, items) for each tile size."""
+        splits = balanced(self.shape.padded // self.tile.lanes, self.tile.vectors)
+        return [(first, vectors, tiles, -(-tiles // self._tiles_per_item)) for first, vectors, tiles in splits]
 
     @property
-    def _tiles_an_item(self) -> int:
+    def _tiles_per_item(self) -> int:
         vectors = self.shape.padded // self.tile.lanes
-        return max(1, -(-vectors // (self.tile.vectors * MOST_ITEMS)))
+        return max(1, -(-vectors // (self.tile.vectors * MAX_ITEMS)))
 
     def write(self, pen: Pen) -> None:
-        done, several = 0, self._tiles_an_item
+        done, several = 0, self._tiles_per_item
         for v0, vectors, tiles, items in self._pieces:
             item = pen.count("item") - done
             with pen.when(item.within(items)):
@@ -263,7 +262,7 @@ class FCWeights(Kernel):
         sums = {(k, v): pen.variable(zero) for k in range(outputs) for v in range(vectors)}
         with pen.loop("n", pen.count("images")) as n:
             for v in range(vectors):
-                pen.prefetch(x, item(n, shape.inputs) + (item(AHEAD, shape.inputs) + v * lanes))
+                pen.prefetch(x, item(n, shape.inputs) + (item(PREFETCH_DISTANCE, shape.inputs) + v * lanes))
             values = [pen.load(x, item(n, shape.inputs) + v * lanes, lanes) for v in range(vectors)]
             for k in range(outputs):
                 g = pen.broadcast(dy, item(n, shape.outputs) + k, lanes)

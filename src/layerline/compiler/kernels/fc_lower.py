@@ -1,4 +1,4 @@
-"""How FC, Flat and Softmax become kernels."""
+"""Lowering of FC, Flat and Softmax."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 
 def lower_flat(b: Builder, node: Node) -> None:
-    """Flat moves nothing: the same value under another shape. The order of its elements is the weights' business.
+    """Lower a Flat, which moves no data: it aliases its input with another shape. The weight layout absorbs the order.
 
-    Only where another reader wants a border around the image it takes a copy without one.
+    Only if another reader needs a border around the image, it makes a copy without one.
     """
     x = b.value(node.inputs[0])
     bare = Plane(x.plane.channels, x.plane.height, x.plane.width)
@@ -40,34 +40,34 @@ def lower_flat(b: Builder, node: Node) -> None:
         return
     y = b.output(node, bare, image=x.image)
     b.op(Copy(x.plane, bare), x.buffer, y.buffer)
-    if b.training and x.trained_above:
+    if b.training and x.needs_gradient:
 
         def back() -> None:
             dy = b.gradient(y)[0]
             dx, add = b.gradient(x)
             b.op(Copy(bare, x.plane, add), dy, dx)
 
-        b.way_back.append(back)
+        b.backward.append(back)
 
 
-def lower_nothing(b: Builder, node: Node) -> None:
-    """Softmax is taken together with the loss."""
+def lower_softmax(b: Builder, node: Node) -> None:
+    """Lower a Softmax to nothing: it is computed with the loss."""
     b.values[node.index + 1] = b.value(node.inputs[0])
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add a fully connected layer and its way back."""
+    """Lower a fully connected layer and its backward pass."""
     layer, x = cast("FC", node.layer), b.value(node.inputs[0])
     shape = fc_shape(x.plane.size, layer.outputs, b.machine)
     y = b.output(node, Plane(layer.outputs, 1, 1), trained=True)
     grid = Grid(layer.outputs, shape.inputs, shape.padded)
     layout = Matrix(layer.outputs, x.image, shape.padded)
     weights = b.tensor(f"{node.path}.weight", f"w{node.index}", (("", layout),), grid, Kind.MATRIX)
-    O, has_bias = layer.outputs, layer.bias or b.takes_in(node)
+    O, has_bias = layer.outputs, layer.bias or b.absorbs_norm(node)
     bias = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(O, O)),), Grid(1, O, O)) if has_bias else ()
     b.op(FCForward(shape, forward_tile(shape, b.machine, images=1), has_bias), x.buffer, *weights, *bias, y.buffer)
     if b.training:
-        b.way_back.append(lambda: _back(b, node, shape, (x, y), weights[0]))
+        b.backward.append(lambda: _back(b, node, shape, (x, y), weights[0]))
 
 
 def _back(b: Builder, node: Node, shape: FCShape, values: tuple[LayerValue, LayerValue], w: Buffer) -> None:
@@ -77,6 +77,6 @@ def _back(b: Builder, node: Node, shape: FCShape, values: tuple[LayerValue, Laye
         bias_sum(b, f"{node.path}.bias", y, dy)
     b.sums.append(Op(FCWeights(shape, weights_tile(shape, b.machine)), (x.buffer, dy, b.whole_gradient(name))))
     b.step(name)
-    if x.trained_above:
+    if x.needs_gradient:
         dx, add = b.gradient(x)
         b.op(FCInput(shape, input_tile(shape, b.machine, images=1), add), dy, w, dx)

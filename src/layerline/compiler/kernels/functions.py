@@ -1,10 +1,10 @@
-"""Elementary functions of our own, so that the same bits come out on every machine of the same width.
+"""Our own elementary functions, so that results are bit-identical on all machines with the same vector width.
 
-exp    e^x = 2^n · e^r with n the whole number nearest to x / ln 2 and |r| ≤ ln 2 / 2; e^r by Taylor to r⁷ / 7!, whose
+exp    e^x = 2^n · e^r with n the integer nearest to x / ln 2 and |r| ≤ ln 2 / 2; e^r by Taylor series to r⁷ / 7!, whose
        remainder is at most 0.3466⁸ / 8! = 5.2·10⁻⁹. Error at most 1.5 units in the last place for −87 ≤ x ≤ 0; a
-       smaller x counts as −87 (1.6·10⁻³⁸).
-e^x−1  x + x² · P(x) for −½ < x ≤ 0, P by Taylor to x⁶ / 8!, whose remainder is at most 1.4·10⁻⁸ of the result; else exp
-       less 1. Error at most 4 units in the last place.
+       smaller x is clamped to −87 (1.6·10⁻³⁸).
+e^x−1  x + x² · P(x) for −½ < x ≤ 0, P by Taylor series to x⁶ / 8!, whose remainder is at most 1.4·10⁻⁸ of the result;
+       else exp less 1. Error at most 4 units in the last place.
 log    ln x = e · ln 2 + 2 artanh s, s = (m − 1) / (m + 1), x = 2^e · m, √½ ≤ m < √2, by its series to s²¹ (where
        |s| ≤ 0.1716 the remainder is below 2·10⁻¹⁸). Error at most 4 units in the last place of float64: two from s,
        one from the series, one from the sum.
@@ -37,13 +37,13 @@ _ERFC: Final = (
 )  # fmt: skip
 _NORMAL: Final = (0.3989423, -0.06649026, 0.00997262, -0.0011845434, 0.0001116382, -6.9845364e-06)
 _SLOPE: Final = 0.4
-_MAGIC: Final = 1.5 * 2**23  # adding it rounds a small float32 to a whole number, which is then in the low bits
+_MAGIC: Final = 1.5 * 2**23  # adding it rounds a small float32 to an integer, in the low bits
 _LN2_HIGH: Final = 0.693359375  # nine bits: n times it is exact
 _LN2_LOW: Final = math.log(2) - _LN2_HIGH
 
 
 def exp(pen: Pen, x: Value) -> Value:
-    """Return e^x for float32 lanes x ≤ 0; NaN stays NaN."""
+    """Return e^x for float32 lanes x ≤ 0; NaN propagates."""
     lanes = x.lanes
 
     def number(value: float) -> Value:
@@ -85,19 +85,19 @@ def _polynomial(pen: Pen, coefficients: tuple[float, ...], x: Value) -> Value:
 
 
 def tanh(pen: Pen, x: Value) -> Value:
-    """Return tanh x for float32 lanes; NaN stays NaN."""
+    """Return tanh x for float32 lanes; NaN propagates."""
     lanes = x.lanes
     one = pen.constant(1.0, lanes)
-    size = pen.magnitude(x)
-    t = exp(pen, pen.mul(size, pen.constant(-2.0, lanes)))
+    magnitude = pen.magnitude(x)
+    t = exp(pen, pen.mul(magnitude, pen.constant(-2.0, lanes)))
     far = pen.with_sign(pen.div(pen.sub(one, t), pen.add(one, t)), x)
     square = pen.mul(x, x)
     near = pen.fma(pen.mul(x, square), _polynomial(pen, _TANH, square), x)
-    return pen.select(pen.greater(size, pen.constant(0.6, lanes)), far, near)
+    return pen.select(pen.greater(magnitude, pen.constant(0.6, lanes)), far, near)
 
 
 def sigmoid(pen: Pen, x: Value) -> Value:
-    """Return 1 / (1 + e^−x) for float32 lanes; NaN stays NaN."""
+    """Return 1 / (1 + e^−x) for float32 lanes; NaN propagates."""
     lanes = x.lanes
     one = pen.constant(1.0, lanes)
     t = decay(pen, x)
@@ -106,7 +106,7 @@ def sigmoid(pen: Pen, x: Value) -> Value:
 
 
 def normal(pen: Pen, x: Value) -> tuple[Value, Value]:
-    """Return Φ(x) and e^(−x² / 2) for float32 lanes; NaN stays NaN."""
+    """Return Φ(x) and e^(−x² / 2) for float32 lanes; NaN propagates."""
     lanes = x.lanes
     one, half = pen.constant(1.0, lanes), pen.constant(0.5, lanes)
     bell = exp(pen, pen.mul(pen.mul(x, x), pen.constant(-0.5, lanes)))
@@ -120,7 +120,7 @@ def normal(pen: Pen, x: Value) -> tuple[Value, Value]:
 
 
 def log(pen: Pen, x: Value) -> Value:
-    """Return ln x for a float64 x ≥ 1; NaN stays NaN."""
+    """Return ln x for a float64 x ≥ 1; NaN propagates."""
 
     def number(value: float) -> Value:
         return pen.constant(value, 1, DType.F64)

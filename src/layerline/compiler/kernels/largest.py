@@ -1,4 +1,4 @@
-"""The largest of several values in registers, lane by lane, and where it came from."""
+"""Lane-wise maximum of several values in registers, and its position."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def first_largest(pen: Pen, window: list[tuple[Value, int]]) -> tuple[Value, Value]:
-    """Return, lane by lane, the first largest of (value, place) pairs and its place (i32); a NaN among them wins."""
+    """Return, lane by lane, the first maximum of (value, position) pairs and its position (i32). NaN propagates."""
     lanes = window[0][0].lanes
     largest, place = window[0][0], pen.constant(window[0][1], lanes, DType.I32)
     for value, where in window[1:]:

@@ -1,10 +1,10 @@
-"""Loading: an image's bytes become floats inside a border of zeros.
+"""Loading: converts an image's bytes to floats with a zero border.
 
-The maths.  x[h, w, c] = value[c, h, w] · scale[c] + shift[c], float32, two roundings; value is uint8 or float32 and
-lies as C, H, W or as H, W, C.
+The math.  x[h, w, c] = value[c, h, w] · scale[c] + shift[c], float32, two roundings; value is uint8 or float32, in
+C, H, W or H, W, C order.
 
-The schedule.  No byte outside the image is touched, for it may be the last one of a memory-mapped file: a row is read
-in vectors that fit into it, the last one drawn back so that it ends with the row. Up to four planes are woven into
+The schedule.  No byte outside the image is read, because it may be the last one of a memory-mapped file: a row is read
+in vectors that fit in it, and the last one is moved back to end with the row. Up to four planes are interleaved into
 pixels in registers.
 """
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Value
 
-MOST_WOVEN: Final = 4
-"""Channels that are woven: n of them take up to n·(n − 1) shuffles."""
+MAX_INTERLEAVED: Final = 4
+"""Maximum channels to interleave: n of them take up to n·(n − 1) shuffles."""
 
 
 @dataclass(frozen=True)
 class Load(Kernel):
-    """x = image · scale + shift for the images that `order` names."""
+    """x = image · scale + shift for the images listed in `order`."""
 
     x: Plane
     source: DType
     channels_last: bool
     even: bool
-    """Whether all channels are scaled alike."""
+    """Whether all channels share one scale and shift."""
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
@@ -56,13 +56,13 @@ class Load(Kernel):
                 to = pen.at(x, self.x.step(h))
                 if self.even and (C == 1 or H * W == 1 or self.channels_last):
                     self._row(pen, pen.at(source, h * (W * C)), to, 1, W * C)
-                elif C <= MOST_WOVEN:
+                elif C <= MAX_INTERLEAVED:
                     self._row(pen, pen.at(source, h * (W * C if self.channels_last else W)), to, C, W)
                 else:
                     self._values(pen, source, h * W, to)
 
     def _row(self, pen: Pen, source: Pointer, to: Pointer, C: int, W: int) -> None:
-        """Write a row in vectors of pixels, the last one drawn back so that it ends with the row."""
+        """Write a row in vectors of pixels; the last one is moved back to end with the row."""
         lanes = max(lanes for lanes in (1, 4, 8, 16) if lanes <= min(W, pen.machine.lanes))
         numbers = [
             [pen.broadcast(pen.pointer(name), pen.index(c), lanes) for c in range(C)] for name in ("scale", "shift")
@@ -76,7 +76,7 @@ class Load(Kernel):
         self._pixels(pen, source, to, pen.index(last), numbers)
 
     def _pixels(self, pen: Pen, source: Pointer, to: Pointer, w: Index, numbers: list[list[Value]]) -> None:
-        """Write a vector of pixels, from C vectors of values: of a channel each, or as pixels already."""
+        """Write a vector of pixels from C vectors of values, one per channel or already interleaved."""
         C, lanes = len(numbers[0]), numbers[0][0].lanes
         plane = self.x.height * self.x.width
         places = [w * C + k * lanes if self.channels_last else w + k * plane for k in range(C)]
@@ -88,7 +88,7 @@ class Load(Kernel):
             pen.store(value, to, w * C + k * lanes)
 
     def _values(self, pen: Pen, source: Pointer, first: Index, to: Pointer) -> None:
-        """Write a row value by value: many channels, of scales of their own or apart in memory."""
+        """Write a row value by value: for many channels, planar or with different scales."""
         C, H, W = self.x.channels, self.x.height, self.x.width
         with pen.loop("c", C) as c, pen.loop("w", W) as w:
             place = (first + w) * C + c if self.channels_last else first + w + c * (H * W)

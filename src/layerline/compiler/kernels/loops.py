@@ -1,6 +1,6 @@
-"""The loops that kernels without a tile of their own run in: over the vectors of a row, over all values of images.
+"""Loops shared by kernels without a tile: over the vectors of a row, and over all values of images.
 
-A row of an image is W·C neighboring floats; whole vectors, then one that stores only what is left.
+A row of an image is W·C consecutive floats, processed as whole vectors, then one that stores only the remainder.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def elementwise(
     step: Callable[[tuple[Pointer, ...], tuple[Index, ...], int], Value],
     elements: Mapping[str, int] = NONE,
 ) -> None:
-    """Write a loop over images, rows and vectors; `step` makes the last plane's vector out of the other planes.
+    """Write a loop over images, rows and vectors; `step` computes the vector of the last plane from the others.
 
-    elements: what an image has, for the arguments where that is more than the plane.
+    elements: the elements per image, for the arguments that have more than the plane.
     """
     plain = all(p.bare for p, _ in planes)
     last = planes[-1][0]
@@ -43,7 +43,7 @@ def elementwise(
 
 
 def vectors(pen: Pen, n: int, lanes: int) -> Iterator[tuple[Index, int]]:
-    """Write a loop over whole vectors of n elements, then the rest: yields the place and how many lanes count."""
+    """Write a loop over the whole vectors of n elements, then the remainder; yields (position, valid lanes)."""
     whole = n - n % lanes
     if whole:
         with pen.loop("i", whole, step=lanes) as i:
@@ -53,7 +53,7 @@ def vectors(pen: Pen, n: int, lanes: int) -> Iterator[tuple[Index, int]]:
 
 
 def clear(pen: Pen, memory: Pointer, size: int, lanes: int | None = None) -> None:
-    """Write zeros over the first `size` elements; up to a vector more, inside the buffer's room."""
+    """Zero the first `size` elements, and up to a vector more, within the buffer's padding."""
     lanes = lanes or pen.machine.lanes
     with pen.loop("clear", -(-size // lanes) * lanes, step=lanes) as i:
         pen.store(pen.constant(0.0, lanes), memory, i)

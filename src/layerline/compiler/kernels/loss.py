@@ -1,13 +1,13 @@
-"""Softmax and cross-entropy: where forward ends and backward begins.
+"""Softmax and cross-entropy: the end of forward and the start of backward.
 
-The maths.  For logits z (K) of an image with label y, m the largest of z:
+The math.  For the logits z (K) of an image with label y, m the maximum of z:
     p[k] = e^(z[k] − m) / Σ_j e^(z[j] − m)        loss = ln Σ_j e^(z[j] − m) − (z[y] − m)
     dz[k] = (p[k] − [k = y]) / batch
 With label smoothing ε and class weights v (PyTorch's cross_entropy), V = Σ_k v[k], lse = m + ln Σ_j e^(z[j] − m):
     loss = (1 − ε) · v[y] · (lse − z[y]) + ε / K · Σ_k v[k] · (lse − z[k])
     dz[k] = (p[k] · ((1 − ε) · v[y] + ε / K · V) − (1 − ε) · v[y] · [k = y] − ε / K · v[k]) / Σ over the batch of v[y]
-The logits and p are float32, an image's loss and all sums of losses float64. The prediction is the first largest logit.
-A logit that is not a number makes the loss not a number.
+The logits and p are float32; an image's loss and all sums of losses are float64. The prediction is the first maximal
+logit. A NaN logit makes the loss NaN.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class _Softmax:
-    """What the first two passes over the logits leave: e^(z − m) in `out`, and these."""
+    """The results of the first two passes over the logits, which also leave e^(z − m) in `out`."""
 
     total: Value
     largest: Value
@@ -73,7 +73,7 @@ def _loss(pen: Pen, z: Pointer, label: Index, softmax: _Softmax) -> Value:
 
 @dataclass(frozen=True)
 class Objective:
-    """What is trained for, beside plain cross-entropy; ε and the weights come at run time."""
+    """The variant of cross-entropy; ε and the weights are runtime values."""
 
     smoothing: bool = False
     weighted: bool = False
@@ -89,7 +89,7 @@ CROSS_ENTROPY: Final = Objective()
 
 @dataclass(frozen=True)
 class SoftmaxLoss(Kernel):
-    """dz = the loss's gradient; the shard's loss and the thread's tallies are added to."""
+    """dz = the gradient of the loss; accumulates the shard's loss and the thread's tallies."""
 
     classes: int
     objective: Objective = CROSS_ENTROPY
@@ -108,7 +108,7 @@ class SoftmaxLoss(Kernel):
         return f"softmax_loss{objective}_k{self.classes}"
 
     @property
-    def numbers(self) -> tuple[str, ...]:
+    def extra_scalars(self) -> tuple[str, ...]:
         return ("inverse",)
 
     def write(self, pen: Pen) -> None:
@@ -119,8 +119,8 @@ class SoftmaxLoss(Kernel):
             label = _label(pen, n)
             softmax = _exponentials(pen, z, dz, K)
             loss = pen.pointer("loss")
-            shares = None if self.objective.plain else self._shares(pen, label)
-            pen.store(pen.add(pen.load(loss), self._loss(pen, z, label, softmax, shares)), loss)
+            weights_of_label = None if self.objective.plain else self._loss_weights(pen, label)
+            pen.store(pen.add(pen.load(loss), self._loss(pen, z, label, softmax, weights_of_label)), loss)
             self._tally(pen, label, softmax.first_largest)
             inverse = pen.scalar("inverse")
             share = pen.splat(pen.div(one, softmax.total), lanes)
@@ -128,35 +128,37 @@ class SoftmaxLoss(Kernel):
                 p = pen.mul(pen.load(dz, i, lanes), share)
                 number = pen.add(pen.lane_numbers(lanes), pen.splat(pen.as_value(i, DType.I32), lanes))
                 hit = pen.equal(number, pen.splat(pen.as_value(label, DType.I32), lanes))
-                if shares is None:
+                if weights_of_label is None:
                     difference = pen.select(hit, pen.sub(p, pen.constant(1.0, lanes)), p)
                 else:
-                    difference = self._difference(pen, p, hit, shares, i)
+                    difference = self._weighted_difference(pen, p, hit, weights_of_label, i)
                 pen.store(pen.mul(difference, pen.splat(inverse, lanes)), dz, i, count)
 
-    def _tally(self, pen: Pen, label: Index, said: Index) -> None:
-        """Count the image among those of its class, those taken for a class, and, where it is, those rightly taken."""
+    def _tally(self, pen: Pen, label: Index, predicted: Index) -> None:
+        """Count the image by true class, by predicted class, and, if the prediction is correct, as a hit."""
         tallies, one, none = pen.pointer("tallies"), pen.constant(1, 1, DType.I64), pen.constant(0, 1, DType.I64)
-        right = pen.select(label.is_(said), one, none)
-        for place, count in ((label, one), (said + self.classes, one), (label + 2 * self.classes, right)):
+        right = pen.select(label.is_(predicted), one, none)
+        for place, count in ((label, one), (predicted + self.classes, one), (label + 2 * self.classes, right)):
             pen.store(pen.add(pen.load(tallies, place), count), tallies, place)
 
-    def _shares(self, pen: Pen, label: Index) -> _Shares:
+    def _loss_weights(self, pen: Pen, label: Index) -> _LossWeights:
         """Return (1 − ε) · v[y], ε / K, and (1 − ε) · v[y] + ε / K · V."""
         K, one, weights = self.classes, pen.constant(1.0), pen.pointer("class_weights")
         v, V = (pen.load(weights, label), pen.load(weights, K)) if self.objective.weighted else (one, pen.constant(K))
         if not self.objective.smoothing:
-            return _Shares(v, pen.constant(0.0), v)
+            return _LossWeights(v, pen.constant(0.0), v)
         smoothing = hyper(pen, "label_smoothing", 1)
         hit, spread = pen.mul(pen.sub(one, smoothing), v), pen.mul(smoothing, pen.constant(1 / K))
-        return _Shares(hit, spread, pen.fma(spread, V, hit))
+        return _LossWeights(hit, spread, pen.fma(spread, V, hit))
 
-    def _loss(self, pen: Pen, z: Pointer, label: Index, softmax: _Softmax, shares: _Shares | None) -> Value:
+    def _loss(
+        self, pen: Pen, z: Pointer, label: Index, softmax: _Softmax, weights_of_label: _LossWeights | None
+    ) -> Value:
         """Return the image's loss in float64."""
         plain = _loss(pen, z, label, softmax)
-        if shares is None:
+        if weights_of_label is None:
             return plain
-        loss = pen.mul(pen.convert(shares.hit, DType.F64), plain)
+        loss = pen.mul(pen.convert(weights_of_label.hit, DType.F64), plain)
         if not self.objective.smoothing:
             return loss
         spread = pen.variable(pen.constant(0.0, 1, DType.F64))
@@ -165,13 +167,15 @@ class SoftmaxLoss(Kernel):
             if self.objective.weighted:
                 term = pen.mul(term, pen.convert(pen.load(pen.pointer("class_weights"), k), DType.F64))
             pen.write(spread, pen.add(pen.read(spread), term))
-        return pen.add(loss, pen.mul(pen.convert(shares.spread, DType.F64), pen.read(spread)))
+        return pen.add(loss, pen.mul(pen.convert(weights_of_label.spread, DType.F64), pen.read(spread)))
 
-    def _difference(self, pen: Pen, p: Value, hit: Value, shares: _Shares, k: Index) -> Value:
-        """Return one vector of the gradient by the logits, times what the loss is divided by."""
+    def _weighted_difference(self, pen: Pen, p: Value, hit: Value, weights_of_label: _LossWeights, k: Index) -> Value:
+        """Return one vector of the gradient of the logits, before division by the loss's denominator."""
         lanes = pen.machine.lanes_for(self.classes)
-        all_of, one, spread = (pen.splat(value, lanes) for value in (shares.all_of, shares.hit, shares.spread))
-        share = pen.mul(p, all_of)
+        total, one, spread = (
+            pen.splat(value, lanes) for value in (weights_of_label.total, weights_of_label.hit, weights_of_label.spread)
+        )
+        share = pen.mul(p, total)
         if self.objective.smoothing:
             if self.objective.weighted:
                 spread = pen.mul(spread, pen.load(pen.pointer("class_weights"), k, lanes))
@@ -180,17 +184,17 @@ class SoftmaxLoss(Kernel):
 
 
 @dataclass(frozen=True, eq=False)
-class _Shares:
-    """What an image's label makes of the objective: scalars."""
+class _LossWeights:
+    """The scalar factors of the objective that follow from an image's label."""
 
     hit: Value
     spread: Value
-    all_of: Value
+    total: Value
 
 
 @dataclass(frozen=True)
 class Probabilities(Kernel):
-    """probabilities = softmax(z) and losses = the cross-entropy of each image: how the forward-only Program ends."""
+    """probabilities = softmax(z) and losses = the cross-entropy of each image: the end of the forward-only Program."""
 
     classes: int
     losses: bool = True
@@ -224,7 +228,7 @@ class Probabilities(Kernel):
 
 @dataclass(frozen=True)
 class LossTotal(Kernel):
-    """total[1] = the step's loss, shard by shard; total[0] += it."""
+    """total[1] = the step's loss, summed over the shards in order; total[0] += total[1]."""
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
@@ -235,12 +239,12 @@ class LossTotal(Kernel):
         return "loss_total"
 
     @property
-    def numbers(self) -> tuple[str, ...]:
+    def extra_scalars(self) -> tuple[str, ...]:
         return ("shards",)
 
     @property
     def slices(self) -> int:
-        """Return 1: one thread adds it up."""
+        """Return 1: one thread sums it."""
         return 1
 
     def write(self, pen: Pen) -> None:

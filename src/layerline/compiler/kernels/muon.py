@@ -1,13 +1,14 @@
-"""Muon's direction: the momentum of a matrix of filters, made nearly orthogonal.
+"""Muon's direction: the momentum of a filter matrix, approximately orthogonalized.
 
-The maths.  For the gradient g of filters, seen as a matrix (O, C·R·S):
-    v = μ·v + g      u = g + μ·v      X = u / (‖u‖ + 10⁻⁷), transposed if it is higher than wide
+The math.  For the gradient g of filters, seen as a matrix (O, C·R·S):
+    v = μ·v + g      u = g + μ·v      X = u / (‖u‖ + 10⁻⁷), transposed if it has more rows than columns
     five times       A = X·Xᵀ      B = b·A + c·A·A      X = a·X + B·X      (a, b, c) = (3.4445, −4.7750, 2.0315)
-‖u‖ is Frobenius' norm. (Jordan 2024, "Muon: an optimizer for hidden layers in neural networks".) Every sum is float32;
-those over k run in lanes that are folded as a tree, or in the order of k.
+‖u‖ is the Frobenius norm. (Jordan 2024, "Muon: an optimizer for hidden layers in neural networks".) All sums are
+float32; those over k run in lanes that are reduced as a tree, or in the order of k.
 
-The schedule.  One item does a whole tensor: filters are small, and tensors run side by side. X·Xᵀ sums 4 × 4 products
-at once, 8 loads for 16 multiply-adds; the other products sum 4 rows × 4 vectors, a broadcast for 4 multiply-adds.
+The schedule.  One item processes a whole tensor: filters are small, and tensors run in parallel. X·Xᵀ accumulates a
+4 × 4 tile, 8 loads for 16 multiply-adds; the other products a tile of 4 rows × 4 vectors, a broadcast per 4
+multiply-adds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.kernel import Kernel, given, reads, sets, updates
-from layerline.compiler.kernels.loops import vectors
+from layerline.compiler.kernels.loops import clear, vectors
 from layerline.compiler.kernels.optimizers import hyper
 from layerline.compiler.tile import balanced
 
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
 
 COEFFICIENTS: Final = (3.4445, -4.7750, 2.0315)
 ROUNDS: Final = 5
-TINY: Final = 1e-7
-AT_ONCE: Final = 4
+EPSILON: Final = 1e-7
+TILE: Final = 4
 """Rows, columns or vectors of a tile."""
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Filters as they lie: `lines` lines, each of `runs` runs of `length` numbers, `padded` apart."""
+    """The layout of filters: `lines` lines, each with `runs` runs of `length` numbers, `padded` apart."""
 
     lines: int
     runs: int
@@ -44,39 +45,39 @@ class Filters:
 
     @property
     def transposed(self) -> bool:
-        """Whether X is the matrix turned: it is to be wider than high."""
+        """Whether X is the transposed matrix, so that it has at least as many columns as rows."""
         return self.lines > self.runs * self.length
 
     @property
     def line(self) -> int:
-        """Return the elements from a line to the next."""
+        """Return the elements from one line to the next."""
         return self.runs * self.padded
 
     def lanes(self, machine: Machine) -> int:
-        """Return the lanes that X's rows are taken in."""
+        """Return the vector width for the rows of X."""
         return machine.lanes_for(self.lines if self.transposed else self.length)
 
     def shape(self, machine: Machine) -> tuple[int, int]:
-        """Return the rows of X and their elements; what is padded is zero and changes nothing."""
+        """Return the rows of X and their elements; padding is zero and does not affect the result."""
         if not self.transposed:
             return self.lines, self.line
         lanes = self.lanes(machine)
         return self.line, -(-self.lines // lanes) * lanes
 
     def square(self, machine: Machine) -> int:
-        """Return the elements of a row of A."""
+        """Return the elements per row of A."""
         lanes = self.lanes(machine)
         return -(-self.shape(machine)[0] // lanes) * lanes
 
-    def room(self, machine: Machine) -> tuple[int, int]:
-        """Return the elements of X and of A."""
+    def workspace(self, machine: Machine) -> tuple[int, int]:
+        """Return the number of elements of X and of A."""
         m, n = self.shape(machine)
         return max(m * n, self.lines * self.line), m * self.square(machine)
 
 
 @dataclass(frozen=True)
 class MuonDirection(Kernel):
-    """v moves, and u = the direction. X, Y, A and B are its own; their padding is zero from the start."""
+    """Updates v, and u = the direction. X, Y, A and B are its workspace, whatever they held before."""
 
     filters: Filters
     clip: bool = False
@@ -96,7 +97,7 @@ class MuonDirection(Kernel):
 
     @property
     def slices(self) -> int:
-        """Return 1: an item is a tensor."""
+        """Return 1: an item is a whole tensor."""
         return 1
 
     def write(self, pen: Pen) -> None:
@@ -113,10 +114,10 @@ class MuonDirection(Kernel):
             mix(pen, (_Matrix("B", m, square), wide, wide, _Matrix("Y", m, n)), (a, 1.0), lanes)
             with pen.loop("i", m * n, step=lanes) as i:
                 pen.store(pen.load(pen.pointer("Y"), i, lanes), pen.pointer("X"), i)
-        self._hand_out(pen)
+        self._write_direction(pen)
 
     def _momentum(self, pen: Pen) -> None:
-        """Write v = μ·v + g and u = g + μ·v, without the padding of g, which holds anything."""
+        """Write v = μ·v + g and u = g + μ·v, ignoring the padding of g, which is undefined."""
         f, lanes = self.filters, pen.machine.lanes_for(self.filters.length)
         mu = hyper(pen, "momentum", lanes)
         with pen.loop("line", f.lines * f.runs) as line:
@@ -130,27 +131,28 @@ class MuonDirection(Kernel):
                 pen.store(pen.fma(mu, v, g), pen.pointer("u"), here)
 
     def _scale(self, pen: Pen) -> None:
-        """Write X = u / (‖u‖ + 10⁻⁷), turned where it is higher than wide."""
+        """Write X = u / (‖u‖ + 10⁻⁷), transposed if it has more rows than columns."""
         f, lanes = self.filters, pen.machine.lanes_for(self.filters.length)
         total = pen.variable(pen.constant(0.0, lanes))
         with pen.loop("i", f.lines * f.line, step=lanes) as i:
             u = pen.load(pen.pointer("u"), i, lanes)
             pen.write(total, pen.fma(u, u, pen.read(total)))
-        norm = pen.add(pen.sqrt(pen.fold(pen.read(total))), pen.constant(TINY))
-        share = pen.div(pen.constant(1.0), norm)
+        norm = pen.add(pen.sqrt(pen.fold(pen.read(total))), pen.constant(EPSILON))
+        factor = pen.div(pen.constant(1.0), norm)
         if not f.transposed:
             with pen.loop("i", f.lines * f.line, step=lanes) as i:
-                scaled = pen.mul(pen.load(pen.pointer("u"), i, lanes), pen.splat(share, lanes))
+                scaled = pen.mul(pen.load(pen.pointer("u"), i, lanes), pen.splat(factor, lanes))
                 pen.store(scaled, pen.pointer("X"), i)
             return
         n = f.shape(pen.machine)[1]
+        clear(pen, pen.pointer("X"), f.line * n, f.lanes(pen.machine))  # else a NaN would stay in the padding
         with pen.loop("line", f.lines) as line, pen.loop("k", f.line) as k:
-            value = pen.mul(pen.load(pen.pointer("u"), line * f.line + k), share)
+            value = pen.mul(pen.load(pen.pointer("u"), line * f.line + k), factor)
             pen.store(value, pen.pointer("X"), k * n + line)
 
     def _gram(self, pen: Pen, X: _Matrix, A: _Matrix, lanes: int) -> None:
         """Write A = X·Xᵀ."""
-        pieces = balanced(X.rows, AT_ONCE)
+        pieces = balanced(X.rows, TILE)
         for i0, rows, i_tiles in pieces:
             for j0, columns, j_tiles in pieces:
                 with pen.loop("i", i_tiles) as i, pen.loop("j", j_tiles) as j:
@@ -170,7 +172,7 @@ class MuonDirection(Kernel):
         for (a, b), total in sums.items():
             pen.store(pen.fold(pen.read(total)), pen.pointer(A.name), (i + a) * A.columns + (j + b))
 
-    def _hand_out(self, pen: Pen) -> None:
+    def _write_direction(self, pen: Pen) -> None:
         """Write u from X."""
         f, lanes = self.filters, pen.machine.lanes_for(self.filters.length)
         if not f.transposed:
@@ -184,18 +186,20 @@ class MuonDirection(Kernel):
 
 @dataclass(frozen=True)
 class _Matrix:
-    """An argument as a matrix: rows of so many elements, a multiple of the lanes."""
+    """An argument as a matrix; the columns are a multiple of the lanes."""
 
     name: str
     rows: int
     columns: int
 
 
-def mix(pen: Pen, matrices: tuple[_Matrix, _Matrix, _Matrix, _Matrix], shares: tuple[float, float], lanes: int) -> None:
+def mix(
+    pen: Pen, matrices: tuple[_Matrix, _Matrix, _Matrix, _Matrix], coefficients: tuple[float, float], lanes: int
+) -> None:
     """Write out = α·base + β·left·right, for (left, right, base, out) and (α, β)."""
     left, right, base, out = matrices
-    for i0, rows, i_tiles in balanced(left.rows, AT_ONCE):
-        for v0, wide, v_tiles in balanced(out.columns // lanes, AT_ONCE):
+    for i0, rows, i_tiles in balanced(left.rows, TILE):
+        for v0, wide, v_tiles in balanced(out.columns // lanes, TILE):
             with pen.loop("i", i_tiles) as t, pen.loop("v", v_tiles) as v:
                 i, j = t * rows + i0, (v * wide + v0) * lanes
                 cells = [(a, k) for a in range(rows) for k in range(wide)]
@@ -210,11 +214,11 @@ def mix(pen: Pen, matrices: tuple[_Matrix, _Matrix, _Matrix, _Matrix], shares: t
                 for a, w in cells:
                     here = (i + a) * out.columns + j + w * lanes
                     old = pen.load(pen.pointer(base.name), here, lanes)
-                    _store(pen, pen.read(sums[a, w]), old, shares, (out.name, here))
+                    _store(pen, pen.read(sums[a, w]), old, coefficients, (out.name, here))
 
 
-def _store(pen: Pen, total: Value, old: Value, shares: tuple[float, float], to: tuple[str, Index]) -> None:
+def _store(pen: Pen, total: Value, old: Value, coefficients: tuple[float, float], to: tuple[str, Index]) -> None:
 
     lanes = total.lanes
-    kept = pen.mul(pen.constant(shares[0], lanes), old)
-    pen.store(pen.fma(pen.constant(shares[1], lanes), total, kept), pen.pointer(to[0]), to[1])
+    scaled = pen.mul(pen.constant(coefficients[0], lanes), old)
+    pen.store(pen.fma(pen.constant(coefficients[1], lanes), total, scaled), pen.pointer(to[0]), to[1])

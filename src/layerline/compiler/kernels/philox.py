@@ -1,4 +1,4 @@
-"""Philox4x32-10 (Salmon, Moraes, Dror & Shaw 2011, §3.3, table 2), a counter a lane; `randomness.philox` in NumPy."""
+"""Philox4x32-10 (Salmon, Moraes, Dror & Shaw 2011, §3.3, table 2), one counter per lane; see `randomness.philox`."""
 
 from __future__ import annotations
 

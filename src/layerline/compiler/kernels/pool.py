@@ -1,11 +1,11 @@
-"""Max pooling where it stands alone.
+"""Max pooling that is not fused into a convolution.
 
-The maths.  y[c, p, q] = the largest x[c, h, w] in the window h = p·sh − ph + i, w = q·sw − pw + j, cut off at the
-image's edge; the first in row-major order on ties; a NaN wins, the last one (PyTorch's rule). `at` is its place in x, a
-float's index.
-dx = Σ dy over the windows whose largest it was, in the order p, q. Places repeat where windows overlap.
+The math.  y[c, p, q] = the maximum x[c, h, w] in the window h = p·sh − ph + i, w = q·sw − pw + j, clipped to the image;
+the first in row-major order on ties; NaN propagates, and the last one counts (as in PyTorch). `at` is its position in
+x, as an element index.
+dx = Σ dy over the windows of which it was the maximum, in the order p, q. Positions repeat where windows overlap.
 
-The schedule.  Lanes run over channels. The gradient is scattered value by value: one read and write of dx an output.
+The schedule.  Lanes run over channels. The gradient is scattered value by value: one load and store of dx per output.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PoolShape:
-    """The sizes of a pooling: input plane, window, stride, padding at the top and the left, output rows and columns."""
+    """The sizes of a pool: input plane, window, stride, padding at the top and left, output rows and columns."""
 
     x: Plane
     window: tuple[int, int]
@@ -44,14 +44,14 @@ class PoolShape:
 
     @property
     def label(self) -> str:
-        """Return the sizes as symbols have them; those of the output are in the label of its plane."""
+        """Return the sizes as they appear in symbols; those of the output are in its plane's label."""
         (a, b), (sh, sw), (ph, pw) = self.window, self.stride, self.padding
         return f"{self.x.label}_k{a}_{b}s{sh}_{sw}p{ph}_{pw}"
 
 
 @dataclass(frozen=True)
 class PoolForward(Kernel):
-    """y = the largest of each window; with `places`, `at` = where it was."""
+    """y = the maximum of each window; with `places`, `at` = its position."""
 
     shape: PoolShape
     y: Plane
@@ -79,9 +79,13 @@ class PoolForward(Kernel):
                     self._window(pen, (p, q, c), count, (x, y, at))
 
     def _window(
-        self, pen: Pen, spot: tuple[Index, Index, Index], count: int, memory: tuple[Pointer, Pointer, Pointer | None]
+        self,
+        pen: Pen,
+        position: tuple[Index, Index, Index],
+        count: int,
+        memory: tuple[Pointer, Pointer, Pointer | None],
     ) -> None:
-        (p, q, c), (x, y, at), shape = spot, memory, self.shape
+        (p, q, c), (x, y, at), shape = position, memory, self.shape
         lanes, plane = pen.machine.lanes_for(shape.x.channels), shape.x
         top, bottom = pen.clipped(p * shape.stride[0] - shape.padding[0], shape.window[0], plane.height)
         left, right = pen.clipped(q * shape.stride[1] - shape.padding[1], shape.window[1], plane.width)
@@ -102,7 +106,7 @@ class PoolForward(Kernel):
 
 @dataclass(frozen=True)
 class PoolBackward(Kernel):
-    """dx = (set) or dx += (add) dy at the places `at`."""
+    """dx = (set) or dx += (add) dy, scattered to the positions `at`."""
 
     dy: Plane
     dx: Plane
@@ -133,10 +137,10 @@ class PoolBackward(Kernel):
 
 @dataclass(frozen=True)
 class Unpool(Kernel):
-    """dy of a convolution from the gradient behind its own pool, whose places are patches of its input.
+    """dy of a convolution from the gradient of its fused pool, whose positions are patches of the input.
 
-    Windows do not overlap, so that every output is written once: g where its patch is the place, else 0. The outputs
-    outside all windows (sizes are rounded down) stay zero from the start.
+    Windows do not overlap, so each output is written once: g if its patch is at the position, else 0. Outputs outside
+    all windows (sizes are rounded down) are zero from the start.
     """
 
     g: Plane
@@ -169,9 +173,9 @@ class Unpool(Kernel):
                     self._window(pen, (p, q, c), value, place, dy, count)
 
     def _window(
-        self, pen: Pen, spot: tuple[Index, Index, Index], value: Value, place: Value, dy: Pointer, count: int
+        self, pen: Pen, position: tuple[Index, Index, Index], value: Value, place: Value, dy: Pointer, count: int
     ) -> None:
-        (p, q, c), (a, b), (down, right) = spot, self.pool, self.steps
+        (p, q, c), (a, b), (down, right) = position, self.pool, self.steps
         lanes = pen.machine.lanes_for(self.g.channels)
         for i in range(a):
             for j in range(b):

@@ -1,4 +1,4 @@
-"""How Pool becomes kernels."""
+"""Lowering of Pool."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add a max pooling and its way back."""
+    """Lower a max pooling and its backward pass."""
     layer, x = cast("Pool", node.layer), b.value(node.inputs[0])
     top, left, _, _ = layer.slides().around(x.plane.height, x.plane.width)
     _, P, Q = node.shape
@@ -24,7 +24,7 @@ def lower(b: Builder, node: Node) -> None:
 
 
 def lower_global(b: Builder, node: Node) -> None:
-    """Add the largest of the whole image: a window that is all of it."""
+    """Lower a global max pool: one window over the whole image."""
     x = b.value(node.inputs[0])
     whole = (x.plane.height, x.plane.width)
     _add(b, node, PoolShape(x.plane, whole, whole, (0, 0), (1, 1)))
@@ -33,7 +33,7 @@ def lower_global(b: Builder, node: Node) -> None:
 def _add(b: Builder, node: Node, shape: PoolShape) -> None:
     x, (C, P, Q) = b.value(node.inputs[0]), node.shape
     y = b.output(node, Plane(C, P, Q))
-    if not (b.training and x.trained_above):
+    if not (b.training and x.needs_gradient):
         b.op(PoolForward(shape, y.plane), x.buffer, y.buffer)
         return
     at = b.scratch(f"at{node.index}", P * Q * C, DType.I32)
@@ -44,4 +44,4 @@ def _add(b: Builder, node: Node, shape: PoolShape) -> None:
         dx, add = b.gradient(x)
         b.op(PoolBackward(y.plane, x.plane, add), dy, at, dx)
 
-    b.way_back.append(back)
+    b.backward.append(back)

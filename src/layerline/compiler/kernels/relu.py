@@ -1,6 +1,6 @@
-"""ReLU where it stands alone.
+"""ReLU that is not fused into a convolution.
 
-The maths.  y = 0 where 0 > x, else x: a NaN goes through.  dx = 0 where y ≤ 0, else dy (PyTorch's threshold_backward).
+The math.  y = 0 where 0 > x, else x; NaN propagates.  dx = 0 where y ≤ 0, else dy (PyTorch's threshold_backward).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ReLUBackward(Kernel):
     """dx = (set) or dx += (add) dy where y is above zero."""
 
     y: Plane
-    """How y and dy lie."""
+    """The layout of y and dy."""
     dx: Plane
     add: bool = False
 

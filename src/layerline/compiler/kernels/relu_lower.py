@@ -1,4 +1,4 @@
-"""How ReLU becomes kernels."""
+"""Lowering of ReLU."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add a ReLU and its way back."""
+    """Lower a ReLU and its backward pass."""
     x = b.value(node.inputs[0])
     y = b.output(node, x.plane, image=x.image)
     b.op(ReLUForward(x.plane, y.plane), x.buffer, y.buffer)
-    if b.training and x.trained_above:
+    if b.training and x.needs_gradient:
 
         def back() -> None:
             dy = b.gradient(y)[0]
             dx, add = b.gradient(x)
             b.op(ReLUBackward(y.plane, x.plane, add), dy, y.buffer, dx)
 
-        b.way_back.append(back)
+        b.backward.append(back)

@@ -1,9 +1,9 @@
-"""Pixels to planes: an image's channels, which lie side by side, one behind the other.
+"""Pixels to planes: from interleaved to planar channels.
 
-The maths.  planes[c, h, w] = x[h, w, c], border and all.
+The math.  planes[c, h, w] = x[h, w, c], including the border.
 
-The schedule.  C vectors of pixels are C vectors of channels: each is picked out of the C loaded ones, or out of as many
-as there are pixels left for.
+The schedule.  C vectors of pixels become C vectors of channels: each gathers its lanes from the C loaded vectors, or
+from fewer at the end of the image.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def as_planes(x: Plane) -> Plane:
-    """Return how they lie: as one gray image, plane below plane, each with the border."""
+    """Return the layout of the planes: one gray image, plane below plane, each with the border."""
     return Plane(1, (x.top + x.height + x.bottom) * x.channels, x.left + x.width + x.right)
 
 
 @dataclass(frozen=True)
 class SplitPlanes(Kernel):
-    """planes = x, channel by channel."""
+    """planes = x, deinterleaved."""
 
     x: Plane
 
@@ -46,9 +46,7 @@ class SplitPlanes(Kernel):
         with pen.loop("n", pen.count("images")) as n:
             x, planes = (pen.at(pen.pointer(name), self.x.begin(n)) for name in self.pointers)
             for i, count in vectors(pen, pixels, lanes):
-                needed = -(
-                    -count * C // lanes
-                )  # what is left may be fewer: no more than a vector ends behind the image
+                needed = -(-count * C // lanes)  # no vector beyond the image: only the padding may be overread
                 loaded = [pen.load(x, i * C + k * lanes, lanes) for k in range(needed)]
                 loaded += loaded[-1:] * (C - needed)
                 for c in range(C):

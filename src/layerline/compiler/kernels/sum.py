@@ -1,7 +1,7 @@
 """Sums of two branches: y = a + b.
 
-The way back of a sum gives its gradient to both branches. Where a branch has no other reader it takes the sum's own
-buffer, and nothing is moved; else the gradient is copied (kernels/copies.py), for others will add to it.
+The backward pass propagates the gradient to both branches. If a branch has no other reader, its gradient aliases the
+sum's buffer and nothing is copied; otherwise it is copied (kernels/copies.py), because others accumulate into it.
 """
 
 from __future__ import annotations

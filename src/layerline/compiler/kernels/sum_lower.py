@@ -1,4 +1,4 @@
-"""How the sum at the end of a Residual becomes kernels."""
+"""Lowering of the sum at the end of a Residual."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Add a sum and its way back."""
+    """Lower a sum and its backward pass."""
     branches = [b.value(i) for i in node.inputs]
     y = b.output(node, branches[0].plane, image=branches[0].image)
     b.op(Sum(branches[0].plane, branches[1].plane, y.plane), *(x.buffer for x in branches), y.buffer)
-    if b.training and y.trained_above:
+    if b.training and y.needs_gradient:
 
         def back() -> None:
             dy = b.gradient(y)[0]
             for x in branches:
-                if x.trained_above:
-                    hand_on(b, dy, y, x)
+                if x.needs_gradient:
+                    propagate(b, dy, y, x)
 
-        b.way_back.append(back)
+        b.backward.append(back)
 
 
-def hand_on(b: Builder, dy: Buffer, y: LayerValue, x: LayerValue) -> None:
-    """Make the gradient by y the gradient by x, or a part of it."""
+def propagate(b: Builder, dy: Buffer, y: LayerValue, x: LayerValue) -> None:
+    """Propagate the gradient of y to x, by aliasing or accumulating."""
     if x.gradient is None and b.readers(x) == 1 and x.plane == y.plane:
         x.gradient = dy
     else:

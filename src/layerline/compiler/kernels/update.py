@@ -1,6 +1,6 @@
-"""From gradients to weights: sums over shards, and the optimizer's step.
+"""Weight updates: reduction over shards, and the optimizer step.
 
-A gradient that is partial per shard is added up in the order of the shards first. kernels/optimizers.py has the steps.
+Partial gradients are first reduced in the order of the shards. The update rules are in kernels/optimizers.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Grid:
-    """A tensor as rows of `length` numbers, `padded` elements apart; the rest of a row stays zero."""
+    """A tensor as rows of `length` numbers, `padded` elements apart; the padding stays zero."""
 
     rows: int
     length: int
@@ -33,7 +33,7 @@ class Grid:
 
     @property
     def size(self) -> int:
-        """Return the elements."""
+        """Return the number of elements."""
         return self.rows * self.padded
 
 
@@ -52,13 +52,13 @@ class Reduce(Kernel):
         return f"reduce_r{self.grid.rows}l{self.grid.length}p{self.grid.padded}"
 
     @property
-    def numbers(self) -> tuple[str, ...]:
+    def extra_scalars(self) -> tuple[str, ...]:
         return ("shards",)
 
     @property
     def slices(self) -> int:
-        """Return the number of pieces of rows."""
-        return pieces(self.grid)
+        """Return the number of row chunks."""
+        return row_chunks(self.grid)
 
     def write(self, pen: Pen) -> None:
         lanes = pen.machine.lanes_for(self.grid.length)
@@ -69,7 +69,7 @@ class Reduce(Kernel):
 
 
 def shard_sum(pen: Pen, partial: Pointer, size: int, place: Index, lanes: int) -> Value:
-    """Return the sum over shards of one vector of a partial gradient: first to last, in float64, rounded once."""
+    """Return one vector of a partial gradient, reduced over the shards in order, in float64, rounded once."""
     total = pen.variable(pen.convert(pen.load(partial, place, lanes), DType.F64))
     with pen.loop("shard", pen.count("shards"), pen.index(1)) as shard:
         part = pen.convert(pen.load(partial, item(shard, size) + place, lanes), DType.F64)
@@ -79,8 +79,8 @@ def shard_sum(pen: Pen, partial: Pointer, size: int, place: Index, lanes: int) -
 
 @dataclass(frozen=True)
 class Step(Kernel):
-    """The optimizer's step on a tensor; `partial`: g is one gradient a shard. `columns`: filters are written as
-    columns as well."""
+    """The optimizer step of a tensor. `partial`: g has one partial gradient per shard. `columns`: filters are also
+    written as columns."""
 
     grid: Grid
     optimizer: Optimizer
@@ -98,13 +98,13 @@ class Step(Kernel):
         return f"{what}_r{self.grid.rows}l{self.grid.length}p{self.grid.padded}{_label(self.columns)}"
 
     @property
-    def numbers(self) -> tuple[str, ...]:
+    def extra_scalars(self) -> tuple[str, ...]:
         return (*(("shards",) if self.partial else ()), *self.optimizer.scalars)
 
     @property
     def slices(self) -> int:
-        """Return the number of pieces of rows."""
-        return pieces(self.grid)
+        """Return the number of row chunks."""
+        return row_chunks(self.grid)
 
     def write(self, pen: Pen) -> None:
         grid, lanes = self.grid, pen.machine.lanes_for(self.grid.length)
@@ -134,7 +134,7 @@ def _label(columns: Columns | None) -> str:
 
 @dataclass(frozen=True)
 class ToColumns(Kernel):
-    """w_columns = the filters of w, side by side."""
+    """w_columns = the filters of w as columns."""
 
     grid: Grid
     columns: Columns
@@ -149,8 +149,8 @@ class ToColumns(Kernel):
 
     @property
     def slices(self) -> int:
-        """Return the number of pieces of rows."""
-        return pieces(self.grid)
+        """Return the number of row chunks."""
+        return row_chunks(self.grid)
 
     def write(self, pen: Pen) -> None:
         for row in each_row(pen, self.grid):
@@ -158,7 +158,7 @@ class ToColumns(Kernel):
 
 
 def write_column(pen: Pen, columns: Columns, row: Index, start: Index) -> None:
-    """Copy a row of taps, which begins at `start`, into its column of the layout that the forward kernel reads."""
+    """Copy a row of taps, which starts at `start`, to its column in the forward kernel's layout."""
     o, run = divmod(row, columns.runs)
     group, o = divmod(o, columns.group_filters) if columns.groups > 1 else (pen.index(0), o)
     place, stride, base = pen.index(0), pen.index(0), 0
@@ -176,20 +176,20 @@ def write_column(pen: Pen, columns: Columns, row: Index, start: Index) -> None:
         pen.store(value, pen.pointer("w_columns"), first + tap * stride)
 
 
-MOST_PIECES: Final = 16
-LEAST_ELEMENTS: Final = 2048
-"""Elements that are worth a piece of their own: drawing one costs two shared counters."""
+MAX_CHUNKS: Final = 16
+MIN_CHUNK_ELEMENTS: Final = 2048
+"""Minimum elements per chunk: drawing one costs two atomic operations on shared counters."""
 
 
-def pieces(grid: Grid) -> int:
-    """Return into how many pieces a tensor's rows are cut."""
-    return max(1, min(grid.rows, MOST_PIECES, grid.size // LEAST_ELEMENTS))
+def row_chunks(grid: Grid) -> int:
+    """Return the number of chunks that a tensor's rows are split into."""
+    return max(1, min(grid.rows, MAX_CHUNKS, grid.size // MIN_CHUNK_ELEMENTS))
 
 
 def each_row(pen: Pen, grid: Grid) -> Iterator[Index]:
-    """Write a loop over the rows of piece `item`: yields the row, once for each size that pieces have."""
+    """Write a loop over the rows of chunk `item`; yields the row, once per chunk size."""
     done = 0
-    for first, size, count in balanced(grid.rows, -(-grid.rows // pieces(grid))):
+    for first, size, count in balanced(grid.rows, -(-grid.rows // row_chunks(grid))):
         item = pen.count("item") - done
         with (
             pen.when(item.within(count)),

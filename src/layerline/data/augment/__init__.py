@@ -1,1 +1,1 @@
-"""Augmentation: what is written, what is drawn for each image of an epoch, and what that does to it."""
+"""Augmentation: its words, the random numbers drawn for each image of an epoch, and their effect on it."""

@@ -1,4 +1,4 @@
-"""The words of --augment: what may stand behind each, and what is said where something else does."""
+"""The words of --augment: the values that each accepts, and the errors for anything else."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _MOST_PIXELS: Final = 65_535
 
 @dataclass(frozen=True)
 class AugmentWord:
-    """A word of --augment and its values: known words, else numbers of a range."""
+    """A word of --augment and its values: a set of names, or a range of numbers."""
 
     example: str
     known: tuple[str, ...] = ()
     alone: str | None = None
-    """What it means without a value, where it may stand without one."""
+    """Its meaning without a value, if the value is optional."""
     whole: bool = False
     most: float = math.inf
     below: bool = False
-    """Whether `most` is too much already."""
+    """Whether `most` itself is excluded."""
 
     @property
     def range(self) -> str:
-        """Return what its value must be, for a message."""
+        """Return which values it accepts, for a message."""
         if self.known:
             return " or ".join(self.known)
         if self.whole:
@@ -63,15 +63,15 @@ _MEANT: Final = {
     "jitter": "brightness",
     "reflect": "padding",
 }
-"""Other words for the same, as other programs have them."""
+"""What other programs call the same."""
 
 
 def read(text: str) -> dict[str, Any]:
-    """Return the values by word; none for `none`. Raises RecipeError, which names the part that is wrong."""
+    """Return the values by word; empty for `none`. Raises RecipeError, which names the part that is wrong."""
     if text.strip().lower() == "none":
         return {}
     if len(text) > _LONGEST:
-        raise RecipeError(f"--augment: has {len(text):,d} letters, expected at most {_LONGEST:,d}", _all_words())
+        raise RecipeError(f"--augment: has {len(text):,d} characters, expected at most {_LONGEST:,d}", _all_words())
     values: dict[str, Any] = {}
     for part in text.split(","):
         name, equals, value = (piece.strip().lower() for piece in part.partition("="))
@@ -79,16 +79,16 @@ def read(text: str) -> dict[str, Any]:
         if not name:
             raise RecipeError(f"--augment {display.name(text)}: a word is missing", _all_words())
         if name not in WORDS:
-            raise RecipeError(f"--augment {shown}: not known", _hint(name))
+            raise RecipeError(f"--augment {shown}: unknown augmentation", _hint(name))
         if name in values:
-            raise RecipeError(f"--augment {name}: given twice", "leave one of them out")
+            raise RecipeError(f"--augment {name}: given twice", "remove one of them")
         values[name] = _value(name, value if equals else None, shown)
     check_padding(values)
     return values
 
 
 def check(name: str, value: object) -> None:
-    """Raise RecipeError where a value is not one of its word's."""
+    """Raise RecipeError if the word does not accept the value."""
     word = WORDS[name]
     if word.known:
         fits = value in word.known
@@ -99,17 +99,17 @@ def check(name: str, value: object) -> None:
         fits = fits and not (word.below and value == word.most)
     if not fits:
         near = spelling.nearest(str(value), word.known)
-        repair = f"such as {word.example}, or leave {name} out" if near is None else f"did you mean {name}={near}?"
+        repair = f"for example {word.example}, or omit {name}" if near is None else f"did you mean {name}={near}?"
         shown = display.name(f"{value:g}" if isinstance(value, float) else str(value), 40)
         raise RecipeError(f"--augment {name}={shown}: must be {word.range}", repair)
 
 
 def _value(name: str, text: str | None, shown: str) -> object:
-    """Return what stands behind a word."""
+    """Return the value of a word."""
     word = WORDS[name]
     if text is None:
         if word.alone is None:
-            raise RecipeError(f"--augment {shown}: needs a value: {word.range}", f"such as {word.example}")
+            raise RecipeError(f"--augment {shown}: needs a value: {word.range}", f"for example {word.example}")
         return word.alone
     value: object = text
     if word.whole and _WHOLE.fullmatch(text):
@@ -121,21 +121,21 @@ def _value(name: str, text: str | None, shown: str) -> object:
 
 
 def check_padding(values: dict[str, Any]) -> None:
-    """Raise RecipeError where padding is among the words given and nothing moves."""
+    """Raise RecipeError if padding is specified and nothing moves the image."""
     if "padding" in values and not values.keys() & {"shift", "rotate", "scale"}:
         given = f"padding={values['padding']}"
         raise RecipeError(
-            f"--augment {given} says what lies outside an image, and nothing moves it",
-            f"add shift=4, or leave {given} out",
+            f"--augment {given}: has no effect unless something moves the image",
+            f"add shift=4, or omit {given}",
         )
 
 
 def _hint(name: str) -> str:
     if len(name.split()) > 1:
-        return "put commas between the words: flip,shift=4"
+        return "separate the words with commas: flip,shift=4"
     near = _MEANT.get(name) or spelling.nearest(name, WORDS)
     return _all_words() if near is None else f"did you mean {WORDS[near].example}?"
 
 
 def _all_words() -> str:
-    return "any of: " + ",".join(word.example for word in WORDS.values())
+    return "use any of: " + ",".join(word.example for word in WORDS.values())

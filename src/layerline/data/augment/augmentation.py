@@ -1,7 +1,7 @@
-"""Augmentation: what is done to the images of an epoch, drawn from (seed, epoch, image) and from nothing else.
+"""Augmentation: random changes to the images of an epoch, which depend on (seed, epoch, image) only.
 
 `--augment shift=4,padding=reflect,flip,cutout=8,brightness=0.2,contrast=0.2,rotate=10,scale=0.1`: any of them, in any
-order. docs/augmentation.md has what each word does, and which random number decides it.
+order. docs/augmentation.md describes what each word does, and which random number decides it.
 """
 
 from __future__ import annotations
@@ -30,40 +30,40 @@ if TYPE_CHECKING:
 __all__ = ["Augmentation", "Drawn", "Steps", "apply"]
 
 ELEMENTS: Final = ("down", "right", "flip", "top", "left", "brightness", "contrast", "rotate", "scale")
-"""What is drawn; a number's element is its place here, which never changes."""
+"""The random numbers of an image; the element of each is its position here, which never changes."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to training images. Raises RecipeError where a value is out of range, or makes no sense alone."""
+    """Random changes to training images. Raises RecipeError if a value is out of range, or has no effect alone."""
 
     flip: str = "none"
-    """Left and right: none, random, or alternate (every other epoch)."""
+    """Horizontal flip: none, random, or alternate (every other epoch)."""
     shift: int = 0
-    """Pixels, at most, in each direction."""
+    """Maximum shift in each direction, in pixels."""
     padding: str = "zero"
-    """What lies outside an image: zero or reflect."""
+    """What fills the area outside an image: zero or reflect."""
     cutout: int = 0
-    """The side of a square that is 0, in pixels."""
+    """The side of a square that is set to 0, in pixels."""
     brightness: float = 0.0
-    """A share of the largest value a pixel can have."""
+    """Maximum change, as a fraction of the largest value a pixel can have."""
     contrast: float = 0.0
-    """The differences from half the largest value are 1 ± this as large."""
+    """The differences from half the largest value are multiplied by up to 1 ± this."""
     rotate: float = 0.0
-    """Degrees, at most, to either side."""
+    """Maximum angle in either direction, in degrees."""
     scale: float = 0.0
-    """The image is 1 ± this as large."""
+    """The image is enlarged by a factor of up to 1 ± this."""
 
     @classmethod
     def parse(cls, text: str) -> Augmentation | None:
-        """Return what --augment means: words and values between commas; None for `none`. Raises RecipeError."""
+        """Return the augmentation that --augment describes: `word=value,…`; None for `none`. Raises RecipeError."""
         values = read(text)
         return cls(**values) if values else None
 
     def __post_init__(self) -> None:
-        """Refuse values out of range (those that `parse` would), and padding where nothing moves.
+        """Reject values out of range, as `parse` does, and padding if nothing moves the image.
 
-        NumPy's numbers are made Python's first.
+        NumPy numbers are converted to Python ones first.
         """
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, plain(getattr(self, field.name)))
@@ -73,13 +73,13 @@ class Augmentation:
 
     @property
     def _given(self) -> dict[str, Any]:
-        """Return the values that do something, in the order of the fields."""
+        """Return the values that have an effect, in the order of the fields."""
         values = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
         return {field.name: value for field, value in values if not _equal(value, field.default)}
 
     @property
     def text(self) -> str:
-        """Return what `parse` reads as the same augmentation: the words in a fixed order, only those that matter."""
+        """Return a text that `parse` reads as this augmentation: the words with an effect, in a fixed order."""
         parts = []
         for name, value in self._given.items():
             shown = repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
@@ -97,15 +97,15 @@ class Augmentation:
         )
 
     def check(self, shape: tuple[int, int, int]) -> None:
-        """Raise RecipeError where images of shape (C, H, W) are too small for this."""
+        """Raise RecipeError if images of shape (C, H, W) are too small for this."""
         _, H, W = shape
-        limits = (("shift", min(H, W) - 1, "moved out of sight"), ("cutout", max(H, W) - 1, "cut out as a whole"))
+        limits = (("shift", min(H, W) - 1, "shifted out of view"), ("cutout", max(H, W) - 1, "cut out entirely"))
         for name, most, what in limits:
             value = getattr(self, name)
             if value > most:
                 raise RecipeError(
-                    f"--augment {name}={value}: images of {display.picture(H, W)} could be {what}",
-                    f"use at most {name}={most}" if most else f"leave {name} out",
+                    f"--augment {name}={value}: {display.picture(H, W)} images could be {what}",
+                    f"use at most {name}={most}" if most else f"omit {name}",
                 )
 
     def draw(
@@ -116,7 +116,7 @@ class Augmentation:
         shape: tuple[int, int, int],
         maximum: float = 255.0,
     ) -> Drawn:
-        """Return what is done in an epoch (from 1) to the images of these indices, by their position.
+        """Return the changes in an epoch (from 1) to the images with these indices, by position.
 
         shape: (C, H, W) of an image; maximum: the largest value a pixel can have. Raises RecipeError as `check` does.
         """
@@ -139,7 +139,7 @@ class Augmentation:
         return drawn
 
     def _draw_moves(self, moves: dict[str, NDArray[np.int32]], numbers: Draw, shape: tuple[int, int, int]) -> None:
-        """Write the shifts, and the squares cut out: any pixel may be their middle, so that an edge may cut them."""
+        """Write the shifts and the cut-out squares; any pixel may be their center, so the edge may clip them."""
         _, H, W = shape
         if self.shift:
             for name in ("down", "right"):
@@ -151,7 +151,7 @@ class Augmentation:
                 moves[last][:] = np.minimum(start + self.cutout, size)
 
     def _flips(self, seed: int, epoch: int, images: NDArray[np.int64]) -> NDArray[Any]:
-        """Return 1 for the images to flip: each by half a chance, or those that the epoch before did not."""
+        """Return 1 for the images to flip: each with probability ½, or those that the previous epoch did not flip."""
         element = ELEMENTS.index("flip")
         if self.flip == "random":
             return uniform(seed, Purpose.AUGMENT, epoch=epoch, image=images, element=element) < 0.5
@@ -172,8 +172,8 @@ class Augmentation:
         numbers: Draw,
         shape: tuple[int, int, int],
     ) -> None:
-        """Write the map from places of the result to places of the image: shifted back, turned and sized back around
-        the middle, flipped back."""
+        """Write the map from positions in the result to positions in the image: shifted back, rotated and scaled back
+        around the center, flipped back."""
         _, H, W = shape
         n = len(table)
         angle = self.rotate * (2 * numbers("rotate") - 1) * (math.pi / 180) if self.rotate else np.zeros(n)
@@ -187,5 +187,5 @@ class Augmentation:
 
 
 def _equal(value: object, default: object) -> bool:
-    """Return whether a value is the default, said in whatever way: 0 is 0.0, and False and arrays are neither."""
+    """Return whether a value is the default, however it is written: 0 equals 0.0, and False and arrays are neither."""
     return type(value) in (int, float, str) and value == default

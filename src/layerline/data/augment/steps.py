@@ -1,16 +1,16 @@
-"""What augmentation does to each image of an epoch, as tables, and the reference that does it.
+"""The changes that augmentation makes to each image of an epoch, as tables, and their reference implementation.
 
 For output pixel (h, w) of an image, with stored values v (float32):
 
-1. Where it comes from. Whole pixels: (h − down, w − right), and W − 1 − that column where the image is flipped.
+1. Source position. Whole pixels: (h − down, w − right), or W − 1 − that column if the image is flipped.
    Warped: (y, x) = ((a·h + b·w) + c, (d·h + e·w) + f), and with y₀ = ⌊y⌋, x₀ = ⌊x⌋, s = y − y₀, t = x − x₀
        v = (v[y₀, x₀]·(1 − t) + v[y₀, x₀ + 1]·t)·(1 − s) + (v[y₀ + 1, x₀]·(1 − t) + v[y₀ + 1, x₀ + 1]·t)·s
-   Outside the image v is 0, or that of the place mirrored at the outermost pixels, which are not repeated.
-2. v = 0 in the rows top … bottom − 1 and columns left … end − 1 that are cut out.
+   Outside the image v is 0, or the value at the position reflected at the outermost pixels, which are not repeated.
+2. v = 0 in the cut-out rows top … bottom − 1 and columns left … end − 1.
 3. v = v·gain + offset.
 4. Scaling: v·scale + shift.
 
-All in float32, in this order, every product and sum rounded by itself: engines' loaders equal `apply` bit for bit.
+All in float32, in this order, every product and sum rounded separately: engines' loaders match `apply` bit for bit.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ MOVES: Final = ("down", "right", "flip", "top", "left", "bottom", "end")
 NUMBERS: Final = ("gain", "offset", "a", "b", "c", "d", "e", "f")
 """The columns of `Drawn.numbers`."""
 STILL: Final = (1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-"""The numbers that change nothing."""
+"""The numbers that leave an image unchanged."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Which steps are taken at all: what a loader's code depends on."""
+    """Which steps are used at all; a loader's code depends on it."""
 
     warp: bool = False
-    """Whether images are turned or sized, instead of moved by whole pixels."""
+    """Whether images are rotated or scaled, instead of moved by whole pixels."""
     mirrored: bool = False
-    """Whether what lies outside an image is its mirror image; else 0."""
+    """Whether the area outside an image is its reflection, instead of 0."""
     cutout: bool = False
     light: bool = False
 
     @property
     def label(self) -> str:
-        """Return the steps as symbols have them."""
+        """Return the steps as they appear in symbol names."""
         names = {"warp": self.warp, "mirrored": self.mirrored, "cutout": self.cutout, "light": self.light}
         return "_".join(["moved" * (not self.warp), *(name for name, there in names.items() if there)]).strip("_")
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """What is done to each image of an epoch, by its position in the epoch's order."""
+    """The changes to each image of an epoch, by its position in the epoch's order."""
 
     steps: Steps
     moves: NDArray[np.int32]
@@ -67,7 +67,7 @@ class Drawn:
         return (self.moves, len(MOVES), np.int32), (self.numbers, len(NUMBERS), np.float32)
 
     def first(self, images: int) -> Drawn:
-        """Return what is done to the first images, as many as that."""
+        """Return the changes to the first `images` images."""
         return Drawn(self.steps, self.moves[:images], self.numbers[:images])
 
 
@@ -101,7 +101,7 @@ def _moved(
 def _warped(
     values: NDArray[Any], _: dict[str, NDArray[np.int64]], numbers: dict[str, NDArray[np.float32]], mirrored: bool
 ) -> NDArray[np.float32]:
-    """Return the images as the affine map takes them, between the four pixels around a place."""
+    """Return the images under the affine map, interpolated between the four pixels around a position."""
     H, W = values.shape[2:]
     a, b, c, d, e, f = (numbers[name][:, 0] for name in "abcdef")
     h, w = np.arange(H, dtype=np.float32)[:, None], np.arange(W, dtype=np.float32)
@@ -121,7 +121,7 @@ def _warped(
 def _taken(
     values: NDArray[Any], row: NDArray[np.int64], column: NDArray[np.int64], mirrored: bool
 ) -> NDArray[np.float32]:
-    """Return the values at places (n, H, W) that may lie outside, float32 (n, C, H, W)."""
+    """Return the values at positions (n, H, W), which may be outside the image, float32 (n, C, H, W)."""
     n, _, H, W = values.shape
     image = np.arange(n)[:, None, None]
     if mirrored:
@@ -133,7 +133,7 @@ def _taken(
 
 
 def _mirrored(place: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Return the place inside that is the mirror image of one outside: … 2 1 [0 1 2 … size−1] size−2 …"""
+    """Return the position inside the image that an outside one is reflected to: … 2 1 [0 1 2 … size−1] size−2 …"""
     if size == 1:
         return np.zeros_like(place)
     place = place % (2 * size - 2)

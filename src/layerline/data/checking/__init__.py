@@ -1,1 +1,1 @@
-"""What may be wrong with a data set: copies, conflicts, masks, near copies, images far from those trained on."""
+"""Checks of a data set: copies, conflicts, masks, near copies, and images unlike the training images."""

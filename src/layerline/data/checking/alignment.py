@@ -1,7 +1,7 @@
-"""How alike two sketches are once one is moved, turned and stretched onto the other.
+"""How similar two sketches are after one is shifted, rotated and stretched onto the other.
 
 Baker and Matthews 2004, "Lucas-Kanade 20 years on: a unifying framework", section 3.2: the inverse compositional
-algorithm, here for six parameters of an affine map, of many pairs at once.
+algorithm, here for the six parameters of an affine map, for many pairs at once.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 _HALF: Final = SIDE // 2
 _FARTHEST: Final = 3
-"""Pixels of 16×16 that an image may be moved by: 19 % of its side."""
+"""Maximum shift of an image, in pixels of 16×16: 19 % of its side."""
 _STEPS: Final = 7
 _OVERLAP: Final = 0.5
 _STRETCH: Final = (0.6, 1.6)
-"""Between these the area of the image may change; so much more is another image."""
+"""Range of the area's change; beyond it, the images are considered different."""
 _AXIS: Final = np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2
 _PIXELS: Final = np.stack([np.tile(_AXIS, SIDE), np.repeat(_AXIS, SIDE), np.ones(SIDE * SIDE, np.float32)])
-"""(3, 1024): x and y from the center, and 1."""
+"""(3, 1024): x and y relative to the center, and 1."""
 
 
 def spectra(grays: NDArray[np.uint8]) -> NDArray[np.complex64]:
-    """Return the Fourier transforms of the edges of images (n, 32, 32) at 16×16, each of length 1 before."""
+    """Return the Fourier transforms of the edges of images (n, 32, 32) at 16×16, each normalized to length 1."""
     half = grays.reshape(-1, _HALF, 2, _HALF, 2).mean(axis=(2, 4), dtype=np.float32)
     right, down = _compressed(half)
     window = np.sqrt(np.hanning(_HALF + 2)[1:-1]).astype(np.float32)
@@ -38,7 +38,7 @@ def spectra(grays: NDArray[np.uint8]) -> NDArray[np.complex64]:
 
 
 def moved(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the largest correlation of spectra over shifts, and the shift (n, 2), in pixels of a sketch."""
+    """Return the largest correlation of two spectra over all shifts, and that shift (n, 2), in sketch pixels."""
     correlation = np.fft.ifft2(a * np.conj(b)).real
     near = np.r_[0 : _FARTHEST + 1, -_FARTHEST:0]
     some = correlation[:, near][:, :, near].reshape(len(a), -1)
@@ -48,9 +48,9 @@ def moved(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> tuple[NDArray[n
 
 
 def likeness(a: NDArray[np.uint8], b: NDArray[np.uint8], shift: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the correlation of the edges of a and b (n, 32, 32), b laid onto a from a first shift; −1 where it fails.
+    """Return the correlation of the edges of a and b (n, 32, 32), with b aligned to a from an initial shift, or −1.
 
-    It fails where they share less than half of their area, or b would be made much smaller or larger.
+    −1: the alignment failed, because less than half of the area overlaps, or b would change its size too much.
     """
     template = a.astype(np.float32).reshape(len(a), -1)
     image = b.astype(np.float32)
@@ -70,7 +70,7 @@ def likeness(a: NDArray[np.uint8], b: NDArray[np.uint8], shift: NDArray[np.float
 
 
 def _compressed(grays: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the gradients with the roots of their lengths, so that a few strong edges are not all that counts."""
+    """Return the gradients with the square roots of their lengths, so that a few strong edges do not dominate."""
     right, down = gradients(grays)
     length = np.sqrt(right * right + down * down)
     scale = 1 / np.sqrt(length + 0.02 * length.mean(axis=(1, 2), keepdims=True) + 1e-3)
@@ -80,7 +80,7 @@ def _compressed(grays: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArra
 def _fitted(
     template: NDArray[np.float32], image: NDArray[np.float32], shift: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """Return the affine maps (n, 3, 3) from the template's pixels to the image's that leave the least squares."""
+    """Return the least-squares affine maps (n, 3, 3) from the template's pixels to the image's."""
     n = len(template)
     right, down = gradients(_normal(template, np.ones_like(template)).reshape(-1, SIDE, SIDE))
     steepest = np.concatenate(
@@ -100,12 +100,12 @@ def _fitted(
         change[:, :2] += step.reshape(n, 2, 3)
         change[np.abs(np.linalg.det(change)) < 0.2] = np.eye(3)
         warp = warp @ np.linalg.inv(change)
-        warp[np.abs(warp).max(axis=(1, 2)) > SIDE] = np.diag([0.0, 0.0, 1.0])  # lost: no area, and never found again
+        warp[np.abs(warp).max(axis=(1, 2)) > SIDE] = np.diag([0.0, 0.0, 1.0])  # diverged: no area, and stays so
     return warp
 
 
 def _laid(image: NDArray[np.float32], warp: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the image (n, 1024) at where the maps lead, between its pixels linearly, and which of them lie inside."""
+    """Return the images (n, 1024) warped by the maps, interpolated linearly, and which pixels are inside."""
     at = warp[:, :2].astype(np.float32) @ _PIXELS + (SIDE - 1) / 2
     inside = ((at >= 0) & (at <= SIDE - 1)).all(axis=1)
     at = np.clip(at, 0, SIDE - 1.001)
@@ -118,7 +118,7 @@ def _laid(image: NDArray[np.float32], warp: NDArray[np.float64]) -> tuple[NDArra
 
 
 def _normal(rows: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return rows of mean 0 and length 1 over the pixels that have a weight."""
+    """Return the rows normalized to mean 0 and length 1 over the pixels that have a weight."""
     mean = (rows * weights).sum(axis=1, keepdims=True) / np.maximum(weights.sum(axis=1, keepdims=True), 1)
     centerd = rows - mean
     length = np.sqrt((centerd * centerd * weights).sum(axis=1, keepdims=True))

@@ -1,8 +1,8 @@
-"""How bright the images are that a model learned from, and whether others are far from them.
+"""The brightness of the training images, and whether other images are far from it.
 
-All numbers are pixels divided by the largest value that one can have. The limits below are from MNIST, CIFAR-10 and
-photos of clothing: each test set, each half and each class of one stays within them, and so does nearly every image
-alone; the same inverted (MNIST), divided by 255 once too often, or almost black does not (docs/predicting.md).
+All numbers are pixels divided by the largest possible value. The limits below are from MNIST, CIFAR-10 and photos of
+clothing: each test set, each half and each class of it stays within them, and so does nearly every single image; the
+same images inverted (MNIST), divided by 255 once too often, or almost black do not (docs/predicting.md).
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Split
 
 MANY: Final = 16
-"""Images from which on their mean tells more than one image can."""
+"""From this number of images on, their mean is more informative than that of a single image."""
 SPREADS: Final = {False: 7.0, True: 3.0}
-"""Of few and of many images: so many deviations of an image's own mean may theirs be away. The farthest of MNIST's
-images is 6.2 away, inverted ones 17."""
+"""For few (False) and many images: how many standard deviations of the image means their mean may be away. The farthest
+image of MNIST is 6.2 away, inverted ones 17."""
 DEVIATIONS: Final = {False: 1.0, True: 0.5}
-"""Of all pixels: so far it may be away in any case, for single means may hardly differ."""
-OF_THE_ROOM: Final = {False: 1 / 50, True: 1 / 4}
-"""The least share of the training's way to black, and to white, that theirs may have left."""
+"""How many standard deviations of all pixels it may be away in any case, because image means may hardly differ."""
+OF_THE_RANGE: Final = {False: 1 / 50, True: 1 / 4}
+"""Their distance to black, and to white, must be at least this fraction of the training images' distance."""
 CONTRAST: Final = 3.0
-"""Of many images: so many times may their deviation be larger, or smaller."""
+"""For many images: the factor by which their standard deviation may be larger or smaller."""
 BELOW: Final = -0.25
-"""So far below 0 may pixels be that were resized, which overshoots; where some are further below, they were normalized
-(MNIST, with mean and deviation, is from -0.42)."""
+"""Resizing overshoots, so pixels may be this far below 0; if any are lower, the images were normalized (MNIST, with
+mean and standard deviation, starts at -0.42)."""
 _AT_MOST: Final = 2**24
-"""Values of training images that are looked at: a tenth of a second."""
+"""Values of training images that are examined: a tenth of a second."""
 AT_ONCE: Final = 256
-"""Images that are looked at: of those to learn from at least so many, of those to predict at most, in a call."""
+"""Images that are examined: at least this many training images, and at most this many images to predict per call."""
 
 
 @dataclass(frozen=True)
 class Brightness:
-    """Of training images, of each channel, over all pixels."""
+    """The brightness of training images: mean and standard deviation of each channel over all pixels, and more."""
 
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
     spread: float
-    """Standard deviation of the images' own means."""
+    """Standard deviation of the image means."""
     low: float
     """The smallest pixel."""
     high: float
 
     @property
     def normalized(self) -> bool:
-        """Return whether pixels had been normalized before they came: black is not 0, and white not 1."""
+        """Return whether pixels were already normalized on input: black is not 0, and white not 1."""
         return self.low < BELOW
 
     @cached_property
@@ -63,35 +63,35 @@ class Brightness:
 
     @cached_property
     def contrast(self) -> float:
-        """Return the deviation of all pixels, whatever their channel."""
+        """Return the standard deviation of all pixels, over all channels."""
         return float(np.sqrt(np.mean(np.square(self.deviation)) + np.var(self.mean)))
 
     @cached_property
     def limits(self) -> dict[bool, tuple[float, float]]:
-        """Return between which means of few (False) and of many images nothing needs saying."""
+        """Return the range of unremarkable means, for few (False) and for many images."""
         return {many: self._limits(many=many) for many in (False, True)}
 
     def _limits(self, *, many: bool) -> tuple[float, float]:
         way = max(SPREADS[many] * self.spread, DEVIATIONS[many] * self.contrast)
         low, high = self.middle - way, self.middle + way
         if not self.normalized:
-            low = max(low, self.middle * OF_THE_ROOM[many])
-            high = min(high, 1 - (1 - self.middle) * OF_THE_ROOM[many])
+            low = max(low, self.middle * OF_THE_RANGE[many])
+            high = min(high, 1 - (1 - self.middle) * OF_THE_RANGE[many])
         return low, high
 
 
 @final
 class Look:
-    """How bright images are that a model is asked about, as they come."""
+    """The brightness of the images to predict, accumulated over several calls."""
 
     def __init__(self, seen: Brightness | None) -> None:
-        """Begin with none. seen: of what the model learned from; None where its file does not say."""
+        """Start without images. seen: the brightness of the training images; None if the model file lacks it."""
         self._seen = seen
         self._images, self._values = 0, 0
         self._sum, self._squares, self._low = 0.0, 0.0, math.inf
 
     def add(self, images: NDArray[Any], maximum: float) -> None:
-        """Look at images (N, …) whose largest value is `maximum`, at 256 of them where they are more."""
+        """Add images (N, …) whose largest possible value is `maximum`; of more than 256, only 256 are examined."""
         n = len(images)
         if self._seen is None or not images.size:
             return
@@ -103,11 +103,11 @@ class Look:
         )
         if self._seen.normalized:
             self._low = min(self._low, float(some.min()) / maximum)
-        if n > 1:  # an image alone is not asked for its contrast
+        if n > 1:  # a single image is not checked for contrast
             self._squares += float(np.square(some, dtype=np.float32).sum(dtype=np.float64)) / maximum**2
 
     def remark(self) -> str | None:
-        """Return what must be said where these images are far from those that the model learned from."""
+        """Return a remark if these images are far from the training images, else None."""
         if self._seen is None or not self._images:
             return None
         seen, many, found = self._seen, self._images >= MANY, self._sum / self._values
@@ -117,26 +117,26 @@ class Look:
             mirrored = not seen.normalized and low <= 1 - found <= high
             cause = "inverted?" if mirrored else "scaled differently?"
             which = "This image is" if self._images == 1 else "These images are"
-            return f"{which} much {word} ({_short(found)}) than those it learned from ({_short(seen.middle)}): {cause}"
+            return f"{which} much {word} ({_short(found)}) than the training images ({_short(seen.middle)}): {cause}"
         if not many:
             return None
         if seen.normalized and self._low >= 0:
             return (
-                f"None of these images has a pixel below 0, and those it learned from go down to {_short(seen.low)}: "
+                f"None of these images has a pixel below 0, but the training images go down to {_short(seen.low)}: "
                 "normalized differently?"
             )
         deviation = math.sqrt(max(0.0, self._squares / self._values - found**2))
         if not seen.contrast / CONTRAST <= deviation <= seen.contrast * CONTRAST:
             word = "more" if deviation > seen.contrast else "less"
             return (
-                f"These images have much {word} contrast (a deviation of {_short(deviation)}) than those it learned "
-                f"from ({_short(seen.contrast)}): scaled differently?"
+                f"These images have much {word} contrast (standard deviation {_short(deviation)}) than the training "
+                f"images ({_short(seen.contrast)}): scaled differently?"
             )
         return None
 
 
 def of(split: Split) -> Brightness:
-    """Return how bright the images of a split are: all of them, or as many as have 2²⁴ values, evenly spread."""
+    """Return the brightness of a split, from all images or from an evenly spaced sample of 2²⁴ values."""
     source, indices = split.source, split.indices
     _, C, H, W = source.images.shape
     most = max(AT_ONCE, _AT_MOST // (C * H * W))

@@ -1,4 +1,4 @@
-"""The data doctor: what is wrong with a data set that was read without an error, before anything is trained on it."""
+"""The data doctor: finds problems in a data set that was read without errors, before a network is trained on it."""
 
 from __future__ import annotations
 
@@ -27,49 +27,49 @@ Place = tuple[SplitName, int]
 KINDS: Final = {
     "leak": "the same image in two of training, validation and test",
     "conflict": "the same image in two classes",
-    "mask": "masks or label images beside photos",
+    "mask": "masks or label images among photos",
     "near": "near copies in two of training, validation and test",
-    "duplicates": "the same image more than once in one set",
-    "constant": "images of one color",
-    "few": "classes with hardly any images",
+    "duplicates": "the same image more than once in one split",
+    "constant": "images with a single color",
+    "few": "classes with very few images",
 }
-"""What may be found. The first three, and images of one color, can refuse a training."""
+"""The kinds of findings. The first three, and images with a single color, can make `train` refuse the data."""
 REFUSED: Final = ("leak", "conflict", "mask", "constant")
 MOST: Final = 0.01
-"""Share of a set's images that may be leaks, or in conflict: that much changes no figure by more than 0.01."""
+"""Fraction of a split's images that may be leaks or conflicts: it changes no score by more than 0.01."""
 MOST_NEAR: Final = 0.02
-"""The same of near copies: of real photos without any, up to 1.6 % are alike enough to be taken for some."""
+"""The same for near copies: among real photos without any, up to 1.6 % look similar enough to count as such."""
 ALWAYS: Final = 2
-"""So many may be: in a set in which they are more than MOST, chance moves a figure by more than they do."""
+"""This many are always allowed: in a split in which they exceed MOST, chance changes a score more than they do."""
 FEWEST_TRAIN: Final = 5
 FEWEST_HELD: Final = 3
-"""Images of a class in validation or test: with two, each moves its recall by half."""
+"""Images of a class in validation or test: with two, each changes its recall by half."""
 NOTHING_IN_THEM: Final = 0.8
-"""Share of all images, or of a class, from which on images of one color are refused: too little is left."""
+"""Images with a single color are refused from this fraction of all images, or of a class: too little remains."""
 _NAMED: Final = 3
 _WORDS: Final = {"train": "training", "validation": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong, or may be."""
+    """A problem, or a possible problem, in a data set."""
 
     kind: str
-    """Of KINDS."""
+    """One of KINDS."""
     message: str
     """A sentence with counts, and at most three names."""
     refuses: bool
-    """Whether nothing is trained before this is mended or allowed."""
+    """Whether `train` refuses the data until this is fixed or allowed."""
     images: tuple[Place, ...] = ()
-    """Those that it is about, by split and index in the loaded data."""
+    """The images concerned, by split and index in the loaded data."""
     groups: tuple[int, ...] = ()
     """For copies: a number for each of `images`, the same for images that are equal."""
 
 
 def examine(data: Dataset, *, every: bool = False) -> tuple[Finding, ...]:
-    """Return what is wrong with a data set, what refuses first. It looks at every pixel once.
+    """Return the problems of a data set, those that `train` refuses first. Every pixel is read once.
 
-    every: look for near copies of every image, also of large sets (see `near`).
+    every: look for near copies of every image, in large sets too (see `near`).
     """
     seen = survey(data)
     groups = copies(data, seen)
@@ -86,29 +86,29 @@ def examine(data: Dataset, *, every: bool = False) -> tuple[Finding, ...]:
 
 
 def not_examined(data: Dataset) -> tuple[str, ...]:
-    """Return what `examine` cannot see in this data set, so that "nothing found" is not read as "nothing there"."""
+    """Return which problems `examine` cannot find in this data set, so that "nothing found" is not misunderstood."""
     sets = [split for split in (data.train, data.validation, data.test) if split is not None]
-    told = []
+    parts = []
     if min(data.shape[1:]) < near.SMALLEST:
-        told.append(f"near copies, for the images are smaller than {near.SMALLEST}×{near.SMALLEST}")
+        parts.append(f"near copies, because the images are smaller than {near.SMALLEST}×{near.SMALLEST}")
     if len(sets) == 1:
-        told.append("leaks, for there is only a training set")
+        parts.append("leaks, because there is only a training set")
     if _names(data) is None:
-        told.append("masks by name, for arrays have no file names")
+        parts.append("masks by name, because arrays have no file names")
     if min(data.shape[1:]) < SMALLEST:
-        told.append(f"masks by color, for the images are smaller than {SMALLEST}×{SMALLEST}")
-    return tuple(told)
+        parts.append(f"masks by color, because the images are smaller than {SMALLEST}×{SMALLEST}")
+    return tuple(parts)
 
 
 def examined(data: Dataset, allow: Collection[str] = ()) -> Dataset:
-    """Return the data set with what was found as notes. Raises DataError for findings that refuse; see `check`."""
+    """Return the data set with its findings as notes. Raises DataError for findings that refuse; see `check`."""
     return dataclasses.replace(data, notes=data.notes + check(examine(data), allow))
 
 
 def check(findings: Sequence[Finding], allow: Collection[str] = ()) -> tuple[str, ...]:
     """Return the messages of findings that do not refuse, or are allowed by their kind.
 
-    Raises DataError with all the others in one message, and for a word of `allow` that is no kind.
+    Raises DataError with all the others in one message, and for a word in `allow` that is not a kind.
     """
     check_allow(allow)
     wrong = [item for item in findings if item.refuses and item.kind not in allow]
@@ -116,37 +116,37 @@ def check(findings: Sequence[Finding], allow: Collection[str] = ()) -> tuple[str
         kinds = ",".join(item.kind for item in wrong)
         raise DataError(
             "\n    ".join(
-                ["the data would give figures that are wrong:", *(f"{item.kind}: {item.message}" for item in wrong)]
+                ["scores on this data would be misleading:", *(f"{item.kind}: {item.message}" for item in wrong)]
             ),
-            f"layerline data check lists every image; mend the data, or train on it as it is with --allow {kinds}",
+            f"layerline data check lists every image; fix the data, or train on it as it is with --allow {kinds}",
         )
     return tuple(item.message for item in findings)
 
 
 def check_allow(allow: Collection[str]) -> None:
-    """Raise DataError for a word of --allow that is no kind of finding."""
+    """Raise DataError for a word in --allow that is not a kind of finding."""
     for word in allow:
         if word not in KINDS:
             near = spelling.nearest(word, KINDS)
             raise DataError(
-                f"--allow {display.name(word)}: not a kind of finding",
+                f"--allow {display.name(word)}: unknown kind of finding",
                 f"did you mean {near}?" if near else "one of: " + ", ".join(REFUSED),
             )
 
 
 def called(data: Dataset, place: Place) -> str:
-    """Return what messages call an image: the path of its file, else its split and index."""
+    """Return the name of an image in messages: the path of its file, else its split and index."""
     split, index = place
     names = getattr(data, split).source.names
     return display.name(names[index], 80) if names is not None else f"{split} image {index}"
 
 
 def _leak(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding | None:
-    """Find images of validation and test that are in an earlier split, too."""
+    """Find images of validation and test that are also in an earlier split."""
     leaks = [group for group in groups if len(set(seen.splits[group].tolist())) > 1]
     if not leaks:
         return None
-    told, refuses = [], False
+    parts, refuses = [], False
     for rank, split in reversed(list(enumerate(SPLITS))):
         for earlier, other in enumerate(SPLITS[:rank]):
             count = sum(
@@ -156,14 +156,14 @@ def _leak(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding | Non
                 size = len(getattr(data, split))
                 refuses |= _too_many(count, size)
                 verb = "is" if count == 1 else "are"
-                told.append(f"{_of(count, size)} {split} images {verb} also in {_WORDS[other]}")
-    good = "figures on them are too good" if refuses else "so few hardly change a figure"
-    message = f"{', '.join(told)} ({_pairs(data, seen, leaks)}): {good}"
+                parts.append(f"{_of(count, size)} {split} images {verb} also in {_WORDS[other]}")
+    effect = "scores on them are too optimistic" if refuses else "too few to change a score noticeably"
+    message = f"{', '.join(parts)} ({_pairs(data, seen, leaks)}): {effect}"
     return _of_groups("leak", message, refuses, seen, leaks)
 
 
 def _conflict(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding | None:
-    """Find equal images with different labels."""
+    """Find identical images with different labels."""
     conflicts = [group for group in groups if len(set(seen.labels[group].tolist())) > 1]
     if not conflicts:
         return None
@@ -181,15 +181,15 @@ def _conflict(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding |
     verb = "is" if len(conflicts) == 1 else "are each"
     copies_of_them = display.count(sum(map(len, conflicts)))
     count = display.counted(len(conflicts), "image")
-    message = f"{count} {verb} in two classes or more ({copies_of_them} copies), such as {examples}"
+    message = f"{count} {verb} in two or more classes ({copies_of_them} copies), such as {examples}"
     return _of_groups("conflict", message, refuses, seen, conflicts)
 
 
 def _outvoted(seen: Survey, group: list[int]) -> list[int]:
-    """Return those of equal images whose label most of them do not have; on a tie the first one's label stands."""
+    """Return the images of a group whose label is not the most common one in it; on a tie the first label wins."""
     labels = seen.labels[group].tolist()
-    stands = max(labels, key=labels.count)
-    return [at for at, label in zip(group, labels, strict=True) if label != stands]
+    majority = max(labels, key=labels.count)
+    return [at for at, label in zip(group, labels, strict=True) if label != majority]
 
 
 def _too_many(count: int, size: int, most: float = MOST) -> bool:
@@ -197,7 +197,7 @@ def _too_many(count: int, size: int, most: float = MOST) -> bool:
 
 
 def _duplicates(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding | None:
-    """Find equal images with the same label in one split: of each group, all but the first of its split are counted."""
+    """Find identical images with the same label in one split; in each group, all but the first are counted."""
     found, extra = [], 0
     for group in groups:
         splits = seen.splits[group]
@@ -208,15 +208,13 @@ def _duplicates(data: Dataset, seen: Survey, groups: list[list[int]]) -> Finding
                 extra += len(inside) - 1
     if not found:
         return None
-    verb = "is a copy" if extra == 1 else "are copies"
-    message = (
-        f"{display.counted(extra, 'image')} {verb} of others in the same set and class ({_pairs(data, seen, found)})"
-    )
+    verb = "is a copy of another" if extra == 1 else "are copies of others"
+    message = f"{display.counted(extra, 'image')} {verb} in the same split and class ({_pairs(data, seen, found)})"
     return _of_groups("duplicates", message, False, seen, found)
 
 
 def _near(data: Dataset, seen: Survey, copies: list[list[int]], *, every: bool) -> Finding | None:
-    """Find images of validation and test that have a near copy in an earlier split; equal ones are a leak already."""
+    """Find images of validation and test with a near copy in an earlier split; identical ones count as a leak."""
     if data.test is None and data.validation is None:
         return None
     sets = {split: each.source for split in SPLITS if (each := getattr(data, split)) is not None}
@@ -227,26 +225,25 @@ def _near(data: Dataset, seen: Survey, copies: list[list[int]], *, every: bool) 
     found = near.crossing(
         [(sets[split], getattr(data, split).indices) for split in sets], {k for g in copies for k in g}
     )
-    told = []
+    parts = []
     for rank, count, looked in found.held:
         if _too_many(count, looked, MOST_NEAR):
             size = len(getattr(data, list(sets)[rank]))
-            some = "" if looked == size else f" (of {display.count(size)}, evenly spread)"
-            told.append(f"{_of(count, looked)} {list(sets)[rank]} images{some}")
-    if not told:
+            some = "" if looked == size else f" (evenly sampled from {display.count(size)})"
+            parts.append(f"{_of(count, looked)} {list(sets)[rank]} images{some}")
+    if not parts:
         return None
     ours = all(split in data.cuts for split in sets if split != "train")
     help_ = (
-        "--group-by near keeps copies on one side"
+        "--group-by near keeps copies in the same split"
         if ours
-        else (
-            "the sets are the data's own; put all images into one set, and --group-by near cuts it with copies together"
-        )
+        else "the splits are the data's own; put all images into one set, and --group-by near will keep copies together"
     )
     message = (
-        f"{' and '.join(told)} have a near copy in an earlier set ({_pairs(data, seen, found.groups)}): figures on "
+        f"{' and '.join(parts)} have a near copy in an earlier split ({_pairs(data, seen, found.groups)}): "
+        f"scores on them are too optimistic; {help_}"
     )
-    return _of_groups("near", f"{message}them are too good; {help_}", False, seen, found.groups)
+    return _of_groups("near", message, False, seen, found.groups)
 
 
 def _mask(data: Dataset, seen: Survey) -> Finding | None:
@@ -260,35 +257,35 @@ def _mask(data: Dataset, seen: Survey) -> Finding | None:
     found = named if sure else named | flat
     if not found.any():
         return None
-    why = "by their names" if sure else "few colors where the others have many"
+    whose = "its" if found.sum() == 1 else "their"
+    why = f"judging by {whose} names" if sure else f"judging by {whose} few colors"
     refuses = many or int(named.sum()) > ALWAYS
     places = [seen.place(at) for at in np.flatnonzero(found).tolist()]
     shown = ", ".join(called(data, place) for place in places[:_NAMED])
     verb = "looks like a mask or a label image" if len(places) == 1 else "look like masks or label images"
-    message = f"{display.counted(len(places), 'image')} {verb} beside photos, {why}, such as {shown}"
+    message = f"{display.counted(len(places), 'image')} {verb} among photos, {why}, such as {shown}"
     if refuses:
         which = _exclude(names or [], found)
-        message += f": the network would learn to tell photos from drawings (--exclude{which} leaves them out)"
+        message += f": the network would learn to tell photos from drawings (exclude them with --exclude{which})"
     return Finding("mask", message, refuses, tuple(places))
 
 
 def _twins(seen: Survey, names: list[str], twins: NDArray[np.bool_]) -> Finding:
-    """Return the finding for files that have a twin of another ending."""
+    """Return the finding for files that have a twin with another extension."""
     places = [seen.place(at) for at in np.flatnonzero(twins).tolist()]
     first = int(np.flatnonzero(twins)[0])
     stem = names[first].rpartition(".")[0]
     other = next(name for k, name in enumerate(names) if not twins[k] and name.rpartition(".")[0] == stem)
     message = (
-        f"{display.counted(len(places), 'image')} of {display.count(len(names))} have the name of another but for the "
-        "ending, such as "
-        f"{display.name(names[first], 60)} beside {display.name(other, 60)}: masks or copies "
-        f"(--exclude{_exclude(names, twins)} leaves them out)"
+        f"{_of(len(places), len(names))} images {'has' if len(places) == 1 else 'have'} the name of another except "
+        f"for the extension, such as {display.name(names[first], 60)} and {display.name(other, 60)}: "
+        f"masks or copies (exclude them with --exclude{_exclude(names, twins)})"
     )
     return Finding("mask", message, True, tuple(places))
 
 
 def _exclude(names: list[str], found: NDArray[np.bool_]) -> str:
-    """Return the patterns for --exclude that leave out just the files that were found, quoted; nothing without any."""
+    """Return the quoted patterns for --exclude that match exactly the files that were found; "" if there are none."""
     files = [names[k] for k in np.flatnonzero(found).tolist()] if names else []
     others = [names[k] for k in np.flatnonzero(~found).tolist()] if names else []
     which = masks.patterns(files, others)
@@ -301,7 +298,7 @@ def _constant(data: Dataset, seen: Survey) -> Finding | None:
         return None
     shown = ", ".join(called(data, place) for place in places[:_NAMED])
     verb = "has" if len(places) == 1 else "have"
-    message = f"{display.counted(len(places), 'image')} {verb} one color only, such as {shown}"
+    message = f"{display.counted(len(places), 'image')} {verb} only one color, such as {shown}"
     total = np.bincount(seen.labels, minlength=len(data.classes))
     plain = np.bincount(seen.labels[seen.constant], minlength=len(data.classes))
     empty = np.flatnonzero((plain > 0) & (plain >= NOTHING_IN_THEM * total))
@@ -311,18 +308,18 @@ def _constant(data: Dataset, seen: Survey) -> Finding | None:
     elif len(empty):
         k = int(empty[0])
         message += (
-            f": of class {display.name(data.classes[k], 30)} they are {_of(int(plain[k]), int(total[k]))}, "
-            "so hardly anything in it can be learned from"
+            f": {_of(int(plain[k]), int(total[k]))} in class {display.name(data.classes[k], 30)}, "
+            "so there is hardly anything to learn about it"
         )
     else:
         refuses = False
     if refuses and data.train.source.names is not None:
-        message += " (transparent images are laid over white: what is drawn in white on them is lost)"
+        message += " (transparent images are placed on white: anything drawn in white is lost)"
     return Finding("constant", message, refuses, tuple(places))
 
 
 def _few(data: Dataset) -> Iterable[Finding]:
-    """Yield a finding for each split in which classes have too few images; one that is missing altogether is a note."""
+    """Yield a finding for each split in which classes have too few images; a class without any is a note instead."""
     for name in SPLITS:
         fewest = FEWEST_TRAIN if name == "train" else FEWEST_HELD
         split = getattr(data, name)
@@ -341,7 +338,7 @@ def _few(data: Dataset) -> Iterable[Finding]:
 
 
 def _names(data: Dataset) -> list[str] | None:
-    """Return the path of every image's file; None where there are none."""
+    """Return the path of every image's file; None if images have no files."""
     names: list[str] = []
     for split in (data.train, data.validation, data.test):
         if split is not None:
@@ -358,7 +355,7 @@ def _of_groups(kind: str, message: str, refuses: bool, seen: Survey, groups: lis
 
 
 def _pairs(data: Dataset, seen: Survey, groups: list[list[int]]) -> str:
-    """Return the first of the copies: `such as a.jpg = b.jpg`."""
+    """Return the first and the last copy in the first group: `such as a.jpg = b.jpg`."""
     first, *_, last = groups[0]
     return f"such as {called(data, seen.place(first))} = {called(data, seen.place(last))}"
 

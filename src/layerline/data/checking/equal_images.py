@@ -1,4 +1,4 @@
-"""Images that are the same, pixel for pixel."""
+"""Search for images that are identical, pixel for pixel."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def copies(data: Dataset, seen: Survey) -> list[list[int]]:
-    """Return the places in the survey of images that are equal, a list for each such image, in order.
+    """Return the groups of identical images as lists of positions in the survey, in order.
 
-    Images of one color are left out: they are equal to each other without being copies.
+    Images of a single color are skipped: they are equal without being copies of each other.
     """
     order = np.argsort(seen.keys, kind="stable")
     keys = seen.keys[order]

@@ -1,4 +1,4 @@
-"""Masks and label images beside photos: by what their files are called, and by how few colors they have."""
+"""Search for masks and label images among photos, by their file names and by how few colors they have."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from layerline.data.checking.survey import Survey
 
 FLAT: Final = 0.9
-"""Share of an image's pixels in its four most frequent colors from which on it looks like a mask."""
+"""An image looks like a mask if at least this fraction of its pixels has one of its four most frequent colors."""
 PHOTO: Final = 0.5
-"""Share up to which an image looks like a photo."""
+"""An image looks like a photo if at most this fraction does."""
 PHOTOS: Final = 0.5
-"""Share of the other images that must look like photos, or few colors are nothing special here."""
+"""Fraction of the other images that must look like photos; otherwise few colors are normal in this data."""
 MANY: Final = 0.2
-"""Share of all images from which on those that look like masks, or have a twin, are refused without a name for it."""
+"""Fraction of all images from which on those that look like masks, or have a twin, are refused whatever their names."""
 SOME: Final = 0.005
-"""Share from which on they are told."""
+"""Fraction of all images from which on they are reported."""
 _MIXED: Final = (0.05, 0.95)
-"""Shares of a class between which it is a mixture: a class of drawings alone is a class, not a mistake."""
+"""Between these fractions of masks a class is mixed: a class of drawings only is a class, not a mistake."""
 _PATTERNS: Final = 3
 
 _WORDS: Final = (
@@ -38,7 +38,7 @@ _LETTERS: Final = re.compile(r"[\W_]+")
 
 
 def by_name(names: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which files are called like the mask of another in their folder: `a_mask.png` beside `a.jpg`."""
+    """Return which files are named like the mask of another in their folder: `a_mask.png` next to `a.jpg`."""
     found = np.zeros(len(names), np.bool_)
     split = [_split(name) for name in names]
     there = {(folder, _plain(stem)) for folder, stem in split if not _PART.search(stem)}
@@ -49,10 +49,10 @@ def by_name(names: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def by_folder(names: Sequence[str], seen: Survey) -> NDArray[np.bool_]:
-    """Return which files are in a folder called like one of masks, whose files are called like those of another folder.
+    """Return which files are in a folder named like one of masks, with the same file names as another folder.
 
-    `masks/1.png` beside `images/1.jpg`, read as two classes. Only where the images of that folder look like masks, and
-    the others like photos: `mask/1.jpg` and `no_mask/1.jpg` may be faces.
+    For example `masks/1.png` and `images/1.jpg`, read as two classes. Only if the images of that folder look like
+    masks, and the others like photos: `mask/1.jpg` and `no_mask/1.jpg` may be faces.
     """
     found = np.zeros(len(names), np.bool_)
     if seen.flatness is None:
@@ -73,10 +73,10 @@ def by_folder(names: Sequence[str], seen: Survey) -> NDArray[np.bool_]:
 
 
 def by_twin(names: Sequence[str], seen: Survey) -> tuple[NDArray[np.bool_], bool]:
-    """Return which files are the mask or the copy of one with the same name and another ending: `a.png` and `a.jpg`.
+    """Return which files are a mask or copy of one with the same name and another extension: `a.png` and `a.jpg`.
 
-    And whether those pairs are so many that this is no accident. Of the endings, one is chosen for all pairs: that of
-    which more images are flatter than their twins, or of one color; else the less frequent, else the later.
+    Also return whether there are too many such pairs for a coincidence. The same extension is chosen for all pairs: the
+    one whose images are more often flatter than their twins, or of one color; else the less frequent; else the later.
     """
     found = np.zeros(len(names), np.bool_)
     twins: dict[tuple[str, str], list[int]] = {}
@@ -100,10 +100,10 @@ def by_twin(names: Sequence[str], seen: Survey) -> tuple[NDArray[np.bool_], bool
 
 
 def by_colors(seen: Survey) -> tuple[NDArray[np.bool_], bool]:
-    """Return which images look like masks among photos, and whether they are so many that this is no accident."""
+    """Return which images look like masks among photos, and whether there are too many for a coincidence."""
     if seen.flatness is None:
         return np.zeros(len(seen.labels), np.bool_), False
-    flat = (seen.flatness >= FLAT) | seen.constant  # a mask of nothing is black
+    flat = (seen.flatness >= FLAT) | seen.constant  # an empty mask is black
     rest = seen.flatness[~flat]
     share = float(flat.mean())
     if not (flat & ~seen.constant).any() or not len(rest) or share < SOME or (rest <= PHOTO).mean() < PHOTOS:
@@ -117,10 +117,9 @@ def by_colors(seen: Survey) -> tuple[NDArray[np.bool_], bool]:
 
 
 def patterns(names: Sequence[str], others: Sequence[str] = ()) -> str:
-    """Return what --exclude takes to leave these files out and no others, `*_mask.png,mask_*`.
+    """Return the value of --exclude that excludes exactly these files, such as `*_mask.png,mask_*`; "" if it is long.
 
-    Without a word in their names, it is their ending, where no other file has it: `*.png`, or `cat/*.png`. Nothing
-    where the list is long.
+    If their names contain no word for a mask, it is their extension, if no other file has it: `*.png`, or `cat/*.png`.
     """
     found = []
     if others and not any(_PART.search(_split(name)[1]) for name in names):
@@ -139,7 +138,7 @@ def patterns(names: Sequence[str], others: Sequence[str] = ()) -> str:
 
 
 def _endings(names: Sequence[str], others: Sequence[str]) -> list[str]:
-    """Return patterns of endings that match all of `names` and none of the others: for all folders, else for each."""
+    """Return patterns of extensions that match all of `names` and none of the others, if need be per folder."""
     ways: tuple[Callable[[str], str], ...] = (_ending, lambda name: f"{_split(name)[0]}/*{_ending(name)}")
     for of in ways:
         found = {of(name) for name in names}
@@ -154,11 +153,11 @@ def _ending(name: str) -> str:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Return the folder of a file, and its name without the ending."""
+    """Return the folder of a file, and its name without the extension."""
     folder, _, last = name.rpartition("/")
     return folder, last.rpartition(".")[0] or last
 
 
 def _plain(stem: str) -> str:
-    """Return the letters and digits of a name."""
+    """Return the letters and digits of a name, in lower case."""
     return _LETTERS.sub("", stem).lower()

@@ -1,8 +1,8 @@
-"""Near copies: images of one thing in other light, saved anew, cropped, moved, turned a little, or mirrored.
+"""Near copies: the same image in different light, saved again, cropped, shifted, rotated a little, or mirrored.
 
-Pairs whose 64 numbers are most alike are candidates (see `sketches`); what counts is how alike the two are laid onto
-each other (see `alignment`). Images that are copies of the same one are a group. docs/decisions/0008-near-copies.md has
-the measurements behind every number here.
+The pairs whose 64 numbers are most similar are candidates (see `sketches`); what decides is how similar the two are
+when aligned (see `alignment`). Copies of the same image form a group. docs/decisions/0008-near-copies.md has the
+measurements from which every number here was chosen.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ if TYPE_CHECKING:
     from layerline.data.part import SplitName
 
 SMALLEST: Final = 16
-"""Rows and columns below which too little is left to tell copies from images that are alike."""
+"""Minimum rows and columns: smaller images have too few pixels to tell copies from similar images."""
 ALL_OF: Final = 16_384
-"""Images up to which each is compared with every other where nobody asks for it: 1 s."""
+"""Up to this many images, each is compared with every other by default: 1 s."""
 ALL_OF_ARRAYS: Final = 2048
-"""The same of arrays; of more, to look would take longer than to read them, and more memory than they do."""
+"""The same for arrays; with more, the comparison would take longer and more memory than reading them."""
 PROBES: Final = 1024
-"""Images of each set that are compared with all where there are more."""
+"""Images of each set that are compared with all others if there are more."""
 LIKE: Final = (0.85, 0.99)
-"""The likeness from which on two images are near copies: of most images, and of a class whose images are all alike."""
+"""The similarity from which on two images are near copies: usually, and in a class of uniformly similar images."""
 ALIKE: Final = (0.42, 0.5)
-"""Up to the first, images of a class are not alike, from the second on all are; between them the limits go over into
-each other. It is the mean of two medians of the likeness of random pairs of a class: of this class and of all."""
+"""Below the first, the images of a class are not similar; above the second, all are; in between, the limits are
+interpolated. Measured as the mean of two medians of the similarity of random pairs: of this class and of all."""
 MANY: Final = 0.25
-"""The share of images with near copies from which on the cuts keep them together unasked."""
+"""The fraction of images with near copies from which on splits keep them together by default."""
 FEWEST: Final = 10
-"""Images with near copies below which the cuts never keep them together unasked."""
+"""With fewer images that have near copies, splits never keep them together by default."""
 
 _PRODUCT: Final = (0.4, 0.9)
-"""The product of two images' numbers below which they are no candidates, as LIKE has it."""
+"""The minimum product of two images' numbers for a candidate, with the two cases of LIKE."""
 _CANDIDATES: Final = 100_000
-"""So many pairs are looked at more closely, or two an image where that is more: those with the largest products."""
+"""This many pairs, or two per image if that is more, are examined more closely: those with the largest products."""
 _OF_A_PROBE: Final = 50
-"""And not more than so many for each image that is compared with all."""
+"""But at most this many for each image that is compared with all."""
 _MOVED: Final = (0.6, 0.9)
-"""The correlation over shifts below which a pair is not laid onto each other, as LIKE has it."""
+"""The minimum correlation over shifts for aligning a pair, with the two cases of LIKE."""
 _RANDOM: Final = 1000
 _FEW: Final = 10
 _BLOCK: Final = 2048
-"""Images by as many others are multiplied at once: smaller products wait longer for their threads than they take."""
+"""Block size of a matrix product: smaller products wait longer for their threads than they take."""
 _AT_ONCE: Final = 512
 """Pairs that are correlated over shifts at once: about 5 MB."""
 _TOGETHER: Final = 64
-"""Pairs that are laid onto each other at once: about 8 MB."""
+"""Pairs that are aligned at once: about 8 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +75,10 @@ class _Pairs:
 
 
 def looked_at(sets: Mapping[SplitName, ImageSet], *, every: bool = False) -> dict[SplitName, ImageSet]:
-    """Return sets with the near copies among all their images that have a class; as they are where images are small.
+    """Return the sets with the near copies among all their images that have a class; unchanged if images are small.
 
-    every: compare each image with every other, however many they are; else of more than ALL_OF files PROBES of each
-    set are compared, and of more than ALL_OF_ARRAYS arrays none.
+    every: compare each image with every other, however many there are; otherwise only PROBES images of each set are
+    compared if there are more than ALL_OF files, and none if there are more than ALL_OF_ARRAYS arrays.
     """
     sources = list({id(item): item for item in sets.values()}.values())
     places = [np.flatnonzero(item.labels >= 0) for item in sources]
@@ -108,9 +108,9 @@ def looked_at(sets: Mapping[SplitName, ImageSet], *, every: bool = False) -> dic
 
 
 def share(item: ImageSet) -> tuple[int, int]:
-    """Return how many images of a set have near copies within it, of those that were looked at, and how many those are.
+    """Return how many of the examined images of a set have near copies in it, and how many were examined.
 
-    (0, 0) where nothing was looked at.
+    (0, 0) if none was examined.
     """
     if item.near is None:
         return 0, 0
@@ -122,16 +122,16 @@ def share(item: ImageSet) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Crossing:
-    """Near copies on two sides."""
+    """Near copies in different splits."""
 
     held: tuple[tuple[int, int, int], ...]
-    """For each split but the first: its place, how many of its images have a copy in an earlier one, of how many."""
+    """For each split but the first: its position, how many of its images have a copy in an earlier one, out of what."""
     groups: list[list[int]]
-    """Those images with their copies, by place among the images of all splits, one behind the other."""
+    """Those images with their copies, by position among the concatenated images of all splits."""
 
 
 def crossing(parts: Sequence[tuple[ImageSet, NDArray[np.int64]]], equal: set[int]) -> Crossing:
-    """Return which images of later splits have near copies in earlier ones; those `equal` to others are left out."""
+    """Return which images of later splits have near copies in earlier ones, without those `equal` to others."""
     copies = [item.near for item, _ in parts]
     groups = np.concatenate([each.groups[at] for each, (_, at) in zip(copies, parts, strict=True) if each is not None])
     looked = np.concatenate([each.looked[at] for each, (_, at) in zip(copies, parts, strict=True) if each is not None])
@@ -151,7 +151,7 @@ def crossing(parts: Sequence[tuple[ImageSet, NDArray[np.int64]]], equal: set[int
 
 
 def together(item: ImageSet) -> NDArray[np.int64]:
-    """Return groups for cuts: near copies have the lowest key among them, every other image its own (see `cuts`)."""
+    """Return groups for splitting: near copies share the lowest key among them, other images keep their own."""
     keys = item.keys.copy()
     if item.near is not None:
         members = np.flatnonzero(item.near.groups >= 0)
@@ -163,7 +163,7 @@ def together(item: ImageSet) -> NDArray[np.int64]:
 
 
 def _candidates(small: Sketches, probes: NDArray[np.int64]) -> _Pairs:
-    """Return the pairs of a probe and another image whose numbers are most alike, mirrored or not.
+    """Return the pairs of a probe and another image whose numbers are most similar, mirrored or not.
 
     With e the even numbers of two images and o their odd ones, the product of the two is e·e′ + o·o′, and with one of
     them mirrored e·e′ − o·o′: the larger is e·e′ + |o·o′|.
@@ -194,7 +194,7 @@ def _candidates(small: Sketches, probes: NDArray[np.int64]) -> _Pairs:
 
 
 def _blocks(probes: NDArray[np.int64], M: int) -> Iterator[tuple[NDArray[np.int64], slice]]:
-    """Yield what is multiplied together: probes by images; of all images by all, each pair of blocks once."""
+    """Yield the blocks to multiply: probes by images; for all images by all, each pair of blocks once."""
     for start in range(0, len(probes), _BLOCK):
         for column in range(start if len(probes) == M else 0, M, _BLOCK):
             yield probes[start : start + _BLOCK], slice(column, min(column + _BLOCK, M))
@@ -218,9 +218,9 @@ def _between(limits: tuple[float, float], alike: NDArray[np.float64]) -> NDArray
 
 
 def _alike(small: Sketches, labels: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Return how far the images of each image's class are all alike, from 0 to 1, by pairs of a class drawn at random.
+    """Return how uniformly similar each image's class is, from 0 to 1, estimated from random pairs within classes.
 
-    A class of which fewer than _FEW pairs were drawn is taken for what all of them together are.
+    A class with fewer than _FEW random pairs gets the value of all classes together.
     """
     M = len(labels)
     a = np.random.default_rng(0).integers(0, M, _RANDOM)
@@ -245,7 +245,7 @@ def _alike(small: Sketches, labels: NDArray[np.int32]) -> NDArray[np.float64]:
 
 
 def _shifted(small: Sketches, pairs: _Pairs) -> tuple[_Pairs, NDArray[np.float32], NDArray[np.float32]]:
-    """Return the pairs ordered by their first image, the shift at which each correlates most, and how much."""
+    """Return the pairs sorted by their first image, the shift with the largest correlation of each, and its value."""
     pairs = pairs[np.argsort(pairs.first, kind="stable")]
     shifts, correlation = np.empty((len(pairs), 2), np.float32), np.empty(len(pairs), np.float32)
     for start in range(0, len(pairs), _AT_ONCE):
@@ -266,13 +266,13 @@ def _likeness(small: Sketches, pairs: _Pairs, shifts: NDArray[np.float32]) -> ND
 
 
 def _second(small: Sketches, pairs: _Pairs) -> NDArray[np.uint8]:
-    """Return the sketches of the second images, turned round where they are mirrored."""
+    """Return the sketches of the second images, flipped back if they are mirrored."""
     grays = small.grays[pairs.second]
     return np.where(pairs.mirrored[:, None, None], grays[:, :, ::-1], grays)
 
 
 def _grouped(M: int, pairs: _Pairs) -> NDArray[np.int64]:
-    """Return for each image the lowest place of its group, −1 where it is in none: who is linked is of one group."""
+    """Return for each image the lowest position in its group of linked images, −1 if it is in none."""
     root = np.arange(M)
     while True:
         lower = np.minimum(root[pairs.first], root[pairs.second])

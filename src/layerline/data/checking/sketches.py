@@ -1,8 +1,8 @@
 """Sketches: every image as 32×32 grays, and as 64 numbers that hardly change with light, JPEG, or a small shift.
 
-The numbers say how much of the image's edges runs in each of eight directions in each of 4×4 overlapping cells, by
-their roots (Hellinger) and whitened over the set, so that what all images share says nothing. Mirroring an image
-changes the sign of some of the numbers and nothing else: `odd` are these.
+The numbers are histograms of the image's edges over eight directions in each of 4×4 overlapping cells, as square roots
+(Hellinger) and whitened over the set, so that what all images have in common does not count. Mirroring an image only
+changes the sign of some of the numbers: these are `odd`.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ CELLS: Final = 4
 _WIDTH: Final = 0.55
 """Standard deviation of a cell's weights, in cells: they overlap, so that a shift moves edges over slowly."""
 _MIRRORED: Final = (1, 0, 2, 3, 7, 6, 5, 4)
-"""Directions right, left, down, up, and the diagonals, as a mirror has them."""
+"""Directions right, left, down, up, and the diagonals, after mirroring."""
 _BLOCK: Final = 1 << 18
 _LEAST: Final = 1e-3
-"""Of the largest variance: below, a direction of the numbers' space is noise, and is not made larger than that."""
+"""Fraction of the largest variance; below it, a principal component is noise, and is not amplified further."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sketches:
-    """M images in little."""
+    """The sketches of M images."""
 
     grays: NDArray[np.uint8]
-    """(M, 32, 32): each stretched from 0 to 255."""
+    """(M, 32, 32): each stretched to the range 0 to 255."""
     even: NDArray[np.float32]
-    """(M, …): the numbers that a mirror leaves as they are."""
+    """(M, …): the numbers that do not change when an image is mirrored."""
     odd: NDArray[np.float32]
-    """(M, …): those whose sign it changes. Each image's numbers have length 1, or 0 where it has one gray only."""
+    """(M, …): those whose sign changes. Each image's numbers have length 1, or 0 if it has only one gray."""
 
 
 def sketches(parts: Sequence[tuple[ImageSet, NDArray[np.int64]]]) -> Sketches:
-    """Return the sketches of some images of each set, one behind the other."""
+    """Return the sketches of some images of each set, concatenated."""
     grays = np.empty((sum(len(places) for _, places in parts), SIDE, SIDE), np.uint8)
     first = 0
     for source, places in parts:
@@ -62,9 +62,9 @@ def sketches(parts: Sequence[tuple[ImageSet, NDArray[np.int64]]]) -> Sketches:
 
 
 def averaging(size: int, parts: int) -> NDArray[np.float32]:
-    """Return the matrix (parts, size) that averages `size` values to `parts`: how much of each lies in each part.
+    """Return the matrix (parts, size) that averages `size` values to `parts`, by how much of each is in each part.
 
-    Where there are fewer values than parts, each stays where it is and those between are their mean by distance.
+    If there are fewer values than parts, it interpolates between them linearly.
     """
     if parts >= size:
         at = np.clip((np.arange(parts) + 0.5) * size / parts - 0.5, 0, size - 1)
@@ -76,7 +76,7 @@ def averaging(size: int, parts: int) -> NDArray[np.float32]:
 
 
 def gradients(grays: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return how the grays (n, H, W) change to the right and down, as central differences; half of them at the edge."""
+    """Return the differences of grays (n, H, W) to the right and down: central ones, one-sided at the edges."""
     right, down = np.zeros_like(grays), np.zeros_like(grays)
     right[:, :, 1:-1] = grays[:, :, 2:] - grays[:, :, :-2]
     right[:, :, 0], right[:, :, -1] = grays[:, :, 1] - grays[:, :, 0], grays[:, :, -1] - grays[:, :, -2]
@@ -86,7 +86,7 @@ def gradients(grays: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[
 
 
 def _grays(images: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return images (n, C, H, W) as 32×32 grays; of more than 255 rows or columns some are taken."""
+    """Return images (n, C, H, W) as 32×32 grays; with more than 255 rows or columns, some are skipped."""
     H, W = images.shape[2:]
     some = images[:, :, :: max(1, H // (4 * SIDE)), :: max(1, W // (4 * SIDE))]
     gray = some.mean(axis=1, dtype=np.float32)
@@ -100,7 +100,7 @@ def _grays(images: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _edges(grays: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the roots of the shares of an image's edges by direction and cell: (M, 8 · 16)."""
+    """Return the square roots of the fractions of an image's edges by direction and cell: (M, 8 · 16)."""
     center = (np.arange(CELLS) + 0.5) * SIDE / CELLS
     one = np.exp(-0.5 * ((np.arange(SIDE) + 0.5 - center[:, None]) / (SIDE / CELLS * _WIDTH)) ** 2)
     pool = np.einsum("ph,qw->hwpq", one, one).reshape(SIDE * SIDE, -1).astype(np.float32)
@@ -118,9 +118,9 @@ def _edges(grays: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _whitened(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the rows' 64 largest principal components, each of variance 1, those even under a mirror and those odd.
+    """Return the rows' 64 largest principal components, scaled to variance 1: the even ones and the odd ones.
 
-    The covariance is that of the images and of their mirrors: so it has a part of each kind, and nothing between them.
+    The covariance is that of the images and their mirror images, so even and odd components are uncorrelated.
     """
     flat = rows.any(axis=1)
     mirror = np.arange(rows.shape[1]).reshape(8, CELLS, CELLS)[list(_MIRRORED)][..., ::-1].ravel()

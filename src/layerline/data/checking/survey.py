@@ -1,4 +1,4 @@
-"""One look at every image of a data set: a key of its bytes, whether it has one color, how few colors it has."""
+"""One pass over all images of a data set: a hash of the bytes, whether it has one color, and how few colors it has."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ if TYPE_CHECKING:
     from layerline.data.part import SplitName
 
 _BLOCK: Final = 2**20
-"""Bytes of images that are looked at together: they stay in the processor's cache for all that is asked of them."""
+"""Bytes of images that are examined together: they stay in the processor's cache for all checks."""
 _WORD: Final = 8
 _SEED: Final = 4
 _GRID: Final = 12
-"""Pixels of an image's row, and of its column, that are looked at for colors."""
+"""Pixels per row and per column that are sampled for colors."""
 SMALLEST: Final = 32
-"""Rows and columns below which too few pixels are left to tell a photo from a mask."""
+"""Minimum rows and columns: smaller images have too few pixels to tell a photo from a mask."""
 _COLORS: Final = 4
-"""The shares of so many of an image's most frequent colors are added up."""
+"""The number of most frequent colors whose fractions are summed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What was seen of M images, those of all splits one behind the other."""
+    """What the pass found about the M images of all splits, concatenated."""
 
     splits: NDArray[np.int8]
-    """(M,): place in SPLITS."""
+    """(M,): position in SPLITS."""
     indices: NDArray[np.int64]
     """(M,): index in the loaded data."""
     labels: NDArray[np.int32]
     keys: NDArray[np.uint64]
-    """(M,): equal for equal images; nearly always different for others."""
+    """(M,): a hash, equal for equal images and nearly always different for others."""
     constant: NDArray[np.bool_]
     """(M,): whether every pixel of the image has the same color."""
     flatness: NDArray[np.float32] | None
-    """(M,): the share of an image's pixels that its four most frequent colors have; None where images are small."""
+    """(M,): the fraction of an image's pixels in its four most frequent colors; None if images are small."""
 
     def place(self, at: int) -> tuple[SplitName, int]:
-        """Return the split and the index of the image at a place in these arrays."""
+        """Return the split and the index of the image at a position in these arrays."""
         return SPLITS[self.splits[at]], int(self.indices[at])
 
 
 def survey(data: Dataset) -> Survey:
-    """Look at every image of every split once, in the order of memory."""
+    """Examine every image of every split once, in memory order."""
     parts = [
         (place, split) for place, split in enumerate((data.train, data.validation, data.test)) if split is not None
     ]
@@ -80,7 +80,7 @@ def survey(data: Dataset) -> Survey:
 
 
 def _blocks(split: Split) -> Iterator[NDArray[Any]]:
-    """Yield the images (n, …) of a split in order, n at a time, each as it lies in memory: C, H, W or H, W, C."""
+    """Yield the images (n, C, H, W) of a split in order, n at a time, without changing their order in memory."""
     images = split.source.images
     if split.source.channels_last:
         images = images.transpose(0, 2, 3, 1)
@@ -102,7 +102,7 @@ def _rows(images: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _weights(source: ImageSet) -> NDArray[np.uint64]:
-    """Return a random odd number for each word of an image's bytes, and one for what is left behind them."""
+    """Return a random odd number for each word of an image's bytes, and one for the remaining bytes."""
     words = source.images[0].nbytes // _WORD + 1
     drawn: NDArray[np.uint64] = np.random.default_rng(_SEED).integers(0, 2**64, words, np.uint64)
     return drawn | np.uint64(1)
@@ -111,8 +111,8 @@ def _weights(source: ImageSet) -> NDArray[np.uint64]:
 def _keys(images: NDArray[Any], weights: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return Σ wᵢ·(aᵢ ⊕ aᵢ/2³²) mod 2⁶⁴ over the words aᵢ of an image's bytes.
 
-    Without the shift, images that differ in the upper bytes of words alone would often have one key: the product keeps
-    as many bits of a difference as are above its lowest one.
+    Without the shift, images that differ only in the upper bytes of words would often have the same key: the product
+    keeps only the bits of a difference from its lowest one up.
     """
     rows = _rows(images)
     whole = rows.shape[1] // _WORD * _WORD
@@ -127,14 +127,14 @@ def _keys(images: NDArray[Any], weights: NDArray[np.uint64]) -> NDArray[np.uint6
 
 
 def _grid(images: NDArray[Any]) -> NDArray[Any]:
-    """Return some pixels of each image, evenly spread: (n, C, rows · columns)."""
+    """Return evenly spaced pixels of each image: (n, C, rows · columns)."""
     n, C, H, W = images.shape
     down, right = -(-H // _GRID), -(-W // _GRID)
     return np.ascontiguousarray(images[:, :, down // 2 :: down, right // 2 :: right]).reshape(n, C, -1)
 
 
 def _constant(images: NDArray[Any], grid: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which images have one color: the few whose grid has one are looked at in full."""
+    """Return which images have one color; only those whose grid has one are examined in full."""
     found: NDArray[np.bool_] = (grid == grid[:, :, :1]).all(axis=(1, 2))
     for k in np.flatnonzero(found):
         found[k] = (images[k] == images[k, :, :1, :1]).all()
@@ -142,9 +142,9 @@ def _constant(images: NDArray[Any], grid: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _flatness(grid: NDArray[Any], maximum: float) -> NDArray[np.float32]:
-    """Return the share of the four most frequent colors among the pixels of each grid.
+    """Return the fraction of each grid's pixels that have one of its four most frequent colors.
 
-    Colors are taken with 6 bits of a gray and 5 of each channel, and numbered below 256, several to a number.
+    Colors are reduced to 6 bits of gray or 5 bits per channel, and hashed to numbers below 256.
     """
     n, C, pixels = grid.shape
     if grid.dtype != np.uint8 or maximum != 255:

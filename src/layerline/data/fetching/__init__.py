@@ -1,1 +1,1 @@
-"""Published data sets: where they are, and how they are downloaded and checked."""
+"""Published data sets: where they are, and how they are downloaded and verified."""

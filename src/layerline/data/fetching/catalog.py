@@ -1,4 +1,4 @@
-"""The data sets that are known by name: what they are, who made them, where their files are published and belong."""
+"""The named data sets: description, authors, where their files are published, and where they are stored."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Archive:
-    """A published file. It is the same on every mirror, byte for byte."""
+    """A published file, identical on every mirror."""
 
     name: str
     size: int
     """In bytes."""
     sha256: str
     content: str | None = None
-    """SHA-256 of what is in it when it is unpacked, where that is published: so a file that was packed anew passes."""
+    """SHA-256 of the unpacked content, if it is published: so a repacked file is accepted."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """A data set that is known by name."""
+    """A named data set."""
 
     name: str
     title: str
@@ -36,20 +36,20 @@ class Published:
     """Channels, height, width."""
     classes: int
     source: str
-    """Who made it, and where it was published."""
+    """Authors and publication."""
     license: str
     archives: tuple[Archive, ...] = ()
     mirrors: tuple[str, ...] = ()
-    """Addresses that a file's name is put behind, tried in this order."""
+    """URLs to which a file name is appended, tried in this order."""
 
     @property
     def folder(self) -> str:
-        """Return the folder in the data folder that its files belong in."""
+        """Return the subfolder of the data folder for its files."""
         return self.name
 
     @property
     def download(self) -> int:
-        """Return how many bytes there are to fetch."""
+        """Return the download size in bytes."""
         return sum(archive.size for archive in self.archives)
 
 
@@ -104,7 +104,7 @@ MNIST: Final = Published(
 )
 FASHION_MNIST: Final = Published(
     "fashion-mnist",
-    "pieces of clothing, in the form of MNIST",
+    "pieces of clothing, in the format of MNIST",
     70_000,
     (1, 28, 28),
     10,
@@ -145,7 +145,7 @@ CIFAR10: Final = Published(
     (3, 32, 32),
     10,
     "A. Krizhevsky: Learning Multiple Layers of Features from Tiny Images, University of Toronto, 2009",
-    "none is stated; its author asks to cite the report",
+    "none stated; the author asks users to cite the report",
     (
         Archive(
             "cifar-10-python.tar.gz",
@@ -163,16 +163,16 @@ KNOWN: Final = {known.name: known for known in (DIGITS, MNIST, FASHION_MNIST, CI
 
 
 def default_folder() -> Path | None:
-    """Return the folder that named sets are looked for in where none is given; None where this user has none."""
+    """Return the default folder for named data sets; None if this user has no home folder."""
     import platformdirs
 
     return own(platformdirs.user_data_dir)
 
 
 def own(folder: Callable[..., str]) -> Path | None:
-    """Return this user's folder for Layerline, as platformdirs has it; None where this user has no home.
+    """Return this user's folder for Layerline, from platformdirs; None if this user has no home folder.
 
-    folder: its function, which raises or makes a relative path where HOME is not set and nobody knows the user.
+    folder: its function, which raises or returns a relative path if HOME is not set and the user is unknown.
     """
     try:
         found = Path(folder("layerline", appauthor=False))
@@ -182,45 +182,45 @@ def own(folder: Callable[..., str]) -> Path | None:
 
 
 def folder_of(name: str, data_dir: Path | None) -> Path:
-    """Return the folder that a set is looked for in: `data_dir`, else the user's, which may not be there yet.
+    """Return the folder to search for a data set: `data_dir`, else the user's, which may not exist yet.
 
-    Raises DataError where `data_dir` is no folder, and where none is given and this user has none.
+    Raises DataError if `data_dir` is not a folder, or if it is None and this user has no home folder.
     """
     if data_dir is not None:
         if not data_dir.is_dir():
-            raise DataError(f"--data-dir {shown(data_dir)}: found no folder there, expected one", "check the path")
+            raise DataError(f"--data-dir {shown(data_dir)}: no such folder", "check the path")
         return data_dir
     folder = default_folder()
     if folder is None:
         raise DataError(
-            f"--data {name}: found no --data-dir, and no home folder, expected the folder that its files are in",
+            f"--data {name}: no --data-dir and no home folder, so there is no folder to look in",
             "add --data-dir DIR or set LAYERLINE_DATA=DIR",
         )
     return folder
 
 
 def absent(name: str, data_dir: Path | None, folder: Path, files: str) -> DataError:
-    """Return the error to raise where nothing of a set is in `folder`: which command fetches it, which file goes where.
+    """Return the error for a data set that is not in `folder`: the command to fetch it, and where its files belong.
 
-    files: those that are needed, as messages print them.
+    files: the required files, as displayed in messages.
     """
     place = folder / KNOWN[name].folder
-    here = f", or write --data ./{name} for the folder that is here" if Path(name).is_dir() else ""
-    other = "" if data_dir else f" (--data-dir names another folder){here}"
+    here = f", or write --data ./{name} for the folder here" if Path(name).is_dir() else ""
+    other = "" if data_dir else f" (or set --data-dir){here}"
     return DataError(
-        f"--data {name}: found no files of it in {shown(folder)}, expected them in {shown(place)}",
-        f"{fetching(name, data_dir)}, or put {files} there{other}",
+        f"--data {name}: found none of its files in {shown(folder)}, expected them in {shown(place)}",
+        f"run {fetching(name, data_dir)}, or put {files} there{other}",
     )
 
 
 def fetching(name: str, data_dir: Path | None = None) -> str:
-    """Return the command that fetches a set, and how much that is: `layerline data fetch mnist (11.6 MB)`."""
+    """Return the command that fetches a data set, and the download size: `layerline data fetch mnist (11.6 MB)`."""
     where = "" if data_dir is None else f" --data-dir {display.name(str(data_dir), 200)}"
     return f"layerline data fetch {name}{where} ({display.size(KNOWN[name].download)})"
 
 
 def shown(folder: Path) -> str:
-    """Return a folder as messages print it: in the user's own, `~` stands for that."""
+    """Return a folder as displayed in messages, with `~` for the user's home folder."""
     try:
         home = Path.home()
     except RuntimeError:

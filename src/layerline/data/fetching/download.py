@@ -1,4 +1,4 @@
-"""One file from one address: counted, timed and hashed as it comes, and in its place only if it is the right one."""
+"""Download one file from one URL: counted, timed and hashed as it arrives, and stored only if it is the right one."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ if TYPE_CHECKING:
     from layerline.data.fetching.catalog import Archive
 
 _PIECE: Final = 2**9
-"""Bytes asked for at once: so often a mirror that trickles is looked at. It costs 13 ms a MB (EPYC, 2026-11)."""
+"""Bytes per read, so that a slow mirror is noticed soon. This costs 13 ms per MB (EPYC, 2026-11)."""
 _START: Final = 300
-"""Bytes by which a file is known that is something else."""
+"""Number of bytes for recognizing a file of another type."""
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long a mirror may take, in seconds, before the next one is tried."""
+class Timeouts:
+    """Time limits for a mirror, in seconds, after which the next one is tried."""
 
     connect: float = 10.0
     silent: float = 30.0
-    """Without a byte."""
+    """Limit without receiving a byte."""
     slow: float = 60.0
-    """With fewer bytes a second, on average from the start, than `slowest`."""
+    """Limit for an average rate below `slowest`, in bytes/s."""
     slowest: float = 2000.0
 
 
 class RefusedError(Exception):
-    """Why an address did not give the file."""
+    """Why a URL did not provide the file."""
 
 
-def download(archive: Archive, url: str, path: Path, got: Callable[[int], None], patience: Patience) -> None:
-    """Write what an address gives under a name of its own, check it, and give it its place.
+def download(archive: Archive, url: str, path: Path, got: Callable[[int], None], timeouts: Timeouts) -> None:
+    """Download a URL to a temporary file, verify it, and rename it to `path`.
 
-    got: called with the bytes that have come so far. Raises RefusedError, and DataError where the file cannot be
-    written; either way nothing is left behind.
+    got: called with the number of bytes received so far. Raises RefusedError, or DataError if the file cannot be
+    written; in both cases the temporary file is removed.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            incoming = _Incoming(archive, file, got, patience)
-            _receive(url, incoming, patience)
+            incoming = _Incoming(archive, file, got, timeouts)
+            _receive(url, incoming, timeouts)
             incoming.check()
             file.flush()
             os.fsync(file.fileno())
@@ -63,7 +63,7 @@ def download(archive: Archive, url: str, path: Path, got: Callable[[int], None],
     except OSError as error:
         raise DataError(
             f"{shown(path)}: cannot be written: {error.strerror or error}",
-            f"make room for {display.size(archive.size)}, or name another folder with --data-dir DIR",
+            f"free {display.size(archive.size)}, or choose another folder with --data-dir DIR",
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -72,81 +72,79 @@ def download(archive: Archive, url: str, path: Path, got: Callable[[int], None],
 
 @final
 class _Incoming:
-    """The file that is being written: what pooch's downloader takes for one, counted and hashed as it comes."""
+    """A file-like object for pooch's downloader that counts and hashes what it writes."""
 
-    def __init__(self, archive: Archive, file: IO[bytes], got: Callable[[int], None], patience: Patience) -> None:
+    def __init__(self, archive: Archive, file: IO[bytes], got: Callable[[int], None], timeouts: Timeouts) -> None:
         self.count = 0
         self.start = b""
         self.digest = hashlib.sha256()
-        self._archive, self._file, self._got, self._patience = archive, file, got, patience
+        self._archive, self._file, self._got, self._timeouts = archive, file, got, timeouts
         self._since = time.monotonic()
 
     def write(self, piece: bytes) -> None:
-        """Take what came. Raises RefusedError as soon as it cannot be the file."""
+        """Write a piece. Raises RefusedError as soon as this cannot be the right file."""
         if len(self.start) < _START:
             self.start += piece[: _START - len(self.start)]
         self.count += len(piece)
         if self.count > self._archive.size:
-            raise RefusedError(f"sends more than the {self.expected} of the file{self.instead()}")
+            raise RefusedError(f"sent more than the expected {self.expected}{self.instead()}")
         seconds = time.monotonic() - self._since
-        if seconds > self._patience.slow and self.count < seconds * self._patience.slowest:
-            raise RefusedError(f"is too slow: {counted(self.count)} in {display.seconds(seconds)}")
+        if seconds > self._timeouts.slow and self.count < seconds * self._timeouts.slowest:
+            raise RefusedError(f"was too slow: {counted(self.count)} in {display.seconds(seconds)}")
         self.digest.update(piece)
         self._file.write(piece)
         self._got(self.count)
 
     @property
     def expected(self) -> str:
-        """Return how long the file is, as messages print it."""
+        """Return the expected size as displayed in messages."""
         return counted(self._archive.size)
 
     def flush(self) -> None:
         """Do nothing: pooch would flush after every piece."""
 
     def instead(self) -> str:
-        """Return what the file is, where it is plainly something else: `: this is an HTML page`."""
+        """Return the file's type if it is clearly another one: `: this is an HTML page`."""
         what = recognize.kind(self.start)
         return f": this is {what}" if what and not self.start.startswith(recognize.GZIP) else ""
 
     def check(self) -> None:
-        """Raise RefusedError where the whole file is not the published one."""
+        """Raise RefusedError unless the complete file is the published one."""
         if self.count != self._archive.size:
-            raise RefusedError(f"sends {counted(self.count)}, expected {self.expected}{self.instead()}")
+            raise RefusedError(f"sent {counted(self.count)}, expected {self.expected}{self.instead()}")
         found = self.digest.hexdigest()
         if found != self._archive.sha256:
-            raise RefusedError(
-                f"sends a file with the SHA-256 {found}, expected {self._archive.sha256}{self.instead()}"
-            )
+            raise RefusedError(f"sent a file with SHA-256 {found}, expected {self._archive.sha256}{self.instead()}")
 
 
-def _receive(url: str, incoming: _Incoming, patience: Patience) -> None:
-    """Let pooch fetch an address into `incoming`. Raises RefusedError for whatever goes wrong on the way."""
+def _receive(url: str, incoming: _Incoming, timeouts: Timeouts) -> None:
+    """Download a URL into `incoming` with pooch. Raises RefusedError if anything goes wrong."""
     import requests
     from pooch import HTTPDownloader
 
     downloader = HTTPDownloader(
         chunk_size=_PIECE,
-        timeout=(patience.connect, patience.silent),
-        headers={"Accept-Encoding": "identity"},  # a server that unpacks a .gz on the way sends another file
+        timeout=(timeouts.connect, timeouts.silent),
+        headers={"Accept-Encoding": "identity"},  # a server that unpacks a .gz would send another file
     )
     try:
         downloader(url, incoming, None)
     except requests.exceptions.HTTPError as error:
-        raise RefusedError(f"answers {_status(error.response)}") from error
+        raise RefusedError(f"answered {_status(error.response)}") from error
     except requests.exceptions.ConnectTimeout as error:
-        raise RefusedError(f"does not answer within {display.seconds(patience.connect)}") from error
+        raise RefusedError(f"did not answer within {display.seconds(timeouts.connect)}") from error
     except requests.exceptions.RequestException as error:
         if "timed out" in str(error).lower():
             raise RefusedError(
-                f"sends nothing for {display.seconds(patience.silent)}, after {counted(incoming.count)}"
+                f"sent nothing for {display.seconds(timeouts.silent)}, after {counted(incoming.count)}"
             ) from error
         if incoming.count:
-            raise RefusedError(f"breaks off after {counted(incoming.count)}, expected {incoming.expected}") from error
-        raise RefusedError("cannot be reached") from error
-    except ValueError as error:  # such as a length that is no number
-        raise RefusedError("sends a header that cannot be read") from error
+            raise RefusedError(f"broke off after {counted(incoming.count)}, expected {incoming.expected}") from error
+        raise RefusedError("could not be reached") from error
+    except ValueError as error:  # such as a length that is not a number
+        raise RefusedError("sent an unreadable header") from error
 
 
 def _status(response: requests.Response | None) -> str:
-    """Return what a server says: `404 Not Found`."""
+    """Return the status of a response: `404 Not Found`."""
     return "with an error" if response is None else f"{response.status_code} {display.name(response.reason or '')}"

@@ -1,1 +1,1 @@
-"""Files of arrays: IDX, npz, CIFAR's batches, archives; each read within bounds, whatever it declares."""
+"""Readers of array files: IDX, npz, CIFAR's batches, archives; each with limits, whatever the file declares."""

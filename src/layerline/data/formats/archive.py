@@ -1,4 +1,4 @@
-"""A zip archive of arrays: checked as a whole before anything is unpacked, then each member to its declared size."""
+"""Read a zip archive of arrays: all members are checked before any is unpacked, each to at most its declared size."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_MOST_MEMBERS: Final = 1000
+_MAX_MEMBERS: Final = 1000
 _DENSEST: Final = 1032
-"""Deflate makes at most so many bytes of one."""
+"""Maximum compression ratio of deflate."""
 _CHUNK: Final = 2**20
 _LAST_LETTER: Final = 0x10FFFF
-"""Of Unicode. Python makes no text of numbers above it, or such as ends in a SystemError."""
+"""The last Unicode code point. Larger numbers in text would fail in Python, some with a SystemError."""
 _END: Final = b"PK\x05\x06"
 _END_SIZE: Final = 22
 _LOCAL_HEADER: Final = 30
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _OTHER_METHODS: Final = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma", 93: "zstd"}
 _BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
-"""What Python's reader raises for archives that are damaged or strange."""
+"""Exceptions that Python's reader raises for damaged or unusual archives."""
 
 
 @contextlib.contextmanager
 def open_archive(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
-    """Open an archive and give it with its arrays by name (without `.npy`). Raises DataError."""
+    """Open an archive; yield it with its arrays by name (without `.npy`). Raises DataError."""
     try:
         file = regular.opened(path)
     except OSError as error:
@@ -58,12 +58,12 @@ def _archive(file: IO[bytes], path: Path) -> zipfile.ZipFile:
         raise unreadable(path, error) from error
     except _BROKEN as error:
         raise DataError(
-            f"{shown(path)}: found no readable table of contents at its end, expected that of an .npz archive", FETCH
+            f"{shown(path)}: cannot read the table of contents at the end of this .npz archive", FETCH
         ) from error
 
 
 def read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> NDArray[Any]:
-    """Return the array in a member. Raises DataError; nothing larger than what the archive declares is unpacked."""
+    """Return the array in a member. Raises DataError; at most the declared size is unpacked."""
     try:
         with archive.open(info) as file:
             return _array(file, info, place)
@@ -71,15 +71,15 @@ def read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> NDArray
         raise DataError(f"{place}: cannot be read: {error.strerror or error}", FETCH) from error
     except MemoryError as error:
         raise DataError(
-            f"{place}: found {display.size(info.file_size)}, expected what fits into memory", "use a part of the data"
+            f"{place}: {display.size(info.file_size)} do not fit into memory", "use part of the data"
         ) from error
     except _BROKEN as error:
-        reason = "data whose checksum (CRC-32) is wrong" if "CRC" in str(error) else "data that cannot be unpacked"
+        reason = "data with a wrong checksum (CRC-32)" if "CRC" in str(error) else "data that cannot be unpacked"
         raise DataError(f"{place}: found {reason}, expected an array", FETCH) from error
 
 
 def header_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> Header:
-    """Return what the header of the array in a member says; no value is read. Raises DataError."""
+    """Return the header of the array in a member; no values are read. Raises DataError."""
     try:
         with archive.open(info) as file:
             return header(file.read, place)
@@ -105,9 +105,9 @@ def _array(file: IO[bytes], info: zipfile.ZipInfo, place: str) -> NDArray[Any]:
         if not piece:
             raise EOFError
         view[filled : filled + len(piece)] = piece
-        filled += len(piece)  # at the end the reader compares the checksum
+        filled += len(piece)  # at the end the reader verifies the checksum
     if found.dtype.kind == "U" and (buffer.view(found.dtype.str[0] + "u4") > _LAST_LETTER).any():
-        raise DataError(f"{place}: found text with a letter that Unicode does not have, expected text", "save it anew")
+        raise DataError(f"{place}: found text with a character outside Unicode", "save it again")
     values = buffer.view(found.dtype)
     if found.fortran_order:
         return np.ascontiguousarray(values.reshape(found.shape, order="F"))
@@ -115,34 +115,34 @@ def _array(file: IO[bytes], info: zipfile.ZipInfo, place: str) -> NDArray[Any]:
 
 
 def _check_kind(file: IO[bytes], path: Path) -> None:
-    """Refuse what is no zip archive, or one of very many members, by its first and last bytes."""
+    """Raise DataError if this is not a zip archive, or has too many members, by its first and last bytes."""
     start = file.read(300)
     if not start.startswith(recognize.ZIP):
         what = recognize.kind(start) or start[:4].hex(" ")
         raise DataError(
-            f"{shown(path)}:0: found {what}, expected an .npz archive, which begins with 50 4b", recognize.remedy(what)
+            f"{shown(path)}:0: found {what}, expected an .npz archive, which starts with 50 4b", recognize.remedy(what)
         )
     size = file.seek(0, 2)
     file.seek(max(0, size - _END_SIZE))
     end = file.read()
     count = int.from_bytes(end[10:12], "little")
-    if end.startswith(_END) and count > _MOST_MEMBERS:
+    if end.startswith(_END) and count > _MAX_MEMBERS:
         raise _too_many(shown(path), count)
 
 
 def _members(archive: zipfile.ZipFile, name: str, size: int) -> dict[str, zipfile.ZipInfo]:
-    """Return the members that are arrays, after checking all of them against each other and the size of the file."""
+    """Return the members that are arrays, after checking all members against each other and the file size."""
     infos = archive.infolist()
-    if len(infos) > _MOST_MEMBERS:
+    if len(infos) > _MAX_MEMBERS:
         raise _too_many(name, len(infos))
     members: dict[str, zipfile.ZipInfo] = {}
     end, before = 0, ""
     for info in sorted(infos, key=lambda info: info.header_offset):
         key, place = info.filename, f"{name}: {display.name(info.filename)}"
         if key in members:
-            raise DataError(f"{place}: found twice, expected every name once", "save it anew with numpy.savez")
+            raise DataError(f"{place}: appears twice in the archive", "save it again with numpy.savez")
         if info.header_offset < end:
-            raise DataError(f"{place}: found inside {before}, expected members one behind the other", FETCH)
+            raise DataError(f"{place}: overlaps {before} in the archive", FETCH)
         end = info.header_offset + _LOCAL_HEADER + len(key.encode()) + info.compress_size
         before = display.name(key)
         _check_member(info, place, size, end)
@@ -156,21 +156,21 @@ def _check_member(info: zipfile.ZipInfo, place: str, size: int, end: int) -> Non
     if info.compress_type not in _METHODS:
         method = _OTHER_METHODS.get(info.compress_type, str(info.compress_type))
         raise DataError(
-            f"{place}: found the compression {method}, expected none or deflate",
+            f"{place}: found {method} compression, expected none or deflate",
             "save it with numpy.savez or numpy.savez_compressed",
         )
     densest = 1 if info.compress_type == zipfile.ZIP_STORED else _DENSEST
     if end > size or info.file_size > info.compress_size * densest:
         raise DataError(
-            f"{place}: found {display.count(min(info.compress_size, size))} bytes, which cannot hold the "
-            f"{display.count(info.file_size)} that it declares",
+            f"{place}: found {display.count(min(info.compress_size, size))} bytes, which cannot contain the declared "
+            f"{display.count(info.file_size)} bytes",
             FETCH,
         )
 
 
 def _too_many(name: str, count: int) -> DataError:
     return DataError(
-        f"{name}: found {display.count(count)} or more members, expected at most {display.count(_MOST_MEMBERS)}",
+        f"{name}: found {display.count(count)} or more members, expected at most {display.count(_MAX_MEMBERS)}",
         "put all images into one array, and all labels into another: numpy.savez(file, x=images, y=labels)",
     )
 

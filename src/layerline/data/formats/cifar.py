@@ -1,4 +1,4 @@
-"""CIFAR-10 as it is published: five batches and a test batch, in a folder or in the archive they come in."""
+"""Read CIFAR-10 as published: five batches and a test batch, in a folder or in the original archive."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ ARCHIVES: Final = {
     "cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
     "cifar-10-python.tar.gz": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
 }
-"""The published archives, and their SHA-256."""
+"""The published archives → their SHA-256."""
 ORDER: Final = "CHW"
-"""How an image lies in a batch."""
+"""Memory layout of an image in a batch."""
 _STEMS: Final = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")
-_LARGEST: Final = 2**26
-"""Bytes of a batch; the published ones have 31 million."""
-_MOST_MEMBERS: Final = 1000
+_MAX_BYTES: Final = 2**26
+"""Maximum size of a batch; the published ones have 31 million bytes."""
+_MAX_MEMBERS: Final = 1000
 
 
 @dataclass(frozen=True)
-class Form:
-    """One of the two ways in which the batches are published."""
+class Variant:
+    """One of the two variants of the published batches: binary or Python."""
 
     folder: str
     ending: str
@@ -51,37 +51,37 @@ class Form:
         return tuple(stem + self.ending for stem in _STEMS)
 
 
-FORMS: Final = (
-    Form("cifar-10-batches-bin", ".bin", "batches.meta.txt", cifar_batch.binary, cifar_batch.names_of_text),
-    Form("cifar-10-batches-py", "", "batches.meta", cifar_batch.python, cifar_batch.names_of_python),
+VARIANTS: Final = (
+    Variant("cifar-10-batches-bin", ".bin", "batches.meta.txt", cifar_batch.binary, cifar_batch.names_of_text),
+    Variant("cifar-10-batches-py", "", "batches.meta", cifar_batch.python, cifar_batch.names_of_python),
 )
 
 
 def place_of(folder: Path) -> Path | None:
-    """Return the folder with batches in it: this one, or the one of the published name in it; None without."""
-    for form in FORMS:
-        for place in (folder, folder / form.folder):
-            if any((place / name).is_file() for name in form.batches):
+    """Return the folder that contains batches: this one, or a subfolder with the published name; None if neither."""
+    for variant in VARIANTS:
+        for place in (folder, folder / variant.folder):
+            if any((place / name).is_file() for name in variant.batches):
                 return place
     return None
 
 
-def form_of(name: str) -> Form | None:
-    """Return the form that a file of this name belongs to, None where it is no file of CIFAR-10's."""
+def variant_of(name: str) -> Variant | None:
+    """Return the variant that a file of this name belongs to, None if it is not a CIFAR-10 file."""
     last = name.rsplit("/", 1)[-1]
-    return next((form for form in FORMS if last in (*form.batches, form.meta)), None)
+    return next((variant for variant in VARIANTS if last in (*variant.batches, variant.meta)), None)
 
 
 def read_folder(folder: Path) -> SourceArrays:
-    """Return the set whose batches are in a folder. Raises DataError."""
-    form = next(form for form in FORMS if any((folder / name).is_file() for name in form.batches))
-    collected = _Collected(form, shown(folder))
-    for name in (*form.batches, form.meta):
+    """Return the data set from the batches in a folder. Raises DataError."""
+    variant = next(variant for variant in VARIANTS if any((folder / name).is_file() for name in variant.batches))
+    collected = _Collected(variant, shown(folder))
+    for name in (*variant.batches, variant.meta):
         path = folder / name
         if not path.is_file():
             continue
         try:
-            content = regular.content(path, _LARGEST)
+            content = regular.content(path, _MAX_BYTES)
         except OSError as error:
             raise unreadable(path, error) from error
         if content is None:
@@ -91,73 +91,73 @@ def read_folder(folder: Path) -> SourceArrays:
 
 
 def read_tar(path: Path, tar: Tar, members: Iterable[Member]) -> SourceArrays:
-    """Return the set in an archive, from its members. Raises DataError; nothing else in it is looked at."""
+    """Return the data set from the members of an archive; other members are ignored. Raises DataError."""
     collected: _Collected | None = None
     for count, member in enumerate(members):
-        if count == _MOST_MEMBERS:
+        if count == _MAX_MEMBERS:
             raise DataError(
-                f"{tar.name}: found more than {display.count(_MOST_MEMBERS)} members, expected CIFAR-10's seven files",
-                f"fetch {next(iter(ARCHIVES))} again",
+                f"{tar.name}: found more than {display.count(_MAX_MEMBERS)} members, expected CIFAR-10's seven files",
+                f"download {next(iter(ARCHIVES))} again",
             )
-        form = form_of(member.name)
-        if form is None or member.kind != "file":
+        variant = variant_of(member.name)
+        if variant is None or member.kind != "file":
             continue
         place = f"{tar.name}: {display.name(member.name, 100)}"
-        if member.size > _LARGEST:
+        if member.size > _MAX_BYTES:
             raise _too_large(place)
-        collected = collected or _Collected(form, tar.name)
-        if form is collected.form:
+        collected = collected or _Collected(variant, tar.name)
+        if variant is collected.variant:
             collected.add(member.name.rsplit("/", 1)[-1], tar.read(member), place)
-    assert collected is not None  # noqa: S101 - whoever calls has seen a batch
+    assert collected is not None  # noqa: S101 - the caller has seen a batch
     return collected.parts(_unofficial(path))
 
 
 def _unofficial(path: Path) -> tuple[str, ...]:
-    """Return a note where an archive is not one of the published ones, byte by byte."""
+    """Return a note if an archive is not identical to a published one."""
     with regular.opened(path) as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found in ARCHIVES.values():
         return ()
-    return (f"{shown(path)} is not the published archive (its SHA-256 is {found[:12]}…): it may have been packed anew",)
+    return (f"{shown(path)} is not the published archive (its SHA-256 is {found[:12]}…): it may have been repacked",)
 
 
 def _too_large(place: str) -> DataError:
-    return DataError(f"{place}: found more than {display.size(_LARGEST)}, expected 31 MB", "fetch it again")
+    return DataError(f"{place}: found more than {display.size(_MAX_BYTES)}, expected 31 MB", "download it again")
 
 
 class _Collected:
-    """The batches that were found so far."""
+    """The batches found so far."""
 
-    def __init__(self, form: Form, place: str) -> None:
-        self.form = form
+    def __init__(self, variant: Variant, place: str) -> None:
+        self.variant = variant
         self._place = place
         self._batches: dict[str, Batch] = {}
         self._names: tuple[str, ...] | None = None
 
     def add(self, name: str, content: bytes, place: str) -> None:
         """Read a file. Raises DataError."""
-        if name in self._batches or (name == self.form.meta and self._names is not None):
-            raise DataError(f"{place}: found a second file of this name, expected one", "fetch the archive again")
-        if name == self.form.meta:
-            self._names = self.form.names(content, place)
+        if name in self._batches or (name == self.variant.meta and self._names is not None):
+            raise DataError(f"{place}: found a second file with this name", "download the archive again")
+        if name == self.variant.meta:
+            self._names = self.variant.names(content, place)
         else:
-            self._batches[name] = self.form.batch(content, place)
+            self._batches[name] = self.variant.batch(content, place)
 
     def parts(self, notes: tuple[str, ...] = ()) -> SourceArrays:
-        """Return training and test. Raises DataError where a batch is missing."""
-        lacking = [name for name in self.form.batches if name not in self._batches]
+        """Return training and test. Raises DataError if a batch is missing."""
+        lacking = [name for name in self.variant.batches if name not in self._batches]
         if lacking:
             raise DataError(
-                f"{self._place}: found no {', '.join(lacking)}, expected all of {self.form.batches[0]} to "
-                f"{self.form.batches[4]} and {self.form.batches[5]}",
-                "put it there",
+                f"{self._place}: found no {', '.join(lacking)}, expected all of {self.variant.batches[0]} to "
+                f"{self.variant.batches[4]} and {self.variant.batches[5]}",
+                f"add {', '.join(lacking)}",
             )
-        *train, test = self.form.batches
+        *train, test = self.variant.batches
         splits = {"train": self._joined(train, "train"), "test": self._joined([test], "test")}
         return SourceArrays("cifar10", {**splits}, self._names or CLASSES, notes=notes)  # type: ignore[dict-item]
 
     def _joined(self, names: list[str], split: str) -> SplitArrays:
-        """Return batches as one; each is given up once it is copied, so that memory hardly holds them twice."""
+        """Return batches as one; each is freed after it is copied, so that little is in memory twice."""
         count = sum(len(self._batches[name].labels) for name in names)
         images = np.empty((count, SHAPE[0] * SHAPE[1] * SHAPE[2]), np.uint8)
         labels = np.empty(count, np.uint8)

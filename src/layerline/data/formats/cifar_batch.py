@@ -1,4 +1,4 @@
-"""One batch of CIFAR-10: 3,073 bytes an image (a label, then 32×32 of red, of green, of blue), or Python's pickle."""
+"""Read one batch of CIFAR-10: 3,073 bytes per image (a label, then 32×32 red, green and blue), or a Python pickle."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ CLASSES: Final = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog"
 _PIXELS: Final = 3 * 32 * 32
 _RECORD: Final = 1 + _PIXELS
 _RECORD_100: Final = 2 + _PIXELS
-"""CIFAR-100 has two labels an image."""
-_NOT_100: Final = "CIFAR-100 is not read: fetch CIFAR-10"
+"""CIFAR-100 has two labels per image."""
+_NOT_100: Final = "CIFAR-100 is not supported: use CIFAR-10"
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """images: uint8 (n, 3072), each as C, H, W; labels: uint8 (n,)."""
+    """A batch of images, uint8 (n, 3072), each as C, H, W, and their labels, uint8 (n,)."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.uint8]
@@ -56,19 +56,19 @@ def _wrong_size(content: bytes, place: str) -> DataError:
         return DataError(f"{place}:0: found {what}, expected a binary batch", recognize.remedy(what))
     if size % _RECORD_100 == 0:
         return DataError(
-            f"{place}: found {display.count(size)} bytes, which are records of {_RECORD_100}: this is CIFAR-100, "
-            f"expected records of {_RECORD}",
+            f"{place}: found {display.count(size)} bytes, a multiple of {_RECORD_100}, so this is CIFAR-100, "
+            f"expected records of {_RECORD} bytes",
             _NOT_100,
         )
     return DataError(
-        f"{place}: found {display.count(size)} bytes, which leave {size % _RECORD} behind {size // _RECORD} records, "
-        f"expected records of {_RECORD}",
+        f"{place}: found {display.count(size)} bytes, which is {display.counted(size // _RECORD, 'record')} and "
+        f"{size % _RECORD} bytes, expected complete records of {_RECORD} bytes",
         FETCH,
     )
 
 
 def python(content: bytes, place: str) -> Batch:
-    """Return the images of a Python batch. Raises DataError; nothing in it is run."""
+    """Return the images of a Python batch. Raises DataError; nothing in it is executed."""
     held = _dictionary(content, place)
     if "data" not in held:
         raise _lacks(held, place, "data")
@@ -81,7 +81,7 @@ def python(content: bytes, place: str) -> Batch:
 
 
 def names_of_text(content: bytes, place: str) -> tuple[str, ...]:
-    """Return the classes in batches.meta.txt, a name a line. Raises DataError."""
+    """Return the classes in batches.meta.txt, one name per line. Raises DataError."""
     return _names([line.strip() for line in content.splitlines() if line.strip()], place)
 
 
@@ -90,7 +90,7 @@ def names_of_python(content: bytes, place: str) -> tuple[str, ...]:
     held = _dictionary(content, place)
     names = held.get("label_names")
     if not isinstance(names, list) or not all(isinstance(name, memoryview) for name in names):
-        raise DataError(f"{place}: found no list of names in label_names, expected one", FETCH)
+        raise DataError(f"{place}: label_names is not a list of names", FETCH)
     return _names([bytes(name) for name in names], place)
 
 
@@ -98,11 +98,11 @@ def _names(found: list[bytes], place: str) -> tuple[str, ...]:
     try:
         names = tuple(unicodedata.normalize("NFC", name.decode("utf-8")) for name in found)
     except UnicodeDecodeError:
-        raise DataError(f"{place}: found a class name that is not UTF-8, expected text", FETCH) from None
+        raise DataError(f"{place}: found a class name that is not valid UTF-8", FETCH) from None
     if len(set(names)) != len(CLASSES) or len(names) != len(CLASSES) or max(map(len, names)) > 200:
         raise DataError(
-            f"{place}: found {len(names)} names, {len(set(names))} of them different, "
-            f"expected {len(CLASSES)} different ones of at most 200 letters",
+            f"{place}: found {len(names)} names, {len(set(names))} of them distinct, "
+            f"expected {len(CLASSES)} distinct names of at most 200 characters",
             FETCH,
         )
     return names
@@ -123,11 +123,11 @@ def _images(data: Any, place: str) -> NDArray[np.uint8]:
     if not isinstance(data, pickled.Array):
         raise DataError(f"{place}: found {_kind(data)} as data, {expected}", FETCH)
     if data.type != "u1" or data.content is None:
-        raise DataError(f"{place}: found data of the type {display.name(data.type) or 'none'}, {expected}", FETCH)
+        raise DataError(f"{place}: found data of type {display.name(data.type) or 'none'}, {expected}", FETCH)
     if data.fortran_order:
-        raise DataError(f"{place}: found data in Fortran's order, {expected} in C's", FETCH)
+        raise DataError(f"{place}: found data in Fortran order, {expected} in C order", FETCH)
     if len(data.shape) != 2 or data.shape[1] != _PIXELS or data.shape[0] < 1:
-        raise DataError(f"{place}: found data of the shape ({', '.join(map(str, data.shape))}), {expected}", FETCH)
+        raise DataError(f"{place}: found data of shape ({', '.join(map(str, data.shape))}), {expected}", FETCH)
     if len(data.content) != data.shape[0] * _PIXELS:
         raise DataError(
             f"{place}: found {display.count(len(data.content))} bytes of data, "
@@ -152,14 +152,14 @@ def _labels(labels: Any, count: int, place: str) -> NDArray[np.uint8]:
 
 def _lacks(held: dict[str, Any], place: str, key: str) -> DataError:
     keys = ", ".join(display.name(name, 20) for name in list(held)[:8]) or "nothing"
-    return DataError(f"{place}: found {keys}, expected {key} among them", FETCH)
+    return DataError(f"{place}: found the keys {keys}, but not {key}", FETCH)
 
 
 def _kind(value: Any) -> str:
     words: dict[type[Any], str] = {
         memoryview: "text",
         int: "a number",
-        bool: "a truth value",
+        bool: "a boolean",
         list: "a list",
         tuple: "a tuple",
         dict: "a dictionary",

@@ -1,4 +1,4 @@
-"""Which IDX files belong together: images and labels of training, validation and test, by their names."""
+"""Find the IDX files that belong together by name: images and labels of training, validation and test."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _Key = tuple[SplitName, str]
 
 
 def present(folder: Path) -> set[str]:
-    """Return which of the official files are in a folder, gzipped or not, with `-` or `.` before `idx`."""
+    """Return the official files present in a folder, gzipped or not, with `-` or `.` before `idx`."""
     try:
         here = {child.name for child in folder.iterdir()} if folder.is_dir() else set()
     except OSError as error:
@@ -43,7 +43,7 @@ def present(folder: Path) -> set[str]:
 
 
 def is_one(folder: Path) -> bool:
-    """Return whether there is any IDX file in the folder."""
+    """Return whether the folder contains an IDX file, by name."""
     try:
         return any(_NAME.fullmatch(child.name) for child in folder.iterdir())
     except OSError as error:
@@ -51,7 +51,7 @@ def is_one(folder: Path) -> bool:
 
 
 def read(folder: Path) -> SourceArrays:
-    """Return the sets in a folder of IDX files. Raises DataError where one of a pair is missing, or there are two."""
+    """Return the splits in a folder of IDX files. Raises DataError if half of a pair is missing, or occurs twice."""
     files = _files(folder)
     splits: dict[SplitName, SplitArrays] = {}
     for split in SPLITS:
@@ -62,31 +62,30 @@ def read(folder: Path) -> SourceArrays:
         alone = images or labels
         if alone:
             raise DataError(
-                f"{shown(folder)}: found {display.name(alone.name)} alone, "
-                f"expected {'labels' if images else 'images'} beside it",
-                f"put {_partner_name(alone.name)} there",
+                f"{shown(folder)}: found {display.name(alone.name)} without its {'labels' if images else 'images'}",
+                f"add {_partner_name(alone.name)}",
             )
     if "train" not in splits:
         raise DataError(
             f"{shown(folder)}: found no training images, expected {OFFICIAL[0]} and {OFFICIAL[1]}",
-            "rename the files, or name the file of images: --data FILE",
+            "rename the files, or pass the image file: --data FILE",
         )
     return SourceArrays(folder.resolve().name or "data", splits)
 
 
 def read_file(path: Path) -> SourceArrays:
-    """Return the set whose images are in an IDX file; its labels are in the file beside it whose name says so."""
+    """Return the data set of an IDX image file; its labels are in the matching file in the same folder."""
     match = _NAME.fullmatch(path.name)
     if match is None:
-        idx.read(path, "images")  # whatever is wrong with it comes first
+        idx.read(path, "images")  # errors in the file itself come first
         raise DataError(
-            f"{shown(path)}: found images, expected a name that leads to their labels",
-            "call the files NAME-images-idx3-ubyte and NAME-labels-idx1-ubyte, gzipped or not",
+            f"{shown(path)}: contains images, but the label file cannot be found from this name",
+            "name the files NAME-images-idx3-ubyte and NAME-labels-idx1-ubyte, gzipped or not",
         )
     if match["what"].lower() == "labels":
         raise DataError(
-            f"{shown(path)}: found the name of a file of labels, expected that of images",
-            f"name the images, {_partner_name(path.name)}, or the folder",
+            f"{shown(path)}: named like a label file, expected an image file",
+            f"pass the image file, {_partner_name(path.name)}, or the folder",
         )
     key, found = _label_key(match), None
     for child in sorted(path.parent.iterdir()):
@@ -95,12 +94,12 @@ def read_file(path: Path) -> SourceArrays:
             found = child if found is None or found.suffix == ".gz" else found
     if found is None:
         raise DataError(
-            f"{shown(path)}: found no labels beside it, expected {_partner_name(path.name)}",
-            "put it into the same folder",
+            f"{shown(path)}: found no labels for these images, expected {_partner_name(path.name)}",
+            "put it in the same folder",
         )
     known = (None, _split_of(path.name))
     others = [child.name for child in sorted(path.parent.iterdir()) if _split_of(child.name) not in known]
-    notes = (f"{display.name(others[0])} is not used: name the folder for all of it",) if others else ()
+    notes = (f"{display.name(others[0])} is ignored: pass the folder to use all its files",) if others else ()
     name = key.strip("-._ ") or path.resolve().parent.name
     return SourceArrays(name, {"train": _part(path, found)}, notes=notes)
 
@@ -113,7 +112,7 @@ def _part(images: Path, labels: Path) -> SplitArrays:
 
 
 def _files(folder: Path) -> dict[_Key, Path]:
-    """Return the file of each split's images and labels; the unpacked one where it is there gzipped, too."""
+    """Return the file of each split's images and labels; if a file is also present gzipped, the unpacked one."""
     files: dict[_Key, Path] = {}
     for child in sorted(folder.iterdir()):
         match, split = _NAME.fullmatch(child.name), _split_of(child.name)
@@ -124,8 +123,8 @@ def _files(folder: Path) -> dict[_Key, Path]:
         if _plain_name(before.name) != _plain_name(child.name):
             raise DataError(
                 f"{shown(folder)}: found {display.name(before.name)} and {display.name(child.name)}, "
-                "expected one of them",
-                f"name the file of images: --data {shown(child)}",
+                "expected only one of them",
+                f"pass the image file: --data {shown(child)}",
             )
     return files
 
@@ -139,7 +138,7 @@ def _split_of(name: str) -> SplitName | None:
 
 
 def _plain_name(name: str) -> str:
-    """Return a name without what does not matter: `.gz`, and `.` or `-` before `idx`."""
+    """Return a name without irrelevant differences: `.gz`, and `.` or `-` before `idx`."""
     return name.removesuffix(".gz").replace(".idx", "-idx")
 
 
@@ -148,7 +147,7 @@ def _label_key(match: re.Match[str]) -> str:
 
 
 def _partner_name(name: str) -> str:
-    """Return the name of the labels for that of images, and the other way round."""
+    """Return the name of the label file for an image file, or of the image file for a label file."""
     if "images" in name:
         return display.name(name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1"), 200)
     return display.name(name.replace("labels", "images").replace("idx1", "idx3"), 200)

@@ -1,4 +1,4 @@
-"""`--data cifar10`: the published batches, their archive, or a copy as images, where --data-dir says."""
+"""Read `--data cifar10`: the published batches, their archive, or a copy as image files, in the data folder."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ _FOLDERS: Final = ("cifar10", "cifar-10", "CIFAR10", ".")
 _ARCHIVE: Final = re.compile(r"cifar.?10(?!0).*\.(tar(\..z)?|t.z)", re.IGNORECASE)
 
 
-def read(data_dir: Path | None, asked: ImageOptions, progress: Progress | None) -> SourceArrays:
-    """Return CIFAR-10 from the first place where it is. Raises DataError where there is none."""
+def read(data_dir: Path | None, options: ImageOptions, progress: Progress | None) -> SourceArrays:
+    """Return CIFAR-10 from the first place where it is found. Raises DataError if there is none."""
     folder = catalog.folder_of(NAME, data_dir)
     place = place_of(folder)
     if place is None:
         raise catalog.absent(NAME, data_dir, folder, f"{' or '.join(cifar.ARCHIVES)} (as it is or unpacked)")
     if place.is_file():
-        return _copy(image_archive.read(place, asked, progress), place)
+        return _copy(image_archive.read(place, options, progress), place)
     if cifar.place_of(place) is not None:
         return cifar.read_folder(place)
-    parts = image_folder.read_folder(place, asked, progress)
+    parts = image_folder.read_folder(place, options, progress)
     if parts is None:
-        raise DataError(f"{shown(place)}: found no image in train, expected some", "put them into train/CLASS")
+        raise DataError(f"{shown(place)}: found no images in train", "put them into train/CLASS")
     return _copy(parts, place)
 
 
 def place_of(data_dir: Path) -> Path | None:
-    """Return the first place in a data folder that CIFAR-10 may be read from: batches, an archive, image files."""
+    """Return the first place in a data folder from which CIFAR-10 can be read: batches, an archive, image files."""
     folders = [folder for folder in (data_dir / name for name in _FOLDERS) if folder.is_dir()]
     for folder in folders:
         batches = cifar.place_of(folder)
@@ -58,16 +58,16 @@ def place_of(data_dir: Path) -> Path | None:
 
 
 def _copy(parts: SourceArrays, place: Path) -> SourceArrays:
-    """Return the set, with a note where it came as image files. Raises DataError where these are of other classes."""
+    """Return the data set, with a note if it comes from image files. Raises DataError if these have other classes."""
     if parts.splits["train"].images.order == cifar.ORDER:
         return parts
     if parts.classes != CLASSES:
         found = ", ".join((parts.classes or ())[:10])
         raise DataError(
-            f"{shown(place)}: found the classes {found}, expected those of CIFAR-10: {', '.join(CLASSES)}",
-            "name the path itself to train on it: --data PATH",
+            f"{shown(place)}: found the classes {found}, expected the CIFAR-10 classes: {', '.join(CLASSES)}",
+            "to train on it, pass its path: --data PATH",
         )
-    note = f"{shown(place)} is a copy of CIFAR-10 as image files: figures on it are not quite those of the original"
+    note = f"{shown(place)} is a copy of CIFAR-10 as image files: scores may differ slightly from those on the original"
     return dataclasses.replace(parts, name=NAME, notes=(note, *parts.notes))
 
 

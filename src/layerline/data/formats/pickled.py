@@ -1,9 +1,9 @@
-"""The one kind of pickle that is read, that of CIFAR-10's Python batches, by a reader that can run nothing.
+"""Read the pickles of CIFAR-10's Python batches, the only ones supported, without executing anything.
 
-The batches were written by Python 2 in protocol 2 (PEP 307): a dictionary of strings, numbers, lists, and one NumPy
-array. Each step of the file is looked up in a table of what these files need; anything else is refused. Three names
-are known (`numpy.core.multiarray._reconstruct`, `numpy.ndarray`, `numpy.dtype`), and they stand for marks of ours:
-nothing is imported, called, or looked up by a name from the file.
+The batches were written by Python 2 with protocol 2 (PEP 307): a dictionary of strings, numbers, lists, and one NumPy
+array. Each opcode is looked up in a table of those that these files need; any other is rejected. Three names are
+known (`numpy.core.multiarray._reconstruct`, `numpy.ndarray`, `numpy.dtype`) and represented by an enum: nothing is
+imported, called, or looked up by a name from the file.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from layerline.numbers import display
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MOST_STEPS: Final = 100_000
-"""A batch of 10,000 images takes about 30,000."""
-_MOST_MARKS: Final = 20
+_MAX_STEPS: Final = 100_000
+"""A batch of 10,000 images needs about 30,000."""
+_MAX_MARKS: Final = 20
 _LONGEST_LINE: Final = 100
-_HELP: Final = "this is not an official CIFAR-10 file, and it is not read: fetch cifar-10-binary.tar.gz instead"
+_HELP: Final = "this is not an official CIFAR-10 file and is not loaded: use cifar-10-binary.tar.gz instead"
 _PROTOCOL: Final = 2
 
 
@@ -35,24 +35,24 @@ class _Name(enum.Enum):
 
 @dataclass(eq=False)
 class Type:
-    """The element type of an array, as the file names it: `u1` is uint8."""
+    """The element type of an array, as named in the file: `u1` is uint8."""
 
     name: str
 
 
 @dataclass(eq=False)
 class Array:
-    """An array as the file holds it; nothing of it is checked but that these fields have these types."""
+    """An array as stored in the file; only the types of these fields are checked."""
 
     shape: tuple[int, ...] = ()
     type: str = ""
     fortran_order: bool = False
     content: memoryview | None = None
-    """Its bytes; None where it has none, as an array of objects."""
+    """The bytes; None if there are none, as for an array of objects."""
 
 
 def load(content: bytes, place: str) -> Any:
-    """Return what a pickle holds: dict, list, tuple, int, bytes, None, bool, or Array. Raises DataError."""
+    """Return the content of a pickle: dict, list, tuple, int, memoryview, None, bool, or Array. Raises DataError."""
     return _PickleReader(content, place).load()
 
 
@@ -61,69 +61,71 @@ class _PickleReader:
         self._content = memoryview(content)
         self._place = place
         self._at = 0
-        self._began = 0
+        self._step_start = 0
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
 
     def load(self) -> Any:
         if bytes(self._content[:1]) != b"\x80":
-            raise self._error("no pickle of protocol 2", "one, which begins with 80 02")
-        for _ in range(_MOST_STEPS):
-            self._began = self._at
+            raise self._error("data that is not a pickle", "a pickle of protocol 2, which starts with 80 02")
+        for _ in range(_MAX_STEPS):
+            self._step_start = self._at
             step = self._byte()
             if step == _STOP:
                 return self._end()
             known = _STEPS.get(step)
             if known is None:
-                raise self._error(_FORBIDDEN.get(step, f"the step {step:#04x}"), "only the steps that CIFAR-10 needs")
+                raise self._error(
+                    _FORBIDDEN.get(step, f"the opcode {step:#04x}"), "only the opcodes that CIFAR-10 needs"
+                )
             known(self)
-        raise self._error(f"more than {display.count(_MOST_STEPS)} steps", "fewer, as for 10,000 images")
+        raise self._error(f"more than {display.count(_MAX_STEPS)} opcodes", "fewer: 10,000 images need about 30,000")
 
     def _end(self) -> Any:
         if len(self._stack) != 1 or self._marks:
             raise self._error(f"{len(self._stack)} values at the end", "one")
         if self._at != len(self._content):
-            raise self._error(f"{display.count(len(self._content) - self._at)} bytes behind the end", "none")
+            raise self._error(f"{display.count(len(self._content) - self._at)} bytes after the end", "none")
         return self._stack[0]
 
-    # What is read from the file.
+    # Reading the file.
 
     def _take(self, count: int) -> memoryview:
         taken = self._content[self._at : self._at + count]
         if len(taken) < count:
-            raise self._error("the end of the file", f"{display.count(count)} bytes more")
+            raise self._error("the end of the file", f"{display.count(count)} more bytes")
         self._at += count
         return taken
 
     def _byte(self) -> int:
         return self._take(1)[0]
 
-    def _number(self, form: str) -> int:
-        (value,) = struct.unpack(form, self._take(struct.calcsize(form)))
+    def _number(self, fmt: str) -> int:
+        (value,) = struct.unpack(fmt, self._take(struct.calcsize(fmt)))
         return int(value)
 
     def _line(self) -> str:
         piece = bytes(self._content[self._at : self._at + _LONGEST_LINE])
         line, newline, _ = piece.partition(b"\n")
         if not newline:
-            raise self._error("a name that does not end", f"one of at most {_LONGEST_LINE} letters")
+            raise self._error("a name that does not end", f"one of at most {_LONGEST_LINE} characters")
         self._at += len(line) + 1
         return line.decode("utf-8", "backslashreplace")
 
-    # What is done to the stack.
+    # Working on the stack.
 
     def _push(self, value: Any) -> None:
         self._stack.append(value)
 
     def _pop(self) -> Any:
         if len(self._stack) <= (self._marks[-1] if self._marks else 0):
-            raise self._error("a step that takes a value where there is none", "a value before it")
+            raise self._error("an opcode that takes a value from an empty stack", "a value before it")
         return self._stack.pop()
 
     def _since_mark(self) -> list[Any]:
         if not self._marks:
-            raise self._error("a step that ends a group that was not begun", "a mark before it")
+            raise self._error("an opcode that ends a group without a start", "a mark before it")
         first = self._marks.pop()
         values = self._stack[first:]
         del self._stack[first:]
@@ -131,10 +133,10 @@ class _PickleReader:
 
     def _top(self, kind: type[Any], what: str) -> Any:
         if not self._stack or not isinstance(self._stack[-1], kind):
-            raise self._error(f"a step on {what} where there is none", f"{what} before it")
+            raise self._error(f"an opcode that needs {what}", f"{what} before it")
         return self._stack[-1]
 
-    # The steps.
+    # The opcodes.
 
     def _protocol(self) -> None:
         version = self._byte()
@@ -142,8 +144,8 @@ class _PickleReader:
             raise self._error(f"a pickle of protocol {version}", f"protocol {_PROTOCOL}")
 
     def _mark(self) -> None:
-        if len(self._marks) == _MOST_MARKS:
-            raise self._error(f"more than {_MOST_MARKS} groups inside each other", "fewer")
+        if len(self._marks) == _MAX_MARKS:
+            raise self._error(f"more than {_MAX_MARKS} nested groups", "fewer")
         self._marks.append(len(self._stack))
 
     def _put(self, index: int) -> None:
@@ -152,7 +154,7 @@ class _PickleReader:
 
     def _get(self, index: int) -> None:
         if index not in self._memo:
-            raise self._error(f"a reference to value {index}, which is not there", "one to a value before it")
+            raise self._error(f"a reference to value {index}, which does not exist", "a reference to an earlier value")
         self._push(self._memo[index])
 
     def _text(self, length: int) -> None:
@@ -182,10 +184,10 @@ class _PickleReader:
 
     def _set(self, target: dict[str, Any], values: list[Any]) -> None:
         if len(values) % 2:
-            raise self._error("a key without a value", "pairs of them")
+            raise self._error("a key without a value", "pairs of keys and values")
         for key, value in zip(values[::2], values[1::2], strict=True):
             if not isinstance(key, memoryview):
-                raise self._error("a key that is no text", "text")
+                raise self._error("a key that is not text", "text")
             target[bytes(key).decode("utf-8", "backslashreplace")] = value
 
     def _global(self) -> None:
@@ -193,7 +195,7 @@ class _PickleReader:
         try:
             self._push(_Name(f"{module} {name}"))
         except ValueError:
-            raise self._error(f"the name {display.name(f'{module}.{name}')}", "no name but NumPy's array") from None
+            raise self._error(f"the name {display.name(f'{module}.{name}')}", "only NumPy's array types") from None
 
     def _reduce(self) -> None:
         arguments, name = self._pop(), self._pop()
@@ -217,10 +219,10 @@ class _PickleReader:
                 target.shape, target.type, target.fortran_order = shape, kind.name, fortran
                 target.content = content if isinstance(content, memoryview) else None
             case _:
-                raise self._error("a state for something that takes none", "that of a NumPy array")
+                raise self._error("a state for an object that takes none", "the state of a NumPy array")
 
     def _error(self, found: str, expected: str) -> DataError:
-        return DataError(f"{self._place}:{self._began}: found {found}, expected {expected}", _HELP)
+        return DataError(f"{self._place}:{self._step_start}: found {found}, expected {expected}", _HELP)
 
 
 _STOP: Final = ord(".")
@@ -254,18 +256,18 @@ _STEPS: Final[dict[int, Callable[[_PickleReader], None]]] = {
     ord("R"): _PickleReader._reduce,
     ord("b"): _PickleReader._build,
 }
-"""All that can be done, by the byte that asks for it."""
+"""The supported opcodes."""
 
 _FORBIDDEN: Final = {
-    ord("i"): "the step INST, which makes an object",
-    ord("o"): "the step OBJ, which makes an object",
-    0x81: "the step NEWOBJ, which makes an object",
-    0x92: "the step NEWOBJ_EX, which makes an object",
-    0x93: "the step STACK_GLOBAL, which looks up a name",
-    0x82: "the step EXT1, which looks up a name",
-    0x83: "the step EXT2, which looks up a name",
-    0x84: "the step EXT4, which looks up a name",
-    ord("P"): "the step PERSID, which asks for an object from outside",
-    ord("Q"): "the step BINPERSID, which asks for an object from outside",
+    ord("i"): "the opcode INST, which creates an object",
+    ord("o"): "the opcode OBJ, which creates an object",
+    0x81: "the opcode NEWOBJ, which creates an object",
+    0x92: "the opcode NEWOBJ_EX, which creates an object",
+    0x93: "the opcode STACK_GLOBAL, which looks up a name",
+    0x82: "the opcode EXT1, which looks up a name",
+    0x83: "the opcode EXT2, which looks up a name",
+    0x84: "the opcode EXT4, which looks up a name",
+    ord("P"): "the opcode PERSID, which refers to an object outside the file",
+    ord("Q"): "the opcode BINPERSID, which refers to an object outside the file",
 }
-"""What is refused anyway, with the names that people know them by."""
+"""Rejected opcodes, with their usual names, for messages."""

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: to say what was found where something else was expected."""
+"""Recognize a file's type by its first bytes, for messages about unexpected files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SIGNATURES: Final = (
 
 
 def kind(start: bytes) -> str | None:
-    """Return what a file is that begins with `start` (up to 300 bytes of it), or None where it is data."""
+    """Return the type of a file that starts with `start` (up to 300 bytes), or None if it is unknown."""
     if not start:
         return "an empty file"
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -50,20 +50,20 @@ def kind(start: bytes) -> str | None:
     if start[257:262] == b"ustar":
         return "a tar archive"
     if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        return "a Python pickle, which is never read"
+        return "a Python pickle, which is never loaded"
     if len(start) >= 4 and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
         return "plain text"
     return None
 
 
 def remedy(what: str | None) -> str:
-    """Return what to do about a file that is something else."""
+    """Return the help line for a file of an unexpected type."""
     if what and "HTML" in what:
-        return "the download saved a web page in place of the data: fetch the file again"
+        return "a web page was downloaded instead of the data: download the file again"
     if what == "an empty file":
-        return "fetch the file again"
+        return "download the file again"
     if what and "Git LFS" in what:
-        return "run `git lfs pull` where it came from"
+        return "run `git lfs pull` in its repository"
     if what and "(.npy)" in what:
         return "save images and labels together: numpy.savez(file, x=images, y=labels)"
     if what and "archive" in what:
@@ -72,10 +72,10 @@ def remedy(what: str | None) -> str:
 
 
 def shown(path: Path) -> str:
-    """Return a path as messages print it."""
+    """Return a path as displayed in messages."""
     return display.name(str(path), 200)
 
 
 def unreadable(path: Path, error: OSError) -> DataError:
-    """Return the error to raise where the system refuses to read `path`."""
+    """Return the error to raise if the system cannot read `path`."""
     return DataError(f"{shown(path)}: cannot be read: {error.strerror or error}", "check the path and its permissions")

@@ -1,4 +1,4 @@
-"""The bytes of a file from first to last, unpacked where it is gzip or xz: found by content, never by name."""
+"""Read a file as a stream of bytes, decompressing gzip and xz: recognized by content, never by name."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ if TYPE_CHECKING:
 
 _CHUNK: Final = 2**18
 _DENSEST: Final = 1032
-"""Deflate makes at most so many bytes of one: 258 bytes from two bits, zlib's own technical note."""
+"""Maximum compression ratio of deflate: 258 bytes from two bits, by zlib's technical notes."""
 _GZIP_WINDOW: Final = 31
-"""What makes zlib read the header of gzip, and check the CRC and the length behind the data."""
+"""Makes zlib read the gzip header, and check the CRC and length after the data."""
 _XZ_DENSEST: Final = 2**13
-"""What xz makes at most of one byte: long runs of one value came to 6,900."""
+"""Maximum compression ratio of xz: long runs of one value reached 6,900."""
 _XZ_MEMORY: Final = 2**28
-"""Bytes that unpacking xz may take; `xz -9` asks for 65 MB."""
+"""Memory limit for unpacking xz; `xz -9` needs 65 MB."""
 
-FETCH: Final = "the file is damaged: fetch it again"
-_TOO_LONG: Final = "by its header the data ends there, so the file is damaged: fetch it again"
+FETCH: Final = "the file is damaged: download it again"
+_TOO_LONG: Final = "according to its header the data ends there, so the file is damaged: download it again"
 
 
 def open_stream(path: Path) -> Stream:
-    """Open `path`. Raises DataError where it is no file or cannot be read; use it in a `with`."""
+    """Open `path` for use in a `with` statement. Raises DataError if it is not a file or cannot be read."""
     try:
         if not path.is_file():
-            what = "a folder" if path.is_dir() else "something that is not a file" if path.exists() else "nothing"
+            what = (
+                "a folder" if path.is_dir() else "something that is not a regular file" if path.exists() else "nothing"
+            )
             raise DataError(f"{shown(path)}: found {what}, expected a file", "check the path")
         size = path.stat().st_size
         file = regular.opened(path)
@@ -52,17 +54,17 @@ def open_stream(path: Path) -> Stream:
 
 
 class Stream(abc.ABC):
-    """The content of an open file, read once from its first byte to its last."""
+    """The content of an open file, read once from start to end."""
 
     packed: str | None
-    """How the content is packed: `gzip`, `xz`, or not."""
+    """Compression of the file: `gzip`, `xz`, or None."""
 
     def __init__(self, path: Path, file: IO[bytes], size: int) -> None:
         """Take over an open file of `size` bytes."""
         self.path = path
         self.name = shown(path)
         self.at = 0
-        """How many bytes of the content have been read."""
+        """Number of content bytes read so far."""
         self._file = file
         self._size = size
 
@@ -77,7 +79,7 @@ class Stream(abc.ABC):
         self._file.close()
 
     def fill(self, buffer: memoryview) -> int:
-        """Read into `buffer` until it is full or the content ends; return how many bytes were read."""
+        """Read into `buffer` until it is full or the content ends; return the number of bytes read."""
         filled = 0
         try:
             while filled < len(buffer):
@@ -98,11 +100,11 @@ class Stream(abc.ABC):
     @property
     @abc.abstractmethod
     def most(self) -> int:
-        """Return how many bytes the content can have at most, from the size of the file alone."""
+        """Return the maximum size of the content in bytes, based on the file size."""
 
     @property
     def content(self) -> str:
-        """Return what messages call the size of the file."""
+        """Return the size of the file as displayed in messages."""
         return f"{display.count(self._size)} bytes"
 
     @abc.abstractmethod
@@ -111,7 +113,7 @@ class Stream(abc.ABC):
 
     @abc.abstractmethod
     def close_end(self) -> None:
-        """Check that the file ends where its content has been read to. Raises DataError."""
+        """Check that the file ends at the current position. Raises DataError."""
 
 
 @final
@@ -128,21 +130,21 @@ class _Plain(Stream):
     def close_end(self) -> None:
         if self.take(1):
             raise DataError(
-                f"{self.name}:{self.at - 1}: found {counted(self._size - self.at + 1)} more, "
+                f"{self.name}:{self.at - 1}: found {counted(self._size - self.at + 1)} after the data, "
                 f"expected the end of the file",
                 _TOO_LONG,
             )
 
 
 class _Packed(Stream):
-    """A file that is unpacked as it is read."""
+    """A file that is decompressed as it is read."""
 
     word: str
-    """What messages call packed bytes."""
+    """The word for compressed bytes in messages."""
     densest: int
-    """How many bytes one can become."""
+    """Maximum compression ratio."""
     errors: tuple[type[Exception], ...]
-    """What the decompressor raises where the data is damaged."""
+    """Exceptions that the decompressor raises for damaged data."""
 
     def __init__(self, path: Path, file: IO[bytes], size: int, unpack: Any) -> None:
         super().__init__(path, file, size)
@@ -154,15 +156,15 @@ class _Packed(Stream):
 
     @property
     def content(self) -> str:
-        return f"{display.count(self._size)} {self.word} bytes, which hold at most {display.count(self.most)}"
+        return f"{display.count(self._size)} {self.word} bytes, which can contain at most {display.count(self.most)}"
 
     @abc.abstractmethod
     def _input(self) -> bytes:
-        """Return what the decompressor takes next."""
+        """Return the next input for the decompressor."""
 
     @abc.abstractmethod
     def _damaged(self, reason: str) -> DataError:
-        """Return what is said of damaged data, for which the decompressor gave a reason."""
+        """Return the error for damaged data, given the decompressor's reason."""
 
     def _some(self, buffer: memoryview) -> int:
         while not self._unpack.eof:
@@ -188,7 +190,7 @@ class _Packed(Stream):
     def close_end(self) -> None:
         if self.take(1):
             raise DataError(
-                f"{self.name}: found more than {display.count(self.at - 1)} bytes when unpacked, expected no more",
+                f"{self.name}: unpacks to more than the expected {display.count(self.at - 1)} bytes",
                 _TOO_LONG,
             )
         try:
@@ -199,7 +201,7 @@ class _Packed(Stream):
             at = self._read - len(self._unpack.unused_data)
             second = {GZIP: "a second gzip member", XZ: "a second xz stream"}
             found = (what for magic, what in second.items() if rest.startswith(magic))
-            what = next(found, f"other bytes behind the {self.word} data")
+            what = next(found, f"other bytes after the {self.word} data")
             raise DataError(f"{self.name}:{at}: found {what}, expected the end of the file", FETCH)
 
 
@@ -218,11 +220,11 @@ class _Gzip(_Packed):
 
     def _damaged(self, reason: str) -> DataError:
         if "incorrect data check" in reason:
-            found = "found data whose checksum (CRC-32) is not the one behind it, expected that they agree"
+            found = "the data does not match its checksum (CRC-32)"
         elif "incorrect length check" in reason:
-            found = "found data whose length is not the one behind it, expected that they agree"
+            found = "the data does not match its stored length"
         else:
-            found = "found bytes that are not gzip's, expected gzipped data"
+            found = "found bytes that are not valid gzip data"
         return DataError(f"{self.name}:{self._read - len(self._unpack.unconsumed_tail)}: {found}", FETCH)
 
 
@@ -242,12 +244,12 @@ class _Xz(_Packed):
     def _damaged(self, reason: str) -> DataError:
         if "limit" in reason.lower():
             return DataError(
-                f"{self.name}: found xz data that takes more than {display.size(_XZ_MEMORY)} to unpack, expected less",
-                "pack it anew: xz -6",
+                f"{self.name}: unpacking this xz data needs more than {display.size(_XZ_MEMORY)} of memory",
+                "compress it again: xz -6",
             )
-        return DataError(f"{self.name}: found damaged xz data, expected that its checksums agree", FETCH)
+        return DataError(f"{self.name}: the xz data is damaged", FETCH)
 
 
 def counted(count: int) -> str:
-    """Return a number of bytes as messages print it."""
+    """Return a number of bytes as displayed in messages."""
     return display.counted(count, "byte")

@@ -1,8 +1,8 @@
-"""A tar archive, read once from front to end: nothing of it is ever written to a disk.
+"""Read a tar archive once from start to end, without writing anything to disk.
 
-POSIX.1-2008, pax, "ustar Interchange Format": blocks of 512 bytes; a header block and then the file, filled up to whole
-blocks; two blocks of zeros at the end. Long names are in pax's extended headers, or in GNU's members `L`.
-Python's own reader took 25 µs a member, this one 8 (60,000 members of 1 kB, AMD Zen 4, 2026-11-23).
+POSIX.1-2008, pax, "ustar Interchange Format": blocks of 512 bytes; a header block, then the file, padded to whole
+blocks; two blocks of zeros at the end. Long names are in pax extended headers, or in GNU members of type `L`.
+Python's own reader took 25 µs per member, this one 8 (60,000 members of 1 kB, AMD Zen 4, 2026-11-23).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from layerline.errors import DataError
 from layerline.numbers import display
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+    from types import TracebackType
 
     from layerline.data.formats.stream import Stream
 
@@ -27,15 +28,15 @@ _NAME, _SIZE, _SUM, _PREFIX = slice(0, 100), slice(124, 136), slice(148, 156), s
 _MAGIC, _KIND = slice(257, 263), slice(156, 157)
 _POSIX: Final = b"ustar\0"
 _PLAIN_SUM: Final = b" " * 8
-"""What stands in the place of the checksum while it is formed."""
+"""Placeholder for the checksum while it is computed."""
 _FILES: Final = (b"0", b"\0", b"7")
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL = b"L", b"K", b"x", b"g"
 _LONGEST_NAMES: Final = 2**16
-"""Bytes of a member that holds names."""
+"""Maximum size of a member that contains names."""
 _LARGEST_OTHER: Final = 2**30
-"""Bytes of a member that is passed over."""
-_MOST_OTHERS: Final = 100_000
-"""Members in all that are not files."""
+"""Maximum size of a member that is skipped."""
+_MAX_OTHERS: Final = 100_000
+"""Maximum number of members that are not files."""
 
 
 @dataclass
@@ -43,23 +44,26 @@ class Member:
     """A file, a folder, or something else in an archive."""
 
     name: str
-    """As it stands there; what is not UTF-8 is escaped as Python does it for file names."""
+    """The name as stored; bytes that are not UTF-8 are escaped as in Python's file names."""
     size: int
     kind: Literal["file", "folder", "other"]
     offset: int
-    """Where its header is."""
+    """Position of its header."""
 
 
 def begins(start: bytes) -> bool:
-    """Return whether these 512 bytes are the header of a member."""
+    """Return whether the first 512 bytes are the header of a member."""
     return len(start) >= BLOCK and start[:BLOCK] != _ZEROS and _checksum(start[:BLOCK])
 
 
 class Tar:
-    """The members of an open archive, one behind the other; the content of one can be had until the next is asked."""
+    """The members of an open archive, in order; the content of one can be read until the next is requested.
+
+    Use it in a `with`: a thread reads ahead, and must have finished before the stream is closed.
+    """
 
     def __init__(self, stream: Stream) -> None:
-        """Read from a stream that nothing has been taken from."""
+        """Start at the beginning of an unread stream."""
         self.name = stream.name
         self._stream = stream
         self._blocks = _ahead(stream)
@@ -67,8 +71,18 @@ class Tar:
         self._passed = 0
         self._left = 0
 
+    def __enter__(self) -> Tar:
+        """Return the archive."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait until the thread that reads ahead has finished."""
+        self._blocks.close()
+
     def __iter__(self) -> Iterator[Member]:
-        """Yield the members up to the archive's end, then check what is behind it. Raises DataError."""
+        """Yield the members up to the end of the archive, then check what follows. Raises DataError."""
         names: dict[str, str] = {}
         others = 0
         while True:
@@ -85,17 +99,17 @@ class Tar:
             member = self._member(header, size, names, offset)
             names = {}
             others += member.kind != "file"
-            if others > _MOST_OTHERS:
+            if others > _MAX_OTHERS:
                 raise DataError(
-                    f"{self.name}:{offset}: found more than {display.count(_MOST_OTHERS)} folders and links, "
+                    f"{self.name}:{offset}: found more than {display.count(_MAX_OTHERS)} folders and links, "
                     "expected images",
-                    "make an archive of the images alone",
+                    "make an archive of only the images",
                 )
             yield member
         self._close_end()
 
     def read(self, member: Member) -> bytes:
-        """Return the content of the member that was yielded last."""
+        """Return the content of the last member yielded."""
         content = self._take(member.size)
         self._left -= member.size
         return content
@@ -105,7 +119,7 @@ class Tar:
         return self._passed - len(self._buffer)
 
     def _take(self, count: int) -> bytes:
-        """Return the next `count` bytes. Raises DataError where the archive ends before."""
+        """Return the next `count` bytes. Raises DataError if the archive ends first."""
         if len(self._buffer) >= count:
             taken = bytes(self._buffer[:count])
             self._buffer = self._buffer[count:]
@@ -115,8 +129,8 @@ class Tar:
             block = next(self._blocks, b"")
             if not block:
                 raise DataError(
-                    f"{self.name}:{self._passed}: found the end of the archive after "
-                    f"{display.count(self._passed)} bytes, expected two blocks of zeros there",
+                    f"{self.name}:{self._passed}: the archive ends after {display.count(self._passed)} bytes, "
+                    "without two blocks of zeros",
                     FETCH,
                 )
             self._passed += len(block)
@@ -128,24 +142,24 @@ class Tar:
         return b"".join([*pieces, last[: len(last) - keep]])
 
     def _skip(self) -> None:
-        """Pass over what is left of a member."""
+        """Skip the rest of a member."""
         while self._left:
             self._left -= len(self._take(min(self._left, _READ)))
 
     def _header(self, header: bytes, offset: int) -> int:
-        """Check a header; return how long its content is."""
+        """Check a header; return the size of its content."""
         if not _checksum(header):
-            raise DataError(f"{self.name}:{offset}: found no tar header, or a damaged one, expected one", FETCH)
+            raise DataError(f"{self.name}:{offset}: the tar header is missing or damaged", FETCH)
         size = _number(header[_SIZE])
         if size is None:
-            raise DataError(f"{self.name}:{offset}: found a size that is no number, expected one", FETCH)
+            raise DataError(f"{self.name}:{offset}: the size in the tar header is not a number", FETCH)
         if header[_KIND] not in (*_FILES, b"S", _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL):
             size = 0  # links, folders and devices have no content, whatever the header says
         self._left = -(-size // BLOCK) * BLOCK
         return size
 
     def _names(self, kind: bytes, size: int, offset: int) -> dict[str, str]:
-        """Return the name and size that an extended header gives the next member."""
+        """Return the name and size of the next member from an extended header."""
         if size > _LONGEST_NAMES:
             raise DataError(
                 f"{self.name}:{offset}: found a name of {display.count(size)} bytes, "
@@ -176,7 +190,7 @@ class Tar:
             raise DataError(
                 f"{self.name}:{offset}: found {display.name(name, 100)} of {display.size(size)}, "
                 f"expected files of at most {display.size(_LARGEST_OTHER)}",
-                "make an archive of the images alone",
+                "make an archive of only the images",
             )
         sparse = any(key.startswith("GNU.sparse") for key in names)
         if name.endswith("/") or kind == b"5":
@@ -184,17 +198,17 @@ class Tar:
         return Member(name, size, "file" if kind in _FILES and not sparse else "other", offset)
 
     def _close_end(self) -> None:
-        """Read the filling behind the end, so that the checksums of gzip and xz are compared."""
+        """Read the padding after the end, so that the checksums of gzip and xz are verified."""
         rest = len(self._buffer) + len(next(self._blocks, b""))
         if next(self._blocks, b""):
-            raise DataError(f"{self.name}:{self._passed}: found more than 1 MB behind the end, expected less", FETCH)
+            raise DataError(f"{self.name}:{self._passed}: found more than 1 MB after the end of the archive", FETCH)
         if rest < BLOCK:
             raise DataError(f"{self.name}:{self._passed}: found one block of zeros, expected two at the end", FETCH)
         self._stream.close_end()
 
 
-def _ahead(stream: Stream) -> Iterator[bytes]:
-    """Yield what a stream holds, the next piece being unpacked by a thread while one is used."""
+def _ahead(stream: Stream) -> Generator[bytes, None, None]:
+    """Yield the content of a stream in pieces; a thread unpacks the next piece while one is used."""
     with ThreadPoolExecutor(1, "unpack") as pool:
         waiting = pool.submit(stream.take, _READ)
         while block := waiting.result():
@@ -203,13 +217,13 @@ def _ahead(stream: Stream) -> Iterator[bytes]:
 
 
 def _checksum(header: bytes) -> bool:
-    """Return whether the sum of the header's bytes is the one that stands in it."""
-    told = _number(header[_SUM])
-    return told == sum(header[: _SUM.start] + _PLAIN_SUM + header[_SUM.stop :])
+    """Return whether the sum of the header's bytes matches the stored checksum."""
+    stored = _number(header[_SUM])
+    return stored == sum(header[: _SUM.start] + _PLAIN_SUM + header[_SUM.stop :])
 
 
 def _number(field: bytes) -> int | None:
-    """Return an octal number, or GNU's binary one for large sizes; None where it is neither."""
+    """Parse an octal number, or GNU's binary format for large sizes; None if it is neither."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.split(b"\0", 1)[0].strip(b" ")
@@ -224,7 +238,7 @@ def _text(field: bytes) -> str:
 
 
 def _pax(content: bytes) -> dict[str, str] | None:
-    """Return the records of an extended header, `length key=value\\n` each; None where they are damaged."""
+    """Return the records of an extended header, `length key=value\\n` each; None if they are damaged."""
     found: dict[str, str] = {}
     while content:
         digits, _, rest = content.partition(b" ")

@@ -1,1 +1,1 @@
-"""Image files: found, decoded, brought to one size, kept, and put in order."""
+"""Image files: find, decode, resize, cache and sort them."""

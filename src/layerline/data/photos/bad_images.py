@@ -1,4 +1,4 @@
-"""Files that cannot be used are all listed and refused, or left out where they are few and that is asked for."""
+"""Unusable image files: all listed in one error, or skipped if they are few and --skip-bad allows it."""
 
 from __future__ import annotations
 
@@ -8,37 +8,39 @@ from typing import Final
 from layerline.errors import DataError
 from layerline.numbers import display
 
-MOST: Final = 1000
-"""With so many bad images there is no point in looking at the rest, where none may be left out."""
-_SHOWN: Final = 100
-_LARGEST_SHARE: Final = 0.5
-"""Above which it is no use to leave them out."""
+MAX_BAD: Final = 1000
+"""After this many bad images the rest are not read, if none may be skipped."""
+_MAX_LISTED: Final = 100
+_MAX_SHARE: Final = 0.5
+"""The largest fraction of bad images for which --skip-bad is suggested."""
 
 
 def check_bad(bad: list[str], total: int, skip: float, place: str) -> None:
-    """Raise DataError where more than the share `skip` of all files is bad. bad: files, each with the reason."""
+    """Raise DataError if more than the fraction `skip` of all files is bad. bad: one line per file, with the reason."""
     if len(bad) <= math.floor(skip * total):
         return
-    lines = sorted(bad)[:_SHOWN]
+    lines = sorted(bad)[:_MAX_LISTED]
     rest = len(bad) - len(lines)
     also = [f"… and {display.count(rest)} more"] * bool(rest)
-    stopped = len(bad) == MOST and not skip
-    found = display.counted(len(bad), "bad image") + " or more" * stopped
-    expected = "expected that all can be read"
+    stopped = len(bad) == MAX_BAD and not skip
+    found = f"{display.counted(len(bad), 'image')}{' or more' * stopped} cannot be read"
     if skip:
-        found += f" of {display.count(total)}"
-        expected = f"expected at most {display.count(math.floor(skip * total))}, for --skip-bad {skip:g}"
-    share = _above(len(bad) / total)
-    help_text = "mend these files, or take them out"
-    if share < _LARGEST_SHARE and not stopped:
-        help_text = f"mend or remove these files, or leave them out: --skip-bad {share}"
+        most = display.count(math.floor(skip * total))
+        found = (
+            f"{display.count(len(bad))} of {display.counted(total, 'image')} cannot be read, "
+            f"expected at most {most} (--skip-bad {skip:g})"
+        )
+    fraction = _above(len(bad) / total)
+    help_text = "fix or remove these files"
+    if fraction < _MAX_SHARE and not stopped:
+        help_text = f"fix or remove these files, or skip them: --skip-bad {fraction}"
     raise DataError(
-        "\n    ".join([f"{place}: found {found}, {expected}", *lines, *also]),
+        "\n    ".join([f"{place}: {found}", *lines, *also]),
         help_text,
     )
 
 
-def _above(share: float) -> float:
-    """Return a share of two digits that is at least this one."""
-    step = 10.0 ** (math.floor(math.log10(share)) - 1)
-    return float(f"{math.ceil(share / step - 1e-9) * step:.3g}")
+def _above(fraction: float) -> float:
+    """Return the fraction rounded up to two significant digits."""
+    step = 10.0 ** (math.floor(math.log10(fraction)) - 1)
+    return float(f"{math.ceil(fraction / step - 1e-9) * step:.3g}")

@@ -1,18 +1,18 @@
-"""A folder of decoded images that were kept, so that the next start need not decode them again.
+"""The cache folder of decoded images, so that the next run need not decode them again.
 
-What is kept is believed only after it was looked through. A file there is `<quick>-<content>.images`: `quick` is a
-digest of the names and sizes of the image files and of what was asked of them, `content` one of their bytes. It holds
-the pixels from its first byte on, then facts about them as JSON, then the facts' length and SHA-256. Among the facts is
-the SHA-256 of every block of 8 MiB of pixels; all are compared before the first pixel is used, on all cores. The folder
-and its files must belong to who runs this, and nobody else may be able to write to them; a link is not followed. What
-does not hold is not used, and made anew.
+Cached data is verified before it is used. A cache file is called `<quick>-<content>.images`: `quick` is a digest of the
+names and sizes of the image files and of the options, `content` a digest of their bytes. The file starts with the
+pixels, followed by metadata as JSON, then by the length and SHA-256 of the metadata. The metadata includes the SHA-256
+of every 8 MiB block of pixels; all are verified, on all cores, before the first pixel is used. The folder and its files
+must belong to the current user, and no other user may be able to write to them; symbolic links are not followed. A file
+that fails any check is ignored and recreated.
 
-A file is written under another name and then renamed, so that others see all of it or nothing. It is not flushed to
-the disk: what a loss of power leaves half written has other digests.
+A file is written under a temporary name and then renamed, so that other processes see all of it or nothing. It is not
+flushed to disk: after a power failure, the digests of a half-written file do not match.
 
-The pixels are read into memory. Where they would take more than half of what is free, they are copied to a file without
-a name in the same folder, and that is mapped. The file itself is never mapped: if somebody cut it short, the next pixel
-that is looked at would end the process (SIGBUS), and nothing in Python could prevent that.
+The pixels are read into memory. If they would take more than half of the free memory, they are copied to an unnamed
+temporary file in the same folder, and that file is mapped. The cache file itself is never mapped: if it were truncated,
+access to the next pixel would kill the process (SIGBUS), and nothing in Python could prevent that.
 """
 
 from __future__ import annotations
@@ -47,43 +47,43 @@ _MAGIC: Final = b"layerline images 1\n"
 _LENGTH: Final = 8
 _DIGEST: Final = 32
 _TAIL: Final = _LENGTH + _DIGEST + len(_MAGIC)
-_LARGEST_FACTS: Final = 2**30
+_MAX_METADATA: Final = 2**30
 _OLD: Final = 24 * 3600 * 10**9
-"""Nanoseconds after which a file that was never finished is removed."""
+"""Age in nanoseconds at which an unfinished file is removed."""
 _OTHERS_WRITE: Final = 0o022
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
-    """Decoded images in a file that was looked through."""
+class CacheEntry:
+    """Decoded images from a verified cache file."""
 
     pixels: NDArray[Any]
     """uint8 or uint16, read-only."""
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
     bytes: int
 
 
 class Unfinished:
-    """A file that is being written, under a name that nobody looks for."""
+    """A cache file that is being written, under a temporary name."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the file. Raises OSError."""
+        """Create the file. Raises OSError."""
         handle, name = tempfile.mkstemp(_PART, ".", folder)
         self.path = Path(name)
         self.file = os.fdopen(handle, "w+b", buffering=0)
 
     def write(self, content: bytes | memoryview) -> None:
-        """Write behind what is there. Raises OSError; what was written before can still be read."""
+        """Append `content`. Raises OSError; earlier content can still be read."""
         left = memoryview(content)
         while left:
             left = left[self.file.write(left) :]
 
     def read(self, offset: int, count: int) -> bytes:
-        """Return bytes of what was written. Raises OSError."""
+        """Return `count` bytes from `offset` of the content written so far. Raises OSError."""
         return _at(self.file.fileno(), offset, count)
 
     def drop(self) -> None:
-        """Remove the file, where it still has this name."""
+        """Remove the file, if it still has its temporary name."""
         with contextlib.suppress(OSError):
             self.file.close()
         with contextlib.suppress(OSError):
@@ -91,18 +91,18 @@ class Unfinished:
 
 
 class Cache:
-    """The folder. `refused` says why it is not used, where it is not."""
+    """The cache folder. `refused` is the reason why it is not used, None if it is used."""
 
     def __init__(self, folder: Path) -> None:
-        """Keep where it is; nothing is made before it is needed."""
+        """Store the path; the folder is created only when it is needed."""
         self.folder = folder
         self.now = 0
-        """The time when it was begun, in nanoseconds, by the clock that files are stamped with."""
+        """The time of `begin`, in nanoseconds, by the clock of the file system."""
         self.refused: str | None = None
         self._begun = False
 
     def begin(self) -> None:
-        """Look what time it is, and who may write to the folder where it is there; it is made when it is needed."""
+        """Record the file system's time and, if the folder exists, check who may write to it."""
         if self._begun:
             return
         self._begun = True
@@ -118,7 +118,7 @@ class Cache:
             self.refused = error.strerror or str(error)
 
     def part(self) -> Unfinished:
-        """Return a new file to write to. Raises OSError."""
+        """Return a new file to write to, creating the folder if needed. Raises OSError."""
         self.begin()
         if self.refused is None:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -127,10 +127,11 @@ class Cache:
             raise OSError(self.refused)
         return Unfinished(self.folder)
 
-    def find(self, quick: str, content: Callable[[list[str]], str]) -> Kept | None:
-        """Return what is kept of files with this digest, None where there is nothing, or nothing to be trusted.
+    def find(self, quick: str, content: Callable[[list[str]], str]) -> CacheEntry | None:
+        """Return the cached images of files with this digest, None if there are none that can be trusted.
 
-        content: gives the digest of the files' bytes, and is asked only where that may be there: with those that are.
+        content: returns the digest of the files' bytes; called, with the content digests in the cache, only if there
+            are any for `quick`.
         """
         self.begin()
         if self.refused is not None:
@@ -145,22 +146,22 @@ class Cache:
         wanted = content(known)
         return _opened(self.folder / f"{quick}-{wanted}{ENDING}") if wanted in known else None
 
-    def keep(self, part: Unfinished, facts: dict[str, Any], quick: str, content: str) -> Kept:
-        """Put facts behind the pixels in `part` and give it its name. Raises OSError; nothing is then kept."""
+    def keep(self, part: Unfinished, metadata: dict[str, Any], quick: str, content: str) -> CacheEntry:
+        """Append the metadata to the pixels in `part`, then rename it. Raises OSError; then nothing is stored."""
         size = os.fstat(part.file.fileno()).st_size
         pixels, blocks = _taken(part.file.fileno(), size, self.folder)
-        whole = {**facts, "blocks": blocks}
+        whole = {**metadata, "blocks": blocks}
         text = json.dumps(whole, separators=(",", ":")).encode()
         part.write(text)
         part.write(len(text).to_bytes(_LENGTH, "big") + hashlib.sha256(text).digest() + _MAGIC)
         total = os.fstat(part.file.fileno()).st_size
         part.path.replace(self.folder / f"{quick}-{content}{ENDING}")
         part.file.close()
-        return Kept(_shaped(pixels, whole), whole, total)
+        return CacheEntry(_shaped(pixels, whole), whole, total)
 
-    def note(self, quick: str, content: str, facts: Any) -> None:
-        """Write down something small beside what is kept; whether that works does not matter."""
-        text = json.dumps(facts, separators=(",", ":")).encode()
+    def note(self, quick: str, content: str, metadata: Any) -> None:
+        """Store a small JSON note next to the cached images; failures are ignored."""
+        text = json.dumps(metadata, separators=(",", ":")).encode()
         with contextlib.suppress(OSError):
             part = self.part()
             try:
@@ -171,17 +172,17 @@ class Cache:
                 part.drop()
 
     def noted(self, quick: str, content: str) -> Any:
-        """Return what was written down so; None where there is nothing to be trusted."""
+        """Return a stored note; None if there is none that can be trusted."""
         try:
             with _safely(self.folder / f"{quick}-{content}{_SEEN}") as file:
                 size = os.fstat(file.fileno()).st_size
-                told, _, text = _at(file.fileno(), 0, min(size, _LARGEST_FACTS)).partition(b"\n")
-            return json.loads(text) if hashlib.sha256(text).hexdigest().encode() == told else None
+                digest, _, text = _at(file.fileno(), 0, min(size, _MAX_METADATA)).partition(b"\n")
+            return json.loads(text) if hashlib.sha256(text).hexdigest().encode() == digest else None
         except (OSError, ValueError):
             return None
 
     def _tidy(self) -> None:
-        """Remove what a program that was killed left behind a day ago or earlier."""
+        """Remove unfinished files that are at least a day old, left by processes that were killed."""
         for path in self.folder.iterdir():
             if path.name.startswith(".") and path.name.endswith(_PART):
                 with contextlib.suppress(OSError):
@@ -189,8 +190,8 @@ class Cache:
                         path.unlink()
 
 
-def _opened(path: Path) -> Kept | None:
-    """Return the images in a file, None where it is not what was written there once."""
+def _opened(path: Path) -> CacheEntry | None:
+    """Return the images in a cache file, None if it fails any check."""
     try:
         with _safely(path) as file:
             handle = file.fileno()
@@ -198,23 +199,23 @@ def _opened(path: Path) -> Kept | None:
             tail = _at(handle, size - _TAIL, _TAIL) if size > _TAIL else b""
             length = int.from_bytes(tail[:_LENGTH], "big")
             start = size - _TAIL - length
-            if not tail.endswith(_MAGIC) or not 0 < length < _LARGEST_FACTS or start <= 0:
+            if not tail.endswith(_MAGIC) or not 0 < length < _MAX_METADATA or start <= 0:
                 return None
             text = _at(handle, start, length)
             if hashlib.sha256(text).digest() != tail[_LENGTH : _LENGTH + _DIGEST]:
                 return None
-            facts = json.loads(text)
-            if int(np.prod(facts["shape"], dtype=object)) * np.dtype(facts["type"]).itemsize != start:
+            metadata = json.loads(text)
+            if int(np.prod(metadata["shape"], dtype=object)) * np.dtype(metadata["type"]).itemsize != start:
                 return None
             pixels, blocks = _taken(handle, start, path.parent)
-            return Kept(_shaped(pixels, facts), facts, size) if blocks == facts["blocks"] else None
+            return CacheEntry(_shaped(pixels, metadata), metadata, size) if blocks == metadata["blocks"] else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
 @contextlib.contextmanager
 def _safely(path: Path) -> Iterator[Any]:
-    """Open a file to read, where it belongs to us alone. Raises OSError."""
+    """Open a file for reading, if it is the current user's and no other can write to it. Raises OSError."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     handle = os.open(path, flags)
     with os.fdopen(handle, "rb") as file:
@@ -225,14 +226,14 @@ def _safely(path: Path) -> Iterator[Any]:
 
 
 def _time_at(folder: Path) -> int:
-    """Return the time of the disk that a folder is on, or will be, in nanoseconds. Leaves nothing. Raises OSError."""
+    """Return the time, in nanoseconds, of the file system that a folder is or will be on. Raises OSError."""
     there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     with tempfile.TemporaryFile(dir=there) as file:
         return os.fstat(file.fileno()).st_mtime_ns
 
 
 def _unsafe(found: os.stat_result, what: str) -> str | None:
-    """Return why something is not to be trusted by what it is and who may write to it, None where it is."""
+    """Return why a file or folder cannot be trusted, by its kind, owner and permissions; None if it can."""
     right = stat.S_ISDIR if what == "a folder" else stat.S_ISREG
     if not right(found.st_mode):
         return f"it is not {what}"
@@ -240,12 +241,12 @@ def _unsafe(found: os.stat_result, what: str) -> str | None:
     if user is None:  # Windows: what is in a user's own folder is theirs
         return None
     if found.st_uid != user():
-        return "it belongs to somebody else"
-    return "others may write to it" if found.st_mode & _OTHERS_WRITE else None
+        return "it belongs to another user"
+    return "other users can write to it" if found.st_mode & _OTHERS_WRITE else None
 
 
 def _at(handle: int, offset: int, count: int) -> bytes:
-    """Return bytes of an open file. Raises OSError where it has fewer."""
+    """Return `count` bytes of an open file from `offset`. Raises OSError if it has fewer."""
     pieces, left = [], count
     while left:
         piece = _pread(handle, left, offset + count - left)
@@ -266,13 +267,13 @@ def _pread(handle: int, count: int, offset: int) -> bytes:
 
 
 def _taken(handle: int, size: int, folder: Path) -> tuple[NDArray[np.uint8], list[str]]:
-    """Return the first `size` bytes of a file, and SHA-256 (hex) of every block of them. Raises OSError.
+    """Return the first `size` bytes of a file, and the SHA-256 (hex) of each block. Raises OSError.
 
-    They are the process's own from then on: what becomes of the file changes none of them.
+    The bytes are a private copy: later changes to the file do not affect them.
     """
     if size <= free_bytes() // 2:
-        held = np.empty(size, np.uint8)
-        return held, _digests(handle, size, held)
+        buffer = np.empty(size, np.uint8)
+        return buffer, _digests(handle, size, buffer)
     with tempfile.TemporaryFile(dir=folder, prefix=".", suffix=_PART) as copy:
         for start in range(0, size, BLOCK):
             copy.write(_at(handle, start, min(BLOCK, size - start)))
@@ -281,30 +282,30 @@ def _taken(handle: int, size: int, folder: Path) -> tuple[NDArray[np.uint8], lis
         return np.frombuffer(mapped, np.uint8, size), _digests(copy.fileno(), size)
 
 
-def _shaped(pixels: NDArray[np.uint8], facts: dict[str, Any]) -> NDArray[Any]:
-    """Return bytes as the images that the facts tell of, read-only."""
-    shaped: NDArray[Any] = pixels.view(np.dtype(facts["type"])).reshape(facts["shape"])
+def _shaped(pixels: NDArray[np.uint8], metadata: dict[str, Any]) -> NDArray[Any]:
+    """Return bytes as the images described by the metadata, read-only."""
+    shaped: NDArray[Any] = pixels.view(np.dtype(metadata["type"])).reshape(metadata["shape"])
     shaped.flags.writeable = False
     return shaped
 
 
-def _digests(handle: int, size: int, held: NDArray[np.uint8] | None = None) -> list[str]:
-    """Return SHA-256 (hex) of every block of the first `size` bytes; threads where several can read at once.
+def _digests(handle: int, size: int, buffer: NDArray[np.uint8] | None = None) -> list[str]:
+    """Return the SHA-256 (hex) of each block of the first `size` bytes, in threads if the platform has `pread`.
 
-    held: where they are put, if anywhere.
+    buffer: receives the bytes, if given.
     """
 
     def one(start: int) -> str:
         block = _at(handle, start, min(BLOCK, size - start))
-        if held is not None:
-            held[start : start + len(block)] = np.frombuffer(block, np.uint8)
+        if buffer is not None:
+            buffer[start : start + len(block)] = np.frombuffer(block, np.uint8)
         return hashlib.sha256(block).hexdigest()
 
     return spread(one, range(0, size, BLOCK), cores() if hasattr(os, "pread") else 1)
 
 
 def digest_of(part: Unfinished, header: bytes, start: int, stop: int) -> tuple[str, int, int]:
-    """Return SHA-256 (hex) of `header` and bytes of a part, and the smallest and the largest of these bytes."""
+    """Return the SHA-256 (hex) of `header` and bytes of a part, and the smallest and largest of these bytes."""
     found, low, high = hashlib.sha256(header), 255, 0
     for offset in range(start, stop, BLOCK):
         block = part.read(offset, min(BLOCK, stop - offset))

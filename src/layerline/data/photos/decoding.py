@@ -1,7 +1,7 @@
-"""Image files become pixels on several cores, in the order in which they come.
+"""Decode image files on several cores, keeping their order.
 
-Also where one core is enough, it is never the caller's thread that decodes: what a signal's handler raises there, such
-as a TimeoutError, would be taken for what Pillow raises of a damaged image.
+Decoding never runs in the caller's thread, even if one core is enough: an exception from a signal handler, such as
+TimeoutError, would be mistaken for an error that Pillow raises for a damaged image.
 """
 
 from __future__ import annotations
@@ -27,58 +27,58 @@ if TYPE_CHECKING:
     from layerline.data.photos.sizing import Sizing
 
 Progress = Callable[[int, int | None], None]
-"""Called with how many images are done, and how many there are, where that is known."""
+"""Called with the number of images done, and the total if it is known, else None."""
 
 _BATCH_OF_SMALL: Final = 128
 _BATCH: Final = 8
-"""Images that are decoded together: few, for those that wait to be stored take memory."""
+"""Images per batch: few, because decoded images that wait to be stored take memory."""
 _WINDOW: Final = 8
-"""Batches for each core that are decoded side by side, before the next are read."""
+"""Batches per core that are decoded in parallel before more are read."""
 _BATCH_BYTES: Final = 2**20
-"""A batch has no more of these, packed as they are."""
+"""Maximum size of a batch in encoded bytes."""
 _SMALL: Final = 64 * 64
-"""Pixels from which on threads pay: of an image of 32×32, Pillow's Python part takes half of the time, and two threads
-that hand the lock to each other took 1.4 times as long as none; from 64×64 on they were faster (two AMD Zen 4 cores,
-Pillow 13.0.0, 2026-11-23)."""
+"""Number of pixels from which threads are faster. For 32×32 images, Pillow's Python code takes half of the time, and
+two threads that contend for the lock took 1.4 times as long as no threads; from 64×64 on they were faster (two AMD
+Zen 4 cores, Pillow 13.0.0, 2026-11-23)."""
 
 
 @dataclass(frozen=True, eq=False)
 class File:
-    """An image file that is to be decoded: its folders and name, and its bytes or where they are."""
+    """An image file to decode: its folders and name, and its bytes or path."""
 
     folders: Folders
     name: str
     content: bytes | Path
     stamp: tuple[int, ...] = ()
-    """Size, times, and place on the disk: what changes when the file does. Empty in an archive."""
+    """Size, times, and location on disk, which change when the file does. Empty in an archive."""
 
     @property
     def path(self) -> str:
-        """Return its path below what was named as the data."""
+        """Return the path relative to the data folder or archive."""
         return "/".join((*self.folders, self.name))
 
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """What became of a file: an image, or the reason why not."""
+    """The result for one file: an image, or the reason why it cannot be decoded."""
 
     file: File
     picture: Picture | None
     reason: str
     digest: bytes
-    """Of the file's bytes: what is the same file twice."""
+    """Digest of the file's bytes; equal for identical files."""
 
 
 class Decoder:
-    """Decodes files in batches, into what is asked of their size and colors."""
+    """Decodes files in batches, to the requested size and colors."""
 
     def __init__(self, sizing: Sizing) -> None:
-        """Keep what is asked for."""
+        """Store the requested size and colors."""
         self._sizing = sizing
         self._most = _BATCH
 
     def __call__(self, files: Iterable[File]) -> Iterator[Decoded]:
-        """Yield what becomes of each file, in order."""
+        """Yield the result for each file, in order."""
         batches = self._batches(files)
         first = next(batches, None)
         if first is None:
@@ -122,7 +122,7 @@ class Decoder:
 
 
 def of_pillow(image: Image, sizing: Sizing) -> Decoded:
-    """Return what becomes of a Pillow image whose pixels are in memory."""
+    """Return the result for a Pillow image that is already in memory."""
     file = File((), "a Pillow image", b"")
     try:
         return Decoded(file, decode_pillow(image, sizing), "", b"")
@@ -131,7 +131,7 @@ def of_pillow(image: Image, sizing: Sizing) -> Decoded:
 
 
 def digest(content: bytes) -> bytes:
-    """Return what is the same for the same bytes: the first half of their SHA-256."""
+    """Return the first 16 bytes of the SHA-256 of `content`."""
     return hashlib.sha256(content).digest()[:16]
 
 
@@ -143,7 +143,7 @@ def read(file: File) -> bytes:
     try:
         content = regular.content(path, LARGEST_FILE)
     except OSError as error:
-        raise BadImageError(f"a file that cannot be read ({error.strerror or error})") from error
+        raise BadImageError(f"an unreadable file ({error.strerror or error})") from error
     if content is None:
         raise BadImageError(f"a file of more than {display.size(LARGEST_FILE)}")
     return content

@@ -1,7 +1,7 @@
-"""How large image files are, and whether they are gray of 16 bits: read off their headers before any is decoded.
+"""Image sizes, and whether images are 16-bit gray, read from the file headers before any image is decoded.
 
-The size that all get, and what of them would be cut away, depends on all of them; and of a large JPEG only a part is
-decoded where the size is known. Of a JPEG or a PNG the first bytes are enough; a photo's are read in some 20 µs.
+The common target size, and how much a crop would remove, depend on all images; and a large JPEG is decoded at reduced
+resolution if the target size is known. For a JPEG or PNG the first bytes are enough; a photo takes about 20 µs.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ if TYPE_CHECKING:
     from layerline.data.photos.sizing import Size, Sizing
 
 _HEAD: Final = 2**16
-"""Bytes that are read of a file first."""
+"""Number of bytes read from the start of a file."""
 _FRAMES: Final = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
-"""Markers of a JPEG that say its size (ITU-T T.81, table B.1)."""
+"""JPEG markers of segments with the image size (ITU-T T.81, table B.1)."""
 _PIXELS: Final = b"\xff\xda"
 _TURNING: Final = (b"eXIf", b"exif", b"adobe.xmp")
-"""What is in the header of a PNG that may say an orientation."""
+"""Words in a PNG header that may announce an orientation."""
 EXAMPLES: Final = 6
-"""Images that are shown as their files have them, beside what is left of them."""
+"""Number of images shown before and after resizing."""
 
 
 @dataclass
 class Outlines:
-    """What the headers of some files say, as far as they were looked at."""
+    """Sizes and depth collected from the headers of some files."""
 
-    asked: Sizing
+    requested: Sizing
     paths: list[str] = field(default_factory=list)
     sizes: list[Size] = field(default_factory=list)
     """(H, W) of each."""
     deep: bool = True
-    """Whether all are gray of 16 bits."""
+    """Whether all images are 16-bit gray."""
 
     @property
     def enough(self) -> bool:
-        """Whether further files cannot change what is done to the pixels."""
-        known = self.asked.size is not None and self.asked.fit is not None
-        return known and (self.asked.deep is not None or (bool(self.sizes) and not self.deep))
+        """Whether further files cannot change how the pixels are processed."""
+        known = self.requested.size is not None and self.requested.fit is not None
+        return known and (self.requested.deep is not None or (bool(self.sizes) and not self.deep))
 
     def add(self, file: File) -> None:
-        """Look at the header of a file; one that cannot be read is left to who decodes it."""
+        """Read the header of a file; an unreadable file is skipped, and reported later by the decoder."""
         try:
             size, deep = _outline(file)
         except BadImageError:
@@ -58,13 +58,15 @@ class Outlines:
         self.deep &= deep
 
     def settled(self) -> Sizing:
-        """Return what is done to the images."""
+        """Return the size, fit, color and depth for all images."""
         if self.sizes:
-            return sizing.settled(self.asked, Counter(self.sizes), deep=self.deep)
-        return replace(self.asked, size=self.asked.size or (1, 1), fit=self.asked.how, deep=bool(self.asked.deep))
+            return sizing.settled(self.requested, Counter(self.sizes), deep=self.deep)
+        return replace(
+            self.requested, size=self.requested.size or (1, 1), fit=self.requested.how, deep=bool(self.requested.deep)
+        )
 
     def examples(self, target: Size) -> frozenset[str]:
-        """Return the paths of some images that a crop to these proportions cuts: most, least, and in between."""
+        """Return the paths of some images that a crop to this aspect ratio would cut: most, least, and in between."""
         losses = [(-sizing.cut(size, target), path) for size, path in zip(self.sizes, self.paths, strict=True)]
         changed = [path for loss, path in sorted(losses) if loss < 0]
         some = min(EXAMPLES, len(changed))
@@ -72,7 +74,7 @@ class Outlines:
 
 
 def _outline(file: File) -> tuple[Size, bool]:
-    """Return size and depth of a file. Raises BadImageError."""
+    """Return the size of an image file, and whether it is 16-bit gray. Raises BadImageError."""
     content = file.content
     if isinstance(content, Path):
         try:
@@ -86,7 +88,7 @@ def _outline(file: File) -> tuple[Size, bool]:
 
 
 def _of_jpeg(head: bytes) -> tuple[Size, bool] | None:
-    """Return what the first bytes of a JPEG say; None where it is none, or its header is longer."""
+    """Return size and depth from the first bytes of a JPEG; None if it is not one, or its header is longer."""
     if not head.startswith(b"\xff\xd8\xff"):
         return None
     found, end = None, 2
@@ -103,7 +105,7 @@ def _of_jpeg(head: bytes) -> tuple[Size, bool] | None:
 
 
 def _of_png(head: bytes) -> tuple[Size, bool] | None:
-    """Return what the first bytes of a PNG say; None where it is none, or it may say an orientation."""
+    """Return size and depth from the first bytes of a PNG; None if it is not one, or may have an orientation."""
     if not head.startswith(image_file.PNG) or head[12:16] != b"IHDR" or len(head) < 26:
         return None
     before = head[: head.find(b"IDAT")]

@@ -1,4 +1,4 @@
-"""A tar archive: CIFAR-10's batches where they are in it, else image files in folders."""
+"""A tar archive: CIFAR-10's batches if it contains them, else image files in folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from layerline.data.formats.stream import open_stream
 from layerline.data.formats.tar import Tar
 from layerline.data.photos import image_folder
 from layerline.data.photos.decoding import File
-from layerline.data.photos.kept_images import KeptImages, stamp
+from layerline.data.photos.kept_images import CachedImages, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -23,40 +23,39 @@ if TYPE_CHECKING:
     from layerline.data.photos.layout_refusal import Folders
 
 
-def read(path: Path, asked: ImageOptions, progress: Progress | None) -> SourceArrays:
-    """Return what is in an archive, read once from front to end. Raises DataError."""
-    keeper = None
-    if asked.cache is not None:
+def read(path: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays:
+    """Return the data set in a tar archive, from the cache if possible. Raises DataError."""
+    cached = None
+    if options.cache is not None:
         file = File((), "", path, stamp(path.stat()))
-        keeper = KeptImages(asked.cache, ["archive", *asked.key], [file], archive=True)
-        parts = image_folder.tar_that_was_kept(path, asked, keeper)
+        cached = CachedImages(options.cache, ["archive", *options.key], [file], archive=True)
+        parts = image_folder.read_cached_tar(path, options, cached)
         if parts is not None:
             return parts
     try:
-        return _read(path, asked, keeper, progress)
-    except image_folder.RunsInsideError as error:  # seen only when its images had been read
-        return _read(path, asked, keeper, progress, error.runs)
+        return _read(path, options, cached, progress)
+    except image_folder.RunsInsideError as error:  # noticed only after its images were read
+        return _read(path, options, cached, progress, error.runs)
 
 
 def _read(
     path: Path,
-    asked: ImageOptions,
-    keeper: KeptImages | None,
+    options: ImageOptions,
+    cached: CachedImages | None,
     progress: Progress | None,
     runs: Collection[Folders] = (),
 ) -> SourceArrays:
-    with open_stream(path) as stream:
-        tar = Tar(stream)
+    with open_stream(path) as stream, Tar(stream) as tar:
         members = iter(tar)
-        passed: list[Member] = []  # none of these is read, whatever comes behind them
+        passed: list[Member] = []  # none of these is read, whatever follows them
         for member in members:
-            batch = member.kind == "file" and cifar.form_of(member.name)
-            if batch or image_folder.is_candidate(member) or len(passed) > image_folder.MOST_LEFT:
+            batch = member.kind == "file" and cifar.variant_of(member.name)
+            if batch or image_folder.is_candidate(member) or len(passed) > image_folder.MAX_IGNORED:
                 break
             passed.append(member)
         else:
-            return image_folder.read_tar(path, tar, passed, asked, keeper, progress, runs)
+            return image_folder.read_tar(path, tar, passed, options, cached, progress, runs)
         whole = itertools.chain(passed, [member], members)
         if batch:
             return cifar.read_tar(path, tar, whole)
-        return image_folder.read_tar(path, tar, whole, asked, keeper, progress, runs)
+        return image_folder.read_tar(path, tar, whole, options, cached, progress, runs)

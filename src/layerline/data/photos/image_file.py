@@ -1,19 +1,19 @@
-"""One image file becomes pixels: uint8 (H, W) where it is gray, or (H, W, 3); uint16 where gray of 16 bits is kept.
+"""Decode one image file: uint8 (H, W) if it is gray, else (H, W, 3); uint16 if 16-bit gray is kept.
 
-Which formats are read is decided by the first bytes, before any decoder sees them. What becomes of a pixel:
+The format is recognized by the first bytes, before any decoder sees them. How pixels are converted:
 
-    gray of 1, 8 bits               gray
-    gray of 16 bits                 gray of 16 bits, or the upper 8, as is asked for
-    RGB, palette, of 8 or 16 bits   RGB; of 16 bits the upper 8
+    1- or 8-bit gray                gray
+    16-bit gray                     16-bit gray, or the upper 8 bits, as requested
+    8- or 16-bit RGB or palette     RGB; of 16 bits the upper 8
     CMYK, YCCK, YCbCr               RGB by Pillow's formula, without color profiles
-    with transparency               laid over white, then as above; a transparent color of RGB of 16 bits goes by the
-                                    upper 8 of each, of gray by all 16
-    white stored as 0 (TIFF)        turned round, so that black is 0
+    with transparency               composited over white, then as above; a transparent color is compared by the upper
+                                    8 bits of each channel in 16-bit RGB, by all 16 in gray
+    white stored as 0 (TIFF)        inverted, so that black is 0
 
-An EXIF orientation is applied. Of an animation or a file of several pages, the first is taken. What is to be resized
-(see `sizing`) is so after all of this. Of a JPEG at least three times as large as needed, the decoder leaves out the
-highest frequencies and gives a half, a quarter or an eighth of the size (its draft mode). Where that is no whole
-number of pixels, the last row and column are only in part of the picture, and count so when it is resized.
+An EXIF orientation is applied. Of an animation or a multi-page file, only the first image is used. Resizing (see
+`sizing`) comes after all of this. A JPEG at least three times as large as needed is decoded at a half, a quarter or an
+eighth of its size, without the highest frequencies (draft mode). If that size is not an integer, the last row and
+column are only partly covered by the picture, and are weighted accordingly when it is resized.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 
 FORMATS: Final = "PNG, JPEG, BMP or TIFF"
 VERSION: Final = 2
-"""Of what becomes of a file: a higher one wherever the same file gives other pixels than before, so that what was kept
-of an earlier version is not taken for them."""
+"""Version of the decoding: increased whenever the same file decodes to different pixels, so that images cached by an
+earlier version are not used."""
 LARGEST_FILE: Final = 2**28
-"""Bytes of an image file."""
-MOST_PIXELS: Final = 80_000_000
-"""240 MB as RGB. Pillow's own limit, which a program may set otherwise, is not asked."""
+"""Maximum size of an image file in bytes."""
+MAX_PIXELS: Final = 80_000_000
+"""240 MB as RGB. Pillow's own limit, which a program can change, is not used."""
 
 PNG: Final = b"\x89PNG\r\n\x1a\n"
 _SIGNATURES: Final = (
@@ -60,31 +60,31 @@ _SIGNATURES: Final = (
 _OTHERS: Final = ((b"RIFF", "a WebP image"), (b"%!PS", "a PostScript file"), (b"\0\0\0", "a video or HEIF image"))
 _ORIENTATION: Final = 0x0112
 _TILE: Final = (0x0142, 0x0143)
-"""Tags of TIFF: the width and the height of its tiles."""
+"""TIFF tags: width and height of its tiles."""
 _WIDTH, _HEIGHT, _BITS, _PACKED, _SAMPLES, _PLANES = 0x0100, 0x0101, 0x0102, 0x0103, 0x0115, 0x011C
-"""Tags of TIFF: columns, rows, bits of a value, kind of packing, values of a pixel, how planes lie."""
+"""TIFF tags: columns, rows, bits per sample, compression, samples per pixel, planar configuration."""
 _SIZES: Final = (0x0117, 0x0145)
-"""Tags of TIFF: bytes of each strip or tile."""
+"""TIFF tags: bytes of each strip or tile."""
 _UNPACKED: Final = 1
 _APART: Final = 2
 SIDEWAYS: Final = 5
-"""The orientations from which on rows become columns."""
+"""The first of the orientations that turn rows into columns."""
 _FROM_RIGHT: Final = {2, 3, 7, 8}
-"""Those of which the stored last column comes to be the first column, or row."""
+"""Orientations in which the last stored column becomes the first column or row."""
 _FROM_BELOW: Final = {3, 4, 6, 7}
-"""Those of which the stored last row comes to be the first row, or column."""
+"""Orientations in which the last stored row becomes the first row or column."""
 _TO_GRAY: Final = {"1", "LA", "La"}
 _TO_RGB: Final = {"P", "PA", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
 _ALPHA: Final = {"LA", "La", "PA", "RGBA", "RGBa"}
 _SIXTEEN: Final = {"I;16", "I;16L", "I;16B", "I;16N"}
 _WHITE: Final = 255
 _BAND: Final = 1 << 20
-"""Pixels that are converted at once."""
+"""Number of pixels converted at once."""
 _DEEP_WHITE: Final = 65535
 
 
 class BadImageError(Exception):
-    """Why an image file cannot be used, as part of a sentence: `found …`."""
+    """Why an image file cannot be used, worded to follow `found`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,46 +94,46 @@ class Picture:
     size: tuple[int, int]
     """(H, W) of the file, after the orientation is applied."""
     pixels: NDArray[Any]
-    """uint8 or uint16 (H, W) or (H, W, 3), resized where that was asked for."""
+    """uint8 or uint16 (H, W) or (H, W, 3), resized if requested."""
     several: bool
-    """Whether the file has more frames or pages, which are left out."""
+    """Whether the file has more frames or pages, which are ignored."""
     halved: bool
-    """Whether the file has 16 bits of which only the upper 8 are here."""
+    """Whether the file has 16 bits per channel, of which only the upper 8 are used."""
 
 
 def decode(content: bytes, sizing: Sizing = AS_IT_IS) -> Picture:
-    """Return the image in the bytes of a file, in the size and colors asked for. Raises BadImageError."""
+    """Decode the bytes of an image file to the requested size and colors. Raises BadImageError."""
     kind = _kind(content)
     if kind == "PNG":
         _check_png(content)
     try:
-        beside = metadata.beside(content, kind)
-        image = _opened(beside.content, kind)
+        extra = metadata.extract(content, kind)
+        image = _opened(extra.content, kind)
         H, W = image.height, image.width
-        if W * H > MOST_PIXELS:
-            raise BadImageError(f"{W}×{H} pixels, expected at most {display.count(MOST_PIXELS)}")
+        if W * H > MAX_PIXELS:
+            raise BadImageError(f"{W}×{H} pixels, expected at most {display.count(MAX_PIXELS)}")
         _check_tiles(image)
         _check_rows(image)
-        several = beside.several or bool(getattr(image, "is_animated", False))
+        several = extra.several or bool(getattr(image, "is_animated", False))
         wide = image.mode in _SIXTEEN or _has_wide_colors(image, content, kind)
         clear = image.info.get("transparency")
         if wide and isinstance(clear, tuple):  # a color of 16 bits, while Pillow gives the upper 8 of each pixel
             image.info["transparency"] = tuple(value >> 8 for value in clear)
-        turned, size, box = _upright(image, beside.turn, sizing)
-        plain = _plain(turned, beside.white, sizing)
-        del image, turned  # a quarter of a gigabyte each where they are large
+        turned, size, box = _upright(image, extra.turn, sizing)
+        plain = _plain(turned, extra.white, sizing)
+        del image, turned  # up to a quarter of a gigabyte each
         pixels = _array(plain if sizing.size is None else fitted(plain, sizing.size, sizing.how, box), sizing)
     except BadImageError:
         raise
     except struct.error as error:
-        raise BadImageError("an image that is damaged") from error
+        raise BadImageError("a damaged image") from error
     except Exception as error:  # whatever a decoder raises, the file is at fault
         raise BadImageError(_reason(error)) from error
     return Picture(size, pixels, several, wide and pixels.dtype == np.uint8)
 
 
 def decode_pillow(image: Image, sizing: Sizing) -> Picture:
-    """Return a Pillow image whose pixels are in memory, as its file would be decoded. Raises BadImageError."""
+    """Convert a Pillow image in memory the way its file would be decoded. Raises BadImageError."""
     try:
         turned, size, box = _upright(image, None, sizing)
         plain = _plain(turned, None, sizing)
@@ -146,20 +146,20 @@ def decode_pillow(image: Image, sizing: Sizing) -> Picture:
 
 
 def is_image(start: bytes) -> bool:
-    """Return whether a file that begins so is in one of the formats that are read."""
+    """Return whether a file that starts with these bytes is in a supported format."""
     return any(start.startswith(signature) for signature, _ in _SIGNATURES)
 
 
 def outline(content: bytes) -> tuple[tuple[int, int], bool]:
-    """Return the size (H, W) that the whole file of an image gives, and whether it is gray of 16 bits, by its header.
+    """Return the size (H, W) of an image, and whether it is 16-bit gray, from its header.
 
-    Raises BadImageError where the file cannot be opened; one that can may still have pixels that are damaged.
+    Raises BadImageError if the file cannot be opened; even if it can, its pixels may be damaged.
     """
     kind = _kind(content)
     try:
-        beside = metadata.beside(content, kind)
-        image = _opened(beside.content, kind)
-        turn = _orientation(image) if kind == "PNG" else beside.turn or 1  # Pillow's size of a TIFF is upright
+        extra = metadata.extract(content, kind)
+        image = _opened(extra.content, kind)
+        turn = _orientation(image) if kind == "PNG" else extra.turn or 1  # Pillow's size of a TIFF is upright
     except BadImageError:
         raise
     except Exception as error:  # whatever a decoder raises, the file is at fault
@@ -169,36 +169,36 @@ def outline(content: bytes) -> tuple[tuple[int, int], bool]:
 
 
 def _kind(content: bytes) -> str:
-    """Return the format by the first bytes. Raises BadImageError for what is not read."""
+    """Return the format by the first bytes. Raises BadImageError for an unsupported one."""
     for signature, name in _SIGNATURES:
         if content.startswith(signature):
             return name
     start = content[:300]
     what = next((what for magic, what in _OTHERS if start.startswith(magic)), None) or recognize.kind(start)
-    raise BadImageError(f"{what or 'bytes that are no image'}, expected {FORMATS}")
+    raise BadImageError(f"{what or 'unrecognized data'}, expected {FORMATS}")
 
 
 def _check_png(content: bytes) -> None:
-    """Compare the checksum of every chunk of a PNG file up to IEND: its decoder compares only some."""
+    """Verify the checksum of every chunk of a PNG file up to IEND: its decoder verifies only some."""
     for name, at, end in metadata.chunks(content):
-        (told,) = struct.unpack_from(">I", content, end - 4)
-        if zlib.crc32(memoryview(content)[at + 4 : end - 4]) != told:
-            raise BadImageError(f"a PNG chunk at byte {at} whose checksum is wrong")
+        (stored,) = struct.unpack_from(">I", content, end - 4)
+        if zlib.crc32(memoryview(content)[at + 4 : end - 4]) != stored:
+            raise BadImageError(f"a PNG chunk with a wrong checksum at byte {at}")
         if name == b"IEND":
             return
-    raise BadImageError("a PNG image that is cut off")
+    raise BadImageError("a truncated PNG image")
 
 
 def _check_tiles(image: Image) -> None:
-    """Refuse a TIFF whose single tiles are larger than an image may be: Pillow would warn, and reserve their memory."""
+    """Reject a TIFF with tiles larger than the largest image: Pillow would warn, and allocate memory for them."""
     tags = getattr(image, "tag_v2", {})
     w, h = (tags.get(tag, 0) for tag in _TILE)
-    if w * h > MOST_PIXELS:
-        raise BadImageError(f"tiles of {w}×{h} pixels, expected at most {display.count(MOST_PIXELS)}")
+    if w * h > MAX_PIXELS:
+        raise BadImageError(f"tiles of {w}×{h} pixels, expected at most {display.count(MAX_PIXELS)}")
 
 
 def _check_rows(image: Image) -> None:
-    """Refuse a TIFF that is not packed and has fewer rows than its header says: Pillow would fill up with black."""
+    """Reject an uncompressed TIFF with fewer rows than its header declares: Pillow would pad it with black."""
     tags = getattr(image, "tag_v2", {})
     if tags.get(_PACKED, _UNPACKED) != _UNPACKED or not tags:
         return
@@ -216,24 +216,24 @@ def _check_rows(image: Image) -> None:
 
 
 def _has_wide_colors(image: Image, content: bytes, kind: str) -> bool:
-    """Return whether an image that is not gray has 16 bits: of these, Pillow hands on the upper 8."""
+    """Return whether a color image has 16 bits per channel, of which Pillow returns only the upper 8."""
     if kind == "PNG":
         return content[24] == 16
     return kind == "TIFF" and 16 in getattr(image, "tag_v2", {}).get(_BITS, ())
 
 
 def _opened(content: bytes, kind: str) -> Image:
-    """Open it with the decoder of its format; `Image.open` would warn of sizes that are refused or allowed here."""
+    """Open an image with the decoder for its format; `Image.open` would warn about sizes that are checked here."""
     try:
         image: Image = _decoders()[kind](io.BytesIO(content))
     except (SyntaxError, IndexError, TypeError) as error:
-        raise BadImageError("an image that is damaged") from error
+        raise BadImageError("a damaged image") from error
     return image
 
 
 @functools.cache
 def _decoders() -> dict[str, Any]:
-    """Return Pillow's decoders of the formats that are read."""
+    """Return Pillow's decoders for the supported formats."""
     from PIL.BmpImagePlugin import BmpImageFile
     from PIL.JpegImagePlugin import JpegImageFile
     from PIL.PngImagePlugin import PngImageFile
@@ -251,23 +251,23 @@ def _pillow() -> Any:
 
 
 def _orientation(image: Image) -> int:
-    """Return the orientation of a decoded PNG, BMP or TIFF, 1 to 8; 1 where there is none, or it cannot be read."""
-    said = image.info
+    """Return the orientation of a decoded PNG, BMP or TIFF, 1 to 8; 1 if there is none, or it cannot be read."""
+    info = image.info
     try:
         turn: Any = getattr(image, "tag_v2", {}).get(_ORIENTATION)
         if turn in range(1, 9):
             return int(turn)
-        exif = said.get("exif") or bytes.fromhex("".join(said.get("Raw profile type exif", "").split("\n")[3:]))
+        exif = info.get("exif") or bytes.fromhex("".join(info.get("Raw profile type exif", "").split("\n")[3:]))
     except Exception:  # a broken EXIF block does not make the pixels wrong
         return 1
-    xmp = said.get("XML:com.adobe.xmp", "").encode() or said.get("xmp", b"")
+    xmp = info.get("XML:com.adobe.xmp", "").encode() or info.get("xmp", b"")
     return metadata.orientation(exif, xmp)
 
 
 def _upright(image: Image, turn: int | None, sizing: Sizing) -> tuple[Image, tuple[int, int], Box | None]:
-    """Return the decoded image as it is to be looked at, the size that all of the file has so, and where it lies in it.
+    """Return the decoded image upright, the upright size of the whole file, and the box of the picture in the image.
 
-    turn: the orientation of a JPEG; None where it is known only of the decoded image.
+    turn: the orientation of a JPEG; None if it is known only from the decoded image.
     """
     if turn is None:
         image.load()
@@ -285,7 +285,7 @@ def _upright(image: Image, turn: int | None, sizing: Sizing) -> tuple[Image, tup
 
 
 def _box(image: Image, drawn: tuple[float, float], turn: int) -> Box:
-    """Return where the picture, (width, height) from the upper left of a decoded image, lies after an orientation."""
+    """Return where the picture, `drawn` (width, height) from the upper left, lies after an orientation is applied."""
     right, bottom = image.width - drawn[0], image.height - drawn[1]
     left, top = (right if turn in _FROM_RIGHT else 0.0), (bottom if turn in _FROM_BELOW else 0.0)
     w, h = drawn
@@ -293,7 +293,7 @@ def _box(image: Image, drawn: tuple[float, float], turn: int) -> Box:
 
 
 def _turned(image: Image, turn: int) -> Image:
-    """Undo an EXIF orientation (Exif 2.32, tag 0112: where the stored first row and column belong)."""
+    """Apply an EXIF orientation (Exif 2.32, tag 0112: the position of the first stored row and column)."""
     if turn == 1:
         return image
     ways = (
@@ -310,20 +310,20 @@ def _turned(image: Image, turn: int) -> Image:
 
 
 def _plain(image: Image, white: int | None, sizing: Sizing) -> Image:
-    """Return the image in the mode L or RGB, or F where gray of 16 bits is kept: it has room for all of them.
+    """Return the image in mode L or RGB, or in mode F if 16-bit gray is kept: float32 holds all values exactly.
 
-    white: of gray of 16 bits that is stored as white minus its value.
+    white: for 16-bit gray that is stored as white minus its value.
     """
     mode, gray = image.mode, sizing.gray
     if mode in _SIXTEEN:
         wide = _wide(image, white)
         if sizing.deep:
-            kept: Image = _pillow().fromarray(wide.astype(np.float32))
-            return kept
+            exact: Image = _pillow().fromarray(wide.astype(np.float32))
+            return exact
         image = _pillow().fromarray((wide >> 8).astype(np.uint8))
         mode = "L"
     if mode not in {"L", "RGB", *_TO_GRAY, *_TO_RGB}:
-        raise BadImageError(f"pixels of the kind {mode}, expected gray or RGB of 8 or 16 bits")
+        raise BadImageError(f"pixels of mode {mode}, expected 8- or 16-bit gray or RGB")
     target = "L" if mode == "L" or mode in _TO_GRAY else "RGB"
     if mode in _ALPHA or "transparency" in image.info:
         image = _over_white(image, target)
@@ -335,7 +335,7 @@ def _plain(image: Image, white: int | None, sizing: Sizing) -> Image:
 
 
 def _wide(image: Image, white: int | None) -> NDArray[np.uint16]:
-    """Return gray of 16 bits, black 0 and laid over white, uint16 (H, W)."""
+    """Return 16-bit gray with black as 0, composited over white, uint16 (H, W)."""
     wide: NDArray[np.uint16] = np.asarray(image).astype(np.uint16)
     if white is not None:
         wide = np.subtract(white, np.minimum(wide, white), dtype=np.uint16)
@@ -346,7 +346,7 @@ def _wide(image: Image, white: int | None) -> NDArray[np.uint16]:
 
 
 def _array(image: Image, sizing: Sizing) -> NDArray[Any]:
-    """Return uint8 (H, W) or (H, W, 3); uint16 where gray of 16 bits is kept, or 8 bits stand among such."""
+    """Return uint8 (H, W) or (H, W, 3); uint16 if 16-bit gray is kept, or an 8-bit image is among 16-bit ones."""
     if image.mode == "F":
         wide = np.rint(np.asarray(image)).clip(0, _DEEP_WHITE).astype(np.uint16)
         return np.repeat(wide[..., None], 3, axis=2) if sizing.gray is False else wide
@@ -374,19 +374,19 @@ def _over_white(image: Image, target: str) -> Image:
 
 
 def _bands(image: Image) -> Iterator[tuple[int, Image]]:
-    """Yield an image in bands of whole rows, each with its first row: Pillow copies all of what it converts."""
+    """Yield bands of whole rows, each with its first row: Pillow copies everything that it converts."""
     rows = max(1, _BAND // image.width)
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(image.height, top + rows)))
 
 
 def _reason(error: Exception) -> str:
-    """Return what Pillow says, in our words where the case is a usual one."""
+    """Return the reason for a decoding error: our wording for common cases, else Pillow's."""
     text = " ".join(str(error).split())
     if "truncated" in text.lower() or "not processed" in text or isinstance(error, EOFError):
-        return "an image that is cut off"
+        return "a truncated image"
     if text.startswith("Decompressed data too large"):
-        return "a PNG image with text or a color profile that unpacks to too much"
+        return "a PNG image with text or a color profile that is too large when unpacked"
     if not text:
-        return "an image that is damaged"
+        return "a damaged image"
     return f"an image that cannot be decoded ({display.name(text, 60)})"

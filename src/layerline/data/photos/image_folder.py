@@ -1,7 +1,8 @@
-"""Where image files are found: in the folders below a path, or in a tar that is read as it comes."""
+"""Find image files: in the folders below a path, or in a tar archive that is read in order."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from dataclasses import dataclass, field, replace
@@ -17,9 +18,9 @@ from layerline.data.photos.headers import Outlines
 from layerline.data.photos.image_names import RUN, is_junk, is_run, is_text, layout
 from layerline.data.photos.image_options import check_used, matching
 from layerline.data.photos.image_parts import parts
-from layerline.data.photos.kept_images import KeptImages, stamp
+from layerline.data.photos.kept_images import CachedImages, stamp
 from layerline.data.photos.layout_refusal import Folders, Surroundings
-from layerline.data.photos.pictures import Album, Left, of_kept
+from layerline.data.photos.pictures import IgnoredFiles, ImageCollector, from_cache
 from layerline.data.photos.sizing import LARGEST_USUAL
 from layerline.errors import DataError
 from layerline.files import regular
@@ -27,6 +28,7 @@ from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from layerline.data.formats.tar import Member
     from layerline.data.part import SourceArrays
@@ -34,57 +36,61 @@ if TYPE_CHECKING:
     from layerline.data.photos.image_names import FolderLayout
     from layerline.data.photos.image_options import ImageOptions
     from layerline.data.photos.label_file import LabelFile
-    from layerline.data.photos.pictures import Pictures, Roll
+    from layerline.data.photos.pictures import Inventory, Pictures
 
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _DEEPEST: Final = 8
-MOST_LEFT: Final = 10_000
-"""Files in an archive that are no images."""
+MAX_IGNORED: Final = 10_000
+"""Maximum number of files in an archive that are not images."""
 _PEEK: Final = 20
-_MOST_HELD: Final = 2**26
-"""Bytes of an archive's images that are held after the headers were looked at; of more, the archive is read again."""
+_MAX_HELD: Final = 2**26
+"""Bytes of an archive's images kept in memory while headers are read; a larger archive is read a second time."""
 _JUNK, _TEXT, _LOOSE, _LINKS, _RUNS = (
     "hidden or system files",
     "text files",
-    "files in no folder of a class",
+    "files outside any class folder",
     "links and devices",
-    "folders of runs",
+    "run folders",
 )
 
 
-def read_folder(path: Path, asked: ImageOptions, progress: Progress | None) -> SourceArrays | None:
-    """Return the images below a folder; None where there are none. Raises DataError."""
-    left, files, empty = Left(root=os.path.realpath(path)), list[File](), set[Folders]()
+def read_folder(path: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays | None:
+    """Return the images below a folder; None if there are none. Raises DataError."""
+    ignored, files, empty = IgnoredFiles(root=os.path.realpath(path)), list[File](), set[Folders]()
     try:
-        _walk(path, (), left, files, empty)
+        _walk(path, (), ignored, files, empty)
     except OSError as error:
         raise unreadable(path, error) from error
     if not files or not _are_images(files):
         return None
     place = shown(path)
-    files = _wanted(files, asked, left, place)
-    if asked.labels is None:
-        beside = Surroundings([(file.folders, file.name) for file in files], left.files.get(_TEXT, []))
-        found: FolderLayout | LabelFile = layout(place, {file.folders for file in files}, empty, beside)
+    files = _wanted(files, options, ignored, place)
+    if options.labels is None:
+        surroundings = Surroundings([(file.folders, file.name) for file in files], ignored.files.get(_TEXT, []))
+        found: FolderLayout | LabelFile = layout(place, {file.folders for file in files}, empty, surroundings)
     else:
-        found = asked.labels
+        found = options.labels
     files.sort(key=lambda file: (*found.rank(file.folders, file.name), file.folders, file.name))
-    keeper = KeptImages(asked.cache, asked.key, files) if asked.cache is not None and _are_many(files, asked) else None
-    pictures = kept(keeper)
+    cached = (
+        CachedImages(options.cache, options.key, files)
+        if options.cache is not None and _are_many(files, options)
+        else None
+    )
+    pictures = _from_cache(cached)
     if pictures is None:
-        album = Album(place, asked, _outlines(files, asked), len(files))
-        album.fill(files, progress)
-        if not album.roll.files:
-            raise DataError(f"{place}: found no image that can be read, expected some", "mend the files")
-        pictures = album.sorted_by(found, keeper, {})
-    return parts(place, path.resolve().name or "data", pictures, found, left, asked)
+        collector = ImageCollector(place, options, _outlines(files, options), len(files))
+        collector.fill(files, progress)
+        if not collector.inventory.files:
+            raise DataError(f"{place}: no image can be read", "fix the files")
+        pictures = collector.sorted_by(found, cached, {})
+    return parts(place, path.resolve().name or "data", pictures, found, ignored, options)
 
 
 class RunsInsideError(Exception):
-    """An archive has folders of runs, of which some files were taken for images before that was seen."""
+    """An archive contains run folders, some of whose files were read as images before that was noticed."""
 
     def __init__(self, runs: set[Folders]) -> None:
-        """Take the folders."""
+        """Store the run folders."""
         super().__init__(runs)
         self.runs = runs
 
@@ -93,215 +99,215 @@ def read_tar(
     path: Path,
     tar: Tar,
     members: Iterable[Member],
-    asked: ImageOptions,
-    keeper: KeptImages | None,
+    options: ImageOptions,
+    cached: CachedImages | None,
     progress: Progress | None,
     runs: Collection[Folders] = (),
 ) -> SourceArrays:
-    """Return the images in an archive, from its members. Raises DataError; nothing is written beside the cache.
+    """Return the images in an archive, from its members. Raises DataError; nothing is written except the cache.
 
-    It is read twice, the first time for the headers of its images, unless these are few or options say all.
-    runs: folders that are passed over. Raises RunsInsideError where there are others.
+    The archive is read twice, first for the image headers, unless its images are few or the options decide everything.
+    runs: run folders to skip. Raises RunsInsideError if there are others.
     """
-    beside, outlines, held, size = _Beside.without(runs), Outlines(asked.sizing), list[File](), 0
-    files = _files(tar, _outside(members, runs), asked, beside)
+    others, outlines, held, size = _Others.without(runs), Outlines(options.sizing), list[File](), 0
+    files = _files(tar, _outside(members, runs), options, others)
     for file in files:
         outlines.add(file)
         held.append(file)
         size += len(bytes(file.content))
-        if size > _MOST_HELD:
+        if size > _MAX_HELD:
             break
-    whole = size <= _MOST_HELD
-    if not whole and outlines.enough:
-        source: Iterable[File] = itertools.chain(held, files)
-    elif whole:
-        source = held
+    whole = size <= _MAX_HELD
+    source: AbstractContextManager[Iterable[File]]
+    if whole or outlines.enough:
+        source = contextlib.nullcontext(held if whole else itertools.chain(held, files))
     else:
         held.clear()
         for file in files:
             outlines.add(file)
-        beside = _Beside.without(runs)
-        source = _again(path, asked, beside, runs)
-    album = Album(tar.name, asked, outlines, len(outlines.sizes) if not outlines.enough else 0)
-    album.fill(source, progress)
-    if not album.folders:
-        raise DataError(f"{tar.name}: found no image in it, expected some", "name an archive of class/image")
-    asked_for = _arranged(tar.name, asked, beside, album.roll)
-    pictures = album.sorted_by(asked_for, keeper, beside.facts())
-    return parts(tar.name, _stem(path), pictures, asked_for, beside.left, asked)
+        others = _Others.without(runs)
+        source = _again(path, options, others, runs)
+    collector = ImageCollector(tar.name, options, outlines, len(outlines.sizes) if not outlines.enough else 0)
+    with source as content:
+        collector.fill(content, progress)
+    if not collector.folders:
+        raise DataError(f"{tar.name}: contains no images", "pass an archive of class/image")
+    arranged = _arranged(tar.name, options, others, collector.inventory)
+    pictures = collector.sorted_by(arranged, cached, others.to_json())
+    return parts(tar.name, _stem(path), pictures, arranged, others.ignored, options)
 
 
-def _again(path: Path, asked: ImageOptions, beside: _Beside, runs: Collection[Folders]) -> Iterator[File]:
-    """Yield the files of an archive from its beginning."""
-    with open_stream(path) as stream:
-        tar = Tar(stream)
-        yield from _files(tar, _outside(tar, runs), asked, beside)
+@contextlib.contextmanager
+def _again(path: Path, options: ImageOptions, others: _Others, runs: Collection[Folders]) -> Iterator[Iterator[File]]:
+    """Open an archive again and give its image files, from the start."""
+    with open_stream(path) as stream, Tar(stream) as tar:
+        yield _files(tar, _outside(tar, runs), options, others)
 
 
-def _outlines(files: list[File], asked: ImageOptions) -> Outlines:
-    """Return what the headers of files say."""
-    outlines = Outlines(asked.sizing)
+def _outlines(files: list[File], options: ImageOptions) -> Outlines:
+    """Return the sizes and depth of image files, read from their headers."""
+    outlines = Outlines(options.sizing)
     for file in files:
         outlines.add(file)
     return outlines
 
 
-def tar_that_was_kept(path: Path, asked: ImageOptions, keeper: KeptImages) -> SourceArrays | None:
-    """Return the images of an archive that were kept, None where they are not."""
-    found = keeper.find()
+def read_cached_tar(path: Path, options: ImageOptions, cached: CachedImages) -> SourceArrays | None:
+    """Return the cached images of an archive, None if they are not cached."""
+    found = cached.find()
     if found is None:
         return None
     try:
-        pictures, beside = of_kept(found, keeper), _Beside.of(found.facts)
+        pictures, others = from_cache(found, cached), _Others.from_json(found.metadata)
     except (KeyError, TypeError, ValueError):
         return None
-    arranged = _arranged(shown(path), asked, beside, pictures.roll)
-    return parts(shown(path), _stem(path), pictures, arranged, beside.left, asked)
+    arranged = _arranged(shown(path), options, others, pictures.inventory)
+    return parts(shown(path), _stem(path), pictures, arranged, others.ignored, options)
 
 
-def kept(keeper: KeptImages | None) -> Pictures | None:
-    """Return images that were kept, None where they are not."""
-    found = keeper.find() if keeper is not None else None
-    if found is None or keeper is None:
+def _from_cache(cached: CachedImages | None) -> Pictures | None:
+    """Return the cached images of a folder, None if they are not cached."""
+    found = cached.find() if cached is not None else None
+    if found is None or cached is None:
         return None
     try:
-        return of_kept(found, keeper)
+        return from_cache(found, cached)
     except (KeyError, TypeError, ValueError):
         return None
 
 
 @dataclass
-class _Beside:
-    """What an archive has besides images."""
+class _Others:
+    """The members of an archive other than images, collected while it is read."""
 
-    left: Left = field(default_factory=Left)
+    ignored: IgnoredFiles = field(default_factory=IgnoredFiles)
     empty: set[Folders] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
     """Patterns of --exclude that matched."""
     paths: list[str] = field(default_factory=list)
-    """Of files that --labels does not name."""
+    """Of files not listed in --labels."""
 
-    def facts(self) -> dict[str, Any]:
-        """Return all of it as JSON takes it."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the content as JSON values."""
         return {
-            "left": self.left.files,
+            "left": self.ignored.files,
             "empty": sorted(map(list, self.empty)),
             "used": sorted(self.used),
             "paths": self.paths,
         }
 
     @classmethod
-    def without(cls, runs: Collection[Folders]) -> _Beside:
-        """Return what an archive begins with of which some folders of runs are passed over."""
-        beside = cls()
+    def without(cls, runs: Collection[Folders]) -> _Others:
+        """Return an empty record for an archive of which some run folders are skipped."""
+        others = cls()
         for run in sorted(runs):
-            beside.left.add(_RUNS, "/".join(run))
-        return beside
+            others.ignored.add(_RUNS, "/".join(run))
+        return others
 
     @classmethod
-    def of(cls, facts: dict[str, Any]) -> _Beside:
-        """Return what `facts` gave."""
-        return cls(Left(facts["left"]), set(map(tuple, facts["empty"])), set(facts["used"]), facts["paths"])
+    def from_json(cls, record: dict[str, Any]) -> _Others:
+        """Return what `to_json` was called on."""
+        return cls(IgnoredFiles(record["left"]), set(map(tuple, record["empty"])), set(record["used"]), record["paths"])
 
 
-def _arranged(place: str, asked: ImageOptions, beside: _Beside, roll: Roll) -> FolderLayout | LabelFile:
-    """Return which files are of which class and split, now that all of an archive is known."""
-    check_used(beside.used, asked.exclude, place)
-    folders = {folders for folders, _ in roll.files}
-    if asked.labels is None:
-        known = Surroundings(roll.files, beside.left.files.get(_TEXT, []), is_folder=False)
-        return layout(place, folders, _without_any(beside.empty, folders), known)
-    rows = (asked.labels.row(*file) for file in roll.files)
-    paths = ["/".join((*folders, name)) for folders, name in roll.files]
-    asked.labels.check_met(place, {row.file for row in rows if row} | set(beside.paths), paths + beside.paths)
-    asked.labels.check_once(place, roll.files)
-    return asked.labels
+def _arranged(place: str, options: ImageOptions, others: _Others, inventory: Inventory) -> FolderLayout | LabelFile:
+    """Return the class and split of each file, after a whole archive has been read."""
+    check_used(others.used, options.exclude, place)
+    folders = {folders for folders, _ in inventory.files}
+    if options.labels is None:
+        known = Surroundings(inventory.files, others.ignored.files.get(_TEXT, []), is_folder=False)
+        return layout(place, folders, _without_any(others.empty, folders), known)
+    rows = (options.labels.row(*file) for file in inventory.files)
+    paths = ["/".join((*folders, name)) for folders, name in inventory.files]
+    options.labels.check_met(place, {row.file for row in rows if row} | set(others.paths), paths + others.paths)
+    options.labels.check_once(place, inventory.files)
+    return options.labels
 
 
 def _without_any(empty: set[Folders], filled: set[Folders]) -> set[Folders]:
-    """Return the folders of an archive that have neither images nor folders in them."""
+    """Return the folders of an archive that contain neither images nor folders."""
     outer = {path[:depth] for path in empty | filled for depth in range(len(path))}
     return empty - filled - outer
 
 
-def _wanted(files: list[File], asked: ImageOptions, left: Left, place: str) -> list[File]:
-    """Return the files that are to be read; the others are counted. Raises DataError where options do not fit them."""
-    if not asked.exclude and asked.labels is None:
+def _wanted(files: list[File], options: ImageOptions, ignored: IgnoredFiles, place: str) -> list[File]:
+    """Return the files to read; the others are recorded. Raises DataError if --exclude or --labels do not fit."""
+    if not options.exclude and options.labels is None:
         return files
     wanted, met, used = list[File](), set[str](), set[str]()
     for file in files:
-        used |= matching(file, asked.exclude)
-        row = asked.labels.row(file.folders, file.name) if asked.labels is not None else None
+        used |= matching(file, options.exclude)
+        row = options.labels.row(file.folders, file.name) if options.labels is not None else None
         met |= {row.file} if row else set()
-        reason = asked.unwanted(file)
+        reason = options.unwanted(file)
         if reason:
-            left.add(reason, file.path)
+            ignored.add(reason, file.path)
         else:
             wanted.append(file)
-    check_used(used, asked.exclude, place)
-    if asked.labels is not None:
-        asked.labels.check_met(place, met, [file.path for file in files])
-        asked.labels.check_once(place, ((file.folders, file.name) for file in wanted))
+    check_used(used, options.exclude, place)
+    if options.labels is not None:
+        options.labels.check_met(place, met, [file.path for file in files])
+        options.labels.check_once(place, ((file.folders, file.name) for file in wanted))
     if not wanted:
-        raise DataError(f"{place}: found only files that --exclude names, expected images", "exclude fewer")
+        raise DataError(f"{place}: --exclude matches every file", "exclude fewer")
     return wanted
 
 
 def is_candidate(member: Member) -> bool:
-    """Return whether a member of an archive should be an image, and does not just lie beside them."""
+    """Return whether a member of an archive should be an image, and is not just another file."""
     return not _kind(member, *_split(member.name))
 
 
-def _walk(path: Path, folders: Folders, left: Left, files: list[File], empty: set[Folders]) -> None:
-    """Collect the files below a folder; `empty` gets the folders without any."""
+def _walk(path: Path, folders: Folders, ignored: IgnoredFiles, files: list[File], empty: set[Folders]) -> None:
+    """Collect the files below a folder; folders without files are added to `empty`."""
     before = len(files)
     inner = False
     with os.scandir(path) as opened:
         entries = sorted(opened, key=lambda entry: entry.name)
     if folders and is_run([entry.name for entry in entries]):
-        left.add(_RUNS, "/".join(folders))
+        ignored.add(_RUNS, "/".join(folders))
         return
     for entry in entries:
         name = entry.name
         if is_junk(name):
-            left.add(_JUNK, _join(folders, name))
+            ignored.add(_JUNK, _join(folders, name))
             continue
-        if entry.is_symlink() and not _is_below(entry.path, left.root):
-            left.elsewhere.append(_join(folders, name))
+        if entry.is_symlink() and not _is_below(entry.path, ignored.root):
+            ignored.elsewhere.append(_join(folders, name))
         if entry.is_dir():
             inner = True
             if len(folders) == _DEEPEST:
                 raise DataError(
-                    f"{shown(path)}: found folders more than {_DEEPEST} deep, expected class/image",
-                    "name the folder that holds the classes; a link may lead back to it",
+                    f"{shown(path)}: found folders nested more than {_DEEPEST} deep, expected class/image",
+                    "pass the folder that contains the classes; a link may point back to it",
                 )
-            _walk(Path(entry.path), (*folders, name), left, files, empty)
+            _walk(Path(entry.path), (*folders, name), ignored, files, empty)
         elif is_text(name):
-            left.add(_TEXT, _join(folders, name))
+            ignored.add(_TEXT, _join(folders, name))
         elif not folders and not name.lower().endswith(_SUFFIXES):
-            left.add(_LOOSE, name)
-        elif entry.is_file() or not Path(entry.path).exists():  # a link that leads nowhere: reading it says so
+            ignored.add(_LOOSE, name)
+        elif entry.is_file() or not Path(entry.path).exists():  # a broken link: reading it reports the error
             files.append(File(folders, name, Path(entry.path), _stamp(entry)))
         else:
-            left.add(_LINKS, _join(folders, name))
+            ignored.add(_LINKS, _join(folders, name))
     if len(files) == before and not inner:
         empty.add(folders)
 
 
 def _is_below(link: str, root: str) -> bool:
-    """Return whether a link leads to something below a folder, both without links in their own paths."""
+    """Return whether a link points into a folder, whose own path has no links."""
     target = os.path.realpath(link)
     return target == root or target.startswith(root.rstrip(os.sep) + os.sep)
 
 
-def _are_many(files: list[File], asked: ImageOptions) -> bool:
-    """Return whether images of all these files could be so many bytes that they are kept."""
-    H, W = asked.sizing.size or (LARGEST_USUAL, LARGEST_USUAL)
-    return len(files) * H * W * 3 >= image_stack.MOST_IN_MEMORY
+def _are_many(files: list[File], options: ImageOptions) -> bool:
+    """Return whether the images of these files may be large enough to be cached."""
+    H, W = options.sizing.size or (LARGEST_USUAL, LARGEST_USUAL)
+    return len(files) * H * W * 3 >= image_stack.MAX_IN_MEMORY
 
 
 def _stamp(entry: os.DirEntry[str]) -> tuple[int, ...]:
-    """Return what changes when a file does; zeros where it cannot be told: reading it will say why."""
+    """Return what changes when a file does; zeros if that is unknown: reading the file will report why."""
     try:
         return stamp(entry.stat() if os.name != "nt" else Path(entry.path).stat())
     except OSError:
@@ -309,7 +315,7 @@ def _stamp(entry: os.DirEntry[str]) -> tuple[int, ...]:
 
 
 def _are_images(files: list[File]) -> bool:
-    """Return whether there are images among the files: by a name, or by the content of some."""
+    """Return whether there are images among the files: by name, or by the content of the first few."""
     if any(file.name.lower().endswith(_SUFFIXES) for file in files):
         return True
     for file in files[:_PEEK]:
@@ -320,7 +326,7 @@ def _are_images(files: list[File]) -> bool:
 
 
 def _outside(members: Iterable[Member], runs: Collection[Folders]) -> Iterator[Member]:
-    """Yield the members that are in no folder of a run. Raises RunsInsideError where there are more such folders."""
+    """Yield the members outside run folders. Raises RunsInsideError if there are run folders besides `runs`."""
     names: dict[Folders, set[str]] = {}
     found: set[Folders] = set()
     for member in members:
@@ -338,46 +344,47 @@ def _outside(members: Iterable[Member], runs: Collection[Folders]) -> Iterator[M
         raise RunsInsideError(found)
 
 
-def _files(tar: Tar, members: Iterable[Member], asked: ImageOptions, beside: _Beside) -> Iterator[File]:
+def _files(tar: Tar, members: Iterable[Member], options: ImageOptions, others: _Others) -> Iterator[File]:
     """Yield the files of an archive that should be images."""
-    left = beside.left
+    ignored = others.ignored
     seen: set[tuple[Folders, str]] = set()
     for member in members:
         folders, name = _split(member.name)
         place = f"{tar.name}: {display.name(member.name, 100)}"
         if member.kind == "folder":
-            beside.empty.add((*folders, name))
+            others.empty.add((*folders, name))
             continue
         kind = _kind(member, folders, name)
         if kind:
-            if left.add(kind, member.name) > MOST_LEFT:
+            if ignored.add(kind, member.name) > MAX_IGNORED:
                 raise DataError(
-                    f"{tar.name}:{member.offset}: found more than {display.count(MOST_LEFT)} files that are no images",
-                    "make an archive of the images alone",
+                    f"{tar.name}:{member.offset}: found more than {display.count(MAX_IGNORED)} files "
+                    "that are not images",
+                    "make an archive of only the images",
                 )
             continue
         if (folders, name) in seen:
-            raise DataError(f"{place}: found twice, expected every name once", "make the archive anew")
+            raise DataError(f"{place}: appears twice in the archive", "recreate the archive")
         if member.size > image_file.LARGEST_FILE:
             raise DataError(
                 f"{place}: found {display.size(member.size)}, "
                 f"expected an image of at most {display.size(image_file.LARGEST_FILE)}",
-                "take it out",
+                "remove it",
             )
         seen.add((folders, name))
         file = File(folders, name, b"")
-        beside.used |= matching(file, asked.exclude)
-        reason = asked.unwanted(file)
+        others.used |= matching(file, options.exclude)
+        reason = options.unwanted(file)
         if reason:
-            left.add(reason, file.path)
-            row = asked.labels.row(folders, name) if asked.labels is not None else None
-            beside.paths.append(row.file if row else file.path)
+            ignored.add(reason, file.path)
+            row = options.labels.row(folders, name) if options.labels is not None else None
+            others.paths.append(row.file if row else file.path)
         else:
             yield replace(file, content=tar.read(member))
 
 
 def _kind(member: Member, folders: Folders, name: str) -> str:
-    """Return what a member is that is not read; nothing where it should be an image."""
+    """Return why a member is not read; an empty string if it should be an image."""
     if member.name.startswith("/") or ".." in folders or name == "..":
         return "files outside the archive's folder"
     if any(map(is_junk, (*folders, name))):

@@ -1,4 +1,4 @@
-"""What the path of an image says: its class, its split, or that it is none."""
+"""Read the class and split of an image from its path."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ LONGEST_NAME: Final = 200
 
 
 RUN: Final = frozenset(("network.cnn", "experiment.toml"))
-"""What is in every folder of a run from its first second on; runs/folder.py writes both."""
+"""Files that every run folder contains from its start; runs/folder.py writes both."""
 
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """Which folders are classes, and of which split."""
+    """Which folders are classes, and which split each belongs to."""
 
     classes: tuple[str, ...]
     of: dict[Folders, tuple[SplitName, int]]
-    """The split and the class of the images in a folder."""
+    """Folder → split and class of its images."""
     splits: tuple[SplitName, ...]
     notes: tuple[str, ...] = ()
     top: int = 0
-    """How many outer folders there are around all of it."""
+    """Number of outer folders that all images share."""
 
-    def rank(self, folders: Folders, name: str) -> tuple[int, int]:  # noqa: ARG002 - a file of labels asks for it
-        """Return the split's place and the class of the images in a folder: the order in which they are kept."""
+    def rank(self, folders: Folders, name: str) -> tuple[int, int]:  # noqa: ARG002 - LabelFile.rank needs it
+        """Return the index of the split and the class of the images in a folder: the order of the data set."""
         split, label = self.of[folders]
         return SPLITS.index(split), label
 
 
 def is_junk(name: str) -> bool:
-    """Return whether a file or folder of this name is one that systems and programs leave behind."""
+    """Return whether a file or folder of this name is a leftover of the operating system or a program."""
     return name.startswith((".", "~$")) or name.lower() in _JUNK
 
 
 def is_text(name: str) -> bool:
-    """Return whether a file of this name is something beside the images: a license, a list of labels."""
+    """Return whether a file of this name is text, such as a license or a list of labels."""
     return name.lower().endswith(_TEXTS)
 
 
 def is_run(names: Collection[str]) -> bool:
-    """Return whether a folder with files of these names is that of a run: its graphs are no images to learn from."""
+    """Return whether a folder with files of these names is a run folder, whose graphs are not training images."""
     return RUN.issubset(names)
 
 
 def layout(
-    place: str, folders: Collection[Folders], empty: Iterable[Folders] = (), beside: Surroundings | None = None
+    place: str, folders: Collection[Folders], empty: Iterable[Folders] = (), context: Surroundings | None = None
 ) -> FolderLayout:
-    """Return what the folders with images in them mean. Raises DataError.
+    """Return the classes and splits that folders stand for. Raises DataError.
 
-    folders: those with images; empty: those without, which say that a class is there; beside: for messages.
+    folders: those with images; empty: those without, which declare a class; context: for messages.
     """
     top = _common(folders)
     inner = {path[len(top) :] for path in folders}
@@ -72,7 +72,7 @@ def layout(
         _check_not_alone(place, top)
         bare: list[tuple[SplitName, str]] = [("train", names[0]) for names in _below(top, empty, 1)]
         lone = tuple(
-            f"{display.name(name)} is taken as a class, not as a split"
+            f"{display.name(name)} is treated as a class, not as a split"
             for name in sorted(firsts)
             if split_names.meaning(name)
         )
@@ -80,7 +80,7 @@ def layout(
     around = {name: _around(name, inner) for name in splits}
     read = {name: of for name in splits if (of := split_names.split_of(name)) and around[name] is not None}
     if () in inner or len(read) < len(firsts):
-        raise Refusal(place, top, inner, splits, read, beside or Surroundings()).error()
+        raise Refusal(place, top, inner, splits, read, context or Surroundings()).error()
     _check_splits(place, read)
     known: dict[Folders, tuple[SplitName, str]] = {}
     bare = []
@@ -92,16 +92,16 @@ def layout(
 
 
 def _common(folders: Collection[Folders]) -> Folders:
-    """Return the outer folders that all share."""
+    """Return the outer folders that all of these share."""
     first, last = min(folders), max(folders)
     shared = next((k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
     return first[:shared]
 
 
 def _around(name: str, inner: Collection[Folders]) -> Folders | None:
-    """Return the folders between a split and its classes, `seg_train/seg_train/sea`; None where it holds no classes.
+    """Return the folders between a split and its classes, `seg_train/seg_train/sea`; None if it has no classes.
 
-    Such a folder is called like the split, or images, data and the like; and its classes are all at one depth.
+    Such a folder is named like the split, or images, data and the like; and its classes are all at the same depth.
     """
     below = [path[1:] for path in inner if path[0] == name] if () not in inner else []
     if not below:
@@ -120,15 +120,15 @@ def _around(name: str, inner: Collection[Folders]) -> Folders | None:
 
 
 def _below(top: Folders, folders: Iterable[Folders], depth: int) -> list[Folders]:
-    """Return the folders that are so deep below `top`, without it."""
+    """Return the folders `depth` levels below `top`, relative to it."""
     return [path[len(top) :] for path in folders if path[: len(top)] == top and len(path) == len(top) + depth]
 
 
 def _check_not_alone(place: str, top: Folders) -> None:
     if any(split_names.meaning(name) not in (None, "train") for name in top[-2:]):
         raise DataError(
-            f"{place}: found images in {_shown(top)} alone, expected some in train, too",
-            "name the folder itself to cut it into training and test",
+            f"{place}: found images only in {_path_text(top)}, expected a train folder too",
+            "to split this folder into training and test, pass the folder itself",
         )
 
 
@@ -138,11 +138,11 @@ def _check_splits(place: str, splits: dict[str, SplitName]) -> None:
         if len(named) > 1:
             raise DataError(
                 f"{place}: found {' and '.join(map(display.name, named))}, expected one {split} set",
-                "move them into one folder",
+                "merge them into one folder",
             )
     if "train" not in splits.values():
         raise DataError(
-            f"{place}: found {' and '.join(sorted(map(display.name, splits)))}, expected train beside it",
+            f"{place}: found {' and '.join(sorted(map(display.name, splits)))}, expected a train folder too",
             "put the training images into train/CLASS",
         )
 
@@ -154,15 +154,15 @@ def _of_classes(
     bare: Sequence[tuple[SplitName, str]],
     notes: tuple[str, ...] = (),
 ) -> FolderLayout:
-    """Return the layout of folders whose split and class are known; bare: classes that are there without images."""
+    """Return the layout of folders whose split and class are known; bare: classes without images."""
     spelled = _Spelled(_checked(place, name) for split, name in (*known.values(), *bare) if split == "train")
     names: dict[SplitName, dict[str, Folders]] = {}
     for path, (split, name) in sorted(known.items()):
         before = names.setdefault(split, {}).setdefault(spelled.as_in_train(_checked(place, name), split), path)
         if before != path:
             raise DataError(
-                f"{place}: found two folders of the class {display.name(name)} in {split}, written differently",
-                "bring their images into one folder",
+                f"{place}: found two folders for the class {display.name(name)} in {split}, spelled differently",
+                "merge them into one folder",
             )
     with_bare = {split: set(found) for split, found in names.items()}
     for split, name in bare:
@@ -178,42 +178,42 @@ def _of_classes(
 
 @final
 class _Spelled:
-    """The classes of training, which other splits may write in other case."""
+    """The training classes, whose names may differ in case in other splits."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        """Take the names of the classes in training."""
+        """Store the names of the training classes."""
         self._names = set(names)
-        self._told: dict[SplitName, list[str]] = {}
+        self._respelled: dict[SplitName, list[str]] = {}
 
     def as_in_train(self, name: str, split: SplitName) -> str:
-        """Return the class that a name of a split means: its own, or the only one that differs in case alone."""
+        """Return the training class for a folder name: the same name, or the only one that differs just in case."""
         if split == "train" or name in self._names:
             return name
         near = [other for other in self._names if other.casefold() == name.casefold()]
         if len(near) != 1:
             return name
-        self._told.setdefault(split, []).append(f"{display.name(name)} for {display.name(near[0])}")
+        self._respelled.setdefault(split, []).append(f"{display.name(name)} is treated as {display.name(near[0])}")
         return near[0]
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return a note for each split that writes classes in other case."""
+        """Return a note for each split with class names in different case."""
         return tuple(
-            f"{split} writes {told[0]}" + (f" and {len(told) - 1} more" if len(told) > 1 else "") + ": the same class"
-            for split, told in self._told.items()
+            f"{split}: {pairs[0]}" + (f" (and {len(pairs) - 1} more)" if len(pairs) > 1 else "")
+            for split, pairs in self._respelled.items()
         )
 
 
 def _check_alike(place: str, names: dict[SplitName, set[str]]) -> None:
-    """Refuse splits whose classes are not those of training."""
+    """Raise DataError if a split has other classes than training."""
     for split, found in names.items():
         extra, lacking = sorted(found - names["train"]), sorted(names["train"] - found)
         if extra or lacking:
             differences = [_listed(extra)] * bool(extra) + [f"no {_listed(lacking)}"] * bool(lacking)
             raise DataError(
-                f"{place}: found in {split} {' and '.join(differences)}, "
+                f"{place}: {split} has {' but '.join(differences)}, "
                 f"expected the {len(names['train'])} classes of train: {_listed(sorted(names['train']))}",
-                "spell the classes alike" if extra else "make an empty folder where a class has no images",
+                "use the same class names" if extra else "create an empty folder for a class without images",
             )
 
 
@@ -222,28 +222,26 @@ def _check_filled(place: str, classes: tuple[str, ...], named: set[str]) -> None
     if bare:
         raise DataError(
             f"{place}: found no training image of {_listed(bare)}, expected at least one of each class",
-            "remove the empty folder, or put images into it",
+            "remove the empty folder, or add images to it",
         )
 
 
 def _checked(place: str, name: str) -> str:
-    """Return the name of a class, its accents written in one way. Raises DataError where it cannot be one."""
+    """Return a class name in Unicode NFC. Raises DataError if it is not a valid name."""
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
-        raise DataError(
-            f"{place}: found the folder {display.name(name)}, whose name is not UTF-8, expected text", "rename it"
-        ) from None
+        raise DataError(f"{place}: the folder name {display.name(name)} is not valid UTF-8", "rename it") from None
     name = unicodedata.normalize("NFC", name)
     if not name.strip() or len(name) > LONGEST_NAME:
         raise DataError(
-            f"{place}: found a class name of {len(name)} letters, expected 1 to {LONGEST_NAME}", "rename its folder"
+            f"{place}: found a class name of {len(name)} characters, expected 1 to {LONGEST_NAME}", "rename its folder"
         )
     return name
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Return classes in order: as numbers where all are, else by their letters' code points."""
+    """Return class names in order: numerically if all are numbers, else by code points."""
     listed = sorted(names)
     if all(name.isascii() and name.isdigit() for name in listed):
         listed.sort(key=int)
@@ -256,14 +254,14 @@ def _similar(classes: tuple[str, ...]) -> tuple[str, ...]:
     for name in classes:
         before = seen.setdefault(name.casefold(), name)
         if before != name:
-            notes.append(f"{display.name(before)} and {display.name(name)} are two classes")
+            notes.append(f"{display.name(before)} and {display.name(name)} are separate classes")
     return tuple(notes)
 
 
-def _shown(path: Folders) -> str:
+def _path_text(path: Folders) -> str:
     return display.name("/".join(path), 80)
 
 
 def _listed(names: list[str]) -> str:
-    shown = [display.name(name, 30) for name in names[:8]]
-    return ", ".join(shown) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    listed = [display.name(name, 30) for name in names[:8]]
+    return ", ".join(listed) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

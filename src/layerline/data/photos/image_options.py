@@ -1,4 +1,4 @@
-"""What is asked of image files: size and colors, which of them, where labels are, where decoded ones are kept."""
+"""Options for image files: size and colors, which files to read, labels, groups, and the cache of decoded images."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from layerline.data.photos.decoding import File
     from layerline.data.photos.label_file import LabelFile
 
-EXCLUDED: Final = "files that --exclude names"
-UNLISTED: Final = "files that --labels does not name"
+EXCLUDED: Final = "files matched by --exclude"
+UNLISTED: Final = "files not listed in --labels"
 _FLAGS: Final = ("--size", "--fit", "--gray", "--labels", "--group-by", "--exclude", "--skip-bad")
 
 
 @dataclass(frozen=True, eq=False)
 class ImageOptions:
-    """Everything that options say of image files."""
+    """All options for image files."""
 
     sizing: Sizing = AS_IT_IS
     labels: LabelFile | None = None
@@ -39,27 +39,27 @@ class ImageOptions:
     cache: Cache | None = None
     group_by: re.Pattern[str] | None = None
     near: Literal["near", "none"] | None = None
-    """Whether --group-by asks for near copies to be kept together, or for none; None leaves it to how many they are."""
+    """Whether --group-by keeps near copies together ("near") or not ("none"); None decides by their number."""
     flags: tuple[str, ...] = ()
-    """Those that were given and have no meaning for anything but image files."""
+    """Flags that were passed and that apply only to image files."""
     labels_path: str = ""
 
     @property
     def key(self) -> list[Any]:
-        """Return what decides which pixels come of the same files, and in which order."""
+        """Return the options that determine the pixels and the order of the same files: the cache key."""
         sizing = self.sizing
         size = None if sizing.size is None else written(sizing.size)
         depth = [sizing.deep, sizing.largest]
         return [size, sizing.fit, sizing.gray, *depth, self.labels and self.labels.digest, list(self.exclude)]
 
     def unwanted(self, file: File) -> str:
-        """Return what a file is that is not to be read, nothing where it is."""
+        """Return why a file is not read; an empty string if it is."""
         if any(_matches(pattern, file) for pattern in self.exclude):
             return EXCLUDED
         return UNLISTED if self.labels is not None and self.labels.row(file.folders, file.name) is None else ""
 
     def options(self, size: tuple[int, ...], resized: Resized | None) -> dict[str, Any]:
-        """Return the options that make the same of the same files again; size: (H, W) of all images now."""
+        """Return the options that reproduce this result from the same files; size: (H, W) of all images now."""
         sizing = self.sizing
         found: dict[str, Any] = {}
         if resized is not None or sizing.size is not None:
@@ -75,11 +75,11 @@ class ImageOptions:
         return found | {key: value for key, value in known.items() if value is not None}
 
     def check_arrays(self, place: str) -> None:
-        """Raise DataError where options were given that only image files can follow, and the data is arrays."""
+        """Raise DataError if options that apply only to image files were passed for arrays."""
         if self.flags:
             raise DataError(
-                f"{' '.join(self.flags)}: {display.name(place)} holds arrays, expected image files",
-                "leave it out" if len(self.flags) == 1 else "leave them out",
+                f"{' '.join(self.flags)}: {display.name(place)} contains arrays, expected image files",
+                "omit it" if len(self.flags) == 1 else "omit them",
             )
 
 
@@ -94,21 +94,21 @@ def image_options(
     cache: str | os.PathLike[str] | Literal[False] | None,
     input_shape: tuple[int, int, int] | None,
 ) -> ImageOptions:
-    """Return what is asked of image files; all but the last two are refused where the data is arrays.
+    """Return the options for image files; all except the last two are errors if the data is arrays.
 
-    size, fit: bring all images to one size, 128 or "96x128" (height × width), by "crop", "pad" or "stretch". Without a
-        size, images that are all equal and at most 64 stay as they are, and others become squares of about the median
-        of their shorter sides, at most 128. Without a fit, they are cropped; stretched where the median image would
-        lose more than a fifth.
-    gray: True makes all images gray, False all RGB; without it they are gray where all files are.
-    labels: a CSV file with the columns file and label, and if there are split and group, in place of folders.
-    group_by: a regular expression; images whose names have the same match (its group 1) stay on one side of every cut.
-        "near" keeps near copies together, also of arrays; "none" does not, however many there are.
-    exclude: patterns between commas of files that are left out, "*_mask.png,old".
-    skip_bad: leave out files that cannot be read, where they are at most this share of all.
-    cache: a folder where many decoded images are kept for the next start; without it, or False, they stay in memory.
-    input_shape: (C, H, W) that the network takes, where it says so: decides size and colors of image files.
-    Raises DataError where a value is impossible.
+    size, fit: resize all images to one size, 128 or "96x128" (height × width), by "crop", "pad" or "stretch". By
+        default, images of one size up to 64 × 64 are not resized, and others become squares of about the median of
+        their shorter sides, at most 128. By default they are cropped, or stretched if the median image would lose more
+        than a fifth.
+    gray: True converts all images to grayscale, False to RGB; by default they are gray if all files are.
+    labels: a CSV file with the columns file and label, and optionally split and group, used instead of folders.
+    group_by: a regular expression; images whose names have the same match (of its group 1) stay in the same split.
+        "near" keeps near copies together, also in arrays; "none" never does.
+    exclude: comma-separated patterns of files to ignore, "*_mask.png,old".
+    skip_bad: skip files that cannot be read, if they are at most this fraction of all.
+    cache: a folder where large sets of decoded images are stored for the next run; by default, or if False, none are.
+    input_shape: (C, H, W) if the network specifies its input: determines size and colors of image files.
+    Raises DataError if a value is invalid.
     """
     wanted = parse(size, fit, gray=gray)
     if input_shape is not None:
@@ -130,36 +130,36 @@ def image_options(
 
 
 def patterns(exclude: str | None) -> tuple[str, ...]:
-    """Return the patterns of --exclude. Raises DataError where there is none."""
+    """Return the patterns of --exclude. Raises DataError if it contains none."""
     if exclude is None:
         return ()
     found = tuple(part.strip() for part in str(exclude).split(",") if part.strip())
     if not found:
-        raise DataError("--exclude: found no pattern, expected some between commas", 'such as --exclude "*_mask.png"')
+        raise DataError("--exclude: contains no pattern", 'for example --exclude "*_mask.png,old"')
     return found
 
 
 def largest_share(skip_bad: Any) -> float:
-    """Return the largest share of --skip-bad. Raises DataError where it is none."""
+    """Return the largest fraction of bad files that --skip-bad allows. Raises DataError if it is invalid."""
     if skip_bad is None:
         return 0.0
     skip_bad = plain(skip_bad)
     if not is_number(skip_bad) or not 0 <= skip_bad < 1:
         percent = is_number(skip_bad) and 1 <= skip_bad < 100
         raise DataError(
-            f"--skip-bad {display.name(str(skip_bad))}: must be a share of the files, from 0 to below 1",
-            f"{skip_bad / 100:g} is {skip_bad:g} %" if percent else "0.01 leaves out up to 1 % of them",
+            f"--skip-bad {display.name(str(skip_bad))}: must be a fraction of the files, at least 0 and below 1",
+            f"{skip_bad / 100:g} is {skip_bad:g} %" if percent else "0.01 skips up to 1 % of them",
         )
     return float(skip_bad)
 
 
 def check_used(used: set[str], exclude: tuple[str, ...], place: str) -> None:
-    """Raise DataError where a pattern matches nothing: it is probably not what was meant."""
+    """Raise DataError if a pattern matches nothing: it is probably a mistake."""
     idle = [pattern for pattern in exclude if pattern not in used]
     if idle:
         raise DataError(
-            f"--exclude {display.name(idle[0])}: found no such file in {place}, expected some",
-            "* stands for any letters; a pattern is compared with a path, a file's name, and the names of its folders",
+            f"--exclude {display.name(idle[0])}: matches no file in {place}",
+            "* matches any characters; a pattern is compared with the path, the file name and each folder name",
         )
 
 

@@ -1,4 +1,4 @@
-"""Decoded images become training, validation and test, with what is to be told of them."""
+"""Divide decoded images into training, validation and test, with notes about them."""
 
 from __future__ import annotations
 
@@ -19,123 +19,131 @@ if TYPE_CHECKING:
     from layerline.data.part import SplitName
     from layerline.data.photos.image_names import FolderLayout
     from layerline.data.photos.image_options import ImageOptions
-    from layerline.data.photos.pictures import Left, Pictures, Roll
+    from layerline.data.photos.pictures import IgnoredFiles, Inventory, Pictures
 
 
 def parts(
-    place: str, name: str, pictures: Pictures, found: FolderLayout | LabelFile, left: Left, asked: ImageOptions
+    place: str,
+    name: str,
+    pictures: Pictures,
+    found: FolderLayout | LabelFile,
+    ignored: IgnoredFiles,
+    options: ImageOptions,
 ) -> SourceArrays:
-    """Return images by split. Raises DataError where too many are bad, or a class has no image left."""
-    roll, pixels, maximum = pictures.roll, pictures.pixels, None
+    """Return images by split. Raises DataError if too many are bad, or a class has no image left."""
+    inventory, pixels, maximum = pictures.inventory, pictures.pixels, None
     deep = pixels.dtype == np.uint16
     if deep:
-        maximum = asked.sizing.largest or float(max(1, pixels.max()))
+        maximum = options.sizing.largest or float(max(1, pixels.max()))
         pixels = pixels.astype(np.float32)
-    check_bad(roll.bad, len(roll.files) + len(roll.bad), asked.skip_bad, place)
-    ranks = np.array([found.rank(folders, file) for folders, file in roll.files], np.int32)
-    resized = _resized(roll, (pixels.shape[1], pixels.shape[2]))
+    check_bad(inventory.bad, len(inventory.files) + len(inventory.bad), options.skip_bad, place)
+    ranks = np.array([found.rank(folders, file) for folders, file in inventory.files], np.int32)
+    resized = _resized(inventory, (pixels.shape[1], pixels.shape[2]))
     splits: dict[SplitName, SplitArrays] = {}
     for split in found.splits:
         first, last = np.searchsorted(ranks[:, 0], [SPLITS.index(split), SPLITS.index(split) + 1]).tolist()
         where = f"{place}: {split}" if len(found.splits) > 1 else place
         if first == last:
-            raise DataError(f"{where}: found no image that can be read, expected some", "mend the files")
+            raise DataError(f"{where}: no image can be read", "fix the files")
         images = FoundArray(pixels[first:last], where, "HWC", pictures.known.get((first, last)))
-        names = ["/".join((*folders[found.top :], file)) for folders, file in roll.files[first:last]]
-        groups = _groups(found, roll, first, last)
+        names = ["/".join((*folders[found.top :], file)) for folders, file in inventory.files[first:last]]
+        groups = _groups(found, inventory, first, last)
         splits[split] = SplitArrays(images, FoundArray(ranks[first:last, 1], where), names, groups)
     _check_classes(place, ranks, found.classes)
     notes = (
-        *left.notes(place),
+        *ignored.notes(place),
         *found.notes,
-        *_told(roll, pixels.ndim > 3, asked, resized),
-        *_deep(roll, maximum),
+        *_notes(inventory, pixels.ndim > 3, options, resized),
+        *_deep(inventory, maximum),
         *([pictures.note] if pictures.note else []),
     )
     return SourceArrays(
         *(name, splits, found.classes, maximum),
         notes=notes,
         resized=resized,
-        skipped=tuple(sorted(roll.bad)),
+        skipped=tuple(sorted(inventory.bad)),
         of_files=True,
         deep=deep,
     )
 
 
-def _groups(found: FolderLayout | LabelFile, roll: Roll, first: int, last: int) -> np.ndarray | None:
-    """Return the groups that a file of labels names; a file without one is a group of its own."""
+def _groups(found: FolderLayout | LabelFile, inventory: Inventory, first: int, last: int) -> np.ndarray | None:
+    """Return the groups from a label file; a file without one is its own group."""
     if not isinstance(found, LabelFile) or not found.has_groups:
         return None
     names = []
-    for folders, file in roll.files[first:last]:
+    for folders, file in inventory.files[first:last]:
         row = found.row(folders, file)
         names.append(f"group {row.group}" if row and row.group else f"file {'/'.join((*folders, file))}")
     return path_keys.groups(names)
 
 
 def _check_classes(place: str, ranks: np.ndarray, classes: tuple[str, ...]) -> None:
-    """Refuse training without a class, all of whose files are bad."""
+    """Raise DataError if all training files of a class are bad."""
     counts = np.bincount(ranks[ranks[:, 0] == 0, 1], minlength=len(classes))
     if not counts.all():
         raise DataError(
-            f"{place}: found no training image of {display.name(classes[int(np.argmin(counts))])} that can be read, "
+            f"{place}: no training image of {display.name(classes[int(np.argmin(counts))])} can be read, "
             "expected at least one of each class",
-            "mend its files, or take the class out with --classes",
+            "fix its files, or omit the class with --classes",
         )
 
 
-def _resized(roll: Roll, size: tuple[int, int]) -> Resized | None:
-    if set(roll.sizes) == {size}:
+def _resized(inventory: Inventory, size: tuple[int, int]) -> Resized | None:
+    if set(inventory.sizes) == {size}:
         return None
-    share = sum(cut(each, size) * count for each, count in roll.sizes.items()) / sum(roll.sizes.values())
-    examples = tuple(roll.examples)
-    return Resized(len(roll.sizes), *smallest_and_largest(roll.sizes), size, roll.fit, share, examples)
+    share = sum(cut(each, size) * count for each, count in inventory.sizes.items()) / sum(inventory.sizes.values())
+    examples = tuple(inventory.examples)
+    return Resized(len(inventory.sizes), *smallest_and_largest(inventory.sizes), size, inventory.fit, share, examples)
 
 
-def _deep(roll: Roll, maximum: float | None) -> tuple[str, ...]:
-    """Return what became of images of 16 bits."""
+def _deep(inventory: Inventory, maximum: float | None) -> tuple[str, ...]:
+    """Return a note on how 16-bit images are handled."""
     if maximum is not None:
-        return (f"pixels of 16 bits, the largest {display.count(int(maximum))}, are divided by it (--normalize)",)
-    if not roll.halved:
+        return (f"16-bit pixels are divided by the largest value, {display.count(int(maximum))} (--normalize)",)
+    if not inventory.halved:
         return ()
-    have = "has" if roll.halved == 1 else "have"
+    have = "has" if inventory.halved == 1 else "have"
     return (
-        f"{display.counted(roll.halved, 'image')} of {display.count(len(roll.files))} {have} 16 bits, and the upper 8 "
-        "are used: all 16 are only where every image is gray and has them",
+        f"{display.counted(inventory.halved, 'image')} of {display.count(len(inventory.files))} {have} 16 bits, "
+        "of which the upper 8 are used: all 16 are used only if every image is 16-bit gray",
     )
 
 
-def _told(roll: Roll, color: bool, asked: ImageOptions, resized: Resized | None) -> tuple[str, ...]:
+def _notes(inventory: Inventory, color: bool, options: ImageOptions, resized: Resized | None) -> tuple[str, ...]:
+    """Return notes on conversions, several frames, skipped files, crops and enlargements."""
     notes = []
-    if 0 < roll.gray < len(roll.files) and color:
+    count = len(inventory.files)
+    if 0 < inventory.gray < count and color:
         notes.append(
-            f"{display.count(roll.gray)} of {display.count(len(roll.files))} images are gray, "
-            "and taken as RGB like the others"
+            f"{display.count(inventory.gray)} of {display.count(count)} images are gray, "
+            "and are converted to RGB like the others"
         )
-    if roll.several:
-        have = "has" if len(roll.several) == 1 else "have"
+    if inventory.several:
+        have = "has" if len(inventory.several) == 1 else "have"
         notes.append(
-            f"{display.counted(len(roll.several), 'image')} such as {roll.several[0]} {have} several frames or pages: "
-            "the first is taken"
+            f"{display.counted(len(inventory.several), 'image')} such as {inventory.several[0]} {have} several "
+            "frames or pages: only the first is used"
         )
-    if roll.bad:
+    if inventory.bad:
+        bad = len(inventory.bad)
         notes.append(
-            f"{display.count(len(roll.bad))} of {display.count(len(roll.files) + len(roll.bad))} files cannot be used "
-            f"and are left out (--skip-bad {asked.skip_bad:g}), such as {roll.bad[0]}"
+            f"{display.count(bad)} of {display.count(count + bad)} files cannot be used "
+            f"and are skipped (--skip-bad {options.skip_bad:g}), such as {inventory.bad[0]}"
         )
     if resized is not None:
         H, W = resized.size
         if resized.cut and resized.fit == "crop":
-            notes.append(f"the crop cuts away {display.percent(resized.cut)} of the average image (--fit, --size)")
-        elif resized.cut and asked.sizing.fit is None:
+            notes.append(f"the crop removes {display.percent(resized.cut)} of the average image (--fit, --size)")
+        elif resized.cut and options.sizing.fit is None:
             notes.append(
-                f"a crop would cut away {display.percent(resized.cut)} of the average image, "
-                "more than a fifth of most: stretched instead (--fit)"
+                f"a crop would remove {display.percent(resized.cut)} of the average image, "
+                "and more than a fifth of most: stretched instead (--fit)"
             )
-        grown = sum(count for (h, w), count in roll.sizes.items() if h < H or w < W)
+        grown = sum(count for (h, w), count in inventory.sizes.items() if h < H or w < W)
         if grown:
             notes.append(
-                f"{display.counted(grown, 'image')} of {display.count(len(roll.files))} smaller than "
+                f"{display.counted(grown, 'image')} of {display.count(count)} smaller than "
                 f"{display.picture(H, W)}: enlarged (--size, --fit)"
             )
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""Many images of one size in one array, which grows in place as they come, or in a file where they are to be kept."""
+"""Images of one size, collected in an array that grows in place, or in a file if they are to be cached."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     Pixels = NDArray[Any]
 
 _FIRST: Final = 256
-"""Images there is room for at the start."""
+"""Initial capacity in images."""
 _GROWTH: Final = 8
-"""An eighth more each time: so much of the memory may be room that is not used."""
-MOST_IN_MEMORY: Final = 2**26
-"""Bytes from which on the images go to a file, where they are to be kept: less is decoded anew within seconds."""
+"""The array grows by an eighth each time: at most that much of its memory is unused."""
+MAX_IN_MEMORY: Final = 2**26
+"""Bytes from which images are written to a file, if there is a cache: fewer are decoded again within seconds."""
 
 
 class ImageStack:
-    """Images uint8 or uint16 (H, W) or (H, W, 3), one behind the other; gray until the first one in color comes."""
+    """A sequence of images, uint8 or uint16 (H, W) or (H, W, 3); gray until the first color image is added."""
 
     def __init__(self, place: str, expected: int = 0, cache: Cache | None = None) -> None:
-        """Begin empty, with room for the number of images that is expected, where it is known.
+        """Start empty, with capacity for the expected number of images, if it is known.
 
-        cache: where many images are written to as they come.
+        cache: where images are written as they are added, if there are many.
         """
         self.gray = 0
-        """How many of the images are gray."""
+        """Number of gray images."""
         self.failed = ""
-        """Why nothing can be written to the cache, where that is so."""
+        """Why the cache cannot be written, if that failed."""
         self._place = place
         self._expected = expected
         self._cache = cache
@@ -51,17 +51,17 @@ class ImageStack:
         self._part: Unfinished | None = None
 
     def __len__(self) -> int:
-        """Return how many images there are."""
+        """Return the number of images."""
         return self._count
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Return (H, W) or (H, W, 3) of an image; () where there is none yet."""
+        """Return (H, W) or (H, W, 3) of an image; () if there is none yet."""
         return self._shape
 
     @property
     def type(self) -> np.dtype[Any]:
-        """Return the type of their values."""
+        """Return the data type of the images."""
         return self._type
 
     @property
@@ -70,12 +70,12 @@ class ImageStack:
         return self._part is not None
 
     def add(self, pixels: Pixels) -> None:
-        """Put an image behind the others, whose height, width and type are those of the first."""
+        """Append an image; its height, width and type must be those of the first."""
         self.gray += pixels.ndim == 2
         self._put(pixels)
 
     def change(self, to: Callable[[Pixels], Pixels], order: Iterable[int] | None = None) -> None:
-        """Replace every image by what `to` makes of it, and bring them into an order."""
+        """Replace every image by the result of `to`, and optionally reorder them."""
         count, array, part = self._count, self._array, self._part
         stored = self._in_file
         self._start()
@@ -87,7 +87,7 @@ class ImageStack:
                 part.drop()
 
     def taken(self) -> Pixels | Unfinished:
-        """Return the images, (N, H, W) or (N, H, W, 3), or the file they are in; leave the stack empty."""
+        """Return the images, (N, H, W) or (N, H, W, 3), or the file that contains them; the stack becomes empty."""
         count, shape, array, part = self._count, self._shape, self._array, self._part
         self._start()
         if part is not None:
@@ -96,7 +96,7 @@ class ImageStack:
         return array
 
     def drop(self) -> None:
-        """Give up all images."""
+        """Discard all images."""
         part = self._part
         self._start()
         if part is not None:
@@ -122,19 +122,19 @@ class ImageStack:
             if not self._count:
                 self._array = np.empty((max(self._expected, _FIRST), *pixels.shape), self._type)
             if self._count == len(self._array):
-                room = self._count + self._count // _GROWTH
-                self._array.resize((room, *self._array.shape[1:]), refcheck=False)  # nobody else holds it
+                capacity = self._count + self._count // _GROWTH
+                self._array.resize((capacity, *self._array.shape[1:]), refcheck=False)  # nobody else holds it
         except (MemoryError, ValueError) as error:
             raise DataError(
-                f"{self._place}: found more than {display.count(self._count)} images of {_times(pixels.shape)}, "
-                "expected what fits into memory",
-                "use smaller images, or fewer",
+                f"{self._place}: more than {display.count(self._count)} images of {_times(pixels.shape)} "
+                "do not fit into memory",
+                "use smaller or fewer images",
             ) from error
         self._array[self._count] = pixels
 
     def _to_file(self) -> None:
-        """Write what is in memory to a file, where that is much."""
-        if self._cache is None or self._count * self._bytes < MOST_IN_MEMORY:
+        """Move the images from memory to a file, if they are large enough."""
+        if self._cache is None or self._count * self._bytes < MAX_IN_MEMORY:
             return
         try:
             self._part = self._cache.part()
@@ -157,17 +157,17 @@ class ImageStack:
 
     @property
     def _bytes(self) -> int:
-        """Return how many bytes an image has."""
+        """Return the size of an image in bytes."""
         return int(np.prod(self._shape)) * self._type.itemsize
 
     @property
     def _in_file(self) -> Callable[[Unfinished, int], Pixels]:
-        """Return what reads an image of this shape and type from a file, by its number."""
+        """Return a function that reads an image of this shape and type from a file, by its index."""
         size, kind, shape = self._bytes, self._type, self._shape
         return lambda part, k: np.frombuffer(part.read(k * size, size), kind).reshape(shape)
 
     def _give_up(self, error: OSError, keep: Pixels) -> None:
-        """Go on in memory: the disk is full, or the folder is gone."""
+        """Continue in memory: the disk is full, or the folder is gone."""
         self.failed = error.strerror or str(error)
         if self._part is not None:
             self._part.drop()
@@ -175,7 +175,7 @@ class ImageStack:
 
 
 def reorder(array: Pixels, order: list[int]) -> None:
-    """Make image k of an array what image order[k] was, with room for one image besides: along the order's cycles."""
+    """Reorder an array in place so that image k is the former image order[k], using memory for one more image."""
     done = [False] * len(order)
     for start in range(len(order)):
         if done[start] or order[start] == start:

@@ -1,8 +1,8 @@
-"""How decoded images are found again: by what their files hold.
+"""Find cached decoded images by the content of their files.
 
-Reading 20,000 files only to learn that they are what they were takes seconds. So the digest of each is written down
-beside the images, with its size, times and place on the disk; a file of which none of these has changed is not read
-again. One that was written within two seconds of being looked at is: its time alone does not tell the two states apart.
+Reading 20,000 files just to find them unchanged takes seconds. So the digest of each file is stored with its size,
+times and location on disk; a file for which none of these has changed is not read again. A file modified within two
+seconds of the check is read again: a later change might leave its time the same.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from layerline.system.cores import cores
 from layerline.system.workers import spread
 
 if TYPE_CHECKING:
-    from layerline.data.photos.cache import Cache, Kept, Unfinished
+    from layerline.data.photos.cache import Cache, CacheEntry, Unfinished
     from layerline.data.photos.decoding import File
 
 _FORMAT: Final = 2
-"""Of the facts beside the pixels; what decides the pixels themselves is `image_file.VERSION`."""
+"""Version of the metadata format; `image_file.VERSION` is that of the pixels."""
 _FRESH: Final = 2 * 10**9
-"""Nanoseconds: the coarsest clock of a file system, FAT's."""
+"""Nanoseconds: the coarsest time resolution of a file system (FAT)."""
 
 
 def stamp(found: os.stat_result) -> tuple[int, ...]:
-    """Return what changes when a file does: size, time of writing, time of any change, number, disk."""
+    """Return what changes when a file does: size, modification time, change time, inode, device."""
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
 
 
 @final
-class KeptImages:
-    """Finds and keeps the decoded images of some files."""
+class CachedImages:
+    """Finds and stores the decoded images of some files in the cache."""
 
     def __init__(self, cache: Cache, key: list[Any], files: list[File], *, archive: bool = False) -> None:
-        """Name what is looked for. key: what decides which pixels come of the files, besides them.
+        """Compute the quick digest. key: the options that determine the pixels.
 
-        archive: whether there is one file, which holds all images.
+        archive: whether there is one file, which contains all images.
         """
         from PIL import __version__ as pillow
 
         from layerline import __version__ as ours
 
-        cache.begin()  # before any file is read: one that is written from now on is fresh
+        cache.begin()  # before any file is read: one that is modified from now on counts as fresh
         self.cache = cache
         self._files = files
         names = [(file.path, file.stamp[0] if file.stamp else 0) for file in files]
@@ -56,21 +56,21 @@ class KeptImages:
         self._quick = hashlib.sha256(json.dumps([*versions, key, names]).encode()).hexdigest()[:16]
         self._archive = archive
 
-    def find(self) -> Kept | None:
-        """Return the decoded images of these files, None where they are not kept."""
+    def find(self) -> CacheEntry | None:
+        """Return the cached images of these files, None if they are not cached."""
         return self.cache.find(self._quick, self._content)
 
-    def keep(self, part: Unfinished, facts: dict[str, Any], digests: list[bytes]) -> Kept:
-        """Keep decoded images. digests: of the images' files, in their order. Raises OSError."""
+    def keep(self, part: Unfinished, metadata: dict[str, Any], digests: list[bytes]) -> CacheEntry:
+        """Store decoded images in the cache. digests: of the image files, in order. Raises OSError."""
         if self._archive:
             digests = [_digest_of_archive(self._files[0])]
         content = _joined(digests)
-        kept = self.cache.keep(part, facts, self._quick, content)
+        entry = self.cache.keep(part, metadata, self._quick, content)
         self._note(content, digests)
-        return kept
+        return entry
 
     def _content(self, known: list[str]) -> str:
-        """Return the digest of the files, reading only those that may have changed since it was written down."""
+        """Return the digest of the files, reading only those that may have changed since their digest was stored."""
         noted = dict[tuple[int, ...], str]()
         for content in known:
             entries = self.cache.noted(self._quick, content)
@@ -102,7 +102,7 @@ def _digest(file: File) -> bytes:
 
 
 def _digest_of_archive(file: File) -> bytes:
-    """Return the digest of an archive. Raises OSError where it is not what it was when the keeper was made."""
+    """Return the digest of an archive. Raises OSError if the archive changed since `CachedImages` was created."""
     with regular.opened(Path(str(file.content))) as opened:
         found = hashlib.file_digest(opened, "sha256").digest()[:16]
         if stamp(os.fstat(opened.fileno())) != file.stamp:

@@ -1,10 +1,10 @@
-"""`--labels f.csv`: which class an image file is of, and which split and group, where folders do not say it.
+"""`--labels f.csv`: the class of each image file, and optionally its split and group, instead of folders.
 
     file,label,split,group
     cat/001.jpg,cat,train,farm 7
 
-The header names the columns, in any order; `file` and `label` must be there, or what others call them (`image_id`,
-`class`), or one column for each class that is 1 where the image is of it. Other columns are not used.
+The header names the columns, in any order. `file` and `label` are required, or common synonyms (`image_id`, `class`),
+or one 0/1 column per class instead of `label`. Other columns are ignored.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
     from layerline.data.part import SplitName
     from layerline.data.photos.layout_refusal import Folders
 
-_LARGEST: Final = 2**26
-"""Bytes."""
+_MAX_BYTES: Final = 2**26
+"""Maximum size of a label file."""
 _NEEDED: Final = ("file", "label")
 _COLUMNS: Final = (*_NEEDED, "split", "group")
 _HEADER: Final = "the first line names the columns: file,label and, if you have them, split and group"
-_SHOWN: Final = 3
-_MOST_PATHS: Final = 5000
-"""Among so many paths a near one is looked for."""
+_MAX_LISTED: Final = 3
+_MAX_PATHS: Final = 5000
+"""Maximum number of paths searched for a similar one."""
 
 
 @dataclass(frozen=True)
 class LabelRow:
-    """What a line says of a file."""
+    """The label, split and group of a file, and its line number."""
 
     line: int
     file: str
@@ -58,28 +58,28 @@ class LabelRow:
 
 @dataclass
 class LabelFile:
-    """The lines of a file, by the names of the image files in them."""
+    """The rows of a label file, by the image file that each names."""
 
     place: str
     rows: dict[str, LabelRow]
     digest: str
-    """SHA-256 (hex) of the file."""
+    """SHA-256 (hex) of the label file."""
     has_groups: bool
     notes: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Return the classes that training has, in order."""
+        """Return the training classes, in order."""
         return in_order({row.label for row in self.rows.values() if row.split == "train"})
 
     @property
     def splits(self) -> tuple[SplitName, ...]:
-        """Return the splits that lines name."""
+        """Return the splits that occur in the rows."""
         named = {row.split for row in self.rows.values()}
         return tuple(split for split in SPLITS if split in named)
 
     def row(self, folders: Folders, name: str) -> LabelRow | None:
-        """Return the line of a file, by its path or its end, with or without a suffix; None where there is none."""
+        """Return the row for a file, by its path or the end of it, with or without suffix; None if there is none."""
         parts = (*folders, name)
         for first in range(len(parts)):
             path = unicodedata.normalize("NFC", "/".join(parts[first:]))
@@ -89,14 +89,14 @@ class LabelFile:
         return None
 
     def rank(self, folders: Folders, name: str) -> tuple[int, int]:
-        """Return the split's place and the class of a file: the order in which they are kept."""
+        """Return the index of the split and the class of a file: the order of the data set."""
         row = self.row(folders, name)
-        assert row is not None  # noqa: S101 - files without a line are not read
+        assert row is not None  # noqa: S101 - files without a row are not read
         return SPLITS.index(row.split), self._numbers[row.label]
 
     @property
     def top(self) -> int:
-        """Return how many outer folders are left out of names: none."""
+        """Return the number of outer folders omitted from names: none."""
         return 0
 
     @cached_property
@@ -104,7 +104,7 @@ class LabelFile:
         return {name: k for k, name in enumerate(self.classes)}
 
     def check_met(self, place: str, met: Collection[str], paths: Collection[str]) -> None:
-        """Raise DataError where lines name files that are not there: met are the names of those that are."""
+        """Raise DataError if rows name files that do not exist; met: the names of those that do."""
         lacking = [row for file, row in self.rows.items() if file not in met]
         if not lacking:
             return
@@ -112,13 +112,12 @@ class LabelFile:
         others = f" ({display.count(len(lacking))} such lines)" if len(lacking) > 1 else ""
         near = _near(first.file, paths)
         raise DataError(
-            f"{self.place}:{first.line}: found the file {display.name(first.file, 100)}{others}, "
-            f"expected one that is in {place}",
-            f"did you mean {display.name(near, 100)}?" if near else "a file is named by its path below that folder",
+            f"{self.place}:{first.line}: the file {display.name(first.file, 100)} is not in {place}{others}",
+            f"did you mean {display.name(near, 100)}?" if near else f"name each file by its path in {place}",
         )
 
     def check_once(self, place: str, files: Iterable[tuple[Folders, str]]) -> None:
-        """Raise DataError where one line names several of the files: `0.jpg` those in train/ and in test/."""
+        """Raise DataError if one row names several files: `0.jpg` the ones in train/ and in test/."""
         met: dict[str, str] = {}
         for folders, name in files:
             row, path = self.row(folders, name), "/".join((*folders, name))
@@ -126,14 +125,14 @@ class LabelFile:
             if row is not None and before != path:
                 where = display.name(path.removesuffix(f"/{row.file}"), 60)
                 raise DataError(
-                    f"{self.place}:{row.line}: found the file {display.name(row.file, 80)}, which in {place} may be "
-                    f"{display.name(before, 80)} or {display.name(path, 80)}, expected one of them",
-                    f"leave the others out, such as with --exclude {shlex.quote(where)}, or name files by their paths",
+                    f"{self.place}:{row.line}: the file {display.name(row.file, 80)} is ambiguous in {place}: "
+                    f"{display.name(before, 80)} or {display.name(path, 80)}",
+                    f"exclude the other, for example with --exclude {shlex.quote(where)}, or name files by their paths",
                 )
 
 
 def read(path: str | os.PathLike[str]) -> LabelFile:
-    """Return what a file of labels says. Raises DataError with the line that is wrong."""
+    """Read and check a label file. Raises DataError with the line that is wrong."""
     place = shown(Path(path))
     content = _content(Path(path), place)
     lines = _lines(content.decode("utf-8-sig"), place)
@@ -145,7 +144,7 @@ def read(path: str | os.PathLike[str]) -> LabelFile:
             raise DataError(
                 f"{place}:{line}: found {display.counted(len(cells), 'cell')}, expected {len(header)} as in the "
                 "first line",
-                'a name with a comma in it stands in quotes: "a, b.jpg"',
+                'enclose a name that contains a comma in quotes: "a, b.jpg"',
             )
         found_in = {name: cells[k].strip() for name, k in columns.items()}
         if classes:
@@ -154,8 +153,7 @@ def read(path: str | os.PathLike[str]) -> LabelFile:
         before = rows.setdefault(row.file, row)
         if before is not row:
             raise DataError(
-                f"{place}:{line}: found the file {display.name(row.file, 100)}, which line {before.line} has already, "
-                "expected every file once",
+                f"{place}:{line}: the file {display.name(row.file, 100)} is already on line {before.line}",
                 "remove one of the two lines",
             )
     found = LabelFile(place, rows, hashlib.sha256(content).hexdigest(), "group" in columns, notes)
@@ -165,25 +163,27 @@ def read(path: str | os.PathLike[str]) -> LabelFile:
 
 
 def _missing(found: LabelFile) -> tuple[str, ...]:
-    """Return a note where a class is called like a value that is missing: programs write NaN where a cell is empty."""
+    """Return a note if a class is named like a missing value: programs write NaN for an empty cell."""
     names = [name for name in found.classes if name.lower() in _NO_VALUE]
     if not names or len(names) == len(found.classes):
         return ()
     lines = [row.line for row in found.rows.values() if row.label in names]
-    told = f"{display.count(len(lines))} lines" if len(lines) > 1 else "1 line"
+    text = f"{display.count(len(lines))} lines" if len(lines) > 1 else "1 line"
     classes = " and ".join(map(display.name, names))
-    return (f"{classes} is taken as a class, in {told} such as {found.place}:{lines[0]}: is its label missing?",)
+    return (f"{classes} is treated as a class, on {text} such as {found.place}:{lines[0]}: is its label missing?",)
 
 
 def _content(path: Path, place: str) -> bytes:
     try:
-        content = regular.content(path, _LARGEST)
+        content = regular.content(path, _MAX_BYTES)
     except OSError as error:
         raise DataError(f"--labels {place}: cannot be read: {error.strerror or error}", "check the path") from error
     except ValueError as error:
         raise DataError(f"--labels {place}: cannot be read: {error}", "check the path") from error
     if content is None:
-        raise DataError(f"{place}: found more than {display.size(_LARGEST)}, expected lines of file,label", "check it")
+        raise DataError(
+            f"{place}: larger than {display.size(_MAX_BYTES)}, expected lines of file,label", "check the path"
+        )
     what = kind(content[:300])
     if what not in (None, "plain text"):
         raise DataError(f"{place}: found {what}, expected lines of file,label", _HEADER)
@@ -192,14 +192,14 @@ def _content(path: Path, place: str) -> bytes:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise DataError(
-            f"{place}:{line}: found byte {display.count(error.start)}, which is not UTF-8, expected text",
+            f"{place}:{line}: byte {display.count(error.start)} is not valid UTF-8",
             "save it as CSV in UTF-8",
         ) from None
     return content
 
 
 def _lines(text: str, place: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the lines that are not empty, with their numbers, cut into cells by the sign that the first one uses."""
+    """Yield the lines that are not empty, with their numbers, split into cells by the delimiter of the first one."""
     start = text.split("\n", 1)[0]
     sign = max(",;\t", key=lambda sign: (start.count(sign), sign == ","))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True)
@@ -211,17 +211,17 @@ def _lines(text: str, place: str) -> Iterator[tuple[int, list[str]]]:
             return
         except csv.Error as error:
             raise DataError(
-                f"{place}:{line}: found a line that is no CSV ({error}), expected cells between commas",
-                "a cell that has a quote in it stands in quotes, and the quote twice",
+                f"{place}:{line}: the line is not valid CSV ({error})",
+                "enclose a cell that contains a quote in quotes, and write that quote twice",
             ) from None
         if cells:
             yield line, cells
 
 
 def _columns(header: list[str], place: str) -> tuple[dict[str, int], dict[str, int], tuple[str, ...]]:
-    """Return where the columns stand that are read, those of classes where each has one, and notes."""
+    """Return the indices of the columns that are used, those of one-per-class columns, and notes."""
     names = [name.strip().lower() for name in header]
-    shown_names = ", ".join(display.name(name, 30) for name in header[:8]) or "nothing"
+    header_text = ", ".join(display.name(name, 30) for name in header[:8]) or "nothing"
     twice = next((name for name in _COLUMNS if names.count(name) > 1), None)
     if twice:
         raise DataError(f"{place}: found the column {twice} twice, expected it once", "rename one of them")
@@ -237,29 +237,31 @@ def _columns(header: list[str], place: str) -> tuple[dict[str, int], dict[str, i
         if name not in columns and not (name == "label" and classes):
             near = _nearly(name, others)
             raise DataError(
-                f"{place}: found the columns {shown_names}, expected "
-                f"{' and '.join(needed for needed in _NEEDED if needed not in columns)} among them",
-                f"did you mean {name} by {display.name(near, 30)}? {_HEADER}" if near else _HEADER,
+                f"{place}: found the columns {header_text}, but not "
+                f"{' and '.join(needed for needed in _NEEDED if needed not in columns)}",
+                f"is {display.name(near, 30)} the {name}? {_HEADER}" if near else _HEADER,
             )
     for name in ("split", "group"):
         near = "" if name in names else _nearly(name, others)
         if near:
             raise DataError(
                 f"{place}: found the column {display.name(near, 30)}, expected file, label, split or group",
-                f"did you mean {name}? Rename it, so that it is clear whether it is read",
+                f"did you mean {name}? rename the column, to make clear whether it is used",
             )
     table = place.rpartition(":")[0]
-    notes = [f"{table}: {display.name(header[k].strip(), 30)} is read as {name}" for name, k in called.items()]
+    notes = [
+        f"{table}: the column {display.name(header[k].strip(), 30)} is used as {name}" for name, k in called.items()
+    ]
     if others:
-        shown_others = ", ".join(display.name(name, 30) or "without a name" for name in others[:8])
-        notes.append(f"not read of {table}: the columns {shown_others}")
+        others_text = ", ".join(display.name(name, 30) or "without a name" for name in others[:8])
+        notes.append(f"ignored in {table}: the columns {others_text}")
     return columns, classes, tuple(notes)
 
 
 def _called(names: list[str], columns: dict[str, int]) -> dict[str, int]:
-    """Return the columns of files and labels that are called otherwise, where no other can be meant.
+    """Return the columns of files and labels that have other names, if they are unambiguous.
 
-    Of two columns of which one has the files, the other has the labels.
+    If one of just two columns has the files, the other has the labels.
     """
     found: dict[str, int] = {}
     for needed in _NEEDED:
@@ -275,22 +277,22 @@ def _called(names: list[str], columns: dict[str, int]) -> dict[str, int]:
 
 
 def _marked(cells: dict[str, str], place: str) -> str:
-    """Return the class whose column is 1. Raises DataError where there is not exactly one."""
+    """Return the class whose column is 1. Raises DataError unless there is exactly one."""
     values = {name: _TRUTH.get(value.lower()) for name, value in cells.items()}
     wrong = next((name for name, value in values.items() if value is None), None)
     if wrong is not None:
         raise DataError(
             f"{place}: found {display.name(cells[wrong], 30) or 'nothing'} in the column {display.name(wrong, 30)}, "
-            "expected a column called label, or 0 and 1 in a column for each class",
+            "expected a column named label, or one column of 0 and 1 per class",
             _HEADER,
         )
     marked = [name for name, value in values.items() if value]
     if len(marked) != 1:
         some = ", ".join(display.name(name, 30) for name in marked[:4])
-        told = f"{len(marked)} classes ({some})" if marked else "none"
+        text = f"{len(marked)} classes ({some})" if marked else "no class"
         raise DataError(
-            f"{place}: found {told} of one image, expected one: several labels of an image are not read",
-            "leave the line out, or decide for one class",
+            f"{place}: found {text} for one image, expected one: several labels per image are not supported",
+            "remove the line, or choose one class",
         )
     return marked[0]
 
@@ -298,7 +300,7 @@ def _marked(cells: dict[str, str], place: str) -> str:
 _SIGNS: Final = re.compile(r"[\W_]+")
 _TRUTH: Final = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 _NO_VALUE: Final = ("nan", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "-", "?", "unknown", "missing")
-"""Labels that may be none. A set may have such a class, so they are told."""
+"""Labels that may mean a missing value. A class can have such a name, so they are only reported."""
 _MEANT: Final = {
     "file": (
         *("filename", "filenames", "files", "path", "paths", "filepath", "image", "images", "img", "imagepath"),
@@ -309,11 +311,11 @@ _MEANT: Final = {
         *("labelname", "cats"),
     ),
 }
-"""What others call these columns."""
+"""Common synonyms for these columns."""
 
 
 def _nearly(name: str, others: list[str]) -> str:
-    """Return which of the other columns may be meant by a name; nothing where none is near."""
+    """Return the column that is probably meant by a name; an empty string if there is none."""
     known = [other for other in others if _SIGNS.sub("", other) in _MEANT.get(name, ())]
     return known[0] if known else spelling.nearest(name, others) or ""
 
@@ -321,48 +323,47 @@ def _nearly(name: str, others: list[str]) -> str:
 def _row(cells: dict[str, str], line: int, place: str) -> LabelRow:
     for name in _NEEDED:
         if not cells[name]:
-            raise DataError(f"{place}: found no {name}, expected one", "fill it in, or remove the line")
+            raise DataError(f"{place}: the {name} is empty", "fill it in, or remove the line")
     label = unicodedata.normalize("NFC", cells["label"])
     if len(label) > LONGEST_NAME:
         raise DataError(
-            f"{place}: found a label of {len(label)} letters, expected at most {LONGEST_NAME}", "shorten it"
+            f"{place}: found a label of {len(label)} characters, expected at most {LONGEST_NAME}", "shorten it"
         )
-    asked = cells.get("split", "train")
-    split = split_names.split_of(asked)
+    requested = cells.get("split", "train")
+    split = split_names.split_of(requested)
     if split is None:
-        near = spelling.nearest(asked, ("train", "val", "test", "validation"))
+        near = spelling.nearest(requested, ("train", "val", "test", "validation"))
         raise DataError(
-            f"{place}: found the split {display.name(asked) or 'without a name'}, expected train, val or test",
-            f"did you mean {near}?" if near else "leave the column out to have the sets drawn",
+            f"{place}: {f'unknown split {display.name(requested)}' if requested else 'the split is empty'}, "
+            "expected train, val or test",
+            f"did you mean {near}?" if near else "omit the column for a random split",
         )
     file = unicodedata.normalize("NFC", cells["file"].replace("\\", "/").removeprefix("./"))
     return LabelRow(line, file, label, split, cells.get("group", ""))
 
 
 def _check(found: LabelFile) -> None:
-    """Refuse a file without rows, without training, or with classes that training does not have."""
+    """Raise DataError if there are no rows, no training rows, or a class without training rows."""
     if not found.rows:
-        raise DataError(f"{found.place}: found no line behind the first, expected one for each image", _HEADER)
+        raise DataError(f"{found.place}: found no line after the header, expected one per image", _HEADER)
     if "train" not in found.splits:
-        raise DataError(
-            f"{found.place}: found no line with the split train, expected some", "leave the column out, or add them"
-        )
+        raise DataError(f"{found.place}: no line has the split train", "omit the column, or add training lines")
     known = set(found.classes)
     for row in found.rows.values():
         if row.label not in known:
             near = spelling.nearest(row.label, found.classes)
             raise DataError(
                 f"{found.place}:{row.line}: found the label {display.name(row.label)} in {row.split}, "
-                f"expected one that train has: {', '.join(display.name(name, 30) for name in found.classes[:8])}",
+                f"expected a class of train: {', '.join(display.name(name, 30) for name in found.classes[:8])}",
                 f"did you mean {display.name(near)}?" if near else "add training images of it",
             )
 
 
 def _near(file: str, paths: Collection[str]) -> str:
-    """Return the path of a file that may be meant by a name, nothing where none is near."""
+    """Return the path that is probably meant by a name; an empty string if there is none."""
     last = file.rpartition("/")[2].lower()
     names = [(path.rpartition("/")[2].lower(), path) for path in paths]
     for found in ([p for n, p in names if n == last], [p for n, p in names if n.rpartition(".")[0] == last]):
         if found:
             return min(found)
-    return spelling.nearest(file, sorted(paths)[:_MOST_PATHS]) or ""
+    return spelling.nearest(file, sorted(paths)[:_MAX_PATHS]) or ""

@@ -1,4 +1,4 @@
-"""Folders that cannot be read as classes and splits: what was seen in them, and the command that works."""
+"""The error for folders that cannot be read as classes and splits: what was found, and the command that works."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
 
 Folders = tuple[str, ...]
 
-LAYOUT: Final = "bring them into class/image or split/class/image, where split is train, val or test"
-_LABELS: Final = "or name a table with the columns file and label: --labels FILE"
+LAYOUT: Final = "arrange them as class/image or split/class/image, where split is train, val or test"
+_LABELS: Final = "or pass a table with the columns file and label: --labels FILE"
 _TABLES: Final = (".csv", ".tsv")
 _BOXES: Final = (".txt", ".xml", ".json")
 _BOXED: Final = 1 / 3
-"""Share of the images with a text file of the same name from which on these are its boxes."""
+"""Fraction of images with a text file of the same name above which these files are taken to be boxes."""
 _NO_TABLE: Final = re.compile(r"submi|readme|credits|metadata$", re.IGNORECASE)
-_SHOWN: Final = 4
+_MAX_LISTED: Final = 4
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is known of a folder or an archive besides its folders, for messages."""
+    """The files of a folder or archive, for messages."""
 
     images: Sequence[tuple[Folders, str]] = ()
     """Folders and name of each file that should be an image."""
     texts: Sequence[str] = ()
     """The paths of its text files."""
     is_folder: bool = True
-    """Or else an archive, of which no part can be named by a path."""
+    """Whether this is a folder; otherwise it is an archive, whose parts have no path of their own."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """All that is known where no layout is found."""
+    """Folders for which no layout was found, and what is known about them."""
 
     place: str
     top: Folders
@@ -51,10 +51,10 @@ class Refusal:
     inner: Collection[Folders]
     """The folders with images, below these."""
     splits: Mapping[str, Meaning]
-    """Those at the first level that mean splits."""
+    """Those at the first level that are named like splits."""
     read: Collection[str]
-    """Those of them that hold folders of classes."""
-    beside: Surroundings
+    """Those of them that contain class folders."""
+    context: Surroundings
 
     def error(self) -> DataError:
         """Return the error to raise."""
@@ -65,8 +65,8 @@ class Refusal:
         boxes = self._boxes()
         if boxes:
             return DataError(
-                f"{self.place}: found an object detection export ({boxes}), expected one class for each image",
-                "boxes are not read: cut the objects out and bring them into class/image",
+                f"{self.place}: found an object detection export ({boxes}), expected one class per image",
+                "bounding boxes are not supported: crop the objects and arrange them as class/image",
             )
         if not self.splits:
             return self._other()
@@ -77,26 +77,26 @@ class Refusal:
         return self._right_in_splits(table)
 
     def _extra(self, extra: list[str], train: str) -> DataError:
-        """Return the error for what lies beside a training set with classes: images without any, other folders."""
+        """Return the error for images or folders next to a training set that has classes."""
         if not extra:
             return self._depths()
         if any(path == () for path in self.inner):
             return self._depths()
         bare = {path[0] for path in self.inner if len(path) == 1}
         flat = [name for name in extra if name in bare or name in self.splits]
-        what = "that are in no folder of a class" if len(flat) == len(extra) else "that are in no split"
+        what = "outside any class folder" if len(flat) == len(extra) else "outside any split"
         return DataError(
             f"{self.place}: found images in {_listed(extra)} {what}, "
             f"expected only train, val and test, with the classes of {display.name(train)}",
-            f"leave them out: {self._command(exclude=extra)}",
+            f"exclude them: {self._command(exclude=extra)}",
         )
 
     def _among_classes(self, others: list[str]) -> DataError:
         named = sorted(self.splits)
         return DataError(
-            f"{self.place}: found {_listed(named)} beside {_listed(others)}, called like a split, "
-            "expected classes alone, or splits that each hold all classes",
-            f"leave it out: {self._command(exclude=named)}; if it is a class, rename it",
+            f"{self.place}: found {_listed(named)}, named like a split, next to {_listed(others)}, "
+            "expected only classes, or splits that each contain all classes",
+            f"exclude it: {self._command(exclude=named)}; if it is a class, rename it",
         )
 
     def _right_in_splits(self, table: str) -> DataError:
@@ -106,32 +106,33 @@ class Refusal:
         if table and train:
             rest = [name for name in named if name != train]
             help_ = self._with_table(table, f"{self._command(exclude=rest)}" if rest else _command(self.place))
-        beside = f" and the table {display.name(table, 60)} beside them" if table else ""
+        table_text = f", and the table {display.name(table, 60)} next to them" if table else ""
         return DataError(
-            f"{self.place}: found images right in {_listed(named)}{beside}, expected a folder for each class there: "
-            "splits are no classes",
+            f"{self.place}: found images directly in {_listed(named)}{table_text}, expected a folder for each class "
+            "there: splits are not classes",
             help_,
         )
 
     def _with_table(self, table: str, command: str) -> str:
-        """Return how to take the labels from a table; one in an archive must be unpacked before."""
-        if self.beside.is_folder:
-            return f"take the labels from it: {command} --labels {shlex.quote(str(Path(self.place) / table))}"
+        """Return how to use the labels from a table; one in an archive must be unpacked first."""
+        if self.context.is_folder:
+            return f"use the labels in it: {command} --labels {shlex.quote(str(Path(self.place) / table))}"
         return f"unpack {table}, then: {command} --labels {shlex.quote(table.rpartition('/')[2])}"
 
     def _other(self) -> DataError:
         inner = self.inner
         if len(inner) == 1:
-            only = _shown((*self.top, *next(iter(inner))))
-            where = f"all in one folder, {only}" if only else "that are in no folder of a class"
+            only = _path_text((*self.top, *next(iter(inner))))
+            where = f"all in one folder, {only}" if only else "outside any class folder"
             table = self._table()
             help_ = self._with_table(table, _command(self.place)) if table else LAYOUT
-            beside = f" and the table {display.name(table, 60)}" if table else ""
-            return DataError(f"{self.place}: found images {where}{beside}, expected a folder for each class", help_)
+            table_text = f" and the table {display.name(table, 60)}" if table else ""
+            return DataError(f"{self.place}: found images {where}{table_text}, expected a folder for each class", help_)
         if {len(path) for path in inner} == {2}:
             wrong = min(path[0] for path in inner)
             return DataError(
-                f"{self.place}: found images in folders of {display.name(wrong)}, expected only train, val and test",
+                f"{self.place}: {display.name(wrong)} contains subfolders, expected images in it, "
+                "or train, val and test at the top level",
                 LAYOUT,
             )
         return self._depths()
@@ -140,20 +141,22 @@ class Refusal:
         shallow, deep = min(self.inner, key=lambda path: (len(path), path)), max(self.inner, key=lambda p: (len(p), p))
         if len(shallow) == len(deep):
             shallow, deep = min(self.inner), max(self.inner)
-        first = _shown((*self.top, *shallow)) or "no folder"
+        path = _path_text((*self.top, *shallow))
+        first = f"in {path}" if path else "at the top level"
         return DataError(
-            f"{self.place}: found images in {first} and in {_shown((*self.top, *deep))}, expected all at one depth",
+            f"{self.place}: found images {first} and in {_path_text((*self.top, *deep))}, "
+            "expected all at the same depth",
             LAYOUT,
         )
 
     def _boxes(self) -> str:
-        """Return an image and the text file of its boxes, nothing where this is no detection export."""
-        for text in self.beside.texts:
+        """Return an image and the file of its boxes; an empty string if this is not a detection export."""
+        for text in self.context.texts:
             name = text.rpartition("/")[2].lower()
             if name.endswith("coco.json") or re.fullmatch(r"instances_\w+\.json", name):
-                return f"{display.name(text, 60)} lists boxes"
-        stems = {_stem(name): "/".join((*folders, name)) for folders, name in self.beside.images}
-        boxes = [text for text in self.beside.texts if text.lower().endswith(_BOXES)]
+                return f"{display.name(text, 60)} lists bounding boxes"
+        stems = {_stem(name): "/".join((*folders, name)) for folders, name in self.context.images}
+        boxes = [text for text in self.context.texts if text.lower().endswith(_BOXES)]
         met = {_stem(text.rpartition("/")[2]): text for text in boxes if _stem(text.rpartition("/")[2]) in stems}
         if not met or len(met) < _BOXED * len(stems):
             return ""
@@ -161,10 +164,10 @@ class Refusal:
         return f"{display.name(stems[stem], 60)} with {display.name(met[stem], 60)}"
 
     def _table(self) -> str:
-        """Return the path of the table that most likely has the labels, nothing where there is none."""
+        """Return the path of the table that most likely contains the labels; an empty string if there is none."""
         train = {name for name, means in self.splits.items() if means == "train"}
         ranked = []
-        for text in self.beside.texts:
+        for text in self.context.texts:
             folders, _, name = text.rpartition("/")
             if not name.lower().endswith(_TABLES) or _NO_TABLE.search(_stem(name)):
                 continue
@@ -188,12 +191,12 @@ def _stem(name: str) -> str:
     return name.rpartition(".")[0] or name
 
 
-def _shown(path: Folders) -> str:
+def _path_text(path: Folders) -> str:
     return display.name("/".join(path), 80)
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = [display.name(name, 30) for name in names[:_SHOWN]]
-    if len(names) > _SHOWN:
-        return f"{', '.join(shown)} and {len(names) - _SHOWN} more"
-    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+    listed = [display.name(name, 30) for name in names[:_MAX_LISTED]]
+    if len(names) > _MAX_LISTED:
+        return f"{', '.join(listed)} and {len(names) - _MAX_LISTED} more"
+    return " and ".join(filter(None, (", ".join(listed[:-1]), listed[-1])))

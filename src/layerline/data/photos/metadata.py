@@ -1,8 +1,8 @@
-"""What an image file says beside its pixels: read here, and taken out where Pillow would stumble over it.
+"""Metadata of image files: read here, and removed if Pillow would warn about it.
 
-Pillow reads all of it, and warns where it is odd. Under `python -W error` a warning would make a good image a bad one,
-and the filters that could prevent that belong to the whole process, whose other threads may be changing them.
-So what Pillow would warn of does not reach it; no pixel depends on that.
+Pillow reads all metadata and warns about oddities. Under `python -W error`, a warning would turn a good image into a
+bad one, and warning filters, which could prevent that, are global to the process and may be changed by other threads.
+So Pillow never sees what it would warn about; no pixel depends on it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 _ORIENTATION: Final = 0x0112
 _IMAGES: Final = 0xB001
-"""How many images a multi-picture file has (CIPA DC-007, 5.2.3.2)."""
+"""Number of images in a multi-picture file (CIPA DC-007, 5.2.3.2)."""
 _BITS, _COLORS, _SAMPLES, _LARGEST = 0x0102, 0x0106, 0x0115, 0x0119
-"""Tags of TIFF: bits of a value, whether 0 is white, values of a pixel, the largest of them."""
+"""TIFF tags: bits per sample, whether 0 is white, samples per pixel, the largest sample value."""
 _POINTERS: Final = {0x8769, 0x8825, 0xA005}
-"""Tags of TIFF that lead to directories of a camera's settings."""
+"""TIFF tags that point to directories of camera settings."""
 _UNKNOWN: Final = 0xFFFF
-"""A type that TIFF does not have: such an entry is passed over."""
+"""A type that TIFF does not define: such an entry is ignored."""
 _BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
-"""Type of a TIFF value → its bytes."""
+"""TIFF type → size in bytes."""
 _TEXTS: Final = {1, 2, 7}
-"""Types of which many are one value."""
+"""Types whose values form one string."""
 _WHOLE: Final = {1: "B", 3: "H", 4: "L"}
 _EXIF: Final = b"Exif\0\0"
 _XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
@@ -36,61 +36,61 @@ _TURNED: Final = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
 
 @dataclass(frozen=True, eq=False)
-class Beside:
-    """What was found beside the pixels of a file, as far as it is not left to Pillow."""
+class Metadata:
+    """Metadata of an image file that is not left to Pillow."""
 
     content: bytes
-    """The file without what Pillow would warn of."""
+    """The file without anything that Pillow would warn about."""
     turn: int | None = None
-    """Of a JPEG EXIF's orientation, 1 to 8; 1 where there is none, or it cannot be read."""
+    """EXIF orientation of a JPEG, 1 to 8; 1 if there is none, or it cannot be read."""
     several: bool = False
     """Whether a JPEG is followed by more images."""
     white: int | None = None
-    """Of gray of 16 bits in a TIFF that stores white minus each value: white."""
+    """The value of white, for 16-bit gray in a TIFF that stores white minus each value."""
 
 
-def beside(content: bytes, kind: str) -> Beside:
-    """Return it for a PNG whose chunks are whole, a JPEG, a TIFF or a BMP. Raises struct.error where one is cut off."""
+def extract(content: bytes, kind: str) -> Metadata:
+    """Return the metadata of a PNG with complete chunks, a JPEG, TIFF or BMP. Raises struct.error if truncated."""
     if kind == "JPEG":
         return of_jpeg(content)
     if kind == "TIFF":
         plain = bytearray(without_odd_tags(content))
         white = _with_black_at_zero(plain)
-        return Beside(bytes(plain), white=white)
-    return Beside(without_odd_animation(content) if kind == "PNG" else content)
+        return Metadata(bytes(plain), white=white)
+    return Metadata(without_odd_animation(content) if kind == "PNG" else content)
 
 
-def of_jpeg(content: bytes) -> Beside:
-    """Return what is said beside the pixels; a gain map is no further image."""
+def of_jpeg(content: bytes) -> Metadata:
+    """Return the metadata of a JPEG; a gain map does not count as a further image."""
     exif, xmp, multi, gain = b"", b"", b"", False
-    kept, begin = [], 0
+    pieces, begin = [], 0
     for marker, start, end in segments(content):
         if marker not in (0xE1, 0xE2):
             continue
-        said = content[start + 4 : end]
-        gain |= b' hdrgm:Version="' in said
-        if said.startswith(_XMP):
-            xmp = said[len(_XMP) :]
-        elif said.startswith((_EXIF, _MULTI)):
-            if said.startswith(_MULTI):
-                multi = said[len(_MULTI) :]
+        payload = content[start + 4 : end]
+        gain |= b' hdrgm:Version="' in payload
+        if payload.startswith(_XMP):
+            xmp = payload[len(_XMP) :]
+        elif payload.startswith((_EXIF, _MULTI)):
+            if payload.startswith(_MULTI):
+                multi = payload[len(_MULTI) :]
             else:
-                exif += said[len(_EXIF) :]
-            kept.append(content[begin:start])
+                exif += payload[len(_EXIF) :]
+            pieces.append(content[begin:start])
             begin = end
-    plain = b"".join((*kept, content[begin:])) if kept else content
+    plain = b"".join((*pieces, content[begin:])) if pieces else content
     several = (_value(multi, _IMAGES) or 0) > 1 and not gain
-    return Beside(plain, orientation(exif, xmp), several)
+    return Metadata(plain, orientation(exif, xmp), several)
 
 
 def segments(content: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield each segment before the pixels: its marker, and where it begins and ends (ITU-T T.81, B.1.1.4)."""
+    """Yield each segment before the pixels: its marker, start and end (ITU-T T.81, B.1.1.4)."""
     at = 2
     while at + 4 <= len(content) and content[at] == 0xFF:
         marker = content[at + 1]
         if marker == 0xDA:
             return
-        if marker == 0xFF:  # a byte that fills
+        if marker == 0xFF:  # a fill byte
             at += 1
         elif marker <= 1 or 0xD0 <= marker <= 0xD9:  # nothing follows these
             at += 2
@@ -103,7 +103,7 @@ def segments(content: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def orientation(exif: bytes, xmp: bytes) -> int:
-    """Return the orientation, 1 to 8, from a block of EXIF, else from one of XMP; 1 where neither says it."""
+    """Return the orientation, 1 to 8, from a block of EXIF, else of XMP; 1 if neither has one."""
     turn = _value(exif.removeprefix(_EXIF), _ORIENTATION)
     if turn is None:
         found = _TURNED.search(xmp)
@@ -112,7 +112,7 @@ def orientation(exif: bytes, xmp: bytes) -> int:
 
 
 def _value(block: bytes, wanted: int) -> int | None:
-    """Return the whole number that the first directory of a TIFF structure has under a tag, or None."""
+    """Return the integer stored under a tag in the first directory of a TIFF structure, or None."""
     try:
         directory = _Directory(block)
         for at, tag, kind, count in directory.entries():
@@ -124,7 +124,7 @@ def _value(block: bytes, wanted: int) -> int | None:
 
 
 class _Directory:
-    """The first directory of a TIFF structure (TIFF 6.0, section 2; BigTIFF). Raises struct.error where it is cut."""
+    """The first directory of a TIFF structure (TIFF 6.0, section 2; BigTIFF). Raises struct.error if truncated."""
 
     def __init__(self, block: bytes | bytearray) -> None:
         self.order = ">" if block[:2] == b"MM" else "<"
@@ -138,11 +138,11 @@ class _Directory:
         self._block = block
 
     def set_count(self, block: bytearray, count: int) -> None:
-        """Write how many entries there are."""
+        """Write the number of entries."""
         struct.pack_into(self.order + self._counts, block, self.start, count)
 
     def entries(self) -> Iterator[tuple[int, int, int, int]]:
-        """Yield where each entry's value or its offset is, its tag, its type and how many values it has."""
+        """Yield the position of each entry's value or offset, its tag, type and number of values."""
         for k in range(self.count):
             at = self.first + k * self.step
             tag, kind, count = struct.unpack_from(self.order + self.form, self._block, at)
@@ -150,11 +150,11 @@ class _Directory:
 
 
 def without_odd_tags(content: bytes) -> bytes:
-    """Return a TIFF file without the entries of its first directory that Pillow passes over with a warning.
+    """Return a TIFF file without the entries of its first directory that Pillow would skip with a warning.
 
-    These lie outside the file, are more than the file has bytes, or lead to a camera's settings. Of a tag that has one
-    value, the first is taken. A directory that the file's end cuts off ends with its last whole entry.
-    Raises struct.error where there is no directory.
+    These point outside the file, have more bytes than the file, or point to camera settings. If a single-valued tag has
+    several values, the first is used. A truncated directory ends with its last complete entry.
+    Raises struct.error if there is no directory.
     """
     from PIL import TiffTags
 
@@ -185,43 +185,43 @@ def without_odd_tags(content: bytes) -> bytes:
 
 
 def _with_black_at_zero(plain: bytearray) -> int | None:
-    """Change what a TIFF says of gray of 16 bits, from white at 0 to black at 0; return white where it was at 0.
+    """Mark 16-bit gray of a TIFF as black at 0; return the value of white if it was stored with white at 0, else None.
 
-    Pillow reads the one and not the other, or without turning it round. White is the largest value by the tag for it,
-    else by the number of bits.
+    Pillow does not read white at 0, or does not invert it. White is the largest value, from its tag or else from the
+    number of bits.
     """
     directory = _Directory(plain)
     found = {tag: (at, kind, count) for at, tag, kind, count in directory.entries() if kind in _WHOLE}
 
-    def said(tag: int, otherwise: int) -> int:
+    def value_of(tag: int, otherwise: int) -> int:
         at, kind, count = found.get(tag, (0, 0, 0))
         return int(struct.unpack_from(directory.order + _WHOLE[kind], plain, at)[0]) if count == 1 else otherwise
 
-    if said(_COLORS, 1) != 0 or said(_BITS, 1) != 16 or said(_SAMPLES, 1) != 1:
+    if value_of(_COLORS, 1) != 0 or value_of(_BITS, 1) != 16 or value_of(_SAMPLES, 1) != 1:
         return None
     at, kind, _ = found[_COLORS]
     struct.pack_into(directory.order + _WHOLE[kind], plain, at, 1)
-    return said(_LARGEST, 65535)
+    return value_of(_LARGEST, 65535)
 
 
 def without_odd_animation(content: bytes) -> bytes:
-    """Return a PNG file, whose chunks are whole, without chunks that say of how many frames it is in no valid way.
+    """Return a PNG file with complete chunks, without invalid animation chunks (acTL).
 
-    That is a number that is zero or above 2³¹, or a second one; all of them go then.
+    Invalid is a number of frames of zero or above 2³¹, or a second such chunk; then all of them are removed.
     """
     found = [(at, end) for name, at, end in chunks(content) if name == b"acTL"]
     numbers = [int.from_bytes(content[at + 8 : at + 12], "big") for at, end in found if end - at >= 20]
     if len(numbers) < len(found) or (len(found) < 2 and all(0 < number <= 2**31 for number in numbers)):
         return content
-    kept, begin = [], 0
+    pieces, begin = [], 0
     for at, end in found:
-        kept.append(content[begin:at])
+        pieces.append(content[begin:at])
         begin = end
-    return b"".join((*kept, content[begin:]))
+    return b"".join((*pieces, content[begin:]))
 
 
 def chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the name of each chunk of a PNG file that is whole, and where it begins and ends."""
+    """Yield the name, start and end of each complete chunk of a PNG file."""
     at = 8
     while at + 12 <= len(content):
         length, name = struct.unpack_from(">I4s", content, at)

@@ -1,4 +1,4 @@
-"""A number for a name, the same wherever the file lies: what cuts are drawn by, and what groups are known by."""
+"""Numbers computed from names, independent of where the files are: keys for random splits, and ids of groups."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def keys(names: Iterable[str]) -> NDArray[np.uint64]:
-    """Return uint64 (N,): the first 8 bytes, big-endian, of SHA-256 of each name in UTF-8, its accents composed."""
+    """Return uint64 (N,): the first 8 bytes, big-endian, of the SHA-256 of each name in UTF-8 (Unicode NFC)."""
     found = b"".join(hashlib.sha256(_plain(name)).digest()[:8] for name in names)
     return np.frombuffer(found, ">u8").astype(np.uint64)
 
 
 def groups(names: Iterable[str]) -> NDArray[np.int64]:
-    """Return int64 (N,), from 0: the key of each name without its lowest bit."""
+    """Return int64 (N,), not negative: the key of each name without its lowest bit."""
     return (keys(names) >> np.uint64(1)).astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Image files are decoded, brought to one size, counted, and put in order."""
+"""Decode image files, resize them to one size, count them, and sort them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from layerline.data import content
 from layerline.data.dataset import Example
 from layerline.data.fetching import catalog
 from layerline.data.part import Digested
-from layerline.data.photos.bad_images import MOST, check_bad
+from layerline.data.photos.bad_images import MAX_BAD, check_bad
 from layerline.data.photos.cache import Unfinished, digest_of
 from layerline.data.photos.decoding import Decoded, Decoder, File, read
 from layerline.data.photos.image_file import decode
@@ -28,70 +28,70 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.data.dataset import Fit
-    from layerline.data.photos.cache import Kept
+    from layerline.data.photos.cache import CacheEntry
     from layerline.data.photos.decoding import Progress
     from layerline.data.photos.headers import Outlines
     from layerline.data.photos.image_names import FolderLayout
     from layerline.data.photos.image_options import ImageOptions
-    from layerline.data.photos.kept_images import KeptImages
+    from layerline.data.photos.kept_images import CachedImages
     from layerline.data.photos.label_file import LabelFile
     from layerline.data.photos.layout_refusal import Folders
 
 _EVERY: Final = 100
-"""Images between two reports of progress."""
+"""Number of images between two progress reports."""
 _EXAMPLE: Final = 160
-"""Rows and columns that an example has at most, as its file has it."""
+"""Maximum rows and columns of the original of an example."""
 
 
 @dataclass
-class Left:
-    """What is there beside the images, by kind: told in a note, never silently passed over."""
+class IgnoredFiles:
+    """Files that are not used, by kind: reported in a note, never ignored silently."""
 
     files: dict[str, list[str]] = field(default_factory=dict)
     elsewhere: list[str] = field(default_factory=list)
-    """Links that lead out of the folder. They are followed."""
+    """Links that point outside the folder. They are followed."""
     root: str = ""
     """The folder, without links in its path."""
 
     def add(self, kind: str, name: str) -> int:
-        """Count a file; return how many there are of all kinds."""
+        """Record a file; return the number of files of all kinds."""
         self.files.setdefault(kind, []).append(name)
         return sum(map(len, self.files.values()))
 
     def notes(self, place: str) -> tuple[str, ...]:
-        """Return a sentence for each kind."""
-        told = [
-            f"not used of {place}: {kind} ({display.count(len(names))}), such as {display.name(names[0], 100)}"
+        """Return a note for each kind."""
+        notes = [
+            f"ignored in {place}: {kind} ({display.count(len(names))}), such as {display.name(names[0], 100)}"
             for kind, names in self.files.items()
         ]
         if self.elsewhere:
             some = f"({display.count(len(self.elsewhere))}), such as {display.name(self.elsewhere[0], 100)}"
-            told.append(f"links that lead out of {place} are followed {some}")
-        return tuple(told)
+            notes.append(f"links that point outside {place} are followed {some}")
+        return tuple(notes)
 
 
 @dataclass
-class Roll:
-    """What is known of decoded images, in their order."""
+class Inventory:
+    """Facts about decoded images, in their order."""
 
     files: list[tuple[Folders, str]] = field(default_factory=list)
     digests: list[bytes] = field(default_factory=list)
-    """Of the bytes of their files."""
+    """Digests of the bytes of their files."""
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    """(H, W) of their files → how many."""
+    """(H, W) of their files → number of images."""
     several: list[str] = field(default_factory=list)
-    """Those with more frames or pages."""
+    """Files with several frames or pages."""
     bad: list[str] = field(default_factory=list)
-    """Files that cannot be used, each with the reason."""
+    """Files that cannot be used, each with its reason."""
     gray: int = 0
     halved: int = 0
-    """Files with 16 bits of which the upper 8 are used."""
+    """Number of files with 16 bits of which the upper 8 are used."""
     fit: Fit = "crop"
-    """How all were brought to one size."""
+    """How the images were resized."""
     examples: list[Example] = field(default_factory=list)
 
-    def facts(self) -> dict[str, Any]:
-        """Return all of it as JSON takes it."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the content as JSON values."""
         return {
             "files": [[*folders, name] for folders, name in self.files],
             "digests": [digest.hex() for digest in self.digests],
@@ -105,81 +105,81 @@ class Roll:
         }
 
     @classmethod
-    def of(cls, facts: dict[str, Any]) -> Roll:
-        """Return what `facts` gave."""
+    def from_json(cls, record: dict[str, Any]) -> Inventory:
+        """Return what `to_json` was called on."""
         return cls(
-            [(tuple(parts[:-1]), parts[-1]) for parts in facts["files"]],
-            [bytes.fromhex(digest) for digest in facts["digests"]],
-            Counter({(H, W): count for H, W, count in facts["sizes"]}),
-            facts["several"],
-            facts["bad"],
-            facts["gray"],
-            facts["halved"],
-            facts["fit"],
-            [Example(name, _array_of(original), _array_of(fitted)) for name, original, fitted in facts["examples"]],
+            [(tuple(parts[:-1]), parts[-1]) for parts in record["files"]],
+            [bytes.fromhex(digest) for digest in record["digests"]],
+            Counter({(H, W): count for H, W, count in record["sizes"]}),
+            record["several"],
+            record["bad"],
+            record["gray"],
+            record["halved"],
+            record["fit"],
+            [Example(name, _array_of(original), _array_of(fitted)) for name, original, fitted in record["examples"]],
         )
 
-    def sorted_by(self, order: list[int]) -> Roll:
-        """Return the same of images in another order."""
+    def sorted_by(self, order: list[int]) -> Inventory:
+        """Return the inventory of the images in another order."""
         return replace(self, files=[self.files[k] for k in order], digests=[self.digests[k] for k in order])
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Decoded images in the order in which a data set has them."""
+    """Decoded images in the order of the data set."""
 
     pixels: NDArray[Any]
     """uint8 or uint16 (N, H, W) or (N, H, W, 3)."""
-    roll: Roll
+    inventory: Inventory
     known: dict[tuple[int, int], Digested] = field(default_factory=dict)
-    """What is known of images from one number to another."""
+    """(first, last) → digest and range of these images."""
     note: str = ""
-    """Where they are kept."""
+    """Where they are cached, or why they are not."""
 
 
 @final
-class Album:
-    """Images as they are decoded, with the folder and the name of each."""
+class ImageCollector:
+    """Decodes image files and collects the images, with the folder and name of each."""
 
-    def __init__(self, place: str, asked: ImageOptions, outlines: Outlines, expected: int = 0) -> None:
-        """Begin empty; expected is how many images there will be, where it is known."""
-        self._place, self._asked, self._expected = place, asked, expected
+    def __init__(self, place: str, options: ImageOptions, outlines: Outlines, expected: int = 0) -> None:
+        """Start empty; expected: the number of images, if it is known."""
+        self._place, self._options, self._expected = place, options, expected
         self._sizing = outlines.settled()
         self._examples = outlines.examples(self._sizing.size or (1, 1))
-        self._stack = ImageStack(place, expected, asked.cache)
+        self._stack = ImageStack(place, expected, options.cache)
         self._read: list[bytes] = []
-        self.roll = Roll(fit=self._sizing.how)
+        self.inventory = Inventory(fit=self._sizing.how)
 
     def fill(self, files: Iterable[File], progress: Progress | None) -> None:
-        """Decode all files. Raises DataError with all that are bad, where these are more than may be left out."""
+        """Decode all files. Raises DataError that lists the bad ones, if they are more than may be skipped."""
         decoder = Decoder(self._sizing)
         try:
             for done, item in enumerate(decoder(files), 1):
                 self._add(item)
                 if progress is not None and (done % _EVERY == 0 or done == self._expected):
                     progress(done, self._expected or None)
-                if len(self.roll.bad) == MOST and not self._asked.skip_bad:
+                if len(self.inventory.bad) == MAX_BAD and not self._options.skip_bad:
                     break
-            check_bad(self.roll.bad, len(self._read), self._asked.skip_bad, self._place)
+            check_bad(self.inventory.bad, len(self._read), self._options.skip_bad, self._place)
         except BaseException:
             self._stack.drop()
             raise
-        self.roll.gray = self._stack.gray
+        self.inventory.gray = self._stack.gray
 
     @property
     def folders(self) -> set[Folders]:
-        """Return the folders that images are in."""
-        return {folders for folders, _ in self.roll.files}
+        """Return the folders that contain images."""
+        return {folders for folders, _ in self.inventory.files}
 
-    def sorted_by(self, found: FolderLayout | LabelFile, keeper: KeptImages | None, more: dict[str, Any]) -> Pictures:
-        """Return the images by split, class and name, and keep them where there is a keeper and they are many.
+    def sorted_by(self, found: FolderLayout | LabelFile, cached: CachedImages | None, more: dict[str, Any]) -> Pictures:
+        """Return the images by split, class and name, cached if `cached` is given and they are large enough.
 
-        more: facts that are kept beside them.
+        more: metadata to store along with them.
         """
-        keys = [(*found.rank(folders, name), folders, name) for folders, name in self.roll.files]
+        keys = [(*found.rank(folders, name), folders, name) for folders, name in self.inventory.files]
         order = sorted(range(len(keys)), key=keys.__getitem__)
         moved = order != list(range(len(order)))
-        roll = self.roll.sorted_by(order)
+        inventory = self.inventory.sorted_by(order)
         bounds = _bounds(np.array([keys[k][0] for k in order]))
         shape, kind = (len(order), *self._stack.shape), self._stack.type
         if moved and self._stack.in_file:
@@ -187,81 +187,81 @@ class Album:
             moved = False
         failed, taken = self._stack.failed, self._stack.taken()
         if not isinstance(taken, Unfinished):
-            note = f"the decoded images are not kept: {failed}" if failed else ""
+            note = f"the decoded images are not cached: {failed}" if failed else ""
             if moved:
                 reorder(taken, order)
-            return Pictures(taken, roll, note=note)
-        assert keeper is not None  # noqa: S101 - nothing is in a file without one
+            return Pictures(taken, inventory, note=note)
+        assert cached is not None  # noqa: S101 - nothing is in a file without one
         try:
             known = {}
             size = int(np.prod(shape[1:]))
-            for first, last in bounds if kind == np.uint8 else ():  # others become another type before they are used
+            for first, last in bounds if kind == np.uint8 else ():  # other types are converted before they are used
                 header = content.header((last - first, *shape[1:]))
                 known[first, last] = Digested(*digest_of(taken, header, first * size, last * size))
-            facts = {
+            metadata = {
                 **more,
-                **roll.facts(),
+                **inventory.to_json(),
                 "shape": shape,
                 "type": kind.name,
                 "known": [[*bound, k.digest, k.low, k.high] for bound, k in known.items()],
             }
-            return of_kept(keeper.keep(taken, facts, self._read), keeper)
+            return from_cache(cached.keep(taken, metadata, self._read), cached)
         except OSError as error:
             whole = taken.read(0, int(np.prod(shape)) * kind.itemsize)
             pixels = np.frombuffer(whole, kind).reshape(shape)
-            return Pictures(pixels, roll, note=f"the decoded images are not kept: {error.strerror or error}")
+            return Pictures(pixels, inventory, note=f"the decoded images are not cached: {error.strerror or error}")
         finally:
             taken.drop()
 
     def _add(self, item: Decoded) -> None:
-        file, picture, roll = item.file, item.picture, self.roll
+        file, picture, inventory = item.file, item.picture, self.inventory
         self._read.append(item.digest)
         if picture is None:
-            roll.bad.append(f"{display.name(file.path, 100)}: found {item.reason}")
+            inventory.bad.append(f"{display.name(file.path, 100)}: found {item.reason}")
             return
-        roll.sizes[picture.size] += 1
+        inventory.sizes[picture.size] += 1
         self._stack.add(picture.pixels)
-        roll.files.append((file.folders, file.name))
-        roll.digests.append(item.digest)
-        roll.halved += picture.halved
+        inventory.files.append((file.folders, file.name))
+        inventory.digests.append(item.digest)
+        inventory.halved += picture.halved
         if picture.several:
-            roll.several.append(display.name(file.path, 100))
+            inventory.several.append(display.name(file.path, 100))
         if file.path in self._examples:
-            roll.examples.append(Example(file.path, self._whole(file, picture.size), picture.pixels))
+            inventory.examples.append(Example(file.path, self._whole(file, picture.size), picture.pixels))
 
     def _whole(self, file: File, size: tuple[int, int]) -> NDArray[Any]:
-        """Return all of an image, made smaller."""
+        """Return the whole image, scaled down."""
         smaller = min(1.0, _EXAMPLE / max(size))
         h, w = (max(1, round(side * smaller)) for side in size)
         return decode(read(file), replace(self._sizing, size=(h, w), fit="stretch")).pixels
 
 
-def of_kept(kept: Kept, keeper: KeptImages) -> Pictures:
-    """Return images that were kept."""
-    known = {(first, last): Digested(digest, low, high) for first, last, digest, low, high in kept.facts["known"]}
-    where = _without_names(keeper.cache.folder)
-    note = f"the decoded images are kept in {where} for the next start: {display.size(kept.bytes)} (--cache)"
-    return Pictures(kept.pixels, Roll.of(kept.facts), known, note)
+def from_cache(entry: CacheEntry, cached: CachedImages) -> Pictures:
+    """Return cached images."""
+    known = {(first, last): Digested(digest, low, high) for first, last, digest, low, high in entry.metadata["known"]}
+    where = _without_names(cached.cache.folder)
+    note = f"the decoded images are cached in {where} for the next run: {display.size(entry.bytes)} (--cache)"
+    return Pictures(entry.pixels, Inventory.from_json(entry.metadata), known, note)
 
 
 def _text_of(pixels: NDArray[Any]) -> list[Any]:
-    """Return pixels as JSON takes them."""
+    """Return pixels as JSON values."""
     return [pixels.dtype.name, pixels.shape, base64.b64encode(pixels.tobytes()).decode()]
 
 
 def _array_of(text: list[Any]) -> NDArray[Any]:
-    """Return what `_text_of` was given."""
+    """Return the pixels that `_text_of` was called on."""
     name, shape, content = text
     return np.frombuffer(base64.b64decode(content), np.dtype(name)).reshape(shape)
 
 
 def _without_names(folder: Path) -> str:
-    """Return a folder as a note names it: the note is kept with the run, which is to tell nobody's name."""
+    """Return a folder for a note, without user names: the note is stored with the run."""
     text = catalog.shown(folder)
     return text if text.startswith("~") else display.name(folder.name or text)
 
 
 def _bounds(splits: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Return where the images of each split begin and end."""
+    """Return the first and last index of the images of each split."""
     edges = [0, *(np.flatnonzero(np.diff(splits)) + 1).tolist(), len(splits)]
     return list(itertools.pairwise(edges))

@@ -1,16 +1,16 @@
-"""Images of any size are brought to one: which size that is, and how they are fitted into it.
+"""Resize images of any size to one: which size that is, and how they are fitted to it.
 
-Where nothing is asked for, images that are all equal and at most 64 × 64 stay as they are; else all become squares, as
-large as the median of their shorter sides allows (see `usual`). An image that has the size already is not touched.
-Others are resized by a triangle that is as wide as a step from one pixel of the result to the next, or as a pixel where
-the image grows (Pillow's BILINEAR, which is antialiased):
+By default, images that all have the same size of at most 64 × 64 are not resized; otherwise all become squares, as
+large as the median of their shorter sides allows (see `usual`). An image that already has the target size is not
+changed. Others are resized with a triangle filter whose width is the distance between two pixels of the result, or one
+pixel of the image if it grows (Pillow's BILINEAR, which is antialiased):
 
-    crop      the largest part of the target's proportions, from the middle
-    pad       all of it, with black on both sides
-    stretch   all of it, its proportions changed
+    crop      the largest centered part with the target's aspect ratio
+    pad       the whole image, with black on two sides
+    stretch   the whole image, without keeping its aspect ratio
 
-Where nothing is asked for, they are cropped, but stretched where that would cut away more than a fifth of the median
-image (docs/decisions/0006-what-a-crop-cuts-away.md has the figures).
+By default images are cropped, but stretched if a crop would remove more than a fifth of the median image
+(docs/decisions/0006-what-a-crop-cuts-away.md has the measurements).
 """
 
 from __future__ import annotations
@@ -33,57 +33,57 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 """(H, W)."""
 Box = tuple[float, float, float, float]
-"""Left, top, right, bottom, in pixels: where a picture lies in a decoded image."""
+"""Left, top, right, bottom, in pixels: the position of the picture in a decoded image."""
 
 LARGEST_KEPT: Final = 64
-"""Rows and columns up to which images of one size stay as they are."""
+"""Maximum rows and columns of images of one size that are not resized."""
 SMALLEST_USUAL: Final = 16
 LARGEST_USUAL: Final = 128
-"""Rows and columns that images get at least and at most where no size is asked for."""
-MOST_CUT: Final = 0.2
-"""The share of the median image that may be cut away where no fit is asked for."""
+"""Minimum and maximum rows and columns of images if no size is specified."""
+MAX_CROPPED: Final = 0.2
+"""The fraction of the median image that may be cropped if no fit is specified."""
 LARGEST: Final = 4096
 _MARGIN: Final = 1.5
-"""Of what is needed, so that the triangle and not the decoder decides how sharp an image is. On pictures of clouds at
-128 × 128, pixels are off a full decoding by 0.2 to 3.1 of 255 on average, the finer the clouds the more; without the
-margin it was 0.2 to 5.1 (Pillow 13.0.0)."""
+"""Factor on the needed size, so that the resize filter and not the decoder determines the sharpness. For pictures of
+clouds at 128 × 128, pixels differ from a full decoding by 0.2 to 3.1 of 255 on average, more for finer clouds; without
+the margin by 0.2 to 5.1 (Pillow 13.0.0)."""
 FITS: Final[tuple[str, ...]] = get_args(Fit)
 _WRITTEN: Final = re.compile(r"([0-9]{1,6})(?:[x×]([0-9]{1,6}))?")
 
 
 @dataclass(frozen=True)
 class Sizing:
-    """What is asked of the size and the color of images."""
+    """The requested size and color of images."""
 
     size: Size | None = None
-    """None: what the images themselves decide."""
+    """None: determined by the images."""
     fit: Fit | None = None
-    """None: what the images decide; of a single one, "crop"."""
+    """None: determined by the images; for a single one, "crop"."""
     gray: bool | None = None
-    """True: all gray; False: all RGB; None: gray where all of them are."""
+    """True: all gray; False: all RGB; None: gray if all of them are."""
     deep: bool | None = None
-    """Whether gray of 16 bits stays so, and not only its upper 8; None: where all images are of that kind."""
+    """Whether 16-bit gray keeps all its bits, not just the upper 8; None: if all images are 16-bit gray."""
     largest: float | None = None
-    """The value that the largest of 8 bits becomes among images of 16; None: there are none of 8."""
+    """The value that 255 of an 8-bit image becomes among 16-bit images; None: there are no 8-bit images."""
 
     @property
     def how(self) -> Fit:
-        """Return the fit of a single image."""
+        """Return the fit for a single image."""
         return self.fit or "crop"
 
     def of_network(self, shape: tuple[int, int, int]) -> Sizing:
-        """Return this for a network that says what it takes, (C, H, W). Raises DataError where both do not agree."""
+        """Return this with the input shape (C, H, W) of a network. Raises DataError if they do not match."""
         C, H, W = shape
         if self.size is not None and self.size != (H, W):
             raise DataError(
-                f"--size {written(self.size)}: the network's line Input says {H}×{W}, expected the same",
-                f"leave --size out, or change the line to Input {C} {' '.join(map(str, self.size))}",
+                f"--size {written(self.size)}: the network's Input line has {H}×{W}, expected the same size",
+                f"omit --size, or change the line to Input {C} {' '.join(map(str, self.size))}",
             )
         if self.gray is not None and C in (1, 3) and self.gray != (C == 1):
             raise DataError(
-                f"--gray {'yes' if self.gray else 'no'}: the network's line Input says {C} "
+                f"--gray {'yes' if self.gray else 'no'}: the network's Input line has {C} "
                 f"{'channel' if C == 1 else 'channels'}, expected {'1' if self.gray else '3'}",
-                "leave --gray out, or change the line",
+                "omit --gray, or change the line",
             )
         return replace(self, size=(H, W), gray={1: True, 3: False}.get(C, self.gray))
 
@@ -92,7 +92,7 @@ AS_IT_IS: Final = Sizing()
 
 
 def parse(size: int | str | None, fit: str | None, *, gray: bool | None) -> Sizing:
-    """Return what --size, --fit and --gray mean. Raises DataError where they mean nothing."""
+    """Parse --size, --fit and --gray. Raises DataError if one is invalid."""
     size, gray = plain(size), plain(gray)
     if fit is not None and fit not in FITS:
         raise DataError(f"--fit {display.name(str(fit))}: must be one of {', '.join(FITS)}")
@@ -102,21 +102,23 @@ def parse(size: int | str | None, fit: str | None, *, gray: bool | None) -> Sizi
     return Sizing(None if size is None else _size(size), known, gray)
 
 
-def settled(asked: Sizing, sizes: Mapping[Size, int], *, deep: bool) -> Sizing:
-    """Return what is done to images of these sizes, (H, W) → how many, where something is left to them.
+def settled(requested: Sizing, sizes: Mapping[Size, int], *, deep: bool) -> Sizing:
+    """Return the sizing with every unspecified value determined by the images' sizes, (H, W) → number of images.
 
-    deep: whether all of them are gray and have 16 bits.
+    deep: whether all of them are 16-bit gray.
     """
-    size = asked.size or usual(sizes)
-    fit = asked.fit or ("crop" if median({each: cut(each, size) for each in sizes}, sizes) <= MOST_CUT else "stretch")
-    return replace(asked, size=size, fit=fit, deep=deep if asked.deep is None else asked.deep)
+    size = requested.size or usual(sizes)
+    fit = requested.fit or (
+        "crop" if median({each: cut(each, size) for each in sizes}, sizes) <= MAX_CROPPED else "stretch"
+    )
+    return replace(requested, size=size, fit=fit, deep=deep if requested.deep is None else requested.deep)
 
 
 def usual(sizes: Mapping[Size, int]) -> Size:
-    """Return the size for images of these sizes, (H, W) → how many.
+    """Return the default size for images of these sizes, (H, W) → number of images.
 
-    Their own where they are all equal and at most 64; else a square of the largest side 4, 5, 6 or 7 · 2ᵏ that is at
-    most the median of their shorter sides, and 16 to 128: so half of them or more need not grow, unless they are tiny.
+    Their own if they are all equal and at most 64; else a square with the largest side 4, 5, 6 or 7 · 2ᵏ that is at
+    most the median of their shorter sides, and 16 to 128: so at least half of them need not grow, unless they are tiny.
     """
     first = next(iter(sizes))
     if len(sizes) == 1 and max(first) <= LARGEST_KEPT:
@@ -129,42 +131,44 @@ def usual(sizes: Mapping[Size, int]) -> Size:
 
 
 def median(values: Mapping[Size, float], counts: Mapping[Size, int]) -> float:
-    """Return the median of a value of each image's size; of an even number of images, the lower of two."""
+    """Return the median over all images of a value per size; for an even number of images, the lower of the two."""
     ordered = sorted(values, key=values.__getitem__)
     left = (sum(counts.values()) + 1) // 2
     for size in ordered:
         left -= counts[size]
         if left <= 0:
             return values[size]
-    raise ValueError("there is no image")
+    raise ValueError("no images")
 
 
 def cut(size: Size, target: Size) -> float:
-    """Return the share of an image of `size` that `crop` cuts away to reach the target's proportions."""
+    """Return the fraction of an image of `size` that `crop` removes to reach the target's aspect ratio."""
     (h, w), (H, W) = size, target
     return 1 - min(h * W, w * H) / max(h * W, w * H)
 
 
 def written(size: Size) -> str:
-    """Return a size as --size takes it: 128, or 96x128."""
+    """Return a size in the format of --size: 128, or 96x128."""
     H, W = size
     return str(H) if H == W else f"{H}x{W}"
 
 
 def _size(given: Any) -> Size:
     match = _WRITTEN.fullmatch(str(given).strip()) if not isinstance(given, bool) else None
-    asked = f"--size {display.name(str(given))}"
+    requested = f"--size {display.name(str(given))}"
     if match is None:
-        raise DataError(f"{asked}: must be the side of a square in pixels, or height x width", "such as 128 or 96x128")
+        raise DataError(
+            f"{requested}: must be the side of a square in pixels, or height x width", "for example 128 or 96x128"
+        )
     H = int(match[1])
     W = int(match[2] or H)
     if not (1 <= H <= LARGEST and 1 <= W <= LARGEST):
-        raise DataError(f"{asked}: must be from 1 to {LARGEST:,d} pixels", "128 is usual for photos")
+        raise DataError(f"{requested}: must be from 1 to {LARGEST:,d} pixels", "128 is typical for photos")
     return H, W
 
 
 def drafted(size: Size, target: Size, fit: Fit) -> Size:
-    """Return the least size (H, W) that a decoder may give an image of `size`: more than is needed, see `_MARGIN`."""
+    """Return the minimum size (H, W) to which a decoder may reduce an image of `size`: with a margin, see `_MARGIN`."""
     (h, w), (H, W) = size, target
     if fit == "stretch":
         return min(h, math.ceil(H * _MARGIN)), min(w, math.ceil(W * _MARGIN))
@@ -173,9 +177,9 @@ def drafted(size: Size, target: Size, fit: Fit) -> Size:
 
 
 def fitted(image: Image, target: Size, fit: Fit, box: Box | None = None) -> Image:
-    """Return an image, of mode L, RGB or F, in the target's size.
+    """Return an image of mode L, RGB or F, resized to the target.
 
-    box: what of it is the picture, where a decoder's last row or column is only in part of it.
+    box: the part of the image that is the picture, if a decoder's last row or column is only partly covered.
     """
     left, top, right, bottom = box or (0.0, 0.0, image.width, image.height)
     h, w = bottom - top, right - left
@@ -198,7 +202,7 @@ def fitted(image: Image, target: Size, fit: Fit, box: Box | None = None) -> Imag
 
 
 def smallest_and_largest(sizes: Iterable[Size]) -> tuple[Size, Size]:
-    """Return the sizes of the fewest and of the most pixels; of equal ones, that of fewer rows comes first."""
+    """Return the sizes with the fewest and the most pixels; of equal ones, the one with fewer rows comes first."""
     ordered = sorted(sizes, key=lambda size: (size[0] * size[1], size))
     return ordered[0], ordered[-1]
 

@@ -1,4 +1,4 @@
-"""What people call training, validation and test sets: one table, for folders, archives and the column `split`."""
+"""Common names of training, validation and test sets, for folders, archives and the column `split`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from layerline.data.part import SplitName
 
 Meaning = Literal["train", "validation", "test", "prediction"]
-"""`prediction`: images without labels, to be classified by a model that is trained elsewhere."""
+"""`prediction`: images without labels, to be classified by a trained model."""
 
 _WORDS: Final[dict[Meaning, tuple[str, ...]]] = {
     "train": ("train", "training", "trainval", "tr"),
@@ -27,10 +27,10 @@ _BESIDE: Final = (
     *("jpegimages", "class", "classification", "imagefolder", "jpg", "jpeg", "png", "tif", "tiff", "bmp"),
     *("resized", "cropped", "raw", "full"),
 )
-"""Words beside the one that says which split it is: `train_images`, `seg_train`, `test_set`."""
+"""Words that may accompany the name of a split: `train_images`, `seg_train`, `test_set`."""
 _ANY: Final = ("my", "the", "all", "new", "public", "private", "local", "set", "part", "final")
 _MORE: Final = ("samples", "sample", "examples", "example", "extra", "labels", "label", "masks", "mask", "annotations")
-"""Words that name no class, either, where a split stands beside them."""
+"""Further words that do not name a class, if a split is next to them."""
 _VEHICLES: Final = (
     *("airplane", "aeroplane", "plane", "aircraft", "bicycle", "bike", "boat", "bus", "car", "automobile", "metro"),
     *("motorbike", "motorcycle", "ship", "subway", "taxi", "tram", "truck", "van", "streetcar", "pickup"),
@@ -40,18 +40,18 @@ _COMPANY: Final = {
     "valid": re.compile(r"(in|non|not)[\W_]*valid|expired|void|fake|unknown"),
     **dict.fromkeys(("tr", "te", "ts"), re.compile(r"[^\W\d_]{2}")),
 }
-"""Words that mean something else, too, and what then stands beside them: vehicles, invalid, other languages' codes."""
+"""Words with a second meaning, and the neighbors that indicate it: vehicles, invalid, language codes."""
 _PARTS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+x\d+|\d+|[^\W\d_]+")
 _HELD_OUT: Final = re.compile(r"h[eo]ld[-_. ]?out", re.IGNORECASE)
 _GLUED: Final = re.compile(rf"(seg|my)?({'|'.join(sorted(SPLIT_WORDS, key=len, reverse=True))})({'|'.join(_BESIDE)})?")
 
 
 def meaning(name: str) -> Meaning | None:
-    """Return which split a name means, None where it means none.
+    """Return the split that a name means, None if it means none.
 
-    A name is cut into words at signs, digits and capitals. One of them must be a split's, in any case, and all others
-    numbers or words like images, set and data. So `Train-Set`, `seg_train` and `trainImages` are splits, and
-    `test_tube` is none.
+    A name is divided into words at punctuation, digits and capitals. One word must name a split, in any case, and all
+    others must be numbers or words like images, set and data. So `Train-Set`, `seg_train` and `trainImages` are splits,
+    and `test_tube` is not.
     """
     name = _HELD_OUT.sub("holdout", name)
     found = _of_words([name.lower()]) or _of_words([part.lower() for part in _PARTS.findall(name)])
@@ -59,16 +59,16 @@ def meaning(name: str) -> Meaning | None:
 
 
 def split_of(name: str) -> SplitName | None:
-    """Return which split with labels a name means, None where it means none."""
+    """Return the labeled split that a name means, None if it means none."""
     found = meaning(name)
     return None if found == "prediction" else found
 
 
 def among(names: Collection[str]) -> dict[str, Meaning]:
-    """Return those of the names of one level that mean splits; none where all of them are classes.
+    """Return the names of one level that mean splits; none if all of them are classes.
 
-    A name that means a split is one. Only a lone one may be a class, where its bare word means something else, too, and
-    another name says so: `train` beside bus, `valid` beside invalid, `tr` beside de.
+    Every name that means a split is one, with one exception: a single such name is a class if its word has a second
+    meaning and another name indicates it: `train` next to bus, `valid` next to invalid, `tr` next to de.
     """
     found = {name: means for name in names if (means := meaning(name)) is not None}
     if len(found) != 1:
@@ -81,13 +81,13 @@ def among(names: Collection[str]) -> dict[str, Meaning]:
 
 
 def names_no_class(name: str) -> bool:
-    """Return whether a name says only that there are images, samples, labels or masks."""
+    """Return whether a name means just images, samples, labels or masks."""
     parts = [part.lower() for part in _PARTS.findall(name)]
     return bool(parts) and not parts[0].isdigit() and all(_is_beside(part) or part in _MORE for part in parts)
 
 
 def _of_words(parts: list[str]) -> Meaning | None:
-    """Return the split that exactly one of the words means, the others being beside it."""
+    """Return the split that exactly one of the words means, if all others are accompanying words."""
     found: set[Meaning] = set()
     for part in parts:
         glued = _GLUED.fullmatch(part)
