@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Final, final
 
 from layerline.data.photos import split_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
 _DRIVE: Final = re.compile(r"^[A-Za-z]:(?=[\\/])")
+_WHOLE: Final = 0
+"""As a number of parts: the whole path."""
 Parts = tuple[str, ...]
+Fold = Callable[[str], str]
+"""How spellings are made alike."""
 
 
 @dataclass(frozen=True)
@@ -36,36 +40,39 @@ class FileNames:
         """Store the paths, relative to the data; own: the folders that lead to it, the innermost last."""
         self.paths = tuple(paths)
         self._own = tuple(own)
-        self._parts = {path: tuple(_plain(path).split("/")) for path in self.paths}
+        self._tails: dict[tuple[int, Fold, bool], dict[str, list[str]]] = {}
 
     def meant(self, name: str) -> Meant:
-        """Return the files that a name may mean: of one spelling, the closest that there is."""
+        """Return the files that a name may mean: of one spelling, the closest that there is.
+
+        It is the end of their paths; or else it ends with the whole path of a file, the longest one.
+        """
         parts = parts_of(name)
-        if not parts:
-            return Meant()
-        for index, fold in ((self._exact, _same), (self._folded, str.casefold)):
-            for by in index:
-                candidates = by.get(fold(parts[-1]), ())
-                wanted = tuple(map(fold, parts[:-1]))
-                found = self._among(candidates, wanted, fold)
-                if found.paths:
-                    return Meant(found.paths, parts[: len(found.outside)], fold is not _same)
+        for fold in (_same, str.casefold):
+            for without_suffix in (False, True):
+                tail = fold("/".join(parts))
+                paths = self._ending(len(parts), fold, without_suffix).get(tail)
+                if paths:
+                    return Meant(tuple(paths), (), fold is not _same)
+                for first in range(1, len(parts)):
+                    paths = self._ending(_WHOLE, fold, without_suffix).get(fold("/".join(parts[first:])))
+                    if paths:
+                        return Meant(tuple(paths), parts[:first], fold is not _same)
         return Meant()
 
-    def _among(self, candidates: Sequence[str], wanted: Parts, fold: Callable[[str], str]) -> Meant:
-        """Return the candidates whose folders end with those of a name, or else those that it ends with."""
-        inside, around = [], []
-        for path in candidates:
-            folders = tuple(map(fold, self._parts[path][:-1]))
-            if folders[len(folders) - len(wanted) :] == wanted and len(folders) >= len(wanted):
-                inside.append(path)
-            elif len(folders) < len(wanted) and wanted[len(wanted) - len(folders) :] == folders:
-                around.append((len(folders), path))
-        if inside or not around:
-            return Meant(tuple(inside))
-        longest = max(around)[0]
-        chosen = tuple(path for depth, path in around if depth == longest)
-        return Meant(chosen, wanted[: len(wanted) - longest])
+    def _ending(self, count: int, fold: Fold, without_suffix: bool) -> dict[str, list[str]]:
+        """Return the paths by their last parts, made when such names first occur: most tables have one kind."""
+        found = self._tails.get((count, fold, without_suffix))
+        if found is None:
+            found = defaultdict(list)
+            for path in self.paths:
+                parts = fold(_plain(path)).split("/")
+                if count in (_WHOLE, len(parts)) or 0 < count < len(parts):
+                    if without_suffix:
+                        parts[-1] = parts[-1].rpartition(".")[0] or parts[-1]
+                    found["/".join(parts[-count:])].append(path)
+            self._tails[count, fold, without_suffix] = found
+        return found
 
     def are_around(self, outside: Collection[Parts]) -> bool:
         """Return whether folders before those of the data can be the ones around it.
@@ -83,24 +90,6 @@ class FileNames:
     def leads_here(self, outside: Parts) -> bool:
         """Return whether these are the data's own folders, relative to some folder around it: no note is needed."""
         return self._own[-len(outside) :] == outside
-
-    @cached_property
-    def _exact(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-        return self._index(_same)
-
-    @cached_property
-    def _folded(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-        return self._index(str.casefold)
-
-    def _index(self, fold: Callable[[str], str]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-        """Return the paths by file name, and by file name without suffix."""
-        by_name: dict[str, list[str]] = defaultdict(list)
-        by_stem: dict[str, list[str]] = defaultdict(list)
-        for path, parts in self._parts.items():
-            name = fold(parts[-1])
-            by_name[name].append(path)
-            by_stem[name.rpartition(".")[0] or name].append(path)
-        return by_name, by_stem
 
 
 def parts_of(name: str) -> Parts:

@@ -108,7 +108,7 @@ def _row(table: Table, columns: UsedColumns, line: int, cells: Sequence[str], fi
             f"{place}: found a label of {longest} characters, expected at most {LONGEST_NAME}", "shorten it"
         )
     requested = "train" if columns.split is None else cells[columns.split]
-    split = split_names.split_of(requested)
+    split: SplitName | None = "train" if columns.split is None else split_names.split_of(requested)
     if split is None:
         near = spelling.nearest(requested, ("train", "val", "test", "validation"))
         raise DataError(
