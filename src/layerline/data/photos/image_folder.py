@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.formats.stream import open_stream
 from layerline.data.formats.tar import Tar
-from layerline.data.photos import image_file, image_stack
+from layerline.data.photos import image_file, image_format, image_stack
 from layerline.data.photos.decoding import File
 from layerline.data.photos.headers import Outlines
 from layerline.data.photos.image_names import RUN, is_junk, is_run, is_text, layout
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from layerline.data.photos.label_file import LabelFile
     from layerline.data.photos.pictures import Inventory, Pictures
 
-_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _DEEPEST: Final = 8
 MAX_IGNORED: Final = 10_000
 """Maximum number of files in an archive that are not images."""
@@ -282,7 +281,7 @@ def _walk(path: Path, folders: Folders, ignored: IgnoredFiles, files: list[File]
             _walk(Path(entry.path), (*folders, name), ignored, files, empty)
         elif is_text(name):
             ignored.add(_TEXT, _join(folders, name))
-        elif not folders and not name.lower().endswith(_SUFFIXES):
+        elif not folders and not name.lower().endswith(image_format.EXPECTED):
             ignored.add(_LOOSE, name)
         elif entry.is_file() or not Path(entry.path).exists():  # a broken link: reading it reports the error
             files.append(File(folders, name, Path(entry.path), _stamp(entry)))
@@ -314,11 +313,11 @@ def _stamp(entry: os.DirEntry[str]) -> tuple[int, ...]:
 
 def _are_images(files: list[File]) -> bool:
     """Return whether there are images among the files: by name, or by the content of the first few."""
-    if any(file.name.lower().endswith(_SUFFIXES) for file in files):
+    if any(file.name.lower().endswith(image_format.EXPECTED) for file in files):
         return True
     for file in files[:_PEEK]:
         with regular.opened(Path(str(file.content))) as opened:
-            if image_file.is_image(opened.read(16)):
+            if image_format.is_image(opened.read(image_format.START)):
                 return True
     return False
 
@@ -391,7 +390,7 @@ def _kind(member: Member, folders: Folders, name: str) -> str:
         return _LINKS
     if is_text(name):
         return _TEXT
-    return _LOOSE if not folders and not name.lower().endswith(_SUFFIXES) else ""
+    return _LOOSE if not folders and not name.lower().endswith(image_format.EXPECTED) else ""
 
 
 def _split(name: str) -> tuple[Folders, str]:

@@ -88,7 +88,7 @@ class Refusal:
         return DataError(
             f"{self.place}: found images in {_listed(extra)} {what}, "
             f"expected only train, val and test, with the classes of {display.name(train)}",
-            f"exclude them: {self._command(exclude=extra)}",
+            f"exclude them: {command(self.place, list(map(pattern, extra)))}",
         )
 
     def _among_classes(self, others: list[str]) -> DataError:
@@ -96,7 +96,7 @@ class Refusal:
         return DataError(
             f"{self.place}: found {_listed(named)}, named like a split, next to {_listed(others)}, "
             "expected only classes, or splits that each contain all classes",
-            f"exclude it: {self._command(exclude=named)}; if it is a class, rename it",
+            f"exclude it: {command(self.place, list(map(pattern, named)))}; if it is a class, rename it",
         )
 
     def _right_in_splits(self, table: str) -> DataError:
@@ -105,7 +105,7 @@ class Refusal:
         train = next((name for name in sorted(self.splits) if self.splits[name] == "train"), "")
         if table and train:
             rest = [name for name in named if name != train]
-            help_ = self._with_table(table, f"{self._command(exclude=rest)}" if rest else _command(self.place))
+            help_ = self._with_table(table, command(self.place, list(map(pattern, rest))))
         table_text = f", and the table {display.name(table, 60)} next to them" if table else ""
         return DataError(
             f"{self.place}: found images directly in {_listed(named)}{table_text}, expected a folder for each class "
@@ -125,7 +125,7 @@ class Refusal:
             only = _path_text((*self.top, *next(iter(inner))))
             where = f"all in one folder, {only}" if only else "outside any class folder"
             table = self._table()
-            help_ = self._with_table(table, _command(self.place)) if table else LAYOUT
+            help_ = self._with_table(table, command(self.place)) if table else LAYOUT
             table_text = f" and the table {display.name(table, 60)}" if table else ""
             return DataError(f"{self.place}: found images {where}{table_text}, expected a folder for each class", help_)
         if {len(path) for path in inner} == {2}:
@@ -178,13 +178,17 @@ class Refusal:
             ranked.append((not inside, means != "train", "label" not in name.lower(), text))
         return min(ranked)[-1] if ranked else ""
 
-    def _command(self, exclude: Sequence[str]) -> str:
-        patterns = ",".join(re.sub(r"[,*?\[\]]", "?", name) for name in exclude)
-        return f"{_command(self.place)} --exclude {shlex.quote(patterns)}"
+
+def command(place: str, exclude: Sequence[str] = (), labels: str = "") -> str:
+    """Return the command that describes the images at `place` without some of them. exclude: patterns."""
+    without = f" --exclude {shlex.quote(','.join(exclude))}" if exclude else ""
+    by = f" --labels {shlex.quote(labels)}" if labels else ""
+    return f"layerline data info {shlex.quote(place)}{without}{by}"
 
 
-def _command(place: str) -> str:
-    return f"layerline data info {shlex.quote(place)}"
+def pattern(name: str) -> str:
+    """Return the pattern of --exclude for one name of a file or folder."""
+    return re.sub(r"[,*?\[\]]", "?", name)
 
 
 def _stem(name: str) -> str:

@@ -14,7 +14,7 @@ from layerline.data import content
 from layerline.data.dataset import Example
 from layerline.data.fetching import catalog
 from layerline.data.part import Digested
-from layerline.data.photos.bad_images import MAX_BAD, check_bad
+from layerline.data.photos.bad_images import MAX_BAD, BadFile, check_bad
 from layerline.data.photos.cache import Unfinished, digest_of
 from layerline.data.photos.decoding import Decoded, Decoder, File, read
 from layerline.data.photos.image_file import decode
@@ -81,8 +81,7 @@ class Inventory:
     """(H, W) of their files → number of images."""
     several: list[str] = field(default_factory=list)
     """Files with several frames or pages."""
-    bad: list[str] = field(default_factory=list)
-    """Files that cannot be used, each with its reason."""
+    bad: list[BadFile] = field(default_factory=list)
     gray: int = 0
     halved: int = 0
     """Number of files with 16 bits of which the upper 8 are used."""
@@ -97,7 +96,7 @@ class Inventory:
             "digests": [digest.hex() for digest in self.digests],
             "sizes": [[*size, count] for size, count in self.sizes.items()],
             "several": self.several,
-            "bad": self.bad,
+            "bad": [[*file.folders, file.name, file.reason] for file in self.bad],
             "gray": self.gray,
             "halved": self.halved,
             "fit": self.fit,
@@ -112,7 +111,7 @@ class Inventory:
             [bytes.fromhex(digest) for digest in record["digests"]],
             Counter({(H, W): count for H, W, count in record["sizes"]}),
             record["several"],
-            record["bad"],
+            [BadFile(tuple(folders), name, reason) for *folders, name, reason in record["bad"]],
             record["gray"],
             record["halved"],
             record["fit"],
@@ -160,7 +159,7 @@ class ImageCollector:
                     progress(done, self._expected or None)
                 if len(self.inventory.bad) == MAX_BAD and not self._options.skip_bad:
                     break
-            check_bad(self.inventory.bad, len(self._read), self._options.skip_bad, self._place)
+            check_bad(self.inventory.bad, self.inventory.files, self._options, self._place)
         except BaseException:
             self._stack.drop()
             raise
@@ -217,7 +216,7 @@ class ImageCollector:
         file, picture, inventory = item.file, item.picture, self.inventory
         self._read.append(item.digest)
         if picture is None:
-            inventory.bad.append(f"{display.name(file.path, 100)}: found {item.reason}")
+            inventory.bad.append(BadFile(file.folders, file.name, item.reason))
             return
         inventory.sizes[picture.size] += 1
         self._stack.add(picture.pixels)
