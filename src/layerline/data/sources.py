@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from layerline.data.fetching import catalog
-from layerline.data.formats import cifar, idx, idx_folder, named_cifar, npz, recognize, tar
+from layerline.data.formats import cifar, idx, idx_folder, named_cifar, npz, recognize, tar, zipped
 from layerline.data.formats.recognize import shown
 from layerline.data.formats.stream import open_stream
 from layerline.data.part import FoundArray, SourceArrays, SplitArrays
-from layerline.data.photos import image_archive, image_folder
+from layerline.data.photos import image_archive, image_folder, image_format
 from layerline.errors import DataError, spelling
 from layerline.numbers import display
 
@@ -170,8 +170,10 @@ def _file(path: Path, options: ImageOptions, progress: Progress | None) -> Sourc
         start = stream.take(tar.BLOCK)
     if tar.begins(start):
         return image_archive.read(path, options, progress)
-    if start.startswith(recognize.ZIP) or path.suffix.lower() == ".npz":
+    if path.suffix.lower() == ".npz":
         return npz.read(path)
+    if start.startswith(recognize.ZIP):
+        return npz.read(path) if _has_arrays(path) else image_archive.read(path, options, progress)
     what = recognize.kind(start[:300])
     if what and stream.packed is None and "idx" not in path.name.lower():
         raise DataError(
@@ -179,6 +181,12 @@ def _file(path: Path, options: ImageOptions, progress: Progress | None) -> Sourc
             f"{recognize.remedy(what)}; {READ}",
         )
     return idx_folder.read_file(path)
+
+
+def _has_arrays(path: Path) -> bool:
+    """Return whether a zip archive is an .npz file by another name: it has arrays, and no images."""
+    with zipped.open_zip(path) as archive:
+        return archive.has_arrays and not any(name.lower().endswith(image_format.EXPECTED) for name in archive.names)
 
 
 def _unknown(source: str) -> DataError:

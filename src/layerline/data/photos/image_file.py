@@ -205,8 +205,8 @@ def _has_wide_colors(image: Image, content: bytes, kind: str) -> bool:
     if kind == "PNG":
         return content[24] == 16
     if kind == "PPM":
-        (tile,) = getattr(image, "tile", ())
-        return image.mode == "RGB" and isinstance(tile.args, tuple) and int(tile.args[1]) > _WHITE
+        tiles: Any = getattr(image, "tile", None)
+        return image.mode == "RGB" and isinstance(tiles[0].args, tuple) and int(tiles[0].args[1]) > _WHITE
     return kind == "TIFF" and 16 in getattr(image, "tag_v2", {}).get(_BITS, ())
 
 

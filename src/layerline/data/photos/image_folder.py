@@ -1,4 +1,4 @@
-"""Find image files: in the folders below a path, or in a tar archive that is read in order."""
+"""Find image files: in the folders below a path, or in an archive that is read in order."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline.data.formats.recognize import shown, unreadable
-from layerline.data.formats.stream import open_stream
-from layerline.data.formats.tar import Tar
 from layerline.data.photos import image_file, image_format, image_stack
 from layerline.data.photos.decoding import File
 from layerline.data.photos.headers import Outlines
@@ -28,7 +26,7 @@ from layerline.numbers import display
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from layerline.data.formats.tar import Member
+    from layerline.data.formats.members import Member, Members
     from layerline.data.part import SourceArrays
     from layerline.data.photos.decoding import Progress
     from layerline.data.photos.image_names import FolderLayout
@@ -92,9 +90,9 @@ class RunsInsideError(Exception):
         self.runs = runs
 
 
-def read_tar(
+def read_archive(
     path: Path,
-    tar: Tar,
+    archive: Members,
     members: Iterable[Member],
     options: ImageOptions,
     cached: CachedImages | None,
@@ -107,7 +105,7 @@ def read_tar(
     runs: run folders to skip. Raises RunsInsideError if there are others.
     """
     others, outlines, held, size = _Others.without(runs), Outlines(options.sizing), list[File](), 0
-    files = _files(tar, _outside(members, runs), options, others)
+    files = _files(archive, _outside(members, runs), options, others)
     for file in files:
         outlines.add(file)
         held.append(file)
@@ -124,21 +122,21 @@ def read_tar(
         for file in files:
             outlines.add(file)
         others = _Others.without(runs)
-        source = _again(path, options, others, runs)
-    collector = ImageCollector(tar.name, options, outlines, len(outlines.sizes) if not outlines.enough else 0)
+        source = _again(archive, options, others, runs)
+    collector = ImageCollector(archive.name, options, outlines, len(outlines.sizes) if not outlines.enough else 0)
     collector.fill(source, progress)
     if not collector.folders:
-        raise DataError(f"{tar.name}: contains no images", "pass an archive of class/image")
-    arranged = _arranged(tar.name, options, others, collector.inventory)
+        raise DataError(f"{archive.name}: contains no images", "pass an archive of class/image")
+    others.ignored.recoded = list(archive.recoded)
+    arranged = _arranged(archive.name, options, others, collector.inventory)
     pictures = collector.sorted_by(arranged, cached, others.to_json())
-    return parts(tar.name, _stem(path), pictures, arranged, others.ignored, options)
+    return parts(archive.name, _stem(path), pictures, arranged, others.ignored, options)
 
 
-def _again(path: Path, options: ImageOptions, others: _Others, runs: Collection[Folders]) -> Iterator[File]:
+def _again(archive: Members, options: ImageOptions, others: _Others, runs: Collection[Folders]) -> Iterator[File]:
     """Yield the image files of an archive, reading it again from the start."""
-    with open_stream(path) as stream:
-        tar = Tar(stream)
-        yield from _files(tar, _outside(tar, runs), options, others)
+    with archive.again() as opened:
+        yield from _files(opened, _outside(opened, runs), options, others)
 
 
 def _outlines(files: list[File], options: ImageOptions) -> Outlines:
@@ -149,7 +147,7 @@ def _outlines(files: list[File], options: ImageOptions) -> Outlines:
     return outlines
 
 
-def read_cached_tar(path: Path, options: ImageOptions, cached: CachedImages) -> SourceArrays | None:
+def read_cached_archive(path: Path, options: ImageOptions, cached: CachedImages) -> SourceArrays | None:
     """Return the cached images of an archive, None if they are not cached."""
     found = cached.find()
     if found is None:
@@ -188,6 +186,7 @@ class _Others:
         """Return the content as JSON values."""
         return {
             "left": self.ignored.files,
+            "recoded": self.ignored.recoded,
             "empty": sorted(map(list, self.empty)),
             "used": sorted(self.used),
             "paths": self.paths,
@@ -204,7 +203,8 @@ class _Others:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> _Others:
         """Return what `to_json` was called on."""
-        return cls(IgnoredFiles(record["left"]), set(map(tuple, record["empty"])), set(record["used"]), record["paths"])
+        ignored = IgnoredFiles(record["left"], recoded=record["recoded"])
+        return cls(ignored, set(map(tuple, record["empty"])), set(record["used"]), record["paths"])
 
 
 def _arranged(place: str, options: ImageOptions, others: _Others, inventory: Inventory) -> FolderLayout | LabelFile:
@@ -341,13 +341,13 @@ def _outside(members: Iterable[Member], runs: Collection[Folders]) -> Iterator[M
         raise RunsInsideError(found)
 
 
-def _files(tar: Tar, members: Iterable[Member], options: ImageOptions, others: _Others) -> Iterator[File]:
+def _files(archive: Members, members: Iterable[Member], options: ImageOptions, others: _Others) -> Iterator[File]:
     """Yield the files of an archive that should be images."""
     ignored = others.ignored
     seen: set[tuple[Folders, str]] = set()
     for member in members:
         folders, name = _split(member.name)
-        place = f"{tar.name}: {display.name(member.name, 100)}"
+        place = f"{archive.name}: {display.name(member.name, 100)}"
         if member.kind == "folder":
             others.empty.add((*folders, name))
             continue
@@ -355,7 +355,7 @@ def _files(tar: Tar, members: Iterable[Member], options: ImageOptions, others: _
         if kind:
             if ignored.add(kind, member.name) > MAX_IGNORED:
                 raise DataError(
-                    f"{tar.name}:{member.offset}: found more than {display.count(MAX_IGNORED)} files "
+                    f"{archive.name}:{member.offset}: found more than {display.count(MAX_IGNORED)} files "
                     "that are not images",
                     "make an archive of only the images",
                 )
@@ -377,7 +377,7 @@ def _files(tar: Tar, members: Iterable[Member], options: ImageOptions, others: _
             row = options.labels.row(folders, name) if options.labels is not None else None
             others.paths.append(row.file if row else file.path)
         else:
-            yield replace(file, content=tar.read(member))
+            yield replace(file, content=archive.read(member))
 
 
 def _kind(member: Member, folders: Folders, name: str) -> str:
@@ -404,6 +404,6 @@ def _join(folders: Folders, name: str) -> str:
 
 def _stem(path: Path) -> str:
     name = path.resolve().name
-    for ending in (".gz", ".xz", ".tgz", ".txz", ".tar"):
+    for ending in (".gz", ".xz", ".tgz", ".txz", ".tar", ".zip"):
         name = name.removesuffix(ending)
     return name or "data"

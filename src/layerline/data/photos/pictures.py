@@ -52,6 +52,8 @@ class IgnoredFiles:
     """Links that point outside the folder. They are followed."""
     root: str = ""
     """The folder, without links in its path."""
+    recoded: list[str] = field(default_factory=list)
+    """Names in a zip archive that were not stored as Unicode."""
 
     def add(self, kind: str, name: str) -> int:
         """Record a file; return the number of files of all kinds."""
@@ -67,6 +69,11 @@ class IgnoredFiles:
         if self.elsewhere:
             some = f"({display.count(len(self.elsewhere))}), such as {display.name(self.elsewhere[0], 100)}"
             notes.append(f"links that point outside {place} are followed {some}")
+        if self.recoded:
+            notes.append(
+                f"names in {place} that are not Unicode are read as code page 437 "
+                f"({display.count(len(self.recoded))}), such as {display.name(self.recoded[0], 100)}"
+            )
         return tuple(notes)
 
 
