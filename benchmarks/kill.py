@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=1200)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    session._Training._picture = lambda *_: []  # type: ignore[method-assign]
+    session._Training._illustrate = lambda *_: []  # type: ignore[method-assign]
     workers.TICK = 0.005  # type: ignore[misc]
     counts: Counter[str] = Counter()
     begin, data = time.perf_counter(), layerline.load_data("digits", limit=1200)

@@ -40,7 +40,7 @@ WORDS = (
     "does not match its SHA-256",
     "its header is not JSON text",
     "its first 8 bytes",
-    "a name stands twice",
+    "its header has a duplicate name",
     "tensor",
     "its metadata has no",
     "its metadata is not that of a model",

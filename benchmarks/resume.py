@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--trainings", type=int, default=200)
     parser.add_argument("--first", type=int, default=0, help="the seed of the first training")
     options = parser.parse_args()
-    session._Training._picture = lambda *_: []  # type: ignore[method-assign]
+    session._Training._illustrate = lambda *_: []  # type: ignore[method-assign]
     counts: Counter[str] = Counter()
     begin = time.perf_counter()
     for seed in range(options.first, options.first + options.trainings):

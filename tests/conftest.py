@@ -1,15 +1,50 @@
-"""What every test may use: golden files, which `scripts/golden` writes anew."""
+"""What every test may use: golden files, which `scripts/golden` writes anew; and what a test may be skipped for."""
 
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import pytest
 from places import GOLDEN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+MAY_BE_SKIPPED: Final = (
+    "LAYERLINE_DATA does not name a folder with MNIST",
+    "strace is not here, or may not trace",
+    *("root may write everywhere", "only root can give files away"),
+    *("needs a namespace of mounts", "needs a namespace of users"),
+    *("needs /dev/full", "there is no endless file here"),
+    *("protects memory with mprotect", "knows how Linux gives out addresses", "knows the registers of glibc"),
+    "only Linux says what a process has taken itself",
+    "asks for older x86-64 CPUs",
+    *("rights are others there", "Windows has no such names"),
+)
+"""What a machine may lack. A test that is skipped for anything else, such as a module that is not installed, fails."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that is skipped for what no machine may lack."""
+    return judged((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Fail a module that is skipped as a whole likewise."""
+    return judged((yield))
+
+
+def judged(report: Report) -> Report:
+    """Return the report, of a failure where the skip is one."""
+    if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason not in MAY_BE_SKIPPED:
+            report.outcome, report.longrepr = "failed", f"skipped, which tests/conftest.py does not allow: {reason}"
+    return report
 
 
 def pytest_configure() -> None:

@@ -77,7 +77,7 @@ def result(classes: Sequence[str], test: dict[str, NDArray[Any]] | None) -> dict
             "thumbnails": {"accuracy": 0.4375, "macro_f1": 0.41},
             "nearest": {"accuracy": 0.5625, "macro_f1": 0.52},
         },
-        "remarks": ["The network never says “b”."],
+        "remarks": ["The network never predicts “b”."],
     }
 
 

@@ -57,25 +57,25 @@ def test_without_a_test_set_the_validation_set_speaks_and_the_page_says_so(tmp_p
     validation = report_runs.predicted(3, 30, seed=1)
     folder = report_runs.make(tmp_path / "r", validation=validation)
     right = np.mean(validation["truth"] == validation["prediction"])
-    text = said(folder, "figures")
-    assert "There was no test set (--test), so nothing was tested." in text
-    assert "by which the best epoch was chosen" in text
+    text = said(folder, "results")
+    assert "There was no test set (--test), so no test was run." in text
+    assert "used to choose the best epoch" in text
     assert f"{100 * right:.2f} %" in text
     assert "30 validation images" in text
-    assert "Of the validation images" in said(folder, "classes")
-    assert "of the validation images" in said(folder, "mistakes")
-    assert "Validation images of which the network is very sure" in said(folder, "labels")
+    assert "On the validation images" in said(folder, "classes")
+    assert "on the validation images" in said(folder, "mistakes")
+    assert "Validation images that the network confidently assigns" in said(folder, "labels")
     assert "test images none" in said(folder, "data")
 
 
 def test_without_test_and_validation_that_is_said(tmp_path: Path) -> None:
     """No figure is shown, and each section that has nothing to show says why."""
     folder = report_runs.make(tmp_path / "r")
-    text = said(folder, "figures")
+    text = said(folder, "results")
     assert "There was no validation set either" in text
     assert "%" not in text
     for heading in ("classes", "confusion", "mistakes", "labels"):
-        assert "There are no predictions" in said(folder, heading)
+        assert "there are no predictions" in said(folder, heading)
     chart = next(svg for svg in read_page.section(written(folder), "curves").all("svg") if "role" in svg.attributes)
     assert "validation" not in chart.attributes["aria-label"]
 
@@ -83,19 +83,19 @@ def test_without_test_and_validation_that_is_said(tmp_path: Path) -> None:
 def test_a_run_that_was_stopped_says_so(tmp_path: Path) -> None:
     """A folder without result.json, and one without a single epoch, have a report."""
     folder = report_runs.make(tmp_path / "r", validation=report_runs.predicted(3, 30, seed=1), stopped=True)
-    text = said(folder, "figures")
-    assert "did not come to its end: it was stopped or its loss was no longer a number." in text
+    text = said(folder, "results")
+    assert "did not finish: it was stopped or its loss became NaN or infinite." in text
     (folder / "ending.json").write_text('{"ended": "stopped", "epochs": 4, "steps": 1200}')
-    assert "it was stopped 1,200 steps into epoch 5. So nothing was tested." in said(folder, "figures")
+    assert "it was stopped 1,200 steps into epoch 5. No test was run." in said(folder, "results")
     (folder / "ending.json").write_text('{"ended": "diverged", "epochs": 4, "steps": 0}')
-    assert "its loss was no longer a number. So nothing was tested." in said(folder, "figures")
+    assert "its loss became NaN or infinite. No test was run." in said(folder, "results")
     assert "81.33 %" in text  # of the validation set in epoch 3, the best
     for name in ("history.jsonl", "model.safetensors", "network.cnn"):
         (folder / name).unlink()
-    assert "No epoch was finished" in said(folder, "curves")
+    assert "no epoch was finished" in said(folder, "curves")
     assert "there is no model file" in said(folder, "filters")
-    assert "not say enough to rebuild the network" in said(folder, "network")
-    assert "There is no figure" in said(folder, "figures")
+    assert "too little information to rebuild the network" in said(folder, "network")
+    assert "No scores" in said(folder, "results")
 
 
 def test_no_mistake_and_no_suspect_is_said(tmp_path: Path) -> None:
@@ -104,8 +104,8 @@ def test_no_mistake_and_no_suspect_is_said(tmp_path: Path) -> None:
     test["prediction"] = test["truth"]
     test["probabilities"] = np.eye(3, dtype=np.float32)[test["truth"]]
     folder = report_runs.make(tmp_path / "r", test=test)
-    assert "every one of the test images is right" in said(folder, "mistakes")
-    assert "No image was found." in said(folder, "labels")
+    assert "all test images were classified correctly" in said(folder, "mistakes")
+    assert "None found." in said(folder, "labels")
 
 
 def test_images_that_are_missing_are_named_instead(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_images_that_are_missing_are_named_instead(tmp_path: Path) -> None:
     tree = read_page.read(page.write(folder, pixels=None, why="the data was not found"))
     assert_no_empty_frame(tree)
     mistakes = read_page.section(tree, "mistakes")
-    assert "not in this file: the data was not found." in mistakes.text
+    assert "does not include the images: the data was not found." in mistakes.text
     assert not list(mistakes.all("img"))
     assert all("image " in entry.text for entry in mistakes.all("li"))
     panel = next(div for div in tree.all("div") if div.attributes.get("class") == "panel")
@@ -128,15 +128,15 @@ def test_predictions_of_an_older_version_have_no_images(tmp_path: Path) -> None:
     folder = report_runs.make(tmp_path / "r", test=test)
     tree = read_page.read(page.write(folder, pixels=pixels))
     assert not [img for img in tree.all("img") if "filters" not in img.attributes.get("class", "")]
-    assert "older versions" in read_page.section(tree, "mistakes").text
+    assert "older version" in read_page.section(tree, "mistakes").text
 
 
 DAMAGE = {
-    "experiment.toml": (b"[train\n", "is not TOML"),
-    "result.json": (b'{"classes": ["a"], "confusion": [[1, 2]]}', "the confusion matrix is not 1 × 1"),
+    "experiment.toml": (b"[train\n", "not valid TOML"),
+    "result.json": (b'{"classes": ["a"], "confusion": [[1, 2]]}', "the confusion matrix must be 1 × 1"),
     "predictions.npz": (b"PK\x03\x04 no zip", "cannot read the table of contents at the end"),
-    "ending.json": (b"[]", "must hold a table"),
-    "history.jsonl": (b'{"epoch": 1}\n{"epoch": 2}\n', "history.jsonl:1: is not an epoch"),
+    "ending.json": (b"[]", "must contain a table"),
+    "history.jsonl": (b'{"epoch": 1}\n{"epoch": 2}\n', "history.jsonl:1: not a valid epoch"),
     "model.safetensors": (b"nothing", "not a file written by Layerline"),
 }
 
@@ -328,7 +328,7 @@ def test_other_data_gives_no_images(copy: Path, capsys: pytest.CaptureFixture[st
 
 
 MISTAKES = {
-    "no folder": (["nowhere"], "there is no such folder"),
+    "no folder": (["nowhere"], "no such folder"),
     "no run": (["."], "has no experiment.toml"),
     "a word": (["run", "--with-images", "some"], "must be yes or no"),
     "a folder": (["run", "--out", "run"], "is a folder"),

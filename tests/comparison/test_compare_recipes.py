@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import report_runs
 from click.testing import CliRunner
+from scipy import stats
 
 from layerline.cli.entry_point import layerline
 from layerline.comparison import recipes
@@ -67,7 +68,6 @@ def test_welch_by_hand() -> None:
 
 def test_welch_is_scipy_s() -> None:
     """For other samples p and interval are scipy's, with the ν that is no whole number."""
-    stats = pytest.importorskip("scipy.stats")
     rng = np.random.default_rng(0)
     for n, m in ((2, 2), (3, 5), (5, 5), (10, 4)):
         a, b = rng.normal(0, 1, n), rng.normal(1, 2, m)

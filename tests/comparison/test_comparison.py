@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from layerline.comparison import paired
@@ -33,7 +34,6 @@ def test_quantiles_are_the_printed_ones() -> None:
 
 def test_quantiles_are_scipy_s() -> None:
     """So do other probabilities and degrees of freedom, to ten digits."""
-    stats = pytest.importorskip("scipy.stats")
     for nu in (1, 2, 3, 4, 7, 30, 99, 1000):
         for p in (0.6, 0.9, 0.975, 0.9995):
             assert student.quantile(p, nu) == pytest.approx(stats.t.ppf(p, nu), rel=1e-10)
@@ -66,7 +66,6 @@ def test_mcnemar_is_the_binomial_tail(only_a: int, only_b: int) -> None:
 
 def test_mcnemar_is_scipy_s() -> None:
     """So it is for many images: the tail neither vanishes nor overflows."""
-    stats = pytest.importorskip("scipy.stats")
     for only_a, only_b in ((0, 0), (0, 5), (0, 6), (49_700, 50_300), (400, 700), (0, 2000), (123_456, 123_456)):
         n = only_a + only_b
         expected = stats.binomtest(only_a, n, 0.5).pvalue if n else 1.0

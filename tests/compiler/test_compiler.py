@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_runner import aligned, planes, run
-from torch.nn import functional
 
 from layerline.compiler.build import LOWER, build
 from layerline.compiler.compilation import CACHE_SIZE, compile_network, plan
@@ -26,7 +24,6 @@ from layerline.compiler.kernels.conv import ConvForward, ConvTile, conv_tile
 from layerline.compiler.kernels.conv_formula import Convolution, ConvShape
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, FiltersTile, InputTile
 from layerline.compiler.kernels.optimizers import Sgd
-from layerline.compiler.kernels.update import Grid, ToColumns, row_chunks
 from layerline.compiler.layout import Columns, Matrix, Rows
 from layerline.compiler.machine import Machine, host, named
 from layerline.compiler.passes import PASSES
@@ -37,6 +34,7 @@ from layerline.compiler.spec import check
 from layerline.compiler.task import Task
 from layerline.compiler.tile import balanced, filter_blocks
 from layerline.errors import UserError
+from layerline.layers import LAYERS
 from layerline.network import parse
 
 if TYPE_CHECKING:
@@ -141,7 +139,8 @@ Softmax
 def test_every_pass_leaves_a_program_that_is_right() -> None:
     """The passes one by one on a network with every layer, to train and to predict."""
     network = parse(EVERY_LAYER, name="n")
-    assert {node.layer.kind for node in network.nodes} == set(LOWER)
+    assert {type(node.layer) for node in network.nodes} == set(LAYERS)
+    assert set(LOWER) == {layer.kind for layer in LAYERS}
     for training in (True, False):
         program = build(network, host(), Task(50, SGD, training=training))
         for run_pass in PASSES:
@@ -257,22 +256,6 @@ def test_log_errs_by_at_most_four_units() -> None:
     assert (np.abs(y[2:] - exact) / np.spacing(exact)).max() <= 4
 
 
-@pytest.mark.parametrize("groups", [1, 2])
-def test_filters_are_copied_into_columns(groups: int) -> None:
-    """Rows of taps, padded, become the columns that a layout packs from PyTorch's tensor: blocks, groups and all."""
-    machine = host()
-    shape = ConvShape(Plane(6, 9, 9), 22, (3, 2), (1, 1), (1, 1), (0, 0), (7, 8), groups)
-    rows, columns = shape.rows(machine), ConvForward(Convolution(shape, Plane(22, 7, 8)), ConvTile(
-        filter_blocks(shape.group_filters, machine, 1), 1, 1)).columns  # fmt: skip
-    filters = np.random.default_rng(0).standard_normal(rows.shape).astype(np.float32)
-    grid = Grid(22 * rows.runs, rows.length, rows.padded)
-    w, copied = aligned(capacity(rows.size)), aligned(capacity(columns.size), fill=0.0)
-    w[: rows.size] = rows.pack(filters)
-    for item in range(row_chunks(grid)):
-        run(ToColumns(grid, columns), machine, {"w": w, "w_columns": copied}, item=item)
-    np.testing.assert_array_equal(copied[: columns.size], columns.pack(filters))
-
-
 def conv_arrays(shape: ConvShape, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     numbers = np.random.default_rng(1)
     x = shape.x
@@ -288,7 +271,7 @@ SHAPE = ConvShape(Plane(3, 10, 11, 1, 1, 1, 1), 22, (3, 3), (1, 1), (1, 1), (1, 
 
 @pytest.mark.parametrize("machine", [host(), named(lanes=4)], ids=lambda m: f"{m.lanes} lanes")
 def test_tiles_change_no_bit_forward(machine: Machine) -> None:
-    """Whatever the tile, the same sums in the same order; and PyTorch's result within rounding."""
+    """Whatever the tile, the same sums in the same order."""
     images, filters, bias, _ = conv_arrays(SHAPE, 2)
     y_plane, results = Plane(22, 10, 11), []
     best = conv_tile(SHAPE, machine)
@@ -305,10 +288,6 @@ def test_tiles_change_no_bit_forward(machine: Machine) -> None:
             results.append(y.reshape(2, -1)[:, : y_plane.size].reshape(2, 10, 11, 22).transpose(0, 3, 1, 2))
     for result in results[1:]:
         np.testing.assert_array_equal(result, results[0])
-    x64, w64, b64 = (torch.from_numpy(a).double() for a in (images, filters, bias))
-    exact = functional.conv2d(x64, w64, b64, padding=1).numpy()
-    terms = functional.conv2d(x64.abs(), w64.abs(), b64.abs(), padding=1).numpy()
-    assert (np.abs(results[0] - exact) <= 28 * 2.0**-24 * terms).all()
 
 
 @pytest.mark.parametrize("machine", [host(), named(lanes=4)], ids=lambda m: f"{m.lanes} lanes")

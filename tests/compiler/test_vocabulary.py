@@ -31,6 +31,7 @@ from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.epoch import Epoch
 from layerline.engines.interface import State
+from layerline.layers import LAYERS
 from layerline.network import initial_weights, parse
 from layerline.numbers.randomness import dropout_keep
 from layerline.recipe import Recipe
@@ -278,6 +279,7 @@ EVERYTHING = """
 def test_every_layer_keeps_its_bits_for_every_number_of_threads(recipe: dict[str, object]) -> None:
     """Weights, everything beside them, loss and predictions are the same for 1, 2, 3 and 4 threads, and run twice."""
     network = parse(EVERYTHING, name="everything")
+    assert {type(node.layer) for node in network.nodes} == set(LAYERS)
     numbers = np.random.default_rng(3)
     images = ImageSet(
         numbers.integers(0, 256, (70, 3, 9, 9), dtype=np.uint8), numbers.integers(0, 5, 70).astype(np.int32)

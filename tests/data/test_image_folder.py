@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -126,8 +127,7 @@ def test_an_archive_is_what_tarfile_says(tmp_path):
     for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
         content = tar_of(files, *extra, form=form)
         (tmp_path / "a.tar").write_bytes(content)
-        with open_stream(tmp_path / "a.tar") as stream:
-            tar = Tar(stream)
+        with open_stream(tmp_path / "a.tar") as stream, Tar(stream) as tar:
             found = [(m.name, m.kind, tar.read(m) if m.kind == "file" and "1" in m.name else b"") for m in tar]
         with tarfile.open(fileobj=io.BytesIO(content)) as known:
             kinds = {tarfile.DIRTYPE: "folder", tarfile.SYMTYPE: "other"}
@@ -139,6 +139,18 @@ def test_an_archive_is_what_tarfile_says(tmp_path):
                 )
                 for m in known
             ]
+
+
+def test_an_archive_that_is_left_has_no_thread(tmp_path):
+    """When its `with` is left, nobody unpacks what is ahead any more, however much of it there is."""
+    from layerline.data.formats.stream import open_stream
+    from layerline.data.formats.tar import Tar
+
+    (tmp_path / "a.tar").write_bytes(tar_of({f"{k}.bin": bytes(2**20) for k in range(5)}))
+    with open_stream(tmp_path / "a.tar") as stream, Tar(stream) as tar:
+        assert next(iter(tar)).name == "0.bin"
+        assert "unpack" in str(threading.enumerate())
+    assert "unpack" not in str(threading.enumerate())
 
 
 def test_what_lies_beside_the_images_is_counted(tmp_path):

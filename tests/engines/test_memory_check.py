@@ -1,4 +1,4 @@
-"""Memory: what a training takes is compared with what there is before it begins."""
+"""Memory: what a training needs is compared with what there is before it begins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import small_data
 
 from layerline.engines import make, memory_check
-from layerline.engines.memory_check import ADDRESSES_A_THREAD, ADDRESSES_BESIDE, BESIDE, Room, check_memory
+from layerline.engines.memory_check import ADDRESSES_A_THREAD, ADDRESSES_BESIDE, BESIDE, Free, check_memory
 from layerline.errors import UserError
 from layerline.network import memory, parse
 from layerline.recipe import Recipe
@@ -37,40 +37,40 @@ def test_the_batch_size_that_is_advised_fits() -> None:
     """Where memory is short by a byte: both numbers, and the largest half, quarter, … of the batch size that fits."""
     free = needed(16) + BESIDE
     with pytest.raises(UserError) as caught:
-        check_memory(engine(), DATA, RECIPE, Room(free))
-    assert str(caught.value).startswith("--batch-size 64: training takes 20")
-    assert ", 200 MB of it whatever the batch size, and 20" in str(caught.value)
+        check_memory(engine(), DATA, RECIPE, Free(free))
+    assert str(caught.value).startswith("--batch-size 64: training needs 20")
+    assert " (200 MB of it whatever the batch size), but only 20" in str(caught.value)
     assert caught.value.help is not None
-    assert re.match(r"--batch-size 16 takes 20\d MB", caught.value.help)
-    check_memory(engine(), DATA, Recipe(batch_size=16), Room(free))
-    with pytest.raises(UserError, match="--batch-size 16: training takes"):
-        check_memory(engine(), DATA, Recipe(batch_size=16), Room(free - 1))
+    assert re.match(r"--batch-size 16 needs 20\d MB", caught.value.help)
+    check_memory(engine(), DATA, Recipe(batch_size=16), Free(free))
+    with pytest.raises(UserError, match="--batch-size 16: training needs"):
+        check_memory(engine(), DATA, Recipe(batch_size=16), Free(free - 1))
 
 
 def test_where_no_batch_fits_the_help_is_another() -> None:
     """What is taken whatever the batch size does not fit: more memory. A single image does not fit: another network."""
     with pytest.raises(UserError) as caught:
-        check_memory(engine(), DATA, RECIPE, Room(BESIDE))
-    assert caught.value.help == "end other programs, or raise the control group's limit"
+        check_memory(engine(), DATA, RECIPE, Free(BESIDE))
+    assert caught.value.help == "close other programs, or raise the control group's limit"
     with pytest.raises(UserError) as caught:
-        check_memory(engine(), DATA, RECIPE, Room(BESIDE + 1))
+        check_memory(engine(), DATA, RECIPE, Free(BESIDE + 1))
     assert str(caught.value.help).startswith("use a network with fewer filters")
 
 
 def test_a_limit_on_addresses_counts_by_threads() -> None:
     """`ulimit -v` counts stacks and heaps of threads: refused by a byte, with the numbers and how to set it right."""
     beside = ADDRESSES_BESIDE + 2 * ADDRESSES_A_THREAD
-    check_memory(engine(), DATA, RECIPE, Room(PLENTY, needed(64) + beside))
+    check_memory(engine(), DATA, RECIPE, Free(PLENTY, needed(64) + beside))
     with pytest.raises(UserError) as caught:
-        check_memory(engine(), DATA, RECIPE, Room(PLENTY, 100_000_000))
+        check_memory(engine(), DATA, RECIPE, Free(PLENTY, 100_000_000))
     assert re.fullmatch(
-        r"--batch-size 64: training takes addresses for 49\d MB, 494 MB of it whatever the batch size, "
-        r"and the limit on them \(ulimit -v\) leaves 100 MB",
+        r"--batch-size 64: training needs 49\d MB of address space \(494 MB of it whatever the batch size\), "
+        r"but its limit \(ulimit -v\) leaves only 100 MB",
         caught.value.message,
     )
     assert caught.value.help == "raise that limit, or use fewer --threads"
-    with pytest.raises(UserError, match="--batch-size 64: training takes addresses"):
-        check_memory(engine(), DATA, RECIPE, Room(PLENTY, needed(64) + beside - 1))
+    with pytest.raises(UserError, match=r"--batch-size 64: training needs .* of address space"):
+        check_memory(engine(), DATA, RECIPE, Free(PLENTY, needed(64) + beside - 1))
 
 
 def test_what_is_taken_is_not_asked_for_again() -> None:
@@ -78,9 +78,9 @@ def test_what_is_taken_is_not_asked_for_again() -> None:
     used = engine()
     used.prepare(DATA.train.source)
     with pytest.raises(UserError):
-        check_memory(used, DATA, RECIPE, Room(0))  # there is no code to evaluate yet
+        check_memory(used, DATA, RECIPE, Free(0))  # there is no code to evaluate yet
     used.evaluate(DATA.train)
-    check_memory(used, DATA, RECIPE, Room(0))
+    check_memory(used, DATA, RECIPE, Free(0))
 
 
 GROUPS = {

@@ -161,8 +161,8 @@ def test_every_mistake_has_its_message(
         ({"split_seed": str(2**64)}, f"--split-seed {2**64}: must be a whole number from 0"),
         ({"threads": "0"}, "--threads 0: must be a whole number from 1 to 1,024"),
         ({"threads": "1000000"}, "--threads 1000000: must be a whole number from 1 to 1,024"),
-        ({"optimizer": "adamm"}, "--optimizer adamm: not known"),
-        ({"schedule": "liner"}, "--schedule liner: not known\n  help: did you mean linear"),
+        ({"optimizer": "adamm"}, "--optimizer adamm: unknown"),
+        ({"schedule": "liner"}, "--schedule liner: unknown\n  help: did you mean linear"),
     ],
 )
 def test_options_out_of_range_are_refused(flags: dict[str, Any], reason: str) -> None:

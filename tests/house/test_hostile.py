@@ -161,7 +161,7 @@ def test_toml_is_read_within_bounds(tmp_path: Path, name: str) -> None:
     path = tmp_path / "experiment.toml"
     path.write_text(text)
     for read in (toml_file.read, Record.read):
-        with pytest.raises(UserError, match=f"is not TOML: {reason}"):
+        with pytest.raises(UserError, match=f"not valid TOML: {reason}"):
             read(path)
 
 

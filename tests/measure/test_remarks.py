@@ -82,34 +82,34 @@ def test_a_good_training_has_no_remarks() -> None:
     [
         (
             {"confusion": [[0, 0, 10], [0, 0, 10], [0, 0, 10]]},
-            "The network says “c” of all 30 test images: it has learned nothing that tells them apart.",
+            "The network predicts “c” for all 30 test images: it has learned nothing that distinguishes the classes.",
         ),
         (
             {"confusion": [[9, 0, 1], [8, 0, 2], [0, 0, 10]], "counts": {"train": [100, 20, 100]}},
-            "The network never says “b”, which 10 test images are; it learned from 20 of 220 images. "
-            "More images of it help, or --class-weights balanced.",
+            "The network never predicts “b”, the true class of 10 test images and of 20 of the 220 training images. "
+            "More images of it, or --class-weights balanced, may help.",
         ),
         (
             {"confusion": [[9, 0, 1], [1, 0, 0], [0, 0, 10]], "counts": {"train": [100, 90, 100]}},
-            "The network never says “b”, which 1 test image is; it learned from 90 of 290 images.",
+            "The network never predicts “b”, the true class of 1 test image and of 90 of the 290 training images.",
         ),
         (
             {
                 "confusion": [[9, 0, 0, 1], [8, 0, 0, 2], [3, 0, 0, 0], [0, 0, 0, 10]],
                 "counts": {"train": [1000, 20, 9, 1000]},
             },
-            "The network never says 2 of the 4 classes (“b”, “c”), which 13 test images are; it learned from 29 of "
-            "2,029 images. More images of them help, or --class-weights balanced.",
+            "The network never predicts 2 of the 4 classes (“b”, “c”), the true classes of 13 test images and of 29 "
+            "of the 2,029 training images. More images of them, or --class-weights balanced, may help.",
         ),
         (
             {"largest": 0.6},
-            "The network is not shown to be better than always saying “a”: its accuracy is 0.700 (95 % interval 0.600 "
-            "to 0.800), and always saying “a” gives 0.600.",
+            "The network is not significantly better than always predicting “a”: its accuracy is 0.700 (95 % interval "
+            "0.600 to 0.800), and always predicting “a” gives 0.600.",
         ),
         (
             {"thumbnails": 0.62},
-            "Logistic regression on 16×16 thumbnails does as well: 0.620, and the network's accuracy is 0.700 (95 % "
-            "interval 0.600 to 0.800). Either the images are easy, or the network is trained too little.",
+            "Logistic regression on 16×16 thumbnails does as well: its accuracy is 0.620, the network's 0.700 (95 % "
+            "interval 0.600 to 0.800). Either the task is easy or the network is undertrained.",
         ),
         (
             {
@@ -117,69 +117,69 @@ def test_a_good_training_has_no_remarks() -> None:
                 "counts": {"train": [100, 20, 100]},
                 "class_weights": "sqrt",
             },
-            "The network never says “b”, which 10 test images are; it learned from 20 of 220 images.",
+            "The network never predicts “b”, the true class of 10 test images and of 20 of the 220 training images.",
         ),
         (
             {"accuracy": 1.0, "interval": (1.0, 1.0), "confusion": [[59, 0], [0, 300]], "counts": {"train": [100] * 2}},
-            "None of the 359 test images is wrong, which is no certainty: up to 0.8 % of all such images may still be, "
-            "and the intervals do not show it.",
+            "No errors in 359 test images; the true error rate may still be up to 0.8 %, which the intervals do not "
+            "show.",
         ),
         (
             {"nearest": 0.76, "thumbnails": 0.62},
-            "The class of the nearest training image by 16×16 thumbnails does as well: 0.760, and the network's "
-            "accuracy is 0.700 (95 % interval 0.600 to 0.800). Test images may be near copies of training images "
-            "(layerline data check), or the images are easy.",
+            "Predicting the class of the nearest training image by 16×16 thumbnails does as well: its accuracy is "
+            "0.760, the network's 0.700 (95 % interval 0.600 to 0.800). Either test images are near copies of "
+            "training images (run layerline data check) or the task is easy.",
         ),
         (
             {"nearest": 0.81, "thumbnails": 0.62},
-            "The class of the nearest training image by 16×16 thumbnails does better: 0.810, and the network's "
-            "accuracy is 0.700 (95 % interval 0.600 to 0.800). Test images may be near copies of training images "
-            "(layerline data check), or the images are easy.",
+            "Predicting the class of the nearest training image by 16×16 thumbnails does better: its accuracy is "
+            "0.810, the network's 0.700 (95 % interval 0.600 to 0.800). Either test images are near copies of "
+            "training images (run layerline data check) or the task is easy.",
         ),
         (
             {"nearest": 0.74, "thumbnails": 0.62},
-            "Logistic regression on 16×16 thumbnails does as well: 0.620, and the network's accuracy is 0.700 (95 % "
-            "interval 0.600 to 0.800). Either the images are easy, or the network is trained too little.",
+            "Logistic regression on 16×16 thumbnails does as well: its accuracy is 0.620, the network's 0.700 (95 % "
+            "interval 0.600 to 0.800). Either the task is easy or the network is undertrained.",
         ),
         (
             {"accuracy": 1.0, "interval": (1.0, 1.0), "thumbnails": 1.0},
-            "Logistic regression on 16×16 thumbnails does as well: 1.000, and the network's accuracy is 1.000 (95 % "
-            "interval 1.000 to 1.000). The images are easy.",
+            "Logistic regression on 16×16 thumbnails does as well: its accuracy is 1.000, the network's 1.000 (95 % "
+            "interval 1.000 to 1.000). The task is easy.",
         ),
         (
             {"thumbnails": 0.81},
-            "Logistic regression on 16×16 thumbnails does better: 0.810, and the network's accuracy is 0.700 (95 % "
-            "interval 0.600 to 0.800). Either the images are easy, or the network is trained too little.",
+            "Logistic regression on 16×16 thumbnails does better: its accuracy is 0.810, the network's 0.700 (95 % "
+            "interval 0.600 to 0.800). Either the task is easy or the network is undertrained.",
         ),
         (
             {"counts": {"train": [100] * 10, "validation": [10, 3, *[10] * 8]}},
-            "The validation set has 3 images of “b”: its F1 there moves by 0.3 an image. More images, or a larger "
-            "share by --validation, make it surer.",
+            "The validation set has 3 images of “b”: one image changes its F1 by 0.3. More images, or a larger "
+            "--validation, would make the scores more reliable.",
         ),
         (
             {"counts": {"train": [100] * 10, "test": [10, 9, 1, *[10] * 7]}},
-            "The test set has 1 image of “c”: its F1 there moves by 1 an image. Of 2 of the 10 classes it has fewer "
-            "than 10. More images, or a larger share by --test, make it surer.",
+            "The test set has 1 image of “c”: one image changes its F1 by 1. 2 of the 10 classes have fewer than 10. "
+            "More images, or a larger --test, would make the scores more reliable.",
         ),
         (
             {"counts": {"train": [100] * 10, "test": [*[7] * 9, 4]}},
-            "The test set has 4 images of “j”: its F1 there moves by 0.2 an image. It has fewer than 10 of every "
-            "class. More images, or a larger share by --test, make it surer.",
+            "The test set has 4 images of “j”: one image changes its F1 by 0.2. Every class has fewer than 10. More "
+            "images, or a larger --test, would make the scores more reliable.",
         ),
         (
             {"counts": {"train": [100] * 10, "test": [0, *[10] * 9]}},
-            "The test set has no image of “a”: it says nothing of that class. More images, or a larger share by "
-            "--test, make it surer.",
+            "The test set has no images of “a”: it shows nothing about that class. More images, or a larger --test, "
+            "would make the scores more reliable.",
         ),
         (
             {"train": [1.5, 1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05], "validation": [1.4, 1, 0.8, 0.7, 0.6, 0.8, 1.0, 1.2]},
-            "The network over-fits since epoch 6: from epoch 5 to 8 the training loss fell from 0.3000 to 0.0500, and "
-            "the validation loss rose from 0.6000 to 1.2000: it becomes too sure of itself. More images, --augment, "
-            "Dropout or --weight-decay may help.",
+            "The network has been overfitting since epoch 6: from epoch 5 to 8 the training loss fell from 0.3000 to "
+            "0.0500 while the validation loss rose from 0.6000 to 1.2000: it is becoming overconfident. More images, "
+            "--augment, Dropout or --weight-decay may help.",
         ),
         (
             {"train": [2.32, 2.31, 2.30, 2.29, 2.28, 2.27], "learning_rate": 0.0001},
-            "The training loss fell by 0.0500 only, to 2.2700 after 6 epochs (guessing gives ln 10 = 2.3026). The "
+            "The training loss fell by only 0.0500, to 2.2700 after 6 epochs (guessing gives ln 10 = 2.3026). The "
             "learning rate 0.0001 is too low: try --optimizer sgd --momentum 0.9 --learning-rate 0.02.",
         ),
         (
@@ -189,7 +189,7 @@ def test_a_good_training_has_no_remarks() -> None:
         ),
         (
             {"train": [0.7084, 0.7036, 0.7001, 0.6973], "learning_rate": 0.001, "momentum": 0.0, **TWO},
-            "The training loss fell by 0.0111 only, to 0.6973 after 4 epochs (guessing gives ln 2 = 0.6931). The "
+            "The training loss fell by only 0.0111, to 0.6973 after 4 epochs (guessing gives ln 2 = 0.6931). The "
             "learning rate 0.001 is too low: try --optimizer sgd --momentum 0 --learning-rate 0.2.",
         ),
         (
@@ -209,15 +209,14 @@ def test_a_good_training_has_no_remarks() -> None:
         ),
         (
             {"train": [2.31, 2.303, 2.304], "learning_rate": 0.5},
-            "The training loss is 2.3040 after 3 epochs, which knowing nothing but how frequent the classes are gives "
-            "as well (2.3026). The learning rate 0.5 is too high: try --optimizer sgd --momentum 0.9 --learning-rate "
-            "0.02.",
+            "The training loss is 2.3040 after 3 epochs, no better than predicting the class frequencies (2.3026). "
+            "The learning rate 0.5 is too high: try --optimizer sgd --momentum 0.9 --learning-rate 0.02.",
         ),
         (
             {"train": [2.31, 2.303, 2.304, 2.303, 2.3026]},
-            "The training loss is 2.3026 after 5 epochs, which knowing nothing but how frequent the classes are gives "
-            "as well (2.3026): nothing was learned. The labels may have nothing to do with the images (look at them "
-            "with layerline data show), or the training may be too short.",
+            "The training loss is 2.3026 after 5 epochs, no better than predicting the class frequencies (2.3026): "
+            "nothing was learned. The labels may be unrelated to the images (inspect them with layerline data show), "
+            "or the training may be too short.",
         ),
         (
             {
@@ -227,21 +226,21 @@ def test_a_good_training_has_no_remarks() -> None:
                 "learned": 0.99,
                 "held": 0.12,
             },
-            "The network has learned the training images by heart (accuracy 0.990) and nothing that holds for others: "
-            "its best validation accuracy is 0.120, and always saying the largest class gives 0.100. The labels may "
-            "have nothing to do with the images: look at them with layerline data show.",
+            "The network has memorized the training images (accuracy 0.990) but does not generalize: its best "
+            "validation accuracy is 0.120, and always predicting the largest class gives 0.100. The labels may be "
+            "unrelated to the images: inspect them with layerline data show.",
         ),
         (
             {"train": [2.0, 1.7, 1.4, 1.2, 1.0], "validation": [1.9, 1.6, 1.3, 1.15, 1.0]},
-            "The validation loss was still falling when the training ended, to 1.0000 after 5 epochs, and the training "
-            "loss (1.0000) is not far below it: more epochs may help, with --epochs 10 --optimizer sgd "
-            "--learning-rate 0.05.",
+            "The validation loss was still falling when training ended (1.0000 after 5 epochs), and the training loss "
+            "(1.0000) is not far below it. More epochs may help: try --epochs 10 --optimizer sgd --learning-rate "
+            "0.05.",
         ),
         (  # A rate that falls to 0: the last epochs lower it by little.
             {"train": [2.2, 1.9, 1.6, 1.5, 1.45, 1.44], "validation": [2.1, 1.8, 1.65, 1.55, 1.502, 1.5]},
-            "The validation loss was still falling when the training ended, to 1.5000 after 6 epochs, and the training "
-            "loss (1.4400) is not far below it: more epochs may help, with --epochs 12 --optimizer sgd "
-            "--learning-rate 0.05.",
+            "The validation loss was still falling when training ended (1.5000 after 6 epochs), and the training loss "
+            "(1.4400) is not far below it. More epochs may help: try --epochs 12 --optimizer sgd --learning-rate "
+            "0.05.",
         ),
     ],
 )
@@ -318,7 +317,7 @@ def test_the_gravest_comes_first() -> None:
     train, held = [1.5, 1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05], [1.4, 1, 0.8, 0.7, 0.6, 0.8, 1.0, 1.2]
     counts = {"train": [100] * 3, "validation": [3, 50, 50]}
     found = told(train, held, [[0, 0, 10], [0, 0, 10], [0, 0, 10]], counts, largest=0.6)
-    words = ("says “c” of all", "not shown to be better", "over-fits", "validation set has 3 images")
+    words = ("predicts “c” for all", "not significantly better", "overfitting", "validation set has 3 images")
     assert len(found) == len(words)
     assert all(word in text for word, text in zip(words, found, strict=True))
 

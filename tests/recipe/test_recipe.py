@@ -198,7 +198,7 @@ def test_an_augmentation_that_does_nothing_is_none() -> None:
 REFUSED: dict[str, list[str]] = {
     "--ema 1.0: must be a number above 0 and below 1, or none": ["--ema", "1"],
     "--nesterov maybe: must be yes or no": ["--nesterov", "maybe"],
-    "--optimizer adam: not known\n  help: did you mean adamw? It is Adam if --weight-decay is 0": [
+    "--optimizer adam: unknown\n  help: did you mean adamw? It is Adam if --weight-decay is 0": [
         "--optimizer",
         "adam",
     ],

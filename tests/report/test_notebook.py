@@ -101,7 +101,7 @@ def test_one_figure_follows_the_training(executed: dict[str, list[Any]]) -> None
     page = Page(output["data"]["text/html"])
     assert page.tags.count("svg") == 3
     assert "validation, epoch 5: " in page.text
-    assert "ended after 5 epochs" in page.text
+    assert "finished: 5 epochs" in page.text
 
 
 def test_a_run_shows_its_test_and_curves(executed: dict[str, list[Any]]) -> None:
@@ -181,7 +181,7 @@ def test_figures_beside_the_test() -> None:
     beside = "always “cat”: 0.4000; logistic regression on 16×16 thumbnails: 0.5500; nearest training image by 16×16"
     assert f"{beside} thumbnails: 0.6000" in text
     assert "The model never predicts dog." in text
-    assert "2 epochs in 3.00 s; the model is of epoch 1" in text
+    assert "2 epochs in 3.00 s; saved weights: epoch 1" in text
     assert "written to runs/a-1" in text
 
 

@@ -27,7 +27,7 @@ from layerline import report
 from layerline.numbers import display
 from layerline.report import curves, filters, matrix, sheet
 from layerline.report.marks import Area, Pixels, Stroke, Text
-from layerline.report.merits import MERITS
+from layerline.report.plotted_metrics import PLOTTED
 from layerline.report.sheet import Frame, Sheet
 from layerline.runs import metrics
 from layerline.runs.history import EpochRow
@@ -43,7 +43,12 @@ NAMES = ["loss", "accuracy", "macro_f1", "confusion", "filters"]
 def network(*kinds: str, shape: tuple[int, int, int] = (1, 8, 8)) -> Any:
     """Return what the graphs ask of a network: a chain of layers of these kinds, each with its number as its path."""
     nodes = [
-        SimpleNamespace(index=k, layer=SimpleNamespace(kind=kind), inputs=(k,), path=str(k))
+        SimpleNamespace(
+            index=k,
+            layer=SimpleNamespace(kind=kind, has_filters=kind in ("conv", "depthwise")),
+            inputs=(k,),
+            path=str(k),
+        )
         for k, kind in enumerate(kinds)
     ]
     return SimpleNamespace(nodes=tuple(nodes), input_shape=shape)
@@ -141,7 +146,7 @@ def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
         "no accuracy.png: no epoch was finished",
         "no macro_f1.png: no epoch was finished",
         "no confusion.png: there is no test set",
-        "no filters.png: no convolution, and no FC layer that reads the image itself",
+        "no filters.png: no convolution, and no FC layer directly on the input",
     )
 
 
@@ -230,8 +235,8 @@ def test_class_names_cannot_spoil_a_picture(tmp_path: Path) -> None:
     ET.parse(tmp_path / "confusion.svg")  # noqa: S314 - our own file
 
 
-def _curve(rows: list[EpochRow], told: Result | None = None, merit: int = 0) -> Sheet:
-    drawn = curves.curve(MERITS[merit], rows, told or result(10))
+def _curve(rows: list[EpochRow], told: Result | None = None, metric: int = 0) -> Sheet:
+    drawn = curves.curve(PLOTTED[metric], rows, told or result(10))
     assert drawn is not None
     return drawn
 
@@ -258,17 +263,17 @@ def level_of(drawn: Sheet, value: str) -> float:
 
 
 @pytest.mark.parametrize(("epochs", "validation", "best"), [(1, True, 1), (10, True, 8), (3, False, 3), (200, True, 9)])
-@pytest.mark.parametrize("merit", [0, 1, 2])
-def test_a_curve_shows_its_numbers(epochs: int, validation: bool, best: int, merit: int) -> None:
+@pytest.mark.parametrize("metric", [0, 1, 2])
+def test_a_curve_shows_its_numbers(epochs: int, validation: bool, best: int, metric: int) -> None:
     """The lines are the history, the star stands at the best epoch, the test is dashed across; texts can be read."""
     rows, told = history(epochs, validation=validation, best=best), result(10)
-    name = MERITS[merit].name
-    drawn = _curve(rows, told, merit)
+    name = PLOTTED[metric].name
+    drawn = _curve(rows, told, metric)
     lines = drawn_lines(drawn)
     shown = {sheet.TRAINING: "train"} | ({sheet.VALIDATION: "validation"} if validation else {})
     numbers = [text for text in texts(drawn) if text.across == "right" and text.words[0].isdigit()]
     scale = [float(text.words) for text in numbers]
-    log = merit == 0 and epochs == 200
+    log = metric == 0 and epochs == 200
     assert straight([math.log(value) for value in scale] if log else scale, [text.y for text in numbers])
     to_height = np.polyfit(np.log(scale) if log else scale, [text.y for text in numbers], 1)
     for color, prefix in shown.items():
@@ -308,7 +313,7 @@ def test_a_loss_that_is_not_a_number_is_left_out() -> None:
         (line,) = drawn_lines(drawn)[color]
         assert [x for x, _ in line.points] == [places["1"], places["2"], places["4"]]
     nothing = [replace(row, train_loss=math.nan, validation_loss=None) for row in rows]
-    assert curves.curve(MERITS[0], nothing, result(2)) is None
+    assert curves.curve(PLOTTED[0], nothing, result(2)) is None
 
 
 def test_a_loss_that_falls_far_is_logarithmic() -> None:
@@ -317,7 +322,7 @@ def test_a_loss_that_falls_far_is_logarithmic() -> None:
     assert level_of(near, "1.5") - level_of(near, "1.0") == pytest.approx(level_of(near, "1.0") - level_of(near, "0.5"))
     far = _curve(history(1000), result(2))
     assert level_of(far, "1") - level_of(far, "0.1") == pytest.approx(level_of(far, "0.1") - level_of(far, "0.01"))
-    shares = _curve(history(1000), merit=1)
+    shares = _curve(history(1000), metric=1)
     assert level_of(shares, "0.9") - level_of(shares, "0.8") == pytest.approx(
         level_of(shares, "0.8") - level_of(shares, "0.7")
     )
@@ -466,7 +471,7 @@ def test_filters_of_any_shape_fit_the_paper(shape: tuple[int, ...]) -> None:
     assert_within(drawn)
     assert_apart(texts(drawn))
     left_out = shape[0] > 32 or shape[1] == 64
-    assert any("the first" in each for each in words(drawn)) == left_out
+    assert any("first" in each for each in words(drawn)) == left_out
 
 
 def test_both_files_show_the_same() -> None:

@@ -48,14 +48,14 @@ def test_the_figures_stand_with_their_intervals_and_baselines(run: Path) -> None
     result["intervals"]["test_accuracy"] = [0.71, 0.82]
     result["test_accuracy"] = 0.7654
     (run / "result.json").write_text(json.dumps(result))
-    said = read_page.section(written(run), "figures")
+    said = read_page.section(written(run), "results")
     for part in ("76.54 %", "95 % interval: 71.00 % to 82.00 %", "95 % interval: 61.00 % to 69.00 %", "90 test images"):
         assert part in said.text
     label = next(said.all("svg")).attributes["aria-label"]
     assert "logistic regression on 16×16 thumbnails 43.75 %" in label
     assert "nearest training image by 16×16 thumbnails 56.25 %" in label
     assert "always “a” 31.25 %" in label
-    assert "The network never says “b”." in said.text
+    assert "The network never predicts “b”." in said.text
     assert "epoch 3" in said.text
 
 
@@ -64,14 +64,14 @@ def test_flags_in_sentences_are_code(run: Path) -> None:
     result = json.loads((run / "result.json").read_text())
     result["remarks"] = ["train longer, with --epochs 10 <b>--not a--flag</b>"]
     (run / "result.json").write_text(json.dumps(result))
-    (remark,) = (li for li in read_page.section(written(run), "figures").all("li") if "longer" in li.text)
+    (remark,) = (li for li in read_page.section(written(run), "results").all("li") if "longer" in li.text)
     assert [code.text for code in remark.all()] == ["--epochs", "--not"]
     assert "<b>" in remark.text
 
 
 def test_bars_are_as_long_as_their_shares(run: Path) -> None:
     """On the scale a bar of 43.75 % is 0.4375 of the way from 0 % to 100 %, and the interval lies on the network's."""
-    drawing = next(read_page.section(written(run), "figures").all("svg"))
+    drawing = next(read_page.section(written(run), "results").all("svg"))
     zero, full = (
         float(next(text.attributes["x"] for text in drawing.all("text") if text.text == tick))
         for tick in ("0 %", "100 %")
@@ -179,10 +179,10 @@ def test_the_worst_mistakes_are_those_of_the_highest_loss(run: Path) -> None:
     for entry, (p, k) in zip(entries, sorted(losses), strict=False):
         truth, guess = "abc"[test["truth"][k]], "abc"[test["prediction"][k]]
         sure = float(test["probabilities"][k].max())
-        assert entry.text == f"label {truth} {100 * p:.1f} % said {guess} {100 * sure:.1f} % image {k}".replace(
+        assert entry.text == f"true {truth} {100 * p:.1f} % predicted {guess} {100 * sure:.1f} % image {k}".replace(
             " 0.0 %", " <0.1 %"
         )
-        assert entry.one("img").attributes["alt"] == f"image {k}: labeled {truth}, model says {guess}"
+        assert entry.one("img").attributes["alt"] == f"image {k}: true {truth}, predicted {guess}"
 
 
 def test_images_are_the_ones_of_their_index_and_split(tmp_path: Path) -> None:
@@ -211,22 +211,22 @@ def test_file_names_stand_where_images_have_them(tmp_path: Path) -> None:
 def test_assumptions_settings_versions_and_data_stand_in_tables(run: Path) -> None:
     """Every assumption with its flag, value and reason; every option; versions, seed, CPU and fingerprints."""
     html = written(run)
-    assert "--epochs 4 what fits into a minute" in read_page.section(html, "assumed").text
-    assert "--seed 7" in read_page.section(html, "assumed").text
-    repeat = read_page.section(html, "repeat").text
+    assert "--epochs 4 what fits into a minute" in read_page.section(html, "choices").text
+    assert "--seed 7" in read_page.section(html, "choices").text
+    repeat = read_page.section(html, "reproduce").text
     for part in (
         "layerline train experiment.toml",
         "layerline 0.1.0",
         "CPU znver4",
         "seed 7",
-        "SHA-256 of the model file",
+        "model file SHA-256",
     ):
         assert part in repeat
     data = read_page.section(html, "data").text
     for part in ("train images 60", "validation images 30", "test images 90", "f" * 64, "8×8, gray"):
         assert part in data
     given = written(run, assumptions=[("batch_size", "because I say so")])
-    assert "--batch-size 32 because I say so" in read_page.section(given, "assumed").text
+    assert "--batch-size 32 because I say so" in read_page.section(given, "choices").text
 
 
 def test_counts_and_notes_of_the_record_are_shown(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_originals_stand_beside_what_the_network_sees(run: Path, tmp_path: Path)
     tree(tmp_path / "wide", files)
     data = load_data(tmp_path / "wide")
     text = page.render(saved.read(run), thumbnails.of(data)).decode()
-    assert "A crop would cut away 50 % of the average image; all are stretched instead." in text
+    assert "Cropping would cut off 50 % of the average image; all images are stretched instead." in text
     pairs = re.findall(r'<span class="pair">(.*?)</span><bdi>(.*?)</bdi>', text)
     assert len(pairs) == 6
     assert {name for _, name in pairs} <= set(files)

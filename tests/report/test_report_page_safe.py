@@ -163,7 +163,7 @@ def test_headings_languages_and_names_are_in_order(run: Path) -> None:
     """One h1, no level left out, lang and title, alt on every image, a name on every drawing, ids that are unique."""
     tree = checked(page.write(run, pixels=pixels).read_bytes())
     assert tree.one("html").attributes["lang"] == "en"
-    assert tree.one("head").one("title").text == "small on bands: report of a training"
+    assert tree.one("head").one("title").text == "small on bands: training report"
     levels = [int(element.tag[1]) for element in tree.all("h1", "h2", "h3", "h4")]
     assert levels.count(1) == 1
     assert levels[0] == 1

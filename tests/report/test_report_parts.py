@@ -15,11 +15,11 @@ from PIL import Image
 
 from layerline.data.dataset import Dataset, ImageSet, Scaling, Split
 from layerline.report import confusion_table, drawing, thumbnails
-from layerline.report.merits import MERITS, Curve
+from layerline.report.plotted_metrics import PLOTTED, Curve
 from layerline.report.suspects import SURE, suspects
 from layerline.runs.predictions import Predictions
 
-LOSS = MERITS[0]
+LOSS = PLOTTED[0]
 
 
 def predicted(M: int, K: int, seed: int, sharp: float = 3.0) -> Predictions:
@@ -95,7 +95,7 @@ def test_a_falling_loss_has_a_logarithmic_axis() -> None:
     drawn = drawing.chart(LOSS, "", lines, None, None)
     heights = [float(pair.split()[1]) for pair in drawn.split('<path d="M')[1].split('"')[0].split("L")]
     assert np.diff(heights) == pytest.approx([np.diff(heights)[0]] * 3, abs=0.2)
-    assert drawing.chart(dataclasses.replace(LOSS, is_share=True), "", lines, None, None) != drawn
+    assert drawing.chart(dataclasses.replace(LOSS, is_fraction=True), "", lines, None, None) != drawn
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -3.0, 1e-12, 1e12])

@@ -128,7 +128,7 @@ def test_a_sheet_ends_with_the_thirtieth_class_and_says_so(tmp_path: Path) -> No
     loaded = data(tmp_path, (6, 6, 2), 40, names)
     found = samples.choose(loaded, Augmentation.parse("flip"), seed=0)
     assert len(found.rows) == 30
-    assert found.notes == ("--augment flip --seed 0", "the first 30 of 40 classes", "the first of 2 channels")
+    assert found.notes == ("--augment flip --seed 0", "first 30 of 40 classes", "first of 2 channels")
     assert decoded(samples.picture(found)).shape[1] < 2500
     first = loaded.train.source.images[:, 0].astype(np.float32) / np.float32(255)
     for row in found.rows:
@@ -265,10 +265,11 @@ def test_originals_stand_beside_what_is_left_of_them(tmp_path: Path) -> None:
     images = {f"{c}/{k}.png": picture(k + 10 * (c == "b"), (70, 140)) for c in "ab" for k in range(5)}
     tree(tmp_path / "wide", {name: png(pixels) for name, pixels in images.items()})
     for fit, text in (
-        ("crop", "The crop cuts away 50 % of the average image. Original beside cropped:"),
+        ("crop", "Cropping cuts off 50 % of the average image. Original and cropped:"),
         (
             None,
-            "A crop would cut away 50 % of the average image; all are stretched instead. Original beside stretched:",
+            "Cropping would cut off 50 % of the average image; all images are stretched instead. "
+            "Original and stretched:",
         ),
     ):
         data = load_data(tmp_path / "wide", fit=fit)

@@ -38,9 +38,9 @@ IDENTITY = Identity("Flat\nFC 2\n", {"classes": ["a", "b"]}, {}, {"epochs": 9}, 
     [
         ("flip,shift=4", []),
         ("shift=4,flip=random", []),
-        ("flip,shift=3", ["--augment flip,shift=4, it was flip,shift=3"]),
-        ("sparkle", ["--augment flip,shift=4, it was sparkle"]),
-        ("none", ["--augment flip,shift=4, it was none"]),
+        ("flip,shift=3", ["--augment flip,shift=4, was flip,shift=3"]),
+        ("sparkle", ["--augment flip,shift=4, was sparkle"]),
+        ("none", ["--augment flip,shift=4, was none"]),
     ],
 )
 def test_the_same_augmentation_in_other_words_is_the_same(kept: str, difference: list[str]) -> None:
@@ -204,11 +204,11 @@ def rewritten(path: Path, changes: dict[str, str]) -> None:
         (cut_short, "does not match its SHA-256"),
         (one_bit, "does not match its SHA-256"),
         (empty, "is empty"),
-        (a_lie, "its content is of epoch-2.safetensors"),
+        (a_lie, "its content is that of epoch-2.safetensors"),
         (a_link_to_nothing, "cannot be read: No such file or directory"),
         (a_folder, "cannot be read: Is a directory"),
-        (a_model, "not a checkpoint of layerline"),
-        (without_history, "not what a checkpoint holds"),
+        (a_model, "not a layerline checkpoint"),
+        (without_history, "not a valid checkpoint"),
     ],
 )
 def test_what_is_not_whole_never_counts(spoil: Callable[[Path], None], message: str, kept: Checkpoints) -> None:
@@ -238,7 +238,7 @@ def test_a_newer_format_is_not_gone_behind(kept: Checkpoints) -> None:
     kept.save(snapshot(2), IDENTITY)
     newest = kept.save(snapshot(3), IDENTITY)
     rewritten(newest, {"format_version": "2", "layerline": "9.9"})
-    with pytest.raises(UserError, match=r"epoch-3.*made by layerline 9\.9 in version 2 of the format, this is"):
+    with pytest.raises(UserError, match=r"epoch-3.*written by layerline 9\.9 in format version 2, this is"):
         kept.latest()
     assert names(kept.folder) == ["epoch-2.safetensors", "epoch-3.safetensors"]
 
@@ -247,7 +247,7 @@ def test_none_whole_is_an_error(kept: Checkpoints) -> None:
     """Where there are checkpoints and none is whole, training does not begin anew without a word."""
     for epochs in (1, 2):
         one_bit(kept.save(snapshot(epochs), IDENTITY))
-    with pytest.raises(UserError, match=r"no checkpoint is whole: .*epoch-2.*SHA-256"):
+    with pytest.raises(UserError, match=r"all checkpoints are damaged: .*epoch-2.*SHA-256"):
         kept.latest()
     assert names(kept.folder) == ["epoch-1.safetensors", "epoch-2.safetensors"]
 
@@ -380,9 +380,9 @@ def test_a_failure_is_said_once(run: RunFolder, monkeypatch: pytest.MonkeyPatch)
     expected = [
         (None, []),
         (UserError("disk: full", "buy one"), []),
-        (UserError("disk: full", "buy one"), ["disk: full; the training goes on, what was kept before is whole"]),
+        (UserError("disk: full", "buy one"), ["disk: full; training continues, earlier checkpoints are intact"]),
         (None, []),
-        (None, ["epoch-4.safetensors is written: checkpoints work again"]),
+        (None, ["epoch-4.safetensors was written: checkpoints work again"]),
     ]
     with started(gate, run, monkeypatch) as writer:
         for epochs, (error, said) in enumerate(expected, 1):
@@ -416,7 +416,7 @@ def test_a_folder_that_is_gone_is_said_once(run: RunFolder, monkeypatch: pytest.
         for epochs in (1, 2, 3):
             writer.offer(snapshot(epochs))
     (said,) = writer.notes()
-    assert said == (f"{run.path}/history.jsonl: cannot be written: No such file or directory; the training goes on")
+    assert said == (f"{run.path}/history.jsonl: cannot be written: No such file or directory; training continues")
 
 
 def test_an_error_of_ours_is_raised(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,5 +118,5 @@ def test_no_images_have_no_score() -> None:
 
 @pytest.mark.parametrize(("truth", "prediction"), [([0, 3], [0, 0]), ([0, 0], [0, -1]), ([0], [0, 0]), ([[0]], [[0]])])
 def test_labels_that_cannot_be_are_refused(truth: list[int], prediction: list[int]) -> None:
-    with pytest.raises(ValueError, match=r"label|equally"):
+    with pytest.raises(ValueError, match=r"label|equal length"):
         metrics.confusion(truth, prediction, 3)

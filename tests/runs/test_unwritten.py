@@ -76,10 +76,10 @@ def refusing(code: int) -> Callable[[Path, pytest.MonkeyPatch], None]:
     return refuse
 
 
-ELSEWHERE = "train again, into another folder; in Python `error.run` has the run: error.run.model.save(…)"
-REST = "`layerline train --resume {out}` (in Python layerline.resume) writes the rest"
+ELSEWHERE = "train again with another folder; in Python `error.run` has the run: error.run.model.save(…)"
+REST = "`layerline train --resume {out}` (in Python layerline.resume) writes the missing files"
 DAMAGES: dict[str, tuple[Any, str, str]] = {
-    "gone": (gone, "{out}: is no longer there, so the run could not be saved", ELSEWHERE),
+    "gone": (gone, "{out}: no longer exists, so the run could not be saved", ELSEWHERE),
     "a file": (a_file, "{out}: is now a file, so the run could not be saved", ELSEWHERE),
     "another": (
         another,
@@ -338,7 +338,7 @@ def test_what_cannot_be_drawn_is_a_note(
         ended = layerline.train(NETWORK, DATA, RECIPE, out=out)
     check(ended, whole)
     rest = f"`layerline train --resume {out}` (in Python layerline.resume) adds them"
-    assert ended.notes == (f"no {missing}: {error.__name__}: it is broken; once that is put right, {rest}",)
+    assert ended.notes == (f"no {missing}: {error.__name__}: it is broken; once that is fixed, {rest}",)
     assert {"model.safetensors", "result.json", "predictions.npz", "history.jsonl"} <= set(ended.files)
     assert ("loss.png" in ended.files, "report.html" in ended.files) == (library == "jinja2", library == "matplotlib")
     again = layerline.resume(out, DATA)
@@ -409,4 +409,4 @@ def test_a_folder_that_goes_away_on_the_command_line(
     said, errors = capsys.readouterr()
     assert "test set: 30 images" in said
     assert "model.safetensors" not in said
-    assert errors == f"run: is no longer there, so the run could not be saved\n  help: {ELSEWHERE}\n"
+    assert errors == f"run: no longer exists, so the run could not be saved\n  help: {ELSEWHERE}\n"

@@ -170,7 +170,7 @@ def test_words_that_do_not_fit_are_refused_before_anything_is_written(engine: st
     """A word that is not known is refused before the data is read, a shift out of sight before the folder is made."""
     folder, common = tmp_path / "run", ["train", "digits", "--engine", engine, "--out"]
     for words, source, wrong, repair in (
-        ("flap", "nowhere", "flap: not known", "did you mean flip?"),
+        ("flap", "nowhere", "flap: unknown", "did you mean flip?"),
         ("shift=8", "digits", "shift=8: images of 8×8 could be moved out of sight", "use at most shift=7"),
     ):
         ran = subprocess.run(  # noqa: S603 - our own command

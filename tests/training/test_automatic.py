@@ -185,7 +185,7 @@ def test_a_batch_size_is_chosen_that_can_be_normalized(digits: Dataset) -> None:
     network = layerline.parse("Flat\nFC 8\nBatchNorm\nFC classes", input_shape=some.shape, classes=10)
     assert automatic.complete(network, some, Recipe(), ()).recipe.batch_size == 9
     for size in (8, 64):
-        with pytest.raises(NetworkError, match="the last batch of 129 images has one image"):
+        with pytest.raises(NetworkError, match="the last batch of 129 images has only one image"):
             automatic.complete(network, some, Recipe(batch_size=size), {"batch_size"})
 
 
@@ -243,12 +243,12 @@ def test_rates_that_all_fail_leave_the_default(digits: Dataset) -> None:
 @pytest.mark.parametrize(
     ("images", "multiply_adds", "warmup", "expected", "reason"),
     [
-        (54_000, 416_000, 0, 30, "enough for most"),  # lenet5 on MNIST
-        (54_000, 41_000_000, 0, 15, "as many as 100·10¹² multiply-adds allow, at least 8"),
-        (54_000, 10**9, 0, epochs.FEWEST, "as many as 100·10¹² multiply-adds allow, at least 8"),
-        (640, 10**6, 0, 60, "800 steps, or as near as that comes"),
-        (1_280, 10**6, 0, 40, "800 steps, or as near as that comes"),
-        (54_000, 10**6, 70, 71, "more than the warm-up"),
+        (54_000, 416_000, 0, 30, "enough for most data sets"),  # lenet5 on MNIST
+        (54_000, 41_000_000, 0, 15, "limited to about 100·10¹² multiply-adds of work, at least 8 epochs"),
+        (54_000, 10**9, 0, epochs.FEWEST, "limited to about 100·10¹² multiply-adds of work, at least 8 epochs"),
+        (640, 10**6, 0, 60, "for 800 steps, at most 60 epochs"),
+        (1_280, 10**6, 0, 40, "for 800 steps, at most 60 epochs"),
+        (54_000, 10**6, 70, 71, "longer than the warm-up"),
     ],
 )
 def test_epochs_follow_from_the_work(

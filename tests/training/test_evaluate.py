@@ -176,7 +176,8 @@ def test_the_probabilities_are_those_of_predict(here: Path, monkeypatch: pytest.
     data = model.load_data("photos", seed=3, cache="no")
     assert data.test is not None
     probabilities = heard(monkeypatch, model, data)
-    kept = np.load(here / "run-photos" / "predictions.npz")
+    with np.load(here / "run-photos" / "predictions.npz") as file:
+        kept = dict(file)
     assert kept["probabilities"].tobytes() == probabilities.tobytes()
     assert model.predict_proba(data.test.source.images[data.test.indices]).tobytes() == probabilities.tobytes()
     line = ["predict", "run-photos", *(f"photos/{name}" for name in kept["names"].tolist()), "--format", "jsonl"]
@@ -249,9 +250,11 @@ def test_what_cannot_be_scaled_is_refused_and_what_floats_are_by_chance_is_not()
     model, data = model_of_bands(), small_data.dataset()
     source = data.train.source
     floats = source.images.astype(np.float32)
-    with pytest.raises(layerline.DataError, match=r"found pixels up to 100, and the model's were from 0 to 255"):
+    with pytest.raises(
+        layerline.DataError, match=r"has pixels up to 100, the training images had pixels from 0 to 255"
+    ):
         model.evaluate(changed(data, ImageSet(floats, source.labels, 100.0)))
-    with pytest.raises(layerline.DataError, match=r"found pixels below 0, and the model's were from 0 to 255"):
+    with pytest.raises(layerline.DataError, match=r"has pixels below 0, the training images had pixels from 0 to 255"):
         model.evaluate(changed(data, ImageSet(floats / 128 - 1, source.labels, 1.0)))
     model = dataclasses.replace(model, preprocessing=dataclasses.replace(model.preprocessing, maximum=239.5))
     as_it_is = model.evaluate(changed(data, ImageSet(floats, source.labels, 239.5)))
@@ -263,13 +266,13 @@ def test_python_refuses_what_is_not_the_model_s() -> None:
     """Another fit, shape, set or size is refused with what to do; `model.load_data` reads what the model takes."""
     model = layerline.load("run-photos")
     cropped = layerline.load_data("photos", size="16x20", fit="crop", cache="no")
-    with pytest.raises(layerline.DataError, match=r"fitted by crop, and the model's were by pad"):
+    with pytest.raises(layerline.DataError, match=r"resized with fit=crop, the training images with fit=pad"):
         model.evaluate(cropped)
-    with pytest.raises(layerline.DataError, match=r"found images of 3×40×40, and the model takes 3×16×20"):
+    with pytest.raises(layerline.DataError, match=r"has images of 3×40×40, but the model expects 3×16×20"):
         model.evaluate(layerline.load_data("photos", size=40, cache="no"))
-    with pytest.raises(layerline.DataError, match=r"--split testing: not known"):
+    with pytest.raises(layerline.DataError, match=r"--split testing: unknown split"):
         model.evaluate(model.load_data("photos", cache="no"), "testing")  # type: ignore[arg-type]
-    with pytest.raises(layerline.DataError, match=r"size: the model says it"):
+    with pytest.raises(layerline.DataError, match=r"size: determined by the model"):
         model.load_data("photos", size=20)
     data = model.load_data("photos", test="none", cache="no")
     assert data.shape == (3, 16, 20)
@@ -284,7 +287,7 @@ def test_a_set_is_the_data_s_own_where_it_brings_one() -> None:
     assert len(layerline.load_data("idx", test=Own(0.3)).test or ()) == 41
     assert len(layerline.load_data("photos", test=Own(0.5), cache="no").test or ()) == 33
     assert layerline.load_data("photos", test=Own(), cache="no").test is None
-    with pytest.raises(layerline.DataError, match=r"--test 2.5: must be a share"):
+    with pytest.raises(layerline.DataError, match=r"--test 2.5: must be a fraction"):
         layerline.load_data("photos", test=Own(2.5))
 
 
@@ -300,14 +303,14 @@ def test_what_the_model_was_trained_on_is_said(here: Path) -> None:
         photo(np.random.default_rng(k + 9), k, here / "more" / name / "b.jpg")
     assert "held back" not in remarked("run-photos")
     assert "50 of these 66 images were not held back" in remarked("run-photos", "--split", "all")
-    assert "None of these images was held back" in remarked("run-photos", "--split", "train")
-    assert "The epoch was chosen by these images" in remarked("run-photos", "--split", "validation")
+    assert "None of these images were held back" in remarked("run-photos", "--split", "train")
+    assert "These images were used to choose the epoch" in remarked("run-photos", "--split", "validation")
     assert "81 of these 131 images were not held back" in remarked("run-idx", "--split", "all")
     other = re.search(r"(\d+) of these 10 images were not", remarked("run-photos", "--seed", "4"))
     assert other is not None
     assert int(other[1]) == len(set(cut(4)) - set(cut(3)) - set(cut(3, "validation")))
-    assert "The model lies in no run" in remarked("bare.safetensors", "--data", "photos")
-    assert "--test 0.15 cuts off" in remarked("bare.safetensors", "--data", "photos")
+    assert "The model file is not in a run folder" in remarked("bare.safetensors", "--data", "photos")
+    assert "--test 0.15 holds back" in remarked("bare.safetensors", "--data", "photos")
     assert "The data is not, or no longer, that of the training." in remarked("run-photos", "--data", "more")
     assert "lies in no run" in remarked("bare.safetensors", "--data", "more", "--split", "all")
 
@@ -324,7 +327,7 @@ def test_some_of_the_classes_are_looked_at_where_that_is_asked_for() -> None:
         shutil.copytree(f"photos/{name}", f"some/{name}", dirs_exist_ok=True)
     for number in range(3):
         photo(np.random.default_rng(number), 1, Path(f"some/yak/{number}.jpg"))
-    assert "it has yak, which the model does not know, and no emu" in refused("run-photos", "--data", "some")
+    assert "it has yak, unknown to the model, and lacks emu" in refused("run-photos", "--data", "some")
     found = figures("run-photos", "--data", "some", "--classes", "cat,dog", "--split", "all")
     assert found["classes"] == list(CLASSES)
     assert [row["support"] for row in found["per_class"]] == [22, 22, 0]
@@ -446,7 +449,7 @@ def test_a_run_that_does_not_say_what_it_held_back_is_not_believed(trained: Path
     (tmp_path / "run-photos" / "predictions.npz").unlink()
     ended = process(tmp_path, "evaluate", "run-photos")
     assert ended.returncode == 0
-    assert "! The run does not say which images it held back." in ended.stdout
+    assert "! The run does not record which images it held back." in ended.stdout
     assert "held back from the training" not in ended.stdout
 
 
@@ -473,4 +476,4 @@ def test_describe_says_where_weights_are_not_numbers(tmp_path: Path) -> None:
     assert "weights  2 numbers are NaN or infinite\n" in process(tmp_path, "describe", "model.safetensors").stdout
     ended = process(tmp_path, "evaluate", "model.safetensors", "--data", "digits")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert "2 numbers that are NaN" in ended.stderr
+    assert "2 NaN or infinite values" in ended.stderr

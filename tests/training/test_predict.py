@@ -58,7 +58,8 @@ def rows(ended: Result) -> list[dict[str, object]]:
 @pytest.mark.smoke
 def test_files_give_the_bits_of_the_training(trained: Path) -> None:
     """Every test image, read again from its file, has the probabilities that predictions.npz keeps, to the last bit."""
-    kept = np.load(trained / "run" / "predictions.npz")
+    with np.load(trained / "run" / "predictions.npz") as file:
+        kept = dict(file)
     ended = run(trained, [str(trained / "photos"), "--format", "jsonl", "--top", "2"])
     assert ended.exit_code == 0, ended.output
     said = {str(row["file"]): {t["class"]: t["probability"] for t in row["top"]} for row in rows(ended)}  # type: ignore[attr-defined]
@@ -103,6 +104,8 @@ def test_python_takes_files_and_pillow_images(trained: Path, monkeypatch: pytest
     for one in (paths[3], str(paths[3]), unread[3], read[3], io.BytesIO(paths[3].read_bytes())):
         given = Image.open(one) if isinstance(one, io.BytesIO) else one
         np.testing.assert_array_equal(model.predict_proba(given), expected[3:4])
+    for image in unread:
+        image.close()
     assert model.predict(paths[:2]).tolist() == [CLASSES[k] for k in expected[:2].argmax(axis=1)]
 
 
@@ -127,11 +130,11 @@ def test_a_pillow_image_is_taken_as_it_is_now(trained: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("nowhere.jpg", "nowhere.jpg: there is no such file"),
-        (Path(), "is a folder, expected an image file\n  help: name its files in order: sorted("),
+        ("nowhere.jpg", "nowhere.jpg: no such file"),
+        (Path(), "is a folder, expected an image file\n  help: list its files in order: sorted("),
         (["text.png", "text.png"], "2 images cannot be read:\n    text.png: found "),
         (Image.new("F", (4, 4)), "a Pillow image: found pixels of mode F"),
-        (["text.png", np.zeros((3, 16, 20))], "found a ndarray at 1, expected a path or a Pillow image"),
+        (["text.png", np.zeros((3, 16, 20))], "item 1 is a ndarray, expected a path or a Pillow image"),
     ],
 )
 def test_files_that_cannot_be_asked_about(
@@ -189,11 +192,11 @@ def test_what_cannot_be_read_is_listed_and_the_others_predicted(trained: Path, t
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere.jpg"], "nowhere.jpg: there is no such file or folder"),
+        (["nowhere.jpg"], "nowhere.jpg: no such file or folder"),
         ([".", "--top", "3"], "--top 3: must be a whole number from 1 to 2"),
         ([".", "--unsure", "60"], "--unsure 60: must be a number between 0 and 1"),
-        ([".", "--format", "xml"], "--format xml: not known"),
-        (["empty"], "empty: found no image in this folder"),
+        ([".", "--format", "xml"], "--format xml: unknown"),
+        (["empty"], "empty: no images in this folder"),
     ],
 )
 def test_mistakes(

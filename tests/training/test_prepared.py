@@ -33,10 +33,10 @@ def test_it_is_put_together_in_one_place() -> None:
 @pytest.mark.parametrize("given", [None, ()])
 def test_nothing_that_cannot_be_trained_is_prepared(given: tuple[()] | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A recipe as it is and one that is filled alike: refused for another network, and where memory is short."""
-    with pytest.raises(NetworkError, match="the network takes"):
+    with pytest.raises(NetworkError, match="the network expects"):
         prepare(parse("Flat\nFC 3\n", input_shape=(1, 2, 2), classes=3), DATA, Recipe(), given=given)
     monkeypatch.setattr(memory_check, "free_bytes", lambda: 1)
-    with pytest.raises(UserError, match="training takes"):
+    with pytest.raises(UserError, match="training needs"):
         prepare(NETWORK, DATA, Recipe(), given=given)
 
 

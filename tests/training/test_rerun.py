@@ -77,5 +77,5 @@ def test_a_run_without_its_end_is_refused(first: Path, tmp_path: Path) -> None:
     (stopped / "result.json").unlink()
     ended = again(stopped, "--check")
     assert isinstance(ended.exception, UserError)
-    assert "did not come to its end" in ended.exception.message
+    assert "did not finish" in ended.exception.message
     assert "--resume" in str(ended.exception.help)

@@ -37,7 +37,7 @@ SEEDS = range(6)
 @pytest.fixture(autouse=True)
 def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw no graphs: they have nothing to do with going on, and take most of the time."""
-    monkeypatch.setattr("layerline.training.session._Training._picture", lambda *_: [])
+    monkeypatch.setattr("layerline.training.session._Training._illustrate", lambda *_: [])
 
 
 def drawn(seed: int) -> tuple[Random, Training]:
@@ -147,12 +147,12 @@ def _untimed(run: Run) -> list[dict[str, object]]:
 
 
 REFUSED = {
-    "recipe": (["--epochs", "9"], "--epochs 9, it was 3"),
-    "two": (["--epochs", "9", "--momentum", "0.5"], "--momentum 0.5, it was 0.9"),
-    "cuts": (["--validation", "0.2"], "--validation 0.2, it was 0.1"),
-    "limit": (["--limit", "99"], "--limit 99, it was 300"),
-    "data": (["--data", "other.npz"], "data: other has the content"),
-    "engine": (["--engine", "torch"], "engine: torch, it was compiled"),
+    "recipe": (["--epochs", "9"], "--epochs 9, was 3"),
+    "two": (["--epochs", "9", "--momentum", "0.5"], "--momentum 0.5, was 0.9"),
+    "cuts": (["--validation", "0.2"], "--validation 0.2, was 0.1"),
+    "limit": (["--limit", "99"], "--limit 99, was 300"),
+    "data": (["--data", "other.npz"], "data: the content of other is"),
+    "engine": (["--engine", "torch"], "engine: torch, was compiled"),
     "network": (["lenet5-like.cnn"], "network: line 1 is Flat"),
 }
 
@@ -196,31 +196,27 @@ def test_what_is_not_the_run_is_refused(case: str, stopped_run: Path, monkeypatc
     ended = CliRunner().invoke(command, ["train", *words, "--resume", "run", "--quiet"])
     assert isinstance(ended.exception, UserError)
     assert message in ended.exception.message
-    assert "cannot go on" in ended.exception.message
+    assert "cannot resume" in ended.exception.message
     assert {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()} == before
 
 
 def test_a_second_training_of_a_folder_is_refused(stopped_run: Path) -> None:
     """While one process has a run, another is refused; when it is gone, however that was, the next one is not."""
-    holding = subprocess.Popen(  # noqa: S603 - our own command
-        [
-            sys.executable,
-            "-c",
-            "import sys, time; from pathlib import Path; from layerline.runs.folder import RunFolder\n"
-            f"held = RunFolder.existing(Path({str(stopped_run / 'run')!r})); print('held', flush=True); time.sleep(60)",
-        ],
-        stdout=subprocess.PIPE,
+    program = (
+        "import sys, time; from pathlib import Path; from layerline.runs.folder import RunFolder\n"
+        f"held = RunFolder.existing(Path({str(stopped_run / 'run')!r})); print('held', flush=True); time.sleep(60)"
     )
-    try:
-        assert holding.stdout is not None
-        assert holding.stdout.readline() == b"held\n"
-        with pytest.raises(UserError, match="another training is writing to it"):
-            RunFolder.existing(stopped_run / "run")
-        with pytest.raises(UserError, match="another training is writing to it"):
-            RunFolder.named(stopped_run / "run", force=True)
-    finally:
-        holding.kill()
-        holding.wait()
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holding:  # noqa: S603 - our own command
+        try:
+            assert holding.stdout is not None
+            assert holding.stdout.readline() == b"held\n"
+            with pytest.raises(UserError, match="another training is writing to it"):
+                RunFolder.existing(stopped_run / "run")
+            with pytest.raises(UserError, match="another training is writing to it"):
+                RunFolder.named(stopped_run / "run", force=True)
+        finally:
+            holding.kill()
     RunFolder.existing(stopped_run / "run").release()
 
 
@@ -234,12 +230,12 @@ def test_the_command_goes_on_and_then_has_nothing_to_do(stopped_run: Path, tmp_p
     first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)  # noqa: S603 - our own command
     assert first.returncode == 0, first.stderr
     ending = json.loads((stopped_run / "run" / "ending.json").read_text())
-    assert f"goes on after epoch {ending['epochs']} of 3" in first.stdout
+    assert f"resuming at epoch {ending['epochs'] + 1} of 3" in first.stdout
     assert len((tmp_path / "run" / "history.jsonl").read_text().splitlines()) == 3
     assert not (tmp_path / "run" / "ending.json").exists()
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)  # noqa: S603 - our own command
     assert (again.returncode, again.stdout) == (2, "")
-    assert "run: the run has come to its end" in again.stderr
+    assert "run: the run has finished" in again.stderr
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
@@ -259,16 +255,17 @@ def test_a_signal_saves_and_ends(number: signal.Signals, code: int, tmp_path: Pa
         "--out",
         "run",
     ]
-    process = subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-m", "layerline", *line], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    for text in process.stdout:
-        if text.startswith("    1 "):
-            break
-    process.send_signal(number)
-    process.stdout.read()
-    assert process.wait(timeout=60) == code
+    command = [sys.executable, "-m", "layerline", *line]
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for text in process.stdout:
+            if text.startswith("    1 "):
+                break
+        process.send_signal(number)
+        process.stdout.read()
+        assert process.wait(timeout=60) == code
     ending = json.loads((tmp_path / "run" / "ending.json").read_text())
     assert ending["ended"] == "stopped"
     found = reopen(tmp_path / "run", {})

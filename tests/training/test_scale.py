@@ -72,7 +72,7 @@ def test_floats_up_to_1_are_brought_to_bytes_and_it_is_said(kind: type) -> None:
     """For a model of bytes, fractions from 0 to 1 are multiplied by 255, in float32, with a warning at the line."""
     asked = model()
     with pytest.warns(
-        ImagesWarning, match=r"from 0 to 1, and the model's were from 0 to 255: .* multiplied by 255$"
+        ImagesWarning, match=r"from 0 to 1, the training images were from 0 to 255: multiplied them by 255$"
     ) as said:
         found = asked.predict_proba(FLOATS.astype(kind))
     np.testing.assert_array_equal(found, silent(asked, FLOATS * np.float32(255)))
@@ -85,17 +85,17 @@ def test_bytes_are_brought_to_floats() -> None:
     up to 255; for one of 16 bits and of digits likewise."""
     for needs in (1.0, 16.0, 65535.0):
         asked = model(needs, None)
-        with pytest.warns(ImagesWarning, match=f"from 0 to 255, and the model's were from 0 to {needs:g}"):
+        with pytest.warns(ImagesWarning, match=f"from 0 to 255, the training images were from 0 to {needs:g}"):
             found = asked.predict_proba(BYTES)
         np.testing.assert_array_equal(found, silent(asked, BYTES * np.float32(needs / 255)))
-    with pytest.warns(ImagesWarning, match="multiplied by 1/255$"):
+    with pytest.warns(ImagesWarning, match="multiplied them by 1/255$"):
         model(1.0, PLAIN).predict_proba(BYTES.astype(np.float32))
 
 
 def test_sixteen_bits_are_brought_to_bytes() -> None:
     """Whole numbers above 255 are of 16 bits."""
     asked = model()
-    with pytest.warns(ImagesWarning, match="multiplied by 1/257$"):
+    with pytest.warns(ImagesWarning, match="multiplied them by 1/257$"):
         found = asked.predict_proba(BYTES.astype(np.uint16) * 257)
     np.testing.assert_allclose(found, silent(asked, BYTES), atol=1e-5)
 
@@ -106,18 +106,36 @@ REFUSED: dict[str, tuple[float, Brightness | None, Any, str, str]] = {
         None,
         FLOATS * 2 - 1,
         "pixels from -1",
-        r"undo it: (images + 1) * 127.5 where they are from -1 to 1",
+        r"undo the normalization: (images + 1) * 127.5 if they are from -1 to 1",
     ),
     "normalized": (255, None, (FLOATS - 0.4) / 0.3, "pixels from -1.3", "images * deviation + mean"),
     "a little above 1": (255, None, FLOATS * 1.5, "to 1.4", "np.clip(images, 0, 1) * 255"),
     "only 0 and 1": (255, None, (FLOATS > 0.5).astype(np.float32), "only the values 0 and 1,", "images * 255"),
     "far above": (255, None, BYTES * 100.0, "pixels from 0 to 2.", "images / white * 255"),
-    "whole numbers below 0": (255, None, BYTES.astype(int) - 128, "pixels from -128", "undo it"),
-    "-1 to 1 for 0 to 1": (1, PLAIN, FLOATS * 2 - 1, "the model's were from 0 to 1", "undo it: (images + 1) * 0.5"),
+    "whole numbers below 0": (255, None, BYTES.astype(int) - 128, "pixels from -128", "undo the normalization"),
+    "-1 to 1 for 0 to 1": (
+        1,
+        PLAIN,
+        FLOATS * 2 - 1,
+        "the training images were from 0 to 1",
+        "undo the normalization: (images + 1) * 0.5",
+    ),
     "bytes 0 and 1 for 0 to 1": (1, PLAIN, BYTES // 200, "only the values 0 and 1", "images.astype(np.float32)"),
     "up to 100 for 0 to 1": (1, PLAIN, FLOATS * 100, "pixels from 0 to 9", "images / white"),
-    "bytes for normalized": (1, NORMALIZED, BYTES, "the model's were from -1 to 2.5", "normalize them as the training"),
-    "floats up to 255 for normalized": (1, NORMALIZED, BYTES * 1.0, "from -1 to 2.5", "normalize them as the training"),
+    "bytes for normalized": (
+        1,
+        NORMALIZED,
+        BYTES,
+        "the training images were from -1 to 2.5",
+        "normalize them like the training",
+    ),
+    "floats up to 255 for normalized": (
+        1,
+        NORMALIZED,
+        BYTES * 1.0,
+        "from -1 to 2.5",
+        "normalize them like the training",
+    ),
 }
 
 
@@ -127,7 +145,7 @@ def test_what_leaves_a_doubt_is_refused(what: str) -> None:
     needs, seen, images, found, repair = REFUSED[what]
     with pytest.raises(DataError) as caught:
         model(needs, seen).predict_proba(images)
-    assert "cannot be told" in caught.value.message
+    assert "ambiguous" in caught.value.message
     assert found in caught.value.message
     assert repair in (caught.value.help or "")
 
@@ -185,11 +203,11 @@ def test_axes_that_may_be_two_orders_are_refused() -> None:
     [
         (BYTES.reshape(30, -1), r"images.reshape\(-1, 1, 6, 6\)"),
         (BYTES[0].reshape(-1), r"images.reshape\(1, 1, 6, 6\)"),
-        (BYTES[:, :, :5], "give images of 6×6 pixels"),
-        ([[1, 2], [3]], "give images of one size"),
-        (np.array(["a"], "S"), "takes"),
-        (b"bytes", "takes"),
-        (object(), "takes"),
+        (BYTES[:, :, :5], "pass images of 6×6 pixels"),
+        ([[1, 2], [3]], "pass images of one size"),
+        (np.array(["a"], "S"), "expects"),
+        (b"bytes", "expects"),
+        (object(), "expects"),
     ],
 )
 def test_what_is_no_batch_is_refused_with_the_repair(images: Any, repair: str) -> None:
@@ -228,9 +246,9 @@ def test_names_and_labels_compare(classes: tuple[str, ...], labels: NDArray[Any]
 @pytest.mark.parametrize("suffix", [".pt", ".PTH", ".onnx", ".h5", ".keras", ".pkl", ".joblib", ".npz"])
 def test_a_name_of_another_format_is_refused(suffix: str, tmp_path: Path) -> None:
     """`save` into a name that promises another program's file writes nothing, and says how to call it."""
-    with pytest.raises(UserError, match=rf"{suffix} is a name of .* files") as caught:
+    with pytest.raises(UserError, match=rf"{suffix} is for .* files") as caught:
         model().save(tmp_path / f"m{suffix}")
-    assert "call it m.safetensors" in (caught.value.help or "")
+    assert "name it m.safetensors" in (caught.value.help or "")
     assert not list(tmp_path.iterdir())
 
 
@@ -238,11 +256,11 @@ def test_the_estimator_does_the_same() -> None:
     """Fitted to bytes, it takes floats from 0 to 1 with a warning, and refuses -1 to 1 as ValueError."""
     y = np.arange(30) % 3
     fitted = ConvNetClassifier(NET, epochs=1, threads=1).fit(BYTES, y)
-    with pytest.warns(ImagesWarning, match="multiplied by 255") as said:
+    with pytest.warns(ImagesWarning, match="multiplied them by 255") as said:
         found = fitted.predict_proba(FLOATS)
     np.testing.assert_allclose(found, fitted.predict_proba(BYTES), atol=1e-6)
     assert {Path(each.filename).name for each in said} == {"test_scale.py"}
-    with pytest.raises(ValueError, match="undo it"):
+    with pytest.raises(ValueError, match="undo the normalization"):
         fitted.predict(FLOATS * 2 - 1)
 
 

@@ -128,7 +128,7 @@ def test_divergence_keeps_the_last_finished_epoch(tmp_path: Path, at: tuple[int,
     engine.diverges_at = at
     with pytest.raises(DivergedError, match=place) as caught:
         train()
-    assert "learning rate 0.5 is likely too large: try --learning-rate 0.05" in str(caught.value)
+    assert "learning rate 0.5 is probably too high: try --learning-rate 0.05" in str(caught.value)
     left = caught.value.run
     assert isinstance(left, training.Run)
     finished = at[0] - 1
@@ -220,7 +220,8 @@ def test_it_learns(engine: str, tmp_path: Path) -> None:
     assert set(ended.files) == {path.name for path in out.iterdir()}
     lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     assert lines == [dataclasses.asdict(row) for row in ended.history]
-    saved = np.load(out / "predictions.npz")
+    with np.load(out / "predictions.npz") as file:
+        saved = dict(file)
     assert data.test is not None
     assert np.array_equal(ended.model.predict_proba(data.test.source.images[data.test.indices]), saved["probabilities"])
 
@@ -260,7 +261,7 @@ def test_prediction_takes_images_as_they_come(engine: str) -> None:
     assert np.array_equal(model.predict_proba(images.transpose(0, 2, 3, 1), layout="NHWC"), expected)
     assert np.array_equal(model.predict_proba(images[:1]), expected[:1])
     assert model.predict_proba(images[:0]).shape == (0, 3)
-    with pytest.raises(DataError, match=r"the network takes \(N, 1, 6, 6\)"):
+    with pytest.raises(DataError, match=r"the network expects \(N, 1, 6, 6\)"):
         model.predict_proba(images[:, :, :5])
     assert np.array_equal(model.predict_proba(images.astype(np.float64)), expected)
     with pytest.raises(DataError, match="layout='HWC'"):
@@ -271,7 +272,7 @@ def test_a_diverging_learning_rate_stops_both_engines() -> None:
     """A learning rate of 1e5 without a ReLU to die: both engines stop with the step and the likely cause."""
     data = small_data.dataset()
     for engine in ENGINES:
-        with pytest.raises(DivergedError, match=r"step .* of epoch .*\n.*learning rate 1e.05 is likely too large"):
+        with pytest.raises(DivergedError, match=r"step .* of epoch .*\n.*learning rate 1e.05 is probably too high"):
             layerline.train(
                 layerline.parse("Conv 2 3\nConv 2 3\nFlat\nFC classes", data),
                 data,
@@ -285,7 +286,7 @@ def test_a_diverging_learning_rate_stops_both_engines() -> None:
 def test_unscaled_images_are_named_as_the_cause() -> None:
     """Where the images reach the network as 0 … 240, the advice is to normalize, not to lower the learning rate."""
     data = dataclasses.replace(small_data.dataset(), scaling=type(small_data.dataset().scaling)((1.0,), (0.0,)))
-    with pytest.raises(DivergedError, match=r"the images reach 2.* try --normalize standard"):
+    with pytest.raises(DivergedError, match=r"the network's input has values up to 2.* try --normalize standard"):
         layerline.train(
             layerline.parse("Conv 2 3\nConv 2 3\nFlat\nFC classes", data), data, batch_size=8, learning_rate=100.0
         )
@@ -297,7 +298,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path)
     network = layerline.parse(TEXT, data)
     out = tmp_path / "run"
     other = layerline.parse(TEXT, input_shape=(1, 8, 8), classes=3)
-    with pytest.raises(NetworkError, match="takes 1×8×8 images of 3 classes, and the data has 1×6×6 images"):
+    with pytest.raises(NetworkError, match="expects 1×8×8 images of 3 classes, but the data has 1×6×6 images"):
         layerline.train(other, data, out=out)
     with pytest.raises(RecipeError, match="did you mean epochs"):
         layerline.train(network, data, epoch=3, out=out)
@@ -305,11 +306,13 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path)
         layerline.train(network, data, epochs=0, out=out)
     flat = layerline.parse("Flat\nBatchNorm\nFC classes", data)
     for engine in ("torch", "compiled"):
-        with pytest.raises(NetworkError, match=r"(?s)network:2.*batch of 70 images has one image.*use --batch-size 24"):
+        with pytest.raises(
+            NetworkError, match=r"(?s)network:2.*batch of 70 images has only one image.*use --batch-size 24"
+        ):
             layerline.train(flat, data, engine=engine, batch_size=23, out=out)
     assert not out.exists()
     out.mkdir()
-    with pytest.raises(UserError, match="exists already"):
+    with pytest.raises(UserError, match="already exists"):
         layerline.train(network, data, out=out)
     assert list(out.iterdir()) == []
 

@@ -57,7 +57,7 @@ def predict(model: str, images: Sequence[str], format_: str | None, top: str | N
 
     way = format_ or FORMATS[0]
     if way not in FORMATS:
-        raise RecipeError(f"--format {way}: not known", f"one of: {', '.join(FORMATS)}")
+        raise RecipeError(f"--format {way}: unknown", f"one of: {', '.join(FORMATS)}")
     loaded = load(model)
     count = _whole(top, len(loaded.classes))
     write = _Lines(way, loaded.classes, count, _share(unsure))

@@ -1,4 +1,4 @@
-"""RUN: engines by name. Each is imported when it is made, so that one that is not installed costs nothing."""
+"""RUN: engines by name. Each is imported only when it is created, so that one that is not installed is no problem."""
 
 from __future__ import annotations
 
@@ -23,20 +23,18 @@ __all__ = ["MOST_THREADS", "NAMES", "check", "make"]
 
 
 def check(name: str, threads: int | None) -> None:
-    """Raise RecipeError where there is no such engine, or `threads` is out of range."""
+    """Raise RecipeError if the engine is unknown or `threads` is out of range."""
     if name not in NAMES:
-        raise RecipeError(
-            f"--engine {display.name(str(name))}: not known", other_words.hint("engine", str(name), NAMES)
-        )
+        raise RecipeError(f"--engine {display.name(str(name))}: unknown", other_words.hint("engine", str(name), NAMES))
     if threads is not None and not (is_whole(threads) and 1 <= threads <= MOST_THREADS):
         raise RecipeError(f"--threads {display.name(str(threads))}: must be a whole number from 1 to {MOST_THREADS:,d}")
 
 
 def make(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads: int | None = None) -> Engine:
-    """Return the engine called `name`, with the first weights of the recipe. Without `threads` it uses every core.
+    """Return the engine called `name`, with the recipe's initial weights. threads: all cores by default.
 
-    Raises RecipeError as `check` does, NetworkError where the engine cannot run a layer, and UserError where the
-    engine is not installed.
+    Raises RecipeError like `check`, NetworkError if the engine cannot run a layer, and UserError if the engine is not
+    installed.
     """
     threads = plain(threads)
     check(name, threads)
@@ -53,16 +51,16 @@ def make(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads:
     return TorchEngine(network, scaling, recipe, threads)
 
 
-def _need(module: str, what: str, repair: str) -> None:
-    """Import a module. Raises UserError where it is not there, or its library cannot be loaded."""
+def _need(module: str, what: str, fix: str) -> None:
+    """Import a module. Raises UserError if it is not installed or its library cannot be loaded."""
     from importlib import import_module
 
     try:
         import_module(module)
     except ModuleNotFoundError as error:
-        raise UserError(f"{what} is not installed", repair) from error
+        raise UserError(f"{what} is not installed", fix) from error
     except (ImportError, OSError) as error:
         reason = str(error).splitlines()[0][:200]
         raise UserError(
-            f"{what} cannot be loaded: {reason}", f"give it more memory if that is limited, or {repair}"
+            f"{what} cannot be loaded: {reason}", f"raise the memory limit if there is one, or {fix}"
         ) from error

@@ -1,4 +1,4 @@
-"""Whether a network, its images and a recipe go together: asked before an engine is made for them."""
+"""Checks that network, images and recipe are compatible, before an engine is created for them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
-    """Return the network. Raises an error where it is not for these images, or a batch of them cannot be normalized."""
+    """Return the network. Raises an error if it does not match the images, or a batch cannot be normalized."""
     if (network.input_shape, network.classes) != (data.shape, len(data.classes)):
         has, needs = _kind(data.shape, len(data.classes)), _kind(network.input_shape, network.classes)
         raise NetworkError(
-            f"the network takes {needs}, and the data has {has}",
+            f"the network expects {needs}, but the data has {has}",
             "read the network with the data: layerline.read(path, data)",
         )
     check_together(
@@ -35,7 +35,7 @@ def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
         if node.layer.uses_batch and last * values == 1:
             raise network.refusal(
                 node,
-                f"the last batch of {len(data.train):,d} images has one image, of which there is no variance",
+                f"the last batch of {len(data.train):,d} images has only one image, so its variance is undefined",
                 f"use --batch-size {next((b for b in range(B + 1, B + 64) if len(data.train) % b != 1), B)}",
             )
     return network

@@ -1,4 +1,4 @@
-"""A compiled Program's memory: its arena, and scratches for its threads; parameters in and out in PyTorch's layout."""
+"""The memory of a compiled Program: its arena and scratch memory; parameters are read and set in PyTorch's layout."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from layerline.compiler.program import Buffer, Schedule, Tensor
 
 ALIGNED: Final = 64
-"""Bytes of a cache line: what a thread writes lies on lines that no other thread writes to."""
+"""Bytes of a cache line: no two threads write to the same line."""
 
 
 def memory_of(schedule: Schedule, threads: int) -> int:
-    """Return the bytes that a Program takes with so many threads: its arena, their scratches, room to align."""
+    """Return the bytes that a Program needs with this many threads: arena, scratch memory and alignment."""
     return schedule.arena_bytes + threads * schedule.scratch_bytes + (threads + 1) * ALIGNED
 
 
 def aligned(size: int) -> NDArray[np.uint8]:
-    """Return so many bytes, all of them zero, that begin on a cache line."""
+    """Return `size` zeroed bytes, aligned to a cache line."""
     held = np.zeros(size + ALIGNED, np.uint8)
     start = -held.ctypes.data % ALIGNED
     return held[start : start + size]
@@ -32,15 +32,15 @@ def aligned(size: int) -> NDArray[np.uint8]:
 
 @final
 class Memory:
-    """The arena of a Program; parameters go in and out in PyTorch's layout."""
+    """The arena of a Program; parameters are read and set in PyTorch's layout."""
 
     def __init__(self, code: Compiled) -> None:
-        """Take memory, all of it zero."""
+        """Allocate zeroed memory."""
         self.code = code
         self.arena = aligned(code.schedule.arena_bytes)
 
     def floats(self, buffer: Buffer) -> NDArray[np.float32]:
-        """Return a view of a buffer that is there once."""
+        """Return a view of a buffer in the arena."""
         at = self.code.schedule.in_arena[buffer]
         return self.arena[at : at + 4 * buffer.size].view(np.float32)
 
@@ -57,7 +57,7 @@ class Memory:
         return self.code.schedule.program.tensors
 
     def put_state(self, state: State) -> None:
-        """Write all that training changes."""
+        """Write everything that training changes."""
         self.put(state.weights)
         for tensor in self.tensors:
             layout = tensor.homes[0][1]
@@ -65,14 +65,14 @@ class Memory:
                 self.floats(buffer)[: layout.size] = layout.pack(state.optimizer[f"{slot}.{tensor.name}"])
 
     def state(self) -> State:
-        """Return a copy of all that training changes."""
-        weights, kept = {}, {}
+        """Return a copy of everything that training changes."""
+        weights, optimizer = {}, {}
         for tensor in self.tensors:
             buffer, layout = tensor.homes[0]
             weights[tensor.name] = layout.unpack(self.floats(buffer))
-            for slot, beside in tensor.slots:
-                kept[f"{slot}.{tensor.name}"] = layout.unpack(self.floats(beside))
-        return State(weights, kept)
+            for slot, of_slot in tensor.slots:
+                optimizer[f"{slot}.{tensor.name}"] = layout.unpack(self.floats(of_slot))
+        return State(weights, optimizer)
 
     def gradients(self) -> dict[str, NDArray[np.float32]]:
         """Return the whole gradients of the last step."""

@@ -1,4 +1,4 @@
-"""What an epoch is before it is run: everything that is worked out in Python, so that machine code decides nothing."""
+"""The plan of an epoch: everything that is decided in Python before it is run, so that machine code decides nothing."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Epoch:
-    """One pass over images: in which order, with which rates. Step k takes order[k·B : (k+1)·B], B the batch size."""
+    """One pass over images: their order and the learning rates. Step k takes order[k·B : (k+1)·B], B the batch size."""
 
     images: ImageSet
     order: NDArray[np.int64]
-    """(M,): indices of images."""
+    """(M,): image indices."""
     learning_rates: NDArray[np.float64]
     """(steps,)"""
     number: int = 1
-    """Of the epoch, from 1: random numbers that belong to an image are keyed by it."""
+    """Of the epoch, from 1: part of the key of per-image random numbers."""
     first_step: int = 0
     """Steps of the run before this epoch."""
     class_weights: NDArray[np.float64] | None = None
-    """(K,), or None where every class counts the same."""
+    """(K,), or None if every class counts the same."""
     weights: NDArray[np.float64] | None = None
-    """(steps,): the class weights of a batch's labels, added up, by which its loss is divided; None: its images."""
+    """(steps,): the sum of the class weights of each batch, which divides its loss; None: its number of images."""
     drawn: Drawn | None = None
-    """What augmentation does to each image, by its position in `order`; None where there is none."""
+    """The augmentation of each image, by its position in `order`; None without augmentation."""
 
     def first(self, images: int) -> Epoch:
-        """Return the epoch with only the first of its images, as many as that."""
+        """Return the epoch with only its first `images` images."""
         drawn = None if self.drawn is None else self.drawn.first(images)
         return dataclasses.replace(self, order=self.order[:images], drawn=drawn)
 

@@ -1,4 +1,4 @@
-"""The tables of an epoch that machine code reads: what changes from step to step or image to image, worked out here."""
+"""The tables of an epoch that machine code reads: everything that changes from step to step or image to image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from layerline.recipe import Recipe
 
 _NOTHING: Final = np.zeros(1, np.int32)
-"""What stands for a table that machine code does not read."""
+"""Placeholder for a table that machine code does not read."""
 
 
 def tables(epoch: Epoch, recipe: Recipe) -> dict[str, NDArray[Any]]:
@@ -37,7 +37,7 @@ def tables(epoch: Epoch, recipe: Recipe) -> dict[str, NDArray[Any]]:
 
 
 def step_scalars(epoch: Epoch, recipe: Recipe) -> NDArray[np.float64]:
-    """Return float64 (steps, len(STEP_SCALARS)): a row of numbers a step."""
+    """Return the per-step numbers of the optimizer, float64 (steps, len(STEP_SCALARS)), one row per step."""
     steps, M = recipe.steps(len(epoch.order)), len(epoch.order)
     rows = np.empty((steps, len(STEP_SCALARS)))
     sizes = np.minimum(recipe.batch_size, M - recipe.batch_size * np.arange(steps))
@@ -50,7 +50,7 @@ def step_scalars(epoch: Epoch, recipe: Recipe) -> NDArray[np.float64]:
 
 
 def constants(recipe: Recipe, scaling: Scaling) -> dict[str, NDArray[np.float32]]:
-    """Return the arrays that stay the same through a run, by the name of the pointer they go to."""
+    """Return the arrays that are constant during a run, by the name of the pointer they go to."""
     values = {**vars(recipe), "one_minus_beta1": 1 - recipe.beta1, "one_minus_beta2": 1 - recipe.beta2}
     hyper = [float(values[name]) if isinstance(values.get(name), int | float) else 0.0 for name in HYPER_NAMES]
     return {

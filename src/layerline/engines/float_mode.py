@@ -1,8 +1,8 @@
-"""The arithmetic that machine code is written for: IEEE 754's, whatever a library has asked the processor for.
+"""Runs machine code with IEEE 754 arithmetic, whatever mode a library has set.
 
-A library compiled with -ffast-math lets the processor take numbers below 1.2·10⁻³⁸ for zero, in the thread that loads
-it and in those that this one starts; another may leave a rounding that is not to nearest. Weights that decay would
-then end in other bits.
+A library compiled with -ffast-math makes the CPU flush numbers below 1.2·10⁻³⁸ to zero, in the thread that loads it and
+in the threads started by it; another may leave a rounding mode other than to nearest. Decaying weights would then end
+with different bits.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 _KNOWN: Final = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
 _DEFAULT: Final = ctypes.c_void_p(-1)
 """FE_DFL_ENV of glibc and musl."""
-_ROOM: Final = 256
+_SIZE: Final = 256
 """Bytes; a fenv_t has 32 on x86-64 and 8 on aarch64."""
 
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    """Return the library of mathematics: Python has loaded it, or it is glibc's."""
+    """Return the math library: the one that Python has loaded, or glibc's."""
     loaded = ctypes.CDLL(None)
     return loaded if hasattr(loaded, "fesetenv") else ctypes.CDLL("libm.so.6")
 
 
-def plainly(work: Callable[[], None]) -> None:
-    """Do some work while this thread computes as IEEE 754 says; then it computes as before.
+def in_ieee_mode(work: Callable[[], None]) -> None:
+    """Call `work` with this thread in IEEE 754 mode, then restore the previous mode.
 
-    Elsewhere than on Linux it does the work and no more. No signal finds the thread between the two: Python takes
-    signals after a call, and the call that is under way here is inside `try`.
+    On systems other than Linux it only calls `work`. A signal cannot prevent the restoring: Python handles signals
+    after a call, and the calls here are inside `try`.
     """
     if not _KNOWN:
         work()
         return
     library = _library()
-    before = ctypes.create_string_buffer(_ROOM)
+    before = ctypes.create_string_buffer(_SIZE)
     library.fegetenv(before)
     try:
         library.fesetenv(_DEFAULT)

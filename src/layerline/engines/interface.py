@@ -1,4 +1,4 @@
-"""What an engine is: it runs training steps, evaluates and predicts, and its whole state can be read and set."""
+"""The interface of an engine: it runs training steps, evaluates and predicts; its whole state can be read and set."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Running:
-    """What the training steps since `reset_running` have gathered, each image before the update it takes part in."""
+    """Running metrics of the training steps since `reset_running`, each image before the update that it is part of."""
 
     loss: float
-    """Sum over images of the objective (nats; the cross-entropy, if the recipe does not say otherwise), in float64."""
+    """Sum over images of the objective (nats; by default the cross-entropy), in float64."""
     tallies: NDArray[np.int64]
-    """(3, K): images of each class, taken for it, rightly taken for it: see `metrics.tallies`."""
+    """(3, K): images of each class, predicted as it, correctly predicted as it: see `metrics.tallies`."""
 
     @property
     def images(self) -> int:
@@ -34,7 +34,7 @@ class Running:
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """What the network says of each image of a split, in the split's order."""
+    """The outputs of the network for each image of a split, in the split's order."""
 
     probabilities: NDArray[np.float32]
     """(M, K), each row sums to 1 within rounding."""
@@ -44,89 +44,90 @@ class Outputs:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """All that training has changed, in PyTorch's names and layouts, whatever the engine keeps inside."""
+    """Everything that training changes, with PyTorch's names and layouts, whatever the engine uses internally."""
 
     weights: dict[str, NDArray[np.float32]]
     """As `network.to_torch().state_dict()`."""
     optimizer: dict[str, NDArray[np.float32]]
-    """`momentum.<weight name>` for SGD with momentum and what Muon moves; `exp_avg.<…>` and `exp_avg_sq.<…>` for AdamW
-    and what Muon leaves to it; `ema.<…>` for every trained weight where the recipe keeps averages."""
+    """`momentum.<weight name>` for SGD with momentum and for weights updated by Muon; `exp_avg.<…>` and
+    `exp_avg_sq.<…>` for AdamW and for weights that Muon leaves to it; `ema.<…>` for every trained weight if the recipe
+    keeps averages."""
 
     @property
     def averaged(self) -> dict[str, NDArray[np.float32]]:
-        """Return the weights that are evaluated and kept: the averages where there are any, else the weights."""
+        """Return the weights that are evaluated and saved: the averages if there are any, else the weights."""
         return {name: self.optimizer.get(f"ema.{name}", value) for name, value in self.weights.items()}
 
     def with_averaged(self, weights: Mapping[str, NDArray[np.float32]]) -> State:
-        """Return the state of which `averaged` is `weights`: what evaluates with them."""
-        kept = {f"ema.{name}": value for name, value in weights.items() if f"ema.{name}" in self.optimizer}
-        return State(dict(weights), {**self.optimizer, **kept})
+        """Return the state with `weights` as its `averaged`, to evaluate with them."""
+        averages = {f"ema.{name}": value for name, value in weights.items() if f"ema.{name}" in self.optimizer}
+        return State(dict(weights), {**self.optimizer, **averages})
 
 
 class Engine(abc.ABC):
     """A network built for a recipe. Final classes: `CompiledEngine`, `TorchEngine`.
 
-    The constructor of each takes `(network, scaling, recipe, threads=None)` with a checked Network, a Scaling and a
-    Recipe, and starts with the weights that `layerline.network.initial_weights(network, recipe)` gives.
+    The constructors take `(network, scaling, recipe, threads=None)` with a checked Network, a Scaling and a Recipe, and
+    start with the weights of `layerline.network.initial_weights(network, recipe)`.
     """
 
     name: ClassVar[str]
 
     def prepare(self, images: ImageSet) -> None:  # noqa: B027 - most engines have nothing to prepare
-        """Do now what the first `train` on these images would do first, such as writing code; nothing by default."""
+        """Do the preparations of the first `train` on these images now, such as compiling; by default nothing."""
 
     def prepared(self, images: ImageSet) -> bool:
-        """Return whether all that training on images that lie in memory like these takes has been taken."""
+        """Return whether everything needed to train on images with this memory layout is already allocated."""
         del images
         return False
 
     def memory(self, images: ImageSet, batch_size: int) -> int:
-        """Return how many bytes training on these images takes beside them; 0 where the engine cannot tell."""
+        """Return the bytes that training on these images needs, without the images; 0 if the engine does not know."""
         del images, batch_size
         return 0
 
     def facts(self) -> dict[str, Any]:
-        """Return what the bits depend on beside network, data and recipe, for the run's record; plain values."""
+        """Return what the results depend on besides network, data and recipe, as plain values for the run's record."""
         return {}
 
     @abc.abstractmethod
     def train(self, epoch: Epoch, first: int) -> int:
-        """Run steps `first`, `first`+1, … of an epoch; return how many steps were done.
+        """Run steps `first`, `first`+1, … of an epoch; return the number of steps done.
 
         Step k of the epoch takes images order[k·B : (k+1)·B] (B the batch size; the last batch may be smaller, its
         mean is over its own size) and the learning rate learning_rates[k]; there are ceil(len(order) / B) steps.
-        Returns early when `stop` was called, or after the first step whose loss is not finite (then `diverged_step`
-        holds its number in the epoch). Called from one thread; `progress` and `stop` may be called from another.
+        Returns early if `stop` was called, or after the first step whose loss is not finite (then `diverged_step` is
+        its number in the epoch). Called from one thread; `progress` and `stop` may be called from another.
         """
 
     @abc.abstractmethod
     def progress(self) -> int:
-        """Return the number of steps done by the running or last call of `train`."""
+        """Return the number of steps done by the current or last call of `train`."""
 
     @abc.abstractmethod
     def stop(self) -> None:
-        """Ask the running `train` to return after the step it is in. Safe in a signal handler."""
+        """Ask a running `train` to return after its current step. Safe in a signal handler."""
 
     @property
     @abc.abstractmethod
     def diverged_step(self) -> int | None:
-        """Return the step of the last `train` call whose loss was not finite, or None."""
+        """Return the step of the last `train` call at which the loss was not finite, or None."""
 
     @abc.abstractmethod
     def running(self) -> Running:
-        """Return what the steps since `reset_running` have gathered."""
+        """Return what the steps since `reset_running` have accumulated."""
 
     @abc.abstractmethod
     def set_running(self, running: Running) -> None:
-        """Go on gathering from there, as if the steps before had been done by this engine."""
+        """Continue accumulating from there, as if this engine had done the earlier steps."""
 
     def reset_running(self) -> None:
-        """Start gathering anew (a new epoch)."""
+        """Reset the running metrics to zero, for a new epoch."""
         self.set_running(Running(0.0, np.zeros_like(self.running().tallies)))
 
     @abc.abstractmethod
     def evaluate(self, split: Split) -> Outputs:
-        """Return probabilities and losses of every image of `split`, weights as they are now."""
+        """Return probabilities and losses of every image of `split` with the current weights."""
 
     @abc.abstractmethod
     def state(self) -> State:
@@ -134,4 +135,4 @@ class Engine(abc.ABC):
 
     @abc.abstractmethod
     def set_state(self, state: State) -> None:
-        """Take over weights and optimizer tensors; names and shapes must be the network's."""
+        """Set weights and optimizer tensors; names and shapes must be the network's."""

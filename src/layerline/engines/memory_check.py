@@ -1,4 +1,4 @@
-"""Whether a training fits into the memory that is free: worked out from the engine's Program before anything is run."""
+"""Checks that a training fits into free memory, computed from the engine's Programs before anything is run."""
 
 from __future__ import annotations
 
@@ -17,88 +17,89 @@ if TYPE_CHECKING:
 
 _MB: Final = 10**6
 BESIDE: Final = 200 * _MB
-"""What writing machine code and drawing graphs take, whatever the batch size: 60 to 190 MB measured, the most for the
-code of a large network (Linux, presets on 28×28 and 32×32 images, two threads, 2026-11-28)."""
+"""Memory for compiling and drawing graphs, whatever the batch size: 60 to 190 MB measured, most of it for compiling a
+large network (Linux, presets on 28×28 and 32×32 images, two threads, 2026-11-28)."""
 ADDRESSES_BESIDE: Final = 350 * _MB
 ADDRESSES_A_THREAD: Final = 72 * _MB
-"""Likewise of addresses, of which a limit (`ulimit -v`) counts those that nothing is kept at as well: 400 to 470 MB
-measured with two threads, 1,250 MB with 16. A thread has a stack of 8 MB, and a heap of its own of up to 64 MB."""
+"""Likewise for address space, of which a limit (`ulimit -v`) also counts unused addresses: 400 to 470 MB measured with
+two threads, 1,250 MB with 16. Each thread has a stack of 8 MB and a separate heap of up to 64 MB."""
 
 
 FEW_CLASSES: Final = 1000
-"""Up to which what is held of every image and class is not counted."""
+"""Up to this many classes, the memory for the probabilities of all images is not counted."""
 
 
 @dataclass(frozen=True)
-class Room:
-    """What is free, in bytes."""
+class Free:
+    """Free memory, in bytes."""
 
     memory: int
     addresses: int | None = None
-    """None where there is no limit on them."""
+    """Free address space; None if there is no limit."""
 
 
 @dataclass(frozen=True)
 class _Bound:
-    """One thing that training takes."""
+    """A limited resource that training needs."""
 
     free: int
-    beside: int
-    """What is taken whatever the batch size."""
-    takes: str
-    """`498 MB of addresses`, where the size is {}."""
+    fixed: int
+    """Bytes needed whatever the batch size."""
+    need: str
+    """The needed size in words, such as `address space for {}`."""
     left: str
+    """The free size in words, such as `{} are free`."""
     more: str
-    """How to have more of it."""
+    """How to get more of it."""
 
 
-def check_memory(engine: Engine, data: Dataset, recipe: Recipe, room: Room | None = None) -> None:
-    """Raise UserError, with both numbers and a batch size that fits, where training takes more memory than is free.
+def check_memory(engine: Engine, data: Dataset, recipe: Recipe, free: Free | None = None) -> None:
+    """Raise UserError, with both numbers and a batch size that fits, if training needs more memory than is free.
 
-    room: None asks the system. An engine that has trained, to measure, has taken all it takes: nothing is asked then.
+    free: None asks the system. An engine that has already trained, to measure, has all its memory: nothing is checked.
     """
     if engine.prepared(data.train.source):
         return
-    needed = engine.memory(data.train.source, recipe.batch_size) + judging_bytes(data)
-    for bound in _bounds(engine, room or Room(free_bytes(), free_addresses())):
-        if needed + bound.beside > bound.free:
+    needed = engine.memory(data.train.source, recipe.batch_size) + prediction_bytes(data)
+    for bound in _bounds(engine, free or Free(free_bytes(), free_addresses())):
+        if needed + bound.fixed > bound.free:
             raise UserError(
-                f"--batch-size {recipe.batch_size:,d}: training takes "
-                f"{bound.takes.format(display.size(needed + bound.beside))}, "
-                f"{display.size(bound.beside)} of it whatever the batch size, "
-                f"and {bound.left.format(display.size(bound.free))}",
-                _repair(engine, data, recipe, bound),
+                f"--batch-size {recipe.batch_size:,d}: training needs "
+                f"{bound.need.format(display.size(needed + bound.fixed))} "
+                f"({display.size(bound.fixed)} of it whatever the batch size), "
+                f"but {bound.left.format(display.size(bound.free))}",
+                _fix(engine, data, recipe, bound),
             )
 
 
-def judging_bytes(data: Dataset) -> int:
-    """Return what is held at the end: the probabilities of all held images.
+def prediction_bytes(data: Dataset) -> int:
+    """Return the bytes of the probabilities of all validation and test images, held in memory at the end.
 
-    0 for few classes, where it is much less than BESIDE.
+    0 for few classes, when it is much less than BESIDE.
     """
     K = len(data.classes)
     held = sum(len(split) for split in (data.validation, data.test) if split is not None)
     return 0 if K <= FEW_CLASSES else 4 * K * held
 
 
-def _bounds(engine: Engine, room: Room) -> list[_Bound]:
-    found = [_Bound(room.memory, BESIDE, "{}", "{} are free", "end other programs, or raise the control group's limit")]
-    if room.addresses is not None:
-        beside = ADDRESSES_BESIDE + ADDRESSES_A_THREAD * int(engine.facts().get("threads", 1))
-        left = "the limit on them (ulimit -v) leaves {}"
-        found.append(
-            _Bound(room.addresses, beside, "addresses for {}", left, "raise that limit, or use fewer --threads")
-        )
+def _bounds(engine: Engine, free: Free) -> list[_Bound]:
+    more = "close other programs, or raise the control group's limit"
+    found = [_Bound(free.memory, BESIDE, "{} of memory", "only {} are free", more)]
+    if free.addresses is not None:
+        fixed = ADDRESSES_BESIDE + ADDRESSES_A_THREAD * int(engine.facts().get("threads", 1))
+        left = "its limit (ulimit -v) leaves only {}"
+        more = "raise that limit, or use fewer --threads"
+        found.append(_Bound(free.addresses, fixed, "{} of address space", left, more))
     return found
 
 
-def _repair(engine: Engine, data: Dataset, recipe: Recipe, bound: _Bound) -> str:
+def _fix(engine: Engine, data: Dataset, recipe: Recipe, bound: _Bound) -> str:
     smaller = recipe
-    while smaller.batch_size > 1 and bound.beside < bound.free:
+    while smaller.batch_size > 1 and bound.fixed < bound.free:
         smaller = dataclasses.replace(smaller, batch_size=smaller.batch_size // 2)
-        needed = engine.memory(data.train.source, smaller.batch_size) + judging_bytes(data) + bound.beside
+        needed = engine.memory(data.train.source, smaller.batch_size) + prediction_bytes(data) + bound.fixed
         if needed <= bound.free:
-            return f"--batch-size {smaller.batch_size:,d} takes {display.size(needed)}"
-    if bound.beside >= bound.free:
+            return f"--batch-size {smaller.batch_size:,d} needs {display.size(needed)}"
+    if bound.fixed >= bound.free:
         return bound.more
     return "use a network with fewer filters or outputs, smaller images (--size), or fewer --threads"

@@ -1,4 +1,4 @@
-"""How much memory a training takes with the compiled engine: worked out from the Programs, without a weight made."""
+"""The memory that training needs with the compiled engine, computed from the Programs before weights are allocated."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from layerline.recipe import Recipe
 
 COPIES: Final = 4
-"""Of the state while training: the first, the last, the best, and one that is being written."""
+"""Copies of the state during training: first, last, best, and one that is being written."""
 _BYTES: Final = {"float32": 4, "int64": 8}
 
 
 def training_bytes(network: Network, recipe: Recipe, threads: int) -> int:
-    """Return the bytes that training on uint8 images, channel by channel, takes on this machine, beside the images."""
+    """Return the bytes that training on uint8 images (C, H, W) needs on this machine, without the images."""
     tasks = [
         task_of(recipe, training=training, source=DType.U8, channels_last=False, even_scaling=True)
         for training in (True, False)
@@ -35,13 +35,13 @@ def training_bytes(network: Network, recipe: Recipe, threads: int) -> int:
 
 
 def needed(network: Network, recipe: Recipe, tasks: Iterable[Task], machine: Machine, threads: int) -> int:
-    """Return the bytes of the tasks' Programs, and of the copies of the state."""
+    """Return the bytes of the tasks' Programs and of the copies of the state."""
     programs = [compilation.plan(network, machine, task) for task in tasks]
     return sum(memory_of(each, threads) for each in programs) + COPIES * _state_bytes(network, recipe)
 
 
 def _state_bytes(network: Network, recipe: Recipe) -> int:
-    """Return the bytes of the weights, and of what the optimizer keeps beside them."""
+    """Return the bytes of the weights and the optimizer state."""
     weights = {name: math.prod(w.shape) * _BYTES[w.dtype] for name, w in network.weights.items()}
-    beside = sum(weights[name] * len(slots) for name, slots in slots_of(network, task_of(recipe)).items())
-    return sum(weights.values()) + beside
+    optimizer = sum(weights[name] * len(slots) for name, slots in slots_of(network, task_of(recipe)).items())
+    return sum(weights.values()) + optimizer

@@ -1,4 +1,4 @@
-"""A forward-only Program that any number of threads may run at once: each call has its own memory."""
+"""A forward-only Program that any number of threads may run at once: each call has separate memory."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from layerline.network import Network
 
 CHUNK: Final = 256
-"""Images that a thread takes at a time, at most."""
+"""Maximum images that a thread processes at a time."""
 WORK: Final = 1 << 30
-"""Multiply-adds that a thread does between two looks at whether it is to stop: some tens of milliseconds."""
+"""Multiply-adds that a thread does between checks for a stop request: tens of milliseconds."""
 
 
 @final
 class Predictor:
-    """Machine code that predicts, apart from the weights it predicts with.
+    """Machine code that predicts, without the weights that it predicts with.
 
-    Nothing in it changes but the pool of scratches: a scratch is with one thread at a time, and what a call writes
-    belongs to the call. So calls in several threads, and in a signal handler in the middle of a call, are right.
+    Only its pool of scratch memory changes: each scratch is used by one thread at a time, and a call only writes to
+    its own memory. So calls are safe in several threads, and in a signal handler in the middle of a call.
     """
 
     def __init__(
@@ -55,14 +55,14 @@ class Predictor:
         self._scratches: deque[NDArray[np.uint8]] = deque(maxlen=threads)
 
     def weighed(self, weights: dict[str, NDArray[np.float32]]) -> Memory:
-        """Return an arena that holds these weights; it never changes."""
+        """Return a read-only arena with these weights."""
         memory = Memory(self.compiled)
         memory.put(weights)
         memory.arena.flags.writeable = False
         return memory
 
     def run(self, weights: Memory, images: ImageSet, indices: NDArray[np.int64]) -> Outputs:
-        """Return what the network says of the images at `indices`. Raises StoppedError as Workers do."""
+        """Return the network's outputs for the images at `indices`. Raises StoppedError like Workers."""
         n = len(indices)
         outputs = Outputs(np.empty((n, self._classes), np.float32), np.empty(n, np.float64))
         labels, probabilities, losses = images.labels, outputs.probabilities, outputs.losses
@@ -70,7 +70,7 @@ class Predictor:
         return outputs
 
     def values(self, weights: Memory, images: ImageSet, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return what the last layer computes for the images at `indices`, float32 (N, *shape), of End.VALUES."""
+        """Return the last layer's values for the images at `indices`, float32 (N, *shape); for End.VALUES."""
         outputs = np.empty((len(indices), *self._shape), np.float32)
         self._write(weights, images, indices, {"values": outputs})
         return outputs
@@ -78,7 +78,7 @@ class Predictor:
     def _write(
         self, weights: Memory, images: ImageSet, indices: NDArray[np.int64], outputs: Mapping[str, NDArray[Any]]
     ) -> None:
-        """Have threads write the outputs. Raises StoppedError as Workers do."""
+        """Write the outputs in several threads. Raises StoppedError like Workers."""
         n = len(indices)
         arrays: dict[str, NDArray[Any]] = {
             "arena": weights.arena,
@@ -90,9 +90,9 @@ class Predictor:
         starts = iter(range(0, n, self._chunk))
 
         def piece(scratch: NDArray[np.uint8], start: int) -> None:
-            given = {**arrays, "scratch": scratch}  # this closure keeps all that machine code writes to
-            pointers = [given[name].ctypes.data for name in self._pointers]
-            float_mode.plainly(lambda: self._function(*pointers, start, min(start + self._chunk, n)))
+            buffers = {**arrays, "scratch": scratch}  # this closure keeps alive what machine code writes to
+            pointers = [buffers[name].ctypes.data for name in self._pointers]
+            float_mode.in_ieee_mode(lambda: self._function(*pointers, start, min(start + self._chunk, n)))
 
         def work(thread: int) -> None:
             del thread
@@ -103,12 +103,12 @@ class Predictor:
 
         workers = Workers(work, min(self._threads, -(-n // self._chunk)))
         if n <= self._chunk:
-            work(0)  # this thread does so little itself
+            work(0)  # so little work is done in this thread
         else:
             workers.run()
 
     def _scratch(self) -> NDArray[np.uint8]:
-        """Return memory for a thread: what an earlier call has left there is written over, its borders stay zero."""
+        """Return scratch memory for a thread: leftovers of earlier calls are overwritten, borders remain zero."""
         try:
             return self._scratches.pop()
         except IndexError:

@@ -1,4 +1,4 @@
-"""Dropout as a module of PyTorch with our own random numbers, which belong to an image, not to the order of calls."""
+"""Dropout as a PyTorch module with our random numbers, which depend on the image and not on the order of calls."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 @final
 class KeyedDropout(nn.Module):
-    """y = x · float32(1 / (1 − p)) where `randomness.dropout_keep` says so, else 0; in evaluation y = x."""
+    """y = x · float32(1 / (1 − p)) where `randomness.dropout_keep` is true, else 0; in evaluation y = x."""
 
     def __init__(self, node: Node, p: float, seed: int) -> None:
-        """Keep what the numbers are keyed by, but for the batch."""
+        """Store the key of the random numbers, except for the batch."""
         super().__init__()
         self._layer, self._shape, self._p, self._seed = node.index, node.shape, p, seed
         self._epoch, self._images = 0, np.zeros(0, np.int64)
 
-    def tell(self, epoch: int, images: NDArray[np.int64]) -> None:
-        """Say which images, by their index in the data, the next batch has, and in which epoch (from 1)."""
+    def set_batch(self, epoch: int, images: NDArray[np.int64]) -> None:
+        """Set the image indices of the next batch, and its epoch (from 1)."""
         self._epoch, self._images = epoch, images
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the batch with some elements gone and the others scaled up."""
+        """Return the batch with some elements zeroed and the others scaled up."""
         if not self.training:
             return x
         keep = dropout_keep(self._seed, self._epoch, self._images, self._layer, self._shape, self._p)
@@ -40,7 +40,7 @@ class KeyedDropout(nn.Module):
 
 
 def put_keyed_dropout(module: nn.Sequential, network: Network, seed: int) -> list[KeyedDropout]:
-    """Put a KeyedDropout in place of every nn.Dropout of `network.to_torch()`; returns them."""
+    """Replace every nn.Dropout of `network.to_torch()` with a KeyedDropout; return these."""
     put = []
     for node in network.nodes:
         if node.layer.kind == "dropout":

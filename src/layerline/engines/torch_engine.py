@@ -1,4 +1,4 @@
-"""The engine on PyTorch's own layers, loss and optimizers, on the CPU: the tests' oracle, and one like any other."""
+"""The torch engine, on PyTorch's layers, loss and optimizers on the CPU: also the reference of the tests."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ AT_ONCE = 256
 
 @final
 class TorchEngine(Engine):
-    """A network in PyTorch. With dtype="float64" everything behind the scaling of the images is in double precision.
+    """A network in PyTorch. With dtype="float64" everything after the scaling of the images is in double precision.
 
-    Its bits may depend on the number of threads and on PyTorch's version; the compiled engine's do not.
+    Unlike the compiled engine's, its results may depend on the number of threads and on the version of PyTorch.
     """
 
     name: ClassVar[str] = "torch"
@@ -45,7 +45,7 @@ class TorchEngine(Engine):
         threads: int | None = None,
         dtype: Literal["float32", "float64"] = "float32",
     ) -> None:
-        """Build the modules and put the first weights of the recipe in."""
+        """Build the modules and load the recipe's initial weights."""
         self._classes = network.classes
         self._scaling, self._recipe = scaling, recipe
         self._threads = threads or cores()
@@ -60,7 +60,7 @@ class TorchEngine(Engine):
         self._steps = TorchSteps(self._module, recipe)
 
     def train(self, epoch: Epoch, first: int) -> int:
-        """Run steps `first`, `first`+1, … of an epoch; return how many steps were done."""
+        """Run steps `first`, `first`+1, … of an epoch; return the number of steps done."""
         torch.set_num_threads(self._threads)
         self._done, self._diverged = first, None
         self._module.train()
@@ -76,11 +76,11 @@ class TorchEngine(Engine):
         return self._done - first
 
     def progress(self) -> int:
-        """Return the number of steps of the epoch done by the running or last call of `train`."""
+        """Return the number of steps of the epoch done by the current or last call of `train`."""
         return self._done
 
     def stop(self) -> None:
-        """Ask the running `train` to return after the step it is in; if none runs, the next one does one step."""
+        """Ask a running `train` to return after its current step; if none is running, the next one does one step."""
         self._stopping = True
 
     @property
@@ -123,13 +123,13 @@ class TorchEngine(Engine):
         self._steps.set_state(state.optimizer)
 
     def gradients(self, images: ImageSet, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        """Return the gradient of the mean loss of these images by parameter name; no weight moves.
+        """Return the gradient of the mean loss of these images by parameter name; no weight changes.
 
-        Dropout drops what it drops in the first epoch.
+        Dropout drops the same elements as in the first epoch.
         """
         torch.set_num_threads(self._threads)
         self._module.train()
-        self._tell(1, indices)
+        self._set_batch(1, indices)
         x, labels = self._batch(images, indices)
         parameters = dict(self._module.named_parameters())
         loss = functional.cross_entropy(self._module(x), labels)
@@ -137,12 +137,12 @@ class TorchEngine(Engine):
         return {name: gradient.numpy().copy() for name, gradient in zip(parameters, found, strict=True)}
 
     def facts(self) -> dict[str, Any]:
-        """Return what the bits depend on beside network, data and recipe."""
+        """Return what the results depend on besides network, data and recipe."""
         capability = torch.backends.cpu.get_cpu_capability()
         return {"torch": torch.__version__, "cpu": capability, "threads": self._threads}
 
     def _step(self, epoch: Epoch, step: int) -> bool:
-        """Take one step, gather its figures, and return whether the loss was finite."""
+        """Take one step, accumulate its metrics, and return whether the loss was finite."""
         B = self._recipe.batch_size
         rows = slice(step * B, (step + 1) * B)
         indices = epoch.order[rows]
@@ -150,12 +150,12 @@ class TorchEngine(Engine):
         if epoch.drawn is not None:
             augmented = apply(epoch.images.images[indices], epoch.drawn, rows, self._scaling)
             x = torch.from_numpy(np.ascontiguousarray(augmented)).to(self._dtype)
-        self._tell(epoch.number, indices)
+        self._set_batch(epoch.number, indices)
         self._module.zero_grad()
         logits = self._module(x)
         divisor = len(indices) if epoch.weights is None else float(epoch.weights[step])
         loss = self._objective(logits, labels, epoch) / divisor
-        self._gather(logits.detach(), labels, epoch)
+        self._accumulate(logits.detach(), labels, epoch)
         loss.backward()  # type: ignore[no-untyped-call]  # PyTorch leaves it untyped
         self._steps.take(float(epoch.learning_rates[step]), epoch.first_step + step + 1)
         return bool(torch.isfinite(loss))
@@ -166,16 +166,16 @@ class TorchEngine(Engine):
         smoothing = self._recipe.label_smoothing
         return functional.cross_entropy(logits, labels, weights, reduction="sum", label_smoothing=smoothing)
 
-    def _gather(self, logits: torch.Tensor, labels: torch.Tensor, epoch: Epoch) -> None:
+    def _accumulate(self, logits: torch.Tensor, labels: torch.Tensor, epoch: Epoch) -> None:
         self._loss += float(self._objective(logits.double(), labels, epoch))
         prediction = logits.numpy().argmax(axis=1)
         truth = labels.numpy()
         for tally, counted in zip(self._tallies, (truth, prediction, truth[truth == prediction]), strict=True):
             np.add.at(tally, counted, 1)
 
-    def _tell(self, epoch: int, indices: NDArray[np.int64]) -> None:
+    def _set_batch(self, epoch: int, indices: NDArray[np.int64]) -> None:
         for dropout in self._dropouts:
-            dropout.tell(epoch, indices)
+            dropout.set_batch(epoch, indices)
 
     def _batch(self, images: ImageSet, indices: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         x = torch.from_numpy(np.ascontiguousarray(self._scaling.apply(images.images[indices])))

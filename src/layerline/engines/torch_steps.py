@@ -1,10 +1,10 @@
-"""What a step of the torch engine does to the weights: PyTorch's SGD and AdamW; Muon and averages, written out.
+"""The weight updates of the torch engine: PyTorch's SGD and AdamW; Muon and weight averages, written out.
 
     Muon    v = μ·v + g;  u = g + μ·v;  X = orthogonal(u);  w −= η·λ·w;  w −= η · 0.2·√max(O, C·R·S) · X
     EMA     e = d·e + (1 − d)·w after the step
 Muon steps the filters, seen as matrices (O, C·R·S) (Jordan 2024, "Muon: an optimizer for hidden layers in neural
-networks"; the length: Liu et al. 2025, arXiv:2502.16982, eq. 4), AdamW everything else. Before any of them, all
-gradients together are clipped by PyTorch's clip_grad_norm_.
+networks"; the update scale: Liu et al. 2025, arXiv:2502.16982, eq. 4), AdamW everything else. First, the global norm of
+all gradients is clipped by PyTorch's clip_grad_norm_.
 """
 
 from __future__ import annotations
@@ -28,53 +28,53 @@ MATCH_ADAM: Final = 0.2
 
 @final
 class TorchSteps:
-    """The optimizer of a recipe over a module's parameters, with all that it keeps beside them."""
+    """The optimizer of a recipe for a module's parameters, with its state."""
 
     def __init__(self, module: nn.Module, recipe: Recipe) -> None:
-        """Keep zeros beside each parameter, and where the recipe has averages a copy of what it is now."""
+        """Create the optimizer state: zeros, and copies of the parameters if the recipe has averages."""
         self._recipe = recipe
         self._parameters = dict(module.named_parameters())
         muon = recipe.optimizer == "muon"
         self._filters = [name for name in _filters(module) if muon]
         others = [name for name in self._parameters if name not in self._filters]
         self._optimizer = self._made(others) if others else None
-        self._kept: dict[str, torch.Tensor] = {}
+        self._state: dict[str, torch.Tensor] = {}
         for name, parameter in self._parameters.items():
             for slot in self._slots(name):
-                self._kept[f"{slot}.{name}"] = torch.zeros_like(parameter, requires_grad=False)
+                self._state[f"{slot}.{name}"] = torch.zeros_like(parameter, requires_grad=False)
             if recipe.ema is not None:
-                self._kept[f"ema.{name}"] = parameter.detach().clone()
+                self._state[f"ema.{name}"] = parameter.detach().clone()
         if self._optimizer is not None:
-            self._lend(self._optimizer, others)
+            self._share(self._optimizer, others)
 
     @property
     def averages(self) -> dict[str, torch.Tensor]:
-        """Return the average of each parameter by the parameter's name; nothing where the recipe keeps none."""
-        return {} if self._recipe.ema is None else {name: self._kept[f"ema.{name}"] for name in self._parameters}
+        """Return the average of each parameter by the parameter's name; empty if the recipe has no averages."""
+        return {} if self._recipe.ema is None else {name: self._state[f"ema.{name}"] for name in self._parameters}
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return a copy of what is kept, by its name in State.optimizer."""
-        return {name: value.numpy().copy() for name, value in self._kept.items()}
+        """Return a copy of the optimizer state, by name in State.optimizer."""
+        return {name: value.numpy().copy() for name, value in self._state.items()}
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> None:
-        """Take over what `state` gave. Raises ValueError where it is of another network or optimizer: our bug."""
-        shapes = {name: tuple(value.shape) for name, value in self._kept.items()}
+        """Restore what `state` returned. Raises ValueError for another network or optimizer: our bug."""
+        shapes = {name: tuple(value.shape) for name, value in self._state.items()}
         if shapes != {name: value.shape for name, value in state.items()}:
-            raise ValueError("the state is not of this network and optimizer")
+            raise ValueError("the state does not match this network and optimizer")
         for name, value in state.items():
-            self._kept[name].copy_(torch.tensor(value))
+            self._state[name].copy_(torch.tensor(value))
 
     @torch.no_grad()
     def take(self, rate: float, t: int) -> None:
-        """Take one step along the parameters' gradients; t is its number in the run, from 1."""
+        """Update the parameters by their gradients; t: the number of the step in the run, from 1."""
         if self._recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(list(self._parameters.values()), self._recipe.clip_norm)
         if self._optimizer is not None:
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
-            for kept in self._optimizer.state.values():
-                if "step" in kept:
-                    kept["step"].fill_(t - 1)
+            for state in self._optimizer.state.values():
+                if "step" in state:
+                    state["step"].fill_(t - 1)
             self._optimizer.step()
         for name in self._filters:
             self._muon(name, rate)
@@ -91,30 +91,30 @@ class TorchSteps:
         return torch.optim.AdamW(groups, lr=0.0, betas=(r.beta1, r.beta2), eps=r.eps)
 
     def _decay(self, name: str) -> float:
-        spared = self._recipe.decay == "weights" and self._parameters[name].ndim == 1
-        return 0.0 if spared else self._recipe.weight_decay
+        exempt = self._recipe.decay == "weights" and self._parameters[name].ndim == 1
+        return 0.0 if exempt else self._recipe.weight_decay
 
     def _slots(self, name: str) -> tuple[str, ...]:
         if self._recipe.optimizer == "sgd":
             return ("momentum",) if self._recipe.momentum else ()
         return ("momentum",) if name in self._filters else ("exp_avg", "exp_avg_sq")
 
-    def _lend(self, optimizer: torch.optim.Optimizer, names: list[str]) -> None:
-        """Let PyTorch's optimizer work on our tensors, under its names: it changes them in place.
+    def _share(self, optimizer: torch.optim.Optimizer, names: list[str]) -> None:
+        """Make PyTorch's optimizer use our state tensors, under its names: it changes them in place.
 
-        SGD's buffer begins as zero, and not as the first gradient: v = μ·0 + g is the same.
+        SGD's buffer starts as zero instead of the first gradient: v = μ·0 + g is the same.
         """
         for name in names:
-            kept = {slot: self._kept[f"{slot}.{name}"] for slot in self._slots(name)}
-            if "momentum" in kept:
-                kept["momentum_buffer"] = kept.pop("momentum")
-            elif kept:
-                kept["step"] = torch.zeros(())
-            if kept:
-                optimizer.state[self._parameters[name]] = kept
+            shared = {slot: self._state[f"{slot}.{name}"] for slot in self._slots(name)}
+            if "momentum" in shared:
+                shared["momentum_buffer"] = shared.pop("momentum")
+            elif shared:
+                shared["step"] = torch.zeros(())
+            if shared:
+                optimizer.state[self._parameters[name]] = shared
 
     def _muon(self, name: str, rate: float) -> None:
-        w, v, momentum = self._parameters[name], self._kept[f"momentum.{name}"], self._recipe.momentum
+        w, v, momentum = self._parameters[name], self._state[f"momentum.{name}"], self._recipe.momentum
         assert w.grad is not None  # noqa: S101 - a step follows backward()
         v.mul_(momentum).add_(w.grad)
         u = (w.grad + momentum * v).flatten(1)
@@ -123,9 +123,9 @@ class TorchSteps:
 
 
 def orthogonal(u: torch.Tensor) -> torch.Tensor:
-    """Return a matrix of the same shape whose singular values are near 1: five rounds of Newton and Schulz.
+    """Return a matrix of the same shape whose singular values are near 1, by five Newton–Schulz iterations.
 
-    X = u / (‖u‖ + 10⁻⁷), transposed if it is higher than wide; A = X·Xᵀ, B = b·A + c·A·A, X = a·X + B·X.
+    X = u / (‖u‖ + 10⁻⁷), transposed if it has more rows than columns; A = X·Xᵀ, B = b·A + c·A·A, X = a·X + B·X.
     """
     a, b, c = COEFFICIENTS
     high = u.shape[0] > u.shape[1]
@@ -137,5 +137,5 @@ def orthogonal(u: torch.Tensor) -> torch.Tensor:
 
 
 def _filters(module: nn.Module) -> list[str]:
-    """Return the names of the convolutions' weights."""
+    """Return the names of the convolution weights."""
     return [f"{path}.weight" for path, part in module.named_modules() if isinstance(part, nn.Conv2d)]

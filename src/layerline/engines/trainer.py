@@ -1,4 +1,4 @@
-"""A training Program with its memory: one call runs many steps, in all threads."""
+"""A training Program with its memory: one call runs many steps in all threads."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ if TYPE_CHECKING:
 
 @final
 class Control:
-    """What threads that train share, and others read and set meanwhile: see compiler.tickets."""
+    """Memory shared by the training threads, which other threads read and set meanwhile: see compiler.tickets."""
 
     def __init__(self, threads: int) -> None:
-        """Take memory for so many threads."""
+        """Allocate memory for this many threads."""
         self.words = np.zeros(control_words(threads), np.int64)
 
     def begin(self, first: int, end: int, *, stop: bool) -> None:
-        """Set all to what a call begins with that does the steps from `first` to before `end`."""
+        """Initialize for a call that runs steps `first` to `end` − 1."""
         self.words[:] = 0
         for name, value in (("stop", stop), ("done", first), ("end", end)):
             self.words[CONTROL.index(name) * WORDS_PER_LINE] = value
 
     def __getitem__(self, name: str) -> int:
-        """Return a number of tickets.CONTROL."""
+        """Return a value by its name in tickets.CONTROL."""
         return int(self.words[CONTROL.index(name) * WORDS_PER_LINE])
 
     def stop(self) -> None:
-        """Let the threads end after the step that they are in."""
+        """Make the threads return after their current step."""
         self.words[CONTROL.index("stop") * WORDS_PER_LINE] = 1
 
 
 @final
 class Trainer:
-    """Machine code that trains, the arena with all that training changes, and a scratch for each thread."""
+    """Machine code that trains, the arena with everything that training changes, and scratch memory per thread."""
 
     def __init__(
         self, code: Compiled, classes: int, threads: int, constants: Mapping[str, NDArray[np.float32]]
     ) -> None:
-        """Take memory. constants: the arrays that kernels only read, by the name of the pointer they go to."""
+        """Allocate memory. constants: the read-only arrays, by the name of the pointer they go to."""
         self.compiled, self.threads = code, threads
         self.memory = Memory(code)
         self._scratches = [aligned(code.schedule.scratch_bytes) for _ in range(threads)]
@@ -63,7 +63,7 @@ class Trainer:
         self._function = code.code.function("train", [ctypes.c_void_p] * len(TRAIN_POINTERS) + types)
 
     def run(self, epoch: Epoch, tables: Mapping[str, NDArray[Any]], first: int, control: Control) -> None:
-        """Run steps from `first` on in all threads, up to control's `end`. Raises StoppedError as Workers do."""
+        """Run steps from `first` on in all threads, up to control's `end`. Raises StoppedError like Workers."""
         arrays: dict[str, NDArray[Any]] = {
             "arena": self.memory.arena,
             "control": control.words,
@@ -76,20 +76,20 @@ class Trainer:
         functions = {"yield_core": _library_address("sched_yield"), "nap": _library_address("usleep")}
 
         def work(thread: int) -> None:
-            given = {**arrays, "scratch": self._scratches[thread]}  # this closure keeps all that machine code writes to
-            addresses = {**functions, **{name: array.ctypes.data for name, array in given.items()}}
+            buffers = {**arrays, "scratch": self._scratches[thread]}  # kept alive here: machine code writes to them
+            addresses = {**functions, **{name: array.ctypes.data for name, array in buffers.items()}}
             pointers = [addresses[name] for name in TRAIN_POINTERS]
-            float_mode.plainly(lambda: self._function(*pointers, first, len(epoch.order), thread, self.threads))
+            float_mode.in_ieee_mode(lambda: self._function(*pointers, first, len(epoch.order), thread, self.threads))
 
         Workers(work, self.threads, ask=control.stop).run()
 
     def running(self) -> Running:
-        """Return loss and tallies."""
+        """Return the running loss and tallies."""
         tallies = sum(self._tallies(), np.zeros((3, self._classes), np.int64))
         return Running(float(self._total()[0]), tallies)
 
     def set_running(self, running: Running) -> None:
-        """Put both in place; which thread's tallies hold what is of no matter."""
+        """Set the running loss and tallies; all tallies go to the first thread, as only their sum matters."""
         self._total()[:] = (running.loss, 0.0)
         first, *others = self._tallies()
         first[:] = running.tallies
@@ -109,5 +109,5 @@ class Trainer:
 
 
 def _library_address(name: str) -> int:
-    """Return the address of a function of the C library: machine code calls it through a pointer."""
+    """Return the address of a C library function, which machine code calls through a pointer."""
     return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0

@@ -1,1 +1,1 @@
-"""MEASURE: what stands beside a figure, so that it is not taken for more than it is: intervals, baselines, remarks."""
+"""MEASURE: the context that a score needs: confidence intervals, baselines and remarks."""

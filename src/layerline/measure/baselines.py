@@ -1,9 +1,8 @@
-"""What can be had without a network: always the largest class, a regression on thumbnails, the nearest training image.
+"""Baselines without a network: majority class, logistic regression on thumbnails, nearest training image.
 
-A figure says little alone: 0.70 is poor where always guessing gives 0.67, and where a straight line through thumbnails
-gives 0.95 the images are easy. Where the class of the nearest thumbnail gives as much, memory is enough: the test may
-have near copies of training images. All are made of the training images and measured on the test images, as the
-network.
+A score means little on its own: 0.70 is poor if the majority class gives 0.67, and if a linear model on thumbnails
+reaches 0.95 the task is easy. If the nearest thumbnail does as well, memorizing is enough: the test set may contain
+near copies of training images. Like the network, all are fitted to the training images and scored on the test images.
 """
 
 from __future__ import annotations
@@ -24,25 +23,25 @@ if TYPE_CHECKING:
     from layerline.runs.result import Baseline, Baselines
 
 SIDE: Final = 16
-"""Pixels of a thumbnail's side; a shorter side stays."""
+"""Side of a thumbnail in pixels; a shorter side is left as it is."""
 MOST_WORK: Final = 150_000_000
-"""Images · features · classes that are fitted at most: all of MNIST. Beyond, fewer images are taken."""
+"""Maximum images · features · classes to fit: all of MNIST. Above that, fewer images are used."""
 MOST_DISTANCES: Final = 50_000_000_000
-"""Training images · test images · features that are compared at most: a third of MNIST's training images."""
+"""Maximum training images · test images · features to compare: a third of MNIST's training images."""
 MOST_PIXELS: Final = 400_000_000
-"""Values of training images that are read at most."""
+"""Maximum number of values read from training images."""
 FEWEST_IMAGES: Final = 1000
-"""As many are taken in any case, where there are so many."""
+"""At least this many images are used, if there are that many."""
 
 _BLOCK: Final = 1 << 20
-"""Values that are made float32 or float64 at once: 4 or 8 MiB."""
+"""Values converted to float32 or float64 at once: 4 or 8 MiB."""
 
 
 def measured(data: Dataset) -> Baselines | None:
     """Return the baselines; None without a test set.
 
-    `thumbnails` and `nearest` also say of how many training `images` they know; they are missing where the images'
-    values are not finite, or too large for float32.
+    `thumbnails` and `nearest` also have the number of training `images` they use; they are missing if the images'
+    values are not finite or too large for float32.
     """
     if data.test is None:
         return None
@@ -52,32 +51,32 @@ def measured(data: Dataset) -> Baselines | None:
         "largest_class": {"class": data.classes[largest], **_scores(truth, np.full(len(truth), largest), K)}
     }
     with MATRICES:
-        for name, images, say in (
-            ("thumbnails", fitted_on(data), _thumbnails_say),
-            ("nearest", compared_with(data), _nearest_says),
+        for name, images, predict in (
+            ("thumbnails", fitted_on(data), _predict_by_regression),
+            ("nearest", compared_with(data), _predict_by_nearest),
         ):
-            said = say(data, images)
-            if said is not None:
-                found[name] = {**_scores(truth, said, K), "images": len(images)}
+            predicted = predict(data, images)
+            if predicted is not None:
+                found[name] = {**_scores(truth, predicted, K), "images": len(images)}
     return found
 
 
-def _scores(truth: NDArray[np.int32], said: NDArray[np.int64], K: int) -> Baseline:
-    scores = metrics.of_tallies(metrics.tallies(truth, said, K))
+def _scores(truth: NDArray[np.int32], predicted: NDArray[np.int64], K: int) -> Baseline:
+    scores = metrics.of_tallies(metrics.tallies(truth, predicted, K))
     return {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
 
 
 def fitted_on(data: Dataset) -> NDArray[np.int64]:
-    """Return the training images that the regression is fitted to, by their place in the split, ascending.
+    """Return the training images that the regression is fitted to: ascending positions in the split.
 
-    All, or at most MOST_WORK and MOST_PIXELS allow.
+    All of them, or as many as MOST_WORK and MOST_PIXELS allow.
     """
     return _spread(data, MOST_WORK // (_features(data) * len(data.classes)))
 
 
 def compared_with(data: Dataset) -> NDArray[np.int64]:
-    """Return the training images among which the nearest is looked for, as `fitted_on`: by MOST_DISTANCES."""
-    assert data.test is not None  # noqa: S101 - the caller looked
+    """Return the training images that the nearest is searched in, like `fitted_on` but limited by MOST_DISTANCES."""
+    assert data.test is not None  # noqa: S101 - the caller has checked
     return _spread(data, MOST_DISTANCES // (_features(data) * len(data.test)))
 
 
@@ -87,7 +86,7 @@ def _features(data: Dataset) -> int:
 
 
 def _spread(data: Dataset, most: int) -> NDArray[np.int64]:
-    """Return at most so many training images, evenly spread over all sorted by class: the classes keep their shares."""
+    """Return at most `most` training images, evenly spaced in class order, so that class proportions are kept."""
     C, H, W = data.shape
     M = len(data.train)
     most = min(most, MOST_PIXELS // (C * H * W))
@@ -96,16 +95,16 @@ def _spread(data: Dataset, most: int) -> NDArray[np.int64]:
     return np.sort(by_class[np.arange(most) * M // most])
 
 
-def _thumbnails_say(data: Dataset, images: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Return the class that the regression says of each test image."""
-    assert data.test is not None  # noqa: S101 - the caller looked
+def _predict_by_regression(data: Dataset, images: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Return the class that the regression predicts for each test image; None if a value is not finite."""
+    assert data.test is not None  # noqa: S101 - the caller has checked
     x = thumbnails(data.train, images)
     mean = x.mean(axis=0)
     x -= mean
     deviation = _root_mean_square(x)
     if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
         return None
-    # A border pixel that is set in one image of thousands would count as hundreds of deviations.
+    # Without a floor, a border pixel that is set in one image of thousands would be hundreds of deviations.
     least = max(float(deviation.max()) / 100, 1e-30)
     scale = (1 / np.maximum(deviation, least)).astype(np.float32)
     x *= scale
@@ -114,12 +113,12 @@ def _thumbnails_say(data: Dataset, images: NDArray[np.int64]) -> NDArray[np.int6
     return np.asarray(((tested - mean) * scale @ w + b).argmax(axis=1), np.int64)
 
 
-def _nearest_says(data: Dataset, images: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Return the class of the training image whose thumbnail has the least squares to that of each test image.
+def _predict_by_nearest(data: Dataset, images: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Return, for each test image, the class of the training image with the nearest thumbnail (Euclidean).
 
-    |x − t|² is least where x·t − |x|²/2 is largest; the first of several is taken.
+    |x − t|² is smallest where x·t − |x|²/2 is largest; the first one wins ties. None if a value is not finite.
     """
-    assert data.test is not None  # noqa: S101 - the caller looked
+    assert data.test is not None  # noqa: S101 - the caller has checked
     x = thumbnails(data.train, images)
     mean = x.mean(axis=0)
     x -= mean
@@ -133,7 +132,7 @@ def _nearest_says(data: Dataset, images: NDArray[np.int64]) -> NDArray[np.int64]
 
 
 def _root_mean_square(x: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return √(mean x²) of each column, added in float64."""
+    """Return √(mean x²) of each column, summed in float64."""
     step = max(1, _BLOCK // x.shape[1])
     blocks = (x[first : first + step].astype(np.float64) for first in range(0, len(x), step))
     squares = np.sum([np.einsum("nd,nd->d", block, block) for block in blocks], axis=0)
@@ -141,7 +140,7 @@ def _root_mean_square(x: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def thumbnails(split: Split, places: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return images as rows of C · 16 · 16 values, float32: each the mean over the area of the image that it covers."""
+    """Return images as float32 rows of C · 16 · 16 values, each the mean over its area of the image."""
     _, C, H, W = split.source.images.shape
     down, across = averaging(H, min(H, SIDE)), averaging(W, min(W, SIDE))
     rows = np.empty((len(places), C * len(down) * len(across)), np.float32)

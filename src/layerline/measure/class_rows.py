@@ -1,4 +1,4 @@
-"""A test class by class: which classes are the worst, and which are confused most often."""
+"""Per-class results: the worst classes, and the pairs confused most often."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def lowest(rows: Sequence[ClassRow], most: int) -> list[int]:
-    """Return the numbers of at most so many classes, those with the lowest F1 first; without one it comes last."""
+    """Return the numbers of at most `most` classes, lowest F1 first; a class without an F1 comes last."""
     return sorted(range(len(rows)), key=lambda k: 2.0 if rows[k].known[2] is None else rows[k].f1)[:most]
 
 
 def confused(confusion: Counts, classes: Sequence[str], most: int, longest: int) -> list[str]:
-    """Return the pairs confused most often, `cat → dog: 8 of 100`, truth → prediction and of the images of the truth.
+    """Return the pairs confused most often, such as `cat → dog: 8 of 100`: 8 of the 100 cats were predicted as dog.
 
-    most: how many at most, the most frequent first; longest: letters of a class's name.
+    most: maximum number of pairs, most frequent first; longest: maximum length of a class name.
     """
     of = confusion.sum(axis=1)
     return [

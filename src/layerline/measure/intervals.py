@@ -1,8 +1,8 @@
-"""How sure a figure of the test is: percentile intervals by bootstrap, from nothing but the confusion matrix.
+"""Confidence intervals of the test scores: percentile bootstrap, computed from the confusion matrix alone.
 
 Efron and Tibshirani 1993, "An Introduction to the Bootstrap", section 13.3. A resample takes N of the N test images
 with replacement. Accuracy and macro F1 depend on the counts of the confusion matrix alone, and the counts of a resample
-are multinomial: N images, each in cell i with probability counts[i] / N. So the counts are drawn, and not the images.
+are multinomial: N images, each in cell i with probability counts[i] / N. So the counts are drawn, not the images.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RESAMPLES: Final = 2000
 LEVEL: Final = 0.95
 
 _SPARE: Final = 3.0
-"""A Poisson number of images is drawn at once, so many of its standard deviations below N; the rest singly."""
+"""The Poisson draw aims this many standard deviations below N; the remaining images are drawn one by one."""
 _AT_ONCE: Final = 1 << 20
 """Random numbers drawn at once."""
 
@@ -34,12 +34,12 @@ _AT_ONCE: Final = 1 << 20
 def intervals(confusion: Counts, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, tuple[float, float]] | None:
     """Return the 95 % intervals of test_accuracy and test_macro_f1; None without images.
 
-    confusion: (K, K), row = truth. From the 2.5 % to the 97.5 % quantile of the resamples' figures.
+    confusion: (K, K), row = truth. From the 2.5 % to the 97.5 % quantile of the resamples' scores.
     """
     if not confusion.sum():
         return None
     with MATRICES:
-        accuracy, macro_f1 = _figures(confusion, seed, resamples)
+        accuracy, macro_f1 = _resampled(confusion, seed, resamples)
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     return {
         name: (float(low), float(high))
@@ -50,7 +50,7 @@ def intervals(confusion: Counts, seed: int = 0, resamples: int = RESAMPLES) -> d
     }
 
 
-def _figures(confusion: Counts, seed: int, resamples: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _resampled(confusion: Counts, seed: int, resamples: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return accuracy and macro F1 of each resample, float64 (resamples,) each."""
     K, N = len(confusion), int(confusion.sum())
     rows, columns, cells = metrics.cells(confusion)
@@ -70,7 +70,7 @@ def _figures(confusion: Counts, seed: int, resamples: int) -> tuple[NDArray[np.f
 
 
 def _by_class(drawn: NDArray[np.int64], classes: NDArray[np.int64], K: int) -> NDArray[np.int64]:
-    """Return the sums over the cells of each class, int64 (resamples, K); every cell has one."""
+    """Return the sum over the cells of each class, int64 (resamples, K); classes: that of each cell."""
     order = np.argsort(classes, kind="stable")
     there, begins = np.unique(classes[order], return_index=True)
     found = np.zeros((len(drawn), K), np.int64)
@@ -79,12 +79,12 @@ def _by_class(drawn: NDArray[np.int64], classes: NDArray[np.int64], K: int) -> N
 
 
 def draw(cells: NDArray[np.int64], seed: int, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the cells' counts in some resamples, int64 (len(numbers), len(cells)); each row sums to N = Σ cells.
+    """Return the cell counts of some resamples, int64 (len(numbers), len(cells)); each row sums to N = Σ cells.
 
-    Exact, and far fewer draws than N a resample. Independent Poisson numbers whose means are in proportion to the
-    cells are, given their sum M, multinomial with M images; N − M images drawn singly complete them. Their mean sum is
-    N − 3√N; a resample where M is above N all the same begins anew, singly. At (seed, BOOTSTRAP, image = number of the
-    resample), epoch 0 has the Poisson numbers, element = cell; epoch 1 the single images.
+    Exact, with far fewer draws than N per resample. Independent Poisson numbers with means proportional to the cells
+    are, given their sum M, multinomial with M images; N − M images drawn one by one complete them. Their mean sum is
+    N − 3√N; a resample whose M still exceeds N starts over and is drawn one by one. At (seed, BOOTSTRAP, image = number
+    of the resample), epoch 0 holds the Poisson numbers, element = cell; epoch 1 the single images.
     """
     N = int(cells.sum())
     share = max(0.0, 1 - _SPARE / math.sqrt(N))
@@ -104,7 +104,7 @@ def draw(cells: NDArray[np.int64], seed: int, numbers: NDArray[np.int64]) -> NDA
 
 
 def _poisson(mean: float) -> NDArray[np.float64]:
-    """Return P(X ≤ k) of a Poisson number for k = 0, 1, … as far as it is below 1 in float64."""
+    """Return P(X ≤ k) of a Poisson number for k = 0, 1, … until it reaches 1 in float64."""
     if mean == 0:
         return np.ones(1)
     k = np.arange(math.ceil(mean + 10 * math.sqrt(mean)) + 20)

@@ -1,8 +1,8 @@
-"""What the losses over the epochs say of the learning rate: too high, too low, or nothing that a rate would mend.
+"""Remarks on the learning rate, from the training losses: too high, too low, or nothing that a new rate would fix.
 
-A rate is called wrong only where it is far from the usual one of its optimizer and the losses show it: what an ordinary
-training of a hard set looks like (a loss that falls slowly from epoch to epoch) is no reason to change the rate.
-benchmarks/remarks.py has how often each sentence is right, and how often its advice helped.
+A learning rate is called wrong only if it is far from the usual one of its optimizer and the losses show it: a loss
+that falls slowly from epoch to epoch, as is normal for a hard data set, is no reason to change it.
+benchmarks/remarks.py measures how often each remark is right, and how often its advice helped.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from layerline.recipe import Recipe
 
 NOTHING_LEARNED: Final = 0.02
-"""A training loss within so much of what guessing gives, in shares of it, has learned nothing."""
+"""Nothing was learned if the training loss is within this fraction of the loss of guessing."""
 TOO_HIGH: Final = 1.1
-"""A training loss above so many ln K, after the first epoch, is worse than guessing."""
+"""A training loss above this many times ln K, after the first epoch, is worse than guessing."""
 JUMP: Final = 0.15
-"""A rise of the training loss from one epoch to the next, in shares of ln K, is a jump."""
+"""A rise of the training loss by more than this fraction of ln K from one epoch to the next is a jump."""
 FAR_BELOW: Final = 1 / 8
-"""A rate of less than this share of the usual one may be too low,"""
+"""A learning rate below this fraction of the usual one may be too low,"""
 FAR_ABOVE: Final = 4.0
-"""one of more than this many times the usual one too high."""
+"""one above this many times the usual one too high."""
 MUCH_LEFT: Final = 0.1
-"""A training has not come far where more than so much of ln K is left."""
+"""Training has not come far if the loss is still above this fraction of ln K."""
 
 
 def of(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Recipe) -> list[str]:
-    """Return the sentence that applies, if one does. losses: float64 (epochs,), finite; train: images of each class."""
+    """Return the remark that applies, if any. losses: float64 (epochs,), finite; train: images of each class."""
     for rule in (_too_high, _too_low, _nothing_learned):
         found = rule(losses, train, recipe)
         if found:
@@ -44,10 +44,10 @@ def of(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Recipe) ->
 
 
 def _too_high(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Recipe) -> list[str]:
-    """Say that the rate is too high: above the usual one, and the loss shows it.
+    """Remark that the learning rate is too high: it is above the usual one, and the loss shows it.
 
-    After the first epoch it is once above 1.1 ln K, or has jumped twice by 0.15 ln K; or the rate is more than four
-    times the usual one and nothing was learned, after however few epochs.
+    After the first epoch the loss was above 1.1 ln K, or it jumped twice by 0.15 ln K; or the learning rate is more
+    than four times the usual one and nothing was learned, after any number of epochs.
     """
     guess = math.log(len(train))
     if recipe.learning_rate <= usual_rate(recipe):
@@ -73,12 +73,12 @@ def _too_high(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Rec
 
 
 def _too_low(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Recipe) -> list[str]:
-    """Say that the rate is too low: below an eighth of the usual one, no epoch raised the loss, much of it is left."""
+    """Remark that the rate is too low: below an eighth of the usual, the loss never rose, and is still high."""
     slow = recipe.learning_rate < FAR_BELOW * usual_rate(recipe) and losses[-1] > MUCH_LEFT * math.log(len(train))
     if not slow or (np.diff(losses) > 0).any():
         return []
     epochs = display.counted(len(losses), "epoch")
-    fell = "" if len(losses) == 1 else f" fell by {display.loss(float(losses[0] - losses[-1]))} only, to"
+    fell = "" if len(losses) == 1 else f" fell by only {display.loss(float(losses[0] - losses[-1]))}, to"
     return [
         f"The training loss{fell or ' is'} {display.loss(float(losses[-1]))} after {epochs} ({_guess(train)}). The "
         f"learning rate {display.rate(recipe.learning_rate)} is too low: try {_usual(recipe)}."
@@ -86,12 +86,12 @@ def _too_low(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Reci
 
 
 def _nothing_learned(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Recipe) -> list[str]:
-    """Say that nothing was learned at a rate that is not far off: no epoch's loss is 2 % below what guessing gives."""
+    """Remark that nothing was learned at a plausible rate: no epoch's loss is 2 % below that of guessing."""
     if not _learned_nothing(losses, train, recipe) or len(losses) < 2:
         return []
     return [
-        f"{_as_guessing(losses, train, recipe)}: nothing was learned. The labels may have nothing to do with the "
-        "images (look at them with layerline data show), or the training may be too short."
+        f"{_as_guessing(losses, train, recipe)}: nothing was learned. The labels may be unrelated to the images "
+        "(inspect them with layerline data show), or the training may be too short."
     ]
 
 
@@ -102,19 +102,19 @@ def _learned_nothing(losses: NDArray[np.float64], train: NDArray[np.int64], reci
 def _as_guessing(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Recipe) -> str:
     epochs = display.counted(len(losses), "epoch")
     return (
-        f"The training loss is {display.loss(float(losses[-1]))} after {epochs}, which knowing nothing but how "
-        f"frequent the classes are gives as well ({display.loss(_entropy(train, recipe))})"
+        f"The training loss is {display.loss(float(losses[-1]))} after {epochs}, no better than predicting the class "
+        f"frequencies ({display.loss(_entropy(train, recipe))})"
     )
 
 
 def _usual(recipe: Recipe) -> str:
-    """Return the options that train with the usual rate: the optimizer too, which a rate alone might change."""
+    """Return the options for the usual learning rate, with the optimizer, which a rate alone might change."""
     momentum = f" --momentum {display.rate(recipe.momentum)}" if recipe.optimizer == "sgd" else ""
     return f"--optimizer {recipe.optimizer}{momentum} --learning-rate {display.rate(usual_rate(recipe))}"
 
 
 def _entropy(train: NDArray[np.int64], recipe: Recipe) -> float:
-    """Return the loss of knowing nothing but how frequent the classes are; with class weights they count alike."""
+    """Return the loss of predicting the class frequencies; with class weights, all classes count the same."""
     shares = train[train > 0] / train.sum()
     return float(-(shares * np.log(shares)).sum()) if recipe.class_weights is None else math.log(len(train))
 

@@ -1,7 +1,7 @@
-"""Sentences about a training and its test, each where it applies and with its numbers. Pure: nothing is read or drawn.
+"""Remarks on a training and its test, with their numbers, each only if it applies. Pure: reads no files, draws nothing.
 
-Every rule is stated at its function, and in docs/reading-the-results.md. They are thresholds of ours: a sentence says
-where to look, and no sentence does not mean that all is well.
+Every rule is stated at its function and in docs/reading-the-results.md. The thresholds are our choice: a remark tells
+you where to look, and no remark does not mean that all is well.
 """
 
 from __future__ import annotations
@@ -24,43 +24,47 @@ if TYPE_CHECKING:
     from layerline.runs.result import Result
 
 FEW: Final = 10
-"""Images of a class below which one image moves its F1 by more than 0.1."""
+"""With fewer images of a class, one image changes its F1 by more than 0.1."""
 _MOST_NAMES: Final = 3
 _MOST, _LONGEST = 100, 500
-"""Remarks that are shown, and letters of each: those of a file may be anybody's."""
+"""Maximum number of remarks displayed, and characters of each: those in a file may come from anyone."""
 _LONGEST_NAME: Final = 30
 
 
 def of(
     history: Sequence[EpochRow], result: Result, counts: Mapping[str, NDArray[np.int64]], recipe: Recipe
 ) -> tuple[str, ...]:
-    """Return the sentences that apply, the gravest first.
+    """Return the remarks that apply, most serious first.
 
-    result: with intervals and baselines as far as they are known; counts: images of each class, int64 (K,), by split:
-    train, and validation and test where they are.
+    result: with intervals and baselines if known; counts: images of each class, int64 (K,), by split: train, and
+    validation and test if there are any.
     """
-    said = _said(result, "test", counts["train"], recipe)
-    low = _beside_baselines(result)
-    steps = losses.of(history, counts, recipe)
-    return (*said, *low, *steps, *_none_wrong(result, "test"), *_few(result.classes, counts))
+    return (
+        *_never_predicted(result, "test", counts["train"], recipe),
+        *_against_baselines(result),
+        *losses.of(history, counts, recipe),
+        *_no_errors(result, "test"),
+        *_few_images(result.classes, counts),
+    )
 
 
 def of_evaluation(result: Result) -> tuple[str, ...]:
-    """Return the sentences that apply to a result of which the training is not known, the gravest first."""
-    few = [] if result.confusion is None else _few(result.classes, {"": result.confusion.sum(axis=1)})
-    return (*_said(result, ""), *_beside_baselines(result), *_none_wrong(result, ""), *few)
+    """Return the remarks that apply to a result whose training is not known, most serious first."""
+    few = [] if result.confusion is None else _few_images(result.classes, {"": result.confusion.sum(axis=1)})
+    return (*_never_predicted(result, ""), *_against_baselines(result), *_no_errors(result, ""), *few)
 
 
 def shown(remarks: Sequence[str]) -> list[str]:
-    """Return remarks fit to be shown, wherever they come from."""
+    """Return remarks that are safe to display, wherever they come from."""
     return [display.name(text, _LONGEST) for text in remarks[:_MOST]]
 
 
-def _said(result: Result, kind: str, train: NDArray[np.int64] | None = None, recipe: Recipe | None = None) -> list[str]:
-    """Return what the columns of the confusion matrix say: classes that are never predicted.
+def _never_predicted(
+    result: Result, kind: str, train: NDArray[np.int64] | None = None, recipe: Recipe | None = None
+) -> list[str]:
+    """Remark on classes that occur in the test but are never predicted, or that only one class is predicted.
 
-    One class alone where all predictions are of it, and the truth has others; else the classes that occur in the test
-    and are never predicted. kind: of the images, `test`; train: how many of each class were learned from.
+    kind: of the images, `test`; train: training images of each class.
     """
     if result.confusion is None:
         return []
@@ -70,82 +74,84 @@ def _said(result: Result, kind: str, train: NDArray[np.int64] | None = None, rec
             _name(result.classes[int(predicted.argmax())]),
             display.counted(int(truth.sum()), _image(kind)),
         )
-        nothing = "it has learned nothing that tells them apart"
-        return [f"The network says {name} of all {all_of_them}{f': {nothing}' if train is not None else ''}."]
+        nothing = "it has learned nothing that distinguishes the classes"
+        return [f"The network predicts {name} for all {all_of_them}{f': {nothing}' if train is not None else ''}."]
     never = np.flatnonzero((predicted == 0) & (truth > 0))
     if not len(never):
         return []
     which = f"{len(never)} of the {len(truth)} classes ({_names(result.classes, never)})"
     count = int(truth[never].sum())
     text = (
-        f"The network never says {_name(result.classes[int(never[0])]) if len(never) == 1 else which}, which "
-        f"{display.counted(count, _image(kind))} {'is' if count == 1 else 'are'}"
+        f"The network never predicts {_name(result.classes[int(never[0])]) if len(never) == 1 else which}, the true "
+        f"{'class' if len(never) == 1 else 'classes'} of {display.counted(count, _image(kind))}"
     )
     if train is None or recipe is None:
         return [f"{text}."]
-    text += f"; it learned from {int(train[never].sum()):,d} of {int(train.sum()):,d} images."
+    text += f" and of {int(train[never].sum()):,d} of the {int(train.sum()):,d} training images."
     rare = bool((train[never] * 2 <= train.sum() / len(train)).any())
-    advice = " More images of it help" if len(never) == 1 else " More images of them help"
-    return [text + f"{advice}, or --class-weights balanced." if rare and recipe.class_weights is None else text]
+    advice = f" More images of {'it' if len(never) == 1 else 'them'}, or --class-weights balanced, may help."
+    return [text + advice if rare and recipe.class_weights is None else text]
 
 
-def _beside_baselines(result: Result) -> list[str]:
-    """Return whether something simpler does as well.
+def _against_baselines(result: Result) -> list[str]:
+    """Remark that a simpler method does as well.
 
-    A baseline does as well where its accuracy is not below the interval of the network's, and better where it is above
-    it. Only one is told: that which always says a class, then the nearest image, then the regression. The nearest image
-    is told only where its accuracy is a standard error above the network's, and above the regression's: on small sets
-    of images that are alike it is often within the interval, and no copies are there.
+    A baseline does as well if its accuracy is not below the network's interval, and better if it is above it. At most
+    one is reported: the majority class, else the nearest image, else the regression. The nearest image is reported only
+    if its accuracy is a standard error above the network's, and above the regression's: on small sets of similar images
+    it is often within the interval without any copies.
     """
     if not result.intervals or not result.baselines or result.test_accuracy is None:
         return []
     low, high = result.intervals["test_accuracy"]
-    own = f"{_share(result.test_accuracy)} (95 % interval {_share(low)} to {_share(high)})"
+    own = f"{_fraction(result.test_accuracy)} (95 % interval {_fraction(low)} to {_fraction(high)})"
     largest, thumbnails, nearest = map(result.baselines.get, ("largest_class", "thumbnails", "nearest"))
     if largest is not None and largest["accuracy"] >= low:
-        always = f"always saying {_name(str(largest['class']))}"
+        always = f"always predicting {_name(str(largest['class']))}"
         return [
-            f"The network is not shown to be better than {always}: its accuracy is {own}, and {always} gives "
-            f"{_share(largest['accuracy'])}."
+            f"The network is not significantly better than {always}: its accuracy is {own}, and {always} gives "
+            f"{_fraction(largest['accuracy'])}."
         ]
     simple = 0.0 if thumbnails is None else thumbnails["accuracy"]
     clearly = result.test_accuracy + (high - low) / 4  # by a standard error
     if nearest is not None and nearest["accuracy"] > max(clearly, simple):
         how = "better" if nearest["accuracy"] > high else "as well"
         return [
-            f"The class of the {NEAREST} does {how}: {_share(nearest['accuracy'])}, "
-            f"and the network's accuracy is {own}. Test images may be near copies of training images (layerline data "
-            "check), or the images are easy."
+            f"Predicting the class of the {NEAREST} does {how}: its accuracy is {_fraction(nearest['accuracy'])}, the "
+            f"network's {own}. Either test images are near copies of training images (run layerline data check) or "
+            "the task is easy."
         ]
     if thumbnails is not None and thumbnails["accuracy"] >= low:
         how = "better" if thumbnails["accuracy"] > high else "as well"
-        text = f"{THUMBNAILS.capitalize()} does {how}: {_share(thumbnails['accuracy'])}, and the network's "
-        why = "Either the images are easy, or the network is trained too little."
-        return [f"{text}accuracy is {own}. {'The images are easy.' if result.test_accuracy == 1 else why}"]
+        text = (
+            f"{THUMBNAILS.capitalize()} does {how}: its accuracy is {_fraction(thumbnails['accuracy'])}, the network's "
+        )
+        why = "Either the task is easy or the network is undertrained."
+        return [f"{text}{own}. {'The task is easy.' if result.test_accuracy == 1 else why}"]
     return []
 
 
-def _none_wrong(result: Result, kind: str) -> list[str]:
-    """Return what no mistake among N images shows, where the bootstrap's interval is one point: at most 1 − 0.05^(1/N).
+def _no_errors(result: Result, kind: str) -> list[str]:
+    """Remark on the error rate that no error in N images still allows, 1 − 0.05^(1/N): the bootstrap's interval is 0.
 
-    With a larger share of wrong images among all there are, N right ones would be drawn less than once in twenty times.
+    With a higher true error rate, N images without an error would occur less than once in twenty samples.
     """
     N = 0 if result.confusion is None else int(result.confusion.sum())
     if not N or result.test_accuracy != 1:
         return []
     most = display.percent(1 - 0.05 ** (1 / N), 1)
     return [
-        f"None of the {display.counted(N, _image(kind))} is wrong, which is no certainty: up to {most} of all such "
-        "images may still be, and the intervals do not show it."
+        f"No errors in {display.counted(N, _image(kind))}; the true error rate may still be up to {most}, which the "
+        "intervals do not show."
     ]
 
 
-def _few(classes: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> list[str]:
-    """Return which sets have so few images of a class that its figures are mostly chance: fewer than 10.
+def _few_images(classes: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> list[str]:
+    """Remark on splits with so few images of a class, fewer than 10, that its scores are mostly chance.
 
-    A set without a name is the only one, and no larger share of anything can be taken for it.
+    A split without a name is the only one: there is no fraction to enlarge.
 
-    Where a class is predicted as often as it occurs, n times, F1 = TP / n: an image more or less moves it by 1 / n.
+    If a class is predicted as often as it occurs, n times, then F1 = TP / n, and one image changes it by 1 / n.
     """
     remarks = []
     for split, flag in (("", ""), ("validation", "--validation"), ("test", "--test")):
@@ -159,19 +165,19 @@ def _few(classes: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> lis
         n, name = int(of_class[rarest]), _name(classes[rarest])
         called = f"The {split} set" if split else "The set"
         if n:
-            text = f"{called} has {display.counted(n, 'image')} of {name}: its F1 there moves by {_move(n)} an image."
+            text = f"{called} has {display.counted(n, 'image')} of {name}: one image changes its F1 by {_change(n)}."
         else:
-            text = f"{called} has no image of {name}: it says nothing of that class."
+            text = f"{called} has no images of {name}: it shows nothing about that class."
         if len(few) > 1 and len(few) == len(of_class):
-            text += f" It has fewer than {FEW} of every class."
+            text += f" Every class has fewer than {FEW}."
         elif len(few) > 1:
-            text += f" Of {len(few)} of the {len(of_class)} classes it has fewer than {FEW}."
-        more = f"More images, or a larger share by {flag}, make" if flag else "More images make"
-        remarks.append(f"{text} {more} it surer.")
+            text += f" {len(few)} of the {len(of_class)} classes have fewer than {FEW}."
+        more = f"More images, or a larger {flag}," if flag else "More images"
+        remarks.append(f"{text} {more} would make the scores more reliable.")
     return remarks
 
 
-def _move(n: int) -> str:
+def _change(n: int) -> str:
     return f"{1 / n:.1f}" if n > 1 else "1"
 
 
@@ -184,9 +190,9 @@ def _name(text: str) -> str:
 
 
 def _names(classes: Sequence[str], which: NDArray[np.int64]) -> str:
-    shown = ", ".join(_name(classes[k]) for k in which[:_MOST_NAMES].tolist())
-    return shown + (", …" if len(which) > _MOST_NAMES else "")
+    listed = ", ".join(_name(classes[k]) for k in which[:_MOST_NAMES].tolist())
+    return listed + (", …" if len(which) > _MOST_NAMES else "")
 
 
-def _share(value: float) -> str:
+def _fraction(value: float) -> str:
     return display.fraction(value, 3)

@@ -1,4 +1,4 @@
-"""The scores of a test as rows: this network, and below it what can be had without one."""
+"""The scores of a test as rows: this network, and below it the baselines without one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 THUMBNAILS: Final = "logistic regression on 16×16 thumbnails"
 NEAREST: Final = "nearest training image by 16×16 thumbnails"
 _LONGEST, _SHORT = 20, 17
-"""Letters of a class's name."""
+"""Maximum length of a class name."""
 _BASELINES: Final = (
     ("thumbnails", THUMBNAILS, "regression on thumbnails"),
     ("nearest", NEAREST, "nearest training image"),
@@ -22,15 +22,15 @@ _BASELINES: Final = (
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """What one of them scores."""
+    """The scores of the network or of one baseline."""
 
     label: str
     short: str
-    """The same where a column must be narrow: at most 26 letters."""
+    """The same for a narrow column: at most 26 characters."""
     accuracy: float | None
     macro_f1: float | None
     accuracy_interval: tuple[float, float] | None = None
-    """Of 95 %, as `macro_f1_interval`; only the network has them."""
+    """95 %, like `macro_f1_interval`; only the network has them."""
     macro_f1_interval: tuple[float, float] | None = None
 
 
@@ -47,12 +47,12 @@ def network(
     accuracy_interval: tuple[float, float] | None = None,
     macro_f1_interval: tuple[float, float] | None = None,
 ) -> ScoreRow:
-    """Return the row of the network, measured on any images."""
+    """Return the row of the network from its scores on any images."""
     return ScoreRow("this network", "this network", accuracy, macro_f1, accuracy_interval, macro_f1_interval)
 
 
 def simpler(result: Result) -> list[ScoreRow]:
-    """Return a row for each baseline that is known."""
+    """Return a row for each baseline in the result."""
     known, rows = result.baselines or {}, []
     if "largest_class" in known:
         largest = known["largest_class"]

@@ -1,6 +1,6 @@
 """Student's t: the mean of a few runs with its 95 % interval, without a table.
 
-Student 1908, "The probable error of a mean". Where x₁ … x_n are independent and normal, (mean − μ) / (s / √n) has the t
+Student 1908, "The probable error of a mean". If x₁ … x_n are independent and normal, (mean − μ) / (s / √n) has the t
 distribution with ν = n − 1 degrees of freedom, s² = Σ(x − mean)² / (n − 1).
 """
 
@@ -24,9 +24,9 @@ _HALVINGS: Final = 200
 
 
 def mean_of(values: Sequence[float]) -> Mean:
-    """Return the mean with its 95 % interval, mean ± t · s / √n, t the 97.5 % quantile of t with n − 1 degrees.
+    """Return the mean and its 95 % interval, mean ± t · s / √n, with t the 97.5 % quantile at n − 1 degrees of freedom.
 
-    The interval holds for values that are about normal: of a share near 1 it is a little too low at its upper end.
+    The interval assumes roughly normal values: for a fraction near 1 its upper end is a little too low.
     """
     n = len(values)
     mean = math.fsum(values) / n
@@ -40,7 +40,7 @@ def mean_of(values: Sequence[float]) -> Mean:
 def quantile(p: float, nu: float) -> float:
     """Return the t with P(T ≤ t) = p for ν degrees of freedom, ½ ≤ p < 1, by bisection to the last bit.
 
-    Raises ValueError for another p, or where ν is not at least 1.
+    Raises ValueError for any other p, or if ν is below 1.
     """
     if not 0.5 <= p < 1 or nu < 1:
         raise ValueError(f"no quantile of t for p = {p} and {nu} degrees of freedom")
@@ -56,10 +56,10 @@ def quantile(p: float, nu: float) -> float:
 
 
 def central(t: float, nu: float) -> float:
-    """Return A = P(|T| ≤ t) for ν ≥ 1 degrees of freedom, whole or not, t ≥ 0.
+    """Return A = P(|T| ≤ t) for ν ≥ 1 degrees of freedom (not necessarily an integer), t ≥ 0.
 
     A = I(z; ½, ν/2), z = t² / (ν + t²), the regularized incomplete beta function (Abramowitz and Stegun 1964, 26.7.1
-    and 26.5.27); from the side where its continued fraction converges fast.
+    and 26.5.27), from the side on which its continued fraction converges fast.
     """
     if t == 0:
         return 0.0

@@ -38,7 +38,7 @@ def one_of(option: str, value: object, known: tuple[str, ...]) -> None:
     """Raise RecipeError, with a suggestion, if a word is unknown."""
     if not isinstance(value, str) or value not in known:
         raise RecipeError(
-            f"--{option} {display.name(str(value))}: not known", other_words.hint(option, str(value), known)
+            f"--{option} {display.name(str(value))}: unknown", other_words.hint(option, str(value), known)
         )
 
 

@@ -112,7 +112,7 @@ def class_weights(given: Any) -> str | tuple[float, ...] | None:
     except (TypeError, ValueError):
         known = ", ".join(CLASS_WEIGHTS)
         raise RecipeError(
-            f"--class-weights {original}: not known", f"one of: {known}, or one number per class: 1,2.5,1"
+            f"--class-weights {original}: unknown", f"one of: {known}, or one number per class: 1,2.5,1"
         ) from None
     for value in numbers:
         checks.number("class-weights", value, low=0.0, high=1e6, open_low=True)

@@ -1,4 +1,4 @@
-"""The confusion matrix of the page: cells that lead to their images; for many classes a picture and the worst pairs."""
+"""The confusion matrix of the page: cells that link to their images; for many classes an image and the worst pairs."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from layerline.runs.predictions import Predictions
 
 MOST_CLASSES: Final = 30
-"""Above that the matrix is a picture, and the pairs that are confused most often stand beside it."""
+"""With more classes the matrix is an image, with a table of the most frequent confusions."""
 _MOST_PAIRS: Final = 60
 _LARGEST_PICTURE: Final = 500
 MOST_WRONG: Final = 50
-"""Images of a cell off the diagonal."""
+"""Maximum images of a cell off the diagonal."""
 MOST_RIGHT: Final = 12
-"""Images of a cell on the diagonal."""
+"""Maximum images of a cell on the diagonal."""
 MOST_NAMED: Final = 2000
-"""Images in all cells where only their names are shown."""
+"""Maximum images in all cells if only their names are shown."""
 _NAMED: Final = 12
 _LONGEST_NAME: Final = 24
 DARKEST: Final = 0.78
-"""How much of the color the darkest cell has: its number stays readable (a contrast of 4.5) in light and dark."""
+"""Strength of the color of the darkest cell: its number stays readable (contrast 4.5) in light and dark mode."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of the table: how many images, how dark, and which panel it opens (empty: none)."""
+    """A cell of the table: its number of images, its shade, and the panel that it opens (empty: none)."""
 
     count: int
     reads: str
@@ -50,7 +50,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """A row of the table: the truth, its cells, its images."""
+    """A row of the table: the true class, its cells, its number of images."""
 
     name: str
     cells: tuple[Cell, ...]
@@ -59,7 +59,7 @@ class MatrixRow:
 
 @dataclass(frozen=True)
 class ClassPair:
-    """What a panel shows: the images of one cell, by their places in the split, those to be shown first in front."""
+    """The images of one cell, which a panel shows: their positions in the split, in order of display."""
 
     truth: int
     prediction: int
@@ -83,7 +83,7 @@ def rows(confusion: NDArray[np.int64], classes: Sequence[str], panels: frozenset
             share = math.sqrt(count / total) if total else 0.0  # a square root, so that one mistake in a hundred shows
             panel = f"cell-{j}-{k}"
             images = display.counted(count, "image")
-            label = f"{images} of {names[j]}: " + ("right" if j == k else f"taken for {names[k]}")
+            label = f"{images} of {names[j]}: " + ("correct" if j == k else f"predicted as {names[k]}")
             style = ("right" if j == k else "wrong") + ("" if count else " none")
             cells.append(
                 Cell(
@@ -100,9 +100,9 @@ def rows(confusion: NDArray[np.int64], classes: Sequence[str], panels: frozenset
 
 
 def pairs(confusion: Counts, predictions: Predictions | None) -> list[ClassPair]:
-    """Return the cells that have images, mistakes first, most images first; for many classes only the worst mistakes.
+    """Return the non-empty cells, mistakes first, most images first; for many classes only the worst mistakes.
 
-    The images of a mistake come with the highest loss first, those that are right with the least probability first.
+    Misclassified images are sorted by loss, highest first; correct ones by probability, lowest first.
     """
     K = len(confusion)
     wrong = metrics.worst(confusion, None if K <= MOST_CLASSES else _MOST_PAIRS)
@@ -124,7 +124,7 @@ def _places(predictions: Predictions, cells: set[tuple[int, int]]) -> dict[tuple
 
 
 def in_turn(found: Sequence[ClassPair]) -> Iterator[tuple[ClassPair, int]]:
-    """Yield the first image of each pair, then the second of each, …: all mistakes before all that is right."""
+    """Yield the first image of each pair, then the second of each, …: all mistakes before all correct images."""
     for right in (False, True):
         group = [pair for pair in found if (pair.truth == pair.prediction) == right]
         for k in range(max((len(pair.places) for pair in group), default=0)):
@@ -132,7 +132,7 @@ def in_turn(found: Sequence[ClassPair]) -> Iterator[tuple[ClassPair, int]]:
 
 
 def named(found: Sequence[ClassPair]) -> dict[str, list[int]]:
-    """Return the images of each panel where only their names are shown."""
+    """Return the images of each panel, for a page that shows only their names."""
     chosen: dict[str, list[int]] = {}
     for number, (pair, place) in enumerate(in_turn(found)):
         panel = chosen.setdefault(pair.panel, [])
@@ -144,7 +144,7 @@ def named(found: Sequence[ClassPair]) -> dict[str, list[int]]:
 
 
 def picture(confusion: Counts) -> str:
-    """Return the matrix as a PNG, a pixel a cell: blue on the diagonal, orange off it; empty for too many classes."""
+    """Return the matrix as a PNG, one pixel per cell: blue on the diagonal, orange off it; "" for too many classes."""
     K = len(confusion)
     if isinstance(confusion, metrics.SparseCounts) or K > _LARGEST_PICTURE:
         return ""

@@ -1,4 +1,4 @@
-"""A figure of merit over the epochs: training and validation as lines, the best epoch as a star, the test dashed."""
+"""A metric over the epochs: training and validation as lines, the best epoch as a star, the test dashed."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from layerline.runs.history import best as best_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layerline.report.merits import Curve, Merit
+    from layerline.report.plotted_metrics import Curve, PlottedMetric
     from layerline.runs.history import EpochRow
     from layerline.runs.result import Result
 
 _HEIGHT: Final = 2.3
 _LEFT, _BELOW, _ABOVE = 0.5, 0.4, 0.3
 _RIGHT: Final = 0.72
-"""Inches at the right for the names of the lines."""
+"""Space at the right for the names of the lines, in inches."""
 _MOST_MARKERS: Final = 30
 _STYLES: Final = {"training": (sheet.TRAINING, "o"), "validation": (sheet.VALIDATION, "s")}
-"""Color and mark of a line."""
+"""Color and marker of a line."""
 
 
-def curve(merit: Merit, history: Sequence[EpochRow], result: Result) -> Sheet | None:
-    """Return the sheet of one merit over at least one epoch; None where no value is a finite number."""
-    lines = merit.curves(history)
+def curve(metric: PlottedMetric, history: Sequence[EpochRow], result: Result) -> Sheet | None:
+    """Return the sheet of one metric over at least one epoch; None if no value is finite."""
+    lines = metric.curves(history)
     if not lines:
         return None
-    test = merit.of(result)
+    test = metric.of(result)
     paper = Sheet(sheet.COLUMN, _HEIGHT)
     levels = [] if test is None else [test]
     values = [value for line in lines for _, value in line.points] + levels
-    frame = _frame(merit, [row.epoch for row in history], values)
+    frame = _frame(metric, [row.epoch for row in history], values)
     _axes(paper, frame, [row.epoch for row in history])
     for level in levels:
         across = [(frame.left, frame.up(level)), (frame.right, frame.up(level))]
@@ -47,27 +47,27 @@ def curve(merit: Merit, history: Sequence[EpochRow], result: Result) -> Sheet | 
         _star(paper, frame, lines[-1], best.epoch)
     if len(history) == 1:  # a single point may lie under the star
         _trace(paper, frame, lines)
-    paper.text(frame.left, frame.top + 6 / 72, merit.title, size=sheet.TITLE, bold=True)
+    paper.text(frame.left, frame.top + 6 / 72, metric.title, size=sheet.TITLE, bold=True)
     ends = [(line.label, _STYLES[line.label][0], line.points[-1][1]) for line in lines]
-    _name_lines(paper, frame, merit, ends + [("test", sheet.TEST, level) for level in levels])
+    _name_lines(paper, frame, metric, ends + [("test", sheet.TEST, level) for level in levels])
     return paper
 
 
-def _frame(merit: Merit, epochs: list[int], values: list[float]) -> Frame:
-    """Lay out the axes: half an epoch of air for one epoch, else a little; shares end at 1, losses at 0.
+def _frame(metric: PlottedMetric, epochs: list[int], values: list[float]) -> Frame:
+    """Lay out the axes, with a small margin; fractions end at 1, losses at 0.
 
-    A loss that falls far is on a logarithmic axis.
+    A single epoch gets a margin of half an epoch. A loss that falls by a large factor gets a logarithmic axis.
     """
     air = max(0.03 * (epochs[-1] - epochs[0]), 0.15) if len(epochs) > 1 else 0.5
     x = (epochs[0] - air, epochs[-1] + air)
     low, high = min(values), max(values)
-    log = merit.logarithmic(low, high)
+    log = metric.logarithmic(low, high)
     if log:
         y = (low / 1.3, high * 1.3)
     else:
-        air = max(0.06 * (high - low), 0.004 if merit.is_share else 0.02 * high, 1e-9)
+        air = max(0.06 * (high - low), 0.004 if metric.is_fraction else 0.02 * high, 1e-9)
         bottom, top = max(low - air, 0.0) if low >= 0 else low - air, high + air
-        y = (bottom, min(top, 1.0 + 0.3 * air) if merit.is_share else top)
+        y = (bottom, min(top, 1.0 + 0.3 * air) if metric.is_fraction else top)
     return Frame(_LEFT, _BELOW, sheet.COLUMN - _LEFT - _RIGHT, _HEIGHT - _BELOW - _ABOVE, x, y, log)
 
 
@@ -85,7 +85,7 @@ def _axes(paper: Sheet, frame: Frame, epochs: list[int]) -> None:
 
 
 def round_values(low: float, high: float) -> list[tuple[float, str]]:
-    """Return round values in this range, and how they read."""
+    """Return round values in this range, with their labels."""
     found = ticks(low, high, 7)
     step = found[1] - found[0] if len(found) > 1 else 1.0
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
@@ -93,7 +93,7 @@ def round_values(low: float, high: float) -> list[tuple[float, str]]:
 
 
 def _decades(low: float, high: float) -> list[tuple[float, str]]:
-    """Return powers of ten in this range, and how they read; in a small range also twice and five times them."""
+    """Return powers of ten in this range, with their labels; in a small range also 2 and 5 times them."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     every = -(-len(powers) // 8)
     steps = (1, 2, 5) if high / low < 1e3 else (1,)
@@ -102,7 +102,7 @@ def _decades(low: float, high: float) -> list[tuple[float, str]]:
 
 
 def _trace(paper: Sheet, frame: Frame, lines: Sequence[Curve]) -> None:
-    """Draw the lines, with a mark at every epoch where there are few."""
+    """Draw the lines, with a marker at every epoch if there are few."""
     for line in lines:
         color, marker = _STYLES[line.label]
         places = [(frame.across(epoch), frame.up(value)) for epoch, value in line.points]
@@ -115,7 +115,7 @@ def _trace(paper: Sheet, frame: Frame, lines: Sequence[Curve]) -> None:
 
 
 def _star(paper: Sheet, frame: Frame, line: Curve, best: int) -> None:
-    """Mark the best epoch on the line that decided it, and say its number at the top."""
+    """Mark the best epoch on the line that decided it, and write its number at the top."""
     value = dict(line.points).get(best)
     if value is not None:
         place = (frame.across(best), frame.up(value))
@@ -126,7 +126,7 @@ def _star(paper: Sheet, frame: Frame, line: Curve, best: int) -> None:
 
 
 def _polygon(center: tuple[float, float], radii: Sequence[float], turn: float) -> list[tuple[float, float]]:
-    """Return corners around a place in inches, at these distances in points, the first in the direction `turn`."""
+    """Return corners around a center in inches, at these radii in points, the first at angle `turn`."""
     angles = [turn + 2 * math.pi * k / len(radii) for k in range(len(radii))]
     return [
         (center[0] + radius / 72 * math.cos(angle), center[1] + radius / 72 * math.sin(angle))
@@ -134,20 +134,20 @@ def _polygon(center: tuple[float, float], radii: Sequence[float], turn: float) -
     ]
 
 
-def _name_lines(paper: Sheet, frame: Frame, merit: Merit, ends: Sequence[tuple[str, str, float]]) -> None:
-    """Write each line's name and last value beside its end, moved apart where they would touch."""
+def _name_lines(paper: Sheet, frame: Frame, metric: PlottedMetric, ends: Sequence[tuple[str, str, float]]) -> None:
+    """Write each line's name and last value next to its end, spread out so that they do not overlap."""
     heights = [frame.up(value) for _, _, value in ends]
     gap = 2.35 * sheet.TEXT / 72
     placed = apart(heights, gap, frame.bottom + 0.2 * gap, frame.top - 0.45 * gap)
     for (label, color, value), height in zip(ends, placed, strict=True):
-        words = f"{label}\n{merit.shown(value)}"
+        words = f"{label}\n{metric.text(value)}"
         paper.text(frame.right + 0.03 * frame.width, height, words, color=color, up="center", spacing=1.05)
 
 
 def apart(heights: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Return heights at least `gap` apart, in the same order from low to high, near the wanted ones.
+    """Return heights at least `gap` apart, in the same order, near the given ones.
 
-    They lie within `low` to `high`; where there is no room for all, the lowest ones lie below.
+    They are between `low` and `high`; if there is no room for all, the lowest ones are below `low`.
     """
     order = sorted(range(len(heights)), key=lambda k: (heights[k], -k))
     placed = [0.0] * len(heights)

@@ -1,6 +1,6 @@
-"""The drawings of report.html as inline SVG. Colors come from the page's style, so they follow its light and dark.
+"""The charts of report.html as inline SVG. Colors come from the page's style, so they follow light and dark mode.
 
-Every text that comes from outside is escaped here; what is returned goes into the page as it is.
+All text from outside is escaped here; the returned markup goes into the page unchanged.
 """
 
 from __future__ import annotations
@@ -13,52 +13,52 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from layerline.report.merits import Curve, Merit
+    from layerline.report.plotted_metrics import Curve, PlottedMetric
 
 _WIDTH: Final = 360
-"""Of every drawing, in units that are about a pixel on a phone, so that letters of 12 stay letters of 12."""
+"""Width of every chart; a unit is about a pixel on a phone, so that text of size 12 is displayed at size 12."""
 _HEIGHT: Final = 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 12, 34
 _MOST_POINTS: Final = 300
 _MOST_MARKS: Final = 40
-"""Points that are marked and can be asked for their value by the mouse."""
+"""Maximum number of points with a marker that shows its value on hover."""
 
 
 def thin(count: int, keep: Sequence[int] = (), most: int = _MOST_POINTS) -> list[int]:
-    """Return at most about `most` of 0 … count−1, evenly spread, with the first, the last and those of `keep`."""
+    """Return about `most` of 0 … count−1 at most, evenly spaced, with the first, the last and those of `keep`."""
     if count <= most:
         return list(range(count))
     even = {round(k * (count - 1) / (most - 1)) for k in range(most)}
     return sorted(even | {k for k in keep if 0 <= k < count})
 
 
-def chart(merit: Merit, summary: str, lines: Sequence[Curve], level: float | None, best: int | None) -> str:
-    """Return the lines over the epochs, with a dashed `level` across (the test) and a star at the epoch `best`.
+def chart(metric: PlottedMetric, summary: str, lines: Sequence[Curve], level: float | None, best: int | None) -> str:
+    """Return a chart of the lines over the epochs, with a dashed line at `level` (the test) and a star at epoch `best`.
 
-    summary: what a screen reader says. There is at least one line.
+    summary: for screen readers. There is at least one line.
     """
     values = [value for line in lines for _, value in line.points] + ([] if level is None else [level])
-    epochs, shown = [epoch for line in lines for epoch, _ in line.points], merit.shown
-    y = _axis(min(values), max(values), log=merit.logarithmic(min(values), max(values)))
+    epochs, text = [epoch for line in lines for epoch, _ in line.points], metric.text
+    y = _axis(min(values), max(values), log=metric.logarithmic(min(values), max(values)))
     x = _across(min(epochs), max(epochs))
     parts = [_grid(y), _epochs(x, min(epochs), max(epochs))]
     if level is not None:
         height = _f(y.place(level))
         end = _WIDTH - _RIGHT
         parts.append(
-            f'<path class="test" d="M{_LEFT} {height}H{end}"><title>test: {escape(shown(level))}</title></path>'
+            f'<path class="test" d="M{_LEFT} {height}H{end}"><title>test: {escape(text(level))}</title></path>'
         )
-    parts += [_line(line, x, y, shown, best) for line in lines]
+    parts += [_line(line, x, y, text, best) for line in lines]
     starred = [line for line in lines if any(epoch == best for epoch, _ in line.points)]
     if best is not None and starred:
         value = dict(starred[-1].points)[best]
-        parts.append(_star(x.place(best), y.place(value), f"best epoch: {best}, {shown(value)}"))
-    return _svg(merit.title, summary, _HEIGHT, "".join(parts))
+        parts.append(_star(x.place(best), y.place(value), f"best epoch: {best}, {text(value)}"))
+    return _svg(metric.title, summary, _HEIGHT, "".join(parts))
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A share from 0 to 1 on a scale, with its interval where it has one."""
+    """A value from 0 to 1 on a scale, with its interval if it has one."""
 
     label: str
     style: str
@@ -68,12 +68,12 @@ class Bar:
 
 
 def scale(title: str, summary: str, bars: Sequence[Bar]) -> str:
-    """Return shares under each other on one scale from 0 to 100 %, each with its name and number above it."""
+    """Return a bar chart on a scale from 0 to 100 %, each bar with its name and value above it."""
     row, left, right = 40, 6, _WIDTH - 6
     bottom = row * len(bars) + 8
 
-    def at(share: float) -> str:
-        return _f(left + (right - left) * min(max(share, 0.0), 1.0))
+    def at(value: float) -> str:
+        return _f(left + (right - left) * min(max(value, 0.0), 1.0))
 
     parts = []
     for tick in (0, 0.25, 0.5, 0.75, 1):
@@ -111,7 +111,7 @@ class _Axis:
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Return round numbers (steps of 1, 2 or 5 times a power of ten) between low and high, `most` + 1 at most."""
+    """Return at most `most` + 1 round numbers (steps of 1, 2 or 5 times a power of ten) between low and high."""
     if high <= low:
         return [low]
     rough = (high - low) / most
@@ -165,7 +165,7 @@ def _epochs(x: _Axis, first: int, last: int) -> str:
     return "".join(parts)
 
 
-def _line(line: Curve, x: _Axis, y: _Axis, shown: Callable[[float], str], best: int | None) -> str:
+def _line(line: Curve, x: _Axis, y: _Axis, text: Callable[[float], str], best: int | None) -> str:
     at_best = [k for k, (epoch, _) in enumerate(line.points) if epoch == best]
     kept = [line.points[k] for k in thin(len(line.points), at_best)]
     places = [(x.place(epoch), y.place(value)) for epoch, value in kept]
@@ -173,30 +173,30 @@ def _line(line: Curve, x: _Axis, y: _Axis, shown: Callable[[float], str], best: 
     marks = ""
     if len(kept) <= _MOST_MARKS:
         marks = "".join(
-            _mark(line.label, a, b, f"{line.label}, epoch {epoch}: {shown(value)}")
+            _mark(line.label, a, b, f"{line.label}, epoch {epoch}: {text(value)}")
             for (a, b), (epoch, value) in zip(places, kept, strict=True)
         )
     return f'<g class="{line.label}"><path d="{path}"/>{marks}</g>'
 
 
-def _mark(style: str, a: float, b: float, says: str) -> str:
-    title = f"<title>{escape(says)}</title>"
+def _mark(style: str, a: float, b: float, label: str) -> str:
+    title = f"<title>{escape(label)}</title>"
     if style == "validation":
         return f'<rect x="{_f(a - 3)}" y="{_f(b - 3)}" width="6" height="6">{title}</rect>'
     return f'<circle cx="{_f(a)}" cy="{_f(b)}" r="3">{title}</circle>'
 
 
-def _star(a: float, b: float, says: str) -> str:
+def _star(a: float, b: float, label: str) -> str:
     corners = []
     for k in range(10):
         radius, angle = (8.0 if k % 2 == 0 else 3.4), math.pi * k / 5
         corners.append(f"{_f(a + radius * math.sin(angle))} {_f(b - radius * math.cos(angle))}")
-    return f'<path class="star" d="M{"L".join(corners)}z"><title>{escape(says)}</title></path>'
+    return f'<path class="star" d="M{"L".join(corners)}z"><title>{escape(label)}</title></path>'
 
 
 def _svg(title: str, summary: str, height: float, inside: str) -> str:
-    says = escape(f"{title}. {summary}")
-    return f'<svg viewBox="0 0 {_WIDTH} {height:g}" role="img" aria-label="{says}">{inside}</svg>'
+    label = escape(f"{title}. {summary}")
+    return f'<svg viewBox="0 0 {_WIDTH} {height:g}" role="img" aria-label="{label}">{inside}</svg>'
 
 
 def _f(value: float) -> str:

@@ -1,4 +1,4 @@
-"""What the first layer looks for: its filters as a grid of small images, in color where the network sees RGB."""
+"""The filters of the first layer as a grid of small images, in color if the input is RGB."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from layerline.network import Network
 
 _MOST: Final = 144
-"""Tiles in a picture."""
+"""Maximum number of tiles in an image."""
 _MOST_CHANNELS: Final = 16
 _TALLEST: Final = 4.5
 _POSITIVE: Final = (178, 24, 43)
@@ -29,14 +29,14 @@ _NEGATIVE: Final = (33, 102, 172)
 
 @dataclass(frozen=True, eq=False)
 class FirstFilters:
-    """The weights of one layer as images: (O, C, R, S), and what they are, for the title."""
+    """The weights of one layer as images, (O, C, R, S), with a title."""
 
     title: str
     weights: NDArray[Any]
 
 
 def first_filters(network: Network, weights: Mapping[str, NDArray[Any]]) -> FirstFilters | None:
-    """Return the first convolution's filters, else the weights of an FC layer that reads the input, else None."""
+    """Return the first convolution's filters, else the weights of an FC layer directly on the input, else None."""
     for node in network.nodes:
         if node.layer.has_filters:
             found = weights[f"{node.path}.weight"]
@@ -53,9 +53,10 @@ def first_filters(network: Network, weights: Mapping[str, NDArray[Any]]) -> Firs
 
 
 def picture(filters: FirstFilters) -> Sheet:
-    """Return the sheet: one scale for all tiles, zero in the middle (white, or gray where the filters are in color).
+    """Return the sheet: one color scale for all tiles, centered at zero (white, or gray if the filters are in color).
 
-    One channel: a tile a filter. Three: a tile a filter, in color. Otherwise a column a filter and a row a channel.
+    One channel: a tile per filter. Three: a tile per filter, in color. Otherwise a column per filter and a row per
+    channel.
     """
     weights = np.asarray(filters.weights, np.float64)
     largest = float(np.abs(weights).max()) or 1.0
@@ -78,9 +79,9 @@ def picture(filters: FirstFilters) -> Sheet:
 
 
 def pixels(filters: FirstFilters) -> tuple[NDArray[np.uint8], str]:
-    """Return the same picture without its frame, uint8 (rows, columns, 4), a pixel a weight, and a note about it.
+    """Return the same image without its frame, uint8 (rows, columns, 4), one pixel per weight, and a note about it.
 
-    Gaps are clear. Red is positive, blue negative, white zero; in color gray is zero.
+    Gaps are transparent. Red is positive, blue negative, white zero; in color gray is zero.
     """
     weights = np.asarray(filters.weights, np.float64)
     largest = float(np.abs(weights).max()) or 1.0
@@ -93,26 +94,26 @@ def pixels(filters: FirstFilters) -> tuple[NDArray[np.uint8], str]:
     else:
         full = np.where(mosaic > 0, _POSITIVE, _NEGATIVE)
         colors = 255 + np.abs(mosaic) * (full - 255)
-        note = "; ".join(part for part in ("red is positive, blue negative, white zero", note) if part)
+        note = "; ".join(part for part in ("red: positive, blue: negative, white: zero", note) if part)
     return np.concatenate([colors, opaque * 255.0], axis=2).round().clip(0, 255).astype(np.uint8), note
 
 
 def _arranged(weights: NDArray[np.float64]) -> tuple[list[NDArray[np.float64]], int, str]:
-    """Return the tiles (R, S, 1 or 3) of (O, C, R, S) in their order, how many stand in a row, and a note."""
+    """Return the tiles (R, S, 1 or 3) of (O, C, R, S) in order, the number of columns, and a note."""
     C = weights.shape[1]
     if C in (1, 3):
-        shown = weights[:_MOST]
-        part = f"the first {len(shown)} of {len(weights)}" if len(shown) < len(weights) else ""
-        note = f"gray is zero; {part or 'colors as the network sees them'}" if C == 3 else part
-        return [np.moveaxis(tile, 0, -1) for tile in shown], _columns(shown), note
-    shown = weights[:_MOST_CHANNELS, :_MOST_CHANNELS]
-    part = f" (the first {len(shown)} × {shown.shape[1]})" if shown.size < weights.size else ""
-    tiles = [tile[:, :, None] for channel in shown.swapaxes(0, 1) for tile in channel]
-    return tiles, len(shown), f"columns: filters, rows: channels{part}"
+        first = weights[:_MOST]
+        part = f"first {len(first)} of {len(weights)}" if len(first) < len(weights) else ""
+        note = f"gray: zero; {part or 'colors as the network sees them'}" if C == 3 else part
+        return [np.moveaxis(tile, 0, -1) for tile in first], _columns(first), note
+    first = weights[:_MOST_CHANNELS, :_MOST_CHANNELS]
+    part = f" (first {len(first)} × {first.shape[1]})" if first.size < weights.size else ""
+    tiles = [tile[:, :, None] for channel in first.swapaxes(0, 1) for tile in channel]
+    return tiles, len(first), f"columns: filters, rows: channels{part}"
 
 
 def _columns(tiles: NDArray[np.float64]) -> int:
-    """Return how many tiles stand side by side: the whole is about 3 wide and 2 high, with full rows where they fit."""
+    """Return the number of columns: the mosaic has an aspect ratio of about 3:2, with full rows if possible."""
     count, _, R, S = tiles.shape
     wish = math.sqrt(1.5 * count * (R + 1) / (S + 1))
     full = [c for c in range(1, count + 1) if count % c == 0 and wish / 1.4 <= c <= wish * 1.4]
@@ -120,7 +121,7 @@ def _columns(tiles: NDArray[np.float64]) -> int:
 
 
 def _mosaic(tiles: list[NDArray[np.float64]], columns: int) -> NDArray[np.float64]:
-    """Return the tiles (R, S, 1 or 3) as one image, `columns` in a row, with gaps of NaN between them."""
+    """Return the tiles (R, S, 1 or 3) as one image, `columns` per row, with gaps of NaN between them."""
     R, S, D = tiles[0].shape
     gap = 1 if max(R, S) < 20 else 2
     rows = -(-len(tiles) // columns)
@@ -132,7 +133,7 @@ def _mosaic(tiles: list[NDArray[np.float64]], columns: int) -> NDArray[np.float6
 
 
 def _paper(shape: tuple[int, ...], bar: bool) -> tuple[Sheet, Frame]:
-    """Return a sheet a column wide, and the frame on it that an image of (rows, columns, …) fits exactly."""
+    """Return a sheet one column wide, and the frame on it that exactly fits an image of (rows, columns, …)."""
     left, right, bottom, top = 0.12, 0.62 if bar else 0.12, 0.25, 0.34
     width = sheet.COLUMN - left - right
     height = width * shape[0] / shape[1]

@@ -1,4 +1,4 @@
-"""The images of the page: the worst mistakes, the labels to look at, the cells; and how much room each gets."""
+"""The images of the page: worst mistakes, possible label errors, confusion cells; and the bytes that each gets."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ if TYPE_CHECKING:
     from layerline.runs.saved import SavedRun
 
 MOST: Final = 24
-"""Images in the list of mistakes, and in that of labels to look at."""
+"""Maximum images in the list of mistakes, and in that of possible label errors."""
 _MARKUP: Final = 320
-"""Bytes that the page spends on an image of a cell besides its name and its pixels, at most."""
+"""Maximum bytes of markup for an image of a cell, besides its name and pixels."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An image with what stands under it."""
+    """An image with its caption."""
 
     name: str
     split: str
     truth: str
     prediction: str
-    """What the model says; in the list of labels to look at, the class that the image is counted to."""
+    """The predicted class; in the list of possible label errors, the class that the image seems to belong to."""
     probability: str
     of_truth: str
     thumbnail: Thumbnail | None = None
 
     @property
     def alt(self) -> str:
-        """Return what stands for the image where it is not seen."""
-        return f"{self.name}: labeled {self.truth}, model says {self.prediction}"
+        """Return the alternative text of the image."""
+        return f"{self.name}: true {self.truth}, predicted {self.prediction}"
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What opens from a cell."""
+    """The images of a cell, opened from the matrix."""
 
     id: str
     truth: str
@@ -58,21 +58,23 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """Which images are on the page, as places in their split, before their pixels are asked for."""
+    """Which images are on the page, as positions in their split, before their pixels are read."""
 
     worst: tuple[tuple[Predictions, int, int], ...]
-    """Each with its split and the class that is said of it."""
+    """Each with its split and its predicted class."""
     suspected: tuple[tuple[Predictions, int, int], ...]
+    """Likewise, with the class that the image seems to belong to."""
     mistakes: int
-    """How many mistakes there are in all."""
+    """The total number of mistakes."""
     suspicious: int
+    """The total number of possible label errors."""
     pairs: tuple[ClassPair, ...]
     predictions: Predictions | None
-    """The split of the pairs and the mistakes: the test, or without one the validation set."""
+    """The split of the pairs and the mistakes: the test set, or without one the validation set."""
 
 
 def choose(run: SavedRun) -> Chosen:
-    """Return the images that the page would like to show."""
+    """Return the images to show, if there is room."""
     predictions = run.predictions.get("test") or run.predictions.get("validation")
     split = "test" if run.tested or predictions is None else predictions.split
     confusion = run.confusion(split)
@@ -102,17 +104,17 @@ def choose(run: SavedRun) -> Chosen:
 
 @dataclass(frozen=True)
 class Images:
-    """All images of the page, with their pixels where there was room."""
+    """All images of the page, with their pixels if there was room."""
 
     worst: tuple[Entry, ...]
     suspected: tuple[Entry, ...]
     panels: tuple[Panel, ...]
     side: int
-    """The longer side of the large images; 0 where there are no pixels."""
+    """The longer side of the large images; 0 if there are no pixels."""
 
 
 def bare(run: SavedRun, chosen: Chosen) -> Images:
-    """Return the images without pixels: names alone, and in the cells as many as a page without images may have."""
+    """Return the images without pixels: only names, and in the cells as many as a page without images may have."""
     lists = confusion_table.named(chosen.pairs)
     return Images(
         tuple(_entry(run, *image) for image in chosen.worst),
@@ -123,17 +125,16 @@ def bare(run: SavedRun, chosen: Chosen) -> Images:
 
 
 def empty_cells(images: Images) -> Images:
-    """Return the images without those of the cells: what the room for pixels is measured by."""
+    """Return the images without those of the cells, to find the number of bytes left for pixels."""
     panels = tuple(Panel(p.id, p.truth, p.prediction, p.right, p.count, ()) for p in images.panels)
     return Images(images.worst, images.suspected, panels, images.side)
 
 
 def filled(run: SavedRun, chosen: Chosen, makes: Thumbnails, room: int) -> Images:
-    """Return the images with pixels that take at most `room` bytes together.
+    """Return the images with pixels, at most `room` bytes in total.
 
-    The large ones take at most half of it: the largest of the sides at which all fit. What is left goes to the cells:
-    all their images at the largest size at which they fit, else an image a cell in turn, mistakes first, until it is
-    spent.
+    The large ones take at most half of it, at the largest size at which all fit. The rest goes to the cells: all their
+    images at the largest size at which they fit, else one image per cell in turn, mistakes first, until it is used up.
     """
     large = [*chosen.worst, *chosen.suspected]
     side = makes.side(list({_key(split, place) for split, place, _ in large}), room // 4) if large else SMALL[-1]
@@ -161,7 +162,7 @@ def _panels(run: SavedRun, chosen: Chosen, makes: Thumbnails, room: int) -> tupl
 def _taken(
     run: SavedRun, chosen: Chosen, makes: Thumbnails, side: int, room: int
 ) -> tuple[dict[str, list[tuple[int, Thumbnail | None]]], bool]:
-    """Return the images of the cells at this size as far as they fit, and whether all do."""
+    """Return the images of the cells that fit at this size, and whether all do."""
     taken: dict[str, list[tuple[int, Thumbnail | None]]] = {}
     if chosen.predictions is not None:
         for pair, place in confusion_table.in_turn(chosen.pairs):
@@ -188,10 +189,10 @@ def _entry(
 ) -> Entry:
     truth = int(predictions.truth[place])
     index = place if predictions.index is None else int(predictions.index[place])
-    said = display.name(predictions.names[place]) if predictions.names is not None else f"image {display.count(index)}"
+    name = display.name(predictions.names[place]) if predictions.names is not None else f"image {display.count(index)}"
     names = _names(run.classes, truth, other)
     probability, of_truth = (display.percent(predictions.probability(place, k), 1) for k in (other, truth))
-    return Entry(said, predictions.split, *names, probability, of_truth, thumbnail)
+    return Entry(name, predictions.split, *names, probability, of_truth, thumbnail)
 
 
 def _names(classes: Sequence[str], truth: int, prediction: int) -> tuple[str, str]:
@@ -199,5 +200,5 @@ def _names(classes: Sequence[str], truth: int, prediction: int) -> tuple[str, st
 
 
 def _key(predictions: Predictions, place: int) -> tuple[str, int]:
-    assert predictions.index is not None  # noqa: S101 - pixels are asked for only where the images are known
+    assert predictions.index is not None  # noqa: S101 - pixels are only read if the images are known
     return predictions.split, int(predictions.index[place])

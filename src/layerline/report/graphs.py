@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from layerline.numbers import display
 from layerline.report import curves, filters, matrix
-from layerline.report.merits import MERITS
+from layerline.report.plotted_metrics import PLOTTED
 from layerline.runs import metrics
 from layerline.system.workers import check
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Graphs:
-    """What was drawn: the files' names, and for each graph that was not drawn a sentence that says why."""
+    """What was drawn: the file names, and for each missing graph the reason."""
 
     files: tuple[str, ...]
     missing: tuple[str, ...]
@@ -40,8 +40,8 @@ def draw(
 ) -> Graphs:
     """Draw loss, accuracy, macro_f1, confusion and filters, each as .png and .svg.
 
-    weights: those of the best epoch, under the names of `network.to_torch().state_dict()`.
-    Raises UserError where the folder cannot be written.
+    weights: from the best epoch, under the names of `network.to_torch().state_dict()`.
+    Raises UserError if the folder cannot be written.
     """
     files: list[str] = []
     missing: list[str] = []
@@ -49,7 +49,7 @@ def draw(
         if isinstance(sheet, str):
             missing.append(f"no {name}.png: {sheet}")
         else:
-            check()  # whoever was told to stop meanwhile draws no more
+            check()  # after a request to stop, nothing more is drawn
             files += sheet.publish(folder, name)
     return Graphs(tuple(files), tuple(missing))
 
@@ -58,18 +58,18 @@ def _sheets(
     history: Sequence[EpochRow], result: Result, network: Network, weights: Mapping[str, NDArray[Any]]
 ) -> Iterator[tuple[str, Sheet | str]]:
     """Yield each graph's name with its sheet, or with the reason why there is none."""
-    for merit in MERITS:
-        sheet = curves.curve(merit, history, result) if history else None
-        yield merit.name, sheet or "no epoch was finished"
+    for metric in PLOTTED:
+        sheet = curves.curve(metric, history, result) if history else None
+        yield metric.name, sheet or "no epoch was finished"
     if result.confusion is None:
         yield "confusion", "there is no test set"
     elif isinstance(result.confusion, metrics.SparseCounts):
         many = display.count(metrics.MOST_DENSE)
-        yield "confusion", f"there are more than {many} classes; the report lists the pairs most often confused"
+        yield "confusion", f"there are more than {many} classes; the report lists the most frequent confusions"
     else:
         yield "confusion", matrix.picture(result.confusion, result.classes)
     first = filters.first_filters(network, weights)
     if first is None:
-        yield "filters", "no convolution, and no FC layer that reads the image itself"
+        yield "filters", "no convolution, and no FC layer directly on the input"
     else:
         yield "filters", filters.picture(first)

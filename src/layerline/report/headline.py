@@ -1,4 +1,4 @@
-"""What the page begins with: how good the network is, how sure that is, and what can be had without it."""
+"""The first section of the page: the scores of the network with their intervals, and the baselines."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Headline:
-    """The first figures of the page."""
+    """The scores at the top of the page."""
 
     summary: str
-    """A sentence: what was measured, on how many images."""
+    """A sentence: which weights were evaluated, on how many images."""
     state: tuple[str, ...]
     """Sentences about what is missing: no test set, stopped."""
     scores: tuple[Score, ...]
     loss: str
-    """Of the same images; empty where it is not known."""
+    """Of the same images; empty if not known."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,15 @@ class Score:
 
     name: str
     reads: str
+    """As displayed."""
     interval: str
     compared: bool
-    """Whether a baseline is drawn beside it."""
+    """Whether a baseline is drawn next to it."""
     drawing: str
 
 
 def of(run: SavedRun) -> Headline:
-    """Return the first figures of a run; of the validation set where there was no test."""
+    """Return the scores of a run: on the test set, or without a test on the validation set."""
     result = run.result
     if result is not None and result.tested:
         counts = run.confusion("test")
@@ -56,16 +57,16 @@ def of(run: SavedRun) -> Headline:
         where, network, loss = _validation(run)
         state = _missing(run, where)
         scores = _scores(network, ())
-    summary = f"Measured on {where}{_of_epoch(run)}." if where else ""
+    summary = f"Evaluated on {where}{_of_epoch(run)}." if where else ""
     return Headline(summary, state, tuple(scores), "" if loss is None else display.loss(loss))
 
 
 def _of_epoch(run: SavedRun) -> str:
-    return "" if run.best is None else f" with the weights of epoch {run.best.epoch}, the best"
+    return "" if run.best is None else f" with the weights from epoch {run.best.epoch}, the best epoch"
 
 
 def _validation(run: SavedRun) -> tuple[str, ScoreRow, float | None]:
-    """Return what the figures of the validation set at the best epoch are of (empty: nothing), and the figures."""
+    """Return on what the best epoch was validated (empty: nothing), its scores, and its loss."""
     confusion, best = run.confusion("validation"), run.best
     loss = None if best is None else best.validation_loss
     if confusion is not None:
@@ -79,25 +80,26 @@ def _validation(run: SavedRun) -> tuple[str, ScoreRow, float | None]:
 
 def _missing(run: SavedRun, where: str) -> tuple[str, ...]:
     if run.result is None:
-        first = f"This training did not come to its end: {_cause(run)}. So nothing was tested."
+        first = f"This training did not finish: {_cause(run)}. No test was run."
     else:
-        first = "There was no test set (--test), so nothing was tested."
+        first = "There was no test set (--test), so no test was run."
     if where:
         return (
             first,
-            "The figures are of the validation set, by which the best epoch was chosen: new ones may do worse.",
+            "These scores are from the validation set, which was used to choose the best epoch: expect somewhat lower "
+            "scores on new images.",
         )
     if run.history and run.history[-1].validation_accuracy is None:
         return (
             first,
-            "There was no validation set either: the figures of the training images, below, say how well the network "
-            "remembers them, not how well it will do on new ones.",
+            "There was no validation set either: the training metrics below show how well the network fits the "
+            "training images, not how well it will do on new ones.",
         )
     return (first,)
 
 
 def _cause(run: SavedRun) -> str:
-    causes = {"stopped": "it was stopped", "diverged": "its loss was no longer a number"}
+    causes = {"stopped": "it was stopped", "diverged": "its loss became NaN or infinite"}
     if run.ending is None:
         return " or ".join(causes.values())
     steps = run.ending.steps
@@ -106,13 +108,13 @@ def _cause(run: SavedRun) -> str:
 
 
 def _scores(network: ScoreRow, simpler: Sequence[ScoreRow]) -> Iterator[Score]:
-    """Yield accuracy and macro F1, each with its interval and baselines as far as they are known."""
+    """Yield accuracy and macro F1, each with its interval and baselines if known."""
     if network.accuracy is not None:
-        beside = [(row.label, row.accuracy) for row in simpler]
-        yield _score("Accuracy", network.label, network.accuracy, network.accuracy_interval, beside)
+        baselines = [(row.label, row.accuracy) for row in simpler]
+        yield _score("Accuracy", network.label, network.accuracy, network.accuracy_interval, baselines)
     if network.macro_f1 is not None:
-        beside = [(row.label, row.macro_f1) for row in simpler]
-        yield _score("Macro F1", network.label, network.macro_f1, network.macro_f1_interval, beside)
+        baselines = [(row.label, row.macro_f1) for row in simpler]
+        yield _score("Macro F1", network.label, network.macro_f1, network.macro_f1_interval, baselines)
 
 
 def _score(
@@ -120,18 +122,18 @@ def _score(
     label: str,
     value: float,
     bounds: tuple[float, float] | None,
-    beside: Sequence[tuple[str, float | None]],
+    baselines: Sequence[tuple[str, float | None]],
 ) -> Score:
-    between = "" if bounds is None else f"95 % interval: {_share(bounds[0])} to {_share(bounds[1])}"
-    rows = [(label, value), *((label, share) for label, share in beside if share is not None)]
+    interval = "" if bounds is None else f"95 % interval: {_percent(bounds[0])} to {_percent(bounds[1])}"
+    rows = [(label, value), *((label, other) for label, other in baselines if other is not None)]
     bars = [
-        Bar(label, "other" if k else "own", share, _share(share), None if k else bounds)
-        for k, (label, share) in enumerate(rows)
-        if math.isfinite(share)
+        Bar(label, "other" if k else "own", each, _percent(each), None if k else bounds)
+        for k, (label, each) in enumerate(rows)
+        if math.isfinite(each)
     ]
-    summary = "; ".join([f"{label} {_share(share)}" for label, share in rows] + [between] * bool(between))
-    return Score(name, _share(value), between, len(rows) > 1, scale(name, summary, bars) if bars else "")
+    summary = "; ".join([f"{label} {_percent(each)}" for label, each in rows] + [interval] * bool(interval))
+    return Score(name, _percent(value), interval, len(rows) > 1, scale(name, summary, bars) if bars else "")
 
 
-def _share(value: float) -> str:
+def _percent(value: float) -> str:
     return display.percent(value, 2)

@@ -1,4 +1,4 @@
-"""The curves of the page, and the table that says the same in numbers."""
+"""The learning curves of the page, and the same values as a table."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from layerline.numbers import display
-from layerline.report import drawing, merits
-from layerline.report.merits import MERITS
+from layerline.report import drawing, plotted_metrics
+from layerline.report.plotted_metrics import PLOTTED
 from layerline.runs.history import best as best_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from layerline.runs.saved import SavedRun
 
 MOST_ROWS: Final = 200
-"""Epochs in the table; of more, evenly spread ones are shown."""
+"""Maximum number of epochs in the table; of more, evenly spaced ones are shown."""
 
 
 @dataclass(frozen=True)
@@ -31,24 +31,24 @@ class Chart:
 
 @dataclass(frozen=True)
 class LearningCurves:
-    """The whole section."""
+    """The section with the charts and the table."""
 
     charts: tuple[Chart, ...]
     sets: tuple[str, ...]
-    """What the lines are: training, validation, test."""
+    """The names of the lines: training, validation, test."""
     heads: tuple[str, ...]
     rows: tuple[tuple[tuple[str, ...], bool], ...]
-    """The cells of an epoch, and whether it is the best."""
+    """The cells of each epoch, and whether it is the best."""
     note: str
     summary: str
 
 
 def of(run: SavedRun) -> LearningCurves:
     """Return the curves of a run with at least one epoch."""
-    history, best, sets = run.history, run.best, merits.sets(run.history)
+    history, best, sets = run.history, run.best, plotted_metrics.sets(run.history)
     at_best = [k for k, row in enumerate(history) if row is best]
     chosen = drawing.thin(len(history), at_best, MOST_ROWS)
-    note = f"{len(chosen)} of {display.count(len(history))} epochs; all are in history.jsonl."
+    note = f"{len(chosen)} of {display.count(len(history))} epochs; history.jsonl has all."
     heads = ["epoch"]
     for name, _ in sets:
         heads += [f"{name} loss", f"{name} accuracy", f"{name} macro F1"]
@@ -64,17 +64,17 @@ def of(run: SavedRun) -> LearningCurves:
 
 
 def charts(history: Sequence[EpochRow], result: Result | None, more: str = "") -> list[Chart]:
-    """Return a chart for each merit that has a finite number. more: what a screen reader says behind its values."""
+    """Return a chart of each metric that has a finite value. more: text for screen readers after its values."""
     found, best = [], best_of(history)
-    for merit in MERITS:
-        lines, level = merit.curves(history), merit.of(result)
+    for metric in PLOTTED:
+        lines, level = metric.curves(history), metric.of(result)
         if lines:
-            ends = [(line.label, merit.shown(line.points[0][1]), merit.shown(line.points[-1][1])) for line in lines]
-            says = [f"{label} from {first} to {last}" for label, first, last in ends]
-            says += [] if level is None else [f"test {merit.shown(level)}"]
-            summary = f"{'; '.join(says)}.{more}"
+            ends = [(line.label, metric.text(line.points[0][1]), metric.text(line.points[-1][1])) for line in lines]
+            parts = [f"{label} from {first} to {last}" for label, first, last in ends]
+            parts += [] if level is None else [f"test {metric.text(level)}"]
+            summary = f"{'; '.join(parts)}.{more}"
             found.append(
-                Chart(merit.title, drawing.chart(merit, summary, lines, level, None if best is None else best.epoch))
+                Chart(metric.title, drawing.chart(metric, summary, lines, level, None if best is None else best.epoch))
             )
     return found
 
@@ -88,11 +88,11 @@ def _cells(row: EpochRow, sets: Sequence[str]) -> tuple[str, ...]:
 
 
 def _summary(run: SavedRun) -> str:
-    best = "" if run.best is None else f" The best was epoch {run.best.epoch}, marked by a star: the model is of it."
+    best = "" if run.best is None else f" Best epoch: {run.best.epoch} (★); its weights are the saved model."
     return f"{length(run.history)}.{best}"
 
 
 def length(history: Sequence[EpochRow]) -> str:
-    """Return how many epochs there were, and how long they took together: `10 epochs in 12.3 s`."""
+    """Return the number of epochs and their total time: `10 epochs in 12.3 s`."""
     epochs = display.counted(len(history), "epoch")
     return f"{epochs} in {display.seconds(sum(row.seconds for row in history))}" if history else epochs

@@ -1,6 +1,6 @@
-"""Letters as outlines, in the font that comes with matplotlib: no setting of a user and no installed font changes them.
+"""Text as outlines, in the font that ships with matplotlib: no user setting and no installed font changes it.
 
-Agg draws text as outlines here too, for its own letters depend on settings (`text.hinting`, `font.family` and more).
+Text in PNGs is drawn as outlines too, because Agg's own depends on settings (`text.hinting`, `font.family` and more).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 EM: Final = 100.0
-"""The outlines' size of letters."""
+"""The font size of the outlines."""
 ASCENT: Final = 0.76
 DESCENT: Final = 0.236
-"""How far the letters l and p reach above and below the line, in sizes of letters."""
+"""How far the letters l and p reach above and below the baseline, as a fraction of the font size."""
 _FILES: Final = {False: "DejaVuSans.ttf", True: "DejaVuSans-Bold.ttf"}
 _MISSING: Final = "\u25af"
-"""Stands for a character that the font lacks."""
+"""Replaces a character that the font lacks."""
 
 
 @dataclass(frozen=True, eq=False)
 class Glyph:
-    """An outline in units of which a letter's size has EM, as matplotlib.path.Path takes it."""
+    """An outline as matplotlib.path.Path takes it, EM units per font size."""
 
     vertices: NDArray[np.float64]
     codes: NDArray[np.uint8]
@@ -36,7 +36,7 @@ class Glyph:
 
 @dataclass(frozen=True, eq=False)
 class TextLine:
-    """A line of text: its outlines by their names, where each stands, and where the ink begins and ends."""
+    """A line of text: the names and positions of its outlines, and where the ink begins and ends."""
 
     glyphs: Sequence[tuple[str, float, float]]
     begin: float
@@ -45,7 +45,7 @@ class TextLine:
 
 @final
 class Letters:
-    """Sets lines of text. Fonts cannot be shared between threads, so every drawing has its own."""
+    """Typesets lines of text. Fonts cannot be shared between threads, so every drawing has its own."""
 
     def __init__(self) -> None:
         """Open the fonts."""
@@ -83,7 +83,7 @@ class Letters:
 
 
 def longest(texts: Sequence[str], points: float) -> float:
-    """Return the length in inches of the longest of `texts` (at least one) at this size of letters."""
+    """Return the length in inches of the longest of `texts` (at least one) at this font size."""
     letters = Letters()
     lines = [letters.line(text) for text in sorted(texts, key=len)[-8:]]
     return max(line.end - line.begin for line in lines) * points / EM / 72

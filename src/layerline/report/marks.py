@@ -1,4 +1,4 @@
-"""What can be on a sheet. Places are in inches from its lower left corner, widths and sizes in points."""
+"""The kinds of marks on a sheet. Positions are in inches from its lower left corner, widths and sizes in points."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Stroke:
 
 @dataclass(frozen=True)
 class Area:
-    """A filled polygon, with a line around it where it has an edge."""
+    """A filled polygon, outlined if it has an edge color."""
 
     points: Points
     color: str
@@ -45,7 +45,7 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Text:
-    """Lines of text at a place; see Sheet.text."""
+    """Lines of text at a position; see Sheet.text."""
 
     x: float
     y: float

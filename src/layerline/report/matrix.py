@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture: color is the share of the row, numbers are images, for 2 to 100 classes."""
+"""The confusion matrix as a figure: color is the fraction of the row, numbers are images."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME: Final = 16
 _DARK: Final = 0.45
-"""From this share on a cell is so dark that its numbers are white."""
+"""From this fraction of the row on, a cell is so dark that its numbers are white."""
 _PAIRS: Final = 5
 _BAR: Final = 0.62
-"""Inches at the right for the color bar."""
+"""Space at the right for the color bar, in inches."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class _Layout:
     counts: bool
     shares: bool
     every: int = 1
-    """Every how many classes a name stands."""
+    """Every how many classes a name is written."""
 
 
 def picture(confusion: NDArray[np.int64], classes: Sequence[str], source: str = "test images") -> Sheet:
     """Return the sheet of an int64 (K, K) matrix (row = truth).
 
-    Up to 12 classes a cell says its images and their share of the row, up to 25 its images; above that only color
-    speaks. From 13 classes on the pairs that are confused most often are listed below. Empty cells say nothing.
+    Up to 12 classes a cell has its number of images and their fraction of the row, up to 25 its number of images; above
+    that only color. From 13 classes on, the most frequent confusions are listed below. Empty cells have no text.
     """
     K = len(classes)
     layout = _layout(K)
@@ -64,10 +64,10 @@ def picture(confusion: NDArray[np.int64], classes: Sequence[str], source: str = 
     if layout.counts:
         _numbers(paper, frame, confusion, shares, layout)
     _bar(paper, frame)
-    title = f"{display.count(int(np.trace(confusion)))} of {display.count(int(confusion.sum()))} {source} right"
+    title = f"{display.count(int(np.trace(confusion)))} of {display.count(int(confusion.sum()))} {source} correct"
     paper.text(frame.left, height - 0.1, title, up="top", size=sheet.TITLE, bold=True)
     if pairs:
-        text = "most often confused (truth → prediction):\n" + "\n".join(pairs)
+        text = "most frequent confusions (true → predicted):\n" + "\n".join(pairs)
         paper.text(frame.left, 0.06, text, up="bottom", spacing=1.25)
     return paper
 
@@ -84,20 +84,20 @@ def _layout(K: int) -> _Layout:
 
 
 def _names(paper: Sheet, frame: Frame, labels: list[str], layout: _Layout, turned: bool, length: float) -> None:
-    """Write every class's name, or that of every few, below and at the left; then what the two sides are."""
+    """Write every class name, or every few, below and at the left; then the axis labels."""
     ticks = [(k, labels[k]) for k in range(0, len(labels), layout.every)]
     paper.below(frame, ticks, size=layout.names, length=0, pad=2, turned=turned)
     paper.beside(frame, ticks, size=layout.names, length=0, pad=2)
     high = length if turned else layout.names / 72
-    paper.text(frame.left + frame.width / 2, frame.bottom - high - 5 / 72, "prediction", across="center", up="top")
+    paper.text(frame.left + frame.width / 2, frame.bottom - high - 5 / 72, "predicted class", across="center", up="top")
     x = frame.left - length - 5 / 72
-    paper.text(x, frame.bottom + frame.height / 2, "truth", across="center", turned=True)
+    paper.text(x, frame.bottom + frame.height / 2, "true class", across="center", turned=True)
 
 
 def _numbers(
     paper: Sheet, frame: Frame, confusion: NDArray[np.int64], shares: NDArray[np.float64], layout: _Layout
 ) -> None:
-    """Write the images of each cell that has any, and under them the share of the row."""
+    """Write the number of images in each non-empty cell, and below it their fraction of the row."""
     up = 0.054 if layout.shares else 0.0
     for j, k in np.argwhere(confusion).tolist():
         number, share = display.count(int(confusion[j, k])), float(shares[j, k])
@@ -111,7 +111,7 @@ def _numbers(
 
 
 def _bar(paper: Sheet, frame: Frame) -> None:
-    """Draw what share of the row a color is: a square root, so that one mistake in a hundred shows."""
+    """Draw the color bar: fraction of the row on a square-root scale, so that one mistake in a hundred shows."""
     scale = Frame(frame.right + 0.1, frame.bottom, 0.09, frame.height)
     marks = ((0, "0"), (0.01, "1 %"), (0.1, "10 %"), (0.25, "25 %"), (0.5, "50 %"), (1, "100 %"))
     paper.bar(scale, sheet.BLUES, [(math.sqrt(share), reads) for share, reads in marks])

@@ -1,6 +1,6 @@
-"""A run as a notebook shows it, finished or still training: figures, curves as inline SVG, remarks.
+"""A run as a notebook displays it, finished or still training: scores, curves as inline SVG, remarks.
 
-Everything is in the text that is returned: nothing is loaded from anywhere, and what comes from outside is escaped.
+The HTML is self-contained: it loads nothing, and all text from outside is escaped.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.measure import remarks, score_rows
 from layerline.numbers import display
-from layerline.report import learning_curves, merits
+from layerline.report import learning_curves, plotted_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,38 +40,38 @@ _STYLE: Final = (
 
 
 def run(history: Sequence[EpochRow], result: Result, model_epoch: int, stopped: bool, folder: str | None) -> str:
-    """Return a run that has ended as HTML."""
-    parts = [_said(_ending(history, model_epoch, stopped))]
+    """Return a finished or stopped run as HTML."""
+    parts = [_paragraph(_ending(history, model_epoch, stopped))]
     parts += _tested(result)
     parts.append(_charts(history, result))
     items = [f"<li>{escape(text)}</li>" for text in remarks.shown(result.remarks)]
     parts += [f"<ul>{''.join(items)}</ul>"] if items else []
-    parts += [] if folder is None else [_said(f"written to {display.name(folder, 200)}")]
+    parts += [] if folder is None else [_paragraph(f"written to {display.name(folder, 200)}")]
     return _whole(parts)
 
 
 def training(history: Sequence[EpochRow], line: str) -> str:
-    """Return a run that is going on as HTML: `line` says how far it is."""
-    return _whole([_said(line), _charts(history, None)])
+    """Return a run that is still training as HTML; `line`: its progress."""
+    return _whole([_paragraph(line), _charts(history, None)])
 
 
 def _whole(parts: Sequence[str]) -> str:
     return f'<div class="layerline-run">{_STYLE}{"".join(parts)}</div>'
 
 
-def _said(text: str) -> str:
+def _paragraph(text: str) -> str:
     return f"<p>{escape(text)}</p>"
 
 
 def _ending(history: Sequence[EpochRow], model_epoch: int, stopped: bool) -> str:
-    model = f"; the model is of epoch {model_epoch}" if model_epoch else ""
+    model = f"; saved weights: epoch {model_epoch}" if model_epoch else ""
     return "stopped after " * stopped + learning_curves.length(history) + model
 
 
 def _tested(result: Result) -> list[str]:
-    """Return the figures of the test with their intervals, and what can be had without the network."""
+    """Return the test scores with their intervals, and the baselines."""
     if result.test_loss is None:
-        return [_said("no test")]
+        return [_paragraph("no test results")]
     network, parts = score_rows.own(result), []
     for name, value, between in (
         ("accuracy", network.accuracy, network.accuracy_interval),
@@ -80,15 +80,15 @@ def _tested(result: Result) -> list[str]:
         spread = f" ({display.interval(between)})" if between else ""
         parts.append(f"<b>{name} {display.fraction(value)}</b>{spread}")
     text = f"<p>test: {', '.join(parts)}, loss {display.loss(result.test_loss)}</p>"
-    beside = [f"{row.label}: {display.fraction(row.accuracy)}" for row in score_rows.simpler(result)]
-    return [text, _said("beside it, accuracy of " + "; ".join(beside))] if beside else [text]
+    simpler = [f"{row.label}: {display.fraction(row.accuracy)}" for row in score_rows.simpler(result)]
+    return [text, _paragraph("baselines, accuracy: " + "; ".join(simpler))] if simpler else [text]
 
 
 def _charts(history: Sequence[EpochRow], result: Result | None) -> str:
     if not history:
         return ""
-    key = " · ".join(f'<span class="{name}">{name}</span>' for name, _ in merits.sets(history))
-    key += " · test: dotted" if result is not None and result.tested else ""
+    key = " · ".join(f'<span class="{name}">{name}</span>' for name, _ in plotted_metrics.sets(history))
+    key += " · test (dotted)" if result is not None and result.tested else ""
     drawn = "".join(
         f"<figure><figcaption>{escape(chart.title)}</figcaption>{chart.svg}</figure>"
         for chart in learning_curves.charts(history, result)

@@ -1,4 +1,4 @@
-"""report.html: one file with all of a run, made from the files of its folder and the pixels of its images."""
+"""report.html: a whole run in one file, made from the files in its folder and the pixels of its images."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
     from layerline.runs.saved import SavedRun
 
 LARGEST: Final = 3_000_000
-"""Bytes of the page, always."""
+"""Maximum size of the page in bytes, whatever the run."""
 MARK: Final = "<!-- Written by layerline: the report of a run. -->"
-"""The second line of the page: what tells ours from another file."""
+"""The second line of the page: identifies it as ours."""
 HAS_IMAGES: Final = '<ul class="images">'
-"""What stands in a page with images, and not in another."""
+"""Markup that only a page with images contains."""
 
 _FLAG: Final = re.compile(r"(?<![\w-])(--[a-z][a-z-]{1,30})(?![\w-])")
 _SPARE: Final = 20_000
 _LARGEST_FILTERS: Final = 640
-_OLD: Final = "the run does not say which images were tested, as older versions did not"
+_OLD: Final = "the run is from an older version, which did not record the test images"
 
 
 def write(
@@ -56,15 +56,16 @@ def write(
     out: Path | None = None,
     why: str = "",
 ) -> Path:
-    """Write the report of the run in `folder` to `out`, or to its report.html, and return where it is.
+    """Write the report of the run in `folder` to `out`, or to its report.html, and return the path.
 
-    pixels: from a split and an image's index in the loaded data to its pixels, uint8 (H, W) or (H, W, 3); None leaves
-    the images out, and `why` says in the page why they are. assumptions: (option, reason); none: those of the record.
-    Raises UserError where the folder holds no run, a file of it is damaged, or the page cannot be written.
+    pixels: from a split and an image's index in the loaded data to its pixels, uint8 (H, W) or (H, W, 3); None omits
+    the images, and the page gives `why` as the reason. assumptions: (option, reason) pairs of automatic choices; empty:
+    those of the record. Raises UserError if the folder is not a run, a file in it is damaged, or the page cannot be
+    written.
     """
     path = out or folder / REPORT
     content = render(saved.read(folder), pixels, assumptions, why)
-    check()  # whoever was told to stop meanwhile writes no more
+    check()  # after a request to stop, nothing more is written
     whole.write(path, (content,))
     return path
 
@@ -75,7 +76,7 @@ def render(
     assumptions: Sequence[tuple[str, str]] = (),
     why: str = "",
 ) -> bytes:
-    """Return the page, at most LARGEST bytes: the same bytes for the same files and pixels."""
+    """Return the page, at most LARGEST bytes; the same files and pixels give the same bytes."""
     if isinstance(pixels, thumbnails.Stored):
         predictions = {split: pixels.indexed(part) for split, part in run.predictions.items()}
         run = dataclasses.replace(run, predictions=predictions)
@@ -89,13 +90,13 @@ def render(
         room = LARGEST - _SPARE - len(_page(fixed, gallery.empty_cells(images), chosen, ""))
         images = gallery.filled(run, chosen, thumbnails.Thumbnails(pixels), room)
     page = _page(fixed, images, chosen, why)
-    if len(page) > LARGEST:  # many long names: the cells say how many images they have, and no more
+    if len(page) > LARGEST:  # many long names: the cells only show their counts
         page = _page(fixed, gallery.empty_cells(gallery.bare(run, chosen)), chosen, why)
     return page
 
 
 def _fitted(pixels: Callable[[str, int], NDArray[np.uint8]] | None) -> dict[str, Any] | None:
-    """Return some images as their files have them and as the network sees them, where a crop cuts away something."""
+    """Return example images before and after resizing, if a crop cuts something off; else None."""
     resized = pixels.resized if isinstance(pixels, thumbnails.Stored) else None
     if resized is None or not isinstance(pixels, thumbnails.Stored):
         return None
@@ -113,7 +114,7 @@ def _page(fixed: dict[str, Any], images: Images, chosen: gallery.Chosen, why: st
 
 
 def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """Return what the page says whatever images it has."""
+    """Return the template variables that do not depend on the images."""
     split = "test" if run.tested or "test" in run.predictions else "validation"
     confusion = run.confusion(split)
     about = run.record.about
@@ -131,7 +132,7 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
         "splits": list(run.predictions),
         "headline": headline.of(run),
         "remarks": [] if run.result is None else remarks.shown(run.result.remarks),
-        "course": learning_curves.of(run) if run.history else None,
+        "curves": learning_curves.of(run) if run.history else None,
         "classes": [] if confusion is None else tables.classes(run, confusion),
         "class_count": len(run.classes),
         "matrix": _matrix(run, confusion),
@@ -140,12 +141,12 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
         "confusion": confusion is not None,
         "sure": display.percent(SURE),
         "filters": _filters(run),
-        "assumed": tables.assumed(run, assumptions),
+        "choices": tables.choices(run, assumptions),
         "settings": tables.settings(run),
         "data": tables.data(run),
         "layers": tables.layers(run),
         "text": tables.text(run),
-        "repeat": tables.repeat(run),
+        "environment": tables.environment(run),
     }
 
 
@@ -161,7 +162,7 @@ def _matrix(run: SavedRun, confusion: Counts | None) -> list[confusion_table.Mat
 
 
 def _filters(run: SavedRun) -> dict[str, Any] | None:
-    """Return the first filters as an image, enlarged in the page to about 12 pixels a weight; None without any."""
+    """Return the first layer's filters as an image, shown at about 12 pixels per weight; None without any."""
     if run.network is None or run.weights is None:
         return None
     try:
@@ -196,13 +197,13 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["count"] = display.count  # numbers read alike everywhere: 12,345
+    environment.filters["count"] = display.count  # numbers look the same everywhere: 12,345
     environment.filters["flags"] = _flags
     return environment.get_template("report.html")
 
 
 def _flags(text: str) -> markupsafe.Markup:
-    """Return a sentence, escaped, in which flags such as --epochs are code, so that no line breaks within one."""
+    """Return the escaped text with flags such as --epochs marked as code, so that no line breaks inside one."""
     import markupsafe
 
     return markupsafe.Markup(_FLAG.sub(r"<code>\1</code>", str(markupsafe.escape(text))))  # noqa: S704 - is escaped

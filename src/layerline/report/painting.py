@@ -1,6 +1,7 @@
-"""From marks to a PNG, drawn by Agg, or to an SVG. Equal marks give equal bytes.
+"""Turns marks into a PNG, drawn by Agg, or an SVG. Equal marks give equal bytes.
 
-Of matplotlib only what has no settings is used: the renderer's `draw_path` and `draw_image`, with every property given.
+Only the parts of matplotlib that read no settings are used: the renderer's `draw_path` and `draw_image`, with every
+property specified.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
 _ALONG: Final = {"left": 0.0, "center": 0.5, "right": 1.0}
 _STEPS: Final = {1: ("M", 1), 2: ("L", 1), 3: ("Q", 2), 4: ("C", 3), 79: ("z", 1)}
-"""Code of a path → the letter of SVG, and how many points it takes."""
+"""Path code → SVG command, and the number of points it takes."""
 
 
 def lines(text: Text, letters: Letters) -> Iterator[tuple[str, float, float]]:
-    """Yield the outlines of a text with their places from the text's own, along and up, in points."""
+    """Yield the outlines of a text with their offsets from its position, along and up, in points."""
     scale = text.size / EM
     rows = [letters.line(row, bold=text.bold) for row in text.words.split("\n")]
     widest = max(row.end - row.begin for row in rows) * scale
@@ -40,7 +41,7 @@ def lines(text: Text, letters: Letters) -> Iterator[tuple[str, float, float]]:
 
 
 def png(width: float, height: float, marks: Sequence[Mark], dots: int) -> bytes:
-    """Return the marks on white paper, `dots` pixels an inch."""
+    """Return the marks on white paper as a PNG, `dots` pixels per inch."""
     from matplotlib.backends.backend_agg import RendererAgg
     from PIL import Image
 
@@ -88,7 +89,7 @@ def _write(renderer: Any, text: Text, letters: Letters, dots: int) -> None:
 
 
 def _context(renderer: Any, color: str, width: float, snap: bool) -> Any:
-    """Return how to draw; the width is in points, which the renderer turns into its pixels."""
+    """Return a graphics context; the width is in points, which the renderer converts to pixels."""
     context = renderer.new_gc()
     context.set_foreground((*_rgb(color), 1.0), isRGBA=True)
     context.set_linewidth(width)
@@ -115,7 +116,7 @@ def _stamp(renderer: Any, mark: Pixels, dots: int) -> None:
 
 
 def _enlarged(mark: Pixels, dots: int) -> tuple[int, int, NDArray[np.uint8]]:
-    """Return where the image begins, in pixels of the paper, and as many of them as it fills, with their opacity."""
+    """Return the image's left and bottom edge in pixels of the paper, and the image at that resolution as RGBA."""
     left, bottom = round(mark.left * dots), round(mark.bottom * dots)
     wide, high = round((mark.left + mark.width) * dots) - left, round((mark.bottom + mark.height) * dots) - bottom
     H, W, channels = mark.pixels.shape
@@ -131,7 +132,7 @@ def _rgb(color: str) -> tuple[float, ...]:
 
 
 def svg(width: float, height: float, marks: Sequence[Mark], dots: int) -> bytes:
-    """Return the marks on white paper as XML in UTF-8; a letter's outline stands there once."""
+    """Return the marks on white paper as an SVG in UTF-8; each letter's outline is defined once."""
     letters, names = Letters(), dict[str, str]()
     body: list[str] = []
     for mark in marks:
@@ -200,5 +201,5 @@ def _image(mark: Pixels, height: float, dots: int) -> str:
 
 
 def _f(value: float) -> str:
-    """Return a number of at most four decimals, without -0."""
+    """Return a number with at most four decimals, without -0."""
     return f"{round(value, 4) + 0.0:.4f}".rstrip("0").rstrip(".")

@@ -1,4 +1,4 @@
-"""What a network is shown: some images of each class, as they are and as augmentation makes them, on one sheet."""
+"""Sample images of each class on one sheet, original and augmented, as the network sees them."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Dataset, Resized
 
 MOST_CLASSES: Final = 30
-"""Rows of a sheet."""
+"""Maximum rows of a sheet."""
 PLAIN: Final = 12
-"""Images of a class where there is no augmentation."""
+"""Images per class without augmentation."""
 GROUPS: Final = 2
-"""Images of a class where there is one; each with as many epochs of it as `EPOCHS`."""
+"""Images per class with augmentation, each followed by its versions in the first `EPOCHS` epochs."""
 EPOCHS: Final = 5
 
 _DOTS: Final = 200
-"""Pixels of the sheet an inch."""
+"""Pixels per inch of the sheet."""
 _TILE: Final = 96
-"""Pixels of the sheet that the longer side of an image fills, about."""
+"""Approximate size of an image's longer side, in pixels of the sheet."""
 _WHOLE: Final = 128
-"""Pixels of the sheet that the longer side of an image fills that is shown as its file has it."""
+"""Size of the longer side of an original image (before resizing), in pixels of the sheet."""
 _GAP: Final = 6
 _APART: Final = 24
 _MARGIN: Final = 30
@@ -40,7 +40,7 @@ _WIDEST_NAME: Final = 26
 _TITLE: Final = 8.5
 _SMALL: Final = 5.5
 _BOLD: Final = 1.2
-"""Bold letters are at most so much wider than others."""
+"""Bold text is at most this many times as wide as regular text."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +49,14 @@ class Row:
 
     name: str
     count: int
-    """Images of the class to train on."""
+    """Training images of the class."""
     tiles: NDArray[np.float32]
     """(k, H, W, 1 or 3), from 0 (black) to 1 (white)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """An image as its file has it, and as the network sees it."""
+    """An image as in its file, and as the network sees it."""
 
     original: NDArray[np.float32]
     """(h, w, 1 or 3), from 0 (black) to 1 (white)."""
@@ -65,33 +65,33 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """What is on a sheet: a row a class, the same columns in each."""
+    """The contents of a sheet: one row per class, with the same columns."""
 
     title: str
     notes: tuple[str, ...]
     headings: tuple[str, ...]
     columns: int
     group: int
-    """Columns that belong to one image; a gap follows."""
+    """Columns per image; a gap follows."""
     rows: tuple[Row, ...]
     pairs: tuple[Pair, ...] = ()
-    """Some images of which a crop cuts away something."""
+    """Some images that a crop cuts."""
     pairing: str = ""
-    """What stands over them."""
+    """The heading above them."""
 
 
 def fitting(resized: Resized) -> str:
-    """Return how much a crop cuts away, or would."""
+    """Return a sentence on how much a crop cuts off, or would cut off."""
     share = display.percent(resized.cut)
     if resized.fit == "crop":
-        return f"The crop cuts away {share} of the average image"
-    return f"A crop would cut away {share} of the average image; all are {FITTED[resized.fit]} instead"
+        return f"Cropping cuts off {share} of the average image"
+    return f"Cropping would cut off {share} of the average image; all images are {FITTED[resized.fit]} instead"
 
 
 def choose(data: Dataset, augmentation: Augmentation | None, seed: int) -> Samples:
-    """Return images of each class, evenly spread over those to train on, and what epochs 1, 2, … make of them.
+    """Return images of each class, evenly spaced over the training images, with their versions in epochs 1, 2, …
 
-    An image is augmented as a training with this seed augments it. Raises RecipeError where images are too small.
+    An image is augmented exactly as in a training with this seed. Raises RecipeError if images are too small for it.
     """
     C, H, W = data.shape
     if augmentation is not None:
@@ -104,9 +104,9 @@ def choose(data: Dataset, augmentation: Augmentation | None, seed: int) -> Sampl
     for k, name in enumerate(data.classes[:MOST_CLASSES]):
         members = data.train.indices[labels == k]
         images = members[np.arange(min(count, len(members))) * len(members) // max(1, min(count, len(members)))]
-        rows.append(Row(name, len(members), _shown(_versions(data, augmentation, seed, images))))
+        rows.append(Row(name, len(members), _displayed(_versions(data, augmentation, seed, images))))
     channels = display.counted(C, "channel")
-    count_of = f"{display.count(len(data.train))} images to train on"
+    count_of = f"{display.count(len(data.train))} training images"
     title = f"{display.name(data.name)}: {count_of}, {display.picture(H, W)}, {channels}"
     names = ("original", *(f"epoch {number}" for number in range(1, epochs + 1)))
     headings = names * count if augmentation is not None else ()
@@ -114,21 +114,21 @@ def choose(data: Dataset, augmentation: Augmentation | None, seed: int) -> Sampl
     return Samples(
         *(title, _notes(data, augmentation, seed), headings, len(names) * count, len(names), tuple(rows)),
         _pairs(data) if pairing else (),
-        f"{pairing}. Original beside {FITTED[data.resized.fit]}:" if pairing and data.resized else "",
+        f"{pairing}. Original and {FITTED[data.resized.fit]}:" if pairing and data.resized else "",
     )
 
 
 def _pairs(data: Dataset) -> tuple[Pair, ...]:
-    """Return images as their files have them, beside what is left of them."""
+    """Return the example images before and after resizing."""
     maximum = data.train.source.maximum
     found = () if data.resized is None else data.resized.examples
 
-    def shown(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    def displayed(pixels: NDArray[Any]) -> NDArray[np.float32]:
         channels = pixels[..., None] if pixels.ndim == 2 else pixels
         values: NDArray[np.float32] = (np.moveaxis(channels, -1, 0)[None] / maximum).astype(np.float32)
-        return np.asarray(_shown(values)[0])
+        return np.asarray(_displayed(values)[0])
 
-    return tuple(Pair(shown(each.original), shown(each.fitted)) for each in found)
+    return tuple(Pair(displayed(each.original), displayed(each.fitted)) for each in found)
 
 
 def _notes(data: Dataset, augmentation: Augmentation | None, seed: int) -> tuple[str, ...]:
@@ -136,16 +136,16 @@ def _notes(data: Dataset, augmentation: Augmentation | None, seed: int) -> tuple
     if augmentation is not None:
         notes.append(f"--augment {augmentation.text} --seed {seed}")
     if len(data.classes) > MOST_CLASSES:
-        notes.append(f"the first {MOST_CLASSES} of {len(data.classes)} classes")
+        notes.append(f"first {MOST_CLASSES} of {len(data.classes)} classes")
     if data.shape[0] not in (1, 3):
-        notes.append(f"the first of {data.shape[0]} channels")
+        notes.append(f"first of {data.shape[0]} channels")
     return tuple(notes)
 
 
 def _versions(
     data: Dataset, augmentation: Augmentation | None, seed: int, images: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Return each image, followed by what the first epochs make of it, float32 (k, C, H, W), 1 the largest value."""
+    """Return each image followed by its versions in the first epochs, float32 (k, C, H, W), 1 being the maximum."""
     source, C = data.train.source, data.shape[0]
     scaling = Scaling((1 / source.maximum,) * C, (0.0,) * C)
     values = source.images[images]
@@ -157,20 +157,19 @@ def _versions(
     return np.stack(found, axis=1).reshape(-1, *data.shape)
 
 
-def _shown(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return images (k, C, H, W) as they are drawn: (k, H, W, 1 or 3); what is beyond black or white is that."""
+def _displayed(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return images (k, C, H, W) as they are drawn, (k, H, W, 1 or 3), clipped to black and white."""
     colors = images if images.shape[1] == 3 else images[:, :1]
     return np.nan_to_num(np.moveaxis(colors, 1, -1)).clip(0.0, 1.0)
 
 
 def picture(samples: Samples) -> bytes:
-    """Return the sheet as a PNG: the same bytes for the same samples. No pixel of a small image is blurred."""
+    """Return the sheet as a PNG; the same samples give the same bytes. Small images are enlarged without blurring."""
     return _drawn(samples).png(_DOTS)
 
 
 def _drawn(samples: Samples) -> Sheet:
-    """Return the sheet; everything is placed in its pixels, counted from the upper left corner."""
-
+    """Return the sheet; positions are in its pixels, from the upper left corner."""
     tiles = [[_sized(tile) for tile in row.tiles] for row in samples.rows]
     h, w, _ = _sized(np.zeros(samples.rows[0].tiles.shape[1:], np.float32)).shape
     names = [display.name(row.name, _WIDEST_NAME) for row in samples.rows]
@@ -213,15 +212,15 @@ def _drawn(samples: Samples) -> Sheet:
 
 @dataclass(frozen=True, eq=False)
 class _Strip:
-    """Pairs of images in lines, placed in pixels."""
+    """Pairs of images in lines, positioned in pixels."""
 
     images: tuple[tuple[int, int, NDArray[np.uint8]], ...]
-    """Each with its left edge, and how far its upper edge is below that of the strip."""
+    """Each with its left edge, and the distance of its upper edge from that of the strip."""
     height: int
 
     @classmethod
     def of(cls, pairs: tuple[Pair, ...], width: int) -> _Strip:
-        """Place as many pairs in a line as there is room for."""
+        """Place as many pairs per line as fit."""
         step = 2 * _WHOLE + _GAP + _APART
         line = max(1, (width + _APART) // step)
         images = []
@@ -234,14 +233,14 @@ class _Strip:
         return cls(tuple(images), -(-len(pairs) // line) * (_WHOLE + _APART) - _APART if pairs else 0)
 
     def draw(self, paper: Sheet, top: int, height: int) -> None:
-        """Draw them on a sheet of that height in pixels."""
+        """Draw them on a sheet of this height in pixels."""
         for x, y, tile in self.images:
             h, w, _ = tile.shape
             paper.pixels(sheet.Frame(x / _DOTS, (height - top - y - h) / _DOTS, w / _DOTS, h / _DOTS), tile)
 
 
 def _boxed(tile: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return an image (H, W, 1 or 3) as uint8 (h, w, 3), its longer side _WHOLE."""
+    """Return an image (H, W, 1 or 3) as uint8 (h, w, 3) whose longer side is _WHOLE."""
     from PIL import Image
 
     bytes_ = np.repeat((tile * 255).round().astype(np.uint8), 3 // tile.shape[2], axis=2)
@@ -251,7 +250,7 @@ def _boxed(tile: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _sized(tile: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return an image (H, W, 1 or 3) as uint8 (h, w, 3): each pixel a square, unless it is larger than a tile."""
+    """Return an image (H, W, 1 or 3) as uint8 (h, w, 3): each pixel a square; larger ones than a tile are shrunk."""
     from PIL import Image
 
     bytes_ = np.repeat((tile * 255).round().astype(np.uint8), 3 // tile.shape[2], axis=2)

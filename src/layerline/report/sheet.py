@@ -1,7 +1,8 @@
-"""The paper the graphs are drawn on: one look, whatever a user's settings are, and files that are equal for equal runs.
+"""The sheet that graphs are drawn on: one look whatever the user's settings, and equal files for equal runs.
 
-A sheet is a list of marks; `painting` makes a PNG or an SVG of it. Nothing of matplotlib that reads its global settings
-is used (Figure, Axes, Text, …), so that none has to be set, not even for a moment: another thread may be drawing.
+A sheet is a list of marks; `painting` turns it into a PNG or an SVG. No part of matplotlib that reads its global
+settings (Figure, Axes, Text, …) is used, so that none has to be set, not even for a moment: another thread may be
+drawing.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Frame", "Sheet", "longest"]
 
 COLUMN: Final = 3.5
-"""The width of a paper's column, in inches; graphs that hold more are wider."""
+"""The width of a column of a printed paper, in inches; graphs with more content are wider."""
 
-# Okabe and Ito's colors (2008): people with any kind of color blindness tell them apart. They differ in gray as well.
+# Okabe and Ito's colors (2008): distinguishable with any kind of color blindness, and in grayscale.
 TRAINING: Final = "#0072B2"
 VALIDATION: Final = "#D55E00"
 TEST: Final = "#333333"
@@ -53,7 +54,7 @@ Up = Literal["top", "center", "baseline", "bottom"]
 
 @dataclass(frozen=True)
 class Frame:
-    """A rectangle on the paper, in inches from its lower left corner, and the values its edges stand for."""
+    """A rectangle on the sheet, in inches from its lower left corner, and the axis values at its edges."""
 
     left: float
     bottom: float
@@ -66,20 +67,20 @@ class Frame:
 
     @property
     def right(self) -> float:
-        """Return where it ends, in inches."""
+        """Return the position of this edge, in inches."""
         return self.left + self.width
 
     @property
     def top(self) -> float:
-        """Return where it ends, in inches."""
+        """Return the position of this edge, in inches."""
         return self.bottom + self.height
 
     def across(self, x: float) -> float:
-        """Return the place of a value on the x axis, in inches."""
+        """Return the position of a value on the x axis, in inches."""
         return self.left + self.width * (x - self.x[0]) / (self.x[1] - self.x[0])
 
     def up(self, y: float) -> float:
-        """Return the place of a value on the y axis, in inches."""
+        """Return the position of a value on the y axis, in inches."""
         low, high, at = np.log((*self.y, y)) if self.log else (*self.y, y)
         return float(self.bottom + self.height * (at - low) / (high - low))
 
@@ -87,7 +88,7 @@ class Frame:
 @final
 @dataclass
 class Sheet:
-    """White paper of `width` × `height` inches, and what is on it; a later mark covers those before it."""
+    """A white sheet of `width` × `height` inches with marks on it; later marks cover earlier ones."""
 
     width: float
     height: float
@@ -97,7 +98,7 @@ class Sheet:
         self, x: float, y: float, words: str, *, size: float = TEXT, color: str = INK, bold: bool = False,
         across: Across = "left", up: Up = "baseline", turned: bool = False, spacing: float = 1.2,
     ) -> None:  # fmt: skip
-        """Write words there, in one or more lines; turned ones run upwards, with `across` along them."""
+        """Write text at a position, in one or more lines; turned text runs upwards, with `across` along it."""
         self.marks.append(Text(x, y, words, size, color, bold, across, up, turned, spacing))
 
     def line(
@@ -152,24 +153,24 @@ class Sheet:
             self.text(x, y, words, size=size, across="left" if right else "right", up="center")
 
     def bar(self, frame: Frame, colors: str, ticks: Sequence[tuple[float, str]]) -> None:
-        """Draw a scale of colors with its values at the right."""
+        """Draw a color bar with its values at the right."""
         shades = shaded(np.linspace(1.0, 0.0, 256)[:, None], colors)
         self.pixels(frame, shades)
         self.outline(frame, 0.4)
         self.beside(frame, ticks, size=_SMALL, length=2, pad=1.5, right=True)
 
     def png(self, dots: int) -> bytes:
-        """Return the sheet as a PNG of `dots` pixels an inch, without a date or a version inside."""
+        """Return the sheet as a PNG with `dots` pixels per inch, without a date or a version inside."""
         return painting.png(self.width, self.height, self.marks, dots)
 
     def svg(self, dots: int) -> bytes:
-        """Return the sheet as an SVG, its pixels as a PNG of `dots` an inch, without a date or a version inside."""
+        """Return the sheet as an SVG, its images at `dots` pixels per inch, without a date or a version inside."""
         return painting.svg(self.width, self.height, self.marks, dots)
 
     def publish(self, folder: Path, name: str) -> tuple[str, str]:
         """Write `<name>.png` and `<name>.svg`, and return the two names.
 
-        A PNG has 300 pixels an inch up to a column's width, 200 beyond. Raises UserError where it cannot be written.
+        Up to one column wide a PNG has 300 pixels per inch, above that 200. Raises UserError if it cannot be written.
         """
         dots = 300 if self.width <= COLUMN else 200
         for ending, content in (("png", self.png(dots)), ("svg", self.svg(dots))):
@@ -178,7 +179,7 @@ class Sheet:
 
 
 def shaded(shares: NDArray[np.float64], colors: str) -> NDArray[np.uint8]:
-    """Return uint8 (…, 3) for values from 0 to 1, between the first and the last of the colors; NaN is EMPTY."""
+    """Return colors, uint8 (…, 3), for values from 0 to 1, interpolated between `colors`; NaN becomes EMPTY."""
     known = np.array([list(bytes.fromhex(each)) for each in colors.split()], np.float64)
     at = np.linspace(0.0, 1.0, len(known))
     filled = np.nan_to_num(shares)

@@ -1,4 +1,4 @@
-"""The labels that are worth a second look: those that the model is very sure are others."""
+"""Possible label errors: images that the model confidently assigns to a class other than their label."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from layerline.runs.predictions import Predictions
 
 SURE: Final = 0.9
-"""The least probability of another class for which a label is listed."""
+"""The minimum probability of another class for an image to be listed."""
 _BLOCK: Final = 4096
-"""Images that are compared with the thresholds at once."""
+"""Images compared with the thresholds at once."""
 
 
 @dataclass(frozen=True, eq=False)
 class Suspects:
-    """Images whose label may be wrong: their places in the split, the other class and its probability."""
+    """Images whose label may be wrong: their positions in the split, the other class and its margin."""
 
     places: NDArray[np.int64]
     other: NDArray[np.int64]
@@ -29,10 +29,10 @@ class Suspects:
 
 
 def suspects(predictions: Predictions, sure: float = SURE) -> Suspects:
-    """Return the images that confident learning counts to another class, and of which the model is `sure`.
+    """Return the images that confident learning assigns to another class, with a probability of at least `sure`.
 
-    t_j = mean of p_j over the images labeled j. An image labeled i is listed where the most probable class j among
-    those with p_j ≥ t_j is not i, and p_j ≥ sure. Nothing is counted to a class without images: it has no threshold.
+    t_j = mean of p_j over the images labeled j. An image labeled i is listed if the most probable class j among those
+    with p_j ≥ t_j is not i, and p_j ≥ sure. No image is assigned to a class without images: it has no threshold.
     Source: Northcutt, Jiang and Chuang 2021, "Confident Learning", JAIR 70, equations 1 and 2; `sure` is ours.
     """
     M, K = len(predictions), _classes(predictions)
@@ -40,7 +40,7 @@ def suspects(predictions: Predictions, sure: float = SURE) -> Suspects:
     sums = np.bincount(predictions.truth, predictions.of_truth(), minlength=K)
     t = np.where(support > 0, sums / np.maximum(support, 1), np.inf)
     other, of_other = np.empty(M, np.int64), np.empty(M)
-    for start in range(0, M, _BLOCK):  # in blocks, as float64 of a large test set would be many times its size
+    for start in range(0, M, _BLOCK):  # in blocks: a large test set in float64 would take much memory
         block = slice(start, start + _BLOCK)
         p = predictions.probabilities[block].astype(np.float64)
         classes = None if predictions.largest is None else predictions.largest[block]
@@ -55,7 +55,7 @@ def suspects(predictions: Predictions, sure: float = SURE) -> Suspects:
 
 
 def _classes(predictions: Predictions) -> int:
-    """Return a number that all classes are below."""
+    """Return a number greater than every class number."""
     if predictions.largest is None:
         return int(predictions.probabilities.shape[1])
     return 1 + max(int(predictions.truth.max()), int(predictions.largest.max()))

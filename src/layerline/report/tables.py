@@ -1,4 +1,4 @@
-"""The plain tables of the page: classes, what was assumed, the data, the layers, and how to repeat it."""
+"""The plain tables of the page: classes, automatic choices, data, layers, and the environment of the run."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from layerline.runs.saved import SavedRun
 
 MOST_CLASSES: Final = 500
-"""Rows of the table of classes; of more, those with the lowest F1 are shown."""
+"""Maximum rows of the table of classes; of more, those with the lowest F1 are shown."""
 MOST_LAYERS: Final = 400
 MOST_TEXT: Final = 40_000
-"""Letters of the network file."""
+"""Maximum characters of the network file."""
 _MOST_ROWS: Final = 100
 _LONGEST: Final = 300
 _LONGEST_NOTE: Final = 600
 _BATCH: Final = 64
-_SAID: Final = {"cpu": "CPU", "lanes": "lanes of the CPU", "fma": "fused multiply-add"}
+_NAMES: Final = {"cpu": "CPU", "lanes": "vector lanes of the CPU", "fma": "fused multiply-add"}
 _SPLITS: Final = ("train", "validation", "test")
 
 
@@ -37,22 +37,23 @@ class ClassLine:
 
     name: str
     cells: tuple[str, ...]
-    """images, F1, precision, recall, as they read."""
+    """images, F1, precision, recall, as displayed."""
     keys: tuple[float, ...]
-    """The same as numbers to sort by; −1 where there is none."""
+    """The same as numbers to sort by; −1 if there is none."""
     share: float
     """F1, for the bar."""
-    taken_for: str
+    confused_with: str
+    """The class that it is most often predicted as, if any, and how often."""
 
 
 def classes(run: SavedRun, confusion: Counts) -> list[ClassLine]:
-    """Return a row a class, from the (K, K) counts, row = truth."""
+    """Return one row per class, from the (K, K) counts, row = truth."""
     rows = class_rows(run.classes, confusion)
-    taken = {j: (k, count) for j, k, count in reversed(metrics.worst(confusion))}
+    confused = {j: (k, count) for j, k, count in reversed(metrics.worst(confusion))}
     found = []
     for k in sorted(lowest(rows, MOST_CLASSES)):
         precision, recall, f1 = rows[k].known
-        known, (other, often) = (f1, precision, recall), taken.get(k, (k, 0))
+        known, (other, often) = (f1, precision, recall), confused.get(k, (k, 0))
         found.append(
             ClassLine(
                 display.name(run.classes[k]),
@@ -65,8 +66,8 @@ def classes(run: SavedRun, confusion: Counts) -> list[ClassLine]:
     return found
 
 
-def assumed(run: SavedRun, given: Sequence[tuple[str, str]]) -> list[tuple[str, str, str, str]]:
-    """Return (what, value, why, flag) for each value that was not given; from the record where `given` is empty."""
+def choices(run: SavedRun, given: Sequence[tuple[str, str]]) -> list[tuple[str, str, str, str]]:
+    """Return (name, value, reason, flag) of each automatic choice: those given as (key, reason), else the record's."""
     pairs = list(given) or list(run.record.about.assumed.items())
     values = {**run.record.data, **run.record.train}
     found = []
@@ -78,7 +79,7 @@ def assumed(run: SavedRun, given: Sequence[tuple[str, str]]) -> list[tuple[str, 
 
 
 def settings(run: SavedRun) -> list[tuple[str, str]]:
-    """Return every option of the run with its value, as experiment.toml has them."""
+    """Return every option of the run with its value, as in experiment.toml."""
     both = [*run.record.data.items(), *run.record.train.items()]
     return [(display.name("--" + key.replace("_", "-")), _value(value)) for key, value in both[:_MOST_ROWS]]
 
@@ -89,30 +90,30 @@ def _value(value: object) -> str:
     if isinstance(value, float):
         return display.rate(value)
     if isinstance(value, list):
-        more = f", … ({display.count(len(value))} in all)" if len(value) > 20 else ""
+        more = f", … ({display.count(len(value))} in total)" if len(value) > 20 else ""
         return ", ".join(display.name(str(part), 30) for part in value[:20]) + more
     return display.name(str(value), _LONGEST)
 
 
 @dataclass(frozen=True)
 class Data:
-    """What the network learned from."""
+    """The section about the data."""
 
     facts: tuple[tuple[str, str], ...]
     heads: tuple[str, ...]
     rows: tuple[tuple[str, tuple[str, ...]], ...]
-    """Images by class and split."""
+    """Images per class and split."""
     more: str
     notes: tuple[str, ...]
 
 
 def data(run: SavedRun) -> Data:
-    """Return what experiment.toml says of the data, with the images of each class where they are known."""
+    """Return what experiment.toml records about the data, with the images per class if they are known."""
     about = run.record.about.data
     image, sizes = about.image, about.images
     facts = [("name", display.name(display.NOTHING if about.name is None else about.name))]
     if len(image) == 3:
-        facts.append(("size of an image", f"{display.picture(image[1], image[2])}, {display.colors(image[0])}"))
+        facts.append(("image size", f"{display.picture(image[1], image[2])}, {display.colors(image[0])}"))
     facts.append(("classes", display.count(len(run.classes))))
     facts += [(f"{split} images", display.count(sizes[split]) if split in sizes else "none") for split in _SPLITS]
     if about.fingerprint:
@@ -133,7 +134,7 @@ def data(run: SavedRun) -> Data:
 
 
 def _counts(run: SavedRun) -> dict[str, Sequence[int]]:
-    """Return the images of each class by split: from the record, else from what was predicted."""
+    """Return the images per class by split: from the record, else from the predictions."""
     found: dict[str, Sequence[int]] = {}
     for split in _SPLITS:
         listed = run.record.about.data.counts.get(split, ())
@@ -155,7 +156,7 @@ class Layers:
 
 
 def layers(run: SavedRun) -> Layers | None:
-    """Return the table for a training step with the run's batch size; None where the network is not known."""
+    """Return the table of layers for the run's batch size; None if the network is not known."""
     network = run.network
     if network is None:
         return None
@@ -172,27 +173,27 @@ def layers(run: SavedRun) -> Layers | None:
     head = (
         f"{display.name(network.name, 40)}: input {times(network.input_shape)}, {display.count(network.classes)} "
         "classes. "
-        f"Multiply-adds are of one image, forward; memory is of a training step with {display.count(batch)} images, "
-        "a plain estimate."
+        f"Multiply-adds are per image (forward); memory is an estimate for a training step with {display.count(batch)} "
+        "images."
     )
     return Layers(head, tuple(rows[:MOST_LAYERS]), total, more)
 
 
 def text(run: SavedRun) -> tuple[str, str]:
-    """Return the network file, what cannot be printed escaped, and a sentence where it was cut."""
+    """Return the network file with unprintable characters escaped, and a note if it was truncated."""
     lines = [display.name(line, 400) for line in run.network_text[:MOST_TEXT].splitlines()]
-    cut = f"The first {display.count(MOST_TEXT)} letters." if len(run.network_text) > MOST_TEXT else ""
+    cut = f"The first {display.count(MOST_TEXT)} characters." if len(run.network_text) > MOST_TEXT else ""
     return "\n".join(lines), cut
 
 
-def repeat(run: SavedRun) -> list[tuple[str, str]]:
-    """Return what a repetition depends on: versions, seed, the machine, the fingerprints."""
+def environment(run: SavedRun) -> list[tuple[str, str]]:
+    """Return what reproducing the run depends on: versions, seed, machine, and the digest of the model."""
     about, train = run.record.about, run.record.train
     rows = [(display.name(name), display.name(version)) for name, version in about.versions.items()]
     rows += [(key, _value(train[key])) for key in ("seed", "engine", "threads") if key in train]
     for key, value in about.engine.items():
         if key not in dict(rows):
-            rows.append((_SAID.get(key, display.name(str(key).replace("_", " "))), _value(value)))
+            rows.append((_NAMES.get(key, display.name(str(key).replace("_", " "))), _value(value)))
     if run.digest:
-        rows.append(("SHA-256 of the model file", display.name(run.digest, 70)))
+        rows.append(("model file SHA-256", display.name(run.digest, 70)))
     return rows[:_MOST_ROWS]

@@ -1,4 +1,4 @@
-"""Images for the page: as PNG or JPEG inside it, as many and as large as there is room for."""
+"""Images embedded in the page as PNG or JPEG, as many and as large as there is room for."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from layerline.runs.predictions import Predictions
 
 SIDES: Final = (256, 192, 160, 128, 96, 64)
-"""The longer sides that the large images may have, largest first."""
+"""Possible longer sides of the large images, largest first."""
 SMALL: Final = (128, 96, 64)
-"""The longer sides that the images in the cells of the confusion matrix may have."""
+"""Possible longer sides of the images in the cells of the confusion matrix."""
 _EXACT: Final = 64
-"""Images whose longer side is at most this are PNG, every pixel as it is; larger ones are JPEG."""
+"""Images whose longer side is at most this are lossless PNGs; larger ones are JPEGs."""
 _QUALITY: Final = 85
 
 
@@ -38,20 +38,20 @@ class Thumbnail:
 @final
 @dataclass
 class Thumbnails:
-    """Makes thumbnails and remembers them; an image that is shown twice is encoded once."""
+    """Makes thumbnails and caches them; an image that is shown twice is encoded once."""
 
     pixels: Callable[[str, int], NDArray[np.uint8]]
-    _made: dict[tuple[str, int, int], Thumbnail] = field(default_factory=dict)
+    _cached: dict[tuple[str, int, int], Thumbnail] = field(default_factory=dict)
 
     def one(self, split: str, index: int, side: int) -> Thumbnail:
-        """Return the image with a longer side of at most `side`; it is never enlarged."""
+        """Return the image with a longer side of at most `side`; images are never enlarged."""
         key = (split, index, side)
-        if key not in self._made:
-            self._made[key] = encoded(self.pixels(split, index), side)
-        return self._made[key]
+        if key not in self._cached:
+            self._cached[key] = encoded(self.pixels(split, index), side)
+        return self._cached[key]
 
     def side(self, images: Sequence[tuple[str, int]], room: int) -> int:
-        """Return the largest of SIDES at which these images together take at most `room` bytes; 0 where none does."""
+        """Return the largest of SIDES at which these images take at most `room` bytes in total; 0 if none does."""
         for side in SIDES:
             if sum(len(self.one(split, index, side).uri) for split, index in images) <= room:
                 return side
@@ -59,7 +59,7 @@ class Thumbnails:
 
 
 def encoded(pixels: NDArray[np.uint8], side: int) -> Thumbnail:
-    """Return an image (H, W) or (H, W, 3), made smaller where a side is longer than `side`."""
+    """Return an image (H, W) or (H, W, 3) as a thumbnail, shrunk if a side is longer than `side`."""
     from PIL import Image
 
     image = Image.fromarray(np.ascontiguousarray(pixels))
@@ -83,7 +83,7 @@ def uri(kind: str, content: bytes) -> str:
 
 
 def png(pixels: NDArray[np.uint8]) -> str:
-    """Return the pixels (H, W), (H, W, 3) or (H, W, 4) as a data URI, exactly as they are."""
+    """Return the pixels (H, W), (H, W, 3) or (H, W, 4) as the data URI of a lossless PNG."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -93,13 +93,13 @@ def png(pixels: NDArray[np.uint8]) -> str:
 
 @final
 class Stored:
-    """The images of a loaded data set, as `page.write` takes them: black to white as they are stored.
+    """The images of a loaded data set, as `page.write` takes them, with black and white as stored.
 
-    Three channels are colors; of another number than one and three the first is shown.
+    Three channels are RGB; if there are neither one nor three, the first is shown.
     """
 
     def __init__(self, data: Dataset) -> None:
-        """Keep the data; nothing is copied."""
+        """Keep a reference to the data; nothing is copied."""
         self._data = data
 
     def __call__(self, split: str, index: int) -> NDArray[np.uint8]:
@@ -110,20 +110,20 @@ class Stored:
 
     @property
     def resized(self) -> Resized | None:
-        """Return what was cut away of the images, or would be by a crop; None where that is nothing."""
+        """Return how the images were resized, if a crop cuts something off, or would; else None."""
         found = self._data.resized
         return found if found is not None and found.cut else None
 
     def examples(self) -> tuple[tuple[str, NDArray[np.uint8], NDArray[np.uint8]], ...]:
-        """Return the name of some images, each as its file has it and as the network sees it."""
+        """Return example images: name, pixels as in the file, pixels as the network sees them."""
         maximum = self._data.train.source.maximum
         found = () if self.resized is None else self.resized.examples
         return tuple((each.name, _bytes(each.original, maximum), _bytes(each.fitted, maximum)) for each in found)
 
     def indexed(self, predictions: Predictions) -> Predictions:
-        """Return them with the indices and names of their images, where the split has just these labels in order.
+        """Return the predictions with the indices and names of their images, if the split has the same labels in order.
 
-        Runs of older versions did not keep them; their predictions are in the order of the split.
+        Older versions did not record them; their predictions are in the order of the split.
         """
         split = getattr(self._data, predictions.split)
         if predictions.index is not None or split is None or not np.array_equal(split.labels, predictions.truth):
@@ -134,7 +134,7 @@ class Stored:
 
 
 def _bytes(pixels: NDArray[Any], maximum: float) -> NDArray[np.uint8]:
-    """Return pixels (H, W) or (H, W, 3) from black to white, the largest value being white."""
+    """Return pixels (H, W) or (H, W, 3) as uint8, `maximum` being white."""
     if pixels.dtype == np.uint8 and maximum == 255:
         return np.asarray(pixels)
     values = np.nan_to_num(pixels.astype(np.float64)) / maximum * 255
@@ -142,5 +142,5 @@ def _bytes(pixels: NDArray[Any], maximum: float) -> NDArray[np.uint8]:
 
 
 def of(data: Dataset) -> Stored:
-    """Return what `page.write` takes as `pixels` for a data set that is loaded."""
+    """Return the `pixels` argument of `page.write` for a loaded data set."""
     return Stored(data)

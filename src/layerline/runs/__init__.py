@@ -1,1 +1,1 @@
-"""SAVE: what a run leaves in its folder, a module a thing, each written and read side by side."""
+"""SAVE: the files in a run folder, one module per file, each with its writer and its reader."""

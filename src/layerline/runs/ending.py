@@ -1,4 +1,4 @@
-"""ending.json: how a training ended before its time; one that came to its end leaves none."""
+"""ending.json: how a training ended early; a finished training has none."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _KINDS: Final = {"ended": schema.TEXT, "epochs": schema.WHOLE, "steps": schema.W
 
 @dataclass(frozen=True)
 class Ending:
-    """How a training ended, and when."""
+    """How and when a training ended early."""
 
     ended: Literal["stopped", "diverged"]
-    """diverged: its loss was no longer a number."""
+    """diverged: its loss became NaN or infinite."""
     epochs: int = 0
-    """That were finished."""
+    """Finished epochs."""
     steps: int = 0
-    """Of the next epoch."""
+    """Steps done of the next epoch."""
 
     def write(self, path: Path) -> None:
-        """Write it. Raises UserError where it cannot be written."""
+        """Write the file. Raises UserError if it cannot be written."""
         whole.write(path, (texts.json_line(dataclasses.asdict(self)).encode() + b"\n",))
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Return an ending. Raises UserError where the file is damaged."""
+        """Return the ending in a file. Raises UserError if the file is damaged."""
         found = texts.of_json(path)
         schema.check(path, found, _KINDS, AGAIN)
         ended = (found or {}).get("ended")
         if ended not in ("stopped", "diverged"):
-            raise UserError(f"{path}: does not say how the run ended", AGAIN)
+            raise UserError(f"{path}: has no valid `ended` (stopped or diverged)", AGAIN)
         return cls(ended, found.get("epochs") or 0, found.get("steps") or 0)

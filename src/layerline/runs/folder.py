@@ -1,6 +1,6 @@
-"""The folder of a run: its name, who may write to it, and how it begins, grows and begins anew.
+"""The run folder: its name, its lock, and how it is created, appended to and replaced.
 
-Nothing is written before `start`. What is inside holds relative paths only, and no user's or machine's name.
+Nothing is written before `start`. Its files contain only relative paths, and no user or machine names.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ if TYPE_CHECKING:
 
 _LONGEST_STEM: Final = 80
 _LONGEST_NAME: Final = 255
-"""Bytes of a file's name, where the system does not say."""
+"""Maximum bytes of a file name, if the system does not report one."""
 
 
 class RunFolder:
-    """The folder that a run writes into. Final; made by `named` or `numbered`, and on the disk only after `start`."""
+    """The folder that a run writes to. Final; made by `named` or `numbered`, created on disk by `start`."""
 
     def __init__(self, path: Path, *, force: bool, numbered: bool) -> None:
-        """Keep where the folder will be; `named` and `numbered` are the ways to say so."""
+        """Store where the folder will be; use `named` or `numbered` instead."""
         self.given = path
-        """As the user wrote it: what messages say."""
+        """The path as the user wrote it, for messages."""
         self.path = path.absolute()
-        """Where it is, whatever folder becomes the current one."""
+        """The absolute path, independent of the current directory."""
         self._force = force
         self._numbered = numbered
         self._lock: FolderLock | None = None
@@ -60,10 +60,10 @@ class RunFolder:
 
     @classmethod
     def named(cls, out: Path, *, force: bool = False) -> RunFolder:
-        """Return the folder the user named by --out, which must not exist, or with `force` must hold a run of ours.
+        """Return the folder of --out, which must not exist, or with `force` must be a run folder.
 
-        Raises UserError where it exists and may not be replaced, another training is writing to it, or it cannot be
-        made.
+        Raises UserError if it exists and must not be replaced, if another training is writing to it, or if it cannot be
+        created.
         """
         if os.path.lexists(out):
             _check_replaceable(out, force)
@@ -72,7 +72,7 @@ class RunFolder:
         return cls(out, force=force, numbered=False)
 
     def inner(self, name: str) -> RunFolder:
-        """Return the folder of a run that is to lie in this one. Raises UserError where it cannot be made."""
+        """Return the folder of a run inside this one. Raises UserError if it cannot be created."""
         with self.named_as_given():
             found = RunFolder.named(self.path / name)
         found.given = self.given / name
@@ -82,17 +82,17 @@ class RunFolder:
     def numbered(cls, network: str, data: str, *, runs: Path = RUNS) -> RunFolder:
         """Return `<runs>/<network>-<data>-<number>` with the number after the highest that exists.
 
-        Raises UserError where it cannot be made.
+        Raises UserError if it cannot be created.
         """
         path = _next(runs, f"{plain(network, 'network')}-{plain(data, 'data')}")
         _check_writable(path)
         return cls(path, force=False, numbered=True)
 
     def start(self, network: str, record: Record) -> None:
-        """Make the folder and write network.cnn (the text `network`), experiment.toml (the record), an empty history.
+        """Create the folder with network.cnn (the text `network`), experiment.toml (the record) and an empty history.
 
-        A folder that is replaced loses every file a run writes, and keeps every other. Raises UserError where
-        somebody else has made the folder since, or it cannot be written.
+        If a folder is replaced, every file that a run writes is deleted and all others are kept. Raises UserError if
+        the folder has been created in the meantime, or cannot be written to.
         """
         with self.named_as_given():
             new = self._make()
@@ -103,27 +103,27 @@ class RunFolder:
                 self._write(NETWORK, network.encode())
                 self._write(HISTORY, b"")
             except UserError:
-                if new:  # so that the same command can be given again
+                if new:  # so that the same command can be repeated
                     shutil.rmtree(self.path, ignore_errors=True)
                 raise
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
-        """Return the folder of an earlier run, locked: nobody else writes to it until `release`.
+        """Return the folder of an earlier run, locked: no other process writes to it until `release`.
 
-        Raises UserError where it is no run, or another process is writing to it.
+        Raises UserError if it is not a run folder, or another process is writing to it.
         """
         if not is_run(path):
-            raise UserError(f"{path}: not the folder of a run", f"a run has an {EXPERIMENT} that layerline wrote")
+            raise UserError(f"{path}: not a run folder", f"a run folder has an {EXPERIMENT} that layerline wrote")
         folder = cls(path, force=False, numbered=False)
         with folder.named_as_given():
             folder._lock = FolderLock(folder.path)
         return folder
 
     def go_on(self, history: Sequence[EpochRow]) -> None:
-        """Go on after these epochs: history.jsonl has them and no others, and what told of an end is removed.
+        """Prepare to resume after these epochs: history.jsonl then has exactly them.
 
-        So is what a killed process has left half-written.
+        Removes the files that mark an end, and what a killed process left half-written.
         """
         whole.remove_unfinished(self.path)
         content = lines(history)
@@ -137,9 +137,9 @@ class RunFolder:
         self._rows, self._history_bytes = len(history), len(content)
 
     def append(self, history: Sequence[EpochRow]) -> None:
-        """Add the epochs to history.jsonl that it does not have yet, flushed.
+        """Append the epochs that history.jsonl does not have yet, and flush.
 
-        Raises UserError where it is no longer there, or the disk is full: it then ends with a whole line, as before.
+        Raises UserError if the file no longer exists or the disk is full; it then still ends with a complete line.
         """
         path = self.path / HISTORY
         added = lines(history[self._rows :])
@@ -157,43 +157,43 @@ class RunFolder:
         self._rows, self._history_bytes = len(history), self._history_bytes + len(added)
 
     def release(self) -> None:
-        """Let others write to the folder."""
+        """Release the lock, so that other processes can write to the folder."""
         if self._lock is not None:
             self._lock.release()
 
     def lost(self) -> str | None:
-        """Return what became of the folder where the run's files are no longer in it; None where they are."""
+        """Return what happened to the folder if the run's files are no longer in it; None if they are."""
         try:
             (self.path / EXPERIMENT).stat()
         except (FileNotFoundError, NotADirectoryError):
             if not os.path.lexists(self.path):
-                return "is no longer there"
+                return "no longer exists"
             return "is no longer the folder of the run" if self.path.is_dir() else "is now a file"
-        except OSError:  # it may not be looked into: what could not be written says why
+        except OSError:  # not readable: the error of the failed write tells the reason
             return None
         return None
 
-    def words(self, text: str) -> str:
-        """Return a text with the folder named as the user wrote it."""
+    def reworded(self, text: str) -> str:
+        """Return a text with the folder's path as the user wrote it."""
         return text.replace(str(self.path), str(self.given))
 
     def as_given(self, error: UserError) -> UserError:
-        """Return the error with the folder named as the user wrote it."""
-        error.message = self.words(error.message)
-        error.help = None if error.help is None else self.words(error.help)
+        """Return the error with the folder's path as the user wrote it."""
+        error.message = self.reworded(error.message)
+        error.help = None if error.help is None else self.reworded(error.help)
         error.args = (error.message,)
         return error
 
     @contextlib.contextmanager
     def named_as_given(self) -> Iterator[None]:
-        """Let a UserError name the folder as the user wrote it."""
+        """Make UserErrors raised inside give the folder's path as the user wrote it."""
         try:
             yield
         except UserError as error:
-            raise self.as_given(error)  # noqa: B904 - it is the same one
+            raise self.as_given(error)  # noqa: B904 - it is the same error
 
     def __enter__(self) -> Self:
-        """Return the folder; it is released at the end."""
+        """Return the folder; it is released on exit."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -201,7 +201,7 @@ class RunFolder:
         self.release()
 
     def _make(self) -> bool:
-        """Make the folder; return whether it was not there."""
+        """Create the folder; return whether it did not exist before."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             while True:
@@ -213,7 +213,7 @@ class RunFolder:
                 except FileExistsError:
                     if not self._numbered:
                         raise UserError(
-                            f"--out {self.given}: exists since a moment ago", "choose another name"
+                            f"--out {self.given}: was created by another process just now", "choose another name"
                         ) from None
                     self.path = _next(self.path.parent, self.path.name.rpartition("-")[0])
                     self.given = self.given.with_name(self.path.name)
@@ -221,7 +221,7 @@ class RunFolder:
             raise whole.unwritable(self.path, error) from error
 
     def _remove_old_files(self) -> None:
-        """Remove what an earlier run left, by name; experiment.toml is new already, so the folder stays ours."""
+        """Remove the files of an earlier run, by name; experiment.toml is already new, so it stays a run folder."""
         graphs = [f"{graph}.{ending}" for graph in GRAPHS for ending in ("png", "svg")]
         try:
             for name in (NETWORK, HISTORY, RESULT, ENDING, PREDICTIONS, MODEL, REPORT, *graphs):
@@ -237,9 +237,9 @@ class RunFolder:
 
 
 def plain(text: str, otherwise: str) -> str:
-    """Return a name made of letters, digits, dots, dashes and underscores, fit for a folder on any system."""
-    kept = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in text)
-    return kept[:_LONGEST_STEM].strip(".-") or otherwise
+    """Return a name of letters, digits, dots, dashes and underscores, valid for a folder on any system."""
+    safe = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in text)
+    return safe[:_LONGEST_STEM].strip(".-") or otherwise
 
 
 def _next(runs: Path, stem: str) -> Path:
@@ -254,37 +254,38 @@ def _number(name: str, stem: str) -> int:
 
 def _check_replaceable(out: Path, force: bool) -> None:
     if not out.is_dir():
-        what = "a link that leads nowhere" if out.is_symlink() else "a file, not a folder"
+        what = "a broken link" if out.is_symlink() else "a file, not a folder"
         raise UserError(f"--out {out}: is {what}", "choose another name")
     if not force:
-        raise UserError(f"--out {out}: exists already", "choose another name, or replace an old run with --force")
+        raise UserError(f"--out {out}: already exists", "choose another name, or replace an old run with --force")
     if not is_run(out):
         raise UserError(
-            f"--out {out}: exists, and holds no {EXPERIMENT} written by layerline",
-            "--force replaces only the folder of an earlier run: choose another name",
+            f"--out {out}: already exists and has no {EXPERIMENT} written by layerline",
+            "--force only replaces the folder of an earlier run: choose another name",
         )
 
 
 def is_run(folder: Path) -> bool:
-    """Return whether a folder is one that a run has written."""
+    """Return whether a folder is a run folder."""
     return is_ours(folder / EXPERIMENT)
 
 
 def _check_writable(path: Path) -> None:
-    """Raise UserError where the nearest folder that exists is not one, or may not be written, or takes no such name."""
-    other = "choose another place by --out"
+    """Raise UserError if the nearest existing parent is not a writable folder, or does not allow such a name."""
+    other = "choose another place with --out"
     try:
         nearest = next(folder for folder in (path, *path.absolute().parents) if os.path.lexists(folder))
         longest = os.pathconf(nearest, "PC_NAME_MAX") if hasattr(os, "pathconf") else _LONGEST_NAME
         nearest.stat()
     except OSError as error:
-        raise UserError(f"{display.name(str(path), 200)}: cannot be made: {error.strerror}", other) from error
+        raise UserError(f"{display.name(str(path), 200)}: cannot be created: {error.strerror}", other) from error
     if not nearest.is_dir():
-        raise UserError(f"{path}: cannot be made, {nearest} is a file", other)
+        raise UserError(f"{path}: cannot be created: {nearest} is a file", other)
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UserError(f"{path}: cannot be made, {nearest} may not be written", other)
+        raise UserError(f"{path}: cannot be created: no permission to write to {nearest}", other)
     for name in path.absolute().relative_to(nearest.absolute()).parts:
         if len(os.fsencode(name)) > longest:
             raise UserError(
-                f"{display.name(name)}: has {len(os.fsencode(name)):,d} bytes, a name may have {longest}", other
+                f"{display.name(name)}: the name has {len(os.fsencode(name)):,d} bytes, at most {longest} are allowed",
+                other,
             )

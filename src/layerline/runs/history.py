@@ -1,4 +1,4 @@
-"""history.jsonl: an epoch a line, written when the epoch is finished, and read."""
+"""history.jsonl: one line per epoch, written when the epoch is finished; and its reader."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EpochRow:
-    """An epoch, as history.jsonl keeps it. The validation figures are None where there is no validation set."""
+    """An epoch, as stored in history.jsonl. The validation metrics are None without a validation set."""
 
     epoch: int
     """From 1."""
@@ -33,11 +33,11 @@ class EpochRow:
     train_seconds: float
     """The training pass alone."""
     seconds: float
-    """With the validation."""
+    """Including the validation."""
     images_per_second: float
     """In the training pass."""
     best: bool
-    """Whether this epoch was the best up to here; the last row that says so is the best of the run."""
+    """Whether this epoch was the best so far; the last row with true is the best of the run."""
 
 
 _KEYS: Final = tuple(field.name for field in dataclasses.fields(EpochRow))
@@ -45,7 +45,7 @@ _KINDS: Final = dict.fromkeys(_KEYS, schema.NUMBER) | {"epoch": schema.COUNT, "b
 
 
 def best(history: Sequence[EpochRow]) -> EpochRow | None:
-    """Return the best epoch, or None where none was finished."""
+    """Return the best epoch, or None if none was finished."""
     return next((row for row in reversed(history) if row.best), None)
 
 
@@ -55,7 +55,7 @@ def lines(history: Iterable[EpochRow]) -> bytes:
 
 
 def read(path: Path) -> tuple[EpochRow, ...]:
-    """Return the epochs; a last line that was cut short, as a crash leaves it, is left out."""
+    """Return the epochs; an incomplete last line, as a crash leaves it, is skipped. Raises UserError."""
     found = texts.content(path, texts.LARGEST_HISTORY).splitlines()
     rows: list[EpochRow] = []
     for number, text in enumerate(found, 1):
@@ -63,12 +63,12 @@ def read(path: Path) -> tuple[EpochRow, ...]:
             rows.append(_epoch(path, text))
         except (ValueError, UserError):
             if number < len(found):
-                raise UserError(f"{path}:{number}: is not an epoch", AGAIN) from None
+                raise UserError(f"{path}:{number}: not a valid epoch", AGAIN) from None
     return tuple(rows)
 
 
 def _epoch(path: Path, text: bytes) -> EpochRow:
-    """Return an epoch; null is NaN, but where there is no validation set it is None. Raises ValueError or UserError."""
+    """Return an epoch; null is NaN, or None for validation metrics. Raises ValueError or UserError."""
     found = texts.parsed(text)
     schema.check(path, found, _KINDS, AGAIN)
     if not isinstance(found, dict) or not found.keys() >= set(_KEYS) or None in (found["epoch"], found["best"]):

@@ -1,4 +1,4 @@
-"""How right a classifier is, from whole counts: accuracy, precision, recall and F1 out of one confusion matrix."""
+"""Classification metrics from integer counts: accuracy, precision, recall and F1 from one confusion matrix."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 MOST_DENSE: Final = 1000
-"""Classes up to which files have a number for each pair of them, or for each class of every image; of more, only what
-there is: 10,000 classes have 100 million pairs."""
+"""Up to this many classes, files are dense: a number for each pair of classes, and for each class of every image. Above
+it they are sparse: 10,000 classes have 100 million pairs."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What a confusion matrix says. TP, FP, FN are a class's true positives, false positives and false negatives.
+    """The metrics of a confusion matrix. TP, FP, FN are a class's true positives, false positives and false negatives.
 
-    A class that occurs neither in the truth nor among the predictions has no precision, recall or F1: NaN, and it is
-    left out of the mean. Where a class occurs, 0/0 counts as 0, as in scikit-learn.
+    A class that occurs neither in the truth nor among the predictions has no precision, recall or F1: they are NaN and
+    excluded from the mean. If a class occurs, 0/0 counts as 0, as in scikit-learn.
     """
 
     accuracy: float
@@ -38,18 +38,18 @@ class Scores:
     support: NDArray[np.int64]
     """(K,): images whose truth is the class, TP + FN."""
     occurring: int
-    """How many classes occur in the truth or among the predictions."""
+    """Number of classes that occur in the truth or among the predictions."""
 
     @property
     def classes(self) -> int:
-        """Return K, the number of classes the matrix knows."""
+        """Return K, the number of classes of the matrix."""
         return len(self.support)
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class SparseCounts:
-    """A confusion matrix of many classes: only the cells that have images, by rows, each once."""
+    """A confusion matrix of many classes: only its nonzero cells, in row order, each once."""
 
     K: int
     truth: NDArray[np.int64]
@@ -66,7 +66,7 @@ class SparseCounts:
         return self.K
 
     def sum(self, axis: int | None = None) -> NDArray[np.int64]:
-        """Return the images of each prediction (axis 0), of each truth (axis 1), or of all, as an array has it."""
+        """Return the sum over each column (axis 0), each row (axis 1) or all cells, like numpy.ndarray.sum."""
         if axis is None:
             return np.asarray(self.images.sum())
         found = np.zeros(self.K, np.int64)
@@ -74,24 +74,26 @@ class SparseCounts:
         return found
 
     def toarray(self) -> NDArray[np.int64]:
-        """Return all K² counts."""
+        """Return the dense (K, K) matrix."""
         found = np.zeros(self.shape, np.int64)
         found[self.truth, self.prediction] = self.images
         return found
 
 
 Counts = NDArray[np.int64] | SparseCounts
-"""How often class k was taken for class j, (K, K): an array of at most MOST_DENSE classes, else sparse."""
+"""A confusion matrix, (K, K): counts[j, k] images of class j were predicted as k. An array up to MOST_DENSE classes."""
 
 
 def confusion(truth: ArrayLike, prediction: ArrayLike, K: int) -> Counts:
-    """Return how often class k was taken for class j: row is the truth, column the prediction.
+    """Return the confusion matrix: rows are true classes, columns predictions.
 
-    Raises ValueError where a label is not in 0 … K−1 or the two differ in length.
+    Raises ValueError if a label is not in 0 … K−1, or if the two differ in length.
     """
     rows, columns = np.asarray(truth, np.int64), np.asarray(prediction, np.int64)
     if rows.ndim != 1 or rows.shape != columns.shape:
-        raise ValueError(f"truth {rows.shape} and prediction {columns.shape} must be one list each, equally long")
+        raise ValueError(
+            f"truth {rows.shape} and prediction {columns.shape} must be one-dimensional and of equal length"
+        )
     if len(rows) and (min(rows.min(), columns.min()) < 0 or max(rows.max(), columns.max()) >= K):
         raise ValueError(f"a label is not in 0 … {K - 1}")
     if K <= MOST_DENSE:
@@ -101,7 +103,7 @@ def confusion(truth: ArrayLike, prediction: ArrayLike, K: int) -> Counts:
 
 
 def cells(counts: Counts) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return truth, prediction and images of the cells that have images, by rows."""
+    """Return truth, prediction and number of images of the nonzero cells, in row order."""
     if isinstance(counts, SparseCounts):
         return counts.truth, counts.prediction, counts.images
     rows, columns = np.nonzero(counts)
@@ -109,7 +111,7 @@ def cells(counts: Counts) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray
 
 
 def worst(counts: Counts, most: int | None = None) -> list[tuple[int, int, int]]:
-    """Return the cells off the diagonal that have images, (truth, prediction, images), most images first."""
+    """Return the nonzero cells off the diagonal, (truth, prediction, images), most images first, at most `most`."""
     rows, columns, images = (found[None, :] for found in cells(counts))
     wrong = np.concatenate([rows, columns, images])[:, rows[0] != columns[0]]
     order = np.argsort(-wrong[2], kind="stable")[:most]
@@ -117,9 +119,9 @@ def worst(counts: Counts, most: int | None = None) -> list[tuple[int, int, int]]
 
 
 def tallies(truth: ArrayLike, prediction: ArrayLike, K: int) -> NDArray[np.int64]:
-    """Return, int64 (3, K), how many images are of each class, how many are taken for it, and how many rightly are.
+    """Return per class, int64 (3, K): images of the class, images predicted as it, and those predicted correctly.
 
-    All that `measure` needs of a confusion matrix, which has K² counts. truth and prediction are in 0 … K−1.
+    This is all that `measure` needs from the K² counts of a confusion matrix. truth and prediction are in 0 … K−1.
     """
     rows, columns = np.asarray(truth, np.int64), np.asarray(prediction, np.int64)
     counted = (rows, columns, rows[rows == columns])
@@ -127,7 +129,7 @@ def tallies(truth: ArrayLike, prediction: ArrayLike, K: int) -> NDArray[np.int64
 
 
 def measure(counts: Counts) -> Scores:
-    """Return the scores of a confusion matrix. All quotients are float64."""
+    """Return the scores of a confusion matrix. All divisions are in float64."""
     rows, columns, images = cells(counts)
     right = np.zeros(len(counts), np.int64)
     right[rows[rows == columns]] = images[rows == columns]
@@ -135,7 +137,7 @@ def measure(counts: Counts) -> Scores:
 
 
 def of_tallies(counted: NDArray[np.int64]) -> Scores:
-    """Return the scores of what `tallies` returns: those of the confusion matrix, to the bit."""
+    """Return the scores from the result of `tallies`: bit-identical to those from the confusion matrix."""
     support, predicted, right = counted
     occurs = (support + predicted) > 0
     f1 = _quotient(2 * right, support + predicted, occurs)
@@ -152,7 +154,7 @@ def of_tallies(counted: NDArray[np.int64]) -> Scores:
 
 
 def _quotient(top: NDArray[np.int64], bottom: NDArray[np.int64], occurs: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return top / bottom, 0 where bottom is 0, NaN where the class does not occur."""
+    """Return top / bottom; 0 where bottom is 0, NaN where the class does not occur."""
     values = np.where(occurs, 0.0, np.nan)
     np.divide(top, bottom, out=values, where=bottom > 0)
     return values

@@ -1,7 +1,7 @@
-"""The trained model as a file: its weights, with all that prediction needs beside them.
+"""The model file: the weights, with everything else that prediction needs.
 
-docs/model-file.md is the definition; `files.tensors` writes and reads the bytes. What is read is checked against the
-network that the file itself describes: every weight, by name, shape and type, and no other.
+docs/model-file.md defines it; `files.tensors` writes and reads the bytes. A file is checked against the network that it
+describes: it must have exactly its weights, by name, shape and type.
 """
 
 from __future__ import annotations
@@ -36,42 +36,42 @@ if TYPE_CHECKING:
 FORMAT: Final = "layerline"
 FORMAT_VERSION: Final = 1
 SEEN: Final = "training_images"
-"""The key of their brightness: the only one that may be missing."""
+"""The metadata key of the brightness of the training images: the only optional one."""
 BYTE: Final = 255.0
 _DTYPES: Final = (np.dtype(np.float32), np.dtype(np.int64))
 _LARGEST: Final = float(np.finfo(np.float32).max)
 MOST_TENSORS: Final = 50_000
-"""Five, which BatchNorm has, for each of the most layers that a network may have."""
+"""Five, as in BatchNorm, for each layer of the largest network allowed."""
 LONGEST_NETWORK: Final = 2**20
-"""Characters of the network's text: as many as a network file may have bytes."""
+"""Maximum characters of the network's text: as many as a network file may have bytes."""
 LONGEST_NAME: Final = 10_000
-"""Characters of the name of a class, or of the network."""
+"""Maximum characters of the name of a class, or of the network."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What becomes of an image file before the network sees it; its size and colors follow from the input's shape."""
+    """How an image file is preprocessed for the network; its size and colors follow from the input shape."""
 
     fit: Fit = "crop"
-    """How an image of another size is brought to the input's: see data.sizing."""
+    """How an image is resized to the input shape: see data.sizing."""
     maximum: float = 255.0
-    """The largest value that a pixel of the training images could have: an image file's 255 becomes this."""
+    """The largest possible pixel value of the training images: 255 in an image file becomes this."""
     seen: Brightness | None = None
-    """How bright the training images are; None in files that do not say it."""
+    """Brightness statistics of the training images; None if the file does not have them."""
     deep: bool = False
-    """Whether gray of 16 bits in an image file stays as it is, on the scale of the training; else its upper 8 count."""
+    """Whether 16-bit grayscale image files keep all 16 bits, on the training scale; else only the upper 8."""
 
     def sizing(self, shape: tuple[int, int, int]) -> Sizing:
-        """Return how image files are read for a network that takes (C, H, W)."""
+        """Return how image files are read for a network with input shape (C, H, W)."""
         C, H, W = shape
         gray = {1: True, 3: False}.get(C)
         return Sizing((H, W), self.fit, gray=gray, deep=self.deep, largest=self.maximum if self.deep else None)
 
     def scaled(self, pixels: NDArray[Any], maximum: float = BYTE) -> NDArray[Any]:
-        """Return pixels whose largest value is `maximum`, as in an image file, on the scale of the training.
+        """Return pixels whose largest possible value is `maximum` on the training scale.
 
-        As they are where that is the same, or they are whole numbers of 16 bits; else float32, `maximum` having become
-        the training's.
+        They are unchanged if the scale is the same; uint16 becomes float32 without scaling; anything else becomes
+        float32, with `maximum` mapped to the training's maximum.
         """
         if pixels.dtype == np.uint16:
             return pixels.astype(np.float32)
@@ -83,7 +83,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Card:
-    """What a model file says of its weights: enough to build the network again and to feed it."""
+    """The metadata of a model file: what is needed to rebuild the network and to prepare its input."""
 
     network_name: str
     network: str
@@ -98,32 +98,32 @@ class Card:
 
 @dataclass(frozen=True, eq=False)
 class ModelFile:
-    """A model file that was read and found whole."""
+    """A complete and checked model file."""
 
     network: Network
     card: Card
     weights: dict[str, NDArray[Any]]
-    """Under the names, and in the layouts and order, of `to_torch().state_dict()`; they cannot be written to."""
+    """With the names, layouts and order of `to_torch().state_dict()`; read-only."""
     digest: str
 
 
 def write(path: Path, weights: Mapping[str, NDArray[Any]], card: Card) -> str:
-    """Write the model file, whole or not at all, and return its SHA-256 (hex).
+    """Write the model file atomically, and return its SHA-256 (hex).
 
-    weights: float32 (or int64) arrays under the names and in the layouts and order of `to_torch().state_dict()`.
-    Raises UserError where the file cannot be written.
+    weights: float32 (or int64) arrays with the names, layouts and order of `to_torch().state_dict()`.
+    Raises UserError if the file cannot be written.
     """
     for name, array in weights.items():
         if array.dtype not in _DTYPES:
-            raise ValueError(f"{name}: {array.dtype} has no place in a model file (float32 and int64 have)")
+            raise ValueError(f"{name}: {array.dtype} is not allowed in a model file (only float32 and int64)")
     return tensors.write(path, weights, _metadata(card))
 
 
 def read(path: Path, *, not_finite: bool = False) -> ModelFile:
-    """Return what a model file holds.
+    """Return the contents of a model file.
 
-    not_finite: take weights that are NaN or infinite too. Raises FileError where it is another kind of file, cut short,
-    changed, of a newer format, or not what the network in it needs.
+    not_finite: also accept weights that are NaN or infinite. Raises FileError if it is another kind of file, truncated,
+    modified, of a newer format, or does not have the weights that its network needs.
     """
     held = tensors.read(path, MOST_TENSORS)
     _check_format(path, held.metadata)
@@ -132,18 +132,18 @@ def read(path: Path, *, not_finite: bool = False) -> ModelFile:
     except KeyError as error:
         raise FileError(f"{path}: its metadata has no {error.args[0]}", "train it again with this version") from error
     except (TypeError, ValueError, RecursionError) as error:
-        raise FileError(f"{path}: its metadata is not that of a model: {error}") from error
+        raise FileError(f"{path}: its metadata is not valid for a model: {error}") from error
     try:
         network = parse(card.network, name=card.network_name, input_shape=card.input_shape, classes=len(card.classes))
     except NetworkError as error:
-        raise FileError(f"{path}: the network in it cannot be built:\n{error.message}", error.help) from error
+        raise FileError(f"{path}: its network cannot be built:\n{error.message}", error.help) from error
     _check_weights(path, network, held.arrays, not_finite=not_finite)
     return ModelFile(network, card, held.arrays, held.digest)
 
 
 @dataclass(frozen=True, eq=False)
 class Unchecked:
-    """A model file as it stands, held against no network: what a report shows of a run."""
+    """A model file that was not checked against its network, for the report of a run."""
 
     weights: dict[str, NDArray[Any]]
     classes: tuple[str, ...]
@@ -151,7 +151,7 @@ class Unchecked:
 
 
 def unchecked(path: Path) -> Unchecked:
-    """Return what a model file holds. Raises FileError where it is cut short or changed, UserError for its classes."""
+    """Return a model file unchecked. Raises FileError if it is truncated or modified, UserError for its classes."""
     held = tensors.read(path, MOST_TENSORS)
     try:
         classes = texts.parsed(held.metadata.get("classes", "[]").encode("utf-8", "surrogatepass"))
@@ -162,47 +162,46 @@ def unchecked(path: Path) -> Unchecked:
 
 
 def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
-    """Raise FileError where the file is no model, or of a format that is newer than this program."""
+    """Raise FileError if the file is not a model, or its format is newer than this program."""
     if metadata.get("format") != FORMAT:
         what = display.name(metadata.get("format", "something else"))
-        raise FileError(f"{path}: holds a {what}, expected a model", "a model is called model.safetensors in its run")
+        raise FileError(f"{path}: contains a {what}, expected a model", "a run's model is its model.safetensors")
     version = metadata.get("format_version", "(none)")
     if version != str(FORMAT_VERSION):
         made = "unknown"
         with contextlib.suppress(KeyError, TypeError, ValueError):
             made = str(json.loads(metadata["versions"])["layerline"])
         raise FileError(
-            f"{path}: made by layerline {display.name(made)} in version {display.name(version)} of the format, "
-            f"this is layerline {versions()['layerline']} with version {FORMAT_VERSION}",
+            f"{path}: written by layerline {display.name(made)} in format version {display.name(version)}, "
+            f"this is layerline {versions()['layerline']} with format version {FORMAT_VERSION}",
             "update layerline: pip install --upgrade layerline",
         )
 
 
 def _check_weights(path: Path, network: Network, arrays: Mapping[str, NDArray[Any]], *, not_finite: bool) -> None:
-    """Raise FileError where the weights are not exactly those of the network, or not finite."""
+    """Raise FileError if the weights are not exactly those of the network, or not finite."""
     table = network.weights
     if list(arrays) != list(table):
         missing = [name for name in table if name not in arrays]
         more = [name for name in arrays if name not in table]
-        what = f"{missing[0]} is missing" if missing else f"{more[0]} is too many" if more else "their order is another"
-        raise FileError(f"{path}: its weights are not those of its network: {display.name(what, 80)}")
+        what = f"{missing[0]} is missing" if missing else f"{more[0]} is unknown" if more else "their order differs"
+        raise FileError(f"{path}: its weights do not match its network: {display.name(what, 80)}")
     for name, weight in table.items():
         array = arrays[name]
         if array.shape != tuple(weight.shape) or array.dtype != np.dtype(weight.dtype):
             raise FileError(
-                f"{path}: {name} is {array.dtype} {array.shape}, the network in it needs {weight.dtype} "
-                f"{tuple(weight.shape)}"
+                f"{path}: {name} is {array.dtype} {array.shape}, its network needs {weight.dtype} {tuple(weight.shape)}"
             )
         if not not_finite and not np.isfinite(array).all():
             count = display.count(int((~np.isfinite(array)).sum()))
             raise FileError(
-                f"{path}: {name} has {count} numbers that are NaN or infinite",
-                "train again with a lower learning rate; to look at it as it is: layerline.load(path, not_finite=True)",
+                f"{path}: {name} has {count} NaN or infinite values",
+                "train again with a lower learning rate; to load it anyway: layerline.load(path, not_finite=True)",
             )
 
 
 def _metadata(card: Card) -> dict[str, str]:
-    """Return the card as the strings of `__metadata__`; what is not a string is JSON text."""
+    """Return the card as the strings of `__metadata__`; values that are not strings are JSON."""
     scaling = {"scale": [float(x) for x in card.scaling.scale], "shift": [float(x) for x in card.scaling.shift]}
     preprocessing: dict[str, Any] = {"fit": card.preprocessing.fit, "maximum": float(card.preprocessing.maximum)}
     if card.preprocessing.deep:
@@ -223,42 +222,42 @@ def _metadata(card: Card) -> dict[str, str]:
 
 
 def _card(metadata: Mapping[str, str]) -> Card:
-    """Return the card that metadata tells of. Raises KeyError, TypeError or ValueError where it tells of none."""
+    """Return the card from metadata. Raises KeyError, TypeError or ValueError if it is not valid."""
     name, text = metadata["network_name"], metadata["network"]
     classes, shape = _list(metadata["classes"]), _list(metadata["input_shape"])
     scaling, found, made = (_object(metadata[key]) for key in ("scaling", "preprocessing", "versions"))
     if len(classes) < 1 or not all(isinstance(each, str) for each in classes) or len(set(classes)) != len(classes):
-        raise ValueError("classes are not names that differ")
+        raise ValueError("classes must be distinct names")
     if len(text) > LONGEST_NETWORK or max(map(len, (name, *classes))) > LONGEST_NAME:
-        raise ValueError("a text in it is too long")
+        raise ValueError("a name or the network text is too long")
     if not (len(shape) == 3 and all(type(size) is int and size > 0 for size in shape)):
-        raise ValueError("input_shape is not three whole numbers above 0")
+        raise ValueError("input_shape must be three positive integers")
     scale, shift = tuple(map(_finite, scaling["scale"])), tuple(map(_finite, scaling["shift"]))
     if not len(scale) == len(shift) == shape[0]:
-        raise ValueError(f"scaling is not for {shape[0]} channels")
+        raise ValueError(f"scaling must have {shape[0]} channels")
     if found["fit"] not in get_args(Fit) or _finite(found["maximum"]) <= 0:
-        raise ValueError("preprocessing is not a fit and a maximum")
+        raise ValueError("preprocessing must have a valid fit and maximum")
     if found.get("bits", 8) not in (8, 16):
-        raise ValueError("preprocessing is of other bits than 8 and 16")
+        raise ValueError("preprocessing must have 8 or 16 bits")
     C, H, W = shape
     preprocessing = Preprocessing(
         found["fit"], float(found["maximum"]), _seen(metadata.get(SEEN), C), deep=found.get("bits", 8) == 16
     )
-    said = {str(package): str(version) for package, version in made.items()}
-    return Card(name, text, (C, H, W), tuple(classes), Scaling(scale, shift), said, preprocessing)
+    packages = {str(package): str(version) for package, version in made.items()}
+    return Card(name, text, (C, H, W), tuple(classes), Scaling(scale, shift), packages, preprocessing)
 
 
 def _seen(text: str | None, channels: int) -> Brightness | None:
-    """Return how bright the training images are, if that is told. Raises KeyError, TypeError or ValueError."""
+    """Return the brightness of the training images, if given. Raises KeyError, TypeError or ValueError."""
     if text is None:
         return None
     found = _object(text)
     mean, deviation = tuple(map(_finite, found["mean"])), tuple(map(_finite, found["deviation"]))
     if not len(mean) == len(deviation) == channels:
-        raise ValueError(f"{SEEN} are not of {channels} channels")
+        raise ValueError(f"{SEEN} must have {channels} channels")
     spread, low, high = (_finite(found[key]) for key in ("spread", "low", "high"))
     if min(*deviation, spread) < 0 or low > high:
-        raise ValueError(f"{SEEN} have a deviation below 0, or their range is empty")
+        raise ValueError(f"{SEEN} has a negative deviation or an empty range")
     return Brightness(mean, deviation, spread, low, high)
 
 
@@ -278,5 +277,5 @@ def _object(text: str) -> dict[str, Any]:
 
 def _finite(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
-        raise ValueError("a number in it is not one that float32 has")
+        raise ValueError("a number in it is not a finite float32")
     return float(value)

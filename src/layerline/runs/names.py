@@ -1,4 +1,4 @@
-"""The names of the files of a run, and of the folder that runs are in. docs/run-folder.md lists all."""
+"""The names of the files in a run folder, and of the folder of all runs. docs/run-folder.md lists them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ NETWORK, EXPERIMENT, HISTORY = "network.cnn", "experiment.toml", "history.jsonl"
 RESULT, PREDICTIONS, MODEL, CHECKPOINTS = "result.json", "predictions.npz", "model.safetensors", "checkpoints"
 REPORT = "report.html"
 ENDING = "ending.json"
-"""Only where a training did not come to its end."""
+"""Only if a training did not finish."""
 GRAPHS: Final = ("loss", "accuracy", "macro_f1", "confusion", "filters")
 """Each is written as .png and .svg."""
 SEEDS: Final = "seeds.json"
-"""In the folder above the runs of one recipe with several seeds."""
+"""In the parent folder of the runs of one recipe with several seeds."""

@@ -1,6 +1,6 @@
-"""predictions.npz: what a network predicts for the images of a split, written and read.
+"""predictions.npz: the predictions for the images of each split, written and read.
 
-Only the arrays that a run writes are read, after a look at their headers.
+Only the arrays that a run writes are read, after their headers have been checked.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LARGEST: Final = 10
-"""Probabilities of an image that are kept where there are more than MOST_DENSE classes."""
+"""Probabilities stored per image if there are more than MOST_DENSE classes."""
 
 _SPLITS: Final = (("test", ""), ("validation", "validation_"))
-"""Each with what its arrays begin with."""
+"""Each with the prefix of its arrays."""
 _KINDS: Final = {
     "truth": "i",
     "prediction": "i",
@@ -40,34 +40,34 @@ _KINDS: Final = {
     "index": "i",
     "names": "U",
 }
-"""Array → its type's letter in NumPy."""
+"""Array → NumPy's kind letter of its type."""
 _OF_MANY: Final = ("largest", "of_truth")
-"""Both are there, where there are more than MOST_DENSE classes; else none is looked at."""
-_LARGEST_SHARE: Final = 1.001
-"""The sum of exponentials that a probability is a share of is rounded: it may come out a little above 1."""
+"""Both exist if there are more than MOST_DENSE classes; otherwise neither is read."""
+_LARGEST_PROBABILITY: Final = 1.001
+"""Rounding in the softmax may make a probability slightly larger than 1."""
 _NEEDED: Final = ("truth", "prediction", "probabilities")
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """The images of a split with what the model predicts for each; all arrays are in the order of the split."""
+    """The model's predictions for the images of a split; all arrays are in the order of the split."""
 
     split: str
     """test or validation."""
     truth: NDArray[np.int64]
-    """(M,): the class by the label."""
+    """(M,): the true class."""
     prediction: NDArray[np.int64]
     """(M,): the most probable class."""
     probabilities: NDArray[np.float32]
-    """(M, K); or of many classes, where `largest` is given, the largest of each image."""
+    """(M, K); with many classes (if `largest` is given), only the largest of each image."""
     index: NDArray[np.int64] | None
-    """(M,): which image of the loaded data it is; None in a run of an older version."""
+    """(M,): the image's index in the loaded data; None in a run of an older version."""
     names: tuple[str, ...] | None = None
-    """(M,): the paths of the images' files; None where there are none."""
+    """(M,): the paths of the image files; None if there are no files."""
     largest: NDArray[np.int64] | None = None
-    """Of which classes the probabilities are, as many for each image; None: of all, in order."""
+    """The class of each of the probabilities, same shape; None: all classes, in order."""
     own: NDArray[np.float32] | None = None
-    """(M,): beside `largest`, the probability of the true class."""
+    """(M,): the probability of the true class, stored along with `largest`."""
 
     @classmethod
     def of(
@@ -78,17 +78,18 @@ class Predictions:
         index: NDArray[np.int64],
         names: Sequence[str] | None = None,
     ) -> Self:
-        """Return the predictions that all probabilities (M, K) give: the first of the most probable classes.
+        """Return the predictions from all probabilities (M, K); the lower class wins ties.
 
-        Of more than metrics.MOST_DENSE classes an image's LARGEST probabilities are kept, with that of its own class.
+        With more than metrics.MOST_DENSE classes, only an image's LARGEST probabilities and that of its true class are
+        stored.
         """
         p, labels = np.asarray(probabilities, np.float32), np.asarray(truth, np.int64)
         prediction, named = p.argmax(axis=1), None if names is None else tuple(names)
         if p.shape[1] <= metrics.MOST_DENSE:
             return cls(split, labels, prediction, p, index, named)
         largest = np.array([_largest(row) for row in p], np.int64).reshape(len(p), LARGEST)
-        kept, own = np.take_along_axis(p, largest, axis=1), p[np.arange(len(p)), labels]
-        return cls(split, labels, prediction, kept, index, named, largest, own)
+        top, own = np.take_along_axis(p, largest, axis=1), p[np.arange(len(p)), labels]
+        return cls(split, labels, prediction, top, index, named, largest, own)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -100,7 +101,7 @@ class Predictions:
         return found.astype(np.float64)
 
     def probability(self, place: int, k: int) -> float:
-        """Return the probability of class k for an image; 0 where it was too small to be kept."""
+        """Return the probability of class k for an image; 0 if it was too small to be stored."""
         if self.largest is None:
             return float(self.probabilities[place, k])
         if self.own is not None and k == self.truth[place]:
@@ -108,19 +109,19 @@ class Predictions:
         return float(self.probabilities[place][self.largest[place] == k].sum())
 
     def worst(self, most: int) -> NDArray[np.int64]:
-        """Return the places of the mistakes with the highest loss −ln p(truth), highest first, `most` of them."""
+        """Return the positions of the `most` mistakes with the highest loss −ln p(truth), highest first."""
         wrong = np.flatnonzero(self.prediction != self.truth)
         return wrong[np.argsort(self.of_truth()[wrong], kind="stable")][:most]
 
 
 def _largest(row: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the classes of the LARGEST probabilities, the largest first, of equal ones the lower class."""
+    """Return the classes of the LARGEST probabilities, largest first; the lower class wins ties."""
     among = np.flatnonzero(row >= np.partition(row, -LARGEST)[-LARGEST])
     return np.asarray(among[np.argsort(-row[among], kind="stable")][:LARGEST], np.int64)
 
 
 def write(path: Path, predictions: Iterable[Predictions]) -> None:
-    """Write the predictions of some splits; docs/run-folder.md lists the arrays. Raises UserError where it cannot."""
+    """Write the predictions of some splits; docs/run-folder.md lists the arrays. Raises UserError if it cannot."""
     arrays: dict[str, Any] = {}
     for each in predictions:
         prefix = dict(_SPLITS)[each.split]
@@ -131,7 +132,7 @@ def write(path: Path, predictions: Iterable[Predictions]) -> None:
 
 
 def _arrays(predictions: Predictions) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a split by their names in the file, without what is not known."""
+    """Return the known arrays of a split by their names in the file."""
     p = predictions
     arrays = {
         "truth": p.truth.astype(np.int32),
@@ -160,7 +161,7 @@ def read(path: Path, K: int) -> dict[str, Predictions]:
 def _members(
     path: Path, opened: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], prefix: str, K: int
 ) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a split; none where it has no images."""
+    """Return the arrays of a split; none if it has no images."""
     if prefix + "truth" not in members:
         return {}
     for name in _NEEDED:
@@ -174,20 +175,22 @@ def _members(
 
 
 def _check_sizes(path: Path, opened: zipfile.ZipFile, known: dict[str, zipfile.ZipInfo], K: int) -> None:
-    """Raise UserError where the headers do not agree with each other and with K classes, or tell of too much."""
+    """Raise UserError if the headers are inconsistent, do not match K classes, or need too much memory."""
     headers = {name: archive.header_of(opened, info, f"{path}: {info.filename}") for name, info in known.items()}
     M, most = next(iter(headers["truth"].shape), 0), LARGEST if "largest" in headers else K
     for name, header in headers.items():
         shape = (M, most) if name in ("probabilities", "largest") else (M,)
         if header.shape != shape or header.dtype.kind != _KINDS[name] or (header.fortran_order and len(shape) > 1):
             raise UserError(
-                f"{path}: {known[name].filename} is {header.dtype} {header.shape}: its arrays do not agree with each "
-                f"other and with {K} classes",
+                f"{path}: {known[name].filename} is {header.dtype} {header.shape}, inconsistent with the other arrays "
+                f"or with {K} classes",
                 AGAIN,
             )
     needed, free = sum(header.size for header in headers.values()), free_bytes()
     if needed > free:
-        raise UserError(f"{path}: takes {display.size(needed)}, and {display.size(free)} are free", "free some memory")
+        raise UserError(
+            f"{path}: needs {display.size(needed)} of memory, {display.size(free)} are free", "free some memory"
+        )
 
 
 def _predictions(path: Path, split: str, arrays: dict[str, NDArray[Any]], K: int) -> Predictions:
@@ -195,10 +198,10 @@ def _predictions(path: Path, split: str, arrays: dict[str, NDArray[Any]], K: int
     largest, own = (arrays.get(name) for name in _OF_MANY)
     for labels in (truth, prediction, *([] if largest is None else [largest])):
         if labels.min() < 0 or labels.max() >= K:
-            raise UserError(f"{path}: its labels do not agree with {K} classes", AGAIN)
+            raise UserError(f"{path}: its labels do not match {K} classes", AGAIN)
     for values in (arrays["probabilities"], *([] if own is None else [own])):
-        if not ((values >= 0) & (values <= _LARGEST_SHARE)).all():
-            raise UserError(f"{path}: its probabilities are not all between 0 and 1", AGAIN)
+        if not ((values >= 0) & (values <= _LARGEST_PROBABILITY)).all():
+            raise UserError(f"{path}: its probabilities must all be between 0 and 1", AGAIN)
     index, names = arrays.get("index"), arrays.get("names")
     return Predictions(
         split,

@@ -1,4 +1,4 @@
-"""experiment.toml of a run: every default written out, and what the run depended on besides; written and read."""
+"""A run's experiment.toml: all options, defaults included, and everything else the run depended on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 OURS: Final = "# Written by layerline: this folder is a run."
 _HOMES: Final = tuple(map(Path, ("/home", "/Users", "/media", "/run/media", "/Volumes", "C:\\Users")))
-"""What lies in one of these is called after a user, or a user's disk."""
+"""Paths below one of these contain the name of a user, or of a user's disk."""
 _KINDS: Final = {
     "data": {},
     "train": {"batch_size": schema.COUNT},
@@ -57,7 +57,7 @@ _KINDS: Final = {
 
 @dataclass(frozen=True)
 class AboutNetwork:
-    """What was trained."""
+    """The network that was trained."""
 
     name: str | None = None
     parameters: int | None = None
@@ -65,7 +65,7 @@ class AboutNetwork:
 
 @dataclass(frozen=True)
 class AboutData:
-    """What it was trained on; what a record does not say is None or empty."""
+    """The data it was trained on; what a record does not have is None or empty."""
 
     name: str | None = None
     fingerprint: str | None = None
@@ -73,49 +73,49 @@ class AboutData:
     image: tuple[int, ...] = ()
     """Channels, height, width."""
     images: Mapping[str, int] = field(default_factory=dict)
-    """Of each split."""
+    """Images per split."""
     counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Images of each class, by split."""
+    """Images per class, by split."""
     notes: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
     scale: tuple[float, ...] = ()
-    """Of each channel: what its values are multiplied by."""
+    """Factor for the values of each channel."""
     shift: tuple[float, ...] = ()
-    """And what is added to them."""
+    """Then added to the values of each channel."""
 
 
 @dataclass(frozen=True)
 class About:
-    """What the run depended on besides its options."""
+    """Everything the run depended on besides its options."""
 
     network: AboutNetwork = AboutNetwork()
     data: AboutData = AboutData()
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Of layerline, Python and the packages that compute the numbers."""
+    """Versions of layerline, Python and the packages that do the computations."""
     engine: Mapping[str, object] = field(default_factory=dict)
-    """Facts of the machine, as the engine calls them."""
+    """Properties of the machine, as reported by the engine."""
     assumed: Mapping[str, str] = field(default_factory=dict)
-    """Why values were chosen, by their keys."""
+    """Reasons of automatic choices, by key."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What experiment.toml of a run says. To train it again, experiment.toml_file reads it and checks every option."""
+    """The contents of a run's experiment.toml. To train again, experiment.toml_file reads and checks its options."""
 
     data: Mapping[str, object] = field(default_factory=dict)
-    """The options of [data], by their keys, as they stand there."""
+    """The options of [data] by key, unchecked."""
     train: Mapping[str, object] = field(default_factory=dict)
-    """The options of [train]."""
+    """The options of [train] by key, unchecked."""
     about: About = About()
 
     @property
     def epochs(self) -> int | None:
-        """How many epochs it was to train for."""
+        """The number of epochs to train for."""
         return _whole(self.train.get("epochs"))
 
     @property
     def batch_size(self) -> int | None:
-        """How many images a step took."""
+        """The batch size."""
         return _whole(self.train.get("batch_size"))
 
     @classmethod
@@ -131,8 +131,8 @@ class Record:
     ) -> Self:
         """Return the record of the run in `folder`.
 
-        experiment: None for a training from Python, of whose data only the name is known, and not where it lies.
-        reasons: why values of the recipe were chosen, by their keys.
+        experiment: None for a training from Python, where only the name of the data is known, not its path.
+        reasons: reasons of automatic choices, by key of the recipe.
         """
         facts = engine.facts()
         train: dict[str, object] = {**recipe.as_dict(), "engine": engine.name}
@@ -148,7 +148,7 @@ class Record:
         return cls(_data_section(data, experiment, folder), train, about)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the tables of experiment.toml; what is None or empty, and may be, is left out."""
+        """Return the tables of experiment.toml, without optional values that are None or empty."""
         about = dataclasses.asdict(self.about)
         about["network"] = {key: value for key, value in about["network"].items() if value is not None}
         about["data"] = {
@@ -161,14 +161,14 @@ class Record:
         return {"network": {"file": NETWORK}, "data": dict(self.data), "train": dict(self.train), "about": about}
 
     def write(self, path: Path) -> None:
-        """Write it, with the first line by which a folder is known as ours. Raises UserError where it cannot be."""
+        """Write the file; its first line identifies a run folder. Raises UserError if it cannot be written."""
         import tomli_w
 
         whole.write(path, (f"{OURS}\n\n{tomli_w.dumps(self.as_dict())}".encode(),))
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Return what a record says. Raises UserError where it cannot be read, or is damaged."""
+        """Return the record in a file. Raises UserError if it cannot be read or is damaged."""
         found = texts.of_toml(path)
         schema.check(path, found, _KINDS, AGAIN)
         about = found.get("about", {})
@@ -187,7 +187,7 @@ class Record:
 
 
 def is_ours(path: Path) -> bool:
-    """Return whether a file is a record that a run has written."""
+    """Return whether a file is an experiment.toml written by a run."""
     try:
         with regular.opened(path) as file:
             return file.read(len(OURS)) == OURS.encode()
@@ -196,7 +196,7 @@ def is_ours(path: Path) -> bool:
 
 
 def _read_data(found: Mapping[str, Any]) -> AboutData:
-    """Return what a record says of the data, which is of the kinds that it may be."""
+    """Return the [about.data] table of a record, which has been checked."""
     return AboutData(
         found.get("name"),
         found.get("fingerprint"),
@@ -246,7 +246,7 @@ def _counts(labels: NDArray[np.int32], K: int) -> tuple[int, ...]:
 
 
 def _without_way(note: str, experiment: Experiment | None) -> str:
-    """Return a note about the data that names no folder above it, for that may tell a user's name."""
+    """Return a note about the data without parent folders, because they may contain a user name."""
     if experiment is None or not Path(experiment.source).exists():
         return note
     given = Path(experiment.source)
@@ -260,7 +260,7 @@ def _plain(value: Any) -> Any:
 
 
 def _path_from(folder: Path, given: str) -> str:
-    """Return a path as seen from the run's folder; only its last part where the way there tells a user's name."""
+    """Return a path relative to the run folder; only its last part if the relative path contains a user name."""
     if not Path(given).exists():
         return given
     there, here = Path(given).resolve(), folder.resolve()

@@ -1,4 +1,4 @@
-"""result.json: what the test set says, and what stands beside it, written and read."""
+"""result.json: the test results with intervals, baselines and remarks, written and read."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from layerline.runs.metrics import Counts
 
 Baseline = TypedDict("Baseline", {"class": str, "accuracy": float, "macro_f1": float, "images": int}, total=False)
-"""What can be had without a network. class: the one that is always predicted; images: of training that it knows."""
+"""The scores of a baseline. class: the one always predicted; images: the number of training images that it uses."""
 Baselines = dict[str, Baseline]
-"""largest_class, thumbnails and nearest, as far as they are known: see measure.baselines."""
+"""largest_class, thumbnails and nearest, if known: see measure.baselines."""
 _BASELINE: Final = {"class": schema.TEXT, "accuracy": schema.NUMBER, "macro_f1": schema.NUMBER, "images": schema.WHOLE}
 _KINDS: Final = {
     "test_loss": schema.NUMBER,
@@ -41,7 +41,7 @@ _KINDS: Final = {
 
 @dataclass(frozen=True)
 class ClassRow:
-    """How right the model is on one class; see `metrics.Scores`. NaN where the class does not occur."""
+    """The scores of one class; see `metrics.Scores`. NaN if the class does not occur."""
 
     name: str
     precision: float
@@ -51,13 +51,13 @@ class ClassRow:
 
     @property
     def known(self) -> tuple[float | None, float | None, float | None]:
-        """Return precision, recall and F1, each None where there is none."""
+        """Return precision, recall and F1, each None if it is NaN."""
         precision, recall, f1 = (None if math.isnan(it) else it for it in (self.precision, self.recall, self.f1))
         return precision, recall, f1
 
 
 def class_rows(classes: Sequence[str], confusion: Counts) -> tuple[ClassRow, ...]:
-    """Return a row a class from the (K, K) counts, row = truth."""
+    """Return one row per class from the (K, K) counts, row = truth."""
     scores = metrics.measure(confusion)
     columns = (scores.precision.tolist(), scores.recall.tolist(), scores.f1.tolist(), scores.support.tolist())
     return tuple(ClassRow(*row) for row in zip(classes, *columns, strict=True))
@@ -65,7 +65,7 @@ def class_rows(classes: Sequence[str], confusion: Counts) -> tuple[ClassRow, ...
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What the test set says, as result.json keeps it; without one, all but the classes and remarks is None."""
+    """The test results, as stored in result.json; without a test, everything except classes and remarks is None."""
 
     classes: tuple[str, ...]
     test_loss: float | None = None
@@ -75,9 +75,9 @@ class Result:
     intervals: Mapping[str, tuple[float, float]] | None = None
     """The 95 % intervals of test_accuracy and test_macro_f1: see measure.intervals."""
     baselines: Baselines | None = None
-    """What can be had without a network: largest_class, thumbnails and nearest, see measure.baselines."""
+    """Scores without a network: largest_class, thumbnails and nearest, see measure.baselines."""
     remarks: tuple[str, ...] = ()
-    """Sentences that apply to this training and its test: see measure.remarks. There may be some without a test."""
+    """Remarks on this training and its test: see measure.remarks. There may be some without a test."""
 
     @classmethod
     def of(cls, classes: Sequence[str], loss: float, confusion: Counts) -> Result:
@@ -92,11 +92,11 @@ class Result:
 
     @property
     def per_class(self) -> tuple[ClassRow, ...] | None:
-        """A row a class, from the confusion matrix."""
+        """One row per class, from the confusion matrix."""
         return None if self.confusion is None else class_rows(self.classes, self.confusion)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the keys of result.json with plain values."""
+        """Return the contents of result.json as plain values."""
         rows = self.per_class
         return {
             "test_loss": self.test_loss,
@@ -111,22 +111,22 @@ class Result:
         }
 
     def _counts(self) -> dict[str, Any]:
-        """Return the confusion matrix, or of many classes the cells that have images."""
+        """Return the confusion matrix, or for many classes its nonzero cells."""
         if isinstance(self.confusion, metrics.SparseCounts):
             cells = np.stack(metrics.cells(self.confusion), axis=1)
             return {"confusion": None, "confusion_cells": cells.tolist()}
         return {"confusion": None if self.confusion is None else self.confusion.tolist()}
 
     def write(self, path: Path) -> None:
-        """Write it: a key a line, a class a line, a row of the matrix a line. Raises UserError where it cannot."""
+        """Write the file, one line per key, class and row of the matrix. Raises UserError if it cannot be written."""
         whole.write(path, (f"{texts.as_text(self.as_dict())}\n".encode("utf-8", "backslashreplace"),))
 
     @classmethod
     def read(cls, path: Path) -> Result:
-        """Return a result. Raises UserError where the file is damaged."""
+        """Return the result in a file. Raises UserError if the file is damaged."""
         found = texts.of_json(path)
         if not isinstance(found, dict) or not found.get("classes"):
-            raise UserError(f"{path}: is not the result of a run", AGAIN)
+            raise UserError(f"{path}: not the result of a run", AGAIN)
         schema.check(path, found, _KINDS, AGAIN)
         classes, intervals, baselines = tuple(found["classes"]), found.get("intervals"), found.get("baselines")
         return cls(
@@ -146,14 +146,14 @@ def _number(value: float | None) -> float | None:
 
 
 def _confusion(path: Path, found: Mapping[str, Any], K: int) -> Counts | None:
-    """Return the confusion matrix of K classes, from all counts or the cells that have images."""
+    """Return the confusion matrix of K classes, from the dense counts or the nonzero cells."""
     counts, cells = found.get("confusion"), found.get("confusion_cells")
     if counts is not None and [len(row) for row in counts] != [K] * K:
-        raise UserError(f"{path}: the confusion matrix is not {K} × {K}", AGAIN)
+        raise UserError(f"{path}: the confusion matrix must be {K} × {K}", AGAIN)
     if cells is None:
         return None if counts is None else np.asarray(counts, np.int64)
     if any(len(cell) != 3 or max(cell[:2]) >= K for cell in cells) or len({(j, k) for j, k, _ in cells}) < len(cells):
-        raise UserError(f"{path}: the cells of the confusion matrix are not of {K} × {K}", AGAIN)
+        raise UserError(f"{path}: the cells of the confusion matrix must be distinct and within {K} × {K}", AGAIN)
     return metrics.SparseCounts(K, *np.array(cells, np.int64).reshape(-1, 3).T)
 
 
@@ -164,5 +164,5 @@ def _interval(path: Path, name: str, bounds: Sequence[float]) -> tuple[float, fl
 
 
 def _baseline(found: Mapping[str, Any]) -> Baseline:
-    """Return what a baseline says, without what is null or not known here."""
+    """Return a baseline without values that are null and without unknown keys."""
     return cast("Baseline", {key: found[key] for key in _BASELINE if found.get(key) is not None})

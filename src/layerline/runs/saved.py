@@ -1,4 +1,4 @@
-"""A run as its folder has it: every file that tells of it, read and checked."""
+"""A saved run: all files of its folder, read and checked."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class SavedRun:
-    """What the files of a run say. What a stopped run did not write is None or empty."""
+    """The contents of a run folder. What a stopped run did not write is None or empty."""
 
     folder: Path
     record: Record
     history: tuple[EpochRow, ...]
     result: Result | None
     predictions: Mapping[str, Predictions]
-    """By split: test, validation, as far as they are there."""
+    """By split: test and validation, if present."""
     classes: tuple[str, ...]
     network_text: str
     network: Network | None
-    """None where the folder does not say what its input is."""
+    """None if the folder does not record its input shape, or it cannot be built."""
     weights: Mapping[str, NDArray[Any]] | None
-    """As they stand in the model file, whatever network it is of; None where there is none."""
+    """From the model file, not checked against the network; None without a model file."""
     digest: str
-    """SHA-256 of the model file; empty where there is none."""
+    """SHA-256 of the model file; empty without one."""
     ending: Ending | None
-    """None where it came to its end, or nothing says so."""
+    """None if the run finished, or was killed."""
 
     @property
     def tested(self) -> bool:
-        """Whether there is a result of the test."""
+        """Whether there are test results."""
         return self.result is not None and self.result.tested
 
     @property
     def best(self) -> EpochRow | None:
-        """Return the epoch that the model is of, or None where none was finished."""
+        """Return the best epoch, whose weights are the model, or None if none was finished."""
         return history.best(self.history)
 
     def confusion(self, split: str) -> Counts | None:
-        """Return the (K, K) counts of a split, row = truth, or None where nothing was predicted for it."""
+        """Return the (K, K) counts of a split, row = truth, or None if it has no predictions."""
         predicted = self.predictions.get(split)
         if predicted is not None:
             return metrics.confusion(predicted.truth, predicted.prediction, len(self.classes))
@@ -66,28 +66,26 @@ class SavedRun:
 
 
 def read(folder: Path) -> SavedRun:
-    """Return the run in `folder`. Raises UserError where it is no run, or a file of it is damaged."""
+    """Return the run in `folder`. Raises UserError if it is not a run folder, or a file in it is damaged."""
     if not (folder / EXPERIMENT).is_file():
-        what = (
-            f"has no {EXPERIMENT}, so it is not the folder of a run" if folder.is_dir() else "there is no such folder"
-        )
-        raise UserError(f"{folder}: {what}", "name a folder that layerline train wrote, such as runs/lenet5-mnist-1")
-    said = Record.read(folder / EXPERIMENT)
+        what = f"has no {EXPERIMENT}, so it is not a run folder" if folder.is_dir() else "no such folder"
+        raise UserError(f"{folder}: {what}", "specify a folder written by layerline train, such as runs/lenet5-mnist-1")
+    record = Record.read(folder / EXPERIMENT)
     text = _text(folder / NETWORK) if (folder / NETWORK).exists() else ""
     tested = Result.read(folder / RESULT) if (folder / RESULT).exists() else None
     model = model_file.unchecked(folder / MODEL) if (folder / MODEL).exists() else None
-    classes = said.about.data.classes if tested is None else tested.classes
+    classes = record.about.data.classes if tested is None else tested.classes
     if not classes and model is not None:
         classes = model.classes
     return SavedRun(
         folder,
-        said,
+        record,
         history.read(folder / HISTORY) if (folder / HISTORY).exists() else (),
         tested,
         predictions.read(folder / PREDICTIONS, len(classes)) if (folder / PREDICTIONS).exists() else {},
         classes,
         text,
-        _network(said, text, classes),
+        _network(record, text, classes),
         None if model is None else model.weights,
         "" if model is None else model.digest,
         Ending.read(folder / ENDING) if (folder / ENDING).exists() else None,
@@ -98,12 +96,12 @@ def _text(path: Path) -> str:
     return texts.content(path, LARGEST_FILE).decode("utf-8", "replace")
 
 
-def _network(said: Record, text: str, classes: tuple[str, ...]) -> Network | None:
-    """Return the network of a text; None where the record does not say what its input is, or it cannot be built."""
-    shape = said.about.data.image
+def _network(record: Record, text: str, classes: tuple[str, ...]) -> Network | None:
+    """Return the network of a text; None if the record has no input shape, or it cannot be built."""
+    shape = record.about.data.image
     if not (text and classes and len(shape) == 3):
         return None
-    name = said.about.network.name or "network"
+    name = record.about.network.name or "network"
     try:
         return parse(text, name=name, input_shape=(shape[0], shape[1], shape[2]), classes=len(classes))
     except UserError:

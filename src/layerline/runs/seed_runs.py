@@ -1,4 +1,4 @@
-"""seeds.json: the runs of one recipe with several seeds, and their means, written and read."""
+"""seeds.json: the runs of one recipe with several seeds, with their means, written and read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FIGURES: Final = ("validation_loss", "test_accuracy", "test_macro_f1")
-"""What the means are of; the validation loss is that of the best epoch."""
+"""The metrics that are averaged; the validation loss is that of the best epoch."""
 _MEAN: Final = {"values": [schema.NUMBER], **dict.fromkeys(("mean", "low", "high", "deviation"), schema.NUMBER)}
 _KINDS: Final = {
     **{key: [schema.SEED] for key in ("seeds", "finished", "diverged")},
@@ -28,15 +28,15 @@ _KINDS: Final = {
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of some values, and how sure it is; see measure.student."""
+    """The mean of some values with its 95 % interval; see measure.student."""
 
     values: tuple[float, ...]
     mean: float
     low: float | None
-    """Of the 95 % interval; None where there are fewer than two values."""
+    """Lower end of the 95 % interval; None with fewer than two values."""
     high: float | None
     deviation: float | None
-    """The standard deviation of the values, divided by n − 1; None where there are fewer than two."""
+    """The standard deviation of the values (n − 1 in the denominator); None with fewer than two."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,19 @@ class SeedRuns:
     """Trainings that differ only in their seed."""
 
     runs: tuple[str, ...]
-    """The folders of those that came to their end, as seen from the one that seeds.json is in."""
+    """The folders of the finished runs, relative to the folder of seeds.json."""
     seeds: tuple[int, ...] = ()
-    """All that it was to be trained with."""
+    """All seeds that were requested."""
     split_seed: int | None = None
     finished: tuple[int, ...] = ()
     diverged: tuple[int, ...] = ()
     stopped: int | None = None
     """The signal that ended the last training."""
     means: Mapping[str, Mean | None] = field(default_factory=dict)
-    """By FIGURES; None where no run has such a figure."""
+    """By metric (FIGURES); None if no run has it."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the keys of seeds.json with plain values."""
+        """Return the contents of seeds.json as plain values."""
         return {
             "seeds": list(self.seeds),
             "split_seed": self.split_seed,
@@ -68,17 +68,17 @@ class SeedRuns:
         }
 
     def write(self, path: Path) -> None:
-        """Write what there is, a key a line. Raises UserError where it cannot be written."""
+        """Write the file, one key per line. Raises UserError if it cannot be written."""
         lines = [f"  {texts.json_line(key)}: {texts.json_line(value)}" for key, value in self.as_dict().items()]
         whole.write(path, (("{\n" + ",\n".join(lines) + "\n}\n").encode(),))
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Return the runs and their means. Raises UserError where the file is damaged."""
+        """Return the runs and means in a file. Raises UserError if the file is damaged."""
         found = texts.of_json(path)
         runs = found.get("runs") if isinstance(found, dict) else None
         if not isinstance(runs, list) or not all(isinstance(run, str) and run == Path(run).name for run in runs):
-            raise UserError(f"{path}: does not list the runs", AGAIN)
+            raise UserError(f"{path}: has no list of runs", AGAIN)
         schema.check(path, found, _KINDS, AGAIN)
         return cls(
             tuple(runs),

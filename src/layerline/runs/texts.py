@@ -1,6 +1,6 @@
-"""The texts in a run's folder, JSON and TOML: written, and read as regular files of a bounded size.
+"""The JSON and TOML files of a run folder: written, and read as regular files of a bounded size.
 
-A stranger's folder is no safer than a stranger's model.
+A run folder from an unknown source is no safer than a model from an unknown source.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-AGAIN: Final = "copy the folder again from where it was made, or train once more"
+AGAIN: Final = "copy the folder again from where it was written, or train again"
 LARGEST: Final = 2**24
-"""Bytes of a JSON file. Python's objects take up to 25 times as much."""
+"""Maximum bytes of a JSON file. As Python objects it takes up to 25 times as much."""
 LARGEST_HISTORY: Final = 2**26
-"""Bytes: 200,000 epochs."""
+"""Maximum bytes of history.jsonl: 200,000 epochs."""
 
 
 def content(path: Path, most: int = LARGEST) -> bytes:
@@ -33,28 +33,28 @@ def content(path: Path, most: int = LARGEST) -> bytes:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}", AGAIN) from error
     if found is None:
-        raise UserError(f"{path}: has more than {display.size(most)}, which no such file of a run has", AGAIN)
+        raise UserError(f"{path}: is larger than {display.size(most)}, the limit for this file of a run", AGAIN)
     return found
 
 
 def of_toml(path: Path) -> dict[str, Any]:
-    """Return what a TOML file says. Raises UserError."""
+    """Return the contents of a TOML file. Raises UserError."""
     try:
         return toml.parse(content(path, toml.LARGEST).decode("utf-8-sig"))
     except (UnicodeDecodeError, toml.TomlError) as error:
-        raise UserError(f"{path}: is not TOML: {error}", AGAIN) from None
+        raise UserError(f"{path}: not valid TOML: {error}", AGAIN) from None
 
 
 def of_json(path: Path) -> Any:
-    """Return what a JSON file says. Raises UserError."""
+    """Return the contents of a JSON file. Raises UserError."""
     try:
         return parsed(content(path))
     except ValueError as error:
-        raise UserError(f"{path}: is not JSON: {error}", AGAIN) from None
+        raise UserError(f"{path}: not valid JSON: {error}", AGAIN) from None
 
 
 def parsed(text: bytes) -> Any:
-    """Return what a JSON text says, which has neither NaN nor Infinity. Raises ValueError."""
+    """Return the value of a JSON text, in which NaN and Infinity are not allowed. Raises ValueError."""
     try:
         return json.loads(text, parse_constant=_refuse)
     except RecursionError:
@@ -62,13 +62,13 @@ def parsed(text: bytes) -> Any:
 
 
 def as_text(values: Mapping[str, Any]) -> str:
-    """Return a result as JSON: a key a line, a class a line, a row of the matrix a line."""
+    """Return a result as JSON, one line per key, class and row of the matrix."""
     lines = [f"  {json_line(key)}: {_spread(value)}" for key, value in values.items()]
     return "{\n" + ",\n".join(lines) + "\n}"
 
 
 def json_line(value: Any) -> str:
-    """Return `value` as JSON on one line; numbers keep all their digits, and one that is not finite is null."""
+    """Return `value` as JSON on one line; numbers keep all their digits, non-finite ones become null."""
     return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
 
 
@@ -86,11 +86,11 @@ def _finite(value: Any) -> Any:
 
 
 def _spread(value: Any) -> str:
-    """Return JSON with each part of a list of lists or objects on a line of its own."""
+    """Return JSON with each item of a list of lists or objects on a separate line."""
     if isinstance(value, list) and value and isinstance(value[0], list | dict):
         return "[\n" + ",\n".join(f"    {json_line(part)}" for part in value) + "\n  ]"
     return json_line(value)
 
 
 def _refuse(word: str) -> None:
-    raise ValueError(f"{word} is no number of JSON")
+    raise ValueError(f"{word} is not a JSON number")

@@ -31,7 +31,7 @@ def layout_of(X: NDArray[Any], layout: str | None, given: object) -> str:
     """
     if layout is not None:
         if layout not in LAYOUTS:
-            raise DataError(f"layout={layout!r}: not known", "one of: " + ", ".join(LAYOUTS))
+            raise DataError(f"layout={layout!r}: unknown", "one of: " + ", ".join(LAYOUTS))
         return layout
     if X.ndim != 4 or X.shape[2:] == (1, 1):
         return LAYOUTS[0]

@@ -1,4 +1,4 @@
-"""TRAIN: in which order the axes of an array of images lie that a model is asked about."""
+"""TRAIN: the axis order of an array of images to predict."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
 LAYOUTS: Final = ("NCHW", "NHWC", "NHW")
 _AXES: Final = {4: ("NCHW", "NHWC"), 3: ("NHW", "CHW", "HWC"), 2: ("HW",)}
-"""What an array of so many dimensions may be; without N it is one image."""
+"""Number of dimensions → possible axis orders; without N it is a single image."""
 
 
 def as_array(images: Any) -> NDArray[Any]:
-    """Return what is given as an array. Raises DataError where it is none, such as lists of images that differ."""
+    """Return the images as an array. Raises DataError if that is impossible, as for lists of different sizes."""
     try:
         return np.asarray(images)
     except (ValueError, TypeError) as error:
         raise DataError(
-            f"the images cannot become one array: {str(error).splitlines()[0][:200]}",
-            "give images of one size, (N, C, H, W) or (N, H, W, C); files and Pillow images may differ",
+            f"the images cannot be converted to one array: {str(error).splitlines()[0][:200]}",
+            "pass images of one size, (N, C, H, W) or (N, H, W, C); files and Pillow images may differ in size",
         ) from error
 
 
 def order_of(images: NDArray[Any], layout: str | None, shape: Shape) -> str:
-    """Return what the axes are, such as NHWC, as it is said or as the network's shape leaves no doubt.
+    """Return the axis order, such as NHWC: `layout` if given, else inferred from the network's input shape.
 
-    Raises DataError where they fit no order, or two.
+    Raises DataError if no order fits, or two.
     """
     if layout is None and images.shape[1:] == shape and len(set(shape)) > 1:
-        return "NCHW"  # at once, for one image is asked about in 30 µs
+        return "NCHW"  # a shortcut, because one image is predicted in 30 µs
     if layout is not None and layout not in LAYOUTS:
-        raise DataError(f"layout={layout!r}: not known", "one of: " + ", ".join(LAYOUTS))
+        raise DataError(f"layout={layout!r}: unknown layout", "one of: " + ", ".join(LAYOUTS))
     sizes = dict(zip("CHW", shape, strict=True))
     fits = [
         axes
@@ -48,14 +48,14 @@ def order_of(images: NDArray[Any], layout: str | None, shape: Shape) -> str:
         raise _unfit(images, layout, sizes)
     if len(fits) > 1 and shape[0] > 1:  # with one channel both orders are the same bytes
         raise DataError(
-            f"the images have shape {images.shape}: channels may come first or last",
-            "say which: layout='NCHW' or layout='NHWC', of images (N, …)",
+            f"the images have shape {images.shape}: channels may be first or last",
+            "specify layout='NCHW' or layout='NHWC', for images (N, …)",
         )
     return fits[0]
 
 
 def batch(images: NDArray[Any], axes: str, shape: Shape) -> NDArray[Any]:
-    """Return contiguous images of such axes as (N, C, H, W), a view."""
+    """Return contiguous images in this axis order as a view (N, C, H, W)."""
     C, H, W = shape
     return images.reshape(-1, H, W, C).transpose(0, 3, 1, 2) if axes.endswith("C") else images.reshape(-1, C, H, W)
 
@@ -69,13 +69,13 @@ def _fits(axes: str, found: tuple[int, ...], sizes: dict[str, int]) -> bool:
 def _unfit(images: NDArray[Any], layout: str | None, sizes: dict[str, int]) -> DataError:
     C, H, W = sizes.values()
     needed = ", ".join(str(sizes.get(axis, axis)) for axis in layout or "NCHW")
-    found = f"the images have shape {images.shape}, and the network takes ({needed})"
+    found = f"the images have shape {images.shape}, but the network expects ({needed})"
     if images.ndim == 2 and images.shape[1] == C * H * W:
-        return DataError(found, f"rows become images by images.reshape(-1, {C}, {H}, {W})")
+        return DataError(found, f"turn rows into images: images.reshape(-1, {C}, {H}, {W})")
     if images.ndim == 1 and images.size == C * H * W:
-        return DataError(found, f"a row becomes an image by images.reshape(1, {C}, {H}, {W})")
+        return DataError(found, f"turn the row into an image: images.reshape(1, {C}, {H}, {W})")
     return DataError(
         found,
-        f"give images of {H}×{W} pixels: one, or many as (N, C, H, W) or (N, H, W, C); files and Pillow images are "
-        "brought to it",
+        f"pass images of {H}×{W} pixels: a single one, or (N, C, H, W) or (N, H, W, C); files and Pillow images are "
+        "resized automatically",
     )

@@ -1,4 +1,4 @@
-"""TRAIN: which epoch's weights are kept, as the validation set tells (measured: docs/decisions/0007-which-epoch.md)."""
+"""TRAIN: which epoch is the best, by the validation set (measurements: docs/decisions/0007-which-epoch.md)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def is_best(rule: str, seen: Sequence[EpochRow], images: int) -> bool:
-    """Return whether the last of the epochs `seen` is the best of them by a rule of the recipe.
+    """Return whether the last of the epochs `seen` is the best so far, by the recipe's rule.
 
     accuracy: its validation accuracy is within a standard error √(p(1 − p) / images) of the highest, p. A schedule that
-    ends at 0 is good at its end, and what a few images say of two epochs is chance.
-    loss: its validation loss is lower than all before. macro_f1: its validation macro F1 is the highest, or as high.
-    Without a validation set every epoch is the best. images: of the validation set.
+    ends at 0 is best at its end, and a difference of a few images between two epochs is chance.
+    loss: its validation loss is lower than all before. macro_f1: no validation macro F1 is higher.
+    Without a validation set every epoch is the best so far. images: the size of the validation set.
     """
     *before, now = _values(seen, _DECIDES[rule])
     if now is None:
@@ -30,14 +30,14 @@ def is_best(rule: str, seen: Sequence[EpochRow], images: int) -> bool:
 
 
 def without_a_better(rule: str, history: Sequence[EpochRow]) -> int:
-    """Return how many epochs there were since the rule's figure was at its best.
+    """Return the number of epochs since the rule's metric was at its best.
 
-    By accuracy, since it or the loss was: as long as one of them gets better, something is learned.
+    With accuracy, since it or the loss was: as long as either improves, the network is learning.
     """
-    losses, merits = (_values(history, name) for name in ("validation_loss", _DECIDES[rule]))
+    losses, scores = (_values(history, name) for name in ("validation_loss", _DECIDES[rule]))
     reached = losses.index(min(losses)) if rule != "macro_f1" else 0
     if rule != "loss":
-        reached = max(reached, merits.index(max(merits)))
+        reached = max(reached, scores.index(max(scores)))
     return len(history) - 1 - reached
 
 

@@ -1,4 +1,4 @@
-"""TRAIN: a model on images whose classes are known: which of them, by the names of whose classes, on whose scale."""
+"""TRAIN: evaluating a model on labeled images: choosing the split, matching classes by name and pixels by scale."""
 
 from __future__ import annotations
 
@@ -34,50 +34,49 @@ WHICH: Final[tuple[Which, ...]] = ("test", "validation", "train", "all")
 
 _SHORT: Final = 65535.0
 _AT_ONCE: Final = 1 << 24
-"""Values of images that are looked at between two words of progress."""
+"""Pixel values processed between two progress reports."""
 _MOST_NAMES: Final = 8
 
 
 def which_of(word: str) -> Which:
-    """Return which images a word names. Raises DataError where it names none."""
+    """Return the name of a split as a Which. Raises DataError if it is unknown."""
     for which in WHICH:
         if word == which:
             return which
-    raise DataError(f"--split {display.name(word)}: not known", "one of: " + ", ".join(WHICH))
+    raise DataError(f"--split {display.name(word)}: unknown split", "one of: " + ", ".join(WHICH))
 
 
 def parts(data: Dataset, which: str) -> list[tuple[str, Split]]:
-    """Return the sets that are looked at, each with its name. Raises DataError where the data has none."""
+    """Return the splits to evaluate, each with its name. Raises DataError if the data does not have them."""
     which_of(which)
     found = [("train", data.train), ("validation", data.validation), ("test", data.test)]
     chosen = [(name, split) for name, split in found if split is not None and which in (name, "all")]
     if not chosen:
         some = ", ".join(name for name, split in found if split is not None and name != "train")
         raise DataError(
-            f"--split {which}: {display.name(data.name)} has no {which} set (--{which} none), expected one",
-            f"--split {some} looks at what it has; --split all at every image"
-            if some
-            else "--split all looks at every image",
+            f"--split {which}: {display.name(data.name)} has no {which} set (--{which} none)",
+            f"use --split {some}, or --split all for every image" if some else "use --split all for every image",
         )
     return chosen
 
 
 def check(data: Dataset, shape: tuple[int, int, int], classes: Sequence[str], preprocessing: Preprocessing) -> None:
-    """Raise DataError where the data is not what a model takes: its images, what became of them, its classes.
+    """Raise DataError if data does not fit a model: the shape, preprocessing or scale of its images, or its classes.
 
-    Images by hand may be NaN or infinite; `load_data` has refused such already.
+    A Dataset made in Python may contain NaN or infinite values; `load_data` already refuses them.
     """
     name = display.name(data.name)
     if data.shape != shape:
         raise DataError(
-            f"{name}: found images of {_times(data.shape)}, and the model takes {_times(shape)}",
-            "arrays stay as they are: give it some of that shape; image files are brought to it, in Python by "
+            f"{name}: has images of {_times(data.shape)}, but the model expects {_times(shape)}",
+            "arrays are not resized: use arrays of that shape; image files are resized, in Python with "
             "model.load_data(path)",
         )
     if data.resized is not None and data.resized.fit != preprocessing.fit:
         raise DataError(
-            f"{name}: found images fitted by {data.resized.fit}, and the model's were by {preprocessing.fit}",
-            "read them as the model's were: model.load_data(path)",
+            f"{name}: its images were resized with fit={data.resized.fit}, the training images with "
+            f"fit={preprocessing.fit}",
+            "load them like the training images: model.load_data(path)",
         )
     for images in _images(data):
         pixels.check_finite(images, name)
@@ -86,7 +85,7 @@ def check(data: Dataset, shape: tuple[int, int, int], classes: Sequence[str], pr
 
 
 def _check_scale(data: Dataset, preprocessing: Preprocessing) -> None:
-    """Raise DataError where it cannot be told how pixels come to the scale of the training: see `largest`."""
+    """Raise DataError if it is ambiguous how pixels are converted to the training scale: see `largest`."""
     has, needs, seen = data.train.source.maximum, preprocessing.maximum, preprocessing.seen
     normalized = seen is not None and seen.normalized
     found = ""
@@ -102,11 +101,9 @@ def _check_scale(data: Dataset, preprocessing: Preprocessing) -> None:
             f"from {seen.low:.4g} to {seen.high:.4g}" if seen is not None and normalized else f"from 0 to {needs:.4g}"
         )
         raise DataError(
-            f"{display.name(data.name)}: found {found}, and the model's were {were}: how one becomes the other cannot "
-            "be told",
-            "normalize them as the training images were"
-            if normalized
-            else "save them as uint8, or as floats from 0 to 1",
+            f"{display.name(data.name)}: has {found}, the training images had pixels {were}: "
+            "the conversion is ambiguous",
+            "normalize them like the training images" if normalized else "save them as uint8, or as floats from 0 to 1",
         )
 
 
@@ -116,18 +113,18 @@ def _images(data: Dataset) -> list[NDArray[np.generic]]:
 
 
 def largest(source: ImageSet, needs: float) -> float:
-    """Return the value of these pixels that becomes the training's largest, `needs`.
+    """Return the pixel value that corresponds to the training's largest, `needs`.
 
-    What a type says: 255 of bytes, 1 of floats up to 1. Where only the images themselves say it, of both, no more than
-    chance makes them differ, and pixels stay as they are.
+    It follows from the type: 255 for bytes, 1 for floats up to 1. If it was only estimated from the images, for both,
+    any difference is mere chance, and pixels are not scaled.
     """
     return source.maximum if _typed(source, needs) else needs
 
 
 def _typed(source: ImageSet, needs: float) -> bool:
-    """Return whether these pixels have their largest value by their type, and not by what was found in them.
+    """Return whether the largest value of these pixels follows from their type, instead of from the images.
 
-    Images of 16 bits that reach the end of their range are taken so only for a training on other types.
+    For 16-bit images that use their full range, this holds only if the training images had another type.
     """
     if source.maximum == _SHORT:
         return needs in OF_TYPES
@@ -135,20 +132,20 @@ def _typed(source: ImageSet, needs: float) -> bool:
 
 
 def _check_classes(data: Dataset, classes: Sequence[str]) -> None:
-    """Raise DataError where the names of the classes are others; with --classes some of the model's may be missing."""
+    """Raise DataError if the class names differ; with --classes some of the model's may be missing."""
     unknown = [name for name in data.classes if name not in classes]
     missing = [name for name in classes if name not in data.classes]
     if not unknown and (not missing or "classes" in data.cuts):
         return
-    differences = [f"{_listed(unknown)}, which the model does not know"] if unknown else []
-    differences += [f"no {_listed(missing)}"] if missing else []
+    differences = [f"has {_listed(unknown)}, unknown to the model"] if unknown else []
+    differences += [f"lacks {_listed(missing)}"] if missing else []
     both = [name for name in data.classes if name in classes]
     plain = len(both) > 1 and not any("," in name or name != display.name(name) for name in both)
     raise DataError(
-        f"{display.name(data.name)}: found other classes than the model's: it has {', and '.join(differences)}",
-        f"classes go by their names, spelled alike; --classes {','.join(both)} looks at what both know"
+        f"{display.name(data.name)}: its classes are not the model's: it {', and '.join(differences)}",
+        f"class names must match exactly; --classes {','.join(both)} selects the common ones"
         if plain and len(both) <= _MOST_NAMES
-        else f"classes go by their names, spelled alike: the model knows {_listed(classes)}",
+        else f"class names must match exactly: the model has {_listed(classes)}",
     )
 
 
@@ -163,7 +160,7 @@ def evaluated(
     with_baselines: bool,
     progress: Callable[[int, int], None] | None,
 ) -> Result:
-    """Return what an engine says of images, as the test of a training would; see `Model.evaluate`."""
+    """Return the result of an engine on images, like the test of a training; see `Model.evaluate`."""
     seed = plain(seed)
     checks.whole("seed", seed, 0, 2**64 - 1)
     chosen = [(name, _named(split, data.classes, classes)) for name, split in parts(data, which)]
@@ -180,18 +177,18 @@ def evaluated(
     if progress is not None:
         progress(done, total)
     losses = np.concatenate([each.losses for each in outputs])
-    said = np.concatenate([each.probabilities.argmax(axis=1) for each in outputs])
+    predicted = np.concatenate([each.probabilities.argmax(axis=1) for each in outputs])
     truth = np.concatenate([split.labels for _, split in chosen])
-    confusion = metrics.confusion(truth, said, len(classes))
+    confusion = metrics.confusion(truth, predicted, len(classes))
     result = Result.of(classes, float(losses.mean()), confusion)
-    beside = _beside(data, chosen) if with_baselines else None
-    result = dataclasses.replace(result, intervals=intervals.intervals(confusion, seed), baselines=beside)
+    compared = _baselines(data, chosen) if with_baselines else None
+    result = dataclasses.replace(result, intervals=intervals.intervals(confusion, seed), baselines=compared)
     unlike = look.remark()
     return dataclasses.replace(result, remarks=(*((unlike,) if unlike else ()), *remarks.of_evaluation(result)))
 
 
-def _beside(data: Dataset, chosen: list[tuple[str, Split]]) -> Baselines | None:
-    """Return the baselines: only where the data has other images than those that are looked at to fit them to."""
+def _baselines(data: Dataset, chosen: list[tuple[str, Split]]) -> Baselines | None:
+    """Return the baselines, fitted to the training images; None if these are evaluated themselves."""
     ((name, _), *more) = chosen
     if more or name == "train":
         return None
@@ -199,7 +196,7 @@ def _beside(data: Dataset, chosen: list[tuple[str, Split]]) -> Baselines | None:
 
 
 def _named(split: Split, has: Sequence[str], needs: Sequence[str]) -> Split:
-    """Return a split whose labels are the numbers that the classes `has` have among `needs`."""
+    """Return a split with its labels renumbered from the class order of `has` to that of `needs`."""
     if tuple(has) == tuple(needs):
         return split
     numbers = np.array([needs.index(name) for name in has], np.int32)
@@ -209,7 +206,7 @@ def _named(split: Split, has: Sequence[str], needs: Sequence[str]) -> Split:
 
 
 def _pieces(split: Split, preprocessing: Preprocessing) -> Iterator[Split]:
-    """Yield the images of a split in order, some at a time, on the scale of the training."""
+    """Yield the images of a split in order, in chunks, on the training scale."""
     source, indices = split.source, split.indices
     step = max(1, _AT_ONCE // (source.images.size // len(source.images)))
     for start in range(0, len(indices), step):
@@ -224,14 +221,14 @@ def _pieces(split: Split, preprocessing: Preprocessing) -> Iterator[Split]:
 
 
 def _some(split: Split) -> NDArray[Any]:
-    """Return as many images of a split as are looked at, evenly spread."""
+    """Return a sample of a split's images for the brightness check, evenly spaced."""
     indices = split.indices
     return split.source.images[indices[:: -(-len(indices) // brightness.AT_ONCE)]]
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = [display.name(name, 30) for name in names[:_MOST_NAMES]]
-    return ", ".join(shown) + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
+    listed = [display.name(name, 30) for name in names[:_MOST_NAMES]]
+    return ", ".join(listed) + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
 
 
 def _times(shape: tuple[int, ...]) -> str:

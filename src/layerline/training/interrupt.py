@@ -1,4 +1,4 @@
-"""The wish to stop, as a signal brings it: the first one asks, the second one does not wait."""
+"""Stopping by signals: the first one requests a stop, the second one stops immediately."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 @final
 class Interrupt:
-    """While it is entered, signals are kept here. A second signal raises KeyboardInterrupt, or SystemExit(143).
+    """A context manager that records the first signal; a second raises KeyboardInterrupt, or SystemExit(143).
 
-    Signals that the process ignores (nohup) stay ignored, and those that a program which embeds Python handles itself
-    are left to it. Outside the main thread, and outside the main interpreter, it does nothing.
+    Signals that the process ignores (nohup) stay ignored, and those handled by a program that embeds Python are left
+    alone. Outside the main thread, and outside the main interpreter, it does nothing.
     """
 
     def __init__(self, signals: Sequence[signal.Signals] = (signal.SIGINT,)) -> None:
-        """Keep which signals to wait for."""
+        """Store which signals to handle."""
         self.signal: int | None = None
-        """The first signal that came, or None."""
+        """The first signal received, or None."""
         self.ask: Callable[[], None] | None = None
-        """What the first signal calls, such as an engine's `stop`."""
+        """Called on the first signal, such as an engine's `stop`."""
         self._signals = signals
-        self._given_back = contextlib.ExitStack()
+        self._installed = contextlib.ExitStack()
         self._leaving = False
 
     def __enter__(self) -> Self:
-        """Take the signals over; all of them or, where that is interrupted, none."""
+        """Install the handlers: all of them or, if interrupted, none."""
         if threading.current_thread() is not threading.main_thread():
             return self
         with contextlib.ExitStack() as taken:
@@ -39,19 +39,19 @@ class Interrupt:
                 before = signal.getsignal(number)
                 if before is None or before is signal.SIG_IGN:  # None: its handler is not Python's
                     continue
-                taken.callback(_give_back, number, before)
+                taken.callback(_restore, number, before)
                 try:
                     signal.signal(number, self._take)
-                except ValueError:  # only the main interpreter of a process may
-                    taken.pop_all()  # nothing was taken, nothing is to be given back
+                except ValueError:  # only allowed in the main interpreter of a process
+                    taken.pop_all()  # nothing was installed, so there is nothing to restore
                     return self
-            self._given_back = taken.pop_all()
+            self._installed = taken.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Give the signals back, all of them, also where one comes meanwhile."""
+        """Restore all previous handlers, even if a signal arrives meanwhile."""
         self._leaving = True
-        self._given_back.close()
+        self._installed.close()
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         del frame
@@ -66,14 +66,14 @@ class Interrupt:
             self.ask()
 
 
-def _give_back(number: signal.Signals, handler: Any) -> None:
+def _restore(number: signal.Signals, handler: Any) -> None:
     try:
         signal.signal(number, handler)
-    except BaseException:  # raised for a signal that came just before, by a handler that is back already
+    except BaseException:  # raised for a signal that arrived just before, by a handler that is already restored
         signal.signal(number, handler)
         raise
 
 
 def exit_code(number: int) -> int:
-    """Return the code of a process that a signal ended: 130 for Ctrl-C, 143 for all that ask it to go."""
+    """Return the exit code of a process stopped by a signal: 130 for Ctrl-C, 143 for any other."""
     return 128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)

@@ -1,6 +1,6 @@
-"""A training that a notebook watches: one figure, drawn again after each epoch, and a line that says how far it is.
+"""Live display of a training in a notebook: one output, redrawn after each epoch, with a progress line.
 
-IPython is never imported here: who runs in a notebook has it.
+IPython is never imported here: in a notebook it is already loaded.
 """
 
 from __future__ import annotations
@@ -19,39 +19,39 @@ if TYPE_CHECKING:
     from layerline.training.watch import Progress, Stage
 
 _OFTEN: Final = 0.5
-"""Seconds between two drawings of the line."""
+"""Seconds between updates of the progress line."""
 
 
 @final
 class Several(Watcher):
-    """Tells each of several watchers."""
+    """Forwards everything to each of several watchers."""
 
     def __init__(self, watchers: Sequence[Watcher]) -> None:
-        """Keep them, in the order in which they are told."""
+        """Store the watchers, in the order in which they are called."""
         self._watchers = watchers
 
     def progress(self, progress: Progress) -> None:
-        """Tell each how far it is."""
+        """Forward the progress."""
         for watcher in self._watchers:
             watcher.progress(progress)
 
     def note(self, text: str) -> None:
-        """Tell each a sentence."""
+        """Forward a note."""
         for watcher in self._watchers:
             watcher.note(text)
 
     def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> None:
-        """Tell each of an epoch."""
+        """Forward a finished epoch."""
         for watcher in self._watchers:
             watcher.epoch(row, train, validation)
 
 
 @final
 class Live(Watcher):
-    """The figure of one training."""
+    """The live display of one training."""
 
     def __init__(self, show: Callable[[str, str], None]) -> None:
-        """Keep `show`, which takes HTML and the same as plain text, and puts it in place of what it showed before."""
+        """Store `show`, which takes HTML and the same as plain text, and replaces what it displayed before."""
         self._show = show
         self._history: list[EpochRow] = []
         self._notes: list[str] = []
@@ -59,7 +59,7 @@ class Live(Watcher):
         self._phase: Stage | None = None
 
     def progress(self, progress: Progress) -> None:
-        """Draw the line, some times a second."""
+        """Update the progress line, at most twice per second."""
         if progress.phase == self._phase and progress.seconds - self._drawn < _OFTEN:
             return
         self._phase, self._drawn, self._epochs = progress.phase, progress.seconds, progress.epochs
@@ -67,20 +67,20 @@ class Live(Watcher):
         self._draw()
 
     def note(self, text: str) -> None:
-        """Add a sentence to the line."""
+        """Append a note to the progress line."""
         self._notes.append(text)
         self._draw()
 
     def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> None:
-        """Draw the curves with one more epoch."""
+        """Redraw the curves with the new epoch."""
         del train, validation
         self._history.append(row)
         self._line = f"epoch {row.epoch} of {max(self._epochs, row.epoch)}, {display.speed(row.images_per_second)}"
         self._draw()
 
     def ended(self) -> None:
-        """Say that the training has ended."""
-        self._line = f"ended after {display.counted(len(self._history), 'epoch')}"
+        """Display that the training has finished."""
+        self._line = f"finished: {display.counted(len(self._history), 'epoch')}"
         self._draw()
 
     def _draw(self) -> None:
@@ -91,7 +91,7 @@ class Live(Watcher):
 
 
 def live() -> Live | None:
-    """Return a figure in the notebook that this process is the kernel of; None where it is none."""
+    """Return a live display if this process is the kernel of a notebook, else None."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     if shell is None or getattr(shell, "kernel", None) is None:
@@ -114,7 +114,7 @@ def _display() -> Callable[[str, str], None]:
 
 
 def _line(progress: Progress) -> str:
-    """Return how far it is: `epoch 3 of 10, 38 %, 48,200 images/s, 12.0 s left`."""
+    """Return the progress line: `epoch 3 of 10, 38 %, 48,200 images/s, 12.0 s left`."""
     if not progress.phase.in_epoch:
         return progress.phase.sentence
     parts = [f"epoch {progress.epoch} of {progress.epochs}", display.percent(progress.done)]

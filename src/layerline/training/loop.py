@@ -1,4 +1,4 @@
-"""TRAIN: the epochs. Every engine is driven by this loop and by nothing else."""
+"""TRAIN: the training loop over the epochs, the only one, for every engine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from layerline.engines.epoch import plan_epoch
 from layerline.errors import DivergedError
+from layerline.numbers import display
 from layerline.runs import metrics
 from layerline.runs.checkpoint import Snapshot
 from layerline.runs.history import EpochRow
@@ -38,20 +39,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """A split as the network sees it."""
+    """The network's results on a split."""
 
     loss: float
-    """Mean cross-entropy (nats), added in float64."""
+    """Mean cross-entropy (nats), summed in float64."""
     scores: Scores
     probabilities: NDArray[np.float32]
     truth: NDArray[np.int32]
     prediction: NDArray[np.int64]
-    """The first of the most probable classes."""
+    """The most probable class; the lower class wins ties."""
 
 
 @final
 class Loop:
-    """Runs the epochs of one training; holds what it has reached when it ends, in whatever way."""
+    """Runs the epochs of one training, and has its history and weights when it ends, however it ends."""
 
     def __init__(
         self,
@@ -61,17 +62,17 @@ class Loop:
         writer: CheckpointWriter | None,
         clock: Callable[[], float],
     ) -> None:
-        """Begin, or go on where `prepared.start` is.
+        """Prepare to start, or to resume from `prepared.start`.
 
-        With a writer, an epoch's row is in history.jsonl when the watcher is told of it.
+        With a writer, an epoch's row is in history.jsonl before the watcher gets it.
         """
         self.history: list[EpochRow] = []
         self.best: Weights | None = None
-        """The weights of the best epoch, as they are evaluated; None before one is finished."""
+        """The weights of the best epoch, as evaluated; None before one is finished."""
         self.last: Weights | None = None
-        """Likewise of the last finished epoch."""
+        """Likewise those of the last finished epoch."""
         self.steps_done = 0
-        """Of the epoch that is not finished; 0 where none has begun."""
+        """Steps done of the unfinished epoch; 0 if none has started."""
         self._engine, self._data, self._recipe = prepared.engine, prepared.data, prepared.recipe
         self._watcher, self._interrupt, self._writer, self._clock = watcher, interrupt, writer, clock
         self._steps = self._recipe.steps(len(self._data.train))
@@ -80,17 +81,17 @@ class Loop:
         self._began = self._epoch_began = clock()
         interrupt.ask = self._engine.stop
         if prepared.start is not None:
-            self._go_on(prepared.start)
+            self._resume(prepared.start)
 
-    def _go_on(self, snapshot: Snapshot) -> None:
-        """Take over what a training was between two steps; `run` then does what that one would have done next."""
+    def _resume(self, snapshot: Snapshot) -> None:
+        """Restore a training between two steps; `run` then continues exactly as it would have."""
         self._engine.set_state(snapshot.state)
         self._engine.set_running(snapshot.running)
         self.history, self.best, self.last = list(snapshot.history), snapshot.best, snapshot.last
         self.steps_done, self._spent = snapshot.step, snapshot.train_seconds
 
     def run(self) -> bool:
-        """Run the epochs; return whether the training came to its end, and was not stopped. Raises DivergedError."""
+        """Run the epochs; return whether the training finished, as opposed to stopped. Raises DivergedError."""
         if self._ends():
             return True
         if not self._stopped():
@@ -100,29 +101,30 @@ class Loop:
             if not self._run_epoch(len(self.history) + 1):
                 return False
         if len(self.history) < self._recipe.epochs:
-            self._watcher.note(f"no better epoch for {self._recipe.patience}: ends here (--patience)")
+            epochs = display.counted(self._recipe.patience or 0, "epoch")
+            self._watcher.note(f"no improvement for {epochs}: stopping early (--patience)")
         return True
 
     def keep(self) -> None:
-        """Let the writer have the training as it is now, between two steps."""
+        """Give the writer a snapshot of the training, between two steps."""
         if self._writer is not None:
             self._writer.offer(self._snapshot(self._engine.state()))
 
     def settle(self) -> None:
-        """Wait until all is kept, and tell what went wrong in that."""
+        """Wait until everything is written, and report failures."""
         if self._writer is not None:
             self._writer.close()
-        self._tell()
+        self._report_notes()
 
     def _ends(self) -> bool:
-        """Return whether all epochs are done, or so many without a better one that the recipe ends the training."""
+        """Return whether all epochs are done, or the recipe's patience has run out."""
         if not self.history or len(self.history) >= self._recipe.epochs:
             return bool(self.history)
         patience, rule = self._recipe.patience, self._recipe.best
         return patience is not None and without_a_better(rule, self.history) >= patience
 
     def measure(self, split: Split, phase: Stage) -> Measured:
-        """Return what the network, as it is now, says of `split`."""
+        """Return the results of the network with its current weights on `split`."""
         outputs = self._aside(lambda: self._engine.evaluate(split), phase)
         K = len(self._data.classes)
         truth = split.labels
@@ -131,11 +133,11 @@ class Loop:
         return Measured(float(outputs.losses.mean()), scores, outputs.probabilities, truth, prediction)
 
     def announce(self, phase: Stage) -> None:
-        """Tell the watcher what is done next, in this thread."""
+        """Report the next stage, which runs in this thread, to the watcher."""
         self._watcher.progress(self._progress(phase, self._clock()))
 
     def _run_epoch(self, epoch: int) -> bool:
-        """Run one epoch, or the rest of it, and keep its row; return False where it was stopped before its end."""
+        """Run one epoch, or the rest of it, and store its row; return False if it was stopped before its end."""
         if self._stopped():
             return False
         self._epoch, self._epoch_began = epoch, self._clock() - self._spent
@@ -156,7 +158,7 @@ class Loop:
         return True
 
     def _run_steps(self, plan: Epoch) -> None:
-        """Run the steps of an epoch, kept every now and then, to its end or to where it is stopped."""
+        """Run the steps of an epoch until it ends or is stopped, with a snapshot every now and then."""
         while True:
             self.steps_done += self._aside(lambda: self._engine.train(plan, self.steps_done), Stage.TRAINING)
             self._spent = self._clock() - self._epoch_began
@@ -192,40 +194,40 @@ class Loop:
         self.steps_done = 0
         if self._writer is not None:
             self._writer.offer(self._snapshot(state))
-        self._tell()
+        self._report_notes()
         self._watcher.epoch(row, train, held)
 
     def _snapshot(self, state: State) -> Snapshot:
         history, running = tuple(self.history), self._engine.running()
         return Snapshot(history, self.steps_done, state, self.best, self.last, running, self._spent)
 
-    def _tell(self) -> None:
-        """Tell the watcher what went wrong in keeping the training, and what works again."""
+    def _report_notes(self) -> None:
+        """Report the writer's failures and recoveries to the watcher."""
         if self._writer is not None:
             for note in self._writer.notes():
                 self._watcher.note(note)
 
     def _diverged(self, step: int) -> DivergedError:
-        """Return the error for step `step` (from 0) of the running epoch."""
+        """Return the error for step `step` (from 0) of the current epoch."""
         total = (self._epoch - 1) * self._steps + step + 1
         place = f"step {step + 1:,d} of epoch {self._epoch}"
         if self._epoch > 1:
             place += f" (step {total:,d} of the run)"
         return DivergedError(
-            f"diverged: the loss is no longer a finite number at {place}", likely_cause(self._recipe, self._data)
+            f"diverged: the loss became NaN or infinite at {place}", likely_cause(self._recipe, self._data)
         )
 
     def _stopped(self) -> bool:
         return self._interrupt.signal is not None
 
     def _aside(self, work: Callable[[], T], phase: Stage) -> T:
-        """Do `work` in a thread of its own and return its result; this thread reports and takes signals meanwhile."""
+        """Do `work` in a separate thread and return its result; this thread reports progress and handles signals."""
         start = self._clock()
 
         def tick() -> None:
             if phase is Stage.TRAINING and self._writer is not None and self._writer.due():
                 self._engine.stop()
-            self._tell()
+            self._report_notes()
             self._watcher.progress(self._progress(phase, start))
 
         return aside(work, tick, ask=self._engine.stop)
@@ -240,6 +242,6 @@ class Loop:
 
 
 def _finite(state: State, validation: Measured | None) -> bool:
-    """Return whether what an epoch has left is all finite: its last step may have ruined the weights unseen."""
+    """Return whether weights and validation loss are finite: the last step may have ruined the weights unnoticed."""
     weights = all(np.isfinite(weight).all() for weight in state.weights.values())
     return weights and (validation is None or bool(np.isfinite(validation.loss)))

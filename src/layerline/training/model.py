@@ -1,4 +1,4 @@
-"""A trained network in memory: it predicts, and it can be saved and loaded."""
+"""A trained network in memory: it predicts, and can be evaluated, saved and loaded."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from layerline.training.evaluation import Which
 
 _WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
-"""A whole number as Python writes it, of those that int64 has."""
+"""An integer in Python's notation, within the range of int64."""
 _TABLE: Final = Preprocessing(maximum=float("inf"))
-"""Of images of 1×1, whose values are on whatever scale they are."""
+"""For images of 1×1, whose values may have any scale."""
 _OTHERS: Final = {
     **dict.fromkeys((".pt", ".pth", ".ckpt"), "PyTorch"),
     **dict.fromkeys((".h5", ".hdf5", ".keras"), "Keras"),
@@ -57,34 +57,34 @@ _OTHERS: Final = {
     ".mlmodel": "Core ML",
     ".gguf": "GGUF",
 }
-"""Suffixes that promise a file of another program."""
+"""Suffixes of other programs' files."""
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
-    """Weights with all that prediction needs: the network, the class names, the scaling of the images.
+    """Weights with everything needed to predict: the network, the class names, the scaling of the images.
 
-    Nothing in it changes, so what it predicts is what it saves; any number of threads may ask it at once. It pickles,
-    without its machine code, which is made when it is first asked to predict.
+    A model is immutable and thread-safe. It can be pickled, without its machine code, which is generated on the first
+    prediction.
     """
 
     network: Network
     classes: tuple[str, ...]
     scaling: Scaling
     weights: Mapping[str, NDArray[Any]]
-    """Copies of those that are given, in the network's types; read-only."""
+    """Copies of the arrays passed in, with the network's dtypes; read-only."""
     engine: str = field(default="compiled", kw_only=True)
     threads: int | None = field(default=None, kw_only=True)
-    """That predict; every core if not given."""
+    """Number of threads to predict with; default: all cores."""
     preprocessing: Preprocessing = field(default_factory=Preprocessing, kw_only=True)
-    """What becomes of an image file; cropped, of values up to 255, if not given."""
+    """How image files are preprocessed; default: cropped, values up to 255."""
     _labels: NDArray[np.str_] | NDArray[np.int64] = field(init=False)
-    """What `predict` calls the classes."""
+    """The class labels that `predict` returns."""
     _made: Engine | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        """Copy the weights. Raises ValueError where they are not the network's, by name and shape."""
+        """Copy the weights. Raises ValueError if they are not the network's, by name and shape."""
         self._keep("weights", MappingProxyType(_read_only(self.weights, self.network.weights)))
         whole = all(_WHOLE.fullmatch(name) for name in self.classes)
         self._keep("_labels", np.array([int(name) for name in self.classes] if whole else self.classes))
@@ -92,8 +92,8 @@ class Model:
     def predict(self, images: Any, layout: str | None = None) -> NDArray[np.str_] | NDArray[np.int64]:
         """Return the most probable class of each image, (N,); images as for `predict_proba`.
 
-        As int64 where every class is a whole number written plainly ("0", "1", "10"), so that they compare with labels;
-        else by name.
+        If every class name is an integer in plain notation ("0", "1", "10"), the classes are int64, so that they can be
+        compared with labels; otherwise they are names.
 
         >>> import layerline
         >>> data = layerline.load_data("digits")
@@ -105,15 +105,15 @@ class Model:
         return best
 
     def predict_proba(self, images: Any, layout: str | None = None) -> NDArray[np.float32]:
-        """Return the probability of each class for each image, float32 (N, K); column k is of `classes[k]`.
+        """Return the probability of each class for each image, float32 (N, K); column k belongs to `classes[k]`.
 
-        images: an array of numbers, (N, C, H, W) or (N, H, W, C), with one channel (N, H, W), or one image without N:
-        told apart by the network's shape, or by `layout`, NCHW, NHWC or NHW. Or paths of image files and Pillow images,
-        one or a list, which become what they would have become in the training, as for `layerline predict`.
-        Values of another scale are brought to the training's where their type and range leave no doubt, with an
-        ImagesWarning; another tells of images far from those of the training (docs/predicting.md).
-        Raises DataError where the shape fits no order or two, where the scale cannot be told, where a value is NaN,
-        infinite or masked, and where files cannot be read.
+        images: a numeric array, (N, C, H, W) or (N, H, W, C), with one channel also (N, H, W), or a single image
+        without N; the axis order is inferred from the network's input shape unless `layout` is given (NCHW, NHWC or
+        NHW). Or a path of an image file, a Pillow image, or a list of these, preprocessed like the training images.
+        Values on another scale are converted to the training scale if their type and range are unambiguous, with an
+        ImagesWarning; another warns of images unlike the training images (docs/predicting.md).
+        Raises DataError if no axis order fits or two do, if the scale is ambiguous, if a value is NaN, infinite or
+        masked, or if a file cannot be read.
         """
         look = Look(self.preprocessing.seen)
         listed = None if type(images) is np.ndarray and images.dtype == np.uint8 else photos.listed(images)
@@ -121,7 +121,7 @@ class Model:
             found = self._of_array(images, layout, look)
         else:
             if layout is not None:
-                raise DataError(f"layout={layout!r}: image files say it themselves", "leave it out")
+                raise DataError(f"layout={layout!r}: only for arrays, not for image files", "omit layout")
             found = self._of_photos(listed, look)
         remark = look.remark()
         if remark is not None:
@@ -129,7 +129,7 @@ class Model:
         return found
 
     def probabilities(self, batch: NDArray[Any]) -> NDArray[np.float32]:
-        """Return `predict_proba` of images (N, C, H, W) that are as in the training; nothing of them is checked."""
+        """Return `predict_proba` of images (N, C, H, W) that are exactly as in training; nothing is checked."""
         labels = np.zeros(len(batch), np.int32)
         split = Split(ImageSet(batch, labels), np.arange(len(batch), dtype=np.int64))
         return self._ready().evaluate(split).probabilities
@@ -163,22 +163,22 @@ class Model:
         baselines: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> Result:
-        """Return the test of this model on images whose classes are known, as a training's `run.result` has it.
+        """Return the result of this model on labeled images, like `run.result` of a training.
 
         With M images, p[m, k] the probability of class k and t[m] the true class of image m:
-        test_loss = −(1/M) Σₘ ln p[m, t[m]] in nats, added in float64; confusion[t, k] counts the images of class t of
-        which k is the most probable, int64 (K, K); accuracy, and macro F1 over the classes that occur, follow from it
-        (see `metrics.Scores`), and so do the 95 % intervals, whose bootstrap is drawn by `seed`.
+        test_loss = −(1/M) Σₘ ln p[m, t[m]] in nats, summed in float64; confusion[t, k] counts the images of class t
+        predicted as k, int64 (K, K); accuracy and macro F1 over the classes that occur are computed from it (see
+        `metrics.Scores`), and so are the 95 % intervals, a bootstrap seeded by `seed`.
 
-        data: of images (C, H, W) as the network takes them; classes go by their names, in whatever order. Pixels whose
-        largest value is another than in the training are scaled to it.
-        split: "test", "validation", "train", or "all" that the data has.
-        baselines: fit what can be had without a network to the training images of `data` (seconds; not for "train" and
-        "all").
-        progress: called now and then with how many images are done, and of how many.
-        Raises DataError where the images are of another shape or were fitted otherwise, where one is not finite, where
-        the classes are others, with the difference, and where there is no such set; RecipeError where `seed` is none.
-        `load_data` of this model reads data as it takes it.
+        data: images with the network's input shape (C, H, W); classes are matched by name, in any order. Pixels with
+        another largest value than in training are scaled.
+        split: "test", "validation", "train", or "all" for every image of the data.
+        baselines: also fit baselines without a network to the training images of `data` (takes seconds; not for "train"
+        and "all").
+        progress: called now and then with the number of images done and the total.
+        Raises DataError if the images have another shape or were resized differently, if a value is not finite, if the
+        classes differ (with the difference), or if there is no such split; RecipeError for an invalid `seed`.
+        This model's `load_data` loads data in the right format.
 
         >>> import layerline
         >>> data = layerline.load_data("digits")
@@ -198,15 +198,15 @@ class Model:
         )
 
     def load_data(self, source: str | os.PathLike[str], *, allow: Collection[str] = (), **options: Any) -> Dataset:
-        """Return a data set as this model takes it: image files in its size and colors, by its fit.
+        """Load a data set for this model: image files get its size and colors, with its fit.
 
-        options: those of `layerline.load_data`, but for size, fit, gray and input_shape: the model says them.
-        allow: kinds of findings about the data that are no reason to refuse (docs/data-check.md). Raises DataError
-        where the data is not for this model, as `evaluate` does, or would give wrong figures.
+        options: those of `layerline.load_data` except size, fit, gray and input_shape, which the model determines.
+        allow: kinds of findings in the data to accept (docs/data-check.md). Raises DataError if the data does not fit
+        this model, like `evaluate`, or would give misleading scores.
         """
         for name in ("size", "fit", "gray", "input_shape", "sizing"):
             if name in options:
-                raise DataError(f"{name}: the model says it, and it cannot be another", "leave it out")
+                raise DataError(f"{name}: determined by the model", f"omit {name}")
         sizing = self.preprocessing.sizing(self.network.input_shape)
         data = load_data(source, sizing=sizing, **options)
         evaluation.check(data, self.network.input_shape, self.classes, self.preprocessing)
@@ -215,7 +215,7 @@ class Model:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model file (safetensors).
 
-        Raises UserError where it cannot be written, and where its suffix is that of another format (.pt, .onnx, .pkl).
+        Raises UserError if it cannot be written, or has the suffix of another format (.pt, .onnx, .pkl).
         """
         _check_name(Path(path))
         card = Card(
@@ -230,7 +230,7 @@ class Model:
         model_file.write(Path(path), self.weights, card)
 
     def _ready(self) -> Engine:
-        """Return the engine; who is first makes it, and others see it when it has its weights."""
+        """Return the engine, creating it on the first call; other threads only see it once it has its weights."""
         made = self._made
         if made is None:
             made = engines.make(self.engine, self.network, self.scaling, Recipe(momentum=0.0), self.threads)
@@ -242,16 +242,16 @@ class Model:
         object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return what makes an equal model again."""
+        """Return how to recreate an equal model, for pickle."""
         make = functools.partial(Model, engine=self.engine, threads=self.threads, preprocessing=self.preprocessing)
         return make, (self.network, self.classes, self.scaling, dict(self.weights))
 
 
 def _read_only(weights: Mapping[str, NDArray[Any]], like: Mapping[str, Weight]) -> dict[str, NDArray[Any]]:
-    """Return copies of weights in the network's order and types that nobody can write to. Raises ValueError."""
+    """Return read-only copies of weights in the network's order and dtypes. Raises ValueError if they do not match."""
     shapes = {name: tuple(weight.shape) for name, weight in like.items()}
     if {name: np.shape(weight) for name, weight in weights.items()} != shapes:
-        raise ValueError("the weights are not this network's: their names or shapes are others")
+        raise ValueError("the weights do not match this network: their names or shapes differ")
     copies = {name: np.array(weights[name], weight.dtype) for name, weight in like.items()}
     for copy in copies.values():
         copy.flags.writeable = False
@@ -259,11 +259,11 @@ def _read_only(weights: Mapping[str, NDArray[Any]], like: Mapping[str, Weight]) 
 
 
 def load(path: str | os.PathLike[str], *, threads: int | None = None, not_finite: bool = False) -> Model:
-    """Return the model in a model file, or in the folder of a run.
+    """Load the model from a model file or a run folder.
 
-    threads: that predict; all cores if not given. not_finite: take weights that are NaN or infinite too. Raises
-    FileError (a UserError) where it is another kind of file, cut short, changed, or of a newer format; nothing in a
-    file is ever run.
+    threads: number of threads to predict with; default: all cores. not_finite: also accept weights that are NaN or
+    infinite. Raises FileError (a UserError) if it is another kind of file, truncated, modified, or of a newer format.
+    Code in a file is never executed.
     """
     held = model_file.read(file_of(Path(path)), not_finite=not_finite)
     card = held.card
@@ -273,7 +273,7 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None, not_finite
 
 
 def file_of(path: Path) -> Path:
-    """Return the model file that a path names, or that is in the run it names. Raises FileError where none is there."""
+    """Return the path of a model file, also for a run folder. Raises FileError if there is none."""
     try:
         file = path / MODEL if path.is_dir() else path
         there = file.exists()
@@ -281,13 +281,13 @@ def file_of(path: Path) -> Path:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise FileError(f"{path}: cannot be read: {reason}", "check the path") from error
     if not there:
-        what = f"is a folder without a {MODEL}" if path.is_dir() else "there is no such file"
-        raise FileError(f"{path}: {what}", "name a model file, or the folder of a run")
+        what = f"is a folder without a {MODEL}" if path.is_dir() else "no such file"
+        raise FileError(f"{path}: {what}", "specify a model file or a run folder")
     return file
 
 
 def preprocessing_of(data: Dataset) -> Preprocessing:
-    """Return what became of the image files of a data set, and how bright those are that are trained on."""
+    """Return how the image files of a data set were preprocessed, with the brightness of the training images."""
     fit: Fit = "crop" if data.resized is None else data.resized.fit
     source = data.train.source
     seen = None if data.shape[1:] == (1, 1) else brightness.of(data.train)
@@ -295,7 +295,7 @@ def preprocessing_of(data: Dataset) -> Preprocessing:
 
 
 def warned(text: str) -> None:
-    """Warn of images, at the line that asked about them: the nearest that is neither ours nor scikit-learn's."""
+    """Issue an ImagesWarning at the caller's line: the nearest that is neither ours nor scikit-learn's."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in (
         "layerline",
@@ -306,11 +306,11 @@ def warned(text: str) -> None:
 
 
 def _check_name(path: Path) -> None:
-    """Raise UserError where a name promises a file of another program."""
+    """Raise UserError if a file name has the suffix of another program."""
     kind = _OTHERS.get(path.suffix.lower())
     if kind is not None:
-        to_torch = "; for PyTorch: model.network.to_torch() takes safetensors.torch.load_file of it as its state dict"
+        to_torch = "; for PyTorch, load it with safetensors.torch.load_file as state dict of model.network.to_torch()"
         raise UserError(
-            f"{path}: {path.suffix} is a name of {kind} files, and a model is a safetensors file",
-            f"call it {path.with_suffix('.safetensors').name}" + (to_torch if kind == "PyTorch" else ""),
+            f"{path}: {path.suffix} is for {kind} files, but a model is a safetensors file",
+            f"name it {path.with_suffix('.safetensors').name}" + (to_torch if kind == "PyTorch" else ""),
         )

@@ -1,4 +1,4 @@
-"""TRAIN: image files and Pillow images that a model is asked about, decoded exactly as in its training."""
+"""TRAIN: image files and Pillow images to predict, decoded exactly as in training."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from layerline.runs.model_file import Preprocessing
 
 BATCH: Final = 256
-"""Images that are held at a time."""
+"""Images in memory at a time."""
 
 
 def listed(images: Any) -> list[Any] | None:
-    """Return the paths and Pillow images that are given, alone or in a list; None where it is something else.
+    """Return paths and Pillow images, alone or in a list, as a list; None for anything else.
 
-    Raises DataError where a list has others beside them.
+    Raises DataError if a list mixes them with something else.
     """
     if _is_photo(images):
         return [images]
@@ -40,9 +40,9 @@ def listed(images: Any) -> list[Any] | None:
     for number, each in enumerate(images):
         if not _is_photo(each):
             raise DataError(
-                f"the images: found a {type(each).__name__} at {number}, expected a path or a Pillow image like others "
-                "of the list",
-                "ask about arrays and files one after the other",
+                f"the images: item {number} is a {type(each).__name__}, expected a path or a Pillow image like other "
+                "items of the list",
+                "predict arrays and files in separate calls",
             )
     return list(images)
 
@@ -50,23 +50,23 @@ def listed(images: Any) -> list[Any] | None:
 def decoded(
     photos: Iterable[Any], shape: tuple[int, int, int], preprocessing: Preprocessing
 ) -> Iterator[tuple[list[Decoded], NDArray[Any]]]:
-    """Yield what becomes of files (also paths) and Pillow images, some at a time, in order.
+    """Yield decoded files (also paths) and Pillow images in order, in batches.
 
-    With the images of those that can be read, (n, H, W, C), on the scale of the training. Raises DataError where the
-    network's input is no image of files, where a path is that of a folder, or of nothing.
+    Each comes with the pixels of the readable ones, (n, H, W, C), on the training scale. Raises DataError if the
+    network's input cannot come from image files, or if a path is a folder or does not exist.
     """
     C, H, W = shape
     if C not in (1, 3):
         raise DataError(
-            f"the model takes images of {C} channels, image files have 1 or 3",
-            "give it arrays in Python: layerline.load(path).predict(images)",
+            f"the model expects images with {C} channels, but image files have 1 or 3",
+            "pass arrays in Python: layerline.load(path).predict(images)",
         )
     sizing = preprocessing.sizing(shape)
     decoder = Decoder(sizing)
     waiting = iter(photos)
     while batch := list(itertools.islice(waiting, BATCH)):
         files = decoder(_file(each) for each in batch if not _is_made(each))
-        found = aside(  # as the decoder: what a signal raises in this thread is not taken for a damaged image
+        found = aside(  # like the decoder: an exception from a signal must not look like a damaged image
             lambda batch=batch, files=files: [  # type: ignore[misc]  # defaults, to bind them now
                 of_pillow(each, sizing) if _is_made(each) else next(files) for each in batch
             ]
@@ -77,13 +77,13 @@ def decoded(
 
 
 def check_read(found: Iterable[Decoded]) -> None:
-    """Raise DataError where an image could not be read, with all of them."""
+    """Raise DataError listing all images that could not be read, if any."""
     bad = [item for item in found if item.picture is None]
     if bad:
         raise DataError(
             f"{display.counted(len(bad), 'image')} cannot be read:\n"
             + "\n".join(f"    {display.name(item.file.path, 200)}: found {item.reason}" for item in bad),
-            "leave them out",
+            "omit them",
         )
 
 
@@ -92,13 +92,13 @@ def _is_photo(given: Any) -> bool:
 
 
 def _is_pillow(given: Any) -> bool:
-    """Return whether it is a Pillow image: only where a program has imported Pillow can it have one."""
+    """Return whether it is a Pillow image, without importing Pillow: a program with such an image has imported it."""
     pillow = sys.modules.get("PIL.Image")
     return pillow is not None and isinstance(given, pillow.Image)
 
 
 def _is_made(given: Any) -> bool:
-    """Return whether it is a Pillow image that its file no longer tells: read and changed, or of a later page."""
+    """Return whether it is a Pillow image that differs from its file: loaded and changed, or a later page."""
     if not _is_pillow(given):
         return False
     file = getattr(given, "fp", None)
@@ -108,7 +108,7 @@ def _is_made(given: Any) -> bool:
 
 
 def _is_as_its_file(image: Any) -> bool:
-    """Return whether a JPEG that was read still has its file's pixels: of a large one the decoder gives a part only."""
+    """Return whether a loaded JPEG still has its file's pixels (our decoder reads large JPEGs at reduced size)."""
     name = os.fsdecode(getattr(image, "filename", ""))
     if image.format != "JPEG" or not Path(name).is_file():
         return False
@@ -117,18 +117,18 @@ def _is_as_its_file(image: Any) -> bool:
     try:
         with Image.open(name) as again:
             return again.format == "JPEG" and again.size == image.size and again.tobytes() == image.tobytes()
-    except (OSError, ValueError, UnidentifiedImageError):  # the file is another by now: the image itself is asked about
+    except (OSError, ValueError, UnidentifiedImageError):  # the file has changed meanwhile: the image in memory counts
         return False
 
 
 def _file(given: Any) -> File:
-    """Return the file of a path, or of a Pillow image that has not been read yet. Raises DataError."""
+    """Return the file of a path, or of a Pillow image that has not been loaded yet. Raises DataError."""
     if isinstance(given, File):
         return given
     if _is_pillow(given):
         if not given.tile:
             return File((), str(given.filename), Path(os.fsdecode(given.filename)))
-        place = given.fp.tell()  # it is left as it was found
+        place = given.fp.tell()  # restored below
         given.fp.seek(0)
         content = given.fp.read()
         given.fp.seek(place)
@@ -137,8 +137,8 @@ def _file(given: Any) -> File:
     if path.is_dir():
         raise DataError(
             f"{path}: is a folder, expected an image file",
-            f"name its files in order: sorted(Path({str(path)!r}).rglob('*.jpg'))",
+            f"list its files in order: sorted(Path({str(path)!r}).rglob('*.jpg'))",
         )
     if not path.exists():
-        raise DataError(f"{path}: there is no such file", "check the path")
+        raise DataError(f"{path}: no such file", "check the path")
     return File((), str(path), path)

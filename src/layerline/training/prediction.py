@@ -1,4 +1,4 @@
-"""What a model says of image files: decoded exactly as in its training, in batches, on all cores."""
+"""Predictions for image files, decoded exactly as in training, in batches, on all cores."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a model says of a file, or why it can say nothing."""
+    """The prediction for a file, or why there is none."""
 
     name: str
     probabilities: NDArray[np.float32] | None
@@ -34,9 +34,9 @@ class Prediction:
 
 
 def predictions(model: Model, files: Iterable[File], look: Look | None = None) -> Iterator[Prediction]:
-    """Yield what `model` says of each file, in order. Raises DataError where its input is no image of files.
+    """Yield the prediction of `model` for each file, in order. Raises DataError if it cannot take image files.
 
-    look: what looks at the images as they come, to say in the end whether they are unlike the training's.
+    look: collects brightness statistics, to report afterwards whether the images are unlike the training images.
     """
     for found, images in photos.decoded(files, model.network.input_shape, model.preprocessing):
         if look is not None:
@@ -47,10 +47,10 @@ def predictions(model: Model, files: Iterable[File], look: Look | None = None) -
 
 
 def files_of(paths: Sequence[Path]) -> tuple[list[File], list[Path]]:
-    """Return the image files that `paths` name: files as they are, folders with all that is below them, by name.
+    """Return the image files of `paths`: files as they are, folders with all files below them, sorted by name.
 
-    Folders of runs below these are left out, and returned. Links are followed, as in training.
-    Raises DataError where there is no such path, or no image in a folder.
+    Run folders below these are skipped, and returned too. Links are followed, as in training.
+    Raises DataError if a path does not exist, or a folder has no images.
     """
     found: list[File] = []
     runs: list[Path] = []
@@ -58,23 +58,23 @@ def files_of(paths: Sequence[Path]) -> tuple[list[File], list[Path]]:
         if path.is_dir():
             inside = _below(path, runs)
             if not inside:
-                raise DataError(f"{path}: found no image in this folder", f"images end in {', '.join(SUFFIXES)}")
+                raise DataError(f"{path}: no images in this folder", f"image files end in {', '.join(SUFFIXES)}")
             found += [File((), str(each), each) for each in inside]
         elif path.exists():
             found.append(File((), str(path), path))
         else:
-            raise DataError(f"{path}: there is no such file or folder", "check the path")
+            raise DataError(f"{path}: no such file or folder", "check the path")
     return found, runs
 
 
 def _below(folder: Path, runs: list[Path]) -> list[Path]:
-    """Return the image files below a folder by name; `runs` gets the folders of runs, which are left out."""
+    """Return the image files below a folder, sorted; run folders are skipped and appended to `runs`."""
     found: list[Path] = []
     seen: set[str] = set()
     for where, folders, names in os.walk(folder, followlinks=True):
         path, real = Path(where), os.path.realpath(where)
         if real in seen or (path != folder and is_run(names)):
-            if real not in seen:  # else a link leads back
+            if real not in seen:  # otherwise it is a link to a folder already visited
                 runs.append(path)
             folders.clear()
             continue

@@ -1,4 +1,4 @@
-"""TRAIN: a training that can begin, and the one place where it is put together."""
+"""TRAIN: a training that is ready to start, and the only place where it is put together."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What is trained, on what, how and by what: checked, with nothing left to choose."""
+    """A network, data, recipe and engine: checked, complete, and ready to train."""
 
     network: Network
     data: Dataset
@@ -38,29 +38,29 @@ class Prepared:
     engine: Engine
     """Made for these three."""
     start: Snapshot | None = None
-    """Where it goes on; None: at its beginning, with the weights of the engine, which the recipe's seed draws."""
+    """Where to resume; None: from the start, with the engine's initial weights, drawn by the recipe's seed."""
     threads: int | None = None
-    """As many as were asked for; None: every core."""
+    """The requested number; None: all cores."""
     reasons: Mapping[str, str] = field(default_factory=dict)
-    """Key of the recipe → why its value was chosen, where nobody gave it."""
+    """Key of the recipe → reason of the automatic choice."""
     seconds: float | None = None
-    """How long the training will take, where that was measured: it takes long."""
+    """Estimated duration of the training, if it was measured because it is long."""
     experiment: Experiment | None = None
-    """What was asked for; None for a training from Python, of whose data nobody knows where it lies."""
-    beside: Baselines | None = None
-    """The baselines, where they were measured before the training."""
+    """What was requested; None for a training from Python, where the path of the data is not known."""
+    baselines: Baselines | None = None
+    """The baselines, if they were computed before the training."""
 
     @property
     def identity(self) -> Identity:
-        """Return what its bits depend on."""
+        """Return everything that its results depend on."""
         return Identity.of(self.network, self.data, self.recipe, self.engine)
 
     def record(self, folder: Path) -> Record:
-        """Return what experiment.toml says of it, in `folder`."""
+        """Return its experiment.toml, for `folder`."""
         return Record.of(self.network, self.data, self.recipe, self.engine, self.experiment, folder, self.reasons)
 
     def with_seed(self, seed: int) -> Prepared:
-        """Return the same with another seed, on data that are cut alike. Raises UserError where memory is short."""
+        """Return the same training with another seed on the same splits. Raises UserError if memory is too small."""
         if seed == self.recipe.seed:
             return self
         recipe = dataclasses.replace(self.recipe, seed=seed)
@@ -81,11 +81,11 @@ def prepare(
     experiment: Experiment | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Prepared:
-    """Return a training that can begin. Raises UserError where network, data, recipe and engine do not go together.
+    """Return a training that is ready to start. Raises UserError if network, data, recipe and engine do not match.
 
-    given: keys of the recipe that were asked for, all others being chosen or measured; None: it is taken as it is.
-    allow: the data is examined, and these kinds of findings are let pass; None: it was examined when it was loaded, or
-    is not to be. say: is told what is being tried.
+    given: keys of the recipe that were specified; all others are chosen or measured; None: the recipe is complete.
+    allow: check the data and accept these kinds of findings; None: do not check it, for example because it was checked
+    when it was loaded. say: called with a description of each stage.
     """
     if allow is not None:
         data = examined(data, allow)
@@ -107,7 +107,7 @@ def prepare(
 def prepare_experiment(
     experiment: Experiment, network: Network, data: Dataset, say: Callable[[str], None] | None = None
 ) -> Prepared:
-    """Return the training of an experiment: of a file as it is, else with choices for what was not given."""
+    """Return the training of an experiment: exactly that of a file, or with automatic choices for the rest."""
     return prepare(
         *(network, data, experiment.recipe),
         given=None if experiment.exact else experiment.given,

@@ -1,4 +1,4 @@
-"""TRAIN: going on with a run that was stopped or killed, in its own folder, to the bits it would have had."""
+"""TRAIN: resuming a stopped or killed run in its folder, bit-identically."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ if TYPE_CHECKING:
     from layerline.training.run import Run
 
 MOST_DIFFERENCES: Final = 10
-_ANEW: Final = "the file was changed: remove it to go on from the one before, or train again"
+_MODIFIED: Final = "the file was modified: remove it to resume from the previous one, or train again"
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Reopened:
-    """A run that can go on. Its folder is locked until `go_on` ends, or `folder.release`."""
+    """A run that is ready to be resumed. Its folder is locked until `go_on` returns, or `folder.release`."""
 
     folder: RunFolder
     prepared: Prepared
     notes: tuple[str, ...]
-    """What was found damaged, and is not used."""
+    """Messages about damaged checkpoints, which are not used."""
 
     def go_on(self, watcher: Watcher, interrupt: Interrupt | None = None, **options: Any) -> Run:
-        """Train the rest and write the files of the run; see `session.run`."""
+        """Train the remaining epochs and write the files of the run; see `session.run`."""
         return run(self.prepared, self.folder, watcher, interrupt, **options)
 
 
@@ -60,11 +60,11 @@ def reopen(
     net: str | None = None,
     load: Callable[[Experiment], Dataset] | None = None,
 ) -> Reopened:
-    """Return the run in the folder `path` as it was at its newest checkpoint that is whole.
+    """Return the run in the folder `path` at its newest intact checkpoint.
 
-    flags, net: what the user asks for again, which must be what the run has; threads, and where the data lies, may be
-    others. load: gives the data of an experiment. Raises UserError where it is no run, has come to its end, another
-    process is at it, or network, data, recipe or engine are not its own: with the differences.
+    flags, net: repeated options, which must match the run; only threads and the location of the data may change.
+    load: loads the data of an experiment. Raises UserError if it is not a run, has finished, or is in use by another
+    process, or if network, data, recipe or engine are different, with the differences.
     """
     folder = RunFolder.existing(path)
     try:
@@ -81,9 +81,9 @@ def _reopened(
     path = folder.path
     drawn = all((path / name).exists() for name in (RESULT, REPORT, f"{GRAPHS[0]}.png"))
     if drawn and not (path / ENDING).exists():
-        raise UserError(f"{path}: the run has come to its end", f"train it again: layerline rerun {path}")
+        raise UserError(f"{path}: the run has finished", f"to repeat it: layerline rerun {path}")
     if not (path / NETWORK).exists():
-        raise UserError(f"{path}: the run was stopped before it began", "start it again with --force")
+        raise UserError(f"{path}: the run was stopped before it started", "start it again with --force")
     found = Checkpoints(path / CHECKPOINTS).latest()
     prepared = rebuilt(folder.given, flags, net, load)
     _check_same(path, prepared.identity, found)
@@ -92,7 +92,7 @@ def _reopened(
         Checkpoints(path / CHECKPOINTS).set_aside(found)
     snapshot = _first(prepared.engine, len(prepared.data.classes)) if found is None else found.snapshot
     prepared = dataclasses.replace(prepared, start=snapshot)
-    return Reopened(folder, prepared, () if found is None else tuple(map(folder.words, found.damaged)))
+    return Reopened(folder, prepared, () if found is None else tuple(map(folder.reworded, found.damaged)))
 
 
 def rebuilt(
@@ -101,7 +101,7 @@ def rebuilt(
     net: str | None = None,
     load: Callable[[Experiment], Dataset] | None = None,
 ) -> Prepared:
-    """Return what the run in `path` trains, made anew from its files; see `reopen`. Raises UserError."""
+    """Return the training of the run in `path`, rebuilt from its files; see `reopen`. Raises UserError."""
     experiment = settle(str(path / EXPERIMENT), flags)
     data = _loaded(experiment, load)
     text = experiment.text if net is None else find(net)[1]
@@ -115,48 +115,48 @@ def _loaded(experiment: Experiment, load: Callable[[Experiment], Dataset] | None
     try:
         return experiment.load() if load is None else load(experiment)
     except DataError as error:
-        elsewhere = "if the data lies elsewhere now, add --data PATH or --data-dir DIR"
+        elsewhere = "if the data has moved, add --data PATH or --data-dir DIR"
         raise DataError(error.message, elsewhere if error.help is None else f"{error.help}; {elsewhere}") from error
 
 
 def _check_same(path: Path, identity: Identity, found: Latest | None) -> None:
-    """Raise UserError where what would go on is not what was begun."""
+    """Raise UserError if the training to resume is not the one that was started."""
     if found is not None:
         differences = identity.differences(found.identity)
     else:
         before = Record.read(path / EXPERIMENT).about.data.fingerprint
-        differences = [] if before == identity.data["fingerprint"] else ["data: another content than the run's"]
+        differences = [] if before == identity.data["fingerprint"] else ["data: its content is not the run's"]
     if differences:
         raise UserError(
-            f"{path}: cannot go on, for this is not the run that was begun:\n    "
-            + "\n    ".join(differences[:MOST_DIFFERENCES]),
-            "leave out what differs; or begin a run of its own: layerline train "
-            f"{path / EXPERIMENT} with what is to be different",
+            f"{path}: cannot resume with different settings:\n    " + "\n    ".join(differences[:MOST_DIFFERENCES]),
+            f"omit the options that differ, or start a new run: layerline train {path / EXPERIMENT} with the options "
+            "to change",
         )
 
 
 def _check_fits(found: Latest, prepared: Prepared) -> None:
-    """Raise UserError where the newest checkpoint is not what this network, engine and data can go on from."""
-    kept, like = found.snapshot, prepared.engine.state()
+    """Raise UserError if the newest checkpoint does not match this network, engine and data."""
+    snapshot, like = found.snapshot, prepared.engine.state()
     parts = (
-        ("weights", kept.state.weights, like.weights),
-        ("optimizer's tensors", kept.state.optimizer, like.optimizer),
-        ("best weights", kept.best, like.weights),
-        ("last weights", kept.last, like.weights),
+        ("weights", snapshot.state.weights, like.weights),
+        ("optimizer tensors", snapshot.state.optimizer, like.optimizer),
+        ("best weights", snapshot.best, like.weights),
+        ("last weights", snapshot.last, like.weights),
     )
     for name, given, known in parts:
-        if given is not None and _forms(given) != _forms(known):
-            raise UserError(f"{found.path}: its {name} are not those of this network and recipe", _ANEW)
-    if kept.step >= max(1, prepared.recipe.steps(len(prepared.data.train))):
-        raise UserError(f"{found.path}: it is after step {kept.step:,d} of an epoch that has fewer", _ANEW)
+        if given is not None and _types(given) != _types(known):
+            raise UserError(f"{found.path}: its {name} do not match this network and recipe", _MODIFIED)
+    steps = prepared.recipe.steps(len(prepared.data.train))
+    if snapshot.step >= max(1, steps):
+        raise UserError(f"{found.path}: is at step {snapshot.step:,d}, but an epoch has {steps:,d} steps", _MODIFIED)
 
 
-def _forms(arrays: Mapping[str, NDArray[Any]]) -> dict[str, tuple[tuple[int, ...], str]]:
+def _types(arrays: Mapping[str, NDArray[Any]]) -> dict[str, tuple[tuple[int, ...], str]]:
     return {name: (array.shape, array.dtype.name) for name, array in arrays.items()}
 
 
 def _first(engine: Engine, classes: int) -> Snapshot:
-    """Return the snapshot of a training that has not begun."""
+    """Return the snapshot of a training that has not started."""
     return Snapshot((), 0, engine.state(), None, None, Running(0.0, np.zeros((3, classes), np.int64)))
 
 
@@ -167,11 +167,11 @@ def resume(
     threads: int | None = None,
     watcher: Watcher | None = None,
 ) -> Run:
-    """Go on with the run in `folder` that was stopped or killed, and return it as `train` would have.
+    """Resume the stopped or killed run in `folder`, and return the run as `train` would have.
 
-    The weights, the optimizer's tensors and the history become, bit for bit, those of a training that was never
-    stopped, with any number of `threads`. data: where the run's experiment.toml does not say where it lies, as for a
-    training from Python. Raises UserError where network, data, recipe or engine are not the run's own.
+    Weights, optimizer state and history are bit-identical to those of an uninterrupted training, with any number of
+    `threads`. data: needed if the run's experiment.toml has no path of the data, as for a training from Python. Raises
+    UserError if network, data, recipe or engine are not the run's.
     """
     flags = {} if threads is None else {"threads": threads}
     return reopen(Path(folder), flags, load=None if data is None else lambda _: data).go_on(watcher or Watcher())

@@ -1,4 +1,4 @@
-"""What a training leaves: its history, its result, its model, its folder."""
+"""The outcome of a training: its history, result, model and folder."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A training that has ended, or was stopped."""
+    """A finished or stopped training."""
 
     history: tuple[EpochRow, ...]
-    """A row a finished epoch; pandas.DataFrame(run.history) is a table of them."""
+    """One row per finished epoch; pandas.DataFrame(run.history) makes a table."""
     result: Result
-    """Of the test, with the weights of the best epoch; its figures are None without a test set, or when stopped."""
+    """The test results, with weights from the best epoch; the scores are None without a test set or if stopped."""
     model: Model
-    """With the weights of the best epoch; those of the last finished epoch where the training diverged."""
+    """With weights from the best epoch; if the training diverged, from the last finished epoch."""
     model_epoch: int
-    """The epoch that the model's weights come from; 0 where none was finished."""
+    """The epoch that the model's weights are from; 0 if none was finished."""
     folder: Path | None
-    """Where it was written to, if it was: an absolute path."""
+    """The absolute path of the run folder, or None if nothing was written."""
     files: tuple[str, ...] = ()
-    """The files of the folder."""
+    """The files in the folder."""
     notes: tuple[str, ...] = ()
-    """Why a graph or the report is missing, or other files where it diverged, and what to do about it."""
+    """Why a graph, the report or (if it diverged) another file is missing, and what to do about it."""
     stopped: int | None = None
     """The signal that stopped it, or None."""
     steps: int = 0
-    """Steps done in the epoch that was stopped; 0 where none was."""
+    """Steps done in the epoch in which it was stopped; 0 if it was not."""
 
     def __repr__(self) -> str:
-        """Return the epochs as lines, and the test with its intervals, baselines and remarks."""
-        rows = [f"{display.counted(len(self.history), 'epoch')}, the model is of epoch {self.model_epoch}"]
+        """Return one line per epoch, and the test results with intervals, baselines and remarks."""
+        rows = [f"{display.counted(len(self.history), 'epoch')}, saved weights: epoch {self.model_epoch}"]
         for epoch in self.history:
-            held = "" if epoch.validation_loss is None else _figures("validation", *_validation(epoch)) + ", "
-            train = _figures("training", epoch.train_loss, epoch.train_accuracy, epoch.train_macro_f1)
+            held = "" if epoch.validation_loss is None else _scores("validation", *_validation(epoch)) + ", "
+            train = _scores("training", epoch.train_loss, epoch.train_accuracy, epoch.train_macro_f1)
             rows.append(f"{epoch.epoch:5d}  {held}{train}{'  ★' if epoch.best else ''}")
         result = self.result
         if result.test_loss is not None:
-            rows.append(_figures("test", result.test_loss, result.test_accuracy, result.test_macro_f1))
+            rows.append(_scores("test", result.test_loss, result.test_accuracy, result.test_macro_f1))
         network = score_rows.own(result)
         if result.intervals is not None:
             accuracy, macro_f1 = map(display.interval, (network.accuracy_interval, network.macro_f1_interval))
@@ -62,7 +62,7 @@ class Run:
         return "\n".join(rows)
 
     def _repr_html_(self) -> str:
-        """Return the test, the curves and the remarks: what a notebook shows where it can draw."""
+        """Return the test results, the curves and the remarks as HTML for a notebook."""
         from layerline.report import notebook
 
         folder = None if self.folder is None else str(self.folder)
@@ -73,5 +73,5 @@ def _validation(row: EpochRow) -> tuple[float | None, float | None, float | None
     return row.validation_loss, row.validation_accuracy, row.validation_macro_f1
 
 
-def _figures(name: str, loss: float | None, accuracy: float | None, macro_f1: float | None) -> str:
+def _scores(name: str, loss: float | None, accuracy: float | None, macro_f1: float | None) -> str:
     return f"{name} {display.loss(loss)} {display.fraction(accuracy)} {display.fraction(macro_f1)}"

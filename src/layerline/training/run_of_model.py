@@ -1,4 +1,4 @@
-"""TRAIN: the run that a model file lies in, as far as it tells what the model was trained on."""
+"""TRAIN: the run that a model file belongs to, and what it records about the training data."""
 
 from __future__ import annotations
 
@@ -29,38 +29,38 @@ _SEEDS: Final = ("seed", "split_seed")
 @final
 @dataclass(frozen=True, eq=False)
 class RunOfModel:
-    """What a run says of its data."""
+    """What a run records about its data."""
 
     options: Mapping[str, Any]
-    """Its experiment.toml, by the keys of experiment.options; paths are as seen from here."""
+    """Its experiment.toml, by the keys of experiment.options; paths are relative to the current directory."""
     fingerprint: str | None
     held_back: NDArray[np.int64] | None
-    """Which images were not trained on, of those that test and validation were cut from; None where it is not told."""
+    """Indices of the images not trained on, among those that test and validation were split from; None if unknown."""
 
     @property
     def seed(self) -> int:
-        """Return what its intervals were drawn by."""
+        """Return the seed of its intervals."""
         return int(self.options.get("seed", 0))
 
     def reading(self, data: str | None) -> dict[str, Any]:
-        """Return the options that `data` is read and cut by: the run's own, or for other data the share of its test.
+        """Return the options to load and split `data`: the run's own, or for other data the fraction of its test set.
 
-        data: as it was asked for; None: the run's own.
+        data: as specified; None: the run's own.
         """
         ours = str(self.options.get("data", ""))
         cut = {split: Own(self.options[split]) for split in CUT if split in self.options}
         if data is None or _same(data, ours):
             return {**self.options, **cut, "data": ours if data is None else data}
-        kept = {key: self.options[key] for key in _SEEDS if key in self.options}
-        return {"data": data, **kept} | ({"test": cut["test"]} if "test" in cut else {})
+        seeds = {key: self.options[key] for key in _SEEDS if key in self.options}
+        return {"data": data, **seeds} | ({"test": cut["test"]} if "test" in cut else {})
 
     def is_of(self, data: Dataset) -> bool:
-        """Return whether the run was trained on this data, by its content."""
+        """Return whether the run was trained on this data, by its fingerprint."""
         return self.fingerprint == data.fingerprint
 
 
 def find(model: Path) -> RunOfModel | None:
-    """Return the run that a model lies in; None where it lies in none. Raises UserError where its files are damaged."""
+    """Return the run that a model belongs to, or None. Raises UserError if the run's files are damaged."""
     folder = model if model.is_dir() else model.parent
     if not is_run(folder):
         return None
@@ -74,9 +74,9 @@ def find(model: Path) -> RunOfModel | None:
 
 
 def seen(run: RunOfModel | None, data: Dataset, looked_at: Sequence[tuple[str, Split]]) -> int | None:
-    """Return how many of the images that are looked at were not held back from the training; None where it is not told.
+    """Return how many of the evaluated images were not held back from training; None if unknown.
 
-    looked_at: the sets by their names.
+    looked_at: the evaluated splits by name.
     """
     if run is None or not run.is_of(data) or run.held_back is None:
         return None
@@ -84,49 +84,51 @@ def seen(run: RunOfModel | None, data: Dataset, looked_at: Sequence[tuple[str, S
 
 
 def _cut(data: Dataset, looked_at: Sequence[tuple[str, Split]]) -> list[Split]:
-    """Return the sets that are of the images that a training could take."""
+    """Return the splits whose images could have been used for training."""
     return [split for name, split in looked_at if name == "train" or name in data.cuts]
 
 
 def remark(run: RunOfModel | None, data: Dataset, looked_at: Sequence[tuple[str, Split]]) -> str | None:
-    """Return what must be said of images that the model may have been trained on, or that are only some of all.
+    """Return a remark if the model may have been trained on the images, or if they are only a part of the data.
 
-    None where they are known to be new to the model, or the data itself holds them back.
+    None if they are known to be new to the model, or the data has a separate test set.
     """
     if not _cut(data, looked_at):
         return None
     count = seen(run, data, looked_at)
     if count == 0:
         chosen = all(name == "validation" for name, _ in looked_at)
-        return "The epoch was chosen by these images: new ones may give somewhat less." if chosen else None
+        return (
+            "These images were used to choose the epoch: expect somewhat lower scores on new ones." if chosen else None
+        )
     if count is not None:
         total = sum(len(split) for _, split in looked_at)
         some = f"{display.count(count)} of these {display.count(total)} images were not"
         return (
-            f"{'None of these images was' if count == total else some} held back from the training: the figures do not "
-            "say how the model does on new ones."
+            f"{'None of these images were' if count == total else some} held back from training: the scores do not "
+            "show how the model does on new images."
         )
     if run is None:
-        why = "The model lies in no run, so what it was trained on is not known."
+        why = "The model file is not in a run folder, so its training data is unknown."
     elif not run.is_of(data):
-        why = "The data is not, or no longer, that of the training."
+        why = "The data is not, or no longer, the training data."
     else:
-        why = "The run does not say which images it held back."
+        why = "The run does not record which images it held back."
     if any(name == "train" for name, _ in looked_at):
-        return f"{why} If the model was trained on some of these images, the figures say little of new ones."
+        return f"{why} If the model was trained on some of these images, the scores say little about new ones."
     ((name, _),) = looked_at
     return (
-        f"{why} These are the images that --{name} {_share(data.cuts[name])} cuts off, as a training would; if all are "
-        "new to the model, use --split all."
+        f"{why} These are the images that --{name} {_size(data.cuts[name])} holds back in a training; if all images "
+        "are new to the model, use --split all."
     )
 
 
-def _share(share: Any) -> str:
-    return f"{share:g}" if isinstance(share, float) else str(share)
+def _size(size: Any) -> str:
+    return f"{size:g}" if isinstance(size, float) else str(size)
 
 
 def _same(given: str, recorded: str) -> bool:
-    """Return whether two names or paths are of the same data; of a path that is not there only the end is known."""
+    """Return whether two names or paths mean the same data; paths that do not exist are compared by their last part."""
     if given == recorded:
         return True
     here, there = Path(given), Path(recorded)

@@ -1,4 +1,4 @@
-"""One recipe with several seeds: how good it is on average, and how sure that average is."""
+"""One recipe with several seeds: the mean scores with their intervals."""
 
 from __future__ import annotations
 
@@ -40,37 +40,37 @@ MOST: Final = 1000
 @final
 @dataclass(frozen=True, eq=False)
 class Seeds:
-    """Trainings that differ only in their seed. Those that diverged or were stopped are in no mean."""
+    """Trainings that differ only in their seed. The means exclude those that diverged or were stopped."""
 
     asked: tuple[int, ...]
     """The seeds to train with."""
     runs: dict[int, Run] = field(default_factory=dict)
-    """By seed, those that came to their end."""
+    """The finished runs by seed."""
     diverged: tuple[int, ...] = ()
-    """Seeds with which the loss stopped being a number."""
+    """Seeds with which the loss became NaN or infinite."""
     stopped: int | None = None
-    """The signal that ended the last training, and all after it; or None."""
+    """The signal that stopped the last training, so that no other was started; or None."""
     split_seed: int | None = None
-    """What the data were cut by, for all alike; None where they were cut before, in Python."""
+    """The seed of the splits, the same for all; None if the data was split before, in Python."""
     folder: Path | None = None
-    """Where the folders of the runs and seeds.json were written to, if they were."""
+    """The folder with the run folders and seeds.json, or None if nothing was written."""
 
-    def values(self, figure: str) -> list[float]:
-        """Return a figure of each run, in the order of the seeds; one that is None in a run is left out."""
-        found = [_figure(run, figure) for run in self.runs.values()]
+    def values(self, metric: str) -> list[float]:
+        """Return a metric of each run, in the order of the seeds, without those that are None."""
+        found = [_value(run, metric) for run in self.runs.values()]
         return [value for value in found if value is not None]
 
-    def mean(self, figure: str) -> Mean | None:
+    def mean(self, metric: str) -> Mean | None:
         """Return the mean of validation_loss, test_accuracy or test_macro_f1 with its interval; None without values."""
-        values = self.values(figure)
+        values = self.values(metric)
         return mean_of(values) if values else None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what seeds.json holds."""
+        """Return the contents of seeds.json."""
         return self.saved().as_dict()
 
     def saved(self) -> SeedRuns:
-        """Return what is kept of them beside the runs themselves."""
+        """Return the summary that is written to seeds.json."""
         return SeedRuns(
             tuple(name(seed) for seed in self.runs),
             self.asked,
@@ -78,11 +78,11 @@ class Seeds:
             tuple(self.runs),
             self.diverged,
             self.stopped,
-            {figure: self.mean(figure) for figure in FIGURES},
+            {metric: self.mean(metric) for metric in FIGURES},
         )
 
     def __repr__(self) -> str:
-        """Return a row a run, the mean and its interval."""
+        """Return one row per run, the mean and its interval."""
         return "\n".join(table(self))
 
 
@@ -99,20 +99,21 @@ def train_seeds(
     allow: Collection[str] = (),
     **options: Any,
 ) -> Seeds:
-    """Train `network` on `data` with `seeds` seeds, the recipe's and those after it, and return the runs with means.
+    """Train `network` on `data` with `seeds` consecutive seeds from the recipe's on; return the runs with their means.
 
-    The data are cut already, so all train and are tested on the same images: the interval of the mean is about the
-    training (first weights, order, dropout, augmentation), not about the cuts. What no option says is chosen once.
+    The data is already split, so all runs train and test on the same images: the interval of the mean reflects the
+    randomness of training (initial weights, order, dropout, augmentation), not of the splits. Automatic choices are
+    made once.
 
-    out: a folder to make, for a run each and seeds.json; None writes nothing. on_run: called with each run that came to
-    its end. Else as `train`, but a seed that diverges is left out, in `diverged`; only where all do, DivergedError.
-    Where the folder can no longer be written, no other seed is begun: the `run` of UnwrittenError is what there is.
+    out: a folder to create, for the run folders and seeds.json; None writes nothing. on_run: called with each finished
+    run. Otherwise like `train`, but a seed that diverges is listed in `diverged`; DivergedError only if all do. If the
+    folder can no longer be written to, no other seed is started: the `run` of UnwrittenError has the results so far.
     """
-    asked, seeds = recipe_of(recipe, options), plain(seeds)
-    check_count(seeds, asked)
+    requested, seeds = recipe_of(recipe, options), plain(seeds)
+    check_count(seeds, requested)
     folder = None if out is None else RunFolder.named(Path(out))
     given = options if recipe is None else None
-    prepared = prepare(network, data, asked, given=given, engine=engine, threads=threads, allow=allow)
+    prepared = prepare(network, data, requested, given=given, engine=engine, threads=threads, allow=allow)
     series = Series(prepared, seeds, folder)
     found = series.run(lambda _: (Watcher(), Interrupt()), lambda _, run: on_run(run) if run and on_run else None)
     if not found.runs and series.error is not None and found.stopped is None:
@@ -122,13 +123,13 @@ def train_seeds(
 
 @final
 class Series:
-    """The trainings one after the other; seeds.json says after each what is finished."""
+    """Runs the trainings one after the other, and updates seeds.json after each."""
 
     def __init__(self, prepared: Prepared, count: int, folder: RunFolder | None) -> None:
-        """Keep the training with the first seed; the records of all say by which seed the data were cut."""
+        """Store the training with the first seed; the records of all runs get the seed of the splits."""
         first, experiment = prepared.recipe.seed, prepared.experiment
         self.error: DivergedError | None = None
-        """Of the last seed that diverged."""
+        """The error of the last seed that diverged."""
         split = None
         if experiment is not None:
             split = experiment.cuts.get("split_seed", first)
@@ -139,15 +140,15 @@ class Series:
 
     @property
     def found(self) -> Seeds:
-        """Return what there is so far."""
+        """Return the results so far."""
         return self._found
 
     def run(self, watch: Callable[[int], tuple[Watcher, Interrupt]], ended: Callable[[int, Run | None], None]) -> Seeds:
-        """Train with every seed and return what came out of it.
+        """Train with every seed and return the results.
 
-        watch: gives watcher and interrupt of a seed's training. ended: is told of every training that came to its end,
-        and with None that one diverged. A training that is stopped ends the series. Raises UnwrittenError with what
-        there is where the folder of a training that has begun, or of one after the first, cannot be written.
+        watch: returns watcher and interrupt for a seed's training. ended: called with every finished run, or None if it
+        diverged. A stopped training ends the series. Raises UnwrittenError with the results so far if the folder of a
+        training that has started, or of one after the first, cannot be written to.
         """
         prepared = self._prepared
         if prepared.recipe.within is not None:  # once, so that all train for as many epochs
@@ -171,7 +172,7 @@ class Series:
         watch: Callable[[int], tuple[Watcher, Interrupt]],
         ended: Callable[[int, Run | None], None],
     ) -> bool:
-        """Train with one seed and keep what came out of it; return whether it was stopped."""
+        """Train with one seed and store the result; return whether it was stopped."""
         seed, unwritten = prepared.recipe.seed, None
         folder = None if self._folder is None else self._folder.inner(name(seed))
         try:
@@ -208,9 +209,9 @@ class Series:
 
 
 def check_count(count: object, recipe: Recipe) -> None:
-    """Raise RecipeError where the number of seeds is impossible."""
+    """Raise RecipeError if the number of seeds is invalid."""
     if not is_whole(count) or not FEWEST <= count <= MOST:
-        hint = "an interval needs two trainings or more; five are usual"
+        hint = "an interval needs at least two trainings; five are usual"
         raise RecipeError(
             f"--seeds {display.name(str(count))}: must be a whole number from {FEWEST} to {MOST:,d}", hint
         )
@@ -232,17 +233,17 @@ HEAD: Final = (
 
 
 def row(seed: int, run: Run | None) -> str:
-    """Return a training as a line below HEAD; None: it diverged."""
+    """Return a training as a line below HEAD; run is None if it diverged."""
     if run is None:
-        return f"{seed:<8}  diverged: the loss is no longer a finite number"
+        return f"{seed:<8}  diverged: the loss became NaN or infinite"
     epochs = f"{len(run.history)} ★{run.model_epoch}"
-    cells = _cells(*(_figure(run, key) for key in FIGURES))
+    cells = _cells(*(_value(run, key) for key in FIGURES))
     return f"{seed:<8}  {epochs:>8}  {cells}  {display.short_seconds(sum(each.seconds for each in run.history)):>6}"
 
 
 def summary(found: Seeds) -> list[str]:
-    """Return the lines below the rows: the mean, half its 95 % interval, the standard deviation of the runs."""
-    means = [found.mean(figure) for figure in FIGURES]
+    """Return the lines below the rows: mean, half the width of its 95 % interval, standard deviation of the runs."""
+    means = [found.mean(metric) for metric in FIGURES]
     if not found.runs:
         return []
     lines = [f"{'mean':<18}  {_cells(*(None if mean is None else mean.mean for mean in means))}"]
@@ -263,9 +264,9 @@ def _cells(loss: float | None, accuracy: float | None, macro_f1: float | None) -
     return f"{display.loss(loss):>10}  {display.fraction(accuracy):>8}  {display.fraction(macro_f1):>8}"
 
 
-def _figure(run: Run, figure: str) -> float | None:
-    if figure == "validation_loss":
+def _value(run: Run, metric: str) -> float | None:
+    if metric == "validation_loss":
         best = next((each for each in run.history if each.epoch == run.model_epoch), None)
         return None if best is None else best.validation_loss
-    value: float | None = getattr(run.result, figure)
+    value: float | None = getattr(run.result, metric)
     return value

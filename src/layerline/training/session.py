@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 
-from layerline.engines.memory_check import judging_bytes
+from layerline.engines.memory_check import prediction_bytes
 from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError, spelling
 from layerline.experiment.options import RECIPE_KEYS
 from layerline.files import whole
@@ -69,22 +69,22 @@ def train(
     allow: Collection[str] = (),
     **options: Any,
 ) -> Run:
-    """Train `network` on `data` and return the run; the test set is used once, with the weights of the best epoch.
+    """Train `network` on `data` and return the run; the test set is used once, with weights from the best epoch.
 
-    recipe: taken as it is. Without one, what the options leave out is chosen for this network and data, or measured,
-        as `layerline train` does (docs/recipes.md).
+    recipe: used as is. Without one, whatever the options do not set is chosen for this network and data, or measured,
+        as in `layerline train` (docs/recipes.md).
     options: values of the recipe by name, such as epochs=10, batch_size=50, learning_rate=0.001 (see Recipe).
-    allow: kinds of findings about the data that are no reason to refuse (docs/data-check.md).
-    live: whether, in a notebook, one figure follows the training.
-    out: a folder to write the run into; None writes nothing. Ctrl-C ends the training after the running step: the run
-    then has `stopped`. Raises UserError (RecipeError, NetworkError, …) before anything is written, and DivergedError.
-    Where the folder can no longer be written, the training goes on to its end: UnwrittenError has the run.
+    allow: kinds of findings in the data to accept (docs/data-check.md).
+    live: in a notebook, show the learning curves during training.
+    out: a folder for the run; None writes nothing. Ctrl-C stops training after the current step; the run then has
+    `stopped`. Raises UserError (RecipeError, NetworkError, …) before anything is written, and DivergedError.
+    If the folder can no longer be written to, training continues to its end: UnwrittenError has the run.
     """
     began = time.perf_counter()
-    asked = recipe_of(recipe, options)
+    requested = recipe_of(recipe, options)
     folder = None if out is None else RunFolder.named(Path(out), force=force)
     given = options if recipe is None else None
-    prepared = prepare(network, data, asked, given=given, engine=engine, threads=threads, allow=allow)
+    prepared = prepare(network, data, requested, given=given, engine=engine, threads=threads, allow=allow)
     figure = live_figure() if live else None
     callbacks = _Callbacks(on_epoch, on_progress)
     watcher = callbacks if figure is None else Several((callbacks, figure))
@@ -104,21 +104,21 @@ def run(
     clock: Callable[[], float] = time.perf_counter,
     began: float | None = None,
 ) -> Run:
-    """Train what is prepared, and write all files of the run; see `train`.
+    """Run a prepared training, and write all files of the run; see `train`.
 
-    folder: where it goes on, that of the run. every: seconds between checkpoints in an epoch. began: when, by the
-    clock, the time of `within` began.
+    folder: that of the run, also when resuming. every: seconds between checkpoints within an epoch. began: start of the
+    time of `within`, by the clock.
     """
     began = clock() if began is None else began
-    data, asked = prepared.data, prepared.recipe
-    if judging_bytes(data):
+    data, within = prepared.data, prepared.recipe.within
+    if prediction_bytes(data):
         watcher.note(
-            f"{display.count(len(data.classes))} classes: what the network says of the held images takes "
-            f"{display.size(judging_bytes(data))} of memory at the end"
+            f"{display.count(len(data.classes))} classes: the final predictions for validation and test images need "
+            f"{display.size(prediction_bytes(data))} of memory"
         )
-    if asked.within is not None:
+    if within is not None:
         prepared = fit_epochs(prepared, clock, began, files=folder is not None)
-        watcher.note(f"{prepared.recipe.epochs:,d} epochs fit into {words.time(asked.within)} (--within)")
+        watcher.note(f"{prepared.recipe.epochs:,d} epochs fit into {words.time(within)} (--within)")
     writer, nothing = None, contextlib.nullcontext()
     if folder is not None:
         if prepared.start is None:
@@ -142,7 +142,7 @@ def run(
 
 @final
 class _Training:
-    """The end of a training, in its three forms; each gives the run, whether its folder can be written or not."""
+    """The three ways a training can end; each returns the run, even if its folder cannot be written to."""
 
     def __init__(self, prepared: Prepared, folder: RunFolder | None, loop: Loop, interrupt: Interrupt) -> None:
         self._prepared, self._folder, self._loop, self._interrupt = prepared, folder, loop, interrupt
@@ -151,39 +151,39 @@ class _Training:
         """Why the first file that could not be written was not."""
 
     def finish(self) -> Run:
-        """Test the best weights, write everything, and return the run. Raises UnwrittenError where that fails."""
+        """Test the best weights, write everything, and return the run. Raises UnwrittenError if that fails."""
         best = self._loop.best
         assert best is not None  # noqa: S101 - at least one epoch was run
         model = self._save(best)
         engine = self._prepared.engine
         engine.set_state(engine.state().with_averaged(best))
-        result = self._judge()
+        result = self._evaluate()
         self._write(RESULT, lambda folder: result.write(folder.path / RESULT))
         notes: list[str] = []
         if self._interrupt.signal is None and self._unwritten is None:
-            notes = self._picture(result, best)
+            notes = self._illustrate(result, best)
         return self._whole(self._run(result, model, self._best_epoch, notes))
 
-    def _judge(self) -> Result:
-        """Return what the test says, with what stands beside it; keep what the network says of every held image."""
+    def _evaluate(self) -> Result:
+        """Return the test result with intervals, baselines and remarks; write the predictions of both splits."""
         data = self._prepared.data
         test = None if data.test is None else self._loop.measure(data.test, Stage.TEST)
-        held = None
+        validation = None
         if self._folder is not None and data.validation is not None:
-            held = self._loop.measure(data.validation, Stage.JUDGING)
-        if test or held:
-            found = [*_predictions("test", data.test, test), *_predictions("validation", data.validation, held)]
+            validation = self._loop.measure(data.validation, Stage.PREDICTING)
+        if test or validation:
+            found = [*_predictions("test", data.test, test), *_predictions("validation", data.validation, validation)]
             self._write(PREDICTIONS, lambda folder: predictions.write(folder.path / PREDICTIONS, found))
         result = Result(data.classes)
         if test is not None:
             confusion = metrics.confusion(test.truth, test.prediction, len(data.classes))
             result = Result.of(data.classes, test.loss, confusion)
-            beside = self._prepared.beside
-            if beside is None and self._interrupt.signal is None:
+            compared = self._prepared.baselines
+            if compared is None and self._interrupt.signal is None:
                 self._loop.announce(Stage.COMPARING)
-                beside = baselines.measured(data)
+                compared = baselines.measured(data)
             spread = intervals.intervals(confusion, self._prepared.recipe.seed)
-            result = dataclasses.replace(result, intervals=spread, baselines=beside)
+            result = dataclasses.replace(result, intervals=spread, baselines=compared)
         counts = {
             name: np.bincount(split.labels, minlength=len(data.classes))
             for name, split in (("train", data.train), ("validation", data.validation), ("test", data.test))
@@ -194,32 +194,32 @@ class _Training:
         )
 
     def stop(self) -> Run:
-        """Save the best weights so far, or those of the step that was finished, and return the run.
+        """Save the best weights so far, or without a finished epoch the current ones, and return the run.
 
-        Raises UnwrittenError where they cannot be written.
+        Raises UnwrittenError if they cannot be written.
         """
         model = self._save(self._loop.best or self._prepared.engine.state().averaged)
         unfinished = self._loop.steps_done
-        self._say_ending("stopped", unfinished)
+        self._write_ending("stopped", unfinished)
         return self._whole(self._run(Result(self._prepared.data.classes), model, self._best_epoch, steps=unfinished))
 
     def diverged(self) -> Run:
         """Save the weights of the last finished epoch, if there is one, and return the run.
 
-        Where they cannot be written, its notes say why: that it diverged is the error.
+        If they cannot be written, the run's notes have the reason: the error is that it diverged.
         """
         last = self._loop.last
         model = self._save(last or self._prepared.engine.state().averaged, write=last is not None)
-        self._say_ending("diverged", self._loop.steps_done)
+        self._write_ending("diverged", self._loop.steps_done)
         notes = () if self._unwritten is None else self._why(self._unwritten)
         return self._run(Result(self._prepared.data.classes), model, len(self._loop.history), notes)
 
-    def _say_ending(self, ended: Literal["stopped", "diverged"], steps: int) -> None:
+    def _write_ending(self, ended: Literal["stopped", "diverged"], steps: int) -> None:
         ending = Ending(ended, len(self._loop.history), steps)
         self._write(ENDING, lambda folder: ending.write(folder.path / ENDING))
 
     def _write(self, name: str, write: Callable[[RunFolder], object]) -> None:
-        """Write a file of the run, if it has a folder; that it cannot be written is kept for the end."""
+        """Write a file of the run, if it has a folder; an error is raised only at the end."""
         if self._folder is None:
             return
         try:
@@ -230,22 +230,22 @@ class _Training:
             self._files += [] if name in self._files else [name]
 
     def _whole(self, run: Run) -> Run:
-        """Return the run. Raises UnwrittenError, which has it, where a file of it is not written."""
+        """Return the run. Raises UnwrittenError with the run if a file of it was not written."""
         if self._unwritten is None:
             return run
         raise UnwrittenError(*self._why(self._unwritten), run) from self._unwritten
 
     def _why(self, error: UserError) -> tuple[str, str]:
-        """Return why the run is not all written, and what to do."""
-        assert self._folder is not None  # noqa: S101 - something was to be written there
+        """Return why the run was not written completely, and what to do."""
+        assert self._folder is not None  # noqa: S101 - writing to it failed
         given, lost = self._folder.given, self._folder.lost()
         message = self._folder.as_given(error).message
         if lost is not None:
             return (
                 f"{given}: {lost}, so the run could not be saved",
-                "train again, into another folder; in Python `error.run` has the run: error.run.model.save(…)",
+                "train again with another folder; in Python `error.run` has the run: error.run.model.save(…)",
             )
-        rest = f"`layerline train --resume {given}` (in Python layerline.resume) writes the rest"
+        rest = f"`layerline train --resume {given}` (in Python layerline.resume) writes the missing files"
         cause = error.__cause__
         if isinstance(cause, OSError) and cause.errno != errno.ENOENT:
             rest = f"{whole.remedy(cause)}; then {rest}"
@@ -269,10 +269,10 @@ class _Training:
             self._write(MODEL, lambda folder: model.save(folder.path / MODEL))
         return model
 
-    def _picture(self, result: Result, weights: Mapping[str, NDArray[Any]]) -> list[str]:
-        """Draw the graphs and write the report; return why one is missing.
+    def _illustrate(self, result: Result, weights: Mapping[str, NDArray[Any]]) -> list[str]:
+        """Draw the graphs and write the report; return the reasons for missing ones.
 
-        A library that cannot draw is no reason to lose the run, nor is a Ctrl-C: the run then has `stopped`.
+        The run is not lost if a library fails to draw, nor on Ctrl-C: the run then has `stopped`.
         """
         if self._folder is None:
             return []
@@ -287,7 +287,7 @@ class _Training:
                 break
             except KeyboardInterrupt:
                 self._interrupt.signal = signal.SIGINT
-                notes.append(f"no {name}: stopped while drawing; {rest} draws the rest")
+                notes.append(f"no {name}: stopped while drawing; {rest} draws the missing ones")
                 break
         return notes
 
@@ -299,16 +299,16 @@ class _Training:
         result: Result,
         weights: Mapping[str, NDArray[Any]],
     ) -> tuple[str, ...]:
-        """Return what `make` says, or why it could not: in a thread where no signal raises, so that this is why."""
+        """Return the notes of `make`, or why it failed; runs in a thread, where no signal handler can raise."""
         if self._folder is None:
             return ()
         try:
             return make(self._folder, result, weights)
         except (UserError, StoppedError):
             raise
-        except Exception as error:  # matplotlib or jinja2 is broken, or asked for what it does not have
+        except Exception as error:  # matplotlib or jinja2 is broken, or lacks a feature
             reason = f"{type(error).__name__}: {display.name(str(error), 200)}"
-            return (f"no {name}: {reason}; once that is put right, {rest} adds them",)
+            return (f"no {name}: {reason}; once that is fixed, {rest} adds them",)
 
     def _draw(self, folder: RunFolder, result: Result, weights: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
         from layerline import report
@@ -340,7 +340,7 @@ class _Training:
 
 @final
 class _Callbacks(Watcher):
-    """Two functions as a watcher."""
+    """A watcher that calls two functions."""
 
     def __init__(
         self, on_epoch: Callable[[EpochRow], None] | None, on_progress: Callable[[Progress], None] | None
@@ -366,11 +366,11 @@ def _predictions(name: str, split: Split | None, measured: Measured | None) -> l
 
 
 def recipe_of(recipe: Recipe | None, options: Mapping[str, Any]) -> Recipe:
-    """Return the recipe with the options in it. Raises RecipeError where there is no such option."""
+    """Return the recipe with the options applied. Raises RecipeError for an unknown option."""
     check_epochs(options)
     for name in options:
         if name not in RECIPE_KEYS:
             meant = (other_words.ours(name) or name).replace("-", "_")
             hint = f"did you mean {meant}?" if meant in RECIPE_KEYS else spelling.hint(name, RECIPE_KEYS)
-            raise RecipeError(f"{name}: there is no such option", hint)
+            raise RecipeError(f"{name}: unknown option", hint)
     return dataclasses.replace(recipe or Recipe(), **options)

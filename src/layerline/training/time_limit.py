@@ -1,8 +1,7 @@
-"""As many epochs as fit into a time: measured on the first steps, fixed then, and the same ever after.
+"""The number of epochs that fit into a time limit: measured on the first steps, and fixed from then on.
 
-The time is that of the whole training: from its beginning, with reading and compiling, to the end, with the test, what
-the network is compared with, and the pictures. What does not need the network is done before the first epoch, so that
-how long it took is known.
+The limit covers the whole training, from loading and compiling to the test, the baselines and the graphs. Whatever does
+not need the network is done before the first epoch, so that its duration is known.
 """
 
 from __future__ import annotations
@@ -19,24 +18,24 @@ if TYPE_CHECKING:
     from layerline.training.prepared import Prepared
 
 SPARE: Final = 0.98
-"""The share of the time left that is planned for: no two epochs take equally long."""
+"""Fraction of the remaining time to plan for, because epochs vary in duration."""
 FILES: Final = 0.8
-"""Seconds in which a run's graphs and its report are drawn."""
+"""Seconds for drawing a run's graphs and writing its report."""
 KEEPING: Final = 0.0005
-"""Seconds after each epoch in which it is written down, with a checkpoint beside."""
+"""Seconds for writing the history and a checkpoint after each epoch."""
 
 
 def fit_epochs(prepared: Prepared, clock: Callable[[], float], began: float, *, files: bool) -> Prepared:
-    """Return the training with the epochs that fit into its `within`, at least one, and with the baselines.
+    """Return the training with the number of epochs that fit into its `within`, at least one, and with the baselines.
 
-    The engine's state is put back. began: when, by the clock, its time began; files: whether the run has a folder, and
-    so pictures.
+    The engine's state is restored. began: start of its time, by the clock; files: whether the run has a folder, and so
+    graphs.
     """
     engine, data, recipe = prepared.engine, prepared.data, prepared.recipe
     budget = recipe.within
     if budget is None:
-        raise ValueError("the recipe has no time to fit into")
-    beside = baselines.measured(data)
+        raise ValueError("the recipe has no time limit")
+    compared = baselines.measured(data)
     found = timing.measured(engine, data, recipe, clock)
     held = len(data.test or ()) + (len(data.validation or ()) if files else 0)
     after = found.image * held + (FILES if files else 0.0)
@@ -44,4 +43,4 @@ def fit_epochs(prepared: Prepared, clock: Callable[[], float], began: float, *, 
     left = (budget - (clock() - began) - after) * SPARE
     epochs = min(max(1, int(left / epoch)), 1_000_000)
     recipe = dataclasses.replace(recipe, epochs=epochs, within=None)
-    return dataclasses.replace(prepared, recipe=recipe, beside=beside)
+    return dataclasses.replace(prepared, recipe=recipe, baselines=compared)

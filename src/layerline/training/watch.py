@@ -1,4 +1,4 @@
-"""What a training says of itself while it runs."""
+"""The progress of a training while it runs, and the interface of its watchers."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ if TYPE_CHECKING:
 
 
 class Stage(StrEnum):
-    """What a training is doing."""
+    """A stage of a training."""
 
     COMPILING = "compiling"
     TRAINING = "training"
     VALIDATION = "validation"
     TEST = "test"
-    JUDGING = "judging"
+    PREDICTING = "predicting"
     COMPARING = "comparing"
     DRAWING = "drawing"
 
     @property
     def sentence(self) -> str:
-        """Return how it is told wherever it is told."""
+        """Return the description that is displayed."""
         return _SENTENCES.get(self, self.value)
 
     @property
     def in_epoch(self) -> bool:
-        """Whether it is a part of an epoch, so that there is a speed and a share that is done."""
+        """Whether it is part of an epoch, so that a speed and a percentage are known."""
         return self in (Stage.TRAINING, Stage.VALIDATION)
 
 
 _SENTENCES: Final = {
     Stage.TEST: "evaluating the test set",
-    Stage.JUDGING: "evaluating the validation set with the best weights",
+    Stage.PREDICTING: "evaluating the validation set with the best weights",
     Stage.COMPARING: "computing the baselines",
     Stage.DRAWING: "drawing the graphs",
 }
@@ -43,7 +43,7 @@ _SENTENCES: Final = {
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is, some ten times a second."""
+    """The progress of a training, reported about ten times per second."""
 
     phase: Stage
     epoch: int
@@ -52,38 +52,38 @@ class Progress:
     step: int
     """Steps done in this epoch."""
     steps: int
-    """Steps of an epoch."""
+    """Steps per epoch."""
     images: int
     """Training images seen in this epoch."""
     train_seconds: float
-    """Since this epoch's first step; it stands still during the validation."""
+    """Time since this epoch's first step, without the validation."""
     seconds: float
-    """Since the first step of the run."""
+    """Time since the first step of the run."""
 
     @property
     def done(self) -> float:
-        """Return the share of the run's steps that is done."""
+        """Return the fraction of the run's steps that are done."""
         return ((self.epoch - 1) * self.steps + self.step) / (self.epochs * self.steps) if self.epoch else 0.0
 
     @property
     def images_per_second(self) -> float | None:
-        """Return the speed of this epoch's training pass; None before it has one."""
+        """Return the speed of this epoch's training pass; None before it is known."""
         return self.images / self.train_seconds if self.images and self.train_seconds > 0 else None
 
     @property
     def seconds_left(self) -> float | None:
-        """Return how long the rest will take if it goes on as it did; None before that can be told."""
+        """Return the estimated remaining time; None before it is known."""
         return self.seconds * (1 - self.done) / self.done if self.done > 0 else None
 
 
 class Watcher:
-    """Who is told; does nothing by itself. Not final: the screen is one."""
+    """Receives the events of a training; does nothing by default. Not final: the screen is a subclass."""
 
     def progress(self, progress: Progress) -> None:
-        """Take how far it is."""
+        """Called about ten times per second."""
 
     def note(self, text: str) -> None:
-        """Take a sentence about the training, such as why it ends early."""
+        """Called with a sentence about the training, such as why it stops early."""
 
     def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> None:
-        """Take a finished epoch."""
+        """Called after each epoch."""

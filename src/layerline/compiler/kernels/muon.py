@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.kernel import Kernel, given, reads, sets, updates
-from layerline.compiler.kernels.loops import vectors
+from layerline.compiler.kernels.loops import clear, vectors
 from layerline.compiler.kernels.optimizers import hyper
 from layerline.compiler.tile import balanced
 
@@ -77,7 +77,7 @@ class Filters:
 
 @dataclass(frozen=True)
 class MuonDirection(Kernel):
-    """Updates v, and u = the direction. X, Y, A and B are its workspace, whose padding is zero from the start."""
+    """Updates v, and u = the direction. X, Y, A and B are its workspace, whatever they held before."""
 
     filters: Filters
     clip: bool = False
@@ -145,6 +145,7 @@ class MuonDirection(Kernel):
                 pen.store(scaled, pen.pointer("X"), i)
             return
         n = f.shape(pen.machine)[1]
+        clear(pen, pen.pointer("X"), f.line * n, f.lanes(pen.machine))  # else a NaN would stay in the padding
         with pen.loop("line", f.lines) as line, pen.loop("k", f.line) as k:
             value = pen.mul(pen.load(pen.pointer("u"), line * f.line + k), factor)
             pen.store(value, pen.pointer("X"), k * n + line)

@@ -17,7 +17,8 @@ from layerline.errors import DataError
 from layerline.numbers import display
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+    from types import TracebackType
 
     from layerline.data.formats.stream import Stream
 
@@ -46,7 +47,10 @@ def begins(start: bytes) -> bool:
 
 @final
 class Tar(Members):
-    """The members of an open tar archive, in order."""
+    """The members of an open tar archive, in order.
+
+    Use it in a `with`: a thread reads ahead, and must have finished before the stream is closed.
+    """
 
     def __init__(self, stream: Stream) -> None:
         """Start at the beginning of an unread stream."""
@@ -56,6 +60,16 @@ class Tar(Members):
         self._buffer = memoryview(b"")
         self._passed = 0
         self._left = 0
+
+    def __enter__(self) -> Tar:
+        """Return the archive."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait until the thread that reads ahead has finished."""
+        self._blocks.close()
 
     def __iter__(self) -> Iterator[Member]:
         """Yield the members up to the end of the archive, then check what follows. Raises DataError."""
@@ -93,8 +107,8 @@ class Tar(Members):
     @contextlib.contextmanager
     def again(self) -> Iterator[Members]:
         """Open the archive again."""
-        with open_stream(self._stream.path) as stream:
-            yield Tar(stream)
+        with open_stream(self._stream.path) as stream, Tar(stream) as tar:
+            yield tar
 
     @property
     def _at(self) -> int:
@@ -189,7 +203,7 @@ class Tar(Members):
         self._stream.close_end()
 
 
-def _ahead(stream: Stream) -> Iterator[bytes]:
+def _ahead(stream: Stream) -> Generator[bytes, None, None]:
     """Yield the content of a stream in pieces; a thread unpacks the next piece while one is used."""
     with ThreadPoolExecutor(1, "unpack") as pool:
         waiting = pool.submit(stream.take, _READ)

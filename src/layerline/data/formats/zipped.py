@@ -59,24 +59,27 @@ def open_zip(path: Path) -> Iterator[Zip]:
             raise DataError(
                 f"{name}: cannot read the table of contents at the end of this zip archive", FETCH
             ) from error
-        with archive:
-            yield Zip(archive, name, os.fstat(file.fileno()).st_size)
+        with archive, ThreadPoolExecutor(1, "unzip") as aside:
+            yield Zip(archive, name, os.fstat(file.fileno()).st_size, aside)
 
 
 @final
 class Zip(Members):
     """The files and folders in a zip archive, in the order of their content."""
 
-    def __init__(self, archive: zipfile.ZipFile, name: str, size: int) -> None:
-        """Take an open archive of `size` bytes. Raises DataError if its members cannot be true."""
+    def __init__(self, archive: zipfile.ZipFile, name: str, size: int, aside: ThreadPoolExecutor) -> None:
+        """Take an open archive of `size` bytes.
+
+        aside: the thread that unpacks: in the caller's, a signal handler may raise what looks like a damaged archive.
+        """
         self.name = name
         self._archive = archive
         self._infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
         self._recoded = list[str]()
         self._names = [self._named(info) for info in self._infos]
         self._size = size
+        self._aside = aside
         self._last: zipfile.ZipInfo | None = None
-        self._aside: ThreadPoolExecutor | None = None
 
     @property
     def names(self) -> list[str]:
@@ -96,16 +99,13 @@ class Zip(Members):
     def __iter__(self) -> Iterator[Member]:
         """Yield the members in the order of their content, after all of them have been checked. Raises DataError."""
         self._check()
-        # not in the caller's thread, where a signal handler may raise what looks like a damaged archive
-        with ThreadPoolExecutor(1, "unzip") as self._aside:
-            for info, name in zip(self._infos, self._names, strict=True):
-                self._last = info
-                yield Member(name.rstrip("/"), info.file_size, _kind(info, name), info.header_offset)
+        for info, name in zip(self._infos, self._names, strict=True):
+            self._last = info
+            yield Member(name.rstrip("/"), info.file_size, _kind(info, name), info.header_offset)
 
     def read(self, member: Member) -> bytes:
         """Return the content of the last member yielded, at most as many bytes as declared."""
-        assert self._aside is not None  # noqa: S101 - there is no member otherwise
-        assert self._last is not None  # noqa: S101
+        assert self._last is not None  # noqa: S101 - a member was yielded
         return self._aside.submit(self._content, self._last, self._place(member.name)).result()
 
     @contextlib.contextmanager

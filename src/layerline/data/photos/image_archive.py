@@ -51,8 +51,7 @@ def _read(
     if start in recognize.ZIP:
         with open_zip(path) as zipped:
             return image_folder.read_archive(path, zipped, zipped, options, cached, progress, runs)
-    with open_stream(path) as stream:
-        tar = Tar(stream)
+    with open_stream(path) as stream, Tar(stream) as tar:
         members = iter(tar)
         passed: list[Member] = []  # none of these is read, whatever follows them
         for member in members:

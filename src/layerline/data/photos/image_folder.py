@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from layerline.data.formats.members import Member, Members
     from layerline.data.part import SourceArrays
@@ -113,10 +115,9 @@ def read_archive(
         if size > _MAX_HELD:
             break
     whole = size <= _MAX_HELD
-    if not whole and outlines.enough:
-        source: Iterable[File] = itertools.chain(held, files)
-    elif whole:
-        source = held
+    source: AbstractContextManager[Iterable[File]]
+    if whole or outlines.enough:
+        source = contextlib.nullcontext(held if whole else itertools.chain(held, files))
     else:
         held.clear()
         for file in files:
@@ -124,7 +125,8 @@ def read_archive(
         others = _Others.without(runs)
         source = _again(archive, options, others, runs)
     collector = ImageCollector(archive.name, options, outlines, len(outlines.sizes) if not outlines.enough else 0)
-    collector.fill(source, progress)
+    with source as content:
+        collector.fill(content, progress)
     if not collector.folders:
         raise DataError(f"{archive.name}: contains no images", "pass an archive of class/image")
     others.ignored.recoded = list(archive.recoded)
@@ -133,10 +135,13 @@ def read_archive(
     return parts(archive.name, _stem(path), pictures, arranged, others.ignored, options)
 
 
-def _again(archive: Members, options: ImageOptions, others: _Others, runs: Collection[Folders]) -> Iterator[File]:
-    """Yield the image files of an archive, reading it again from the start."""
+@contextlib.contextmanager
+def _again(
+    archive: Members, options: ImageOptions, others: _Others, runs: Collection[Folders]
+) -> Iterator[Iterator[File]]:
+    """Open an archive again and give its image files, from the start."""
     with archive.again() as opened:
-        yield from _files(opened, _outside(opened, runs), options, others)
+        yield _files(opened, _outside(opened, runs), options, others)
 
 
 def _outlines(files: list[File], options: ImageOptions) -> Outlines:

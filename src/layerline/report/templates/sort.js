@@ -1,4 +1,4 @@
-// Sorting the table of classes: the buttons are made here, so that without scripts nothing stands there dead.
+// Sorts the table of classes. The buttons are created here, so that without scripts there are no dead buttons.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   [...table.tHead.rows[0].cells].forEach((head, column) => {

@@ -1,4 +1,4 @@
-"""SAVE, while a training runs: what it is at a step as a file, so that it can go on from there to the same bits."""
+"""SAVE, during training: checkpoints, from which a training can be resumed bit-identically."""
 
 from __future__ import annotations
 

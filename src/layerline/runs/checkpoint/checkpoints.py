@@ -1,7 +1,7 @@
-"""The folder `checkpoints/` of a run: what is written there, what is kept, and what is found there again.
+"""The folder `checkpoints/` of a run: which checkpoints are written, which are kept, and how the latest is found.
 
-Which checkpoint is the latest is told by looking at all of them, never by a note that could point to nothing: each file
-says by its name how far it is, and holds a SHA-256 over all its bytes. docs/checkpoints.md is the definition.
+The latest checkpoint is found by listing all of them, never by a pointer that could be stale: each file name contains
+the position, and each file a SHA-256 over all its bytes. docs/checkpoints.md defines the format.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FORMAT: Final = "layerline checkpoint"
 FORMAT_VERSION: Final = 1
 KEPT: Final = 2
-"""The newest that stay; the one of the best epoch stays beside them."""
+"""Number of newest checkpoints that are kept, along with the one of the best epoch."""
 _NAME: Final = re.compile(r"epoch-([0-9]{1,9})(?:-step-([0-9]{1,12}))?\.safetensors", re.ASCII)
 _DAMAGED: Final = ".damaged"
 
@@ -36,32 +36,32 @@ Position = tuple[int, int]
 
 @final
 class _OtherVersionError(UserError):
-    """A whole checkpoint, in a version of the format that this reader does not know."""
+    """An intact checkpoint in a format version that this reader does not support."""
 
 
 @dataclass(frozen=True, eq=False)
 class Latest:
-    """The newest checkpoint that is whole."""
+    """The newest intact checkpoint."""
 
     path: Path
     snapshot: Snapshot
     identity: Identity
     damaged: tuple[str, ...]
-    """Newer ones that are not, a sentence each."""
+    """A message for each newer, damaged checkpoint."""
 
 
 @final
 class Checkpoints:
-    """The checkpoints of one run. One process at a time: see `RunFolder.hold`."""
+    """The checkpoints of one run, used by one process at a time: `RunFolder` locks the run folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Keep where they are; the folder is made with the first of them."""
+        """Store the path of the folder, which is created with the first checkpoint."""
         self.folder = folder
 
     def save(self, snapshot: Snapshot, identity: Identity) -> Path:
-        """Write a checkpoint, read it again and compare, then remove what is no longer needed; return its path.
+        """Write a checkpoint, verify it by reading it back, then remove old ones; return its path.
 
-        Raises UserError where it cannot be written; those that were there are then as they were.
+        Raises UserError if it cannot be written; existing checkpoints are then unchanged.
         """
         self._check_own()
         try:
@@ -83,10 +83,10 @@ class Checkpoints:
         return path
 
     def latest(self) -> Latest | None:
-        """Return the newest checkpoint that is whole, None where there is none at all.
+        """Return the newest intact checkpoint, or None if there are no checkpoints.
 
-        What a killed process left half-written is removed. Raises UserError where there are some and none is whole, and
-        where the newest is of another version of the format: going on before it would lose what it holds.
+        What a killed process left half-written is removed. Raises UserError if all checkpoints are damaged, or if the
+        newest has another format version: resuming from an older one would lose its work.
         """
         self._check_own()
         whole.remove_unfinished(self.folder)
@@ -100,28 +100,28 @@ class Checkpoints:
                 damaged.append(error.message)
         if damaged:
             raise UserError(
-                f"{self.folder}: no checkpoint is whole: {damaged[0]}",
-                "start again: layerline train experiment.toml of that folder, with --out and another name",
+                f"{self.folder}: all checkpoints are damaged: {damaged[0]}",
+                "start over: layerline train with the experiment.toml of that folder, and --out with another name",
             )
         return None
 
     def _check_own(self) -> None:
-        """Raise UserError where the folder is a link: a run makes none, and files elsewhere would be removed."""
+        """Raise UserError if the folder is a link: a run creates none, and files elsewhere would be removed."""
         if self.folder.is_symlink():
             raise UserError(
-                f"{self.folder}: is a link, and checkpoints are neither read nor written through one",
-                "remove the link, or put a copy of the folder it leads to in its place",
+                f"{self.folder}: is a link; checkpoints are never read or written through links",
+                "remove the link, or replace it with a copy of the folder it points to",
             )
 
     def set_aside(self, found: Latest) -> None:
-        """Give the damaged checkpoints that are newer than `found` another name: they are no checkpoints any more."""
+        """Rename the damaged checkpoints that are newer than `found`, so that they are no longer listed."""
         for position, path in self._listed():
             if position > found.snapshot.position:
                 with contextlib.suppress(OSError):
                     path.replace(path.with_name(path.name + _DAMAGED))
 
     def _listed(self) -> list[tuple[Position, Path]]:
-        """Return the checkpoints by their names, the newest first."""
+        """Return the checkpoints with their positions, newest first."""
         try:
             entries = list(self.folder.iterdir())
         except FileNotFoundError:
@@ -132,7 +132,7 @@ class Checkpoints:
         return sorted(found, reverse=True)
 
     def _remove_old(self, snapshot: Snapshot) -> None:
-        """Remove all but the newest and that of the best epoch; what cannot be listed or removed stays."""
+        """Remove all except the newest and that of the best epoch, ignoring what cannot be listed or removed."""
         listed = []
         with contextlib.suppress(UserError):
             listed = [(position, path) for position, path in self._listed() if position <= snapshot.position]
@@ -154,23 +154,23 @@ def _position(match: re.Match[str]) -> Position:
 
 
 def _read(path: Path, position: Position) -> tuple[Snapshot, Identity]:
-    """Return what a checkpoint holds. Raises UserError where it is not whole, or not a checkpoint of that name."""
+    """Return the contents of a checkpoint. Raises UserError if it is damaged, or does not match its name."""
     held = tensors.read(path)
     if held.metadata.get("format") != FORMAT:
-        raise UserError(f"{path}: not a checkpoint of layerline")
+        raise UserError(f"{path}: not a layerline checkpoint")
     version = held.metadata.get("format_version", "")
     if version != str(FORMAT_VERSION):
         raise _OtherVersionError(
-            f"{path}: made by layerline {display.name(held.metadata.get('layerline', '?'))} in version "
-            f"{display.name(version)} of the format, this is {__version__} with version {FORMAT_VERSION}",
-            "go on with the version that wrote it",
+            f"{path}: written by layerline {display.name(held.metadata.get('layerline', '?'))} in format version "
+            f"{display.name(version)}, this is layerline {__version__} with format version {FORMAT_VERSION}",
+            "resume with the version that wrote it",
         )
     try:
         snapshot, identity = _parsed(held)
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise UserError(f"{path}: not what a checkpoint holds: {error}") from error
+        raise UserError(f"{path}: not a valid checkpoint: {error}") from error
     if snapshot.position != position:
-        raise UserError(f"{path}: its content is of {name_of(snapshot.position)}")
+        raise UserError(f"{path}: its content is that of {name_of(snapshot.position)}")
     return snapshot, identity
 
 

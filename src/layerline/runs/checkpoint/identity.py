@@ -1,4 +1,4 @@
-"""What a training's bits depend on beside its state: where two agree in it, one can go on from the other."""
+"""What a training's bits depend on besides its state: trainings with the same identity can resume each other."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from layerline.recipe import Recipe
 
 _VERSIONS: Final = ("layerline", "llvmlite")
-"""Of the packages that decide which machine code is written."""
+"""The packages that determine the machine code."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Network, data, recipe and engine of a training, as plain values."""
+    """The network, data, recipe and engine of a training, as plain values."""
 
     network: str
     """The text of the network file."""
     data: Mapping[str, object]
     cuts: Mapping[str, object]
-    """The options that made the splits, to say what differs; whether they are the same is told by the data."""
+    """The options of the splits, only for messages; `data` decides whether the splits are the same."""
     recipe: Mapping[str, object]
     engine: Mapping[str, object]
 
     @classmethod
     def of(cls, network: Network, data: Dataset, recipe: Recipe, engine: Engine) -> Identity:
-        """Return what this training is."""
+        """Return the identity of a training."""
         facts = {key: value for key, value in engine.facts().items() if key != "threads"}
         found = versions()
         made = {key: found[key] for key in _VERSIONS if key in found}
@@ -58,13 +58,13 @@ class Identity:
 
     @classmethod
     def read(cls, text: str) -> Identity:
-        """Return the identity that `text` is. Raises TypeError or ValueError where it is none."""
+        """Return the identity from its JSON text. Raises TypeError or ValueError if it is not valid."""
         found = cls(**json.loads(text))
         tables = (found.data, found.cuts, found.recipe, found.engine)
         if not isinstance(found.network, str) or not all(isinstance(table, dict) for table in tables):
-            raise TypeError("its identity is not a network's text and four tables")
+            raise TypeError("its identity must be a network text and four tables")
         if not isinstance(found.data.get("classes"), list):
-            raise TypeError("its identity names no classes")
+            raise TypeError("its identity has no classes")
         return found
 
     @property
@@ -107,51 +107,51 @@ def _digest(split: Split) -> str:
 
 
 def _network_differences(text: str, kept: str) -> Iterator[str]:
-    """Yield the first line that differs."""
+    """Yield a sentence about the first line that differs, if any."""
     for number, (line, before) in enumerate(
-        itertools.zip_longest(text.splitlines(), kept.splitlines(), fillvalue="no more"), start=1
+        itertools.zip_longest(text.splitlines(), kept.splitlines(), fillvalue="missing"), start=1
     ):
         if line != before:
-            yield f"network: line {number} is {display.name(line.strip(), 40)}, it was {display.name(before, 40)}"
+            yield f"network: line {number} is {display.name(line.strip(), 40)}, was {display.name(before, 40)}"
             return
 
 
 def _data_differences(now: Identity, kept: Identity) -> list[str]:
-    """Return why the data is not the same; where its content is, by the options that cut it."""
+    """Return how the data differs; if its content is the same, the split options that differ."""
     if now.data == kept.data:
         return []
     print_now, print_kept = (str(each.data.get("fingerprint"))[:12] for each in (now, kept))
     if print_now != print_kept:
         name = display.name(str(now.data["name"]))
-        return [f"data: {name} has the content {print_now}… (SHA-256), it was {print_kept}…"]
+        return [f"data: the content of {name} is {print_now}… (SHA-256), was {print_kept}…"]
     if found := _differing(now.cuts, kept.cuts, flags=True):
         return found
     if now.classes != kept.classes:
-        return [f"data: {len(now.classes)} classes, it had {len(kept.classes)}, or others by name"]
-    return ["data: other images are for training, validation or the test"]
+        return [f"data: has {len(now.classes)} classes, had {len(kept.classes)}, or their names differ"]
+    return ["data: the training, validation or test images are different"]
 
 
 def _as_now(recipe: Mapping[str, object]) -> Mapping[str, object]:
-    """Return a recipe with its augmentation in the order in which it is written now: once it was kept as typed."""
+    """Return a recipe with its augmentation in canonical order: older versions stored it as typed."""
     if "augment" not in recipe:
         return recipe
     try:
         return {**recipe, "augment": words.written("augment", words.augmentation(recipe["augment"]))}
     except RecipeError:
-        return recipe  # words that mean nothing: told as a difference
+        return recipe  # not valid: reported as a difference
 
 
 def _differing(now: Mapping[str, object], kept: Mapping[str, object], *, flags: bool) -> list[str]:
-    """Return a sentence for each key whose value is another one."""
+    """Return a sentence for each key whose value differs."""
     sentences = []
     for key in sorted({*now, *kept}):
         if now.get(key) != kept.get(key):
             name = f"--{key.replace('_', '-')}" if flags else f"{key}:"
-            sentences.append(f"{name} {_shown(now.get(key))}, it was {_shown(kept.get(key))}")
+            sentences.append(f"{name} {_text(now.get(key))}, was {_text(kept.get(key))}")
     return sentences
 
 
-def _shown(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, list):
         return display.name(",".join(map(str, value)), 60)
     return "none" if value is None else display.name(str(value), 60)

@@ -1,4 +1,4 @@
-"""All that a training is between two steps, and the same as the tensors and texts of a file."""
+"""The whole state of a training between two steps, and its conversion to the tensors and texts of a file."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ Arrays = dict[str, "NDArray[Any]"]
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """A training between two steps. What follows depends on this, the network, the data and the recipe, and no more."""
+    """A training between two steps. The rest depends only on this, the network, the data and the recipe."""
 
     history: tuple[EpochRow, ...]
     """The finished epochs."""
     step: int
-    """Steps done of the epoch after them; 0 where none has begun."""
+    """Steps done of the next epoch; 0 if it has not started."""
     state: State
     best: Weights | None
-    """The weights of the best epoch, as they are evaluated; None before one is finished."""
+    """The weights of the best epoch, as evaluated; None before one is finished."""
     last: Weights | None
-    """Likewise of the last finished epoch."""
+    """Likewise those of the last finished epoch."""
     running: Running
-    """What the steps of the unfinished epoch have gathered."""
+    """What the steps of the unfinished epoch have accumulated."""
     train_seconds: float = 0.0
-    """That these steps have taken."""
+    """Time spent on these steps."""
 
     @property
     def position(self) -> tuple[int, int]:
-        """Return (finished epochs, steps of the next): the order of snapshots."""
+        """Return (finished epochs, steps of the next), by which snapshots are ordered."""
         return len(self.history), self.step
 
     @property
@@ -52,9 +52,9 @@ class Snapshot:
         return 0 if row is None else row.epoch
 
     def arrays(self) -> Arrays:
-        """Return the tensors, each under its part's name: `weights/0.weight`, `optimizer/momentum.0.weight`, ….
+        """Return the tensors, prefixed with their part: `weights/0.weight`, `optimizer/momentum.0.weight`, ….
 
-        What equals the state's own weights, as the best weights do at the end of the best epoch, is left out.
+        Weights equal to the state's own, as the best weights are at the end of the best epoch, are omitted.
         """
         parts = {"weights": self.state.weights, "optimizer": self.state.optimizer}
         if self.best is not None and not self._state_is(self.best_epoch):
@@ -68,7 +68,7 @@ class Snapshot:
         return found
 
     def texts(self) -> dict[str, str]:
-        """Return what is not a tensor: numbers as JSON with all their digits (and NaN), so that they come back."""
+        """Return everything that is not a tensor, as JSON that preserves every number exactly (NaN included)."""
         rows = [dataclasses.asdict(row) for row in self.history]
         return {
             "history": json.dumps(rows),
@@ -77,14 +77,14 @@ class Snapshot:
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, str], classes: int) -> Snapshot:
-        """Return the snapshot that `arrays` and `texts` tell of. Raises KeyError, TypeError or ValueError."""
+        """Return the snapshot from its `arrays` and `texts`. Raises KeyError, TypeError or ValueError."""
         history = tuple(_row(row) for row in json.loads(texts["history"]))
         if [row.epoch for row in history] != list(range(1, len(history) + 1)):
-            raise ValueError("its epochs do not follow each other from 1")
+            raise ValueError("its epochs are not numbered 1, 2, …")
         position = json.loads(texts["position"])
         step, seconds = position["step"], float(position["train_seconds"])
         if type(step) is not int or step < 0 or not 0 <= seconds < math.inf:
-            raise ValueError("its position is not a number of steps and of seconds")
+            raise ValueError("its position must be a number of steps and of seconds")
         parts: dict[str, Arrays] = {}
         for key, value in arrays.items():
             part, _, name = key.partition("/")
@@ -98,7 +98,7 @@ class Snapshot:
         return cls(history, step, state, best, last, running, seconds)
 
     def _state_is(self, epoch: int) -> bool:
-        """Return whether the state is what it was at the end of that epoch."""
+        """Return whether the state is that at the end of this epoch."""
         return self.step == 0 and epoch == len(self.history)
 
 
@@ -106,21 +106,21 @@ _NUMBERS: Final = tuple(field.name for field in dataclasses.fields(EpochRow) if 
 
 
 def _row(found: Any) -> EpochRow:
-    """Return an epoch as JSON told of it. Raises TypeError or ValueError."""
+    """Return an epoch from JSON. Raises TypeError or ValueError."""
     row = EpochRow(**found)
     if type(row.epoch) is not int or type(row.best) is not bool:
-        raise TypeError("an epoch in it has no number, or does not say whether it was the best")
+        raise TypeError("an epoch in it has no valid `epoch` or `best`")
     for key in _NUMBERS:
         if type(getattr(row, key)) is not float and not (key.startswith("validation_") and getattr(row, key) is None):
-            raise TypeError(f"{key} of an epoch in it is no number")
+            raise TypeError(f"{key} of an epoch in it is not a number")
     return row
 
 
 def _running(parts: Mapping[str, NDArray[Any]], classes: int) -> Running:
-    """Return what an unfinished epoch has gathered. Raises KeyError or ValueError."""
+    """Return what an unfinished epoch has accumulated. Raises KeyError or ValueError."""
     loss, tallies = parts["loss"], parts["tallies"]
     if loss.shape != (1,) or tallies.shape != (3, classes) or tallies.dtype != np.int64:
-        raise ValueError("what its unfinished epoch has gathered is not of these classes")
+        raise ValueError("the metrics of its unfinished epoch do not match these classes")
     if tallies.min() < 0:
-        raise ValueError("what its unfinished epoch has gathered is below 0")
+        raise ValueError("the metrics of its unfinished epoch have negative counts")
     return Running(float(loss[0]), tallies)

@@ -1,9 +1,9 @@
-"""Who writes the checkpoints: a thread of its own, so that training does not wait for the disk.
+"""Writes checkpoints in a separate thread, so that training does not wait for the disk.
 
-An epoch's row is in history.jsonl at once, before anybody is told of the epoch. Its checkpoint follows: where epochs
-are faster than the disk, one checkpoint stands for several, and the newest snapshot takes the place of one that waits.
-The work of writing stays below a hundredth of the run: after a checkpoint that took so much of a core, the next begins
-99 times as long later. What a killed training told beyond its newest checkpoint is computed again, to the same bits.
+An epoch's row is in history.jsonl at once, before the epoch is reported. Its checkpoint follows: if epochs are faster
+than the disk, one checkpoint covers several, and a newer snapshot replaces one that is waiting. Writing takes less than
+a hundredth of the run's CPU time: the pause after a checkpoint is 99 times the CPU time that it took. What a killed
+training reported after its newest checkpoint is recomputed, bit-identically.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from layerline.runs.folder import RunFolder
 
 REST: Final = 99
-"""Seconds without writing for each second of a core that writing took."""
-_LOOK: Final = 0.001
-"""Seconds between two looks at whether the thread has ended."""
+"""Seconds without writing per second of CPU time that writing took."""
+_POLL: Final = 0.001
+"""Seconds between checks whether the thread has ended."""
 EVERY: Final = 300.0
-"""Seconds between snapshots within an epoch, where nothing else is asked for."""
+"""Default seconds between snapshots within an epoch."""
 
 
 @final
 class CheckpointWriter:
-    """Writes the newest snapshot it is offered, and the rows of its epochs."""
+    """Writes the newest snapshot offered, and the history rows of its epochs."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class CheckpointWriter:
         every: float = EVERY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare; the thread starts with the first snapshot. every: seconds until one within an epoch is due."""
+        """Prepare; the first snapshot starts the thread. every: seconds until a snapshot within an epoch is due."""
         self._checkpoints, self._identity, self._folder = checkpoints, identity, folder
         self._every, self._clock = every, clock
         self._offered = clock()
@@ -61,29 +61,29 @@ class CheckpointWriter:
         self._threads: list[Thread] = []
 
     def offer(self, snapshot: Snapshot) -> None:
-        """Write the rows of its epochs, and hand over a snapshot, which is then no longer changed.
+        """Write the rows of a snapshot's epochs, and queue the snapshot, which must not change afterwards.
 
-        It is written as soon as that may be.
+        It is written as soon as the pause after the previous one is over.
         """
         self._check()
         self._offered = self._clock()
         self._attempt(HISTORY, lambda: self._folder.append(snapshot.history), f"{HISTORY} can be written again")
-        self._waiting.append(snapshot)  # in place of one that waits
+        self._waiting.append(snapshot)  # replaces one that is waiting
         self._news.put(None)
         if all(thread.gone for thread in self._threads):
-            with contextlib.suppress(RuntimeError, MemoryError):  # no thread to be had: written later, by who closes
+            with contextlib.suppress(RuntimeError, MemoryError):  # no thread available: close() writes it
                 start(self._threads, self._work)
 
     def due(self) -> bool:
-        """Return whether the last snapshot was offered so long ago that it is time for one within the epoch."""
+        """Return whether it is time for a snapshot within the epoch."""
         return self._clock() - self._offered >= self._every
 
     def notes(self) -> list[str]:
-        """Return what went wrong since the last call, a sentence each: training can go on."""
+        """Return a sentence for each failure or recovery since the last call; training can continue."""
         return [self._notes.popleft() for _ in range(len(self._notes))]
 
     def close(self) -> None:
-        """Write what waits, at once, and end the thread."""
+        """Write a waiting snapshot immediately, and end the thread."""
         self._end()
         self._check()
         while self._waiting:
@@ -94,7 +94,7 @@ class CheckpointWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """End the thread before the folder is unlocked, after an error too with what waits, but where it says stop."""
+        """End the thread before the folder is unlocked; a waiting snapshot is written, except after an interrupt."""
         if error is None:
             self.close()
         elif not isinstance(error, Exception):
@@ -102,13 +102,13 @@ class CheckpointWriter:
         self._end()
 
     def _end(self) -> None:
-        """Return when the thread has ended; what is raised meanwhile is raised then."""
+        """Wait until the thread has ended; an exception raised meanwhile is raised afterwards."""
         late: BaseException | None = None
         while not self._closing or any(not thread.gone for thread in self._threads):
             try:
                 self._closing = True
                 self._news.put(None)
-                time.sleep(_LOOK)
+                time.sleep(_POLL)
             except BaseException as error:
                 late = error
         if late is not None:
@@ -129,7 +129,7 @@ class CheckpointWriter:
             self._failed = error
 
     def _next(self, rest_until: float) -> Snapshot | None:
-        """Return the next snapshot to write, waiting for it; None when all is written and there will be no other."""
+        """Wait for the next snapshot to write and return it; None when closing and all are written."""
         while not self._closing:
             left = rest_until - self._clock()
             if self._waiting and left <= 0:
@@ -142,11 +142,11 @@ class CheckpointWriter:
             return None
 
     def _save(self, snapshot: Snapshot) -> None:
-        again = f"{name_of(snapshot.position)} is written: checkpoints work again"
+        again = f"{name_of(snapshot.position)} was written: checkpoints work again"
         self._attempt(CHECKPOINTS, lambda: self._checkpoints.save(snapshot, self._identity), again)
 
     def _attempt(self, what: str, write: Callable[[], object], again: str) -> None:
-        """Write; of what fails for the same reason the first is said, and by `again` when everything works again."""
+        """Write; note only the first of repeated failures, and `again` once everything works again."""
         failure = None
         try:
             write()
@@ -156,6 +156,6 @@ class CheckpointWriter:
             self._failing.remove(what)
             self._notes.extend([] if self._failing else [again])
         if failure is not None:
-            whole = "" if self._folder.lost() else ", what was kept before is whole"
-            self._notes.extend([] if self._failing else [f"{failure}; the training goes on{whole}"])
+            intact = "" if self._folder.lost() else ", earlier checkpoints are intact"
+            self._notes.extend([] if self._failing else [f"{failure}; training continues{intact}"])
             self._failing.add(what)

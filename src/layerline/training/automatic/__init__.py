@@ -1,4 +1,4 @@
-"""What is assumed where nothing is asked for: facts about the data and the network become a recipe, with reasons."""
+"""Automatic choices: a recipe, with reasons, from facts about the data and the network."""
 
 from layerline.training.automatic.choice import Choice
 from layerline.training.automatic.completion import Completed, complete

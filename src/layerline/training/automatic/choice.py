@@ -1,4 +1,4 @@
-"""A value that was chosen, and why."""
+"""A value that was chosen automatically, and why."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Choice:
-    """A value of the recipe, and the reason in a few words, for the screen, experiment.toml and the report."""
+    """A value of the recipe with a short reason, for the screen, experiment.toml and the report."""
 
     value: Any
     reason: str

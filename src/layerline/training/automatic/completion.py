@@ -1,4 +1,4 @@
-"""A recipe for a network and a data set: what was given stays, the rest is chosen or measured."""
+"""Completes a recipe for a network and a data set: specified values stay, the rest is chosen or measured."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 
 LONG: Final = 2e12
-"""Multiply-adds from which on it is worth a second to say how long a training will take: half a minute on two cores."""
+"""Above this many multiply-adds (half a minute on two cores), a second is spent to estimate the training time."""
 
 
 @dataclass(frozen=True)
 class Completed:
-    """A recipe that is whole, the engine that was made for it, and why its values are what they are."""
+    """A complete recipe, its engine, and the reasons of the automatic choices."""
 
     recipe: Recipe
     engine: Engine
     reasons: dict[str, str] = field(default_factory=dict)
-    """Key of the recipe → reason, for every value that was neither given nor a plain default."""
+    """Key of the recipe → reason, for every value that was neither specified nor a plain default."""
     seconds: float | None = None
-    """How long the training will take, where that was measured: it takes long."""
+    """Estimated duration of the training, if it was measured because it is long."""
 
 
 def complete(
@@ -51,10 +51,10 @@ def complete(
     clock: Callable[[], float] = time.perf_counter,
     say: Callable[[str], None] | None = None,
 ) -> Completed:
-    """Return the recipe, a value chosen where none was given: by rules, and the rate by a test of several.
+    """Return the recipe with missing values chosen: by rules, and the learning rate by a short test of several.
 
-    given: keys of the recipe that were asked for. say: is told what is being tried. The engine's weights are those
-    that training starts with. Raises UserError where what was given does not go with the network, the data or itself.
+    given: keys of the recipe that were specified. say: called with a description of each stage. The engine has the
+    initial weights. Raises UserError if specified values do not fit the network, the data or each other.
     """
     say = say or _silent
     choices = choose(Facts.of(network, data), recipe, given)
@@ -65,7 +65,7 @@ def complete(
     made = engines.make(engine, network, data.scaling, recipe, threads)
     check_memory(made, data, recipe)
     if "learning_rate" not in given or ("epochs" not in given and recipe.within is None):
-        say("compiling")  # of a thousand layers it takes a minute
+        say("compiling")  # takes a minute for a thousand layers
         made.prepare(data.train.source)
     if "learning_rate" not in given:
         say("trying learning rates")
@@ -76,7 +76,7 @@ def complete(
         recipe = _with(recipe, choices)
     seconds = None
     if recipe.within is None and 3 * network.multiply_adds * len(data.train) * recipe.epochs > LONG:
-        say("measuring how long an epoch takes")
+        say("measuring the time per epoch")
         seconds = recipe.epochs * timing.measured(made, data, recipe, clock).epoch(data)
     return Completed(recipe, made, {key: choice.reason for key, choice in choices.items()}, seconds)
 

@@ -1,4 +1,4 @@
-"""The number of epochs, from how many steps a training needs and how much work an epoch is."""
+"""The number of epochs, from the number of steps that a training needs and the work per epoch."""
 
 from __future__ import annotations
 
@@ -13,33 +13,31 @@ if TYPE_CHECKING:
 
 FEWEST, MOST = 8, 30
 STEPS: Final = 800
-"""Steps of a small set are worth having even where they take more epochs than MOST …"""
+"""Small data sets get at least this many steps, even if that takes more epochs than MOST …"""
 MOST_OF_SMALL: Final = 60
 """… up to this many."""
 WORK: Final = 1e14
-"""Multiply-adds that a training does by itself at most, but for the fewest epochs: six minutes on two fast cores
-(vgg-small: 2.7·10¹¹ a second, Zen 5, 2026-11-29), half an hour on slow ones. They are counted, not timed, so that one
-command is one training on every computer."""
+"""Multiply-adds that limit the automatic number of epochs, down to the minimum: six minutes on two fast cores
+(vgg-small: 2.7·10¹¹ per second, Zen 5, 2026-11-29), half an hour on slow ones. They are counted, not timed, so that a
+command gives the same training on every computer."""
 
 
 def fewest(recipe: Recipe) -> int:
-    """Return how many epochs are chosen at least: with a warm-up, more than that takes."""
+    """Return the minimum number of epochs: with a warm-up, more than the warm-up."""
     return max(FEWEST, int(recipe.warmup) + 1)
 
 
 def choose(recipe: Recipe, images: int, multiply_adds: int) -> Choice:
-    """Return the epochs for so many training images of so many multiply-adds each, forward.
-
-    The way back counts as two forward.
-    """
+    """Return the number of epochs. multiply_adds: per image, forward; the backward pass counts twice that."""
     least = fewest(recipe)
     wanted = max(least, min(MOST_OF_SMALL, max(MOST, math.ceil(STEPS / recipe.steps(images)))))
     epoch = 3 * max(1, multiply_adds) * images
     count = max(least, min(wanted, int(WORK / epoch)))
     if count < wanted:
-        return Choice(count, f"as many as {display.count(int(WORK / 1e12))}·10¹² multiply-adds allow, at least {least}")
+        budget = f"{display.count(int(WORK / 1e12))}·10¹² multiply-adds"
+        return Choice(count, f"limited to about {budget} of work, at least {least} epochs")
     if count == least:
-        return Choice(count, "more than the warm-up")
-    return Choice(
-        count, "enough for most" if count == MOST else f"{display.count(STEPS)} steps, or as near as that comes"
-    )
+        return Choice(count, "longer than the warm-up")
+    if count == MOST:
+        return Choice(count, "enough for most data sets")
+    return Choice(count, f"for {display.count(STEPS)} steps, at most {MOST_OF_SMALL} epochs")

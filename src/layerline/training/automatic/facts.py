@@ -1,4 +1,4 @@
-"""What rules may know: numbers about the data and the network, and no pixels."""
+"""The input of the rules: numbers about the data and the network, no pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Facts:
-    """A network and a data set, as far as a recipe depends on them."""
+    """The facts about a network and a data set that a recipe depends on."""
 
     shape: tuple[int, int, int]
     """(C, H, W) of an image."""
@@ -22,15 +22,15 @@ class Facts:
     counts: tuple[int, ...]
     """Training images of each class."""
     filters: bool
-    """Whether the network has any."""
+    """Whether the network has filters."""
     uses_batch: bool
     """Whether a layer needs the mean and variance of a batch."""
     multiply_adds: int
-    """Of one image, forward."""
+    """Per image, forward."""
 
     @classmethod
     def of(cls, network: Network, data: Dataset) -> Facts:
-        """Return the facts about a network and the data it is for."""
+        """Return the facts about a network and its data."""
         counts = np.bincount(data.train.labels, minlength=len(data.classes))
         uses_batch = any(node.layer.uses_batch for node in network.nodes)
         of_network = (network.has_filters, uses_batch, network.multiply_adds)
@@ -43,5 +43,5 @@ class Facts:
 
     @property
     def imbalance(self) -> float:
-        """Return how many times as many images the largest class has as the smallest."""
+        """Return the ratio of the sizes of the largest and the smallest class."""
         return max(self.counts) / max(1, min(self.counts))

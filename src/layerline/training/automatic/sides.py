@@ -1,4 +1,4 @@
-"""Whether a mirror image may be of another class: digits, letters, and what is left or right, by the classes' names."""
+"""Whether a mirror image may belong to another class, by the class names: digits, letters, left and right."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PAIRS: Final = (
     *(("izq", "der"), ("esq", "dir"), ("sol", "sağ"), ("sol", "sag"), ("e", "w"), ("ne", "nw"), ("se", "sw")),
     *(("lft", "rgt"), ("ll", "rr"), ("b", "d"), ("p", "q"), ("vl", "vr"), ("hl", "hr")),
 )
-"""Abbreviations that are sides where both are there: OS and OD are the eyes of an ophthalmologist."""
+"""Abbreviations that mean sides if both occur: OS and OD are the left and right eye in ophthalmology."""
 _NUMBERS: Final = frozenset(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
 _SIGNS: Final = frozenset(
     (
@@ -50,11 +50,11 @@ _SIGNS: Final = frozenset(
 
 
 def sided(classes: Sequence[str]) -> str | None:
-    """Return the first class of which a mirror image may be another class, None where none is.
+    """Return the first class whose mirror image may belong to another class, or None.
 
     That is a digit or a letter, alone or after a word for it (`digit_7`, `letter_b`); a name with a word for a side, in
-    one of many languages (`lefthand`, `links`); abbreviations of both sides (`OS` and `OD`); and names that are all one
-    word but for a number or a letter (`sample_1`, `sample_2`): who knows what they are.
+    one of many languages (`lefthand`, `links`); abbreviations of both sides (`OS` and `OD`); and names that differ only
+    in a number or a letter (`sample_1`, `sample_2`), whose meaning is unknown.
     """
     parts = [[part.lower() for part in _PARTS.findall(name)] for name in classes]
     both = _pairs(parts)
@@ -68,14 +68,14 @@ def sided(classes: Sequence[str]) -> str | None:
 
 
 def _is_side(word: str) -> bool:
-    """Return whether a word is one for a side, or begins or ends with one: `lefthand`, `turnleft`, `linksabbieger`."""
+    """Return whether a word means a side, or begins or ends with one that does: `lefthand`, `turnleft`."""
     if word in _SIDES:
         return True
     return word.startswith(_PREFIXES) | word.endswith(_SUFFIXES) and not _NO_SIDE.fullmatch(word)
 
 
 def _is_sign(words: Sequence[str]) -> bool:
-    """Return whether the words of a name are a digit or a letter, with words that say so."""
+    """Return whether the words of a name are a digit or a letter, possibly with a word like `digit`."""
     rest = [word for word in words if word not in _SIGNS]
     if not rest:
         return False
@@ -84,7 +84,7 @@ def _is_sign(words: Sequence[str]) -> bool:
 
 
 def _pairs(parts: Iterable[Sequence[str]]) -> set[str]:
-    """Return the abbreviations of sides of which the other one is there, too, in a name that is otherwise the same."""
+    """Return the abbreviations of sides whose counterpart occurs too, in an otherwise equal name."""
     names = {tuple(words) for words in parts}
     found: set[str] = set()
     for words in names:
@@ -96,7 +96,7 @@ def _pairs(parts: Iterable[Sequence[str]]) -> set[str]:
 
 
 def _numbered(parts: Sequence[Sequence[str]]) -> bool:
-    """Return whether all names are the same but for one part, which is a number or a letter in each."""
+    """Return whether all names are the same except for one part, which is a number or a letter in each."""
     if len(parts) < 2 or len(parts[0]) < 2 or len({len(words) for words in parts}) > 1:
         return False
     differ = [column for column in zip(*parts, strict=True) if len(set(column)) > 1]

@@ -1,4 +1,4 @@
-"""How long an epoch takes here: some of its steps are timed, and a piece of its validation."""
+"""The time per epoch on this machine, measured on some of its steps and a part of its validation."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ if TYPE_CHECKING:
     from layerline.recipe import Recipe
 
 FIRST_STEPS: Final = 4
-"""Steps that are not counted: memory is touched for the first time."""
+"""Steps that are not counted, because they touch memory for the first time."""
 MEASURED_SECONDS: Final = 1.0
 MOST_IMAGES: Final = 2_000
-"""Held images that are looked at."""
+"""Maximum validation images to time."""
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How long things take, in seconds."""
+class Timing:
+    """Measured times, in seconds."""
 
     training: float
-    """All training images once, forward and backward."""
+    """Of the training pass of an epoch."""
     image: float
-    """What the network says of one held image."""
+    """Of evaluating one image."""
 
     def epoch(self, data: Dataset) -> float:
-        """Return how long an epoch takes: training and validation."""
+        """Return the time per epoch: training and validation."""
         return self.training + self.image * len(data.validation or ())
 
 
-def measured(engine: Engine, data: Dataset, recipe: Recipe, clock: Callable[[], float]) -> Pace:
-    """Return how fast a training is; the engine's state is put back."""
+def measured(engine: Engine, data: Dataset, recipe: Recipe, clock: Callable[[], float]) -> Timing:
+    """Return the measured times of a training; the engine's state is restored."""
     engine.prepare(data.train.source)
     state = engine.state()
     training, image = _training_seconds(engine, data, recipe, clock), 0.0
     held = data.validation or data.test
     if held is not None:
         some = Split(held.source, held.indices[:MOST_IMAGES])
-        engine.evaluate(some)  # writes its code
+        engine.evaluate(some)  # compiles its code
         start = clock()
         engine.evaluate(some)
         image = (clock() - start) / len(some)
     engine.set_state(state)
     engine.reset_running()
-    return Pace(training, image)
+    return Timing(training, image)
 
 
 def _training_seconds(engine: Engine, data: Dataset, recipe: Recipe, clock: Callable[[], float]) -> float:
-    """Return how long the training pass of an epoch takes, from some of its steps."""
+    """Return the time of an epoch's training pass, extrapolated from some of its steps."""
     plan = plan_epoch(dataclasses.replace(recipe, epochs=1), data.train, 1, len(data.classes))
     steps = recipe.steps(len(data.train))
     count = min(FIRST_STEPS, steps)
