@@ -36,7 +36,7 @@ from PIL import Image
 import layerline
 from layerline import comparison
 from layerline.comparison.listing import listing
-from layerline.data.photos import label_file
+from layerline.data.photos import label_table
 from layerline.data.photos.image_file import decode
 from layerline.data.photos.image_format import BadImageError
 from layerline.data.photos.sizing import Sizing
@@ -264,7 +264,7 @@ class Csv(_OfFiles):
 
     def given(self, random: Random, folder: Path) -> None:
         """Read the file, sometimes with the images."""
-        label_file.read(folder / "labels.csv")
+        label_table.read(folder / "labels.csv")
         if random.random() < 0.2:
             layerline.load_data(folder / "photos", labels=folder / "labels.csv", size=SIDE, cache=False)
 

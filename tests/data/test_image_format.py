@@ -252,7 +252,8 @@ def test_without_its_decoder_a_format_names_what_to_install(form, content, comma
 
 def test_heic_is_read_with_pillow_heif():
     """The pixels of pillow-heif, gray and color; a cut file is refused."""
-    heif = pytest.importorskip("pillow_heif")
+    import pillow_heif as heif
+
     image_format.decoder.cache_clear()
     for pixels in (soft(), soft()[..., 0]):
         file = io.BytesIO()

@@ -22,7 +22,7 @@ from layerline.cli.screen import Screen
 from layerline.cli.terminal import Terminal
 from layerline.comparison.listing import listing
 from layerline.comparison.recipes import compare_recipes
-from layerline.data.photos import label_file
+from layerline.data.photos import label_table
 from layerline.errors import UserError
 from layerline.experiment import toml_file
 from layerline.files import regular, tensors, toml
@@ -76,7 +76,7 @@ KINDS = [a_pipe, an_endless_device, a_link_to_a_pipe, a_folder]
 READERS: dict[str, Callable[[Path], Any]] = {
     "network": layerline.read,
     "experiment": toml_file.read,
-    "labels": label_file.read,
+    "labels": label_table.read,
     "npz": layerline.load_data,
     "model": layerline.load,
     "result": Result.read,

@@ -46,6 +46,9 @@ def load_data(
     fit: str | None = None,
     gray: bool | None = None,
     labels: str | os.PathLike[str] | None = None,
+    file_column: str | None = None,
+    label_column: str | None = None,
+    label_by: str | None = None,
     group_by: str | None = None,
     exclude: str | None = None,
     skip_bad: float | None = None,
@@ -67,8 +70,8 @@ def load_data(
     normalize: "max" (divide by the largest possible pixel value; the default) or "standard" (mean 0, standard
         deviation 1).
     seed: the random seed of the splits, 0 to 2⁶⁴ − 1.
-    size, fit, gray, labels, group_by, exclude, skip_bad, cache, input_shape: for image files, see
-        `image_options.image_options`.
+    size, fit, gray, labels, file_column, label_column, label_by, group_by, exclude, skip_bad, cache, input_shape: for
+        image files, see `image_options.image_options`.
     sizing: replaces size, fit, gray and input_shape by a model's preprocessing of image files; arrays stay as they are.
     progress: called from time to time while image files are decoded, with the number done and the total (None if
         unknown).
@@ -77,7 +80,10 @@ def load_data(
     classes = plain(classes)
     named = classes.split(",") if isinstance(classes, str) else classes
     wanted = SplitOptions(None if named is None else tuple(map(str, named)), test, validation, limit, seed)
-    images = image_options(size, fit, gray, labels, group_by, exclude, skip_bad, cache, input_shape)
+    images = image_options(
+        *(size, fit, gray, labels, file_column, label_column, label_by),
+        *(group_by, exclude, skip_bad, cache, input_shape),
+    )
     if sizing is not None:
         images = replace(images, sizing=sizing)
     return _loaded(sources.read(source, data_dir, images, progress), wanted, images, normalize)

@@ -95,6 +95,11 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("fit", "data", "text", "HOW", "crop, pad or stretch to that size [stretch if crop loses > 20 %]"),
     Option("gray", "data", "switch", "YES", "yes: grayscale; no: RGB [yes if all files are gray]"),
     Option("labels", "data", "text", "FILE", "CSV with columns file,label (and split,group) [folder names]"),
+    Option("file_column", "data", "text", "NAME", "--labels: the column of the files [the one that names them]"),
+    Option("label_column", "data", "text", "NAME", "--labels: the column of the labels [the one that repeats]"),
+    Option(
+        "label_by", "data", "text", "REGEX", "label: the match in the file's path, such as '([a-z]+)_' [folder names]"
+    ),
     Option(
         "group_by",
         "data",

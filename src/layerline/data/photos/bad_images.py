@@ -15,14 +15,14 @@ from layerline.numbers import display
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from layerline.data.photos.file_labels import FileLabels
     from layerline.data.photos.image_names import FolderLayout
     from layerline.data.photos.image_options import ImageOptions
-    from layerline.data.photos.label_file import LabelFile
 
 MAX_BAD: Final = 1000
 """After this many bad images the rest are not read, if none may be skipped."""
 _MAX_LISTED: Final = 100
-_MAX_SHARE: Final = 0.5
+MAX_SHARE: Final = 0.5
 """The largest fraction of bad images for which --skip-bad is suggested."""
 _MAX_PATTERNS: Final = 4
 """The largest number of suffixes for which --exclude is suggested."""
@@ -81,7 +81,7 @@ def _ways_out(
         if others:
             unread = all(image_format.FORMATS in reason for reason in others)
             ways.append("convert these files to PNG or JPEG" if unread else "fix or replace these files")
-        if left > 1:
+        if left > 1 and options.labels is None:
             without = _command(place, options, [pattern(name) for name in lost])
             ways.append(f"without them there is no image of {_listed(lost)}; to omit {_it(lost)}: {without}")
         return ways
@@ -90,14 +90,14 @@ def _ways_out(
     if odd:
         ways.append(f"to omit them: {_command(place, options, [f'*{suffix}' for suffix in odd])}")
         return [*ways, "fix or remove the others"] if rest else ways
-    fraction = _above(len(bad) / (len(bad) + len(good)))
-    skipping = f", or skip them: --skip-bad {fraction}" if fraction < _MAX_SHARE and not stopped else ""
+    fraction = above(len(bad) / (len(bad) + len(good)))
+    skipping = f", or skip them: --skip-bad {fraction}" if fraction < MAX_SHARE and not stopped else ""
     return [*ways, f"fix or remove these files{skipping}"]
 
 
 def _lost(bad: Sequence[BadFile], good: Sequence[tuple[Folders, str]], options: ImageOptions) -> tuple[list[str], int]:
     """Return the classes that have no image in a split without the bad files, and the number of other classes."""
-    found: FolderLayout | LabelFile
+    found: FolderLayout | FileLabels
     if options.labels is not None:
         found = options.labels
     else:
@@ -124,8 +124,7 @@ def _patterns(bad: Sequence[BadFile], good: Sequence[tuple[Folders, str]]) -> li
 
 
 def _command(place: str, options: ImageOptions, patterns: list[str]) -> str:
-    labels = options.labels_path if options.labels is not None else ""
-    return command(place, [*options.exclude, *patterns], labels)
+    return command(place, [*options.exclude, *patterns], options.source.options)
 
 
 def _suffix(name: str) -> str:
@@ -142,7 +141,7 @@ def _it(names: list[str]) -> str:
     return "the class" if len(names) == 1 else "these classes"
 
 
-def _above(fraction: float) -> float:
+def above(fraction: float) -> float:
     """Return the fraction rounded up to two significant digits."""
     step = 10.0 ** (math.floor(math.log10(fraction)) - 1)
     return float(f"{math.ceil(fraction / step - 1e-9) * step:.3g}")

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline.data.formats.recognize import shown, unreadable
-from layerline.data.photos import image_file, image_format, image_stack
+from layerline.data.photos import folder_tables, image_file, image_format, image_stack
 from layerline.data.photos.decoding import File
 from layerline.data.photos.headers import Outlines
 from layerline.data.photos.image_names import RUN, is_junk, is_run, is_text, layout
-from layerline.data.photos.image_options import check_used, matching
+from layerline.data.photos.image_options import EXCLUDED, check_used, matching
 from layerline.data.photos.image_parts import parts
 from layerline.data.photos.kept_images import CachedImages, stamp
-from layerline.data.photos.layout_refusal import Folders, Surroundings
+from layerline.data.photos.layout_refusal import Folders, LayoutError, Surroundings
 from layerline.data.photos.pictures import IgnoredFiles, ImageCollector, from_cache
 from layerline.data.photos.sizing import LARGEST_USUAL
 from layerline.errors import DataError
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from layerline.data.formats.members import Member, Members
     from layerline.data.part import SourceArrays
     from layerline.data.photos.decoding import Progress
+    from layerline.data.photos.file_labels import FileLabels
     from layerline.data.photos.image_names import FolderLayout
     from layerline.data.photos.image_options import ImageOptions
-    from layerline.data.photos.label_file import LabelFile
     from layerline.data.photos.pictures import Inventory, Pictures
 
 _DEEPEST: Final = 8
@@ -61,12 +61,8 @@ def read_folder(path: Path, options: ImageOptions, progress: Progress | None) ->
     if not files or not _are_images(files):
         return None
     place = shown(path)
-    files = _wanted(files, options, ignored, place)
-    if options.labels is None:
-        surroundings = Surroundings([(file.folders, file.name) for file in files], ignored.files.get(_TEXT, []))
-        found: FolderLayout | LabelFile = layout(place, {file.folders for file in files}, empty, surroundings)
-    else:
-        found = options.labels
+    options = options.for_files(place, path.resolve().parts, [file.path for file in files])
+    options, files, found = _labeled(path, files, empty, options, ignored)
     files.sort(key=lambda file: (*found.rank(file.folders, file.name), file.folders, file.name))
     cached = (
         CachedImages(options.cache, options.key, files)
@@ -81,6 +77,31 @@ def read_folder(path: Path, options: ImageOptions, progress: Progress | None) ->
             raise DataError(f"{place}: no image can be read", "fix the files")
         pictures = collector.sorted_by(found, cached, {})
     return parts(place, path.resolve().name or "data", pictures, found, ignored, options)
+
+
+def _labeled(
+    path: Path, files: list[File], empty: set[Folders], options: ImageOptions, ignored: IgnoredFiles
+) -> tuple[ImageOptions, list[File], FolderLayout | FileLabels]:
+    """Return the files to read, and their labels from a table, from names or from folders.
+
+    If folders have no meaning, a table inside them is used, and the returned options have its labels.
+    """
+    place = shown(path)
+    if options.labels is not None:
+        return options, _wanted(files, options, ignored, place), options.labels
+    texts = ignored.files.get(_TEXT, [])
+    wanted = _wanted(files, options, ignored, place)
+    surroundings = Surroundings([(file.folders, file.name) for file in wanted], texts)
+    try:
+        return options, wanted, layout(place, {file.folders for file in wanted}, empty, surroundings)
+    except LayoutError:
+        excluded = {file.path for file in files if options.excludes(file.path)}
+        labels = folder_tables.labels_of(path, texts, [file.path for file in files], excluded, options.skip_bad)
+        if labels is None:
+            raise
+    options = replace(options, labels=labels)
+    ignored.files.pop(EXCLUDED, None)
+    return options, _wanted(files, options, ignored, place), labels
 
 
 class RunsInsideError(Exception):
@@ -106,6 +127,8 @@ def read_archive(
     The archive is read twice, first for the image headers, unless its images are few or the options decide everything.
     runs: run folders to skip. Raises RunsInsideError if there are others.
     """
+    if options.source.table is not None or options.source.pattern is not None:
+        options = options.for_files(archive.name, (_stem(path),), _paths(archive, runs))
     others, outlines, held, size = _Others.without(runs), Outlines(options.sizing), list[File](), 0
     files = _files(archive, _outside(members, runs), options, others)
     for file in files:
@@ -135,6 +158,12 @@ def read_archive(
     return parts(archive.name, _stem(path), pictures, arranged, others.ignored, options)
 
 
+def _paths(archive: Members, runs: Collection[Folders]) -> list[str]:
+    """Return the paths of all files of an archive that should be images, which takes a reading of its own."""
+    with archive.again() as opened:
+        return [_join(*_split(member.name)) for member in _outside(opened, runs) if is_candidate(member)]
+
+
 @contextlib.contextmanager
 def _again(
     archive: Members, options: ImageOptions, others: _Others, runs: Collection[Folders]
@@ -161,6 +190,7 @@ def read_cached_archive(path: Path, options: ImageOptions, cached: CachedImages)
         pictures, others = from_cache(found, cached), _Others.from_json(found.metadata)
     except (KeyError, TypeError, ValueError):
         return None
+    options = options.for_files(shown(path), (_stem(path),), others.paths)
     arranged = _arranged(shown(path), options, others, pictures.inventory)
     return parts(shown(path), _stem(path), pictures, arranged, others.ignored, options)
 
@@ -185,7 +215,7 @@ class _Others:
     used: set[str] = field(default_factory=set)
     """Patterns of --exclude that matched."""
     paths: list[str] = field(default_factory=list)
-    """Of files not listed in --labels."""
+    """Of all files that should be images, if labels do not come from folders."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the content as JSON values."""
@@ -212,17 +242,13 @@ class _Others:
         return cls(ignored, set(map(tuple, record["empty"])), set(record["used"]), record["paths"])
 
 
-def _arranged(place: str, options: ImageOptions, others: _Others, inventory: Inventory) -> FolderLayout | LabelFile:
+def _arranged(place: str, options: ImageOptions, others: _Others, inventory: Inventory) -> FolderLayout | FileLabels:
     """Return the class and split of each file, after a whole archive has been read."""
     check_used(others.used, options.exclude, place)
     folders = {folders for folders, _ in inventory.files}
     if options.labels is None:
         known = Surroundings(inventory.files, others.ignored.files.get(_TEXT, []), is_folder=False)
         return layout(place, folders, _without_any(others.empty, folders), known)
-    rows = (options.labels.row(*file) for file in inventory.files)
-    paths = ["/".join((*folders, name)) for folders, name in inventory.files]
-    options.labels.check_met(place, {row.file for row in rows if row} | set(others.paths), paths + others.paths)
-    options.labels.check_once(place, inventory.files)
     return options.labels
 
 
@@ -236,20 +262,15 @@ def _wanted(files: list[File], options: ImageOptions, ignored: IgnoredFiles, pla
     """Return the files to read; the others are recorded. Raises DataError if --exclude or --labels do not fit."""
     if not options.exclude and options.labels is None:
         return files
-    wanted, met, used = list[File](), set[str](), set[str]()
+    wanted, used = list[File](), set[str]()
     for file in files:
         used |= matching(file, options.exclude)
-        row = options.labels.row(file.folders, file.name) if options.labels is not None else None
-        met |= {row.file} if row else set()
         reason = options.unwanted(file)
         if reason:
             ignored.add(reason, file.path)
         else:
             wanted.append(file)
     check_used(used, options.exclude, place)
-    if options.labels is not None:
-        options.labels.check_met(place, met, [file.path for file in files])
-        options.labels.check_once(place, ((file.folders, file.name) for file in wanted))
     if not wanted:
         raise DataError(f"{place}: --exclude matches every file", "exclude fewer")
     return wanted
@@ -376,11 +397,11 @@ def _files(archive: Members, members: Iterable[Member], options: ImageOptions, o
         seen.add((folders, name))
         file = File(folders, name, b"")
         others.used |= matching(file, options.exclude)
+        if options.labels is not None:
+            others.paths.append(file.path)
         reason = options.unwanted(file)
         if reason:
             ignored.add(reason, file.path)
-            row = options.labels.row(folders, name) if options.labels is not None else None
-            others.paths.append(row.file if row else file.path)
         else:
             yield replace(file, content=archive.read(member))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from layerline.data.part import SPLITS, SplitName
 from layerline.data.photos import split_names
-from layerline.data.photos.layout_refusal import Folders, Refusal, Surroundings
+from layerline.data.photos.layout_refusal import Folders, LayoutError, Refusal, Surroundings
 from layerline.errors import DataError
 from layerline.numbers import display
 
@@ -16,7 +16,21 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
 _JUNK: Final = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
-_TEXTS: Final = (".txt", ".md", ".csv", ".tsv", ".json", ".xml", ".html", ".htm", ".yaml", ".yml", ".url", ".log")
+_TEXTS: Final = (
+    ".txt",
+    ".md",
+    ".csv",
+    ".tsv",
+    ".json",
+    ".jsonl",
+    ".xml",
+    ".html",
+    ".htm",
+    ".yaml",
+    ".yml",
+    ".url",
+    ".log",
+)
 LONGEST_NAME: Final = 200
 
 
@@ -64,7 +78,7 @@ def layout(
 
     folders: those with images; empty: those without, which declare a class; context: for messages.
     """
-    top = _common(folders)
+    top = outer_folders(folders)
     inner = {path[len(top) :] for path in folders}
     firsts = {path[0] for path in inner if path}
     splits = split_names.among(firsts)
@@ -80,7 +94,8 @@ def layout(
     around = {name: _around(name, inner) for name in splits}
     read = {name: of for name in splits if (of := split_names.split_of(name)) and around[name] is not None}
     if () in inner or len(read) < len(firsts):
-        raise Refusal(place, top, inner, splits, read, context or Surroundings()).error()
+        refused = Refusal(place, top, inner, splits, read, context or Surroundings()).error()
+        raise LayoutError(refused.message, refused.help)
     _check_splits(place, read)
     known: dict[Folders, tuple[SplitName, str]] = {}
     bare = []
@@ -91,7 +106,7 @@ def layout(
     return _of_classes(place, len(top), known, bare)
 
 
-def _common(folders: Collection[Folders]) -> Folders:
+def outer_folders(folders: Collection[Folders]) -> Folders:
     """Return the outer folders that all of these share."""
     first, last = min(folders), max(folders)
     shared = next((k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
@@ -106,7 +121,7 @@ def _around(name: str, inner: Collection[Folders]) -> Folders | None:
     below = [path[1:] for path in inner if path[0] == name] if () not in inner else []
     if not below:
         return None
-    outer = _common(below)
+    outer = outer_folders(below)
     if len(below) == 1:
         outer = outer[:-1]
     means = split_names.meaning(name)

@@ -10,7 +10,7 @@ from layerline.data.dataset import Resized
 from layerline.data.part import SPLITS, FoundArray, SourceArrays, SplitArrays
 from layerline.data.photos import path_keys
 from layerline.data.photos.bad_images import check_bad
-from layerline.data.photos.label_file import LabelFile
+from layerline.data.photos.file_labels import FileLabels
 from layerline.data.photos.sizing import cut, smallest_and_largest
 from layerline.errors import DataError
 from layerline.numbers import display
@@ -26,7 +26,7 @@ def parts(
     place: str,
     name: str,
     pictures: Pictures,
-    found: FolderLayout | LabelFile,
+    found: FolderLayout | FileLabels,
     ignored: IgnoredFiles,
     options: ImageOptions,
 ) -> SourceArrays:
@@ -67,9 +67,9 @@ def parts(
     )
 
 
-def _groups(found: FolderLayout | LabelFile, inventory: Inventory, first: int, last: int) -> np.ndarray | None:
+def _groups(found: FolderLayout | FileLabels, inventory: Inventory, first: int, last: int) -> np.ndarray | None:
     """Return the groups from a label file; a file without one is its own group."""
-    if not isinstance(found, LabelFile) or not found.has_groups:
+    if not isinstance(found, FileLabels) or not found.has_groups:
         return None
     names = []
     for folders, file in inventory.files[first:last]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layerline.data.photos import split_names
+from layerline.data.photos import name_patterns, split_names
 from layerline.errors import DataError
 from layerline.numbers import display
 
@@ -27,6 +27,10 @@ _BOXED: Final = 1 / 3
 """Fraction of images with a text file of the same name above which these files are taken to be boxes."""
 _NO_TABLE: Final = re.compile(r"submi|readme|credits|metadata$", re.IGNORECASE)
 _MAX_LISTED: Final = 4
+
+
+class LayoutError(DataError):
+    """The folders of image files do not stand for classes; a table or the names of files may."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +107,12 @@ class Refusal:
         named = sorted({path[0] for path in self.inner if path})
         help_ = f"{LAYOUT}; {_LABELS}"
         train = next((name for name in sorted(self.splits) if self.splits[name] == "train"), "")
+        ways = []
         if table and train:
             rest = [name for name in named if name != train]
-            help_ = self._with_table(table, command(self.place, list(map(pattern, rest))))
+            ways.append(self._with_table(table, command(self.place, list(map(pattern, rest)))))
+        ways += self._by_names()
+        help_ = "; ".join(ways) or help_
         table_text = f", and the table {display.name(table, 60)} next to them" if table else ""
         return DataError(
             f"{self.place}: found images directly in {_listed(named)}{table_text}, expected a folder for each class "
@@ -125,7 +132,8 @@ class Refusal:
             only = _path_text((*self.top, *next(iter(inner))))
             where = f"all in one folder, {only}" if only else "outside any class folder"
             table = self._table()
-            help_ = self._with_table(table, command(self.place)) if table else LAYOUT
+            ways = [self._with_table(table, command(self.place))] if table else []
+            help_ = "; ".join([*ways, *self._by_names()]) or LAYOUT
             table_text = f" and the table {display.name(table, 60)}" if table else ""
             return DataError(f"{self.place}: found images {where}{table_text}, expected a folder for each class", help_)
         if {len(path) for path in inner} == {2}:
@@ -136,6 +144,25 @@ class Refusal:
                 LAYOUT,
             )
         return self._depths()
+
+    def _by_names(self) -> list[str]:
+        """Return the commands that take labels from the names of the files, if these have a common pattern.
+
+        If only the training images have one, the other folders are excluded.
+        """
+        inner = ["/".join((*folders[len(self.top) :], name)) for folders, name in self.context.images]
+        excluded: list[str] = []
+        found = name_patterns.proposals(inner)
+        train = [name for name, means in self.splits.items() if means == "train"]
+        if not found and len(train) == 1:
+            excluded = sorted({path[0] for path in self.inner if path} - set(train))
+            found = name_patterns.proposals([path for path in inner if path.startswith(f"{train[0]}/")])
+        without = list(map(pattern, excluded))
+        return [
+            f"take labels from the file names: {command(self.place, without, {'label_by': each.pattern})} "
+            f"({len(each.classes)} classes: {_listed(each.classes)})"
+            for each in found
+        ]
 
     def _depths(self) -> DataError:
         shallow, deep = min(self.inner, key=lambda path: (len(path), path)), max(self.inner, key=lambda p: (len(p), p))
@@ -179,11 +206,13 @@ class Refusal:
         return min(ranked)[-1] if ranked else ""
 
 
-def command(place: str, exclude: Sequence[str] = (), labels: str = "") -> str:
-    """Return the command that describes the images at `place` without some of them. exclude: patterns."""
-    without = f" --exclude {shlex.quote(','.join(exclude))}" if exclude else ""
-    by = f" --labels {shlex.quote(labels)}" if labels else ""
-    return f"layerline data info {shlex.quote(place)}{without}{by}"
+def command(place: str, exclude: Sequence[str] = (), options: Mapping[str, object] | None = None) -> str:
+    """Return the command that describes the images at `place`. exclude: patterns of those to omit; options: others."""
+    more = {"exclude": ",".join(exclude)} if exclude else {}
+    flags = [
+        f" --{key.replace('_', '-')} {shlex.quote(str(value))}" for key, value in (more | dict(options or {})).items()
+    ]
+    return f"layerline data info {shlex.quote(place)}{''.join(flags)}"
 
 
 def pattern(name: str) -> str:

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Fit
     from layerline.data.photos.cache import CacheEntry
     from layerline.data.photos.decoding import Progress
+    from layerline.data.photos.file_labels import FileLabels
     from layerline.data.photos.headers import Outlines
     from layerline.data.photos.image_names import FolderLayout
     from layerline.data.photos.image_options import ImageOptions
     from layerline.data.photos.kept_images import CachedImages
-    from layerline.data.photos.label_file import LabelFile
     from layerline.data.photos.layout_refusal import Folders
 
 _EVERY: Final = 100
@@ -177,7 +177,9 @@ class ImageCollector:
         """Return the folders that contain images."""
         return {folders for folders, _ in self.inventory.files}
 
-    def sorted_by(self, found: FolderLayout | LabelFile, cached: CachedImages | None, more: dict[str, Any]) -> Pictures:
+    def sorted_by(
+        self, found: FolderLayout | FileLabels, cached: CachedImages | None, more: dict[str, Any]
+    ) -> Pictures:
         """Return the images by split, class and name, cached if `cached` is given and they are large enough.
 
         more: metadata to store along with them.
