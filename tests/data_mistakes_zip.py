@@ -1,4 +1,4 @@
-"""What can be wrong with a zip of images: the cases of data_mistakes_images.py go on."""
+"""What can be wrong with a zip of images: the cases of data_mistakes_layouts.py go on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data_files import zip_of_files
 from data_mistakes import Loaded, case
-from data_mistakes_images import CASES as CASES
+from data_mistakes_layouts import CASES as CASES
 from image_files import picture, png
 
 FILES = {f"photos/{name}/{k}.png": png(picture(k)) for name in ("cat", "dog") for k in range(2)}
