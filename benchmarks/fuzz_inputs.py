@@ -37,7 +37,8 @@ import layerline
 from layerline import comparison
 from layerline.comparison.listing import listing
 from layerline.data.photos import label_table
-from layerline.data.photos.image_file import BadImageError, decode
+from layerline.data.photos.image_file import decode
+from layerline.data.photos.image_format import BadImageError
 from layerline.data.photos.sizing import Sizing
 from layerline.errors import UserError
 from layerline.experiment.experiment import settle

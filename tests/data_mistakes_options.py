@@ -1,4 +1,4 @@
-"""What can be wrong with the options of image files: the cases of data_mistakes_images.py go on."""
+"""What can be wrong with the options of image files: the cases of data_mistakes_zip.py go on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cifar_files import tar_of
 from data_mistakes import Loaded, case
-from data_mistakes_images import CASES as CASES
+from data_mistakes_zip import CASES as CASES
 from image_files import folder_of, picture, png, tree
 
 

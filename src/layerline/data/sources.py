@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from layerline.data import source_refusal
 from layerline.data.fetching import catalog
-from layerline.data.formats import cifar, idx, idx_folder, named_cifar, npz, recognize, tar
+from layerline.data.formats import cifar, idx, idx_folder, named_cifar, npz, recognize, tar, zipped
 from layerline.data.formats.recognize import shown
 from layerline.data.formats.stream import open_stream
 from layerline.data.part import FoundArray, SourceArrays, SplitArrays
-from layerline.data.photos import image_archive, image_folder
-from layerline.errors import DataError, spelling
+from layerline.data.photos import image_archive, image_folder, image_format
+from layerline.errors import DataError
 from layerline.numbers import display
 
 if TYPE_CHECKING:
@@ -22,14 +23,8 @@ if TYPE_CHECKING:
     from layerline.data.photos.decoding import Progress
     from layerline.data.photos.image_options import ImageOptions
 
-READ: Final = (
-    "supported: digits, mnist, fashion-mnist, cifar10, or a path to an image folder, a tar archive of one, "
-    "CIFAR-10 batches, an .npz file, an IDX file, or a folder of IDX files"
-)
-
 _DIGITS: Final = Path(__file__).parent / "digits"
 _DIGITS_TEST: Final = 360
-_LATER: Final = {"cifar100", "cifar-100"}
 _TEN: Final = tuple("0123456789")
 
 
@@ -98,7 +93,7 @@ def _read(
         if source == named_cifar.NAME:
             return named_cifar.read(None if data_dir is None else Path(data_dir), options, progress)
         if not source.strip():
-            raise DataError("--data: is empty, expected a name or a path", READ)
+            raise source_refusal.blank()
     path = Path(source)
     try:
         if path.is_dir():
@@ -108,7 +103,7 @@ def _read(
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise DataError(f"--data {display.name(str(source))}: cannot be read: {reason}", "check the path") from error
-    raise _unknown(str(source))
+    raise source_refusal.unknown(str(source), NAMES)
 
 
 def place_of(name: str, data_dir: Path) -> Path | None:
@@ -152,15 +147,7 @@ def _folder(path: Path, options: ImageOptions, progress: Progress | None) -> Sou
     parts = image_folder.read_folder(path, options, progress)
     if parts is not None:
         return parts
-    names = sorted(child.name for child in path.iterdir())
-    arrays = [name for name in names if name.lower().endswith(".npz")]
-    if len(arrays) == 1:
-        raise DataError(
-            f"{shown(path)}: is a folder, expected the .npz file in it", f"use --data {shown(path / arrays[0])}"
-        )
-    some = ", ".join(display.name(name, 30) for name in names[:4])
-    found = f"a folder with {some}" + (", …" if len(names) > 4 else "") if names else "an empty folder"
-    raise DataError(f"{shown(path)}: found {found}, expected images as class/image, or files of a known data set", READ)
+    raise source_refusal.nothing_in(path)
 
 
 def _file(path: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays:
@@ -170,25 +157,17 @@ def _file(path: Path, options: ImageOptions, progress: Progress | None) -> Sourc
         start = stream.take(tar.BLOCK)
     if tar.begins(start):
         return image_archive.read(path, options, progress)
-    if start.startswith(recognize.ZIP) or path.suffix.lower() == ".npz":
+    if path.suffix.lower() == ".npz":
         return npz.read(path)
+    if start.startswith(recognize.ZIP):
+        return npz.read(path) if _has_arrays(path) else image_archive.read(path, options, progress)
     what = recognize.kind(start[:300])
     if what and stream.packed is None and "idx" not in path.name.lower():
-        raise DataError(
-            f"{shown(path)}: found {what}, expected a tar archive of images, an IDX file or an .npz file",
-            f"{recognize.remedy(what)}; {READ}",
-        )
+        raise source_refusal.unreadable_file(path, what)
     return idx_folder.read_file(path)
 
 
-def _unknown(source: str) -> DataError:
-    name = display.name(source, 200)
-    if source.lower() in _LATER:
-        return DataError(f"--data {name}: not supported yet", READ)
-    if any(mark in source for mark in "/\\."):
-        return DataError(f"--data {name}: no such file or folder", f"check the path; {READ}")
-    near = spelling.nearest(source, NAMES)
-    return DataError(
-        f"--data {name}: no file, folder or data set has this name",
-        f"did you mean {near}?" if near else READ,
-    )
+def _has_arrays(path: Path) -> bool:
+    """Return whether a zip archive is an .npz file by another name: it has arrays, and no images."""
+    with zipped.open_zip(path) as archive:
+        return archive.has_arrays and not any(name.lower().endswith(image_format.EXPECTED) for name in archive.names)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MAX_MEMBERS: Final = 1000
-_DENSEST: Final = 1032
+DENSEST: Final = 1032
 """Maximum compression ratio of deflate."""
 _CHUNK: Final = 2**20
 _LAST_LETTER: Final = 0x10FFFF
@@ -33,9 +33,9 @@ _LAST_LETTER: Final = 0x10FFFF
 _END: Final = b"PK\x05\x06"
 _END_SIZE: Final = 22
 _LOCAL_HEADER: Final = 30
-_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_OTHER_METHODS: Final = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma", 93: "zstd"}
-_BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+OTHER_METHODS: Final = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma", 9: "deflate64", 93: "zstd"}
+BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 """Exceptions that Python's reader raises for damaged or unusual archives."""
 
 
@@ -56,7 +56,7 @@ def _archive(file: IO[bytes], path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(file)
     except OSError as error:
         raise unreadable(path, error) from error
-    except _BROKEN as error:
+    except BROKEN as error:
         raise DataError(
             f"{shown(path)}: cannot read the table of contents at the end of this .npz archive", FETCH
         ) from error
@@ -73,7 +73,7 @@ def read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> NDArray
         raise DataError(
             f"{place}: {display.size(info.file_size)} do not fit into memory", "use part of the data"
         ) from error
-    except _BROKEN as error:
+    except BROKEN as error:
         reason = "data with a wrong checksum (CRC-32)" if "CRC" in str(error) else "data that cannot be unpacked"
         raise DataError(f"{place}: found {reason}, expected an array", FETCH) from error
 
@@ -85,7 +85,7 @@ def header_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> He
             return header(file.read, place)
     except OSError as error:
         raise DataError(f"{place}: cannot be read: {error.strerror or error}", FETCH) from error
-    except _BROKEN as error:
+    except BROKEN as error:
         raise DataError(f"{place}: found data that cannot be unpacked, expected an array", FETCH) from error
 
 
@@ -153,13 +153,13 @@ def _members(archive: zipfile.ZipFile, name: str, size: int) -> dict[str, zipfil
 def _check_member(info: zipfile.ZipInfo, place: str, size: int, end: int) -> None:
     if info.flag_bits & 1:
         raise DataError(f"{place}: found encrypted data, expected an array", "save it without a password")
-    if info.compress_type not in _METHODS:
-        method = _OTHER_METHODS.get(info.compress_type, str(info.compress_type))
+    if info.compress_type not in METHODS:
+        method = OTHER_METHODS.get(info.compress_type, str(info.compress_type))
         raise DataError(
             f"{place}: found {method} compression, expected none or deflate",
             "save it with numpy.savez or numpy.savez_compressed",
         )
-    densest = 1 if info.compress_type == zipfile.ZIP_STORED else _DENSEST
+    densest = 1 if info.compress_type == zipfile.ZIP_STORED else DENSEST
     if end > size or info.file_size > info.compress_size * densest:
         raise DataError(
             f"{place}: found {display.count(min(info.compress_size, size))} bytes, which cannot contain the declared "

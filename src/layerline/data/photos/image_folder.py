@@ -1,4 +1,4 @@
-"""Find image files: in the folders below a path, or in a tar archive that is read in order."""
+"""Find image files: in the folders below a path, or in an archive that is read in order."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline.data.formats.recognize import shown, unreadable
-from layerline.data.formats.stream import open_stream
-from layerline.data.formats.tar import Tar
-from layerline.data.photos import folder_tables, image_file, image_stack
+from layerline.data.photos import folder_tables, image_file, image_format, image_stack
 from layerline.data.photos.decoding import File
 from layerline.data.photos.headers import Outlines
 from layerline.data.photos.image_names import RUN, is_junk, is_run, is_text, layout
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from contextlib import AbstractContextManager
 
-    from layerline.data.formats.tar import Member
+    from layerline.data.formats.members import Member, Members
     from layerline.data.part import SourceArrays
     from layerline.data.photos.decoding import Progress
     from layerline.data.photos.file_labels import FileLabels
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
     from layerline.data.photos.image_options import ImageOptions
     from layerline.data.photos.pictures import Inventory, Pictures
 
-_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _DEEPEST: Final = 8
 MAX_IGNORED: Final = 10_000
 """Maximum number of files in an archive that are not images."""
@@ -116,9 +113,9 @@ class RunsInsideError(Exception):
         self.runs = runs
 
 
-def read_tar(
+def read_archive(
     path: Path,
-    tar: Tar,
+    archive: Members,
     members: Iterable[Member],
     options: ImageOptions,
     cached: CachedImages | None,
@@ -131,9 +128,9 @@ def read_tar(
     runs: run folders to skip. Raises RunsInsideError if there are others.
     """
     if options.source.table is not None or options.source.pattern is not None:
-        options = options.for_files(tar.name, (_stem(path),), _paths(path, runs))
+        options = options.for_files(archive.name, (_stem(path),), _paths(archive, runs))
     others, outlines, held, size = _Others.without(runs), Outlines(options.sizing), list[File](), 0
-    files = _files(tar, _outside(members, runs), options, others)
+    files = _files(archive, _outside(members, runs), options, others)
     for file in files:
         outlines.add(file)
         held.append(file)
@@ -149,28 +146,31 @@ def read_tar(
         for file in files:
             outlines.add(file)
         others = _Others.without(runs)
-        source = _again(path, options, others, runs)
-    collector = ImageCollector(tar.name, options, outlines, len(outlines.sizes) if not outlines.enough else 0)
+        source = _again(archive, options, others, runs)
+    collector = ImageCollector(archive.name, options, outlines, len(outlines.sizes) if not outlines.enough else 0)
     with source as content:
         collector.fill(content, progress)
     if not collector.folders:
-        raise DataError(f"{tar.name}: contains no images", "pass an archive of class/image")
-    arranged = _arranged(tar.name, options, others, collector.inventory)
+        raise DataError(f"{archive.name}: contains no images", "pass an archive of class/image")
+    others.ignored.recoded = list(archive.recoded)
+    arranged = _arranged(archive.name, options, others, collector.inventory)
     pictures = collector.sorted_by(arranged, cached, others.to_json())
-    return parts(tar.name, _stem(path), pictures, arranged, others.ignored, options)
+    return parts(archive.name, _stem(path), pictures, arranged, others.ignored, options)
 
 
-def _paths(path: Path, runs: Collection[Folders]) -> list[str]:
+def _paths(archive: Members, runs: Collection[Folders]) -> list[str]:
     """Return the paths of all files of an archive that should be images, which takes a reading of its own."""
-    with open_stream(path) as stream, Tar(stream) as tar:
-        return [_join(*_split(member.name)) for member in _outside(tar, runs) if is_candidate(member)]
+    with archive.again() as opened:
+        return [_join(*_split(member.name)) for member in _outside(opened, runs) if is_candidate(member)]
 
 
 @contextlib.contextmanager
-def _again(path: Path, options: ImageOptions, others: _Others, runs: Collection[Folders]) -> Iterator[Iterator[File]]:
+def _again(
+    archive: Members, options: ImageOptions, others: _Others, runs: Collection[Folders]
+) -> Iterator[Iterator[File]]:
     """Open an archive again and give its image files, from the start."""
-    with open_stream(path) as stream, Tar(stream) as tar:
-        yield _files(tar, _outside(tar, runs), options, others)
+    with archive.again() as opened:
+        yield _files(opened, _outside(opened, runs), options, others)
 
 
 def _outlines(files: list[File], options: ImageOptions) -> Outlines:
@@ -181,7 +181,7 @@ def _outlines(files: list[File], options: ImageOptions) -> Outlines:
     return outlines
 
 
-def read_cached_tar(path: Path, options: ImageOptions, cached: CachedImages) -> SourceArrays | None:
+def read_cached_archive(path: Path, options: ImageOptions, cached: CachedImages) -> SourceArrays | None:
     """Return the cached images of an archive, None if they are not cached."""
     found = cached.find()
     if found is None:
@@ -221,6 +221,7 @@ class _Others:
         """Return the content as JSON values."""
         return {
             "left": self.ignored.files,
+            "recoded": self.ignored.recoded,
             "empty": sorted(map(list, self.empty)),
             "used": sorted(self.used),
             "paths": self.paths,
@@ -237,7 +238,8 @@ class _Others:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> _Others:
         """Return what `to_json` was called on."""
-        return cls(IgnoredFiles(record["left"]), set(map(tuple, record["empty"])), set(record["used"]), record["paths"])
+        ignored = IgnoredFiles(record["left"], recoded=record["recoded"])
+        return cls(ignored, set(map(tuple, record["empty"])), set(record["used"]), record["paths"])
 
 
 def _arranged(place: str, options: ImageOptions, others: _Others, inventory: Inventory) -> FolderLayout | FileLabels:
@@ -305,7 +307,7 @@ def _walk(path: Path, folders: Folders, ignored: IgnoredFiles, files: list[File]
             _walk(Path(entry.path), (*folders, name), ignored, files, empty)
         elif is_text(name):
             ignored.add(_TEXT, _join(folders, name))
-        elif not folders and not name.lower().endswith(_SUFFIXES):
+        elif not folders and not name.lower().endswith(image_format.EXPECTED):
             ignored.add(_LOOSE, name)
         elif entry.is_file() or not Path(entry.path).exists():  # a broken link: reading it reports the error
             files.append(File(folders, name, Path(entry.path), _stamp(entry)))
@@ -337,11 +339,11 @@ def _stamp(entry: os.DirEntry[str]) -> tuple[int, ...]:
 
 def _are_images(files: list[File]) -> bool:
     """Return whether there are images among the files: by name, or by the content of the first few."""
-    if any(file.name.lower().endswith(_SUFFIXES) for file in files):
+    if any(file.name.lower().endswith(image_format.EXPECTED) for file in files):
         return True
     for file in files[:_PEEK]:
         with regular.opened(Path(str(file.content))) as opened:
-            if image_file.is_image(opened.read(16)):
+            if image_format.is_image(opened.read(image_format.START)):
                 return True
     return False
 
@@ -365,13 +367,13 @@ def _outside(members: Iterable[Member], runs: Collection[Folders]) -> Iterator[M
         raise RunsInsideError(found)
 
 
-def _files(tar: Tar, members: Iterable[Member], options: ImageOptions, others: _Others) -> Iterator[File]:
+def _files(archive: Members, members: Iterable[Member], options: ImageOptions, others: _Others) -> Iterator[File]:
     """Yield the files of an archive that should be images."""
     ignored = others.ignored
     seen: set[tuple[Folders, str]] = set()
     for member in members:
         folders, name = _split(member.name)
-        place = f"{tar.name}: {display.name(member.name, 100)}"
+        place = f"{archive.name}: {display.name(member.name, 100)}"
         if member.kind == "folder":
             others.empty.add((*folders, name))
             continue
@@ -379,7 +381,7 @@ def _files(tar: Tar, members: Iterable[Member], options: ImageOptions, others: _
         if kind:
             if ignored.add(kind, member.name) > MAX_IGNORED:
                 raise DataError(
-                    f"{tar.name}:{member.offset}: found more than {display.count(MAX_IGNORED)} files "
+                    f"{archive.name}:{member.offset}: found more than {display.count(MAX_IGNORED)} files "
                     "that are not images",
                     "make an archive of only the images",
                 )
@@ -401,7 +403,7 @@ def _files(tar: Tar, members: Iterable[Member], options: ImageOptions, others: _
         if reason:
             ignored.add(reason, file.path)
         else:
-            yield replace(file, content=tar.read(member))
+            yield replace(file, content=archive.read(member))
 
 
 def _kind(member: Member, folders: Folders, name: str) -> str:
@@ -414,7 +416,7 @@ def _kind(member: Member, folders: Folders, name: str) -> str:
         return _LINKS
     if is_text(name):
         return _TEXT
-    return _LOOSE if not folders and not name.lower().endswith(_SUFFIXES) else ""
+    return _LOOSE if not folders and not name.lower().endswith(image_format.EXPECTED) else ""
 
 
 def _split(name: str) -> tuple[Folders, str]:
@@ -428,6 +430,6 @@ def _join(folders: Folders, name: str) -> str:
 
 def _stem(path: Path) -> str:
     name = path.resolve().name
-    for ending in (".gz", ".xz", ".tgz", ".txz", ".tar"):
+    for ending in (".gz", ".xz", ".tgz", ".txz", ".tar", ".zip"):
         name = name.removesuffix(ending)
     return name or "data"

@@ -36,7 +36,7 @@ def parts(
     if deep:
         maximum = options.sizing.largest or float(max(1, pixels.max()))
         pixels = pixels.astype(np.float32)
-    check_bad(inventory.bad, len(inventory.files) + len(inventory.bad), options.skip_bad, place)
+    check_bad(inventory.bad, inventory.files, options, place)
     ranks = np.array([found.rank(folders, file) for folders, file in inventory.files], np.int32)
     resized = _resized(inventory, (pixels.shape[1], pixels.shape[2]))
     splits: dict[SplitName, SplitArrays] = {}
@@ -61,7 +61,7 @@ def parts(
         *(name, splits, found.classes, maximum),
         notes=notes,
         resized=resized,
-        skipped=tuple(sorted(inventory.bad)),
+        skipped=tuple(sorted(file.text for file in inventory.bad)),
         of_files=True,
         deep=deep,
     )
@@ -129,7 +129,7 @@ def _notes(inventory: Inventory, color: bool, options: ImageOptions, resized: Re
         bad = len(inventory.bad)
         notes.append(
             f"{display.count(bad)} of {display.count(count + bad)} files cannot be used "
-            f"and are skipped (--skip-bad {options.skip_bad:g}), such as {inventory.bad[0]}"
+            f"and are skipped (--skip-bad {options.skip_bad:g}), such as {inventory.bad[0].text}"
         )
     if resized is not None:
         H, W = resized.size
