@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from layerline.data.fetching import catalog
-from layerline.data.formats import cifar, idx, idx_folder, named_cifar, npz, recognize, tar
+from layerline.data.formats import array_files, cifar, cifar100, idx, idx_folder, named_cifar, npz, recognize, stl10, tar
 from layerline.data.formats.recognize import shown
 from layerline.data.formats.stream import open_stream
 from layerline.data.part import FoundArray, SourceArrays, SplitArrays
@@ -30,6 +30,8 @@ READ: Final = (
 _DIGITS: Final = Path(__file__).parent / "digits"
 _DIGITS_TEST: Final = 360
 _LATER: Final = {"cifar100", "cifar-100"}
+_PUBLISHED: Final = (cifar, cifar100, stl10)
+"""The readers of published sets that are recognized by the names of their files."""
 _TEN: Final = tuple("0123456789")
 
 
@@ -146,21 +148,29 @@ def _named(named: Named, data_dir: Path | None) -> SourceArrays:
 def _folder(path: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays:
     if idx_folder.is_one(path):
         return idx_folder.read(path)
-    batches = cifar.place_of(path)
-    if batches is not None:
-        return cifar.read_folder(batches)
+    published = _published(path)
+    if published is not None:
+        return published
     parts = image_folder.read_folder(path, options, progress)
     if parts is not None:
         return parts
+    arrays = array_files.read_folder(path)
+    if arrays is not None:
+        return arrays
     names = sorted(child.name for child in path.iterdir())
-    arrays = [name for name in names if name.lower().endswith(".npz")]
-    if len(arrays) == 1:
-        raise DataError(
-            f"{shown(path)}: is a folder, expected the .npz file in it", f"use --data {shown(path / arrays[0])}"
-        )
     some = ", ".join(display.name(name, 30) for name in names[:4])
     found = f"a folder with {some}" + (", …" if len(names) > 4 else "") if names else "an empty folder"
     raise DataError(f"{shown(path)}: found {found}, expected images as class/image, or files of a known data set", READ)
+
+
+def _published(path: Path) -> SourceArrays | None:
+    """Return the CIFAR-10, CIFAR-100 or STL-10 in a folder; None if it has none of them. Raises DataError if several."""
+    places = {kind: kind.place_of(path) for kind in _PUBLISHED}
+    here = {kind: place for kind, place in places.items() if place is not None}
+    if len(here) > 1:
+        each = ", or ".join(f"--data {shown(place)}" for place in here.values())
+        raise DataError(f"{shown(path)}: found {len(here)} data sets, expected one", f"pass one of them: {each}")
+    return next((kind.read_folder(place) for kind, place in here.items()), None)
 
 
 def _file(path: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays:
@@ -171,7 +181,9 @@ def _file(path: Path, options: ImageOptions, progress: Progress | None) -> Sourc
     if tar.begins(start):
         return image_archive.read(path, options, progress)
     if start.startswith(recognize.ZIP) or path.suffix.lower() == ".npz":
-        return npz.read(path)
+        return array_files.read_file(path) if array_files.is_part(path) else npz.read(path)
+    if start.startswith(array_files.NPY):
+        return array_files.read_file(path)
     what = recognize.kind(start[:300])
     if what and stream.packed is None and "idx" not in path.name.lower():
         raise DataError(

@@ -1,11 +1,11 @@
-"""A tar archive: CIFAR-10's batches if it contains them, else image files in folders."""
+"""A tar archive: CIFAR-10's batches or CIFAR-100's files if it contains them, else image files in folders."""
 
 from __future__ import annotations
 
 import itertools
 from typing import TYPE_CHECKING
 
-from layerline.data.formats import cifar
+from layerline.data.formats import cifar, cifar100
 from layerline.data.formats.stream import open_stream
 from layerline.data.formats.tar import Tar
 from layerline.data.photos import image_folder
@@ -50,13 +50,15 @@ def _read(
         members = iter(tar)
         passed: list[Member] = []  # none of these is read, whatever follows them
         for member in members:
-            batch = member.kind == "file" and cifar.variant_of(member.name)
+            batch = member.kind == "file" and (cifar.variant_of(member.name) or cifar100.variant_of(member.name))
             if batch or image_folder.is_candidate(member) or len(passed) > image_folder.MAX_IGNORED:
                 break
             passed.append(member)
         else:
             return image_folder.read_tar(path, tar, passed, options, cached, progress, runs)
         whole = itertools.chain(passed, [member], members)
+        if isinstance(batch, cifar100.Variant):
+            return cifar100.read_tar(tar, whole)
         if batch:
             return cifar.read_tar(path, tar, whole)
         return image_folder.read_tar(path, tar, whole, options, cached, progress, runs)
