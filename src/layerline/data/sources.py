@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from layerline.data.fetching import catalog
-from layerline.data.formats import array_files, cifar, cifar100, idx, idx_folder, named_cifar, npz, recognize, stl10, tar
+from layerline.data.formats import (
+    array_files,
+    cifar,
+    cifar100,
+    idx,
+    idx_folder,
+    mat_file,
+    matlab,
+    named_cifar,
+    npz,
+    pixel_table,
+    recognize,
+    stl10,
+    tar,
+)
 from layerline.data.formats.recognize import shown
 from layerline.data.formats.stream import open_stream
 from layerline.data.part import FoundArray, SourceArrays, SplitArrays
@@ -30,8 +45,13 @@ READ: Final = (
 _DIGITS: Final = Path(__file__).parent / "digits"
 _DIGITS_TEST: Final = 360
 _LATER: Final = {"cifar100", "cifar-100"}
-_PUBLISHED: Final = (cifar, cifar100, stl10)
-"""The readers of published sets that are recognized by the names of their files."""
+_PUBLISHED: Final[tuple[tuple[Callable[[Path], Path | None], Callable[[Path], SourceArrays]], ...]] = (
+    (cifar.place_of, cifar.read_folder),
+    (cifar100.place_of, cifar100.read_folder),
+    (stl10.place_of, stl10.read_folder),
+    (matlab.place_of, matlab.read),
+)
+"""Of published sets that are known by the names of their files: where they are in a folder, and the reader."""
 _TEN: Final = tuple("0123456789")
 
 
@@ -154,7 +174,7 @@ def _folder(path: Path, options: ImageOptions, progress: Progress | None) -> Sou
     parts = image_folder.read_folder(path, options, progress)
     if parts is not None:
         return parts
-    arrays = array_files.read_folder(path)
+    arrays = array_files.read_folder(path) or pixel_table.read_folder(path)
     if arrays is not None:
         return arrays
     names = sorted(child.name for child in path.iterdir())
@@ -164,13 +184,15 @@ def _folder(path: Path, options: ImageOptions, progress: Progress | None) -> Sou
 
 
 def _published(path: Path) -> SourceArrays | None:
-    """Return the CIFAR-10, CIFAR-100 or STL-10 in a folder; None if it has none of them. Raises DataError if several."""
-    places = {kind: kind.place_of(path) for kind in _PUBLISHED}
-    here = {kind: place for kind, place in places.items() if place is not None}
+    """Return the published set in a folder that is known by its file names; None if there is none.
+
+    Raises DataError if there are several.
+    """
+    here = [(place, read) for place_of, read in _PUBLISHED if (place := place_of(path)) is not None]
     if len(here) > 1:
-        each = ", or ".join(f"--data {shown(place)}" for place in here.values())
+        each = ", or ".join(f"--data {shown(place)}" for place, _ in here)
         raise DataError(f"{shown(path)}: found {len(here)} data sets, expected one", f"pass one of them: {each}")
-    return next((kind.read_folder(place) for kind, place in here.items()), None)
+    return next((read(place) for place, read in here), None)
 
 
 def _file(path: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays:
@@ -182,9 +204,13 @@ def _file(path: Path, options: ImageOptions, progress: Progress | None) -> Sourc
         return image_archive.read(path, options, progress)
     if start.startswith(recognize.ZIP) or path.suffix.lower() == ".npz":
         return array_files.read_file(path) if array_files.is_part(path) else npz.read(path)
+    if start.startswith(mat_file.START) or path.suffix.lower() == ".mat":
+        return matlab.read(path)
     if start.startswith(array_files.NPY):
         return array_files.read_file(path)
     what = recognize.kind(start[:300])
+    if what == "plain text" and (pixel_table.is_one(path) or ".csv" in path.name.lower()):
+        return pixel_table.read(path)
     if what and stream.packed is None and "idx" not in path.name.lower():
         raise DataError(
             f"{shown(path)}: found {what}, expected a tar archive of images, an IDX file or an .npz file",
