@@ -26,7 +26,7 @@ from layerline.data.formats import (
 from layerline.data.formats.recognize import shown
 from layerline.data.formats.stream import open_stream
 from layerline.data.part import FoundArray, SourceArrays, SplitArrays
-from layerline.data.photos import image_archive, image_folder
+from layerline.data.photos import image_archive, image_folder, parquet, parquet_file
 from layerline.errors import DataError, spelling
 from layerline.numbers import display
 
@@ -171,6 +171,9 @@ def _folder(path: Path, options: ImageOptions, progress: Progress | None) -> Sou
     published = _published(path)
     if published is not None:
         return published
+    rows = parquet.read_folder(path, options, progress)
+    if rows is not None:
+        return rows
     parts = image_folder.read_folder(path, options, progress)
     if parts is not None:
         return parts
@@ -204,6 +207,8 @@ def _file(path: Path, options: ImageOptions, progress: Progress | None) -> Sourc
         return image_archive.read(path, options, progress)
     if start.startswith(recognize.ZIP) or path.suffix.lower() == ".npz":
         return array_files.read_file(path) if array_files.is_part(path) else npz.read(path)
+    if start.startswith(parquet_file.START):
+        return parquet.read_file(path, options, progress)
     if start.startswith(mat_file.START) or path.suffix.lower() == ".mat":
         return matlab.read(path)
     if start.startswith(array_files.NPY):
