@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layerline.data.fetching import catalog
 from layerline.data.formats import (
     array_files,
     cifar,
@@ -17,6 +14,7 @@ from layerline.data.formats import (
     mat_file,
     matlab,
     named_cifar,
+    named_idx,
     npz,
     pixel_table,
     recognize,
@@ -32,19 +30,18 @@ from layerline.numbers import display
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
-    from layerline.data.part import SplitName
     from layerline.data.photos.decoding import Progress
     from layerline.data.photos.image_options import ImageOptions
 
 READ: Final = (
-    "supported: digits, mnist, fashion-mnist, cifar10, or a path to an image folder, a tar archive of one, "
-    "CIFAR-10 batches, an .npz file, an IDX file, or a folder of IDX files"
+    "supported: digits, mnist, fashion-mnist, cifar10, or a path to an image folder, a tar archive of one, CIFAR, "
+    "IDX, .npz, .npy, .mat or Parquet files, or a .csv of pixels"
 )
 
 _DIGITS: Final = Path(__file__).parent / "digits"
 _DIGITS_TEST: Final = 360
-_LATER: Final = {"cifar100", "cifar-100"}
 _PUBLISHED: Final[tuple[tuple[Callable[[Path], Path | None], Callable[[Path], SourceArrays]], ...]] = (
     (cifar.place_of, cifar.read_folder),
     (cifar100.place_of, cifar100.read_folder),
@@ -55,42 +52,7 @@ _PUBLISHED: Final[tuple[tuple[Callable[[Path], Path | None], Callable[[Path], So
 _TEN: Final = tuple("0123456789")
 
 
-@dataclass(frozen=True)
-class Named:
-    """A published set of four IDX files."""
-
-    name: str
-    folders: tuple[str, ...]
-    """The subfolders of the data folder to search, in this order."""
-    classes: tuple[str, ...]
-    official: dict[tuple[SplitName, str], str]
-    """SHA-256 of the (unpacked) files, if it is known."""
-
-    def place(self, data_dir: Path) -> Path:
-        """Return the candidate folder that has the most of this set's files."""
-        folders = [data_dir / name for name in (*self.folders, ".")]
-        return max(folders, key=lambda folder: len(idx_folder.present(folder)))
-
-
-MNIST: Final = Named(
-    "mnist",
-    ("mnist", "MNIST/raw", "MNIST"),
-    _TEN,
-    {
-        ("train", "images"): "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        ("train", "labels"): "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        ("test", "images"): "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        ("test", "labels"): "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    },
-)
-FASHION: Final = Named(
-    "fashion-mnist",
-    ("fashion-mnist", "FashionMNIST/raw", "FashionMNIST", "fashion_mnist"),
-    ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
-    {},
-)
-NAMED: Final = {named.name: named for named in (MNIST, FASHION)}
-NAMES: Final = ("digits", *NAMED, named_cifar.NAME)
+NAMES: Final = ("digits", *named_idx.NAMED, named_cifar.NAME)
 
 
 def read(
@@ -115,10 +77,12 @@ def _read(
     if isinstance(source, str):
         if source == "digits":
             return _digits()
-        if source in NAMED:
-            return _named(NAMED[source], None if data_dir is None else Path(data_dir))
+        if source in named_idx.NAMED:
+            return named_idx.read(named_idx.NAMED[source], None if data_dir is None else Path(data_dir))
         if source == named_cifar.NAME:
             return named_cifar.read(None if data_dir is None else Path(data_dir), options, progress)
+        if source.lower() in named_cifar.NAMES_100 and not Path(source).exists():
+            return named_cifar.read_100(None if data_dir is None else Path(data_dir))
         if not source.strip():
             raise DataError("--data: is empty, expected a name or a path", READ)
     path = Path(source)
@@ -135,9 +99,8 @@ def _read(
 
 def place_of(name: str, data_dir: Path) -> Path | None:
     """Return the folder with all files of a named set, in a data folder; None if any is missing."""
-    if name in NAMED:
-        place = NAMED[name].place(data_dir)
-        return place if len(idx_folder.present(place)) == len(idx_folder.OFFICIAL) else None
+    if name in named_idx.NAMED:
+        return named_idx.place_of(named_idx.NAMED[name], data_dir)
     return named_cifar.place_of(data_dir)
 
 
@@ -148,21 +111,6 @@ def _digits() -> SourceArrays:
         FoundArray(idx.read(images, "images"), "digits"), FoundArray(idx.read(labels, "labels"), "digits")
     )
     return SourceArrays("digits", {"train": part}, _TEN, maximum=16.0, last_for_test=_DIGITS_TEST)
-
-
-def _named(named: Named, data_dir: Path | None) -> SourceArrays:
-    folder = catalog.folder_of(named.name, data_dir)
-    best = named.place(folder)
-    lacking = [f"{name}.gz" for name in idx_folder.OFFICIAL if name not in idx_folder.present(best)]
-    if len(lacking) == len(idx_folder.OFFICIAL):
-        raise catalog.absent(named.name, data_dir, folder, ", ".join(lacking) + " (gzipped or not)")
-    if lacking:
-        raise DataError(
-            f"--data {named.name}: found no {', '.join(lacking)} in {shown(best)}, expected all four files",
-            f"add {'it' if len(lacking) == 1 else 'them'}, gzipped or not",
-        )
-    parts = idx_folder.read(best)
-    return SourceArrays(named.name, parts.splits, named.classes, official=named.official)
 
 
 def _folder(path: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays:
@@ -226,8 +174,6 @@ def _file(path: Path, options: ImageOptions, progress: Progress | None) -> Sourc
 
 def _unknown(source: str) -> DataError:
     name = display.name(source, 200)
-    if source.lower() in _LATER:
-        return DataError(f"--data {name}: not supported yet", READ)
     if any(mark in source for mark in "/\\."):
         return DataError(f"--data {name}: no such file or folder", f"check the path; {READ}")
     near = spelling.nearest(source, NAMES)

@@ -50,7 +50,7 @@ def read_folder(folder: Path) -> SourceArrays | None:
     if len(each) > 1:
         raise DataError(
             f"{shown(folder)}: found {display.count(len(each))} data sets, expected one",
-            "pass one of them: " + ", or ".join(f"--data {shown(path)}" for path in each[:8]),
+            "pass one of them:" + "".join(f"\n    --data {shown(path)}" for path in each[:12]),
         )
     if found.archives:
         raise DataError(f"{shown(folder)}: is a folder, expected the .npz file in it", f"use --data {shown(each[0])}")
@@ -83,7 +83,7 @@ def read_file(path: Path) -> SourceArrays:
             f"use --data {shown(partner[0])}" if partner else f"add the images of {split}",
         )
     splits = SPLITS if split == "train" else (split,)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if split != "train" and ("train", "images") in files:
         notes = (f"only the {split} images are read; for the whole set: --data {shown(files['train', 'images'][0])}",)
     name = means.rest or path.resolve().parent.name or "data"
@@ -106,7 +106,9 @@ def _read(
                 "add them: for x_train.npy, they are y_train.npy",
             )
         as_split: SplitName = split if splits == SPLITS else "train"
-        parts[as_split] = SplitArrays(FoundArray(_array(images), shown(images)), FoundArray(_array(labels), shown(labels)))
+        parts[as_split] = SplitArrays(
+            FoundArray(_array(images), shown(images)), FoundArray(_array(labels), shown(labels))
+        )
         said.append(f"{display.name(images.name)} and {display.name(labels.name)} as {split}")
     reshaped, flat = rows.reshaped(parts)
     return SourceArrays(name, reshaped, notes=(f"images and labels are read from {', '.join(said)}", *notes, *flat))
@@ -116,7 +118,7 @@ def _only(files: list[Path], split: str, role: str) -> Path | None:
     if len(files) > 1:
         raise DataError(
             f"{shown(files[0].parent)}: found {' and '.join(display.name(path.name) for path in files[:4])}, "
-            f"all of which name the {role} of {split}, expected only one of them",
+            f"expected only one of them for the {role} of {split}",
             "move the others elsewhere",
         )
     return files[0] if files else None

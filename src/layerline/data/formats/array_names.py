@@ -26,6 +26,7 @@ _SPLITS: Final[dict[str, SplitName]] = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+_LETTERS: Final[dict[Role, str]] = {"images": "x", "labels": "y"}
 _ENDINGS: Final[dict[SplitName, tuple[str, ...]]] = {
     "train": ("_train", ""),
     "validation": ("_validation", "_valid", "_val"),
@@ -84,7 +85,7 @@ def choose(place: str, names: Iterable[str], shapes: dict[str, tuple[int, ...]])
         by_shape = _of_shapes(shapes, [name for found in candidates.values() for name in found])
         if by_shape is not None:
             return by_shape
-    chosen = {key: _only(place, key, found) for key, found in candidates.items()}
+    chosen = {key: _only(place, key, candidates) for key in candidates}
     _check_complete(place, names, chosen)
     return {(split, role): chosen[split, role] for split, role in sorted(chosen, key=_rank)}
 
@@ -111,16 +112,19 @@ def _rank(key: Key) -> tuple[int, str]:
     return SPLITS.index(key[0]), key[1]
 
 
-def _only(place: str, key: Key, found: list[str]) -> str:
-    """Return the only array of a key, or the only one with a documented name. Raises DataError."""
-    documented = [name for name in found if name in DOCUMENTED]
-    if len(found) > 1 and len(documented) != 1:
+def _only(place: str, key: Key, candidates: dict[Key, list[str]]) -> str:
+    """Return the only array of a key, or the one with a documented name, if its partner has one. Raises DataError."""
+    found = candidates[key]
+    if len(found) == 1:
+        return found[0]
+    pair = [[name for name in candidates.get((key[0], role), []) if name in DOCUMENTED] for role in _LETTERS]
+    if any(len(documented) != 1 for documented in pair):
         raise DataError(
-            f"{place}: found {' and '.join(map(display.name, found))}, all of which name the {key[1]} of {key[0]}, "
-            "expected only one of them",
+            f"{place}: found {' and '.join(map(display.name, found))}, expected only one of them for the {key[1]} "
+            f"of {key[0]}",
             HELP,
         )
-    return documented[0] if documented else found[0]
+    return next(name for name in found if name in DOCUMENTED)
 
 
 def _of_shapes(shapes: dict[str, tuple[int, ...]], named: list[str]) -> dict[Key, str] | None:
@@ -142,14 +146,15 @@ def _check_complete(place: str, names: list[str], chosen: dict[Key, str]) -> Non
     for split in SPLITS:
         for role, other in pairs:
             if (split, other) in chosen and (split, role) not in chosen:
-                raise _missing(place, names, _proposed(split, role), f" to go with {display.name(chosen[split, other])}")
+                raise _missing(
+                    place, names, _proposed(split, role), f" to go with {display.name(chosen[split, other])}"
+                )
     if ("train", "images") not in chosen:
         raise _missing(place, names, "x_train" if chosen else "x", "")
 
 
 def _proposed(split: SplitName, role: Role) -> str:
-    letter = "x" if role == "images" else "y"
-    return letter if split == "train" else letter + _ENDINGS[split][-1]
+    return _LETTERS[role] if split == "train" else _LETTERS[role] + _ENDINGS[split][-1]
 
 
 def _missing(place: str, names: list[str], key: str, partner: str) -> DataError:

@@ -1,4 +1,4 @@
-"""Read CIFAR-100 as published, in Python's format or binary: a file each for training and test, and names of classes."""
+"""Read CIFAR-100 as published, in Python's format or binary: files of training, test, and names of classes."""
 
 from __future__ import annotations
 

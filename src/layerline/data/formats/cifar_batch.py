@@ -27,7 +27,7 @@ _MOST: Final = 100
 _PIXELS: Final = 3 * 32 * 32
 _RECORD: Final = 1 + _PIXELS
 _RECORD_100: Final = 2 + _PIXELS
-_IS_100: Final = "name its files train and test (.bin, if they are binary), in a folder with its names of classes"
+_IS_100: Final = "CIFAR-100 is read from its own files: pass cifar-100-python.tar.gz, or the folder that is in it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ def python(content: bytes, place: str) -> Batch:
 
 
 def python_100(content: bytes, place: str, classes: int) -> Batch:
-    """Return the images of a Python file of CIFAR-100, with their fine labels. Raises DataError; nothing is executed."""
+    """Return the images and fine labels of a Python file of CIFAR-100. Raises DataError; nothing is executed."""
     held = _dictionary(content, place)
     for key in ("data", "fine_labels"):
         if key not in held:

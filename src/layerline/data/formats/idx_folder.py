@@ -68,6 +68,14 @@ def read(folder: Path) -> SourceArrays:
     return emnist.settled(SourceArrays(folder.resolve().name or "data", splits), name, folder)
 
 
+def read_packed(folder: Path) -> SourceArrays:
+    """Return the set of the four official files, gzipped, even if they are also unpacked. Raises DataError."""
+    train, test = (
+        _part(folder / f"{images}.gz", folder / f"{labels}.gz") for images, labels in (OFFICIAL[:2], OFFICIAL[2:])
+    )
+    return SourceArrays(folder.name, {"train": train, "test": test})
+
+
 def _splits(folder: Path, files: dict[_Key, Path]) -> dict[SplitName, SplitArrays]:
     splits: dict[SplitName, SplitArrays] = {}
     for split in SPLITS:
@@ -141,7 +149,7 @@ def _whole(path: Path, match: re.Match[str], labels: Path) -> SourceArrays:
         if other is not None and split not in (None, "train") and _set_of(other) == of_set:
             files.setdefault((split, other["what"].lower()), child)
     splits: dict[SplitName, SplitArrays] = {"train": _part(path, labels), **_splits(path.parent, files)}
-    notes = ()
+    notes: tuple[str, ...] = ()
     if len(splits) > 1:
         more = ", ".join(display.name(files[split, "images"].name) for split in splits if split != "train")
         notes = (f"{more}: read as {' and '.join(split for split in splits if split != 'train')}",)

@@ -62,7 +62,10 @@ def heads(path: Path) -> dict[str, Head]:
 
 
 def arrays(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
-    """Return some arrays of a file with their indices reversed: MATLAB's (H, W, C, N) is (N, C, W, H). Raises DataError."""
+    """Return some arrays of a file with their indices reversed: MATLAB's (H, W, C, N) is (N, C, W, H).
+
+    Raises DataError.
+    """
     return {head.name: array for head, array in _arrays(path, names) if array is not None}
 
 
@@ -90,7 +93,7 @@ def _arrays(path: Path, names: Collection[str]) -> Iterator[tuple[Head, NDArray[
 
 def _order(start: bytes, place: str) -> str:
     """Return the byte order of a file, by its header. Raises DataError."""
-    if start.startswith(_HDF5) or start.startswith(b"MATLAB 7.3"):
+    if start.startswith((_HDF5, b"MATLAB 7.3")):
         raise DataError(
             f"{place}: found a MATLAB file of version 7.3, which is HDF5, expected version 5 to 7",
             "save it in MATLAB with save(file, 'X', 'y', '-v7'), or from Python with numpy.savez(file, x=images, "
@@ -201,10 +204,11 @@ class _Elements:
         if length != expected or expected > self._source.most or length > 4 * bool(small) + self._source.most:
             raise self.wrong(f"{display.count(length)} bytes for {' × '.join(map(str, head.shape))} values of {stored}")
         if small:
-            content: Any = start[4 : 4 + length]
+            content: Any = bytearray(start[4 : 4 + length])
         else:
             content = self._filled(length, head.name)
-        array = np.frombuffer(content, stored).astype(np.dtype(head.kind), copy=False)
+        kind_of_array = np.dtype("f4" if head.kind == "f8" and stored.itemsize < 4 else head.kind)
+        array = np.frombuffer(content, stored).astype(kind_of_array, copy=False)
         return array.reshape(head.shape[::-1])
 
     def wrong(self, found: str) -> DataError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -65,8 +65,8 @@ def _part(path: Path) -> SplitArrays:
     if 1 not in labels.shape or labels.ndim != 2:
         raise DataError(f"{where[y]}: found {_times(heads[y].shape)}, expected one label per image", _HELP)
     images = _images(found[x], labels.size, where[x])
-    order = "CHW" if images.ndim == 4 and heads[x].shape[-1] == labels.size else None
-    return SplitArrays(FoundArray(images, where[x], order), FoundArray(labels.reshape(-1), where[y]))
+    colors: Literal["CHW"] | None = "CHW" if images.ndim == 4 and heads[x].shape[-1] == labels.size else None
+    return SplitArrays(FoundArray(images, where[x], colors), FoundArray(labels.reshape(-1), where[y]))
 
 
 def _images(found: NDArray[Any], count: int, place: str) -> NDArray[Any]:
@@ -74,9 +74,10 @@ def _images(found: NDArray[Any], count: int, place: str) -> NDArray[Any]:
     first, last = found.shape[-1] == count, found.shape[0] == count
     if found.ndim not in (3, 4) or first == last:
         shape = _times(found.shape[::-1])
-        reason = "which is not clear: both the first and the last may count the images" if first and last else "expected"
-        more = "" if first and last else f" H × W × C × {display.count(count)}, as there are labels"
-        raise DataError(f"{place}: found the shape {shape}, {reason}{more}", _HELP)
+        reason = f"expected H × W × C × {display.count(count)}, as there are labels"
+        if first and last:
+            reason = "of which both the first and the last may be the number of images"
+        raise DataError(f"{place}: found the shape {shape}, {reason}", _HELP)
     return turned.upright(found) if last else np.ascontiguousarray(found.T)
 
 

@@ -28,9 +28,7 @@ def read(path: Path) -> SourceArrays:
     return SourceArrays(path.resolve().stem, splits, notes=(*array_names.note(name, chosen), *flat, *ignored))
 
 
-def _shapes(
-    opened: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: str
-) -> dict[str, tuple[int, ...]]:
+def _shapes(opened: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: str) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the arrays if there are two, and their names are not the documented ones."""
     if len(members) != 2 or all(key in array_names.DOCUMENTED for key in members):
         return {}

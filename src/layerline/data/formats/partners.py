@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from layerline.data.part import SplitName
-
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from layerline.data.part import SplitName
 
 _TRAIN: Final = re.compile(r"(?<![a-z])train(ing)?(?![a-z])", re.IGNORECASE)
 _OTHERS: Final[tuple[tuple[SplitName, tuple[str, ...]], ...]] = (
@@ -19,12 +19,13 @@ _OTHERS: Final[tuple[tuple[SplitName, tuple[str, ...]], ...]] = (
 
 def of(path: Path) -> dict[SplitName, Path]:
     """Return the files whose names have the word of another split where this one has `train`."""
-    if len(_TRAIN.findall(path.name)) != 1:
+    train = list(_TRAIN.finditer(path.name))
+    if len(train) != 1:
         return {}
     found: dict[SplitName, Path] = {}
     for split, words in _OTHERS:
         for word in words:
-            other = path.with_name(_TRAIN.sub(lambda match, word=word: _like(match[0], word), path.name))
+            other = path.with_name(_TRAIN.sub(_like(train[0][0], word), path.name))
             if other.is_file():
                 found[split] = other
     return found

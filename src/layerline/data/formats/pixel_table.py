@@ -1,4 +1,4 @@
-"""Read a CSV file with an image per line and a column per pixel, as MNIST is passed around: the label, then 784 pixels."""
+"""Read a CSV file with an image per line and a column per pixel, as MNIST often is: the label, then 784 pixels."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def _label_column(first: NDArray[np.uint16], place: str) -> int:
     """
     at_start, at_end = (len(np.unique(first[:, column])) for column in (0, -1))
     if at_start < 2 <= at_end:
-        return first.shape[1] - 1
+        return int(first.shape[1]) - 1
     if 2 <= at_end < at_start:
         raise DataError(
             f"{place}: found {at_start} different values in the first column and {at_end} in the last: "

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from layerline.data.part import SourceArrays
     from layerline.data.photos.decoding import Progress
     from layerline.data.photos.image_options import ImageOptions
+    from layerline.data.photos.layout_refusal import Folders
     from layerline.data.photos.parquet_file import Columns
 
 _SUFFIX: Final = ".parquet"
@@ -60,9 +61,7 @@ def read_folder(folder: Path, options: ImageOptions, progress: Progress | None) 
     with_train = [place for place, splits in by_place.items() if "train" in splits]
     if len(with_train) > 1:
         each = "".join(f"\n    --data {shown(place)}" for place in with_train[:8])
-        raise DataError(
-            f"{shown(folder)}: found {len(with_train)} data sets, expected one", f"pass one of them:{each}"
-        )
+        raise DataError(f"{shown(folder)}: found {len(with_train)} data sets, expected one", f"pass one of them:{each}")
     if not with_train:
         return None
     return _read(folder, folder.resolve().name or "data", by_place[with_train[0]], options, progress)
@@ -171,12 +170,16 @@ def _layout(place: str, shards: list[_Shard], notes: tuple[str, ...]) -> FolderL
                 "training and test must have the same classes",
             )
     classes = in_order(train)
-    of = {(split, name): (split, classes.index(name)) for split, names in by_split.items() for name in names}
-    return FolderLayout(classes, {**of}, tuple(by_split), notes)
+    of: dict[Folders, tuple[SplitName, int]] = {
+        (split, name): (split, classes.index(name)) for split, names in by_split.items() for name in names
+    }
+    return FolderLayout(classes, of, tuple(by_split), notes)
 
 
 def _notes(columns: Columns, without: list[str]) -> tuple[str, ...]:
-    notes = [f"images are read from the column {display.name(columns.image)}, labels from {display.name(columns.label)}"]
+    notes = [
+        f"images are read from the column {display.name(columns.image)}, labels from {display.name(columns.label)}"
+    ]
     if without:
         notes.append(f"ignored: {', '.join(display.name(name) for name in without[:4])}, without labels")
     return tuple(notes)
@@ -210,7 +213,7 @@ def _split(path: Path) -> SplitName | None:
 
 
 def _of_readme(place: Path, column: str) -> tuple[str, ...]:
-    """Return the names of the classes in the README of a set, in the form that Hugging Face writes; none if it has none.
+    """Return the names of the classes in the README of a set, as Hugging Face writes them; none if it has none.
 
     A line `- name: label`, and below it, under `names:`, a line `'0': cat` for each.
     """

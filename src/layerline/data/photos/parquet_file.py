@@ -1,7 +1,7 @@
-"""Read rows of a Parquet file of images with pyarrow, an extra: which columns are images and labels, and their values.
+"""Read the columns of images and labels of a Parquet file with pyarrow, an extra.
 
-Hugging Face stores an image as a struct of `bytes` and `path`, and describes the columns in the file's metadata, as JSON
-under `huggingface`: https://huggingface.co/docs/datasets/image_dataset.
+Hugging Face stores an image as a struct of `bytes` and `path`, and describes the columns in the file's metadata, as
+JSON under `huggingface`: https://huggingface.co/docs/datasets/image_dataset.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ def _opened(path: Path) -> Iterator[Any]:
     """Open a file. Raises DataError, also for what pyarrow raises while the file is read."""
     place = shown(path)
     try:
-        import pyarrow
-        import pyarrow.parquet
+        import pyarrow as pa
+        import pyarrow.parquet as pq
     except ImportError as error:
         raise DataError(f"{place}: found a Parquet file, which needs pyarrow to be read", _INSTALL) from error
     try:
         with regular.opened(path) as file:
-            yield pyarrow.parquet.ParquetFile(file)
-    except (pyarrow.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
+            yield pq.ParquetFile(file)
+    except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
         reason = display.name(str(error).partition("\n")[0] or type(error).__name__, 150)
         raise DataError(f"{place}: cannot be read: {reason}", FETCH) from error
 
@@ -68,7 +68,7 @@ def columns(path: Path) -> Columns:
     image, label = (_only(shown(path), what, found) for what, found in (("image", images), ("label", labels)))
     names = features.get(label, {}).get("names")
     right = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return Columns(image, label, tuple(names) if right else ())
+    return Columns(image, label, tuple(names or ()) if right else ())
 
 
 def labels(path: Path, column: str) -> list[Any]:
@@ -77,7 +77,9 @@ def labels(path: Path, column: str) -> list[Any]:
         found = opened.read(columns=[column], use_threads=False).column(column).to_pylist()
     for row, value in enumerate(found):
         if value is not None and type(value) not in (int, str, bool):
-            raise DataError(f"{shown(path)}: found {type(value).__name__} in row {row} of {column}", "use one label a row")
+            raise DataError(
+                f"{shown(path)}: found {type(value).__name__} in row {row} of {column}", "use one label a row"
+            )
     return list(found)
 
 
@@ -121,7 +123,7 @@ def _is_image(field: Any, feature: dict[str, Any] | None) -> bool:
     import pyarrow.types as kinds
 
     if kinds.is_struct(field.type):
-        return field.type.get_field_index("bytes") >= 0
+        return bool(field.type.get_field_index("bytes") >= 0)
     binary = kinds.is_binary(field.type) or kinds.is_large_binary(field.type)
     means = meaning(field.name)
     return binary and ((feature or {}).get("_type") == "Image" or (means is not None and means.role == "images"))
