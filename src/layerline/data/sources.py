@@ -162,7 +162,7 @@ def _file(path: Path, options: ImageOptions, progress: Progress | None) -> Sourc
     if start.startswith(array_files.NPY):
         return array_files.read_file(path)
     what = recognize.kind(start[:300])
-    if what == "plain text" and (pixel_table.is_one(path) or ".csv" in path.name.lower()):
+    if what in (None, "plain text") and (".csv" in path.name.lower() or (what and pixel_table.is_one(path))):
         return pixel_table.read(path)
     if what and stream.packed is None and "idx" not in path.name.lower():
         raise DataError(

@@ -27,8 +27,8 @@ _LABELS: Final = ("label", "labels", "target", "y", "class")
 _IDS: Final = ("id", "imageid", "image_id", "index", "unnamed: 0", "")
 _BYTE: Final = 255
 _MAX_FILES: Final = 50
-_FEWEST: Final = 65
-"""Columns: a label and 8 × 8 pixels."""
+_FEWEST: Final = 64
+"""Columns: 8 × 8 pixels."""
 
 
 @dataclass(frozen=True)
