@@ -1,4 +1,4 @@
-"""Copies of named sets that Keras and torchvision made are found, and used only if their content is the official one."""
+"""Copies of named sets that Keras and torchvision made are found, and used only if they are the official ones."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_keras_s_copy_is_found(home):
 
 
 @pytest.mark.parametrize("root", ["data", "datasets", ".", "../data", "~/data", "~/datasets"])
-def test_torchvision_s_copy_is_found(home, root):
+def test_torchvision_s_copy_is_found(root):
     """MNIST/raw below a usual root is MNIST."""
     for split, arrays in (("train", TRAIN), ("t10k", TEST)):
         write_idx(Path(root).expanduser() / "MNIST" / "raw", split, *arrays)
@@ -99,7 +99,7 @@ def test_a_named_folder_is_the_only_one(home, tmp_path):
 
 
 def test_fashion_mnist_is_known_by_its_archives(home, monkeypatch):
-    """The gzipped files are compared with their published SHA-256, and these are read, not unpacked ones beside them."""
+    """The gzipped files are compared with their published SHA-256, and these are read, not unpacked ones."""
     folder = home / ".keras" / "datasets" / "fashion-mnist"
     for split, arrays in (("train", TRAIN), ("t10k", TEST)):
         write_idx(folder, split, *arrays, gz=True)
@@ -138,7 +138,7 @@ def test_cifar_10_is_known_by_its_files(home, monkeypatch, place):
     assert data.notes[0].startswith(f"cifar10 is read from ~/{place}")
 
 
-def test_cifar_100_by_name_says_where_to_get_it(home):
+def test_cifar_100_by_name_says_where_to_get_it():
     """There is nothing to fetch: the message has the page and the command."""
     with pytest.raises(DataError, match=r"found no folder cifar-100-python in .*\n.*--data cifar-100-python.tar.gz"):
         load_data("cifar100")

@@ -38,7 +38,7 @@ def published(tmp_path, monkeypatch):
 
 
 def test_the_sets_of_a_folder_are_listed_and_each_is_read(published):
-    """The folder is refused with the training images of each set to type, never those of a test; each brings its test."""
+    """The folder is refused with the training images of each set to type, never a test; each brings its test."""
     with pytest.raises(DataError, match="found 2 data sets, emnist-digits, emnist-letters") as caught:
         load_data("gzip")
     listed = [line.removeprefix("    --data ") for line in str(caught.value).split("\n") if "    --data " in line]
@@ -54,7 +54,8 @@ def test_the_sets_of_a_folder_are_listed_and_each_is_read(published):
         assert f"{name}-test-images-idx3-ubyte.gz: read as test" in data.notes
 
 
-def test_letters_have_names(published):
+@pytest.mark.usefixtures("published")
+def test_letters_have_names():
     """Labels 1 to 26 are A to Z, by the mapping file."""
     data = load_data("gzip/emnist-letters-train-images-idx3-ubyte.gz", validation="none")
     assert data.classes == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")

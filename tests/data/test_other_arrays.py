@@ -1,4 +1,4 @@
-"""Arrays as other people save them: other names, rows of pixels, one array per file. What is read as what is reported."""
+"""Arrays as other people save them: other names, rows of pixels, one array per file; all of it noted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def loaded(path, **options):
     ],
 )
 def test_other_names_mean_the_same(tmp_path, names, said):
-    """Arrays under any usual names, in any case, are the set that x_train, y_train, x_test, y_test are; a note says so."""
+    """Arrays under any usual names, in any case, are the same set as x_train, y_train, x_test, y_test; it is noted."""
     arrays = (IMAGES, LABELS[:, None], TEST, TEST_LABELS)
     write_npz(tmp_path / "a.npz", **dict(zip(names, arrays, strict=True)))
     write_npz(tmp_path / "b.npz", **dict(zip(("x_train", "y_train", "x_test", "y_test"), arrays, strict=True)))
@@ -69,7 +69,7 @@ def test_two_arrays_are_known_by_their_shapes(tmp_path):
 def test_what_may_mean_two_things_is_refused(tmp_path, arrays):
     """Lengths that differ, two candidates, and names that contradict the shapes are refused, with the names found."""
     write_npz(tmp_path / "a.npz", **arrays)
-    with pytest.raises(DataError, match="found|expected"):
+    with pytest.raises(DataError, match=r"found .*expected"):
         loaded(tmp_path / "a.npz", test="none")
 
 
@@ -107,7 +107,7 @@ def smooth(n, side):
 
 
 def test_the_order_of_colors_is_read_from_the_pixels(tmp_path):
-    """(N, 3072) of photos is known to be planes or pixels by its neighbors; noise is refused, with both ways to save it."""
+    """(N, 3072) of photos is known to be planes or pixels by its neighbors; noise is refused, with both ways."""
     images, labels = smooth(30, 32), LABELS
     for rows, said in (
         (images.reshape(30, -1), "one color after the other"),
@@ -164,7 +164,7 @@ def test_test_images_alone_are_read_alone_and_that_is_said(tmp_path, monkeypatch
     data = loaded("kmnist-test-imgs.npz", test="none")
     assert len(data.train) == 9
     assert data.notes[1] == "only the test images are read; for the whole set: --data kmnist-train-imgs.npz"
-    with pytest.raises(DataError, match="use --data kmnist-train-imgs.npz"):
+    with pytest.raises(DataError, match=r"use --data kmnist-train-imgs\.npz"):
         loaded("kmnist-train-labels.npz")
 
 

@@ -69,7 +69,7 @@ def check_100(data):
 @pytest.mark.parametrize("files", [python_files, binary_files])
 @pytest.mark.parametrize("way", ["folder", "around", "tar"])
 def test_cifar_100_is_read_with_its_fine_labels(tmp_path, files, way):
-    """Both versions, as a folder, in a folder and in the archive, give the fine classes; a note says how to get others."""
+    """Both versions, as a folder, in a folder and in the archive, give the fine classes; a note has the others."""
     folder = "cifar-100-python" if files is python_files else "cifar-100-binary"
     if way == "tar":
         (tmp_path / "c.tar.gz").write_bytes(packed(tar_of(within(folder, files()))))
