@@ -76,6 +76,7 @@ class OfFiles(Input):
     """A parser of files that are mutated as bytes."""
 
     def __init__(self) -> None:
+        """Start without samples."""
         self.samples: dict[str, tuple[bytes, ...]] = {}
         """The names of the files that a case writes → their possible contents."""
 

@@ -1,6 +1,4 @@
-"""The inputs of `fuzz.py` that are sets of others: arrays in files of their own, EMNIST, CIFAR-100, STL-10, MATLAB, tables
-of pixels, Parquet.
-"""
+"""The inputs of `fuzz.py` for published sets: array files, EMNIST, CIFAR-100, STL-10, MATLAB, CSV of pixels, Parquet."""
 
 from __future__ import annotations
 
@@ -208,7 +206,8 @@ class Parquet(OfFiles):
         readme = (
             b"---\n  - name: label\n    dtype:\n      names:\n        '0': a\n        '1': b\n        '2': c\n---\n"
         )
-        self.samples = {"set/train.parquet": tuple(found), "set/test.parquet": tuple(found), "set/README.md": (readme,)}
+        files = dict.fromkeys(("set/train.parquet", "set/test.parquet"), tuple(found))
+        self.samples = {**files, "set/README.md": (readme,)}
 
     def spoilt(self, random: Random, content: bytes, others: tuple[bytes, ...]) -> bytes:
         """Mutate the index at the end of a file, or any bytes."""

@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 _MAX_BYTES: Final = 2**28
 """Maximum size of a file; the published ones have up to 155 million bytes."""
 _MAX_MEMBERS: Final = 1000
-_NOTE: Final = (
-    "CIFAR-100: the 100 fine classes are used; for the 20 coarse ones, save an .npz file with coarse_labels as y_train "
-    "and y_test"
-)
 
 
 @dataclass(frozen=True)
@@ -123,8 +119,12 @@ def _variant_in(folder: Path) -> Variant | None:
 
 def _parts(variant: Variant, contents: dict[str, bytes], place: str) -> SourceArrays:
     classes = variant.names(contents.pop(variant.meta), f"{place}/{variant.meta}")
+    note = (
+        f"CIFAR-100: the {len(classes)} fine classes are used; for the coarse ones, save an .npz file with coarse_labels "
+        "as y_train and y_test (docs/data.md has the lines)"
+    )
     train, test = (_part(variant, contents, name, place, len(classes)) for name in (variant.train, variant.test))
-    return SourceArrays("cifar100", {"train": train, "test": test}, classes, notes=(_NOTE,))
+    return SourceArrays("cifar100", {"train": train, "test": test}, classes, notes=(note,))
 
 
 def _part(variant: Variant, contents: dict[str, bytes], name: str, place: str, classes: int) -> SplitArrays:
