@@ -1,4 +1,4 @@
-"""The inputs of `fuzz.py` for published sets: array files, EMNIST, CIFAR-100, STL-10, MATLAB, CSV of pixels, Parquet."""
+"""The inputs of `fuzz.py` for published sets: array files, EMNIST, CIFAR-100, STL-10, MATLAB, pixels, Parquet."""
 
 from __future__ import annotations
 

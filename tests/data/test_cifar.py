@@ -144,8 +144,6 @@ GADGETS = {
     "call of ndarray": b"\x80\x02cnumpy\nndarray\nK\x01\x85\x85R.",
     "call of a number": b"\x80\x02K\x01)R.",
     "protocol 0": b"cos\nsystem\n(S'touch canary'\ntR.",
-    "protocol 4": pickle.dumps({"data": 1}, protocol=4),
-    "protocol 5": pickle.dumps({"data": 1}, protocol=5),
     "protocol 3": pickle.dumps({"data": eval}, protocol=3),
     "name of protocol 4": pickle.dumps({"data": eval}, protocol=4),
     "call of protocol 4": b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x0ctouch canary\x85R.",
@@ -206,6 +204,13 @@ def test_a_gadget_is_refused_and_runs_nothing(tmp_path, monkeypatch, name):
     }
     assert Seen.events.count("open") == 2  # of one file: the system's call, and the reader around it
     assert not (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize("name", [name for name in GADGETS if name not in ("itself", "laughs", "not a dictionary")])
+def test_a_gadget_is_refused_by_the_reader_of_pickles(name):
+    """Each is refused by the reader itself, not only because its value is no batch."""
+    with pytest.raises(DataError, match=r"^a:\d+: found"):
+        reader.load(GADGETS[name], "a")
 
 
 @pytest.mark.parametrize("position", range(0, 400, 7))

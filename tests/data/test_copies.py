@@ -136,6 +136,9 @@ def test_cifar_10_is_known_by_its_files(home, monkeypatch, place):
     data = load_data("cifar10", validation="none")
     assert (len(data.train), len(data.test)) == (100, 20)
     assert data.notes[0].startswith(f"cifar10 is read from ~/{place}")
+    (folder / "test_batch").write_bytes((folder / "data_batch_1").read_bytes())
+    with pytest.raises(DataError, match="layerline data fetch cifar10"):
+        load_data("cifar10")
 
 
 def test_cifar_100_by_name_says_where_to_get_it():

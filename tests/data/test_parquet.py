@@ -69,6 +69,14 @@ def test_a_file_of_test_images_is_read_alone(tmp_path):
     assert len(load_data(path, test="none", validation="none").train) == 21
 
 
+def test_images_of_the_same_path_are_told_apart(tmp_path):
+    """Where two shards number their images from 0, each image still has a name of its own, by which it is split."""
+    write(tmp_path / "train-00000-of-00002.parquet", range(30))
+    write(tmp_path / "train-00001-of-00002.parquet", range(30))
+    names = load_data(tmp_path, test="none", validation="none").train.source.names
+    assert len(set(names)) == 60
+
+
 def test_image_options_apply(tmp_path):
     """Images from Parquet are resized, made gray and left out like files."""
     data = load_data(published(tmp_path / "beans"), size="8x6", gray=True, exclude="000?.png", validation="none")
