@@ -156,8 +156,8 @@ def pickle_steps() -> Loaded:
 
 
 @case
-def pickle_protocol_five() -> Loaded:
-    return python(b"\x80\x05}.")
+def pickle_protocol_six() -> Loaded:
+    return python(b"\x80\x06}.")
 
 
 @case

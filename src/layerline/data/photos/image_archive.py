@@ -1,11 +1,11 @@
-"""A tar or zip archive: image files in folders, or CIFAR-10's batches in a tar."""
+"""A tar or zip archive: image files in folders; a tar may also be one of CIFAR-10 or CIFAR-100."""
 
 from __future__ import annotations
 
 import itertools
 from typing import TYPE_CHECKING
 
-from layerline.data.formats import cifar, recognize
+from layerline.data.formats import cifar, cifar100, recognize
 from layerline.data.formats.stream import open_stream
 from layerline.data.formats.tar import Tar
 from layerline.data.formats.zipped import open_zip
@@ -55,13 +55,15 @@ def _read(
         members = iter(tar)
         passed: list[Member] = []  # none of these is read, whatever follows them
         for member in members:
-            batch = member.kind == "file" and cifar.variant_of(member.name)
+            batch = member.kind == "file" and (cifar.variant_of(member.name) or cifar100.variant_of(member.name))
             if batch or image_folder.is_candidate(member) or len(passed) > image_folder.MAX_IGNORED:
                 break
             passed.append(member)
         else:
             return image_folder.read_archive(path, tar, passed, options, cached, progress, runs)
         whole = itertools.chain(passed, [member], members)
+        if isinstance(batch, cifar100.Variant):
+            return cifar100.read_tar(tar, whole)
         if batch:
             return cifar.read_tar(path, tar, whole)
         return image_folder.read_archive(path, tar, whole, options, cached, progress, runs)
