@@ -12,9 +12,8 @@ import pytest
 from layerline.cli import entry_point, foreign
 from layerline.cli.arguments import MistypedError
 from layerline.cli.commands import COMMANDS
-from layerline.errors import UserError
+from layerline.errors import UserError, other_words
 from layerline.experiment import toml_file
-from layerline.recipe import other_words
 from layerline.training.session import recipe_of
 
 if TYPE_CHECKING:

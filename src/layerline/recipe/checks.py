@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from layerline.errors import RecipeError
+from layerline.errors import RecipeError, other_words
 from layerline.numbers import display, scalars
-from layerline.recipe import other_words
 
 
 def whole(option: str, value: object, low: int, high: int) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import html
 import re
 import sys
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, Unpack, final
 
 import numpy as np
 
@@ -18,11 +19,15 @@ from layerline.data import load_data, pixels
 from layerline.data.checking import brightness
 from layerline.data.checking.brightness import Look
 from layerline.data.checking.doctor import examined
+from layerline.data.data_options import ModelDataOptions
 from layerline.data.dataset import ImageSet, Split
 from layerline.engines.interface import State
 from layerline.errors import DataError, ImagesWarning, UserError
+from layerline.errors.wrong_calls import answered
 from layerline.files.tensors import FileError
 from layerline.files.versions import versions
+from layerline.network.table import headline
+from layerline.numbers import display
 from layerline.recipe import Recipe
 from layerline.runs import model_file
 from layerline.runs.model_file import BYTE, Card, Preprocessing
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from layerline.runs.result import Result
     from layerline.training.evaluation import Which
 
+_MOST_NAMES: Final = 8
 _WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
 """An integer in Python's notation, within the range of int64."""
 _TABLE: Final = Preprocessing(maximum=float("inf"))
@@ -197,7 +203,10 @@ class Model:
             progress=progress,
         )
 
-    def load_data(self, source: str | os.PathLike[str], *, allow: Collection[str] = (), **options: Any) -> Dataset:
+    @answered('model.load_data("photos/")')
+    def load_data(
+        self, source: str | os.PathLike[str] | Any, *, allow: Collection[str] = (), **options: Unpack[ModelDataOptions]
+    ) -> Dataset:
         """Load a data set for this model: image files get its size and colors, with its fit.
 
         options: those of `layerline.load_data` except size, fit, gray and input_shape, which the model determines.
@@ -211,6 +220,16 @@ class Model:
         data = load_data(source, sizing=sizing, **options)
         evaluation.check(data, self.network.input_shape, self.classes, self.preprocessing)
         return examined(data, allow)
+
+    def __repr__(self) -> str:
+        """Return one line: network, size and classes."""
+        names = ", ".join(display.name(name, 30) for name in self.classes[:_MOST_NAMES])
+        more = ", …" if len(self.classes) > _MOST_NAMES else ""
+        return f"<Model {headline(self.network)} ({names}{more}), {self.network.parameter_count:,d} parameters>"
+
+    def _repr_html_(self) -> str:
+        """Return the model and the table of its layers as HTML for a notebook."""
+        return f"<p>{html.escape(repr(self)[1:-1])}</p>{self.network._repr_html_()}"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model file (safetensors).
@@ -258,6 +277,7 @@ def _read_only(weights: Mapping[str, NDArray[Any]], like: Mapping[str, Weight]) 
     return copies
 
 
+@answered('load("model.safetensors")')
 def load(path: str | os.PathLike[str], *, threads: int | None = None, not_finite: bool = False) -> Model:
     """Load the model from a model file or a run folder.
 

@@ -134,7 +134,11 @@ class LabelFile:
 def read(path: str | os.PathLike[str]) -> LabelFile:
     """Read and check a label file. Raises DataError with the line that is wrong."""
     place = shown(Path(path))
-    content = _content(Path(path), place)
+    return parse(_content(Path(path), place), place)
+
+
+def parse(content: bytes, place: str) -> LabelFile:
+    """Return the rows of a label file from its bytes, UTF-8. Raises DataError with the line that is wrong."""
     lines = _lines(content.decode("utf-8-sig"), place)
     header_line, header = next(lines, (1, []))
     columns, classes, notes = _columns(header, f"{place}:{header_line}")
@@ -312,6 +316,12 @@ _MEANT: Final = {
     ),
 }
 """Common synonyms for these columns."""
+
+
+def is_for(needed: str, column: str) -> bool:
+    """Return whether a column's name is `file` or `label`, or a synonym of it."""
+    plain = _SIGNS.sub("", column.lower())
+    return plain == needed or plain in _MEANT[needed]
 
 
 def _nearly(name: str, others: list[str]) -> str:

@@ -1,0 +1,92 @@
+"""TRAIN: what `train` is called with: a network or its name, and data or where it is."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from layerline.data import Dataset, load_data
+from layerline.data.data_options import ModelDataOptions
+from layerline.data.networks import parse
+from layerline.errors import CallError, RecipeError, wrong_calls
+from layerline.experiment.experiment import ALLOW, Experiment
+from layerline.experiment.options import BY_KEY, RECIPE_KEYS
+from layerline.network import Network, find
+from layerline.network_file import Mistakes, read_tree
+from layerline.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+USAGE: Final = 'train("lenet5", "mnist", epochs=3)'
+_ALSO: Final = {name.removeprefix("--"): key for key in RECIPE_KEYS for name in BY_KEY[key].also}
+"""Other names of options that are understood everywhere: `lr`."""
+_IMAGES_ONLY: Final = ("size", "fit", "gray", "input_shape", "sizing")
+_OF_DATA: Final = {*ModelDataOptions.__annotations__, *_IMAGES_ONLY} - {"seed"}
+
+
+def options_of(options: Mapping[str, Any], function: str = "train") -> dict[str, Any]:
+    """Return options of the recipe under our names. Raises CallError for an unknown option."""
+    found: dict[str, Any] = {}
+    for name, value in options.items():
+        ours = _ALSO.get(name, name)
+        if ours in found or (ours != name and ours in options):
+            raise RecipeError(f"{name}= and {ours}= are the same option", "pass one of them")
+        if ours in _OF_DATA:
+            raise RecipeError(
+                f"{function}() has no option {name}",
+                f"it is an option of load_data: {function}(network, layerline.load_data(…, {name}=…))",
+            )
+        if ours not in RECIPE_KEYS:
+            raise RecipeError(*wrong_calls.unknown(function, name, RECIPE_KEYS))
+        found[ours] = value
+    return found
+
+
+def both_of(
+    network: Any, data: Any, recipe: Any, seed: int, allow: Collection[str], function: str = "train"
+) -> tuple[Network, Dataset, Experiment | None]:
+    """Return the network and the data, read and loaded if they are named, and then the experiment that they are.
+
+    seed: of the splits of data that is loaded here. allow: kinds of findings to accept. Raises UserError, also for arguments that are swapped.
+    """
+    _check_order(network, data, recipe, function)
+    file, text = (None, "") if isinstance(network, Network) else _text(network)
+    if not isinstance(data, Dataset):
+        shape = network.input_shape if isinstance(network, Network) else read_tree(Mistakes(file or "", text)).input_shape
+        loaded = load_data(data, seed=seed, input_shape=shape)
+    else:
+        loaded = data
+    read = network if isinstance(network, Network) else parse(text, loaded, name=file or "network")
+    if not isinstance(data, str | os.PathLike):
+        return read, loaded, None
+    cuts = {ALLOW: tuple(allow)} if allow else {}
+    return read, loaded, Experiment(file, read.text, os.fspath(data), cuts)
+
+
+def _text(network: Any) -> tuple[str, str]:
+    """Return the name in messages and the text of a network: a preset, a file, or text of several lines."""
+    if isinstance(network, str) and "\n" in network.strip():
+        return "network", network
+    return find(network)
+
+
+def _check_order(network: Any, data: Any, recipe: Any, function: str) -> None:
+    """Raise CallError if an argument is surely another one, or nothing that is understood."""
+    call = f"{function}(network, data)"
+    if isinstance(network, Dataset) or isinstance(data, Network):
+        raise CallError(f"{function}(): found the data first, then the network", f"swap them: {call}")
+    if not isinstance(network, Network | str | os.PathLike):
+        raise CallError(
+            f"{function}(): found {type(network).__name__} as the network, expected a network, a preset or a file",
+            f"for example {USAGE}; layerline.presets() lists presets, layerline.parse(text, data) reads text",
+        )
+    if recipe is not None and not isinstance(recipe, Recipe):
+        what = type(recipe).__name__
+        pair = f"pass images and labels together: {function}(network, (x, y))"
+        words = f"pass options by name: {function}(network, data, epochs=3)"
+        raise CallError(
+            f"{function}(): found {what} as the recipe, expected a layerline.Recipe or nothing",
+            pair if hasattr(recipe, "shape") or isinstance(recipe, list | tuple) else words,
+        )
+
