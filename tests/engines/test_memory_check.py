@@ -64,7 +64,7 @@ def test_a_limit_on_addresses_counts_by_threads() -> None:
     with pytest.raises(UserError) as caught:
         check_memory(engine(), DATA, RECIPE, Free(PLENTY, 100_000_000))
     assert re.fullmatch(
-        r"batch_size=64: training needs 49\d MB of address space \(494 MB of it whatever the batch size\), "
+        r"--batch-size 64: training needs 49\d MB of address space \(494 MB of it whatever the batch size\), "
         r"but its limit \(ulimit -v\) leaves only 100 MB",
         caught.value.message,
     )

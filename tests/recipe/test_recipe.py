@@ -124,7 +124,7 @@ def test_every_refusal_has_its_message(golden: Callable[[str, str], None]) -> No
         with pytest.raises(RecipeError) as caught:
             check(**values)
         assert caught.value.help is not None, name
-        said.append(f"\n--- {name}\n{caught.value}")
+        said.append(f"\n--- {name}\n{caught.value.with_flags}")
     golden("recipe.txt", "\n".join(said))
 
 

@@ -286,7 +286,7 @@ def test_a_diverging_learning_rate_stops_both_engines() -> None:
 def test_unscaled_images_are_named_as_the_cause() -> None:
     """Where the images reach the network as 0 … 240, the advice is to normalize, not to lower the learning rate."""
     data = dataclasses.replace(small_data.dataset(), scaling=type(small_data.dataset().scaling)((1.0,), (0.0,)))
-    with pytest.raises(DivergedError, match=r'the images reach 2.* try normalize="standard"'):
+    with pytest.raises(DivergedError, match=r'values up to 2.* try normalize="standard"'):
         layerline.train(
             layerline.parse("Conv 2 3\nConv 2 3\nFlat\nFC classes", data), data, batch_size=8, learning_rate=100.0
         )

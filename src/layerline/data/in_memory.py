@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline.data import pixels
-from layerline.data.part import FoundArray, SourceArrays, SplitArrays
+from layerline.data.part import SPLITS, FoundArray, SourceArrays, SplitArrays
 from layerline.data.photos.file_table import FileTable
 from layerline.errors import CallError, DataError
 from layerline.network.memory import free_bytes
@@ -45,7 +45,10 @@ class _Pair:
 
 def is_data(value: Any) -> bool:
     """Return whether it is data in memory: neither a name or path, nor a number, nor something to be refused later."""
-    return not isinstance(value, str | bytes | os.PathLike) and (_is_table(value) or isinstance(value, Iterable))
+    if isinstance(value, str | bytes | os.PathLike | type):
+        return False
+    listed = hasattr(value, "__getitem__") and hasattr(value, "__len__")  # such as a data set of PyTorch
+    return listed or _is_table(value) or isinstance(value, Iterable)
 
 
 def check_source(source: Any, others: Mapping[SplitName, Any]) -> None:
@@ -54,11 +57,13 @@ def check_source(source: Any, others: Mapping[SplitName, Any]) -> None:
         if others:
             which = next(iter(others))
             raise CallError(
-                f"{which}=: found data in memory, but the training images are at {display.name(os.fspath(source), 100)}",
-                f"pass both the same way: load_data((x, y), {which}=(xt, yt)), or one folder with train and {which} in it",
+                f"{which}=: found data in memory, but the training images at {display.name(os.fspath(source), 100)}",
+                f"pass both the same way: load_data((x, y), {which}=(xt, yt)), or a folder of train and {which}",
             )
     elif not is_data(source):
-        raise CallError(f"load_data(): found {type(source).__name__}, expected a name, a path or arrays", f"for example {USAGE}")
+        raise CallError(
+            f"load_data(): found {type(source).__name__}, expected a name, a path or arrays", f"for example {USAGE}"
+        )
 
 
 def read(
@@ -79,7 +84,8 @@ def read(
         source, others = source[0], {**others, "test": source[1]}
     tables: dict[SplitName, FileTable] = {}
     pairs: dict[SplitName, _Pair] = {}
-    for split, value in {"train": source, **others}.items():
+    given: dict[SplitName, Any] = {"train": source, **others}
+    for split, value in ((split, given[split]) for split in SPLITS if split in given):  # in the fingerprint's order
         where = "" if split == "train" else f"{split} "  # as messages name it
         found = _table(value, where) or _pair(value, where)
         if isinstance(found, FileTable):
@@ -88,7 +94,8 @@ def read(
             pairs[split] = found
     if tables and pairs:
         raise DataError(
-            f"found image files for {' and '.join(tables)} and arrays for {' and '.join(pairs)}", "pass both the same way"
+            f"found image files for {' and '.join(tables)} and arrays for {' and '.join(pairs)}",
+            "pass both the same way",
         )
     if tables:
         return tables.pop("train").joined(tables).read(folder, options, progress)
@@ -230,8 +237,9 @@ def _batches(value: Any, where: str) -> _Pair:
     x, y = np.concatenate(images), np.concatenate(labels)
     shape = "×".join(map(str, x.shape[1:]))
     batches = "1 batch" if len(images) == 1 else f"{display.count(len(images))} batches"
-    pixels_text = f"{display.count(len(x))} images of {shape}, {x.dtype}, {display.size(x.nbytes)} of memory"
-    return _Pair(x, y, f"{where}data: read {batches}: {pixels_text}")
+    way = "one by one" if len(images) == len(x) else f"in {batches}"
+    note = f"{where}data: read {way}: {display.count(len(x))} images of {shape}, {x.dtype}"
+    return _Pair(x, y, f"{note}, {display.size(x.nbytes)} of memory")
 
 
 def _of_batch(batch: Any, place: str, before: list[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -245,7 +253,8 @@ def _of_batch(batch: Any, place: str, before: list[NDArray[Any]]) -> tuple[NDArr
         x, y = x[None], y[None]
     if x.ndim < 3 or len(x) != len(y):
         raise DataError(
-            f"{place}: found x of {_times(x.shape)} and y of {_times(y.shape)}, expected as many labels as images", _PAIR
+            f"{place}: found x of {_times(x.shape)} and y of {_times(y.shape)}, expected as many labels as images",
+            _PAIR,
         )
     if before and (x.shape[1:], x.dtype) != (before[0].shape[1:], before[0].dtype):
         raise DataError(
@@ -258,4 +267,3 @@ def _of_batch(batch: Any, place: str, before: list[NDArray[Any]]) -> tuple[NDArr
 
 def _times(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape)) if shape else "a single value"
-

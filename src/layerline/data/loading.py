@@ -42,10 +42,10 @@ def load_data(
     test: Share | Any = None,
     validation: Share | Any = None,
     limit: int | None = None,
-    normalize: str | None = None,
+    normalize: Literal["max", "standard"] | None = None,
     seed: int = 0,
     size: int | str | None = None,
-    fit: str | None = None,
+    fit: Literal["crop", "pad", "stretch"] | None = None,
     gray: bool | None = None,
     labels: str | os.PathLike[str] | None = None,
     group_by: str | None = None,
@@ -60,8 +60,8 @@ def load_data(
 
     source: `digits`, `mnist`, `fashion-mnist`, `cifar10`, or a path to an image folder, a tar archive of one, CIFAR-10
         batches, an .npz file, an IDX file of images, or a folder of IDX files. Or data in memory (docs/python.md): a
-        pair (x, y) of images and labels, as arrays, tensors or lists; a DataFrame with the path and label of each image,
-        or a pair (paths, labels); or an iterable of batches (x, y), which is read once.
+        pair (x, y) of images and labels, as arrays, tensors or lists; a DataFrame with the path and label of each
+        image, or a pair (paths, labels); or an iterable of batches (x, y), which is read once.
     data_dir: the folder in which named sets, or the files of a DataFrame, are looked up.
     classes: use only these, by name or number, as "0,1" or [0, 1]; they keep the data's order.
     test, validation: a fraction (0.1), a number of images (200), or "none"; taken from the training images if the data
@@ -81,7 +81,7 @@ def load_data(
     others = {split: value for split, value in given if in_memory.is_data(value)}
     in_memory.check_source(source, others)
     test, validation = (None if split in others else value for split, value in given)
-    normalize = scaling.check(normalize)
+    scale = scaling.check(normalize)
     classes = plain(classes)
     named = classes.split(",") if isinstance(classes, str) else classes
     wanted = SplitOptions(None if named is None else tuple(map(str, named)), test, validation, limit, seed)
@@ -92,7 +92,7 @@ def load_data(
         parts = sources.read(source, data_dir, images, progress)
     else:
         parts = in_memory.read(source, others, data_dir, images, progress)
-    return _loaded(parts, wanted, images, normalize)
+    return _loaded(parts, wanted, images, scale)
 
 
 def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, normalize: str) -> Dataset:

@@ -57,7 +57,9 @@ def _check(first: object, data: object, function: str) -> None:
     if isinstance(first, Dataset):
         raise CallError(f"{function}(): found the data first", f"swap the arguments: {call}")
     if data is not None and not isinstance(data, Dataset):
-        raise CallError(f"{function}(): found {type(data).__name__} as the data, expected a loaded data set", f"use {call}")
+        raise CallError(
+            f"{function}(): found {type(data).__name__} as the data, expected a loaded data set", f"use {call}"
+        )
 
 
 def _shape(data: Dataset | None, given: Image | None) -> Image | None:

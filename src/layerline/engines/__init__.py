@@ -24,9 +24,7 @@ __all__ = ["MOST_THREADS", "NAMES", "check", "make"]
 def check(name: str, threads: int | None) -> None:
     """Raise RecipeError if the engine is unknown or `threads` is out of range."""
     if name not in NAMES:
-        raise RecipeError(
-            f"--engine {display.name(str(name))}: unknown", other_words.hint("engine", str(name), NAMES)
-        )
+        raise RecipeError(f"--engine {display.name(str(name))}: unknown", other_words.hint("engine", str(name), NAMES))
     if threads is not None and not (is_whole(threads) and 1 <= threads <= MOST_THREADS):
         raise RecipeError(f"--threads {display.name(str(threads))}: must be a whole number from 1 to {MOST_THREADS:,d}")
 

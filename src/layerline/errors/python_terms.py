@@ -13,37 +13,43 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-OPTIONS: Final = frozenset(
-    "allow augment batch-size best beta1 beta2 cache class-weights classes clip-norm data data-dir decay ema engine eps "
-    "epochs exclude fit force gray group-by init label-smoothing labels learning-rate limit momentum nesterov normalize "
-    "optimizer out patience schedule seed seeds size skip-bad split split-seed step-epochs step-factor test threads "
-    "validation warmup weight-decay within".split()
-)
+_NAMED: Final = """
+    allow augment batch-size best beta1 beta2 cache class-weights classes clip-norm data data-dir decay ema engine eps
+    epochs exclude fit force gray group-by init label-smoothing labels learning-rate limit momentum nesterov normalize
+    optimizer out patience schedule seed seeds size skip-bad split split-seed step-epochs step-factor test threads
+    validation warmup weight-decay within
+"""
+OPTIONS: Final = frozenset(_NAMED.split())
 """The flags that are arguments in Python; others, such as --checkpoint-every, exist only on the command line."""
 PHRASES: Final = {
     "(--data)": "(data)",
     "specify the data (--data)": "pass the data, as in layerline.read(path, data)",
     "add --data PATH or --data-dir DIR": "pass it as layerline.resume(folder, data)",
     "pass its path: --data PATH": "pass its path",
-    "or pass a table with the columns file and label: --labels FILE": 'or pass a table with the columns file and label: '
-    'labels="FILE"',
+    "the columns file and label: --labels FILE": 'the columns file and label: labels="FILE"',
+    "the --labels file": "the labels file",
 }
 """Phrases that need other words in Python."""
-_WORDS: Final = (
-    "none near yes no crop pad stretch max standard sgd adamw muon linear constant cosine one-cycle step compiled torch "
-    "balanced sqrt all train validation test weights accuracy loss macro_f1 digits PATH FILE DIR REGEX".split()
-)
+_WORDS: Final = """
+    none near yes no crop pad stretch max standard sgd adamw muon linear constant cosine one-cycle step compiled torch
+    balanced sqrt all train validation test weights accuracy loss macro_f1 digits PATH FILE DIR REGEX
+"""
+"""Words that are values wherever they follow a flag."""
 _QUOTED: Final = r"'[^'\n]*'|\"[^\"\n]*\""
 _NUMBER: Final = r"[-+]?\.?[0-9][0-9.,e+x×-]*(?<![.,])(?:[A-Za-z]+(?![\w=]))?"
 _LIST: Final = r"[\w.*?=\[\]-]+(?:,[\w.*?=\[\]-]+)+"
 _ANY: Final = r"(?<=--allow )[a-z,-]+|(?<=--data )[^ ;,)]+"
 """The values of options that are never named without one."""
-_VALUE: Final = rf" (?P<value>{_QUOTED}|{_ANY}|{_LIST}|{_NUMBER}|(?:{'|'.join(_WORDS)})(?![\w=-])|[\w-]+=[^ ;:]+)"
+_VALUE: Final = (
+    rf" (?P<value>{_QUOTED}|{_ANY}|{_LIST}|{_NUMBER}|(?:{'|'.join(_WORDS.split())})(?![\w=-])|[\w-]+=[^ ;:]+)"
+)
 _NAMES: Final = "|".join(sorted(OPTIONS, key=len, reverse=True))
 _FLAG: Final = re.compile(rf"(?<![\w-])--(?P<name>{_NAMES})(?![\w-])(?:{_VALUE})?")
 _HEAD: Final = re.compile(r"--(?P<name>[a-z][a-z0-9-]*) (?P<value>[^\n]+?): ")
 """The start of a message about a value, which may contain anything."""
-_COMMAND: Final = re.compile(r"layerline [a-z]+(?: [a-z]+)?(?: (?:'[^'\n]*'|[^ \n;)`']*[^ \n;,)`']))*(?=$|[\n;,)`]| \()")
+_COMMAND: Final = re.compile(
+    r"layerline [a-z]+(?: [a-z]+)?(?: (?:'[^'\n]*'|[^ \n;)`']*[^ \n;,)`']))*(?=$|[\n;,)`]| \()"
+)
 _LOADING: Final = ("data info", "data check", "train")
 _PLAIN: Final = re.compile(rf"{_NUMBER}|True|False|None|[\[({{<].*", re.DOTALL)
 """Values written without quotes."""

@@ -45,7 +45,8 @@ def unknown(function: str, name: str, known: Iterable[str], elsewhere: str = "")
     elif elsewhere and meant.replace("_", "-") in OPTIONS:
         advice = f"it is an option of {elsewhere}: {meant}="
     else:
-        advice = spelling.hint(name, words)
+        near = spelling.nearest(name, words)
+        advice = f"one of: {', '.join(words)}" if near is None else f"did you mean {near}=?"
     return f"{function}() has no option {name}", advice
 
 
@@ -57,10 +58,11 @@ def _mismatch(
 
     parameters = inspect.signature(function).parameters.values()
     named = [one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
-    name = f"{function.__name__}()"
+    short = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+    name = f"{short}()"
     extra = next((option for option in options if option not in named), None)
     if extra is not None and not any(one.kind is one.VAR_KEYWORD for one in parameters):
-        return CallError(*unknown(function.__name__, extra, [one for one in named if one != "self"], elsewhere))
+        return CallError(*unknown(short, extra, [one for one in named if one != "self"], elsewhere))
     places = [one for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
     if len(arguments) > len(places):
         most = len(places) - (places[0].name == "self" if places else 0)

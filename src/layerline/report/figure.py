@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
-from layerline.data.augment.augmentation import Augmentation
 from layerline.errors import UserError
 from layerline.files import whole
 from layerline.numbers import display
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from layerline.data import Dataset
+    from layerline.data.augment.augmentation import Augmentation
     from layerline.runs.history import EpochRow
     from layerline.runs.result import Result
 

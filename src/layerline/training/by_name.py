@@ -2,45 +2,90 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 
 from layerline.data import Dataset, load_data
 from layerline.data.data_options import ModelDataOptions
 from layerline.data.networks import parse
-from layerline.errors import CallError, RecipeError, wrong_calls
+from layerline.errors import CallError, RecipeError, other_words, wrong_calls
 from layerline.experiment.experiment import ALLOW, Experiment
 from layerline.experiment.options import BY_KEY, RECIPE_KEYS
 from layerline.network import Network, find
 from layerline.network_file import Mistakes, read_tree
-from layerline.recipe import Recipe
+from layerline.recipe import Recipe, RecipeOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
+Function = TypeVar("Function", bound="Callable[..., Any]")
 USAGE: Final = 'train("lenet5", "mnist", epochs=3)'
 _ALSO: Final = {name.removeprefix("--"): key for key in RECIPE_KEYS for name in BY_KEY[key].also}
 """Other names of options that are understood everywhere: `lr`."""
 _IMAGES_ONLY: Final = ("size", "fit", "gray", "input_shape", "sizing")
+_OTHERS: Final = {
+    **dict.fromkeys(
+        ("callbacks", "callback", "cbs"), "on_epoch= is called after each epoch, and stops by returning True"
+    ),
+    **dict.fromkeys(
+        ("validation_data", "val_data", "eval_set", "valid_data"),
+        "load_data has it: load_data((x, y), validation=(xv, yv))",
+    ),
+    **dict.fromkeys(("verbose", "progress_bar"), "nothing is printed: on_epoch=print prints each epoch"),
+    **dict.fromkeys(("device", "devices", "gpu", "gpus", "accelerator"), 'omit it: only engine="torch" uses a GPU'),
+    **dict.fromkeys(("loss", "loss_fn", "loss_func", "criterion"), "omit it: the loss is cross-entropy"),
+    "metrics": "omit it: accuracy and macro F1 are always measured",
+    "shuffle": "omit it: the images are shuffled before every epoch",
+}
+"""Arguments of other libraries' functions, with what to do here."""
 _OF_DATA: Final = {*ModelDataOptions.__annotations__, *_IMAGES_ONLY} - {"seed"}
 
 
-def options_of(options: Mapping[str, Any], function: str = "train") -> dict[str, Any]:
-    """Return options of the recipe under our names. Raises CallError for an unknown option."""
+@final
+class ChosenDefault:
+    """The default of an option in a signature: it is chosen for the network and data."""
+
+    def __repr__(self) -> str:
+        """Return what `help` displays."""
+        return "<chosen>"
+
+
+def with_options(function: Function) -> Function:
+    """Return the function with the recipe's options in its signature, for `help` and for completion in a notebook."""
+    signature = inspect.signature(function)
+    own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    types = RecipeOptions.__annotations__
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=ChosenDefault(), annotation=type_.__forward_arg__)
+        for name, type_ in types.items()
+    ]
+    function.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+    return function
+
+
+def options_of(options: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
+    """Return options of the recipe under our names. Raises RecipeError for one that the function does not have."""
     found: dict[str, Any] = {}
     for name, value in options.items():
         ours = _ALSO.get(name, name)
         if ours in found or (ours != name and ours in options):
             raise RecipeError(f"{name}= and {ours}= are the same option", "pass one of them")
-        if ours in _OF_DATA:
-            raise RecipeError(
-                f"{function}() has no option {name}",
-                f"it is an option of load_data: {function}(network, layerline.load_data(…, {name}=…))",
-            )
         if ours not in RECIPE_KEYS:
-            raise RecipeError(*wrong_calls.unknown(function, name, RECIPE_KEYS))
+            raise _unknown(function, name)
         found[ours] = value
     return found
+
+
+def _unknown(function: Callable[..., Any], name: str) -> RecipeError:
+    called = function.__name__
+    if name in _OTHERS:
+        return RecipeError(f"{called}() has no option {name}", _OTHERS[name])
+    ours = (other_words.ours(name) or name).replace("-", "_")
+    if ours in _OF_DATA:
+        advice = f"it is an option of load_data: {called}(network, layerline.load_data(…, {ours}=…))"
+        return RecipeError(f"{called}() has no option {name}", advice)
+    return RecipeError(*wrong_calls.unknown(called, name, inspect.signature(function).parameters))
 
 
 def both_of(
@@ -48,12 +93,15 @@ def both_of(
 ) -> tuple[Network, Dataset, Experiment | None]:
     """Return the network and the data, read and loaded if they are named, and then the experiment that they are.
 
-    seed: of the splits of data that is loaded here. allow: kinds of findings to accept. Raises UserError, also for arguments that are swapped.
+    seed: of the splits of data that is loaded here. allow: kinds of findings to accept. Raises UserError, also for
+    arguments that are swapped.
     """
     _check_order(network, data, recipe, function)
     file, text = (None, "") if isinstance(network, Network) else _text(network)
     if not isinstance(data, Dataset):
-        shape = network.input_shape if isinstance(network, Network) else read_tree(Mistakes(file or "", text)).input_shape
+        shape = (
+            network.input_shape if isinstance(network, Network) else read_tree(Mistakes(file or "", text)).input_shape
+        )
         loaded = load_data(data, seed=seed, input_shape=shape)
     else:
         loaded = data
@@ -89,4 +137,3 @@ def _check_order(network: Any, data: Any, recipe: Any, function: str) -> None:
             f"{function}(): found {what} as the recipe, expected a layerline.Recipe or nothing",
             pair if hasattr(recipe, "shape") or isinstance(recipe, list | tuple) else words,
         )
-

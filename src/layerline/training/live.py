@@ -42,7 +42,8 @@ class Several(Watcher):
 
     def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> bool:
         """Forward a finished epoch; True if any of the watchers returns it."""
-        return any([watcher.epoch(row, train, validation) for watcher in self._watchers])  # each of them is called
+        enough = [watcher.epoch(row, train, validation) for watcher in self._watchers]
+        return any(enough)
 
 
 @final

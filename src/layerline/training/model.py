@@ -19,10 +19,9 @@ from layerline.data import load_data, pixels
 from layerline.data.checking import brightness
 from layerline.data.checking.brightness import Look
 from layerline.data.checking.doctor import examined
-from layerline.data.data_options import ModelDataOptions
-from layerline.data.dataset import ImageSet, Split
+from layerline.data.dataset import Dataset, ImageSet, Split
 from layerline.engines.interface import State
-from layerline.errors import DataError, ImagesWarning, UserError
+from layerline.errors import CallError, DataError, ImagesWarning, UserError
 from layerline.errors.wrong_calls import answered
 from layerline.files.tensors import FileError
 from layerline.files.versions import versions
@@ -40,7 +39,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.data.dataset import Dataset, Fit, Scaling
+    from layerline.data.data_options import ModelDataOptions
+    from layerline.data.dataset import Fit, Scaling
     from layerline.engines.interface import Engine
     from layerline.layers import Weight
     from layerline.network import Network
@@ -160,6 +160,7 @@ class Model:
             parts.append(self.probabilities(images.transpose(0, 3, 1, 2)))
         return np.concatenate(parts)
 
+    @answered('model.evaluate(model.load_data("photos/"))')
     def evaluate(
         self,
         data: Dataset,
@@ -195,6 +196,11 @@ class Model:
         >>> tested.test_loss == run.result.test_loss and tested.intervals == run.result.intervals
         True
         """
+        if not isinstance(data, Dataset):
+            raise CallError(
+                f"evaluate(): found {type(data).__name__}, expected a loaded data set",
+                'load it for this model: model.evaluate(model.load_data((x, y)), "all")',
+            )
         evaluation.check(data, self.network.input_shape, self.classes, self.preprocessing)
         return evaluation.evaluated(
             *(self._ready(), data, split, self.classes, self.preprocessing),

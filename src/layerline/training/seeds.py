@@ -88,6 +88,7 @@ class Seeds:
         return "\n".join(table(self))
 
 
+@by_name.with_options
 @answered('train_seeds("lenet5", "mnist", seeds=5)')
 def train_seeds(
     network: Network | str | os.PathLike[str],
@@ -112,7 +113,7 @@ def train_seeds(
     run. Otherwise like `train`, but a seed that diverges is listed in `diverged`; DivergedError only if all do. If the
     folder can no longer be written to, no other seed is started: the `run` of UnwrittenError has the results so far.
     """
-    chosen, seeds = by_name.options_of(options, "train_seeds"), plain(seeds)
+    chosen, seeds = by_name.options_of(options, train_seeds), plain(seeds)
     requested = recipe_of(recipe, chosen)
     check_count(seeds, requested)
     folder = None if out is None else RunFolder.named(Path(out))

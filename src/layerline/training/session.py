@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from layerline.training.prepared import Prepared
 
 
+@by_name.with_options
 @answered(by_name.USAGE)
 def train(
     network: Network | str | os.PathLike[str],
@@ -74,7 +75,7 @@ def train(
     """Train `network` on `data` and return the run; the test set is used once, with weights from the best epoch.
 
     network: a Network, or the name of a preset, the path of a file, or the text of a network.
-    data: a Dataset, or whatever `load_data` loads: a name, a path, arrays (x, y). Its splits then have the recipe's seed.
+    data: a Dataset, or whatever `load_data` loads: a name, a path, arrays (x, y); the recipe's seed then splits it.
     recipe: used as is. Without one, whatever the options do not set is chosen for this network and data, or measured,
         as in `layerline train` (docs/recipes.md).
     options: values of the recipe by name, such as epochs=10, batch_size=50, lr=0.001 (see Recipe).
@@ -86,7 +87,7 @@ def train(
     If the folder can no longer be written to, training continues to its end: UnwrittenError has the run.
     """
     began = time.perf_counter()
-    chosen = by_name.options_of(options)
+    chosen = by_name.options_of(options, train)
     requested = recipe_of(recipe, chosen)
     folder = None if out is None else RunFolder.named(Path(out), force=force)
     net, loaded, experiment = by_name.both_of(network, data, recipe, requested.seed, allow)

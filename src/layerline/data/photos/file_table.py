@@ -70,7 +70,9 @@ class FileTable:
             )
         return FileTable(self.place, [*self.names, "split"], rows)
 
-    def read(self, folder: str | os.PathLike[str] | None, options: ImageOptions, progress: Progress | None) -> SourceArrays:
+    def read(
+        self, folder: str | os.PathLike[str] | None, options: ImageOptions, progress: Progress | None
+    ) -> SourceArrays:
         """Return the images. Raises DataError.
 
         folder: contains the files, named by any end of their paths, with or without suffix, as in a label file; without
