@@ -162,6 +162,10 @@ def test_a_wrong_row_is_named_by_its_number() -> None:
     table.loc[7, "label"], table.loc[5, "file"] = "a", "all/a/0.png"
     with pytest.raises(DataError, match=r"DataFrame, row 5: the file .*0.png is already in row 0"):
         load_data(table)
+    with pytest.raises(DataError, match="found the column label twice"):
+        load_data(pd.concat([table, table[["label"]]], axis=1))
+    with pytest.raises(DataError, match="not valid Unicode"):
+        load_data((["\udcff.png"], ["a"]))
     table.loc[5, "file"] = "all/none.png"
     with pytest.raises(DataError, match=r"DataFrame, row 5: all/none.png: no such file"):
         load_data(table)

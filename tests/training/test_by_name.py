@@ -30,7 +30,7 @@ NET = "Flat\nFC classes\nSoftmax\n"
 
 def test_by_name_is_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """train("digits", "digits") has the splits, the automatic choices and the weights of the command, to the last bit,
-    and its folder can be resumed and repeated without the data."""
+    and its folder can be repeated without the data, also if on_epoch stopped the run."""
     monkeypatch.chdir(tmp_path)
     line = ["train", "digits", "--data", "digits", "--epochs", "1", "--seed", "3", "--lr", "0.02", "--quiet"]
     assert CliRunner().invoke(command, [*line, "--out", "a"], catch_exceptions=False).exit_code == 0
@@ -45,6 +45,9 @@ def test_by_name_is_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     assert options("a") == options("b")
     assert CliRunner().invoke(command, ["rerun", "b", "--check"], catch_exceptions=False).exit_code == 0
+    layerline.train("digits", "digits", epochs=9, lr=0.02, out="c", on_epoch=lambda row: row.epoch == 2)
+    repeated = CliRunner().invoke(command, ["rerun", "c", "--check"], catch_exceptions=False)
+    assert "bit-identical to c: weights, history (2 epochs), test" in repeated.output
 
 
 def test_a_path_and_a_text_are_networks(tmp_path: Path) -> None:

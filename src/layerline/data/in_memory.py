@@ -117,9 +117,12 @@ def _are_two_pairs(source: Any) -> bool:
 def _table(value: Any, where: str) -> FileTable | None:
     """Return a DataFrame, or a pair of paths and labels, as a table; None if it is neither."""
     if _is_table(value):
-        columns = [list(value[name]) for name in value.columns]
-        rows = list(zip(*columns, strict=True))
-        return FileTable.of(f"{where}DataFrame", value.columns, rows)
+        names = list(getattr(value, "column_names", value.columns))  # pyarrow has the names elsewhere
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise DataError(f"{where}DataFrame: found the column {twice} twice, expected it once", "rename one of them")
+        rows = zip(*(list(value[name]) for name in names), strict=True)
+        return FileTable.of(f"{where}DataFrame", names, rows)
     if isinstance(value, tuple | list) and len(value) == 2 and _are_paths(value[0]):
         paths, labels = list(value[0]), list(value[1])
         if len(paths) != len(labels):

@@ -28,6 +28,7 @@ PHRASES: Final = {
     "pass its path: --data PATH": "pass its path",
     "the columns file and label: --labels FILE": 'the columns file and label: labels="FILE"',
     "the --labels file": "the labels file",
+    "layerline data check lists every image; fix the data": "fix the data",
 }
 """Phrases that need other words in Python."""
 _WORDS: Final = """

@@ -55,10 +55,10 @@ def with_options(function: Function) -> Function:
     """Return the function with the recipe's options in its signature, for `help` and for completion in a notebook."""
     signature = inspect.signature(function)
     own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
-    types = RecipeOptions.__annotations__
+    by_word, default = inspect.Parameter.KEYWORD_ONLY, ChosenDefault()
     more = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=ChosenDefault(), annotation=type_.__forward_arg__)
-        for name, type_ in types.items()
+        inspect.Parameter(name, by_word, default=default, annotation=type_.__forward_arg__)
+        for name, type_ in RecipeOptions.__annotations__.items()
     ]
     function.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
     return function

@@ -103,7 +103,7 @@ class Loop:
             if not self._run_epoch(len(self.history) + 1):
                 return False
         if self._enough:
-            self._watcher.note(f"on_epoch returned True: stopping after epoch {len(self.history)}")
+            self._watcher.note(f"stopping after epoch {len(self.history)} (on_epoch)")
         elif len(self.history) < self._recipe.epochs:
             epochs = display.counted(self._recipe.patience or 0, "epoch")
             self._watcher.note(f"no improvement for {epochs}: stopping early (--patience)")

@@ -172,7 +172,7 @@ def resume(
     """Resume the stopped or killed run in `folder`, and return the run as `train` would have.
 
     Weights, optimizer state and history are bit-identical to those of an uninterrupted training, with any number of
-    `threads`. data: needed if the run's experiment.toml has no path of the data, as for a training from Python. Raises
+    `threads`. data: needed if the run's experiment.toml has no path of the data, as for data in memory. Raises
     UserError if network, data, recipe or engine are not the run's.
     """
     flags = {} if threads is None else {"threads": threads}

@@ -111,7 +111,10 @@ class FileTable:
         writer = csv.writer(text, quoting=csv.QUOTE_ALL)
         writer.writerow(self.names)
         writer.writerows([" ".join(cell.splitlines()) for cell in row] for row in self.rows)
-        return text.getvalue().encode("utf-8", "surrogateescape")
+        try:
+            return text.getvalue().encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise DataError(f"{self.place}: found a name that is not valid Unicode", "rename the file") from error
 
     def _by_row(self, error: DataError) -> DataError:
         """Return an error about a line as one about a row, counted from 0."""
