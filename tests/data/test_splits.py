@@ -84,7 +84,7 @@ def refused(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch, **option
     monkeypatch.chdir(folder)
     with pytest.raises(DataError) as caught:
         load_data(source, **options)
-    return str(caught.value)
+    return caught.value.with_flags
 
 
 def pasted(folder: Path, message: str) -> str:

@@ -270,7 +270,7 @@ def test_python_refuses_what_is_not_the_model_s() -> None:
         model.evaluate(cropped)
     with pytest.raises(layerline.DataError, match=r"has images of 3×40×40, but the model expects 3×16×20"):
         model.evaluate(layerline.load_data("photos", size=40, cache="no"))
-    with pytest.raises(layerline.DataError, match=r"--split testing: unknown split"):
+    with pytest.raises(layerline.DataError, match=r'split="testing": unknown split'):
         model.evaluate(model.load_data("photos", cache="no"), "testing")  # type: ignore[arg-type]
     with pytest.raises(layerline.DataError, match=r"size: determined by the model"):
         model.load_data("photos", size=20)
@@ -287,7 +287,7 @@ def test_a_set_is_the_data_s_own_where_it_brings_one() -> None:
     assert len(layerline.load_data("idx", test=Own(0.3)).test or ()) == 41
     assert len(layerline.load_data("photos", test=Own(0.5), cache="no").test or ()) == 33
     assert layerline.load_data("photos", test=Own(), cache="no").test is None
-    with pytest.raises(layerline.DataError, match=r"--test 2.5: must be a fraction"):
+    with pytest.raises(layerline.DataError, match=r"test=2.5: must be a fraction"):
         layerline.load_data("photos", test=Own(2.5))
 
 

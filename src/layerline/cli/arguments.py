@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, final
 import click
 
 from layerline.cli import foreign
+from layerline.errors import other_words
 from layerline.numbers import display
-from layerline.recipe import other_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

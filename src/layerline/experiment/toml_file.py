@@ -7,14 +7,14 @@ import re
 from typing import TYPE_CHECKING, Any, Final, final
 
 from layerline import engines
-from layerline.errors import RecipeError, UserError, spelling
+from layerline.errors import RecipeError, UserError, other_words, spelling
 from layerline.experiment.options import BY_KEY, OPTIONS, RECIPE_KEYS, check_limit, check_split_seed
 from layerline.files import regular, toml
 from layerline.network import presets
 from layerline.network_file import Span
 from layerline.network_file.mistakes import render, split
 from layerline.numbers import display
-from layerline.recipe import Recipe, other_words
+from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

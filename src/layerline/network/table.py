@@ -47,7 +47,7 @@ def describe(network: Network, batch_size: int = 64, memory: int | None = None) 
     rule = "─" * max(map(len, lines))
     return "\n".join(
         [
-            f"{display.name(network.name, 30)}: input {times(network.input_shape)}, {network.classes} classes",
+            headline(network),
             "",
             lines[0],
             rule,
@@ -68,6 +68,11 @@ def describe(network: Network, batch_size: int = 64, memory: int | None = None) 
 def _pads_same(node: Node) -> bool:
     window = node.layer.slides()
     return window is not None and window.pads is None
+
+
+def headline(network: Network) -> str:
+    """Return name, input and classes: `lenet5: input 1×28×28, 10 classes`."""
+    return f"{display.name(network.name, 30)}: input {times(network.input_shape)}, {network.classes} classes"
 
 
 def as_html(network: Network, batch_size: int = 64) -> str:

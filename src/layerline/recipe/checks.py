@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from layerline.errors import RecipeError
+from layerline.errors import RecipeError, other_words
 from layerline.numbers import display, scalars
-from layerline.recipe import other_words
 
 
 def whole(option: str, value: object, low: int, high: int) -> None:
     """Raise RecipeError unless a value is a whole number in the range."""
     if not scalars.is_whole(value) or not low <= value <= high:
-        raise RecipeError(f"--{option} {display.name(str(value))}: must be a whole number from {low:,d} to {high:,d}")
+        written, advice = _written(option, value)
+        raise RecipeError(f"--{option} {written}: must be a whole number from {low:,d} to {high:,d}", advice)
 
 
 def number(
@@ -31,7 +31,19 @@ def number(
         left = f"above {low:g}" if open_low else f"of at least {low:g}"
         right = f"below {high:,.0f}" if open_high else f"at most {high:,.0f}"
         word = ", or none" if none else ""
-        raise RecipeError(f"--{option} {display.name(str(value))}: must be a number {left} and {right}{word}")
+        written, advice = _written(option, value)
+        raise RecipeError(f"--{option} {written}: must be a number {left} and {right}{word}", advice)
+
+
+def _written(option: str, value: object) -> tuple[str, str | None]:
+    """Return a value as messages write it, and advice for a number that Python passes as text."""
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            return display.name(value), None
+        return f'"{value.strip()}"', f"pass a number instead of text: --{option} {value.strip()}"
+    return display.name(str(value)), None
 
 
 def one_of(option: str, value: object, known: tuple[str, ...]) -> None:

@@ -78,6 +78,8 @@ class Loop:
         self._steps = self._recipe.steps(len(self._data.train))
         self._epoch = 0
         self._spent = 0.0
+        self._enough = False
+        """Whether a watcher wants no further epoch."""
         self._began = self._epoch_began = clock()
         interrupt.ask = self._engine.stop
         if prepared.start is not None:
@@ -100,7 +102,9 @@ class Loop:
         while not self._ends():
             if not self._run_epoch(len(self.history) + 1):
                 return False
-        if len(self.history) < self._recipe.epochs:
+        if self._enough:
+            self._watcher.note(f"stopping after epoch {len(self.history)} (on_epoch)")
+        elif len(self.history) < self._recipe.epochs:
             epochs = display.counted(self._recipe.patience or 0, "epoch")
             self._watcher.note(f"no improvement for {epochs}: stopping early (--patience)")
         return True
@@ -117,8 +121,8 @@ class Loop:
         self._report_notes()
 
     def _ends(self) -> bool:
-        """Return whether all epochs are done, or the recipe's patience has run out."""
-        if not self.history or len(self.history) >= self._recipe.epochs:
+        """Return whether all epochs are done, a watcher wants no more, or the recipe's patience has run out."""
+        if not self.history or self._enough or len(self.history) >= self._recipe.epochs:
             return bool(self.history)
         patience, rule = self._recipe.patience, self._recipe.best
         return patience is not None and without_a_better(rule, self.history) >= patience
@@ -182,7 +186,9 @@ class Loop:
         if self._writer is not None:
             self._writer.offer(self._snapshot(state))
         self._report_notes()
-        self._watcher.epoch(row, metrics.of_tallies(running.tallies), validation.scores if validation else None)
+        self._enough = self._watcher.epoch(
+            row, metrics.of_tallies(running.tallies), validation.scores if validation else None
+        )
 
     def _snapshot(self, state: State) -> Snapshot:
         history, running = tuple(self.history), self._engine.running()

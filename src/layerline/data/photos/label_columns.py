@@ -67,6 +67,12 @@ def choose(
     return _Chooser(table, files, place).chosen(file_column, label_column)
 
 
+def names_files(column: str) -> bool:
+    """Return whether a column is called `file`, or a synonym of it."""
+    plain = _SIGNS.sub("", column.lower())
+    return plain == "file" or plain in _MEANT["file"]
+
+
 class NoFilesError(DataError):
     """No column of a table names image files: it is probably about something else."""
 
