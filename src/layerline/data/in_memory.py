@@ -45,7 +45,7 @@ class _Pair:
 
 def is_data(value: Any) -> bool:
     """Return whether it is data in memory: neither a name or path, nor a number, nor something to be refused later."""
-    if isinstance(value, str | bytes | os.PathLike | type):
+    if isinstance(value, str | bytes | os.PathLike | type) or getattr(value, "shape", None) == ():  # a single number
         return False
     listed = hasattr(value, "__getitem__") and hasattr(value, "__len__")  # such as a data set of PyTorch
     return listed or _is_table(value) or isinstance(value, Iterable)
