@@ -116,10 +116,8 @@ def _folder(path: Path, options: ImageOptions, progress: Progress | None) -> Sou
     published = _published(path)
     if published is not None:
         return published
-    rows = parquet.read_folder(path, options, progress)
-    if rows is not None:
-        return rows
-    parts = image_folder.read_folder(path, options, progress)
+    parts = None if parquet.is_one(path) else image_folder.read_folder(path, options, progress)
+    parts = parts or parquet.read_folder(path, options, progress)
     if parts is not None:
         return parts
     arrays = array_files.read_folder(path) or pixel_table.read_folder(path)

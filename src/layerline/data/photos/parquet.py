@@ -48,6 +48,17 @@ class _Shard:
     classes: list[str]
 
 
+def is_one(folder: Path) -> bool:
+    """Return whether there is a Parquet file in a folder or its `data`: a quick look, for folders of images.
+
+    Raises DataError if the folder cannot be read.
+    """
+    try:
+        return any(next(place.glob(f"*{_SUFFIX}"), None) is not None for place in (folder, folder / "data"))
+    except OSError as error:
+        raise unreadable(folder, error) from error
+
+
 def read_folder(folder: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays | None:
     """Return the data set in a folder with Parquet files; None if there are none. Raises DataError.
 
