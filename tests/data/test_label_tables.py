@@ -351,3 +351,22 @@ def test_an_archive_with_a_table_is_read_twice_and_cached_alike(here):
     assert labels("train.tar", labels="t.csv") == whole
     for _ in range(2):
         assert labels("train.tar", labels="t.csv", cache=here / "cache") == whole
+
+
+def test_lines_of_json_may_not_unfold_to_more_than_they_are(here):
+    """Thousands of keys and a million lines without any are refused before a cell is made of them."""
+    keys = {"file_name": NAMES[0], **{str(k): k for k in range(10_000)}}
+    (here / "t.jsonl").write_text(json.dumps(keys) + "\n{}" * 10_000)
+    with pytest.raises(DataError, match=r"t\.jsonl:3356: found 10,001 different keys on 3,356 lines"):
+        load_data("train", labels="t.jsonl")
+
+
+def test_many_columns_that_repeat_are_compared_once(here):
+    """A thousand columns are no million comparisons, though each pair of them might be the same."""
+    from work import Work
+
+    lines = [",".join([name, *("abcd"[k * j // 7 % 4] for j in range(2, 1000))]) for k, name in enumerate(NAMES)]
+    (here / "t.csv").write_text("\n".join([",".join(["file", *map(str, range(2, 1000))]), *lines]))
+    with Work() as work, pytest.raises(DataError, match="each repeat: which one has the labels"):
+        load_data("train", labels="t.csv")
+    assert work.calls < 1_000_000

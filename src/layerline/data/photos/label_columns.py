@@ -157,7 +157,7 @@ class _Chooser:
         return f"{columns} without a header, such as {display.name(example, 60)}"
 
     def _same_files(self, a: int, b: int) -> bool:
-        pairs = zip(self._cells[a], self._cells[b], strict=True)
+        pairs = zip(_some(self._cells[a]), _some(self._cells[b]), strict=True)
         return all(self._files.meant(one).paths == self._files.meant(two).paths for one, two in pairs)
 
     def _is_index(self, k: int) -> bool:
@@ -177,8 +177,8 @@ class _Chooser:
         known = self._synonyms("label", free)
         if len(known) == 1:
             return known[0], {}
-        marks = [k for k in free if sum(cell.lower() in TRUTH for cell in self._cells[k]) > _MOST * len(self._cells[k])]
-        if len(marks) > 1 and not known and self._has_header:
+        marks = [] if known or not self._has_header else self._marks(free)
+        if marks:
             return None, {self._titles[k]: k for k in marks}
         repeating = self._distinct([k for k in known or free if self._repeats(k)])
         if len(repeating) == 1:
@@ -193,16 +193,22 @@ class _Chooser:
             else f"{HEADER}; --label-column NAME names another",
         )
 
+    def _marks(self, free: list[int]) -> list[int]:
+        """Return the columns of 0 and 1, one for each class; none unless most lines have a 1 in one of several."""
+        found = [k for k in free if _are_most(cell.lower() in TRUTH for cell in self._cells[k])]
+        lines = zip(*(self._cells[k] for k in found), strict=True)
+        marked = _are_most(any(TRUTH.get(cell.lower()) for cell in cells) for cells in lines)
+        return found if len(found) > 1 and marked else []
+
     def _repeats(self, k: int) -> bool:
         return 1 < len(set(self._cells[k])) <= _MOST * len(self._cells[k])
 
     def _distinct(self, columns: list[int]) -> list[int]:
         """Return columns without those that only number what another names: class_id next to class_name."""
-        kept: list[int] = []
-        for k in sorted(columns, key=lambda k: (all(cell.isdigit() for cell in self._cells[k]), k)):
-            if not any(_agree(self._cells[k], self._cells[other]) for other in kept):
-                kept.append(k)
-        return sorted(kept)
+        kept: dict[tuple[int, ...], int] = {}
+        for k in sorted(columns, key=lambda k: all(cell.isdigit() for cell in self._cells[k])):
+            kept.setdefault(_division(self._cells[k]), k)
+        return sorted(kept.values())
 
     def _split(self, used: Collection[int | None]) -> int | None:
         """Return the only column whose cells are all names of splits, if its own name is another."""
@@ -296,7 +302,12 @@ def _nearly(name: str, others: Sequence[str]) -> str:
     return known[0] if known else spelling.nearest(name, others) or ""
 
 
-def _agree(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Return whether two columns divide the lines in the same way."""
-    pairs = set(zip(one, other, strict=True))
-    return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+def _are_most(found: Iterable[bool]) -> bool:
+    listed = list(found)
+    return sum(listed) > _MOST * len(listed)
+
+
+def _division(cells: Sequence[str]) -> tuple[int, ...]:
+    """Return the cells as numbers in the order in which they occur: equal if columns divide the lines alike."""
+    numbers: dict[str, int] = {}
+    return tuple(numbers.setdefault(cell, len(numbers)) for cell in cells)

@@ -29,6 +29,8 @@ _MAX_BYTES: Final = 2**26
 """Maximum size of a label file."""
 _MAX_COLUMNS: Final = 20_000
 """Maximum number of columns: more than there may be classes."""
+_MAX_CELLS: Final = 2**25
+"""Maximum number of cells of JSON lines, which need not be written if they are empty."""
 HEADER: Final = "the first line names the columns: file,label and, if you have them, split and group"
 _SPREADSHEETS: Final = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
 _OLE: Final = b"\xd0\xcf\x11\xe0"
@@ -192,12 +194,13 @@ def _objects(text: str, place: str) -> Iterator[tuple[int, tuple[str, ...]]]:
                 f"{place}:{line}: not a JSON object", 'write one per line, such as {"file_name": "1.png", "label": "a"}'
             )
         names |= dict.fromkeys(row)
-        if len(names) > _MAX_COLUMNS:
+        rows.append((line, row))
+        if len(names) > _MAX_COLUMNS or len(names) * len(rows) > _MAX_CELLS:
             raise DataError(
-                f"{place}:{line}: found more than {display.count(_MAX_COLUMNS)} different keys",
+                f"{place}:{line}: found {display.count(len(names))} different keys on {display.count(len(rows))} "
+                f"lines, expected at most {display.count(_MAX_COLUMNS)}, and {display.count(_MAX_CELLS)} values",
                 "keep the keys file_name and label",
             )
-        rows.append((line, row))
     yield 1, tuple(name.strip() for name in names)
     for line, row in rows:
         yield line, tuple(_cell(row.get(name)) for name in names)

@@ -77,7 +77,7 @@ def _splits(paths: Sequence[str], place: str) -> dict[str, SplitName]:
     others = sorted(firsts - set(found))
     if others:
         names = ", ".join(display.name(name, 30) if name else "the top folder" for name in others[:4])
-        omit = ",".join(name for name in others if name)
+        omit = ",".join(filter(None, others)) if "train" in found.values() else ",".join(sorted(among))
         raise DataError(
             f"{place}: found images in {names} outside any split, next to {display.name(min(among), 30)}",
             f"exclude them: --exclude {shlex.quote(omit)}" if omit else "move them into a split",
