@@ -146,6 +146,8 @@ class FileTable:
 
     def _file(self, number: int, name: str) -> File:
         """Return the file of a row. Raises DataError if there is none."""
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise DataError(f"{self.place}, row {number}: found a name that is not valid Unicode", "rename the file")
         path = Path(self.prefix + name)
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "no such file"
