@@ -13,7 +13,7 @@ from command import run
 from image_files import picture, png, tree
 
 from layerline.data import load_data
-from layerline.data.photos import several_labels
+from layerline.data.photos import cache, image_stack, several_labels
 from layerline.errors import DataError
 
 NAMES = [f"IMG_{k:03}.PNG" for k in range(12)]
@@ -86,6 +86,12 @@ def test_columns_are_found_by_what_is_in_them(header, line, told):
 def test_a_table_without_a_header_is_read_from_its_first_line(line):
     """No image is lost as a header, with numbered lines and with spaces between the cells, as caffe's lists have."""
     assert "t.csv has no header: column" in notes(rows(line))
+
+
+@pytest.mark.usefixtures("here")
+def test_a_first_line_that_ends_like_a_photo_is_no_header():
+    """Even if neither its file nor its label occurs anywhere else."""
+    assert "t.csv:1: the file IMG_900.PNG is not in train" in refused("IMG_900.PNG,zebra\n" + rows())
 
 
 @pytest.mark.parametrize("line", ["{name},{label}", "{name},{label},{label}x"])
@@ -343,14 +349,24 @@ def test_a_list_of_one_in_json_is_its_label_and_of_two_is_refused():
     assert "t.csv:4: 1 of 12 lines has several labels, such as a|b" in refused("\n".join(lines))
 
 
-def test_an_archive_with_a_table_is_read_twice_and_cached_alike(here):
-    """Columns are found by content also in a tar, and the cache gives the same labels and the same notes."""
+def test_an_archive_with_a_table_is_cached_with_its_labels(here, monkeypatch):
+    """Columns are found by content also in a tar; the cache gives the same labels and notes, for this table only."""
+    monkeypatch.setattr(image_stack, "MAX_IN_MEMORY", 100)
+    monkeypatch.setattr(cache, "BLOCK", 4096)
     (here / "train.tar").write_bytes(tar_of({f"x/{name}": png(picture(k)) for k, name in enumerate(NAMES)}))
-    Path("t.csv").write_text(f"Datei,Klasse\n{rows()}")
-    whole = {f"x/{name}": label for name, label in OF.items()}
-    assert labels("train.tar", labels="t.csv") == whole
-    for _ in range(2):
-        assert labels("train.tar", labels="t.csv", cache=here / "cache") == whole
+    other = OF | dict.fromkeys(NAMES[:3], "b")
+    found = []
+    for of in (OF, OF, other):
+        Path("t.csv").write_text(f"Datei,Klasse\n{rows(of=of)}")
+        data = load_data("train.tar", labels="t.csv", cache=here / "cache", exclude="*_011*", test=0.2)
+        found.append([note for note in data.notes if "cache" not in note])
+        named = {
+            name: data.classes[k] for name, k in zip(data.train.source.names, data.train.source.labels, strict=True)
+        }
+        assert named == {f"x/{name}": label for name, label in of.items() if name != NAMES[11]}
+        assert len(list((here / "cache").glob("*.images"))) == (2 if of is other else 1)
+    assert found[0] == found[1]
+    assert any("the column Klasse is used as label" in note for note in found[1])
 
 
 def test_lines_of_json_may_not_unfold_to_more_than_they_are(here):
