@@ -59,7 +59,7 @@ def load_data(
 ) -> Dataset:
     """Read a data set, check it, and split it into training, validation and test. Raises DataError.
 
-    source: `digits`, `mnist`, `fashion-mnist`, `cifar10`, or a path to an image folder, a tar archive of one, CIFAR-10
+    source: `digits`, `mnist`, `fashion-mnist`, `cifar10`, or a path to an image folder, a zip or tar of one, CIFAR-10
         batches, an .npz file, an IDX file of images, or a folder of IDX files.
     data_dir: the folder in which named sets are looked up.
     classes: use only these, by name or number, as "0,1" or [0, 1]; they keep the data's order.
