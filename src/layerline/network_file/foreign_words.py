@@ -110,7 +110,7 @@ def _activation(statement: Statement) -> AsMeant | Misfit:
         return Misfit(f"{typed} linear changes nothing", "remove this line")
     line = activation(_value(values[0])) if len(values) == 1 and _named(values[0]) in ("", "activation") else None
     if line is None:
-        return Misfit(f"{typed} is not a layer here", "write only the name of the activation on the line, such as `ReLU`")
+        return Misfit(f"{typed} is not a layer here", "write only the name of the activation, such as `ReLU`")
     word, *slope = line.split()
     return AsMeant(_as(statement, word, tuple(Token(text, values[0].span) for text in slope)))
 
