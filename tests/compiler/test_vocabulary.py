@@ -321,6 +321,7 @@ EVERYTHING = """
     Dropout 0.3
     FC 11
     BatchNorm
+    ReLU
     FC 5
     Softmax
 """

@@ -188,10 +188,10 @@ class Dropout2d(Layer):
     p: float
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Return the input's shape. Raises Misfit for a flat list, which has no channels."""
+        """Return the input's shape. Raises Misfit for a vector, which has no channels."""
         if len(inputs[0]) != 3:
             reason = (
-                f"Dropout2d drops whole channels of an image, but a flat list of {times(inputs[0])} numbers arrives"
+                f"Dropout2d drops whole channels of an image, but its input is a vector of {times(inputs[0])} values"
             )
             raise Misfit(reason, f"write `Dropout {Real(0, 1).write(self.p)}`")
         return inputs[0]

@@ -85,7 +85,7 @@ class GlobalPool(Layer):
     word: ClassVar[Word] = Word("GlobalPool", (), ("GlobalAveragePooling2d", "GlobalAvgPool2d", "GlobalAvgPool"))
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Return (C, 1, 1). Raises Misfit for a flat list."""
+        """Return (C, 1, 1). Raises Misfit for a vector."""
         C, _, _ = image(self, inputs[0])
         return C, 1, 1
 

@@ -25,7 +25,7 @@ UNAVAILABLE: Final[dict[str, str | None]] = {
         _ACTIVATIONS,
     ),
     "prelu": "slopes are not learned here; `LeakyReLU 0.25` has the slope that PReLU starts with in PyTorch",
-    "softmax2d": "`Softmax` takes a flat list, on the last line only",
+    "softmax2d": "`Softmax` needs a vector, on the last line only",
     **dict.fromkeys(
         (
             *("layernorm", "layernormalization", "groupnorm", "groupnormalization", "instancenorm2d", "lrn"),
