@@ -156,7 +156,7 @@ class _Run:
         import interrupted
         from interrupted import gone_on, trained
 
-        engines.make = interrupted.make = lambda *_: self._engine
+        engines.make = interrupted.make = lambda *_, **__: self._engine
         if not (self.out / "network.cnn").exists():  # killed before the run started: the user starts it again
             shutil.rmtree(self.out, ignore_errors=True)
             trained(self.case, self.out, every=0.01)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from layerline.engines.interface import Engine
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
+    from layerline.network.start import Start
     from layerline.training.prepared import Prepared
 
 
@@ -33,6 +34,7 @@ def facts(prepared: Prepared) -> list[tuple[str, str]]:
         ("split", _split(experiment, data)),
         *(("", note) for note in data.notes),
         ("network", _network(experiment, prepared.network)),
+        *([] if prepared.start is None else [("start", _start(prepared, prepared.start))]),
         ("recipe", _recipe(experiment, prepared)),
         ("engine", _engine(experiment, prepared.engine)),
     ]
@@ -76,6 +78,15 @@ def _network(experiment: Experiment, network: Network) -> str:
     parameters, work = display.count(network.parameter_count), display.count(network.multiply_adds)
     chosen = " (NET)" if experiment.file is None else ""
     return f"{display.name(network.name)}{chosen}: {parameters} parameters, {work} multiply-adds per image"
+
+
+def _start(prepared: Prepared, start: Start) -> str:
+    """Return which weights the training starts with, and that nothing else of their training remains."""
+    if prepared.resumed is not None:
+        return f"started with the weights from {display.name(start.text, 200)}"
+    more = display.counted(prepared.recipe.epochs, "more epoch")
+    epochs = "" if prepared.recipe.within is not None else f"; {more}"
+    return f"weights from {display.name(start.text, 200)}: the optimizer starts anew{epochs}"
 
 
 def _recipe(experiment: Experiment, prepared: Prepared) -> str:

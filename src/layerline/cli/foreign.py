@@ -69,7 +69,7 @@ _TRAIN: Final[dict[str, Foreign]] = {
     ),
     **dict.fromkeys(("mixup", "cutmix", "mosaic", "copy-paste"), Foreign("is not available in --augment")),
     **dict.fromkeys(("cos-lr", "cosine"), Foreign("is a value of --schedule", "--schedule cosine")),
-    **dict.fromkeys(("rgb", "color", "colour"), Foreign("--gray chooses between RGB and grayscale", "--gray no")),
+    **dict.fromkeys(("rgb", "color", "colour"), Foreign("--no-gray reads images as RGB", "--no-gray")),
     **dict.fromkeys(
         ("train-dir", "train-data", "train-path", "train", "traindir"),
         Foreign(_SET.reason, "--data {parent}", value=True, default="photos/train"),

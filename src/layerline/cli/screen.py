@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, final
 
 from layerline.cli import assumptions, test_results
+from layerline.cli.columns import folded
 from layerline.cli.terminal import bar
 from layerline.numbers import display
 from layerline.training import Stage, Watcher
@@ -60,7 +61,7 @@ class Screen(Watcher):
 
     def resumed(self, found: Reopened) -> None:
         """Print where a run resumes, and which files were found damaged."""
-        start = found.prepared.start
+        start = found.prepared.resumed
         assert start is not None  # noqa: S101 - a resumed run has one
         epochs, step = start.position
         recipe = found.prepared.recipe
@@ -87,7 +88,7 @@ class Screen(Watcher):
 
     def note(self, text: str) -> None:
         """Print a sentence."""
-        self._say(text)
+        self._say(folded(text))
 
     def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> None:
         """Print the row of a finished epoch."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Scaling
     from layerline.engines.interface import Engine
     from layerline.network import Network
+    from layerline.network.start import Start
     from layerline.recipe import Recipe
 
 NAMES: Final = ("compiled", "torch")
@@ -25,21 +26,34 @@ __all__ = ["MOST_THREADS", "NAMES", "check", "make"]
 def check(name: str, threads: int | None) -> None:
     """Raise RecipeError if the engine is unknown or `threads` is out of range."""
     if name not in NAMES:
-        raise RecipeError(
-            f"--engine {display.name(str(name))}: unknown", other_words.hint("engine", str(name), NAMES)
-        )
+        raise RecipeError(f"--engine {display.name(str(name))}: unknown", other_words.hint("engine", str(name), NAMES))
     if threads is not None and not (is_whole(threads) and 1 <= threads <= MOST_THREADS):
         raise RecipeError(f"--threads {display.name(str(threads))}: must be a whole number from 1 to {MOST_THREADS:,d}")
 
 
-def make(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads: int | None = None) -> Engine:
-    """Return the engine called `name`, with the recipe's initial weights. threads: all cores by default.
+def make(
+    name: str,
+    network: Network,
+    scaling: Scaling,
+    recipe: Recipe,
+    threads: int | None = None,
+    *,
+    start: Start | None = None,
+) -> Engine:
+    """Return the engine called `name`, with the recipe's initial weights, or those of `start` and a new optimizer.
 
-    Raises RecipeError like `check`, NetworkError if the engine cannot run a layer, and UserError if the engine is not
-    installed.
+    threads: all cores by default. Raises RecipeError like `check`, NetworkError if the engine cannot run a layer, and
+    UserError if the engine is not installed.
     """
     threads = plain(threads)
     check(name, threads)
+    made = _made(name, network, scaling, recipe, threads)
+    if start is not None and start.weights is not None:
+        made.set_state(made.state().with_averaged(start.weights))
+    return made
+
+
+def _made(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads: int | None) -> Engine:
     if name == "compiled":
         with IMPORTS:
             _need("llvmlite.binding", "--engine compiled: llvmlite", "pip install --force-reinstall llvmlite")

@@ -62,7 +62,7 @@ class Loop:
         writer: CheckpointWriter | None,
         clock: Callable[[], float],
     ) -> None:
-        """Prepare to start, or to resume from `prepared.start`.
+        """Prepare to start, or to resume from `prepared.resumed`.
 
         With a writer, an epoch's row is in history.jsonl before the watcher gets it.
         """
@@ -80,8 +80,8 @@ class Loop:
         self._spent = 0.0
         self._began = self._epoch_began = clock()
         interrupt.ask = self._engine.stop
-        if prepared.start is not None:
-            self._resume(prepared.start)
+        if prepared.resumed is not None:
+            self._resume(prepared.resumed)
 
     def _resume(self, snapshot: Snapshot) -> None:
         """Restore a training between two steps; `run` then continues exactly as it would have."""
