@@ -92,7 +92,7 @@ def _start(prepared: Prepared, start: Start) -> str:
 def _recipe(experiment: Experiment, prepared: Prepared) -> str:
     """Return the recipe: the settings of every training, then other choices, automatic or requested."""
     recipe = prepared.recipe
-    parts = [recipe.optimizer + _flag(experiment, "optimizer") * (recipe.optimizer != "sgd")]
+    parts = [_optimizer(recipe) + _flag(experiment, "optimizer") * (recipe.optimizer != "sgd")]
     if recipe.optimizer != "adamw":
         parts.append(f"momentum {display.rate(recipe.momentum)}{_flag(experiment, 'momentum')}")
     rate = f"learning rate {display.rate(recipe.learning_rate)}{_flag(experiment, 'learning_rate')}"
@@ -113,6 +113,15 @@ def _recipe(experiment: Experiment, prepared: Prepared) -> str:
         parts.append(f"{display.counted(recipe.epochs, 'epoch')}{time}{_flag(experiment, 'epochs')}")
     parts.append(f"seed {recipe.seed}{_flag(experiment, 'seed')}")
     return ", ".join(parts)
+
+
+def _optimizer(recipe: Recipe) -> str:
+    """Return its name; adamw without weight decay is Adam, and may have been requested as that."""
+    return (
+        "adamw without weight decay, which is Adam"
+        if recipe.optimizer == "adamw" and not recipe.weight_decay
+        else recipe.optimizer
+    )
 
 
 _CURVES: Final = {

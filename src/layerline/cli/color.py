@@ -14,8 +14,6 @@ class Color(StrEnum):
 
     LABEL = "1"
     """Bold."""
-    BEST = "32"
-    """Green."""
     REMARK = "33"
     """Yellow."""
     HELP = "36"

@@ -75,7 +75,7 @@ _VALUES: Final = {
 _NO_PLATEAU: Final = "there is no plateau schedule; --patience 5 stops training at a plateau"
 _HINTS: Final = {
     "optimizer": {
-        "adam": "did you mean adamw? It is Adam if --weight-decay is 0",
+        "adam": "with a weight decay, use adamw, which applies it to the weights themselves",
         **dict.fromkeys(("rmsprop", "nadam", "radam", "adamax", "adagrad", "adadelta"), "the closest is adamw"),
     },
     "schedule": dict.fromkeys(("plateau", "reduce-on-plateau", "reducelronplateau"), _NO_PLATEAU),
