@@ -71,7 +71,7 @@ def test_every_state_is_told(runs: Path) -> None:
         ("small-bands-15", "damaged"),
     ]
     assert found.others == 1
-    assert str(found.runs[-1].damage).endswith("history.jsonl:1: is not an epoch")
+    assert str(found.runs[-1].damage).endswith("history.jsonl:1: not a valid epoch")
 
 
 def test_figures_are_those_of_the_files(runs: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_pipe_gets_tabs_and_json_gets_all(runs: Path) -> None:
             assert cell == ("" if entry[key] is None else str(entry[key]))
     assert piped.exit_code == 0
     assert piped.stderr.splitlines() == [
-        "damaged: runs/small-bands-15/history.jsonl:1: is not an epoch",
+        "damaged: runs/small-bands-15/history.jsonl:1: not a valid epoch",
         "1 folder is not a run",
     ]
 
@@ -174,7 +174,7 @@ def test_on_a_terminal_it_is_a_table(runs: Path) -> None:
     said = os.read(parent, 100_000).decode().replace("\r", "")
     assert ended.returncode == 0
     assert max(map(len, said.splitlines())) <= 80
-    assert said.endswith("\n\ndamaged: runs/small-bands-15/history.jsonl:1: is not an epoch\n1 folder is not a run\n")
+    assert said.endswith("\n\ndamaged: runs/small-bands-15/history.jsonl:1: not a valid epoch\n1 folder is not a run\n")
 
 
 def test_folders_of_seeds_are_entered(runs: Path) -> None:

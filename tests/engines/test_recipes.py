@@ -193,7 +193,7 @@ def test_a_run_is_resumed_from_its_state(optimizer: str) -> None:
     for left, right in ((ours.weights, theirs.weights), (ours.optimizer, theirs.optimizer)):
         assert list(left) == list(right)
         assert all(np.array_equal(left[name], right[name]) for name in left)
-    with pytest.raises(ValueError, match="not of this network and optimizer"):
+    with pytest.raises(ValueError, match="does not match this network and optimizer"):
         second.set_state(State(ours.weights, {}))
 
 

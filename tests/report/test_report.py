@@ -43,7 +43,12 @@ NAMES = ["loss", "accuracy", "macro_f1", "confusion", "filters"]
 def network(*kinds: str, shape: tuple[int, int, int] = (1, 8, 8)) -> Any:
     """Return what the graphs ask of a network: a chain of layers of these kinds, each with its number as its path."""
     nodes = [
-        SimpleNamespace(index=k, layer=SimpleNamespace(kind=kind), inputs=(k,), path=str(k))
+        SimpleNamespace(
+            index=k,
+            layer=SimpleNamespace(kind=kind, has_filters=kind in ("conv", "depthwise")),
+            inputs=(k,),
+            path=str(k),
+        )
         for k, kind in enumerate(kinds)
     ]
     return SimpleNamespace(nodes=tuple(nodes), input_shape=shape)

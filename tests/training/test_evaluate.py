@@ -309,8 +309,8 @@ def test_what_the_model_was_trained_on_is_said(here: Path) -> None:
     other = re.search(r"(\d+) of these 10 images were not", remarked("run-photos", "--seed", "4"))
     assert other is not None
     assert int(other[1]) == len(set(cut(4)) - set(cut(3)) - set(cut(3, "validation")))
-    assert "The model lies in no run" in remarked("bare.safetensors", "--data", "photos")
-    assert "--test 0.15 cuts off" in remarked("bare.safetensors", "--data", "photos")
+    assert "The model file is not in a run folder" in remarked("bare.safetensors", "--data", "photos")
+    assert "--test 0.15 holds back" in remarked("bare.safetensors", "--data", "photos")
     assert "The data is not, or no longer, that of the training." in remarked("run-photos", "--data", "more")
     assert "lies in no run" in remarked("bare.safetensors", "--data", "more", "--split", "all")
 

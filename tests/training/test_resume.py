@@ -151,7 +151,7 @@ REFUSED = {
     "two": (["--epochs", "9", "--momentum", "0.5"], "--momentum 0.5, was 0.9"),
     "cuts": (["--validation", "0.2"], "--validation 0.2, was 0.1"),
     "limit": (["--limit", "99"], "--limit 99, was 300"),
-    "data": (["--data", "other.npz"], "data: other has the content"),
+    "data": (["--data", "other.npz"], "data: the content of other is"),
     "engine": (["--engine", "torch"], "engine: torch, was compiled"),
     "network": (["lenet5-like.cnn"], "network: line 1 is Flat"),
 }
@@ -196,7 +196,7 @@ def test_what_is_not_the_run_is_refused(case: str, stopped_run: Path, monkeypatc
     ended = CliRunner().invoke(command, ["train", *words, "--resume", "run", "--quiet"])
     assert isinstance(ended.exception, UserError)
     assert message in ended.exception.message
-    assert "cannot go on" in ended.exception.message
+    assert "cannot resume" in ended.exception.message
     assert {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()} == before
 
 
@@ -230,7 +230,7 @@ def test_the_command_goes_on_and_then_has_nothing_to_do(stopped_run: Path, tmp_p
     first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)  # noqa: S603 - our own command
     assert first.returncode == 0, first.stderr
     ending = json.loads((stopped_run / "run" / "ending.json").read_text())
-    assert f"goes on after epoch {ending['epochs']} of 3" in first.stdout
+    assert f"resuming at epoch {ending['epochs'] + 1} of 3" in first.stdout
     assert len((tmp_path / "run" / "history.jsonl").read_text().splitlines()) == 3
     assert not (tmp_path / "run" / "ending.json").exists()
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)  # noqa: S603 - our own command

@@ -189,7 +189,7 @@ def test_divergence_is_told(folder: Path) -> None:
     assert ended.returncode == 1
     assert ended.stdout.count("diverged: the loss became NaN or infinite") == 2
     assert "mean  " not in ended.stdout
-    assert "too large" in ended.stderr
+    assert "too high" in ended.stderr
 
 
 def test_ctrl_c_summarizes_what_is_finished(folder: Path) -> None:

@@ -286,7 +286,7 @@ def test_a_diverging_learning_rate_stops_both_engines() -> None:
 def test_unscaled_images_are_named_as_the_cause() -> None:
     """Where the images reach the network as 0 … 240, the advice is to normalize, not to lower the learning rate."""
     data = dataclasses.replace(small_data.dataset(), scaling=type(small_data.dataset().scaling)((1.0,), (0.0,)))
-    with pytest.raises(DivergedError, match=r"the images reach 2.* try --normalize standard"):
+    with pytest.raises(DivergedError, match=r"the network's input has values up to 2.* try --normalize standard"):
         layerline.train(
             layerline.parse("Conv 2 3\nConv 2 3\nFlat\nFC classes", data), data, batch_size=8, learning_rate=100.0
         )
@@ -298,7 +298,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path)
     network = layerline.parse(TEXT, data)
     out = tmp_path / "run"
     other = layerline.parse(TEXT, input_shape=(1, 8, 8), classes=3)
-    with pytest.raises(NetworkError, match="takes 1×8×8 images of 3 classes, and the data has 1×6×6 images"):
+    with pytest.raises(NetworkError, match="expects 1×8×8 images of 3 classes, but the data has 1×6×6 images"):
         layerline.train(other, data, out=out)
     with pytest.raises(RecipeError, match="did you mean epochs"):
         layerline.train(network, data, epoch=3, out=out)
