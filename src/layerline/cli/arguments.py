@@ -63,6 +63,7 @@ class CommandLine:
         self._last: list[str] = []
         self._added: dict[str | None, list[str]] = {}
         self._reasons: list[str] = []
+        self._instead = ""
         self._seen: set[str | None] = set()
 
     def in_our_words(self) -> list[str]:
@@ -79,6 +80,8 @@ class CommandLine:
 
     def corrected(self) -> str:
         """Return the whole corrected command."""
+        if self._instead:
+            return self._instead
         free = self._takes - sum(not word.startswith("-") for word in self._alone())
         first = self._free[: max(0, free)]
         added = [word for name, words in self._added.items() if name not in self._seen for word in words]
@@ -173,8 +176,11 @@ class CommandLine:
         """Add what to type instead, and take the value."""
         if given is None and self._rest and not self._rest[0].startswith("-"):
             given = self._rest.pop(0) if found.value or _SWITCH.fullmatch(self._rest[0]) else None
+        if found.command:
+            run = run_to_name(resumable="--resume" in found.command)
+            self._instead = found.command.replace("RUN", _quoted(run))
         value = given or found.default
-        if value == "RUN":
+        if value == "RUN" or PurePath(value).suffix.lower() in foreign.OTHERS:
             value = run_to_name()
         match found.instead:
             case "{}":

@@ -24,9 +24,9 @@ LOW: Final = 0.1
 
 
 def jumped(history: Sequence[EpochRow], images: int) -> bool:
-    """Return whether in the last epoch the validation accuracy fell far below the best before, but the training's did not.
+    """Return whether the last validation accuracy fell far below the best before, while the training accuracy did not.
 
-    If the training fell too, the learning rate is too high, and nothing says that it will settle. images: validation's.
+    If both fell, the learning rate is too high, and nothing says that it will settle. images: validation's.
     """
     *before, now = history
     known = [row.validation_accuracy for row in before if row.validation_accuracy is not None]
