@@ -46,7 +46,7 @@ def history(validation: list[float | None], train: list[float] | None = None) ->
 def test_it_is_said_only_if_it_is_likely_to_come_true(
     rows: list[EpochRow], recipe: Recipe, images: int, said: bool
 ) -> None:
-    """A fall beyond chance of the validation alone, at a rate of at least half the highest that will fall to a tenth."""
+    """A fall beyond chance of the validation alone, at a rate of at least half the highest that falls to a fifth."""
     found = settling.note(rows, recipe, 100, images)
     assert (found is not None) == said
     if found is not None:

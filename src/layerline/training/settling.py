@@ -19,7 +19,7 @@ ERRORS: Final = 3.0
 """and this many standard errors, so that the choice of validation images cannot explain it."""
 HIGH: Final = 0.5
 """The learning rate is high if it is at least this fraction of the highest,"""
-LOW: Final = 0.1
+LOW: Final = 0.2
 """and low at the end of a schedule that settles if it is at most this fraction."""
 
 
@@ -46,8 +46,8 @@ def note(history: Sequence[EpochRow], recipe: Recipe, train: int, validation: in
     """
     if not jumped(history, validation):
         return None
-    rates = recipe.learning_rates(train)[recipe.steps(train) - 1 :: recipe.steps(train)]  # after each epoch
-    highest, epoch = float(rates.max()), len(history)
+    every, steps, epoch = recipe.learning_rates(train), recipe.steps(train), len(history)
+    rates, highest = every[steps - 1 :: steps], float(every.max())  # rates: at the end of each epoch
     later = [k for k in range(epoch, len(rates)) if rates[k] <= LOW * highest]
     if rates[epoch - 1] < HIGH * highest or not later:
         return None
