@@ -61,7 +61,7 @@ def _made(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads
 
         return CompiledEngine(network, scaling, recipe, threads)
     with IMPORTS:
-        _need("torch", "--engine torch: PyTorch", "pip install 'layerline[torch]'")
+        _need("torch", "--engine torch: PyTorch", "pip install 'torch>=2.4'")
         from layerline.engines.torch_engine import TorchEngine
 
     return TorchEngine(network, scaling, recipe, threads)

@@ -186,7 +186,7 @@ def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
         raise FileError(
             f"{path}: written by layerline {display.name(made)} in format version {display.name(version)}, "
             f"this is layerline {versions()['layerline']} with format version {FORMAT_VERSION}",
-            "update layerline: pip install --upgrade layerline",
+            "update layerline",
         )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Stored:
+class StoredModel:
     """A model that was read from disk."""
 
     model: Model
@@ -40,7 +40,7 @@ def note(unfinished: int | None) -> str | None:
     return None if unfinished is None else f"unfinished run: weights from epoch {unfinished}, the best so far"
 
 
-def stored(path: Path, *, threads: int | None = None, not_finite: bool = False) -> Stored:
+def stored(path: Path, *, threads: int | None = None, not_finite: bool = False) -> StoredModel:
     """Return the model of a model file or a run folder; of a run that was killed, its best weights so far.
 
     Raises FileError (a UserError) if there is none, or it cannot be read; see `load`.
@@ -48,11 +48,11 @@ def stored(path: Path, *, threads: int | None = None, not_finite: bool = False) 
     held, epoch = read(path, not_finite=not_finite)
     card = held.card
     parts = (held.network, card.classes, card.scaling, held.weights)
-    return Stored(Model(*parts, threads=threads, preprocessing=card.preprocessing), epoch)
+    return StoredModel(Model(*parts, threads=threads, preprocessing=card.preprocessing), epoch)
 
 
 def read(path: Path, *, not_finite: bool = False) -> tuple[ModelFile, int | None]:
-    """Return the contents of a model file or of that of a run, and the epoch of `Stored.unfinished`; see `stored`."""
+    """Return the contents of a model file or of that of a run, and the epoch of `StoredModel.unfinished`; see `stored`."""
     file = _file_of(path)
     if file is None:
         return _best_so_far(path, not_finite=not_finite)
