@@ -156,7 +156,7 @@ class _Run:
         import interrupted
         from interrupted import gone_on, trained
 
-        engines.make = interrupted.make = lambda *_: self._engine
+        engines.make = interrupted.make = lambda *_, **__: self._engine
         if not (self.out / "network.cnn").exists():  # killed before the run started: the user starts it again
             shutil.rmtree(self.out, ignore_errors=True)
             trained(self.case, self.out, every=0.01)
@@ -168,7 +168,9 @@ class _Run:
         kept = Checkpoints(self.out / "checkpoints")
         parts = list(self.out.rglob("*.part"))
         self._counts["kills_that_left_a_temporary_file"] += bool(parts)
-        snapshots = [checkpoints._read(path, position)[0] for position, path in kept._listed()]  # raises if corrupt
+        snapshots = [
+            checkpoints._read(path, position).snapshot for position, path in kept._listed()
+        ]  # raises if corrupt
         self._counts["checkpoints_read"] += len(snapshots)
         if list(kept.folder.glob("*.damaged")):
             raise SystemExit(f"{kept.folder}: a checkpoint was marked as damaged")

@@ -7,12 +7,14 @@ import os
 import pty
 import re
 import select
+import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import image_files
 import pytest
 from command import COMMAND, NET, PLAIN, run, train, with_data
 
@@ -53,7 +55,7 @@ def test_a_training_prints_and_writes_what_it_says(folder: Path, golden: Callabl
     assert max(map(len, ended.stdout.splitlines())) <= 80
     golden("train.txt", steady(ended.stdout))
     out = folder / "runs" / "net-bands-1"
-    named = re.findall(r"[a-z_1]+\.[a-z]+", ended.stdout[ended.stdout.rindex("runs/") :])
+    named = re.findall(r"[a-z_1]+\.[a-z]+", ended.stdout[ended.stdout.index("\nruns/") : ended.stdout.index("\nnext ")])
     written = {path.name for path in out.iterdir() if path.name != "checkpoints"}
     assert {name for name in named if name != "net-bands-1"} == {name for name in written if not name.endswith("svg")}
     result = json.loads((out / "result.json").read_text())
@@ -227,7 +229,7 @@ def on_screen(received: str) -> list[str]:
     lines = []
     for line in received.split("\n"):
         cells, column = "", 0
-        for part in re.findall(r"\r|\x1b\[K|[^\r\x1b]+", line):
+        for part in re.findall(r"\r|\x1b\[K|[^\r\x1b]+", re.sub(r"\x1b\[[0-9]+m", "", line)):
             if part == "\r":
                 column = 0
             elif part == "\x1b[K":
@@ -242,7 +244,7 @@ def test_a_terminal_shows_progress(folder: Path) -> None:
     """On a terminal a bar is drawn and removed again; what stays is what a pipe gets; nothing is wider than it."""
     (folder / "net.cnn").write_text("Conv 32 5 1 2\nReLU\nConv 32 5 1 2\nReLU\nFlat\nFC classes\n")
     arguments = ("train", "net.cnn", "--data", "bands.npz", "--epochs", "2", "--threads", "1", "--batch-size", "1")
-    received = on_terminal(folder, *arguments, "--engine", "torch")
+    received = on_terminal(folder, *arguments, "--engine", "torch", NO_COLOR="1")
     assert "\x1b[K" in received
     assert re.search(r"epoch \d/2  [█░]{16}", received)
     stays = re.sub(r"\r[^\r\n]*\x1b\[K", "", received.replace("\r\n", "\n"))
@@ -251,6 +253,35 @@ def test_a_terminal_shows_progress(folder: Path) -> None:
     piped = run(folder, *arguments, "--engine", "torch")
     assert steady(stays).replace("bands-1", "") == steady(piped.stdout).replace("bands-2", "")
     assert "\x1b" not in on_terminal(folder, *arguments, TERM="dumb")
+
+
+def test_a_terminal_has_colors(folder: Path) -> None:
+    """Labels, the network's scores and `help:` are colored on a terminal, and every color ends in its line."""
+    colored = on_terminal(folder, "train", "net.cnn", "--data", "bands.npz", "--epochs", "1", "--threads", "1")
+    lines = [re.sub(r".*\r\x1b\[K", "", line) for line in colored.replace("\r\n", "\n").split("\n")]
+    assert any(line.startswith("\x1b[1mdata     \x1b[0mbands: 200 images") for line in lines)
+    assert any(re.fullmatch(r"\x1b\[1mthis network .*\x1b\[0m", line) for line in lines)
+    assert all(line.count("\x1b[0m") == len(re.findall(r"\x1b\[[1-9][0-9]*m", line)) for line in lines)
+    refused = on_terminal(folder, "train", "net.cnn", code=2)
+    assert "\n\x1b[36m  help: \x1b[0mname the data" in refused.replace("\r\n", "\n")
+    assert "\x1b[36m" not in on_terminal(folder, "train", "net.cnn", code=2, NO_COLOR="1")
+    assert "\x1b" not in run(folder, "train", "net.cnn").stderr
+
+
+def test_the_end_names_the_next_step(folder: Path) -> None:
+    """The last lines are the report and a command; both work as they are, for arrays and for photos."""
+    lines = train(folder, "--out", "my run").stdout.splitlines()
+    assert lines[-2:] == ["next     open my run/report.html in a browser", "         layerline evaluate 'my run'"]
+    assert run(folder, *shlex.split(lines[-1])[1:]).returncode == 0
+    for k, name in enumerate("abababababababababababababababababababab"):
+        place = folder / "photos" / name
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{k}.png").write_bytes(image_files.png(image_files.picture(k, (20, 20))))
+    arguments = ("train", "net.cnn", "--data", "photos", "--epochs", "1", "--lr", "0.01", "--out", "of photos")
+    *_, report, predict = run(folder, *arguments).stdout.splitlines()
+    assert report == "next     open of photos/report.html in a browser"
+    ended = run(folder, *shlex.split(predict)[1:])
+    assert (ended.returncode, len(ended.stdout.splitlines())) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -416,21 +447,10 @@ def test_version_and_help(golden: Callable[[str, str], None], folder: Path) -> N
     """--version says the version; every --help fits 80 columns and is as it was read and found good."""
     assert run(folder, "--version").stdout == f"layerline {layerline.__version__}\n"
     said = []
-    for arguments in (
-        [],
-        ["train"],
-        ["evaluate"],
-        ["runs"],
-        ["compare"],
-        ["new"],
-        ["describe"],
-        ["data"],
-        ["data", "show"],
-        ["fmt"],
-        ["engine"],
-        ["engine", "show"],
-    ):
-        ended = run(folder, *arguments, "--help")
+    names = ("", "train", "evaluate", "runs", "compare", "new", "describe", "data", "data show", "fmt", "engine")
+    for line in (*(f"{name} --help" for name in names), "engine show -h", "train --help-all"):
+        arguments = line.split()
+        ended = run(folder, *arguments)
         assert ended.returncode == 0
         assert max(map(len, ended.stdout.splitlines())) <= 80
         said.append(ended.stdout)

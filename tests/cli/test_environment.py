@@ -272,7 +272,7 @@ def test_extras_that_are_not_installed_are_named(folder: Path) -> None:
     environment = at_start(folder, code)
     ended = train(folder, "--engine", "torch", "--out", "run", environment=environment)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "--engine torch: PyTorch is not installed\n  help: pip install 'layerline[torch]'\n"
+    assert ended.stderr == "--engine torch: PyTorch is not installed\n  help: pip install 'torch>=2.4'\n"
     assert not (folder / "run").exists()
     assert train(folder, "--out", "run", environment=environment).returncode == 0
     for arguments in (["rerun", "run", "--check"], ["report", "run", "--force"], ["describe", "run"]):
@@ -282,7 +282,7 @@ def test_extras_that_are_not_installed_are_named(folder: Path) -> None:
         [sys.executable, "-c", python], env={**PLAIN, **environment}, capture_output=True, text=True, check=False
     )
     assert "layerline.sklearn needs scikit-learn" in ended.stderr
-    assert "pip install 'layerline[sklearn]'" in ended.stderr
+    assert "pip install 'scikit-learn>=1.6'" in ended.stderr
 
 
 def test_two_trainings_of_one_folder(folder: Path) -> None:

@@ -41,7 +41,14 @@ OPTIONS = (
         "--test-split 0.1",
     ),
     *("--imgsz 64", "--img-size 64", "--image-size 64", "--grayscale", "--pretrained", "--pretrained True"),
-    *("--weights yolo.pt", "--optimizer adam", "--optimizer rmsprop", "--optim adam", "--name exp1", "--project mine"),
+    *(
+        "--weights yolo.pt",
+        "--optimizer adam --weight-decay 0.1",
+        "--optimizer rmsprop",
+        "--optim adam",
+        "--name exp1",
+        "--project mine",
+    ),
     *("--output-dir my-run", "-o 'my run'", "--save", "--exist-ok --out a", "--patience", "--early-stopping"),
     *("--early-stopping 7", "--resume", "--resume --epochs 30", "--epoch 3", "--num-epochs 3", "-e 10 -b 32"),
     *("-epochs 3", "-lr 0.1", "\N{EM DASH}epochs 3", "epochs=3", "imgsz=64", "--random-seed 1", "--dataset mnist"),
@@ -60,13 +67,26 @@ OPTIONS = (
         "--limit --epochs 3",
         "--bs 3 --batch 4",
     ),
+    *("--weights runs/a", "--finetune m.safetensors", "--from-scratch", "--freeze-layers 2", "--rgb", "--no-gray=1"),
+    *("--log-interval 10", "--test-batch-size 1000", "--no-accel", "--dry-run", "--save-period 5", "--min-lr 1e-5"),
+    *("--start-epoch 3", "--steps-per-epoch 100", "--distributed", "--world-size 2", "--test-only", "--mean 0.5"),
+    *("--max-iter 200", "--class-weight balanced", "--n-iter-no-change 5", "--optimizer SGD", "--gray maybe"),
 )
 LINES = (
     *(f"{TRAIN} {typed}" for typed in OPTIONS),
     "train --model lenet5 --dataset digits --bs 32 --lr0 0.01 --optim adam --name exp1 --workers 4",
     "train model=lenet5 data=digits epochs=3 imgsz=28 device=cpu",
     "train lenet5 --train-dir photos/train --val-dir photos/val",
-    *("val", "eval", "test", "test m.safetensors --data 'my photos'", "fit", "fit lenet5 --data digits", "summary"),
+    *(
+        "val",
+        "eval",
+        "test",
+        "test m.safetensors --data 'my photos'",
+        "fit",
+        "fit lenet5 --data digits",
+        "finetune runs/a --epochs 5",
+        "summary",
+    ),
     *("summary lenet5", "plot", "plot runs/x", "inference m.safetensors a.png", "classify", "resume", "download"),
     *("export --format onnx", "serve", "tune", "info", "list", "show", "benchmark", "init", "diff runs/a runs/b"),
     *("trin", "frobnicate", "data ls", "data download", "data doctor photos", "data preview", "data frobnicate"),
@@ -170,6 +190,35 @@ def test_a_file_with_an_equals_sign_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "data=3.cnn").write_text("Flat\nFC 10\n")
     [(_, values)] = parsed(["train", "data=3.cnn"])
     assert values["net"] == "data=3.cnn"
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [("--gray", "yes"), ("--no-gray", "no"), ("--gray yes", "yes"), ("--gray no", "no"), ("--gray=FALSE", "no")],
+)
+def test_a_switch_has_two_forms_and_takes_a_value(typed: str, value: str) -> None:
+    """With or without yes and no; what follows is not its value if it is neither."""
+    for line in (f"train {typed} lenet5 --nesterov", f"train lenet5 --no-nesterov {typed}"):
+        [(_, values)] = parsed(line.split())
+        assert (values["gray"], values["net"]) == (value, "lenet5")
+        assert values["nesterov"] == ("no" if "--no-nesterov" in line else "yes")
+
+
+@pytest.mark.parametrize("typed", ["train --help", "train -h", "help train", "train lenet5 -h --seed 3"])
+def test_the_first_screen_of_train_fits_a_terminal(capsys: pytest.CaptureFixture[str], typed: str) -> None:
+    """At most 39 lines of 80 columns, so that the prompt fits too; its examples are read, and the rest is one more."""
+    assert entry_point.main(typed.split()) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 40
+    assert max(map(len, lines)) <= 80
+    for example in lines[lines.index("Examples:") + 1 :]:
+        assert parsed(shlex.split(example)[1:])
+    assert entry_point.main(["train", "--help-all"]) == 0
+    everything = capsys.readouterr().out
+    assert "--checkpoint-every" in everything
+    assert "[none] [none]" not in " ".join(everything.split())
+    [(command, _)] = parsed(["train"])
+    assert all(flag in everything for one in command.params for flag in one.opts if flag.startswith("--"))
 
 
 @pytest.mark.parametrize(

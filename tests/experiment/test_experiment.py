@@ -16,10 +16,11 @@ import layerline
 from layerline import engines
 from layerline.errors import NetworkError, RecipeError, UserError
 from layerline.experiment.experiment import Experiment, settle
-from layerline.experiment.options import OPTIONS
+from layerline.experiment.options import CHOSEN, OPTIONS
 from layerline.network import preset
 from layerline.recipe import Recipe
 from layerline.runs.record import Record
+from layerline.training.prepared import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,9 +206,13 @@ def test_data_must_be_named() -> None:
 
 
 def test_every_default_is_in_the_table() -> None:
-    """The option table and Recipe agree on keys and defaults; no key and no flag is there twice."""
+    """--help has Recipe's default for what is not chosen automatically, `chosen` for exactly what is; nothing twice."""
     defaults = {option.key: option.default for option in OPTIONS if option.section == "train"}
-    assert {key: defaults[key] for key in Recipe().as_dict()} == Recipe().as_dict()
+    digits = layerline.load_data("digits", limit=100)
+    network = layerline.parse("Flat\nFC classes\n", digits)
+    chosen = prepare(network, digits, Recipe(), given=(), threads=1).reasons
+    expected = Recipe().as_dict() | dict.fromkeys(chosen, CHOSEN)
+    assert {key: defaults[key] for key in expected} == expected
     flags = [flag for option in OPTIONS for flag in (option.flag, *option.also)]
     assert len(flags) == len(set(flags))
     assert len({option.key for option in OPTIONS}) == len(OPTIONS)
@@ -231,7 +236,7 @@ def test_the_record_is_an_experiment_again(folder: Path, monkeypatch: pytest.Mon
     assert again.cuts == cuts
     assert Path(again.source).resolve() == (folder / "images").resolve()
     assert (again.engine, again.threads, again.text) == ("compiled", 2, first.text)
-    assert set(written["train"]) == {option.key for option in OPTIONS if option.section == "train"}
+    assert set(written["train"]) == {option.key for option in OPTIONS if option.section == "train"} - {"start_from"}
     about = tomllib.loads(tomli_w.dumps(written))["about"]
     assert about["data"]["fingerprint"] == data.fingerprint
     assert about["engine"]["lanes"] in (1, 4, 8, 16)

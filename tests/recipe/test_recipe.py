@@ -38,7 +38,7 @@ ALONE: dict[str, Any] = {
     "warmup": (-0.5, float("nan"), "long"),
     "step_epochs": (0.0, -1.0, "often"),
     "step_factor": (0.0, 1.5, "half"),
-    "optimizer": ("adam", "lion"),
+    "optimizer": ("SGD", "lion"),
     "momentum": (1.0, -0.1, "none"),
     "nesterov": ("maybe", 1),
     "beta1": (1.0, -0.1),
@@ -195,12 +195,19 @@ def test_an_augmentation_that_does_nothing_is_none() -> None:
     assert Recipe(augment=Augmentation()) == Recipe()
 
 
+def test_adam_is_adamw_without_weight_decay() -> None:
+    """It is understood where the two are the same, and only there; Adam's weight decay is another one."""
+    assert Recipe(optimizer="Adam", learning_rate=0.001) == Recipe(optimizer="adam", learning_rate=0.001)
+    assert Recipe(optimizer="adam", learning_rate=0.001) == Recipe(optimizer="adamw", learning_rate=0.001)
+    with pytest.raises(RecipeError, match="adam: unknown"):
+        Recipe(optimizer="adam", weight_decay=0.01)
+
+
 REFUSED: dict[str, list[str]] = {
     "--ema 1.0: must be a number above 0 and below 1, or none": ["--ema", "1"],
-    "--nesterov maybe: must be yes or no": ["--nesterov", "maybe"],
-    "--optimizer adam: unknown\n  help: did you mean adamw? It is Adam if --weight-decay is 0": [
-        "--optimizer",
-        "adam",
+    "--nesterov maybe: must be yes or no": ["--nesterov=maybe"],
+    "--optimizer adam: unknown\n  help: with a weight decay, use adamw, which applies it to the weights themselves": [
+        *("--optimizer", "adam", "--weight-decay", "0.1"),
     ],
     "--within 5: must be a time such as 90s": ["--within", "5"],
     "--beta1 belongs to --optimizer adamw and muon, not sgd": ["--optimizer", "sgd", "--beta1", "0.8"],

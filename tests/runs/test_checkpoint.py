@@ -325,8 +325,8 @@ class Gate:
         self.saved: list[tuple[int, int]] = []
         self.error: BaseException | None = None
 
-    def save(self, taken: Snapshot, identity: Identity) -> Path:
-        assert identity is IDENTITY
+    def save(self, taken: Snapshot, identity: Identity, model: object) -> Path:
+        assert (identity, model) == (IDENTITY, None)
         self.begun.release()
         assert self.go.acquire(timeout=10)
         if self.error is not None:

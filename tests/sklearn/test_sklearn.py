@@ -94,7 +94,7 @@ def test_without_scikit_learn(version: str) -> None:
         "try:\n    import layerline.sklearn\n"
         "except ImportError as error:\n    print(error)\n"
     )
-    expected = "layerline.sklearn needs scikit-learn 1.6 or newer\n  help: pip install 'layerline[sklearn]'\n"
+    expected = "layerline.sklearn needs scikit-learn 1.6 or newer\n  help: pip install 'scikit-learn>=1.6'\n"
     assert python(code) == expected
 
 
@@ -409,7 +409,7 @@ def test_messages(golden: Callable[[str, str], None]) -> None:
 
     ask("epochs", epochs=0)
     ask("batch size", batch_size=2.5)
-    ask("optimizer", optimizer="adam")
+    ask("optimizer", optimizer="rmsprop")
     ask("nesterov", nesterov=True)
     ask("seed", random_state=-1)
     ask("patience", patience=3)

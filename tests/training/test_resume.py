@@ -270,8 +270,8 @@ def test_a_signal_saves_and_ends(number: signal.Signals, code: int, tmp_path: Pa
     assert ending["ended"] == "stopped"
     found = reopen(tmp_path / "run", {})
     found.folder.release()
-    assert found.prepared.start is not None
-    assert found.prepared.start.position == (ending["epochs"], ending["steps"])
+    assert found.prepared.resumed is not None
+    assert found.prepared.resumed.position == (ending["epochs"], ending["steps"])
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:

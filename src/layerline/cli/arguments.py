@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, final
 import click
 
 from layerline.cli import foreign
+from layerline.cli.option import ON_OFF, SwitchOption
 from layerline.errors import other_words
 from layerline.numbers import display
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _SAME: Final = {"batch": "batch-size", "bs": "batch-size", "wd": "weight-decay", "h": "help"}
 """Abbreviations that are unambiguous in all tools: they are accepted, as are underscores instead of hyphens."""
 _SWITCH: Final = re.compile(r"(?i)true|false|yes|no|on|off|[0-9.,]+")
-_NUMBER_ONE: Final = {"gray": "yes", "augment": "flip,shift=4", "patience": "5", "ema": "0.999", "out": "my-run"}
+_NUMBER_ONE: Final = {"augment": "flip,shift=4", "patience": "5", "ema": "0.999", "out": "my-run"}
 """Example values for our options if the other tool's option takes no value."""
 _MANY: Final = 1000
 _DASHES: Final = "-\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
@@ -52,7 +53,8 @@ class CommandLine:
             if isinstance(one, click.Option)
             for flag in one.opts + one.secondary_opts
         }
-        self._flags |= {"--help": click.Option(["--help"], is_flag=True)}
+        self._flags |= {one.off: one for one in command.params if isinstance(one, SwitchOption)}
+        self._flags |= dict.fromkeys(("-h", "--help"), click.Option(["--help"], is_flag=True))
         arguments_taken = [one.nargs for one in command.params if isinstance(one, click.Argument)]
         self._takes = _MANY if -1 in arguments_taken else len(arguments_taken)
         self._rest = list(arguments)
@@ -61,6 +63,7 @@ class CommandLine:
         self._last: list[str] = []
         self._added: dict[str | None, list[str]] = {}
         self._reasons: list[str] = []
+        self._instead = ""
         self._seen: set[str | None] = set()
 
     def in_our_words(self) -> list[str]:
@@ -77,10 +80,19 @@ class CommandLine:
 
     def corrected(self) -> str:
         """Return the whole corrected command."""
+        if self._instead:
+            return self._instead
         free = self._takes - sum(not word.startswith("-") for word in self._alone())
         first = self._free[: max(0, free)]
         added = [word for name, words in self._added.items() if name not in self._seen for word in words]
-        return " ".join(map(_quoted, [*self._path.split(), *first, *self._read, *added, *self._last]))
+        read = [self._short(word) for word in self._read]
+        return " ".join(map(_quoted, [*self._path.split(), *first, *read, *added, *self._last]))
+
+    def _short(self, word: str) -> str:
+        """Return `--gray` for `--gray=yes`, and `--no-gray` for `--gray=no`; any other word unchanged."""
+        flag, _, value = word.partition("=")
+        switch = self._flags.get(flag)
+        return {"yes": switch.on, "no": switch.off}.get(value, word) if isinstance(switch, SwitchOption) else word
 
     def _alone(self) -> list[str]:
         """Return the arguments so far, without the values of options."""
@@ -114,7 +126,9 @@ class CommandLine:
         """Take one of our options with its value."""
         option = self._flags[flag]
         self._once(option, spelled)
-        if given is not None:
+        if isinstance(option, SwitchOption):
+            self._switch(option, spelled, given, off=flag == option.off)
+        elif given is not None:
             self._read.append(f"{flag}={given}")
         elif option.is_flag:
             self._read.append(flag)
@@ -127,6 +141,15 @@ class CommandLine:
             raise click.BadOptionUsage(spelled, "needs a value")
         else:
             self._read.append(flag)  # click reports the missing value
+
+    def _switch(self, option: SwitchOption, spelled: str, given: str | None, *, off: bool) -> None:
+        """Take a switch, with or without a value. Raises UsageError if the --no- form has one."""
+        if off and given is not None:
+            raise click.BadOptionUsage(spelled, f"{spelled}: does not take a value")
+        if not off and given is None and self._rest and self._rest[0].lower() in ON_OFF:
+            given = self._rest.pop(0)
+        value = "yes" if given is None else ON_OFF.get(given.lower(), given)
+        self._read.append(f"{option.on}={'no' if off else value}")
 
     def _once(self, option: click.Option, spelled: str) -> None:
         if option.name in self._seen:
@@ -153,8 +176,11 @@ class CommandLine:
         """Add what to type instead, and take the value."""
         if given is None and self._rest and not self._rest[0].startswith("-"):
             given = self._rest.pop(0) if found.value or _SWITCH.fullmatch(self._rest[0]) else None
+        if found.command:
+            run = run_to_name(resumable="--resume" in found.command)
+            self._instead = found.command.replace("RUN", _quoted(run))
         value = given or found.default
-        if value == "RUN":
+        if value == "RUN" or PurePath(value).suffix.lower() in foreign.OTHERS:
             value = run_to_name()
         match found.instead:
             case "{}":
@@ -171,6 +197,9 @@ class CommandLine:
         """Add our option for its name in other tools, and translate its value."""
         option = self._flags[f"--{ours}"]
         self._once(option, spelled)
+        if isinstance(option, SwitchOption):
+            self._switch(option, spelled, given, off=False)
+            return
         self._read.append(f"--{ours}")
         if option.is_flag:
             return

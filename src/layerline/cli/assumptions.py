@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from layerline.engines.interface import Engine
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
+    from layerline.network.start import Start
     from layerline.training.prepared import Prepared
 
 
@@ -33,6 +34,7 @@ def facts(prepared: Prepared) -> list[tuple[str, str]]:
         ("split", _split(experiment, data)),
         *(("", note) for note in data.notes),
         ("network", _network(experiment, prepared.network)),
+        *([] if prepared.start is None else [("start", _start(prepared, prepared.start))]),
         ("recipe", _recipe(experiment, prepared)),
         ("engine", _engine(experiment, prepared.engine)),
     ]
@@ -78,10 +80,19 @@ def _network(experiment: Experiment, network: Network) -> str:
     return f"{display.name(network.name)}{chosen}: {parameters} parameters, {work} multiply-adds per image"
 
 
+def _start(prepared: Prepared, start: Start) -> str:
+    """Return which weights the training starts with, and that nothing else of their training remains."""
+    if prepared.resumed is not None:
+        return f"started with the weights from {display.name(start.text, 200)}"
+    more = display.counted(prepared.recipe.epochs, "more epoch")
+    epochs = "" if prepared.recipe.within is not None else f"; {more}"
+    return f"weights from {display.name(start.text, 200)}: the optimizer starts anew{epochs}"
+
+
 def _recipe(experiment: Experiment, prepared: Prepared) -> str:
     """Return the recipe: the settings of every training, then other choices, automatic or requested."""
     recipe = prepared.recipe
-    parts = [recipe.optimizer + _flag(experiment, "optimizer") * (recipe.optimizer != "sgd")]
+    parts = [_optimizer(recipe) + _flag(experiment, "optimizer") * (recipe.optimizer != "sgd")]
     if recipe.optimizer != "adamw":
         parts.append(f"momentum {display.rate(recipe.momentum)}{_flag(experiment, 'momentum')}")
     rate = f"learning rate {display.rate(recipe.learning_rate)}{_flag(experiment, 'learning_rate')}"
@@ -102,6 +113,15 @@ def _recipe(experiment: Experiment, prepared: Prepared) -> str:
         parts.append(f"{display.counted(recipe.epochs, 'epoch')}{time}{_flag(experiment, 'epochs')}")
     parts.append(f"seed {recipe.seed}{_flag(experiment, 'seed')}")
     return ", ".join(parts)
+
+
+def _optimizer(recipe: Recipe) -> str:
+    """Return its name; adamw without weight decay is Adam, and may have been requested as that."""
+    return (
+        "adamw without weight decay, which is Adam"
+        if recipe.optimizer == "adamw" and not recipe.weight_decay
+        else recipe.optimizer
+    )
 
 
 _CURVES: Final = {

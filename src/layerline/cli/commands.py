@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import click
 
 from layerline.cli import arguments
 from layerline.cli.arguments import CommandLine, MistypedError
+from layerline.cli.option import GroupedOption, SwitchOption
 from layerline.errors import spelling
 from layerline.experiment.options import BY_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from layerline.experiment.options import Option
 
@@ -82,15 +83,6 @@ class Commands(Words):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-class GroupedOption(click.Option):
-    """An option with the name of its group in --help."""
-
-    def __init__(self, *declarations: Any, group: str, **named: Any) -> None:
-        """Keep the group."""
-        super().__init__(*declarations, **named)
-        self.group = group
-
-
 class Command(click.Command):
     """A command whose options are grouped in --help, and can be specified at most once."""
 
@@ -110,30 +102,79 @@ class Command(click.Command):
                 formatter.write_dl(rows)
 
 
-def options(keys: Iterable[str], group: str, *, hidden: bool = False) -> Callable[[Any], Any]:
+@final
+class LongCommand(Command):
+    """A command with many options: --help displays the most important ones and examples, --help-all every option."""
+
+    def __init__(self, *arguments: Any, first: Collection[str], examples: Sequence[str], **named: Any) -> None:
+        """Keep the names of the options to display first, and the examples as typed."""
+        super().__init__(*arguments, **named)
+        self._first, self._examples = first, examples
+        self.params.append(
+            GroupedOption(
+                ["--help-all"],
+                group="Help",
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                help="Show every option and exit.",
+                callback=_help_all,
+            )
+        )
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the first options and the examples, or with --help-all every option."""
+        if ctx.meta.get(_ALL):
+            super().format_options(ctx, formatter)
+            return
+        found = {parameter.name: parameter for parameter in self.params}
+        shown = [found[name] for name in (*self._first, "help_all")]
+        rows = [option.get_help_record(ctx) for option in shown]
+        with formatter.section("Main options"):
+            formatter.write_dl([row for row in rows if row is not None])
+        with formatter.section("Examples"):
+            for example in self._examples:
+                formatter.write(f"{'':{formatter.current_indent}}{example}\n")
+
+
+_ALL: Final = "layerline.help_all"
+"""The key in click's context of whether every option is displayed."""
+
+
+def _help_all(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    del parameter
+    if value:
+        ctx.meta[_ALL] = True
+        click.echo(ctx.get_help())
+        ctx.exit()
+
+
+def options(
+    keys: Iterable[str], group: str, *, hidden: bool = False, default: str | None = None
+) -> Callable[[Any], Any]:
     """Return a decorator that adds the options of these keys, with their values as text; None if not specified.
 
-    hidden: omitted from --help.
+    hidden: omitted from --help. default: displayed instead of the default that they have in a training.
     """
     chosen = [BY_KEY[key] for key in keys]
 
     def add(function: Any) -> Any:
         for option in reversed(chosen):
-            function = _option(option, group, hidden=hidden)(function)
+            function = _option(option, group, hidden=hidden, default=default)(function)
         return function
 
     return add
 
 
-def _option(option: Option, group: str, *, hidden: bool) -> Callable[[Any], Any]:
+def _option(option: Option, group: str, *, hidden: bool, default: str | None) -> Callable[[Any], Any]:
     words = {True: "yes", False: "no"} if isinstance(option.default, bool) else {}
-    default = "" if option.default is None else f" [{words.get(option.default, option.default)}]"
+    default = default or words.get(option.default, option.default)
     return click.option(
         *(option.flag, *option.also, option.key),
-        cls=GroupedOption,
+        cls=SwitchOption if option.kind == "switch" else GroupedOption,
         group=group,
         metavar=option.metavar,
-        help=option.help + default,
+        help=option.help + ("" if default is None else f" [{default}]"),
         envvar="LAYERLINE_DATA" if option.key == "data_dir" else None,
         hidden=hidden,
     )

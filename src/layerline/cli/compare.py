@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from layerline.cli.commands import Command, GroupedOption
+from layerline.cli.commands import Command
+from layerline.cli.option import GroupedOption
 from layerline.errors import UserError
 from layerline.numbers import display
 

@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from layerline.cli import data_report, data_sets
-from layerline.cli.commands import Command, GroupedOption, Words, given, options
+from layerline.cli.commands import Command, Words, given, options
 from layerline.cli.data_progress import IMAGE_OPTIONS, Reading, cache_folder
+from layerline.cli.option import GroupedOption
 from layerline.cli.out_file import free
 from layerline.cli.terminal import Terminal
 

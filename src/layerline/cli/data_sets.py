@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from layerline.cli.commands import Command, GroupedOption, options
+from layerline.cli.commands import Command, options
+from layerline.cli.option import GroupedOption
 from layerline.cli.terminal import Terminal
 from layerline.numbers import display
 

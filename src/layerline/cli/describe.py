@@ -27,7 +27,7 @@ _BATCH: Final = "64"
 @click.command(cls=Command)
 @click.argument("net")
 @options(("data", "data_dir", "classes", *IMAGE_OPTIONS), "Data")
-@options(("batch_size",), "Memory")
+@options(("batch_size",), "Memory", default=_BATCH)
 def describe(net: str, **values: Any) -> None:
     """Print the layers of NET with output shapes, parameters and multiply-adds, and the memory of a training step.
 
@@ -38,9 +38,9 @@ def describe(net: str, **values: Any) -> None:
     flags = given(values)
     batch_size = _size(flags.pop("batch_size", _BATCH))
     if Path(net).is_dir() or net.endswith(SUFFIX):
-        stored = _stored(net)
+        stored, unfinished = _stored(net)
         terminal = Terminal(sys.stdout, os.environ)
-        for label, text in _facts(stored):
+        for label, text in _facts(stored, unfinished):
             terminal.fact(label, text)
         terminal.say()
         described = stored.network
@@ -56,7 +56,7 @@ def network(net: str, flags: dict[str, Any]) -> Network:
     from layerline.network_file import Mistakes, read_tree
 
     if Path(net).is_dir() or net.endswith(SUFFIX):
-        return _stored(net).network
+        return _stored(net)[0].network
     if "data" not in flags:
         return read(net)
     from layerline.data import load_data
@@ -82,20 +82,20 @@ def _memory(network: Network, batch_size: int) -> int | None:
     return training_bytes(network, Recipe(batch_size=batch_size), cores())
 
 
-def _stored(net: str) -> ModelFile:
-    """Return the model in a file or a run's folder, unchecked. Raises UserError."""
-    from layerline.runs import model_file
-    from layerline.training.model import file_of
+def _stored(net: str) -> tuple[ModelFile, int | None]:
+    """Return the model in a file or a run's folder, and for an unfinished run the epoch. Raises UserError."""
+    from layerline.training.stored import read
 
-    return model_file.read(file_of(Path(net)), not_finite=True)
+    return read(Path(net), not_finite=True)
 
 
-def _facts(stored: ModelFile) -> list[tuple[str, str]]:
+def _facts(stored: ModelFile, unfinished: int | None) -> list[tuple[str, str]]:
     """Return the facts in a model file other than its layers, as label and text of each line."""
     import numpy as np
 
     from layerline.numbers import display
     from layerline.runs.model_file import FORMAT_VERSION
+    from layerline.training.stored import note
 
     card = stored.card
     names = ", ".join(display.name(name, LONGEST_NAME) for name in card.classes[:MOST_CLASSES])
@@ -107,7 +107,7 @@ def _facts(stored: ModelFile) -> list[tuple[str, str]]:
         ("images", _images(card)),
         ("scaling", _scaling(card)),
         ("made by", ", ".join(f"{display.name(name, 30)} {display.name(v, 30)}" for name, v in versions.items())),
-        ("file", f"version {FORMAT_VERSION} of the format, SHA-256 {stored.digest}"),
+        ("file", note(unfinished) or f"version {FORMAT_VERSION} of the format, SHA-256 {stored.digest}"),
     ]
     return facts + ([("weights", f"{display.count(bad)} numbers are NaN or infinite")] if bad else [])
 

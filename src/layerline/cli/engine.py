@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from layerline.cli.commands import Command, GroupedOption, Words, given, options
+from layerline.cli.commands import Command, Words, given, options
+from layerline.cli.option import GroupedOption
 from layerline.errors import UserError
 
 

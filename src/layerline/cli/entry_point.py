@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import click
 
 from layerline import __version__
+from layerline.cli.color import Color, colored, colors_on
 from layerline.cli.commands import Commands
 from layerline.cli.terminal import detach, prepare_streams, wipe
 from layerline.errors import DivergedError, UserError, spelling
@@ -39,6 +40,8 @@ _NO_THREAD: Final = "can't start new thread"
 _NO_MEMORY: Final = ("failed to map segment", "annot allocate memory")
 """Messages, besides those of MemoryError, if a memory limit is reached."""
 
+_HELP: Final = "\n  help: "
+"""Before the last line of a message."""
 _LONGEST_LINE: Final = 1000
 
 _BUG_TEXT: Final = (
@@ -47,7 +50,7 @@ _BUG_TEXT: Final = (
 )
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["--help"], "max_content_width": 80})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(__version__, message="layerline %(version)s")
 def layerline() -> None:
     """Train a convolutional image classifier from a text file with one layer per line.
@@ -156,6 +159,9 @@ def _say(message: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         for stream in (sys.stdout, sys.stderr):
             wipe(stream, os.environ)
+        if colors_on(sys.stderr, os.environ):
+            head, mark, line = plain.rpartition(_HELP)
+            plain = head + (mark and colored(mark, Color.HELP)) + line
         click.echo(plain, err=True)
 
 

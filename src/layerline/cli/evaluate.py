@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from layerline.cli.commands import Command, GroupedOption, given, options
+from layerline.cli.commands import Command, given, options
 from layerline.cli.data_progress import LABEL_OPTIONS, Reading, cache_folder
+from layerline.cli.option import GroupedOption
 from layerline.errors import DataError, RecipeError, UserError
 
 if TYPE_CHECKING:
@@ -61,14 +62,16 @@ def evaluate(model: str, split: str | None, seed: str | None, as_json: bool, **v
     from layerline.cli.running import hush
     from layerline.cli.terminal import Terminal
     from layerline.experiment.options import BY_KEY
-    from layerline.training import evaluation, load, run_of_model
+    from layerline.training import evaluation, run_of_model
+    from layerline.training.stored import stored
 
     hush()
     flags = {key: BY_KEY[key].value(value) for key, value in given({**values, "seed": seed}).items()}
     which = evaluation.which_of(split or "test")
     threads = _threads(flags.pop("threads", None))
     _check_left_to_the_model(flags)
-    loaded = load(model, threads=threads)
+    found = stored(Path(model), threads=threads)
+    loaded = found.model
     run = run_of_model.find(Path(model))
     terminal = Terminal(None if as_json else sys.stdout, os.environ)
     data = _data(loaded, run, flags, which, terminal)
@@ -79,12 +82,16 @@ def evaluate(model: str, split: str | None, seed: str | None, as_json: bool, **v
     if remark is not None:
         result = dataclasses.replace(result, remarks=(remark, *result.remarks))
     if as_json:
+        if found.note is not None:
+            click.echo(f"note: {found.note}", err=True)
         click.echo(_json(data, which, result))
         return
     terminal.clear()
     held = run_of_model.seen(run, data, evaluated) == 0
     for label, text in _facts(model, loaded, data, evaluated, held=held):
         terminal.fact(label, text)
+        if label == "model" and found.note is not None:
+            terminal.fact("", found.note)
     for line in _report(which, result):
         terminal.say(line)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from layerline.cli.commands import Command, GroupedOption
+from layerline.cli.commands import Command
+from layerline.cli.option import GroupedOption
 from layerline.errors import UserError
 from layerline.files import regular
 from layerline.numbers import display

@@ -18,15 +18,28 @@ class Foreign:
     """Whether any word that follows is its value; otherwise only one such as True, or a number."""
     default: str = ""
     """The value to suggest if none was specified."""
+    command: str = ""
+    """The whole command to type instead, if it is another one; RUN in it is the newest run."""
 
 
 _CPU: Final = Foreign("Layerline trains on the CPU by default; omit this")
 _GPU: Final = Foreign("Layerline trains on the CPU; only its PyTorch engine uses a GPU", "--engine torch")
 _FLOAT32: Final = Foreign("Layerline always computes in float32")
-_SCRATCH: Final = Foreign("Layerline trains from scratch, without pretrained weights", value=True)
+_SCRATCH: Final = Foreign("Layerline trains from scratch, without pretrained weights")
+_WEIGHTS: Final = Foreign(
+    "is called --start-from here, for a run or model file of Layerline", "--start-from {}", value=True, default="RUN"
+)
 _REPEATABLE: Final = Foreign("runs are always deterministic; --seed changes the result")
 _PRINTED: Final = Foreign("everything is printed by default; --quiet prints less")
 _SAVED: Final = Foreign("the weights of the best epoch are always saved")
+_RESUMED: Final = Foreign("a stopped run is continued where it was", value=True, command="layerline train --resume RUN")
+_TESTED: Final = Foreign("testing is a command", command="layerline evaluate RUN")
+_STATISTICS: Final = Foreign("mean and deviation are computed from the images", "--normalize standard", value=True)
+_EVERY_EPOCH: Final = Foreign("every epoch is printed", value=True)
+_EACH_SAVED: Final = Foreign("every epoch is saved; --checkpoint-every saves within an epoch", value=True)
+_TEST_BATCH: Final = Foreign("validation and test do not depend on a batch size", value=True)
+_SCHEDULED: Final = Foreign("the schedule sets it; all except constant and step end near 0", value=True)
+_ONE_PROCESS: Final = Foreign("Layerline trains in one process", value=True)
 _IN_THE_FILE: Final = Foreign("is set in the network file", value=True)
 _IN_THE_DATA: Final = Foreign("comes from the data", value=True)
 _PICTURED: Final = Foreign("every run's folder has its history and graphs")
@@ -38,15 +51,28 @@ _ONE_PATH: Final = Foreign("the images are arguments after the model, not an opt
 _NO_DEVICE: Final = Foreign("this runs on the CPU; omit this")
 
 _TRAIN: Final[dict[str, Foreign]] = {
-    **dict.fromkeys(("no-cuda", "no-gpu", "cpu", "disable-cuda"), _CPU),
+    **dict.fromkeys(("no-cuda", "no-gpu", "cpu", "disable-cuda", "no-accel"), _CPU),
     "device cpu": Foreign(_CPU.reason, value=True),
     "device": Foreign(_GPU.reason, _GPU.instead, value=True),
     **dict.fromkeys(("gpu", "gpus", "cuda", "use-gpu", "use-cuda", "mps", "gpu-id", "accelerator"), _GPU),
     **dict.fromkeys(("amp", "half", "fp16", "bf16", "mixed-precision", "use-amp"), _FLOAT32),
     **dict.fromkeys(("precision", "dtype"), Foreign(_FLOAT32.reason, value=True)),
-    **dict.fromkeys(("weights", "init-weights", "finetune", "load", "checkpoint", "ckpt"), _SCRATCH),
-    **dict.fromkeys(("pretrained", "use-pretrained", "fine-tune", "transfer-learning"), Foreign(_SCRATCH.reason)),
-    **dict.fromkeys(("freeze", "freeze-layers"), Foreign(_SCRATCH.reason)),
+    **dict.fromkeys(("weights", "init-weights", "finetune", "fine-tune", "load", "checkpoint", "ckpt"), _WEIGHTS),
+    **dict.fromkeys(("init-from", "initial-checkpoint", "load-weights", "pretrained-weights", "warm-start"), _WEIGHTS),
+    **dict.fromkeys(("pretrained", "use-pretrained", "transfer-learning", "imagenet"), _SCRATCH),
+    **dict.fromkeys(("from-scratch", "no-pretrained"), Foreign("training starts from scratch by default")),
+    **dict.fromkeys(("freeze", "freeze-layers"), Foreign("all layers are trained")),
+    **dict.fromkeys(("log-interval", "print-freq", "log-every", "print-every", "log-frequency"), _EVERY_EPOCH),
+    **dict.fromkeys(("test-batch-size", "val-batch-size", "eval-batch-size"), _TEST_BATCH),
+    **dict.fromkeys(("save-period", "save-every", "save-freq", "save-interval", "checkpoint-freq"), _EACH_SAVED),
+    **dict.fromkeys(("dry-run", "fast-dev-run"), Foreign("a small run is a quick test", "--limit 100")),
+    **dict.fromkeys(("min-lr", "lrf", "final-lr", "end-lr", "eta-min", "warmup-lr"), _SCHEDULED),
+    **dict.fromkeys(("start-epoch", "initial-epoch"), _RESUMED),
+    "steps-per-epoch": Foreign("an epoch has every training image once; --limit trains on fewer", value=True),
+    **dict.fromkeys(("world-size", "dist-url", "local-rank", "nproc-per-node", "nodes"), _ONE_PROCESS),
+    **dict.fromkeys(("distributed", "ddp", "sync-bn", "multi-gpu"), Foreign(_ONE_PROCESS.reason)),
+    **dict.fromkeys(("test-only", "eval-only"), _TESTED),
+    **dict.fromkeys(("mean", "std"), _STATISTICS),
     **dict.fromkeys(("deterministic", "reproducible"), _REPEATABLE),
     **dict.fromkeys(("verbose", "v", "vv", "debug", "progress"), _PRINTED),
     **dict.fromkeys(("save-best", "save-best-only", "save-model", "save-weights"), _SAVED),
@@ -69,7 +95,7 @@ _TRAIN: Final[dict[str, Foreign]] = {
     ),
     **dict.fromkeys(("mixup", "cutmix", "mosaic", "copy-paste"), Foreign("is not available in --augment")),
     **dict.fromkeys(("cos-lr", "cosine"), Foreign("is a value of --schedule", "--schedule cosine")),
-    **dict.fromkeys(("rgb", "color", "colour"), Foreign("--gray chooses between RGB and grayscale", "--gray no")),
+    **dict.fromkeys(("rgb", "color", "colour"), Foreign("--no-gray reads images as RGB", "--no-gray")),
     **dict.fromkeys(
         ("train-dir", "train-data", "train-path", "train", "traindir"),
         Foreign(_SET.reason, "--data {parent}", value=True, default="photos/train"),
@@ -84,6 +110,8 @@ _USE: Final[dict[str, Foreign]] = {
     "device": Foreign(_NO_DEVICE.reason, value=True),
     **dict.fromkeys(("verbose", "v"), Foreign("everything is printed by default")),
 }
+OTHERS: Final = (".pt", ".pth", ".ckpt", ".h5", ".hdf5", ".keras", ".onnx", ".pkl")
+"""Suffixes of weights that Layerline cannot read: a command that is suggested names a run instead."""
 OPTIONS: Final[dict[str, dict[str, Foreign]]] = {
     "train": _TRAIN,
     "evaluate": _USE | {"batch-size": Foreign("the result does not depend on a batch size", value=True)},
@@ -101,7 +129,7 @@ OPTIONS: Final[dict[str, dict[str, Foreign]]] = {
 """Options of other tools, by command."""
 
 _COMMANDS: Final = {
-    "train": "fit learn run training",
+    "train": "fit learn run training finetune fine-tune",
     "predict": "classify infer inference detect test-image label prediction",
     "evaluate": "eval val valid validate validation test score",
     "rerun": "repeat reproduce replay retrain",

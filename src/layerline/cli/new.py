@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from layerline.cli.commands import Command, GroupedOption, given, options
+from layerline.cli.commands import Command, given, options
 from layerline.cli.data_progress import IMAGE_OPTIONS, Reading, cache_folder
+from layerline.cli.option import GroupedOption
 from layerline.cli.out_file import free
 from layerline.errors import UserError, spelling
 from layerline.experiment.options import BY_KEY

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from layerline.cli.commands import Command, GroupedOption
+from layerline.cli.commands import Command
+from layerline.cli.option import GroupedOption
 from layerline.errors import RecipeError, UserError
 from layerline.numbers import display
 
@@ -52,13 +53,16 @@ def predict(model: str, images: Sequence[str], format_: str | None, top: str | N
     """
     from layerline.data.checking.brightness import Look
     from layerline.data.photos.decoding import File
-    from layerline.training import load
     from layerline.training.prediction import files_of, predictions
+    from layerline.training.stored import stored
 
     way = format_ or FORMATS[0]
     if way not in FORMATS:
         raise RecipeError(f"--format {way}: unknown", f"one of: {', '.join(FORMATS)}")
-    loaded = load(model)
+    found_model = stored(Path(model))
+    loaded = found_model.model
+    if found_model.note is not None:
+        click.echo(f"note: {found_model.note}", err=True)
     count = _whole(top, len(loaded.classes))
     write = _Lines(way, loaded.classes, count, _share(unsure))
     given = [Path(image) for image in images if image != "-"]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from layerline.cli.commands import Command, GroupedOption, given, options
+from layerline.cli.commands import Command, given, options
 from layerline.cli.data_progress import Reading, cache_folder
+from layerline.cli.option import GroupedOption
 from layerline.cli.out_file import free
 from layerline.cli.terminal import Terminal
 from layerline.errors import UserError

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from layerline.cli.commands import Command, GroupedOption, given, options
+from layerline.cli.commands import Command, given, options
 from layerline.cli.data_progress import cache_folder
+from layerline.cli.option import GroupedOption
 from layerline.cli.running import code, reported, watchers
 from layerline.numbers import display
 
@@ -33,7 +34,7 @@ DIFFERENT: Final = 1
     help="write nothing, and verify that the results are bit-identical",
 )
 @options(("threads",), "Run")
-@options(("data", "data_dir"), "Data, if it has moved")
+@options(("data", "data_dir", "start_from"), "If they have moved")
 @click.option(
     *("--out", "out"),
     cls=GroupedOption,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from layerline.cli.commands import Command, GroupedOption
+from layerline.cli.commands import Command
+from layerline.cli.option import GroupedOption
 from layerline.cli.terminal import COLUMNS
 from layerline.errors import UserError, spelling
 from layerline.numbers import display

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
-from layerline.cli import assumptions, test_results
+from layerline.cli import assumptions, next_steps, test_results
+from layerline.cli.color import Color
+from layerline.cli.columns import folded
 from layerline.cli.terminal import bar
+from layerline.measure import score_rows
 from layerline.numbers import display
 from layerline.training import Stage, Watcher
 
@@ -40,6 +43,7 @@ class Screen(Watcher):
         self._headed = False
         self._warned = False
         self._compiling = False
+        self._photo: str | None = None
 
     def waiting(self, text: str) -> None:
         """Show on a terminal what is being done, until the next output."""
@@ -48,6 +52,7 @@ class Screen(Watcher):
 
     def assumed(self, prepared: Prepared, folder: str, *, named: bool) -> None:
         """Print the settings of the training; automatic choices come with the flag that changes them."""
+        self._photo = next_steps.photo(prepared)
         if self._quiet:
             return
         for label, text in assumptions.facts(prepared):
@@ -60,7 +65,7 @@ class Screen(Watcher):
 
     def resumed(self, found: Reopened) -> None:
         """Print where a run resumes, and which files were found damaged."""
-        start = found.prepared.start
+        start = found.prepared.resumed
         assert start is not None  # noqa: S101 - a resumed run has one
         epochs, step = start.position
         recipe = found.prepared.recipe
@@ -87,7 +92,7 @@ class Screen(Watcher):
 
     def note(self, text: str) -> None:
         """Print a sentence."""
-        self._say(text)
+        self._say(folded(text))
 
     def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> bool:
         """Print the row of a finished epoch."""
@@ -110,13 +115,16 @@ class Screen(Watcher):
                 self._terminal.say(str(folder))
             return
         if run.result.confusion is not None:
-            self._say_all(("", *test_results.lines(run.result, _head(run))))
+            self._say_results(("", *test_results.lines(run.result, _head(run))))
         elif run.stopped is None:
             self._say_all(("", f"no test set; saved weights: epoch {run.model_epoch}"))
-            self._say_all(test_results.remark_lines(run.result.remarks))
+            self._say_results(test_results.remark_lines(run.result.remarks))
         if run.stopped is not None:
             self._say_all(("", *_stopped(run)))
         self._say_all(("", *_files(run, folder)))
+        if folder is not None:
+            for label, text in next_steps.after(run, folder, self._photo):
+                self._terminal.say(f"{label:<9}{text}")
 
     def verdict(self, lines: Sequence[str]) -> None:
         """Print the result of a comparison, even if quiet: it is what the user requested."""
@@ -133,9 +141,16 @@ class Screen(Watcher):
             self._say_all(("", "no epoch was finished: no model was saved"))
         self._say_all(("", *_files(run, folder), ""))
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, color: Color | None = None) -> None:
         if not self._quiet:
-            self._terminal.say(text)
+            self._terminal.say(text, color)
+
+    def _say_results(self, lines: Sequence[str]) -> None:
+        """Print test results; the network's scores and the remarks, which come last, stand out."""
+        color = None
+        for line in lines:
+            color = Color.REMARK if color or line.startswith("! ") else None
+            self._say(line, Color.LABEL if line.startswith(score_rows.OWN) else color)
 
     def _say_all(self, lines: Sequence[str]) -> None:
         for line in lines:

@@ -9,6 +9,8 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Final, TextIO, final
 
+from layerline.cli.color import Color, colored, colors_on, draws_on
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -70,11 +72,6 @@ def wipe(stream: TextIO | None, environment: Mapping[str, str]) -> None:
         stream.flush()
 
 
-def draws_on(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Return whether a bottom line can be drawn there. `environment` is os.environ: TERM=dumb means no drawing."""
-    return stream.isatty() and environment.get("TERM") != "dumb"
-
-
 @final
 class Terminal:
     """Permanent lines and, on a terminal, one line at the bottom that is redrawn."""
@@ -84,6 +81,7 @@ class Terminal:
         self._stream = stream
         self.draws = stream is not None and draws_on(stream, environment)
         """Whether the bottom line is drawn at all."""
+        self._colors = stream is not None and colors_on(stream, environment)
         self._drawn = False
 
     @property
@@ -91,8 +89,12 @@ class Terminal:
         """Return the maximum text width: the terminal's, at most 80; 80 if it is not a terminal."""
         return min(COLUMNS, shutil.get_terminal_size().columns) if self.draws else COLUMNS
 
-    def say(self, text: str = "") -> None:
-        """Write one or more permanent lines. If the reader is gone they are dropped, and training continues."""
+    def say(self, text: str = "", color: Color | None = None) -> None:
+        """Write one or more permanent lines, in a color if there are colors.
+
+        If the reader is gone they are dropped, and training continues.
+        """
+        text = self._colored(text, color)
         self._write(("\r\x1b[K" if self._drawn else "") + text + "\n")
         self._drawn = False
 
@@ -112,7 +114,10 @@ class Terminal:
         """Write `label  text`, wrapped, with the text in its own column."""
         head = f"{label:<9}"
         lines = textwrap.wrap(text, max(30, self.columns - len(head)), break_long_words=False, break_on_hyphens=False)
-        self.say(head + f"\n{' ' * len(head)}".join(lines))
+        self.say(self._colored(head, Color.LABEL) + f"\n{' ' * len(head)}".join(lines))
+
+    def _colored(self, text: str, color: Color | None) -> str:
+        return text if color is None or not self._colors else colored(text, color)
 
     def _write(self, text: str) -> None:
         if self._stream is None:

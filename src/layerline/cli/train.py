@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from layerline.cli.commands import Command, GroupedOption, given, options
+from layerline.cli.commands import LongCommand, given, options
 from layerline.cli.data_progress import IMAGE_OPTIONS, cache_folder
+from layerline.cli.option import GroupedOption
 from layerline.cli.running import code, hush, reported, signals, watchers
 
 if TYPE_CHECKING:
@@ -21,14 +22,22 @@ if TYPE_CHECKING:
     from layerline.training import Run
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=LongCommand,
+    first=("data", "epochs", "learning_rate", "batch_size", "augment", "seed", "out", "resume"),
+    examples=(
+        "layerline train digits --data digits",
+        "layerline train --data photos --epochs 30 --out runs/photos",
+        "layerline train runs/photos --epochs 20",
+    ),
+)
 @click.argument("net", required=False)
 @options(
     ("data", "data_dir", "classes", "test", "validation", "limit", "normalize", "augment", "allow", "split_seed"),
     "Data",
 )
 @options(IMAGE_OPTIONS, "Image files")
-@options(("epochs", "within", "best", "patience", "batch_size", "seed", "init"), "Training")
+@options(("epochs", "within", "best", "patience", "batch_size", "start_from", "seed", "init"), "Training")
 @click.option(
     *("--seeds", "seeds"),
     cls=GroupedOption,
@@ -80,12 +89,11 @@ def train(
 ) -> int:
     """Train NET on images, and write the results to a folder.
 
-    NET is a network file, a preset (such as lenet5), or an experiment.toml, whose values the options override; if
-    omitted, a preset that suits the images. Anything you don't set is chosen automatically and printed. Ctrl-C stops
-    after the current step and keeps the best weights; --resume continues from there.
+    NET is a network file, a preset (such as lenet5), an experiment.toml, whose values the options override, or the
+    folder of a finished run, to train it for more epochs; if omitted, a preset that suits the images. Anything you
+    don't set is chosen automatically and printed. Ctrl-C stops after the current step and keeps the best weights;
+    --resume continues from there.
     """
-    from layerline.experiment.experiment import settle
-
     if force and out is None:
         raise click.UsageError("--force: replaces the folder in --out, but --out is missing")
     seconds = _seconds(every)
@@ -94,12 +102,28 @@ def train(
             raise click.UsageError(
                 f"--resume: continues in the run's own folder, so it cannot be combined with {_other(out)}"
             )
+        if values["start_from"] is not None:
+            raise click.UsageError(
+                "--resume: continues with the run's weights, so it cannot be combined with --start-from"
+            )
         return code(_resumed(Path(resume), net, given(values), seconds, quiet=quiet))
-    experiment = settle(net, given(values))
+    experiment = _experiment(net, given(values))
     if seeds is not None:
         return _train_seeds(experiment, seeds, out=out, force=force, quiet=quiet)
     folder = None if out is None else _named(Path(out), force)
     return code(_train(experiment, folder, seconds, quiet=quiet))
+
+
+def _experiment(net: str | None, flags: Mapping[str, Any]) -> Experiment:
+    """Return the experiment of the command line; NET may be a finished run to train further. Raises UserError."""
+    from layerline.experiment.experiment import settle
+    from layerline.runs.folder import is_run
+
+    if net is None or not is_run(Path(net)):
+        return settle(net, flags)
+    from layerline.training.warm_start import further
+
+    return further(Path(net), flags)
 
 
 def _other(out: str | None) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Scaling
     from layerline.engines.interface import Engine
     from layerline.network import Network
+    from layerline.network.start import Start
     from layerline.recipe import Recipe
 
 NAMES: Final = ("compiled", "torch")
@@ -29,14 +30,29 @@ def check(name: str, threads: int | None) -> None:
         raise RecipeError(f"--threads {display.name(str(threads))}: must be a whole number from 1 to {MOST_THREADS:,d}")
 
 
-def make(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads: int | None = None) -> Engine:
-    """Return the engine called `name`, with the recipe's initial weights. threads: all cores by default.
+def make(
+    name: str,
+    network: Network,
+    scaling: Scaling,
+    recipe: Recipe,
+    threads: int | None = None,
+    *,
+    start: Start | None = None,
+) -> Engine:
+    """Return the engine called `name`, with the recipe's initial weights, or those of `start` and a new optimizer.
 
-    Raises RecipeError like `check`, NetworkError if the engine cannot run a layer, and UserError if the engine is not
-    installed.
+    threads: all cores by default. Raises RecipeError like `check`, NetworkError if the engine cannot run a layer, and
+    UserError if the engine is not installed.
     """
     threads = plain(threads)
     check(name, threads)
+    made = _made(name, network, scaling, recipe, threads)
+    if start is not None and start.weights is not None:
+        made.set_state(made.state().with_averaged(start.weights))
+    return made
+
+
+def _made(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads: int | None) -> Engine:
     if name == "compiled":
         with IMPORTS:
             _need("llvmlite.binding", "--engine compiled: llvmlite", "pip install --force-reinstall llvmlite")
@@ -44,7 +60,7 @@ def make(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads:
 
         return CompiledEngine(network, scaling, recipe, threads)
     with IMPORTS:
-        _need("torch", "--engine torch: PyTorch", "pip install 'layerline[torch]'")
+        _need("torch", "--engine torch: PyTorch", "pip install 'torch>=2.4'")
         from layerline.engines.torch_engine import TorchEngine
 
     return TorchEngine(network, scaling, recipe, threads)

@@ -16,10 +16,10 @@ _CALLED: Final = {
     "size": "imgsz img-size image-size img input-size resize resolution target-size crop-size train-crop-size",
     "gray": "grayscale greyscale grey",
     "augment": "augmentation augmentations aug data-augmentation transforms transform auto-augment",
-    "epochs": "num-epochs n-epochs nb-epochs no-epochs max-epochs total-epochs e ep num-train-epochs",
+    "epochs": "num-epochs n-epochs nb-epochs no-epochs max-epochs total-epochs e ep num-train-epochs max-iter n-iter",
     "within": "time-limit max-time timeout time",
     "best": "monitor",
-    "patience": "early-stopping early-stop early-stopping-patience stop-patience",
+    "patience": "early-stopping early-stop early-stopping-patience stop-patience n-iter-no-change",
     "batch-size": "b batch-sz mini-batch-size minibatch-size train-batch-size per-device-train-batch-size batch bs",
     "learning-rate": "lr lr0 initial-lr init-lr base-lr max-lr lr-max eta initial-learning-rate learn-rate",
     "schedule": "scheduler lr-scheduler lr-schedule sched lr-policy lr-scheduler-type",
@@ -34,6 +34,7 @@ _CALLED: Final = {
     "clip-norm": "clip grad-clip clip-grad clip-grad-norm max-norm max-grad-norm gradient-clip-val gradient-clipping",
     "ema": "model-ema ema-decay use-ema",
     "label-smoothing": "smoothing",
+    "class-weights": "class-weight weight-classes",
     "init": "initializer weight-init init-method",
     "seed": "random-seed random-state rng-seed manual-seed",
     "threads": "workers num-workers jobs n-jobs j num-threads n-threads nthreads cores num-cores cpus num-cpus",
@@ -75,7 +76,7 @@ _VALUES: Final = {
 _NO_PLATEAU: Final = "there is no plateau schedule; --patience 5 stops training at a plateau"
 _HINTS: Final = {
     "optimizer": {
-        "adam": "did you mean adamw? It is Adam if --weight-decay is 0",
+        "adam": "with a weight decay, use adamw, which applies it to the weights themselves",
         **dict.fromkeys(("rmsprop", "nadam", "radam", "adamax", "adagrad", "adadelta"), "the closest is adamw"),
     },
     "schedule": dict.fromkeys(("plateau", "reduce-on-plateau", "reducelronplateau"), _NO_PLATEAU),

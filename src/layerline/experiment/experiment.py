@@ -40,6 +40,8 @@ class Experiment:
     recipe: Recipe = field(default_factory=Recipe)
     engine: str = "compiled"
     threads: int | None = None
+    start_from: str | None = None
+    """The run or model file whose weights the training starts from; None: drawn by the seed."""
     given: frozenset[str] = frozenset()
     """The keys of all options specified by flag or file; the others are chosen automatically."""
     exact: bool = False
@@ -94,6 +96,8 @@ def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
         written = toml_file.read(Path(net))
         text = written.text or find(written.net or "")
         values = dict(written.values)
+        if "within" in flags:
+            values.pop("epochs", None)  # the number that the file has is no longer wanted
     values.update({key: BY_KEY[key].value(given) for key, given in flags.items()})
     check_epochs(values)
     recipe = Recipe(**{key: value for key, value in values.items() if key in RECIPE_KEYS})
@@ -109,4 +113,5 @@ def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
             "--data: missing", "name the data: --data digits comes with the package, --data PATH is your own"
         )
     cuts = {key: values[key] for key in DATA_KEYS if key in values and key != "data"}
-    return Experiment(file, content, values["data"], cuts, recipe, engine, threads, frozenset(values), exact)
+    parts = (recipe, engine, threads, values.get("start_from"), frozenset(values), exact)
+    return Experiment(file, content, values["data"], cuts, *parts)

@@ -67,6 +67,8 @@ def _or(words: tuple[str, ...]) -> str:
 
 _SWITCH: Final = {"yes": True, "true": True, "no": False, "false": False}
 _R: Final = Recipe()
+CHOSEN: Final = "chosen"
+"""The default of what is chosen automatically (training.automatic); in a file, the default is the recipe's own."""
 
 OPTIONS: Final[tuple[Option, ...]] = (
     Option(
@@ -93,7 +95,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "resize to 128, or to 96x128 (height × width) [median side, at most 128]",
     ),
     Option("fit", "data", "text", "HOW", "crop, pad or stretch to that size [stretch if crop loses > 20 %]"),
-    Option("gray", "data", "switch", "YES", "yes: grayscale; no: RGB [yes if all files are gray]"),
+    Option("gray", "data", "switch", "YES", "read images as grayscale, or as RGB [gray if all files are]"),
     Option("labels", "data", "text", "FILE", "CSV with columns file,label (and split,group) [folder names]"),
     Option("file_column", "data", "text", "NAME", "--labels: column of the files [found by content]"),
     Option("label_column", "data", "text", "NAME", "--labels: column of the labels [found by content]"),
@@ -117,21 +119,21 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "text",
         "WORDS",
         "random changes to the training images: flip,shift=4,…",
-        NONE,
+        CHOSEN,
     ),
-    Option("epochs", "train", "whole", "N", "number of epochs", _R.epochs),
+    Option("epochs", "train", "whole", "N", "number of epochs", CHOSEN),
     Option("within", "train", "text", "TIME", "train as many epochs as fit in 90s, 5m, 1h", NONE),
     Option("best", "train", "text", "WHAT", f"validation score that selects the best epoch: {_or(BESTS)}", _R.best),
     Option("patience", "train", "count", "N", "early stopping: stop after N epochs without a better one", NONE),
-    Option("batch_size", "train", "whole", "N", "batch size", _R.batch_size),
-    Option("learning_rate", "train", "number", "RATE", "highest learning rate", _R.learning_rate, also=("--lr",)),
-    Option("schedule", "train", "text", "NAME", f"learning rate schedule: {_or(SCHEDULES)}", _R.schedule),
+    Option("batch_size", "train", "whole", "N", "batch size", CHOSEN),
+    Option("learning_rate", "train", "number", "RATE", "highest learning rate", CHOSEN, also=("--lr",)),
+    Option("schedule", "train", "text", "NAME", f"learning rate schedule: {_or(SCHEDULES)}", CHOSEN),
     Option("warmup", "train", "number", "EPOCHS", "epochs of linear warmup", _R.warmup),
     Option("step_epochs", "train", "share", "EPOCHS", "--schedule step: epochs between two steps", NONE),
     Option("step_factor", "train", "number", "FACTOR", "--schedule step: rate multiplier at each step", _R.step_factor),
-    Option("optimizer", "train", "text", "NAME", _or(OPTIMIZERS), _R.optimizer),
+    Option("optimizer", "train", "text", "NAME", _or(OPTIMIZERS), CHOSEN),
     Option("momentum", "train", "number", "μ", "sgd, muon: momentum, below 1", _R.momentum),
-    Option("nesterov", "train", "switch", "YES", "sgd: Nesterov momentum, yes or no", _R.nesterov),
+    Option("nesterov", "train", "switch", "YES", "sgd: Nesterov momentum", _R.nesterov),
     Option("beta1", "train", "number", "β₁", "adamw, muon: decay rate of the gradient average", _R.beta1),
     Option("beta2", "train", "number", "β₂", "adamw, muon: decay rate of the squared gradient average", _R.beta2),
     Option("eps", "train", "number", "ε", "adamw, muon: added to the denominator", _R.eps),
@@ -140,8 +142,15 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("clip_norm", "train", "share", "NORM", "gradient clipping: maximum global norm", NONE),
     Option("ema", "train", "share", "DECAY", "keep a moving average of the weights: a decay such as 0.999", NONE),
     Option("label_smoothing", "train", "number", "ε", "label smoothing, below 1", _R.label_smoothing),
-    Option("class_weights", "train", "list", "HOW", "none, balanced, sqrt, or one number per class", NONE),
+    Option("class_weights", "train", "list", "HOW", "none, balanced, sqrt, or one number per class", CHOSEN),
     Option("init", "train", "text", "NAME", f"weight initialization: {_or(INITS)}", _R.init),
+    Option(
+        "start_from",
+        "train",
+        "text",
+        "RUN",
+        "start with the weights of a run or model file, for the same network and classes [random]",
+    ),
     Option("seed", "train", "whole", "N", "random seed (splits, initial weights, shuffling)", _R.seed),
     Option("engine", "train", "text", "NAME", "compiled, or torch (needs PyTorch)", "compiled"),
     Option("threads", "train", "whole", "N", "number of threads [all cores this process may use]"),

@@ -54,7 +54,7 @@ def read(path: Path) -> Written:
         file.check_keys(section, content.get(section, {}), known)
         for key, given in content.get(section, {}).items():
             values[key] = file.value(section, key, given)
-    for key in ("data", "data_dir", "labels", "cache"):
+    for key in ("data", "data_dir", "labels", "cache", "start_from"):
         if key in values:
             values[key] = _seen_from_here(values[key], path.parent)
     return Written(net, text, values)

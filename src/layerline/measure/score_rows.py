@@ -10,6 +10,7 @@ from layerline.numbers import display
 if TYPE_CHECKING:
     from layerline.runs.result import Result
 
+OWN: Final = "this network"
 THUMBNAILS: Final = "logistic regression on 16×16 thumbnails"
 NEAREST: Final = "nearest training image by 16×16 thumbnails"
 _LONGEST, _SHORT = 20, 17
@@ -48,7 +49,7 @@ def network(
     macro_f1_interval: tuple[float, float] | None = None,
 ) -> ScoreRow:
     """Return the row of the network from its scores on any images."""
-    return ScoreRow("this network", "this network", accuracy, macro_f1, accuracy_interval, macro_f1_interval)
+    return ScoreRow(OWN, OWN, accuracy, macro_f1, accuracy_interval, macro_f1_interval)
 
 
 def simpler(result: Result) -> list[ScoreRow]:

@@ -1,18 +1,54 @@
-"""The initial weights of a network."""
+"""The initial weights of a network: drawn from a seed, or those of an earlier training."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
 
 from layerline.numbers import randomness
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
     from layerline.layers import Weight
     from layerline.network.graph import Network
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Weights of an earlier training to start from (a warm start), instead of weights drawn from the seed."""
+
+    digest: str
+    """SHA-256 (hex) of the names, types, shapes and bytes of the weights: see `digest`."""
+    weights: Mapping[str, NDArray[Any]] | None
+    """With the names and layouts of `to_torch().state_dict()`; None if a checkpoint has newer ones to resume from."""
+    source: str | None = None
+    """The run folder or model file, as typed; None for a model in memory."""
+    epoch: int | None = None
+    """The epoch of its run that the weights are from, if known."""
+
+    @property
+    def text(self) -> str:
+        """Return where the weights are from: `runs/a (epoch 9)`."""
+        epoch = "" if self.epoch is None else f" (epoch {self.epoch})"
+        return f"{self.source or 'a model in memory'}{epoch}"
+
+
+def digest(weights: Mapping[str, NDArray[Any]]) -> str:
+    """Return the SHA-256 (hex) of weights: per array a line `name type shape`, then its bytes, little-endian."""
+    import numpy as np
+
+    found = hashlib.sha256()
+    for name, array in weights.items():
+        found.update(f"{name} {array.dtype.name} {'x'.join(map(str, array.shape))}\n".encode())
+        found.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+    return found.hexdigest()
 
 
 def initial_weights(network: Network, seed: int, init: str = "torch") -> dict[str, NDArray[Any]]:

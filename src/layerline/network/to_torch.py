@@ -25,7 +25,7 @@ def to_torch(network: Network, probabilities: bool = False) -> nn.Sequential:
 
         from layerline.network.torch_layers import MODULES, Residual
     except ModuleNotFoundError as error:
-        raise UserError("PyTorch is not installed", "install it with: pip install 'layerline[torch]'") from error
+        raise UserError("PyTorch is not installed", "install it with: pip install 'torch>=2.4'") from error
     blocks: dict[str, list[nn.Module]] = {"": []}  # the path of an nn.Sequential → its modules so far
     for node in network.nodes:
         if node.layer.kind == _SOFTMAX:

@@ -69,6 +69,8 @@ class Recipe:
     def __post_init__(self) -> None:
         """Check every value, and convert NumPy's numbers to Python's."""
         self.__dict__.update({name: plain(value) for name, value in self.__dict__.items()})
+        if str(self.optimizer).lower() == "adam" and self.weight_decay == 0:
+            self.__dict__["optimizer"] = "adamw"  # they are the same without weight decay
         checks.whole("epochs", self.epochs, 1, 1_000_000)
         if self.patience is not None:
             checks.whole("patience", self.patience, 1, 1_000_000)

@@ -116,7 +116,7 @@ def write(path: Path, weights: Mapping[str, NDArray[Any]], card: Card) -> str:
     for name, array in weights.items():
         if array.dtype not in _DTYPES:
             raise ValueError(f"{name}: {array.dtype} is not allowed in a model file (only float32 and int64)")
-    return tensors.write(path, weights, _metadata(card))
+    return tensors.write(path, weights, metadata_of(card))
 
 
 def read(path: Path, *, not_finite: bool = False) -> ModelFile:
@@ -127,8 +127,20 @@ def read(path: Path, *, not_finite: bool = False) -> ModelFile:
     """
     held = tensors.read(path, MOST_TENSORS)
     _check_format(path, held.metadata)
+    return checked(path, held.metadata, held.arrays, held.digest, not_finite=not_finite)
+
+
+def checked(
+    path: Path,
+    metadata: Mapping[str, str],
+    arrays: dict[str, NDArray[Any]],
+    digest: str,
+    *,
+    not_finite: bool = False,
+) -> ModelFile:
+    """Return a model from a card as metadata and weights, both in the file `path`. Raises FileError like `read`."""
     try:
-        card = _card(held.metadata)
+        card = _card(metadata)
     except KeyError as error:
         raise FileError(f"{path}: its metadata has no {error.args[0]}", "train it again with this version") from error
     except (TypeError, ValueError, RecursionError) as error:
@@ -137,8 +149,8 @@ def read(path: Path, *, not_finite: bool = False) -> ModelFile:
         network = parse(card.network, name=card.network_name, input_shape=card.input_shape, classes=len(card.classes))
     except NetworkError as error:
         raise FileError(f"{path}: its network cannot be built:\n{error.message}", error.help) from error
-    _check_weights(path, network, held.arrays, not_finite=not_finite)
-    return ModelFile(network, card, held.arrays, held.digest)
+    _check_weights(path, network, arrays, not_finite=not_finite)
+    return ModelFile(network, card, arrays, digest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +186,7 @@ def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
         raise FileError(
             f"{path}: written by layerline {display.name(made)} in format version {display.name(version)}, "
             f"this is layerline {versions()['layerline']} with format version {FORMAT_VERSION}",
-            "update layerline: pip install --upgrade layerline",
+            "update layerline",
         )
 
 
@@ -200,7 +212,7 @@ def _check_weights(path: Path, network: Network, arrays: Mapping[str, NDArray[An
             )
 
 
-def _metadata(card: Card) -> dict[str, str]:
+def metadata_of(card: Card) -> dict[str, str]:
     """Return the card as the strings of `__metadata__`; values that are not strings are JSON."""
     scaling = {"scale": [float(x) for x in card.scaling.scale], "shift": [float(x) for x in card.scaling.shift]}
     preprocessing: dict[str, Any] = {"fit": card.preprocessing.fit, "maximum": float(card.preprocessing.maximum)}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from layerline.engines.interface import Engine
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
+    from layerline.network.start import Start
     from layerline.recipe import Recipe
 
 OURS: Final = "# Written by layerline: this folder is a run."
@@ -51,6 +52,7 @@ _KINDS: Final = {
         "versions": {schema.ANY: schema.TEXT},
         "engine": {},
         "assumed": {schema.ANY: schema.TEXT},
+        "start": {"digest": schema.TEXT, "epoch": schema.WHOLE},
     },
 }
 
@@ -85,6 +87,16 @@ class AboutData:
 
 
 @dataclass(frozen=True)
+class AboutStart:
+    """The weights that it started from; all None if they were drawn from the seed."""
+
+    digest: str | None = None
+    """SHA-256, as `network.start.digest` defines it."""
+    epoch: int | None = None
+    """The epoch of their run that they are from, if known."""
+
+
+@dataclass(frozen=True)
 class About:
     """Everything the run depended on besides its options."""
 
@@ -96,6 +108,7 @@ class About:
     """Properties of the machine, as reported by the engine."""
     assumed: Mapping[str, str] = field(default_factory=dict)
     """Reasons of automatic choices, by key."""
+    start: AboutStart = AboutStart()
 
 
 @dataclass(frozen=True)
@@ -128,36 +141,42 @@ class Record:
         experiment: Experiment | None,
         folder: Path,
         reasons: Mapping[str, str] | None = None,
+        start: Start | None = None,
     ) -> Self:
         """Return the record of the run in `folder`.
 
         experiment: None for a training with data in memory, of which only the name is known, not the path.
-        reasons: reasons of automatic choices, by key of the recipe.
+        reasons: reasons of automatic choices, by key of the recipe. start: the weights that it starts from.
         """
         facts = engine.facts()
         train: dict[str, object] = {**recipe.as_dict(), "engine": engine.name}
         if "threads" in facts:
             train["threads"] = facts["threads"]
+        if start is not None and start.source is not None:
+            train["start_from"] = _path_from(folder, start.source)
         about = About(
             AboutNetwork(network.name, network.parameter_count),
             _about_data(data, experiment),
             versions(),
             {key: value for key, value in facts.items() if key != "threads" and value is not None},
             dict(reasons or {}),
+            AboutStart() if start is None else AboutStart(start.digest, start.epoch),
         )
         return cls(_data_section(data, experiment, folder), train, about)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the tables of experiment.toml, without optional values that are None or empty."""
         about = dataclasses.asdict(self.about)
-        about["network"] = {key: value for key, value in about["network"].items() if value is not None}
+        for table in ("network", "start"):
+            about[table] = {key: value for key, value in about[table].items() if value is not None}
         about["data"] = {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in about["data"].items()
             if value is not None and (value or key != "findings")
         }
-        if not self.about.assumed:
-            del about["assumed"]
+        for table in ("assumed", "start"):
+            if not about[table]:
+                del about[table]
         return {"network": {"file": NETWORK}, "data": dict(self.data), "train": dict(self.train), "about": about}
 
     def write(self, path: Path) -> None:
@@ -182,6 +201,7 @@ class Record:
                 about.get("versions", {}),
                 about.get("engine", {}),
                 about.get("assumed", {}),
+                AboutStart(about.get("start", {}).get("digest"), about.get("start", {}).get("epoch")),
             ),
         )
 

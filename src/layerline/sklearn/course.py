@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from layerline import engines
 from layerline.data.dataset import Dataset
 from layerline.engines.agreement import checked
 from layerline.engines.epoch import plan_epoch
 from layerline.errors import DivergedError
+from layerline.network import initial_weights
 from layerline.recipe import Recipe
 from layerline.runs.history import EpochRow
 from layerline.training import Interrupt, Model, Watcher
@@ -23,6 +23,10 @@ from layerline.training.prepared import prepare
 from layerline.training.session import run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
     from layerline.data.dataset import Scaling, Split
     from layerline.engines.epoch import Epoch
     from layerline.engines.interface import Engine, State
@@ -76,15 +80,19 @@ class Course:
         data, K = self._data(train, None), len(self.classes)
         checked(self.network, data, recipe)
         plan = dataclasses.replace(plan_epoch(recipe, train, len(self.history) + 1, K), first_step=self.steps)
-        engine = self._ready()
+        engine = self._ready(data, recipe)
         row = self._epoch(engine, plan, data, recipe)
         return self._after(engine, (*self.history, row), self.steps + recipe.steps(len(train)))
 
     def model(self) -> Model:
         """Return the model in its current state."""
-        state = self.state or self._made().state()
+        weights: Mapping[str, NDArray[Any]]
+        if self.state is None:
+            weights = initial_weights(self.network, self.recipe.seed, self.recipe.init)
+        else:
+            weights = self.state.averaged
         return Model(
-            *(self.network, self.classes, self.scaling, state.averaged),
+            *(self.network, self.classes, self.scaling, weights),
             engine=self.engine,
             threads=self.threads,
             preprocessing=self.preprocessing,
@@ -131,15 +139,15 @@ class Course:
     def _data(self, train: Split, validation: Split | None) -> Dataset:
         return Dataset("X", self.classes, train, validation, None, self.scaling, fingerprint="")
 
-    def _ready(self) -> Engine:
-        """Return an engine in this state, and drop it from this Course: the caller will change its state."""
+    def _ready(self, data: Dataset, recipe: Recipe) -> Engine:
+        """Return an engine in this state, and drop it from this Course: the caller will change its state.
+
+        Raises UserError if there is none yet and memory is too small.
+        """
         try:
             return self._spare.pop()
         except IndexError:
-            return self._made()
-
-    def _made(self) -> Engine:
-        engine = engines.make(self.engine, self.network, self.scaling, self.recipe, self.threads)
+            engine = prepare(self.network, data, recipe, engine=self.engine, threads=self.threads).engine
         if self.state is not None:
             engine.set_state(self.state)
         return engine

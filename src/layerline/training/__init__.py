@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from layerline.training.interrupt import Interrupt
-from layerline.training.model import Model, load
+from layerline.training.model import Model
 from layerline.training.resuming import resume
 from layerline.training.run import Run
 from layerline.training.seeds import Seeds, train_seeds
 from layerline.training.session import train
+from layerline.training.stored import load
 from layerline.training.watch import Progress, Stage, Watcher
 
 __all__ = [

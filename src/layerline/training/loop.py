@@ -15,6 +15,7 @@ from layerline.runs import metrics
 from layerline.runs.checkpoint import Snapshot
 from layerline.runs.history import EpochRow
 from layerline.system.workers import aside
+from layerline.training import settling
 from layerline.training.best import is_best, without_a_better
 from layerline.training.divergence import likely_cause
 from layerline.training.watch import Progress, Stage
@@ -62,7 +63,7 @@ class Loop:
         writer: CheckpointWriter | None,
         clock: Callable[[], float],
     ) -> None:
-        """Prepare to start, or to resume from `prepared.start`.
+        """Prepare to start, or to resume from `prepared.resumed`.
 
         With a writer, an epoch's row is in history.jsonl before the watcher gets it.
         """
@@ -77,13 +78,14 @@ class Loop:
         self._watcher, self._interrupt, self._writer, self._clock = watcher, interrupt, writer, clock
         self._steps = self._recipe.steps(len(self._data.train))
         self._epoch = 0
+        self._jump_reported = False
         self._spent = 0.0
         self._enough = False
         """Whether a watcher wants no further epoch."""
         self._began = self._epoch_began = clock()
         interrupt.ask = self._engine.stop
-        if prepared.start is not None:
-            self._resume(prepared.start)
+        if prepared.resumed is not None:
+            self._resume(prepared.resumed)
 
     def _resume(self, snapshot: Snapshot) -> None:
         """Restore a training between two steps; `run` then continues exactly as it would have."""
@@ -189,6 +191,16 @@ class Loop:
         self._enough = self._watcher.epoch(
             row, metrics.of_tallies(running.tallies), validation.scores if validation else None
         )
+        self._report_jump(images)
+
+    def _report_jump(self, validation: int) -> None:
+        """Report once that scores which jump will settle, if they will."""
+        note = None
+        if not self._jump_reported:
+            note = settling.note(self.history, self._recipe, len(self._data.train), validation)
+        if note is not None:
+            self._jump_reported = True
+            self._watcher.note(note)
 
     def _snapshot(self, state: State) -> Snapshot:
         history, running = tuple(self.history), self._engine.running()

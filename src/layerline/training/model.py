@@ -23,14 +23,12 @@ from layerline.data.dataset import Dataset, ImageSet, Split
 from layerline.engines.interface import State
 from layerline.errors import CallError, DataError, ImagesWarning, UserError
 from layerline.errors.wrong_calls import answered
-from layerline.files.tensors import FileError
 from layerline.files.versions import versions
 from layerline.network.table import headline
 from layerline.numbers import display
 from layerline.recipe import Recipe
 from layerline.runs import model_file
 from layerline.runs.model_file import BYTE, Card, Preprocessing
-from layerline.runs.names import MODEL
 from layerline.training import arrays, evaluation, photos, scale
 
 if TYPE_CHECKING:
@@ -243,15 +241,7 @@ class Model:
         Raises UserError if it cannot be written, or has the suffix of another format (.pt, .onnx, .pkl).
         """
         _check_name(Path(path))
-        card = Card(
-            self.network.name,
-            self.network.text,
-            self.network.input_shape,
-            self.classes,
-            self.scaling,
-            versions(),
-            self.preprocessing,
-        )
+        card = card_of(self.network, self.classes, self.scaling, self.preprocessing)
         model_file.write(Path(path), self.weights, card)
 
     def _ready(self) -> Engine:
@@ -283,33 +273,9 @@ def _read_only(weights: Mapping[str, NDArray[Any]], like: Mapping[str, Weight]) 
     return copies
 
 
-@answered('load("model.safetensors")')
-def load(path: str | os.PathLike[str], *, threads: int | None = None, not_finite: bool = False) -> Model:
-    """Load the model from a model file or a run folder.
-
-    threads: number of threads to predict with; default: all cores. not_finite: also accept weights that are NaN or
-    infinite. Raises FileError (a UserError) if it is another kind of file, truncated, modified, or of a newer format.
-    Code in a file is never executed.
-    """
-    held = model_file.read(file_of(Path(path)), not_finite=not_finite)
-    card = held.card
-    return Model(
-        *(held.network, card.classes, card.scaling, held.weights), threads=threads, preprocessing=card.preprocessing
-    )
-
-
-def file_of(path: Path) -> Path:
-    """Return the path of a model file, also for a run folder. Raises FileError if there is none."""
-    try:
-        file = path / MODEL if path.is_dir() else path
-        there = file.exists()
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise FileError(f"{path}: cannot be read: {reason}", "check the path") from error
-    if not there:
-        what = f"is a folder without a {MODEL}" if path.is_dir() else "no such file"
-        raise FileError(f"{path}: {what}", "specify a model file or a run folder")
-    return file
+def card_of(network: Network, classes: tuple[str, ...], scaling: Scaling, preprocessing: Preprocessing) -> Card:
+    """Return everything in a model file except the weights."""
+    return Card(network.name, network.text, network.input_shape, classes, scaling, versions(), preprocessing)
 
 
 def preprocessing_of(data: Dataset) -> Preprocessing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, final
 
 from layerline import engines
@@ -13,6 +14,8 @@ from layerline.engines.memory_check import check_memory
 from layerline.runs.checkpoint import Identity
 from layerline.runs.record import Record
 from layerline.training.automatic import complete
+from layerline.training.model import card_of, preprocessing_of
+from layerline.training.warm_start import started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -22,8 +25,10 @@ if TYPE_CHECKING:
     from layerline.engines.interface import Engine
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
+    from layerline.network.start import Start
     from layerline.recipe import Recipe
     from layerline.runs.checkpoint import Snapshot
+    from layerline.runs.model_file import Card, Preprocessing
     from layerline.runs.result import Baselines
 
 
@@ -37,8 +42,10 @@ class Prepared:
     recipe: Recipe
     engine: Engine
     """Made for these three."""
-    start: Snapshot | None = None
-    """Where to resume; None: from the start, with the engine's initial weights, drawn by the recipe's seed."""
+    start: Start | None = None
+    """Weights of an earlier training that the engine has got; None: drawn by the recipe's seed."""
+    resumed: Snapshot | None = None
+    """Where to resume; None: from the start, with the engine's initial weights."""
     threads: int | None = None
     """The requested number; None: all cores."""
     reasons: Mapping[str, str] = field(default_factory=dict)
@@ -50,21 +57,33 @@ class Prepared:
     baselines: Baselines | None = None
     """The baselines, if they were computed before the training."""
 
+    @cached_property
+    def preprocessing(self) -> Preprocessing:
+        """Return how the model's images are to be prepared: as the data's were."""
+        return preprocessing_of(self.data)
+
+    @property
+    def card(self) -> Card:
+        """Return everything that its model file will have except the weights."""
+        return card_of(self.network, self.data.classes, self.data.scaling, self.preprocessing)
+
     @property
     def identity(self) -> Identity:
         """Return everything that its results depend on."""
-        return Identity.of(self.network, self.data, self.recipe, self.engine)
+        return Identity.of(self.network, self.data, self.recipe, self.engine, self.start)
 
     def record(self, folder: Path) -> Record:
         """Return its experiment.toml, for `folder`."""
-        return Record.of(self.network, self.data, self.recipe, self.engine, self.experiment, folder, self.reasons)
+        parts = (self.network, self.data, self.recipe, self.engine, self.experiment)
+        return Record.of(*parts, folder, self.reasons, self.start)
 
     def with_seed(self, seed: int) -> Prepared:
         """Return the same training with another seed on the same splits. Raises UserError if memory is too small."""
         if seed == self.recipe.seed:
             return self
         recipe = dataclasses.replace(self.recipe, seed=seed)
-        engine = engines.make(self.engine.name, self.network, self.data.scaling, recipe, self.threads)
+        parts = (self.network, self.data.scaling, recipe, self.threads)
+        engine = engines.make(self.engine.name, *parts, start=self.start)
         check_memory(engine, self.data, recipe)
         return dataclasses.replace(self, recipe=recipe, engine=engine)
 
@@ -77,6 +96,7 @@ def prepare(
     given: Collection[str] | None = None,
     engine: str = "compiled",
     threads: int | None = None,
+    start: Start | None = None,
     allow: Collection[str] | None = None,
     experiment: Experiment | None = None,
     say: Callable[[str], None] | None = None,
@@ -84,35 +104,47 @@ def prepare(
     """Return a training that is ready to start. Raises UserError if network, data, recipe and engine do not match.
 
     given: keys of the recipe that were specified; all others are chosen or measured; None: the recipe is complete.
+    start: weights of an earlier training to start from; None: drawn by the recipe's seed.
     allow: check the data and accept these kinds of findings; None: do not check it, for example because it was checked
     when it was loaded. say: called with a description of each stage.
     """
     if allow is not None:
         data = examined(data, allow)
     if given is not None:
-        found = complete(network, data, recipe, given, engine=engine, threads=threads, say=say)
+        found = complete(network, data, recipe, given, engine=engine, threads=threads, start=start, say=say)
         return Prepared(
             *(network, data, found.recipe, found.engine),
             threads=threads,
+            start=start,
             reasons=found.reasons,
             seconds=found.seconds,
             experiment=experiment,
         )
     checked(network, data, recipe)
-    made = engines.make(engine, network, data.scaling, recipe, threads)
+    made = engines.make(engine, network, data.scaling, recipe, threads, start=start)
     check_memory(made, data, recipe)
-    return Prepared(network, data, recipe, made, threads=threads, experiment=experiment)
+    return Prepared(network, data, recipe, made, threads=threads, start=start, experiment=experiment)
 
 
 def prepare_experiment(
-    experiment: Experiment, network: Network, data: Dataset, say: Callable[[str], None] | None = None
+    experiment: Experiment,
+    network: Network,
+    data: Dataset,
+    say: Callable[[str], None] | None = None,
+    start: Start | None = None,
 ) -> Prepared:
-    """Return the training of an experiment: exactly that of a file, or with automatic choices for the rest."""
+    """Return the training of an experiment: exactly that of a file, or with automatic choices for the rest.
+
+    start: if it is known already; otherwise it is read from the experiment's `start_from`.
+    """
+    if start is None and experiment.start_from is not None:
+        start = started(experiment.start_from, network, data)
     return prepare(
         *(network, data, experiment.recipe),
         given=None if experiment.exact else experiment.given,
         engine=experiment.engine,
         threads=experiment.threads,
+        start=start,
         experiment=experiment,
         say=say,
     )

@@ -14,6 +14,7 @@ from layerline.errors import DataError, UserError
 from layerline.errors.wrong_calls import answered
 from layerline.experiment.experiment import settle
 from layerline.network import find, parse
+from layerline.network.start import Start
 from layerline.runs.checkpoint import Checkpoints, Snapshot
 from layerline.runs.folder import RunFolder
 from layerline.runs.names import CHECKPOINTS, ENDING, EXPERIMENT, GRAPHS, NETWORK, REPORT, RESULT
@@ -82,17 +83,20 @@ def _reopened(
     path = folder.path
     drawn = all((path / name).exists() for name in (RESULT, REPORT, f"{GRAPHS[0]}.png"))
     if drawn and not (path / ENDING).exists():
-        raise UserError(f"{path}: the run has finished", f"to repeat it: layerline rerun {path}")
+        raise UserError(
+            f"{path}: the run has finished",
+            f"to train it further: layerline train {path} --epochs N; to repeat it: layerline rerun {path}",
+        )
     if not (path / NETWORK).exists():
         raise UserError(f"{path}: the run was stopped before it started", "start it again with --force")
     found = Checkpoints(path / CHECKPOINTS).latest()
-    prepared = rebuilt(folder.given, flags, net, load)
+    prepared = rebuilt(folder.given, flags, net, load, weights=found is None)
     _check_same(path, prepared.identity, found)
     if found is not None:
         _check_fits(found, prepared)
         Checkpoints(path / CHECKPOINTS).set_aside(found)
     snapshot = _first(prepared.engine, len(prepared.data.classes)) if found is None else found.snapshot
-    prepared = dataclasses.replace(prepared, start=snapshot)
+    prepared = dataclasses.replace(prepared, resumed=snapshot)
     return Reopened(folder, prepared, () if found is None else tuple(map(folder.reworded, found.damaged)))
 
 
@@ -101,14 +105,33 @@ def rebuilt(
     flags: Mapping[str, Any],
     net: str | None = None,
     load: Callable[[Experiment], Dataset] | None = None,
+    *,
+    weights: bool = True,
 ) -> Prepared:
-    """Return the training of the run in `path`, rebuilt from its files; see `reopen`. Raises UserError."""
-    experiment = settle(str(path / EXPERIMENT), flags)
+    """Return the training of the run in `path`, rebuilt from its files; see `reopen`. Raises UserError.
+
+    weights: whether the weights of a warm start are needed; if not, their digest is that of the run's record.
+    """
+    experiment, about = settle(str(path / EXPERIMENT), flags), Record.read(path / EXPERIMENT).about
+    if weights and about.start.digest is not None and experiment.start_from is None:
+        raise UserError(
+            f"{path}: started from a model in memory, which is in no file",
+            "in Python: layerline.train(…, start_from=model)",
+        )
     data = _loaded(experiment, load)
     text = experiment.text if net is None else find(net)[1]
-    name = Record.read(path / EXPERIMENT).about.network.name or "network"
-    network = parse(text, name=name, input_shape=data.shape, classes=len(data.classes))
-    return prepare_experiment(experiment, network, data)
+    network = parse(text, name=about.network.name or "network", input_shape=data.shape, classes=len(data.classes))
+    known = None
+    if not weights and about.start.digest is not None:
+        known = Start(about.start.digest, None, experiment.start_from, about.start.epoch)
+    prepared = prepare_experiment(experiment, network, data, start=known)
+    if prepared.start is not None and about.start.digest not in (None, prepared.start.digest):
+        raise UserError(
+            f"{path}: the weights that it started from have changed: those of {prepared.start.source} are now "
+            f"{prepared.start.digest[:12]}… (SHA-256), were {str(about.start.digest)[:12]}…",
+            f"restore them, or start a new run with the present ones: layerline train {path / EXPERIMENT}",
+        )
+    return prepared
 
 
 def _loaded(experiment: Experiment, load: Callable[[Experiment], Dataset] | None) -> Dataset:

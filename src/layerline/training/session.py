@@ -27,16 +27,17 @@ from layerline.runs.checkpoint import Checkpoints, CheckpointWriter
 from layerline.runs.checkpoint.writer import EVERY
 from layerline.runs.ending import Ending
 from layerline.runs.folder import RunFolder
+from layerline.runs.model_file import metadata_of
 from layerline.runs.names import CHECKPOINTS, ENDING, EXPERIMENT, HISTORY, MODEL, NETWORK, PREDICTIONS, REPORT, RESULT
 from layerline.runs.predictions import Predictions
 from layerline.runs.result import Result
 from layerline.system.workers import StoppedError, aside
-from layerline.training import by_name
+from layerline.training import by_name, warm_start
 from layerline.training.interrupt import Interrupt
 from layerline.training.live import Several
 from layerline.training.live import live as live_figure
 from layerline.training.loop import Loop
-from layerline.training.model import Model, preprocessing_of
+from layerline.training.model import Model
 from layerline.training.prepared import prepare
 from layerline.training.run import Run
 from layerline.training.time_limit import fit_epochs
@@ -67,6 +68,7 @@ def train(
     out: str | os.PathLike[str] | None = None,
     force: bool = False,
     live: bool = True,
+    start_from: str | os.PathLike[str] | Model | Run | None = None,
     on_epoch: Callable[[EpochRow], object] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     allow: Collection[str] = (),
@@ -80,6 +82,8 @@ def train(
         as in `layerline train` (docs/recipes.md).
     options: values of the recipe by name, such as epochs=10, batch_size=50, lr=0.001 (see Recipe).
     allow: kinds of findings in the data to accept (docs/data-check.md).
+    start_from: a run, a model, or the path of one, whose weights the training starts with instead of random ones; same
+        network and classes.
     live: in a notebook, show the learning curves during training.
     on_epoch: called with the row of each finished epoch; if it returns True, the training finishes with that epoch.
     out: a folder for the run; None writes nothing. Ctrl-C stops training after the current step; the run then has
@@ -96,6 +100,7 @@ def train(
         given=chosen if recipe is None else None,
         engine=engine,
         threads=threads,
+        start=None if start_from is None else warm_start.started(start_from, net, loaded),
         allow=allow,
         experiment=experiment,
     )
@@ -130,19 +135,23 @@ def run(
             f"{display.count(len(data.classes))} classes: the final predictions for validation and test images need "
             f"{display.size(prediction_bytes(data))} of memory"
         )
+    leaked = None if prepared.start is None else warm_start.leak(prepared.start, data)
+    if leaked is not None:
+        watcher.note(leaked)
     if within is not None:
         prepared = fit_epochs(prepared, clock, began, files=folder is not None)
         watcher.note(f"{prepared.recipe.epochs:,d} epochs fit into {words.time(within)} (--within)")
     writer, nothing = None, contextlib.nullcontext()
     if folder is not None:
-        if prepared.start is None:
+        if prepared.resumed is None:
             folder.start(prepared.network.text, prepared.record(folder.path))
         else:
-            folder.go_on(prepared.start.history)
-        writer = CheckpointWriter(Checkpoints(folder.path / CHECKPOINTS), prepared.identity, folder, every)
+            folder.go_on(prepared.resumed.history)
+        checkpoints, model = Checkpoints(folder.path / CHECKPOINTS), metadata_of(prepared.card)
+        writer = CheckpointWriter(checkpoints, prepared.identity, folder, every, model=model)
     with interrupt or Interrupt() as entered, folder or nothing, writer or nothing:
         loop = Loop(prepared, watcher, entered, writer, clock)
-        training = _Training(prepared, folder, loop, entered)
+        training = _Training(prepared, folder, loop, entered, [] if leaked is None else [leaked])
         try:
             complete = loop.run()
         except DivergedError as error:
@@ -158,8 +167,17 @@ def run(
 class _Training:
     """The three ways a training can end; each returns the run, even if its folder cannot be written to."""
 
-    def __init__(self, prepared: Prepared, folder: RunFolder | None, loop: Loop, interrupt: Interrupt) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        folder: RunFolder | None,
+        loop: Loop,
+        interrupt: Interrupt,
+        remarks: Sequence[str] = (),
+    ) -> None:
         self._prepared, self._folder, self._loop, self._interrupt = prepared, folder, loop, interrupt
+        self._remarks = remarks
+        """Remarks on the test that are known before it."""
         self._files = [] if folder is None else [NETWORK, EXPERIMENT, HISTORY, CHECKPOINTS]
         self._predicted: tuple[Predictions, ...] = ()
         self._unwritten: UserError | None = None
@@ -205,9 +223,8 @@ class _Training:
             for name, split in (("train", data.train), ("validation", data.validation), ("test", data.test))
             if split is not None
         }
-        return dataclasses.replace(
-            result, remarks=remarks.of(self._loop.history, result, counts, self._prepared.recipe)
-        )
+        remarked = remarks.of(self._loop.history, result, counts, self._prepared.recipe)
+        return dataclasses.replace(result, remarks=(*self._remarks, *remarked))
 
     def stop(self) -> Run:
         """Save the best weights so far, or without a finished epoch the current ones, and return the run.
@@ -278,7 +295,7 @@ class _Training:
             *(prepared.network, data.classes, data.scaling, weights),
             engine=prepared.engine.name,
             threads=prepared.threads,
-            preprocessing=preprocessing_of(data),
+            preprocessing=prepared.preprocessing,
         )
         self._write(HISTORY, lambda folder: folder.append(self._loop.history))
         if write:

@@ -7,6 +7,8 @@ the position, and each file a SHA-256 over all its bytes. docs/checkpoints.md de
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
@@ -19,6 +21,7 @@ from layerline.runs.checkpoint.identity import Identity
 from layerline.runs.checkpoint.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from layerline.files.tensors import Tensors
@@ -46,7 +49,9 @@ class Latest:
     path: Path
     snapshot: Snapshot
     identity: Identity
-    damaged: tuple[str, ...]
+    model: Mapping[str, str]
+    """The metadata of the run's model file, except for the weights; empty in a checkpoint of an older version."""
+    damaged: tuple[str, ...] = ()
     """A message for each newer, damaged checkpoint."""
 
 
@@ -58,9 +63,10 @@ class Checkpoints:
         """Store the path of the folder, which is created with the first checkpoint."""
         self.folder = folder
 
-    def save(self, snapshot: Snapshot, identity: Identity) -> Path:
+    def save(self, snapshot: Snapshot, identity: Identity, model: Mapping[str, str] | None = None) -> Path:
         """Write a checkpoint, verify it by reading it back, then remove old ones; return its path.
 
+        model: the metadata of the run's model file, so that the best weights can be used before the run is finished.
         Raises UserError if it cannot be written; existing checkpoints are then unchanged.
         """
         self._check_own()
@@ -77,6 +83,7 @@ class Checkpoints:
             "layerline": __version__,
             "identity": identity.text,
             **snapshot.texts(),
+            **({} if model is None else {"model": json.dumps(dict(model))}),
         }
         tensors.write(path, snapshot.arrays(), texts, mode=whole.PRIVATE, verify=True)
         self._remove_old(snapshot)
@@ -90,10 +97,15 @@ class Checkpoints:
         """
         self._check_own()
         whole.remove_unfinished(self.folder)
+        return self.newest()
+
+    def newest(self) -> Latest | None:
+        """Return what `latest` does, but change nothing, because another process may be writing."""
+        self._check_own()
         damaged: list[str] = []
         for position, path in self._listed():
             try:
-                return Latest(path, *_read(path, position), tuple(damaged))
+                return dataclasses.replace(_read(path, position), damaged=tuple(damaged))
             except _OtherVersionError:
                 raise
             except UserError as error:
@@ -153,7 +165,7 @@ def _position(match: re.Match[str]) -> Position:
     return (epoch - 1, step) if step else (epoch, 0)
 
 
-def _read(path: Path, position: Position) -> tuple[Snapshot, Identity]:
+def _read(path: Path, position: Position) -> Latest:
     """Return the contents of a checkpoint. Raises UserError if it is damaged, or does not match its name."""
     held = tensors.read(path)
     if held.metadata.get("format") != FORMAT:
@@ -166,14 +178,17 @@ def _read(path: Path, position: Position) -> tuple[Snapshot, Identity]:
             "resume with the version that wrote it",
         )
     try:
-        snapshot, identity = _parsed(held)
+        found = _parsed(path, held)
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{path}: not a valid checkpoint: {error}") from error
-    if snapshot.position != position:
-        raise UserError(f"{path}: its content is that of {name_of(snapshot.position)}")
-    return snapshot, identity
+    if found.snapshot.position != position:
+        raise UserError(f"{path}: its content is that of {name_of(found.snapshot.position)}")
+    return found
 
 
-def _parsed(held: Tensors) -> tuple[Snapshot, Identity]:
+def _parsed(path: Path, held: Tensors) -> Latest:
     identity = Identity.read(held.metadata["identity"])
-    return Snapshot.of(held.arrays, held.metadata, len(identity.classes)), identity
+    model = json.loads(held.metadata.get("model", "{}"))
+    if not isinstance(model, dict) or not all(isinstance(value, str) for value in model.values()):
+        raise TypeError("its model must be an object of texts")
+    return Latest(path, Snapshot.of(held.arrays, held.metadata, len(identity.classes)), identity, model)

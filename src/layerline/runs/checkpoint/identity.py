@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Dataset, Split
     from layerline.engines.interface import Engine
     from layerline.network import Network
+    from layerline.network.start import Start
     from layerline.recipe import Recipe
 
 _VERSIONS: Final = ("layerline", "llvmlite")
@@ -37,9 +38,13 @@ class Identity:
     """The options of the splits, only for messages; `data` decides whether the splits are the same."""
     recipe: Mapping[str, object]
     engine: Mapping[str, object]
+    start: str | None = None
+    """The digest of the weights that it started from; None if they were drawn, as in checkpoints of older versions."""
 
     @classmethod
-    def of(cls, network: Network, data: Dataset, recipe: Recipe, engine: Engine) -> Identity:
+    def of(
+        cls, network: Network, data: Dataset, recipe: Recipe, engine: Engine, start: Start | None = None
+    ) -> Identity:
         """Return the identity of a training."""
         facts = {key: value for key, value in engine.facts().items() if key != "threads"}
         found = versions()
@@ -52,6 +57,7 @@ class Identity:
                     "cuts": dict(data.cuts),
                     "recipe": recipe.as_dict(),
                     "engine": {"engine": engine.name, **facts, **made},
+                    "start": None if start is None else start.digest,
                 }
             )
         )
@@ -63,6 +69,8 @@ class Identity:
         tables = (found.data, found.cuts, found.recipe, found.engine)
         if not isinstance(found.network, str) or not all(isinstance(table, dict) for table in tables):
             raise TypeError("its identity must be a network text and four tables")
+        if not isinstance(found.start, str | None):
+            raise TypeError("its start must be a digest")
         if not isinstance(found.data.get("classes"), list):
             raise TypeError("its identity has no classes")
         return found
@@ -84,6 +92,7 @@ class Identity:
             *_data_differences(self, kept),
             *_differing(self.recipe, _as_now(kept.recipe), flags=True),
             *_differing(self.engine, kept.engine, flags=False),
+            *_start_differences(self.start, kept.start),
         ]
 
 
@@ -114,6 +123,14 @@ def _network_differences(text: str, kept: str) -> Iterator[str]:
         if line != before:
             yield f"network: line {number} is {display.name(line.strip(), 40)}, was {display.name(before, 40)}"
             return
+
+
+def _start_differences(now: str | None, kept: str | None) -> list[str]:
+    """Return whether the initial weights differ."""
+    if now == kept:
+        return []
+    texts = ["drawn from the seed" if digest is None else f"{digest[:12]}… (SHA-256)" for digest in (now, kept)]
+    return [f"start: the initial weights are {texts[0]}, were {texts[1]}"]
 
 
 def _data_differences(now: Identity, kept: Identity) -> list[str]:

@@ -20,7 +20,7 @@ from layerline.runs.names import CHECKPOINTS, HISTORY
 from layerline.system.workers import Thread, start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from layerline.runs.checkpoint.checkpoints import Checkpoints
@@ -47,9 +47,14 @@ class CheckpointWriter:
         folder: RunFolder,
         every: float = EVERY,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        model: Mapping[str, str] | None = None,
     ) -> None:
-        """Prepare; the first snapshot starts the thread. every: seconds until a snapshot within an epoch is due."""
-        self._checkpoints, self._identity, self._folder = checkpoints, identity, folder
+        """Prepare; the first snapshot starts the thread.
+
+        every: seconds until a snapshot within an epoch is due. model: see `Checkpoints.save`.
+        """
+        self._checkpoints, self._identity, self._folder, self._model = checkpoints, identity, folder, model
         self._every, self._clock = every, clock
         self._offered = clock()
         self._waiting: deque[Snapshot] = deque(maxlen=1)
@@ -143,7 +148,7 @@ class CheckpointWriter:
 
     def _save(self, snapshot: Snapshot) -> None:
         again = f"{name_of(snapshot.position)} was written: checkpoints work again"
-        self._attempt(CHECKPOINTS, lambda: self._checkpoints.save(snapshot, self._identity), again)
+        self._attempt(CHECKPOINTS, lambda: self._checkpoints.save(snapshot, self._identity, self._model), again)
 
     def _attempt(self, what: str, write: Callable[[], object], again: str) -> None:
         """Write; note only the first of repeated failures, and `again` once everything works again."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
     from layerline.engines.interface import Engine
     from layerline.network import Network
+    from layerline.network.start import Start
     from layerline.recipe import Recipe
     from layerline.training.automatic.choice import Choice
 
@@ -48,13 +49,15 @@ def complete(
     *,
     engine: str = "compiled",
     threads: int | None = None,
+    start: Start | None = None,
     clock: Callable[[], float] = time.perf_counter,
     say: Callable[[str], None] | None = None,
 ) -> Completed:
     """Return the recipe with missing values chosen: by rules, and the learning rate by a short test of several.
 
-    given: keys of the recipe that were specified. say: called with a description of each stage. The engine has the
-    initial weights. Raises UserError if specified values do not fit the network, the data or each other.
+    given: keys of the recipe that were specified. start: weights to start from, also in the test of learning rates.
+    say: called with a description of each stage. The engine has the initial weights. Raises UserError if specified
+    values do not fit the network, the data or each other.
     """
     say = say or _silent
     choices = choose(Facts.of(network, data), recipe, given)
@@ -62,7 +65,7 @@ def complete(
     if "epochs" not in given:
         recipe = dataclasses.replace(recipe, epochs=epochs.fewest(recipe))
     checked(network, data, recipe)
-    made = engines.make(engine, network, data.scaling, recipe, threads)
+    made = engines.make(engine, network, data.scaling, recipe, threads, start=start)
     check_memory(made, data, recipe)
     if "learning_rate" not in given or ("epochs" not in given and recipe.within is None):
         say("compiling")  # takes a minute for a thousand layers
