@@ -53,7 +53,7 @@ def stored(path: Path, *, threads: int | None = None, not_finite: bool = False) 
 
 
 def read(path: Path, *, not_finite: bool = False) -> tuple[ModelFile, int | None]:
-    """Return the contents of the model file of a path or run, and the epoch of `StoredModel.unfinished`; see `stored`."""
+    """Return what the model file of a path or run contains, and the epoch of `StoredModel.unfinished`; see `stored`."""
     file = _file_of(path)
     if file is None:
         return _best_so_far(path, not_finite=not_finite)
