@@ -36,6 +36,7 @@ def _here(tmp_path, monkeypatch):
         (("cat/kaggle", "cat/phone/2021", "dog/kaggle", "dog/phone/2021"), ("cat/kaggle", "cat", 3)),
         (("cat", "cat/new", "dog"), ("cat/new", "cat", 0)),
         (("cat/images", "dog/images"), ("cat/images", "cat", 1)),
+        (("cat/indoors", "cat/outdoors", "dog/indoors", "dog/outdoors", "dog"), ("cat/indoors", "cat", 3)),
         (("cat/cat", "dog/dog"), ("cat/cat", "cat", 1)),
         (("x/y/cat/a", "x/y/dog/a"), ("cat/a", "cat", 1)),
         (("cat/a/b/c", "dog"), ("cat/a/b/c", "cat", 0)),
