@@ -154,7 +154,7 @@ def test_an_expression_that_does_not_end_or_is_none_is_refused(tmp_path, monkeyp
     """As for --group-by: it runs in another process, with a limit."""
     monkeypatch.setattr("layerline.data.groups.LONGEST", 1.0)
     tree(tmp_path, images([f"{'a' * 60}{k}.png" for k in range(4)]))
-    with pytest.raises(DataError, match=r"--label-by .*(did not finish within 1 s|not a valid regular expression)"):
+    with pytest.raises(DataError, match=r"label_by=.*(did not finish within 1 s|not a valid regular expression)"):
         load_data(tmp_path, label_by=pattern)
 
 
@@ -162,6 +162,6 @@ def test_an_expression_that_does_not_end_or_is_none_is_refused(tmp_path, monkeyp
 def test_a_folder_beside_splits_is_refused_with_what_to_exclude(tmp_path, folders, omitted):
     """Some folders are splits and others not: the odd ones are named, and without them it is read."""
     tree(tmp_path, images([f"{folder}/{name}" for folder in folders.split() for name in DOTS]))
-    with pytest.raises(DataError, match=f"--exclude {omitted}$"):
+    with pytest.raises(DataError, match=f'exclude="{omitted}"\\)$'):
         load_data(tmp_path, label_by=r"(\w+)\.\d")
     assert load_data(tmp_path, label_by=r"(\w+)\.\d", exclude=omitted).classes == ("cat", "dog")

@@ -48,11 +48,11 @@ def notes(text: str | bytes, **options) -> str:
 
 
 def refused(text: str, **options) -> str:
-    """Return the error about a table of this content."""
+    """Return the error about a table of this content, as the command line prints it."""
     Path("t.csv").write_text(text)
     with pytest.raises(DataError) as caught:
         load_data("train", labels="t.csv", **options)
-    return str(caught.value)
+    return f"{caught.value.message}\n{caught.value.help}"
 
 
 # Columns
@@ -272,7 +272,7 @@ def test_several_labels_on_a_line_are_refused_and_a_named_column_is_believed():
     of = {name: ("cat", "dog", "cat dog")[k % 3] for k, name in enumerate(NAMES)}
     message = refused(f"file,label\n{rows(of=of)}")
     assert "t.csv:4: 4 of 12 lines have several labels, such as cat dog" in message
-    assert message.endswith("if cat dog is one class: --label-column label")
+    assert message.endswith("if cat dog is one class: layerline data info train --labels t.csv --label-column label")
     assert labels("train", labels="t.csv", label_column="label") == of
 
 

@@ -85,9 +85,10 @@ def labels_of(
     usable = _usable(table, rows, files, place, skip_bad)
     skipped = _skipped(table, rows, usable, skip_bad)
     rows = usable
-    _check_single(table, rows, chosen, named=columns[1] is not None)
+    command = f"layerline data info {shlex.quote(place)} --labels {shlex.quote(table.place)}"
+    _check_single(table, rows, chosen, command, named=columns[1] is not None)
     _check_split(table, rows)
-    of = _by_file(table, rows, place, excluded)
+    of = _by_file(table, rows, place, excluded, command)
     notes = (*table.notes, *chosen.notes, *skipped, *_spelled(table, rows, files), *_missing(table, rows))
     key = f"{table.digest} {columns[0]} {columns[1]}"
     return FileLabels(of, key, unlisted, has_groups=chosen.group is not None, notes=notes)
@@ -193,17 +194,20 @@ def _absent(lacking: Sequence[_Row], rows: Sequence[_Row], files: FileNames, pla
     return DataError(f"{count} are not in {place}: {some}{dots}", f"{way}these lines")
 
 
-def _check_single(table: Table, rows: Sequence[_Row], columns: UsedColumns, *, named: bool) -> None:
-    """Raise DataError if labels are lists; named: the column was named by an option, so only a `|` makes a list."""
+def _check_single(table: Table, rows: Sequence[_Row], columns: UsedColumns, command: str, *, named: bool) -> None:
+    """Raise DataError if labels are lists.
+
+    command: the one that reads the data; named: the column was named by an option, so only a `|` makes a list.
+    """
     lists = several_labels.lists({row.labels[0] for row in rows if columns.label is not None}, only_bars=named)
     found = [row for row in rows if len(row.labels) > 1 or row.labels[0] in lists]
     if not found:
         return
     first = found[0]
-    way = "keep one label on each line, or remove these lines: files without a line are not used"
+    way = "keep one label on each line, or remove these lines"
     if columns.label is not None and several_labels.BAR not in first.label:
         title = table.lines[0][1][columns.label] if columns.has_header else str(columns.label + 1)
-        way += f"; if {display.name(first.label, 40)} is one class: --label-column {shlex.quote(title)}"
+        way += f"; if {display.name(first.label, 40)} is one class: {command} --label-column {shlex.quote(title)}"
     have = "has" if len(found) == 1 else "have"
     raise DataError(
         f"{table.place}:{first.line}: {display.count(len(found))} of {display.count(len(rows))} lines {have} several "
@@ -227,7 +231,9 @@ def _check_split(table: Table, rows: Sequence[_Row]) -> None:
             )
 
 
-def _by_file(table: Table, rows: Sequence[_Row], place: str, excluded: frozenset[str]) -> dict[str, FileLabel]:
+def _by_file(
+    table: Table, rows: Sequence[_Row], place: str, excluded: frozenset[str], command: str
+) -> dict[str, FileLabel]:
     """Return the label of each file. Raises DataError for a line that may mean several files, and two for one file.
 
     A file belongs to the line that has its whole path, and otherwise to the one that has the end of it.
@@ -241,7 +247,7 @@ def _by_file(table: Table, rows: Sequence[_Row], place: str, excluded: frozenset
             raise DataError(
                 f"{table.place}:{row.line}: the file {display.name(row.file, 80)} is ambiguous in {place}: "
                 f"{display.name(paths[0], 80)} or {display.name(paths[1], 80)}",
-                f"exclude the other, for example with --exclude {shlex.quote(where)}, or name files by their paths",
+                f"name files by their paths, or exclude the other: {command} --exclude {shlex.quote(where)}",
             )
         for path in paths:
             other = owner.setdefault(path, row)

@@ -31,9 +31,10 @@ def labels_of(paths: Sequence[str], pattern: re.Pattern[str], place: str) -> Fil
     """
     top = len(outer_folders({tuple(path.split("/")[:-1]) for path in paths}))
     inner = ["/".join(path.split("/")[top:]) for path in paths]
-    splits = _splits(inner, place)
+    command = f"layerline data info {shlex.quote(place)} --label-by {shlex.quote(pattern.pattern)}"
+    splits = _splits(inner, place, command)
     of: dict[str, FileLabel] = {}
-    matches = _matches(inner, pattern)
+    matches = _matches(inner, pattern, command)
     for path, name, match in zip(paths, inner, matches, strict=True):
         label = unicodedata.normalize("NFC", match.strip())
         if not label or len(label) > LONGEST_NAME:
@@ -48,26 +49,25 @@ def labels_of(paths: Sequence[str], pattern: re.Pattern[str], place: str) -> Fil
     return found
 
 
-def _matches(names: Sequence[str], pattern: re.Pattern[str]) -> list[str]:
-    """Return what the expression matches in each name. Raises DataError if names have no match."""
+def _matches(names: Sequence[str], pattern: re.Pattern[str], command: str) -> list[str]:
+    """Return what the expression matches in each name. Raises DataError if names have no match.
+
+    command: the one that reads the data, to which an --exclude may be added.
+    """
     matches = groups.search(names, pattern, "--label-by")
     lacking = [name for name, match in zip(names, matches, strict=True) if not match]
     if lacking:
         folders = {name.split("/", 1)[0] for name in lacking if "/" in name}
         others = {name.split("/", 1)[0] for name, match in zip(names, matches, strict=True) if match}
         apart = sorted(folders) if len(folders) <= _MAX_FOLDERS and not folders & others else []
-        help_ = "the path of every file, relative to the folder of the splits, must match"
-        raise groups.no_match(
-            "--label-by",
-            pattern,
-            lacking,
-            len(names),
-            f"exclude them: --exclude {shlex.quote(','.join(apart))}" if apart else help_,
-        )
+        way = "the path of every file, relative to the folder of the splits, must match"
+        if apart:
+            way = f"exclude them: {command} --exclude {shlex.quote(','.join(apart))}"
+        raise groups.no_match("--label-by", pattern, lacking, len(names), way)
     return matches
 
 
-def _splits(paths: Sequence[str], place: str) -> dict[str, SplitName]:
+def _splits(paths: Sequence[str], place: str, command: str) -> dict[str, SplitName]:
     """Return the split of each folder, if folders are splits. Raises DataError if only some are."""
     firsts = {path.split("/", 1)[0] if "/" in path else "" for path in paths}
     among = split_names.among(firsts)
@@ -80,7 +80,7 @@ def _splits(paths: Sequence[str], place: str) -> dict[str, SplitName]:
         omit = ",".join(filter(None, others)) if "train" in found.values() else ",".join(sorted(among))
         raise DataError(
             f"{place}: found images in {names} outside any split, next to {display.name(min(among), 30)}",
-            f"exclude them: --exclude {shlex.quote(omit)}" if omit else "move them into a split",
+            f"exclude them: {command} --exclude {shlex.quote(omit)}" if omit else "move them into a split",
         )
     if "train" not in found.values():
         raise DataError(
