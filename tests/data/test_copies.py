@@ -14,7 +14,7 @@ from command import run
 from data_files import pictures, write_idx, write_npz
 
 from layerline.data import content, load_data
-from layerline.data.fetching import catalog, copies
+from layerline.data.fetching import catalog, library_copies
 from layerline.data.formats import named_idx
 from layerline.errors import DataError
 
@@ -131,8 +131,8 @@ def test_cifar_10_is_known_by_its_files(home, monkeypatch, place):
     with pytest.raises(DataError, match="layerline data fetch cifar10"):
         load_data("cifar10")
     known = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in folder.iterdir()}  # noqa: S324
-    assert known.keys() == copies._MD5["cifar10"].keys()
-    monkeypatch.setitem(copies._MD5, "cifar10", known)
+    assert known.keys() == library_copies._MD5["cifar10"].keys()
+    monkeypatch.setitem(library_copies._MD5, "cifar10", known)
     data = load_data("cifar10", validation="none")
     assert (len(data.train), len(data.test)) == (100, 20)
     assert data.notes[0].startswith(f"cifar10 is read from ~/{place}")
@@ -143,7 +143,7 @@ def test_cifar_10_is_known_by_its_files(home, monkeypatch, place):
 
 def test_cifar_100_by_name_says_where_to_get_it():
     """There is nothing to fetch: the message has the page and the command."""
-    with pytest.raises(DataError, match=r"found no folder cifar-100-python in .*\n.*--data cifar-100-python.tar.gz"):
+    with pytest.raises(DataError, match=r"found no folder cifar-100-python in .*\n.*cifar-100-python.tar.gz"):
         load_data("cifar100")
 
 

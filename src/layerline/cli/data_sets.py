@@ -57,13 +57,13 @@ def _place(known: Published, folder: Path | None, *, copied: bool) -> str:
     copied: whether copies of other libraries are used, which `train` checks when it reads them.
     """
     from layerline.data import sources
-    from layerline.data.fetching import catalog, copies
+    from layerline.data.fetching import catalog, library_copies
 
     if not known.archives:
         return "included in the package"
     place = None if folder is None or not folder.is_dir() else sources.place_of(known.name, folder)
     if place is None or folder is None:
-        for copy in copies.of(known.name) if copied else ():
+        for copy in library_copies.of(known.name) if copied else ():
             return f"{catalog.shown(copy.path)} ({copy.by})"
         return f"layerline data fetch {known.name}"
     below = "" if place == folder else display.name(place.relative_to(folder).as_posix())

@@ -69,14 +69,14 @@ def check_source(source: Any, others: Mapping[SplitName, Any]) -> None:
 def read(
     source: Any,
     others: dict[SplitName, Any],
-    folder: str | os.PathLike[str] | None,
+    data_dir: str | os.PathLike[str] | None,
     options: ImageOptions,
     progress: Progress | None,
 ) -> SourceArrays:
     """Return the arrays of `source`, training images, and of the data of other splits. Raises DataError.
 
     Each is a pair (x, y), a table of image files, or an iterable of batches (x, y), which is read once. `source` may
-    also be two pairs, as Keras's load_data() returns them: training and test. folder: contains the files of a table.
+    also be two pairs, as Keras's load_data() returns them: training and test. data_dir: contains the files of a table.
     """
     if _are_two_pairs(source):
         if "test" in others:
@@ -98,7 +98,7 @@ def read(
             "pass both the same way",
         )
     if tables:
-        return tables.pop("train").joined(tables).read(folder, options, progress)
+        return tables.pop("train").joined(tables).read(data_dir, options, progress)
     options.check_arrays("the data")
     splits = {split: _split(pair, "" if split == "train" else f"{split} ") for split, pair in pairs.items()}
     return SourceArrays("arrays", splits, notes=tuple(pair.note for pair in pairs.values() if pair.note))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -62,23 +63,20 @@ def load_data(
     """Read a data set, check it, and split it into training, validation and test. Raises DataError.
 
     source: `digits`, `mnist`, `fashion-mnist`, `cifar10`, or a path to an image folder, an archive of one, CIFAR, IDX,
-        .npz, .npy, .mat or Parquet files, or a .csv of pixels. Or data in memory (docs/python.md): a
-        pair (x, y) of images and labels, as arrays, tensors or lists; a DataFrame with the path and label of each
-        image, or a pair (paths, labels); or an iterable of batches (x, y), which is read once.
+        .npz, .npy, .mat or Parquet files, or a .csv of pixels. Or data in memory (docs/python.md): a pair (x, y) of
+        images and labels; a DataFrame, or a pair (paths, labels); or an iterable of batches (x, y), read once.
     data_dir: the folder in which named sets, or the files of a DataFrame, are looked up.
     classes: use only these, by name or number, as "0,1" or [0, 1]; they keep the data's order.
     test, validation: a fraction (0.1), a number of images (200), or "none"; taken from the training images if the data
         has no such split, 0.15 and 0.1 by default. validation is a fraction of what remains after test. Own(0.3): take
         it only if the data has none. If `source` is in memory, also data of the same kind: test=(xt, yt).
     limit: train on at most this many images.
-    normalize: "max" (divide by the largest possible pixel value; the default) or "standard" (mean 0, standard
-        deviation 1).
+    normalize: "max" (divide by the largest possible pixel value; the default) or "standard" (mean 0, deviation 1).
     seed: the random seed of the splits, 0 to 2⁶⁴ − 1.
     size, fit, gray, labels, file_column, label_column, label_by, group_by, exclude, skip_bad, cache, input_shape: for
         image files, see `image_options.image_options`.
     sizing: replaces size, fit, gray and input_shape by a model's preprocessing of image files; arrays stay as they are.
-    progress: called from time to time while image files are decoded, with the number done and the total (None if
-        unknown).
+    progress: called while image files are decoded, with the number done and the total (None if unknown).
     """
     given: tuple[tuple[SplitName, Any], ...] = (("test", test), ("validation", validation))
     others = {split: value for split, value in given if in_memory.is_data(value)}
@@ -94,11 +92,9 @@ def load_data(
     )
     if sizing is not None:
         images = replace(images, sizing=sizing)
-    if isinstance(source, str | os.PathLike):
-        parts = sources.read(source, data_dir, images, progress)
-    else:
-        parts = in_memory.read(source, others, data_dir, images, progress)
-    return _loaded(parts, wanted, images, scale)
+    named_source = isinstance(source, str | os.PathLike)
+    read = sources.read if named_source else functools.partial(in_memory.read, others=others)
+    return _loaded(read(source, data_dir=data_dir, options=images, progress=progress), wanted, images, scale)
 
 
 def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, normalize: str) -> Dataset:

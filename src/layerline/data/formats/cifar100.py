@@ -26,7 +26,7 @@ _MAX_MEMBERS: Final = 1000
 
 
 @dataclass(frozen=True)
-class Variant:
+class Cifar100Variant:
     """One of the two variants of the published files."""
 
     folder: str
@@ -43,11 +43,11 @@ class Variant:
 
 
 VARIANTS: Final = (
-    Variant(
+    Cifar100Variant(
         *("cifar-100-binary", "train.bin", "test.bin", "fine_label_names.txt"),
         *(cifar_batch.binary_100, cifar_batch.names_of_text_100),
     ),
-    Variant(
+    Cifar100Variant(
         *("cifar-100-python", "train", "test", "meta"),
         *(cifar_batch.python_100, cifar_batch.names_of_python_100),
     ),
@@ -62,7 +62,7 @@ def place_of(folder: Path) -> Path | None:
     return None
 
 
-def variant_of(name: str) -> Variant | None:
+def variant_of(name: str) -> Cifar100Variant | None:
     """Return the variant that a member of an archive belongs to, by its name and folder; None if to neither."""
     parts = name.split("/")
     return next((found for found in VARIANTS if parts[-2:-1] == [found.folder] and parts[-1] in found.files), None)
@@ -87,7 +87,7 @@ def read_folder(folder: Path) -> SourceArrays:
 
 def read_tar(tar: Tar, members: Iterable[Member]) -> SourceArrays:
     """Return the data set from the members of an archive; other members are ignored. Raises DataError."""
-    variant: Variant | None = None
+    variant: Cifar100Variant | None = None
     contents: dict[str, bytes] = {}
     for count, member in enumerate(members):
         if count == _MAX_MEMBERS:
@@ -114,11 +114,11 @@ def read_tar(tar: Tar, members: Iterable[Member]) -> SourceArrays:
     return _parts(variant, contents, tar.name)
 
 
-def _variant_in(folder: Path) -> Variant | None:
+def _variant_in(folder: Path) -> Cifar100Variant | None:
     return next((found for found in VARIANTS if all((folder / name).is_file() for name in found.files)), None)
 
 
-def _parts(variant: Variant, contents: dict[str, bytes], place: str) -> SourceArrays:
+def _parts(variant: Cifar100Variant, contents: dict[str, bytes], place: str) -> SourceArrays:
     classes = variant.names(contents.pop(variant.meta), f"{place}/{variant.meta}")
     note = (
         f"CIFAR-100: the {len(classes)} fine classes are used; for the coarse ones, save an .npz file with "
@@ -128,7 +128,7 @@ def _parts(variant: Variant, contents: dict[str, bytes], place: str) -> SourceAr
     return SourceArrays("cifar100", {"train": train, "test": test}, classes, notes=(note,))
 
 
-def _part(variant: Variant, contents: dict[str, bytes], name: str, place: str, classes: int) -> SplitArrays:
+def _part(variant: Cifar100Variant, contents: dict[str, bytes], name: str, place: str, classes: int) -> SplitArrays:
     where = f"{place}/{name}"
     batch = variant.batch(contents.pop(name), where, classes)
     images = batch.images.reshape(len(batch.labels), *SHAPE)

@@ -9,7 +9,7 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, Final
 
-from layerline.data.fetching import catalog, copies
+from layerline.data.fetching import catalog, library_copies
 from layerline.data.formats import cifar, cifar100
 from layerline.data.formats.cifar_batch import CLASSES
 from layerline.data.formats.recognize import shown
@@ -68,7 +68,7 @@ def read_100(data_dir: Path | None) -> SourceArrays:
 
 def _copied(name: str, reader: Callable[[Path], SourceArrays]) -> SourceArrays | None:
     """Return a set from a copy of Keras or torchvision with the official content; None if there is none."""
-    for copy in copies.of(name):
+    for copy in library_copies.of(name):
         if copy.is_official():
             parts = reader(copy.path)
             return dataclasses.replace(parts, notes=(copy.note, *parts.notes))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from layerline.data import content
-from layerline.data.fetching import catalog, copies
+from layerline.data.fetching import catalog, library_copies
 from layerline.data.formats import idx_folder, npz
 from layerline.data.formats.recognize import shown
 from layerline.data.part import SourceArrays
@@ -18,7 +18,7 @@ from layerline.errors import DataError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layerline.data.fetching.copies import Copy
+    from layerline.data.fetching.library_copies import LibraryCopy
     from layerline.data.part import SplitName
 
 
@@ -86,7 +86,7 @@ def place_of(named: Named, data_dir: Path) -> Path | None:
 
 def _copied(named: Named) -> SourceArrays | None:
     """Return the set from a copy with the official content; None if there is none."""
-    for copy in copies.of(named.name):
+    for copy in library_copies.of(named.name):
         try:
             parts = _read_copy(named, copy)
         except DataError:  # damaged, or something else of this name: the search continues
@@ -96,7 +96,7 @@ def _copied(named: Named) -> SourceArrays | None:
     return None
 
 
-def _read_copy(named: Named, copy: Copy) -> SourceArrays | None:
+def _read_copy(named: Named, copy: LibraryCopy) -> SourceArrays | None:
     if not named.official:
         return idx_folder.read_packed(copy.path) if copy.is_official() else None
     parts = npz.read(copy.path) if copy.path.is_file() else idx_folder.read(copy.path)

@@ -62,7 +62,7 @@ def _read(
         else:
             return image_folder.read_archive(path, tar, passed, options, cached, progress, runs)
         whole = itertools.chain(passed, [member], members)
-        if isinstance(batch, cifar100.Variant):
+        if isinstance(batch, cifar100.Cifar100Variant):
             return cifar100.read_tar(tar, whole)
         if batch:
             return cifar.read_tar(path, tar, whole)

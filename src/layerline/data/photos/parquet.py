@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from layerline.data.photos.decoding import Progress
     from layerline.data.photos.image_options import ImageOptions
     from layerline.data.photos.layout_refusal import Folders
-    from layerline.data.photos.parquet_file import Columns
+    from layerline.data.photos.parquet_file import ParquetColumns
 
 _SUFFIX: Final = ".parquet"
 _SHARD: Final = re.compile(r"-\d+-of-\d+(-\w+)?$")
@@ -125,7 +125,7 @@ def _read(
 
 
 def _images(
-    shards: list[_Shard], columns: Columns, options: ImageOptions, ignored: IgnoredFiles, used: set[str]
+    shards: list[_Shard], columns: ParquetColumns, options: ImageOptions, ignored: IgnoredFiles, used: set[str]
 ) -> Iterator[File]:
     """Yield the images of all files, in folders of split and class."""
     seen: set[str] = set()
@@ -144,7 +144,7 @@ def _images(
                 yield file
 
 
-def _classes(path: Path, columns: Columns) -> list[str] | None:
+def _classes(path: Path, columns: ParquetColumns) -> list[str] | None:
     """Return the class of each row; None if no row has one, as in a test set whose labels are secret."""
     found = parquet_file.labels(path, columns.label)
     if found and all(value in (None, -1) for value in found):
@@ -187,7 +187,7 @@ def _layout(place: str, shards: list[_Shard], notes: tuple[str, ...]) -> FolderL
     return FolderLayout(classes, of, tuple(by_split), notes)
 
 
-def _notes(columns: Columns, without: list[str]) -> tuple[str, ...]:
+def _notes(columns: ParquetColumns, without: list[str]) -> tuple[str, ...]:
     notes = [
         f"images are read from the column {display.name(columns.image)}, labels from {display.name(columns.label)}"
     ]

@@ -30,7 +30,7 @@ _INSTALL: Final = "pip install 'layerline[parquet]', which installs pyarrow"
 
 
 @dataclass(frozen=True)
-class Columns:
+class ParquetColumns:
     """The columns of images and labels."""
 
     image: str
@@ -56,7 +56,7 @@ def _opened(path: Path) -> Iterator[Any]:
         raise DataError(f"{place}: cannot be read: {reason}", FETCH) from error
 
 
-def columns(path: Path) -> Columns:
+def columns(path: Path) -> ParquetColumns:
     """Return the columns of images and labels in a file. Raises DataError if they are missing, or two may be meant."""
     with _opened(path) as opened:
         schema = opened.schema_arrow
@@ -68,7 +68,7 @@ def columns(path: Path) -> Columns:
     image, label = (_only(shown(path), what, found) for what, found in (("image", images), ("label", labels)))
     names = features.get(label, {}).get("names")
     right = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return Columns(image, label, tuple(names or ()) if right else ())
+    return ParquetColumns(image, label, tuple(names or ()) if right else ())
 
 
 def labels(path: Path, column: str) -> list[Any]:

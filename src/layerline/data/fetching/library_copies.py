@@ -58,7 +58,7 @@ _MD5: Final = {
 
 
 @dataclass(frozen=True)
-class Copy:
+class LibraryCopy:
     """A file or folder that may be a copy of a named set."""
 
     name: str
@@ -83,7 +83,7 @@ class Copy:
         )
 
 
-def of(name: str) -> Iterator[Copy]:
+def of(name: str) -> Iterator[LibraryCopy]:
     """Yield what may be a copy of a named set, in the order in which they are looked at."""
     try:
         home: Path | None = Path.home()
@@ -91,15 +91,17 @@ def of(name: str) -> Iterator[Copy]:
         home = None
     if home is not None and home.is_absolute():
         keras = home / ".keras" / "datasets"
-        yield from (copy for place in _KERAS[name] if (copy := Copy(name, keras / place, "Keras")) and _is_there(copy))
+        yield from (
+            copy for place in _KERAS[name] if (copy := LibraryCopy(name, keras / place, "Keras")) and _is_there(copy)
+        )
     roots = [Path(root) for root in _ROOTS] + ([home / root for root in _ROOTS[:2]] if home is not None else [])
     for root in roots:
-        copy = Copy(name, root / _TORCHVISION[name], "torchvision")
+        copy = LibraryCopy(name, root / _TORCHVISION[name], "torchvision")
         if _is_there(copy):
             yield copy
 
 
-def _is_there(copy: Copy) -> bool:
+def _is_there(copy: LibraryCopy) -> bool:
     try:
         return copy.path.is_file() if copy.path.suffix else copy.path.is_dir()
     except OSError:  # a folder that may not be entered
