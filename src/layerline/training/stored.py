@@ -52,7 +52,7 @@ def stored(path: Path, *, threads: int | None = None, not_finite: bool = False) 
 
 
 def read(path: Path, *, not_finite: bool = False) -> tuple[ModelFile, int | None]:
-    """Return the contents of a model file or of that of a run, and the epoch of `StoredModel.unfinished`; see `stored`."""
+    """Return the contents of a model file, also of a run, and for an unfinished run the epoch; see `stored`."""
     file = _file_of(path)
     if file is None:
         return _best_so_far(path, not_finite=not_finite)
