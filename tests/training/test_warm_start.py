@@ -215,7 +215,7 @@ def test_a_run_that_did_not_finish_is_refused_with_both_ways(place: Path) -> Non
     ended = invoke("train", "a", "--epochs", "3")
     assert isinstance(ended.exception, UserError)
     assert "layerline train --resume a finishes it" in str(ended.exception.help)
-    assert "--start-from a" in str(ended.exception.help)
+    assert "layerline train a/network.cnn --data digits --start-from a starts a new run" in str(ended.exception.help)
 
 
 @pytest.mark.usefixtures("place")
