@@ -25,11 +25,13 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from fuzz_inputs import INPUTS
+import fuzz_inputs
+import fuzz_sets
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+INPUTS: Final = {**fuzz_inputs.INPUTS, **fuzz_sets.INPUTS}
 LONGEST: Final = 5.0
 """Seconds."""
 LARGEST: Final = 500 * 10**6

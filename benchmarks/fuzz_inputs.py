@@ -36,8 +36,9 @@ from PIL import Image
 import layerline
 from layerline import comparison
 from layerline.comparison.listing import listing
-from layerline.data.photos import label_file
-from layerline.data.photos.image_file import BadImageError, decode
+from layerline.data.photos import label_table
+from layerline.data.photos.image_file import decode
+from layerline.data.photos.image_format import BadImageError
 from layerline.data.photos.sizing import Sizing
 from layerline.errors import UserError
 from layerline.experiment.experiment import settle
@@ -72,10 +73,11 @@ class Input(abc.ABC):
         """Mutate a sample and read it."""
 
 
-class _OfFiles(Input):
+class OfFiles(Input):
     """A parser of files that are mutated as bytes."""
 
     def __init__(self) -> None:
+        """Start without samples."""
         self.samples: dict[str, tuple[bytes, ...]] = {}
         """The names of the files that a case writes → their possible contents."""
 
@@ -97,7 +99,7 @@ class _OfFiles(Input):
 
 
 @final
-class Network(_OfFiles):
+class Network(OfFiles):
     """A network file."""
 
     def prepare(self, _folder: Path) -> None:
@@ -118,7 +120,7 @@ class Network(_OfFiles):
 
 
 @final
-class Idx(_OfFiles):
+class Idx(OfFiles):
     """IDX files of images and labels, compressed with gzip or xz, or uncompressed."""
 
     def prepare(self, folder: Path) -> None:
@@ -144,7 +146,7 @@ class Idx(_OfFiles):
 
 
 @final
-class Npz(_OfFiles):
+class Npz(OfFiles):
     """.npz files, mutated in a member or in the archive."""
 
     def prepare(self, folder: Path) -> None:
@@ -156,6 +158,9 @@ class Npz(_OfFiles):
             {"x": images.astype(np.float32) / 255, "y": np.eye(3)[numbers]},
             {"x_train": images, "y_train": names, "x_test": images[:9], "y_test": names[:9]},
             {"x": images, "y": np.char.encode(names, "utf-8")},
+            {"train_images": images, "train_labels": names, "test_images": images[:9], "test_labels": names[:9]},
+            {"arr_0": images[:, 0], "arr_1": numbers},
+            {"X": images.reshape(30, -1), "Y": numbers},
         )
         self.samples = {
             "set.npz": tuple(npz(each, save) for each in arrays for save in (np.savez, np.savez_compressed))
@@ -171,7 +176,7 @@ class Npz(_OfFiles):
 
 
 @final
-class Cifar(_OfFiles):
+class Cifar(OfFiles):
     """CIFAR-10 batches, binary, pickled, and in an archive."""
 
     def __init__(self) -> None:
@@ -187,7 +192,7 @@ class Cifar(_OfFiles):
         rows = images.reshape(10, -1)
         binary = np.concatenate([numbers[:, None], rows], axis=1).tobytes()
         said = {b"data": rows, b"labels": numbers.tolist(), b"batch_label": b"x", b"filenames": [b"a.png"] * 10}
-        pickled = tuple(pickle.dumps(said, protocol) for protocol in (0, 1, 2))
+        pickled = tuple(pickle.dumps(said, protocol) for protocol in range(6))
         names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
         meta = pickle.dumps({b"label_names": [name.encode() for name in names], b"num_vis": 3072}, 2)
         self._python = {**dict.fromkeys(stems, pickled), "batches.meta": (meta,)}
@@ -213,7 +218,7 @@ class Cifar(_OfFiles):
 
 
 @final
-class Tar(_OfFiles):
+class Tar(OfFiles):
     """A tar of images, with fixed header checksums, uncompressed or compressed with gzip or xz."""
 
     def prepare(self, folder: Path) -> None:
@@ -239,7 +244,7 @@ class Tar(_OfFiles):
 
 
 @final
-class Csv(_OfFiles):
+class Csv(OfFiles):
     """A label file, with its image files."""
 
     def prepare(self, folder: Path) -> None:
@@ -263,13 +268,13 @@ class Csv(_OfFiles):
 
     def given(self, random: Random, folder: Path) -> None:
         """Read the file, sometimes with the images."""
-        label_file.read(folder / "labels.csv")
+        label_table.read(folder / "labels.csv")
         if random.random() < 0.2:
             layerline.load_data(folder / "photos", labels=folder / "labels.csv", size=SIDE, cache=False)
 
 
 @final
-class Toml(_OfFiles):
+class Toml(OfFiles):
     """experiment.toml, as written by a user and as recorded by a run."""
 
     def prepare(self, folder: Path) -> None:
@@ -288,7 +293,7 @@ class Toml(_OfFiles):
         Record.read(folder / "experiment.toml")
 
 
-class _Signed(_OfFiles):
+class _Signed(OfFiles):
     """A tensor file; after most mutations of its header, length and digest are fixed."""
 
     def spoilt(self, random: Random, content: bytes, others: tuple[bytes, ...]) -> bytes:
@@ -346,7 +351,7 @@ class Checkpoint(_Signed):
 
 
 @final
-class RunFolder(_OfFiles):
+class RunFolder(OfFiles):
     """The folder of a run, with one or two files mutated."""
 
     def prepare(self, folder: Path) -> None:
@@ -385,7 +390,7 @@ class RunFolder(_OfFiles):
 
 
 @final
-class ImageFile(_OfFiles):
+class ImageFile(OfFiles):
     """An image file in any supported format."""
 
     refusals = (UserError, BadImageError)

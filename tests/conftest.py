@@ -22,6 +22,7 @@ MAY_BE_SKIPPED: Final = (
     "only Linux says what a process has taken itself",
     "asks for older x86-64 CPUs",
     *("rights are others there", "Windows has no such names"),
+    "SCIPY_ARRAY_API is not set: not checking array_api input",
 )
 """What a machine may lack. A test that is skipped for anything else, such as a module that is not installed, fails."""
 
@@ -57,6 +58,7 @@ def pytest_configure() -> None:
 @pytest.fixture(autouse=True)
 def nobodys_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test see the data sets and decoded images of the user who runs it, or leave any."""
+    monkeypatch.setenv("HOME", "/no-home")
     monkeypatch.setenv("XDG_DATA_HOME", "/nowhere")
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
     monkeypatch.delenv("LAYERLINE_DATA", raising=False)

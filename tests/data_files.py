@@ -72,3 +72,14 @@ def zip_of(**members: bytes) -> bytes:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content)
     return file.getvalue()
+
+
+def zip_of_files(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Return a zip archive of files, written by Python; a name that ends in `/` is a folder."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, content in files.items():
+            info = zipfile.ZipInfo(name)
+            info.compress_type = method
+            archive.writestr(info, content)
+    return file.getvalue()

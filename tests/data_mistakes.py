@@ -307,7 +307,7 @@ def name_unknown() -> Loaded:
 
 
 @case
-def name_later() -> Loaded:
+def cifar_100_not_there() -> Loaded:
     return "cifar100", {}
 
 

@@ -71,12 +71,12 @@ def npz_text_for_images() -> Loaded:
 
 @case
 def npz_other_keys() -> Loaded:
-    return arrays(images=IMAGES, labels=LABELS)
+    return arrays(photos=IMAGES, kinds=LABELS, ids=np.arange(30))
 
 
 @case
 def npz_capitals() -> Loaded:
-    return arrays(X=IMAGES, Y=LABELS)
+    return arrays(X=IMAGES, Images=IMAGES, Y=LABELS)
 
 
 @case

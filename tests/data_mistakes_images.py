@@ -156,8 +156,8 @@ def pickle_steps() -> Loaded:
 
 
 @case
-def pickle_protocol_five() -> Loaded:
-    return python(b"\x80\x05}.")
+def pickle_protocol_six() -> Loaded:
+    return python(b"\x80\x06}.")
 
 
 @case
@@ -392,7 +392,7 @@ def images_in_another_split() -> Loaded:
 
 @case
 def images_too_deep() -> Loaded:
-    return folder_of({f"{path}/1.png": png(picture()) for path in ("train/a", "train/b", "train/c/d")})
+    return folder_of({f"{path}/1.png": png(picture()) for path in ("train/a", "train/b", "train/c/d", "train/c/e")})
 
 
 @case

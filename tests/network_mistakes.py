@@ -26,8 +26,8 @@ CASES = {
     "only-comments": Case("# a network\n\n   # and nothing else\n"),
     "only-input": Case("Input 1 28 28\n"),
     # A5: words
-    "unknown-layer": Case("Conv 6 5\nReLu6\nPol 2\nFlat\nFC classes\n"),
-    "unknown-layer-far": _with("Transformer 8"),
+    "unknown-layer": Case("Conv 6 5\nRellu\nPol 2\nFlat\nFC classes\n"),
+    "unknown-layer-far": _with("Blorp 8"),
     "unknown-layer-other-word": _with("Convolution 8 3"),
     "called-like-python": Case("nn.Conv2d(1, 6, 5)\nnn.ReLU()\nFlat\nFC classes\n"),
     # lines of PyTorch, Keras and darknet, with what to write
@@ -35,6 +35,11 @@ CASES = {
         "nn.Conv2d(1, 16, 3, padding=1),\nself.conv1 = nn.Conv2d(1, 32, 3, 1)\nx = F.relu(self.conv1(x))\n"
         "x = F.max_pool2d(F.relu(self.conv2(x)), 2)\nx = x.view(-1, 16*4*4)\nnn.Linear(84, 10)\nnn.BatchNorm2d(16)\n"
         "self.fc = nn.Linear(n * 4, hidden)\nself.act = nn.PReLU()\nnn.Linear(84, num_classes)"
+    ),
+    "caffe-blocks": Case('layer {\n  name: "conv1"\n  convolution_param { num_output: 20 }\n}\nlayer {\n}\n'),
+    "other-tools-words": Case(
+        "PReLU\nGroupNorm 4\nUpsample 2\nConcat\nIdentity\nRandomFlip horizontal\nConv1D 8 3\nAdaptiveAvgPool2d 4x4\n"
+        "BatchNormalization momentum=1\nActivation linear"
     ),
     "pytorch-program": Case("import torch.nn as nn\nclass Net(nn.Module):\n    def __init__(self):\n    return x\n])"),
     "keras-lines": Case(
@@ -49,7 +54,7 @@ CASES = {
         "[connected]\noutput=10\nactivation=linear\n[softmax]\n[cost]\ntype=sse"
     ),
     "python-values": Case(
-        "Conv 8 (3,5)\nConv 8 3 padding='same'\nConv 8 3 padding=valid\nPool 2 padding=valid\nFlat\n"
+        "Conv 8 (3,5)\nConv 8 3 padding='same'\nConv 8 3 padding='valid'\nPool 2 padding=full\nFlat\n"
         "Dense 9 activation=tanh"
     ),
     # the channels or inputs that arrive come first
@@ -88,7 +93,7 @@ CASES = {
     "number-with-comma": _with("Conv 6, 5"),
     "number-in-other-digits": _with("Conv \uff16 5"),
     "outputs-no-number": Case("Flat\nFC ten"),
-    "bias-true": _with("Conv 6 5 bias=true"),
+    "bias-true": _with("Conv 6 5 bias=1"),
     "repeat-zero": Case("Repeat 0\nReLU\nEnd\nFlat\nFC classes"),
     "input-zero": Case("Input 0 28 28\nFlat\nFC classes", None),
     # A9, A10: windows
@@ -101,7 +106,8 @@ CASES = {
     "pool-too-large": Case("Conv 6 5\nPool 25\nFlat\nFC classes"),
     "pool-to-nothing": Case("Pool 2\nPool 2\nPool 2\nPool 2\nPool 2\nFlat\nFC classes"),
     "pool-padding": _with("Pool 3 2 2"),
-    "same-with-stride": _with("Conv 6 5 2 same"),
+    "dropout2d-after-flat": Case("Flat\nDropout2d 0.2\nFC classes"),
+    "separable-too-large": Case("Pool 4\nSeparableConv 8 9\nFlat\nFC classes"),
     # A12, A13: memory
     "products-that-wrap": Case("Flat\nFC 4194305\nFC 4194305\nFC 211106198978564\nFC classes"),
     "memory-parameters": Case("Conv 1000 3\nFlat\nFC 100000\nFC classes"),

@@ -173,6 +173,8 @@ def _stride(place: _Place) -> tuple[int, int]:
 
 def _padding(place: _Place) -> tuple[int, int] | str:
     """Padding: none, half, more than the kernel (of a Conv), or `same`."""
+    if place.rng.random() < 0.2:
+        return "same"
     if "window" in place.drawn:
         half = (place.drawn["window"][0] // 2, place.drawn["window"][1] // 2)
         return place.rng.choice(((0, 0), half, (half[0], 0), (place.rng.randint(0, half[0]), half[1])))
@@ -185,11 +187,7 @@ def _padding(place: _Place) -> tuple[int, int] | str:
         (R + 2, S + 1),
         (place.rng.randint(0, R), place.rng.randint(0, S)),
     )
-    return (
-        "same"
-        if place.drawn.get("stride", (1, 1)) == (1, 1) and place.rng.random() < 0.2
-        else place.rng.choice(several)
-    )
+    return place.rng.choice(several)
 
 
 ARGUMENTS: Final[dict[str, Callable[[_Place], Any]]] = {
@@ -202,8 +200,10 @@ ARGUMENTS: Final[dict[str, Callable[[_Place], Any]]] = {
     "groups": lambda place: place.rng.choice(
         (1,) * 4 + (2, 3, place.shape[0], math.gcd(place.shape[0], place.drawn["filters"]))
     ),
+    "multiplier": lambda place: place.rng.choice((1, 1, 2, 3)),
     "bias": lambda place: place.rng.random() < 0.8,
     "outputs": lambda place: place.rng.choice((1, 2, 3, 5, 7, 10, 16, 17, 33)),
+    "alpha": lambda place: place.rng.choice((1.0, 0.5, 2.0)),
     "slope": lambda place: place.rng.choice((0.0, 0.01, 0.2)),
     "momentum": lambda place: place.rng.choice((0.1, 0.05, 1.0)),
     "eps": lambda place: place.rng.choice((1e-5, 1e-3)),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from layerline.network import Network, presets
     from layerline.recipe import Recipe
+    from layerline.report.figure import samples_figure as samples_figure
     from layerline.training import Model, Progress, Run, Seeds, load, resume, train, train_seeds
 
 __version__: Final = "0.1.0"
@@ -74,6 +75,7 @@ _HOMES: Final = {
     "presets": "network",
     "read": "data.networks",
     "resume": "training",
+    "samples_figure": "report.figure",  # not public: Dataset.show calls what comes after it in the package's order
     "train": "training",
     "train_seeds": "training",
 }

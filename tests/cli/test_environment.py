@@ -83,8 +83,8 @@ def test_a_read_only_folder_is_said_and_another_is_taken(folder: Path) -> None:
     script = "mount --bind . . && mount -o remount,ro,bind . && mount -t tmpfs none other && cd . && "
     ended = within(folder, script + shlex.join(TRAIN))
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("runs/net-bands-1: cannot be made, /")
-    assert ended.stderr.endswith("may not be written\n  help: choose another place by --out\n")
+    assert ended.stderr.startswith("runs/net-bands-1: cannot be created: no permission to write to ")
+    assert ended.stderr.endswith("\n  help: choose another place with --out\n")
     assert within(folder, script + shlex.join([*TRAIN, "--quiet", "--out", "other/run"])).returncode == 0
 
 
@@ -167,7 +167,7 @@ def test_a_limit_on_the_size_of_files(folder: Path) -> None:
     ended = limited(folder, resource.RLIMIT_FSIZE, 10_000, "--out", "run")
     assert ended.returncode == 2
     assert ended.stderr.startswith("run/loss.png: cannot be written: File too large (6")
-    assert "test of 30 images" in ended.stdout
+    assert "test set: 30 images" in ended.stdout
     names = {path.name for path in (folder / "run").iterdir()}
     assert names == {
         *("network.cnn", "experiment.toml", "history.jsonl", "checkpoints"),
@@ -182,8 +182,8 @@ def test_little_memory_is_refused_before_the_training(folder: Path) -> None:
     ended = limited(folder, resource.RLIMIT_AS, 512_000_000, "--threads", "2", "--batch-size", "8")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert re.fullmatch(
-        r"--batch-size 8: training takes addresses for 49\d MB, 494 MB of it whatever the batch size, "
-        r"and the limit on them \(ulimit -v\) leaves \d+(\.\d)? MB\n  help: raise that limit, or use fewer --threads\n",
+        r"--batch-size 8: training needs 49\d MB of address space \(494 MB of it whatever the batch size\), "
+        r"but its limit \(ulimit -v\) leaves only \d+(\.\d)? MB\n  help: raise that limit, or use fewer --threads\n",
         ended.stderr,
     )
     assert not (folder / "runs").exists()

@@ -12,10 +12,9 @@ import pytest
 from layerline.cli import entry_point, foreign
 from layerline.cli.arguments import MistypedError
 from layerline.cli.commands import COMMANDS
-from layerline.errors import UserError
+from layerline.errors import UserError, other_words
 from layerline.experiment import toml_file
-from layerline.recipe import other_words
-from layerline.training.session import recipe_of
+from layerline.training import by_name, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -254,5 +253,8 @@ def test_a_file_and_python_know_the_other_names(tmp_path: Path, key: str, ours: 
     (tmp_path / "e.toml").write_text(f'[network]\nfile = "lenet5"\n[train]\n{key} = 1\n')
     with pytest.raises(UserError, match=f"did you mean {ours}"):
         toml_file.read(tmp_path / "e.toml")
+    if key == "lr":  # which the command line has too
+        assert by_name.options_of({key: 1}, train) == {ours: 1}
+        return
     with pytest.raises(UserError, match=f"did you mean {ours}"):
-        recipe_of(None, {key: 1})
+        by_name.options_of({key: 1}, train)

@@ -141,7 +141,7 @@ def test_data_is_checked_without_asserts(tmp_path: Path) -> None:
         "    try:\n"
         "        load_data(source, **options)\n"
         "    except DataError as error:\n"
-        "        found[name] = str(error)\n"
+        "        found[name] = error.with_flags\n"
         "json.dump(found, sys.stdout)\n"
     )
     ended = subprocess.run(  # noqa: S603

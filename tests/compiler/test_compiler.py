@@ -127,7 +127,20 @@ GELU
 AvgPool 2
 Tanh
 Dropout 0.5
+Depthwise 3 padding=same multiplier=2 bias=no
+ReLU6
+Conv 7 3
+Pool 3 stride=2 padding=same
+HardSwish
+AvgPool 2 padding=same
+ELU
+Dropout2d 0.5
+Residual
 GlobalPool
+Mish
+Shortcut
+GlobalMaxPool
+End
 Flat
 FC 8
 Sigmoid

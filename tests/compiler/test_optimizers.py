@@ -198,8 +198,9 @@ def test_what_is_evaluated_are_the_averages(option: str) -> None:
 
 
 def test_dropout_drops_the_same_in_both_engines() -> None:
-    """Ten steps with Dropout on images and on a list give the weights of PyTorch in float64: the masks are ours."""
-    text = "Input 2 6 6\nConv 4 3\nDropout 0.3\nTanh\nFlat\nDropout 0.5\nFC 7\nTanh\nDropout 0.1\nFC 4\n"
+    """Ten steps with Dropout on images, of whole channels and on a list give PyTorch's weights in float64: the masks
+    are ours."""
+    text = "Input 2 6 6\nConv 4 3\nDropout 0.3\nTanh\nDropout2d 0.3\nFlat\nDropout 0.5\nFC 7\nTanh\nDropout 0.1\nFC 4\n"
     net, recipe = parse(text, name="net"), recipe_of(OPTIMIZERS["sgd"], epochs=2)
     engines = [CompiledEngine(net, SCALING, recipe, 1), TorchEngine(net, SCALING, recipe, 1, dtype="float64")]
     for engine in engines:

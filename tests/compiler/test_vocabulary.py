@@ -24,7 +24,9 @@ from layerline.compiler.kernels.activations import (
     SiLUFunction,
     TanhFunction,
 )
-from layerline.compiler.kernels.dropout import DropoutMask, mask_size
+from layerline.compiler.kernels.dropout import DropoutMask, MaskedChannels, mask_size
+from layerline.compiler.kernels.exponential_activations import ELUFunction, MishFunction
+from layerline.compiler.kernels.piecewise_activations import HardSwishFunction, ReLU6Function
 from layerline.compiler.machine import host, named
 from layerline.compiler.plane import Plane, capacity
 from layerline.data.dataset import ImageSet, Scaling, Split
@@ -85,6 +87,8 @@ def _units(ours: np.ndarray, truth: np.ndarray) -> float:
     ("name", "truth", "reach", "units"),
     [
         ("exp", np.exp, (-87.0, 0.0), 1.5),
+        ("less_one", np.expm1, (-87.0, 0.0), 4.0),
+        ("decay", lambda x: np.exp(-np.abs(x)), (-87.0, 87.0), 1.5),
         ("tanh", np.tanh, (-12.0, 12.0), 4.0),
         ("sigmoid", lambda x: 1 / (1 + np.exp(-x)), (-80.0, 80.0), 4.0),
     ],
@@ -106,12 +110,12 @@ def test_the_normal_distribution_errs_by_no_more_than_it_says(width: str) -> Non
     assert np.abs(_ours("normal", x, width) - truth).max() <= 2.0**-23
 
 
-@pytest.mark.parametrize("name", ["exp", "tanh", "sigmoid", "normal"])
+@pytest.mark.parametrize("name", ["exp", "less_one", "tanh", "sigmoid", "normal"])
 def test_functions_of_what_is_no_number(name: str) -> None:
     """NaN stays NaN; the limits are those of the function."""
     x = np.full(CHUNK, np.nan, np.float32)
     assert np.isnan(_ours(name, x, "host")).all()
-    if name != "exp":
+    if name not in ("exp", "less_one"):
         x[::2], x[1::2] = np.inf, -np.inf
         low = -1.0 if name == "tanh" else 0.0
         y = _ours(name, x, "host")
@@ -126,6 +130,10 @@ PYTORCHS = {
     "sigmoid": (SigmoidFunction(), torch.sigmoid),
     "tanh": (TanhFunction(), torch.tanh),
     "silu": (SiLUFunction(), torch.nn.functional.silu),
+    "relu6": (ReLU6Function(), torch.nn.functional.relu6),
+    "hard swish": (HardSwishFunction(), torch.nn.functional.hardswish),
+    "elu": (ELUFunction(0.7), lambda x: torch.nn.functional.elu(x, 0.7)),
+    "mish": (MishFunction(), torch.nn.functional.mish),
     "gelu": (GELUFunction(), torch.nn.functional.gelu),
 }
 
@@ -146,7 +154,14 @@ def test_activations_at_the_corners_are_pytorchs(name: str, width: str) -> None:
     np.testing.assert_allclose(arrays["y"][: plane.size], truth, rtol=4 * 2.0**-23, atol=1e-36)
 
 
-@pytest.mark.parametrize("text", ["AvgPool 3 2 1", "AvgPool 2x4 1 1x2", "AvgPool 5 3", "GlobalPool", "Pool 3 1 1"])
+POOLS = (
+    *("AvgPool 3 2 1", "AvgPool 2x4 1 1x2", "AvgPool 5 3", "AvgPool 4x3 3x2 same", "AvgPool 3 1 same"),
+    *("GlobalPool", "GlobalMaxPool", "Pool 3 1 1", "Pool 4x3 3x2 same", "Pool 3 1 same"),
+    "Conv 3 1\nReLU\nPool 2 padding=same",
+)
+
+
+@pytest.mark.parametrize("text", POOLS)
 def test_pools_at_the_corners_are_pytorchs(text: str) -> None:
     """Windows over the edge, sizes rounded down, infinities and NaN: the probabilities are PyTorch's, NaN for NaN."""
     network = parse(f"Input 2 7 6\n{text}\nFlat\nFC 3\n", name="pool")
@@ -176,6 +191,35 @@ def test_dropout_keeps_what_the_reference_keeps(size: int, p: float, width: str)
     ours = arrays["m"].reshape(len(images), -1)[:, :size]
     keep = dropout_keep(seed, epoch, images, layer, (size, 1, 1), p).reshape(len(images), size)
     np.testing.assert_array_equal(ours, np.where(keep, np.float32(1 / (1 - p)), np.float32(0)))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("channels", [1, 3, 16, 37])
+def test_dropout2d_drops_whole_channels(channels: int, width: str) -> None:
+    """Each channel of each image is all 0 or all x / (1 − p), as `dropout_keep` says for a number a channel; a sum
+    grows by the same."""
+    images, p, layer = np.array([4, 0, 70_000]), 0.4, 5
+    x, y = Plane(channels, 3, 5, 1, 0, 2, 1), Plane(channels, 3, 5, 0, 2, 1, 0)
+    m, machine = capacity(mask_size(channels)), named(*WIDTHS[width])
+    arrays = {"order": images, "rng_key": np.array([7, 0, 2], np.uint32), "m": aligned(len(images) * m)}
+    run(DropoutMask(channels, p, layer), machine, arrays, images=len(images))
+    numbers = np.random.default_rng(3).standard_normal((len(images), 3, 5, channels)).astype(np.float32)
+    arrays |= {"x": aligned(len(images) * capacity(x.size)), "y": aligned(len(images) * capacity(y.size))}
+    inside(arrays["x"], x, len(images))[:] = numbers
+    kept = dropout_keep(7, 2, images, layer, (channels, 1, 1), p).reshape(len(images), 1, 1, channels)
+    expected = numbers * (kept * np.float32(1 / (1 - p)))
+    run(MaskedChannels(x, y), machine, arrays, images=len(images))
+    np.testing.assert_array_equal(inside(arrays["y"], y, len(images)), expected)
+    run(MaskedChannels(x, y, add=True), machine, arrays, images=len(images))
+    np.testing.assert_array_equal(inside(arrays["y"], y, len(images)), 2 * expected)
+
+
+def inside(memory: np.ndarray, plane: Plane, images: int) -> np.ndarray:
+    """Return the images in a buffer without their borders: (N, H, W, C)."""
+    rows = memory.reshape(images, -1)[:, : plane.size].reshape(
+        images, -1, plane.pitch // plane.channels, plane.channels
+    )
+    return rows[:, plane.top : plane.top + plane.height, plane.left : plane.left + plane.width]
 
 
 NORMS = "Input 3 6 5\nConv 7 3 1 1\nBatchNorm momentum=0.3\nReLU\nFlat\nBatchNorm eps=0.001\nFC 9\nBatchNorm\nFC 4\n"
@@ -254,13 +298,30 @@ EVERYTHING = """
       Conv 12 3 padding=1
       Sigmoid
     End
+    Residual
+      Depthwise 3 padding=same multiplier=2 bias=no
+      ELU 0.5
+      Conv 12 1
+      Dropout2d 0.2
+    Shortcut
+      SeparableConv 12 3 padding=same
+      HardSwish
+      AvgPool 3 1 same
+    End
+    Pool 3 2 same
+    Mish
     Conv 20 3 padding=same
-    ReLU
-    GlobalPool
+    ReLU6
+    Residual
+      GlobalPool
+    Shortcut
+      GlobalMaxPool
+    End
     Flat
     Dropout 0.3
     FC 11
     BatchNorm
+    ReLU
     FC 5
     Softmax
 """

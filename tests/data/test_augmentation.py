@@ -340,13 +340,13 @@ def test_bad_words_are_refused_with_the_repair(golden: Callable[[str, str], None
     for text in BAD:
         with pytest.raises(RecipeError) as caught:
             Augmentation.parse(text)
-        said.append(str(caught.value))
+        said.append(caught.value.with_flags)
         assert all(letter == "\n" or letter.isprintable() for letter in said[-1])
         assert max(map(len, said[-1].split("\n"))) <= 160
     for text, shape in (("shift=8", (1, 8, 8)), ("cutout=40", (3, 28, 40)), ("flip,shift=1", (1, 1, 30))):
         with pytest.raises(RecipeError) as caught:
             parsed(text).draw(0, 1, np.arange(3), shape)
-        said.append(str(caught.value))
+        said.append(caught.value.with_flags)
     golden("augment.txt", "\n".join(said))
 
 

@@ -144,8 +144,20 @@ GADGETS = {
     "call of ndarray": b"\x80\x02cnumpy\nndarray\nK\x01\x85\x85R.",
     "call of a number": b"\x80\x02K\x01)R.",
     "protocol 0": b"cos\nsystem\n(S'touch canary'\ntR.",
-    "protocol 4": pickle.dumps({"data": 1}, protocol=4),
-    "protocol 5": pickle.dumps({"data": 1}, protocol=5),
+    "protocol 3": pickle.dumps({"data": eval}, protocol=3),
+    "name of protocol 4": pickle.dumps({"data": eval}, protocol=4),
+    "call of protocol 4": b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x0ctouch canary\x85R.",
+    "name from the memo": b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94h\x00h\x01\x93.",
+    "name of a number": b"\x80\x04K\x01\x8c\x06system\x93.",
+    "other encoding": b"\x80\x02c_codecs\nencode\nX\x02\x00\x00\x00abX\x06\x00\x00\x00rot_13\x86R.",
+    "encode of a list": b"\x80\x02c_codecs\nencode\n]X\x06\x00\x00\x00latin1\x86R.",
+    "decode": b"\x80\x02c_codecs\ndecode\nX\x02\x00\x00\x00abX\x06\x00\x00\x00latin1\x86R.",
+    "letter beyond a byte": b"\x80\x02c_codecs\nencode\nX\x03\x00\x00\x00\xe2\x82\xacX\x06\x00\x00\x00latin1\x86R.",
+    "buffer of a number": b"\x80\x05cnumpy.core.numeric\n_frombuffer\n(K\x01K\x01)U\x01CtR.",
+    "long bytes": b"\x80\x04\x8e" + b"\xff" * 8 + b"a.",
+    "long bytearray": b"\x80\x05\x96" + b"\xff" * 7 + b"\x7fa.",
+    "readonly buffer": b"\x80\x05\x97\x98.",
+    "set": b"\x80\x04\x8f.",
     "protocol 255": b"\x80\xff}.",
     "marks": b"\x80\x02" + b"(" * 1_000_000 + b".",
     "steps": b"\x80\x02" + b"N0" * 500_000 + b".",
@@ -192,6 +204,13 @@ def test_a_gadget_is_refused_and_runs_nothing(tmp_path, monkeypatch, name):
     }
     assert Seen.events.count("open") == 2  # of one file: the system's call, and the reader around it
     assert not (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize("name", [name for name in GADGETS if name not in ("itself", "laughs", "not a dictionary")])
+def test_a_gadget_is_refused_by_the_reader_of_pickles(name):
+    """Each is refused by the reader itself, not only because its value is no batch."""
+    with pytest.raises(DataError, match=r"^a:\d+: found"):
+        reader.load(GADGETS[name], "a")
 
 
 @pytest.mark.parametrize("position", range(0, 400, 7))

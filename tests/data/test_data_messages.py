@@ -24,7 +24,7 @@ def test_message_is_the_golden_one(name, golden, tmp_path, monkeypatch):
     with pytest.raises(DataError) as caught:
         load_data(source, **options)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-    golden(f"data/{name}.txt", str(caught.value))
+    golden(f"data/{name}.txt", caught.value.with_flags)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -527,8 +527,8 @@ def test_a_word_that_allows_nothing_is_refused():
     """--allow knows the kinds; the nearest is named, else all that refuse."""
     with pytest.raises(DataError) as caught:
         check([], ["leek"])
-    assert str(caught.value) == "--allow leek: unknown kind of finding\n  help: did you mean leak?"
-    with pytest.raises(DataError, match="--allow all: unknown kind") as caught:
+    assert str(caught.value) == "allow=['leek']: unknown kind of finding\n  help: did you mean leak?"
+    with pytest.raises(DataError, match=r"allow=\['all'\]: unknown kind") as caught:
         check([], ["all"])
     assert caught.value.help == "one of: leak, conflict, mask, constant"
 

@@ -272,10 +272,9 @@ def test_the_catalog_is_whole():
 
 def test_what_is_known_of_mnist_is_said_once_more_by_its_reader():
     """The content that is fetched is the content that loading calls official; so is the archive of CIFAR-10."""
-    from layerline.data import sources
-    from layerline.data.formats import cifar
+    from layerline.data.formats import cifar, named_idx
 
-    assert [archive.content for archive in KNOWN["mnist"].archives] == list(sources.MNIST.official.values())
+    assert [archive.content for archive in KNOWN["mnist"].archives] == list(named_idx.MNIST.official.values())
     for archive in KNOWN["cifar10"].archives:
         assert cifar.ARCHIVES[archive.name] == archive.sha256
 

@@ -162,7 +162,7 @@ def test_bad_options_are_refused_before_anything_is_read(tmp_path):
     """A wrong share is named even where the data is not there."""
     from layerline.errors import DataError
 
-    with pytest.raises(DataError, match=r"--validation 3\.5"):
+    with pytest.raises(DataError, match=r"validation=3\.5"):
         load_data(tmp_path / "nothing", validation=3.5)
 
 

@@ -263,5 +263,5 @@ def test_near_and_a_column_group_are_refused(tmp_path: Path) -> None:
         Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{k}.png")
     rows = "".join(f"{k}.png,{'ab'[k % 2]},g{k}\n" for k in range(8))
     (tmp_path / "f.csv").write_text(f"file,label,group\n{rows}")
-    with pytest.raises(DataError, match="the --labels file already has the column group"):
+    with pytest.raises(DataError, match="the labels file already has the column group"):
         load_data(folder, labels=tmp_path / "f.csv", group_by="near", test=2, validation=2)

@@ -148,15 +148,15 @@ def test_bad_files_are_left_out_where_they_are_few(tmp_path):
     tree(tmp_path, images | {"a/03.png": b"", "b/07.png": images["b/07.png"][:40]})
     data = load_data(tmp_path, skip_bad=0.05)
     assert data.skipped == (
-        "a/03.png: found an empty file, expected PNG, JPEG, BMP or TIFF",
+        "a/03.png: found an empty file, expected PNG, JPEG, WebP, GIF, AVIF, BMP, TIFF or PPM",
         "b/07.png: found a truncated PNG image",
     )
     assert "2 of 40 files cannot be used and are skipped (--skip-bad 0.05), such as a/03.png" in data.notes[0]
     assert len(data.train.source.labels) == 38
     assert "a/03.png" not in data.train.source.names
-    with pytest.raises(DataError, match=r"2 of 40 images cannot be read, expected at most 1 \(--skip-bad 0.049\)"):
+    with pytest.raises(DataError, match=r"2 of 40 images cannot be read, expected at most 1 \(skip_bad=0.049\)"):
         load_data(tmp_path, skip_bad=0.049)
-    with pytest.raises(DataError, match=r"skip them: --skip-bad 0.05$"):
+    with pytest.raises(DataError, match=r"skip them: skip_bad=0.05$"):
         load_data(tmp_path)
 
 

@@ -84,7 +84,7 @@ def refused(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch, **option
     monkeypatch.chdir(folder)
     with pytest.raises(DataError) as caught:
         load_data(source, **options)
-    return str(caught.value)
+    return caught.value.with_flags
 
 
 def pasted(folder: Path, message: str) -> str:
@@ -255,7 +255,7 @@ def test_a_table_with_a_column_for_each_class(tmp_path):
     folder = table(tmp_path, "\n".join(["filename, good, scratched", *rows]))
     assert load_data(folder, labels=tmp_path / "l.csv").classes == ("good", "scratched")
     table(tmp_path, "\n".join(["filename, good, scratched", *rows[:-1], "7.png,1,1"]))
-    with pytest.raises(DataError, match=r"l\.csv:9: found 2 classes .good, scratched. for one image"):
+    with pytest.raises(DataError, match=r"l\.csv:9: 1 of 8 lines has several labels, such as good, scratched"):
         load_data(folder, labels=tmp_path / "l.csv")
     table(tmp_path, "\n".join(["filename, good, scratched", *rows[:-1], "7.png,0.3,1"]))
     with pytest.raises(DataError, match=r"found 0\.3 in the column good"):

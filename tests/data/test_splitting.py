@@ -139,7 +139,7 @@ def test_a_number_is_never_a_position_among_numbers(tmp_path):
     images, labels = pictures(60)
     write_npz(tmp_path / "set.npz", x=images, y=labels + 1)
     assert load_data(tmp_path / "set.npz", classes="1,2").classes == ("1", "2")
-    with pytest.raises(DataError, match="--classes 0: not a class"):
+    with pytest.raises(DataError, match="classes=0: not a class"):
         load_data(tmp_path / "set.npz", classes="0,2")
 
 

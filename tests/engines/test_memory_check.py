@@ -38,12 +38,12 @@ def test_the_batch_size_that_is_advised_fits() -> None:
     free = needed(16) + BESIDE
     with pytest.raises(UserError) as caught:
         check_memory(engine(), DATA, RECIPE, Free(free))
-    assert str(caught.value).startswith("--batch-size 64: training needs 20")
+    assert str(caught.value).startswith("batch_size=64: training needs 20")
     assert " (200 MB of it whatever the batch size), but only 20" in str(caught.value)
     assert caught.value.help is not None
     assert re.match(r"--batch-size 16 needs 20\d MB", caught.value.help)
     check_memory(engine(), DATA, Recipe(batch_size=16), Free(free))
-    with pytest.raises(UserError, match="--batch-size 16: training needs"):
+    with pytest.raises(UserError, match="batch_size=16: training needs"):
         check_memory(engine(), DATA, Recipe(batch_size=16), Free(free - 1))
 
 
@@ -69,7 +69,7 @@ def test_a_limit_on_addresses_counts_by_threads() -> None:
         caught.value.message,
     )
     assert caught.value.help == "raise that limit, or use fewer --threads"
-    with pytest.raises(UserError, match=r"--batch-size 64: training needs .* of address space"):
+    with pytest.raises(UserError, match=r"batch_size=64: training needs .* of address space"):
         check_memory(engine(), DATA, RECIPE, Free(PLENTY, needed(64) + beside - 1))
 
 

@@ -199,7 +199,7 @@ def test_make_names_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RecipeError, match="did you mean torch"):
         engines.make("troch", *arguments)
     for threads in (0, -1, 10**6, True):
-        with pytest.raises(RecipeError, match=r"--threads .*: must be a whole number from 1 to 1,024"):
+        with pytest.raises(RecipeError, match=r"threads=.*: must be a whole number from 1 to 1,024"):
             engines.make("torch", *arguments, threads)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(UserError, match=r"pip install 'torch>=2.4'"):

@@ -33,6 +33,7 @@ PAGES = (
     "comparing-runs.md",
     "reading-the-results.md",
     "predicting.md",
+    "python.md",
     "scikit-learn.md",
 )
 FENCE = re.compile(r"^```(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

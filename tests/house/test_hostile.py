@@ -22,7 +22,7 @@ from layerline.cli.screen import Screen
 from layerline.cli.terminal import Terminal
 from layerline.comparison.listing import listing
 from layerline.comparison.recipes import compare_recipes
-from layerline.data.photos import label_file
+from layerline.data.photos import label_table
 from layerline.errors import UserError
 from layerline.experiment import toml_file
 from layerline.files import regular, tensors, toml
@@ -76,7 +76,7 @@ KINDS = [a_pipe, an_endless_device, a_link_to_a_pipe, a_folder]
 READERS: dict[str, Callable[[Path], Any]] = {
     "network": layerline.read,
     "experiment": toml_file.read,
-    "labels": label_file.read,
+    "labels": label_table.read,
     "npz": layerline.load_data,
     "model": layerline.load,
     "result": Result.read,
@@ -236,7 +236,7 @@ def test_odd_json_is_refused(tmp_path: Path, text: str) -> None:
     """Deep brackets, long numbers, and numbers that JSON does not have."""
     folder = report_runs.make(tmp_path / "r", test=report_runs.predicted(3, 30))
     (folder / "result.json").write_text(text)
-    with pytest.raises(UserError, match=r"result\.json: is not JSON"):
+    with pytest.raises(UserError, match=r"result\.json: not valid JSON"):
         saved.read(folder)
 
 
@@ -270,7 +270,7 @@ def test_what_is_larger_than_memory_is_refused_by_its_header(tmp_path: Path, mon
     folder = report_runs.make(tmp_path / "r", test=report_runs.predicted(3, 30))
     monkeypatch.setattr(predictions, "free_bytes", lambda: 100)
     monkeypatch.setattr(predictions.archive, "read", lambda *_: pytest.fail("it was read"))
-    with pytest.raises(UserError, match=r"takes .* B, and 100 B are free"):
+    with pytest.raises(UserError, match=r"needs .* B of memory, 100 B are free"):
         saved.read(folder)
 
 
@@ -429,5 +429,5 @@ def test_a_model_of_an_endless_input_is_refused(tmp_path: Path) -> None:
     path = run / "model.safetensors"
     held = tensors.read(path)
     tensors.write(path, held.arrays, {**held.metadata, "input_shape": f"[1, {10**400}, 6]"})
-    with pytest.raises(UserError, match="the network in it cannot be built"):
+    with pytest.raises(UserError, match="its network cannot be built"):
         layerline.load(path)

@@ -49,7 +49,19 @@ ORDER = (
 LATE = {("", "system")}
 """The package's late names are doors to what comes after them, opened when they are asked for."""
 
-HEAVY = ("torch", "jinja2", "matplotlib", "llvmlite", "PIL", "pooch", "requests", "rich", "safetensors", "sklearn")
+HEAVY = (
+    "torch",
+    "jinja2",
+    "matplotlib",
+    "llvmlite",
+    "PIL",
+    "pooch",
+    "pyarrow",
+    "requests",
+    "rich",
+    "safetensors",
+    "sklearn",
+)
 OWNERS = {"torch": ("network/torch_layers.py", "engines/torch_"), "llvmlite": ("compiler/",), "sklearn": ("sklearn/",)}
 """Files and folders that are imported late themselves, and may import these at their top."""
 

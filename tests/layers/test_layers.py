@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_networks import ARGUMENTS
 
-from layerline.layers import LAYERS, Conv, Depthwise, Layer, Misfit, Pool
+from layerline.layers import LAYERS, Conv, Depthwise, GlobalMaxPool, Layer, Misfit, Pool
 from layerline.layers.grammar import OutputCount, Real, Sizes, Whole, YesNo
 from layerline.layers.windows import Window
 
@@ -69,9 +69,20 @@ def test_positions_are_those_found_by_trying(H, W, R, S, down, across, top, left
 def test_padding_same_keeps_the_size_and_pads_the_end_more(H, W, R, S, dilation):
     """padding=same gives the input's size for every kernel; an even one pads one more at the bottom and right."""
     conv = Conv(2, (R, S), padding="same", dilation=(dilation, dilation))
-    top, left, bottom, right = conv.pads
+    top, left, bottom, right = conv.window.around(H, W)
     assert conv.output_shape((1, H, W)) == (2, H, W)
     assert (bottom - top, right - left) == ((R - 1) * dilation % 2, (S - 1) * dilation % 2)
+
+
+@given(sides, sides, sides, sides, sides, sides)
+def test_padding_same_with_a_stride_is_the_least_that_keeps_every_point(H, W, R, S, down, across):
+    """padding=same has ⌈n / stride⌉ places, with no more padding than that needs, of which the end gets the odd one."""
+    window = Window((R, S), (down, across), None)
+    assert Pool((R, S), (down, across), "same").output_shape((3, H, W)) == (3, -(-H // down), -(-W // across))
+    top, left, bottom, right = window.around(H, W)
+    for n, k, stride, before, after in ((H, R, down, top, bottom), (W, S, across, left, right)):
+        needed = next(total for total in range(99) if places(n, k, stride, 0, total) >= -(-n // stride))
+        assert (before, after) == (needed // 2, needed - needed // 2)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +92,8 @@ def test_padding_same_keeps_the_size_and_pads_the_end_more(H, W, R, S, dilation)
         (Conv(8, (3, 5), (2, 3), groups=4, bias=False), (4, 11, 20), (8, 5, 6), 8 * 30 * 15, 8 * 15),
         (Conv(3, (1, 1)), (5, 1, 1), (3, 1, 1), 15, 18),
         (Depthwise((3, 3), (2, 2), (1, 1)), (5, 7, 8), (5, 4, 4), 5 * 16 * 9, 50),
+        (Depthwise((3, 3), (2, 2), "same", 3, bias=False), (5, 7, 8), (15, 4, 4), 15 * 16 * 9, 135),
+        (GlobalMaxPool(), (4, 8, 7), (4, 1, 1), 0, 0),
         (Pool((3, 3), (2, 2)), (4, 8, 7), (4, 3, 3), 0, 0),
         (Pool((2, 2), (2, 2), (1, 1)), (4, 7, 8), (4, 4, 5), 0, 0),
     ],

@@ -63,7 +63,7 @@ def test_fan_in_is_pytorchs():
 def test_the_random_networks_hold_what_is_awkward():
     """The generator draws every kind, and each case that engines get wrong, not once but often."""
     found: collections.Counter[str] = collections.Counter()
-    for number in range(400):
+    for number in range(500):
         network = parse(draw(random.Random(f"cover {number}"), KINDS))
         nodes = network.nodes
         found.update(node.layer.kind for node in nodes)
@@ -77,19 +77,23 @@ def test_the_random_networks_hold_what_is_awkward():
         for node in nodes:
             layer = node.layer
             if layer.kind == "conv":
-                pads, sizes = layer.pads, node.input_shapes[0][1:]
+                sizes = node.input_shapes[0][1:]
+                pads = layer.window.around(*sizes)
                 found["kernel = padded input"] += layer.window.span == layer.window.padded(*sizes)
                 found["stride > kernel"] += layer.stride > layer.kernel
                 found["padding dominates"] += pads[0] >= layer.kernel[0] > 0
                 found["kernel not square"] += layer.kernel[0] != layer.kernel[1]
                 found["stride not square"] += layer.stride[0] != layer.stride[1]
                 found["padding not square"] += pads[0] != pads[1]
-                found["padding=same, even"] += pads[0] != pads[2]
+                found["padding=same, uneven"] += pads[0] != pads[2]
+                found["padding=same, stride"] += layer.padding == "same" and max(layer.stride) > 1
                 found["dilated"] += layer.dilation != (1, 1)
                 found["grouped"] += layer.groups > 1
             if layer.kind == "pool":
                 found["pool overlaps"] += layer.stride < layer.window
                 found["pool padded"] += layer.padding != (0, 0)
+                top, _, bottom, _ = layer.slides().around(*node.input_shapes[0][1:])
+                found["pool padded unevenly"] += top != bottom
                 found["pool has gaps"] += layer.stride > layer.window
     rare = {name: count for name, count in found.items() if count < 10}
     assert not rare
@@ -115,6 +119,39 @@ def test_padding_same_is_pytorchs(kernel):
         warnings.simplefilter("ignore")  # PyTorch's remark that an even kernel costs it a copy
         theirs = torch.nn.functional.conv2d(x, module.weight, module.bias, padding="same")
     assert torch.equal(module(x), theirs)
+
+
+def _same(n: int, k: int, s: int, dilation: int = 1) -> list[list[tuple[int, int]]]:
+    """For each place of a padding=same window: (point of the kernel, row of the image) of the points in the image."""
+    reach = dilation * (k - 1) + 1
+    places = -(-n // s)
+    before = max((places - 1) * s + reach - n, 0) // 2
+    rows = [[(i, p * s - before + i * dilation) for i in range(k)] for p in range(places)]
+    return [[(i, h) for i, h in row if 0 <= h < n] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("size", "window", "stride"), [((7, 6), (3, 2), (2, 3)), ((5, 8), (4, 5), (3, 2)), ((6, 6), (2, 3), (3, 1))]
+)
+def test_padding_same_with_a_stride_is_tensorflows(size, window, stride):
+    """Conv, Depthwise, Pool and AvgPool with padding=same are the sums, maxima and means written out by TensorFlow's
+    rule, in float64; a mean is that of the points inside the image."""
+    (H, W), (R, S), (down, across) = size, window, stride
+    how = f"{R}x{S} stride={down}x{across} padding=same"
+    lines = (f"Conv 3 {how} bias=no", f"Depthwise {how} bias=no multiplier=2", f"Pool {how}", f"AvgPool {how}")
+    conv, each, largest, mean = (next(iter(parse(f"Input 2 {H} {W}\n{line}\nFlat\nFC 2").to_torch())) for line in lines)
+    x = torch.randn(1, 2, H, W, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) - 3
+    got = [module.double()(x)[0] for module in (conv, each, largest, mean)]
+    for p, rows in enumerate(_same(H, R, down)):
+        for q, columns in enumerate(_same(W, S, across)):
+            taps = [(i, j, x[0, :, h, w]) for i, h in rows for j, w in columns]
+            values = torch.stack([value for _, _, value in taps])
+            summed = sum(conv.weight[:, :, i, j] @ value for i, j, value in taps)
+            split = sum(each.weight[:, 0, i, j] * value.repeat_interleave(2) for i, j, value in taps)
+            expected = (summed, split, values.max(0).values, values.mean(0))
+            for found, truth in zip(got, expected, strict=True):
+                torch.testing.assert_close(found[:, p, q], truth, rtol=1e-13, atol=1e-13)
+    assert got[0].shape == (3, -(-H // down), -(-W // across))
 
 
 def test_probabilities_add_the_softmax_and_logits_leave_it_out():
@@ -145,7 +182,12 @@ FORMULAS = {
     "SiLU": lambda x: x / (1 + math.exp(-x)),
     "Tanh": math.tanh,
     "Sigmoid": lambda x: 1 / (1 + math.exp(-x)),
+    "ReLU6": lambda x: min(max(x, 0.0), 6.0),
+    "HardSwish": lambda x: x * min(max(x + 3, 0.0), 6.0) / 6,
+    "ELU 0.5": lambda x: x if x > 0 else 0.5 * (math.exp(x) - 1),
+    "Mish": lambda x: x * math.tanh(math.log(1 + math.exp(x))),
     "Dropout 0.5": lambda x: x,
+    "Dropout2d 0.5": lambda x: x,
     "AvgPool 1": lambda x: x,
 }
 

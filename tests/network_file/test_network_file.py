@@ -271,6 +271,21 @@ def test_formatting_keeps_the_network_and_the_comments(seed):
     assert formatted(pretty) == pretty
 
 
+def test_a_separable_convolution_is_the_two_lines_that_fmt_writes():
+    """SeparableConv is a Depthwise without bias and a 1×1 Conv: read the same, and written out with its comment."""
+    text = "Repeat 2\nSeparableConv2D 8 3x5 stride=2 padding=same bias=no # reduces\nReLU\nEnd\n"
+    written = (
+        "Repeat 2\n    Depthwise 3x5 stride=2 padding=same bias=no  # reduces\n    Conv 8 kernel=1 bias=no\n"
+        "    ReLU\nEnd\n"
+    )
+    assert formatted(text) == written
+    ours, theirs = (parse(f"Input 3 9 9\n{each}Flat\nFC 4\n").nodes for each in (text, written))
+    assert [(node.layer, node.inputs, node.path) for node in ours] == [
+        (node.layer, node.inputs, node.path) for node in theirs
+    ]
+    assert formatted("SeparableConv 8 3 multiplier=2\n") == "Depthwise 3 multiplier=2 bias=no\nConv 8 kernel=1\n"
+
+
 def test_the_readable_form(golden):
     """Named values, blocks indented, defaults left out, neighboring comments below each other."""
     text = (

@@ -8,7 +8,7 @@ import pytest
 from places import DOCS
 
 from layerline.errors import NetworkError
-from layerline.layers import LAYERS
+from layerline.layers import LAYERS, SEPARABLE
 from layerline.network import parse
 from layerline.network_file import formatted
 from layerline.network_file.tree import STRUCTURE
@@ -46,5 +46,5 @@ def test_the_page_has_every_word_and_spelling():
             assert f"`{layer.word.usage()}`" in PAGE
         for spelling in layer.word.spellings:
             assert f"`{spelling.lower()}`" in PAGE.lower()
-    for word in STRUCTURE:
+    for word in (SEPARABLE, *STRUCTURE):
         assert f"`{word.usage()}`" in PAGE

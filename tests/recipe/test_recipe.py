@@ -117,14 +117,14 @@ def test_every_refusal_has_its_message(golden: Callable[[str, str], None]) -> No
         for value in values:
             with pytest.raises(RecipeError) as caught:
                 Recipe(**{option: value})
-            said.append(str(caught.value))
-            assert str(caught.value).startswith(f"--{option.replace('_', '-')} ")
+            said.append(caught.value.with_flags)
+            assert caught.value.with_flags.startswith(f"--{option.replace('_', '-')} ")
     for name, values in TOGETHER.items():
         Recipe(**{key: value for key, value in values.items() if key not in ("filters", "images", "validation")})
         with pytest.raises(RecipeError) as caught:
             check(**values)
         assert caught.value.help is not None, name
-        said.append(f"\n--- {name}\n{caught.value}")
+        said.append(f"\n--- {name}\n{caught.value.with_flags}")
     golden("recipe.txt", "\n".join(said))
 
 
@@ -143,7 +143,7 @@ def test_the_help_of_one_cycle_is_enough() -> None:
     """The epochs that the message about too few steps advises are the fewest that are taken."""
     with pytest.raises(RecipeError) as caught:
         check(schedule="one-cycle", epochs=1, batch_size=64)
-    found = re.search(r"--epochs (\d+)", str(caught.value))
+    found = re.search(r"--epochs (\d+)", caught.value.with_flags)
     assert found is not None
     check(schedule="one-cycle", epochs=int(found[1]), batch_size=64)
     with pytest.raises(RecipeError):
@@ -199,7 +199,7 @@ def test_adam_is_adamw_without_weight_decay() -> None:
     """It is understood where the two are the same, and only there; Adam's weight decay is another one."""
     assert Recipe(optimizer="Adam", learning_rate=0.001) == Recipe(optimizer="adam", learning_rate=0.001)
     assert Recipe(optimizer="adam", learning_rate=0.001) == Recipe(optimizer="adamw", learning_rate=0.001)
-    with pytest.raises(RecipeError, match="adam: unknown"):
+    with pytest.raises(RecipeError, match=r"adam.*: unknown"):
         Recipe(optimizer="adam", weight_decay=0.01)
 
 

@@ -120,7 +120,7 @@ def test_refusals_are_these() -> None:
     for attempt in attempts:
         with pytest.raises(UserError) as caught:
             attempt()
-        messages.append(str(caught.value).replace(str(Path.cwd()), "<here>"))
+        messages.append(caught.value.with_flags.replace(str(Path.cwd()), "<here>"))
     assert "\n\n".join(messages) + "\n" == MESSAGES.read_text("utf-8")
     assert Path("photos/experiment.toml").read_text().startswith("# my own")
     assert not list(Path("late").iterdir())

@@ -200,7 +200,7 @@ def test_fewer_threads_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_thread, "start_new_thread", limited)
     Workers(done.append, 4).run()
     assert sorted(done) == [0, 1]
-    with pytest.raises(UserError, match="starts no thread"):
+    with pytest.raises(UserError, match="cannot start a thread"):
         Workers(done.append, 4).run()
 
 

@@ -127,7 +127,7 @@ def test_impossible_numbers_of_seeds(count: Any) -> None:
     data = small_data.dataset()
     with pytest.raises(RecipeError, match="must be a whole number from 2 to 1,000"):
         layerline.train_seeds(network(data), data, seeds=count)
-    with pytest.raises(RecipeError, match="use --seed 18446744073709551614 or less"):
+    with pytest.raises(RecipeError, match="use seed=18446744073709551614 or less"):
         layerline.train_seeds(network(data), data, seeds=2, seed=2**64 - 1)
 
 

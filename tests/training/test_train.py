@@ -128,7 +128,7 @@ def test_divergence_keeps_the_last_finished_epoch(tmp_path: Path, at: tuple[int,
     engine.diverges_at = at
     with pytest.raises(DivergedError, match=place) as caught:
         train()
-    assert "learning rate 0.5 is probably too high: try --learning-rate 0.05" in str(caught.value)
+    assert "learning rate 0.5 is probably too high: try learning_rate=0.05" in str(caught.value)
     left = caught.value.run
     assert isinstance(left, training.Run)
     finished = at[0] - 1
@@ -286,7 +286,7 @@ def test_a_diverging_learning_rate_stops_both_engines() -> None:
 def test_unscaled_images_are_named_as_the_cause() -> None:
     """Where the images reach the network as 0 … 240, the advice is to normalize, not to lower the learning rate."""
     data = dataclasses.replace(small_data.dataset(), scaling=type(small_data.dataset().scaling)((1.0,), (0.0,)))
-    with pytest.raises(DivergedError, match=r"the network's input has values up to 2.* try --normalize standard"):
+    with pytest.raises(DivergedError, match=r'values up to 2.* try normalize="standard"'):
         layerline.train(
             layerline.parse("Conv 2 3\nConv 2 3\nFlat\nFC classes", data), data, batch_size=8, learning_rate=100.0
         )
@@ -302,12 +302,12 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path)
         layerline.train(other, data, out=out)
     with pytest.raises(RecipeError, match="did you mean epochs"):
         layerline.train(network, data, epoch=3, out=out)
-    with pytest.raises(RecipeError, match="--epochs 0"):
+    with pytest.raises(RecipeError, match="epochs=0"):
         layerline.train(network, data, epochs=0, out=out)
     flat = layerline.parse("Flat\nBatchNorm\nFC classes", data)
     for engine in ("torch", "compiled"):
         with pytest.raises(
-            NetworkError, match=r"(?s)network:2.*batch of 70 images has only one image.*use --batch-size 24"
+            NetworkError, match=r"(?s)network:2.*batch of 70 images has only one image.*use batch_size=24"
         ):
             layerline.train(flat, data, engine=engine, batch_size=23, out=out)
     assert not out.exists()

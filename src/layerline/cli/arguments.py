@@ -12,8 +12,8 @@ import click
 
 from layerline.cli import foreign
 from layerline.cli.option import ON_OFF, SwitchOption
+from layerline.errors import other_words
 from layerline.numbers import display
-from layerline.recipe import other_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

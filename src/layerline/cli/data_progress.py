@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     from layerline.cli.terminal import Terminal
 
-IMAGE_OPTIONS: Final = ("size", "fit", "gray", "labels", "group_by", "exclude", "skip_bad", "cache")
-"""The keys of the options for image files."""
+LABEL_OPTIONS: Final = ("labels", "file_column", "label_column", "label_by")
+"""The keys of the options for the labels of image files."""
+IMAGE_OPTIONS: Final = ("size", "fit", "gray", *LABEL_OPTIONS, "group_by", "exclude", "skip_bad", "cache")
+"""The keys of all options for image files."""
 
 _BAR: Final = 12
 _OFTEN: Final = 0.1

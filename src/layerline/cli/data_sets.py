@@ -28,7 +28,7 @@ def list_(data_dir: str | None) -> None:
     from layerline.data.fetching import catalog
 
     folder = Path(data_dir) if data_dir is not None else catalog.default_folder()
-    rows = [_row(known, folder) for known in catalog.KNOWN.values()]
+    rows = [_row(known, folder, copied=data_dir is None) for known in catalog.KNOWN.values()]
     for line in table(("name", "images", "size", "classes", "location"), rows, left=(0, 2, 4)):
         click.echo(line)
     click.echo()
@@ -40,25 +40,31 @@ def list_(data_dir: str | None) -> None:
     click.echo(folded(f"folder of the named data sets: {where} (--data-dir, or LAYERLINE_DATA)"))
 
 
-def _row(known: Published, folder: Path | None) -> tuple[str, ...]:
+def _row(known: Published, folder: Path | None, *, copied: bool) -> tuple[str, ...]:
     C, H, W = known.shape
     return (
         known.name,
         display.count(known.images),
         f"{display.picture(H, W)} {_COLORS[C]}",
         str(known.classes),
-        _place(known, folder),
+        _place(known, folder, copied=copied),
     )
 
 
-def _place(known: Published, folder: Path | None) -> str:
-    """Return a set's location in the folder of named sets, `/` for the folder itself; else the command to fetch it."""
+def _place(known: Published, folder: Path | None, *, copied: bool) -> str:
+    """Return a set's location in the folder of named sets, `/` for the folder itself; else the command to fetch it.
+
+    copied: whether copies of other libraries are used, which `train` checks when it reads them.
+    """
     from layerline.data import sources
+    from layerline.data.fetching import catalog, library_copies
 
     if not known.archives:
         return "included in the package"
     place = None if folder is None or not folder.is_dir() else sources.place_of(known.name, folder)
     if place is None or folder is None:
+        for copy in library_copies.of(known.name) if copied else ():
+            return f"{catalog.shown(copy.path)} ({copy.by})"
         return f"layerline data fetch {known.name}"
     below = "" if place == folder else display.name(place.relative_to(folder).as_posix())
     return below + "/" * place.is_dir()

@@ -87,10 +87,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         _say(_usage(error))
         return MISTAKE
     except UserError as error:
-        _say(str(error))
+        _say(error.with_flags)
         return MISTAKE
     except DivergedError as error:
-        _say(str(error))
+        _say(error.with_flags)
         return DIVERGED
     except click.exceptions.Exit as error:
         return error.exit_code

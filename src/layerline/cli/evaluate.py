@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from layerline.cli.commands import Command, given, options
-from layerline.cli.data_progress import Reading, cache_folder
+from layerline.cli.data_progress import LABEL_OPTIONS, Reading, cache_folder
 from layerline.cli.option import GroupedOption
 from layerline.errors import DataError, RecipeError, UserError
 
@@ -48,7 +48,7 @@ _SETS: Final = {"test": "test set", "validation": "validation set", "train": "tr
     help="random seed of splits and intervals [the run's, or 0]",
 )
 @options(("allow",), "Data")
-@options(("labels", "group_by", "exclude", "skip_bad", "cache"), "Image files")
+@options((*LABEL_OPTIONS, "group_by", "exclude", "skip_bad", "cache"), "Image files")
 @options(OF_THE_MODEL, "Image files", hidden=True)
 @options(("threads",), "Machine")
 @click.option(*("--json", "as_json"), cls=GroupedOption, group="Output", is_flag=True, help="print all numbers as JSON")

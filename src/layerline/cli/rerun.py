@@ -49,7 +49,7 @@ def rerun(run: str, check: bool, out: str | None, quiet: bool, **values: Any) ->
     With --check, nothing is written: weights, history and test results are compared with those of RUN. It exits with 0
     if they are bit-identical, with 1 if not. The number of threads makes no difference.
     """
-    from layerline.training.rerunning import finished
+    from layerline.training.rerunning import finished, stopping_with
     from layerline.training.resuming import rebuilt
     from layerline.training.session import run as trained
 
@@ -62,7 +62,8 @@ def rerun(run: str, check: bool, out: str | None, quiet: bool, **values: Any) ->
     folder = None if check else _folder(out, prepared)
     where = f"none; the results are compared with {run}" if folder is None else str(folder.given)
     screen.assumed(prepared, where, named=check or out is not None)
-    ended = reported(screen, folder, lambda: trained(prepared, folder, screen, interrupt))
+    watcher = screen if before is None else stopping_with(before, prepared.recipe, screen)
+    ended = reported(screen, folder, lambda: trained(prepared, folder, watcher, interrupt))
     if before is None or ended.stopped is not None:
         return code(ended)
     return _compared(path, before, ended, screen)

@@ -94,7 +94,7 @@ class Screen(Watcher):
         """Print a sentence."""
         self._say(folded(text))
 
-    def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> None:
+    def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> bool:
         """Print the row of a finished epoch."""
         if not self._headed:
             self._headed = True
@@ -105,6 +105,7 @@ class Screen(Watcher):
             if scores is not None and scores.occurring < scores.classes:
                 counted = display.classes(scores.occurring, scores.classes)
                 self._say(f"       {name} macro F1 covers {counted}: the others did not occur")
+        return False
 
     def ended(self, run: Run, folder: Path | None) -> None:
         """Print how the training ended: the test, or where it was stopped, and the files in `folder`."""

@@ -30,7 +30,6 @@ from layerline.compiler.kernels import (
     average_lower,
     batch_norm_lower,
     conv_lower,
-    depthwise_lower,
     dropout_lower,
     fc_lower,
     pool_lower,
@@ -62,10 +61,12 @@ LOWER = {
     "softmax": fc_lower.lower_softmax,
     "batch_norm": batch_norm_lower.lower,
     "add": sum_lower.lower,
-    "depthwise": depthwise_lower.lower,
+    "depthwise": conv_lower.lower_each_channel,
     "avg_pool": average_lower.lower,
     "global_pool": average_lower.lower_global,
+    "global_max_pool": pool_lower.lower_global,
     "dropout": dropout_lower.lower,
+    "dropout2d": dropout_lower.lower_channels,
     **dict.fromkeys(activations_lower.FUNCTIONS, activations_lower.lower),
 }
 BORDER = {"conv": conv_lower.border, "depthwise": conv_lower.border}

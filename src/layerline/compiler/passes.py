@@ -104,7 +104,7 @@ def _can_fuse_pool(uses: _DefUse, conv: Op, pool: Op, machine: Machine) -> bool:
     shape = pool.kernel.shape
     disjoint = (
         shape.window == shape.stride
-        and shape.padding == (0, 0)
+        and shape.inside
         and conv.kernel.conv.pool == (1, 1)
         and not conv.kernel.conv.places
     )

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
+from layerline.data import overview
 from layerline.data.photos import path_keys
+from layerline.errors.python_terms import in_python
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from layerline.report.figure import Figure
 
 Fit = Literal["crop", "pad", "stretch"]
 FITTED: Final[dict[Fit, str]] = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}
@@ -84,6 +88,18 @@ class Split:
         return len(self.indices)
 
     @property
+    def images(self) -> NDArray[Any]:
+        """Return these images as loaded, uint8 or float32 (M, C, H, W), read-only; `Dataset.scaling` is not applied.
+
+        They are a view if they follow each other in the loaded data, otherwise a copy.
+        """
+        first, count = int(self.indices[0]) if len(self) else 0, len(self)
+        follow = bool((self.indices == np.arange(first, first + count)).all())
+        found = self.source.images[first : first + count] if follow else self.source.images[self.indices]
+        found.flags.writeable = False
+        return found
+
+    @property
     def labels(self) -> NDArray[np.int32]:
         """Return the labels of these images, int32 (M,)."""
         return self.source.labels[self.indices]
@@ -134,7 +150,7 @@ class Resized:
     """Some images that lose something in a crop."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """A data set, divided into splits. Classes have names; label k is classes[k]."""
 
@@ -161,3 +177,26 @@ class Dataset:
         """Return (C, H, W) of an image."""
         _, C, H, W = self.train.source.images.shape
         return C, H, W
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """Return the splits that there are by their names: train, validation, test."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in found.items() if split is not None}
+
+    def show(self, augment: str | None = None, seed: int = 0) -> Figure:
+        """Return sample images of each class as a figure; in a notebook it displays itself.
+
+        augment: also show versions with these random changes, as in training with this seed. Raises RecipeError.
+        """
+        import layerline
+
+        return layerline.samples_figure(self, augment, seed)
+
+    def __repr__(self) -> str:
+        """Return name, shape, sizes of the splits and classes, and the notes."""
+        return "\n".join([overview.headline(self), *(in_python(note) for note in self.notes)])
+
+    def _repr_html_(self) -> str:
+        """Return the number of images per class and split as HTML for a notebook."""
+        return overview.as_html(self)

@@ -27,6 +27,7 @@ LONGEST: Final = 20.0
 """Seconds that a search in another process may take; 100,000 names and an ordinary expression take less than 1."""
 _MOST_SQUARES: Final = 10**9
 """Up to this sum of squared name lengths, an expression with one repetition is searched in this process."""
+_EXAMPLES: Final = {"--group-by": r"patient(\d+)", "--label-by": r"([a-z]+)_\d"}
 _SEARCH: Final = """
 import json, re, sys
 pattern, names = json.loads(sys.stdin.buffer.read())
@@ -41,16 +42,16 @@ def near(group_by: str | None) -> Literal["near", "none"] | None:
     return "near" if group_by == "near" else "none" if group_by == "none" else None
 
 
-def pattern(group_by: str | None) -> re.Pattern[str] | None:
-    """Return the regular expression in --group-by. Raises DataError if it is not valid."""
-    if group_by is None:
+def pattern(text: str | None, option: str = "--group-by") -> re.Pattern[str] | None:
+    """Return the regular expression in an option. Raises DataError if it is not valid."""
+    if text is None:
         return None
-    flag = f"--group-by {display.name(str(group_by))}"
+    flag = f"{option} {display.name(str(text))}"
     try:
-        return re.compile(str(group_by))
+        return re.compile(str(text))
     except (re.error, OverflowError, RecursionError) as error:
         raise DataError(
-            f"{flag}: not a valid regular expression: {error}", r"use an expression such as patient(\d+)"
+            f"{flag}: not a valid regular expression: {error}", f"use an expression such as {_EXAMPLES[option]}"
         ) from None
 
 
@@ -59,19 +60,25 @@ def of_names(names: Sequence[str], wanted: re.Pattern[str]) -> NDArray[np.int64]
 
     Raises DataError for names without a match: images that belong together may be among them.
     """
-    flag = f"--group-by {display.name(wanted.pattern)}"
-    matches = _matches(names, wanted)
+    matches = search(names, wanted, "--group-by")
     lacking = [name for name, match in zip(names, matches, strict=True) if not match]
     if lacking:
-        some = ", ".join(display.name(name, 60) for name in lacking[:_SHOWN]) + (", …" * (len(lacking) > _SHOWN))
-        raise DataError(
-            f"{flag}: no match in {display.count(len(lacking))} of {display.count(len(names))} names: {some}",
-            "the path of every file, relative to the folder of the classes or splits, must match",
-        )
+        way = "the path of every file, relative to the folder of the classes or splits, must match"
+        raise no_match("--group-by", wanted, lacking, len(names), way)
     return path_keys.groups(f"group {match}" for match in matches)
 
 
-def _matches(names: Sequence[str], wanted: re.Pattern[str]) -> list[str]:
+def no_match(flag: str, wanted: re.Pattern[str], lacking: Sequence[str], count: int, way: str) -> DataError:
+    """Return the error for names, of a number of them, that an expression does not match."""
+    some = ", ".join(display.name(name, 60) for name in lacking[:_SHOWN]) + (", …" * (len(lacking) > _SHOWN))
+    return DataError(
+        f"{flag} {display.name(wanted.pattern)}: no match in {display.count(len(lacking))} of "
+        f"{display.count(count)} names: {some}",
+        way,
+    )
+
+
+def search(names: Sequence[str], wanted: re.Pattern[str], option: str) -> list[str]:
     """Return the text matched by group 1 of the expression in each name, or else the whole match; "" without a match.
 
     With one repetition and no alternatives, a search takes at most the square of a name's length in steps. Other
@@ -82,8 +89,8 @@ def _matches(names: Sequence[str], wanted: re.Pattern[str]) -> list[str]:
     if _is_simple(wanted.pattern) and squares <= _MOST_SQUARES:
         found = map(wanted.search, names)
         return [(match[1] if wanted.groups else match[0]) or "" if match else "" for match in found]
-    flag = f"--group-by {display.name(wanted.pattern)}"
-    simpler = r"use fewer repetitions, such as patient(\d+)"
+    flag = f"{option} {display.name(wanted.pattern)}"
+    simpler = f"use fewer repetitions, such as {_EXAMPLES[option]}"
     if not sys.executable or getattr(sys, "frozen", False):
         raise DataError(f"{flag}: has several repetitions; without a Python interpreter only one is allowed", simpler)
     given = json.dumps([wanted.pattern, list(names)]).encode()

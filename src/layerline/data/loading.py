@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from layerline.data import content, groups, pixels, scaling, sources, splitting
+from layerline.data import content, groups, in_memory, pixels, scaling, sources, splitting
 from layerline.data import labels as classes_of
 from layerline.data.checking import near
 from layerline.data.dataset import Dataset, ImageSet, Split
 from layerline.data.photos.image_options import image_options
 from layerline.data.splitting import Own, Remaining, SplitOptions
 from layerline.errors import DataError
+from layerline.errors.wrong_calls import answered
 from layerline.numbers import display
 from layerline.numbers.randomness import Purpose
 from layerline.numbers.scalars import plain
 
 if TYPE_CHECKING:
-    import os
     import re
     from collections.abc import Callable, Mapping, Sequence
 
@@ -32,20 +34,24 @@ Sets = dict["SplitName", ImageSet]
 _TOGETHER: Final = "copies stay in the same split (--group-by none splits image by image)"
 
 
+@answered(in_memory.USAGE, "layerline.train")
 def load_data(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Any,
     *,
     data_dir: str | os.PathLike[str] | None = None,
     classes: str | Sequence[str | int] | None = None,
-    test: Share = None,
-    validation: Share = None,
+    test: Share | Any = None,
+    validation: Share | Any = None,
     limit: int | None = None,
-    normalize: str | None = None,
+    normalize: Literal["max", "standard"] | None = None,
     seed: int = 0,
     size: int | str | None = None,
-    fit: str | None = None,
+    fit: Literal["crop", "pad", "stretch"] | None = None,
     gray: bool | None = None,
     labels: str | os.PathLike[str] | None = None,
+    file_column: str | None = None,
+    label_column: str | None = None,
+    label_by: str | None = None,
     group_by: str | None = None,
     exclude: str | None = None,
     skip_bad: float | None = None,
@@ -56,31 +62,39 @@ def load_data(
 ) -> Dataset:
     """Read a data set, check it, and split it into training, validation and test. Raises DataError.
 
-    source: `digits`, `mnist`, `fashion-mnist`, `cifar10`, or a path to an image folder, a tar archive of one, CIFAR-10
-        batches, an .npz file, an IDX file of images, or a folder of IDX files.
-    data_dir: the folder in which named sets are looked up.
+    source: `digits`, `mnist`, `fashion-mnist`, `cifar10`, or a path to an image folder, an archive of one, CIFAR, IDX,
+        .npz, .npy, .mat or Parquet files, or a .csv of pixels. Or data in memory (docs/python.md): a pair (x, y) of
+        images and labels; a DataFrame, or a pair (paths, labels); or an iterable of batches (x, y), read once.
+    data_dir: the folder in which named sets, or the files of a DataFrame, are looked up.
     classes: use only these, by name or number, as "0,1" or [0, 1]; they keep the data's order.
     test, validation: a fraction (0.1), a number of images (200), or "none"; taken from the training images if the data
         has no such split, 0.15 and 0.1 by default. validation is a fraction of what remains after test. Own(0.3): take
-        it only if the data has none.
+        it only if the data has none. If `source` is in memory, also data of the same kind: test=(xt, yt).
     limit: train on at most this many images.
-    normalize: "max" (divide by the largest possible pixel value; the default) or "standard" (mean 0, standard
-        deviation 1).
+    normalize: "max" (divide by the largest possible pixel value; the default) or "standard" (mean 0, deviation 1).
     seed: the random seed of the splits, 0 to 2⁶⁴ − 1.
-    size, fit, gray, labels, group_by, exclude, skip_bad, cache, input_shape: for image files, see
-        `image_options.image_options`.
+    size, fit, gray, labels, file_column, label_column, label_by, group_by, exclude, skip_bad, cache, input_shape: for
+        image files, see `image_options.image_options`.
     sizing: replaces size, fit, gray and input_shape by a model's preprocessing of image files; arrays stay as they are.
-    progress: called from time to time while image files are decoded, with the number done and the total (None if
-        unknown).
+    progress: called while image files are decoded, with the number done and the total (None if unknown).
     """
-    normalize = scaling.check(normalize)
+    given: tuple[tuple[SplitName, Any], ...] = (("test", test), ("validation", validation))
+    others = {split: value for split, value in given if in_memory.is_data(value)}
+    in_memory.check_source(source, others)
+    test, validation = (None if split in others else value for split, value in given)
+    scale = scaling.check(normalize)
     classes = plain(classes)
     named = classes.split(",") if isinstance(classes, str) else classes
     wanted = SplitOptions(None if named is None else tuple(map(str, named)), test, validation, limit, seed)
-    images = image_options(size, fit, gray, labels, group_by, exclude, skip_bad, cache, input_shape)
+    images = image_options(
+        *(size, fit, gray, labels, file_column, label_column, label_by),
+        *(group_by, exclude, skip_bad, cache, input_shape),
+    )
     if sizing is not None:
         images = replace(images, sizing=sizing)
-    return _loaded(sources.read(source, data_dir, images, progress), wanted, images, normalize)
+    named_source = isinstance(source, str | os.PathLike)
+    read = sources.read if named_source else functools.partial(in_memory.read, others=others)
+    return _loaded(read(source, data_dir=data_dir, options=images, progress=progress), wanted, images, scale)
 
 
 def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, normalize: str) -> Dataset:

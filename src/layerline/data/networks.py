@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerline import network
+from layerline.data.dataset import Dataset
+from layerline.errors import CallError
+from layerline.errors.wrong_calls import answered
 
 if TYPE_CHECKING:
     import os
 
-    from layerline.data.dataset import Dataset
     from layerline.network import Network
 
 Image = tuple[int, int, int]
 """(C, H, W)."""
 
 
+@answered('read("lenet5", data)')
 def read(
     path_or_preset: str | os.PathLike[str],
     data: Dataset | None = None,
@@ -28,9 +31,13 @@ def read(
     Without data, pass `input_shape` and `classes`, or write them in the file. Raises NetworkError with every mistake
     in the file.
     """
+    _check(path_or_preset, data, "read")
+    if isinstance(path_or_preset, str) and "\n" in path_or_preset.strip():
+        raise CallError("read(): found the text of a network, expected its path or the name of a preset", "use parse()")
     return network.read(path_or_preset, input_shape=_shape(data, input_shape), classes=_classes(data, classes))
 
 
+@answered('parse("Conv 6 5\\nReLU\\nFlat\\nFC classes", data)')
 def parse(
     text: str,
     data: Dataset | None = None,
@@ -40,7 +47,19 @@ def parse(
     classes: int | None = None,
 ) -> Network:
     """Return the network that `text` describes, for the images and classes of `data`; see `read`."""
+    _check(text, data, "parse")
     return network.parse(text, name=name, input_shape=_shape(data, input_shape), classes=_classes(data, classes))
+
+
+def _check(first: object, data: object, function: str) -> None:
+    """Raise CallError if the arguments are swapped, or `data` is not loaded."""
+    call = f'{function}("…", layerline.load_data(…))'
+    if isinstance(first, Dataset):
+        raise CallError(f"{function}(): found the data first", f"swap the arguments: {call}")
+    if data is not None and not isinstance(data, Dataset):
+        raise CallError(
+            f"{function}(): found {type(data).__name__} as the data, expected a loaded data set", f"use {call}"
+        )
 
 
 def _shape(data: Dataset | None, given: Image | None) -> Image | None:

@@ -2,73 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layerline.data.fetching import catalog
-from layerline.data.formats import cifar, idx, idx_folder, named_cifar, npz, recognize, tar
+from layerline.data import source_refusal
+from layerline.data.formats import (
+    array_files,
+    cifar,
+    cifar100,
+    idx,
+    idx_folder,
+    mat_file,
+    matlab,
+    named_cifar,
+    named_idx,
+    npz,
+    pixel_table,
+    recognize,
+    stl10,
+    tar,
+    zipped,
+)
 from layerline.data.formats.recognize import shown
 from layerline.data.formats.stream import open_stream
 from layerline.data.part import FoundArray, SourceArrays, SplitArrays
-from layerline.data.photos import image_archive, image_folder
-from layerline.errors import DataError, spelling
+from layerline.data.photos import image_archive, image_folder, image_format, parquet, parquet_file
+from layerline.errors import DataError
 from layerline.numbers import display
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
-    from layerline.data.part import SplitName
     from layerline.data.photos.decoding import Progress
     from layerline.data.photos.image_options import ImageOptions
 
-READ: Final = (
-    "supported: digits, mnist, fashion-mnist, cifar10, or a path to an image folder, a tar archive of one, "
-    "CIFAR-10 batches, an .npz file, an IDX file, or a folder of IDX files"
-)
-
 _DIGITS: Final = Path(__file__).parent / "digits"
 _DIGITS_TEST: Final = 360
-_LATER: Final = {"cifar100", "cifar-100"}
+_PUBLISHED: Final[tuple[tuple[Callable[[Path], Path | None], Callable[[Path], SourceArrays]], ...]] = (
+    (cifar.place_of, cifar.read_folder),
+    (cifar100.place_of, cifar100.read_folder),
+    (stl10.place_of, stl10.read_folder),
+    (matlab.place_of, matlab.read),
+)
+"""Of published sets that are known by the names of their files: where they are in a folder, and the reader."""
 _TEN: Final = tuple("0123456789")
 
 
-@dataclass(frozen=True)
-class Named:
-    """A published set of four IDX files."""
-
-    name: str
-    folders: tuple[str, ...]
-    """The subfolders of the data folder to search, in this order."""
-    classes: tuple[str, ...]
-    official: dict[tuple[SplitName, str], str]
-    """SHA-256 of the (unpacked) files, if it is known."""
-
-    def place(self, data_dir: Path) -> Path:
-        """Return the candidate folder that has the most of this set's files."""
-        folders = [data_dir / name for name in (*self.folders, ".")]
-        return max(folders, key=lambda folder: len(idx_folder.present(folder)))
-
-
-MNIST: Final = Named(
-    "mnist",
-    ("mnist", "MNIST/raw", "MNIST"),
-    _TEN,
-    {
-        ("train", "images"): "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        ("train", "labels"): "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        ("test", "images"): "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        ("test", "labels"): "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    },
-)
-FASHION: Final = Named(
-    "fashion-mnist",
-    ("fashion-mnist", "FashionMNIST/raw", "FashionMNIST", "fashion_mnist"),
-    ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
-    {},
-)
-NAMED: Final = {named.name: named for named in (MNIST, FASHION)}
-NAMES: Final = ("digits", *NAMED, named_cifar.NAME)
+NAMES: Final = ("digits", *named_idx.NAMED, named_cifar.NAME)
 
 
 def read(
@@ -93,12 +74,14 @@ def _read(
     if isinstance(source, str):
         if source == "digits":
             return _digits()
-        if source in NAMED:
-            return _named(NAMED[source], None if data_dir is None else Path(data_dir))
+        if source in named_idx.NAMED:
+            return named_idx.read(named_idx.NAMED[source], None if data_dir is None else Path(data_dir))
         if source == named_cifar.NAME:
             return named_cifar.read(None if data_dir is None else Path(data_dir), options, progress)
+        if source.lower() in named_cifar.NAMES_100 and not Path(source).exists():
+            return named_cifar.read_100(None if data_dir is None else Path(data_dir))
         if not source.strip():
-            raise DataError("--data: is empty, expected a name or a path", READ)
+            raise source_refusal.blank()
     path = Path(source)
     try:
         if path.is_dir():
@@ -108,14 +91,13 @@ def _read(
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise DataError(f"--data {display.name(str(source))}: cannot be read: {reason}", "check the path") from error
-    raise _unknown(str(source))
+    raise source_refusal.unknown(str(source), NAMES)
 
 
 def place_of(name: str, data_dir: Path) -> Path | None:
     """Return the folder with all files of a named set, in a data folder; None if any is missing."""
-    if name in NAMED:
-        place = NAMED[name].place(data_dir)
-        return place if len(idx_folder.present(place)) == len(idx_folder.OFFICIAL) else None
+    if name in named_idx.NAMED:
+        return named_idx.place_of(named_idx.NAMED[name], data_dir)
     return named_cifar.place_of(data_dir)
 
 
@@ -128,39 +110,32 @@ def _digits() -> SourceArrays:
     return SourceArrays("digits", {"train": part}, _TEN, maximum=16.0, last_for_test=_DIGITS_TEST)
 
 
-def _named(named: Named, data_dir: Path | None) -> SourceArrays:
-    folder = catalog.folder_of(named.name, data_dir)
-    best = named.place(folder)
-    lacking = [f"{name}.gz" for name in idx_folder.OFFICIAL if name not in idx_folder.present(best)]
-    if len(lacking) == len(idx_folder.OFFICIAL):
-        raise catalog.absent(named.name, data_dir, folder, ", ".join(lacking) + " (gzipped or not)")
-    if lacking:
-        raise DataError(
-            f"--data {named.name}: found no {', '.join(lacking)} in {shown(best)}, expected all four files",
-            f"add {'it' if len(lacking) == 1 else 'them'}, gzipped or not",
-        )
-    parts = idx_folder.read(best)
-    return SourceArrays(named.name, parts.splits, named.classes, official=named.official)
-
-
 def _folder(path: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays:
     if idx_folder.is_one(path):
         return idx_folder.read(path)
-    batches = cifar.place_of(path)
-    if batches is not None:
-        return cifar.read_folder(batches)
-    parts = image_folder.read_folder(path, options, progress)
+    published = _published(path)
+    if published is not None:
+        return published
+    parts = None if parquet.is_one(path) else image_folder.read_folder(path, options, progress)
+    parts = parts or parquet.read_folder(path, options, progress)
     if parts is not None:
         return parts
-    names = sorted(child.name for child in path.iterdir())
-    arrays = [name for name in names if name.lower().endswith(".npz")]
-    if len(arrays) == 1:
-        raise DataError(
-            f"{shown(path)}: is a folder, expected the .npz file in it", f"use --data {shown(path / arrays[0])}"
-        )
-    some = ", ".join(display.name(name, 30) for name in names[:4])
-    found = f"a folder with {some}" + (", …" if len(names) > 4 else "") if names else "an empty folder"
-    raise DataError(f"{shown(path)}: found {found}, expected images as class/image, or files of a known data set", READ)
+    arrays = array_files.read_folder(path) or pixel_table.read_folder(path)
+    if arrays is not None:
+        return arrays
+    raise source_refusal.nothing_in(path)
+
+
+def _published(path: Path) -> SourceArrays | None:
+    """Return the published set in a folder that is known by its file names; None if there is none.
+
+    Raises DataError if there are several.
+    """
+    here = [(place, read) for place_of, read in _PUBLISHED if (place := place_of(path)) is not None]
+    if len(here) > 1:
+        each = ", or ".join(f"--data {shown(place)}" for place, _ in here)
+        raise DataError(f"{shown(path)}: found {len(here)} data sets, expected one", f"pass one of them: {each}")
+    return next((read(place) for place, read in here), None)
 
 
 def _file(path: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays:
@@ -170,25 +145,25 @@ def _file(path: Path, options: ImageOptions, progress: Progress | None) -> Sourc
         start = stream.take(tar.BLOCK)
     if tar.begins(start):
         return image_archive.read(path, options, progress)
-    if start.startswith(recognize.ZIP) or path.suffix.lower() == ".npz":
-        return npz.read(path)
+    if path.suffix.lower() == ".npz" or (start.startswith(recognize.ZIP) and _has_arrays(path)):
+        return array_files.read_file(path) if array_files.is_part(path) else npz.read(path)
+    if start.startswith(recognize.ZIP):
+        return image_archive.read(path, options, progress)
+    if start.startswith(parquet_file.START):
+        return parquet.read_file(path, options, progress)
+    if start.startswith(mat_file.START) or path.suffix.lower() == ".mat":
+        return matlab.read(path)
+    if start.startswith(array_files.NPY):
+        return array_files.read_file(path)
     what = recognize.kind(start[:300])
+    if what in (None, "plain text") and (".csv" in path.name.lower() or (what and pixel_table.is_one(path))):
+        return pixel_table.read(path)
     if what and stream.packed is None and "idx" not in path.name.lower():
-        raise DataError(
-            f"{shown(path)}: found {what}, expected a tar archive of images, an IDX file or an .npz file",
-            f"{recognize.remedy(what)}; {READ}",
-        )
+        raise source_refusal.unreadable_file(path, what)
     return idx_folder.read_file(path)
 
 
-def _unknown(source: str) -> DataError:
-    name = display.name(source, 200)
-    if source.lower() in _LATER:
-        return DataError(f"--data {name}: not supported yet", READ)
-    if any(mark in source for mark in "/\\."):
-        return DataError(f"--data {name}: no such file or folder", f"check the path; {READ}")
-    near = spelling.nearest(source, NAMES)
-    return DataError(
-        f"--data {name}: no file, folder or data set has this name",
-        f"did you mean {near}?" if near else READ,
-    )
+def _has_arrays(path: Path) -> bool:
+    """Return whether a zip archive is an .npz file by another name: it has arrays, and no images."""
+    with zipped.open_zip(path) as archive:
+        return archive.has_arrays and not any(name.lower().endswith(image_format.EXPECTED) for name in archive.names)

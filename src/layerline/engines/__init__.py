@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from layerline.errors import RecipeError, UserError
+from layerline.errors import RecipeError, UserError, other_words
 from layerline.numbers import display
 from layerline.numbers.scalars import is_whole, plain
-from layerline.recipe import other_words
 from layerline.system.workers import IMPORTS
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from layerline.numbers.randomness import dropout_keep
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from layerline.layers import Dropout
+    from layerline.layers import Dropout, Dropout2d
     from layerline.network import Network, Node
 
 
@@ -24,7 +24,8 @@ class KeyedDropout(nn.Module):
     def __init__(self, node: Node, p: float, seed: int) -> None:
         """Store the key of the random numbers, except for the batch."""
         super().__init__()
-        self._layer, self._shape, self._p, self._seed = node.index, node.shape, p, seed
+        self._layer, self._p, self._seed = node.index, p, seed
+        self._shape = mask_shape(node)
         self._epoch, self._images = 0, np.zeros(0, np.int64)
 
     def set_batch(self, epoch: int, images: NDArray[np.int64]) -> None:
@@ -39,13 +40,18 @@ class KeyedDropout(nn.Module):
         return x * torch.from_numpy(keep * np.float32(1 / (1 - self._p))).to(x.dtype)
 
 
+def mask_shape(node: Node) -> tuple[int, ...]:
+    """Return the shape of what is drawn for an image: a number an element, of Dropout2d a number a channel."""
+    return (node.shape[0], 1, 1) if node.layer.kind == "dropout2d" else node.shape
+
+
 def put_keyed_dropout(module: nn.Sequential, network: Network, seed: int) -> list[KeyedDropout]:
-    """Replace every nn.Dropout of `network.to_torch()` with a KeyedDropout; return these."""
+    """Replace every nn.Dropout and nn.Dropout2d of `network.to_torch()` with a KeyedDropout; return these."""
     put = []
     for node in network.nodes:
-        if node.layer.kind == "dropout":
+        if node.layer.kind in ("dropout", "dropout2d"):
             parent, _, name = node.path.rpartition(".")
-            new = KeyedDropout(node, cast("Dropout", node.layer).p, seed)
+            new = KeyedDropout(node, cast("Dropout | Dropout2d", node.layer).p, seed)
             setattr(module.get_submodule(parent), name, new)
             put.append(new)
     return put

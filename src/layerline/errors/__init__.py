@@ -8,6 +8,8 @@ from __future__ import annotations
 import copyreg
 from typing import Any
 
+from layerline.errors.python_terms import in_python
+
 
 class _MessageError(Exception):
     """A message with a help line. It can be pickled and copied, whatever arguments a subclass takes."""
@@ -19,7 +21,12 @@ class _MessageError(Exception):
         self.help = help
 
     def __str__(self) -> str:
-        """Return the message as printed, with its help line."""
+        """Return the message with its help line in Python's terms, as a traceback displays it: `epochs=0`."""
+        return in_python(self.with_flags)
+
+    @property
+    def with_flags(self) -> str:
+        """The message with its help line as the command line prints it: `--epochs 0`."""
         return self.message if self.help is None else f"{self.message}\n  help: {self.help}"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -41,6 +48,10 @@ class DataError(UserError):
 
 class RecipeError(UserError):
     """A training option that is out of range or conflicts with others."""
+
+
+class CallError(UserError, TypeError):
+    """A call from Python with an argument that is missing, unknown, or of the wrong kind."""
 
 
 class UnwrittenError(UserError):

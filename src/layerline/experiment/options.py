@@ -97,6 +97,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("fit", "data", "text", "HOW", "crop, pad or stretch to that size [stretch if crop loses > 20 %]"),
     Option("gray", "data", "switch", "YES", "read images as grayscale, or as RGB [gray if all files are]"),
     Option("labels", "data", "text", "FILE", "CSV with columns file,label (and split,group) [folder names]"),
+    Option("file_column", "data", "text", "NAME", "--labels: column of the files [found by content]"),
+    Option("label_column", "data", "text", "NAME", "--labels: column of the labels [found by content]"),
+    Option("label_by", "data", "text", "REGEX", "label from the file's path: '([a-z]+)_' [folder names]"),
     Option(
         "group_by",
         "data",
@@ -105,7 +108,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "keep files with the same match in the same split; near: near copies [near if many]",
     ),
     Option("exclude", "data", "text", "NAMES", "image files to skip: *_mask.png,old [none]"),
-    Option("skip_bad", "data", "number", "FRACTION", "skip unreadable files, up to this fraction of all [0]"),
+    Option("skip_bad", "data", "number", "FRACTION", "skip unusable files and labels, up to this fraction [0]"),
     Option("cache", "data", "text", "DIR", "cache for large sets of decoded images, or no [your user cache]"),
     Option(
         "allow", "data", "list", "KINDS", "train despite these findings, such as leak,mask: docs/data-check.md [none]"

@@ -7,14 +7,14 @@ import re
 from typing import TYPE_CHECKING, Any, Final, final
 
 from layerline import engines
-from layerline.errors import RecipeError, UserError, spelling
+from layerline.errors import RecipeError, UserError, other_words, spelling
 from layerline.experiment.options import BY_KEY, OPTIONS, RECIPE_KEYS, check_limit, check_split_seed
 from layerline.files import regular, toml
 from layerline.network import presets
 from layerline.network_file import Span
 from layerline.network_file.mistakes import render, split
 from layerline.numbers import display
-from layerline.recipe import Recipe, other_words
+from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -118,15 +118,15 @@ class _File:
         self._lines = split(text)
 
     def content(self) -> dict[str, Any]:
-        """Return the parsed TOML. Raises UserError if it is not TOML."""
+        """Return the parsed TOML. Raises UserError if it is not valid TOML."""
         try:
             return toml.parse(self._text)
         except toml.TomlError as error:
             if error.line is None:
-                raise UserError(f"{self.name}: is not TOML: {error.reason}") from None
+                raise UserError(f"{self.name}: not valid TOML: {error.reason}") from None
             span = Span(min(error.line, len(self._lines)), error.column - 1, error.column)
             hint = "put text in quotes" if error.reason == "invalid value" else None
-            raise UserError(render(self.name, self._lines, span, f"is not TOML: {error.reason}", hint)) from None
+            raise UserError(render(self.name, self._lines, span, f"not valid TOML: {error.reason}", hint)) from None
 
     def check_keys(self, section: str, given: Iterable[str], known: Iterable[str]) -> None:
         """Raise UserError at the first unknown key."""

@@ -9,32 +9,44 @@ from layerline.layers.flat import FC, Flat, Softmax
 from layerline.layers.grammar import CLASSES, Argument, Misfit, Pair, Word
 from layerline.layers.layer import Layer, Shape, Weight
 from layerline.layers.pointwise import (
+    ELU,
     GELU,
     Add,
     BatchNorm,
     Dropout,
+    Dropout2d,
+    HardSwish,
     LeakyReLU,
+    Mish,
     ReLU,
+    ReLU6,
     Sigmoid,
     SiLU,
     Tanh,
 )
-from layerline.layers.pooling import AvgPool, GlobalPool, Pool
+from layerline.layers.pooling import AvgPool, GlobalMaxPool, GlobalPool, Pool
+from layerline.layers.separable import SEPARABLE, separable
 
 LAYERS: Final[tuple[type[Layer], ...]] = (
     Conv,
     Depthwise,
     ReLU,
     LeakyReLU,
+    ReLU6,
+    ELU,
     GELU,
     SiLU,
+    HardSwish,
+    Mish,
     Tanh,
     Sigmoid,
     Pool,
     AvgPool,
     GlobalPool,
+    GlobalMaxPool,
     BatchNorm,
     Dropout,
+    Dropout2d,
     Flat,
     FC,
     Softmax,
@@ -44,9 +56,11 @@ LAYERS: Final[tuple[type[Layer], ...]] = (
 
 __all__ = [
     "CLASSES",
+    "ELU",
     "FC",
     "GELU",
     "LAYERS",
+    "SEPARABLE",
     "Add",
     "Argument",
     "AvgPool",
@@ -54,14 +68,19 @@ __all__ = [
     "Conv",
     "Depthwise",
     "Dropout",
+    "Dropout2d",
     "Flat",
+    "GlobalMaxPool",
     "GlobalPool",
+    "HardSwish",
     "Layer",
     "LeakyReLU",
     "Misfit",
+    "Mish",
     "Pair",
     "Pool",
     "ReLU",
+    "ReLU6",
     "Shape",
     "SiLU",
     "Sigmoid",
@@ -69,4 +88,5 @@ __all__ = [
     "Tanh",
     "Weight",
     "Word",
+    "separable",
 ]

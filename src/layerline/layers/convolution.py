@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, final
 
 from layerline.layers.grammar import Argument, Misfit, Pair, Sizes, Whole, Word, YesNo
 from layerline.layers.layer import Layer, Shape, Weight, image
-from layerline.layers.windows import Pads, Window, kernel_misfit, same_pads, same_stride_misfit, symmetric
+from layerline.layers.windows import Window, kernel_misfit, pads_of
 
 _KERNEL = Argument("kernel", Sizes())
 _STRIDE = Argument("stride", Sizes(), default=(1, 1))
@@ -36,7 +36,7 @@ class Conv(Layer):
             Argument("groups", Whole(), default=1),
             Argument("bias", YesNo(), default=True),
         ),
-        ("Conv2d",),
+        ("Conv2d", "Convolution2d"),
     )
 
     filters: int
@@ -48,23 +48,18 @@ class Conv(Layer):
     bias: bool = True
 
     @property
-    def pads(self) -> Pads:
-        """Return the zeros around the image: (top, left, bottom, right)."""
-        return same_pads(self.kernel, self.dilation) if self.padding == "same" else symmetric(self.padding)
-
-    @property
     def window(self) -> Window:
         """Return the kernel as a window that slides."""
-        return Window(self.kernel, self.stride, self.pads, self.dilation)
+        return Window(self.kernel, self.stride, pads_of(self.padding), self.dilation)
 
     def slides(self) -> Window:
         """Return the kernel as a window that slides."""
         return self.window
 
     def contradiction(self) -> Misfit | None:
-        """Return the mistake if padding=same has a stride, or groups do not divide the filters."""
+        """Return the mistake if groups do not divide the filters."""
         if not self.filters % self.groups:
-            return same_stride_misfit(self.padding, self.stride, self.kernel)
+            return None
         below = self.filters // self.groups * self.groups
         fitting = f"{below:,d} or {below + self.groups:,d}" if below else f"{self.groups:,d}"
         reason = f"groups={self.groups:,d} does not divide the {self.filters:,d} filters"
@@ -97,51 +92,55 @@ class Conv(Layer):
 @final
 @dataclass(frozen=True)
 class Depthwise(Layer):
-    """y[c,p,q] = b[c] + Σ w[c,r,s] · x[c, p·stride + r − top, q·stride + s − left]: one filter per channel.
+    """y[o,p,q] = b[o] + Σ w[o,r,s] · x[c, p·stride + r − top, q·stride + s − left], c = ⌊o / multiplier⌋.
 
-    float32 (C, H, W) → (C, P, Q); the same as a Conv with C filters in C groups.
+    float32 (C, H, W) → (C·multiplier, P, Q); the same as a Conv with C·multiplier filters in C groups.
     """
 
     kind: ClassVar[str] = "depthwise"
     has_filters: ClassVar[bool] = True
     absorbs_norm: ClassVar[bool] = True
-    word: ClassVar[Word] = Word("Depthwise", (Argument("kernel", Sizes(), bare=True), _STRIDE, _PADDING))
+    word: ClassVar[Word] = Word(
+        "Depthwise",
+        (
+            Argument("kernel", Sizes(), bare=True),
+            _STRIDE,
+            _PADDING,
+            Argument("multiplier", Whole(), default=1),
+            Argument("bias", YesNo(), default=True),
+        ),
+        ("DepthwiseConv2d",),
+    )
 
     kernel: Pair
     stride: Pair = (1, 1)
     padding: Pair | Literal["same"] = (0, 0)
-
-    @property
-    def pads(self) -> Pads:
-        """Return the zeros around the image: (top, left, bottom, right)."""
-        return same_pads(self.kernel, (1, 1)) if self.padding == "same" else symmetric(self.padding)
+    multiplier: int = 1
+    bias: bool = True
 
     @property
     def window(self) -> Window:
         """Return the kernel as a window that slides."""
-        return Window(self.kernel, self.stride, self.pads)
+        return Window(self.kernel, self.stride, pads_of(self.padding))
 
     def slides(self) -> Window:
         """Return the kernel as a window that slides."""
         return self.window
 
-    def contradiction(self) -> Misfit | None:
-        """Return the mistake if padding=same has a stride."""
-        return same_stride_misfit(self.padding, self.stride, self.kernel)
-
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Return (C, P, Q). Raises Misfit for a vector, or a kernel too large."""
+        """Return (C·multiplier, P, Q). Raises Misfit for a vector, or a kernel too large."""
         C, H, W = image(self, inputs[0])
         if not self.window.fits(H, W):
             raise kernel_misfit(self.window, H, W)
-        return (C, *self.window.positions(H, W))
+        return (C * self.multiplier, *self.window.positions(H, W))
 
     def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
-        """Return weight (C, 1, R, S) and bias (C)."""
-        C, (R, S) = inputs[0][0], self.kernel
-        return Weight("weight", (C, 1, R, S), R * S), Weight("bias", (C,), R * S)
+        """Return weight (C·multiplier, 1, R, S) and bias (C·multiplier)."""
+        O, (R, S) = inputs[0][0] * self.multiplier, self.kernel
+        weight = Weight("weight", (O, 1, R, S), R * S)
+        return (weight, Weight("bias", (O,), R * S)) if self.bias else (weight,)
 
     def multiply_adds(self, *inputs: Shape) -> int:
-        """Return C · P · Q · R · S."""
-        C, P, Q = self.output_shape(*inputs)
-        return C * P * Q * self.kernel[0] * self.kernel[1]
+        """Return C · multiplier · P · Q · R · S."""
+        O, P, Q = self.output_shape(*inputs)
+        return O * P * Q * self.kernel[0] * self.kernel[1]

@@ -105,15 +105,15 @@ class Whole(ValueKind):
 @final
 @dataclass(frozen=True)
 class Sizes(ValueKind):
-    """A height and a width: `3x5`, or `3` for both; or the word `same` if `same` is set."""
+    """A height and a width: `3x5`, or `3` for both; if `same` is set, also `same`, and Keras's `valid` for 0."""
 
     low: int = 1
     same: bool = False
 
     def read(self, name: str, text: str) -> Pair | str:
         """Return (height, width), or "same"."""
-        if self.same and text.lower() == "same":
-            return "same"
+        if self.same and text.lower() in ("same", "valid"):
+            return "same" if text.lower() == "same" else (0, 0)
         one = Whole(self.low)
         if _WHOLE.fullmatch(text):
             both = one.inside(name, text, text)
@@ -155,7 +155,10 @@ class Real(ValueKind):
     def read(self, name: str, text: str) -> float:
         """Return the number, a float64."""
         if not _REAL.fullmatch(text):
-            raise _unreadable(name, text, self._wanted())
+            misfit = _unreadable(name, text, self._wanted())
+            if self.share and _REAL.fullmatch(text.removesuffix("%")):
+                misfit.help = f"write {float(text[:-1]) / 100:g}"
+            raise misfit
         number = float(text)
         inside = self.low <= number <= self.high
         if not inside or (self.open_low and number == self.low) or (self.open_high and number == self.high):
@@ -176,13 +179,13 @@ class Real(ValueKind):
 @final
 @dataclass(frozen=True)
 class YesNo(ValueKind):
-    """`yes` or `no`."""
+    """`yes` or `no`; Python's `True` and `False` are read as well."""
 
     def read(self, name: str, text: str) -> bool:
         """Return whether it is yes."""
-        answer = {"yes": True, "no": False}.get(text.lower())
+        answer = {"yes": True, "no": False, "true": True, "false": False}.get(text.lower())
         if answer is None:
-            likely = {"true": "yes", "1": "yes", "on": "yes", "false": "no", "0": "no", "off": "no"}.get(text.lower())
+            likely = {"1": "yes", "on": "yes", "0": "no", "off": "no"}.get(text.lower())
             raise Misfit(f"{name} must be yes or no, not {shown(text)}", likely and f"write {name}={likely}")
         return answer
 

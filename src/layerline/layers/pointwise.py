@@ -53,7 +53,7 @@ class SiLU(Pointwise):
     """y = x / (1 + e^−x)."""
 
     kind: ClassVar[str] = "silu"
-    word: ClassVar[Word] = Word("SiLU")
+    word: ClassVar[Word] = Word("SiLU", (), ("Swish",))
 
 
 @final
@@ -76,6 +76,46 @@ class Sigmoid(Pointwise):
 
 @final
 @dataclass(frozen=True)
+class ReLU6(Pointwise):
+    """y = min(max(x, 0), 6); NaN stays NaN. Its derivative at 0 and 6 is 0."""
+
+    kind: ClassVar[str] = "relu6"
+    word: ClassVar[Word] = Word("ReLU6")
+
+
+@final
+@dataclass(frozen=True)
+class HardSwish(Pointwise):
+    """y = x · min(max(x + 3, 0), 6) / 6."""
+
+    kind: ClassVar[str] = "hard_swish"
+    word: ClassVar[Word] = Word("HardSwish")
+
+
+@final
+@dataclass(frozen=True)
+class ELU(Pointwise):
+    """y = x where x > 0, else alpha · (e^x − 1)."""
+
+    kind: ClassVar[str] = "elu"
+    word: ClassVar[Word] = Word(
+        "ELU", (Argument("alpha", Real(0, 100, open_low=True, example="1"), default=1.0, bare=True),)
+    )
+
+    alpha: float = 1.0
+
+
+@final
+@dataclass(frozen=True)
+class Mish(Pointwise):
+    """y = x · tanh(ln(1 + e^x))."""
+
+    kind: ClassVar[str] = "mish"
+    word: ClassVar[Word] = Word("Mish")
+
+
+@final
+@dataclass(frozen=True)
 class BatchNorm(Pointwise):
     """y = w[c] · (x − mean[c]) / √(variance[c] + eps) + b[c], over batch, height and width of a channel.
 
@@ -91,7 +131,7 @@ class BatchNorm(Pointwise):
             Argument("momentum", Real(0, 1, open_low=True, example="0.1"), default=0.1),
             Argument("eps", Real(0, 1, open_low=True, example="1e-5"), default=1e-5),
         ),
-        ("BatchNorm2d",),
+        ("BatchNorm2d", "BatchNorm1d"),
     )
 
     momentum: float = 0.1
@@ -132,6 +172,29 @@ class Dropout(Pointwise):
     word: ClassVar[Word] = Word("Dropout", (Argument("p", Real(0, 1, open_high=True, share=True), bare=True),))
 
     p: float
+
+
+@final
+@dataclass(frozen=True)
+class Dropout2d(Layer):
+    """In training a whole channel is 0 with probability p, else x / (1 − p); in evaluation y = x. (C, H, W)."""
+
+    kind: ClassVar[str] = "dropout2d"
+    only_in_training: ClassVar[bool] = True
+    word: ClassVar[Word] = Word(
+        "Dropout2d", (Argument("p", Real(0, 1, open_high=True, share=True), bare=True),), ("SpatialDropout2d",)
+    )
+
+    p: float
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return the input's shape. Raises Misfit for a vector, which has no channels."""
+        if len(inputs[0]) != 3:
+            reason = (
+                f"Dropout2d drops whole channels of an image, but its input is a vector of {times(inputs[0])} values"
+            )
+            raise Misfit(reason, f"write `Dropout {Real(0, 1).write(self.p)}`")
+        return inputs[0]
 
 
 @final

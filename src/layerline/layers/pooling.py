@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, Literal, final
 
 from layerline.layers.grammar import Argument, Misfit, Pair, Sizes, Word, times, written
 from layerline.layers.layer import Layer, Shape, image
-from layerline.layers.windows import Pads, Window, symmetric
+from layerline.layers.windows import Window, pads_of
 
 _ARGUMENTS = (
     Argument("window", Sizes(), bare=True),
     Argument("stride", Sizes(), like="window"),
-    Argument("padding", Sizes(low=0), default=(0, 0)),
+    Argument("padding", Sizes(low=0, same=True), default=(0, 0)),
 )
 
 
@@ -22,19 +22,16 @@ class Pooling(Layer):
 
     window: Pair
     stride: Pair
-    padding: Pair = (0, 0)
-
-    @property
-    def pads(self) -> Pads:
-        """Return the rows and columns around the image: (top, left, bottom, right)."""
-        return symmetric(self.padding)
+    padding: Pair | Literal["same"] = (0, 0)
 
     def slides(self) -> Window:
         """Return the window with its stride and padding."""
-        return Window(self.window, self.stride, self.pads)
+        return Window(self.window, self.stride, pads_of(self.padding))
 
     def contradiction(self) -> Misfit | None:
         """Return the mistake if the padding is more than half the window."""
+        if self.padding == "same":
+            return None
         half = (self.window[0] // 2, self.window[1] // 2)
         if self.padding[0] <= half[0] and self.padding[1] <= half[1]:
             return None
@@ -46,7 +43,7 @@ class Pooling(Layer):
         C, H, W = image(self, inputs[0])
         window = self.slides()
         if not window.fits(H, W):
-            padded = "padded " if any(self.padding) else ""
+            padded = "padded " if any(window.around(H, W)) else ""
             reason = f"the {times(self.window)} window is larger than its {padded}{times(window.padded(H, W))} input"
             raise Misfit(reason, self._smaller(*window.padded(H, W)), "window")
         return (C, *window.positions(H, W))
@@ -70,10 +67,13 @@ class Pool(Pooling):
 @final
 @dataclass(frozen=True)
 class AvgPool(Pooling):
-    """y[c,p,q] = the sum of x[c] over the window / the window's size; float32. Padding counts as zeros."""
+    """y[c,p,q] = the sum of x[c] over the window / the window's size; float32. Padding counts as zeros.
+
+    With padding=same it does not count, as in TensorFlow: the divisor is the number of points inside the image.
+    """
 
     kind: ClassVar[str] = "avg_pool"
-    word: ClassVar[Word] = Word("AvgPool", _ARGUMENTS, ("AvgPool2d",))
+    word: ClassVar[Word] = Word("AvgPool", _ARGUMENTS, ("AvgPool2d", "AveragePooling2d"))
 
 
 @final
@@ -82,7 +82,21 @@ class GlobalPool(Layer):
     """y[c,0,0] = mean over h, w of x[c,h,w]; float32 (C, H, W) → (C, 1, 1)."""
 
     kind: ClassVar[str] = "global_pool"
-    word: ClassVar[Word] = Word("GlobalPool", (), ("GlobalAveragePooling2d",))
+    word: ClassVar[Word] = Word("GlobalPool", (), ("GlobalAveragePooling2d", "GlobalAvgPool2d", "GlobalAvgPool"))
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return (C, 1, 1). Raises Misfit for a vector."""
+        C, _, _ = image(self, inputs[0])
+        return C, 1, 1
+
+
+@final
+@dataclass(frozen=True)
+class GlobalMaxPool(Layer):
+    """y[c,0,0] = max over h, w of x[c,h,w]; float32 (C, H, W) → (C, 1, 1). Of equals, the first in row-major order."""
+
+    kind: ClassVar[str] = "global_max_pool"
+    word: ClassVar[Word] = Word("GlobalMaxPool", (), ("GlobalMaxPool2d", "GlobalMaxPooling2d"))
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return (C, 1, 1). Raises Misfit for a vector."""

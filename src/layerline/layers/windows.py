@@ -17,11 +17,14 @@ Pads = tuple[int, int, int, int]
 @final
 @dataclass(frozen=True)
 class Window:
-    """A window of `extent` points, `dilation` apart, that moves by `stride` over an image with `pads` around it."""
+    """A window of `extent` points, `dilation` apart, that moves by `stride` over an image with `pads` around it.
+
+    `pads` is None for padding=same, where they depend on the size of the image: see `around`.
+    """
 
     extent: Pair
     stride: Pair
-    pads: Pads
+    pads: Pads | None
     dilation: Pair = (1, 1)
 
     @property
@@ -30,9 +33,21 @@ class Window:
         (R, S), (down, across) = self.extent, self.dilation
         return down * (R - 1) + 1, across * (S - 1) + 1
 
+    def around(self, H: int, W: int) -> Pads:
+        """Return the rows and columns put around an image of H×W: (top, left, bottom, right).
+
+        padding=same is TensorFlow's rule: ⌈n / stride⌉ places, for which max((⌈n / stride⌉ − 1) · stride + span − n, 0)
+        rows or columns are needed; of an odd number, the extra one goes to the bottom or right.
+        """
+        if self.pads is not None:
+            return self.pads
+        sides = zip((H, W), self.stride, self.span, strict=True)
+        down, across = (max((-(-n // stride) - 1) * stride + span - n, 0) for n, stride, span in sides)
+        return down // 2, across // 2, down - down // 2, across - across // 2
+
     def padded(self, H: int, W: int) -> Pair:
         """Return the image's height and width with the padding."""
-        top, left, bottom, right = self.pads
+        top, left, bottom, right = self.around(H, W)
         return H + top + bottom, W + left + right
 
     def fits(self, H: int, W: int) -> bool:
@@ -48,16 +63,12 @@ class Window:
         return (height - tall) // down + 1, (width - wide) // across + 1
 
 
-def symmetric(padding: Pair) -> Pads:
-    """Return the same padding on opposite sides."""
+def pads_of(padding: Pair | Literal["same"]) -> Pads | None:
+    """Return the same padding on opposite sides; None for padding=same."""
+    if padding == "same":
+        return None
     vertical, horizontal = padding
     return vertical, horizontal, vertical, horizontal
-
-
-def same_pads(kernel: Pair, dilation: Pair) -> Pads:
-    """Return the padding that preserves the size at stride 1; if the total is odd, bottom and right get one more."""
-    down, across = ((k - 1) * d for k, d in zip(kernel, dilation, strict=True))
-    return down // 2, across // 2, down - down // 2, across - across // 2
 
 
 def kernel_misfit(window: Window, H: int, W: int) -> Misfit:
@@ -66,24 +77,13 @@ def kernel_misfit(window: Window, H: int, W: int) -> Misfit:
     dilated = window.dilation != (1, 1)
     what = f"the {times(window.extent)} kernel" + dilated * f" with dilation {written(window.dilation)}"
     spans = f" spans {times(window.span)}, which" * dilated
-    size = f"padded {times(padded)}" if any(window.pads) else times(padded)
+    pads = window.around(H, W)
+    size = f"padded {times(padded)}" if any(pads) else times(padded)
     most = [min(k, (n - 1) // d + 1) for n, d, k in zip(padded, window.dilation, window.extent, strict=True)]
-    top, left, *_ = window.pads
+    top, left, *_ = pads
     least = (max(top, -(-(tall - H) // 2)), max(left, -(-(wide - W) // 2)))
     return Misfit(
         f"{what}{spans} is larger than its {size} input",
         f"use a kernel of at most {written((most[0], most[1]))}, or padding of at least {written(least)}",
         "kernel",
-    )
-
-
-def same_stride_misfit(padding: Pair | Literal["same"], stride: Pair, kernel: Pair) -> Misfit | None:
-    """Return the mistake for padding=same with a stride, or None if there is none."""
-    if padding != "same" or stride == (1, 1):
-        return None
-    halves = (kernel[0] // 2, kernel[1] // 2)
-    return Misfit(
-        f"padding=same needs stride 1, but the stride is {written(stride)}",
-        f"write the padding as a number: padding={written(halves)}",
-        "padding",
     )

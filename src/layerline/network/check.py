@@ -55,8 +55,7 @@ def parse(
     assert checker.input_shape is not None  # noqa: S101 - the same
     path = PurePath(name)
     stem = path.stem if path.suffix.lower() == _SUFFIX else path.name
-    nodes, notes = tuple(flow.nodes), tuple(flow.notes.values())
-    return Network(stem, text, checker.input_shape, outputs, nodes, notes, name)
+    return Network(stem, text, checker.input_shape, outputs, tuple(flow.nodes), _notes(tree, flow, mistakes), name)
 
 
 def notes(text: str, name: str = "network") -> tuple[str, ...]:
@@ -70,7 +69,14 @@ def notes(text: str, name: str = "network") -> tuple[str, ...]:
     flow.begin(tree.input_shape)
     if tree.whole:
         flow.walk(tree.items)
-    return tuple(flow.notes.values())
+    return _notes(tree, flow, mistakes)
+
+
+def _notes(tree: Tree, flow: Flow, mistakes: Mistakes) -> tuple[str, ...]:
+    """Return what is noted of a file, in its order."""
+    read = {span: mistakes.render(span, note) for span, note in tree.notes.items()}
+    found = {**read, **flow.notes}
+    return tuple(found[span] for span in sorted(found))
 
 
 @final

@@ -48,7 +48,7 @@ class Node:
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Network:
     """A network in which every layer accepts the output of the previous one, and the last outputs one number per class.
 
@@ -103,6 +103,16 @@ class Network:
         from layerline.network.table import describe
 
         return describe(self, batch_size, memory)
+
+    def __str__(self) -> str:
+        """Return the table of layers."""
+        return self.describe()
+
+    def __repr__(self) -> str:
+        """Return one line: name, input, classes and size."""
+        from layerline.network.table import headline
+
+        return f"<Network {headline(self)}, {len(self.nodes):,d} layers, {self.parameter_count:,d} parameters>"
 
     def _repr_html_(self) -> str:
         """Return the table of layers as HTML for a notebook."""

@@ -166,7 +166,7 @@ def _usual(layer: Layer) -> bool:
         return False
     least, stride = min(window.extent), max(window.stride)
     skips = _first(layer) == "kernel" and stride > _WIDEST_STRIDE
-    return least > 1 and stride <= least and max(window.pads) <= least // 2 and not skips
+    return least > 1 and stride <= least and max(window.pads or (0,)) <= least // 2 and not skips
 
 
 def _left(layer: Layer, shape: Shape) -> Shape | None:

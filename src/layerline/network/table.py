@@ -21,6 +21,7 @@ _TOTAL: Final = (
     "the total is not the sum but what the compiled engine allocates on this machine",
     "with SGD and momentum; the images, and about 200 MB for the program, are extra",
 )
+_SAME: Final = "padding=same: TensorFlow's rule: ⌈n / stride⌉ outputs, the odd row or column at the end"
 _NARROWEST: Final = 12
 _LONG: Final = 10**12
 
@@ -46,7 +47,7 @@ def describe(network: Network, batch_size: int = 64, memory: int | None = None) 
     rule = "─" * max(map(len, lines))
     return "\n".join(
         [
-            f"{display.name(network.name, 30)}: input {times(network.input_shape)}, {network.classes} classes",
+            headline(network),
             "",
             lines[0],
             rule,
@@ -58,9 +59,20 @@ def describe(network: Network, batch_size: int = 64, memory: int | None = None) 
             f"memory: a rough estimate for a training step with {batch_size:,d} images:",
             f"{PER_PARAMETER} bytes per parameter (weight, gradient, momentum), {PER_VALUE} per value (and gradient)",
             *(_TOTAL if memory is not None else ()),
+            *((_SAME,) if any(map(_pads_same, network.nodes)) else ()),
             *(f"\n{note}" for note in network.notes),
         ]
     )
+
+
+def _pads_same(node: Node) -> bool:
+    window = node.layer.slides()
+    return window is not None and window.pads is None
+
+
+def headline(network: Network) -> str:
+    """Return name, input and classes: `lenet5: input 1×28×28, 10 classes`."""
+    return f"{display.name(network.name, 30)}: input {times(network.input_shape)}, {network.classes} classes"
 
 
 def as_html(network: Network, batch_size: int = 64) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -47,20 +48,70 @@ class PaddedConv2d(nn.Conv2d):
         return super().forward(nn.functional.pad(x, (left, right, top, bottom)))
 
 
+@final
+class PaddedMaxPool2d(nn.MaxPool2d):
+    """A MaxPool2d with padding that differs between opposite sides: (top, left, bottom, right); it never wins."""
+
+    def __init__(self, *arguments: Any, pads: tuple[int, int, int, int]) -> None:
+        """Keep the padding; the rest is MaxPool2d's."""
+        super().__init__(*arguments)
+        self.pads = pads
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the largest of each window."""
+        top, left, bottom, right = self.pads
+        y: torch.Tensor = super().forward(nn.functional.pad(x, (left, right, top, bottom), value=-math.inf))
+        return y
+
+
+@final
+class PaddedAvgPool2d(nn.AvgPool2d):
+    """An AvgPool2d with padding that differs between opposite sides and does not count: (top, left, bottom, right)."""
+
+    def __init__(self, window: tuple[int, int], stride: tuple[int, int], pads: tuple[int, int, int, int]) -> None:
+        """Keep the padding; the rest is AvgPool2d's."""
+        super().__init__(window, stride, divisor_override=1)
+        self.pads = pads
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the mean of each window's points inside the image."""
+        top, left, bottom, right = self.pads
+        around = (left, right, top, bottom)
+        sums: torch.Tensor = super().forward(nn.functional.pad(x, around))
+        points: torch.Tensor = super().forward(nn.functional.pad(x.new_ones(1, 1, *x.shape[-2:]), around))
+        return sums / points
+
+
 def _conv(layer: Any, shape: Shape) -> nn.Module:
     named = {"stride": layer.stride, "dilation": layer.dilation, "groups": layer.groups, "bias": layer.bias}
     return _convolution(layer.filters, layer, shape, named)
 
 
 def _depthwise(layer: Any, shape: Shape) -> nn.Module:
-    return _convolution(shape[0], layer, shape, {"stride": layer.stride, "groups": shape[0]})
+    named = {"stride": layer.stride, "groups": shape[0], "bias": layer.bias}
+    return _convolution(shape[0] * layer.multiplier, layer, shape, named)
 
 
 def _convolution(filters: int, layer: Any, shape: Shape, named: dict[str, Any]) -> nn.Module:
-    top, left, bottom, right = layer.pads
+    top, left, bottom, right = layer.window.around(*shape[1:])
     if (top, left) == (bottom, right):
         return nn.Conv2d(shape[0], filters, layer.kernel, padding=(top, left), **named)
-    return PaddedConv2d(shape[0], filters, layer.kernel, pads=layer.pads, **named)
+    return PaddedConv2d(shape[0], filters, layer.kernel, pads=(top, left, bottom, right), **named)
+
+
+def _pool(layer: Any, shape: Shape) -> nn.Module:
+    top, left, bottom, right = layer.slides().around(*shape[1:])
+    if (top, left) == (bottom, right):
+        return nn.MaxPool2d(layer.window, layer.stride, (top, left))
+    return PaddedMaxPool2d(layer.window, layer.stride, pads=(top, left, bottom, right))
+
+
+def _avg_pool(layer: Any, shape: Shape) -> nn.Module:
+    top, left, bottom, right = layer.slides().around(*shape[1:])
+    if (top, left) == (bottom, right):
+        counts = layer.padding != "same"
+        return nn.AvgPool2d(layer.window, layer.stride, (top, left), count_include_pad=counts)
+    return PaddedAvgPool2d(layer.window, layer.stride, pads=(top, left, bottom, right))
 
 
 def _batch_norm(layer: Any, shape: Shape) -> nn.Module:
@@ -77,11 +128,17 @@ MODULES: Final[dict[str, Maker]] = {
     "silu": lambda _layer, _shape: nn.SiLU(),
     "tanh": lambda _layer, _shape: nn.Tanh(),
     "sigmoid": lambda _layer, _shape: nn.Sigmoid(),
-    "pool": lambda layer, _shape: nn.MaxPool2d(layer.window, layer.stride, layer.padding),
-    "avg_pool": lambda layer, _shape: nn.AvgPool2d(layer.window, layer.stride, layer.padding),
+    "relu6": lambda _layer, _shape: nn.ReLU6(),
+    "hard_swish": lambda _layer, _shape: nn.Hardswish(),
+    "elu": lambda layer, _shape: nn.ELU(layer.alpha),
+    "mish": lambda _layer, _shape: nn.Mish(),
+    "pool": _pool,
+    "avg_pool": _avg_pool,
     "global_pool": lambda _layer, _shape: nn.AdaptiveAvgPool2d(1),
+    "global_max_pool": lambda _layer, _shape: nn.AdaptiveMaxPool2d(1),
     "batch_norm": _batch_norm,
     "dropout": lambda layer, _shape: nn.Dropout(layer.p),
+    "dropout2d": lambda layer, _shape: nn.Dropout2d(layer.p),
     "flat": lambda _layer, _shape: nn.Flatten(),
     "fc": lambda layer, shape: nn.Linear(shape[0], layer.outputs, bias=layer.bias),
     "softmax": lambda _layer, _shape: nn.Softmax(dim=1),

@@ -21,6 +21,9 @@ _ACTIVATIONS: Final[dict[str, str]] = {
     "tanh": "Tanh",
     "gelu": "GELU",
     "swish": "SiLU",
+    "relu6": "ReLU6",
+    "elu": "ELU",
+    "mish": "Mish",
     "linear": "",
 }
 _NOT_HERE: Final = ("cost", "crop")
@@ -51,6 +54,8 @@ class Section:
         except (KeyError, ValueError):
             lines = None
         reason = f"[{self.name}] is a darknet section; here a layer is one line"
+        if self.name == "shortcut":
+            return Misfit(reason, "write the lines of the branch between `Residual` and `End`")
         if lines is None:
             return Misfit(reason, "this section has no equivalent: remove it, or use other layers")
         if self.name in _FLAT and not flat:
@@ -118,7 +123,7 @@ class Section:
         size = self._whole("size", stride)
         padding = self._whole("padding", size - 1)
         if size % 2 == 0 and stride != size:
-            return None
+            return [f"Pool {size} stride=1 padding=same"] if (stride, padding) == (1, size - 1) else None
         parts = [f"Pool {size}"]
         parts += [f"stride={stride}"] if stride != size else []
         parts += [f"padding={padding // 2}"] if padding // 2 and size % 2 else []

@@ -27,7 +27,11 @@ def formatted(text: str, file: str = "network") -> str:
         if line.statement:
             level, code = tree.readable[line.number]
             depth = level + (line.statement.word.text.lower() in ("residual", "repeat", "shortcut"))
-            rows.append((_INDENT * level + code, line.comment or ""))
+            first, *others = code.split("\n")
+            rows += [
+                (_INDENT * level + first, line.comment or ""),
+                *((_INDENT * level + other, "") for other in others),
+            ]
         else:
             rows.append(("", _INDENT * depth + line.comment if line.comment else ""))
     return "\n".join([*_join(_without_blanks(rows)), ""])

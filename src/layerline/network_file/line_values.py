@@ -20,17 +20,39 @@ if TYPE_CHECKING:
 
 _INPUT_FIRST: Final = {"Conv": "input channels", "FC": "inputs", "BatchNorm": "channels"}
 """Words whose line in PyTorch starts with the size of the input, and its name."""
-_OTHERWISE: Final = {
-    "out_channels": "filters",
-    "kernel_size": "kernel",
-    "pool_size": "window",
-    "units": "outputs",
-    "out_features": "outputs",
-    "rate": "p",
-    "alpha": "slope",
-    "epsilon": "eps",
+_OTHERWISE: Final[dict[str, tuple[str, ...]]] = {
+    "out_channels": ("filters",),
+    "num_output": ("filters", "outputs"),
+    "kernel_size": ("kernel", "window"),
+    "pool_size": ("window",),
+    "strides": ("stride",),
+    "dilation_rate": ("dilation",),
+    "depth_multiplier": ("multiplier",),
+    "use_bias": ("bias",),
+    "units": ("outputs",),
+    "out_features": ("outputs",),
+    "rate": ("p",),
+    "alpha": ("slope",),
+    "negative_slope": ("slope",),
+    "epsilon": ("eps",),
 }
-"""The name of an argument in other frameworks → its name here."""
+"""The name of an argument with the same meaning in other frameworks → its name here."""
+_FOLLOWS: Final = "omit it: it follows from the lines before"
+_LEFT_OUT: Final = {
+    "in_channels": _FOLLOWS,
+    "in_features": _FOLLOWS,
+    "num_features": _FOLLOWS,
+    "input_dim": _FOLLOWS,
+    "input_shape": "write the size of the images as the first line: `Input channels height width`",
+    "ceil_mode": "omit it: sizes are always rounded down here",
+    "padding_mode": "omit it: padding is always zeros here",
+    "data_format": "omit it: it changes nothing here",
+    "inplace": "omit it: it changes nothing here",
+    "name": "omit it: layers have no names here",
+    "kernel_initializer": "omit it: initial weights are a training option, --init",
+    "kernel_regularizer": "omit it: regularization is a training option, --weight-decay",
+}
+"""Arguments in other frameworks that have no equivalent → what to do instead."""
 
 
 @final
@@ -112,7 +134,7 @@ class Values:
     def _read_named(self, token: Token) -> None:
         name, text = (part.strip(" \t") for part in token.text.split("=", 1))
         start = token.span.start
-        argument = {argument.name: argument for argument in self.word.arguments}.get(name.lower())
+        argument = self._argument(name.lower())
         if not name or not text:
             what = ("value", "after") if name else ("name", "before")
             self._fail(token.span, Misfit(f"`{shown(token.text)}` has no {what[0]}", f"write one {what[1]} the `=`"))
@@ -121,6 +143,11 @@ class Values:
         else:
             value = Span(token.span.line, token.span.end - len(text), token.span.end)
             self._take(argument, text, value, token.span)
+
+    def _argument(self, name: str) -> Argument | None:
+        """Return the argument of that name, ours or of others."""
+        known = {argument.name: argument for argument in self.word.arguments}
+        return next((known[each] for each in (name, *_OTHERWISE.get(name, ())) if each in known), None)
 
     def _take(self, argument: Argument, text: str, value: Span, whole: Span) -> None:
         earlier = self.spans.get(argument.name)
@@ -151,8 +178,9 @@ class Values:
         if lower == "activation":
             line = activation(text) or "ReLU"
             return Misfit(reason, f"write the activation on a separate line: `{line}`")
-        known = [argument.name for argument in self.word.arguments]
-        near = _OTHERWISE[lower] if _OTHERWISE.get(lower) in known else spelling.nearest(lower, known)
+        if lower in _LEFT_OUT:
+            return Misfit(reason, _LEFT_OUT[lower])
+        near = spelling.nearest(lower, [argument.name for argument in self.word.arguments])
         return Misfit(reason, self._usage() if near is None else f"did you mean `{near}`?")
 
     def _usage(self) -> str:

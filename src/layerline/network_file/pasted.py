@@ -23,17 +23,30 @@ PROGRAM: Final = Misfit(
     "this is Python, not a layer",
     "remove it and everything else that is not a layer: import, class, def, return, brackets",
 )
+_SETTINGS: Final = re.compile(r"[A-Za-z_]\w*[ \t]*(?:\{.*|:[ \t]*\S.*)", re.ASCII)
+"""A line of a Caffe prototxt: `layer {`, `type: "Convolution"`."""
+SETTINGS: Final = Misfit(
+    "this is a block of settings, as in a Caffe prototxt; here a layer is one line",
+    "write a line for each layer: `Conv 20 5` for a Convolution with num_output 20 and kernel_size 5, `Pool 2` for a "
+    "Pooling, `FC 500` for an InnerProduct, `ReLU`, `Softmax`",
+)
 _REASON: Final = "this is Python; here a layer is a word and its values, without parentheses"
 _CLASSES: Final = frozenset({"classes", "num_classes", "n_classes", "nb_classes", "num_class"})
 _KERAS: Final = re.compile(r"\b(?:keras|layers|tf)\b")
 _ACTIVATIONS: Final[dict[str, str | None]] = {
     "relu": "ReLU",
-    "leaky_relu": "LeakyReLU",
+    "leaky_relu": "LeakyReLU 0.2",
     "gelu": "GELU",
     "silu": "SiLU",
     "swish": "SiLU",
     "tanh": "Tanh",
     "sigmoid": "Sigmoid",
+    "relu6": "ReLU6",
+    "elu": "ELU",
+    "mish": "Mish",
+    "hardswish": "HardSwish",
+    "hard_swish": "HardSwish",
+    "hard_silu": "HardSwish",
     "softmax": "Softmax",
     "log_softmax": "Softmax",
     "linear": None,
@@ -57,7 +70,9 @@ def pasted(code: str, words: Mapping[str, Word]) -> Misfit | None:
     """
     call = read_call(code)
     if call is None:
-        return PROGRAM if _PROGRAM.fullmatch(code.strip()) else None
+        if _PROGRAM.fullmatch(code.strip()):
+            return PROGRAM
+        return SETTINGS if _SETTINGS.fullmatch(code.strip()) else None
     try:
         lines = _lines(call, keras=bool(_KERAS.search(call.prefix)))
     except _Untranslatable as error:
@@ -145,19 +160,13 @@ def _named(given: dict[str, Any], name: str, key: str, default: str) -> list[str
     return [] if text == default else [f"{name}={text}"]
 
 
-def _padding(given: dict[str, Any], kernel: str, stride: str, *, pool: bool) -> list[str]:
-    """Return the padding, which may be a word. Keras's `same` with a stride, or for pooling, becomes a number."""
+def _padding(given: dict[str, Any]) -> list[str]:
+    """Return the padding, which may be a word."""
     value = given.get("padding", 0)
     word = value.lower() if isinstance(value, str) else ""
     if word == "valid" or value == 0:
         return []
-    if word != "same":
-        return [f"padding={_size(value)}"]
-    if stride == "1" and not pool:
-        return ["padding=same"]
-    sides = ["0" if k == "1" else str((int(k) - pool) // 2) for k in kernel.split("x")]
-    text = "x".join(dict.fromkeys(sides)) if len(set(sides)) == 1 else "x".join(sides)
-    return [] if text == "0" else [f"padding={text}"]
+    return ["padding=same" if word == "same" else f"padding={_size(value)}"]
 
 
 def _activation(given: dict[str, Any]) -> list[str]:
@@ -177,11 +186,10 @@ def _bias(given: dict[str, Any], key: str) -> list[str]:
 
 def _conv(given: dict[str, Any], filters: str, stride: str, dilation: str, bias: str) -> str:
     kernel = _size(given.get("kernel_size"))
-    step = _size(given[stride]) if given.get(stride) is not None else "1"
     if given.get("padding_mode", "zeros") != "zeros" or given.get("data_format") == "channels_first":
         raise _Untranslatable
     parts = ["Conv", _whole(given.get(filters)), kernel, *_named(given, "stride", stride, "1")]
-    parts += [*_padding(given, kernel, step, pool=False), *_named(given, "dilation", dilation, "1")]
+    parts += [*_padding(given), *_named(given, "dilation", dilation, "1")]
     return " ".join([*parts, *_named(given, "groups", "groups", "1"), *_bias(given, bias)])
 
 
@@ -201,23 +209,22 @@ def _keras_conv(call: Call) -> list[str]:
 
 def _separable(call: Call) -> list[str]:
     given = _bind(call, *_CONV_KERAS[:4])
-    filters = _whole(given.get("filters"))
-    point = " ".join(["Conv", filters, "1", *_bias(given, "use_bias")])
-    return [_depthwise_line(given), point, *_activation(given)]
+    return [_depthwise_line(given, f"SeparableConv {_whole(given.get('filters'))}"), *_activation(given)]
 
 
 def _depthwise(call: Call) -> list[str]:
     given = _bind(call, "kernel_size", "strides", "padding")
-    return [_depthwise_line(given), *_activation(given)]
+    return [_depthwise_line(given, "Depthwise"), *_activation(given)]
 
 
-def _depthwise_line(given: dict[str, Any]) -> str:
-    kernel = _size(given.get("kernel_size"))
-    step = _size(given.get("strides", 1))
-    if given.get("depth_multiplier", 1) != 1 or given.get("dilation_rate", 1) not in (1, (1, 1)):
+def _depthwise_line(given: dict[str, Any], start: str) -> str:
+    if given.get("dilation_rate", 1) not in (1, (1, 1)) or given.get("data_format") == "channels_first":
         raise _Untranslatable
-    stride = _named(given, "stride", "strides", "1")
-    return " ".join(["Depthwise", kernel, *stride, *_padding(given, kernel, step, pool=False)])
+    stride, multiplier = (
+        _named(given, name, key, "1") for name, key in (("stride", "strides"), ("multiplier", "depth_multiplier"))
+    )
+    parts = [start, _size(given.get("kernel_size")), *stride, *_padding(given), *multiplier]
+    return " ".join([*parts, *_bias(given, "use_bias")])
 
 
 def _fc(given: dict[str, Any], outputs: str, bias: str) -> list[str]:
@@ -245,16 +252,18 @@ def _pool(word: str, names: tuple[str, str, str], default: int | None = None) ->
             raise _Untranslatable
         size = _size(given.get(window, default))
         parts = [word, size, *_named(given, "stride", stride, size)]
-        return [" ".join([*parts, *_padding(given, size, "", pool=True)])]
+        return [" ".join([*parts, *_padding(given)])]
 
     return make
 
 
-def _adaptive(call: Call) -> list[str]:
-    size = _bind(call, "output_size").get("output_size")
-    if _size(size) != "1":
-        raise _Untranslatable
-    return ["GlobalPool"]
+def _adaptive(word: str) -> Callable[[Call], list[str]]:
+    def make(call: Call) -> list[str]:
+        if _size(_bind(call, "output_size").get("output_size")) != "1":
+            raise _Untranslatable
+        return [word]
+
+    return make
 
 
 def _torch_norm(call: Call) -> list[str]:
@@ -275,9 +284,17 @@ def _norm(given: dict[str, Any], eps: str, ours: Callable[[float], float]) -> li
     return [" ".join(["BatchNorm", *(f"{name}={_number(value)}" for name, value, usual in parts if value != usual)])]
 
 
-def _dropout(call: Call) -> list[str]:
-    given = _bind(call, "p")
-    return [f"Dropout {_number(given.get('p', given.get('rate', 0.5)))}"]
+def _dropout(word: str = "Dropout") -> Callable[[Call], list[str]]:
+    def make(call: Call) -> list[str]:
+        given = _bind(call, "p")
+        return [f"{word} {_number(given.get('p', given.get('rate', 0.5)))}"]
+
+    return make
+
+
+def _elu(call: Call) -> list[str]:
+    alpha = _bind(call, "alpha").get("alpha", 1)
+    return ["ELU" if alpha == 1 else f"ELU {_number(alpha)}"]
 
 
 def _leaky(slope: float) -> Callable[[Call], list[str]]:
@@ -301,8 +318,8 @@ def _always(*lines: str) -> Callable[[Call], list[str]]:
     return lambda call: list(lines) * (call is not None)
 
 
-def _global(call: Call) -> list[str]:
-    return ["GlobalPool"] if call.named.get("keepdims") is True else ["GlobalPool", "Flat"]
+def _global(word: str) -> Callable[[Call], list[str]]:
+    return lambda call: [word] if call.named.get("keepdims") is True else [word, "Flat"]
 
 
 _TORCH_POOL: Final = ("kernel_size", "stride", "padding")
@@ -316,7 +333,13 @@ _LAYERS: Final = {
     "Softmax": _always("Softmax"),
     "LogSoftmax": _always("Softmax"),
     "Flatten": _always("Flat"),
-    "Dropout": _dropout,
+    "ReLU6": _always("ReLU6"),
+    "Hardswish": _always("HardSwish"),
+    "Mish": _always("Mish"),
+    "ELU": _elu,
+    "Dropout": _dropout(),
+    "Dropout2d": _dropout("Dropout2d"),
+    "SpatialDropout2D": _dropout("Dropout2d"),
     "LeakyReLU": _leaky(0.01),
     "Dense": _dense,
     "Linear": _linear,
@@ -329,7 +352,8 @@ _LAYERS: Final = {
     "LazyConv2d": _torch_conv,
     "MaxPool2d": _pool("Pool", _TORCH_POOL),
     "AvgPool2d": _pool("AvgPool", _TORCH_POOL),
-    "AdaptiveAvgPool2d": _adaptive,
+    "AdaptiveAvgPool2d": _adaptive("GlobalPool"),
+    "AdaptiveMaxPool2d": _adaptive("GlobalMaxPool"),
     "BatchNorm2d": _torch_norm,
     "BatchNorm1d": _torch_norm,
     "LazyBatchNorm2d": _torch_norm,
@@ -340,19 +364,25 @@ _LAYERS: Final = {
     "MaxPool2D": _pool("Pool", _KERAS_POOL, 2),
     "AveragePooling2D": _pool("AvgPool", _KERAS_POOL, 2),
     "AvgPool2D": _pool("AvgPool", _KERAS_POOL, 2),
-    "GlobalAveragePooling2D": _global,
+    "GlobalAveragePooling2D": _global("GlobalPool"),
+    "GlobalAvgPool2D": _global("GlobalPool"),
+    "GlobalMaxPooling2D": _global("GlobalMaxPool"),
+    "GlobalMaxPool2D": _global("GlobalMaxPool"),
 }
 """The name of a class → the function that returns its lines."""
 _KERAS_LAYERS: Final = {"LeakyReLU": _leaky(0.3)}
 _APPLIED: Final = {
-    **{name: _always(line) for name, line in _ACTIVATIONS.items() if line and name != "leaky_relu"},
+    **{name: _always(line) for name, line in _ACTIVATIONS.items() if line},
     "leaky_relu": _leaky(0.01),
+    "elu": _elu,
     "flatten": _always("Flat"),
     "view": _always("Flat"),
     "reshape": _always("Flat"),
-    "dropout": _dropout,
+    "dropout": _dropout(),
+    "dropout2d": _dropout("Dropout2d"),
     "max_pool2d": _pool("Pool", _TORCH_POOL),
     "avg_pool2d": _pool("AvgPool", _TORCH_POOL),
-    "adaptive_avg_pool2d": _adaptive,
+    "adaptive_avg_pool2d": _adaptive("GlobalPool"),
+    "adaptive_max_pool2d": _adaptive("GlobalMaxPool"),
 }
 """The name of a function that is applied to a value → the function that returns its lines."""

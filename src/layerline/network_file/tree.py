@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, final
 
-from layerline.layers import LAYERS, Argument, Misfit, Word
+from layerline.layers import LAYERS, SEPARABLE, Argument, Misfit, Word, separable
 from layerline.layers.grammar import Whole
 from layerline.network_file.darknet import Section, section
+from layerline.network_file.foreign_words import FOREIGN_WORDS, in_our_words
 from layerline.network_file.line_values import Values
 from layerline.network_file.mistakes import code_span
-from layerline.network_file.pasted import PROGRAM, pasted
+from layerline.network_file.pasted import PROGRAM, SETTINGS, pasted
 from layerline.network_file.statements import SourceLine, Statement, Token, read_lines
+from layerline.network_file.tiny_dnn import tiny_dnn
 from layerline.network_file.unknown import unknown_word
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ STRUCTURE: Final = (_INPUT, _RESIDUAL, _SHORTCUT, _REPEAT, _END)
 _LAYER_WORDS: Final = {layer.word.name: layer for layer in LAYERS if layer.word.name != _RESIDUAL.name}
 _WORDS: Final = {
     spelling.lower(): word
-    for word in (*(layer.word for layer in _LAYER_WORDS.values()), *STRUCTURE)
+    for word in (*(layer.word for layer in _LAYER_WORDS.values()), SEPARABLE, *STRUCTURE)
     for spelling in (word.name, *word.spellings)
 }
 """Every spelling in lower case → its word."""
@@ -71,7 +73,7 @@ class LayerLine:
 
     def read_as(self, arguments: tuple[Token, ...]) -> Layer | None:
         """Return the layer that the line would be with other arguments; None if it would be invalid."""
-        if self.values is None:
+        if self.values is None or self.values.word.name not in _LAYER_WORDS:
             return None
         word = self.values.word
         read = Values(word, Statement(self.statement.word, arguments), self.values.mistakes.aside()).read()
@@ -123,7 +125,9 @@ class Tree:
     input: LayerLine | None = None
     input_shape: tuple[int, int, int] | None = None
     readable: dict[int, tuple[int, str]] = field(default_factory=dict)
-    """Line number → how many blocks it is in, and its formatted code."""
+    """Line number → how many blocks it is in, and its formatted code, which may be several lines."""
+    notes: dict[Span, Misfit] = field(default_factory=dict)
+    """Lines that are legal, but whose meaning here is worth a note."""
     whole: bool = True
     """Whether all blocks are closed and small enough to be walked."""
 
@@ -151,7 +155,7 @@ class _Reader:
         self.size = 0
         self.last: LayerLine | None = None  # a line that may only be the last
         self.section: Section | None = None  # of darknet
-        self.program = False  # whether a line of a Python program that is not a layer was found
+        self.other: set[Misfit] = set()  # what was reported of a Python program or a settings file
         self.flat = False  # whether a darknet section has flattened the image
 
     def read(self, statement: Statement) -> bool:
@@ -168,6 +172,10 @@ class _Reader:
             self.last = None
         if self._foreign(statement):
             return True
+        ours = self._in_our_words(statement)
+        if ours is None:
+            return True
+        statement = ours
         word = _WORDS[statement.word.text.lower()]
         values = Values(word, statement, self.mistakes)
         read = values.read()
@@ -177,6 +185,7 @@ class _Reader:
             _REPEAT.name: self._begin,
             _SHORTCUT.name: self._shortcut,
             _END.name: self._end,
+            SEPARABLE.name: self._separable,
         }.get(word.name, self._layer)
         return action(values, read)
 
@@ -190,17 +199,32 @@ class _Reader:
         self.section = section(statement, code)
         text = statement.word.text
         if self.section is None:
-            known = text.lower() in _WORDS
+            known = text.lower() in _WORDS or text.lower() in FOREIGN_WORDS
             if known and not code[len(text) :].lstrip().startswith("("):
                 return False
-            misfit = pasted(code, _WORDS)
+            misfit = tiny_dnn(code) or pasted(code, _WORDS)
             if misfit is None and known:
                 return False
-            if misfit is not PROGRAM or not self.program:  # once: its help covers all such lines
+            if misfit not in self.other:
                 self.mistakes.add(span if misfit else statement.word.span, misfit or unknown_word(text, _WORDS))
-            self.program = self.program or misfit is PROGRAM
+            if misfit is PROGRAM or misfit is SETTINGS:  # once: its help speaks of all such lines
+                self.other |= {misfit, PROGRAM}  # a closing bracket looks like Python
         self._branch().append(LayerLine(statement, None, None))
         return True
+
+    def _in_our_words(self, statement: Statement) -> Statement | None:
+        """Return a line as it is written here; None where it cannot be, which is then said."""
+        if statement.word.text.lower() not in FOREIGN_WORDS:
+            return statement
+        reading = in_our_words(statement)
+        if isinstance(reading, Misfit):
+            self.mistakes.add(statement.word.span, reading)
+            self._branch().append(LayerLine(statement, None, None))
+            return None
+        note = reading.note
+        if note and all((note.reason, note.help) != (other.reason, other.help) for other in self.tree.notes.values()):
+            self.tree.notes[statement.word.span] = note  # once, however often the line is repeated
+        return reading.statement
 
     def _close_section(self) -> None:
         """Report a darknet section with its equivalent, after all of its lines."""
@@ -240,6 +264,14 @@ class _Reader:
         if layer and layer.last_only:
             self.last = line
         return self._grow(1, values)
+
+    def _separable(self, values: Values, read: dict[str, Any] | None) -> bool:
+        """Take in a line that is two layers, written out in its readable form."""
+        layers = (None,) if read is None else separable(read)
+        if read is not None:
+            self.tree.readable[values.statement.line] = (len(self.open), "\n".join(map(str, layers)))
+        self._branch().extend(LayerLine(values.statement, layer, values) for layer in layers)
+        return self._grow(len(layers), values)
 
     def _grow(self, layers: int, values: Values) -> bool:
         """Add to the number of layers; return False if there are too many."""

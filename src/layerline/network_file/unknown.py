@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from layerline.errors import spelling
 from layerline.layers import Misfit
 from layerline.layers.grammar import hidden, shown
+from layerline.network_file.unavailable import UNAVAILABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,19 +17,26 @@ if TYPE_CHECKING:
 _OTHERWISE: Final = {
     "convolution": "Conv",
     "convolutional": "Conv",
-    "adaptiveavgpool2d": "GlobalPool",
+    "convolutional_layer": "Conv",
+    "dwconv": "Depthwise",
+    "pwconv": "Conv",
     "fullyconnected": "FC",
     "fully_connected": "FC",
+    "fully_connected_layer": "FC",
+    "innerproduct": "FC",
     "full": "FC",
     "output": "FC",
     "leaky": "LeakyReLU",
     "mean": "AvgPool",
     "bn": "BatchNorm",
-    "averagepooling2d": "AvgPool",
-    "swish": "SiLU",
+    "hswish": "HardSwish",
+    "h_swish": "HardSwish",
+    "gap": "GlobalPool",
+    "gmp": "GlobalMaxPool",
     "skip": "Residual",
 }
 """Names in other frameworks that are spelled too differently for a close match."""
+_OTHER_DIMENSIONS: Final = ("1d", "3d")
 
 
 def unknown_word(text: str, words: Mapping[str, Word]) -> Misfit:
@@ -38,7 +46,13 @@ def unknown_word(text: str, words: Mapping[str, Word]) -> Misfit:
     if unseen:
         return Misfit(reason, unseen)
     lower = text[:40].lower()
+    unavailable = f"`{shown(text)}` is not available here"
+    if lower in UNAVAILABLE:
+        return Misfit(unavailable, UNAVAILABLE[lower])
     near = _OTHERWISE.get(lower)
+    if not near and lower.endswith(_OTHER_DIMENSIONS):
+        flat = words.get(lower[:-2] + "2d")
+        return Misfit(unavailable, "layers here are for images (2-D)" + (f": `{flat.name}`" if flat else ""))
     if not near:
         spelled = spelling.nearest(lower, words)
         near = None if spelled is None else words[spelled].name

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from layerline.errors.wrong_calls import answered
 from layerline.numbers.scalars import plain
 from layerline.recipe import checks, words
 from layerline.recipe.words import Worded
@@ -149,3 +150,6 @@ class Recipe:
         """Return every value under its name in experiment.toml, as written there."""
         names = (field.name for field in dataclasses.fields(self))
         return {name: words.written(name, getattr(self, name)) for name in names}
+
+
+Recipe.__init__ = answered("Recipe(epochs=10)")(Recipe.__init__)  # type: ignore[method-assign]  # made by dataclass

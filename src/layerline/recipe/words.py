@@ -98,6 +98,14 @@ def augmentation(given: object) -> Augmentation | None:
 def class_weights(given: Any) -> str | tuple[float, ...] | None:
     """Return how to weight classes, or one number per class; None if all are equal. Raises RecipeError."""
     original = given
+    if isinstance(given, dict):  # as Keras has them: the weight of each class by its number
+        if set(given) != set(range(len(given))):
+            known = ", ".join(map(repr, list(given)[:4]))
+            raise RecipeError(
+                f"--class-weights: found a dictionary of {known}, expected the numbers of all classes from 0",
+                "pass one number per class, in the order of the classes: [1, 2.5, 1]",
+            )
+        given = [given[k] for k in range(len(given))]
     if isinstance(given, list | tuple) and len(given) == 1 and isinstance(given[0], str) and "," not in given[0]:
         given = given[0]
     if isinstance(given, str) and "," in given:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
+from layerline.errors.python_terms import in_python
 from layerline.measure import remarks, score_rows
 from layerline.numbers import display
 from layerline.report import learning_curves, plotted_metrics
@@ -44,7 +45,7 @@ def run(history: Sequence[EpochRow], result: Result, model_epoch: int, stopped: 
     parts = [_paragraph(_ending(history, model_epoch, stopped))]
     parts += _tested(result)
     parts.append(_charts(history, result))
-    items = [f"<li>{escape(text)}</li>" for text in remarks.shown(result.remarks)]
+    items = [f"<li>{escape(in_python(text))}</li>" for text in remarks.shown(result.remarks)]
     parts += [f"<ul>{''.join(items)}</ul>"] if items else []
     parts += [] if folder is None else [_paragraph(f"written to {display.name(folder, 200)}")]
     return _whole(parts)

@@ -48,6 +48,22 @@ _LARGEST_PROBABILITY: Final = 1.001
 _NEEDED: Final = ("truth", "prediction", "probabilities")
 
 
+@dataclass(frozen=True)
+class Mistake:
+    """An image that the model misclassifies."""
+
+    position: int
+    """Its position in the split: `data.test.images[position]`."""
+    name: str | None
+    """The path of its file; None if there is none."""
+    truth: str
+    prediction: str
+    probability: float
+    """That of the predicted class."""
+    of_truth: float
+    """The probability of the true class."""
+
+
 @dataclass(frozen=True, eq=False)
 class Predictions:
     """The model's predictions for the images of a split; all arrays are in the order of the split."""
@@ -112,6 +128,22 @@ class Predictions:
         """Return the positions of the `most` mistakes with the highest loss −ln p(truth), highest first."""
         wrong = np.flatnonzero(self.prediction != self.truth)
         return wrong[np.argsort(self.of_truth()[wrong], kind="stable")][:most]
+
+
+def mistakes(found: Predictions, classes: Sequence[str]) -> tuple[Mistake, ...]:
+    """Return the misclassified images, those with the highest loss first."""
+    own = found.of_truth()
+    return tuple(
+        Mistake(
+            k,
+            None if found.names is None else found.names[k],
+            classes[found.truth[k]],
+            classes[found.prediction[k]],
+            found.probability(k, int(found.prediction[k])),
+            float(own[k]),
+        )
+        for k in found.worst(len(found)).tolist()
+    )
 
 
 def _largest(row: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -228,7 +228,7 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             flat = (
                 f"flat X is read as {shape[0]:,d} channels of 1×1: set the shape of its images, input_shape=(C, H, W)"
             )
-            raise NetworkError(str(error), flat) from None
+            raise NetworkError(error.with_flags, flat) from None
 
     def _cut(self, split: Split, classes: NDArray[Any], seed: int) -> tuple[Split, Split | None]:
         """Return the training and the validation images, split as by `layerline train`."""

@@ -16,7 +16,6 @@ from layerline.engines.epoch import plan_epoch
 from layerline.errors import DivergedError
 from layerline.network import initial_weights
 from layerline.recipe import Recipe
-from layerline.runs import metrics
 from layerline.runs.history import EpochRow
 from layerline.training import Interrupt, Model, Watcher
 from layerline.training.divergence import likely_cause
@@ -122,22 +121,7 @@ class Course:
         if step is not None or not all(np.isfinite(weight).all() for weight in engine.state().weights.values()):
             place = "" if step is None else f" at step {step + 1:,d} of epoch {plan.number}"
             raise DivergedError(f"diverged: the loss is no longer a finite number{place}", likely_cause(recipe, data))
-        running = engine.running()
-        scores = metrics.of_tallies(running.tallies)
-        return EpochRow(
-            epoch=plan.number,
-            train_loss=running.loss / (running.images if plan.weights is None else float(plan.weights.sum())),
-            train_accuracy=scores.accuracy,
-            train_macro_f1=scores.macro_f1,
-            validation_loss=None,
-            validation_accuracy=None,
-            validation_macro_f1=None,
-            learning_rate=recipe.learning_rate,
-            train_seconds=seconds,
-            seconds=seconds,
-            images_per_second=running.images / seconds,
-            best=True,
-        )
+        return EpochRow.of(plan, engine.running(), (seconds, seconds), best=True)
 
     @property
     def _plain(self) -> Recipe:

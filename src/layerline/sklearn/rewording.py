@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import re
 import threading
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, final
 from weakref import WeakKeyDictionary
 
 from layerline.errors import DivergedError, UserError
+from layerline.errors.python_terms import in_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 Parameters = ParamSpec("Parameters")
 T = TypeVar("T")
 
-_FLAG: Final = re.compile(r"(?<![\w-])--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?: (?=[-+]?[.0-9]|none\b|[^ ]+: ))?")
-"""A flag, and the space between it and its value: a number, none, or a word before a colon."""
 _RENAMED: Final = {"validation": "validation_fraction", "seed": "random_state"}
-"""Flags whose parameter has scikit-learn's name."""
+"""Options whose parameter has scikit-learn's name."""
 _ELSEWHERE: Final = {"exclude it with --classes": "exclude it", "--validation none": "validation_fraction=None"}
 """Phrases that need other words here."""
 
@@ -32,7 +30,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise ValueError(_in_parameters(str(error))) from error
+        raise ValueError(_in_parameters(error.with_flags)) from error
     except DivergedError as error:
         advice = None if error.help is None else _in_parameters(error.help)
         raise DivergedError(error.message, advice, error.run) from error
@@ -98,10 +96,4 @@ if hasattr(os, "register_at_fork"):
 
 
 def _in_parameters(text: str) -> str:
-    for words, here in _ELSEWHERE.items():
-        text = text.replace(words, here)
-    return _FLAG.sub(_parameter, text)
-
-
-def _parameter(flag: re.Match[str]) -> str:
-    return _RENAMED.get(flag[1], flag[1].replace("-", "_")) + ("=" if flag[0].endswith(" ") else "")
+    return in_python(text, _RENAMED, _ELSEWHERE)

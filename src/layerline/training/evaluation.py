@@ -10,7 +10,7 @@ import numpy as np
 from layerline.data import pixels
 from layerline.data.checking import brightness
 from layerline.data.dataset import ImageSet, Split
-from layerline.errors import DataError
+from layerline.errors import DataError, spelling
 from layerline.measure import baselines, intervals, remarks
 from layerline.numbers import display
 from layerline.numbers.scalars import plain
@@ -43,7 +43,7 @@ def which_of(word: str) -> Which:
     for which in WHICH:
         if word == which:
             return which
-    raise DataError(f"--split {display.name(word)}: unknown split", "one of: " + ", ".join(WHICH))
+    raise DataError(f"--split {display.name(word)}: unknown split", spelling.hint(word, WHICH))
 
 
 def parts(data: Dataset, which: str) -> list[tuple[str, Split]]:

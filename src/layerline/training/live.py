@@ -40,10 +40,10 @@ class Several(Watcher):
         for watcher in self._watchers:
             watcher.note(text)
 
-    def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> None:
-        """Forward a finished epoch."""
-        for watcher in self._watchers:
-            watcher.epoch(row, train, validation)
+    def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> bool:
+        """Forward a finished epoch; True if any of the watchers returns it."""
+        enough = [watcher.epoch(row, train, validation) for watcher in self._watchers]
+        return any(enough)
 
 
 @final
@@ -71,12 +71,13 @@ class Live(Watcher):
         self._notes.append(text)
         self._draw()
 
-    def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> None:
+    def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> bool:
         """Redraw the curves with the new epoch."""
         del train, validation
         self._history.append(row)
         self._line = f"epoch {row.epoch} of {max(self._epochs, row.epoch)}, {display.speed(row.images_per_second)}"
         self._draw()
+        return False
 
     def ended(self) -> None:
         """Display that the training has finished."""

@@ -80,6 +80,8 @@ class Loop:
         self._epoch = 0
         self._jump_reported = False
         self._spent = 0.0
+        self._enough = False
+        """Whether a watcher wants no further epoch."""
         self._began = self._epoch_began = clock()
         interrupt.ask = self._engine.stop
         if prepared.resumed is not None:
@@ -102,7 +104,9 @@ class Loop:
         while not self._ends():
             if not self._run_epoch(len(self.history) + 1):
                 return False
-        if len(self.history) < self._recipe.epochs:
+        if self._enough:
+            self._watcher.note(f"stopping after epoch {len(self.history)} (on_epoch)")
+        elif len(self.history) < self._recipe.epochs:
             epochs = display.counted(self._recipe.patience or 0, "epoch")
             self._watcher.note(f"no improvement for {epochs}: stopping early (--patience)")
         return True
@@ -119,8 +123,8 @@ class Loop:
         self._report_notes()
 
     def _ends(self) -> bool:
-        """Return whether all epochs are done, or the recipe's patience has run out."""
-        if not self.history or len(self.history) >= self._recipe.epochs:
+        """Return whether all epochs are done, a watcher wants no more, or the recipe's patience has run out."""
+        if not self.history or self._enough or len(self.history) >= self._recipe.epochs:
             return bool(self.history)
         patience, rule = self._recipe.patience, self._recipe.best
         return patience is not None and without_a_better(rule, self.history) >= patience
@@ -171,22 +175,9 @@ class Loop:
 
     def _finish_epoch(self, state: State, validation: Measured | None, plan: Epoch, train_seconds: float) -> None:
         running = self._engine.running()
-        train = metrics.of_tallies(running.tallies)
-        held = validation.scores if validation else None
-        row = EpochRow(
-            epoch=self._epoch,
-            train_loss=running.loss / (running.images if plan.weights is None else float(plan.weights.sum())),
-            train_accuracy=train.accuracy,
-            train_macro_f1=train.macro_f1,
-            validation_loss=validation.loss if validation else None,
-            validation_accuracy=held.accuracy if held else None,
-            validation_macro_f1=held.macro_f1 if held else None,
-            learning_rate=float(plan.learning_rates[-1]),
-            train_seconds=train_seconds,
-            seconds=self._clock() - self._epoch_began,
-            images_per_second=running.images / train_seconds,
-            best=False,
-        )
+        seconds = (train_seconds, self._clock() - self._epoch_began)
+        held_out = None if validation is None else (validation.loss, validation.scores)
+        row = EpochRow.of(plan, running, seconds, held_out)
         images = len(self._data.validation or ())
         row = dataclasses.replace(row, best=is_best(self._recipe.best, (*self.history, row), images))
         self.last = state.averaged
@@ -197,7 +188,9 @@ class Loop:
         if self._writer is not None:
             self._writer.offer(self._snapshot(state))
         self._report_notes()
-        self._watcher.epoch(row, train, held)
+        self._enough = self._watcher.epoch(
+            row, metrics.of_tallies(running.tallies), validation.scores if validation else None
+        )
         self._report_jump(images)
 
     def _report_jump(self, validation: int) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import html
 import re
 import sys
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, Unpack, final
 
 import numpy as np
 
@@ -18,10 +19,13 @@ from layerline.data import load_data, pixels
 from layerline.data.checking import brightness
 from layerline.data.checking.brightness import Look
 from layerline.data.checking.doctor import examined
-from layerline.data.dataset import ImageSet, Split
+from layerline.data.dataset import Dataset, ImageSet, Split
 from layerline.engines.interface import State
-from layerline.errors import DataError, ImagesWarning, UserError
+from layerline.errors import CallError, DataError, ImagesWarning, UserError
+from layerline.errors.wrong_calls import answered
 from layerline.files.versions import versions
+from layerline.network.table import headline
+from layerline.numbers import display
 from layerline.recipe import Recipe
 from layerline.runs import model_file
 from layerline.runs.model_file import BYTE, Card, Preprocessing
@@ -33,13 +37,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.data.dataset import Dataset, Fit, Scaling
+    from layerline.data.data_options import ModelDataOptions
+    from layerline.data.dataset import Fit, Scaling
     from layerline.engines.interface import Engine
     from layerline.layers import Weight
     from layerline.network import Network
     from layerline.runs.result import Result
     from layerline.training.evaluation import Which
 
+_MOST_NAMES: Final = 8
 _WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
 """An integer in Python's notation, within the range of int64."""
 _TABLE: Final = Preprocessing(maximum=float("inf"))
@@ -152,6 +158,7 @@ class Model:
             parts.append(self.probabilities(images.transpose(0, 3, 1, 2)))
         return np.concatenate(parts)
 
+    @answered('model.evaluate(model.load_data("photos/"))')
     def evaluate(
         self,
         data: Dataset,
@@ -187,6 +194,11 @@ class Model:
         >>> tested.test_loss == run.result.test_loss and tested.intervals == run.result.intervals
         True
         """
+        if not isinstance(data, Dataset):
+            raise CallError(
+                f"evaluate(): found {type(data).__name__}, expected a loaded data set",
+                'load it for this model: model.evaluate(model.load_data((x, y)), "all")',
+            )
         evaluation.check(data, self.network.input_shape, self.classes, self.preprocessing)
         return evaluation.evaluated(
             *(self._ready(), data, split, self.classes, self.preprocessing),
@@ -195,7 +207,10 @@ class Model:
             progress=progress,
         )
 
-    def load_data(self, source: str | os.PathLike[str], *, allow: Collection[str] = (), **options: Any) -> Dataset:
+    @answered('model.load_data("photos/")')
+    def load_data(
+        self, source: str | os.PathLike[str] | Any, *, allow: Collection[str] = (), **options: Unpack[ModelDataOptions]
+    ) -> Dataset:
         """Load a data set for this model: image files get its size and colors, with its fit.
 
         options: those of `layerline.load_data` except size, fit, gray and input_shape, which the model determines.
@@ -209,6 +224,16 @@ class Model:
         data = load_data(source, sizing=sizing, **options)
         evaluation.check(data, self.network.input_shape, self.classes, self.preprocessing)
         return examined(data, allow)
+
+    def __repr__(self) -> str:
+        """Return one line: network, size and classes."""
+        names = ", ".join(display.name(name, 30) for name in self.classes[:_MOST_NAMES])
+        more = ", …" if len(self.classes) > _MOST_NAMES else ""
+        return f"<Model {headline(self.network)} ({names}{more}), {self.network.parameter_count:,d} parameters>"
+
+    def _repr_html_(self) -> str:
+        """Return the model and the table of its layers as HTML for a notebook."""
+        return f"<p>{html.escape(repr(self)[1:-1])}</p>{self.network._repr_html_()}"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model file (safetensors).

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from layerline.data.photos.decoding import File
+from layerline.data.photos.image_format import EXPECTED, SUFFIXES
 from layerline.data.photos.image_names import is_junk, is_run
 from layerline.errors import DataError
 from layerline.training import photos
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from layerline.data.checking.brightness import Look
     from layerline.training import Model
-
-SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,4 +84,4 @@ def _below(folder: Path, runs: list[Path]) -> list[Path]:
 
 
 def _is_image_file(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not is_junk(path.name) and path.is_file()
+    return path.suffix.lower() in EXPECTED and not is_junk(path.name) and path.is_file()

@@ -53,7 +53,7 @@ class Prepared:
     seconds: float | None = None
     """Estimated duration of the training, if it was measured because it is long."""
     experiment: Experiment | None = None
-    """What was requested; None for a training from Python, where the path of the data is not known."""
+    """What was requested; None for a training from Python with data in memory, whose path is not known."""
     baselines: Baselines | None = None
     """The baselines, if they were computed before the training."""
 

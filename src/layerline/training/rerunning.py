@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
 from layerline.errors import UserError
 from layerline.runs import saved
 from layerline.runs.metrics import SparseCounts, cells
+from layerline.training.live import Several
+from layerline.training.watch import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from layerline.recipe import Recipe
     from layerline.runs.history import EpochRow
-    from layerline.runs.metrics import Counts
+    from layerline.runs.metrics import Counts, Scores
     from layerline.runs.result import Result
     from layerline.runs.saved import SavedRun
     from layerline.training.run import Run
@@ -35,6 +38,28 @@ def finished(path: Path) -> SavedRun:
             f"resume it first: layerline train --resume {path}",
         )
     return found
+
+
+def stopping_with(before: SavedRun, recipe: Recipe, watcher: Watcher) -> Watcher:
+    """Return the watcher, joined by one that finishes the training with the last epoch of the run it repeats.
+
+    Only a program ends a run before its recipe does: on_epoch returned True.
+    """
+    if recipe.patience is not None or len(before.history) >= recipe.epochs:
+        return watcher
+    return Several((watcher, _UntilEpoch(len(before.history))))
+
+
+@final
+class _UntilEpoch(Watcher):
+    """A watcher that wants no epoch after a certain one."""
+
+    def __init__(self, last: int) -> None:
+        self._last = last
+
+    def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> bool:
+        del train, validation
+        return row.epoch >= self._last
 
 
 def differences(before: SavedRun, run: Run) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from layerline.engines.interface import Running
 from layerline.errors import DataError, UserError
+from layerline.errors.wrong_calls import answered
 from layerline.experiment.experiment import settle
 from layerline.network import find, parse
 from layerline.network.start import Start
@@ -183,6 +184,7 @@ def _first(engine: Engine, classes: int) -> Snapshot:
     return Snapshot((), 0, engine.state(), None, None, Running(0.0, np.zeros((3, classes), np.int64)))
 
 
+@answered('resume("runs/lenet5-mnist-1")')
 def resume(
     folder: str | os.PathLike[str],
     data: Dataset | None = None,
@@ -193,7 +195,7 @@ def resume(
     """Resume the stopped or killed run in `folder`, and return the run as `train` would have.
 
     Weights, optimizer state and history are bit-identical to those of an uninterrupted training, with any number of
-    `threads`. data: needed if the run's experiment.toml has no path of the data, as for a training from Python. Raises
+    `threads`. data: needed if the run's experiment.toml has no path of the data, as for data in memory. Raises
     UserError if network, data, recipe or engine are not the run's.
     """
     flags = {} if threads is None else {"threads": threads}

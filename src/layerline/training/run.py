@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Literal, final
 
+from layerline.errors import DataError
+from layerline.errors.python_terms import in_python
 from layerline.measure import score_rows
 from layerline.numbers import display
+from layerline.runs.predictions import mistakes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from layerline.report.figure import Figure
     from layerline.runs.history import EpochRow
+    from layerline.runs.predictions import Mistake, Predictions
     from layerline.runs.result import Result
     from layerline.training.model import Model
 
@@ -39,6 +44,25 @@ class Run:
     """The signal that stopped it, or None."""
     steps: int = 0
     """Steps done in the epoch in which it was stopped; 0 if it was not."""
+    predictions: tuple[Predictions, ...] = ()
+    """The predictions for the test set, and for the validation set if there is no test set or a folder was written."""
+
+    def plot(self) -> Figure:
+        """Return the learning curves as a figure; in a notebook it displays itself. Raises UserError without any."""
+        from layerline.report import figure
+
+        return figure.history_figure(self.history, self.result)
+
+    def mistakes(self, split: Literal["test", "validation"] | None = None) -> tuple[Mistake, ...]:
+        """Return the misclassified images, those with the highest loss first; pandas.DataFrame of it makes a table.
+
+        split: by default the test set, or without one the validation set. Raises DataError if it was not evaluated.
+        """
+        found = next((each for each in self.predictions if split in (None, each.split)), None)
+        if found is None:
+            evaluated = ", ".join(each.split for each in self.predictions) or "none, for the training was stopped"
+            raise DataError(f"the {split or 'test'} set was not evaluated", f"evaluated: {evaluated}")
+        return mistakes(found, self.result.classes)
 
     def __repr__(self) -> str:
         """Return one line per epoch, and the test results with intervals, baselines and remarks."""
@@ -58,7 +82,7 @@ class Run:
             f"{row.label} {display.fraction(row.accuracy)} {display.fraction(row.macro_f1)}"
             for row in score_rows.simpler(result)
         ]
-        rows += result.remarks
+        rows += [in_python(remark) for remark in result.remarks]
         return "\n".join(rows)
 
     def _repr_html_(self) -> str:

@@ -6,9 +6,10 @@ import dataclasses
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast, final
+from typing import TYPE_CHECKING, Any, Final, Unpack, cast, final
 
 from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
+from layerline.errors.wrong_calls import answered
 from layerline.files import whole
 from layerline.measure.student import mean_of
 from layerline.numbers import display
@@ -16,6 +17,7 @@ from layerline.numbers.scalars import is_whole, plain
 from layerline.runs.folder import RunFolder
 from layerline.runs.names import SEEDS
 from layerline.runs.seed_runs import FIGURES, SeedRuns
+from layerline.training import by_name
 from layerline.training.interrupt import Interrupt
 from layerline.training.prepared import prepare
 from layerline.training.session import recipe_of, run
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import Dataset
     from layerline.network import Network
-    from layerline.recipe import Recipe
+    from layerline.recipe import Recipe, RecipeOptions
     from layerline.runs.seed_runs import Mean
     from layerline.training.prepared import Prepared
     from layerline.training.run import Run
@@ -86,9 +88,11 @@ class Seeds:
         return "\n".join(table(self))
 
 
+@by_name.with_options
+@answered('train_seeds("lenet5", "mnist", seeds=5)')
 def train_seeds(
-    network: Network,
-    data: Dataset,
+    network: Network | str | os.PathLike[str],
+    data: Dataset | str | os.PathLike[str] | Any,
     recipe: Recipe | None = None,
     *,
     seeds: int = 5,
@@ -97,7 +101,7 @@ def train_seeds(
     out: str | os.PathLike[str] | None = None,
     on_run: Callable[[Run], None] | None = None,
     allow: Collection[str] = (),
-    **options: Any,
+    **options: Unpack[RecipeOptions],
 ) -> Seeds:
     """Train `network` on `data` with `seeds` consecutive seeds from the recipe's on; return the runs with their means.
 
@@ -109,11 +113,19 @@ def train_seeds(
     run. Otherwise like `train`, but a seed that diverges is listed in `diverged`; DivergedError only if all do. If the
     folder can no longer be written to, no other seed is started: the `run` of UnwrittenError has the results so far.
     """
-    requested, seeds = recipe_of(recipe, options), plain(seeds)
+    chosen, seeds = by_name.options_of(options, train_seeds), plain(seeds)
+    requested = recipe_of(recipe, chosen)
     check_count(seeds, requested)
     folder = None if out is None else RunFolder.named(Path(out))
-    given = options if recipe is None else None
-    prepared = prepare(network, data, requested, given=given, engine=engine, threads=threads, allow=allow)
+    net, loaded, experiment = by_name.both_of(network, data, recipe, requested.seed, allow, "train_seeds")
+    prepared = prepare(
+        *(net, loaded, requested),
+        given=chosen if recipe is None else None,
+        engine=engine,
+        threads=threads,
+        allow=allow,
+        experiment=experiment,
+    )
     series = Series(prepared, seeds, folder)
     found = series.run(lambda _: (Watcher(), Interrupt()), lambda _, run: on_run(run) if run and on_run else None)
     if not found.runs and series.error is not None and found.stopped is None:

@@ -10,17 +10,17 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, Unpack, final
 
 import numpy as np
 
 from layerline.engines.memory_check import prediction_bytes
-from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError, spelling
-from layerline.experiment.options import RECIPE_KEYS
+from layerline.errors import DivergedError, UnwrittenError, UserError
+from layerline.errors.wrong_calls import answered
 from layerline.files import whole
 from layerline.measure import baselines, intervals, remarks
 from layerline.numbers import display
-from layerline.recipe import Recipe, other_words, words
+from layerline.recipe import Recipe, RecipeOptions, words
 from layerline.recipe.together import check_epochs
 from layerline.runs import history, metrics, predictions
 from layerline.runs.checkpoint import Checkpoints, CheckpointWriter
@@ -32,7 +32,7 @@ from layerline.runs.names import CHECKPOINTS, ENDING, EXPERIMENT, HISTORY, MODEL
 from layerline.runs.predictions import Predictions
 from layerline.runs.result import Result
 from layerline.system.workers import StoppedError, aside
-from layerline.training import warm_start
+from layerline.training import by_name, warm_start
 from layerline.training.interrupt import Interrupt
 from layerline.training.live import Several
 from layerline.training.live import live as live_figure
@@ -56,9 +56,11 @@ if TYPE_CHECKING:
     from layerline.training.prepared import Prepared
 
 
+@by_name.with_options
+@answered(by_name.USAGE)
 def train(
-    network: Network,
-    data: Dataset,
+    network: Network | str | os.PathLike[str],
+    data: Dataset | str | os.PathLike[str] | Any,
     recipe: Recipe | None = None,
     *,
     engine: str = "compiled",
@@ -67,30 +69,41 @@ def train(
     force: bool = False,
     live: bool = True,
     start_from: str | os.PathLike[str] | Model | Run | None = None,
-    on_epoch: Callable[[EpochRow], None] | None = None,
+    on_epoch: Callable[[EpochRow], object] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     allow: Collection[str] = (),
-    **options: Any,
+    **options: Unpack[RecipeOptions],
 ) -> Run:
     """Train `network` on `data` and return the run; the test set is used once, with weights from the best epoch.
 
+    network: a Network, or the name of a preset, the path of a file, or the text of a network.
+    data: a Dataset, or whatever `load_data` loads: a name, a path, arrays (x, y); the recipe's seed then splits it.
     recipe: used as is. Without one, whatever the options do not set is chosen for this network and data, or measured,
         as in `layerline train` (docs/recipes.md).
-    options: values of the recipe by name, such as epochs=10, batch_size=50, learning_rate=0.001 (see Recipe).
+    options: values of the recipe by name, such as epochs=10, batch_size=50, lr=0.001 (see Recipe).
     allow: kinds of findings in the data to accept (docs/data-check.md).
     start_from: a run, a model, or the path of one, whose weights the training starts with instead of random ones; same
         network and classes.
     live: in a notebook, show the learning curves during training.
+    on_epoch: called with the row of each finished epoch; if it returns True, the training finishes with that epoch.
     out: a folder for the run; None writes nothing. Ctrl-C stops training after the current step; the run then has
     `stopped`. Raises UserError (RecipeError, NetworkError, …) before anything is written, and DivergedError.
     If the folder can no longer be written to, training continues to its end: UnwrittenError has the run.
     """
     began = time.perf_counter()
-    requested = recipe_of(recipe, options)
+    chosen = by_name.options_of(options, train)
+    requested = recipe_of(recipe, chosen)
     folder = None if out is None else RunFolder.named(Path(out), force=force)
-    given = options if recipe is None else None
-    start = None if start_from is None else warm_start.started(start_from, network, data)
-    prepared = prepare(network, data, requested, given=given, engine=engine, threads=threads, start=start, allow=allow)
+    net, loaded, experiment = by_name.both_of(network, data, recipe, requested.seed, allow)
+    prepared = prepare(
+        *(net, loaded, requested),
+        given=chosen if recipe is None else None,
+        engine=engine,
+        threads=threads,
+        start=None if start_from is None else warm_start.started(start_from, net, loaded),
+        allow=allow,
+        experiment=experiment,
+    )
     figure = live_figure() if live else None
     callbacks = _Callbacks(on_epoch, on_progress)
     watcher = callbacks if figure is None else Several((callbacks, figure))
@@ -166,6 +179,7 @@ class _Training:
         self._remarks = remarks
         """Remarks on the test that are known before it."""
         self._files = [] if folder is None else [NETWORK, EXPERIMENT, HISTORY, CHECKPOINTS]
+        self._predicted: tuple[Predictions, ...] = ()
         self._unwritten: UserError | None = None
         """Why the first file that could not be written was not."""
 
@@ -188,10 +202,11 @@ class _Training:
         data = self._prepared.data
         test = None if data.test is None else self._loop.measure(data.test, Stage.TEST)
         validation = None
-        if self._folder is not None and data.validation is not None:
+        if data.validation is not None and (self._folder is not None or test is None):
             validation = self._loop.measure(data.validation, Stage.PREDICTING)
-        if test or validation:
-            found = [*_predictions("test", data.test, test), *_predictions("validation", data.validation, validation)]
+        found = [*_predictions("test", data.test, test), *_predictions("validation", data.validation, validation)]
+        self._predicted = tuple(found)
+        if found:
             self._write(PREDICTIONS, lambda folder: predictions.write(folder.path / PREDICTIONS, found))
         result = Result(data.classes)
         if test is not None:
@@ -353,6 +368,7 @@ class _Training:
             tuple(notes),
             self._interrupt.signal,
             steps,
+            self._predicted,
         )
 
 
@@ -361,7 +377,7 @@ class _Callbacks(Watcher):
     """A watcher that calls two functions."""
 
     def __init__(
-        self, on_epoch: Callable[[EpochRow], None] | None, on_progress: Callable[[Progress], None] | None
+        self, on_epoch: Callable[[EpochRow], object] | None, on_progress: Callable[[Progress], None] | None
     ) -> None:
         self._on_epoch, self._on_progress = on_epoch, on_progress
 
@@ -369,10 +385,9 @@ class _Callbacks(Watcher):
         if self._on_progress is not None:
             self._on_progress(progress)
 
-    def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> None:
+    def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> bool:
         del train, validation
-        if self._on_epoch is not None:
-            self._on_epoch(row)
+        return self._on_epoch is not None and self._on_epoch(row) is True
 
 
 def _predictions(name: str, split: Split | None, measured: Measured | None) -> list[Predictions]:
@@ -384,11 +399,6 @@ def _predictions(name: str, split: Split | None, measured: Measured | None) -> l
 
 
 def recipe_of(recipe: Recipe | None, options: Mapping[str, Any]) -> Recipe:
-    """Return the recipe with the options applied. Raises RecipeError for an unknown option."""
+    """Return the recipe with the options applied. Raises RecipeError."""
     check_epochs(options)
-    for name in options:
-        if name not in RECIPE_KEYS:
-            meant = (other_words.ours(name) or name).replace("-", "_")
-            hint = f"did you mean {meant}?" if meant in RECIPE_KEYS else spelling.hint(name, RECIPE_KEYS)
-            raise RecipeError(f"{name}: unknown option", hint)
-    return dataclasses.replace(recipe or Recipe(), **options)
+    return dataclasses.replace(recipe if isinstance(recipe, Recipe) else Recipe(), **options)

@@ -63,10 +63,10 @@ def further(run: Path, flags: Mapping[str, Any]) -> Experiment:
     written = toml_file.read(run / EXPERIMENT).values
     if not (run / RESULT).exists() or (run / ENDING).exists():
         net, data, folder = (shlex.quote(str(each)) for each in (run / NETWORK, written.get("data", "DATA"), run))
+        anew = f"layerline train {net} --data {data} {_FLAG} {folder} starts a new run with its best weights so far"
         raise UserError(
             f"{run}: the run did not finish, so there are two ways to train it further",
-            f"layerline train --resume {folder} finishes it; layerline train {net} --data {data} {_FLAG} {folder} starts a "
-            "new run with its best weights so far",
+            f"layerline train --resume {folder} finishes it; {anew}",
         )
     splits = {"split_seed": written.get("seed", 0)} if "seed" in flags and "split_seed" not in written else {}
     experiment = settle(str(run / EXPERIMENT), {"start_from": str(run), **splits, **flags})

@@ -85,5 +85,7 @@ class Watcher:
     def note(self, text: str) -> None:
         """Called with a sentence about the training, such as why it stops early."""
 
-    def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> None:
-        """Called after each epoch."""
+    def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> bool:
+        """Called after each epoch; returns True if the training should finish with it."""
+        del row, train, validation
+        return False

@@ -14,6 +14,8 @@ from layerline.compiler.kernels.activations import (
     SiLUFunction,
     TanhFunction,
 )
+from layerline.compiler.kernels.exponential_activations import ELUFunction, MishFunction
+from layerline.compiler.kernels.piecewise_activations import HardSwishFunction, ReLU6Function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +29,10 @@ FUNCTIONS: Final[dict[str, Callable[[Any], Activation]]] = {
     "silu": lambda _: SiLUFunction(),
     "tanh": lambda _: TanhFunction(),
     "sigmoid": lambda _: SigmoidFunction(),
+    "relu6": lambda _: ReLU6Function(),
+    "hard_swish": lambda _: HardSwishFunction(),
+    "elu": lambda layer: ELUFunction(layer.alpha),
+    "mish": lambda _: MishFunction(),
 }
 """Layer kind → a function from the layer to its activation."""
 

@@ -1,8 +1,9 @@
 """Average pooling, over windows or over the whole image.
 
 The math.  y[c, p, q] = Σ x[c, h, w] / (kh·kw) over the window h = p·sh − ph + i, w = q·sw − pw + j; outside the image
-x is 0 and counted (PyTorch's count_include_pad).  dx[c, h, w] = Σ dy / (kh·kw) over the windows that cover it, in the
-order p, q. A window is summed row by row, so that the rounding error of a whole image grows with H + W rather than H·W.
+x is 0 and counted (PyTorch's count_include_pad); with `real` the divisor is the number of the window's points inside
+the image instead (TensorFlow's SAME).  dx[c, h, w] = Σ dy / (kh·kw) over the windows that cover it, in the order p, q.
+A window is summed row by row, so that the rounding error of a whole image grows with H + W rather than H·W.
 
 The schedule.  Lanes run over channels.
 """
@@ -12,10 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, adds, reads, sets
 from layerline.compiler.kernels.loops import clear, vectors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.kernels.pool import PoolShape
     from layerline.compiler.pen import Pen
@@ -29,6 +33,7 @@ class AverageForward(Kernel):
 
     shape: PoolShape
     y: Plane
+    real: bool = False
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
@@ -36,18 +41,18 @@ class AverageForward(Kernel):
 
     @property
     def symbol(self) -> str:
-        return f"average_fwd_{self.shape.label}_{self.y.label}"
+        return f"average{'_real' * self.real}_fwd_{self.shape.label}_{self.y.label}"
 
     def write(self, pen: Pen) -> None:
         shape, y, lanes = self.shape, self.y, pen.machine.lanes_for(self.shape.x.channels)
-        factor = pen.constant(1 / (shape.window[0] * shape.window[1]), lanes)
         with pen.loop("n", pen.count("images")) as n:
             source = pen.at(pen.pointer("x"), shape.x.at(n))
             to = pen.at(pen.pointer("y"), y.at(n))
             with pen.loop("p", y.height) as p, pen.loop("q", y.width) as q:
+                mean = _mean(pen, shape, p, q, lanes, real=self.real)
                 for c, count in vectors(pen, y.channels, lanes):
                     total = self._window(pen, source, p, q, c)
-                    pen.store(pen.mul(total, factor), to, y.step(p, q, c), count)
+                    pen.store(mean(total), to, y.step(p, q, c), count)
 
     def _window(self, pen: Pen, source: Pointer, p: Index, q: Index, c: Index) -> Value:
         """Return the sum over a window, row by row."""
@@ -71,6 +76,7 @@ class AverageBackward(Kernel):
     shape: PoolShape
     dy: Plane
     add: bool = False
+    real: bool = False
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
@@ -78,11 +84,10 @@ class AverageBackward(Kernel):
 
     @property
     def symbol(self) -> str:
-        return f"average_bwd{'_add' * self.add}_{self.shape.label}_{self.dy.label}"
+        return f"average{'_real' * self.real}_bwd{'_add' * self.add}_{self.shape.label}_{self.dy.label}"
 
     def write(self, pen: Pen) -> None:
         shape, dy, lanes = self.shape, self.dy, pen.machine.lanes_for(self.shape.x.channels)
-        factor = pen.constant(1 / (shape.window[0] * shape.window[1]), lanes)
         with pen.loop("n", pen.count("images")) as n:
             dx = pen.at(pen.pointer("dx"), shape.x.begin(n))
             if not self.add:
@@ -90,8 +95,9 @@ class AverageBackward(Kernel):
             dx = pen.at(dx, shape.x.inner())
             source = pen.at(pen.pointer("dy"), dy.at(n))
             with pen.loop("p", dy.height) as p, pen.loop("q", dy.width) as q:
+                mean = _mean(pen, shape, p, q, lanes, real=self.real)
                 for c, count in vectors(pen, dy.channels, lanes):
-                    g = pen.mul(pen.load(source, dy.step(p, q, c), lanes), factor)
+                    g = mean(pen.load(source, dy.step(p, q, c), lanes))
                     self._window(pen, g, dx, (p, q, c), count)
 
     def _window(self, pen: Pen, g: Value, dx: Pointer, position: tuple[Index, Index, Index], count: int) -> None:
@@ -101,6 +107,17 @@ class AverageBackward(Kernel):
         with pen.loop("h", bottom, top) as h, pen.loop("w", right, left) as w:
             here = x.step(h, w, c)
             pen.store(pen.add(pen.load(dx, here, lanes), g), dx, here, count)
+
+
+def _mean(pen: Pen, shape: PoolShape, p: Index, q: Index, lanes: int, *, real: bool) -> Callable[[Value], Value]:
+    """Return what makes a mean of a window's sum; with `real` of its points inside the image alone."""
+    if not real or shape.inside:
+        share = pen.constant(1 / (shape.window[0] * shape.window[1]), lanes)
+        return lambda total: pen.mul(total, share)
+    (top, bottom), (left, right) = covered(pen, shape, p, q)
+    rows, columns = (pen.convert(pen.as_value(size, DType.I32), DType.F32) for size in (bottom - top, right - left))
+    points = pen.splat(pen.mul(rows, columns), lanes)
+    return lambda total: pen.div(total, points)
 
 
 def covered(pen: Pen, shape: PoolShape, p: Index, q: Index) -> tuple[tuple[Index, Index], tuple[Index, Index]]:

@@ -18,7 +18,9 @@ def lower(b: Builder, node: Node) -> None:
     """Lower an average pooling and its backward pass."""
     layer, x = cast("AvgPool", node.layer), b.value(node.inputs[0])
     C, P, Q = node.shape
-    _add(b, node, PoolShape(x.plane, layer.window, layer.stride, layer.padding, (P, Q)), Plane(C, P, Q))
+    top, left, _, _ = layer.slides().around(x.plane.height, x.plane.width)
+    shape = PoolShape(x.plane, layer.window, layer.stride, (top, left), (P, Q))
+    _add(b, node, shape, Plane(C, P, Q), real=layer.padding == "same")
 
 
 def lower_global(b: Builder, node: Node) -> None:
@@ -28,14 +30,14 @@ def lower_global(b: Builder, node: Node) -> None:
     _add(b, node, PoolShape(x.plane, whole, whole, (0, 0), (1, 1)), Plane(x.plane.channels, 1, 1))
 
 
-def _add(b: Builder, node: Node, shape: PoolShape, plane: Plane) -> None:
+def _add(b: Builder, node: Node, shape: PoolShape, plane: Plane, *, real: bool = False) -> None:
     x, y = b.value(node.inputs[0]), b.output(node, plane)
-    b.op(AverageForward(shape, y.plane), x.buffer, y.buffer)
+    b.op(AverageForward(shape, y.plane, real), x.buffer, y.buffer)
     if b.training and x.needs_gradient:
 
         def back() -> None:
             dy = b.gradient(y)[0]
             dx, add = b.gradient(x)
-            b.op(AverageBackward(shape, y.plane, add), dy, dx)
+            b.op(AverageBackward(shape, y.plane, add, real), dy, dx)
 
         b.backward.append(back)

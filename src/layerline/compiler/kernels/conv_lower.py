@@ -1,4 +1,4 @@
-"""Lowering of Conv."""
+"""Lowering of Conv and Depthwise."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from layerline.compiler.program import Kind, Op
 if TYPE_CHECKING:
     from layerline.compiler.builder import Builder, LayerValue
     from layerline.compiler.program import Buffer
-    from layerline.layers import Conv
+    from layerline.layers import Conv, Depthwise
     from layerline.network import Node
 
 
@@ -29,28 +29,42 @@ MAX_PARTIAL_BYTES: Final = 64 * 1024 * 1024
 
 def border(node: Node) -> tuple[int, int, int, int]:
     """Return the zero border that a convolution needs around its input: (top, left, bottom, right)."""
-    return cast("Conv", node.layer).pads
+    return cast("Conv", node.layer).window.around(*node.input_shapes[0][1:])
 
 
 def lower(b: Builder, node: Node) -> None:
     """Lower a convolution and its backward pass."""
-    layer, x = cast("Conv", node.layer), b.value(node.inputs[0])
-    O, P, Q = node.shape
-    if layer.groups == O == x.plane.channels > 1:
+    layer, channels = cast("Conv", node.layer), b.value(node.inputs[0]).plane.channels
+    if layer.groups == node.shape[0] == channels > 1:
         lower_depthwise(b, node, dilation=layer.dilation, bias=layer.bias)
-        return
-    top, left, _, _ = layer.pads
-    shape = ConvShape(x.plane, O, layer.kernel, layer.stride, layer.dilation, (top, left), (P, Q), layer.groups)
+    else:
+        _lower_groups(b, node, layer.groups, dilation=layer.dilation, bias=layer.bias)
+
+
+def lower_each_channel(b: Builder, node: Node) -> None:
+    """Lower a depthwise convolution and its backward pass; with several filters per channel, as a grouped one."""
+    layer = cast("Depthwise", node.layer)
+    if layer.multiplier == 1:
+        lower_depthwise(b, node, dilation=(1, 1), bias=layer.bias)
+    else:
+        _lower_groups(b, node, b.value(node.inputs[0]).plane.channels, dilation=(1, 1), bias=layer.bias)
+
+
+def _lower_groups(b: Builder, node: Node, groups: int, *, dilation: tuple[int, int], bias: bool) -> None:
+    layer, x = cast("Conv | Depthwise", node.layer), b.value(node.inputs[0])
+    O, P, Q = node.shape
+    top, left, _, _ = border(node)
+    shape = ConvShape(x.plane, O, layer.kernel, layer.stride, dilation, (top, left), (P, Q), groups)
     tile = conv_tile(shape, b.machine)
     assert tile is not None  # noqa: S101 - one pixel always fits
-    y, has_bias = b.output(node, Plane(O, P, Q), trained=True), layer.bias or b.absorbs_norm(node)
+    y, has_bias = b.output(node, Plane(O, P, Q), trained=True), bias or b.absorbs_norm(node)
     kernel = ConvForward(Convolution(shape, y.plane, has_bias), tile)
     rows, columns = shape.rows(b.machine), kernel.columns
     grid = Grid(O * rows.runs, rows.length, rows.padded)
     layouts = (("r", rows), ("c", columns)) if b.training else (("c", columns),)
     weights = b.tensor(f"{node.path}.weight", f"w{node.index}", layouts, grid, Kind.FILTERS)
-    bias = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(O, O)),), Grid(1, O, O)) if has_bias else ()
-    b.op(kernel, x.buffer, weights[-1], *bias, y.buffer)
+    extra = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(O, O)),), Grid(1, O, O)) if has_bias else ()
+    b.op(kernel, x.buffer, weights[-1], *extra, y.buffer)
     if b.training:
         b.backward.append(lambda: _back(b, node, shape, (x, y), (weights[0], grid, columns)))
 
@@ -64,7 +78,7 @@ def _back(
 ) -> None:
     (x, y), (w, grid, columns) = values, weights
     dy = b.gradient(y)[0]
-    if cast("Conv", node.layer).bias:
+    if cast("Conv | Depthwise", node.layer).bias:
         bias_sum(b, f"{node.path}.bias", y, dy)
     name, tile = f"{node.path}.weight", filters_tile(shape, b.machine, places=False)
     if grid.size * DType.F32.bytes * b.shards > MAX_PARTIAL_BYTES:

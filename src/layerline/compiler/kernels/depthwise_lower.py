@@ -1,4 +1,4 @@
-"""Lowering of Depthwise, and of a Conv that is depthwise."""
+"""Lowering of a convolution with one filter per channel."""
 
 from __future__ import annotations
 
@@ -20,16 +20,11 @@ if TYPE_CHECKING:
     from layerline.network import Node
 
 
-def lower(b: Builder, node: Node) -> None:
-    """Lower a depthwise convolution."""
-    lower_depthwise(b, node, dilation=(1, 1), bias=True)
-
-
 def lower_depthwise(b: Builder, node: Node, *, dilation: tuple[int, int], bias: bool) -> None:
     """Lower a convolution with one filter per channel, and its backward pass."""
     layer, x = cast("Depthwise", node.layer), b.value(node.inputs[0])
     C, P, Q = node.shape
-    top, left, _, _ = layer.pads
+    top, left, _, _ = layer.window.around(*node.input_shapes[0][1:])
     shape = ConvShape(x.plane, C, layer.kernel, layer.stride, dilation, (top, left), (P, Q), groups=C)
     padded = padded_channels(C, b.machine)
     grid = Grid(layer.kernel[0] * layer.kernel[1], C, padded)

@@ -1,4 +1,4 @@
-"""Dropout: y = x · m, where m is 0 with probability p, else 1 / (1 − p); dx = dy · m.
+"""Dropout: y = x · m, where m is 0 with probability p, else 1 / (1 − p); dx = dy · m. Dropout2d: one m per channel.
 
 The math.  Element e of an image (in the order H, W, C) uses word (e // 16) mod 4 of Philox4x32-10 (Salmon et al.
 2011, §3.3) for the counter ((e // 64) · 16 + e mod 16, image, epoch, purpose · 2²⁴ + layer) and the seed as key, and is
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, adds, given, reads, sets
-from layerline.compiler.kernels.loops import elementwise
+from layerline.compiler.kernels.loops import elementwise, vectors
 from layerline.compiler.kernels.philox import philox
 from layerline.compiler.plane import Plane, item
 from layerline.numbers.randomness import Purpose
@@ -95,3 +95,32 @@ class Masked(Kernel):
 
         planes = ((self.x, "x"), (bare, "m"), (self.y, "y"))
         elementwise(pen, planes, step, {"m": mask_size(bare.size)})
+
+
+@dataclass(frozen=True)
+class MaskedChannels(Kernel):
+    """y = (set) or y += (add) x · m, with an m for each channel."""
+
+    x: Plane
+    y: Plane
+    add: bool = False
+
+    @property
+    def arguments(self) -> dict[str, KernelArgument]:
+        m, y = reads(mask_size(self.x.channels)), (adds if self.add else sets)(self.y)
+        return {"x": reads(self.x), "m": m, "y": y}
+
+    @property
+    def symbol(self) -> str:
+        return f"masked_channels{'_add' * self.add}_{self.x.label}_{self.y.label}"
+
+    def write(self, pen: Pen) -> None:
+        x, y, lanes = self.x, self.y, pen.machine.lanes_for(self.x.channels)
+        with pen.loop("n", pen.count("images")) as n:
+            source, to = pen.at(pen.pointer("x"), x.at(n)), pen.at(pen.pointer("y"), y.at(n))
+            m = pen.at(pen.pointer("m"), item(n, mask_size(x.channels)))
+            for c, count in vectors(pen, x.channels, lanes):
+                kept = pen.load(m, c, lanes)
+                with pen.loop("h", x.height) as h, pen.loop("w", x.width) as w:
+                    value, there = pen.mul(pen.load(source, x.step(h, w, c), lanes), kept), y.step(h, w, c)
+                    pen.store(pen.add(pen.load(to, there, lanes), value) if self.add else value, to, there, count)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, cast
 
 from layerline.compiler.given import ORDER, RNG_KEY
 from layerline.compiler.kernels.copies import Reorder
-from layerline.compiler.kernels.dropout import DropoutMask, Masked, mask_size
+from layerline.compiler.kernels.dropout import DropoutMask, Masked, MaskedChannels, mask_size
 from layerline.compiler.plane import capacity
 from layerline.compiler.program import Buffer, Per
 
 if TYPE_CHECKING:
     from layerline.compiler.builder import Builder
-    from layerline.layers import Dropout
+    from layerline.layers import Dropout, Dropout2d
     from layerline.network import Node
 
 
@@ -37,5 +37,26 @@ def lower(b: Builder, node: Node) -> None:
             dy = b.gradient(y)[0]
             dx, add = b.gradient(x)
             b.op(Masked(y.plane, x.plane, add), dy, m, dx)
+
+        b.backward.append(back)
+
+
+def lower_channels(b: Builder, node: Node) -> None:
+    """Lower a dropout of whole channels and its backward pass; the forward-only Program skips it."""
+    x = b.value(node.inputs[0])
+    if not b.training:
+        b.values[node.index + 1] = x
+        return
+    p, C = cast("Dropout2d", node.layer).p, x.plane.channels
+    m = Buffer(f"m{node.index}", capacity(mask_size(C)), Per.IMAGE)
+    y = b.output(node, x.plane, image=x.image)
+    b.op(DropoutMask(C, p, node.index), ORDER, RNG_KEY, m)
+    b.op(MaskedChannels(x.plane, y.plane), x.buffer, m, y.buffer)
+    if x.needs_gradient:
+
+        def back() -> None:
+            dy = b.gradient(y)[0]
+            dx, add = b.gradient(x)
+            b.op(MaskedChannels(y.plane, x.plane, add), dy, m, dx)
 
         b.backward.append(back)

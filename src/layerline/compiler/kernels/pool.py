@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PoolShape:
-    """The sizes of a pool: input plane, window, stride, padding, output rows and columns."""
+    """The sizes of a pool: input plane, window, stride, padding at the top and left, output rows and columns."""
 
     x: Plane
     window: tuple[int, int]
@@ -35,8 +35,16 @@ class PoolShape:
     out: tuple[int, int]
 
     @property
+    def inside(self) -> bool:
+        """Whether no window reaches over the edge of the image."""
+        ends = ((p - 1) * s + k for p, s, k in zip(self.out, self.stride, self.window, strict=True))
+        return self.padding == (0, 0) and all(
+            end <= n for end, n in zip(ends, (self.x.height, self.x.width), strict=True)
+        )
+
+    @property
     def label(self) -> str:
-        """Return the sizes as they appear in symbols."""
+        """Return the sizes as they appear in symbols; those of the output are in its plane's label."""
         (a, b), (sh, sw), (ph, pw) = self.window, self.stride, self.padding
         return f"{self.x.label}_k{a}_{b}s{sh}_{sw}p{ph}_{pw}"
 

@@ -17,9 +17,22 @@ if TYPE_CHECKING:
 def lower(b: Builder, node: Node) -> None:
     """Lower a max pooling and its backward pass."""
     layer, x = cast("Pool", node.layer), b.value(node.inputs[0])
-    C, P, Q = node.shape
+    top, left, _, _ = layer.slides().around(x.plane.height, x.plane.width)
+    _, P, Q = node.shape
+    shape = PoolShape(x.plane, layer.window, layer.stride, (top, left), (P, Q))
+    _add(b, node, shape)
+
+
+def lower_global(b: Builder, node: Node) -> None:
+    """Lower a global max pool: one window over the whole image."""
+    x = b.value(node.inputs[0])
+    whole = (x.plane.height, x.plane.width)
+    _add(b, node, PoolShape(x.plane, whole, whole, (0, 0), (1, 1)))
+
+
+def _add(b: Builder, node: Node, shape: PoolShape) -> None:
+    x, (C, P, Q) = b.value(node.inputs[0]), node.shape
     y = b.output(node, Plane(C, P, Q))
-    shape = PoolShape(x.plane, layer.window, layer.stride, layer.padding, (P, Q))
     if not (b.training and x.needs_gradient):
         b.op(PoolForward(shape, y.plane), x.buffer, y.buffer)
         return

@@ -8,10 +8,8 @@ import zipfile
 import zlib
 from typing import IO, TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from layerline.data.formats import recognize
-from layerline.data.formats.npy import Header, header
+from layerline.data.formats.npy import Header, header, values
 from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.formats.stream import FETCH
 from layerline.errors import DataError
@@ -25,17 +23,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MAX_MEMBERS: Final = 1000
-_DENSEST: Final = 1032
+DENSEST: Final = 1032
 """Maximum compression ratio of deflate."""
-_CHUNK: Final = 2**20
-_LAST_LETTER: Final = 0x10FFFF
-"""The last Unicode code point. Larger numbers in text would fail in Python, some with a SystemError."""
 _END: Final = b"PK\x05\x06"
 _END_SIZE: Final = 22
 _LOCAL_HEADER: Final = 30
-_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_OTHER_METHODS: Final = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma", 93: "zstd"}
-_BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+OTHER_METHODS: Final = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma", 9: "deflate64", 93: "zstd"}
+BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 """Exceptions that Python's reader raises for damaged or unusual archives."""
 
 
@@ -56,7 +51,7 @@ def _archive(file: IO[bytes], path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(file)
     except OSError as error:
         raise unreadable(path, error) from error
-    except _BROKEN as error:
+    except BROKEN as error:
         raise DataError(
             f"{shown(path)}: cannot read the table of contents at the end of this .npz archive", FETCH
         ) from error
@@ -66,14 +61,14 @@ def read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> NDArray
     """Return the array in a member. Raises DataError; at most the declared size is unpacked."""
     try:
         with archive.open(info) as file:
-            return _array(file, info, place)
+            return values(file, info.file_size, place)
     except OSError as error:
         raise DataError(f"{place}: cannot be read: {error.strerror or error}", FETCH) from error
     except MemoryError as error:
         raise DataError(
             f"{place}: {display.size(info.file_size)} do not fit into memory", "use part of the data"
         ) from error
-    except _BROKEN as error:
+    except BROKEN as error:
         reason = "data with a wrong checksum (CRC-32)" if "CRC" in str(error) else "data that cannot be unpacked"
         raise DataError(f"{place}: found {reason}, expected an array", FETCH) from error
 
@@ -85,33 +80,8 @@ def header_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> He
             return header(file.read, place)
     except OSError as error:
         raise DataError(f"{place}: cannot be read: {error.strerror or error}", FETCH) from error
-    except _BROKEN as error:
+    except BROKEN as error:
         raise DataError(f"{place}: found data that cannot be unpacked, expected an array", FETCH) from error
-
-
-def _array(file: IO[bytes], info: zipfile.ZipInfo, place: str) -> NDArray[Any]:
-    found = header(file.read, place)
-    expected = info.file_size - found.length
-    if found.size != expected:
-        raise DataError(
-            f"{place}: found {display.count(expected)} bytes of values, expected {display.count(found.size)} for "
-            f"{_times(found.shape)} of {found.dtype}",
-            FETCH,
-        )
-    buffer: NDArray[np.uint8] = np.empty(found.size, np.uint8)
-    view, filled = buffer.data, 0
-    while filled < len(view):
-        piece = file.read(min(_CHUNK, len(view) - filled))
-        if not piece:
-            raise EOFError
-        view[filled : filled + len(piece)] = piece
-        filled += len(piece)  # at the end the reader verifies the checksum
-    if found.dtype.kind == "U" and (buffer.view(found.dtype.str[0] + "u4") > _LAST_LETTER).any():
-        raise DataError(f"{place}: found text with a character outside Unicode", "save it again")
-    values = buffer.view(found.dtype)
-    if found.fortran_order:
-        return np.ascontiguousarray(values.reshape(found.shape, order="F"))
-    return values.reshape(found.shape)
 
 
 def _check_kind(file: IO[bytes], path: Path) -> None:
@@ -153,13 +123,13 @@ def _members(archive: zipfile.ZipFile, name: str, size: int) -> dict[str, zipfil
 def _check_member(info: zipfile.ZipInfo, place: str, size: int, end: int) -> None:
     if info.flag_bits & 1:
         raise DataError(f"{place}: found encrypted data, expected an array", "save it without a password")
-    if info.compress_type not in _METHODS:
-        method = _OTHER_METHODS.get(info.compress_type, str(info.compress_type))
+    if info.compress_type not in METHODS:
+        method = OTHER_METHODS.get(info.compress_type, str(info.compress_type))
         raise DataError(
             f"{place}: found {method} compression, expected none or deflate",
             "save it with numpy.savez or numpy.savez_compressed",
         )
-    densest = 1 if info.compress_type == zipfile.ZIP_STORED else _DENSEST
+    densest = 1 if info.compress_type == zipfile.ZIP_STORED else DENSEST
     if end > size or info.file_size > info.compress_size * densest:
         raise DataError(
             f"{place}: found {display.count(min(info.compress_size, size))} bytes, which cannot contain the declared "
@@ -173,7 +143,3 @@ def _too_many(name: str, count: int) -> DataError:
         f"{name}: found {display.count(count)} or more members, expected at most {display.count(_MAX_MEMBERS)}",
         "put all images into one array, and all labels into another: numpy.savez(file, x=images, y=labels)",
     )
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " × ".join(display.count(size) for size in shape) or "one value"

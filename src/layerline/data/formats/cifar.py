@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from layerline.data.formats.tar import Member, Tar
+    from layerline.data.formats.members import Member
+    from layerline.data.formats.tar import Tar
 
 ARCHIVES: Final = {
     "cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",

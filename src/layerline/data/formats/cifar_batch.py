@@ -1,4 +1,7 @@
-"""Read one batch of CIFAR-10: 3,073 bytes per image (a label, then 32×32 red, green and blue), or a Python pickle."""
+"""Read one batch of CIFAR-10: 3,073 bytes per image (a label, then 32×32 red, green and blue), or a Python pickle.
+
+A batch of CIFAR-100 has two labels per image: first the coarse one, of 20 classes, then the fine one, of 100.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,12 @@ if TYPE_CHECKING:
 SHAPE: Final = (3, 32, 32)
 CLASSES: Final = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
+_MOST: Final = 100
+"""Number of fine classes of CIFAR-100; a part of it may have fewer."""
 _PIXELS: Final = 3 * 32 * 32
 _RECORD: Final = 1 + _PIXELS
 _RECORD_100: Final = 2 + _PIXELS
-"""CIFAR-100 has two labels per image."""
-_NOT_100: Final = "CIFAR-100 is not supported: use CIFAR-10"
+_IS_100: Final = "CIFAR-100 is read from its own files: pass cifar-100-python.tar.gz, or the folder that is in it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,33 +40,44 @@ class Batch:
 
 def binary(content: bytes, place: str) -> Batch:
     """Return the images of a binary batch. Raises DataError."""
-    if not content or len(content) % _RECORD:
-        raise _wrong_size(content, place)
-    records = np.frombuffer(content, np.uint8).reshape(-1, _RECORD)
-    batch = Batch(records[:, 1:], records[:, 0])
-    wrong = batch.labels >= len(CLASSES)
+    return _records(content, place, _RECORD, len(CLASSES))
+
+
+def binary_100(content: bytes, place: str, classes: int) -> Batch:
+    """Return the images of a binary file of CIFAR-100, with their fine labels. Raises DataError."""
+    return _records(content, place, _RECORD_100, classes)
+
+
+def _records(content: bytes, place: str, size: int, classes: int) -> Batch:
+    if not content or len(content) % size:
+        raise _wrong_size(content, place, size)
+    records = np.frombuffer(content, np.uint8).reshape(-1, size)
+    labels = size - _PIXELS
+    batch = Batch(records[:, labels:], records[:, labels - 1])
+    wrong = batch.labels >= classes
     if wrong.any():
         first = int(np.argmax(wrong))
         raise DataError(
-            f"{place}:{first * _RECORD}: found the label {batch.labels[first]} in record {first}, expected 0 to 9",
+            f"{place}:{first * size}: found the label {batch.labels[first]} in record {first}, "
+            f"expected 0 to {classes - 1}",
             FETCH,
         )
     return batch
 
 
-def _wrong_size(content: bytes, place: str) -> DataError:
+def _wrong_size(content: bytes, place: str, record: int) -> DataError:
     size, what = len(content), recognize.kind(content[:300])
     if what is not None:
         return DataError(f"{place}:0: found {what}, expected a binary batch", recognize.remedy(what))
-    if size % _RECORD_100 == 0:
+    if record == _RECORD and size % _RECORD_100 == 0:
         return DataError(
             f"{place}: found {display.count(size)} bytes, a multiple of {_RECORD_100}, so this is CIFAR-100, "
             f"expected records of {_RECORD} bytes",
-            _NOT_100,
+            _IS_100,
         )
     return DataError(
-        f"{place}: found {display.count(size)} bytes, which is {display.counted(size // _RECORD, 'record')} and "
-        f"{size % _RECORD} bytes, expected complete records of {_RECORD} bytes",
+        f"{place}: found {display.count(size)} bytes, which is {display.counted(size // record, 'record')} and "
+        f"{size % record} bytes, expected complete records of {record} bytes",
         FETCH,
     )
 
@@ -75,9 +90,19 @@ def python(content: bytes, place: str) -> Batch:
     images = _images(held["data"], place)
     if "labels" not in held:
         if "fine_labels" in held:
-            raise DataError(f"{place}: found fine_labels, so this is CIFAR-100, expected labels", _NOT_100)
+            raise DataError(f"{place}: found fine_labels, so this is CIFAR-100, expected labels", _IS_100)
         raise _lacks(held, place, "labels")
-    return Batch(images, _labels(held["labels"], len(images), place))
+    return Batch(images, _labels(held["labels"], len(images), place, len(CLASSES)))
+
+
+def python_100(content: bytes, place: str, classes: int) -> Batch:
+    """Return the images and fine labels of a Python file of CIFAR-100. Raises DataError; nothing is executed."""
+    held = _dictionary(content, place)
+    for key in ("data", "fine_labels"):
+        if key not in held:
+            raise _lacks(held, place, key)
+    images = _images(held["data"], place)
+    return Batch(images, _labels(held["fine_labels"], len(images), place, classes))
 
 
 def names_of_text(content: bytes, place: str) -> tuple[str, ...]:
@@ -87,22 +112,37 @@ def names_of_text(content: bytes, place: str) -> tuple[str, ...]:
 
 def names_of_python(content: bytes, place: str) -> tuple[str, ...]:
     """Return the classes in batches.meta. Raises DataError."""
-    held = _dictionary(content, place)
-    names = held.get("label_names")
+    return _names(_listed(content, "label_names", place), place)
+
+
+def names_of_python_100(content: bytes, place: str) -> tuple[str, ...]:
+    """Return the fine classes in CIFAR-100's meta. Raises DataError."""
+    return _names(_listed(content, "fine_label_names", place), place, None)
+
+
+def names_of_text_100(content: bytes, place: str) -> tuple[str, ...]:
+    """Return the classes in fine_label_names.txt, one name per line. Raises DataError."""
+    return _names([line.strip() for line in content.splitlines() if line.strip()], place, None)
+
+
+def _listed(content: bytes, key: str, place: str) -> list[bytes]:
+    names = _dictionary(content, place).get(key)
     if not isinstance(names, list) or not all(isinstance(name, memoryview) for name in names):
-        raise DataError(f"{place}: label_names is not a list of names", FETCH)
-    return _names([bytes(name) for name in names], place)
+        raise DataError(f"{place}: {key} is not a list of names", FETCH)
+    return [bytes(name) for name in names]
 
 
-def _names(found: list[bytes], place: str) -> tuple[str, ...]:
+def _names(found: list[bytes], place: str, count: int | None = len(CLASSES)) -> tuple[str, ...]:
+    """Return the names as text. count: how many there must be; None for 2 to 100."""
     try:
         names = tuple(unicodedata.normalize("NFC", name.decode("utf-8")) for name in found)
     except UnicodeDecodeError:
         raise DataError(f"{place}: found a class name that is not valid UTF-8", FETCH) from None
-    if len(set(names)) != len(CLASSES) or len(names) != len(CLASSES) or max(map(len, names)) > 200:
+    right = len(names) == count or (count is None and 2 <= len(names) <= _MOST)
+    if len(set(names)) != len(names) or not right or max(map(len, names)) > 200:
         raise DataError(
             f"{place}: found {len(names)} names, {len(set(names))} of them distinct, "
-            f"expected {len(CLASSES)} distinct names of at most 200 characters",
+            f"expected {count or f'2 to {_MOST}'} distinct names of at most 200 characters",
             FETCH,
         )
     return names
@@ -137,14 +177,14 @@ def _images(data: Any, place: str) -> NDArray[np.uint8]:
     return np.frombuffer(data.content, np.uint8).reshape(data.shape)
 
 
-def _labels(labels: Any, count: int, place: str) -> NDArray[np.uint8]:
-    expected = f"expected a list of {display.count(count)} numbers from 0 to 9"
+def _labels(labels: Any, count: int, place: str, classes: int) -> NDArray[np.uint8]:
+    expected = f"expected a list of {display.count(count)} numbers from 0 to {classes - 1}"
     if not isinstance(labels, list):
         raise DataError(f"{place}: found {_kind(labels)} as labels, {expected}", FETCH)
     if len(labels) != count:
         raise DataError(f"{place}: found {display.count(len(labels))} labels, {expected}", FETCH)
     for index, label in enumerate(labels):
-        if type(label) is not int or not 0 <= label < len(CLASSES):
+        if type(label) is not int or not 0 <= label < classes:
             found = str(label) if type(label) is int else _kind(label)
             raise DataError(f"{place}: found {found} as the label of image {index}, {expected}", FETCH)
     return np.array(labels, np.uint8)

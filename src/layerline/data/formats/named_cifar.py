@@ -1,4 +1,7 @@
-"""Read `--data cifar10`: the published batches, their archive, or a copy as image files, in the data folder."""
+"""Read `--data cifar10`: the published batches, their archive, or a copy as image files, in the data folder.
+
+If it is not there, copies of Keras or torchvision are looked for; and so it is with CIFAR-100, as published.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,15 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, Final
 
-from layerline.data.fetching import catalog
-from layerline.data.formats import cifar
+from layerline.data.fetching import catalog, library_copies
+from layerline.data.formats import cifar, cifar100
 from layerline.data.formats.cifar_batch import CLASSES
 from layerline.data.formats.recognize import shown
 from layerline.data.photos import image_archive, image_folder
 from layerline.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from layerline.data.part import SourceArrays
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from layerline.data.photos.image_options import ImageOptions
 
 NAME: Final = "cifar10"
+NAMES_100: Final = ("cifar100", "cifar-100")
 _FOLDERS: Final = ("cifar10", "cifar-10", "CIFAR10", ".")
 _ARCHIVE: Final = re.compile(r"cifar.?10(?!0).*\.(tar(\..z)?|t.z)", re.IGNORECASE)
 
@@ -30,6 +35,9 @@ def read(data_dir: Path | None, options: ImageOptions, progress: Progress | None
     folder = catalog.folder_of(NAME, data_dir)
     place = place_of(folder)
     if place is None:
+        copied = None if data_dir is not None else _copied(NAME, cifar.read_folder)
+        if copied is not None:
+            return copied
         raise catalog.absent(NAME, data_dir, folder, f"{' or '.join(cifar.ARCHIVES)} (as it is or unpacked)")
     if place.is_file():
         return _copy(image_archive.read(place, options, progress), place)
@@ -39,6 +47,32 @@ def read(data_dir: Path | None, options: ImageOptions, progress: Progress | None
     if parts is None:
         raise DataError(f"{shown(place)}: found no images in train", "put them into train/CLASS")
     return _copy(parts, place)
+
+
+def read_100(data_dir: Path | None) -> SourceArrays:
+    """Return CIFAR-100 from the data folder, or from a copy. Raises DataError if there is none."""
+    folder = data_dir or catalog.default_folder()
+    for place in (folder / "cifar100", folder) if folder is not None else ():
+        found = cifar100.place_of(place)
+        if found is not None:
+            return cifar100.read_folder(found)
+    copied = None if data_dir is not None else _copied("cifar100", cifar100.read_folder)
+    if copied is not None:
+        return copied
+    raise DataError(
+        f"--data cifar100: found no folder cifar-100-python{'' if folder is None else f' in {catalog.shown(folder)}'}",
+        "download cifar-100-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html, "
+        "and use --data cifar-100-python.tar.gz",
+    )
+
+
+def _copied(name: str, reader: Callable[[Path], SourceArrays]) -> SourceArrays | None:
+    """Return a set from a copy of Keras or torchvision with the official content; None if there is none."""
+    for copy in library_copies.of(name):
+        if copy.is_official():
+            parts = reader(copy.path)
+            return dataclasses.replace(parts, notes=(copy.note, *parts.notes))
+    return None
 
 
 def place_of(data_dir: Path) -> Path | None:

@@ -1,4 +1,4 @@
-"""Read the header of a .npy array without NumPy's reader, so that nothing in it is ever unpickled or executed.
+"""Read a .npy array without NumPy's reader, so that nothing in it is ever unpickled or executed.
 
 https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html: the magic string, two version bytes, the length
 of the header (2 bytes; 4 from version 2 on), then a Python dictionary as text, then the values.
@@ -9,15 +9,18 @@ from __future__ import annotations
 import ast
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from layerline.data.formats.stream import FETCH
 from layerline.errors import DataError
 from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 _MAGIC: Final = b"\x93NUMPY"
 _LONGEST: Final = 10_000
@@ -32,6 +35,9 @@ _REFUSED: Final = {
     "M": "dates",
     "m": "time differences",
 }
+_CHUNK: Final = 2**20
+_LAST_LETTER: Final = 0x10FFFF
+"""The last Unicode code point. Larger numbers in text would fail in Python, some with a SystemError."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,32 @@ def header(take: Callable[[int], bytes], place: str) -> Header:
     return Header(dtype, fortran_order, shape, 8 + len(field) + count)
 
 
+def values(file: IO[bytes], size: int, place: str) -> NDArray[Any]:
+    """Return the array in a file of `size` bytes. Raises DataError, and EOFError if the file is shorter."""
+    found = header(file.read, place)
+    expected = size - found.length
+    if found.size != expected:
+        raise DataError(
+            f"{place}: found {display.count(expected)} bytes of values, expected {display.count(found.size)} for "
+            f"{_times(found.shape)} of {found.dtype}",
+            FETCH,
+        )
+    buffer: NDArray[np.uint8] = np.empty(found.size, np.uint8)
+    view, filled = buffer.data, 0
+    while filled < len(view):
+        piece = file.read(min(_CHUNK, len(view) - filled))
+        if not piece:
+            raise EOFError
+        view[filled : filled + len(piece)] = piece
+        filled += len(piece)  # at the end, the reader of an archive verifies the checksum
+    if found.dtype.kind == "U" and (buffer.view(found.dtype.str[0] + "u4") > _LAST_LETTER).any():
+        raise DataError(f"{place}: found text with a character outside Unicode", "save it again")
+    array = buffer.view(found.dtype)
+    if found.fortran_order:
+        return np.ascontiguousarray(array.reshape(found.shape, order="F"))
+    return array.reshape(found.shape)
+
+
 def _meaning(text: bytes, place: str) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
     damaged = DataError(f"{place}: cannot read the NumPy header", "save it with numpy.savez")
     try:
@@ -106,3 +138,7 @@ def _dtype(described: object, place: str, damaged: DataError) -> np.dtype[Any]:
             "save images as uint8 or float32, labels as integers or text",
         )
     return dtype
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " × ".join(display.count(size) for size in shape) or "one value"

@@ -1,8 +1,9 @@
-"""Read the pickles of CIFAR-10's Python batches, the only ones supported, without executing anything.
+"""Read the pickles of CIFAR's Python batches, the only ones supported, without executing anything.
 
-The batches were written by Python 2 with protocol 2 (PEP 307): a dictionary of strings, numbers, lists, and one NumPy
-array. Each opcode is looked up in a table of those that these files need; any other is rejected. Three names are
-known (`numpy.core.multiarray._reconstruct`, `numpy.ndarray`, `numpy.dtype`) and represented by an enum: nothing is
+The published batches were written by Python 2 with protocol 2 (PEP 307): a dictionary of strings, numbers, lists, and
+one NumPy array. Batches that were saved again by Python 3 have the same content in protocols 2 to 5 (PEP 3154, PEP
+574). Each opcode is looked up in a table of those that these files need; any other is rejected. A few names are known
+(NumPy's for arrays, and the one by which Python 3 writes bytes in protocol 2) and represented by an enum: nothing is
 imported, called, or looked up by a name from the file.
 """
 
@@ -20,17 +21,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MAX_STEPS: Final = 100_000
-"""A batch of 10,000 images needs about 30,000."""
+_STEPS_PER_IMAGE: Final = 20
+"""Further steps that a file is allowed, for every 3,072 of its bytes: an image of CIFAR-100 needs at most 14."""
+_IMAGE: Final = 3072
 _MAX_MARKS: Final = 20
 _LONGEST_LINE: Final = 100
-_HELP: Final = "this is not an official CIFAR-10 file and is not loaded: use cifar-10-binary.tar.gz instead"
-_PROTOCOL: Final = 2
+_HELP: Final = "this is not an official CIFAR file and is not loaded: use cifar-10-binary.tar.gz instead"
+_PROTOCOLS: Final = (2, 3, 4, 5)
 
 
 class _Name(enum.Enum):
     RECONSTRUCT = "numpy.core.multiarray _reconstruct"
     NDARRAY = "numpy ndarray"
     DTYPE = "numpy dtype"
+    FROM_BUFFER = "numpy.core.numeric _frombuffer"
+    ENCODE = "_codecs encode"
 
 
 @dataclass(eq=False)
@@ -68,19 +73,18 @@ class _PickleReader:
 
     def load(self) -> Any:
         if bytes(self._content[:1]) != b"\x80":
-            raise self._error("data that is not a pickle", "a pickle of protocol 2, which starts with 80 02")
-        for _ in range(_MAX_STEPS):
+            raise self._error("data that is not a pickle", "a pickle of protocol 2 to 5, which starts with 80")
+        most = _MAX_STEPS + len(self._content) // _IMAGE * _STEPS_PER_IMAGE
+        for _ in range(most):
             self._step_start = self._at
             step = self._byte()
             if step == _STOP:
                 return self._end()
             known = _STEPS.get(step)
             if known is None:
-                raise self._error(
-                    _FORBIDDEN.get(step, f"the opcode {step:#04x}"), "only the opcodes that CIFAR-10 needs"
-                )
+                raise self._error(_FORBIDDEN.get(step, f"the opcode {step:#04x}"), "only the opcodes that CIFAR needs")
             known(self)
-        raise self._error(f"more than {display.count(_MAX_STEPS)} opcodes", "fewer: 10,000 images need about 30,000")
+        raise self._error(f"more than {display.count(most)} opcodes", "fewer: an image needs about 3")
 
     def _end(self) -> Any:
         if len(self._stack) != 1 or self._marks:
@@ -140,8 +144,8 @@ class _PickleReader:
 
     def _protocol(self) -> None:
         version = self._byte()
-        if version != _PROTOCOL:
-            raise self._error(f"a pickle of protocol {version}", f"protocol {_PROTOCOL}")
+        if version not in _PROTOCOLS:
+            raise self._error(f"a pickle of protocol {version}", f"protocol {_PROTOCOLS[0]} to {_PROTOCOLS[-1]}")
 
     def _mark(self) -> None:
         if len(self._marks) == _MAX_MARKS:
@@ -191,9 +195,17 @@ class _PickleReader:
             target[bytes(key).decode("utf-8", "backslashreplace")] = value
 
     def _global(self) -> None:
-        module, name = self._line(), self._line()
+        self._name(self._line(), self._line())
+
+    def _stack_global(self) -> None:
+        name, module = self._pop(), self._pop()
+        if not isinstance(module, memoryview) or not isinstance(name, memoryview):
+            raise self._error("a name that is not text", "text")
+        self._name(*(bytes(part[:_LONGEST_LINE]).decode("utf-8", "backslashreplace") for part in (module, name)))
+
+    def _name(self, module: str, name: str) -> None:
         try:
-            self._push(_Name(f"{module} {name}"))
+            self._push(_Name(f"{module.replace('numpy._core.', 'numpy.core.')} {name}"))  # NumPy 2 renamed it
         except ValueError:
             raise self._error(f"the name {display.name(f'{module}.{name}')}", "only NumPy's array types") from None
 
@@ -204,8 +216,19 @@ class _PickleReader:
                 self._push(Array())
             case _Name.DTYPE, (memoryview() as kind, int(), int()):
                 self._push(Type(bytes(kind[:20]).decode("ascii", "backslashreplace")))
+            case _Name.FROM_BUFFER, (memoryview() as content, Type() as kind, tuple() as shape, memoryview() as order):
+                self._push(Array(shape, kind.name, bytes(order[:1]) != b"C", content))
+            case _Name.ENCODE, (memoryview() as text, memoryview() as coding) if bytes(coding[:7]) == b"latin1":
+                self._push(self._latin(text))
             case _:
                 raise self._error("a call", "none but the making of a NumPy array")
+
+    def _latin(self, text: memoryview) -> memoryview:
+        """Return bytes that Python 3 wrote as text in which every letter is one byte."""
+        try:
+            return memoryview(bytes(text).decode("utf-8").encode("latin-1"))
+        except UnicodeError:
+            raise self._error("bytes written as text with a letter beyond 255", "letters up to 255") from None
 
     def _build(self) -> None:
         state = self._pop()
@@ -226,7 +249,7 @@ class _PickleReader:
 
 
 _STOP: Final = ord(".")
-_STEPS: Final[dict[int, Callable[[_PickleReader], None]]] = {
+_STEPS: Final[dict[int, Callable[[_PickleReader], object]]] = {
     0x80: _PickleReader._protocol,
     ord("}"): lambda reader: reader._push({}),
     ord("]"): lambda reader: reader._push([]),
@@ -253,6 +276,16 @@ _STEPS: Final[dict[int, Callable[[_PickleReader], None]]] = {
     ord("s"): _PickleReader._set_item,
     ord("u"): _PickleReader._set_items,
     ord("c"): _PickleReader._global,
+    0x93: _PickleReader._stack_global,
+    0x94: lambda reader: reader._put(len(reader._memo)),
+    0x95: lambda reader: reader._number("<Q"),
+    0x8C: lambda reader: reader._text(reader._number("<B")),
+    ord("X"): lambda reader: reader._text(reader._number("<I")),
+    0x8D: lambda reader: reader._text(reader._number("<Q")),
+    ord("C"): lambda reader: reader._text(reader._number("<B")),
+    ord("B"): lambda reader: reader._text(reader._number("<I")),
+    0x8E: lambda reader: reader._text(reader._number("<Q")),
+    0x96: lambda reader: reader._text(reader._number("<Q")),
     ord("R"): _PickleReader._reduce,
     ord("b"): _PickleReader._build,
 }
@@ -263,7 +296,6 @@ _FORBIDDEN: Final = {
     ord("o"): "the opcode OBJ, which creates an object",
     0x81: "the opcode NEWOBJ, which creates an object",
     0x92: "the opcode NEWOBJ_EX, which creates an object",
-    0x93: "the opcode STACK_GLOBAL, which looks up a name",
     0x82: "the opcode EXT1, which looks up a name",
     0x83: "the opcode EXT2, which looks up a name",
     0x84: "the opcode EXT4, which looks up a name",

@@ -7,11 +7,12 @@ Python's own reader took 25 µs per member, this one 8 (60,000 members of 1 kB, 
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, final
 
-from layerline.data.formats.stream import FETCH
+from layerline.data.formats.members import Member, Members
+from layerline.data.formats.stream import FETCH, open_stream
 from layerline.errors import DataError
 from layerline.numbers import display
 
@@ -39,25 +40,14 @@ _MAX_OTHERS: Final = 100_000
 """Maximum number of members that are not files."""
 
 
-@dataclass
-class Member:
-    """A file, a folder, or something else in an archive."""
-
-    name: str
-    """The name as stored; bytes that are not UTF-8 are escaped as in Python's file names."""
-    size: int
-    kind: Literal["file", "folder", "other"]
-    offset: int
-    """Position of its header."""
-
-
 def begins(start: bytes) -> bool:
     """Return whether the first 512 bytes are the header of a member."""
     return len(start) >= BLOCK and start[:BLOCK] != _ZEROS and _checksum(start[:BLOCK])
 
 
-class Tar:
-    """The members of an open archive, in order; the content of one can be read until the next is requested.
+@final
+class Tar(Members):
+    """The members of an open tar archive, in order.
 
     Use it in a `with`: a thread reads ahead, and must have finished before the stream is closed.
     """
@@ -113,6 +103,12 @@ class Tar:
         content = self._take(member.size)
         self._left -= member.size
         return content
+
+    @contextlib.contextmanager
+    def again(self) -> Iterator[Members]:
+        """Open the archive again."""
+        with open_stream(self._stream.path) as stream, Tar(stream) as tar:
+            yield tar
 
     @property
     def _at(self) -> int:

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from layerline.data.photos.image_file import LARGEST_FILE, BadImageError, Picture, decode, decode_pillow
+from layerline.data.photos import image_format
+from layerline.data.photos.image_file import LARGEST_FILE, Picture, decode, decode_pillow
+from layerline.data.photos.image_format import BadImageError
 from layerline.files import regular
 from layerline.numbers import display
 from layerline.system.cores import cores
@@ -136,16 +138,18 @@ def digest(content: bytes) -> bytes:
 
 
 def read(file: File) -> bytes:
-    """Return the bytes of a file. Raises BadImageError."""
+    """Return the bytes of an image file. Raises BadImageError, also if its name is that of a raw file."""
+    content: bytes | None
     if isinstance(file.content, bytes):
-        return file.content
-    path = file.content
-    try:
-        content = regular.content(path, LARGEST_FILE)
-    except OSError as error:
-        raise BadImageError(f"an unreadable file ({error.strerror or error})") from error
+        content = file.content
+    else:
+        try:
+            content = regular.content(file.content, LARGEST_FILE)
+        except OSError as error:
+            raise BadImageError(f"an unreadable file ({error.strerror or error})") from error
     if content is None:
         raise BadImageError(f"a file of more than {display.size(LARGEST_FILE)}")
+    image_format.check_named(file.name, content)
     return content
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.data.photos import image_file, metadata, sizing
 from layerline.data.photos.decoding import read
-from layerline.data.photos.image_file import BadImageError
+from layerline.data.photos.image_format import PNG, BadImageError
 
 if TYPE_CHECKING:
     from layerline.data.photos.decoding import File
@@ -106,7 +106,7 @@ def _of_jpeg(head: bytes) -> tuple[Size, bool] | None:
 
 def _of_png(head: bytes) -> tuple[Size, bool] | None:
     """Return size and depth from the first bytes of a PNG; None if it is not one, or may have an orientation."""
-    if not head.startswith(image_file.PNG) or head[12:16] != b"IHDR" or len(head) < 26:
+    if not head.startswith(PNG) or head[12:16] != b"IHDR" or len(head) < 26:
         return None
     before = head[: head.find(b"IDAT")]
     if any(word in before for word in _TURNING):

@@ -10,6 +10,9 @@ The format is recognized by the first bytes, before any decoder sees them. How p
                                     8 bits of each channel in 16-bit RGB, by all 16 in gray
     white stored as 0 (TIFF)        inverted, so that black is 0
 
+Netpbm files whose largest value is not 255 or 65,535 are scaled to that first; AVIF and HEIC of more than 8 bits are
+read as 8.
+
 An EXIF orientation is applied. Of an animation or a multi-page file, only the first image is used. Resizing (see
 `sizing`) comes after all of this. A JPEG at least three times as large as needed is decoded at a half, a quarter or an
 eighth of its size, without the highest frequencies (draft mode). If that size is not an integer, the last row and
@@ -27,8 +30,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline.data.formats import recognize
-from layerline.data.photos import metadata
+from layerline.data.photos import image_format, metadata
+from layerline.data.photos.image_format import BadImageError
 from layerline.data.photos.sizing import AS_IT_IS, Box, Sizing, drafted, fitted
 from layerline.numbers import display
 
@@ -38,8 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-FORMATS: Final = "PNG, JPEG, BMP or TIFF"
-VERSION: Final = 2
+VERSION: Final = 3
 """Version of the decoding: increased whenever the same file decodes to different pixels, so that images cached by an
 earlier version are not used."""
 LARGEST_FILE: Final = 2**28
@@ -47,17 +49,6 @@ LARGEST_FILE: Final = 2**28
 MAX_PIXELS: Final = 80_000_000
 """240 MB as RGB. Pillow's own limit, which a program can change, is not used."""
 
-PNG: Final = b"\x89PNG\r\n\x1a\n"
-_SIGNATURES: Final = (
-    (PNG, "PNG"),
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"BM", "BMP"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-    (b"II+\0", "TIFF"),
-    (b"MM\0+", "TIFF"),
-)
-_OTHERS: Final = ((b"RIFF", "a WebP image"), (b"%!PS", "a PostScript file"), (b"\0\0\0", "a video or HEIF image"))
 _ORIENTATION: Final = 0x0112
 _TILE: Final = (0x0142, 0x0143)
 """TIFF tags: width and height of its tiles."""
@@ -83,10 +74,6 @@ _BAND: Final = 1 << 20
 _DEEP_WHITE: Final = 65535
 
 
-class BadImageError(Exception):
-    """Why an image file cannot be used, worded to follow `found`."""
-
-
 @dataclass(frozen=True, eq=False)
 class Picture:
     """A decoded image."""
@@ -103,23 +90,24 @@ class Picture:
 
 def decode(content: bytes, sizing: Sizing = AS_IT_IS) -> Picture:
     """Decode the bytes of an image file to the requested size and colors. Raises BadImageError."""
-    kind = _kind(content)
+    kind = image_format.kind(content)
     if kind == "PNG":
         _check_png(content)
+    _check_size(metadata.declared_size(content, kind))
     try:
         extra = metadata.extract(content, kind)
         image = _opened(extra.content, kind)
-        H, W = image.height, image.width
-        if W * H > MAX_PIXELS:
-            raise BadImageError(f"{W}×{H} pixels, expected at most {display.count(MAX_PIXELS)}")
+        _check_size(image.size)
         _check_tiles(image)
         _check_rows(image)
         several = extra.several or bool(getattr(image, "is_animated", False))
-        wide = image.mode in _SIXTEEN or _has_wide_colors(image, content, kind)
+        wide = _is_deep(image, kind) or _has_wide_colors(image, content, kind)
         clear = image.info.get("transparency")
         if wide and isinstance(clear, tuple):  # a color of 16 bits, while Pillow gives the upper 8 of each pixel
             image.info["transparency"] = tuple(value >> 8 for value in clear)
         turned, size, box = _upright(image, extra.turn, sizing)
+        if kind == "PPM" and turned.mode == "I":
+            turned = turned.convert("I;16")
         plain = _plain(turned, extra.white, sizing)
         del image, turned  # up to a quarter of a gigabyte each
         pixels = _array(plain if sizing.size is None else fitted(plain, sizing.size, sizing.how, box), sizing)
@@ -145,37 +133,29 @@ def decode_pillow(image: Image, sizing: Sizing) -> Picture:
     return Picture(size, pixels, several=False, halved=image.mode in _SIXTEEN and pixels.dtype == np.uint8)
 
 
-def is_image(start: bytes) -> bool:
-    """Return whether a file that starts with these bytes is in a supported format."""
-    return any(start.startswith(signature) for signature, _ in _SIGNATURES)
-
-
 def outline(content: bytes) -> tuple[tuple[int, int], bool]:
     """Return the size (H, W) of an image, and whether it is 16-bit gray, from its header.
 
     Raises BadImageError if the file cannot be opened; even if it can, its pixels may be damaged.
     """
-    kind = _kind(content)
+    kind = image_format.kind(content)
+    _check_size(metadata.declared_size(content, kind))
     try:
         extra = metadata.extract(content, kind)
         image = _opened(extra.content, kind)
-        turn = _orientation(image) if kind == "PNG" else extra.turn or 1  # Pillow's size of a TIFF is upright
+        turn = extra.turn or (1 if kind == "TIFF" else _orientation(image))  # Pillow's size of a TIFF is upright
     except BadImageError:
         raise
     except Exception as error:  # whatever a decoder raises, the file is at fault
         raise BadImageError(_reason(error)) from error
     size = (image.width, image.height) if turn >= SIDEWAYS else (image.height, image.width)
-    return size, image.mode in _SIXTEEN
+    return size, _is_deep(image, kind)
 
 
-def _kind(content: bytes) -> str:
-    """Return the format by the first bytes. Raises BadImageError for an unsupported one."""
-    for signature, name in _SIGNATURES:
-        if content.startswith(signature):
-            return name
-    start = content[:300]
-    what = next((what for magic, what in _OTHERS if start.startswith(magic)), None) or recognize.kind(start)
-    raise BadImageError(f"{what or 'unrecognized data'}, expected {FORMATS}")
+def _check_size(size: tuple[int, int] | None) -> None:
+    """Reject an image of more pixels than allowed. size: (W, H), None if it is not known yet."""
+    if size is not None and size[0] * size[1] > MAX_PIXELS:
+        raise BadImageError(f"{size[0]}×{size[1]} pixels, expected at most {display.count(MAX_PIXELS)}")
 
 
 def _check_png(content: bytes) -> None:
@@ -215,31 +195,28 @@ def _check_rows(image: Image) -> None:
         raise BadImageError(f"{display.count(rows)} rows of pixels, expected the {display.count(h)} of its header")
 
 
+def _is_deep(image: Image, kind: str) -> bool:
+    """Return whether an image is 16-bit gray, which Pillow reads as 32-bit integers from a PGM."""
+    return image.mode in _SIXTEEN or (kind == "PPM" and image.mode == "I")
+
+
 def _has_wide_colors(image: Image, content: bytes, kind: str) -> bool:
     """Return whether a color image has 16 bits per channel, of which Pillow returns only the upper 8."""
     if kind == "PNG":
         return content[24] == 16
+    if kind == "PPM":
+        tiles: Any = getattr(image, "tile", None)
+        return image.mode == "RGB" and isinstance(tiles[0].args, tuple) and int(tiles[0].args[1]) > _WHITE
     return kind == "TIFF" and 16 in getattr(image, "tag_v2", {}).get(_BITS, ())
 
 
 def _opened(content: bytes, kind: str) -> Image:
     """Open an image with the decoder for its format; `Image.open` would warn about sizes that are checked here."""
     try:
-        image: Image = _decoders()[kind](io.BytesIO(content))
+        image: Image = image_format.decoder(kind)(io.BytesIO(content))
     except (SyntaxError, IndexError, TypeError) as error:
         raise BadImageError("a damaged image") from error
     return image
-
-
-@functools.cache
-def _decoders() -> dict[str, Any]:
-    """Return Pillow's decoders for the supported formats."""
-    from PIL.BmpImagePlugin import BmpImageFile
-    from PIL.JpegImagePlugin import JpegImageFile
-    from PIL.PngImagePlugin import PngImageFile
-    from PIL.TiffImagePlugin import TiffImageFile
-
-    return {"PNG": PngImageFile, "JPEG": JpegImageFile, "BMP": BmpImageFile, "TIFF": TiffImageFile}
 
 
 @functools.cache
@@ -251,7 +228,7 @@ def _pillow() -> Any:
 
 
 def _orientation(image: Image) -> int:
-    """Return the orientation of a decoded PNG, BMP or TIFF, 1 to 8; 1 if there is none, or it cannot be read."""
+    """Return the orientation of a decoded image other than a JPEG, 1 to 8; 1 if there is none, or it cannot be read."""
     info = image.info
     try:
         turn: Any = getattr(image, "tag_v2", {}).get(_ORIENTATION)
@@ -387,6 +364,6 @@ def _reason(error: Exception) -> str:
         return "a truncated image"
     if text.startswith("Decompressed data too large"):
         return "a PNG image with text or a color profile that is too large when unpacked"
-    if not text:
+    if not text or text == "could not create decoder object":
         return "a damaged image"
     return f"an image that cannot be decoded ({display.name(text, 60)})"

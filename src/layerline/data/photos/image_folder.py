@@ -1,4 +1,4 @@
-"""Find image files: in the folders below a path, or in a tar archive that is read in order."""
+"""Find image files: in the folders below a path, or in an archive that is read in order."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline.data.formats.recognize import shown, unreadable
-from layerline.data.formats.stream import open_stream
-from layerline.data.formats.tar import Tar
-from layerline.data.photos import image_file, image_stack
+from layerline.data.photos import folder_tables, image_file, image_format, image_stack
 from layerline.data.photos.decoding import File
 from layerline.data.photos.headers import Outlines
 from layerline.data.photos.image_names import RUN, is_junk, is_run, is_text, layout
-from layerline.data.photos.image_options import check_used, matching
+from layerline.data.photos.image_options import EXCLUDED, check_used, matching
 from layerline.data.photos.image_parts import parts
 from layerline.data.photos.kept_images import CachedImages, stamp
-from layerline.data.photos.layout_refusal import Folders, Surroundings
+from layerline.data.photos.layout_refusal import Folders, LayoutError, Surroundings
 from layerline.data.photos.pictures import IgnoredFiles, ImageCollector, from_cache
 from layerline.data.photos.sizing import LARGEST_USUAL
 from layerline.errors import DataError
@@ -30,15 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from contextlib import AbstractContextManager
 
-    from layerline.data.formats.tar import Member
+    from layerline.data.formats.members import Member, Members
     from layerline.data.part import SourceArrays
     from layerline.data.photos.decoding import Progress
+    from layerline.data.photos.file_labels import FileLabels
     from layerline.data.photos.image_names import FolderLayout
     from layerline.data.photos.image_options import ImageOptions
-    from layerline.data.photos.label_file import LabelFile
     from layerline.data.photos.pictures import Inventory, Pictures
 
-_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _DEEPEST: Final = 8
 MAX_IGNORED: Final = 10_000
 """Maximum number of files in an archive that are not images."""
@@ -64,12 +61,8 @@ def read_folder(path: Path, options: ImageOptions, progress: Progress | None) ->
     if not files or not _are_images(files):
         return None
     place = shown(path)
-    files = _wanted(files, options, ignored, place)
-    if options.labels is None:
-        surroundings = Surroundings([(file.folders, file.name) for file in files], ignored.files.get(_TEXT, []))
-        found: FolderLayout | LabelFile = layout(place, {file.folders for file in files}, empty, surroundings)
-    else:
-        found = options.labels
+    options = options.for_files(place, path.resolve().parts, [file.path for file in files])
+    options, files, found = _labeled(path, files, empty, options, ignored)
     files.sort(key=lambda file: (*found.rank(file.folders, file.name), file.folders, file.name))
     cached = (
         CachedImages(options.cache, options.key, files)
@@ -86,6 +79,31 @@ def read_folder(path: Path, options: ImageOptions, progress: Progress | None) ->
     return parts(place, path.resolve().name or "data", pictures, found, ignored, options)
 
 
+def _labeled(
+    path: Path, files: list[File], empty: set[Folders], options: ImageOptions, ignored: IgnoredFiles
+) -> tuple[ImageOptions, list[File], FolderLayout | FileLabels]:
+    """Return the files to read, and their labels from a table, from names or from folders.
+
+    If folders have no meaning, a table inside them is used, and the returned options have its labels.
+    """
+    place = shown(path)
+    if options.labels is not None:
+        return options, _wanted(files, options, ignored, place), options.labels
+    texts = ignored.files.get(_TEXT, [])
+    wanted = _wanted(files, options, ignored, place)
+    surroundings = Surroundings([(file.folders, file.name) for file in wanted], texts)
+    try:
+        return options, wanted, layout(place, {file.folders for file in wanted}, empty, surroundings)
+    except LayoutError:
+        excluded = {file.path for file in files if options.excludes(file.path)}
+        labels = folder_tables.labels_of(path, texts, [file.path for file in files], excluded, options.skip_bad)
+        if labels is None:
+            raise
+    options = replace(options, labels=labels)
+    ignored.files.pop(EXCLUDED, None)
+    return options, _wanted(files, options, ignored, place), labels
+
+
 class RunsInsideError(Exception):
     """An archive contains run folders, some of whose files were read as images before that was noticed."""
 
@@ -95,9 +113,9 @@ class RunsInsideError(Exception):
         self.runs = runs
 
 
-def read_tar(
+def read_archive(
     path: Path,
-    tar: Tar,
+    archive: Members,
     members: Iterable[Member],
     options: ImageOptions,
     cached: CachedImages | None,
@@ -109,8 +127,10 @@ def read_tar(
     The archive is read twice, first for the image headers, unless its images are few or the options decide everything.
     runs: run folders to skip. Raises RunsInsideError if there are others.
     """
+    if options.source.table is not None or options.source.pattern is not None:
+        options = options.for_files(archive.name, (_stem(path),), _paths(archive, runs))
     others, outlines, held, size = _Others.without(runs), Outlines(options.sizing), list[File](), 0
-    files = _files(tar, _outside(members, runs), options, others)
+    files = _files(archive, _outside(members, runs), options, others)
     for file in files:
         outlines.add(file)
         held.append(file)
@@ -126,22 +146,31 @@ def read_tar(
         for file in files:
             outlines.add(file)
         others = _Others.without(runs)
-        source = _again(path, options, others, runs)
-    collector = ImageCollector(tar.name, options, outlines, len(outlines.sizes) if not outlines.enough else 0)
+        source = _again(archive, options, others, runs)
+    collector = ImageCollector(archive.name, options, outlines, len(outlines.sizes) if not outlines.enough else 0)
     with source as content:
         collector.fill(content, progress)
     if not collector.folders:
-        raise DataError(f"{tar.name}: contains no images", "pass an archive of class/image")
-    arranged = _arranged(tar.name, options, others, collector.inventory)
+        raise DataError(f"{archive.name}: contains no images", "pass an archive of class/image")
+    others.ignored.recoded = list(archive.recoded)
+    arranged = _arranged(archive.name, options, others, collector.inventory)
     pictures = collector.sorted_by(arranged, cached, others.to_json())
-    return parts(tar.name, _stem(path), pictures, arranged, others.ignored, options)
+    return parts(archive.name, _stem(path), pictures, arranged, others.ignored, options)
+
+
+def _paths(archive: Members, runs: Collection[Folders]) -> list[str]:
+    """Return the paths of all files of an archive that should be images, which takes a reading of its own."""
+    with archive.again() as opened:
+        return [_join(*_split(member.name)) for member in _outside(opened, runs) if is_candidate(member)]
 
 
 @contextlib.contextmanager
-def _again(path: Path, options: ImageOptions, others: _Others, runs: Collection[Folders]) -> Iterator[Iterator[File]]:
+def _again(
+    archive: Members, options: ImageOptions, others: _Others, runs: Collection[Folders]
+) -> Iterator[Iterator[File]]:
     """Open an archive again and give its image files, from the start."""
-    with open_stream(path) as stream, Tar(stream) as tar:
-        yield _files(tar, _outside(tar, runs), options, others)
+    with archive.again() as opened:
+        yield _files(opened, _outside(opened, runs), options, others)
 
 
 def _outlines(files: list[File], options: ImageOptions) -> Outlines:
@@ -152,7 +181,7 @@ def _outlines(files: list[File], options: ImageOptions) -> Outlines:
     return outlines
 
 
-def read_cached_tar(path: Path, options: ImageOptions, cached: CachedImages) -> SourceArrays | None:
+def read_cached_archive(path: Path, options: ImageOptions, cached: CachedImages) -> SourceArrays | None:
     """Return the cached images of an archive, None if they are not cached."""
     found = cached.find()
     if found is None:
@@ -161,6 +190,7 @@ def read_cached_tar(path: Path, options: ImageOptions, cached: CachedImages) -> 
         pictures, others = from_cache(found, cached), _Others.from_json(found.metadata)
     except (KeyError, TypeError, ValueError):
         return None
+    options = options.for_files(shown(path), (_stem(path),), others.paths)
     arranged = _arranged(shown(path), options, others, pictures.inventory)
     return parts(shown(path), _stem(path), pictures, arranged, others.ignored, options)
 
@@ -185,12 +215,13 @@ class _Others:
     used: set[str] = field(default_factory=set)
     """Patterns of --exclude that matched."""
     paths: list[str] = field(default_factory=list)
-    """Of files not listed in --labels."""
+    """Of all files that should be images, if labels do not come from folders."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the content as JSON values."""
         return {
             "left": self.ignored.files,
+            "recoded": self.ignored.recoded,
             "empty": sorted(map(list, self.empty)),
             "used": sorted(self.used),
             "paths": self.paths,
@@ -207,20 +238,17 @@ class _Others:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> _Others:
         """Return what `to_json` was called on."""
-        return cls(IgnoredFiles(record["left"]), set(map(tuple, record["empty"])), set(record["used"]), record["paths"])
+        ignored = IgnoredFiles(record["left"], recoded=record["recoded"])
+        return cls(ignored, set(map(tuple, record["empty"])), set(record["used"]), record["paths"])
 
 
-def _arranged(place: str, options: ImageOptions, others: _Others, inventory: Inventory) -> FolderLayout | LabelFile:
+def _arranged(place: str, options: ImageOptions, others: _Others, inventory: Inventory) -> FolderLayout | FileLabels:
     """Return the class and split of each file, after a whole archive has been read."""
     check_used(others.used, options.exclude, place)
     folders = {folders for folders, _ in inventory.files}
     if options.labels is None:
         known = Surroundings(inventory.files, others.ignored.files.get(_TEXT, []), is_folder=False)
         return layout(place, folders, _without_any(others.empty, folders), known)
-    rows = (options.labels.row(*file) for file in inventory.files)
-    paths = ["/".join((*folders, name)) for folders, name in inventory.files]
-    options.labels.check_met(place, {row.file for row in rows if row} | set(others.paths), paths + others.paths)
-    options.labels.check_once(place, inventory.files)
     return options.labels
 
 
@@ -234,20 +262,15 @@ def _wanted(files: list[File], options: ImageOptions, ignored: IgnoredFiles, pla
     """Return the files to read; the others are recorded. Raises DataError if --exclude or --labels do not fit."""
     if not options.exclude and options.labels is None:
         return files
-    wanted, met, used = list[File](), set[str](), set[str]()
+    wanted, used = list[File](), set[str]()
     for file in files:
         used |= matching(file, options.exclude)
-        row = options.labels.row(file.folders, file.name) if options.labels is not None else None
-        met |= {row.file} if row else set()
         reason = options.unwanted(file)
         if reason:
             ignored.add(reason, file.path)
         else:
             wanted.append(file)
     check_used(used, options.exclude, place)
-    if options.labels is not None:
-        options.labels.check_met(place, met, [file.path for file in files])
-        options.labels.check_once(place, ((file.folders, file.name) for file in wanted))
     if not wanted:
         raise DataError(f"{place}: --exclude matches every file", "exclude fewer")
     return wanted
@@ -284,7 +307,7 @@ def _walk(path: Path, folders: Folders, ignored: IgnoredFiles, files: list[File]
             _walk(Path(entry.path), (*folders, name), ignored, files, empty)
         elif is_text(name):
             ignored.add(_TEXT, _join(folders, name))
-        elif not folders and not name.lower().endswith(_SUFFIXES):
+        elif not folders and not name.lower().endswith(image_format.EXPECTED):
             ignored.add(_LOOSE, name)
         elif entry.is_file() or not Path(entry.path).exists():  # a broken link: reading it reports the error
             files.append(File(folders, name, Path(entry.path), _stamp(entry)))
@@ -316,11 +339,11 @@ def _stamp(entry: os.DirEntry[str]) -> tuple[int, ...]:
 
 def _are_images(files: list[File]) -> bool:
     """Return whether there are images among the files: by name, or by the content of the first few."""
-    if any(file.name.lower().endswith(_SUFFIXES) for file in files):
+    if any(file.name.lower().endswith(image_format.EXPECTED) for file in files):
         return True
     for file in files[:_PEEK]:
         with regular.opened(Path(str(file.content))) as opened:
-            if image_file.is_image(opened.read(16)):
+            if image_format.is_image(opened.read(image_format.START)):
                 return True
     return False
 
@@ -344,13 +367,13 @@ def _outside(members: Iterable[Member], runs: Collection[Folders]) -> Iterator[M
         raise RunsInsideError(found)
 
 
-def _files(tar: Tar, members: Iterable[Member], options: ImageOptions, others: _Others) -> Iterator[File]:
+def _files(archive: Members, members: Iterable[Member], options: ImageOptions, others: _Others) -> Iterator[File]:
     """Yield the files of an archive that should be images."""
     ignored = others.ignored
     seen: set[tuple[Folders, str]] = set()
     for member in members:
         folders, name = _split(member.name)
-        place = f"{tar.name}: {display.name(member.name, 100)}"
+        place = f"{archive.name}: {display.name(member.name, 100)}"
         if member.kind == "folder":
             others.empty.add((*folders, name))
             continue
@@ -358,7 +381,7 @@ def _files(tar: Tar, members: Iterable[Member], options: ImageOptions, others: _
         if kind:
             if ignored.add(kind, member.name) > MAX_IGNORED:
                 raise DataError(
-                    f"{tar.name}:{member.offset}: found more than {display.count(MAX_IGNORED)} files "
+                    f"{archive.name}:{member.offset}: found more than {display.count(MAX_IGNORED)} files "
                     "that are not images",
                     "make an archive of only the images",
                 )
@@ -374,13 +397,13 @@ def _files(tar: Tar, members: Iterable[Member], options: ImageOptions, others: _
         seen.add((folders, name))
         file = File(folders, name, b"")
         others.used |= matching(file, options.exclude)
+        if options.labels is not None:
+            others.paths.append(file.path)
         reason = options.unwanted(file)
         if reason:
             ignored.add(reason, file.path)
-            row = options.labels.row(folders, name) if options.labels is not None else None
-            others.paths.append(row.file if row else file.path)
         else:
-            yield replace(file, content=tar.read(member))
+            yield replace(file, content=archive.read(member))
 
 
 def _kind(member: Member, folders: Folders, name: str) -> str:
@@ -393,7 +416,7 @@ def _kind(member: Member, folders: Folders, name: str) -> str:
         return _LINKS
     if is_text(name):
         return _TEXT
-    return _LOOSE if not folders and not name.lower().endswith(_SUFFIXES) else ""
+    return _LOOSE if not folders and not name.lower().endswith(image_format.EXPECTED) else ""
 
 
 def _split(name: str) -> tuple[Folders, str]:
@@ -407,6 +430,6 @@ def _join(folders: Folders, name: str) -> str:
 
 def _stem(path: Path) -> str:
     name = path.resolve().name
-    for ending in (".gz", ".xz", ".tgz", ".txz", ".tar"):
+    for ending in (".gz", ".xz", ".tgz", ".txz", ".tar", ".zip"):
         name = name.removesuffix(ending)
     return name or "data"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
 from layerline.data.part import SPLITS, SplitName
-from layerline.data.photos import split_names
-from layerline.data.photos.layout_refusal import Folders, Refusal, Surroundings
+from layerline.data.photos import class_folders, split_names
+from layerline.data.photos.layout_refusal import Folders, LayoutError, Refusal, Surroundings
 from layerline.errors import DataError
 from layerline.numbers import display
 
@@ -16,7 +16,21 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
 _JUNK: Final = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
-_TEXTS: Final = (".txt", ".md", ".csv", ".tsv", ".json", ".xml", ".html", ".htm", ".yaml", ".yml", ".url", ".log")
+_TEXTS: Final = (
+    ".txt",
+    ".md",
+    ".csv",
+    ".tsv",
+    ".json",
+    ".jsonl",
+    ".xml",
+    ".html",
+    ".htm",
+    ".yaml",
+    ".yml",
+    ".url",
+    ".log",
+)
 LONGEST_NAME: Final = 200
 
 
@@ -64,11 +78,11 @@ def layout(
 
     folders: those with images; empty: those without, which declare a class; context: for messages.
     """
-    top = _common(folders)
+    top = outer_folders(folders)
     inner = {path[len(top) :] for path in folders}
     firsts = {path[0] for path in inner if path}
     splits = split_names.among(firsts)
-    if {len(path) for path in inner} == {1} and not splits:
+    if not splits and class_folders.obstacle(inner) is None and len(inner) > 1:
         _check_not_alone(place, top)
         bare: list[tuple[SplitName, str]] = [("train", names[0]) for names in _below(top, empty, 1)]
         lone = tuple(
@@ -76,22 +90,30 @@ def layout(
             for name in sorted(firsts)
             if split_names.meaning(name)
         )
-        return _of_classes(place, len(top), {path: ("train", path[-1]) for path in folders}, bare, lone)
+        return _of_classes(place, top, {path: ("train", path[: len(top) + 1]) for path in folders}, bare, lone)
     around = {name: _around(name, inner) for name in splits}
     read = {name: of for name in splits if (of := split_names.split_of(name)) and around[name] is not None}
     if () in inner or len(read) < len(firsts):
-        raise Refusal(place, top, inner, splits, read, context or Surroundings()).error()
+        refused = Refusal(place, top, inner, splits, read, context or Surroundings()).error()
+        raise LayoutError(refused.message, refused.help)
     _check_splits(place, read)
-    known: dict[Folders, tuple[SplitName, str]] = {}
+    known: dict[Folders, tuple[SplitName, Folders]] = {}
     bare = []
     for name, split in read.items():
         outer = (*top, name, *(around[name] or ()))
-        known |= {path: (split, path[-1]) for path in folders if path[: len(outer)] == outer}
+        known |= {path: (split, path[: len(outer) + 1]) for path in folders if path[: len(outer)] == outer}
         bare += [(split, path[0]) for path in _below(outer, empty, 1)]
-    return _of_classes(place, len(top), known, bare)
+    return _of_classes(place, top, known, bare, _without_images(empty, top, firsts))
 
 
-def _common(folders: Collection[Folders]) -> Folders:
+def _without_images(empty: Iterable[Folders], top: Folders, filled: set[str]) -> tuple[str, ...]:
+    """Return a note for each split without images, such as an empty val."""
+    firsts = {path[len(top)] for path in empty if path[: len(top)] == top and len(path) > len(top)} - filled
+    named = {name: split for name in sorted(firsts) if (split := split_names.split_of(name))}
+    return tuple(f"{display.name(name)} contains no images, and is not used as the {named[name]} set" for name in named)
+
+
+def outer_folders(folders: Collection[Folders]) -> Folders:
     """Return the outer folders that all of these share."""
     first, last = min(folders), max(folders)
     shared = next((k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
@@ -101,18 +123,18 @@ def _common(folders: Collection[Folders]) -> Folders:
 def _around(name: str, inner: Collection[Folders]) -> Folders | None:
     """Return the folders between a split and its classes, `seg_train/seg_train/sea`; None if it has no classes.
 
-    Such a folder is named like the split, or images, data and the like; and its classes are all at the same depth.
+    Such a folder is named like the split, or images, data and the like. There may be folders inside the classes.
     """
     below = [path[1:] for path in inner if path[0] == name] if () not in inner else []
     if not below:
         return None
-    outer = _common(below)
+    outer = outer_folders(below)
     if len(below) == 1:
         outer = outer[:-1]
     means = split_names.meaning(name)
     around = tuple(part for part in outer if split_names.meaning(part) == means or split_names.names_no_class(part))
     classes = [path[len(outer) :] for path in below]
-    if around != outer or any(len(path) != 1 for path in classes):
+    if around != outer or class_folders.obstacle(classes) is not None:
         return None
     names = {path[0] for path in classes}
     lone = len(names) == 1 and split_names.names_no_class(*names)
@@ -149,17 +171,20 @@ def _check_splits(place: str, splits: dict[str, SplitName]) -> None:
 
 def _of_classes(
     place: str,
-    top: int,
-    known: dict[Folders, tuple[SplitName, str]],
+    top: Folders,
+    known: dict[Folders, tuple[SplitName, Folders]],
     bare: Sequence[tuple[SplitName, str]],
     notes: tuple[str, ...] = (),
 ) -> FolderLayout:
-    """Return the layout of folders whose split and class are known; bare: classes without images."""
-    spelled = _Spelled(_checked(place, name) for split, name in (*known.values(), *bare) if split == "train")
+    """Return the layout of folders whose split and class folder are known; bare: classes without images."""
+    named = [(split, path[-1]) for split, path in known.values()]
+    spelled = _Spelled(_checked(place, name) for split, name in (*named, *bare) if split == "train")
     names: dict[SplitName, dict[str, Folders]] = {}
-    for path, (split, name) in sorted(known.items()):
-        before = names.setdefault(split, {}).setdefault(spelled.as_in_train(_checked(place, name), split), path)
-        if before != path:
+    of_folder: dict[Folders, str] = {}
+    for split, path in sorted(set(known.values())):
+        name = spelled.as_in_train(_checked(place, path[-1]), split)
+        of_folder[path] = name
+        if names.setdefault(split, {}).setdefault(name, path) != path:
             raise DataError(
                 f"{place}: found two folders for the class {display.name(name)} in {split}, spelled differently",
                 "merge them into one folder",
@@ -171,9 +196,20 @@ def _of_classes(
     classes = in_order(names["train"])
     _check_filled(place, classes, with_bare["train"])
     numbers = {name: k for k, name in enumerate(classes)}
-    of = {path: (split, numbers[name]) for split, paths in names.items() for name, path in paths.items()}
+    of = {path: (split, numbers[of_folder[folder]]) for path, (split, folder) in known.items()}
     splits = tuple(split for split in SPLITS if split in names)
-    return FolderLayout(classes, of, splits, notes + spelled.notes + _similar(classes), top)
+    inside = _inside({path: folder for path, (_, folder) in known.items()}, top)
+    return FolderLayout(classes, of, splits, notes + inside + spelled.notes + _similar(classes), len(top))
+
+
+def _inside(class_of: dict[Folders, Folders], top: Folders) -> tuple[str, ...]:
+    """Return a note if there are folders inside classes. class_of: folder with images → folder of its class."""
+    deeper = sorted(path for path, folder in class_of.items() if path != folder)
+    if not deeper:
+        return ()
+    path, name = _path_text(deeper[0][len(top) :]), display.name(class_of[deeper[0]][-1])
+    more = f" (and {display.counted(len(deeper) - 1, 'more folder')} inside classes)" if len(deeper) > 1 else ""
+    return (f"images in {path} belong to the class {name}{more}",)
 
 
 @final

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from layerline.data import groups
-from layerline.data.photos import label_file
+from layerline.data.photos import label_file, label_table, name_labels
 from layerline.data.photos.cache import Cache
+from layerline.data.photos.file_names import FileNames
 from layerline.data.photos.sizing import AS_IT_IS, Sizing, parse, written
 from layerline.errors import DataError
 from layerline.numbers import display
@@ -18,14 +19,59 @@ from layerline.numbers.scalars import is_number, plain
 if TYPE_CHECKING:
     import os
     import re
+    from collections.abc import Sequence
 
     from layerline.data.dataset import Resized
     from layerline.data.photos.decoding import File
-    from layerline.data.photos.label_file import LabelFile
+    from layerline.data.photos.file_labels import FileLabels
+    from layerline.data.photos.label_table import Table
 
 EXCLUDED: Final = "files matched by --exclude"
-UNLISTED: Final = "files not listed in --labels"
-_FLAGS: Final = ("--size", "--fit", "--gray", "--labels", "--group-by", "--exclude", "--skip-bad")
+_FLAGS: Final = (
+    *("--size", "--fit", "--gray", "--labels", "--file-column", "--label-column", "--label-by"),
+    *("--group-by", "--exclude", "--skip-bad"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSource:
+    """Where labels come from if not from folders: a table, or the paths of the files. None of both: from folders."""
+
+    table: Table | None = None
+    path: str = ""
+    """The path of the table."""
+    columns: tuple[str | None, str | None] = (None, None)
+    """The columns of files and labels, if they are named."""
+    pattern: re.Pattern[str] | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return the options that specify it; they also determine it, except for the content of the table."""
+        known = {
+            "labels": self.path or None,
+            "file_column": self.columns[0],
+            "label_column": self.columns[1],
+            "label_by": self.pattern.pattern if self.pattern else None,
+        }
+        return {key: value for key, value in known.items() if value is not None}
+
+    @property
+    def key(self) -> list[Any]:
+        """Return what determines the labels of the same files."""
+        return [self.table and self.table.digest, *self.columns, self.pattern and self.pattern.pattern]
+
+    def labels(
+        self, place: str, own: Sequence[str], paths: Sequence[str], excluded: set[str], skip_bad: float
+    ) -> FileLabels | None:
+        """Return the labels of files; None if folders are the labels. Raises DataError."""
+        if self.pattern is not None:
+            return name_labels.labels_of([path for path in paths if path not in excluded], self.pattern, place)
+        if self.table is None:
+            return None
+        files = FileNames(paths, own)
+        return label_file.labels_of(
+            self.table, files, place, excluded=excluded, columns=self.columns, skip_bad=skip_bad
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +79,9 @@ class ImageOptions:
     """All options for image files."""
 
     sizing: Sizing = AS_IT_IS
-    labels: LabelFile | None = None
+    source: LabelSource = LabelSource()
+    labels: FileLabels | None = None
+    """The labels of the files that are read, once these are known; None if folders are the labels."""
     exclude: tuple[str, ...] = ()
     skip_bad: float = 0.0
     cache: Cache | None = None
@@ -42,7 +90,6 @@ class ImageOptions:
     """Whether --group-by keeps near copies together ("near") or not ("none"); None decides by their number."""
     flags: tuple[str, ...] = ()
     """Flags that were passed and that apply only to image files."""
-    labels_path: str = ""
 
     @property
     def key(self) -> list[Any]:
@@ -50,13 +97,32 @@ class ImageOptions:
         sizing = self.sizing
         size = None if sizing.size is None else written(sizing.size)
         depth = [sizing.deep, sizing.largest]
-        return [size, sizing.fit, sizing.gray, *depth, self.labels and self.labels.digest, list(self.exclude)]
+        labels = [self.source.key, self.labels and self.labels.digest]
+        return [size, sizing.fit, sizing.gray, *depth, *labels, list(self.exclude)]
+
+    def for_files(self, place: str, own: Sequence[str], paths: Sequence[str]) -> ImageOptions:
+        """Return the options with the labels of these files. Raises DataError if they have none.
+
+        place: the data, for messages; own: the folders that lead to it; paths: all that should be images.
+        """
+        if self.source.table is None and self.source.pattern is None:
+            return self
+        excluded = {path for path in paths if self.excludes(path)} if self.exclude else set()
+        if len(excluded) == len(paths):
+            return self
+        return replace(self, labels=self.source.labels(place, own, paths, excluded, self.skip_bad))
+
+    def excludes(self, path: str) -> bool:
+        """Return whether --exclude matches the path of a file."""
+        return any(_matches(pattern, path) for pattern in self.exclude)
 
     def unwanted(self, file: File) -> str:
         """Return why a file is not read; an empty string if it is."""
-        if any(_matches(pattern, file) for pattern in self.exclude):
+        if self.excludes(file.path):
             return EXCLUDED
-        return UNLISTED if self.labels is not None and self.labels.row(file.folders, file.name) is None else ""
+        if self.labels is not None and self.labels.row(file.folders, file.name) is None:
+            return self.labels.unlisted
+        return ""
 
     def options(self, size: tuple[int, ...], resized: Resized | None) -> dict[str, Any]:
         """Return the options that reproduce this result from the same files; size: (H, W) of all images now."""
@@ -67,12 +133,11 @@ class ImageOptions:
             found |= {"size": written((size[0], size[1])), "fit": fit}
         known = {
             "gray": sizing.gray,
-            "labels": self.labels_path or None,
             "group_by": self.group_by.pattern if self.group_by else self.near,
             "exclude": ",".join(self.exclude) or None,
             "skip_bad": self.skip_bad or None,
         }
-        return found | {key: value for key, value in known.items() if value is not None}
+        return found | self.source.options | {key: value for key, value in known.items() if value is not None}
 
     def check_arrays(self, place: str) -> None:
         """Raise DataError if options that apply only to image files were passed for arrays."""
@@ -88,6 +153,9 @@ def image_options(
     fit: str | None,
     gray: bool | None,
     labels: str | os.PathLike[str] | None,
+    file_column: str | None,
+    label_column: str | None,
+    label_by: str | None,
     group_by: str | None,
     exclude: str | None,
     skip_bad: float | None,
@@ -101,7 +169,9 @@ def image_options(
         their shorter sides, at most 128. By default they are cropped, or stretched if the median image would lose more
         than a fifth.
     gray: True converts all images to grayscale, False to RGB; by default they are gray if all files are.
-    labels: a CSV file with the columns file and label, and optionally split and group, used instead of folders.
+    labels: a table with the columns file and label, and optionally split and group, used instead of folders.
+    file_column, label_column: the names of these two columns, or their numbers from 1, if they are not clear.
+    label_by: a regular expression; the match in an image's path (of its group 1) is its label, instead of its folder.
     group_by: a regular expression; images whose names have the same match (of its group 1) stay in the same split.
         "near" keeps near copies together, also in arrays; "none" never does.
     exclude: comma-separated patterns of files to ignore, "*_mask.png,old".
@@ -115,18 +185,34 @@ def image_options(
         wanted = wanted.of_network(plain(input_shape))
     near = groups.near(group_by)
     by_name = group_by if near is None else None
-    values = (size, fit, gray, labels, by_name, exclude, skip_bad)
+    values = (size, fit, gray, labels, file_column, label_column, label_by, by_name, exclude, skip_bad)
     return ImageOptions(
         wanted,
-        None if labels is None else label_file.read(labels),
+        label_source(labels, file_column, label_column, label_by),
+        None,
         patterns(exclude),
         largest_share(skip_bad),
         None if cache is None or cache is False or cache == "no" else Cache(Path(cache)),
         groups.pattern(by_name),
         near,
         tuple(flag for flag, value in zip(_FLAGS, values, strict=True) if value is not None),
-        "" if labels is None else str(labels),
     )
+
+
+def label_source(
+    labels: str | os.PathLike[str] | None, file_column: str | None, label_column: str | None, label_by: str | None
+) -> LabelSource:
+    """Return where labels come from. Raises DataError if the table cannot be read, or options contradict each other."""
+    if labels is not None and label_by is not None:
+        raise DataError("--labels and --label-by: both specify the labels", "use only one of the two")
+    named = [flag for flag, given in (("--file-column", file_column), ("--label-column", label_column)) if given]
+    if labels is None and named:
+        raise DataError(f"{named[0]}: needs a table", "add the table that has this column: --labels FILE")
+    pattern = groups.pattern(label_by, "--label-by")
+    if labels is None:
+        return LabelSource(pattern=pattern)
+    file, label = (None if column is None else str(column) for column in (file_column, label_column))
+    return LabelSource(label_table.read(labels), str(labels), (file, label))
 
 
 def patterns(exclude: str | None) -> tuple[str, ...]:
@@ -165,9 +251,9 @@ def check_used(used: set[str], exclude: tuple[str, ...], place: str) -> None:
 
 def matching(file: File, exclude: tuple[str, ...]) -> set[str]:
     """Return the patterns that match a file."""
-    return {pattern for pattern in exclude if _matches(pattern, file)}
+    return {pattern for pattern in exclude if _matches(pattern, file.path)}
 
 
-def _matches(pattern: str, file: File) -> bool:
-    names = (file.path, file.name, *file.folders)
+def _matches(pattern: str, path: str) -> bool:
+    names = (path, *path.split("/"))
     return any(fnmatch.fnmatchcase(name, pattern) for name in names)

@@ -10,7 +10,7 @@ from layerline.data.dataset import Resized
 from layerline.data.part import SPLITS, FoundArray, SourceArrays, SplitArrays
 from layerline.data.photos import path_keys
 from layerline.data.photos.bad_images import check_bad
-from layerline.data.photos.label_file import LabelFile
+from layerline.data.photos.file_labels import FileLabels
 from layerline.data.photos.sizing import cut, smallest_and_largest
 from layerline.errors import DataError
 from layerline.numbers import display
@@ -26,7 +26,7 @@ def parts(
     place: str,
     name: str,
     pictures: Pictures,
-    found: FolderLayout | LabelFile,
+    found: FolderLayout | FileLabels,
     ignored: IgnoredFiles,
     options: ImageOptions,
 ) -> SourceArrays:
@@ -36,7 +36,7 @@ def parts(
     if deep:
         maximum = options.sizing.largest or float(max(1, pixels.max()))
         pixels = pixels.astype(np.float32)
-    check_bad(inventory.bad, len(inventory.files) + len(inventory.bad), options.skip_bad, place)
+    check_bad(inventory.bad, inventory.files, options, place)
     ranks = np.array([found.rank(folders, file) for folders, file in inventory.files], np.int32)
     resized = _resized(inventory, (pixels.shape[1], pixels.shape[2]))
     splits: dict[SplitName, SplitArrays] = {}
@@ -61,15 +61,15 @@ def parts(
         *(name, splits, found.classes, maximum),
         notes=notes,
         resized=resized,
-        skipped=tuple(sorted(inventory.bad)),
+        skipped=tuple(sorted(file.text for file in inventory.bad)),
         of_files=True,
         deep=deep,
     )
 
 
-def _groups(found: FolderLayout | LabelFile, inventory: Inventory, first: int, last: int) -> np.ndarray | None:
+def _groups(found: FolderLayout | FileLabels, inventory: Inventory, first: int, last: int) -> np.ndarray | None:
     """Return the groups from a label file; a file without one is its own group."""
-    if not isinstance(found, LabelFile) or not found.has_groups:
+    if not isinstance(found, FileLabels) or not found.has_groups:
         return None
     names = []
     for folders, file in inventory.files[first:last]:
@@ -129,7 +129,7 @@ def _notes(inventory: Inventory, color: bool, options: ImageOptions, resized: Re
         bad = len(inventory.bad)
         notes.append(
             f"{display.count(bad)} of {display.count(count + bad)} files cannot be used "
-            f"and are skipped (--skip-bad {options.skip_bad:g}), such as {inventory.bad[0]}"
+            f"and are skipped (--skip-bad {options.skip_bad:g}), such as {inventory.bad[0].text}"
         )
     if resized is not None:
         H, W = resized.size

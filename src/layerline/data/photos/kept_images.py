@@ -13,9 +13,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
-from layerline.data.photos import image_file
+from layerline.data.photos import image_file, image_format
 from layerline.data.photos.decoding import digest, read
-from layerline.data.photos.image_file import BadImageError
+from layerline.data.photos.image_format import BadImageError
 from layerline.files import regular
 from layerline.system.cores import cores
 from layerline.system.workers import spread
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from layerline.data.photos.cache import Cache, CacheEntry, Unfinished
     from layerline.data.photos.decoding import File
 
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 """Version of the metadata format; `image_file.VERSION` is that of the pixels."""
 _FRESH: Final = 2 * 10**9
 """Nanoseconds: the coarsest time resolution of a file system (FAT)."""
@@ -44,15 +44,13 @@ class CachedImages:
 
         archive: whether there is one file, which contains all images.
         """
-        from PIL import __version__ as pillow
-
         from layerline import __version__ as ours
 
         cache.begin()  # before any file is read: one that is modified from now on counts as fresh
         self.cache = cache
         self._files = files
         names = [(file.path, file.stamp[0] if file.stamp else 0) for file in files]
-        versions = [_FORMAT, image_file.VERSION, ours, pillow]
+        versions = [_FORMAT, image_file.VERSION, ours, image_format.installed()]
         self._quick = hashlib.sha256(json.dumps([*versions, key, names]).encode()).hexdigest()[:16]
         self._archive = archive
 

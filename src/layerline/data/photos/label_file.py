@@ -3,334 +3,113 @@
     file,label,split,group
     cat/001.jpg,cat,train,farm 7
 
-The header names the columns, in any order. `file` and `label` are required, or common synonyms (`image_id`, `class`),
-or one 0/1 column per class instead of `label`. Other columns are ignored.
+UsedColumns with other names are found by `label_columns`, the files that are meant by `file_names`.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
-import re
+import math
 import shlex
 import unicodedata
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layerline.data.formats.recognize import kind, shown
-from layerline.data.part import SPLITS
-from layerline.data.photos import split_names
-from layerline.data.photos.image_names import LONGEST_NAME, in_order
+from layerline.data.photos import label_columns, several_labels, split_names
+from layerline.data.photos.bad_images import MAX_SHARE, above
+from layerline.data.photos.file_labels import FileLabel, FileLabels
+from layerline.data.photos.file_names import parts_of
+from layerline.data.photos.image_names import LONGEST_NAME
+from layerline.data.photos.label_columns import TRUTH
+from layerline.data.photos.label_table import HEADER
 from layerline.errors import DataError, spelling
-from layerline.files import regular
 from layerline.numbers import display
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Mapping, Sequence
 
     from layerline.data.part import SplitName
-    from layerline.data.photos.layout_refusal import Folders
+    from layerline.data.photos.file_names import FileNames, Parts
+    from layerline.data.photos.label_columns import UsedColumns
+    from layerline.data.photos.label_table import Table
 
-_MAX_BYTES: Final = 2**26
-"""Maximum size of a label file."""
-_NEEDED: Final = ("file", "label")
-_COLUMNS: Final = (*_NEEDED, "split", "group")
-_HEADER: Final = "the first line names the columns: file,label and, if you have them, split and group"
-_MAX_LISTED: Final = 3
+UNLISTED: Final = "files not listed in --labels"
 _MAX_PATHS: Final = 5000
 """Maximum number of paths searched for a similar one."""
+_MAX_SHOWN: Final = 3
+_NO_VALUE: Final = ("nan", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "-", "?", "unknown", "missing")
+"""Labels that may mean a missing value. A class can have such a name, so they are only reported."""
 
 
 @dataclass(frozen=True)
-class LabelRow:
-    """The label, split and group of a file, and its line number."""
+class _Row:
+    """A line of the table: the file as it is written there, and the files that it may mean."""
 
     line: int
+    written: str
     file: str
-    label: str
+    """The same, as folders and name."""
+    labels: tuple[str, ...]
+    """Usually one; none if the cell is empty, several if several columns are 1."""
     split: SplitName
     group: str
-
-
-@dataclass
-class LabelFile:
-    """The rows of a label file, by the image file that each names."""
-
-    place: str
-    rows: dict[str, LabelRow]
-    digest: str
-    """SHA-256 (hex) of the label file."""
-    has_groups: bool
-    notes: tuple[str, ...] = ()
+    paths: tuple[str, ...]
+    outside: Parts
+    other_case: bool
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """Return the training classes, in order."""
-        return in_order({row.label for row in self.rows.values() if row.split == "train"})
-
-    @property
-    def splits(self) -> tuple[SplitName, ...]:
-        """Return the splits that occur in the rows."""
-        named = {row.split for row in self.rows.values()}
-        return tuple(split for split in SPLITS if split in named)
-
-    def row(self, folders: Folders, name: str) -> LabelRow | None:
-        """Return the row for a file, by its path or the end of it, with or without suffix; None if there is none."""
-        parts = (*folders, name)
-        for first in range(len(parts)):
-            path = unicodedata.normalize("NFC", "/".join(parts[first:]))
-            row = self.rows.get(path) or self.rows.get(path.rpartition(".")[0])
-            if row is not None:
-                return row
-        return None
-
-    def rank(self, folders: Folders, name: str) -> tuple[int, int]:
-        """Return the index of the split and the class of a file: the order of the data set."""
-        row = self.row(folders, name)
-        assert row is not None  # noqa: S101 - files without a row are not read
-        return SPLITS.index(row.split), self._numbers[row.label]
-
-    @property
-    def top(self) -> int:
-        """Return the number of outer folders omitted from names: none."""
-        return 0
-
-    @cached_property
-    def _numbers(self) -> dict[str, int]:
-        return {name: k for k, name in enumerate(self.classes)}
-
-    def check_met(self, place: str, met: Collection[str], paths: Collection[str]) -> None:
-        """Raise DataError if rows name files that do not exist; met: the names of those that do."""
-        lacking = [row for file, row in self.rows.items() if file not in met]
-        if not lacking:
-            return
-        first = lacking[0]
-        others = f" ({display.count(len(lacking))} such lines)" if len(lacking) > 1 else ""
-        near = _near(first.file, paths)
-        raise DataError(
-            f"{self.place}:{first.line}: the file {display.name(first.file, 100)} is not in {place}{others}",
-            f"did you mean {display.name(near, 100)}?" if near else f"name each file by its path in {place}",
-        )
-
-    def check_once(self, place: str, files: Iterable[tuple[Folders, str]]) -> None:
-        """Raise DataError if one row names several files: `0.jpg` the ones in train/ and in test/."""
-        met: dict[str, str] = {}
-        for folders, name in files:
-            row, path = self.row(folders, name), "/".join((*folders, name))
-            before = met.setdefault(row.file, path) if row is not None else path
-            if row is not None and before != path:
-                where = display.name(path.removesuffix(f"/{row.file}"), 60)
-                raise DataError(
-                    f"{self.place}:{row.line}: the file {display.name(row.file, 80)} is ambiguous in {place}: "
-                    f"{display.name(before, 80)} or {display.name(path, 80)}",
-                    f"exclude the other, for example with --exclude {shlex.quote(where)}, or name files by their paths",
-                )
+    def label(self) -> str:
+        """Return the label, several as a list; empty if there is none."""
+        return ", ".join(self.labels)
 
 
-def read(path: str | os.PathLike[str]) -> LabelFile:
-    """Read and check a label file. Raises DataError with the line that is wrong."""
-    place = shown(Path(path))
-    content = _content(Path(path), place)
-    lines = _lines(content.decode("utf-8-sig"), place)
-    header_line, header = next(lines, (1, []))
-    columns, classes, notes = _columns(header, f"{place}:{header_line}")
-    rows: dict[str, LabelRow] = {}
-    for line, cells in lines:
-        if len(cells) != len(header):
-            raise DataError(
-                f"{place}:{line}: found {display.counted(len(cells), 'cell')}, expected {len(header)} as in the "
-                "first line",
-                'enclose a name that contains a comma in quotes: "a, b.jpg"',
-            )
-        found_in = {name: cells[k].strip() for name, k in columns.items()}
-        if classes:
-            found_in["label"] = _marked({name: cells[k].strip() for name, k in classes.items()}, f"{place}:{line}")
-        row = _row(found_in, line, f"{place}:{line}")
-        before = rows.setdefault(row.file, row)
-        if before is not row:
-            raise DataError(
-                f"{place}:{line}: the file {display.name(row.file, 100)} is already on line {before.line}",
-                "remove one of the two lines",
-            )
-    found = LabelFile(place, rows, hashlib.sha256(content).hexdigest(), "group" in columns, notes)
-    _check(found)
-    found.notes += _missing(found)
-    return found
+def labels_of(
+    table: Table,
+    files: FileNames,
+    place: str,
+    *,
+    excluded: Collection[str] = (),
+    columns: tuple[str | None, str | None] = (None, None),
+    unlisted: str = UNLISTED,
+    skip_bad: float = 0.0,
+) -> FileLabels:
+    """Return the labels that a table gives to files. Raises DataError with the line that is wrong.
 
-
-def _missing(found: LabelFile) -> tuple[str, ...]:
-    """Return a note if a class is named like a missing value: programs write NaN for an empty cell."""
-    names = [name for name in found.classes if name.lower() in _NO_VALUE]
-    if not names or len(names) == len(found.classes):
-        return ()
-    lines = [row.line for row in found.rows.values() if row.label in names]
-    text = f"{display.count(len(lines))} lines" if len(lines) > 1 else "1 line"
-    classes = " and ".join(map(display.name, names))
-    return (f"{classes} is treated as a class, on {text} such as {found.place}:{lines[0]}: is its label missing?",)
-
-
-def _content(path: Path, place: str) -> bytes:
-    try:
-        content = regular.content(path, _MAX_BYTES)
-    except OSError as error:
-        raise DataError(f"--labels {place}: cannot be read: {error.strerror or error}", "check the path") from error
-    except ValueError as error:
-        raise DataError(f"--labels {place}: cannot be read: {error}", "check the path") from error
-    if content is None:
-        raise DataError(
-            f"{place}: larger than {display.size(_MAX_BYTES)}, expected lines of file,label", "check the path"
-        )
-    what = kind(content[:300])
-    if what not in (None, "plain text"):
-        raise DataError(f"{place}: found {what}, expected lines of file,label", _HEADER)
-    try:
-        content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{place}:{line}: byte {display.count(error.start)} is not valid UTF-8",
-            "save it as CSV in UTF-8",
-        ) from None
-    return content
-
-
-def _lines(text: str, place: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the lines that are not empty, with their numbers, split into cells by the delimiter of the first one."""
-    start = text.split("\n", 1)[0]
-    sign = max(",;\t", key=lambda sign: (start.count(sign), sign == ","))
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise DataError(
-                f"{place}:{line}: the line is not valid CSV ({error})",
-                "enclose a cell that contains a quote in quotes, and write that quote twice",
-            ) from None
-        if cells:
-            yield line, cells
-
-
-def _columns(header: list[str], place: str) -> tuple[dict[str, int], dict[str, int], tuple[str, ...]]:
-    """Return the indices of the columns that are used, those of one-per-class columns, and notes."""
-    names = [name.strip().lower() for name in header]
-    header_text = ", ".join(display.name(name, 30) for name in header[:8]) or "nothing"
-    twice = next((name for name in _COLUMNS if names.count(name) > 1), None)
-    if twice:
-        raise DataError(f"{place}: found the column {twice} twice, expected it once", "rename one of them")
-    columns: dict[str, int] = {name: names.index(name) for name in _COLUMNS if name in names}
-    called = _called(names, columns)
-    columns |= called
-    others = [name for k, name in enumerate(names) if k not in columns.values()]
-    classes = {}
-    if "file" in columns and "label" not in columns and len(others) > 1 and not _nearly("label", others):
-        classes = {header[k].strip(): k for k, name in enumerate(names) if name in others}
-        others = []
-    for name in _NEEDED:
-        if name not in columns and not (name == "label" and classes):
-            near = _nearly(name, others)
-            raise DataError(
-                f"{place}: found the columns {header_text}, but not "
-                f"{' and '.join(needed for needed in _NEEDED if needed not in columns)}",
-                f"is {display.name(near, 30)} the {name}? {_HEADER}" if near else _HEADER,
-            )
-    for name in ("split", "group"):
-        near = "" if name in names else _nearly(name, others)
-        if near:
-            raise DataError(
-                f"{place}: found the column {display.name(near, 30)}, expected file, label, split or group",
-                f"did you mean {name}? rename the column, to make clear whether it is used",
-            )
-    table = place.rpartition(":")[0]
-    notes = [
-        f"{table}: the column {display.name(header[k].strip(), 30)} is used as {name}" for name, k in called.items()
-    ]
-    if others:
-        others_text = ", ".join(display.name(name, 30) or "without a name" for name in others[:8])
-        notes.append(f"ignored in {table}: the columns {others_text}")
-    return columns, classes, tuple(notes)
-
-
-def _called(names: list[str], columns: dict[str, int]) -> dict[str, int]:
-    """Return the columns of files and labels that have other names, if they are unambiguous.
-
-    If one of just two columns has the files, the other has the labels.
+    place: the data, for messages; excluded: files that are not used; columns: those of files and labels, if known;
+    skip_bad: the fraction of lines without a label, or whose file does not exist, that may be skipped.
     """
-    found: dict[str, int] = {}
-    for needed in _NEEDED:
-        if needed in columns:
-            continue
-        free = [k for k, name in enumerate(names) if name and k not in (*columns.values(), *found.values())]
-        known = [k for k in free if _SIGNS.sub("", names[k]) in _MEANT[needed]]
-        if needed == "label" and len(free) == 1 and "file" in found and not _nearly("split", [names[free[0]]]):
-            known = free
-        if len(known) == 1:
-            found[needed] = known[0]
-    return found
+    chosen = label_columns.choose(table, files, place, *columns)
+    rows = [_row(table, chosen, line, cells, files) for line, cells in table.lines[chosen.has_header :]]
+    _check_named_once(table, rows)
+    excluded = frozenset(excluded)
+    rows = [row for row in rows if not row.paths or not excluded.issuperset(row.paths)]
+    usable = _usable(table, rows, files, place, skip_bad)
+    skipped = _skipped(table, rows, usable, skip_bad)
+    rows = usable
+    command = f"layerline data info {shlex.quote(place)} --labels {shlex.quote(table.place)}"
+    _check_single(table, rows, chosen, command, named=columns[1] is not None)
+    _check_split(table, rows)
+    of = _by_file(table, rows, place, excluded, command)
+    notes = (*table.notes, *chosen.notes, *skipped, *_spelled(table, rows, files), *_missing(table, rows))
+    key = f"{table.digest} {columns[0]} {columns[1]}"
+    return FileLabels(of, key, unlisted, has_groups=chosen.group is not None, notes=notes)
 
 
-def _marked(cells: dict[str, str], place: str) -> str:
-    """Return the class whose column is 1. Raises DataError unless there is exactly one."""
-    values = {name: _TRUTH.get(value.lower()) for name, value in cells.items()}
-    wrong = next((name for name, value in values.items() if value is None), None)
-    if wrong is not None:
+def _row(table: Table, columns: UsedColumns, line: int, cells: Sequence[str], files: FileNames) -> _Row:
+    """Return a line; its label is empty if it has none."""
+    place, file = f"{table.place}:{line}", cells[columns.file]
+    if not file:
+        raise DataError(f"{place}: the file is empty", "fill it in, or remove the line")
+    if columns.label is None:
+        labels = _marked({name: cells[k] for name, k in columns.classes.items()}, place)
+    else:
+        labels = (unicodedata.normalize("NFC", cells[columns.label]),) if cells[columns.label] else ()
+    longest = max(map(len, labels), default=0)
+    if longest > LONGEST_NAME:
         raise DataError(
-            f"{place}: found {display.name(cells[wrong], 30) or 'nothing'} in the column {display.name(wrong, 30)}, "
-            "expected a column named label, or one column of 0 and 1 per class",
-            _HEADER,
+            f"{place}: found a label of {longest} characters, expected at most {LONGEST_NAME}", "shorten it"
         )
-    marked = [name for name, value in values.items() if value]
-    if len(marked) != 1:
-        some = ", ".join(display.name(name, 30) for name in marked[:4])
-        text = f"{len(marked)} classes ({some})" if marked else "no class"
-        raise DataError(
-            f"{place}: found {text} for one image, expected one: several labels per image are not supported",
-            "remove the line, or choose one class",
-        )
-    return marked[0]
-
-
-_SIGNS: Final = re.compile(r"[\W_]+")
-_TRUTH: Final = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
-_NO_VALUE: Final = ("nan", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "-", "?", "unknown", "missing")
-"""Labels that may mean a missing value. A class can have such a name, so they are only reported."""
-_MEANT: Final = {
-    "file": (
-        *("filename", "filenames", "files", "path", "paths", "filepath", "image", "images", "img", "imagepath"),
-        *("imagename", "imagefile", "imageid", "imgid", "name", "id", "fname"),
-    ),
-    "label": (
-        *("labels", "class", "classes", "classname", "category", "target", "y", "species", "diagnosis", "breed"),
-        *("labelname", "cats"),
-    ),
-}
-"""Common synonyms for these columns."""
-
-
-def _nearly(name: str, others: list[str]) -> str:
-    """Return the column that is probably meant by a name; an empty string if there is none."""
-    known = [other for other in others if _SIGNS.sub("", other) in _MEANT.get(name, ())]
-    return known[0] if known else spelling.nearest(name, others) or ""
-
-
-def _row(cells: dict[str, str], line: int, place: str) -> LabelRow:
-    for name in _NEEDED:
-        if not cells[name]:
-            raise DataError(f"{place}: the {name} is empty", "fill it in, or remove the line")
-    label = unicodedata.normalize("NFC", cells["label"])
-    if len(label) > LONGEST_NAME:
-        raise DataError(
-            f"{place}: found a label of {len(label)} characters, expected at most {LONGEST_NAME}", "shorten it"
-        )
-    requested = cells.get("split", "train")
-    split = split_names.split_of(requested)
+    requested = "train" if columns.split is None else cells[columns.split]
+    split: SplitName | None = "train" if columns.split is None else split_names.split_of(requested)
     if split is None:
         near = spelling.nearest(requested, ("train", "val", "test", "validation"))
         raise DataError(
@@ -338,25 +117,186 @@ def _row(cells: dict[str, str], line: int, place: str) -> LabelRow:
             "expected train, val or test",
             f"did you mean {near}?" if near else "omit the column for a random split",
         )
-    file = unicodedata.normalize("NFC", cells["file"].replace("\\", "/").removeprefix("./"))
-    return LabelRow(line, file, label, split, cells.get("group", ""))
+    group = "" if columns.group is None else cells[columns.group]
+    meant = files.meant(file)
+    plain = "/".join(parts_of(file)) or file
+    return _Row(line, file, plain, labels, split, group, meant.paths, meant.outside, meant.other_case)
 
 
-def _check(found: LabelFile) -> None:
-    """Raise DataError if there are no rows, no training rows, or a class without training rows."""
-    if not found.rows:
-        raise DataError(f"{found.place}: found no line after the header, expected one per image", _HEADER)
-    if "train" not in found.splits:
-        raise DataError(f"{found.place}: no line has the split train", "omit the column, or add training lines")
-    known = set(found.classes)
-    for row in found.rows.values():
+def _marked(cells: Mapping[str, str], place: str) -> tuple[str, ...]:
+    """Return the classes whose columns are 1. Raises DataError for other values than 0 and 1."""
+    values = {name: TRUTH.get(value.lower()) for name, value in cells.items()}
+    wrong = next((name for name, value in values.items() if value is None), None)
+    if wrong is not None:
+        raise DataError(
+            f"{place}: found {display.name(cells[wrong], 30) or 'nothing'} in the column {display.name(wrong, 30)}, "
+            "expected a column named label, or one column of 0 and 1 per class",
+            HEADER,
+        )
+    return tuple(unicodedata.normalize("NFC", name) for name, value in values.items() if value)
+
+
+def _check_named_once(table: Table, rows: Sequence[_Row]) -> None:
+    before: dict[str, _Row] = {}
+    for row in rows:
+        other = before.setdefault(row.file, row)
+        if other is not row:
+            raise _twice(table, other, row)
+
+
+def _twice(table: Table, one: _Row, other: _Row) -> DataError:
+    place = f"{table.place}:{other.line}: the file {display.name(other.file, 100)}"
+    if one.label != other.label and one.label and other.label:
+        return DataError(
+            f"{place} is already on line {one.line} with the label {display.name(one.label, 30)}, and here has "
+            f"{display.name(other.label, 30)}: several labels per image are not supported",
+            "remove one of the two lines",
+        )
+    return DataError(f"{place} is already on line {one.line}", "remove one of the two lines")
+
+
+def _usable(table: Table, rows: list[_Row], files: FileNames, place: str, skip: float) -> list[_Row]:
+    """Return the rows that have a label and whose files exist.
+
+    Raises DataError if the others are more than the fraction `skip`, with their count and the ways to drop them.
+    """
+    around = files.are_around({row.outside for row in rows if row.outside})
+    absent = [row for row in rows if not row.paths or (row.outside and not around)]
+    unlabeled = [row for row in rows if not row.labels]
+    bad = {row.line for row in (*absent, *unlabeled)}
+    if len(bad) > math.floor(skip * len(rows)):
+        found = _unlabeled(unlabeled, rows) if unlabeled else _absent(absent, rows, files, place)
+        share = above(len(bad) / len(rows))
+        way = f"{found.help}, or skip {'it' if len(bad) == 1 else 'them'}: --skip-bad {share:g}"
+        line = (unlabeled or absent)[0].line
+        raise DataError(f"{table.place}:{line}: {found.message}", way if share < MAX_SHARE else found.help)
+    return [row for row in rows if row.line not in bad]
+
+
+def _unlabeled(lacking: Sequence[_Row], rows: Sequence[_Row]) -> DataError:
+    """Return the error for lines without a label."""
+    if len(lacking) == 1:
+        return DataError("the line has no label", "fill it in, or remove the line")
+    count = f"{display.count(len(lacking))} of {display.count(len(rows))} lines have no label"
+    return DataError(count, "fill them in, or remove these lines")
+
+
+def _absent(lacking: Sequence[_Row], rows: Sequence[_Row], files: FileNames, place: str) -> DataError:
+    """Return the error for lines that name files that do not exist, with the first names."""
+    near = _near(lacking[0].file, files.paths)
+    meant = f"did you mean {display.name(near, 100)}? " if near else ""
+    way = f"{meant}name each file by its path in {place}, or remove "
+    if len(lacking) == 1:
+        return DataError(f"the file {display.name(lacking[0].file, 100)} is not in {place}", f"{way}the line")
+    some = ", ".join(display.name(row.file, 100) for row in lacking[:_MAX_SHOWN])
+    dots = ", …" if len(lacking) > _MAX_SHOWN else ""
+    count = f"{display.count(len(lacking))} of {display.count(len(rows))} files"
+    return DataError(f"{count} are not in {place}: {some}{dots}", f"{way}these lines")
+
+
+def _check_single(table: Table, rows: Sequence[_Row], columns: UsedColumns, command: str, *, named: bool) -> None:
+    """Raise DataError if labels are lists.
+
+    command: the one that reads the data; named: the column was named by an option, so only a `|` makes a list.
+    """
+    lists = several_labels.lists({row.labels[0] for row in rows if columns.label is not None}, only_bars=named)
+    found = [row for row in rows if len(row.labels) > 1 or row.labels[0] in lists]
+    if not found:
+        return
+    first = found[0]
+    way = "keep one label on each line, or remove these lines"
+    if columns.label is not None and several_labels.BAR not in first.label:
+        title = table.lines[0][1][columns.label] if columns.has_header else str(columns.label + 1)
+        way += f"; if {display.name(first.label, 40)} is one class: {command} --label-column {shlex.quote(title)}"
+    have = "has" if len(found) == 1 else "have"
+    raise DataError(
+        f"{table.place}:{first.line}: {display.count(len(found))} of {display.count(len(rows))} lines {have} several "
+        f"labels, such as {display.name(first.label, 60)}, expected one: several labels per image are not supported",
+        way,
+    )
+
+
+def _check_split(table: Table, rows: Sequence[_Row]) -> None:
+    """Raise DataError if there are no training lines, or a class without any."""
+    known = sorted({row.label for row in rows if row.split == "train"})
+    if rows and not known:
+        raise DataError(f"{table.place}: no line has the split train", "omit the column, or add training lines")
+    for row in rows:
         if row.label not in known:
-            near = spelling.nearest(row.label, found.classes)
+            near = spelling.nearest(row.label, known)
             raise DataError(
-                f"{found.place}:{row.line}: found the label {display.name(row.label)} in {row.split}, "
-                f"expected a class of train: {', '.join(display.name(name, 30) for name in found.classes[:8])}",
+                f"{table.place}:{row.line}: found the label {display.name(row.label)} in {row.split}, "
+                f"expected a class of train: {', '.join(display.name(name, 30) for name in known[:8])}",
                 f"did you mean {display.name(near)}?" if near else "add training images of it",
             )
+
+
+def _by_file(
+    table: Table, rows: Sequence[_Row], place: str, excluded: frozenset[str], command: str
+) -> dict[str, FileLabel]:
+    """Return the label of each file. Raises DataError for a line that may mean several files, and two for one file.
+
+    A file belongs to the line that has its whole path, and otherwise to the one that has the end of it.
+    """
+    whole = {path: row for row in rows for path in row.paths if unicodedata.normalize("NFC", path) == row.file}
+    owner: dict[str, _Row] = {}
+    for row in rows:
+        paths = [path for path in row.paths if path not in excluded and whole.get(path, row) is row]
+        if len(paths) > 1:
+            where = display.name(paths[1].rpartition("/")[0] or paths[1], 60)
+            raise DataError(
+                f"{table.place}:{row.line}: the file {display.name(row.file, 80)} is ambiguous in {place}: "
+                f"{display.name(paths[0], 80)} or {display.name(paths[1], 80)}",
+                f"name files by their paths, or exclude the other: {command} --exclude {shlex.quote(where)}",
+            )
+        for path in paths:
+            other = owner.setdefault(path, row)
+            if other is not row:
+                raise _twice(table, other, row)
+    return {path: FileLabel(row.label, row.split, row.group) for path, row in owner.items()}
+
+
+def _skipped(table: Table, rows: Sequence[_Row], usable: Sequence[_Row], skip: float) -> tuple[str, ...]:
+    """Return a note on the lines that are not used."""
+    used = {row.line for row in usable}
+    bad = [row for row in rows if row.line not in used]
+    if not bad:
+        return ()
+    first = bad[0]
+    reason = f"the file {display.name(first.file, 100)} does not exist" if first.labels else "no label"
+    count = f"{display.count(len(bad))} of {display.count(len(rows))} lines cannot be used and are skipped"
+    return (f"{count} (--skip-bad {skip:g}), such as {table.place}:{first.line}: {reason}",)
+
+
+def _spelled(table: Table, rows: Sequence[_Row], files: FileNames) -> tuple[str, ...]:
+    """Return notes on names that are not the ends of paths, or differ from them in case."""
+    notes = []
+    outer = [row for row in rows if row.outside and not files.leads_here(row.outside)]
+    if outer:
+        notes.append(
+            f"{table.place}: paths are matched by their ends, such as {display.name(outer[0].written, 100)}: "
+            f"{display.name(outer[0].paths[0], 60)}"
+        )
+    cased = [row for row in rows if row.other_case]
+    if cased:
+        count = f"{display.counted(len(cased), 'file')} {'is' if len(cased) == 1 else 'are'}"
+        notes.append(
+            f"{table.place}: {count} written in another case, such as {display.name(cased[0].written, 60)}: "
+            f"{display.name(cased[0].paths[0], 60)}"
+        )
+    return tuple(notes)
+
+
+def _missing(table: Table, rows: Sequence[_Row]) -> tuple[str, ...]:
+    """Return a note if a class is named like a missing value: programs write NaN for an empty cell."""
+    known = {row.label for row in rows}
+    names = sorted(name for name in known if name.lower() in _NO_VALUE)
+    if not names or len(names) == len(known):
+        return ()
+    lines = [row.line for row in rows if row.label in names]
+    text = f"{display.count(len(lines))} lines" if len(lines) > 1 else "1 line"
+    classes = " and ".join(map(display.name, names))
+    return (f"{classes} is treated as a class, on {text} such as {table.place}:{lines[0]}: is its label missing?",)
 
 
 def _near(file: str, paths: Collection[str]) -> str:

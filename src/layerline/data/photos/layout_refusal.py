@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layerline.data.photos import split_names
+from layerline.data.photos import class_folders, name_patterns, split_names
 from layerline.errors import DataError
 from layerline.numbers import display
 
@@ -27,6 +27,12 @@ _BOXED: Final = 1 / 3
 """Fraction of images with a text file of the same name above which these files are taken to be boxes."""
 _NO_TABLE: Final = re.compile(r"submi|readme|credits|metadata$", re.IGNORECASE)
 _MAX_LISTED: Final = 4
+_LAST: Final = "([^/]+)/[^/]+$"
+"""The folder of a file, for --label-by."""
+
+
+class LayoutError(DataError):
+    """The folders of image files do not stand for classes; a table or the names of files may."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,9 @@ class Refusal:
 
     def error(self) -> DataError:
         """Return the error to raise."""
+        nested = self._nested()
+        if nested is not None:
+            return nested
         firsts = {path[0] for path in self.inner if path}
         trained = [name for name in self.read if self.splits[name] == "train"]
         if trained:
@@ -88,7 +97,7 @@ class Refusal:
         return DataError(
             f"{self.place}: found images in {_listed(extra)} {what}, "
             f"expected only train, val and test, with the classes of {display.name(train)}",
-            f"exclude them: {self._command(exclude=extra)}",
+            f"exclude them: {command(self.place, list(map(pattern, extra)))}",
         )
 
     def _among_classes(self, others: list[str]) -> DataError:
@@ -96,16 +105,19 @@ class Refusal:
         return DataError(
             f"{self.place}: found {_listed(named)}, named like a split, next to {_listed(others)}, "
             "expected only classes, or splits that each contain all classes",
-            f"exclude it: {self._command(exclude=named)}; if it is a class, rename it",
+            f"exclude it: {command(self.place, list(map(pattern, named)))}; if it is a class, rename it",
         )
 
     def _right_in_splits(self, table: str) -> DataError:
         named = sorted({path[0] for path in self.inner if path})
         help_ = f"{LAYOUT}; {_LABELS}"
         train = next((name for name in sorted(self.splits) if self.splits[name] == "train"), "")
+        ways = []
         if table and train:
             rest = [name for name in named if name != train]
-            help_ = self._with_table(table, f"{self._command(exclude=rest)}" if rest else _command(self.place))
+            ways.append(self._with_table(table, command(self.place, list(map(pattern, rest)))))
+        ways += self._by_names()
+        help_ = "; ".join(ways) or help_
         table_text = f", and the table {display.name(table, 60)} next to them" if table else ""
         return DataError(
             f"{self.place}: found images directly in {_listed(named)}{table_text}, expected a folder for each class "
@@ -125,17 +137,103 @@ class Refusal:
             only = _path_text((*self.top, *next(iter(inner))))
             where = f"all in one folder, {only}" if only else "outside any class folder"
             table = self._table()
-            help_ = self._with_table(table, _command(self.place)) if table else LAYOUT
+            ways = [self._with_table(table, command(self.place))] if table else []
+            help_ = "; ".join([*ways, *self._by_names()]) or LAYOUT
             table_text = f" and the table {display.name(table, 60)}" if table else ""
             return DataError(f"{self.place}: found images {where}{table_text}, expected a folder for each class", help_)
-        if {len(path) for path in inner} == {2}:
-            wrong = min(path[0] for path in inner)
-            return DataError(
-                f"{self.place}: {display.name(wrong)} contains subfolders, expected images in it, "
-                "or train, val and test at the top level",
-                LAYOUT,
-            )
         return self._depths()
+
+    def _nested(self) -> DataError | None:
+        """Return the error for folders inside the classes, in a split or without splits; None if that is not it."""
+        inner, first = set(self.inner), "^([^/]+)/"
+        if self.splits:
+            inner, depths = set(), {1}
+            for name in set(self.splits) - set(self.read):
+                below = {path[1:] for path in self.inner if path[:1] == (name,)}
+                depth = 1
+                while len({path[:1] for path in below}) == 1 and _is_around(min(below)[:1]):
+                    below, depth = {path[1:] for path in below}, depth + 1
+                inner |= below
+                depths.add(depth)
+            first = f"^{'[^/]+/' * max(depths)}([^/]+)/"
+        if not inner:
+            return None
+        match class_folders.obstacle(inner):
+            case "folds":
+                return self._folds(inner)
+            case "splits":
+                return self._splits_inside(inner, first)
+            case "masks":
+                masks = class_folders.masks_among({name for path in inner for name in path})
+                return DataError(
+                    f"{self.place}: found {_listed(masks)} among the folders of images, expected only images",
+                    f"exclude them: {command(self.place, list(map(pattern, masks)))}",
+                )
+            case "levels":
+                return self._levels(inner, first)
+        return None
+
+    def _folds(self, inner: Collection[Folders]) -> DataError:
+        folds = sorted({path[0] for path in inner})
+        below = {path[1] for path in inner if len(path) > 1}
+        found = f"{self.place}: found {_listed(folds)}, named like the folds of a cross-validation"
+        if not below:
+            return DataError(f"{found}, expected a folder for each class there", f"{LAYOUT}; {_LABELS}")
+        if any(split_names.meaning(name) for name in below):
+            one = str(Path(self.place, *self.top, folds[0]))
+            help_ = f"use one of them: {command(one)}" if self.context.is_folder else f"unpack {folds[0]}, and pass it"
+            return DataError(f"{found}, each with {_listed(sorted(below))}, expected only one of them", help_)
+        return DataError(
+            f"{found}, each with {_listed(sorted(below))}, expected classes, or train, val and test",
+            f"use all of them as one set: {command(self.place, (), {'label_by': _LAST})}; "
+            "to test on one of them, list file, label and split in a table: --labels FILE",
+        )
+
+    def _splits_inside(self, inner: Collection[Folders], first: str) -> DataError:
+        splits = sorted({name for path in inner for name in path[1:] if split_names.meaning(name)})
+        path = min(path for path in inner if set(path[1:]) & set(splits))
+        return DataError(
+            f"{self.place}: found {_listed(splits)} inside {display.name(path[0])}, "
+            f"expected splits around the classes: {display.name(splits[-1])}/{display.name(path[0])}",
+            f"move the folders; or ignore these splits: {command(self.place, (), {'label_by': first})}",
+        )
+
+    def _levels(self, inner: Collection[Folders], first: str) -> DataError:
+        """Return the error for two levels of folders, either of which may be the classes."""
+        outer, holders = sorted({path[0] for path in inner}), class_folders.containers(inner)
+        deeper = sorted({path[-1] for path in inner})
+        ways = [
+            f"for the classes {_listed(outer)}: {command(self.place, (), {'label_by': first})}",
+            f"for {_listed(deeper)}: {command(self.place, (), {'label_by': _LAST})}",
+        ]
+        if len(holders) == 1 and not self.splits and self.context.is_folder:
+            ways.append(f"for {holders[0]} alone: {command(str(Path(self.place, *self.top, holders[0])))}")
+        inside = sorted({path[1] for path in inner if len(path) > 1 and path[0] == holders[0]})
+        return DataError(
+            f"{self.place}: found the folders {_listed(inside)} inside {display.name(holders[0])}: "
+            "either level may be the classes",
+            "; ".join(ways),
+        )
+
+    def _by_names(self) -> list[str]:
+        """Return the commands that take labels from the names of the files, if these have a common pattern.
+
+        If only the training images have one, the other folders are excluded.
+        """
+        inner = ["/".join((*folders[len(self.top) :], name)) for folders, name in self.context.images]
+        excluded: list[str] = []
+        found = name_patterns.proposals(inner)
+        train = [name for name, means in self.splits.items() if means == "train"]
+        if not found and len(train) == 1:
+            excluded = sorted({path[0] for path in self.inner if path} - set(train))
+            found = name_patterns.proposals([path for path in inner if path.startswith(f"{train[0]}/")])
+        without = list(map(pattern, excluded))
+        ways = [
+            f"{command(self.place, without, {'label_by': each.pattern})} "
+            f"({len(each.classes)} classes: {_listed(each.classes)})"
+            for each in found
+        ]
+        return [f"take labels from the file names: {'; or '.join(ways)}"] if ways else []
 
     def _depths(self) -> DataError:
         shallow, deep = min(self.inner, key=lambda path: (len(path), path)), max(self.inner, key=lambda p: (len(p), p))
@@ -178,13 +276,24 @@ class Refusal:
             ranked.append((not inside, means != "train", "label" not in name.lower(), text))
         return min(ranked)[-1] if ranked else ""
 
-    def _command(self, exclude: Sequence[str]) -> str:
-        patterns = ",".join(re.sub(r"[,*?\[\]]", "?", name) for name in exclude)
-        return f"{_command(self.place)} --exclude {shlex.quote(patterns)}"
+
+def command(place: str, exclude: Sequence[str] = (), options: Mapping[str, object] | None = None) -> str:
+    """Return the command that describes the images at `place`. exclude: patterns of those to omit; options: others."""
+    more = {"exclude": ",".join(exclude)} if exclude else {}
+    flags = [
+        f" --{key.replace('_', '-')} {shlex.quote(str(value))}" for key, value in (more | dict(options or {})).items()
+    ]
+    return f"layerline data info {shlex.quote(place)}{''.join(flags)}"
 
 
-def _command(place: str) -> str:
-    return f"layerline data info {shlex.quote(place)}"
+def pattern(name: str) -> str:
+    """Return the pattern of --exclude for one name of a file or folder."""
+    return re.sub(r"[,*?\[\]]", "?", name)
+
+
+def _is_around(names: Folders) -> bool:
+    """Return whether a folder between a split and its classes is named like a split, or images and the like."""
+    return any(split_names.meaning(name) or split_names.names_no_class(name) for name in names)
 
 
 def _stem(name: str) -> str:

@@ -20,6 +20,10 @@ _IMAGES: Final = 0xB001
 """Number of images in a multi-picture file (CIPA DC-007, 5.2.3.2)."""
 _BITS, _COLORS, _SAMPLES, _LARGEST = 0x0102, 0x0106, 0x0115, 0x0119
 """TIFF tags: bits per sample, whether 0 is white, samples per pixel, the largest sample value."""
+_PURPOSE, _INNER, _DNG = 0x00FE, 0x014A, 0xC612
+"""TIFF tags: what the first image is for, where the directories inside it are, the version of DNG."""
+_REDUCED: Final = 1
+"""The purpose of an image that is a smaller copy of another in the file."""
 _POINTERS: Final = {0x8769, 0x8825, 0xA005}
 """TIFF tags that point to directories of camera settings."""
 _UNKNOWN: Final = 0xFFFF
@@ -50,7 +54,7 @@ class Metadata:
 
 
 def extract(content: bytes, kind: str) -> Metadata:
-    """Return the metadata of a PNG with complete chunks, a JPEG, TIFF or BMP. Raises struct.error if truncated."""
+    """Return the metadata of an image file, a PNG with complete chunks. Raises struct.error if a TIFF is truncated."""
     if kind == "JPEG":
         return of_jpeg(content)
     if kind == "TIFF":
@@ -81,6 +85,52 @@ def of_jpeg(content: bytes) -> Metadata:
     plain = b"".join((*pieces, content[begin:])) if pieces else content
     several = (_value(multi, _IMAGES) or 0) > 1 and not gain
     return Metadata(plain, orientation(exif, xmp), several)
+
+
+def is_raw(content: bytes) -> bool:
+    """Return whether a TIFF is the raw file of a camera: a DNG, or one whose first image is only a thumbnail."""
+    try:
+        tags = {tag for _, tag, _, _ in _Directory(content).entries()}
+    except struct.error:  # it is truncated
+        return False
+    return _DNG in tags or (_INNER in tags and _value(content, _PURPOSE) == _REDUCED)
+
+
+def declared_size(content: bytes, kind: str) -> tuple[int, int] | None:
+    """Return (W, H) of a GIF or WebP by its header: Pillow would warn about large ones, by a limit of its own."""
+    try:
+        if kind == "GIF":
+            return _of_gif(content)
+        return _of_webp(content) if kind == "WEBP" else None
+    except (struct.error, IndexError):  # it ends within its header, which the decoder reports
+        return None
+
+
+def _of_gif(content: bytes) -> tuple[int, int]:
+    """Return the size of the screen, enlarged to the first image (GIF89a, 18, 20 and 23 to 26)."""
+    w, h, flags = struct.unpack_from("<HHB", content, 6)
+    at = 13 + (3 << (flags & 7) + 1 if flags & 128 else 0)
+    while content[at : at + 1] == b"!":
+        at += 2
+        while content[at]:
+            at += 1 + content[at]
+        at += 1
+    if content[at : at + 1] == b",":
+        x, y, width, height = struct.unpack_from("<HHHH", content, at + 1)
+        w, h = max(w, x + width), max(h, y + height)
+    return w, h
+
+
+def _of_webp(content: bytes) -> tuple[int, int] | None:
+    """Return the size of the canvas or of the only image (RFC 9649, 2.5 to 2.7)."""
+    chunk = content[12:16]
+    if chunk == b"VP8X":
+        return 1 + int.from_bytes(content[24:27], "little"), 1 + int.from_bytes(content[27:30], "little")
+    if chunk == b"VP8L":
+        (bits,) = struct.unpack_from("<L", content, 21)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    w, h = struct.unpack_from("<HH", content, 26)
+    return w & 0x3FFF, h & 0x3FFF
 
 
 def segments(content: bytes) -> Iterator[tuple[int, int, int]]:

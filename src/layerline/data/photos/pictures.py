@@ -14,7 +14,7 @@ from layerline.data import content
 from layerline.data.dataset import Example
 from layerline.data.fetching import catalog
 from layerline.data.part import Digested
-from layerline.data.photos.bad_images import MAX_BAD, check_bad
+from layerline.data.photos.bad_images import MAX_BAD, BadFile, check_bad
 from layerline.data.photos.cache import Unfinished, digest_of
 from layerline.data.photos.decoding import Decoded, Decoder, File, read
 from layerline.data.photos.image_file import decode
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Fit
     from layerline.data.photos.cache import CacheEntry
     from layerline.data.photos.decoding import Progress
+    from layerline.data.photos.file_labels import FileLabels
     from layerline.data.photos.headers import Outlines
     from layerline.data.photos.image_names import FolderLayout
     from layerline.data.photos.image_options import ImageOptions
     from layerline.data.photos.kept_images import CachedImages
-    from layerline.data.photos.label_file import LabelFile
     from layerline.data.photos.layout_refusal import Folders
 
 _EVERY: Final = 100
@@ -52,6 +52,8 @@ class IgnoredFiles:
     """Links that point outside the folder. They are followed."""
     root: str = ""
     """The folder, without links in its path."""
+    recoded: list[str] = field(default_factory=list)
+    """Names in a zip archive that were not stored as Unicode."""
 
     def add(self, kind: str, name: str) -> int:
         """Record a file; return the number of files of all kinds."""
@@ -67,6 +69,11 @@ class IgnoredFiles:
         if self.elsewhere:
             some = f"({display.count(len(self.elsewhere))}), such as {display.name(self.elsewhere[0], 100)}"
             notes.append(f"links that point outside {place} are followed {some}")
+        if self.recoded:
+            notes.append(
+                f"names in {place} that are not Unicode are read as code page 437 "
+                f"({display.count(len(self.recoded))}), such as {display.name(self.recoded[0], 100)}"
+            )
         return tuple(notes)
 
 
@@ -81,8 +88,7 @@ class Inventory:
     """(H, W) of their files → number of images."""
     several: list[str] = field(default_factory=list)
     """Files with several frames or pages."""
-    bad: list[str] = field(default_factory=list)
-    """Files that cannot be used, each with its reason."""
+    bad: list[BadFile] = field(default_factory=list)
     gray: int = 0
     halved: int = 0
     """Number of files with 16 bits of which the upper 8 are used."""
@@ -97,7 +103,7 @@ class Inventory:
             "digests": [digest.hex() for digest in self.digests],
             "sizes": [[*size, count] for size, count in self.sizes.items()],
             "several": self.several,
-            "bad": self.bad,
+            "bad": [[*file.folders, file.name, file.reason] for file in self.bad],
             "gray": self.gray,
             "halved": self.halved,
             "fit": self.fit,
@@ -112,7 +118,7 @@ class Inventory:
             [bytes.fromhex(digest) for digest in record["digests"]],
             Counter({(H, W): count for H, W, count in record["sizes"]}),
             record["several"],
-            record["bad"],
+            [BadFile(tuple(folders), name, reason) for *folders, name, reason in record["bad"]],
             record["gray"],
             record["halved"],
             record["fit"],
@@ -160,7 +166,7 @@ class ImageCollector:
                     progress(done, self._expected or None)
                 if len(self.inventory.bad) == MAX_BAD and not self._options.skip_bad:
                     break
-            check_bad(self.inventory.bad, len(self._read), self._options.skip_bad, self._place)
+            check_bad(self.inventory.bad, self.inventory.files, self._options, self._place)
         except BaseException:
             self._stack.drop()
             raise
@@ -171,7 +177,9 @@ class ImageCollector:
         """Return the folders that contain images."""
         return {folders for folders, _ in self.inventory.files}
 
-    def sorted_by(self, found: FolderLayout | LabelFile, cached: CachedImages | None, more: dict[str, Any]) -> Pictures:
+    def sorted_by(
+        self, found: FolderLayout | FileLabels, cached: CachedImages | None, more: dict[str, Any]
+    ) -> Pictures:
         """Return the images by split, class and name, cached if `cached` is given and they are large enough.
 
         more: metadata to store along with them.
@@ -217,7 +225,7 @@ class ImageCollector:
         file, picture, inventory = item.file, item.picture, self.inventory
         self._read.append(item.digest)
         if picture is None:
-            inventory.bad.append(f"{display.name(file.path, 100)}: found {item.reason}")
+            inventory.bad.append(BadFile(file.folders, file.name, item.reason))
             return
         inventory.sizes[picture.size] += 1
         self._stack.add(picture.pixels)

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -78,7 +78,7 @@ class Snapshot:
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, str], classes: int) -> Snapshot:
         """Return the snapshot from its `arrays` and `texts`. Raises KeyError, TypeError or ValueError."""
-        history = tuple(_row(row) for row in json.loads(texts["history"]))
+        history = tuple(EpochRow.read(row) for row in json.loads(texts["history"]))
         if [row.epoch for row in history] != list(range(1, len(history) + 1)):
             raise ValueError("its epochs are not numbered 1, 2, …")
         position = json.loads(texts["position"])
@@ -100,20 +100,6 @@ class Snapshot:
     def _state_is(self, epoch: int) -> bool:
         """Return whether the state is that at the end of this epoch."""
         return self.step == 0 and epoch == len(self.history)
-
-
-_NUMBERS: Final = tuple(field.name for field in dataclasses.fields(EpochRow) if field.name not in ("epoch", "best"))
-
-
-def _row(found: Any) -> EpochRow:
-    """Return an epoch from JSON. Raises TypeError or ValueError."""
-    row = EpochRow(**found)
-    if type(row.epoch) is not int or type(row.best) is not bool:
-        raise TypeError("an epoch in it has no valid `epoch` or `best`")
-    for key in _NUMBERS:
-        if type(getattr(row, key)) is not float and not (key.startswith("validation_") and getattr(row, key) is None):
-            raise TypeError(f"{key} of an epoch in it is not a number")
-    return row
 
 
 def _running(parts: Mapping[str, NDArray[Any]], classes: int) -> Running:

@@ -1,0 +1,64 @@
+"""Activation functions with kinks: ReLU6 and HardSwish.
+
+    ReLU6       min(max(x, 0), 6)           f′ = 1 where 0 < x < 6, else 0
+    HardSwish   x · ReLU6(x + 3) / 6        f′ = 0 where x ≤ −3, 1 where x ≥ 3, else x / 3 + ½
+
+(Howard et al. 2019, arXiv:1905.02244, equation 1, HardSwish.) At a kink f′ is PyTorch's. Everything is float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from layerline.compiler.kernels.activations import Activation
+
+if TYPE_CHECKING:
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.values import Value
+
+
+def _clipped(pen: Pen, x: Value) -> Value:
+    """Return min(max(x, 0), 6); NaN stays NaN."""
+    six, above = pen.constant(6.0, x.lanes), pen.relu(x)
+    return pen.select(pen.greater(above, six), six, above)
+
+
+@dataclass(frozen=True)
+class ReLU6Function(Activation):
+    """min(max(x, 0), 6)."""
+
+    name: ClassVar[str] = "relu6"
+    from_result: ClassVar[bool] = True
+
+    def forward(self, pen: Pen, x: Value) -> Value:
+        """Return f(x)."""
+        return _clipped(pen, x)
+
+    def slope(self, pen: Pen, known: Value) -> Value:
+        """Return 1 between 0 and 6, else 0; y is on an edge wherever x is on or beyond it."""
+        lanes = known.lanes
+        zero, one, six = (pen.constant(number, lanes) for number in (0.0, 1.0, 6.0))
+        inside = pen.both(pen.greater(known, zero), pen.greater(six, known))
+        return pen.select(inside, one, zero)
+
+
+@dataclass(frozen=True)
+class HardSwishFunction(Activation):
+    """x · ReLU6(x + 3) / 6."""
+
+    name: ClassVar[str] = "hard_swish"
+
+    def forward(self, pen: Pen, x: Value) -> Value:
+        """Return f(x)."""
+        lanes = x.lanes
+        gate = _clipped(pen, pen.add(x, pen.constant(3.0, lanes)))
+        return pen.div(pen.mul(x, gate), pen.constant(6.0, lanes))
+
+    def slope(self, pen: Pen, known: Value) -> Value:
+        """Return 0, x / 3 + ½ or 1."""
+        lanes = known.lanes
+        zero, half, one, three = (pen.constant(number, lanes) for number in (0.0, 0.5, 1.0, 3.0))
+        between = pen.add(pen.div(known, three), half)
+        below_three = pen.select(pen.greater(three, known), between, one)
+        return pen.select(pen.greater(known, pen.negative(three)), below_three, zero)

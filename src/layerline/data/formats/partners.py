@@ -1,0 +1,36 @@
+"""The files of the other splits next to a file of training images: `mnist_test.csv` next to `mnist_train.csv`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from layerline.data.part import SplitName
+
+_TRAIN: Final = re.compile(r"(?<![a-z])train(ing)?(?![a-z])", re.IGNORECASE)
+_OTHERS: Final[tuple[tuple[SplitName, tuple[str, ...]], ...]] = (
+    ("validation", ("validation", "valid", "val")),
+    ("test", ("testing", "test")),
+)
+
+
+def of(path: Path) -> dict[SplitName, Path]:
+    """Return the files whose names have the word of another split where this one has `train`."""
+    train = list(_TRAIN.finditer(path.name))
+    if len(train) != 1:
+        return {}
+    found: dict[SplitName, Path] = {}
+    for split, words in _OTHERS:
+        for word in words:
+            other = path.with_name(_TRAIN.sub(_like(train[0][0], word), path.name))
+            if other.is_file():
+                found[split] = other
+    return found
+
+
+def _like(old: str, word: str) -> str:
+    """Return a word in the case of another."""
+    return word.upper() if old.isupper() else word.capitalize() if old[0].isupper() else word

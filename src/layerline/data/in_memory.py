@@ -1,0 +1,272 @@
+"""LOAD: data that a program already has: arrays, tables of image files, and batches that are read once."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from layerline.data import pixels
+from layerline.data.part import SPLITS, FoundArray, SourceArrays, SplitArrays
+from layerline.data.photos.file_table import FileTable
+from layerline.errors import CallError, DataError
+from layerline.network.memory import free_bytes
+from layerline.numbers import display
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from layerline.data.part import SplitName
+    from layerline.data.photos.decoding import Progress
+    from layerline.data.photos.image_options import ImageOptions
+
+USAGE: Final = 'load_data((x, y)), or load_data("photos/")'
+_PAIR: Final = "pass images and labels together: load_data((x, y))"
+_X: Final = ("image", "images", "img", "pixel_values", "x")
+_Y: Final = ("label", "labels", "y", "target", "targets", "class", "fine_label")
+"""Usual keys of batches that are dictionaries."""
+_COPIES: Final = 2
+"""While batches are joined, they are in memory twice."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """Images and labels as arrays, with a note on where they are from."""
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+    note: str = ""
+
+
+def is_data(value: Any) -> bool:
+    """Return whether it is data in memory: neither a name or path, nor a number, nor something to be refused later."""
+    if isinstance(value, str | bytes | os.PathLike | type) or getattr(value, "shape", None) == ():  # a single number
+        return False
+    listed = hasattr(value, "__getitem__") and hasattr(value, "__len__")  # such as a data set of PyTorch
+    return listed or _is_table(value) or isinstance(value, Iterable)
+
+
+def check_source(source: Any, others: Mapping[SplitName, Any]) -> None:
+    """Raise CallError if `source` is nothing that can be loaded, or a path with other splits in memory."""
+    if isinstance(source, str | os.PathLike):
+        if others:
+            which = next(iter(others))
+            raise CallError(
+                f"{which}=: found data in memory, but the training images at {display.name(os.fspath(source), 100)}",
+                f"pass both the same way: load_data((x, y), {which}=(xt, yt)), or a folder of train and {which}",
+            )
+    elif not is_data(source):
+        raise CallError(
+            f"load_data(): found {type(source).__name__}, expected a name, a path or arrays", f"for example {USAGE}"
+        )
+
+
+def read(
+    source: Any,
+    others: dict[SplitName, Any],
+    data_dir: str | os.PathLike[str] | None,
+    options: ImageOptions,
+    progress: Progress | None,
+) -> SourceArrays:
+    """Return the arrays of `source`, training images, and of the data of other splits. Raises DataError.
+
+    Each is a pair (x, y), a table of image files, or an iterable of batches (x, y), which is read once. `source` may
+    also be two pairs, as Keras's load_data() returns them: training and test. data_dir: contains the files of a table.
+    """
+    if _are_two_pairs(source):
+        if "test" in others:
+            raise DataError("found two pairs, training and test, and test= too", "pass the test images once")
+        source, others = source[0], {**others, "test": source[1]}
+    tables: dict[SplitName, FileTable] = {}
+    pairs: dict[SplitName, _Pair] = {}
+    given: dict[SplitName, Any] = {"train": source, **others}
+    for split, value in ((split, given[split]) for split in SPLITS if split in given):  # in the fingerprint's order
+        where = "" if split == "train" else f"{split} "  # as messages name it
+        found = _table(value, where) or _pair(value, where)
+        if isinstance(found, FileTable):
+            tables[split] = found
+        else:
+            pairs[split] = found
+    if tables and pairs:
+        raise DataError(
+            f"found image files for {' and '.join(tables)} and arrays for {' and '.join(pairs)}",
+            "pass both the same way",
+        )
+    if tables:
+        return tables.pop("train").joined(tables).read(data_dir, options, progress)
+    options.check_arrays("the data")
+    splits = {split: _split(pair, "" if split == "train" else f"{split} ") for split, pair in pairs.items()}
+    return SourceArrays("arrays", splits, notes=tuple(pair.note for pair in pairs.values() if pair.note))
+
+
+def _split(pair: _Pair, where: str) -> SplitArrays:
+    return SplitArrays(FoundArray(pair.x, f"{where}x"), FoundArray(pair.y, f"{where}y"))
+
+
+def _are_two_pairs(source: Any) -> bool:
+    if not isinstance(source, tuple) or len(source) != 2:
+        return False
+    return all(isinstance(each, tuple) and len(each) == 2 for each in source)
+
+
+def _table(value: Any, where: str) -> FileTable | None:
+    """Return a DataFrame, or a pair of paths and labels, as a table; None if it is neither."""
+    if _is_table(value):
+        names = list(getattr(value, "column_names", value.columns))  # pyarrow has the names elsewhere
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise DataError(f"{where}DataFrame: found the column {twice} twice, expected it once", "rename one of them")
+        rows = zip(*(list(value[name]) for name in names), strict=True)
+        return FileTable.of(f"{where}DataFrame", names, rows)
+    if isinstance(value, tuple | list) and len(value) == 2 and _are_paths(value[0]):
+        paths, labels = list(value[0]), list(value[1])
+        if len(paths) != len(labels):
+            raise DataError(
+                f"{where}paths: found {display.count(len(paths))}, but {display.counted(len(labels), 'label')}",
+                "pass one label per path",
+            )
+        return FileTable.of(f"{where}paths", ("file", "label"), zip(paths, labels, strict=True))
+    return None
+
+
+def _is_table(value: Any) -> bool:
+    """Return whether it is a DataFrame, of pandas or another library, none of which is imported here."""
+    return hasattr(value, "columns") and hasattr(value, "__getitem__") and hasattr(value, "shape")
+
+
+def _are_paths(value: Any) -> bool:
+    if isinstance(value, str | bytes) or not hasattr(value, "__len__") or not hasattr(value, "__iter__"):
+        return False
+    return len(value) > 0 and isinstance(next(iter(value)), str | os.PathLike)
+
+
+def _pair(value: Any, where: str) -> _Pair:
+    """Return a pair of images and labels, or batches of them, as arrays. Raises DataError."""
+    if _is_array(value):
+        raise CallError(f"{where}data: found an array without labels", _PAIR)
+    if isinstance(value, Mapping):
+        raise CallError(
+            f"{where}data: found a dictionary with {', '.join(map(repr, list(value)[:4]))}",
+            f'{_PAIR}, such as (data["x"], data["y"])',
+        )
+    if isinstance(value, tuple) or (isinstance(value, list) and len(value) == 2 and not _is_example(value[0])):
+        if len(value) != 2:
+            raise CallError(f"{where}data: found {display.counted(len(value), 'item')}, expected a pair (x, y)", _PAIR)
+        if any(item is None for item in value):
+            raise CallError(f"{where}data: {'y' if value[1] is None else 'x'} is None", _PAIR)
+        x, y = (_array(item, f"{where}{name}") for item, name in zip(value, "xy", strict=True))
+        if x.ndim <= 2 and y.ndim >= 3:
+            raise CallError(f"{where}(x, y): found labels first, then images", "swap them: (images, labels)")
+        _check_flat(x, where)
+        return _Pair(x, _labels(y))
+    return _batches(value, where)
+
+
+def _is_example(item: Any) -> bool:
+    """Return whether the item of a list is itself an image or a batch with labels."""
+    return isinstance(item, tuple | Mapping) and len(item) == 2
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "__array__") and hasattr(value, "shape")
+
+
+def _check_flat(x: NDArray[Any], where: str) -> None:
+    """Raise DataError if images are rows of a table, with the shape that they probably have."""
+    if x.ndim != 2:
+        return
+    side = round(x.shape[1] ** 0.5)
+    shape = f"-1, {side}, {side}" if side**2 == x.shape[1] else "-1, C, H, W"
+    raise DataError(
+        f"{where}x: found 2 dimensions ({x.shape[0]}×{x.shape[1]}), expected images (N, H, W), (N, C, H, W) or "
+        "(N, H, W, C)",
+        f"if each row is an image: x.reshape({shape})",
+    )
+
+
+def _array(value: Any, place: str) -> NDArray[Any]:
+    """Return anything that holds numbers or names as an array, without a copy if it has the memory of one."""
+    value = pixels.unmasked(value, place)
+    if isinstance(value, np.ndarray):
+        return np.asarray(value, order="C")
+    if hasattr(value, "detach") and hasattr(value, "cpu"):  # a PyTorch tensor
+        value = value.detach().cpu()
+    try:
+        if isinstance(value, list | tuple) and value and (_is_array(value[0]) or _is_pillow(value[0])):
+            return np.stack([np.asarray(_array(item, place)) for item in value])
+        found = np.asarray(value)
+        return np.asarray(np.array(found.tolist()) if found.dtype.kind == "O" else found, order="C")
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise DataError(
+            f"{place}: cannot be converted to one array: {str(error).splitlines()[0][:200]}",
+            "images must have one size and type; paths of files may differ: load_data((paths, labels))",
+        ) from error
+
+
+def _is_pillow(value: Any) -> bool:
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(value, pillow.Image)
+
+
+def _labels(y: NDArray[Any]) -> NDArray[Any]:
+    return y.reshape(-1) if y.ndim == 0 else y
+
+
+def _batches(value: Any, where: str) -> _Pair:
+    """Return the batches (x, y) of an iterable, or its single images with labels, joined. Raises DataError."""
+    most = len(value) if hasattr(value, "__len__") else None
+    images: list[NDArray[Any]] = []
+    labels: list[NDArray[Any]] = []
+    free, size = free_bytes(), 0
+    place = f"{where}batches"
+    for number, batch in enumerate(itertools.islice(iter(value), most)):  # some repeat forever, but have a length
+        x, y = _of_batch(batch, f"{place}: item {number}", images)
+        images.append(x)
+        labels.append(y)
+        size += x.nbytes
+        if _COPIES * size > free:
+            raise DataError(
+                f"{place}: the first {display.count(sum(map(len, images)))} images take {display.size(size)}, "
+                f"too much to be joined in {display.size(free)} of free memory",
+                "pass fewer batches, for example itertools.islice(batches, 100), or smaller images",
+            )
+    if not images:
+        raise DataError(f"{place}: found none", "an iterator can be read only once: create it again")
+    x, y = np.concatenate(images), np.concatenate(labels)
+    shape = "×".join(map(str, x.shape[1:]))
+    batches = "1 batch" if len(images) == 1 else f"{display.count(len(images))} batches"
+    way = "one by one" if len(images) == len(x) else f"in {batches}"
+    note = f"{where}data: read {way}: {display.count(len(x))} images of {shape}, {x.dtype}"
+    return _Pair(x, y, f"{note}, {display.size(x.nbytes)} of memory")
+
+
+def _of_batch(batch: Any, place: str, before: list[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return images (n, …) and labels (n,) of a batch, or of a single image with its label."""
+    if isinstance(batch, Mapping):
+        batch = tuple(next((batch[key] for key in keys if key in batch), None) for keys in (_X, _Y))
+    if not isinstance(batch, tuple | list) or len(batch) != 2 or any(item is None for item in batch):
+        raise DataError(f"{place}: found {type(batch).__name__}, expected (images, labels)", _PAIR)
+    x, y = _array(batch[0], f"{place}: x"), _array(batch[1], f"{place}: y")
+    if y.ndim == 0:
+        x, y = x[None], y[None]
+    if x.ndim < 3 or len(x) != len(y):
+        raise DataError(
+            f"{place}: found x of {_times(x.shape)} and y of {_times(y.shape)}, expected as many labels as images",
+            _PAIR,
+        )
+    if before and (x.shape[1:], x.dtype) != (before[0].shape[1:], before[0].dtype):
+        raise DataError(
+            f"{place}: found {x.dtype} images of {_times(x.shape[1:])}, expected {before[0].dtype} of "
+            f"{_times(before[0].shape[1:])} as in the first",
+            "resize and convert all images the same way",
+        )
+    return x, y
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) if shape else "a single value"

@@ -1,0 +1,177 @@
+"""A table of image files from Python: a DataFrame, or paths with their labels.
+
+It is read by the rules of a label file (label_file.py): the names of its columns, splits and groups.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from layerline.data.photos import image_folder, label_columns
+from layerline.data.photos.decoding import File
+from layerline.data.photos.headers import Outlines
+from layerline.data.photos.image_options import LabelSource
+from layerline.data.photos.image_parts import parts
+from layerline.data.photos.kept_images import stamp
+from layerline.data.photos.label_table import Table
+from layerline.data.photos.pictures import IgnoredFiles, ImageCollector
+from layerline.errors import DataError
+from layerline.numbers import display
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from layerline.data.part import SourceArrays, SplitName
+    from layerline.data.photos.decoding import Progress
+    from layerline.data.photos.image_options import ImageOptions
+
+_HEADER_LINES: Final = 2
+"""A row's number is its line's, less the header and because lines are counted from 1."""
+
+
+@dataclass(frozen=True)
+class FileTable:
+    """Names of columns, and one row of cells per image file."""
+
+    place: str
+    """Its name in messages."""
+    names: list[str]
+    rows: list[list[str]]
+    prefix: str = ""
+    """The folder that all paths have in common, left out of the rows."""
+
+    @classmethod
+    def of(cls, place: str, names: Iterable[Any], rows: Iterable[Iterable[Any]]) -> FileTable:
+        """Return the table of cells of any type."""
+        return cls(place, [str(name) for name in names], [[_text(cell) for cell in row] for row in rows])
+
+    def joined(self, others: dict[SplitName, FileTable]) -> FileTable:
+        """Return one table of several, with a column that names the split. Raises DataError if one has its own."""
+        if not others:
+            return self
+        rows: list[list[str]] = []
+        for split, table in {"train": self, **others}.items():
+            if table.names != self.names:
+                raise DataError(
+                    f"{self.place}: the table of {split} has the columns {', '.join(table.names)}, "
+                    f"expected {', '.join(self.names)}",
+                    "name the columns of all tables the same",
+                )
+            rows += [[*row, split] for row in table.rows]
+        if "split" in (name.lower() for name in self.names):
+            raise DataError(
+                f"{self.place}: has a column split, and {' and '.join(others)} is passed too", "use only one of the two"
+            )
+        return FileTable(self.place, [*self.names, "split"], rows)
+
+    def read(
+        self, folder: str | os.PathLike[str] | None, options: ImageOptions, progress: Progress | None
+    ) -> SourceArrays:
+        """Return the images. Raises DataError.
+
+        folder: contains the files, named by any end of their paths, with or without suffix, as in a label file; without
+        it each row has a path.
+        """
+        if options.source.options:
+            raise DataError(f"{self.place}: the table already has the labels", "omit labels and label_by")
+        table = self._with_paths() if folder is None else self
+        columns = (table.names[table._column()], None)
+        try:
+            options = replace(options, source=LabelSource(table._as_table(), columns=columns))
+            if folder is None:
+                return table._files(replace(options, cache=None), progress)
+            return _below(Path(folder), options, progress)
+        except DataError as error:
+            raise self._by_row(error) from error
+
+    def _with_paths(self) -> FileTable:
+        """Return the table with paths relative to the folder that they have in common."""
+        column = self._column()
+        paths = [os.path.normpath(row[column]).replace(os.sep, "/") if row[column] else "" for row in self.rows]
+        split = [path.split("/")[:-1] for path in paths if path]
+        common = [names[0] for names in takewhile(lambda names: len(set(names)) == 1, zip(*split, strict=False))]
+        rows = [
+            [*row[:column], "/".join(path.split("/")[len(common) :]), *row[column + 1 :]]
+            for row, path in zip(self.rows, paths, strict=True)
+        ]
+        return FileTable(self.place, self.names, rows, "/".join([*common, ""]) if common else "")
+
+    def _column(self) -> int:
+        """Return the index of the column with the paths; the first if none is called like one."""
+        known = [k for k, name in enumerate(self.names) if label_columns.names_files(name)]
+        return known[0] if known else 0
+
+    def _as_table(self) -> Table:
+        """Return it as the lines of a label file; the header is line 1."""
+        rows = ([" ".join(cell.split()) for cell in row] for row in (self.names, *self.rows))
+        lines = tuple((number, tuple(row)) for number, row in enumerate(rows, 1))
+        return Table(self.place, lines, hashlib.sha256(repr(lines).encode("utf-8", "surrogatepass")).hexdigest(), True)
+
+    def _by_row(self, error: DataError) -> DataError:
+        """Return an error about a line as one about a row, counted from 0."""
+
+        def row(line: re.Match[str]) -> str:
+            number = int(line[1]) - _HEADER_LINES
+            return f"{self.place}, row {number}" if number >= 0 else self.place
+
+        message = re.sub(rf"{re.escape(self.place)}:([0-9]+)", row, error.message)
+        message = re.sub(r"on line ([0-9]+)", lambda line: f"in row {int(line[1]) - _HEADER_LINES}", message)
+        message = message.replace("the line ", "the row ").replace(" lines ", " rows ")
+        advice = error.help and error.help.replace("two lines", "two rows").replace("the line", "the row")
+        return DataError(message, advice and advice.replace("the first line names the columns", "name the columns"))
+
+    def _files(self, options: ImageOptions, progress: Progress | None) -> SourceArrays:
+        """Return the images at the paths of the rows."""
+        files = [self._file(number, row[self._column()]) for number, row in enumerate(self.rows) if row[self._column()]]
+        options = options.for_files(self.place, (), [file.path for file in files])
+        labels = options.labels
+        if labels is None:
+            raise DataError(f"{self.place}: no image is left", "check exclude")
+        files = [file for file in files if labels.row(file.folders, file.name) is not None]
+        files.sort(key=lambda file: (*labels.rank(file.folders, file.name), file.folders, file.name))
+        outlines = Outlines(options.sizing)
+        for file in files:
+            outlines.add(file)
+        collector = ImageCollector(self.place, options, outlines, len(files))
+        collector.fill(files, progress)
+        if not collector.inventory.files:
+            raise DataError(f"{self.place}: no image can be read", "fix the files")
+        return parts(self.place, "table", collector.sorted_by(labels, None, {}), labels, IgnoredFiles(root=""), options)
+
+    def _file(self, number: int, name: str) -> File:
+        """Return the file of a row. Raises DataError if there is none."""
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise DataError(f"{self.place}, row {number}: found a name that is not valid Unicode", "rename the file")
+        path = Path(self.prefix + name)
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "no such file"
+            raise DataError(
+                f"{self.place}, row {number}: {display.name(str(path), 200)}: {what}",
+                "paths are relative to the current folder; data_dir= names the folder of the files",
+            )
+        *folders, last = name.split("/")
+        return File(tuple(folders), last, path, stamp(path.stat()))
+
+
+def _below(folder: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays:
+    if not folder.is_dir():
+        raise DataError(f"--data-dir {display.name(str(folder), 200)}: no such folder", "check the path")
+    read = image_folder.read_folder(folder, options, progress)
+    if read is None:
+        raise DataError(f"{display.name(str(folder), 200)}: contains no images", "check the path")
+    return read
+
+
+def _text(cell: Any) -> str:
+    """Return a cell as text; an integer stored as a float without its point, a missing value as nothing."""
+    if cell is None or cell != cell:
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return os.fspath(cell) if isinstance(cell, os.PathLike) else str(cell)

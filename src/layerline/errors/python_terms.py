@@ -1,0 +1,127 @@
+"""Messages in Python's terms: `--epochs 0` on the command line is `epochs=0` in a program.
+
+Messages name options by their flags. The command line prints them as they are; what Python displays, `str(error)` and
+the notes of a run, goes through `in_python`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NAMED: Final = """
+    allow augment batch-size best beta1 beta2 cache class-weights classes clip-norm data data-dir decay ema engine
+    epochs eps exclude file-column fit force gray group-by init label-by label-column label-smoothing labels
+    learning-rate limit momentum nesterov normalize optimizer out patience schedule seed seeds size skip-bad split
+    split-seed step-epochs step-factor test threads validation warmup weight-decay within
+"""
+OPTIONS: Final = frozenset(_NAMED.split())
+"""The flags that are arguments in Python; others, such as --checkpoint-every, exist only on the command line."""
+PHRASES: Final = {
+    "(--data)": "(data)",
+    "specify the data (--data)": "pass the data, as in layerline.read(path, data)",
+    "add --data PATH or --data-dir DIR": "pass it as layerline.resume(folder, data)",
+    "pass its path: --data PATH": "pass its path",
+    "the columns file and label: --labels FILE": 'the columns file and label: labels="FILE"',
+    "the --labels file": "the labels file",
+    "layerline data check lists every image; fix the data": "fix the data",
+}
+"""Phrases that need other words in Python."""
+_WORDS: Final = """
+    none near yes no crop pad stretch max standard sgd adamw muon linear constant cosine one-cycle step compiled torch
+    balanced sqrt all train validation test weights accuracy loss macro_f1 digits PATH FILE DIR REGEX
+"""
+"""Words that are values wherever they follow a flag."""
+_QUOTED: Final = r"'[^'\n]*'|\"[^\"\n]*\""
+_NUMBER: Final = r"[-+]?\.?[0-9][0-9.,e+x×-]*(?<![.,])(?:[A-Za-z]+(?![\w=]))?"
+_LIST: Final = r"[\w.*?=\[\]-]+(?:,[\w.*?=\[\]-]+)+"
+_ANY: Final = r"(?<=--allow )[a-z,-]+|(?<=--data )[^ ;,)]+"
+"""The values of options that are never named without one."""
+_VALUE: Final = (
+    rf" (?P<value>{_QUOTED}|{_ANY}|{_LIST}|{_NUMBER}|(?:{'|'.join(_WORDS.split())})(?![\w=-])|[\w-]+=[^ ;:]+)"
+)
+_NAMES: Final = "|".join(sorted(OPTIONS, key=len, reverse=True))
+_FLAG: Final = re.compile(rf"(?<![\w-])--(?P<name>{_NAMES})(?![\w-])(?:{_VALUE})?")
+_HEAD: Final = re.compile(r"--(?P<name>[a-z][a-z0-9-]*) (?P<value>[^\n]+?): ")
+"""The start of a message about a value, which may contain anything."""
+_COMMAND: Final = re.compile(
+    r"layerline [a-z]+(?: [a-z]+)?(?: (?:'[^'\n]*'|[^ \n;)`']*[^ \n;,)`']))*(?=$|[\n;,)`]| \()"
+)
+_LOADING: Final = ("data info", "data check", "train")
+_PLAIN: Final = re.compile(rf"{_NUMBER}|True|False|None|[\[({{<].*", re.DOTALL)
+"""Values written without quotes."""
+_SWITCH: Final = {"yes": "True", "no": "False"}
+
+
+def in_python(text: str, renamed: Mapping[str, str] | None = None, phrases: Mapping[str, str] | None = None) -> str:
+    """Return a message in Python's terms: options as keyword arguments, commands that load data as calls.
+
+    renamed: option → name of the argument, where it has another; phrases: more phrases with other words.
+
+    >>> in_python("--optimizer adam: unknown, use --schedule cosine and omit --momentum")
+    'optimizer="adam": unknown, use schedule="cosine" and omit momentum='
+    """
+    for words, here in sorted({**PHRASES, **(phrases or {})}.items(), key=lambda pair: -len(pair[0])):
+        text = text.replace(words, here)
+    names = renamed or {}
+    head = _HEAD.match(text)
+    start = ""
+    if head is not None and head["name"] in OPTIONS and not _FLAG.fullmatch(f"--{head['name']}{head[0][-2:]}"):
+        start, text = _argument(head["name"], head["value"], names) + ": ", text[head.end() :]
+    parts = []
+    end = 0
+    for command in _COMMAND.finditer(text):
+        parts += [_reworded(text[end : command.start()], names), _call(command[0])]
+        end = command.end()
+    return start + "".join(parts) + _reworded(text[end:], names)
+
+
+def _reworded(text: str, names: Mapping[str, str]) -> str:
+    def argument(flag: re.Match[str]) -> str:
+        if flag["value"] is not None:
+            more = "," if text.startswith(" --", flag.end()) else ""
+            return _argument(flag["name"], flag["value"], names) + more
+        name = _name(flag["name"], names)
+        return name if text[flag.end() : flag.end() + 1] == ":" else f"{name}="
+
+    return _FLAG.sub(argument, text)
+
+
+def _argument(option: str, value: str, names: Mapping[str, str]) -> str:
+    """Return `epochs=3`, or for the data, which is no keyword argument, only its name in quotes."""
+    value = str(value.split(",")) if option == "allow" else _written(value, switch=option in ("gray", "nesterov"))
+    return value if option == "data" else f"{_name(option, names)}={value}"
+
+
+def _name(option: str, names: Mapping[str, str]) -> str:
+    return names.get(option, option.replace("-", "_"))
+
+
+def _written(value: str, *, switch: bool = False) -> str:
+    """Return a value as Python writes it."""
+    if switch and value in _SWITCH:
+        return _SWITCH[value]
+    if _PLAIN.fullmatch(value):
+        return value
+    return f'"{value[1:-1] if re.fullmatch(_QUOTED, value) else value}"'
+
+
+def _call(command: str) -> str:
+    """Return a command that loads data as a call of `load_data`; any other as it is, to be run in a shell."""
+    name = next((name for name in _LOADING if command.startswith(f"layerline {name} ")), None)
+    try:
+        words = shlex.split(command)[1 + len(name.split()) :] if name else []
+    except ValueError:  # a name with a quote in it
+        return command
+    source = [word for word in words[:1] if not word.startswith("--")] if name != "train" else []
+    flags = words[len(source) :]
+    pairs = dict(zip(flags[::2], flags[1::2], strict=False))
+    source = source or [pairs.pop("--data", "")]
+    if len(flags) % 2 or not source[0] or not all(flag[2:] in OPTIONS for flag in pairs) or not pairs:
+        return command
+    options = [_argument(flag[2:], value, {}) for flag, value in pairs.items()]
+    return f"load_data({', '.join([_written(source[0]), *options])})"

@@ -1,0 +1,80 @@
+"""Layers of other tools that are not available here: what to use in their place."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_ACTIVATIONS: Final = (
+    "the activations are `ReLU`, `LeakyReLU`, `ReLU6`, `ELU`, `GELU`, `SiLU`, `HardSwish`, `Mish`, `Tanh` and `Sigmoid`"
+)
+_NORMS: Final = "the only normalization layer is `BatchNorm`"
+_LARGER: Final = "no layer makes images larger"
+_SEQUENCES: Final = "there are no recurrent or attention layers: networks here are for images"
+_BRANCHES: Final = "branches can only be added: write `Residual` … `Shortcut` … `End`"
+_NOISE: Final = "use `Dropout` or `Dropout2d`"
+_AUGMENT: Final = "remove this line: augmentation is a training option, --augment"
+_DECAY: Final = "remove this line: regularization is a training option, --weight-decay"
+
+UNAVAILABLE: Final[dict[str, str | None]] = {
+    **dict.fromkeys(
+        (
+            *("selu", "celu", "rrelu", "glu", "softplus", "softsign", "softmin", "hardtanh", "hardsigmoid"),
+            *("hard_sigmoid", "hsigmoid", "logsigmoid", "softshrink", "hardshrink", "tanhshrink", "threshold"),
+            *("thresholdedrelu", "crelu", "loggy", "plse", "lhtan", "hardtan", "ramp"),
+        ),
+        _ACTIVATIONS,
+    ),
+    "prelu": "slopes are not learned here; `LeakyReLU 0.25` has the slope that PReLU starts with in PyTorch",
+    "softmax2d": "`Softmax` needs a vector, on the last line only",
+    **dict.fromkeys(
+        (
+            *("layernorm", "layernormalization", "groupnorm", "groupnormalization", "instancenorm2d", "lrn"),
+            *("localresponsenorm", "rmsnorm", "rmsnormalization", "syncbatchnorm", "unitnormalization"),
+            *("spectralnormalization", "batchnorm3d", "instancenorm"),
+        ),
+        _NORMS,
+    ),
+    **dict.fromkeys(
+        (
+            *("upsample", "upsampling2d", "upsamplingnearest2d", "upsamplingbilinear2d", "convtranspose2d"),
+            *("conv2dtranspose", "deconvolution", "deconv", "maxunpool2d", "pixelshuffle", "unpool"),
+        ),
+        _LARGER,
+    ),
+    **dict.fromkeys(
+        (
+            *("lstm", "gru", "rnn", "simplernn", "embedding", "attention", "multiheadattention", "transformer"),
+            *("transformerencoderlayer", "timedistributed", "bidirectional"),
+        ),
+        _SEQUENCES,
+    ),
+    **dict.fromkeys(
+        ("concat", "concatenate", "branch", "fire", "inception", "average", "maximum", "multiply", "subtract"),
+        _BRANCHES,
+    ),
+    **dict.fromkeys(("add", "sum", "eltwise"), "write the lines of the branch between `Residual` and `End`"),
+    **dict.fromkeys(
+        ("gaussiannoise", "gaussiandropout", "alphadropout", "dropblock", "droppath", "stochasticdepth"), _NOISE
+    ),
+    **dict.fromkeys(
+        (
+            *("randomflip", "randomrotation", "randomzoom", "randomcrop", "randomtranslation", "randomcontrast"),
+            *("randombrightness", "randomhorizontalflip", "randomverticalflip", "randomwidth", "randomheight"),
+        ),
+        _AUGMENT,
+    ),
+    **dict.fromkeys(("l1", "l2", "l1l2", "weightdecay"), _DECAY),
+    "rescaling": "remove this line: images are scaled on loading (see --normalize)",
+    "normalization": "remove this line, and train with --normalize standard",
+    **dict.fromkeys(("resizing", "centercrop"), "remove this line: the size of the images is an option, --size"),
+    **dict.fromkeys(
+        ("zeropadding2d", "zeropad2d"), "put the padding on the line after it, as in `Conv 16 3 padding=1`"
+    ),
+    "adaptiveavgpool2d": "an output of 1×1 is available, as `GlobalPool`; for others, use `AvgPool` with a window",
+    "adaptivemaxpool2d": "an output of 1×1 is available, as `GlobalMaxPool`; for others, use `Pool` with a window",
+    **dict.fromkeys(("identity", "noop"), "remove this line: it does nothing"),
+    **dict.fromkeys(("se", "squeezeexcitation", "selayer", "bilinear", "lambda", "permute", "unflatten"), None),
+    **dict.fromkeys(("reshape", "view"), "write `Flat`"),
+    **dict.fromkeys(("pooling", "pool2d"), "write `Pool` for the largest number, `AvgPool` for the mean"),
+}
+"""The word in lower case → the help, where there is any."""

@@ -1,0 +1,224 @@
+"""`load_data` of what a program has in memory: arrays, tables of files, and batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from image_files import png, tree
+
+from layerline.data import in_memory, load_data
+from layerline.errors import CallError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+x = np.random.default_rng(0).integers(0, 256, (60, 8, 9)).astype(np.uint8)
+y = np.arange(60) % 3
+
+
+class MapStyle:
+    """What PyTorch calls a map-style data set: indexed, with a length, and not iterable."""
+
+    def __getitem__(self, place: int) -> tuple[Any, int]:
+        return x[place], int(y[place])
+
+    def __len__(self) -> int:
+        return len(x)
+
+
+class Endless:
+    """Batches with a length that begin again after the last one, as Keras's generators do."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        while True:
+            for first in range(0, 60, 15):
+                yield x[first : first + 15], y[first : first + 15]
+
+
+def batches() -> Iterator[tuple[Any, Any]]:
+    for first in range(0, 60, 16):
+        yield x[first : first + 16], y[first : first + 16]
+
+
+SAME = {
+    "lists": lambda: (x.tolist(), y.tolist()),
+    "a list of arrays": lambda: (list(x), list(y)),
+    "tensors": lambda: (torch.from_numpy(x), torch.from_numpy(y)),
+    "tensors that require gradients": lambda: (torch.from_numpy(x).float().requires_grad_().detach().byte(), y),
+    "a list of two": lambda: [x, y],
+    "a column of labels": lambda: (x, y[:, None]),
+    "one-hot": lambda: (x, np.eye(3)[y]),
+    "a series": lambda: (x, pd.Series(y)),
+    "an array that is not contiguous": lambda: (x[:, ::-1][:, ::-1], y),
+    "Fortran's order": lambda: (np.asfortranarray(x), y),
+    "batches": batches,
+    "batches of tensors": lambda: [(torch.from_numpy(a), torch.from_numpy(b)) for a, b in batches()],
+    "dictionaries": lambda: ({"image": a, "label": b} for a, b in batches()),
+    "single images": lambda: zip(x, y, strict=True),
+    "a map-style data set": MapStyle,
+    "batches without an end": Endless,
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_anything_that_holds_images_gives_the_same_data(name: str) -> None:
+    """Lists, tensors and batches give the images, labels and splits of the arrays."""
+    data, same = load_data((x, y)), load_data(SAME[name]())
+    assert same.fingerprint == data.fingerprint
+    for split, other in zip(data.splits.values(), same.splits.values(), strict=True):
+        np.testing.assert_array_equal(split.indices, other.indices)
+        np.testing.assert_array_equal(split.images, other.images)
+        np.testing.assert_array_equal(split.labels, other.labels)
+
+
+def test_arrays_are_not_copied() -> None:
+    """uint8 images of a program are trained on where they are, and the splits' images are read-only views."""
+    data = load_data((x, y), test=(x, y), validation="none")
+    assert np.shares_memory(data.train.images, x)
+    assert np.shares_memory(load_data((torch.from_numpy(x), y)).train.source.images, x)
+    assert not data.train.images.flags.writeable
+    assert x.flags.writeable
+
+
+def test_the_splits_are_those_that_are_passed() -> None:
+    """test= and validation= are whole sets of their own, also as Keras's load_data() returns the test set."""
+    data = load_data((x, y), test=(x[:9], y[:9]), validation=(x[9:15], y[9:15]))
+    assert [len(split) for split in data.splits.values()] == [60, 6, 9]
+    np.testing.assert_array_equal(data.splits["validation"].images[:, 0], x[9:15])
+    pairs = load_data(((x, y), (x[:9], y[:9])), validation=(x[9:15], y[9:15]))
+    assert pairs.fingerprint == data.fingerprint
+    with pytest.raises(DataError, match="pass the test images once"):
+        load_data(((x, y), (x, y)), test=(x, y))
+
+
+def test_images_of_a_split_are_those_of_its_indices() -> None:
+    """images and labels of a split that was drawn are those at its indices."""
+    data = load_data((x, y))
+    for split in data.splits.values():
+        np.testing.assert_array_equal(split.images[:, 0], x[split.indices])
+        np.testing.assert_array_equal(split.labels, y[split.indices])
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Twelve photos of three classes in the folder all, the current one."""
+    pixels = np.random.default_rng(1).integers(0, 256, (12, 10, 12, 3)).astype(np.uint8)
+    tree(tmp_path / "all", {f"{'abc'[k % 3]}/{k}.png": png(pixels[k]) for k in range(12)})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+NAMES = [f"{'abc'[k % 3]}/{k}.png" for k in range(12)]
+LABELS = ["abc"[k % 3] for k in range(12)]
+
+
+def test_a_table_of_files_is_the_folder(photos: Path) -> None:
+    """A DataFrame, or paths and labels, give what the same files in folders give; paths relative, absolute, or below
+    data_dir."""
+    folder = load_data("all", seed=1)
+    below = pd.DataFrame({"image_id": NAMES, "species": LABELS})
+    for source, place in (
+        ((["all/" + name for name in NAMES], LABELS), None),
+        (([photos / "all" / name for name in NAMES], LABELS), None),
+        (pd.DataFrame({"path": ["./all/" + name for name in NAMES], "label": LABELS}), None),
+        (below, "all"),
+    ):
+        data = load_data(source, data_dir=place, seed=1)
+        assert data.fingerprint == folder.fingerprint
+        np.testing.assert_array_equal(data.train.indices, folder.train.indices)
+        assert data.train.source.names == folder.train.source.names
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_table_has_splits_and_groups() -> None:
+    """Columns split and group count as in a label file; test= is a table of the same columns."""
+    split = ["train"] * 6 + ["valid"] * 3 + ["test"] * 3
+    table = pd.DataFrame({"file": ["all/" + name for name in NAMES], "label": LABELS, "split": split})
+    data = load_data(table)
+    assert [len(each) for each in data.splits.values()] == [6, 3, 3]
+    plain = table.drop(columns="split")
+    assert load_data(plain[:6], validation=plain[6:9], test=plain[9:]).fingerprint == data.fingerprint
+    with pytest.raises(DataError, match="use only one of the two"):
+        load_data(table[:9], test=table[9:])
+    with pytest.raises(DataError, match="image files for train and arrays for test"):
+        load_data(plain, test=(x, y))
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_wrong_row_is_named_by_its_number() -> None:
+    """Rows are counted from 0, as a program counts them."""
+    table = pd.DataFrame({"file": ["all/" + name for name in NAMES], "label": LABELS})
+    table.loc[7, "label"] = None
+    with pytest.raises(DataError, match="DataFrame, row 7: the row has no label"):
+        load_data(table)
+    table.loc[7, "label"], table.loc[5, "file"] = "a", "all/a/0.png"
+    with pytest.raises(DataError, match=r"DataFrame, row 5: the file .*0.png is already in row 0"):
+        load_data(table)
+    with pytest.raises(DataError, match="found the column label twice"):
+        load_data(pd.concat([table, table[["label"]]], axis=1))
+    with pytest.raises(DataError, match="not valid Unicode"):
+        load_data((["\udcff.png"], ["a"]))
+    table.loc[5, "file"] = "all/none.png"
+    with pytest.raises(DataError, match=r"DataFrame, row 5: all/none.png: no such file"):
+        load_data(table)
+
+
+def test_batches_stop_where_memory_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches without an end are refused before they fill the memory, with what they take and what is free."""
+
+    def endless() -> Iterator[tuple[Any, Any]]:
+        while True:
+            yield x, y
+
+    monkeypatch.setattr(in_memory, "free_bytes", lambda: 100_000)
+    with pytest.raises(DataError, match=r"the first 720 images take 51.8 kB, too much .* 100 kB of free memory"):
+        load_data(endless())
+
+
+WRONG = {
+    "labels first": (lambda: (y, x), CallError, "swap them"),
+    "no labels": (lambda: x, CallError, r"load_data\(\(x, y\)\)"),
+    "labels of nothing": (lambda: (x, None), CallError, "y is None"),
+    "a dictionary": (lambda: {"x": x, "y": y}, CallError, r'data\["x"\], data\["y"\]'),
+    "rows": (lambda: (x.reshape(60, -1), y), DataError, r"x.reshape\(-1, C, H, W\)"),
+    "square rows": (lambda: (x[:, :, :8].reshape(60, -1), y), DataError, r"x.reshape\(-1, 8, 8\)"),
+    "images of several sizes": (lambda: ([x[0], x[1, :5]], [0, 1]), DataError, "images must have one size"),
+    "batches of several sizes": (lambda: iter([(x, y), (x[:, :5], y)]), DataError, "item 1: found uint8 images of 5×9"),
+    "batches of several types": (lambda: iter([(x, y), (x / 255, y)]), DataError, "item 1: found float64 images"),
+    "batches without labels": (lambda: iter([x]), DataError, "item 0: found ndarray"),
+    "batches that are used up": (lambda: iter(()), DataError, "create it again"),
+    "more labels than images": (lambda: iter([(x, y[:9])]), DataError, "as many labels as images"),
+    "a number": (lambda: 3, CallError, "expected a name, a path or arrays"),
+    "a class": (lambda: MapStyle, CallError, "found type"),
+    "other data for a path": (lambda: "digits", CallError, "pass both the same way"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_no_data_is_refused(name: str) -> None:
+    """Data that is surely wrong is refused with what to pass instead."""
+    source, error, words = WRONG[name]
+    options: dict[str, Any] = {"test": (x, y)} if name == "other data for a path" else {}
+    with pytest.raises(error, match=words):
+        load_data(source(), **options)
+
+
+def test_a_data_set_displays_itself() -> None:
+    """Its repr has the sizes and classes, a notebook a table in which names from outside are escaped."""
+    data = load_data((x, [f"<b>{k}" for k in y]), test="none")
+    assert repr(data).splitlines() == [
+        "Dataset arrays: train 54, validation 6 images of 1×8×9, uint8",
+        "3 classes: <b>0, <b>1, <b>2",
+    ]
+    html = data._repr_html_()
+    assert "<b>0" not in html
+    assert html.count("&lt;b&gt;0</td>") == 1
+    assert ">54</th>" in html

@@ -1,0 +1,146 @@
+"""Calls that people write who know Keras, PyTorch, fastai or scikit-learn: each works, or is answered by what does."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from image_files import png
+
+import layerline
+from layerline.errors import DivergedError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+x: Final = (np.arange(48 * 6 * 6) % 251).reshape(48, 6, 6).astype(np.uint8)
+y: Final = np.arange(48) % 3
+DATA: Final = layerline.load_data((x, y), test=0.25, validation=0.25)
+NET: Final = layerline.parse("Flat\nFC 3\nSoftmax\n", DATA)
+MODEL: Final = layerline.train(NET, DATA, epochs=1, lr=0.01, schedule="constant").model
+NAMES: Final[dict[str, Any]] = {
+    "np": np,
+    "pd": pd,
+    "torch": torch,
+    "layerline": layerline,
+    "Recipe": layerline.Recipe,
+    "load_data": layerline.load_data,
+    "train": layerline.train,
+    "read": layerline.read,
+    "parse": layerline.parse,
+    "load": layerline.load,
+    "x": x,
+    "y": y,
+    "data": DATA,
+    "network": NET,
+    "model": MODEL,
+    "loader": torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(torch.from_numpy(x)[:, None].float() / 255, torch.from_numpy(y)), batch_size=16
+    ),
+}
+QUICK: Final = "epochs=1, lr=0.01, momentum=0.9, live=False"
+CALLS: Final = (
+    "load_data((x, y))",
+    "load_data((x, y), test=(x[:9], y[:9]), validation=(x[9:18], y[9:18]))",
+    "load_data(((x, y), (x[:9], y[:9])))",
+    "load_data((x.tolist(), y.tolist()))",
+    "load_data((torch.from_numpy(x), torch.from_numpy(y)))",
+    "load_data((x, np.eye(3)[y]))",
+    "load_data(loader)",
+    "load_data(loader.dataset)",
+    'load_data(pd.DataFrame({"path": ["a.png", "b.png", "c.png", "d.png"], "species": list("uvuv")}), test=0.5, '
+    'validation="none", size=4)',
+    'load_data(["a.png", "b.png", "c.png", "d.png"], list("uvuv"))',
+    'load_data((["a.png", "b.png", "e.png", "d.png"], list("uvuv")))',
+    'load_data(pd.DataFrame({"path": ["a.png", "b.png"], "species": ["u", None]}))',
+    "load_data(x, y)",
+    "load_data((y, x))",
+    "load_data(x)",
+    "load_data((x, None))",
+    'load_data({"x": x, "y": y})',
+    "load_data((x.reshape(48, -1), y))",
+    "load_data((x, y[:40]))",
+    "load_data((x, y), test_size=0.2)",
+    "load_data((x, y), validation_split=0.2)",
+    "load_data((x, y), batch_size=32)",
+    "load_data((x, y), transform=None)",
+    "load_data((x, y), size=64)",
+    "load_data((x, y), test=1.5)",
+    'load_data("digits", test=(x, y))',
+    'load_data("minst")',
+    'load_data("digits", normalize="mean")',
+    "read(data, 'lenet5')",
+    "read('lenet', data)",
+    "read('digits', (x, y))",
+    'parse("lenet5", data)',
+    'parse("Flat\\nDense(3)\\nSoftmax", data)',
+    f'train("Flat\\nFC 3\\n", (x, y), {QUICK})',
+    f'train("digits", "digits", {QUICK})',
+    "train(data, network)",
+    "train(network)",
+    "train(network, x, y)",
+    'train(network, data, {"epochs": 3})',
+    "train(torch.nn.Linear(36, 3), data)",
+    "train(network, data, epocs=3)",
+    'train(network, data, epochs="3")',
+    "train(network, data, epochs=0)",
+    "train(network, data, num_epochs=3)",
+    "train(network, data, learning_rate=0.1, lr=0.1)",
+    'train(network, data, optimizer="adam")',
+    "train(network, data, optimizer=torch.optim.SGD)",
+    "train(network, data, epochs=3, warmup=5)",
+    "train(network, data, batch_size=1000, epochs=1, schedule='one-cycle')",
+    "train(network, data, callbacks=[])",
+    "train(network, data, validation_data=(x, y))",
+    "train(network, data, verbose=0)",
+    "train(network, data, device='cuda')",
+    "train(network, data, test=0.2)",
+    "train(network, data, patience='5')",
+    "train(network, data, class_weights={0: 1.0, 1: 2.0})",
+    "train(network, data, augment=True)",
+    "Recipe(lr=0.1)",
+    "model.predict(x[:2])",
+    "model.predict('e.png')",
+    "model.predict(x[:2].reshape(2, -1))",
+    "model.evaluate(x, y)",
+    "model.evaluate(data, 'val')",
+    "model.load_data((x, y), size=32)",
+    "model.save('model.pt')",
+    "load('model.pt')",
+    "load()",
+)
+
+
+def said(call: str) -> str:
+    """Return what a program gets: the value's first line and notes, or the error as a traceback ends."""
+    try:
+        value = eval(call, dict(NAMES))  # noqa: S307 - the calls above
+    except (UserError, DivergedError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    if isinstance(value, layerline.Run):
+        return re.sub(r"[0-9]+\.[0-9]+", "…", repr(value).splitlines()[0])
+    return repr(value)
+
+
+def test_forty_calls_and_more_are_answered(
+    golden: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What each call of people from other libraries gives was read as the one who typed it would."""
+    monkeypatch.chdir(tmp_path)
+    for k, name in enumerate("abcd"):
+        (tmp_path / f"{name}.png").write_bytes(png(x[k]))
+    assert len(CALLS) >= 40
+    with np.errstate(all="raise"):
+        golden("python-calls.txt", "\n\n".join(f">>> {call}\n{said(call)}" for call in CALLS))
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if "--" not in call])
+def test_no_answer_has_a_flag(call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Python an option is an argument: no answer names one by its flag, unless in a command to run."""
+    monkeypatch.chdir(tmp_path)
+    assert not re.search(r"(?<!\S)\(?--[a-z]", re.sub(r"layerline [a-z]+ [^;\n]*", "", said(call)))
