@@ -168,9 +168,8 @@ class _Run:
         kept = Checkpoints(self.out / "checkpoints")
         parts = list(self.out.rglob("*.part"))
         self._counts["kills_that_left_a_temporary_file"] += bool(parts)
-        snapshots = [
-            checkpoints._read(path, position).snapshot for position, path in kept._listed()
-        ]  # raises if corrupt
+        found = [checkpoints._read(path, position) for position, path in kept._listed()]  # raises if corrupt
+        snapshots = [each.snapshot for each in found]
         self._counts["checkpoints_read"] += len(snapshots)
         if list(kept.folder.glob("*.damaged")):
             raise SystemExit(f"{kept.folder}: a checkpoint was marked as damaged")

@@ -24,7 +24,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "--beta1": ("1",),
     "--beta2": ("1", "-1"),
     "--weight-decay": ("-0.1", "inf"),
-    "--optimizer": ("adam", "\x1b[31mred\x07"),
+    "--optimizer": ("rmsprop", "\x1b[31mred\x07"),
     "--seed": ("-1", "18446744073709551616", "abc", "1.0"),
     "--threads": ("0", "-1", "1000000", "abc"),
     "--batch-size": ("0", "-1", "3000000000"),

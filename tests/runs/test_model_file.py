@@ -170,7 +170,7 @@ def test_a_model_is_read_back(tmp_path: Path, good: tuple[dict[str, np.ndarray],
 
 
 def _with(card: model_file.Card, **metadata: str) -> dict[str, str]:
-    return {**model_file._metadata(card), **metadata}
+    return {**model_file.metadata_of(card), **metadata}
 
 
 @pytest.mark.parametrize(

@@ -391,7 +391,7 @@ def test_a_backend_that_is_none_on_the_command_line(tmp_path: Path) -> None:
     assert "test set: 30 images" in ended.stdout
     said = " ".join(ended.stdout.split())
     assert "no graphs: ValueError: Key backend: 'nonsense' is not a valid value for backend" in said
-    assert said.endswith("`layerline train --resume run` (in Python layerline.resume) adds them")
+    assert "`layerline train --resume run` (in Python layerline.resume) adds them next open run/report.html" in said
     assert (folder / "run" / "report.html").exists()
     assert not (folder / "run" / "loss.png").exists()
     assert command(folder, "train", "--resume", "run", "--quiet").returncode == 0

@@ -136,10 +136,12 @@ def test_the_identity_has_the_start(first: layerline.Run) -> None:
     ],
 )
 def test_other_classes_or_layers_are_refused(first: layerline.Run, data: Dataset, text: str, message: str) -> None:
-    """With what differs, before anything is trained."""
+    """With what differs, before anything is trained; in Python's terms in Python."""
     with pytest.raises(UserError, match=message) as caught:
         layerline.train(network(data, text), data, RECIPE, start_from=first)
-    assert "--start-from" in str(caught.value.help)
+    assert "--start-from" in caught.value.with_flags
+    assert str(caught.value).startswith('start_from="a model in memory": ')
+    assert "omit start_from" in str(caught.value)
 
 
 def test_python_takes_a_run_a_model_or_a_path(first: layerline.Run, tmp_path: Path) -> None:
@@ -215,7 +217,7 @@ def test_a_run_that_did_not_finish_is_refused_with_both_ways(place: Path) -> Non
     ended = invoke("train", "a", "--epochs", "3")
     assert isinstance(ended.exception, UserError)
     assert "layerline train --resume a finishes it" in str(ended.exception.help)
-    assert "--start-from a" in str(ended.exception.help)
+    assert "layerline train a/network.cnn --data digits --start-from a starts a new run" in str(ended.exception.help)
 
 
 @pytest.mark.usefixtures("place")

@@ -17,7 +17,7 @@ _NAMED: Final = """
     allow augment batch-size best beta1 beta2 cache class-weights classes clip-norm data data-dir decay ema engine
     epochs eps exclude file-column fit force gray group-by init label-by label-column label-smoothing labels
     learning-rate limit momentum nesterov normalize optimizer out patience schedule seed seeds size skip-bad split
-    split-seed step-epochs step-factor test threads validation warmup weight-decay within
+    split-seed start-from step-epochs step-factor test threads validation warmup weight-decay within
 """
 OPTIONS: Final = frozenset(_NAMED.split())
 """The flags that are arguments in Python; others, such as --checkpoint-every, exist only on the command line."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from layerline.errors.wrong_calls import answered
 from layerline.files.tensors import FileError
 from layerline.runs import model_file
 from layerline.runs.checkpoint import Checkpoints
@@ -53,14 +52,13 @@ def stored(path: Path, *, threads: int | None = None, not_finite: bool = False) 
 
 
 def read(path: Path, *, not_finite: bool = False) -> tuple[ModelFile, int | None]:
-    """Return what the model file of a path or run contains, and the epoch of `StoredModel.unfinished`; see `stored`."""
+    """Return the contents of a model file, also of a run, and for an unfinished run the epoch; see `stored`."""
     file = _file_of(path)
     if file is None:
         return _best_so_far(path, not_finite=not_finite)
     return model_file.read(file, not_finite=not_finite), None
 
 
-@answered('load("model.safetensors")')
 def load(path: str | os.PathLike[str], *, threads: int | None = None, not_finite: bool = False) -> Model:
     """Load the model from a model file or a run folder.
 

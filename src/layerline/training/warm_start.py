@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,13 +60,14 @@ def further(run: Path, flags: Mapping[str, Any]) -> Experiment:
 
     The splits stay as they are, also with another seed. Raises UserError if the run did not finish.
     """
+    written = toml_file.read(run / EXPERIMENT).values
     if not (run / RESULT).exists() or (run / ENDING).exists():
-        start = f"layerline train {run / NETWORK} --data DATA {_FLAG} {run}"
+        net, data, folder = (shlex.quote(str(each)) for each in (run / NETWORK, written.get("data", "DATA"), run))
+        anew = f"layerline train {net} --data {data} {_FLAG} {folder} starts a new run with its best weights so far"
         raise UserError(
             f"{run}: the run did not finish, so there are two ways to train it further",
-            f"layerline train --resume {run} finishes it; {start} starts a new run with its best weights so far",
+            f"layerline train --resume {folder} finishes it; {anew}",
         )
-    written = toml_file.read(run / EXPERIMENT).values
     splits = {"split_seed": written.get("seed", 0)} if "seed" in flags and "split_seed" not in written else {}
     experiment = settle(str(run / EXPERIMENT), {"start_from": str(run), **splits, **flags})
     name = Record.read(run / EXPERIMENT).about.network.name
