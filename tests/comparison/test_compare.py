@@ -266,5 +266,5 @@ def test_refusals(golden: Callable[[str, str], None]) -> None:
     for a, b in pairs:
         with pytest.raises(UserError) as error:
             compare(a, b)
-        texts.append(f"$ layerline compare {a} {b}\n{error.value}")
+        texts.append(f"$ layerline compare {a} {b}\n{error.value.with_flags}")
     golden("compare-refusals.txt", "\n\n".join(texts))

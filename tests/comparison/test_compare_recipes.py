@@ -135,7 +135,7 @@ def test_refusals(golden: Callable[[str, str], None]) -> None:
     for name in ("cut", "list", "no-runs", "one", "other-data", "other-cut", "a/seed-1", "nowhere"):
         with pytest.raises(UserError) as error:
             say("a", name)
-        texts.append(f"$ layerline compare a {name}\n{error.value}")
+        texts.append(f"$ layerline compare a {name}\n{error.value.with_flags}")
     golden("compare-recipes-refusals.txt", "\n\n".join(texts))
 
 

@@ -105,7 +105,7 @@ def _compiled_once() -> Iterator[None]:
 
 
 def trained(kind: type[Engine], recipe: Recipe, **named: Any) -> Any:
-    check_together(recipe, {node.layer.kind for node in NET.nodes}, N, NET.classes, validation=False)
+    check_together(recipe, N, NET.classes, filters=NET.has_filters, validation=False)
     subject = kind(NET, SCALING, recipe, 1, **named)  # type: ignore[call-arg]  # every engine takes these four
     run_epochs(subject, recipe, 1)
     return subject

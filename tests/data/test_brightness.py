@@ -144,7 +144,7 @@ def test_the_model_file_keeps_them(trained: tuple[Dataset, Model], tmp_path: Pat
     ):
         spoiled = dataclasses.replace(model, preprocessing=dataclasses.replace(model.preprocessing, seen=wrong))
         spoiled.save(path)
-        with pytest.raises(UserError, match=f"not that of a model: {model_file.SEEN} "):
+        with pytest.raises(UserError, match=f"not valid for a model: {model_file.SEEN} "):
             layerline.load(path)
 
 

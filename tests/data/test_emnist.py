@@ -41,7 +41,7 @@ def test_the_sets_of_a_folder_are_listed_and_each_is_read(published):
     """The folder is refused with the training images of each set to type, never a test; each brings its test."""
     with pytest.raises(DataError, match="found 2 data sets, emnist-digits, emnist-letters") as caught:
         load_data("gzip")
-    listed = [line.removeprefix("    --data ") for line in str(caught.value).split("\n") if "    --data " in line]
+    listed = [line.removeprefix("    --data ") for line in caught.value.with_flags.split("\n") if "    --data " in line]
     assert listed == [f"gzip/emnist-{name}-train-images-idx3-ubyte.gz" for name in ("digits", "letters")]
     for path, name in zip(listed, ("emnist-digits", "emnist-letters"), strict=True):
         data = load_data(path, validation="none")

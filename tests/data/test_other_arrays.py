@@ -164,7 +164,7 @@ def test_test_images_alone_are_read_alone_and_that_is_said(tmp_path, monkeypatch
     data = loaded("kmnist-test-imgs.npz", test="none")
     assert len(data.train) == 9
     assert data.notes[1] == "only the test images are read; for the whole set: --data kmnist-train-imgs.npz"
-    with pytest.raises(DataError, match=r"use --data kmnist-train-imgs\.npz"):
+    with pytest.raises(DataError, match=r'use "kmnist-train-imgs\.npz"'):
         loaded("kmnist-train-labels.npz")
 
 
@@ -190,7 +190,7 @@ def test_several_sets_in_a_folder_are_listed(tmp_path, monkeypatch):
     write_npz(tmp_path / "sets" / "words.npz", images=IMAGES, labels=LABELS)
     with pytest.raises(DataError, match="found 3 data sets") as caught:
         loaded("sets")
-    listed = [line.removeprefix("    --data ") for line in str(caught.value).split("\n") if "    --data " in line]
+    listed = [line.removeprefix("    --data ") for line in caught.value.with_flags.split("\n") if "    --data " in line]
     assert listed == ["sets/kmnist-train-imgs.npz", "sets/x_train.npy", "sets/words.npz"]
     for path in listed:
         own = None if "kmnist" in path else "none"

@@ -136,7 +136,7 @@ def test_several_configurations_are_listed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "set" / "large" / "train" / "0000.parquet", range(30))
     write(tmp_path / "set" / "small" / "train" / "0000.parquet", range(30))
-    with pytest.raises(DataError, match=r"found 2 data sets[^~]*--data set/large\n    --data set/small"):
+    with pytest.raises(DataError, match=r"found 2 data sets[^~]*\"set/large\"\n    \"set/small\""):
         load_data("set")
     assert len(load_data("set/small", test="none", validation="none").train) == 30
 
@@ -186,5 +186,5 @@ def test_labels_files_are_refused(tmp_path):
     """--labels is for image files in folders: a Parquet file has its own."""
     write(tmp_path / "train.parquet", range(30))
     (tmp_path / "a.csv").write_text("file,label\na.png,cat\n")
-    with pytest.raises(DataError, match="--labels"):
+    with pytest.raises(DataError, match="labels: a Parquet file"):
         load_data(tmp_path / "train.parquet", labels=tmp_path / "a.csv")

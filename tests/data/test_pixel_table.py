@@ -124,7 +124,7 @@ def test_several_tables_in_a_folder_are_listed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a.csv", "b.csv"):
         frame().to_csv(name, index=False)
-    with pytest.raises(DataError, match=r"found 2 tables of pixels, expected one[^~]*--data a.csv\n    --data b.csv"):
+    with pytest.raises(DataError, match=r"found 2 tables of pixels, expected one[^~]*\"a.csv\"\n    \"b.csv\""):
         loaded(".")
 
 

@@ -182,5 +182,5 @@ def test_a_folder_with_two_published_sets_names_both(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "d" / "cifar-100-python", python_files())
     stl(tmp_path / "d" / "stl10_binary")
-    with pytest.raises(DataError, match=r"--data d/cifar-100-python, or --data d/stl10_binary"):
+    with pytest.raises(DataError, match=r'"d/cifar-100-python", or "d/stl10_binary"'):
         load_data("d")

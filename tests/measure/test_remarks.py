@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import layerline
+from layerline.errors.python_terms import in_python
 from layerline.measure import remarks
 from layerline.recipe import Recipe
 from layerline.runs.history import EpochRow
@@ -359,4 +360,4 @@ def test_bad_runs_of_digits_have_remarks(learning_rate: float, word: str) -> Non
     recipe = Recipe(epochs=6, learning_rate=learning_rate, clip_norm=1.0)
     run = layerline.train(layerline.read("digits", data), data, recipe)
     assert any(word in text for text in run.result.remarks), run.result.remarks
-    assert all(text in repr(run) for text in run.result.remarks)
+    assert all(in_python(text) in repr(run) for text in run.result.remarks)

@@ -39,7 +39,7 @@ _WORDS: Final = """
 _QUOTED: Final = r"'[^'\n]*'|\"[^\"\n]*\""
 _NUMBER: Final = r"[-+]?\.?[0-9][0-9.,e+x×-]*(?<![.,])(?:[A-Za-z]+(?![\w=]))?"
 _LIST: Final = r"[\w.*?=\[\]-]+(?:,[\w.*?=\[\]-]+)+"
-_ANY: Final = r"(?<=--allow )[a-z,-]+|(?<=--data )[^ ;,)]+"
+_ANY: Final = r"(?<=--allow )[a-z,-]+|(?<=--data )[^\s;,)]+"
 """The values of options that are never named without one."""
 _VALUE: Final = (
     rf" (?P<value>{_QUOTED}|{_ANY}|{_LIST}|{_NUMBER}|(?:{'|'.join(_WORDS.split())})(?![\w=-])|[\w-]+=[^ ;:]+)"

@@ -99,8 +99,9 @@ def _read(
     options: ImageOptions,
     progress: Progress | None,
 ) -> SourceArrays:
-    if options.labels is not None:
-        raise DataError("--labels: a Parquet file has its own labels", "omit --labels")
+    for key in options.source.options:
+        flag = "--" + key.replace("_", "-")
+        raise DataError(f"{flag}: a Parquet file has its own labels", f"omit {flag}")
     columns = parquet_file.columns(splits["train"][0])
     if not columns.names:
         columns = replace(columns, names=_of_readme(place, columns.label))
