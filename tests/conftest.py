@@ -58,7 +58,7 @@ def pytest_configure() -> None:
 @pytest.fixture(autouse=True)
 def nobodys_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test see the data sets and decoded images of the user who runs it, or leave any."""
-    monkeypatch.setenv("HOME", "/no-home")
+    monkeypatch.setenv("HOME", "/dev/null")
     monkeypatch.setenv("XDG_DATA_HOME", "/nowhere")
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
     monkeypatch.delenv("LAYERLINE_DATA", raising=False)

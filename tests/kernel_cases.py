@@ -39,7 +39,7 @@ from layerline.compiler.kernels.conv_formula import Convolution, ConvShape
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile, input_tile
 from layerline.compiler.kernels.copies import Copy, Deliver, Reorder
 from layerline.compiler.kernels.depthwise import DepthwiseFilters, DepthwiseForward, DepthwiseInput, padded_channels
-from layerline.compiler.kernels.dropout import DropoutMask, Masked, mask_size
+from layerline.compiler.kernels.dropout import DropoutMask, Masked, MaskedChannels, mask_size
 from layerline.compiler.kernels.fc import FCForward, FCInput, FCWeights, fc_shape, forward_tile, weights_tile
 from layerline.compiler.kernels.fc import input_tile as fc_input_tile
 from layerline.compiler.kernels.load import Load
@@ -410,6 +410,11 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
         Case(kernel, define.masked, 2,
              lambda _, __: {"m": Strided((2, 5, 4, 7), (capacity(192), 1, 35, 5), 2 * capacity(192))})
         for kernel in both(Masked(EDGED, BARE))
+    ),
+    MaskedChannels: tuple(
+        Case(kernel, define.masked_channels, 2,
+             lambda _, __: {"m": listed(IMAGES, 5, padded=capacity(mask_size(5)))})
+        for kernel in both(MaskedChannels(EDGED, BARE))
     ),
     SoftmaxLoss: tuple(
         Case(lambda _, o=o: SoftmaxLoss(5, o), define.softmax_loss, 24,

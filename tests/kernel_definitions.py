@@ -265,6 +265,11 @@ def masked(x: Array, m: Array, y: Array = 0.0) -> Results:
     return {"y": y + x * m}
 
 
+def masked_channels(x: Array, m: Array, y: Array = 0.0) -> Results:
+    """y[c] += x[c] · m[c]."""
+    return {"y": y + x * m[:, :, None, None]}
+
+
 # -- batch normalization ------------------------------------------------------------------------------------------
 
 

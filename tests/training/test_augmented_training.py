@@ -170,8 +170,8 @@ def test_words_that_do_not_fit_are_refused_before_anything_is_written(engine: st
     """A word that is not known is refused before the data is read, a shift out of sight before the folder is made."""
     folder, common = tmp_path / "run", ["train", "digits", "--engine", engine, "--out"]
     for words, source, wrong, repair in (
-        ("flap", "nowhere", "flap: unknown", "did you mean flip?"),
-        ("shift=8", "digits", "shift=8: images of 8×8 could be moved out of sight", "use at most shift=7"),
+        ("flap", "nowhere", "flap: unknown augmentation", "did you mean flip?"),
+        ("shift=8", "digits", "shift=8: 8×8 images could be shifted out of view", "use at most shift=7"),
     ):
         ran = subprocess.run(  # noqa: S603 - our own command
             [sys.executable, "-m", "layerline", *common, str(folder), "--data", source, "--augment", words],
@@ -214,7 +214,7 @@ def test_what_surrounds_the_epochs_takes_part_of_the_time() -> None:
     def epochs(began: float, *, files: bool) -> int:
         times = iter(np.arange(0, 1e4, 0.02))
         fitted = fit_epochs(prepared, lambda: float(next(times)), began, files=files)
-        assert fitted.beside is not None
+        assert fitted.baselines is not None
         assert fitted.recipe.within is None
         return fitted.recipe.epochs
 

@@ -224,7 +224,7 @@ def test_weights_of_a_model_stay(run: layerline.Run, images: NDArray[np.uint8]) 
     mine["0.weight"][:] = 0
     assert other.weights["0.weight"].dtype == np.float32
     np.testing.assert_array_equal(other.predict_proba(images[:9]), model.predict_proba(images[:9]))
-    with pytest.raises(ValueError, match="not this network's"):
+    with pytest.raises(ValueError, match="do not match this network"):
         layerline.Model(model.network, model.classes, model.scaling, {"0.weight": mine["0.weight"]})
 
 

@@ -44,7 +44,9 @@ def folded_weights(network: Network, weights: Mapping[str, NDArray[Any]]) -> dic
         mean, a, b = _linear(node, weights)
         if node.index not in into:
             high = np.asarray(mean, np.float32)
-            for name, value in zip(LINEAR, (high, mean - high, a), strict=True):
+            with np.errstate(invalid="ignore"):  # of weights that are infinite, as after a divergence
+                low = mean - high
+            for name, value in zip(LINEAR, (high, low, a), strict=True):
                 found[f"{node.path}.{name}"] = np.asarray(value, np.float32)
             continue
         path = network.nodes[into[node.index]].path
