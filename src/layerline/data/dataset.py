@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.report.figure import Figure
+    from layerline.files.png import Figure
 
 Fit = Literal["crop", "pad", "stretch"]
 FITTED: Final[dict[Fit, str]] = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}

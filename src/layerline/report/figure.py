@@ -1,22 +1,19 @@
-"""A picture as Python gets it: a notebook displays it, and anywhere else it can be saved."""
+"""Figures as Python gets them: sample images of a data set, learning curves, mistakes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from layerline.errors import UserError
-from layerline.files import whole
+from layerline.files.png import Figure
 from layerline.numbers import display
 from layerline.recipe import words
 from layerline.report import curves, samples
 from layerline.report.plotted_metrics import PLOTTED
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
 
     from layerline.data import Dataset
@@ -26,26 +23,6 @@ if TYPE_CHECKING:
 
 _DOTS: Final = 150
 """Pixels per inch of the curves."""
-
-
-@final
-@dataclass(frozen=True, eq=False, repr=False)
-class Figure:
-    """A picture as PNG."""
-
-    title: str
-    png: bytes
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the picture as a PNG file. Raises UserError if that fails."""
-        whole.write(Path(path), (self.png,))
-
-    def __repr__(self) -> str:
-        """Return the title, and how to see the picture outside a notebook."""
-        return f'{self.title}: figure.save("figure.png") writes it, a notebook displays it'
-
-    def _repr_png_(self) -> bytes:
-        return self.png
 
 
 def samples_figure(data: Dataset, augment: str | Augmentation | None = None, seed: int = 0) -> Figure:

@@ -14,7 +14,7 @@ from layerline.runs.predictions import mistakes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layerline.report.figure import Figure
+    from layerline.files.png import Figure
     from layerline.runs.history import EpochRow
     from layerline.runs.predictions import Mistake, Predictions
     from layerline.runs.result import Result
