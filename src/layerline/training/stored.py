@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
+from layerline.errors.wrong_calls import answered
 from layerline.files.tensors import FileError
 from layerline.runs import model_file
 from layerline.runs.checkpoint import Checkpoints
@@ -59,6 +60,7 @@ def read(path: Path, *, not_finite: bool = False) -> tuple[ModelFile, int | None
     return model_file.read(file, not_finite=not_finite), None
 
 
+@answered('load("model.safetensors")')
 def load(path: str | os.PathLike[str], *, threads: int | None = None, not_finite: bool = False) -> Model:
     """Load the model from a model file or a run folder.
 
