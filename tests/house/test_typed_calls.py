@@ -9,7 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from places import ROOT, SOURCES
+from places import ROOT
 
 import layerline
 from layerline.data.data_options import ModelDataOptions
@@ -60,7 +60,7 @@ def test_mypy_refuses_what_is_misspelled_or_of_another_type(tmp_path: Path) -> N
     ended = subprocess.run(
         [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "program.py"],
         cwd=tmp_path,
-        env={**os.environ, "MYPYPATH": str(SOURCES)},
+        env={**os.environ, "MYPYPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,
         check=False,
