@@ -71,7 +71,7 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None, not_finite
     """
     found = stored(Path(path), threads=threads, not_finite=not_finite)
     if found.note is not None:
-        warnings.warn(f"{path}: {found.note}", stacklevel=2)
+        warnings.warn(f"{path}: {found.note}", stacklevel=3)  # beyond `answered`, in the caller
     return found.model
 
 
