@@ -222,3 +222,12 @@ def test_a_data_set_displays_itself() -> None:
     assert "<b>0" not in html
     assert html.count("&lt;b&gt;0</td>") == 1
     assert ">54</th>" in html
+
+
+def test_names_keep_their_spaces(photos: Path) -> None:
+    """Two spaces in a row are part of a file's name, and of a class's."""
+    for k in range(12):
+        (photos / "all" / NAMES[k]).rename(photos / f"all/{'abc'[k % 3]}/my  {k}.png")
+    names = [f"all/{'abc'[k % 3]}/my  {k}.png" for k in range(12)]
+    data = load_data((names, [f"class  {label}" for label in LABELS]))
+    assert data.classes == ("class  a", "class  b", "class  c")

@@ -109,7 +109,7 @@ class FileTable:
 
     def _as_table(self) -> Table:
         """Return it as the lines of a label file; the header is line 1."""
-        rows = ([" ".join(cell.split()) for cell in row] for row in (self.names, *self.rows))
+        rows = ([" ".join(cell.splitlines()).strip() for cell in row] for row in (self.names, *self.rows))
         lines = tuple((number, tuple(row)) for number, row in enumerate(rows, 1))
         return Table(self.place, lines, hashlib.sha256(repr(lines).encode("utf-8", "surrogatepass")).hexdigest(), True)
 
@@ -128,7 +128,8 @@ class FileTable:
 
     def _files(self, options: ImageOptions, progress: Progress | None) -> SourceArrays:
         """Return the images at the paths of the rows."""
-        files = [self._file(number, row[self._column()]) for number, row in enumerate(self.rows) if row[self._column()]]
+        column = self._column()
+        files = [self._file(number, row[column]) for number, row in enumerate(self.rows) if row[column]]
         options = options.for_files(self.place, (), [file.path for file in files])
         labels = options.labels
         if labels is None:
