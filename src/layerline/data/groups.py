@@ -63,7 +63,7 @@ def of_names(names: Sequence[str], wanted: re.Pattern[str]) -> NDArray[np.int64]
     matches = search(names, wanted, "--group-by")
     lacking = [name for name, match in zip(names, matches, strict=True) if not match]
     if lacking:
-        way = "the path of every file, relative to the folder of the classes or splits, must match"
+        way = "every path must match; paths are relative to the folder that contains the classes or splits"
         raise no_match("--group-by", wanted, lacking, len(names), way)
     return path_keys.groups(f"group {match}" for match in matches)
 
@@ -72,8 +72,8 @@ def no_match(flag: str, wanted: re.Pattern[str], lacking: Sequence[str], count: 
     """Return the error for names, of a number of them, that an expression does not match."""
     some = ", ".join(display.name(name, 60) for name in lacking[:_SHOWN]) + (", …" * (len(lacking) > _SHOWN))
     return DataError(
-        f"{flag} {display.name(wanted.pattern)}: no match in {display.count(len(lacking))} of "
-        f"{display.count(count)} names: {some}",
+        f"{flag} {display.name(wanted.pattern)}: {display.count(len(lacking))} of "
+        f"{display.count(count)} paths do not match: {some}",
         way,
     )
 
@@ -92,7 +92,7 @@ def search(names: Sequence[str], wanted: re.Pattern[str], option: str) -> list[s
     flag = f"{option} {display.name(wanted.pattern)}"
     simpler = f"use fewer repetitions, such as {_EXAMPLES[option]}"
     if not sys.executable or getattr(sys, "frozen", False):
-        raise DataError(f"{flag}: has several repetitions; without a Python interpreter only one is allowed", simpler)
+        raise DataError(f"{flag}: found several repetitions; without a Python interpreter only one is allowed", simpler)
     given = json.dumps([wanted.pattern, list(names)]).encode()
     command = [sys.executable, "-I", "-S", "-c", _SEARCH]
     try:

@@ -80,7 +80,7 @@ def read(
     """
     if _are_two_pairs(source):
         if "test" in others:
-            raise DataError("found two pairs, training and test, and test= too", "pass the test images once")
+            raise DataError("found a training and a test pair, and also test=", "pass the test images only once")
         source, others = source[0], {**others, "test": source[1]}
     tables: dict[SplitName, FileTable] = {}
     pairs: dict[SplitName, _Pair] = {}
@@ -120,7 +120,7 @@ def _table(value: Any, where: str) -> FileTable | None:
         names = list(getattr(value, "column_names", value.columns))  # pyarrow has the names elsewhere
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise DataError(f"{where}DataFrame: found the column {twice} twice, expected it once", "rename one of them")
+            raise DataError(f"{where}DataFrame: the column {twice} appears twice", "rename one of them")
         rows = zip(*(list(value[name]) for name in names), strict=True)
         return FileTable.of(f"{where}DataFrame", names, rows)
     if isinstance(value, tuple | list) and len(value) == 2 and _are_paths(value[0]):
@@ -204,7 +204,7 @@ def _array(value: Any, place: str) -> NDArray[Any]:
     except (ValueError, TypeError, RuntimeError) as error:
         raise DataError(
             f"{place}: cannot be converted to one array: {str(error).splitlines()[0][:200]}",
-            "images must have one size and type; paths of files may differ: load_data((paths, labels))",
+            "images must have the same size and type; image files may differ: load_data((paths, labels))",
         ) from error
 
 
@@ -232,16 +232,16 @@ def _batches(value: Any, where: str) -> _Pair:
         if _COPIES * size > free:
             raise DataError(
                 f"{place}: the first {display.count(sum(map(len, images)))} images take {display.size(size)}, "
-                f"too much to be joined in {display.size(free)} of free memory",
+                f"too much to join in {display.size(free)} of free memory",
                 "pass fewer batches, for example itertools.islice(batches, 100), or smaller images",
             )
     if not images:
-        raise DataError(f"{place}: found none", "an iterator can be read only once: create it again")
+        raise DataError(f"{place}: no batches found", "an iterator can be read only once: create it again")
     x, y = np.concatenate(images), np.concatenate(labels)
     shape = "×".join(map(str, x.shape[1:]))
     batches = "1 batch" if len(images) == 1 else f"{display.count(len(images))} batches"
     way = "one by one" if len(images) == len(x) else f"in {batches}"
-    note = f"{where}data: read {way}: {display.count(len(x))} images of {shape}, {x.dtype}"
+    note = f"{where}data: read {way}: {display.count(len(x))} {shape} images, {x.dtype}"
     return _Pair(x, y, f"{note}, {display.size(x.nbytes)} of memory")
 
 
@@ -256,13 +256,13 @@ def _of_batch(batch: Any, place: str, before: list[NDArray[Any]]) -> tuple[NDArr
         x, y = x[None], y[None]
     if x.ndim < 3 or len(x) != len(y):
         raise DataError(
-            f"{place}: found x of {_times(x.shape)} and y of {_times(y.shape)}, expected as many labels as images",
+            f"{place}: found shape {_times(x.shape)} for x and {_times(y.shape)} for y; expected one label per image",
             _PAIR,
         )
     if before and (x.shape[1:], x.dtype) != (before[0].shape[1:], before[0].dtype):
         raise DataError(
-            f"{place}: found {x.dtype} images of {_times(x.shape[1:])}, expected {before[0].dtype} of "
-            f"{_times(before[0].shape[1:])} as in the first",
+            f"{place}: found {_times(x.shape[1:])} images of type {x.dtype}, expected "
+            f"{_times(before[0].shape[1:])} and {before[0].dtype} as in the first batch",
             "resize and convert all images the same way",
         )
     return x, y

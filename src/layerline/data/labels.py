@@ -54,13 +54,11 @@ def _plain(part: SplitArrays) -> NDArray[Any]:
     """Return labels as int64 or text (N,), one per image."""
     labels, place = part.labels.array, part.labels.place
     if labels.dtype.kind not in "buifUS":
-        raise DataError(
-            f"{place}: found the type {labels.dtype}, expected numbers or names", "save one class per image"
-        )
+        raise DataError(f"{place}: found type {labels.dtype}, expected numbers or names", "save one class per image")
     count = len(part.images.array)
     if labels.ndim not in (1, 2) or 0 in labels.shape:
         raise DataError(
-            f"{place}: found {_shape(labels.shape)}, expected one label per image: {count}",
+            f"{place}: found {_shape(labels.shape)}, expected {count} labels, one per image",
             "save labels with the shape (N,)",
         )
     if len(labels) != count:
@@ -85,16 +83,16 @@ def _composed(labels: NDArray[Any], place: str) -> NDArray[np.str_]:
 def _one_hot(labels: NDArray[Any], place: str) -> NDArray[Any]:
     if labels.dtype.kind in "US":
         raise DataError(
-            f"{place}: found text of the shape {_times(labels.shape)}, expected one name per image",
+            f"{place}: found text of shape {_times(labels.shape)}, expected one name per image",
             "save it with the shape (N,)",
         )
     right = ((labels == 0) | (labels == 1)).all(axis=1) & (np.count_nonzero(labels, axis=1) == 1)
     if not right.all():
         first = int(np.argmin(right))
         raise DataError(
-            f"{place}: found {_times(labels.shape)} values that are not one-hot, the first in row {first}, "
+            f"{place}: the {_times(labels.shape)} labels are not one-hot (first: row {first}); "
             "expected one label per image, or a single 1 in each row",
-            "save class numbers: labels.argmax(1) if each row holds probabilities",
+            "save class numbers; if each row contains probabilities, use labels.argmax(1)",
         )
     return np.asarray(labels.argmax(axis=1))
 
@@ -104,7 +102,7 @@ def _whole(labels: NDArray[Any], place: str) -> NDArray[np.int64]:
     if not right.all():
         first = int(np.argmin(right))
         raise DataError(
-            f"{place}: found the label {float(labels[first]):g} at image {first}, expected a whole number",
+            f"{place}: found label {float(labels[first]):g} at image {first}, expected a whole number",
             "labels are class numbers, starting at 0",
         )
     return labels.astype(np.int64)
@@ -115,7 +113,7 @@ def _integers(labels: NDArray[Any], place: str) -> NDArray[np.int64]:
     if wrong.any():
         first = int(np.argmax(wrong))
         raise DataError(
-            f"{place}: found the label {int(labels[first])} at image {first}, expected 0 to 2,147,483,647",
+            f"{place}: found label {int(labels[first])} at image {first}, expected 0 to 2,147,483,647",
             "number the classes from 0",
         )
     return labels.astype(np.int64)
@@ -131,7 +129,7 @@ def _check_known(labels: NDArray[Any], place: str, classes: tuple[str, ...]) -> 
     if wrong.any():
         first = int(np.argmax(wrong))
         raise DataError(
-            f"{place}: found the label {labels[first]} at image {first} ({display.counted(int(wrong.sum()), 'label')} "
+            f"{place}: found label {labels[first]} at image {first} ({display.counted(int(wrong.sum()), 'label')} "
             f"out of range), expected 0 to {K - 1} for {K} classes",
             "check that images and labels are from this data set",
         )
@@ -159,12 +157,13 @@ def _check_classes(
     first = int(np.argmax(wrong))
     extra = [_name(value, parts[split].labels.place) for value in np.unique(labels[wrong]).tolist()]
     lacking = [_name(value, "") for value in known[~np.isin(known, labels)].tolist()]
-    also = f", and none of {_listed(lacking)}" if lacking else ""
-    count = display.counted(int(wrong.sum()), "label")
+    also = f" but not {_listed(lacking)}" if lacking else ""
+    times = display.counted(int(wrong.sum()), "time")
+    found = f"label{'s' * (len(extra) > 1)} {_listed(extra)}"
     raise DataError(
-        f"{parts[split].labels.place}: found {count} of {_listed(extra)}, the first at image {first}{also}, "
+        f"{parts[split].labels.place}: found {found} ({times}, first at image {first}){also}; "
         f"expected the {len(known)} classes of {parts['train'].labels.place}: {_listed(_names(known))}",
-        "training and test must have the same classes, spelled the same",
+        "training and test labels must use the same class names",
     )
 
 
@@ -196,4 +195,4 @@ def _times(shape: tuple[int, ...]) -> str:
 
 
 def _shape(shape: tuple[int, ...]) -> str:
-    return f"the shape {_times(shape)}" if shape else "a single value"
+    return f"shape {_times(shape)}" if shape else "a single value"

@@ -188,8 +188,9 @@ def _settled(parts: SourceArrays) -> tuple[Sets, tuple[str, ...], float, tuple[s
     }
     if len(names) < 2:
         raise DataError(
-            f"{parts.splits['train'].labels.place}: found only the class {display.name(names[0])}, expected at least 2",
-            "a classifier needs at least two classes: add images of another",
+            f"{parts.splits['train'].labels.place}: found only class {display.name(names[0])}, "
+            "expected at least 2 classes",
+            "add images of another class",
         )
     return sets, names, maximum, parts.notes + notes
 

@@ -23,11 +23,11 @@ def headline(data: Dataset) -> str:
     """Return a data set in two lines: its name, images and classes."""
     C, H, W = data.shape
     kind = data.train.source.images.dtype
-    images = ", ".join(f"{name} {display.count(len(split))}" for name, split in data.splits.items())
+    images = ", ".join(f"{display.count(len(split))} {name}" for name, split in data.splits.items())
     names = ", ".join(display.name(name, 30) for name in data.classes[:_MOST])
     more = ", …" if len(data.classes) > _MOST else ""
     return (
-        f"Dataset {display.name(data.name)}: {images} images of {C}×{H}×{W}, {kind}\n"
+        f"Dataset {display.name(data.name)}: {images} images ({C}×{H}×{W}, {kind})\n"
         f"{display.count(len(data.classes))} classes: {names}{more}"
     )
 

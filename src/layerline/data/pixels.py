@@ -55,7 +55,7 @@ def _channels_first(found: FoundArray, notes: list[str]) -> NDArray[Any]:
     array, place = found.array, found.place
     if array.dtype.kind not in "buif":
         raise DataError(
-            f"{place}: found the type {array.dtype}, expected numbers",
+            f"{place}: found type {array.dtype}, expected numbers",
             "save pixels as uint8, or as float32 from 0 to 1",
         )
     if array.ndim not in (3, 4):
@@ -65,7 +65,7 @@ def _channels_first(found: FoundArray, notes: list[str]) -> NDArray[Any]:
         )
     if 0 in array.shape:
         raise DataError(
-            f"{place}: found the shape {_times(array.shape)}, expected no dimension of size 0",
+            f"{place}: found shape {_times(array.shape)}, expected no dimension of size 0",
             "the array is empty: save images in it",
         )
     if array.ndim == 3:
@@ -77,7 +77,7 @@ def _channels_first(found: FoundArray, notes: list[str]) -> NDArray[Any]:
     if (first <= MOST_CHANNELS) == (last <= MOST_CHANNELS):
         order = "(N, H, W, C)" if channels_last else "(N, C, H, W)"
         notes.append(
-            f"{place} of the shape {_times(array.shape)} is read as {order}, with "
+            f"{place} of shape {_times(array.shape)} is read as {order}, with "
             f"{display.counted(min(first, last), 'channel')}"
         )
     return array.transpose(0, 3, 1, 2) if channels_last else array
@@ -88,14 +88,13 @@ def _check_alike(images: Images, found: Mapping[SplitName, FoundArray]) -> None:
     for split, array in images.items():
         if array.shape[1:] != train.shape[1:]:
             raise DataError(
-                f"{found[split].place}: found images of {_times(array.shape[1:])}, "
+                f"{found[split].place}: found {_times(array.shape[1:])} images, "
                 f"expected {_times(train.shape[1:])} as in {found['train'].place}",
                 "resize all images to the same size",
             )
         if array.dtype.newbyteorder("=") != train.dtype.newbyteorder("="):
             raise DataError(
-                f"{found[split].place}: found the type {array.dtype}, "
-                f"expected {train.dtype} as in {found['train'].place}",
+                f"{found[split].place}: found type {array.dtype}, expected {train.dtype} as in {found['train'].place}",
                 "save both with the same type and scale",
             )
 
@@ -126,9 +125,9 @@ def check_finite(images: NDArray[Any], place: str) -> None:
         if wrong.any():
             bad += int(wrong.sum())
             first = start + int(np.argmax(wrong > 0)) if first < 0 else first
-    values = "1 value that is" if bad == 1 else f"{display.count(bad)} values that are"
     raise DataError(
-        f"{place}: found {values} NaN or infinite, the first in image {first}, expected finite numbers",
+        f"{place}: found {display.counted(bad, 'NaN or infinite value')} (first: image {first}); "
+        "expected finite numbers",
         "remove these images, or fix the code that produced them",
     )
 
@@ -165,7 +164,7 @@ def _wholes(
     for split, (smallest, largest) in ranges.items():
         if smallest < 0 or largest > (maximum or _SHORT):
             raise DataError(
-                f"{found[split].place}: found the value {_whole(smallest if smallest < 0 else largest)}, "
+                f"{found[split].place}: found value {_whole(smallest if smallest < 0 else largest)}, "
                 f"expected whole numbers from 0 to {_whole(maximum or _SHORT)}",
                 "scale the images to 0 … 255 and save them as uint8",
             )
@@ -206,7 +205,7 @@ def _floats(
         if unalike and min(largest, other[1]) > 0:
             raise DataError(
                 f"{found[split].place}: found values up to {largest:.4g}, "
-                f"expected the same range as {found['train'].place}, up to {other[1]:.4g}",
+                f"expected the range of {found['train'].place}, up to {other[1]:.4g}",
                 "scale both the same way",
             )
     settled = {split: array.astype(np.float32, copy=False) for split, array in images.items()}

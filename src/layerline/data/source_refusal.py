@@ -17,7 +17,7 @@ from layerline.numbers import display
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-NAMES: Final = "layerline data list shows the named data sets; your own data needs a path"
+NAMES: Final = "for named data sets, see layerline data list; for your own data, pass a path"
 _PACKED: Final = (".tar", ".tgz", ".gz", ".xz", ".zip", ".npz")
 _MOST: Final = 1000
 """Maximum number of names in a folder that are looked at."""
@@ -26,7 +26,7 @@ _SOME: Final = 4
 
 def blank() -> DataError:
     """Return the error for a --data without a name or path."""
-    return DataError("--data: is empty, expected a name or a path", f"for example --data digits; {NAMES}")
+    return DataError("--data: no value; expected a name or a path", f"for example --data digits; {NAMES}")
 
 
 def unknown(source: str, names: Collection[str]) -> DataError:
@@ -54,15 +54,15 @@ def unreadable_file(path: Path, what: str) -> DataError:
             f"pass the folder that contains the class folders: layerline data info {shlex.quote(shown(folder))}; "
             f"to classify this image: layerline predict RUN {shlex.quote(shown(path))}"
         )
-    return DataError(f"{shown(path)}: found {what}, expected an archive of images, an IDX file or an .npz file", help_)
+    return DataError(f"{shown(path)}: found {what}; expected an archive of images, an IDX file or an .npz file", help_)
 
 
 def nothing_in(path: Path) -> DataError:
     """Return the error for a folder that contains no data set."""
     names = _names(path)
     if not names:
-        help_ = f"put images into it, in a folder for each class: {shown(path / 'cat' / '1.jpg')}"
-        return DataError(f"{shown(path)}: found an empty folder, expected images as class/image", help_)
+        help_ = f"put images into a folder for each class: {shown(path / 'cat' / '1.jpg')}"
+        return DataError(f"{shown(path)}: found an empty folder, expected images arranged as class/image", help_)
     packed = [name for name in names if name.lower().endswith(_PACKED)]
     packed.sort(key=lambda name: split_names.meaning(name.split(".", 1)[0]) != "train")
     if len(packed) == 1:
@@ -70,9 +70,9 @@ def nothing_in(path: Path) -> DataError:
     elif packed:
         help_ = f"use one of the archives in it, such as layerline data info {shlex.quote(shown(path / packed[0]))}"
     else:
-        help_ = f"arrange images in a folder for each class: {shown(path / 'cat' / '1.jpg')}; {NAMES}"
+        help_ = f"arrange the images in a folder for each class: {shown(path / 'cat' / '1.jpg')}; {NAMES}"
     return DataError(
-        f"{shown(path)}: found a folder with {_listed(names)}, expected images as class/image, "
+        f"{shown(path)}: found a folder with {_listed(names)}; expected images arranged as class/image, "
         "or files of a known data set",
         help_,
     )

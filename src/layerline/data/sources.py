@@ -140,7 +140,7 @@ def _published(path: Path) -> SourceArrays | None:
 
 def _file(path: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays:
     if not path.is_file():
-        raise DataError(f"{shown(path)}: is neither a file nor a folder", "check the path")
+        raise DataError(f"{shown(path)}: neither a file nor a folder", "check the path")
     with open_stream(path) as stream:
         start = stream.take(tar.BLOCK)
     if tar.begins(start):

@@ -113,8 +113,8 @@ def choose(requested: Sequence[object] | None, classes: tuple[str, ...]) -> tupl
         chosen.append(position)
     if len(chosen) < 2:
         raise DataError(
-            f"--classes: found {display.classes(len(chosen), len(classes))}, expected at least 2",
-            "a classifier needs at least two classes: list two or more",
+            f"--classes: only {display.classes(len(chosen), len(classes))} selected; a classifier needs at least 2",
+            "list two or more classes",
         )
     return tuple(sorted(chosen))
 
@@ -143,8 +143,9 @@ def take(pool: Remaining, share: Share, purpose: Purpose, option: str, seed: int
     for k, (count, quota) in enumerate(zip(counts.tolist(), quotas, strict=True)):
         if quota == 0 or quota >= count:
             raise DataError(
-                f"{flag}: takes {display.count(quota)} of {display.counted(count, 'image')} of class "
-                f"{display.name(pool.classes[k])}{_where(pool, k)}; at least 1 must be taken and 1 must remain",
+                f"{flag}: {display.count(quota)} of {display.counted(count, 'image')} of class "
+                f"{display.name(pool.classes[k])}{_where(pool, k)} selected; "
+                "at least 1 must be selected and 1 must remain",
                 f"add images of this class, exclude it with --classes, choose another fraction, or use --{option} none",
             )
     if pool.source.groups is None:
@@ -205,10 +206,10 @@ def _check_groups(
             among = len(np.unique(groups[labels == k]))
             raise GroupsError(
                 name,
-                f"{flag}: takes {display.count(int(found[k]))} of {display.counted(int(counts[k]), 'image')} of class "
-                f"{display.name(name)}, which are in {display.counted(among, 'group')}; "
-                "at least 1 must be taken and 1 must remain, without dividing a group",
-                "make the groups smaller, exclude the class with --classes, or provide your own splits",
+                f"{flag}: {display.count(int(found[k]))} of {display.counted(int(counts[k]), 'image')} of class "
+                f"{display.name(name)} ({display.counted(among, 'group')}) selected; "
+                "at least 1 must be selected and 1 must remain, and groups cannot be divided",
+                "use smaller groups, exclude the class with --classes, or provide your own splits",
             )
 
 
@@ -227,12 +228,12 @@ def _total(share: Share, n: int, K: int, flag: str) -> int:
     total = int(share)
     if total < K:
         raise DataError(
-            f"{flag}: is a number of images (fractions are below 1), and each of the {K} classes needs at least one",
+            f"{flag}: as a number of images, this is too few for {K} classes: each needs at least one",
             f"use {K} or more, or a fraction below 1",
         )
     if total > n - K:
         raise DataError(
-            f"{flag}: of {display.count(n)} images, at least one must remain for each of the {K} classes",
+            f"{flag}: too many of {display.count(n)} images: at least one of each of the {K} classes must remain",
             f"use at most {display.count(max(0, n - K))}, or a fraction below 1",
         )
     return total

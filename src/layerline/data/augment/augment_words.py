@@ -63,7 +63,7 @@ _MEANT: Final = {
     "jitter": "brightness",
     "reflect": "padding",
 }
-"""What other programs call the same."""
+"""Names of augmentations in other programs."""
 
 
 def read(text: str) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def read(text: str) -> dict[str, Any]:
     if text.strip().lower() == "none":
         return {}
     if len(text) > _LONGEST:
-        raise RecipeError(f"--augment: has {len(text):,d} characters, expected at most {_LONGEST:,d}", _all_words())
+        raise RecipeError(f"--augment: found {len(text):,d} characters, expected at most {_LONGEST:,d}", _all_words())
     values: dict[str, Any] = {}
     for part in text.split(","):
         name, equals, value = (piece.strip().lower() for piece in part.partition("="))
@@ -81,7 +81,7 @@ def read(text: str) -> dict[str, Any]:
         if name not in WORDS:
             raise RecipeError(f"--augment {shown}: unknown augmentation", _hint(name))
         if name in values:
-            raise RecipeError(f"--augment {name}: given twice", "remove one of them")
+            raise RecipeError(f"--augment: {name} is specified twice", "remove one of them")
         values[name] = _value(name, value if equals else None, shown)
     check_padding(values)
     return values
@@ -109,7 +109,7 @@ def _value(name: str, text: str | None, shown: str) -> object:
     word = WORDS[name]
     if text is None:
         if word.alone is None:
-            raise RecipeError(f"--augment {shown}: needs a value: {word.range}", f"for example {word.example}")
+            raise RecipeError(f"--augment {shown}: no value; must be {word.range}", f"for example {word.example}")
         return word.alone
     value: object = text
     if word.whole and _WHOLE.fullmatch(text):
@@ -125,7 +125,7 @@ def check_padding(values: dict[str, Any]) -> None:
     if "padding" in values and not values.keys() & {"shift", "rotate", "scale"}:
         given = f"padding={values['padding']}"
         raise RecipeError(
-            f"--augment {given}: has no effect unless something moves the image",
+            f"--augment: {given} has no effect unless something moves the image",
             f"add shift=4, or omit {given}",
         )
 

@@ -193,7 +193,7 @@ def folder_of(name: str, data_dir: Path | None) -> Path:
     folder = default_folder()
     if folder is None:
         raise DataError(
-            f"--data {name}: no --data-dir and no home folder, so there is no folder to look in",
+            f"--data {name}: no --data-dir and no home folder, so no folder to search",
             "add --data-dir DIR or set LAYERLINE_DATA=DIR",
         )
     return folder
@@ -205,11 +205,11 @@ def absent(name: str, data_dir: Path | None, folder: Path, files: str) -> DataEr
     files: the required files, as displayed in messages.
     """
     place = folder / KNOWN[name].folder
-    here = f", or write --data ./{name} for the folder here" if Path(name).is_dir() else ""
-    other = "" if data_dir else f" (or set --data-dir){here}"
+    here = f"; for the folder here: --data ./{name}" if Path(name).is_dir() else ""
+    other = "" if data_dir else f", or set --data-dir{here}"
     return DataError(
-        f"--data {name}: found none of its files in {shown(folder)}, expected them in {shown(place)}",
-        f"run {fetching(name, data_dir)}, or put {files} there{other}",
+        f"--data {name}: none of its files are in {shown(folder)}; expected them in {shown(place)}",
+        f"run {fetching(name, data_dir)}, {'' if other else 'or '}put {files} there{other}",
     )
 
 

@@ -130,7 +130,7 @@ def _receive(url: str, incoming: _Incoming, timeouts: Timeouts) -> None:
     try:
         downloader(url, incoming, None)
     except requests.exceptions.HTTPError as error:
-        raise RefusedError(f"answered {_status(error.response)}") from error
+        raise RefusedError(f"returned {_status(error.response)}") from error
     except requests.exceptions.ConnectTimeout as error:
         raise RefusedError(f"did not answer within {display.seconds(timeouts.connect)}") from error
     except requests.exceptions.RequestException as error:
@@ -139,7 +139,9 @@ def _receive(url: str, incoming: _Incoming, timeouts: Timeouts) -> None:
                 f"sent nothing for {display.seconds(timeouts.silent)}, after {counted(incoming.count)}"
             ) from error
         if incoming.count:
-            raise RefusedError(f"broke off after {counted(incoming.count)}, expected {incoming.expected}") from error
+            raise RefusedError(
+                f"lost the connection after {counted(incoming.count)}, expected {incoming.expected}"
+            ) from error
         raise RefusedError("could not be reached") from error
     except ValueError as error:  # such as a length that is not a number
         raise RefusedError("sent an unreadable header") from error

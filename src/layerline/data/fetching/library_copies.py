@@ -69,7 +69,8 @@ class LibraryCopy:
     @property
     def note(self) -> str:
         """Return where the data is from."""
-        return f"{self.name} is read from {catalog.shown(self.path)}, where {self.by} puts it; it is the official one"
+        place = catalog.shown(self.path)
+        return f"{self.name} is read from {place}, where {self.by} stores it; it is identical to the official one"
 
     def is_official(self) -> bool:
         """Return whether its files are the published ones; for an .npz file, the arrays in it have to be compared."""

@@ -69,8 +69,8 @@ def read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> NDArray
             f"{place}: {display.size(info.file_size)} do not fit into memory", "use part of the data"
         ) from error
     except BROKEN as error:
-        reason = "data with a wrong checksum (CRC-32)" if "CRC" in str(error) else "data that cannot be unpacked"
-        raise DataError(f"{place}: found {reason}, expected an array", FETCH) from error
+        reason = "does not match its checksum (CRC-32)" if "CRC" in str(error) else "cannot be unpacked"
+        raise DataError(f"{place}: the data {reason}", FETCH) from error
 
 
 def header_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> Header:
@@ -81,7 +81,7 @@ def header_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> He
     except OSError as error:
         raise DataError(f"{place}: cannot be read: {error.strerror or error}", FETCH) from error
     except BROKEN as error:
-        raise DataError(f"{place}: found data that cannot be unpacked, expected an array", FETCH) from error
+        raise DataError(f"{place}: the data cannot be unpacked", FETCH) from error
 
 
 def _check_kind(file: IO[bytes], path: Path) -> None:
@@ -110,9 +110,9 @@ def _members(archive: zipfile.ZipFile, name: str, size: int) -> dict[str, zipfil
     for info in sorted(infos, key=lambda info: info.header_offset):
         key, place = info.filename, f"{name}: {display.name(info.filename)}"
         if key in members:
-            raise DataError(f"{place}: appears twice in the archive", "save it again with numpy.savez")
+            raise DataError(f"{place} appears twice in the archive", "save it again with numpy.savez")
         if info.header_offset < end:
-            raise DataError(f"{place}: overlaps {before} in the archive", FETCH)
+            raise DataError(f"{place} overlaps {before} in the archive", FETCH)
         end = info.header_offset + _LOCAL_HEADER + len(key.encode()) + info.compress_size
         before = display.name(key)
         _check_member(info, place, size, end)

@@ -53,7 +53,9 @@ def read_folder(folder: Path) -> SourceArrays | None:
             "pass one of them:" + "".join(f"\n    --data {shown(path)}" for path in each[:12]),
         )
     if found.archives:
-        raise DataError(f"{shown(folder)}: is a folder, expected the .npz file in it", f"use --data {shown(each[0])}")
+        raise DataError(
+            f"{shown(folder)}: found a folder, expected the .npz file in it", f"use --data {shown(each[0])}"
+        )
     return None
 
 
@@ -70,7 +72,7 @@ def read_file(path: Path) -> SourceArrays:
     means = array_names.meaning(path.stem)
     if means is None:
         raise DataError(
-            f"{shown(path)}: found a single NumPy array, and its name does not say of what",
+            f"{shown(path)}: found a single NumPy array, but its name does not indicate images or labels",
             "name the files x_train.npy and y_train.npy, or save images and labels together: "
             "numpy.savez(file, x=images, y=labels)",
         )
@@ -102,7 +104,7 @@ def _read(
         if images is None or labels is None:
             one, lacking = (labels, "images") if images is None else (images, "labels")
             raise DataError(
-                f"{shown(one) if one else name}: found no {lacking} of {split} next to it",
+                f"{shown(one) if one else name}: found no {split} {lacking} next to it",
                 "add them: for x_train.npy, they are y_train.npy",
             )
         as_split: SplitName = split if splits == SPLITS else "train"
@@ -118,7 +120,7 @@ def _only(files: list[Path], split: str, role: str) -> Path | None:
     if len(files) > 1:
         raise DataError(
             f"{shown(files[0].parent)}: found {' and '.join(display.name(path.name) for path in files[:4])}, "
-            f"expected only one of them for the {role} of {split}",
+            f"expected only one of them as the {split} {role}",
             "move the others elsewhere",
         )
     return files[0] if files else None
@@ -167,9 +169,9 @@ def _array(path: Path) -> NDArray[Any]:
     except OSError as error:
         raise unreadable(path, error) from error
     except EOFError as error:
-        raise DataError(f"{name}: the file became shorter while it was read", "read it again") from error
+        raise DataError(f"{name}: the file was truncated while it was being read", "read it again") from error
     except (MemoryError, ValueError) as error:
-        raise DataError(f"{name}: does not fit into memory", "use part of the data") from error
+        raise DataError(f"{name}: the array does not fit into memory", "use part of the data") from error
     with archive.open_archive(path) as (opened, members):
         if len(members) != 1:
             raise DataError(f"{name}: found {len(members)} arrays, expected one", FETCH)

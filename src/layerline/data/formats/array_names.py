@@ -120,8 +120,8 @@ def _only(place: str, key: Key, candidates: dict[Key, list[str]]) -> str:
     pair = [[name for name in candidates.get((key[0], role), []) if name in DOCUMENTED] for role in _LETTERS]
     if any(len(documented) != 1 for documented in pair):
         raise DataError(
-            f"{place}: found {' and '.join(map(display.name, found))}, expected only one of them for the {key[1]} "
-            f"of {key[0]}",
+            f"{place}: found {' and '.join(map(display.name, found))}, expected only one of them as the {key[0]} "
+            f"{key[1]}",
             HELP,
         )
     return next(name for name in found if name in DOCUMENTED)
@@ -159,5 +159,6 @@ def _proposed(split: SplitName, role: Role) -> str:
 
 def _missing(place: str, names: list[str], key: str, partner: str) -> DataError:
     near = spelling.nearest(key, [name for name in names if name not in DOCUMENTED])
-    hint = f"if {display.name(near)} is meant, rename it: " if near else ""
-    return DataError(f"{place}: found {listed(names) or 'no array'}, expected {key}{partner}", hint + HELP)
+    hint = f"if you meant {display.name(near)}, rename it: " if near else ""
+    found = f"found {listed(names)}; expected" if names else "found no array, expected"
+    return DataError(f"{place}: {found} {key}{partner}", hint + HELP)

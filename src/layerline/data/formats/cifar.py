@@ -149,7 +149,7 @@ class _Collected:
         lacking = [name for name in self.variant.batches if name not in self._batches]
         if lacking:
             raise DataError(
-                f"{self._place}: found no {', '.join(lacking)}, expected all of {self.variant.batches[0]} to "
+                f"{self._place}: found no {', '.join(lacking)}; expected {self.variant.batches[0]} to "
                 f"{self.variant.batches[4]} and {self.variant.batches[5]}",
                 f"add {', '.join(lacking)}",
             )

@@ -122,7 +122,7 @@ def _parts(variant: Cifar100Variant, contents: dict[str, bytes], place: str) -> 
     classes = variant.names(contents.pop(variant.meta), f"{place}/{variant.meta}")
     note = (
         f"CIFAR-100: the {len(classes)} fine classes are used; for the coarse ones, save an .npz file with "
-        "coarse_labels as y_train and y_test (docs/data.md has the lines)"
+        "coarse_labels as y_train and y_test (the code is in docs/data.md)"
     )
     train, test = (_part(variant, contents, name, place, len(classes)) for name in (variant.train, variant.test))
     return SourceArrays("cifar100", {"train": train, "test": test}, classes, notes=(note,))

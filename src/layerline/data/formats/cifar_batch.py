@@ -27,7 +27,7 @@ _MOST: Final = 100
 _PIXELS: Final = 3 * 32 * 32
 _RECORD: Final = 1 + _PIXELS
 _RECORD_100: Final = 2 + _PIXELS
-_IS_100: Final = "CIFAR-100 is read from its own files: pass cifar-100-python.tar.gz, or the folder that is in it"
+_IS_100: Final = "for CIFAR-100, pass cifar-100-python.tar.gz or the folder inside it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +58,7 @@ def _records(content: bytes, place: str, size: int, classes: int) -> Batch:
     if wrong.any():
         first = int(np.argmax(wrong))
         raise DataError(
-            f"{place}:{first * size}: found the label {batch.labels[first]} in record {first}, "
-            f"expected 0 to {classes - 1}",
+            f"{place}:{first * size}: found label {batch.labels[first]} in record {first}, expected 0 to {classes - 1}",
             FETCH,
         )
     return batch
@@ -71,13 +70,13 @@ def _wrong_size(content: bytes, place: str, record: int) -> DataError:
         return DataError(f"{place}:0: found {what}, expected a binary batch", recognize.remedy(what))
     if record == _RECORD and size % _RECORD_100 == 0:
         return DataError(
-            f"{place}: found {display.count(size)} bytes, a multiple of {_RECORD_100}, so this is CIFAR-100, "
+            f"{place}: found {display.count(size)} bytes, a multiple of {_RECORD_100}, so this is CIFAR-100; "
             f"expected records of {_RECORD} bytes",
             _IS_100,
         )
     return DataError(
-        f"{place}: found {display.count(size)} bytes, which is {display.counted(size // record, 'record')} and "
-        f"{size % record} bytes, expected complete records of {record} bytes",
+        f"{place}: found {display.count(size)} bytes ({display.counted(size // record, 'record')} and "
+        f"{size % record} bytes), expected complete records of {record} bytes",
         FETCH,
     )
 
@@ -90,7 +89,7 @@ def python(content: bytes, place: str) -> Batch:
     images = _images(held["data"], place)
     if "labels" not in held:
         if "fine_labels" in held:
-            raise DataError(f"{place}: found fine_labels, so this is CIFAR-100, expected labels", _IS_100)
+            raise DataError(f"{place}: found fine_labels, so this is CIFAR-100; expected labels", _IS_100)
         raise _lacks(held, place, "labels")
     return Batch(images, _labels(held["labels"], len(images), place, len(CLASSES)))
 
@@ -141,7 +140,7 @@ def _names(found: list[bytes], place: str, count: int | None = len(CLASSES)) -> 
     right = len(names) == count or (count is None and 2 <= len(names) <= _MOST)
     if len(set(names)) != len(names) or not right or max(map(len, names)) > 200:
         raise DataError(
-            f"{place}: found {len(names)} names, {len(set(names))} of them distinct, "
+            f"{place}: found {len(names)} names ({len(set(names))} distinct), "
             f"expected {count or f'2 to {_MOST}'} distinct names of at most 200 characters",
             FETCH,
         )
@@ -159,7 +158,7 @@ def _dictionary(content: bytes, place: str) -> dict[str, Any]:
 
 
 def _images(data: Any, place: str) -> NDArray[np.uint8]:
-    expected = f"expected a uint8 array of (N, {_PIXELS})"
+    expected = f"expected a uint8 array of shape (N, {_PIXELS})"
     if not isinstance(data, pickled.Array):
         raise DataError(f"{place}: found {_kind(data)} as data, {expected}", FETCH)
     if data.type != "u1" or data.content is None:
@@ -192,7 +191,7 @@ def _labels(labels: Any, count: int, place: str, classes: int) -> NDArray[np.uin
 
 def _lacks(held: dict[str, Any], place: str, key: str) -> DataError:
     keys = ", ".join(display.name(name, 20) for name in list(held)[:8]) or "nothing"
-    return DataError(f"{place}: found the keys {keys}, but not {key}", FETCH)
+    return DataError(f"{place}: found the keys {keys}, but no {key}", FETCH)
 
 
 def _kind(value: Any) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _MAX_BYTES: Final = 2**16
 _LAST_LETTER: Final = 0x10FFFF
-_NOTE: Final = "EMNIST stores its images column by column: turned upright (files named otherwise are read as they are)"
+_NOTE: Final = "EMNIST stores its images column by column: turned upright (files with other names are read unchanged)"
 
 
 def settled(parts: SourceArrays, name: str, folder: Path) -> SourceArrays:
@@ -68,7 +68,11 @@ def _names(mapping: Path) -> dict[int, str]:
         label, code = int(fields[0]), int(fields[1])
         letter = chr(code) if code <= _LAST_LETTER else ""
         if not letter.isprintable() or not letter.strip() or label in names or letter in names.values():
-            raise _wrong(place, number, f"found label {label} and code point {code}, expected each once, and printable")
+            raise _wrong(
+                place,
+                number,
+                f"found label {label} and code point {code}; each must be unique, and the character printable",
+            )
         names[label] = letter
     if len(names) < 2:
         raise _wrong(place, 1, f"found {display.counted(len(names), 'label')}, expected at least 2")
@@ -85,7 +89,7 @@ def _indices(labels: NDArray[Any], names: dict[int, str], place: str, mapping: P
     if unknown.any():
         first = int(np.argmax(unknown))
         raise DataError(
-            f"{place}: found the label {labels[first]} at image {first}, expected those in {shown(mapping)}: "
+            f"{place}: found label {labels[first]} at image {first}, expected those in {shown(mapping)}: "
             f"{known[0]} to {known[-1]}",
             "check that both files are from the same set",
         )

@@ -66,7 +66,7 @@ def _header(stream: Stream, role: Role) -> tuple[np.dtype[Any], tuple[int, ...]]
         number = int.from_bytes(magic, "big")
         raise DataError(
             f"{stream.name}:0: found a header for {_OTHER[role]} ({number}), expected one for {role} ({_MAGIC[role]})",
-            "the image and label files are swapped: exchange their names",
+            "the image and label files are swapped: swap their names",
         )
     if dimensions not in _DIMENSIONS[role]:
         known = " or ".join(map(str, _DIMENSIONS[role]))
@@ -77,24 +77,24 @@ def _header(stream: Stream, role: Role) -> tuple[np.dtype[Any], tuple[int, ...]]
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
     if 0 in shape:
         at = 4 + 4 * shape.index(0)
-        raise DataError(f"{stream.name}:{at}: found the shape {_times(shape)}, expected sizes of at least 1", FETCH)
+        raise DataError(f"{stream.name}:{at}: found shape {_times(shape)}, expected sizes of at least 1", FETCH)
     return np.dtype(TYPES[code]), shape
 
 
 def _not_idx(stream: Stream, magic: bytes, role: Role) -> DataError:
     """Return the error for a file that does not start like IDX."""
     what = recognize.kind(magic + stream.take(300))
-    expected = f"expected an IDX file of {role}, which starts with {_MAGIC[role].to_bytes(4, 'big').hex(' ')}"
+    expected = f"expected an IDX file of {role} (first bytes {_MAGIC[role].to_bytes(4, 'big').hex(' ')})"
     if what is None and len(magic) < 4:
         return _cut_off(stream, 4, "an IDX header")
     if what is None and magic[2:] == b"\0\0" and magic[1] in TYPES and 0 < magic[0] <= 8:
         return DataError(
-            f"{stream.name}:0: found {magic.hex(' ')}, which looks little-endian, {expected}",
+            f"{stream.name}:0: found {magic.hex(' ')}, which looks little-endian; {expected}",
             "the header has the wrong byte order: write it big-endian",
         )
     packed = f" in {stream.packed}" if stream.packed else ""
-    found = f"{magic.hex(' ')}, which is not IDX" if what is None else what + packed
-    return DataError(f"{stream.name}:0: found {found}, {expected}", recognize.remedy(what))
+    found = f"{magic.hex(' ')}, which is not IDX;" if what is None else f"{what}{packed},"
+    return DataError(f"{stream.name}:0: found {found} {expected}", recognize.remedy(what))
 
 
 def _check_size(stream: Stream, shape: tuple[int, ...], start: int, count: int) -> None:
@@ -102,8 +102,8 @@ def _check_size(stream: Stream, shape: tuple[int, ...], start: int, count: int) 
         turned = tuple(int.from_bytes(size.to_bytes(4, "little"), "big") for size in shape)
         looks = math.prod(turned) * count // math.prod(shape) + start <= stream.most
         raise DataError(
-            f"{stream.name}:{start}: found a file of {stream.content}, expected {display.count(start + count)} "
-            f"for {_times(shape)} values",
+            f"{stream.name}:{start}: found {stream.content}, but the header and {_times(shape)} values need "
+            f"{display.count(start + count)}",
             f"the sizes look little-endian ({_times(turned)}): write the header big-endian" if looks else FETCH,
         )
 

@@ -98,8 +98,10 @@ def _several(folder: Path, sets: dict[str, dict[_Key, Path]]) -> DataError:
     names = ", ".join(display.name(name, 40) for name in list(sets)[:8])
     each = "".join(f"\n    --data {shown(path)}" for path in starts[:8])
     return DataError(
-        f"{shown(folder)}: found {display.count(len(sets))} data sets, {names}, expected one",
-        f"pass the training images of one, its other files are found:{each}" if starts else "add their training images",
+        f"{shown(folder)}: found {display.count(len(sets))} data sets ({names}), expected one",
+        f"pass the training images of one; its other files are found automatically:{each}"
+        if starts
+        else "add their training images",
     )
 
 
@@ -112,7 +114,7 @@ def read_file(path: Path) -> SourceArrays:
     if match is None:
         idx.read(path, "images")  # errors in the file itself come first
         raise DataError(
-            f"{shown(path)}: contains images, but the label file cannot be found from this name",
+            f"{shown(path)}: the name of the label file cannot be derived from the name of this image file",
             "name the files NAME-images-idx3-ubyte and NAME-labels-idx1-ubyte, gzipped or not",
         )
     if match["what"].lower() == "labels":
@@ -134,7 +136,7 @@ def read_file(path: Path) -> SourceArrays:
         return _whole(path, match, found)
     known = (None, _split_of(path.name))
     others = [child.name for child in sorted(path.parent.iterdir()) if _split_of(child.name) not in known]
-    notes = (f"{display.name(others[0])} is ignored: pass the folder to use all its files",) if others else ()
+    notes = (f"{display.name(others[0])} is ignored: to use all files, pass the folder",) if others else ()
     name = key.strip("-._ ") or path.resolve().parent.name
     parts = SourceArrays(name, {"train": _part(path, found)}, notes=notes)
     return emnist.settled(parts, _set_of(match), path.parent)

@@ -95,13 +95,13 @@ def _order(start: bytes, place: str) -> str:
     """Return the byte order of a file, by its header. Raises DataError."""
     if start.startswith((_HDF5, b"MATLAB 7.3")):
         raise DataError(
-            f"{place}: found a MATLAB file of version 7.3, which is HDF5, expected version 5 to 7",
+            f"{place}: found a MATLAB file of version 7.3 (HDF5), expected version 5 to 7",
             "save it in MATLAB with save(file, 'X', 'y', '-v7'), or from Python with numpy.savez(file, x=images, "
             "y=labels)",
         )
     order = {b"IM": "<", b"MI": ">"}.get(start[126:128])
     if order is None or struct.unpack(order + "H", start[124:126])[0] != 0x0100:
-        raise DataError(f"{place}: found no header of a MATLAB file of version 5 to 7", FETCH)
+        raise DataError(f"{place}: found no MATLAB header of version 5 to 7", FETCH)
     return order
 
 
@@ -120,7 +120,7 @@ def _array(
     shape = elements.numbers(5, _MAX_DIMENSIONS)
     name = elements.text()
     if len(shape) < 2 or min(shape) < 0:
-        raise elements.wrong(f"dimensions of {display.name(name)} that are not at least 2, each from 0")
+        raise elements.wrong(f"{display.name(name)} with fewer than 2 dimensions, or a negative one")
     head = Head(name, shape, "?" if flags[0] & _LOGICAL else _CLASSES[kind_of_array])
     yield head, elements.values(head) if name in names else None
 

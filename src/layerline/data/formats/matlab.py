@@ -56,7 +56,7 @@ def _part(path: Path) -> SplitArrays:
     """Return the only images and labels of a file."""
     place, heads = shown(path), mat_file.heads(path)
     if not heads:
-        raise DataError(f"{place}: found no array of numbers (but text, cells or structures), expected X and y", _HELP)
+        raise DataError(f"{place}: found only text, cells or structures; expected arrays of numbers, X and y", _HELP)
     chosen = array_names.choose(place, heads, {name: head.shape for name, head in heads.items()})
     x, y = chosen["train", "images"], chosen["train", "labels"]
     found = mat_file.arrays(path, (x, y))
@@ -70,14 +70,14 @@ def _part(path: Path) -> SplitArrays:
 
 
 def _images(found: NDArray[Any], count: int, place: str) -> NDArray[Any]:
-    """Return images (N, C, H, W) or (N, H, W) from (N, C, W, H) or (N, W, H), or with the N of MATLAB in front."""
+    """Return images (N, C, H, W) or (N, H, W) from (N, C, W, H) or (N, W, H), or with N first."""
     first, last = found.shape[-1] == count, found.shape[0] == count
     if found.ndim not in (3, 4) or first == last:
         shape = _times(found.shape[::-1])
-        reason = f"expected H × W × C × {display.count(count)}, as there are labels"
+        reason = f"; expected H × W × C × {display.count(count)}, one image per label"
         if first and last:
-            reason = "of which both the first and the last may be the number of images"
-        raise DataError(f"{place}: found the shape {shape}, {reason}", _HELP)
+            reason = ": the first or the last size could be the number of images"
+        raise DataError(f"{place}: found shape {shape}{reason}", _HELP)
     return turned.upright(found) if last else np.ascontiguousarray(found.T)
 
 

@@ -38,7 +38,7 @@ def read(data_dir: Path | None, options: ImageOptions, progress: Progress | None
         copied = None if data_dir is not None else _copied(NAME, cifar.read_folder)
         if copied is not None:
             return copied
-        raise catalog.absent(NAME, data_dir, folder, f"{' or '.join(cifar.ARCHIVES)} (as it is or unpacked)")
+        raise catalog.absent(NAME, data_dir, folder, f"{' or '.join(cifar.ARCHIVES)} (packed or unpacked)")
     if place.is_file():
         return _copy(image_archive.read(place, options, progress), place)
     if cifar.place_of(place) is not None:
@@ -62,7 +62,7 @@ def read_100(data_dir: Path | None) -> SourceArrays:
     raise DataError(
         f"--data cifar100: found no folder cifar-100-python{'' if folder is None else f' in {catalog.shown(folder)}'}",
         "download cifar-100-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html, "
-        "and use --data cifar-100-python.tar.gz",
+        "then pass --data cifar-100-python.tar.gz",
     )
 
 
@@ -98,8 +98,8 @@ def _copy(parts: SourceArrays, place: Path) -> SourceArrays:
     if parts.classes != CLASSES:
         found = ", ".join((parts.classes or ())[:10])
         raise DataError(
-            f"{shown(place)}: found the classes {found}, expected the CIFAR-10 classes: {', '.join(CLASSES)}",
-            "to train on it, pass its path: --data PATH",
+            f"{shown(place)}: found the classes {found}; expected the CIFAR-10 classes: {', '.join(CLASSES)}",
+            "to use this data set, pass its path: --data PATH",
         )
     note = f"{shown(place)} is a copy of CIFAR-10 as image files: scores may differ slightly from those on the original"
     return dataclasses.replace(parts, name=NAME, notes=(note, *parts.notes))

@@ -71,7 +71,7 @@ def read(named: Named, data_dir: Path | None) -> SourceArrays:
         return copied
     if lacking:
         raise DataError(
-            f"--data {named.name}: found no {', '.join(lacking)} in {shown(best)}, expected all four files",
+            f"--data {named.name}: found no {', '.join(lacking)} in {shown(best)}; all four files are needed",
             f"add {'it' if len(lacking) == 1 else 'them'}, gzipped or not",
         )
     parts = idx_folder.read(best)

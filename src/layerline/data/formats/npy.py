@@ -69,11 +69,11 @@ def header(take: Callable[[int], bytes], place: str) -> Header:
     if count > _LONGEST:
         raise DataError(
             f"{place}: found a header of {display.count(count)} bytes, expected at most {display.count(_LONGEST)}",
-            "an array of plain numbers has a short one: save it with numpy.savez",
+            "arrays of numbers have a short header: save it with numpy.savez",
         )
     text = take(count)
     if len(field) < (4 if wide else 2) or len(text) < count:
-        raise DataError(f"{place}: the array ends within its header", "save it again")
+        raise DataError(f"{place}: the file ends in the middle of the header", "save it again")
     dtype, fortran_order, shape = _meaning(text, place)
     return Header(dtype, fortran_order, shape, 8 + len(field) + count)
 
@@ -134,7 +134,7 @@ def _dtype(described: object, place: str, damaged: DataError) -> np.dtype[Any]:
         raise damaged
     if kind not in _PLAIN:
         raise DataError(
-            f"{place}: found {_REFUSED.get(kind, 'no plain numbers')} (type {text}), expected numbers or text",
+            f"{place}: found {_REFUSED.get(kind, 'no numbers')} (type {text}); expected numbers or text",
             "save images as uint8 or float32, labels as integers or text",
         )
     return dtype

@@ -26,7 +26,7 @@ _STEPS_PER_IMAGE: Final = 20
 _IMAGE: Final = 3072
 _MAX_MARKS: Final = 20
 _LONGEST_LINE: Final = 100
-_HELP: Final = "this is not an official CIFAR file and is not loaded: use cifar-10-binary.tar.gz instead"
+_HELP: Final = "this is not an official CIFAR file, so it is not loaded: use cifar-10-binary.tar.gz instead"
 _PROTOCOLS: Final = (2, 3, 4, 5)
 
 
@@ -84,7 +84,7 @@ class _PickleReader:
             if known is None:
                 raise self._error(_FORBIDDEN.get(step, f"the opcode {step:#04x}"), "only the opcodes that CIFAR needs")
             known(self)
-        raise self._error(f"more than {display.count(most)} opcodes", "fewer: an image needs about 3")
+        raise self._error(f"more than {display.count(most)} opcodes", "fewer (about 3 per image)")
 
     def _end(self) -> Any:
         if len(self._stack) != 1 or self._marks:
@@ -221,14 +221,14 @@ class _PickleReader:
             case _Name.ENCODE, (memoryview() as text, memoryview() as coding) if bytes(coding[:7]) == b"latin1":
                 self._push(self._latin(text))
             case _:
-                raise self._error("a call", "none but the making of a NumPy array")
+                raise self._error("a call", "only calls that create a NumPy array")
 
     def _latin(self, text: memoryview) -> memoryview:
         """Return bytes that Python 3 wrote as text in which every letter is one byte."""
         try:
             return memoryview(bytes(text).decode("utf-8").encode("latin-1"))
         except UnicodeError:
-            raise self._error("bytes written as text with a letter beyond 255", "letters up to 255") from None
+            raise self._error("bytes stored as text with a character above 255", "characters up to 255") from None
 
     def _build(self) -> None:
         state = self._pop()
@@ -242,10 +242,10 @@ class _PickleReader:
                 target.shape, target.type, target.fortran_order = shape, kind.name, fortran
                 target.content = content if isinstance(content, memoryview) else None
             case _:
-                raise self._error("a state for an object that takes none", "the state of a NumPy array")
+                raise self._error("state for an object that has none", "the state of a NumPy array")
 
     def _error(self, found: str, expected: str) -> DataError:
-        return DataError(f"{self._place}:{self._step_start}: found {found}, expected {expected}", _HELP)
+        return DataError(f"{self._place}:{self._step_start}: found {found}; expected {expected}", _HELP)
 
 
 _STOP: Final = ord(".")

@@ -128,7 +128,7 @@ def _part(path: Path) -> tuple[SplitArrays, str]:
     name = stream.name
     part = SplitArrays(FoundArray(images, name), FoundArray(np.concatenate(labels).astype(np.int32), name))
     which = "first" if label == 0 else "last" if label == head.columns - 1 else f"{label + 1}th"
-    return part, f"{name}: an image per line; the {which} column is the label"
+    return part, f"{name}: one image per line; the {which} column is the label"
 
 
 def _head(stream: Stream) -> _Head | None:
@@ -175,7 +175,7 @@ def _label_column(first: NDArray[np.uint16], place: str) -> int:
     if 2 <= at_end < at_start:
         raise DataError(
             f"{place}: found {at_start} different values in the first column and {at_end} in the last: "
-            "either may be the label",
+            "either could be the label",
             "add a first line with the names of the columns, one of them label",
         )
     return 0

@@ -31,7 +31,7 @@ _SIGNATURES: Final = (
     (b"7z\xbc\xaf", "a 7z archive"),
     (b"Rar!", "a RAR archive"),
     (b"\x28\xb5\x2f\xfd", "a Zstandard file"),
-    (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
+    (b"version https://git-lfs", "a Git LFS pointer instead of the file"),
 )
 
 
@@ -50,7 +50,7 @@ def kind(start: bytes) -> str | None:
     if start[257:262] == b"ustar":
         return "a tar archive"
     if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        return "a Python pickle, which is never loaded"
+        return "a Python pickle (never loaded)"
     if len(start) >= 4 and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
         return "plain text"
     return None

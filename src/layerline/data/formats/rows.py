@@ -44,17 +44,17 @@ def reshaped(splits: Mapping[SplitName, SplitArrays]) -> tuple[dict[SplitName, S
     square = side(width)
     if square is None:
         raise DataError(
-            f"{train.place}: found rows of {display.count(width)} values, expected images: no square of at least "
-            f"{SMALLEST}×{SMALLEST} pixels, gray or RGB, has that many",
-            "reshape them before they are saved: x.reshape(len(x), H, W), or (len(x), C, H, W)",
+            f"{train.place}: rows of {display.count(width)} values are not square images (gray or RGB, at least "
+            f"{SMALLEST}×{SMALLEST} pixels)",
+            "reshape them before saving: x.reshape(len(x), H, W), or (len(x), C, H, W)",
         )
     channels, size = square
     last = channels == 3 and _interleaved(train.array, size, train.place)
     shape = (size, size, 3) if last else (3, size, size) if channels == 3 else (size, size)
     changed = {split: _as(item, shape, last=last) for split, item in splits.items()}
-    order = ", the colors of a pixel together" if last else ", one color after the other" if channels == 3 else ""
+    order = " with interleaved colors" if last else " with separate color planes" if channels == 3 else ""
     text = f"{display.picture(size, size)} {display.colors(channels)}"
-    return changed, (f"{train.place}: rows of {display.count(width)} values are read as images of {text}{order}",)
+    return changed, (f"{train.place}: rows of {display.count(width)} values are read as {text} images{order}",)
 
 
 def _as(item: SplitArrays, shape: tuple[int, ...], *, last: bool) -> SplitArrays:
@@ -79,7 +79,7 @@ def _interleaved(array: NDArray[Any], size: int, place: str) -> bool:
     if interleaved * _CLEAR < planes:
         return True
     raise DataError(
-        f"{place}: found rows of {display.count(3 * size * size)} values, which may be images of "
-        f"{display.picture(size, size)} RGB, with the colors one after the other or pixel by pixel",
-        f"reshape them before they are saved: x.reshape(len(x), 3, {size}, {size}), or (len(x), {size}, {size}, 3)",
+        f"{place}: found rows of {display.count(3 * size * size)} values, which could be "
+        f"{display.picture(size, size)} RGB images with the colors in separate planes or interleaved",
+        f"reshape them before saving: x.reshape(len(x), 3, {size}, {size}), or (len(x), {size}, {size}, 3)",
     )

@@ -44,7 +44,7 @@ def read_folder(folder: Path) -> SourceArrays:
     """Return the data set in a folder. Raises DataError."""
     lacking = [name for split in _SPLITS for name in _names(split) if not (folder / name).is_file()]
     if lacking:
-        raise DataError(f"{shown(folder)}: found STL-10 without {', '.join(lacking)}", "add them")
+        raise DataError(f"{shown(folder)}: this STL-10 folder has no {', '.join(lacking)}", "add them")
     splits = {split: _part(folder, split) for split in _SPLITS}
     notes = ["STL-10 stores its images column by column: turned upright"]
     if (folder / "unlabeled_X.bin").is_file():
@@ -65,7 +65,7 @@ def _part(folder: Path, split: SplitName) -> SplitArrays:
     if wrong.any():
         first = int(np.argmax(wrong))
         raise DataError(
-            f"{shown(y)}:{first}: found the label {labels[first]}, expected 1 to {len(_CLASSES)}",
+            f"{shown(y)}:{first}: found label {labels[first]}, expected 1 to {len(_CLASSES)}",
             FETCH,
         )
     return SplitArrays(FoundArray(images, shown(x), "CHW"), FoundArray(labels - np.uint8(1), shown(y)))
@@ -79,8 +79,8 @@ def _images(path: Path) -> NDArray[Any]:
             size = os.fstat(file.fileno()).st_size
             if not size or size % _PIXELS:
                 raise DataError(
-                    f"{name}: found {display.count(size)} bytes, which is "
-                    f"{display.counted(size // _PIXELS, 'image')} and {display.count(size % _PIXELS)} bytes, "
+                    f"{name}: found {display.count(size)} bytes "
+                    f"({display.counted(size // _PIXELS, 'image')} and {display.count(size % _PIXELS)} bytes), "
                     f"expected images of {display.count(_PIXELS)} bytes",
                     FETCH,
                 )
@@ -91,7 +91,7 @@ def _images(path: Path) -> NDArray[Any]:
     except MemoryError as error:
         raise DataError(f"{name}: {display.size(size)} do not fit into memory", "use part of the data") from error
     if read < size:
-        raise DataError(f"{name}: the file became shorter while it was read", "read it again")
+        raise DataError(f"{name}: the file was truncated while it was being read", "read it again")
     return buffer
 
 

@@ -27,16 +27,13 @@ _XZ_MEMORY: Final = 2**28
 """Memory limit for unpacking xz; `xz -9` needs 65 MB."""
 
 FETCH: Final = "the file is damaged: download it again"
-_TOO_LONG: Final = "according to its header the data ends there, so the file is damaged: download it again"
 
 
 def open_stream(path: Path) -> Stream:
     """Open `path` for use in a `with` statement. Raises DataError if it is not a file or cannot be read."""
     try:
         if not path.is_file():
-            what = (
-                "a folder" if path.is_dir() else "something that is not a regular file" if path.exists() else "nothing"
-            )
+            what = "a folder" if path.is_dir() else "a pipe or another special file" if path.exists() else "nothing"
             raise DataError(f"{shown(path)}: found {what}, expected a file", "check the path")
         size = path.stat().st_size
         file = regular.opened(path)
@@ -130,9 +127,9 @@ class _Plain(Stream):
     def close_end(self) -> None:
         if self.take(1):
             raise DataError(
-                f"{self.name}:{self.at - 1}: found {counted(self._size - self.at + 1)} after the data, "
-                f"expected the end of the file",
-                _TOO_LONG,
+                f"{self.name}:{self.at - 1}: found according to its header the data ends here, but "
+                f"{counted(self._size - self.at + 1)} more found",
+                FETCH,
             )
 
 
@@ -156,7 +153,7 @@ class _Packed(Stream):
 
     @property
     def content(self) -> str:
-        return f"{display.count(self._size)} {self.word} bytes, which can contain at most {display.count(self.most)}"
+        return f"{display.count(self._size)} {self.word} bytes, which unpack to at most {display.count(self.most)}"
 
     @abc.abstractmethod
     def _input(self) -> bytes:
@@ -181,17 +178,15 @@ class _Packed(Stream):
     def _next(self) -> bytes:
         packed = self._file.read(_CHUNK)
         if not packed:
-            raise DataError(
-                f"{self.name}:{self._size}: found the end of the file, expected the rest of its {self.word} data", FETCH
-            )
+            raise DataError(f"{self.name}:{self._size}: the file ends in the middle of its {self.word} data", FETCH)
         self._read += len(packed)
         return packed
 
     def close_end(self) -> None:
         if self.take(1):
             raise DataError(
-                f"{self.name}: unpacks to more than the expected {display.count(self.at - 1)} bytes",
-                _TOO_LONG,
+                f"{self.name}: the data is longer than the {display.count(self.at - 1)} bytes that its header declares",
+                FETCH,
             )
         try:
             rest = self._unpack.unused_data or self._file.read(len(XZ))
@@ -201,7 +196,7 @@ class _Packed(Stream):
             at = self._read - len(self._unpack.unused_data)
             second = {GZIP: "a second gzip member", XZ: "a second xz stream"}
             found = (what for magic, what in second.items() if rest.startswith(magic))
-            what = next(found, f"other bytes after the {self.word} data")
+            what = next(found, f"extra bytes after the {self.word} data")
             raise DataError(f"{self.name}:{at}: found {what}, expected the end of the file", FETCH)
 
 

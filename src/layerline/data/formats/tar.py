@@ -93,7 +93,7 @@ class Tar(Members):
                 raise DataError(
                     f"{self.name}:{offset}: found more than {display.count(_MAX_OTHERS)} folders and links, "
                     "expected images",
-                    "make an archive of only the images",
+                    "create an archive that contains only the images",
                 )
             yield member
         self._close_end()
@@ -126,7 +126,7 @@ class Tar(Members):
             if not block:
                 raise DataError(
                     f"{self.name}:{self._passed}: the archive ends after {display.count(self._passed)} bytes, "
-                    "without two blocks of zeros",
+                    "without the two final blocks of zeros",
                     FETCH,
                 )
             self._passed += len(block)
@@ -184,9 +184,9 @@ class Tar(Members):
             self._left = -(-size // BLOCK) * BLOCK
         if not 0 <= size <= _LARGEST_OTHER:
             raise DataError(
-                f"{self.name}:{offset}: found {display.name(name, 100)} of {display.size(size)}, "
-                f"expected files of at most {display.size(_LARGEST_OTHER)}",
-                "make an archive of only the images",
+                f"{self.name}:{offset}: found {display.name(name, 100)} with {display.size(size)}; "
+                f"files may have at most {display.size(_LARGEST_OTHER)}",
+                "create an archive that contains only the images",
             )
         sparse = any(key.startswith("GNU.sparse") for key in names)
         if name.endswith("/") or kind == b"5":

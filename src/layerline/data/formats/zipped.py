@@ -128,7 +128,7 @@ class Zip(Members):
         end, before = 0, ""
         for info, name in zip(self._infos, self._names, strict=True):
             if info.header_offset < end:
-                raise DataError(f"{self._place(name)}: overlaps {before} in the archive", FETCH)
+                raise DataError(f"{self._place(name)} overlaps {before} in the archive", FETCH)
             end = info.header_offset + _LOCAL_HEADER + len(info.orig_filename) + info.compress_size
             before = display.name(name, 100)
             self._check_member(info, self._place(name), end)
@@ -140,7 +140,7 @@ class Zip(Members):
             method = OTHER_METHODS.get(info.compress_type, f"method {info.compress_type}")
             raise DataError(
                 f"{place}: found {method} compression, expected none or deflate",
-                "create the archive again with the usual zip compression, or unpack it first",
+                "recreate the archive with standard zip compression, or unpack it first",
             )
         densest = 1 if info.compress_type == zipfile.ZIP_STORED else DENSEST
         if end > self._size or info.file_size > info.compress_size * densest:
@@ -158,8 +158,8 @@ class Zip(Members):
         except OSError as error:
             raise DataError(f"{place}: cannot be read: {error.strerror or error}", FETCH) from error
         except BROKEN as error:
-            reason = "data with a wrong checksum (CRC-32)" if "CRC" in str(error) else "data that cannot be unpacked"
-            raise DataError(f"{place}: found {reason}, expected a file", FETCH) from error
+            reason = "does not match its checksum (CRC-32)" if "CRC" in str(error) else "cannot be unpacked"
+            raise DataError(f"{place}: the data {reason}", FETCH) from error
         if len(content) < info.file_size:
             raise DataError(
                 f"{place}: found {display.count(len(content))} bytes, expected {display.count(info.file_size)}", FETCH
@@ -195,5 +195,5 @@ def _check_contents(file: IO[bytes], name: str) -> None:
         raise DataError(
             f"{name}: found a table of contents of {display.size(declared)}, "
             f"expected at most {display.size(_LARGEST_CONTENTS)}",
-            "make an archive of only the images",
+            "create an archive that contains only the images",
         )

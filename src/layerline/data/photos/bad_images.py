@@ -60,8 +60,8 @@ def check_bad(bad: Sequence[BadFile], good: Sequence[tuple[Folders, str]], optio
     if skip:
         most = display.count(math.floor(skip * total))
         found = (
-            f"{display.count(len(bad))} of {display.counted(total, 'image')} cannot be read, "
-            f"expected at most {most} (--skip-bad {skip:g})"
+            f"{display.count(len(bad))} of {display.counted(total, 'image')} cannot be read; "
+            f"at most {most} may be skipped (--skip-bad {skip:g})"
         )
     raise DataError(
         "\n    ".join([f"{place}: {found}", *lines, *also]),
@@ -83,7 +83,7 @@ def _ways_out(
             ways.append("convert these files to PNG or JPEG" if unread else "fix or replace these files")
         if left > 1 and options.labels is None:
             without = _command(place, options, [pattern(name) for name in lost])
-            ways.append(f"without them there is no image of {_listed(lost)}; to omit {_it(lost)}: {without}")
+            ways.append(f"there are no other images of {_listed(lost)}; to omit {_it(lost)}: {without}")
         return ways
     odd = _patterns(bad, good)
     rest = [file for file in bad if file.suffix not in odd]

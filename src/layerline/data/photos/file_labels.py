@@ -57,8 +57,8 @@ class FileLabels:
             if each.label not in known:
                 near = spelling.nearest(each.label, self.classes)
                 raise DataError(
-                    f"{place}: found the label {display.name(each.label)} in {display.name(path, 100)}, "
-                    f"expected a class of train: {', '.join(display.name(name, 30) for name in self.classes[:8])}",
+                    f"{place}: {display.name(path, 100)} has the label {display.name(each.label)}; "
+                    f"expected a class in train: {', '.join(display.name(name, 30) for name in self.classes[:8])}",
                     f"did you mean {display.name(near)}?" if near else "add training images of it",
                 )
 

@@ -59,14 +59,15 @@ class FileTable:
         for split, table in {"train": self, **others}.items():
             if table.names != self.names:
                 raise DataError(
-                    f"{self.place}: the table of {split} has the columns {', '.join(table.names)}, "
+                    f"{self.place}: the table of {split} has the columns {', '.join(table.names)}; "
                     f"expected {', '.join(self.names)}",
-                    "name the columns of all tables the same",
+                    "use the same column names in all tables",
                 )
             rows += [[*row, split] for row in table.rows]
         if "split" in (name.lower() for name in self.names):
             raise DataError(
-                f"{self.place}: has a column split, and {' and '.join(others)} is passed too", "use only one of the two"
+                f"{self.place}: found a split column, but {' and '.join(others)} is passed too",
+                "use only one of the two",
             )
         return FileTable(self.place, [*self.names, "split"], rows)
 
@@ -133,7 +134,7 @@ class FileTable:
         options = options.for_files(self.place, (), [file.path for file in files])
         labels = options.labels
         if labels is None:
-            raise DataError(f"{self.place}: no image is left", "check exclude")
+            raise DataError(f"{self.place}: no images left", "check exclude")
         files = [file for file in files if labels.row(file.folders, file.name) is not None]
         files.sort(key=lambda file: (*labels.rank(file.folders, file.name), file.folders, file.name))
         outlines = Outlines(options.sizing)
@@ -151,10 +152,10 @@ class FileTable:
             raise DataError(f"{self.place}, row {number}: found a name that is not valid Unicode", "rename the file")
         path = Path(self.prefix + name)
         if not path.is_file():
-            what = "is a folder" if path.is_dir() else "no such file"
+            what = "found a folder" if path.is_dir() else "no such file"
             raise DataError(
                 f"{self.place}, row {number}: {display.name(str(path), 200)}: {what}",
-                "paths are relative to the current folder; data_dir= names the folder of the files",
+                "paths are relative to the current folder; for another folder, pass data_dir=",
             )
         *folders, last = name.split("/")
         return File(tuple(folders), last, path, stamp(path.stat()))
@@ -165,7 +166,7 @@ def _below(folder: Path, options: ImageOptions, progress: Progress | None) -> So
         raise DataError(f"--data-dir {display.name(str(folder), 200)}: no such folder", "check the path")
     read = image_folder.read_folder(folder, options, progress)
     if read is None:
-        raise DataError(f"{display.name(str(folder), 200)}: contains no images", "check the path")
+        raise DataError(f"{display.name(str(folder), 200)}: no images found", "check the path")
     return read
 
 

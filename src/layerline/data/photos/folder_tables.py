@@ -69,10 +69,10 @@ def _together(root: Path, found: dict[str, FileLabels]) -> FileLabels:
             if of.setdefault(path, each) != each:
                 tables = [shlex.quote(shown(root / table)) for table in (first, text)]
                 raise DataError(
-                    f"{shown(root)}: {display.name(path, 80)} is {display.name(of[path].label, 30)} in {first} and "
-                    f"{display.name(each.label, 30)} in {text}",
-                    f"choose a table: layerline data info {shlex.quote(shown(root))} --labels {tables[0]}; "
-                    f"or {tables[1]}",
+                    f"{shown(root)}: {display.name(path, 80)} is labeled {display.name(of[path].label, 30)} in {first} "
+                    f"but {display.name(each.label, 30)} in {text}",
+                    f"choose a table: layerline data info {shlex.quote(shown(root))} --labels {tables[0]}, "
+                    f"or --labels {tables[1]}",
                 )
     names = list(found)
     used = " and ".join(names if len(names) < _MANY else [names[0], f"{len(names) - 1} more tables"])

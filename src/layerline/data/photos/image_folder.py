@@ -151,7 +151,7 @@ def read_archive(
     with source as content:
         collector.fill(content, progress)
     if not collector.folders:
-        raise DataError(f"{archive.name}: contains no images", "pass an archive of class/image")
+        raise DataError(f"{archive.name}: no images found", "pass an archive with images arranged as class/image")
     others.ignored.recoded = list(archive.recoded)
     arranged = _arranged(archive.name, options, others, collector.inventory)
     pictures = collector.sorted_by(arranged, cached, others.to_json())
@@ -272,7 +272,7 @@ def _wanted(files: list[File], options: ImageOptions, ignored: IgnoredFiles, pla
             wanted.append(file)
     check_used(used, options.exclude, place)
     if not wanted:
-        raise DataError(f"{place}: --exclude matches every file", "exclude fewer")
+        raise DataError(f"{place}: --exclude matches every file", "exclude fewer files")
     return wanted
 
 
@@ -301,8 +301,8 @@ def _walk(path: Path, folders: Folders, ignored: IgnoredFiles, files: list[File]
             inner = True
             if len(folders) == _DEEPEST:
                 raise DataError(
-                    f"{shown(path)}: found folders nested more than {_DEEPEST} deep, expected class/image",
-                    "pass the folder that contains the classes; a link may point back to it",
+                    f"{shown(path)}: folders are nested more than {_DEEPEST} levels deep; expected class/image",
+                    "pass the folder that contains the classes, and check for links that lead back to it",
                 )
             _walk(Path(entry.path), (*folders, name), ignored, files, empty)
         elif is_text(name):
@@ -383,11 +383,11 @@ def _files(archive: Members, members: Iterable[Member], options: ImageOptions, o
                 raise DataError(
                     f"{archive.name}:{member.offset}: found more than {display.count(MAX_IGNORED)} files "
                     "that are not images",
-                    "make an archive of only the images",
+                    "create an archive that contains only the images",
                 )
             continue
         if (folders, name) in seen:
-            raise DataError(f"{place}: appears twice in the archive", "recreate the archive")
+            raise DataError(f"{place} appears twice in the archive", "recreate the archive")
         if member.size > image_file.LARGEST_FILE:
             raise DataError(
                 f"{place}: found {display.size(member.size)}, "

@@ -149,8 +149,8 @@ def _below(top: Folders, folders: Iterable[Folders], depth: int) -> list[Folders
 def _check_not_alone(place: str, top: Folders) -> None:
     if any(split_names.meaning(name) not in (None, "train") for name in top[-2:]):
         raise DataError(
-            f"{place}: found images only in {_path_text(top)}, expected a train folder too",
-            "to split this folder into training and test, pass the folder itself",
+            f"{place}: found images only in {_path_text(top)}, but no train folder",
+            "to split these images into training and test, pass that folder itself",
         )
 
 
@@ -159,12 +159,12 @@ def _check_splits(place: str, splits: dict[str, SplitName]) -> None:
         named = sorted(first for first, of in splits.items() if of == split)
         if len(named) > 1:
             raise DataError(
-                f"{place}: found {' and '.join(map(display.name, named))}, expected one {split} set",
+                f"{place}: found {' and '.join(map(display.name, named))}, expected only one {split} folder",
                 "merge them into one folder",
             )
     if "train" not in splits.values():
         raise DataError(
-            f"{place}: found {' and '.join(sorted(map(display.name, splits)))}, expected a train folder too",
+            f"{place}: found {' and '.join(sorted(map(display.name, splits)))}, but no train folder",
             "put the training images into train/CLASS",
         )
 
@@ -186,7 +186,7 @@ def _of_classes(
         of_folder[path] = name
         if names.setdefault(split, {}).setdefault(name, path) != path:
             raise DataError(
-                f"{place}: found two folders for the class {display.name(name)} in {split}, spelled differently",
+                f"{place}: {split} has two folders for the class {display.name(name)}, spelled differently",
                 "merge them into one folder",
             )
     with_bare = {split: set(found) for split, found in names.items()}
@@ -245,11 +245,13 @@ def _check_alike(place: str, names: dict[SplitName, set[str]]) -> None:
     for split, found in names.items():
         extra, lacking = sorted(found - names["train"]), sorted(names["train"] - found)
         if extra or lacking:
-            differences = [_listed(extra)] * bool(extra) + [f"no {_listed(lacking)}"] * bool(lacking)
+            differences = [f"has {_listed(extra)}"] * bool(extra) + [f"is missing {_listed(lacking)}"] * bool(lacking)
             raise DataError(
-                f"{place}: {split} has {' but '.join(differences)}, "
+                f"{place}: {split} {' but '.join(differences)}; "
                 f"expected the {len(names['train'])} classes of train: {_listed(sorted(names['train']))}",
-                "use the same class names" if extra else "create an empty folder for a class without images",
+                "use the same class names"
+                if extra
+                else f"if {split} has no images of a class, create an empty folder for it",
             )
 
 
@@ -257,7 +259,7 @@ def _check_filled(place: str, classes: tuple[str, ...], named: set[str]) -> None
     bare = sorted(named - set(classes))
     if bare:
         raise DataError(
-            f"{place}: found no training image of {_listed(bare)}, expected at least one of each class",
+            f"{place}: no training images of {_listed(bare)}; expected at least one of each class",
             "remove the empty folder, or add images to it",
         )
 

@@ -143,7 +143,7 @@ class ImageOptions:
         """Raise DataError if options that apply only to image files were passed for arrays."""
         if self.flags:
             raise DataError(
-                f"{' '.join(self.flags)}: {display.name(place)} contains arrays, expected image files",
+                f"{', '.join(self.flags)}: only for image files, but {display.name(place)} contains arrays",
                 "omit it" if len(self.flags) == 1 else "omit them",
             )
 
@@ -204,10 +204,10 @@ def label_source(
 ) -> LabelSource:
     """Return where labels come from. Raises DataError if the table cannot be read, or options contradict each other."""
     if labels is not None and label_by is not None:
-        raise DataError("--labels and --label-by: both specify the labels", "use only one of the two")
+        raise DataError("--labels, --label-by: cannot be combined", "both specify labels: use only one of them")
     named = [flag for flag, given in (("--file-column", file_column), ("--label-column", label_column)) if given]
     if labels is None and named:
-        raise DataError(f"{named[0]}: needs a table", "add the table that has this column: --labels FILE")
+        raise DataError(f"{named[0]}: no table specified", "add the table that has this column: --labels FILE")
     pattern = groups.pattern(label_by, "--label-by")
     if labels is None:
         return LabelSource(pattern=pattern)
@@ -221,7 +221,7 @@ def patterns(exclude: str | None) -> tuple[str, ...]:
         return ()
     found = tuple(part.strip() for part in str(exclude).split(",") if part.strip())
     if not found:
-        raise DataError("--exclude: contains no pattern", 'for example --exclude "*_mask.png,old"')
+        raise DataError("--exclude: no pattern specified", 'for example --exclude "*_mask.png,old"')
     return found
 
 
@@ -244,8 +244,8 @@ def check_used(used: set[str], exclude: tuple[str, ...], place: str) -> None:
     idle = [pattern for pattern in exclude if pattern not in used]
     if idle:
         raise DataError(
-            f"--exclude {display.name(idle[0])}: matches no file in {place}",
-            "* matches any characters; a pattern is compared with the path, the file name and each folder name",
+            f"--exclude {display.name(idle[0])}: no file in {place} matches",
+            "* matches any characters; patterns are compared with the path, the file name and each folder name",
         )
 
 

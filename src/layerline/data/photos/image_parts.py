@@ -83,7 +83,7 @@ def _check_classes(place: str, ranks: np.ndarray, classes: tuple[str, ...]) -> N
     counts = np.bincount(ranks[ranks[:, 0] == 0, 1], minlength=len(classes))
     if not counts.all():
         raise DataError(
-            f"{place}: no training image of {display.name(classes[int(np.argmin(counts))])} can be read, "
+            f"{place}: no training image of {display.name(classes[int(np.argmin(counts))])} can be read; "
             "expected at least one of each class",
             "fix its files, or omit the class with --classes",
         )
@@ -106,7 +106,7 @@ def _deep(inventory: Inventory, maximum: float | None) -> tuple[str, ...]:
     have = "has" if inventory.halved == 1 else "have"
     return (
         f"{display.counted(inventory.halved, 'image')} of {display.count(len(inventory.files))} {have} 16 bits, "
-        "of which the upper 8 are used: all 16 are used only if every image is 16-bit gray",
+        "but only the upper 8 are used: all 16 are used only if every image is 16-bit gray",
     )
 
 

@@ -93,14 +93,14 @@ class _Chooser:
 
     def chosen(self, file_column: str | None, label_column: str | None) -> UsedColumns:
         if not self._cells or not self._cells[0]:
-            raise DataError(f"{self._table.place}: found no line after the header, expected one per image", HEADER)
+            raise DataError(f"{self._table.place}: no lines after the header; expected one per image", HEADER)
         twice = next((name for name in _COLUMNS if self._names.count(name) > 1), None)
         if twice:
-            raise DataError(f"{self._where}: found the column {twice} twice, expected it once", "rename one of them")
+            raise DataError(f"{self._where}: the column {twice} appears twice", "rename one of them")
         self._label = None if label_column is None else self._named("--label-column", label_column)
         file = self._file() if file_column is None else self._named("--file-column", file_column)
         if file == self._label:
-            raise DataError(f"--label-column {label_column}: this is the column of the files", "choose another column")
+            raise DataError(f"--label-column {label_column}: this is the file column", "choose another column")
         split, group = (self._names.index(name) if name in self._names else None for name in ("split", "group"))
         used = {file, self._label, split, group}
         if split is None:
@@ -139,13 +139,13 @@ class _Chooser:
         if naming and all(self._same_files(several[0], k) for k in several[1:]):
             return several[0]
         if naming:
-            raise self._unclear("--file-column", several, "each name image files")
+            raise self._unclear("--file-column", several, "each contain image files")
         near = _nearly("file", [name for name in self._names if name])
         raise NoFilesError(
-            f"{self._where}: found {self._listed()}, but none names image files in {self._place}",
-            f"is {display.name(near, 30)} the file? {HEADER}"
+            f"{self._where}: found {self._listed()}, but no names of images in {self._place}",
+            f"is {display.name(near, 30)} the file column? {HEADER}"
             if near
-            else f"{HEADER}; --file-column NAME names another",
+            else f"{HEADER}; for another column: --file-column NAME",
         )
 
     def _listed(self) -> str:
@@ -154,7 +154,7 @@ class _Chooser:
             return f"the columns {', '.join(display.name(title, 30) for title in self._titles[:_MAX_LISTED])}"
         example = next((cells[0] for cells in self._cells if cells[0]), "")
         columns = display.counted(len(self._titles), "column")
-        return f"{columns} without a header, such as {display.name(example, 60)}"
+        return f"{columns} without a header (such as {display.name(example, 60)})"
 
     def _same_files(self, a: int, b: int) -> bool:
         pairs = zip(_some(self._cells[a]), _some(self._cells[b]), strict=True)
@@ -184,13 +184,13 @@ class _Chooser:
         if len(repeating) == 1:
             return repeating[0], {}
         if repeating:
-            raise self._unclear("--label-column", repeating, "each repeat")
+            raise self._unclear("--label-column", repeating, "each have repeated values")
         near = _nearly("label", [self._names[k] for k in free])
         raise DataError(
-            f"{self._where}: found {self._listed()}, but not label",
-            f"is {display.name(near, 30)} the label? {HEADER}"
+            f"{self._where}: found {self._listed()}, but no label",
+            f"is {display.name(near, 30)} the label column? {HEADER}"
             if near
-            else f"{HEADER}; --label-column NAME names another",
+            else f"{HEADER}; for another column: --label-column NAME",
         )
 
     def _marks(self, free: list[int]) -> list[int]:
@@ -229,7 +229,7 @@ class _Chooser:
         command = f"layerline data info {shlex.quote(self._place)} --labels {shlex.quote(self._table.place)} {flag} "
         return DataError(
             f"{self._where}: the columns {named} {why}: which one has the {'files' if 'file' in flag else 'labels'}?",
-            f"{command}{shlex.quote(listed[0])}; or {', '.join(map(shlex.quote, listed[1:4]))}",
+            f"choose one: {command}{shlex.quote(listed[0])}, or {', '.join(map(shlex.quote, listed[1:4]))}",
         )
 
     def _check_misspelled(self, unused: list[int]) -> None:
@@ -238,8 +238,8 @@ class _Chooser:
             near = "" if name in self._names else _nearly(name, others)
             if near:
                 raise DataError(
-                    f"{self._where}: found the column {display.name(near, 30)}, expected file, label, split or group",
-                    f"did you mean {name}? rename the column, to make clear whether it is used",
+                    f"{self._where}: unknown column {display.name(near, 30)}; expected file, label, split or group",
+                    f"did you mean {name}? rename the column to that, or to a less similar name",
                 )
 
     def _notes(self, file: int, label: int | None, split: int | None, used: Collection[int | None]) -> tuple[str, ...]:

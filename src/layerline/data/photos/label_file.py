@@ -145,11 +145,11 @@ def _check_named_once(table: Table, rows: Sequence[_Row]) -> None:
 
 
 def _twice(table: Table, one: _Row, other: _Row) -> DataError:
-    place = f"{table.place}:{other.line}: the file {display.name(other.file, 100)}"
+    place = f"{table.place}:{other.line}: {display.name(other.file, 100)}"
     if one.label != other.label and one.label and other.label:
         return DataError(
-            f"{place} is already on line {one.line} with the label {display.name(one.label, 30)}, and here has "
-            f"{display.name(other.label, 30)}: several labels per image are not supported",
+            f"{place} has the label {display.name(other.label, 30)} here, but {display.name(one.label, 30)} on line "
+            f"{one.line}: only one label per image is supported",
             "remove one of the two lines",
         )
     return DataError(f"{place} is already on line {one.line}", "remove one of the two lines")
@@ -176,16 +176,16 @@ def _usable(table: Table, rows: list[_Row], files: FileNames, place: str, skip: 
 def _unlabeled(lacking: Sequence[_Row], rows: Sequence[_Row]) -> DataError:
     """Return the error for lines without a label."""
     if len(lacking) == 1:
-        return DataError("the line has no label", "fill it in, or remove the line")
+        return DataError("the line has no label", "add a label, or remove the line")
     count = f"{display.count(len(lacking))} of {display.count(len(rows))} lines have no label"
-    return DataError(count, "fill them in, or remove these lines")
+    return DataError(count, "add labels, or remove these lines")
 
 
 def _absent(lacking: Sequence[_Row], rows: Sequence[_Row], files: FileNames, place: str) -> DataError:
     """Return the error for lines that name files that do not exist, with the first names."""
     near = _near(lacking[0].file, files.paths)
     meant = f"did you mean {display.name(near, 100)}? " if near else ""
-    way = f"{meant}name each file by its path in {place}, or remove "
+    way = f"{meant}list each file by its path relative to {place}, or remove "
     if len(lacking) == 1:
         return DataError(f"the file {display.name(lacking[0].file, 100)} is not in {place}", f"{way}the line")
     some = ", ".join(display.name(row.file, 100) for row in lacking[:_MAX_SHOWN])
@@ -207,11 +207,11 @@ def _check_single(table: Table, rows: Sequence[_Row], columns: UsedColumns, comm
     way = "keep one label on each line, or remove these lines"
     if columns.label is not None and several_labels.BAR not in first.label:
         title = table.lines[0][1][columns.label] if columns.has_header else str(columns.label + 1)
-        way += f"; if {display.name(first.label, 40)} is one class: {command} --label-column {shlex.quote(title)}"
+        way += f"; if {display.name(first.label, 40)} is a single class: {command} --label-column {shlex.quote(title)}"
     have = "has" if len(found) == 1 else "have"
     raise DataError(
         f"{table.place}:{first.line}: {display.count(len(found))} of {display.count(len(rows))} lines {have} several "
-        f"labels, such as {display.name(first.label, 60)}, expected one: several labels per image are not supported",
+        f"labels ({display.name(first.label, 60)}); only one label per image is supported",
         way,
     )
 
@@ -220,13 +220,13 @@ def _check_split(table: Table, rows: Sequence[_Row]) -> None:
     """Raise DataError if there are no training lines, or a class without any."""
     known = sorted({row.label for row in rows if row.split == "train"})
     if rows and not known:
-        raise DataError(f"{table.place}: no line has the split train", "omit the column, or add training lines")
+        raise DataError(f"{table.place}: no line has the split train", "omit the split column, or add lines with train")
     for row in rows:
         if row.label not in known:
             near = spelling.nearest(row.label, known)
             raise DataError(
-                f"{table.place}:{row.line}: found the label {display.name(row.label)} in {row.split}, "
-                f"expected a class of train: {', '.join(display.name(name, 30) for name in known[:8])}",
+                f"{table.place}:{row.line}: found label {display.name(row.label)} in {row.split}, "
+                f"expected a class in train: {', '.join(display.name(name, 30) for name in known[:8])}",
                 f"did you mean {display.name(near)}?" if near else "add training images of it",
             )
 
@@ -281,7 +281,7 @@ def _spelled(table: Table, rows: Sequence[_Row], files: FileNames) -> tuple[str,
     if cased:
         count = f"{display.counted(len(cased), 'file')} {'is' if len(cased) == 1 else 'are'}"
         notes.append(
-            f"{table.place}: {count} written in another case, such as {display.name(cased[0].written, 60)}: "
+            f"{table.place}: {count} spelled in a different case, such as {display.name(cased[0].written, 60)}: "
             f"{display.name(cased[0].paths[0], 60)}"
         )
     return tuple(notes)

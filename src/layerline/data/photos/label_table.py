@@ -31,7 +31,7 @@ _MAX_COLUMNS: Final = 20_000
 """Maximum number of columns: more than there may be classes."""
 _MAX_CELLS: Final = 2**25
 """Maximum number of cells of JSON lines, which need not be written if they are empty."""
-HEADER: Final = "the first line names the columns: file,label and, if you have them, split and group"
+HEADER: Final = "the first line names the columns: file,label and optionally split and group"
 _SPREADSHEETS: Final = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
 _OLE: Final = b"\xd0\xcf\x11\xe0"
 """The first bytes of an .xls file."""
@@ -77,7 +77,8 @@ def _content(path: Path, place: str) -> bytes:
         raise DataError(f"--labels {place}: cannot be read: {error}", "check the path") from error
     if content is None:
         raise DataError(
-            f"{place}: larger than {display.size(_MAX_BYTES)}, expected lines of file,label", "check the path"
+            f"{place}: the file is larger than {display.size(_MAX_BYTES)}, expected lines of file,label",
+            "check the path",
         )
     what = kind(content[:300])
     packed = what is not None and "zip" in what
@@ -144,8 +145,8 @@ def _lines(text: str, place: str) -> Iterator[tuple[int, list[str]]]:
             return
         except csv.Error as error:
             raise DataError(
-                f"{place}:{line}: the line is not valid CSV ({error})",
-                "enclose a cell that contains a quote in quotes, and write that quote twice",
+                f"{place}:{line}: not valid CSV ({error})",
+                "if a cell contains a quote, double it and enclose the cell in quotes",
             ) from None
         yield line, cells
 

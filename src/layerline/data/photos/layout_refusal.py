@@ -95,7 +95,7 @@ class Refusal:
         flat = [name for name in extra if name in bare or name in self.splits]
         what = "outside any class folder" if len(flat) == len(extra) else "outside any split"
         return DataError(
-            f"{self.place}: found images in {_listed(extra)} {what}, "
+            f"{self.place}: found images in {_listed(extra)} {what}; "
             f"expected only train, val and test, with the classes of {display.name(train)}",
             f"exclude them: {command(self.place, list(map(pattern, extra)))}",
         )
@@ -103,7 +103,7 @@ class Refusal:
     def _among_classes(self, others: list[str]) -> DataError:
         named = sorted(self.splits)
         return DataError(
-            f"{self.place}: found {_listed(named)}, named like a split, next to {_listed(others)}, "
+            f"{self.place}: found {_listed(named)}, named like a split, next to {_listed(others)}; "
             "expected only classes, or splits that each contain all classes",
             f"exclude it: {command(self.place, list(map(pattern, named)))}; if it is a class, rename it",
         )
@@ -120,8 +120,8 @@ class Refusal:
         help_ = "; ".join(ways) or help_
         table_text = f", and the table {display.name(table, 60)} next to them" if table else ""
         return DataError(
-            f"{self.place}: found images directly in {_listed(named)}{table_text}, expected a folder for each class "
-            "there: splits are not classes",
+            f"{self.place}: found images directly in {_listed(named)}{table_text}; expected a folder for each class "
+            "inside (splits are not classes)",
             help_,
         )
 
@@ -135,7 +135,7 @@ class Refusal:
         inner = self.inner
         if len(inner) == 1:
             only = _path_text((*self.top, *next(iter(inner))))
-            where = f"all in one folder, {only}" if only else "outside any class folder"
+            where = f"in only one folder ({only})" if only else "outside any class folder"
             table = self._table()
             ways = [self._with_table(table, command(self.place))] if table else []
             help_ = "; ".join([*ways, *self._by_names()]) or LAYOUT
@@ -166,7 +166,7 @@ class Refusal:
             case "masks":
                 masks = class_folders.masks_among({name for path in inner for name in path})
                 return DataError(
-                    f"{self.place}: found {_listed(masks)} among the folders of images, expected only images",
+                    f"{self.place}: found {_listed(masks)} among the image folders, expected only images",
                     f"exclude them: {command(self.place, list(map(pattern, masks)))}",
                 )
             case "levels":
@@ -176,26 +176,26 @@ class Refusal:
     def _folds(self, inner: Collection[Folders]) -> DataError:
         folds = sorted({path[0] for path in inner})
         below = {path[1] for path in inner if len(path) > 1}
-        found = f"{self.place}: found {_listed(folds)}, named like the folds of a cross-validation"
+        found = f"{self.place}: {_listed(folds)} look like cross-validation folds"
         if not below:
-            return DataError(f"{found}, expected a folder for each class there", f"{LAYOUT}; {_LABELS}")
+            return DataError(f"{found}; expected a folder for each class in them", f"{LAYOUT}; {_LABELS}")
         if any(split_names.meaning(name) for name in below):
             one = str(Path(self.place, *self.top, folds[0]))
             help_ = f"use one of them: {command(one)}" if self.context.is_folder else f"unpack {folds[0]}, and pass it"
-            return DataError(f"{found}, each with {_listed(sorted(below))}, expected only one of them", help_)
+            return DataError(f"{found}, each with {_listed(sorted(below))}; expected only one fold", help_)
         return DataError(
-            f"{found}, each with {_listed(sorted(below))}, expected classes, or train, val and test",
-            f"use all of them as one set: {command(self.place, (), {'label_by': _LAST})}; "
-            "to test on one of them, list file, label and split in a table: --labels FILE",
+            f"{found}, each with {_listed(sorted(below))}; expected classes, or train, val and test",
+            f"combine them into one set: {command(self.place, (), {'label_by': _LAST})}; "
+            "to test on one fold, list file, label and split in a table: --labels FILE",
         )
 
     def _splits_inside(self, inner: Collection[Folders], first: str) -> DataError:
         splits = sorted({name for path in inner for name in path[1:] if split_names.meaning(name)})
         path = min(path for path in inner if set(path[1:]) & set(splits))
         return DataError(
-            f"{self.place}: found {_listed(splits)} inside {display.name(path[0])}, "
-            f"expected splits around the classes: {display.name(splits[-1])}/{display.name(path[0])}",
-            f"move the folders; or ignore these splits: {command(self.place, (), {'label_by': first})}",
+            f"{self.place}: found {_listed(splits)} inside {display.name(path[0])}; "
+            f"expected classes inside the splits, such as {display.name(splits[-1])}/{display.name(path[0])}",
+            f"move the folders, or ignore these splits: {command(self.place, (), {'label_by': first})}",
         )
 
     def _levels(self, inner: Collection[Folders], first: str) -> DataError:
@@ -203,15 +203,15 @@ class Refusal:
         outer, holders = sorted({path[0] for path in inner}), class_folders.containers(inner)
         deeper = sorted({path[-1] for path in inner})
         ways = [
-            f"for the classes {_listed(outer)}: {command(self.place, (), {'label_by': first})}",
-            f"for {_listed(deeper)}: {command(self.place, (), {'label_by': _LAST})}",
+            f"to use the classes {_listed(outer)}: {command(self.place, (), {'label_by': first})}",
+            f"to use {_listed(deeper)}: {command(self.place, (), {'label_by': _LAST})}",
         ]
         if len(holders) == 1 and not self.splits and self.context.is_folder:
-            ways.append(f"for {holders[0]} alone: {command(str(Path(self.place, *self.top, holders[0])))}")
+            ways.append(f"to use only {holders[0]}: {command(str(Path(self.place, *self.top, holders[0])))}")
         inside = sorted({path[1] for path in inner if len(path) > 1 and path[0] == holders[0]})
         return DataError(
             f"{self.place}: found the folders {_listed(inside)} inside {display.name(holders[0])}: "
-            "either level may be the classes",
+            "either level could be the classes",
             "; ".join(ways),
         )
 

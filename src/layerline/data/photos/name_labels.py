@@ -60,7 +60,7 @@ def _matches(names: Sequence[str], pattern: re.Pattern[str], command: str) -> li
         folders = {name.split("/", 1)[0] for name in lacking if "/" in name}
         others = {name.split("/", 1)[0] for name, match in zip(names, matches, strict=True) if match}
         apart = sorted(folders) if len(folders) <= _MAX_FOLDERS and not folders & others else []
-        way = "the path of every file, relative to the folder of the splits, must match"
+        way = "every path must match; paths are relative to the folder that contains the splits"
         if apart:
             way = f"exclude them: {command} --exclude {shlex.quote(','.join(apart))}"
         raise groups.no_match("--label-by", pattern, lacking, len(names), way)
@@ -84,7 +84,7 @@ def _splits(paths: Sequence[str], place: str, command: str) -> dict[str, SplitNa
         )
     if "train" not in found.values():
         raise DataError(
-            f"{place}: found {' and '.join(sorted(map(display.name, found)))}, expected a train folder too",
+            f"{place}: found {' and '.join(sorted(map(display.name, found)))}, but no train folder",
             "put the training images into train",
         )
     return found

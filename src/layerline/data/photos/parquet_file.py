@@ -47,7 +47,7 @@ def _opened(path: Path) -> Iterator[Any]:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise DataError(f"{place}: found a Parquet file, which needs pyarrow to be read", _INSTALL) from error
+        raise DataError(f"{place}: reading Parquet files requires pyarrow", _INSTALL) from error
     try:
         with regular.opened(path) as file:
             yield pq.ParquetFile(file)
@@ -78,7 +78,7 @@ def labels(path: Path, column: str) -> list[Any]:
     for row, value in enumerate(found):
         if value is not None and type(value) not in (int, str, bool):
             raise DataError(
-                f"{shown(path)}: found {type(value).__name__} in row {row} of {column}", "use one label a row"
+                f"{shown(path)}: found {type(value).__name__} in row {row} of {column}", "use one label per row"
             )
     return list(found)
 
@@ -143,6 +143,6 @@ def _only(place: str, what: str, found: list[str]) -> str:
         return found[0] if len(found) == 1 else preferred[0]
     listed = ", ".join(display.name(name) for name in found[:8]) or "none"
     raise DataError(
-        f"{place}: found {len(found)} columns of {what}s ({listed}), expected one called {what}",
+        f"{place}: found {len(found)} columns of {what}s ({listed}), expected one named {what}",
         f"rename one to {what}, for example with datasets: ds.rename_column",
     )

@@ -76,7 +76,7 @@ class Sizing:
         C, H, W = shape
         if self.size is not None and self.size != (H, W):
             raise DataError(
-                f"--size {written(self.size)}: the network's Input line has {H}×{W}, expected the same size",
+                f"--size {written(self.size)}: the network's Input line specifies {H}×{W}; the sizes must match",
                 f"omit --size, or change the line to Input {C} {' '.join(map(str, self.size))}",
             )
         if self.gray is not None and C in (1, 3) and self.gray != (C == 1):
