@@ -176,7 +176,7 @@ def _with(card: model_file.Card, **metadata: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": "layerline checkpoint"}, "contains a layerline checkpoint, expected a model"),
+        ({"format": "layerline checkpoint"}, "contains a layerline checkpoint, not a model"),
         (
             {"format_version": "2", "versions": '{"layerline": "3.1.0"}'},
             "written by layerline 3.1.0 in format version 2",
