@@ -546,8 +546,7 @@ def test_the_documentation_has_every_kind_and_threshold():
         f"at most {100 * masks.PHOTO:.0f}%",
         f"From {100 * masks.MANY:.0f}% of all files, they are treated as masks or copies",
         f"{100 * doctor.NOTHING_IN_THEM:.0f}% of all images, or of a class",
-        f"From {100 * masks.MANY:.0f}% of all images, they are refused; "
-        f"from {100 * masks.SOME:g}%, they are reported",
+        f"From {100 * masks.MANY:.0f}% of all images, they are refused; from {100 * masks.SOME:g}%, they are reported",
         "at least 32 × 32",
         "between 5% and 95%",
     ):

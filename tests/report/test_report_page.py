@@ -49,7 +49,12 @@ def test_the_figures_stand_with_their_intervals_and_baselines(run: Path) -> None
     result["test_accuracy"] = 0.7654
     (run / "result.json").write_text(json.dumps(result))
     said = read_page.section(written(run), "results")
-    for part in ("76.54%", "95% confidence interval: 71.00% to 82.00%", "95% confidence interval: 61.00% to 69.00%", "90 test images"):
+    for part in (
+        "76.54%",
+        "95% confidence interval: 71.00% to 82.00%",
+        "95% confidence interval: 61.00% to 69.00%",
+        "90 test images",
+    ):
         assert part in said.text
     label = next(said.all("svg")).attributes["aria-label"]
     assert "logistic regression on 16×16 thumbnails 43.75%" in label

@@ -294,7 +294,7 @@ def test_names_from_a_file_are_fit_for_a_message(tmp_path: Path) -> None:
     tensors.write(path, {"\x1b[31m" + "x" * 10_000: np.zeros(2, np.float32)}, {})
     content = path.read_bytes().replace(b'"F32"', b'"F16"')
     path.write_bytes(tensors.signed(content))
-    with pytest.raises(tensors.FileError, match=r"has dtype F16, expected one of F32") as caught:
+    with pytest.raises(tensors.FileError, match=r"found dtype F16, expected one of F32") as caught:
         tensors.read(path)
     assert "\x1b" not in caught.value.message
     assert len(caught.value.message) < 300 + len(str(path))

@@ -256,7 +256,9 @@ def test_what_cannot_be_scaled_is_refused_and_what_floats_are_by_chance_is_not()
         layerline.DataError, match=r"has pixels up to 100, but the training images had pixels from 0 to 255"
     ):
         model.evaluate(changed(data, ImageSet(floats, source.labels, 100.0)))
-    with pytest.raises(layerline.DataError, match=r"has pixels below 0, but the training images had pixels from 0 to 255"):
+    with pytest.raises(
+        layerline.DataError, match=r"has pixels below 0, but the training images had pixels from 0 to 255"
+    ):
         model.evaluate(changed(data, ImageSet(floats / 128 - 1, source.labels, 1.0)))
     model = dataclasses.replace(model, preprocessing=dataclasses.replace(model.preprocessing, maximum=239.5))
     as_it_is = model.evaluate(changed(data, ImageSet(floats, source.labels, 239.5)))
@@ -322,16 +324,19 @@ def cut(seed: int, which: str = "test") -> list[int]:
     return list(split.indices.tolist())
 
 
-@pytest.mark.usefixtures("here")
 def test_after_a_limit_images_only_may_have_been_used() -> None:
     """With --limit some images of the training set were not trained on, so the remark does not say that all were."""
     data = layerline.load_data("digits")
     held = np.concatenate([split.indices for split in (data.validation, data.test) if split is not None])
-    for options, text in (({}, "images were used in training"), ({"limit": 100}, "images may have been used in training")):
+    for options, text in (
+        ({}, "images were used in training"),
+        ({"limit": 100}, "images may have been used in training"),
+    ):
         run = RunOfModel(options, data.fingerprint, held)
         assert text in str(run_of_model.remark(run, data, [("train", data.train)]))
 
 
+@pytest.mark.usefixtures("here")
 def test_some_of_the_classes_are_looked_at_where_that_is_asked_for() -> None:
     """`--classes` leaves out what only one of both knows; what did not occur is null, and said."""
     for name in ("cat", "dog"):
