@@ -128,14 +128,14 @@ def test_a_good_training_has_no_remarks() -> None:
         (
             {"nearest": 0.76, "thumbnails": 0.62},
             "Predicting the class of the nearest training image by 16×16 thumbnails does just as well: its accuracy is "
-            "0.760 and the network's is 0.700 (95% confidence interval 0.600 to 0.800). Either test images are near copies "
-            "of training images (run layerline data check) or the task is easy.",
+            "0.760 and the network's is 0.700 (95% confidence interval 0.600 to 0.800). Either test images are near "
+            "copies of training images (run layerline data check) or the task is easy.",
         ),
         (
             {"nearest": 0.81, "thumbnails": 0.62},
             "Predicting the class of the nearest training image by 16×16 thumbnails does better: its accuracy is "
-            "0.810 and the network's is 0.700 (95% confidence interval 0.600 to 0.800). Either test images are near copies "
-            "of training images (run layerline data check) or the task is easy.",
+            "0.810 and the network's is 0.700 (95% confidence interval 0.600 to 0.800). Either test images are near "
+            "copies of training images (run layerline data check) or the task is easy.",
         ),
         (
             {"nearest": 0.74, "thumbnails": 0.62},
