@@ -72,7 +72,10 @@ class SplitOptions:
         if self.limit is not None and (not is_whole(self.limit) or self.limit < 1):
             raise DataError(f"--limit {display.name(str(self.limit))}: must be a whole number of images, 1 or more")
         if not is_whole(self.seed) or not 0 <= self.seed < 2**64:
-            raise DataError(f"--seed {display.name(str(self.seed))}: must be a whole number from 0 to {2**64 - 1:,d}")
+            text = isinstance(self.seed, str) and self.seed.isdecimal()  # which only a program can pass
+            written = f'"{self.seed}"' if text else display.name(str(self.seed))
+            advice = f"pass a number instead of text: --seed {self.seed}" if text else None
+            raise DataError(f"--seed {written}: must be a whole number from 0 to {2**64 - 1:,d}", advice)
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,7 +87,7 @@ def _adaptive(word: str, windowed: str) -> Callable[[Statement], AsMeant | Misfi
         typed = statement.word.text
         size = int(sizes[0]) if sizes and sizes[0].isdecimal() else 4
         reason = f"{typed} is available with an output of 1×1 only, which is `{word}` here"
-        return Misfit(reason, f"use a window: `{windowed} 2` gives {size}×{size} from images of {2 * size}×{2 * size}")
+        return Misfit(reason, f"use a window: `{windowed} 2` gives {size}×{size} from {2 * size}×{2 * size} images")
 
     return read
 

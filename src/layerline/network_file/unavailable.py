@@ -74,7 +74,20 @@ UNAVAILABLE: Final[dict[str, str | None]] = {
     "adaptivemaxpool2d": "an output of 1×1 is available, as `GlobalMaxPool`; for others, use `Pool` with a window",
     **dict.fromkeys(("identity", "noop"), "remove this line: it does nothing"),
     **dict.fromkeys(("se", "squeezeexcitation", "selayer", "bilinear", "lambda", "permute", "unflatten"), None),
-    **dict.fromkeys(("reshape", "view"), "write `Flat`"),
+    **dict.fromkeys(
+        ("reshape", "view"), "write `Flat` for a vector; images need no line, because they have the shape of the data"
+    ),
+    **dict.fromkeys(
+        ("basicblock", "bottleneck", "residualblock", "resblock", "resnetblock", "residualunit", "invertedresidual"),
+        "write its lines, those of the branch between `Residual` and `End`",
+    ),
+    **dict.fromkeys(
+        (
+            *("convbnrelu", "convbnact", "convbn", "conv_bn_relu", "conv_bn", "conv2d_bn", "convblock", "conv_block"),
+            *("basicconv2d", "conv2dnormactivation", "convlayer", "convmodule", "doubleconv", "double_conv"),
+        ),
+        "write its lines, such as `Conv`, `BatchNorm` and `ReLU`",
+    ),
     **dict.fromkeys(("pooling", "pool2d"), "write `Pool` for the largest number, `AvgPool` for the mean"),
 }
 """The word in lower case → the help, where there is any."""

@@ -9,7 +9,7 @@ from layerline.errors import RecipeError, other_words
 from layerline.numbers import display, scalars
 
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,30}")
-_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]*)?")
+_NUMBER: Final = re.compile(r"[+-]?([0-9]{1,30}(\.[0-9]*)?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,3})?")
 """Numbers that the command line and files have converted."""
 
 
@@ -50,7 +50,10 @@ def _written(option: str, value: object, number: re.Pattern[str]) -> tuple[str, 
 
 
 def one_of(option: str, value: object, known: tuple[str, ...]) -> None:
-    """Raise RecipeError, with a suggestion, if a word is unknown."""
+    """Raise RecipeError, with a suggestion, if a word is unknown, or an object of another library."""
+    if value is not None and not isinstance(value, str | int | float | tuple | list):
+        name = (value if isinstance(value, type) else type(value)).__name__
+        raise RecipeError(f"--{option}: found {name}, expected a name", other_words.hint(option, name, known))
     if not isinstance(value, str) or value not in known:
         raise RecipeError(
             f"--{option} {display.name(str(value))}: unknown", other_words.hint(option, str(value), known)
