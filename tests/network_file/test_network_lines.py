@@ -75,6 +75,7 @@ LINES = {
         "UpSampling2D 2",
         "Conv1D 32 3",
         "Concatenate",
+        "Conv2D 32 (3, 3)",
         "Conv2D 32 3 relu",
         "Conv2D 32 3 same",
         "Dense 10 softmax",

@@ -199,7 +199,7 @@ def test_adam_is_adamw_without_weight_decay() -> None:
     """It is understood where the two are the same, and only there; Adam's weight decay is another one."""
     assert Recipe(optimizer="Adam", learning_rate=0.001) == Recipe(optimizer="adam", learning_rate=0.001)
     assert Recipe(optimizer="adam", learning_rate=0.001) == Recipe(optimizer="adamw", learning_rate=0.001)
-    with pytest.raises(RecipeError, match=r"adam.*: unknown"):
+    with pytest.raises(RecipeError, match=r"adam.*: not available with a weight decay"):
         Recipe(optimizer="adam", weight_decay=0.01)
 
 

@@ -70,11 +70,10 @@ class SplitOptions:
         _check_share("test", self.test)
         _check_share("validation", self.validation)
         if self.limit is not None and (not is_whole(self.limit) or self.limit < 1):
-            raise DataError(f"--limit {display.name(str(self.limit))}: must be a whole number of images, 1 or more")
+            written, advice = display.number_as_passed("limit", self.limit)
+            raise DataError(f"--limit {written}: must be a whole number of images, 1 or more", advice)
         if not is_whole(self.seed) or not 0 <= self.seed < 2**64:
-            text = isinstance(self.seed, str) and self.seed.isdecimal()  # which only a program can pass
-            written = f'"{self.seed}"' if text else display.name(str(self.seed))
-            advice = f"pass a number instead of text: --seed {self.seed}" if text else None
+            written, advice = display.number_as_passed("seed", self.seed)
             raise DataError(f"--seed {written}: must be a whole number from 0 to {2**64 - 1:,d}", advice)
 
 

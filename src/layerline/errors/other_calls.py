@@ -35,6 +35,7 @@ TRAIN: Final = {
 """Arguments of functions that train."""
 LOAD_DATA: Final = {
     **dict.fromkeys(("train", "subset"), "omit it: all splits are loaded together, as data.train and data.test"),
+    "root": "data_dir= is the folder of the named data sets",
     "train_size": "pass the other sizes: test=0.15, validation=0.1",
     **dict.fromkeys(("valid_pct", "val_pct"), "did you mean validation=?"),
     "shuffle": "omit it: splits are random, and the images are shuffled before every epoch",
@@ -42,7 +43,7 @@ LOAD_DATA: Final = {
     "download": "in a shell, layerline data fetch mnist downloads a data set",
     "label_mode": "omit it: labels are class numbers or names, also one-hot",
     "color_mode": "gray=True reads images as grayscale, gray=False as RGB",
-    **dict.fromkeys(("data", "path", "root", "directory", "folder"), 'pass it without a name: load_data("photos/")'),
+    **dict.fromkeys(("data", "path", "directory", "folder"), 'pass it without a name: load_data("photos/")'),
     **dict.fromkeys(("x", "y", "X", "images"), "pass images and labels together: load_data((x, y))"),
     **dict.fromkeys(("batch_tfms", "transform", "transforms"), _AUGMENT),
     "item_tfms": "size= resizes the images",
@@ -75,7 +76,7 @@ _WITH_MODEL: Final = {
     **dict.fromkeys(("evaluate", "score", "test"), "use run.model.evaluate(data); run.result has the test results"),
     "save": 'use run.model.save("model.safetensors")',
 }
-_ON_DEVICE: Final = dict.fromkeys(("eval", "to", "cuda", "cpu"), "omit it: a model only predicts, on the CPU")
+_ON_DEVICE: Final = dict.fromkeys(("eval", "to", "cuda", "cpu"), "omit it: a model only predicts")
 _SAVED: Final = 'use model.save("model.safetensors"); PyTorch can load the file'
 ATTRIBUTES: Final[dict[str, dict[str, str]]] = {
     "layerline": {
@@ -83,7 +84,7 @@ ATTRIBUTES: Final[dict[str, dict[str, str]]] = {
         **dict.fromkeys(("load_model", "from_pretrained"), _LOAD),
         **dict.fromkeys(("load_dataset", "datasets", "ImageDataLoaders", "ImageFolder"), _DATA),
         **dict.fromkeys(("predict", "evaluate"), 'it is a method of a model: layerline.load("model.safetensors")'),
-        **dict.fromkeys(("Sequential", "nn", "layers", "Conv2d", "Conv2D", "Dense", "Linear"), _TEXT),
+        **dict.fromkeys(("Sequential", "nn", "Conv2d", "Conv2D", "Dense", "Linear"), _TEXT),
         **dict.fromkeys(("summary", "describe"), "use print(network)"),
         **dict.fromkeys(("ConvNetClassifier", "Classifier", "CNNClassifier"), _ESTIMATOR),
     },

@@ -24,7 +24,7 @@ UNAVAILABLE: Final[dict[str, str | None]] = {
         ),
         _ACTIVATIONS,
     ),
-    "prelu": "slopes are not learned here; `LeakyReLU 0.25` has the slope that PReLU starts with in PyTorch",
+    "prelu": "slopes are not learned here; `LeakyReLU 0.25` has PReLU's initial slope in PyTorch",
     "softmax2d": "`Softmax` needs a vector, on the last line only",
     **dict.fromkeys(
         (
@@ -67,9 +67,7 @@ UNAVAILABLE: Final[dict[str, str | None]] = {
     "rescaling": "remove this line: images are scaled on loading (see --normalize)",
     "normalization": "remove this line, and train with --normalize standard",
     **dict.fromkeys(("resizing", "centercrop"), "remove this line: the size of the images is an option, --size"),
-    **dict.fromkeys(
-        ("zeropadding2d", "zeropad2d"), "put the padding on the line after it, as in `Conv 16 3 padding=1`"
-    ),
+    **dict.fromkeys(("zeropadding2d", "zeropad2d"), "put the padding on the next line, as in `Conv 16 3 padding=1`"),
     "adaptiveavgpool2d": "an output of 1×1 is available, as `GlobalPool`; for others, use `AvgPool` with a window",
     "adaptivemaxpool2d": "an output of 1×1 is available, as `GlobalMaxPool`; for others, use `Pool` with a window",
     **dict.fromkeys(("identity", "noop"), "remove this line: it does nothing"),

@@ -57,7 +57,7 @@ def training_option(code: str) -> Misfit | None:
 
 def unknown_word(text: str, words: Mapping[str, Word]) -> Misfit:
     """Return the mistake for a line that starts with `text`; `words` maps all lower-case spellings to words."""
-    text = text.partition("(")[0] or text  # of code that is not understood, the name of the function
+    text = text.partition("(")[0].rpartition(".")[2] if "(" in text[1:] else text  # of code, the name of the function
     reason = f"`{shown(text)}` is not a layer"
     unseen = hidden(text)
     if unseen:
