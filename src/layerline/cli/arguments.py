@@ -175,15 +175,15 @@ class CommandLine:
         elif self._rest and self._rest[0] not in self._flags:
             self._read += [flag, self._rest.pop(0)]
         elif flag == "--resume":
-            self._reasons.append("--resume: needs the folder of the run to resume")
+            self._reasons.append("--resume needs the folder of the run to resume")
             self._read += [flag, run_to_name(resumable=True)]
         else:
-            raise MistypedError(f"{spelled}: needs a value", f"{flag} {option.metavar}")
+            raise MistypedError(f"{spelled} needs a value", f"{flag} {option.metavar}")
 
     def _switch(self, option: SwitchOption, spelled: str, given: str | None, *, off: bool) -> None:
         """Take a switch, with or without a value. Raises UsageError if the --no- form has one."""
         if off and given is not None:
-            raise MistypedError(f"{spelled}: does not take a value", f"write {spelled} alone")
+            raise MistypedError(f"{spelled} does not take a value", f"write {spelled} alone")
         if not off and given is None and self._rest and self._rest[0].lower() in ON_OFF:
             given = self._rest.pop(0)
         value = "yes" if given is None else ON_OFF.get(given.lower(), given)
@@ -191,8 +191,8 @@ class CommandLine:
 
     def _once(self, option: click.Option, spelled: str) -> None:
         if option.name in self._seen:
-            same = "" if spelled in option.opts else f"is the same as `{option.opts[0]}`, which is "
-            raise MistypedError(f"{spelled}{'' if same else ':'} {same}specified twice", "remove one of them")
+            same = "" if spelled in option.opts else f"the same as `{option.opts[0]}`, which is "
+            raise MistypedError(f"{spelled} is {same}specified twice", "remove one of them")
         self._seen.add(option.name)
 
     def _other(self, spelled: str, name: str, given: str | None, *, dashed: bool) -> bool:

@@ -152,7 +152,7 @@ def _usage(error: click.ClickException) -> str:
             message = f"{extra[1]}: unexpected argument{'s' * (' ' in extra[1])}"
         case click.BadOptionUsage():
             takes = "does not take a" if "does not take" in message else "needs a"
-            message = f"{error.option_name}: {takes} value"
+            message = f"{error.option_name} {takes} value"
     if help_line is None and context is not None:
         help_line = f"see {context.command_path} --help"
     return message + (f"\n  help: {help_line}" if help_line else "")
