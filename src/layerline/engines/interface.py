@@ -41,6 +41,11 @@ class Outputs:
     losses: NDArray[np.float64]
     """(M,): cross-entropy (nats) of each image against its label."""
 
+    @classmethod
+    def empty(cls, images: int, classes: int) -> Outputs:
+        """Return outputs to be written."""
+        return cls(np.empty((images, classes), np.float32), np.empty(images, np.float64))
+
 
 @dataclass(frozen=True, eq=False)
 class State:
