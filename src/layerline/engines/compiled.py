@@ -60,7 +60,7 @@ class CompiledEngine(Engine):
         processes that train together; then `train` and `evaluate` are collective.
         """
         self._network, self._scaling, self._recipe = network, scaling, recipe
-        self._threads, self._ranks = threads or cores(), ranks
+        self._threads, self.ranks = threads or cores(), ranks
         self._machine = machine or host()
         self._fuse_updates = fuse_updates
         self._constants = constants(recipe, scaling)
@@ -83,7 +83,7 @@ class CompiledEngine(Engine):
         self._check_drawn(epoch)
         trainer = self._trainer_for(images)
         self._version += 1
-        if self._ranks.size == 1:
+        if self.ranks.size == 1:
             self._control.begin(first, last, stop=self._stopping)
             self._stopping = False
             trainer.run(epoch, tables(epoch, self._recipe), first, self._control)
@@ -98,10 +98,10 @@ class CompiledEngine(Engine):
         """Run steps `steps[0]` to `steps[1]` − 1 on this rank's part of each batch."""
         before = trainer.running()
         trainer.set_running(Running(before.loss, np.zeros_like(before.tallies)))
-        exchanger = Exchanger(trainer.memory, self._ranks, self._control.stop)
+        exchanger = Exchanger(trainer.memory, self.ranks, self._control.stop)
         exchanger.stop_requested, self._stopping = self._stopping, False
         self._control.begin(*steps, stop=False)
-        part = epoch.part(self._ranks, self._recipe.batch_size)
+        part = epoch.part(self.ranks, self._recipe.batch_size)
         arrays = {**tables(part, self._recipe), "step_scalars": step_scalars(epoch, self._recipe)}
         self._exchanger = exchanger
         try:
@@ -110,7 +110,7 @@ class CompiledEngine(Engine):
             self._exchanger = None
         exchanger.raise_any()
         after = trainer.running()
-        self._ranks.add_up([after.tallies])
+        self.ranks.add_up([after.tallies])
         trainer.set_running(Running(after.loss, before.tallies + after.tallies))
 
     def memory(self, images: ImageSet, batch_size: int) -> int:
@@ -136,7 +136,7 @@ class CompiledEngine(Engine):
     def stop(self) -> None:
         """Ask a running `train` to return after its current step; if none is running, the next one does one step."""
         self._stopping = True
-        if self._ranks.size == 1:
+        if self.ranks.size == 1:
             self._control.stop()
         elif self._exchanger is not None:
             self._exchanger.stop_requested, self._stopping = True, False
@@ -168,15 +168,15 @@ class CompiledEngine(Engine):
         """
         self._check(split.source, split.indices)
         predictor, weights = self._predictor_for(self._task(split.source, training=False))
-        if self._ranks.size == 1:
+        if self.ranks.size == 1:
             return predictor.run(weights, split.source, split.indices)
-        bounds = self._ranks.bounds(len(split), CHUNK)
-        first, last = self._ranks.part(len(split), CHUNK)
+        bounds = self.ranks.bounds(len(split), CHUNK)
+        first, last = self.ranks.part(len(split), CHUNK)
         found = predictor.run(weights, split.source, np.ascontiguousarray(split.indices[first:last]))
         outputs = Outputs.empty(len(split), self._network.classes)
         outputs.probabilities[first:last], outputs.losses[first:last] = found.probabilities, found.losses
-        self._ranks.complete(outputs.probabilities, bounds)
-        self._ranks.complete(outputs.losses, bounds)
+        self.ranks.complete(outputs.probabilities, bounds)
+        self.ranks.complete(outputs.losses, bounds)
         return outputs
 
     def state(self) -> State:
@@ -206,20 +206,20 @@ class CompiledEngine(Engine):
         """Return what the results depend on besides network, data and recipe."""
         m = self._machine
         facts = {"cpu": m.cpu, "triple": m.triple, "lanes": m.lanes, "fma": m.fma, "threads": self._threads}
-        return facts if self._ranks.size == 1 else {**facts, "ranks": self._ranks.size}
+        return facts if self.ranks.size == 1 else {**facts, "ranks": self.ranks.size}
 
     def _task(self, images: ImageSet, *, training: bool) -> Task:
         even = len(set(zip(self._scaling.scale, self._scaling.shift, strict=True))) == 1
         source = {"uint8": DType.U8, "float32": DType.F32}[images.images.dtype.name]
         task = task_of(self._recipe, training=training, source=source, channels_last=images.channels_last)
         task = replace(task, even_scaling=even, fuse_updates=self._fuse_updates)
-        if not training or self._ranks.size == 1:
+        if not training or self.ranks.size == 1:
             return task
         return replace(task, batch_size=self._most_images(self._recipe.batch_size), exchanges=True)
 
     def _most_images(self, batch_size: int) -> int:
         """Return the images of this rank in a full batch: in none it has more."""
-        first, last = self._ranks.part(batch_size)
+        first, last = self.ranks.part(batch_size)
         return last - first
 
     def _trainer_for(self, images: ImageSet) -> Trainer:

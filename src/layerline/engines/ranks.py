@@ -24,6 +24,8 @@ class Ranks(abc.ABC):
     """The number of this one."""
     size: int = 1
     """How many there are."""
+    threads: int | None = None
+    """The threads of this one by default; None: all cores."""
 
     @abc.abstractmethod
     def add_up(self, arrays: Sequence[NDArray[Any]]) -> None:
@@ -32,6 +34,10 @@ class Ranks(abc.ABC):
     @abc.abstractmethod
     def complete(self, array: NDArray[Any], bounds: Sequence[int]) -> None:
         """Fill an array of which rank r has computed rows bounds[r] … bounds[r + 1] − 1."""
+
+    @abc.abstractmethod
+    def leave(self) -> None:
+        """Leave the others; nothing is collective after it."""
 
     @abc.abstractmethod
     def gathered(self, text: str) -> list[str]:
@@ -44,6 +50,10 @@ class Ranks(abc.ABC):
         found = np.array([flag], np.int64)
         self.add_up([found])
         return bool(found[0])
+
+    def largest(self, number: float) -> float:
+        """Return the largest of the ranks' numbers."""
+        return max(map(float, self.gathered(repr(number))))
 
     def first(self, text: str) -> str:
         """Return the text of rank 0."""
@@ -75,6 +85,9 @@ class _Alone(Ranks):
 
     def gathered(self, text: str) -> list[str]:
         return [text]
+
+    def leave(self) -> None:
+        pass
 
 
 ALONE: Final[Ranks] = _Alone()

@@ -17,6 +17,7 @@ from torch import distributed
 from layerline.engines.ranks import Ranks
 from layerline.errors import UserError
 from layerline.numbers import display
+from layerline.system.cores import cores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,8 @@ class TorchRanks(Ranks):
 
     def __init__(self, timeout: float = TIMEOUT) -> None:
         """Join the group that the environment describes. Raises UserError if the others do not come in time."""
+        here = os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"])
+        self.threads = max(1, cores() // int(here))
         self._timeout = datetime.timedelta(seconds=timeout)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         try:
