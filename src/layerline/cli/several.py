@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layerline.engines.ranks import Ranks
+    from layerline.runs.folder import RunFolder
 
 
 def process_name() -> str:
@@ -27,6 +28,20 @@ def check_alone(what: str) -> None:
             f"{what} runs in one process, but there are {os.environ['WORLD_SIZE']} (torchrun)",
             "start it without torchrun; of all commands, only `layerline train` trains in several processes",
         )
+
+
+@contextlib.contextmanager
+def resumable(folder: RunFolder) -> Iterator[None]:
+    """Add to the error that another rank is lost how to continue the run in `folder`."""
+    try:
+        yield
+    except UserError as error:
+        from layerline.engines.ranks import RankLostError
+
+        if isinstance(error, RankLostError) and folder.path.exists():
+            resume = f"`layerline train --resume {folder.given}` continues from the last checkpoint"
+            raise UserError(error.message, f"{error.help}; then {resume}, with any number of ranks") from error
+        raise
 
 
 @contextlib.contextmanager

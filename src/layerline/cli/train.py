@@ -13,7 +13,7 @@ from layerline.cli.commands import LongCommand, given, options
 from layerline.cli.data_progress import IMAGE_OPTIONS, cache_folder
 from layerline.cli.option import GroupedOption
 from layerline.cli.running import code, hush, reported, signals, watchers
-from layerline.cli.several import check_alone, together
+from layerline.cli.several import check_alone, resumable, together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -176,12 +176,11 @@ def _train(experiment: Experiment, folder: RunFolder | None, every: float, ranks
         return run(prepared, None, Watcher(), interrupt, began=began)
     where = folder or RunFolder.numbered(network.name, data.name)
     screen.assumed(prepared, f"{where.given}", named=folder is not None)
-    return reported(screen, where, lambda: run(prepared, where, screen, interrupt, every=every, began=began))
+    with resumable(where):
+        return reported(screen, where, lambda: run(prepared, where, screen, interrupt, every=every, began=began))
 
 
-def _resumed(
-    path: Path, net: str | None, flags: Mapping[str, Any], every: float, ranks: Ranks, *, quiet: bool
-) -> Run:
+def _resumed(path: Path, net: str | None, flags: Mapping[str, Any], every: float, ranks: Ranks, *, quiet: bool) -> Run:
     """Resume the run in the folder `path`; only rank 0 prints and writes."""
     from layerline.training import Watcher
     from layerline.training.resuming import followed, reopen
@@ -197,4 +196,5 @@ def _resumed(
     found = reopen(path, flags, net, load, ranks)
     screen.assumed(found.prepared, str(path), named=True)
     screen.resumed(found)
-    return reported(screen, found.folder, lambda: found.go_on(screen, interrupt, every=every))
+    with resumable(found.folder):
+        return reported(screen, found.folder, lambda: found.go_on(screen, interrupt, every=every))

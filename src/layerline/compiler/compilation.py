@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from layerline.compiler import jit
 from layerline.compiler.build import build
 from layerline.compiler.driver import write_module
-from layerline.compiler.exchange import exchanging
+from layerline.compiler.exchanging import exchanging
 from layerline.compiler.passes import optimize
 from layerline.compiler.schedule import schedule
 

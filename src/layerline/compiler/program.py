@@ -145,7 +145,7 @@ class Program:
 
     @property
     def exchanges(self) -> bool:
-        """Return whether its sums are added up over several processes: see exchange.py."""
+        """Return whether its sums are added up over several processes: see exchanging.py."""
         return any(buffer.name == EXCHANGE for op in self.ops for buffer in op.buffers)
 
     @property

@@ -45,8 +45,8 @@ def make(
 ) -> Engine:
     """Return the engine called `name`, with the recipe's initial weights, or those of `start` and a new optimizer.
 
-    threads: all cores by default. ranks: the processes that train together. Raises RecipeError like `check`, NetworkError if the engine cannot run a layer, and
-    UserError if the engine is not installed.
+    threads: all cores by default. ranks: the processes that train together. Raises RecipeError like `check`,
+    NetworkError if the engine cannot run a layer, and UserError if the engine is not installed.
     """
     threads = plain(threads)
     check(name, threads)
@@ -56,9 +56,7 @@ def make(
     return made
 
 
-def _made(
-    name: str, network: Network, scaling: Scaling, recipe: Recipe, threads: int | None, ranks: Ranks
-) -> Engine:
+def _made(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads: int | None, ranks: Ranks) -> Engine:
     threads = threads or ranks.threads
     if name == "compiled":
         with IMPORTS:

@@ -1,4 +1,4 @@
-"""The engine's side of `compiler.exchange`: adds up a Program's sums over the ranks when machine code asks for it."""
+"""The engine's side of compiler/exchanging.py: adds up sums over the ranks when machine code asks for it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from layerline.engines.arena import Memory
     from layerline.engines.ranks import Ranks
 
-TYPES: Final = {DType.F32: np.dtype(np.float32), DType.F64: np.dtype(np.float64)}
+TYPES: Final[dict[DType, np.dtype[Any]]] = {DType.F32: np.dtype(np.float32), DType.F64: np.dtype(np.float64)}
 _FUNCTION: Final = ctypes.CFUNCTYPE(None, ctypes.c_int)
 
 
 @final
 class Exchanger:
-    """The exchanges of a training Program, by number. A request to stop travels with them, so all ranks stop together."""
+    """The exchanges of a training Program, by number.
+
+    A request to stop travels with them, so that all ranks stop after the same step.
+    """
 
     def __init__(self, memory: Memory, ranks: Ranks, stop: Callable[[], None]) -> None:
         """Prepare. stop: makes the machine code of this rank return after its current step."""

@@ -1,6 +1,6 @@
 """The processes that train one model together, each with its part of every batch: what an engine needs of the others.
 
-A rank is a process, numbered from 0. `torch_ranks` has those of torch.distributed; ALONE is the usual case, one process.
+A rank is a process, numbered from 0. TorchRanks are those of torch.distributed; ALONE is the usual case: one process.
 All methods are collective: every rank calls them in the same order, and waits for the others.
 """
 
@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
+from layerline.errors import UserError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+
+class RankLostError(UserError):
+    """Another rank has ended or no longer answers, so this one cannot continue."""
 
 
 class Ranks(abc.ABC):

@@ -133,7 +133,7 @@ def accumulate(pen: Pen, plane: Plane, terms: Callable[[Index, Index, Index, Ind
 class BatchNormStatistics(Kernel):
     """From the shards' sums: exact = (mean, 1/√(variance + eps)), mean, a; updates the running statistics.
 
-    `whole`: the sums are already those of the whole batch, and its number of images follows them: see exchange.py.
+    `whole`: the sums are already those of the whole batch, and its number of images follows them: see exchanging.py.
     """
 
     channels: int
@@ -240,7 +240,10 @@ class BatchNormForward(Kernel):
 
 @dataclass(frozen=True)
 class BatchNormGradients(Kernel):
-    """From the shards' sums: dw, db, and slope = (db / M, D / (M · (variance + eps))). `whole`: as in the statistics."""
+    """From the shards' sums: dw, db, and slope = (db / M, D / (M · (variance + eps))).
+
+    `whole`: as for the statistics.
+    """
 
     channels: int
     pixels: int

@@ -4,7 +4,7 @@
     Exchange     everywhere = Σ over the processes of here, by the engine: machine code calls it and waits
 
 A kernel that reads `everywhere` divides by its last element, the images of the whole batch, where it divided by the
-images of its own part. See `exchange` in compiler for where these ops are put.
+images of its own part. See exchanging.py for where these ops are put.
 """
 
 from __future__ import annotations

@@ -230,7 +230,7 @@ class Probabilities(Kernel):
 class LossTotal(Kernel):
     """total[1] = the step's loss, summed over the shards in order; total[0] += total[1].
 
-    `whole`: the loss is already that of the whole batch, summed over the processes: see exchange.py.
+    `whole`: the loss is already that of the whole batch, summed over the processes: see exchanging.py.
     """
 
     whole: bool = False

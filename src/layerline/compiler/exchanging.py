@@ -97,7 +97,8 @@ class _Rewriting:
         size = next(a.layout for op in self.program.ops for a, b in op.uses if b == partial)
         assert isinstance(size, int)  # noqa: S101 - sums are lists of numbers
         here, everywhere = (
-            Buffer(f"{partial.name}_{where}", capacity(size + 1), Per.ONCE, DType.F64) for where in ("here", "everywhere")
+            Buffer(f"{partial.name}_{where}", capacity(size + 1), Per.ONCE, DType.F64)
+            for where in ("here", "everywhere")
         )
         self.ops.append(Op(ShardSums(size), (partial, here)))
         return Sums(size + 1, here, everywhere)
