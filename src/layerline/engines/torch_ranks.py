@@ -83,7 +83,8 @@ class TorchRanks(Ranks):
 
     def leave(self) -> None:
         """Leave the group; nothing can be exchanged after it."""
-        distributed.destroy_process_group()
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
 
     def _fail(self, error: RuntimeError) -> NoReturn:
         """Raise RankLostError, naming the ranks that do not answer."""
@@ -102,6 +103,7 @@ class TorchRanks(Ranks):
         others = [rank for rank in range(self.size) if rank != self.rank]
         try:
             self._store.set(f"layerline/here/{self.rank}", b"1")
+            self.leave()  # those that wait for this rank then find out at once
             until = time.monotonic() + LOOK
             while time.monotonic() < until:
                 others = [rank for rank in others if not self._store.check([f"layerline/here/{rank}"])]

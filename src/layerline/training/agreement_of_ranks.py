@@ -57,7 +57,7 @@ def check_same(prepared: Prepared) -> None:
         differences = other.differences(first)
         if differences:
             raise UserError(
-                f"rank {rank} was started with something else than rank 0:\n    " + "\n    ".join(differences[:_MOST]),
+                f"rank {rank} was started differently from rank 0:\n    " + "\n    ".join(differences[:_MOST]),
                 _SAME,
             )
 

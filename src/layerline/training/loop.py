@@ -224,8 +224,10 @@ class Loop:
         )
 
     def _stopped(self) -> bool:
-        """Return whether a signal was received, on any rank: all ask at the same places."""
-        return self._engine.ranks.any(self._interrupt.signal is not None)
+        """Return whether a signal was received; one that another rank received counts as received here."""
+        received = int(self._engine.ranks.largest(self._interrupt.signal or 0))
+        self._interrupt.signal = received or None
+        return received != 0
 
     def _aside(self, work: Callable[[], T], phase: Stage) -> T:
         """Do `work` in a separate thread and return its result; this thread reports progress and handles signals."""
