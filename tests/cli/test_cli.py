@@ -107,7 +107,7 @@ def test_the_torch_engine_trains_too(folder: Path) -> None:
     """`--engine torch` prints and writes the same kinds of things."""
     ended = train(folder, "--engine", "torch", "--threads", "1")
     assert ended.returncode == 0, ended.stderr
-    assert "engine   torch, 1 thread" in ended.stdout
+    assert "engine   torch, cpu (--device), 1 thread" in ended.stdout
     assert (folder / "runs" / "net-bands-1" / "model.safetensors").exists()
 
 

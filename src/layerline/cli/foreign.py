@@ -24,7 +24,9 @@ class Foreign:
 
 _CPU: Final = Foreign("Layerline trains on the CPU by default; omit this")
 _GPU: Final = Foreign("Layerline trains on the CPU; only its PyTorch engine uses a GPU", "--engine torch")
-_FLOAT32: Final = Foreign("Layerline always computes in float32")
+_HALF: Final = Foreign(
+    "Layerline computes in float32; its PyTorch engine also in bfloat16", "--precision bf16 --engine torch"
+)
 _SCRATCH: Final = Foreign("Layerline trains from scratch, without pretrained weights")
 _WEIGHTS: Final = Foreign(
     "is called --start-from here, for a run or model file of Layerline", "--start-from {}", value=True, default="RUN"
@@ -52,11 +54,9 @@ _NO_DEVICE: Final = Foreign("this runs on the CPU; omit this")
 
 _TRAIN: Final[dict[str, Foreign]] = {
     **dict.fromkeys(("no-cuda", "no-gpu", "cpu", "disable-cuda", "no-accel"), _CPU),
-    "device cpu": Foreign(_CPU.reason, value=True),
-    "device": Foreign(_GPU.reason, _GPU.instead, value=True),
     **dict.fromkeys(("gpu", "gpus", "cuda", "use-gpu", "use-cuda", "mps", "gpu-id", "accelerator"), _GPU),
-    **dict.fromkeys(("amp", "half", "fp16", "bf16", "mixed-precision", "use-amp"), _FLOAT32),
-    **dict.fromkeys(("precision", "dtype"), Foreign(_FLOAT32.reason, value=True)),
+    **dict.fromkeys(("amp", "half", "fp16", "bf16", "mixed-precision", "use-amp"), _HALF),
+    "dtype": Foreign("Layerline computes in float32; --engine torch --precision bf16 in bfloat16", value=True),
     **dict.fromkeys(("weights", "init-weights", "finetune", "fine-tune", "load", "checkpoint", "ckpt"), _WEIGHTS),
     **dict.fromkeys(("init-from", "initial-checkpoint", "load-weights", "pretrained-weights", "warm-start"), _WEIGHTS),
     **dict.fromkeys(("pretrained", "use-pretrained", "transfer-learning", "imagenet"), _SCRATCH),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from layerline.engines.placement import Placement
 from layerline.errors import RecipeError, UserError, other_words
 from layerline.numbers import display
 from layerline.numbers.scalars import is_whole, plain
@@ -19,15 +20,17 @@ if TYPE_CHECKING:
 NAMES: Final = ("compiled", "torch")
 MOST_THREADS: Final = 1024
 
-__all__ = ["MOST_THREADS", "NAMES", "check", "make"]
+__all__ = ["MOST_THREADS", "NAMES", "Placement", "check", "make"]
 
 
-def check(name: str, threads: int | None) -> None:
-    """Raise RecipeError if the engine is unknown or `threads` is out of range."""
+def check(name: str, threads: int | None, placement: Placement | None = None) -> None:
+    """Raise RecipeError if the engine is unknown, `threads` is out of range, or it does not support the placement."""
     if name not in NAMES:
         raise RecipeError(f"--engine {display.name(str(name))}: unknown", other_words.hint("engine", str(name), NAMES))
     if threads is not None and not (is_whole(threads) and 1 <= threads <= MOST_THREADS):
         raise RecipeError(f"--threads {display.name(str(threads))}: must be a whole number from 1 to {MOST_THREADS:,d}")
+    if placement is not None:
+        placement.check(name)
 
 
 def make(
@@ -37,22 +40,25 @@ def make(
     recipe: Recipe,
     threads: int | None = None,
     *,
+    placement: Placement | None = None,
     start: Start | None = None,
 ) -> Engine:
     """Return the engine called `name`, with the recipe's initial weights, or those of `start` and a new optimizer.
 
-    threads: all cores by default. Raises RecipeError like `check`, NetworkError if the engine cannot run a layer, and
-    UserError if the engine is not installed.
+    threads: all cores by default. placement: of the torch engine; automatic by default. Raises RecipeError like
+    `check`, NetworkError if the engine cannot run a layer, and UserError if engine or device are not available.
     """
     threads = plain(threads)
-    check(name, threads)
-    made = _made(name, network, scaling, recipe, threads)
+    check(name, threads, placement)
+    made = _made(name, network, scaling, recipe, threads, placement or Placement())
     if start is not None and start.weights is not None:
         made.set_state(made.state().with_averaged(start.weights))
     return made
 
 
-def _made(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads: int | None) -> Engine:
+def _made(
+    name: str, network: Network, scaling: Scaling, recipe: Recipe, threads: int | None, placement: Placement
+) -> Engine:
     if name == "compiled":
         with IMPORTS:
             _need("llvmlite.binding", "--engine compiled: llvmlite", "pip install --force-reinstall llvmlite")
@@ -61,9 +67,10 @@ def _made(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads
         return CompiledEngine(network, scaling, recipe, threads)
     with IMPORTS:
         _need("torch", "--engine torch: PyTorch", "pip install 'torch>=2.4'")
+        from layerline.engines.torch_device import TorchDevice
         from layerline.engines.torch_engine import TorchEngine
 
-    return TorchEngine(network, scaling, recipe, threads)
+    return TorchEngine(network, scaling, recipe, threads, place=TorchDevice.of(placement))
 
 
 def _need(module: str, what: str, fix: str) -> None:

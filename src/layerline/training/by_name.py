@@ -33,7 +33,7 @@ _OTHERS: Final = {
         "load_data has it: load_data((x, y), validation=(xv, yv))",
     ),
     **dict.fromkeys(("verbose", "progress_bar"), "nothing is printed: on_epoch=print prints each epoch"),
-    **dict.fromkeys(("device", "devices", "gpu", "gpus", "accelerator"), 'omit it: only engine="torch" uses a GPU'),
+    **dict.fromkeys(("devices", "gpu", "gpus", "accelerator"), 'engine="torch" uses a GPU, if there is one'),
     **dict.fromkeys(("loss", "loss_fn", "loss_func", "criterion"), "omit it: the loss is cross-entropy"),
     "metrics": "omit it: accuracy and macro F1 are always measured",
     "shuffle": "omit it: the images are shuffled before every epoch",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, final
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import Dataset
     from layerline.engines.interface import Engine
+    from layerline.engines.placement import Placement
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
     from layerline.network.start import Start
@@ -48,6 +50,8 @@ class Prepared:
     """Where to resume; None: from the start, with the engine's initial weights."""
     threads: int | None = None
     """The requested number; None: all cores."""
+    placement: Placement | None = None
+    """The requested device and precision of the torch engine; None: automatic."""
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Key of the recipe → reason of the automatic choice."""
     seconds: float | None = None
@@ -83,7 +87,7 @@ class Prepared:
             return self
         recipe = dataclasses.replace(self.recipe, seed=seed)
         parts = (self.network, self.data.scaling, recipe, self.threads)
-        engine = engines.make(self.engine.name, *parts, start=self.start)
+        engine = engines.make(self.engine.name, *parts, placement=self.placement, start=self.start)
         check_memory(engine, self.data, recipe)
         return dataclasses.replace(self, recipe=recipe, engine=engine)
 
@@ -96,6 +100,7 @@ def prepare(
     given: Collection[str] | None = None,
     engine: str = "compiled",
     threads: int | None = None,
+    placement: Placement | None = None,
     start: Start | None = None,
     allow: Collection[str] | None = None,
     experiment: Experiment | None = None,
@@ -111,19 +116,22 @@ def prepare(
     if allow is not None:
         data = examined(data, allow)
     if given is not None:
-        found = complete(network, data, recipe, given, engine=engine, threads=threads, start=start, say=say)
+        choose = functools.partial(complete, engine=engine, threads=threads, placement=placement, start=start, say=say)
+        found = choose(network, data, recipe, given)
         return Prepared(
             *(network, data, found.recipe, found.engine),
             threads=threads,
+            placement=placement,
             start=start,
             reasons=found.reasons,
             seconds=found.seconds,
             experiment=experiment,
         )
     checked(network, data, recipe)
-    made = engines.make(engine, network, data.scaling, recipe, threads, start=start)
+    made = engines.make(engine, network, data.scaling, recipe, threads, placement=placement, start=start)
     check_memory(made, data, recipe)
-    return Prepared(network, data, recipe, made, threads=threads, start=start, experiment=experiment)
+    parts = (network, data, recipe, made)
+    return Prepared(*parts, threads=threads, placement=placement, start=start, experiment=experiment)
 
 
 def prepare_experiment(
@@ -144,6 +152,7 @@ def prepare_experiment(
         given=None if experiment.exact else experiment.given,
         engine=experiment.engine,
         threads=experiment.threads,
+        placement=experiment.placement,
         start=start,
         experiment=experiment,
         say=say,
