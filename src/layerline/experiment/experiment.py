@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 _SUFFIX: Final = ".toml"
 ALLOW: Final = "allow"
+NO_DATA: Final = (
+    "--data: missing",
+    "name the data: --data digits comes with the package, --data PATH is your own",
+)
+"""Message and help if the data is needed."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +117,7 @@ def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
     check_limit(values.get("limit"))
     check_split_seed(values.get("split_seed"))
     if "data" not in values:
-        raise UserError(
-            "--data: missing", "name the data: --data digits comes with the package, --data PATH is your own"
-        )
+        raise UserError(*NO_DATA)
     cuts = {key: values[key] for key in DATA_KEYS if key in values and key != "data"}
     parts = (recipe, engine, threads, placement, values.get("start_from"), frozenset(values), exact)
     return Experiment(file, content, values["data"], cuts, *parts)
