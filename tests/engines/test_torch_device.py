@@ -252,8 +252,9 @@ def test_stop_counts_the_steps_done() -> None:
 def test_another_memory_layout_gives_the_same_steps(optimizer: str) -> None:
     """Channels last as on CUDA: weights and optimizer tensors differ only by rounding and are read in one layout."""
     recipe = Recipe(batch_size=8, optimizer=optimizer, learning_rate=0.01, ema=0.9, augment="flip")
+    text = "Conv 4 3 1 1\nBatchNorm\nReLU\nConv 3 3 1 1\nTanh\nFlat\nFC classes\n"
     (plain, first), (other, second) = (
-        steps(engine(recipe, TorchDevice(CPU, channels_last=each), dtype="float64"), recipe) for each in (False, True)
+        steps(engine(recipe, TorchDevice(CPU, channels_last=each), text, "float64"), recipe) for each in (False, True)
     )
     assert first.loss == pytest.approx(second.loss, rel=1e-12)
     for ours, theirs in ((plain.weights, other.weights), (plain.optimizer, other.optimizer)):

@@ -101,7 +101,7 @@ class EngineCheck:
 
 
 @dataclass(frozen=True)
-class _Step:
+class _Taken:
     """The gradients and the weights after a step, float64, of one engine."""
 
     gradients: dict[str, NDArray[np.float64]]
@@ -109,12 +109,12 @@ class _Step:
 
 
 @dataclass(frozen=True)
-class _Steps:
+class _SameStep:
     """The same step on all three engines."""
 
-    compiled: _Step
-    torch: _Step
-    truth: _Step
+    compiled: _Taken
+    torch: _Taken
+    truth: _Taken
 
     @property
     def out(self) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ class _Steps:
         norms = [float(np.linalg.norm(g)) for g in truth.values()]
         allowed = FLOOR * max(norms, default=0.0)
 
-        def error(of: _Step, name: str) -> float:
+        def error(of: _Taken, name: str) -> float:
             return float(np.linalg.norm(of.gradients[name] - truth[name]))
 
         return tuple(
@@ -140,11 +140,11 @@ def cross_checked(network: Network, data: Dataset, recipe: Recipe, threads: int 
     trio = _trio(network, data, recipe, threads)
     start = [engine.state() for engine in trio]
     out: list[tuple[str, ...]] = []
-    first: _Steps | None = None
+    first: _SameStep | None = None
     for batch in itertools.islice(_batches(data, recipe, network.classes), BATCHES):
         for engine, state in zip(trio, start, strict=True):
             engine.set_state(state)
-        steps = _Steps(*(_step(engine, batch) for engine in trio))
+        steps = _SameStep(*(_step(engine, batch) for engine in trio))
         first = first or steps
         out.append(steps.out)
         if not steps.out:
@@ -172,14 +172,14 @@ def _batches(data: Dataset, recipe: Recipe, classes: int) -> Iterator[Epoch]:
         yield Epoch(data.train.source, order[at : at + B].copy(), np.array([recipe.learning_rate]))
 
 
-def _step(engine: Engine, batch: Epoch) -> _Step:
+def _step(engine: Engine, batch: Epoch) -> _Taken:
     engine.train(batch, 0)
     state = engine.state()
     momenta = {name.removeprefix("momentum."): value.astype(np.float64) for name, value in state.optimizer.items()}
-    return _Step(momenta, {name: state.weights[name].astype(np.float64) for name in momenta})
+    return _Taken(momenta, {name: state.weights[name].astype(np.float64) for name in momenta})
 
 
-def _parameters(network: Network, steps: _Steps) -> Iterator[ParameterCheck]:
+def _parameters(network: Network, steps: _SameStep) -> Iterator[ParameterCheck]:
     owners = {name: node for node in network.nodes for name in node.weights}
     largest = max((float(np.abs(g).max()) for g in steps.truth.gradients.values()), default=0.0)
     compiled, torch, truth = steps.compiled, steps.torch, steps.truth

@@ -138,7 +138,7 @@ def _name(device: torch.device) -> str:
 
 
 @final
-class _Memory:
+class _Described:
     """The memory of an array, described as writable."""
 
     def __init__(self, array: NDArray[Any]) -> None:
@@ -149,4 +149,4 @@ class _Memory:
 
 def _writable(array: NDArray[Any]) -> NDArray[Any]:
     """Return a view described as writable: PyTorch warns about read-only arrays, such as memory-mapped images."""
-    return array if array.flags.writeable else np.asarray(_Memory(array))
+    return array if array.flags.writeable else np.asarray(_Described(array))

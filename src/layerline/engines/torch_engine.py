@@ -13,7 +13,7 @@ from layerline.engines.interface import Engine, Outputs, Running, State
 from layerline.engines.placement import Placement
 from layerline.engines.torch_device import TorchDevice
 from layerline.engines.torch_dropout import put_keyed_dropout
-from layerline.engines.torch_images import Batch, TorchEpoch, TorchImages
+from layerline.engines.torch_images import TorchBatch, TorchEpoch, TorchImages
 from layerline.engines.torch_running import TorchRunning
 from layerline.engines.torch_steps import TorchSteps
 from layerline.network import initial_weights
@@ -178,7 +178,7 @@ class TorchEngine(Engine):
         # A rate known on the host needs no tensor: it is an argument of the kernels, and nothing waits for it.
         self._steps.take(float(plan.plan.learning_rates[step]), plan.plan.first_step + step + 1)
 
-    def _loss(self, plan: TorchEpoch, step: int, batch: Batch) -> torch.Tensor:
+    def _loss(self, plan: TorchEpoch, step: int, batch: TorchBatch) -> torch.Tensor:
         """Return the loss of a batch, and count it."""
         logits = self._logits(batch.x)
         loss = self._objective(logits, batch.labels, plan) / plan.divisor(step, len(batch.labels))
@@ -201,7 +201,7 @@ class TorchEngine(Engine):
         smoothing = self._recipe.label_smoothing
         return functional.cross_entropy(logits, labels, weights, reduction="sum", label_smoothing=smoothing)
 
-    def _set_batch(self, epoch: int, batch: Batch) -> None:
+    def _set_batch(self, epoch: int, batch: TorchBatch) -> None:
         for dropout in self._dropouts:
             dropout.set_batch(epoch, batch.indices)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Batch:
+class TorchBatch:
     """What a step computes with, on the device."""
 
     indices: torch.Tensor
@@ -41,12 +41,12 @@ class TorchImages:
         scales = (np.asarray(part, np.float32).reshape(1, -1, 1, 1) for part in (scaling.scale, scaling.shift))
         self._scale, self._shift = map(place.put, scales)
 
-    def batch(self, indices: torch.Tensor, drawn: TorchDrawn | None = None, rows: slice | None = None) -> Batch:
+    def batch(self, indices: torch.Tensor, drawn: TorchDrawn | None = None, rows: slice | None = None) -> TorchBatch:
         """Return the images at `indices` (int64, on the device). drawn: their augmentation, at `rows` of its tables."""
         values = self._values[indices]
         values = values.float() if drawn is None or rows is None else drawn.apply(values, rows)
         scaled = values * self._scale + self._shift  # two operations: each is rounded, as in Scaling.apply
-        return Batch(indices, self._place.laid_out(scaled.to(self._dtype)), self._labels[indices])
+        return TorchBatch(indices, self._place.laid_out(scaled.to(self._dtype)), self._labels[indices])
 
 
 @final
@@ -62,7 +62,7 @@ class TorchEpoch:
         self.class_weights = None if weights is None else torch.tensor(weights, device=place.device, dtype=place.double)
         """(K,), or None if every class counts the same."""
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> TorchBatch:
         """Return the images of a step."""
         rows = slice(step * self._batch_size, (step + 1) * self._batch_size)
         return self._images.batch(self._order[rows], self._drawn, rows)
