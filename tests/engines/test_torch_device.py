@@ -6,6 +6,7 @@ on for the CPU, through the same code.
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ from layerline.errors import RecipeError, UserError
 from layerline.network import parse
 from layerline.numbers import randomness
 from layerline.recipe import Recipe
+from layerline.runs.checkpoint import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -314,3 +316,14 @@ def test_the_facts_name_the_device() -> None:
     assert {"device": "cpu", "precision": "bf16"}.items() <= made.facts().items()
     assert "cpu" in made.facts()
     assert "gpu" not in made.facts()
+
+
+def test_a_checkpoint_of_an_older_version_was_on_the_cpu() -> None:
+    """Its identity has no device: it goes on on the CPU in float32, and nowhere else."""
+    now = Identity.of(network(), DATA, Recipe(), engine(Recipe()))
+    older = dataclasses.replace(
+        now, engine={key: value for key, value in now.engine.items() if key not in ("device", "precision")}
+    )
+    assert now.differences(older) == []
+    half = Identity.of(network(), DATA, Recipe(), engine(Recipe(), TorchDevice(CPU, bf16=True)))
+    assert half.differences(older) == half.differences(now) == ["precision: bf16, was float32"]
