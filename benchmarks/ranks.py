@@ -121,7 +121,7 @@ def two_ranks(name: str, batch: int, rounds: int) -> float:
     both = [context.Process(target=one_rank, args=(r, port, name, batch, rounds, results)) for r in range(2)]
     for process in both:
         process.start()
-    found = max(results.get()[1] for _ in both)
+    found: float = max(results.get()[1] for _ in both)
     for process in both:
         process.join()
     return found

@@ -104,11 +104,25 @@ def test_an_experiment_is_trained_again_from_its_record(folder: Path) -> None:
 
 
 def test_the_torch_engine_trains_too(folder: Path) -> None:
-    """`--engine torch` prints and writes the same kinds of things."""
-    ended = train(folder, "--engine", "torch", "--threads", "1")
+    """`--engine torch` prints and writes the same kinds of things, on the device that the record has."""
+    ended = train(folder, "--engine", "torch", "--threads", "1", "--device", "cpu", "--precision", "bf16")
     assert ended.returncode == 0, ended.stderr
-    assert "engine   torch, 1 thread" in ended.stdout
-    assert (folder / "runs" / "net-bands-1" / "model.safetensors").exists()
+    assert "engine   torch, cpu, bf16, 1 thread" in ended.stdout
+    made = folder / "runs" / "net-bands-1"
+    assert (made / "model.safetensors").exists()
+    written = tomllib.loads((made / "experiment.toml").read_text())["train"]
+    assert (written["engine"], written["device"], written["precision"]) == ("torch", "cpu", "bf16")
+    again = run(folder, "rerun", str(made), "--check", "--quiet")
+    assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_a_device_that_is_not_there_is_one_message(folder: Path) -> None:
+    """Before anything is written; the compiled engine takes the only device that it has."""
+    ended = train(folder, "--engine", "torch", "--device", "cuda:99")
+    assert (ended.returncode, ended.stderr.startswith("--device cuda:99: ")) == (2, True)
+    assert "use " in ended.stderr
+    assert not (folder / "runs").exists()
+    assert train(folder, "--device", "cpu").returncode == 0
 
 
 BAD: dict[str, list[str]] = {
@@ -448,7 +462,7 @@ def test_version_and_help(golden: Callable[[str, str], None], folder: Path) -> N
     assert run(folder, "--version").stdout == f"layerline {layerline.__version__}\n"
     said = []
     names = ("", "train", "evaluate", "runs", "compare", "new", "describe", "data", "data show", "fmt", "engine")
-    for line in (*(f"{name} --help" for name in names), "engine show -h", "train --help-all"):
+    for line in (*(f"{name} --help" for name in names), "engine show -h", "engine check -h", "train --help-all"):
         arguments = line.split()
         ended = run(folder, *arguments)
         assert ended.returncode == 0

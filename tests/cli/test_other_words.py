@@ -25,8 +25,13 @@ OPTIONS = (
     *(
         "--lr0 0.01",
         "--learn_rate 0.1",
-        "--device cpu",
+        "--device cuda",
         "--device cuda:0",
+        "--device 0",
+        "--device tpu --engine torch",
+        "--device gpu --engine torch",
+        "--precision bf16",
+        "--dtype float16",
         "--gpu 0 --gpus",
         "--no-cuda",
         "--workers 4",
@@ -80,7 +85,7 @@ OPTIONS = (
 LINES = (
     *(f"{TRAIN} {typed}" for typed in OPTIONS),
     "train --model lenet5 --dataset digits --bs 32 --lr0 0.01 --optim adam --name exp1 --workers 4",
-    "train model=lenet5 data=digits epochs=3 imgsz=28 device=cpu",
+    "train model=lenet5 data=digits epochs=3 imgsz=28 device=cpu workers=2",
     "train lenet5 --train-dir photos/train --val-dir photos/val",
     "train lenet5 mnist",
     "train lenet5 photos/ --lr0 0.1",

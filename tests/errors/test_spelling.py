@@ -32,7 +32,7 @@ def test_a_slip_is_near(word: str, meant: str) -> None:
     assert spelling.nearest(word, FLAGS) == meant
 
 
-@pytest.mark.parametrize("word", ["device", "workers", "bs", "xyz", "name", "gpu", "save", "model", "", "e"])
+@pytest.mark.parametrize("word", ["workers", "bs", "xyz", "name", "gpu", "save", "model", "", "e"])
 def test_what_is_unlike_is_not_near(word: str) -> None:
     """Another word, or one too short to tell, is near nothing."""
     assert spelling.nearest(word, FLAGS) is None

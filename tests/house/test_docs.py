@@ -35,6 +35,7 @@ PAGES = (
     "predicting.md",
     "python.md",
     "scikit-learn.md",
+    "engines.md",
 )
 FENCE = re.compile(r"^```(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LEFT_OUT = "…"

@@ -103,6 +103,8 @@ CALLS: Final = (
     "train(network, data, validation_data=(x, y))",
     "train(network, data, verbose=0)",
     "train(network, data, device='cuda')",
+    "train(network, data, engine='torch', device='tpu')",
+    "train(network, data, gpus=1)",
     "train(network, data, test=0.2)",
     "train(network, data, patience='5')",
     "train(network, data, class_weights={0: 1.0, 1: 2.0})",

@@ -165,6 +165,12 @@ def _engine(experiment: Experiment, engine: Engine) -> str:
     parts = [engine.name]
     if "ranks" in known:
         parts.append(f"{known['ranks']} ranks")
+    if "device" in known:
+        parts.append(f"{known['device']}{_flag(experiment, 'device')}")
+    if "gpu" in known:
+        parts.append(known["gpu"])
+    if known.get("precision", "float32") != "float32":
+        parts.append(known["precision"])
     if "threads" in known:
         parts.append(f"{display.counted(known['threads'], 'thread')}{_flag(experiment, 'threads')}")
     if "lanes" in known:

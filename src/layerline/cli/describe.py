@@ -14,6 +14,7 @@ from layerline.cli.data_progress import IMAGE_OPTIONS, cache_folder
 from layerline.cli.terminal import Terminal
 
 if TYPE_CHECKING:
+    from layerline.data.dataset import Dataset
     from layerline.network import Network
     from layerline.runs.model_file import Card, ModelFile
 
@@ -51,21 +52,25 @@ def describe(net: str, **values: Any) -> None:
 
 def network(net: str, flags: dict[str, Any]) -> Network:
     """Return the network that NET names, for the data that the flags name. Raises UserError."""
-    from layerline.experiment.options import BY_KEY
-    from layerline.network import find, parse, read
-    from layerline.network_file import Mistakes, read_tree
+    from layerline.network import read
 
     if Path(net).is_dir() or net.endswith(SUFFIX):
         return _stored(net)[0].network
-    if "data" not in flags:
-        return read(net)
+    return network_and_data(net, flags)[0] if "data" in flags else read(net)
+
+
+def network_and_data(net: str, flags: dict[str, Any]) -> tuple[Network, Dataset]:
+    """Return the network file or preset NET for the data that the flags name, and the data. Raises UserError."""
     from layerline.data import load_data
+    from layerline.experiment.options import BY_KEY
+    from layerline.network import find, parse
+    from layerline.network_file import Mistakes, read_tree
 
     cuts = {key: BY_KEY[key].value(value) for key, value in flags.items() if key != "data"}
     file, text = find(net)
     shape = read_tree(Mistakes(file, text)).input_shape
     data = load_data(flags["data"], **{"cache": cache_folder(), "input_shape": shape, **cuts})
-    return parse(text, name=file, input_shape=data.shape, classes=len(data.classes))
+    return parse(text, name=file, input_shape=data.shape, classes=len(data.classes)), data
 
 
 def _memory(network: Network, batch_size: int) -> int | None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from layerline.cli.commands import Command, Words, given, options
+from layerline.cli.data_progress import IMAGE_OPTIONS
 from layerline.cli.option import GroupedOption
 from layerline.errors import UserError
+from layerline.recipe import Recipe
+
+_PLAIN: Final = Recipe()
 
 
 @click.group(cls=Words)
 def engine() -> None:
-    """Inspect the compiled engine."""
+    """Inspect and check the engines."""
 
 
 @engine.command(cls=Command)
@@ -57,7 +61,6 @@ def show(net: str, stage: str, predict: bool, cpu: str | None, lanes: str | None
     from layerline.cli.describe import network
     from layerline.compiler.show import show as text_of
     from layerline.experiment.options import BY_KEY, RECIPE_KEYS
-    from layerline.recipe import Recipe
 
     flags = given(values)
     recipe = Recipe(**{key: BY_KEY[key].value(flags.pop(key)) for key in RECIPE_KEYS if key in flags})
@@ -66,3 +69,37 @@ def show(net: str, stage: str, predict: bool, cpu: str | None, lanes: str | None
     width = None if lanes is None else int(lanes)
     text = text_of(network(net, flags), recipe, stage, cpu=cpu, lanes=width, training=not predict)
     click.echo(text, nl=not text.endswith("\n"))
+
+
+@engine.command(cls=Command)
+@click.argument("net")
+@options(("data", "data_dir", "classes", *IMAGE_OPTIONS), "Data")
+@options(("batch_size",), "Step", default=str(_PLAIN.batch_size))
+@options(("learning_rate",), "Step", default=str(_PLAIN.learning_rate))
+@options(("init", "seed"), "Step")
+@options(("threads",), "Machine")
+def check(net: str, **values: Any) -> int:
+    """Compare both engines with float64 on a training step of NET.
+
+    A batch of the training images goes forward, backward and through one step of SGD with momentum: on the compiled
+    engine, on PyTorch in float32 and on PyTorch in float64, from the same weights. It prints the largest differences
+    from float64 for every layer and parameter. It exits with 0 if the compiled engine's gradients are within tolerance,
+    with 1 if not. Needs PyTorch.
+    """
+    from layerline.cli.describe import network_and_data
+    from layerline.cli.engine_check import lines
+    from layerline.engines import check as check_engine
+    from layerline.engines.cross_check import cross_checked
+    from layerline.experiment.experiment import NO_DATA
+    from layerline.experiment.options import BY_KEY, RECIPE_KEYS
+
+    flags = given(values)
+    if "data" not in flags:
+        raise UserError(*NO_DATA)
+    recipe = Recipe(**{key: BY_KEY[key].value(flags.pop(key)) for key in RECIPE_KEYS if key in flags})
+    threads = BY_KEY["threads"].value(flags.pop("threads", None))
+    check_engine("compiled", threads)
+    network, data = network_and_data(net, flags)
+    found = cross_checked(network, data, recipe, threads)
+    click.echo("\n".join(lines(network, data, recipe, found)))
+    return int(bool(found.failed))

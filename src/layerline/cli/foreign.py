@@ -25,7 +25,9 @@ class Foreign:
 
 _CPU: Final = Foreign("{}: Layerline trains on the CPU by default; omit this")
 _GPU: Final = Foreign("{}: Layerline trains on the CPU; only its PyTorch engine uses a GPU", "--engine torch")
-_FLOAT32: Final = Foreign("{}: Layerline always computes in float32")
+_HALF: Final = Foreign(
+    "{}: Layerline computes in float32; its PyTorch engine also in bfloat16", "--precision bf16 --engine torch"
+)
 _SCRATCH: Final = Foreign("{}: Layerline trains from scratch, without pretrained weights")
 _WEIGHTS: Final = Foreign(
     "{} is called `--start-from` here, and takes a run or model file of Layerline",
@@ -50,7 +52,7 @@ _EACH_SAVED: Final = Foreign(
 )
 _TEST_BATCH: Final = Foreign("{}: validation and test results do not depend on a batch size", value=True)
 _SCHEDULED: Final = Foreign("{}: the schedule sets it; all except `constant` and `step` end near 0", value=True)
-_ONE_PROCESS: Final = Foreign("{}: Layerline trains in one process", value=True)
+_ONE_PROCESS: Final = Foreign("{}: `torchrun` starts several processes (docs/several-machines.md)", value=True)
 _ONE_BATCH: Final = Foreign("{}: gradients are not accumulated; each step has `--batch-size` images", value=True)
 _IN_EPOCHS: Final = Foreign("{}: the length of a run is in epochs, `--epochs`", "--epochs 10", value=True)
 _WARMUP: Final = Foreign("{}: warmup is in epochs, `--warmup`", "--warmup 1", value=True)
@@ -70,11 +72,10 @@ _NO_DEVICE: Final = Foreign("{}: this command runs on the CPU; omit this")
 
 _TRAIN: Final[dict[str, Foreign]] = {
     **dict.fromkeys(("no-cuda", "no-gpu", "cpu", "disable-cuda", "no-accel"), _CPU),
-    "device cpu": Foreign(_CPU.reason, value=True),
-    "device": Foreign(_GPU.reason, _GPU.instead, value=True),
     **dict.fromkeys(("gpu", "gpus", "cuda", "use-gpu", "use-cuda", "mps", "gpu-id", "accelerator"), _GPU),
-    **dict.fromkeys(("amp", "half", "fp16", "bf16", "fp32", "tf32", "no-amp", "mixed-precision", "use-amp"), _FLOAT32),
-    **dict.fromkeys(("precision", "dtype"), Foreign(_FLOAT32.reason, value=True)),
+    **dict.fromkeys(("amp", "half", "fp16", "bf16", "mixed-precision", "use-amp"), _HALF),
+    **dict.fromkeys(("fp32", "tf32", "no-amp"), Foreign("{}: Layerline computes in float32 by default; omit this")),
+    "dtype": Foreign("{}: Layerline computes in float32; `--engine torch --precision bf16` in bfloat16", value=True),
     **dict.fromkeys(("weights", "init-weights", "finetune", "fine-tune", "load", "checkpoint", "ckpt"), _WEIGHTS),
     **dict.fromkeys(("init-from", "initial-checkpoint", "load-weights", "pretrained-weights", "warm-start"), _WEIGHTS),
     **dict.fromkeys(("pretrained", "use-pretrained", "transfer-learning", "imagenet"), _SCRATCH),

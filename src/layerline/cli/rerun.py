@@ -33,7 +33,7 @@ DIFFERENT: Final = 1
     is_flag=True,
     help="write nothing, and verify that the results are bit-identical",
 )
-@options(("threads",), "Run")
+@options(("device", "threads"), "Run")
 @options(("data", "data_dir", "start_from"), "If they have moved")
 @click.option(
     *("--out", "out"),
@@ -47,7 +47,8 @@ def rerun(run: str, check: bool, out: str | None, quiet: bool, **values: Any) ->
     """Repeat the training of RUN, a run's folder, from the files in it.
 
     With --check, nothing is written: weights, history and test results are compared with those of RUN. It exits with 0
-    if they are bit-identical, with 1 if not. The number of threads makes no difference.
+    if they are bit-identical, with 1 if not. The number of threads makes no difference;
+    another --device does.
     """
     from layerline.training.rerunning import finished, stopping_with
     from layerline.training.resuming import rebuilt

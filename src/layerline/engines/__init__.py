@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from layerline.engines.placement import Placement
 from layerline.engines.ranks import ALONE
 from layerline.errors import RecipeError, UserError, other_words
 from layerline.numbers import display
@@ -22,16 +23,18 @@ if TYPE_CHECKING:
 NAMES: Final = ("compiled", "torch")
 MOST_THREADS: Final = 1024
 
-__all__ = ["MOST_THREADS", "NAMES", "check", "make", "ranks_of_environment"]
+__all__ = ["MOST_THREADS", "NAMES", "Placement", "check", "make", "ranks_of_environment"]
 
 
-def check(name: str, threads: int | None) -> None:
-    """Raise RecipeError if the engine is unknown or `threads` is out of range."""
+def check(name: str, threads: int | None, placement: Placement | None = None) -> None:
+    """Raise RecipeError if the engine is unknown, `threads` is out of range, or it does not support the placement."""
     if name not in NAMES:
         raise RecipeError(f"--engine {display.name(str(name))}: unknown", other_words.hint("engine", str(name), NAMES))
     if threads is not None and not (is_whole(threads) and 1 <= threads <= MOST_THREADS):
         written, advice = display.number_as_passed("threads", threads)
         raise RecipeError(f"--threads {written}: must be a whole number from 1 to {MOST_THREADS:,d}", advice)
+    if placement is not None:
+        placement.check(name)
 
 
 def make(
@@ -41,23 +44,33 @@ def make(
     recipe: Recipe,
     threads: int | None = None,
     *,
+    placement: Placement | None = None,
     start: Start | None = None,
     ranks: Ranks = ALONE,
 ) -> Engine:
     """Return the engine called `name`, with the recipe's initial weights, or those of `start` and a new optimizer.
 
-    threads: all cores by default. ranks: the processes that train together. Raises RecipeError like `check`,
-    NetworkError if the engine cannot run a layer, and UserError if the engine is not installed.
+    threads: all cores by default. placement: of the torch engine; automatic by default. ranks: the processes that train
+    together. Raises RecipeError like `check`, NetworkError if the engine cannot run a layer, and UserError if engine or
+    device are not available.
     """
     threads = plain(threads)
-    check(name, threads)
-    made = _made(name, network, scaling, recipe, threads, ranks)
+    check(name, threads, placement)
+    made = _made(name, network, scaling, recipe, threads, placement or Placement(), ranks)
     if start is not None and start.weights is not None:
         made.set_state(made.state().with_averaged(start.weights))
     return made
 
 
-def _made(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads: int | None, ranks: Ranks) -> Engine:
+def _made(
+    name: str,
+    network: Network,
+    scaling: Scaling,
+    recipe: Recipe,
+    threads: int | None,
+    placement: Placement,
+    ranks: Ranks,
+) -> Engine:
     threads = threads or ranks.threads
     if name == "compiled":
         with IMPORTS:
@@ -67,9 +80,10 @@ def _made(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads
         return CompiledEngine(network, scaling, recipe, threads, ranks=ranks)
     with IMPORTS:
         _need("torch", "--engine torch: PyTorch", "pip install 'torch>=2.4'")
+        from layerline.engines.torch_device import TorchDevice
         from layerline.engines.torch_engine import TorchEngine
 
-    return TorchEngine(network, scaling, recipe, threads, ranks=ranks)
+    return TorchEngine(network, scaling, recipe, threads, place=TorchDevice.of(placement), ranks=ranks)
 
 
 def ranks_of_environment() -> Ranks:

@@ -34,8 +34,8 @@ class Ranks(abc.ABC):
     """The threads of this one by default; None: all cores."""
 
     @abc.abstractmethod
-    def add_up(self, arrays: Sequence[NDArray[Any]]) -> None:
-        """Replace each array by its sum over the ranks; all ranks get the same bits."""
+    def add_up(self, arrays: Sequence[Any]) -> None:
+        """Replace each array, or tensor on a GPU, by its sum over the ranks; all ranks get the same bits."""
 
     @abc.abstractmethod
     def complete(self, array: NDArray[Any], bounds: Sequence[int]) -> None:
@@ -83,7 +83,7 @@ class Ranks(abc.ABC):
 class _Alone(Ranks):
     """One process: it has everything already."""
 
-    def add_up(self, arrays: Sequence[NDArray[Any]]) -> None:
+    def add_up(self, arrays: Sequence[Any]) -> None:
         del arrays
 
     def complete(self, array: NDArray[Any], bounds: Sequence[int]) -> None:

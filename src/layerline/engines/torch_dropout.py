@@ -8,28 +8,26 @@ import numpy as np
 import torch
 from torch import nn
 
-from layerline.numbers.randomness import dropout_keep
+from layerline.engines.torch_philox import dropout_keep
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from layerline.layers import Dropout, Dropout2d
     from layerline.network import Network, Node
 
 
 @final
 class KeyedDropout(nn.Module):
-    """y = x · float32(1 / (1 − p)) where `randomness.dropout_keep` is true, else 0; in evaluation y = x."""
+    """y = x · float32(1 / (1 − p)) where `dropout_keep` is true, else 0; in evaluation y = x."""
 
     def __init__(self, node: Node, p: float, seed: int) -> None:
         """Store the key of the random numbers, except for the batch."""
         super().__init__()
         self._layer, self._p, self._seed = node.index, p, seed
         self._shape = mask_shape(node)
-        self._epoch, self._images = 0, np.zeros(0, np.int64)
+        self._epoch, self._images = 0, torch.zeros(0, dtype=torch.int64)
 
-    def set_batch(self, epoch: int, images: NDArray[np.int64]) -> None:
-        """Set the image indices of the next batch, and its epoch (from 1)."""
+    def set_batch(self, epoch: int, images: torch.Tensor) -> None:
+        """Set the image indices of the next batch, int64 on the device, and its epoch (from 1)."""
         self._epoch, self._images = epoch, images
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -37,7 +35,8 @@ class KeyedDropout(nn.Module):
         if not self.training:
             return x
         keep = dropout_keep(self._seed, self._epoch, self._images, self._layer, self._shape, self._p)
-        return x * torch.from_numpy(keep * np.float32(1 / (1 - self._p))).to(x.dtype)
+        dtype = torch.promote_types(x.dtype, torch.float32)  # bfloat16 would round the factor
+        return x * (keep.to(dtype) * float(np.float32(1 / (1 - self._p))))
 
 
 def mask_shape(node: Node) -> tuple[int, ...]:

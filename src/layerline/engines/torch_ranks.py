@@ -50,15 +50,11 @@ class TorchRanks(Ranks):
         except (RuntimeError, ValueError) as error:
             raise UserError(_not_joined(error), _JOIN) from error
 
-    def add_up(self, arrays: Sequence[NDArray[Any]]) -> None:
-        """Replace each array by its sum over the ranks."""
-        self.add_up_tensors([torch.from_numpy(array) for array in arrays])
-
-    def add_up_tensors(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Replace each tensor by its sum over the ranks."""
+    def add_up(self, arrays: Sequence[Any]) -> None:
+        """Replace each array or tensor by its sum over the ranks."""
         try:
-            for tensor in tensors:
-                distributed.all_reduce(tensor)
+            for array in arrays:
+                distributed.all_reduce(array if isinstance(array, torch.Tensor) else torch.from_numpy(array))
         except RuntimeError as error:
             self._fail(error)
 

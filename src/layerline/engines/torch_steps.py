@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final, final
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -54,7 +55,7 @@ class TorchSteps:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return a copy of the optimizer state, by name in State.optimizer."""
-        return {name: value.numpy().copy() for name, value in self._state.items()}
+        return {name: np.array(value.cpu().numpy(), order="C") for name, value in self._state.items()}
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> None:
         """Restore what `state` returned. Raises ValueError for another network or optimizer: our bug."""

@@ -76,6 +76,11 @@ _VALUES: Final = {
     },
     "class-weights": {"auto": "balanced", "inverse": "balanced"},
     "engine": dict.fromkeys(("pytorch", "cuda", "gpu", "mps"), "torch"),
+    "device": {"gpu": "cuda", "nvidia": "cuda", "metal": "mps"},
+    "precision": {
+        **dict.fromkeys(("fp32", "32", "32-true", "float", "single", "full"), "float32"),
+        **dict.fromkeys(("bfloat16", "bf16-mixed", "16", "16-mixed", "fp16", "float16", "half", "amp"), "bf16"),
+    },
 }
 _NO_PLATEAU: Final = "there is no plateau schedule; --patience 5 stops training at a plateau"
 _HINTS: Final = {

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NAMED: Final = """
-    allow augment batch-size best beta1 beta2 cache class-weights classes clip-norm data data-dir decay ema engine
-    epochs eps exclude file-column fit force gray group-by init label-by label-column label-smoothing labels
-    learning-rate limit momentum nesterov normalize optimizer out patience schedule seed seeds size skip-bad split
-    split-seed start-from step-epochs step-factor test threads validation warmup weight-decay within
+    allow augment batch-size best beta1 beta2 cache class-weights classes clip-norm data data-dir decay device ema
+    engine epochs eps exclude file-column fit force gray group-by init label-by label-column label-smoothing labels
+    learning-rate limit momentum nesterov normalize optimizer out patience precision schedule seed seeds size skip-bad
+    split split-seed start-from step-epochs step-factor test threads validation warmup weight-decay within
 """
 OPTIONS: Final = frozenset(_NAMED.split())
 """The flags that are arguments in Python; others, such as --checkpoint-every, exist only on the command line."""
@@ -34,7 +34,8 @@ PHRASES: Final = {
 """Phrases that need other words in Python."""
 _WORDS: Final = """
     none near yes no crop pad stretch max standard sgd adamw muon linear constant cosine one-cycle step compiled torch
-    balanced sqrt all train validation test weights accuracy loss macro_f1 digits PATH FILE DIR REGEX
+    auto cpu cuda mps float32 bf16 balanced sqrt all train validation test weights accuracy loss macro_f1
+    digits PATH FILE DIR REGEX
 """
 """Words that are values wherever they follow a flag."""
 _QUOTED: Final = r"'[^'\n]*'|\"[^\"\n]*\""

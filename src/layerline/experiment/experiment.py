@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline import engines
+from layerline.engines.placement import Placement
 from layerline.errors import UserError
 from layerline.experiment import toml_file
 from layerline.experiment.options import BY_KEY, DATA_KEYS, RECIPE_KEYS, check_limit, check_split_seed
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 _SUFFIX: Final = ".toml"
 ALLOW: Final = "allow"
+NO_DATA: Final = (
+    "--data: missing",
+    "name the data: --data digits comes with the package, --data PATH is your own",
+)
+"""Message and help if the data is needed."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Experiment:
     recipe: Recipe = field(default_factory=Recipe)
     engine: str = "compiled"
     threads: int | None = None
+    placement: Placement = field(default_factory=Placement)
     start_from: str | None = None
     """The run or model file whose weights the training starts from; None: drawn by the seed."""
     given: frozenset[str] = frozenset()
@@ -102,16 +109,15 @@ def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
     check_epochs(values)
     recipe = Recipe(**{key: value for key, value in values.items() if key in RECIPE_KEYS})
     engine, threads = values.get("engine", "compiled"), values.get("threads")
-    engines.check(engine, threads)
+    placement = Placement(*(str(values.get(key, BY_KEY[key].default)) for key in ("device", "precision")))
+    engines.check(engine, threads, placement)
     file, content = text or (find(net) if net is not None else (None, ""))
     if file is not None:
         formatted(content, file)  # raises if a line cannot be read, before the data is loaded
     check_limit(values.get("limit"))
     check_split_seed(values.get("split_seed"))
     if "data" not in values:
-        raise UserError(
-            "--data: missing", "name the data: --data digits comes with the package, --data PATH is your own"
-        )
+        raise UserError(*NO_DATA)
     cuts = {key: values[key] for key in DATA_KEYS if key in values and key != "data"}
-    parts = (recipe, engine, threads, values.get("start_from"), frozenset(values), exact)
+    parts = (recipe, engine, threads, placement, values.get("start_from"), frozenset(values), exact)
     return Experiment(file, content, values["data"], cuts, *parts)

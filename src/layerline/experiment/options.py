@@ -155,6 +155,10 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option("seed", "train", "whole", "N", "random seed (splits, initial weights, shuffling)", _R.seed),
     Option("engine", "train", "text", "NAME", "compiled, or torch (needs PyTorch)", "compiled"),
+    Option(
+        "device", "train", "text", "NAME", "--engine torch: cpu, cuda, cuda:1 or mps (not yet run on a GPU)", "auto"
+    ),
+    Option("precision", "train", "text", "NAME", "--engine torch: float32, or bf16 (autocast)", "float32"),
     Option("threads", "train", "whole", "N", "number of threads [all cores this process may use]"),
 )
 

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, final
 
 from layerline import engines
+from layerline.engines.placement import Placement
 from layerline.errors import RecipeError, UserError, other_words, spelling
 from layerline.experiment.options import BY_KEY, OPTIONS, RECIPE_KEYS, check_limit, check_split_seed
 from layerline.files import regular, toml
@@ -150,6 +151,8 @@ class _File:
                 engines.check(value, None)
             elif key == "threads":
                 engines.check("compiled", value)
+            elif key in ("device", "precision"):
+                Placement(**{key: value}).check()
             elif key == "limit":
                 check_limit(value)
             elif key == "split_seed":

@@ -190,7 +190,7 @@ def environment(run: SavedRun) -> list[tuple[str, str]]:
     """Return what reproducing the run depends on: versions, seed, machine, and the digest of the model."""
     about, train = run.record.about, run.record.train
     rows = [(display.name(name), display.name(version)) for name, version in about.versions.items()]
-    rows += [(key, _value(train[key])) for key in ("seed", "engine", "threads") if key in train]
+    rows += [(key, _value(train[key])) for key in ("seed", "engine", "device", "precision", "threads") if key in train]
     for key, value in about.engine.items():
         if key not in dict(rows):
             rows.append((_NAMES.get(key, display.name(str(key).replace("_", " "))), _value(value)))

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from layerline.recipe import Recipe
 
 OURS: Final = "# Written by layerline: this folder is a run."
+_OPTIONS: Final = ("threads", "device", "precision")
+"""What an engine reports that is an option of [train]."""
 _HOMES: Final = tuple(map(Path, ("/home", "/Users", "/media", "/run/media", "/Volumes", "C:\\Users")))
 """Paths below one of these contain the name of a user, or of a user's disk."""
 _KINDS: Final = {
@@ -150,15 +152,14 @@ class Record:
         """
         facts = engine.facts()
         train: dict[str, object] = {**recipe.as_dict(), "engine": engine.name}
-        if "threads" in facts:
-            train["threads"] = facts["threads"]
+        train |= {key: facts[key] for key in _OPTIONS if key in facts}
         if start is not None and start.source is not None:
             train["start_from"] = _path_from(folder, start.source)
         about = About(
             AboutNetwork(network.name, network.parameter_count),
             _about_data(data, experiment),
             versions(),
-            {key: value for key, value in facts.items() if key != "threads" and value is not None},
+            {key: value for key, value in facts.items() if key not in _OPTIONS and value is not None},
             dict(reasons or {}),
             AboutStart() if start is None else AboutStart(start.digest, start.epoch),
         )

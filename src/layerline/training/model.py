@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from layerline.data.data_options import ModelDataOptions
     from layerline.data.dataset import Fit, Scaling
     from layerline.engines.interface import Engine
+    from layerline.engines.placement import Placement
     from layerline.layers import Weight
     from layerline.network import Network
     from layerline.runs.result import Result
@@ -81,6 +82,8 @@ class Model:
     engine: str = field(default="compiled", kw_only=True)
     threads: int | None = field(default=None, kw_only=True)
     """Number of threads to predict with; default: all cores."""
+    placement: Placement | None = field(default=None, kw_only=True)
+    """The device and precision of the torch engine; default: automatic."""
     preprocessing: Preprocessing = field(default_factory=Preprocessing, kw_only=True)
     """How image files are preprocessed; default: cropped, values up to 255."""
     _labels: NDArray[np.str_] | NDArray[np.int64] = field(init=False)
@@ -260,7 +263,9 @@ class Model:
         """Return the engine, creating it on the first call; other threads only see it once it has its weights."""
         made = self._made
         if made is None:
-            made = engines.make(self.engine, self.network, self.scaling, Recipe(momentum=0.0), self.threads)
+            made = engines.make(
+                self.engine, self.network, self.scaling, Recipe(momentum=0.0), self.threads, placement=self.placement
+            )
             made.set_state(State(dict(self.weights), {}))
             self._keep("_made", made)
         return made
@@ -270,7 +275,13 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how to recreate an equal model, for pickle."""
-        make = functools.partial(Model, engine=self.engine, threads=self.threads, preprocessing=self.preprocessing)
+        make = functools.partial(
+            Model,
+            engine=self.engine,
+            threads=self.threads,
+            placement=self.placement,
+            preprocessing=self.preprocessing,
+        )
         return make, (self.network, self.classes, self.scaling, dict(self.weights))
 
 

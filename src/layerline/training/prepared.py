@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, final
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import Dataset
     from layerline.engines.interface import Engine
+    from layerline.engines.placement import Placement
     from layerline.engines.ranks import Ranks
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
@@ -51,6 +53,8 @@ class Prepared:
     """Where to resume; None: from the start, with the engine's initial weights."""
     threads: int | None = None
     """The requested number; None: all cores."""
+    placement: Placement | None = None
+    """The requested device and precision of the torch engine; None: automatic."""
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Key of the recipe → reason of the automatic choice."""
     seconds: float | None = None
@@ -86,7 +90,7 @@ class Prepared:
             return self
         recipe = dataclasses.replace(self.recipe, seed=seed)
         parts = (self.network, self.data.scaling, recipe, self.threads)
-        engine = engines.make(self.engine.name, *parts, start=self.start)
+        engine = engines.make(self.engine.name, *parts, placement=self.placement, start=self.start)
         check_memory(engine, self.data, recipe)
         return dataclasses.replace(self, recipe=recipe, engine=engine)
 
@@ -99,6 +103,7 @@ def prepare(
     given: Collection[str] | None = None,
     engine: str = "compiled",
     threads: int | None = None,
+    placement: Placement | None = None,
     start: Start | None = None,
     allow: Collection[str] | None = None,
     experiment: Experiment | None = None,
@@ -117,18 +122,21 @@ def prepare(
         data = examined(data, allow)
     chosen = None
     if given is not None:
-        chosen = complete(network, data, recipe, given, engine=engine, threads=threads, start=start, say=say)
+        choose = functools.partial(complete, engine=engine, threads=threads, placement=placement, start=start, say=say)
+        chosen = choose(network, data, recipe, given)
         recipe = recipe_of_first(chosen.recipe, given, ranks)
     if chosen is not None and ranks.size == 1:
         made = chosen.engine
     else:
         checked(network, data, recipe)
         check_batch(recipe, ranks)
-        made = engines.make(engine, network, data.scaling, recipe, threads, start=start, ranks=ranks)
+        make = functools.partial(engines.make, placement=placement, start=start, ranks=ranks)
+        made = make(engine, network, data.scaling, recipe, threads)
         check_memory(made, data, recipe)
     prepared = Prepared(
         *(network, data, recipe, made),
         threads=threads,
+        placement=placement,
         start=start,
         reasons={} if chosen is None else chosen.reasons,
         seconds=None if chosen is None else chosen.seconds,
@@ -157,6 +165,7 @@ def prepare_experiment(
         given=None if experiment.exact else experiment.given,
         engine=experiment.engine,
         threads=experiment.threads,
+        placement=experiment.placement,
         start=start,
         experiment=experiment,
         say=say,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast, final
 
+from layerline.engines.placement import Placement
 from layerline.errors import DivergedError, RecipeError, UnwrittenError, UserError
 from layerline.errors.wrong_calls import answered
 from layerline.files import whole
@@ -98,6 +99,8 @@ def train_seeds(
     seeds: int = 5,
     engine: str = "compiled",
     threads: int | None = None,
+    device: str = "auto",
+    precision: str = "float32",
     out: str | os.PathLike[str] | None = None,
     on_run: Callable[[Run], None] | None = None,
     allow: Collection[str] = (),
@@ -123,6 +126,7 @@ def train_seeds(
         given=chosen if recipe is None else None,
         engine=engine,
         threads=threads,
+        placement=Placement(str(device), str(precision)),
         allow=allow,
         experiment=experiment,
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, final
 import numpy as np
 
 from layerline.engines.memory_check import prediction_bytes
+from layerline.engines.placement import Placement
 from layerline.errors import CallError, DivergedError, UnwrittenError, UserError
 from layerline.errors.wrong_calls import answered
 from layerline.files import whole
@@ -65,6 +66,8 @@ def train(
     *,
     engine: str = "compiled",
     threads: int | None = None,
+    device: str = "auto",
+    precision: str = "float32",
     out: str | os.PathLike[str] | None = None,
     force: bool = False,
     live: bool = True,
@@ -81,6 +84,7 @@ def train(
     recipe: used as is. Without one, whatever the options do not set is chosen for this network and data, or measured,
         as in `layerline train` (docs/recipes.md).
     options: values of the recipe by name, such as epochs=10, batch_size=50, lr=0.001 (see Recipe).
+    device, precision: of engine="torch": auto, cpu, cuda, cuda:1 or mps, and float32 or bf16 (docs/engines.md).
     allow: kinds of findings in the data to accept (docs/data-check.md).
     start_from: a run, a model, or the path of one, whose weights the training starts with instead of random ones; same
         network and classes.
@@ -103,6 +107,7 @@ def train(
         given=chosen if recipe is None else None,
         engine=engine,
         threads=threads,
+        placement=Placement(str(device), str(precision)),
         start=None if start_from is None else warm_start.started(start_from, net, loaded),
         allow=allow,
         experiment=experiment,
@@ -300,6 +305,7 @@ class _Training:
             *(prepared.network, data.classes, data.scaling, weights),
             engine=prepared.engine.name,
             threads=prepared.threads,
+            placement=prepared.placement,
             preprocessing=prepared.preprocessing,
         )
         self._write(HISTORY, lambda folder: folder.append(self._loop.history))

@@ -91,7 +91,7 @@ class Identity:
             *_network_differences(self.network, kept.network),
             *_data_differences(self, kept),
             *_differing(self.recipe, _as_now(kept.recipe), flags=True),
-            *_differing(self.engine, kept.engine, flags=False),
+            *_differing(self.engine, _engine_as_now(kept.engine), flags=False),
             *_start_differences(self.start, kept.start),
         ]
 
@@ -156,6 +156,11 @@ def _as_now(recipe: Mapping[str, object]) -> Mapping[str, object]:
         return {**recipe, "augment": words.written("augment", words.augmentation(recipe["augment"]))}
     except RecipeError:
         return recipe  # not valid: reported as a difference
+
+
+def _engine_as_now(engine: Mapping[str, object]) -> Mapping[str, object]:
+    """Return an engine with all its facts: the torch engine of older versions was on the CPU, in float32."""
+    return {"device": "cpu", "precision": "float32", **engine} if engine.get("engine") == "torch" else engine
 
 
 def _differing(now: Mapping[str, object], kept: Mapping[str, object], *, flags: bool) -> list[str]:

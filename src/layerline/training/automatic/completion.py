@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import Dataset
     from layerline.engines.interface import Engine
+    from layerline.engines.placement import Placement
     from layerline.network import Network
     from layerline.network.start import Start
     from layerline.recipe import Recipe
@@ -49,6 +50,7 @@ def complete(
     *,
     engine: str = "compiled",
     threads: int | None = None,
+    placement: Placement | None = None,
     start: Start | None = None,
     clock: Callable[[], float] = time.perf_counter,
     say: Callable[[str], None] | None = None,
@@ -65,7 +67,7 @@ def complete(
     if "epochs" not in given:
         recipe = dataclasses.replace(recipe, epochs=epochs.fewest(recipe))
     checked(network, data, recipe)
-    made = engines.make(engine, network, data.scaling, recipe, threads, start=start)
+    made = engines.make(engine, network, data.scaling, recipe, threads, placement=placement, start=start)
     check_memory(made, data, recipe)
     if "learning_rate" not in given or ("epochs" not in given and recipe.within is None):
         say("compiling")  # takes a minute for a thousand layers
