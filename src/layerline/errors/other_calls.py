@@ -18,7 +18,7 @@ TRAIN: Final = {
     **dict.fromkeys(("verbose", "progress_bar"), "nothing is printed: on_epoch=print prints each epoch"),
     **dict.fromkeys(("log_every", "log_interval", "print_every"), "on_epoch=print prints each epoch"),
     **dict.fromkeys(("devices", "gpu", "gpus", "accelerator"), 'engine="torch" uses a GPU, if there is one'),
-    **dict.fromkeys(("amp", "fp16", "bf16", "half", "precision", "mixed_precision"), "omit it: it is always float32"),
+    **dict.fromkeys(("amp", "fp16", "bf16", "half", "mixed_precision"), "omit it: it is always float32"),
     **dict.fromkeys(("loss", "loss_fn", "loss_func", "criterion"), "omit it: the loss is cross-entropy"),
     "metrics": "omit it: accuracy and macro F1 are always measured",
     "shuffle": "omit it: the images are shuffled before every epoch",
