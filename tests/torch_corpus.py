@@ -545,6 +545,21 @@ class SharedPoolAndRelu(nn.Module):
 
 
 @carried(3, 8, 8)
+class SumOfBranches(nn.Module):
+    """As MobileOne: sum() of a list of branches, which starts with 0, one of them only a BatchNorm."""
+
+    def __init__(self):
+        super().__init__()
+        self.skip = nn.BatchNorm2d(3)
+        self.convs = nn.ModuleList([nn.Conv2d(3, 3, size, padding=size // 2) for size in (1, 3, 5)])
+        self.fc = nn.Linear(192, 2)
+
+    def forward(self, x):
+        out = self.skip(x) + sum(conv(x) for conv in self.convs)
+        return self.fc(torch.relu(out).flatten(1))
+
+
+@carried(3, 8, 8)
 def data_parallel():
     return nn.DataParallel(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)))
 

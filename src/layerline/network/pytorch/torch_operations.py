@@ -162,6 +162,8 @@ def _over_image(at: At, input: Any, dim: Any, what: str, layer: GlobalPool | Glo
 
 def _add(at: At, input: Any, other: Any, alpha: float = 1) -> Result:
     first, second = input, other
+    if any(isinstance(each, int | float) and each == 0 for each in (first, second)):
+        return ()  # sum([a, b]) starts with 0
     if not (isinstance(first, TracedValue) and isinstance(second, TracedValue)):
         raise NotCarriedError("it adds a number or a parameter; only two values that layers compute can be added")
     if alpha != 1:
