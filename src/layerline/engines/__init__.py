@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from layerline.engines.placement import Placement
 from layerline.engines.ranks import ALONE
 from layerline.errors import RecipeError, UserError, other_words
+from layerline.network.pytorch import INSTALL
 from layerline.numbers import display
 from layerline.numbers.scalars import is_whole, plain
 from layerline.system.workers import IMPORTS
@@ -79,7 +80,7 @@ def _made(
 
         return CompiledEngine(network, scaling, recipe, threads, ranks=ranks)
     with IMPORTS:
-        _need("torch", "--engine torch: PyTorch", "pip install 'torch>=2.4'")
+        _need("torch", "--engine torch: PyTorch", INSTALL)
         from layerline.engines.torch_device import TorchDevice
         from layerline.engines.torch_engine import TorchEngine
 
@@ -95,7 +96,7 @@ def ranks_of_environment() -> Ranks:
     if size.isdecimal() and int(size) <= 1:
         return ALONE
     with IMPORTS:
-        _need("torch", f"WORLD_SIZE={size}: several processes need PyTorch, which", "pip install 'torch>=2.10'")
+        _need("torch", f"WORLD_SIZE={size}: several processes need PyTorch, which", INSTALL)
         from layerline.engines.torch_ranks import TorchRanks
 
     return TorchRanks()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from layerline.errors import UserError
+from layerline.network.pytorch import check_installed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
     from torch import nn
 
     from layerline.network.graph import Network
@@ -15,17 +18,32 @@ _JOIN: Final = "add"
 _SOFTMAX: Final = "softmax"
 
 
-def to_torch(network: Network, probabilities: bool = False) -> nn.Sequential:
-    """Return the modules, float32 (N, C, H, W) → logits (N, classes), or their softmax with `probabilities`.
+def with_weights(network: Network, weights: Mapping[str, NDArray[Any]]) -> nn.Sequential:
+    """Return the modules of `to_torch` with copies of `weights`, in evaluation mode, without drawing random numbers.
 
     Raises UserError if PyTorch is not installed.
     """
-    try:
-        from torch import nn
+    check_installed("to_torch()")
+    import torch
 
-        from layerline.network.torch_layers import MODULES, Residual
-    except ModuleNotFoundError as error:
-        raise UserError("PyTorch is not installed", "install it with: pip install 'torch>=2.4'") from error
+    with torch.device("meta"):  # without memory, and so without initial weights
+        module = to_torch(network)
+    copies = {name: torch.from_numpy(array.copy()) for name, array in weights.items()}
+    module.load_state_dict(copies, assign=True)
+    return module.eval()
+
+
+def to_torch(network: Network, probabilities: bool = False) -> nn.Sequential:
+    """Return the modules, float32 (N, C, H, W) → logits (N, classes), or their softmax with `probabilities`.
+
+    Each module except a sum has its line as `module.line`, by which `from_torch` finds it again.
+    Raises UserError if PyTorch is not installed.
+    """
+    check_installed("to_torch()")
+    from torch import nn
+
+    from layerline.network.pytorch.torch_layers import MODULES, Residual
+
     blocks: dict[str, list[nn.Module]] = {"": []}  # the path of an nn.Sequential → its modules so far
     for node in network.nodes:
         if node.layer.kind == _SOFTMAX:
@@ -35,6 +53,7 @@ def to_torch(network: Network, probabilities: bool = False) -> nn.Sequential:
             module: nn.Module = Residual(*(nn.Sequential(*branch) for branch in branches))
         else:
             module = MODULES[node.layer.kind](node.layer, *node.input_shapes)
+            module.line = str(node.layer)  # type: ignore[assignment]  # a plain attribute, which nn.Module allows
         blocks.setdefault(node.path.rpartition(".")[0], []).append(module)
     if probabilities:
         blocks[""].append(nn.Softmax(dim=1))
