@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from layerline.recipe import Recipe
     from layerline.report.figure import samples_figure as samples_figure
     from layerline.training import Model, Progress, Run, Seeds, load, resume, train, train_seeds
+    from layerline.training.pytorch.fitting import fit_torch
 
 __version__: Final = "0.1.0"
 
@@ -45,6 +46,7 @@ __all__ = [
     "UnwrittenError",
     "UserError",
     "__version__",
+    "fit_torch",
     "load",
     "load_data",
     "parse",
@@ -69,6 +71,7 @@ _HOMES: Final = {
     "Seeds": "training",
     "UnwrittenError": "errors",
     "UserError": "errors",
+    "fit_torch": "training.pytorch.fitting",
     "load": "training",
     "load_data": "data",
     "parse": "data.networks",
