@@ -81,7 +81,9 @@ SCHEDULERS: dict[str, tuple[Callable[[Any], Any], str | None]] = {
         None,
     ),
     "chained": (
-        lambda o: lr_scheduler.ChainedScheduler([lr_scheduler.ConstantLR(o, 0.5, 2), lr_scheduler.ExponentialLR(o, 0.9)]),
+        lambda o: lr_scheduler.ChainedScheduler(
+            [lr_scheduler.ConstantLR(o, 0.5, 2), lr_scheduler.ExponentialLR(o, 0.9)]
+        ),
         None,
     ),
 }
@@ -229,7 +231,7 @@ def test_a_deep_copy_is_another_module() -> None:
 
 
 def test_on_epoch_sees_the_module_and_may_stop() -> None:
-    """It is called with the row when everything is written back; True stops, and the scheduler was stepped that often."""
+    """It is called with the row when everything is written back; True stops, also the scheduler."""
     subject, seen = module(), []
     optimizer = sgd(subject)
     scheduler = lr_scheduler.ExponentialLR(optimizer, 0.5)
@@ -265,9 +267,7 @@ def test_on_epoch_may_change_weights_and_learning_rate() -> None:
                 parameter.mul_(0.5)
         optimizer.param_groups[0]["lr"] *= 0.1
 
-    layerline.fit_torch(
-        found, DATA, epochs=2, optimizer=ours, batch_size=BATCH, on_epoch=lambda _: change(found, ours)
-    )
+    layerline.fit_torch(found, DATA, epochs=2, optimizer=ours, batch_size=BATCH, on_epoch=lambda _: change(found, ours))
     for epoch in (1, 2):
         train(expected, theirs, epochs=(epoch,))
         change(expected, theirs)
@@ -402,7 +402,7 @@ def test_random_transforms_are_noticed() -> None:
 
 
 def test_a_dataset_of_layerline_keeps_its_splits() -> None:
-    """What load_data returns is scaled as always, its validation set is evaluated each epoch, its test set at the end."""
+    """What load_data returns is scaled as always; validation is evaluated each epoch, test at the end."""
     pixels = (X[:, 0] * 40 + 100).clamp(0, 255).to(torch.uint8).numpy()
     data = layerline.load_data((pixels, Y.numpy()), test=(pixels[:9], Y[:9]), validation=(pixels[9:20], Y[9:20]))
     subject, expected = module(), module()
@@ -506,7 +506,7 @@ def test_without_pytorch_the_message_names_the_extra() -> None:
         "import sys; sys.modules['torch'] = None\nimport layerline\nf = layerline.fit_torch\n"
         "try: f(1, 2)\nexcept layerline.UserError as error: print(error)"
     )
-    ran = subprocess.run(
+    ran = subprocess.run(  # noqa: S603
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(SOURCES)},
         capture_output=True,

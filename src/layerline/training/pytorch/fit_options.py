@@ -73,6 +73,6 @@ def check_own(chosen: Mapping[str, Any]) -> None:
     for name in chosen:
         if name not in _WITH_ANY:
             raise RecipeError(
-                f"{name}= belongs to the optimizer, which is passed too: optimizer=",
+                f"{name}= belongs to the optimizer, which is passed too",
                 'set it there, or let optimizer= be a name: "sgd", "adamw" or "muon"',
             )

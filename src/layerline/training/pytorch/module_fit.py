@@ -167,11 +167,12 @@ def _check_together(chosen: dict[str, Any], optimizer: Any, scheduler: Any, ever
     if isinstance(optimizer, Optimizer) and "epochs" not in chosen:
         raise CallError("fit_torch() needs epochs, because a PyTorch optimizer is passed", "for example epochs=14")
     if scheduler is not None and not isinstance(optimizer, Optimizer):
-        found = "none" if optimizer is None else f'optimizer="{optimizer}"'
+        found = "none is" if optimizer is None else f'optimizer="{optimizer}" is'
         raise CallError(
-            f"scheduler=: needs the optimizer that it belongs to, but found {found}",
+            f"scheduler: needs its optimizer, but {found} passed",
             'pass both: optimizer=optimizer, scheduler=scheduler; or use schedule=, such as schedule="cosine"',
         )
-    if every is not None and (scheduler is None or every not in _EVERY):
-        needs = "a scheduler" if scheduler is None else '"epoch" or "batch"'
-        raise RecipeError(f"scheduler_step={every!r}: expected {needs}", "omit it, or pass both")
+    if every is not None and scheduler is None:
+        raise CallError(f"scheduler_step={every!r}: there is no scheduler", "pass it too: scheduler=scheduler")
+    if every is not None and every not in _EVERY:
+        raise RecipeError(f"scheduler_step={every!r}: unknown", 'one of: "epoch", "batch"')

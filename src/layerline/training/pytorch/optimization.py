@@ -64,7 +64,7 @@ class TorchOptimization(Optimization):
         del done
         if torch_optimizer.recipe_values(self._optimizer, self._named) != self._values:
             raise RecipeError(
-                "optimizer=: its settings were changed during the fit",
+                "optimizer: its settings were changed during the fit",
                 "only the learning rate may change between epochs; for other changes, call fit_torch again",
             )
         return self._schedule.rates()

@@ -89,7 +89,8 @@ def _pair(value: Any, place: str) -> tuple[Any, Any] | None:
             count = display.counted(len(value.tensors), "tensor")
             raise DataError(f"{place}: found a TensorDataset of {count}, expected images and labels", _PAIR)
         return value.tensors[0], value.tensors[1]
-    if isinstance(value, tuple | list) and len(value) == 2 and not isinstance(value[0], tuple | list | Mapping):
+    items = isinstance(value, list) and isinstance(value[0] if value else None, tuple | list | Mapping)
+    if isinstance(value, tuple | list) and len(value) == 2 and not items:
         return value[0], value[1]
     if isinstance(value, torch.Tensor | np.ndarray):
         raise CallError(f"{place}: found images without labels", _PAIR)
@@ -204,8 +205,9 @@ def _item(items: Any, index: int, place: str) -> tuple[NDArray[Any], int]:
         raise DataError(f"{place}: item {index} is a {type(item).__name__}{count}, expected (image, label)", _TENSOR)
     image, label = item
     if not isinstance(image, torch.Tensor | np.ndarray):
-        kind = f"{type(image).__module__.partition('.')[0]} {type(image).__name__}"
-        raise DataError(f"{place}: the image of item {index} is a {kind}, expected a tensor", _TENSOR)
+        library = type(image).__module__.partition(".")[0].replace("builtins", "")
+        found = f"{library} {type(image).__name__}".strip()
+        raise DataError(f"{place}: the image of item {index} is {found}, expected a tensor", _TENSOR)
     number = _array(label, f"{place}: the label of item {index}")
     if number.ndim or number.dtype.kind not in "iu":
         what = f"{number.dtype} of {_times(number.shape)}" if number.ndim else f"{number.dtype} {label}"

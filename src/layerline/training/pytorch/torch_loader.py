@@ -41,7 +41,7 @@ def loading(value: Any, place: str) -> Loading:
     if batches is None:
         _refuse(place, "a DataLoader with batch_size=None", "create it with a batch_size")
     if type(batches) is not BatchSampler:
-        _refuse(place, f"a DataLoader with a {type(batches).__name__} as its batch_sampler", _ITSELF)
+        _refuse(place, f"a DataLoader with the batch_sampler {type(batches).__name__}", _ITSELF)
     if value.collate_fn is not torch_data.default_collate:
         name = getattr(value.collate_fn, "__name__", type(value.collate_fn).__name__)
         _refuse(
@@ -67,7 +67,7 @@ def _order(sampler: Any, place: str) -> tuple[Sequence[int] | None, bool]:
             'create it with shuffle=True, and use class_weights="balanced"',
         )
     if kind is not RandomSampler:
-        _refuse(place, f"a DataLoader with a {kind.__name__} as its sampler", _ITSELF)
+        _refuse(place, f"a DataLoader with the sampler {kind.__name__}", _ITSELF)
     if sampler.replacement:
         _refuse(place, "a DataLoader whose RandomSampler draws with replacement", "create it with shuffle=True")
     if sampler.num_samples != len(sampler.data_source):

@@ -104,7 +104,7 @@ def _check_kind(optimizer: optim.Optimizer) -> None:
     if kind not in (optim.SGD, optim.Adam, optim.AdamW):
         advice = "torch.optim.AdamW(module.parameters(), lr=0.001) is the closest"
         raise RecipeError(
-            f"optimizer=: found {_name(optimizer)}, expected {KNOWN}",
+            f"optimizer: found {_name(optimizer)}, expected {KNOWN}",
             _OWN.get(kind.__name__, f'{advice}; or use optimizer="muon"'),
         )
     if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
@@ -132,7 +132,7 @@ def _check_parameters(optimizer: optim.Optimizer, parameters: Mapping[str, nn.Pa
 
 
 def _refuse(optimizer: optim.Optimizer, found: str, fix: str) -> NoReturn:
-    raise RecipeError(f"optimizer=: found {_name(optimizer)} {found}", fix)
+    raise RecipeError(f"optimizer: found {_name(optimizer)} {found}", fix)
 
 
 def _name(optimizer: Any) -> str:
@@ -151,7 +151,7 @@ def check_type(optimizer: Any) -> None:
         found, fix = f"the class {optimizer.__name__}", f"create it: {optimizer.__name__}(module.parameters(), lr=…)"
     else:
         found, fix = type(optimizer).__name__, "for example torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9)"
-    raise CallError(f'optimizer=: found {found}, expected a PyTorch optimizer, "sgd", "adamw" or "muon"', fix)
+    raise CallError(f'optimizer: found {found}, expected a PyTorch optimizer, "sgd", "adamw" or "muon"', fix)
 
 
 def state_of(optimizer: optim.Optimizer, parameters: Mapping[str, nn.Parameter]) -> tuple[Tensors, int]:

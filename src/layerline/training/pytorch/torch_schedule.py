@@ -106,7 +106,7 @@ class TorchSchedule:
         return rates.pop()
 
     def _refuse(self, found: str, fix: str) -> NoReturn:
-        raise RecipeError(f"scheduler=: {type(self._scheduler).__name__} {found}", fix)
+        raise RecipeError(f"scheduler: {type(self._scheduler).__name__} {found}", fix)
 
 
 def _parts(scheduler: Any) -> list[Any]:
@@ -123,16 +123,16 @@ def _check(scheduler: Any, optimizer: Optimizer) -> None:
     if not isinstance(scheduler, lr_scheduler.LRScheduler):
         found = f"the class {scheduler.__name__}" if isinstance(scheduler, type) else type(scheduler).__name__
         raise CallError(
-            f"scheduler=: found {found}, expected a scheduler of torch.optim.lr_scheduler",
+            f"scheduler: found {found}, expected a scheduler of torch.optim.lr_scheduler",
             "for example torch.optim.lr_scheduler.StepLR(optimizer, 5); LambdaLR takes any function of the epoch",
         )
     if any(isinstance(part, lr_scheduler.ReduceLROnPlateau) for part in _parts(scheduler)):
         raise RecipeError(
-            "scheduler=: ReduceLROnPlateau depends on the results, which are not known before the training",
+            "scheduler: ReduceLROnPlateau depends on the results, which are not known before the training",
             "use one that depends on the epoch alone, such as CosineAnnealingLR; or set the learning rate in on_epoch=",
         )
     if scheduler.optimizer is not optimizer:
         raise RecipeError(
-            f"scheduler=: {type(scheduler).__name__} belongs to another optimizer",
+            f"scheduler: {type(scheduler).__name__} belongs to another optimizer",
             "create it with the optimizer that is passed: optimizer=optimizer, scheduler=scheduler",
         )
