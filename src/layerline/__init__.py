@@ -20,10 +20,12 @@ if TYPE_CHECKING:
         ImagesWarning,
         NetworkError,
         RecipeError,
+        UnsupportedError,
         UnwrittenError,
         UserError,
     )
     from layerline.network import Network, presets
+    from layerline.network.from_torch import from_torch, torch_support
     from layerline.recipe import Recipe
     from layerline.report.figure import samples_figure as samples_figure
     from layerline.training import Model, Progress, Run, Seeds, load, resume, train, train_seeds
@@ -43,16 +45,19 @@ __all__ = [
     "RecipeError",
     "Run",
     "Seeds",
+    "UnsupportedError",
     "UnwrittenError",
     "UserError",
     "__version__",
     "fit_torch",
+    "from_torch",
     "load",
     "load_data",
     "parse",
     "presets",
     "read",
     "resume",
+    "torch_support",
     "train",
     "train_seeds",
 ]
@@ -69,9 +74,11 @@ _HOMES: Final = {
     "RecipeError": "errors",
     "Run": "training",
     "Seeds": "training",
+    "UnsupportedError": "errors",
     "UnwrittenError": "errors",
     "UserError": "errors",
     "fit_torch": "training.pytorch.fitting",
+    "from_torch": "network.from_torch",
     "load": "training",
     "load_data": "data",
     "parse": "data.networks",
@@ -79,6 +86,7 @@ _HOMES: Final = {
     "read": "data.networks",
     "resume": "training",
     "samples_figure": "report.figure",  # not public: Dataset.show calls what comes after it in the package's order
+    "torch_support": "network.from_torch",
     "train": "training",
     "train_seeds": "training",
 }

@@ -272,7 +272,7 @@ def test_extras_that_are_not_installed_are_named(folder: Path) -> None:
     environment = at_start(folder, code)
     ended = train(folder, "--engine", "torch", "--out", "run", environment=environment)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "--engine torch: PyTorch is not installed\n  help: pip install 'torch>=2.4'\n"
+    assert ended.stderr == "--engine torch: PyTorch is not installed\n  help: pip install 'layerline[torch]'\n"
     assert not (folder / "run").exists()
     assert train(folder, "--out", "run", environment=environment).returncode == 0
     for arguments in (["rerun", "run", "--check"], ["report", "run", "--force"], ["describe", "run"]):

@@ -202,5 +202,5 @@ def test_make_names_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(RecipeError, match=r"threads=.*: must be a whole number from 1 to 1,024"):
             engines.make("torch", *arguments, threads)
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(UserError, match=r"pip install 'torch>=2.4'"):
+    with pytest.raises(UserError, match=r"pip install 'layerline\[torch\]'"):
         engines.make("torch", *arguments)

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from layerline.layers import LAYERS
 from layerline.network import parse
-from layerline.network.torch_layers import MODULES
+from layerline.network.pytorch.torch_layers import MODULES
 
 NETWORKS = [draw(random.Random(f"shapes {number}")) for number in range(150)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from layerline.errors import RecipeError, UserError, other_words
+from layerline.network.pytorch import INSTALL
 from layerline.numbers import display
 from layerline.numbers.scalars import is_whole, plain
 from layerline.system.workers import IMPORTS
@@ -60,7 +61,7 @@ def _made(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads
 
         return CompiledEngine(network, scaling, recipe, threads)
     with IMPORTS:
-        _need("torch", "--engine torch: PyTorch", "pip install 'torch>=2.4'")
+        _need("torch", "--engine torch: PyTorch", INSTALL)
         from layerline.engines.torch_engine import TorchEngine
 
     return TorchEngine(network, scaling, recipe, threads)

@@ -54,6 +54,15 @@ class CallError(UserError, TypeError):
     """A call from Python with an argument that is missing, unknown, or of the wrong kind."""
 
 
+class UnsupportedError(UserError):
+    """A PyTorch module with parts that a network file cannot express; `parts` lists them."""
+
+    def __init__(self, message: str, help: str | None = None, parts: tuple[Any, ...] = ()) -> None:  # noqa: A002 - as above
+        """Store the message with the parts, what to do, and each part as `layerline.torch_support` returns it."""
+        super().__init__(message, help)
+        self.parts = parts
+
+
 class UnwrittenError(UserError):
     """The training finished or was stopped, but not all files of its folder could be written."""
 

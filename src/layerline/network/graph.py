@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from layerline.errors import NetworkError
     from layerline.layers import Layer, Shape, Weight
+    from layerline.network.start import Start
 
 
 @final
@@ -67,6 +68,8 @@ class Network:
     """What is legal but probably not intended, formatted like errors, to be printed."""
     file: str = ""
     """The file's name in messages."""
+    start: Start | None = field(default=None, compare=False)
+    """Weights that a training starts from, of a PyTorch module (`from_torch`); None: random ones."""
 
     @property
     def weights(self) -> dict[str, Weight]:
@@ -93,7 +96,7 @@ class Network:
         if not 1 <= value <= len(self.nodes):
             raise ValueError(f"value {value}: the network has 1 to {len(self.nodes)}")
         last = self.nodes[value - 1]
-        return dataclasses.replace(self, nodes=self.nodes[:value], classes=math.prod(last.shape), notes=())
+        return dataclasses.replace(self, nodes=self.nodes[:value], classes=math.prod(last.shape), notes=(), start=None)
 
     def describe(self, batch_size: int = 64, memory: int | None = None) -> str:
         """Return the table of layers: shape, parameters, multiply-adds, memory of a training step; then the notes.
@@ -125,7 +128,7 @@ class Network:
 
         Raises UserError if PyTorch is not installed. The weights are PyTorch's own; `initial_weights` returns ours.
         """
-        from layerline.network.to_torch import to_torch
+        from layerline.network.pytorch.to_torch import to_torch
 
         return to_torch(self, probabilities)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, eq=False)
 class Start:
-    """Weights of an earlier training to start from (a warm start), instead of weights drawn from the seed."""
+    """Weights to start from (a warm start), instead of weights drawn from the seed."""
 
     digest: str
     """SHA-256 (hex) of the names, types, shapes and bytes of the weights: see `digest`."""
@@ -32,10 +32,14 @@ class Start:
     """The run folder or model file, as typed; None for a model in memory."""
     epoch: int | None = None
     """The epoch of its run that the weights are from, if known."""
+    module: str | None = None
+    """The class of the PyTorch module that the weights are from (`from_torch`)."""
 
     @property
     def text(self) -> str:
-        """Return where the weights are from: `runs/a (epoch 9)`."""
+        """Return where the weights are from: `runs/a (epoch 9)`, `LeNet (PyTorch)`."""
+        if self.module is not None:
+            return f"{self.module} (PyTorch)"
         epoch = "" if self.epoch is None else f" (epoch {self.epoch})"
         return f"{self.source or 'a model in memory'}{epoch}"
 

@@ -104,10 +104,11 @@ def prepare(
     """Return a training that is ready to start. Raises UserError if network, data, recipe and engine do not match.
 
     given: keys of the recipe that were specified; all others are chosen or measured; None: the recipe is complete.
-    start: weights of an earlier training to start from; None: drawn by the recipe's seed.
+    start: weights of an earlier training to start from; None: those of the network, else drawn by the recipe's seed.
     allow: check the data and accept these kinds of findings; None: do not check it, for example because it was checked
     when it was loaded. say: called with a description of each stage.
     """
+    start, network = start or network.start, dataclasses.replace(network, start=None)
     if allow is not None:
         data = examined(data, allow)
     if given is not None:

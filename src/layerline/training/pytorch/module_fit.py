@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from layerline.engines.agreement import checked
 from layerline.engines.memory_check import check_memory
 from layerline.errors import CallError, RecipeError
-from layerline.network.pytorch.carrying import carried
+from layerline.network.pytorch.carried import carried
 from layerline.network.start import Start, digest
 from layerline.recipe import Recipe
 from layerline.training.automatic import complete

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from layerline.errors import UserError
+from layerline.network.pytorch import check_installed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,14 +18,14 @@ _SOFTMAX: Final = "softmax"
 def to_torch(network: Network, probabilities: bool = False) -> nn.Sequential:
     """Return the modules, float32 (N, C, H, W) → logits (N, classes), or their softmax with `probabilities`.
 
+    Each module except a sum has its line as `module.line`, by which `from_torch` finds it again.
     Raises UserError if PyTorch is not installed.
     """
-    try:
-        from torch import nn
+    check_installed("to_torch()")
+    from torch import nn
 
-        from layerline.network.torch_layers import MODULES, Residual
-    except ModuleNotFoundError as error:
-        raise UserError("PyTorch is not installed", "install it with: pip install 'torch>=2.4'") from error
+    from layerline.network.pytorch.torch_layers import MODULES, Residual
+
     blocks: dict[str, list[nn.Module]] = {"": []}  # the path of an nn.Sequential → its modules so far
     for node in network.nodes:
         if node.layer.kind == _SOFTMAX:
@@ -35,6 +35,7 @@ def to_torch(network: Network, probabilities: bool = False) -> nn.Sequential:
             module: nn.Module = Residual(*(nn.Sequential(*branch) for branch in branches))
         else:
             module = MODULES[node.layer.kind](node.layer, *node.input_shapes)
+            module.line = str(node.layer)  # type: ignore[assignment]  # a plain attribute, which nn.Module allows
         blocks.setdefault(node.path.rpartition(".")[0], []).append(module)
     if probabilities:
         blocks[""].append(nn.Softmax(dim=1))

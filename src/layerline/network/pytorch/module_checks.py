@@ -1,0 +1,69 @@
+"""What rules out carrying a PyTorch module over before it is traced: hooks, parametrizations, types, mixed modes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from layerline.network.pytorch.unsupported import Findings
+
+_WRAPPERS: Final = {"DataParallel": "module", "DistributedDataParallel": "module", "OptimizedModule": "_orig_mod"}
+"""Classes that only run another module → the attribute that is it."""
+_HOOKS: Final = {
+    "_forward_hooks": "a forward hook",
+    "_forward_pre_hooks": "a forward pre-hook",
+    "_backward_hooks": "a backward hook",
+    "_backward_pre_hooks": "a backward pre-hook",
+}
+_NORMS: Final = {"WeightNorm": "weight_norm", "SpectralNorm": "spectral_norm"}
+_MODAL: Final = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+"""Modules that do something else in training."""
+
+
+def unwrapped(module: nn.Module) -> tuple[nn.Module, str]:
+    """Return the module inside of DataParallel, DistributedDataParallel and torch.compile, and its path in there."""
+    path = ""
+    while type(module).__name__ in _WRAPPERS:
+        attribute = _WRAPPERS[type(module).__name__]
+        module, path = getattr(module, attribute), f"{path}{attribute}."
+    return module, path
+
+
+def check_module(module: nn.Module, findings: Findings) -> bool:
+    """Add what cannot be carried over whatever the module computes; return whether it can be traced."""
+    before = len(findings.parts)
+    if isinstance(module, torch.jit.ScriptModule):
+        findings.add("", type(module).__name__, "it is compiled by TorchScript; pass the module that it was made from")
+        return False
+    for path, part in module.named_modules():
+        for reason in _reasons(part, module):
+            findings.add(path, type(part).__name__, reason)
+    return len(findings.parts) == before
+
+
+def _reasons(part: nn.Module, root: nn.Module) -> Iterator[str]:
+    tensors = [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]
+    lazy = [name for name, tensor in tensors if isinstance(tensor, UninitializedParameter | UninitializedBuffer)]
+    if lazy:
+        yield f"{lazy[0]} has no size yet; run the module once on a batch of images"
+        return
+    if isinstance(parametrized := getattr(part, "parametrizations", None), nn.ModuleDict):
+        what = ", ".join(parametrized)
+        yield f"parametrized: {what} is computed; torch.nn.utils.parametrize.remove_parametrizations makes it plain"
+    for attribute, what in _HOOKS.items():
+        for hook in getattr(part, attribute).values():
+            norm = _NORMS.get(type(hook).__name__)
+            remove = f"{norm} computes its weight; torch.nn.utils.remove_{norm} makes it plain"
+            yield remove if norm else f"{what} is registered, which cannot be carried over; remove it"
+    for name, tensor in tensors:
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            yield f"{name} is {str(tensor.dtype).removeprefix('torch.')}; only float32 is available: module.float()"
+    if isinstance(part, _MODAL) and part.training != root.training:
+        mode = "training" if part.training else "evaluation"
+        yield f"it is in {mode} mode, the module around it is not; in a network file all layers are in the same mode"

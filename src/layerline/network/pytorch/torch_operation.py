@@ -1,0 +1,107 @@
+"""What a PyTorch operation becomes: layers, the sum of two values, or padding for the operation after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, final
+
+from layerline.layers.grammar import times
+from layerline.network.pytorch.unsupported import NotCarriedError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import fx
+
+    from layerline.layers import Layer, Shape
+    from layerline.layers.windows import Pads
+
+NO_PADS: Pads = (0, 0, 0, 0)
+
+
+@final
+@dataclass(frozen=True)
+class TracedValue:
+    """A value that the module computes: an image or a vector, per image of the batch."""
+
+    node: fx.Node
+    """The operation whose layers compute it; an operation without layers passes on the value that it gets."""
+    shape: Shape
+    """Without the batch, and without `pads`."""
+    pads: Pads = NO_PADS
+    """Padding around it that no layer has yet: the next one must take it."""
+    fill: float = 0.0
+
+
+@final
+@dataclass(frozen=True)
+class At:
+    """What a rule knows about the operation besides its arguments."""
+
+    output: Shape
+    """The shape of its output, without the batch."""
+    line: str | None = None
+    """The line that the module was made from, if `to_torch` made it: it decides between lines that mean the same."""
+
+    def choose(self, *lines: Layer) -> Layer:
+        """Return the layer that the module was made from if it is one of these, which mean the same; else the first."""
+        return next((layer for layer in lines if str(layer) == self.line), lines[0])
+
+
+@final
+@dataclass(frozen=True)
+class Part:
+    """A layer with its weights."""
+
+    layer: Layer
+    weights: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """Our short name → the module's tensor."""
+
+
+@final
+@dataclass(frozen=True)
+class Join:
+    """The sum of two values."""
+
+    first: TracedValue
+    second: TracedValue
+
+
+@final
+@dataclass(frozen=True)
+class Padding:
+    """Padding around an image: (top, left, bottom, right)."""
+
+    pads: Pads
+    fill: float
+
+
+Result = tuple[Part, ...] | Join | Padding
+Rule = Callable[..., Result]
+"""(At, the arguments of the operation) → what it becomes. Arguments that are values of the trace are a `TracedValue`.
+
+Raises NotCarriedError. Its parameters have PyTorch's names; other arguments are not supported.
+"""
+
+
+def pair(argument: Any) -> tuple[int, int]:
+    """Return (height, width) of PyTorch's `3`, `[3]` or `(3, 5)`."""
+    values = tuple(argument) if isinstance(argument, tuple | list) else (argument,)
+    height, width = values * 2 if len(values) == 1 else values
+    return int(height), int(width)
+
+
+def image(value: Any, what: str) -> tuple[int, int, int]:
+    """Return C, H, W of a value. Raises NotCarriedError if it is a vector."""
+    shape = shape_of(value)
+    if len(shape) != 3:
+        raise NotCarriedError(f"{what} needs an image, but gets a vector of {times(shape)} values")
+    C, H, W = shape
+    return C, H, W
+
+
+def shape_of(value: Any) -> Shape:
+    """Return the shape of a value. Raises NotCarriedError for a parameter or a constant."""
+    if not isinstance(value, TracedValue):
+        raise NotCarriedError("it is applied to a parameter or a constant instead of the images")
+    return value.shape

@@ -1,0 +1,201 @@
+"""Tracing of a PyTorch module with torch.fx: its operations in order, each with the shapes of its values.
+
+The trace runs the module on a batch of random images, so that whatever depends on shapes alone (`x.size(0)`, `len(x)`,
+`if x.shape[1] == 3`) is a plain number. What depends on the values of a tensor cannot be traced.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, final
+
+import torch
+from torch import fx, nn
+
+from layerline.layers.grammar import times
+from layerline.network.pytorch.torch_layers import PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d
+from layerline.network.pytorch.unsupported import NotCarriedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from layerline.layers import Shape
+
+_LEAVES: Final = (PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d)
+_LONGEST: Final = 200
+
+
+@final
+@dataclass(frozen=True)
+class Trace:
+    """The operations of a module in one mode, as a torch.fx graph, with the shapes for a batch of `images`."""
+
+    module: nn.Module
+    """The copy that was traced; its parameters are those that operations name."""
+    graph: fx.Graph
+    shapes: dict[fx.Node, Shape]
+    """The shapes of the values that are tensors, with the batch dimension."""
+    images: int
+
+
+def trace(module: nn.Module, input_shape: Shape, images: int, *, training: bool) -> Trace:
+    """Return the trace of a copy of `module`. Raises NotCarriedError if it cannot be traced, or PyTorch itself fails.
+
+    torch.fx replaces `nn.Module.__call__` until it returns: no other thread may call a module meanwhile.
+    """
+    copied = copy.deepcopy(module).train(training)
+    batch = torch.rand((images, *input_shape), generator=torch.Generator().manual_seed(images))
+    tracer = _Tracer(batch)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        try:
+            graph = tracer.trace(copied)
+        except Exception as error:
+            path, kind = next(reversed(tracer.module_stack.values()), ("", type(module)))
+            raise NotCarriedError(_reason(error, input_shape), (path, kind.__name__)) from error
+    return Trace(copied, graph, tracer.shapes, images)
+
+
+def _reason(error: Exception, input_shape: Shape) -> str:
+    """Return why a trace failed: the values of tensors steer it, or PyTorch itself refuses the images."""
+    if isinstance(error, NotCarriedError):
+        return error.reason
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST]
+    if isinstance(error, fx.proxy.TraceError):
+        return f"what it computes depends on the values of a tensor: {first}"
+    return f"PyTorch fails with images of {times(input_shape)}: {type(error).__name__}: {first}"
+
+
+@final
+class _Value(fx.Proxy):
+    """A value of the trace, together with the tensor that it is for the sample batch."""
+
+    def __init__(self, node: fx.Node, tracer: _Tracer, value: Any) -> None:
+        super().__init__(node, tracer)
+        self.value = value
+
+    def __getattr__(self, name: str) -> Any:
+        """Return plain attributes, such as the shape, as they are; methods are recorded when they are called."""
+        found = getattr(self.value, name)
+        if isinstance(found, torch.Tensor) or callable(found):
+            return super().__getattr__(name)
+        return found
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([operator.getitem(self, position) for position in range(len(self.value))])
+
+
+def _recorded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method that records an operation in place; torch.fx alone would record `x += y` as `x = x + y`."""
+
+    def method(self: _Value, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", function, (self, other), {})
+
+    return method
+
+
+for _name in ("iadd", "isub", "imul", "itruediv"):
+    setattr(_Value, f"__{_name}__", _recorded(getattr(operator, _name)))
+
+
+@final
+class _Tracer(fx.Tracer):
+    """Records each operation, and computes it on the batch."""
+
+    def __init__(self, batch: torch.Tensor) -> None:
+        super().__init__()
+        self.shapes: dict[fx.Node, Shape] = {}
+        self._batch: torch.Tensor | None = batch
+        self._running = False
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a module is one operation: PyTorch's own, and ours with padding."""
+        return isinstance(m, _LEAVES) or super().is_leaf_module(m, module_qualified_name)
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Record the call of a module, except inside of an operation that is being computed."""
+        return forward(*args, **kwargs) if self._running else super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: Any) -> Any:
+        """Record the use of a parameter, except inside of an operation that is being computed."""
+        return attr_val if self._running else super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        """Return the truth of a value that is not a tensor; that of a tensor is not known."""
+        if isinstance(obj, _Value) and not isinstance(obj.value, torch.Tensor):
+            return bool(obj.value)
+        return super().to_bool(obj)
+
+    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *more: Any, **named: Any) -> Any:
+        """Record an operation and compute it; a result without tensors is returned as it is."""
+        if kind == "placeholder":
+            return self._input(target, args)
+        node = super().create_proxy(kind, target, args, kwargs, *more, **named).node
+        if kind == "output":
+            return fx.Proxy(node, self)
+        value = self._computed(kind, target, args, kwargs)
+        if isinstance(value, torch.Tensor):
+            self.shapes[node] = tuple(value.shape)
+        elif not _has_tensors(value):
+            self.graph.erase_node(node)
+            return value
+        return _Value(node, self, value)
+
+    def _input(self, target: str, args: tuple[Any, ...]) -> Any:
+        """Return the batch for the first argument of forward, the default for each other."""
+        batch, self._batch = self._batch, None
+        if batch is None:
+            if not args or target.startswith("*"):
+                raise NotCarriedError(f"forward() has more than one argument: {target}")
+            return args[0]
+        if target.startswith("*"):
+            raise NotCarriedError(f"forward({target}) has no fixed argument for the images")
+        node = self.create_node("placeholder", target, args, {})
+        self.shapes[node] = tuple(batch.shape)
+        return _Value(node, self, batch)
+
+    def _computed(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:
+        self._running = True
+        try:
+            if kind == "get_attr":
+                return operator.attrgetter(target)(self.root)
+            args, kwargs = _plain(args), _plain(kwargs)
+            if kind == "call_module":
+                return self.root.get_submodule(target).forward(*args, **kwargs)
+            if kind == "call_method":
+                return getattr(args[0], target)(*args[1:], **kwargs)
+            return target(*args, **kwargs)
+        finally:
+            self._running = False
+
+
+def _plain(argument: Any) -> Any:
+    """Return an argument with its values in place of the proxies, also inside of tuples, lists, dicts and slices."""
+    if isinstance(argument, fx.Proxy):
+        return argument.value if isinstance(argument, _Value) else _attribute(argument)
+    if isinstance(argument, tuple | list):
+        return type(argument)(_plain(each) for each in argument) if type(argument) in (tuple, list) else argument
+    if isinstance(argument, dict):
+        return {key: _plain(each) for key, each in argument.items()}
+    if isinstance(argument, slice):
+        return slice(_plain(argument.start), _plain(argument.stop), _plain(argument.step))
+    return argument
+
+
+def _attribute(proxy: fx.Proxy) -> Any:
+    """Return the value of an attribute that is a tensor, such as `x.T`."""
+    if isinstance(proxy, fx.proxy.Attribute):
+        return getattr(_plain(proxy.root), proxy.attr)
+    raise NotCarriedError("a value of the trace is not known")
+
+
+def _has_tensors(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, tuple | list):
+        return any(map(_has_tensors, value))
+    return isinstance(value, torch.Tensor)

@@ -1,0 +1,214 @@
+"""From the trace of a PyTorch module to layers: each operation by its rule, everything unsupported with its place."""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, final
+
+from torch import fx
+
+from layerline.layers import Layer, Misfit
+from layerline.layers.grammar import times
+from layerline.network.pytorch.places import place_of
+from layerline.network.pytorch.torch_operation import NO_PADS, At, Join, Padding, Part, Rule, TracedValue
+from layerline.network.pytorch.torch_operations import FUNCTIONS, METHODS, MODULES
+from layerline.network.pytorch.unsupported import NotCarriedError
+from layerline.network_file.unavailable import UNAVAILABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from layerline.layers import Shape
+    from layerline.network.pytorch.tracing import Trace
+    from layerline.network.pytorch.unsupported import Findings
+
+_NONE: Final = "a network file has no equivalent"
+_CALLS: Final = ("call_module", "call_function", "call_method")
+
+
+@final
+@dataclass(frozen=True)
+class LayerStep:
+    """The layers that turn one value into another, or, with two inputs, the sum of both."""
+
+    inputs: tuple[fx.Node, ...]
+    parts: tuple[Part, ...]
+    place: tuple[str, str]
+    """The path and name of its operation, for messages."""
+
+
+@final
+class Walk:
+    """Walks once through a trace; `steps` are complete if nothing was added to the findings."""
+
+    def __init__(self, trace: Trace, other: Trace, findings: Findings) -> None:
+        """Prepare; `other` is the same trace with another number of images."""
+        self.steps: dict[fx.Node, LayerStep] = {}
+        self._trace, self._findings = trace, findings
+        self._values: dict[fx.Node, TracedValue] = {}
+        self._used: dict[int, str] = {}
+        """The tensors that are weights of a layer → the path of the first operation that uses them."""
+        self._named = {id(tensor) for tensor in (*trace.module.parameters(), *trace.module.buffers())}
+        pairs = zip(trace.graph.nodes, other.graph.nodes, strict=False)
+        self._others = {node: other.shapes.get(same) for node, same in pairs}
+        self._images = (trace.images, other.images)
+
+    def run(self) -> tuple[TracedValue, TracedValue] | None:
+        """Return the input and the output of the module; None if the output cannot be a network's."""
+        *nodes, output = self._trace.graph.nodes
+        needed = _needed(output)
+        first = next(node for node in nodes if node.op == "placeholder")
+        self._values[first] = TracedValue(first, self._trace.shapes[first][1:])
+        for node in nodes:
+            if node in needed and node.op in _CALLS:
+                self._step(node)
+        result = output.args[0]
+        if not isinstance(result, fx.Node):
+            count = f" of {len(result)} values" if isinstance(result, tuple | list | dict) else ""
+            kind = type(result).__name__.replace("immutable_", "")
+            self._findings.add("", "its output", f"it is a {kind}{count}; a network has one output, the logits")
+            return None
+        if result not in self._values:
+            return None
+        return self._values[first], self._values[result]
+
+    def _step(self, node: fx.Node) -> None:
+        """Apply the rule of an operation; continue after a finding with the shape that PyTorch computed."""
+        rule, arguments = self._rule(node)
+        place = place_of(self._trace, node)
+        known = all(value in self._values or value.op == "get_attr" for value in node.all_input_nodes)
+        shape = None
+        try:
+            if rule is None:
+                raise NotCarriedError(_no_equivalent(place[1]))
+            if not known:
+                return
+            shape = self._shape(node)
+            self._apply(node, rule, arguments, shape, place)
+        except NotCarriedError as error:
+            self._findings.add(*place, error.reason)
+            if shape is not None:
+                self._values[node] = TracedValue(node, shape)
+
+    def _apply(self, node: fx.Node, rule: Rule, arguments: Any, shape: Shape, place: tuple[str, str]) -> None:
+        line = None
+        if node.op == "call_module":
+            line = getattr(self._trace.module.get_submodule(str(node.target)), "line", None)
+        args, kwargs = arguments
+        found = _called(rule, At(shape, line), args, kwargs)
+        inputs = [each for each in (*args, *kwargs.values()) if isinstance(each, TracedValue)]
+        if isinstance(found, Padding):
+            self._values[node] = TracedValue(inputs[0].node, inputs[0].shape, found.pads, found.fill)
+            return
+        for value in inputs:
+            if value.pads != NO_PADS and not (isinstance(found, tuple) and _slides(found)):
+                raise NotCarriedError("its input is padded before; only a convolution or a pool can take padding")
+        if isinstance(found, Join):
+            if found.first.node is found.second.node:
+                raise NotCarriedError("it adds a value to itself")
+            self.steps[node] = LayerStep((found.first.node, found.second.node), (), place)
+        elif found:
+            _check_parts(found, inputs[0].shape, shape)
+            self._check_weights(found, place[0])
+            self.steps[node] = LayerStep((inputs[0].node,), found, place)
+        self._values[node] = TracedValue(node if isinstance(found, Join) or found else inputs[0].node, shape)
+
+    def _rule(self, node: fx.Node) -> tuple[Rule | None, tuple[tuple[Any, ...], dict[str, Any]]]:
+        """Return the rule of an operation, if there is one, and its arguments."""
+        args, kwargs = fx.map_arg((tuple(node.args), dict(node.kwargs)), self._argument)
+        if node.op == "call_module":
+            module = self._trace.module.get_submodule(str(node.target))
+            return MODULES.get(type(module)), ((module, *args), kwargs)
+        table: Any = FUNCTIONS if node.op == "call_function" else METHODS
+        return table.get(node.target), (args, kwargs)
+
+    def _argument(self, node: fx.Node) -> Any:
+        if node.op == "get_attr":
+            return operator.attrgetter(str(node.target))(self._trace.module)
+        return self._values.get(node)
+
+    def _shape(self, node: fx.Node) -> Shape:
+        """Return the shape of an operation's output per image. Raises NotCarriedError if it is neither."""
+        shape, other = self._trace.shapes.get(node), self._others.get(node)
+        if shape is None:
+            raise NotCarriedError("it has several outputs; a network file has one value after the other")
+        images, more = self._images
+        before = next((self._trace.shapes[each] for each in node.all_input_nodes if each in self._values), shape)
+        if shape[:1] != (images,) or other is None or other[:1] != (more,) or shape[1:] != other[1:]:
+            raise NotCarriedError(
+                f"it makes {times(shape) or 'one number'} of {images} images ({times(before)}); the images must stay "
+                "the first dimension, whatever their number: for example x.flatten(1)"
+            )
+        if len(shape) not in (2, 4):
+            raise NotCarriedError(
+                f"it makes {times(shape[1:]) or 'one number'} of {times(before[1:])}; a value is an image (channels × "
+                "height × width) or a vector"
+            )
+        return shape[1:]
+
+    def _check_weights(self, parts: tuple[Part, ...], path: str) -> None:
+        for name, tensor in (item for part in parts for item in part.weights.items()):
+            if id(tensor) not in self._named:
+                raise NotCarriedError(f"its {name} is not a parameter of the module, but computed or constant")
+            if id(tensor) in self._used:
+                raise NotCarriedError(
+                    f"its weights are used twice, first in {self._used[id(tensor)] or 'forward'}; each layer of a "
+                    "network file has its own weights"
+                )
+            self._used[id(tensor)] = path
+
+
+def _called(rule: Rule, at: At, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    try:
+        bound = inspect.signature(rule).bind(at, *args, **kwargs)
+    except TypeError as error:
+        raise NotCarriedError(f"it is called with something that is not supported: {error}") from error
+    return rule(*bound.args, **bound.kwargs)
+
+
+def _needed(output: fx.Node) -> set[fx.Node]:
+    """Return the operations that the output depends on."""
+    found: set[fx.Node] = set()
+    open_ = [output]
+    while open_:
+        node = open_.pop()
+        open_ += [value for value in node.all_input_nodes if value not in found]
+        found.update(node.all_input_nodes)
+    return found
+
+
+def _slides(parts: tuple[Part, ...]) -> bool:
+    return all(part.layer.slides() is not None for part in parts) and bool(parts)
+
+
+def _no_equivalent(name: str) -> str:
+    helps = UNAVAILABLE.get(name.removeprefix("x.").lower())
+    return _NONE if helps is None else f"{_NONE}: {helps}"
+
+
+def _check_parts(parts: tuple[Part, ...], before: Shape, after: Shape) -> None:
+    """Raise NotCarriedError if a layer cannot be written, or does not output the shape that PyTorch computed."""
+    shape = before
+    try:
+        for part in parts:
+            for name, reason in _unwritable(part.layer):
+                raise NotCarriedError(f"{name}: {reason}")
+            shape = part.layer.output_shape(shape)
+    except Misfit as misfit:
+        raise NotCarriedError(misfit.reason) from misfit
+    if shape != after:
+        raise NotCarriedError(f"it outputs {times(after)}, where {parts[-1].layer} outputs {times(shape)}")
+
+
+def _unwritable(layer: Layer) -> Iterator[tuple[str, str]]:
+    """Yield each argument that the grammar refuses, with the reason, and a contradiction between arguments."""
+    for argument in layer.word.arguments:
+        try:
+            argument.kind.read(argument.name, argument.kind.write(getattr(layer, argument.name)))
+        except Misfit as misfit:
+            yield argument.name, misfit.reason
+    contradiction = layer.contradiction()
+    if contradiction is not None:
+        yield contradiction.argument or layer.word.name, contradiction.reason
