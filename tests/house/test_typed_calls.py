@@ -52,7 +52,7 @@ WRONG = {
     'layerline.load("m").load_data("photos/", size=3)': 'Unexpected keyword argument "size" for "load_data" of "Model"',
     "layerline.fit_torch(module, (x, y), epocs=3)": 'Unexpected keyword argument "epocs" for "fit_torch"',
     "layerline.fit_torch(module, (x, y), patience=3)": 'Unexpected keyword argument "patience" for "fit_torch"',
-    'layerline.fit_torch(module, (x, y), optimizer="adam")': 'Argument "optimizer" to "fit_torch" has incompatible type',
+    'layerline.fit_torch(module, (x, y), optimizer="adam")': 'Argument "optimizer" to "fit_torch" has',
     'layerline.read(data, "lenet5")': 'Argument 1 to "read" has incompatible type "Dataset"',
 }
 

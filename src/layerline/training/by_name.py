@@ -88,7 +88,8 @@ def _unknown(function: Callable[..., Any], name: str) -> RecipeError:
         return RecipeError(f"{called}() has no option {name}", _OTHERS[name])
     ours = (other_words.ours(name) or name).replace("-", "_")
     if ours in _OF_DATA:
-        advice = f"it is an option of load_data: {called}(network, layerline.load_data(…, {ours}=…))"
+        first = next(iter(inspect.signature(function).parameters))
+        advice = f"it is an option of load_data: {called}({first}, layerline.load_data(…, {ours}=…))"
         return RecipeError(f"{called}() has no option {name}", advice)
     return RecipeError(*wrong_calls.unknown(called, name, inspect.signature(function).parameters))
 

@@ -103,8 +103,14 @@ CALLS: Final[dict[str, Callable[[], Call]]] = {
     "frozen": lambda: with_module(lambda m: m[0].requires_grad_(False)),
     "much frozen": lambda: with_module(lambda m: m.requires_grad_(False)),
     "a part in eval mode": lambda: with_module(lambda m: m[1].eval()),
+    "a layer without an equivalent": lambda: (
+        nn.Sequential(nn.GroupNorm(1, 1), nn.Flatten(), nn.Linear(36, 3)),
+        (X, Y),
+        {},
+    ),
     # the data
     "a name": lambda: call("mnist"),
+    "images of another size": lambda: call((X[:, :, :5], Y)),
     "images alone": lambda: call(X),
     "a number": lambda: call(3),
     "a dictionary": lambda: call({"x": X, "y": Y}),

@@ -274,6 +274,21 @@ def test_on_epoch_may_change_weights_and_learning_rate() -> None:
     assert_equal(found, expected)
 
 
+def test_on_epoch_may_change_the_weights_that_are_tested() -> None:
+    """Weights that the module is given after the last epoch are those of the test."""
+    subject, other = module(), module(seed=7)
+
+    def load(_: EpochRow) -> bool:
+        subject.load_state_dict(other.state_dict())
+        return True
+
+    fit = layerline.fit_torch(
+        subject, DATA, epochs=2, optimizer=sgd(subject), test=DATA, batch_size=BATCH, on_epoch=load
+    )
+    loss = functional.cross_entropy(other.eval()(X), Y).item()
+    assert fit.test_loss == pytest.approx(loss, rel=1e-5)
+
+
 def test_other_settings_changed_in_on_epoch_are_refused() -> None:
     """A momentum that changes during the fit would be ignored, so it is an error."""
     subject = module()
@@ -357,15 +372,34 @@ def test_data_in_any_form_trains_the_same(name: str) -> None:
     assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
 
 
+def test_pytorch_s_generator_is_left_alone() -> None:
+    """Nothing is drawn from torch's global generator, nor is it seeded."""
+    subject = module(dropout=0.3)
+    before = torch.get_rng_state()
+    layerline.fit_torch(subject, DATA, epochs=1, optimizer=sgd(subject), batch_size=BATCH, augment="shift=1")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_fit_may_be_planned_for_a_million_epochs() -> None:
+    """The check of a scheduler keeps no number per step, so that on_epoch may decide when to stop."""
+    subject = module()
+    fit = layerline.fit_torch(
+        subject, DATA, epochs=1_000_000, optimizer=sgd(subject), batch_size=1, on_epoch=lambda _: True
+    )
+    assert len(fit.history) == 1
+
+
 def test_uint8_images_reach_the_module_as_they_are() -> None:
     """uint8 images train like floats of the same values."""
     pixels = (X * 40 + 100).clamp(0, 255).to(torch.uint8)
-    weights = []
+    weights, notes = [], []
     for images in (pixels, pixels.float()):
         subject = module()
         optimizer = optim.SGD(subject.parameters(), lr=1e-4)
-        layerline.fit_torch(subject, (images, Y), epochs=1, optimizer=optimizer, batch_size=BATCH)
+        fit = layerline.fit_torch(subject, (images, Y), epochs=1, optimizer=optimizer, batch_size=BATCH)
         weights.append(subject.state_dict())
+        notes.append(fit.notes)
+    assert notes == [("data: images; uint8 reaches the module as it is, from 0 to 255",), ()]
     assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
 
 

@@ -78,9 +78,10 @@ class FitLoop:
             row = self._run_epoch(interrupt)
             if row is None:
                 return
-            if on_epoch is not None and on_epoch(row) is True:
-                return
+            enough = on_epoch is not None and on_epoch(row) is True
             self._look_at_module()
+            if enough:
+                return
 
     def measure(self, split: Split) -> Measured:
         """Return the results on a split with the current weights."""

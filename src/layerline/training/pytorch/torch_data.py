@@ -40,7 +40,7 @@ class TorchImages:
     shuffle: bool | None = None
     drop_last: bool | None = None
     note: str = ""
-    """The number and size of images that were copied into memory; empty if they already were there."""
+    """The number and size of images that were copied into memory, and whether they are uint8."""
 
 
 def read(value: Any, place: str, *, read_once: bool = False) -> TorchImages:
@@ -66,6 +66,8 @@ def read(value: Any, place: str, *, read_once: bool = False) -> TorchImages:
             chosen = np.asarray(found.indices, np.int64)
             x, y = x[chosen], y[chosen]
     images = ImageSet(_images(x, f"{place}: x"), _labels(y, len(x), f"{place}: y"))
+    if x.dtype == np.uint8:
+        note = f"{note or f'{place}: images'}; uint8 reaches the module as it is, from 0 to 255"
     return TorchImages(images, found.batch_size, found.shuffle, found.drop_last, note)
 
 

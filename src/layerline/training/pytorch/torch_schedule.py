@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import copy
+import math
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, final
 
 import numpy as np
@@ -37,13 +38,13 @@ class TorchSchedule:
             _check(scheduler, optimizer)
         self._per_batch = _is_per_batch(scheduler) if every is None else every == "batch"
 
-    def check(self, epochs: int) -> float:
-        """Return the highest learning rate of the next epochs. Raises RecipeError if one cannot be used."""
-        return float(self._ahead(epochs).max())
+    def check(self, epochs: int) -> None:
+        """Raise RecipeError if a learning rate of the next epochs cannot be used."""
+        self._ahead(epochs)
 
     def rates(self) -> NDArray[np.float64]:
         """Return the learning rate of every step of the next epoch, float64 (steps,). Raises RecipeError."""
-        return self._ahead(1)
+        return np.resize(np.array(self._ahead(1)), self._steps)
 
     def epoch_done(self) -> None:
         """Step the scheduler as PyTorch's loop would have done in an epoch."""
@@ -53,15 +54,15 @@ class TorchSchedule:
         for _ in range(self._steps if self._per_batch else 1):
             self._scheduler.step()
 
-    def _ahead(self, epochs: int) -> NDArray[np.float64]:
-        """Return the learning rates of the steps of the next epochs, from a copy. Raises RecipeError."""
+    def _ahead(self, epochs: int) -> list[float]:
+        """Return the next learning rates, one per epoch or step, from a copy. Raises RecipeError."""
         if self._scheduler is None:
-            return np.full(epochs * self._steps, self._rate(self._optimizer))
+            return [self._rate(self._optimizer)]
         scheduler = self._copied()
         held = scheduler.optimizer
         before = [[group.get(name) for name in _CONSTANT] for group in held.param_groups]
-        repeats, rates = (1 if self._per_batch else self._steps), []
-        for _ in range(epochs * self._steps // repeats):
+        rates: list[float] = []
+        for _ in range(epochs * (self._steps if self._per_batch else 1)):
             rates.append(self._rate(held))
             try:
                 scheduler.step()
@@ -78,10 +79,9 @@ class TorchSchedule:
                     if isinstance(scheduler, _PER_BATCH)
                     else "use one that sets only lr",
                 )
-        found = np.repeat(np.array(rates), repeats)
-        if not (np.isfinite(found).all() and (found >= 0).all()):
+        if not all(0 <= rate < math.inf for rate in rates):
             self._refuse("sets a learning rate that is negative or not finite", "check it for the number of epochs")
-        return found
+        return rates
 
     def _copied(self) -> Any:
         """Return a copy of the scheduler with its own optimizer, which shares the parameters and has no state."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from layerline.network import Network
 
+_COUNTER: Final = "int64"
 _LISTED: Final = 3
 
 
@@ -25,9 +26,13 @@ class TorchWeights:
     """The tensors of a module by our names. Writing changes them in place, so whatever refers to them stays valid."""
 
     def __init__(self, module: nn.Module, network: Network, names: Mapping[str, str]) -> None:
-        """Find the tensors. names: our name of a weight → the module's."""
+        """Find the tensors. names: our name of a weight → the module's; only counters may be without one."""
         held = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-        self._held = {ours: held[names[ours]] for ours in network.weights if ours in names}
+        self._held = {
+            ours: held[names[ours]]
+            for ours, weight in network.weights.items()
+            if ours in names or weight.dtype != _COUNTER
+        }
         self._weights = network.weights
 
     @property
@@ -52,7 +57,7 @@ class TorchWeights:
 
 
 def check_module(module: Any) -> None:
-    """Raise UserError for a module that cannot be trained in place, with the reason; CallError for what is none."""
+    """Raise UserError for a module that can be carried over but not trained in place; CallError for what is none."""
     if not isinstance(module, nn.Module):
         found = f"the class {module.__name__}" if isinstance(module, type) else type(module).__name__
         raise CallError(
@@ -65,10 +70,6 @@ def check_module(module: Any) -> None:
             _refuse(
                 f"{name} is on {tensor.device}, expected the CPU", "move it: module.cpu(); fit_torch trains on the CPU"
             )
-        if tensor.is_floating_point() and tensor.dtype != torch.float32:
-            _refuse(
-                f"{name} is {str(tensor.dtype).removeprefix('torch.')}, expected float32", "convert it: module.float()"
-            )
     frozen = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
     if frozen:
         more = f" and {len(frozen) - _LISTED} more" if len(frozen) > _LISTED else ""
@@ -77,13 +78,6 @@ def check_module(module: Any) -> None:
             "training only some of the parameters is not supported yet: module.requires_grad_(True), or train it with "
             "PyTorch",
         )
-    if module.training:
-        still = next((name for name, part in module.named_modules() if not part.training), None)
-        if still is not None:
-            _refuse(
-                f"{still} is in eval mode, but the module is in training mode",
-                "module.train() sets all of it; all of it is trained",
-            )
 
 
 def _refuse(found: str, fix: str) -> NoReturn:
