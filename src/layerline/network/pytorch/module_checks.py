@@ -61,9 +61,11 @@ def _reasons(part: nn.Module, root: nn.Module) -> Iterator[str]:
             norm = _NORMS.get(type(hook).__name__)
             remove = f"{norm} computes its weight; torch.nn.utils.remove_{norm} makes it plain"
             yield remove if norm else f"{what} is registered, which cannot be carried over; remove it"
-    for name, tensor in tensors:
-        if tensor.is_floating_point() and tensor.dtype != torch.float32:
-            yield f"{name} is {str(tensor.dtype).removeprefix('torch.')}; only float32 is available: module.float()"
+    others = {name: tensor.dtype for name, tensor in tensors if tensor.is_floating_point() or tensor.is_complex()}
+    others = {name: dtype for name, dtype in others.items() if dtype != torch.float32}
+    if others:
+        names, types = ", ".join(others), ", ".join({str(dtype).removeprefix("torch.") for dtype in others.values()})
+        yield f"{types} ({names}); only float32 is available: module.float()"
     if isinstance(part, _MODAL) and part.training != root.training:
         mode = "training" if part.training else "evaluation"
         yield f"it is in {mode} mode, the module around it is not; in a network file all layers are in the same mode"

@@ -41,8 +41,8 @@ def check_overwriting(trace: Trace, findings: Findings) -> None:
         if reader is not None:
             where, what = place_of(trace, reader)
             reason = (
-                f"it changes its input in place, and {what} in {where or 'forward'} uses that input afterwards; "
-                "without inplace both would use the same values"
+                f"it changes its input in place, which {what} in {where or 'forward'} uses afterwards; not in place, "
+                "that would get the unchanged input"
             )
             findings.add(*place_of(trace, node), reason)
 

@@ -84,6 +84,12 @@ Raises NotCarriedError. Its parameters have PyTorch's names; other arguments are
 """
 
 
+def check_tensor(weight: Any) -> None:
+    """Raise NotCarriedError if what is used as a weight is computed from the images."""
+    if isinstance(weight, TracedValue):
+        raise NotCarriedError("its weight is computed from the images")
+
+
 def pair(argument: Any) -> tuple[int, int]:
     """Return (height, width) of PyTorch's `3`, `[3]` or `(3, 5)`."""
     values = tuple(argument) if isinstance(argument, tuple | list) else (argument,)

@@ -33,7 +33,17 @@ from layerline.layers import (
 from layerline.layers.grammar import times
 from layerline.network.pytorch import windows_of_torch as windows
 from layerline.network.pytorch.torch_layers import PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d
-from layerline.network.pytorch.torch_operation import At, Join, Part, Result, Rule, TracedValue, image, shape_of
+from layerline.network.pytorch.torch_operation import (
+    At,
+    Join,
+    Part,
+    Result,
+    Rule,
+    TracedValue,
+    check_tensor,
+    image,
+    shape_of,
+)
 from layerline.network.pytorch.unsupported import NotCarriedError
 
 if TYPE_CHECKING:
@@ -80,6 +90,7 @@ def _dropout2d(at: At, input: Any, p: float = 0.5, training: bool = True, inplac
 
 
 def _linear(at: At, input: Any, weight: Any, bias: Any = None) -> Result:
+    check_tensor(weight)
     if len(shape_of(input)) != 1:
         raise NotCarriedError(f"it is applied to each row of a {times(input.shape)} image; flatten the image before it")
     weights = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
@@ -117,7 +128,7 @@ def _reshape(at: At, input: Any, *sizes: Any, **named: Any) -> Result:
         return ()
     if len(before) == 3 and after == (math.prod(before),):
         return (Part(Flat()),)
-    raise NotCarriedError(f"it makes {times(after)} of {times(before)}; an image can only be flattened, as a whole")
+    raise NotCarriedError(f"it makes {times(after)} of {times(before)}; only a whole image can be flattened")
 
 
 def _same(at: At, input: Any, *arguments: Any, **named: Any) -> Result:

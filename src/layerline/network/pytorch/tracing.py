@@ -15,8 +15,9 @@ import torch
 from torch import fx, nn
 
 from layerline.layers.grammar import times
+from layerline.network.pytorch.places import place_of
 from layerline.network.pytorch.torch_layers import PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d
-from layerline.network.pytorch.unsupported import NotCarriedError
+from layerline.network.pytorch.unsupported import NotCarriedError, mixed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,9 +53,25 @@ def trace(module: nn.Module, input_shape: Shape, images: int, *, training: bool)
         try:
             graph = tracer.trace(copied)
         except Exception as error:
+            failed = Trace(copied, tracer.graph, tracer.shapes, images)
             path, kind = next(reversed(tracer.module_stack.values()), ("", type(module)))
-            raise NotCarriedError(_reason(error, input_shape), (path, kind.__name__)) from error
+            mixing = None if isinstance(error, NotCarriedError | fx.proxy.TraceError) else _mixing(failed)
+            raise mixing or NotCarriedError(_reason(error, input_shape), (path, kind.__name__)) from error
     return Trace(copied, graph, tracer.shapes, images)
+
+
+def _mixing(failed: Trace) -> NotCarriedError | None:
+    """Return the first operation that mixes the images of the batch, which is why a later one failed, or None."""
+    of_images: set[fx.Node] = set()
+    for node in failed.graph.nodes:
+        inputs = [value for value in node.all_input_nodes if value in of_images]
+        shape = failed.shapes.get(node)
+        if node.op == "placeholder" or inputs:
+            of_images.add(node)
+        if inputs and shape is not None and shape[:1] != (failed.images,):
+            reason = mixed(shape, failed.images, failed.shapes.get(inputs[0], shape))
+            return NotCarriedError(reason, place_of(failed, node))
+    return None
 
 
 def _reason(error: Exception, input_shape: Shape) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, final
 
 from layerline.errors import UnsupportedError
+from layerline.layers.grammar import times
 from layerline.numbers import display
 
 _MOST: Final = 12
@@ -36,6 +37,14 @@ class Unsupported:
     def __str__(self) -> str:
         """Return one line: `layer3.1.norm (GroupNorm): …`."""
         return f"{self.path or 'forward'} ({self.module}): {self.reason}"
+
+
+def mixed(shape: tuple[int, ...], images: int, before: tuple[int, ...]) -> str:
+    """Return the reason for an operation that makes values of `shape` of a batch of images: it mixes them."""
+    return (
+        f"it makes {times(shape) or 'one number'} of {images} images ({times(before)}); the images must stay the first "
+        "dimension, whatever their number: for example x.flatten(1)"
+    )
 
 
 @final

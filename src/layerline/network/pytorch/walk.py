@@ -14,7 +14,7 @@ from layerline.layers.grammar import times
 from layerline.network.pytorch.places import place_of
 from layerline.network.pytorch.torch_operation import NO_PADS, At, Join, Padding, Part, Rule, TracedValue
 from layerline.network.pytorch.torch_operations import FUNCTIONS, METHODS, MODULES
-from layerline.network.pytorch.unsupported import NotCarriedError
+from layerline.network.pytorch.unsupported import NotCarriedError, mixed
 from layerline.network_file.unavailable import UNAVAILABLE
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from layerline.network.pytorch.unsupported import Findings
 
 _NONE: Final = "a network file has no equivalent"
+_WORDS: Final = {"cat": "concat", "mul": "multiply", "imul": "multiply", "sub": "subtract", "interpolate": "upsample"}
+"""PyTorch's functions → the words under which a help for network files has them."""
 _CALLS: Final = ("call_module", "call_function", "call_method")
 
 
@@ -78,19 +80,21 @@ class Walk:
         """Apply the rule of an operation; continue after a finding with the shape that PyTorch computed."""
         rule, arguments = self._rule(node)
         place = place_of(self._trace, node)
-        known = all(value in self._values or value.op == "get_attr" for value in node.all_input_nodes)
+        inputs = node.all_input_nodes
         shape = None
         try:
             if rule is None:
-                raise NotCarriedError(_no_equivalent(place[1]))
-            if not known:
-                return
+                self._findings.add(*place, _no_equivalent(place[1]))
+            elif any(value not in self._values and value.op != "get_attr" for value in inputs):
+                return  # of a value that was refused
             shape = self._shape(node)
-            self._apply(node, rule, arguments, shape, place)
+            if rule is not None:
+                self._apply(node, rule, arguments, shape, place)
         except NotCarriedError as error:
-            self._findings.add(*place, error.reason)
-            if shape is not None:
-                self._values[node] = TracedValue(node, shape)
+            if rule is not None:
+                self._findings.add(*place, error.reason)
+        if node not in self._values and shape is not None and any(value in self._values for value in inputs):
+            self._values[node] = TracedValue(node, shape)
 
     def _apply(self, node: fx.Node, rule: Rule, arguments: Any, shape: Shape, place: tuple[str, str]) -> None:
         line = None
@@ -137,10 +141,7 @@ class Walk:
         images, more = self._images
         before = next((self._trace.shapes[each] for each in node.all_input_nodes if each in self._values), shape)
         if shape[:1] != (images,) or other is None or other[:1] != (more,) or shape[1:] != other[1:]:
-            raise NotCarriedError(
-                f"it makes {times(shape) or 'one number'} of {images} images ({times(before)}); the images must stay "
-                "the first dimension, whatever their number: for example x.flatten(1)"
-            )
+            raise NotCarriedError(mixed(shape, images, before))
         if len(shape) not in (2, 4):
             raise NotCarriedError(
                 f"it makes {times(shape[1:]) or 'one number'} of {times(before[1:])}; a value is an image (channels × "
@@ -184,7 +185,8 @@ def _slides(parts: tuple[Part, ...]) -> bool:
 
 
 def _no_equivalent(name: str) -> str:
-    helps = UNAVAILABLE.get(name.removeprefix("x.").lower())
+    word = name.removeprefix("x.").lower().replace("_", "")
+    helps = UNAVAILABLE.get(_WORDS.get(word, word))
     return _NONE if helps is None else f"{_NONE}: {helps}"
 
 

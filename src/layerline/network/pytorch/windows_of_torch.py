@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from layerline.layers import AvgPool, Conv, Depthwise, GlobalMaxPool, GlobalPool, Pair, Pool
 from layerline.layers.grammar import times, written
 from layerline.layers.windows import Window
-from layerline.network.pytorch.torch_operation import NO_PADS, At, Padding, Part, Result, TracedValue, image, pair
+from layerline.network.pytorch.torch_operation import (
+    NO_PADS,
+    At,
+    Padding,
+    Part,
+    Result,
+    TracedValue,
+    check_tensor,
+    image,
+    pair,
+)
 from layerline.network.pytorch.unsupported import NotCarriedError
 
 if TYPE_CHECKING:
@@ -22,6 +32,7 @@ def conv2d(
     groups: int = 1,
 ) -> Result:  # fmt: skip
     """Return a Conv, or a Depthwise if each channel has its own filters."""
+    check_tensor(weight)
     C, H, W = image(input, "a convolution")
     if input.fill != 0.0:
         raise NotCarriedError(f"its input is padded with {input.fill}; only padding with zeros is available")
