@@ -194,11 +194,11 @@ def _check_outputs(
     module: nn.Module, network: Network, weights: Mapping[str, NDArray[Any]], output: Output, findings: Findings
 ) -> None:
     """Add a finding and raise it if the network's outputs are not the module's on random images, in evaluation."""
-    ours = to_torch(network).eval()
-    ours.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-    theirs = copy.deepcopy(module).eval()
     batch = torch.randn((_IMAGES[0], *network.input_shape), generator=torch.Generator().manual_seed(0))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
+        ours = to_torch(network).eval()
+        ours.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+        theirs = copy.deepcopy(module).eval()
         found, expected = output(ours(batch.clone())), theirs(batch.clone())
     largest = float(expected.abs().max())
     difference = float((found - expected).abs().max())
