@@ -405,17 +405,22 @@ def test_uint8_images_reach_the_module_as_they_are() -> None:
 
 @pytest.mark.parametrize("drop_last", [True, False])
 def test_a_loader_without_shuffle_is_followed(drop_last: bool) -> None:
-    """The batches are exactly those of the loader, in its order, with or without the last one."""
+    """Batches are exactly those of the loader, in its order, with or without the last; the loss is of those seen."""
     found, expected = module(), module()
     loader = DataLoader(Items(), batch_size=BATCH, drop_last=drop_last)
-    layerline.fit_torch(found, loader, epochs=2, optimizer=sgd(found), class_weights=[1, 2, 1])
-    optimizer = sgd(expected)
+    fit = layerline.fit_torch(found, loader, epochs=2, optimizer=sgd(found), class_weights=[1, 2, 1])
+    optimizer, weights, losses = sgd(expected), torch.tensor([1.0, 2, 1]), []
     for _ in range(2):
+        total = seen = 0.0
         for x, y in loader:
             optimizer.zero_grad()
-            functional.cross_entropy(expected(x), y, torch.tensor([1.0, 2, 1])).backward()  # type: ignore[no-untyped-call]
+            loss = functional.cross_entropy(expected(x), y, weights)
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            total, seen = total + loss.item() * weights[y].sum().item(), seen + weights[y].sum().item()
+        losses.append(total / seen)
     assert_equal(found, expected)
+    assert [row.train_loss for row in fit.history] == pytest.approx(losses, rel=1e-5)
 
 
 def test_a_sampler_of_some_items_is_followed() -> None:

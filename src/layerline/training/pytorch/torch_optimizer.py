@@ -189,10 +189,7 @@ def put_state(
             else:
                 held[theirs] = tensor.clone(memory_format=torch.preserve_format)
         if "exp_avg" in held:
-            if isinstance(held.get("step"), torch.Tensor):
-                held["step"].fill_(steps)
-            else:
-                held["step"] = torch.tensor(float(steps), dtype=torch.float32)
+            held["step"] = torch.tensor(float(steps), dtype=torch.float32)
 
 
 def _slots(optimizer: optim.Optimizer) -> dict[str, str]:
