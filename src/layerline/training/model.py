@@ -24,6 +24,7 @@ from layerline.engines.interface import State
 from layerline.errors import CallError, DataError, ImagesWarning, UserError
 from layerline.errors.wrong_calls import answered
 from layerline.files.versions import versions
+from layerline.network.pytorch.to_torch import with_weights
 from layerline.network.table import headline
 from layerline.numbers import display
 from layerline.recipe import Recipe
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from numpy.typing import NDArray
+    from torch import nn
 
     from layerline.data.data_options import ModelDataOptions
     from layerline.data.dataset import Fit, Scaling
@@ -235,6 +237,25 @@ class Model:
         """Return the model and the table of its layers as HTML for a notebook."""
         return f"<p>{html.escape(repr(self)[1:-1])}</p>{self.network._repr_html_()}"
 
+    def to_torch(self) -> nn.Sequential:
+        """Return the network as PyTorch modules with these weights, in evaluation mode: float32 (N, C, H, W) → logits.
+
+        Its inputs are pixels after this model's scaling, which `model.scaling.apply(images)` does with an array (N, C,
+        H, W) of pixels as they were in training. BatchNorm's statistics and its count of batches are included. The
+        state_dict has the names of `model.weights`; `layerline.from_torch` reads the modules back.
+        Raises UserError if PyTorch is not installed.
+
+        >>> import layerline, torch
+        >>> data = layerline.load_data("digits")
+        >>> run = layerline.train(layerline.read("digits", data), data, epochs=20, learning_rate=0.05, batch_size=64)
+        >>> images = data.test.images[:4]
+        >>> with torch.no_grad():
+        ...     logits = run.model.to_torch()(torch.from_numpy(run.model.scaling.apply(images)))
+        >>> logits.argmax(1).tolist() == run.model.predict(images).tolist()
+        True
+        """
+        return with_weights(self.network, self.weights)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model file (safetensors).
 
@@ -301,7 +322,7 @@ def _check_name(path: Path) -> None:
     """Raise UserError if a file name has the suffix of another program."""
     kind = _OTHERS.get(path.suffix.lower())
     if kind is not None:
-        to_torch = "; for PyTorch, load it with safetensors.torch.load_file as state dict of model.network.to_torch()"
+        to_torch = "; for PyTorch: torch.save(model.to_torch().state_dict(), …)"
         raise UserError(
             f"{path}: {path.suffix} is for {kind} files, but a model is a safetensors file",
             f"name it {path.with_suffix('.safetensors').name}" + (to_torch if kind == "PyTorch" else ""),

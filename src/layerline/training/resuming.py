@@ -116,7 +116,7 @@ def rebuilt(
     if weights and about.start.digest is not None and experiment.start_from is None:
         raise UserError(
             f"{path}: started from a model in memory, which is in no file",
-            "in Python: layerline.train(…, start_from=model)",
+            "in Python: layerline.train(…, start_from=model), or with the network of from_torch",
         )
     data = _loaded(experiment, load)
     text = experiment.text if net is None else find(net)[1]

@@ -135,6 +135,8 @@ def run(
             f"{display.count(len(data.classes))} classes: the final predictions for validation and test images need "
             f"{display.size(prediction_bytes(data))} of memory"
         )
+    if prepared.start is not None and prepared.start.module is not None:
+        watcher.note(f"starting with the weights from {prepared.start.text}, not with random ones")
     leaked = None if prepared.start is None else warm_start.leak(prepared.start, data)
     if leaked is not None:
         watcher.note(leaked)

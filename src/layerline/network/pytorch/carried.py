@@ -20,7 +20,7 @@ from layerline.network.pytorch.mode_differences import last_softmax
 from layerline.network.pytorch.module_checks import check_module, unwrapped
 from layerline.network.pytorch.overwriting import check_overwriting
 from layerline.network.pytorch.places import key_of
-from layerline.network.pytorch.to_torch import to_torch
+from layerline.network.pytorch.to_torch import with_weights
 from layerline.network.pytorch.torch_operation import NO_PADS
 from layerline.network.pytorch.torch_operations import SOFTMAXES
 from layerline.network.pytorch.tracing import Trace, trace
@@ -194,11 +194,10 @@ def _check_outputs(
     module: nn.Module, network: Network, weights: Mapping[str, NDArray[Any]], output: Output, findings: Findings
 ) -> None:
     """Add a finding and raise it if the network's outputs are not the module's on random images, in evaluation."""
+    ours = with_weights(network, weights)
+    theirs = copy.deepcopy(module).eval()
     batch = torch.randn((_IMAGES[0], *network.input_shape), generator=torch.Generator().manual_seed(0))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        ours = to_torch(network).eval()
-        ours.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-        theirs = copy.deepcopy(module).eval()
         found, expected = output(ours(batch.clone())), theirs(batch.clone())
     largest = float(expected.abs().max())
     difference = float((found - expected).abs().max())

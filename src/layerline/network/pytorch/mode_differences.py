@@ -40,7 +40,8 @@ def last_softmax(training: Trace, evaluation: Trace, findings: Findings) -> fx.N
             return other
         else:
             here, there = (place_of(trace, one)[1] for trace, one in ((training, node), (evaluation, other)))
-            reason = f"the module behaves differently in training ({here}) and in evaluation ({there})"
+            what = f"{here} in training, {there} in evaluation" if here != there else "its arguments differ"
+            reason = f"the module behaves differently in training and in evaluation: {what}"
             findings.add(*place_of(training, node), reason)
             return None
     return None

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from layerline.network.pytorch import check_installed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
     from torch import nn
 
     from layerline.network.graph import Network
 
 _JOIN: Final = "add"
 _SOFTMAX: Final = "softmax"
+
+
+def with_weights(network: Network, weights: Mapping[str, NDArray[Any]]) -> nn.Sequential:
+    """Return the modules of `to_torch` with copies of `weights`, in evaluation mode, without drawing random numbers.
+
+    Raises UserError if PyTorch is not installed.
+    """
+    check_installed("to_torch()")
+    import torch
+
+    with torch.device("meta"):  # without memory, and so without initial weights
+        module = to_torch(network)
+    copies = {name: torch.from_numpy(array.copy()) for name, array in weights.items()}
+    module.load_state_dict(copies, assign=True)
+    return module.eval()
 
 
 def to_torch(network: Network, probabilities: bool = False) -> nn.Sequential:

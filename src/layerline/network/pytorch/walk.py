@@ -138,6 +138,8 @@ class Walk:
         shape, other = self._trace.shapes.get(node), self._others.get(node)
         if shape is None:
             raise NotCarriedError("it has several outputs; a network file has one value after the other")
+        if not any(value in self._values for value in node.all_input_nodes):
+            raise NotCarriedError("it computes with parameters; a layer only has parameters of its own")
         images, more = self._images
         before = next((self._trace.shapes[each] for each in node.all_input_nodes if each in self._values), shape)
         if shape[:1] != (images,) or other is None or other[:1] != (more,) or shape[1:] != other[1:]:
