@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from layerline.recipe import Recipe
     from layerline.report.figure import samples_figure as samples_figure
     from layerline.training import Model, Progress, Run, Seeds, load, resume, train, train_seeds
+    from layerline.training.pytorch.fitting import fit_torch
 
 __version__: Final = "0.1.0"
 
@@ -48,6 +49,7 @@ __all__ = [
     "UnwrittenError",
     "UserError",
     "__version__",
+    "fit_torch",
     "from_torch",
     "load",
     "load_data",
@@ -75,6 +77,7 @@ _HOMES: Final = {
     "UnsupportedError": "errors",
     "UnwrittenError": "errors",
     "UserError": "errors",
+    "fit_torch": "training.pytorch.fitting",
     "from_torch": "network.from_torch",
     "load": "training",
     "load_data": "data",

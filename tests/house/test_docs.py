@@ -34,6 +34,7 @@ PAGES = (
     "reading-the-results.md",
     "predicting.md",
     "python.md",
+    "pytorch.md",
     "scikit-learn.md",
     "engines.md",
 )

@@ -62,7 +62,11 @@ HEAVY = (
     "safetensors",
     "sklearn",
 )
-OWNERS = {"torch": ("network/pytorch/", "engines/torch_"), "llvmlite": ("compiler/",), "sklearn": ("sklearn/",)}
+OWNERS = {
+    "torch": ("network/pytorch/", "engines/torch_", "training/pytorch/torch_", "training/pytorch/module_fit"),
+    "llvmlite": ("compiler/",),
+    "sklearn": ("sklearn/",),
+}
 """Files and folders that are imported late themselves, and may import these at their top."""
 
 

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 BEFORE = """\
 import numpy as np
+import torch
 import layerline
 
+module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
 data = layerline.load_data("digits")
 network = layerline.read("lenet5", data)
 x, y = np.zeros((9, 8, 8), np.uint8), np.zeros(9, np.int64)
@@ -35,6 +37,8 @@ RIGHT = (
     "images, labels = data.train.images, data.train.labels",
     "layerline.train(network, data).plot().save('curves.png')",
     "layerline.train_seeds(network, data, seeds=3, epochs=2)",
+    'layerline.fit_torch(module, (x, y), epochs=3, optimizer="sgd", lr=0.1, on_epoch=print).history[-1].train_loss',
+    "layerline.fit_torch(module, (x, y), epochs=3, optimizer=torch.optim.SGD(module.parameters()), test=(x, y))",
 )
 WRONG = {
     "layerline.train(network, data, epocs=3)": 'keyword argument "epocs" for "train"; did you mean "epochs"',
@@ -46,6 +50,9 @@ WRONG = {
     "layerline.load_data((x, y), limit='9')": 'Argument "limit" to "load_data" has incompatible type "str"',
     "layerline.load_data(x, y)": 'Too many positional arguments for "load_data"',
     'layerline.load("m").load_data("photos/", size=3)': 'Unexpected keyword argument "size" for "load_data" of "Model"',
+    "layerline.fit_torch(module, (x, y), epocs=3)": 'Unexpected keyword argument "epocs" for "fit_torch"',
+    "layerline.fit_torch(module, (x, y), patience=3)": 'Unexpected keyword argument "patience" for "fit_torch"',
+    'layerline.fit_torch(module, (x, y), optimizer="adam")': 'Argument "optimizer" to "fit_torch" has',
     'layerline.read(data, "lenet5")': 'Argument 1 to "read" has incompatible type "Dataset"',
 }
 

@@ -56,9 +56,9 @@ class Epoch:
         return dataclasses.replace(self, order=self.order[places], drawn=drawn)
 
 
-def plan_epoch(recipe: Recipe, split: Split, number: int, classes: int) -> Epoch:
-    """Return epoch `number` (from 1) of a recipe over the images of a split."""
-    order = epoch_order(recipe.seed, number, split.indices)
+def plan_epoch(recipe: Recipe, split: Split, number: int, classes: int, *, shuffle: bool = True) -> Epoch:
+    """Return epoch `number` (from 1) of a recipe over the images of a split; shuffle=False: in the split's order."""
+    order = epoch_order(recipe.seed, number, split.indices) if shuffle else split.indices
     drawn = None
     if recipe.augment is not None:
         _, C, H, W = split.source.images.shape

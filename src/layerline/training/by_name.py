@@ -14,7 +14,7 @@ from layerline.experiment.experiment import ALLOW, Experiment
 from layerline.experiment.options import BY_KEY, RECIPE_KEYS
 from layerline.network import Network, find
 from layerline.network_file import Mistakes, read_tree
-from layerline.recipe import Recipe, RecipeOptions
+from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -36,17 +36,22 @@ class ChosenDefault:
         return "<chosen>"
 
 
-def with_options(function: Function) -> Function:
-    """Return the function with the recipe's options in its signature, for `help` and for completion in a notebook."""
-    signature = inspect.signature(function)
-    own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
-    by_word, default = inspect.Parameter.KEYWORD_ONLY, ChosenDefault()
-    more = [
-        inspect.Parameter(name, by_word, default=default, annotation=type_.__forward_arg__)
-        for name, type_ in RecipeOptions.__annotations__.items()
-    ]
-    function.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
-    return function
+def with_options(options: type) -> Callable[[Function], Function]:
+    """Return a decorator: the function has the keys of a TypedDict, which are options of the recipe, in its signature,
+    for `help` and for completion in a notebook."""
+
+    def decorator(function: Function) -> Function:
+        signature = inspect.signature(function)
+        own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        by_word, default = inspect.Parameter.KEYWORD_ONLY, ChosenDefault()
+        more = [
+            inspect.Parameter(name, by_word, default=default, annotation=type_.__forward_arg__)
+            for name, type_ in options.__annotations__.items()
+        ]
+        function.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+        return function
+
+    return decorator
 
 
 def options_of(options: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
@@ -68,7 +73,8 @@ def _unknown(function: Callable[..., Any], name: str) -> RecipeError:
         return RecipeError(f"{called}() has no option {name}", other_calls.TRAIN[name])
     ours = (other_words.ours(name) or name).replace("-", "_")
     if ours in _OF_DATA:
-        advice = f"it is an option of load_data: {called}(network, layerline.load_data(…, {ours}=…))"
+        first = next(iter(inspect.signature(function).parameters))
+        advice = f"it is an option of load_data: {called}({first}, layerline.load_data(…, {ours}=…))"
         return RecipeError(f"{called}() has no option {name}", advice)
     return RecipeError(*wrong_calls.unknown(called, name, inspect.signature(function).parameters))
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import Split
     from layerline.engines.epoch import Epoch
-    from layerline.engines.interface import State
+    from layerline.engines.interface import Outputs, State
     from layerline.runs.checkpoint import CheckpointWriter
     from layerline.runs.checkpoint.snapshot import Weights
     from layerline.runs.metrics import Scores
@@ -49,6 +49,13 @@ class Measured:
     truth: NDArray[np.int32]
     prediction: NDArray[np.int64]
     """The most probable class; the lower class wins ties."""
+
+    @classmethod
+    def of(cls, outputs: Outputs, truth: NDArray[np.int32], K: int) -> Measured:
+        """Return the results from the outputs for images with these labels."""
+        prediction = outputs.probabilities.argmax(axis=1)
+        scores = metrics.of_tallies(metrics.tallies(truth, prediction, K))
+        return cls(float(outputs.losses.mean()), scores, outputs.probabilities, truth, prediction)
 
 
 @final
@@ -132,11 +139,7 @@ class Loop:
     def measure(self, split: Split, phase: Stage) -> Measured:
         """Return the results of the network with its current weights on `split`."""
         outputs = self._aside(lambda: self._engine.evaluate(split), phase)
-        K = len(self._data.classes)
-        truth = split.labels
-        prediction = outputs.probabilities.argmax(axis=1)
-        scores = metrics.of_tallies(metrics.tallies(truth, prediction, K))
-        return Measured(float(outputs.losses.mean()), scores, outputs.probabilities, truth, prediction)
+        return Measured.of(outputs, split.labels, len(self._data.classes))
 
     def announce(self, phase: Stage) -> None:
         """Report the next stage, which runs in this thread, to the watcher."""
@@ -158,7 +161,7 @@ class Loop:
             return False
         validation = self.measure(self._data.validation, Stage.VALIDATION) if self._data.validation else None
         state = self._engine.state()
-        if not _finite(state, validation):
+        if not finite(state, validation):
             raise self._diverged(self._steps - 1)
         self._finish_epoch(state, validation, plan, train_seconds)
         return True
@@ -250,7 +253,7 @@ class Loop:
         return Progress(phase, self._epoch, epochs, step, self._steps, images, train_seconds, now - self._began)
 
 
-def _finite(state: State, validation: Measured | None) -> bool:
+def finite(state: State, validation: Measured | None) -> bool:
     """Return whether weights and validation loss are finite: the last step may have ruined the weights unnoticed."""
     weights = all(np.isfinite(weight).all() for weight in state.weights.values())
     return weights and (validation is None or bool(np.isfinite(validation.loss)))

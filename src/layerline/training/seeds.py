@@ -15,6 +15,7 @@ from layerline.files import whole
 from layerline.measure.student import mean_of
 from layerline.numbers import display
 from layerline.numbers.scalars import is_whole, plain
+from layerline.recipe import RecipeOptions
 from layerline.runs.folder import RunFolder
 from layerline.runs.names import SEEDS
 from layerline.runs.seed_runs import FIGURES, SeedRuns
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import Dataset
     from layerline.network import Network
-    from layerline.recipe import Recipe, RecipeOptions
+    from layerline.recipe import Recipe
     from layerline.runs.seed_runs import Mean
     from layerline.training.prepared import Prepared
     from layerline.training.run import Run
@@ -89,7 +90,7 @@ class Seeds:
         return "\n".join(table(self))
 
 
-@by_name.with_options
+@by_name.with_options(RecipeOptions)
 @answered('train_seeds("lenet5", "mnist", seeds=5)')
 def train_seeds(
     network: Network | str | os.PathLike[str],

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from layerline.training.prepared import Prepared
 
 
-@by_name.with_options
+@by_name.with_options(RecipeOptions)
 @answered(by_name.USAGE)
 def train(
     network: Network | str | os.PathLike[str],

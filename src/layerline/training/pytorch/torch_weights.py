@@ -1,0 +1,84 @@
+"""The weights of a PyTorch module that is trained in place, under the names of its network; both ways."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NoReturn, final
+
+import numpy as np
+import torch
+from torch import nn
+
+from layerline.errors import CallError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from layerline.network import Network
+
+_COUNTER: Final = "int64"
+_LISTED: Final = 3
+
+
+@final
+class TorchWeights:
+    """The tensors of a module by our names. Writing changes them in place, so whatever refers to them stays valid."""
+
+    def __init__(self, module: nn.Module, network: Network, names: Mapping[str, str]) -> None:
+        """Find the tensors. names: our name of a weight → the module's; only counters may be without one."""
+        held = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        self._held = {
+            ours: held[names[ours]]
+            for ours, weight in network.weights.items()
+            if ours in names or weight.dtype != _COUNTER
+        }
+        self._weights = network.weights
+
+    @property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Return the trained tensors."""
+        return {name: tensor for name, tensor in self._held.items() if isinstance(tensor, nn.Parameter)}
+
+    def read(self) -> dict[str, NDArray[Any]]:
+        """Return copies; a counter that the module does not have is 0."""
+        found = {}
+        for name, weight in self._weights.items():
+            tensor = self._held.get(name)
+            value = np.zeros(weight.shape, weight.dtype) if tensor is None else tensor.detach().numpy()
+            found[name] = np.array(value, order="C")
+        return found
+
+    @torch.no_grad()
+    def write(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        """Set the tensors."""
+        for name, tensor in self._held.items():
+            tensor.copy_(torch.from_numpy(weights[name]))
+
+
+def check_module(module: Any) -> None:
+    """Raise UserError for a module that can be carried over but not trained in place; CallError for what is none."""
+    if not isinstance(module, nn.Module):
+        found = f"the class {module.__name__}" if isinstance(module, type) else type(module).__name__
+        raise CallError(
+            f"fit_torch(): found {found}, expected a torch.nn.Module",
+            "for example fit_torch(model, (x, y), epochs=3); layerline.train trains a network file",
+        )
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    for name, tensor in tensors.items():
+        if tensor.device.type != "cpu":
+            _refuse(
+                f"{name} is on {tensor.device}, expected the CPU", "move it: module.cpu(); fit_torch trains on the CPU"
+            )
+    frozen = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
+    if frozen:
+        more = f" and {len(frozen) - _LISTED} more" if len(frozen) > _LISTED else ""
+        _refuse(
+            f"{', '.join(frozen[:_LISTED])}{more} {'have' if len(frozen) > 1 else 'has'} requires_grad=False",
+            "training only some of the parameters is not supported yet: module.requires_grad_(True), or train it with "
+            "PyTorch",
+        )
+
+
+def _refuse(found: str, fix: str) -> NoReturn:
+    raise UserError(f"module: {found}", fix)
