@@ -18,6 +18,7 @@ from layerline.data.formats import (
     named_idx,
     npz,
     pixel_table,
+    pixel_texts,
     recognize,
     stl10,
     tar,
@@ -120,7 +121,7 @@ def _folder(path: Path, options: ImageOptions, progress: Progress | None) -> Sou
     parts = parts or parquet.read_folder(path, options, progress)
     if parts is not None:
         return parts
-    arrays = array_files.read_folder(path) or pixel_table.read_folder(path)
+    arrays = array_files.read_folder(path) or pixel_table.read_folder(path) or pixel_texts.read_folder(path)
     if arrays is not None:
         return arrays
     raise source_refusal.nothing_in(path)
@@ -156,6 +157,8 @@ def _file(path: Path, options: ImageOptions, progress: Progress | None) -> Sourc
     if start.startswith(array_files.NPY):
         return array_files.read_file(path)
     what = recognize.kind(start[:300])
+    if what == "plain text" and pixel_texts.is_one(path):
+        return pixel_texts.read(path)
     if what in (None, "plain text") and (".csv" in path.name.lower() or (what and pixel_table.is_one(path))):
         return pixel_table.read(path)
     if what and stream.packed is None and "idx" not in path.name.lower():
