@@ -60,6 +60,7 @@ def read(
     progress: Progress | None = None,
 ) -> SourceArrays:
     """Return the arrays of `source`: a set known by name, or the data at a path. Raises DataError."""
+    options.source.check_columns()
     parts = _read(source, data_dir, options, progress)
     if not parts.of_files:
         options.check_arrays(str(source))
