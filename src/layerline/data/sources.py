@@ -136,7 +136,7 @@ def _published(path: Path) -> SourceArrays | None:
     here = [(place, read) for place_of, read in _PUBLISHED if (place := place_of(path)) is not None]
     if len(here) > 1:
         each = ", or ".join(f"--data {shown(place)}" for place, _ in here)
-        raise DataError(f"{shown(path)}: found {len(here)} data sets, expected one", f"pass one of them: {each}")
+        raise DataError(f"{shown(path)}: found several data sets, expected one", f"pass one of them, such as {each}")
     return next((read(place) for place, read in here), None)
 
 

@@ -93,6 +93,7 @@ def read(path: Path) -> SourceArrays:
     Raises DataError.
     """
     train, *notes = _part(path)
+    notes += partners.alone(path)
     splits: dict[SplitName, SplitArrays] = {"train": train}
     for split, other in partners.of(path).items():
         with open_stream(other) as stream:

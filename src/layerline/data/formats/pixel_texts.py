@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline.data.formats import rows
+from layerline.data.formats import partners, rows
 from layerline.data.formats.pixel_lines import LONGEST_LINE
 from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.formats.stream import open_stream
@@ -90,8 +90,9 @@ def read(path: Path) -> SourceArrays:
         for split in SPLITS
         if split in images
     }
+    notes = _notes(place, columns, spelled) + (() if columns.split is not None else partners.alone(path))
     arrays, flat = rows.reshaped(arrays)
-    return SourceArrays(path.name.split(".")[0] or "data", arrays, notes=(*_notes(place, columns, spelled), *flat))
+    return SourceArrays(path.name.split(".")[0] or "data", arrays, notes=(*notes, *flat))
 
 
 def _lines(stream: Stream) -> Iterator[str]:
