@@ -419,7 +419,9 @@ def test_a_column_of_true_and_false_marks_a_split(name, true, false, split):
 @pytest.mark.usefixtures("here")
 def test_a_column_of_folds_is_not_used_and_that_is_noted(name):
     """It is no label either, and the note has the column to add."""
-    text = f"file,kind,{name}\n" + "".join(f"{file},{label},{k % 3 % 2}\n" for k, (file, label) in enumerate(OF.items()))
+    text = f"file,kind,{name}\n" + "".join(
+        f"{file},{label},{k % 3 % 2}\n" for k, (file, label) in enumerate(OF.items())
+    )
     assert f"t.csv: the column {name} divides the images, but does not name splits, and is not used" in notes(text)
 
 
@@ -427,8 +429,9 @@ def test_a_column_of_folds_is_not_used_and_that_is_noted(name):
 def test_measurements_are_not_classes():
     """Numbers that are nearly all different are refused as that, and not as classes with one image each."""
     text = "file,age\n" + "".join(f"{file},{k * 1.37}\n" for k, file in enumerate(NAMES))
-    assert "t.csv:2: found 12 different numbers as labels of 12 images (0.0, 1.37, 2.74, …): these look like" in refused(
-        text
+    assert (
+        "t.csv:2: found 12 different numbers as labels of 12 images (0.0, 1.37, 2.74, …): these look like"
+        in refused(text)
     )
     text = "file,age\n" + "".join(f"{file},{k // 2}\n" for k, file in enumerate(NAMES))
     assert "look like measurements" not in refused(text)

@@ -141,16 +141,16 @@ def _table(value: Any, where: str, columns: tuple[str | None, str | None]) -> Fi
     return None
 
 
-def _frame(
-    cells: dict[str, list[Any]], place: str, columns: tuple[str | None, str | None]
-) -> FileTable | _Pair:
+def _frame(cells: dict[str, list[Any]], place: str, columns: tuple[str | None, str | None]) -> FileTable | _Pair:
     """Return a table of paths or encoded images, or the pair of its columns of arrays and labels. Raises DataError."""
     names = list(cells)
     images = [name for name in names if _holds_images(cells[name])]
     image = columns[0] if columns[0] in images else images[0] if len(images) == 1 else None
     if len(images) > 1 and image is None:
         listed = " and ".join(display.name(name, 30) for name in images)
-        raise DataError(f"{place}: the columns {listed} contain images", f"choose one: {_option('--file-column', images[0])}")
+        raise DataError(
+            f"{place}: the columns {listed} contain images", f"choose one: {_option('--file-column', images[0])}"
+        )
     if image is None:
         return FileTable.of(place, names, zip(*cells.values(), strict=True))
     if isinstance(_first(cells[image]), bytes | bytearray | Mapping):
@@ -161,7 +161,9 @@ def _frame(
         raise DataError(f"{place}, row {missing}: found no image in {display.name(image, 30)}", "remove the row")
     rest = [display.name(name, 30) for name in names if name not in (image, label)]
     ignored = f"; ignored: the columns {', '.join(rest)}" if rest else ""
-    note = f"{place}: the column {display.name(image, 30)} has the images, {display.name(label, 30)} the labels{ignored}"
+    note = (
+        f"{place}: the column {display.name(image, 30)} has the images, {display.name(label, 30)} the labels{ignored}"
+    )
     return _Pair(_array(cells[image], f"{place} {image}"), _array(cells[label], f"{place} {label}"), note)
 
 

@@ -113,6 +113,8 @@ def _digits() -> SourceArrays:
 
 
 def _folder(path: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays:
+    if options.source.options and (labeled := image_folder.read_folder(path, options, progress)) is not None:
+        return labeled  # images are meant, whatever else is there
     if idx_folder.is_one(path):
         return idx_folder.read(path)
     published = _published(path)
@@ -161,6 +163,8 @@ def _file(path: Path, options: ImageOptions, progress: Progress | None) -> Sourc
     if what == "plain text" and pixel_texts.is_one(path):
         return pixel_texts.read(path)
     if what in (None, "plain text") and (".csv" in path.name.lower() or (what and pixel_table.is_one(path))):
+        if not pixel_table.is_one(path) and (table := source_refusal.of_table(path)) is not None:
+            raise table
         return pixel_table.read(path)
     if what and stream.packed is None and "idx" not in path.name.lower():
         raise source_refusal.unreadable_file(path, what)

@@ -136,7 +136,9 @@ def _part(path: Path) -> tuple[SplitArrays, str]:
         classes = classes.astype(np.int32)
     name = stream.name
     part = SplitArrays(FoundArray(images, name), FoundArray(classes, name))
-    which = "the first column" if label == 0 else "the last column" if label == head.columns - 1 else f"column {label + 1}"
+    which = (
+        "the first column" if label == 0 else "the last column" if label == head.columns - 1 else f"column {label + 1}"
+    )
     called = head.names[label] if head.names else ""
     named = f" ({display.name(called, 30)})" if head.names and called not in _LABELS else ""
     return part, f"{name}: one image per line; {which}{named} is the label"

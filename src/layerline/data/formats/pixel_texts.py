@@ -1,7 +1,7 @@
 """Read a CSV file whose column `pixels` has all pixels of an image as a text of numbers, as FER2013 has them.
 
-    emotion,pixels,Usage
-    0,70 80 82 72 …,Training
+emotion,pixels,Usage
+0,70 80 82 72 …,Training
 """
 
 from __future__ import annotations

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from layerline.data.photos.decoding import Progress
     from layerline.data.photos.image_options import ImageOptions
 
+_MOST_FILES: Final = 100_000
+_MOST_PER_ROW: Final = 100
+"""Maximum number of files in a folder that is searched for those of a table: it may be a whole disk."""
 _HEADER_LINES: Final = 2
 """A row's number is its line's, less the header and because lines are counted from 1."""
 
@@ -119,7 +122,7 @@ class FileTable:
             options = replace(options, source=LabelSource(table._as_table(), columns=columns))
             if folder is None:
                 return table._files(column, replace(options, cache=None), progress)
-            return _below(Path(folder), options, progress)
+            return _below(Path(folder), options, progress, _MOST_FILES + _MOST_PER_ROW * len(table.rows))
         except DataError as error:
             raise self._by_row(error) from error
 
@@ -154,7 +157,9 @@ class FileTable:
         """Return it as the lines of a label file; the header is line 1."""
         rows = ([" ".join(cell.splitlines()).strip() for cell in row] for row in (self.names, *self.rows))
         lines = tuple((number, tuple(row)) for number, row in enumerate(rows, 1))
-        return Table(self.place, lines, hashlib.sha256(repr(lines).encode("utf-8", "surrogatepass")).hexdigest(), True, (), True)
+        return Table(
+            self.place, lines, hashlib.sha256(repr(lines).encode("utf-8", "surrogatepass")).hexdigest(), True, (), True
+        )
 
     def _by_row(self, error: DataError) -> DataError:
         """Return an error about a line as one about a row, counted from 0."""
@@ -209,10 +214,10 @@ def _is_there(name: str) -> bool:
     return os.path.isabs(name) and os.path.isfile(name)
 
 
-def _below(folder: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays:
+def _below(folder: Path, options: ImageOptions, progress: Progress | None, most: int) -> SourceArrays:
     if not folder.is_dir():
         raise DataError(f"--data-dir {display.name(str(folder), 200)}: no such folder", "check the path")
-    read = image_folder.read_folder(folder, options, progress)
+    read = image_folder.read_folder(folder, options, progress, most)
     if read is None:
         raise DataError(f"{display.name(str(folder), 200)}: no images found", "check the path")
     return read
