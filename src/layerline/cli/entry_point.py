@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 import threading
@@ -15,6 +16,7 @@ import click
 from layerline import __version__
 from layerline.cli.color import Color, colored, colors_on
 from layerline.cli.commands import Commands
+from layerline.cli.several import check_alone, process_name
 from layerline.cli.terminal import detach, prepare_streams, wipe
 from layerline.errors import DivergedError, UserError, spelling
 from layerline.numbers import display
@@ -40,6 +42,8 @@ _NO_THREAD: Final = "can't start new thread"
 _NO_MEMORY: Final = ("failed to map segment", "annot allocate memory")
 """Messages, besides those of MemoryError, if a memory limit is reached."""
 
+_EXTRA: Final = re.compile(r"Got unexpected extra arguments? \((.*)\)", re.DOTALL)
+"""Click's message about arguments too many."""
 _HELP: Final = "\n  help: "
 """Before the last line of a message."""
 _LONGEST_LINE: Final = 1000
@@ -52,11 +56,14 @@ _BUG_TEXT: Final = (
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(__version__, message="layerline %(version)s")
-def layerline() -> None:
+@click.pass_context
+def layerline(context: click.Context) -> None:
     """Train a convolutional image classifier from a text file with one layer per line.
 
     To get started: layerline train digits --data digits
     """
+    if context.invoked_subcommand not in (None, "train"):
+        check_alone(f"layerline {context.invoked_subcommand}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,8 +96,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except UserError as error:
         _say(error.with_flags)
         return MISTAKE
-    except DivergedError as error:
-        _say(error.with_flags)
+    except DivergedError as error:  # on all ranks at the same step
+        if process_name() in ("", "rank 0: "):
+            _say(error.with_flags)
         return DIVERGED
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -145,9 +153,11 @@ def _usage(error: click.ClickException) -> str:
             message = f"{error.option_name}: unknown option"
         case click.MissingParameter(param=click.Argument() as argument):
             message = f"{(argument.name or '').upper()}: missing"
+        case click.UsageError() if extra := _EXTRA.fullmatch(message):
+            message = f"{extra[1]}: unexpected argument{'s' * (' ' in extra[1])}"
         case click.BadOptionUsage():
             takes = "does not take a" if "does not take" in message else "needs a"
-            message = f"{error.option_name}: {takes} value"
+            message = f"{error.option_name} {takes} value"
     if help_line is None and context is not None:
         help_line = f"see {context.command_path} --help"
     return message + (f"\n  help: {help_line}" if help_line else "")
@@ -155,6 +165,7 @@ def _usage(error: click.ClickException) -> str:
 
 def _say(message: str) -> None:
     """Write to stderr, without control characters; if stderr is closed, the message is dropped."""
+    message = process_name() + message
     plain = "\n".join(display.name(line, _LONGEST_LINE) for line in message.split("\n"))
     with contextlib.suppress(OSError, ValueError):
         for stream in (sys.stdout, sys.stderr):

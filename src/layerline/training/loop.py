@@ -88,7 +88,7 @@ class Loop:
             self._resume(prepared.resumed)
 
     def _resume(self, snapshot: Snapshot) -> None:
-        """Restore a training between two steps; `run` then continues exactly as it would have."""
+        """Restore a training run between two steps; `run` then continues exactly as it would have."""
         self._engine.set_state(snapshot.state)
         self._engine.set_running(snapshot.running)
         self.history, self.best, self.last = list(snapshot.history), snapshot.best, snapshot.last
@@ -188,9 +188,10 @@ class Loop:
         if self._writer is not None:
             self._writer.offer(self._snapshot(state))
         self._report_notes()
-        self._enough = self._watcher.epoch(
+        enough = self._watcher.epoch(
             row, metrics.of_tallies(running.tallies), validation.scores if validation else None
         )
+        self._enough = self._engine.ranks.any(enough)
         self._report_jump(images)
 
     def _report_jump(self, validation: int) -> None:
@@ -223,7 +224,10 @@ class Loop:
         )
 
     def _stopped(self) -> bool:
-        return self._interrupt.signal is not None
+        """Return whether a signal was received; one that another rank received counts as received here."""
+        received = int(self._engine.ranks.largest(self._interrupt.signal or 0))
+        self._interrupt.signal = received or None
+        return received != 0
 
     def _aside(self, work: Callable[[], T], phase: Stage) -> T:
         """Do `work` in a separate thread and return its result; this thread reports progress and handles signals."""

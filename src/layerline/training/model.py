@@ -21,7 +21,7 @@ from layerline.data.checking.brightness import Look
 from layerline.data.checking.doctor import examined
 from layerline.data.dataset import Dataset, ImageSet, Split
 from layerline.engines.interface import State
-from layerline.errors import CallError, DataError, ImagesWarning, UserError
+from layerline.errors import CallError, DataError, ImagesWarning, UserError, other_calls
 from layerline.errors.wrong_calls import answered
 from layerline.files.versions import versions
 from layerline.network.table import headline
@@ -93,6 +93,7 @@ class Model:
         whole = all(_WHOLE.fullmatch(name) for name in self.classes)
         self._keep("_labels", np.array([int(name) for name in self.classes] if whole else self.classes))
 
+    @answered("model.predict(images)", others=other_calls.PREDICT)
     def predict(self, images: Any, layout: str | None = None) -> NDArray[np.str_] | NDArray[np.int64]:
         """Return the most probable class of each image, (N,); images as for `predict_proba`.
 
@@ -108,6 +109,7 @@ class Model:
         best: NDArray[np.str_] | NDArray[np.int64] = self._labels[self.predict_proba(images, layout).argmax(axis=1)]
         return best
 
+    @answered("model.predict_proba(images)", others=other_calls.PREDICT)
     def predict_proba(self, images: Any, layout: str | None = None) -> NDArray[np.float32]:
         """Return the probability of each class for each image, float32 (N, K); column k belongs to `classes[k]`.
 
@@ -119,6 +121,11 @@ class Model:
         Raises DataError if no axis order fits or two do, if the scale is ambiguous, if a value is NaN, infinite or
         masked, or if a file cannot be read.
         """
+        if isinstance(images, Dataset | Split):
+            raise CallError(
+                f"predict(): found {type(images).__name__}, expected images",
+                "pass the images of a split: model.predict(data.test.images)",
+            )
         look = Look(self.preprocessing.seen)
         listed = None if type(images) is np.ndarray and images.dtype == np.uint8 else photos.listed(images)
         if listed is None:
@@ -158,7 +165,7 @@ class Model:
             parts.append(self.probabilities(images.transpose(0, 3, 1, 2)))
         return np.concatenate(parts)
 
-    @answered('model.evaluate(model.load_data("photos/"))')
+    @answered('model.evaluate(model.load_data("photos/"))', others=other_calls.EVALUATE)
     def evaluate(
         self,
         data: Dataset,
@@ -168,12 +175,12 @@ class Model:
         baselines: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> Result:
-        """Return the result of this model on labeled images, like `run.result` of a training.
+        """Return the result of this model on labeled images, like `run.result` of a training run.
 
         With M images, p[m, k] the probability of class k and t[m] the true class of image m:
         test_loss = −(1/M) Σₘ ln p[m, t[m]] in nats, summed in float64; confusion[t, k] counts the images of class t
         predicted as k, int64 (K, K); accuracy and macro F1 over the classes that occur are computed from it (see
-        `metrics.Scores`), and so are the 95 % intervals, a bootstrap seeded by `seed`.
+        `metrics.Scores`), and so are the 95% intervals, a bootstrap seeded by `seed`.
 
         data: images with the network's input shape (C, H, W); classes are matched by name, in any order. Pixels with
         another largest value than in training are scaled.
@@ -197,7 +204,9 @@ class Model:
         if not isinstance(data, Dataset):
             raise CallError(
                 f"evaluate(): found {type(data).__name__}, expected a loaded data set",
-                'load it for this model: model.evaluate(model.load_data((x, y)), "all")',
+                "pass the whole data set: model.evaluate(data)"
+                if isinstance(data, Split)
+                else 'load it for this model: model.evaluate(model.load_data((x, y)), "all")',
             )
         evaluation.check(data, self.network.input_shape, self.classes, self.preprocessing)
         return evaluation.evaluated(
@@ -224,6 +233,9 @@ class Model:
         data = load_data(source, sizing=sizing, **options)
         evaluation.check(data, self.network.input_shape, self.classes, self.preprocessing)
         return examined(data, allow)
+
+    if not TYPE_CHECKING:  # where an unknown attribute is an error already
+        __getattr__ = other_calls.missing("Model")
 
     def __repr__(self) -> str:
         """Return one line: network, size and classes."""

@@ -1,11 +1,11 @@
-"""The outcome of a training: its history, result, model and folder."""
+"""The outcome of a training run: its history, result, model and folder."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, final
 
-from layerline.errors import DataError
+from layerline.errors import DataError, other_calls
 from layerline.errors.python_terms import in_python
 from layerline.measure import score_rows
 from layerline.numbers import display
@@ -64,6 +64,9 @@ class Run:
             raise DataError(f"the {split or 'test'} set was not evaluated", f"evaluated: {evaluated}")
         return mistakes(found, self.result.classes)
 
+    if not TYPE_CHECKING:  # where an unknown attribute is an error already
+        __getattr__ = other_calls.missing("Run")
+
     def __repr__(self) -> str:
         """Return one line per epoch, and the test results with intervals, baselines and remarks."""
         rows = [f"{display.counted(len(self.history), 'epoch')}, saved weights: epoch {self.model_epoch}"]
@@ -77,7 +80,7 @@ class Run:
         network = score_rows.own(result)
         if result.intervals is not None:
             accuracy, macro_f1 = map(display.interval, (network.accuracy_interval, network.macro_f1_interval))
-            rows.append(f"95 % intervals: accuracy {accuracy}, macro F1 {macro_f1}")
+            rows.append(f"95% confidence intervals: accuracy {accuracy}, macro F1 {macro_f1}")
         rows += [
             f"{row.label} {display.fraction(row.accuracy)} {display.fraction(row.macro_f1)}"
             for row in score_rows.simpler(result)

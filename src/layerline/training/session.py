@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, final
 import numpy as np
 
 from layerline.engines.memory_check import prediction_bytes
-from layerline.errors import DivergedError, UnwrittenError, UserError
+from layerline.errors import CallError, DivergedError, UnwrittenError, UserError
 from layerline.errors.wrong_calls import answered
 from layerline.files import whole
 from layerline.measure import baselines, intervals, remarks
@@ -91,6 +91,9 @@ def train(
     If the folder can no longer be written to, training continues to its end: UnwrittenError has the run.
     """
     began = time.perf_counter()
+    for name, function in (("on_epoch", on_epoch), ("on_progress", on_progress)):
+        if function is not None and not callable(function):
+            raise CallError(f"{name}={function!r}: must be a function", f"for example {name}=print")
     chosen = by_name.options_of(options, train)
     requested = recipe_of(recipe, chosen)
     folder = None if out is None else RunFolder.named(Path(out), force=force)
@@ -165,7 +168,7 @@ def run(
 
 @final
 class _Training:
-    """The three ways a training can end; each returns the run, even if its folder cannot be written to."""
+    """The three ways a training run can end; each returns the run, even if its folder cannot be written to."""
 
     def __init__(
         self,
@@ -202,7 +205,9 @@ class _Training:
         data = self._prepared.data
         test = None if data.test is None else self._loop.measure(data.test, Stage.TEST)
         validation = None
-        if data.validation is not None and (self._folder is not None or test is None):
+        ranks = self._prepared.engine.ranks
+        writes = ranks.any(self._folder is not None)
+        if data.validation is not None and (writes or test is None):
             validation = self._loop.measure(data.validation, Stage.PREDICTING)
         found = [*_predictions("test", data.test, test), *_predictions("validation", data.validation, validation)]
         self._predicted = tuple(found)
@@ -213,7 +218,7 @@ class _Training:
             confusion = metrics.confusion(test.truth, test.prediction, len(data.classes))
             result = Result.of(data.classes, test.loss, confusion)
             compared = self._prepared.baselines
-            if compared is None and self._interrupt.signal is None:
+            if compared is None and self._interrupt.signal is None and ranks.rank == 0:
                 self._loop.announce(Stage.COMPARING)
                 compared = baselines.measured(data)
             spread = intervals.intervals(confusion, self._prepared.recipe.seed)
