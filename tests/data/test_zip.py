@@ -15,7 +15,6 @@ from image_files import jpeg, picture, png, tree
 
 from layerline.data import load_data
 from layerline.data.formats.zipped import open_zip
-from layerline.errors import DataError
 
 
 def several(*names: str) -> dict[str, bytes]:

@@ -158,7 +158,7 @@ def _of_shapes(shapes: dict[str, tuple[int, ...]], named: list[str]) -> dict[Key
 
 
 def _without_labels(names: list[str], chosen: dict[Key, str]) -> list[Key]:
-    """Return the images of other splits that have no labels, as those of a competition; none if a name may be theirs."""
+    """Return the images of other splits that have no labels, as in competitions; none if a name may be theirs."""
     if not {("train", "images"), ("train", "labels")} <= chosen.keys():
         return []
     return [

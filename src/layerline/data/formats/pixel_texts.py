@@ -39,7 +39,7 @@ _BYTE: Final = 255
 
 
 @dataclass(frozen=True)
-class _Columns:
+class _TextColumns:
     """The columns by their positions."""
 
     names: tuple[str, ...]
@@ -111,8 +111,8 @@ def _lines(stream: Stream) -> Iterator[str]:
         yield held.decode("utf-8-sig", "replace").rstrip("\r")
 
 
-def _rows(lines: Iterator[str], columns: _Columns, place: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the cells of the lines after the header, with their numbers. Raises DataError for a line that is not one."""
+def _rows(lines: Iterator[str], columns: _TextColumns, place: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the cells of the lines after the header, with their numbers. Raises DataError for a bad line."""
     for number, line in enumerate(lines, 2):
         if not line.strip():
             continue
@@ -131,7 +131,7 @@ def _names(header: str) -> tuple[str, ...]:
     return tuple(name.strip().strip('"').strip().lower() for name in names)
 
 
-def _columns(names: tuple[str, ...], place: str) -> _Columns:
+def _columns(names: tuple[str, ...], place: str) -> _TextColumns:
     """Return the columns. Raises DataError unless exactly one can be the label."""
     split = next((names.index(name) for name in _SPLIT if name in names), None)
     pixels = names.index(_PIXELS)
@@ -143,10 +143,10 @@ def _columns(names: tuple[str, ...], place: str) -> _Columns:
             f"{place}:1: found the columns {listed}, expected pixels, one column label, and optionally usage",
             "rename the column of the labels to label",
         )
-    return _Columns(names, pixels, labels[0], split)
+    return _TextColumns(names, pixels, labels[0], split)
 
 
-def _split(cells: Sequence[str], columns: _Columns, where: str) -> SplitName:
+def _split(cells: Sequence[str], columns: _TextColumns, where: str) -> SplitName:
     if columns.split is None:
         return "train"
     found = split_names.split_of(cells[columns.split].strip())
@@ -190,7 +190,7 @@ def _classes(labels: list[str], every: dict[SplitName, list[str]]) -> NDArray[An
     return np.array(labels).astype(np.int32) if short else np.array(labels)
 
 
-def _notes(place: str, columns: _Columns, spelled: dict[str, SplitName]) -> tuple[str, ...]:
+def _notes(place: str, columns: _TextColumns, spelled: dict[str, SplitName]) -> tuple[str, ...]:
     label = display.name(columns.names[columns.label], 30)
     notes = [f"{place}: one image per line, in the column pixels; the column {label} is the label"]
     if columns.split is not None:

@@ -2,8 +2,8 @@
 
 https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT. Python's reader decodes names as code page 437 unless they
 are marked as UTF-8. Finder does not mark them; Explorer uses the code page of its country, which is 437 or 850, and
-both have the letters of Western Europe in the same places. Some programs write `\\` between folders; on Unix it may also
-be part of a name, so it counts as a separator if the archive is from DOS, or most of its names have one.
+both have the letters of Western Europe in the same places. Some programs write `\\` between folders; on Unix it may
+also be part of a name, so it counts as a separator if the archive is from DOS, or most of its names have one.
 """
 
 from __future__ import annotations

@@ -211,7 +211,7 @@ class FileTable:
 
 def _is_there(name: str) -> bool:
     """Return whether a cell is the absolute path of a file."""
-    return os.path.isabs(name) and os.path.isfile(name)
+    return Path(name).is_absolute() and Path(name).is_file()
 
 
 def _below(folder: Path, options: ImageOptions, progress: Progress | None, most: int) -> SourceArrays:

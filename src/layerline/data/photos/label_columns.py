@@ -303,8 +303,8 @@ class _Chooser:
             ]
         folds = [k for k in range(len(self._titles)) if k not in used and self._is_fold(k)]
         notes += [
-            f"{place}: the column {display.name(self._titles[k], 30)} divides the images, but does not name splits, and "
-            "is not used: for fixed splits, add a column split with train, val and test"
+            f"{place}: the column {display.name(self._titles[k], 30)} divides the images, but does not name splits, "
+            "and is not used: for fixed splits, add a column split with train, val and test"
             for k in folds
         ]
         rest = [title for k, title in enumerate(self._titles) if k not in {*used, *folds}]

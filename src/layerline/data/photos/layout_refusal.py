@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-import os
+import itertools
 import re
 import shlex
 from dataclasses import dataclass
@@ -306,14 +306,14 @@ def loose(place: str, top: Folders, others: Sequence[str], context: Surroundings
         "expected images only in folders",
         f"exclude {'it' if len(names) == 1 else 'them'}: {command(place, patterns)}"
         if patterns
-        else "move them into these folders, or elsewhere",
+        else f"move {'it' if len(names) == 1 else 'them'} into one of these folders, or elsewhere",
     )
 
 
 def patterns_of(names: Sequence[str], others: Sequence[Folders]) -> list[str]:
     """Return patterns of --exclude that match these names and no part of other paths; none if there are no such."""
-    stem = os.path.commonprefix(names)
-    ending = os.path.commonprefix([name[len(stem) :][::-1] for name in names])[::-1]
+    stem = _shared(names)
+    ending = _shared([name[len(stem) :][::-1] for name in names])[::-1]
     whole = [pattern(stem) + "*" + pattern(ending)] if len(names) > 1 and stem else []
     apart = {part for path in others for part in path}
     for found in (whole, [pattern(name) for name in names]):
@@ -321,6 +321,13 @@ def patterns_of(names: Sequence[str], others: Sequence[Folders]) -> list[str]:
         if found and len(found) <= _MAX_PATTERNS and free:
             return found
     return []
+
+
+def _shared(names: Sequence[str]) -> str:
+    """Return the letters with which all names begin."""
+    first, last = (min(names), max(names)) if names else ("", "")
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return "".join(letter for letter, _ in same)
 
 
 def command(place: str, exclude: Sequence[str] = (), options: Mapping[str, object] | None = None) -> str:

@@ -53,14 +53,14 @@ def folder_of(table: Path) -> tuple[Path, str] | None:
         some = names[:: max(1, len(names) // _SAMPLE)]
         for base in around if some else ():
             if all(_is_image(base / name) for name in some):
-                shared = os.path.commonpath([os.path.dirname(name) for name in names]) if _even(names) else ""
+                shared = os.path.commonpath([Path(name).parent for name in names]) if _even(names) else ""
                 return base / shared, names[0]
     return None
 
 
 def _even(names: Sequence[str]) -> bool:
     """Return whether all paths are absolute, or none is: only those have a common folder."""
-    return len({os.path.isabs(name) for name in names}) == 1
+    return len({Path(name).is_absolute() for name in names}) == 1
 
 
 def _is_image(path: Path) -> bool:
