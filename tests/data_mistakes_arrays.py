@@ -81,7 +81,7 @@ def npz_capitals() -> Loaded:
 
 @case
 def npz_no_labels() -> Loaded:
-    return arrays(x_train=IMAGES, y_train=LABELS, x_test=IMAGES)
+    return arrays(x_train=IMAGES, x_test=IMAGES, y_test=LABELS)
 
 
 @case

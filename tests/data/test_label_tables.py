@@ -388,3 +388,50 @@ def test_many_columns_that_repeat_are_compared_once(here):
     with Work() as work, pytest.raises(DataError, match="each have repeated values: which one has the labels"):
         load_data("train", labels="t.csv")
     assert work.calls < 1_000_000
+
+
+# Columns that divide the images
+
+
+@pytest.mark.parametrize(
+    ("name", "true", "false", "split"),
+    [
+        ("is_valid", "True", "False", "validation"),
+        ("is_valid", "1", "0", "validation"),
+        ("isVal", "true", "false", "validation"),
+        ("is_test", "TRUE", "FALSE", "test"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_a_column_of_true_and_false_marks_a_split(name, true, false, split):
+    """fastai's is_valid and the like; a note says what true is."""
+    text = f"file,label,{name}\n" + "".join(
+        f"{file},{label},{true if k < 4 else false}\n" for k, (file, label) in enumerate(OF.items())
+    )
+    Path("t.csv").write_text(text)
+    data = load_data("train", labels="t.csv", **{"test": "none", "validation": "none"} | {split: None})
+    marked = getattr(data, split)
+    assert sorted(marked.source.names) == NAMES[:4]
+    assert f"t.csv: the column {name} is used as split: true is {split}, false is train" in data.notes
+
+
+@pytest.mark.parametrize("name", ["fold", "kfold", "Fold", "is_train"])
+@pytest.mark.usefixtures("here")
+def test_a_column_of_folds_is_not_used_and_that_is_noted(name):
+    """It is no label either, and the note has the column to add."""
+    text = f"file,kind,{name}\n" + "".join(
+        f"{file},{label},{k % 3 % 2}\n" for k, (file, label) in enumerate(OF.items())
+    )
+    assert f"t.csv: the column {name} divides the images, but does not name splits, and is not used" in notes(text)
+
+
+@pytest.mark.usefixtures("here")
+def test_measurements_are_not_classes():
+    """Numbers that are nearly all different are refused as that, and not as classes with one image each."""
+    text = "file,age\n" + "".join(f"{file},{k * 1.37}\n" for k, file in enumerate(NAMES))
+    assert (
+        "t.csv:2: found 12 different numbers as labels of 12 images (0.0, 1.37, 2.74, …): these look like"
+        in refused(text)
+    )
+    text = "file,age\n" + "".join(f"{file},{k // 2}\n" for k, file in enumerate(NAMES))
+    assert "look like measurements" not in refused(text)

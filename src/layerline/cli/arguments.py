@@ -60,6 +60,7 @@ class CommandLine:
         self._flags |= {one.off: one for one in command.params if isinstance(one, SwitchOption)}
         self._flags |= dict.fromkeys(("-h", "--help"), click.Option(["--help"], is_flag=True))
         arguments_taken = [one.nargs for one in command.params if isinstance(one, click.Argument)]
+        self._takes_data = any(isinstance(one, click.Argument) and one.name == "data" for one in command.params)
         self._takes = _MANY if -1 in arguments_taken else len(arguments_taken)
         self._rest = list(arguments)
         self._read: list[str] = []
@@ -153,6 +154,10 @@ class CommandLine:
             self._ours(spelled, spelled, given)
         elif dashed and same in self._flags and (spelled.startswith("--") or name in ("h", *_SAME)):
             self._ours(spelled, same, given)
+        elif same == "--data" and dashed and self._takes_data:  # as train has it; here it is the argument
+            if not equals and not self._rest:
+                raise click.BadOptionUsage(spelled, "needs a value")
+            self._read.append(value if equals else self._rest.pop(0))
         elif not dashed and not (equals and name[:1].isalpha()):
             self._read.append(word)
         elif same in self._flags and not _there(word):

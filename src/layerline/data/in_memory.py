@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -30,6 +31,8 @@ _PAIR: Final = "pass images and labels together: load_data((x, y))"
 _X: Final = ("image", "images", "img", "pixel_values", "x")
 _Y: Final = ("label", "labels", "y", "target", "targets", "class", "fine_label")
 """Usual keys of batches that are dictionaries."""
+_SPLITS: Final = ("split", "isvalid", "isval", "isvalidation", "istest", "usage")
+_SIGNS: Final = re.compile(r"[\W_]+")
 _COPIES: Final = 2
 """While batches are joined, they are in memory twice."""
 
@@ -87,7 +90,7 @@ def read(
     given: dict[SplitName, Any] = {"train": source, **others}
     for split, value in ((split, given[split]) for split in SPLITS if split in given):  # in the fingerprint's order
         where = "" if split == "train" else f"{split} "  # as messages name it
-        found = _table(value, where) or _pair(value, where)
+        found = _table(value, where, options.source.columns) or _pair(value, where)
         if isinstance(found, FileTable):
             tables[split] = found
         else:
@@ -99,6 +102,8 @@ def read(
         )
     if tables:
         return tables.pop("train").joined(tables).read(data_dir, options, progress)
+    if all(_is_table(given[split]) for split in pairs):  # which have used the options for columns
+        options = replace(options, flags=tuple(flag for flag in options.flags if not flag.endswith("-column")))
     options.check_arrays("the data")
     splits = {split: _split(pair, "" if split == "train" else f"{split} ") for split, pair in pairs.items()}
     return SourceArrays("arrays", splits, notes=tuple(pair.note for pair in pairs.values() if pair.note))
@@ -114,15 +119,17 @@ def _are_two_pairs(source: Any) -> bool:
     return all(isinstance(each, tuple) and len(each) == 2 for each in source)
 
 
-def _table(value: Any, where: str) -> FileTable | None:
-    """Return a DataFrame, or a pair of paths and labels, as a table; None if it is neither."""
+def _table(value: Any, where: str, columns: tuple[str | None, str | None]) -> FileTable | _Pair | None:
+    """Return a DataFrame, or a pair of paths and labels, as a table; None if it is neither.
+
+    A DataFrame whose images are arrays is a pair. columns: of images and labels, if they are named.
+    """
     if _is_table(value):
         names = list(getattr(value, "column_names", value.columns))  # pyarrow has the names elsewhere
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise DataError(f"{where}DataFrame: the column {twice} appears twice", "rename one of them")
-        rows = zip(*(list(value[name]) for name in names), strict=True)
-        return FileTable.of(f"{where}DataFrame", names, rows)
+        return _frame({str(name): list(value[name]) for name in names}, f"{where}DataFrame", columns)
     if isinstance(value, tuple | list) and len(value) == 2 and _are_paths(value[0]):
         paths, labels = list(value[0]), list(value[1])
         if len(paths) != len(labels):
@@ -132,6 +139,72 @@ def _table(value: Any, where: str) -> FileTable | None:
             )
         return FileTable.of(f"{where}paths", ("file", "label"), zip(paths, labels, strict=True))
     return None
+
+
+def _frame(cells: dict[str, list[Any]], place: str, columns: tuple[str | None, str | None]) -> FileTable | _Pair:
+    """Return a table of paths or encoded images, or the pair of its columns of arrays and labels. Raises DataError."""
+    names = list(cells)
+    images = [name for name in names if _holds_images(cells[name])]
+    image = columns[0] if columns[0] in images else images[0] if len(images) == 1 else None
+    if len(images) > 1 and image is None:
+        listed = " and ".join(display.name(name, 30) for name in images)
+        raise DataError(
+            f"{place}: the columns {listed} contain images", f"choose one: {_option('--file-column', images[0])}"
+        )
+    if image is None:
+        return FileTable.of(place, names, zip(*cells.values(), strict=True))
+    if isinstance(_first(cells[image]), bytes | bytearray | Mapping):
+        return FileTable.of_images(place, names, list(zip(*cells.values(), strict=True)), names.index(image))
+    label = _label_of(cells, image, place, columns[1])
+    missing = next((row for row, cell in enumerate(cells[image]) if not _is_image(cell)), None)
+    if missing is not None:
+        raise DataError(f"{place}, row {missing}: found no image in {display.name(image, 30)}", "remove the row")
+    rest = [display.name(name, 30) for name in names if name not in (image, label)]
+    ignored = f"; ignored: the columns {', '.join(rest)}" if rest else ""
+    note = (
+        f"{place}: the column {display.name(image, 30)} has the images, {display.name(label, 30)} the labels{ignored}"
+    )
+    return _Pair(_array(cells[image], f"{place} {image}"), _array(cells[label], f"{place} {label}"), note)
+
+
+def _label_of(cells: Mapping[str, list[Any]], image: str, place: str, named: str | None) -> str:
+    """Return the column of the labels of images in a table. Raises DataError unless exactly one can be that."""
+    free = [name for name in cells if name != image]
+    split = next((name for name in free if _SIGNS.sub("", name.lower()) in _SPLITS), None)
+    if split is not None:
+        raise DataError(
+            f"{place}: found the column {display.name(split, 30)}, but images in memory are split by test= and "
+            "validation=",
+            f"pass a DataFrame of each split: load_data(train, validation=valid), and drop {display.name(split, 30)}",
+        )
+    found = [named] if named in free else [name for name in free if name.lower() in _Y] or free
+    if len(found) != 1 or (named is not None and named not in free):
+        listed = ", ".join(display.name(name, 30) for name in free) or "no other column"
+        raise DataError(
+            f"{place}: found images in {display.name(image, 30)}, and {listed}: which one has the labels?",
+            f"choose one: {_option('--label-column', free[0])}" if free else "add a column of labels",
+        )
+    return found[0]
+
+
+def _option(flag: str, column: str) -> str:
+    """Return an option with a column, quoted, so that Python's terms can be found for it."""
+    return f"{flag} '{display.name(column, 30)}'"
+
+
+def _holds_images(cells: list[Any]) -> bool:
+    first = _first(cells)
+    encoded = isinstance(first, bytes | bytearray) or (isinstance(first, Mapping) and "bytes" in first)
+    return encoded or _is_image(first)
+
+
+def _first(cells: list[Any]) -> Any:
+    """Return the first cell that is not empty."""
+    return next((cell for cell in cells if cell is not None and not isinstance(cell, float)), None)
+
+
+def _is_image(cell: Any) -> bool:
+    return _is_pillow(cell) or (_is_array(cell) and len(cell.shape) in (2, 3))
 
 
 def _is_table(value: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.data.formats import recognize
 from layerline.data.formats.recognize import shown
-from layerline.data.photos import split_names
+from layerline.data.photos import neighbors, split_names
 from layerline.errors import DataError, spelling
 from layerline.numbers import display
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NAMES: Final = "for named data sets, see layerline data list; for your own data, pass a path"
 _PACKED: Final = (".tar", ".tgz", ".gz", ".xz", ".zip", ".npz")
+_TABLES: Final = (".csv", ".tsv", ".txt", ".jsonl")
 _MOST: Final = 1000
 """Maximum number of names in a folder that are looked at."""
 _SOME: Final = 4
@@ -47,6 +48,8 @@ def unknown(source: str, names: Collection[str]) -> DataError:
 
 def unreadable_file(path: Path, what: str) -> DataError:
     """Return the error for a file that contains no data set. what: its type."""
+    if what == "plain text" and path.suffix.lower() in _TABLES and (found := of_table(path)) is not None:
+        return found
     help_ = recognize.remedy(what)
     if what.endswith(" image"):
         folder = Path(*path.parts[:-2]) if len(path.parts) > 1 else Path("..")
@@ -55,6 +58,19 @@ def unreadable_file(path: Path, what: str) -> DataError:
             f"to classify this image: layerline predict RUN {shlex.quote(shown(path))}"
         )
     return DataError(f"{shown(path)}: found {what}; expected an archive of images, an IDX file or an .npz file", help_)
+
+
+def of_table(path: Path) -> DataError | None:
+    """Return the error for a table that names image files, with the command that reads them; None if it names none."""
+    found = neighbors.folder_of(path)
+    if found is None:
+        return None
+    folder, name = found
+    return DataError(
+        f"{shown(path)}: found a table of file names (such as {display.name(name, 60)}), expected the images",
+        f"pass their folder, and the table as labels: layerline data info {shlex.quote(shown(folder))} "
+        f"--labels {shlex.quote(shown(path))}",
+    )
 
 
 def nothing_in(path: Path) -> DataError:

@@ -18,6 +18,7 @@ from layerline.data.formats import (
     named_idx,
     npz,
     pixel_table,
+    pixel_texts,
     recognize,
     stl10,
     tar,
@@ -59,6 +60,7 @@ def read(
     progress: Progress | None = None,
 ) -> SourceArrays:
     """Return the arrays of `source`: a set known by name, or the data at a path. Raises DataError."""
+    options.source.check_columns()
     parts = _read(source, data_dir, options, progress)
     if not parts.of_files:
         options.check_arrays(str(source))
@@ -111,6 +113,8 @@ def _digits() -> SourceArrays:
 
 
 def _folder(path: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays:
+    if options.source.options and (labeled := image_folder.read_folder(path, options, progress)) is not None:
+        return labeled  # images are meant, whatever else is there
     if idx_folder.is_one(path):
         return idx_folder.read(path)
     published = _published(path)
@@ -120,7 +124,7 @@ def _folder(path: Path, options: ImageOptions, progress: Progress | None) -> Sou
     parts = parts or parquet.read_folder(path, options, progress)
     if parts is not None:
         return parts
-    arrays = array_files.read_folder(path) or pixel_table.read_folder(path)
+    arrays = array_files.read_folder(path) or pixel_table.read_folder(path) or pixel_texts.read_folder(path)
     if arrays is not None:
         return arrays
     raise source_refusal.nothing_in(path)
@@ -134,7 +138,7 @@ def _published(path: Path) -> SourceArrays | None:
     here = [(place, read) for place_of, read in _PUBLISHED if (place := place_of(path)) is not None]
     if len(here) > 1:
         each = ", or ".join(f"--data {shown(place)}" for place, _ in here)
-        raise DataError(f"{shown(path)}: found {len(here)} data sets, expected one", f"pass one of them: {each}")
+        raise DataError(f"{shown(path)}: found several data sets, expected one", f"pass one of them, such as {each}")
     return next((read(place) for place, read in here), None)
 
 
@@ -156,7 +160,11 @@ def _file(path: Path, options: ImageOptions, progress: Progress | None) -> Sourc
     if start.startswith(array_files.NPY):
         return array_files.read_file(path)
     what = recognize.kind(start[:300])
+    if what == "plain text" and pixel_texts.is_one(path):
+        return pixel_texts.read(path)
     if what in (None, "plain text") and (".csv" in path.name.lower() or (what and pixel_table.is_one(path))):
+        if not pixel_table.is_one(path) and (table := source_refusal.of_table(path)) is not None:
+            raise table
         return pixel_table.read(path)
     if what and stream.packed is None and "idx" not in path.name.lower():
         raise source_refusal.unreadable_file(path, what)

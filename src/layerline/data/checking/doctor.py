@@ -266,8 +266,8 @@ def _mask(data: Dataset, seen: Survey) -> Finding | None:
     verb = "looks like a mask or a label image" if len(places) == 1 else "look like masks or label images"
     message = f"{display.counted(len(places), 'image')} {verb} among photos, {why}, such as {shown}"
     if refuses:
-        which = _exclude(names or [], found)
-        message += f": the network would learn to tell photos from drawings (exclude them with --exclude{which})"
+        message += ": the network would learn to tell photos from drawings"
+    message += _exclude(names or [], found)
     return Finding("mask", message, refuses, tuple(places))
 
 
@@ -280,17 +280,17 @@ def _twins(seen: Survey, names: list[str], twins: NDArray[np.bool_]) -> Finding:
     message = (
         f"{_of(len(places), len(names))} images {'has' if len(places) == 1 else 'have'} the name of another except "
         f"for the extension, such as {display.name(names[first], 60)} and {display.name(other, 60)}: "
-        f"masks or copies (exclude them with --exclude{_exclude(names, twins)})"
+        f"masks or copies{_exclude(names, twins)}"
     )
     return Finding("mask", message, True, tuple(places))
 
 
 def _exclude(names: list[str], found: NDArray[np.bool_]) -> str:
-    """Return the quoted patterns for --exclude that match exactly the files that were found; "" if there are none."""
+    """Return how to exclude exactly the files that were found; "" if no few patterns match only them."""
     files = [names[k] for k in np.flatnonzero(found).tolist()] if names else []
     others = [names[k] for k in np.flatnonzero(~found).tolist()] if names else []
     which = masks.patterns(files, others)
-    return f" '{display.name(which)}'" if which else ""
+    return f" (exclude {'it' if len(files) == 1 else 'them'} with --exclude '{display.name(which)}')" if which else ""
 
 
 def _constant(data: Dataset, seen: Survey) -> Finding | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Final
@@ -28,6 +29,8 @@ SOME: Final = 0.005
 _MIXED: Final = (0.05, 0.95)
 """Between these fractions of masks a class is mixed: a class of drawings only is a class, not a mistake."""
 _PATTERNS: Final = 3
+_FILES: Final = 8
+"""Most files that are excluded one by one."""
 
 _WORDS: Final = (
     "masks?|seg|segm|segmentations?|labels?|labelids|annotations?|gt|groundtruth|ground-truth|trimaps?|mattes?"
@@ -119,22 +122,53 @@ def by_colors(seen: Survey) -> tuple[NDArray[np.bool_], bool]:
 def patterns(names: Sequence[str], others: Sequence[str] = ()) -> str:
     """Return the value of --exclude that excludes exactly these files, such as `*_mask.png,mask_*`; "" if it is long.
 
-    If their names contain no word for a mask, it is their extension, if no other file has it: `*.png`, or `cat/*.png`.
+    By the word for a mask in their names, or that of their folders; else by their extension, if no other file has it:
+    `*.png`, or `cat/*.png`; else a few files one by one.
     """
+    ways = (_by_words, _by_folders, _by_any_word, lambda names: _endings(names, others) if others else [], _singly)
+    for way in ways:
+        found = sorted(set(way(names)))
+        if found and len(found) <= (_FILES if way is _singly else _PATTERNS) and not _match_any(found, others):
+            return ",".join(found)
+    return ""
+
+
+def _match_any(found: Sequence[str], others: Sequence[str]) -> bool:
+    """Return whether a pattern matches another file, or a folder around it, as --exclude compares them."""
+    parts = {part for name in others for part in (name, *name.split("/"))}
+    return any(fnmatch.fnmatchcase(part, pattern) for part in parts for pattern in found)
+
+
+def _by_words(names: Sequence[str]) -> list[str]:
+    """Return patterns with the word for a mask and what follows it; none if a name has no such word."""
     found = []
-    if others and not any(_PART.search(_split(name)[1]) for name in names):
-        found = _endings(names, others)
-        return ",".join(found) if len(found) <= _PATTERNS else ""
     for name in names:
         stem = _split(name)[1]
         ending = name[name.rindex(stem) + len(stem) :]
         match = _PART.search(stem)
         if match is None:
-            return ""
+            return []
         begin = stem[: match.end() + (not stem[match.end() : match.end() + 1].isdigit())]
         found.append(f"{begin}*" if match.start() == 0 else f"*{stem[match.start() :]}{ending}")
-    chosen = sorted(set(found))
-    return ",".join(chosen) if len(chosen) <= _PATTERNS else ""
+    return found
+
+
+def _by_any_word(names: Sequence[str]) -> list[str]:
+    """Return patterns with only the word for a mask: `*_mask_*`."""
+    matches = [_PART.search(_split(name)[1]) for name in names]
+    return [f"*{match[0]}*" for match in matches if match is not None] if None not in matches else []
+
+
+def _by_folders(names: Sequence[str]) -> list[str]:
+    """Return the names of the folders, if all are those of masks."""
+    folders = [_split(name)[0].rsplit("/", 1)[-1] for name in names]
+    return folders if all(map(_FOLDER.fullmatch, folders)) else []
+
+
+def _singly(names: Sequence[str]) -> list[str]:
+    """Return the names themselves, without their folders, unless one has a sign of patterns."""
+    files = [name.rpartition("/")[2] for name in names]
+    return [] if any(re.search(r"[,*?\[\]]", name) for name in files) else files
 
 
 def _endings(names: Sequence[str], others: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from layerline.data.formats import archive, array_names, npy, rows
+from layerline.data.formats import archive, array_names, npy, partners, rows
 from layerline.data.formats.recognize import ZIP, shown, unreadable
 from layerline.data.formats.stream import FETCH
 from layerline.data.part import SPLITS, FoundArray, SourceArrays, SplitArrays, SplitName
@@ -49,8 +49,8 @@ def read_folder(folder: Path) -> SourceArrays | None:
     each = [*(found.sets[name]["train", "images"][0] for name in complete), *found.archives]
     if len(each) > 1:
         raise DataError(
-            f"{shown(folder)}: found {display.count(len(each))} data sets, expected one",
-            "pass one of them:" + "".join(f"\n    --data {shown(path)}" for path in each[:12]),
+            f"{shown(folder)}: found several data sets, expected one",
+            "pass one of them, such as:" + "".join(f"\n    --data {shown(path)}" for path in each[:12]),
         )
     if found.archives:
         raise DataError(
@@ -88,6 +88,8 @@ def read_file(path: Path) -> SourceArrays:
     notes: tuple[str, ...] = ()
     if split != "train" and ("train", "images") in files:
         notes = (f"only the {split} images are read; for the whole set: --data {shown(files['train', 'images'][0])}",)
+    elif split != "train":
+        notes = partners.alone(path)
     name = means.rest or path.resolve().parent.name or "data"
     return _read(files, name, splits, notes)
 
@@ -100,6 +102,9 @@ def _read(
     for split in splits:
         images, labels = (_only(files.get((split, role), []), split, role) for role in ("images", "labels"))
         if images is None and labels is None:
+            continue
+        if images is not None and labels is None and split != "train" and "train" in parts:
+            notes += (f"ignored: {display.name(images.name)}, which has no labels",)
             continue
         if images is None or labels is None:
             one, lacking = (labels, "images") if images is None else (images, "labels")

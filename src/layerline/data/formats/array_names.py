@@ -86,8 +86,24 @@ def choose(place: str, names: Iterable[str], shapes: dict[str, tuple[int, ...]])
         if by_shape is not None:
             return by_shape
     chosen = {key: _only(place, key, candidates) for key in candidates}
+    for key in _without_labels(names, chosen):
+        del chosen[key]
     _check_complete(place, names, chosen)
     return {(split, role): chosen[split, role] for split, role in sorted(chosen, key=_rank)}
+
+
+def unlabeled(names: Iterable[str], chosen: dict[Key, str]) -> list[str]:
+    """Return the names of images of other splits that were not chosen because they have no labels."""
+    found = {name: meaning(name) for name in names if name not in chosen.values()}
+    return [
+        name
+        for name, means in found.items()
+        if means is not None
+        and means.role == "images"
+        and not means.rest
+        and means.split not in (None, "train")
+        and (means.split, "images") not in chosen
+    ]
 
 
 def note(place: str, chosen: dict[Key, str]) -> tuple[str, ...]:
@@ -139,6 +155,22 @@ def _of_shapes(shapes: dict[str, tuple[int, ...]], named: list[str]) -> dict[Key
     said = [(meaning(name), key) for key, name in found.items()]
     right = all(means is None or (means.split or "train", means.role) == key for means, key in said)
     return found if right else None
+
+
+def _without_labels(names: list[str], chosen: dict[Key, str]) -> list[Key]:
+    """Return the images of other splits that have no labels, as in competitions; none if a name may be theirs."""
+    if not {("train", "images"), ("train", "labels")} <= chosen.keys():
+        return []
+    return [
+        (split, role)
+        for split, role in chosen
+        if split != "train" and role == "images" and (split, "labels") not in chosen and not _near(names, split)
+    ]
+
+
+def _near(names: list[str], split: SplitName) -> str | None:
+    """Return the name that probably means the labels of a split, misspelled."""
+    return spelling.nearest(_proposed(split, "labels"), [name for name in names if name not in DOCUMENTED])
 
 
 def _check_complete(place: str, names: list[str], chosen: dict[Key, str]) -> None:

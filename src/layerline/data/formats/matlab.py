@@ -32,7 +32,7 @@ def place_of(folder: Path) -> Path | None:
 def read(path: Path) -> SourceArrays:
     """Return the data set of a MATLAB file; with training images, also the test images next to it. Raises DataError."""
     splits: dict[SplitName, SplitArrays] = {"train": _part(path)}
-    notes = []
+    notes = list(partners.alone(path))
     for split, other in partners.of(path).items():
         splits[split] = _part(other)
         notes.append(f"{display.name(other.name)}: read as {split}")

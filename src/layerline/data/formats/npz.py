@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerline.data.formats import archive, array_names, rows
+from layerline.data.formats import archive, array_names, partners, rows
 from layerline.data.formats.recognize import shown
 from layerline.data.part import SPLITS, FoundArray, SourceArrays, SplitArrays, SplitName
 from layerline.numbers import display
@@ -22,8 +22,11 @@ def read(path: Path) -> SourceArrays:
     with archive.open_archive(path) as (opened, members):
         chosen = array_names.choose(name, members, _shapes(opened, members, name))
         splits = {split: _part(opened, members, chosen, split, name) for split in SPLITS if (split, "images") in chosen}
-    unused = [key for key in members if key not in chosen.values()]
-    ignored = (f"ignored in {name}: {array_names.listed(unused)}",) if unused else ()
+    bare = array_names.unlabeled(members, chosen)
+    unused = [key for key in members if key not in (*chosen.values(), *bare)]
+    ignored = tuple(f"ignored in {name}: {display.name(key)}, which has no labels" for key in bare)
+    ignored += (f"ignored in {name}: {array_names.listed(unused)}",) if unused else ()
+    ignored += partners.alone(path) if len(splits) == 1 else ()
     splits, flat = rows.reshaped(splits)
     return SourceArrays(path.resolve().stem, splits, notes=(*array_names.note(name, chosen), *flat, *ignored))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Lines:
     number: int
     """Number of the first line in `held`."""
 
-    def __iter__(self) -> Iterator[NDArray[np.uint16]]:
+    def __iter__(self) -> Iterator[NDArray[Any]]:
         """Yield blocks of lines, (lines, columns). Raises DataError at the first line that is different."""
         while more := self.stream.take(_BLOCK):
             self.held += more
@@ -49,12 +49,12 @@ class Lines:
         self.stream.close_end()
         yield from self._blocks(self.held)
 
-    def _blocks(self, content: bytes) -> Iterator[NDArray[np.uint16]]:
+    def _blocks(self, content: bytes) -> Iterator[NDArray[Any]]:
         content = content.replace(b"\r\n", b"\n").rstrip(b"\r\n")
         if content:
             yield self._parsed(content + b"\n")
 
-    def _parsed(self, content: bytes) -> NDArray[np.uint16]:
+    def _parsed(self, content: bytes) -> NDArray[Any]:
         text = np.frombuffer(content, np.uint8)
         digits = text - np.uint8(ord("0"))  # everything else is above 9
         ends = np.flatnonzero(digits > _NINE)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import re
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from layerline.data.formats import partners, rows
+from layerline.data.formats.decimal_lines import DecimalLines, is_number
 from layerline.data.formats.pixel_lines import LONGEST_LINE, Lines
 from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.formats.stream import Stream, open_stream
@@ -17,6 +20,7 @@ from layerline.errors import DataError
 from layerline.numbers import display
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -26,6 +30,7 @@ _SEPARATORS: Final = ",;\t"
 _LABELS: Final = ("label", "labels", "target", "y", "class")
 _IDS: Final = ("id", "imageid", "image_id", "index", "unnamed: 0", "")
 _BYTE: Final = 255
+_DIGITS: Final = re.compile(r"\d+")
 _MAX_FILES: Final = 50
 _FEWEST: Final = 64
 """Columns: 8 × 8 pixels."""
@@ -40,16 +45,18 @@ class _Head:
     header: bool
     """Whether it names the columns, and is not an image."""
     label: int | None
-    """The column of the label, if it is named or every other would leave no image."""
+    """The column of the label, if the header names it, or it is the only text."""
     ids: tuple[int, ...]
     """Columns that number the images."""
     rest: bytes
     """What was read of the file, from the first image on."""
+    names: tuple[str, ...] = ()
+    """The names of the columns, if there is a header."""
 
     @property
     def labeled(self) -> bool:
-        """Whether there is a label."""
-        return self.label is not None or not self.header
+        """Whether there is a label, even if it is not clear which column that is."""
+        return rows.side(self.columns - len(self.ids) - 1) is not None
 
 
 def is_one(path: Path) -> bool:
@@ -86,6 +93,7 @@ def read(path: Path) -> SourceArrays:
     Raises DataError.
     """
     train, *notes = _part(path)
+    notes += partners.alone(path)
     splits: dict[SplitName, SplitArrays] = {"train": train}
     for split, other in partners.of(path).items():
         with open_stream(other) as stream:
@@ -105,7 +113,9 @@ def _part(path: Path) -> tuple[SplitArrays, str]:
         head = _head(stream)
         if head is None or not head.labeled:
             raise _no_label(stream.name, head)
-        lines = Lines(stream, head.separator, head.columns, head.rest, 2 if head.header else 1)
+        if head.header and head.label is None:
+            raise _unclear(stream.name, head)
+        lines = _lines(stream, head)
         blocks = iter(lines)
         first = next(blocks, None)
         if first is None:
@@ -114,21 +124,60 @@ def _part(path: Path) -> tuple[SplitArrays, str]:
         keep = _kept(head.columns, {label, *head.ids})
         pixels, labels, at = bytearray(), [], lines.number - len(first)
         for block in itertools.chain([first], blocks):
-            kept = block[:, keep]
-            if kept.max() > _BYTE:
-                line = int(np.argmax(kept.max(axis=1) > _BYTE))
-                raise DataError(
-                    f"{stream.name}:{at + line}: found the pixel {kept[line].max()}, expected 0 to {_BYTE}",
-                    "scale the pixels to 0 … 255",
-                )
-            pixels += kept.astype(np.uint8).data
+            pixels += _pixels(block[:, keep], stream.name, at).data
             labels.append(block[:, label])
             at += len(block)
-    images = np.frombuffer(pixels, np.uint8).reshape(-1, kept.shape[1])
+    number = head.columns - len({label, *head.ids})
+    images = _narrowest(np.frombuffer(pixels, np.float32 if first.dtype.kind == "f" else np.uint8).reshape(-1, number))
+    classes: NDArray[Any] = np.concatenate(labels)
+    if isinstance(lines, DecimalLines) and lines.text is not None:
+        classes = np.array(list(lines.texts))[classes.astype(np.int64)]
+    elif classes.dtype.kind != "f":
+        classes = classes.astype(np.int32)
     name = stream.name
-    part = SplitArrays(FoundArray(images, name), FoundArray(np.concatenate(labels).astype(np.int32), name))
-    which = "first" if label == 0 else "last" if label == head.columns - 1 else f"{label + 1}th"
-    return part, f"{name}: one image per line; the {which} column is the label"
+    part = SplitArrays(FoundArray(images, name), FoundArray(classes, name))
+    which = (
+        "the first column" if label == 0 else "the last column" if label == head.columns - 1 else f"column {label + 1}"
+    )
+    called = head.names[label] if head.names else ""
+    named = f" ({display.name(called, 30)})" if head.names and called not in _LABELS else ""
+    return part, f"{name}: one image per line; {which}{named} is the label"
+
+
+def _lines(stream: Stream, head: _Head) -> Lines:
+    """Return the lines of images, parsed as the first one requires: whole numbers, or any numbers with a text label."""
+    held = head.rest
+    while b"\n" not in held and len(held) <= LONGEST_LINE and (more := stream.take(2**14)):
+        held += more
+    cells = held.partition(b"\n")[0].decode("utf-8", "replace").strip("\r").split(head.separator)
+    number = 2 if head.header else 1
+    if len(cells) == head.columns:
+        text = head.label if head.label is not None and not is_number(cells[head.label].strip('"')) else None
+        others = [cell for column, cell in enumerate(cells) if column != text]
+        if text is not None or any(is_number(cell) and not cell.isdigit() for cell in others):
+            return DecimalLines(stream, head.separator, head.columns, held, number, text)
+    return Lines(stream, head.separator, head.columns, held, number)
+
+
+def _pixels(block: NDArray[Any], place: str, at: int) -> NDArray[Any]:
+    """Return the pixels of lines from the number `at` on. Raises DataError for a whole number that is not a byte."""
+    if block.dtype.kind == "f":
+        return block.astype(np.float32, order="C")
+    if block.max() > _BYTE:
+        line = int(np.argmax(block.max(axis=1) > _BYTE))
+        raise DataError(
+            f"{place}:{at + line}: found the pixel {block[line].max()}, expected 0 to {_BYTE}",
+            "scale the pixels to 0 … 255",
+        )
+    return block.astype(np.uint8, order="C")
+
+
+def _narrowest(images: NDArray[Any]) -> NDArray[Any]:
+    """Return floats that are all bytes, as numpy.savetxt writes them, as uint8; others, such as 0 to 1, unchanged."""
+    if images.dtype.kind != "f" or not (1 < images.max() <= _BYTE) or images.min() < 0:
+        return images
+    whole = images.astype(np.uint8)
+    return whole if np.array_equal(whole, images) else images
 
 
 def _head(stream: Stream) -> _Head | None:
@@ -142,20 +191,31 @@ def _head(stream: Stream) -> _Head | None:
     names = [cell.strip().strip('"').strip().lower() for cell in text.split(separator)]
     if len(names) < _FEWEST or len(line) > LONGEST_LINE:
         return None
-    if all(name.isascii() and name.isdigit() for name in names) and len(set(names)) < len(names):
+    words = [column for column, name in enumerate(names) if not is_number(name)]
+    decimal = any("." in name for name in names if is_number(name))
+    if len(words) <= 1 and (decimal or len(set(names)) < len(names)):
         held = line.removeprefix(b"\xef\xbb\xbf") + b"\n" + rest
-        return _Head(separator, len(names), False, None, (), held) if rows.side(len(names) - 1) else None
+        label = words[0] if words else None
+        if len(set(names)) == len(names) and {"0", "0.1", "0.2"} <= set(names):
+            raise _renamed(stream.name)
+        square = rows.side(len(names) - 1) or (rows.side(len(names)) and not words)
+        return _Head(separator, len(names), False, label, (), held) if square else None
     ids = tuple(column for column, name in enumerate(names) if name in _IDS)
     named = [column for column, name in enumerate(names) if name in _LABELS]
     pixels = len(names) - len(ids)
-    if len(named) == 1 and rows.side(pixels - 1):
-        return _Head(separator, len(names), True, named[0], ids, rest)
-    if named:
+    if len(named) > 1 or not (rows.side(pixels - 1) or (rows.side(pixels) and not named)):
         return None
-    if rows.side(pixels):
-        return _Head(separator, len(names), True, None, ids, rest)
-    label = next((column for column in range(len(names)) if column not in ids), 0)
-    return _Head(separator, len(names), True, label, ids, rest) if rows.side(pixels - 1) else None
+    label = named[0] if named else _apart(names, ids) if rows.side(pixels - 1) else None
+    return _Head(separator, len(names), True, label, ids, rest, tuple(names))
+
+
+def _apart(names: list[str], ids: Collection[int]) -> int | None:
+    """Return the only column that is not named like the pixels, p0 p1 … or 1x1 1x2 …; None if that is not clear."""
+    stems = {column: _DIGITS.sub("#", name) for column, name in enumerate(names) if column not in ids}
+    counts = Counter(stems.values())
+    single = [column for column, stem in stems.items() if counts[stem] == 1]
+    others = [stem for stem, count in counts.items() if count > 1]
+    return single[0] if len(single) == 1 and all("#" in stem for stem in others) else None
 
 
 def _kept(columns: int, without: set[int]) -> slice | list[int]:
@@ -164,11 +224,14 @@ def _kept(columns: int, without: set[int]) -> slice | list[int]:
     return slice(kept[0], kept[-1] + 1) if kept[-1] - kept[0] + 1 == len(kept) else kept
 
 
-def _label_column(first: NDArray[np.uint16], place: str) -> int:
+def _label_column(first: NDArray[Any], place: str) -> int:
     """Return the column of the label in a file without a header. Raises DataError if it may be the first or the last.
 
-    It is the first one, except if that is the same in many lines, as the corner of an image may be.
+    It is the first one, except if that is the same in many lines, as the corner of an image may be. Labels are whole.
     """
+    whole = [bool((first[:, column] == np.trunc(first[:, column])).all()) for column in (0, -1)]
+    if whole[0] != whole[1]:
+        return 0 if whole[0] else int(first.shape[1]) - 1
     at_start, at_end = (len(np.unique(first[:, column])) for column in (0, -1))
     if at_start < 2 <= at_end:
         return int(first.shape[1]) - 1
@@ -179,6 +242,22 @@ def _label_column(first: NDArray[np.uint16], place: str) -> int:
             "add a first line with the names of the columns, one of them label",
         )
     return 0
+
+
+def _unclear(place: str, head: _Head) -> DataError:
+    columns = [column for column in range(head.columns) if column not in head.ids]
+    first, last = (display.name(head.names[column], 30) for column in (columns[0], columns[-1]))
+    return DataError(
+        f"{place}:1: found no column named label: the first ({first}) or the last ({last}) could be the label",
+        "rename the column of the labels to label in the first line",
+    )
+
+
+def _renamed(place: str) -> DataError:
+    return DataError(
+        f"{place}:1: found 0, 0.1, 0.2 and so on in the first line: pandas made column names of an image",
+        "write the file again from pandas.read_csv(FILE, header=None)",
+    )
 
 
 def _no_label(place: str, head: _Head | None) -> DataError:

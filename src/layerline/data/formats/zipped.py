@@ -2,7 +2,8 @@
 
 https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT. Python's reader decodes names as code page 437 unless they
 are marked as UTF-8. Finder does not mark them; Explorer uses the code page of its country, which is 437 or 850, and
-both have the letters of Western Europe in the same places.
+both have the letters of Western Europe in the same places. Some programs write `\\` between folders; on Unix it may
+also be part of a name, so it counts as a separator if the archive is from DOS, or most of its names have one.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ class Zip(Members):
         self._archive = archive
         self._infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
         self._recoded = list[str]()
+        self._parted = sum("\\" in info.orig_filename for info in self._infos) * 2 > len(self._infos)
         self._names = [self._named(info) for info in self._infos]
         self._size = size
         self._aside = aside
@@ -121,7 +123,7 @@ class Zip(Members):
                 name = name.encode("cp437").decode("utf-8")
             except UnicodeError:
                 self._recoded.append(name)
-        return name.replace("\\", "/") if info.create_system == _DOS else name
+        return name.replace("\\", "/") if self._parted or info.create_system == _DOS else name
 
     def _check(self) -> None:
         """Check all members against each other and the file size."""

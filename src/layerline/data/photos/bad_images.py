@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.data.photos import image_format
 from layerline.data.photos.image_names import layout
-from layerline.data.photos.layout_refusal import Folders, command, pattern
+from layerline.data.photos.layout_refusal import Folders, command, pattern, patterns_of
 from layerline.errors import DataError
 from layerline.numbers import display
 
@@ -37,9 +37,14 @@ class BadFile:
     reason: str
 
     @property
+    def path(self) -> str:
+        """Return the path relative to the data."""
+        return "/".join((*self.folders, self.name))
+
+    @property
     def text(self) -> str:
         """Return the line about this file."""
-        return f"{display.name('/'.join((*self.folders, self.name)), 100)}: found {self.reason}"
+        return f"{display.name(self.path, 100)}: found {self.reason}"
 
     @property
     def suffix(self) -> str:
@@ -81,9 +86,12 @@ def _ways_out(
         if others:
             unread = all(image_format.FORMATS in reason for reason in others)
             ways.append("convert these files to PNG or JPEG" if unread else "fix or replace these files")
-        if left > 1 and options.labels is None:
-            without = _command(place, options, [pattern(name) for name in lost])
-            ways.append(f"there are no other images of {_listed(lost)}; to omit {_it(lost)}: {without}")
+        without = _without(lost, bad, good, options)
+        none = f"there are no other images of {_listed(lost)}"
+        if left > 1 and without:
+            ways.append(f"{none}; to omit {_it(lost)}: {_command(place, options, without)}")
+        elif left < 2:
+            ways.append(f"{none}, and a classifier needs 2 classes")
         return ways
     odd = _patterns(bad, good)
     rest = [file for file in bad if file.suffix not in odd]
@@ -109,6 +117,24 @@ def _lost(bad: Sequence[BadFile], good: Sequence[tuple[Folders, str]], options: 
     lost = {found.rank(file.folders, file.name) for file in bad} - readable
     classes = {label for _, label in lost}
     return [found.classes[label] for label in sorted(classes)], len(found.classes) - len(classes)
+
+
+def _without(
+    lost: Sequence[str], bad: Sequence[BadFile], good: Sequence[tuple[Folders, str]], options: ImageOptions
+) -> list[str]:
+    """Return the patterns of --exclude that omit whole classes: their folders, or the names of their files."""
+    labels = options.labels
+    if labels is None:
+        return [pattern(name) for name in lost]
+    found = []
+    for name in lost:
+        files = [file for file in bad if labels.of[file.path].label == name]
+        rest = [(*file.folders, file.name) for file in bad if file not in files]
+        of_class = patterns_of(sorted(file.name for file in files), [*rest, *((*path, last) for path, last in good)])
+        if not of_class:
+            return []
+        found += of_class
+    return found
 
 
 def _patterns(bad: Sequence[BadFile], good: Sequence[tuple[Folders, str]]) -> list[str]:

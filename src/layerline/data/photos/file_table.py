@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,21 +17,25 @@ from typing import TYPE_CHECKING, Any, Final
 from layerline.data.photos import image_folder, label_columns
 from layerline.data.photos.decoding import File
 from layerline.data.photos.headers import Outlines
+from layerline.data.photos.image_file import LARGEST_FILE
 from layerline.data.photos.image_options import LabelSource
 from layerline.data.photos.image_parts import parts
 from layerline.data.photos.kept_images import stamp
 from layerline.data.photos.label_table import Table
 from layerline.data.photos.pictures import IgnoredFiles, ImageCollector
-from layerline.errors import DataError
+from layerline.errors import DataError, spelling
 from layerline.numbers import display
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from layerline.data.part import SourceArrays, SplitName
     from layerline.data.photos.decoding import Progress
     from layerline.data.photos.image_options import ImageOptions
 
+_MOST_FILES: Final = 100_000
+_MOST_PER_ROW: Final = 100
+"""Maximum number of files in a folder that is searched for those of a table: it may be a whole disk."""
 _HEADER_LINES: Final = 2
 """A row's number is its line's, less the header and because lines are counted from 1."""
 
@@ -45,17 +50,43 @@ class FileTable:
     rows: list[list[str]]
     prefix: str = ""
     """The folder that all paths have in common, left out of the rows."""
+    images: Mapping[str, bytes] = field(default_factory=dict)
+    """The encoded images by the names that their column has instead, if the table contains the images themselves."""
+    column: str = ""
+    """The column of these names."""
 
     @classmethod
     def of(cls, place: str, names: Iterable[Any], rows: Iterable[Iterable[Any]]) -> FileTable:
         """Return the table of cells of any type."""
         return cls(place, [str(name) for name in names], [[_text(cell) for cell in row] for row in rows])
 
+    @classmethod
+    def of_images(cls, place: str, names: list[str], rows: Sequence[Sequence[Any]], column: int) -> FileTable:
+        """Return the table with encoded images in a column: bytes, or Hugging Face's {"bytes": …, "path": …}.
+
+        Raises DataError if a cell is anything else.
+        """
+        images: dict[str, bytes] = {}
+        filled = []
+        for number, row in enumerate(rows):
+            found = row[column].get("bytes") if isinstance(row[column], Mapping) else row[column]
+            if not isinstance(found, bytes | bytearray | memoryview) or len(found) > LARGEST_FILE:
+                what = "an image that is too large" if isinstance(found, bytes | bytearray) else "no bytes"
+                raise DataError(
+                    f"{place}, row {number}: found {what} in {display.name(names[column])}, expected an encoded image",
+                    "fill in the images themselves, not only their paths, or pass a column of paths",
+                )
+            own = f"{place} {number:07d}"
+            images[own] = bytes(found)
+            filled.append([own if k == column else _text(cell) for k, cell in enumerate(row)])
+        return cls(place, names, filled, images=images, column=names[column])
+
     def joined(self, others: dict[SplitName, FileTable]) -> FileTable:
         """Return one table of several, with a column that names the split. Raises DataError if one has its own."""
         if not others:
             return self
         rows: list[list[str]] = []
+        images: dict[str, bytes] = {}
         for split, table in {"train": self, **others}.items():
             if table.names != self.names:
                 raise DataError(
@@ -64,12 +95,13 @@ class FileTable:
                     "use the same column names in all tables",
                 )
             rows += [[*row, split] for row in table.rows]
+            images |= table.images
         if "split" in (name.lower() for name in self.names):
             raise DataError(
                 f"{self.place}: found a split column, but {' and '.join(others)} is passed too",
                 "use only one of the two",
             )
-        return FileTable(self.place, [*self.names, "split"], rows)
+        return FileTable(self.place, [*self.names, "split"], rows, images=images, column=self.column)
 
     def read(
         self, folder: str | os.PathLike[str] | None, options: ImageOptions, progress: Progress | None
@@ -79,21 +111,23 @@ class FileTable:
         folder: contains the files, named by any end of their paths, with or without suffix, as in a label file; without
         it each row has a path.
         """
-        if options.source.options:
+        if options.source.table is not None or options.source.pattern is not None:
             raise DataError(f"{self.place}: the table already has the labels", "omit labels and label_by")
-        table = self._with_paths() if folder is None else self
-        columns = (table.names[table._column()], None)
+        column = self._column(options.source.columns[0])
+        if folder is not None and (self.images or all(_is_there(row[column]) for row in self.rows)):
+            folder = None  # nothing has to be searched for
+        table = self if self.images or folder is not None else self._with_paths(column)
         try:
+            columns = (table.names[column], options.source.columns[1])
             options = replace(options, source=LabelSource(table._as_table(), columns=columns))
             if folder is None:
-                return table._files(replace(options, cache=None), progress)
-            return _below(Path(folder), options, progress)
+                return table._files(column, replace(options, cache=None), progress)
+            return _below(Path(folder), options, progress, _MOST_FILES + _MOST_PER_ROW * len(table.rows))
         except DataError as error:
             raise self._by_row(error) from error
 
-    def _with_paths(self) -> FileTable:
+    def _with_paths(self, column: int) -> FileTable:
         """Return the table with paths relative to the folder that they have in common."""
-        column = self._column()
         paths = [os.path.normpath(row[column]).replace(os.sep, "/") if row[column] else "" for row in self.rows]
         split = [path.split("/")[:-1] for path in paths if path]
         common = [names[0] for names in takewhile(lambda names: len(set(names)) == 1, zip(*split, strict=False))]
@@ -103,8 +137,19 @@ class FileTable:
         ]
         return FileTable(self.place, self.names, rows, "/".join([*common, ""]) if common else "")
 
-    def _column(self) -> int:
-        """Return the index of the column with the paths; the first if none is called like one."""
+    def _column(self, named: str | None) -> int:
+        """Return the index of the column with the paths; the first if none is called like one.
+
+        named: the column that was passed. Raises DataError if there is none of this name.
+        """
+        if self.column or named is not None:
+            wanted = self.column or str(named)
+            if wanted not in self.names:
+                raise DataError(
+                    f"--file-column {display.name(wanted, 30)}: {self.place} has no such column",
+                    spelling.hint(wanted, self.names, "its columns: "),
+                )
+            return self.names.index(wanted)
         known = [k for k, name in enumerate(self.names) if label_columns.names_files(name)]
         return known[0] if known else 0
 
@@ -112,7 +157,9 @@ class FileTable:
         """Return it as the lines of a label file; the header is line 1."""
         rows = ([" ".join(cell.splitlines()).strip() for cell in row] for row in (self.names, *self.rows))
         lines = tuple((number, tuple(row)) for number, row in enumerate(rows, 1))
-        return Table(self.place, lines, hashlib.sha256(repr(lines).encode("utf-8", "surrogatepass")).hexdigest(), True)
+        return Table(
+            self.place, lines, hashlib.sha256(repr(lines).encode("utf-8", "surrogatepass")).hexdigest(), True, (), True
+        )
 
     def _by_row(self, error: DataError) -> DataError:
         """Return an error about a line as one about a row, counted from 0."""
@@ -127,9 +174,8 @@ class FileTable:
         advice = error.help and error.help.replace("two lines", "two rows").replace("the line", "the row")
         return DataError(message, advice and advice.replace("the first line names the columns", "name the columns"))
 
-    def _files(self, options: ImageOptions, progress: Progress | None) -> SourceArrays:
-        """Return the images at the paths of the rows."""
-        column = self._column()
+    def _files(self, column: int, options: ImageOptions, progress: Progress | None) -> SourceArrays:
+        """Return the images of the rows: at their paths, which are in a column, or contained in the table."""
         files = [self._file(number, row[column]) for number, row in enumerate(self.rows) if row[column]]
         options = options.for_files(self.place, (), [file.path for file in files])
         labels = options.labels
@@ -148,6 +194,8 @@ class FileTable:
 
     def _file(self, number: int, name: str) -> File:
         """Return the file of a row. Raises DataError if there is none."""
+        if self.images:
+            return File((), name, self.images[name])
         if any("\ud800" <= letter <= "\udfff" for letter in name):
             raise DataError(f"{self.place}, row {number}: found a name that is not valid Unicode", "rename the file")
         path = Path(self.prefix + name)
@@ -161,10 +209,15 @@ class FileTable:
         return File(tuple(folders), last, path, stamp(path.stat()))
 
 
-def _below(folder: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays:
+def _is_there(name: str) -> bool:
+    """Return whether a cell is the absolute path of a file."""
+    return Path(name).is_absolute() and Path(name).is_file()
+
+
+def _below(folder: Path, options: ImageOptions, progress: Progress | None, most: int) -> SourceArrays:
     if not folder.is_dir():
         raise DataError(f"--data-dir {display.name(str(folder), 200)}: no such folder", "check the path")
-    read = image_folder.read_folder(folder, options, progress)
+    read = image_folder.read_folder(folder, options, progress, most)
     if read is None:
         raise DataError(f"{display.name(str(folder), 200)}: no images found", "check the path")
     return read

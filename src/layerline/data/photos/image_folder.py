@@ -51,11 +51,13 @@ _JUNK, _TEXT, _LOOSE, _LINKS, _RUNS = (
 )
 
 
-def read_folder(path: Path, options: ImageOptions, progress: Progress | None) -> SourceArrays | None:
-    """Return the images below a folder; None if there are none. Raises DataError."""
+def read_folder(
+    path: Path, options: ImageOptions, progress: Progress | None, most: int | None = None
+) -> SourceArrays | None:
+    """Return the images below a folder; None if there are none. Raises DataError, also for more files than `most`."""
     ignored, files, empty = IgnoredFiles(root=os.path.realpath(path)), list[File](), set[Folders]()
     try:
-        _walk(path, (), ignored, files, empty)
+        _walk(path, (), ignored, files, empty, most)
     except OSError as error:
         raise unreadable(path, error) from error
     if not files or not _are_images(files):
@@ -281,7 +283,14 @@ def is_candidate(member: Member) -> bool:
     return not _kind(member, *_split(member.name))
 
 
-def _walk(path: Path, folders: Folders, ignored: IgnoredFiles, files: list[File], empty: set[Folders]) -> None:
+def _walk(
+    path: Path,
+    folders: Folders,
+    ignored: IgnoredFiles,
+    files: list[File],
+    empty: set[Folders],
+    most: int | None = None,
+) -> None:
     """Collect the files below a folder; folders without files are added to `empty`."""
     before = len(files)
     inner = False
@@ -297,24 +306,36 @@ def _walk(path: Path, folders: Folders, ignored: IgnoredFiles, files: list[File]
             continue
         if entry.is_symlink() and not _is_below(entry.path, ignored.root):
             ignored.elsewhere.append(_join(folders, name))
-        if entry.is_dir():
+        if _is_dir(entry):
             inner = True
             if len(folders) == _DEEPEST:
                 raise DataError(
                     f"{shown(path)}: folders are nested more than {_DEEPEST} levels deep; expected class/image",
                     "pass the folder that contains the classes, and check for links that lead back to it",
                 )
-            _walk(Path(entry.path), (*folders, name), ignored, files, empty)
+            _walk(Path(entry.path), (*folders, name), ignored, files, empty, most)
         elif is_text(name):
             ignored.add(_TEXT, _join(folders, name))
         elif not folders and not name.lower().endswith(image_format.EXPECTED):
             ignored.add(_LOOSE, name)
-        elif entry.is_file() or not Path(entry.path).exists():  # a broken link: reading it reports the error
+        elif not Path(entry.path).exists() or entry.is_file():  # a broken link: reading it reports the error
             files.append(File(folders, name, Path(entry.path), _stamp(entry)))
+            if most is not None and len(files) > most:
+                raise DataError(
+                    f"{ignored.root}: found more than {display.count(most)} files", "pass the folder of the images"
+                )
         else:
             ignored.add(_LINKS, _join(folders, name))
     if len(files) == before and not inner:
         empty.add(folders)
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder, or a link to one; a link to itself is neither that nor a file."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _is_below(link: str, root: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from layerline.data.part import SPLITS, SplitName
 from layerline.data.photos import class_folders, split_names
-from layerline.data.photos.layout_refusal import Folders, LayoutError, Refusal, Surroundings
+from layerline.data.photos.layout_refusal import Folders, LayoutError, Refusal, Surroundings, loose
 from layerline.errors import DataError
 from layerline.numbers import display
 
@@ -82,6 +82,8 @@ def layout(
     inner = {path[len(top) :] for path in folders}
     firsts = {path[0] for path in inner if path}
     splits = split_names.among(firsts)
+    if () in inner and len(inner) > 1:
+        _check_loose(place, folders, empty, context)
     if not splits and class_folders.obstacle(inner) is None and len(inner) > 1:
         _check_not_alone(place, top)
         bare: list[tuple[SplitName, str]] = [("train", names[0]) for names in _below(top, empty, 1)]
@@ -152,6 +154,19 @@ def _check_not_alone(place: str, top: Folders) -> None:
             f"{place}: found images only in {_path_text(top)}, but no train folder",
             "to split these images into training and test, pass that folder itself",
         )
+
+
+def _check_loose(
+    place: str, folders: Collection[Folders], empty: Iterable[Folders], context: Surroundings | None
+) -> None:
+    """Raise LayoutError if the folders can be read without the images that are next to them."""
+    top = outer_folders(folders)
+    try:
+        rest = layout(place, [path for path in folders if path != top], empty, context)
+    except DataError:
+        return
+    named = tuple(path[len(top)] for path in rest.of)
+    raise loose(place, top, sorted(set(named)), context or Surroundings())
 
 
 def _check_splits(place: str, splits: dict[str, SplitName]) -> None:

@@ -55,6 +55,12 @@ class LabelSource:
         }
         return {key: value for key, value in known.items() if value is not None}
 
+    def check_columns(self) -> None:
+        """Raise DataError if columns are named, but no table."""
+        for flag, column in zip(("--file-column", "--label-column"), self.columns, strict=True):
+            if column is not None and self.table is None:
+                raise DataError(f"{flag}: no table specified", "add the table that has this column: --labels FILE")
+
     @property
     def key(self) -> list[Any]:
         """Return what determines the labels of the same files."""
@@ -205,13 +211,10 @@ def label_source(
     """Return where labels come from. Raises DataError if the table cannot be read, or options contradict each other."""
     if labels is not None and label_by is not None:
         raise DataError("--labels, --label-by: cannot be combined", "both specify labels: use only one of them")
-    named = [flag for flag, given in (("--file-column", file_column), ("--label-column", label_column)) if given]
-    if labels is None and named:
-        raise DataError(f"{named[0]}: no table specified", "add the table that has this column: --labels FILE")
     pattern = groups.pattern(label_by, "--label-by")
-    if labels is None:
-        return LabelSource(pattern=pattern)
     file, label = (None if column is None else str(column) for column in (file_column, label_column))
+    if labels is None:
+        return LabelSource(columns=(file, label), pattern=pattern)
     return LabelSource(label_table.read(labels), str(labels), (file, label))
 
 

@@ -15,6 +15,7 @@ from layerline.numbers import display
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    from layerline.data.part import SplitName
     from layerline.data.photos.file_names import FileNames
     from layerline.data.photos.label_table import Table
 
@@ -33,6 +34,13 @@ _MEANT: Final = {
 }
 """Common synonyms for these columns."""
 TRUTH: Final = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+_HELD_OUT: Final[dict[str, SplitName]] = {
+    **dict.fromkeys(("isvalid", "isval", "isvalidation"), "validation"),
+    **dict.fromkeys(("istest", "isheldout"), "test"),
+}
+"""Columns of true and false that mark one split; the others are training images, as in fastai."""
+_FOLDS: Final = re.compile(r"(k|cv|kfold|cvfold)?folds?|k?cv|istrain|istraining")
+"""Columns that divide the images, but do not say which part is which split."""
 _INDEX: Final = re.compile(r"(unnamed: ?\d+|index|row|nr|no|)")
 _SUFFIX: Final = re.compile(r"\.(png|jpe?g|bmp|tiff?|gif|webp|avif|heic|p[gpn]m)$", re.IGNORECASE)
 _MOST: Final = 1 / 2
@@ -55,6 +63,14 @@ class UsedColumns:
     split: int | None
     group: int | None
     notes: tuple[str, ...] = ()
+    marked: SplitName | None = None
+    """The split that a column of true and false marks; None if the column has names of splits."""
+
+    def split_of(self, cell: str) -> SplitName | None:
+        """Return the split that a cell of the column of splits means, None if it means none."""
+        if self.marked is None:
+            return split_names.split_of(cell)
+        return None if cell.lower() not in TRUTH else self.marked if TRUTH[cell.lower()] else "train"
 
 
 def choose(
@@ -103,14 +119,20 @@ class _Chooser:
             raise DataError(f"--label-column {label_column}: this is the file column", "choose another column")
         split, group = (self._names.index(name) if name in self._names else None for name in ("split", "group"))
         used = {file, self._label, split, group}
+        marked: SplitName | None = None
         if split is None:
             split = self._split(used)
+        if split is None and (marks := self._held_out(used)) is not None:
+            split = marks
+            marked = _HELD_OUT[_SIGNS.sub("", self._names[marks])]
         label, classes = self._label, dict[str, int]()
         if label is None:
-            label, classes = self._labels([k for k in range(len(self._names)) if k not in {*used, split}])
+            free = [k for k in range(len(self._names)) if k not in {*used, split}]
+            label, classes = self._labels([k for k in free if not self._is_fold(k)] or free)
         used = {file, label, split, group, *classes.values()}
         self._check_misspelled([k for k in range(len(self._names)) if k not in used])
-        return UsedColumns(self._has_header, file, label, classes, split, group, self._notes(file, label, split, used))
+        notes = self._notes(file, label, split, used, marked)
+        return UsedColumns(self._has_header, file, label, classes, split, group, notes, marked)
 
     def _named(self, flag: str, column: str) -> int:
         """Return the index of a column by its name or number. Raises DataError if there is none."""
@@ -219,6 +241,18 @@ class _Chooser:
                 found += [k] if None not in means and "train" in means and len(means) > 1 else []
         return found[0] if len(found) == 1 else None
 
+    def _held_out(self, used: Collection[int | None]) -> int | None:
+        """Return the only column of true and false that marks a split; None if it leaves no training images."""
+        found = [k for k, name in enumerate(self._names) if k not in used and _SIGNS.sub("", name) in _HELD_OUT]
+        if len(found) != 1 or not all(cell.lower() in TRUTH for cell in self._cells[found[0]]):
+            return None
+        return found[0] if any(not TRUTH[cell.lower()] for cell in self._cells[found[0]]) else None
+
+    def _is_fold(self, k: int) -> bool:
+        """Return whether a column numbers the folds of a cross-validation, or marks only the training images."""
+        name = _SIGNS.sub("", self._names[k])
+        return bool(_FOLDS.fullmatch(name)) and 1 < len(set(self._cells[k])) <= _MOST * len(self._cells[k])
+
     def _synonyms(self, needed: str, among: Iterable[int]) -> list[int]:
         return [k for k in among if _SIGNS.sub("", self._names[k]) in _MEANT[needed]]
 
@@ -227,9 +261,13 @@ class _Chooser:
         listed = [self._titles[k] if self._names[k] else str(k + 1) for k in columns]
         named = " and ".join(display.name(self._titles[k] or f"column {k + 1}", 30) for k in columns[:4])
         command = f"layerline data info {shlex.quote(self._place)} --labels {shlex.quote(self._table.place)} {flag} "
+        if self._table.in_memory:
+            ways = [f"{flag} '{display.name(title, 30)}'" for title in listed[:4]]
+        else:
+            ways = [f"{command}{shlex.quote(listed[0])}", *map(shlex.quote, listed[1:4])]
         return DataError(
             f"{self._where}: the columns {named} {why}: which one has the {'files' if 'file' in flag else 'labels'}?",
-            f"choose one: {command}{shlex.quote(listed[0])}, or {', '.join(map(shlex.quote, listed[1:4]))}",
+            f"choose one: {ways[0]}, or {', '.join(ways[1:])}",
         )
 
     def _check_misspelled(self, unused: list[int]) -> None:
@@ -242,7 +280,14 @@ class _Chooser:
                     f"did you mean {name}? rename the column to that, or to a less similar name",
                 )
 
-    def _notes(self, file: int, label: int | None, split: int | None, used: Collection[int | None]) -> tuple[str, ...]:
+    def _notes(
+        self,
+        file: int,
+        label: int | None,
+        split: int | None,
+        used: Collection[int | None],
+        marked: SplitName | None,
+    ) -> tuple[str, ...]:
         """Return how columns with other names are read, and which are ignored."""
         place, notes = self._table.place, []
         parts = {"file": file, "label": label, "split": split}
@@ -253,9 +298,16 @@ class _Chooser:
         else:
             notes += [
                 f"{place}: the column {display.name(self._titles[k], 30) or k + 1} is used as {name}"
+                + (f": true is {marked}, false is train" if name == "split" and marked else "")
                 for name, k in other.items()
             ]
-        rest = [title for k, title in enumerate(self._titles) if k not in used]
+        folds = [k for k in range(len(self._titles)) if k not in used and self._is_fold(k)]
+        notes += [
+            f"{place}: the column {display.name(self._titles[k], 30)} divides the images, but does not name splits, "
+            "and is not used: for fixed splits, add a column split with train, val and test"
+            for k in folds
+        ]
+        rest = [title for k, title in enumerate(self._titles) if k not in {*used, *folds}]
         if rest:
             some = ", ".join(display.name(name, 30).lower() or "without a name" for name in rest[:_MAX_LISTED])
             notes.append(f"ignored in {place}: the columns {some}")

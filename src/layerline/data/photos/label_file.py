@@ -9,12 +9,14 @@ UsedColumns with other names are found by `label_columns`, the files that are me
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from layerline.data.photos import label_columns, several_labels, split_names
+from layerline.data.photos import label_columns, several_labels
 from layerline.data.photos.bad_images import MAX_SHARE, above
 from layerline.data.photos.file_labels import FileLabel, FileLabels
 from layerline.data.photos.file_names import parts_of
@@ -36,6 +38,9 @@ UNLISTED: Final = "files not listed in --labels"
 _MAX_PATHS: Final = 5000
 """Maximum number of paths searched for a similar one."""
 _MAX_SHOWN: Final = 3
+_FEWEST_MEASURED: Final = 10
+"""Lines from which labels can be recognized as measurements."""
+_NUMBER: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 _NO_VALUE: Final = ("nan", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "-", "?", "unknown", "missing")
 """Labels that may mean a missing value. A class can have such a name, so they are only reported."""
 
@@ -87,6 +92,7 @@ def labels_of(
     rows = usable
     command = f"layerline data info {shlex.quote(place)} --labels {shlex.quote(table.place)}"
     _check_single(table, rows, chosen, command, named=columns[1] is not None)
+    _check_classes(table, rows)
     _check_split(table, rows)
     of = _by_file(table, rows, place, excluded, command)
     notes = (*table.notes, *chosen.notes, *skipped, *_spelled(table, rows, files), *_missing(table, rows))
@@ -109,7 +115,7 @@ def _row(table: Table, columns: UsedColumns, line: int, cells: Sequence[str], fi
             f"{place}: found a label of {longest} characters, expected at most {LONGEST_NAME}", "shorten it"
         )
     requested = "train" if columns.split is None else cells[columns.split]
-    split: SplitName | None = "train" if columns.split is None else split_names.split_of(requested)
+    split: SplitName | None = "train" if columns.split is None else columns.split_of(requested)
     if split is None:
         near = spelling.nearest(requested, ("train", "val", "test", "validation"))
         raise DataError(
@@ -213,6 +219,21 @@ def _check_single(table: Table, rows: Sequence[_Row], columns: UsedColumns, comm
         f"{table.place}:{first.line}: {display.count(len(found))} of {display.count(len(rows))} lines {have} several "
         f"labels ({display.name(first.label, 60)}); only one label per image is supported",
         way,
+    )
+
+
+def _check_classes(table: Table, rows: Sequence[_Row]) -> None:
+    """Raise DataError if the labels are numbers of which most occur only once: those are no classes."""
+    counts = Counter(row.label for row in rows)
+    single = sum(count == 1 for count in counts.values())
+    if len(rows) < _FEWEST_MEASURED or single <= len(rows) / 2 or not all(map(_NUMBER.fullmatch, counts)):
+        return
+    some = ", ".join(display.name(label, 30) for label in list(counts)[:_MAX_SHOWN])
+    raise DataError(
+        f"{table.place}:{rows[0].line}: found {display.count(len(counts))} different numbers as labels of "
+        f"{display.count(len(rows))} images ({some}, …): these look like measurements, not classes",
+        "layerline learns classes, not numbers: group the values into ranges, such as low, medium and high; "
+        "if another column has the classes, name it with --label-column",
     )
 
 

@@ -54,6 +54,8 @@ class Table:
     has_header: bool | None
     """None if it is not known."""
     notes: tuple[str, ...] = ()
+    in_memory: bool = False
+    """Whether it is a DataFrame, which has no path for commands in messages."""
 
 
 def read(path: str | os.PathLike[str]) -> Table:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fnmatch
+import itertools
 import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layerline.data.photos import class_folders, name_patterns, split_names
+from layerline.data.photos import class_folders, name_patterns, neighbors, split_names
 from layerline.errors import DataError
 from layerline.numbers import display
 
@@ -27,6 +29,9 @@ _BOXED: Final = 1 / 3
 """Fraction of images with a text file of the same name above which these files are taken to be boxes."""
 _NO_TABLE: Final = re.compile(r"submi|readme|credits|metadata$", re.IGNORECASE)
 _MAX_LISTED: Final = 4
+_MAX_PATTERNS: Final = 8
+_LOOKED_AT: Final = 200
+"""Images whose names are searched for in tables."""
 _LAST: Final = "([^/]+)/[^/]+$"
 """The folder of a file, for --label-by."""
 
@@ -137,11 +142,24 @@ class Refusal:
             only = _path_text((*self.top, *next(iter(inner))))
             where = f"in only one folder ({only})" if only else "outside any class folder"
             table = self._table()
-            ways = [self._with_table(table, command(self.place))] if table else []
-            help_ = "; ".join([*ways, *self._by_names()]) or LAYOUT
+            ways = [self._with_table(table, command(self.place))] if table else self._beside()
+            help_ = "; ".join([*ways, *self._by_names()]) or f"{LAYOUT}; {_LABELS}"
             table_text = f" and the table {display.name(table, 60)}" if table else ""
             return DataError(f"{self.place}: found images {where}{table_text}, expected a folder for each class", help_)
         return self._depths()
+
+    def _beside(self) -> list[str]:
+        """Return the commands that read this folder with what is next to it: a table, or the folders of classes."""
+        if not self.context.is_folder:
+            return []
+        folder = Path(self.place, *self.top)
+        parent = folder.parent if folder.name not in ("", "..") else folder / ".."
+        table = neighbors.table_of(parent, [name for _, name in self.context.images[:_LOOKED_AT]])
+        if table is not None:
+            return [f"use the labels in {table}: {command(self.place)} --labels {shlex.quote(str(table))}"]
+        if self.top or not neighbors.are_classes(parent):
+            return []
+        return [f"if this folder is one of the classes, pass the folder around them: {command(str(parent))}"]
 
     def _nested(self) -> DataError | None:
         """Return the error for folders inside the classes, in a split or without splits; None if that is not it."""
@@ -275,6 +293,41 @@ class Refusal:
                 continue
             ranked.append((not inside, means != "train", "label" not in name.lower(), text))
         return min(ranked)[-1] if ranked else ""
+
+
+def loose(place: str, top: Folders, others: Sequence[str], context: Surroundings) -> LayoutError:
+    """Return the error for images next to folders that can be read. top: where they are; others: these folders."""
+    names = sorted(name for folders, name in context.images if folders == top)
+    where = f"in {_path_text(top)}" if top else "at the top level"
+    some = f" ({display.name(names[0], 60)}{', …' if len(names) > 1 else ''})" if names else ""
+    patterns = patterns_of(names, [(*folders, name) for folders, name in context.images if folders != top])
+    return LayoutError(
+        f"{place}: found {display.counted(len(names), 'image')} {where}{some}, next to the folders {_listed(others)}; "
+        "expected images only in folders",
+        f"exclude {'it' if len(names) == 1 else 'them'}: {command(place, patterns)}"
+        if patterns
+        else f"move {'it' if len(names) == 1 else 'them'} into one of these folders, or elsewhere",
+    )
+
+
+def patterns_of(names: Sequence[str], others: Sequence[Folders]) -> list[str]:
+    """Return patterns of --exclude that match these names and no part of other paths; none if there are no such."""
+    stem = _shared(names)
+    ending = _shared([name[len(stem) :][::-1] for name in names])[::-1]
+    whole = [pattern(stem) + "*" + pattern(ending)] if len(names) > 1 and stem else []
+    apart = {part for path in others for part in path}
+    for found in (whole, [pattern(name) for name in names]):
+        free = not any(fnmatch.fnmatchcase(part, each) for part in apart for each in found)
+        if found and len(found) <= _MAX_PATTERNS and free:
+            return found
+    return []
+
+
+def _shared(names: Sequence[str]) -> str:
+    """Return the letters with which all names begin."""
+    first, last = (min(names), max(names)) if names else ("", "")
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return "".join(letter for letter, _ in same)
 
 
 def command(place: str, exclude: Sequence[str] = (), options: Mapping[str, object] | None = None) -> str:

@@ -32,8 +32,10 @@ _CAMERAS: Final = re.compile(
 """Beginnings of names that cameras and programs choose."""
 _FEWEST: Final = 2
 """Minimum number of images of each class."""
-_FEWEST_OF_NUMBERS: Final = 5
-"""Images per class from which labels can be numbers."""
+_MOST_FEW: Final = 1 / 4
+"""Fraction of the classes that may have fewer."""
+_FEWEST_OF_NUMBERS: Final = 3
+"""Images per class on average from which labels can be numbers, or some classes can have a single image."""
 _DIGITS: Final = 3
 _MAX_PROPOSALS: Final = 2
 
@@ -70,7 +72,8 @@ def _labels(paths: Sequence[str], pattern: re.Pattern[str]) -> list[str] | None:
             return None
         labels.append(match[1])
     counts = Counter(labels)
-    if len(counts) < 2 or min(counts.values()) < _FEWEST:
+    few = sum(count < _FEWEST for count in counts.values())
+    if len(counts) < 2 or few > _MOST_FEW * len(counts) or (few and len(labels) < _FEWEST_OF_NUMBERS * len(counts)):
         return None
     if all(map(_CAMERAS.fullmatch, counts)):
         numbered = all(len(label) <= _DIGITS and label.isdigit() for label in counts)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from layerline.data.formats import partners
 from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.part import SPLITS, SplitName
 from layerline.data.photos import parquet_file, split_names
@@ -72,7 +73,7 @@ def read_folder(folder: Path, options: ImageOptions, progress: Progress | None) 
     with_train = [place for place, splits in by_place.items() if "train" in splits]
     if len(with_train) > 1:
         each = "".join(f"\n    --data {shown(place)}" for place in with_train[:8])
-        raise DataError(f"{shown(folder)}: found {len(with_train)} data sets, expected one", f"pass one of them:{each}")
+        raise DataError(f"{shown(folder)}: found several data sets, expected one", f"pass one of them, such as:{each}")
     if not with_train:
         return None
     return _read(folder, folder.resolve().name or "data", by_place[with_train[0]], options, progress)
@@ -89,7 +90,8 @@ def read_file(path: Path, options: ImageOptions, progress: Progress | None) -> S
                 splits.setdefault(of or "train", []).append(other)
     else:
         splits = {"train": [path]}
-    return _read(path, _SHARD.sub("", path.stem), splits, options, progress)
+    found = _read(path, _SHARD.sub("", path.stem), splits, options, progress)
+    return replace(found, notes=found.notes + partners.alone(path)) if len(splits) == 1 else found
 
 
 def _read(
