@@ -167,12 +167,16 @@ class PixelTable(OfFiles):
     """Tables with an image per line, compressed or not."""
 
     def prepare(self, folder: Path) -> None:
-        """Create tables with and without a header, with the label first and last."""
+        """Create tables with and without a header, the label first, last or a name, decimals, and pixels as a text."""
         rows, numbers = pictures(30).reshape(30, -1), labels(30)[:, None]
         head = ",".join(["label", *(f"pixel{k}" for k in range(64))])
         plain = "\n".join(",".join(map(str, row)) for row in np.concatenate([numbers, rows], axis=1).tolist())
         last = "\n".join(",".join(map(str, row)) for row in np.concatenate([rows, numbers], axis=1).tolist())
-        texts = (plain, f"{head}\n{plain}\n", last, f"{head}\n{plain}\n".replace(",", ";").replace("\n", "\r\n"))
+        texts = [plain, f"{head}\n{plain}\n", last, f"{head}\n{plain}\n".replace(",", ";").replace("\n", "\r\n")]
+        decimal = (",".join(f"{value:.4e}" for value in row) for row in np.concatenate([numbers, rows], axis=1))
+        names = (f"d{label}," + ",".join(map(str, row)) for label, row in zip(numbers[:, 0], rows, strict=True))
+        cells = (f"{label},{' '.join(map(str, row))}" for label, row in zip(numbers[:, 0], rows, strict=True))
+        texts += ["\n".join(decimal), "\n".join(names), "\n".join(["emotion,pixels", *cells])]
         self.samples = {name: tuple(text.encode() for text in texts) for name in ("a_train.csv", "a_test.csv")}
 
     def spoilt(self, random: Random, content: bytes, others: tuple[bytes, ...]) -> bytes:

@@ -13,7 +13,7 @@ from command import run
 from image_files import picture, png, tree
 
 from layerline.data import load_data
-from layerline.data.photos import cache, image_stack, several_labels
+from layerline.data.photos import cache, image_stack, label_table, several_labels
 from layerline.errors import DataError
 
 NAMES = [f"IMG_{k:03}.PNG" for k in range(12)]
@@ -435,3 +435,18 @@ def test_measurements_are_not_classes():
     )
     text = "file,age\n" + "".join(f"{file},{k // 2}\n" for k, file in enumerate(NAMES))
     assert "look like measurements" not in refused(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("file,caf\xe9.png;x", "caf\xe9.png"),
+        ("\xe9", "\xe9"),
+        ("ascii only", ""),
+        ("a" * 100 + "\xe9" + "b" * 100, "a" * 40 + "\xe9" + "b" * 39),
+        ("x" * 2**22, ""),
+    ],
+)
+def test_the_word_of_a_guessed_encoding_is_found_in_one_pass(text, word):
+    """It is an example for a note; of a long word only the surroundings, and 4 MB without one do not hang."""
+    assert label_table._foreign_word(text) == word

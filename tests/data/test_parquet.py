@@ -136,7 +136,7 @@ def test_several_configurations_are_listed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "set" / "large" / "train" / "0000.parquet", range(30))
     write(tmp_path / "set" / "small" / "train" / "0000.parquet", range(30))
-    with pytest.raises(DataError, match=r"found 2 data sets[^~]*\"set/large\"\n    \"set/small\""):
+    with pytest.raises(DataError, match=r"found several data sets[^~]*\"set/large\"\n    \"set/small\""):
         load_data("set")
     assert len(load_data("set/small", test="none", validation="none").train) == 30
 

@@ -38,7 +38,9 @@ _OLE: Final = b"\xd0\xcf\x11\xe0"
 _WIDE: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SEPARATOR: Final = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 """The first line that tells Excel the delimiter."""
-_WORD: Final = re.compile(r"[^\s,;]*[^\x00-\x7f][^\s,;]*")
+_FOREIGN: Final = re.compile(r"[^\x00-\x7f]")
+_WORD: Final = re.compile(r"[^\s,;]*")
+_LONGEST_WORD: Final = 40
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0e-\x1f]")
 
 
@@ -114,14 +116,32 @@ def _text(content: bytes, place: str) -> tuple[str, tuple[str, ...]]:
             raise DataError(
                 f"{place}:{line}: byte {display.count(error.start)} is not valid UTF-8", "save it as CSV in UTF-8"
             ) from None
-        word = _WORD.search(text)
-        example = f": {display.name(word[0], 40)}" if word else ""
+        word = _foreign_word(text)
+        example = f": {display.name(word, _LONGEST_WORD)}" if word else ""
         notes = (f"{place} is not UTF-8 and is read as Windows-1252, as Excel saves CSV{example}",)
     odd = _CONTROLS.search(text)
     if odd is not None and odd[0] == "\0":
         line = text[: odd.start()].count("\n") + 1
         raise DataError(f"{place}:{line}: found a zero byte, expected text", "save it as CSV in UTF-8")
     return text, notes
+
+
+def _foreign_word(text: str) -> str:
+    """Return the first word with a letter outside ASCII, of a long one the letters around it; "" if there is none.
+
+    Both directions have an end: one expression for all would start again at every letter of a long line.
+    """
+    found = _FOREIGN.search(text)
+    if found is None:
+        return ""
+    before, after = (
+        _WORD.match(part)
+        for part in (
+            text[max(0, found.start() - _LONGEST_WORD) : found.start()][::-1],
+            text[found.start() :][:_LONGEST_WORD],
+        )
+    )
+    return (before[0][::-1] if before else "") + (after[0] if after else "")
 
 
 def _lines(text: str, place: str) -> Iterator[tuple[int, list[str]]]:
