@@ -39,14 +39,16 @@ def tables(epoch: Epoch, recipe: Recipe) -> dict[str, NDArray[Any]]:
 def step_scalars(epoch: Epoch, recipe: Recipe) -> NDArray[np.float64]:
     """Return the per-step numbers of the optimizer, float64 (steps, len(STEP_SCALARS)), one row per step."""
     steps, M = recipe.steps(len(epoch.order)), len(epoch.order)
-    rows = np.empty((steps, len(STEP_SCALARS)))
     sizes = np.minimum(recipe.batch_size, M - recipe.batch_size * np.arange(steps))
-    rows[:, 0] = epoch.learning_rates[:steps]
-    rows[:, 1] = 1 / (sizes if epoch.weights is None else epoch.weights[:steps])
     t = epoch.first_step + 1 + np.arange(steps)
-    rows[:, 2] = rows[:, 0] / (1 - recipe.beta1**t)
-    rows[:, 3] = 1 / np.sqrt(1 - recipe.beta2**t)
-    return rows
+    rates = epoch.learning_rates[:steps]
+    columns = {
+        "rate": rates,
+        "inverse": 1 / (sizes if epoch.weights is None else epoch.weights[:steps]),
+        "adam_rate": rates / (1 - recipe.beta1**t),
+        "adam_scale": 1 / np.sqrt(1 - recipe.beta2**t),
+    }
+    return np.column_stack([columns[name] for name in STEP_SCALARS])
 
 
 def constants(recipe: Recipe, scaling: Scaling) -> dict[str, NDArray[np.float32]]:
