@@ -50,14 +50,15 @@ def losses(folder: Path) -> list[float]:
     return [row[key] for row in rows for key in ("train_loss", "validation_loss")]
 
 
-def test_three_ranks_write_the_run_of_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["compiled", "torch"])
+def test_three_ranks_write_the_run_of_one(tmp_path: Path, engine: str) -> None:
     """Only rank 0 prints and writes; losses within 10⁻⁵; 1,293 images in batches of 50 do not divide."""
-    command = (*DIGITS, "--epochs", "2", "--out", "three")
+    command = (*DIGITS, "--epochs", "2", "--engine", engine, "--out", "three")
     (code, out, err), *others = ended(started(tmp_path, command, command, command))
     assert (code, err) == (0, "")
     assert "3 ranks" in out
     assert others == [(0, "", "")] * 2
-    assert run(tmp_path, *DIGITS, "--epochs", "2", "--out", "one").returncode == 0
+    assert run(tmp_path, *DIGITS, "--epochs", "2", "--engine", engine, "--out", "one").returncode == 0
     assert losses(tmp_path / "three") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
     confusions = [json.loads((tmp_path / each / "result.json").read_text()) for each in ("three", "one")]
     assert confusions[0]["confusion"] == confusions[1]["confusion"]

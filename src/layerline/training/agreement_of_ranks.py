@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _MOST: Final = 5
 """Differences that are listed."""
+_ENGINE: Final = ("engine", "device", "precision", "torch")
+"""What ranks must have in common of the facts about an engine."""
 _SAME: Final = "use the same command, data and versions on every rank"
 
 
@@ -79,7 +81,9 @@ def _flag(key: str) -> str:
 
 
 def _identity(prepared: Prepared) -> Identity:
-    """Return the identity without what may differ: the CPU, and the numbers of threads and ranks."""
+    """Return the identity without what may differ: the CPU, and the number of a rank's GPU."""
     found = prepared.identity
-    engine = {"engine": found.engine["engine"], **versions()}
-    return dataclasses.replace(found, engine=engine)
+    engine = {key: value for key, value in found.engine.items() if key in _ENGINE}
+    if "device" in engine:
+        engine["device"] = str(engine["device"]).partition(":")[0]
+    return dataclasses.replace(found, engine={**engine, **versions()})
