@@ -44,7 +44,7 @@ WORDS = (
     "tensor",
     "its metadata has no",
     "its metadata is not that of a model",
-    "expected a model",
+    "not a model",
     "of the format",
     "the network in it",
     "its weights are not those of its network",

@@ -137,7 +137,7 @@ def exposure(image: NDArray[np.uint8], kind: str, numbers: np.random.Generator) 
 
 
 def moved(photo: Image.Image, numbers: np.random.Generator, *, shift: bool, turn: bool) -> Image.Image:
-    """Return a photo shifted by up to 8 % of its side, rotated by 5° and zoomed by 8 %, with edge padding."""
+    """Return a photo shifted by up to 8% of its side, rotated by 5° and zoomed by 8%, with edge padding."""
     W, H = photo.size
     right, down = np.round(numbers.uniform(-0.08, 0.08, 2) * (W, H)) if shift else (0.0, 0.0)
     zoom, angle = (numbers.uniform(0.92, 1.08), np.deg2rad(numbers.uniform(-5, 5))) if turn else (1.0, 0.0)

@@ -304,7 +304,7 @@ def test_two_trainings_of_one_folder(folder: Path) -> None:
     try:
         wait_for(lambda: (folder / "run" / "history.jsonl").exists())
         for arguments, message in (
-            (["--out", "run"], "--out run: already exists"),
+            (["--out", "run"], "--out run already exists"),
             (["--out", "run", "--force"], "run: another training is writing to it"),
         ):
             ended = train(folder, *arguments)

@@ -60,7 +60,7 @@ def test_without_a_test_set_the_validation_set_speaks_and_the_page_says_so(tmp_p
     text = said(folder, "results")
     assert "There was no test set (--test), so no test was run." in text
     assert "used to choose the best epoch" in text
-    assert f"{100 * right:.2f} %" in text
+    assert f"{100 * right:.2f}%" in text
     assert "30 validation images" in text
     assert "On the validation images" in said(folder, "classes")
     assert "on the validation images" in said(folder, "mistakes")
@@ -89,7 +89,7 @@ def test_a_run_that_was_stopped_says_so(tmp_path: Path) -> None:
     assert "it was stopped 1,200 steps into epoch 5. No test was run." in said(folder, "results")
     (folder / "ending.json").write_text('{"ended": "diverged", "epochs": 4, "steps": 0}')
     assert "its loss became NaN or infinite. No test was run." in said(folder, "results")
-    assert "81.33 %" in text  # of the validation set in epoch 3, the best
+    assert "81.33%" in text  # of the validation set in epoch 3, the best
     for name in ("history.jsonl", "model.safetensors", "network.cnn"):
         (folder / name).unlink()
     assert "no epoch was finished" in said(folder, "curves")
@@ -297,7 +297,7 @@ def test_without_images_the_page_is_small(copy: Path, capsys: pytest.CaptureFixt
     assert "without images: they were omitted" in capsys.readouterr().out
     assert not [img for img in read_page.read(out).all("img") if "filters" not in img.attributes.get("class", "")]
     assert main(arguments) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert main([*arguments, "--force"]) == 0
 
 
@@ -307,7 +307,7 @@ def test_data_that_moved_is_said_and_can_be_named(copy: Path, capsys: pytest.Cap
     before = path.read_bytes()
     (copy / "bands.npz").rename(copy / "moved.npz")
     assert main(["report", str(copy / "run")]) == 2
-    assert "has images, and a new one would have none" in capsys.readouterr().err
+    assert "has images, but a new report would have none" in capsys.readouterr().err
     assert path.read_bytes() == before
     assert main(["report", str(copy / "run"), "--with-images", "yes"]) == 2
     assert "bands.npz" in capsys.readouterr().err

@@ -91,8 +91,8 @@ def test_what_is_said(golden: Callable[[str, str], None]) -> None:
 @pytest.mark.parametrize(
     ("a", "b", "verdict"),
     [
-        (([0.8, 0.81], [0.5, 0.51]), ([0.9, 0.91], [0.6, 0.61]), "B is better: its mean accuracy is higher, by 0.1000"),
-        (([0.9, 0.91], [0.6, 0.61]), ([0.8, 0.81], [0.5, 0.51]), "A is better: its mean accuracy is higher, by 0.1000"),
+        (([0.8, 0.81], [0.5, 0.51]), ([0.9, 0.91], [0.6, 0.61]), "B is better: its mean accuracy is higher by 0.1000"),
+        (([0.9, 0.91], [0.6, 0.61]), ([0.8, 0.81], [0.5, 0.51]), "A is better: its mean accuracy is higher by 0.1000"),
         (([0.9, 0.91], [0.5, 0.51]), ([0.8, 0.81], [0.6, 0.61]), "neither is better: A has the higher mean accuracy"),
         (([0.9, 0.7], [0.5, 0.51]), ([0.8, 0.81], [0.6, 0.61]), "B is better in macro F1, by 0.1000"),
         (

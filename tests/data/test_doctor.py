@@ -540,16 +540,15 @@ def test_the_documentation_has_every_kind_and_threshold():
     assert rows == [(kind, "refuses" if kind in REFUSED else "reports") for kind in KINDS]
     flat = " ".join(text.split())
     for said in (
-        f"more than {doctor.ALWAYS} images and more than {100 * doctor.MOST:g} %",
+        f"more than {doctor.ALWAYS} images and more than {100 * doctor.MOST:g}%",
         f"fewer than {doctor.FEWEST_TRAIN} training images, or with 1 or {doctor.FEWEST_HELD - 1} images to validate",
-        f"cover {100 * masks.FLAT:.0f} % of about 144",
-        f"at most {100 * masks.PHOTO:.0f} %",
-        f"From {100 * masks.MANY:.0f} % of all files, they are treated as masks or copies",
-        f"{100 * doctor.NOTHING_IN_THEM:.0f} % of all images, or of a class",
-        f"From {100 * masks.MANY:.0f} % of all images, they are refused; "
-        f"from {100 * masks.SOME:g} %, they are reported",
+        f"cover {100 * masks.FLAT:.0f}% of about 144",
+        f"at most {100 * masks.PHOTO:.0f}%",
+        f"From {100 * masks.MANY:.0f}% of all files, they are treated as masks or copies",
+        f"{100 * doctor.NOTHING_IN_THEM:.0f}% of all images, or of a class",
+        f"From {100 * masks.MANY:.0f}% of all images, they are refused; from {100 * masks.SOME:g}%, they are reported",
         "at least 32 × 32",
-        "between 5 % and 95 %",
+        "between 5% and 95%",
     ):
         assert said in flat, said
 

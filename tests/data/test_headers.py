@@ -89,7 +89,7 @@ def test_images_that_a_crop_would_cut_are_stretched(tmp_path, way, monkeypatch):
         assert (data.resized.size, data.resized.fit) == ((64, 64), "stretch")
         assert data.resized.cut == pytest.approx(16 / 17 / 2)
         assert (
-            "a crop would remove 47 % of the average image, and more than a fifth of most: stretched instead (--fit)"
+            "a crop would remove 47% of the average image, and more than a fifth of most: stretched instead (--fit)"
             in (data.notes)
         )
         assert (data.cuts["size"], data.cuts["fit"]) == ("64", "stretch")
@@ -106,7 +106,7 @@ def test_what_a_crop_that_is_asked_for_cuts_away_is_told(tmp_path):
     data = load_data(tmp_path / "wide", fit="crop")
     assert data.resized is not None
     assert data.resized.fit == "crop"
-    assert "the crop removes 47 % of the average image (--fit, --size)" in data.notes
+    assert "the crop removes 47% of the average image (--fit, --size)" in data.notes
     padded = load_data(tmp_path / "wide", fit="pad")
     assert not any("crop" in note for note in padded.notes)
     tree(tmp_path / "square", {f"{c}/{k}.png": png(picture(k, (70, 70))) for c in "ab" for k in range(9)})

@@ -172,7 +172,7 @@ def test_cuts_keep_many_copies_together_unasked(tmp_path: Path) -> None:
     assert not (sides[0] | sides[1]) & sides[2]
     (note,) = data.notes
     assert note == (
-        "120 of 120 images have near copies, more than 25 %: copies stay in the same split "
+        "120 of 120 images have near copies, more than 25%: copies stay in the same split "
         "(--group-by none splits image by image)"
     )
     assert data.cuts["group_by"] == "near"
@@ -210,7 +210,7 @@ def test_a_class_of_one_group_is_drawn_image_by_image_unasked(tmp_path: Path) ->
     np.savez(path, x_train=images, y_train=np.where(objects == 7, 1, 0))
     data = load_data(path)
     assert data.notes[-1] == (
-        "120 of 120 images have near copies, more than 25 %, but class 1 has too few groups to keep copies together: "
+        "120 of 120 images have near copies, more than 25%, but class 1 has too few groups to keep copies together: "
         "images are split singly"
     )
     assert data.cuts["group_by"] == "none"

@@ -66,7 +66,7 @@ def test_images_of_many_sizes_become_one(tmp_path, way, order):
     cut = (8 * (1 / 6) + 4 * (2 / 9) + 4 * (14 / 15) + 4 * (1 / 129)) / 28
     assert resized.cut == pytest.approx(cut)
     assert data.notes == (
-        "the crop removes 21 % of the average image (--fit, --size)",
+        "the crop removes 21% of the average image (--fit, --size)",
         "12 images of 28 smaller than 20×20: enlarged (--size, --fit)",
     )
     assert list(data.train.source.names) == sorted(images)

@@ -56,9 +56,9 @@ def test_a_terminal_shows_a_bar_with_speed_and_time_left():
     lines = [line.removesuffix("\x1b[K") for line in drawn.split("\r") if line]
     assert lines == [
         "reading the data …",
-        "reading  ░░░░░░░░░░░░    2 %  400/20,000",
-        "reading  █████░░░░░░░   40 %  8,000/20,000  800 images/s  15.0 s left",
-        "reading  ████████████  100 %  20,000/20,000  800 images/s  0.0 ms left",
+        "reading  ░░░░░░░░░░░░    2%  400/20,000",
+        "reading  █████░░░░░░░   40%  8,000/20,000  800 images/s  15.0 s left",
+        "reading  ████████████  100%  20,000/20,000  800 images/s  0.0 ms left",
     ]
 
 

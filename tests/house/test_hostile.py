@@ -292,7 +292,7 @@ def test_checkpoints_behind_a_link_are_not_followed(tmp_path: Path) -> None:
     (run / "checkpoints").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / ".x.1.part").write_text("")
     before = sorted((tmp_path / "elsewhere").iterdir())
-    with pytest.raises(UserError, match="checkpoints: is a link"):
+    with pytest.raises(UserError, match="checkpoints is a link"):
         layerline.resume(run, data)
     assert sorted((tmp_path / "elsewhere").iterdir()) == before
 
@@ -353,7 +353,7 @@ def test_too_many_tensors_are_refused_before_they_are_made(tmp_path: Path, monke
     path = tmp_path / "model.safetensors"
     tensors.write(path, {f"{k}.weight": np.zeros(1, np.float32) for k in range(60_000)}, {})
     monkeypatch.setattr(tensors, "_entries", lambda _: pytest.fail("it was interpreted"))
-    with pytest.raises(UserError, match="holds 60,000 tensors, expected at most 50,000"):
+    with pytest.raises(UserError, match="holds 60,000 tensors; at most 50,000 are allowed"):
         layerline.load(path)
 
 

@@ -104,13 +104,13 @@ def test_a_good_training_has_no_remarks() -> None:
         ),
         (
             {"largest": 0.6},
-            "The network is not significantly better than always predicting “a”: its accuracy is 0.700 (95 % interval "
-            "0.600 to 0.800), and always predicting “a” gives 0.600.",
+            "The network is not significantly better than always predicting “a”: its accuracy is 0.700 (95% confidence "
+            "interval 0.600 to 0.800), and always predicting “a” gives 0.600.",
         ),
         (
             {"thumbnails": 0.62},
-            "Logistic regression on 16×16 thumbnails does as well: its accuracy is 0.620, the network's 0.700 (95 % "
-            "interval 0.600 to 0.800). Either the task is easy or the network is undertrained.",
+            "Logistic regression on 16×16 thumbnails does just as well: its accuracy is 0.620 and the network's is "
+            "0.700 (95% confidence interval 0.600 to 0.800). Either the task is easy or the network is undertrained.",
         ),
         (
             {
@@ -122,35 +122,35 @@ def test_a_good_training_has_no_remarks() -> None:
         ),
         (
             {"accuracy": 1.0, "interval": (1.0, 1.0), "confusion": [[59, 0], [0, 300]], "counts": {"train": [100] * 2}},
-            "No errors in 359 test images; the true error rate may still be up to 0.8 %, which the intervals do not "
+            "No errors in 359 test images; the true error rate could still be up to 0.8%, which the intervals do not "
             "show.",
         ),
         (
             {"nearest": 0.76, "thumbnails": 0.62},
-            "Predicting the class of the nearest training image by 16×16 thumbnails does as well: its accuracy is "
-            "0.760, the network's 0.700 (95 % interval 0.600 to 0.800). Either test images are near copies of "
-            "training images (run layerline data check) or the task is easy.",
+            "Predicting the class of the nearest training image by 16×16 thumbnails does just as well: its accuracy is "
+            "0.760 and the network's is 0.700 (95% confidence interval 0.600 to 0.800). Either test images are near "
+            "copies of training images (run layerline data check) or the task is easy.",
         ),
         (
             {"nearest": 0.81, "thumbnails": 0.62},
             "Predicting the class of the nearest training image by 16×16 thumbnails does better: its accuracy is "
-            "0.810, the network's 0.700 (95 % interval 0.600 to 0.800). Either test images are near copies of "
-            "training images (run layerline data check) or the task is easy.",
+            "0.810 and the network's is 0.700 (95% confidence interval 0.600 to 0.800). Either test images are near "
+            "copies of training images (run layerline data check) or the task is easy.",
         ),
         (
             {"nearest": 0.74, "thumbnails": 0.62},
-            "Logistic regression on 16×16 thumbnails does as well: its accuracy is 0.620, the network's 0.700 (95 % "
-            "interval 0.600 to 0.800). Either the task is easy or the network is undertrained.",
+            "Logistic regression on 16×16 thumbnails does just as well: its accuracy is 0.620 and the network's is "
+            "0.700 (95% confidence interval 0.600 to 0.800). Either the task is easy or the network is undertrained.",
         ),
         (
             {"accuracy": 1.0, "interval": (1.0, 1.0), "thumbnails": 1.0},
-            "Logistic regression on 16×16 thumbnails does as well: its accuracy is 1.000, the network's 1.000 (95 % "
-            "interval 1.000 to 1.000). The task is easy.",
+            "Logistic regression on 16×16 thumbnails does just as well: its accuracy is 1.000 and the network's is "
+            "1.000 (95% confidence interval 1.000 to 1.000). The task is easy.",
         ),
         (
             {"thumbnails": 0.81},
-            "Logistic regression on 16×16 thumbnails does better: its accuracy is 0.810, the network's 0.700 (95 % "
-            "interval 0.600 to 0.800). Either the task is easy or the network is undertrained.",
+            "Logistic regression on 16×16 thumbnails does better: its accuracy is 0.810 and the network's is "
+            "0.700 (95% confidence interval 0.600 to 0.800). Either the task is easy or the network is undertrained.",
         ),
         (
             {"counts": {"train": [100] * 10, "validation": [10, 3, *[10] * 8]}},

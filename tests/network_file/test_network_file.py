@@ -82,7 +82,7 @@ def test_a_file_with_byte_order_mark_and_crlf_reads(tmp_path):
         (b"Conv 6 5\n\x00", "is not text: byte 9 is 0"),
         (b"Conv 6 5 # gr\xfc\xdf\n", "net.cnn:1: byte 0xfc at offset 13 is not UTF-8"),
         (b"\xff" * 50, "byte 0xff at offset 0 is not UTF-8"),
-        (b"ReLU\n" * 250_000, "has 1.25 MB, but a network file has at most 1 MiB"),
+        (b"ReLU\n" * 250_000, "has 1.25 MB, but a network file can have at most 1 MiB"),
     ],
 )
 def test_what_is_no_network_file_is_refused(tmp_path, content, told):
@@ -99,7 +99,7 @@ def test_a_huge_file_is_not_read(tmp_path):
     path = tmp_path / "net.cnn"
     with path.open("wb") as file:
         file.truncate(10**10)
-    with pytest.raises(NetworkError, match=r"has 10\.0 GB, but a network file has at most 1 MiB"):
+    with pytest.raises(NetworkError, match=r"has 10\.0 GB, but a network file can have at most 1 MiB"):
         read_text(path)
 
 

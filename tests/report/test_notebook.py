@@ -214,7 +214,7 @@ def test_the_figure_is_drawn_seldom() -> None:
     for step in range(10):
         figure.progress(Progress(Stage.TRAINING, 1, 2, step, 10, 64 * step, step / 10, step / 10))
     assert len(shown) == 3  # at 0 s and at 0.5 s
-    assert shown[-1][1] == "epoch 1 of 2, 25 %, 640 images/s, 1.50 s left"
+    assert shown[-1][1] == "epoch 1 of 2, 25%, 640 images/s, 1.50 s left"
     figure.epoch(row(1, best=True), None, None)  # type: ignore[arg-type]
     assert len(shown) == 4
     assert shown[-1][1] == "epoch 1 of 2, 1,000 images/s"

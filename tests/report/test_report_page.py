@@ -49,12 +49,17 @@ def test_the_figures_stand_with_their_intervals_and_baselines(run: Path) -> None
     result["test_accuracy"] = 0.7654
     (run / "result.json").write_text(json.dumps(result))
     said = read_page.section(written(run), "results")
-    for part in ("76.54 %", "95 % interval: 71.00 % to 82.00 %", "95 % interval: 61.00 % to 69.00 %", "90 test images"):
+    for part in (
+        "76.54%",
+        "95% confidence interval: 71.00% to 82.00%",
+        "95% confidence interval: 61.00% to 69.00%",
+        "90 test images",
+    ):
         assert part in said.text
     label = next(said.all("svg")).attributes["aria-label"]
-    assert "logistic regression on 16×16 thumbnails 43.75 %" in label
-    assert "nearest training image by 16×16 thumbnails 56.25 %" in label
-    assert "always “a” 31.25 %" in label
+    assert "logistic regression on 16×16 thumbnails 43.75%" in label
+    assert "nearest training image by 16×16 thumbnails 56.25%" in label
+    assert "always “a” 31.25%" in label
     assert "The network never predicts “b”." in said.text
     assert "epoch 3" in said.text
 
@@ -70,11 +75,11 @@ def test_flags_in_sentences_are_code(run: Path) -> None:
 
 
 def test_bars_are_as_long_as_their_shares(run: Path) -> None:
-    """On the scale a bar of 43.75 % is 0.4375 of the way from 0 % to 100 %, and the interval lies on the network's."""
+    """On the scale a bar of 43.75% is 0.4375 of the way from 0 % to 100 %, and the interval lies on the network's."""
     drawing = next(read_page.section(written(run), "results").all("svg"))
     zero, full = (
         float(next(text.attributes["x"] for text in drawing.all("text") if text.text == tick))
-        for tick in ("0 %", "100 %")
+        for tick in ("0%", "100%")
     )
     ends = [
         float(bar.attributes["d"].split("H")[1].split("V")[0]) for bar in drawing.all("path") if "bar" in classes(bar)
@@ -180,7 +185,7 @@ def test_the_worst_mistakes_are_those_of_the_highest_loss(run: Path) -> None:
         truth, guess = "abc"[test["truth"][k]], "abc"[test["prediction"][k]]
         sure = float(test["probabilities"][k].max())
         assert entry.text == f"true {truth} {100 * p:.1f} % predicted {guess} {100 * sure:.1f} % image {k}".replace(
-            " 0.0 %", " <0.1 %"
+            " 0.0%", " <0.1%"
         )
         assert entry.one("img").attributes["alt"] == f"image {k}: true {truth}, predicted {guess}"
 

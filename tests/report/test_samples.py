@@ -265,10 +265,10 @@ def test_originals_stand_beside_what_is_left_of_them(tmp_path: Path) -> None:
     images = {f"{c}/{k}.png": picture(k + 10 * (c == "b"), (70, 140)) for c in "ab" for k in range(5)}
     tree(tmp_path / "wide", {name: png(pixels) for name, pixels in images.items()})
     for fit, text in (
-        ("crop", "Cropping cuts off 50 % of the average image. Original and cropped:"),
+        ("crop", "Cropping cuts off 50% of the average image. Original and cropped:"),
         (
             None,
-            "Cropping would cut off 50 % of the average image; all images are stretched instead. "
+            "Cropping would cut off 50% of the average image; all images are stretched instead. "
             "Original and stretched:",
         ),
     ):

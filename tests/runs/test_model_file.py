@@ -176,7 +176,7 @@ def _with(card: model_file.Card, **metadata: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": "layerline checkpoint"}, "contains a layerline checkpoint, expected a model"),
+        ({"format": "layerline checkpoint"}, "contains a layerline checkpoint, not a model"),
         (
             {"format_version": "2", "versions": '{"layerline": "3.1.0"}'},
             "written by layerline 3.1.0 in format version 2",
@@ -294,7 +294,7 @@ def test_names_from_a_file_are_fit_for_a_message(tmp_path: Path) -> None:
     tensors.write(path, {"\x1b[31m" + "x" * 10_000: np.zeros(2, np.float32)}, {})
     content = path.read_bytes().replace(b'"F32"', b'"F16"')
     path.write_bytes(tensors.signed(content))
-    with pytest.raises(tensors.FileError, match=r"has dtype F16, expected one of F32") as caught:
+    with pytest.raises(tensors.FileError, match=r"found dtype F16, expected one of F32") as caught:
         tensors.read(path)
     assert "\x1b" not in caught.value.message
     assert len(caught.value.message) < 300 + len(str(path))

@@ -153,7 +153,7 @@ def test_an_ending_comes_back(tmp_path: Path, written: Ending) -> None:
 def test_an_ending_says_how(tmp_path: Path, text: str) -> None:
     """A training is stopped, or it diverges."""
     (tmp_path / "e").write_text(text)
-    with pytest.raises(UserError, match="has no valid `ended`"):
+    with pytest.raises(UserError, match="no valid `ended`"):
         Ending.read(tmp_path / "e")
 
 

@@ -23,6 +23,8 @@ from layerline.data.dataset import Dataset, ImageSet, Split
 from layerline.data.splitting import Own
 from layerline.engines.compiled import CompiledEngine
 from layerline.errors import UserError
+from layerline.training import run_of_model
+from layerline.training.run_of_model import RunOfModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -251,10 +253,12 @@ def test_what_cannot_be_scaled_is_refused_and_what_floats_are_by_chance_is_not()
     source = data.train.source
     floats = source.images.astype(np.float32)
     with pytest.raises(
-        layerline.DataError, match=r"has pixels up to 100, the training images had pixels from 0 to 255"
+        layerline.DataError, match=r"has pixels up to 100, but the training images had pixels from 0 to 255"
     ):
         model.evaluate(changed(data, ImageSet(floats, source.labels, 100.0)))
-    with pytest.raises(layerline.DataError, match=r"has pixels below 0, the training images had pixels from 0 to 255"):
+    with pytest.raises(
+        layerline.DataError, match=r"has pixels below 0, but the training images had pixels from 0 to 255"
+    ):
         model.evaluate(changed(data, ImageSet(floats / 128 - 1, source.labels, 1.0)))
     model = dataclasses.replace(model, preprocessing=dataclasses.replace(model.preprocessing, maximum=239.5))
     as_it_is = model.evaluate(changed(data, ImageSet(floats, source.labels, 239.5)))
@@ -266,9 +270,9 @@ def test_python_refuses_what_is_not_the_model_s() -> None:
     """Another fit, shape, set or size is refused with what to do; `model.load_data` reads what the model takes."""
     model = layerline.load("run-photos")
     cropped = layerline.load_data("photos", size="16x20", fit="crop", cache="no")
-    with pytest.raises(layerline.DataError, match=r"resized with fit=crop, the training images with fit=pad"):
+    with pytest.raises(layerline.DataError, match=r"resized with fit=crop, but the training images with fit=pad"):
         model.evaluate(cropped)
-    with pytest.raises(layerline.DataError, match=r"has images of 3×40×40, but the model expects 3×16×20"):
+    with pytest.raises(layerline.DataError, match=r"has 3×40×40 images, but the model expects 3×16×20"):
         model.evaluate(layerline.load_data("photos", size=40, cache="no"))
     with pytest.raises(layerline.DataError, match=r'split="testing": unknown split'):
         model.evaluate(model.load_data("photos", cache="no"), "testing")  # type: ignore[arg-type]
@@ -296,21 +300,21 @@ def remarked(*words: str) -> str:
 
 
 def test_what_the_model_was_trained_on_is_said(here: Path) -> None:
-    """Images that were not held back are counted; where it is not known, that is said; of a test set nothing is."""
+    """Images that were used in training are counted; where it is not known, that is said; of a test set nothing is."""
     (here / "more").mkdir(exist_ok=True)
     for k, name in enumerate(CLASSES):
         photo(np.random.default_rng(k), k, here / "more" / name / "a.jpg")
         photo(np.random.default_rng(k + 9), k, here / "more" / name / "b.jpg")
-    assert "held back" not in remarked("run-photos")
-    assert "50 of these 66 images were not held back" in remarked("run-photos", "--split", "all")
-    assert "None of these images were held back" in remarked("run-photos", "--split", "train")
+    assert "used in training" not in remarked("run-photos")
+    assert "50 of these 66 images were used in training" in remarked("run-photos", "--split", "all")
+    assert "All of these images were used in training" in remarked("run-photos", "--split", "train")
     assert "These images were used to choose the epoch" in remarked("run-photos", "--split", "validation")
-    assert "81 of these 131 images were not held back" in remarked("run-idx", "--split", "all")
-    other = re.search(r"(\d+) of these 10 images were not", remarked("run-photos", "--seed", "4"))
+    assert "81 of these 131 images were used in training" in remarked("run-idx", "--split", "all")
+    other = re.search(r"(\d+) of these 10 images were used in training", remarked("run-photos", "--seed", "4"))
     assert other is not None
     assert int(other[1]) == len(set(cut(4)) - set(cut(3)) - set(cut(3, "validation")))
     assert "The model file is not in a run folder" in remarked("bare.safetensors", "--data", "photos")
-    assert "--test 0.15 holds back" in remarked("bare.safetensors", "--data", "photos")
+    assert "--test 0.15 holds out" in remarked("bare.safetensors", "--data", "photos")
     assert "The data is not, or no longer, the training data." in remarked("run-photos", "--data", "more")
     assert "not in a run folder" in remarked("bare.safetensors", "--data", "more", "--split", "all")
 
@@ -320,6 +324,18 @@ def cut(seed: int, which: str = "test") -> list[int]:
     return list(split.indices.tolist())
 
 
+def test_after_a_limit_images_only_may_have_been_used() -> None:
+    """With --limit some images of the training set were not trained on, so the remark does not say that all were."""
+    data = layerline.load_data("digits")
+    held = np.concatenate([split.indices for split in (data.validation, data.test) if split is not None])
+    for options, text in (
+        ({}, "images were used in training"),
+        ({"limit": 100}, "images may have been used in training"),
+    ):
+        run = RunOfModel(options, data.fingerprint, held)
+        assert text in str(run_of_model.remark(run, data, [("train", data.train)]))
+
+
 @pytest.mark.usefixtures("here")
 def test_some_of_the_classes_are_looked_at_where_that_is_asked_for() -> None:
     """`--classes` leaves out what only one of both knows; what did not occur is null, and said."""
@@ -327,7 +343,7 @@ def test_some_of_the_classes_are_looked_at_where_that_is_asked_for() -> None:
         shutil.copytree(f"photos/{name}", f"some/{name}", dirs_exist_ok=True)
     for number in range(3):
         photo(np.random.default_rng(number), 1, Path(f"some/yak/{number}.jpg"))
-    assert "it has yak, unknown to the model, and lacks emu" in refused("run-photos", "--data", "some")
+    assert "(unknown to the model: yak; missing: emu)" in refused("run-photos", "--data", "some")
     found = figures("run-photos", "--data", "some", "--classes", "cat,dog", "--split", "all")
     assert found["classes"] == list(CLASSES)
     assert [row["support"] for row in found["per_class"]] == [22, 22, 0]
@@ -449,8 +465,8 @@ def test_a_run_that_does_not_say_what_it_held_back_is_not_believed(trained: Path
     (tmp_path / "run-photos" / "predictions.npz").unlink()
     ended = process(tmp_path, "evaluate", "run-photos")
     assert ended.returncode == 0
-    assert "! The run does not record which images it held back." in ended.stdout
-    assert "held back from training" not in ended.stdout
+    assert "! The run does not record which images it held out." in ended.stdout
+    assert "used in training:" not in ended.stdout
 
 
 def test_a_training_from_python_that_cut_by_another_seed_is_found_out(here: Path) -> None:
@@ -458,7 +474,7 @@ def test_a_training_from_python_that_cut_by_another_seed_is_found_out(here: Path
     data = layerline.load_data("photos", size="16x20", cache="no")
     network = layerline.parse(NET, data)
     ended = layerline.train(network, data, layerline.Recipe(epochs=1, seed=3), out="from-python", threads=1, live=False)
-    seen = re.search(r"(\d+) of these 10 images were not", remarked("from-python", "--data", "photos"))
+    seen = re.search(r"(\d+) of these 10 images were used in training", remarked("from-python", "--data", "photos"))
     assert seen is not None
     assert int(seen[1]) == len(set(cut(3)) - set(cut(0)) - set(cut(0, "validation")))
     found = figures("from-python", "--data", "photos", "--seed", "0")

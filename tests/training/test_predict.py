@@ -131,7 +131,7 @@ def test_a_pillow_image_is_taken_as_it_is_now(trained: Path) -> None:
     ("given", "message"),
     [
         ("nowhere.jpg", "nowhere.jpg: no such file"),
-        (Path(), "is a folder, expected an image file\n  help: list its files in order: sorted("),
+        (Path(), "is a folder, not an image file\n  help: list its files in order: sorted("),
         (["text.png", "text.png"], "2 images cannot be read:\n    text.png: found "),
         (Image.new("F", (4, 4)), "a Pillow image: found pixels of mode F"),
         (["text.png", np.zeros((3, 16, 20))], "item 1 is a ndarray, expected a path or a Pillow image"),

@@ -170,7 +170,7 @@ def test_quiet_and_out(folder: Path) -> None:
     [
         (["--seeds", "1"], "--seeds 1: must be a whole number from 2 to 1,000"),
         (["--seeds", "five"], "--seeds five: must be a whole number from 2 to 1,000"),
-        (["--seeds", "3", "--out", "x", "--force"], "--force: replaces a single run, but --seeds writes several"),
+        (["--seeds", "3", "--out", "x", "--force"], "--force replaces a single run, but --seeds writes several"),
     ],
 )
 def test_mistakes_write_nothing(folder: Path, arguments: list[str], message: str) -> None:
@@ -210,7 +210,7 @@ def test_ctrl_c_summarizes_what_is_finished(folder: Path) -> None:
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "")
-    assert "stopped: 2 of 5 trainings finished; the means cover only these" in output
+    assert "stopped: 2 of 5 training runs finished; the means cover only these" in output
     written = json.loads((folder / "mine" / "seeds.json").read_text())
     assert (written["finished"], written["stopped"]) == ([0, 1], 2)
     assert len(written["validation_loss"]["values"]) == 2

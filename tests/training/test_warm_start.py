@@ -184,7 +184,7 @@ def test_another_seed_keeps_the_splits(place: Path) -> None:
     assert held[0] == held[1]
     ended = invoke("train", "net.cnn", "--data", "d.npz", "--seed", "4", "--start-from", "c", "--epochs", "1")
     said = " ".join(ended.output.split())
-    assert "test images were not held back when the weights of c were trained: the test scores are too high" in said
+    assert "test images were not held out when the weights of c were trained: the test scores are too high" in said
 
 
 def test_a_rerun_starts_with_the_same_weights_or_is_refused(place: Path) -> None:

@@ -1,4 +1,4 @@
-"""The settings of a training in a few lines; automatic choices come with the flag that changes them."""
+"""The settings of a training run in a few lines; automatic choices come with the flag that changes them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PLAIN: Final = Recipe()
 
 
 def facts(prepared: Prepared) -> list[tuple[str, str]]:
-    """Return label and text of each line, for a training started from the command line."""
+    """Return label and text of each line, for a training run started from the command line."""
     experiment, data = prepared.experiment, prepared.data
     assert experiment is not None  # noqa: S101 - the command line always has one
     return [
@@ -44,7 +44,7 @@ def _data(data: Dataset) -> str:
     C, H, W = data.shape
     count = sum(len(split) for split in (data.train, data.validation, data.test) if split is not None)
     named = ", ".join(display.name(name, 20) for name in data.classes[:6]) + (", …" if len(data.classes) > 6 else "")
-    images = f"{display.count(count)} images {C}×{H}×{W}"
+    images = f"{display.count(count)} images ({C}×{H}×{W})"
     return f"{display.name(data.name)}: {images}, {len(data.classes)} classes ({named}){_spread(data)}"
 
 

@@ -154,7 +154,7 @@ def options(
 ) -> Callable[[Any], Any]:
     """Return a decorator that adds the options of these keys, with their values as text; None if not specified.
 
-    hidden: omitted from --help. default: displayed instead of the default that they have in a training.
+    hidden: omitted from --help. default: displayed instead of the default that they have in a training run.
     """
     chosen = [BY_KEY[key] for key in keys]
 

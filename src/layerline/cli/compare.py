@@ -29,7 +29,7 @@ _LONGEST_VALUE = 24
 @click.argument("b")
 @click.option(*("--json", "as_json"), cls=GroupedOption, group="Output", is_flag=True, help="print all numbers as JSON")
 def compare(a: str, b: str, as_json: bool) -> None:
-    """Compare runs A and B on the images that both were tested on.
+    """Compare runs A and B on the images both were tested on.
 
     A and B are run folders. The test is paired: McNemar's exact test on the images that only one of the two classifies
     correctly, and a bootstrap for the macro F1. Two folders made with --seeds are compared by their means.
@@ -42,9 +42,9 @@ def compare(a: str, b: str, as_json: bool) -> None:
     if any(several) and not all(several):
         one, other = folders if several[0] else folders[::-1]
         if not other.is_dir():
-            raise UserError(f"{other}: no such folder", f"compare {one} with another folder of several seeds")
+            raise UserError(f"{other}: no such folder", f"compare {one} with another folder made with --seeds")
         raise UserError(
-            f"{one}: holds the runs of several seeds, but {other} is a single run",
+            f"{one} contains runs with several seeds, but {other} is a single run",
             f"compare like with like, such as {other} with a run in {one}",
         )
     if all(several):
@@ -84,7 +84,7 @@ def recipe_lines(found: Recipes) -> list[str]:
     for k, (side, folder) in enumerate((("A", found.a), ("B", found.b))):
         runs = max((len(pair[k].values) for pair in found.means.values()), default=0)
         text.append(f"{side}  {display.name(str(folder), 60)}: {runs} runs")
-    text += ["", *table(("means", "A", "B", "B - A", "95 % interval", "p-value"), rows)] if rows else []
+    text += ["", *table(("means", "A", "B", "B - A", "95% interval", "p-value"), rows)] if rows else []
     return [*text, "", folded(recipes.sentence(found)), "", *_network(found.layers), *_values(found.values)]
 
 
@@ -99,7 +99,7 @@ def _scores(found: Comparison) -> list[str]:
         ("parameters", *(_parameters(run.record.about.network.parameters) for run in (found.a, found.b)), "", "", ""),
     ]
     head = display.counted(p.images, f"{found.split} image")
-    return table((head, "A", "B", "B - A", "95 % interval", "p-value"), rows)
+    return table((head, "A", "B", "B - A", "95% interval", "p-value"), rows)
 
 
 def _difference(a: float, b: float, difference: Difference) -> tuple[str, ...]:

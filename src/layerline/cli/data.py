@@ -38,8 +38,8 @@ data.add_command(data_report.check)
 def show(out: str | None, force: bool, **values: Any) -> None:
     """Draw sample images of each class of DATA in a PNG.
 
-    DATA is what train takes as --data. With --augment, each image is followed by its augmented versions in the first
-    epochs of a training with this --seed.
+    DATA is anything that train accepts as --data. With --augment, each image is followed by its augmented versions, as
+    in the first epochs of a training run with this --seed.
     """
     from layerline.data import load_data
     from layerline.experiment.options import BY_KEY

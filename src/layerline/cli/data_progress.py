@@ -63,11 +63,11 @@ class Reading:
 
 
 def _line(done: int, of: int | None, seconds: float) -> str:
-    """Return `reading  ███░░░░░░░░░  25 %  5,000/20,000  812 images/s  18.5 s left`."""
+    """Return `reading  ███░░░░░░░░░  25%  5,000/20,000  812 images/s  18.5 s left`."""
     speed = done / seconds if seconds >= _SOON else None
     parts = ["reading"]
     if of:
-        parts += [bar(done / of, _BAR), f"{display.percent(done / of):>5}"]
+        parts += [bar(done / of, _BAR), f"{display.percent(done / of):>4}"]
     parts.append(f"{display.count(done)}/{display.count(of)}" if of else f"{display.count(done)} images")
     if speed:
         parts.append(display.speed(speed))

@@ -91,8 +91,8 @@ def _lines(data: Dataset) -> list[str]:
     kind, largest = display.colors(C), f"{data.train.source.maximum:g}"
     return [
         folded(
-            f"{display.name(data.name)}: {display.count(total)} {kind} images of {display.picture(H, W)}, "
-            f"{len(data.classes)} classes, {display.size(held)} as {images.dtype} divided by {largest}"
+            f"{display.name(data.name)}: {display.count(total)} {kind} {display.picture(H, W)} images, "
+            f"{len(data.classes)} classes, {display.size(held)} as {images.dtype}, divided by {largest}"
         ),
         folded(", ".join(f"{name} {display.count(len(split))}" for name, split in splits)),
         *_resized(data),

@@ -31,9 +31,9 @@ _BATCH: Final = "64"
 def describe(net: str, **values: Any) -> None:
     """Print the layers of NET with output shapes, parameters and multiply-adds, and the memory of a training step.
 
-    NET is a network file, a preset, a model file (.safetensors) or a run's folder; for a model, also its classes, its
-    input images and the versions that made it. A network without an Input line, or one that ends in FC classes, needs
-    --data.
+    NET is a network file, a preset, a model file (.safetensors) or a run's folder. For a model, its classes, input
+    images and software versions are also printed. A network without an Input line, or one that ends in FC classes,
+    needs --data.
     """
     flags = given(values)
     batch_size = _size(flags.pop("batch_size", _BATCH))
@@ -106,8 +106,8 @@ def _facts(stored: ModelFile, unfinished: int | None) -> list[tuple[str, str]]:
         ("classes", f"{len(card.classes)}: {names}" + (f" and {display.count(more)} more" if more > 0 else "")),
         ("images", _images(card)),
         ("scaling", _scaling(card)),
-        ("made by", ", ".join(f"{display.name(name, 30)} {display.name(v, 30)}" for name, v in versions.items())),
-        ("file", note(unfinished) or f"version {FORMAT_VERSION} of the format, SHA-256 {stored.digest}"),
+        ("versions", ", ".join(f"{display.name(name, 30)} {display.name(v, 30)}" for name, v in versions.items())),
+        ("file", note(unfinished) or f"version {FORMAT_VERSION} of the file format, SHA-256 {stored.digest}"),
     ]
     return facts + ([("weights", f"{display.count(bad)} numbers are NaN or infinite")] if bad else [])
 
@@ -119,7 +119,7 @@ def _images(card: Card) -> str:
 
     C, H, W = card.input_shape
     fitted = FITTED[card.preprocessing.fit]
-    files = f"image files are resized to this size, {fitted}" if C in (1, 3) else "arrays only"
+    files = f"image files are resized to this size ({fitted})" if C in (1, 3) else "arrays only"
     return f"{display.colors(C)}, {display.picture(H, W)} (width × height); {files}"
 
 
@@ -127,11 +127,11 @@ def _scaling(card: Card) -> str:
     """Return the range to which stored values are scaled, for each channel if they differ."""
     maximum = card.preprocessing.maximum
     ranges = [
-        f"{shift:.4g} to {maximum * scale + shift:.4g}"
+        f"[{shift:.4g}, {maximum * scale + shift:.4g}]"
         for scale, shift in zip(card.scaling.scale, card.scaling.shift, strict=True)
     ]
     same = len(set(ranges)) == 1
-    return f"values 0 to {maximum:g} are scaled to {ranges[0] if same else ', '.join(ranges) + ' by channel'}"
+    return f"values in [0, {maximum:g}] are mapped to {ranges[0] if same else ', '.join(ranges) + ' by channel'}"
 
 
 def _size(given_size: str) -> int:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from layerline.training.run_of_model import RunOfModel
 
 OF_THE_MODEL: Final = ("size", "fit", "gray", "normalize")
-"""Data options of a training that the model determines here."""
+"""Data options of a training run that the model determines here."""
 _SETS: Final = {"test": "test set", "validation": "validation set", "train": "training set", "all": "all images"}
 
 
@@ -45,7 +45,7 @@ _SETS: Final = {"test": "test set", "validation": "validation set", "train": "tr
     cls=GroupedOption,
     group="Data",
     metavar="N",
-    help="random seed of splits and intervals [the run's, or 0]",
+    help="random seed for splits and intervals [the run's, or 0]",
 )
 @options(("allow",), "Data")
 @options((*LABEL_OPTIONS, "group_by", "exclude", "skip_bad", "cache"), "Image files")
@@ -53,7 +53,7 @@ _SETS: Final = {"test": "test set", "validation": "validation set", "train": "tr
 @options(("threads",), "Machine")
 @click.option(*("--json", "as_json"), cls=GroupedOption, group="Output", is_flag=True, help="print all numbers as JSON")
 def evaluate(model: str, split: str | None, seed: str | None, as_json: bool, **values: Any) -> None:
-    """Evaluate MODEL on labeled images, and print the same results as at the end of a training.
+    """Evaluate MODEL on labeled images, and print the same results as at the end of a training run.
 
     MODEL is a model.safetensors or a run's folder. Without --data, it is evaluated on the run's own data. Images are
     rotated upright, resized and scaled as in training; classes are matched by name. If the data has no test set of its
@@ -155,7 +155,7 @@ def _splits(run: RunOfModel | None, flags: dict[str, Any], which: str) -> dict[s
         found.setdefault("validation", Own())
     found |= flags
     if "data" not in found:
-        raise UserError("--data: missing", "name labeled images, or a run's folder, which knows its data")
+        raise UserError("--data: missing", "specify labeled images, or evaluate a run's folder, which records its data")
     return found
 
 
@@ -177,7 +177,7 @@ def _facts(
 
     names = ", ".join(display.name(name, 20) for name in loaded.classes[:6]) + ", …" * (len(loaded.classes) > 6)
     shape = times(loaded.network.input_shape)
-    network = f"{display.name(loaded.network.name)}, images {shape}, {len(loaded.classes)} classes ({names})"
+    network = f"{display.name(loaded.network.name)}, {shape} images, {len(loaded.classes)} classes ({names})"
     count = sum(len(split) for split in (data.train, data.validation, data.test) if split is not None)
     facts = [("model", f"{display.name(model, 200)}: {network}")]
     facts += [("data", f"{display.name(data.name)}: {display.count(count)} images{_brought(loaded, data)}")]
@@ -195,7 +195,7 @@ def _brought(loaded: Model, data: Dataset) -> str:
     parts = []
     if resized is not None:
         sizes = f"{display.count(resized.sizes)} sizes" if resized.sizes > 1 else display.picture(*resized.smallest)
-        parts.append(f"{sizes} resized to {display.picture(*resized.size)}, {FITTED[resized.fit]}")
+        parts.append(f"{sizes} resized to {display.picture(*resized.size)} ({FITTED[resized.fit]})")
     if largest(has, needs) != needs:
         parts.append(f"values up to {has.maximum:g} rescaled to {needs:g}")
     return "".join(f", {part}" for part in parts) + (" as in training" if parts else "")
@@ -210,7 +210,7 @@ def _split(data: Dataset, evaluated: Sequence[tuple[str, Split]], count: int, *,
         return f"all {display.count(some)} images"
     ((name, _),) = evaluated
     how = "" if name == "train" else f" (--{name} {data.cuts[name]})" if name in data.cuts else " (the data's own)"
-    held_back = ", held out of training" if held and name in data.cuts else ""
+    held_back = ", held out from training" if held and name in data.cuts else ""
     return f"{name}, {display.count(some)} of {display.count(count)} images{how}{held_back}"
 
 

@@ -26,27 +26,27 @@ from layerline.numbers import display
 def fmt(net: str, write: bool, check: bool) -> int:
     """Format NET, a network file or preset, and print it.
 
-    The format names the arguments (Conv 6 kernel=5 padding=2), indents blocks and keeps comments.
+    Formatting names the arguments (Conv 6 kernel=5 padding=2), indents blocks and keeps comments.
     """
     from layerline.files import whole
     from layerline.network import find, notes
     from layerline.network_file import formatted
 
     if write and check:
-        raise click.UsageError("--write and --check: choose one")
+        raise click.UsageError("--write and --check cannot be combined")
     file, text = find(net)
     new = formatted(text, file)
     if check:
         changed = _content(file, text) != new
         if changed:
-            click.echo(f"{file}: is not formatted; run layerline fmt {file} --write", err=True)
+            click.echo(f"{file} is not formatted; run layerline fmt {file} --write", err=True)
         return int(changed)
     for note in notes(text, file):
         click.echo(f"{note}\n", err=True)
     if not write:
         click.echo(new, nl=False)
     elif not Path(net).exists():
-        raise UserError(f"{net}: is a preset, which cannot be rewritten", f"layerline fmt {net} > {net}.cnn")
+        raise UserError(f"{net} is a preset, which cannot be rewritten", f"layerline fmt {net} > {net}.cnn")
     elif _content(file, text) != new:
         whole.write(Path(net), (new.encode(),))
     return 0

@@ -36,14 +36,14 @@ _DESCRIBED: Final = ("data", "data_dir", "classes", *IMAGE_OPTIONS)
     cls=GroupedOption,
     group="Output",
     metavar="FILE",
-    help="file to write, which must not exist; - prints it [PRESET.cnn or DATA.cnn]",
+    help="file to write (must not exist), or - to print it [PRESET.cnn or DATA.cnn]",
 )
 @click.option(*("--force", "force"), cls=GroupedOption, group="Output", is_flag=True, help="replace the file")
 def new(preset: str | None, out: str | None, force: bool, **values: Any) -> None:
     """Create a commented network file to start from.
 
-    With PRESET: that preset; if --data is added, with the output shape of each line. With --data alone: a network that
-    suits these images, every line explained. With neither: lists the presets.
+    With PRESET, copy that preset; if --data is added, with the output shape of each line. With --data alone, create a
+    network that suits these images, with every line explained. With neither, list the presets.
     """
     flags = given(values)
     if "data" not in flags:
@@ -105,7 +105,7 @@ def _load(flags: dict[str, Any]) -> Dataset:
 def _refuse_without_data(preset: str | None, out: str | None, force: bool, flags: dict[str, Any]) -> None:
     """Raise UsageError for options that make no sense without data, or without a file to write."""
     for key in flags:
-        raise click.UsageError(f"{BY_KEY[key].flag}: needs --data")
+        raise click.UsageError(f"{BY_KEY[key].flag} needs --data")
     if preset is None:
         for flag in ["--out"] * (out is not None) + ["--force"] * force:
             raise click.UsageError(f"{flag}: nothing to write without PRESET or --data")

@@ -1,4 +1,4 @@
-"""What to do after a training: commands with the names of this run, which work as they are."""
+"""What to do after a training run: commands with the names of this run, which work as they are."""
 
 from __future__ import annotations
 

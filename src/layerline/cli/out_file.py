@@ -18,13 +18,15 @@ def free(path: Path, kind: str, example: str, *, force: bool, suffix: str = "") 
     """
     try:
         if path.is_dir():
-            raise UserError(f"--out {path}: is a folder", f"use --out {path / example}")
+            raise UserError(f"--out {path} is a folder", f"use --out {path / example}")
         if suffix and path.suffix.lower() != suffix:
-            raise UserError(f"--out {path}: {kind} must end in {suffix}", f"use --out {path.with_suffix(suffix)}")
+            raise UserError(
+                f"--out {path}: the name of {kind} must end in {suffix}", f"use --out {path.with_suffix(suffix)}"
+            )
         if not path.parent.is_dir():
             raise UserError(f"--out {path}: no such folder: {path.parent}", f"create it: mkdir -p {path.parent}")
         if os.path.lexists(path) and not force:
-            raise UserError(f"{path}: exists already", "choose another name with --out, or replace it with --force")
+            raise UserError(f"{path} already exists", "choose another name with --out, or replace it with --force")
     except OSError as error:  # a name too long for the disk, a folder without permission
         raise UserError(f"--out {path}: {error.strerror or error}", "choose another name") from error
     return path

@@ -56,7 +56,7 @@ def report(run: str, with_images: str | None, out: str | None, force: bool, **va
     if with_images != _NO:
         data, why = _found(folder, files.record.about.data.fingerprint, values)
     if data is None and with_images == _YES:
-        raise UserError(f"--with-images yes: {why}", "name the data with --data or --data-dir")
+        raise UserError(f"--with-images yes: {why}", "specify the data with --data or --data-dir")
     if out is None and not force:
         _check_ours(path, lost=data is None and with_images is None, why=why)
     reason = _OMITTED if with_images == _NO else _NOT_FOUND
@@ -94,9 +94,9 @@ def _check_ours(path: Path, *, lost: bool, why: str) -> None:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     if page.MARK.encode() not in content[:200]:
-        raise UserError(f"{path}: exists, and is not a Layerline report", "replace it with --force, or use --out FILE")
+        raise UserError(f"{path} exists and is not a Layerline report", "replace it with --force, or use --out FILE")
     if lost and page.HAS_IMAGES.encode() in content:
         raise UserError(
-            f"{path}: has images, and a new one would have none: {why}",
-            "name the data with --data, or omit the images with --with-images no",
+            f"{path} has images, but a new report would have none: {why}",
+            "specify the data with --data, or omit the images with --with-images no",
         )

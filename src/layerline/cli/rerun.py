@@ -40,7 +40,7 @@ DIFFERENT: Final = 1
     cls=GroupedOption,
     group="Output",
     metavar="DIR",
-    help="output folder, which must not exist [runs/NETWORK-DATA-NUMBER]",
+    help="output folder (must not exist) [runs/NETWORK-DATA-NUMBER]",
 )
 @click.option(*("--quiet", "quiet"), cls=GroupedOption, group="Output", is_flag=True, help="print only the result")
 def rerun(run: str, check: bool, out: str | None, quiet: bool, **values: Any) -> int:

@@ -54,14 +54,14 @@ def _given(folder: RunFolder | None) -> Path | None:
 
 
 def code(run: Run) -> int:
-    """Return the exit code of a training: 0, or 130 or 143 if it was stopped."""
+    """Return the exit code of a training run: 0, or 130 or 143 if it was stopped."""
     from layerline.training.interrupt import exit_code
 
     return 0 if run.stopped is None else exit_code(run.stopped)
 
 
 def signals() -> list[signal.Signals]:
-    """Return the signals that end a training after the current step."""
+    """Return the signals that end a training run after the current step."""
     return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 

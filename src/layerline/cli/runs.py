@@ -39,7 +39,7 @@ _HEADS: Final = {
     "test_accuracy": ("test", "accuracy"),
     "test_macro_f1": ("test", "macro F1"),
     "seconds": ("", "time"),
-    "when": ("", "when"),
+    "when": ("", "start time"),
 }
 """The columns of the table, each with its two header lines."""
 _LEFT: Final = ("name", "network", "data")
@@ -58,12 +58,12 @@ _STATES: Final = {"finished": "no test"}
     cls=GroupedOption,
     group="Output",
     metavar="COLUMN",
-    help="sort by test-accuracy, macro-f1 (highest first), validation-loss, epochs, seconds, name, … [when]",
+    help="sort by test-accuracy, macro-f1 (highest first), validation-loss, epochs, seconds, name, … [start time]",
 )
 @click.option(*("--reverse", "reverse"), cls=GroupedOption, group="Output", is_flag=True, help="reverse the order")
 @click.option(*("--json", "as_json"), cls=GroupedOption, group="Output", is_flag=True, help="print all numbers as JSON")
 def runs(dirs: tuple[str, ...], sort: str | None, reverse: bool, as_json: bool) -> None:
-    """List the runs in DIR, which is a run or a folder of runs [runs].
+    """List the runs in DIR: a run or a folder of runs [runs].
 
     On a terminal it prints a table; to a pipe or file, all columns with full precision, separated by tabs.
     """
@@ -72,7 +72,7 @@ def runs(dirs: tuple[str, ...], sort: str | None, reverse: bool, as_json: bool) 
 
     column = _column(sort or "when")
     if not dirs and not RUNS.is_dir():
-        raise UserError(f"{RUNS}: no such folder here", "layerline train creates it; or name a folder of runs")
+        raise UserError(f"{RUNS}: no such folder here", "layerline train creates it; or specify a folder of runs")
     found = listing([Path(given) for given in dirs] or [RUNS])
     rows = ordered(found.runs, column, backwards=reverse)
     notes = _notes(found, ", ".join(dirs) or str(RUNS))

@@ -1,4 +1,4 @@
-"""The output of a training: settings, progress, one row per epoch, test results and the list of files."""
+"""The output of a training run: settings, progress, one row per epoch, test results and the list of files."""
 
 from __future__ import annotations
 
@@ -158,13 +158,13 @@ class Screen(Watcher):
 
 
 def bottom_line(progress: Progress) -> str:
-    """Return the bottom line, at most 80 columns: `epoch 3/10  ████░░░░  38 %  48,200 images/s  12.0 s left`."""
+    """Return the bottom line, at most 80 columns: `epoch 3/10  ████░░░░  38%  48,200 images/s  12.0 s left`."""
     if not progress.phase.in_epoch:
         return f"{progress.phase.sentence} …"
     parts = [
         f"epoch {progress.epoch}/{progress.epochs}",
         bar(progress.done, _BAR),
-        f"{display.percent(progress.done):>5}",
+        f"{display.percent(progress.done):>4}",
     ]
     if progress.phase is Stage.VALIDATION:
         parts.append(progress.phase.sentence)

@@ -70,13 +70,13 @@ def _number(count: str, experiment: Experiment, force: bool) -> int:
     short = count.isascii() and count.isdecimal() and len(count) < 10
     seeds.check_count(int(count) if short else count, experiment.recipe)
     if force:
-        raise UserError("--force: replaces a single run, but --seeds writes several", "choose another --out")
+        raise UserError("--force replaces a single run, but --seeds writes several", "choose another --out")
     return int(count)
 
 
 @final
 class _Rows:
-    """The output of the trainings, one after the other."""
+    """The output of the training runs, one after the other."""
 
     def __init__(self, terminal: Terminal, signals: Sequence[signal.Signals], *, quiet: bool) -> None:
         self._terminal, self._signals, self._quiet = terminal, signals, quiet
@@ -95,7 +95,7 @@ class _Rows:
         return (Watcher() if self._quiet else _Watch(seed, self._terminal, interrupt)), interrupt
 
     def ended(self, seed: int, run: Run | None) -> None:
-        """Print the row of a training."""
+        """Print the row of a training run."""
         self._say(self._terminal.say, seeds.row(seed, run))
 
     def end(self, found: Seeds, folder: Path) -> None:
@@ -144,17 +144,17 @@ def remarks(found: Seeds) -> list[str]:
     text = []
     if n >= seeds.FEWEST:
         text.append(
-            f"± is half the 95 % interval of the mean of {n} trainings (Student's t). It covers randomness in "
-            "training, not the choice of test images; result.json has the interval for that."
+            f"± is half the 95% confidence interval of the mean of {n} training runs (Student's t). It covers "
+            "randomness in training, not the choice of test images; result.json has the interval for that."
         )
     elif n == 1:
-        text.append("only one training finished: an interval needs two")
+        text.append("only one training run finished: an interval needs two")
     if found.diverged:
         named = ", ".join(map(str, found.diverged))
         kind, verb = ("seed", "is") if len(found.diverged) == 1 else ("seeds", "are")
         text.append(f"{kind} {named} diverged and {verb} excluded, so the means look better than the recipe is")
     if found.stopped is not None:
-        text.append(f"stopped: {n} of {len(found.asked)} trainings finished; the means cover only these")
+        text.append(f"stopped: {n} of {len(found.asked)} training runs finished; the means cover only these")
     return [folded(sentence) for sentence in text]
 
 

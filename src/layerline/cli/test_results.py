@@ -53,7 +53,7 @@ def _scores(result: Result) -> list[str]:
     """Return accuracy and macro F1 with their intervals, and below them those of the baselines."""
     rows = [score_rows.own(result), *score_rows.simpler(result)]
     width = max(len(row.short) for row in rows)
-    spread = "95 % interval" if result.intervals else ""
+    spread = "95% interval" if result.intervals else ""
     lines = [f"{'':<{width}}  accuracy  {spread:<13}   macro F1  {spread}".rstrip()]
     for row in rows:
         cells = [f"{row.short:<{width}}"]

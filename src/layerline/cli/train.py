@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     cls=GroupedOption,
     group="Training",
     metavar="N",
-    help="train N times with consecutive seeds: means and 95 % intervals",
+    help="train N times with consecutive seeds: means and 95% confidence intervals",
 )
 @options(("learning_rate", "schedule", "warmup", "step_epochs", "step_factor"), "Learning rate")
 @options(
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     cls=GroupedOption,
     group="Output",
     metavar="DIR",
-    help="output folder, which must not exist [runs/NETWORK-DATA-NUMBER]",
+    help="output folder (must not exist) [runs/NETWORK-DATA-NUMBER]",
 )
 @click.option(
     *("--resume", "resume"),
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     cls=GroupedOption,
     group="Output",
     metavar="TIME",
-    help="time between checkpoints within an epoch (its end is always saved), or none [5m]",
+    help="time between checkpoints within an epoch, or none; the end of each epoch is always saved [5m]",
 )
 @click.option(*("--force", "force"), cls=GroupedOption, group="Output", is_flag=True, help="replace the run in --out")
 @click.option(
@@ -89,22 +89,22 @@ def train(
 ) -> int:
     """Train NET on images, and write the results to a folder.
 
-    NET is a network file, a preset (such as lenet5), an experiment.toml, whose values the options override, or the
-    folder of a finished run, to train it for more epochs; if omitted, a preset that suits the images. Anything you
-    don't set is chosen automatically and printed. Ctrl-C stops after the current step and keeps the best weights;
-    --resume continues from there.
+    NET is a network file, a preset (such as lenet5), an experiment.toml (options override its values), or the folder of
+    a finished run to train for more epochs. Without NET, a preset that suits the images is used. Anything you don't
+    set is chosen automatically and printed. Ctrl-C stops after the current step and keeps the best weights; --resume
+    continues from there.
     """
     if force and out is None:
-        raise click.UsageError("--force: replaces the folder in --out, but --out is missing")
+        raise click.UsageError("--force replaces the folder in --out, but --out is missing")
     seconds = _seconds(every)
     if resume is not None:
         if out is not None or seeds is not None:
             raise click.UsageError(
-                f"--resume: continues in the run's own folder, so it cannot be combined with {_other(out)}"
+                f"--resume continues in the run's own folder, so it cannot be combined with {_other(out)}"
             )
         if values["start_from"] is not None:
             raise click.UsageError(
-                "--resume: continues with the run's weights, so it cannot be combined with --start-from"
+                "--resume continues with the run's weights, so it cannot be combined with --start-from"
             )
         return code(_resumed(Path(resume), net, given(values), seconds, quiet=quiet))
     experiment = _experiment(net, given(values))

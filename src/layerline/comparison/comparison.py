@@ -115,7 +115,7 @@ def _check_classes(a: SavedRun, b: SavedRun) -> None:
     ]
     if lacks:
         raise UserError(
-            f"{a.folder} and {b.folder}: have different classes: {'; '.join(lacks)}",
+            f"{a.folder} and {b.folder} have different classes: {'; '.join(lacks)}",
             "train both with the same --classes",
         )
 
@@ -126,14 +126,14 @@ def _split(a: SavedRun, b: SavedRun) -> SplitName:
         if not run.predictions:
             why = "it did not finish" if run.result is None else "it had neither a test nor a validation set"
             raise UserError(
-                f"{run.folder}: has no predictions: {why}", "finish the training, with --test or --validation"
+                f"{run.folder} has no predictions: {why}", "train it to the end, with --test or --validation"
             )
     if "test" in a.predictions and "test" in b.predictions:
         return "test"
     if "validation" in a.predictions and "validation" in b.predictions:
         return "validation"
     raise UserError(
-        f"{a.folder} has predictions for {' and '.join(a.predictions)} images, "
+        f"{a.folder} has predictions for {' and '.join(a.predictions)} images, but "
         f"{b.folder} for {' and '.join(b.predictions)} images",
         "a paired test needs the same images: train both with the same --test and --validation",
     )
@@ -151,7 +151,7 @@ def _common(
     names = f"{runs[0].folder} and {runs[1].folder}"
     if by_name and None in (both[0].names, both[1].names):
         raise UserError(
-            f"{names}: were trained on different data: {_data(runs[0])}; {_data(runs[1])}",
+            f"{names} were trained on different data: {_data(runs[0])} and {_data(runs[1])}",
             "a paired test needs the same images: train both on the same data",
         )
     one, two = (
@@ -160,10 +160,10 @@ def _common(
     )
     _, here, there = np.intersect1d(one, two, return_indices=True)
     if not len(here):
-        other = f"; their data differ: {_data(runs[0])}; {_data(runs[1])}" if by_name else ""
+        other = f"; their data differ: {_data(runs[0])} and {_data(runs[1])}" if by_name else ""
         raise UserError(
-            f"{names}: have no {split} images in common{other}",
-            "train both on the same data with the same --split-seed: it decides which images are in which set",
+            f"{names} have no {split} images in common{other}",
+            "train both on the same data with the same --split-seed, which determines the sets",
         )
     order = np.argsort(here)  # in the order of A's set, so that the bootstrap does not depend on names
     return here[order].astype(np.int64), there[order].astype(np.int64)
@@ -177,7 +177,7 @@ def _check_truth(runs: tuple[SavedRun, SavedRun], truth: NDArray[np.int64], othe
         raise UserError(
             f"{runs[0].folder} and {runs[1].folder}: {display.count(len(differ))} of the images have different labels, "
             f"such as {classes[0]} in one and {classes[1]} in the other",
-            "labels changed between the two trainings: train both on the same data",
+            "the labels changed between the two runs: train both on the same data",
         )
 
 
@@ -191,7 +191,7 @@ def _data(run: SavedRun) -> str:
     about = run.record.about.data
     name, fingerprint = about.name or "?", about.fingerprint or "?"
     size = times(about.image) or "?"
-    return f"{display.name(name, 30)} of {size}, fingerprint {display.name(fingerprint[:8])}…"
+    return f"{display.name(name, 30)} ({size}, fingerprint {display.name(fingerprint[:8])}…)"
 
 
 def _some(names: list[str]) -> str:

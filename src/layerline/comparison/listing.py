@@ -82,8 +82,8 @@ def listing(folders: Sequence[Path]) -> Listing:
     others: set[Path] = set()
     for folder in folders:
         if not folder.is_dir():
-            what = "is a file" if folder.exists() else "no such folder"
-            raise UserError(f"{folder}: {what}", "name runs, or a folder of runs such as runs")
+            what = " is a file, not a folder" if folder.exists() else ": no such folder"
+            raise UserError(f"{folder}{what}", "specify runs, or a folder of runs such as runs")
         runs = [folder] if _is_run(folder) else _inside(folder, others)
         above = folder if len(folders) == 1 and runs != [folder] else None
         for path in runs:
@@ -145,7 +145,7 @@ def _row(folder: Path, name: str) -> RunRow:
 def _read(folder: Path, name: str) -> RunRow:
     path = folder / EXPERIMENT
     if not path.is_file():
-        raise UserError(f"{path}: is missing")
+        raise UserError(f"{path} is missing")
     record = Record.read(path)
     rows = history.read(folder / HISTORY)
     tested = Result.read(folder / RESULT) if (folder / RESULT).exists() else None
@@ -171,7 +171,7 @@ def _read(folder: Path, name: str) -> RunRow:
 
 
 def _state(path: Path) -> State:
-    """Return how a training without a result ended, from ending.json, which a running one has not written yet."""
+    """Return how a training run without a result ended, from ending.json, which a running one has not written yet."""
     return Ending.read(path).ended if path.exists() else "unfinished"
 
 

@@ -34,7 +34,7 @@ _AT_ONCE: Final = 2**15
 
 @dataclass(frozen=True)
 class Difference:
-    """A score of B minus that of A, with a 95 % interval."""
+    """A score of B minus that of A, with a 95% interval."""
 
     value: float
     low: float
@@ -127,7 +127,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 
 def accuracy_difference(N: int, only_a: int, only_b: int) -> Difference:
-    """Return the accuracy of B minus that of A on N images, with its 95 % interval and McNemar's p.
+    """Return the accuracy of B minus that of A on N images, with its 95% interval and McNemar's p.
 
         d' ± 1.96 √((only_a + only_b + 1 − (only_b − only_a)² / (N + 2))) / (N + 2),    d' = (only_b − only_a) / (N + 2)
 
@@ -146,7 +146,7 @@ def images_needed(N: int, only_a: int, only_b: int) -> int | None:
         n = (z_0.975 √ψ + z_0.8 √(ψ − δ²))² / δ²,    ψ = (only_a + only_b) / N,  δ = (only_b − only_a) / N
 
     Connor 1987, "Sample size for testing differences in proportions for the paired-sample design", Biometrics 43:
-    with that many images, McNemar's test at 5 % has a power of 80 %. At least enough for six discordant images.
+    with that many images, McNemar's test at 5% has a power of 80%. At least enough for six discordant images.
     """
     if only_a == only_b:
         return None
@@ -164,11 +164,11 @@ def macro_f1_difference(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> Difference:
-    """Return the macro F1 of B minus that of A, with a 95 % interval by bootstrap and p by permutation.
+    """Return the macro F1 of B minus that of A, with a 95% interval by bootstrap and p by permutation.
 
     Interval: Efron 1979, "Bootstrap methods: another look at the jackknife". Draw i takes N images with replacement,
     image ⌊N u⌋ with u the `uniform` number at (seed, COMPARE, epoch 0, image i, element 0 … N−1), with the
-    predictions of both models. It extends from the 2.5 % to the 97.5 % quantile of the draws' differences.
+    predictions of both models. It extends from the 2.5% to the 97.5% quantile of the draws' differences.
 
     p: Yeh 2000, "More accurate tests for the statistical significance of result differences". Draw i exchanges the
     predictions of A and B for the images where u < ½, at epoch 1, element 0 … N−1. p = (1 + n) / (1 + draws), n the

@@ -76,7 +76,7 @@ def compare_recipes(a: Path, b: Path) -> Recipes:
 
 
 def welch(a: Mean, b: Mean) -> Difference:
-    """Return B's mean minus A's, with its 95 % interval and p, for n ≥ 2 values of each.
+    """Return B's mean minus A's, with its 95% interval and p, for n ≥ 2 values of each.
 
         t = (b̄ − ā) / √(v_a + v_b),    v = s² / n of each,    ν = (v_a + v_b)² / (v_a² / (n_a − 1) + v_b² / (n_b − 1))
 
@@ -113,11 +113,11 @@ def sentence(found: Recipes) -> str:
             f"but {by_f1} the higher macro F1, {_by(f1)}"
         )
     if by_accuracy:
-        also = f"so is its macro F1, {_by(f1)}" if by_f1 else f"macro F1 differs {_by(f1)}, which is not significant"
-        return f"{by_accuracy} is better: its mean accuracy is higher, {_by(accuracy)}; {also}"
+        also = f"so is its macro F1 {_by(f1)}" if by_f1 else f"macro F1 differs {_by(f1)}, which is not significant"
+        return f"{by_accuracy} is better: its mean accuracy is higher {_by(accuracy)}; {also}"
     if by_f1:
         return f"{by_f1} is better in macro F1, {_by(f1)}; accuracy differs {_by(accuracy)}, which is not significant"
-    return f"no significant difference: the mean accuracies differ {_by(accuracy)}; more seeds may decide it"
+    return f"no significant difference: the mean accuracies differ {_by(accuracy)}; more seeds may settle it"
 
 
 def _by_loss(loss: Difference | None) -> str:
@@ -139,7 +139,7 @@ def _read(folder: Path) -> SeedRuns:
     found = SeedRuns.read(path)
     if len(found.runs) < 2:
         raise UserError(
-            f"{path}: only {len(found.runs)} of its trainings finished, but a comparison needs 2",
+            f"{path}: only {len(found.runs)} of its training runs finished, but a comparison needs 2",
             "train with more --seeds",
         )
     return found
@@ -163,6 +163,6 @@ def _check_same_images(a: SavedRun, b: SavedRun) -> None:
     ]
     if differ:
         raise UserError(
-            f"{a.folder} and {b.folder}: were not tested on the same images: {display.name('; '.join(differ), 200)}",
+            f"{a.folder} and {b.folder} were not tested on the same images: {display.name('; '.join(differ), 200)}",
             "train both on the same data with the same --split-seed, --test and --validation",
         )

@@ -22,7 +22,7 @@ def sentence(found: Comparison) -> str:
     if by_accuracy and by_f1 and by_accuracy != by_f1:
         return f"neither is better: {by_accuracy} is {_more(p)}, but {by_f1} has the higher macro F1, {_by(p)}"
     if by_accuracy:
-        also = f"its macro F1 is higher, {_by(p)}" if by_f1 else f"macro F1 differs {_by(p)}, which is not significant"
+        also = f"its macro F1 is higher {_by(p)}" if by_f1 else f"macro F1 differs {_by(p)}, which is not significant"
         return f"{by_accuracy} is better: {_more(p)}; {also}"
     if by_f1:
         return f"{by_f1} is better in macro F1, {_by(p)}; the difference in accuracy is not significant: {_balance(p)}"

@@ -251,7 +251,7 @@ def _check_share(option: str, share: Any) -> None:
     if share <= 0:
         raise DataError(f"{flag}: {wrong}", f"use --{option} none for no {option} set")
     if share > 1 and share != int(share):
-        percent = f"fractions are below 1: {share / 100:g} is {share:g} %"
+        percent = f"fractions are below 1: {share / 100:g} is {share:g}%"
         raise DataError(f"{flag}: {wrong}", percent if share < 100 else None)
 
 

@@ -1,4 +1,4 @@
-"""Checks that a training fits into free memory, computed from the engine's Programs before anything is run."""
+"""Checks that a training run fits into free memory, computed from the engine's Programs before anything is run."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ Function = TypeVar("Function", bound="Callable[..., Any]")
 def answered(usage: str, elsewhere: str = "") -> Callable[[Function], Function]:
     """Return a decorator: a call that does not match the function's parameters raises CallError.
 
-    usage: an example of a right call. elsewhere: the function that takes the other options of a training.
+    usage: an example of a right call. elsewhere: the function that takes the other options of a training run.
     """
 
     def decorator(function: Function) -> Function:

@@ -76,25 +76,25 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "data",
         "text",
         "DATA",
-        "a name (digits, mnist, cifar10) or a path: image folder or tar, IDX, .npz",
+        "a name (digits, mnist, cifar10) or a path: image folder, tar, IDX or .npz",
     ),
     Option("data_dir", "data", "text", "DIR", "folder of the named data sets (or $LAYERLINE_DATA)"),
     Option("classes", "data", "list", "A,B,…", "use only these classes, by name or number [all]"),
     Option(
         "test", "data", "share", "SIZE", "test set: a fraction, a number of images, or none [the data's own, or 0.15]"
     ),
-    Option("validation", "data", "share", "SIZE", "validation set, from the training images: as for --test [0.1]"),
-    Option("limit", "data", "whole", "N", "train on only N images, keeping the class proportions [all]"),
-    Option("split_seed", "data", "whole", "N", "random seed of the splits and --limit [same as --seed]"),
+    Option("validation", "data", "share", "SIZE", "validation set, from the training images: SIZE as for --test [0.1]"),
+    Option("limit", "data", "whole", "N", "use only N training images, keeping the class proportions [all]"),
+    Option("split_seed", "data", "whole", "N", "random seed for the splits and --limit [same as --seed]"),
     Option("normalize", "data", "text", "HOW", "max: divide by the largest value; standard: mean 0, std 1 [max]"),
     Option(
         "size",
         "data",
         "count",
         "SIZE",
-        "resize to 128, or to 96x128 (height × width) [median side, at most 128]",
+        "resize to this size, such as 128 or 96x128 (height × width) [median side, at most 128]",
     ),
-    Option("fit", "data", "text", "HOW", "crop, pad or stretch to that size [stretch if crop loses > 20 %]"),
+    Option("fit", "data", "text", "HOW", "crop, pad or stretch to that size [stretch if crop loses >20%]"),
     Option("gray", "data", "switch", "YES", "read images as grayscale, or as RGB [gray if all files are]"),
     Option("labels", "data", "text", "FILE", "CSV with columns file,label (and split,group) [folder names]"),
     Option("file_column", "data", "text", "NAME", "--labels: column of the files [found by content]"),
@@ -105,13 +105,13 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "data",
         "text",
         "REGEX",
-        "keep files with the same match in the same split; near: near copies [near if many]",
+        "keep files with the same match in one split; near: keep near copies together [near if many]",
     ),
     Option("exclude", "data", "text", "NAMES", "image files to skip: *_mask.png,old [none]"),
     Option("skip_bad", "data", "number", "FRACTION", "skip unusable files and labels, up to this fraction [0]"),
-    Option("cache", "data", "text", "DIR", "cache for large sets of decoded images, or no [your user cache]"),
+    Option("cache", "data", "text", "DIR", "cache folder for large sets of decoded images, or no [your user cache]"),
     Option(
-        "allow", "data", "list", "KINDS", "train despite these findings, such as leak,mask: docs/data-check.md [none]"
+        "allow", "data", "list", "KINDS", "proceed despite these findings, such as leak,mask: docs/data-check.md [none]"
     ),
     Option(
         "augment",
@@ -122,15 +122,17 @@ OPTIONS: Final[tuple[Option, ...]] = (
         CHOSEN,
     ),
     Option("epochs", "train", "whole", "N", "number of epochs", CHOSEN),
-    Option("within", "train", "text", "TIME", "train as many epochs as fit in 90s, 5m, 1h", NONE),
+    Option("within", "train", "text", "TIME", "train for as many epochs as fit in a time such as 90s, 5m or 1h", NONE),
     Option("best", "train", "text", "WHAT", f"validation score that selects the best epoch: {_or(BESTS)}", _R.best),
-    Option("patience", "train", "count", "N", "early stopping: stop after N epochs without a better one", NONE),
+    Option("patience", "train", "count", "N", "early stopping: stop after N epochs without improvement", NONE),
     Option("batch_size", "train", "whole", "N", "batch size", CHOSEN),
     Option("learning_rate", "train", "number", "RATE", "highest learning rate", CHOSEN, also=("--lr",)),
     Option("schedule", "train", "text", "NAME", f"learning rate schedule: {_or(SCHEDULES)}", CHOSEN),
     Option("warmup", "train", "number", "EPOCHS", "epochs of linear warmup", _R.warmup),
-    Option("step_epochs", "train", "share", "EPOCHS", "--schedule step: epochs between two steps", NONE),
-    Option("step_factor", "train", "number", "FACTOR", "--schedule step: rate multiplier at each step", _R.step_factor),
+    Option("step_epochs", "train", "share", "EPOCHS", "--schedule step: epochs between steps", NONE),
+    Option(
+        "step_factor", "train", "number", "FACTOR", "--schedule step: learning rate multiplier per step", _R.step_factor
+    ),
     Option("optimizer", "train", "text", "NAME", _or(OPTIMIZERS), CHOSEN),
     Option("momentum", "train", "number", "μ", "sgd, muon: momentum, below 1", _R.momentum),
     Option("nesterov", "train", "switch", "YES", "sgd: Nesterov momentum", _R.nesterov),
@@ -138,9 +140,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("beta2", "train", "number", "β₂", "adamw, muon: decay rate of the squared gradient average", _R.beta2),
     Option("eps", "train", "number", "ε", "adamw, muon: added to the denominator", _R.eps),
     Option("weight_decay", "train", "number", "λ", "weight decay", _R.weight_decay),
-    Option("decay", "train", "text", "WHAT", "what to decay: all, or weights (no biases or norms)", _R.decay),
+    Option("decay", "train", "text", "WHAT", "what to decay: all, or weights (not biases or norms)", _R.decay),
     Option("clip_norm", "train", "share", "NORM", "gradient clipping: maximum global norm", NONE),
-    Option("ema", "train", "share", "DECAY", "keep a moving average of the weights: a decay such as 0.999", NONE),
+    Option("ema", "train", "share", "DECAY", "keep a moving average of the weights, with a decay such as 0.999", NONE),
     Option("label_smoothing", "train", "number", "ε", "label smoothing, below 1", _R.label_smoothing),
     Option("class_weights", "train", "list", "HOW", "none, balanced, sqrt, or one number per class", CHOSEN),
     Option("init", "train", "text", "NAME", f"weight initialization: {_or(INITS)}", _R.init),
@@ -149,7 +151,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "train",
         "text",
         "RUN",
-        "start with the weights of a run or model file, for the same network and classes [random]",
+        "start with the weights of a run or model file with the same network and classes [random]",
     ),
     Option("seed", "train", "whole", "N", "random seed (splits, initial weights, shuffling)", _R.seed),
     Option("engine", "train", "text", "NAME", "compiled, or torch (needs PyTorch)", "compiled"),
@@ -170,4 +172,4 @@ def check_split_seed(seed: Any) -> None:
 def check_limit(limit: Any) -> None:
     """Raise RecipeError if a limit is specified and is not a number of images."""
     if limit is not None and not (is_whole(limit) and limit >= 1):
-        raise RecipeError(f"--limit {display.name(str(limit))}: must be a whole number of at least 1")
+        raise RecipeError(f"--limit {display.name(str(limit))}: must be a whole number, 1 or more")

@@ -46,7 +46,7 @@ def read(path: Path) -> Written:
     file.check_keys("", content, (*_SECTIONS, ABOUT))
     for section in _SECTIONS:
         if not isinstance(content.get(section, {}), dict):
-            raise file.error("", section, f"{section} must be a section", f"write [{section}] on a line of its own")
+            raise file.error("", section, f"{section} must be a section", f"write [{section}] on a separate line")
     net, text = _network(file, content.get("network", {}), path.parent)
     values: dict[str, Any] = {}
     for section in ("data", "train"):
@@ -65,12 +65,12 @@ def _network(file: _File, section: dict[str, Any], folder: Path) -> tuple[str | 
     file.check_keys("network", section, _NETWORK_KEYS)
     if len(section) != 1:
         raise UserError(
-            f"{file.name}: needs a section [network] with either file or text",
+            f"{file.name}: expected a section [network] with either file or text",
             'for example [network] and, on the next line, file = "lenet5.cnn"',
         )
     ((key, given),) = section.items()
     if not isinstance(given, str):
-        raise file.error("network", key, f"{key} must be text in quotes, found {given!r}")
+        raise file.error("network", key, f"{key} must be text in quotes, not {given!r}")
     if key == "text":
         return None, (f"{file.name} [network] text", given)
     path = folder / given
@@ -100,7 +100,7 @@ def _text(path: Path, shown: str) -> str:
         raise UserError(f"{shown}: cannot be read: {error.strerror or error}") from error
     if content is None:
         raise UserError(
-            f"{shown}: is larger than 1 MiB, too large for an experiment", "check that this is the right file"
+            f"{shown} is larger than 1 MiB, too large for an experiment", "check that this is the right file"
         )
     try:
         return content.decode("utf-8-sig")
@@ -141,7 +141,7 @@ class _File:
         if isinstance(given, dict) or (isinstance(given, list) and option.kind != "list"):
             raise self.error(section, key, f"{key} must be a single value")
         if option.kind == "text" and not isinstance(given, str):
-            raise self.error(section, key, f"{key} must be text in quotes, found {given!r}")
+            raise self.error(section, key, f"{key} must be text in quotes, not {given!r}")
         value = option.value(given)
         try:
             if key in RECIPE_KEYS:
@@ -192,4 +192,4 @@ def _near(section: str, key: str, known: tuple[str, ...]) -> str:
     meant = (other_words.ours(key) or key).replace("-", "_")
     if meant in known:
         return f"did you mean {meant}?"
-    return spelling.hint(key, (name for name in known if name != ABOUT), "known: ")
+    return spelling.hint(key, (name for name in known if name != ABOUT), "one of: ")

@@ -116,14 +116,14 @@ def _content(path: Path) -> bytes:
     with regular.opened(path) as file:
         start = file.read(DIGEST_AT + DIGEST_LENGTH)
         if not start:
-            raise FileError(f"{path}: is empty", "copy it again")
+            raise FileError(f"{path} is empty", "copy it again")
         if len(start) == DIGEST_AT + DIGEST_LENGTH and start[8:DIGEST_AT] == _BEFORE_DIGEST:
             file.seek(0)
             return file.read()
         start += file.read(_ENDS)
         file.seek(max(file.tell(), file.seek(0, 2) - _ENDS))
         kind = foreign(start, file.read())
-    raise FileError(f"{path}: {kind or 'not a file written by Layerline'}", "it was not read any further")
+    raise FileError(f"{path}: {kind or 'not a file written by Layerline'}", "the rest of the file was not read")
 
 
 def digest_of(content: bytes) -> str:
@@ -202,7 +202,7 @@ def _parsed(content: bytes, most: int) -> tuple[dict[str, NDArray[Any]], dict[st
 
 def _check_count(count: int, most: int) -> None:
     if count > most:
-        raise ValueError(f"it holds {count:,d} tensors, expected at most {most:,d}")
+        raise ValueError(f"it holds {count:,d} tensors; at most {most:,d} are allowed")
 
 
 def _entries(header: bytes) -> dict[str, Any]:
@@ -222,14 +222,14 @@ def _array(name: str, body: memoryview, entry: Any, start: int) -> tuple[NDArray
         raise ValueError(f"{place}: not described by dtype, shape and data_offsets")
     kind, shape, offsets = str(entry["dtype"]), entry["shape"], entry["data_offsets"]
     if kind not in DTYPES:
-        raise ValueError(f"{place}: has dtype {display.name(kind)}, expected one of {', '.join(DTYPES)}")
+        raise ValueError(f"{place}: found dtype {display.name(kind)}, expected one of {', '.join(DTYPES)}")
     dtype = DTYPES[kind]
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
         raise ValueError(f"{place}: its shape is not a list of whole numbers")
     end = start + math.prod(shape) * dtype.itemsize
     if offsets != [start, end] or end > len(body):
         expected = f"[{start}, {end}]" if end <= len(body) else f"at most {len(body):,d} bytes"
-        raise ValueError(f"{place}: has offsets {display.name(str(offsets))}, expected {expected}")
+        raise ValueError(f"{place}: found offsets {display.name(str(offsets))}; expected {expected}")
     return np.frombuffer(body[start:end], dtype).reshape(shape), end
 
 

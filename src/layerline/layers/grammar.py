@@ -49,7 +49,7 @@ def hidden(text: str) -> str | None:
     found = next((letter for letter in text if not letter.isprintable()), None)
     if found is None:
         return None
-    what = "a space other than the usual one" if found.isspace() else "an invisible character"
+    what = "an unusual space" if found.isspace() else "an invisible character"
     return f"it contains {what} (U+{ord(found):04X}): retype it"
 
 
@@ -162,7 +162,7 @@ class Real(ValueKind):
         number = float(text)
         inside = self.low <= number <= self.high
         if not inside or (self.open_low and number == self.low) or (self.open_high and number == self.high):
-            helps = f"for {number:g} % write {number / 100:g}" if self.share and 1 < number < 100 else None
+            helps = f"for {number:g}%, write {number / 100:g}" if self.share and 1 < number < 100 else None
             raise Misfit(f"{name} must be {self._wanted()}, not {shown(text)}", helps)
         return number
 

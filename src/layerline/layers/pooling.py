@@ -51,7 +51,7 @@ class Pooling(Layer):
     def _smaller(self, H: int, W: int) -> str:
         name = self.word.name
         if H == W == 1:
-            return f"remove this {name}, or an earlier one: nothing is left to pool"
+            return f"remove this {name} or an earlier one: a 1×1 image cannot be pooled further"
         return f"use a window of at most {written((min(H, self.window[0]), min(W, self.window[1])))}"
 
 

@@ -84,6 +84,6 @@ def kernel_misfit(window: Window, H: int, W: int) -> Misfit:
     least = (max(top, -(-(tall - H) // 2)), max(left, -(-(wide - W) // 2)))
     return Misfit(
         f"{what}{spans} is larger than its {size} input",
-        f"use a kernel of at most {written((most[0], most[1]))}, or padding of at least {written(least)}",
+        f"use a kernel of at most {written((most[0], most[1]))} or padding of at least {written(least)}",
         "kernel",
     )

@@ -32,9 +32,9 @@ _AT_ONCE: Final = 1 << 20
 
 
 def intervals(confusion: Counts, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, tuple[float, float]] | None:
-    """Return the 95 % intervals of test_accuracy and test_macro_f1; None without images.
+    """Return the 95% intervals of test_accuracy and test_macro_f1; None without images.
 
-    confusion: (K, K), row = truth. From the 2.5 % to the 97.5 % quantile of the resamples' scores.
+    confusion: (K, K), row = truth. From the 2.5% to the 97.5% quantile of the resamples' scores.
     """
     if not confusion.sum():
         return None

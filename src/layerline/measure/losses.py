@@ -27,7 +27,7 @@ RISE_NATS: Final = 0.02
 RISE_ERRORS: Final = 2.0
 """and by more than this many standard errors, estimated as loss / √images: single losses vary that much."""
 WAIT: Final = 0.1
-"""Epochs since the best, as a fraction of all, after which a training counts as overfitting; at least 3."""
+"""Epochs since the best, as a fraction of all, after which a training run counts as overfitting; at least 3."""
 AT_ITS_LOWEST: Final = 0.02
 """More epochs may help if the validation loss ends within this fraction of its minimum,"""
 FALL: Final = 0.03
@@ -81,7 +81,7 @@ def _overfitting(history: Sequence[EpochRow], losses: NDArray[np.float64], image
     """Remark that the network is overfitting, and since when: the validation loss rises while the training loss falls.
 
     At least 3 epochs, and a tenth of all, have passed since the epoch of the lowest validation loss; the mean of the
-    last three is above it by more than 10 %, 0.02 nats and two standard errors; the training loss is lower than then.
+    last three is above it by more than 10%, 0.02 nats and two standard errors; the training loss is lower than then.
     """
     held = _validation(history)
     if held is None:
@@ -106,10 +106,10 @@ def _still_improving(
 ) -> list[str]:
     """Remark that more epochs may help: the validation loss ends at its minimum, and near the training loss.
 
-    It ends within 2 % of its minimum, the second half of the epochs lowered it by more than 3 %, it is less than 1.5
-    times the training loss, and more than 2 % of ln K. How much the last epochs lowered it is ignored: a learning rate
-    that falls to 0 hides that. The remark appeared for 89 % of 136 trainings whose test loss fell by a tenth when they
-    were twice as long; of the trainings that got it, the test loss fell in 92 % (benchmarks/remarks.py).
+    It ends within 2% of its minimum, the second half of the epochs lowered it by more than 3%, it is less than 1.5
+    times the training loss, and more than 2% of ln K. How much the last epochs lowered it is ignored: a learning rate
+    that falls to 0 hides that. The remark appeared for 89% of 136 training runs whose test loss fell by a tenth when
+    they were twice as long; of those that got it, the test loss fell in 92% (benchmarks/remarks.py).
     """
     held = _validation(history)
     if held is None:

@@ -86,7 +86,7 @@ def _too_low(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Reci
 
 
 def _nothing_learned(losses: NDArray[np.float64], train: NDArray[np.int64], recipe: Recipe) -> list[str]:
-    """Remark that nothing was learned at a plausible rate: no epoch's loss is 2 % below that of guessing."""
+    """Remark that nothing was learned at a plausible rate: no epoch's loss is 2% below that of guessing."""
     if not _learned_nothing(losses, train, recipe) or len(losses) < 2:
         return []
     return [

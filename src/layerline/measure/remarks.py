@@ -1,4 +1,4 @@
-"""Remarks on a training and its test, with their numbers, each only if it applies. Pure: reads no files, draws nothing.
+"""Remarks on a training run and its test, with their numbers, each only if it applies. Pure: reads no files.
 
 Every rule is stated at its function and in docs/reading-the-results.md. The thresholds are our choice: a remark tells
 you where to look, and no remark does not mean that all is well.
@@ -104,7 +104,7 @@ def _against_baselines(result: Result) -> list[str]:
     if not result.intervals or not result.baselines or result.test_accuracy is None:
         return []
     low, high = result.intervals["test_accuracy"]
-    own = f"{_fraction(result.test_accuracy)} (95 % interval {_fraction(low)} to {_fraction(high)})"
+    own = f"{_fraction(result.test_accuracy)} (95% confidence interval {_fraction(low)} to {_fraction(high)})"
     largest, thumbnails, nearest = map(result.baselines.get, ("largest_class", "thumbnails", "nearest"))
     if largest is not None and largest["accuracy"] >= low:
         always = f"always predicting {_name(str(largest['class']))}"
@@ -115,19 +115,17 @@ def _against_baselines(result: Result) -> list[str]:
     simple = 0.0 if thumbnails is None else thumbnails["accuracy"]
     clearly = result.test_accuracy + (high - low) / 4  # by a standard error
     if nearest is not None and nearest["accuracy"] > max(clearly, simple):
-        how = "better" if nearest["accuracy"] > high else "as well"
+        how = "better" if nearest["accuracy"] > high else "just as well"
         return [
-            f"Predicting the class of the {NEAREST} does {how}: its accuracy is {_fraction(nearest['accuracy'])}, the "
-            f"network's {own}. Either test images are near copies of training images (run layerline data check) or "
-            "the task is easy."
+            f"Predicting the class of the {NEAREST} does {how}: its accuracy is {_fraction(nearest['accuracy'])} and "
+            f"the network's is {own}. Either test images are near copies of training images (run layerline data check) "
+            "or the task is easy."
         ]
     if thumbnails is not None and thumbnails["accuracy"] >= low:
-        how = "better" if thumbnails["accuracy"] > high else "as well"
-        text = (
-            f"{THUMBNAILS.capitalize()} does {how}: its accuracy is {_fraction(thumbnails['accuracy'])}, the network's "
-        )
+        how = "better" if thumbnails["accuracy"] > high else "just as well"
+        text = f"{THUMBNAILS.capitalize()} does {how}: its accuracy is {_fraction(thumbnails['accuracy'])} and the "
         why = "Either the task is easy or the network is undertrained."
-        return [f"{text}{own}. {'The task is easy.' if result.test_accuracy == 1 else why}"]
+        return [f"{text}network's is {own}. {'The task is easy.' if result.test_accuracy == 1 else why}"]
     return []
 
 
@@ -141,8 +139,8 @@ def _no_errors(result: Result, kind: str) -> list[str]:
         return []
     most = display.percent(1 - 0.05 ** (1 / N), 1)
     return [
-        f"No errors in {display.counted(N, _image(kind))}; the true error rate may still be up to {most}, which the "
-        "intervals do not show."
+        f"No errors in {display.counted(N, _image(kind))}; the true error rate could still be up to {most}, which "
+        "the intervals do not show."
     ]
 
 

@@ -31,7 +31,7 @@ class ScoreRow:
     accuracy: float | None
     macro_f1: float | None
     accuracy_interval: tuple[float, float] | None = None
-    """95 %, like `macro_f1_interval`; only the network has them."""
+    """95%, like `macro_f1_interval`; only the network has them."""
     macro_f1_interval: tuple[float, float] | None = None
 
 

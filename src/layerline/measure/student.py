@@ -1,4 +1,4 @@
-"""Student's t: the mean of a few runs with its 95 % interval, without a table.
+"""Student's t: the mean of a few runs with its 95% interval, without a table.
 
 Student 1908, "The probable error of a mean". If x₁ … x_n are independent and normal, (mean − μ) / (s / √n) has the t
 distribution with ν = n − 1 degrees of freedom, s² = Σ(x − mean)² / (n − 1).
@@ -24,7 +24,7 @@ _HALVINGS: Final = 200
 
 
 def mean_of(values: Sequence[float]) -> Mean:
-    """Return the mean and its 95 % interval, mean ± t · s / √n, with t the 97.5 % quantile at n − 1 degrees of freedom.
+    """Return the mean and its 95% interval, mean ± t · s / √n, with t the 97.5% quantile at n − 1 degrees of freedom.
 
     The interval assumes roughly normal values: for a fraction near 1 its upper end is a little too low.
     """

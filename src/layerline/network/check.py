@@ -115,7 +115,7 @@ class _Checker:
             self.mistakes.add(line.span, misfit)
         elif self.input_shape is None and line is None and not self.tree.items[0].foreign:
             misfit = Misfit(
-                "the size of the images is not known",
+                "the image size is unknown",
                 "specify the data (--data), or add a line like `Input 1 28 28` (channels, height, width) at the top",
             )
             self.mistakes.add(self.tree.items[0].span, misfit)

@@ -100,7 +100,7 @@ class Flow:
         except Misfit as misfit:
             told = misfit
             if slip:
-                otherwise = f" Otherwise {misfit.help}" if slip.misfit.argument == misfit.argument else ""
+                otherwise = f" Otherwise, {misfit.help}" if slip.misfit.argument == misfit.argument else ""
                 told = Misfit(misfit.reason, f"{slip.misfit.help}{otherwise}", misfit.argument)
             self._refuse(line, told, slip.meant if slip else layer)
             return
@@ -158,7 +158,7 @@ class Flow:
 
     def _add_no_classes(self, line: LayerLine) -> None:
         misfit = Misfit(
-            "the number of classes is not known without data",
+            "the number of classes is unknown without data",
             "specify the data (--data), or write the number of classes here, as in `FC 10`",
         )
         self._mistakes.add(line.span_of("outputs"), misfit)
@@ -167,7 +167,7 @@ class Flow:
 def _unequal(branch: Shape, other: Shape, start: Shape, *, has_shortcut: bool) -> Misfit:
     """Return the mistake of a Residual whose branches have different shapes."""
     second = "its Shortcut outputs" if has_shortcut else "its input is"
-    reason = f"this Residual outputs {times(branch)}, but {second} {times(other)}; to be added, they must be equal"
+    reason = f"this Residual outputs {times(branch)}, but {second} {times(other)}; they must match to be added"
     return Misfit(reason, _equal(branch, start, has_shortcut=has_shortcut))
 
 

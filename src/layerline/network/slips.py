@@ -30,7 +30,6 @@ _LEFT: Final = 2
 """Rows and columns: a window that leaves at most this much of an image is more likely two numbers."""
 _WIDEST_STRIDE: Final = 4
 """The largest kernel stride that digits are read as."""
-_WORDS: Final = {"kernel": "a kernel of", "window": "a window of", "stride": "a stride of", "padding": "padding of"}
 
 
 @final
@@ -64,10 +63,10 @@ def reversed_order(line: LayerLine, layer: Layer, shape: Shape | None) -> Slip |
         return None
     text = " ".join([layer.word.name, *(token.text for token in arguments[1:])])
     names = str(layer)
-    reason = f"this is {_filters(layer, window)}; in PyTorch's order it would be {_filters(meant, other)}"
+    reason = f"this means {_filters(layer, window)}; in PyTorch's order, it would mean {_filters(meant, other)}"
     helps = (
-        f"did you mean `{text}`? The number of input channels is not written here. "
-        f"If the line is intended, name its values: `{_by_name(layer, names)}`"
+        f"did you mean `{text}`? The number of input channels is inferred, not written. "
+        f"If the line is correct, name its values: `{_by_name(layer, names)}`"
     )
     return Slip(Misfit(reason, helps, layer.word.arguments[0].name), meant, typed == _PYTORCH and shape is not None)
 
@@ -94,10 +93,10 @@ def written_together(line: LayerLine, layer: Layer, shape: Shape | None) -> Slip
         else:
             if shape is not None and not _leaves_little(layer, meant, extent, shape):
                 continue
-            reason = f"this is a {first} of {times(extent)}"
+            reason = f"this is a {times(extent)} {first}"
             if shape is not None and (left := _left(layer, shape)):
                 reason += f", which leaves {times(left[1:])} of {times(shape[1:])}"
-        return Slip(Misfit(reason, f"did you mean `{text}`, {digits}?", name), meant)
+        return Slip(Misfit(reason, f"did you mean `{text}` ({digits})?", name), meant)
     return None
 
 
@@ -122,11 +121,11 @@ def _strange(window: Window, meant: Window, arrives: int) -> bool:
 
 
 def _filters(layer: Layer, window: Window) -> str:
-    """Return `3 filters of 8×8 with a stride of 3`."""
+    """Return `3 filters of size 8×8 with stride 3`."""
     count = dataclasses.asdict(layer).get("filters", 0)  # type: ignore[call-overload]  # every final class is one
     many = f"{count:,d} filter{'s' * (count != 1)}" if count else "one filter per channel"
-    stride = "" if window.stride == (1, 1) else f" with a stride of {written(window.stride)}"
-    return f"{many} of {times(window.extent)}{stride}"
+    stride = "" if window.stride == (1, 1) else f" with stride {written(window.stride)}"
+    return f"{many} of size {times(window.extent)}{stride}"
 
 
 def _by_name(layer: Layer, text: str) -> str:
@@ -155,8 +154,8 @@ def _apart(line: LayerLine, layer: Layer, name: str, size: Pair) -> tuple[str, L
     meant = line.read_as(tuple(tokens))
     if meant is None or not _usual(meant):
         return None
-    *said, last = [f"{_WORDS[n]} {d}" for n, d in zip(names, digits, strict=True)]
-    return " ".join([layer.word.name, *(token.text for token in tokens)]), meant, f"{', '.join(said)} and {last}"
+    parts = [f"{n} {d}" for n, d in zip(names, digits, strict=True)]
+    return " ".join([layer.word.name, *(token.text for token in tokens)]), meant, ", ".join(parts)
 
 
 def _usual(layer: Layer) -> bool:

@@ -18,8 +18,8 @@ _INDENT: Final = "  "
 _HEAD: Final = ("layer", "output", "parameters", "multiply-adds", "memory")
 _COUNTED: Final = "forward pass of one image, in Conv, Depthwise and FC"
 _TOTAL: Final = (
-    "the total is not the sum but what the compiled engine allocates on this machine",
-    "with SGD and momentum; the images, and about 200 MB for the program, are extra",
+    "the total is what the compiled engine allocates on this machine with SGD and",
+    "momentum, not the sum of the rows; images and program (about 200 MB) are extra",
 )
 _SAME: Final = "padding=same: TensorFlow's rule: ⌈n / stride⌉ outputs, the odd row or column at the end"
 _NARROWEST: Final = 12

@@ -86,8 +86,8 @@ def _adaptive(word: str, windowed: str) -> Callable[[Statement], AsMeant | Misfi
             return AsMeant(_as(statement, word, ()))
         typed = statement.word.text
         size = int(sizes[0]) if sizes and sizes[0].isdecimal() else 4
-        reason = f"{typed} is available with an output of 1×1 only, which is `{word}` here"
-        return Misfit(reason, f"use a window: `{windowed} 2` gives {size}×{size} from images of {2 * size}×{2 * size}")
+        reason = f"{typed} is available only with a 1×1 output, which is `{word}` here"
+        return Misfit(reason, f"use a window: `{windowed} 2` reduces {2 * size}×{2 * size} images to {size}×{size}")
 
     return read
 
@@ -107,7 +107,7 @@ def _activation(statement: Statement) -> AsMeant | Misfit:
     """Read Keras's `Activation relu`."""
     typed, values = statement.word.text, statement.arguments
     if [_value(value).lower() for value in values] == ["linear"]:
-        return Misfit(f"{typed} linear changes nothing", "remove this line")
+        return Misfit(f"{typed} linear does nothing", "remove this line")
     line = activation(_value(values[0])) if len(values) == 1 and _named(values[0]) in ("", "activation") else None
     if line is None:
         return Misfit(f"{typed} is not a layer here", "write only the name of the activation, such as `ReLU`")

@@ -76,9 +76,9 @@ class Values:
             return self._read()
         first, *rest = self.statement.arguments
         what = _INPUT_FIRST[self.word.name]
-        reason = f"this is in PyTorch's order, with the number of {what} first"
+        reason = f"this line is in PyTorch's order, with the number of {what} first"
         line = " ".join([self.word.name, *(token.text for token in rest)])
-        self._fail(first.span, Misfit(reason, f"write `{line}`: the number of {what} follows from the lines before"))
+        self._fail(first.span, Misfit(reason, f"write `{line}`: the number of {what} is inferred from the lines above"))
         return None
 
     def _without_first(self) -> dict[str, Any] | None:

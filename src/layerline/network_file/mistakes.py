@@ -79,7 +79,7 @@ class Mistakes:
             return
         parts = [self._shown[span] for span in sorted(self._shown)]
         if self._more:
-            parts.append(f"{MOST_SHOWN} mistakes are listed; there are more.")
+            parts.append(f"Only the first {MOST_SHOWN} mistakes are listed.")
         raise NetworkError("\n\n".join(parts))
 
 

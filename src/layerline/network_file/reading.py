@@ -46,7 +46,7 @@ def check_size(shown: str, read: int, size: int) -> None:
     """Raise NetworkError if a file of `size` bytes, of which `read` were read, is too large."""
     if read > LARGEST_FILE:
         raise NetworkError(
-            f"{shown}: has {display.size(size)}, but a network file has at most 1 MiB",
+            f"{shown} has {display.size(size)}, but a network file can have at most 1 MiB",
             "check that this is the right file: a network has one line per layer",
         )
 
@@ -54,10 +54,10 @@ def check_size(shown: str, read: int, size: int) -> None:
 def _decoded(shown: str, content: bytes) -> str:
     for magic, what in _MAGIC.items():
         if content.startswith(magic):
-            raise NetworkError(f"{shown}: is {what}, not a network file", "a network file is plain text in UTF-8")
+            raise NetworkError(f"{shown} is {what}, not a network file", "a network file is plain text in UTF-8")
     zero = content.find(0)
     if zero >= 0:
-        raise NetworkError(f"{shown}: is not text: byte {zero:,d} is 0", "a network file is plain text in UTF-8")
+        raise NetworkError(f"{shown} is not text: byte {zero:,d} is 0", "a network file is plain text in UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -24,7 +24,7 @@ UNAVAILABLE: Final[dict[str, str | None]] = {
         ),
         _ACTIVATIONS,
     ),
-    "prelu": "slopes are not learned here; `LeakyReLU 0.25` has the slope that PReLU starts with in PyTorch",
+    "prelu": "slopes are not learned here; `LeakyReLU 0.25` has PReLU's initial slope in PyTorch",
     "softmax2d": "`Softmax` needs a vector, on the last line only",
     **dict.fromkeys(
         (

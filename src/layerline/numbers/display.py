@@ -37,15 +37,15 @@ def interval(bounds: tuple[float, float] | None, digits: int = 4) -> str:
 
 
 def percent(value: float | None, digits: int = 0) -> str:
-    """Return a fraction as a percentage, `67 %`; only exactly 1 is printed as 100 %, small values as `<1 %`."""
+    """Return a fraction as a percentage, `67%`; only exactly 1 is printed as 100%, small values as `<1%`."""
     if value is None:
         return NOTHING
     if not math.isfinite(value):
         return _not_finite(value)
     step = 10.0**-digits
     if 0 < value * 100 < step / 2:
-        return f"<{step:.{digits}f} %"
-    return f"{100 * _inside(value, digits + 2):.{digits}f} %"
+        return f"<{step:.{digits}f}%"
+    return f"{100 * _inside(value, digits + 2):.{digits}f}%"
 
 
 def count(value: int) -> str:

@@ -4,7 +4,7 @@ constant    1
 linear      1 − t / T
 cosine      (1 + cos πt/T) / 2                     (Loshchilov & Hutter 2017, arXiv:1608.03983, eq. 5, no restarts)
 step        factor^⌊t / (step_epochs · steps)⌋
-one-cycle   rises from 1/25 to 1 over the first 30 % of the steps and falls to 1/250,000, both as half a cosine
+one-cycle   rises from 1/25 to 1 over the first 30% of the steps and falls to 1/250,000, both as half a cosine
             (Smith & Topin 2018, arXiv:1708.07120; PyTorch's OneCycleLR, without its momentum cycle)
 """
 

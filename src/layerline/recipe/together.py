@@ -62,7 +62,7 @@ def _check_schedule(recipe: Recipe, images: int) -> None:
     if recipe.schedule == "step" and recipe.step_epochs is None:
         third = max(1, round(recipe.epochs / 3))
         raise RecipeError(
-            "--schedule step needs --step-epochs, the epochs between two steps", f"try --step-epochs {third}"
+            "--schedule step needs --step-epochs, the number of epochs between steps", f"try --step-epochs {third}"
         )
     for name in ("step_epochs", "step_factor"):
         if recipe.schedule != "step" and getattr(recipe, name) != getattr(type(recipe)(), name):
@@ -77,6 +77,6 @@ def _check_schedule(recipe: Recipe, images: int) -> None:
         raise RecipeError("--warmup: --schedule one-cycle has its own warmup", "omit --warmup")
     if recipe.within is None and recipe.warmup >= recipe.epochs:
         raise RecipeError(
-            f"--warmup {recipe.warmup:g}: the run has only {recipe.epochs} epochs, all of them would be warmup",
+            f"--warmup {recipe.warmup:g}: all {recipe.epochs} epochs of the run would be warmup",
             f"use a --warmup below {recipe.epochs}",
         )

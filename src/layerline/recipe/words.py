@@ -102,7 +102,7 @@ def class_weights(given: Any) -> str | tuple[float, ...] | None:
         if set(given) != set(range(len(given))):
             known = ", ".join(map(repr, list(given)[:4]))
             raise RecipeError(
-                f"--class-weights: found a dictionary of {known}, expected the numbers of all classes from 0",
+                f"--class-weights: found a dictionary of {known}; expected the numbers of all classes from 0",
                 "pass one number per class, in the order of the classes: [1, 2.5, 1]",
             )
         given = [given[k] for k in range(len(given))]

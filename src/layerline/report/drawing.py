@@ -68,7 +68,7 @@ class Bar:
 
 
 def scale(title: str, summary: str, bars: Sequence[Bar]) -> str:
-    """Return a bar chart on a scale from 0 to 100 %, each bar with its name and value above it."""
+    """Return a bar chart on a scale from 0 to 100%, each bar with its name and value above it."""
     row, left, right = 40, 6, _WIDTH - 6
     bottom = row * len(bars) + 8
 
@@ -80,7 +80,7 @@ def scale(title: str, summary: str, bars: Sequence[Bar]) -> str:
         anchor = "start" if tick == 0 else "end" if tick == 1 else "middle"
         parts.append(f'<path class="grid" d="M{at(tick)} 20V{bottom}"/>')
         parts.append(
-            f'<text class="tick" x="{at(tick)}" y="{bottom + 15}" text-anchor="{anchor}">{100 * tick:g} %</text>'
+            f'<text class="tick" x="{at(tick)}" y="{bottom + 15}" text-anchor="{anchor}">{100 * tick:g}%</text>'
         )
     for k, bar in enumerate(bars):
         top = row * k

@@ -124,7 +124,7 @@ def _score(
     bounds: tuple[float, float] | None,
     baselines: Sequence[tuple[str, float | None]],
 ) -> Score:
-    interval = "" if bounds is None else f"95 % interval: {_percent(bounds[0])} to {_percent(bounds[1])}"
+    interval = "" if bounds is None else f"95% confidence interval: {_percent(bounds[0])} to {_percent(bounds[1])}"
     rows = [(label, value), *((label, other) for label, other in baselines if other is not None)]
     bars = [
         Bar(label, "other" if k else "own", each, _percent(each), None if k else bounds)

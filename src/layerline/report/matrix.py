@@ -113,6 +113,6 @@ def _numbers(
 def _bar(paper: Sheet, frame: Frame) -> None:
     """Draw the color bar: fraction of the row on a square-root scale, so that one mistake in a hundred shows."""
     scale = Frame(frame.right + 0.1, frame.bottom, 0.09, frame.height)
-    marks = ((0, "0"), (0.01, "1 %"), (0.1, "10 %"), (0.25, "25 %"), (0.5, "50 %"), (1, "100 %"))
+    marks = ((0, "0"), (0.01, "1%"), (0.1, "10%"), (0.25, "25%"), (0.5, "50%"), (1, "100%"))
     paper.bar(scale, sheet.BLUES, [(math.sqrt(share), reads) for share, reads in marks])
     paper.text(scale.left, scale.top + 7 / 72, "of row", size=6.5)

@@ -91,7 +91,7 @@ def fitting(resized: Resized) -> str:
 def choose(data: Dataset, augmentation: Augmentation | None, seed: int) -> Samples:
     """Return images of each class, evenly spaced over the training images, with their versions in epochs 1, 2, …
 
-    An image is augmented exactly as in a training with this seed. Raises RecipeError if images are too small for it.
+    An image is augmented exactly as in training with this seed. Raises RecipeError if images are too small for it.
     """
     C, H, W = data.shape
     if augmentation is not None:

@@ -1,4 +1,4 @@
-"""ending.json: how a training ended early; a finished training has none."""
+"""ending.json: how a training run ended early; a finished training has none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KINDS: Final = {"ended": schema.TEXT, "epochs": schema.WHOLE, "steps": schema.W
 
 @dataclass(frozen=True)
 class Ending:
-    """How and when a training ended early."""
+    """How and when a training run ended early."""
 
     ended: Literal["stopped", "diverged"]
     """diverged: its loss became NaN or infinite."""
@@ -39,5 +39,5 @@ class Ending:
         schema.check(path, found, _KINDS, AGAIN)
         ended = (found or {}).get("ended")
         if ended not in ("stopped", "diverged"):
-            raise UserError(f"{path}: has no valid `ended` (stopped or diverged)", AGAIN)
+            raise UserError(f"{path}: no valid `ended` (stopped or diverged)", AGAIN)
         return cls(ended, found.get("epochs") or 0, found.get("steps") or 0)

@@ -213,7 +213,7 @@ class RunFolder:
                 except FileExistsError:
                     if not self._numbered:
                         raise UserError(
-                            f"--out {self.given}: was created by another process just now", "choose another name"
+                            f"--out {self.given} was just created by another process", "choose another name"
                         ) from None
                     self.path = _next(self.path.parent, self.path.name.rpartition("-")[0])
                     self.given = self.given.with_name(self.path.name)
@@ -255,12 +255,12 @@ def _number(name: str, stem: str) -> int:
 def _check_replaceable(out: Path, force: bool) -> None:
     if not out.is_dir():
         what = "a broken link" if out.is_symlink() else "a file, not a folder"
-        raise UserError(f"--out {out}: is {what}", "choose another name")
+        raise UserError(f"--out {out} is {what}", "choose another name")
     if not force:
-        raise UserError(f"--out {out}: already exists", "choose another name, or replace an old run with --force")
+        raise UserError(f"--out {out} already exists", "choose another name, or replace an old run with --force")
     if not is_run(out):
         raise UserError(
-            f"--out {out}: already exists and has no {EXPERIMENT} written by layerline",
+            f"--out {out} already exists and has no {EXPERIMENT} written by layerline",
             "--force only replaces the folder of an earlier run: choose another name",
         )
 
@@ -286,6 +286,6 @@ def _check_writable(path: Path) -> None:
     for name in path.absolute().relative_to(nearest.absolute()).parts:
         if len(os.fsencode(name)) > longest:
             raise UserError(
-                f"{display.name(name)}: the name has {len(os.fsencode(name)):,d} bytes, at most {longest} are allowed",
+                f"{display.name(name)}: the name has {len(os.fsencode(name)):,d} bytes; at most {longest} are allowed",
                 other,
             )

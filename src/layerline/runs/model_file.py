@@ -177,7 +177,7 @@ def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
     """Raise FileError if the file is not a model, or its format is newer than this program."""
     if metadata.get("format") != FORMAT:
         what = display.name(metadata.get("format", "something else"))
-        raise FileError(f"{path}: contains a {what}, expected a model", "a run's model is its model.safetensors")
+        raise FileError(f"{path} contains a {what}, not a model", "a run's model is its model.safetensors")
     version = metadata.get("format_version", "(none)")
     if version != str(FORMAT_VERSION):
         made = "unknown"

@@ -10,7 +10,7 @@ NETWORK, EXPERIMENT, HISTORY = "network.cnn", "experiment.toml", "history.jsonl"
 RESULT, PREDICTIONS, MODEL, CHECKPOINTS = "result.json", "predictions.npz", "model.safetensors", "checkpoints"
 REPORT = "report.html"
 ENDING = "ending.json"
-"""Only if a training did not finish."""
+"""Only if a training run did not finish."""
 GRAPHS: Final = ("loss", "accuracy", "macro_f1", "confusion", "filters")
 """Each is written as .png and .svg."""
 SEEDS: Final = "seeds.json"

@@ -198,7 +198,7 @@ def _members(
         return {}
     for name in _NEEDED:
         if prefix + name not in members:
-            raise UserError(f"{path}: has no array {prefix + name}", AGAIN)
+            raise UserError(f"{path} has no array {prefix + name}", AGAIN)
     many = all(prefix + name in members for name in _OF_MANY)
     wanted = [name for name in _KINDS if many or name not in _OF_MANY]
     known = {name: members[prefix + name] for name in wanted if prefix + name in members}
@@ -221,7 +221,7 @@ def _check_sizes(path: Path, opened: zipfile.ZipFile, known: dict[str, zipfile.Z
     needed, free = sum(header.size for header in headers.values()), free_bytes()
     if needed > free:
         raise UserError(
-            f"{path}: needs {display.size(needed)} of memory, {display.size(free)} are free", "free some memory"
+            f"{path} needs {display.size(needed)} of memory, but only {display.size(free)} are free", "free some memory"
         )
 
 

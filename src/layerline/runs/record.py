@@ -145,7 +145,7 @@ class Record:
     ) -> Self:
         """Return the record of the run in `folder`.
 
-        experiment: None for a training with data in memory, of which only the name is known, not the path.
+        experiment: None for a training run with data in memory, of which only the name is known, not the path.
         reasons: reasons of automatic choices, by key of the recipe. start: the weights that it starts from.
         """
         facts = engine.facts()

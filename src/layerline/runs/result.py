@@ -73,7 +73,7 @@ class Result:
     test_macro_f1: float | None = None
     confusion: Counts | None = None
     intervals: Mapping[str, tuple[float, float]] | None = None
-    """The 95 % intervals of test_accuracy and test_macro_f1: see measure.intervals."""
+    """The 95% intervals of test_accuracy and test_macro_f1: see measure.intervals."""
     baselines: Baselines | None = None
     """Scores without a network: largest_class, thumbnails and nearest, see measure.baselines."""
     remarks: tuple[str, ...] = ()

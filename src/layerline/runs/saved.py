@@ -68,8 +68,8 @@ class SavedRun:
 def read(folder: Path) -> SavedRun:
     """Return the run in `folder`. Raises UserError if it is not a run folder, or a file in it is damaged."""
     if not (folder / EXPERIMENT).is_file():
-        what = f"has no {EXPERIMENT}, so it is not a run folder" if folder.is_dir() else "no such folder"
-        raise UserError(f"{folder}: {what}", "specify a folder written by layerline train, such as runs/lenet5-mnist-1")
+        what = f" has no {EXPERIMENT}, so it is not a run folder" if folder.is_dir() else ": no such folder"
+        raise UserError(f"{folder}{what}", "specify a folder written by layerline train, such as runs/lenet5-mnist-1")
     record = Record.read(folder / EXPERIMENT)
     text = _text(folder / NETWORK) if (folder / NETWORK).exists() else ""
     tested = Result.read(folder / RESULT) if (folder / RESULT).exists() else None

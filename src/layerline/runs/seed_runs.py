@@ -28,12 +28,12 @@ _KINDS: Final = {
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of some values with its 95 % interval; see measure.student."""
+    """The mean of some values with its 95% interval; see measure.student."""
 
     values: tuple[float, ...]
     mean: float
     low: float | None
-    """Lower end of the 95 % interval; None with fewer than two values."""
+    """Lower end of the 95% interval; None with fewer than two values."""
     high: float | None
     deviation: float | None
     """The standard deviation of the values (n − 1 in the denominator); None with fewer than two."""
@@ -78,7 +78,7 @@ class SeedRuns:
         found = texts.of_json(path)
         runs = found.get("runs") if isinstance(found, dict) else None
         if not isinstance(runs, list) or not all(isinstance(run, str) and run == Path(run).name for run in runs):
-            raise UserError(f"{path}: has no list of runs", AGAIN)
+            raise UserError(f"{path}: no list of runs", AGAIN)
         schema.check(path, found, _KINDS, AGAIN)
         return cls(
             tuple(runs),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-AGAIN: Final = "copy the folder again from where it was written, or train again"
+AGAIN: Final = "copy the folder again from its original location, or train again"
 LARGEST: Final = 2**24
 """Maximum bytes of a JSON file. As Python objects it takes up to 25 times as much."""
 LARGEST_HISTORY: Final = 2**26
@@ -33,7 +33,7 @@ def content(path: Path, most: int = LARGEST) -> bytes:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}", AGAIN) from error
     if found is None:
-        raise UserError(f"{path}: is larger than {display.size(most)}, the limit for this file of a run", AGAIN)
+        raise UserError(f"{path} is larger than {display.size(most)}, the limit for this file of a run", AGAIN)
     return found
 
 

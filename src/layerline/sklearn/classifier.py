@@ -147,7 +147,7 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             raise ValueError("classes, the list of all labels, must be passed to the first call of partial_fit")
         known = self.classes_ if classes is None else _classes(classes)
         if not first and not np.array_equal(known, self.classes_):
-            raise ValueError(f"classes are {_listed(known)}, but were {_listed(self.classes_)} before: omit them")
+            raise ValueError(f"classes= is {_listed(known)}, but was {_listed(self.classes_)} before: omit it")
         with all_or_nothing(self), translated():
             images, y = self._checked(X, y, reset=first)
             train = as_split(images, _codes(y, known))
@@ -226,7 +226,8 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             if self.input_shape is not None or shape[1:] != (1, 1) or "input" not in error.message:
                 raise
             flat = (
-                f"flat X is read as {shape[0]:,d} channels of 1×1: set the shape of its images, input_shape=(C, H, W)"
+                f"flat X is read as {shape[0]:,d} channels of size 1×1: set the shape of its images, "
+                "input_shape=(C, H, W)"
             )
             raise NetworkError(error.with_flags, flat) from None
 
@@ -282,7 +283,7 @@ def _classes(labels: ArrayLike) -> NDArray[Any]:
     """Return the distinct labels, sorted. Raises ValueError if there are fewer than two, or two look the same."""
     classes = np.unique(np.asarray(labels))
     if len(classes) < 2:
-        raise ValueError(f"found only 1 class, {_listed(classes)}, expected at least 2")
+        raise ValueError(f"found only 1 class ({_listed(classes)}); expected at least 2")
     _check_alike(classes.tolist())
     return classes
 

@@ -44,7 +44,7 @@ def layout_of(X: NDArray[Any], layout: str | None, given: object) -> str:
     if len(fits) != 1 and channels != (1, 1):
         first, last = (f"{count} channel{'' if count == 1 else 's'}" for count in channels)
         raise DataError(
-            f"X has images of {times(X.shape[1:])}: channels may come first or last",
+            f"X has {times(X.shape[1:])} images: channels may come first or last",
             f"set layout='NCHW' for {first}, or layout='NHWC' for {last}",
         )
     return fits[0]
@@ -66,12 +66,12 @@ def shape_of(X: NDArray[Any], layout: str, given: object) -> Shape:
         shape = _shape(X, layout)
     else:
         raise DataError(
-            f"X has {X.ndim} dimensions, {times(X.shape)}",
+            f"X has {X.ndim} dimensions: {times(X.shape)}",
             "reshape it to (N, d), (N, H, W), (N, C, H, W) or (N, H, W, C)",
         )
     if X.ndim > 2 and wanted not in (None, shape):
         raise DataError(
-            f"input_shape={wanted}, but X has images of {times(shape)} (C×H×W)",
+            f"input_shape={wanted}, but X has {times(shape)} images (C×H×W)",
             "omit input_shape, or set it to the images' shape; use layout='NHWC' if channels come last",
         )
     if math.prod(X.shape[1:]) != math.prod(shape):
@@ -92,7 +92,7 @@ def as_images(X: NDArray[Any], layout: str, shape: Shape) -> NDArray[Any]:
         layout = next((other for other in LAYOUTS if _shape(X, other) == shape), layout)
     if shape_of(X, layout, shape if X.ndim == 2 else None) != shape:
         raise DataError(
-            f"X has images of {times(X.shape[1:])}, but the network needs {times(shape)} (C×H×W)",
+            f"X has {times(X.shape[1:])} images, but the network needs {times(shape)} (C×H×W)",
             "pass images of the same shape as in training",
         )
     C, H, W = shape

@@ -126,7 +126,7 @@ def _check_order(network: Any, data: Any, recipe: Any, function: str) -> None:
         raise CallError(f"{function}(): found the data first, then the network", f"swap them: {call}")
     if not isinstance(network, Network | str | os.PathLike):
         raise CallError(
-            f"{function}(): found {type(network).__name__} as the network, expected a network, a preset or a file",
+            f"{function}(): found {type(network).__name__} as the network; expected a network, a preset or a file",
             f"for example {USAGE}; layerline.presets() lists presets, layerline.parse(text, data) reads text",
         )
     if recipe is not None and not isinstance(recipe, Recipe):

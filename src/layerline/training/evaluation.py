@@ -68,13 +68,13 @@ def check(data: Dataset, shape: tuple[int, int, int], classes: Sequence[str], pr
     name = display.name(data.name)
     if data.shape != shape:
         raise DataError(
-            f"{name}: has images of {_times(data.shape)}, but the model expects {_times(shape)}",
-            "arrays are not resized: use arrays of that shape; image files are resized, in Python with "
-            "model.load_data(path)",
+            f"{name} has {_times(data.shape)} images, but the model expects {_times(shape)}",
+            "arrays are not resized: use arrays of that shape, or image files, which are resized (in Python: "
+            "model.load_data(path))",
         )
     if data.resized is not None and data.resized.fit != preprocessing.fit:
         raise DataError(
-            f"{name}: its images were resized with fit={data.resized.fit}, the training images with "
+            f"{name}: its images were resized with fit={data.resized.fit}, but the training images with "
             f"fit={preprocessing.fit}",
             "load them like the training images: model.load_data(path)",
         )
@@ -101,7 +101,7 @@ def _check_scale(data: Dataset, preprocessing: Preprocessing) -> None:
             f"from {seen.low:.4g} to {seen.high:.4g}" if seen is not None and normalized else f"from 0 to {needs:.4g}"
         )
         raise DataError(
-            f"{display.name(data.name)}: has {found}, the training images had pixels {were}: "
+            f"{display.name(data.name)} has {found}, but the training images had pixels {were}: "
             "the conversion is ambiguous",
             "normalize them like the training images" if normalized else "save them as uint8, or as floats from 0 to 1",
         )
@@ -137,12 +137,12 @@ def _check_classes(data: Dataset, classes: Sequence[str]) -> None:
     missing = [name for name in classes if name not in data.classes]
     if not unknown and (not missing or "classes" in data.cuts):
         return
-    differences = [f"has {_listed(unknown)}, unknown to the model"] if unknown else []
-    differences += [f"lacks {_listed(missing)}"] if missing else []
+    differences = [f"unknown to the model: {_listed(unknown)}"] if unknown else []
+    differences += [f"missing: {_listed(missing)}"] if missing else []
     both = [name for name in data.classes if name in classes]
     plain = len(both) > 1 and not any("," in name or name != display.name(name) for name in both)
     raise DataError(
-        f"{display.name(data.name)}: its classes are not the model's: it {', and '.join(differences)}",
+        f"{display.name(data.name)}: its classes do not match the model's ({'; '.join(differences)})",
         f"class names must match exactly; --classes {','.join(both)} selects the common ones"
         if plain and len(both) <= _MOST_NAMES
         else f"class names must match exactly: the model has {_listed(classes)}",
@@ -160,7 +160,7 @@ def evaluated(
     with_baselines: bool,
     progress: Callable[[int, int], None] | None,
 ) -> Result:
-    """Return the result of an engine on images, like the test of a training; see `Model.evaluate`."""
+    """Return the result of an engine on images, like the test of a training run; see `Model.evaluate`."""
     seed = plain(seed)
     checks.whole("seed", seed, 0, 2**64 - 1)
     chosen = [(name, _named(split, data.classes, classes)) for name, split in parts(data, which)]

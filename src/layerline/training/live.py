@@ -1,4 +1,4 @@
-"""Live display of a training in a notebook: one output, redrawn after each epoch, with a progress line.
+"""Live display of a training run in a notebook: one output, redrawn after each epoch, with a progress line.
 
 IPython is never imported here: in a notebook it is already loaded.
 """
@@ -115,7 +115,7 @@ def _display() -> Callable[[str, str], None]:
 
 
 def _line(progress: Progress) -> str:
-    """Return the progress line: `epoch 3 of 10, 38 %, 48,200 images/s, 12.0 s left`."""
+    """Return the progress line: `epoch 3 of 10, 38%, 48,200 images/s, 12.0 s left`."""
     if not progress.phase.in_epoch:
         return progress.phase.sentence
     parts = [f"epoch {progress.epoch} of {progress.epochs}", display.percent(progress.done)]

@@ -88,7 +88,7 @@ class Loop:
             self._resume(prepared.resumed)
 
     def _resume(self, snapshot: Snapshot) -> None:
-        """Restore a training between two steps; `run` then continues exactly as it would have."""
+        """Restore a training run between two steps; `run` then continues exactly as it would have."""
         self._engine.set_state(snapshot.state)
         self._engine.set_running(snapshot.running)
         self.history, self.best, self.last = list(snapshot.history), snapshot.best, snapshot.last

@@ -168,12 +168,12 @@ class Model:
         baselines: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> Result:
-        """Return the result of this model on labeled images, like `run.result` of a training.
+        """Return the result of this model on labeled images, like `run.result` of a training run.
 
         With M images, p[m, k] the probability of class k and t[m] the true class of image m:
         test_loss = −(1/M) Σₘ ln p[m, t[m]] in nats, summed in float64; confusion[t, k] counts the images of class t
         predicted as k, int64 (K, K); accuracy and macro F1 over the classes that occur are computed from it (see
-        `metrics.Scores`), and so are the 95 % intervals, a bootstrap seeded by `seed`.
+        `metrics.Scores`), and so are the 95% intervals, a bootstrap seeded by `seed`.
 
         data: images with the network's input shape (C, H, W); classes are matched by name, in any order. Pixels with
         another largest value than in training are scaled.

@@ -136,7 +136,7 @@ def _file(given: Any) -> File:
     path = Path(os.fsdecode(given))
     if path.is_dir():
         raise DataError(
-            f"{path}: is a folder, expected an image file",
+            f"{path} is a folder, not an image file",
             f"list its files in order: sorted(Path({str(path)!r}).rglob('*.jpg'))",
         )
     if not path.exists():

@@ -1,4 +1,4 @@
-"""TRAIN: a training that is ready to start, and the only place where it is put together."""
+"""TRAIN: a training run that is ready to start, and the only place where it is put together."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Prepared:
     seconds: float | None = None
     """Estimated duration of the training, if it was measured because it is long."""
     experiment: Experiment | None = None
-    """What was requested; None for a training from Python with data in memory, whose path is not known."""
+    """What was requested; None for a training run from Python with data in memory, whose path is not known."""
     baselines: Baselines | None = None
     """The baselines, if they were computed before the training."""
 
@@ -101,7 +101,7 @@ def prepare(
     experiment: Experiment | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Prepared:
-    """Return a training that is ready to start. Raises UserError if network, data, recipe and engine do not match.
+    """Return a training run that is ready to start. Raises UserError if network, data, recipe and engine do not match.
 
     given: keys of the recipe that were specified; all others are chosen or measured; None: the recipe is complete.
     start: weights of an earlier training to start from; None: drawn by the recipe's seed.

@@ -172,7 +172,9 @@ def _check_fits(found: Latest, prepared: Prepared) -> None:
             raise UserError(f"{found.path}: its {name} do not match this network and recipe", _MODIFIED)
     steps = prepared.recipe.steps(len(prepared.data.train))
     if snapshot.step >= max(1, steps):
-        raise UserError(f"{found.path}: is at step {snapshot.step:,d}, but an epoch has {steps:,d} steps", _MODIFIED)
+        raise UserError(
+            f"{found.path} is at step {snapshot.step:,d}, but an epoch has only {steps:,d} steps", _MODIFIED
+        )
 
 
 def _types(arrays: Mapping[str, NDArray[Any]]) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -180,7 +182,7 @@ def _types(arrays: Mapping[str, NDArray[Any]]) -> dict[str, tuple[tuple[int, ...
 
 
 def _first(engine: Engine, classes: int) -> Snapshot:
-    """Return the snapshot of a training that has not started."""
+    """Return the snapshot of a training run that has not started."""
     return Snapshot((), 0, engine.state(), None, None, Running(0.0, np.zeros((3, classes), np.int64)))
 
 

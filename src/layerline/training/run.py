@@ -1,4 +1,4 @@
-"""The outcome of a training: its history, result, model and folder."""
+"""The outcome of a training run: its history, result, model and folder."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Run:
         network = score_rows.own(result)
         if result.intervals is not None:
             accuracy, macro_f1 = map(display.interval, (network.accuracy_interval, network.macro_f1_interval))
-            rows.append(f"95 % intervals: accuracy {accuracy}, macro F1 {macro_f1}")
+            rows.append(f"95% confidence intervals: accuracy {accuracy}, macro F1 {macro_f1}")
         rows += [
             f"{row.label} {display.fraction(row.accuracy)} {display.fraction(row.macro_f1)}"
             for row in score_rows.simpler(result)

@@ -74,7 +74,7 @@ def find(model: Path) -> RunOfModel | None:
 
 
 def seen(run: RunOfModel | None, data: Dataset, looked_at: Sequence[tuple[str, Split]]) -> int | None:
-    """Return how many of the evaluated images were not held back from training; None if unknown.
+    """Return how many of the evaluated images were not held out from training; None if unknown.
 
     looked_at: the evaluated splits by name.
     """
@@ -103,23 +103,21 @@ def remark(run: RunOfModel | None, data: Dataset, looked_at: Sequence[tuple[str,
         )
     if count is not None:
         total = sum(len(split) for _, split in looked_at)
-        some = f"{display.count(count)} of these {display.count(total)} images were not"
-        return (
-            f"{'None of these images were' if count == total else some} held back from training: the scores do not "
-            "show how the model does on new images."
-        )
+        some = "All of these" if count == total else f"{display.count(count)} of these {display.count(total)}"
+        used = "were used in training" if "limit" not in run.options else "may have been used in training"
+        return f"{some} images {used}: the scores do not show how the model does on new images."
     if run is None:
         why = "The model file is not in a run folder, so its training data is unknown."
     elif not run.is_of(data):
         why = "The data is not, or no longer, the training data."
     else:
-        why = "The run does not record which images it held back."
+        why = "The run does not record which images it held out."
     if any(name == "train" for name, _ in looked_at):
         return f"{why} If the model was trained on some of these images, the scores say little about new ones."
     ((name, _),) = looked_at
     return (
-        f"{why} These are the images that --{name} {_size(data.cuts[name])} holds back in a training; if all images "
-        "are new to the model, use --split all."
+        f"{why} These are the images that --{name} {_size(data.cuts[name])} holds out from training; if all images are "
+        "new to the model, use --split all."
     )
 
 

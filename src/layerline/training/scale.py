@@ -109,7 +109,7 @@ def _of_floats(images: NDArray[np.float32], preprocessing: Preprocessing) -> tup
 def _of_floats_for_floats(
     images: NDArray[np.float32], low: float, high: float, preprocessing: Preprocessing
 ) -> tuple[NDArray[Any], str | None]:
-    """Convert floats for a training on floats up to 1, or on normalized ones."""
+    """Convert floats for a training run on floats up to 1, or on normalized ones."""
     seen = preprocessing.seen
     if seen is not None and seen.normalized:
         if high - low > _FAR * (seen.high - seen.low):

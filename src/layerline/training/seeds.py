@@ -135,7 +135,7 @@ def train_seeds(
 
 @final
 class Series:
-    """Runs the trainings one after the other, and updates seeds.json after each."""
+    """Runs the training runs one after the other, and updates seeds.json after each."""
 
     def __init__(self, prepared: Prepared, count: int, folder: RunFolder | None) -> None:
         """Store the training with the first seed; the records of all runs get the seed of the splits."""
@@ -223,7 +223,7 @@ class Series:
 def check_count(count: object, recipe: Recipe) -> None:
     """Raise RecipeError if the number of seeds is invalid."""
     if not is_whole(count) or not FEWEST <= count <= MOST:
-        hint = "an interval needs at least two trainings; five are usual"
+        hint = "an interval needs at least two training runs; five are usual"
         raise RecipeError(
             f"--seeds {display.name(str(count))}: must be a whole number from {FEWEST} to {MOST:,d}", hint
         )
@@ -245,7 +245,7 @@ HEAD: Final = (
 
 
 def row(seed: int, run: Run | None) -> str:
-    """Return a training as a line below HEAD; run is None if it diverged."""
+    """Return a training run as a line below HEAD; run is None if it diverged."""
     if run is None:
         return f"{seed:<8}  diverged: the loss became NaN or infinite"
     epochs = f"{len(run.history)} ★{run.model_epoch}"
@@ -254,14 +254,14 @@ def row(seed: int, run: Run | None) -> str:
 
 
 def summary(found: Seeds) -> list[str]:
-    """Return the lines below the rows: mean, half the width of its 95 % interval, standard deviation of the runs."""
+    """Return the lines below the rows: mean, half the width of its 95% interval, standard deviation of the runs."""
     means = [found.mean(metric) for metric in FIGURES]
     if not found.runs:
         return []
     lines = [f"{'mean':<18}  {_cells(*(None if mean is None else mean.mean for mean in means))}"]
     if len(found.runs) >= FEWEST:
         halves = (None if mean is None or mean.high is None else mean.high - mean.mean for mean in means)
-        lines.append(f"{'± (95 %)':<18}  {_cells(*halves)}")
+        lines.append(f"{'± (95%)':<18}  {_cells(*halves)}")
         lines.append(f"{'deviation':<18}  {_cells(*(None if mean is None else mean.deviation for mean in means))}")
     return lines
 

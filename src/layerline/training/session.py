@@ -165,7 +165,7 @@ def run(
 
 @final
 class _Training:
-    """The three ways a training can end; each returns the run, even if its folder cannot be written to."""
+    """The three ways a training run can end; each returns the run, even if its folder cannot be written to."""
 
     def __init__(
         self,

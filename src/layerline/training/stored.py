@@ -87,8 +87,8 @@ def _file_of(path: Path) -> Path | None:
         return file
     if is_run(path):
         return None
-    what = f"is a folder without a {MODEL}" if path.is_dir() else "no such file"
-    raise FileError(f"{path}: {what}", "specify a model file or a run folder")
+    what = f" is a folder without a {MODEL}" if path.is_dir() else ": no such file"
+    raise FileError(f"{path}{what}", "specify a model file or a run folder")
 
 
 def _best_so_far(folder: Path, *, not_finite: bool) -> tuple[ModelFile, int]:

@@ -85,7 +85,7 @@ def leak(start: Start, data: Dataset) -> str | None:
             "were, its scores are too high."
         )
     total = display.count(len(data.test))
-    few = f"{display.count(count)} of the {total} test images were not held back when the weights of {start.source} "
+    few = f"{display.count(count)} of the {total} test images were not held out when the weights of {start.source} "
     return f"{few}were trained: the test scores are too high." if count else None
 
 

@@ -1,4 +1,4 @@
-"""The progress of a training while it runs, and the interface of its watchers."""
+"""The progress of a training run while it runs, and the interface of its watchers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Stage(StrEnum):
-    """A stage of a training."""
+    """A stage of a training run."""
 
     COMPILING = "compiling"
     TRAINING = "training"
@@ -43,7 +43,7 @@ _SENTENCES: Final = {
 
 @dataclass(frozen=True)
 class Progress:
-    """The progress of a training, reported about ten times per second."""
+    """The progress of a training run, reported about ten times per second."""
 
     phase: Stage
     epoch: int
@@ -77,7 +77,7 @@ class Progress:
 
 
 class Watcher:
-    """Receives the events of a training; does nothing by default. Not final: the screen is a subclass."""
+    """Receives the events of a training run; does nothing by default. Not final: the screen is a subclass."""
 
     def progress(self, progress: Progress) -> None:
         """Called about ten times per second."""

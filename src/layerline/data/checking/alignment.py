@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _HALF: Final = SIDE // 2
 _FARTHEST: Final = 3
-"""Maximum shift of an image, in pixels of 16×16: 19 % of its side."""
+"""Maximum shift of an image, in pixels of 16×16: 19% of its side."""
 _STEPS: Final = 7
 _OVERLAP: Final = 0.5
 _STRETCH: Final = (0.6, 1.6)

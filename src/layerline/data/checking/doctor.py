@@ -38,7 +38,7 @@ REFUSED: Final = ("leak", "conflict", "mask", "constant")
 MOST: Final = 0.01
 """Fraction of a split's images that may be leaks or conflicts: it changes no score by more than 0.01."""
 MOST_NEAR: Final = 0.02
-"""The same for near copies: among real photos without any, up to 1.6 % look similar enough to count as such."""
+"""The same for near copies: among real photos without any, up to 1.6% look similar enough to count as such."""
 ALWAYS: Final = 2
 """This many are always allowed: in a split in which they exceed MOST, chance changes a score more than they do."""
 FEWEST_TRAIN: Final = 5

@@ -234,7 +234,7 @@ def largest_share(skip_bad: Any) -> float:
         percent = is_number(skip_bad) and 1 <= skip_bad < 100
         raise DataError(
             f"--skip-bad {display.name(str(skip_bad))}: must be a fraction of the files, at least 0 and below 1",
-            f"{skip_bad / 100:g} is {skip_bad:g} %" if percent else "0.01 skips up to 1 % of them",
+            f"{skip_bad / 100:g} is {skip_bad:g}%" if percent else "0.01 skips up to 1% of them",
         )
     return float(skip_bad)
 

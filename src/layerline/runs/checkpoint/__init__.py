@@ -1,4 +1,4 @@
-"""SAVE, during training: checkpoints, from which a training can be resumed bit-identically."""
+"""SAVE, during training: checkpoints, from which a training run can be resumed bit-identically."""
 
 from __future__ import annotations
 

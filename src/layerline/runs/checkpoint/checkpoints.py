@@ -121,7 +121,7 @@ class Checkpoints:
         """Raise UserError if the folder is a link: a run creates none, and files elsewhere would be removed."""
         if self.folder.is_symlink():
             raise UserError(
-                f"{self.folder}: is a link; checkpoints are never read or written through links",
+                f"{self.folder} is a link; checkpoints are never read or written through links",
                 "remove the link, or replace it with a copy of the folder it points to",
             )
 

@@ -1,4 +1,4 @@
-"""What a training's bits depend on besides its state: trainings with the same identity can resume each other."""
+"""What a training run's bits depend on besides its state: runs with the same identity can resume each other."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _VERSIONS: Final = ("layerline", "llvmlite")
 
 @dataclass(frozen=True)
 class Identity:
-    """The network, data, recipe and engine of a training, as plain values."""
+    """The network, data, recipe and engine of a training run, as plain values."""
 
     network: str
     """The text of the network file."""
@@ -45,7 +45,7 @@ class Identity:
     def of(
         cls, network: Network, data: Dataset, recipe: Recipe, engine: Engine, start: Start | None = None
     ) -> Identity:
-        """Return the identity of a training."""
+        """Return the identity of a training run."""
         facts = {key: value for key, value in engine.facts().items() if key != "threads"}
         found = versions()
         made = {key: found[key] for key in _VERSIONS if key in found}

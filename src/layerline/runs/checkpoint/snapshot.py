@@ -1,4 +1,4 @@
-"""The whole state of a training between two steps, and its conversion to the tensors and texts of a file."""
+"""The whole state of a training run between two steps, and its conversion to the tensors and texts of a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The number of epochs, from the number of steps that a training needs and the work per epoch."""
+"""The number of epochs, from the number of steps that a training run needs and the work per epoch."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def _augment(facts: Facts, recipe: Recipe, given: Collection[str]) -> Choice:
     del recipe, given
     C, H, W = facts.shape
     if min(H, W) < SMALLEST_SHIFTED:
-        return Choice(None, f"images of {display.picture(H, W)} are too small to be shifted")
+        return Choice(None, f"{display.picture(H, W)} images are too small to be shifted")
     shift = Augmentation(shift=min(H, W) // SHIFT_SHARE)
     if C == 1:
         return Choice(shift, "grayscale images: no flips, which would spoil digits, letters and X-rays")

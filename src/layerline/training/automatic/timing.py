@@ -38,7 +38,7 @@ class Timing:
 
 
 def measured(engine: Engine, data: Dataset, recipe: Recipe, clock: Callable[[], float]) -> Timing:
-    """Return the measured times of a training; the engine's state is restored."""
+    """Return the measured times of a training run; the engine's state is restored."""
     engine.prepare(data.train.source)
     state = engine.state()
     training, image = _training_seconds(engine, data, recipe, clock), 0.0
