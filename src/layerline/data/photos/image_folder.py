@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from layerline.data.photos.decoding import Progress
     from layerline.data.photos.file_labels import FileLabels
     from layerline.data.photos.image_names import FolderLayout
-    from layerline.data.photos.image_options import ImageOptions
+    from layerline.data.photos.image_options import ImageOptions, LabelSource
     from layerline.data.photos.pictures import Inventory, Pictures
 
 _DEEPEST: Final = 8
@@ -87,6 +87,7 @@ def _labeled(
     If folders have no meaning, a table inside them is used, and the returned options have its labels.
     """
     place = shown(path)
+    ignored.drop(_TEXT, _own_table(path, options))
     if options.labels is not None:
         return options, _wanted(files, options, ignored, place), options.labels
     texts = ignored.files.get(_TEXT, [])
@@ -101,7 +102,16 @@ def _labeled(
             raise
     options = replace(options, labels=labels)
     ignored.files.pop(EXCLUDED, None)
+    ignored.drop(_TEXT, labels.tables)
     return options, _wanted(files, options, ignored, place), labels
+
+
+def _own_table(folder: Path, options: ImageOptions) -> tuple[str, ...]:
+    """Return the path of the table of --labels below the folder of the images; none if it is elsewhere."""
+    if options.source.table is None or not options.source.path:
+        return ()
+    table, root = Path(options.source.path).resolve(), folder.resolve()
+    return (table.relative_to(root).as_posix(),) if table.is_relative_to(root) else ()
 
 
 class RunsInsideError(Exception):
@@ -378,6 +388,8 @@ def _files(archive: Members, members: Iterable[Member], options: ImageOptions, o
             others.empty.add((*folders, name))
             continue
         kind = _kind(member, folders, name)
+        if kind == _TEXT and _is_table(member, options.source):
+            continue
         if kind:
             if ignored.add(kind, member.name) > MAX_IGNORED:
                 raise DataError(
@@ -404,6 +416,12 @@ def _files(archive: Members, members: Iterable[Member], options: ImageOptions, o
             ignored.add(reason, file.path)
         else:
             yield replace(file, content=archive.read(member))
+
+
+def _is_table(member: Member, source: LabelSource) -> bool:
+    """Return whether a text file of an archive is the table of --labels, by its name and size."""
+    name = _split(member.name)[1]
+    return source.table is not None and (name, member.size) == (Path(source.path).name, source.table.size)
 
 
 def _kind(member: Member, folders: Folders, name: str) -> str:

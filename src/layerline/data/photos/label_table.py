@@ -54,6 +54,8 @@ class Table:
     has_header: bool | None
     """None if it is not known."""
     notes: tuple[str, ...] = ()
+    size: int = 0
+    """Bytes of the file."""
 
 
 def read(path: str | os.PathLike[str]) -> Table:
@@ -63,8 +65,8 @@ def read(path: str | os.PathLike[str]) -> Table:
     text, notes = _text(content, place)
     digest = hashlib.sha256(content).hexdigest()
     if text.lstrip().startswith("{"):
-        return Table(place, tuple(_objects(text, place)), digest, has_header=True, notes=notes)
-    return Table(place, tuple(_even(_lines(text, place), place)), digest, None, notes)
+        return Table(place, tuple(_objects(text, place)), digest, has_header=True, notes=notes, size=len(content))
+    return Table(place, tuple(_even(_lines(text, place), place)), digest, None, notes, len(content))
 
 
 def _content(path: Path, place: str) -> bytes:
