@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 
 FORMATS: Final = ("table", "csv", "jsonl")
 UNSURE: Final = "unsure"
-_DATA_SETS: Final = (
-    *(".npz", ".npy", ".mat", ".csv", ".tsv", ".parquet", ".zip", ".tar", ".gz", ".tgz", ".xz", ".txz"),
-    *("ubyte", ".bin"),
-)
-"""How the names of data sets end, which train takes and predict does not."""
 
 
 @click.command(cls=Command)
@@ -99,9 +94,11 @@ def predict(model: str, images: Sequence[str], format_: str | None, top: str | N
 
 def _advice(model: str, bad: Sequence[str], written: int) -> str:
     """Return the help for files that are not images: which were predicted, and the command for a data set."""
+    from layerline.experiment.experiment import DATA_FILES
+
     others = f"the other {'one was' if written == 1 else f'{display.count(written)} were'} predicted"
     found = [others if written else "predict takes image files, and folders of images"]
-    sets = [name for name in bad if name.lower().endswith(_DATA_SETS)]
+    sets = [name for name in bad if name.lower().endswith(DATA_FILES)]
     if sets:
         run, data = shlex.quote(model), shlex.quote(display.name(sets[0], 200))
         found.append(f"to evaluate it on labeled data: layerline evaluate {run} --data {data} --split all")
