@@ -84,7 +84,9 @@ _HOMES: Final = {
 def __getattr__(name: str) -> Any:
     """Import the module of `name` when it is first used (PEP 562)."""
     if name not in _HOMES:
-        raise AttributeError(f"module 'layerline' has no attribute {name!r}")
+        from layerline.errors.other_calls import advice
+
+        raise AttributeError(f"module 'layerline' has no attribute {name!r}{advice('layerline', name)}")
     from importlib import import_module
 
     from layerline.system.workers import IMPORTS

@@ -71,12 +71,21 @@ OPTIONS = (
     *("--log-interval 10", "--test-batch-size 1000", "--no-accel", "--dry-run", "--save-period 5", "--min-lr 1e-5"),
     *("--start-epoch 3", "--steps-per-epoch 100", "--distributed", "--world-size 2", "--test-only", "--mean 0.5"),
     *("--max-iter 200", "--class-weight balanced", "--n-iter-no-change 5", "--optimizer SGD", "--gray maybe"),
+    *("--auto-augment randaugment", "--color-jitter 0.4", "--erasing 0.4", "--hflip 0.5 --vflip 0.5", "--no-augment"),
+    *("--translate 0.1 --scale 0.5 --fliplr 0.5", "--val False", "--no-val", "--early-stopping True", "--time 0.5"),
+    *("--timeout 5m", "--fraction 0.1", "--cv 5", "--stratify", "--warmup-steps 100", "--max-steps 1000", "--lr-find"),
+    *("--gradient-accumulation-steps 4", "--evaluation-strategy epoch", "--report-to wandb", "--bn-momentum 0.1"),
+    *("--labels-file x.csv", "--device -1", "--decay-epochs 30 --decay-rate 0.1", "--lr0 0.1 --epcoh 3 --box 7.5"),
 )
 LINES = (
     *(f"{TRAIN} {typed}" for typed in OPTIONS),
     "train --model lenet5 --dataset digits --bs 32 --lr0 0.01 --optim adam --name exp1 --workers 4",
     "train model=lenet5 data=digits epochs=3 imgsz=28 device=cpu",
     "train lenet5 --train-dir photos/train --val-dir photos/val",
+    "train lenet5 mnist",
+    "train lenet5 photos/ --lr0 0.1",
+    "train lenet5 other.cnn",
+    "evaluate runs/a photos --bs 32",
     *(
         "val",
         "eval",
@@ -128,11 +137,17 @@ def test_every_answer(capsys: pytest.CaptureFixture[str], golden: Callable[[str,
 
 @pytest.mark.parametrize("line", LINES)
 def test_a_command_in_an_answer_works(capsys: pytest.CaptureFixture[str], line: str) -> None:
-    """What a help line tells to type is read without a further mistake."""
+    """What a help line tells to type is read without a further mistake, and each value of train is valid."""
     said = answer(capsys, line)
     suggested = said.rstrip().rpartition("help: ")[2]
-    if suggested.startswith("layerline ") and not suggested.endswith("lists what there is"):
-        assert parsed(shlex.split(suggested)[1:])
+    if not suggested.startswith("layerline "):
+        return
+    words = shlex.split(suggested)[1:]
+    assert parsed(words)
+    unfinished = {"N", "RUN", "--start-from", "--labels"}  # to be filled in, or files that are read first
+    if words[0] == "train" and "--data" in words and not unfinished & {*words}:
+        words[words.index("--data") + 1] = "nowhere"  # which is looked for after every value has been checked
+        assert answer(capsys, shlex.join(words)).startswith("--data nowhere: no file")
 
 
 @pytest.mark.parametrize("name", foreign.OPTIONS)

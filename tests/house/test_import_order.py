@@ -46,7 +46,7 @@ ORDER = (
 )
 """Every part of the package; a module imports from its own part and from those before it."""
 
-LATE = {("", "system")}
+LATE = {("", "system"), ("", "errors")}
 """The package's late names are doors to what comes after them, opened when they are asked for."""
 
 HEAVY = (

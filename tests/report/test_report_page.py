@@ -75,7 +75,7 @@ def test_flags_in_sentences_are_code(run: Path) -> None:
 
 
 def test_bars_are_as_long_as_their_shares(run: Path) -> None:
-    """On the scale a bar of 43.75% is 0.4375 of the way from 0 % to 100 %, and the interval lies on the network's."""
+    """On the scale a bar of 43.75% is 0.4375 of the way from 0% to 100%, and the interval lies on the network's."""
     drawing = next(read_page.section(written(run), "results").all("svg"))
     zero, full = (
         float(next(text.attributes["x"] for text in drawing.all("text") if text.text == tick))
@@ -184,7 +184,7 @@ def test_the_worst_mistakes_are_those_of_the_highest_loss(run: Path) -> None:
     for entry, (p, k) in zip(entries, sorted(losses), strict=False):
         truth, guess = "abc"[test["truth"][k]], "abc"[test["prediction"][k]]
         sure = float(test["probabilities"][k].max())
-        assert entry.text == f"true {truth} {100 * p:.1f} % predicted {guess} {100 * sure:.1f} % image {k}".replace(
+        assert entry.text == f"true {truth} {100 * p:.1f}% predicted {guess} {100 * sure:.1f}% image {k}".replace(
             " 0.0%", " <0.1%"
         )
         assert entry.one("img").attributes["alt"] == f"image {k}: true {truth}, predicted {guess}"
@@ -261,7 +261,7 @@ def test_originals_stand_beside_what_the_network_sees(run: Path, tmp_path: Path)
     tree(tmp_path / "wide", files)
     data = load_data(tmp_path / "wide")
     text = page.render(saved.read(run), thumbnails.of(data)).decode()
-    assert "Cropping would cut off 50 % of the average image; all images are stretched instead." in text
+    assert "Cropping would cut off 50% of the average image; all images are stretched instead." in text
     pairs = re.findall(r'<span class="pair">(.*?)</span><bdi>(.*?)</bdi>', text)
     assert len(pairs) == 6
     assert {name for _, name in pairs} <= set(files)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
+import pickle
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +15,7 @@ import torch
 from image_files import png
 
 import layerline
-from layerline.errors import DivergedError, UserError
+from layerline.errors import DivergedError, UserError, other_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +25,7 @@ x: Final = (np.arange(48 * 6 * 6) % 251).reshape(48, 6, 6).astype(np.uint8)
 y: Final = np.arange(48) % 3
 DATA: Final = layerline.load_data((x, y), test=0.25, validation=0.25)
 NET: Final = layerline.parse("Flat\nFC 3\nSoftmax\n", DATA)
-MODEL: Final = layerline.train(NET, DATA, epochs=1, lr=0.01, schedule="constant").model
+RUN: Final = layerline.train(NET, DATA, epochs=1, lr=0.01, schedule="constant")
 NAMES: Final[dict[str, Any]] = {
     "np": np,
     "pd": pd,
@@ -38,7 +41,8 @@ NAMES: Final[dict[str, Any]] = {
     "y": y,
     "data": DATA,
     "network": NET,
-    "model": MODEL,
+    "run": RUN,
+    "model": RUN.model,
     "loader": torch.utils.data.DataLoader(
         torch.utils.data.TensorDataset(torch.from_numpy(x)[:, None].float() / 255, torch.from_numpy(y)), batch_size=16
     ),
@@ -113,6 +117,45 @@ CALLS: Final = (
     "model.save('model.pt')",
     "load('model.pt')",
     "load()",
+    "load_data('photos', label_mode='categorical')",
+    "load_data('photos', valid_pct=0.2)",
+    "load_data('digits', download=True)",
+    "load_data('mnist', root='.')",
+    "load_data(x=x, y=y)",
+    "load_data('digits', seed='0')",
+    "load_data((x, y), limit='20')",
+    "load_data('photos', gray='yes')",
+    "train(network, data, threads='4')",
+    'train(network, data, lr="1e-3")',
+    "train(network, data, optimizer=torch.optim.Adam(torch.nn.Linear(2, 2).parameters()))",
+    "train(network, data, optimizer='adam', weight_decay=0.1)",
+    "train(network, data, pretrained=True)",
+    "train(network, data, resume=True)",
+    "train(network, data, amp=True)",
+    "train(network, data, dropout=0.5)",
+    "train(network, data, steps_per_epoch=100)",
+    "train(network, data, on_epoch='print')",
+    "train(model, data)",
+    "train('.', data)",
+    "model.predict(x[:2], batch_size=32)",
+    "model.predict(data)",
+    "model.predict(data.test)",
+    "model.evaluate(data, verbose=0)",
+    "model.evaluate(data.test)",
+    "model.fit(x, y)",
+    "model.compile(optimizer='adam')",
+    "model.eval()",
+    "model.state_dict()",
+    "network.fit(x, y)",
+    "network.summary()",
+    "run.predict(x)",
+    "run.evaluate(data)",
+    "data.class_names",
+    "data.x_train",
+    "layerline.Sequential",
+    "layerline.load_model('model.h5')",
+    "layerline.predict('a.png')",
+    "layerline.nothing",
 )
 
 
@@ -120,7 +163,7 @@ def said(call: str) -> str:
     """Return what a program gets: the value's first line and notes, or the error as a traceback ends."""
     try:
         value = eval(call, dict(NAMES))  # noqa: S307 - the calls above
-    except (UserError, DivergedError, TypeError) as error:
+    except (UserError, DivergedError, TypeError, AttributeError) as error:
         return f"{type(error).__name__}: {error}"
     if isinstance(value, layerline.Run):
         return re.sub(r"[0-9]+\.[0-9]+", "…", repr(value).splitlines()[0])
@@ -137,6 +180,25 @@ def test_forty_calls_and_more_are_answered(
     assert len(CALLS) >= 40
     with np.errstate(all="raise"):
         golden("python-calls.txt", "\n\n".join(f">>> {call}\n{said(call)}" for call in CALLS))
+
+
+def test_an_attribute_of_another_library_is_missing_all_the_same() -> None:
+    """Where a library asks whether there is an attribute, the answer is no; a copy and a pickle are the same object."""
+    for value in (RUN, RUN.model, NET, DATA):
+        table = other_calls.ATTRIBUTES[type(value).__name__]
+        assert table
+        assert not any(hasattr(value, name) for name in table)
+    assert pickle.loads(pickle.dumps(RUN.model)).classes == copy.copy(RUN.model).classes  # noqa: S301 - our own
+    assert not any(hasattr(layerline, name) for name in other_calls.ATTRIBUTES["layerline"])
+
+
+@pytest.mark.parametrize("function", [layerline.train, layerline.load_data, RUN.model.predict, RUN.model.evaluate])
+def test_no_argument_of_ours_is_answered_as_another_library_s(function: Callable[..., Any]) -> None:
+    """A table of other libraries' arguments hides none of ours."""
+    table = {"train": "TRAIN", "load_data": "LOAD_DATA", "predict": "PREDICT", "evaluate": "EVALUATE"}
+    others = getattr(other_calls, table[function.__name__])
+    assert others
+    assert not others.keys() & inspect.signature(function).parameters.keys()
 
 
 @pytest.mark.parametrize("call", [call for call in CALLS if "--" not in call])

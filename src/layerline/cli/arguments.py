@@ -12,7 +12,7 @@ import click
 
 from layerline.cli import foreign
 from layerline.cli.option import ON_OFF, SwitchOption
-from layerline.errors import other_words
+from layerline.errors import other_words, spelling
 from layerline.numbers import display
 
 if TYPE_CHECKING:
@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 
 _SAME: Final = {"batch": "batch-size", "bs": "batch-size", "wd": "weight-decay", "h": "help"}
 """Abbreviations that are unambiguous in all tools: they are accepted, as are underscores instead of hyphens."""
-_SWITCH: Final = re.compile(r"(?i)true|false|yes|no|on|off|[0-9.,]+")
-_NUMBER_ONE: Final = {"augment": "flip,shift=4", "patience": "5", "ema": "0.999", "out": "my-run"}
-"""Example values for our options if the other tool's option takes no value."""
+_SWITCH: Final = re.compile(r"(?i)true|false|yes|no|on|off|-?[0-9.,]+")
+_MINUS: Final = re.compile(r"-[0-9.]+")
+"""A negative number, which is a value although it starts with a hyphen."""
+_EXAMPLES: Final = {"augment": "flip,shift=4", "patience": "5", "ema": "0.999", "out": "my-run", "within": "30m"}
+"""Example values for our options if the other tool's option takes no value, or only True."""
+_ON: Final = ("true", "yes", "on")
+_NETWORK_FILES: Final = (".cnn", ".toml", ".safetensors")
 _MANY: Final = 1000
 _DASHES: Final = "-\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
 
@@ -63,6 +67,7 @@ class CommandLine:
         self._last: list[str] = []
         self._added: dict[str | None, list[str]] = {}
         self._reasons: list[str] = []
+        self._unknown: list[str] = []
         self._instead = ""
         self._seen: set[str | None] = set()
 
@@ -74,9 +79,43 @@ class CommandLine:
                 self._read += [word, *self._rest]
                 break
             self._word(word)
+        self._data_as_argument()
         if self._reasons:
-            raise MistypedError("\n".join(self._reasons), self.corrected())
+            raise MistypedError("\n".join([*self._reasons, *self._omitted()]), self.corrected())
         return self._read
+
+    def _data_as_argument(self) -> None:
+        """Take an argument too many for the data, if there is none: `layerline train lenet5 mnist`."""
+        alone = [word for word in self._alone() if not word.startswith("-")]
+        data = self._flags.get("--data")
+        if len(alone) != self._takes + 1 or self._free or data is None or data.name in self._seen:
+            return
+        if self._unknown or "--" in self._read or PurePath(alone[-1]).suffix in _NETWORK_FILES:
+            return
+        self._reasons.append(f"{display.name(alone[-1])}: the data is an option, not an argument")
+        at = len(self._read) - 1 - self._read[::-1].index(alone[-1])
+        self._read[at:at] = ["--data"]
+
+    def _omitted(self) -> list[str]:
+        """Correct unknown options if a known one is close, remove the others, and return what is wrong with them."""
+        reasons = []
+        for word in self._unknown:
+            name, equals, value = word.partition("=")
+            near = spelling.nearest(name.lstrip("-"), [flag[2:] for flag in self._flags if flag.startswith("--")])
+            at = self._read.index(word)
+            if near is None:
+                del self._read[at : at + 1 + self._too_many(at + 1)]
+            else:
+                self._read[at] = f"--{near}{equals}{value}"
+            reasons.append(
+                f"{display.name(name)}: unknown option" + ("" if near is None else f"; did you mean `--{near}`?")
+            )
+        return reasons
+
+    def _too_many(self, at: int) -> bool:
+        """Return whether the argument at this position is one too many: then it is the value of an unknown option."""
+        alone = sum(not word.startswith("-") for word in self._alone())
+        return alone + len(self._free) > self._takes and at < len(self._read) and self._read[at][:1] != "-"
 
     def corrected(self) -> str:
         """Return the whole corrected command."""
@@ -121,6 +160,7 @@ class CommandLine:
             self._ours(spelled, same, given)
         elif not self._other(spelled, name.lower(), given, dashed=dashed):
             self._read.append(word)
+            self._unknown += [word] if dashed else []
 
     def _ours(self, spelled: str, flag: str, given: str | None) -> None:
         """Take one of our options with its value."""
@@ -135,17 +175,15 @@ class CommandLine:
         elif self._rest and self._rest[0] not in self._flags:
             self._read += [flag, self._rest.pop(0)]
         elif flag == "--resume":
-            self._reasons.append("--resume: needs the folder of the run to resume")
+            self._reasons.append("--resume needs the folder of the run to resume")
             self._read += [flag, run_to_name(resumable=True)]
-        elif self._rest:
-            raise click.BadOptionUsage(spelled, "needs a value")
         else:
-            self._read.append(flag)  # click reports the missing value
+            raise MistypedError(f"{spelled} needs a value", f"{flag} {option.metavar}")
 
     def _switch(self, option: SwitchOption, spelled: str, given: str | None, *, off: bool) -> None:
         """Take a switch, with or without a value. Raises UsageError if the --no- form has one."""
         if off and given is not None:
-            raise click.BadOptionUsage(spelled, f"{spelled}: does not take a value")
+            raise MistypedError(f"{spelled} does not take a value", f"write {spelled} alone")
         if not off and given is None and self._rest and self._rest[0].lower() in ON_OFF:
             given = self._rest.pop(0)
         value = "yes" if given is None else ON_OFF.get(given.lower(), given)
@@ -153,7 +191,8 @@ class CommandLine:
 
     def _once(self, option: click.Option, spelled: str) -> None:
         if option.name in self._seen:
-            raise click.UsageError(f"{spelled}: specified twice")
+            same = "" if spelled in option.opts else f"the same as `{option.opts[0]}`, which is "
+            raise MistypedError(f"{spelled} is {same}specified twice", "remove one of them")
         self._seen.add(option.name)
 
     def _other(self, spelled: str, name: str, given: str | None, *, dashed: bool) -> bool:
@@ -162,19 +201,19 @@ class CommandLine:
         following = given if given is not None else next(iter(self._rest), "")
         found = known.get(f"{name} {following}") or known.get(name)
         if found is not None and (dashed or not _there(f"{spelled}={given}")):
-            self._reasons.append(f"{display.name(spelled)}: {found.reason}")
+            self._reasons.append(found.reason.replace("{}", display.name(spelled)))
             self._foreign(found, given)
             return True
         ours = other_words.ours(name)
         if ours is None or f"--{ours}" not in self._flags:
             return False
-        self._reasons.append(f"{display.name(spelled)}: is called --{ours} here")
+        self._reasons.append(f"{display.name(spelled)} is called `--{ours}` here")
         self._called(spelled, ours, given)
         return True
 
     def _foreign(self, found: Foreign, given: str | None) -> None:
         """Add what to type instead, and take the value."""
-        if given is None and self._rest and not self._rest[0].startswith("-"):
+        if given is None and self._rest and (self._rest[0][:1] != "-" or _MINUS.fullmatch(self._rest[0])):
             given = self._rest.pop(0) if found.value or _SWITCH.fullmatch(self._rest[0]) else None
         if found.command:
             run = run_to_name(resumable="--resume" in found.command)
@@ -191,7 +230,16 @@ class CommandLine:
                 parent = PurePath(value).parent.as_posix()
                 words = [word.format(value, parent=parent) for word in found.instead.split()]
                 if words:
-                    self._added.setdefault(self._flags[words[0]].name, words)
+                    self._add(*words)
+
+    def _add(self, flag: str, *values: str) -> None:
+        """Add one of our options; words for --augment, from several options of other tools, become one list."""
+        known = self._added.setdefault(self._flags[flag].name, [flag])
+        if flag == "--augment" and len(known) > 1:
+            words = dict(word.partition("=")[::2] for word in f"{known[1]},{values[0]}".split(","))
+            known[1] = ",".join(f"{name}={value}" if value else name for name, value in words.items())
+        elif len(known) == 1:
+            known += values
 
     def _called(self, spelled: str, ours: str, given: str | None) -> None:
         """Add our option for its name in other tools, and translate its value."""
@@ -205,7 +253,10 @@ class CommandLine:
             return
         if given is None and self._rest and not self._rest[0].startswith("--"):
             given = self._rest.pop(0)
-        value = given or _NUMBER_ONE.get(ours) or option.metavar or ""
+        example = _EXAMPLES.get(ours)
+        if example and given and (given.lower() in _ON or (ours == "within" and _SWITCH.fullmatch(given))):
+            given = None  # another tool's time has no unit
+        value = given or example or option.metavar or ""
         self._read.append(other_words.our_value(ours, value) or value)
 
 
@@ -216,10 +267,10 @@ def command(group: click.Group, path: str, arguments: Sequence[str]) -> Mistyped
     if ours is not None:
         tail = " ".join(map(quoted, rest)) or foreign.EXAMPLES.get(ours, "")
         tail = re.sub(r"\bRUN\b", lambda _: quoted(run_to_name(resumable="resume" in ours)), tail)
-        return MistypedError(f"{arguments[0]}: is called {ours} here", f"{path} {ours} {tail}".rstrip())
+        return MistypedError(f"{arguments[0]} is called `{ours}` here", f"{path} {ours} {tail}".rstrip())
     if group.name == "layerline" and word in foreign.ABSENT:
         reason, line = foreign.ABSENT[word]
-        return MistypedError(f"{arguments[0]}: {reason}", line.replace("RUN", quoted(run_to_name())))
+        return MistypedError(reason.replace("{}", arguments[0]), line.replace("RUN", quoted(run_to_name())))
     return None
 
 

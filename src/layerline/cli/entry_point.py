@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 import threading
@@ -40,6 +41,8 @@ _NO_THREAD: Final = "can't start new thread"
 _NO_MEMORY: Final = ("failed to map segment", "annot allocate memory")
 """Messages, besides those of MemoryError, if a memory limit is reached."""
 
+_EXTRA: Final = re.compile(r"Got unexpected extra arguments? \((.*)\)", re.DOTALL)
+"""Click's message about arguments too many."""
 _HELP: Final = "\n  help: "
 """Before the last line of a message."""
 _LONGEST_LINE: Final = 1000
@@ -145,9 +148,11 @@ def _usage(error: click.ClickException) -> str:
             message = f"{error.option_name}: unknown option"
         case click.MissingParameter(param=click.Argument() as argument):
             message = f"{(argument.name or '').upper()}: missing"
+        case click.UsageError() if extra := _EXTRA.fullmatch(message):
+            message = f"{extra[1]}: unexpected argument{'s' * (' ' in extra[1])}"
         case click.BadOptionUsage():
             takes = "does not take a" if "does not take" in message else "needs a"
-            message = f"{error.option_name}: {takes} value"
+            message = f"{error.option_name} {takes} value"
     if help_line is None and context is not None:
         help_line = f"see {context.command_path} --help"
     return message + (f"\n  help: {help_line}" if help_line else "")

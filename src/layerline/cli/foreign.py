@@ -12,6 +12,7 @@ class Foreign:
     """An option of other tools that corresponds to none of ours."""
 
     reason: str
+    """What the answer says, {} for the option as typed."""
     instead: str = ""
     """What to type instead, {} for the value; empty if it is simply omitted."""
     value: bool = False
@@ -22,56 +23,90 @@ class Foreign:
     """The whole command to type instead, if it is another one; RUN in it is the newest run."""
 
 
-_CPU: Final = Foreign("Layerline trains on the CPU by default; omit this")
-_GPU: Final = Foreign("Layerline trains on the CPU; only its PyTorch engine uses a GPU", "--engine torch")
-_FLOAT32: Final = Foreign("Layerline always computes in float32")
-_SCRATCH: Final = Foreign("Layerline trains from scratch, without pretrained weights")
+_CPU: Final = Foreign("{}: Layerline trains on the CPU by default; omit this")
+_GPU: Final = Foreign("{}: Layerline trains on the CPU; only its PyTorch engine uses a GPU", "--engine torch")
+_FLOAT32: Final = Foreign("{}: Layerline always computes in float32")
+_SCRATCH: Final = Foreign("{}: Layerline trains from scratch, without pretrained weights")
 _WEIGHTS: Final = Foreign(
-    "is called --start-from here, for a run or model file of Layerline", "--start-from {}", value=True, default="RUN"
+    "{} is called `--start-from` here, and takes a run or model file of Layerline",
+    "--start-from {}",
+    value=True,
+    default="RUN",
 )
-_REPEATABLE: Final = Foreign("runs are always deterministic; --seed changes the result")
-_PRINTED: Final = Foreign("everything is printed by default; --quiet prints less")
-_SAVED: Final = Foreign("the weights of the best epoch are always saved")
-_RESUMED: Final = Foreign("a stopped run is continued where it was", value=True, command="layerline train --resume RUN")
-_TESTED: Final = Foreign("testing is a command", command="layerline evaluate RUN")
-_STATISTICS: Final = Foreign("mean and deviation are computed from the images", "--normalize standard", value=True)
-_EVERY_EPOCH: Final = Foreign("every epoch is printed", value=True)
-_EACH_SAVED: Final = Foreign("every epoch is saved; --checkpoint-every saves within an epoch", value=True)
-_TEST_BATCH: Final = Foreign("validation and test do not depend on a batch size", value=True)
-_SCHEDULED: Final = Foreign("the schedule sets it; all except constant and step end near 0", value=True)
-_ONE_PROCESS: Final = Foreign("Layerline trains in one process", value=True)
-_IN_THE_FILE: Final = Foreign("is set in the network file", value=True)
-_IN_THE_DATA: Final = Foreign("comes from the data", value=True)
-_PICTURED: Final = Foreign("every run's folder has its history and graphs")
-_LOADED: Final = Foreign("all images are kept in memory")
-_NET: Final = Foreign("the network is an argument, not an option", "{}", value=True, default="lenet5")
-_MODEL: Final = Foreign("the model is an argument, not an option", "{}", value=True, default="RUN")
-_SET: Final = Foreign("train, val and test are in one folder, specified by --data", value=True)
-_ONE_PATH: Final = Foreign("the images are arguments after the model, not an option", value=True)
-_NO_DEVICE: Final = Foreign("this runs on the CPU; omit this")
+_REPEATABLE: Final = Foreign("{}: runs are always deterministic; `--seed` changes the result")
+_PRINTED: Final = Foreign("{}: everything is printed by default; `--quiet` prints less")
+_SAVED: Final = Foreign("{}: the weights of the best epoch are always saved")
+_RESUMED: Final = Foreign(
+    "{}: `--resume` continues a run where it stopped", value=True, command="layerline train --resume RUN"
+)
+_TESTED: Final = Foreign("{}: `layerline evaluate` tests a model", command="layerline evaluate RUN")
+_STATISTICS: Final = Foreign(
+    "{}: mean and standard deviation are computed from the training images", "--normalize standard", value=True
+)
+_EVERY_EPOCH: Final = Foreign("{}: every epoch is printed", value=True)
+_VALIDATED: Final = Foreign("{}: the validation set is evaluated after every epoch", value=True)
+_EACH_SAVED: Final = Foreign(
+    "{}: a checkpoint is saved after every epoch; `--checkpoint-every` also saves within an epoch", value=True
+)
+_TEST_BATCH: Final = Foreign("{}: validation and test results do not depend on a batch size", value=True)
+_SCHEDULED: Final = Foreign("{}: the schedule sets it; all except `constant` and `step` end near 0", value=True)
+_ONE_PROCESS: Final = Foreign("{}: Layerline trains in one process", value=True)
+_ONE_BATCH: Final = Foreign("{}: gradients are not accumulated; each step has `--batch-size` images", value=True)
+_IN_EPOCHS: Final = Foreign("{}: the length of a run is in epochs, `--epochs`", "--epochs 10", value=True)
+_WARMUP: Final = Foreign("{}: warmup is in epochs, `--warmup`", "--warmup 1", value=True)
+_FOLDS: Final = Foreign("{}: there is no cross-validation; `--seeds` trains several times on one split", "--seeds 5")
+_IN_THE_FILE: Final = Foreign("{} is set in the network file", value=True)
+_IN_THE_DATA: Final = Foreign("{} follows from the data", value=True)
+_PICTURED: Final = Foreign("{}: every run's folder has its history and graphs")
+_LOADED: Final = Foreign("{}: all images are kept in memory")
+_AUGMENTS: Final = "{} is part of `--augment`"
+_NO_AUGMENT: Final = Foreign("{} is not available in `--augment`")
+_NO_POLICY: Final = Foreign("{}: there are no augmentation policies; `--augment` names each change", value=True)
+_JITTER: Final = Foreign(_AUGMENTS, "--augment brightness=0.2,contrast=0.2", value=True)
+_NET: Final = Foreign("{}: the network is an argument, not an option", "{}", value=True, default="lenet5")
+_MODEL: Final = Foreign("{}: the model is an argument, not an option", "{}", value=True, default="RUN")
+_SET: Final = Foreign("{}: train, val and test are in one folder, set by `--data`", value=True)
+_NO_DEVICE: Final = Foreign("{}: this command runs on the CPU; omit this")
 
 _TRAIN: Final[dict[str, Foreign]] = {
     **dict.fromkeys(("no-cuda", "no-gpu", "cpu", "disable-cuda", "no-accel"), _CPU),
     "device cpu": Foreign(_CPU.reason, value=True),
     "device": Foreign(_GPU.reason, _GPU.instead, value=True),
     **dict.fromkeys(("gpu", "gpus", "cuda", "use-gpu", "use-cuda", "mps", "gpu-id", "accelerator"), _GPU),
-    **dict.fromkeys(("amp", "half", "fp16", "bf16", "mixed-precision", "use-amp"), _FLOAT32),
+    **dict.fromkeys(("amp", "half", "fp16", "bf16", "fp32", "tf32", "no-amp", "mixed-precision", "use-amp"), _FLOAT32),
     **dict.fromkeys(("precision", "dtype"), Foreign(_FLOAT32.reason, value=True)),
     **dict.fromkeys(("weights", "init-weights", "finetune", "fine-tune", "load", "checkpoint", "ckpt"), _WEIGHTS),
     **dict.fromkeys(("init-from", "initial-checkpoint", "load-weights", "pretrained-weights", "warm-start"), _WEIGHTS),
     **dict.fromkeys(("pretrained", "use-pretrained", "transfer-learning", "imagenet"), _SCRATCH),
-    **dict.fromkeys(("from-scratch", "no-pretrained"), Foreign("training starts from scratch by default")),
-    **dict.fromkeys(("freeze", "freeze-layers"), Foreign("all layers are trained")),
+    **dict.fromkeys(("from-scratch", "no-pretrained"), Foreign("{}: training starts from scratch by default")),
+    **dict.fromkeys(("freeze", "freeze-layers", "freeze-backbone"), Foreign("{}: all layers are trained")),
     **dict.fromkeys(("log-interval", "print-freq", "log-every", "print-every", "log-frequency"), _EVERY_EPOCH),
+    "logging-steps": _EVERY_EPOCH,
+    **dict.fromkeys(
+        ("evaluation-strategy", "eval-strategy", "eval-steps", "eval-interval", "val-interval"), _VALIDATED
+    ),
     **dict.fromkeys(("test-batch-size", "val-batch-size", "eval-batch-size"), _TEST_BATCH),
     **dict.fromkeys(("save-period", "save-every", "save-freq", "save-interval", "checkpoint-freq"), _EACH_SAVED),
-    **dict.fromkeys(("dry-run", "fast-dev-run"), Foreign("a small run is a quick test", "--limit 100")),
+    **dict.fromkeys(("save-strategy", "save-steps"), _EACH_SAVED),
+    **dict.fromkeys(("dry-run", "fast-dev-run"), Foreign("{}: for a quick test, train on a few images", "--limit 100")),
     **dict.fromkeys(("min-lr", "lrf", "final-lr", "end-lr", "eta-min", "warmup-lr"), _SCHEDULED),
+    **dict.fromkeys(("warmup-steps", "warmup-iters", "warmup-ratio"), _WARMUP),
+    **dict.fromkeys(
+        ("lr-find", "find-lr", "auto-lr-find", "auto-lr"),
+        Foreign("{}: without `--learning-rate`, a test chooses the learning rate"),
+    ),
     **dict.fromkeys(("start-epoch", "initial-epoch"), _RESUMED),
-    "steps-per-epoch": Foreign("an epoch has every training image once; --limit trains on fewer", value=True),
+    "steps-per-epoch": Foreign(
+        "{}: an epoch uses every training image once; `--limit` trains on fewer images", value=True
+    ),
+    "fraction": Foreign("{}: `--limit` takes a number of images", "--limit 1000", value=True),
+    **dict.fromkeys(("max-steps", "iterations", "iters", "num-steps", "max-iters", "num-iterations"), _IN_EPOCHS),
+    **dict.fromkeys(("accumulate", "grad-accum", "gradient-accumulation-steps", "accum-iter", "nbs"), _ONE_BATCH),
     **dict.fromkeys(("world-size", "dist-url", "local-rank", "nproc-per-node", "nodes"), _ONE_PROCESS),
     **dict.fromkeys(("distributed", "ddp", "sync-bn", "multi-gpu"), Foreign(_ONE_PROCESS.reason)),
     **dict.fromkeys(("test-only", "eval-only"), _TESTED),
+    **dict.fromkeys(("cv", "folds", "k-fold", "k-folds", "kfold", "n-splits", "cross-validation"), _FOLDS),
+    **dict.fromkeys(("stratify", "stratified"), Foreign("{}: the splits are always stratified by class")),
     **dict.fromkeys(("mean", "std"), _STATISTICS),
     **dict.fromkeys(("deterministic", "reproducible"), _REPEATABLE),
     **dict.fromkeys(("verbose", "v", "vv", "debug", "progress"), _PRINTED),
@@ -79,50 +114,64 @@ _TRAIN: Final[dict[str, Foreign]] = {
     **dict.fromkeys(("dropout", "dropout-rate", "drop", "drop-rate"), _IN_THE_FILE),
     **dict.fromkeys(("activation", "layers", "num-layers", "filters", "kernel-size", "hidden-size"), _IN_THE_FILE),
     **dict.fromkeys(("batch-norm", "batchnorm", "depth"), Foreign(_IN_THE_FILE.reason)),
+    **dict.fromkeys(("bn-momentum", "bn-eps"), _IN_THE_FILE),
     **dict.fromkeys(("num-classes", "n-classes", "nc", "channels", "in-channels", "input-channels"), _IN_THE_DATA),
     **dict.fromkeys(("plots", "plot", "tensorboard", "wandb", "log", "csv-log", "plot-history"), _PICTURED),
-    "logger": Foreign(_PICTURED.reason, value=True),
+    **dict.fromkeys(("logger", "report-to"), Foreign(_PICTURED.reason, value=True)),
     **dict.fromkeys(("pin-memory", "prefetch", "persistent-workers", "prefetch-factor"), _LOADED),
-    "shuffle": Foreign("the images are always shuffled before every epoch"),
-    **dict.fromkeys(("loss", "loss-fn", "criterion"), Foreign("the loss is always cross-entropy", value=True)),
-    **dict.fromkeys(("metrics", "metric"), Foreign("accuracy and macro F1 are always measured", value=True)),
-    "compile": Foreign("the network is always compiled"),
+    **dict.fromkeys(("shuffle", "no-shuffle"), Foreign("{}: the images are always shuffled before every epoch")),
+    **dict.fromkeys(("loss", "loss-fn", "criterion"), Foreign("{}: the loss is always cross-entropy", value=True)),
+    **dict.fromkeys(("metrics", "metric"), Foreign("{}: accuracy and macro F1 are always measured", value=True)),
+    "compile": Foreign("{}: the network is always compiled"),
     **dict.fromkeys(("model", "arch", "a", "net", "network", "architecture", "m", "cfg", "backbone", "config"), _NET),
-    "project": Foreign("a run has one folder, specified by --out", "--out {}/1", value=True, default="runs"),
-    **dict.fromkeys(("flip", "hflip", "fliplr", "horizontal-flip"), Foreign("is part of --augment", "--augment flip")),
+    "project": Foreign("{}: a run has one folder, set by `--out`", "--out {}/1", value=True, default="runs"),
+    **dict.fromkeys(("flip", "hflip", "fliplr", "horizontal-flip"), Foreign(_AUGMENTS, "--augment flip")),
+    **dict.fromkeys(("rotation", "degrees", "rotate"), Foreign(_AUGMENTS, "--augment rotate={}", default="10")),
+    **dict.fromkeys(("translate", "random-crop", "shift"), Foreign(_AUGMENTS, "--augment shift=4")),
+    **dict.fromkeys(("scale", "zoom"), Foreign(_AUGMENTS, "--augment scale=0.1")),
+    **dict.fromkeys(("erasing", "random-erase", "reprob", "cutout"), Foreign(_AUGMENTS, "--augment cutout=8")),
+    **dict.fromkeys(("color-jitter", "brightness", "contrast", "hsv-v"), _JITTER),
+    **dict.fromkeys(("mixup", "cutmix", "mosaic", "copy-paste", "flipud", "vflip", "hsv-h", "hsv-s"), _NO_AUGMENT),
+    **dict.fromkeys(("auto-augment", "autoaugment", "aa", "randaugment"), _NO_POLICY),
     **dict.fromkeys(
-        ("rotation", "degrees", "rotate"), Foreign("is part of --augment", "--augment rotate={}", default="10")
+        ("no-augment", "no-aug", "no-augmentation", "no-augs"),
+        Foreign("{}: `--augment none` turns augmentation off", "--augment none"),
     ),
-    **dict.fromkeys(("mixup", "cutmix", "mosaic", "copy-paste"), Foreign("is not available in --augment")),
-    **dict.fromkeys(("cos-lr", "cosine"), Foreign("is a value of --schedule", "--schedule cosine")),
-    **dict.fromkeys(("rgb", "color", "colour"), Foreign("--no-gray reads images as RGB", "--no-gray")),
+    **dict.fromkeys(
+        ("no-val", "noval", "no-validation"), Foreign("{} is `--validation none` here", "--validation none")
+    ),
+    **dict.fromkeys(("cos-lr", "cosine"), Foreign("{} is a value of `--schedule`", "--schedule cosine")),
+    **dict.fromkeys(("rgb", "color", "colour"), Foreign("{}: `--no-gray` reads images as RGB", "--no-gray")),
     **dict.fromkeys(
         ("train-dir", "train-data", "train-path", "train", "traindir"),
         Foreign(_SET.reason, "--data {parent}", value=True, default="photos/train"),
     ),
     **dict.fromkeys(("val-dir", "val-data", "val-path", "validation-dir", "validation-data", "valdir"), _SET),
     **dict.fromkeys(("test-dir", "test-data", "test-path"), _SET),
-    "split": Foreign("the splits are set by --test and --validation", "--test {}", value=True, default="0.15"),
+    "split": Foreign("{}: `--test` and `--validation` set the splits", "--test {}", value=True, default="0.15"),
 }
 _USE: Final[dict[str, Foreign]] = {
     **dict.fromkeys(("model", "weights", "m", "checkpoint", "ckpt", "model-path", "load"), _MODEL),
     **dict.fromkeys(("gpu", "cuda", "no-cuda", "cpu", "half", "fp16", "amp"), _NO_DEVICE),
     "device": Foreign(_NO_DEVICE.reason, value=True),
-    **dict.fromkeys(("verbose", "v"), Foreign("everything is printed by default")),
+    **dict.fromkeys(("verbose", "v"), Foreign("{}: everything is printed by default")),
 }
 OTHERS: Final = (".pt", ".pth", ".ckpt", ".h5", ".hdf5", ".keras", ".onnx", ".pkl")
 """Suffixes of weights that Layerline cannot read: a command that is suggested names a run instead."""
 OPTIONS: Final[dict[str, dict[str, Foreign]]] = {
     "train": _TRAIN,
-    "evaluate": _USE | {"batch-size": Foreign("the result does not depend on a batch size", value=True)},
+    "evaluate": _USE
+    | dict.fromkeys(
+        ("batch-size", "batch", "bs"), Foreign("{}: the result does not depend on a batch size", value=True)
+    ),
     "predict": _USE
     | dict.fromkeys(
         ("source", "input", "image", "images", "img", "i", "data", "path"),
-        Foreign("the images are arguments after the model, not an option", "{last}", value=True, default="IMAGE"),
+        Foreign("{}: the images are arguments after the model, not an option", "{last}", value=True, default="IMAGE"),
     )
     | {
-        "json": Foreign("is a value of --format", "--format jsonl"),
-        "csv": Foreign("is a value of --format", "--format csv"),
+        "json": Foreign("{} is a value of `--format`", "--format jsonl"),
+        "csv": Foreign("{} is a value of `--format`", "--format csv"),
     },
     "describe": dict.fromkeys(("model", "net", "network", "arch", "m"), _NET),
 }
@@ -176,19 +225,25 @@ EXAMPLES: Final = {
 }
 """Example arguments of our commands."""
 
-_NO_SERVER: Final = ("there is no server; a script can run predict", "layerline predict RUN IMAGE --format jsonl")
+_NO_SERVER: Final = (
+    "{}: there is no server; a script can run `layerline predict`",
+    "layerline predict RUN IMAGE --format jsonl",
+)
 _NO_SEARCH: Final = (
-    "there is no search; anything you don't set is chosen automatically, the learning rate by a test",
+    "{}: there is no hyperparameter search; what you don't set is chosen automatically, the learning rate by a test",
     "layerline train digits --data digits",
 )
-_NO_EXPORT: Final = ("not needed: PyTorch can load the model.safetensors in a run's folder", "layerline runs")
+_NO_EXPORT: Final = ("{} is not needed: PyTorch can load the model.safetensors in a run's folder", "layerline runs")
 ABSENT: Final[dict[str, tuple[str, str]]] = {
     **dict.fromkeys(("serve", "server", "deploy", "api", "app", "gradio", "demo"), _NO_SERVER),
     **dict.fromkeys(("tune", "hpo", "search", "sweep", "optimize", "lr-find", "find-lr"), _NO_SEARCH),
     **dict.fromkeys(("export", "onnx", "convert", "save"), _NO_EXPORT),
-    "info": ("describe is for networks, data info for data", "layerline describe lenet5 --data digits"),
-    "list": ("runs lists trainings, data list lists data sets", "layerline runs"),
-    "show": ("data show is for images, engine show for machine code", "layerline data show digits"),
-    "benchmark": ("there is no benchmark; every training prints its speed", "layerline train digits --data digits"),
+    "info": ("{}: `describe` is for networks, `data info` for data", "layerline describe lenet5 --data digits"),
+    "list": ("{}: `runs` lists runs, `data list` lists data sets", "layerline runs"),
+    "show": ("{}: `data show` is for images, `engine show` for machine code", "layerline data show digits"),
+    "benchmark": (
+        "{}: there is no benchmark; every training run prints its speed",
+        "layerline train digits --data digits",
+    ),
 }
-"""Commands of other tools without an equivalent: why, and the closest command."""
+"""Commands of other tools without an equivalent: why, {} for the command as typed, and the closest command."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from layerline.data import overview
 from layerline.data.photos import path_keys
+from layerline.errors import other_calls
 from layerline.errors.python_terms import in_python
 
 if TYPE_CHECKING:
@@ -192,6 +193,9 @@ class Dataset:
         import layerline
 
         return layerline.samples_figure(self, augment, seed)
+
+    if not TYPE_CHECKING:  # where an unknown attribute is an error already
+        __getattr__ = other_calls.missing("Dataset")
 
     def __repr__(self) -> str:
         """Return name, shape, sizes of the splits and classes, and the notes."""

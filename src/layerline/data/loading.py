@@ -15,7 +15,7 @@ from layerline.data.checking import near
 from layerline.data.dataset import Dataset, ImageSet, Split
 from layerline.data.photos.image_options import image_options
 from layerline.data.splitting import Own, Remaining, SplitOptions
-from layerline.errors import DataError
+from layerline.errors import DataError, other_calls
 from layerline.errors.wrong_calls import answered
 from layerline.numbers import display
 from layerline.numbers.randomness import Purpose
@@ -34,7 +34,7 @@ Sets = dict["SplitName", ImageSet]
 _TOGETHER: Final = "copies stay in the same split (--group-by none splits image by image)"
 
 
-@answered(in_memory.USAGE, "layerline.train")
+@answered(in_memory.USAGE, "layerline.train", other_calls.LOAD_DATA)
 def load_data(
     source: str | os.PathLike[str] | Any,
     *,

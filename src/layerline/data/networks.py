@@ -8,6 +8,7 @@ from layerline import network
 from layerline.data.dataset import Dataset
 from layerline.errors import CallError
 from layerline.errors.wrong_calls import answered
+from layerline.numbers import display
 
 if TYPE_CHECKING:
     import os
@@ -48,6 +49,9 @@ def parse(
 ) -> Network:
     """Return the network that `text` describes, for the images and classes of `data`; see `read`."""
     _check(text, data, "parse")
+    if isinstance(text, str) and (text in network.presets() or text.endswith(".cnn")):
+        reason = "parse(): found the name of a preset or file, expected the text of a network"
+        raise CallError(reason, f'use read("{display.name(text, 100)}", data)')
     return network.parse(text, name=name, input_shape=_shape(data, input_shape), classes=_classes(data, classes))
 
 

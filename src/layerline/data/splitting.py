@@ -70,9 +70,11 @@ class SplitOptions:
         _check_share("test", self.test)
         _check_share("validation", self.validation)
         if self.limit is not None and (not is_whole(self.limit) or self.limit < 1):
-            raise DataError(f"--limit {display.name(str(self.limit))}: must be a whole number of images, 1 or more")
+            written, advice = display.number_as_passed("limit", self.limit)
+            raise DataError(f"--limit {written}: must be a whole number of images, 1 or more", advice)
         if not is_whole(self.seed) or not 0 <= self.seed < 2**64:
-            raise DataError(f"--seed {display.name(str(self.seed))}: must be a whole number from 0 to {2**64 - 1:,d}")
+            written, advice = display.number_as_passed("seed", self.seed)
+            raise DataError(f"--seed {written}: must be a whole number from 0 to {2**64 - 1:,d}", advice)
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,8 @@ def check(name: str, threads: int | None) -> None:
     if name not in NAMES:
         raise RecipeError(f"--engine {display.name(str(name))}: unknown", other_words.hint("engine", str(name), NAMES))
     if threads is not None and not (is_whole(threads) and 1 <= threads <= MOST_THREADS):
-        raise RecipeError(f"--threads {display.name(str(threads))}: must be a whole number from 1 to {MOST_THREADS:,d}")
+        written, advice = display.number_as_passed("threads", threads)
+        raise RecipeError(f"--threads {written}: must be a whole number from 1 to {MOST_THREADS:,d}", advice)
 
 
 def make(

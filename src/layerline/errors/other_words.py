@@ -14,8 +14,9 @@ _CALLED: Final = {
     "valid valid-split val-frac",
     "limit": "subset max-images max-samples num-samples max-train-samples",
     "size": "imgsz img-size image-size img input-size resize resolution target-size crop-size train-crop-size",
+    "labels": "labels-file label-file labels-csv csv csv-file annotations annotation-file train-csv",
     "gray": "grayscale greyscale grey",
-    "augment": "augmentation augmentations aug data-augmentation transforms transform auto-augment",
+    "augment": "augmentation augmentations aug data-augmentation transforms transform",
     "epochs": "num-epochs n-epochs nb-epochs no-epochs max-epochs total-epochs e ep num-train-epochs max-iter n-iter",
     "within": "time-limit max-time timeout time",
     "best": "monitor",
@@ -24,15 +25,15 @@ _CALLED: Final = {
     "learning-rate": "lr lr0 initial-lr init-lr base-lr max-lr lr-max eta initial-learning-rate learn-rate",
     "schedule": "scheduler lr-scheduler lr-schedule sched lr-policy lr-scheduler-type",
     "warmup": "warmup-epochs lr-warmup-epochs",
-    "step-epochs": "step-size lr-step-size",
-    "step-factor": "gamma lr-gamma",
+    "step-epochs": "step-size lr-step-size decay-epochs",
+    "step-factor": "gamma lr-gamma decay-rate",
     "optimizer": "opt optim optimiser",
     "beta1": "adam-beta1",
     "beta2": "adam-beta2",
     "eps": "epsilon adam-epsilon adam-eps",
     "weight-decay": "wd l2 l2-reg weight-decay-rate",
     "clip-norm": "clip grad-clip clip-grad clip-grad-norm max-norm max-grad-norm gradient-clip-val gradient-clipping",
-    "ema": "model-ema ema-decay use-ema",
+    "ema": "model-ema ema-decay model-ema-decay use-ema",
     "label-smoothing": "smoothing",
     "class-weights": "class-weight weight-classes",
     "init": "initializer weight-init init-method",
@@ -49,6 +50,9 @@ _CALLED: Final = {
 OURS: Final = {word: ours for ours, words in _CALLED.items() for word in words.split()}
 
 _VALUES: Final = {
+    "test": {"false": "none"},
+    "validation": {"false": "none"},
+    "augment": {"false": "none"},
     "optimizer": {
         "adam": "adamw",
         **dict.fromkeys(("momentum", "nesterov", "sgdm"), "sgd"),
@@ -76,7 +80,6 @@ _VALUES: Final = {
 _NO_PLATEAU: Final = "there is no plateau schedule; --patience 5 stops training at a plateau"
 _HINTS: Final = {
     "optimizer": {
-        "adam": "with a weight decay, use adamw, which applies it to the weights themselves",
         **dict.fromkeys(("rmsprop", "nadam", "radam", "adamax", "adagrad", "adadelta"), "the closest is adamw"),
     },
     "schedule": dict.fromkeys(("plateau", "reduce-on-plateau", "reducelronplateau"), _NO_PLATEAU),

@@ -23,6 +23,7 @@ OPTIONS: Final = frozenset(_NAMED.split())
 """The flags that are arguments in Python; others, such as --checkpoint-every, exist only on the command line."""
 PHRASES: Final = {
     "(--data)": "(data)",
+    ": must be yes or no": ": must be True or False",
     "specify the data (--data)": "pass the data, as in layerline.read(path, data)",
     "add --data PATH or --data-dir DIR": "pass it as layerline.resume(folder, data)",
     "pass its path: --data PATH": "pass its path",

@@ -9,15 +9,18 @@ from layerline.errors import CallError, other_words, spelling
 from layerline.errors.python_terms import OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
 
-def answered(usage: str, elsewhere: str = "") -> Callable[[Function], Function]:
+def answered(
+    usage: str, elsewhere: str = "", others: Mapping[str, str] | None = None
+) -> Callable[[Function], Function]:
     """Return a decorator: a call that does not match the function's parameters raises CallError.
 
-    usage: an example of a right call. elsewhere: the function that takes the other options of a training run.
+    usage: an example of a right call. elsewhere: the function that takes the other options of a training run. others:
+    arguments of other libraries' functions, with what to write instead.
     """
 
     def decorator(function: Function) -> Function:
@@ -29,7 +32,7 @@ def answered(usage: str, elsewhere: str = "") -> Callable[[Function], Function]:
                 inside = error.__traceback__ and error.__traceback__.tb_next
                 if inside is not None or isinstance(error, CallError):
                     raise
-                raise _mismatch(function, usage, elsewhere, arguments, options) from None
+                raise _mismatch(function, usage, elsewhere, others or {}, arguments, options) from None
 
         return cast("Function", called)
 
@@ -51,7 +54,12 @@ def unknown(function: str, name: str, known: Iterable[str], elsewhere: str = "")
 
 
 def _mismatch(
-    function: Callable[..., Any], usage: str, elsewhere: str, arguments: tuple[Any, ...], options: dict[str, Any]
+    function: Callable[..., Any],
+    usage: str,
+    elsewhere: str,
+    others: Mapping[str, str],
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
 ) -> CallError:
     """Return the error for a call that Python refused before the function was entered."""
     import inspect
@@ -61,6 +69,8 @@ def _mismatch(
     short = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
     name = f"{short}()"
     extra = next((option for option in options if option not in named), None)
+    if extra is not None and extra in others:
+        return CallError(f"{name} has no option {extra}", others[extra])
     if extra is not None and not any(one.kind is one.VAR_KEYWORD for one in parameters):
         return CallError(*unknown(short, extra, [one for one in named if one != "self"], elsewhere))
     places = [one for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]

@@ -123,7 +123,10 @@ def _content(path: Path) -> bytes:
         start += file.read(_ENDS)
         file.seek(max(file.tell(), file.seek(0, 2) - _ENDS))
         kind = foreign(start, file.read())
-    raise FileError(f"{path}: {kind or 'not a file written by Layerline'}", "the rest of the file was not read")
+    raise FileError(
+        f"{path}: {kind or 'not a file written by Layerline'}",
+        "only model files written by Layerline can be loaded; it was not read any further",
+    )
 
 
 def digest_of(content: bytes) -> str:

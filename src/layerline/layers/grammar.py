@@ -129,6 +129,8 @@ class Sizes(ValueKind):
         pair = _TUPLE.fullmatch(text)
         if pair:
             return f"write {name}={pair[1] if pair[1] == pair[2] else f'{pair[1]}x{pair[2]}'}"
+        if text[:1] in ("(", "["):
+            return "write it without parentheses: one number, or 3x5 for height x width"
         word = text.strip("'\"").lower()
         if name == "padding" and word in ("valid", "same") and (self.same or word == "valid"):
             return f"write {name}={'0' if word == 'valid' else word}"

@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
+from layerline.errors import other_calls
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -103,6 +105,9 @@ class Network:
         from layerline.network.table import describe
 
         return describe(self, batch_size, memory)
+
+    if not TYPE_CHECKING:  # where an unknown attribute is an error already
+        __getattr__ = other_calls.missing("Network")
 
     def __str__(self) -> str:
         """Return the table of layers."""

@@ -57,7 +57,7 @@ def _batch_normalization(statement: Statement) -> AsMeant | Misfit:
     bare = next((token for token in statement.arguments if not _named(token)), None)
     if bare is not None:
         first = bare.text if _SHARE.fullmatch(bare.text) else "0.99"
-        reason = f"{typed} takes values with a name only: Keras's first one is the axis"
+        reason = f"{typed} takes only named values: Keras's first one is the axis"
         return Misfit(reason, f"write `{typed} momentum={first}`, or `{typed}` alone")
     given = {_named(token): token for token in statement.arguments}
     momentum = given.pop("momentum", Token(f"momentum={_KERAS_MOMENTUM}", statement.word.span))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from layerline.errors import spelling
 from layerline.layers import Misfit
-from layerline.layers.grammar import shown
+from layerline.layers.grammar import Real, shown
 from layerline.network_file.mistakes import Span
 from layerline.network_file.pasted import activation
 from layerline.network_file.statements import Statement
@@ -41,18 +41,29 @@ _FOLLOWS: Final = "omit it: it follows from the lines before"
 _LEFT_OUT: Final = {
     "in_channels": _FOLLOWS,
     "in_features": _FOLLOWS,
+    "in": _FOLLOWS,
     "num_features": _FOLLOWS,
     "input_dim": _FOLLOWS,
     "input_shape": "write the size of the images as the first line: `Input channels height width`",
     "ceil_mode": "omit it: sizes are always rounded down here",
     "padding_mode": "omit it: padding is always zeros here",
     "data_format": "omit it: it changes nothing here",
+    **dict.fromkeys(("start_dim", "end_dim"), "omit it: the whole image is flattened here"),
+    **dict.fromkeys(("affine", "track_running_stats", "center", "scale"), "omit it: it is always on here"),
     "inplace": "omit it: it changes nothing here",
     "name": "omit it: layers have no names here",
     "kernel_initializer": "omit it: initial weights are a training option, --init",
     "kernel_regularizer": "omit it: regularization is a training option, --weight-decay",
 }
 """Arguments in other frameworks that have no equivalent → what to do instead."""
+_SHORT: Final[dict[str, tuple[str, ...]]] = {
+    "k": ("kernel", "window"),
+    "s": ("stride",),
+    "p": ("padding",),
+    "d": ("dilation",),
+    "g": ("groups",),
+}
+"""Abbreviations of arguments → the names they may stand for."""
 
 
 @final
@@ -120,7 +131,9 @@ class Values:
         if missing and not self.wrong:
             names = " and ".join(argument.name for argument in missing)
             reason = f"{self.word.name} is missing the argument{'s' * (len(missing) > 1)} {names}"
-            self._fail(self.statement.word.span, Misfit(reason, self._usage()))
+            only = missing[0].kind if len(self.word.arguments) == 1 else None
+            example = f", for example `{self.word.name} {only.example}`" if isinstance(only, Real) else ""
+            self._fail(self.statement.word.span, Misfit(reason, self._usage() + example))
         return None if self.wrong else self.word.with_defaults(self.given)
 
     def span_of(self, argument: str | None) -> Span:
@@ -159,7 +172,17 @@ class Values:
         try:
             self.given[argument.name] = argument.kind.read(argument.name, text)
         except Misfit as misfit:
-            self._fail(value, misfit)
+            self._fail(value, (self._of_keras(text) if value == whole else None) or misfit)
+
+    def _of_keras(self, text: str) -> Misfit | None:
+        """Return the mistake of a word without a name that is an activation, or a padding."""
+        line = activation(text)
+        if line is not None:
+            reason = f"`{shown(text)}` is an activation, not a value of {self.word.name}"
+            return Misfit(reason, f"write the activation on a separate line: `{line}`")
+        if text.lower() == "same" and self._argument("padding"):
+            return Misfit(f"`{shown(text)}` needs a name", "write padding=same")
+        return None
 
     def _too_many(self) -> Misfit:
         most = len(self.word.arguments)
@@ -180,7 +203,8 @@ class Values:
             return Misfit(reason, f"write the activation on a separate line: `{line}`")
         if lower in _LEFT_OUT:
             return Misfit(reason, _LEFT_OUT[lower])
-        near = spelling.nearest(lower, [argument.name for argument in self.word.arguments])
+        names = [argument.name for argument in self.word.arguments]
+        near = next((name for name in _SHORT.get(lower, ()) if name in names), None) or spelling.nearest(lower, names)
         return Misfit(reason, self._usage() if near is None else f"did you mean `{near}`?")
 
     def _usage(self) -> str:

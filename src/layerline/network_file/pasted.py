@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from layerline.layers import Misfit
 from layerline.network_file.python_call import Call, Name, read_call
-from layerline.network_file.unknown import unknown_word
+from layerline.network_file.unknown import training_option, unknown_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,9 +30,22 @@ SETTINGS: Final = Misfit(
     "write a line for each layer: `Conv 20 5` for a Convolution with num_output 20 and kernel_size 5, `Pool 2` for a "
     "Pooling, `FC 500` for an InnerProduct, `ReLU`, `Softmax`",
 )
+_SUM: Final = re.compile(r"\w+[ \t]*(?:\+=|=[ \t]*\w+[ \t]*\+)[ \t]*[A-Za-z_].*", re.ASCII)
+"""A line such as `x = x + residual` or `out += self.shortcut(x)`."""
+_BRANCH: Final = Misfit(
+    "this is Python: the sum of two branches", "write the lines of the branch between `Residual` and `End`"
+)
+_NO_LAYER: Final = re.compile(
+    r"\w*(?:Model|Net\d*|Network|Module|Loss|Loader|Learner|Trainer|CNN)|Adam\w*|SGD|RMSprop|Compose|ImageFolder"
+    r"|EarlyStopping|ModelCheckpoint|YOLO|ToTensor|Normalize|Resize|\w*Classifier",
+    re.ASCII,
+)
+"""Names of classes that a program uses, and that are not layers."""
 _REASON: Final = "this is Python; here a layer is a word and its values, without parentheses"
 _CLASSES: Final = frozenset({"classes", "num_classes", "n_classes", "nb_classes", "num_class"})
 _KERAS: Final = re.compile(r"\b(?:keras|layers|tf)\b")
+_FUNCTIONS: Final = re.compile(r"F|K|torch|tf|np|(?:\w+\.)*(?:nn|functional|activations|ops)", re.ASCII)
+"""Modules whose functions are applied to their first argument; any other prefix is a value with a method."""
 _ACTIVATIONS: Final[dict[str, str | None]] = {
     "relu": "ReLU",
     "leaky_relu": "LeakyReLU 0.2",
@@ -70,14 +83,51 @@ def pasted(code: str, words: Mapping[str, Word]) -> Misfit | None:
     """
     call = read_call(code)
     if call is None:
-        if _PROGRAM.fullmatch(code.strip()):
-            return PROGRAM
-        return SETTINGS if _SETTINGS.fullmatch(code.strip()) else None
+        return _not_a_call(code.strip(), words)
     try:
-        lines = _lines(call, keras=bool(_KERAS.search(call.prefix)))
+        lines = _of_ours(call, words) or _lines(call, keras=bool(_KERAS.search(call.prefix)))
     except _Untranslatable as error:
         return _untranslatable(str(error), words)
     return Misfit(_REASON, write(lines)) if lines else PROGRAM
+
+
+def _not_a_call(code: str, words: Mapping[str, Word]) -> Misfit | None:
+    if _PROGRAM.fullmatch(code):
+        return PROGRAM
+    if _SUM.fullmatch(code):
+        return _BRANCH
+    if not _SETTINGS.fullmatch(code):
+        return None
+    word, _, values = code.partition(":")
+    option = training_option(word)
+    if option is not None:
+        return option
+    if word.strip().lower() not in words or not re.fullmatch(r"[\w.= \t]+", values, re.ASCII):
+        return SETTINGS
+    line = " ".join([words[word.strip().lower()].name, *values.split()])
+    return Misfit("here a layer is a word and its values, without a colon", f"write `{line}`")
+
+
+def _of_ours(call: Call, words: Mapping[str, Word]) -> list[str]:
+    """Return the lines for one of our own words with parentheses, `Conv(16, 3, padding=1)`; none for other calls."""
+    word = words.get(call.function.lower())
+    if word is None or call.prefix or call.inner or call.function in _LAYERS:
+        return []
+    named = {name: value for name, value in call.named.items() if name != "activation"}
+    try:
+        parts = [*map(_value, call.positional), *(f"{name}={_value(value)}" for name, value in named.items())]
+        return [" ".join([word.name, *parts]), *_activation(call.named)]
+    except _Untranslatable:
+        raise _Untranslatable(call.function) from None
+
+
+def _value(value: Any) -> str:
+    """Return a value as a line has it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return _number(value)
+    return value.lower() if value in ("same", "valid") else _size(value)
 
 
 def _untranslatable(function: str, words: Mapping[str, Word]) -> Misfit:
@@ -85,7 +135,8 @@ def _untranslatable(function: str, words: Mapping[str, Word]) -> Misfit:
     word = words.get(function.lower())
     if word is not None:
         return Misfit(_REASON, f"write it like this, with a number for each value: {word.usage()}")
-    return unknown_word(function, words) if function[:1].isupper() else PROGRAM
+    known = function[:1].isupper() and not _NO_LAYER.fullmatch(function)
+    return unknown_word(function, words) if known else PROGRAM
 
 
 def write(lines: list[str]) -> str:
@@ -105,12 +156,13 @@ def _lines(value: Any, *, keras: bool) -> list[str]:
     before = [line for each in value.inner for line in _lines(each, keras=keras)]
     if value.function == "add" and value.prefix:
         return before + [line for each in value.positional for line in _lines(each, keras=True)]
-    if value.function == "Sequential":
+    if value.function in ("Sequential", "ModuleList"):
         inside = keras or bool(_KERAS.search(value.prefix))
         return before + [line for each in value.positional for line in _lines(each, keras=inside)]
     keras = keras or bool(_KERAS.search(value.prefix)) or value.function.endswith("2D")
     if value.function in _APPLIED:
-        on = [] if value.inner else value.positional[:1]  # F.relu(x), but x.relu() where there is a value inside
+        method = value.inner or (value.prefix and not _FUNCTIONS.fullmatch(value.prefix))
+        on = [] if method else value.positional[:1]  # F.relu(x), but x.relu()
         rest = value.positional[len(on) :]
         before += [line for each in on for line in _lines(each, keras=keras)]
         return before + _APPLIED[value.function](Call("", value.function, rest, value.named))
@@ -307,11 +359,20 @@ def _leaky(slope: float) -> Callable[[Call], list[str]]:
 
 def _input(call: Call) -> list[str]:
     given = _bind(call, "shape")
-    shape = given.get("shape", given.get("input_shape"))
-    if not isinstance(shape, tuple) or len(shape) != 3:
+    shape = call.positional if len(call.positional) == 3 else given.get("shape", given.get("input_shape"))
+    if not isinstance(shape, tuple | list) or len(shape) != 3:
         raise _Untranslatable
-    H, W, C = map(_whole, shape)
-    return [f"Input {C} {H} {W}"]
+    sizes = [_whole(size) for size in shape]
+    first = shape[0] in _CHANNELS and shape[2] not in _CHANNELS  # with the channels first, as in PyTorch
+    return [" ".join(["Input", *(sizes if first else (sizes[2], *sizes[:2]))])]
+
+
+def _keras_relu(call: Call) -> list[str]:
+    given = _bind(call, "max_value", "negative_slope", "threshold")
+    most, slope = given.get("max_value"), given.get("negative_slope") or 0
+    if given.get("threshold") or most not in (None, 6) or (most and slope):
+        raise _Untranslatable
+    return ["ReLU6" if most else f"LeakyReLU {_number(slope)}" if slope else "ReLU"]
 
 
 def _always(*lines: str) -> Callable[[Call], list[str]]:
@@ -322,6 +383,7 @@ def _global(word: str) -> Callable[[Call], list[str]]:
     return lambda call: [word] if call.named.get("keepdims") is True else [word, "Flat"]
 
 
+_CHANNELS: Final = (1, 3, 4)
 _TORCH_POOL: Final = ("kernel_size", "stride", "padding")
 _KERAS_POOL: Final = ("pool_size", "strides", "padding")
 _LAYERS: Final = {
@@ -370,7 +432,7 @@ _LAYERS: Final = {
     "GlobalMaxPool2D": _global("GlobalMaxPool"),
 }
 """The name of a class → the function that returns its lines."""
-_KERAS_LAYERS: Final = {"LeakyReLU": _leaky(0.3)}
+_KERAS_LAYERS: Final = {"LeakyReLU": _leaky(0.3), "ReLU": _keras_relu}
 _APPLIED: Final = {
     **{name: _always(line) for name, line in _ACTIVATIONS.items() if line},
     "leaky_relu": _leaky(0.01),

@@ -15,7 +15,8 @@ _TOKEN: Final = re.compile(
     re.ASCII,
 )
 _BEGINNING: Final = re.compile(
-    r"(?:[A-Za-z_][\w.]*[ \t]*=[ \t]*)?(?:return[ \t]+)?(?P<call>[A-Za-z_][\w.]*[ \t]*\(.*)", re.ASCII
+    r"(?:\(\w+\):[ \t]*)?(?:[A-Za-z_][\w.]*[ \t]*=[ \t]*)?(?:return[ \t]+)?(?P<call>[A-Za-z_][\w.]*[ \t]*\(.*)",
+    re.ASCII,
 )
 _CONSTANTS: Final = {"True": True, "False": False, "None": None}
 
@@ -43,6 +44,7 @@ class Call:
 def read_call(code: str) -> Call | None:
     """Return the call on a line, `x = f(…)` or `f(…),`; None if there is none, or if it cannot be parsed.
 
+    Several calls, `f(…), g(…)`, are those of a Sequential. A printed module's name, `(0): f(…)`, is skipped.
     Brackets that are not closed on the line count as closed at its end, because a program continues there.
     """
     match = _BEGINNING.match(code[:_LONGEST].strip())
@@ -50,10 +52,13 @@ def read_call(code: str) -> Call | None:
     if not tokens:
         return None
     try:
-        value = _Parser(tokens).value(0)
+        values = _Parser(tokens).values()
     except ValueError:
         return None
-    return value if isinstance(value, Call) else None
+    calls = [value for value in values if isinstance(value, Call)]
+    if len(calls) > 1:
+        return Call("", "Sequential", calls)
+    return calls[0] if isinstance(values[0], Call) else None
 
 
 def _tokens(text: str) -> list[tuple[str, str]] | None:
@@ -76,6 +81,16 @@ class _Parser:
     def __init__(self, tokens: list[tuple[str, str]]) -> None:
         self._tokens = tokens
         self._at = 0
+
+    def values(self) -> list[Any]:
+        """Parse the expressions on a line, with commas between them, up to the end or a bracket that closes more."""
+        found = [self.value(0)]
+        while self._next() == "," and self._at + 1 < len(self._tokens):
+            self._take()
+            if self._next() in (")", "]"):
+                break
+            found.append(self.value(0))
+        return found
 
     def value(self, depth: int) -> Any:
         """Parse one expression: `16 * 4 * 4` is a number, other arithmetic is a Name."""

@@ -35,7 +35,8 @@ def read_text(path: Path) -> str:
             content = file.read(LARGEST_FILE + 1)
             size = max(len(content), os.fstat(file.fileno()).st_size)
     except IsADirectoryError:
-        raise NetworkError(f"{shown}: is a folder, not a network file") from None
+        advice = "a folder of images is passed with --data, not as the network"
+        raise NetworkError(f"{shown} is a folder, not a network file", advice) from None
     except OSError as error:
         raise NetworkError(f"{shown}: cannot be read: {error.strerror or error}") from error
     check_size(shown, len(content), size)

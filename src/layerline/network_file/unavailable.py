@@ -67,14 +67,25 @@ UNAVAILABLE: Final[dict[str, str | None]] = {
     "rescaling": "remove this line: images are scaled on loading (see --normalize)",
     "normalization": "remove this line, and train with --normalize standard",
     **dict.fromkeys(("resizing", "centercrop"), "remove this line: the size of the images is an option, --size"),
-    **dict.fromkeys(
-        ("zeropadding2d", "zeropad2d"), "put the padding on the line after it, as in `Conv 16 3 padding=1`"
-    ),
+    **dict.fromkeys(("zeropadding2d", "zeropad2d"), "put the padding on the next line, as in `Conv 16 3 padding=1`"),
     "adaptiveavgpool2d": "an output of 1×1 is available, as `GlobalPool`; for others, use `AvgPool` with a window",
     "adaptivemaxpool2d": "an output of 1×1 is available, as `GlobalMaxPool`; for others, use `Pool` with a window",
     **dict.fromkeys(("identity", "noop"), "remove this line: it does nothing"),
     **dict.fromkeys(("se", "squeezeexcitation", "selayer", "bilinear", "lambda", "permute", "unflatten"), None),
-    **dict.fromkeys(("reshape", "view"), "write `Flat`"),
+    **dict.fromkeys(
+        ("reshape", "view"), "write `Flat` for a vector; images need no line, because they have the shape of the data"
+    ),
+    **dict.fromkeys(
+        ("basicblock", "bottleneck", "residualblock", "resblock", "resnetblock", "residualunit", "invertedresidual"),
+        "write its lines, those of the branch between `Residual` and `End`",
+    ),
+    **dict.fromkeys(
+        (
+            *("convbnrelu", "convbnact", "convbn", "conv_bn_relu", "conv_bn", "conv2d_bn", "convblock", "conv_block"),
+            *("basicconv2d", "conv2dnormactivation", "convlayer", "convmodule", "doubleconv", "double_conv"),
+        ),
+        "write its lines, such as `Conv`, `BatchNorm` and `ReLU`",
+    ),
     **dict.fromkeys(("pooling", "pool2d"), "write `Pool` for the largest number, `AvgPool` for the mean"),
 }
 """The word in lower case → the help, where there is any."""

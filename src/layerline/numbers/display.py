@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Final
 
 NOTHING: Final = "–"
 """The text for a missing number."""
 
 _LONGEST_NAME: Final = 60
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,30}")
+_NUMBER: Final = re.compile(r"[+-]?([0-9]{1,30}(\.[0-9]*)?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,3})?")
+_ON_OFF: Final = ("yes", "no", "true", "false", "on", "off")
 
 
 def loss(value: float | None) -> str:
@@ -150,6 +154,21 @@ def name(text: str, longest: int = _LONGEST_NAME) -> str:
     """Return a name from user input, safe to print in a line: unprintable characters escaped, long names shortened."""
     safe = "".join(letter if letter.isprintable() else _escaped(letter) for letter in text[: longest + 1])
     return safe if len(safe) <= longest and len(text) <= longest else safe[: longest - 1] + "…"
+
+
+def number_as_passed(option: str, value: object, *, whole: bool = True) -> tuple[str, str | None]:
+    """Return a value as messages about numbers write it, and advice for a number as text.
+
+    Only a program can pass such a text: the command line and files have converted theirs.
+    """
+    if isinstance(value, str) and (_WHOLE if whole else _NUMBER).fullmatch(value):
+        return f'"{value}"', f"pass a number instead of text: --{option} {value}"
+    return name(str(value)), None
+
+
+def switch_as_passed(value: object) -> str:
+    """Return a value as messages about yes and no write it: such a word, which only a program can pass, in quotes."""
+    return f'"{value}"' if str(value).lower() in _ON_OFF and isinstance(value, str) else name(str(value))
 
 
 def _escaped(letter: str) -> str:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 from layerline.errors import RecipeError, other_words
 from layerline.numbers import display, scalars
-
-_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,30}")
-_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]*)?")
-"""Numbers that the command line and files have converted."""
 
 
 def whole(option: str, value: object, low: int, high: int) -> None:
     """Raise RecipeError unless a value is a whole number in the range."""
     if not scalars.is_whole(value) or not low <= value <= high:
-        written, advice = _written(option, value, _WHOLE)
+        written, advice = display.number_as_passed(option, value)
         raise RecipeError(f"--{option} {written}: must be a whole number from {low:,d} to {high:,d}", advice)
 
 
@@ -38,19 +31,15 @@ def number(
         left = f"above {low:g}" if open_low else f"of at least {low:g}"
         right = f"below {high:,.0f}" if open_high else f"at most {high:,.0f}"
         word = ", or none" if none else ""
-        written, advice = _written(option, value, _NUMBER)
+        written, advice = display.number_as_passed(option, value, whole=False)
         raise RecipeError(f"--{option} {written}: must be a number {left} and {right}{word}", advice)
 
 
-def _written(option: str, value: object, number: re.Pattern[str]) -> tuple[str, str | None]:
-    """Return a value as messages write it, and advice for a number as text, which only a program can pass."""
-    if isinstance(value, str) and number.fullmatch(value):
-        return f'"{value}"', f"pass a number instead of text: --{option} {value}"
-    return display.name(str(value)), None
-
-
 def one_of(option: str, value: object, known: tuple[str, ...]) -> None:
-    """Raise RecipeError, with a suggestion, if a word is unknown."""
+    """Raise RecipeError, with a suggestion, if a word is unknown, or an object of another library."""
+    if value is not None and not isinstance(value, str | int | float | tuple | list):
+        name = (value if isinstance(value, type) else type(value)).__name__
+        raise RecipeError(f"--{option}: found {name}, expected a name", other_words.hint(option, name, known))
     if not isinstance(value, str) or value not in known:
         raise RecipeError(
             f"--{option} {display.name(str(value))}: unknown", other_words.hint(option, str(value), known)
@@ -60,4 +49,4 @@ def one_of(option: str, value: object, known: tuple[str, ...]) -> None:
 def switch(option: str, value: object) -> None:
     """Raise RecipeError if a value is neither yes nor no."""
     if not isinstance(value, bool):
-        raise RecipeError(f"--{option} {display.name(str(value))}: must be yes or no")
+        raise RecipeError(f"--{option} {display.switch_as_passed(value)}: must be yes or no")

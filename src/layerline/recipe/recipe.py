@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from layerline.errors import RecipeError
 from layerline.errors.wrong_calls import answered
 from layerline.numbers.scalars import plain
 from layerline.recipe import checks, words
@@ -69,7 +70,10 @@ class Recipe:
     def __post_init__(self) -> None:
         """Check every value, and convert NumPy's numbers to Python's."""
         self.__dict__.update({name: plain(value) for name, value in self.__dict__.items()})
-        if str(self.optimizer).lower() == "adam" and self.weight_decay == 0:
+        if str(self.optimizer).lower() == "adam":
+            if self.weight_decay != 0:
+                advice = "use adamw, which applies the weight decay to the weights themselves"
+                raise RecipeError(f"--optimizer {self.optimizer}: not available with a weight decay", advice)
             self.__dict__["optimizer"] = "adamw"  # they are the same without weight decay
         checks.whole("epochs", self.epochs, 1, 1_000_000)
         if self.patience is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 from layerline.data import Dataset, load_data
 from layerline.data.data_options import ModelDataOptions
 from layerline.data.networks import parse
-from layerline.errors import CallError, RecipeError, other_words, wrong_calls
+from layerline.errors import CallError, RecipeError, other_calls, other_words, wrong_calls
 from layerline.experiment.experiment import ALLOW, Experiment
 from layerline.experiment.options import BY_KEY, RECIPE_KEYS
 from layerline.network import Network, find
@@ -24,21 +24,6 @@ USAGE: Final = 'train("lenet5", "mnist", epochs=3)'
 _ALSO: Final = {name.removeprefix("--"): key for key in RECIPE_KEYS for name in BY_KEY[key].also}
 """Other names of options that are understood everywhere: `lr`."""
 _IMAGES_ONLY: Final = ("size", "fit", "gray", "input_shape", "sizing")
-_OTHERS: Final = {
-    **dict.fromkeys(
-        ("callbacks", "callback", "cbs"), "on_epoch= is called after each epoch, and stops by returning True"
-    ),
-    **dict.fromkeys(
-        ("validation_data", "val_data", "eval_set", "valid_data"),
-        "load_data has it: load_data((x, y), validation=(xv, yv))",
-    ),
-    **dict.fromkeys(("verbose", "progress_bar"), "nothing is printed: on_epoch=print prints each epoch"),
-    **dict.fromkeys(("device", "devices", "gpu", "gpus", "accelerator"), 'omit it: only engine="torch" uses a GPU'),
-    **dict.fromkeys(("loss", "loss_fn", "loss_func", "criterion"), "omit it: the loss is cross-entropy"),
-    "metrics": "omit it: accuracy and macro F1 are always measured",
-    "shuffle": "omit it: the images are shuffled before every epoch",
-}
-"""Arguments of other libraries' functions, with what to do here."""
 _OF_DATA: Final = {*ModelDataOptions.__annotations__, *_IMAGES_ONLY} - {"seed"}
 
 
@@ -79,8 +64,8 @@ def options_of(options: Mapping[str, Any], function: Callable[..., Any]) -> dict
 
 def _unknown(function: Callable[..., Any], name: str) -> RecipeError:
     called = function.__name__
-    if name in _OTHERS:
-        return RecipeError(f"{called}() has no option {name}", _OTHERS[name])
+    if name in other_calls.TRAIN:
+        return RecipeError(f"{called}() has no option {name}", other_calls.TRAIN[name])
     ours = (other_words.ours(name) or name).replace("-", "_")
     if ours in _OF_DATA:
         advice = f"it is an option of load_data: {called}(network, layerline.load_data(…, {ours}=…))"
@@ -124,6 +109,11 @@ def _check_order(network: Any, data: Any, recipe: Any, function: str) -> None:
     call = f"{function}(network, data)"
     if isinstance(network, Dataset) or isinstance(data, Network):
         raise CallError(f"{function}(): found the data first, then the network", f"swap them: {call}")
+    if isinstance(getattr(network, "network", None), Network):  # a model
+        raise CallError(
+            f"{function}(): found {type(network).__name__} as the network",
+            f"to continue from its weights: {function}(model.network, data, start_from=model)",
+        )
     if not isinstance(network, Network | str | os.PathLike):
         raise CallError(
             f"{function}(): found {type(network).__name__} as the network; expected a network, a preset or a file",

@@ -20,7 +20,7 @@ from layerline.data.checking import brightness, doctor
 from layerline.data.checking.brightness import Look
 from layerline.data.dataset import Dataset, ImageSet, Split
 from layerline.engines.interface import State
-from layerline.errors import CallError, DataError, ImagesWarning, UserError
+from layerline.errors import CallError, DataError, ImagesWarning, UserError, other_calls
 from layerline.errors.wrong_calls import answered
 from layerline.files.versions import versions
 from layerline.network.table import headline
@@ -92,6 +92,7 @@ class Model:
         whole = all(_WHOLE.fullmatch(name) for name in self.classes)
         self._keep("_labels", np.array([int(name) for name in self.classes] if whole else self.classes))
 
+    @answered("model.predict(images)", others=other_calls.PREDICT)
     def predict(self, images: Any, layout: str | None = None) -> NDArray[np.str_] | NDArray[np.int64]:
         """Return the most probable class of each image, (N,); images as for `predict_proba`.
 
@@ -107,6 +108,7 @@ class Model:
         best: NDArray[np.str_] | NDArray[np.int64] = self._labels[self.predict_proba(images, layout).argmax(axis=1)]
         return best
 
+    @answered("model.predict_proba(images)", others=other_calls.PREDICT)
     def predict_proba(self, images: Any, layout: str | None = None) -> NDArray[np.float32]:
         """Return the probability of each class for each image, float32 (N, K); column k belongs to `classes[k]`.
 
@@ -118,6 +120,11 @@ class Model:
         Raises DataError if no axis order fits or two do, if the scale is ambiguous, if a value is NaN, infinite or
         masked, or if a file cannot be read.
         """
+        if isinstance(images, Dataset | Split):
+            raise CallError(
+                f"predict(): found {type(images).__name__}, expected images",
+                "pass the images of a split: model.predict(data.test.images)",
+            )
         look = Look(self.preprocessing.seen)
         listed = None if type(images) is np.ndarray and images.dtype == np.uint8 else photos.listed(images)
         if listed is None:
@@ -157,7 +164,7 @@ class Model:
             parts.append(self.probabilities(images.transpose(0, 3, 1, 2)))
         return np.concatenate(parts)
 
-    @answered('model.evaluate(model.load_data("photos/"))')
+    @answered('model.evaluate(model.load_data("photos/"))', others=other_calls.EVALUATE)
     def evaluate(
         self,
         data: Dataset,
@@ -196,7 +203,9 @@ class Model:
         if not isinstance(data, Dataset):
             raise CallError(
                 f"evaluate(): found {type(data).__name__}, expected a loaded data set",
-                'load it for this model: model.evaluate(model.load_data((x, y)), "all")',
+                "pass the whole data set: model.evaluate(data)"
+                if isinstance(data, Split)
+                else 'load it for this model: model.evaluate(model.load_data((x, y)), "all")',
             )
         evaluation.check(data, self.network.input_shape, self.classes, self.preprocessing)
         return evaluation.evaluated(
@@ -223,6 +232,9 @@ class Model:
         data = load_data(source, sizing=sizing, **options)
         evaluation.check(data, self.network.input_shape, self.classes, self.preprocessing)
         return doctor.examined(data, allow, doctor.command(source, options))
+
+    if not TYPE_CHECKING:  # where an unknown attribute is an error already
+        __getattr__ = other_calls.missing("Model")
 
     def __repr__(self) -> str:
         """Return one line: network, size and classes."""

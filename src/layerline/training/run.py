@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, final
 
-from layerline.errors import DataError
+from layerline.errors import DataError, other_calls
 from layerline.errors.python_terms import in_python
 from layerline.measure import score_rows
 from layerline.numbers import display
@@ -63,6 +63,9 @@ class Run:
             evaluated = ", ".join(each.split for each in self.predictions) or "none, for the training was stopped"
             raise DataError(f"the {split or 'test'} set was not evaluated", f"evaluated: {evaluated}")
         return mistakes(found, self.result.classes)
+
+    if not TYPE_CHECKING:  # where an unknown attribute is an error already
+        __getattr__ = other_calls.missing("Run")
 
     def __repr__(self) -> str:
         """Return one line per epoch, and the test results with intervals, baselines and remarks."""

@@ -104,7 +104,8 @@ def remark(run: RunOfModel | None, data: Dataset, looked_at: Sequence[tuple[str,
     if count is not None:
         total = sum(len(split) for _, split in looked_at)
         some = "All of these" if count == total else f"{display.count(count)} of these {display.count(total)}"
-        used = "were used in training" if "limit" not in run.options else "may have been used in training"
+        limited = run is not None and "limit" in run.options
+        used = "may have been used in training" if limited else "were used in training"
         return f"{some} images {used}: the scores do not show how the model does on new images."
     if run is None:
         why = "The model file is not in a run folder, so its training data is unknown."

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, final
 import numpy as np
 
 from layerline.engines.memory_check import prediction_bytes
-from layerline.errors import DivergedError, UnwrittenError, UserError
+from layerline.errors import CallError, DivergedError, UnwrittenError, UserError
 from layerline.errors.wrong_calls import answered
 from layerline.files import whole
 from layerline.measure import baselines, intervals, remarks
@@ -91,6 +91,9 @@ def train(
     If the folder can no longer be written to, training continues to its end: UnwrittenError has the run.
     """
     began = time.perf_counter()
+    for name, function in (("on_epoch", on_epoch), ("on_progress", on_progress)):
+        if function is not None and not callable(function):
+            raise CallError(f"{name}={function!r}: must be a function", f"for example {name}=print")
     chosen = by_name.options_of(options, train)
     requested = recipe_of(recipe, chosen)
     folder = None if out is None else RunFolder.named(Path(out), force=force)

@@ -97,7 +97,7 @@ def parse(size: int | str | None, fit: str | None, *, gray: bool | None) -> Sizi
     if fit is not None and fit not in FITS:
         raise DataError(f"--fit {display.name(str(fit))}: must be one of {', '.join(FITS)}")
     if gray is not None and not isinstance(gray, bool):
-        raise DataError(f"--gray {display.name(str(gray))}: must be yes or no")
+        raise DataError(f"--gray {display.switch_as_passed(gray)}: must be yes or no")
     known: Fit | None = next((known for known in get_args(Fit) if known == fit), None)
     return Sizing(None if size is None else _size(size), known, gray)
 
