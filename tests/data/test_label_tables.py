@@ -66,7 +66,7 @@ def refused(text: str, **options) -> str:
         ("Datei;Klasse", "{name};{label}", "the column Klasse is used as label"),
         ("ImageId,LabelName", "{name},{label}", "the column ImageId is used as file"),
         ("file_name,label", "{name},{label}", "the column file_name is used as file"),
-        (",image,label", "{k},{name},{label}", "columns without a name"),
+        (",image,label", "{k},{name},{label}", "column without a name"),
         ("foto,art,note", "{name},{label},n{k}", "the column art is used as label"),
         ("foto,art,menge", "{name},{label},training", "the column art is used as label"),
         ("foto,id,kind_id,kind", "{name},{k},{label}1,{label}", "the column kind is used as label"),

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline.data import pixels
+from layerline.data import pixel_frame, pixels
+from layerline.data.formats import rows
 from layerline.data.part import SPLITS, FoundArray, SourceArrays, SplitArrays
 from layerline.data.photos.file_table import FileTable
 from layerline.errors import CallError, DataError
@@ -101,7 +102,9 @@ def read(
         return tables.pop("train").joined(tables).read(data_dir, options, progress)
     options.check_arrays("the data")
     splits = {split: _split(pair, "" if split == "train" else f"{split} ") for split, pair in pairs.items()}
-    return SourceArrays("arrays", splits, notes=tuple(pair.note for pair in pairs.values() if pair.note))
+    splits, flat = rows.reshaped(splits)  # of a DataFrame of pixels; arrays of rows have been refused
+    notes = tuple(pair.note for pair in pairs.values() if pair.note)
+    return SourceArrays("arrays", splits, notes=(*notes, *flat))
 
 
 def _split(pair: _Pair, where: str) -> SplitArrays:
@@ -116,13 +119,13 @@ def _are_two_pairs(source: Any) -> bool:
 
 def _table(value: Any, where: str) -> FileTable | None:
     """Return a DataFrame, or a pair of paths and labels, as a table; None if it is neither."""
-    if _is_table(value):
+    if _is_table(value) and not pixel_frame.is_one(value):
         names = list(getattr(value, "column_names", value.columns))  # pyarrow has the names elsewhere
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise DataError(f"{where}DataFrame: the column {twice} appears twice", "rename one of them")
-        rows = zip(*(list(value[name]) for name in names), strict=True)
-        return FileTable.of(f"{where}DataFrame", names, rows)
+        lines = zip(*(list(value[name]) for name in names), strict=True)
+        return FileTable.of(f"{where}DataFrame", names, lines)
     if isinstance(value, tuple | list) and len(value) == 2 and _are_paths(value[0]):
         paths, labels = list(value[0]), list(value[1])
         if len(paths) != len(labels):
@@ -142,11 +145,16 @@ def _is_table(value: Any) -> bool:
 def _are_paths(value: Any) -> bool:
     if isinstance(value, str | bytes) or not hasattr(value, "__len__") or not hasattr(value, "__iter__"):
         return False
+    if _is_table(value):  # whose items are the names of its columns
+        return False
     return len(value) > 0 and isinstance(next(iter(value)), str | os.PathLike)
 
 
 def _pair(value: Any, where: str) -> _Pair:
     """Return a pair of images and labels, or batches of them, as arrays. Raises DataError."""
+    if _is_table(value):
+        x, y, note = pixel_frame.pixels_and_label(value, f"{where}DataFrame", labeled=True)
+        return _Pair(x, _labels(_array(y, f"{where}y")), note)
     if _is_array(value):
         raise CallError(f"{where}data: found an array without labels", _PAIR)
     if isinstance(value, Mapping):
@@ -159,6 +167,9 @@ def _pair(value: Any, where: str) -> _Pair:
             raise CallError(f"{where}data: found {display.counted(len(value), 'item')}, expected a pair (x, y)", _PAIR)
         if any(item is None for item in value):
             raise CallError(f"{where}data: {'y' if value[1] is None else 'x'} is None", _PAIR)
+        if _is_table(value[0]) and pixel_frame.is_one(value[0]):
+            x, *_ = pixel_frame.pixels_and_label(value[0], f"{where}x", labeled=False)
+            return _Pair(x, _labels(_array(value[1], f"{where}y")))
         x, y = (_array(item, f"{where}{name}") for item, name in zip(value, "xy", strict=True))
         if x.ndim <= 2 and y.ndim >= 3:
             raise CallError(f"{where}(x, y): found labels first, then images", "swap them: (images, labels)")

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 _SUFFIXES: Final = (".csv", ".csv.gz", ".csv.xz", ".tsv", ".txt")
 _SEPARATORS: Final = ",;\t"
-_LABELS: Final = ("label", "labels", "target", "y", "class")
-_IDS: Final = ("id", "imageid", "image_id", "index", "unnamed: 0", "")
+LABELS: Final = ("label", "labels", "target", "y", "class")
+IDS: Final = ("id", "imageid", "image_id", "index", "unnamed: 0", "")
 _BYTE: Final = 255
 _MAX_FILES: Final = 50
-_FEWEST: Final = 64
+FEWEST: Final = 64
 """Columns: 8 × 8 pixels."""
 
 
@@ -127,8 +127,16 @@ def _part(path: Path) -> tuple[SplitArrays, str]:
     images = np.frombuffer(pixels, np.uint8).reshape(-1, kept.shape[1])
     name = stream.name
     part = SplitArrays(FoundArray(images, name), FoundArray(np.concatenate(labels).astype(np.int32), name))
-    which = "first" if label == 0 else "last" if label == head.columns - 1 else f"{label + 1}th"
-    return part, f"{name}: one image per line; the {which} column is the label"
+    return part, f"{name}: one image per line; the {ordinal(label, head.columns)} column is the label"
+
+
+def ordinal(column: int, columns: int) -> str:
+    """Return which column it is: first, 2nd, 3rd, 21st or last."""
+    if column == 0 or column == columns - 1:
+        return "last" if column else "first"
+    number = column + 1
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 def _head(stream: Stream) -> _Head | None:
@@ -140,13 +148,13 @@ def _head(stream: Stream) -> _Head | None:
     text = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").strip("\r")
     separator = max(_SEPARATORS, key=text.count)
     names = [cell.strip().strip('"').strip().lower() for cell in text.split(separator)]
-    if len(names) < _FEWEST or len(line) > LONGEST_LINE:
+    if len(names) < FEWEST or len(line) > LONGEST_LINE:
         return None
     if all(name.isascii() and name.isdigit() for name in names) and len(set(names)) < len(names):
         held = line.removeprefix(b"\xef\xbb\xbf") + b"\n" + rest
         return _Head(separator, len(names), False, None, (), held) if rows.side(len(names) - 1) else None
-    ids = tuple(column for column, name in enumerate(names) if name in _IDS)
-    named = [column for column, name in enumerate(names) if name in _LABELS]
+    ids = tuple(column for column, name in enumerate(names) if name in IDS)
+    named = [column for column, name in enumerate(names) if name in LABELS]
     pixels = len(names) - len(ids)
     if len(named) == 1 and rows.side(pixels - 1):
         return _Head(separator, len(names), True, named[0], ids, rest)
