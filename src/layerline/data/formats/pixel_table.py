@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from layerline.data.formats import partners, rows
+from layerline.data.formats.array_names import set_name
 from layerline.data.formats.pixel_lines import LONGEST_LINE, Lines
 from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.formats.stream import Stream, open_stream
@@ -96,7 +98,7 @@ def read(path: Path) -> SourceArrays:
         splits[split], *_ = _part(other)
         notes.append(f"{display.name(other.name)}: read as {split}")
     splits, flat = rows.reshaped(splits)
-    return SourceArrays(path.name.split(".")[0] or "data", splits, notes=(*notes, *flat))
+    return SourceArrays(set_name(path), splits, notes=(*notes, *flat))
 
 
 def _part(path: Path) -> tuple[SplitArrays, str]:
@@ -193,7 +195,7 @@ def _no_label(place: str, head: _Head | None) -> DataError:
     if head is None:
         return DataError(
             f"{place}: found no table of pixels, expected lines of a label and the pixels of a square image",
-            "for a table of file names and labels: --data FOLDER --labels FILE",
+            f"for a table of file names and labels: layerline data info FOLDER --labels {shlex.quote(place)}",
         )
     pixels = head.columns - len(head.ids)
     return DataError(

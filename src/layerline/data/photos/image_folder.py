@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from layerline.data.photos.pictures import Inventory, Pictures
 
 _DEEPEST: Final = 8
+_ARCHIVES: Final = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz")
 MAX_IGNORED: Final = 10_000
 """Maximum number of files in an archive that are not images."""
 _PEEK: Final = 20
@@ -161,11 +163,23 @@ def read_archive(
     with source as content:
         collector.fill(content, progress)
     if not collector.folders:
-        raise DataError(f"{archive.name}: no images found", "pass an archive with images arranged as class/image")
+        raise _without_images(archive.name, others.ignored)
     others.ignored.recoded = list(archive.recoded)
     arranged = _arranged(archive.name, options, others, collector.inventory)
     pictures = collector.sorted_by(arranged, cached, others.to_json())
     return parts(archive.name, _stem(path), pictures, arranged, others.ignored, options)
+
+
+def _without_images(place: str, ignored: IgnoredFiles) -> DataError:
+    """Return the error for an archive without images, with the archive in it if there is one."""
+    inner = sorted(name for names in ignored.files.values() for name in names if name.lower().endswith(_ARCHIVES))
+    if not inner:
+        return DataError(f"{place}: no images found", "pass an archive with images arranged as class/image")
+    first, count = display.name(inner[0], 100), display.counted(len(inner), "archive")
+    return DataError(
+        f"{place}: found no images, but {count} inside: {first}",
+        f"unpack {place}, then pass --data {shlex.quote(first)}",
+    )
 
 
 def _paths(archive: Members, runs: Collection[Folders]) -> list[str]:
