@@ -1,11 +1,11 @@
 """Loading many photos: decoding speed, memory, and the time of later starts from the cache.
 
-    python benchmarks/photos.py [--images 20000] [--width 600] [--height 400]
+    python benchmarks/photos.py [--images 20000] [--width 600] [--height 400] [--format webp] [--store zip|tar]
 
-The JPEGs are created in a temporary folder: a thousand images of colored clouds with noise, with the file size of
-photos of this size at quality 85, each written many times with a different comment, so that all files differ. Each
-measurement is a separate process that calls `load_data` and exits: the first start decodes and caches everything, later
-ones use the cache. `images_per_cpu_second` does not depend on other load on the machine; the other numbers do.
+The files are created in a temporary folder: a thousand images of colored clouds with noise, with the file size of
+photos of this size at quality 85, each written many times; JPEGs with a different comment, so that all files differ.
+Each measurement is a separate process that calls `load_data` and exits: the first start decodes and caches everything,
+later ones use the cache. `images_per_cpu_second` does not depend on other load on the machine; the other numbers do.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -43,8 +44,8 @@ print(json.dumps({
 """
 
 
-def photo(seed: int, width: int, height: int) -> bytes:
-    """Return an image as JPEG."""
+def photo(seed: int, width: int, height: int, encoding: str) -> bytes:
+    """Return an image as a JPEG or WebP file."""
     from PIL import Image
 
     numbers = np.random.default_rng(seed)
@@ -52,19 +53,21 @@ def photo(seed: int, width: int, height: int) -> bytes:
     clouds = np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)).astype(np.int16)
     noise = numbers.integers(-10, 11, (height, width, 1))
     file = io.BytesIO()
-    Image.fromarray((clouds + noise).clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=85)
+    Image.fromarray((clouds + noise).clip(0, 255).astype(np.uint8)).save(file, encoding, quality=85)
     return file.getvalue()
 
 
-def make(job: tuple[Path, int, int, int, int]) -> int:
+def make(job: tuple[Path, int, int, int, int, str]) -> int:
     """Write all copies of one image, and return their size in bytes."""
-    folder, seed, images, width, height = job
-    content = photo(seed, width, height)
+    folder, seed, images, width, height, encoding = job
+    content = photo(seed, width, height, encoding)
     written = 0
     for number in range(seed, images, PICTURES):
         note = f"{number:06}".encode()
-        whole = content[:2] + b"\xff\xfe" + struct.pack(">H", len(note) + 2) + note + content[2:]
-        (folder / f"class{number % CLASSES}" / f"{number:06}.jpg").write_bytes(whole)
+        whole = content
+        if encoding == "jpeg":
+            whole = content[:2] + b"\xff\xfe" + struct.pack(">H", len(note) + 2) + note + content[2:]
+        (folder / f"class{number % CLASSES}" / f"{number:06}.{encoding}").write_bytes(whole)
         written += len(whole)
     return written
 
@@ -84,6 +87,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--width", type=int, default=600)
     parser.add_argument("--height", type=int, default=400)
+    parser.add_argument("--format", choices=("jpeg", "webp"), default="jpeg")
+    parser.add_argument("--store", choices=("folder", "zip", "tar"), default="folder")
     parser.add_argument("--later", type=int, default=5, help="number of later starts [5]")
     parser.add_argument("--write", action="store_true", help="write the result to benchmarks/results")
     arguments = parser.parse_args()
@@ -92,22 +97,27 @@ def main() -> None:
         for number in range(CLASSES):
             (folder / f"class{number}").mkdir(parents=True)
         jobs = [
-            (folder, seed, arguments.images, arguments.width, arguments.height)
+            (folder, seed, arguments.images, arguments.width, arguments.height, arguments.format)
             for seed in range(min(PICTURES, arguments.images))
         ]
         with ProcessPoolExecutor() as pool:
             written = sum(pool.map(make, jobs, chunksize=10))
+        source = folder
+        if arguments.store != "folder":
+            source = Path(shutil.make_archive(str(folder), arguments.store, folder))
         taken = steal()
-        first = started(folder, cache)
+        first = started(source, cache)
         taken = steal() - taken
-        later = [started(folder, cache) for _ in range(arguments.later)]
+        later = [started(source, cache) for _ in range(arguments.later)]
         kept = sum(path.stat().st_size for path in cache.iterdir())
     if {run["fingerprint"] for run in later} != {first["fingerprint"]}:
         raise RuntimeError("cached images differ from decoded images")
     result = {
         "images": first["images"],
         "size": [arguments.height, arguments.width],
-        "jpeg_bytes": written,
+        "format": arguments.format,
+        "store": arguments.store,
+        "file_bytes": written,
         "kept_bytes": kept,
         "first": {
             "seconds": first["seconds"],
@@ -126,7 +136,8 @@ def main() -> None:
     }
     print(json.dumps(result, indent=2))
     if arguments.write:
-        write("photos", result)
+        plain = (arguments.format, arguments.store) == ("jpeg", "folder")
+        write("photos" if plain else f"photos-{arguments.format}-{arguments.store}", result)
 
 
 if __name__ == "__main__":

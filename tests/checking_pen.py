@@ -242,6 +242,9 @@ class CheckingPen(Pen):
     def prefetch(self, pointer: Pointer, index: Index | int) -> None:
         pass
 
+    def call_address(self, address: Pointer, *numbers: int) -> None:
+        pass
+
     def _access(self, name: str, place: Number, lanes: int) -> None:
         ends = place.ends(self.mask)
         if ends is not None:

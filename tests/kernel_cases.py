@@ -40,6 +40,7 @@ from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, fi
 from layerline.compiler.kernels.copies import Copy, Deliver, Reorder
 from layerline.compiler.kernels.depthwise import DepthwiseFilters, DepthwiseForward, DepthwiseInput, padded_channels
 from layerline.compiler.kernels.dropout import DropoutMask, Masked, MaskedChannels, mask_size
+from layerline.compiler.kernels.exchange import ShardSums
 from layerline.compiler.kernels.fc import FCForward, FCInput, FCWeights, fc_shape, forward_tile, weights_tile
 from layerline.compiler.kernels.fc import input_tile as fc_input_tile
 from layerline.compiler.kernels.load import Load
@@ -144,6 +145,8 @@ SGD: Final = Sgd(decay=True, clip=True, ema=True, nesterov=True)
 SUMS: Final = [[[3, -2, 1, 4, 0], [30, 20, 40, 30, 20]], [[1, -5, 2, 1, 1], [20, 20, 10, 40, 50]],
                [[2, 2, -1, -4, 6], [60, 20, 30, 50, 10]]]  # fmt: skip
 """Shards' sums of the values of five channels, and of their squares."""
+WHOLE: Final = [*np.pad(np.sum(SUMS, 0), ((0, 0), (0, stride(5) - 5))).ravel().tolist(), IMAGES]
+"""The same over all processes, as they lie, and the number of images."""
 RATES: Final = {"rate": 0.5, "adam_rate": 0.25, "adam_scale": 1.5}
 EVERY_FUNCTION: Final = (LeakyReLUFunction(0.1), SigmoidFunction(), TanhFunction(), SiLUFunction(), GELUFunction())
 
@@ -186,6 +189,8 @@ def normed(k: Any, _: Machine) -> dict[str, Lies]:
     halves = listed(4, C, padded=stride(C))
     two = listed(2, C, padded=stride(C))
     sums = listed(SHARDS, 2, C, padded=stride(C), apart=capacity(2 * stride(C))) if k.slices else two
+    if getattr(k, "whole", False):
+        sums = listed(2 * stride(C) + 1)
     return {**lists, "slope": halves, "exact": two, "sums": sums}
 
 
@@ -357,6 +362,9 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
         Case(lambda _: BatchNormStatistics(5, 28, 0.25, 0.01), define.norm_statistics, 40, normed,
              {"sums": SUMS, "running_mean": [1.0, 2.0, -1.0, 0.5, 3.0], "running_var": [0.5, 1.0, 2.0, 3.0, 4.0]},
              {"images": IMAGES, "shards": SHARDS}, in_halves(define.norm_statistics)),
+        Case(lambda _: BatchNormStatistics(5, 28, 0.25, 0.01, whole=True), define.whole_statistics, 40, normed,
+             {"sums": WHOLE, "running_mean": [1.0, 2.0, -1.0, 0.5, 3.0], "running_var": [0.5, 1.0, 2.0, 3.0, 4.0]},
+             terms=in_halves(define.whole_statistics)),
     ),
     BatchNormForward: (
         Case(lambda _: BatchNormForward(EDGED, Plane(5, 4, 7, 2, 2, 2, 2)), define.norm, 4, normed,
@@ -365,6 +373,8 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
     BatchNormGradients: (
         Case(lambda _: BatchNormGradients(5, 28), define.norm_gradients, 8, normed,
              numbers={"images": IMAGES, "shards": SHARDS}, terms=in_halves(define.norm_gradients)),
+        Case(lambda _: BatchNormGradients(5, 28, whole=True), define.whole_gradients, 8, normed,
+             {"sums": WHOLE}, terms=in_halves(define.whole_gradients)),
     ),
     BatchNormBackward: tuple(
         Case(kernel, define.norm_back, 10, normed, terms=norm_terms(define.norm_back))
@@ -431,6 +441,13 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
         Case(lambda _: LossTotal(), define.loss_total, 8,
              lambda _, __: {"loss": listed(SHARDS, 1, padded=capacity(1)), "total": listed(2)},
              numbers={"shards": SHARDS}),
+        Case(lambda _: LossTotal(whole=True), define.whole_loss, 8,
+             lambda _, __: {"loss": listed(2), "total": listed(2)}),
+    ),
+    ShardSums: (
+        Case(lambda _: ShardSums(37), define.shard_sums, 8,
+             lambda _, __: {"partial": listed(SHARDS, 37, padded=capacity(37)), "here": listed(38)},
+             numbers={"images": IMAGES, "shards": SHARDS}),
     ),
     Reduce: (Case(lambda _: Reduce(GRID), define.reduced, 2, on_a_grid, numbers={"shards": SHARDS}),),
     Step: (

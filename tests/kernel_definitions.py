@@ -307,6 +307,21 @@ def norm_statistics(
     return {"exact": np.stack([mean, inverse]), "mean": high, "mean_rest": rest, "a": w * inverse, **moved}
 
 
+def whole_statistics(k: Any, sums: Array, **given: Any) -> Results:
+    """The statistics from the sums over all processes, after which the number of images stands."""
+    return told(norm_statistics, {"k": k, "sums": apart(k, sums), "images": sums[-1], **given})
+
+
+def whole_gradients(k: Any, sums: Array, exact: Array) -> Results:
+    """The gradients from the sums over all processes, after which the number of images stands."""
+    return norm_gradients(k, apart(k, sums), exact, sums[-1])
+
+
+def apart(k: Any, sums: Array) -> Array:
+    """Return the two lists as those of one shard (1, 2, C)."""
+    return sums[:-1].reshape(1, 2, -1)[:, :, : k.channels]
+
+
 def norm(x: Array, mean: Array, mean_rest: Array, a: Array, b: Array) -> Results:
     """y = (x − mean) · a + b."""
     return {"y": (x - each(mean) - each(mean_rest)) * each(a) + each(b)}
@@ -373,6 +388,16 @@ def probabilities(z: Array, labels: Array | None = None, order: Array = 0) -> Re
 def loss_total(loss: Array, total: Array) -> Results:
     """total[1] = Σ over shards of the loss; total[0] += it."""
     return {"total": np.array([total[0] + loss.sum(), loss.sum()])}
+
+
+def whole_loss(loss: Array, total: Array) -> Results:
+    """total[1] = the loss over all processes, before the number of images; total[0] += it."""
+    return {"total": np.array([total[0] + loss[0], loss[0]])}
+
+
+def shard_sums(partial: Array, images: int) -> Results:
+    """here = (Σ over shards, images)."""
+    return {"here": np.array([*partial.sum(0), images])}
 
 
 # -- updates ------------------------------------------------------------------------------------------------------

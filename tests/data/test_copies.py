@@ -55,7 +55,7 @@ def test_keras_s_copy_is_found(home):
     data = load_data("mnist", validation="none")
     check(data)
     assert data.notes == (
-        "mnist is read from ~/.keras/datasets/mnist.npz, where Keras puts it; it is the official one",
+        "mnist is read from ~/.keras/datasets/mnist.npz, where Keras stores it; it is identical to the official one",
     )
     for split, arrays in (("train", TRAIN), ("t10k", TEST)):
         write_idx(home / "sets" / "mnist", split, *arrays)
@@ -70,7 +70,9 @@ def test_torchvision_s_copy_is_found(root):
     data = load_data("mnist", validation="none")
     check(data)
     where = f"{root}/MNIST/raw" if root != "." else "MNIST/raw"
-    assert data.notes == (f"mnist is read from {where}, where torchvision puts it; it is the official one",)
+    assert data.notes == (
+        f"mnist is read from {where}, where torchvision stores it; it is identical to the official one",
+    )
 
 
 def test_another_content_is_not_used(home):

@@ -71,7 +71,7 @@ def test_among_others_the_upper_eight_bits_are_used_and_it_is_told(folder):
     (folder / "healthy" / "99.png").write_bytes(png(picture(1, (12, 12), 1)))
     data = load_data(folder)
     assert data.train.source.images.dtype == np.uint8
-    assert any(note.startswith("40 images of 41 have 16 bits, of which the upper 8 are used") for note in data.notes)
+    assert any(note.startswith("40 images of 41 have 16 bits, but only the upper 8 are used") for note in data.notes)
 
 
 def test_a_model_does_to_files_what_its_training_did(folder, tmp_path):

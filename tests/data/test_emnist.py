@@ -39,7 +39,7 @@ def published(tmp_path, monkeypatch):
 
 def test_the_sets_of_a_folder_are_listed_and_each_is_read(published):
     """The folder is refused with the training images of each set to type, never a test; each brings its test."""
-    with pytest.raises(DataError, match="found 2 data sets, emnist-digits, emnist-letters") as caught:
+    with pytest.raises(DataError, match=r"found 2 data sets \(emnist-digits, emnist-letters\)") as caught:
         load_data("gzip")
     listed = [line.removeprefix("    --data ") for line in caught.value.with_flags.split("\n") if "    --data " in line]
     assert listed == [f"gzip/emnist-{name}-train-images-idx3-ubyte.gz" for name in ("digits", "letters")]
@@ -84,7 +84,7 @@ def test_files_that_are_not_emnist_are_not_turned(tmp_path):
 @pytest.mark.parametrize(
     ("mapping", "reason"),
     [
-        (LETTERS.replace("26 90 122\n", ""), "found the label 26 at image 25"),
+        (LETTERS.replace("26 90 122\n", ""), "found label 26 at image 25"),
         (LETTERS + "27\n", ":27: found a line that is not a label and its code points"),
         (LETTERS + "x 65\n", ":27: found a line"),
         (LETTERS + "27 65\n", ":27: found label 27 and code point 65"),

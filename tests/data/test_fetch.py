@@ -99,9 +99,9 @@ def test_without_a_folder_it_is_the_user_s(mirrors, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("way", "said"),
     [
-        ("missing", "answered 404 Not Found"),
+        ("missing", "returned 404 Not Found"),
         ("wrong", f"sent a file with SHA-256 [0-9a-f]{{64}}, expected {hashlib.sha256(FILES[FIRST]).hexdigest()}"),
-        ("cut", f"broke off after [0-9,]+ bytes, expected {len(FILES[FIRST]):,d} bytes"),
+        ("cut", f"lost the connection after [0-9,]+ bytes, expected {len(FILES[FIRST]):,d} bytes"),
         ("short", f"sent {len(FILES[FIRST]) // 2:,d} bytes, expected {len(FILES[FIRST]):,d} bytes"),
         ("long", f"sent more than the expected {len(FILES[FIRST]):,d} bytes"),
         ("page", f"sent 69 bytes, expected {len(FILES[FIRST]):,d} bytes: this is an HTML page"),

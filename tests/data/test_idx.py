@@ -44,7 +44,7 @@ def test_every_cut_is_noticed(tmp_path, role):
     content = idx_bytes(IMAGES if role == "images" else LABELS)
     for length in range(len(content)):
         (tmp_path / "a").write_bytes(content[:length])
-        with pytest.raises(DataError, match=r"a:\d+: .*, expected "):
+        with pytest.raises(DataError, match=r"a:\d+: .*(, expected| need) "):
             idx.read(tmp_path / "a", role)
 
 
@@ -53,7 +53,7 @@ def test_every_cut_of_a_gzipped_file_is_noticed(tmp_path):
     content = packed(idx_bytes(LABELS))
     for length in range(len(content)):
         (tmp_path / "a").write_bytes(content[:length])
-        with pytest.raises(DataError, match="expected "):
+        with pytest.raises(DataError, match=r"expected |the file ends in the middle"):
             idx.read(tmp_path / "a", "labels")
 
 

@@ -305,7 +305,7 @@ def test_a_class_of_which_nothing_can_be_read_is_never_skipped(tmp_path, monkeyp
     with pytest.raises(DataError) as caught:
         loaded(files | {f"d/{k}.cr2": raw_files()["CR2"] for k in range(4)})
     assert caught.value.help == (
-        "convert these files to PNG or JPEG; without them there is no image of d; "
+        "convert these files to PNG or JPEG; there are no other images of d; "
         "to omit the class: layerline data info set --exclude d"
     )
     assert load_data("set", exclude="d", validation="none", test=0.5).classes == ("a", "b", "c")

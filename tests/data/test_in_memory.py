@@ -95,7 +95,7 @@ def test_the_splits_are_those_that_are_passed() -> None:
     np.testing.assert_array_equal(data.splits["validation"].images[:, 0], x[9:15])
     pairs = load_data(((x, y), (x[:9], y[:9])), validation=(x[9:15], y[9:15]))
     assert pairs.fingerprint == data.fingerprint
-    with pytest.raises(DataError, match="pass the test images once"):
+    with pytest.raises(DataError, match="pass the test images only once"):
         load_data(((x, y), (x, y)), test=(x, y))
 
 
@@ -146,7 +146,7 @@ def test_a_table_has_splits_and_groups() -> None:
     assert [len(each) for each in data.splits.values()] == [6, 3, 3]
     plain = table.drop(columns="split")
     assert load_data(plain[:6], validation=plain[6:9], test=plain[9:]).fingerprint == data.fingerprint
-    with pytest.raises(DataError, match="use only one of the two"):
+    with pytest.raises(DataError, match="found a split column"):
         load_data(table[:9], test=table[9:])
     with pytest.raises(DataError, match="image files for train and arrays for test"):
         load_data(plain, test=(x, y))
@@ -160,9 +160,9 @@ def test_a_wrong_row_is_named_by_its_number() -> None:
     with pytest.raises(DataError, match="DataFrame, row 7: the row has no label"):
         load_data(table)
     table.loc[7, "label"], table.loc[5, "file"] = "a", "all/a/0.png"
-    with pytest.raises(DataError, match=r"DataFrame, row 5: the file .*0.png is already in row 0"):
+    with pytest.raises(DataError, match=r"DataFrame, row 5: .*0.png has the label c here, but a in row 0"):
         load_data(table)
-    with pytest.raises(DataError, match="found the column label twice"):
+    with pytest.raises(DataError, match="the column label appears twice"):
         load_data(pd.concat([table, table[["label"]]], axis=1))
     with pytest.raises(DataError, match="not valid Unicode"):
         load_data((["\udcff.png"], ["a"]))
@@ -190,12 +190,20 @@ WRONG = {
     "a dictionary": (lambda: {"x": x, "y": y}, CallError, r'data\["x"\], data\["y"\]'),
     "rows": (lambda: (x.reshape(60, -1), y), DataError, r"x.reshape\(-1, C, H, W\)"),
     "square rows": (lambda: (x[:, :, :8].reshape(60, -1), y), DataError, r"x.reshape\(-1, 8, 8\)"),
-    "images of several sizes": (lambda: ([x[0], x[1, :5]], [0, 1]), DataError, "images must have one size"),
-    "batches of several sizes": (lambda: iter([(x, y), (x[:, :5], y)]), DataError, "item 1: found uint8 images of 5×9"),
-    "batches of several types": (lambda: iter([(x, y), (x / 255, y)]), DataError, "item 1: found float64 images"),
+    "images of several sizes": (lambda: ([x[0], x[1, :5]], [0, 1]), DataError, "images must have the same size"),
+    "batches of several sizes": (
+        lambda: iter([(x, y), (x[:, :5], y)]),
+        DataError,
+        "item 1: found 5×9 images of type uint8",
+    ),
+    "batches of several types": (
+        lambda: iter([(x, y), (x / 255, y)]),
+        DataError,
+        "item 1: found 8×9 images of type float64",
+    ),
     "batches without labels": (lambda: iter([x]), DataError, "item 0: found ndarray"),
     "batches that are used up": (lambda: iter(()), DataError, "create it again"),
-    "more labels than images": (lambda: iter([(x, y[:9])]), DataError, "as many labels as images"),
+    "more labels than images": (lambda: iter([(x, y[:9])]), DataError, "one label per image"),
     "a number": (lambda: 3, CallError, "expected a name, a path or arrays"),
     "a class": (lambda: MapStyle, CallError, "found type"),
     "other data for a path": (lambda: "digits", CallError, "pass both the same way"),
@@ -215,7 +223,7 @@ def test_a_data_set_displays_itself() -> None:
     """Its repr has the sizes and classes, a notebook a table in which names from outside are escaped."""
     data = load_data((x, [f"<b>{k}" for k in y]), test="none")
     assert repr(data).splitlines() == [
-        "Dataset arrays: train 54, validation 6 images of 1×8×9, uint8",
+        "Dataset arrays: 54 train, 6 validation images (1×8×9, uint8)",
         "3 classes: <b>0, <b>1, <b>2",
     ]
     html = data._repr_html_()

@@ -109,8 +109,8 @@ def test_two_columns_that_repeat_are_named_with_the_command_that_picks_one():
     """Each of the two commands works, and takes its column."""
     table = "foto,art,farbe\n" + "".join(f"{name},{'ab'[k % 2]},{'rg'[k // 6]}\n" for k, name in enumerate(NAMES))
     message = refused(table)
-    assert "the columns art and farbe each repeat: which one has the labels?" in message
-    command = re.search(r"layerline (data info .*); or farbe", message)[1]
+    assert "the columns art and farbe each have repeated values: which one has the labels?" in message
+    command = re.search(r"layerline (data info .*), or farbe", message)[1]
     assert "\na " in run(Path(), *shlex.split(command)).stdout
     assert set(labels("train", labels="t.csv", label_column="farbe").values()) == {"r", "g"}
 
@@ -177,7 +177,7 @@ def test_another_case_is_the_file_if_it_is_the_only_one(here):
     """`img_000.png` is IMG_000.PNG, and a note counts them; with both on disk each is itself."""
     text = f"file,label\n{rows()}"
     told = notes(text.replace("IMG", "img").replace("PNG", "png"))
-    assert "12 files are written in another case, such as img_000.png: IMG_000.PNG" in told
+    assert "12 files are spelled in a different case, such as img_000.png: IMG_000.PNG" in told
     tree(here / "train", {"img_000.png": png(picture(99))})
     if len(list((here / "train").iterdir())) > len(NAMES):  # the file system tells cases apart
         Path("t.csv").write_text(text + "img_000.png,b\n")
@@ -273,8 +273,10 @@ def test_several_labels_on_a_line_are_refused_and_a_named_column_is_believed():
     """`cat dog` beside `cat` and `dog` is refused with the count; with --label-column as told it is a class."""
     of = {name: ("cat", "dog", "cat dog")[k % 3] for k, name in enumerate(NAMES)}
     message = refused(f"file,label\n{rows(of=of)}")
-    assert "t.csv:4: 4 of 12 lines have several labels, such as cat dog" in message
-    assert message.endswith("if cat dog is one class: layerline data info train --labels t.csv --label-column label")
+    assert "t.csv:4: 4 of 12 lines have several labels (cat dog)" in message
+    assert message.endswith(
+        "if cat dog is a single class: layerline data info train --labels t.csv --label-column label"
+    )
     assert labels("train", labels="t.csv", label_column="label") == of
 
 
@@ -301,7 +303,7 @@ def test_a_table_of_one_hot_columns_in_each_split_is_read(tmp_path):
     assert any("labels are from test/_classes.csv and 2 more tables" in note for note in data.notes)
     broken = (tmp_path / "export/test/_classes.csv").read_bytes() + b"test-5.png, 1, 1\n"
     (tmp_path / "export/test/_classes.csv").write_bytes(broken.replace(b"test-5.png, 1, 0\n", b""))
-    with pytest.raises(DataError, match="1 of 6 lines has several labels, such as good, scratched"):
+    with pytest.raises(DataError, match=r"1 of 6 lines has several labels \(good, scratched\)"):
         load_data(tmp_path / "export")
 
 
@@ -348,7 +350,7 @@ def test_a_list_of_one_in_json_is_its_label_and_of_two_is_refused():
     lines = [json.dumps({"file_name": name, "label": [label]}) for name, label in OF.items()]
     assert "the column file_name is used as file" in notes("\n".join(lines))
     lines[3] = lines[3].replace('["b"]', '["a", "b"]')
-    assert "t.csv:4: 1 of 12 lines has several labels, such as a|b" in refused("\n".join(lines))
+    assert "t.csv:4: 1 of 12 lines has several labels (a|b)" in refused("\n".join(lines))
 
 
 def test_an_archive_with_a_table_is_cached_with_its_labels(here, monkeypatch):
@@ -385,7 +387,7 @@ def test_many_columns_that_repeat_are_compared_once(here):
 
     lines = [",".join([name, *("abcd"[k * j // 7 % 4] for j in range(2, 1000))]) for k, name in enumerate(NAMES)]
     (here / "t.csv").write_text("\n".join([",".join(["file", *map(str, range(2, 1000))]), *lines]))
-    with Work() as work, pytest.raises(DataError, match="each repeat: which one has the labels"):
+    with Work() as work, pytest.raises(DataError, match="each have repeated values: which one has the labels"):
         load_data("train", labels="t.csv")
     assert work.calls < 1_000_000
 

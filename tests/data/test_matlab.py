@@ -80,13 +80,13 @@ def test_svhn_is_read_as_published(tmp_path, inside):
 @pytest.mark.parametrize(
     ("arrays", "reason"),
     [
-        ({"dataset": {"images": IMAGES, "labels": LABELS}}, "found no array of numbers"),
+        ({"dataset": {"images": IMAGES, "labels": LABELS}}, "found only text, cells or structures"),
         ({"X": IMAGES}, "expected y to go with X"),
-        ({"X": IMAGES.reshape(30, -1), "y": LABELS}, r"the shape 30 × 144, expected H × W × C × 30"),
-        ({"X": IMAGES[:8].transpose(1, 2, 3, 0)[..., :8], "y": LABELS[:8]}, "both the first and the last"),
+        ({"X": IMAGES.reshape(30, -1), "y": LABELS}, r"shape 30 × 144; expected H × W × C × 30"),
+        ({"X": IMAGES[:8].transpose(1, 2, 3, 0)[..., :8], "y": LABELS[:8]}, "the first or the last"),
         ({"X": IMAGES, "y": LABELS.reshape(5, 6)}, "found 5 × 6, expected one label per image"),
         ({"X": IMAGES[1:], "y": LABELS}, "expected H × W × C × 30"),
-        ({"X": IMAGES * 1j, "y": LABELS}, "found y, expected x"),
+        ({"X": IMAGES * 1j, "y": LABELS}, "found y; expected x"),
     ],
 )
 def test_what_is_not_clear_is_refused(tmp_path, arrays, reason):
@@ -98,10 +98,10 @@ def test_what_is_not_clear_is_refused(tmp_path, arrays, reason):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(512) + b"\x89HDF\r\n\x1a\n", "version 7.3, which is HDF5"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(500), "version 7.3, which is HDF5"),
-        (b"MATLAB 5.0 MAT-file".ljust(200), "no header of a MATLAB file"),
-        (b"", "no header"),
+        (b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(512) + b"\x89HDF\r\n\x1a\n", r"version 7.3 \(HDF5\)"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(500), r"version 7.3 \(HDF5\)"),
+        (b"MATLAB 5.0 MAT-file".ljust(200), "no MATLAB header"),
+        (b"", "no MATLAB header"),
     ],
 )
 def test_other_versions_are_refused_by_name(tmp_path, content, reason):

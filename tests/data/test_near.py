@@ -215,7 +215,7 @@ def test_a_class_of_one_group_is_drawn_image_by_image_unasked(tmp_path: Path) ->
     )
     assert data.cuts["group_by"] == "none"
     assert "near" in [item.kind for item in doctor.examine(data)]
-    with pytest.raises(DataError, match="which are in 1 group"):
+    with pytest.raises(DataError, match=r"\(1 group\) selected"):
         load_data(path, group_by="near")
 
 

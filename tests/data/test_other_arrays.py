@@ -96,7 +96,7 @@ def test_rows_become_square_images(tmp_path):
     write_npz(tmp_path / "b.npz", x=IMAGES, y=LABELS)
     data = loaded(tmp_path / "a.npz", test="none")
     assert data.fingerprint == loaded(tmp_path / "b.npz", test="none").fingerprint
-    assert data.notes == (f"{tmp_path / 'a.npz'}: x: rows of 64 values are read as images of 8×8 gray",)
+    assert data.notes == (f"{tmp_path / 'a.npz'}: x: rows of 64 values are read as 8×8 gray images",)
 
 
 def smooth(n, side):
@@ -110,15 +110,15 @@ def test_the_order_of_colors_is_read_from_the_pixels(tmp_path):
     """(N, 3072) of photos is known to be planes or pixels by its neighbors; noise is refused, with both ways."""
     images, labels = smooth(30, 32), LABELS
     for rows, said in (
-        (images.reshape(30, -1), "one color after the other"),
-        (images.transpose(0, 2, 3, 1).reshape(30, -1), "the colors of a pixel together"),
+        (images.reshape(30, -1), "separate color planes"),
+        (images.transpose(0, 2, 3, 1).reshape(30, -1), "interleaved colors"),
     ):
         write_npz(tmp_path / "a.npz", x=rows, y=labels)
         data = loaded(tmp_path / "a.npz", test="none")
         np.testing.assert_array_equal(data.train.source.images, images)
         assert data.notes[0].endswith(said)
     write_npz(tmp_path / "a.npz", x=pictures(30, shape=(3072,))[0], y=labels)
-    with pytest.raises(DataError, match=r"colors one after the other or pixel by pixel[^~]*3, 32, 32[^~]*32, 32, 3"):
+    with pytest.raises(DataError, match=r"colors in separate planes or interleaved[^~]*3, 32, 32[^~]*32, 32, 3"):
         loaded(tmp_path / "a.npz", test="none")
 
 

@@ -178,7 +178,7 @@ def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
     """pyarrow is not a dependency: the message says how to install it."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     write(tmp_path / "train.parquet", range(3))
-    with pytest.raises(DataError, match=r"needs pyarrow[^~]*pip install 'layerline\[parquet\]'"):
+    with pytest.raises(DataError, match=r"requires pyarrow[^~]*pip install 'layerline\[parquet\]'"):
         load_data(tmp_path)
 
 

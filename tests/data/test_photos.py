@@ -154,7 +154,7 @@ def test_bad_files_are_left_out_where_they_are_few(tmp_path):
     assert "2 of 40 files cannot be used and are skipped (--skip-bad 0.05), such as a/03.png" in data.notes[0]
     assert len(data.train.source.labels) == 38
     assert "a/03.png" not in data.train.source.names
-    with pytest.raises(DataError, match=r"2 of 40 images cannot be read, expected at most 1 \(skip_bad=0.049\)"):
+    with pytest.raises(DataError, match=r"2 of 40 images cannot be read; at most 1 may be skipped \(skip_bad=0.049\)"):
         load_data(tmp_path, skip_bad=0.049)
     with pytest.raises(DataError, match=r"skip them: skip_bad=0.05$"):
         load_data(tmp_path)

@@ -41,8 +41,8 @@ def test_the_header_says_which_column_is_the_label(tmp_path, label, first):
     check(data)
     which = "first" if first else "last"
     assert data.notes == (
-        f"{tmp_path / 'a.csv'}: an image per line; the {which} column is the label",
-        f"{tmp_path / 'a.csv'}: rows of 64 values are read as images of 8×8 gray",
+        f"{tmp_path / 'a.csv'}: one image per line; the {which} column is the label",
+        f"{tmp_path / 'a.csv'}: rows of 64 values are read as 8×8 gray images",
     )
 
 

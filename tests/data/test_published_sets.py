@@ -82,8 +82,8 @@ def test_cifar_100_is_read_with_its_fine_labels(tmp_path, files, way):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"train": pickle.dumps({b"data": 1, b"labels": []}, 2)}, "not fine_labels"),
-        ({"meta": pickle.dumps({b"fine_label_names": [b"a"] * 10}, 2)}, "found 10 names, 1 of them distinct"),
+        ({"train": pickle.dumps({b"data": 1, b"labels": []}, 2)}, "no fine_labels"),
+        ({"meta": pickle.dumps({b"fine_label_names": [b"a"] * 10}, 2)}, r"found 10 names \(1 distinct\)"),
         ({"meta": pickle.dumps({b"fine_label_names": FINE[:5]}, 2)}, "expected a list of 40 numbers from 0 to 4"),
         ({"meta": b"\x80\x02cos\nsystem\n)R."}, "the name os.system"),
     ],
@@ -161,10 +161,10 @@ def test_stl_10_is_turned_upright(tmp_path, inside):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"train_X.bin": bytes(27648 * 2 + 5)}, "which is 2 images and 5 bytes"),
+        ({"train_X.bin": bytes(27648 * 2 + 5)}, "2 images and 5 bytes"),
         ({"train_X.bin": b""}, "expected images of 27,648 bytes"),
-        ({"test_y.bin": bytes(10)}, "test_y.bin:0: found the label 0, expected 1 to 10"),
-        ({"test_y.bin": bytes([11] * 10)}, "found the label 11"),
+        ({"test_y.bin": bytes(10)}, "test_y.bin:0: found label 0, expected 1 to 10"),
+        ({"test_y.bin": bytes([11] * 10)}, "found label 11"),
         ({"train_y.bin": bytes([1] * 19)}, "found 19 labels, expected 20"),
         ({"class_names.txt": b"a\nb\n"}, "found 2 names, expected 10"),
     ],

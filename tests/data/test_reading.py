@@ -110,7 +110,7 @@ def test_the_line_input_decides(photos):
     data = settle(str(photos / "net.cnn"), {"data": str(photos / "set")}).load()
     assert data.shape == (1, 24, 36)
     assert (data.cuts["size"], data.cuts["gray"]) == ("24x36", True)
-    with pytest.raises(Exception, match="size=32: the network's Input line has 24×36"):
+    with pytest.raises(Exception, match="size=32: the network's Input line specifies 24×36"):
         settle(str(photos / "net.cnn"), {"data": str(photos / "set"), "size": "32"}).load()
 
 

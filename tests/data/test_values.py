@@ -302,9 +302,7 @@ def test_images_that_are_not_finite_are_refused(value: float, at: int, tmp_path:
     images[at + 1 :: 400, 0, 0, 0] = value
     count = int(np.count_nonzero(~np.isfinite(images)))
     np.savez(tmp_path / "set.npz", x=images, y=np.arange(len(images)) % 3)
-    found = (
-        f"found {count:,d} value{'s that are' if count > 1 else ' that is'} NaN or infinite, the first in image {at},"
-    )
+    found = f"found {count:,d} NaN or infinite value{'s' * (count > 1)} (first: image {at});"
     calls: dict[str, Callable[[], Any]] = {
         "the images": lambda: model().predict(images),
         "bands": lambda: model().evaluate(set_of(images)),
@@ -331,7 +329,7 @@ def test_every_layout_is_looked_at(layout: str) -> None:
     images[3, 0, 5, 5], images[4, 0, 0, 0] = largest, -largest
     assert len(model().predict_proba(shaped, layout)) == 20
     images[7, 0, 5, 5] = np.nan
-    with pytest.raises(DataError, match="found 1 value that is NaN or infinite, the first in image 7,"):
+    with pytest.raises(DataError, match=r"found 1 NaN or infinite value \(first: image 7\);"):
         model().predict_proba(shaped, layout)
 
 

@@ -216,7 +216,7 @@ def test_what_is_no_batch_is_refused_with_the_repair(images: Any, repair: str) -
 
 
 def test_numbers_too_large_for_float32_are_refused() -> None:
-    with pytest.raises(DataError, match="found 1 value that is NaN or infinite"):
+    with pytest.raises(DataError, match="found 1 NaN or infinite value"):
         silent(model(1.0), np.where(np.arange(36).reshape(1, 1, 6, 6) == 7, 1e300, 0.5))
 
 

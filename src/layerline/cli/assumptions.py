@@ -163,6 +163,8 @@ def _text(value: object) -> str:
 def _engine(experiment: Experiment, engine: Engine) -> str:
     known = engine.facts()
     parts = [engine.name]
+    if "ranks" in known:
+        parts.append(f"{known['ranks']} ranks")
     if "threads" in known:
         parts.append(f"{display.counted(known['threads'], 'thread')}{_flag(experiment, 'threads')}")
     if "lanes" in known:

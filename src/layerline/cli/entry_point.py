@@ -16,6 +16,7 @@ import click
 from layerline import __version__
 from layerline.cli.color import Color, colored, colors_on
 from layerline.cli.commands import Commands
+from layerline.cli.several import check_alone, process_name
 from layerline.cli.terminal import detach, prepare_streams, wipe
 from layerline.errors import DivergedError, UserError, spelling
 from layerline.numbers import display
@@ -55,11 +56,14 @@ _BUG_TEXT: Final = (
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(__version__, message="layerline %(version)s")
-def layerline() -> None:
+@click.pass_context
+def layerline(context: click.Context) -> None:
     """Train a convolutional image classifier from a text file with one layer per line.
 
     To get started: layerline train digits --data digits
     """
+    if context.invoked_subcommand not in (None, "train"):
+        check_alone(f"layerline {context.invoked_subcommand}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,8 +96,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except UserError as error:
         _say(error.with_flags)
         return MISTAKE
-    except DivergedError as error:
-        _say(error.with_flags)
+    except DivergedError as error:  # on all ranks at the same step
+        if process_name() in ("", "rank 0: "):
+            _say(error.with_flags)
         return DIVERGED
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -160,6 +165,7 @@ def _usage(error: click.ClickException) -> str:
 
 def _say(message: str) -> None:
     """Write to stderr, without control characters; if stderr is closed, the message is dropped."""
+    message = process_name() + message
     plain = "\n".join(display.name(line, _LONGEST_LINE) for line in message.split("\n"))
     with contextlib.suppress(OSError, ValueError):
         for stream in (sys.stdout, sys.stderr):

@@ -13,10 +13,13 @@ from layerline.cli.commands import LongCommand, given, options
 from layerline.cli.data_progress import IMAGE_OPTIONS, cache_folder
 from layerline.cli.option import GroupedOption
 from layerline.cli.running import code, hush, reported, signals, watchers
+from layerline.cli.several import check_alone, resumable, together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from layerline.data.dataset import Dataset
+    from layerline.engines.ranks import Ranks
     from layerline.experiment.experiment import Experiment
     from layerline.runs.folder import RunFolder
     from layerline.training import Run
@@ -106,12 +109,15 @@ def train(
             raise click.UsageError(
                 "--resume continues with the run's weights, so it cannot be combined with --start-from"
             )
-        return code(_resumed(Path(resume), net, given(values), seconds, quiet=quiet))
+        with together() as ranks:
+            return code(_resumed(Path(resume), net, given(values), seconds, ranks, quiet=quiet))
     experiment = _experiment(net, given(values))
     if seeds is not None:
+        check_alone("--seeds")
         return _train_seeds(experiment, seeds, out=out, force=force, quiet=quiet)
-    folder = None if out is None else _named(Path(out), force)
-    return code(_train(experiment, folder, seconds, quiet=quiet))
+    with together() as ranks:
+        folder = None if out is None or ranks.rank else _named(Path(out), force)
+        return code(_train(experiment, folder, seconds, ranks, quiet=quiet))
 
 
 def _experiment(net: str | None, flags: Mapping[str, Any]) -> Experiment:
@@ -154,27 +160,41 @@ def _train_seeds(experiment: Experiment, count: str, *, out: str | None, force: 
     return seed_trainings.train(experiment, count, signals(), out=out, force=force, quiet=quiet)
 
 
-def _train(experiment: Experiment, folder: RunFolder | None, every: float, *, quiet: bool) -> Run:
+def _train(experiment: Experiment, folder: RunFolder | None, every: float, ranks: Ranks, *, quiet: bool) -> Run:
+    """Run an experiment; only rank 0 prints and writes."""
     from layerline.runs.folder import RunFolder
+    from layerline.training import Watcher
     from layerline.training.prepared import prepare_experiment
     from layerline.training.session import run
 
     began = time.perf_counter()
-    screen, interrupt, reading = watchers(quiet=quiet)
+    screen, interrupt, reading = watchers(quiet=quiet or ranks.rank > 0)
     data = experiment.load(reading, cache_folder())
     network = experiment.network(data)
+    prepared = prepare_experiment(experiment, network, data, screen.waiting, ranks=ranks)
+    if ranks.rank > 0:
+        return run(prepared, None, Watcher(), interrupt, began=began)
     where = folder or RunFolder.numbered(network.name, data.name)
-    prepared = prepare_experiment(experiment, network, data, screen.waiting)
     screen.assumed(prepared, f"{where.given}", named=folder is not None)
-    return reported(screen, where, lambda: run(prepared, where, screen, interrupt, every=every, began=began))
+    with resumable(where):
+        return reported(screen, where, lambda: run(prepared, where, screen, interrupt, every=every, began=began))
 
 
-def _resumed(path: Path, net: str | None, flags: Mapping[str, Any], every: float, *, quiet: bool) -> Run:
-    """Resume the run in the folder `path`."""
-    from layerline.training.resuming import reopen
+def _resumed(path: Path, net: str | None, flags: Mapping[str, Any], every: float, ranks: Ranks, *, quiet: bool) -> Run:
+    """Resume the run in the folder `path`; only rank 0 prints and writes."""
+    from layerline.training import Watcher
+    from layerline.training.resuming import followed, reopen
+    from layerline.training.session import run
 
-    screen, interrupt, reading = watchers(quiet=quiet)
-    found = reopen(path, flags, net, lambda experiment: experiment.load(reading, cache_folder()))
+    screen, interrupt, reading = watchers(quiet=quiet or ranks.rank > 0)
+
+    def load(experiment: Experiment) -> Dataset:
+        return experiment.load(reading, cache_folder())
+
+    if ranks.rank > 0:
+        return run(followed(path, flags, net, load, ranks), None, Watcher(), interrupt)
+    found = reopen(path, flags, net, load, ranks)
     screen.assumed(found.prepared, str(path), named=True)
     screen.resumed(found)
-    return reported(screen, found.folder, lambda: found.go_on(screen, interrupt, every=every))
+    with resumable(found.folder):
+        return reported(screen, found.folder, lambda: found.go_on(screen, interrupt, every=every))

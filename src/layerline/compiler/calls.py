@@ -24,7 +24,7 @@ def _types(*buffers: Buffer) -> dict[str, DType]:
 _IMAGES: Final = given.images(DType.U8)
 """As bytes, whatever the element type: only kernels need it."""
 
-TRAIN_POINTERS: Final = {
+_TRAIN: Final = {
     "arena": DType.U8,
     "scratch": DType.U8,
     "control": DType.I64,
@@ -40,6 +40,11 @@ _FORWARD: Final = _types(
     given.values(0),
 )
 PREDICT_SCALARS: Final = ("first", "last")
+
+
+def train_pointers(program: Program) -> dict[str, DType]:
+    """Return what `train` is given: its memory, the caller's arrays, and functions."""
+    return {**_TRAIN, **(_types(given.EXCHANGE) if program.exchanges else {})}
 
 
 def predict_pointers(program: Program) -> dict[str, DType]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from layerline.compiler import jit
 from layerline.compiler.build import build
 from layerline.compiler.driver import write_module
+from layerline.compiler.exchanging import exchanging
 from layerline.compiler.passes import optimize
 from layerline.compiler.schedule import schedule
 
@@ -37,7 +38,10 @@ class Compiled:
 @functools.lru_cache(CACHE_SIZE)
 def plan(network: Network, machine: Machine, task: Task) -> Schedule:
     """Return the network's Program, optimized and split into phases."""
-    program = optimize(build(network, machine, task), machine, fuse_updates=task.fuse_updates)
+    program = build(network, machine, task)
+    if task.exchanges:
+        program = exchanging(program)
+    program = optimize(program, machine, fuse_updates=task.fuse_updates)
     return schedule(program)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from layerline.compiler.calls import PREDICT_SCALARS, TRAIN_POINTERS, TRAIN_SCALARS, Calls, predict_pointers
+from layerline.compiler.calls import PREDICT_SCALARS, TRAIN_SCALARS, Calls, predict_pointers, train_pointers
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Over
 from layerline.compiler.llvm_pen import LlvmPen
@@ -108,6 +108,8 @@ class _Step:
         start = number * program.batch_size
         images = pen.smaller(pen.count("total") - start, program.batch_size)
         shards, _ = divmod(images + (program.shard_size - 1), program.shard_size)
+        if program.exchanges:  # a process without images in this batch adds zeros, which its first shard clears
+            shards = pen.larger(shards, pen.index(1))
         return cls(number, start, images, shards)
 
     def scalars(self, pen: ProgramPen, ops: Sequence[Op]) -> dict[str, Index | Value]:
@@ -129,7 +131,7 @@ class _Ticket:
 
     def __init__(self, name: str, driver: _Train, more: Sequence[str] = ()) -> None:
         self.name, self.driver, self.schedule, self.program = name, driver, driver.schedule, driver.program
-        self.pen = driver.new(name, TRAIN_POINTERS, (*TICKET, *more), alone=False)
+        self.pen = driver.new(name, driver.pointers, (*TICKET, *more), alone=False)
         self.pen.make_internal()
         self.calls = Calls(self.pen, driver.schedule, driver.kernels)
         self.step = _Step.written(self.pen, self.program, self.pen.count("step"))
@@ -159,7 +161,7 @@ class _Ticket:
         if len(items) <= PIECE:
             write(self, items, at)
             return
-        own: list[Pointer | Value] = [*map(self.pen.pointer, TRAIN_POINTERS), *map(self.pen.scalar, TICKET)]
+        own: list[Pointer | Value] = [*map(self.pen.pointer, self.driver.pointers), *map(self.pen.scalar, TICKET)]
         for first in range(0, len(items), PIECE):
             piece = _Ticket(f"{self.name}_{what}{first}", self.driver, tuple(at))
             write(piece, items[first : first + PIECE], {name: piece.pen.count(name) for name in at})
@@ -222,14 +224,15 @@ class _Train:
     def __init__(self, new: Callable[..., ProgramPen], schedule: Schedule, kernels: dict[Kernel, Function]) -> None:
         self.new, self.kernels = new, kernels
         self.schedule, self.program = schedule, schedule.program
-        self.pen = new("train", TRAIN_POINTERS, TRAIN_SCALARS, alone=False)
+        self.pointers = train_pointers(schedule.program)
+        self.pen = new("train", self.pointers, TRAIN_SCALARS, alone=False)
 
     def write(self) -> None:
         """Write the phase functions and the loop over steps."""
         pen, end = self.pen, self.pen.variable(self.pen.constant(0, 1, self.pen.index_type))
         works = [_Ticket(f"phase{number}", self).write(phase) for number, phase in enumerate(self.schedule.phases)]
-        share = write_share(self.new, works[0])
-        memory = [pen.pointer(name) for name in TRAIN_POINTERS]
+        share = write_share(self.new, works[0], self.pointers)
+        memory = [pen.pointer(name) for name in self.pointers]
         with pen.repeat("step", pen.count("first")) as (number, leave):
             leave(number >= pen.as_index(pen.atomic_load(word(pen, "end"))))
             step = _Step.written(pen, self.program, number)

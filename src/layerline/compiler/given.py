@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from layerline.compiler import program
 from layerline.compiler.dtype import DType
 from layerline.compiler.program import Buffer, Per
 from layerline.data.augment import steps as augmented
@@ -32,6 +33,10 @@ CLASS_WEIGHTS: Final = Buffer("class_weights", 0, Per.GIVEN)
 MOVES: Final = Buffer("moves", len(augmented.MOVES), Per.POSITION, DType.I32)
 NUMBERS: Final = Buffer("numbers", len(augmented.NUMBERS), Per.POSITION)
 LOSSES: Final = Buffer("losses", 1, Per.POSITION, DType.F64)
+
+
+EXCHANGE: Final = Buffer(program.EXCHANGE, 0, Per.GIVEN, DType.U8)
+"""The engine's function that adds up sums over several processes."""
 
 
 def values(size: int) -> Buffer:

@@ -140,6 +140,10 @@ class Pen(Arithmetic):
         """Store the first `count` lanes (default: all), touching nothing after them."""
 
     @abc.abstractmethod
+    def call_address(self, address: Pointer, *numbers: int) -> None:
+        """Call a C function of int arguments by address."""
+
+    @abc.abstractmethod
     def prefetch(self, pointer: Pointer, index: Index | int) -> None:
         """Prefetch the cache line of an element; an address outside mapped memory is harmless."""
 
@@ -215,10 +219,6 @@ class ProgramPen(Pen):
     @abc.abstractmethod
     def call_like(self, like: Function, address: Pointer, arguments: Sequence[Pointer | Value | Index]) -> None:
         """Call a function by address, with the signature of the function `like`."""
-
-    @abc.abstractmethod
-    def call_address(self, address: Pointer, *numbers: int) -> None:
-        """Call a C function of int arguments by address."""
 
     @abc.abstractmethod
     def pause(self) -> None:

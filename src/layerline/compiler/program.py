@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Access, Over
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from layerline.compiler.kernel import Kernel, KernelArgument
     from layerline.compiler.layout import Layout
     from layerline.compiler.plane import Plane
+
+
+EXCHANGE: Final = "exchange"
+"""The name of the buffer that stands for the engine's function."""
 
 
 class Per(enum.Enum):
@@ -138,6 +142,11 @@ class Program:
         seen.update(dict.fromkeys(b for t in self.tensors for _, b in t.slots))
         seen.update(dict.fromkeys(t.gradient for t in self.tensors if t.gradient is not None))
         return tuple(seen)
+
+    @property
+    def exchanges(self) -> bool:
+        """Return whether its sums are added up over several processes: see exchanging.py."""
+        return any(buffer.name == EXCHANGE for op in self.ops for buffer in op.buffers)
 
     @property
     def shards(self) -> int:

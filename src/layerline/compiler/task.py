@@ -45,6 +45,8 @@ class Task:
     """What is computed if it is not training."""
     fuse_updates: bool = True
     """If off, the whole gradient of each parameter stays readable after a step."""
+    exchanges: bool = False
+    """Whether this is one of several processes, each with its part of every batch, whose sums are added up."""
     decay_weights_only: bool = False
     """Whether biases and norms are exempt from weight decay."""
     muon: bool = False

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from layerline.compiler.calls import TRAIN_POINTERS
 from layerline.compiler.dtype import DType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from layerline.compiler.pen import Function, ProgramPen
     from layerline.compiler.values import Index, Pointer
@@ -40,27 +39,30 @@ def control_words(threads: int) -> int:
     return (len(CONTROL) + len(PER_THREAD) * threads) * WORDS_PER_LINE
 
 
-def write_share(new: Callable[..., ProgramPen], like: Function) -> Function:
-    """Write the function that does a thread's share of a phase; `like` is one of the functions that it calls."""
+def write_share(new: Callable[..., ProgramPen], like: Function, pointers: Mapping[str, DType]) -> Function:
+    """Write the function that does a thread's share of a phase; `like` is one of the functions that it calls.
+
+    pointers: the memory that it passes on.
+    """
     scalars = ("total", "step", "first_ticket", "end_ticket", "thread", "threads")
-    pen = new("share", {**TRAIN_POINTERS, "work": DType.U8}, scalars, alone=False)
+    pen = new("share", {**pointers, "work": DType.U8}, scalars, alone=False)
     pen.make_internal()
     thread, threads = pen.count("thread"), pen.count("threads")
     with pen.loop("part", threads) as other:
         beyond = thread + other
         part = pen.chosen(beyond >= threads, beyond - threads, beyond)
-        _draw_tickets(pen, like, part)
+        _draw_tickets(pen, like, part, tuple(pointers))
     _wait(pen)
     pen.end()
     return pen.function
 
 
-def _draw_tickets(pen: ProgramPen, like: Function, part: Index) -> None:
+def _draw_tickets(pen: ProgramPen, like: Function, part: Index, pointers: Sequence[str]) -> None:
     """Write the loop that draws tickets from one thread's part until none are left."""
     first, threads = pen.count("first_ticket"), pen.count("threads")
     tickets = pen.count("end_ticket") - first
     start, stop = (first + tickets * place // threads for place in (part, part + 1))
-    memory = [pen.pointer(name) for name in TRAIN_POINTERS]
+    memory = [pen.pointer(name) for name in pointers]
     with pen.repeat("draw") as (_, leave):
         last_drawn = pen.atomic_load(_word_of(pen, "drawn", part))
         ticket = pen.larger(pen.as_index(last_drawn), start)

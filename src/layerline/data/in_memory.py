@@ -252,7 +252,7 @@ def _batches(value: Any, where: str) -> _Pair:
     shape = "×".join(map(str, x.shape[1:]))
     batches = "1 batch" if len(images) == 1 else f"{display.count(len(images))} batches"
     way = "one by one" if len(images) == len(x) else f"in {batches}"
-    note = f"{where}data: read {way}: {display.count(len(x))} {shape} images, {x.dtype}"
+    note = f"{where}data: read {way}: {display.count(len(x))} images ({shape}, {x.dtype})"
     return _Pair(x, y, f"{note}, {display.size(x.nbytes)} of memory")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
+from layerline.engines.ranks import ALONE
 from layerline.errors import RecipeError, UserError, other_words
 from layerline.numbers import display
 from layerline.numbers.scalars import is_whole, plain
@@ -12,6 +14,7 @@ from layerline.system.workers import IMPORTS
 if TYPE_CHECKING:
     from layerline.data.dataset import Scaling
     from layerline.engines.interface import Engine
+    from layerline.engines.ranks import Ranks
     from layerline.network import Network
     from layerline.network.start import Start
     from layerline.recipe import Recipe
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 NAMES: Final = ("compiled", "torch")
 MOST_THREADS: Final = 1024
 
-__all__ = ["MOST_THREADS", "NAMES", "check", "make"]
+__all__ = ["MOST_THREADS", "NAMES", "check", "make", "ranks_of_environment"]
 
 
 def check(name: str, threads: int | None) -> None:
@@ -39,32 +42,49 @@ def make(
     threads: int | None = None,
     *,
     start: Start | None = None,
+    ranks: Ranks = ALONE,
 ) -> Engine:
     """Return the engine called `name`, with the recipe's initial weights, or those of `start` and a new optimizer.
 
-    threads: all cores by default. Raises RecipeError like `check`, NetworkError if the engine cannot run a layer, and
-    UserError if the engine is not installed.
+    threads: all cores by default. ranks: the processes that train together. Raises RecipeError like `check`,
+    NetworkError if the engine cannot run a layer, and UserError if the engine is not installed.
     """
     threads = plain(threads)
     check(name, threads)
-    made = _made(name, network, scaling, recipe, threads)
+    made = _made(name, network, scaling, recipe, threads, ranks)
     if start is not None and start.weights is not None:
         made.set_state(made.state().with_averaged(start.weights))
     return made
 
 
-def _made(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads: int | None) -> Engine:
+def _made(name: str, network: Network, scaling: Scaling, recipe: Recipe, threads: int | None, ranks: Ranks) -> Engine:
+    threads = threads or ranks.threads
     if name == "compiled":
         with IMPORTS:
             _need("llvmlite.binding", "--engine compiled: llvmlite", "pip install --force-reinstall llvmlite")
             from layerline.engines.compiled import CompiledEngine
 
-        return CompiledEngine(network, scaling, recipe, threads)
+        return CompiledEngine(network, scaling, recipe, threads, ranks=ranks)
     with IMPORTS:
         _need("torch", "--engine torch: PyTorch", "pip install 'torch>=2.4'")
         from layerline.engines.torch_engine import TorchEngine
 
-    return TorchEngine(network, scaling, recipe, threads)
+    return TorchEngine(network, scaling, recipe, threads, ranks=ranks)
+
+
+def ranks_of_environment() -> Ranks:
+    """Return the ranks that this process was started as one of, by torchrun for example; usually ALONE.
+
+    Raises UserError if PyTorch is not installed, or the others do not come in time.
+    """
+    size = os.environ.get("WORLD_SIZE", "1")
+    if size.isdecimal() and int(size) <= 1:
+        return ALONE
+    with IMPORTS:
+        _need("torch", f"WORLD_SIZE={size}: several processes need PyTorch, which", "pip install 'torch>=2.10'")
+        from layerline.engines.torch_ranks import TorchRanks
+
+    return TorchRanks()
 
 
 def _need(module: str, what: str, fix: str) -> None:

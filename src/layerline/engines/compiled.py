@@ -14,10 +14,12 @@ from layerline.compiler.folding import folded_weights
 from layerline.compiler.kernels.step_lower import slots_of
 from layerline.compiler.machine import host
 from layerline.compiler.task import task_of
-from layerline.engines.epoch_tables import constants, tables
+from layerline.engines.epoch_tables import constants, step_scalars, tables
+from layerline.engines.exchanger import Exchanger
 from layerline.engines.interface import Engine, Outputs, Running, State
 from layerline.engines.need import needed
-from layerline.engines.predictor import Predictor
+from layerline.engines.predictor import CHUNK, Predictor
+from layerline.engines.ranks import ALONE
 from layerline.engines.trainer import Control, Trainer
 from layerline.system.cores import cores
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from layerline.data.dataset import ImageSet, Scaling, Split
     from layerline.engines.arena import Memory
     from layerline.engines.epoch import Epoch
+    from layerline.engines.ranks import Ranks
     from layerline.network import Network
     from layerline.recipe import Recipe
 
@@ -49,13 +52,15 @@ class CompiledEngine(Engine):
         *,
         machine: Machine | None = None,
         fuse_updates: bool = True,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Prepare; code is generated for the first images, because it depends on their memory layout.
 
-        machine: the target, by default the host. fuse_updates=False keeps whole gradients readable.
+        machine: the target, by default the host. fuse_updates=False keeps whole gradients readable. ranks: the
+        processes that train together; then `train` and `evaluate` are collective.
         """
         self._network, self._scaling, self._recipe = network, scaling, recipe
-        self._threads = threads or cores()
+        self._threads, self.ranks = threads or cores(), ranks
         self._machine = machine or host()
         self._fuse_updates = fuse_updates
         self._constants = constants(recipe, scaling)
@@ -66,6 +71,7 @@ class CompiledEngine(Engine):
         self._counters = _counters(network, self._state)
         self._running = Running(0.0, np.zeros((3, network.classes), np.int64))
         self._control = Control(self._threads)
+        self._exchanger: Exchanger | None = None
         self._stopping = False
 
     def train(self, epoch: Epoch, first: int) -> int:
@@ -76,18 +82,41 @@ class CompiledEngine(Engine):
         self._check(images, epoch.order)
         self._check_drawn(epoch)
         trainer = self._trainer_for(images)
-        self._control.begin(first, last, stop=self._stopping)
-        self._stopping, self._version = False, self._version + 1
-        trainer.run(epoch, tables(epoch, self._recipe), first, self._control)
+        self._version += 1
+        if self.ranks.size == 1:
+            self._control.begin(first, last, stop=self._stopping)
+            self._stopping = False
+            trainer.run(epoch, tables(epoch, self._recipe), first, self._control)
+        else:
+            self._train_part(trainer, epoch, (first, last))
         done = self._control["done"] - first
         for counter in self._counters.values():
             counter += done
         return done
 
+    def _train_part(self, trainer: Trainer, epoch: Epoch, steps: tuple[int, int]) -> None:
+        """Run steps `steps[0]` to `steps[1]` − 1 on this rank's part of each batch."""
+        before = trainer.running()
+        trainer.set_running(Running(before.loss, np.zeros_like(before.tallies)))
+        exchanger = Exchanger(trainer.memory, self.ranks, self._control.stop)
+        exchanger.stop_requested, self._stopping = self._stopping, False
+        self._control.begin(*steps, stop=False)
+        part = epoch.part(self.ranks, self._recipe.batch_size)
+        arrays = {**tables(part, self._recipe), "step_scalars": step_scalars(epoch, self._recipe)}
+        self._exchanger = exchanger
+        try:
+            trainer.run(part, arrays, steps[0], self._control, exchanger)
+        finally:
+            self._exchanger = None
+        exchanger.raise_any()
+        after = trainer.running()
+        self.ranks.add_up([after.tallies])
+        trainer.set_running(Running(after.loss, before.tallies + after.tallies))
+
     def memory(self, images: ImageSet, batch_size: int) -> int:
         """Return the bytes that training on these images needs: both Programs, and the copies of the state."""
         task, predict = self._task(images, training=True), self._task(images, training=False)
-        tasks = (replace(task, batch_size=batch_size), predict)
+        tasks = (replace(task, batch_size=self._most_images(batch_size)), predict)
         return needed(self._network, self._recipe, tasks, self._machine, self._threads)
 
     def prepare(self, images: ImageSet) -> None:
@@ -107,7 +136,10 @@ class CompiledEngine(Engine):
     def stop(self) -> None:
         """Ask a running `train` to return after its current step; if none is running, the next one does one step."""
         self._stopping = True
-        self._control.stop()
+        if self.ranks.size == 1:
+            self._control.stop()
+        elif self._exchanger is not None:
+            self._exchanger.stop_requested, self._stopping = True, False
 
     @property
     def diverged_step(self) -> int | None:
@@ -136,7 +168,16 @@ class CompiledEngine(Engine):
         """
         self._check(split.source, split.indices)
         predictor, weights = self._predictor_for(self._task(split.source, training=False))
-        return predictor.run(weights, split.source, split.indices)
+        if self.ranks.size == 1:
+            return predictor.run(weights, split.source, split.indices)
+        bounds = self.ranks.bounds(len(split), CHUNK)
+        first, last = self.ranks.part(len(split), CHUNK)
+        found = predictor.run(weights, split.source, np.ascontiguousarray(split.indices[first:last]))
+        outputs = Outputs.empty(len(split), self._network.classes)
+        outputs.probabilities[first:last], outputs.losses[first:last] = found.probabilities, found.losses
+        self.ranks.complete(outputs.probabilities, bounds)
+        self.ranks.complete(outputs.losses, bounds)
+        return outputs
 
     def state(self) -> State:
         """Return a copy of the weights and the optimizer's tensors."""
@@ -164,13 +205,22 @@ class CompiledEngine(Engine):
     def facts(self) -> dict[str, Any]:
         """Return what the results depend on besides network, data and recipe."""
         m = self._machine
-        return {"cpu": m.cpu, "triple": m.triple, "lanes": m.lanes, "fma": m.fma, "threads": self._threads}
+        facts = {"cpu": m.cpu, "triple": m.triple, "lanes": m.lanes, "fma": m.fma, "threads": self._threads}
+        return facts if self.ranks.size == 1 else {**facts, "ranks": self.ranks.size}
 
     def _task(self, images: ImageSet, *, training: bool) -> Task:
         even = len(set(zip(self._scaling.scale, self._scaling.shift, strict=True))) == 1
         source = {"uint8": DType.U8, "float32": DType.F32}[images.images.dtype.name]
         task = task_of(self._recipe, training=training, source=source, channels_last=images.channels_last)
-        return replace(task, even_scaling=even, fuse_updates=self._fuse_updates)
+        task = replace(task, even_scaling=even, fuse_updates=self._fuse_updates)
+        if not training or self.ranks.size == 1:
+            return task
+        return replace(task, batch_size=self._most_images(self._recipe.batch_size), exchanges=True)
+
+    def _most_images(self, batch_size: int) -> int:
+        """Return the images of this rank in a full batch: in none it has more."""
+        first, last = self.ranks.part(batch_size)
+        return last - first
 
     def _trainer_for(self, images: ImageSet) -> Trainer:
         task = self._task(images, training=True)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from layerline.data.augment.augmentation import Drawn
     from layerline.data.dataset import ImageSet, Split
+    from layerline.engines.ranks import Ranks
     from layerline.recipe import Recipe
 
 
@@ -40,8 +41,19 @@ class Epoch:
 
     def first(self, images: int) -> Epoch:
         """Return the epoch with only its first `images` images."""
-        drawn = None if self.drawn is None else self.drawn.first(images)
+        drawn = None if self.drawn is None else self.drawn.at(slice(images))
         return dataclasses.replace(self, order=self.order[:images], drawn=drawn)
+
+    def part(self, ranks: Ranks, batch_size: int) -> Epoch:
+        """Return the epoch with only this rank's images of each batch: see `Ranks.bounds`.
+
+        Learning rates and weights stay those of the whole batches.
+        """
+        starts = range(0, len(self.order), batch_size)
+        parts = [(start, *ranks.part(min(batch_size, len(self.order) - start))) for start in starts]
+        places = np.concatenate([np.arange(start + first, start + last) for start, first, last in parts])
+        drawn = None if self.drawn is None else self.drawn.at(places)
+        return dataclasses.replace(self, order=self.order[places], drawn=drawn)
 
 
 def plan_epoch(recipe: Recipe, split: Split, number: int, classes: int) -> Epoch:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from layerline.engines.ranks import ALONE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import ImageSet, Split
     from layerline.engines.epoch import Epoch
+    from layerline.engines.ranks import Ranks
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,11 @@ class Outputs:
     """(M, K), each row sums to 1 within rounding."""
     losses: NDArray[np.float64]
     """(M,): cross-entropy (nats) of each image against its label."""
+
+    @classmethod
+    def empty(cls, images: int, classes: int) -> Outputs:
+        """Return outputs to be written."""
+        return cls(np.empty((images, classes), np.float32), np.empty(images, np.float64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +80,9 @@ class Engine(abc.ABC):
     """
 
     name: ClassVar[str]
+    ranks: Ranks = ALONE
+    """The processes that train together; with several, `train` and `evaluate` are collective, and `train` takes this
+    rank's part of each batch."""
 
     def prepare(self, images: ImageSet) -> None:  # noqa: B027 - most engines have nothing to prepare
         """Do the preparations of the first `train` on these images now, such as compiling; by default nothing."""

@@ -64,7 +64,7 @@ class Predictor:
     def run(self, weights: Memory, images: ImageSet, indices: NDArray[np.int64]) -> Outputs:
         """Return the network's outputs for the images at `indices`. Raises StoppedError like Workers."""
         n = len(indices)
-        outputs = Outputs(np.empty((n, self._classes), np.float32), np.empty(n, np.float64))
+        outputs = Outputs.empty(n, self._classes)
         labels, probabilities, losses = images.labels, outputs.probabilities, outputs.losses
         self._write(weights, images, indices, {"labels": labels, "probabilities": probabilities, "losses": losses})
         return outputs

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from layerline.compiler.calls import TRAIN_POINTERS, TRAIN_SCALARS
+from layerline.compiler.calls import TRAIN_SCALARS, train_pointers
 from layerline.compiler.tickets import CONTROL, WORDS_PER_LINE, control_words
 from layerline.engines import float_mode
 from layerline.engines.arena import Memory, aligned
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from layerline.compiler.compilation import Compiled
     from layerline.compiler.program import Buffer
     from layerline.engines.epoch import Epoch
+    from layerline.engines.exchanger import Exchanger
 
 
 @final
@@ -60,10 +61,21 @@ class Trainer:
         self._scratches = [aligned(code.schedule.scratch_bytes) for _ in range(threads)]
         self._constants, self._classes = dict(constants), classes
         types = [ctypes.c_int64] * len(TRAIN_SCALARS)
-        self._function = code.code.function("train", [ctypes.c_void_p] * len(TRAIN_POINTERS) + types)
+        self._pointers = tuple(train_pointers(code.schedule.program))
+        self._function = code.code.function("train", [ctypes.c_void_p] * len(self._pointers) + types)
 
-    def run(self, epoch: Epoch, tables: Mapping[str, NDArray[Any]], first: int, control: Control) -> None:
-        """Run steps from `first` on in all threads, up to control's `end`. Raises StoppedError like Workers."""
+    def run(
+        self,
+        epoch: Epoch,
+        tables: Mapping[str, NDArray[Any]],
+        first: int,
+        control: Control,
+        exchanger: Exchanger | None = None,
+    ) -> None:
+        """Run steps from `first` on in all threads, up to control's `end`. Raises StoppedError like Workers.
+
+        exchanger: for a Program whose sums are added up over several ranks.
+        """
         arrays: dict[str, NDArray[Any]] = {
             "arena": self.memory.arena,
             "control": control.words,
@@ -74,11 +86,13 @@ class Trainer:
             **self._constants,
         }
         functions = {"yield_core": _library_address("sched_yield"), "nap": _library_address("usleep")}
+        if exchanger is not None:
+            functions["exchange"] = exchanger.address
 
         def work(thread: int) -> None:
             buffers = {**arrays, "scratch": self._scratches[thread]}  # kept alive here: machine code writes to them
             addresses = {**functions, **{name: array.ctypes.data for name, array in buffers.items()}}
-            pointers = [addresses[name] for name in TRAIN_POINTERS]
+            pointers = [addresses[name] for name in self._pointers]
             float_mode.in_ieee_mode(lambda: self._function(*pointers, first, len(epoch.order), thread, self.threads))
 
         Workers(work, self.threads, ask=control.stop).run()

@@ -188,9 +188,10 @@ class Loop:
         if self._writer is not None:
             self._writer.offer(self._snapshot(state))
         self._report_notes()
-        self._enough = self._watcher.epoch(
+        enough = self._watcher.epoch(
             row, metrics.of_tallies(running.tallies), validation.scores if validation else None
         )
+        self._enough = self._engine.ranks.any(enough)
         self._report_jump(images)
 
     def _report_jump(self, validation: int) -> None:
@@ -223,7 +224,10 @@ class Loop:
         )
 
     def _stopped(self) -> bool:
-        return self._interrupt.signal is not None
+        """Return whether a signal was received; one that another rank received counts as received here."""
+        received = int(self._engine.ranks.largest(self._interrupt.signal or 0))
+        self._interrupt.signal = received or None
+        return received != 0
 
     def _aside(self, work: Callable[[], T], phase: Stage) -> T:
         """Do `work` in a separate thread and return its result; this thread reports progress and handles signals."""

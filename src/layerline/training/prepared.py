@@ -11,8 +11,10 @@ from layerline import engines
 from layerline.data.checking.doctor import examined
 from layerline.engines.agreement import checked
 from layerline.engines.memory_check import check_memory
+from layerline.engines.ranks import ALONE
 from layerline.runs.checkpoint import Identity
 from layerline.runs.record import Record
+from layerline.training.agreement_of_ranks import check_batch, check_same, recipe_of_first
 from layerline.training.automatic import complete
 from layerline.training.model import card_of, preprocessing_of
 from layerline.training.warm_start import started
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import Dataset
     from layerline.engines.interface import Engine
+    from layerline.engines.ranks import Ranks
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network
     from layerline.network.start import Start
@@ -100,30 +103,39 @@ def prepare(
     allow: Collection[str] | None = None,
     experiment: Experiment | None = None,
     say: Callable[[str], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Prepared:
     """Return a training run that is ready to start. Raises UserError if network, data, recipe and engine do not match.
 
     given: keys of the recipe that were specified; all others are chosen or measured; None: the recipe is complete.
     start: weights of an earlier training to start from; None: drawn by the recipe's seed.
     allow: check the data and accept these kinds of findings; None: do not check it, for example because it was checked
-    when it was loaded. say: called with a description of each stage.
+    when it was loaded. say: called with a description of each stage. ranks: the processes that train together; it is
+    checked that all were given the same.
     """
     if allow is not None:
         data = examined(data, allow)
+    chosen = None
     if given is not None:
-        found = complete(network, data, recipe, given, engine=engine, threads=threads, start=start, say=say)
-        return Prepared(
-            *(network, data, found.recipe, found.engine),
-            threads=threads,
-            start=start,
-            reasons=found.reasons,
-            seconds=found.seconds,
-            experiment=experiment,
-        )
-    checked(network, data, recipe)
-    made = engines.make(engine, network, data.scaling, recipe, threads, start=start)
-    check_memory(made, data, recipe)
-    return Prepared(network, data, recipe, made, threads=threads, start=start, experiment=experiment)
+        chosen = complete(network, data, recipe, given, engine=engine, threads=threads, start=start, say=say)
+        recipe = recipe_of_first(chosen.recipe, given, ranks)
+    if chosen is not None and ranks.size == 1:
+        made = chosen.engine
+    else:
+        checked(network, data, recipe)
+        check_batch(recipe, ranks)
+        made = engines.make(engine, network, data.scaling, recipe, threads, start=start, ranks=ranks)
+        check_memory(made, data, recipe)
+    prepared = Prepared(
+        *(network, data, recipe, made),
+        threads=threads,
+        start=start,
+        reasons={} if chosen is None else chosen.reasons,
+        seconds=None if chosen is None else chosen.seconds,
+        experiment=experiment,
+    )
+    check_same(prepared)
+    return prepared
 
 
 def prepare_experiment(
@@ -132,10 +144,11 @@ def prepare_experiment(
     data: Dataset,
     say: Callable[[str], None] | None = None,
     start: Start | None = None,
+    ranks: Ranks = ALONE,
 ) -> Prepared:
     """Return the training of an experiment: exactly that of a file, or with automatic choices for the rest.
 
-    start: if it is known already; otherwise it is read from the experiment's `start_from`.
+    start: if it is known already; otherwise it is read from the experiment's `start_from`. ranks: as for `prepare`.
     """
     if start is None and experiment.start_from is not None:
         start = started(experiment.start_from, network, data)
@@ -147,4 +160,5 @@ def prepare_experiment(
         start=start,
         experiment=experiment,
         say=say,
+        ranks=ranks,
     )

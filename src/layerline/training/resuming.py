@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import numpy as np
 
 from layerline.engines.interface import Running
+from layerline.engines.ranks import ALONE
 from layerline.errors import DataError, UserError
 from layerline.errors.wrong_calls import answered
 from layerline.experiment.experiment import settle
@@ -19,6 +20,7 @@ from layerline.runs.checkpoint import Checkpoints, Snapshot
 from layerline.runs.folder import RunFolder
 from layerline.runs.names import CHECKPOINTS, ENDING, EXPERIMENT, GRAPHS, NETWORK, REPORT, RESULT
 from layerline.runs.record import Record
+from layerline.training.agreement_of_ranks import check_same_place
 from layerline.training.prepared import prepare_experiment
 from layerline.training.session import run
 from layerline.training.watch import Watcher
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import Dataset
     from layerline.engines.interface import Engine
+    from layerline.engines.ranks import Ranks
     from layerline.experiment.experiment import Experiment
     from layerline.runs.checkpoint import Identity, Latest
     from layerline.training.interrupt import Interrupt
@@ -61,24 +64,45 @@ def reopen(
     flags: Mapping[str, Any],
     net: str | None = None,
     load: Callable[[Experiment], Dataset] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Reopened:
     """Return the run in the folder `path` at its newest intact checkpoint.
 
     flags, net: repeated options, which must match the run; only threads and the location of the data may change.
-    load: loads the data of an experiment. Raises UserError if it is not a run, has finished, or is in use by another
+    load: loads the data of an experiment. ranks: the processes that train together, of which this is rank 0.
+    Raises UserError if it is not a run, has finished, or is in use by another
     process, or if network, data, recipe or engine are different, with the differences.
     """
     folder = RunFolder.existing(path)
     try:
         with folder.named_as_given():
-            return _reopened(folder, flags, net, load)
+            return _reopened(folder, flags, net, load, ranks)
     except BaseException:
         folder.release()
         raise
 
 
+def followed(
+    path: Path,
+    flags: Mapping[str, Any],
+    net: str | None,
+    load: Callable[[Experiment], Dataset] | None,
+    ranks: Ranks,
+) -> Prepared:
+    """Return what rank 0 reopens, on another rank: the same run, of which it only reads. Raises UserError."""
+    found = Checkpoints(path / CHECKPOINTS).newest()
+    prepared = rebuilt(path, flags, net, load, weights=found is None, ranks=ranks)
+    snapshot = _first(prepared.engine, len(prepared.data.classes)) if found is None else found.snapshot
+    check_same_place(snapshot, ranks)
+    return dataclasses.replace(prepared, resumed=snapshot)
+
+
 def _reopened(
-    folder: RunFolder, flags: Mapping[str, Any], net: str | None, load: Callable[[Experiment], Dataset] | None
+    folder: RunFolder,
+    flags: Mapping[str, Any],
+    net: str | None,
+    load: Callable[[Experiment], Dataset] | None,
+    ranks: Ranks,
 ) -> Reopened:
     path = folder.path
     drawn = all((path / name).exists() for name in (RESULT, REPORT, f"{GRAPHS[0]}.png"))
@@ -90,12 +114,13 @@ def _reopened(
     if not (path / NETWORK).exists():
         raise UserError(f"{path}: the run was stopped before it started", "start it again with --force")
     found = Checkpoints(path / CHECKPOINTS).latest()
-    prepared = rebuilt(folder.given, flags, net, load, weights=found is None)
+    prepared = rebuilt(folder.given, flags, net, load, weights=found is None, ranks=ranks)
     _check_same(path, prepared.identity, found)
     if found is not None:
         _check_fits(found, prepared)
         Checkpoints(path / CHECKPOINTS).set_aside(found)
     snapshot = _first(prepared.engine, len(prepared.data.classes)) if found is None else found.snapshot
+    check_same_place(snapshot, ranks)
     prepared = dataclasses.replace(prepared, resumed=snapshot)
     return Reopened(folder, prepared, () if found is None else tuple(map(folder.reworded, found.damaged)))
 
@@ -107,6 +132,7 @@ def rebuilt(
     load: Callable[[Experiment], Dataset] | None = None,
     *,
     weights: bool = True,
+    ranks: Ranks = ALONE,
 ) -> Prepared:
     """Return the training of the run in `path`, rebuilt from its files; see `reopen`. Raises UserError.
 
@@ -124,7 +150,7 @@ def rebuilt(
     known = None
     if not weights and about.start.digest is not None:
         known = Start(about.start.digest, None, experiment.start_from, about.start.epoch)
-    prepared = prepare_experiment(experiment, network, data, start=known)
+    prepared = prepare_experiment(experiment, network, data, start=known, ranks=ranks)
     if prepared.start is not None and about.start.digest not in (None, prepared.start.digest):
         raise UserError(
             f"{path}: the weights that it started from have changed: those of {prepared.start.source} are now "

@@ -206,7 +206,9 @@ class _Training:
         data = self._prepared.data
         test = None if data.test is None else self._loop.measure(data.test, Stage.TEST)
         validation = None
-        if data.validation is not None and (self._folder is not None or test is None):
+        ranks = self._prepared.engine.ranks
+        writes = ranks.any(self._folder is not None)
+        if data.validation is not None and (writes or test is None):
             validation = self._loop.measure(data.validation, Stage.PREDICTING)
         found = [*_predictions("test", data.test, test), *_predictions("validation", data.validation, validation)]
         self._predicted = tuple(found)
@@ -217,7 +219,7 @@ class _Training:
             confusion = metrics.confusion(test.truth, test.prediction, len(data.classes))
             result = Result.of(data.classes, test.loss, confusion)
             compared = self._prepared.baselines
-            if compared is None and self._interrupt.signal is None:
+            if compared is None and self._interrupt.signal is None and ranks.rank == 0:
                 self._loop.announce(Stage.COMPARING)
                 compared = baselines.measured(data)
             spread = intervals.intervals(confusion, self._prepared.recipe.seed)

@@ -42,5 +42,6 @@ def fit_epochs(prepared: Prepared, clock: Callable[[], float], began: float, *, 
     epoch = found.epoch(data) + (KEEPING if files else 0.0)
     left = (budget - (clock() - began) - after) * SPARE
     epochs = min(max(1, int(left / epoch)), 1_000_000)
+    epochs = int(engine.ranks.first(str(epochs)))
     recipe = dataclasses.replace(recipe, epochs=epochs, within=None)
     return dataclasses.replace(prepared, recipe=recipe, baselines=compared)

@@ -131,27 +131,32 @@ def accumulate(pen: Pen, plane: Plane, terms: Callable[[Index, Index, Index, Ind
 
 @dataclass(frozen=True)
 class BatchNormStatistics(Kernel):
-    """From the shards' sums: exact = (mean, 1/√(variance + eps)), mean, a; updates the running statistics."""
+    """From the shards' sums: exact = (mean, 1/√(variance + eps)), mean, a; updates the running statistics.
+
+    `whole`: the sums are already those of the whole batch, and its number of images follows them: see exchanging.py.
+    """
 
     channels: int
     pixels: int
     momentum: float
     eps: float
+    whole: bool = False
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
         C, lists = self.channels, 2 * stride(self.channels)
         linear, running = dict.fromkeys(LINEAR, sets(C)), dict.fromkeys(RUNNING, updates(C))
-        first = {"sums": reads(lists, DType.F64), "w": reads(C), "exact": sets(lists, DType.F64)}
+        first = {"sums": reads(lists + self.whole, DType.F64), "w": reads(C), "exact": sets(lists, DType.F64)}
         return {**first, **linear, **running}
 
     @property
     def symbol(self) -> str:
-        return f"batch_norm_statistics_c{self.channels}p{self.pixels}m{self.momentum}e{self.eps}"
+        how = "_whole" * self.whole
+        return f"batch_norm_statistics{how}_c{self.channels}p{self.pixels}m{self.momentum}e{self.eps}"
 
     @property
     def extra_scalars(self) -> tuple[str, ...]:
-        return ("images", "shards")
+        return () if self.whole else ("images", "shards")
 
     @property
     def slices(self) -> int:
@@ -161,9 +166,9 @@ class BatchNormStatistics(Kernel):
     def write(self, pen: Pen) -> None:
         C, lanes = self.channels, pen.machine.lanes_for(self.channels)
         one = pen.constant(1.0, lanes, DType.F64)
-        M = values(pen, self.pixels, lanes)
+        M = values(pen, self, lanes)
         for c, count in vectors(pen, C, lanes):
-            first, second = (sum_shards(pen, C, c + k * stride(C), lanes) for k in range(2))
+            first, second = (total_of(pen, self, c + k * stride(C), lanes) for k in range(2))
             mean = pen.div(first, M)
             variance = pen.sub(pen.div(second, M), pen.mul(mean, mean))
             zero = pen.constant(0.0, lanes, DType.F64)
@@ -186,13 +191,19 @@ class BatchNormStatistics(Kernel):
         pen.store(pen.convert(new, DType.F32), pen.pointer(name), c, count)
 
 
-def values(pen: Pen, pixels: int, lanes: int) -> Value:
+def values(pen: Pen, kernel: BatchNormStatistics | BatchNormGradients, lanes: int) -> Value:
     """Return M, the number of values per channel in the batch, in all lanes."""
-    return pen.splat(pen.as_value(pen.count("images") * pixels, DType.F64), lanes)
+    if kernel.whole:
+        images = pen.load(pen.pointer("sums"), 2 * stride(kernel.channels))
+        return pen.splat(pen.mul(images, pen.constant(kernel.pixels, 1, DType.F64)), lanes)
+    return pen.splat(pen.as_value(pen.count("images") * kernel.pixels, DType.F64), lanes)
 
 
-def sum_shards(pen: Pen, C: int, here: Index, lanes: int) -> Value:
-    """Return one vector of the sums, reduced over the shards from first to last."""
+def total_of(pen: Pen, kernel: BatchNormStatistics | BatchNormGradients, here: Index, lanes: int) -> Value:
+    """Return one vector of the sums over the batch: the shards' are reduced from first to last."""
+    C = kernel.channels
+    if kernel.whole:
+        return pen.load(pen.pointer("sums"), here, lanes)
     total = pen.variable(pen.load(pen.pointer("sums"), here, lanes))
     with pen.loop("shard", pen.count("shards"), pen.index(1)) as shard:
         other = pen.load(pen.pointer("sums"), item(shard, 2 * stride(C)) + here, lanes)
@@ -229,23 +240,28 @@ class BatchNormForward(Kernel):
 
 @dataclass(frozen=True)
 class BatchNormGradients(Kernel):
-    """From the shards' sums: dw, db, and slope = (db / M, D / (M · (variance + eps)))."""
+    """From the shards' sums: dw, db, and slope = (db / M, D / (M · (variance + eps))).
+
+    `whole`: as for the statistics.
+    """
 
     channels: int
     pixels: int
+    whole: bool = False
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
-        C, lists = self.channels, reads(2 * stride(self.channels), DType.F64)
-        return {"sums": lists, "exact": lists, "dw": sets(C), "db": sets(C), "slope": sets(4 * stride(C))}
+        C, lists = self.channels, 2 * stride(self.channels)
+        sums, exact = (reads(size, DType.F64) for size in (lists + self.whole, lists))
+        return {"sums": sums, "exact": exact, "dw": sets(C), "db": sets(C), "slope": sets(4 * stride(C))}
 
     @property
     def symbol(self) -> str:
-        return f"batch_norm_gradients_c{self.channels}p{self.pixels}"
+        return f"batch_norm_gradients{'_whole' * self.whole}_c{self.channels}p{self.pixels}"
 
     @property
     def extra_scalars(self) -> tuple[str, ...]:
-        return ("images", "shards")
+        return () if self.whole else ("images", "shards")
 
     @property
     def slices(self) -> int:
@@ -254,9 +270,9 @@ class BatchNormGradients(Kernel):
 
     def write(self, pen: Pen) -> None:
         C, lanes = self.channels, pen.machine.lanes_for(self.channels)
-        M = values(pen, self.pixels, lanes)
+        M = values(pen, self, lanes)
         for c, count in vectors(pen, C, lanes):
-            db, D = (sum_shards(pen, C, c + k * stride(C), lanes) for k in range(2))
+            db, D = (total_of(pen, self, c + k * stride(C), lanes) for k in range(2))
             inverse = pen.load(pen.pointer("exact"), c + stride(C), lanes)
             dw = pen.mul(D, inverse)
             for name, value in (("dw", dw), ("db", db)):

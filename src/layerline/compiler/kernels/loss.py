@@ -228,19 +228,24 @@ class Probabilities(Kernel):
 
 @dataclass(frozen=True)
 class LossTotal(Kernel):
-    """total[1] = the step's loss, summed over the shards in order; total[0] += total[1]."""
+    """total[1] = the step's loss, summed over the shards in order; total[0] += total[1].
+
+    `whole`: the loss is already that of the whole batch, summed over the processes: see exchanging.py.
+    """
+
+    whole: bool = False
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
-        return {"loss": reads(1, DType.F64), "total": adds(2, DType.F64)}
+        return {"loss": reads(1 + self.whole, DType.F64), "total": adds(2, DType.F64)}
 
     @property
     def symbol(self) -> str:
-        return "loss_total"
+        return "loss_total" + "_whole" * self.whole
 
     @property
     def extra_scalars(self) -> tuple[str, ...]:
-        return ("shards",)
+        return () if self.whole else ("shards",)
 
     @property
     def slices(self) -> int:
@@ -250,7 +255,10 @@ class LossTotal(Kernel):
     def write(self, pen: Pen) -> None:
         loss, total = pen.pointer("loss"), pen.pointer("total")
         step = pen.variable(pen.constant(0.0, 1, DType.F64))
-        with pen.loop("shard", pen.count("shards")) as shard:
-            pen.write(step, pen.add(pen.read(step), pen.load(loss, item(shard, 1))))
+        if self.whole:
+            pen.write(step, pen.load(loss))
+        else:
+            with pen.loop("shard", pen.count("shards")) as shard:
+                pen.write(step, pen.add(pen.read(step), pen.load(loss, item(shard, 1))))
         pen.store(pen.read(step), total, 1)
         pen.store(pen.add(pen.load(total), pen.read(step)), total)

@@ -66,9 +66,9 @@ class Drawn:
         """Return each table with its number of columns and its type."""
         return (self.moves, len(MOVES), np.int32), (self.numbers, len(NUMBERS), np.float32)
 
-    def first(self, images: int) -> Drawn:
-        """Return the changes to the first `images` images."""
-        return Drawn(self.steps, self.moves[:images], self.numbers[:images])
+    def at(self, places: slice | NDArray[np.int64]) -> Drawn:
+        """Return the changes to the images at some positions."""
+        return Drawn(self.steps, self.moves[places], self.numbers[places])
 
 
 def apply(values: NDArray[Any], drawn: Drawn, rows: slice | NDArray[Any], scaling: Scaling) -> NDArray[np.float32]:

@@ -90,7 +90,7 @@ def _check_kind(file: IO[bytes], path: Path) -> None:
     if not start.startswith(recognize.ZIP):
         what = recognize.kind(start) or start[:4].hex(" ")
         raise DataError(
-            f"{shown(path)}:0: found {what}, expected an .npz archive, which starts with 50 4b", recognize.remedy(what)
+            f"{shown(path)}:0: found {what}, expected an .npz archive (first bytes 50 4b)", recognize.remedy(what)
         )
     size = file.seek(0, 2)
     file.seek(max(0, size - _END_SIZE))

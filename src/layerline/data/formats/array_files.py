@@ -82,7 +82,7 @@ def read_file(path: Path) -> SourceArrays:
         partner = files.get((split, "images"))
         raise DataError(
             f"{shown(path)}: named like a label file, expected an image file",
-            f"use --data {shown(partner[0])}" if partner else f"add the images of {split}",
+            f"use --data {shown(partner[0])}" if partner else f"add the {split} images",
         )
     splits = SPLITS if split == "train" else (split,)
     notes: tuple[str, ...] = ()

@@ -73,7 +73,7 @@ class _PickleReader:
 
     def load(self) -> Any:
         if bytes(self._content[:1]) != b"\x80":
-            raise self._error("data that is not a pickle", "a pickle of protocol 2 to 5, which starts with 80")
+            raise self._error("data that is not a pickle", "a pickle of protocol 2 to 5 (first byte 80)")
         most = _MAX_STEPS + len(self._content) // _IMAGE * _STEPS_PER_IMAGE
         for _ in range(most):
             self._step_start = self._at

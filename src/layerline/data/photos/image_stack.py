@@ -126,7 +126,7 @@ class ImageStack:
                 self._array.resize((capacity, *self._array.shape[1:]), refcheck=False)  # nobody else holds it
         except (MemoryError, ValueError) as error:
             raise DataError(
-                f"{self._place}: more than {display.count(self._count)} {_times(pixels.shape)} images "
+                f"{self._place}: more than {display.count(self._count)} images ({_times(pixels.shape)}) "
                 "do not fit into memory",
                 "use smaller or fewer images",
             ) from error

@@ -203,11 +203,11 @@ class Refusal:
         outer, holders = sorted({path[0] for path in inner}), class_folders.containers(inner)
         deeper = sorted({path[-1] for path in inner})
         ways = [
-            f"to use the classes {_listed(outer)}: {command(self.place, (), {'label_by': first})}",
-            f"to use {_listed(deeper)}: {command(self.place, (), {'label_by': _LAST})}",
+            f"for the classes {_listed(outer)}: {command(self.place, (), {'label_by': first})}",
+            f"for {_listed(deeper)}: {command(self.place, (), {'label_by': _LAST})}",
         ]
         if len(holders) == 1 and not self.splits and self.context.is_folder:
-            ways.append(f"to use only {holders[0]}: {command(str(Path(self.place, *self.top, holders[0])))}")
+            ways.append(f"for only {holders[0]}: {command(str(Path(self.place, *self.top, holders[0])))}")
         inside = sorted({path[1] for path in inner if len(path) > 1 and path[0] == holders[0]})
         return DataError(
             f"{self.place}: found the folders {_listed(inside)} inside {display.name(holders[0])}: "

@@ -46,7 +46,7 @@ class Identity:
         cls, network: Network, data: Dataset, recipe: Recipe, engine: Engine, start: Start | None = None
     ) -> Identity:
         """Return the identity of a training run."""
-        facts = {key: value for key, value in engine.facts().items() if key != "threads"}
+        facts = {key: value for key, value in engine.facts().items() if key not in ("threads", "ranks")}
         found = versions()
         made = {key: found[key] for key in _VERSIONS if key in found}
         return cls.read(
