@@ -16,6 +16,7 @@ from image_files import png
 
 import layerline
 from layerline.errors import DivergedError, UserError, other_calls
+from layerline.network import fitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -218,5 +219,5 @@ def test_without_a_network_one_is_chosen_for_the_images() -> None:
     for run in (layerline.train(None, data, **options), layerline.train_seeds(None, data, seeds=2, **options).runs[0]):
         assert run.model.network.name == name
         assert run.result.test_loss == expected.result.test_loss
-    with pytest.raises(layerline.UserError, match=r"needs network\n.*train\(None, data\) chooses a network"):
+    with pytest.raises(UserError, match=r"needs network\n.*train\(None, data\) chooses a network"):
         layerline.train(data=data)

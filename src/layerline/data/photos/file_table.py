@@ -180,7 +180,7 @@ class FileTable:
             found += f"; {display.count(count)} of {display.count(len(self.rows))} rows have no file"
         help_ = "paths are relative to the current folder; for another folder, pass data_dir="
         share = above(count / len(self.rows))
-        skipping = f", or skip {'it' if count == 1 else 'them'}: --skip-bad {share:g}" if share < MAX_SHARE else ""
+        skipping = f"; or skip {'it' if count == 1 else 'them'}: --skip-bad {share:g}" if share < MAX_SHARE else ""
         return DataError(found, help_ + skipping)
 
     def _file(self, number: int, name: str) -> File | None:
