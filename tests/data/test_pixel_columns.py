@@ -45,8 +45,8 @@ def test_the_column_not_named_like_the_pixels_is_the_label(tmp_path, names, at):
     data = loaded(tmp_path / "a.csv")
     np.testing.assert_array_equal(data.train.labels, LABELS)
     np.testing.assert_array_equal(data.train.source.images[:, 0].reshape(30, -1), COARSE)
-    which = {0: "the first column", 30: "column 31", 64: "the last column"}[at]
-    assert f"{which} (species) is the label" in data.notes[0]
+    which = {0: "first", 30: "31st", 64: "last"}[at]
+    assert f"the {which} column (species) is the label" in data.notes[0]
 
 
 @pytest.mark.parametrize("at", [0, 64])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline.data.formats import partners, rows
+from layerline.data.formats.array_names import set_name
 from layerline.data.formats.pixel_lines import LONGEST_LINE
 from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.formats.stream import open_stream
@@ -92,7 +93,7 @@ def read(path: Path) -> SourceArrays:
     }
     notes = _notes(place, columns, spelled) + (() if columns.split is not None else partners.alone(path))
     arrays, flat = rows.reshaped(arrays)
-    return SourceArrays(path.name.split(".")[0] or "data", arrays, notes=(*notes, *flat))
+    return SourceArrays(set_name(path), arrays, notes=(*notes, *flat))
 
 
 def _lines(stream: Stream) -> Iterator[str]:

@@ -83,6 +83,7 @@ def _together(root: Path, found: dict[str, FileLabels]) -> FileLabels:
         f"files not listed in {used}",
         any(labels.has_groups for labels in found.values()),
         tuple(notes),
+        tables=tuple(found),
     )
     together.check(shown(root))
     return together

@@ -214,7 +214,7 @@ def _of_classes(
     of = {path: (split, numbers[of_folder[folder]]) for path, (split, folder) in known.items()}
     splits = tuple(split for split in SPLITS if split in names)
     inside = _inside({path: folder for path, (_, folder) in known.items()}, top)
-    return FolderLayout(classes, of, splits, notes + inside + spelled.notes + _similar(classes), len(top))
+    return FolderLayout(classes, of, splits, notes + inside + spelled.notes, len(top))
 
 
 def _inside(class_of: dict[Folders, Folders], top: Folders) -> tuple[str, ...]:
@@ -299,16 +299,6 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
     if all(name.isascii() and name.isdigit() for name in listed):
         listed.sort(key=int)
     return tuple(listed)
-
-
-def _similar(classes: tuple[str, ...]) -> tuple[str, ...]:
-    seen: dict[str, str] = {}
-    notes = []
-    for name in classes:
-        before = seen.setdefault(name.casefold(), name)
-        if before != name:
-            notes.append(f"{display.name(before)} and {display.name(name)} are separate classes")
-    return tuple(notes)
 
 
 def _path_text(path: Folders) -> str:

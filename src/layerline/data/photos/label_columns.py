@@ -309,8 +309,8 @@ class _Chooser:
         ]
         rest = [title for k, title in enumerate(self._titles) if k not in {*used, *folds}]
         if rest:
-            some = ", ".join(display.name(name, 30).lower() or "without a name" for name in rest[:_MAX_LISTED])
-            notes.append(f"ignored in {place}: the columns {some}")
+            some = ", ".join(display.name(name, 30) or "without a name" for name in rest[:_MAX_LISTED])
+            notes.append(f"ignored in {place}: the column{'s' * (len(rest) > 1)} {some}")
         return tuple(notes)
 
 
