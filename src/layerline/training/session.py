@@ -79,8 +79,7 @@ def train(
 ) -> Run:
     """Train `network` on `data` and return the run; the test set is used once, with weights from the best epoch.
 
-    network: a Network, or the name of a preset, the path of a file, or the text of a network; None chooses one that
-        suits the images, as `layerline train` does.
+    network: a Network, or a preset's name, a file's path or a text; None chooses one, as `layerline train` does.
     data: a Dataset, or whatever `load_data` loads: a name, a path, arrays (x, y); the recipe's seed then splits it.
     recipe: used as is. Without one, whatever the options do not set is chosen for this network and data, or measured,
         as in `layerline train` (docs/recipes.md).

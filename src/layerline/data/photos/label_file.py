@@ -116,7 +116,7 @@ def _row(table: Table, columns: UsedColumns, line: int, cells: Sequence[str], fi
             f"{place}: found a label of {longest} characters, expected at most {LONGEST_NAME}", "shorten it"
         )
     requested = "train" if columns.split is None else cells[columns.split]
-    split: SplitName | None = "train" if columns.split is None else columns.split_of(requested)
+    split: SplitName | None = "train" if columns.split is None else columns.splits.get(requested)
     if split is None:
         near = spelling.nearest(requested, ("train", "val", "test", "validation"))
         raise DataError(
