@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 WORDS = {
     "too low": "is too low",
     "too high": "is too high",
-    "labels": "nothing to do with the images",
+    "labels": "unrelated to the images",
 }
 """Remark → a phrase in it."""
-MORE: Final = "more epochs may help"
+MORE: Final = "More epochs may help"
 CLEARLY: Final = 0.1
 """A test loss lower by this fraction means that a training deserved more epochs."""
 OPTION = re.compile(r"--(epochs|optimizer|momentum|learning-rate) ([a-z0-9.e-]+[a-z0-9])")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from image_files import png, tree
+from image_files import picture, png, tree
 
 from layerline.data import in_memory, load_data
 from layerline.errors import CallError, DataError
@@ -239,3 +240,150 @@ def test_names_keep_their_spaces(photos: Path) -> None:
     names = [f"all/{'abc'[k % 3]}/my  {k}.png" for k in range(12)]
     data = load_data((names, [f"class  {label}" for label in LABELS]))
     assert data.classes == ("class  a", "class  b", "class  c")
+
+
+@pytest.mark.usefixtures("photos")
+def test_rows_without_a_file_are_skipped_up_to_skip_bad() -> None:
+    """Missing files, empty paths and empty labels count together, as on the lines of a label file."""
+    table = pd.DataFrame({"file": ["all/" + name for name in NAMES], "label": LABELS})
+    table.loc[3, "file"] = "all/none.png"
+    with pytest.raises(DataError, match=r"row 3: all/none.png: no such file\n.*or skip it: skip_bad=0.084"):
+        load_data(table)
+    data = load_data(table, skip_bad=0.09, test="none", validation="none")
+    assert len(data.train) == 11
+    table.loc[4, "file"] = None
+    with pytest.raises(DataError, match=r"row 4: the file is empty\n.*or skip them: skip_bad=0.17"):
+        load_data(table, skip_bad=0.09)
+    table.loc[5, "label"] = None
+    data = load_data(table, skip_bad=0.25, test="none", validation="none")
+    assert len(data.train) == 9
+    assert any("3 of 12 rows cannot be used and are skipped" in note for note in data.notes)
+    assert any(note.endswith("such as DataFrame, row 3: the file none.png does not exist") for note in data.notes)
+    table["file"] = "all/gone.png"
+    with pytest.raises(DataError, match=r"row 0: all/gone.png: no such file; 12 of 12 rows have no file"):
+        load_data(table)
+
+
+@pytest.mark.usefixtures("photos")
+def test_notes_and_errors_number_a_row_alike() -> None:
+    """A row is its position from 0 in its own table, in notes too, and also in a second table; none is a line."""
+    files = ["all/" + name for name in NAMES]
+    table = pd.DataFrame({"file": files, "label": LABELS})
+    table.loc[6, "label"] = None
+    (note,) = (note for note in load_data(table, skip_bad=0.1).notes if "skipped" in note)
+    assert note == "1 of 12 rows cannot be used and are skipped (--skip-bad 0.1), such as DataFrame, row 6: no label"
+    table.loc[6, "label"] = "nan"
+    (note,) = (note for note in load_data(table, test="none", validation="none").notes if "nan" in note)
+    assert note == "nan is treated as a class, in 1 row such as DataFrame, row 6: is its label missing?"
+    train = pd.DataFrame({"file": files[:9], "label": LABELS[:9]})
+    test = pd.DataFrame({"file": [*files[9:11], "all/none.png"], "label": LABELS[9:]})
+    with pytest.raises(DataError, match=r"test DataFrame, row 2: all/none.png: no such file"):
+        load_data(train, test=test)
+
+
+def test_a_frame_of_pixels_is_images() -> None:
+    """The label is inside, named or first or last, or apart; columns that number the rows are ignored, and reported."""
+    images = np.random.default_rng(1).integers(0, 256, (60, 8, 8))
+    expected = load_data((images.astype(np.uint8), y)).fingerprint
+    pixels = pd.DataFrame(images.reshape(60, 64), columns=[f"pixel{k}" for k in range(64)])
+    first, last = pixels.copy(), pixels.copy()
+    first.insert(0, "label", y)
+    last["species"] = np.array(["a", "b", "c"])[y]
+    plain = pd.DataFrame(np.column_stack([y, images.reshape(60, 64)]))
+    numbered = first.copy()
+    numbered.insert(0, "Unnamed: 0", range(60))
+    for source in ((pixels, y), first, plain, numbered):
+        data = load_data(source)
+        assert data.fingerprint == expected
+        assert "rows of 64 values are read as 8×8 gray images" in data.notes[-1]
+    assert load_data(last).classes == ("a", "b", "c")
+    assert "the last column (species) is the label" in load_data(last).notes[0]
+    assert load_data(first).notes[0] == "DataFrame: one image per row; the first column is the label"
+    assert load_data(numbered).notes[0] == (
+        "DataFrame: one image per row; the 2nd column is the label; ignored: Unnamed: 0"
+    )
+    data = load_data(first[:40], test=first[40:])
+    assert [len(each) for each in data.splits.values()] == [36, 4, 20]
+    np.testing.assert_array_equal(load_data((pixels / 255, y)).train.source.images[3], (images[3:4] / 255).astype("f4"))
+
+
+def test_the_label_of_a_frame_of_pixels_is_found_as_in_a_file() -> None:
+    """The column not named like the pixels; label_column= names another; names that do not decide are refused."""
+    images = np.random.default_rng(2).integers(0, 256, (60, 8, 8), np.uint8)
+    pixels = pd.DataFrame(images.reshape(60, 64), columns=[f"p{k}" for k in range(64)])
+    frame = pixels.copy()
+    frame.insert(64, "species", y)
+    expected = load_data((images, y)).fingerprint
+    assert load_data(frame).fingerprint == expected
+    assert "the last column (species) is the label" in load_data(frame).notes[0]
+    unclear = frame.rename(columns={"species": "p64"})
+    with pytest.raises(DataError, match=r"first \(p0\) or the last \(p64\).*\n.*choose one: label_column=\"p0\""):
+        load_data(unclear)
+    assert load_data(unclear, label_column="p64").fingerprint == expected
+    with pytest.raises(DataError, match=r"\"spezies\": DataFrame has no such column\n.*did you mean species"):
+        load_data(frame, label_column="spezies")
+    with pytest.raises(DataError, match=r"file_column=\"p0\": DataFrame has pixels, not files"):
+        load_data(frame, file_column="p0")
+
+
+def test_a_frame_of_pixels_is_checked_as_a_file_is() -> None:
+    """An image read as the header, and a column of splits, are refused; whole decimals are bytes."""
+    images = np.random.default_rng(3).integers(0, 256, (60, 8, 8), np.uint8)
+    images[:, 0] = 0
+    table = pd.DataFrame(np.column_stack([y, images.reshape(60, 64)]))
+    renamed = pd.read_csv(io.StringIO(table.to_csv(index=False, header=False)))
+    with pytest.raises(DataError, match=r"pandas made column names of an image\n.*read_csv\(FILE, header=None\)"):
+        load_data(renamed)
+    table.columns = ["label", *(f"p{k}" for k in range(64))]
+    assert load_data(table.astype(float)).train.source.images.dtype == np.uint8
+    table["is_valid"] = [k % 5 == 0 for k in range(60)]
+    with pytest.raises(DataError, match="found the column is_valid, but images in memory are split by"):
+        load_data(table)
+
+
+def test_images_next_to_many_measurements_are_the_images() -> None:
+    """A column of arrays or encoded images is not the label of a table of pixels."""
+    frame = pd.DataFrame(np.zeros((60, 64)), columns=[f"m{k}" for k in range(64)])
+    frame["scan"] = [np.full((8, 8), k, np.uint8) for k in range(60)]
+    frame["label"] = y
+    assert load_data(frame).notes[0].startswith("DataFrame: the column scan has the images, label the labels; ignored")
+
+
+def test_encoded_images_and_paths_are_not_mixed() -> None:
+    """One table has the images themselves, the other only their paths."""
+    encoded = pd.DataFrame({"image": [png(picture(k, (8, 8))) for k in range(30)], "label": y[:30]})
+    paths = pd.DataFrame({"image": [f"{k}.png" for k in range(30)], "label": y[:30]})
+    for first, second, match in (
+        (encoded, paths, "encoded images in DataFrame, but paths in test DataFrame"),
+        (paths, encoded, "encoded images in test DataFrame, but paths in DataFrame"),
+    ):
+        with pytest.raises(DataError, match=match):
+            load_data(first, test=second)
+
+
+def test_a_frame_that_is_not_of_images_says_what_works() -> None:
+    """Pixels without a label, columns that are no square, and a text among them are refused with the call."""
+    pixels = pd.DataFrame(np.zeros((60, 64), int))
+    with pytest.raises(DataError, match=r"64 columns of pixels and no label\n.*load_data\(\(frame, labels\)\)"):
+        load_data(pixels)
+    with pytest.raises(DataError, match=r"67 columns of numbers.*\n.*reshape\(-1, H, W\)"):
+        load_data((pd.DataFrame(np.zeros((60, 67))), y))
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_table_of_files_with_many_columns_is_not_of_pixels() -> None:
+    """One-hot columns of 64 classes beside the paths stay classes."""
+    table = pd.DataFrame({"picture": ["all/" + name for name in NAMES]})
+    one_hot = pd.DataFrame(np.eye(70, dtype=int)[[k % 3 for k in range(12)]], columns=[f"c{k:02}" for k in range(70)])
+    data = load_data(pd.concat([table, one_hot], axis=1), test="none", validation="none")
+    assert data.classes == ("c00", "c01", "c02")
+
+
+@pytest.mark.usefixtures("photos")
+def test_numbers_written_with_a_point_are_the_same_classes_everywhere(photos: Path) -> None:
+    """0.0 next to a missing value is 0, in a CSV as in a DataFrame; 0.5 stays what it is."""
+    table = pd.DataFrame({"file": NAMES, "label": [float(k % 3) for k in range(12)]})
+    table.to_csv(photos / "t.csv", index=False)
+    assert load_data(table, data_dir="all").classes == load_data("all", labels="t.csv").classes == ("0", "1", "2")
+    (photos / "t.csv").write_text((photos / "t.csv").read_text().replace("2.0", "2.5"))
+    assert load_data("all", labels="t.csv").classes == ("0.0", "1.0", "2.5")

@@ -7,6 +7,8 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from cifar_files import tar_of
 from command import run
@@ -64,7 +66,7 @@ def refused(text: str, **options) -> str:
         ("Datei;Klasse", "{name};{label}", "the column Klasse is used as label"),
         ("ImageId,LabelName", "{name},{label}", "the column ImageId is used as file"),
         ("file_name,label", "{name},{label}", "the column file_name is used as file"),
-        (",image,label", "{k},{name},{label}", "columns without a name"),
+        (",image,label", "{k},{name},{label}", "column without a name"),
         ("foto,art,note", "{name},{label},n{k}", "the column art is used as label"),
         ("foto,art,menge", "{name},{label},training", "the column art is used as label"),
         ("foto,id,kind_id,kind", "{name},{k},{label}1,{label}", "the column kind is used as label"),
@@ -450,3 +452,47 @@ def test_measurements_are_not_classes():
 def test_the_word_of_a_guessed_encoding_is_found_in_one_pass(text, word):
     """It is an example for a note; of a long word only the surroundings, and 4 MB without one do not hang."""
     assert label_table._foreign_word(text) == word
+
+
+# Notes on the whole set
+
+
+def test_classes_that_differ_only_in_case_are_reported_wherever_labels_come_from(here: Path) -> None:
+    """Folders, a table, names, a DataFrame and arrays all have the note: cat and Cat may be a slip."""
+    said = "Cat and cat are separate classes"
+    of = {name: ("cat", "Cat")[k % 2] for k, name in enumerate(NAMES)}
+    Path("t.csv").write_text("file,label\n" + rows(of=of))
+    tree(here / "named", {f"{label}_{name}": Path("train", name).read_bytes() for name, label in of.items()})
+    frame = pd.DataFrame({"file": [f"train/{name}" for name in of], "label": list(of.values())})
+    arrays = np.zeros((12, 8, 8), np.uint8), np.array(list(of.values()))
+    for source, options in (
+        ("train", {"labels": "t.csv"}),
+        ("named", {"label_by": "^([a-zA-Z]+)_"}),
+        (frame, {}),
+        (arrays, {}),
+    ):
+        assert said in load_data(source, **options).notes  # type: ignore[arg-type]
+
+
+def test_a_table_that_is_used_is_not_among_the_ignored_files(here: Path) -> None:
+    """Neither one named by --labels, in the folder or copied into the archive, nor one found inside the folder."""
+    table = "file_name,label\n" + rows()
+    files = {name: Path("train", name).read_bytes() for name in NAMES}
+    tree(here / "own", {**files, "t.csv": table.encode(), "readme.txt": b"x"})
+    tree(here / "found/train", {**files, "metadata.csv": table.encode()})
+    Path("t.csv").write_text(table)
+    (here / "own.tar").write_bytes(
+        tar_of({"own/t.csv": table.encode(), **{f"own/{name}": each for name, each in files.items()}})
+    )
+    (here / "other.tar").write_bytes(
+        tar_of({"own/t.csv": b"other", **{f"own/{name}": each for name, each in files.items()}})
+    )
+
+    def ignored(source: str, **options: str) -> list[str]:
+        return [note for note in load_data(source, **options).notes if "text files" in note]  # type: ignore[arg-type]
+
+    assert ignored("own", labels="own/t.csv") == ["ignored in own: text files (1), such as readme.txt"]
+    assert ignored("own", labels="t.csv") == ["ignored in own: text files (2), such as readme.txt"]
+    assert ignored("found") == []
+    assert ignored("own.tar", labels="t.csv") == []
+    assert ignored("other.tar", labels="t.csv") == ["ignored in other.tar: text files (1), such as own/t.csv"]

@@ -150,7 +150,7 @@ def test_several_configurations_are_listed(tmp_path, monkeypatch):
         ({"column": "kind", "features": False}, "found 0 columns of labels"),
         ({"images": [{"bytes": None, "path": "a.png"}] * 30}, "found no bytes in row 0"),
         ({"images": [{"bytes": b"GARBAGE", "path": "a.png"}] * 30}, "30 images cannot be read"),
-        ({"values": [0.5] * 30, "features": False}, "found 0 columns of labels"),
+        ({"values": [0.5] * 30, "features": False}, "found 0.5 in row 0 of label, expected a class"),
     ],
 )
 def test_what_is_not_a_set_is_refused(tmp_path, change, reason):

@@ -45,8 +45,8 @@ def test_the_column_not_named_like_the_pixels_is_the_label(tmp_path, names, at):
     data = loaded(tmp_path / "a.csv")
     np.testing.assert_array_equal(data.train.labels, LABELS)
     np.testing.assert_array_equal(data.train.source.images[:, 0].reshape(30, -1), COARSE)
-    which = {0: "the first column", 30: "column 31", 64: "the last column"}[at]
-    assert f"{which} (species) is the label" in data.notes[0]
+    which = {0: "first", 30: "31st", 64: "last"}[at]
+    assert f"the {which} column (species) is the label" in data.notes[0]
 
 
 @pytest.mark.parametrize("at", [0, 64])
@@ -136,13 +136,13 @@ def fer(usage=True, line=None):
 
 @pytest.mark.parametrize("given", ["file", "folder"])
 def test_the_pixels_of_fer2013_are_a_text(tmp_path, given):
-    """Its column Usage has the splits, which a note says."""
+    """Its column Usage has the splits, which a note says: PublicTest is the validation set, PrivateTest is test."""
     (tmp_path / "fer2013.csv").write_text(fer())
-    data = load_data(tmp_path / "fer2013.csv" if given == "file" else tmp_path, validation="none")
+    data = load_data(tmp_path / "fer2013.csv" if given == "file" else tmp_path)
     np.testing.assert_array_equal(data.train.source.images[:, 0].reshape(30, -1), ROWS)
     np.testing.assert_array_equal(data.train.labels, LABELS)
-    assert len(data.test.labels) == 12
-    assert any("Training as train, PublicTest as test, PrivateTest as test" in note for note in data.notes)
+    assert (len(data.validation.labels), len(data.test.labels)) == (6, 6)
+    assert any("Training as train, PublicTest as validation, PrivateTest as test" in note for note in data.notes)
     (tmp_path / "fer2013.csv").write_text(fer(usage=False))
     assert len(loaded(tmp_path / "fer2013.csv").train.labels) == 30
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from cifar_files import packed, tar_of
@@ -14,9 +14,6 @@ from image_files import picture, png, tree
 from layerline.data import load_data
 from layerline.data.photos import split_names
 from layerline.errors import DataError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TRAIN = "train Training TRAIN train_images trainImages train_set trainset Train-Set tr seg_train images_train train2017"
 VALIDATION = "valid val Validation val_images validation_set valset dev eval devset evaluation VALID"
@@ -38,6 +35,44 @@ def test_a_split_goes_by_every_usual_name(means, names):
 def test_a_name_with_another_word_is_no_split():
     """`test_tube` and `valid_coin` hold a word of the table, and another one: they are classes."""
     assert {name: split_names.meaning(name) for name in NONE.split()} == dict.fromkeys(NONE.split())
+
+
+@pytest.mark.parametrize(
+    ("names", "public"),
+    [
+        ("train PublicTest PrivateTest", "validation"),
+        ("train public_test private_test", "validation"),
+        ("train test_public test_private", "validation"),
+        ("train PublicTest", "test"),
+        ("train valid PublicTest PrivateTest", "test"),
+    ],
+)
+def test_a_public_test_set_next_to_a_private_one_is_the_validation_set(names, public):
+    """As in FER2013; alone, or with a validation set, it is a test set."""
+    found = split_names.splits_of(names.split())
+    assert {found[name] for name in found if "ublic" in name} == {public}
+    assert {found[name] for name in found if "rivate" in name} <= {"test"}
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"label_by": "(a|b)_"}, {"table": "t.csv"}, {"table": "set/t.csv"}, {"table": "set/metadata.csv"}]
+)
+def test_public_and_private_test_sets_are_noted_wherever_they_are_read(tmp_path, monkeypatch, options):
+    """Folders with classes, labels from names, and tables read them alike, with the same note."""
+    monkeypatch.chdir(tmp_path)
+    counts = {"Training": 8, "PublicTest": 2, "PrivateTest": 3}
+    rows = [(split, "ab"[k % 2], k) for split, count in counts.items() for k in range(2 * count)]
+    between = "/" if not options else "_"
+    names = [f"{split}/{label}{between}{split}{k}.png" for split, label, k in rows]
+    tree(tmp_path / "set", {name: png(picture(at, (8, 8))) for at, name in enumerate(names)})
+    table = options.get("table", "")
+    usage = table.endswith("t.csv")  # the folders of metadata.csv are the splits
+    if table:
+        lines = [f"{name},{row[1]}" + usage * f",{row[0]}" for name, row in zip(names, rows, strict=True)]
+        Path(table).write_text("\n".join(["file,label" + usage * ",Usage", *lines]))
+    data = load_data("set", **({"labels": table} if usage else {} if table else options))
+    assert [len(data.train.labels), len(data.validation.labels), len(data.test.labels)] == [16, 4, 6]
+    assert "PublicTest is used as validation, PrivateTest as test" in data.notes
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,11 @@ TERMS = {
     "--batch-size 1,000: needs 20 GB": "batch_size=1,000: needs 20 GB",
     "the table: layerline data info p --labels 'a b.csv'": 'the table: load_data("p", labels="a b.csv")',
     "layerline data info '/a b' --exclude x,y; or rename": 'load_data("/a b", exclude="x,y"); or rename',
+    "layerline data info p --label-by '([^/]+)_' (3 classes: a, b and c)": 'load_data("p", label_by="([^/]+)_") '
+    "(3 classes: a, b and c)",
+    "use the archive in it: layerline data info a.zip": 'use the archive in it: load_data("a.zip")',
+    "to list every image: layerline data check 'a b' --size 8; fix the data": "fix the data",
+    "(run layerline data check)": "(run layerline data check)",
     "`layerline train --resume run` writes the rest": "`layerline train --resume run` writes the rest",
     "add --checkpoint-every 5m": "add --checkpoint-every 5m",
     "a--epochs 3, ---epochs": "a--epochs 3, ---epochs",

@@ -270,7 +270,7 @@ def test_what_is_larger_than_memory_is_refused_by_its_header(tmp_path: Path, mon
     folder = report_runs.make(tmp_path / "r", test=report_runs.predicted(3, 30))
     monkeypatch.setattr(predictions, "free_bytes", lambda: 100)
     monkeypatch.setattr(predictions.archive, "read", lambda *_: pytest.fail("it was read"))
-    with pytest.raises(UserError, match=r"needs .* B of memory, 100 B are free"):
+    with pytest.raises(UserError, match=r"needs .* B of memory, but only 100 B are free"):
         saved.read(folder)
 
 

@@ -109,8 +109,9 @@ def test_a_good_training_has_no_remarks() -> None:
         ),
         (
             {"thumbnails": 0.62},
-            "Logistic regression on 16×16 thumbnails does just as well: its accuracy is 0.620 and the network's is "
-            "0.700 (95% confidence interval 0.600 to 0.800). Either the task is easy or the network is undertrained.",
+            "Logistic regression on 16×16 thumbnails is not significantly worse: its accuracy is 0.620 and the "
+            "network's is 0.700 (95% confidence interval 0.600 to 0.800). Either the task is easy, or the network is "
+            "undertrained, or there are too few test images to tell.",
         ),
         (
             {
@@ -139,13 +140,25 @@ def test_a_good_training_has_no_remarks() -> None:
         ),
         (
             {"nearest": 0.74, "thumbnails": 0.62},
-            "Logistic regression on 16×16 thumbnails does just as well: its accuracy is 0.620 and the network's is "
-            "0.700 (95% confidence interval 0.600 to 0.800). Either the task is easy or the network is undertrained.",
+            "Logistic regression on 16×16 thumbnails is not significantly worse: its accuracy is 0.620 and the "
+            "network's is 0.700 (95% confidence interval 0.600 to 0.800). Either the task is easy, or the network is "
+            "undertrained, or there are too few test images to tell.",
         ),
         (
             {"accuracy": 1.0, "interval": (1.0, 1.0), "thumbnails": 1.0},
             "Logistic regression on 16×16 thumbnails does just as well: its accuracy is 1.000 and the network's is "
             "1.000 (95% confidence interval 1.000 to 1.000). The task is easy.",
+        ),
+        (
+            {"thumbnails": 0.7},
+            "Logistic regression on 16×16 thumbnails does just as well: its accuracy is 0.700 and the network's is "
+            "0.700 (95% confidence interval 0.600 to 0.800). Either the task is easy or the network is undertrained.",
+        ),
+        (
+            {"accuracy": 0.611, "interval": (0.389, 0.833), "thumbnails": 0.444, "confusion": [[6, 3], [4, 5]]},
+            "Logistic regression on 16×16 thumbnails is not significantly worse on 18 images: its accuracy is 0.444 "
+            "and the network's is 0.611 (95% confidence interval 0.389 to 0.833). Either the task is easy, or the "
+            "network is undertrained, or there are too few test images to tell.",
         ),
         (
             {"thumbnails": 0.81},
@@ -231,6 +244,22 @@ def test_a_good_training_has_no_remarks() -> None:
             "validation accuracy is 0.120, and always predicting the largest class gives 0.100. The labels may be "
             "unrelated to the images: inspect them with layerline data show.",
         ),
+        (  # Labels of 120 validation images that the network fits to two thirds.
+            {
+                "train": [2.0, 1.6, 1.2, 1.0, 0.9],
+                "validation": [2.4, 2.6, 3.0, 3.5, 4.0],
+                "counts": {"train": [100] * 10, "validation": [12] * 10, "test": [12] * 10},
+                "learned": 0.667,
+                "held": 0.12,
+                "accuracy": 0.15,
+                "interval": (0.1, 0.2),
+                "largest": 0.05,
+                "thumbnails": 0.05,
+            },
+            "The network fits the training images (accuracy 0.667) but does not generalize: its best validation "
+            "accuracy is 0.120, and always predicting the largest class gives 0.100. The labels may be unrelated to "
+            "the images: inspect them with layerline data show.",
+        ),
         (
             {"train": [2.0, 1.7, 1.4, 1.2, 1.0], "validation": [1.9, 1.6, 1.3, 1.15, 1.0]},
             "The validation loss was still falling when training ended (1.0000 after 5 epochs), and the training loss "
@@ -311,6 +340,54 @@ def test_a_remark_appears_where_it_applies(data: dict[str, object], expected: st
 def test_no_remark_appears_where_none_applies(data: dict[str, object]) -> None:
     """Data close to those of a sentence have none."""
     assert told(**data) == ()  # type: ignore[arg-type]
+
+
+def _memorized(images: list[int], held: float, learned: float = 1.0, **more: object) -> bool:
+    losses = {"train": [0.9, 0.5, 0.2, 0.05], "validation": [0.9, 0.8, 0.9, 1.0]}
+    counts = {"train": [40] * len(images), "validation": images, "test": [50] * len(images)}
+    matrix = np.eye(len(images), dtype=int).tolist()
+    found = told(**losses, confusion=matrix, counts=counts, learned=learned, held=held, **more)  # type: ignore[arg-type]
+    return any("does not generalize" in remark for remark in found)
+
+
+@pytest.mark.parametrize(
+    ("images", "held", "learned"),
+    [
+        ([1, 1], 1.0, 1.0),  # two standard errors above 0.5 would be 1.2
+        ([2, 1], 1.0, 1.0),
+        ([4, 1], 1.0, 1.0),
+        ([3, 3], 0.5, 1.0),
+        ([2, 2, 2], 0.667, 1.0),
+        ([6, 6, 6], 0.444, 0.783),
+        ([7, 7], 0.5, 0.95),
+    ],
+)
+def test_few_validation_images_do_not_show_that_a_network_memorizes(
+    images: list[int], held: float, learned: float
+) -> None:
+    """Nothing is said if a network that generalizes halfway would often be as good on so few images."""
+    assert not _memorized(images, held, learned, accuracy=0.5)
+
+
+@pytest.mark.parametrize(
+    ("images", "held", "learned"), [([100, 100], 0.55, 0.81), ([3] * 10, 0.1, 0.9), ([12, 12], 0.5, 1.0)]
+)
+def test_enough_validation_images_show_that_a_network_memorizes(images: list[int], held: float, learned: float) -> None:
+    """It is said where halfway to the training accuracy lies outside the interval, unless the test is much better."""
+    assert _memorized(images, held, learned, accuracy=1 / len(images))
+    assert not _memorized(images, held, learned, accuracy=0.9)
+
+
+@pytest.mark.parametrize("largest", [0.02, 0.1, 0.5, 0.7])
+@pytest.mark.parametrize("images", [180, 1_000, 10_000])
+def test_from_180_images_on_halfway_is_always_ruled_out(images: int, largest: float) -> None:
+    """At the edges of the other conditions, two standard errors above and 0.3 ahead in training, it is said."""
+    first = round(images * largest)
+    rest = images - first
+    counts = [first, *[first] * (rest // first), *([rest % first] if rest % first else [])]
+    top = first / images
+    edge = top + 2 * math.sqrt(top * (1 - top) / images)
+    assert _memorized(counts, edge - 1e-9, top + 0.3 + 1e-9, accuracy=top / 2)
 
 
 def test_the_gravest_comes_first() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -187,6 +189,41 @@ def test_what_cannot_be_read_is_listed_and_the_others_predicted(trained: Path, t
     assert "2 images cannot be read" in ended.exception.message
     assert "cut.jpg: found a truncated image" in ended.exception.message
     assert "text.png: found " in ended.exception.message
+    assert ended.exception.help == "the other one was predicted"
+
+
+@pytest.mark.parametrize("name", ["set.npz", "set.csv", "set.parquet", "set.zip", "train-images-idx3-ubyte.gz"])
+def test_a_data_set_is_refused_with_the_command_that_takes_it(trained: Path, tmp_path: Path, name: str) -> None:
+    """Nothing is predicted, so nothing is said to be; `evaluate` takes labeled sets, and Python takes arrays."""
+    (tmp_path / name).write_bytes(b"PK\3\4 whatever")
+    ended = run(trained, [str(tmp_path / name)])
+    assert isinstance(ended.exception, UserError)
+    assert ended.stdout == ""
+    model = str(trained / "run")
+    assert ended.exception.help == (
+        "predict takes image files, and folders of images; to evaluate it on labeled data: layerline evaluate "
+        f"{model} --data {tmp_path / name} --split all; to predict arrays, in Python: "
+        f"layerline.load({model!r}).predict(x)"
+    )
+
+
+def test_one_damaged_image_alone_has_no_others(trained: Path, tmp_path: Path) -> None:
+    """The help says what predict takes, and no command for data sets."""
+    (tmp_path / "text.png").write_text("no image")
+    ended = run(trained, [str(tmp_path / "text.png")])
+    assert isinstance(ended.exception, UserError)
+    assert ended.exception.help == "predict takes image files, and folders of images"
+
+
+def test_the_command_for_a_data_set_works(trained: Path, tmp_path: Path) -> None:
+    """The command of the help, as it is written there, evaluates an archive of the images of the training."""
+    archive = Path(shutil.make_archive(str(tmp_path / "all"), "zip", trained, "photos"))
+    ended = run(trained, [str(archive)])
+    assert isinstance(ended.exception, UserError)
+    line = str(ended.exception.help).split("data: layerline ")[1].split(";")[0]
+    evaluated = CliRunner().invoke(command, shlex.split(line), catch_exceptions=False)
+    assert evaluated.exit_code == 0
+    assert "48 images" in evaluated.output
 
 
 @pytest.mark.parametrize(

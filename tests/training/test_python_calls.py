@@ -16,6 +16,7 @@ from image_files import png
 
 import layerline
 from layerline.errors import DivergedError, UserError, other_calls
+from layerline.network import fitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,3 +209,17 @@ def test_no_answer_has_a_flag(call: str, tmp_path: Path, monkeypatch: pytest.Mon
     """In Python an option is an argument: no answer names one by its flag, unless in a command to run."""
     monkeypatch.chdir(tmp_path)
     assert not re.search(r"(?<!\S)\(?--[a-z]", re.sub(r"layerline [a-z]+ [^;\n]*", "", said(call)))
+
+
+def test_without_a_network_one_is_chosen_for_the_images() -> None:
+    """None stands for the network that the command line chooses for these images, in both functions."""
+    images = np.random.default_rng(0).integers(0, 256, (60, 28, 28), np.uint8)
+    data = layerline.load_data((images, np.arange(60) % 3))
+    name, text = fitted.choose(data.shape, 3, len(data.train))
+    options = {"epochs": 1, "learning_rate": 0.01, "optimizer": "sgd", "batch_size": 20}
+    expected = layerline.train(text, data, **options)
+    for run in (layerline.train(None, data, **options), layerline.train_seeds(None, data, seeds=2, **options).runs[0]):
+        assert run.model.network.name == name
+        assert run.result.test_loss == expected.result.test_loss
+    with pytest.raises(UserError, match=r"needs network\n.*train\(None, data\) chooses a network"):
+        layerline.train(data=data)

@@ -126,7 +126,7 @@ class CommandLine:
         first = self._free[: max(0, free)]
         added = [word for name, words in self._added.items() if name not in self._seen for word in words]
         read = [self._short(word) for word in self._read]
-        return " ".join(map(_quoted, [*self._path.split(), *first, *read, *added, *self._last]))
+        return " ".join(map(quoted, [*self._path.split(), *first, *read, *added, *self._last]))
 
     def _short(self, word: str) -> str:
         """Return `--gray` for `--gray=yes`, and `--no-gray` for `--gray=no`; any other word unchanged."""
@@ -222,7 +222,7 @@ class CommandLine:
             given = self._rest.pop(0) if found.value or _SWITCH.fullmatch(self._rest[0]) else None
         if found.command:
             run = run_to_name(resumable="--resume" in found.command)
-            self._instead = found.command.replace("RUN", _quoted(run))
+            self._instead = found.command.replace("RUN", quoted(run))
         value = given or found.default
         if value == "RUN" or PurePath(value).suffix.lower() in foreign.OTHERS:
             value = run_to_name()
@@ -270,12 +270,12 @@ def command(group: click.Group, path: str, arguments: Sequence[str]) -> Mistyped
     word, rest = arguments[0].lower().replace("_", "-"), arguments[1:]
     ours = foreign.CALLED.get(group.name or "", {}).get(word)
     if ours is not None:
-        tail = " ".join(map(_quoted, rest)) or foreign.EXAMPLES.get(ours, "")
-        tail = re.sub(r"\bRUN\b", lambda _: _quoted(run_to_name(resumable="resume" in ours)), tail)
+        tail = " ".join(map(quoted, rest)) or foreign.EXAMPLES.get(ours, "")
+        tail = re.sub(r"\bRUN\b", lambda _: quoted(run_to_name(resumable="resume" in ours)), tail)
         return MistypedError(f"{arguments[0]} is called `{ours}` here", f"{path} {ours} {tail}".rstrip())
     if group.name == "layerline" and word in foreign.ABSENT:
         reason, line = foreign.ABSENT[word]
-        return MistypedError(reason.replace("{}", arguments[0]), line.replace("RUN", _quoted(run_to_name())))
+        return MistypedError(reason.replace("{}", arguments[0]), line.replace("RUN", quoted(run_to_name())))
     return None
 
 
@@ -296,5 +296,6 @@ def _there(word: str) -> bool:
     return os.path.exists(word)  # noqa: PTH110 - Path.exists raises for an impossible name
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
+    """Return a word as it is typed in a shell."""
     return word if re.fullmatch(r"[\w@%+=:,./-]+", word) else shlex.quote(word)

@@ -10,7 +10,8 @@ import click
 from layerline.cli import arguments
 from layerline.cli.arguments import CommandLine, MistypedError
 from layerline.cli.option import GroupedOption, SwitchOption
-from layerline.errors import spelling
+from layerline.cli.proposals import Typed
+from layerline.errors import UserError, spelling
 from layerline.experiment.options import BY_KEY
 
 if TYPE_CHECKING:
@@ -88,7 +89,17 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Translate the arguments into our words, then parse them with click."""
-        return super().parse_args(ctx, CommandLine(self, ctx.command_path, args).in_our_words())
+        ours = CommandLine(self, ctx.command_path, args).in_our_words()
+        ctx.meta[_TYPED] = Typed(ctx.command_path, tuple(ours), self)  # click takes words out of the list
+        return super().parse_args(ctx, ours)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Errors about data propose it with other options, instead of `layerline data info`."""
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            ctx.meta[_TYPED].reword(error)
+            raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under the names of their groups."""
@@ -137,6 +148,8 @@ class LongCommand(Command):
                 formatter.write(f"{'':{formatter.current_indent}}{example}\n")
 
 
+_TYPED: Final = "layerline.typed"
+"""The key in click's context of the command as it was typed."""
 _ALL: Final = "layerline.help_all"
 """The key in click's context of whether every option is displayed."""
 

@@ -143,7 +143,7 @@ def _checked(data: Dataset, findings: Sequence[Finding], allow: Sequence[str]) -
     refusing = [item for item in findings if item.refuses and item.kind not in allow]
     found = "nothing found" if not findings else display.counted(len(findings), "finding")
     if findings:
-        found += f"; train would refuse {len(refusing)} of them" if refusing else "; train would not refuse them"
+        found += f"; train would {_verdict(len(refusing), len(findings))}"
     lines = [f"{display.name(data.name)}: {display.counted(total, 'image')} in {len(data.classes)} classes: {found}"]
     lines += [folded(f"note: {note}") for note in data.notes]
     unseen = not_examined(data)
@@ -152,6 +152,14 @@ def _checked(data: Dataset, findings: Sequence[Finding], allow: Sequence[str]) -
         how = "" if not item.refuses else " (allowed)" if item.kind in allow else f" (refused; --allow {item.kind})"
         lines += ["", folded(f"{item.kind}: {item.message}{how}"), *_images(data, item)]
     return lines
+
+
+def _verdict(refusing: int, findings: int) -> str:
+    if findings == 1:
+        return "refuse it" if refusing else "not refuse it"
+    if refusing in (0, findings):
+        return "refuse all of them" if refusing else "not refuse any of them"
+    return f"refuse {refusing} of them"
 
 
 def _images(data: Dataset, item: Finding) -> list[str]:

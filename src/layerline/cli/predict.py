@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -72,12 +73,14 @@ def predict(model: str, images: Sequence[str], format_: str | None, top: str | N
         some = f"({display.count(len(runs))}), such as {display.name(str(runs[0]), 100)}"
         click.echo(f"note: skipped folders of runs {some}", err=True)
     bad: list[Prediction] = []
+    written = 0
     look = Look(loaded.preprocessing.seen)
     for found in predictions(loaded, [*piped, *files], look):
         if found.probabilities is None:
             bad.append(found)
         else:
             write(found.name, found.probabilities)
+            written += 1
     remark = look.remark()
     if remark is not None:
         click.echo(f"! {remark}", err=True)  # not among the lines, which a program may read
@@ -85,8 +88,22 @@ def predict(model: str, images: Sequence[str], format_: str | None, top: str | N
         raise UserError(
             f"{display.counted(len(bad), 'image')} cannot be read:\n"
             + "\n".join(f"    {display.name(each.name, 200)}: found {each.reason}" for each in bad),
-            "the others were predicted",
+            _advice(model, [each.name for each in bad], written),
         )
+
+
+def _advice(model: str, bad: Sequence[str], written: int) -> str:
+    """Return the help for files that are not images: which were predicted, and the command for a data set."""
+    from layerline.experiment.experiment import DATA_FILES
+
+    others = f"the other {'one was' if written == 1 else f'{display.count(written)} were'} predicted"
+    found = [others if written else "predict takes image files, and folders of images"]
+    sets = [name for name in bad if name.lower().endswith(DATA_FILES)]
+    if sets:
+        run, data = shlex.quote(model), shlex.quote(display.name(sets[0], 200))
+        found.append(f"to evaluate it on labeled data: layerline evaluate {run} --data {data} --split all")
+        found.append(f"to predict arrays, in Python: layerline.load({display.name(model, 200)!r}).predict(x)")
+    return "; ".join(found)
 
 
 def _whole(top: str | None, classes: int) -> int:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline.data import pixels
+from layerline.data import pixel_frame, pixels
+from layerline.data.formats import rows
 from layerline.data.part import SPLITS, FoundArray, SourceArrays, SplitArrays
 from layerline.data.photos.file_table import FileTable
 from layerline.errors import CallError, DataError
@@ -106,7 +107,9 @@ def read(
         options = replace(options, flags=tuple(flag for flag in options.flags if not flag.endswith("-column")))
     options.check_arrays("the data")
     splits = {split: _split(pair, "" if split == "train" else f"{split} ") for split, pair in pairs.items()}
-    return SourceArrays("arrays", splits, notes=tuple(pair.note for pair in pairs.values() if pair.note))
+    splits, flat = rows.reshaped(splits)  # of a DataFrame of pixels; arrays of rows have been refused
+    notes = tuple(pair.note for pair in pairs.values() if pair.note)
+    return SourceArrays("arrays", splits, notes=(*notes, *flat))
 
 
 def _split(pair: _Pair, where: str) -> SplitArrays:
@@ -122,14 +125,18 @@ def _are_two_pairs(source: Any) -> bool:
 def _table(value: Any, where: str, columns: tuple[str | None, str | None]) -> FileTable | _Pair | None:
     """Return a DataFrame, or a pair of paths and labels, as a table; None if it is neither.
 
-    A DataFrame whose images are arrays is a pair. columns: of images and labels, if they are named.
+    A DataFrame whose images are arrays, or whose columns are pixels, is a pair. columns: of images and labels, if they
+    are named.
     """
     if _is_table(value):
         names = list(getattr(value, "column_names", value.columns))  # pyarrow has the names elsewhere
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise DataError(f"{where}DataFrame: the column {twice} appears twice", "rename one of them")
-        return _frame({str(name): list(value[name]) for name in names}, f"{where}DataFrame", columns)
+        place = f"{where}DataFrame"
+        if pixel_frame.is_one(value):
+            return _pixel_columns(value, place, columns)
+        return _frame({str(name): list(value[name]) for name in names}, place, columns)
     if isinstance(value, tuple | list) and len(value) == 2 and _are_paths(value[0]):
         paths, labels = list(value[0]), list(value[1])
         if len(paths) != len(labels):
@@ -139,6 +146,17 @@ def _table(value: Any, where: str, columns: tuple[str | None, str | None]) -> Fi
             )
         return FileTable.of(f"{where}paths", ("file", "label"), zip(paths, labels, strict=True))
     return None
+
+
+def _pixel_columns(frame: Any, place: str, columns: tuple[str | None, str | None]) -> _Pair:
+    """Return the rows of pixels and the labels of a DataFrame with a column per pixel. Raises DataError."""
+    if columns[0] is not None:
+        raise DataError(
+            f"--file-column {display.name(columns[0], 30)}: {place} has pixels, not files", "omit --file-column"
+        )
+    _check_no_split(list(map(str, frame.columns)), place)
+    x, y, note = pixel_frame.pixels_and_label(frame, place, columns[1])
+    return _Pair(x, _labels(_array(y, f"{place} label")), note)
 
 
 def _frame(cells: dict[str, list[Any]], place: str, columns: tuple[str | None, str | None]) -> FileTable | _Pair:
@@ -170,13 +188,7 @@ def _frame(cells: dict[str, list[Any]], place: str, columns: tuple[str | None, s
 def _label_of(cells: Mapping[str, list[Any]], image: str, place: str, named: str | None) -> str:
     """Return the column of the labels of images in a table. Raises DataError unless exactly one can be that."""
     free = [name for name in cells if name != image]
-    split = next((name for name in free if _SIGNS.sub("", name.lower()) in _SPLITS), None)
-    if split is not None:
-        raise DataError(
-            f"{place}: found the column {display.name(split, 30)}, but images in memory are split by test= and "
-            "validation=",
-            f"pass a DataFrame of each split: load_data(train, validation=valid), and drop {display.name(split, 30)}",
-        )
+    _check_no_split(free, place)
     found = [named] if named in free else [name for name in free if name.lower() in _Y] or free
     if len(found) != 1 or (named is not None and named not in free):
         listed = ", ".join(display.name(name, 30) for name in free) or "no other column"
@@ -185,6 +197,17 @@ def _label_of(cells: Mapping[str, list[Any]], image: str, place: str, named: str
             f"choose one: {_option('--label-column', free[0])}" if free else "add a column of labels",
         )
     return found[0]
+
+
+def _check_no_split(names: Iterable[str], place: str) -> None:
+    """Raise DataError if a column of a table of images divides them."""
+    split = next((name for name in names if _SIGNS.sub("", name.lower()) in _SPLITS), None)
+    if split is not None:
+        raise DataError(
+            f"{place}: found the column {display.name(split, 30)}, but images in memory are split by test= and "
+            "validation=",
+            f"pass a DataFrame of each split: load_data(train, validation=valid), and drop {display.name(split, 30)}",
+        )
 
 
 def _option(flag: str, column: str) -> str:
@@ -215,6 +238,8 @@ def _is_table(value: Any) -> bool:
 def _are_paths(value: Any) -> bool:
     if isinstance(value, str | bytes) or not hasattr(value, "__len__") or not hasattr(value, "__iter__"):
         return False
+    if _is_table(value):  # whose items are the names of its columns
+        return False
     return len(value) > 0 and isinstance(next(iter(value)), str | os.PathLike)
 
 
@@ -232,6 +257,9 @@ def _pair(value: Any, where: str) -> _Pair:
             raise CallError(f"{where}data: found {display.counted(len(value), 'item')}, expected a pair (x, y)", _PAIR)
         if any(item is None for item in value):
             raise CallError(f"{where}data: {'y' if value[1] is None else 'x'} is None", _PAIR)
+        if _is_table(value[0]) and pixel_frame.is_one(value[0]):
+            x = pixel_frame.pixels_of(value[0], f"{where}x")
+            return _Pair(x, _labels(_array(value[1], f"{where}y")))
         x, y = (_array(item, f"{where}{name}") for item, name in zip(value, "xy", strict=True))
         if x.ndim <= 2 and y.ndim >= 3:
             raise CallError(f"{where}(x, y): found labels first, then images", "swap them: (images, labels)")

@@ -11,7 +11,7 @@ from layerline.errors import DataError
 from layerline.numbers import display
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -48,6 +48,17 @@ def settle(parts: Mapping[SplitName, SplitArrays], classes: tuple[str, ...] | No
         _check_classes(array, known, parts, split)
     labels: Labels = {split: np.searchsorted(known, array).astype(np.int32) for split, array in values.items()}
     return labels, tuple(_name(value, parts["train"].labels.place) for value in known.tolist())
+
+
+def similar(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return a note for each class whose name differs from an earlier one only in case: it may be a slip."""
+    seen: dict[str, str] = {}
+    notes = []
+    for name in classes:
+        before = seen.setdefault(name.casefold(), name)
+        if before != name:
+            notes.append(f"{display.name(before)} and {display.name(name)} are separate classes")
+    return tuple(notes)
 
 
 def _plain(part: SplitArrays) -> NDArray[Any]:

@@ -107,6 +107,7 @@ def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, nor
     notes += (*groups.check_apart(sets), *_unofficial(parts, digests))
     chosen = splitting.choose(wanted.classes, names)
     selected = tuple(names[k] for k in chosen)
+    notes += classes_of.similar(selected)
     selected_sets = {split: splitting.keep(item, chosen, len(names)) for split, item in sets.items()}
     grouped, many = _near_grouped(selected_sets, parts.last_for_test, wanted, images)
     group_by = "near" if many else images.near

@@ -60,7 +60,7 @@ def _channels_first(found: FoundArray, notes: list[str]) -> NDArray[Any]:
         )
     if array.ndim not in (3, 4):
         raise DataError(
-            f"{place}: found {array.ndim} dimensions ({_times(array.shape)}), expected 3 or 4",
+            f"{place}: found {display.counted(array.ndim, 'dimension')} ({_times(array.shape)}), expected 3 or 4",
             "shape it as (N, H, W), (N, C, H, W) or (N, H, W, C): N images, C channels, H rows, W columns",
         )
     if 0 in array.shape:

@@ -29,7 +29,6 @@ PHRASES: Final = {
     "pass its path: --data PATH": "pass its path",
     "the columns file and label: --labels FILE": 'the columns file and label: labels="FILE"',
     "the --labels file": "the labels file",
-    "layerline data check lists every image; fix the data": "fix the data",
 }
 """Phrases that need other words in Python."""
 _WORDS: Final = """
@@ -50,9 +49,12 @@ _NAMES: Final = "|".join(sorted(OPTIONS, key=len, reverse=True))
 _FLAG: Final = re.compile(rf"(?<![\w-])--(?P<name>{_NAMES})(?![\w-])(?:{_VALUE})?")
 _HEAD: Final = re.compile(r"--(?P<name>[a-z][a-z0-9-]*) (?P<value>[^\n]+?): ")
 """The start of a message about a value, which may contain anything."""
-_COMMAND: Final = re.compile(
-    r"layerline [a-z]+(?: [a-z]+)?(?: (?:'[^'\n]*'|[^ \n;)`']*[^ \n;,)`']))*(?=$|[\n;,)`]| \()"
+COMMAND: Final = re.compile(
+    r"layerline [a-z]+(?: [a-z]+)?(?: (?:'[^'\n]*'|(?!\()[^ \n;)`']*[^ \n;,)`']))*(?=$|[\n;,)`]| \()"
 )
+"""A command of ours in a message."""
+_CHECKING: Final = re.compile(r"to list every image: layerline data check [^\n;]+; ")
+"""What has no counterpart in Python."""
 _LOADING: Final = ("data info", "data check", "train")
 _PLAIN: Final = re.compile(rf"{_NUMBER}|True|False|None|[\[({{<].*", re.DOTALL)
 """Values written without quotes."""
@@ -69,6 +71,7 @@ def in_python(text: str, renamed: Mapping[str, str] | None = None, phrases: Mapp
     """
     for words, here in sorted({**PHRASES, **(phrases or {})}.items(), key=lambda pair: -len(pair[0])):
         text = text.replace(words, here)
+    text = _CHECKING.sub("", text)
     names = renamed or {}
     head = _HEAD.match(text)
     start = ""
@@ -76,7 +79,7 @@ def in_python(text: str, renamed: Mapping[str, str] | None = None, phrases: Mapp
         start, text = _argument(head["name"], head["value"], names) + ": ", text[head.end() :]
     parts = []
     end = 0
-    for command in _COMMAND.finditer(text):
+    for command in COMMAND.finditer(text):
         parts += [_reworded(text[end : command.start()], names), _call(command[0])]
         end = command.end()
     return start + "".join(parts) + _reworded(text[end:], names)
@@ -123,7 +126,17 @@ def _call(command: str) -> str:
     flags = words[len(source) :]
     pairs = dict(zip(flags[::2], flags[1::2], strict=False))
     source = source or [pairs.pop("--data", "")]
-    if len(flags) % 2 or not source[0] or not all(flag[2:] in OPTIONS for flag in pairs) or not pairs:
+    unknown = len(flags) % 2 or not all(flag[2:] in OPTIONS for flag in pairs)
+    if unknown or not source[0] or not (pairs or name == "data info"):
         return command
-    options = [_argument(flag[2:], value, {}) for flag, value in pairs.items()]
-    return f"load_data({', '.join([_written(source[0]), *options])})"
+    options = [f"{_name(flag[2:], {})}={_of_word(flag[2:], value)}" for flag, value in pairs.items()]
+    return f"load_data({', '.join([_of_word('data', source[0]), *options])})"
+
+
+def _of_word(option: str, value: str) -> str:
+    """Return a word of a shell command as Python writes it: a switch, a number, or text, raw if it has backslashes."""
+    if (option == "gray" and value in _SWITCH) or (option != "data" and re.fullmatch(_NUMBER, value)):
+        return _SWITCH.get(value, value)
+    if '"' in value or value.endswith("\\"):
+        return repr(value)
+    return f'r"{value}"' if "\\" in value else f'"{value}"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,8 +12,9 @@ from layerline.engines.placement import Placement
 from layerline.errors import UserError
 from layerline.experiment import toml_file
 from layerline.experiment.options import BY_KEY, DATA_KEYS, RECIPE_KEYS, check_limit, check_split_seed
-from layerline.network import find
+from layerline.network import find, presets
 from layerline.network_file import Mistakes, formatted, read_tree
+from layerline.numbers import display
 from layerline.recipe import Recipe
 from layerline.recipe.together import check_epochs
 
@@ -30,6 +32,25 @@ NO_DATA: Final = (
     "name the data: --data digits comes with the package, --data PATH is your own",
 )
 """Message and help if the data is needed."""
+DATA_FILES: Final = (
+    *(
+        ".npz",
+        ".npy",
+        ".mat",
+        ".csv",
+        ".tsv",
+        ".parquet",
+        ".zip",
+        ".tar",
+        ".gz",
+        ".tgz",
+        ".xz",
+        ".txz",
+        "ubyte",
+        ".bin",
+    ),
+)
+"""How the names of data files end, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +86,13 @@ class Experiment:
         progress: see `load_data`; cache: the folder for decoded images, unless an option names one.
         """
         from layerline.data import load_data
-        from layerline.data.checking.doctor import examined
+        from layerline.data.checking import doctor
 
         cuts = {key: value for key, value in self.cuts.items() if key != ALLOW}
         cuts = {"cache": cache, "input_shape": self._input_shape(), **cuts}
         seed = cuts.pop("split_seed", self.recipe.seed)
-        return examined(load_data(self.source, seed=seed, progress=progress, **cuts), self.allow)
+        data = load_data(self.source, seed=seed, progress=progress, **cuts)
+        return doctor.examined(data, self.allow, doctor.command(self.source, {**self.cuts, "seed": seed}))
 
     def _input_shape(self) -> tuple[int, int, int] | None:
         """Return the input shape of the network's Input line, None if it has none."""
@@ -88,6 +110,16 @@ class Experiment:
         return parse(self.text, name=self.file, input_shape=data.shape, classes=len(data.classes))
 
 
+def _is_data(net: str) -> bool:
+    """Return whether a word that should be a network names a data set, a folder or a file of data."""
+    from layerline.data.sources import NAMES
+
+    if net in presets():
+        return False
+    path = Path(net)
+    return net in NAMES or path.is_dir() or (net.lower().endswith(DATA_FILES) and path.is_file())
+
+
 def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
     """Return the experiment of a command line: NET is a network, or an experiment.toml whose values `flags` override.
 
@@ -96,6 +128,11 @@ def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
     flags: values by the keys of OPTIONS, only those that were specified. Raises UserError if any of them is invalid;
     the network is checked as far as that is possible without the data.
     """
+    if net is not None and "data" not in flags and _is_data(net):
+        found = display.name(net, 200)
+        raise UserError(
+            f"{found}: data, not a network", f"name it with --data: layerline train --data {shlex.quote(found)}"
+        )
     values: dict[str, Any] = {}
     text: tuple[str, str] | None = None
     exact = net is not None and net.lower().endswith(_SUFFIX)

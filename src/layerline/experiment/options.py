@@ -76,7 +76,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "data",
         "text",
         "DATA",
-        "a name (digits, mnist, cifar10) or a path: image folder, tar, IDX or .npz",
+        "a name (digits, mnist, cifar10) or a path: image folder, zip, tar, IDX, .npz, .mat, CSV or Parquet",
     ),
     Option("data_dir", "data", "text", "DIR", "folder of the named data sets (or $LAYERLINE_DATA)"),
     Option("classes", "data", "list", "A,B,…", "use only these classes, by name or number [all]"),

@@ -37,13 +37,22 @@ APART: Final = 1.5
 MUCH_LEFT: Final = 0.02
 """and it is still more than this fraction of ln K."""
 KNOWN: Final = 0.3
-"""The network has memorized if its training accuracy is this far above the majority class,"""
+"""The network memorizes if its training accuracy is this far above the majority class,"""
+MEMORIZED: Final = 0.95
+"""(from this training accuracy on; below it the network is said to fit the training images),"""
 NO_BETTER: Final = 2.0
-"""and no epoch's validation accuracy is more than this many standard errors above the majority class."""
+"""no epoch's validation accuracy, nor the test's, is more than this many standard errors above the majority class,"""
+GENERALIZES: Final = 0.5
+"""and a network that kept this fraction of its lead on new images would have that many standard errors more."""
 
 
-def of(history: Sequence[EpochRow], counts: Mapping[str, NDArray[np.int64]], recipe: Recipe) -> list[str]:
-    """Return the remarks that apply; counts: images of each class, int64 (K,), for train and, if any, validation."""
+def of(
+    history: Sequence[EpochRow],
+    counts: Mapping[str, NDArray[np.int64]],
+    recipe: Recipe,
+    test_accuracy: float | None = None,
+) -> list[str]:
+    """Return the remarks that apply; counts: images of each class, int64 (K,), for train and any other split."""
     losses = np.array([row.train_loss for row in history], float)
     train = counts["train"]
     if not len(losses) or len(train) < 2 or not np.isfinite(losses).all():
@@ -51,30 +60,59 @@ def of(history: Sequence[EpochRow], counts: Mapping[str, NDArray[np.int64]], rec
     found = rates.of(losses, train, recipe)
     if found or len(losses) < FEWEST_EPOCHS:
         return found
-    found = _memorized(history, counts)
+    found = _memorized(history, counts, test_accuracy)
     if found:
         return found
     images = int(counts["validation"].sum()) if "validation" in counts else 0
     return [*_overfitting(history, losses, images), *_still_improving(history, losses, recipe, math.log(len(train)))]
 
 
-def _memorized(history: Sequence[EpochRow], counts: Mapping[str, NDArray[np.int64]]) -> list[str]:
-    """Remark that the network fits the training images but no others: labels and images may be unrelated."""
+def _memorized(
+    history: Sequence[EpochRow], counts: Mapping[str, NDArray[np.int64]], test_accuracy: float | None
+) -> list[str]:
+    """Remark that the network fits the training images but no others: labels and images may be unrelated.
+
+    That needs enough validation images. A network that generalizes halfway, from always predicting the largest class
+    to its training accuracy, must be ruled out: halfway lies outside the 95% Wilson interval of the best validation
+    accuracy. From 180 images on, this follows from the other conditions.
+    """
     held = [row.validation_accuracy for row in history]
     images = counts.get("validation")
     if images is None or any(accuracy is None for accuracy in held) or not images.sum():
         return []
-    largest = float(images.max() / images.sum())
-    spread = math.sqrt(largest * (1 - largest) / int(images.sum()))
     best, own = max(accuracy for accuracy in held if accuracy is not None), history[-1].train_accuracy
-    if best > largest + NO_BETTER * spread or own < largest + KNOWN:
+    largest, bound = _guessing(images)
+    halfway = largest + GENERALIZES * (own - largest)
+    if best > bound or own < largest + KNOWN or _at_most(best, int(images.sum())) >= halfway:
         return []
+    test = counts.get("test")
+    if test_accuracy is not None and test is not None and test.sum() and test_accuracy > _guessing(test)[1]:
+        return []
+    does = "has memorized" if own >= MEMORIZED else "fits"
     return [
-        f"The network has memorized the training images (accuracy {display.fraction(own, 3)}) but does not generalize: "
+        f"The network {does} the training images (accuracy {display.fraction(own, 3)}) but does not generalize: "
         f"its best validation accuracy is {display.fraction(best, 3)}, and always predicting the largest class gives "
         f"{display.fraction(largest, 3)}. The labels may be unrelated to the images: inspect them with layerline data "
         "show."
     ]
+
+
+def _guessing(images: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the accuracy of always predicting the largest class, and two standard errors more."""
+    N = int(images.sum())
+    largest = float(images.max() / N)
+    return largest, largest + NO_BETTER * math.sqrt(largest * (1 - largest) / N)
+
+
+def _at_most(accuracy: float, N: int) -> float:
+    """Return the upper end of the Wilson interval of an accuracy on N images, two standard errors wide.
+
+    Wilson 1927: unlike accuracy ± two standard errors, it is not empty if no image or every image is right.
+    """
+    z = NO_BETTER
+    return (accuracy + z**2 / (2 * N) + z * math.sqrt(accuracy * (1 - accuracy) / N + (z / (2 * N)) ** 2)) / (
+        1 + z**2 / N
+    )
 
 
 def _overfitting(history: Sequence[EpochRow], losses: NDArray[np.float64], images: int) -> list[str]:

@@ -42,7 +42,7 @@ def of(
     return (
         *_never_predicted(result, "test", counts["train"], recipe),
         *_against_baselines(result),
-        *losses.of(history, counts, recipe),
+        *losses.of(history, counts, recipe, result.test_accuracy),
         *_no_errors(result, "test"),
         *_few_images(result.classes, counts),
     )
@@ -96,7 +96,8 @@ def _never_predicted(
 def _against_baselines(result: Result) -> list[str]:
     """Remark that a simpler method does as well.
 
-    A baseline does as well if its accuracy is not below the network's interval, and better if it is above it. At most
+    A baseline does as well if its accuracy is not below the network's, and better if it is above its interval; within
+    the interval but below the network's accuracy, it is not significantly worse. At most
     one is reported: the majority class, else the nearest image, else the regression. The nearest image is reported only
     if its accuracy is a standard error above the network's, and above the regression's: on small sets of similar images
     it is often within the interval without any copies.
@@ -122,11 +123,22 @@ def _against_baselines(result: Result) -> list[str]:
             "or the task is easy."
         ]
     if thumbnails is not None and thumbnails["accuracy"] >= low:
-        how = "better" if thumbnails["accuracy"] > high else "just as well"
-        text = f"{THUMBNAILS.capitalize()} does {how}: its accuracy is {_fraction(thumbnails['accuracy'])} and the "
-        why = "Either the task is easy or the network is undertrained."
-        return [f"{text}network's is {own}. {'The task is easy.' if result.test_accuracy == 1 else why}"]
+        return [_of_regression(thumbnails["accuracy"], own, result.test_accuracy, high, result)]
     return []
+
+
+def _of_regression(accuracy: float, own: str, network: float, high: float, result: Result) -> str:
+    """Return the remark on the regression, whose accuracy is above the network's interval or in it, above or below."""
+    numbers = f"its accuracy is {_fraction(accuracy)} and the network's is {own}"
+    if accuracy >= network:
+        how = "better" if accuracy > high else "just as well"
+        why = "The task is easy." if network == 1 else "Either the task is easy or the network is undertrained."
+        return f"{THUMBNAILS.capitalize()} does {how}: {numbers}. {why}"
+    on = "" if result.confusion is None else f" on {display.counted(int(result.confusion.sum()), 'image')}"
+    return (
+        f"{THUMBNAILS.capitalize()} is not significantly worse{on}: {numbers}. Either the task is easy, or the network "
+        "is undertrained, or there are too few test images to tell."
+    )
 
 
 def _no_errors(result: Result, kind: str) -> list[str]:

@@ -66,7 +66,7 @@ def shape_of(X: NDArray[Any], layout: str, given: object) -> Shape:
         shape = _shape(X, layout)
     else:
         raise DataError(
-            f"X has {X.ndim} dimensions: {times(X.shape)}",
+            f"X has {X.ndim} dimension{'s' * (X.ndim != 1)}: {times(X.shape)}",
             "reshape it to (N, d), (N, H, W), (N, C, H, W) or (N, H, W, C)",
         )
     if X.ndim > 2 and wanted not in (None, shape):

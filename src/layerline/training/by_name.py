@@ -13,6 +13,7 @@ from layerline.errors import CallError, RecipeError, other_calls, other_words, w
 from layerline.experiment.experiment import ALLOW, Experiment
 from layerline.experiment.options import BY_KEY, RECIPE_KEYS
 from layerline.network import Network, find
+from layerline.network.fitted import choose
 from layerline.network_file import Mistakes, read_tree
 from layerline.recipe import Recipe
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 USAGE: Final = 'train("lenet5", "mnist", epochs=3)'
+CALL: Final = f"{USAGE}; train(None, data) chooses a network that suits the images"
 _ALSO: Final = {name.removeprefix("--"): key for key in RECIPE_KEYS for name in BY_KEY[key].also}
 """Other names of options that are understood everywhere: `lr`."""
 _IMAGES_ONLY: Final = ("size", "fit", "gray", "input_shape", "sizing")
@@ -84,18 +86,22 @@ def both_of(
 ) -> tuple[Network, Dataset, Experiment | None]:
     """Return the network and the data, read and loaded if they are named, and then the experiment that they are.
 
+    Without a network, one that suits the images is chosen, as on the command line.
+
     seed: of the splits of data that is loaded here. allow: kinds of findings to accept. Raises UserError, also for
     arguments that are swapped.
     """
     _check_order(network, data, recipe, function)
-    file, text = (None, "") if isinstance(network, Network) else _text(network)
+    named = isinstance(network, str | os.PathLike)
+    file, text = _text(network) if named else (None, "")
     if not isinstance(data, Dataset):
-        shape = (
-            network.input_shape if isinstance(network, Network) else read_tree(Mistakes(file or "", text)).input_shape
-        )
+        shape = network.input_shape if isinstance(network, Network) else None
+        shape = read_tree(Mistakes(file or "", text)).input_shape if named else shape
         loaded = load_data(data, seed=seed, input_shape=shape)
     else:
         loaded = data
+    if network is None:
+        file, text = choose(loaded.shape, len(loaded.classes), len(loaded.train))
     read = network if isinstance(network, Network) else parse(text, loaded, name=file or "network")
     if not isinstance(data, str | os.PathLike):
         return read, loaded, None
@@ -120,7 +126,7 @@ def _check_order(network: Any, data: Any, recipe: Any, function: str) -> None:
             f"{function}(): found {type(network).__name__} as the network",
             f"to continue from its weights: {function}(model.network, data, start_from=model)",
         )
-    if not isinstance(network, Network | str | os.PathLike):
+    if not isinstance(network, Network | str | os.PathLike | None):
         raise CallError(
             f"{function}(): found {type(network).__name__} as the network; expected a network, a preset or a file",
             f"for example {USAGE}; layerline.presets() lists presets, layerline.parse(text, data) reads text",

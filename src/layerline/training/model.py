@@ -16,9 +16,8 @@ import numpy as np
 
 from layerline import engines
 from layerline.data import load_data, pixels
-from layerline.data.checking import brightness
+from layerline.data.checking import brightness, doctor
 from layerline.data.checking.brightness import Look
-from layerline.data.checking.doctor import examined
 from layerline.data.dataset import Dataset, ImageSet, Split
 from layerline.engines.interface import State
 from layerline.errors import CallError, DataError, ImagesWarning, UserError, other_calls
@@ -237,7 +236,7 @@ class Model:
         sizing = self.preprocessing.sizing(self.network.input_shape)
         data = load_data(source, sizing=sizing, **options)
         evaluation.check(data, self.network.input_shape, self.classes, self.preprocessing)
-        return examined(data, allow)
+        return doctor.examined(data, allow, doctor.command(source, options))
 
     if not TYPE_CHECKING:  # where an unknown attribute is an error already
         __getattr__ = other_calls.missing("Model")

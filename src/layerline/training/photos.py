@@ -83,7 +83,7 @@ def check_read(found: Iterable[Decoded]) -> None:
         raise DataError(
             f"{display.counted(len(bad), 'image')} cannot be read:\n"
             + "\n".join(f"    {display.name(item.file.path, 200)}: found {item.reason}" for item in bad),
-            "omit them",
+            "predict takes arrays, Pillow images, and paths of image files: omit the others",
         )
 
 

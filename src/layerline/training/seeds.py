@@ -91,9 +91,9 @@ class Seeds:
 
 
 @by_name.with_options(RecipeOptions)
-@answered('train_seeds("lenet5", "mnist", seeds=5)')
+@answered('train_seeds("lenet5", "mnist", seeds=5); train_seeds(None, data) chooses a network')
 def train_seeds(
-    network: Network | str | os.PathLike[str],
+    network: Network | str | os.PathLike[str] | None,
     data: Dataset | str | os.PathLike[str] | Any,
     recipe: Recipe | None = None,
     *,

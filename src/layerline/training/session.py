@@ -58,9 +58,9 @@ if TYPE_CHECKING:
 
 
 @by_name.with_options(RecipeOptions)
-@answered(by_name.USAGE)
+@answered(by_name.CALL)
 def train(
-    network: Network | str | os.PathLike[str],
+    network: Network | str | os.PathLike[str] | None,
     data: Dataset | str | os.PathLike[str] | Any,
     recipe: Recipe | None = None,
     *,
@@ -79,7 +79,7 @@ def train(
 ) -> Run:
     """Train `network` on `data` and return the run; the test set is used once, with weights from the best epoch.
 
-    network: a Network, or the name of a preset, the path of a file, or the text of a network.
+    network: a Network, or a preset's name, a file's path or a text; None chooses one, as `layerline train` does.
     data: a Dataset, or whatever `load_data` loads: a name, a path, arrays (x, y); the recipe's seed then splits it.
     recipe: used as is. Without one, whatever the options do not set is chosen for this network and data, or measured,
         as in `layerline train` (docs/recipes.md).

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -12,11 +14,12 @@ from layerline.data.checking import masks, near
 from layerline.data.checking.equal_images import copies
 from layerline.data.checking.survey import SMALLEST, Survey, survey
 from layerline.data.part import SPLITS, SplitName
+from layerline.data.splitting import Own
 from layerline.errors import DataError, spelling
 from layerline.numbers import display
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,6 +49,8 @@ FEWEST_HELD: Final = 3
 """Images of a class in validation or test: with two, each changes its recall by half."""
 NOTHING_IN_THEM: Final = 0.8
 """Images with a single color are refused from this fraction of all images, or of a class: too little remains."""
+_WITHOUT_EFFECT: Final = ("allow", "cache", "normalize", "progress", "split_seed")
+"""Options that do not change the findings; the seed of the splits is passed as `seed`."""
 _NAMED: Final = 3
 _WORDS: Final = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -100,15 +105,33 @@ def not_examined(data: Dataset) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def examined(data: Dataset, allow: Collection[str] = ()) -> Dataset:
+def examined(data: Dataset, allow: Collection[str] = (), command: str = "") -> Dataset:
     """Return the data set with its findings as notes. Raises DataError for findings that refuse; see `check`."""
     kinds = allow.split(",") if isinstance(allow, str) else allow  # in Python too, "leak" is a word, not four letters
-    return dataclasses.replace(data, notes=data.notes + check(examine(data), kinds))
+    return dataclasses.replace(data, notes=data.notes + check(examine(data), kinds, command))
 
 
-def check(findings: Sequence[Finding], allow: Collection[str] = ()) -> tuple[str, ...]:
+def command(source: Any, options: Mapping[str, Any]) -> str:
+    """Return the command that lists all images of the findings; an empty string for data in memory.
+
+    options: those of `load_data`; the ones that do not change which images are found are omitted.
+    """
+    if not isinstance(source, str | os.PathLike):
+        return ""
+    words = ["layerline", "data", "check", os.fspath(source)]
+    for key, value in options.items():
+        if value is None or isinstance(value, Own) or key in _WITHOUT_EFFECT or (key, value) == ("seed", 0):
+            continue
+        text = ("no", "yes")[value] if isinstance(value, bool) else value
+        listed = ",".join(map(str, text)) if isinstance(text, list | tuple) else str(text)
+        words += [f"--{key.replace('_', '-')}", listed]
+    return shlex.join(words)
+
+
+def check(findings: Sequence[Finding], allow: Collection[str] = (), command: str = "") -> tuple[str, ...]:
     """Return the messages of findings that do not refuse, or are allowed by their kind.
 
+    command: the one that lists the images of the findings, if the data has one.
     Raises DataError with all the others in one message, and for a word in `allow` that is not a kind.
     """
     check_allow(allow)
@@ -119,7 +142,8 @@ def check(findings: Sequence[Finding], allow: Collection[str] = ()) -> tuple[str
             "\n    ".join(
                 ["scores on this data would be misleading:", *(f"{item.kind}: {item.message}" for item in wrong)]
             ),
-            f"layerline data check lists every image; fix the data, or train on it as it is with --allow {kinds}",
+            (f"to list every image: {command}; " if command else "")
+            + f"fix the data, or train on it as it is with --allow {kinds}",
         )
     return tuple(item.message for item in findings)
 

@@ -12,6 +12,7 @@ from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 Role = Literal["images", "labels"]
 Key = tuple[SplitName, Role]
@@ -68,6 +69,15 @@ def meaning(name: str) -> Meaning | None:
         return None
     rest = "-".join(word for word in words if word not in _ROLES and word not in _SPLITS)
     return Meaning(splits[0] if splits else None, roles[0], rest)
+
+
+def set_name(path: Path) -> str:
+    """Return the name of a file's set: that of its folder if the file's own only says which part it is."""
+    stem = path.name.split(".")[0]
+    words = [word.lower() for part in _PARTS.findall(stem) for word in _GLUED.split(part) if word]
+    if not words or not all(word in _ROLES or word in _SPLITS or word.isdigit() for word in words):
+        return stem or "data"
+    return path.resolve().parent.name or "data"
 
 
 def choose(place: str, names: Iterable[str], shapes: dict[str, tuple[int, ...]]) -> dict[Key, str]:

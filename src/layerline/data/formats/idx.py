@@ -70,10 +70,13 @@ def _header(stream: Stream, role: Role) -> tuple[np.dtype[Any], tuple[int, ...]]
         )
     if dimensions not in _DIMENSIONS[role]:
         known = " or ".join(map(str, _DIMENSIONS[role]))
-        raise DataError(f"{stream.name}:3: found {dimensions} dimensions, expected {known} for {role}", _SHAPES[role])
+        raise DataError(
+            f"{stream.name}:3: found {display.counted(dimensions, 'dimension')}, expected {known} for {role}",
+            _SHAPES[role],
+        )
     sizes = stream.take(4 * dimensions)
     if len(sizes) < 4 * dimensions:
-        raise _cut_off(stream, 4 + 4 * dimensions, f"a header with {dimensions} sizes")
+        raise _cut_off(stream, 4 + 4 * dimensions, f"a header with {display.counted(dimensions, 'size')}")
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
     if 0 in shape:
         at = 4 + 4 * shape.index(0)

@@ -135,7 +135,7 @@ def _dtype(described: object, place: str, damaged: DataError) -> np.dtype[Any]:
     if kind not in _PLAIN:
         raise DataError(
             f"{place}: found {_REFUSED.get(kind, 'no numbers')} (type {text}); expected numbers or text",
-            "save images as uint8 or float32, labels as integers or text",
+            f"save images as uint8 or float32, labels as integers or text{': y.astype(str)' * (kind == 'O')}",
         )
     return dtype
 

@@ -28,7 +28,7 @@ def read(path: Path) -> SourceArrays:
     ignored += (f"ignored in {name}: {array_names.listed(unused)}",) if unused else ()
     ignored += partners.alone(path) if len(splits) == 1 else ()
     splits, flat = rows.reshaped(splits)
-    return SourceArrays(path.resolve().stem, splits, notes=(*array_names.note(name, chosen), *flat, *ignored))
+    return SourceArrays(array_names.set_name(path), splits, notes=(*array_names.note(name, chosen), *flat, *ignored))
 
 
 def _shapes(opened: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: str) -> dict[str, tuple[int, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline.data.formats import partners, rows
+from layerline.data.formats.array_names import set_name
 from layerline.data.formats.decimal_lines import DecimalLines, is_number
 from layerline.data.formats.pixel_lines import LONGEST_LINE, Lines
 from layerline.data.formats.recognize import shown, unreadable
@@ -27,12 +29,13 @@ if TYPE_CHECKING:
 
 _SUFFIXES: Final = (".csv", ".csv.gz", ".csv.xz", ".tsv", ".txt")
 _SEPARATORS: Final = ",;\t"
-_LABELS: Final = ("label", "labels", "target", "y", "class")
-_IDS: Final = ("id", "imageid", "image_id", "index", "unnamed: 0", "")
+LABELS: Final = ("label", "labels", "target", "y", "class")
+IDS: Final = ("id", "imageid", "image_id", "index", "unnamed: 0", "")
 _BYTE: Final = 255
 _DIGITS: Final = re.compile(r"\d+")
+_ADD_NAMES: Final = "add a first line with the names of the columns, one of them label"
 _MAX_FILES: Final = 50
-_FEWEST: Final = 64
+FEWEST: Final = 64
 """Columns: 8 × 8 pixels."""
 
 
@@ -104,7 +107,7 @@ def read(path: Path) -> SourceArrays:
         splits[split], *_ = _part(other)
         notes.append(f"{display.name(other.name)}: read as {split}")
     splits, flat = rows.reshaped(splits)
-    return SourceArrays(path.name.split(".")[0] or "data", splits, notes=(*notes, *flat))
+    return SourceArrays(set_name(path), splits, notes=(*notes, *flat))
 
 
 def _part(path: Path) -> tuple[SplitArrays, str]:
@@ -114,13 +117,16 @@ def _part(path: Path) -> tuple[SplitArrays, str]:
         if head is None or not head.labeled:
             raise _no_label(stream.name, head)
         if head.header and head.label is None:
-            raise _unclear(stream.name, head)
+            columns = [column for column in range(head.columns) if column not in head.ids]
+            first_and_last = head.names[columns[0]], head.names[columns[-1]]
+            advice = "rename the column of the labels to label in the first line"
+            raise unclear(f"{stream.name}:1", *first_and_last, advice)
         lines = _lines(stream, head)
         blocks = iter(lines)
         first = next(blocks, None)
         if first is None:
             raise DataError(f"{stream.name}: found a header and no images", "add lines of pixels")
-        label = _label_column(first, stream.name) if head.label is None else head.label
+        label = label_column(first, stream.name, _ADD_NAMES) if head.label is None else head.label
         keep = _kept(head.columns, {label, *head.ids})
         pixels, labels, at = bytearray(), [], lines.number - len(first)
         for block in itertools.chain([first], blocks):
@@ -128,7 +134,7 @@ def _part(path: Path) -> tuple[SplitArrays, str]:
             labels.append(block[:, label])
             at += len(block)
     number = head.columns - len({label, *head.ids})
-    images = _narrowest(np.frombuffer(pixels, np.float32 if first.dtype.kind == "f" else np.uint8).reshape(-1, number))
+    images = narrowest(np.frombuffer(pixels, np.float32 if first.dtype.kind == "f" else np.uint8).reshape(-1, number))
     classes: NDArray[Any] = np.concatenate(labels)
     if isinstance(lines, DecimalLines) and lines.text is not None:
         classes = np.array(list(lines.texts))[classes.astype(np.int64)]
@@ -136,12 +142,9 @@ def _part(path: Path) -> tuple[SplitArrays, str]:
         classes = classes.astype(np.int32)
     name = stream.name
     part = SplitArrays(FoundArray(images, name), FoundArray(classes, name))
-    which = (
-        "the first column" if label == 0 else "the last column" if label == head.columns - 1 else f"column {label + 1}"
-    )
     called = head.names[label] if head.names else ""
-    named = f" ({display.name(called, 30)})" if head.names and called not in _LABELS else ""
-    return part, f"{name}: one image per line; {which}{named} is the label"
+    named = f" ({display.name(called, 30)})" if head.names and called not in LABELS else ""
+    return part, f"{name}: one image per line; the {ordinal(label, head.columns)} column{named} is the label"
 
 
 def _lines(stream: Stream, head: _Head) -> Lines:
@@ -172,12 +175,21 @@ def _pixels(block: NDArray[Any], place: str, at: int) -> NDArray[Any]:
     return block.astype(np.uint8, order="C")
 
 
-def _narrowest(images: NDArray[Any]) -> NDArray[Any]:
+def narrowest(images: NDArray[Any]) -> NDArray[Any]:
     """Return floats that are all bytes, as numpy.savetxt writes them, as uint8; others, such as 0 to 1, unchanged."""
     if images.dtype.kind != "f" or not (1 < images.max() <= _BYTE) or images.min() < 0:
         return images
     whole = images.astype(np.uint8)
     return whole if np.array_equal(whole, images) else images
+
+
+def ordinal(column: int, columns: int) -> str:
+    """Return which column it is: first, 2nd, 3rd, 21st or last."""
+    if column == 0 or column == columns - 1:
+        return "last" if column else "first"
+    number = column + 1
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 def _head(stream: Stream) -> _Head | None:
@@ -189,27 +201,30 @@ def _head(stream: Stream) -> _Head | None:
     text = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").strip("\r")
     separator = max(_SEPARATORS, key=text.count)
     names = [cell.strip().strip('"').strip().lower() for cell in text.split(separator)]
-    if len(names) < _FEWEST or len(line) > LONGEST_LINE:
+    if len(names) < FEWEST or len(line) > LONGEST_LINE:
         return None
     words = [column for column, name in enumerate(names) if not is_number(name)]
     decimal = any("." in name for name in names if is_number(name))
     if len(words) <= 1 and (decimal or len(set(names)) < len(names)):
         held = line.removeprefix(b"\xef\xbb\xbf") + b"\n" + rest
         label = words[0] if words else None
-        if len(set(names)) == len(names) and {"0", "0.1", "0.2"} <= set(names):
-            raise _renamed(stream.name)
+        if are_renamed(names):
+            raise DataError(
+                f"{stream.name}:1: found 0, 0.1, 0.2 and so on in the first line: pandas made column names of an image",
+                "write the file again from pandas.read_csv(FILE, header=None)",
+            )
         square = rows.side(len(names) - 1) or (rows.side(len(names)) and not words)
         return _Head(separator, len(names), False, label, (), held) if square else None
-    ids = tuple(column for column, name in enumerate(names) if name in _IDS)
-    named = [column for column, name in enumerate(names) if name in _LABELS]
+    ids = tuple(column for column, name in enumerate(names) if name in IDS)
+    named = [column for column, name in enumerate(names) if name in LABELS]
     pixels = len(names) - len(ids)
     if len(named) > 1 or not (rows.side(pixels - 1) or (rows.side(pixels) and not named)):
         return None
-    label = named[0] if named else _apart(names, ids) if rows.side(pixels - 1) else None
+    label = named[0] if named else apart(names, ids) if rows.side(pixels - 1) else None
     return _Head(separator, len(names), True, label, ids, rest, tuple(names))
 
 
-def _apart(names: list[str], ids: Collection[int]) -> int | None:
+def apart(names: list[str], ids: Collection[int]) -> int | None:
     """Return the only column that is not named like the pixels, p0 p1 … or 1x1 1x2 …; None if that is not clear."""
     stems = {column: _DIGITS.sub("#", name) for column, name in enumerate(names) if column not in ids}
     counts = Counter(stems.values())
@@ -224,7 +239,7 @@ def _kept(columns: int, without: set[int]) -> slice | list[int]:
     return slice(kept[0], kept[-1] + 1) if kept[-1] - kept[0] + 1 == len(kept) else kept
 
 
-def _label_column(first: NDArray[Any], place: str) -> int:
+def label_column(first: NDArray[Any], place: str, advice: str) -> int:
     """Return the column of the label in a file without a header. Raises DataError if it may be the first or the last.
 
     It is the first one, except if that is the same in many lines, as the corner of an image may be. Labels are whole.
@@ -239,32 +254,27 @@ def _label_column(first: NDArray[Any], place: str) -> int:
         raise DataError(
             f"{place}: found {at_start} different values in the first column and {at_end} in the last: "
             "either could be the label",
-            "add a first line with the names of the columns, one of them label",
+            advice,
         )
     return 0
 
 
-def _unclear(place: str, head: _Head) -> DataError:
-    columns = [column for column in range(head.columns) if column not in head.ids]
-    first, last = (display.name(head.names[column], 30) for column in (columns[0], columns[-1]))
-    return DataError(
-        f"{place}:1: found no column named label: the first ({first}) or the last ({last}) could be the label",
-        "rename the column of the labels to label in the first line",
-    )
+def unclear(place: str, first: str, last: str, advice: str) -> DataError:
+    """Return the error for columns whose names do not say which one is the label."""
+    ends = f"the first ({display.name(first, 30)}) or the last ({display.name(last, 30)})"
+    return DataError(f"{place}: found no column named label: {ends} could be the label", advice)
 
 
-def _renamed(place: str) -> DataError:
-    return DataError(
-        f"{place}:1: found 0, 0.1, 0.2 and so on in the first line: pandas made column names of an image",
-        "write the file again from pandas.read_csv(FILE, header=None)",
-    )
+def are_renamed(names: Collection[str]) -> bool:
+    """Return whether these are the pixels of an image, equal ones renamed, as pandas does without `header=None`."""
+    return len(set(names)) == len(names) and {"0", "0.1", "0.2"} <= set(names)
 
 
 def _no_label(place: str, head: _Head | None) -> DataError:
     if head is None:
         return DataError(
             f"{place}: found no table of pixels, expected lines of a label and the pixels of a square image",
-            "for a table of file names and labels: --data FOLDER --labels FILE",
+            f"for a table of file names and labels: layerline data info FOLDER --labels {shlex.quote(place)}",
         )
     pixels = head.columns - len(head.ids)
     return DataError(

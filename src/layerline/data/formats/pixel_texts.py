@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline.data.formats import partners, rows
+from layerline.data.formats.array_names import set_name
 from layerline.data.formats.pixel_lines import LONGEST_LINE
 from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.formats.stream import open_stream
@@ -67,32 +68,29 @@ def read_folder(folder: Path) -> SourceArrays | None:
 def read(path: Path) -> SourceArrays:
     """Return the data set. Raises DataError with the line that is wrong."""
     place = shown(path)
-    images: dict[SplitName, list[NDArray[np.uint8]]] = {}
-    labels: dict[SplitName, list[str]] = {}
-    spelled: dict[str, SplitName] = {}
+    images: dict[str, list[NDArray[np.uint8]]] = {}
+    labels: dict[str, list[str]] = {}
     with open_stream(path) as stream:
         text = _lines(stream)
         columns = _columns(_names(next(text)), place)
         for number, cells in _rows(text, columns, place):
             where = f"{place}:{number}"
-            split = _split(cells, columns, where)
-            if columns.split is not None:
-                spelled[cells[columns.split].strip()] = split
+            name = _split(cells, columns, where)
             image = _image(cells[columns.pixels], where, images)
-            images.setdefault(split, []).append(image)
-            labels.setdefault(split, []).append(_label(cells[columns.label], where))
-    if "train" not in images:
+            images.setdefault(name, []).append(image)
+            labels.setdefault(name, []).append(_label(cells[columns.label], where))
+    spelled = split_names.splits_of(images)
+    if "train" not in spelled.values():
         raise DataError(f"{place}: found no training images", "add lines of pixels")
-    arrays: dict[SplitName, SplitArrays] = {
-        split: SplitArrays(
-            FoundArray(np.stack(images[split]), place), FoundArray(_classes(labels[split], labels), place)
-        )
-        for split in SPLITS
-        if split in images
-    }
+    arrays: dict[SplitName, SplitArrays] = {}
+    for split in (split for split in SPLITS if split in spelled.values()):
+        names = [name for name in images if spelled[name] == split]
+        found = np.stack([image for name in names for image in images[name]])
+        classes = _classes([label for name in names for label in labels[name]], labels)
+        arrays[split] = SplitArrays(FoundArray(found, place), FoundArray(classes, place))
     notes = _notes(place, columns, spelled) + (() if columns.split is not None else partners.alone(path))
     arrays, flat = rows.reshaped(arrays)
-    return SourceArrays(path.name.split(".")[0] or "data", arrays, notes=(*notes, *flat))
+    return SourceArrays(set_name(path), arrays, notes=(*notes, *flat))
 
 
 def _lines(stream: Stream) -> Iterator[str]:
@@ -146,19 +144,20 @@ def _columns(names: tuple[str, ...], place: str) -> _TextColumns:
     return _TextColumns(names, pixels, labels[0], split)
 
 
-def _split(cells: Sequence[str], columns: _TextColumns, where: str) -> SplitName:
+def _split(cells: Sequence[str], columns: _TextColumns, where: str) -> str:
+    """Return the name of the split of a line as it is spelled there. Raises DataError if it means none."""
     if columns.split is None:
         return "train"
-    found = split_names.split_of(cells[columns.split].strip())
-    if found is None:
+    name = cells[columns.split].strip()
+    if split_names.split_of(name) is None:
         raise DataError(
             f"{where}: unknown split {display.name(cells[columns.split], 30)}; expected train, val or test",
             "omit the column for a random split",
         )
-    return found
+    return name
 
 
-def _image(cell: str, where: str, before: dict[SplitName, list[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
+def _image(cell: str, where: str, before: dict[str, list[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
     """Return the pixels of a cell. Raises DataError if one is not a byte, or they are not as many as before."""
     numbers = cell.split()
     wrong = next((number for number in numbers if not _is_byte(number)), None)
@@ -184,7 +183,7 @@ def _label(cell: str, where: str) -> str:
     return cell.strip()
 
 
-def _classes(labels: list[str], every: dict[SplitName, list[str]]) -> NDArray[Any]:
+def _classes(labels: list[str], every: dict[str, list[str]]) -> NDArray[Any]:
     """Return labels as numbers if those of all splits are."""
     short = all(len(label) < 10 and label.isascii() and label.isdigit() for each in every.values() for label in each)
     return np.array(labels).astype(np.int32) if short else np.array(labels)

@@ -66,6 +66,8 @@ def remedy(what: str | None) -> str:
         return "run `git lfs pull` in its repository"
     if what and "(.npy)" in what:
         return "save images and labels together: numpy.savez(file, x=images, y=labels)"
+    if what and any(word in what for word in ("bzip2", "7z", "RAR", "Zstandard")):
+        return "repack it as .zip or .tar.gz"
     if what and "archive" in what:
         return "unpack it first"
     return "check that this is the right file"

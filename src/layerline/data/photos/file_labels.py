@@ -38,6 +38,8 @@ class FileLabels:
     notes: tuple[str, ...] = ()
     top: int = 0
     """Number of outer folders omitted from the names of images."""
+    tables: tuple[str, ...] = ()
+    """The paths, below the folder of the images, of the tables that these labels are from."""
 
     @cached_property
     def classes(self) -> tuple[str, ...]:

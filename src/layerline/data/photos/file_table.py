@@ -6,6 +6,7 @@ It is read by the rules of a label file (label_file.py): the names of its column
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline.data.photos import image_folder, label_columns
+from layerline.data.photos.bad_images import MAX_SHARE, above
 from layerline.data.photos.decoding import File
 from layerline.data.photos.headers import Outlines
 from layerline.data.photos.image_file import LARGEST_FILE
@@ -54,6 +56,8 @@ class FileTable:
     """The encoded images by the names that their column has instead, if the table contains the images themselves."""
     column: str = ""
     """The column of these names."""
+    joins: tuple[tuple[int, str], ...] = ()
+    """The first row of each table that was appended, and its name in messages."""
 
     @classmethod
     def of(cls, place: str, names: Iterable[Any], rows: Iterable[Iterable[Any]]) -> FileTable:
@@ -87,13 +91,18 @@ class FileTable:
             return self
         rows: list[list[str]] = []
         images: dict[str, bytes] = {}
+        joins: list[tuple[int, str]] = []
         for split, table in {"train": self, **others}.items():
+            joins.append((len(rows), table.place))
             if table.names != self.names:
                 raise DataError(
                     f"{self.place}: the table of {split} has the columns {', '.join(table.names)}; "
                     f"expected {', '.join(self.names)}",
                     "use the same column names in all tables",
                 )
+            if bool(table.images) != bool(self.images):
+                has, lacks = (table.place, self.place) if table.images else (self.place, table.place)
+                raise DataError(f"found encoded images in {has}, but paths in {lacks}", "pass both tables the same way")
             rows += [[*row, split] for row in table.rows]
             images |= table.images
         if "split" in (name.lower() for name in self.names):
@@ -101,7 +110,8 @@ class FileTable:
                 f"{self.place}: found a split column, but {' and '.join(others)} is passed too",
                 "use only one of the two",
             )
-        return FileTable(self.place, [*self.names, "split"], rows, images=images, column=self.column)
+        names = [*self.names, "split"]
+        return FileTable(self.place, names, rows, images=images, column=self.column, joins=tuple(joins))
 
     def read(
         self, folder: str | os.PathLike[str] | None, options: ImageOptions, progress: Progress | None
@@ -121,10 +131,13 @@ class FileTable:
             columns = (table.names[column], options.source.columns[1])
             options = replace(options, source=LabelSource(table._as_table(), columns=columns))
             if folder is None:
-                return table._files(column, replace(options, cache=None), progress)
-            return _below(Path(folder), options, progress, _MOST_FILES + _MOST_PER_ROW * len(table.rows))
+                read = table._files(column, replace(options, cache=None), progress)
+            else:
+                most = _MOST_FILES + _MOST_PER_ROW * len(table.rows)
+                read = _below(Path(folder), options, progress, most)
         except DataError as error:
             raise self._by_row(error) from error
+        return replace(read, notes=tuple(map(self._in_rows, read.notes)))
 
     def _with_paths(self, column: int) -> FileTable:
         """Return the table with paths relative to the folder that they have in common."""
@@ -135,7 +148,7 @@ class FileTable:
             [*row[:column], "/".join(path.split("/")[len(common) :]), *row[column + 1 :]]
             for row, path in zip(self.rows, paths, strict=True)
         ]
-        return FileTable(self.place, self.names, rows, "/".join([*common, ""]) if common else "")
+        return replace(self, rows=rows, prefix="/".join([*common, ""]) if common else "")
 
     def _column(self, named: str | None) -> int:
         """Return the index of the column with the paths; the first if none is called like one.
@@ -163,20 +176,36 @@ class FileTable:
 
     def _by_row(self, error: DataError) -> DataError:
         """Return an error about a line as one about a row, counted from 0."""
-
-        def row(line: re.Match[str]) -> str:
-            number = int(line[1]) - _HEADER_LINES
-            return f"{self.place}, row {number}" if number >= 0 else self.place
-
-        message = re.sub(rf"{re.escape(self.place)}:([0-9]+)", row, error.message)
-        message = re.sub(r"on line ([0-9]+)", lambda line: f"in row {int(line[1]) - _HEADER_LINES}", message)
-        message = message.replace("the line ", "the row ").replace(" lines ", " rows ")
         advice = error.help and error.help.replace("two lines", "two rows").replace("the line", "the row")
-        return DataError(message, advice and advice.replace("the first line names the columns", "name the columns"))
+        advice = advice and advice.replace("these lines", "these rows").replace("each line", "each row")
+        advice = advice and advice.replace("the first line names the columns", "name the columns")
+        return DataError(self._in_rows(error.message), advice)
+
+    def _in_rows(self, message: str) -> str:
+        """Return a message about lines as one about rows, counted from 0 as in pandas' iloc."""
+
+        def place(line: re.Match[str]) -> str:
+            number = int(line[1]) - _HEADER_LINES
+            return self._where(number) if number >= 0 else self.place
+
+        message = re.sub(rf"{re.escape(self.place)}:([0-9]+)", place, message)
+        message = re.sub(r"on line ([0-9]+)", lambda line: f"in row {int(line[1]) - _HEADER_LINES}", message)
+        return message.replace("the line ", "the row ").replace(" lines ", " rows ").replace("on 1 line ", "in 1 row ")
+
+    def _where(self, number: int) -> str:
+        """Return the name of a row: its table, and its number there."""
+        first, name = next((join for join in reversed(self.joins) if join[0] <= number), (0, self.place))
+        return f"{name}, row {number - first}"
 
     def _files(self, column: int, options: ImageOptions, progress: Progress | None) -> SourceArrays:
         """Return the images of the rows: at their paths, which are in a column, or contained in the table."""
-        files = [self._file(number, row[column]) for number, row in enumerate(self.rows) if row[column]]
+        found = [(number, row[column], self._file(number, row[column])) for number, row in enumerate(self.rows)]
+        missing = [(number, name) for number, name, file in found if file is None and name]
+        if len(missing) > math.floor(options.skip_bad * len(found)):
+            raise self._missing(missing)
+        files = [file for _, _, file in found if file is not None]
+        if not files:
+            raise DataError(f"{self.place}: no row has the path of a file", "check the column of the paths")
         options = options.for_files(self.place, (), [file.path for file in files])
         labels = options.labels
         if labels is None:
@@ -192,19 +221,28 @@ class FileTable:
             raise DataError(f"{self.place}: no image can be read", "fix the files")
         return parts(self.place, "table", collector.sorted_by(labels, None, {}), labels, IgnoredFiles(root=""), options)
 
-    def _file(self, number: int, name: str) -> File:
-        """Return the file of a row. Raises DataError if there is none."""
+    def _missing(self, rows: Sequence[tuple[int, str]]) -> DataError:
+        """Return the error for rows whose files do not exist: their numbers and paths."""
+        (number, name), count = rows[0], len(rows)
+        path = Path(self.prefix + name)
+        what = "found a folder" if path.is_dir() else "no such file"
+        found = f"{self._where(number)}: {display.name(str(path), 200)}: {what}"
+        if count > 1:
+            found += f"; {display.count(count)} of {display.count(len(self.rows))} rows have no file"
+        help_ = "paths are relative to the current folder; for another folder, pass data_dir="
+        share = above(count / len(self.rows))
+        skipping = f"; or skip {'it' if count == 1 else 'them'}: --skip-bad {share:g}" if share < MAX_SHARE else ""
+        return DataError(found, help_ + skipping)
+
+    def _file(self, number: int, name: str) -> File | None:
+        """Return the file of a row; None if there is none. Raises DataError for a name that no file can have."""
         if self.images:
             return File((), name, self.images[name])
         if any("\ud800" <= letter <= "\udfff" for letter in name):
-            raise DataError(f"{self.place}, row {number}: found a name that is not valid Unicode", "rename the file")
+            raise DataError(f"{self._where(number)}: found a name that is not valid Unicode", "rename the file")
         path = Path(self.prefix + name)
-        if not path.is_file():
-            what = "found a folder" if path.is_dir() else "no such file"
-            raise DataError(
-                f"{self.place}, row {number}: {display.name(str(path), 200)}: {what}",
-                "paths are relative to the current folder; for another folder, pass data_dir=",
-            )
+        if not name or not path.is_file():
+            return None
         *folders, last = name.split("/")
         return File(tuple(folders), last, path, stamp(path.stat()))
 

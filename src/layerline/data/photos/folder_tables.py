@@ -76,13 +76,15 @@ def _together(root: Path, found: dict[str, FileLabels]) -> FileLabels:
                 )
     names = list(found)
     used = " and ".join(names if len(names) < _MANY else [names[0], f"{len(names) - 1} more tables"])
-    notes = dict.fromkeys((f"{shown(root)}: labels are from {used}", *_notes(root, found)))
+    of, public = _with_splits(of)
+    notes = dict.fromkeys((f"{shown(root)}: labels are from {used}", *_notes(root, found), *public))
     together = FileLabels(
-        _with_splits(of),
+        of,
         " ".join(labels.digest for labels in found.values()),
         f"files not listed in {used}",
         any(labels.has_groups for labels in found.values()),
         tuple(notes),
+        tables=tuple(found),
     )
     together.check(shown(root))
     return together
@@ -99,11 +101,12 @@ def _notes(root: Path, found: dict[str, FileLabels]) -> Iterator[str]:
             seen.add(plain)
 
 
-def _with_splits(of: dict[str, FileLabel]) -> dict[str, FileLabel]:
-    """Return the labels with the splits that the outer folders stand for, unless a table has splits itself."""
+def _with_splits(of: dict[str, FileLabel]) -> tuple[dict[str, FileLabel], tuple[str, ...]]:
+    """Return the labels with the splits that the outer folders stand for, unless a table has splits, and notes."""
     top = len(outer_folders({tuple(path.split("/")[:-1]) for path in of}))
     firsts = {path: (path.split("/")[:-1][top:] or [""])[0] for path in of}
-    splits = {name: split_names.split_of(name) for name in set(firsts.values())}
+    splits = split_names.splits_of(set(firsts.values()))
     if "train" not in splits.values() or any(each.split != "train" for each in of.values()):
-        return of
-    return {path: replace(each, split=splits[firsts[path]] or each.split) for path, each in of.items()}
+        return of, ()
+    changed = {path: replace(each, split=splits.get(firsts[path], each.split)) for path, each in of.items()}
+    return changed, split_names.public_note(splits)

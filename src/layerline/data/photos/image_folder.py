@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
     from layerline.data.photos.decoding import Progress
     from layerline.data.photos.file_labels import FileLabels
     from layerline.data.photos.image_names import FolderLayout
-    from layerline.data.photos.image_options import ImageOptions
+    from layerline.data.photos.image_options import ImageOptions, LabelSource
     from layerline.data.photos.pictures import Inventory, Pictures
 
 _DEEPEST: Final = 8
+_ARCHIVES: Final = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz")
 MAX_IGNORED: Final = 10_000
 """Maximum number of files in an archive that are not images."""
 _PEEK: Final = 20
@@ -89,6 +91,7 @@ def _labeled(
     If folders have no meaning, a table inside them is used, and the returned options have its labels.
     """
     place = shown(path)
+    ignored.drop(_TEXT, _own_table(path, options))
     if options.labels is not None:
         return options, _wanted(files, options, ignored, place), options.labels
     texts = ignored.files.get(_TEXT, [])
@@ -103,7 +106,16 @@ def _labeled(
             raise
     options = replace(options, labels=labels)
     ignored.files.pop(EXCLUDED, None)
+    ignored.drop(_TEXT, labels.tables)
     return options, _wanted(files, options, ignored, place), labels
+
+
+def _own_table(folder: Path, options: ImageOptions) -> tuple[str, ...]:
+    """Return the path of the table of --labels below the folder of the images; none if it is elsewhere."""
+    if options.source.table is None or not options.source.path:
+        return ()
+    table, root = Path(options.source.path).resolve(), folder.resolve()
+    return (table.relative_to(root).as_posix(),) if table.is_relative_to(root) else ()
 
 
 class RunsInsideError(Exception):
@@ -153,11 +165,23 @@ def read_archive(
     with source as content:
         collector.fill(content, progress)
     if not collector.folders:
-        raise DataError(f"{archive.name}: no images found", "pass an archive with images arranged as class/image")
+        raise _without_images(archive.name, others.ignored)
     others.ignored.recoded = list(archive.recoded)
     arranged = _arranged(archive.name, options, others, collector.inventory)
     pictures = collector.sorted_by(arranged, cached, others.to_json())
     return parts(archive.name, _stem(path), pictures, arranged, others.ignored, options)
+
+
+def _without_images(place: str, ignored: IgnoredFiles) -> DataError:
+    """Return the error for an archive without images, with the archive in it if there is one."""
+    inner = sorted(name for names in ignored.files.values() for name in names if name.lower().endswith(_ARCHIVES))
+    if not inner:
+        return DataError(f"{place}: no images found", "pass an archive with images arranged as class/image")
+    first, count = display.name(inner[0], 100), display.counted(len(inner), "archive")
+    return DataError(
+        f"{place}: found no images, but {count} inside: {first}",
+        f"unpack {place}, then pass --data {shlex.quote(first)}",
+    )
 
 
 def _paths(archive: Members, runs: Collection[Folders]) -> list[str]:
@@ -399,6 +423,8 @@ def _files(archive: Members, members: Iterable[Member], options: ImageOptions, o
             others.empty.add((*folders, name))
             continue
         kind = _kind(member, folders, name)
+        if kind == _TEXT and _is_table(member, options.source):
+            continue
         if kind:
             if ignored.add(kind, member.name) > MAX_IGNORED:
                 raise DataError(
@@ -425,6 +451,12 @@ def _files(archive: Members, members: Iterable[Member], options: ImageOptions, o
             ignored.add(reason, file.path)
         else:
             yield replace(file, content=archive.read(member))
+
+
+def _is_table(member: Member, source: LabelSource) -> bool:
+    """Return whether a text file of an archive is the table of --labels, by its name and size."""
+    name = _split(member.name)[1]
+    return source.table is not None and (name, member.size) == (Path(source.path).name, source.table.size)
 
 
 def _kind(member: Member, folders: Folders, name: str) -> str:

@@ -94,7 +94,7 @@ def layout(
         )
         return _of_classes(place, top, {path: ("train", path[: len(top) + 1]) for path in folders}, bare, lone)
     around = {name: _around(name, inner) for name in splits}
-    read = {name: of for name in splits if (of := split_names.split_of(name)) and around[name] is not None}
+    read = {name: of for name, of in split_names.splits_of(splits).items() if around[name] is not None}
     if () in inner or len(read) < len(firsts):
         refused = Refusal(place, top, inner, splits, read, context or Surroundings()).error()
         raise LayoutError(refused.message, refused.help)
@@ -105,7 +105,8 @@ def layout(
         outer = (*top, name, *(around[name] or ()))
         known |= {path: (split, path[: len(outer) + 1]) for path in folders if path[: len(outer)] == outer}
         bare += [(split, path[0]) for path in _below(outer, empty, 1)]
-    return _of_classes(place, top, known, bare, _without_images(empty, top, firsts))
+    notes = split_names.public_note(read) + _without_images(empty, top, firsts)
+    return _of_classes(place, top, known, bare, notes)
 
 
 def _without_images(empty: Iterable[Folders], top: Folders, filled: set[str]) -> tuple[str, ...]:
@@ -214,7 +215,7 @@ def _of_classes(
     of = {path: (split, numbers[of_folder[folder]]) for path, (split, folder) in known.items()}
     splits = tuple(split for split in SPLITS if split in names)
     inside = _inside({path: folder for path, (_, folder) in known.items()}, top)
-    return FolderLayout(classes, of, splits, notes + inside + spelled.notes + _similar(classes), len(top))
+    return FolderLayout(classes, of, splits, notes + inside + spelled.notes, len(top))
 
 
 def _inside(class_of: dict[Folders, Folders], top: Folders) -> tuple[str, ...]:
@@ -299,16 +300,6 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
     if all(name.isascii() and name.isdigit() for name in listed):
         listed.sort(key=int)
     return tuple(listed)
-
-
-def _similar(classes: tuple[str, ...]) -> tuple[str, ...]:
-    seen: dict[str, str] = {}
-    notes = []
-    for name in classes:
-        before = seen.setdefault(name.casefold(), name)
-        if before != name:
-            notes.append(f"{display.name(before)} and {display.name(name)} are separate classes")
-    return tuple(notes)
 
 
 def _path_text(path: Folders) -> str:

@@ -115,9 +115,10 @@ def _notes(inventory: Inventory, color: bool, options: ImageOptions, resized: Re
     notes = []
     count = len(inventory.files)
     if 0 < inventory.gray < count and color:
+        be = "is" if inventory.gray == 1 else "are"
         notes.append(
-            f"{display.count(inventory.gray)} of {display.count(count)} images are gray, "
-            "and are converted to RGB like the others"
+            f"{display.count(inventory.gray)} of {display.count(count)} images {be} gray, "
+            f"and {be} converted to RGB like the others"
         )
     if inventory.several:
         have = "has" if len(inventory.several) == 1 else "have"

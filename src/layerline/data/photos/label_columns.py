@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, final
 
 from layerline.data.photos import split_names
@@ -13,7 +13,7 @@ from layerline.errors import DataError, spelling
 from layerline.numbers import display
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from layerline.data.part import SplitName
     from layerline.data.photos.file_names import FileNames
@@ -63,14 +63,8 @@ class UsedColumns:
     split: int | None
     group: int | None
     notes: tuple[str, ...] = ()
-    marked: SplitName | None = None
-    """The split that a column of true and false marks; None if the column has names of splits."""
-
-    def split_of(self, cell: str) -> SplitName | None:
-        """Return the split that a cell of the column of splits means, None if it means none."""
-        if self.marked is None:
-            return split_names.split_of(cell)
-        return None if cell.lower() not in TRUTH else self.marked if TRUTH[cell.lower()] else "train"
+    splits: Mapping[str, SplitName] = field(default_factory=dict)
+    """The split that each cell of the column of splits means, without cells that mean none."""
 
 
 def choose(
@@ -131,8 +125,9 @@ class _Chooser:
             label, classes = self._labels([k for k in free if not self._is_fold(k)] or free)
         used = {file, label, split, group, *classes.values()}
         self._check_misspelled([k for k in range(len(self._names)) if k not in used])
-        notes = self._notes(file, label, split, used, marked)
-        return UsedColumns(self._has_header, file, label, classes, split, group, notes, marked)
+        splits = {} if split is None else self._splits(split, marked)
+        notes = self._notes(file, label, split, used, marked) + split_names.public_note(splits)
+        return UsedColumns(self._has_header, file, label, classes, split, group, notes, splits)
 
     def _named(self, flag: str, column: str) -> int:
         """Return the index of a column by its name or number. Raises DataError if there is none."""
@@ -241,6 +236,15 @@ class _Chooser:
                 found += [k] if None not in means and "train" in means and len(means) > 1 else []
         return found[0] if len(found) == 1 else None
 
+    def _splits(self, k: int, marked: SplitName | None) -> dict[str, SplitName]:
+        """Return the splits that the cells of a column mean. marked: the one that true means, if they are not names."""
+        cells = set(self._cells[k])
+        return (
+            {cell: marked if TRUTH[cell.lower()] else "train" for cell in cells}
+            if marked
+            else split_names.splits_of(cells)
+        )
+
     def _held_out(self, used: Collection[int | None]) -> int | None:
         """Return the only column of true and false that marks a split; None if it leaves no training images."""
         found = [k for k, name in enumerate(self._names) if k not in used and _SIGNS.sub("", name) in _HELD_OUT]
@@ -309,8 +313,8 @@ class _Chooser:
         ]
         rest = [title for k, title in enumerate(self._titles) if k not in {*used, *folds}]
         if rest:
-            some = ", ".join(display.name(name, 30).lower() or "without a name" for name in rest[:_MAX_LISTED])
-            notes.append(f"ignored in {place}: the columns {some}")
+            some = ", ".join(display.name(name, 30) or "without a name" for name in rest[:_MAX_LISTED])
+            notes.append(f"ignored in {place}: the column{'s' * (len(rest) > 1)} {some}")
         return tuple(notes)
 
 

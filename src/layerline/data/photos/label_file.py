@@ -13,13 +13,13 @@ import re
 import shlex
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from layerline.data.photos import label_columns, several_labels
 from layerline.data.photos.bad_images import MAX_SHARE, above
 from layerline.data.photos.file_labels import FileLabel, FileLabels
-from layerline.data.photos.file_names import parts_of
+from layerline.data.photos.file_names import Meant, parts_of
 from layerline.data.photos.image_names import LONGEST_NAME
 from layerline.data.photos.label_columns import TRUTH
 from layerline.data.photos.label_table import HEADER
@@ -41,6 +41,8 @@ _MAX_SHOWN: Final = 3
 _FEWEST_MEASURED: Final = 10
 """Lines from which labels can be recognized as measurements."""
 _NUMBER: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
+_WHOLE: Final = re.compile(r"-?[0-9]+(\.0*)?", re.ASCII)
+"""A whole number, which a program may have written as 3.0."""
 _NO_VALUE: Final = ("nan", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "-", "?", "unknown", "missing")
 """Labels that may mean a missing value. A class can have such a name, so they are only reported."""
 
@@ -84,6 +86,7 @@ def labels_of(
     """
     chosen = label_columns.choose(table, files, place, *columns)
     rows = [_row(table, chosen, line, cells, files) for line, cells in table.lines[chosen.has_header :]]
+    rows = _with_whole_numbers(rows)
     _check_named_once(table, rows)
     excluded = frozenset(excluded)
     rows = [row for row in rows if not row.paths or not excluded.issuperset(row.paths)]
@@ -103,8 +106,6 @@ def labels_of(
 def _row(table: Table, columns: UsedColumns, line: int, cells: Sequence[str], files: FileNames) -> _Row:
     """Return a line; its label is empty if it has none."""
     place, file = f"{table.place}:{line}", cells[columns.file]
-    if not file:
-        raise DataError(f"{place}: the file is empty", "fill it in, or remove the line")
     if columns.label is None:
         labels = _marked({name: cells[k] for name, k in columns.classes.items()}, place)
     else:
@@ -115,7 +116,7 @@ def _row(table: Table, columns: UsedColumns, line: int, cells: Sequence[str], fi
             f"{place}: found a label of {longest} characters, expected at most {LONGEST_NAME}", "shorten it"
         )
     requested = "train" if columns.split is None else cells[columns.split]
-    split: SplitName | None = "train" if columns.split is None else columns.split_of(requested)
+    split: SplitName | None = "train" if columns.split is None else columns.splits.get(requested)
     if split is None:
         near = spelling.nearest(requested, ("train", "val", "test", "validation"))
         raise DataError(
@@ -124,9 +125,17 @@ def _row(table: Table, columns: UsedColumns, line: int, cells: Sequence[str], fi
             f"did you mean {near}?" if near else "omit the column for a random split",
         )
     group = "" if columns.group is None else cells[columns.group]
-    meant = files.meant(file)
+    meant = files.meant(file) if file else Meant()
     plain = "/".join(parts_of(file)) or file
     return _Row(line, file, plain, labels, split, group, meant.paths, meant.outside, meant.other_case)
+
+
+def _with_whole_numbers(rows: list[_Row]) -> list[_Row]:
+    """Return the rows with labels such as 3 for 3.0, if all are whole numbers: programs write them so next to NaN."""
+    labels = {label for row in rows for label in row.labels}
+    if not all(map(_WHOLE.fullmatch, labels)) or not any("." in label for label in labels):
+        return rows
+    return [replace(row, labels=tuple(label.partition(".")[0] for label in row.labels)) for row in rows]
 
 
 def _marked(cells: Mapping[str, str], place: str) -> tuple[str, ...]:
@@ -145,7 +154,7 @@ def _marked(cells: Mapping[str, str], place: str) -> tuple[str, ...]:
 def _check_named_once(table: Table, rows: Sequence[_Row]) -> None:
     before: dict[str, _Row] = {}
     for row in rows:
-        other = before.setdefault(row.file, row)
+        other = before.setdefault(row.file, row) if row.file else row
         if other is not row:
             raise _twice(table, other, row)
 
@@ -169,14 +178,24 @@ def _usable(table: Table, rows: list[_Row], files: FileNames, place: str, skip: 
     around = files.are_around({row.outside for row in rows if row.outside})
     absent = [row for row in rows if not row.paths or (row.outside and not around)]
     unlabeled = [row for row in rows if not row.labels]
+    nameless = [row for row in rows if not row.file]
     bad = {row.line for row in (*absent, *unlabeled)}
     if len(bad) > math.floor(skip * len(rows)):
-        found = _unlabeled(unlabeled, rows) if unlabeled else _absent(absent, rows, files, place)
+        found = _nameless(nameless, rows) if nameless else None
+        found = found or (_unlabeled(unlabeled, rows) if unlabeled else _absent(absent, rows, files, place))
         share = above(len(bad) / len(rows))
         way = f"{found.help}, or skip {'it' if len(bad) == 1 else 'them'}: --skip-bad {share:g}"
-        line = (unlabeled or absent)[0].line
+        line = (nameless or unlabeled or absent)[0].line
         raise DataError(f"{table.place}:{line}: {found.message}", way if share < MAX_SHARE else found.help)
     return [row for row in rows if row.line not in bad]
+
+
+def _nameless(lacking: Sequence[_Row], rows: Sequence[_Row]) -> DataError:
+    """Return the error for lines without a file."""
+    if len(lacking) == 1:
+        return DataError("the file is empty", "fill it in, or remove the line")
+    count = f"{display.count(len(lacking))} of {display.count(len(rows))} lines name no file"
+    return DataError(count, "fill them in, or remove these lines")
 
 
 def _unlabeled(lacking: Sequence[_Row], rows: Sequence[_Row]) -> DataError:
@@ -284,7 +303,8 @@ def _skipped(table: Table, rows: Sequence[_Row], usable: Sequence[_Row], skip: f
     if not bad:
         return ()
     first = bad[0]
-    reason = f"the file {display.name(first.file, 100)} does not exist" if first.labels else "no label"
+    missing = f"the file {display.name(first.file, 100)} does not exist" if first.file else "no file"
+    reason = missing if first.labels else "no label"
     count = f"{display.count(len(bad))} of {display.count(len(rows))} lines cannot be used and are skipped"
     return (f"{count} (--skip-bad {skip:g}), such as {table.place}:{first.line}: {reason}",)
 

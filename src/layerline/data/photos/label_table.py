@@ -58,6 +58,8 @@ class Table:
     notes: tuple[str, ...] = ()
     in_memory: bool = False
     """Whether it is a DataFrame, which has no path for commands in messages."""
+    size: int = 0
+    """Bytes of the file."""
 
 
 def read(path: str | os.PathLike[str]) -> Table:
@@ -67,8 +69,8 @@ def read(path: str | os.PathLike[str]) -> Table:
     text, notes = _text(content, place)
     digest = hashlib.sha256(content).hexdigest()
     if text.lstrip().startswith("{"):
-        return Table(place, tuple(_objects(text, place)), digest, has_header=True, notes=notes)
-    return Table(place, tuple(_even(_lines(text, place), place)), digest, None, notes)
+        return Table(place, tuple(_objects(text, place)), digest, has_header=True, notes=notes, size=len(content))
+    return Table(place, tuple(_even(_lines(text, place), place)), digest, None, notes, size=len(content))
 
 
 def _content(path: Path, place: str) -> bytes:

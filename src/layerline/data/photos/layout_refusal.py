@@ -144,8 +144,8 @@ class Refusal:
             table = self._table()
             ways = [self._with_table(table, command(self.place))] if table else self._beside()
             help_ = "; ".join([*ways, *self._by_names()]) or f"{LAYOUT}; {_LABELS}"
-            table_text = f" and the table {display.name(table, 60)}" if table else ""
-            return DataError(f"{self.place}: found images {where}{table_text}, expected a folder for each class", help_)
+            table_text = f" (and a table, {display.name(table, 60)})" if table else ""
+            return DataError(f"{self.place}: found images {where}{table_text}; expected a folder for each class", help_)
         return self._depths()
 
     def _beside(self) -> list[str]:

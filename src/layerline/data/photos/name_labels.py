@@ -44,7 +44,8 @@ def labels_of(paths: Sequence[str], pattern: re.Pattern[str], place: str) -> Fil
                 "enclose the part that is the label in parentheses",
             )
         of[path] = FileLabel(label, splits.get(name.split("/", 1)[0], "train") if splits else "train")
-    found = FileLabels(of, f"label by {pattern.pattern}", "files without a label", top=top)
+    notes = split_names.public_note(splits)
+    found = FileLabels(of, f"label by {pattern.pattern}", "files without a label", notes=notes, top=top)
     found.check(place)
     return found
 
@@ -73,7 +74,7 @@ def _splits(paths: Sequence[str], place: str, command: str) -> dict[str, SplitNa
     among = split_names.among(firsts)
     if not among:
         return {}
-    found = {name: split for name in among if (split := split_names.split_of(name)) is not None}
+    found = split_names.splits_of(among)
     others = sorted(firsts - set(found))
     if others:
         names = ", ".join(display.name(name, 30) if name else "the top folder" for name in others[:4])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline.data.formats import partners
+from layerline.data.formats.array_names import set_name
 from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.part import SPLITS, SplitName
 from layerline.data.photos import parquet_file, split_names
@@ -90,7 +91,8 @@ def read_file(path: Path, options: ImageOptions, progress: Progress | None) -> S
                 splits.setdefault(of or "train", []).append(other)
     else:
         splits = {"train": [path]}
-    found = _read(path, _SHARD.sub("", path.stem), splits, options, progress)
+    name = set_name(path.with_name(_SHARD.sub("", path.stem)))
+    found = _read(path, name, splits, options, progress)
     return replace(found, notes=found.notes + partners.alone(path)) if len(splits) == 1 else found
 
 
@@ -153,7 +155,7 @@ def _classes(path: Path, columns: ParquetColumns) -> list[str] | None:
     if found and all(value in (None, -1) for value in found):
         return None
     names: list[str] = []
-    for row, value in enumerate(found):
+    for row, value in enumerate(int(each) if type(each) is float and each.is_integer() else each for each in found):
         wrong = value is None or (type(value) is int and (value < 0 or (columns.names and value >= len(columns.names))))
         name = "" if wrong else columns.names[value] if type(value) is int and columns.names else str(value)
         if not name.strip() or len(name) > LONGEST_NAME:

@@ -15,6 +15,7 @@ from layerline.data.formats.array_names import meaning
 from layerline.data.formats.recognize import shown
 from layerline.data.formats.stream import FETCH
 from layerline.data.photos.image_file import LARGEST_FILE
+from layerline.data.photos.image_format import EXPECTED
 from layerline.errors import DataError
 from layerline.files import regular
 from layerline.numbers import display
@@ -65,22 +66,49 @@ def columns(path: Path) -> ParquetColumns:
         labels = [field.name for field in schema if features.get(field.name, {}).get("_type") == "ClassLabel"]
         if not labels:
             labels = [field.name for field in schema if _is_label(field)]
+        paths = None if images else _paths(opened, schema)
+    if paths is not None:
+        raise DataError(
+            f"{shown(path)}: found paths of images in the column {display.name(paths, 30)}, expected the images "
+            "themselves",
+            f"in Python, load the table: load_data(pandas.read_parquet({str(path)!r})); or save it as CSV, then: "
+            "layerline data info FOLDER --labels FILE",
+        )
     image, label = (_only(shown(path), what, found) for what, found in (("image", images), ("label", labels)))
     names = features.get(label, {}).get("names")
     right = isinstance(names, list) and all(isinstance(name, str) for name in names)
     return ParquetColumns(image, label, tuple(names or ()) if right else ())
 
 
+def _paths(opened: Any, schema: Any) -> str | None:
+    """Return the first column of text that names image files; None if there is none."""
+    import pyarrow.types as kinds
+
+    for field in schema:
+        if kinds.is_string(field.type) or kinds.is_large_string(field.type):
+            batch = next(opened.iter_batches(batch_size=_ROWS, columns=[field.name], use_threads=False), None)
+            cells = [] if batch is None else [cell for cell in batch.column(0).to_pylist() if cell]
+            if cells and all(cell.lower().endswith(EXPECTED) for cell in cells):
+                return str(field.name)
+    return None
+
+
 def labels(path: Path, column: str) -> list[Any]:
-    """Return the values of a column of labels: int, str or None. Raises DataError."""
+    """Return the values of a column of labels: int, str, None, or a float that is whole. Raises DataError."""
     with _opened(path) as opened:
         found = opened.read(columns=[column], use_threads=False).column(column).to_pylist()
     for row, value in enumerate(found):
-        if value is not None and type(value) not in (int, str, bool):
+        if value is not None and type(value) not in (int, str, bool) and not _is_whole(value):
+            found_text = f"{value:g}" if type(value) is float else type(value).__name__
             raise DataError(
-                f"{shown(path)}: found {type(value).__name__} in row {row} of {column}", "use one label per row"
+                f"{shown(path)}: found {found_text} in row {row} of {column}, expected a class", "use one label per row"
             )
     return list(found)
+
+
+def _is_whole(value: Any) -> bool:
+    """Return whether it is a whole number stored as a float, as pandas does for a column with missing values."""
+    return type(value) is float and value.is_integer()
 
 
 def images(path: Path, column: str) -> Iterator[tuple[bytes, str]]:
@@ -133,7 +161,12 @@ def _is_label(field: Any) -> bool:
     import pyarrow.types as kinds
 
     means = meaning(field.name)
-    plain = kinds.is_integer(field.type) or kinds.is_string(field.type) or kinds.is_large_string(field.type)
+    plain = (
+        kinds.is_integer(field.type)
+        or kinds.is_floating(field.type)
+        or kinds.is_string(field.type)
+        or kinds.is_large_string(field.type)
+    )
     return plain and means is not None and means.role == "labels" and not means.rest
 
 

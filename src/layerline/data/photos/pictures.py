@@ -22,7 +22,7 @@ from layerline.data.photos.image_stack import ImageStack, reorder
 from layerline.numbers import display
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -59,6 +59,14 @@ class IgnoredFiles:
         """Record a file; return the number of files of all kinds."""
         self.files.setdefault(kind, []).append(name)
         return sum(map(len, self.files.values()))
+
+    def drop(self, kind: str, names: Collection[str]) -> None:
+        """Remove files that are used after all."""
+        left = [name for name in self.files.get(kind, []) if name not in names]
+        if left:
+            self.files[kind] = left
+        else:
+            self.files.pop(kind, None)
 
     def notes(self, place: str) -> tuple[str, ...]:
         """Return a note for each kind."""

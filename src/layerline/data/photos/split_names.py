@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from layerline.data.part import SplitName
 
@@ -43,6 +43,8 @@ _COMPANY: Final = {
 """Words with a second meaning, and the neighbors that indicate it: vehicles, invalid, language codes."""
 _PARTS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+x\d+|\d+|[^\W\d_]+")
 _HELD_OUT: Final = re.compile(r"h[eo]ld[-_. ]?out", re.IGNORECASE)
+_PUBLIC: Final = re.compile(r"public[\W_]*test|test[\W_]*public", re.IGNORECASE)
+_PRIVATE: Final = re.compile(r"private[\W_]*test|test[\W_]*private", re.IGNORECASE)
 _GLUED: Final = re.compile(rf"(seg|my)?({'|'.join(sorted(SPLIT_WORDS, key=len, reverse=True))})({'|'.join(_BESIDE)})?")
 
 
@@ -62,6 +64,26 @@ def split_of(name: str) -> SplitName | None:
     """Return the labeled split that a name means, None if it means none."""
     found = meaning(name)
     return None if found == "prediction" else found
+
+
+def splits_of(names: Collection[str]) -> dict[str, SplitName]:
+    """Return the labeled splits that the names of one level mean, without those that mean none.
+
+    Of a public and a private test set, as in FER2013, the public one is by convention the validation set, unless there
+    is another.
+    """
+    found = {name: split for name in names if (split := split_of(name)) is not None}
+    public = [name for name in found if _PUBLIC.search(name)]
+    if public and "validation" not in found.values() and any(map(_PRIVATE.search, found)):
+        found |= dict.fromkeys(public, "validation")
+    return found
+
+
+def public_note(splits: Mapping[str, SplitName]) -> tuple[str, ...]:
+    """Return a note if a public test set is the validation set."""
+    public = sorted(name for name, split in splits.items() if split == "validation" and _PUBLIC.search(name))
+    private = sorted(filter(_PRIVATE.search, splits))
+    return (f"{' and '.join(public)} is used as validation, {' and '.join(private)} as test",) if public else ()
 
 
 def among(names: Collection[str]) -> dict[str, Meaning]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from layerline.data.dataset import Dataset, Scaling, Split
 from layerline.errors import CallError, DataError, RecipeError
-from layerline.training.pytorch.torch_data import TorchImages, check_classes, read
+from layerline.training.pytorch.torch_data import FitImages, check_classes, read
 
 if TYPE_CHECKING:
     from layerline.data.dataset import ImageSet
@@ -45,7 +45,7 @@ class FitData:
 
     own: Dataset | None
     """What `load_data` returned, if that was passed."""
-    sets: dict[str, TorchImages]
+    sets: dict[str, FitImages]
     """Else the images of each split."""
 
     @classmethod

@@ -32,7 +32,7 @@ _TENSOR: Final = (
 
 
 @dataclass(frozen=True, eq=False)
-class TorchImages:
+class FitImages:
     """Images with labels in memory, and how a DataLoader would put them into batches; None: not determined."""
 
     images: ImageSet
@@ -43,7 +43,7 @@ class TorchImages:
     """The number and size of images that were copied into memory, and whether they are uint8."""
 
 
-def read(value: Any, place: str, *, read_once: bool = False) -> TorchImages:
+def read(value: Any, place: str, *, read_once: bool = False) -> FitImages:
     """Return images and labels. Raises DataError; CallError for what is no data.
 
     Arrays and tensors are used where they are; the items of a data set are read one by one. place: the argument, as
@@ -68,7 +68,7 @@ def read(value: Any, place: str, *, read_once: bool = False) -> TorchImages:
     images = ImageSet(_images(x, f"{place}: x"), _labels(y, len(x), f"{place}: y"))
     if x.dtype == np.uint8:
         note = f"{note or f'{place}: images'}; uint8 reaches the module as it is, from 0 to 255"
-    return TorchImages(images, found.batch_size, found.shuffle, found.drop_last, note)
+    return FitImages(images, found.batch_size, found.shuffle, found.drop_last, note)
 
 
 def check_classes(images: ImageSet, place: str, classes: int) -> None:
