@@ -73,7 +73,7 @@ def test_the_labels_of_arrays_are_one_column():
     assert 'which one has the labels?\n  help: choose one: label_column="kind"' in refused(frame)
     data = load_data(frame, label_column="kind", test="none", validation="none")
     np.testing.assert_array_equal(data.train.labels, LABELS)
-    assert data.notes[0] == "DataFrame: the column scan has the images, kind the labels; ignored: the columns side"
+    assert data.notes[0] == "DataFrame: the column scan has the images, kind the labels; ignored: the column side"
     assert len(load_data(frame.drop(columns="side")).classes) == 3
     text = refused(frame.rename(columns={"side": "is_valid"}), label_column="kind")
     assert "found the column is_valid, but images in memory are split by test= and validation=" in text

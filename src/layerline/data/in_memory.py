@@ -178,7 +178,7 @@ def _frame(cells: dict[str, list[Any]], place: str, columns: tuple[str | None, s
     if missing is not None:
         raise DataError(f"{place}, row {missing}: found no image in {display.name(image, 30)}", "remove the row")
     rest = [display.name(name, 30) for name in names if name not in (image, label)]
-    ignored = f"; ignored: the columns {', '.join(rest)}" if rest else ""
+    ignored = f"; ignored: the column{'s' * (len(rest) > 1)} {', '.join(rest)}" if rest else ""
     note = (
         f"{place}: the column {display.name(image, 30)} has the images, {display.name(label, 30)} the labels{ignored}"
     )

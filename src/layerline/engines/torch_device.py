@@ -64,7 +64,10 @@ class TorchDevice:
 
     def laid_out(self, x: torch.Tensor) -> torch.Tensor:
         """Return images (N, C, H, W) in the device's memory layout."""
-        return x.contiguous(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
+        if self.channels_last:
+            return x.contiguous(memory_format=torch.channels_last)
+        # With one channel, images (N, H, W, C) are contiguous as they are, but their strides choose other kernels.
+        return x.contiguous().view(-1).view(x.shape)
 
     def module(self, module: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
         """Move a module to the device, in its memory layout."""

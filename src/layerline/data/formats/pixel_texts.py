@@ -198,5 +198,6 @@ def _notes(place: str, columns: _TextColumns, spelled: dict[str, SplitName]) -> 
     used = {columns.pixels, columns.label, columns.split}
     rest = [name for column, name in enumerate(columns.names) if column not in used]
     if rest:
-        notes.append(f"ignored in {place}: the columns {', '.join(display.name(name, 30) for name in rest)}")
+        listed = ", ".join(display.name(name, 30) for name in rest)
+        notes.append(f"ignored in {place}: the column{'s' * (len(rest) > 1)} {listed}")
     return tuple(notes)
