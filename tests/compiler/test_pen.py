@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 import operator
 import re
@@ -21,6 +22,8 @@ from layerline.compiler.compilation import plan
 from layerline.compiler.driver import write_module
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, KernelArgument, reads, sets
+from layerline.compiler.kernels.exchange import Exchange
+from layerline.compiler.llvm_pen import LlvmPen
 from layerline.compiler.machine import Machine, host, named
 from layerline.compiler.pen import Pen
 from layerline.compiler.task import task_of
@@ -372,6 +375,8 @@ def test_loops_conditions_and_memory(name: str, machine: str) -> None:
 
 ELSEWHERE: Final = {"counted", "read", "write", "at", "load", "pointer", "scalar", "as_index", "prefetch"}
 """Words that the bodies above are full of."""
+CALLED: Final = {"call_address"}
+"""What machine code calls is Python's: `test_a_function_of_the_caller_gets_its_number`."""
 INTEGERS: Final = {"literal", "integer", "compared", "index_type"}
 """What Index is made of."""
 
@@ -380,7 +385,22 @@ def test_every_word_of_a_kernel_s_pen_is_tried() -> None:
     """A new word comes with a line above."""
     words = {name for name, _ in inspect.getmembers(Pen) if not name.startswith("_")}
     tried = {name.partition(" ")[0] for name in WORDS} | (PLACES.keys() & words) | BODIES.keys()
-    assert words == tried | ELSEWHERE | INTEGERS
+    assert words == tried | ELSEWHERE | INTEGERS | CALLED
+
+
+def test_a_function_of_the_caller_gets_its_number() -> None:
+    """A kernel calls it by the address that it is given."""
+    called: list[int] = []
+    function = ctypes.CFUNCTYPE(None, ctypes.c_int)(called.append)
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    kernel = Exchange(7, ((3, DType.F64), (2, DType.F32)))
+    module = LlvmPen.module(host())
+    pen = LlvmPen.begin(module, host(), "call", kernel.pointers, kernel.scalars)
+    kernel.write(pen)
+    pen.end()
+    code = jit.compile_text(str(module), host()).function("call", [*[ctypes.c_void_p] * 5, ctypes.c_int64])
+    code(address, 0, 0, 0, 0, 0)
+    assert called == [7]
 
 
 def test_a_loop_that_never_runs_is_refused() -> None:

@@ -236,7 +236,7 @@ def test_files_without_a_line_are_counted(tmp_path):
     data = labeled(tmp_path, "file,label,age\n0.png,b,3\n1.png,a,4\n", test="none", validation="none")
     assert len(data.train) == 2
     assert any("files not listed in --labels (4), such as 2.png" in note for note in data.notes)
-    assert any("the columns age" in note for note in data.notes)
+    assert any("the column age" in note for note in data.notes)
 
 
 # Cuts

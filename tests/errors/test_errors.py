@@ -42,7 +42,13 @@ def run() -> Run:
 @pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.__name__)
 def test_every_error_can_be_pickled_and_copied(kind: type, run: Run) -> None:
     """Class, words, help, notes, every attribute and the run are the same in the copy, in every protocol."""
-    values: dict[str, Any] = {"message": "here: found this", "help": "do that", "run": run, "name": "cats"}
+    values: dict[str, Any] = {
+        "message": "here: found this",
+        "help": "do that",
+        "run": run,
+        "name": "cats",
+        "parts": ("a", 1),
+    }
     error = kind(**{name: values[name] for name in inspect.signature(kind).parameters})
     error.add_note("a note")
     error.place = 3

@@ -116,7 +116,7 @@ def test_the_repair_in_a_message_repairs():
         conv = Conv(1, (R, S), padding=(padding, padding), dilation=(dilation, dilation))
         with pytest.raises(Misfit) as caught:
             conv.output_shape((1, H, W))
-        kernel, pads = (text.split()[-1] for text in caught.value.help.split(", or "))
+        kernel, pads = (text.split()[-1] for text in caught.value.help.split(" or "))
         kernel, pads = Sizes().read("kernel", kernel), Sizes(low=0).read("padding", pads)
         dataclasses.replace(conv, kernel=kernel).output_shape((1, H, W))
         dataclasses.replace(conv, padding=pads).output_shape((1, H, W))

@@ -128,7 +128,7 @@ def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
     flags: values by the keys of OPTIONS, only those that were specified. Raises UserError if any of them is invalid;
     the network is checked as far as that is possible without the data.
     """
-    if net is not None and "data" not in flags and _is_data(net):
+    if net is not None and "data" not in flags and not net.lower().endswith(_SUFFIX) and _is_data(net):
         found = display.name(net, 200)
         raise UserError(
             f"{found}: data, not a network", f"name it with --data: layerline train --data {shlex.quote(found)}"

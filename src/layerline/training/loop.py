@@ -228,7 +228,7 @@ class Loop:
 
     def _stopped(self) -> bool:
         """Return whether a signal was received; one that another rank received counts as received here."""
-        received = int(self._engine.ranks.largest(self._interrupt.signal or 0))
+        received = int(self._engine.ranks.largest(int(self._interrupt.signal or 0)))
         self._interrupt.signal = received or None
         return received != 0
 

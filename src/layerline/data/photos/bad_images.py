@@ -90,7 +90,7 @@ def _ways_out(
         none = f"there are no other images of {_listed(lost)}"
         if left > 1 and without:
             ways.append(f"{none}; to omit {_it(lost)}: {_command(place, options, without)}")
-        elif left < 2:
+        elif left < 2 and others:
             ways.append(f"{none}, and a classifier needs 2 classes")
         return ways
     odd = _patterns(bad, good)
