@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from layerline.data.dataset import Dataset, Scaling, Split
+from layerline.data.pixels import divisor
 from layerline.errors import CallError, DataError, RecipeError
 from layerline.training.pytorch.torch_data import FitImages, check_classes, read
 
 if TYPE_CHECKING:
+    from layerline.data.augment.augmentation import Augmentation
     from layerline.data.dataset import ImageSet
 
 
@@ -96,7 +98,9 @@ class FitData:
             return self.own
         for name, each in self.sets.items():
             check_classes(each.images, name, classes)
-        splits = {name: _all(each.images) for name, each in self.sets.items()}
+        low, high = self._range
+        maximum = divisor(low, high)
+        splits = {name: _all(dataclasses.replace(each.images, maximum=maximum)) for name, each in self.sets.items()}
         C = self.shape[0]
         return Dataset(
             "data",
@@ -107,6 +111,24 @@ class FitData:
             Scaling((1.0,) * C, (0.0,) * C),  # images reach the module as they are
             fingerprint="",
         )
+
+    def light_note(self, augment: Augmentation | None) -> tuple[str, ...]:
+        """Return which pixel values brightness and contrast refer to, if they are changed."""
+        if self.own is not None or augment is None or not (augment.brightness or augment.contrast):
+            return ()
+        low, high = self._range
+        maximum = divisor(low, high)
+        span = f"the images have values from {low:.4g} to {high:.4g}"
+        changed = f"brightness and contrast treat {maximum:.4g} as the maximum and {maximum / 2:.4g} as medium gray"
+        return (f"augment: {span}; {changed}",)
+
+    @property
+    def _range(self) -> tuple[float, float]:
+        """Return the smallest and largest value; of uint8, those that are possible."""
+        arrays = [each.images.images for each in self.sets.values()]
+        if arrays[0].dtype == np.uint8:
+            return 0.0, 255.0
+        return min(float(x.min()) for x in arrays), max(float(x.max()) for x in arrays)
 
     def batches(self, size: int | None, shuffle: bool | None) -> Batches:
         """Return the batches for the options of a fit. Raises RecipeError for two batch sizes."""

@@ -75,7 +75,7 @@ def fitted(
             fit.use_torch(chosen, dict(module.named_parameters()), optimizer, scheduler, scheduler_step)
         else:
             fit.use_recipe(chosen)
-        return fit.run(on_epoch, found.notes)
+        return fit.run(on_epoch, (*found.notes, *found.light_note(fit.recipe.augment)))
 
 
 @final
@@ -93,7 +93,7 @@ class _ModuleFit:
     ) -> None:
         self._network, self._data, self._batches = network, data, batches
         self._weights, self._threads, self._memory = weights, threads, memory
-        self._recipe = Recipe()
+        self.recipe = Recipe()
         self._optimization: Optimization
         self._notes: tuple[str, ...] = ()
 
@@ -107,7 +107,7 @@ class _ModuleFit:
         schedule = TorchSchedule(optimizer, scheduler, every, recipe.steps(images))
         schedule.check(recipe.epochs)
         checked(self._network, first_images(self._data, images), recipe)
-        self._recipe = recipe
+        self.recipe = recipe
         self._optimization = TorchOptimization(optimizer, schedule, self._weights.parameters, named)
         self._memory.optimizer = ("", {}, 0)
 
@@ -120,7 +120,7 @@ class _ModuleFit:
         weights = self._weights.read()
         start = Start(digest(weights), weights)
         found = complete(self._network, data, recipe, given, threads=self._threads, start=start)
-        self._recipe = found.recipe
+        self.recipe = found.recipe
         self._notes = tuple(
             f"--{key.replace('_', '-')} {value}: {found.reasons[key]}"
             for key, value in found.recipe.as_dict().items()
@@ -132,7 +132,7 @@ class _ModuleFit:
 
     def run(self, on_epoch: Callable[[EpochRow], object] | None, notes: tuple[str, ...]) -> Fit:
         """Train and test. Raises DivergedError."""
-        memory, data, plain = self._memory, self._data, constant(self._recipe)
+        memory, data, plain = self._memory, self._data, constant(self.recipe)
         engine = memory.engine(self._network, data.scaling, plain, self._threads)
         check_memory(engine, data, plain)
         images = self._images(plain)
@@ -141,11 +141,11 @@ class _ModuleFit:
         test = None
         with Interrupt() as interrupt:
             try:
-                loop.run(self._recipe.epochs, interrupt, on_epoch)
+                loop.run(self.recipe.epochs, interrupt, on_epoch)
             finally:
                 memory.epochs = loop.epochs
                 if isinstance(self._optimization, RecipeOptimization):
-                    memory.optimizer = (self._recipe.optimizer, *self._optimization.start())
+                    memory.optimizer = (self.recipe.optimizer, *self._optimization.start())
             if data.test is not None and interrupt.signal is None:
                 test = loop.measure(data.test)
         return Fit(
