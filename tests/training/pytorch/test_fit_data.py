@@ -8,11 +8,12 @@ import pytest
 import torch
 import torch_loops
 from torch import nn, optim
+from torch.utils.data import DataLoader, Dataset, Subset, SubsetRandomSampler, TensorDataset
 
 import layerline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
 X, Y = torch_loops.data()
 UNIT = (X - X.min()) / (X.max() - X.min())
@@ -54,3 +55,60 @@ def test_without_brightness_no_maximum_is_noted() -> None:
     module = linear()
     optimizer = optim.SGD(module.parameters(), lr=0.1)
     assert layerline.fit_torch(module, (X, Y), epochs=1, optimizer=optimizer, augment="flip,shift=1").notes == ()
+
+
+class Doubled(TensorDataset):
+    """Tensors with a transform."""
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, ...]:
+        image, label = super().__getitem__(index)
+        return image * 2, label
+
+
+class Fast(Dataset[Any]):
+    """A data set that a DataLoader reads by batches."""
+
+    def __len__(self) -> int:
+        return len(X)
+
+    def __getitem__(self, index: int) -> Any:
+        raise AssertionError("not what a DataLoader calls")
+
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        return [(X[k] * 2, Y[k]) for k in indices]
+
+
+DOUBLED: dict[str, Callable[[], Any]] = {
+    "a subclass": lambda: Doubled(X, Y),
+    "a loader of it": lambda: DataLoader(Doubled(X, Y), batch_size=16),
+    "a sampler of it": lambda: DataLoader(Doubled(X, Y), batch_size=16, sampler=SubsetRandomSampler(range(70))),
+    "a subset of it": lambda: Subset(Doubled(X, Y), range(70)),
+    "batches of items": lambda: DataLoader(Fast(), batch_size=16),
+}
+
+
+@pytest.mark.parametrize("name", DOUBLED)
+def test_what_a_data_set_does_to_its_items_is_done(name: str) -> None:
+    """A data set with tensors, or one that a DataLoader reads by batches, trains with what it returns."""
+    weights = []
+    for data in ((X * 2, Y), DOUBLED[name]()):
+        module = linear()
+        size = {} if isinstance(data, DataLoader) else {"batch_size": 16}
+        optimizer = optim.SGD(module.parameters(), lr=0.1)
+        layerline.fit_torch(module, data, epochs=1, optimizer=optimizer, shuffle=False, **size)
+        weights.append(module[1].weight)
+    assert torch.equal(*weights)
+
+
+def test_an_exception_of_a_data_set_names_the_item() -> None:
+    """It is the user's exception, with a note."""
+
+    class Broken(Fast):
+        def __getitem__(self, index: int) -> Any:
+            if index == 7:
+                raise ZeroDivisionError("mine")
+            return X[index], Y[index]
+
+    with pytest.raises(ZeroDivisionError, match="mine") as error:
+        layerline.fit_torch(linear(), (X, Y), epochs=1, validation=Broken())
+    assert error.value.__notes__ == ["validation: while reading item 7"]

@@ -41,6 +41,13 @@ class OwnSampler(torch_data.Sampler[int]):
         return iter(range(9))
 
 
+class OwnLoader(DataLoader[Any]):
+    """A loader that changes its batches."""
+
+    def __iter__(self) -> Any:
+        return ((x * 2, y) for x, y in super().__iter__())
+
+
 def call(data: Any = None, **options: Any) -> Call:
     return torch_loops.module(), (X, Y) if data is None else data, {"epochs": 2, **options}
 
@@ -145,6 +152,7 @@ CALLS: Final[dict[str, Callable[[], Call]]] = {
     "a Dataset with other classes": lambda: call(layerline.load_data((X[:, 0].numpy(), (Y > 0).numpy()))),
     # loaders
     "a collate function": lambda: call(loader(collate_fn=list)),
+    "a loader of one's own": lambda: call(OwnLoader(ITEMS, batch_size=16)),
     "no batches": lambda: call(loader(batch_size=None)),
     "weighted": lambda: call(loader(sampler=torch_data.WeightedRandomSampler([1.0] * 70, 70))),
     "replacement": lambda: call(loader(sampler=torch_data.RandomSampler(ITEMS, replacement=True))),

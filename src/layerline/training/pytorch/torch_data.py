@@ -86,7 +86,7 @@ def check_classes(images: ImageSet, place: str, classes: int) -> None:
 
 def _pair(value: Any, place: str) -> tuple[Any, Any] | None:
     """Return images and labels if they are arrays already; None for a data set with items. Raises an error."""
-    if isinstance(value, TensorDataset):
+    if type(value) is TensorDataset:  # a subclass may return something else than its tensors
         if len(value.tensors) != 2:
             count = display.counted(len(value.tensors), "tensor")
             raise DataError(f"{place}: found a TensorDataset of {count}, expected images and labels", _PAIR)
@@ -164,7 +164,7 @@ def _read_items(found: Loading, place: str, *, read_once: bool) -> tuple[NDArray
     indices: Sequence[int] = range(len(found.items)) if found.indices is None else found.indices
     if not indices:
         raise DataError(f"{place}: found no items, expected at least one image", "check the data set")
-    first, _ = _item(found.items, indices[0], place)
+    first, _ = _item(found, indices[0], place)
     size, free = len(indices) * first.nbytes, free_bytes()
     if size > free:
         raise DataError(
@@ -174,7 +174,7 @@ def _read_items(found: Loading, place: str, *, read_once: bool) -> tuple[NDArray
         )
     x, y = np.empty((len(indices), *first.shape), first.dtype), np.empty(len(indices), np.int64)
     for k, index in enumerate(indices):
-        image, y[k] = _item(found.items, index, place)
+        image, y[k] = _item(found, index, place)
         if (image.shape, image.dtype) != (first.shape, first.dtype):
             raise DataError(
                 f"{place}: item {index} is {image.dtype} of {_times(image.shape)}, the first is {first.dtype} of "
@@ -183,14 +183,14 @@ def _read_items(found: Loading, place: str, *, read_once: bool) -> tuple[NDArray
             )
         x[k] = image
     if not read_once:
-        _check_still(found.items, indices, x, place)
+        _check_still(found, indices, x, place)
     return x, y
 
 
-def _check_still(items: Any, indices: Sequence[int], x: NDArray[Any], place: str) -> None:
+def _check_still(found: Loading, indices: Sequence[int], x: NDArray[Any], place: str) -> None:
     """Raise DataError if an item is another one when it is read again."""
     for k in np.unique(np.linspace(0, len(indices) - 1, _LOOKED_AT).astype(int)).tolist():
-        if not np.array_equal(_item(items, indices[k], place)[0], x[k]):
+        if not np.array_equal(_item(found, indices[k], place)[0], x[k]):
             raise DataError(
                 f"{place}: item {indices[k]} differs when it is read twice: the data set draws at random (RandomCrop, "
                 "flips, …), but it is read only once, before the training",
@@ -199,9 +199,13 @@ def _check_still(items: Any, indices: Sequence[int], x: NDArray[Any], place: str
             )
 
 
-def _item(items: Any, index: int, place: str) -> tuple[NDArray[Any], int]:
-    """Return an image and its class number. Raises DataError."""
-    item = items[index]
+def _item(found: Loading, index: int, place: str) -> tuple[NDArray[Any], int]:
+    """Return an image and its class number. Raises DataError; an exception of the data set gets a note."""
+    try:
+        item = found.items.__getitems__([index])[0] if found.in_batches else found.items[index]
+    except Exception as error:
+        error.add_note(f"{place}: while reading item {index}")
+        raise
     if not isinstance(item, tuple | list) or len(item) != 2:
         count = f" of {len(item)}" if isinstance(item, tuple | list | Mapping) else ""
         raise DataError(f"{place}: item {index} is a {type(item).__name__}{count}, expected (image, label)", _TENSOR)
