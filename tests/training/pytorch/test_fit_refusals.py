@@ -48,6 +48,35 @@ class OwnLoader(DataLoader[Any]):
         return ((x * 2, y) for x, y in super().__iter__())
 
 
+class Frozen(nn.Module):
+    """A network whose BatchNorm keeps its statistics."""
+
+    def __init__(self, returned: bool) -> None:
+        super().__init__()
+        self.body, self.returned = torch_loops.module(), returned
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.body(x)
+
+    def train(self, mode: bool = True) -> Any:
+        super().train(mode)
+        self.body[1].eval()
+        return self if self.returned else None
+
+
+class Noisy(Frozen):
+    """A network whose dropout stays, for samples of its predictions."""
+
+    def train(self, mode: bool = True) -> Any:
+        return nn.Module.train(self, True)
+
+
+def frozen(returned: bool) -> Call:
+    module = Frozen(returned)
+    module.body[1].train()
+    return module, (X, Y), {"epochs": 1}
+
+
 def call(data: Any = None, **options: Any) -> Call:
     return torch_loops.module(), (X, Y) if data is None else data, {"epochs": 2, **options}
 
@@ -110,6 +139,15 @@ CALLS: Final[dict[str, Callable[[], Call]]] = {
     "frozen": lambda: with_module(lambda m: m[0].requires_grad_(False)),
     "much frozen": lambda: with_module(lambda m: m.requires_grad_(False)),
     "a part in eval mode": lambda: with_module(lambda m: m[1].eval()),
+    "a train() that freezes BatchNorm": lambda: frozen(returned=True),
+    "a train() that returns nothing": lambda: frozen(returned=False),
+    "a train() that freezes BatchNorm, called": lambda: (Frozen(returned=True).train(), (X, Y), {"epochs": 1}),
+    "an eval() that changes nothing": lambda: (Noisy(returned=True), (X, Y), {"epochs": 1}),
+    "a part in training mode": lambda: with_module(lambda m: m.eval()[1].train()),
+    "a tensor hook": lambda: with_module(lambda m: m[0].weight.register_hook(lambda gradient: gradient * 0)),
+    "a hook after accumulation": lambda: with_module(
+        lambda m: m[5].bias.register_post_accumulate_grad_hook(lambda parameter: None)
+    ),
     "a layer without an equivalent": lambda: (
         nn.Sequential(nn.GroupNorm(1, 1), nn.Flatten(), nn.Linear(36, 3)),
         (X, Y),

@@ -17,7 +17,7 @@ from layerline.layers.grammar import times
 from layerline.network.check import parse
 from layerline.network.pytorch.blocks import Line, lines_of
 from layerline.network.pytorch.mode_differences import last_softmax
-from layerline.network.pytorch.module_checks import check_module, unwrapped
+from layerline.network.pytorch.module_checks import check_modes, check_module, unwrapped
 from layerline.network.pytorch.overwriting import check_overwriting
 from layerline.network.pytorch.places import key_of
 from layerline.network.pytorch.to_torch import with_weights
@@ -73,6 +73,9 @@ def carried(module: nn.Module, input_shape: tuple[int, int, int]) -> Carried:
         findings.raise_any()
     held = copy.deepcopy(inner).cpu()
     traces = _traces(held, shape, findings)
+    check_modes(traces[0].module, findings, training=True)
+    check_modes(traces[1].module, findings, training=False)
+    findings.raise_any()
     softmax = last_softmax(traces[0], traces[1], findings)
     check_overwriting(traces[0], findings)
     lines, found = _lines(traces[0], traces[2], findings)
