@@ -112,3 +112,21 @@ def test_an_exception_of_a_data_set_names_the_item() -> None:
     with pytest.raises(ZeroDivisionError, match="mine") as error:
         layerline.fit_torch(linear(), (X, Y), epochs=1, validation=Broken())
     assert error.value.__notes__ == ["validation: while reading item 7"]
+
+
+@pytest.mark.parametrize(
+    ("last", "note"),
+    [
+        (nn.Sigmoid(), "ends with a sigmoid, as for BCELoss; the loss is the cross-entropy of its 3 outputs"),
+        (nn.Softmax(1), "the loss is the cross-entropy of the softmax's input"),
+        (nn.LogSoftmax(1), None),
+        (nn.Identity(), None),
+    ],
+)
+def test_an_end_that_another_loss_expects_is_noted(last: nn.Module, note: str | None) -> None:
+    """In the notes of the fit and of the network; a log-softmax trains with the loss that it is made for."""
+    module = nn.Sequential(*linear(), last)
+    fit = layerline.fit_torch(module, (X, Y), epochs=1, optimizer=optim.SGD(module.parameters(), lr=0.1))
+    for notes in (fit.notes, layerline.from_torch(module, (1, 6, 6)).notes):
+        assert len(notes) == (note is not None)
+        assert note is None or note in notes[0]

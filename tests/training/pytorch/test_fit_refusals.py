@@ -144,6 +144,8 @@ CALLS: Final[dict[str, Callable[[], Call]]] = {
     "a train() that freezes BatchNorm, called": lambda: (Frozen(returned=True).train(), (X, Y), {"epochs": 1}),
     "an eval() that changes nothing": lambda: (Noisy(returned=True), (X, Y), {"epochs": 1}),
     "a part in training mode": lambda: with_module(lambda m: m.eval()[1].train()),
+    "no parameters": lambda: (nn.Sequential(nn.AvgPool2d(2), nn.Flatten()), (X, Y), {"epochs": 1}),
+    "averages of a module": lambda: (optim.swa_utils.AveragedModel(torch_loops.module()), (X, Y), {"epochs": 1}),
     "a tensor hook": lambda: with_module(lambda m: m[0].weight.register_hook(lambda gradient: gradient * 0)),
     "a hook after accumulation": lambda: with_module(
         lambda m: m[5].bias.register_post_accumulate_grad_hook(lambda parameter: None)

@@ -45,6 +45,9 @@ def check_module(module: nn.Module, findings: Findings) -> bool:
     if isinstance(module, torch.jit.ScriptModule):
         findings.add("", type(module).__name__, "it is compiled by TorchScript; pass the module that it was made from")
         return False
+    if isinstance(module, torch.optim.swa_utils.AveragedModel):
+        findings.add("", type(module).__name__, "it averages the weights of another module; pass that: averaged.module")
+        return False
     for path, part in module.named_modules():
         for reason in _reasons(part, module):
             findings.add(path, type(part).__name__, reason)

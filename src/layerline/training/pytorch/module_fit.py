@@ -75,7 +75,7 @@ def fitted(
             fit.use_torch(chosen, dict(module.named_parameters()), optimizer, scheduler, scheduler_step)
         else:
             fit.use_recipe(chosen)
-        return fit.run(on_epoch, (*found.notes, *found.light_note(fit.recipe.augment)))
+        return fit.run(on_epoch, (*moved.loss, *found.notes, *found.light_note(fit.recipe.augment)))
 
 
 @final

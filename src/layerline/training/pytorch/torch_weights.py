@@ -70,6 +70,8 @@ def check_module(module: Any) -> None:
             _refuse(
                 f"{name} is on {tensor.device}, expected the CPU", "move it: module.cpu(); fit_torch trains on the CPU"
             )
+    if not any(True for _ in module.parameters()):
+        _refuse("found no parameters, so there is nothing to train", "pass the module that has the layers")
     frozen = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
     if frozen:
         more = f" and {len(frozen) - _LISTED} more" if len(frozen) > _LISTED else ""
