@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 import torch_loops
@@ -130,3 +131,28 @@ def test_an_end_that_another_loss_expects_is_noted(last: nn.Module, note: str | 
     for notes in (fit.notes, layerline.from_torch(module, (1, 6, 6)).notes):
         assert len(notes) == (note is not None)
         assert note is None or note in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("result", "epochs"),
+    [
+        (True, 1),
+        (np.True_, 1),
+        (np.array(True), 1),
+        (torch.tensor(True), 1),
+        (torch.tensor([True]), 1),
+        (torch.tensor(False), 2),
+        (np.False_, 2),
+        (1, 2),
+        ("stop", 2),
+        (np.ones(3, bool), 2),
+        (None, 2),
+    ],
+)
+def test_on_epoch_stops_a_training_with_any_true(result: Any, epochs: int) -> None:
+    """A comparison of tensors or NumPy numbers stops as Python's True does, in `fit_torch` and in `train`."""
+    options: Any = {"epochs": 2, "optimizer": "sgd", "lr": 0.01, "batch_size": 16}
+    fit = layerline.fit_torch(linear(), (X, Y), **options, on_epoch=lambda _: result)
+    assert len(fit.history) == epochs
+    data = layerline.load_data((X.numpy(), Y.numpy()))
+    assert len(layerline.train("Flat\nFC classes", data, **options, on_epoch=lambda _: result).history) == epochs

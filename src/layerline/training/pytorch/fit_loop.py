@@ -13,6 +13,7 @@ from layerline.engines.epoch import plan_epoch
 from layerline.engines.interface import State
 from layerline.errors import DivergedError
 from layerline.numbers import display
+from layerline.numbers.scalars import is_true
 from layerline.runs.history import EpochRow
 from layerline.system.workers import aside
 from layerline.training.best import is_best
@@ -78,7 +79,7 @@ class FitLoop:
             row = self._run_epoch(interrupt)
             if row is None:
                 return
-            enough = on_epoch is not None and on_epoch(row) is True
+            enough = on_epoch is not None and is_true(on_epoch(row))
             self._look_at_module()
             if enough:
                 return
