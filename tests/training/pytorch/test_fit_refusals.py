@@ -99,6 +99,15 @@ def with_module(change: Callable[[nn.Module], Any]) -> Call:
     return module, (X, Y), {"epochs": 2}
 
 
+def normalized(data: Any, **options: Any) -> Call:
+    """Return a call with a module that has BatchNorm after a matrix."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 3), nn.BatchNorm1d(3)), data, {"epochs": 1, **options}
+
+
+def with_optimizer(call: Call) -> Call:
+    return call[0], call[1], {**call[2], "optimizer": optim.SGD(call[0].parameters(), lr=0.1)}
+
+
 def with_hook(module: nn.Module) -> optim.Optimizer:
     optimizer = optim.SGD(module.parameters(), lr=0.1)
     optimizer.register_step_pre_hook(lambda *_: None)
@@ -201,6 +210,10 @@ CALLS: Final[dict[str, Callable[[], Call]]] = {
     "another batch sampler": lambda: call(DataLoader(ITEMS, batch_sampler=[[0, 1], [2, 3]])),
     "two batch sizes": lambda: call(loader(), batch_size=32),
     "no batch left": lambda: call(loader(batch_size=100, drop_last=True)),
+    "a last batch of one": lambda: normalized(DataLoader(TensorDataset(X[:33], Y[:33]), batch_size=32)),
+    "a loader of single images": lambda: normalized(DataLoader(ITEMS, batch_size=1)),
+    "a last batch of one, of tensors": lambda: normalized((X[:33], Y[:33]), batch_size=32),
+    "a last batch of one, with an optimizer": lambda: with_optimizer(normalized((X[:65], Y[:65]), batch_size=64)),
     # options
     "no epochs": lambda: having(lambda m: optim.SGD(m.parameters(), lr=0.1), epochs=0),
     "epochs missing": lambda: (lambda c: (c[0], c[1], {"optimizer": c[2]["optimizer"]}))(
@@ -245,6 +258,9 @@ CALLS: Final[dict[str, Callable[[], Call]]] = {
     "plateau": lambda: scheduled(lr_scheduler.ReduceLROnPlateau),
     "momentum too": lambda: scheduled(lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=10)),
     "too short": lambda: scheduled(lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=7, cycle_momentum=False)),
+    "too short for one epoch": lambda: scheduled(
+        lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=3, cycle_momentum=False), epochs=1
+    ),
     "negative": lambda: scheduled(lambda o: lr_scheduler.LambdaLR(o, lambda epoch: 0.5 - epoch)),
     "no copies": lambda: scheduled(lambda o: lr_scheduler.LambdaLR(o, _Locked())),
     "an unknown step": lambda: scheduled(lambda o: lr_scheduler.StepLR(o, 1), scheduler_step="step"),

@@ -455,8 +455,8 @@ def test_a_dataset_of_layerline_keeps_its_splits() -> None:
 def test_values_that_are_not_set_are_chosen() -> None:
     """Without an optimizer everything is chosen for the data, except augmentation and class weights, and noted."""
     fit = layerline.fit_torch(module(), DATA, epochs=2)
-    chosen = {note.partition(":")[0].split()[0] for note in fit.notes}
-    assert chosen == {"--batch-size", "--learning-rate", "--schedule", "--optimizer"}
+    chosen = {note.partition("=")[0] for note in fit.notes}
+    assert chosen == {"batch_size", "learning_rate", "schedule", "optimizer"}
     assert 'optimizer="muon": ' in repr(fit)
 
 

@@ -10,12 +10,14 @@ import numpy as np
 
 from layerline.data.dataset import Dataset, Scaling, Split
 from layerline.data.pixels import divisor
+from layerline.engines.agreement import larger_batch, single_value
 from layerline.errors import CallError, DataError, RecipeError
 from layerline.training.pytorch.torch_data import FitImages, check_classes, read
 
 if TYPE_CHECKING:
     from layerline.data.augment.augmentation import Augmentation
     from layerline.data.dataset import ImageSet
+    from layerline.network import Network
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,22 @@ class Batches:
     """None: to be chosen."""
     shuffle: bool
     drop_last: bool
+    of_loader: bool = False
+    """Whether they are those of a DataLoader."""
+
+    def check(self, network: Network, images: int, size: int) -> None:
+        """Raise DataError if BatchNorm would get a last batch of one image. images: trained on in an epoch."""
+        if single_value(network, images, size) is None:
+            return
+        fix = f"pass batch_size={larger_batch(images, size)}"
+        if self.of_loader:
+            dropped = size > 1 and images > 1
+            fix = f"create the DataLoader with {'drop_last=True' if dropped else 'a larger batch_size'}"
+        raise DataError(
+            f"data: with batch_size={size}, the last batch of {images:,d} images has only one image: BatchNorm needs "
+            "more in training",
+            fix,
+        )
 
     def images(self, images: int, size: int) -> int:
         """Return the number of images trained on in an epoch. Raises DataError if it is 0."""
@@ -140,7 +158,8 @@ class FitData:
                 f"batch_size={size}, but the DataLoader has batch_size={train.batch_size}", "set it in the DataLoader"
             )
         order = train.shuffle is not False if shuffle is None else shuffle
-        return Batches(train.batch_size if size is None else size, order, bool(train.drop_last))
+        loaded = train.batch_size is not None
+        return Batches(train.batch_size if size is None else size, order, bool(train.drop_last), loaded)
 
 
 def first_images(data: Dataset, images: int) -> Dataset:

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from layerline.engines.agreement import checked
 from layerline.engines.memory_check import check_memory
 from layerline.errors import CallError, RecipeError
+from layerline.errors.python_terms import in_python
 from layerline.network.pytorch.carried import carried
 from layerline.network.start import Start, digest
 from layerline.recipe import Recipe
@@ -104,6 +105,7 @@ class _ModuleFit:
         size = _BATCH if self._batches.size is None else self._batches.size
         recipe = Recipe(**{**chosen, "batch_size": size, "schedule": "constant"})
         images = self._images(recipe)
+        self._batches.check(self._network, images, size)
         schedule = TorchSchedule(optimizer, scheduler, every, recipe.steps(images))
         schedule.check(recipe.epochs)
         checked(self._network, first_images(self._data, images), recipe)
@@ -117,12 +119,14 @@ class _ModuleFit:
         given = {"augment": None, "class_weights": None, **chosen, **size}
         recipe = Recipe(**given)
         data = first_images(self._data, self._images(recipe))
+        if "batch_size" in given:  # one that is chosen is large enough
+            self._batches.check(self._network, len(data.train), recipe.batch_size)
         weights = self._weights.read()
         start = Start(digest(weights), weights)
         found = complete(self._network, data, recipe, given, threads=self._threads, start=start)
         self.recipe = found.recipe
         self._notes = tuple(
-            f"--{key.replace('_', '-')} {value}: {found.reasons[key]}"
+            in_python(f"--{key.replace('_', '-')} {value}: {found.reasons[key]}")
             for key, value in found.recipe.as_dict().items()
             if key in found.reasons
         )
@@ -170,7 +174,8 @@ def _check_together(chosen: dict[str, Any], optimizer: Any, scheduler: Any, ever
         found = "none is" if optimizer is None else f'optimizer="{optimizer}" is'
         raise CallError(
             f"scheduler: needs its optimizer, but {found} passed",
-            'pass both: optimizer=optimizer, scheduler=scheduler; or use schedule=, such as schedule="cosine"',
+            "pass both: optimizer=optimizer, scheduler=scheduler; or omit scheduler= and use schedule=, such as "
+            'schedule="cosine"',
         )
     if every is not None and scheduler is None:
         raise CallError(f"scheduler_step={every!r}: there is no scheduler", "pass it too: scheduler=scheduler")
