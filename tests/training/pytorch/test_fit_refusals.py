@@ -68,6 +68,7 @@ class Noisy(Frozen):
     """A network whose dropout stays, for samples of its predictions."""
 
     def train(self, mode: bool = True) -> Any:
+        del mode
         return nn.Module.train(self, True)
 
 
@@ -97,6 +98,35 @@ def with_module(change: Callable[[nn.Module], Any]) -> Call:
     module = torch_loops.module()
     change(module)
     return module, (X, Y), {"epochs": 2}
+
+
+class OnDevice:
+    """A wrapper that moves the batches of a loader to a device."""
+
+    def __init__(self) -> None:
+        self.dl, self.device = loader(), "cpu"
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self.dl
+
+    def __len__(self) -> int:
+        return len(self.dl)
+
+
+class Drawn(torch_data.Dataset[Any]):
+    """Random images."""
+
+    def __len__(self) -> int:
+        return 9
+
+    def __getitem__(self, index: int) -> Any:
+        return torch.rand(1, 6, 6), 0
+
+
+def single(labels: Any, *, items: bool = False) -> Call:
+    """Return a call with a module for BCEWithLogitsLoss."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(36, 1))
+    return module, labels if items else (X, labels), {"epochs": 1}
 
 
 def normalized(data: Any, **options: Any) -> Call:
@@ -157,7 +187,7 @@ CALLS: Final[dict[str, Callable[[], Call]]] = {
     "averages of a module": lambda: (optim.swa_utils.AveragedModel(torch_loops.module()), (X, Y), {"epochs": 1}),
     "a tensor hook": lambda: with_module(lambda m: m[0].weight.register_hook(lambda gradient: gradient * 0)),
     "a hook after accumulation": lambda: with_module(
-        lambda m: m[5].bias.register_post_accumulate_grad_hook(lambda parameter: None)
+        lambda m: m[5].bias.register_post_accumulate_grad_hook(lambda _: None)
     ),
     "a layer without an equivalent": lambda: (
         nn.Sequential(nn.GroupNorm(1, 1), nn.Flatten(), nn.Linear(36, 3)),
@@ -182,7 +212,7 @@ CALLS: Final[dict[str, Callable[[], Call]]] = {
     "NaN": lambda: call((torch.where(torch.arange(70)[:, None, None, None] == 7, torch.nan, X), Y)),
     "ragged": lambda: call(([np.zeros((1, 2, 2)), np.zeros((1, 2, 3))], Y)),
     "one-hot": lambda: call((X, nn.functional.one_hot(Y))),
-    "probabilities": lambda: call((X, torch.rand(70, 3))),
+    "probabilities": lambda: call((X, torch.rand(70, 3).softmax(1))),
     "a column": lambda: call((X, Y[:, None])),
     "float labels": lambda: call((X, Y.float())),
     "fewer labels": lambda: call((X, Y[:60])),
@@ -199,6 +229,26 @@ CALLS: Final[dict[str, Callable[[], Call]]] = {
     "test labels": lambda: call(test=(X, Y + 1)),
     "a Dataset with other splits": lambda: call(layerline.load_data((X[:, 0].numpy(), Y.numpy())), test=(X, Y)),
     "a Dataset with other classes": lambda: call(layerline.load_data((X[:, 0].numpy(), (Y > 0).numpy()))),
+    "targets of a regression": lambda: call((X, torch.linspace(0, 5, 210).reshape(70, 3))),
+    "several labels per image": lambda: call((X, (torch.arange(210).reshape(70, 3) % 2).float())),
+    "one target of a regression": lambda: call((X, torch.linspace(0, 5, 70))),
+    "float labels in a column": lambda: call((X, Y.float()[:, None])),
+    "text as labels": lambda: call((X, [f"class {k}" for k in Y.tolist()])),
+    "objects as labels": lambda: call((X, [None, "a"] * 35)),
+    "Boolean labels": lambda: call((X, Y > 0)),
+    "float labels in a list": lambda: call((X, Y.float().tolist())),
+    "items with targets of a regression": lambda: call([(image, torch.tensor([2.0, 5.0, 1.0])) for image in X]),
+    "items with a target of a regression": lambda: call([(image, 0.5) for image in X]),
+    "items with text": lambda: call([(image, "cat") for image in X]),
+    "items with a column": lambda: call([(image, torch.tensor([1])) for image in X]),
+    "batches": lambda: call(list(DataLoader(ITEMS, batch_size=16))),
+    "two batches": lambda: call(list(DataLoader(ITEMS, batch_size=35))),
+    "a wrapper of a loader": lambda: call(OnDevice()),
+    "random validation images": lambda: call(validation=Drawn()),
+    "random training images": lambda: call(Drawn()),
+    "one output": lambda: single(Y),
+    "one output, float labels": lambda: single((Y > 0).float()[:, None]),
+    "one output, items": lambda: single([(image, 1.0) for image in X], items=True),
     # loaders
     "a collate function": lambda: call(loader(collate_fn=list)),
     "a loader of one's own": lambda: call(OwnLoader(ITEMS, batch_size=16)),

@@ -285,6 +285,7 @@ METHODS: Final[Mapping[str, Rule]] = {
 DROPOUTS: Final = frozenset({nn.Dropout, nn.Dropout2d, F.dropout, F.dropout2d, torch.dropout})
 """Modules and functions that only do something in training."""
 
+
 def softmax_of(logits: torch.Tensor) -> torch.Tensor:
     """Return what a module with a softmax at its end makes of the logits."""
     return torch.softmax(logits, 1)

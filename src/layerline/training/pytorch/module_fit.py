@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from layerline.engines.agreement import checked
 from layerline.engines.memory_check import check_memory
-from layerline.errors import CallError, RecipeError
+from layerline.errors import CallError, DataError, RecipeError, UnsupportedError
 from layerline.errors.python_terms import in_python
 from layerline.network.pytorch.carried import carried
 from layerline.network.start import Start, digest
@@ -23,7 +23,7 @@ from layerline.training.pytorch.fit_memory import FitMemory, constant, remembere
 from layerline.training.pytorch.fit_options import check_own
 from layerline.training.pytorch.optimization import RecipeOptimization, TorchOptimization
 from layerline.training.pytorch.torch_schedule import TorchSchedule
-from layerline.training.pytorch.torch_weights import TorchWeights, check_module
+from layerline.training.pytorch.torch_weights import TorchWeights, check_module, check_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,9 +65,13 @@ def fitted(
     elif optimizer is not None:
         chosen["optimizer"] = optimizer
     Recipe(**chosen)  # raises for values out of range before data is read
-    found = FitData.read(data, validation, test, read_once=read_once)
-    batches = found.batches(chosen.pop("batch_size", None), shuffle)
-    moved = carried(module, found.shape)
+    try:
+        found = FitData.read(data, validation, test, read_once=read_once)
+        batches = found.batches(chosen.pop("batch_size", None), shuffle)
+        moved = carried(module, found.shape)
+    except (DataError, UnsupportedError):
+        check_outputs(module)  # labels for a single output would need other advice
+        raise
     weights = TorchWeights(module, moved.network, moved.names)
     dataset = found.dataset(moved.network.classes)
     with remembered(module) as memory:

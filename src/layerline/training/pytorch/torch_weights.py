@@ -82,5 +82,16 @@ def check_module(module: Any) -> None:
         )
 
 
+def check_outputs(module: nn.Module) -> None:
+    """Raise UserError if the module's last matrix has a single output, as for BCELoss or a regression."""
+    layers = [(name, part) for name, part in module.named_modules() if isinstance(part, nn.Linear)]
+    if layers and layers[-1][1].out_features == 1:
+        _refuse(
+            f"{layers[-1][0] or 'it'} has one output; the cross-entropy needs one per class",
+            "for two classes, use two outputs without a sigmoid, as with CrossEntropyLoss, and class numbers 0 and 1; "
+            "regression is not supported",
+        )
+
+
 def _refuse(found: str, fix: str) -> NoReturn:
     raise UserError(f"module: {found}", fix)
