@@ -187,7 +187,7 @@ def test_divergence_ends_with_1(folder: Path) -> None:
     ended = train(folder, "--lr", "1e5")
     assert ended.returncode == 1
     assert re.match(r"diverged: the loss became NaN or infinite at step \d+ of epoch \d", ended.stderr)
-    assert "help: the learning rate 1e+05 is probably too high: try --learning-rate 0.05" in ended.stderr
+    assert "help: the learning rate 1e+05 is probably too high: try --learning-rate 0.02" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "no epoch was finished: no model was saved" in ended.stdout or "the last one finished" in ended.stdout
     ending = json.loads((folder / "runs" / "net-bands-1" / "ending.json").read_text())

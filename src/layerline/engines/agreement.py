@@ -10,6 +10,7 @@ from layerline.recipe import check_together
 if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
     from layerline.network import Network
+    from layerline.network.graph import Node
     from layerline.recipe import Recipe
 
 
@@ -28,17 +29,29 @@ def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
     )
     if recipe.augment is not None:
         recipe.augment.check(data.shape)
-    B = recipe.batch_size
-    last = len(data.train) % B or B
+    single = single_value(network, len(data.train), recipe.batch_size)
+    if single is not None:
+        raise network.refusal(
+            single,
+            f"the last batch of {len(data.train):,d} images has only one image, so its variance is undefined",
+            f"use --batch-size {larger_batch(len(data.train), recipe.batch_size)}",
+        )
+    return network
+
+
+def single_value(network: Network, images: int, batch_size: int) -> Node | None:
+    """Return the first layer that would normalize a single value per channel in the last batch of an epoch, or None."""
+    last = images % batch_size or batch_size
     for node in network.nodes:
         values = 1 if len(node.shape) == 1 else node.shape[1] * node.shape[2]
         if node.layer.uses_batch and last * values == 1:
-            raise network.refusal(
-                node,
-                f"the last batch of {len(data.train):,d} images has only one image, so its variance is undefined",
-                f"use --batch-size {next((b for b in range(B + 1, B + 64) if len(data.train) % b != 1), B)}",
-            )
-    return network
+            return node
+    return None
+
+
+def larger_batch(images: int, batch_size: int) -> int:
+    """Return the next larger batch size whose last batch has more than one image."""
+    return next((b for b in range(batch_size + 1, batch_size + 64) if images % b != 1), batch_size)
 
 
 def _kind(shape: tuple[int, int, int], K: int) -> str:

@@ -24,6 +24,18 @@ def plain(value: Any) -> Any:
     return float(found) if isinstance(found, np.floating) else found  # the item of a long double is a long double again
 
 
+def is_true(value: object) -> bool:
+    """Return whether a value is True, also NumPy's or a tensor with one; 1 and "yes" are not.
+
+    >>> is_true(True), is_true(1)
+    (True, False)
+    """
+    if isinstance(value, bool):
+        return value
+    kind = str(getattr(value, "dtype", "")).rpartition(".")[2]  # "bool" of NumPy, "torch.bool" of PyTorch
+    return kind == "bool" and math.prod(getattr(value, "shape", (0, 0))) == 1 and bool(value)
+
+
 def is_whole(value: object) -> TypeGuard[int]:
     """Return whether a plain value is an integer: 2 is, but 2.0 and True are not."""
     return isinstance(value, int) and not isinstance(value, bool)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from layerline.numbers import display
+from layerline.recipe.usual import usual_rate
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 LARGEST_INPUT: Final = 20.0
 """Scaled images are within 0 … 1, or a few standard deviations; larger values were not scaled."""
-LARGEST_RATE: Final = 0.05
-"""The largest learning rate that is suggested."""
+_HIGH: Final = 3
+"""Times the usual learning rate: larger ones are not suggested."""
 _SAMPLE: Final = 64
 
 
@@ -28,5 +29,11 @@ def likely_cause(recipe: Recipe, data: Dataset) -> str:
     if recipe.learning_rate * recipe.weight_decay >= 1:
         decay = display.rate(0.001 / recipe.learning_rate)
         return f"the weight decay is probably too large: try --weight-decay {decay}"
-    rate = display.rate(min(recipe.learning_rate / 10, LARGEST_RATE))
+    rate = display.rate(lower_rate(recipe.learning_rate, recipe))
     return f"the learning rate {display.rate(recipe.learning_rate)} is probably too high: try --learning-rate {rate}"
+
+
+def lower_rate(rate: float, recipe: Recipe) -> float:
+    """Return the learning rate to try after one that diverged: a tenth of it, or if that is high, the usual one."""
+    usual = usual_rate(recipe)
+    return rate / 10 if rate / 10 <= _HIGH * usual else usual

@@ -21,6 +21,7 @@ from layerline.errors.wrong_calls import answered
 from layerline.files import whole
 from layerline.measure import baselines, intervals, remarks
 from layerline.numbers import display
+from layerline.numbers.scalars import is_true
 from layerline.recipe import Recipe, RecipeOptions, words
 from layerline.recipe.together import check_epochs
 from layerline.runs import history, metrics, predictions
@@ -89,7 +90,8 @@ def train(
     start_from: a run, a model, or the path of one, whose weights the training starts with instead of random ones; same
         network and classes.
     live: in a notebook, show the learning curves during training.
-    on_epoch: called with the row of each finished epoch; if it returns True, the training finishes with that epoch.
+    on_epoch: called with the row of each finished epoch; if it returns True (NumPy's and PyTorch's are fine, too), the
+        training finishes with that epoch. Any other result, such as 1, is ignored.
     out: a folder for the run; None writes nothing. Ctrl-C stops training after the current step; the run then has
     `stopped`. Raises UserError (RecipeError, NetworkError, …) before anything is written, and DivergedError.
     If the folder can no longer be written to, training continues to its end: UnwrittenError has the run.
@@ -400,7 +402,7 @@ class _Callbacks(Watcher):
 
     def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> bool:
         del train, validation
-        return self._on_epoch is not None and self._on_epoch(row) is True
+        return self._on_epoch is not None and is_true(self._on_epoch(row))
 
 
 def _predictions(name: str, split: Split | None, measured: Measured | None) -> list[Predictions]:

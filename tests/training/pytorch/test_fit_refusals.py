@@ -41,6 +41,43 @@ class OwnSampler(torch_data.Sampler[int]):
         return iter(range(9))
 
 
+class OwnLoader(DataLoader[Any]):
+    """A loader that changes its batches."""
+
+    def __iter__(self) -> Any:
+        return ((x * 2, y) for x, y in super().__iter__())
+
+
+class Frozen(nn.Module):
+    """A network whose BatchNorm keeps its statistics."""
+
+    def __init__(self, returned: bool) -> None:
+        super().__init__()
+        self.body, self.returned = torch_loops.module(), returned
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.body(x)
+
+    def train(self, mode: bool = True) -> Any:
+        super().train(mode)
+        self.body[1].eval()
+        return self if self.returned else None
+
+
+class Noisy(Frozen):
+    """A network whose dropout stays, for samples of its predictions."""
+
+    def train(self, mode: bool = True) -> Any:
+        del mode
+        return nn.Module.train(self, True)
+
+
+def frozen(returned: bool) -> Call:
+    module = Frozen(returned)
+    module.body[1].train()
+    return module, (X, Y), {"epochs": 1}
+
+
 def call(data: Any = None, **options: Any) -> Call:
     return torch_loops.module(), (X, Y) if data is None else data, {"epochs": 2, **options}
 
@@ -61,6 +98,44 @@ def with_module(change: Callable[[nn.Module], Any]) -> Call:
     module = torch_loops.module()
     change(module)
     return module, (X, Y), {"epochs": 2}
+
+
+class OnDevice:
+    """A wrapper that moves the batches of a loader to a device."""
+
+    def __init__(self) -> None:
+        self.dl, self.device = loader(), "cpu"
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self.dl
+
+    def __len__(self) -> int:
+        return len(self.dl)
+
+
+class Drawn(torch_data.Dataset[Any]):
+    """Random images."""
+
+    def __len__(self) -> int:
+        return 9
+
+    def __getitem__(self, index: int) -> Any:
+        return torch.rand(1, 6, 6), 0
+
+
+def single(labels: Any, *, items: bool = False) -> Call:
+    """Return a call with a module for BCEWithLogitsLoss."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(36, 1))
+    return module, labels if items else (X, labels), {"epochs": 1}
+
+
+def normalized(data: Any, **options: Any) -> Call:
+    """Return a call with a module that has BatchNorm after a matrix."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 3), nn.BatchNorm1d(3)), data, {"epochs": 1, **options}
+
+
+def with_optimizer(call: Call) -> Call:
+    return call[0], call[1], {**call[2], "optimizer": optim.SGD(call[0].parameters(), lr=0.1)}
 
 
 def with_hook(module: nn.Module) -> optim.Optimizer:
@@ -103,6 +178,17 @@ CALLS: Final[dict[str, Callable[[], Call]]] = {
     "frozen": lambda: with_module(lambda m: m[0].requires_grad_(False)),
     "much frozen": lambda: with_module(lambda m: m.requires_grad_(False)),
     "a part in eval mode": lambda: with_module(lambda m: m[1].eval()),
+    "a train() that freezes BatchNorm": lambda: frozen(returned=True),
+    "a train() that returns nothing": lambda: frozen(returned=False),
+    "a train() that freezes BatchNorm, called": lambda: (Frozen(returned=True).train(), (X, Y), {"epochs": 1}),
+    "an eval() that changes nothing": lambda: (Noisy(returned=True), (X, Y), {"epochs": 1}),
+    "a part in training mode": lambda: with_module(lambda m: m.eval()[1].train()),
+    "no parameters": lambda: (nn.Sequential(nn.AvgPool2d(2), nn.Flatten()), (X, Y), {"epochs": 1}),
+    "averages of a module": lambda: (optim.swa_utils.AveragedModel(torch_loops.module()), (X, Y), {"epochs": 1}),
+    "a tensor hook": lambda: with_module(lambda m: m[0].weight.register_hook(lambda gradient: gradient * 0)),
+    "a hook after accumulation": lambda: with_module(
+        lambda m: m[5].bias.register_post_accumulate_grad_hook(lambda _: None)
+    ),
     "a layer without an equivalent": lambda: (
         nn.Sequential(nn.GroupNorm(1, 1), nn.Flatten(), nn.Linear(36, 3)),
         (X, Y),
@@ -126,7 +212,7 @@ CALLS: Final[dict[str, Callable[[], Call]]] = {
     "NaN": lambda: call((torch.where(torch.arange(70)[:, None, None, None] == 7, torch.nan, X), Y)),
     "ragged": lambda: call(([np.zeros((1, 2, 2)), np.zeros((1, 2, 3))], Y)),
     "one-hot": lambda: call((X, nn.functional.one_hot(Y))),
-    "probabilities": lambda: call((X, torch.rand(70, 3))),
+    "probabilities": lambda: call((X, torch.rand(70, 3).softmax(1))),
     "a column": lambda: call((X, Y[:, None])),
     "float labels": lambda: call((X, Y.float())),
     "fewer labels": lambda: call((X, Y[:60])),
@@ -143,8 +229,29 @@ CALLS: Final[dict[str, Callable[[], Call]]] = {
     "test labels": lambda: call(test=(X, Y + 1)),
     "a Dataset with other splits": lambda: call(layerline.load_data((X[:, 0].numpy(), Y.numpy())), test=(X, Y)),
     "a Dataset with other classes": lambda: call(layerline.load_data((X[:, 0].numpy(), (Y > 0).numpy()))),
+    "targets of a regression": lambda: call((X, torch.linspace(0, 5, 210).reshape(70, 3))),
+    "several labels per image": lambda: call((X, (torch.arange(210).reshape(70, 3) % 2).float())),
+    "one target of a regression": lambda: call((X, torch.linspace(0, 5, 70))),
+    "float labels in a column": lambda: call((X, Y.float()[:, None])),
+    "text as labels": lambda: call((X, [f"class {k}" for k in Y.tolist()])),
+    "objects as labels": lambda: call((X, [None, "a"] * 35)),
+    "Boolean labels": lambda: call((X, Y > 0)),
+    "float labels in a list": lambda: call((X, Y.float().tolist())),
+    "items with targets of a regression": lambda: call([(image, torch.tensor([2.0, 5.0, 1.0])) for image in X]),
+    "items with a target of a regression": lambda: call([(image, 0.5) for image in X]),
+    "items with text": lambda: call([(image, "cat") for image in X]),
+    "items with a column": lambda: call([(image, torch.tensor([1])) for image in X]),
+    "batches": lambda: call(list(DataLoader(ITEMS, batch_size=16))),
+    "two batches": lambda: call(list(DataLoader(ITEMS, batch_size=35))),
+    "a wrapper of a loader": lambda: call(OnDevice()),
+    "random validation images": lambda: call(validation=Drawn()),
+    "random training images": lambda: call(Drawn()),
+    "one output": lambda: single(Y),
+    "one output, float labels": lambda: single((Y > 0).float()[:, None]),
+    "one output, items": lambda: single([(image, 1.0) for image in X], items=True),
     # loaders
     "a collate function": lambda: call(loader(collate_fn=list)),
+    "a loader of one's own": lambda: call(OwnLoader(ITEMS, batch_size=16)),
     "no batches": lambda: call(loader(batch_size=None)),
     "weighted": lambda: call(loader(sampler=torch_data.WeightedRandomSampler([1.0] * 70, 70))),
     "replacement": lambda: call(loader(sampler=torch_data.RandomSampler(ITEMS, replacement=True))),
@@ -153,6 +260,10 @@ CALLS: Final[dict[str, Callable[[], Call]]] = {
     "another batch sampler": lambda: call(DataLoader(ITEMS, batch_sampler=[[0, 1], [2, 3]])),
     "two batch sizes": lambda: call(loader(), batch_size=32),
     "no batch left": lambda: call(loader(batch_size=100, drop_last=True)),
+    "a last batch of one": lambda: normalized(DataLoader(TensorDataset(X[:33], Y[:33]), batch_size=32)),
+    "a loader of single images": lambda: normalized(DataLoader(ITEMS, batch_size=1)),
+    "a last batch of one, of tensors": lambda: normalized((X[:33], Y[:33]), batch_size=32),
+    "a last batch of one, with an optimizer": lambda: with_optimizer(normalized((X[:65], Y[:65]), batch_size=64)),
     # options
     "no epochs": lambda: having(lambda m: optim.SGD(m.parameters(), lr=0.1), epochs=0),
     "epochs missing": lambda: (lambda c: (c[0], c[1], {"optimizer": c[2]["optimizer"]}))(
@@ -197,6 +308,9 @@ CALLS: Final[dict[str, Callable[[], Call]]] = {
     "plateau": lambda: scheduled(lr_scheduler.ReduceLROnPlateau),
     "momentum too": lambda: scheduled(lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=10)),
     "too short": lambda: scheduled(lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=7, cycle_momentum=False)),
+    "too short for one epoch": lambda: scheduled(
+        lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=3, cycle_momentum=False), epochs=1
+    ),
     "negative": lambda: scheduled(lambda o: lr_scheduler.LambdaLR(o, lambda epoch: 0.5 - epoch)),
     "no copies": lambda: scheduled(lambda o: lr_scheduler.LambdaLR(o, _Locked())),
     "an unknown step": lambda: scheduled(lambda o: lr_scheduler.StepLR(o, 1), scheduler_step="step"),

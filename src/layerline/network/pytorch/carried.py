@@ -17,12 +17,12 @@ from layerline.layers.grammar import times
 from layerline.network.check import parse
 from layerline.network.pytorch.blocks import Line, lines_of
 from layerline.network.pytorch.mode_differences import last_softmax
-from layerline.network.pytorch.module_checks import check_module, unwrapped
+from layerline.network.pytorch.module_checks import check_modes, check_module, unwrapped
 from layerline.network.pytorch.overwriting import check_overwriting
 from layerline.network.pytorch.places import key_of
 from layerline.network.pytorch.to_torch import with_weights
 from layerline.network.pytorch.torch_operation import NO_PADS
-from layerline.network.pytorch.torch_operations import SOFTMAXES
+from layerline.network.pytorch.torch_operations import SOFTMAXES, softmax_of
 from layerline.network.pytorch.tracing import Trace, trace
 from layerline.network.pytorch.unsupported import Findings, NotCarriedError
 from layerline.network.pytorch.walk import Walk
@@ -43,6 +43,7 @@ _IMAGES: Final = (3, 5)
 _CLOSE: Final = 1e-5
 """The largest difference of a logit, relative to the largest logit."""
 _SOFTMAX: Final = "softmax"
+_SIGMOID: Final = "sigmoid"
 _JOIN: Final = "add"
 
 Output = Callable[[torch.Tensor], torch.Tensor]
@@ -58,6 +59,8 @@ class Carried:
     """Copies, with the names, layouts and order of `network.to_torch().state_dict()`; float32 (counts int64)."""
     names: Mapping[str, str]
     """The name of a weight in the network → that in the module's `state_dict()`."""
+    loss: tuple[str, ...] = ()
+    """A note if the module's output is not what a cross-entropy usually takes; also in the network's notes."""
 
 
 def carried(module: nn.Module, input_shape: tuple[int, int, int]) -> Carried:
@@ -73,6 +76,9 @@ def carried(module: nn.Module, input_shape: tuple[int, int, int]) -> Carried:
         findings.raise_any()
     held = copy.deepcopy(inner).cpu()
     traces = _traces(held, shape, findings)
+    check_modes(traces[0].module, findings, training=True)
+    check_modes(traces[1].module, findings, training=False)
+    findings.raise_any()
     softmax = last_softmax(traces[0], traces[1], findings)
     check_overwriting(traces[0], findings)
     lines, found = _lines(traces[0], traces[2], findings)
@@ -82,10 +88,12 @@ def carried(module: nn.Module, input_shape: tuple[int, int, int]) -> Carried:
     state = held.state_dict()
     weights = _weights(network, state, names)
     _check_outputs(held, network, weights, output, findings)
+    loss = _loss_notes(network, found)
+    network = dataclasses.replace(network, notes=(*network.notes, *loss))
     frozen = [name for name, parameter in held.named_parameters() if not parameter.requires_grad]
     if frozen:
         network = dataclasses.replace(network, notes=(*network.notes, _note(frozen)))
-    return Carried(network, weights, {ours: prefix + theirs for ours, theirs in names.items()})
+    return Carried(network, weights, {ours: prefix + theirs for ours, theirs in names.items()}, loss)
 
 
 def _checked_shape(input_shape: Any) -> tuple[int, int, int]:
@@ -208,6 +216,19 @@ def _check_outputs(
             f"the same weights give other outputs: they differ by {difference:.3g}, the largest is {largest:.3g}",
         )
         findings.raise_any()
+
+
+def _loss_notes(network: Network, output: Output) -> tuple[str, ...]:
+    """Return what the loss of a training is, for a module that probably had another one."""
+    if output is softmax_of:
+        return ("the module ends with a softmax; the loss is the cross-entropy of the softmax's input, the logits",)
+    if len(network.nodes) > 1 and network.nodes[-2].layer.kind == _SIGMOID:
+        count = display.counted(network.classes, "output")
+        return (
+            f"the module ends with a sigmoid, as for BCELoss; the loss is the cross-entropy of its {count}, of which "
+            "one is the class",
+        )
+    return ()
 
 
 def _note(frozen: list[str]) -> str:

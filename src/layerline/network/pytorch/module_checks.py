@@ -21,6 +21,10 @@ _HOOKS: Final = {
     "_backward_hooks": "a backward hook",
     "_backward_pre_hooks": "a backward pre-hook",
 }
+_TENSOR_HOOKS: Final = {
+    "_backward_hooks": "a tensor hook",
+    "_post_accumulate_grad_hooks": "a hook after gradient accumulation",
+}
 _NORMS: Final = {"WeightNorm": "weight_norm", "SpectralNorm": "spectral_norm"}
 _MODAL: Final = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 """Modules that do something else in training."""
@@ -41,10 +45,22 @@ def check_module(module: nn.Module, findings: Findings) -> bool:
     if isinstance(module, torch.jit.ScriptModule):
         findings.add("", type(module).__name__, "it is compiled by TorchScript; pass the module that it was made from")
         return False
+    if isinstance(module, torch.optim.swa_utils.AveragedModel):
+        findings.add("", type(module).__name__, "it averages the weights of another module; pass that: averaged.module")
+        return False
     for path, part in module.named_modules():
         for reason in _reasons(part, module):
             findings.add(path, type(part).__name__, reason)
     return len(findings.parts) == before
+
+
+def check_modes(module: nn.Module, findings: Findings, *, training: bool) -> None:
+    """Add layers that the module's own train() leaves in the other mode; it was called on this copy."""
+    call, mode = ("train()", "evaluation") if training else ("eval()", "training")
+    for path, part in module.named_modules():
+        if isinstance(part, _MODAL) and part.training != training:
+            reason = f"the module's {call} leaves it in {mode} mode; in a network file all layers are in the same mode"
+            findings.add(path, type(part).__name__, reason)
 
 
 def _reasons(part: nn.Module, root: nn.Module) -> Iterator[str]:
@@ -61,6 +77,10 @@ def _reasons(part: nn.Module, root: nn.Module) -> Iterator[str]:
             norm = _NORMS.get(type(hook).__name__)
             remove = f"{norm} computes its weight; torch.nn.utils.remove_{norm} makes it plain"
             yield remove if norm else f"{what} is registered, which cannot be carried over; remove it"
+    for name, tensor in tensors:
+        for attribute, what in _TENSOR_HOOKS.items():
+            if getattr(tensor, attribute, None):
+                yield f"{what} is registered on {name}, which cannot be carried over; remove it"
     others = {name: tensor.dtype for name, tensor in tensors if tensor.is_floating_point() or tensor.is_complex()}
     others = {name: dtype for name, dtype in others.items() if dtype != torch.float32}
     if others:
@@ -68,4 +88,6 @@ def _reasons(part: nn.Module, root: nn.Module) -> Iterator[str]:
         yield f"{types} ({names}); only float32 is available: module.float()"
     if isinstance(part, _MODAL) and part.training != root.training:
         mode = "training" if part.training else "evaluation"
-        yield f"it is in {mode} mode, the module around it is not; in a network file all layers are in the same mode"
+        reason = f"it is in {mode} mode, the module around it is not; in a network file all layers are in the same mode"
+        own = any(type(each).train is not nn.Module.train for each in root.modules())
+        yield reason if own else f"{reason}: module.train()"

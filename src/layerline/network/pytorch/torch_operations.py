@@ -284,8 +284,15 @@ METHODS: Final[Mapping[str, Rule]] = {
 
 DROPOUTS: Final = frozenset({nn.Dropout, nn.Dropout2d, F.dropout, F.dropout2d, torch.dropout})
 """Modules and functions that only do something in training."""
+
+
+def softmax_of(logits: torch.Tensor) -> torch.Tensor:
+    """Return what a module with a softmax at its end makes of the logits."""
+    return torch.softmax(logits, 1)
+
+
 SOFTMAXES: Final[Mapping[Any, Callable[[torch.Tensor], torch.Tensor]]] = {
-    **dict.fromkeys((nn.Softmax, F.softmax, torch.softmax, "softmax"), lambda x: torch.softmax(x, 1)),
+    **dict.fromkeys((nn.Softmax, F.softmax, torch.softmax, "softmax"), softmax_of),
     **dict.fromkeys(
         (nn.LogSoftmax, F.log_softmax, torch.log_softmax, "log_softmax"), lambda x: torch.log_softmax(x, 1)
     ),

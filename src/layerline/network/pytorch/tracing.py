@@ -46,7 +46,8 @@ def trace(module: nn.Module, input_shape: Shape, images: int, *, training: bool)
 
     torch.fx replaces `nn.Module.__call__` until it returns: no other thread may call a module meanwhile.
     """
-    copied = copy.deepcopy(module).train(training)
+    copied = copy.deepcopy(module)
+    copied.train(training)  # not chained: a module's own train() may return nothing
     batch = torch.rand((images, *input_shape), generator=torch.Generator().manual_seed(images))
     tracer = _Tracer(batch)
     with torch.random.fork_rng(devices=[]), torch.no_grad():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
-from layerline.errors.python_terms import in_python
 from layerline.numbers import display
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Fit:
             rows.append(f"{row.epoch:5d}  {validation}{train}")
         if self.test_loss is not None:
             rows.append(_scores("test", self.test_loss, self.test_accuracy, self.test_macro_f1))
-        return "\n".join([*rows, *map(in_python, self.notes)])
+        return "\n".join([*rows, *self.notes])
 
 
 def _scores(name: str, loss: float | None, accuracy: float | None, macro_f1: float | None) -> str:

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from layerline.data.dataset import Dataset, Scaling, Split
+from layerline.data.pixels import divisor
+from layerline.engines.agreement import larger_batch, single_value
 from layerline.errors import CallError, DataError, RecipeError
 from layerline.training.pytorch.torch_data import FitImages, check_classes, read
 
 if TYPE_CHECKING:
+    from layerline.data.augment.augmentation import Augmentation
     from layerline.data.dataset import ImageSet
+    from layerline.network import Network
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,22 @@ class Batches:
     """None: to be chosen."""
     shuffle: bool
     drop_last: bool
+    of_loader: bool = False
+    """Whether they are those of a DataLoader."""
+
+    def check(self, network: Network, images: int, size: int) -> None:
+        """Raise DataError if BatchNorm would get a last batch of one image. images: trained on in an epoch."""
+        if single_value(network, images, size) is None:
+            return
+        fix = f"pass batch_size={larger_batch(images, size)}"
+        if self.of_loader:
+            dropped = size > 1 and images > 1
+            fix = f"create the DataLoader with {'drop_last=True' if dropped else 'a larger batch_size'}"
+        raise DataError(
+            f"data: with batch_size={size}, the last batch of {images:,d} images has only one image: BatchNorm needs "
+            "more in training",
+            fix,
+        )
 
     def images(self, images: int, size: int) -> int:
         """Return the number of images trained on in an epoch. Raises DataError if it is 0."""
@@ -96,7 +116,9 @@ class FitData:
             return self.own
         for name, each in self.sets.items():
             check_classes(each.images, name, classes)
-        splits = {name: _all(each.images) for name, each in self.sets.items()}
+        low, high = self._range
+        maximum = divisor(low, high)
+        splits = {name: _all(dataclasses.replace(each.images, maximum=maximum)) for name, each in self.sets.items()}
         C = self.shape[0]
         return Dataset(
             "data",
@@ -108,6 +130,24 @@ class FitData:
             fingerprint="",
         )
 
+    def light_note(self, augment: Augmentation | None) -> tuple[str, ...]:
+        """Return which pixel values brightness and contrast refer to, if they are changed."""
+        if self.own is not None or augment is None or not (augment.brightness or augment.contrast):
+            return ()
+        low, high = self._range
+        maximum = divisor(low, high)
+        span = f"the images have values from {low:.4g} to {high:.4g}"
+        changed = f"brightness and contrast treat {maximum:.4g} as the maximum and {maximum / 2:.4g} as medium gray"
+        return (f"augment: {span}; {changed}",)
+
+    @property
+    def _range(self) -> tuple[float, float]:
+        """Return the smallest and largest value; of uint8, those that are possible."""
+        arrays = [each.images.images for each in self.sets.values()]
+        if arrays[0].dtype == np.uint8:
+            return 0.0, 255.0
+        return min(float(x.min()) for x in arrays), max(float(x.max()) for x in arrays)
+
     def batches(self, size: int | None, shuffle: bool | None) -> Batches:
         """Return the batches for the options of a fit. Raises RecipeError for two batch sizes."""
         train = self.sets.get("data")
@@ -118,7 +158,8 @@ class FitData:
                 f"batch_size={size}, but the DataLoader has batch_size={train.batch_size}", "set it in the DataLoader"
             )
         order = train.shuffle is not False if shuffle is None else shuffle
-        return Batches(train.batch_size if size is None else size, order, bool(train.drop_last))
+        loaded = train.batch_size is not None
+        return Batches(train.batch_size if size is None else size, order, bool(train.drop_last), loaded)
 
 
 def first_images(data: Dataset, images: int) -> Dataset:

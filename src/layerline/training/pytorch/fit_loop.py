@@ -13,10 +13,11 @@ from layerline.engines.epoch import plan_epoch
 from layerline.engines.interface import State
 from layerline.errors import DivergedError
 from layerline.numbers import display
+from layerline.numbers.scalars import is_true
 from layerline.runs.history import EpochRow
 from layerline.system.workers import aside
 from layerline.training.best import is_best
-from layerline.training.divergence import LARGEST_INPUT
+from layerline.training.divergence import LARGEST_INPUT, lower_rate
 from layerline.training.loop import Measured, finite
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class FitLoop:
             row = self._run_epoch(interrupt)
             if row is None:
                 return
-            enough = on_epoch is not None and on_epoch(row) is True
+            enough = on_epoch is not None and is_true(on_epoch(row))
             self._look_at_module()
             if enough:
                 return
@@ -136,7 +137,8 @@ class FitLoop:
             advice = f"the images have values up to {largest:.4g}: scale them, such as x / 255"
         else:
             rate = float(plan.learning_rates[step])
-            advice = f"the learning rate {display.rate(rate)} is probably too high: try {display.rate(rate / 10)}"
+            lower = display.rate(lower_rate(rate, self._recipe))
+            advice = f"the learning rate {display.rate(rate)} is probably too high: try {lower}"
         kept = f"the weights from epoch {self.epochs}" if self.history else "its weights from before"
         return DivergedError(
             f"diverged: the loss became NaN or infinite at step {step + 1:,d} of epoch {plan.number}; the module has "

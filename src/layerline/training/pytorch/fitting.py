@@ -55,7 +55,8 @@ def fit_torch(
         it is stepped; None: after every batch for OneCycleLR and CyclicLR, after every epoch for all others.
     shuffle: whether images are shuffled before every epoch; None: as the DataLoader does, without one yes.
     read_once: accept a Dataset with random transforms, and train on the images as first read.
-    on_epoch: called with the row of each finished epoch; if it returns True, the training finishes with that epoch.
+    on_epoch: called with the row of each finished epoch; if it returns True (NumPy's and PyTorch's are fine, too), the
+        training finishes with that epoch. Any other result, such as 1, is ignored.
     options: batch_size (by default that of the DataLoader), augment, class_weights, label_smoothing, clip_norm, seed;
         for an optimizer by name also its settings and schedule.
 

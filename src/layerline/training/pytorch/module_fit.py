@@ -8,7 +8,8 @@ from torch.optim import Optimizer
 
 from layerline.engines.agreement import checked
 from layerline.engines.memory_check import check_memory
-from layerline.errors import CallError, RecipeError
+from layerline.errors import CallError, DataError, RecipeError, UnsupportedError
+from layerline.errors.python_terms import in_python
 from layerline.network.pytorch.carried import carried
 from layerline.network.start import Start, digest
 from layerline.recipe import Recipe
@@ -22,7 +23,7 @@ from layerline.training.pytorch.fit_memory import FitMemory, constant, remembere
 from layerline.training.pytorch.fit_options import check_own
 from layerline.training.pytorch.optimization import RecipeOptimization, TorchOptimization
 from layerline.training.pytorch.torch_schedule import TorchSchedule
-from layerline.training.pytorch.torch_weights import TorchWeights, check_module
+from layerline.training.pytorch.torch_weights import TorchWeights, check_module, check_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,9 +65,13 @@ def fitted(
     elif optimizer is not None:
         chosen["optimizer"] = optimizer
     Recipe(**chosen)  # raises for values out of range before data is read
-    found = FitData.read(data, validation, test, read_once=read_once)
-    batches = found.batches(chosen.pop("batch_size", None), shuffle)
-    moved = carried(module, found.shape)
+    try:
+        found = FitData.read(data, validation, test, read_once=read_once)
+        batches = found.batches(chosen.pop("batch_size", None), shuffle)
+        moved = carried(module, found.shape)
+    except (DataError, UnsupportedError):
+        check_outputs(module)  # labels for a single output would need other advice
+        raise
     weights = TorchWeights(module, moved.network, moved.names)
     dataset = found.dataset(moved.network.classes)
     with remembered(module) as memory:
@@ -75,7 +80,7 @@ def fitted(
             fit.use_torch(chosen, dict(module.named_parameters()), optimizer, scheduler, scheduler_step)
         else:
             fit.use_recipe(chosen)
-        return fit.run(on_epoch, found.notes)
+        return fit.run(on_epoch, (*moved.loss, *found.notes, *found.light_note(fit.recipe.augment)))
 
 
 @final
@@ -93,7 +98,7 @@ class _ModuleFit:
     ) -> None:
         self._network, self._data, self._batches = network, data, batches
         self._weights, self._threads, self._memory = weights, threads, memory
-        self._recipe = Recipe()
+        self.recipe = Recipe()
         self._optimization: Optimization
         self._notes: tuple[str, ...] = ()
 
@@ -104,10 +109,11 @@ class _ModuleFit:
         size = _BATCH if self._batches.size is None else self._batches.size
         recipe = Recipe(**{**chosen, "batch_size": size, "schedule": "constant"})
         images = self._images(recipe)
+        self._batches.check(self._network, images, size)
         schedule = TorchSchedule(optimizer, scheduler, every, recipe.steps(images))
         schedule.check(recipe.epochs)
         checked(self._network, first_images(self._data, images), recipe)
-        self._recipe = recipe
+        self.recipe = recipe
         self._optimization = TorchOptimization(optimizer, schedule, self._weights.parameters, named)
         self._memory.optimizer = ("", {}, 0)
 
@@ -117,12 +123,14 @@ class _ModuleFit:
         given = {"augment": None, "class_weights": None, **chosen, **size}
         recipe = Recipe(**given)
         data = first_images(self._data, self._images(recipe))
+        if "batch_size" in given:  # one that is chosen is large enough
+            self._batches.check(self._network, len(data.train), recipe.batch_size)
         weights = self._weights.read()
         start = Start(digest(weights), weights)
         found = complete(self._network, data, recipe, given, threads=self._threads, start=start)
-        self._recipe = found.recipe
+        self.recipe = found.recipe
         self._notes = tuple(
-            f"--{key.replace('_', '-')} {value}: {found.reasons[key]}"
+            in_python(f"--{key.replace('_', '-')} {value}: {found.reasons[key]}")
             for key, value in found.recipe.as_dict().items()
             if key in found.reasons
         )
@@ -132,7 +140,7 @@ class _ModuleFit:
 
     def run(self, on_epoch: Callable[[EpochRow], object] | None, notes: tuple[str, ...]) -> Fit:
         """Train and test. Raises DivergedError."""
-        memory, data, plain = self._memory, self._data, constant(self._recipe)
+        memory, data, plain = self._memory, self._data, constant(self.recipe)
         engine = memory.engine(self._network, data.scaling, plain, self._threads)
         check_memory(engine, data, plain)
         images = self._images(plain)
@@ -141,11 +149,11 @@ class _ModuleFit:
         test = None
         with Interrupt() as interrupt:
             try:
-                loop.run(self._recipe.epochs, interrupt, on_epoch)
+                loop.run(self.recipe.epochs, interrupt, on_epoch)
             finally:
                 memory.epochs = loop.epochs
                 if isinstance(self._optimization, RecipeOptimization):
-                    memory.optimizer = (self._recipe.optimizer, *self._optimization.start())
+                    memory.optimizer = (self.recipe.optimizer, *self._optimization.start())
             if data.test is not None and interrupt.signal is None:
                 test = loop.measure(data.test)
         return Fit(
@@ -170,7 +178,8 @@ def _check_together(chosen: dict[str, Any], optimizer: Any, scheduler: Any, ever
         found = "none is" if optimizer is None else f'optimizer="{optimizer}" is'
         raise CallError(
             f"scheduler: needs its optimizer, but {found} passed",
-            'pass both: optimizer=optimizer, scheduler=scheduler; or use schedule=, such as schedule="cosine"',
+            "pass both: optimizer=optimizer, scheduler=scheduler; or omit scheduler= and use schedule=, such as "
+            'schedule="cosine"',
         )
     if every is not None and scheduler is None:
         raise CallError(f"scheduler_step={every!r}: there is no scheduler", "pass it too: scheduler=scheduler")

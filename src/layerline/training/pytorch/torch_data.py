@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from layerline.data.dataset import ImageSet
 from layerline.errors import CallError, DataError
@@ -26,6 +26,7 @@ _LOOKED_AT: Final = 32
 """Items that are read twice, to notice random transforms: one that changes an item with a probability of 0.1 is missed
 once in a thousand times."""
 _PAIR: Final = "pass images and labels together: (x, y)"
+_NO_REGRESSION: Final = "regression is not supported, only classes: number them from 0, or train it with PyTorch"
 _TENSOR: Final = (
     "let the data set return (image, label), the image as a tensor (C, H, W): transforms.ToTensor() makes one"
 )
@@ -86,7 +87,7 @@ def check_classes(images: ImageSet, place: str, classes: int) -> None:
 
 def _pair(value: Any, place: str) -> tuple[Any, Any] | None:
     """Return images and labels if they are arrays already; None for a data set with items. Raises an error."""
-    if isinstance(value, TensorDataset):
+    if type(value) is TensorDataset:  # a subclass may return something else than its tensors
         if len(value.tensors) != 2:
             count = display.counted(len(value.tensors), "tensor")
             raise DataError(f"{place}: found a TensorDataset of {count}, expected images and labels", _PAIR)
@@ -96,6 +97,12 @@ def _pair(value: Any, place: str) -> tuple[Any, Any] | None:
         return value[0], value[1]
     if isinstance(value, torch.Tensor | np.ndarray):
         raise CallError(f"{place}: found images without labels", _PAIR)
+    inner = next((name for name, held in getattr(value, "__dict__", {}).items() if isinstance(held, DataLoader)), None)
+    if inner is not None and not hasattr(value, "__getitem__"):
+        raise CallError(
+            f"{place}: found {type(value).__name__}, expected (x, y), a Dataset or a DataLoader",
+            f"pass the DataLoader inside, such as loader.{inner}",
+        )
     if not hasattr(value, "__getitem__") or not hasattr(value, "__len__") or isinstance(value, Mapping | tuple):
         raise CallError(
             f"{place}: found {type(value).__name__}, expected (x, y), a Dataset or a DataLoader",
@@ -140,17 +147,15 @@ def _images(x: NDArray[Any], place: str) -> NDArray[Any]:
 def _labels(y: NDArray[Any], images: int, place: str) -> NDArray[np.int32]:
     """Return labels as int32 (N,). Raises DataError."""
     if y.ndim == 2 and y.shape[1] > 1:
+        kind, fix = _kind_of_rows(y)
         raise DataError(
-            f"{place}: found {y.dtype} of {_times(y.shape)} (one-hot rows or probabilities?), expected one class "
-            "number per image",
-            "pass y.argmax(1); soft targets are not supported, label_smoothing= is",
+            f"{place}: found {y.dtype} of {_times(y.shape)}{kind}, expected one class number per image", fix
         )
-    if y.ndim != 1:
+    if y.ndim != 1 and y.dtype.kind in "iu":
         raise DataError(f"{place}: found {_times(y.shape)}, expected one class number per image", "pass y.flatten()")
     if y.dtype.kind not in "iu":
-        raise DataError(
-            f"{place}: found {y.dtype}, expected integer class numbers", "if the values are class numbers: y.long()"
-        )
+        found = "text" if y.dtype.kind in "US" else f"{y.dtype}" if y.ndim == 1 else f"{y.dtype} of {_times(y.shape)}"
+        raise DataError(f"{place}: found {found}, expected integer class numbers", _fix_of_values(y))
     if len(y) != images:
         raise DataError(
             f"{place}: found {display.counted(len(y), 'label')} for {display.counted(images, 'image')}",
@@ -159,12 +164,38 @@ def _labels(y: NDArray[Any], images: int, place: str) -> NDArray[np.int32]:
     return np.asarray(np.clip(y, -(2**31), 2**31 - 1), np.int32)
 
 
+def _kind_of_rows(y: NDArray[Any]) -> tuple[str, str]:
+    """Return what several targets per image seem to be, and what to do."""
+    if y.dtype.kind in "biuf" and bool((y >= 0).all()) and np.allclose(y.sum(axis=1), 1, atol=1e-3):
+        return (
+            " (one-hot rows or probabilities)",
+            "pass y.argmax(1); soft targets are not supported, label_smoothing= is",
+        )
+    if y.dtype.kind in "biuf" and np.isin(y, (0, 1)).all():
+        return " (several labels per image)", "several labels per image are not supported; train it with PyTorch"
+    return "", _NO_REGRESSION
+
+
+def _fix_of_values(y: NDArray[Any]) -> str:
+    """Return what to do about labels that are no integers."""
+    if y.dtype.kind == "b":
+        return "pass torch.as_tensor(y).long()"
+    if y.dtype.kind == "O":
+        return "number the classes from 0"
+    if y.dtype.kind != "f":
+        return "number the classes: names, y = numpy.unique(y, return_inverse=True)"
+    if not np.array_equal(y, np.round(y)):
+        return _NO_REGRESSION
+    flat = ".flatten()" if y.ndim > 1 else ""
+    return f"if the values are class numbers: torch.as_tensor(y){flat}.long()"
+
+
 def _read_items(found: Loading, place: str, *, read_once: bool) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return the images and labels of a map-style data set, read one by one. Raises DataError."""
     indices: Sequence[int] = range(len(found.items)) if found.indices is None else found.indices
     if not indices:
         raise DataError(f"{place}: found no items, expected at least one image", "check the data set")
-    first, _ = _item(found.items, indices[0], place)
+    first, _ = _item(found, indices[0], place)
     size, free = len(indices) * first.nbytes, free_bytes()
     if size > free:
         raise DataError(
@@ -174,7 +205,7 @@ def _read_items(found: Loading, place: str, *, read_once: bool) -> tuple[NDArray
         )
     x, y = np.empty((len(indices), *first.shape), first.dtype), np.empty(len(indices), np.int64)
     for k, index in enumerate(indices):
-        image, y[k] = _item(found.items, index, place)
+        image, y[k] = _item(found, index, place)
         if (image.shape, image.dtype) != (first.shape, first.dtype):
             raise DataError(
                 f"{place}: item {index} is {image.dtype} of {_times(image.shape)}, the first is {first.dtype} of "
@@ -183,41 +214,71 @@ def _read_items(found: Loading, place: str, *, read_once: bool) -> tuple[NDArray
             )
         x[k] = image
     if not read_once:
-        _check_still(found.items, indices, x, place)
+        _check_still(found, indices, x, place)
     return x, y
 
 
-def _check_still(items: Any, indices: Sequence[int], x: NDArray[Any], place: str) -> None:
+def _check_still(found: Loading, indices: Sequence[int], x: NDArray[Any], place: str) -> None:
     """Raise DataError if an item is another one when it is read again."""
+    advice = "remove the random transforms"
+    if place == "data":  # validation and test images are not augmented
+        advice += ' and use augment="flip,shift=4"'
     for k in np.unique(np.linspace(0, len(indices) - 1, _LOOKED_AT).astype(int)).tolist():
-        if not np.array_equal(_item(items, indices[k], place)[0], x[k]):
+        if not np.array_equal(_item(found, indices[k], place)[0], x[k]):
             raise DataError(
                 f"{place}: item {indices[k]} differs when it is read twice: the data set draws at random (RandomCrop, "
                 "flips, …), but it is read only once, before the training",
-                'remove the random transforms and use augment="flip,shift=4", or accept the images as first read: '
-                "read_once=True",
+                f"{advice}, or accept the images as first read: read_once=True",
             )
 
 
-def _item(items: Any, index: int, place: str) -> tuple[NDArray[Any], int]:
-    """Return an image and its class number. Raises DataError."""
-    item = items[index]
+def _item(found: Loading, index: int, place: str) -> tuple[NDArray[Any], int]:
+    """Return an image and its class number. Raises DataError; an exception of the data set gets a note."""
+    try:
+        item = found.items.__getitems__([index])[0] if found.in_batches else found.items[index]
+    except Exception as error:
+        error.add_note(f"{place}: while reading item {index}")
+        raise
     if not isinstance(item, tuple | list) or len(item) != 2:
         count = f" of {len(item)}" if isinstance(item, tuple | list | Mapping) else ""
         raise DataError(f"{place}: item {index} is a {type(item).__name__}{count}, expected (image, label)", _TENSOR)
     image, label = item
+    sizes = [tuple(getattr(part, "shape", ())) for part in item]
+    if len(sizes[0]) == 4 and sizes[0][:1] == sizes[1][:1]:
+        raise DataError(
+            f"{place}: item {index} is a batch of {display.counted(sizes[0][0], 'image')}, expected one (image, label)",
+            "pass the DataLoader itself, or all images and labels as two tensors: (x, y)",
+        )
     if not isinstance(image, torch.Tensor | np.ndarray):
         library = type(image).__module__.partition(".")[0].replace("builtins", "")
-        found = f"{library} {type(image).__name__}".strip()
-        raise DataError(f"{place}: the image of item {index} is {found}, expected a tensor", _TENSOR)
+        kind = f"{library} {type(image).__name__}".strip()
+        raise DataError(f"{place}: the image of item {index} is {kind}, expected a tensor", _TENSOR)
     number = _array(label, f"{place}: the label of item {index}")
     if number.ndim or number.dtype.kind not in "iu":
-        what = f"{number.dtype} of {_times(number.shape)}" if number.ndim else f"{number.dtype} {label}"
-        raise DataError(
-            f"{place}: the label of item {index} is {what}, expected an integer class number",
-            "soft and one-hot targets are not supported: use the number of the class, and label_smoothing=",
-        )
+        raise _wrong_label(number, label, index, place)
     return _array(image, f"{place}: item {index}"), int(number)
+
+
+def _wrong_label(number: NDArray[Any], label: Any, index: int, place: str) -> DataError:
+    """Return the error for the label of an item that is no integer."""
+    what = f"{number.dtype} of {_times(number.shape)}" if number.ndim else f"{number.dtype} {number}"
+    if number.dtype.kind in "USO":
+        what = f"{type(label).__name__} {display.name(str(label), 60)}"
+        fix = "let the data set return the number of the class, from 0"
+    elif _is_measured(number):
+        fix = _NO_REGRESSION
+    elif number.size == 1:
+        fix = "let the data set return the number of the class: int(label)"
+    else:
+        fix = "soft and one-hot targets are not supported: use the number of the class, and label_smoothing="
+    return DataError(f"{place}: the label of item {index} is {what}, expected an integer class number", fix)
+
+
+def _is_measured(number: NDArray[Any]) -> bool:
+    """Whether the target of an image is neither a class number nor made of 0 and 1, nor probabilities."""
+    if number.size > 1:
+        return number.ndim == 1 and not _kind_of_rows(number[None])[0]
+    return number.dtype.kind == "f" and not np.array_equal(number, np.round(number))
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -27,6 +27,8 @@ class Loading:
     batch_size: int | None = None
     shuffle: bool | None = None
     drop_last: bool | None = None
+    in_batches: bool = False
+    """Whether items are read by `__getitems__`, as a DataLoader does if the data set has it."""
 
 
 def loading(value: Any, place: str) -> Loading:
@@ -49,8 +51,16 @@ def loading(value: Any, place: str) -> Loading:
             f"a DataLoader with the collate_fn {display.name(name)}, which may change the batches",
             "put what it does to single images into the data set, and create the DataLoader without collate_fn",
         )
+    for name in ("__iter__", "_get_iterator"):
+        if getattr(type(value), name) is not getattr(DataLoader, name):
+            _refuse(
+                place,
+                f"the DataLoader subclass {type(value).__name__} with its own {name}, which may change the batches",
+                "put what it does to single images into the data set, and pass a plain DataLoader",
+            )
     indices, shuffle = _order(batches.sampler, place)
-    return Loading(value.dataset, indices, batches.batch_size, shuffle, batches.drop_last)
+    in_batches = bool(getattr(value.dataset, "__getitems__", None))
+    return Loading(value.dataset, indices, batches.batch_size, shuffle, batches.drop_last, in_batches)
 
 
 def _order(sampler: Any, place: str) -> tuple[Sequence[int] | None, bool]:

@@ -22,7 +22,9 @@ Tensors = dict[str, "NDArray[np.float32]"]
 KNOWN: Final = "torch.optim.SGD, AdamW and Adam without weight decay"
 _UNUSED: Final = {"maximize": False, "amsgrad": False, "differentiable": False, "capturable": False}
 """Settings of groups that are supported only with this value."""
-_OWN: Final = {"Muon": 'use optimizer="muon", which steps the filters of convolutions; PyTorch\'s takes matrices only'}
+_OWN: Final = {
+    "Muon": 'use optimizer="muon" and omit scheduler=; it steps the filters of convolutions, PyTorch\'s only matrices'
+}
 _LISTED: Final = 3
 
 
@@ -105,7 +107,7 @@ def _check_kind(optimizer: optim.Optimizer) -> None:
         advice = "torch.optim.AdamW(module.parameters(), lr=0.001) is the closest"
         raise RecipeError(
             f"optimizer: found {_name(optimizer)}, expected {KNOWN}",
-            _OWN.get(kind.__name__, f'{advice}; or use optimizer="muon"'),
+            _OWN.get(kind.__name__, f'{advice}; or use optimizer="muon" and omit scheduler='),
         )
     if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
         _refuse(optimizer, "with step hooks, which would not be called", "remove them; on_epoch= is called per epoch")

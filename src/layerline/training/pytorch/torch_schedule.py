@@ -69,7 +69,7 @@ class TorchSchedule:
             except ValueError as error:  # a cycle of a fixed number of steps is over
                 self._refuse(
                     f"cannot be stepped that often: {display.name(str(error), 200)}",
-                    f"the training has {epochs} epochs of {display.counted(self._steps, 'step')}: "
+                    f"the training has {display.counted(epochs, 'epoch')} of {display.counted(self._steps, 'step')}: "
                     f"total_steps={epochs * self._steps}",
                 )
             if before != [[group.get(name) for name in _CONSTANT] for group in held.param_groups]:

@@ -70,6 +70,8 @@ def check_module(module: Any) -> None:
             _refuse(
                 f"{name} is on {tensor.device}, expected the CPU", "move it: module.cpu(); fit_torch trains on the CPU"
             )
+    if not any(True for _ in module.parameters()):
+        _refuse("found no parameters, so there is nothing to train", "pass the module that has the layers")
     frozen = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
     if frozen:
         more = f" and {len(frozen) - _LISTED} more" if len(frozen) > _LISTED else ""
@@ -77,6 +79,17 @@ def check_module(module: Any) -> None:
             f"{', '.join(frozen[:_LISTED])}{more} {'have' if len(frozen) > 1 else 'has'} requires_grad=False",
             "training only some of the parameters is not supported yet: module.requires_grad_(True), or train it with "
             "PyTorch",
+        )
+
+
+def check_outputs(module: nn.Module) -> None:
+    """Raise UserError if the module's last matrix has a single output, as for BCELoss or a regression."""
+    layers = [(name, part) for name, part in module.named_modules() if isinstance(part, nn.Linear)]
+    if layers and layers[-1][1].out_features == 1:
+        _refuse(
+            f"{layers[-1][0] or 'it'} has one output; the cross-entropy needs one per class",
+            "for two classes, use two outputs without a sigmoid, as with CrossEntropyLoss, and class numbers 0 and 1; "
+            "regression is not supported",
         )
 
 
