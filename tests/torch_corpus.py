@@ -756,7 +756,7 @@ class FlattenOfOneImage(nn.Module):
         return self.fc(self.conv(x).view(1, -1))
 
 
-@refused((1, 8, 8), ("forward (x.view)", "with 5 images instead of 3: it makes 3×240"))
+@refused((1, 8, 8), ("forward (x.view)", "with another number of images, 5 instead of 3: it makes 3×240"))
 class FixedBatch(nn.Module):
     """The batch size is written in forward."""
 
@@ -769,9 +769,89 @@ class FixedBatch(nn.Module):
         return self.fc(self.conv(x).view(3, -1))
 
 
-@refused((1, 8, 8), ("fc (Linear)", "PyTorch fails with images of 1×8×8"))
+@refused((1, 8, 8), ("fc (Linear)", "it takes 145 values (in_features), but gets 144 with images of 1×8×8"))
 def wrong_input_size():
     return nn.Sequential(OrderedDict(conv=nn.Conv2d(1, 4, 3), flat=nn.Flatten(), fc=nn.Linear(145, 2)))
+
+
+@refused((28, 28, 1), ("forward (Sequential)", "found 28×28×1, but it takes 1×28×28 (channels × height × width)"))
+def channels_last():
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 26 * 26, 2))
+
+
+@refused((1, 28, 28), ("forward (Sequential)", "found 1×28×28, but it takes 1×32×32"))
+def smaller_images():
+    return nn.Sequential(nn.Conv2d(1, 4, 5), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4 * 14 * 14, 2))
+
+
+@refused((3, 28, 28), ("forward (ImagesByView)", "found 3×28×28, but it takes 3×32×32"))
+class ImagesByView(nn.Module):
+    """Images of another size make another number of rows, not an error."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 5)
+        self.fc = nn.Linear(6 * 14 * 14, 2)
+
+    def forward(self, x):
+        return self.fc(F.max_pool2d(self.conv(x), 2).view(-1, 6 * 14 * 14))
+
+
+@refused((3, 16, 16), ("forward (Sequential)", "found 3×16×16, but it takes, for example, 3×40×40"))
+def images_that_are_too_small():
+    convs = [nn.Conv2d(3, 3, 3, 2), nn.Conv2d(3, 3, 3, 2), nn.Conv2d(3, 3, 3, 2), nn.MaxPool2d(4)]
+    return nn.Sequential(*convs, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+
+
+@refused((1, 8, 8), ("forward (ChecksItsImages)", "found 1×8×8, but it takes 3×8×8"))
+class ChecksItsImages(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(192, 2)
+
+    def forward(self, x):
+        assert x.shape[1] == 3, "color images only"
+        return self.fc(x.flatten(1))
+
+
+@refused((1, 8, 8), ("forward (PairInput)", "forward() unpacks its input, like a pair or a list"))
+class PairInput(nn.Module):
+    """forward(batch), as in some tutorials."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(64, 2)
+
+    def forward(self, batch):
+        x, _ = batch
+        return self.fc(x.flatten(1))
+
+
+@refused((1, 8, 8), ("forward (DictInput)", "forward() reads x['image'], one part of its input"))
+class DictInput(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(64, 2)
+
+    def forward(self, batch):
+        return self.fc(batch["image"].flatten(1))
+
+
+@refused((1, 8, 8), ("1 (Linear)", "weight has NaN"), ("1 (Linear)", "bias has infinite values"))
+def diverged():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    with torch.no_grad():
+        module[1].weight[0, 0] = math.nan
+        module[1].bias[1] = math.inf
+    return module
+
+
+@refused((1, 8, 8), ("1 (Linear)", "weight has a hook on its gradient"), ("1 (Linear)", "bias has a hook on its"))
+def hooks_of_parameters():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    module[1].weight.register_hook(lambda gradient: gradient.clamp(-1, 1))
+    module[1].bias.register_post_accumulate_grad_hook(lambda parameter: None)
+    return module
 
 
 @refused((1, 8, 8), ("forward (dropout)", "also drops values in evaluation"))

@@ -66,7 +66,7 @@ def fitted(
     Recipe(**chosen)  # raises for values out of range before data is read
     found = FitData.read(data, validation, test, read_once=read_once)
     batches = found.batches(chosen.pop("batch_size", None), shuffle)
-    moved = carried(module, found.shape)
+    moved = carried(module, found.shape, of_data=True)
     weights = TorchWeights(module, moved.network, moved.names)
     dataset = found.dataset(moved.network.classes)
     with remembered(module) as memory:
