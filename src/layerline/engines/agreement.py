@@ -15,12 +15,7 @@ if TYPE_CHECKING:
 
 def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
     """Return the network. Raises an error if it does not match the images, or a batch cannot be normalized."""
-    if (network.input_shape, network.classes) != (data.shape, len(data.classes)):
-        has, needs = _kind(data.shape, len(data.classes)), _kind(network.input_shape, network.classes)
-        raise NetworkError(
-            f"the network expects {needs}, but the data has {has}",
-            "read the network with the data: layerline.read(path, data)",
-        )
+    check_images(network, data)
     check_together(
         *(recipe, len(data.train), len(data.classes)),
         filters=network.has_filters,
@@ -39,6 +34,19 @@ def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
                 f"use --batch-size {next((b for b in range(B + 1, B + 64) if len(data.train) % b != 1), B)}",
             )
     return network
+
+
+def check_images(network: Network, data: Dataset) -> None:
+    """Raise NetworkError if a network is not for the images and classes of the data."""
+    if (network.input_shape, network.classes) == (data.shape, len(data.classes)):
+        return
+    has, needs = _kind(data.shape, len(data.classes)), _kind(network.input_shape, network.classes)
+    fix = "read the network with the data: layerline.read(path, data)"
+    if network.start is not None and network.start.module is not None:
+        shape = "" if network.input_shape == data.shape else f"call from_torch(module, {data.shape})"
+        classes = "" if network.classes == len(data.classes) else f"give the module {len(data.classes)} outputs"
+        fix = " and ".join(filter(None, (classes, shape)))
+    raise NetworkError(f"the network expects {needs}, but the data has {has}", fix)
 
 
 def _kind(shape: tuple[int, int, int], K: int) -> str:

@@ -179,3 +179,12 @@ def test_weights_without_a_value_are_named():
     message, helps = refusal(lambda: layerline.from_torch(module, (1, 28, 28)))
     assert message == "Sequential: 3 (Linear): weight has NaN"
     assert helps == "initialize the module again, or load other weights: a training with them diverges"
+
+
+@pytest.mark.parametrize("name", ["StandardizesItself", "ScalesBytes"])
+def test_preparing_images_belongs_to_the_data(name):
+    """The help names the data set, not blocks of a network file."""
+    definition = next(each for each in CORPUS if each.name == name)
+    message, helps = refusal(lambda: layerline.from_torch(made(definition), definition.shape))
+    assert "Residual" not in message
+    assert helps == "prepare the images in the data set, not in forward(), or let layerline.load_data scale them"

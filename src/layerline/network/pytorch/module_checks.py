@@ -78,6 +78,6 @@ def _reasons(part: nn.Module, root: nn.Module) -> Iterator[tuple[str, str]]:
     if isinstance(part, _MODAL) and part.training != root.training:
         mode = "training" if part.training else "evaluation"
         yield (
-            f"it is in {mode} mode, the module around it is not; in a network file all layers are in the same mode",
+            f"it is in {mode} mode, the module around it is not; all layers of a network are in the same mode",
             "",
         )

@@ -53,8 +53,8 @@ class Unsupported:
 def mixed(shape: tuple[int, ...], images: int, before: tuple[int, ...]) -> str:
     """Return the reason for an operation that makes values of `shape` of a batch of images: it mixes them."""
     return (
-        f"it makes {times(shape) or 'one number'} of a batch of {images} images ({times(before)}); the images must stay "
-        "the first dimension, whatever their number: for example x.flatten(1)"
+        f"it makes {times(shape) or 'one number'} of a batch of {images} images ({times(before)}); the images must "
+        "stay the first dimension, whatever their number: for example x.flatten(1)"
     )
 
 
@@ -80,7 +80,7 @@ class Findings:
         count, fixes = len(self.parts), dict.fromkeys(part.fix for part in self.parts if part.fix)
         if count == 1 and fixes:
             part = self.parts[0]
-            lines = [f"{self.name}: {part if part.path else part.reason}"]
+            lines = [f"{self.name}: {part.reason if part.module == self.name else part}"]
         else:
             what = "1 part is" if count == 1 else f"{display.count(count)} parts are"
             lines = [f"{self.name} cannot be carried over to a network file: {what} not supported"]

@@ -212,7 +212,8 @@ def _item(items: Any, index: int, place: str) -> tuple[NDArray[Any], int]:
         raise DataError(f"{place}: the image of item {index} is {found}, expected a tensor", _TENSOR)
     number = _array(label, f"{place}: the label of item {index}")
     if number.ndim or number.dtype.kind not in "iu":
-        what = f"{number.dtype} of {_times(number.shape)}" if number.ndim else f"{number.dtype} {label}"
+        count = display.counted(number.size, "number")
+        what = f"a {number.dtype} tensor of {count}" if number.ndim else f"{number.dtype} {label}"
         raise DataError(
             f"{place}: the label of item {index} is {what}, expected an integer class number",
             "soft and one-hot targets are not supported: use the number of the class, and label_smoothing=",
