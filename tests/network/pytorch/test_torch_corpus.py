@@ -135,6 +135,14 @@ def test_images_that_do_not_fit_are_named_with_both_shapes(module, shape, argume
     assert refusal(lambda: layerline.fit_torch(module, (x, y), epochs=1)) == (message, data)
 
 
+def test_channels_are_found_last_for_images_of_any_size():
+    """Also for sizes that nobody would try."""
+    module = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(4 * 29 * 35, 2))
+    message, helps = refusal(lambda: layerline.from_torch(module, (31, 37, 2)))
+    assert message.endswith("found 31×37×2, but it takes 2×31×37 (channels × height × width)")
+    assert helps == "channels come first: input_shape=(2, 31, 37)"
+
+
 def test_images_that_follow_the_advice_are_accepted():
     """What the help says makes the images fit."""
     x = torch.rand(6, 28, 28, 1)
