@@ -30,7 +30,8 @@ def misfit(module: nn.Module, shape: _Image, *, of_data: bool) -> tuple[str, str
     The module runs on PyTorch's meta device: only shapes are computed. of_data: whether the shape is that of images
     which were passed, not the argument `input_shape`.
     """
-    trial = copy.deepcopy(module).eval().to("meta")
+    trial = copy.deepcopy(module).to("meta")
+    trial.eval()  # not chained: a module's own train() may return nothing
     close = [each for each in _close(module, shape) if _takes(trial, each)][:1]
     fitting = close or [each for each in _of_sizes(module, shape) if _takes(trial, each)]
     if not fitting:

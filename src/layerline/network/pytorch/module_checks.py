@@ -21,11 +21,14 @@ _HOOKS: Final = {
     "_backward_hooks": "a backward hook",
     "_backward_pre_hooks": "a backward pre-hook",
 }
-_TENSOR_HOOKS: Final = ("_backward_hooks", "_post_accumulate_grad_hooks")
-_FINITE: Final = "initialize the module again, or load other weights: a training with them diverges"
+_TENSOR_HOOKS: Final = {
+    "_backward_hooks": "a tensor hook",
+    "_post_accumulate_grad_hooks": "a hook after gradient accumulation",
+}
 _NORMS: Final = {"WeightNorm": "weight_norm", "SpectralNorm": "spectral_norm"}
 _MODAL: Final = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 """Modules that do something else in training."""
+_FINITE: Final = "initialize the module again, or load other weights: a training with them diverges"
 
 
 def unwrapped(module: nn.Module) -> tuple[nn.Module, str]:
@@ -44,40 +47,44 @@ def check_module(module: nn.Module, findings: Findings) -> bool:
         findings.add("", type(module).__name__, "it is compiled by TorchScript; pass the module that it was made from")
         return False
     for path, part in module.named_modules():
-        for reason, fix in _reasons(part, module):
-            findings.add(path, type(part).__name__, reason, fix)
+        for reason in _reasons(part, module):
+            findings.add(path, type(part).__name__, reason)
+        for reason in _not_finite(part):
+            findings.add(path, type(part).__name__, reason, _FINITE)
     return len(findings.parts) == before
 
 
-def _reasons(part: nn.Module, root: nn.Module) -> Iterator[tuple[str, str]]:
-    """Yield each reason, and what to do if it does not say so."""
+def _reasons(part: nn.Module, root: nn.Module) -> Iterator[str]:
     tensors = [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]
     lazy = [name for name, tensor in tensors if isinstance(tensor, UninitializedParameter | UninitializedBuffer)]
     if lazy:
-        yield f"{lazy[0]} has no size yet; run the module once on a batch of images", ""
+        yield f"{lazy[0]} has no size yet; run the module once on a batch of images"
         return
     if isinstance(parametrized := getattr(part, "parametrizations", None), nn.ModuleDict):
         what = ", ".join(parametrized)
-        yield f"parametrized: {what} is computed; torch.nn.utils.parametrize.remove_parametrizations makes it plain", ""
+        yield f"parametrized: {what} is computed; torch.nn.utils.parametrize.remove_parametrizations makes it plain"
     for attribute, what in _HOOKS.items():
         for hook in getattr(part, attribute).values():
             norm = _NORMS.get(type(hook).__name__)
             remove = f"{norm} computes its weight; torch.nn.utils.remove_{norm} makes it plain"
-            yield remove if norm else f"{what} is registered, which cannot be carried over; remove it", ""
+            yield remove if norm else f"{what} is registered, which cannot be carried over; remove it"
     for name, tensor in tensors:
-        hooks = (getattr(tensor, attribute, None) for attribute in _TENSOR_HOOKS)
-        if any(hooks):
-            yield f"{name} has a hook on its gradient, which cannot be carried over; remove it", ""
-        if tensor.is_floating_point() and tensor.device.type != "meta" and not tensor.isfinite().all():
-            yield f"{name} has {'NaN' if tensor.isnan().any() else 'infinite values'}", _FINITE
+        for attribute, what in _TENSOR_HOOKS.items():
+            if getattr(tensor, attribute, None):
+                yield f"{what} is registered on {name}, which cannot be carried over; remove it"
     others = {name: tensor.dtype for name, tensor in tensors if tensor.is_floating_point() or tensor.is_complex()}
     others = {name: dtype for name, dtype in others.items() if dtype != torch.float32}
     if others:
         names, types = ", ".join(others), ", ".join({str(dtype).removeprefix("torch.") for dtype in others.values()})
-        yield f"{types} ({names}); only float32 is available: module.float()", ""
+        yield f"{types} ({names}); only float32 is available: module.float()"
     if isinstance(part, _MODAL) and part.training != root.training:
         mode = "training" if part.training else "evaluation"
-        yield (
-            f"it is in {mode} mode, the module around it is not; all layers of a network are in the same mode",
-            "",
-        )
+        yield f"it is in {mode} mode, the module around it is not; in a network file all layers are in the same mode"
+
+
+def _not_finite(part: nn.Module) -> Iterator[str]:
+    """Yield each weight with values that are no numbers."""
+    for name, tensor in (*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)):
+        known = not isinstance(tensor, UninitializedParameter | UninitializedBuffer) and tensor.device.type != "meta"
+        if known and tensor.is_floating_point() and not tensor.isfinite().all():
+            yield f"{name} has {'NaN' if tensor.isnan().any() else 'infinite values'}"
