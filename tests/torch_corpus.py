@@ -643,7 +643,11 @@ def squeeze_and_excitation():
     return nn.Sequential(OrderedDict(se=SE(), flat=nn.Flatten(), fc=nn.Linear(768, 3)))
 
 
-@refused((3, 32, 32), ("norm (GroupNorm)", "only normalization"), ("act (PReLU)", "slopes are not learned"))
+@refused(
+    (3, 32, 32),
+    ("norm (GroupNorm)", "only normalization"),
+    ("act (PReLU)", "slopes are not learned; nn.LeakyReLU(0.25) has its initial slope"),
+)
 def group_norm_and_prelu():
     """Both are reported, not only the first."""
     parts = {"conv": nn.Conv2d(3, 4, 3), "norm": nn.GroupNorm(2, 4), "act": nn.PReLU(), "flat": nn.Flatten()}
@@ -756,7 +760,7 @@ class FlattenOfOneImage(nn.Module):
         return self.fc(self.conv(x).view(1, -1))
 
 
-@refused((1, 8, 8), ("forward (x.view)", "with 5 images instead of 3: it makes 3×240"))
+@refused((1, 8, 8), ("forward (x.view)", "with another number of images, 5 instead of 3: it makes 3×240"))
 class FixedBatch(nn.Module):
     """The batch size is written in forward."""
 
@@ -769,9 +773,89 @@ class FixedBatch(nn.Module):
         return self.fc(self.conv(x).view(3, -1))
 
 
-@refused((1, 8, 8), ("fc (Linear)", "PyTorch fails with images of 1×8×8"))
+@refused((1, 8, 8), ("fc (Linear)", "it takes 145 values (in_features), but gets 144 with images of 1×8×8"))
 def wrong_input_size():
     return nn.Sequential(OrderedDict(conv=nn.Conv2d(1, 4, 3), flat=nn.Flatten(), fc=nn.Linear(145, 2)))
+
+
+@refused((28, 28, 1), ("forward (Sequential)", "found 28×28×1, but it takes 1×28×28 (channels × height × width)"))
+def channels_last():
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 26 * 26, 2))
+
+
+@refused((1, 28, 28), ("forward (Sequential)", "found 1×28×28, but it takes 1×32×32"))
+def smaller_images():
+    return nn.Sequential(nn.Conv2d(1, 4, 5), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4 * 14 * 14, 2))
+
+
+@refused((3, 28, 28), ("forward (ImagesByView)", "found 3×28×28, but it takes 3×32×32"))
+class ImagesByView(nn.Module):
+    """Images of another size make another number of rows, not an error."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 5)
+        self.fc = nn.Linear(6 * 14 * 14, 2)
+
+    def forward(self, x):
+        return self.fc(F.max_pool2d(self.conv(x), 2).view(-1, 6 * 14 * 14))
+
+
+@refused((3, 16, 16), ("forward (Sequential)", "found 3×16×16, but it takes, for example, 3×40×40"))
+def images_that_are_too_small():
+    convs = [nn.Conv2d(3, 3, 3, 2), nn.Conv2d(3, 3, 3, 2), nn.Conv2d(3, 3, 3, 2), nn.MaxPool2d(4)]
+    return nn.Sequential(*convs, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+
+
+@refused((1, 8, 8), ("forward (ChecksItsImages)", "found 1×8×8, but it takes 3×8×8"))
+class ChecksItsImages(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(192, 2)
+
+    def forward(self, x):
+        assert x.shape[1] == 3, "color images only"
+        return self.fc(x.flatten(1))
+
+
+@refused((1, 8, 8), ("forward (PairInput)", "forward() unpacks its input, like a pair or a list"))
+class PairInput(nn.Module):
+    """forward(batch), as in some tutorials."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(64, 2)
+
+    def forward(self, batch):
+        x, _ = batch
+        return self.fc(x.flatten(1))
+
+
+@refused((1, 8, 8), ("forward (DictInput)", "forward() reads x['image'], one part of its input"))
+class DictInput(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(64, 2)
+
+    def forward(self, batch):
+        return self.fc(batch["image"].flatten(1))
+
+
+@refused((1, 8, 8), ("1 (Linear)", "weight has NaN"), ("1 (Linear)", "bias has infinite values"))
+def diverged():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    with torch.no_grad():
+        module[1].weight[0, 0] = math.nan
+        module[1].bias[1] = math.inf
+    return module
+
+
+@refused((1, 8, 8), ("1 (Linear)", "a tensor hook is"), ("1 (Linear)", "a hook after gradient"))
+def hooks_of_parameters():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    module[1].weight.register_hook(lambda gradient: gradient.clamp(-1, 1))
+    module[1].bias.register_post_accumulate_grad_hook(lambda _: None)
+    return module
 
 
 @refused((1, 8, 8), ("forward (dropout)", "also drops values in evaluation"))
@@ -788,7 +872,7 @@ class DropoutAlways(nn.Module):
         return self.fc2(F.dropout(x, 0.5))
 
 
-@refused((3, 8, 8), ("", "behaves differently in training"))
+@refused((3, 8, 8), ("aux (Linear)", "it is computed in training mode only"))
 class AuxiliaryHead(nn.Module):
     """As GoogLeNet: two outputs in training."""
 
@@ -868,7 +952,7 @@ def upsampling():
     return nn.Sequential(nn.ConvTranspose2d(3, 4, 2, 2), nn.Upsample(scale_factor=2), nn.Flatten(), nn.Linear(4096, 2))
 
 
-@refused((3, 8, 8), ("forward (sub)", "no equivalent"), ("forward (add)", "a number or a parameter"))
+@refused((3, 8, 8), ("forward (sub)", "it prepares the images"), ("forward (add)", "a number or a parameter"))
 class NormalizesItself(nn.Module):
     def __init__(self):
         super().__init__()
@@ -878,6 +962,98 @@ class NormalizesItself(nn.Module):
 
     def forward(self, x):
         return self.fc((x - self.mean).flatten(1)) + self.bias
+
+
+@refused((3, 8, 8), ("forward (sub)", "it prepares the images"), ("forward (truediv)", "it prepares the images"))
+class StandardizesItself(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.full((1, 3, 1, 1), 0.5))
+        self.register_buffer("std", torch.full((1, 3, 1, 1), 0.25))
+        self.fc = nn.Linear(192, 2)
+
+    def forward(self, x):
+        return self.fc(((x - self.mean) / self.std).flatten(1))
+
+
+@refused((3, 8, 8), ("forward (truediv)", "it prepares the images"))
+class ScalesBytes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(192, 2)
+
+    def forward(self, x):
+        return self.fc((x.float() / 255).flatten(1))
+
+
+@refused((8, 8, 3), ("forward (x.permute)", "it prepares the images"), ("forward (add)", "it prepares the images"))
+class PermutesAndShifts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.fc = nn.Linear(144, 2)
+
+    def forward(self, x):
+        return self.fc(self.conv(x.permute(0, 3, 1, 2) + 0.5).flatten(1))
+
+
+@refused((3, 8, 8), ("forward (mul)", "a network file has no equivalent: values can only be added: x + y"))
+class MultipliesLogits(nn.Module):
+    """Not the images: nothing can be prepared instead."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(192, 2)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1)) * 2.0
+
+
+@refused(
+    (3, 8, 8),
+    ("forward (mul)", "it is computed in training mode only; only dropout, BatchNorm and a last softmax may depend on"),
+    ("forward (mul)", "no equivalent"),
+)
+class DoublesInTraining(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(192, 2)
+
+    def forward(self, x):
+        x = self.fc(x.flatten(1))
+        return x * 2.0 if self.training else x
+
+
+@refused((3, 8, 8), ("forward (sigmoid)", "it is computed in evaluation mode only"))
+class SigmoidInEvaluation(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(192, 2)
+
+    def forward(self, x):
+        x = self.fc(x.flatten(1))
+        return x if self.training else torch.sigmoid(x)
+
+
+@refused((3, 8, 8), ("forward (tanh)", "in training mode it is tanh, in evaluation mode relu"))
+class AnotherActivationInEvaluation(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(192, 2)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        return self.fc(torch.tanh(x) if self.training else torch.relu(x))
+
+
+@refused((3, 8, 8), ("forward (leaky_relu)", "its arguments differ between training mode and evaluation mode"))
+class AnotherSlopeInEvaluation(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(192, 2)
+
+    def forward(self, x):
+        return self.fc(F.leaky_relu(x.flatten(1), 0.1 if self.training else 0.2))
 
 
 @refused((3, 8, 8), ("0 (Conv2d)", 'padding_mode="reflect"'), ("1 (MaxPool2d)", "dilation"))

@@ -16,12 +16,7 @@ if TYPE_CHECKING:
 
 def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
     """Return the network. Raises an error if it does not match the images, or a batch cannot be normalized."""
-    if (network.input_shape, network.classes) != (data.shape, len(data.classes)):
-        has, needs = _kind(data.shape, len(data.classes)), _kind(network.input_shape, network.classes)
-        raise NetworkError(
-            f"the network expects {needs}, but the data has {has}",
-            "read the network with the data: layerline.read(path, data)",
-        )
+    check_images(network, data)
     check_together(
         *(recipe, len(data.train), len(data.classes)),
         filters=network.has_filters,
@@ -52,6 +47,19 @@ def single_value(network: Network, images: int, batch_size: int) -> Node | None:
 def larger_batch(images: int, batch_size: int) -> int:
     """Return the next larger batch size whose last batch has more than one image."""
     return next((b for b in range(batch_size + 1, batch_size + 64) if images % b != 1), batch_size)
+
+
+def check_images(network: Network, data: Dataset) -> None:
+    """Raise NetworkError if a network is not for the images and classes of the data."""
+    if (network.input_shape, network.classes) == (data.shape, len(data.classes)):
+        return
+    has, needs = _kind(data.shape, len(data.classes)), _kind(network.input_shape, network.classes)
+    fix = "read the network with the data: layerline.read(path, data)"
+    if network.start is not None and network.start.module is not None:
+        shape = "" if network.input_shape == data.shape else f"call from_torch(module, {data.shape})"
+        classes = "" if network.classes == len(data.classes) else f"give the module {len(data.classes)} outputs"
+        fix = " and ".join(filter(None, (classes, shape)))
+    raise NetworkError(f"the network expects {needs}, but the data has {has}", fix)
 
 
 def _kind(shape: tuple[int, int, int], K: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 
 from layerline.data import Dataset, load_data
@@ -116,6 +117,12 @@ def _text(network: Any) -> tuple[str, str]:
     return find(network)
 
 
+def _is_module(value: Any) -> bool:
+    """Whether a value is a PyTorch module, without importing PyTorch."""
+    torch = sys.modules.get("torch.nn")
+    return torch is not None and isinstance(value, torch.Module)
+
+
 def _check_order(network: Any, data: Any, recipe: Any, function: str) -> None:
     """Raise CallError if an argument is surely another one, or nothing that is understood."""
     call = f"{function}(network, data)"
@@ -125,6 +132,13 @@ def _check_order(network: Any, data: Any, recipe: Any, function: str) -> None:
         raise CallError(
             f"{function}(): found {type(network).__name__} as the network",
             f"to continue from its weights: {function}(model.network, data, start_from=model)",
+        )
+    if _is_module(network):
+        module = type(network).__name__
+        raise CallError(
+            f"{function}(): found the PyTorch module {module} as the network",
+            f"{function}(layerline.from_torch(module, (C, H, W)), data) trains its layers from its weights; "
+            "layerline.fit_torch(module, data) trains the module itself",
         )
     if not isinstance(network, Network | str | os.PathLike | None):
         raise CallError(

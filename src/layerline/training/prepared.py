@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 
 from layerline import engines
 from layerline.data.checking.doctor import examined
-from layerline.engines.agreement import checked
+from layerline.engines.agreement import check_images, checked
 from layerline.engines.memory_check import check_memory
 from layerline.engines.ranks import ALONE
 from layerline.runs.checkpoint import Identity
@@ -118,6 +118,7 @@ def prepare(
     when it was loaded. say: called with a description of each stage. ranks: the processes that train together; it is
     checked that all were given the same.
     """
+    check_images(network, data)  # while it is known where the network is from
     start, network = start or network.start, dataclasses.replace(network, start=None)
     if allow is not None:
         data = examined(data, allow)

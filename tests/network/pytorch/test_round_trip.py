@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 import random
 import sys
@@ -17,8 +18,9 @@ from torch import nn
 import layerline
 from layerline.network import Network, parse, preset, presets
 from layerline.network.pytorch.carried import carried
-from layerline.network.start import digest
+from layerline.network.start import Start, digest
 from layerline.recipe import Recipe
+from layerline.training.prepared import prepare
 
 NETWORKS = {
     **{name: parse(preset(name), name=name, input_shape=(3, 32, 32), classes=10) for name in presets()},
@@ -128,7 +130,6 @@ def test_the_note_and_the_record_name_the_module(tmp_path):
     """A watcher gets a note; experiment.toml has the digest, and no path to start from."""
     from layerline.runs.record import Record
     from layerline.training import Watcher
-    from layerline.training.prepared import prepare
     from layerline.training.session import run
 
     data = small_data.dataset(40)
@@ -197,3 +198,25 @@ def test_frozen_parameters_are_noted():
     module[1].requires_grad_(False)
     (note,) = layerline.from_torch(module, (1, 2, 2)).notes
     assert note == "1.weight and 1 more: requires_grad=False in PyTorch, but a training here changes all weights"
+
+
+@pytest.mark.parametrize(
+    ("shape", "outputs", "fix"),
+    [
+        ((1, 6, 6), 2, "give the module 3 outputs"),
+        ((1, 8, 8), 3, "call from_torch(module, (1, 6, 6))"),
+        ((1, 8, 8), 2, "give the module 3 outputs and call from_torch(module, (1, 6, 6))"),
+    ],
+)
+def test_a_network_of_a_module_that_does_not_match_the_data_is_fixed_in_pytorch(shape, outputs, fix):
+    """There is no file to read with the data."""
+    data = layerline.load_data((np.zeros((30, 6, 6), np.uint8), np.arange(30) % 3))
+    network = layerline.from_torch(nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), outputs)), shape)
+    for start in (None, Start("", {})):
+        with pytest.raises(layerline.NetworkError, match="but the data has 1×6×6 images of 3 classes") as caught:
+            prepare(network, data, Recipe(), start=start, given=())
+        assert caught.value.help == fix
+    for train in (layerline.train, layerline.train_seeds):
+        with pytest.raises(layerline.NetworkError) as caught:
+            train(network, data, epochs=1)
+        assert caught.value.help == fix

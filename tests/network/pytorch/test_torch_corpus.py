@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import re
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +13,9 @@ from torch_corpus import CORPUS, Definition
 
 import layerline
 from layerline.network.pytorch.carried import carried
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 IDS = [each.name for each in CORPUS]
 CARRIED = [each for each in CORPUS if not each.refused]
@@ -79,4 +86,113 @@ def test_what_cannot_be_carried_over_is_refused_with_every_reason(definition):
     with pytest.raises(layerline.UnsupportedError) as caught:
         layerline.from_torch(module, definition.shape)
     assert caught.value.parts == parts
-    assert all(str(part) in str(caught.value) for part in parts)
+    assert all(part.path in str(caught.value) and part.reason in str(caught.value) for part in parts)
+
+
+def refusal(function: Callable[[], object]) -> tuple[str, str]:
+    """Return the message of a refusal and its help."""
+    with pytest.raises(layerline.UnsupportedError) as caught:
+        function()
+    return str(caught.value).split("\n  help: ")[0], str(caught.value.help)
+
+
+GRAY = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 26 * 26, 2))
+COLOR = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 26 * 26, 2))
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "argument", "data"),
+    [
+        (
+            GRAY,
+            (28, 28, 1),
+            "channels come first: input_shape=(1, 28, 28)",
+            "channels come first: x.permute(0, 3, 1, 2)",
+        ),
+        (GRAY, (1, 32, 32), "input_shape=(1, 28, 28)", "resize the images to 28×28 (load_data has size=)"),
+        (
+            *(COLOR, (32, 32, 3), "channels come first: input_shape=(3, 28, 28)"),
+            "channels come first: x.permute(0, 3, 1, 2), then resize the images to 28×28 (load_data has size=)",
+        ),
+        (
+            *(COLOR, (1, 28, 28), "input_shape=(3, 28, 28)"),
+            "repeat the channel: x.expand(-1, 3, -1, -1); or let the module take 1 channel",
+        ),
+        (
+            *(GRAY, (3, 28, 28), "input_shape=(1, 28, 28)"),
+            "make x gray: x.mean(1, keepdim=True); or let the module take 3 channels",
+        ),
+        (GRAY, (4, 28, 28), "input_shape=(1, 28, 28)", "let the module take 4 channels"),
+    ],
+)
+def test_images_that_do_not_fit_are_named_with_both_shapes(module, shape, argument, data):
+    """Not a layer is blamed, the batch of the trace is not in the message, and the fix is one for what was passed."""
+    taken = "×".join(re.findall(r"\d+", argument))
+    expected = "×".join(map(str, shape))
+    message = f"Sequential: the images do not fit: found {expected}, but it takes {taken} (channels × height × width)"
+    assert refusal(lambda: layerline.from_torch(module, shape)) == (message, argument)
+    x, y = torch.rand(6, *shape), torch.arange(6) % 2
+    assert refusal(lambda: layerline.fit_torch(module, (x, y), epochs=1)) == (message, data)
+
+
+def test_channels_are_found_last_for_images_of_any_size():
+    """Also for sizes that nobody would try."""
+    module = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(4 * 29 * 35, 2))
+    message, helps = refusal(lambda: layerline.from_torch(module, (31, 37, 2)))
+    assert message.endswith("found 31×37×2, but it takes 2×31×37 (channels × height × width)")
+    assert helps == "channels come first: input_shape=(2, 31, 37)"
+
+
+def test_images_that_follow_the_advice_are_accepted():
+    """What the help says makes the images fit."""
+    x = torch.rand(6, 28, 28, 1)
+    assert layerline.torch_support(GRAY, tuple(x.permute(0, 3, 1, 2).shape[1:])) == ()
+    y = torch.arange(6) % 2
+    gray = x.permute(0, 3, 1, 2)
+    assert layerline.fit_torch(copy.deepcopy(COLOR), (gray.expand(-1, 3, -1, -1), y), epochs=1, lr=0.01).history
+    color = gray.expand(-1, 3, -1, -1).mean(1, keepdim=True)
+    assert layerline.fit_torch(copy.deepcopy(GRAY), (color, y), epochs=1, lr=0.01).history
+
+
+def test_the_default_type_does_not_matter():
+    """A float32 module is carried over while PyTorch's default type is float64."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert layerline.torch_support(GRAY, (1, 28, 28)) == ()
+    finally:
+        torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("name", ["lazy", "DataDependent", "hooked", "double_precision"])
+def test_a_list_that_may_be_incomplete_says_so(name):
+    """What stops the trace hides everything after it."""
+    definition = next(each for each in CORPUS if each.name == name)
+    _, helps = refusal(lambda: layerline.from_torch(made(definition), definition.shape))
+    assert helps.endswith("; not everything was checked, so there may be more")
+
+
+def test_a_complete_list_does_not_call_itself_incomplete():
+    """After a layer without an equivalent, the rest is checked."""
+    definition = next(each for each in CORPUS if each.name == "group_norm_and_prelu")
+    _, helps = refusal(lambda: layerline.from_torch(made(definition), definition.shape))
+    assert helps == "change what is listed; docs/network-file.md has the layers that are available"
+
+
+def test_weights_without_a_value_are_named():
+    """NaN is the reason, not the difference that it makes."""
+    module = copy.deepcopy(GRAY)
+    with torch.no_grad():
+        module[3].weight[1, 5] = float("nan")
+    message, helps = refusal(lambda: layerline.from_torch(module, (1, 28, 28)))
+    assert message == "Sequential: 3 (Linear): weight has NaN"
+    assert helps == "initialize the module again, or load other weights: a training with them diverges"
+
+
+@pytest.mark.parametrize("name", ["StandardizesItself", "ScalesBytes"])
+def test_preparing_images_belongs_to_the_data(name):
+    """The help names the data set, not blocks of a network file."""
+    definition = next(each for each in CORPUS if each.name == name)
+    message, helps = refusal(lambda: layerline.from_torch(made(definition), definition.shape))
+    assert "Residual" not in message
+    assert helps == "prepare the images in the data set, not in forward(), or let layerline.load_data scale them"

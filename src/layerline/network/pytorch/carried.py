@@ -16,6 +16,7 @@ from layerline.layers import Softmax
 from layerline.layers.grammar import times
 from layerline.network.check import parse
 from layerline.network.pytorch.blocks import Line, lines_of
+from layerline.network.pytorch.misfit import misfit
 from layerline.network.pytorch.mode_differences import last_softmax
 from layerline.network.pytorch.module_checks import check_modes, check_module, unwrapped
 from layerline.network.pytorch.overwriting import check_overwriting
@@ -63,19 +64,20 @@ class Carried:
     """A note if the module's output is not what a cross-entropy usually takes; also in the network's notes."""
 
 
-def carried(module: nn.Module, input_shape: tuple[int, int, int]) -> Carried:
+def carried(module: nn.Module, input_shape: tuple[int, int, int], *, of_data: bool = False) -> Carried:
     """Return the module as a network, for images of `input_shape` (C, H, W).
 
     Raises UnsupportedError with everything that a network file cannot express, also if the outputs of both differ by
-    more than 1e-5 of the largest logit. The module is not changed.
+    more than 1e-5 of the largest logit. The module is not changed. of_data: whether the shape is that of images which
+    were passed, not an argument.
     """
     shape = _checked_shape(input_shape)
     inner, prefix = unwrapped(module)
     findings = Findings(type(inner).__name__)
     if not check_module(inner, findings):
-        findings.raise_any()
+        findings.raise_any(complete=False)
     held = copy.deepcopy(inner).cpu()
-    traces = _traces(held, shape, findings)
+    traces = _traces(held, shape, findings, of_data=of_data)
     check_modes(traces[0].module, findings, training=True)
     check_modes(traces[1].module, findings, training=False)
     findings.raise_any()
@@ -110,17 +112,23 @@ def _checked_shape(input_shape: Any) -> tuple[int, int, int]:
     return int(sizes[0]), int(sizes[1]), int(sizes[2])
 
 
-def _traces(module: nn.Module, shape: tuple[int, int, int], findings: Findings) -> tuple[Trace, Trace, Trace]:
+def _traces(
+    module: nn.Module, shape: tuple[int, int, int], findings: Findings, *, of_data: bool
+) -> tuple[Trace, Trace, Trace]:
     """Return the traces in training, in evaluation, and in training with another number of images."""
     few, more = _IMAGES
-    found = []
+    found: list[Trace] = []
     for images, training in ((few, True), (few, False), (more, True)):
         try:
             found.append(trace(module, shape, images, training=training))
         except NotCarriedError as error:
-            many = f"with {images} images instead of {few}: " if images != few else ""
-            findings.add(*error.place, many + error.reason)
-            findings.raise_any()
+            other = misfit(module, shape, of_data=of_data) if error.of_images and not found else None
+            many = f"with another number of images, {images} instead of {few}: " if images != few else ""
+            if other is not None:
+                findings.add("", findings.name, *other)
+            else:
+                findings.add(*error.place, many + error.reason, error.fix)
+            findings.raise_any(complete=False)
     return found[0], found[1], found[2]
 
 
@@ -204,7 +212,8 @@ def _check_outputs(
     """Add a finding and raise it if the network's outputs are not the module's on random images, in evaluation."""
     ours = with_weights(network, weights)
     theirs = copy.deepcopy(module).eval()
-    batch = torch.randn((_IMAGES[0], *network.input_shape), generator=torch.Generator().manual_seed(0))
+    shape, generator = (_IMAGES[0], *network.input_shape), torch.Generator().manual_seed(0)
+    batch = torch.randn(shape, generator=generator, dtype=torch.float32)  # whatever the default type is
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         found, expected = output(ours(batch.clone())), theirs(batch.clone())
     largest = float(expected.abs().max())

@@ -39,12 +39,29 @@ def last_softmax(training: Trace, evaluation: Trace, findings: Findings) -> fx.N
         elif node.op == "output" and _is_softmax_of(evaluation, other, node.args[0], same):
             return other
         else:
-            here, there = (place_of(trace, one)[1] for trace, one in ((training, node), (evaluation, other)))
-            what = f"{here} in training, {there} in evaluation" if here != there else "its arguments differ"
-            reason = f"the module behaves differently in training and in evaluation: {what}"
-            findings.add(*place_of(training, node), reason)
+            place, difference = _difference((training, node), (evaluation, other))
+            findings.add(*place, f"{difference}; only dropout, BatchNorm and a last softmax may depend on the mode")
             return None
     return None
+
+
+def _difference(training: tuple[Trace, fx.Node], evaluation: tuple[Trace, fx.Node]) -> tuple[tuple[str, str], str]:
+    """Return the place of the first operations that differ, and how they do."""
+    here, there = place_of(*training), place_of(*evaluation)
+    if here == there:
+        return here, "its arguments differ between training mode and evaluation mode"
+    more, fewer = _later(*training), _later(*evaluation)
+    if there in more and here not in fewer:
+        return here, "it is computed in training mode only"
+    if here in fewer and there not in more:
+        return there, "it is computed in evaluation mode only"
+    return here, f"in training mode it is {here[1]}, in evaluation mode {there[1]}"
+
+
+def _later(trace: Trace, node: fx.Node) -> list[tuple[str, str]]:
+    """Return the places of an operation and of all after it."""
+    nodes = list(trace.graph.nodes)
+    return [place_of(trace, each) for each in nodes[nodes.index(node) :]]
 
 
 def _matches(node: fx.Node, other: fx.Node, same: Mapping[fx.Node, fx.Node]) -> bool:

@@ -28,6 +28,7 @@ _TENSOR_HOOKS: Final = {
 _NORMS: Final = {"WeightNorm": "weight_norm", "SpectralNorm": "spectral_norm"}
 _MODAL: Final = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 """Modules that do something else in training."""
+_FINITE: Final = "initialize the module again, or load other weights: a training with them diverges"
 
 
 def unwrapped(module: nn.Module) -> tuple[nn.Module, str]:
@@ -51,6 +52,8 @@ def check_module(module: nn.Module, findings: Findings) -> bool:
     for path, part in module.named_modules():
         for reason in _reasons(part, module):
             findings.add(path, type(part).__name__, reason)
+        for reason in _not_finite(part):
+            findings.add(path, type(part).__name__, reason, _FINITE)
     return len(findings.parts) == before
 
 
@@ -91,3 +94,11 @@ def _reasons(part: nn.Module, root: nn.Module) -> Iterator[str]:
         reason = f"it is in {mode} mode, the module around it is not; in a network file all layers are in the same mode"
         own = any(type(each).train is not nn.Module.train for each in root.modules())
         yield reason if own else f"{reason}: module.train()"
+
+
+def _not_finite(part: nn.Module) -> Iterator[str]:
+    """Yield each weight with values that are no numbers."""
+    for name, tensor in (*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)):
+        known = not isinstance(tensor, UninitializedParameter | UninitializedBuffer) and tensor.device.type != "meta"
+        if known and tensor.is_floating_point() and not tensor.isfinite().all():
+            yield f"{name} has {'NaN' if tensor.isnan().any() else 'infinite values'}"

@@ -15,6 +15,7 @@ import torch
 from torch import fx, nn
 
 from layerline.layers.grammar import times
+from layerline.network.pytorch.misfit import required
 from layerline.network.pytorch.places import place_of
 from layerline.network.pytorch.torch_layers import PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d
 from layerline.network.pytorch.unsupported import NotCarriedError, mixed
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _LEAVES: Final = (PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d)
 _LONGEST: Final = 200
+_IMAGES_ALONE: Final = "let forward(x) take only the images, as one tensor (N, C, H, W), and return the logits"
 
 
 @final
@@ -48,7 +50,8 @@ def trace(module: nn.Module, input_shape: Shape, images: int, *, training: bool)
     """
     copied = copy.deepcopy(module)
     copied.train(training)  # not chained: a module's own train() may return nothing
-    batch = torch.rand((images, *input_shape), generator=torch.Generator().manual_seed(images))
+    generator = torch.Generator().manual_seed(images)
+    batch = torch.rand((images, *input_shape), generator=generator, dtype=torch.float32)  # whatever the default type is
     tracer = _Tracer(batch)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         try:
@@ -56,8 +59,13 @@ def trace(module: nn.Module, input_shape: Shape, images: int, *, training: bool)
         except Exception as error:
             failed = Trace(copied, tracer.graph, tracer.shapes, images)
             path, kind = next(reversed(tracer.module_stack.values()), ("", type(module)))
-            mixing = None if isinstance(error, NotCarriedError | fx.proxy.TraceError) else _mixing(failed)
-            raise mixing or NotCarriedError(_reason(error, input_shape), (path, kind.__name__)) from error
+            place = (path, kind.__name__)
+            if isinstance(error, NotCarriedError):
+                raise NotCarriedError(error.reason, place, error.fix) from error
+            if isinstance(error, fx.proxy.TraceError):
+                first = _first_line(error)
+                raise NotCarriedError(f"what it computes depends on the values of a tensor: {first}", place) from error
+            raise _mixing(failed) or _failure(failed, error, place, input_shape) from error
     return Trace(copied, graph, tracer.shapes, images)
 
 
@@ -71,18 +79,26 @@ def _mixing(failed: Trace) -> NotCarriedError | None:
             of_images.add(node)
         if inputs and shape is not None and shape[:1] != (failed.images,):
             reason = mixed(shape, failed.images, failed.shapes.get(inputs[0], shape))
-            return NotCarriedError(reason, place_of(failed, node))
+            return NotCarriedError(reason, place_of(failed, node), of_images=True)
     return None
 
 
-def _reason(error: Exception, input_shape: Shape) -> str:
-    """Return why a trace failed: the values of tensors steer it, or PyTorch itself refuses the images."""
-    if isinstance(error, NotCarriedError):
-        return error.reason
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST]
-    if isinstance(error, fx.proxy.TraceError):
-        return f"what it computes depends on the values of a tensor: {first}"
-    return f"PyTorch fails with images of {times(input_shape)}: {type(error).__name__}: {first}"
+def _failure(failed: Trace, error: Exception, place: tuple[str, str], input_shape: Shape) -> NotCarriedError:
+    """Return that PyTorch itself, or forward(), fails with the images."""
+    last = next(reversed(failed.graph.nodes))
+    if last.op == "call_module" and last.all_input_nodes:
+        layer, got = failed.module.get_submodule(str(last.target)), failed.shapes.get(last.all_input_nodes[0], ())
+        reason = required(layer, got)
+        if reason is not None:
+            fix = "change the layer, or the size of the images"
+            reason = f"the images do not fit: {reason} with images of {times(input_shape)}"
+            return NotCarriedError(reason, place, fix, of_images=True)
+    what = f"forward() fails with a batch of {failed.images} images of {times(input_shape)}"
+    return NotCarriedError(f"{what}: {type(error).__name__}: {_first_line(error)}", place, of_images=True)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST]
 
 
 @final
@@ -104,6 +120,8 @@ class _Value(fx.Proxy):
         return len(self.value)
 
     def __iter__(self) -> Iterator[Any]:
+        if self.node.op == "placeholder":
+            raise NotCarriedError("forward() unpacks its input, like a pair or a list", fix=_IMAGES_ALONE)
         return iter([operator.getitem(self, position) for position in range(len(self.value))])
 
 
@@ -152,6 +170,8 @@ class _Tracer(fx.Tracer):
         """Record an operation and compute it; a result without tensors is returned as it is."""
         if kind == "placeholder":
             return self._input(target, args)
+        if target is operator.getitem and _picks_from_input(*args):
+            raise NotCarriedError(f"forward() reads x[{args[1]!r}], one part of its input", fix=_IMAGES_ALONE)
         node = super().create_proxy(kind, target, args, kwargs, *more, **named).node
         if kind == "output":
             return fx.Proxy(node, self)
@@ -189,6 +209,11 @@ class _Tracer(fx.Tracer):
             return target(*args, **kwargs)
         finally:
             self._running = False
+
+
+def _picks_from_input(value: Any, key: Any) -> bool:
+    """Whether forward() reads one part of its input, as of a dict or a pair."""
+    return isinstance(value, _Value) and value.node.op == "placeholder" and isinstance(key, str | int)
 
 
 def _plain(argument: Any) -> Any:

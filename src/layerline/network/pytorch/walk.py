@@ -27,6 +27,23 @@ if TYPE_CHECKING:
 _NONE: Final = "a network file has no equivalent"
 _WORDS: Final = {"cat": "concat", "mul": "multiply", "imul": "multiply", "sub": "subtract", "interpolate": "upsample"}
 """PyTorch's functions → the words under which a help for network files has them."""
+_IN_PYTORCH: Final = {
+    "prelu": "slopes are not learned; nn.LeakyReLU(0.25) has its initial slope",
+    **dict.fromkeys(("concat", "multiply", "subtract", "maximum"), "values can only be added: x + y"),
+    **dict.fromkeys(("groupnorm", "layernorm", "instancenorm2d"), "the only normalization layer is nn.BatchNorm2d"),
+    "softmax2d": "only a softmax over the classes is available, at the end",
+}
+"""The same words → the help for a module, if the one for network files is about their text."""
+_PREPARES: Final = frozenset(
+    {
+        *("add", "sub", "mul", "div", "truediv", "pow", "clamp", "clip", "neg", "rsub", "iadd", "isub", "imul"),
+        *("itruediv", "permute", "transpose", "swapaxes", "flip", "interpolate", "normalize", "to", "type"),
+        *("double", "half"),
+    }
+)
+"""Functions and methods that prepare images, if nothing else was computed of them before."""
+_PREPARATION: Final = "it prepares the images, which a network file does not"
+_PREPARE: Final = "prepare the images in the data set, not in forward(), or let layerline.load_data scale them"
 _CALLS: Final = ("call_module", "call_function", "call_method")
 
 
@@ -50,6 +67,8 @@ class Walk:
         self.steps: dict[fx.Node, LayerStep] = {}
         self._trace, self._findings = trace, findings
         self._values: dict[fx.Node, TracedValue] = {}
+        self._images_only: set[fx.Node] = set()
+        """Operations that prepare the images."""
         self._used: dict[int, str] = {}
         """The tensors that are weights of a layer → the path of the first operation that uses them."""
         self._named = {id(tensor) for tensor in (*trace.module.parameters(), *trace.module.buffers())}
@@ -82,9 +101,13 @@ class Walk:
         place = place_of(self._trace, node)
         inputs = node.all_input_nodes
         shape = None
+        prepares = self._prepares(node, place[1])
+        if prepares:
+            self._images_only.add(node)
         try:
             if rule is None:
-                self._findings.add(*place, _no_equivalent(place[1]))
+                reason = (_PREPARATION, _PREPARE) if prepares else (_no_equivalent(place[1]),)
+                self._findings.add(*place, *reason)
             elif any(value not in self._values and value.op != "get_attr" for value in inputs):
                 return  # of a value that was refused
             shape = self._shape(node)
@@ -92,9 +115,19 @@ class Walk:
                 self._apply(node, rule, arguments, shape, place)
         except NotCarriedError as error:
             if rule is not None:
-                self._findings.add(*place, error.reason)
+                self._findings.add(*place, *((_PREPARATION, _PREPARE) if prepares else (error.reason,)))
         if node not in self._values and shape is not None and any(value in self._values for value in inputs):
             self._values[node] = TracedValue(node, shape)
+
+    def _prepares(self, node: fx.Node, name: str) -> bool:
+        """Whether an operation is of the images alone, before any layer, and one that prepares them."""
+        values = [value for value in node.all_input_nodes if value.op != "get_attr"]
+        of_images = bool(values) and all(self._is_image(value) for value in values)
+        return of_images and node.op != "call_module" and name.removeprefix("x.").rstrip("_") in _PREPARES
+
+    def _is_image(self, value: fx.Node) -> bool:
+        found = self._values.get(value)
+        return found is not None and (found.node.op == "placeholder" or found.node in self._images_only)
 
     def _apply(self, node: fx.Node, rule: Rule, arguments: Any, shape: Shape, place: tuple[str, str]) -> None:
         line = None
@@ -188,7 +221,8 @@ def _slides(parts: tuple[Part, ...]) -> bool:
 
 def _no_equivalent(name: str) -> str:
     word = name.removeprefix("x.").lower().replace("_", "")
-    helps = UNAVAILABLE.get(_WORDS.get(word, word))
+    word = _WORDS.get(word, word)
+    helps = _IN_PYTORCH.get(word, UNAVAILABLE.get(word))
     return _NONE if helps is None else f"{_NONE}: {helps}"
 
 

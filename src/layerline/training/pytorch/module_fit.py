@@ -68,7 +68,7 @@ def fitted(
     try:
         found = FitData.read(data, validation, test, read_once=read_once)
         batches = found.batches(chosen.pop("batch_size", None), shuffle)
-        moved = carried(module, found.shape)
+        moved = carried(module, found.shape, of_data=True)
     except (DataError, UnsupportedError):
         check_outputs(module)  # labels for a single output would need other advice
         raise
