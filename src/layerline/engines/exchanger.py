@@ -58,12 +58,10 @@ class Exchanger:
         if self._error is not None:
             return  # the step is lost; machine code is on its way out
         try:
-            stop = np.array([self.stop_requested], np.float64)
             sums = self._exchanges[number]
-            sums.take()
-            self._ranks.add_up([stop, *sums.flat.values()])
-            sums.put()
-            if stop[0]:
+            sums.take(float(self.stop_requested))
+            self._ranks.add_up(list(sums.flat.values()))
+            if sums.put():
                 self._stop()
         except BaseException as error:  # raised in the thread that waits for the machine code
             self._error = error
@@ -71,13 +69,16 @@ class Exchanger:
 
 
 class _Sums:
-    """The buffers of one exchange, and an array of each type that holds them while they are added up."""
+    """The buffers of one exchange, and an array of each type that holds them while they are added up.
+
+    Every exchange has numbers of float64. After them, one counts the ranks that ask to stop.
+    """
 
     def __init__(self, parts: Sequence[tuple[int, DType]], buffers: Sequence[Buffer], memory: Memory) -> None:
         self.flat: dict[DType, NDArray[Any]] = {}
         self._copies: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
         for wanted in dict.fromkeys(dtype for _, dtype in parts):
-            flat = np.zeros(sum(n for n, dtype in parts if dtype is wanted), TYPES[wanted])
+            flat = np.zeros(sum(n for n, dtype in parts if dtype is wanted) + (wanted is DType.F64), TYPES[wanted])
             at, self.flat[wanted] = 0, flat
             for (n, dtype), here, everywhere in zip(parts, buffers[: len(parts)], buffers[len(parts) :], strict=True):
                 if dtype is wanted:
@@ -85,15 +86,17 @@ class _Sums:
                     self._copies.append(copied)
                     at += n
 
-    def take(self) -> None:
-        """Copy this rank's sums."""
+    def take(self, stop: float) -> None:
+        """Copy this rank's sums, and whether it asks to stop."""
+        self.flat[DType.F64][-1] = stop
         for here, _, place in self._copies:
             place[:] = here
 
-    def put(self) -> None:
-        """Write the sums over all ranks."""
+    def put(self) -> bool:
+        """Write the sums over all ranks; return whether one asks to stop."""
         for _, everywhere, place in self._copies:
             everywhere[:] = place
+        return bool(self.flat[DType.F64][-1])
 
 
 def _view(memory: Memory, buffer: Buffer, n: int) -> NDArray[Any]:

@@ -29,22 +29,23 @@ def recipe_of_first(recipe: Recipe, given: Collection[str], ranks: Ranks) -> Rec
     """Return the recipe of rank 0, as automatic choices may differ. Raises UserError if specified values differ."""
     if ranks.size == 1:
         return recipe
-    found = [json.loads(text) for text in ranks.gathered(json.dumps(recipe.as_dict()))]
+    own = json.dumps({"recipe": recipe.as_dict(), "given": sorted(given)})
+    found = [json.loads(text) for text in ranks.gathered(own)]
+    first = found[0]["recipe"]
+    specified = sorted({key for each in found for key in each["given"]} & first.keys())
     for rank, other in enumerate(found):
-        differing = [key for key in sorted(given) if key in other and other[key] != found[0][key]]
-        if differing:
-            key = differing[0]
-            raise UserError(
-                f"rank {rank} was started with {_flag(key)} {other[key]}, rank 0 with {found[0][key]}", _SAME
-            )
-    return Recipe(**found[0])
+        for key in specified:
+            if other["recipe"][key] != first[key]:
+                reason = f"rank {rank} was started with {_flag(key)} {other['recipe'][key]}, rank 0 with {first[key]}"
+                raise UserError(reason, _SAME)
+    return Recipe(**first)
 
 
 def check_batch(recipe: Recipe, ranks: Ranks) -> None:
     """Raise RecipeError if a rank would have no images in any batch."""
     if recipe.batch_size < ranks.size:
         raise RecipeError(
-            f"--batch-size {recipe.batch_size}: has fewer images than there are ranks ({ranks.size})",
+            f"--batch-size {recipe.batch_size}: fewer images than ranks ({ranks.size})",
             f"use --batch-size {ranks.size} or more, or fewer ranks",
         )
 
