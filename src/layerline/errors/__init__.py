@@ -31,7 +31,7 @@ class _MessageError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return class, arguments and attributes for pickling; `__init__` is not called again."""
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]  # not in its stubs
 
 
 class UserError(_MessageError):

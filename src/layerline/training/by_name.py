@@ -51,7 +51,7 @@ def with_options(options: type) -> Callable[[Function], Function]:
             inspect.Parameter(name, by_word, default=default, annotation=type_.__forward_arg__)
             for name, type_ in options.__annotations__.items()
         ]
-        function.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+        function.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]  # inspect reads it
         return function
 
     return decorator

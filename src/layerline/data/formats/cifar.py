@@ -155,7 +155,7 @@ class _Collected:
             )
         *train, test = self.variant.batches
         splits = {"train": self._joined(train, "train"), "test": self._joined([test], "test")}
-        return SourceArrays("cifar10", {**splits}, self._names or CLASSES, notes=notes)  # type: ignore[dict-item]
+        return SourceArrays("cifar10", {**splits}, self._names or CLASSES, notes=notes)  # type: ignore[dict-item]  # a union
 
     def _joined(self, names: list[str], split: str) -> SplitArrays:
         """Return batches as one; each is freed after it is copied, so that little is in memory twice."""

@@ -63,7 +63,7 @@ def _as(item: SplitArrays, shape: tuple[int, ...], *, last: bool) -> SplitArrays
         return item  # its size is not that of training, which is reported later
     array = found.array.reshape(len(found.array), *shape)
     order = None if len(shape) == 2 else "HWC" if last else "CHW"
-    images: FoundArray = dataclasses.replace(found, array=array, order=order)  # type: ignore[arg-type]
+    images: FoundArray = dataclasses.replace(found, array=array, order=order)  # type: ignore[arg-type]  # str, not Order
     return dataclasses.replace(item, images=images)
 
 

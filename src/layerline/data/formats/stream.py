@@ -122,7 +122,7 @@ class _Plain(Stream):
         return self._size
 
     def _some(self, buffer: memoryview) -> int:
-        return self._file.readinto(buffer[: 2**30])  # type: ignore[attr-defined, no-any-return]
+        return self._file.readinto(buffer[: 2**30])  # type: ignore[attr-defined, no-any-return]  # IO[bytes] lacks it
 
     def close_end(self) -> None:
         if self.take(1):

@@ -4,6 +4,7 @@ and with files, this one changes the user's objects after every epoch and asks t
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from typing import TYPE_CHECKING, Final, final
 
@@ -96,7 +97,7 @@ class FitLoop:
         self._engine.reset_running()
         while done < steps:
             first = done
-            done += aside(lambda first=first: self._engine.train(plan, first), ask=self._engine.stop)  # type: ignore[misc]
+            done += aside(functools.partial(self._engine.train, plan, first), ask=self._engine.stop)
             if self._engine.diverged_step is not None:
                 raise self._diverged(plan, self._engine.diverged_step)
             if done < steps and interrupt.signal is not None:
