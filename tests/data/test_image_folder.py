@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import lzma
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -418,3 +419,15 @@ def test_images_are_reordered_in_place(seed):
     expected = images[order]
     reorder(images, order.tolist())
     np.testing.assert_array_equal(images, expected)
+
+
+@pytest.mark.parametrize("ending", ["tar", "zip"])
+def test_an_archive_of_the_present_folder_is_read(tmp_path: Path, ending: str) -> None:
+    """`tar -cf photos.tar .` begins with an entry for the folder itself, which is no class."""
+    kinds = {"cat": 0, "dog": 100}
+    tree(
+        tmp_path / "photos",
+        {f"{k}/{n}.png": png(picture(n + first, (9, 9))) for k, first in kinds.items() for n in range(8)},
+    )
+    shutil.make_archive(str(tmp_path / "photos"), ending, tmp_path / "photos")
+    assert load_data(tmp_path / f"photos.{ending}").classes == ("cat", "dog")

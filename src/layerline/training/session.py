@@ -90,8 +90,7 @@ def train(
     start_from: a run, a model, or the path of one, whose weights the training starts with instead of random ones; same
         network and classes.
     live: in a notebook, show the learning curves during training.
-    on_epoch: called with the row of each finished epoch; if it returns True (NumPy's and PyTorch's are fine, too), the
-        training finishes with that epoch. Any other result, such as 1, is ignored.
+    on_epoch: called with the row of each finished epoch; returning True (NumPy's and PyTorch's too) ends the training.
     out: a folder for the run; None writes nothing. Ctrl-C stops training after the current step; the run then has
     `stopped`. Raises UserError (RecipeError, NetworkError, …) before anything is written, and DivergedError.
     If the folder can no longer be written to, training continues to its end: UnwrittenError has the run.

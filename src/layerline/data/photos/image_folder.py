@@ -420,7 +420,8 @@ def _files(archive: Members, members: Iterable[Member], options: ImageOptions, o
         folders, name = _split(member.name)
         place = f"{archive.name}: {display.name(member.name, 100)}"
         if member.kind == "folder":
-            others.empty.add((*folders, name))
+            if name:  # not `./`, which `tar -C photos -cf photos.tar .` puts first
+                others.empty.add((*folders, name))
             continue
         kind = _kind(member, folders, name)
         if kind == _TEXT and _is_table(member, options.source):
