@@ -15,6 +15,7 @@ from layerline.compiler.program import Kind
 if TYPE_CHECKING:
     from layerline.compiler.kernels.optimizers import Optimizer
     from layerline.data.augment.augmentation import Steps
+    from layerline.data.dataset import ImageSet, Scaling
     from layerline.recipe import Recipe
 
 
@@ -69,7 +70,7 @@ class Task:
 
 
 def task_of(recipe: Recipe, *, training: bool = True, **images: Any) -> Task:
-    """Return the task of a recipe. images: their storage (source, channels_last, even_scaling)."""
+    """Return the task of a recipe. images: their storage, as `storage_of` returns it."""
     augmentation = recipe.augment if training else None
     return Task(
         recipe.batch_size if training else 1,
@@ -81,6 +82,15 @@ def task_of(recipe: Recipe, *, training: bool = True, **images: Any) -> Task:
         augmented=None if augmentation is None else augmentation.steps,
         **images,
     )
+
+
+def storage_of(images: ImageSet, scaling: Scaling) -> dict[str, Any]:
+    """Return what a task needs to know of the images: the type of their pixels, their order, and their scaling."""
+    return {
+        "source": {"uint8": DType.U8, "float32": DType.F32}[images.images.dtype.name],
+        "channels_last": images.channels_last,
+        "even_scaling": len(set(zip(scaling.scale, scaling.shift, strict=True))) == 1,
+    }
 
 
 def optimizer_of(recipe: Recipe) -> Optimizer:

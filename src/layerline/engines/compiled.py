@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import numpy as np
 
 from layerline.compiler import compilation
-from layerline.compiler.dtype import DType
 from layerline.compiler.folding import folded_weights
 from layerline.compiler.kernels.step_lower import slots_of
 from layerline.compiler.machine import host
-from layerline.compiler.task import task_of
+from layerline.compiler.task import storage_of, task_of
 from layerline.engines.epoch_tables import constants, step_scalars, tables
 from layerline.engines.exchanger import Exchanger
 from layerline.engines.interface import Engine, Outputs, Running, State
@@ -209,10 +208,8 @@ class CompiledEngine(Engine):
         return facts if self.ranks.size == 1 else {**facts, "ranks": self.ranks.size}
 
     def _task(self, images: ImageSet, *, training: bool) -> Task:
-        even = len(set(zip(self._scaling.scale, self._scaling.shift, strict=True))) == 1
-        source = {"uint8": DType.U8, "float32": DType.F32}[images.images.dtype.name]
-        task = task_of(self._recipe, training=training, source=source, channels_last=images.channels_last)
-        task = replace(task, even_scaling=even, fuse_updates=self._fuse_updates)
+        task = task_of(self._recipe, training=training, **storage_of(images, self._scaling))
+        task = replace(task, fuse_updates=self._fuse_updates)
         if not training or self.ranks.size == 1:
             return task
         return replace(task, batch_size=self._most_images(self._recipe.batch_size), exchanges=True)

@@ -22,10 +22,9 @@ import numpy as np
 
 from layerline import engines
 from layerline.compiler import compilation
-from layerline.compiler.dtype import DType
 from layerline.compiler.folding import folded_weights
 from layerline.compiler.machine import host
-from layerline.compiler.task import End, task_of
+from layerline.compiler.task import End, storage_of, task_of
 from layerline.engines.epoch import Epoch, plan_epoch
 from layerline.engines.epoch_tables import constants
 from layerline.engines.predictor import Predictor
@@ -223,9 +222,7 @@ def _compiled_values(
     indices: NDArray[np.int64],
     threads: int,
 ) -> NDArray[np.float32]:
-    source = DType.U8 if images.images.dtype == np.uint8 else DType.F32
-    even = len(set(zip(data.scaling.scale, data.scaling.shift, strict=True))) == 1
-    task = task_of(recipe, training=False, source=source, channels_last=images.channels_last, even_scaling=even)
+    task = task_of(recipe, training=False, **storage_of(images, data.scaling))
     code = compilation.compile_network(part, host(), replace(task, end=End.VALUES))
     predictor = Predictor(code, part, threads, constants(recipe, data.scaling))
     memory = predictor.weighed(folded_weights(part, {name: weights[name] for name in part.weights}))
