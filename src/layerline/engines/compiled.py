@@ -87,7 +87,7 @@ class CompiledEngine(Engine):
             self._stopping = False
             trainer.run(epoch, tables(epoch, self._recipe), first, self._control)
         else:
-            self._train_part(trainer, epoch, (first, last))
+            self.counted_together(lambda: self._train_part(trainer, epoch, (first, last)))
         done = self._control["done"] - first
         for counter in self._counters.values():
             counter += done
@@ -95,8 +95,6 @@ class CompiledEngine(Engine):
 
     def _train_part(self, trainer: Trainer, epoch: Epoch, steps: tuple[int, int]) -> None:
         """Run steps `steps[0]` to `steps[1]` − 1 on this rank's part of each batch."""
-        before = trainer.running()
-        trainer.set_running(Running(before.loss, np.zeros_like(before.tallies)))
         exchanger = Exchanger(trainer.memory, self.ranks, self._control.stop)
         exchanger.stop_requested, self._stopping = self._stopping, False
         self._control.begin(*steps, stop=False)
@@ -108,9 +106,6 @@ class CompiledEngine(Engine):
         finally:
             self._exchanger = None
         exchanger.raise_any()
-        after = trainer.running()
-        self.ranks.add_up([after.tallies])
-        trainer.set_running(Running(after.loss, before.tallies + after.tallies))
 
     def memory(self, images: ImageSet, batch_size: int) -> int:
         """Return the bytes that training on these images needs: both Programs, and the copies of the state."""

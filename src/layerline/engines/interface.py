@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
 from layerline.engines.ranks import ALONE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
     from layerline.data.dataset import ImageSet, Split
     from layerline.engines.epoch import Epoch
     from layerline.engines.ranks import Ranks
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +113,16 @@ class Engine(abc.ABC):
         Returns early if `stop` was called, or after the first step whose loss is not finite (then `diverged_step` is
         its number in the epoch). Called from one thread; `progress` and `stop` may be called from another.
         """
+
+    def counted_together(self, train: Callable[[], T]) -> T:
+        """Return train(), which counts this rank's images; then the tallies are those of all ranks, as the loss is."""
+        before = self.running()
+        self.set_running(Running(before.loss, np.zeros_like(before.tallies)))
+        result = train()
+        after = self.running()
+        self.ranks.add_up([after.tallies])
+        self.set_running(Running(after.loss, before.tallies + after.tallies))
+        return result
 
     @abc.abstractmethod
     def progress(self) -> int:

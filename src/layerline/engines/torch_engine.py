@@ -93,13 +93,7 @@ class TorchEngine(Engine):
         """
         if self.ranks.size == 1:
             return self._train(epoch, first)
-        before = self.running()
-        self.set_running(Running(before.loss, np.zeros_like(before.tallies)))
-        done = self._train(epoch, first)
-        after = self.running()
-        self.ranks.add_up([after.tallies])
-        self.set_running(Running(after.loss, before.tallies + after.tallies))
-        return done
+        return self.counted_together(lambda: self._train(epoch, first))
 
     def _train(self, epoch: Epoch, first: int) -> int:
         """Do what `train` does; of several ranks, each counts the tallies of its own images."""

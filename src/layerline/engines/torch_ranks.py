@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import time
+import traceback
 from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 import torch
@@ -84,6 +85,7 @@ class TorchRanks(Ranks):
 
     def _fail(self, error: RuntimeError) -> NoReturn:
         """Raise RankLostError, naming the ranks that do not answer."""
+        traceback.clear_frames(error.__traceback__)  # they hold the group, whose connections `leave` closes
         silent = self._silent()
         reason = _reason(error)
         if not silent:
