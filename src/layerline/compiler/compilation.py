@@ -6,9 +6,10 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from layerline.compiler import jit
+from layerline.compiler import code_cache, jit
 from layerline.compiler.build import build
-from layerline.compiler.driver import write_module
+from layerline.compiler.code_key import key_of
+from layerline.compiler.driver import entry_point, write_module
 from layerline.compiler.exchanging import exchanging
 from layerline.compiler.passes import optimize
 from layerline.compiler.schedule import schedule
@@ -50,7 +51,9 @@ def compile_network(network: Network, machine: Machine, task: Task) -> Compiled:
 
     Threads that request the same code concurrently wait for one compilation.
     """
-    return jit.alone(lambda: compiled_alone(network, machine, task))
+    found = jit.alone(lambda: compiled_alone(network, machine, task))
+    code_cache.report()  # here, because a filter may make it an exception
+    return found
 
 
 @functools.lru_cache(CACHE_SIZE)
@@ -60,5 +63,11 @@ def compiled_alone(network: Network, machine: Machine, task: Task) -> Compiled:
 
 
 def compile_schedule(planned: Schedule, machine: Machine, task: Task) -> Compiled:
-    """Return the machine code of a schedule."""
-    return Compiled(task, planned, jit.compile_text(write_module(planned, machine), machine))
+    """Return the machine code of a schedule, from the cache on disk if it is there, else put there."""
+    key = key_of(planned, machine)
+    code = None if key is None else code_cache.find(key)
+    if code is None:
+        code = jit.object_code(write_module(planned, machine), machine)
+        if key is not None:
+            code_cache.keep(key, code)
+    return Compiled(task, planned, jit.linked(code, machine, [entry_point(planned)]))

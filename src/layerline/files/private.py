@@ -8,6 +8,7 @@ nothing. It is not flushed to disk, so whoever reads it must be able to tell a h
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
@@ -115,9 +116,19 @@ def opened(path: Path) -> Iterator[BufferedReader]:
     """Open a file for reading. Raises OSError; UnsafeError if it is not the current user's, or others can write to
     it."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    handle = os.open(path, flags)
-    with os.fdopen(handle, "rb") as file:
+    try:
+        handle = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UnsafeError("it is a symbolic link") from error
+        raise
+    try:
         _check(os.fstat(handle), "a file")
+        file = os.fdopen(handle, "rb")
+    except OSError:
+        os.close(handle)
+        raise
+    with file:
         yield file
 
 
