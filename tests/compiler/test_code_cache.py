@@ -419,7 +419,14 @@ def test_every_source_that_writes_code_is_in_the_key(tmp_path: Path, monkeypatch
     )
     loaded = {name.partition(".")[2].replace(".", "/") for name in ran.stdout.split() if name.startswith("layerline.")}
     others = {name for name in loaded if not name.startswith(code_key.SOURCES)}
-    assert {name.partition("/")[0] for name in others} <= {"errors", "system", "files", "network", "network_file", "data"}
+    assert {name.partition("/")[0] for name in others} <= {
+        "errors",
+        "system",
+        "files",
+        "network",
+        "network_file",
+        "data",
+    }
 
 
 def kernels() -> list[Kernel]:

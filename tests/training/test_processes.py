@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from command import PLAIN
-from llvmlite import binding as llvm
 from threads import threads_of_ours
 
 import layerline

@@ -138,5 +138,5 @@ def _remove_old(folder: Path, latest: str) -> None:
             return
         if entry.name != latest:
             with contextlib.suppress(OSError):
-                os.unlink(entry.path)
+                Path(entry.path).unlink()
             total -= found.st_size

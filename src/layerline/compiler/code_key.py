@@ -53,14 +53,9 @@ def described(value: Any, known: dict[int, str]) -> str:
         raise TypeError(f"a {kind.__qualname__} in a Schedule, which code_key.described does not know")
     found = known.get(id(value))
     if found is None:
-        parts = [described(getattr(value, name), known) for name in _fields(kind)]
+        parts = [described(getattr(value, name), known) for name in value.__dataclass_fields__]
         found = known[id(value)] = f"{kind.__module__}.{kind.__qualname__}({','.join(parts)})"
     return found
-
-
-@functools.cache
-def _fields(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def _files() -> list[Path]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import html
 import re
-import sys
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
