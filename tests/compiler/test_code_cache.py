@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +28,7 @@ from layerline.network import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from layerline.compiler.kernel import Kernel
 
@@ -224,8 +224,7 @@ def test_a_folder_that_cannot_be_trusted_is_not_used(compiler: Compiler, folder:
         shutil.rmtree(folder)
         folder.write_text("")
     with pytest.warns(CodeCacheWarning, match="cached machine code is not used: ") as warned:
-        assert compiler() == whole
-        compiler(OTHER)
+        assert [compiler(), compiler(OTHER)][0] == whole
     assert len(warned) == 1
     assert compiler.written == 3
     assert folder.read_text() == "" if what == "file" else [path.name for path in real.iterdir()] == [name]

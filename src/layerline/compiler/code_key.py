@@ -49,11 +49,11 @@ def described(value: Any, known: dict[int, str]) -> str:
         return f"({','.join([described(one, known) for one in value])})"
     if kind is dict:
         return f"{{{','.join([f'{described(a, known)}:{described(b, known)}' for a, b in value.items()])}}}"
-    if not dataclasses.is_dataclass(value):
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
         raise TypeError(f"a {kind.__qualname__} in a Schedule, which code_key.described does not know")
     found = known.get(id(value))
     if found is None:
-        parts = [described(getattr(value, name), known) for name in value.__dataclass_fields__]
+        parts = [described(getattr(value, field.name), known) for field in dataclasses.fields(value)]
         found = known[id(value)] = f"{kind.__module__}.{kind.__qualname__}({','.join(parts)})"
     return found
 

@@ -29,7 +29,7 @@ def vector_type(dtype: DType | None, lanes: int) -> Any:
     return TYPES[dtype] if lanes == 1 else ir.VectorType(TYPES[dtype], lanes)
 
 
-class Whole(ir.Constant):  # type: ignore[misc] - llvmlite has no types
+class Whole(ir.Constant):  # type: ignore[misc]  # llvmlite has no types
     """A constant vector written as one word: llvmlite would write every lane, which is half of a module's text."""
 
     def __init__(self, dtype: DType | None, lanes: int, word: str) -> None:
