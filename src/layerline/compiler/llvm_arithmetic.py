@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from llvmlite import ir
 
 from layerline.compiler.dtype import DType
-from layerline.compiler.llvm_values import I32, TYPES, Whole, known, vector_type
+from layerline.compiler.llvm_values import I32, TYPES, known, vector_type
 from layerline.compiler.pen import ProgramPen
 from layerline.compiler.values import Value
 
@@ -46,7 +46,9 @@ class LlvmArithmetic(ProgramPen):
     def constant(self, number: float, lanes: int = 1, dtype: DType = DType.F32) -> Value:
         """Return `number` in every lane."""
         one = ir.Constant(TYPES[dtype], number)
-        return Value(one if lanes == 1 else Whole(dtype, lanes, f"splat ({one})"), dtype, lanes)
+        return Value(
+            one if lanes == 1 else ir.Constant(ir.VectorType(TYPES[dtype], lanes), [one] * lanes), dtype, lanes
+        )
 
     def lane_numbers(self, lanes: int, first: int = 0) -> Value:
         """Return i32 lanes first, first+1, …"""
@@ -186,7 +188,7 @@ class LlvmArithmetic(ProgramPen):
         """Return the lanes of a vector with the given numbers."""
         if len(which) == 1:
             return Value(self.builder.extract_element(value.raw, ir.Constant(I32, which[0])), value.dtype, 1)
-        undefined = Whole(value.dtype, value.lanes, "undef")
+        undefined = ir.Constant(value.raw.type, ir.Undefined)
         return Value(self.builder.shuffle_vector(value.raw, undefined, _mask(which)), value.dtype, len(which))
 
     def shuffled(self, a: Value, b: Value, which: Sequence[int]) -> Value:
@@ -224,7 +226,7 @@ def _mask(which: Sequence[int]) -> Any:
 def _splat_constants(dtype: DType | None, lanes: int) -> tuple[Any, Any, Any]:
     zero = ir.Constant(I32, 0)
     return (
-        Whole(dtype, lanes, "undef"),
+        ir.Constant(ir.VectorType(TYPES[dtype], lanes), ir.Undefined),
         zero,
-        Whole(DType.I32, lanes, "zeroinitializer"),
+        ir.Constant(ir.VectorType(I32, lanes), [0] * lanes),
     )

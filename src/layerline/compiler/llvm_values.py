@@ -29,17 +29,6 @@ def vector_type(dtype: DType | None, lanes: int) -> Any:
     return TYPES[dtype] if lanes == 1 else ir.VectorType(TYPES[dtype], lanes)
 
 
-class Whole(ir.Constant):  # type: ignore[misc]  # llvmlite has no types
-    """A constant vector written as one word: llvmlite would write every lane, which is half of a module's text."""
-
-    def __init__(self, dtype: DType | None, lanes: int, word: str) -> None:
-        """Store the type and the word: `undef`, `zeroinitializer`, or `splat (float 1.0)`."""
-        self.type, self.constant, self._word = vector_type(dtype, lanes), (), word
-
-    def _get_reference(self) -> str:
-        return self._word
-
-
 def known(numbers: Sequence[float], dtype: DType | None) -> Value:
     """Return a constant vector, one number per lane."""
     lanes = [ir.Constant(TYPES[dtype], number) for number in numbers]
