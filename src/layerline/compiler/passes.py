@@ -1,4 +1,4 @@
-"""Optimization passes: each is a function Program → Program, and `spec.check` runs after each.
+"""Optimization passes: each is a function Program → Program, and `spec.check` runs after each that changed it.
 
 fuse_relu     conv; relu                →  conv_relu
 fuse_pool     conv; pool; … gradients   →  conv_pool; … filter gradient over the pooled positions only
@@ -33,12 +33,17 @@ if TYPE_CHECKING:
 
 
 def optimize(program: Program, machine: Machine, *, fuse_updates: bool = True) -> Program:
-    """Return the Program after all passes; without `fuse_updates`, whole gradients stay in memory."""
+    """Return the Program after all passes; without `fuse_updates`, whole gradients stay in memory.
+
+    A pass that changed nothing leaves nothing to check: six of eight in resnet20, where each check takes 4 ms.
+    """
     check(program, "build")
     for run in PASSES:
         if run is not fuse_update or fuse_updates:
-            program = run(program, machine)
-            check(program, run.__name__)
+            after = run(program, machine)
+            if after != program:
+                check(after, run.__name__)
+                program = after
     return program
 
 
