@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from layerline.network import Network
 
 CACHE_SIZE: Final = 8
-"""Compiled networks cached per process, up to 24 MB each (resnet20), because a search or a cross-validation fits the
-same network repeatedly. Five folds of a small one on digits take 0.88 s instead of 3.42 s, scikit-learn's estimator
-checks 7.4 s instead of 19 s (benchmarks/estimator.py: medians of seven pairs, two cores of an AMD EPYC, Zen 4, under
-other load, 2026-11-23)."""
+"""Compiled networks cached per process, 2 MB each (resnet20), because a search or a cross-validation fits the same
+network repeatedly. Where nothing is cached on disk, five folds of a small one on digits take 0.88 s instead of 3.42 s,
+scikit-learn's estimator checks 7.4 s instead of 19 s (benchmarks/estimator.py: medians of seven pairs, two cores of an
+AMD EPYC, Zen 4, under other load, 2026-11-23). Code on disk takes 0.01 s to schedule and link."""
 
 
 @dataclass(frozen=True, eq=False)
