@@ -24,6 +24,7 @@ from layerline.files.user_folder import user_folder
 from layerline.numbers import display
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from io import BufferedReader
 
 VARIABLE: Final = "LAYERLINE_CODE_CACHE"
@@ -41,11 +42,28 @@ _untrusted: Final[list[str]] = []
 _reported: Final = threading.Event()
 
 
-def find(key: bytes) -> bytes | None:
+def cached(key: bytes | None, compiled: Callable[[], bytes]) -> bytes:
+    """Return the object stored under a key, or else compile and store it; without a key, nothing is looked for or
+    stored."""
+    folder = None if key is None else _folder()
+    if key is None or folder is None:
+        return compiled()
+    code = _find(folder, key)
+    if code is None:
+        code = compiled()
+        _keep(folder, key, code)
+    return code
+
+
+def report() -> None:
+    """Warn of a file or folder that could not be trusted, once per process."""
+    if _untrusted and not _reported.is_set():
+        _reported.set()
+        warn(_untrusted[0], CodeCacheWarning)
+
+
+def _find(folder: PrivateFolder, key: bytes) -> bytes | None:
     """Return the object stored under a key; None if there is none that can be trusted."""
-    folder = _folder()
-    if folder is None:
-        return None
     path = folder.path / f"{key.hex()}{ENDING}"
     try:
         if not folder.check():
@@ -64,11 +82,8 @@ def find(key: bytes) -> bytes | None:
         return None
 
 
-def keep(key: bytes, code: bytes) -> None:
+def _keep(folder: PrivateFolder, key: bytes, code: bytes) -> None:
     """Store an object under its key; without a folder that can be written to, nothing is stored."""
-    folder = _folder()
-    if folder is None:
-        return
     try:
         part = folder.part()
     except OSError as error:
@@ -87,13 +102,6 @@ def keep(key: bytes, code: bytes) -> None:
         _remove_old(folder.path, name)
 
 
-def report() -> None:
-    """Warn of a file or folder that could not be trusted, once per process."""
-    if _untrusted and not _reported.is_set():
-        _reported.set()
-        warn(_untrusted[0], CodeCacheWarning)
-
-
 def _folder() -> PrivateFolder | None:
     """Return the cache folder; None if there is none, or it is turned off."""
     wanted = os.environ.get(VARIABLE, "")
@@ -108,7 +116,7 @@ def _folder() -> PrivateFolder | None:
 
 
 def _verified(file: BufferedReader, key: bytes) -> bytes:
-    """Return the object in a file. Raises UnsafeError if the file is not exactly what `keep` writes."""
+    """Return the object in a file. Raises UnsafeError if the file is not exactly what `_keep` writes."""
     content = file.read(LIMIT + 1)
     head, code = content[:_HEAD], content[_HEAD:]
     if head[: len(_MAGIC) + _DIGEST] != _MAGIC + key:

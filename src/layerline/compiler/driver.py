@@ -55,11 +55,6 @@ def write_module(schedule: Schedule, machine: Machine, pens: type[ProgramPen] = 
     return str(new.args[0])
 
 
-def entry_point(schedule: Schedule) -> str:
-    """Return the name of the function to call."""
-    return "train" if schedule.program.training else "predict"
-
-
 def _write_kernel(new: Callable[..., ProgramPen], kernel: Kernel) -> Function:
     pen = new(kernel.symbol, kernel.pointers, kernel.scalars)
     pen.make_internal()
