@@ -52,6 +52,8 @@ class Task:
     """Whether biases and norms are exempt from weight decay."""
     muon: bool = False
     """Whether convolution filters are stepped by Muon, and only the rest by the optimizer."""
+    exact: bool = False
+    """Whether convolutions are computed by their definition everywhere, never by transformed tiles."""
     objective: Objective = CROSS_ENTROPY
     augmented: Steps | None = None
     """The augmentation applied while images are loaded."""
