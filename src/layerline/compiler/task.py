@@ -81,6 +81,7 @@ def task_of(recipe: Recipe, *, training: bool = True, **images: Any) -> Task:
         decay_weights_only=recipe.decay == "weights",
         muon=recipe.optimizer == "muon",
         objective=Objective(recipe.label_smoothing > 0, recipe.class_weights is not None),
+        exact=recipe.exact,
         augmented=None if augmentation is None else augmentation.steps,
         **images,
     )

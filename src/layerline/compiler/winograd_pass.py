@@ -18,7 +18,7 @@ from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput
 from layerline.compiler.kernels.depthwise import DepthwiseInput
 from layerline.compiler.kernels.pool import Unpool
 from layerline.compiler.kernels.update import ToColumns
-from layerline.compiler.kernels.winograd import Passage, WinogradForward, WinogradInput
+from layerline.compiler.kernels.winograd import winograd_forward, winograd_input
 from layerline.compiler.kernels.winograd_choice import (
     dense_pays,
     forward_choice,
@@ -28,28 +28,18 @@ from layerline.compiler.kernels.winograd_choice import (
     reaches,
     tiles_border,
 )
-from layerline.compiler.kernels.winograd_filters import WinogradFilters
-from layerline.compiler.kernels.winograd_tiles import Windows, tiling, whole_vectors
-from layerline.compiler.kernels.winograd_weights import TransformedFilters, TransformFilters, output_blocks
-from layerline.compiler.layout import Columns
+from layerline.compiler.kernels.winograd_filters import winograd_filters
+from layerline.compiler.kernels.winograd_weights import TransformFilters
 from layerline.compiler.plane import capacity
 from layerline.compiler.program import Buffer, Op, Per
-from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
     from layerline.compiler.kernels.conv_formula import ConvShape
-    from layerline.compiler.kernels.winograd_formula import Winograd
-    from layerline.compiler.layout import Layout
+    from layerline.compiler.kernels.winograd import WinogradForward, WinogradInput
+    from layerline.compiler.kernels.winograd_filters import WinogradFilters
+    from layerline.compiler.layout import Columns, Layout
     from layerline.compiler.machine import Machine
     from layerline.compiler.program import Program, Tensor
-
-VECTORS: Final = 2
-"""Most vectors of outputs per block, and"""
-TOGETHER: Final = {1: 16, 2: 8}
-"""the tiles that are multiplied at once with that many."""
-FILTERS: Final = {1: 16, 2: 8}
-"""The filters of the gradient's register tile, with that many vectors of channels."""
-
 
 WORK: Final = Buffer("work", 0, Per.THREAD)
 """Stands for the workspace until its size is known."""
@@ -110,29 +100,22 @@ class _Rewriting:
         choice = forward_choice(shape)
         if choice is None or not reaches(shape.x, input_border(shape)) or any(choice.outputs % n for n in conv.pool):
             return None
-        windows, (P, Q), (a, b) = Windows(shape.x, shape.first), conv.units, conv.pool
-        passage = self._passage(windows, (P * a, Q * b), _filters_of(shape, choice, self.machine))
-        w, u = op["w"], self._copy(op["w"], "u", passage.layout)
+        new = winograd_forward(conv, choice, self.machine)
+        w, u = op["w"], self._copy(op["w"], "u", new.passage.layout)
         if training:
-            self.layouts[w] = replace(kernel.columns, blocks=passage.layout.blocks)
+            self.layouts[w] = replace(kernel.columns, blocks=new.passage.layout.blocks)
             self.columns[w] = replace(w, size=capacity(self.layouts[w].size))
-            self.copies.append(Op(TransformFilters(passage.layout, self.layouts[w]), (w, u)))
-        kernel_ = WinogradForward(conv, passage, self._workspace(passage.workspace(self.machine)))
-        return Op(kernel_, (*(u if buffer == w else buffer for buffer in op.buffers), WORK))
+            self.copies.append(Op(TransformFilters(new.passage.layout, self.layouts[w]), (w, u)))
+        return self._working(new, (*(u if buffer == w else buffer for buffer in op.buffers), WORK))
 
     def _input(self, op: Op, kernel: ConvInput) -> Op | None:
-        shape, dy, machine = kernel.shape, kernel.dy, self.machine
-        choice = input_choice(shape)
-        if choice is None or not reaches(dy, gradient_border(shape)):
+        shape, choice = kernel.shape, input_choice(kernel.shape)
+        if choice is None or not reaches(kernel.dy, gradient_border(shape)):
             return None
-        before = tuple(n - 1 - side for n, side in zip(shape.kernel, shape.padding, strict=True))
-        layout = _filters_of(shape, choice, machine, turned=True)
-        windows = Windows(dy, dy.inner(-before[0], -before[1]))
-        passage = self._passage(windows, (shape.x.height, shape.x.width), layout)
-        t = self._copy(op["w"], "t", layout)
-        self.copies.append(Op(TransformFilters(layout, shape.rows(machine)), (op["w"], t)))
-        work = self._workspace(passage.workspace(machine))
-        return Op(WinogradInput(shape.x, passage, work, kernel.add), (op["dy"], t, op["dx"], WORK))
+        new = winograd_input(shape, kernel.dy, choice, self.machine, add=kernel.add)
+        t = self._copy(op["w"], "t", new.passage.layout)
+        self.copies.append(Op(TransformFilters(new.passage.layout, shape.rows(self.machine)), (op["w"], t)))
+        return self._working(new, (op["dy"], t, op["dx"], WORK))
 
     def _filters(self, op: Op, kernel: ConvFilters) -> tuple[Op, ...]:
         """Return the ops for a gradient of filters; behind a pool it needs the gradient of all outputs."""
@@ -149,26 +132,17 @@ class _Rewriting:
         return unpool, new
 
     def _dense_filters(self, op: Op, shape: ConvShape, dy: Buffer, kernel: ConvFilters) -> Op | None:
-        choice, plane, machine = forward_choice(shape), dy.plane, self.machine
-        if choice is None or kernel.owned or plane is None:
+        choice = forward_choice(shape)
+        if choice is None or kernel.owned or dy.plane is None:
             return None
-        if not (reaches(shape.x, input_border(shape)) and reaches(plane, tiles_border(shape))):
+        if not (reaches(shape.x, input_border(shape)) and reaches(dy.plane, tiles_border(shape))):
             return None
-        wide = whole_vectors(shape.x.channels, machine)
-        width = balanced(wide // machine.lanes_for(shape.x.channels), VECTORS)[0][1]
-        tiles = tiling(choice, shape.out, wide + whole_vectors(shape.filters, machine), 1)
-        new = WinogradFilters(shape, plane, tiles, FILTERS[width], width, 0)
-        new = replace(new, work=self._workspace(new.workspace(machine)))
-        return Op(new, (op["x"], dy, op["dw"], WORK))
+        return self._working(winograd_filters(shape, dy.plane, choice, self.machine), (op["x"], dy, op["dw"], WORK))
 
-    def _passage(self, windows: Windows, outputs: tuple[int, int], layout: TransformedFilters) -> Passage:
-        together = TOGETHER[max(block.vectors for block in layout.blocks)]
-        channels = whole_vectors(windows.plane.channels, self.machine) + layout.outputs
-        return Passage(windows, layout, tiling(layout.winograd, outputs, channels, together), together)
-
-    def _workspace(self, elements: int) -> int:
-        self.elements = max(self.elements, elements)
-        return elements
+    def _working(self, kernel: WinogradForward | WinogradInput | WinogradFilters, buffers: tuple[Buffer, ...]) -> Op:
+        """Return an op, after making the workspace large enough for it."""
+        self.elements = max(self.elements, kernel.work)
+        return Op(kernel, buffers)
 
     def _copy(self, w: Buffer, letter: str, layout: Layout) -> Buffer:
         """Add a copy of the parameter of which a buffer is a home."""
@@ -180,8 +154,3 @@ class _Rewriting:
         """Return a parameter with its copies; columns have their new layout, and are needed only in training."""
         homes = [(self.columns.get(buffer, buffer), self.layouts.get(buffer, layout)) for buffer, layout in tensor.homes]
         return replace(tensor, homes=(*homes, *self.added.get(tensor.name, ())))
-
-
-def _filters_of(shape: ConvShape, choice: Winograd, machine: Machine, *, turned: bool = False) -> TransformedFilters:
-    outputs = shape.x.channels if turned else shape.filters
-    return TransformedFilters(shape.weights, choice, output_blocks(outputs, machine, VECTORS), turned)

@@ -10,34 +10,44 @@ taken between registers, as in kernels/conv.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.kernel import Kernel, adds, owns, reads, sets
 from layerline.compiler.kernels.loops import vectors
 from layerline.compiler.kernels.winograd_formula import WrittenLinear, both_ways
 from layerline.compiler.kernels.winograd_tiles import (
     Domain,
-    Tiling,
     Windows,
     each_strip,
+    tiling,
     whole_vectors,
     write_products,
     write_transform,
 )
-from layerline.compiler.plane import item
+from layerline.compiler.kernels.winograd_weights import TransformedFilters, output_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from layerline.compiler.kernel import KernelArgument
-    from layerline.compiler.kernels.conv_formula import Convolution
-    from layerline.compiler.kernels.winograd_tiles import Strip
-    from layerline.compiler.kernels.winograd_weights import TransformedFilters
+    from layerline.compiler.kernels.conv_formula import Convolution, ConvShape
+    from layerline.compiler.kernels.winograd_formula import Winograd
+    from layerline.compiler.kernels.winograd_tiles import Strip, Tiling
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
     from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Value
+
+
+VECTORS: Final = 2
+"""Most vectors of outputs per block, and"""
+TOGETHER: Final = {1: 16, 2: 8}
+"""the tiles that are multiplied at once with that many."""
+
+Place = tuple["Index", "Index", "Index", "Index"]
+"""(image, row of tiles, column of tiles, first output)"""
+Finish = Callable[["Pen", Place, "list[list[Value]]", int], None]
+"""Writes the code for a tile's rows of outputs; of each vector, so many lanes are meant."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +75,15 @@ class Passage:
         """Return the elements of both."""
         return sum(domain.size for domain in self.domains(machine))
 
-    def write(self, pen: Pen, source: str, u: str, valid: tuple[int, int], finish: Finish) -> None:
-        """Write the code; `finish` uses the outputs of a tile, of which only `valid` rows and columns are meant."""
+    def write(self, pen: Pen, source: str, valid: tuple[int, int], finish: Finish) -> None:
+        """Write the code, for `valid` rows and columns of outputs."""
         inputs, outputs = self.domains(pen.machine)
         v = pen.pointer("work")
         sums = pen.at(v, inputs.size)
         for strip in each_strip(pen, self.tiling):
             write_transform(pen, strip, (self.windows, pen.pointer(source)), self.tiling.winograd.B, (inputs, v))
             write_products(
-                pen, strip, (inputs, v), (self.layout, pen.pointer(u)), (outputs, sums), self.together
+                pen, strip, (inputs, v), (self.layout, pen.pointer("w")), (outputs, sums), self.together
             )
             self._outputs(pen, strip, (outputs, sums), valid, finish)
 
@@ -115,9 +125,6 @@ class Passage:
         return self.layout.shape[1] if self.layout.turned else self.layout.shape[0]
 
 
-Finish = "Callable[[Pen, tuple[Index, Index, Index, Index], list[list[Value]], int], None]"
-
-
 @dataclass(frozen=True)
 class WinogradForward(Kernel):
     """Computes `conv` by transformed tiles."""
@@ -137,10 +144,10 @@ class WinogradForward(Kernel):
 
     def write(self, pen: Pen) -> None:
         (P, Q), (ph, pw) = self.conv.units, self.conv.pool
-        self.passage.write(pen, "x", "w", (P * ph, Q * pw), self._finish)
+        self.passage.write(pen, "x", (P * ph, Q * pw), self._finish)
 
     def _finish(
-        self, pen: Pen, place: tuple[Index, Index, Index, Index], values: list[list[Value]], count: int
+        self, pen: Pen, place: Place, values: list[list[Value]], count: int
     ) -> None:
         """Add the bias, pool, apply ReLU and store one vector of a tile's outputs."""
         (n, i, j, o), (ph, pw), m = place, self.conv.pool, self.passage.tiling.winograd.outputs
@@ -162,29 +169,53 @@ class WinogradForward(Kernel):
 class WinogradInput(Kernel):
     """dx = (set) or dx += (add) the gradient of a convolution's input, by transformed tiles of dy."""
 
-    dx: Plane
+    shape: ConvShape
     passage: Passage
     work: int
     add: bool = False
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
-        dx = (adds if self.add else sets)(self.dx)
-        return {"dy": reads(self.passage.windows.plane), "w": reads(self.passage.layout), "dx": dx, "work": owns(self.work)}
+        dx, dy = (adds if self.add else sets)(self.shape.x), reads(self.passage.windows.plane)
+        return {"dy": dy, "w": reads(self.passage.layout), "dx": dx, "work": owns(self.work)}
 
     @property
     def symbol(self) -> str:
-        return f"winograd_input{'_add' * self.add}_{self.passage.label}_{self.dx.label}"
+        return f"winograd_input{'_add' * self.add}_{self.passage.label}_{self.shape.x.label}"
 
     def write(self, pen: Pen) -> None:
-        self.passage.write(pen, "dy", "w", (self.dx.height, self.dx.width), self._finish)
+        self.passage.write(pen, "dy", (self.shape.x.height, self.shape.x.width), self._finish)
 
     def _finish(
-        self, pen: Pen, place: tuple[Index, Index, Index, Index], values: list[list[Value]], count: int
+        self, pen: Pen, place: Place, values: list[list[Value]], count: int
     ) -> None:
-        (n, i, j, c), m = place, self.passage.tiling.winograd.outputs
-        dx = pen.at(pen.pointer("dx"), self.dx.at(n))
+        (n, i, j, c), m, plane = place, self.passage.tiling.winograd.outputs, self.shape.x
+        dx = pen.at(pen.pointer("dx"), plane.at(n))
         for a, row in enumerate(values):
             for b, value in enumerate(row):
-                where = self.dx.step(i * m + a, j * m + b, c)
+                where = plane.step(i * m + a, j * m + b, c)
                 pen.store(pen.add(pen.load(dx, where, value.lanes), value) if self.add else value, dx, where, count)
+
+
+def passage(windows: Windows, outputs: tuple[int, int], layout: TransformedFilters, machine: Machine) -> Passage:
+    """Return the passage to outputs of that many rows and columns."""
+    together = TOGETHER[max(block.vectors for block in layout.blocks)]
+    channels = whole_vectors(windows.plane.channels, machine) + layout.outputs
+    return Passage(windows, layout, tiling(layout.winograd, outputs, channels, together), together)
+
+
+def winograd_forward(conv: Convolution, winograd: Winograd, machine: Machine) -> WinogradForward:
+    """Return the kernel that computes a convolution by such tiles."""
+    shape, (P, Q), (a, b) = conv.shape, conv.units, conv.pool
+    layout = TransformedFilters(shape.weights, winograd, output_blocks(shape.filters, machine, VECTORS))
+    way = passage(Windows(shape.x, shape.first), (P * a, Q * b), layout, machine)
+    return WinogradForward(conv, way, way.workspace(machine))
+
+
+def winograd_input(shape: ConvShape, dy: Plane, winograd: Winograd, machine: Machine, *, add: bool) -> WinogradInput:
+    """Return the kernel that computes the gradient of a convolution's input by such tiles."""
+    blocks = output_blocks(shape.x.channels, machine, VECTORS)
+    layout = TransformedFilters(shape.weights, winograd, blocks, turned=True)
+    above, left = (winograd.taps - 1 - side for side in shape.padding)
+    way = passage(Windows(dy, dy.inner(-above, -left)), (shape.x.height, shape.x.width), layout, machine)
+    return WinogradInput(shape, way, way.workspace(machine), add)

@@ -9,24 +9,37 @@ channels. dw has its channels in neighboring elements, and so has the sum.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.kernel import Kernel, adds, owns, reads
 from layerline.compiler.kernels.loops import clear, vectors
 from layerline.compiler.kernels.winograd_formula import WrittenLinear, both_ways
-from layerline.compiler.kernels.winograd_tiles import Domain, Tiling, Windows, each_strip, whole_vectors, write_transform
-from layerline.compiler.kernels.winograd_weights import apart
+from layerline.compiler.kernels.winograd_tiles import (
+    Domain,
+    Windows,
+    each_strip,
+    tiling,
+    whole_vectors,
+    write_transform,
+)
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.kernels.conv_formula import ConvShape
-    from layerline.compiler.kernels.winograd_tiles import Strip
+    from layerline.compiler.kernels.winograd_formula import Winograd
+    from layerline.compiler.kernels.winograd_tiles import Strip, Tiling
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
     from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer
+
+
+VECTORS: Final = 2
+"""Most vectors of channels of a register tile, and"""
+FILTERS: Final = {1: 16, 2: 8}
+"""its filters with that many."""
 
 
 @dataclass(frozen=True)
@@ -126,3 +139,12 @@ class WinogradFilters(Kernel):
                     for s, value in enumerate(row):
                         where = r * rows.padded + s * C
                         pen.store(pen.add(pen.load(dw, where, lanes), value), dw, where, count)
+
+
+def winograd_filters(shape: ConvShape, dy: Plane, winograd: Winograd, machine: Machine) -> WinogradFilters:
+    """Return the kernel that computes the gradient of a convolution's filters by such tiles."""
+    channels = whole_vectors(shape.x.channels, machine)
+    wide = balanced(channels // machine.lanes_for(shape.x.channels), VECTORS)[0][1]
+    tiles = tiling(winograd, shape.out, channels + whole_vectors(shape.filters, machine), 1)
+    kernel = WinogradFilters(shape, dy, tiles, FILTERS[wide], wide, 0)
+    return replace(kernel, work=kernel.workspace(machine))
