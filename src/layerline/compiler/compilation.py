@@ -42,7 +42,7 @@ def plan(network: Network, machine: Machine, task: Task) -> Schedule:
     program = build(network, machine, task)
     if task.exchanges:
         program = exchanging(program)
-    program = optimize(program, machine, fuse_updates=task.fuse_updates)
+    program = optimize(program, machine, fuse_updates=task.fuse_updates, exact=task.exact)
     return schedule(program)
 
 
