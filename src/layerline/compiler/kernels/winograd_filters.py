@@ -145,6 +145,7 @@ def winograd_filters(shape: ConvShape, dy: Plane, winograd: Winograd, machine: M
     """Return the kernel that computes the gradient of a convolution's filters by such tiles."""
     channels = whole_vectors(shape.x.channels, machine)
     wide = balanced(channels // machine.lanes_for(shape.x.channels), VECTORS)[0][1]
-    tiles = tiling(winograd, shape.out, channels + whole_vectors(shape.filters, machine), 1)
+    both = channels + whole_vectors(shape.filters, machine)
+    tiles = tiling(winograd, shape.out, both, beside=shape.filters * channels)
     kernel = WinogradFilters(shape, dy, tiles, FILTERS[wide], wide, 0)
     return replace(kernel, work=kernel.workspace(machine))
