@@ -53,12 +53,17 @@ def main() -> None:
         for words, values in RECIPES.items():
             recipe = Recipe(epochs=options.epochs, batch_size=64, augment="none", class_weights="none", **values)
             pairs = [
-                [scores(network, data[name], dataclasses.replace(recipe, seed=seed, exact=exact)) for exact in (True, False)]
+                [
+                    scores(network, data[name], dataclasses.replace(recipe, seed=seed, exact=exact))
+                    for exact in (True, False)
+                ]
                 for seed in range(options.seeds)
             ]
             found.append({"network": network, "recipe": words, **compared(pairs)})
             print(found[-1], flush=True)
-    write("winograd-seeds", {"seeds": options.seeds, "epochs": options.epochs, "images": options.images, "found": found})
+    write(
+        "winograd-seeds", {"seeds": options.seeds, "epochs": options.epochs, "images": options.images, "found": found}
+    )
 
 
 def scores(network: str, data: Dataset, recipe: Recipe) -> dict[str, float]:
@@ -68,11 +73,9 @@ def scores(network: str, data: Dataset, recipe: Recipe) -> dict[str, float]:
         run = layerline.train(layerline.read(network, data), data, recipe, live=False)
     except layerline.DivergedError:
         return {**dict.fromkeys(SCORES, math.nan), "seconds": time.perf_counter() - start}
-    accuracy, loss = run.result.test_accuracy, run.result.test_loss
-    assert accuracy is not None
-    assert loss is not None
-    last = run.history[-1]
-    return {"test_accuracy": accuracy, "test_loss": loss, "train_loss": last.train_loss, "seconds": last.seconds}
+    last, result = run.history[-1], run.result
+    found = {"test_accuracy": result.test_accuracy, "test_loss": result.test_loss, "train_loss": last.train_loss}
+    return {**{name: math.nan if score is None else score for name, score in found.items()}, "seconds": last.seconds}
 
 
 def compared(pairs: list[list[dict[str, float]]]) -> dict[str, Any]:

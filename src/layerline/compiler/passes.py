@@ -282,5 +282,15 @@ def group_images(program: Program, machine: Machine) -> Program:
     return replace(program, ops=tuple(ops), group=group)
 
 
-PASSES: Final = (fuse_relu, fuse_pool, fuse_relu, winograd, fuse_update, fuse_copies, remove_dead_ops, across, group_images)
+PASSES: Final = (
+    fuse_relu,
+    fuse_pool,
+    fuse_relu,
+    winograd,
+    fuse_update,
+    fuse_copies,
+    remove_dead_ops,
+    across,
+    group_images,
+)
 """In order; fuse_relu runs twice, for a ReLU after the pool."""

@@ -160,8 +160,7 @@ def only_parameters_updated(program: Program) -> Iterator[Fault]:
 
 
 def copies_in_sync(program: Program) -> Iterator[Fault]:
-    """A parameter's copies are written by the op that updates it, or by a later op that reads it, or another copy that is
-    in sync."""
+    """A parameter's copies are written by the op that updates it, or by a later op that reads it or another copy."""
     copies = {tensor.homes[0][0]: [home for home, _ in tensor.homes[1:]] for tensor in program.tensors}
     homes = {home: {other for other, _ in tensor.homes} for tensor in program.tensors for home, _ in tensor.homes}
     stale: dict[Buffer, tuple[Op, Buffer]] = {}

@@ -152,5 +152,7 @@ class _Rewriting:
 
     def with_copies(self, tensor: Tensor) -> Tensor:
         """Return a parameter with its copies; columns have their new layout, and are needed only in training."""
-        homes = [(self.columns.get(buffer, buffer), self.layouts.get(buffer, layout)) for buffer, layout in tensor.homes]
+        homes = [
+            (self.columns.get(buffer, buffer), self.layouts.get(buffer, layout)) for buffer, layout in tensor.homes
+        ]
         return replace(tensor, homes=(*homes, *self.added.get(tensor.name, ())))

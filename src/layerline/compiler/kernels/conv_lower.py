@@ -35,9 +35,9 @@ def border(node: Node, task: Task) -> Sides:
     window = cast("Conv | Depthwise", node.layer).window.around(*node.input_shapes[0][1:])
     if task.exact or node.layer.kind != "conv":
         return window
-    layer, (top, left, _, _) = cast("Conv", node.layer), window
-    sizes = (layer.kernel, layer.stride, layer.dilation, (top, left), node.shape[1:], layer.groups)
-    return wider(window, input_border(ConvShape(Plane(*node.input_shapes[0]), node.shape[0], *sizes)))
+    layer, x, (O, P, Q) = cast("Conv", node.layer), Plane(*node.input_shapes[0]), node.shape
+    shape = ConvShape(x, O, layer.kernel, layer.stride, layer.dilation, window[:2], (P, Q), layer.groups)
+    return wider(window, input_border(shape))
 
 
 def lower(b: Builder, node: Node) -> None:

@@ -1,8 +1,8 @@
 """Winograd's convolution, forward, and the gradient of its input.
 
-The math.  kernels/winograd_formula.py; what is computed is that of kernels/conv_formula.py, up to rounding. The gradient
-of the input is the convolution of dy with turned filters, r − 1 − padding zeros around it. The sum over channels starts
-with zero, and the bias is added to the transformed outputs.
+The math.  kernels/winograd_formula.py; what is computed is that of kernels/conv_formula.py, up to rounding. The
+gradient of the input is the convolution of dy with turned filters, r − 1 − padding zeros around it. The sum over
+channels starts with zero, and the bias is added to the transformed outputs.
 
 The schedule.  kernels/winograd_tiles.py. A tile of outputs holds whole pool windows: the maximum and its position are
 taken between registers, as in kernels/conv.py.
@@ -81,10 +81,10 @@ class Passage:
         v = pen.pointer("work")
         sums = pen.at(v, inputs.size)
         for strip in each_strip(pen, self.tiling):
-            write_transform(pen, strip, (self.windows, pen.pointer(source)), self.tiling.winograd.B, (inputs, v))
-            write_products(
-                pen, strip, (inputs, v), (self.layout, pen.pointer("w")), (outputs, sums), self.together
+            write_transform(
+                pen, strip, (self.windows, pen.pointer(source)), self.tiling.winograd.from_inputs, (inputs, v)
             )
+            write_products(pen, strip, (inputs, v), (self.layout, pen.pointer("w")), (outputs, sums), self.together)
             self._outputs(pen, strip, (outputs, sums), valid, finish)
 
     def _outputs(
@@ -116,7 +116,7 @@ class Passage:
         memory, side = pen.at(memory, t * domain.channels), range(winograd.size)
         for o, count in vectors(pen, self.real_outputs, lanes):
             m = [[pen.load(memory, o + (a * winograd.size + b) * domain.step, lanes) for b in side] for a in side]
-            found = both_ways(WrittenLinear(pen), winograd.A, m, gathered=True)
+            found = both_ways(WrittenLinear(pen), winograd.from_outputs, m, gathered=True)
             finish(pen, (n, i, j, o), [row[:width] for row in found[:height]], count)
 
     @property
@@ -146,9 +146,7 @@ class WinogradForward(Kernel):
         (P, Q), (ph, pw) = self.conv.units, self.conv.pool
         self.passage.write(pen, "x", (P * ph, Q * pw), self._finish)
 
-    def _finish(
-        self, pen: Pen, place: Place, values: list[list[Value]], count: int
-    ) -> None:
+    def _finish(self, pen: Pen, place: Place, values: list[list[Value]], count: int) -> None:
         """Add the bias, pool, apply ReLU and store one vector of a tile's outputs."""
         (n, i, j, o), (ph, pw), m = place, self.conv.pool, self.passage.tiling.winograd.outputs
         y, at = self.conv.written(pen, n)
@@ -186,9 +184,7 @@ class WinogradInput(Kernel):
     def write(self, pen: Pen) -> None:
         self.passage.write(pen, "dy", (self.shape.x.height, self.shape.x.width), self._finish)
 
-    def _finish(
-        self, pen: Pen, place: Place, values: list[list[Value]], count: int
-    ) -> None:
+    def _finish(self, pen: Pen, place: Place, values: list[list[Value]], count: int) -> None:
         (n, i, j, c), m, plane = place, self.passage.tiling.winograd.outputs, self.shape.x
         dx = pen.at(pen.pointer("dx"), plane.at(n))
         for a, row in enumerate(values):

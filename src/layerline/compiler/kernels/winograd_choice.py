@@ -1,7 +1,7 @@
 """Where Winograd's convolution pays: from sizes alone, because it changes the bits of the results.
 
-A transformed value costs as much as TRANSFORM multiply-adds of a product. Counted so, a layer with 32 channels takes 2.3
-times less than by the definition, one with 128 channels 3.4 times less, which is what was measured
+A transformed value costs as much as TRANSFORM multiply-adds of a product. By that count a layer with 32 channels takes
+2.3 times less than by the definition, one with 128 channels 3.4 times less, which is what was measured
 (docs/decisions/0013-winograd.md).
 """
 
@@ -36,7 +36,7 @@ def input_choice(shape: ConvShape) -> Winograd | None:
 
 
 def dense_pays(shape: ConvShape, window: tuple[int, int]) -> bool:
-    """Whether the gradient of the filters behind a pool costs less by tiles of all outputs than over the pooled ones."""
+    """Whether the gradient of the filters after a pool costs less by tiles of all outputs than by the pooled ones."""
     winograd, C, K = forward_choice(shape), shape.x.channels, shape.filters
     if winograd is None:
         return False

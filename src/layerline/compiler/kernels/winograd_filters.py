@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
     from layerline.compiler.plane import Plane
-    from layerline.compiler.values import Index, Pointer
+    from layerline.compiler.values import Pointer
 
 
 VECTORS: Final = 2
@@ -88,9 +88,9 @@ class WinogradFilters(Kernel):
         winograd, outputs = self.tiling.winograd, Windows(self.dy, self.dy.origin)
         for strip in each_strip(pen, self.tiling):
             write_transform(
-                pen, strip, (Windows(self.shape.x, self.shape.first), pen.pointer("x")), winograd.B, (xs, v)
+                pen, strip, (Windows(self.shape.x, self.shape.first), pen.pointer("x")), winograd.from_inputs, (xs, v)
             )
-            write_transform(pen, strip, (outputs, pen.pointer("dy")), winograd.A, (dys, g))
+            write_transform(pen, strip, (outputs, pen.pointer("dy")), winograd.from_outputs, (dys, g))
             self._sums(pen, strip, (xs, v), (dys, g), (sums, du))
         self._add(pen, sums, du)
 
@@ -104,7 +104,7 @@ class WinogradFilters(Kernel):
     ) -> None:
         """Add the products of a strip to the sums."""
         lanes = pen.machine.lanes_for(self.shape.x.channels)
-        (xs, v), (dys, g), (sums, du) = x, dy, to
+        xs, dys, sums = x[0], dy[0], to[0]
         with pen.loop("product", self.tiling.winograd.products) as number:
             here = [pen.at(pointer, number * domain.step) for domain, pointer in (x, dy, to)]
             for v0, wide, v_tiles in balanced(xs.channels // lanes, self.vectors):
@@ -135,7 +135,7 @@ class WinogradFilters(Kernel):
                 here = pen.at(du, o * sums.channels + c)
                 u = [[pen.load(here, (a * winograd.size + b) * sums.step, lanes) for b in side] for a in side]
                 dw = pen.at(pen.pointer("dw"), o * (rows.runs * rows.padded) + c)
-                for r, row in enumerate(both_ways(WrittenLinear(pen), winograd.G, u, gathered=True)):
+                for r, row in enumerate(both_ways(WrittenLinear(pen), winograd.from_filters, u, gathered=True)):
                     for s, value in enumerate(row):
                         where = r * rows.padded + s * C
                         pen.store(pen.add(pen.load(dw, where, lanes), value), dw, where, count)
@@ -145,6 +145,7 @@ def winograd_filters(shape: ConvShape, dy: Plane, winograd: Winograd, machine: M
     """Return the kernel that computes the gradient of a convolution's filters by such tiles."""
     channels = whole_vectors(shape.x.channels, machine)
     wide = balanced(channels // machine.lanes_for(shape.x.channels), VECTORS)[0][1]
-    tiles = tiling(winograd, shape.out, channels + whole_vectors(shape.filters, machine), 1)
+    both = channels + whole_vectors(shape.filters, machine)
+    tiles = tiling(winograd, shape.out, both, beside=shape.filters * channels)
     kernel = WinogradFilters(shape, dy, tiles, FILTERS[wide], wide, 0)
     return replace(kernel, work=kernel.workspace(machine))

@@ -67,19 +67,19 @@ class Winograd:
         return f"f{self.outputs}_{self.taps}"
 
     @functools.cached_property
-    def A(self) -> Matrix:
+    def from_outputs(self) -> Matrix:
         """A, n × m: from gradients of outputs to the transformed domain."""
         return _powers(self.size, self.outputs, [1.0] * (self.size - 1))
 
     @functools.cached_property
-    def G(self) -> Matrix:
+    def from_filters(self) -> Matrix:
         """G, n × r: from filters to the transformed domain."""
         points = POINTS[self.size]
         scales = [math.prod(p - q for q in points if q != p) for p in points]
         return _powers(self.size, self.taps, scales)
 
     @functools.cached_property
-    def B(self) -> Matrix:
+    def from_inputs(self) -> Matrix:
         """Bᵀ, n × n: from inputs to the transformed domain."""
         points = POINTS[self.size]
         rows = [_coefficients([q for q in points if q != p]) for p in points]
@@ -162,9 +162,7 @@ class ArrayLinear:
         """Return a − b."""
         return a - b
 
-    def plus_scaled(
-        self, a: NDArray[np.float32], b: NDArray[np.float32], factor: float
-    ) -> NDArray[np.float32]:
+    def plus_scaled(self, a: NDArray[np.float32], b: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
         """Return a + b · factor."""
         return a + b * np.float32(factor)
 
@@ -208,9 +206,7 @@ def _sum(of: Linear[T], factors: Sequence[float], values: Sequence[T]) -> T:
     return total
 
 
-def both_ways(
-    of: Linear[T], matrix: Matrix, tile: Sequence[Sequence[T]], *, gathered: bool = False
-) -> list[list[T]]:
+def both_ways(of: Linear[T], matrix: Matrix, tile: Sequence[Sequence[T]], *, gathered: bool = False) -> list[list[T]]:
     """Return matrix · tile · matrixᵀ, or with `gathered` matrixᵀ · tile · matrix."""
     transform = gather if gathered else spread
     columns = [transform(of, matrix, column) for column in zip(*tile, strict=True)]

@@ -49,11 +49,16 @@ class Tiling:
         return f"{self.winograd.label}_{self.rows}x{self.columns}"
 
 
-def tiling(winograd: Winograd, outputs: tuple[int, int], channels: int, together: int) -> Tiling:
-    """Return the tiling of images with some outputs; `channels` of all transformed values; `together`: a strip's tiles
-    should fill blocks of that many."""
+def tiling(winograd: Winograd, outputs: tuple[int, int], channels: int, together: int = 1, beside: int = 0) -> Tiling:
+    """Return the tiling of images with some outputs; `channels` of all transformed values.
+
+    together: a strip's tiles should fill blocks of that many. beside: the elements of sums for each product that every
+    strip reads and writes: a strip may be as large as they are.
+    """
     rows, columns = (-(-n // winograd.outputs) for n in outputs)
-    most = max(1, STRIP_BYTES // (winograd.products * FLOAT_BYTES * columns * channels))
+    limit = max(STRIP_BYTES, winograd.products * FLOAT_BYTES * beside)
+    most = limit // (winograd.products * FLOAT_BYTES * columns * channels)
+    most = max(most, -(-together // columns))
 
     def filled(strip: int) -> float:
         tiles = strip * columns

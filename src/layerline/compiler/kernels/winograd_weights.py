@@ -90,7 +90,7 @@ class TransformedFilters(Layout):
         """Return float32 (size,)."""
         g = tensor.reshape(self.shape).astype(np.float32, copy=False)
         g = g[:, :, ::-1, ::-1].transpose(2, 3, 0, 1) if self.turned else g.transpose(2, 3, 1, 0)
-        u = np.array(both_ways(ArrayLinear(), self.winograd.G, [list(row) for row in g]), np.float32)
+        u = np.array(both_ways(ArrayLinear(), self.winograd.from_filters, [list(row) for row in g]), np.float32)
         u = u.reshape(self.winograd.products, self.channels, -1)
         out = np.zeros(self.size, np.float32)
         for first, piece in self._pieces(out):
@@ -104,7 +104,7 @@ class TransformedFilters(Layout):
         u = np.zeros((n * n, self.channels, self.outputs))
         for first, piece in self._pieces(buffer):
             u[:, :, first : first + piece.shape[2]] = piece
-        inverse = np.linalg.pinv(np.array(self.winograd.G))
+        inverse = np.linalg.pinv(np.array(self.winograd.from_filters))
         g = np.einsum("ri,ijco,sj->rsco", inverse, u[:, :, :O].reshape(n, n, self.channels, O), inverse)
         g = g[::-1, ::-1].transpose(2, 3, 0, 1) if self.turned else g.transpose(3, 2, 0, 1)
         return np.array(g, np.float32, order="C")
@@ -166,7 +166,7 @@ class TransformFilters(Kernel):
                 place = k * (layout.channels * block.width) + channel * block.width + v * block.lanes
                 u = pen.at(pen.pointer("u"), place + before * layout.channels)
                 taps = self._taps(pen, channel, (before, block), (k, v))
-                found = both_ways(WrittenLinear(pen, fused=False), layout.winograd.G, taps)
+                found = both_ways(WrittenLinear(pen, fused=False), layout.winograd.from_filters, taps)
                 for number, value in enumerate(value for row in found for value in row):
                     pen.store(value, u, number * layout.step)
             before += block.count * block.width
