@@ -107,6 +107,10 @@ class Arithmetic(Integers):
         """Return not a."""
 
     @abc.abstractmethod
+    def packed(self, truths: Sequence[Value]) -> Value:
+        """Return an i64 whose bits are the lanes of at most 64 booleans, the first lane of the first lowest."""
+
+    @abc.abstractmethod
     def shifted_left(self, value: Value, count: int) -> Value:
         """Return an integer shifted left."""
 

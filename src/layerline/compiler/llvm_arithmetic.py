@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from llvmlite import ir
 
 from layerline.compiler.dtype import DType
-from layerline.compiler.llvm_values import I32, TYPES, known, vector_type
+from layerline.compiler.llvm_values import I32, I64, TYPES, known, vector_type
 from layerline.compiler.pen import ProgramPen
 from layerline.compiler.values import Value
 
@@ -132,6 +132,15 @@ class LlvmArithmetic(ProgramPen):
         """Return not a."""
         return _like(a, self.builder.not_(a.raw))
 
+    def packed(self, truths: Sequence[Value]) -> Value:
+        """Return an i64 whose bits are the lanes of booleans, the first lane of the first lowest."""
+        b, bits, done = self.builder, ir.Constant(I64, 0), 0
+        for truth in truths:
+            whole = truth.raw if truth.lanes == 1 else b.bitcast(truth.raw, ir.IntType(truth.lanes))
+            bits = b.or_(bits, b.shl(b.zext(whole, I64), ir.Constant(I64, done)))
+            done += truth.lanes
+        return Value(bits, DType.I64, 1)
+
     def shifted_left(self, value: Value, count: int) -> Value:
         """Return an integer shifted left."""
         return _like(value, self.builder.shl(value.raw, self.like(value, count).raw))
@@ -201,13 +210,13 @@ class LlvmArithmetic(ProgramPen):
             return Value(self.builder.extract_element(source.raw, lane), a.dtype, 1)
         return Value(self.builder.shuffle_vector(a.raw, b.raw, _mask(which)), a.dtype, len(which))
 
-    def _intrinsic(self, name: str, value: Value, arguments: int) -> ir.Function:
-        """Return the LLVM intrinsic of a name, whose arguments and result all have the value's type."""
+    def _intrinsic(self, name: str, value: Value, arguments: int, more: Sequence[Any] = ()) -> ir.Function:
+        """Return the LLVM intrinsic of a name, whose result and first arguments all have the value's type."""
         typ = vector_type(value.dtype, value.lanes)
         assert value.dtype is not None  # noqa: S101 - not for booleans
         name = f"llvm.{name}." + f"v{value.lanes}" * (value.lanes > 1) + value.dtype.value
         found = self.inside.globals.get(name)
-        return found or ir.Function(self.inside, ir.FunctionType(typ, [typ] * arguments), name)
+        return found or ir.Function(self.inside, ir.FunctionType(typ, [typ] * arguments + [*more]), name)
 
 
 def _like(value: Value, raw: Any) -> Value:

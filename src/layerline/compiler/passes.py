@@ -18,6 +18,7 @@ from layerline.compiler.kernels.bias import BiasSum
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_across import ConvAcross, across_tile
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile
+from layerline.compiler.kernels.conv_sparse import ConvPooledInput, patch_tile
 from layerline.compiler.kernels.fc import FCForward, FCInput, FCWeights, forward_tile, input_tile
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, Unpool
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
@@ -108,7 +109,7 @@ def _can_fuse_pool(uses: _DefUse, conv: Op, pool: Op, machine: Machine) -> bool:
         and conv.kernel.conv.pool == (1, 1)
         and not conv.kernel.conv.places
     )
-    others = [op for op in uses.readers(pool["x"]) if op is not pool and not isinstance(op.kernel, ReLUBackward)]
+    others = [op for op in uses.readers(pool["x"]) if op != pool and not isinstance(op.kernel, ReLUBackward)]
     return disjoint and not others and conv_tile(conv.kernel.conv.shape, machine, shape.window) is not None
 
 
@@ -150,8 +151,8 @@ def _pooled_backward(program: Program, conv: Convolution, pool: Op, back: Op, ma
             kernel = replace(op.kernel, dy=conv.y, tile=tile, places=True, window=conv.pool)
             changes[op] = (Op(kernel, (op["x"], g, at, op["dw"])),)
         elif isinstance(op.kernel, ConvInput):
-            unpool = Op(Unpool(conv.y, op.kernel.dy, conv.pool, shape.steps), (g, at, dy))
-            changes[op] = (unpool, op)
+            sparse = ConvPooledInput(shape, conv.y, conv.pool, patch_tile(shape, machine), op.kernel.add)
+            changes[op] = (Op(sparse, (g, at, op["w"], op["dx"])),)
     return _replace_ops(program, changes)
 
 
