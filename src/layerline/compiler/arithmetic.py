@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from layerline.compiler.machine import Machine
+    from layerline.compiler.values import Index
 
 
 class Arithmetic(Integers):
@@ -145,6 +146,10 @@ class Arithmetic(Integers):
     @abc.abstractmethod
     def some_lanes(self, value: Value, which: Sequence[int]) -> Value:
         """Return the lanes of a vector with the given numbers."""
+
+    @abc.abstractmethod
+    def lane(self, value: Value, number: Index) -> Value:
+        """Return the lane of a vector with a number known at run time."""
 
     @abc.abstractmethod
     def shuffled(self, a: Value, b: Value, which: Sequence[int]) -> Value:

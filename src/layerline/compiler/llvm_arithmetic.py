@@ -15,6 +15,8 @@ from layerline.compiler.values import Value
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from layerline.compiler.values import Index
+
 FLOATING: Final = (DType.F32, DType.F64)
 
 
@@ -199,6 +201,12 @@ class LlvmArithmetic(ProgramPen):
             return Value(self.builder.extract_element(value.raw, ir.Constant(I32, which[0])), value.dtype, 1)
         undefined = ir.Constant(value.raw.type, ir.Undefined)
         return Value(self.builder.shuffle_vector(value.raw, undefined, _mask(which)), value.dtype, len(which))
+
+    def lane(self, value: Value, number: Index) -> Value:
+        """Return the lane of a vector with a number known at run time."""
+        if value.lanes == 1:
+            return value
+        return Value(self.builder.extract_element(value.raw, number.whole), value.dtype, 1)
 
     def shuffled(self, a: Value, b: Value, which: Sequence[int]) -> Value:
         """Return lanes of the concatenation of a and b, by number; a scalar if it is one lane."""

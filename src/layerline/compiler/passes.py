@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 from layerline.compiler.kernels.bias import BiasSum
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_across import ConvAcross, across_tile
-from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile
-from layerline.compiler.kernels.conv_sparse import ConvPooledInput, patch_tile
+from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput
+from layerline.compiler.kernels.conv_pooled import pooled_filters, pooled_input
 from layerline.compiler.kernels.fc import FCForward, FCInput, FCWeights, forward_tile, input_tile
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, Unpool
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
@@ -142,17 +142,16 @@ def _pooled_backward(program: Program, conv: Convolution, pool: Op, back: Op, ma
         dy, masked = relu["dx"], Buffer(g.name + "_masked", g.size, Per.IMAGE, plane=conv.y)
         changes[relu] = (Op(ReLUBackward(conv.y, conv.y), (g, u, masked)),)
         g = masked
-    shape = conv.shape
     for op in uses.readers(dy):
         if isinstance(op.kernel, BiasSum):
             changes[op] = (Op(BiasSum(conv.y), (g, op["db"])),)
         elif isinstance(op.kernel, ConvFilters):
-            tile = filters_tile(shape, machine, places=True)
-            kernel = replace(op.kernel, dy=conv.y, tile=tile, places=True, window=conv.pool)
-            changes[op] = (Op(kernel, (op["x"], g, at, op["dw"])),)
+            changes[op] = (Op(pooled_filters(op.kernel, conv, machine), (op["x"], g, at, op["dw"])),)
         elif isinstance(op.kernel, ConvInput):
-            sparse = ConvPooledInput(shape, conv.y, conv.pool, patch_tile(shape, machine), op.kernel.add)
-            changes[op] = (Op(sparse, (g, at, op["w"], op["dx"])),)
+            if kernel := pooled_input(op.kernel, conv, machine):
+                changes[op] = (Op(kernel, (g, at, op["w"], op["dx"])),)
+            else:
+                changes[op] = (Op(Unpool(conv.y, op.kernel.dy, conv.pool, conv.shape.steps), (g, at, dy)), op)
     return _replace_ops(program, changes)
 
 

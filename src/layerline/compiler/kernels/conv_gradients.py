@@ -145,7 +145,7 @@ class ConvFilters(Kernel):
         where = {(f, k, v): (f * rows.runs + k) * rows.padded + v * lanes for f, k, v in cells}
         sums = {cell: pen.variable(pen.load(dw, where[cell], lanes)) for cell in cells}
         # the runs of a tile are adjacent: one kernel row apart, or (dilated) one tap apart, with a kernel row per tile
-        starts = [self._run(region.k + k) + region.j for k in range(region.runs)]
+        starts = [shape.run(region.k + k) + region.j for k in range(region.runs)]
         patches = [pen.at(x, start) for start in starts]
         with pen.loop("p", self.dy.height) as p, pen.loop("q", self.dy.width) as q:
             g_at = self.dy.step(p, q, region.o)
@@ -157,11 +157,6 @@ class ConvFilters(Kernel):
                 self._sparse(pen, region, sums, [pen.at(patch, corner) for patch in patches], (dy, g_at), (at, here))
         for cell in cells:
             pen.store(pen.read(sums[cell]), dw, where[cell])
-
-    def _run(self, run: Index) -> Index | int:
-        """Return the offset of run number `run` in a patch."""
-        runs = self.shape.runs[1]
-        return self.shape.tap(run, 0) if runs == 1 else self.shape.tap(*divmod(run, runs))
 
     def _dense(
         self,
