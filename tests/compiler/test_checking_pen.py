@@ -103,7 +103,7 @@ LONGER: Final = {
     "ConvAcross": "r",
     "ConvFilters": "k",
     "ConvInput": "q",
-    "ConvPooledFilters": "a",
+    "ConvPooledFilters": "p",
     "ConvPooledInput": "p",
     "DepthwiseForward": "r",
     "DepthwiseFilters": "p",

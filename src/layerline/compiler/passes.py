@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.bias import BiasSum
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_across import ConvAcross, across_tile
@@ -246,15 +247,22 @@ def across(program: Program, machine: Machine) -> Program:
 
 CACHE_BYTES: Final = 512 * 1024
 """Memory budget of a group of images: half of a core's L2 cache on the machines we know (1 MiB, Zen 4 and later)."""
+GROUP_BYTES: Final = 8 * 1024 * 1024
+"""Memory limit of a group of images that exceeds the cache, for the sake of FC layers with more weights."""
 
 
 def group_images(program: Program, machine: Machine) -> Program:
     """Process as many images together, forward and backward, as fit in a core's cache; at most a shard.
 
-    FC layers then read their weights once for several images. This is scheduling only: the results are bit-identical.
+    FC layers then read their weights once for several images; a larger group, outside the cache, is chosen if it moves
+    less memory: the weights of FC once per group, and each image's values out of the cache and back. This is scheduling
+    only: the results are bit-identical.
     """
     image_bytes = sum(b.size * b.dtype.bytes for b in program.buffers if b.per == Per.IMAGE)
-    group = max(1, min(program.shard_size, CACHE_BYTES // image_bytes))
+    weights = sum(op["w"].size * DType.F32.bytes for op in program.ops if isinstance(op.kernel, FCForward | FCInput))
+    group, larger = (max(1, min(program.shard_size, limit // image_bytes)) for limit in (CACHE_BYTES, GROUP_BYTES))
+    if weights / group > weights / larger + 2 * image_bytes:
+        group = larger
     ops = []
     for op in program.ops:
         kernel = op.kernel
