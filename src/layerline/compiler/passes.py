@@ -1,11 +1,11 @@
 """Optimization passes: each is a function Program → Program, and `spec.check` runs after each.
 
 fuse_relu     conv; relu                →  conv_relu
-fuse_pool     conv; pool; … gradients   →  conv_pool; … filter gradient over the pooled positions only
+fuse_pool     conv; pool; … gradients   →  conv_pool; … gradients from the pooled positions only
 fuse_update   reduce; step / fc_weights; step  →  one kernel; the gradient stays in registers
 fuse_copies   step; to_columns          →  step that also writes the copy
 across        conv                      →  conv_across, with columns in the lanes, if filters would leave lanes empty
-group_images  FC kernels for one image  →  for as many images as fit in the cache together
+group_images  FC kernels for one image  →  for several images, processed together
 remove_dead_ops  removes ops whose results are never read
 """
 
@@ -88,7 +88,8 @@ def fuse_pool(program: Program, machine: Machine) -> Program:
     """conv(x → z); pool(z → u, at)  →  conv_pool(x → u, at), if windows neither overlap nor are padded.
 
     Backward:   pool_bwd(du, at → dz); [relu_bwd(dz, z → dy);] conv_filters(x, dy → dw)
-             →  [relu_bwd(du, u → g);] conv_at_filters(x, g, at → dw); and unpool(g, at → dy) if dy is still read.
+             →  [relu_bwd(du, u → g);] conv_pooled_filters(x, g, at → dw); conv_pooled_input(g, at, w → dx),
+    or, with few taps, conv_at_filters(x, g, at → dw); unpool(g, at → dy); conv_input(dy, w → dx).
     """
     uses = _DefUse(program)
     for pool in [op for op in program.ops if isinstance(op.kernel, PoolForward)]:
@@ -248,15 +249,15 @@ def across(program: Program, machine: Machine) -> Program:
 CACHE_BYTES: Final = 512 * 1024
 """Memory budget of a group of images: half of a core's L2 cache on the machines we know (1 MiB, Zen 4 and later)."""
 GROUP_BYTES: Final = 8 * 1024 * 1024
-"""Memory limit of a group of images that exceeds the cache, for the sake of FC layers with more weights."""
+"""Memory limit of a group of images that exceeds the cache."""
 
 
 def group_images(program: Program, machine: Machine) -> Program:
     """Process as many images together, forward and backward, as fit in a core's cache; at most a shard.
 
-    FC layers then read their weights once for several images; a larger group, outside the cache, is chosen if it moves
-    less memory: the weights of FC once per group, and each image's values out of the cache and back. This is scheduling
-    only: the results are bit-identical.
+    FC layers then read their weights once for several images. A group that exceeds the cache is chosen if it moves less
+    memory: FC's weights once per group, each image's values out of the cache and back. This is scheduling only: the
+    results are bit-identical.
     """
     image_bytes = sum(b.size * b.dtype.bytes for b in program.buffers if b.per == Per.IMAGE)
     weights = sum(op["w"].size * DType.F32.bytes for op in program.ops if isinstance(op.kernel, FCForward | FCInput))

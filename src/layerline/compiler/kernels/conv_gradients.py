@@ -5,9 +5,9 @@ The math.  With dy (O, P, Q) the gradient of the convolution's output, before Re
     dx[c, h, w]    = Σ_o Σ_r Σ_s dy[o, p, q] · w[o, c, r, s]  over the p, q with p·sh + r·dh = h, q·sw + s·dw = w
 With a max pool after the convolution, dy is zero except at one position per window. The filter gradient is then
 computed over these positions only: a sum over the pooled outputs of dy · (the patch at that position), P·Q / (ph·pw)
-terms instead of P·Q. Positions may repeat. Terms are added image by image in the order p, q. The terms of dx are added
-row by row, h = p·sh + r·dh, in the order r, s, (vector of j), q, each a sum over o; with few weights, in the order s,
-(vector of j), q, each a sum over r and o.
+terms instead of P·Q. Positions may repeat. (kernels/conv_pooled.py skips zeros, too, and has the input gradient.) Terms
+are added image by image in the order p, q. The terms of dx are added row by row, h = p·sh + r·dh, in the order r, s,
+(vector of j), q, each a sum over o; with few weights, in the order s, (vector of j), q, each a sum over r and o.
 
 The schedule.  Lanes run over j, the taps of a run (kernels/conv.py), which are contiguous in x, dx and w, so nothing is
 transposed. ConvFilters keeps F filters × K runs × V vectors of dw in registers throughout an image. With positions,

@@ -1,18 +1,18 @@
-"""Convolution, backward, behind a max pool: both gradients, from those outputs alone that have a gradient.
+"""Convolution, backward, after a max pool: both gradients, computed only from outputs with a nonzero gradient.
 
-The math.  dw and dx as in kernels/conv_gradients.py, but dy is that of the pooled values: it belongs to the output at
-`at`, the place of the window's maximum. Where it is zero, nothing is added; NaN is not zero.
-    dw[o] += Σ_n Σ_p Σ_q dy[o, p, q] · (the patch of x at the place), in the order n, p, q
-    dx     = Σ_p Σ_q Σ_block Σ_place (Σ_o dy[o, p, q] · w[o])
-A sum over o, the filters of a block with their maximum at a place, is added to the patch of dx at that place, in the
-order p, q, block of 64 filters, place (row by row). Places may repeat.
+The math.  dw and dx as in kernels/conv_gradients.py. dy is the gradient of the pooled values: it belongs to the output
+at `at`, the position of the window's maximum. Where it is zero, nothing is added; NaN is not zero.
+    dw[o] += Σ_n Σ_p Σ_q dy[o, p, q] · (the patch of x at the position), in the order n, p, q
+    dx     = Σ_p Σ_q Σ_block Σ_position (Σ_o dy[o, p, q] · w[o])
+A sum over o, the filters of a block whose maximum is at a position, is added to the patch of dx at that position, in
+the order p, q, block of 64 filters, position (row by row). Positions may repeat.
 
-The schedule.  Behind a 2×2 pool at most one output in four has a gradient, and behind a ReLU about half of those.
-Vectors of gradients are compared with zero, vectors of places with each place, and the results become the bits of an
-integer. A loop over its ones visits the filters, or the windows, that count, without a branch for each of the others.
-Lanes run over the taps of a run, as in ConvInput. ConvPooledInput keeps the sum of a place in registers, runs × vectors
-of a patch, and touches dx once for each place. ConvPooledFilters keeps runs × vectors of a filter in registers for up
-to 64 windows; the patches of these stay in the L1 cache for all filters.
+The schedule.  After a 2×2 pool at most one output in four has a gradient, and after a ReLU about half of those. Vectors
+of gradients are compared with zero, vectors of positions with each position, and the results become the bits of an
+integer. A loop over its ones visits the filters, or the windows, that count, with no branch for the others. Lanes run
+over the taps of a run, as in ConvInput. ConvPooledInput keeps the sum of a position in registers, runs × vectors of a
+patch, and updates dx once per position. ConvPooledFilters keeps runs × vectors of a filter in registers for up to 64
+windows, whose patches stay in the L1 cache for all filters (decisions/0011).
 """
 
 from __future__ import annotations
@@ -38,19 +38,17 @@ if TYPE_CHECKING:
     from layerline.compiler.values import Index, Pointer, Value, Variable
 
 BITS: Final = 64
-"""The most filters, or windows, of one integer."""
-
-
+"""Maximum filters, or windows, per integer."""
 FILTERS_FROM: Final = 6
-"""Vectors of a patch from which ConvPooledFilters pays: a multiply-add takes four cycles, so that fewer wait for each
-other. Zen 5, behind a ReLU: 1.5 times as slow with 3, the same with 5, 1.2 to 2.7 times as fast with 10 and 18."""
+"""Minimum vectors per patch for ConvPooledFilters. A multiply-add takes four cycles, so fewer of them wait for each
+other. After a ReLU it takes 1.5 times ConvFilters' time with 3, as long with 5, 0.4 to 0.8 times with 10 and 18."""
 INPUT_FROM: Final = 3
-"""Vectors of a patch from which ConvPooledInput pays. Zen 5, 8 and 16 lanes, behind a 2×2 pool and a ReLU: 1.4 to 6
-times as fast as ConvInput with 3×3 and 5×5 kernels, half as fast with 1×1 and 16 channels."""
+"""Minimum vectors per patch for ConvPooledInput. With 3×3 and 5×5 kernels, a 2×2 pool and a ReLU it is 1.4 to 6 times
+as fast as Unpool and ConvInput; with 1×1 kernels and 16 channels, half as fast (Zen 5, 8 and 16 lanes, 2026-11-29)."""
 
 
 def pooled_filters(plain: ConvFilters, conv: Convolution, machine: Machine) -> ConvFilters | ConvPooledFilters:
-    """Return the filter gradient of a convolution with a pool, from that by all outputs."""
+    """Return the kernel for the filter gradient of a pooled convolution, given the one without a pool."""
     if patch_vectors(conv.shape, machine) >= FILTERS_FROM:
         tile, filters = patch_tile(conv.shape, machine), compared(conv.shape, machine)
         return ConvPooledFilters(conv.shape, conv.y, conv.pool, tile, filters, plain.owned)
@@ -58,14 +56,14 @@ def pooled_filters(plain: ConvFilters, conv: Convolution, machine: Machine) -> C
 
 
 def pooled_input(plain: ConvInput, conv: Convolution, machine: Machine) -> ConvPooledInput | None:
-    """Return the input gradient of a convolution with a pool; None if that by all outputs is faster."""
+    """Return the kernel for the input gradient of a pooled convolution, or None if the one without a pool is faster."""
     if patch_vectors(conv.shape, machine) >= INPUT_FROM:
         return ConvPooledInput(conv.shape, conv.y, conv.pool, patch_tile(conv.shape, machine), plain.add)
     return None
 
 
 def patch_vectors(shape: ConvShape, machine: Machine) -> int:
-    """Return the vectors of a patch, or of a filter."""
+    """Return the number of vectors in a patch, or in a filter."""
     rows = shape.rows(machine)
     return rows.runs * (rows.padded // machine.lanes_for(rows.length))
 
@@ -86,27 +84,27 @@ def patch_tile(shape: ConvShape, machine: Machine) -> PatchTile:
 
 
 def compared(shape: ConvShape, machine: Machine) -> int:
-    """Return the filters whose gradients ConvPooledFilters compares at once: a lane of BITS bits for each."""
+    """Return how many filters' gradients ConvPooledFilters compares at once: one lane of BITS bits each."""
     return min(machine.lanes_for(shape.group_filters), max(1, machine.lanes // 2))
 
 
 @dataclass(frozen=True)
 class ConvPooledFilters(Kernel):
-    """dw += Σ over images and windows of dy · the patch of x at the place of the maximum."""
+    """dw += Σ over images and windows of dy · the patch of x at the position of the maximum."""
 
     shape: ConvShape
     dy: Plane
-    """The layout of dy: a pixel for each window."""
+    """The layout of dy: one pixel per window."""
     window: tuple[int, int]
     tile: PatchTile
     filters: int
-    """Filters whose gradients are compared at once."""
+    """Filters whose gradients are compared at once, each in its own lane."""
     owned: bool = False
     """If true, an item owns some filters and sums them over the whole batch; else dw is a shard's partial gradient."""
 
     @property
     def slices(self) -> int | None:
-        """Return the number of pieces of filters, if items own them."""
+        """Return the number of filter chunks, if items own them."""
         return self.shape.groups * sum(count for _, _, count in self._pieces) if self.owned else None
 
     @property
@@ -157,7 +155,7 @@ class ConvPooledFilters(Kernel):
                     yield _Block(p * height + p0, q * width + q0, height, width)
 
     def _filters(self, pen: Pen, n: Index, piece: tuple[Index, Index, int], block: _Block) -> None:
-        """Add a block's windows to a piece: some filters of a group, from the first on."""
+        """Add a block's windows to a chunk of filters: its group, its first filter in the group, its size."""
         (group, first, filters), shape, (p, q) = piece, self.shape, (block.p, block.q)
         o, size = group * shape.group_filters + first, shape.rows(pen.machine).size // shape.filters
         corner = shape.patch(p, q, self.window) + group * shape.group_channels
@@ -171,7 +169,7 @@ class ConvPooledFilters(Kernel):
                 self._tile(pen, pen.lane(ones, f), block, cells, memory)
 
     def _ones(self, pen: Pen, dy: Pointer, filters: int, block: _Block) -> Value:
-        """Return, a lane for each filter, the bits of the windows whose gradient is not zero."""
+        """Return one lane per filter: the bits of the windows with a nonzero gradient."""
         lanes = pen.machine.lanes_for(filters)
         zero, bit = pen.constant(0.0, lanes), pen.variable(pen.constant(1, lanes, DType.I64))
         found = pen.variable(pen.constant(0, lanes, DType.I64))
@@ -182,7 +180,7 @@ class ConvPooledFilters(Kernel):
         return pen.read(found)
 
     def _tile(self, pen: Pen, bits: Value, block: _Block, cells: list[_Cell], memory: tuple[Pointer, ...]) -> None:
-        """Add the windows in `bits` to a tile of a filter."""
+        """Add the windows in `bits` to a tile of one filter."""
         (x, dy, at, dw), (ph, pw), (sh, sw) = memory, self.window, self.shape.stride
         sums = [pen.variable(pen.load(dw, cell.filter, cell.lanes)) for cell in cells]
         with pen.ones(bits, block.height * block.width) as number:
@@ -196,7 +194,7 @@ class ConvPooledFilters(Kernel):
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """Windows whose gradients are the bits of an integer: the first, and how many rows and columns."""
+    """Windows that share an integer: the first, and the number of rows and columns."""
 
     p: Index
     q: Index
@@ -206,11 +204,11 @@ class _Block:
 
 @dataclass(frozen=True)
 class ConvPooledInput(Kernel):
-    """dx = (set) or dx += (add) the sum over windows and filters of dy · w at the place of the maximum."""
+    """dx = (set) or dx += (add) the sum over windows and filters of dy · w, at the position of the maximum."""
 
     shape: ConvShape
     dy: Plane
-    """The layout of dy: a pixel for each window."""
+    """The layout of dy: one pixel per window."""
     window: tuple[int, int]
     tile: PatchTile
     add: bool = False
@@ -239,7 +237,7 @@ class ConvPooledInput(Kernel):
                     self._window(pen, filters, (pen.at(pen.pointer("dy"), dy.at(n, p, q, o)), at, w, dx))
 
     def _blocks(self, pen: Pen) -> Iterator[tuple[Index, int]]:
-        """Write a loop over blocks of BITS filters of a group, then the rest; yields the first, and how many."""
+        """Write a loop over a group's blocks of BITS filters, then the remainder; yields (first filter, size)."""
         whole, rest = divmod(self.shape.group_filters, BITS)
         if whole:
             with pen.loop("block", whole) as block:
@@ -248,7 +246,7 @@ class ConvPooledInput(Kernel):
             yield pen.index(whole * BITS), rest
 
     def _window(self, pen: Pen, filters: int, memory: tuple[Pointer, Pointer, Pointer, Pointer]) -> None:
-        """Add a window's gradients by some filters, place by place."""
+        """Add the gradients of one window and some filters, position by position."""
         dy, at, w, dx = memory
         places = self.shape.places(self.window)
         for place, bits in zip(places, self._ones(pen, filters, places, (dy, at)), strict=True):
@@ -257,7 +255,7 @@ class ConvPooledInput(Kernel):
                     self._tile(pen, bits, filters, cells, (dy, w, pen.at(dx, place)))
 
     def _ones(self, pen: Pen, filters: int, places: list[int], memory: tuple[Pointer, Pointer]) -> list[Value]:
-        """Return, for each place, the bits of the filters with a gradient there that is not zero."""
+        """Return, for each position, the bits of the filters with a nonzero gradient there."""
         lanes, (dy, at) = pen.machine.lanes_for(filters), memory
         found: list[list[Value]] = [[] for _ in places]
         for o in range(0, filters, lanes):
@@ -270,7 +268,7 @@ class ConvPooledInput(Kernel):
     def _tile(
         self, pen: Pen, bits: Value, filters: int, cells: list[_Cell], memory: tuple[Pointer, Pointer, Pointer]
     ) -> None:
-        """Add the sum over the filters in `bits` to a tile of a patch of dx."""
+        """Add the sum over the filters in `bits` to a tile of one patch of dx."""
         (dy, w, dx), size = memory, self.shape.rows(pen.machine).size // self.shape.filters
         sums = [pen.variable(pen.constant(0.0, cell.lanes)) for cell in cells]
         with pen.ones(bits, filters) as o:
@@ -282,7 +280,7 @@ class ConvPooledInput(Kernel):
 
 @dataclass(frozen=True, eq=False)
 class _Cell:
-    """A vector of a patch: where it is in an image, and in a filter."""
+    """A vector of a patch: its offset in an image, and in a filter."""
 
     image: Index
     filter: Index
@@ -310,7 +308,7 @@ def _add(pen: Pen, dy: Value, vectors: list[Value], sums: list[Variable]) -> Non
 
 
 def _gradient(kernel: ConvPooledFilters | ConvPooledInput) -> dict[str, KernelArgument]:
-    """Return the arguments of both kernels: the gradient of each window, and its place."""
+    """Return the arguments that both kernels read: the gradients of the windows, and their positions."""
     at = Places(kernel.dy.inside.size, kernel.shape.steps, kernel.window)
     return {"dy": reads(kernel.dy), "at": reads(at, DType.I32)}
 
