@@ -375,6 +375,12 @@ class CheckingPen(Pen):
             self.fail("a vector is splat")
         return Value(value.raw, value.dtype, lanes)
 
+    def from_lanes(self, values: Sequence[Value]) -> Value:
+        self._alike(*values)
+        if values[0].lanes != 1:
+            self.fail("a vector is put into a lane")
+        return Value(functools.reduce(_either, map(self._may_be, values)), values[0].dtype, len(values))
+
     def some_lanes(self, value: Value, which: Sequence[int]) -> Value:
         if not all(0 <= lane < value.lanes for lane in which):
             self.fail(f"lanes {list(which)} of {value.lanes}")

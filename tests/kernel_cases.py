@@ -35,6 +35,7 @@ from layerline.compiler.kernels.bias import BiasSum
 from layerline.compiler.kernels.clip import ClipFactor, Squares
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_across import AcrossTile, ConvAcross
+from layerline.compiler.kernels.conv_few_taps import ConvFewTaps
 from layerline.compiler.kernels.conv_formula import Convolution, ConvShape
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile, input_tile
 from layerline.compiler.kernels.conv_pooled import ConvPooledFilters, ConvPooledInput, compared, patch_tile
@@ -55,6 +56,7 @@ from layerline.compiler.kernels.sum import Sum
 from layerline.compiler.kernels.update import Grid, Reduce, Step, ToColumns
 from layerline.compiler.layout import Columns, Matrix, Taps
 from layerline.compiler.plane import Plane, capacity
+from layerline.compiler.tile import filter_blocks
 from layerline.data.augment.steps import MOVES, NUMBERS, STILL, Steps
 
 if TYPE_CHECKING:
@@ -135,6 +137,7 @@ GRAY: Final = ConvShape(Plane(1, 6, 9, 1, 1, 1, 1), 5, (3, 3), (1, 1), (1, 1), (
 DEEP: Final = ConvShape(Plane(5, 6, 7, 1, 1, 1, 1), 5, (3, 2), (2, 1), (1, 2), (1, 1), (3, 7), groups=5)
 POOL: Final = PoolShape(EDGED, (3, 2), (2, 2), (1, 0), (2, 3))
 BYTES: Final = np.arange(3 * 3 * 7 * 6).reshape(3, 3, 7, 6) % 256
+EVERY_OUTPUT: Final = Plane(5, 6, 9, 1, 0, 0, 2)
 OF_PATCHES: Final = np.array([0, 6, 42, 48, 6, 42, 0, 48]).reshape(1, 8, 1, 1)
 """Places in GROUPED's x of the four outputs of a pool window, a filter each."""
 MANY: Final = ConvShape(Plane(3, 4, 5), 150, (2, 2), (1, 1), (1, 1), (0, 0), (3, 4))
@@ -371,6 +374,12 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
         pooled_input(GROUPED, pooled(GROUPED, (2, 2)), (2, 2), add=True),
         pooled_input(MANY, pooled(MANY, (1, 2)), (1, 2)),
         pooled_input(WIDE, pooled(WIDE, (5, 3), 1), (5, 3)),
+    ),
+    ConvFewTaps: (
+        Case(lambda m: ConvFewTaps(GRAY, EVERY_OUTPUT, 4, filter_blocks(5, m, 2)),
+             define.conv_filters, 2 + 2 * 54, filters),
+        Case(lambda m: ConvFewTaps(GRAY, pooled(GRAY, (2, 2), 1), 5, filter_blocks(5, m, 1), (2, 2)),
+             define.conv_filters, 2 + 2 * 12, filters, a_third_zero(GRAY, pooled(GRAY, (2, 2)), (2, 2))),
     ),
     DepthwiseForward: (
         Case(lambda _: DepthwiseForward(DEEP, Plane(5, 3, 7, 1, 0, 0, 1)), define.depthwise, 8, a_channel),

@@ -95,6 +95,8 @@ def test_kernels_of_random_networks_stay_inside(seed: int) -> None:
 
 POOLED: Final = "Input 1 28 28\nConv 6 5 1 2\nReLU\nPool 2 2\nConv 16 5\nReLU\nPool 3 2\nFlat\nFC 120\nFC 10\n"
 
+GRAY: Final = "Input 1 12 12\nConv 32 3\nReLU\nPool 2 2\nFlat\nFC 10\n"
+
 LONGER: Final = {
     "Load": "h",
     "Augment": "n",
@@ -104,6 +106,7 @@ LONGER: Final = {
     "ConvFilters": "k",
     "ConvInput": "q",
     "ConvPooledFilters": "p",
+    "ConvFewTaps": "p",
     "ConvPooledInput": "p",
     "DepthwiseForward": "r",
     "DepthwiseFilters": "p",
@@ -135,7 +138,7 @@ LONGER: Final = {
 def of_class(name: str) -> list[Op]:
     """Return ops of a class of kernels, out of a few networks."""
     found: list[Op] = []
-    for text in (EVERY_LAYER, TWO_CONVS.replace("ReLU\nFlat", "ReLU\nPool 2\nFlat"), POOLED, ONE_TAP):
+    for text in (EVERY_LAYER, TWO_CONVS.replace("ReLU\nFlat", "ReLU\nPool 2\nFlat"), POOLED, ONE_TAP, GRAY):
         for recipe in (*RECIPES, AUGMENTED[0]):
             found += [op for op in ops(parse(text, name="n"), recipe, MACHINES[0]) if type(op.kernel).__name__ == name]
     return found

@@ -135,6 +135,9 @@ WORDS: Final[dict[str, Word]] = {
     "with_sign": Word(TWO, F32, lambda pen, a, b: pen.with_sign(pen.magnitude(a), b), np.copysign),
     "splat": Word((F32,), F32, lambda pen, a: pen.splat(pen.fold(a, "largest"), a.lanes),
                   lambda a: np.broadcast_to(a.max(1, keepdims=True), a.shape), odd=False),
+    "from_lanes": Word(
+        TWO, F32, lambda pen, a, b: pen.from_lanes([pen.lane(x, pen.index(i)) for i in range(a.lanes) for x in (a, b)]),
+        weave),
     "some_lanes": Word((F32,), F32, lambda pen, a: pen.some_lanes(a, [1, 3]) if a.lanes > 1 else a,
                        lambda a: a[:, [1, 3]] if a.shape[1] > 1 else a),
     "shuffled": Word(TWO, F32, lambda pen, a, b: pen.shuffled(a, b, [a.lanes, 0]) if a.lanes > 1 else a,

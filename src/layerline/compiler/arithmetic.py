@@ -144,6 +144,10 @@ class Arithmetic(Integers):
         """Return a scalar broadcast to all lanes."""
 
     @abc.abstractmethod
+    def from_lanes(self, values: Sequence[Value]) -> Value:
+        """Return a vector of scalars, one per lane."""
+
+    @abc.abstractmethod
     def some_lanes(self, value: Value, which: Sequence[int]) -> Value:
         """Return the lanes of a vector with the given numbers."""
 

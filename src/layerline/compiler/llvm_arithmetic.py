@@ -195,6 +195,15 @@ class LlvmArithmetic(ProgramPen):
         first = self.builder.insert_element(undefined, value.raw, zero)
         return Value(self.builder.shuffle_vector(first, undefined, zeros), value.dtype, lanes)
 
+    def from_lanes(self, values: Sequence[Value]) -> Value:
+        """Return a vector of scalars, one per lane."""
+        if len(values) == 1:
+            return values[0]
+        raw: Any = ir.Constant(vector_type(values[0].dtype, len(values)), ir.Undefined)
+        for lane, value in enumerate(values):
+            raw = self.builder.insert_element(raw, value.raw, ir.Constant(I32, lane))
+        return Value(raw, values[0].dtype, len(values))
+
     def some_lanes(self, value: Value, which: Sequence[int]) -> Value:
         """Return the lanes of a vector with the given numbers."""
         if len(which) == 1:

@@ -5,6 +5,7 @@ fuse_pool     conv; pool; … gradients   →  conv_pool; … gradients from the
 fuse_update   reduce; step / fc_weights; step  →  one kernel; the gradient stays in registers
 fuse_copies   step; to_columns          →  step that also writes the copy
 across        conv                      →  conv_across, with columns in the lanes, if filters would leave lanes empty
+filters_in_lanes  conv_filters          →  conv_few_taps, with filters in the lanes, if taps would leave lanes empty
 group_images  FC kernels for one image  →  for several images, processed together
 remove_dead_ops  removes ops whose results are never read
 """
@@ -18,6 +19,7 @@ from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.bias import BiasSum
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_across import ConvAcross, across_tile
+from layerline.compiler.kernels.conv_few_taps import few_taps
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput
 from layerline.compiler.kernels.conv_pooled import pooled_filters, pooled_input
 from layerline.compiler.kernels.fc import FCForward, FCInput, FCWeights, forward_tile, input_tile
@@ -246,6 +248,15 @@ def across(program: Program, machine: Machine) -> Program:
     return replace(program, ops=tuple(ops))
 
 
+def filters_in_lanes(program: Program, machine: Machine) -> Program:
+    """conv_filters(x, dy → dw)  →  conv_few_taps(x, dy → dw), if filters fill the lanes better than taps."""
+    ops = []
+    for op in program.ops:
+        kernel = few_taps(op.kernel, machine) if isinstance(op.kernel, ConvFilters) else None
+        ops.append(Op(kernel, op.buffers) if kernel else op)
+    return replace(program, ops=tuple(ops))
+
+
 CACHE_BYTES: Final = 512 * 1024
 """Memory budget of a group of images: half of a core's L2 cache on the machines we know (1 MiB, Zen 4 and later)."""
 GROUP_BYTES: Final = 8 * 1024 * 1024
@@ -275,5 +286,15 @@ def group_images(program: Program, machine: Machine) -> Program:
     return replace(program, ops=tuple(ops), group=group)
 
 
-PASSES: Final = (fuse_relu, fuse_pool, fuse_relu, fuse_update, fuse_copies, remove_dead_ops, across, group_images)
+PASSES: Final = (
+    fuse_relu,
+    fuse_pool,
+    fuse_relu,
+    fuse_update,
+    fuse_copies,
+    remove_dead_ops,
+    across,
+    filters_in_lanes,
+    group_images,
+)
 """In order; fuse_relu runs twice, for a ReLU after the pool."""
