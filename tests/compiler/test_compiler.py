@@ -26,7 +26,7 @@ from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, Fi
 from layerline.compiler.kernels.optimizers import Sgd
 from layerline.compiler.layout import Columns, Matrix, Rows
 from layerline.compiler.machine import Machine, host, named
-from layerline.compiler.passes import PASSES
+from layerline.compiler.passes import CACHE_BYTES, GROUP_BYTES, PASSES
 from layerline.compiler.plane import Plane, capacity
 from layerline.compiler.program import Per
 from layerline.compiler.shards import shard_size
@@ -73,6 +73,21 @@ def test_every_pool_of_a_network_is_fused(machine: Machine) -> None:
     names = [op.kernel.symbol for op in plan(parse(text, name="n"), machine, Task(50, SGD)).program.ops]
     assert sum(name.startswith("conv_b_pool2_2_relu_at_fwd") for name in names) == 3
     assert not any(name.startswith("pool") for name in names)
+
+
+def test_a_group_fits_in_the_cache_unless_fc_has_more_to_read() -> None:
+    """A few images whose values stay in the cache; where FC's weights are larger than they are, a whole shard; but
+    never more than the limit."""
+    convs = "Conv 32 3\nReLU\nConv 64 3\nReLU\nPool 2\nFlat\nFC {}\nFC 10\n"
+    for text, batch, wanted in (
+        ("Input 1 28 28\nConv 32 3\nReLU\nPool 2\nFlat\nFC 10\n", 160, CACHE_BYTES),
+        ("Input 1 28 28\n" + convs.format(128), 64, 0),
+        ("Input 1 28 28\n" + convs.format(128), 4096, GROUP_BYTES),
+    ):
+        program = plan(parse(text, name="n"), host(), Task(batch, SGD)).program
+        image = sum(b.size * b.dtype.bytes for b in program.buffers if b.per is Per.IMAGE)
+        assert program.group == (wanted // image if wanted else program.shard_size), text
+        assert 1 < program.group <= program.shard_size
 
 
 def test_overlapping_and_padded_pools_stand_alone() -> None:
