@@ -146,4 +146,4 @@ def _import() -> None:
     del network, report
     dot = Sheet(0.1, 0.1)
     dot.text(0.0, 0.0, "·")
-    dot.png()
+    dot.png(100)
