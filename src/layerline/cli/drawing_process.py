@@ -1,8 +1,8 @@
-"""A child process that draws the graphs of a training while the command computes the baselines.
+"""A child process that draws the graphs of a training, and then writes its report, while the command does other work.
 
-It is forked before anything else, while this process has one thread and has imported little. So it imports NumPy and
-matplotlib on a second core while this process reads the data and compiles; in a thread, Python's lock would make the
-two wait for each other. Only the command line forks: a program that uses the library gets no process from it.
+It is forked before anything else, while this process has one thread and has imported little. So it imports NumPy,
+matplotlib and jinja2 on a second core while this process reads the data and compiles; in a thread, Python's lock would
+make the two wait for each other. Only the command line forks: a program that uses the library gets no process from it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 from layerline.cli.several import process_name
@@ -22,22 +23,25 @@ from layerline.system.workers import TICK, check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+    from io import BufferedRWPair
 
     from numpy.typing import NDArray
 
     from layerline.network import Network
-    from layerline.report import Graphs
+    from layerline.report.thumbnails import Pixels
     from layerline.runs.history import EpochRow
     from layerline.runs.result import Result
 
-_TASKS: Final = "/proc/self/task"
+_TASKS: Final = Path("/proc/self/task")
 """The folder with an entry for each thread of this process."""
 
 
 @final
 class DrawingProcess:
-    """A child that draws the graphs of one run. If it fails in any way, the caller draws them, and finds out why."""
+    """A child that draws the graphs of one run and writes its report.
+
+    If it fails in any way, its answer is None: the caller then does the work here, and finds out what is wrong.
+    """
 
     def __init__(self) -> None:
         """Fork the child. Raises OSError if the system refuses."""
@@ -53,6 +57,7 @@ class DrawingProcess:
             self._socket.close()
             _work(other)
         other.close()
+        self._stream = self._socket.makefile("rwb")
 
     def begin(
         self,
@@ -63,25 +68,42 @@ class DrawingProcess:
         weights: Mapping[str, NDArray[Any]],
     ) -> None:
         """Let the child draw what `report.draw` draws."""
+        self._begun = True
         with contextlib.suppress(OSError):  # the child is gone: `graphs` finds out
-            self._socket.sendall(pickle.dumps((folder, history, result, network, dict(weights))))
-            self._begun = True
+            _send(self._stream, (folder, history, result, network, dict(weights)))
 
-    def graphs(self) -> Graphs | None:
-        """Wait for what was drawn and return it; None if the child did not draw. Raises StoppedError."""
+    def graphs(self) -> tuple[Sequence[str], Sequence[str]] | None:
+        """Wait for the graphs; return the files, and why others are missing. Raises StoppedError."""
+        found: tuple[Sequence[str], Sequence[str]] | None = self._answer() if self._begun else None
+        return found
+
+    def report(self, folder: Path, pixels: Pixels) -> str | None:
+        """Let the child write the report of a run whose graphs it drew, and return the file's name; meanwhile give it
+        the images that it asks for. Raises StoppedError."""
         if not self._begun:
             return None
+        try:
+            _send(self._stream, (folder, pixels.resized, pixels.examples()))
+            while isinstance(found := self._answer(), tuple):
+                _send(self._stream, pixels(*found))
+        except OSError:
+            return None
+        name: str | None = found
+        return name
+
+    def _answer(self) -> Any:
+        """Return what the child sent, when it has; None if it is gone."""
         while not select.select([self._socket], [], [], TICK)[0]:
             check()
         try:
-            with self._socket.makefile("rb") as stream:
-                drawn: Graphs = pickle.load(stream)  # noqa: S301 - our own child wrote it
+            return _received(self._stream)
         except (OSError, EOFError, pickle.UnpicklingError):
             return None
-        return drawn
 
     def end(self) -> None:
         """Wait until the child has ended; without anything to draw, it is killed."""
+        with contextlib.suppress(OSError):
+            self._stream.close()
         self._socket.close()
         if not self._begun:
             with contextlib.suppress(ProcessLookupError):
@@ -109,41 +131,62 @@ def _has_one_thread() -> bool:
     if sys.platform != "linux":
         return False
     try:
-        return len(os.listdir(_TASKS)) == 1
+        return len(list(_TASKS.iterdir())) == 1
     except OSError:
         return False
 
 
-def _work(parent: socket.socket) -> NoReturn:
-    """Be the child: import, wait for the run, draw it, and exit; also when the parent ends."""
+def _work(connection: socket.socket) -> NoReturn:
+    """Be the child: import, then draw and write what the parent sends, until it closes the connection."""
     try:
-        _detach()
+        _detach(connection.fileno())
         _import()
-        with parent.makefile("rwb") as stream:
-            from layerline import report
+        parent = connection.makefile("rwb")
+        from layerline import report
+        from layerline.report import page, thumbnails
 
-            drawn = report.draw(*pickle.load(stream))  # noqa: S301 - our own parent wrote it
-            pickle.dump(drawn, stream)
-    finally:  # whatever was raised: the parent then draws, and reports it
+        folder, *rest = _received(parent)
+        drawn = report.draw(folder, *rest)
+        _send(parent, (drawn.files, drawn.missing))
+
+        def ask(split: str, index: int) -> Any:
+            _send(parent, (split, index))
+            return _received(parent)
+
+        folder, resized, examples = _received(parent)
+        _send(parent, page.write(folder, pixels=thumbnails.Asked(ask, resized, examples)).name)
+    finally:  # whatever was raised: the parent then does the work, and reports it
         os._exit(0)
 
 
-def _detach() -> None:
-    """Leave the terminal's signals to the parent, and its output too: a pipe closes when the parent ends."""
-    for name in ("SIGINT", "SIGHUP", "SIGTERM"):
-        signal.signal(getattr(signal, name), signal.SIG_IGN if name == "SIGINT" else signal.SIG_DFL)
+def _send(stream: BufferedRWPair, what: Any) -> None:
+    pickle.dump(what, stream)
+    stream.flush()
+
+
+def _received(stream: BufferedRWPair) -> Any:
+    return pickle.load(stream)  # noqa: S301 - the other end is our own process
+
+
+def _detach(connection: int) -> None:
+    """Leave Ctrl-C to the parent, and its output too: a pipe closes when the parent ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) != signal.SIG_IGN:  # as under nohup
+            signal.signal(ending, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDWR)
-    for number in range(3):
+    for number in {0, 1, 2} - {nothing, connection}:  # one of which is theirs if it was closed
         os.dup2(nothing, number)
-    os.close(nothing)
 
 
 def _import() -> None:
-    """Import all that drawing needs, by drawing a dot."""
-    from layerline import network, report
+    """Import all that graphs and report need, by drawing a dot and reading the page's template."""
+    from layerline import network
+    from layerline.report import page
     from layerline.report.sheet import Sheet
 
-    del network, report
+    del network
     dot = Sheet(0.1, 0.1)
     dot.text(0.0, 0.0, "·")
     dot.png(100)
+    page.template()

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import Dataset, Split
     from layerline.network import Network
-    from layerline.report import Graphs
+    from layerline.report.thumbnails import Pixels
     from layerline.runs.history import EpochRow
     from layerline.runs.metrics import Scores
     from layerline.training.loop import Measured
@@ -177,7 +177,7 @@ def run(
 
 
 class Drawing(Protocol):
-    """Draws the graphs of a run in parallel."""
+    """Draws the graphs of a run, and writes its report, in another process."""
 
     def begin(
         self,
@@ -189,8 +189,11 @@ class Drawing(Protocol):
     ) -> None:
         """Start to draw; as `report.draw`."""
 
-    def graphs(self) -> Graphs | None:
-        """Return what was drawn; None if nothing was, and the caller must draw."""
+    def graphs(self) -> tuple[Sequence[str], Sequence[str]] | None:
+        """Return the files, and why others are missing; None if nothing was drawn, and the caller must draw."""
+
+    def report(self, folder: Path, pixels: Pixels) -> str | None:
+        """Write the report, and return the file's name; None if it was not written, and the caller must write it."""
 
 
 @final
@@ -390,14 +393,21 @@ class _Training:
         if drawn is None:
             from layerline import report
 
-            drawn = report.draw(folder.path, self._loop.history, result, self._prepared.network, weights)
-        self._files += drawn.files
-        return drawn.missing
+            graphs = report.draw(folder.path, self._loop.history, result, self._prepared.network, weights)
+            drawn = graphs.files, graphs.missing
+        self._files += drawn[0]
+        return tuple(drawn[1])
 
     def _report(self, folder: RunFolder, *_: object) -> tuple[str, ...]:
-        from layerline.report import page, thumbnails
+        from layerline.report import thumbnails
 
-        self._files.append(page.write(folder.path, pixels=thumbnails.of(self._prepared.data)).name)
+        pixels = thumbnails.of(self._prepared.data)
+        name = None if self._drawing is None else self._drawing.report(folder.path, pixels)
+        if name is None:
+            from layerline.report import page
+
+            name = page.write(folder.path, pixels=pixels).name
+        self._files.append(name)
         return ()
 
     def _run(self, result: Result, model: Model, epoch: int, notes: Sequence[str] = (), steps: int = 0) -> Run:
