@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -15,7 +14,6 @@ import pytest
 
 import layerline
 from layerline import report
-from layerline.cli import drawing_process
 from layerline.report import page, thumbnails
 from layerline.runs import saved
 
@@ -119,7 +117,7 @@ os.fork = refused
     ids=["refused", "one core", "another thread"],
 )
 def test_without_a_child_the_command_draws(tmp_path: Path, before: str) -> None:
-    """If the system refuses a process, there is one core, or a fork is not safe, the command draws and writes itself."""
+    """If the system refuses a process, there is one core, or a fork is not safe, the command draws itself."""
     assert trained(tmp_path, before) >= LIBRARIES
 
 

@@ -175,8 +175,10 @@ def _detach(connection: int) -> None:
         if signal.getsignal(ending) != signal.SIG_IGN:  # as under nohup
             signal.signal(ending, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDWR)
-    for number in {0, 1, 2} - {nothing, connection}:  # one of which is theirs if it was closed
+    for number in {0, 1, 2} - {connection}:  # it has a closed stream's number
         os.dup2(nothing, number)
+    if nothing > 2:
+        os.close(nothing)
 
 
 def _import() -> None:
