@@ -121,6 +121,26 @@ def test_without_a_child_the_command_draws(tmp_path: Path, before: str) -> None:
     assert trained(tmp_path, before) >= LIBRARIES
 
 
+LIBRARY = """
+import os
+os.fork = None
+import layerline
+from layerline.cli import drawing_process
+drawing_process.cores = lambda: 2
+run = layerline.train("net.cnn", "bands.npz", epochs=2, out="run")
+assert "report.html" in run.files and "filters.svg" in run.files, run.notes
+"""
+
+
+def test_training_in_python_starts_no_process(tmp_path: Path) -> None:
+    """`layerline.train` writes the same files as the command without a fork."""
+    command.with_data(tmp_path)
+    code = [sys.executable, "-c", LIBRARY]
+    ran = subprocess.run(code, cwd=tmp_path, env=command.PLAIN, capture_output=True, text=True, check=False)  # noqa: S603
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert written(tmp_path).keys() == set(FILES)
+
+
 MISTAKE = """
 import os, sys
 from layerline.cli import drawing_process

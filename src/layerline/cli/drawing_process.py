@@ -12,10 +12,9 @@ import os
 import pickle
 import select
 import signal
-import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn, final
 
 from layerline.cli.several import process_name
 from layerline.system.cores import cores
@@ -23,12 +22,11 @@ from layerline.system.workers import TICK, check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from io import BufferedRWPair
 
     from numpy.typing import NDArray
 
     from layerline.network import Network
-    from layerline.report.thumbnails import Pixels
+    from layerline.report.thumbnails import PageImages
     from layerline.runs.history import EpochRow
     from layerline.runs.result import Result
 
@@ -45,19 +43,18 @@ class DrawingProcess:
 
     def __init__(self) -> None:
         """Fork the child. Raises OSError if the system refuses."""
-        self._socket, other = socket.socketpair()
         self._begun = False
-        try:
+        with contextlib.ExitStack() as opened:
+            theirs, self._to = _pipe(opened)
+            self._from, other = _pipe(opened)
             self._child = os.fork()
-        except OSError:
-            self._socket.close()
-            other.close()
-            raise
-        if self._child == 0:
-            self._socket.close()
-            _work(other)
+            if self._child == 0:
+                self._to.close()
+                self._from.close()
+                _work(theirs, other)
+            opened.pop_all()
+        theirs.close()
         other.close()
-        self._stream = self._socket.makefile("rwb")
 
     def begin(
         self,
@@ -70,22 +67,22 @@ class DrawingProcess:
         """Let the child draw what `report.draw` draws."""
         self._begun = True
         with contextlib.suppress(OSError):  # the child is gone: `graphs` finds out
-            _send(self._stream, (folder, history, result, network, dict(weights)))
+            _send(self._to, (folder, history, result, network, dict(weights)))
 
     def graphs(self) -> tuple[Sequence[str], Sequence[str]] | None:
         """Wait for the graphs; return the files, and why others are missing. Raises StoppedError."""
         found: tuple[Sequence[str], Sequence[str]] | None = self._answer() if self._begun else None
         return found
 
-    def report(self, folder: Path, pixels: Pixels) -> str | None:
+    def report(self, folder: Path, pixels: PageImages) -> str | None:
         """Let the child write the report of a run whose graphs it drew, and return the file's name; meanwhile give it
         the images that it asks for. Raises StoppedError."""
-        if not self._begun:
+        if not self._begun or self._from.closed:
             return None
         try:
-            _send(self._stream, (folder, pixels.resized, pixels.examples()))
+            _send(self._to, (folder, pixels.resized, pixels.examples()))
             while isinstance(found := self._answer(), tuple):
-                _send(self._stream, pixels(*found))
+                _send(self._to, pixels(*found))
         except OSError:
             return None
         name: str | None = found
@@ -93,23 +90,27 @@ class DrawingProcess:
 
     def _answer(self) -> Any:
         """Return what the child sent, when it has; None if it is gone."""
-        while not select.select([self._socket], [], [], TICK)[0]:
+        while not select.select([self._from], [], [], TICK)[0]:
             check()
         try:
-            return _received(self._stream)
+            return _received(self._from)
         except (OSError, EOFError, pickle.UnpicklingError):
+            self._close()
             return None
 
     def end(self) -> None:
         """Wait until the child has ended; without anything to draw, it is killed."""
-        with contextlib.suppress(OSError):
-            self._stream.close()
-        self._socket.close()
+        self._close()
         if not self._begun:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._child, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._child, 0)
+
+    def _close(self) -> None:
+        self._from.close()
+        with contextlib.suppress(OSError):  # it may be gone, and has not read everything
+            self._to.close()
 
 
 @contextlib.contextmanager
@@ -136,46 +137,51 @@ def _has_one_thread() -> bool:
         return False
 
 
-def _work(connection: socket.socket) -> NoReturn:
+def _pipe(opened: contextlib.ExitStack) -> tuple[BinaryIO, BinaryIO]:
+    """Return the reading and the writing end of a new pipe, which `opened` closes."""
+    reading, writing = os.pipe()
+    return opened.enter_context(os.fdopen(reading, "rb")), opened.enter_context(os.fdopen(writing, "wb"))
+
+
+def _work(reading: BinaryIO, writing: BinaryIO) -> NoReturn:
     """Be the child: import, then draw and write what the parent sends, until it closes the connection."""
     try:
-        _detach(connection.fileno())
+        _detach({reading.fileno(), writing.fileno()})
         _import()
-        parent = connection.makefile("rwb")
         from layerline import report
         from layerline.report import page, thumbnails
 
-        folder, *rest = _received(parent)
+        folder, *rest = _received(reading)
         drawn = report.draw(folder, *rest)
-        _send(parent, (drawn.files, drawn.missing))
+        _send(writing, (drawn.files, drawn.missing))
 
         def ask(split: str, index: int) -> Any:
-            _send(parent, (split, index))
-            return _received(parent)
+            _send(writing, (split, index))
+            return _received(reading)
 
-        folder, resized, examples = _received(parent)
-        _send(parent, page.write(folder, pixels=thumbnails.Asked(ask, resized, examples)).name)
+        folder, resized, examples = _received(reading)
+        _send(writing, page.write(folder, pixels=thumbnails.Asked(ask, resized, examples)).name)
     finally:  # whatever was raised: the parent then does the work, and reports it
         os._exit(0)
 
 
-def _send(stream: BufferedRWPair, what: Any) -> None:
-    pickle.dump(what, stream)
-    stream.flush()
+def _send(pipe: BinaryIO, what: Any) -> None:
+    pickle.dump(what, pipe)
+    pipe.flush()
 
 
-def _received(stream: BufferedRWPair) -> Any:
-    return pickle.load(stream)  # noqa: S301 - the other end is our own process
+def _received(pipe: BinaryIO) -> Any:
+    return pickle.load(pipe)  # noqa: S301 - the other end is our own process
 
 
-def _detach(connection: int) -> None:
+def _detach(connection: set[int]) -> None:
     """Leave Ctrl-C to the parent, and its output too: a pipe closes when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for ending in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(ending) != signal.SIG_IGN:  # as under nohup
             signal.signal(ending, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDWR)
-    for number in {0, 1, 2} - {connection}:  # it has a closed stream's number
+    for number in {0, 1, 2} - connection:  # it has a closed stream's number
         os.dup2(nothing, number)
     if nothing > 2:
         os.close(nothing)

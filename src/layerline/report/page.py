@@ -77,7 +77,7 @@ def render(
     why: str = "",
 ) -> bytes:
     """Return the page, at most LARGEST bytes; the same files and pixels give the same bytes."""
-    if isinstance(pixels, thumbnails.Pixels):
+    if isinstance(pixels, thumbnails.PageImages):
         predictions = {split: pixels.indexed(part) for split, part in run.predictions.items()}
         run = dataclasses.replace(run, predictions=predictions)
     fixed = _fixed(run, assumptions) | {"fitted": _fitted(pixels)}
@@ -97,8 +97,8 @@ def render(
 
 def _fitted(pixels: Callable[[str, int], NDArray[np.uint8]] | None) -> dict[str, Any] | None:
     """Return example images before and after resizing, if a crop cuts something off; else None."""
-    resized = pixels.resized if isinstance(pixels, thumbnails.Pixels) else None
-    if resized is None or not isinstance(pixels, thumbnails.Pixels):
+    resized = pixels.resized if isinstance(pixels, thumbnails.PageImages) else None
+    if resized is None or not isinstance(pixels, thumbnails.PageImages):
         return None
     side = max(thumbnails.SMALL)
     images = [

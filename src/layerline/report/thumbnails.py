@@ -96,7 +96,7 @@ Example = tuple[str, "NDArray[np.uint8]", "NDArray[np.uint8]"]
 """Name, pixels as in the file, pixels as the network sees them."""
 
 
-class Pixels(abc.ABC):
+class PageImages(abc.ABC):
     """The images of a data set, as `page.write` takes them. Abstract."""
 
     @abc.abstractmethod
@@ -118,7 +118,7 @@ class Pixels(abc.ABC):
 
 
 @final
-class Asked(Pixels):
+class Asked(PageImages):
     """The images of a data set in another process, which sends each one when it is needed."""
 
     def __init__(
@@ -145,7 +145,7 @@ class Asked(Pixels):
 
 
 @final
-class Stored(Pixels):
+class Stored(PageImages):
     """The images of a loaded data set, with black and white as stored.
 
     Three channels are RGB; if there are neither one nor three, the first is shown.

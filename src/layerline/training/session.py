@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import Dataset, Split
     from layerline.network import Network
-    from layerline.report.thumbnails import Pixels
+    from layerline.report.thumbnails import PageImages
     from layerline.runs.history import EpochRow
     from layerline.runs.metrics import Scores
     from layerline.training.loop import Measured
@@ -192,7 +192,7 @@ class Drawing(Protocol):
     def graphs(self) -> tuple[Sequence[str], Sequence[str]] | None:
         """Return the files, and why others are missing; None if nothing was drawn, and the caller must draw."""
 
-    def report(self, folder: Path, pixels: Pixels) -> str | None:
+    def report(self, folder: Path, pixels: PageImages) -> str | None:
         """Write the report, and return the file's name; None if it was not written, and the caller must write it."""
 
 
@@ -249,7 +249,8 @@ class _Training:
         if test is not None:
             confusion = metrics.confusion(test.truth, test.prediction, len(data.classes))
             result = Result.of(data.classes, test.loss, confusion)
-            self._begin_drawing(result, weights)
+        self._begin_drawing(result, weights)
+        if test is not None:
             compared = self._prepared.baselines
             if compared is None and self._interrupt.signal is None and ranks.rank == 0:
                 self._loop.announce(Stage.COMPARING)
