@@ -52,6 +52,10 @@ from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
 from layerline.compiler.kernels.split import SplitPlanes
 from layerline.compiler.kernels.sum import Sum
 from layerline.compiler.kernels.update import Grid, Reduce, Step, ToColumns
+from layerline.compiler.kernels.winograd import WinogradForward, WinogradInput, winograd_forward, winograd_input
+from layerline.compiler.kernels.winograd_filters import WinogradFilters, winograd_filters
+from layerline.compiler.kernels.winograd_formula import Winograd
+from layerline.compiler.kernels.winograd_weights import TransformFilters
 from layerline.compiler.layout import Columns, Matrix, Taps
 from layerline.compiler.plane import Plane, capacity
 from layerline.data.augment.steps import MOVES, NUMBERS, STILL, Steps
@@ -89,8 +93,6 @@ class Case:
     """Arguments that are zero where they hold no value: the kernel takes part of that into its sums."""
     lanes: int = 1
     """The narrowest vectors that it is written for."""
-    own: tuple[str, ...] = ()
-    """Arguments that are the kernel's own: nobody reads what it leaves there. They begin as NaN, too."""
 
 
 def flat(*shape: int) -> Strided:
@@ -132,6 +134,10 @@ STRIDED: Final = ConvShape(X, 22, (3, 2), (2, 1), (1, 2), (1, 1), (4, 6))
 GROUPED: Final = ConvShape(Plane(6, 6, 5, 1, 1, 1, 1), 8, (3, 3), (1, 1), (1, 1), (1, 1), (6, 5), groups=2)
 GRAY: Final = ConvShape(Plane(1, 6, 9, 1, 1, 1, 1), 5, (3, 3), (1, 1), (1, 1), (1, 1), (6, 9))
 DEEP: Final = ConvShape(Plane(5, 6, 7, 1, 1, 1, 1), 5, (3, 2), (2, 1), (1, 2), (1, 1), (3, 7), groups=5)
+UNEVEN: Final = ConvShape(Plane(19, 8, 9, 0, 1, 3, 2), 21, (3, 3), (1, 1), (1, 1), (0, 1), (6, 9))
+"""Neither the tiles nor the vectors of channels and filters are full."""
+FIVE: Final = ConvShape(Plane(3, 3, 6, 2, 2, 3, 2), 4, (5, 5), (1, 1), (1, 1), (2, 2), (3, 6))
+SMALL: Final = ConvShape(Plane(4, 2, 3, 1, 1, 1, 2), 3, (3, 3), (1, 1), (1, 1), (1, 1), (2, 3))
 POOL: Final = PoolShape(EDGED, (3, 2), (2, 2), (1, 0), (2, 3))
 BYTES: Final = np.arange(3 * 3 * 7 * 6).reshape(3, 3, 7, 6) % 256
 OF_PATCHES: Final = np.array([0, 6, 42, 48, 6, 42, 0, 48]).reshape(1, 8, 1, 1)
@@ -174,6 +180,36 @@ def filters(k: Any, machine: Machine) -> dict[str, Lies]:
     """Return where filters lie as rows of taps, and the places of a pool."""
     found: dict[str, Lies] = dict.fromkeys(("w", "dw"), Packed(k.shape.rows(machine), k.shape.weights))
     return {**found, "at": image(k.dy.inside, IMAGES)}
+
+
+def tiles(shape: ConvShape) -> Winograd:
+    """Return tiles for the outputs of a convolution: also for a few channels, for which they would not pay."""
+    return Winograd(4 if shape.kernel == (3, 3) and shape.out[0] > 2 else 2, shape.kernel[0])
+
+
+def zeros_around(shape: ConvShape) -> Plane:
+    """Return a gradient of a convolution's output with as many zeros around it as any tile reads."""
+    return Plane(shape.filters, *shape.out, 4, 4, 4, 5)
+
+
+def winograd_of(shape: ConvShape, machine: Machine, y: Plane, **what: Any) -> WinogradForward:
+    """Return a convolution by tiles."""
+    return winograd_forward(Convolution(shape, y, **what), tiles(shape), machine)
+
+
+def transformed(machine: Machine, *, turned: bool) -> TransformFilters:
+    """Return the transform of filters."""
+    if turned:
+        layout = winograd_input(UNEVEN, zeros_around(UNEVEN), tiles(UNEVEN), machine, add=False).passage.layout
+        return TransformFilters(layout, UNEVEN.rows(machine))
+    layout = winograd_of(UNEVEN, machine, Plane(21, 6, 9)).passage.layout
+    columns = forward(UNEVEN, machine, Plane(21, 6, 9)).columns
+    return TransformFilters(layout, replace(columns, blocks=layout.blocks))
+
+
+def as_rows(k: Any, machine: Machine) -> dict[str, Lies]:
+    """Return where filters lie that are turned: as rows of taps."""
+    return {"w": Packed(UNEVEN.rows(machine), UNEVEN.weights)} if k.layout.turned else {}
 
 
 def a_channel(k: Any, machine: Machine) -> dict[str, Lies]:
@@ -325,6 +361,27 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
              define.conv_input, 2 + s.filters * 9, filters)
         for s, add in ((STRIDED, False), (GROUPED, True))
     ),
+    TransformFilters: tuple(
+        Case(lambda m, turned=turned: transformed(m, turned=turned), lambda w: {"u": w}, 4, as_rows,
+             terms=lambda w: {"u": np.abs(w).sum((2, 3), keepdims=True) + 0 * w})
+        for turned in (False, True)
+    ),
+    WinogradForward: (
+        Case(lambda m: winograd_of(UNEVEN, m, Plane(21, 6, 9, 1, 0, 0, 1)), define.conv, 2 + 400, convolved),
+        Case(lambda m: winograd_of(UNEVEN, m, Plane(21, 3, 4), bias=False, relu=True, pool=(2, 2), places=True),
+             define.conv, 2 + 400, convolved),
+        Case(lambda m: winograd_of(FIVE, m, Plane(4, 3, 6)), define.conv, 2 + 400, convolved),
+        Case(lambda m: winograd_of(SMALL, m, Plane(3, 2, 3)), define.conv, 2 + 100, convolved),
+    ),
+    WinogradInput: tuple(
+        Case(lambda m, s=s, add=add: winograd_input(s, zeros_around(s), tiles(s), m, add=add), define.conv_input,
+             2 + 400)
+        for s, add in ((UNEVEN, False), (FIVE, True), (SMALL, True))
+    ),
+    WinogradFilters: tuple(
+        Case(lambda m, s=s: winograd_filters(s, zeros_around(s), tiles(s), m), define.conv_filters, 2 + 400, filters)
+        for s in (UNEVEN, FIVE, SMALL)
+    ),
     DepthwiseForward: (
         Case(lambda _: DepthwiseForward(DEEP, Plane(5, 3, 7, 1, 0, 0, 1)), define.depthwise, 8, a_channel),
     ),
@@ -470,7 +527,7 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
     ),
     MuonDirection: tuple(
         Case(lambda m, f=f: MuonDirection(filters_of(m, *f), clip=True), define.muon, 2 * 485, of_muon,
-             own=("X", "Y", "A", "B"),  # a round may make an error 3.4445 times as large: five of them 485 times
+             # a round may make an error 3.4445 times as large: five of them 485 times
              terms=lambda v, g: {"v": abs(v) + abs(g), "u": np.ones(g.shape)})
         for f in ((3, 2, 7), (21, 1, 5))
     ),

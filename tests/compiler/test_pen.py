@@ -398,8 +398,8 @@ def test_a_function_of_the_caller_gets_its_number() -> None:
     pen = LlvmPen.begin(module, host(), "call", kernel.pointers, kernel.scalars)
     kernel.write(pen)
     pen.end()
-    code = jit.compile_text(str(module), host()).function("call", [*[ctypes.c_void_p] * 5, ctypes.c_int64])
-    code(address, 0, 0, 0, 0, 0)
+    code = jit.linked(jit.object_code(str(module), host()), host(), ["call"])
+    code.function("call", [*[ctypes.c_void_p] * 5, ctypes.c_int64])(address, 0, 0, 0, 0, 0)
     assert called == [7]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
+from math import copysign
 from typing import TYPE_CHECKING, Any, Final
 
 from llvmlite import ir
@@ -28,7 +29,7 @@ class LlvmArithmetic(ProgramPen):
 
     def literal(self, number: int) -> Any:
         """Return an integer constant."""
-        return ir.Constant(TYPES[self.index_type], number)
+        return _constant(self.index_type, number, 1, copysign(1, number))
 
     def integer(self, operation: str, a: Any, b: Any) -> Any:
         """Return a + b, a - b, a * b, a // b or a % b."""
@@ -45,10 +46,7 @@ class LlvmArithmetic(ProgramPen):
 
     def constant(self, number: float, lanes: int = 1, dtype: DType = DType.F32) -> Value:
         """Return `number` in every lane."""
-        one = ir.Constant(TYPES[dtype], number)
-        return Value(
-            one if lanes == 1 else ir.Constant(ir.VectorType(TYPES[dtype], lanes), [one] * lanes), dtype, lanes
-        )
+        return Value(_constant(dtype, number, lanes, copysign(1, number)), dtype, lanes)
 
     def lane_numbers(self, lanes: int, first: int = 0) -> Value:
         """Return i32 lanes first, first+1, …"""
@@ -188,8 +186,8 @@ class LlvmArithmetic(ProgramPen):
         """Return the lanes of a vector with the given numbers."""
         if len(which) == 1:
             return Value(self.builder.extract_element(value.raw, ir.Constant(I32, which[0])), value.dtype, 1)
-        undefined = ir.Constant(value.raw.type, ir.Undefined)
-        return Value(self.builder.shuffle_vector(value.raw, undefined, _mask(which)), value.dtype, len(which))
+        undefined, *_ = _splat_constants(value.dtype, value.lanes)
+        return Value(self.builder.shuffle_vector(value.raw, undefined, _mask(tuple(which))), value.dtype, len(which))
 
     def shuffled(self, a: Value, b: Value, which: Sequence[int]) -> Value:
         """Return lanes of the concatenation of a and b, by number; a scalar if it is one lane."""
@@ -199,7 +197,7 @@ class LlvmArithmetic(ProgramPen):
             source = (a, b)[which[0] // a.lanes]
             lane = ir.Constant(I32, which[0] % a.lanes)
             return Value(self.builder.extract_element(source.raw, lane), a.dtype, 1)
-        return Value(self.builder.shuffle_vector(a.raw, b.raw, _mask(which)), a.dtype, len(which))
+        return Value(self.builder.shuffle_vector(a.raw, b.raw, _mask(tuple(which))), a.dtype, len(which))
 
     def _intrinsic(self, name: str, value: Value, arguments: int) -> ir.Function:
         """Return the LLVM intrinsic of a name, whose arguments and result all have the value's type."""
@@ -218,7 +216,16 @@ def _truth(value: Value, raw: Any) -> Value:
     return Value(raw, None, value.lanes)
 
 
-def _mask(which: Sequence[int]) -> Any:
+@lru_cache(4096, typed=True)
+def _constant(dtype: DType | None, number: float, lanes: int, sign: float) -> Any:
+    """Return `number` in every lane. A constant is shared, so that its text is written once; `sign` tells 0 from −0."""
+    del sign
+    one = ir.Constant(TYPES[dtype], number)
+    return one if lanes == 1 else ir.Constant(ir.VectorType(TYPES[dtype], lanes), [one] * lanes)
+
+
+@lru_cache(4096)
+def _mask(which: tuple[int, ...]) -> Any:
     return ir.Constant(ir.VectorType(I32, len(which)), list(which))
 
 

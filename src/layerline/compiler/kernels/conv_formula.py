@@ -21,7 +21,7 @@ from layerline.compiler.plane import Places, Plane, item
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import KernelArgument
-    from layerline.compiler.layout import Columns
+    from layerline.compiler.layout import Layout
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
@@ -147,7 +147,7 @@ class Convolution:
         what = "conv" + "_b" * self.bias + pooled + "_relu" * self.relu + "_at" * self.places
         return f"{what}_fwd_{self.shape.label}_{self.y.label}"
 
-    def arguments(self, x: Plane, w: Columns) -> dict[str, KernelArgument]:
+    def arguments(self, x: Plane, w: Layout) -> dict[str, KernelArgument]:
         """Return a kernel's arguments; the layouts of x and w depend on the implementation."""
         b = {"b": reads(self.shape.filters)} if self.bias else {}
         at = {"at": sets(Places(self.outputs, self.shape.steps, self.pool), DType.I32)} if self.places else {}
