@@ -35,8 +35,10 @@ from layerline.compiler.kernels.bias import BiasSum
 from layerline.compiler.kernels.clip import ClipFactor, Squares
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_across import AcrossTile, ConvAcross
+from layerline.compiler.kernels.conv_few_taps import ConvFewTaps
 from layerline.compiler.kernels.conv_formula import Convolution, ConvShape
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile, input_tile
+from layerline.compiler.kernels.conv_pooled import ConvPooledFilters, ConvPooledInput, compared, patch_tile
 from layerline.compiler.kernels.copies import Copy, Deliver, Reorder
 from layerline.compiler.kernels.depthwise import DepthwiseFilters, DepthwiseForward, DepthwiseInput, padded_channels
 from layerline.compiler.kernels.dropout import DropoutMask, Masked, MaskedChannels, mask_size
@@ -58,6 +60,7 @@ from layerline.compiler.kernels.winograd_formula import Winograd
 from layerline.compiler.kernels.winograd_weights import TransformFilters
 from layerline.compiler.layout import Columns, Matrix, Taps
 from layerline.compiler.plane import Plane, capacity
+from layerline.compiler.tile import filter_blocks
 from layerline.data.augment.steps import MOVES, NUMBERS, STILL, Steps
 
 if TYPE_CHECKING:
@@ -140,8 +143,13 @@ FIVE: Final = ConvShape(Plane(3, 3, 6, 2, 2, 3, 2), 4, (5, 5), (1, 1), (1, 1), (
 SMALL: Final = ConvShape(Plane(4, 2, 3, 1, 1, 1, 2), 3, (3, 3), (1, 1), (1, 1), (1, 1), (2, 3))
 POOL: Final = PoolShape(EDGED, (3, 2), (2, 2), (1, 0), (2, 3))
 BYTES: Final = np.arange(3 * 3 * 7 * 6).reshape(3, 3, 7, 6) % 256
+EVERY_OUTPUT: Final = Plane(5, 6, 9, 1, 0, 0, 2)
 OF_PATCHES: Final = np.array([0, 6, 42, 48, 6, 42, 0, 48]).reshape(1, 8, 1, 1)
 """Places in GROUPED's x of the four outputs of a pool window, a filter each."""
+MANY: Final = ConvShape(Plane(3, 4, 5), 150, (2, 2), (1, 1), (1, 1), (0, 0), (3, 4))
+"""More filters than an integer has bits, twice."""
+WIDE: Final = ConvShape(Plane(9, 5, 151, 1, 1, 1, 1), 5, (3, 3), (1, 1), (1, 1), (1, 1), (5, 151))
+"""So are the windows of a row."""
 INTEGERS: Final = np.arange(2 * 5 * 4 * 7).reshape(2, 5, 4, 7) * 37 % 11 - 5
 """Numbers some of which are equal, so that a window has several that are the largest."""
 GRID: Final = Grid(70, 60, 64)
@@ -210,6 +218,36 @@ def transformed(machine: Machine, *, turned: bool) -> TransformFilters:
 def as_rows(k: Any, machine: Machine) -> dict[str, Lies]:
     """Return where filters lie that are turned: as rows of taps."""
     return {"w": Packed(UNEVEN.rows(machine), UNEVEN.weights)} if k.layout.turned else {}
+
+
+def a_third_zero(shape: ConvShape, dy: Plane, window: tuple[int, int]) -> dict[str, Any]:
+    """Return gradients behind a pool, a third of which are zero, and the places of their windows."""
+    rng, size = np.random.default_rng(5), (IMAGES, shape.filters, dy.height, dy.width)
+    return {
+        "dy": rng.standard_normal(size) * (rng.integers(0, 3, size) > 0),
+        "at": rng.choice(shape.places(window), size),
+    }
+
+
+def pooled(shape: ConvShape, window: tuple[int, int], edge: int = 0) -> Plane:
+    """Return the windows of a pool, inside a border."""
+    return Plane(shape.filters, shape.out[0] // window[0], shape.out[1] // window[1], edge, 0, 0, edge)
+
+
+def pooled_filters(shape: ConvShape, dy: Plane, window: tuple[int, int], *, owned: bool = False) -> Case:
+    """Return the case of a filter gradient behind a pool."""
+    return Case(
+        lambda m: ConvPooledFilters(shape, dy, window, patch_tile(shape, m), compared(shape, m), owned),
+        define.conv_filters, 2 + 2 * dy.height * dy.width, filters, a_third_zero(shape, dy, window),
+    )  # fmt: skip
+
+
+def pooled_input(shape: ConvShape, dy: Plane, window: tuple[int, int], *, add: bool = False) -> Case:
+    """Return the case of an input gradient behind a pool."""
+    return Case(
+        lambda m: ConvPooledInput(shape, dy, window, patch_tile(shape, m), add),
+        define.conv_input, 2 + 9 * shape.filters, filters, a_third_zero(shape, dy, window),
+    )  # fmt: skip
 
 
 def a_channel(k: Any, machine: Machine) -> dict[str, Lies]:
@@ -381,6 +419,24 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
     WinogradFilters: tuple(
         Case(lambda m, s=s: winograd_filters(s, zeros_around(s), tiles(s), m), define.conv_filters, 2 + 400, filters)
         for s in (UNEVEN, FIVE, SMALL)
+    ),
+    ConvPooledFilters: (
+        pooled_filters(STRIDED, pooled(STRIDED, (2, 3)), (2, 3)),
+        pooled_filters(GROUPED, pooled(GROUPED, (2, 2), 1), (2, 2)),
+        pooled_filters(GROUPED, pooled(GROUPED, (2, 2)), (2, 2), owned=True),
+        pooled_filters(WIDE, pooled(WIDE, (1, 2), 1), (1, 2)),
+    ),
+    ConvPooledInput: (
+        pooled_input(STRIDED, pooled(STRIDED, (2, 3), 1), (2, 3)),
+        pooled_input(GROUPED, pooled(GROUPED, (2, 2)), (2, 2), add=True),
+        pooled_input(MANY, pooled(MANY, (1, 2)), (1, 2)),
+        pooled_input(WIDE, pooled(WIDE, (5, 3), 1), (5, 3)),
+    ),
+    ConvFewTaps: (
+        Case(lambda m: ConvFewTaps(GRAY, EVERY_OUTPUT, 4, filter_blocks(5, m, 2)),
+             define.conv_filters, 2 + 2 * 54, filters),
+        Case(lambda m: ConvFewTaps(GRAY, pooled(GRAY, (2, 2), 1), 5, filter_blocks(5, m, 1), (2, 2)),
+             define.conv_filters, 2 + 2 * 12, filters, a_third_zero(GRAY, pooled(GRAY, (2, 2)), (2, 2))),
     ),
     DepthwiseForward: (
         Case(lambda _: DepthwiseForward(DEEP, Plane(5, 3, 7, 1, 0, 0, 1)), define.depthwise, 8, a_channel),

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from llvmlite import ir
 
 from layerline.compiler.dtype import DType
-from layerline.compiler.llvm_values import I32, TYPES, known, vector_type
+from layerline.compiler.llvm_values import I32, I64, TYPES, known, vector_type
 from layerline.compiler.pen import ProgramPen
 from layerline.compiler.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from layerline.compiler.values import Index
 
 FLOATING: Final = (DType.F32, DType.F64)
 
@@ -130,6 +132,15 @@ class LlvmArithmetic(ProgramPen):
         """Return not a."""
         return _like(a, self.builder.not_(a.raw))
 
+    def packed(self, truths: Sequence[Value]) -> Value:
+        """Return an i64 whose bits are the lanes of booleans, the first lane of the first lowest."""
+        b, bits, done = self.builder, ir.Constant(I64, 0), 0
+        for truth in truths:
+            whole = truth.raw if truth.lanes == 1 else b.bitcast(truth.raw, ir.IntType(truth.lanes))
+            bits = b.or_(bits, b.shl(b.zext(whole, I64), ir.Constant(I64, done)))
+            done += truth.lanes
+        return Value(bits, DType.I64, 1)
+
     def shifted_left(self, value: Value, count: int) -> Value:
         """Return an integer shifted left."""
         return _like(value, self.builder.shl(value.raw, self.like(value, count).raw))
@@ -182,12 +193,27 @@ class LlvmArithmetic(ProgramPen):
         first = self.builder.insert_element(undefined, value.raw, zero)
         return Value(self.builder.shuffle_vector(first, undefined, zeros), value.dtype, lanes)
 
+    def from_lanes(self, values: Sequence[Value]) -> Value:
+        """Return a vector of scalars, one per lane."""
+        if len(values) == 1:
+            return values[0]
+        raw: Any = ir.Constant(vector_type(values[0].dtype, len(values)), ir.Undefined)
+        for lane, value in enumerate(values):
+            raw = self.builder.insert_element(raw, value.raw, ir.Constant(I32, lane))
+        return Value(raw, values[0].dtype, len(values))
+
     def some_lanes(self, value: Value, which: Sequence[int]) -> Value:
         """Return the lanes of a vector with the given numbers."""
         if len(which) == 1:
             return Value(self.builder.extract_element(value.raw, ir.Constant(I32, which[0])), value.dtype, 1)
         undefined, *_ = _splat_constants(value.dtype, value.lanes)
         return Value(self.builder.shuffle_vector(value.raw, undefined, _mask(tuple(which))), value.dtype, len(which))
+
+    def lane(self, value: Value, number: Index) -> Value:
+        """Return the lane of a vector with a number known at run time."""
+        if value.lanes == 1:
+            return value
+        return Value(self.builder.extract_element(value.raw, number.whole), value.dtype, 1)
 
     def shuffled(self, a: Value, b: Value, which: Sequence[int]) -> Value:
         """Return lanes of the concatenation of a and b, by number; a scalar if it is one lane."""
@@ -199,13 +225,13 @@ class LlvmArithmetic(ProgramPen):
             return Value(self.builder.extract_element(source.raw, lane), a.dtype, 1)
         return Value(self.builder.shuffle_vector(a.raw, b.raw, _mask(tuple(which))), a.dtype, len(which))
 
-    def _intrinsic(self, name: str, value: Value, arguments: int) -> ir.Function:
-        """Return the LLVM intrinsic of a name, whose arguments and result all have the value's type."""
+    def _intrinsic(self, name: str, value: Value, arguments: int, more: Sequence[Any] = ()) -> ir.Function:
+        """Return the LLVM intrinsic of a name, whose result and first arguments all have the value's type."""
         typ = vector_type(value.dtype, value.lanes)
         assert value.dtype is not None  # noqa: S101 - not for booleans
         name = f"llvm.{name}." + f"v{value.lanes}" * (value.lanes > 1) + value.dtype.value
         found = self.inside.globals.get(name)
-        return found or ir.Function(self.inside, ir.FunctionType(typ, [typ] * arguments), name)
+        return found or ir.Function(self.inside, ir.FunctionType(typ, [typ] * arguments + [*more]), name)
 
 
 def _like(value: Value, raw: Any) -> Value:

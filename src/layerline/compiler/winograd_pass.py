@@ -15,22 +15,25 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.kernels.conv import ConvForward
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput
+from layerline.compiler.kernels.conv_pooled import ConvPooledFilters, ConvPooledInput
 from layerline.compiler.kernels.depthwise import DepthwiseInput
 from layerline.compiler.kernels.pool import Unpool
 from layerline.compiler.kernels.update import ToColumns
 from layerline.compiler.kernels.winograd import winograd_forward, winograd_input
 from layerline.compiler.kernels.winograd_choice import (
-    dense_pays,
+    dense_filters_pay,
+    dense_input_pays,
     forward_choice,
     gradient_border,
     input_border,
     input_choice,
     reaches,
     tiles_border,
+    wider,
 )
 from layerline.compiler.kernels.winograd_filters import winograd_filters
 from layerline.compiler.kernels.winograd_weights import TransformFilters
-from layerline.compiler.plane import capacity
+from layerline.compiler.plane import Plane, capacity
 from layerline.compiler.program import Buffer, Op, Per
 
 if TYPE_CHECKING:
@@ -48,7 +51,6 @@ WORK: Final = Buffer("work", 0, Per.THREAD)
 def winograd(program: Program, machine: Machine) -> Program:
     """Return the Program with Winograd's convolutions."""
     rewriting = _Rewriting(machine, {home: tensor for tensor in program.tensors for home, _ in tensor.homes})
-    rewriting.unpools = {op["g"]: op for op in program.ops if isinstance(op.kernel, Unpool)}
     ops = [new for op in program.ops for new in rewriting.replaced(op, training=program.training)]
     if not rewriting.elements:
         return program
@@ -73,29 +75,28 @@ class _Rewriting:
     """The columns of filters → the same with the blocks of the transformed ones."""
     spilled: set[Buffer] = field(default_factory=set)
     """Gradients whose border holds other values than zero."""
-    unpools: dict[Buffer, Op] = field(default_factory=dict)
-    """Gradients of pooled values → the op that puts them in their places."""
-    moved: set[Op] = field(default_factory=set)
-    """Such ops that were put before their first reader."""
+
+    unpooled: dict[Buffer, Buffer] = field(default_factory=dict)
+    """Gradients of pooled values → the same in their places among all outputs."""
 
     def replaced(self, op: Op, *, training: bool) -> tuple[Op, ...]:
-        """Return an op, or Winograd's in its place."""
+        """Return an op, or those in its place."""
         kernel, new = op.kernel, None
         if isinstance(kernel, ConvForward):
             new = self._forward(op, kernel, training=training)
-        elif isinstance(kernel, ConvFilters):
-            return self._filters(op, kernel)
+        elif isinstance(kernel, ConvPooledFilters | ConvPooledInput):
+            new = self._pooled(op, kernel)
+        elif isinstance(kernel, ConvFilters) and op["dy"] not in self.spilled and not (kernel.places or kernel.owned):
+            new = self._filters(kernel.shape, (op["x"], op["dy"], op["dw"]))
         elif isinstance(kernel, ConvInput) and op["dy"] not in self.spilled:
-            new = self._input(op, kernel)
+            new = self._input(kernel.shape, (op["dy"], op["w"], op["dx"]), add=kernel.add)
         elif isinstance(kernel, ToColumns) and op["w_columns"] in self.layouts:
-            new = Op(replace(kernel, columns=self.layouts[op["w_columns"]]), op.buffers)
-        elif op in self.moved:
-            return ()
-        if new is None and isinstance(kernel, ConvInput | DepthwiseInput):
+            new = (Op(replace(kernel, columns=self.layouts[op["w_columns"]]), op.buffers),)
+        if new is None and isinstance(kernel, ConvInput | ConvPooledInput | DepthwiseInput):
             self.spilled.add(op["dx"])
-        return (new or op,)
+        return new or (op,)
 
-    def _forward(self, op: Op, kernel: ConvForward, *, training: bool) -> Op | None:
+    def _forward(self, op: Op, kernel: ConvForward, *, training: bool) -> tuple[Op, ...] | None:
         conv, shape = kernel.conv, kernel.conv.shape
         choice = forward_choice(shape)
         if choice is None or not reaches(shape.x, input_border(shape)) or any(choice.outputs % n for n in conv.pool):
@@ -108,41 +109,49 @@ class _Rewriting:
             self.copies.append(Op(TransformFilters(new.passage.layout, self.layouts[w]), (w, u)))
         return self._working(new, (*(u if buffer == w else buffer for buffer in op.buffers), WORK))
 
-    def _input(self, op: Op, kernel: ConvInput) -> Op | None:
-        shape, choice = kernel.shape, input_choice(kernel.shape)
-        if choice is None or not reaches(kernel.dy, gradient_border(shape)):
+    def _pooled(self, op: Op, kernel: ConvPooledFilters | ConvPooledInput) -> tuple[Op, ...] | None:
+        """Return the ops for a gradient after a pool, if tiles of all outputs cost less than the pooled ones."""
+        shape, g = kernel.shape, op["dy"]
+        pays = dense_filters_pay if isinstance(kernel, ConvPooledFilters) else dense_input_pays
+        if not pays(shape, kernel.window) or (isinstance(kernel, ConvPooledFilters) and kernel.owned):
             return None
-        new = winograd_input(shape, kernel.dy, choice, self.machine, add=kernel.add)
-        t = self._copy(op["w"], "t", new.passage.layout)
-        self.copies.append(Op(TransformFilters(new.passage.layout, shape.rows(self.machine)), (op["w"], t)))
-        return self._working(new, (op["dy"], t, op["dx"], WORK))
-
-    def _filters(self, op: Op, kernel: ConvFilters) -> tuple[Op, ...]:
-        """Return the ops for a gradient of filters; behind a pool it needs the gradient of all outputs."""
-        if not kernel.places:
-            new = None if op["dy"] in self.spilled else self._dense_filters(op, kernel.shape, op["dy"], kernel)
-            return (new or op,)
-        unpool = self.unpools.get(op["dy"])
-        if unpool is None or not dense_pays(kernel.shape, kernel.window):
-            return (op,)
-        new = self._dense_filters(op, kernel.shape, unpool["dy"], kernel)
+        plane = Plane(shape.filters, *shape.out, *wider(tiles_border(shape), gradient_border(shape)))
+        dy = Buffer(g.name + "_unpooled", capacity(plane.size), Per.IMAGE, plane=plane)
+        unpool = (
+            () if g in self.unpooled else (Op(Unpool(kernel.dy, plane, kernel.window, shape.steps), (g, op["at"], dy)),)
+        )
+        if isinstance(kernel, ConvPooledFilters):
+            new = self._filters(shape, (op["x"], dy, op["dw"]))
+        else:
+            new = self._input(shape, (dy, op["w"], op["dx"]), add=kernel.add)
         if new is None:
-            return (op,)
-        self.moved.add(unpool)
-        return unpool, new
+            return None
+        self.unpooled[g] = dy
+        return *unpool, *new
 
-    def _dense_filters(self, op: Op, shape: ConvShape, dy: Buffer, kernel: ConvFilters) -> Op | None:
-        choice = forward_choice(shape)
-        if choice is None or kernel.owned or dy.plane is None:
+    def _input(self, shape: ConvShape, buffers: tuple[Buffer, Buffer, Buffer], *, add: bool) -> tuple[Op, ...] | None:
+        (dy, w, dx), choice = buffers, input_choice(shape)
+        if choice is None or dy.plane is None or not reaches(dy.plane, gradient_border(shape)):
+            return None
+        new = winograd_input(shape, dy.plane, choice, self.machine, add=add)
+        t = self._copy(w, "t", new.passage.layout)
+        self.copies.append(Op(TransformFilters(new.passage.layout, shape.rows(self.machine)), (w, t)))
+        return self._working(new, (dy, t, dx, WORK))
+
+    def _filters(self, shape: ConvShape, buffers: tuple[Buffer, Buffer, Buffer]) -> tuple[Op, ...] | None:
+        (x, dy, dw), choice = buffers, forward_choice(shape)
+        if choice is None or dy.plane is None:
             return None
         if not (reaches(shape.x, input_border(shape)) and reaches(dy.plane, tiles_border(shape))):
             return None
-        return self._working(winograd_filters(shape, dy.plane, choice, self.machine), (op["x"], dy, op["dw"], WORK))
+        return self._working(winograd_filters(shape, dy.plane, choice, self.machine), (x, dy, dw, WORK))
 
-    def _working(self, kernel: WinogradForward | WinogradInput | WinogradFilters, buffers: tuple[Buffer, ...]) -> Op:
+    def _working(
+        self, kernel: WinogradForward | WinogradInput | WinogradFilters, buffers: tuple[Buffer, ...]
+    ) -> tuple[Op]:
         """Return an op, after making the workspace large enough for it."""
         self.elements = max(self.elements, kernel.work)
-        return Op(kernel, buffers)
+        return (Op(kernel, buffers),)
 
     def _copy(self, w: Buffer, letter: str, layout: Layout) -> Buffer:
         """Add a copy of the parameter of which a buffer is a home."""

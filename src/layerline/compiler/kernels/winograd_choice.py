@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.winograd_formula import Winograd
 
 if TYPE_CHECKING:
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
     from layerline.compiler.plane import Plane
 
 TRANSFORM: Final = 12
-SPARSE: Final = 2.5
-"""What a multiply-add costs if it is done for the positions of pooled outputs only: each has its own patch."""
+POOLED: Final = 1.2
+"""What each pooled output costs, in multiply-adds, where only those with a gradient are visited: half of them after a
+ReLU, at under half of the peak;"""
+POOLED_FAR: Final = 2.2
+"""and if the filters take more than FAR_BYTES, so that they come from the L2 cache for every output."""
+FAR_BYTES: Final = 96 * 1024
 GAIN: Final = 1.2
 """What it must gain, by this count, to be used."""
 CHOICES: Final = (Winograd(4, 3), Winograd(2, 3), Winograd(2, 5))
@@ -35,14 +40,27 @@ def input_choice(shape: ConvShape) -> Winograd | None:
     return _choice(shape, (shape.x.height, shape.x.width))
 
 
-def dense_pays(shape: ConvShape, window: tuple[int, int]) -> bool:
-    """Whether the gradient of the filters after a pool costs less by tiles of all outputs than by the pooled ones."""
-    winograd, C, K = forward_choice(shape), shape.x.channels, shape.filters
-    if winograd is None:
-        return False
-    rows, columns = (-(-n // winograd.outputs) for n in shape.out)
-    pooled = (shape.out[0] // window[0]) * (shape.out[1] // window[1]) * winograd.taps**2 * C * K
-    return rows * columns * winograd.products * (C * K + TRANSFORM * (C + K)) < SPARSE * pooled
+def dense_filters_pay(shape: ConvShape, window: tuple[int, int]) -> bool:
+    """Whether after a pool the gradient of the filters costs less by tiles of all outputs than by the pooled ones."""
+    return _dense_pays(forward_choice(shape), shape, shape.out, window)
+
+
+def dense_input_pays(shape: ConvShape, window: tuple[int, int]) -> bool:
+    """Whether after a pool the gradient of the input costs less by tiles than by the pooled outputs."""
+    return _dense_pays(input_choice(shape), shape, (shape.x.height, shape.x.width), window)
+
+
+def _dense_pays(winograd: Winograd | None, shape: ConvShape, outputs: tuple[int, int], window: tuple[int, int]) -> bool:
+    products = shape.x.channels * shape.filters * shape.kernel[0] * shape.kernel[1]
+    pooled = (shape.out[0] // window[0]) * (shape.out[1] // window[1]) * products
+    each = POOLED_FAR if products * DType.F32.bytes > FAR_BYTES else POOLED
+    return winograd is not None and _cost(winograd, shape, outputs) < each * pooled
+
+
+def _cost(winograd: Winograd, shape: ConvShape, outputs: tuple[int, int]) -> int:
+    """Return the multiply-adds for an image, transforms included."""
+    (rows, columns), C, K = (-(-n // winograd.outputs) for n in outputs), shape.x.channels, shape.filters
+    return rows * columns * winograd.products * (C * K + TRANSFORM * (C + K))
 
 
 def _choice(shape: ConvShape, outputs: tuple[int, int]) -> Winograd | None:
@@ -52,8 +70,7 @@ def _choice(shape: ConvShape, outputs: tuple[int, int]) -> Winograd | None:
         return None
     for winograd in CHOICES:
         if shape.kernel == (winograd.taps, winograd.taps):
-            rows, columns = (-(-n // winograd.outputs) for n in outputs)
-            there = rows * columns * winograd.products * (C * K + TRANSFORM * (C + K))
+            there = _cost(winograd, shape, outputs)
             if there < cost:
                 best, cost = winograd, there
     return best

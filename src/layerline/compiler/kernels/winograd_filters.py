@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.kernel import Kernel, adds, owns, reads
-from layerline.compiler.kernels.loops import clear, vectors
+from layerline.compiler.kernels.loops import vectors
 from layerline.compiler.kernels.winograd_formula import WrittenLinear, both_ways
 from layerline.compiler.kernels.winograd_tiles import (
     Domain,
@@ -84,7 +84,6 @@ class WinogradFilters(Kernel):
         xs, dys, sums = self.domains(pen.machine)
         v = pen.pointer("work")
         g, du = pen.at(v, xs.size), pen.at(v, xs.size + dys.size)
-        clear(pen, du, sums.size)
         winograd, outputs = self.tiling.winograd, Windows(self.dy, self.dy.origin)
         for strip in each_strip(pen, self.tiling):
             write_transform(
@@ -102,8 +101,9 @@ class WinogradFilters(Kernel):
         dy: tuple[Domain, Pointer],
         to: tuple[Domain, Pointer],
     ) -> None:
-        """Add the products of a strip to the sums."""
-        lanes = pen.machine.lanes_for(self.shape.x.channels)
+        """Add the products of a strip to the sums, which begin with those of the first."""
+        lanes, first = pen.machine.lanes_for(self.shape.x.channels), strip.first.is_(0)
+        zero = pen.constant(0.0, lanes)
         xs, dys, sums = x[0], dy[0], to[0]
         with pen.loop("product", self.tiling.winograd.products) as number:
             here = [pen.at(pointer, number * domain.step) for domain, pointer in (x, dy, to)]
@@ -114,7 +114,8 @@ class WinogradFilters(Kernel):
                         cells = [(a, b) for a in range(filters) for b in range(wide)]
                         total = pen.at(here[2], o * sums.channels + c)
                         where = {(a, b): a * sums.channels + b * lanes for a, b in cells}
-                        acc = {cell: pen.variable(pen.load(total, where[cell], lanes)) for cell in cells}
+                        before = {cell: pen.load(total, where[cell], lanes) for cell in cells}
+                        acc = {cell: pen.variable(pen.select(first, zero, so_far)) for cell, so_far in before.items()}
                         x_at, g_at = pen.at(here[0], c), pen.at(here[1], o)
                         with pen.loop("t", strip.tiles) as t:
                             xv = [pen.load(x_at, t * xs.channels + b * lanes, lanes) for b in range(wide)]
