@@ -170,10 +170,14 @@ def test_training_reads_no_file_through_report_or_comparison(path: Path) -> None
     assert not [name for name in imports(ast.Module(at_the_top, [])) if name.startswith("layerline.report")]
 
 
-def loaded(statement: str) -> set[str]:
-    code = f"import sys; {statement}; print(' '.join(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+def modules(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(' '.join(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
     return set(ran.stdout.split())
+
+
+def loaded(statement: str) -> set[str]:
+    return {name.partition(".")[0] for name in modules(statement)}
 
 
 def test_importing_layerline_imports_nothing_else() -> None:
@@ -184,6 +188,19 @@ def test_importing_layerline_imports_nothing_else() -> None:
         assert getattr(layerline, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         layerline.trian  # noqa: B018
+
+
+def test_predicting_imports_nothing_that_trains() -> None:
+    """`layerline.load` imports neither the loop nor the automatic choices, and training neither seeds nor pictures."""
+    predicts, trains = modules("import layerline; layerline.load"), modules("import layerline; layerline.train")
+    training = {
+        f"layerline.training.{name}" for name in ("session", "loop", "automatic", "prepared", "seeds", "resuming")
+    }
+    assert "layerline.training.model" in predicts
+    assert not predicts & training
+    assert {"layerline.training.session", "layerline.training.loop"} <= trains
+    assert not trains & {"layerline.training.seeds", "layerline.report", "numpy.ma"}
+    assert not {name.partition(".")[0] for name in trains | predicts} & set(HEAVY)
 
 
 def test_names_survive_their_modules() -> None:

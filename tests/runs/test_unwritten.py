@@ -334,7 +334,7 @@ def test_what_cannot_be_drawn_is_a_note(
         patched.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
         from layerline.report import page
 
-        page._template.cache_clear()
+        page.template.cache_clear()
         ended = layerline.train(NETWORK, DATA, RECIPE, out=out)
     check(ended, whole)
     rest = f"`layerline train --resume {out}` (in Python layerline.resume) adds them"

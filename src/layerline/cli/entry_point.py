@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import re
 import signal
@@ -44,6 +45,10 @@ _NO_THREAD: Final = "can't start new thread"
 _NO_MEMORY: Final = ("failed to map segment", "annot allocate memory")
 """Messages, besides those of MemoryError, if a memory limit is reached."""
 
+_OBJECTS: Final = 50_000
+"""New objects between two collections of garbage, instead of 700: modules, classes and the IR of a network are hardly
+ever garbage. In a short training the collections take 0.04 s instead of 0.13 (AMD EPYC, Zen 5, busy, 2026-11-29)."""
+
 _EXTRA: Final = re.compile(r"Got unexpected extra arguments? \((.*)\)", re.DOTALL)
 """Click's message about arguments too many."""
 _HELP: Final = "\n  help: "
@@ -70,6 +75,7 @@ def layerline(context: click.Context) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, 1 diverged, 2 user error, 70 our bug, 130 and 143 stopped."""
+    gc.set_threshold(_OBJECTS)
     prepare_streams()
     _take_signals()
     _show_warnings()

@@ -11,6 +11,7 @@ import click
 
 from layerline.cli.commands import LongCommand, given, options
 from layerline.cli.data_progress import IMAGE_OPTIONS, cache_folder
+from layerline.cli.drawing_process import drawing_process
 from layerline.cli.option import GroupedOption
 from layerline.cli.running import code, hush, reported, signals, watchers
 from layerline.cli.several import check_alone, resumable, together
@@ -99,7 +100,6 @@ def train(
     """
     if force and out is None:
         raise click.UsageError("--force replaces the folder in --out, but --out is missing")
-    seconds = _seconds(every)
     if resume is not None:
         if out is not None or seeds is not None:
             raise click.UsageError(
@@ -109,15 +109,18 @@ def train(
             raise click.UsageError(
                 "--resume continues with the run's weights, so it cannot be combined with --start-from"
             )
-        with together() as ranks:
-            return code(_resumed(Path(resume), net, given(values), seconds, ranks, quiet=quiet))
-    experiment = _experiment(net, given(values))
+        with drawing_process() as drawing, together() as ranks:
+            options = {"every": _seconds(every), "drawing": drawing}
+            return code(_resumed(Path(resume), net, given(values), options, ranks, quiet=quiet))
     if seeds is not None:
         check_alone("--seeds")
-        return _train_seeds(experiment, seeds, out=out, force=force, quiet=quiet)
-    with together() as ranks:
+        _seconds(every)
+        return _train_seeds(_experiment(net, given(values)), seeds, out=out, force=force, quiet=quiet)
+    with drawing_process() as drawing, together() as ranks:
+        options = {"every": _seconds(every), "drawing": drawing}
+        experiment = _experiment(net, given(values))
         folder = None if out is None or ranks.rank else _named(Path(out), force)
-        return code(_train(experiment, folder, seconds, ranks, quiet=quiet))
+        return code(_train(experiment, folder, options, ranks, quiet=quiet))
 
 
 def _experiment(net: str | None, flags: Mapping[str, Any]) -> Experiment:
@@ -160,7 +163,9 @@ def _train_seeds(experiment: Experiment, count: str, *, out: str | None, force: 
     return seed_trainings.train(experiment, count, signals(), out=out, force=force, quiet=quiet)
 
 
-def _train(experiment: Experiment, folder: RunFolder | None, every: float, ranks: Ranks, *, quiet: bool) -> Run:
+def _train(
+    experiment: Experiment, folder: RunFolder | None, options: Mapping[str, Any], ranks: Ranks, *, quiet: bool
+) -> Run:
     """Run an experiment; only rank 0 prints and writes."""
     from layerline.runs.folder import RunFolder
     from layerline.training import Watcher
@@ -177,10 +182,12 @@ def _train(experiment: Experiment, folder: RunFolder | None, every: float, ranks
     where = folder or RunFolder.numbered(network.name, data.name)
     screen.assumed(prepared, f"{where.given}", named=folder is not None)
     with resumable(where):
-        return reported(screen, where, lambda: run(prepared, where, screen, interrupt, every=every, began=began))
+        return reported(screen, where, lambda: run(prepared, where, screen, interrupt, began=began, **options))
 
 
-def _resumed(path: Path, net: str | None, flags: Mapping[str, Any], every: float, ranks: Ranks, *, quiet: bool) -> Run:
+def _resumed(
+    path: Path, net: str | None, flags: Mapping[str, Any], options: Mapping[str, Any], ranks: Ranks, *, quiet: bool
+) -> Run:
     """Resume the run in the folder `path`; only rank 0 prints and writes."""
     from layerline.training import Watcher
     from layerline.training.resuming import followed, reopen
@@ -197,4 +204,4 @@ def _resumed(path: Path, net: str | None, flags: Mapping[str, Any], every: float
     screen.assumed(found.prepared, str(path), named=True)
     screen.resumed(found)
     with resumable(found.folder):
-        return reported(screen, found.folder, lambda: found.go_on(screen, interrupt, every=every))
+        return reported(screen, found.folder, lambda: found.go_on(screen, interrupt, **options))

@@ -35,6 +35,9 @@ FEWEST_IMAGES: Final = 1000
 
 _BLOCK: Final = 1 << 20
 """Values converted to float32 or float64 at once: 4 or 8 MiB."""
+_PRODUCTS: Final = 1 << 22
+"""Products of test and training images at once: 16 MiB, written to the same memory each time. MNIST takes 0.50 s
+instead of 0.65 with new arrays of 4 MiB (two cores of an AMD EPYC, Zen 5, 2026-11-29)."""
 
 
 def measured(data: Dataset) -> Baselines | None:
@@ -126,8 +129,14 @@ def _predict_by_nearest(data: Dataset, images: NDArray[np.int64]) -> NDArray[np.
     tested = thumbnails(data.test, np.arange(len(data.test))) - mean
     if not (np.isfinite(half).all() and np.isfinite(tested).all()):
         return None
-    step = max(1, _BLOCK // len(x))
-    nearest = [(tested[k : k + step] @ x.T - half).argmax(axis=1) for k in range(0, len(tested), step)]
+    step = max(1, _PRODUCTS // len(x))
+    products = np.empty((min(step, len(tested)), len(x)), np.float32)
+    nearest = []
+    for k in range(0, len(tested), step):
+        block = tested[k : k + step]
+        near = np.matmul(block, x.T, out=products[: len(block)])
+        near -= half
+        nearest.append(near.argmax(axis=1))
     return np.asarray(data.train.labels[images][np.concatenate(nearest)], np.int64)
 
 

@@ -77,7 +77,7 @@ def render(
     why: str = "",
 ) -> bytes:
     """Return the page, at most LARGEST bytes; the same files and pixels give the same bytes."""
-    if isinstance(pixels, thumbnails.Stored):
+    if isinstance(pixels, thumbnails.PageImages):
         predictions = {split: pixels.indexed(part) for split, part in run.predictions.items()}
         run = dataclasses.replace(run, predictions=predictions)
     fixed = _fixed(run, assumptions) | {"fitted": _fitted(pixels)}
@@ -97,8 +97,8 @@ def render(
 
 def _fitted(pixels: Callable[[str, int], NDArray[np.uint8]] | None) -> dict[str, Any] | None:
     """Return example images before and after resizing, if a crop cuts something off; else None."""
-    resized = pixels.resized if isinstance(pixels, thumbnails.Stored) else None
-    if resized is None or not isinstance(pixels, thumbnails.Stored):
+    resized = pixels.resized if isinstance(pixels, thumbnails.PageImages) else None
+    if resized is None or not isinstance(pixels, thumbnails.PageImages):
         return None
     side = max(thumbnails.SMALL)
     images = [
@@ -109,7 +109,7 @@ def _fitted(pixels: Callable[[str, int], NDArray[np.uint8]] | None) -> dict[str,
 
 
 def _page(fixed: dict[str, Any], images: Images, chosen: gallery.Chosen, why: str) -> bytes:
-    page = _template().render(**fixed, images=images, chosen=chosen, why=why, most_wrong=confusion_table.MOST_WRONG)
+    page = template().render(**fixed, images=images, chosen=chosen, why=why, most_wrong=confusion_table.MOST_WRONG)
     return page.encode("utf-8", "backslashreplace")
 
 
@@ -187,7 +187,8 @@ def _filters(run: SavedRun) -> dict[str, Any] | None:
 
 
 @functools.cache
-def _template() -> jinja2.Template:
+def template() -> jinja2.Template:
+    """Return the page's template, compiled."""
     import jinja2
 
     environment = jinja2.Environment(

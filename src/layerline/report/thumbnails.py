@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import base64
 import io
 from dataclasses import dataclass, field, replace
@@ -91,9 +92,61 @@ def png(pixels: NDArray[np.uint8]) -> str:
     return uri("png", buffer.getvalue())
 
 
+Example = tuple[str, "NDArray[np.uint8]", "NDArray[np.uint8]"]
+"""Name, pixels as in the file, pixels as the network sees them."""
+
+
+class PageImages(abc.ABC):
+    """The images of a data set, as `page.write` takes them. Abstract."""
+
+    @abc.abstractmethod
+    def __call__(self, split: str, index: int) -> NDArray[np.uint8]:
+        """Return the pixels of an image by its index in the loaded data, (H, W) or (H, W, 3)."""
+
+    @property
+    @abc.abstractmethod
+    def resized(self) -> Resized | None:
+        """Return how the images were resized, if a crop cuts something off, or would; else None."""
+
+    @abc.abstractmethod
+    def examples(self) -> tuple[Example, ...]:
+        """Return example images before and after resizing."""
+
+    def indexed(self, predictions: Predictions) -> Predictions:
+        """Return the predictions with the indices and names of their images, if they can be found out."""
+        return predictions
+
+
 @final
-class Stored:
-    """The images of a loaded data set, as `page.write` takes them, with black and white as stored.
+class Asked(PageImages):
+    """The images of a data set in another process, which sends each one when it is needed."""
+
+    def __init__(
+        self,
+        ask: Callable[[str, int], NDArray[np.uint8]],
+        resized: Resized | None,
+        examples: tuple[Example, ...],
+    ) -> None:
+        """Keep what else the page displays of the data set."""
+        self._ask, self._resized, self._examples = ask, resized, examples
+
+    def __call__(self, split: str, index: int) -> NDArray[np.uint8]:
+        """Ask for an image."""
+        return self._ask(split, index)
+
+    @property
+    def resized(self) -> Resized | None:
+        """Return what was passed."""
+        return self._resized
+
+    def examples(self) -> tuple[Example, ...]:
+        """Return what was passed."""
+        return self._examples
+
+
+@final
+class Stored(PageImages):
+    """The images of a loaded data set, with black and white as stored.
 
     Three channels are RGB; if there are neither one nor three, the first is shown.
     """
@@ -114,8 +167,8 @@ class Stored:
         found = self._data.resized
         return found if found is not None and found.cut else None
 
-    def examples(self) -> tuple[tuple[str, NDArray[np.uint8], NDArray[np.uint8]], ...]:
-        """Return example images: name, pixels as in the file, pixels as the network sees them."""
+    def examples(self) -> tuple[Example, ...]:
+        """Return example images before and after resizing."""
         maximum = self._data.train.source.maximum
         found = () if self.resized is None else self.resized.examples
         return tuple((each.name, _bytes(each.original, maximum), _bytes(each.fitted, maximum)) for each in found)

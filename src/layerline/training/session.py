@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack, final
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Unpack, final
 
 import numpy as np
 
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import Dataset, Split
     from layerline.network import Network
+    from layerline.report.thumbnails import PageImages
     from layerline.runs.history import EpochRow
     from layerline.runs.metrics import Scores
     from layerline.training.loop import Measured
@@ -131,11 +132,12 @@ def run(
     every: float = EVERY,
     clock: Callable[[], float] = time.perf_counter,
     began: float | None = None,
+    drawing: Drawing | None = None,
 ) -> Run:
     """Run a prepared training, and write all files of the run; see `train`.
 
     folder: that of the run, also when resuming. every: seconds between checkpoints within an epoch. began: start of the
-    time of `within`, by the clock.
+    time of `within`, by the clock. drawing: draws the graphs in parallel; None: they are drawn here.
     """
     began = clock() if began is None else began
     data, within = prepared.data, prepared.recipe.within
@@ -162,7 +164,7 @@ def run(
         writer = CheckpointWriter(checkpoints, prepared.identity, folder, every, model=model)
     with interrupt or Interrupt() as entered, folder or nothing, writer or nothing:
         loop = Loop(prepared, watcher, entered, writer, clock)
-        training = _Training(prepared, folder, loop, entered, [] if leaked is None else [leaked])
+        training = _Training(prepared, folder, loop, entered, [] if leaked is None else [leaked], drawing)
         try:
             complete = loop.run()
         except DivergedError as error:
@@ -172,6 +174,26 @@ def run(
             loop.keep()
         loop.settle()
         return training.finish() if complete else training.stop()
+
+
+class Drawing(Protocol):
+    """Draws the graphs of a run, and writes its report, in another process."""
+
+    def begin(
+        self,
+        folder: Path,
+        history: Sequence[EpochRow],
+        result: Result,
+        network: Network,
+        weights: Mapping[str, NDArray[Any]],
+    ) -> None:
+        """Start to draw; as `report.draw`."""
+
+    def graphs(self) -> tuple[Sequence[str], Sequence[str]] | None:
+        """Return the files, and why others are missing; None if nothing was drawn, and the caller must draw."""
+
+    def report(self, folder: Path, pixels: PageImages) -> str | None:
+        """Write the report, and return the file's name; None if it was not written, and the caller must write it."""
 
 
 @final
@@ -185,10 +207,12 @@ class _Training:
         loop: Loop,
         interrupt: Interrupt,
         remarks: Sequence[str] = (),
+        drawing: Drawing | None = None,
     ) -> None:
         self._prepared, self._folder, self._loop, self._interrupt = prepared, folder, loop, interrupt
         self._remarks = remarks
         """Remarks on the test that are known before it."""
+        self._drawing = drawing
         self._files = [] if folder is None else [NETWORK, EXPERIMENT, HISTORY, CHECKPOINTS]
         self._predicted: tuple[Predictions, ...] = ()
         self._unwritten: UserError | None = None
@@ -201,14 +225,14 @@ class _Training:
         model = self._save(best)
         engine = self._prepared.engine
         engine.set_state(engine.state().with_averaged(best))
-        result = self._evaluate()
+        result = self._evaluate(best)
         self._write(RESULT, lambda folder: result.write(folder.path / RESULT))
         notes: list[str] = []
         if self._interrupt.signal is None and self._unwritten is None:
             notes = self._illustrate(result, best)
         return self._whole(self._run(result, model, self._best_epoch, notes))
 
-    def _evaluate(self) -> Result:
+    def _evaluate(self, weights: Mapping[str, NDArray[Any]]) -> Result:
         """Return the test result with intervals, baselines and remarks; write the predictions of both splits."""
         data = self._prepared.data
         test = None if data.test is None else self._loop.measure(data.test, Stage.TEST)
@@ -225,6 +249,8 @@ class _Training:
         if test is not None:
             confusion = metrics.confusion(test.truth, test.prediction, len(data.classes))
             result = Result.of(data.classes, test.loss, confusion)
+        self._begin_drawing(result, weights)
+        if test is not None:
             compared = self._prepared.baselines
             if compared is None and self._interrupt.signal is None and ranks.rank == 0:
                 self._loop.announce(Stage.COMPARING)
@@ -357,17 +383,32 @@ class _Training:
             reason = f"{type(error).__name__}: {display.name(str(error), 200)}"
             return (f"no {name}: {reason}; once that is fixed, {rest} adds them",)
 
-    def _draw(self, folder: RunFolder, result: Result, weights: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
-        from layerline import report
+    def _begin_drawing(self, result: Result, weights: Mapping[str, NDArray[Any]]) -> None:
+        """Let the graphs be drawn while the baselines, which they do not show, are computed."""
+        if self._drawing is None or self._folder is None or self._unwritten or self._interrupt.signal is not None:
+            return
+        self._drawing.begin(self._folder.path, self._loop.history, result, self._prepared.network, weights)
 
-        drawn = report.draw(folder.path, self._loop.history, result, self._prepared.network, weights)
-        self._files += drawn.files
-        return drawn.missing
+    def _draw(self, folder: RunFolder, result: Result, weights: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
+        drawn = None if self._drawing is None else self._drawing.graphs()
+        if drawn is None:
+            from layerline import report
+
+            graphs = report.draw(folder.path, self._loop.history, result, self._prepared.network, weights)
+            drawn = graphs.files, graphs.missing
+        self._files += drawn[0]
+        return tuple(drawn[1])
 
     def _report(self, folder: RunFolder, *_: object) -> tuple[str, ...]:
-        from layerline.report import page, thumbnails
+        from layerline.report import thumbnails
 
-        self._files.append(page.write(folder.path, pixels=thumbnails.of(self._prepared.data)).name)
+        pixels = thumbnails.of(self._prepared.data)
+        name = None if self._drawing is None else self._drawing.report(folder.path, pixels)
+        if name is None:
+            from layerline.report import page
+
+            name = page.write(folder.path, pixels=pixels).name
+        self._files.append(name)
         return ()
 
     def _run(self, result: Result, model: Model, epoch: int, notes: Sequence[str] = (), steps: int = 0) -> Run:

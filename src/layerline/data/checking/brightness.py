@@ -35,6 +35,9 @@ BELOW: Final = -0.25
 mean and standard deviation, starts at -0.42)."""
 _AT_MOST: Final = 2**24
 """Values of training images that are examined: a tenth of a second."""
+_BLOCK: Final = 2**17
+"""Values converted to float64 at once: 1 MiB, which stays in the cache. MNIST takes 18 ms instead of 37 with 8 MiB (AMD
+EPYC, Zen 5, 2026-11-29)."""
 AT_ONCE: Final = 256
 """Images that are examined: at least this many training images, and at most this many images to predict per call."""
 
@@ -141,13 +144,15 @@ def of(split: Split) -> Brightness:
     _, C, H, W = source.images.shape
     most = max(AT_ONCE, _AT_MOST // (C * H * W))
     some = indices[np.linspace(0, len(indices) - 1, min(most, len(indices))).astype(np.int64)]
-    step = max(1, 2**20 // (C * H * W))
-    blocks = [source.images[some[k : k + step]] for k in range(0, len(some), step)]
-    means, squares = [], []
-    for block in blocks:
+    step = max(1, _BLOCK // (C * H * W))
+    means, squares, lowest, highest = [], [], [], []
+    for k in range(0, len(some), step):
+        block = source.images[some[k : k + step]]
         values = block.astype(np.float64) / source.maximum
         means.append(values.mean(axis=(2, 3)))
         squares.append(np.square(values).mean(axis=(2, 3)))
+        lowest.append(float(block.min()))
+        highest.append(float(block.max()))
     single = np.concatenate(means)
     mean = single.mean(axis=0)
     deviation = np.sqrt(np.maximum(0, np.concatenate(squares).mean(axis=0) - mean**2))
@@ -155,8 +160,8 @@ def of(split: Split) -> Brightness:
         tuple(mean.tolist()),
         tuple(deviation.tolist()),
         float(single.mean(axis=1).std()),
-        float(min(block.min() for block in blocks)) / source.maximum,
-        float(max(block.max() for block in blocks)) / source.maximum,
+        min(lowest) / source.maximum,
+        max(highest) / source.maximum,
     )
 
 

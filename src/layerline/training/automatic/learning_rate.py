@@ -20,7 +20,10 @@ from layerline.recipe.usual import RATES
 from layerline.training.automatic.choice import Choice
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from layerline.data.dataset import Dataset
+    from layerline.engines.epoch import Epoch
     from layerline.engines.interface import Engine
     from layerline.recipe import Recipe
 
@@ -50,8 +53,9 @@ def choose(engine: Engine, data: Dataset, recipe: Recipe, multiply_adds: int) ->
     indices = np.ascontiguousarray(held.indices[:: max(1, len(held) // SAMPLE)][:SAMPLE])
     some, state, losses = Split(held.source, indices), engine.state(), []
     before = _loss(engine, some)
+    plans = _plans(data, recipe, steps)
     for rate in rates:
-        _train(engine, data, recipe, steps, rate)
+        _train(engine, plans, recipe, rate)
         losses.append(math.inf if engine.diverged_step is not None else _loss(engine, some))
         engine.set_state(state)
     engine.reset_running()
@@ -63,16 +67,26 @@ def choose(engine: Engine, data: Dataset, recipe: Recipe, multiply_adds: int) ->
     return Choice(rates[best] / 2, f"half of {display.rate(rates[best])}, {winner}")
 
 
-def _train(engine: Engine, data: Dataset, recipe: Recipe, steps: int, rate: float) -> None:
-    """Take `steps` steps, over as many epochs as needed; the rate rises over the first half of them."""
-    short = dataclasses.replace(recipe, schedule="constant", warmup=0.0, learning_rate=rate)
-    rates = rate * np.minimum(1.0, (np.arange(steps) + 1) / (steps / 2))
-    number = 1
-    while len(rates) and not (number > 1 and engine.diverged_step is not None):
-        plan = plan_epoch(short, data.train, number, len(data.classes)).first(len(rates) * recipe.batch_size)
-        count = recipe.steps(len(plan.order))
+def _plans(data: Dataset, recipe: Recipe, steps: int) -> list[Epoch]:
+    """Return the epochs of a trial of `steps` steps, the last one only as far as needed."""
+    short = dataclasses.replace(recipe, schedule="constant", warmup=0.0)
+    plans: list[Epoch] = []
+    while steps:
+        plan = plan_epoch(short, data.train, len(plans) + 1, len(data.classes)).first(steps * recipe.batch_size)
+        plans.append(plan)
+        steps -= recipe.steps(len(plan.order))
+    return plans
+
+
+def _train(engine: Engine, plans: Sequence[Epoch], recipe: Recipe, rate: float) -> None:
+    """Run a trial; the rate rises over the first half of its steps."""
+    counts = [recipe.steps(len(plan.order)) for plan in plans]
+    rates = rate * np.minimum(1.0, (np.arange(sum(counts)) + 1) / (sum(counts) / 2))
+    for plan, count in zip(plans, counts, strict=True):
+        if plan.number > 1 and engine.diverged_step is not None:
+            return
         engine.train(dataclasses.replace(plan, learning_rates=rates[:count]), 0)
-        rates, number = rates[count:], number + 1
+        rates = rates[count:]
 
 
 def _loss(engine: Engine, some: Split) -> float:
