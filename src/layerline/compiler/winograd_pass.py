@@ -50,17 +50,17 @@ WORK: Final = Buffer("work", 0, Per.THREAD)
 
 def winograd(program: Program, machine: Machine) -> Program:
     """Return the Program with Winograd's convolutions."""
-    rewriting = _Rewriting(machine, {home: tensor for tensor in program.tensors for home, _ in tensor.homes})
-    ops = [new for op in program.ops for new in rewriting.replaced(op, training=program.training)]
-    if not rewriting.elements:
+    conversion = _Conversion(machine, {home: tensor for tensor in program.tensors for home, _ in tensor.homes})
+    ops = [new for op in program.ops for new in conversion.replaced(op, training=program.training)]
+    if not conversion.elements:
         return program
-    buffers = {**rewriting.columns, WORK: replace(WORK, size=capacity(rewriting.elements))}
-    ops = [Op(op.kernel, tuple(buffers.get(b, b) for b in op.buffers)) for op in (*ops, *rewriting.copies)]
-    return replace(program, ops=tuple(ops), tensors=tuple(map(rewriting.with_copies, program.tensors)))
+    buffers = {**conversion.columns, WORK: replace(WORK, size=capacity(conversion.elements))}
+    ops = [Op(op.kernel, tuple(buffers.get(b, b) for b in op.buffers)) for op in (*ops, *conversion.copies)]
+    return replace(program, ops=tuple(ops), tensors=tuple(map(conversion.with_copies, program.tensors)))
 
 
 @dataclass(eq=False)
-class _Rewriting:
+class _Conversion:
     """What changes besides the ops: copies of parameters, the layout of columns, the size of the workspace."""
 
     machine: Machine
