@@ -42,6 +42,9 @@ BITS: Final = 64
 FILTERS_FROM: Final = 6
 """Minimum vectors per patch for ConvPooledFilters. A multiply-add takes four cycles, so fewer of them wait for each
 other. After a ReLU it takes 1.5 times ConvFilters' time with 3, as long with 5, 0.4 to 0.8 times with 10 and 18."""
+WINDOWS_FROM: Final = 8
+"""Minimum windows for ConvPooledFilters, which reads and writes a filter's gradient once per image: with 4 windows and
+512 filters of 512 channels it takes twice ConvFilters' time."""
 INPUT_FROM: Final = 3
 """Minimum vectors per patch for ConvPooledInput. With 3×3 and 5×5 kernels, a 2×2 pool and a ReLU it is 1.4 to 6 times
 as fast as Unpool and ConvInput; with 1×1 kernels and 16 channels, half as fast (Zen 5, 8 and 16 lanes, 2026-11-29)."""
@@ -49,7 +52,8 @@ as fast as Unpool and ConvInput; with 1×1 kernels and 16 channels, half as fast
 
 def pooled_filters(plain: ConvFilters, conv: Convolution, machine: Machine) -> ConvFilters | ConvPooledFilters:
     """Return the kernel for the filter gradient of a pooled convolution, given the one without a pool."""
-    if patch_vectors(conv.shape, machine) >= FILTERS_FROM:
+    windows = conv.units[0] * conv.units[1]
+    if patch_vectors(conv.shape, machine) >= FILTERS_FROM and windows >= WINDOWS_FROM:
         tile, filters = patch_tile(conv.shape, machine), compared(conv.shape, machine)
         return ConvPooledFilters(conv.shape, conv.y, conv.pool, tile, filters, plain.owned)
     return replace(plain, dy=conv.y, tile=filters_tile(conv.shape, machine, places=True), places=True, window=conv.pool)

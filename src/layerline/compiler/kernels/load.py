@@ -5,7 +5,7 @@ C, H, W or H, W, C order.
 
 The schedule.  No byte outside the image is read, because it may be the last one of a memory-mapped file: a row is read
 in vectors that fit in it, and the last one is moved back to end with the row. Up to four planes are interleaved into
-pixels in registers.
+pixels in registers. Images in random order come from main memory, so those of a call are prefetched together.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Value
 
+LINE: Final = 64
+"""Bytes per cache line."""
+AHEAD: Final = 4096
+"""Maximum bytes of an image that are prefetched; the CPU itself prefetches the rest of a larger one."""
 MAX_INTERLEAVED: Final = 4
 """Maximum channels to interleave: n of them take up to n·(n − 1) shuffles."""
 
@@ -48,9 +52,12 @@ class Load(Kernel):
 
     def write(self, pen: Pen) -> None:
         C, H, W = self.x.channels, self.x.height, self.x.width
+        with pen.loop("ahead", pen.count("images")) as n:
+            image, line = self._image(pen, n), LINE // self.source.bytes
+            with pen.loop("line", min(C * H * W, AHEAD // self.source.bytes), step=line) as i:
+                pen.prefetch(image, i)
         with pen.loop("n", pen.count("images")) as n:
-            image = pen.as_index(pen.load(pen.pointer("order"), n))
-            source = pen.at(pen.pointer("images"), image * (C * H * W))
+            source = self._image(pen, n)
             x = pen.at(pen.pointer("x"), self.x.at(n))
             with pen.loop("h", H) as h:
                 to = pen.at(x, self.x.step(h))
@@ -60,6 +67,11 @@ class Load(Kernel):
                     self._row(pen, pen.at(source, h * (W * C if self.channels_last else W)), to, C, W)
                 else:
                     self._values(pen, source, h * W, to)
+
+    def _image(self, pen: Pen, n: Index) -> Pointer:
+        """Return the address of an image of the caller's."""
+        image = pen.as_index(pen.load(pen.pointer("order"), n))
+        return pen.at(pen.pointer("images"), image * self.x.inside.size)
 
     def _row(self, pen: Pen, source: Pointer, to: Pointer, C: int, W: int) -> None:
         """Write a row in vectors of pixels; the last one is moved back to end with the row."""
