@@ -466,6 +466,7 @@ def test_version_and_help(golden: Callable[[str, str], None], folder: Path) -> N
         *(f"{name} --help" for name in names),
         "engine show -h",
         "engine check -h",
+        "engine bench -h",
         "engine profile -h",
         "train --help-all",
     ):

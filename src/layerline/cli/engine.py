@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from layerline.network import Network
 
 _PLAIN: Final = Recipe()
+_RATE: Final = "0.01"
+"""With which an epoch of plain SGD does not diverge."""
 
 
 @click.group(cls=Words)
@@ -81,7 +83,9 @@ def show(net: str, stage: str, predict: bool, cpu: str | None, lanes: str | None
 @options(("data", "data_dir", "classes", *IMAGE_OPTIONS), "Data")
 @options(("batch_size",), "Step", default=str(_PLAIN.batch_size))
 @options(("learning_rate",), "Step", default=str(_PLAIN.learning_rate))
-@options(("optimizer", "momentum", "augment"), "Step")
+@options(("optimizer",), "Step", default=_PLAIN.optimizer)
+@options(("momentum",), "Step")
+@options(("augment",), "Step", default="none")
 @options(("threads",), "Machine")
 @click.option(*("--json", "as_json"), cls=GroupedOption, group="Output", is_flag=True, help="print all numbers as JSON")
 def profile(net: str, as_json: bool, **values: Any) -> None:
@@ -98,6 +102,57 @@ def profile(net: str, as_json: bool, **values: Any) -> None:
     found = kernel_times(network, data, recipe, threads)
     facts = {"network": network.name, "data": data.name, **found.as_dict()}
     click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(lines(network, data, found)))
+
+
+@engine.command(cls=Command)
+@click.argument("net")
+@click.option(
+    *("--against", "against"),
+    cls=GroupedOption,
+    group="What",
+    metavar="NAME",
+    help="torch: alternate with PyTorch, on the same images",
+)
+@click.option(
+    *("--pairs", "pairs"), cls=GroupedOption, group="What", metavar="N", default="7", help="epochs of each [7]"
+)
+@click.option(*("--images", "images"), cls=GroupedOption, group="What", metavar="N", help="images per epoch [all]")
+@options(("data", "data_dir", "classes", *IMAGE_OPTIONS), "Data")
+@options(("batch_size",), "Step", default=str(_PLAIN.batch_size))
+@options(("learning_rate",), "Step", default=_RATE)
+@options(("momentum",), "Step", default="0")
+@options(("seed",), "Step")
+@options(("threads",), "Machine")
+@click.option(*("--json", "as_json"), cls=GroupedOption, group="Output", is_flag=True, help="print all numbers as JSON")
+def bench(net: str, against: str | None, pairs: str, images: str | None, as_json: bool, **values: Any) -> None:
+    """Measure the time of a training epoch of NET.
+
+    With --against torch, PyTorch trains on the same images, in the same order and from the same weights, in separate
+    processes: with channels first and last, with and without keeping freed memory, and with torch.compile. The fastest
+    counts in each pair, and the losses after the epoch are compared. Only training is timed; the optimizer is SGD.
+    """
+    from layerline.cli.engine_bench import lines
+    from layerline.engines.bench import bench as measured
+
+    if against not in (None, "torch"):
+        raise UserError(f"--against {against}: unknown", "the only one is torch")
+    flags = {"learning_rate": _RATE, "momentum": "0", **given(values)}
+    network, data, recipe, threads = _subject(net, flags)
+    found = measured(
+        *(network, data, recipe, threads),
+        images=None if images is None else _positive("--images", images),
+        pairs=_positive("--pairs", pairs),
+        against_torch=against is not None,
+        say=lambda text: click.echo(text, err=True),
+    )
+    facts = {"network": network.name, "data": data.name, **found.as_dict()}
+    click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(lines(network, data, recipe, found)))
+
+
+def _positive(option: str, text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise UserError(f"{option} {text}: must be a whole number of at least 1")
+    return int(text)
 
 
 def _subject(net: str, flags: dict[str, Any]) -> tuple[Network, Dataset, Recipe, int | None]:
