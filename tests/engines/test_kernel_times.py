@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 import small_data
 from click.testing import CliRunner
-from kernel_runner import aligned, run
+from kernel_runner import aligned, planes, run
 
 import layerline
 from layerline.cli.entry_point import layerline as command
 from layerline.compiler.compilation import plan
 from layerline.compiler.kernels.muon import ROUNDS, MuonDirection
 from layerline.compiler.kernels.peak import UNROLLED, Peak
+from layerline.compiler.kernels.relu import ReLUForward
+from layerline.compiler.kernels.timed import Timed
 from layerline.compiler.machine import host
+from layerline.compiler.plane import Plane
 from layerline.compiler.schedule import schedule
 from layerline.compiler.task import task_of
 from layerline.compiler.timed_program import compile_timed, timed
@@ -112,6 +115,23 @@ def test_the_peak_is_computed() -> None:
     run(kernel, host(), {**vectors, "s": s, "ticks": aligned(2, np.int64)}, images=5)
     np.testing.assert_array_equal(s, np.float32(2 - 2.0 ** (1 - 5 * UNROLLED)))
     assert kernel.multiply_adds(5) == 5 * UNROLLED * size
+
+
+def test_ticks_are_added_up() -> None:
+    """A timed kernel computes what the kernel does, and adds to the ticks of the calls before."""
+    n = 3
+    plane = Plane(2, 5, 7)
+    x = np.random.default_rng(0).standard_normal((n, 2, 5, 7)).astype(np.float32)
+    kernel, y, ticks = Timed(ReLUForward(plane, plane)), aligned(planes(x).size), aligned(1, np.int64)
+    ticks[0] = 10**15
+    run(kernel, host(), {"x": planes(x), "y": y, "ticks": ticks}, images=n)
+    assert 10**15 < ticks[0] < 2 * 10**15
+    first = ticks[0]
+    run(kernel, host(), {"x": planes(x), "y": y, "ticks": ticks}, images=n)
+    assert ticks[0] > first
+    written = ~np.isnan(y)
+    assert written.sum() >= x.size
+    np.testing.assert_array_equal(y[written], planes(np.maximum(x, 0))[written])
 
 
 def test_every_kernel_is_timed() -> None:
