@@ -16,7 +16,7 @@ from layerline.cli.engine_bench import lines
 from layerline.cli.entry_point import layerline as command
 from layerline.engines import peers
 from layerline.engines.bench import Bench, EpochPair, bench
-from layerline.engines.peers import SETTINGS, Setting
+from layerline.engines.peers import SETTINGS, Peer, Setting
 from layerline.errors import DivergedError, UserError
 from layerline.recipe import Recipe
 
@@ -55,6 +55,16 @@ def test_settings_have_names_of_their_own() -> None:
     """PyTorch runs in both layouts, with memory kept and not, and compiled."""
     names = [setting.name for setting in SETTINGS]
     assert len(set(names)) == len(names) == 6
+
+
+def test_a_setting_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are measured, and it is listed."""
+    before = Peer.ready
+    monkeypatch.setattr(peers, "SETTINGS", (Setting(False, keep_memory=True), Setting(True, keep_memory=True)))
+    monkeypatch.setattr(Peer, "ready", lambda self: None if self.setting.channels_last else before(self))
+    found = bench(layerline.parse(TEXT, DATA), DATA, RECIPE, 1, pairs=1, against_torch=True)
+    assert list(found.losses or {}) == ["default + keep"]
+    assert found.failed == {"channels_last + keep": "without a message"}
 
 
 def test_a_peer_that_exits(monkeypatch: pytest.MonkeyPatch) -> None:
