@@ -22,9 +22,9 @@ from layerline.compiler import kernels
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Access, Kernel
 from layerline.compiler.kernels.exchange import Exchange
+from layerline.compiler.kernels.optimizers import HYPER_NAMES
 from layerline.compiler.kernels.peak import Peak
 from layerline.compiler.kernels.timed import Timed
-from layerline.compiler.kernels.optimizers import HYPER_NAMES
 from layerline.compiler.layout import Columns
 from layerline.compiler.machine import Machine, host, named
 from layerline.compiler.plane import Plane, capacity
